@@ -1,0 +1,1 @@
+"""HTTP for merchants and for channel notifications."""

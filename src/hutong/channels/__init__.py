@@ -1,0 +1,1 @@
+"""What a payment channel is, and one file per channel."""

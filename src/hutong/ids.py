@@ -1,0 +1,85 @@
+"""Identifiers: UUIDv7 inside, TypeIDs outside (`pay_01h…`).
+
+The random part of an id carries the zone that made it, so that any id routes to its home without a lookup:
+
+    48 bits  milliseconds since 1970
+     4 bits  version (7)
+     8 bits  zone
+     4 bits  random
+     2 bits  variant
+    62 bits  random
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+from uuid import UUID
+
+from typeid import TypeID
+from typeid.core.errors import TypeIDException
+
+from hutong.clock import Clock
+from hutong.errors import NotFound
+
+if TYPE_CHECKING:
+    import uuid_utils
+
+ZONE_MAX = 255
+
+
+class Ids:
+    """Makes identifiers; the clock and the source of random bits are inputs.
+
+    Args:
+        clock: Gives the leading milliseconds.
+        random_bits: Takes a number of bits and returns that many random ones; must not be guessable in production.
+        zone: The zone this process runs in, 0 to 255.
+    """
+
+    def __init__(self, clock: Clock, *, random_bits: Callable[[int], int] = secrets.randbits, zone: int = 0) -> None:
+        if not 0 <= zone <= ZONE_MAX:
+            raise ValueError("a zone is a number from 0 to 255")
+        self._clock = clock
+        self._random_bits = random_bits
+        self._zone = zone
+
+    def new(self) -> UUID:
+        """A new UUIDv7; ids of later milliseconds sort after earlier ones."""
+        milliseconds = self._clock.now_ns() // 1_000_000
+        random = self._random_bits(66)
+        return UUID(
+            int=milliseconds << 80
+            | 0x7 << 76
+            | self._zone << 68
+            | (random >> 62) << 64
+            | 0b10 << 62
+            | random & (1 << 62) - 1
+        )
+
+
+def zone_of(identifier: UUID) -> int:
+    """The zone that made this id."""
+    return identifier.int >> 68 & ZONE_MAX
+
+
+def encode(prefix: str, identifier: UUID) -> str:
+    """The public form of an id: the prefix, an underscore, 26 characters of lower-case base32."""
+    return str(TypeID.from_uuid(suffix=cast("uuid_utils.UUID", identifier), prefix=prefix))
+
+
+def decode(prefix: str, text: str) -> UUID:
+    """Read the public form.
+
+    Errors:
+        NotFound: malformed, or of another type. No such object can exist, so the answer is the same as for an
+            absent one.
+    """
+    try:
+        parsed = TypeID.from_string(text)
+    except TypeIDException as error:
+        raise NotFound("no object has this id") from error
+    if parsed.prefix != prefix:
+        raise NotFound("no object has this id")
+    return UUID(int=parsed.uuid.int)

@@ -1,0 +1,1 @@
+"""Accounts and transfers with TigerBeetle's names and semantics."""

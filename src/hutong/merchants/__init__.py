@@ -1,0 +1,1 @@
+"""Who takes payments with us: merchants and their API keys."""

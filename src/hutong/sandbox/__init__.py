@@ -1,0 +1,1 @@
+"""Channel simulators: real protocols, real signatures, faults on request."""

@@ -1,0 +1,84 @@
+"""Secrets at rest: AES-256-GCM under a named key, bound to the place where the secret is stored."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import secrets
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from hutong.errors import ConfigurationError
+
+_VERSION = b"\x01"
+_KEY_ID_BYTES = 4
+_NONCE_BYTES = 12
+
+
+class Vault:
+    """Encrypts with its first key and decrypts with any of its keys, so that keys rotate without an outage.
+
+    Args:
+        keys: 32 bytes each; the first is the current one.
+    """
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        if not keys or any(len(key) != 32 for key in keys):
+            raise ConfigurationError("a secret key is 32 bytes, written in base64", param="HUTONG_SECRET_KEY")
+        self._keys = {hashlib.sha256(key).digest()[:_KEY_ID_BYTES]: AESGCM(key) for key in keys}
+        self._current = next(iter(self._keys))
+
+    def seal(self, plaintext: bytes, *, context: str) -> bytes:
+        """Encrypt for storage at `context` (say "channel_account:acc_…"); nowhere else will it decrypt."""
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        sealed = self._keys[self._current].encrypt(nonce, plaintext, context.encode())
+        return _VERSION + self._current + nonce + sealed
+
+    def open(self, sealed: bytes, *, context: str) -> bytes:
+        """Decrypt what `seal` made for the same context.
+
+        Errors:
+            ConfigurationError: the key is not at hand, or the bytes were altered or moved to another place.
+        """
+        key_id, nonce, body = sealed[1:5], sealed[5:17], sealed[17:]
+        key = self._keys.get(key_id) if sealed[:1] == _VERSION else None
+        if key is None:
+            raise ConfigurationError("a stored secret was sealed with a key that is not configured")
+        try:
+            return key.decrypt(nonce, body, context.encode())
+        except InvalidTag as error:
+            raise ConfigurationError("a stored secret was altered or moved") from error
+
+
+def decode_keys(text: str) -> list[bytes]:
+    """Read keys written in base64, separated by commas, the current one first.
+
+    Errors:
+        ConfigurationError: not base64.
+    """
+    try:
+        return [base64.b64decode(part.strip(), validate=True) for part in text.split(",")]
+    except ValueError as error:
+        raise ConfigurationError("a secret key is not base64", param="HUTONG_SECRET_KEY") from error
+
+
+def key_file(path: Path) -> list[bytes]:
+    """Read the keys of a file, one a line; a file that does not exist is made with one new key, mode 0600."""
+    if not path.exists():
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(base64.b64encode(secrets.token_bytes(32)) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(temporary, path)
+        except FileExistsError:
+            pass  # another process made the file first; its key is the one
+        finally:
+            os.unlink(temporary)
+    return [base64.b64decode(line) for line in path.read_bytes().split()]

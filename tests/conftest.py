@@ -1,0 +1,134 @@
+"""What every test may use: real PostgreSQL, a seeded world, a clock that moves when told."""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from hutong.clock import ManualClock
+from hutong.db import Database, EmbeddedServer, Tx, migrate
+from hutong.ids import Ids
+from postgres15 import Postgres15
+
+CI = os.environ.get("CI") == "true"
+SEED = int(os.environ.get("HUTONG_TEST_SEED", "0")) or secrets.randbits(32)
+
+
+def pytest_report_header() -> str:
+    return f"seed: HUTONG_TEST_SEED={SEED}"
+
+
+def unavailable(reason: str) -> None:
+    """Skip where an optional part is missing; in continuous integration that is a failure."""
+    if CI:
+        pytest.fail(f"must not be skipped in CI: {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """One embedded PostgreSQL 18 for the whole run."""
+    for folder in (base := tmp_path_factory.getbasetemp(), *base.parents[:2]):
+        folder.chmod(0o711)  # so that the server's own user reaches its data when the tests run as root
+    server = EmbeddedServer(tmp_path_factory.mktemp("home", numbered=False))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def server_url(embedded: EmbeddedServer) -> str:
+    return embedded.start()
+
+
+@pytest.fixture(scope="session")
+def postgres15(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a PostgreSQL 15, the oldest version supported."""
+    if not Postgres15.available():
+        unavailable("PostgreSQL 15 is not installed")
+    with Postgres15(tmp_path_factory.mktemp("pg15")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session", params=["18", "15"])
+def each_server_url(request: pytest.FixtureRequest) -> str:
+    """The URL of the embedded server, then of a PostgreSQL 15."""
+    name = "server_url" if request.param == "18" else "postgres15"
+    url: str = request.getfixturevalue(name)
+    return url
+
+
+def create_database(server_url: str) -> str:
+    """Make an empty database on the server and return its URL."""
+    name = f"test_{secrets.token_hex(6)}"
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[call-overload]
+        current = connection.info.dbname
+    return server_url.replace(f"/{current}?", f"/{name}?")
+
+
+@pytest.fixture(scope="session")
+def database_url(server_url: str) -> str:
+    """A migrated database that all tests share; each test works with owners of its own."""
+    url = create_database(server_url)
+    migrate(url)
+    return url
+
+
+@pytest.fixture
+def fresh_database_url(server_url: str) -> str:
+    """A migrated database for one test alone."""
+    url = create_database(server_url)
+    migrate(url)
+    return url
+
+
+@pytest.fixture(scope="session")
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with Database.open(database_url, size=32) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def tx(database: Database) -> AsyncIterator[Tx]:
+    """A transaction that is rolled back when the test ends."""
+    async with database.pool.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        try:
+            yield connection
+        finally:
+            await transaction.rollback()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def rng() -> random.Random:
+    return random.Random(SEED)
+
+
+@pytest.fixture
+def ids(clock: ManualClock) -> Ids:
+    return Ids(clock)
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A temporary folder with a path short enough for sockets, which any user may walk through."""
+    import shutil
+    import tempfile
+
+    folder = Path(tempfile.mkdtemp(prefix="ht-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,12 @@
+async def test_tx_runs_as_the_application_role(tx):
+    assert await tx.fetchval("SELECT current_user") == "hutong_app"
+
+
+async def test_both_servers_take_the_migrations(each_server_url):
+    from conftest import create_database
+    from hutong.db import migrate, pending_migrations
+
+    url = create_database(each_server_url)
+    assert pending_migrations(url)
+    assert migrate(url)
+    assert migrate(url) == []

@@ -1,0 +1,73 @@
+"""The house keeps its own rules: faces, the place of SQL, lengths."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[2] / "src" / "hutong"
+FILES = sorted(SOURCE.rglob("*.py"))
+PACKAGES = {folder.name for folder in SOURCE.iterdir() if (folder / "__init__.py").exists()}
+SQL = re.compile(r"\b(SELECT .* FROM|INSERT INTO|UPDATE \w+(\.\w+)? SET|DELETE FROM|CREATE TABLE)\b", re.IGNORECASE)
+SQL_OUTSIDE = {"db/embedded.py", "db/migrate.py", "db/pool.py"}  # the server itself, before there is a schema
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(SOURCE))
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_files_stay_under_400_lines(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 400
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_functions_stay_under_70_lines(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or 0) - node.lineno + 1
+            assert length <= 70, f"{node.name} has {length} lines"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_sql_lives_in_sql_files(path: Path) -> None:
+    if name(path) in SQL_OUTSIDE:
+        return
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            assert not SQL.search(node.value), f"line {node.lineno} holds SQL"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_others_are_imported_by_their_face(path: Path) -> None:
+    own = path.relative_to(SOURCE).parts[0]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("hutong."):
+            parts = node.module.split(".")
+            reaches_inside = len(parts) > 2 and parts[1] in PACKAGES and parts[1] != own
+            assert not reaches_inside, f"line {node.lineno}: {node.module}"
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("sql/*.sql")), ids=name)
+def test_sql_files_name_columns_and_say_why(path: Path) -> None:
+    text = path.read_text()
+    assert not re.search(r"SELECT\s+\*", text, re.IGNORECASE)
+    for part in text.split("-- name: ")[1:]:
+        heading, _, body = part.partition("\n")
+        assert body.lstrip().startswith("--"), f"{heading} does not say why"
+
+
+@pytest.mark.parametrize("package", sorted(PACKAGES))
+def test_statements_used_exist_and_statements_kept_are_used(package: str) -> None:
+    folder = SOURCE / package
+    kept = {
+        found for file in folder.glob("sql/*.sql") for found in re.findall(r"^-- name: (\w+)", file.read_text(), re.M)
+    }
+    if not kept:
+        return
+    code = "\n".join(file.read_text() for file in folder.rglob("*.py"))
+    used = set(re.findall(r"\b_?sql\.(\w+)", code, re.IGNORECASE))
+    assert used == kept

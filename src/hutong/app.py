@@ -1,1 +1,140 @@
 """The composition root: reads the configuration, wires the rest."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from hutong import channels, db, events, merchants, payments
+from hutong.clock import Clock, SystemClock
+from hutong.config import Settings
+from hutong.ids import Ids, encode
+from hutong.telemetry import configure_logging, get_logger
+from hutong.vault import Vault, decode_keys, key_file
+
+_log = get_logger(__name__)
+SANDBOX_ACCOUNT = "sandbox"
+_SWEEP_EVERY_S = 0.5
+_TIDY_EVERY_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """Everything wired, for one process."""
+
+    settings: Settings
+    database: db.Database
+    vault: Vault
+    directory: merchants.Directory
+    accounts: channels.Accounts
+    flow: payments.Flow
+    clock: Clock
+    ids: Ids
+    public_url: str
+
+
+def database_url(settings: Settings) -> str:
+    """The database to use; with none configured, the embedded server is found or started."""
+    if settings.database_url is not None:
+        return settings.database_url.get_secret_value()
+    return db.EmbeddedServer(settings.home).start()
+
+
+def open_vault(settings: Settings) -> Vault:
+    """The vault under the configured key, or under the key file of the data folder."""
+    if settings.secret_key is not None:
+        return Vault(decode_keys(settings.secret_key.get_secret_value()))
+    settings.home.mkdir(parents=True, exist_ok=True)
+    return Vault(key_file(settings.home / "secret.key"))
+
+
+def public_url(settings: Settings) -> str:
+    """The address under which payers and channels reach this installation, without a slash at its end."""
+    return (settings.public_url or f"http://{settings.host}:{settings.port}").rstrip("/")
+
+
+@asynccontextmanager
+async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
+    """Wire everything; it closes with the block, after what was taken on is done."""
+    configure_logging(level=settings.log_level, output=settings.log_format)
+    clock = SystemClock()
+    ids = Ids(clock, zone=settings.zone)
+    vault = open_vault(settings)
+    address = public_url(settings)
+
+    def checkout_url(payment: payments.Payment) -> str:
+        return f"{address}/pay/{encode('pay', payment.payment_id)}?token={payment.checkout_token}"
+
+    async with AsyncExitStack() as stack:
+        url = await asyncio.to_thread(database_url, settings)
+        database = await stack.enter_async_context(db.Database.open(url, size=settings.pool_size))
+        http = await stack.enter_async_context(channels.Http.open())
+        accounts = channels.Accounts(database, vault, http, clock)
+        committer = payments.Committer(database, clock=clock, ids=ids, checkout_url=checkout_url)
+        flow = payments.Flow(
+            database,
+            accounts,
+            committer,
+            clock=clock,
+            ids=ids,
+            public_url=address,
+            queue_limit=settings.queue_limit,
+        )
+        stack.push_async_callback(flow.stop)
+        yield Platform(settings, database, vault, merchants.Directory(database), accounts, flow, clock, ids, address)
+
+
+async def work(platform: Platform, stop: asyncio.Event) -> None:
+    """What the worker does until it is told to stop: deliver webhooks, ask channels, end what is due, tidy up."""
+    deliverer = events.Deliverer(
+        platform.database, platform.vault, platform.clock, allow_private=platform.settings.sandbox
+    )
+    async with asyncio.TaskGroup() as group:
+        delivering = group.create_task(deliverer.run())
+        group.create_task(_every(_SWEEP_EVERY_S, platform.flow.sweep, stop, name="sweep"))
+        group.create_task(_every(_TIDY_EVERY_S, platform.flow.tidy, stop, name="tidy"))
+        await stop.wait()
+        deliverer.stop()
+        await delivering
+
+
+async def _every(seconds: float, job: Any, stop: asyncio.Event, *, name: str) -> None:
+    """Run a job again and again; a failure is logged and does not end it."""
+    while not stop.is_set():
+        try:
+            await job()
+        except Exception as error:  # noqa: BLE001 - the database may be away; the next round finds it again
+            _log.warning("job_failed", job=name, reason=repr(error))
+        try:
+            async with asyncio.timeout(seconds):
+                await stop.wait()
+        except TimeoutError:
+            pass
+
+
+async def ensure_sandbox_account(platform: Platform, credentials: Mapping[str, object]) -> UUID:
+    """Make the channel account that points at the sandbox, or bring it up to date."""
+    now = platform.clock.now()
+    async with platform.database.transaction() as tx:
+        account_id = await channels.find_account(tx, channel="wechat", name=SANDBOX_ACCOUNT)
+        if account_id is None:
+            account_id = platform.ids.new()
+            await channels.create_account(
+                tx,
+                platform.vault,
+                account_id=account_id,
+                channel="wechat",
+                name=SANDBOX_ACCOUNT,
+                sandbox=True,
+                credentials=credentials,
+                now=now,
+            )
+        else:
+            await channels.replace_credentials(
+                tx, platform.vault, account_id=account_id, credentials=credentials, now=now
+            )
+    return account_id

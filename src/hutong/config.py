@@ -32,6 +32,10 @@ class Settings(BaseSettings):
         default=None,
         description="Address under which payers and channels reach this installation; unset, the listening address.",
     )
+    sandbox: bool = Field(
+        default=False,
+        description="Play with simulated channels; webhooks may go to http and private addresses. Not for real money.",
+    )
     sandbox_host: str = Field(default="127.0.0.1", description="Address the sandbox listens on.")
     sandbox_port: int = Field(default=8090, ge=0, le=65535, description="Port the sandbox listens on; 0: a free one.")
     pool_size: int = Field(default=16, ge=2, le=200, description="Database connections of one process.")

@@ -1,1 +1,10 @@
-"""HTTP for merchants and for channel notifications."""
+"""HTTP for merchants and for channel notifications.
+
+Promises: what is not understood is refused before anything is written; every error is an RFC 9457 problem document
+with a stable `code`; no route shows one merchant another's data.
+"""
+
+from hutong.api.application import create_app
+from hutong.api.services import Services
+
+__all__ = ["Services", "create_app"]

@@ -1,6 +1,13 @@
-"""What a payment channel is, and one file per channel."""
+"""What a payment channel is, one file per channel, and the accounts that a merchant platform holds there.
 
-from hutong.channels.errors import NotificationRefused
+Promises: what a channel has not proven is UNKNOWN; a notification that is not proven is refused; credentials are sealed
+at rest, never shown, and replaced without a restart.
+"""
+
+from hutong.channels.account import Accounts, Offer, create_account, find_account, replace_credentials, set_enabled
+from hutong.channels.adapter import Adapter
+from hutong.channels.errors import ChannelUnreachable, NotificationRefused
+from hutong.channels.http import Http, HttpReply
 from hutong.channels.model import (
     ActionKind,
     Capabilities,
@@ -14,14 +21,24 @@ from hutong.channels.model import (
 )
 
 __all__ = [
+    "Accounts",
     "ActionKind",
+    "Adapter",
     "Capabilities",
     "Channel",
     "ChannelAnswer",
     "ChannelState",
+    "ChannelUnreachable",
+    "Http",
     "HttpAnswer",
+    "HttpReply",
     "Notification",
     "NotificationRefused",
+    "Offer",
     "PayRequest",
     "PayerAction",
+    "create_account",
+    "find_account",
+    "replace_credentials",
+    "set_enabled",
 ]

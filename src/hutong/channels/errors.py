@@ -1,9 +1,24 @@
-"""What can be wrong with a channel's message or with a channel account."""
+"""What can be wrong with a channel's message, with a channel account, or with the way to the channel."""
 
-from hutong.errors import Unauthorized
+from hutong.errors import HutongError, Unauthorized
 
 
 class NotificationRefused(Unauthorized):
     """The message is not proven to come from the channel for this account, is stale, or cannot be read."""
 
     code = "notification_refused"
+
+
+class ChannelUnreachable(HutongError):
+    """A call to a channel brought no answer. Adapters turn it into ChannelState.UNKNOWN; it goes no further.
+
+    Attributes:
+        sent: Whether the channel may have received the call. False only where no connection was made at all.
+    """
+
+    code = "channel_unreachable"
+    http_status = 503
+
+    def __init__(self, detail: str, *, sent: bool) -> None:
+        super().__init__(detail)
+        self.sent = sent

@@ -108,11 +108,17 @@ class ChannelAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """A verified message from a channel about one of our orders."""
+    """A verified message from a channel about one of our orders.
+
+    Attributes:
+        replay_key: What identifies the very message, where the channel signs each repetition anew; a second message
+            with the same key is refused. None where a channel repeats the same bytes.
+    """
 
     notification_id: str
     attempt_no: str
     answer: ChannelAnswer
+    replay_key: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

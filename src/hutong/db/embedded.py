@@ -132,6 +132,10 @@ class EmbeddedServer:
         """Whether the server of this home folder is up."""
         return (self.home / "postgres.json").exists() and self._running(self._place())
 
+    def pid(self) -> int | None:
+        """The process id of the server while it lives; a cheaper question than `running`."""
+        return _postmaster(self._place()) if (self.home / "postgres.json").exists() else None
+
     def binary(self, name: str) -> Path:
         """The path of one of the server's programs, such as `pgbench` or `psql`."""
         return _binaries() / name

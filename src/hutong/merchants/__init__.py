@@ -1,1 +1,19 @@
-"""Who takes payments with us: merchants and their API keys."""
+"""Who takes payments with us: merchants and their API keys.
+
+Promises: an API key is shown once and kept only as a hash; a revoked key stops working everywhere within five seconds.
+"""
+
+from hutong.merchants.directory import Directory
+from hutong.merchants.merchant import create_api_key, create_merchant, find_merchants, revoke_api_key
+from hutong.merchants.model import ApiKey, Merchant, NewMerchant
+
+__all__ = [
+    "ApiKey",
+    "Directory",
+    "Merchant",
+    "NewMerchant",
+    "create_api_key",
+    "create_merchant",
+    "find_merchants",
+    "revoke_api_key",
+]

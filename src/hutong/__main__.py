@@ -1,0 +1,5 @@
+"""`python -m hutong` is `hutong`."""
+
+from hutong.cli import main
+
+main()

@@ -1,0 +1,82 @@
+"""The HTTP application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+
+import hutong
+from hutong.api import channel_routes, health_routes, payment_routes, webhook_routes
+from hutong.api.middleware import Envelope
+from hutong.api.problem import Problem, install
+from hutong.api.services import Services
+from hutong.ids import Ids
+
+_DESCRIPTION = """
+Take payments through one API, whatever channel they go through.
+
+Amounts are integers in minor units (`1999` is 19.99 in CNY) beside an ISO 4217 code. Instants are RFC 3339 in UTC.
+Errors are problem documents (RFC 9457) with a stable `code`. Repeating a request with the same `Idempotency-Key` and
+body gets the first answer again.
+"""
+
+
+def create_app(
+    open_services: Callable[[], AbstractAsyncContextManager[Services]],
+    *,
+    identifiers: Ids,
+    extra: Callable[[Services], list[APIRouter]] = lambda _: [],
+    documented: bool = True,
+) -> FastAPI:
+    """Build the application.
+
+    Args:
+        open_services: Opens what the routes work with when the application starts, and closes it at its end.
+        identifiers: Makes request ids.
+        extra: More routes, made once the services are open; the cashier's, for one.
+        documented: Whether `/docs` and `/openapi.json` are served.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_services() as opened:
+            app.state.services = opened
+            for router in extra(opened):
+                app.include_router(router, include_in_schema=False)
+            yield
+
+    app = FastAPI(
+        title="Hutong",
+        version=hutong.__version__,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        openapi_url="/openapi.json" if documented else None,
+        docs_url=None,
+        redoc_url=None,
+    )
+    install(app)
+    for routes in (payment_routes, webhook_routes, channel_routes, health_routes):
+        app.include_router(routes.router)
+    app.add_middleware(Envelope, identifiers=identifiers)
+    _complete_schema(app)
+    return app
+
+
+def _complete_schema(app: FastAPI) -> None:
+    """Put our problem document where FastAPI would put its own validation error."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = generate()
+            schemas = document["components"]["schemas"]
+            schemas["Problem"] = Problem.model_json_schema()
+            for name in ("HTTPValidationError", "ValidationError"):
+                schemas.pop(name, None)
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,38 @@
+"""Is the process alive, may it get traffic, how is it doing."""
+
+from __future__ import annotations
+
+import asyncio
+
+import prometheus_client
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from hutong.api.problem import responses
+from hutong.api.services import Use
+from hutong.errors import Unavailable
+
+router = APIRouter(tags=["Operation"])
+
+
+@router.get("/healthz", summary="Is the process alive?")
+async def healthz() -> dict[str, str]:
+    """Answers as long as the process can answer at all."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", summary="May it get traffic?", responses=responses(503))
+async def readyz(use: Use) -> dict[str, str]:
+    """Answers 200 while the database does."""
+    try:
+        async with asyncio.timeout(2), use.database.transaction() as tx:
+            await tx.fetchval("SELECT 1")
+    except (TimeoutError, OSError) as error:
+        raise Unavailable("the database does not answer") from error
+    return {"status": "ready"}
+
+
+@router.get("/metrics", summary="Figures for Prometheus", response_class=Response)
+async def metrics() -> Response:
+    """In the text format of Prometheus."""
+    return Response(prometheus_client.generate_latest(), media_type=prometheus_client.CONTENT_TYPE_LATEST)

@@ -1,0 +1,184 @@
+"""/v1/payments"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from datetime import datetime
+from typing import Annotated
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Body, Header, Query
+from starlette.responses import Response
+
+from hutong import idempotency, ids, merchants, money, payments
+from hutong.api import schema
+from hutong.api.problem import responses
+from hutong.api.services import Caller, Services, Use
+from hutong.api.strict import StrictRoute
+from hutong.errors import InvalidParameter, NotFound
+
+router = APIRouter(prefix="/v1/payments", tags=["Payments"], route_class=StrictRoute)
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=schema.PaymentObject,
+    responses={
+        200: {"model": schema.PaymentObject, "description": "The order was placed before; this is its payment."},
+        **responses(400, 401, 409, 413, 415, 422, 503),
+    },
+    summary="Create a payment",
+)
+async def create_payment(
+    use: Use,
+    merchant: Caller,
+    body: Annotated[
+        schema.PaymentCreate, Body(openapi_examples={"wechat": {"value": schema.example(schema.PaymentCreate)}})
+    ],
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            min_length=1,
+            max_length=255,
+            pattern=r"^[\x21-\x7e]+$",
+            description="Any text of yours; the same key with the same body gets the first answer again.",
+        ),
+    ] = None,
+) -> Response:
+    """Create a payment for one of your orders.
+
+    `merchant_order_no` is unique: repeating it with the same content returns the same payment, with other content it
+    is refused. With `method`, the order is placed at a channel at once and the answer carries what the payer has to
+    do; without, send the payer to `checkout_url`.
+    """
+    now = use.clock.now()
+    new = await _new_payment(use, merchant, body, now)
+    claim = None
+    if idempotency_key is not None:
+        canonical = orjson.dumps(body.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
+        fingerprint = hashlib.sha256(b"POST /v1/payments\n" + canonical).digest()
+        claim = idempotency.Claim(merchant.merchant_id, idempotency_key, fingerprint)
+    status, answer = await use.flow.place(payments.PlaceOrder(new, claim))
+    return _json(answer, status)
+
+
+@router.get(
+    "",
+    response_model=schema.PaymentList,
+    responses=responses(401, 422, 503),
+    summary="List payments",
+)
+async def list_payments(
+    use: Use,
+    merchant: Caller,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: Annotated[str | None, Query(max_length=64, description="`next_cursor` of the page before.")] = None,
+    status: Annotated[payments.PaymentStatus | None, Query()] = None,
+    merchant_order_no: Annotated[str | None, Query(max_length=64)] = None,
+) -> Response:
+    """Your payments, newest first."""
+    after = _cursor(cursor)
+    if merchant_order_no is not None and "\x00" in merchant_order_no:
+        raise InvalidParameter("holds a control character", param="merchant_order_no")
+    async with use.database.transaction() as tx:
+        found = await payments.list_payments(
+            tx, merchant.merchant_id, after=after, status=status, merchant_order_no=merchant_order_no, limit=limit + 1
+        )
+    page = found[:limit]
+    has_more = len(found) > limit
+    next_cursor = ids.encode("pay", page[-1].payment_id) if has_more else None
+    head = orjson.dumps({"object": "list", "has_more": has_more, "next_cursor": next_cursor})
+    data = b",".join(use.flow.render(payment) for payment in page)
+    return _json(head[:-1] + b',"data":[' + data + b"]}")
+
+
+@router.get(
+    "/{payment_id}",
+    response_model=schema.PaymentObject,
+    responses=responses(401, 404, 503),
+    summary="Get a payment",
+)
+async def get_payment(use: Use, merchant: Caller, payment_id: str) -> Response:
+    """One payment, as last committed."""
+    return _json(use.flow.render(await _own(use, merchant, payment_id)))
+
+
+@router.post(
+    "/{payment_id}/close",
+    response_model=schema.PaymentObject,
+    responses={
+        202: {"model": schema.PaymentObject, "description": "The channel has not confirmed yet; it will be closed."},
+        **responses(401, 404, 409, 503),
+    },
+    summary="Close a payment",
+)
+async def close_payment(use: Use, merchant: Caller, payment_id: str) -> Response:
+    """Ask for the end of an unpaid payment.
+
+    The channel is asked first: if the payer has paid in the meantime, the payment succeeds and the answer is 409.
+    Closing a closed payment changes nothing.
+    """
+    payment = await use.flow.close(await _own(use, merchant, payment_id))
+    return _json(use.flow.render(payment), 202 if payment.is_open else 200)
+
+
+async def _new_payment(
+    use: Services, merchant: merchants.Merchant, body: schema.PaymentCreate, now: datetime
+) -> payments.NewPayment:
+    money.currency(body.currency)
+    expires_at = body.expires_at or now + payments.VALIDITY_MAX
+    if not now + payments.VALIDITY_MIN <= expires_at <= now + payments.VALIDITY_MAX:
+        raise InvalidParameter("lies between 1 minute and 15 days from now", param="expires_at")
+    if body.return_url is not None and not _registered(body.return_url, merchant.return_origins):
+        raise InvalidParameter("its origin is not registered for this merchant", param="return_url")
+    first = None
+    if body.method is not None:
+        first = await use.flow.choose(body.method, body.amount_minor, body.currency)
+    return payments.NewPayment(
+        payment_id=use.ids.new(),
+        merchant_id=merchant.merchant_id,
+        merchant_order_no=body.merchant_order_no,
+        amount_minor=body.amount_minor,
+        currency=body.currency,
+        subject=body.subject,
+        expires_at=expires_at,
+        checkout_token=secrets.token_urlsafe(18),
+        return_url=body.return_url,
+        metadata=body.metadata,
+        fee_ppm=merchant.fee_ppm,
+        first_attempt=first,
+    )
+
+
+def _registered(url: str, origins: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return "@" not in parts.netloc and f"{parts.scheme}://{parts.netloc}" in origins
+
+
+async def _own(use: Services, merchant: merchants.Merchant, payment_id: str) -> payments.Payment:
+    identifier = ids.decode("pay", payment_id)
+    async with use.database.transaction() as tx:
+        payment = (await payments.find(tx, [identifier])).get(identifier)
+    if payment is None or payment.merchant_id != merchant.merchant_id:
+        raise NotFound("no payment has this id")
+    return payment
+
+
+def _cursor(text: str | None) -> UUID | None:
+    if text is None:
+        return None
+    try:
+        return ids.decode("pay", text)
+    except NotFound as error:
+        raise InvalidParameter("is not a cursor of this list", param="cursor") from error
+
+
+def _json(body: bytes, status: int = 200) -> Response:
+    return Response(body, status, media_type="application/json")

@@ -1,0 +1,178 @@
+"""What merchants send and get, as models: they check requests and make the OpenAPI document."""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+AMOUNT_MINOR_MAX = 999_999_999_999_999
+"""Within the integers that every JSON reader keeps exactly, and far below what the ledger can sum."""
+
+
+def _clean(text: str) -> str:
+    for character in text:
+        if unicodedata.category(character) in ("Cc", "Cs"):
+            raise ValueError("holds a control character or half of a surrogate pair")
+    if not text.strip():
+        raise ValueError("is blank")
+    return text
+
+
+def _instant(value: object) -> datetime:
+    if not isinstance(value, str) or not value.isascii():
+        raise ValueError("is not an instant like 2026-01-01T12:00:00Z")
+    instant = datetime.fromisoformat(value)
+    if instant.tzinfo is None:
+        raise ValueError("has no offset from UTC")
+    return instant
+
+
+Text = Annotated[str, AfterValidator(_clean)]
+Instant = Annotated[datetime, BeforeValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class PaymentCreate(_Request):
+    """A merchant's order."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "merchant_order_no": "2026-000123",
+                    "amount_minor": 1999,
+                    "currency": "CNY",
+                    "subject": "Example Store, order 123",
+                    "method": "wechat_native",
+                }
+            ]
+        }
+    )
+
+    merchant_order_no: str = Field(
+        pattern=r"^[\x21-\x7e]{1,64}$",
+        description="Your own number of the order; unique among your payments.",
+    )
+    amount_minor: int = Field(ge=1, le=AMOUNT_MINOR_MAX, description="In minor units: 1999 is 19.99 in CNY.")
+    currency: str = Field(pattern=r"^[A-Z]{3}$", description="ISO 4217 code.")
+    subject: Text = Field(min_length=1, max_length=127, description="What is paid for; the payer sees it.")
+    method: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9_]{1,32}$",
+        description="How to pay, such as `wechat_native`. Without it the payer chooses in the cashier.",
+    )
+    return_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[\x21-\x7e]{1,2000}$",
+        description="Where the cashier sends the payer back to; its origin must be registered for the merchant.",
+    )
+    expires_at: Instant | None = Field(
+        default=None, description="Until when it may be paid; 1 minute to 15 days from now. Default: 15 days."
+    )
+    metadata: dict[
+        Annotated[str, Field(min_length=1, max_length=40), AfterValidator(_clean)],
+        Annotated[str, Field(max_length=500), AfterValidator(lambda text: text if not text else _clean(text))],
+    ] = Field(default={}, max_length=20, description="Your own names and values; returned as they are.")
+
+
+class Action(BaseModel):
+    """What the payer has to do next."""
+
+    kind: Literal["qr_code", "redirect"]
+    content: str = Field(description="The text of the QR code, or the address to open.")
+
+
+class AttemptObject(BaseModel):
+    """One try at a channel."""
+
+    id: str
+    method: str
+    channel: str
+    state: Literal["created", "submitted", "unknown", "succeeded", "failed", "closed"]
+    surplus: bool = Field(description="The channel took this money although nothing was owed; it is given back.")
+    action: Action | None
+    channel_order_no: str | None
+    channel_code: str | None = Field(description="The channel's own code, as it came.")
+    channel_message: str | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class PaymentObject(BaseModel):
+    """A payment."""
+
+    id: str
+    object: Literal["payment"]
+    status: Literal["requires_payment", "processing", "succeeded", "closed"]
+    merchant_order_no: str
+    amount_minor: int
+    amount_refunded_minor: int
+    currency: str
+    subject: str
+    return_url: str | None
+    metadata: dict[str, str]
+    checkout_url: str = Field(description="The cashier page; open it for the payer.")
+    created_at: datetime
+    expires_at: datetime
+    succeeded_at: datetime | None
+    closed_at: datetime | None
+    close_reason: Literal["merchant", "expired"] | None
+    closing: bool = Field(description="The end was asked for and the channel has not confirmed it yet.")
+    attempts: list[AttemptObject]
+
+
+class PaymentList(BaseModel):
+    """A page of payments, newest first."""
+
+    object: Literal["list"]
+    data: list[PaymentObject]
+    has_more: bool
+    next_cursor: str | None
+
+
+class WebhookEndpointCreate(_Request):
+    """Where events are to be sent."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"url": "https://shop.example/hutong/events", "types": ["payment.succeeded"]}]}
+    )
+
+    url: str = Field(pattern=r"^https?://[\x21-\x7e]{1,2000}$", description="https, outside the sandbox.")
+    types: list[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$", max_length=100)]] = Field(
+        default=[], max_length=64, description="Event types to send, such as `payment.succeeded`; none means all."
+    )
+
+
+class WebhookEndpointObject(BaseModel):
+    """A webhook endpoint. `secret` is shown once, when it is created."""
+
+    id: str
+    object: Literal["webhook_endpoint"]
+    url: str
+    types: list[str]
+    enabled: bool
+    created_at: datetime
+
+
+class NewWebhookEndpointObject(WebhookEndpointObject):
+    """A webhook endpoint as it is created: the only time its secret is shown."""
+
+    secret: str = Field(description="Verifies signatures, by the rules of Standard Webhooks: `whsec_…`.")
+
+
+class WebhookEndpointList(BaseModel):
+    """All webhook endpoints of the merchant."""
+
+    object: Literal["list"]
+    data: list[WebhookEndpointObject]
+
+
+def example(model: type[BaseModel]) -> Any:
+    """The first example of a model."""
+    return model.model_config["json_schema_extra"]["examples"][0]  # type: ignore[index]

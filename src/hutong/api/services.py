@@ -1,0 +1,57 @@
+"""What the routes work with, and who is calling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from hutong import channels, db, ids, merchants, payments, vault
+from hutong.clock import Clock
+from hutong.errors import Unauthorized
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Wired by the composition root, kept on the application.
+
+    Attributes:
+        sandbox: Whether merchants may be called back over http and on private addresses.
+    """
+
+    database: db.Database
+    directory: merchants.Directory
+    accounts: channels.Accounts
+    flow: payments.Flow
+    vault: vault.Vault
+    clock: Clock
+    ids: ids.Ids
+    sandbox: bool
+
+
+_bearer = HTTPBearer(auto_error=False, description="An API key: `sk_…`")
+
+
+async def services(request: Request) -> Services:
+    """The services of this application. Async, since FastAPI sends what is not to a thread."""
+    found: Services = request.app.state.services
+    return found
+
+
+async def caller(
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> merchants.Merchant:
+    """The merchant that sent this request.
+
+    Errors:
+        Unauthorized: no key, or one that is not valid.
+    """
+    if credentials is None:
+        raise Unauthorized("send an API key: Authorization: Bearer sk_…", param="Authorization")
+    return await (await services(request)).directory.authenticate(credentials.credentials)
+
+
+Use = Annotated[Services, Depends(services)]
+Caller = Annotated[merchants.Merchant, Depends(caller)]

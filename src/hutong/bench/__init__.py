@@ -1,0 +1,5 @@
+"""Measurements: `hutong bench …`. Each prints a ratio to something measured in the same run on the same server."""
+
+from hutong.bench.payments import run_bench_payments
+
+__all__ = ["run_bench_payments"]

@@ -1,0 +1,57 @@
+"""How much processor time the processes of a platform use."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import psutil
+
+
+class CpuMeter:
+    """Processor seconds of groups of processes since the meter was made.
+
+    Args:
+        groups: Process ids by name.
+        families: Groups whose processes count with their children, ended ones included.
+    """
+
+    def __init__(self, groups: dict[str, list[int]], *, families: Collection[str] = ()) -> None:
+        self._groups = groups
+        self._families = families
+        self._start = self._read()
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds used by each group since the start."""
+        now = self._read()
+        return {name: now[name] - self._start[name] for name in self._groups}
+
+    def _read(self) -> dict[str, float]:
+        return {
+            name: sum(_seconds(pid, family=name in self._families) for pid in pids)
+            for name, pids in self._groups.items()
+        }
+
+
+def _seconds(pid: int, *, family: bool) -> float:
+    """Processor seconds of a process and, for a family, of its ended and its living children."""
+    try:
+        process = psutil.Process(pid)
+        own = process.cpu_times()
+        total = own.user + own.system
+        if family:
+            total += own.children_user + own.children_system
+            total += sum(_seconds(child.pid, family=True) for child in process.children())
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(total)
+
+
+def processes_of(supervisor: int) -> dict[str, list[int]]:
+    """The processes below `hutong serve`, by what they do."""
+    found: dict[str, list[int]] = {}
+    for child in psutil.Process(supervisor).children():
+        arguments = child.cmdline()
+        name = next((word for word in ("api", "worker", "sandbox") if word in arguments), None)
+        if name is not None:
+            found.setdefault(name, []).append(child.pid)
+    return found

@@ -1,0 +1,220 @@
+"""`hutong bench payments`: the whole way, everything on this machine.
+
+One payment is: the merchant creates it over HTTP, the platform places it at the channel over HTTP, the simulated payer
+pays at once, the channel notifies over HTTP, the books are written, the merchant's server gets its signed webhook.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import secrets
+import statistics
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from hutong import app, db, merchants
+from hutong.bench.cpu import CpuMeter, processes_of
+from hutong.bench.yardstick import tpcb_tps
+from hutong.clock import SystemClock
+from hutong.config import Settings
+from hutong.demo import Receiver, RunningPlatform
+from hutong.ids import Ids
+
+_WARM_UP_S = 3.0
+_DRAIN_S = 30.0
+
+
+@dataclass(slots=True)
+class _Run:
+    """What one timed run saw; times in seconds."""
+
+    finished: int = 0
+    failed: int = 0
+    create_s: list[float] = field(default_factory=list)
+    whole_s: list[float] = field(default_factory=list)
+
+
+def run_bench_payments(*, seconds: int, callers: int, as_json: bool, rate: int | None) -> int:
+    """Run the bench on a platform of its own.
+
+    Args:
+        seconds: How long to measure.
+        callers: How many payments are on their way at once.
+        rate: Payments a second to start on schedule, whatever the answers do; None goes as fast as it can.
+
+    Returns:
+        The exit status: 1 if a payment did not succeed.
+    """
+    console = Console(stderr=as_json)
+    settings = Settings(log_level="warning")
+    console.print("starting the platform …")
+    platform = RunningPlatform(settings, own=True)
+    try:
+        result = uvloop.run(_measure(platform, seconds, callers, rate))
+        url = app.database_url(settings)
+        console.print("pgbench TPC-B on the same server …")
+        result["tpcb_tps"] = round(tpcb_tps(settings, url, scale=10, clients=8, seconds=10), 1)
+        result["ratio_tpcb"] = round(result["payments_per_s"] / result["tpcb_tps"], 3)
+    finally:
+        platform.stop()
+    if as_json:
+        print(json.dumps(result))
+    else:
+        _show(console, result)
+    return 1 if result["failed"] else 0
+
+
+async def _measure(platform: RunningPlatform, seconds: int, callers: int, rate: int | None) -> dict[str, Any]:
+    receiver = Receiver()
+    async with (
+        receiver.serve() as hooks,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
+    ):
+        key = await _shop(platform, session, receiver, hooks)
+        await session.post(f"{platform.sandbox_address}/control/faults", json={"auto_pay_ms": 0})
+        driver = _Driver(platform.address, key, session, receiver)
+        await driver.run(_WARM_UP_S, callers, rate)
+        before = await _batches(session, platform.address)
+        meter = CpuMeter(_groups(platform), families=["postgresql"])
+        started = time.perf_counter()
+        timed = await driver.run(seconds, callers, rate)
+        elapsed = time.perf_counter() - started
+        cpu = meter.seconds()
+        after = await _batches(session, platform.address)
+    per_payment = {name: round(1000 * used / max(timed.finished, 1), 3) for name, used in cpu.items()}
+    commands, batches = after[0] - before[0], after[1] - before[1]
+    return {
+        "payments": timed.finished,
+        "failed": timed.failed,
+        "payments_per_s": round(timed.finished / elapsed, 1),
+        "p50_ms": _quantile(timed.whole_s, 50),
+        "p99_ms": _quantile(timed.whole_s, 99),
+        "create_p50_ms": _quantile(timed.create_s, 50),
+        "create_p99_ms": _quantile(timed.create_s, 99),
+        "cpu_ms_per_payment": round(sum(per_payment.values()), 3),
+        "cpu_ms_by_process": per_payment,
+        "mean_batch": round(commands / max(batches, 1), 2),
+    }
+
+
+class _Driver:
+    """Keeps payments on their way and waits for the webhook of each."""
+
+    def __init__(self, address: str, key: str, session: aiohttp.ClientSession, receiver: Receiver) -> None:
+        self._url = f"{address}/v1/payments"
+        self._headers = {"Authorization": f"Bearer {key}"}
+        self._session = session
+        self._receiver = receiver
+        self._run = secrets.token_hex(4)
+        self._number = 0
+
+    async def run(self, seconds: float, callers: int, rate: int | None) -> _Run:
+        """Start payments for so long, then wait for the last ones."""
+        timed = _Run()
+        deadline = time.perf_counter() + seconds
+        if rate is not None:
+            await self._scheduled(timed, deadline, rate)
+        else:
+            await asyncio.gather(*(self._caller(timed, deadline) for _ in range(callers)))
+        return timed
+
+    async def _caller(self, timed: _Run, deadline: float) -> None:
+        while time.perf_counter() < deadline:
+            await self._pay(timed, time.perf_counter())
+
+    async def _scheduled(self, timed: _Run, deadline: float, rate: int) -> None:
+        """Start by the clock, so that a slow answer delays no later start and its wait is counted in full."""
+        due = time.perf_counter()
+        tasks: set[asyncio.Task[None]] = set()
+        while due < deadline:
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            task = asyncio.create_task(self._pay(timed, due))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+            due += 1 / rate
+        await asyncio.gather(*tasks)
+
+    async def _pay(self, timed: _Run, started: float) -> None:
+        self._number += 1
+        order = {
+            "merchant_order_no": f"{self._run}-{self._number}",
+            "amount_minor": 100 + self._number % 10_000,
+            "currency": "CNY",
+            "subject": "Example Store",
+            "method": "wechat_native",
+        }
+        try:
+            async with self._session.post(self._url, json=order, headers=self._headers) as response:
+                payment = await response.json()
+            timed.create_s.append(time.perf_counter() - started)
+            await self._receiver.arrival(payment["id"], "payment.succeeded", within_s=_DRAIN_S)
+        except (aiohttp.ClientError, TimeoutError, KeyError):
+            timed.failed += 1
+            return
+        timed.whole_s.append(time.perf_counter() - started)
+        timed.finished += 1
+
+
+async def _shop(platform: RunningPlatform, session: aiohttp.ClientSession, receiver: Receiver, hooks: str) -> str:
+    clock = SystemClock()
+    ids = Ids(clock)
+    async with (
+        db.Database.open(app.database_url(platform.settings), size=2) as database,
+        database.transaction() as tx,
+    ):
+        new = merchants.NewMerchant(ids.new(), "Example Store", 6_000)
+        await merchants.create_merchant(tx, new, now=clock.now())
+        key = await merchants.create_api_key(
+            tx, new.merchant_id, key_id=ids.new(), random=secrets.token_urlsafe(32), now=clock.now()
+        )
+    async with session.post(
+        f"{platform.address}/v1/webhook-endpoints",
+        json={"url": f"{hooks}/hooks/shop"},
+        headers={"Authorization": f"Bearer {key.secret}"},
+    ) as response:
+        receiver.trust("shop", (await response.json())["secret"])
+    return key.secret
+
+
+def _groups(platform: RunningPlatform) -> dict[str, list[int]]:
+    assert platform.pid is not None
+    postmaster = db.EmbeddedServer(platform.settings.home).pid()
+    return processes_of(platform.pid) | {
+        "load generator": [os.getpid()],
+        "postgresql": [] if postmaster is None else [postmaster],
+    }
+
+
+async def _batches(session: aiohttp.ClientSession, address: str) -> tuple[float, float]:
+    """Commands and batches so far, over all queues."""
+    async with session.get(f"{address}/metrics") as response:
+        text = await response.text()
+    commands = sum(float(found) for found in re.findall(r"^hutong_batch_size_sum\S* (\S+)$", text, re.MULTILINE))
+    batches = sum(float(found) for found in re.findall(r"^hutong_batch_size_count\S* (\S+)$", text, re.MULTILINE))
+    return commands, batches
+
+
+def _quantile(values: list[float], percent: int) -> float:
+    if len(values) < 100:
+        return round(1000 * max(values, default=0.0), 2)
+    return round(1000 * statistics.quantiles(values, n=100)[percent - 1], 2)
+
+
+def _show(console: Console, result: dict[str, Any]) -> None:
+    table = Table(title="Payments, create to webhook", show_header=False)
+    for name, value in result.items():
+        if name == "cpu_ms_by_process":
+            for process, used in value.items():
+                table.add_row(f"  {process}, CPU-ms", f"{used}")
+        else:
+            table.add_row(name.replace("_", " "), str(value))
+    console.print(table)

@@ -1,0 +1,36 @@
+"""The yardstick: PostgreSQL's own benchmark on the same server in the same run."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+from psycopg import sql
+
+from hutong import db
+from hutong.config import Settings
+
+_DATABASE = "hutong_yardstick"
+
+
+def tpcb_tps(settings: Settings, url: str, *, scale: int, clients: int, seconds: int) -> float:
+    """Transactions a second of pgbench's TPC-B, in a database that is made for it and dropped."""
+    pgbench = str(db.EmbeddedServer(settings.home).binary("pgbench"))
+    parts = urlsplit(url)
+    target = urlunsplit(parts._replace(path=f"/{_DATABASE}"))
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(_DATABASE)))
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_DATABASE)))
+        try:
+            subprocess.run([pgbench, "-i", "-q", "-s", str(scale), target], check=True, capture_output=True)
+            timed = subprocess.run(
+                [pgbench, "-n", "-c", str(clients), "-j", "2", "-T", str(seconds), "-M", "prepared", target],
+                check=True, capture_output=True, text=True,
+            )  # fmt: skip
+        finally:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(_DATABASE)))
+    found = re.search(r"tps = ([0-9.]+)", timed.stdout)
+    assert found is not None, timed.stdout
+    return float(found[1])

@@ -1,0 +1,86 @@
+"""The cashier's `Checkout`, on the real life cycle."""
+
+from __future__ import annotations
+
+import hmac
+from urllib.parse import urlencode
+from uuid import UUID
+
+from hutong import db, merchants, payments
+from hutong.cashier.model import CheckoutStatus, CheckoutView
+from hutong.channels import ActionKind, PayerAction
+from hutong.clock import Clock
+from hutong.errors import NotFound
+
+
+class Desk:
+    """Shows payments to those who hold their link, and starts attempts for them.
+
+    Args:
+        sandbox_url: Where a developer plays the payer; None outside the sandbox.
+    """
+
+    def __init__(
+        self,
+        database: db.Database,
+        flow: payments.Flow,
+        directory: merchants.Directory,
+        clock: Clock,
+        *,
+        sandbox_url: str | None = None,
+    ) -> None:
+        self._database = database
+        self._flow = flow
+        self._directory = directory
+        self._clock = clock
+        self._sandbox_url = sandbox_url
+
+    async def view(self, payment_id: UUID, token: str) -> CheckoutView:
+        """The payment as it stands."""
+        return await self._view(await self._open(payment_id, token))
+
+    async def pay(self, payment_id: UUID, token: str, method: str, *, payer_ip: str | None) -> CheckoutView:
+        """Start an attempt by this method, or go on with the one that runs."""
+        payment = await self._open(payment_id, token)
+        return await self._view(await self._flow.start(payment, method, payer_ip=payer_ip))
+
+    async def _open(self, payment_id: UUID, token: str) -> payments.Payment:
+        async with self._database.transaction() as tx:
+            payment = (await payments.find(tx, [payment_id])).get(payment_id)
+        if payment is None or not hmac.compare_digest(
+            token.encode("utf-8", "replace"), payment.checkout_token.encode()
+        ):
+            raise NotFound("no payment has this link")
+        return payment
+
+    async def _view(self, payment: payments.Payment) -> CheckoutView:
+        merchant = await self._directory.merchant(payment.merchant_id)
+        last = payment.attempts[-1] if payment.attempts else None
+        running = last if last is not None and last.is_open and payment.is_open else None
+        action = None
+        if running is not None and running.action_kind is not None and running.action_content is not None:
+            action = PayerAction(ActionKind(running.action_kind), running.action_content)
+        failure = None
+        if last is not None and last.state is payments.AttemptState.FAILED:
+            failure = last.channel_message or last.channel_code or ""
+        return CheckoutView(
+            payment_id=payment.payment_id,
+            merchant_name=merchant.name,
+            subject=payment.subject,
+            amount_minor=payment.amount_minor,
+            currency=payment.currency,
+            status=CheckoutStatus(payment.status.value),
+            expires_at=payment.expires_at,
+            methods=tuple(await self._flow.methods(payment.amount_minor, payment.currency)),
+            server_time=self._clock.now(),
+            method=running.method if running else None,
+            action=action,
+            failure_message=failure,
+            return_url=payment.return_url,
+            sandbox_payer_url=self._payer_url(action),
+        )
+
+    def _payer_url(self, action: PayerAction | None) -> str | None:
+        if self._sandbox_url is None or action is None or action.kind is not ActionKind.QR_CODE:
+            return None
+        return f"{self._sandbox_url}/payer?{urlencode({'code_url': action.content})}"

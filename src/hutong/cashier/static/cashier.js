@@ -1,0 +1,189 @@
+// Follows one payment while its page is open. The server decides what is shown; this asks, shows and counts down.
+// Text goes in as text, never as markup.
+
+const VISIBLE_MS = 1500;
+const HIDDEN_MS = 3000;
+const SLOWEST_MS = 30000;
+const FAILING_MS = 15000;
+const TIMEOUT_MS = 10000;
+
+const { base, token, days } = document.body.dataset;
+const find = (selector) => document.querySelector(selector);
+const panels = [...document.querySelectorAll("[data-phase]")];
+const form = find("form");
+const button = find("form button");
+const pageTitle = document.title;
+
+let etag = document.body.dataset.etag;
+let final = document.body.dataset.final === "true";
+let phase = panels.find((panel) => !panel.hidden).dataset.phase;
+let state = null;
+let changing = false; // the payer is choosing another method while an attempt runs
+let paying = false;
+let asking = false;
+let failures = 0;
+let quiet = 0; // how many times nobody looked, or nothing more can be paid
+let round = 0; // counts payments started, so that an older answer never overwrites a newer one
+let timer;
+
+// ---- what is shown
+
+function link(selector, address) {
+  for (const anchor of document.querySelectorAll(selector)) {
+    anchor.hidden = !address;
+    if (address && /^https?:\/\//i.test(address)) anchor.href = address;
+    else anchor.removeAttribute("href");
+  }
+}
+
+function show(next) {
+  const before = panels.find((panel) => panel.dataset.phase === phase);
+  phase = changing && (next === "scan" || next === "confirm") ? "choose" : next;
+  const after = panels.find((panel) => panel.dataset.phase === phase);
+  if (before === after) return;
+  const hadFocus = before.contains(document.activeElement);
+  for (const panel of panels) panel.hidden = panel !== after;
+  find("[data-live]").textContent = after.dataset.announce;
+  document.title = after.dataset.title ? `${after.dataset.title} · ${pageTitle}` : pageTitle;
+  if (hadFocus) after.querySelector("[tabindex]").focus();
+}
+
+function follow(next) {
+  if (next.phase === "choose" || next.final) changing = false;
+  state = next;
+  final = next.final;
+
+  const chosen = [...form.querySelectorAll("[name=method]")].find((radio) => radio.value === next.method);
+  find("[data-method-label]").textContent = chosen?.dataset.label ?? next.method ?? "";
+  find("[data-method-hint]").textContent = chosen?.dataset.hint ?? "";
+
+  const picture = find("[data-qr]");
+  picture.hidden = !next.qr;
+  if (!next.qr) picture.removeAttribute("src");
+  else if (picture.getAttribute("src") !== next.qr) picture.src = next.qr;
+
+  find("[data-failure]").hidden = !next.failure;
+  find("[data-failure-message]").textContent = next.failure ?? "";
+  find("[data-again]").hidden = !next.failure;
+  find("[data-first]").hidden = Boolean(next.failure);
+  find("[data-sandbox]").hidden = !next.sandbox_payer_url;
+  find("[data-time-left]").hidden = next.phase === "succeeded" || next.phase === "closed";
+  link("[data-payer]", next.sandbox_payer_url);
+  link("[data-return]", next.return_url);
+  show(next.phase);
+}
+
+// ---- asking
+
+function wait() {
+  let ms = VISIBLE_MS;
+  if (document.hidden || left() <= 0) ms = Math.min(HIDDEN_MS * 2 ** quiet++, SLOWEST_MS);
+  if (failures) ms = Math.max(ms, Math.min(VISIBLE_MS * 2 ** failures, FAILING_MS));
+  return ms * (0.9 + Math.random() * 0.2); // so that pages opened together do not ask together
+}
+
+function schedule(ms = wait()) {
+  clearTimeout(timer);
+  if (!final) timer = setTimeout(ask, ms);
+}
+
+function reached(ok) {
+  failures = ok ? 0 : failures + 1;
+  find("[data-offline]").hidden = failures < 2;
+}
+
+async function ask() {
+  if (asking || paying || final) return;
+  asking = true;
+  const asked = round;
+  try {
+    const answer = await fetch(`${base}/status`, {
+      headers: { "X-Checkout-Token": token, "If-None-Match": etag },
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+    const next = answer.ok ? await answer.json() : null;
+    reached(answer.ok || answer.status === 304);
+    if (next && asked === round) {
+      etag = answer.headers.get("ETag");
+      follow(next);
+    }
+  } catch {
+    reached(false);
+  } finally {
+    asking = false;
+    schedule();
+  }
+}
+
+function soon() {
+  quiet = 0;
+  schedule(0);
+}
+
+// ---- paying
+
+function busy(now) {
+  paying = now;
+  button.setAttribute("aria-disabled", String(now));
+}
+
+async function pay(event) {
+  event.preventDefault();
+  const method = new FormData(form).get("method");
+  if (paying || !method) return;
+  busy(true);
+  round += 1;
+  find("[data-start-failed]").hidden = true;
+  try {
+    const answer = await fetch(`${base}/attempts`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json", "X-Checkout-Token": token },
+      body: JSON.stringify({ method }),
+      signal: AbortSignal.timeout(3 * TIMEOUT_MS),
+    });
+    if (!answer.ok) throw new Error(String(answer.status));
+    etag = answer.headers.get("ETag");
+    changing = false;
+    follow(await answer.json());
+    schedule();
+  } catch {
+    // The answer is missing, so only the server knows whether an attempt runs: ask it before anything else.
+    find("[data-start-failed]").hidden = false;
+    soon();
+  } finally {
+    busy(false);
+  }
+}
+
+// ---- the time that is left, by the server's clock
+
+const ahead = Number(document.body.dataset.serverTime) - Date.now();
+const expiresAt = Number(document.body.dataset.expiresAt);
+const left = () => Math.max(0, expiresAt - ahead - Date.now());
+
+function count() {
+  const seconds = Math.ceil(left() / 1000);
+  const two = (number) => String(number).padStart(2, "0");
+  const minutes = `${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}`;
+  const hours = Math.floor(seconds / 3600);
+  const clock = hours ? `${hours % 24}:${minutes}` : minutes;
+  const text = hours >= 24 ? days.replace("{days}", Math.floor(hours / 24)).replace("{time}", clock) : clock;
+  const place = find("[data-countdown]");
+  if (place.textContent !== text) place.textContent = text;
+  place.parentElement.classList.toggle("soon", seconds <= 60);
+  if (final) return;
+  if (seconds > 0) setTimeout(count, left() % 1000 || 1000);
+  else soon();
+}
+
+form.addEventListener("submit", pay);
+find("[data-change]")?.addEventListener("click", (event) => {
+  event.preventDefault();
+  changing = true;
+  show(state?.phase ?? phase);
+});
+document.addEventListener("visibilitychange", () => document.hidden || soon());
+addEventListener("online", soon);
+addEventListener("pageshow", (event) => event.persisted && soon());
+count();
+schedule();

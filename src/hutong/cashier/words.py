@@ -1,0 +1,207 @@
+"""The page's words, in every language it speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from starlette.requests import Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """One language. Every text is required, so that none can be forgotten."""
+
+    code: str
+    tag: str
+    own_name: str
+    title: str
+    skip: str
+    language: str
+    sandbox: str
+    order: str
+    pay_to: str
+    amount: str
+    description: str
+    reference: str
+    time_left: str
+    time_left_days: str
+    """Holds {days} and {time}."""
+    choose: str
+    no_methods: str
+    pay: str
+    retry: str
+    declined: str
+    declined_detail: str
+    start_failed: str
+    scan: str
+    qr_code: str
+    waiting: str
+    other_method: str
+    play_payer: str
+    confirming: str
+    confirming_detail: str
+    succeeded: str
+    succeeded_detail: str
+    closed: str
+    closed_detail: str
+    back: str
+    offline: str
+    no_script: str
+    footer: str
+    not_found: str
+    not_found_detail: str
+    busy: str
+    busy_detail: str
+    refused: str
+    refused_detail: str
+    broken: str
+    broken_detail: str
+    wallets: Mapping[str, str] = field(repr=False)
+    hints: Mapping[str, str] = field(repr=False)
+    any_hint: str
+
+
+ENGLISH = Words(
+    code="en",
+    tag="en",
+    own_name="English",
+    title="Pay",
+    skip="Skip to payment",
+    language="Language",
+    sandbox="Sandbox · no real money",
+    order="Order",
+    pay_to="Pay to",
+    amount="Amount",
+    description="Description",
+    reference="Reference",
+    time_left="Time left",
+    time_left_days="{days} d {time}",
+    choose="Choose how to pay",
+    no_methods="No way to pay is offered here right now. Please go back to the merchant.",
+    pay="Pay",
+    retry="Try again",
+    declined="The payment did not go through",
+    declined_detail="No money was taken. Try again, or choose another method.",
+    start_failed="This did not work. Nothing was taken; please try again in a moment.",
+    scan="Scan to pay",
+    qr_code="QR code for this payment",
+    waiting="Waiting for your payment",
+    other_method="Choose another method",
+    play_payer="Play the payer",
+    confirming="Confirming your payment",
+    confirming_detail="We are waiting for the answer. This page updates by itself; please do not pay again.",
+    succeeded="Payment successful",
+    succeeded_detail="Thank you. You may close this page.",
+    closed="This payment is closed",
+    closed_detail="It expired or was cancelled. If money was taken all the same, it is returned to you automatically.",
+    back="Return to merchant",
+    offline="No connection. This page keeps trying.",
+    no_script="Without JavaScript this page renews itself every few seconds.",
+    footer="Payments by",
+    not_found="There is no such payment",
+    not_found_detail="The link may be incomplete or no longer valid. Please go back to the shop and start again.",
+    busy="One moment, please",
+    busy_detail="Nothing was done. Please try again in a few seconds.",
+    refused="That is not possible now",
+    refused_detail="The payment has moved on, or this method is not offered. Go back and look again.",
+    broken="Something went wrong",
+    broken_detail="We are looking into it. Before you pay again, open the link once more and see where it stands.",
+    wallets={"wechat": "WeChat Pay", "alipay": "Alipay", "unionpay": "UnionPay", "card": "Bank card"},
+    hints={
+        "wechat": "Open WeChat, tap +, then Scan",
+        "alipay": "Open Alipay, then tap Scan",
+        "unionpay": "Open the UnionPay app, then tap Scan",
+    },
+    any_hint="The next step tells you what to do",
+)
+
+CHINESE = Words(
+    code="zh",
+    tag="zh-Hans",
+    own_name="中文",
+    title="支付",
+    skip="跳到支付",
+    language="语言",
+    sandbox="沙箱环境 · 不会真实扣款",
+    order="订单",
+    pay_to="收款方",
+    amount="金额",
+    description="商品",
+    reference="支付单号",
+    time_left="剩余时间",
+    time_left_days="{days} 天 {time}",
+    choose="选择支付方式",
+    no_methods="暂时没有可用的支付方式，请返回商户。",
+    pay="支付",
+    retry="重试",
+    declined="支付未成功",
+    declined_detail="您没有被扣款。请重试，或换一种支付方式。",
+    start_failed="操作未成功，您没有被扣款，请稍后再试。",
+    scan="扫码支付",
+    qr_code="本次支付的二维码",
+    waiting="等待您完成支付",
+    other_method="换一种支付方式",
+    play_payer="模拟付款人",
+    confirming="正在确认支付结果",
+    confirming_detail="正在等待支付渠道的答复，本页会自动更新，请勿重复支付。",
+    succeeded="支付成功",
+    succeeded_detail="感谢您的支付，现在可以关闭本页。",
+    closed="支付已关闭",
+    closed_detail="本次支付已过期或已取消。如果您已被扣款，款项会自动退回。",
+    back="返回商户",
+    offline="网络已断开，正在重新连接。",
+    no_script="未启用 JavaScript，本页每隔几秒自动刷新。",
+    footer="支付服务",
+    not_found="找不到这笔支付",
+    not_found_detail="链接可能不完整或已失效，请返回商户重新下单。",
+    busy="请稍候",
+    busy_detail="本次操作没有执行，请几秒后再试。",
+    refused="当前无法进行此操作",
+    refused_detail="支付状态已变化，或不支持该支付方式，请返回查看。",
+    broken="出错了",
+    broken_detail="我们正在处理。再次付款之前，请重新打开链接查看支付结果。",
+    wallets={"wechat": "微信支付", "alipay": "支付宝", "unionpay": "云闪付", "card": "银行卡"},
+    hints={
+        "wechat": "打开微信，点“+”，选“扫一扫”",
+        "alipay": "打开支付宝，点“扫一扫”",
+        "unionpay": "打开云闪付，点“扫一扫”",
+    },
+    any_hint="按下一步的提示完成支付",
+)
+
+LANGUAGES = {"en": ENGLISH, "zh": CHINESE}
+
+
+def chosen(request: Request) -> Words:
+    """The language of the answer to this request."""
+    return choose(request.query_params.get("lang"), request.headers.get("accept-language", ""))
+
+
+def choose(wanted: str | None, accept_language: str) -> Words:
+    """The language of a page: the one asked for by name, else the reader's first that is spoken, else English.
+
+    Args:
+        wanted: The query's `lang`, if there is one.
+        accept_language: The header, any text at all.
+    """
+    if wanted in LANGUAGES:
+        return LANGUAGES[wanted]
+    best, best_weight = ENGLISH, 0.0
+    for part in accept_language.split(",")[:20]:
+        tag, _, parameter = part.strip().lower().partition(";")
+        words = LANGUAGES.get(tag.strip().partition("-")[0])
+        weight = _weight(parameter.strip())
+        if words is not None and weight > best_weight:
+            best, best_weight = words, weight
+    return best
+
+
+def _weight(parameter: str) -> float:
+    if not parameter.startswith("q="):
+        return 1.0
+    try:
+        weight = float(parameter[2:])
+    except ValueError:
+        return 0.0
+    return weight if 0 <= weight <= 1 else 0.0

@@ -1,0 +1,199 @@
+"""Channel accounts: making them, rotating their credentials, and having them at hand ready to call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from hutong import db, ids
+from hutong.channels.adapter import adapter, read_credentials
+from hutong.channels.http import Http
+from hutong.channels.model import Capabilities, Channel
+from hutong.clock import Clock
+from hutong.errors import ConfigurationError, Conflict, HutongError, NotFound
+from hutong.telemetry import get_logger
+from hutong.vault import Vault
+
+sql = db.statements(__package__ or "hutong.channels")
+_log = get_logger(__name__)
+
+ACCOUNT_PREFIX = "acc"
+_REFRESH_AFTER = timedelta(seconds=5)
+_REFRESH_AFTER_MISS = timedelta(seconds=1)
+
+
+async def create_account(
+    tx: db.Tx,
+    vault: Vault,
+    *,
+    account_id: UUID,
+    channel: str,
+    name: str,
+    sandbox: bool,
+    credentials: Mapping[str, object],
+    now: datetime,
+) -> None:
+    """Make an account at a channel, enabled.
+
+    Args:
+        credentials: What the adapter's `Credentials` asks for, as JSON would hold it.
+
+    Errors:
+        InvalidParameter: no such channel, or a field is wrong; `param` names it, the value is never repeated.
+        Conflict: the channel already has an account of this name.
+    """
+    read_credentials(channel, credentials, sandbox=sandbox)
+    sealed = _seal(vault, account_id, credentials)
+    if await sql.create_account.fetchval(tx, account_id, channel, name, sandbox, sealed, now) is None:
+        raise Conflict("the channel already has an account of this name", param="name")
+
+
+async def find_account(tx: db.Tx, *, channel: str, name: str) -> UUID | None:
+    """The id of a channel's account by its name."""
+    found: UUID | None = await sql.find_account.fetchval(tx, channel, name)
+    return found
+
+
+async def replace_credentials(
+    tx: db.Tx, vault: Vault, *, account_id: UUID, credentials: Mapping[str, object], now: datetime
+) -> int:
+    """Replace an account's credentials whole; every process uses the new ones within seconds, without a restart.
+
+    Returns:
+        The account's new version.
+
+    Errors:
+        NotFound: no such account.
+        InvalidParameter: a field is wrong; the old credentials stay.
+    """
+    row = await sql.lock_account.fetchrow(tx, account_id)
+    if row is None:
+        raise NotFound("no channel account has this id")
+    read_credentials(row["channel"], credentials, sandbox=row["sandbox"])
+    version: int = await sql.replace_credentials.fetchval(tx, account_id, _seal(vault, account_id, credentials), now)
+    return version
+
+
+async def set_enabled(tx: db.Tx, *, account_id: UUID, enabled: bool, now: datetime) -> int:
+    """Offer an account for new payments, or no longer. What it has taken is still queried, closed and notified.
+
+    Returns:
+        The account's new version.
+
+    Errors:
+        NotFound: no such account.
+    """
+    version: int | None = await sql.set_enabled.fetchval(tx, account_id, enabled, now)
+    if version is None:
+        raise NotFound("no channel account has this id")
+    return version
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An enabled account and what it can do, for choosing."""
+
+    account_id: UUID
+    capabilities: Capabilities
+    sandbox: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    version: int
+    enabled: bool
+    sandbox: bool
+    channel: Channel | None
+    """None where the stored credentials cannot be used; the log says why."""
+
+
+class Accounts:
+    """Channel accounts ready to be called, kept current with the database by looking at most every five seconds."""
+
+    def __init__(self, database: db.Database, vault: Vault, http: Http, clock: Clock) -> None:
+        self._database = database
+        self._vault = vault
+        self._http = http
+        self._clock = clock
+        self._loaded: dict[UUID, _Loaded] = {}
+        self._looked_at: datetime | None = None
+        self._lock = asyncio.Lock()
+
+    async def get(self, account_id: UUID) -> Channel:
+        """The account ready to be called, enabled or not.
+
+        Errors:
+            NotFound: no such account.
+            ConfigurationError: its stored credentials cannot be used.
+        """
+        await self._refresh(_REFRESH_AFTER)
+        if account_id not in self._loaded:
+            await self._refresh(_REFRESH_AFTER_MISS)
+        found = self._loaded.get(account_id)
+        if found is None:
+            raise NotFound("no channel account has this id")
+        if found.channel is None:
+            raise ConfigurationError("the stored credentials of this channel account cannot be used")
+        return found.channel
+
+    async def offers(self) -> list[Offer]:
+        """The enabled accounts that can be called, in the order they were made."""
+        await self._refresh(_REFRESH_AFTER)
+        return [
+            Offer(account_id, loaded.channel.capabilities, loaded.sandbox)
+            for account_id, loaded in sorted(self._loaded.items())
+            if loaded.enabled and loaded.channel is not None
+        ]
+
+    async def refresh(self) -> None:
+        """Look at the database now, after a change made by this process."""
+        await self._refresh(timedelta(0))
+
+    async def _refresh(self, age: timedelta) -> None:
+        if self._is_fresh(age):
+            return
+        async with self._lock:
+            if self._is_fresh(age):
+                return  # another caller has just looked
+            started = self._clock.now()
+            async with self._database.transaction() as tx:
+                versions = {row["id"]: row["version"] for row in await sql.account_versions.fetch(tx)}
+                changed = [
+                    account_id
+                    for account_id, version in versions.items()
+                    if account_id not in self._loaded or self._loaded[account_id].version != version
+                ]
+                rows = await sql.load_accounts.fetch(tx, changed) if changed else []
+            for row in rows:
+                self._loaded[row["id"]] = _Loaded(
+                    row["version"], row["enabled"], row["sandbox"], self._make(row["id"], row)
+                )
+            self._looked_at = started
+
+    def _is_fresh(self, age: timedelta) -> bool:
+        return self._looked_at is not None and self._clock.now() - self._looked_at < age
+
+    def _make(self, account_id: UUID, row: Any) -> Channel | None:
+        channel = row["channel"]
+        try:
+            opened = self._vault.open(row["credentials_sealed"], context=_context(account_id))
+            credentials = read_credentials(channel, orjson.loads(opened), sandbox=row["sandbox"])
+            return adapter(channel)(credentials, self._http)
+        except HutongError as error:
+            # One account that cannot be used must not take the others down.
+            _log.error("channel_account_unusable", account=ids.encode(ACCOUNT_PREFIX, account_id), reason=error.detail)
+            return None
+
+
+def _context(account_id: UUID) -> str:
+    return f"channel_account:{ids.encode(ACCOUNT_PREFIX, account_id)}"
+
+
+def _seal(vault: Vault, account_id: UUID, credentials: Mapping[str, object]) -> bytes:
+    return vault.seal(orjson.dumps(dict(credentials)), context=_context(account_id))

@@ -1,0 +1,228 @@
+"""WeChat Pay API v3: what an account consists of, and its three cryptographic duties.
+
+Requests are signed with the merchant's key; answers and notifications are verified with the platform key that their
+serial names; what notifications carry is decrypted with the API v3 key. Algorithms are fixed here and never taken from
+a message.
+
+Source:
+    https://pay.weixin.qq.com/doc/v3/merchant/4012365342 (signing), 4012365350 (verifying), 4012071382 (decrypting).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
+
+SCHEME = "WECHATPAY2-SHA256-RSA2048"
+PUBLIC_KEY_PREFIX = "PUB_KEY_ID_"
+_WINDOW = timedelta(seconds=300)
+_KEY_BITS_MIN = 2048
+
+
+class WeChatCredentials(BaseModel):
+    """One merchant account at WeChat Pay.
+
+    Attributes:
+        mchid, appid: The merchant and the application that the payments belong to.
+        merchant_serial: Serial number of the merchant's certificate, in hexadecimal.
+        merchant_private_key: The key of that certificate, PEM.
+        api_v3_key: 32 characters, set by the merchant at WeChat.
+        platform_keys: What WeChat signs with: the certificate's serial, or `PUB_KEY_ID_…`, to PEM. Several during a
+            rotation; the first public key, if there is one, is the one that WeChat is asked to sign with.
+        base_url: Where WeChat Pay is reached.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    mchid: Annotated[str, Field(pattern=r"^[0-9]{1,32}$")]
+    appid: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
+    merchant_serial: Annotated[str, Field(pattern=r"^[0-9A-F]{1,40}$")]
+    merchant_private_key: SecretStr
+    api_v3_key: SecretStr
+    platform_keys: Annotated[dict[str, str], Field(min_length=1, max_length=8)]
+    base_url: str = "https://api.mch.weixin.qq.com"
+
+    @field_validator("merchant_private_key")
+    @classmethod
+    def _is_private_key(cls, value: SecretStr) -> SecretStr:
+        private_key(value.get_secret_value())
+        return value
+
+    @field_validator("api_v3_key")
+    @classmethod
+    def _is_32_bytes(cls, value: SecretStr) -> SecretStr:
+        if len(value.get_secret_value().encode()) != 32:
+            raise ValueError("must be 32 bytes")
+        return value
+
+    @field_validator("platform_keys")
+    @classmethod
+    def _are_public_keys(cls, value: dict[str, str]) -> dict[str, str]:
+        for serial, pem in value.items():
+            PlatformKey.read(serial, pem)
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_base_url(cls, value: str, info: ValidationInfo) -> str:
+        sandbox = bool((info.context or {}).get("sandbox"))
+        scheme, _, rest = value.partition("://")
+        if scheme != "https" and not (sandbox and scheme == "http"):
+            raise ValueError("must start with https:// (http:// is for sandbox accounts)")
+        if not rest or any(character in rest for character in "/?#@ ") or not rest.isascii():
+            raise ValueError("must be a scheme and a host, without a path")
+        return value
+
+    @model_validator(mode="after")
+    def _keys_differ(self) -> WeChatCredentials:
+        own = private_key(self.merchant_private_key.get_secret_value()).public_key().public_numbers()
+        for serial, pem in self.platform_keys.items():
+            if PlatformKey.read(serial, pem).key.public_numbers() == own:
+                raise ValueError("platform_keys holds the merchant's own key in place of the platform's")
+        return self
+
+
+def private_key(pem: str) -> rsa.RSAPrivateKey:
+    """Read the merchant's key.
+
+    Errors:
+        ValueError: not an unencrypted RSA key of at least 2,048 bits.
+    """
+    try:
+        key = load_pem_private_key(pem.encode(), password=None)
+    except (ValueError, TypeError):
+        raise ValueError("must be an unencrypted private key in PEM") from None
+    if not isinstance(key, rsa.RSAPrivateKey) or key.key_size < _KEY_BITS_MIN:
+        raise ValueError("must be an RSA key of at least 2048 bits")
+    return key
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformKey:
+    """A key that WeChat signs with, and when it may be used."""
+
+    key: rsa.RSAPublicKey
+    not_before: datetime
+    not_after: datetime
+
+    @classmethod
+    def read(cls, serial: str, pem: str) -> PlatformKey:
+        """Read a certificate or, for a serial that starts with PUB_KEY_ID_, a public key.
+
+        Errors:
+            ValueError: not PEM of that kind, another certificate than the serial names, or not a strong RSA key.
+        """
+        try:
+            if serial.startswith(PUBLIC_KEY_PREFIX):
+                key = load_pem_public_key(pem.encode())
+                start, end = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+            else:
+                certificate = x509.load_pem_x509_certificate(pem.encode())
+                key = certificate.public_key()
+                start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+                if f"{certificate.serial_number:X}" != serial.lstrip("0"):
+                    raise ValueError(serial)
+        except (ValueError, TypeError):
+            raise ValueError(
+                "each serial must name its certificate in PEM, each PUB_KEY_ID_… its public key in PEM"
+            ) from None
+        if not isinstance(key, rsa.RSAPublicKey) or key.key_size < _KEY_BITS_MIN:
+            raise ValueError("must be RSA keys of at least 2048 bits")
+        return cls(key, start, end)
+
+
+class Unproven(Exception):
+    """A message from WeChat is not proven to be WeChat's; the text is one word that says why."""
+
+
+class WeChatKeys:
+    """An account's keys, read once."""
+
+    def __init__(self, credentials: WeChatCredentials) -> None:
+        self._mchid = credentials.mchid
+        self._serial = credentials.merchant_serial
+        self._private = private_key(credentials.merchant_private_key.get_secret_value())
+        self._aead = AESGCM(credentials.api_v3_key.get_secret_value().encode())
+        self._platform = {serial: PlatformKey.read(serial, pem) for serial, pem in credentials.platform_keys.items()}
+        public_keys = [serial for serial in self._platform if serial.startswith(PUBLIC_KEY_PREFIX)]
+        self.wanted_serial = public_keys[0] if public_keys else None
+        """The public key that WeChat is asked to sign its answers with; None leaves it to its certificates."""
+
+    def authorize(self, method: str, target: str, body: bytes, *, nonce: str, now: datetime) -> str:
+        """The Authorization header of a request to `target` (path and query as sent)."""
+        timestamp = int(now.timestamp())
+        message = b"%s\n%s\n%d\n%s\n%s\n" % (method.encode(), target.encode(), timestamp, nonce.encode(), body)
+        signature = base64.b64encode(self._private.sign(message, PKCS1v15(), SHA256())).decode()
+        return (
+            f'{SCHEME} mchid="{self._mchid}",nonce_str="{nonce}",signature="{signature}",'
+            f'timestamp="{timestamp}",serial_no="{self._serial}"'
+        )
+
+    def verify(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> None:
+        """Prove that the message is WeChat's and at most five minutes old.
+
+        No signature is treated apart, those that start with `WECHATPAY/SIGNTEST/` included: WeChat sends these to see
+        whether they are refused.
+
+        Errors:
+            Unproven: unsigned, stale, signed with a key we do not hold, or wrongly signed.
+        """
+        timestamp, nonce = headers.get("wechatpay-timestamp", ""), headers.get("wechatpay-nonce", "")
+        signature, serial = headers.get("wechatpay-signature", ""), headers.get("wechatpay-serial", "")
+        if not (timestamp and nonce and signature and serial):
+            raise Unproven("unsigned")
+        if headers.get("wechatpay-signature-type", SCHEME) != SCHEME:
+            raise Unproven("unsigned")
+        if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):
+            raise Unproven("stale")
+        if abs(int(timestamp) - now.timestamp()) > _WINDOW.total_seconds():
+            raise Unproven("stale")
+        platform = self._platform.get(serial)
+        if platform is None or not platform.not_before <= now <= platform.not_after:
+            raise Unproven("unknown_key")
+        message = b"%s\n%s\n%s\n" % (timestamp.encode(), nonce.encode("utf-8", "surrogateescape"), body)
+        try:
+            platform.key.verify(_strict_base64(signature), message, PKCS1v15(), SHA256())
+        except (InvalidSignature, ValueError):
+            raise Unproven("bad_signature") from None
+
+    def decrypt(self, resource: Mapping[str, object]) -> bytes:
+        """The plain text of a notification's resource.
+
+        Errors:
+            Unproven: not AEAD_AES_256_GCM under our API v3 key.
+        """
+        nonce, sealed = resource.get("nonce"), resource.get("ciphertext")
+        associated = resource.get("associated_data", "")
+        if resource.get("algorithm") != "AEAD_AES_256_GCM" or not (
+            isinstance(nonce, str) and isinstance(sealed, str) and isinstance(associated, str)
+        ):
+            raise Unproven("unreadable")
+        try:
+            return self._aead.decrypt(nonce.encode(), _strict_base64(sealed), associated.encode())
+        except (InvalidTag, ValueError):
+            raise Unproven("undecryptable") from None
+
+
+def _strict_base64(text: str) -> bytes:
+    """Decode; of the several spellings of the same bytes only the canonical one is taken."""
+    try:
+        decoded = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("not base64") from None
+    if base64.b64encode(decoded).decode() != text:
+        raise ValueError("not canonical base64")
+    return decoded

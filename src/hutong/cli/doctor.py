@@ -1,0 +1,87 @@
+"""`hutong doctor`: what an operator would look at first, looked at."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from typing import TypeVar
+
+import asyncpg
+
+from hutong import app, db, ids
+from hutong.config import Settings
+from hutong.errors import HutongError
+
+T = TypeVar("T")
+
+_CLOCK_LIMIT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at: fine or not, and what was seen."""
+
+    name: str
+    ok: bool
+    seen: str
+
+
+def run_doctor(*, as_json: bool) -> int:
+    """Look at everything; returns 0 if all is well."""
+    findings = asyncio.run(_examine(Settings()))
+    ok = all(finding.ok for finding in findings)
+    if as_json:
+        print(json.dumps({"ok": ok, "findings": [asdict(finding) for finding in findings]}))
+    else:
+        for finding in findings:
+            print(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.name:<18} {finding.seen}")
+    return 0 if ok else 1
+
+
+async def _examine(settings: Settings) -> list[Finding]:
+    findings = [Finding("python", sys.version_info >= (3, 11), sys.version.split()[0])]
+    url = await _look(findings, "database", lambda: asyncio.to_thread(app.database_url, settings), "found")
+    if url is None:
+        return findings
+    pending = await _look(findings, "migrations", lambda: asyncio.to_thread(db.pending_migrations, url), None)
+    if pending is not None:
+        findings.append(
+            Finding("migrations", not pending, "none pending" if not pending else f"pending: {', '.join(pending)}")
+        )
+    if pending == []:
+        await _examine_platform(settings, findings)
+    return findings
+
+
+async def _examine_platform(settings: Settings, findings: list[Finding]) -> None:
+    try:
+        async with app.open_platform(settings) as platform:
+            async with platform.database.transaction() as tx:
+                version = tx.get_server_version()
+                skew_s = abs((await tx.fetchval("SELECT clock_timestamp()") - platform.clock.now()).total_seconds())
+            findings.append(Finding("server", True, f"PostgreSQL {version.major}.{version.minor}, durable"))
+            findings.append(Finding("clock", skew_s < _CLOCK_LIMIT_S, f"{skew_s:.3f} s from the database's"))
+            findings.append(Finding("secret key", True, "read"))
+            offers = await platform.accounts.offers()
+            for offer in offers:
+                name = ids.encode("acc", offer.account_id)
+                methods = ", ".join(sorted(offer.capabilities.methods))
+                findings.append(Finding("channel account", True, f"{name}: {methods}"))
+            if not offers:
+                findings.append(Finding("channel account", False, "none can be used; payments cannot be taken"))
+    except (HutongError, OSError, asyncpg.PostgresError) as error:
+        findings.append(Finding("platform", False, str(error)))
+
+
+async def _look(findings: list[Finding], name: str, look: Callable[[], Awaitable[T]], fine: str | None) -> T | None:
+    try:
+        seen = await look()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is what the operator must see
+        findings.append(Finding(name, False, f"{type(error).__name__}: {error}"))
+        return None
+    if fine is not None:
+        findings.append(Finding(name, True, fine))
+    return seen

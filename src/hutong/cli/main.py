@@ -1,0 +1,190 @@
+"""The commands, each imported when it is called: starting must not cost what is not used."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from hutong.errors import HutongError
+
+app = typer.Typer(
+    name="hutong",
+    help="Hutong: an open-source payment platform.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+merchant = typer.Typer(help="Merchants and their API keys.", no_args_is_help=True)
+database = typer.Typer(help="The embedded database.", no_args_is_help=True)
+app.add_typer(merchant, name="merchant")
+app.add_typer(database, name="db")
+bench = typer.Typer(help="Measurements, each beside a yardstick from the same run.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
+
+
+@app.command()
+def serve(
+    sandbox: Annotated[bool, typer.Option("--sandbox", help="Also run simulated channels, and use them.")] = False,
+) -> None:
+    """Run API, cashier and worker until interrupted."""
+    from hutong.cli.serve import run_serve
+
+    sys.exit(run_serve(sandbox=sandbox))
+
+
+@app.command(hidden=True)
+def api(
+    fd: Annotated[int, typer.Option(help="A listening socket, inherited.")],
+) -> None:
+    """Run the API and the cashier alone, as `serve` does for each of its processes."""
+    from hutong.cli.serve import run_api
+
+    run_api(fd)
+
+
+@app.command()
+def worker() -> None:
+    """Run the worker alone: webhooks, queries, expiry."""
+    from hutong.cli.serve import run_worker
+
+    run_worker()
+
+
+@app.command()
+def sandbox(
+    speed: Annotated[float, typer.Option(help="Divides the waits between notification tries.")] = 10.0,
+    fd: Annotated[int | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Run the simulated channels alone."""
+    from hutong.cli.serve import run_sandbox
+
+    run_sandbox(speed, fd)
+
+
+@app.command()
+def migrate(as_json: Json = False) -> None:
+    """Bring the database to this version's schema."""
+    from hutong import app as root
+    from hutong import db
+    from hutong.config import Settings
+
+    applied = db.migrate(root.database_url(Settings()))
+    if as_json:
+        print(json.dumps({"applied": applied}))
+    else:
+        print("\n".join(applied) if applied else "nothing to do")
+
+
+@app.command(hidden=True)
+def prepare(
+    sandbox_url: Annotated[str | None, typer.Option(help="Have an account at the sandbox there.")] = None,
+) -> None:
+    """Get ready to serve, as `serve` does first."""
+    from hutong.cli.serve import run_prepare
+
+    run_prepare(sandbox_url)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Check the installation and say what is wrong with it; exits 1 if anything is."""
+    from hutong.cli.doctor import run_doctor
+
+    sys.exit(run_doctor(as_json=as_json))
+
+
+@app.command()
+def demo(
+    as_json: Json = False,
+    payments: Annotated[int, typer.Option(min=10, help="How many payments to take.")] = 200,
+    serve: Annotated[bool, typer.Option("--serve", help="Keep serving afterwards.")] = False,
+) -> None:
+    """Take payments end to end through the sandbox, check every invariant, show the result."""
+    from hutong.demo import run_demo
+
+    sys.exit(run_demo(payments=payments, as_json=as_json, serve=serve))
+
+
+@merchant.command("create")
+def merchant_create(
+    name: Annotated[str, typer.Argument(help="Shown to payers.")],
+    fee_ppm: Annotated[int, typer.Option(help="Our fee, in parts per million of each payment.")] = 0,
+    return_origin: Annotated[
+        list[str] | None, typer.Option(help="An origin payers may be sent back to; may be repeated.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Register a merchant and give out its first API key, which is shown this once."""
+    from hutong.cli.merchant import run_create
+
+    run_create(name, fee_ppm, tuple(return_origin or ()), as_json=as_json)
+
+
+@merchant.command("add-key")
+def merchant_add_key(merchant_id: str, as_json: Json = False) -> None:
+    """Give a merchant one more API key."""
+    from hutong.cli.merchant import run_add_key
+
+    run_add_key(merchant_id, as_json=as_json)
+
+
+@merchant.command("revoke-key")
+def merchant_revoke_key(key_id: str) -> None:
+    """Take an API key back; it stops working within five seconds."""
+    from hutong.cli.merchant import run_revoke_key
+
+    run_revoke_key(key_id)
+
+
+@database.command("stop")
+def database_stop() -> None:
+    """Stop the embedded PostgreSQL, unless another process uses it."""
+    from hutong import db
+    from hutong.config import Settings
+
+    stopped = db.EmbeddedServer(Settings().home).stop()
+    print("stopped" if stopped else "another process uses it; it keeps running")
+
+
+@database.command("url")
+def database_url() -> None:
+    """Print the address of the database, password included, for `psql` and other tools."""
+    from hutong import app as root
+    from hutong.config import Settings
+
+    print(root.database_url(Settings()))
+
+
+@bench.command("payments")
+def bench_payments(
+    seconds: Annotated[int, typer.Option(min=1, help="How long to measure.")] = 20,
+    callers: Annotated[int, typer.Option(min=1, help="Payments on their way at once.")] = 64,
+    rate: Annotated[int | None, typer.Option(min=1, help="Payments a second, started by the clock.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The whole way of a payment: create, channel, notification, books, webhook."""
+    from hutong.bench import run_bench_payments
+
+    sys.exit(run_bench_payments(seconds=seconds, callers=callers, as_json=as_json, rate=rate))
+
+
+def main() -> None:
+    """Run a command; an error that is meant for people ends it with one line and status 1."""
+    from pydantic import ValidationError
+
+    try:
+        app()
+    except HutongError as error:
+        where = f" ({error.param})" if error.param else ""
+        print(f"hutong: {error.code}: {error.detail}{where}", file=sys.stderr)
+        sys.exit(1)
+    except ValidationError as error:
+        for wrong in error.errors():
+            name = "HUTONG_" + "_".join(str(part) for part in wrong["loc"]).upper()
+            print(f"hutong: configuration_error: {name}: {wrong['msg']}", file=sys.stderr)
+        sys.exit(1)

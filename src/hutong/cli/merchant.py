@@ -1,0 +1,83 @@
+"""`hutong merchant …`"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+from uuid import UUID
+
+from hutong import app, db, ids, merchants
+from hutong.clock import SystemClock
+from hutong.config import Settings
+from hutong.ids import Ids
+
+T = TypeVar("T")
+
+
+def run_create(name: str, fee_ppm: int, return_origins: tuple[str, ...], *, as_json: bool) -> None:
+    """Register a merchant with its first key."""
+    settings, clock = Settings(), SystemClock()
+    identifiers = Ids(clock, zone=settings.zone)
+
+    async def work(tx: db.Tx) -> merchants.ApiKey:
+        new = merchants.NewMerchant(identifiers.new(), name, fee_ppm, return_origins)
+        await merchants.create_merchant(tx, new, now=clock.now())
+        return await _key(tx, new.merchant_id, identifiers, clock)
+
+    _show(_in_transaction(settings, work), as_json=as_json)
+
+
+def run_add_key(merchant_id: str, *, as_json: bool) -> None:
+    """Give a merchant one more key."""
+    settings, clock = Settings(), SystemClock()
+    owner = ids.decode("mer", merchant_id)
+
+    async def work(tx: db.Tx) -> merchants.ApiKey:
+        return await _key(tx, owner, Ids(clock, zone=settings.zone), clock)
+
+    _show(_in_transaction(settings, work), as_json=as_json)
+
+
+def run_revoke_key(key_id: str) -> None:
+    """Take a key back."""
+    identifier = ids.decode("key", key_id)
+
+    async def work(tx: db.Tx) -> None:
+        await merchants.revoke_api_key(tx, identifier, now=SystemClock().now())
+
+    _in_transaction(Settings(), work)
+    print("revoked")
+
+
+async def _key(tx: db.Tx, merchant_id: UUID, identifiers: Ids, clock: SystemClock) -> merchants.ApiKey:
+    return await merchants.create_api_key(
+        tx, merchant_id, key_id=identifiers.new(), random=secrets.token_urlsafe(32), now=clock.now()
+    )
+
+
+def _in_transaction(settings: Settings, work: Callable[[db.Tx], Awaitable[T]]) -> T:
+    url = app.database_url(settings)
+    db.migrate(url)
+
+    async def run() -> T:
+        async with db.Database.open(url, size=2) as database:
+            return await database.run(work)
+
+    return asyncio.run(run())
+
+
+def _show(key: merchants.ApiKey, *, as_json: bool) -> None:
+    shown = {
+        "merchant_id": ids.encode("mer", key.merchant_id),
+        "key_id": ids.encode("key", key.key_id),
+        "api_key": key.secret,
+    }
+    if as_json:
+        print(json.dumps(shown))
+        return
+    for name, value in shown.items():
+        print(f"{name:<12} {value}")
+    print("The API key is not shown again.")

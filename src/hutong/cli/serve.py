@@ -1,0 +1,278 @@
+"""Running the platform: a small supervisor and the processes below it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from hutong import db
+from hutong.config import Settings
+from hutong.errors import ConfigurationError
+
+_READY_LIMIT_S = 60.0
+_WATCH_EVERY_S = 0.2
+_STOP_LIMIT_S = 15.0
+_RESTART_PAUSE_MAX_S = 5.0
+
+
+@dataclass(slots=True)
+class _Child:
+    """One process of ours. Its standard input is a pipe from us: when we die, it reads the end and stops."""
+
+    name: str
+    command: list[str]
+    fds: tuple[int, ...] = ()
+    process: subprocess.Popen[bytes] | None = None
+    failures: int = 0
+    not_before: float = 0.0
+    started_at: float = field(default=0.0)
+
+    def start(self) -> None:
+        self.started_at = time.monotonic()
+        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, pass_fds=self.fds)
+
+    def watch(self) -> None:
+        """Start again what has died: at once the first time, later the more often it happens."""
+        if self.process is not None and self.process.poll() is None:
+            return
+        now = time.monotonic()
+        if self.process is not None:
+            self._bury(now)
+        if now >= self.not_before:
+            self.start()
+
+    def _bury(self, now: float) -> None:
+        assert self.process is not None
+        print(f"hutong: {self.name} ended with status {self.process.returncode}; starting it again", file=sys.stderr)
+        self.failures = 0 if now - self.started_at > 10 else self.failures + 1
+        pause = 0.0 if self.failures == 0 else min(0.1 * 2**self.failures, _RESTART_PAUSE_MAX_S)
+        self.not_before = now + pause
+        self._close()
+        self.process = None
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+
+    def wait(self, deadline: float) -> None:
+        if self.process is None:
+            return
+        try:
+            self.process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._close()
+
+    def _close(self) -> None:
+        if self.process is not None and self.process.stdin is not None:
+            self.process.stdin.close()
+
+
+def run_serve(*, sandbox: bool) -> int:
+    """Run everything until SIGINT or SIGTERM; returns the exit status."""
+    settings = Settings()
+    listener = _listen(settings.host, settings.port, "HUTONG_PORT")
+    listeners = {"api": listener}
+    if sandbox:
+        os.environ["HUTONG_SANDBOX"] = "true"
+        listeners["sandbox"] = _listen(settings.sandbox_host, settings.sandbox_port, "HUTONG_SANDBOX_PORT")
+    os.environ["HUTONG_SUPERVISED"] = "true"
+    settings = Settings()
+    embedded = None if settings.database_url is not None else db.EmbeddedServer(settings.home)
+    if embedded is not None:
+        embedded.start()
+    prepare(settings, sandbox_port=settings.sandbox_port if sandbox else None)
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    children = _children(listeners)
+    for child in children:
+        child.start()
+    threading.Thread(target=_announce, args=(settings, sandbox, stopping), daemon=True).start()
+    while not stopping.wait(_WATCH_EVERY_S):
+        if embedded is not None and embedded.pid() is None:
+            embedded.start()
+        for child in children:
+            child.watch()
+    for child in children:
+        child.stop()
+    deadline = time.monotonic() + _STOP_LIMIT_S
+    for child in children:
+        child.wait(deadline)
+    if embedded is not None:
+        embedded.stop()
+    return 0
+
+
+def _listen(host: str, port: int, variable: str) -> socket.socket:
+    """Listen here, so that the address stays ours while a process below is started again."""
+    try:
+        listener = socket.create_server((host, port), backlog=1024)
+    except OSError as error:
+        raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror}", param=variable) from error
+    os.environ[variable] = str(listener.getsockname()[1])
+    return listener
+
+
+def _children(listeners: dict[str, socket.socket]) -> list[_Child]:
+    children = [_Child("worker", [*_hutong(), "worker"])]
+    for name, listener in listeners.items():
+        fd = listener.fileno()
+        children.append(_Child(name, [*_hutong(), name, "--fd", str(fd)], fds=(fd,)))
+    return children
+
+
+def _hutong() -> list[str]:
+    return [sys.executable, "-m", "hutong"]
+
+
+def _announce(settings: Settings, sandbox: bool, stopping: threading.Event) -> None:
+    """Say that the platform is ready, once it is."""
+    address = f"http://{settings.host}:{settings.port}"
+    deadline = time.monotonic() + _READY_LIMIT_S
+    while time.monotonic() < deadline and not stopping.is_set():
+        try:
+            with urllib.request.urlopen(f"{address}/readyz", timeout=2):  # noqa: S310 - our own address
+                break
+        except OSError:
+            time.sleep(0.02)
+    else:
+        return
+    print(f"Hutong is ready: {address}  (API reference {address}/docs)", flush=True)
+    if sandbox:
+        print(f"The sandbox is at http://{settings.sandbox_host}:{settings.sandbox_port}", flush=True)
+
+
+# The processes
+
+
+def run_api(fd: int) -> None:
+    """Serve HTTP on an inherited socket."""
+    import uvicorn
+
+    from hutong.cli.web import build
+
+    config = uvicorn.Config(
+        build(Settings()),
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=10,
+        server_header=False,
+        date_header=False,
+    )
+    server = uvicorn.Server(config)
+
+    async def serve() -> None:
+        _stop_with_parent(asyncio.get_running_loop(), lambda: setattr(server, "should_exit", True))
+        await server.serve(sockets=[socket.socket(fileno=fd)])
+
+    _run(serve())
+
+
+def run_worker() -> None:
+    """Work until told to stop."""
+    from hutong import app
+
+    async def serve() -> None:
+        stop = _stop_event()
+        async with app.open_platform(Settings()) as platform:
+            await app.work(platform, stop)
+
+    _run(serve())
+
+
+def run_sandbox(speed: float, fd: int | None) -> None:
+    """Simulate channels until told to stop.
+
+    Args:
+        speed: Divides the waits between notification tries.
+        fd: A listening socket inherited from `serve`; without one the configured port is taken.
+    """
+    from hutong import sandbox
+
+    settings = Settings()
+    if fd is None:
+        listener = socket.create_server((settings.sandbox_host, settings.sandbox_port))
+        prepare(settings, sandbox_port=listener.getsockname()[1])
+        print(f"The sandbox is at http://{settings.sandbox_host}:{listener.getsockname()[1]}", flush=True)
+    else:
+        listener = socket.socket(fileno=fd)
+
+    async def serve() -> None:
+        stop = _stop_event()
+        running = sandbox.SandboxSettings(settings.home / "sandbox", speed=speed)
+        async with sandbox.serve(running, sock=listener):
+            await stop.wait()
+
+    _run(serve())
+
+
+def prepare(settings: Settings, *, sandbox_port: int | None) -> None:
+    """Migrate and, for the sandbox, have a channel account that points at it.
+
+    In a process of its own: what this needs in memory is not needed afterwards.
+    """
+    command = [*_hutong(), "prepare"]
+    if sandbox_port is not None:
+        command += ["--sandbox-url", f"http://{settings.sandbox_host}:{sandbox_port}"]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+
+
+def run_prepare(sandbox_url: str | None) -> None:
+    """The process that `prepare` starts."""
+    from hutong import app, db, sandbox
+
+    settings = Settings()
+    db.migrate(app.database_url(settings))
+    if sandbox_url is None:
+        return
+    credentials = sandbox.SandboxKeys.load(settings.home / "sandbox").wechat_credentials(sandbox_url)
+
+    async def connect() -> None:
+        async with app.open_platform(settings) as platform:
+            await app.ensure_sandbox_account(platform, credentials)
+
+    _run(connect())
+
+
+def _stop_event() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    _stop_with_parent(loop, stop.set)
+    return stop
+
+
+def _stop_with_parent(loop: asyncio.AbstractEventLoop, stop: Any) -> None:
+    """Stop when standard input ends, if it is the pipe that `serve` gave us."""
+    import stat
+
+    if not stat.S_ISFIFO(os.fstat(0).st_mode) or "HUTONG_SUPERVISED" not in os.environ:
+        return
+
+    def wait() -> None:
+        while os.read(0, 1):
+            pass
+        loop.call_soon_threadsafe(stop)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _run(main: Coroutine[Any, Any, None]) -> None:
+    import uvloop
+
+    uvloop.run(main)

@@ -1,0 +1,98 @@
+"""A running platform to play with: the one that is up, or one that is started."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from hutong.config import Settings
+from hutong.errors import Unavailable
+
+_READY_LIMIT_S = 90.0
+
+
+class RunningPlatform:
+    """`hutong serve --sandbox` as a process of its own, or the one that already listens.
+
+    Args:
+        own: Start one on free ports even if the configured ones answer.
+    """
+
+    def __init__(self, settings: Settings, *, own: bool = False) -> None:
+        self.settings = settings
+        self._process: subprocess.Popen[bytes] | None = None
+        if own or not _answers(self.address, self.sandbox_address):
+            self._start(free_ports=own)
+
+    @property
+    def address(self) -> str:
+        return f"http://{self.settings.host}:{self.settings.port}"
+
+    @property
+    def sandbox_address(self) -> str:
+        return f"http://{self.settings.sandbox_host}:{self.settings.sandbox_port}"
+
+    @property
+    def pid(self) -> int | None:
+        """The supervisor's process id, if this started it."""
+        return None if self._process is None else self._process.pid
+
+    def wait(self) -> int:
+        """Wait until the platform that this started ends."""
+        return 0 if self._process is None else self._process.wait()
+
+    def stop(self) -> None:
+        """Stop the platform if this started it."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            self._process.wait(30)
+
+    def _start(self, *, free_ports: bool) -> None:
+        environment = dict(os.environ)
+        if free_ports:
+            chosen = {"port": _free_port(), "sandbox_port": _free_port()}
+            self.settings = self.settings.model_copy(update=chosen)
+            environment |= {"HUTONG_PORT": str(chosen["port"]), "HUTONG_SANDBOX_PORT": str(chosen["sandbox_port"])}
+        self.settings.home.mkdir(parents=True, exist_ok=True)
+        log = self.settings.home / "serve.log"
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "hutong", "serve", "--sandbox"],
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment,
+            )  # fmt: skip
+        self._wait_until_ready(log)
+
+    def _wait_until_ready(self, log: Path) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + _READY_LIMIT_S
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                break
+            if _answers(self.address, self.sandbox_address):
+                return
+            time.sleep(0.05)
+        self.stop()
+        raise Unavailable(f"the platform does not start; the end of {log}:\n{log.read_text()[-2000:]}")
+
+
+def _answers(address: str, sandbox_address: str) -> bool:
+    try:
+        for url in (f"{address}/readyz", f"{sandbox_address}/control/faults"):
+            with urllib.request.urlopen(url, timeout=2):  # noqa: S310 - our own addresses
+                pass
+    except (OSError, urllib.error.URLError):
+        return False
+    return True
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,148 @@
+"""`hutong demo`: start what is missing, take payments, check, report."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+
+import aiohttp
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from hutong import app, db, merchants
+from hutong.clock import SystemClock
+from hutong.config import Settings
+from hutong.demo.check import Report, check
+from hutong.demo.merchant import Client
+from hutong.demo.platform import RunningPlatform
+from hutong.demo.receiver import Receiver
+from hutong.demo.story import Ended, Shop, play
+from hutong.ids import Ids
+
+SHOPS = {"Example Store": 6_000, "Example Books 示例书店": 3_800}
+"""The demonstration's merchants and their fees in parts per million."""
+
+_AT_ONCE = 16
+_WEBHOOK_PATIENCE_S = 60.0
+
+
+def run_demo(*, payments: int, as_json: bool, serve: bool) -> int:
+    """Run the demonstration.
+
+    Args:
+        serve: Keep the platform running afterwards, until interrupted.
+
+    Returns:
+        The exit status: 1 if an invariant is broken.
+    """
+    console = Console(stderr=as_json)
+    console.print("[bold]Hutong[/bold] 互通: starting the platform with simulated channels …")
+    platform = RunningPlatform(Settings())
+    try:
+        with _progress(console) as progress:
+            task = progress.add_task("payments", total=payments)
+            report = asyncio.run(_demonstrate(platform, payments, lambda: progress.advance(task)))
+        if as_json:
+            print(json.dumps(asdict(report)))
+        else:
+            _show(console, platform, report)
+        if serve:
+            console.print("\nServing until interrupted (Ctrl-C).")
+            _wait(platform)
+    finally:
+        platform.stop()
+    return 1 if report.broken else 0
+
+
+async def _demonstrate(platform: RunningPlatform, count: int, advance: Callable[[], None]) -> Report:
+    started = time.monotonic()
+    receiver = Receiver()
+    async with (
+        receiver.serve() as hooks,
+        db.Database.open(app.database_url(platform.settings), size=4) as database,
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session,
+    ):
+        client = Client(session, platform.address, platform.sandbox_address)
+        shops = await _open_shops(database, platform.settings, client, receiver, hooks)
+        run = secrets.token_hex(4)
+        places = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(number: int) -> Ended:
+            async with places:
+                ended = await play(client, shops[number % len(shops)], number, run)
+                advance()
+                return ended
+
+        ended = await asyncio.gather(*(one(number) for number in range(count)))
+        await _await_webhooks(receiver, ended)
+        truth = await client.call("GET", f"{client.sandbox_address}/control/truth")
+        async with database.transaction() as tx:
+            report = await check(tx, ended, receiver, truth["truth"], seconds=time.monotonic() - started)
+        report.repeated_calls = client.repeated
+        return report
+
+
+async def _open_shops(
+    database: db.Database, settings: Settings, client: Client, receiver: Receiver, hooks: str
+) -> list[Shop]:
+    """Register the merchants, as an operator would, and have each ask for its webhooks over HTTP."""
+    clock = SystemClock()
+    ids = Ids(clock, zone=settings.zone)
+    shops: list[Shop] = []
+    for name, fee_ppm in SHOPS.items():
+        async with database.transaction() as tx:
+            new = merchants.NewMerchant(ids.new(), name, fee_ppm)
+            await merchants.create_merchant(tx, new, now=clock.now())
+            key = await merchants.create_api_key(
+                tx, new.merchant_id, key_id=ids.new(), random=secrets.token_urlsafe(32), now=clock.now()
+            )
+        hook = f"shop-{len(shops)}"
+        endpoint = await client.call(
+            "POST", f"{client.address}/v1/webhook-endpoints", key=key.secret, json={"url": f"{hooks}/hooks/{hook}"}
+        )
+        receiver.trust(hook, endpoint["secret"])
+        shops.append(Shop(name, key.secret))
+    return shops
+
+
+async def _await_webhooks(receiver: Receiver, ended: Sequence[Ended]) -> None:
+    """Wait until every end has been told, or patience is over."""
+    wanted = {e.payment["id"] for e in ended if e.payment["status"] in ("succeeded", "closed")}
+    deadline = time.monotonic() + _WEBHOOK_PATIENCE_S
+    while time.monotonic() < deadline:
+        if wanted <= receiver.seen("payment.succeeded") | receiver.seen("payment.closed"):
+            return
+        await asyncio.sleep(0.1)
+
+
+def _wait(platform: RunningPlatform) -> None:
+    with suppress(KeyboardInterrupt):
+        platform.wait()
+
+
+def _progress(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console, transient=True)
+
+
+def _show(console: Console, platform: RunningPlatform, report: Report) -> None:
+    table = Table(title="What happened", show_header=False)
+    for name in ("payments", "succeeded", "closed", "unknown", "webhooks_verified", "ledger_transfers", "seconds"):
+        table.add_row(name.replace("_", " "), str(getattr(report, name)))
+    for story, count in report.stories.items():
+        table.add_row(f"  {story}", str(count))
+    for code, row in report.trial_balance.items():
+        table.add_row(f"trial balance {code}", f"debits {row['debits']:,} = credits {row['credits']:,}")
+    console.print(table)
+    for broken in report.broken:
+        console.print(f"[bold red]broken:[/bold red] {broken}")
+    if not report.broken:
+        console.print("[green]Every success is booked once, told once, and the books balance.[/green]")
+    console.print(f"API reference  {platform.address}/docs")
+    console.print(f"sandbox payer  {platform.sandbox_address}/payer")

@@ -1,0 +1,148 @@
+"""Where a webhook may go: the guard against being sent into our own network.
+
+Three checks: the URL as the merchant writes it, every address its host resolves to, and the address of each socket
+just before it is made. The last one decides; the others give the merchant an earlier answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from hutong.errors import InvalidParameter
+
+PORTS = frozenset({443, 8443})
+URL_LENGTH_MAX = 2048
+_LOOKUPS = 64
+
+# Beside what Python calls not global: space that some network translates to another address, and addresses that look
+# public and answer inside a cloud.
+_REFUSED_4 = tuple(
+    ipaddress.IPv4Network(text)
+    for text in (
+        "0.0.0.0/8",
+        "100.64.0.0/10",
+        "168.63.129.16/32",  # the host agent of Azure
+        "192.0.0.0/24",
+        "192.31.196.0/24",
+        "192.52.193.0/24",
+        "192.88.99.0/24",
+        "192.175.48.0/24",
+        "198.18.0.0/15",
+        "224.0.0.0/3",
+    )
+)
+_UNICAST_6 = ipaddress.IPv6Network("2000::/3")
+_REFUSED_6 = tuple(
+    ipaddress.IPv6Network(text)
+    for text in (
+        "2001::/23",  # Teredo, ORCHID, benchmarking and the other protocol assignments
+        "2001:db8::/32",
+        "2002::/16",  # 6to4 carries an IPv4 address
+        "2620:4f:8000::/48",
+        "3ffe::/16",
+        "3fff::/20",
+    )
+)
+_ISATAP = frozenset({0x00005EFE, 0x02005EFE})  # these interface identifiers carry an IPv4 address
+
+
+class AddressRefused(OSError):
+    """The address is not one that a webhook may go to."""
+
+
+def is_public(text: str) -> bool:
+    """Whether an IP address is global unicast and stands for itself alone, not for another address behind it."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    if not address.is_global or address.is_multicast:
+        return False
+    if isinstance(address, ipaddress.IPv4Address):
+        return not any(address in network for network in _REFUSED_4)
+    return (
+        address in _UNICAST_6
+        and not any(address in network for network in _REFUSED_6)
+        and address.scope_id is None
+        and (int(address) >> 32 & 0xFFFFFFFF) not in _ISATAP
+    )
+
+
+def check_url(text: str, *, allow_private: bool) -> URL:
+    """Read the URL of an endpoint with the parser that will send to it.
+
+    Args:
+        allow_private: Permits http, any port and any host: for the sandbox only.
+
+    Errors:
+        InvalidParameter: not such a URL; `param` is "url".
+    """
+    if not text.isascii() or not text.isprintable() or " " in text or "\\" in text or len(text) > URL_LENGTH_MAX:
+        raise InvalidParameter("url is not a plain ASCII URL of at most 2,048 characters", param="url")
+    try:
+        url = URL(text)
+        port = url.port
+    except ValueError as error:
+        raise InvalidParameter("url cannot be read", param="url") from error
+    host = url.host or ""
+    if url.scheme not in ({"http", "https"} if allow_private else {"https"}) or not host:
+        raise InvalidParameter("url must begin with https:// and name a host", param="url")
+    if url.raw_user is not None or url.raw_password is not None or "@" in url.raw_authority or url.raw_fragment:
+        raise InvalidParameter("url must not carry a user, a password or a fragment", param="url")
+    if not allow_private and (port not in PORTS or not _may_be_public(host)):
+        raise InvalidParameter("url must name a public host and port 443 or 8443", param="url")
+    return url
+
+
+def _may_be_public(host: str) -> bool:
+    if ":" in host or host.rstrip(".").rpartition(".")[2][:1].isdigit():
+        return is_public(host)  # a last label that begins with a digit is an address, in whatever notation
+    return "." in host.strip(".") and "%" not in host
+
+
+class GuardedResolver(AbstractResolver):
+    """Resolves names in threads of its own, so that slow name servers hold up nobody else, and refuses a host of
+    which any address is not public.
+    """
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="webhook-dns")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(self._threads, self._look_up, host, port, family)
+        if not found or not all(is_public(address) for _, address in found):
+            raise AddressRefused("the host does not resolve to public addresses alone")
+        return [
+            ResolveResult(
+                hostname=host, host=address, port=port, family=kind, proto=0, flags=int(socket.AI_NUMERICHOST)
+            )
+            for kind, address in found
+        ]
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _look_up(self, host: str, port: int, family: int) -> list[tuple[int, str]]:
+        answers = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
+        return [(kind, str(address[0])) for kind, _, _, _, address in answers]
+
+
+def guarded_socket(info: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socket:
+    """Make the socket for a connection, or refuse its address; nothing has been sent by then.
+
+    Errors:
+        AddressRefused: the address is not public.
+    """
+    family, kind, protocol, _, address = info
+    if not is_public(str(address[0])):
+        raise AddressRefused("the address is not public")
+    return socket.socket(family, kind, protocol)

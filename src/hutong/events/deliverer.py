@@ -1,0 +1,233 @@
+"""The worker that tells merchants."""
+
+from __future__ import annotations
+
+import asyncio
+import random as random_module
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+from prometheus_client import Counter, Gauge, Histogram
+
+from hutong import db
+from hutong.clock import Clock
+from hutong.errors import HutongError
+from hutong.events.delivery import Claim, Lane, Result, backlog, claim, finish
+from hutong.events.model import DeliveryState
+from hutong.events.retry import delay_after
+from hutong.events.sender import TIMEOUT_S, Outcome, Sender
+from hutong.telemetry import get_logger
+from hutong.vault import Vault
+
+LEASE = timedelta(seconds=TIMEOUT_S + 10)
+"""How long a claim holds. A worker that has died is taken for dead after it; a try ends well before."""
+
+_TURN_S = 0.02
+_IDLE_MAX_S = 0.2
+_DOWN_S = 1.0
+_BACKLOG_EVERY = timedelta(seconds=10)
+_LANES_MAX = 10_000
+
+_TRIES = Counter("hutong_webhook_tries_total", "Tries to deliver an event to an endpoint.", ["outcome"])
+_LATENCY = Histogram(
+    "hutong_webhook_latency_seconds",
+    "From the record of an event to its delivery.",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 3600, 86400),
+)
+_DURATION = Histogram(
+    "hutong_webhook_try_seconds",
+    "Duration of one try.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+_PENDING = Gauge("hutong_webhook_pending", "Deliveries not yet made, retries included.")
+_OVERDUE = Gauge("hutong_webhook_overdue_seconds", "For how long the oldest delivery that is due has been due.")
+_OUTCOMES = {
+    DeliveryState.DELIVERED: _TRIES.labels("delivered"),
+    DeliveryState.PENDING: _TRIES.labels("failed"),
+    DeliveryState.DEAD: _TRIES.labels("dead"),
+}
+_DATABASE_DOWN = (HutongError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What one pass did. `failed` will be tried again."""
+
+    delivered: int
+    failed: int
+    dead: int
+
+
+class Deliverer:
+    """Delivers what `record` wrote; as many may run at once as one likes, on any machines.
+
+    Promises at least once: a try that is cut off is made again under the same webhook-id when its claim ends. An
+    object's events reach an endpoint in order; the next is not sent before the one before is delivered or dead.
+
+    An endpoint that fails is given half the places for each failure and one more for each success, so that many
+    that hang still leave places for the others.
+
+    Args:
+        allow_private: Permits http and private addresses: for the sandbox only.
+        in_flight: Most tries at once.
+        per_endpoint: Most tries at once to one endpoint.
+        random: Gives numbers from 0 up to 1, which spread retries.
+    """
+
+    def __init__(
+        self,
+        database: db.Database,
+        vault: Vault,
+        clock: Clock,
+        *,
+        allow_private: bool = False,
+        in_flight: int = 512,
+        per_endpoint: int = 32,
+        random: Callable[[], float] = random_module.random,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._vault = vault
+        self._allow_private = allow_private
+        self._in_flight = in_flight
+        self._per_endpoint = per_endpoint
+        self._random = random
+        self._lanes: dict[UUID, Lane] = {}
+        self._running: set[asyncio.Task[None]] = set()
+        self._results: list[Result] = []
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._measured_at: datetime | None = None
+
+    async def run(self) -> None:
+        """Deliver until `stop` is called; then end the tries on their way, mark them and return.
+
+        Cancelling it drops them: their claims end by themselves, and another worker makes the tries again.
+        """
+        async with Sender(self._vault, allow_private=self._allow_private) as sender:
+            try:
+                pause_s = _TURN_S
+                while not self._stopping:
+                    pause_s = await self._turn_and_pause(sender, pause_s)
+                if self._running:
+                    await asyncio.wait(self._running)
+                await self._database.run(lambda tx: finish(tx, self._results))
+            finally:
+                for task in self._running:
+                    task.cancel()
+
+    def stop(self) -> None:
+        """Let `run` come to its end."""
+        self._stopping = True
+        self._wake.set()
+
+    async def run_once(self) -> Counts:
+        """One pass: claim what is due, send all of it, mark it."""
+        async with Sender(self._vault, allow_private=self._allow_private) as sender:
+            claims = await self._database.run(self._claim)
+            results = await asyncio.gather(*(self._try(sender, one) for one in claims))
+            await self._database.run(lambda tx: finish(tx, results))
+        states = [result.state for result in results]
+        return Counts(
+            delivered=states.count(DeliveryState.DELIVERED),
+            failed=states.count(DeliveryState.PENDING),
+            dead=states.count(DeliveryState.DEAD),
+        )
+
+    async def _turn_and_pause(self, sender: Sender, pause_s: float) -> float:
+        """One turn and the pause after it: short while there is work, else growing until something happens."""
+        self._wake.clear()
+        try:
+            worked = await self._turn(sender)
+        except _DATABASE_DOWN as error:
+            _log.warning("webhook_turn_failed", reason=type(error).__name__)
+            worked, pause_s = False, _DOWN_S
+        if worked:
+            await asyncio.sleep(_TURN_S)  # results and new events gather meanwhile, so that a batch is worth its trip
+            return _TURN_S
+        try:
+            async with asyncio.timeout(pause_s):
+                await self._wake.wait()
+        except TimeoutError:
+            return min(2 * pause_s, _IDLE_MAX_S)
+        return _TURN_S
+
+    async def _turn(self, sender: Sender) -> bool:
+        """Mark what has ended and start what is due, in one transaction; says whether there was anything."""
+        results, self._results = self._results, []
+
+        async def work(tx: db.Tx) -> list[Claim]:
+            await finish(tx, results)
+            await self._measure(tx)
+            return await self._claim(tx)
+
+        try:
+            claims = await self._database.run(work)
+        except BaseException:
+            self._results[:0] = results
+            raise
+        for one in claims:
+            task = asyncio.create_task(self._deliver(sender, one))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        return bool(claims or results)
+
+    async def _claim(self, tx: db.Tx) -> list[Claim]:
+        free = self._in_flight - len(self._running)
+        if free <= 0:
+            return []
+        now = self._clock.now()
+        return await claim(tx, now=now, until=now + LEASE, free=free, places=self._per_endpoint, lanes=self._lanes)
+
+    async def _deliver(self, sender: Sender, one: Claim) -> None:
+        endpoint_id = one.message.endpoint_id
+        lane = self._lanes.setdefault(endpoint_id, Lane(0, self._per_endpoint))
+        lane.in_flight += 1
+        try:
+            result = await self._try(sender, one)
+        finally:
+            lane.in_flight -= 1
+        if result.state is DeliveryState.DELIVERED:
+            lane.places = min(lane.places + 1, self._per_endpoint)
+        else:
+            lane.places = max(lane.places // 2, 1)
+        forget = lane.places == self._per_endpoint or len(self._lanes) > _LANES_MAX
+        if forget and lane.in_flight == 0:
+            del self._lanes[endpoint_id]
+        self._results.append(result)
+        self._wake.set()
+
+    async def _try(self, sender: Sender, one: Claim) -> Result:
+        now = self._clock.now()
+        if one.disabled:
+            return Result(one, DeliveryState.DEAD, now, None, Outcome(None, "endpoint_disabled", 0))
+        try:
+            outcome = await sender.send(one.message, now=now)
+        except Exception:  # noqa: BLE001 - what cannot be sent at all must die in time like the rest, not come for ever
+            _log.exception("webhook_not_sent", event_id=str(one.message.event_id))
+            outcome = Outcome(None, "internal_error", 0)
+        ended_at = self._clock.now()
+        delay = delay_after(one.attempts + 1, self._random)
+        _DURATION.observe(outcome.duration_ms / 1000)
+        if outcome.succeeded:
+            _LATENCY.observe((ended_at - one.message.created_at).total_seconds())
+            result = Result(one, DeliveryState.DELIVERED, ended_at, now, outcome)
+        elif delay is None:
+            result = Result(one, DeliveryState.DEAD, ended_at, now, outcome)
+        else:
+            result = Result(one, DeliveryState.PENDING, ended_at + delay, now, outcome)
+        _OUTCOMES[result.state].inc()
+        return result
+
+    async def _measure(self, tx: db.Tx) -> None:
+        now = self._clock.now()
+        if self._measured_at is not None and now < self._measured_at + _BACKLOG_EVERY:
+            return
+        self._measured_at = now
+        pending, oldest_at = await backlog(tx)
+        _PENDING.set(pending)
+        _OVERDUE.set(max(0.0, (now - oldest_at).total_seconds()) if oldest_at else 0)

@@ -1,0 +1,85 @@
+-- name: claim_deliveries
+-- Walks from endpoint to endpoint through the index of what is pending, so that one endpoint's backlog is never read on
+-- the way to another's, and takes from each the oldest due deliveries that nothing of the same object stands before.
+-- $1 now, $2 claimed until, $3 places free in all, $4 places per endpoint, $5 to $7 endpoints known to differ: how many
+-- are on their way, how many may be. The rows pass through arrays so that the plan looks them up by key, whatever the
+-- planner thinks of the walk.
+WITH RECURSIVE walk AS (
+    (SELECT d.endpoint_id FROM events.delivery d WHERE d.state = 'pending' ORDER BY d.endpoint_id LIMIT 1)
+    UNION ALL
+    SELECT (
+        SELECT d.endpoint_id FROM events.delivery d
+        WHERE d.state = 'pending' AND d.endpoint_id > w.endpoint_id ORDER BY d.endpoint_id LIMIT 1
+    )
+    FROM walk w WHERE w.endpoint_id IS NOT NULL
+),
+due AS (
+    SELECT c.event_id, w.endpoint_id, coalesce(k.in_flight, 0) AS in_flight, c.next_at
+    FROM walk w
+    LEFT JOIN unnest($5::uuid[], $6::int[], $7::int[]) AS k (endpoint_id, in_flight, places)
+        ON k.endpoint_id = w.endpoint_id
+    CROSS JOIN LATERAL (
+        SELECT d.event_id, d.next_at FROM events.delivery d
+        WHERE d.endpoint_id = w.endpoint_id AND d.state = 'pending' AND d.next_at <= $1
+            AND (d.claimed_until IS NULL OR d.claimed_until <= $1)
+            AND NOT EXISTS (
+                SELECT FROM events.delivery b
+                WHERE b.endpoint_id = d.endpoint_id AND b.object_id = d.object_id AND b.state = 'pending'
+                    AND b.object_seq < d.object_seq
+            )
+        ORDER BY d.next_at
+        LIMIT greatest(0, coalesce(k.places, $4) - coalesce(k.in_flight, 0))
+        FOR UPDATE SKIP LOCKED
+    ) c
+    WHERE w.endpoint_id IS NOT NULL
+),
+fair AS (
+    SELECT d.event_id, d.endpoint_id FROM due d
+    ORDER BY d.in_flight + row_number() OVER (PARTITION BY d.endpoint_id ORDER BY d.next_at)
+    LIMIT $3
+),
+claimed AS (
+    UPDATE events.delivery d SET claimed_until = $2
+    FROM unnest(
+        (SELECT array_agg(f.event_id) FROM fair f), (SELECT array_agg(f.endpoint_id) FROM fair f)
+    ) AS f (event_id, endpoint_id)
+    WHERE d.event_id = f.event_id AND d.endpoint_id = f.endpoint_id
+    RETURNING d.event_id, d.endpoint_id, d.object_id, d.object_seq, d.attempts
+)
+SELECT c.event_id, c.endpoint_id, c.object_id, c.object_seq, c.attempts, o.type, o.data, o.created_at,
+    e.url, e.sealed_secret, e.disabled_at IS NOT NULL AS disabled
+FROM claimed c
+CROSS JOIN LATERAL (SELECT b.type, b.data, b.created_at FROM events.outbox b WHERE b.event_id = c.event_id LIMIT 1) o
+JOIN events.endpoint e ON e.endpoint_id = c.endpoint_id;
+
+-- name: finish_deliveries
+-- Marks what came of a batch of tries. A failure counts only for the claim it was made under; a success always does,
+-- because the merchant has the event, whoever else may be trying by now.
+UPDATE events.delivery d
+SET state = r.state, attempts = d.attempts + (r.last_at IS NOT NULL)::int, next_at = r.next_at, claimed_until = NULL,
+    last_at = coalesce(r.last_at, d.last_at), last_status = r.status, last_error = r.error, last_duration_ms = r.duration_ms
+FROM unnest(
+    $1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::int[], $8::text[],
+    $9::int[]
+) AS r (event_id, endpoint_id, claimed_until, state, next_at, last_at, status, error, duration_ms)
+WHERE d.event_id = r.event_id AND d.endpoint_id = r.endpoint_id AND d.state = 'pending'
+    AND (r.state = 'delivered' OR d.claimed_until = r.claimed_until);
+
+-- name: postpone_successors
+-- What stands behind a failed try waits as long as it does, so that a claim does not read it again and again in vain.
+UPDATE events.delivery d SET next_at = r.next_at
+FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::timestamptz[]) AS r (endpoint_id, object_id, object_seq, next_at)
+WHERE d.endpoint_id = r.endpoint_id AND d.object_id = r.object_id AND d.state = 'pending'
+    AND d.object_seq > r.object_seq AND d.next_at < r.next_at;
+
+-- name: deliveries_of_event
+-- The delivery log of one event, for its merchant only.
+SELECT d.endpoint_id, d.event_id, d.state, d.attempts, d.next_at, d.last_at, d.last_status, d.last_error,
+    d.last_duration_ms
+FROM events.outbox o JOIN events.delivery d ON d.event_id = o.event_id
+WHERE o.merchant_id = $1 AND o.event_id = $2
+ORDER BY d.endpoint_id;
+
+-- name: backlog
+-- How much is pending, and since when the oldest of what is due has been; both from the index alone.
+SELECT count(*) AS pending, min(d.next_at) AS oldest_at FROM events.delivery d WHERE d.state = 'pending';

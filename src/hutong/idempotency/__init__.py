@@ -1,0 +1,10 @@
+"""Idempotency keys: one key, one effect, one answer.
+
+Promises: the key is claimed and its answer stored in the transactions that have the effect, so there is no moment at
+which the effect exists without the key. A claim whose process died is taken over after a minute.
+"""
+
+from hutong.idempotency.key import claim, forget, store
+from hutong.idempotency.model import Claim, Claimed, InFlight, KeyReused, StoredAnswer
+
+__all__ = ["Claim", "Claimed", "InFlight", "KeyReused", "StoredAnswer", "claim", "forget", "store"]

@@ -1,0 +1,73 @@
+"""Claiming keys and storing answers, whole lists at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import asyncpg
+
+from hutong import db
+from hutong.idempotency.model import KEPT_FOR, LEASE, Claim, Claimed, InFlight, KeyReused, StoredAnswer
+
+sql = db.statements("hutong.idempotency")
+
+Outcome = Claimed | InFlight | KeyReused | StoredAnswer
+
+
+async def claim(tx: db.Tx, claims: Sequence[Claim], *, now: datetime) -> list[Outcome]:
+    """Claim each key, or say what stands in the way.
+
+    Two claims of one key in one list: the first may be CLAIMED, the second is then in flight.
+
+    Returns:
+        One outcome per claim, in order.
+    """
+    if not claims:
+        return []
+    owners, keys = [c.owner_id for c in claims], [c.key for c in claims]
+    taken = await sql.claim_keys.fetch(
+        tx, owners, keys, [c.fingerprint for c in claims], now, now - LEASE, now + KEPT_FOR
+    )
+    ours = {(row["owner_id"], row["key"]): row["fingerprint"] for row in taken}
+    if len(taken) == len(claims):
+        return [Claimed()] * len(claims)
+    rows = {(r["owner_id"], r["key"]): r for r in await sql.read_keys.fetch(tx, owners, keys)}
+    outcomes: list[Outcome] = []
+    for wish in claims:
+        identity = (wish.owner_id, wish.key)
+        if ours.get(identity) == wish.fingerprint:
+            del ours[identity]
+            outcomes.append(Claimed())
+        else:
+            outcomes.append(_standing(rows[identity], wish))
+    return outcomes
+
+
+def _standing(row: asyncpg.Record, wish: Claim) -> Outcome:
+    if row["fingerprint"] != wish.fingerprint:
+        return KeyReused()
+    if row["status"] is None:
+        return InFlight()
+    return StoredAnswer(row["status"], row["body"])
+
+
+async def store(tx: db.Tx, answers: Sequence[tuple[Claim, StoredAnswer]]) -> None:
+    """Keep the answers of claimed keys, in the transaction of their effect.
+
+    Repeat:
+        The first answer stays.
+    """
+    if answers:
+        await sql.store_answers.execute(
+            tx,
+            [c.owner_id for c, _ in answers],
+            [c.key for c, _ in answers],
+            [a.status for _, a in answers],
+            [a.body for _, a in answers],
+        )
+
+
+async def forget(tx: db.Tx, *, now: datetime, limit: int = 1000) -> int:
+    """Delete keys past their time, at most `limit`; returns how many."""
+    return len(await sql.forget_keys.fetch(tx, now, limit))

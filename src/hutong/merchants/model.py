@@ -1,0 +1,42 @@
+"""A merchant and its keys, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class NewMerchant:
+    """What it takes to register a merchant.
+
+    Attributes:
+        name: Shown to payers; 1 to 64 characters.
+        fee_ppm: What we keep of each payment, in parts per million of its amount, taken at success.
+        return_origins: Origins (`https://shop.example`) that payers may be sent back to.
+    """
+
+    merchant_id: UUID
+    name: str
+    fee_ppm: int = 0
+    return_origins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Merchant:
+    """A registered merchant."""
+
+    merchant_id: UUID
+    name: str
+    fee_ppm: int
+    return_origins: tuple[str, ...]
+    enabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key as it is given out, once. `secret` is the text for the Authorization header; we keep its hash only."""
+
+    key_id: UUID
+    merchant_id: UUID
+    secret: str

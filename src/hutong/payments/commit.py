@@ -1,0 +1,175 @@
+"""One transaction is the truth: state, transfers and events of a whole list, committed together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import orjson
+
+from hutong import db, events, idempotency, ledger
+from hutong.clock import Clock
+from hutong.errors import InvariantBroken
+from hutong.ids import Ids
+from hutong.payments import books
+from hutong.payments.close import CloseResult, RequestClose, claim_expired, request_close
+from hutong.payments.document import CheckoutUrl, payment_document
+from hutong.payments.model import CloseReason, NewPayment, Payment
+from hutong.payments.outcome import Happening, Learnt, Occurrence, Recorded, record
+from hutong.payments.payment import Created, Existing, OtherContent, create
+
+_BOOKED = (Happening.SUCCEEDED, Happening.SURPLUS)
+_DONE = (ledger.CreateTransferStatus.CREATED, ledger.CreateTransferStatus.EXISTS)
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceOrder:
+    """A merchant's order and, if it came with one, the idempotency key that it stands under."""
+
+    new: NewPayment
+    claim: idempotency.Claim | None = None
+
+
+Refused = idempotency.InFlight | idempotency.KeyReused | idempotency.StoredAnswer
+Placed = Created | Existing | OtherContent | Refused
+
+
+@dataclass(frozen=True, slots=True)
+class TakeIn:
+    """A channel's word, and the idempotency key whose answer becomes final with it."""
+
+    learnt: Learnt
+    claim: idempotency.Claim | None = None
+
+
+class Committer:
+    """The handlers that the coalescers call: each takes a list and commits it in one transaction.
+
+    Args:
+        checkout_url: Gives the address of a payment's cashier page.
+    """
+
+    def __init__(self, database: db.Database, *, clock: Clock, ids: Ids, checkout_url: CheckoutUrl) -> None:
+        self._database = database
+        self._clock = clock
+        self._ids = ids
+        self._checkout_url = checkout_url
+        self._open_accounts: set[books.Opening] = set()
+
+    def render(self, payment: Payment) -> bytes:
+        """The payment's document as bytes, as it is answered and stored."""
+        return orjson.dumps(payment_document(payment, self._checkout_url))
+
+    async def place(self, commands: Sequence[PlaceOrder]) -> list[Placed]:
+        """Claim keys and write orders. An answer that needs no channel is stored at once."""
+        now = self._clock.now()
+
+        async def work(tx: db.Tx) -> list[Placed]:
+            claims = [c.claim for c in commands if c.claim is not None]
+            outcomes = iter(await idempotency.claim(tx, claims, now=now))
+            standing = [idempotency.Claimed() if c.claim is None else next(outcomes) for c in commands]
+            free = [c for c, s in zip(commands, standing, strict=True) if isinstance(s, idempotency.Claimed)]
+            created = iter(await create(tx, [c.new for c in free], now=now) if free else [])
+            results: list[Placed] = []
+            answers: list[tuple[idempotency.Claim, idempotency.StoredAnswer]] = []
+            for command, outcome in zip(commands, standing, strict=True):
+                if not isinstance(outcome, idempotency.Claimed):
+                    results.append(outcome)
+                    continue
+                result = next(created)
+                results.append(result)
+                waits_for_channel = isinstance(result, Created) and command.new.first_attempt is not None
+                if command.claim and not waits_for_channel and not isinstance(result, OtherContent):
+                    status = 201 if isinstance(result, Created) else 200
+                    body = self.render(result.payment)
+                    answers.append((command.claim, idempotency.StoredAnswer(status, body)))
+            await idempotency.store(tx, answers)
+            return results
+
+        return await self._database.run(work)
+
+    async def take_in(self, commands: Sequence[TakeIn]) -> list[Recorded]:
+        """Record channels' words, book what they mean, announce it."""
+        now = self._clock.now()
+        opened: list[books.Opening] = []
+
+        async def work(tx: db.Tx) -> list[Recorded]:
+            results, occurrences = await record(tx, [c.learnt for c in commands], now=now)
+            opened[:] = await self._book(tx, occurrences, now=now)
+            await self._announce(tx, occurrences, now=now)
+            await idempotency.store(
+                tx,
+                [
+                    (command.claim, idempotency.StoredAnswer(201, self.render(result.payment)))
+                    for command, result in zip(commands, results, strict=True)
+                    if command.claim is not None and result.payment is not None
+                ],
+            )
+            return results
+
+        results = await self._database.run(work)
+        self._open_accounts.update(opened)
+        return results
+
+    async def close(self, commands: Sequence[RequestClose]) -> list[CloseResult]:
+        """Close what can be closed at once; mark the rest."""
+        now = self._clock.now()
+
+        async def work(tx: db.Tx) -> list[CloseResult]:
+            results, occurrences = await request_close(tx, commands, now=now)
+            await self._announce(tx, occurrences, now=now)
+            return results
+
+        return await self._database.run(work)
+
+    async def expire(self, *, limit: int) -> int:
+        """Ask for the end of payments that are past theirs; returns how many there were."""
+        now = self._clock.now()
+
+        async def work(tx: db.Tx) -> int:
+            due = await claim_expired(tx, now=now, limit=limit)
+            if due:
+                commands = [RequestClose(payment_id, CloseReason.EXPIRED) for payment_id in due]
+                _, occurrences = await request_close(tx, commands, now=now)
+                await self._announce(tx, occurrences, now=now)
+            return len(due)
+
+        return await self._database.run(work)
+
+    async def _book(self, tx: db.Tx, occurrences: Sequence[Occurrence], *, now: datetime) -> list[books.Opening]:
+        transfers: list[ledger.Transfer] = []
+        openings: set[books.Opening] = set()
+        for occurrence in occurrences:
+            if occurrence.happening in _BOOKED and occurrence.attempt is not None:
+                chain, needed = books.success(occurrence.payment, occurrence.attempt)
+                transfers += chain
+                openings.update(needed)
+        if not transfers:
+            return []
+        missing = sorted(openings - self._open_accounts)
+        if missing:
+            await ledger.open_accounts(tx, missing, now=now)
+        results = await ledger.Ledger(tx, clock=self._clock.now_ns).create_transfers(transfers)
+        for transfer, result in zip(transfers, results, strict=True):
+            if result.status not in _DONE:
+                raise InvariantBroken(f"transfer {UUID(int=transfer.id)} was refused: {result.status.name}")
+        return missing
+
+    async def _announce(self, tx: db.Tx, occurrences: Sequence[Occurrence], *, now: datetime) -> None:
+        if occurrences:
+            await events.record(
+                tx,
+                [
+                    events.Event(
+                        event_id=self._ids.new(),
+                        type=occurrence.happening.value,
+                        merchant_id=occurrence.payment.merchant_id,
+                        object_id=occurrence.payment.payment_id,
+                        payload=payment_document(occurrence.payment, self._checkout_url),
+                    )
+                    for occurrence in occurrences
+                ],
+                now=now,
+            )

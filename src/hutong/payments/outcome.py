@@ -1,0 +1,231 @@
+"""Taking in what channels say: the heart of the life cycle.
+
+Whatever way an answer came (submission, notification, query), it goes through `record`, under the payment's lock, and
+its state, its transfers and its events are written in the same transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from hutong import db
+from hutong.channels import ChannelAnswer, ChannelState
+from hutong.payments.model import (
+    ATTEMPT_TRANSITIONS,
+    QUERY_CADENCE,
+    Attempt,
+    AttemptState,
+    Payment,
+    PaymentStatus,
+    Source,
+)
+from hutong.payments.payment import lock_by_attempt, save, sql
+
+_FINAL = {
+    ChannelState.SUCCEEDED: AttemptState.SUCCEEDED,
+    ChannelState.FAILED: AttemptState.FAILED,
+    ChannelState.CLOSED: AttemptState.CLOSED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """A channel's word about one attempt.
+
+    Attributes:
+        account_id: The account it came through; another account's attempts are out of its reach.
+        replay_key: What identifies the very message, if it must be taken once only.
+    """
+
+    attempt_id: UUID
+    account_id: UUID
+    answer: ChannelAnswer
+    source: Source
+    replay_key: bytes | None = None
+
+
+class Effect(StrEnum):
+    """What came of it."""
+
+    APPLIED = "applied"
+    UNCHANGED = "unchanged"
+    MISMATCH = "mismatch"
+    """Genuine, but about another amount or currency than we ordered. Nothing is written."""
+    NO_SUCH_ATTEMPT = "no_such_attempt"
+    REPLAYED = "replayed"
+
+
+class Happening(StrEnum):
+    """Events of a payment that others are told of, and that the books may have to follow."""
+
+    SUCCEEDED = "payment.succeeded"
+    CLOSED = "payment.closed"
+    ATTEMPT_FAILED = "payment.attempt_failed"
+    SURPLUS = "payment.surplus_received"
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """One happening, with the attempt it is about."""
+
+    happening: Happening
+    payment: Payment
+    attempt: Attempt | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The effect of one message, and the payment as it is now."""
+
+    effect: Effect
+    payment: Payment | None
+
+
+async def record(tx: db.Tx, messages: Sequence[Learnt], *, now: datetime) -> tuple[list[Recorded], list[Occurrence]]:
+    """Apply channels' words to their attempts, in order.
+
+    Effects:
+        Writes attempts and payments. The caller books and announces the occurrences in the same transaction.
+
+    Repeat:
+        A word that says nothing new changes nothing.
+
+    Returns:
+        One result per message, in order, and what has happened, in order.
+    """
+    fresh = await _spend(tx, messages, now=now)
+    payments = await lock_by_attempt(tx, [message.attempt_id for message in messages])
+    owners = {attempt.attempt_id: (payment, attempt) for payment in payments for attempt in payment.attempts}
+    results: list[Recorded] = []
+    occurrences: list[Occurrence] = []
+    touched: dict[UUID, tuple[Attempt, Source]] = {}
+    changed: dict[UUID, Payment] = {}
+    for message, is_fresh in zip(messages, fresh, strict=True):
+        payment, attempt = owners.get(message.attempt_id, (None, None))
+        if payment is None or attempt is None or attempt.account_id != message.account_id:
+            results.append(Recorded(Effect.NO_SUCH_ATTEMPT, None))
+        elif not is_fresh:
+            results.append(Recorded(Effect.REPLAYED, payment))
+        elif _mismatch(payment, message.answer):
+            results.append(Recorded(Effect.MISMATCH, payment))
+        else:
+            moved = _apply(payment, attempt, message, now, occurrences)
+            touched[attempt.attempt_id] = (attempt, message.source)
+            changed[payment.payment_id] = payment
+            results.append(Recorded(Effect.APPLIED if moved else Effect.UNCHANGED, payment))
+    await _save_attempts(tx, list(touched.values()))
+    await save(tx, list(changed.values()))
+    return results, occurrences
+
+
+async def _spend(tx: db.Tx, messages: Sequence[Learnt], *, now: datetime) -> list[bool]:
+    """Which messages have not been taken before. Of two equal ones in one list the first counts."""
+    keyed = [(m.account_id, m.replay_key) for m in messages if m.replay_key is not None]
+    if not keyed:
+        return [True] * len(messages)
+    distinct = sorted(set(keyed))
+    rows = await sql.spend_notices.fetch(tx, [a for a, _ in distinct], [k for _, k in distinct], now)
+    spent = {(row["account_id"], row["replay_key"]) for row in rows}
+    fresh: list[bool] = []
+    for message in messages:
+        identity = (message.account_id, message.replay_key)
+        fresh.append(message.replay_key is None or identity in spent)
+        spent.discard(identity)
+    return fresh
+
+
+def _mismatch(payment: Payment, answer: ChannelAnswer) -> bool:
+    return (answer.amount_minor is not None and answer.amount_minor != payment.amount_minor) or (
+        answer.currency is not None and answer.currency != payment.currency
+    )
+
+
+def _apply(payment: Payment, attempt: Attempt, message: Learnt, now: datetime, occurrences: list[Occurrence]) -> bool:
+    """Move one attempt and its payment; returns whether anything moved."""
+    before = (attempt.state, payment.status)
+    answer = message.answer
+    target = _target(attempt, message)
+    if target is not attempt.state and target in ATTEMPT_TRANSITIONS[attempt.state]:
+        _move(payment, attempt, target, now, occurrences)
+    if attempt.is_open or before[0] is not attempt.state:
+        attempt.channel_order_no = answer.channel_order_no or attempt.channel_order_no
+        attempt.channel_code = answer.channel_code or attempt.channel_code
+        attempt.channel_message = answer.channel_message or attempt.channel_message
+    if answer.action is not None and attempt.is_open:
+        attempt.action_kind, attempt.action_content = answer.action.kind.value, answer.action.content
+    attempt.next_query_at = _next_query(attempt, now) if attempt.is_open else None
+    settle_status(payment, now, occurrences)
+    return before != (attempt.state, payment.status)
+
+
+def _target(attempt: Attempt, message: Learnt) -> AttemptState:
+    """The state that a word leads to. Doubt leads from `created` to `unknown` and nowhere else."""
+    state = message.answer.state
+    if state in _FINAL:
+        return _FINAL[state]
+    if state is ChannelState.PENDING:
+        return AttemptState.SUBMITTED if attempt.is_open else attempt.state
+    if attempt.state is AttemptState.CREATED and state is ChannelState.UNKNOWN:
+        return AttemptState.UNKNOWN
+    return attempt.state
+
+
+def _move(
+    payment: Payment, attempt: Attempt, target: AttemptState, now: datetime, occurrences: list[Occurrence]
+) -> None:
+    was_open = attempt.is_open
+    attempt.state = target
+    if attempt.is_open:
+        return
+    attempt.finished_at = now
+    if target is AttemptState.SUCCEEDED:
+        # What came after an end, ours or the payment's, does not count: it is given back.
+        attempt.surplus = not was_open or not payment.is_open
+        if attempt.surplus:
+            occurrences.append(Occurrence(Happening.SURPLUS, payment, attempt))
+        else:
+            payment.status = PaymentStatus.SUCCEEDED
+            payment.succeeded_at = now
+            occurrences.append(Occurrence(Happening.SUCCEEDED, payment, attempt))
+    elif target is AttemptState.FAILED:
+        occurrences.append(Occurrence(Happening.ATTEMPT_FAILED, payment, attempt))
+
+
+def settle_status(payment: Payment, now: datetime, occurrences: list[Occurrence]) -> None:
+    """Bring an open payment's status in line with its attempts, and close it if that is wanted and safe."""
+    if not payment.is_open:
+        return
+    if payment.open_attempts:
+        payment.status = PaymentStatus.PROCESSING
+    elif payment.close_requested_at is not None:
+        payment.status = PaymentStatus.CLOSED
+        payment.closed_at = now
+        occurrences.append(Occurrence(Happening.CLOSED, payment, None))
+    else:
+        payment.status = PaymentStatus.REQUIRES_PAYMENT
+
+
+def _next_query(attempt: Attempt, now: datetime) -> datetime:
+    return now + QUERY_CADENCE[min(attempt.queries, len(QUERY_CADENCE) - 1)]
+
+
+async def _save_attempts(tx: db.Tx, touched: Sequence[tuple[Attempt, Source]]) -> None:
+    if touched:
+        await sql.update_attempts.execute(
+            tx,
+            [a.attempt_id for a, _ in touched],
+            [a.state for a, _ in touched],
+            [a.surplus for a, _ in touched],
+            [a.action_kind for a, _ in touched],
+            [a.action_content for a, _ in touched],
+            [a.channel_order_no for a, _ in touched],
+            [a.channel_code for a, _ in touched],
+            [a.channel_message for a, _ in touched],
+            [source for _, source in touched],
+            [a.finished_at for a, _ in touched],
+            [a.next_query_at for a, _ in touched],
+        )

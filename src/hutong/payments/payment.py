@@ -1,0 +1,210 @@
+"""Creating, finding, locking and saving payments."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from hutong import db
+from hutong.payments.model import (
+    QUERY_CADENCE,
+    Attempt,
+    AttemptState,
+    NewAttempt,
+    NewPayment,
+    Payment,
+    PaymentStatus,
+)
+
+sql = db.statements("hutong.payments")
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """The payment is new."""
+
+    payment: Payment
+
+
+@dataclass(frozen=True, slots=True)
+class Existing:
+    """The order was placed before, with the same content; this is its payment."""
+
+    payment: Payment
+
+
+@dataclass(frozen=True, slots=True)
+class OtherContent:
+    """The order number stands for a payment with other content."""
+
+    payment: Payment
+
+
+async def create(
+    tx: db.Tx, commands: Sequence[NewPayment], *, now: datetime
+) -> list[Created | Existing | OtherContent]:
+    """Write down merchants' orders, each with the try that is to be made at once.
+
+    Repeat:
+        One payment per merchant order number, for ever. The same content again yields EXISTING, other content
+        OTHER_CONTENT; neither writes anything.
+
+    Returns:
+        One result per command, in order.
+    """
+    inserted = {row["id"] for row in await sql.insert_payments.fetch(tx, *_payment_columns(commands), now)}
+    attempts = {
+        c.payment_id: new_attempt(c.payment_id, c.first_attempt, now=now)
+        for c in commands
+        if c.first_attempt and c.payment_id in inserted
+    }
+    await insert_attempts(tx, list(attempts.values()), now=now)
+    standing: dict[tuple[UUID, str], Payment] = {}
+    if len(inserted) < len(commands):
+        others = [c for c in commands if c.payment_id not in inserted]
+        rows = await sql.find_by_order_no.fetch(
+            tx, [c.merchant_id for c in others], [c.merchant_order_no for c in others]
+        )
+        found = await _with_attempts(tx, rows)
+        standing = {(p.merchant_id, p.merchant_order_no): p for p in found}
+    results: list[Created | Existing | OtherContent] = []
+    for command in commands:
+        if command.payment_id in inserted:
+            results.append(Created(_new(command, attempts.get(command.payment_id), now)))
+        else:
+            payment = standing[command.merchant_id, command.merchant_order_no]
+            results.append(Existing(payment) if _same(payment, command) else OtherContent(payment))
+    return results
+
+
+def new_attempt(payment_id: UUID, new: NewAttempt, *, now: datetime) -> Attempt:
+    """A try as it is before the channel is called."""
+    return Attempt(
+        new.attempt_id, payment_id, new.account_id, new.channel, new.method, AttemptState.CREATED,
+        False, None, None, None, None, None, 0, now, None, now + QUERY_CADENCE[0],
+    )  # fmt: skip
+
+
+async def insert_attempts(tx: db.Tx, attempts: Sequence[Attempt], *, now: datetime) -> None:
+    """Write the intents of tries down."""
+    if attempts:
+        await sql.insert_attempts.execute(
+            tx,
+            [attempt.attempt_id for attempt in attempts],
+            [attempt.payment_id for attempt in attempts],
+            [attempt.account_id for attempt in attempts],
+            [attempt.channel for attempt in attempts],
+            [attempt.method for attempt in attempts],
+            now,
+            now + QUERY_CADENCE[0],
+        )
+
+
+async def find(tx: db.Tx, payment_ids: Collection[UUID]) -> dict[UUID, Payment]:
+    """Payments with their attempts, as last committed; absent ones are left out."""
+    rows = await sql.find_payments.fetch(tx, payment_ids)
+    return {payment.payment_id: payment for payment in await _with_attempts(tx, rows)}
+
+
+async def lock(tx: db.Tx, payment_ids: Collection[UUID]) -> dict[UUID, Payment]:
+    """The same, locked against every other change until the transaction ends."""
+    rows = await sql.lock_payments.fetch(tx, payment_ids)
+    return {payment.payment_id: payment for payment in await _with_attempts(tx, rows)}
+
+
+async def lock_by_attempt(tx: db.Tx, attempt_ids: Collection[UUID]) -> list[Payment]:
+    """The payments that these attempts belong to, locked in id order."""
+    return await _with_attempts(tx, await sql.lock_payments_of_attempts.fetch(tx, attempt_ids))
+
+
+async def list_payments(
+    tx: db.Tx,
+    merchant_id: UUID,
+    *,
+    after: UUID | None = None,
+    status: PaymentStatus | None = None,
+    merchant_order_no: str | None = None,
+    limit: int = 20,
+) -> list[Payment]:
+    """A merchant's payments, newest first, from after the one given."""
+    rows = await sql.list_payments.fetch(tx, merchant_id, after, status, merchant_order_no, limit)
+    found = {payment.payment_id: payment for payment in await _with_attempts(tx, rows)}
+    return [found[row["id"]] for row in rows]
+
+
+async def save(tx: db.Tx, changed: Sequence[Payment]) -> None:
+    """Write the states of payments that the caller has locked and changed."""
+    if changed:
+        await sql.update_payments.execute(
+            tx,
+            [p.payment_id for p in changed],
+            [p.status for p in changed],
+            [p.succeeded_at for p in changed],
+            [p.closed_at for p in changed],
+            [p.close_reason for p in changed],
+            [p.close_requested_at for p in changed],
+        )
+
+
+def _payment_columns(commands: Sequence[NewPayment]) -> list[list[object]]:
+    processing, waiting = PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_PAYMENT
+    rows = [
+        (
+            c.payment_id, c.merchant_id, c.merchant_order_no, c.amount_minor, c.currency, c.subject,
+            processing if c.first_attempt else waiting, c.fee_ppm, c.checkout_token, c.return_url,
+            json.dumps(dict(c.metadata), ensure_ascii=False, sort_keys=True), c.expires_at,
+        )
+        for c in commands
+    ]  # fmt: skip
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _new(command: NewPayment, attempt: Attempt | None, now: datetime) -> Payment:
+    return Payment(
+        command.payment_id, command.merchant_id, command.merchant_order_no, command.amount_minor, command.currency,
+        command.subject, PaymentStatus.PROCESSING if attempt else PaymentStatus.REQUIRES_PAYMENT, 0, command.fee_ppm,
+        command.checkout_token, command.return_url, dict(command.metadata), command.expires_at, now, None, None,
+        None, None, [attempt] if attempt else [],
+    )  # fmt: skip
+
+
+def _same(payment: Payment, command: NewPayment) -> bool:
+    """Whether the repeated order asks for what the first one did. The end is left out: it may be derived from now."""
+    return (
+        payment.amount_minor == command.amount_minor
+        and payment.currency == command.currency
+        and payment.subject == command.subject
+        and payment.return_url == command.return_url
+        and payment.metadata == command.metadata
+    )
+
+
+async def _with_attempts(tx: db.Tx, rows: Sequence[asyncpg.Record]) -> list[Payment]:
+    payments = {row["id"]: _payment_of(row) for row in rows}
+    if payments:
+        for row in await sql.find_attempts.fetch(tx, list(payments)):
+            payments[row["payment_id"]].attempts.append(attempt_of(row))
+    return list(payments.values())
+
+
+def _payment_of(row: asyncpg.Record) -> Payment:
+    return Payment(
+        row["id"], row["merchant_id"], row["merchant_order_no"], row["amount_minor"], row["currency"], row["subject"],
+        PaymentStatus(row["status"]), row["amount_refunded_minor"], row["fee_ppm"], row["checkout_token"],
+        row["return_url"], json.loads(row["metadata"]), row["expires_at"], row["created_at"], row["succeeded_at"],
+        row["closed_at"], row["close_reason"], row["close_requested_at"],
+    )  # fmt: skip
+
+
+def attempt_of(row: asyncpg.Record) -> Attempt:
+    """An attempt as one row of the statements above."""
+    return Attempt(
+        row["id"], row["payment_id"], row["account_id"], row["channel"], row["method"], AttemptState(row["state"]),
+        row["surplus"], row["action_kind"], row["action_content"], row["channel_order_no"], row["channel_code"],
+        row["channel_message"], row["queries"], row["created_at"], row["finished_at"], row["next_query_at"],
+    )  # fmt: skip

@@ -1,0 +1,127 @@
+"""A WeChat Pay simulator that answers for real, and an account that points at it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from hutong.channels import Http
+from hutong.channels.wechat import WeChatPay
+from hutong.clock import SystemClock
+from hutong.sandbox import SandboxKeys, SandboxSettings, serve
+
+
+@pytest.fixture(scope="session")
+def sandbox_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("sandbox")
+
+
+@pytest.fixture(scope="session")
+def keys(sandbox_folder: Path) -> SandboxKeys:
+    return SandboxKeys.load(sandbox_folder)
+
+
+@pytest.fixture(scope="session")
+async def sandbox_url(keys: SandboxKeys, sandbox_folder: Path) -> AsyncIterator[str]:
+    async with serve(SandboxSettings(sandbox_folder, speed=1000)) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+async def http() -> AsyncIterator[Http]:
+    async with Http.open(connect_timeout_s=2, total_timeout_s=2) as opened:
+        yield opened
+
+
+@pytest.fixture
+def now() -> Any:
+    return SystemClock().now()
+
+
+@dataclass
+class Control:
+    """The sandbox's control API."""
+
+    url: str
+    session: aiohttp.ClientSession
+
+    async def post(self, path: str, **fields: object) -> Any:
+        async with self.session.post(f"{self.url}/control/{path}", json=fields) as response:
+            response.raise_for_status()
+            return await response.json()
+
+    async def get(self, path: str) -> Any:
+        async with self.session.get(f"{self.url}/control/{path}") as response:
+            response.raise_for_status()
+            return await response.json()
+
+
+@pytest.fixture
+async def control(sandbox_url: str) -> AsyncIterator[Control]:
+    async with aiohttp.ClientSession() as session:
+        made = Control(sandbox_url, session)
+        yield made
+        await made.post("reset")
+
+
+@dataclass
+class Receiver:
+    """Takes notifications as a platform would, in the order they came."""
+
+    url: str
+    taken: asyncio.Queue[tuple[dict[str, str], bytes]] = field(default_factory=asyncio.Queue)
+    answers: list[int] = field(default_factory=list)
+    """The statuses to answer with, first to last; 204 when there are no more."""
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receive() as made:
+        yield made
+
+
+@asynccontextmanager
+async def receive() -> AsyncIterator[Receiver]:
+    made = Receiver("")
+
+    async def take(request: web.Request) -> web.Response:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        made.taken.put_nowait((headers, await request.read()))
+        return web.Response(status=made.answers.pop(0) if made.answers else 204)
+
+    app = web.Application()
+    app.router.add_post("/notify", take)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}/notify"
+    try:
+        yield made
+    finally:
+        await runner.cleanup()
+
+
+MakeChannel = Callable[..., WeChatPay]
+
+
+@pytest.fixture
+def make_channel(keys: SandboxKeys, sandbox_url: str, http: Http) -> MakeChannel:
+    def make(*, public_key_mode: bool = True, **changed: object) -> WeChatPay:
+        raw = keys.wechat_credentials(sandbox_url, public_key_mode=public_key_mode) | changed
+        return WeChatPay(WeChatPay.Credentials.model_validate(raw, context={"sandbox": True}), http)  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture
+def channel(make_channel: MakeChannel) -> WeChatPay:
+    return make_channel()

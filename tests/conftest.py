@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import random
-import secrets
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from hutong.clock import ManualClock
 from hutong.db import Database, EmbeddedServer, Tx, migrate
 from hutong.ids import Ids
 from postgres15 import Postgres15
-
-CI = os.environ.get("CI") == "true"
-SEED = int(os.environ.get("HUTONG_TEST_SEED", "0")) or secrets.randbits(32)
+from support import SEED, create_database, unavailable
 
 
 def pytest_report_header() -> str:
     return f"seed: HUTONG_TEST_SEED={SEED}"
-
-
-def unavailable(reason: str) -> None:
-    """Skip where an optional part is missing; in continuous integration that is a failure."""
-    if CI:
-        pytest.fail(f"must not be skipped in CI: {reason}")
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
@@ -62,15 +50,6 @@ def each_server_url(request: pytest.FixtureRequest) -> str:
     name = "server_url" if request.param == "18" else "postgres15"
     url: str = request.getfixturevalue(name)
     return url
-
-
-def create_database(server_url: str) -> str:
-    """Make an empty database on the server and return its URL."""
-    name = f"test_{secrets.token_hex(6)}"
-    with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[call-overload]
-        current = connection.info.dbname
-    return server_url.replace(f"/{current}?", f"/{name}?")
 
 
 @pytest.fixture(scope="session")

@@ -44,14 +44,3 @@ def _seconds(pid: int, *, family: bool) -> float:
     except psutil.NoSuchProcess:
         return 0.0
     return float(total)
-
-
-def processes_of(supervisor: int) -> dict[str, list[int]]:
-    """The processes below `hutong serve`, by what they do."""
-    found: dict[str, list[int]] = {}
-    for child in psutil.Process(supervisor).children():
-        arguments = child.cmdline()
-        name = next((word for word in ("api", "worker", "sandbox") if word in arguments), None)
-        if name is not None:
-            found.setdefault(name, []).append(child.pid)
-    return found

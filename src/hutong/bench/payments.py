@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hutong import app, db, merchants
-from hutong.bench.cpu import CpuMeter, processes_of
+from hutong.bench.cpu import CpuMeter
 from hutong.bench.yardstick import tpcb_tps
 from hutong.clock import SystemClock
 from hutong.config import Settings
@@ -186,9 +186,8 @@ async def _shop(platform: RunningPlatform, session: aiohttp.ClientSession, recei
 
 
 def _groups(platform: RunningPlatform) -> dict[str, list[int]]:
-    assert platform.pid is not None
     postmaster = db.EmbeddedServer(platform.settings.home).pid()
-    return processes_of(platform.pid) | {
+    return platform.processes() | {
         "load generator": [os.getpid()],
         "postgresql": [] if postmaster is None else [postmaster],
     }

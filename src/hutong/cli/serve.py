@@ -170,6 +170,7 @@ def run_api(fd: int) -> None:
         access_log=False,
         log_config=None,
         timeout_graceful_shutdown=10,
+        proxy_headers=False,
         server_header=False,
         date_header=False,
     )

@@ -66,7 +66,9 @@ class Database:
         if role is not None:
             settings["role"] = role
         try:
-            pool = await asyncpg.create_pool(dsn, min_size=1, max_size=size, server_settings=settings)
+            pool = await asyncpg.create_pool(
+                dsn, min_size=1, max_size=size, server_settings=settings, reset=_keep_session
+            )
         except _UNREACHABLE as error:
             raise Unavailable(f"the database does not answer: {type(error).__name__}") from error
         try:
@@ -109,6 +111,10 @@ class Database:
                 _log.info("transaction_retried", reason=type(error).__name__, attempt=attempt + 1)
                 await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 - spreads retries only
         raise AssertionError("unreachable")
+
+
+async def _keep_session(_connection: object) -> None:
+    """Nothing here changes a session beyond its transaction, so a returned connection needs no trip to the server."""
 
 
 async def _refuse_unsafe(connection: Tx) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
+import orjson
 
 _PATIENCE_S = 60.0
 _BUSY = (429, 502, 503)
@@ -41,17 +43,20 @@ class Client:
         sent = dict(headers or {})
         if key is not None:
             sent["Authorization"] = f"Bearer {key}"
+        status, text = await self._patiently(method, url, json=json, headers=sent)
+        body: dict[str, Any] = orjson.loads(text) if text else {}
+        if status >= 400:
+            raise Refused(status, body)
+        return body
+
+    async def _patiently(self, method: str, url: str, **request: Any) -> tuple[int, bytes]:
         deadline = asyncio.get_running_loop().time() + _PATIENCE_S
         while True:
-            try:
-                async with self.session.request(method, url, json=json, headers=sent) as response:
+            with suppress(aiohttp.ClientError, TimeoutError):
+                async with self.session.request(method, url, **request) as response:
+                    text = await response.read()
                     if response.status not in _BUSY:
-                        body = await response.json(content_type=None) if response.content_length != 0 else {}
-                        if response.status >= 400:
-                            raise Refused(response.status, body)
-                        return dict(body)
-            except (aiohttp.ClientError, TimeoutError, ValueError):
-                pass
+                        return response.status, text
             if asyncio.get_running_loop().time() > deadline:
                 raise TimeoutError(f"{method} {urlsplit(url).path} is not answered")
             self.repeated += 1
@@ -67,8 +72,7 @@ class Client:
 
     async def open_cashier(self, checkout_url: str) -> str:
         """Open the page as a browser would; returns the token in its link."""
-        async with self.session.get(checkout_url) as response:
-            await response.read()
+        await self._patiently("GET", checkout_url)
         return parse_qs(urlsplit(checkout_url).query)["token"][0]
 
     async def choose_method(self, payment_id: str, token: str, method: str) -> str | None:
@@ -78,7 +82,12 @@ class Client:
             The text of the QR code; None if the payment ended before there was one.
         """
         address, headers = f"{self.address}/pay/{payment_id}", {"X-Checkout-Token": token}
-        state = await self.call("POST", f"{address}/attempts", json={"method": method}, headers=headers)
+        try:
+            state = await self.call("POST", f"{address}/attempts", json={"method": method}, headers=headers)
+        except Refused as refused:
+            if refused.status != 409:
+                raise
+            return None  # the payer has paid while the answer to an earlier click was lost
         deadline = asyncio.get_running_loop().time() + _PATIENCE_S
         while not state["sandbox_payer_url"]:
             if state["final"]:

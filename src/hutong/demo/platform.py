@@ -10,7 +10,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 from hutong.config import Settings
 from hutong.errors import Unavailable
@@ -22,12 +25,13 @@ class RunningPlatform:
     """`hutong serve --sandbox` as a process of its own, or the one that already listens.
 
     Args:
-        own: Start one on free ports even if the configured ones answer.
+        own: Start one on free ports even if the configured ones answer; so does a configured port 0.
     """
 
     def __init__(self, settings: Settings, *, own: bool = False) -> None:
         self.settings = settings
         self._process: subprocess.Popen[bytes] | None = None
+        own = own or 0 in (settings.port, settings.sandbox_port)
         if own or not _answers(self.address, self.sandbox_address):
             self._start(free_ports=own)
 
@@ -43,6 +47,17 @@ class RunningPlatform:
     def pid(self) -> int | None:
         """The supervisor's process id, if this started it."""
         return None if self._process is None else self._process.pid
+
+    def processes(self) -> dict[str, list[int]]:
+        """The living processes below the supervisor, if this started it, by what they do."""
+        found: dict[str, list[int]] = {}
+        for child in [] if self._process is None else psutil.Process(self._process.pid).children():
+            with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                arguments = child.cmdline()
+                for name in ("api", "worker", "sandbox"):
+                    if name in arguments:
+                        found.setdefault(name, []).append(child.pid)
+        return found
 
     def wait(self) -> int:
         """Wait until the platform that this started ends."""

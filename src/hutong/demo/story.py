@@ -65,21 +65,22 @@ async def play(client: Client, shop: Shop, number: int, run: str) -> Ended:
         await client.control("next", interface="place", kind="paid_reply_lost", match=order_no)
     code_url = await client.choose_method(payment["id"], token, METHOD)
     if story is Story.DECLINED_THEN_PAID and code_url:
-        await client.control("decline", code_url=code_url)
+        await _control(client, "decline", code_url=code_url)
         await _until(client, shop, payment["id"], ("requires_payment", *_FINAL))
         code_url = await client.choose_method(payment["id"], token, METHOD)
     if story is Story.UNPAID_CLOSED:
         await client.call("POST", f"{client.address}/v1/payments/{payment['id']}/close", key=shop.key)
     elif code_url and story is not Story.REPLY_LOST:
-        await _pay(client, code_url, copies=3 if story is Story.NOTIFIED_THRICE else 1)
+        copies = 3 if story is Story.NOTIFIED_THRICE else 1
+        await _control(client, "pay", code_url=code_url, notify={"copies": copies})
     return Ended(story, shop, await _until(client, shop, payment["id"], _FINAL))
 
 
-async def _pay(client: Client, code_url: str, *, copies: int) -> None:
+async def _control(client: Client, what: str, **arguments: Any) -> None:
     try:
-        await client.control("pay", code_url=code_url, notify={"copies": copies})
+        await client.control(what, **arguments)
     except Refused as refused:
-        if refused.status != 409:  # paid by the call whose answer was cut off
+        if refused.status != 409:  # done by a call whose answer was cut off
             raise
 
 

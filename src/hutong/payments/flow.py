@@ -28,7 +28,8 @@ _log = structlog.get_logger(module="hutong.payments")
 _MISMATCHES = Counter("hutong_notification_mismatches_total", "Genuine messages about what we did not order.")
 _ANSWERS = Counter("hutong_channel_answers_total", "What channels said.", ["channel", "source", "state"])
 
-_CLAIM_LEASE = timedelta(seconds=60)
+_CLAIM_LEASE = timedelta(seconds=15)
+"""How long a worker keeps others from asking about the same attempt. Two that ask do no harm; a dead one delays."""
 _SWEEP_LIMIT = 200
 _SWEEP_WIDTH = 16
 _NOTICES_KEPT = timedelta(minutes=30)
@@ -74,7 +75,7 @@ class Flow:
         """The payment's document as bytes."""
         return self._committer.render(payment)
 
-    async def choose(self, method: str, amount_minor: int, currency: str) -> NewAttempt:
+    async def choose(self, method: str, amount_minor: int, currency: str, *, payer_ip: str | None = None) -> NewAttempt:
         """A try by `method` at the first account that takes it.
 
         Errors:
@@ -84,7 +85,7 @@ class Flow:
             can = offer.capabilities
             fits = can.amount_minor_min <= amount_minor <= can.amount_minor_max
             if method in can.methods and currency in can.currencies and fits:
-                return NewAttempt(self._ids.new(), offer.account_id, can.channel, method)
+                return NewAttempt(self._ids.new(), offer.account_id, can.channel, method, payer_ip)
         raise errors.NoRoute("no channel takes this method, currency and amount", param="method")
 
     async def methods(self, amount_minor: int, currency: str) -> list[str]:
@@ -140,14 +141,14 @@ class Flow:
         Errors:
             PaymentNotPayable, AttemptInProgress, NoRoute.
         """
-        new = await self.choose(method, payment.amount_minor, payment.currency)
+        new = await self.choose(method, payment.amount_minor, payment.currency, payer_ip=payer_ip)
         result = await self._starts.submit(StartAttempt(payment.payment_id, new))
         if isinstance(result, NotPayable):
             raise errors.PaymentNotPayable("this payment cannot be paid any more")
         if isinstance(result, OtherRunning):
             raise errors.AttemptInProgress("a try by another method is still open")
         if isinstance(result, Started):
-            return await self._submit(result.payment, result.attempt, payer_ip=payer_ip)
+            return await self._submit(result.payment, result.attempt)
         return result.payment
 
     async def notify(self, account_id: UUID, headers: Mapping[str, str], body: bytes) -> channels.HttpAnswer:
@@ -262,7 +263,6 @@ class Flow:
         payment: Payment,
         attempt: Attempt,
         *,
-        payer_ip: str | None = None,
         claim: idempotency.Claim | None = None,
     ) -> Payment:
         channel = await self._accounts.get(attempt.account_id)
@@ -275,7 +275,7 @@ class Flow:
             subject=payment.subject,
             expires_at=_channel_end(payment, attempt, channel.capabilities),
             notify_url=f"{self._public_url}/channels/{ids.encode('acc', attempt.account_id)}/notifications",
-            payer_ip=payer_ip,
+            payer_ip=attempt.payer_ip,
         )
         answer = await channel.pay(request, now=now)
         return await self._learn(attempt, answer, Source.SUBMISSION, claim=claim)

@@ -60,6 +60,9 @@ VALIDITY_MIN = timedelta(minutes=1)
 QUERY_CADENCE = tuple(timedelta(seconds=s) for s in (5, 10, 30, 60, 120, 300, 600, 1800, 3600))
 """How long to wait for a notification before asking the channel, and between the questions; the last one repeats."""
 
+WITHOUT_ACTION_MAX = timedelta(seconds=10)
+"""The longest wait between questions while the payer has been given nothing to do."""
+
 NOT_FOUND_GRACE = timedelta(minutes=5)
 """How long after submission "no such order" proves nothing."""
 
@@ -82,12 +85,14 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NewAttempt:
-    """A try that is about to be made. Written down before the channel is called."""
+    """A try that is about to be made. Written down before the channel is called, with all that the call will say:
+    sending it again must say the same."""
 
     attempt_id: UUID
     account_id: UUID
     channel: str
     method: str
+    payer_ip: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +139,7 @@ class Attempt:
     created_at: datetime
     finished_at: datetime | None
     next_query_at: datetime | None
+    payer_ip: str | None
 
     @property
     def is_open(self) -> bool:

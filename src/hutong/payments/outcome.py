@@ -17,6 +17,7 @@ from hutong.channels import ChannelAnswer, ChannelState
 from hutong.payments.model import (
     ATTEMPT_TRANSITIONS,
     QUERY_CADENCE,
+    WITHOUT_ACTION_MAX,
     Attempt,
     AttemptState,
     Payment,
@@ -210,7 +211,9 @@ def settle_status(payment: Payment, now: datetime, occurrences: list[Occurrence]
 
 
 def _next_query(attempt: Attempt, now: datetime) -> datetime:
-    return now + QUERY_CADENCE[min(attempt.queries, len(QUERY_CADENCE) - 1)]
+    """When to ask next. A payer who has nothing to scan yet must not wait for the slow end of the cadence."""
+    pause = QUERY_CADENCE[min(attempt.queries, len(QUERY_CADENCE) - 1)]
+    return now + (pause if attempt.action_kind else min(pause, WITHOUT_ACTION_MAX))
 
 
 async def _save_attempts(tx: db.Tx, touched: Sequence[tuple[Attempt, Source]]) -> None:

@@ -86,7 +86,7 @@ def new_attempt(payment_id: UUID, new: NewAttempt, *, now: datetime) -> Attempt:
     """A try as it is before the channel is called."""
     return Attempt(
         new.attempt_id, payment_id, new.account_id, new.channel, new.method, AttemptState.CREATED,
-        False, None, None, None, None, None, 0, now, None, now + QUERY_CADENCE[0],
+        False, None, None, None, None, None, 0, now, None, now + QUERY_CADENCE[0], new.payer_ip,
     )  # fmt: skip
 
 
@@ -100,6 +100,7 @@ async def insert_attempts(tx: db.Tx, attempts: Sequence[Attempt], *, now: dateti
             [attempt.account_id for attempt in attempts],
             [attempt.channel for attempt in attempts],
             [attempt.method for attempt in attempts],
+            [attempt.payer_ip for attempt in attempts],
             now,
             now + QUERY_CADENCE[0],
         )
@@ -207,4 +208,5 @@ def attempt_of(row: asyncpg.Record) -> Attempt:
         row["id"], row["payment_id"], row["account_id"], row["channel"], row["method"], AttemptState(row["state"]),
         row["surplus"], row["action_kind"], row["action_content"], row["channel_order_no"], row["channel_code"],
         row["channel_message"], row["queries"], row["created_at"], row["finished_at"], row["next_query_at"],
+        row["payer_ip"],
     )  # fmt: skip

@@ -37,6 +37,7 @@ CREATE TABLE payments.attempt (
     account_id uuid NOT NULL,
     channel text NOT NULL,
     method text NOT NULL,
+    payer_ip text,
     state text NOT NULL CHECK (state IN ('created', 'submitted', 'unknown', 'succeeded', 'failed', 'closed')),
     surplus boolean NOT NULL DEFAULT FALSE CHECK (NOT surplus OR state = 'succeeded'),
     action_kind text,

@@ -1,14 +1,14 @@
 -- name: insert_attempts
 -- The intent, written down before the channel is called.
-INSERT INTO payments.attempt (id, payment_id, account_id, channel, method, state, created_at, next_query_at)
-SELECT n.id, n.payment_id, n.account_id, n.channel, n.method, 'created', $6::timestamptz, $7::timestamptz
-FROM unnest($1::uuid [], $2::uuid [], $3::uuid [], $4::text [], $5::text [])
-    AS n (id, payment_id, account_id, channel, method);
+INSERT INTO payments.attempt (id, payment_id, account_id, channel, method, payer_ip, state, created_at, next_query_at)
+SELECT n.id, n.payment_id, n.account_id, n.channel, n.method, n.payer_ip, 'created', $7::timestamptz, $8::timestamptz
+FROM unnest($1::uuid [], $2::uuid [], $3::uuid [], $4::text [], $5::text [], $6::text [])
+    AS n (id, payment_id, account_id, channel, method, payer_ip);
 
 -- name: find_attempts
 -- All attempts of some payments, first to last.
 SELECT id, payment_id, account_id, channel, method, state, surplus, action_kind, action_content, channel_order_no,
-    channel_code, channel_message, queries, created_at, finished_at, next_query_at
+    channel_code, channel_message, queries, created_at, finished_at, next_query_at, payer_ip
 FROM payments.attempt
 WHERE payment_id = ANY ($1::uuid [])
 ORDER BY payment_id, id;
@@ -47,7 +47,8 @@ FROM (
 ) AS due
 WHERE a.id = due.id
 RETURNING a.id, a.payment_id, a.account_id, a.channel, a.method, a.state, a.surplus, a.action_kind, a.action_content,
-    a.channel_order_no, a.channel_code, a.channel_message, a.queries, a.created_at, a.finished_at, a.next_query_at;
+    a.channel_order_no, a.channel_code, a.channel_message, a.queries, a.created_at, a.finished_at, a.next_query_at,
+    a.payer_ip;
 
 -- name: spend_notices
 -- The messages that have not been taken before; in key order, so that batches never wait crosswise.

@@ -193,6 +193,47 @@ async def test_a_success_counts_although_its_claim_has_passed_on(world: World, r
     assert (delivery.state, delivery.next_at) == (DeliveryState.DELIVERED, None)
 
 
+async def test_a_failure_does_not_end_the_claim_of_another_worker(world: World, receiver: Receiver) -> None:
+    await world.endpoint()
+    [event] = await world.happens()
+    hanging, taking_over = world.deliverer(), world.deliverer()
+
+    async def answer(_: web.Request) -> web.Response:
+        world.clock.advance(LEASE)
+        assert len(await world.database.run(taking_over._claim)) == 1
+        return web.Response(status=500)
+
+    receiver.answers["/hook"] = answer
+    await hanging.run_once()
+    [delivery] = await world.deliveries(event)
+    assert delivery.attempts == 0
+    receiver.succeed()
+    assert await world.deliverer().run_once() == Counts(0, 0, 0), "the second worker's claim still holds"
+
+
+async def test_two_claims_at_once_take_different_deliveries_and_do_not_wait(world: World, receiver: Receiver) -> None:
+    await world.endpoint()
+    await world.record(*(world.event(uuid4()) for _ in range(6)))
+    async with world.database.transaction() as one, world.database.transaction() as two:
+        first = await world.deliverer(per_endpoint=4)._claim(one)
+        second = await asyncio.wait_for(world.deliverer(per_endpoint=4)._claim(two), 30)
+    taken = [claim.message.event_id for claim in (*first, *second)]
+    assert (len(first), len(second), len(set(taken))) == (4, 2, 6)
+
+
+async def test_what_stands_behind_a_failure_waits_as_long(world: World, receiver: Receiver) -> None:
+    await world.endpoint()
+    payment = uuid4()
+    first, second = await world.happens(payment, 2)
+    receiver.fail()
+    await world.deliverer().run_once()
+    [third] = await world.happens(payment)
+    [other] = await world.happens()
+    due = [(await world.deliveries(event))[0].next_at for event in (first, second, third, other)]
+    later = world.clock.now() + timedelta(seconds=5)
+    assert due == [later, later, later, world.clock.now()]
+
+
 async def test_many_workers_send_each_event_once_and_in_order(world: World, receiver: Receiver) -> None:
     await world.endpoint()
     payments = [uuid4() for _ in range(20)]
@@ -237,14 +278,14 @@ async def test_few_places_go_round_the_endpoints(world: World, receiver: Receive
 async def test_an_endpoint_that_fails_holds_fewer_and_fewer_places(world: World, receiver: Receiver) -> None:
     await world.endpoint()
     receiver.fail()
-    await world.record(*(world.event(uuid4()) for _ in range(100)))
+    await world.record(*(world.event(uuid4()) for _ in range(24)))
     deliverer = world.deliverer(per_endpoint=8)
     task = asyncio.create_task(deliverer.run())
-    await until(lambda: len(receiver.requests) == 100)
+    await until(lambda: len(receiver.requests) == 24)
     assert [lane.places for lane in deliverer._lanes.values()] == [1]
     receiver.succeed()
     world.clock.advance(timedelta(seconds=10))
-    await until(lambda: len(receiver.requests) == 200 and not deliverer._lanes)
+    await until(lambda: len(receiver.requests) == 48 and not deliverer._lanes)
     deliverer.stop()
     await task
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -12,12 +12,19 @@ import psycopg
 import pytest
 
 from hutong import events
-from hutong.db import Statement, Tx, statements
+from hutong.db import Database, Statement, Tx, statements
 
 from .world import World
 
 BACKLOG = 10_000
 SQL = statements("hutong.events")
+
+
+@pytest.fixture
+async def world(world: World, fresh_database_url: str) -> AsyncIterator[World]:
+    """A world in a database that no statistics were ever taken of."""
+    async with Database.open(fresh_database_url, size=8) as world.database:
+        yield world
 
 
 async def plan(tx: Tx, statement: Statement, *arguments: object) -> list[dict[str, Any]]:
@@ -37,24 +44,26 @@ def reads(nodes: list[dict[str, Any]], relation: str) -> list[dict[str, Any]]:
     return [node for node in nodes if node.get("Relation Name") == relation and "Scan" in node["Node Type"]]
 
 
-async def backlog(world: World, *, analyze: str, events_url: str) -> None:
+async def backlog(world: World, *, analyze: str, owner_url: str) -> None:
     """Ten thousand deliveries due at one endpoint, and statistics taken before, after, or never."""
     await world.endpoint()
     if analyze == "before":
         await world.happens()
         await world.deliverer().run_once()
-        with psycopg.connect(events_url, autocommit=True) as owner:
+        with psycopg.connect(owner_url, autocommit=True) as owner:
             owner.execute("ANALYZE")
     for _ in range(10):
         await world.record(*(world.event(uuid4()) for _ in range(BACKLOG // 10)))
     if analyze == "after":
-        with psycopg.connect(events_url, autocommit=True) as owner:
+        with psycopg.connect(owner_url, autocommit=True) as owner:
             owner.execute("ANALYZE")
 
 
 @pytest.mark.parametrize("analyze", ["after", "before", "never"])
-async def test_a_claim_reads_what_it_takes_and_not_the_backlog(world: World, events_url: str, analyze: str) -> None:
-    await backlog(world, analyze=analyze, events_url=events_url)
+async def test_a_claim_reads_what_it_takes_and_not_the_backlog(
+    world: World, fresh_database_url: str, analyze: str
+) -> None:
+    await backlog(world, analyze=analyze, owner_url=fresh_database_url)
     now = world.clock.now()
     async with world.database.transaction() as tx:
         await SQL.keep_to_indexes.execute(tx)
@@ -72,9 +81,9 @@ async def test_a_claim_reads_what_it_takes_and_not_the_backlog(world: World, eve
         assert (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"] <= 33
 
 
-async def test_an_idle_poll_reads_nothing_of_what_is_done(world: World, events_url: str) -> None:
-    await backlog(world, analyze="after", events_url=events_url)
-    with psycopg.connect(events_url, autocommit=True) as owner:
+async def test_an_idle_poll_reads_nothing_of_what_is_done(world: World, fresh_database_url: str) -> None:
+    await backlog(world, analyze="after", owner_url=fresh_database_url)
+    with psycopg.connect(fresh_database_url, autocommit=True) as owner:
         owner.execute("UPDATE events.delivery SET state = 'delivered', next_at = NULL")
         owner.execute("VACUUM ANALYZE events.delivery")
     now = world.clock.now()
@@ -86,8 +95,8 @@ async def test_an_idle_poll_reads_nothing_of_what_is_done(world: World, events_u
     assert {node["Node Type"] for node in reads(nodes, "delivery_first")} <= {"Index Scan", "Index Only Scan"}
 
 
-async def test_marking_and_listing_go_by_key(world: World, events_url: str) -> None:
-    await backlog(world, analyze="after", events_url=events_url)
+async def test_marking_and_listing_go_by_key(world: World, fresh_database_url: str) -> None:
+    await backlog(world, analyze="after", owner_url=fresh_database_url)
     async with world.database.transaction() as tx:
         listed = await events.list_events(tx, world.merchant, limit=20)
         [endpoint] = await events.list_endpoints(tx, world.merchant)
@@ -107,8 +116,8 @@ async def test_marking_and_listing_go_by_key(world: World, events_url: str) -> N
 
 
 @pytest.mark.parametrize("analyze", ["after", "before", "never"])
-async def test_recording_does_not_read_the_backlog(world: World, events_url: str, analyze: str) -> None:
-    await backlog(world, analyze=analyze, events_url=events_url)
+async def test_recording_does_not_read_the_backlog(world: World, fresh_database_url: str, analyze: str) -> None:
+    await backlog(world, analyze=analyze, owner_url=fresh_database_url)
     async with world.database.transaction() as tx:
         [first, *_] = await events.list_events(tx, world.merchant, limit=1)
         made = [world.event(first.object_id), *(world.event(uuid4()) for _ in range(49))]

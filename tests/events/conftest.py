@@ -8,11 +8,11 @@ import psycopg
 import pytest
 from aiohttp import web
 
-from conftest import create_database
 from hutong.clock import ManualClock
 from hutong.db import Database, migrate
 from hutong.ids import Ids
 from hutong.vault import Vault
+from support import create_database
 
 from .world import Receiver, World
 

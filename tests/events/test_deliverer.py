@@ -319,6 +319,18 @@ async def test_run_delivers_what_comes_and_stop_ends_what_is_on_its_way(world: W
         assert [d.state for d in await world.deliveries(event)] == [DeliveryState.DELIVERED]
 
 
+async def test_a_database_that_is_away_at_the_end_does_not_fail_the_worker(
+    world: World, receiver: Receiver, events_url: str
+) -> None:
+    await world.endpoint()
+    async with Database.open(events_url, size=2) as gone:
+        working, world.database = world.database, gone
+        deliverer = world.deliverer()
+    world.database = working
+    deliverer.stop()
+    await deliverer.run()
+
+
 async def test_a_lost_database_connection_does_not_stop_the_worker(
     world: World, receiver: Receiver, events_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -384,7 +396,7 @@ async def test_metrics_count_tries_and_tell_the_backlog(world: World, receiver: 
 async def test_the_oldest_supported_server_records_and_delivers(
     each_server_url: str, world: World, receiver: Receiver
 ) -> None:
-    from conftest import create_database
+    from support import create_database
 
     url = create_database(each_server_url)
     migrate(url)

@@ -123,6 +123,8 @@ class Deliverer:
                 if self._running:
                     await asyncio.wait(self._running)
                 await self._database.run(lambda tx: finish(tx, self._results))
+            except _DATABASE_DOWN as error:  # the last marks are lost, so their tries are made once more
+                _log.warning("webhook_results_lost", reason=type(error).__name__, count=len(self._results))
             finally:
                 for task in self._running:
                     task.cancel()

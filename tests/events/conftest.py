@@ -1,61 +1,20 @@
-"""A merchant's server, and a merchant with an endpoint on it."""
+"""What the tests of events share."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
-from uuid import UUID, uuid4
+from collections.abc import AsyncIterator
 
-import orjson
+import psycopg
 import pytest
 from aiohttp import web
 
-from hutong import events
 from hutong.clock import ManualClock
-from hutong.db import Database
-from hutong.events import Event
+from hutong.db import Database, migrate
 from hutong.ids import Ids
 from hutong.vault import Vault
+from support import create_database
 
-Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@dataclass
-class Receiver:
-    """An HTTP server that writes down what it gets, and answers as told."""
-
-    url: str = ""
-    requests: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
-    answers: dict[str, Answer] = field(default_factory=dict)
-    connections: int = 0
-
-    async def take(self, request: web.Request) -> web.StreamResponse:
-        body = await request.read()
-        self.requests.append((request.path, {k.lower(): v for k, v in request.headers.items()}, body))
-        answer = self.answers.get(request.path)
-        return await answer(request) if answer else web.Response(text="ok")
-
-    def bodies(self, path: str = "/hook") -> list[dict[str, Any]]:
-        return [orjson.loads(body) for at, _, body in self.requests if at == path]
-
-    def fail(self, path: str = "/hook", status: int = 500) -> None:
-        async def answer(_: web.Request) -> web.Response:
-            return web.Response(status=status)
-
-        self.answers[path] = answer
-
-    def succeed(self, path: str = "/hook") -> None:
-        self.answers.pop(path, None)
-
-    def hang(self, path: str) -> None:
-        async def answer(_: web.Request) -> web.Response:
-            await asyncio.Event().wait()
-            raise AssertionError
-
-        self.answers[path] = answer
+from .world import Receiver, World
 
 
 @pytest.fixture
@@ -77,64 +36,19 @@ def vault() -> Vault:
     return Vault([b"k" * 32])
 
 
-class World:
-    """Merchants that do things, in a database of their own."""
-
-    def __init__(self, database: Database, vault: Vault, clock: ManualClock, ids: Ids, url: str) -> None:
-        self.database, self.vault, self.clock, self.ids, self.url = database, vault, clock, ids, url
-        self.merchant = ids.new()
-
-    def event(self, object_id: UUID, name: str = "payment.succeeded", **data: Any) -> Event:
-        return Event(self.ids.new(), name, self.merchant, object_id, data or {"amount": 1})
-
-    async def record(self, *given: Event) -> None:
-        async with self.database.transaction() as tx:
-            await events.record(tx, given, now=self.clock.now())
-
-    async def happens(self, object_id: UUID | None = None, count: int = 1) -> list[Event]:
-        made = [self.event(object_id or uuid4()) for _ in range(count)]
-        await self.record(*made)
-        return made
-
-    async def endpoint(
-        self, path: str = "/hook", *, merchant: UUID | None = None, types: tuple[str, ...] = (), url: str | None = None
-    ) -> events.NewEndpoint:
-        async with self.database.transaction() as tx:
-            return await events.create_endpoint(
-                tx,
-                endpoint_id=self.ids.new(),
-                merchant_id=merchant or self.merchant,
-                url=url or self.url + path,
-                types=types,
-                now=self.clock.now(),
-                vault=self.vault,
-                allow_private=True,
-            )
-
-    async def disable(self, endpoint_id: UUID) -> events.Endpoint:
-        async with self.database.transaction() as tx:
-            return await events.disable_endpoint(tx, self.merchant, endpoint_id, now=self.clock.now())
-
-    def deliverer(self, **options: Any) -> events.Deliverer:
-        given = {"allow_private": True, "random": lambda: 0.5, **options}
-        return events.Deliverer(self.database, self.vault, self.clock, **given)
-
-    async def deliveries(self, event: Event) -> list[events.Delivery]:
-        async with self.database.transaction() as tx:
-            return await events.deliveries_of(tx, event.merchant_id, event.event_id)
-
-    async def numbers(self, object_id: UUID) -> list[int]:
-        async with self.database.transaction() as tx:
-            seen = await events.list_events(tx, self.merchant, limit=10_000)
-        return [event.object_seq for event in seen if event.object_id == object_id]
-
-    def later(self, instant: datetime) -> None:
-        self.clock.advance(instant - self.clock.now())
+@pytest.fixture(scope="session")
+def events_url(server_url: str) -> str:
+    """A database whose deliveries belong to one test at a time, since a deliverer takes whatever is due."""
+    url = create_database(server_url)
+    migrate(url)
+    return url
 
 
 @pytest.fixture
 async def world(
-    fresh_database_url: str, vault: Vault, clock: ManualClock, ids: Ids, receiver: Receiver
+    events_url: str, vault: Vault, clock: ManualClock, ids: Ids, receiver: Receiver
 ) -> AsyncIterator[World]:
-    async with Database.open(fresh_database_url, size=8) as database:
+    with psycopg.connect(events_url, autocommit=True) as owner:
+        owner.execute("TRUNCATE events.object, events.outbox, events.endpoint, events.delivery")
+    async with Database.open(events_url, size=8) as database:
         yield World(database, vault, clock, ids, receiver.url)

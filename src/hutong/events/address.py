@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
@@ -19,6 +20,7 @@ from hutong.errors import InvalidParameter
 PORTS = frozenset({443, 8443})
 URL_LENGTH_MAX = 2048
 _LOOKUPS = 64
+_USER = re.compile(r"[^/?#]*//[^/?#]*@")
 
 # Beside what Python calls not global: space that some network translates to another address, and addresses that look
 # public and answer inside a cloud.
@@ -93,7 +95,7 @@ def check_url(text: str, *, allow_private: bool) -> URL:
     host = url.host or ""
     if url.scheme not in ({"http", "https"} if allow_private else {"https"}) or not host:
         raise InvalidParameter("url must begin with https:// and name a host", param="url")
-    if url.raw_user is not None or url.raw_password is not None or "@" in url.raw_authority or url.raw_fragment:
+    if _USER.match(text) or url.raw_fragment:
         raise InvalidParameter("url must not carry a user, a password or a fragment", param="url")
     if not allow_private and (port not in PORTS or not _may_be_public(host)):
         raise InvalidParameter("url must name a public host and port 443 or 8443", param="url")

@@ -25,7 +25,8 @@ from hutong.vault import Vault
 LEASE = timedelta(seconds=TIMEOUT_S + 10)
 """How long a claim holds. A worker that has died is taken for dead after it; a try ends well before."""
 
-_TURN_S = 0.02
+_TURN_S = 0.05
+_TURN_BACKLOG_S = 0.01
 _IDLE_MAX_S = 0.2
 _DOWN_S = 1.0
 _BACKLOG_EVERY = timedelta(seconds=10)
@@ -49,7 +50,13 @@ _OUTCOMES = {
     DeliveryState.PENDING: _TRIES.labels("failed"),
     DeliveryState.DEAD: _TRIES.labels("dead"),
 }
-_DATABASE_DOWN = (HutongError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+_DATABASE_DOWN = (
+    HutongError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what asyncpg makes of a connection that was cut while it lay idle
+    OSError,
+)
 _log = get_logger(__name__)
 
 
@@ -116,6 +123,8 @@ class Deliverer:
                 if self._running:
                     await asyncio.wait(self._running)
                 await self._database.run(lambda tx: finish(tx, self._results))
+            except _DATABASE_DOWN as error:  # the last marks are lost, so their tries are made once more
+                _log.warning("webhook_results_lost", reason=type(error).__name__, count=len(self._results))
             finally:
                 for task in self._running:
                     task.cancel()
@@ -147,7 +156,9 @@ class Deliverer:
             _log.warning("webhook_turn_failed", reason=type(error).__name__)
             worked, pause_s = False, _DOWN_S
         if worked:
-            await asyncio.sleep(_TURN_S)  # results and new events gather meanwhile, so that a batch is worth its trip
+            # Results and new events gather meanwhile, so that a batch is worth its trip; a backlog need not gather.
+            backlogged = any(lane.in_flight >= self._per_endpoint for lane in self._lanes.values())
+            await asyncio.sleep(_TURN_BACKLOG_S if backlogged else _TURN_S)
             return _TURN_S
         try:
             async with asyncio.timeout(pause_s):
@@ -171,7 +182,9 @@ class Deliverer:
             self._results[:0] = results
             raise
         for one in claims:
-            task = asyncio.create_task(self._deliver(sender, one))
+            lane = self._lanes.setdefault(one.message.endpoint_id, Lane(0, self._per_endpoint))
+            lane.in_flight += 1
+            task = asyncio.create_task(self._deliver(sender, one, lane))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
         return bool(claims or results)
@@ -183,10 +196,7 @@ class Deliverer:
         now = self._clock.now()
         return await claim(tx, now=now, until=now + LEASE, free=free, places=self._per_endpoint, lanes=self._lanes)
 
-    async def _deliver(self, sender: Sender, one: Claim) -> None:
-        endpoint_id = one.message.endpoint_id
-        lane = self._lanes.setdefault(endpoint_id, Lane(0, self._per_endpoint))
-        lane.in_flight += 1
+    async def _deliver(self, sender: Sender, one: Claim, lane: Lane) -> None:
         try:
             result = await self._try(sender, one)
         finally:
@@ -197,14 +207,14 @@ class Deliverer:
             lane.places = max(lane.places // 2, 1)
         forget = lane.places == self._per_endpoint or len(self._lanes) > _LANES_MAX
         if forget and lane.in_flight == 0:
-            del self._lanes[endpoint_id]
+            del self._lanes[one.message.endpoint_id]
         self._results.append(result)
         self._wake.set()
 
     async def _try(self, sender: Sender, one: Claim) -> Result:
         now = self._clock.now()
         if one.disabled:
-            return Result(one, DeliveryState.DEAD, now, None, Outcome(None, "endpoint_disabled", 0))
+            return Result(one, DeliveryState.DEAD, None, None, Outcome(None, "endpoint_disabled", 0))
         try:
             outcome = await sender.send(one.message, now=now)
         except Exception:  # noqa: BLE001 - what cannot be sent at all must die in time like the rest, not come for ever
@@ -215,9 +225,9 @@ class Deliverer:
         _DURATION.observe(outcome.duration_ms / 1000)
         if outcome.succeeded:
             _LATENCY.observe((ended_at - one.message.created_at).total_seconds())
-            result = Result(one, DeliveryState.DELIVERED, ended_at, now, outcome)
+            result = Result(one, DeliveryState.DELIVERED, None, now, outcome)
         elif delay is None:
-            result = Result(one, DeliveryState.DEAD, ended_at, now, outcome)
+            result = Result(one, DeliveryState.DEAD, None, now, outcome)
         else:
             result = Result(one, DeliveryState.PENDING, ended_at + delay, now, outcome)
         _OUTCOMES[result.state].inc()

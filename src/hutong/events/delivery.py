@@ -39,11 +39,11 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of a claim; PENDING means that it failed and is due again at `next_at`."""
+    """What came of a claim; PENDING, with `next_at`, means that it failed and comes again."""
 
     claim: Claim
     state: DeliveryState
-    next_at: datetime
+    next_at: datetime | None
     tried_at: datetime | None
     outcome: Outcome
 
@@ -58,6 +58,7 @@ async def claim(
         places: Most on its way to an endpoint that `lanes` does not hold.
         lanes: Endpoints that have something on its way, or fewer places.
     """
+    await _sql.keep_to_indexes.execute(tx)
     rows = await _sql.claim_deliveries.fetch(
         tx,
         now,

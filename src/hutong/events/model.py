@@ -73,13 +73,13 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What came of telling one endpoint of one event. `next_at` means something while it is pending."""
+    """What came of telling one endpoint of one event. `next_at` is set while it is pending."""
 
     endpoint_id: UUID
     event_id: UUID
     state: DeliveryState
     attempts: int
-    next_at: datetime
+    next_at: datetime | None
     last_at: datetime | None
     last_status: int | None
     last_error: str | None

@@ -67,9 +67,15 @@ class Sender:
         self._destinations: dict[tuple[UUID, str, bytes], tuple[URL, Webhook]] = {}
 
     async def __aenter__(self) -> Self:
-        guards = {} if self._allow_private else {"resolver": GuardedResolver(), "socket_factory": guarded_socket}
+        self._resolver = None if self._allow_private else GuardedResolver()
+        connector = aiohttp.TCPConnector(
+            limit=0,
+            keepalive_timeout=_KEEP_ALIVE_S,
+            resolver=self._resolver,
+            socket_factory=None if self._allow_private else guarded_socket,
+        )
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S, **guards),  # type: ignore[arg-type]
+            connector=connector,
             headers=_HEADERS,
             timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -79,6 +85,8 @@ class Sender:
 
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
+        if self._resolver is not None:
+            await self._resolver.close()
 
     async def send(self, message: Message, *, now: datetime) -> Outcome:
         """Send once. Never raises for what a merchant's server may do."""

@@ -1,37 +1,50 @@
+-- name: keep_to_indexes
+-- How much is pending changes faster than the planner's statistics: it may believe in a handful and sort ten thousand.
+-- For the rest of this transaction it reads them in the order of the index instead.
+SELECT set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true);
+
 -- name: claim_deliveries
 -- Walks from endpoint to endpoint through the index of what is pending, so that one endpoint's backlog is never read on
--- the way to another's, and takes from each the oldest due deliveries that nothing of the same object stands before.
+-- the way to another's, and takes from each that has something due its share of the free places: the oldest deliveries
+-- that are the first pending ones of their object.
 -- $1 now, $2 claimed until, $3 places free in all, $4 places per endpoint, $5 to $7 endpoints known to differ: how many
 -- are on their way, how many may be. The rows pass through arrays so that the plan looks them up by key, whatever the
 -- planner thinks of the walk.
 WITH RECURSIVE walk AS (
-    (SELECT d.endpoint_id FROM events.delivery d WHERE d.state = 'pending' ORDER BY d.endpoint_id LIMIT 1)
-    UNION ALL
-    SELECT (
-        SELECT d.endpoint_id FROM events.delivery d
-        WHERE d.state = 'pending' AND d.endpoint_id > w.endpoint_id ORDER BY d.endpoint_id LIMIT 1
+    (
+        SELECT d.endpoint_id, d.next_at FROM events.delivery d
+        WHERE d.next_at IS NOT NULL ORDER BY d.endpoint_id, d.next_at LIMIT 1
     )
-    FROM walk w WHERE w.endpoint_id IS NOT NULL
+    UNION ALL
+    SELECT n.endpoint_id, n.next_at
+    FROM walk w CROSS JOIN LATERAL (
+        SELECT d.endpoint_id, d.next_at FROM events.delivery d
+        WHERE d.next_at IS NOT NULL AND d.endpoint_id > w.endpoint_id ORDER BY d.endpoint_id, d.next_at LIMIT 1
+    ) n
 ),
-due AS (
-    SELECT c.event_id, w.endpoint_id, coalesce(k.in_flight, 0) AS in_flight, c.next_at
+ready AS (
+    SELECT w.endpoint_id, coalesce(k.in_flight, 0) AS in_flight,
+        least(coalesce(k.places, $4) - coalesce(k.in_flight, 0), 1 + $3 / count(*) OVER ()) AS share
     FROM walk w
     LEFT JOIN unnest($5::uuid[], $6::int[], $7::int[]) AS k (endpoint_id, in_flight, places)
         ON k.endpoint_id = w.endpoint_id
+    WHERE w.next_at <= $1
+),
+due AS (
+    SELECT c.event_id, r.endpoint_id, r.in_flight, c.next_at
+    FROM ready r
     CROSS JOIN LATERAL (
         SELECT d.event_id, d.next_at FROM events.delivery d
-        WHERE d.endpoint_id = w.endpoint_id AND d.state = 'pending' AND d.next_at <= $1
+        WHERE d.endpoint_id = r.endpoint_id AND d.next_at <= $1
             AND (d.claimed_until IS NULL OR d.claimed_until <= $1)
-            AND NOT EXISTS (
-                SELECT FROM events.delivery b
+            AND d.object_seq = (
+                SELECT min(b.object_seq) FROM events.delivery b
                 WHERE b.endpoint_id = d.endpoint_id AND b.object_id = d.object_id AND b.state = 'pending'
-                    AND b.object_seq < d.object_seq
             )
         ORDER BY d.next_at
-        LIMIT greatest(0, coalesce(k.places, $4) - coalesce(k.in_flight, 0))
+        LIMIT greatest(0, r.share)
         FOR UPDATE SKIP LOCKED
     ) c
-    WHERE w.endpoint_id IS NOT NULL
 ),
 fair AS (
     SELECT d.event_id, d.endpoint_id FROM due d
@@ -54,7 +67,8 @@ JOIN events.endpoint e ON e.endpoint_id = c.endpoint_id;
 
 -- name: finish_deliveries
 -- Marks what came of a batch of tries. A failure counts only for the claim it was made under; a success always does,
--- because the merchant has the event, whoever else may be trying by now.
+-- because the merchant has the event, whoever else may be trying by now. Final states are named, not the open one, so
+-- that the rows are found by key and not by an index of what is open.
 UPDATE events.delivery d
 SET state = r.state, attempts = d.attempts + (r.last_at IS NOT NULL)::int, next_at = r.next_at, claimed_until = NULL,
     last_at = coalesce(r.last_at, d.last_at), last_status = r.status, last_error = r.error, last_duration_ms = r.duration_ms
@@ -62,7 +76,7 @@ FROM unnest(
     $1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::int[], $8::text[],
     $9::int[]
 ) AS r (event_id, endpoint_id, claimed_until, state, next_at, last_at, status, error, duration_ms)
-WHERE d.event_id = r.event_id AND d.endpoint_id = r.endpoint_id AND d.state = 'pending'
+WHERE d.event_id = r.event_id AND d.endpoint_id = r.endpoint_id AND d.state NOT IN ('delivered', 'dead')
     AND (r.state = 'delivered' OR d.claimed_until = r.claimed_until);
 
 -- name: postpone_successors
@@ -82,4 +96,4 @@ ORDER BY d.endpoint_id;
 
 -- name: backlog
 -- How much is pending, and since when the oldest of what is due has been; both from the index alone.
-SELECT count(*) AS pending, min(d.next_at) AS oldest_at FROM events.delivery d WHERE d.state = 'pending';
+SELECT count(*) AS pending, min(d.next_at) AS oldest_at FROM events.delivery d WHERE d.next_at IS NOT NULL;

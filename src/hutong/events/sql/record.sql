@@ -26,9 +26,10 @@ FROM written w
 JOIN events.endpoint e
     ON e.merchant_id = w.merchant_id AND e.disabled_at IS NULL AND (e.types = '{}' OR w.type = ANY (e.types))
 LEFT JOIN LATERAL (
-    SELECT max(d.next_at) AS next_at FROM events.delivery d
-    WHERE d.endpoint_id = e.endpoint_id AND d.object_id = w.object_id AND d.state = 'pending'
-) before ON w.object_seq > 1;
+    SELECT d.next_at FROM events.delivery d
+    WHERE d.endpoint_id = e.endpoint_id AND d.object_id = w.object_id AND d.state = 'pending' AND w.object_seq > 1
+    ORDER BY d.object_seq DESC LIMIT 1
+) before ON true;
 
 -- name: list_events
 -- A merchant's events, oldest first, for one who has been away.

@@ -1,0 +1,136 @@
+"""The statements that run all day read indexes, and no more of them than they need."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import psycopg
+import pytest
+
+from hutong import events
+from hutong.db import Database, Statement, Tx, statements
+
+from .world import World
+
+BACKLOG = 10_000
+SQL = statements("hutong.events")
+
+
+@pytest.fixture
+async def world(world: World, fresh_database_url: str) -> AsyncIterator[World]:
+    """A world in a database that no statistics were ever taken of."""
+    async with Database.open(fresh_database_url, size=8) as world.database:
+        yield world
+
+
+async def plan(tx: Tx, statement: Statement, *arguments: object) -> list[dict[str, Any]]:
+    """Run the statement as PostgreSQL keeps it for repeated use, and return the nodes of its plan."""
+    await tx.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+    [[text]] = await tx.fetch("EXPLAIN (ANALYZE, FORMAT JSON) " + statement.text.rstrip().rstrip(";"), *arguments)
+    return list(_nodes(orjson.loads(text)[0]["Plan"]))
+
+
+def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield node
+    for child in node.get("Plans", []):
+        yield from _nodes(child)
+
+
+def reads(nodes: list[dict[str, Any]], relation: str) -> list[dict[str, Any]]:
+    return [node for node in nodes if node.get("Relation Name") == relation and "Scan" in node["Node Type"]]
+
+
+async def backlog(world: World, *, analyze: str, owner_url: str) -> None:
+    """Ten thousand deliveries due at one endpoint, and statistics taken before, after, or never."""
+    await world.endpoint()
+    if analyze == "before":
+        await world.happens()
+        await world.deliverer().run_once()
+        with psycopg.connect(owner_url, autocommit=True) as owner:
+            owner.execute("ANALYZE")
+    for _ in range(10):
+        await world.record(*(world.event(uuid4()) for _ in range(BACKLOG // 10)))
+    if analyze == "after":
+        with psycopg.connect(owner_url, autocommit=True) as owner:
+            owner.execute("ANALYZE")
+
+
+@pytest.mark.parametrize("analyze", ["after", "before", "never"])
+async def test_a_claim_reads_what_it_takes_and_not_the_backlog(
+    world: World, fresh_database_url: str, analyze: str
+) -> None:
+    await backlog(world, analyze=analyze, owner_url=fresh_database_url)
+    now = world.clock.now()
+    async with world.database.transaction() as tx:
+        await SQL.keep_to_indexes.execute(tx)
+        arguments = (now, now + timedelta(seconds=20), 512, 32, [], [], [])
+        nodes = await plan(tx, SQL.claim_deliveries, *arguments)
+    assert nodes[0]["Actual Rows"] == 32
+    used = {node["Index Name"] for node in reads(nodes, "delivery_first")}
+    assert used == {
+        "delivery_first_endpoint_id_next_at_idx",
+        "delivery_first_endpoint_id_object_id_object_seq_idx",
+        "delivery_first_pkey",
+    }
+    for node in [*reads(nodes, "delivery_first"), *reads(nodes, "outbox_first")]:
+        assert node["Node Type"] in {"Index Scan", "Index Only Scan"}
+        assert (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"] <= 33
+
+
+async def test_an_idle_poll_reads_nothing_of_what_is_done(world: World, fresh_database_url: str) -> None:
+    await backlog(world, analyze="after", owner_url=fresh_database_url)
+    with psycopg.connect(fresh_database_url, autocommit=True) as owner:
+        owner.execute("UPDATE events.delivery SET state = 'delivered', next_at = NULL")
+        owner.execute("VACUUM ANALYZE events.delivery")
+    now = world.clock.now()
+    async with world.database.transaction() as tx:
+        await SQL.keep_to_indexes.execute(tx)
+        arguments = (now, now + timedelta(seconds=20), 512, 32, [], [], [])
+        nodes = await plan(tx, SQL.claim_deliveries, *arguments)
+    assert sum(node["Actual Rows"] * node["Actual Loops"] for node in reads(nodes, "delivery_first")) == 0
+    assert {node["Node Type"] for node in reads(nodes, "delivery_first")} <= {"Index Scan", "Index Only Scan"}
+
+
+async def test_marking_and_listing_go_by_key(world: World, fresh_database_url: str) -> None:
+    await backlog(world, analyze="after", owner_url=fresh_database_url)
+    async with world.database.transaction() as tx:
+        listed = await events.list_events(tx, world.merchant, limit=20)
+        [endpoint] = await events.list_endpoints(tx, world.merchant)
+        now, count = world.clock.now(), len(listed)
+        ids = [event.event_id for event in listed]
+        marked = await plan(
+            tx, SQL.finish_deliveries, ids, [endpoint.endpoint_id] * count, [now] * count,
+            ["delivered"] * count, [None] * count, [now] * count, [200] * count, [None] * count, [1] * count,
+        )  # fmt: skip
+        page = await plan(tx, SQL.list_events, world.merchant, ids[0], 20)
+        log = await plan(tx, SQL.deliveries_of_event, world.merchant, ids[0])
+    assert [node["Index Name"] for node in reads(marked, "delivery_first")] == ["delivery_first_pkey"]
+    assert [node["Index Name"] for node in reads(page, "outbox_first")] == ["outbox_first_merchant_id_event_id_idx"]
+    assert [node["Index Name"] for node in reads(log, "delivery_first")] == ["delivery_first_pkey"]
+    for nodes in (marked, page, log):
+        assert "Seq Scan" not in {node["Node Type"] for node in nodes}
+
+
+@pytest.mark.parametrize("analyze", ["after", "before", "never"])
+async def test_recording_does_not_read_the_backlog(world: World, fresh_database_url: str, analyze: str) -> None:
+    await backlog(world, analyze=analyze, owner_url=fresh_database_url)
+    async with world.database.transaction() as tx:
+        [first, *_] = await events.list_events(tx, world.merchant, limit=1)
+        made = [world.event(first.object_id), *(world.event(uuid4()) for _ in range(49))]
+        nodes = await plan(
+            tx,
+            SQL.record_events,
+            [event.event_id for event in made],
+            [event.type for event in made],
+            [event.merchant_id for event in made],
+            [event.object_id for event in made],
+            ["{}" for _ in made],
+            world.clock.now(),
+        )
+    for node in reads(nodes, "delivery_first"):
+        assert node["Index Name"] == "delivery_first_endpoint_id_object_id_object_seq_idx"
+        assert node["Actual Rows"] * node["Actual Loops"] + node.get("Rows Removed by Filter", 0) <= 1

@@ -1,0 +1,28 @@
+"""Sixteen tries over a day, spread by a tenth."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hutong.events.retry import TRIES, delay_after
+
+
+def test_sixteen_tries_take_a_day() -> None:
+    delays = [delay_after(attempts, lambda: 0.5) for attempts in range(1, TRIES)]
+    assert len(delays) == 15
+    assert None not in delays
+    total = sum((delay for delay in delays if delay), timedelta())
+    assert timedelta(hours=24) <= total <= timedelta(hours=24, minutes=15)
+    assert delays == sorted(delays)
+    assert delay_after(TRIES, lambda: 0.5) is None
+
+
+@given(attempts=st.integers(1, TRIES - 1), number=st.floats(0, 1, exclude_max=True))
+def test_jitter_stays_within_a_tenth(attempts: int, number: float) -> None:
+    middle, delay = delay_after(attempts, lambda: 0.5), delay_after(attempts, lambda: number)
+    assert middle is not None
+    assert delay is not None
+    assert abs(delay / middle - 1) <= 0.1 + 1e-6

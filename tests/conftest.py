@@ -22,8 +22,10 @@ def pytest_report_header() -> str:
 @pytest.fixture(scope="session")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     """One embedded PostgreSQL 18 for the whole run."""
-    for folder in (base := tmp_path_factory.getbasetemp(), *base.parents[:2]):
-        folder.chmod(0o711)  # so that the server's own user reaches its data when the tests run as root
+    base = tmp_path_factory.getbasetemp()
+    for folder in (base, base.parent):
+        if folder.stat().st_mode & 0o777 == 0o700:
+            folder.chmod(0o711)  # so that the server's own user reaches its data when the tests run as root
     server = EmbeddedServer(tmp_path_factory.mktemp("home", numbered=False))
     server.start()
     yield server

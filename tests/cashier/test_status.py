@@ -14,8 +14,11 @@ from cashier.memory import Link, MemoryCheckout
 from hutong.cashier import TOKEN_HEADER
 from hutong.cashier.limit import BURST, LINKS_MAX, PER_SECOND, Limit
 from hutong.clock import ManualClock
-from hutong.errors import Conflict, Unavailable
+from hutong.errors import Conflict, InvariantBroken, Unavailable
 from hutong.ids import Ids
+
+
+TOO_LONG = b'{"method":"wechat_native","padding":"' + b"x" * 5_000 + b'"}'
 
 
 async def status(http: ClientSession, link: Link, etag: str = "") -> tuple[int, str, dict[str, Any]]:
@@ -94,15 +97,23 @@ async def test_token_may_come_in_the_body(http: ClientSession, checkout: MemoryC
         assert answer.status == 200
 
 
-@pytest.mark.parametrize("method", ["bitcoin", "", "x" * 65, "wechat native", "<b>", 7, None, ["wechat_native"], {}])
-async def test_method_not_offered_is_refused(http: ClientSession, checkout: MemoryCheckout, method: object) -> None:
-    code, problem = await pay(http, checkout.create(), method)
+async def test_method_not_offered_is_refused(http: ClientSession, checkout: MemoryCheckout) -> None:
+    code, problem = await pay(http, checkout.create(), "bitcoin")
     assert (code, problem["code"], problem["param"]) == (422, "invalid_parameter", "method")
     assert checkout.attempts == []
 
 
+@pytest.mark.parametrize("method", ["", "x" * 65, "wechat native", "<b>", "a\x00", 7, None, ["wechat_native"], {}])
+async def test_what_names_no_method_goes_no_further(
+    http: ClientSession, checkout: MemoryCheckout, method: object
+) -> None:
+    code, problem = await pay(http, checkout.create(), method)
+    assert (code, problem["code"], problem["param"]) == (422, "invalid_parameter", "method")
+    assert checkout.views == 0
+
+
 @pytest.mark.parametrize(
-    "body", [b"", b"null", b"[]", b"7", b"{", b"\xff\xfe", b"[" * 4000, b'{"method":"' + b"x" * 10_000_000]
+    "body", [b"", b"null", b"[]", b"7", b"{", b"\xff\xfe", b"[" * 4000, b'{"method":"' + b"x" * 10_000_000, TOO_LONG]
 )
 async def test_broken_body_is_refused(http: ClientSession, checkout: MemoryCheckout, body: bytes) -> None:
     link = checkout.create()
@@ -131,6 +142,7 @@ async def test_wrong_token_and_absent_payment_are_the_same_to_a_script(
 TROUBLE: list[tuple[Exception, tuple[int, str, str | None]]] = [
     (Conflict("moved on"), (409, "conflict", None)),
     (Unavailable("later", retry_after_s=3), (503, "unavailable", "3")),
+    (InvariantBroken("secret detail"), (500, "invariant_broken", None)),
     (RuntimeError("secret detail"), (500, "internal_error", None)),
 ]
 

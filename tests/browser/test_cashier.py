@@ -92,6 +92,34 @@ async def test_clicking_many_times_starts_one_attempt(
     assert len(checkout.attempts) == 1
 
 
+async def test_older_answer_does_not_take_the_code_away(
+    checkout: MemoryCheckout, cashier_url: str, open_page: Open
+) -> None:
+    link = checkout.create()
+    page = await open_page(cashier_url + link.page())
+    old, released = asyncio.Event(), asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        answer = await route.fetch()
+        old.set()
+        await released.wait()
+        await route.fulfill(response=answer)
+
+    await page.route("**/status", hold)
+    checkout.change(link, failure_message="Declined a moment ago")
+    await asyncio.wait_for(old.wait(), 10)
+    await start_paying(page)
+    await page.evaluate(
+        "new MutationObserver(() => { document.body.dataset.flickered = '' })"
+        ".observe(document.querySelector('[data-phase=choose]'), { attributeFilter: ['hidden'] })"
+    )
+    async with page.expect_response("**/status"):
+        released.set()
+    async with page.expect_response("**/status"):
+        pass
+    await expect(page.locator("body")).not_to_have_attribute("data-flickered", "")
+
+
 async def test_payer_may_change_the_method_while_a_code_is_shown(
     checkout: MemoryCheckout, cashier_url: str, open_page: Open
 ) -> None:

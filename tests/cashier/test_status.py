@@ -17,7 +17,6 @@ from hutong.clock import ManualClock
 from hutong.errors import Conflict, InvariantBroken, Unavailable
 from hutong.ids import Ids
 
-
 TOO_LONG = b'{"method":"wechat_native","padding":"' + b"x" * 5_000 + b'"}'
 
 

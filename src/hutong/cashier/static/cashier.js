@@ -93,7 +93,7 @@ function reached(ok) {
 }
 
 async function ask() {
-  if (asking || paying || final) return;
+  if (asking || paying) return;
   asking = true;
   const asked = round;
   try {
@@ -171,9 +171,7 @@ function count() {
   const place = find("[data-countdown]");
   if (place.textContent !== text) place.textContent = text;
   place.parentElement.classList.toggle("soon", seconds <= 60);
-  if (final) return;
-  if (seconds > 0) setTimeout(count, left() % 1000 || 1000);
-  else soon();
+  if (!final && seconds > 0) setTimeout(count, left() % 1000 || 1000);
 }
 
 form.addEventListener("submit", pay);

@@ -73,6 +73,15 @@ async def test_each_status_shows_one_panel_and_nobody_is_asked_to_pay_after_the_
     assert ("data:image/svg" in html) == (panel == "scan")
 
 
+@pytest.mark.parametrize(("message", "hidden"), [(None, True), ("", False), ("Too little money", False)])
+async def test_failed_attempt_is_told_even_without_words(
+    http: ClientSession, checkout: MemoryCheckout, message: str | None, hidden: bool
+) -> None:
+    html = await page(http, checkout.create(failure_message=message))
+    assert ('role="alert" data-failure hidden>' in html) == hidden
+    assert ("<span data-again hidden>" in html) == hidden
+
+
 async def test_hostile_words_are_shown_harmlessly(http: ClientSession, checkout: MemoryCheckout) -> None:
     hostile = (
         "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{7*7}}\u202egnp.exe\u2066\x00\x1b\ud83d" + "W" * 5000

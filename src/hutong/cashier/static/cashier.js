@@ -62,10 +62,11 @@ function follow(next) {
   if (!next.qr) picture.removeAttribute("src");
   else if (picture.getAttribute("src") !== next.qr) picture.src = next.qr;
 
-  find("[data-failure]").hidden = !next.failure;
+  const failed = next.failure !== null; // it may have failed without a word
+  find("[data-failure]").hidden = !failed;
   find("[data-failure-message]").textContent = next.failure ?? "";
-  find("[data-again]").hidden = !next.failure;
-  find("[data-first]").hidden = Boolean(next.failure);
+  find("[data-again]").hidden = !failed;
+  find("[data-first]").hidden = failed;
   find("[data-sandbox]").hidden = !next.sandbox_payer_url;
   find("[data-time-left]").hidden = next.phase === "succeeded" || next.phase === "closed";
   link("[data-payer]", next.sandbox_payer_url);

@@ -29,7 +29,7 @@ class CheckoutView:
         methods: Methods offered, in the order in which they are shown.
         method: The method of the running attempt, or None.
         action: What the payer has to do in the running attempt, or None while nothing can be shown.
-        failure_message: Why the last attempt failed, in words for the payer; None if it did not fail.
+        failure_message: Why the last attempt failed, in words for the payer, perhaps none; None if it did not fail.
         return_url: Where the merchant wants the payer back. Shown as a link only if it is http or https.
         sandbox_payer_url: In the sandbox, where a developer plays the payer; None otherwise.
         server_time: The instant at which this view was true.

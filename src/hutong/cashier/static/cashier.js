@@ -62,10 +62,11 @@ function follow(next) {
   if (!next.qr) picture.removeAttribute("src");
   else if (picture.getAttribute("src") !== next.qr) picture.src = next.qr;
 
-  find("[data-failure]").hidden = !next.failure;
+  const failed = next.failure !== null; // it may have failed without a word
+  find("[data-failure]").hidden = !failed;
   find("[data-failure-message]").textContent = next.failure ?? "";
-  find("[data-again]").hidden = !next.failure;
-  find("[data-first]").hidden = Boolean(next.failure);
+  find("[data-again]").hidden = !failed;
+  find("[data-first]").hidden = failed;
   find("[data-sandbox]").hidden = !next.sandbox_payer_url;
   find("[data-time-left]").hidden = next.phase === "succeeded" || next.phase === "closed";
   link("[data-payer]", next.sandbox_payer_url);
@@ -93,7 +94,7 @@ function reached(ok) {
 }
 
 async function ask() {
-  if (asking || paying || final) return;
+  if (asking || paying) return;
   asking = true;
   const asked = round;
   try {
@@ -171,9 +172,7 @@ function count() {
   const place = find("[data-countdown]");
   if (place.textContent !== text) place.textContent = text;
   place.parentElement.classList.toggle("soon", seconds <= 60);
-  if (final) return;
-  if (seconds > 0) setTimeout(count, left() % 1000 || 1000);
-  else soon();
+  if (!final && seconds > 0) setTimeout(count, left() % 1000 || 1000);
 }
 
 form.addEventListener("submit", pay);

@@ -25,12 +25,14 @@ APP_ROLE = "hutong_app"
 
 MINIMUM_VERSION = 15
 CONNECT_LIMIT_S = 10
+_ROLLBACK_LIMIT_S = 5
 _MUST_BE_ON = ("fsync", "full_page_writes", "synchronous_commit")
 _RETRIES = 8
 _RETRYABLE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 _LOST = (
     OSError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the driver lost count of a connection that broke while it was writing
     asyncpg.PostgresConnectionError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
@@ -112,14 +114,15 @@ class Database:
                 await transaction.start()
                 yield connection
             except BaseException as error:
-                with suppress(*_LOST):
-                    await transaction.rollback()
-                if isinstance(error, _LOST) and connection.is_closed():
+                if _is_lost(error, connection):
+                    _discard(connection)
                     raise Unavailable("the connection to the database was lost") from error
+                await _roll_back(transaction, connection)
                 raise
             try:
                 await transaction.commit()
             except _LOST as error:
+                _discard(connection)
                 raise OutcomeUnknown("the connection to the database was lost during the commit") from error
         finally:
             await self.pool.release(connection)
@@ -143,6 +146,31 @@ class Database:
                 _log.info("transaction_retried", reason=type(error).__name__, attempt=attempt + 1)
                 await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 - spreads retries only
         raise AssertionError("unreachable")
+
+
+def _is_lost(error: BaseException, connection: Tx) -> bool:
+    if isinstance(error, (TimeoutError, asyncpg.InterfaceError)):  # of the work, unless the connection is gone as well
+        try:
+            return connection.is_closed()
+        except asyncpg.InterfaceError:  # the pool has taken a dead one back
+            return True
+    return isinstance(error, _LOST)
+
+
+def _discard(connection: Tx) -> None:
+    with suppress(asyncpg.InterfaceError):  # the pool has taken a dead one back
+        connection.terminate()
+
+
+async def _roll_back(transaction: asyncpg.transaction.Transaction, connection: Tx) -> None:
+    """Undo; a connection on which that does not work is thrown away, and the server undoes by itself."""
+    try:
+        # A request to cancel that overtook its query is lost, and the rollback would wait for the query's own end.
+        async with asyncio.timeout(_ROLLBACK_LIMIT_S):
+            await transaction.rollback()
+    except Exception as error:  # noqa: BLE001 - the error that led here matters, this one does not
+        _log.info("rollback_failed", reason=type(error).__name__)
+        _discard(connection)
 
 
 async def _refuse_unsafe(connection: Tx) -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import difflib
+import os
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from hutong.errors import ConfigurationError
 
 
 class Settings(BaseSettings):
     """Everything that may be set. Each field's environment variable is `HUTONG_` and its name in capitals."""
 
-    model_config = SettingsConfigDict(env_prefix="HUTONG_", extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="HUTONG_", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
+    )
 
     home: Path = Field(
         default_factory=lambda: Path.home() / ".hutong",
@@ -44,3 +50,49 @@ class Settings(BaseSettings):
     )
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$", description="Least level logged.")
     log_format: str = Field(default="json", pattern="^(json|console)$", description="How a log line is written.")
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgresql(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("must begin with postgresql://")
+        return url
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_http(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise ValueError("must begin with https:// or http://")
+        return url.rstrip("/") if url else None
+
+
+def environment(**settings: object) -> dict[str, str]:
+    """The environment for a process of ours: this one's, with these settings in place of those it has."""
+    return {**os.environ, **{f"HUTONG_{name.upper()}": str(value) for name, value in settings.items()}}
+
+
+def load() -> Settings:
+    """Read the settings from the environment.
+
+    Errors:
+        ConfigurationError: a value that is not allowed, or a variable `HUTONG_…` that nobody knows: a slip in the name
+            of the database's address must not start an empty database of our own. Each is named; no value is shown.
+    """
+    known = {f"HUTONG_{field.upper()}" for field in Settings.model_fields}
+    given = {name for name in os.environ if name.startswith("HUTONG_") and not name.startswith("HUTONG_TEST_")}
+    faults = []
+    for name in sorted(given - known):
+        near = difflib.get_close_matches(name, known, n=1)
+        faults.append(f"{name}: there is no such setting" + (f"; did you mean {near[0]}?" if near else ""))
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        faults += [f"HUTONG_{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors()]
+    if faults:
+        raise ConfigurationError("; ".join(faults), param=faults[0].split(":")[0])
+    return settings

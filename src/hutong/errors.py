@@ -87,6 +87,17 @@ class Overloaded(Unavailable):
     code = "overloaded"
 
 
+class OutcomeUnknown(HutongError):
+    """The connection to the database broke while it was committing: the work is done whole or not at all.
+
+    Sending the same request again under the same key or number is safe and gives the answer.
+    """
+
+    code = "outcome_unknown"
+    http_status = 503
+    retryable = True
+
+
 class ConfigurationError(HutongError):
     """The installation is not set up in a way that Hutong may run with."""
 

@@ -80,6 +80,6 @@ def decode(prefix: str, text: str) -> UUID:
         parsed = TypeID.from_string(text)
     except TypeIDException as error:
         raise NotFound("no object has this id") from error
-    if parsed.prefix != prefix:
+    if parsed.prefix != prefix or str(parsed) != text:
         raise NotFound("no object has this id")
     return UUID(int=parsed.uuid.int)

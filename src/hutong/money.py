@@ -23,6 +23,10 @@ PPM = 1_000_000
 """Fee rates are whole parts per million: 6,000 ppm is 0.6 %."""
 
 
+_EXACT = decimal.Context(prec=60)
+"""Wide enough for any amount at any rate, whatever context the calling code has set."""
+
+
 class Rounding(Enum):
     """The named rules by which an exact amount becomes a whole number of minor units."""
 
@@ -105,21 +109,24 @@ def allocate(amount_minor: int, weights: Sequence[int]) -> list[int]:
 
 def fee_minor(amount_minor: int, rate_ppm: int, rounding: Rounding = Rounding.HALF_UP) -> int:
     """The fee on an amount at a rate in parts per million, rounded once by the named rule."""
-    exact = Decimal(amount_minor) * rate_ppm / PPM
-    return int(exact.quantize(Decimal(1), rounding=rounding.value))
+    exact = Decimal(amount_minor * rate_ppm).scaleb(-6, context=_EXACT)
+    return int(exact.quantize(Decimal(1), rounding=rounding.value, context=_EXACT))
 
 
 def to_major(amount_minor: int, code: str) -> str:
     """Write an amount in major units, with exactly the currency's decimals: 1999 CNY is "19.99"."""
     exponent = currency(code).exponent
-    return f"{Decimal(amount_minor).scaleb(-exponent):.{exponent}f}"
+    digits = str(abs(amount_minor)).rjust(exponent + 1, "0")
+    whole, fraction = digits[: len(digits) - exponent], digits[len(digits) - exponent :]
+    return f"{'-' if amount_minor < 0 else ''}{whole}{'.' if exponent else ''}{fraction}"
 
 
 def from_major(text: str, code: str) -> int:
     """Read an amount in major units as channels and bills write it, exactly.
 
     Errors:
-        InvalidParameter: anything but ASCII digits with an optional sign and at most the currency's decimals.
+        InvalidParameter: anything but ASCII digits with an optional sign and at most the currency's decimals, or more
+            than AMOUNT_MINOR_MAX.
     """
     digits = text.removeprefix("-")
     whole, point, fraction = digits.partition(".")
@@ -128,4 +135,6 @@ def from_major(text: str, code: str) -> int:
     if not valid or len(fraction) > exponent or len(whole) > 19:
         raise InvalidParameter("not an amount in this currency's major units", param="amount")
     minor = int(whole + fraction.ljust(exponent, "0"))
+    if minor > AMOUNT_MINOR_MAX:
+        raise InvalidParameter("the amount is too large", param="amount")
     return -minor if text.startswith("-") else minor

@@ -16,8 +16,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hutong.errors import ConfigurationError
 
 _VERSION = b"\x01"
+_KEY_BYTES = 32
 _KEY_ID_BYTES = 4
 _NONCE_BYTES = 12
+_HEADER_BYTES = len(_VERSION) + _KEY_ID_BYTES + _NONCE_BYTES
 
 
 class Vault:
@@ -28,7 +30,7 @@ class Vault:
     """
 
     def __init__(self, keys: Sequence[bytes]) -> None:
-        if not keys or any(len(key) != 32 for key in keys):
+        if not keys or any(len(key) != _KEY_BYTES for key in keys):
             raise ConfigurationError("a secret key is 32 bytes, written in base64", param="HUTONG_SECRET_KEY")
         self._keys = {hashlib.sha256(key).digest()[:_KEY_ID_BYTES]: AESGCM(key) for key in keys}
         self._current = next(iter(self._keys))
@@ -45,8 +47,10 @@ class Vault:
         Errors:
             ConfigurationError: the key is not at hand, or the bytes were altered or moved to another place.
         """
-        key_id, nonce, body = sealed[1:5], sealed[5:17], sealed[17:]
-        key = self._keys.get(key_id) if sealed[:1] == _VERSION else None
+        key_id, nonce, body = sealed[1:5], sealed[5:_HEADER_BYTES], sealed[_HEADER_BYTES:]
+        if sealed[:1] != _VERSION or len(sealed) < _HEADER_BYTES:
+            raise ConfigurationError("a stored secret was altered or moved")
+        key = self._keys.get(key_id)
         if key is None:
             raise ConfigurationError("a stored secret was sealed with a key that is not configured")
         try:
@@ -68,12 +72,17 @@ def decode_keys(text: str) -> list[bytes]:
 
 
 def key_file(path: Path) -> list[bytes]:
-    """Read the keys of a file, one a line; a file that does not exist is made with one new key, mode 0600."""
+    """Read the keys of a file, one a line; a file that does not exist is made with one new key, mode 0600.
+
+    Errors:
+        ConfigurationError: others may read the file, or it does not hold keys. It is never replaced: what was sealed
+            with the keys it held would be lost.
+    """
     if not path.exists():
         descriptor, temporary = tempfile.mkstemp(dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(base64.b64encode(secrets.token_bytes(32)) + b"\n")
+                file.write(base64.b64encode(secrets.token_bytes(_KEY_BYTES)) + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
             os.link(temporary, path)
@@ -81,4 +90,17 @@ def key_file(path: Path) -> list[bytes]:
             pass  # another process made the file first; its key is the one
         finally:
             os.unlink(temporary)
-    return [base64.b64decode(line) for line in path.read_bytes().split()]
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # before anything is sealed with the key
+        finally:
+            os.close(folder)
+    if path.stat().st_mode & 0o077:
+        raise ConfigurationError(f"others may read the key file; run: chmod 600 {path}")
+    try:
+        keys = [base64.b64decode(line, validate=True) for line in path.read_bytes().split()]
+    except ValueError:
+        keys = []
+    if not keys or any(len(key) != _KEY_BYTES for key in keys):
+        raise ConfigurationError(f"{path} does not hold keys of {_KEY_BYTES} bytes in base64; restore it from a backup")
+    return keys

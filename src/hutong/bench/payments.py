@@ -21,11 +21,10 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from hutong import app, db, merchants
+from hutong import app, config, db, merchants
 from hutong.bench.cpu import CpuMeter
 from hutong.bench.yardstick import tpcb_tps
 from hutong.clock import SystemClock
-from hutong.config import Settings
 from hutong.demo import Receiver, RunningPlatform
 from hutong.ids import Ids
 
@@ -55,7 +54,7 @@ def run_bench_payments(*, seconds: int, callers: int, as_json: bool, rate: int |
         The exit status: 1 if a payment did not succeed.
     """
     console = Console(stderr=as_json)
-    settings = Settings(log_level="warning")
+    settings = config.load().model_copy(update={"log_level": "warning"})
     console.print("starting the platform …")
     platform = RunningPlatform(settings, own=True)
     try:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import asyncpg
 
-from hutong import app, db, ids
+from hutong import app, config, db, ids
 from hutong.config import Settings
 from hutong.errors import HutongError
 
@@ -31,7 +31,7 @@ class Finding:
 
 def run_doctor(*, as_json: bool) -> int:
     """Look at everything; returns 0 if all is well."""
-    findings = asyncio.run(_examine(Settings()))
+    findings = asyncio.run(_examine(config.load()))
     ok = all(finding.ok for finding in findings)
     if as_json:
         print(json.dumps({"ok": ok, "findings": [asdict(finding) for finding in findings]}))

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 from uuid import UUID
 
-from hutong import app, db, ids, merchants
+from hutong import app, config, db, ids, merchants
 from hutong.clock import SystemClock
 from hutong.config import Settings
 from hutong.ids import Ids
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 def run_create(name: str, fee_ppm: int, return_origins: tuple[str, ...], *, as_json: bool) -> None:
     """Register a merchant with its first key."""
-    settings, clock = Settings(), SystemClock()
+    settings, clock = config.load(), SystemClock()
     identifiers = Ids(clock, zone=settings.zone)
 
     async def work(tx: db.Tx) -> merchants.ApiKey:
@@ -32,7 +32,7 @@ def run_create(name: str, fee_ppm: int, return_origins: tuple[str, ...], *, as_j
 
 def run_add_key(merchant_id: str, *, as_json: bool) -> None:
     """Give a merchant one more key."""
-    settings, clock = Settings(), SystemClock()
+    settings, clock = config.load(), SystemClock()
     owner = ids.decode("mer", merchant_id)
 
     async def work(tx: db.Tx) -> merchants.ApiKey:
@@ -48,7 +48,7 @@ def run_revoke_key(key_id: str) -> None:
     async def work(tx: db.Tx) -> None:
         await merchants.revoke_api_key(tx, identifier, now=SystemClock().now())
 
-    _in_transaction(Settings(), work)
+    _in_transaction(config.load(), work)
     print("revoked")
 
 

@@ -15,12 +15,13 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from hutong import db
+from hutong import config, db
 from hutong.config import Settings
 from hutong.errors import ConfigurationError
 
 _READY_LIMIT_S = 60.0
 _WATCH_EVERY_S = 0.2
+_LOOK_AT_SERVER_EVERY_S = 2.0
 _STOP_LIMIT_S = 15.0
 _RESTART_PAUSE_MAX_S = 5.0
 
@@ -31,6 +32,7 @@ class _Child:
 
     name: str
     command: list[str]
+    environment: dict[str, str]
     fds: tuple[int, ...] = ()
     process: subprocess.Popen[bytes] | None = None
     failures: int = 0
@@ -39,7 +41,7 @@ class _Child:
 
     def start(self) -> None:
         self.started_at = time.monotonic()
-        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, pass_fds=self.fds)
+        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, pass_fds=self.fds, env=self.environment)
 
     def watch(self) -> None:
         """Start again what has died: at once the first time, later the more often it happens."""
@@ -81,14 +83,14 @@ class _Child:
 
 def run_serve(*, sandbox: bool) -> int:
     """Run everything until SIGINT or SIGTERM; returns the exit status."""
-    settings = Settings()
-    listener = _listen(settings.host, settings.port, "HUTONG_PORT")
-    listeners = {"api": listener}
+    settings = config.load()
+    listeners = {"api": _listen(settings.host, settings.port, "HUTONG_PORT")}
+    chosen: dict[str, Any] = {"port": listeners["api"].getsockname()[1]}
     if sandbox:
-        os.environ["HUTONG_SANDBOX"] = "true"
         listeners["sandbox"] = _listen(settings.sandbox_host, settings.sandbox_port, "HUTONG_SANDBOX_PORT")
-    os.environ["HUTONG_SUPERVISED"] = "true"
-    settings = Settings()
+        chosen |= {"sandbox": True, "sandbox_port": listeners["sandbox"].getsockname()[1]}
+    settings = settings.model_copy(update=chosen)
+    environment = config.environment(**chosen)
     embedded = None if settings.database_url is not None else db.EmbeddedServer(settings.home)
     if embedded is not None:
         embedded.start()
@@ -96,13 +98,16 @@ def run_serve(*, sandbox: bool) -> int:
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
-    children = _children(listeners)
+    children = _children(listeners, environment)
     for child in children:
         child.start()
+    look_at = time.monotonic() + _LOOK_AT_SERVER_EVERY_S
     threading.Thread(target=_announce, args=(settings, sandbox, stopping), daemon=True).start()
     while not stopping.wait(_WATCH_EVERY_S):
-        if embedded is not None and embedded.pid() is None:
-            embedded.start()
+        if embedded is not None and time.monotonic() >= look_at:
+            look_at = time.monotonic() + _LOOK_AT_SERVER_EVERY_S
+            if embedded.pid() is None:
+                embedded.start()
         for child in children:
             child.watch()
     for child in children:
@@ -121,15 +126,14 @@ def _listen(host: str, port: int, variable: str) -> socket.socket:
         listener = socket.create_server((host, port), backlog=1024)
     except OSError as error:
         raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror}", param=variable) from error
-    os.environ[variable] = str(listener.getsockname()[1])
     return listener
 
 
-def _children(listeners: dict[str, socket.socket]) -> list[_Child]:
-    children = [_Child("worker", [*_hutong(), "worker"])]
+def _children(listeners: dict[str, socket.socket], environment: dict[str, str]) -> list[_Child]:
+    children = [_Child("worker", [*_hutong(), "worker", "--supervised"], environment)]
     for name, listener in listeners.items():
         fd = listener.fileno()
-        children.append(_Child(name, [*_hutong(), name, "--fd", str(fd)], fds=(fd,)))
+        children.append(_Child(name, [*_hutong(), name, "--fd", str(fd)], environment, fds=(fd,)))
     return children
 
 
@@ -163,8 +167,8 @@ def run_api(fd: int) -> None:
 
     from hutong.cli.web import build
 
-    config = uvicorn.Config(
-        build(Settings()),
+    options = uvicorn.Config(
+        build(config.load()),
         loop="uvloop",
         http="httptools",
         access_log=False,
@@ -174,7 +178,7 @@ def run_api(fd: int) -> None:
         server_header=False,
         date_header=False,
     )
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(options)
 
     async def serve() -> None:
         _stop_with_parent(asyncio.get_running_loop(), lambda: setattr(server, "should_exit", True))
@@ -183,13 +187,17 @@ def run_api(fd: int) -> None:
     _run(serve())
 
 
-def run_worker() -> None:
-    """Work until told to stop."""
+def run_worker(*, supervised: bool) -> None:
+    """Work until told to stop.
+
+    Args:
+        supervised: Started by `serve`; standard input is its pipe.
+    """
     from hutong import app
 
     async def serve() -> None:
-        stop = _stop_event()
-        async with app.open_platform(Settings()) as platform:
+        stop = _stop_event(supervised=supervised)
+        async with app.open_platform(config.load()) as platform:
             await app.work(platform, stop)
 
     _run(serve())
@@ -204,7 +212,7 @@ def run_sandbox(speed: float, fd: int | None) -> None:
     """
     from hutong import sandbox
 
-    settings = Settings()
+    settings = config.load()
     if fd is None:
         listener = socket.create_server((settings.sandbox_host, settings.sandbox_port))
         prepare(settings, sandbox_port=listener.getsockname()[1])
@@ -213,7 +221,7 @@ def run_sandbox(speed: float, fd: int | None) -> None:
         listener = socket.socket(fileno=fd)
 
     async def serve() -> None:
-        stop = _stop_event()
+        stop = _stop_event(supervised=fd is not None)
         running = sandbox.SandboxSettings(settings.home / "sandbox", speed=speed)
         async with sandbox.serve(running, sock=listener):
             await stop.wait()
@@ -236,7 +244,7 @@ def run_prepare(sandbox_url: str | None) -> None:
     """The process that `prepare` starts."""
     from hutong import app, db, sandbox
 
-    settings = Settings()
+    settings = config.load()
     db.migrate(app.database_url(settings))
     if sandbox_url is None:
         return
@@ -249,21 +257,18 @@ def run_prepare(sandbox_url: str | None) -> None:
     _run(connect())
 
 
-def _stop_event() -> asyncio.Event:
+def _stop_event(*, supervised: bool) -> asyncio.Event:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    _stop_with_parent(loop, stop.set)
+    if supervised:
+        _stop_with_parent(loop, stop.set)
     return stop
 
 
 def _stop_with_parent(loop: asyncio.AbstractEventLoop, stop: Any) -> None:
-    """Stop when standard input ends, if it is the pipe that `serve` gave us."""
-    import stat
-
-    if not stat.S_ISFIFO(os.fstat(0).st_mode) or "HUTONG_SUPERVISED" not in os.environ:
-        return
+    """Stop when standard input, the pipe that `serve` gave us, comes to its end."""
 
     def wait() -> None:
         while os.read(0, 1):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import math
 import time
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic, TypeVar
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from hutong.errors import InvariantBroken, Overloaded, Unavailable
+from hutong.errors import HutongError, InvariantBroken, OutcomeUnknown, Overloaded, Unavailable
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -32,7 +35,8 @@ _SPLITS = Counter("hutong_batch_splits_total", "Batches halved to find a poisone
 _DEPTH = Gauge("hutong_batch_queue_depth", "Commands waiting for a batch.", ["queue"])
 
 
-class _Entry(NamedTuple, Generic[C, R]):
+@dataclass(slots=True, eq=False)
+class _Entry(Generic[C, R]):
     command: C
     answer: asyncio.Future[R]
     since: float
@@ -43,6 +47,11 @@ class Coalescer(Generic[C, R]):
 
     While batches are in flight the next commands gather. With few callers the batches are spread over the free
     places, so that joining never costs against single transactions; with many they grow.
+
+    A batch that fails is halved until the command at fault stands alone. Three failures belong to the whole batch
+    and are not tried again: Unavailable, OutcomeUnknown, and a handler that gives a wrong number of results.
+
+    Batches in flight at the same time have no order between them.
 
     Args:
         handler: Takes a list and returns one result per command, in order. It must be whole or nothing (one
@@ -68,7 +77,7 @@ class Coalescer(Generic[C, R]):
         self._max_batch = max_batch
         self._queue_limit = queue_limit
         self._in_flight = in_flight
-        self._waiting: deque[_Entry[C, R]] = deque()
+        self._waiting: OrderedDict[_Entry[C, R], None] = OrderedDict()
         self._running: set[asyncio.Task[None]] = set()
         self._scheduled = False
         self._closed = False
@@ -85,7 +94,9 @@ class Coalescer(Generic[C, R]):
 
         Errors:
             Overloaded: the queue is full; the command was not taken on.
-            Whatever the handler raises for this command when it stands alone.
+            Unavailable: it is closed, or the handler could do nothing.
+            OutcomeUnknown: the handler cannot tell whether it was done, or was stopped in the middle.
+            Whatever else the handler raises for this command when it stands alone.
         """
         if self._closed:
             raise Unavailable("shutting down")
@@ -93,9 +104,12 @@ class Coalescer(Generic[C, R]):
             raise Overloaded(f"too much is waiting for {self._name}")
         loop = asyncio.get_running_loop()
         entry: _Entry[C, R] = _Entry(command, loop.create_future(), time.perf_counter())
-        self._waiting.append(entry)
+        self._waiting[entry] = None
         self._schedule(loop)
-        return await entry.answer
+        try:
+            return await entry.answer
+        finally:
+            self._waiting.pop(entry, None)  # there only if the caller was cancelled before a batch took it up
 
     async def close(self) -> None:
         """Take nothing more on, and wait until everything taken on has its answer."""
@@ -115,52 +129,62 @@ class Coalescer(Generic[C, R]):
         self._scheduled = False
         while self._waiting and (free := self._in_flight - len(self._running)) > 0:
             share = min(self._max_batch, math.ceil(len(self._waiting) / free))
-            batch: list[_Entry[C, R]] = []
-            while self._waiting and len(batch) < share:
-                entry = self._waiting.popleft()
-                if not entry.answer.done():  # its caller may have gone
-                    batch.append(entry)
-            if batch:
-                self._size.observe(len(batch))
-                self._wait.observe(time.perf_counter() - batch[0].since)
-                task = asyncio.create_task(self._run(batch), name=f"coalescer:{self._name}")
-                self._running.add(task)
-                task.add_done_callback(self._finished)
+            batch = [self._waiting.popitem(last=False)[0] for _ in range(share)]
+            self._size.observe(len(batch))
+            self._wait.observe(time.perf_counter() - batch[0].since)
+            task = asyncio.create_task(self._run(batch), name=f"coalescer:{self._name}")
+            self._running.add(task)
+            task.add_done_callback(partial(self._finished, batch))
 
-    def _finished(self, task: asyncio.Task[None]) -> None:
+    def _finished(self, batch: list[_Entry[C, R]], task: asyncio.Task[None]) -> None:
         self._running.discard(task)
+        # Only a task that was stopped leaves any unanswered; their callers were not, and are told what is known.
+        _fail(batch, OutcomeUnknown(f"{self._name} was stopped in the middle"))
         if self._waiting:
             self._schedule(task.get_loop())
 
     async def _run(self, batch: list[_Entry[C, R]]) -> None:
-        try:
-            results = await self._handler([entry.command for entry in batch])
-            if len(results) != len(batch):
-                raise InvariantBroken(f"{self._name} answered {len(results)} of {len(batch)} commands")
-        except Exception as error:  # noqa: BLE001 - every kind of failure goes to the caller it belongs to
-            await self._isolate(batch, error)
-        except BaseException as error:
-            _answer_all(batch, error)
-            raise
-        else:
-            for entry, result in zip(batch, results, strict=True):
-                if not entry.answer.done():
-                    entry.answer.set_result(result)
+        parts = [batch]
+        while parts:
+            part = parts.pop()
+            try:
+                await self._handle(part)
+            except (Unavailable, OutcomeUnknown, _WrongCount) as error:
+                _fail(part, error)
+            except Exception as error:  # noqa: BLE001 - every kind of failure goes to the caller it belongs to
+                if len(part) == 1:
+                    _fail(part, error)
+                else:
+                    self._splits.inc()
+                    half = len(part) // 2
+                    parts += [part[half:], part[:half]]
 
-    async def _isolate(self, batch: list[_Entry[C, R]], error: Exception) -> None:
-        if len(batch) == 1 or isinstance(error, (Unavailable, InvariantBroken)):
-            _answer_all(batch, error)
-            return
-        self._splits.inc()
-        half = len(batch) // 2
-        await self._run(batch[:half])
-        await self._run(batch[half:])
+    async def _handle(self, part: list[_Entry[C, R]]) -> None:
+        results = await self._handler([entry.command for entry in part])
+        if len(results) != len(part):
+            raise _WrongCount(f"{self._name} answered {len(results)} of {len(part)} commands")
+        for entry, result in zip(part, results, strict=True):
+            if not entry.answer.done():
+                entry.answer.set_result(result)
 
 
-def _answer_all(batch: Sequence[_Entry[C, R]], error: BaseException) -> None:
-    for entry in batch:
+class _WrongCount(InvariantBroken):
+    """The handler's answers cannot be told apart, and what it did may be committed: doing it again is no cure."""
+
+    code = InvariantBroken.code
+
+
+def _fail(part: Sequence[_Entry[C, R]], error: Exception) -> None:
+    for entry in part:
         if not entry.answer.done():
-            if isinstance(error, asyncio.CancelledError):
-                entry.answer.cancel()
-            else:
-                entry.answer.set_exception(error)
+            # Each caller raises an error of its own: a shared one would gather the traces of all.
+            entry.answer.set_exception(_own(error) if len(part) > 1 else error)
+            entry.answer.exception()  # a caller cancelled at this very moment will not look; that is no mistake
+
+
+def _own(error: Exception) -> Exception:
+    if not isinstance(error, HutongError):
+        return error
+    own = copy.copy(error)
+    own.__cause__ = error
+    return own

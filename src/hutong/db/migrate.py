@@ -15,6 +15,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
+from hutong.db.pool import APP_ROLE, CONNECT_LIMIT_S, MINIMUM_VERSION
+from hutong.errors import ConfigurationError, Unavailable
+
 _LOCK = 0x4875746F6E67  # "Hutong"
 
 
@@ -26,20 +29,21 @@ def migrate(dsn: str) -> list[str]:
 
     Returns:
         The names of the migrations applied now, in order.
+
+    Errors:
+        ConfigurationError: the user of the URL may not do it, or the server is too old; the message says what to do.
+        Unavailable: the server does not answer.
     """
-    with _locked(dsn), _backend(dsn) as backend:
-        backend.break_lock()  # ours is the advisory lock; a row left behind by a killed process must not stop us
+    with _locked_backend(dsn) as backend:
         todo = backend.to_apply(_migrations())
         names = [migration.id for migration in todo]
-        if names:
-            with backend.lock():
-                backend.apply_migrations(todo)
+        backend.apply_migrations(todo)
         return names
 
 
 def pending_migrations(dsn: str) -> list[str]:
-    """The names of the migrations that `migrate` would apply."""
-    with _backend(dsn) as backend:
+    """The names of the migrations that `migrate` would apply. Errors as there."""
+    with _locked_backend(dsn) as backend:
         return [migration.id for migration in backend.to_apply(_migrations())]
 
 
@@ -51,19 +55,33 @@ def _migrations() -> Any:
 
 
 @contextmanager
-def _backend(dsn: str) -> Iterator[Any]:
+def _locked_backend(dsn: str) -> Iterator[Any]:
+    """yoyo's hold on the database, for one process at a time.
+
+    yoyo's own lock is a row, which a killed process leaves behind; ours goes with its connection, so whoever has it
+    may take the row away.
+    """
     import yoyo
 
-    parts = urlsplit(dsn)
-    backend = yoyo.get_backend(urlunsplit(parts._replace(scheme="postgresql+psycopg")))
     try:
-        yield backend
-    finally:
-        backend.connection.close()
-
-
-@contextmanager
-def _locked(dsn: str) -> Iterator[None]:
-    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection = psycopg.connect(dsn, autocommit=True, connect_timeout=CONNECT_LIMIT_S)
+    except psycopg.OperationalError as error:
+        raise Unavailable(f"the database cannot be reached: {error}") from error
+    with connection:
+        if connection.info.server_version < MINIMUM_VERSION * 10_000:
+            raise ConfigurationError(f"PostgreSQL {MINIMUM_VERSION} or later is needed", param="HUTONG_DATABASE_URL")
         connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
-        yield
+        backend = yoyo.get_backend(urlunsplit(urlsplit(dsn)._replace(scheme="postgresql+psycopg")))
+        try:
+            backend.break_lock()
+            yield backend
+        except psycopg.errors.InsufficientPrivilege as error:
+            user = connection.info.user
+            raise ConfigurationError(
+                f"the database user {user} may not do this: {error}. Have an administrator run: "
+                f'CREATE ROLE {APP_ROLE} NOLOGIN; GRANT {APP_ROLE} TO "{user}"; '
+                f'ALTER DATABASE "{connection.info.dbname}" OWNER TO "{user}";',
+                param="HUTONG_DATABASE_URL",
+            ) from error
+        finally:
+            backend.connection.close()

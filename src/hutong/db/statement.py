@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.resources
 import re
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from hutong.db.pool import Tx
 
-_HEADING = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
+_HEADING = re.compile(r"^[ \t]*--[ \t]*name[ \t]*:(.*)$", re.MULTILINE)
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class Statement:
@@ -54,18 +55,18 @@ class Statement:
 
 
 class Statements:
-    """The statements of one module by name: `sql.claim_due_payments`."""
+    """The statements of one module, each an attribute of its name."""
 
     def __init__(self, entries: dict[str, Statement]) -> None:
         self._entries = entries
 
     def __getattr__(self, name: str) -> Statement:
         try:
-            return self._entries[name]
+            return self.__dict__["_entries"][name]  # type: ignore[no-any-return]
         except KeyError as error:
             raise AttributeError(f"no statement is named {name}") from error
 
-    def __iter__(self) -> Iterable[Statement]:
+    def __iter__(self) -> Iterator[Statement]:
         return iter(self._entries.values())
 
 
@@ -76,18 +77,28 @@ def statements(package: str) -> Statements:
         package: Usually `__package__`.
 
     Errors:
-        ValueError: two statements share a name, or a file holds SQL above its first `-- name:` line.
+        ValueError: a file has SQL above its first `-- name:` line, a name is no name, is used twice or has nothing
+            below it. All are mistakes in the source, found when the module is imported.
     """
     entries: dict[str, Statement] = {}
     folder = importlib.resources.files(package) / "sql"
     for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if not file.name.endswith(".sql"):
             continue
+        where = f"{package}: {file.name}"
         preamble, *parts = _HEADING.split(file.read_text(encoding="utf-8"))
-        if any(line.strip() and not line.startswith("--") for line in preamble.splitlines()):
-            raise ValueError(f"{package}: {file.name} holds SQL without a name")
-        for name, text in zip(parts[::2], parts[1::2], strict=True):
+        if _holds_sql(preamble):
+            raise ValueError(f"{where} holds SQL without a name")
+        for name, text in zip(map(str.strip, parts[::2]), parts[1::2], strict=True):
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"{where}: {name!r} is not a name in lower snake case")
             if name in entries:
-                raise ValueError(f"{package}: two statements are named {name}")
+                raise ValueError(f"{where}: two statements are named {name}")
+            if not _holds_sql(text):
+                raise ValueError(f"{where}: {name} is empty")
             entries[name] = Statement(name, text.strip())
     return Statements(entries)
+
+
+def _holds_sql(text: str) -> bool:
+    return any(line.strip() and not line.lstrip().startswith("--") for line in text.splitlines())

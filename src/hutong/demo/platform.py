@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from hutong import config
 from hutong.config import Settings
 from hutong.errors import Unavailable
 
@@ -70,11 +70,15 @@ class RunningPlatform:
             self._process.wait(30)
 
     def _start(self, *, free_ports: bool) -> None:
-        environment = dict(os.environ)
         if free_ports:
             chosen = {"port": _free_port(), "sandbox_port": _free_port()}
             self.settings = self.settings.model_copy(update=chosen)
-            environment |= {"HUTONG_PORT": str(chosen["port"]), "HUTONG_SANDBOX_PORT": str(chosen["sandbox_port"])}
+        environment = config.environment(
+            home=self.settings.home,
+            port=self.settings.port,
+            sandbox_port=self.settings.sandbox_port,
+            log_level=self.settings.log_level,
+        )
         self.settings.home.mkdir(parents=True, exist_ok=True)
         log = self.settings.home / "serve.log"
         with log.open("ab") as output:

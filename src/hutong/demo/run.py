@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from hutong import app, db, merchants
+from hutong import app, config, db, merchants
 from hutong.clock import SystemClock
 from hutong.config import Settings
 from hutong.demo.check import Report, check
@@ -43,7 +43,7 @@ def run_demo(*, payments: int, as_json: bool, serve: bool) -> int:
     """
     console = Console(stderr=as_json)
     console.print("[bold]Hutong[/bold] 互通: starting the platform with simulated channels …")
-    platform = RunningPlatform(Settings())
+    platform = RunningPlatform(config.load())
     try:
         with _progress(console) as progress:
             task = progress.add_task("payments", total=payments)

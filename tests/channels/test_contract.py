@@ -272,6 +272,13 @@ async def test_a_refused_order_that_the_channel_does_not_know_has_failed(rig: Ri
     assert (answer.state, answer.channel_code) == (ChannelState.FAILED, code)
 
 
+@pytest.mark.parametrize("status", [200, 202, 204, 302])
+async def test_a_refusal_that_is_not_an_error_by_its_status_is_unknown(rig: Rig, status: int, now) -> None:
+    request = rig.request(now)
+    await rig.next("place", "error", match=request.attempt_no, status=status, code=rig.refusal[1])
+    assert (await rig.channel.pay(request, now=now)).state is ChannelState.UNKNOWN
+
+
 async def test_a_refusal_is_not_believed_while_an_earlier_submission_is_known(rig: Rig, now) -> None:
     request = rig.request(now)
     status, code = rig.refusal

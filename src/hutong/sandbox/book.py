@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -166,8 +166,9 @@ class Book:
         )
 
 
+_SHOWN = [entry.name for entry in fields(Order) if entry.name != "content"]
+
+
 def describe(order: Order) -> dict[str, Any]:
     """An order as the control API shows it."""
-    shown = asdict(order)
-    del shown["content"]
-    return shown
+    return {name: getattr(order, name) for name in _SHOWN}

@@ -106,6 +106,13 @@ async def test_placing_again_gives_the_same_order(rig: Rig, now) -> None:
     assert [entry["event"] for entry in truth if entry["order_no"] == request.attempt_no] == ["placed"]
 
 
+async def test_placing_again_for_a_payer_who_has_moved_gives_the_same_order(rig: Rig, now) -> None:
+    request = rig.request(now, payer_ip="203.0.113.7")
+    placed = await rig.channel.pay(request, now=now)
+    moved = rig.request(now, attempt_no=request.attempt_no, payer_ip=None)
+    assert await rig.channel.pay(moved, now=now + timedelta(seconds=2)) == placed
+
+
 async def test_placing_again_with_another_amount_is_unknown(rig: Rig, now) -> None:
     request = rig.request(now)
     await rig.channel.pay(request, now=now)
@@ -307,7 +314,8 @@ async def test_a_duplicate_notice_reads_the_same(rig: Rig, receiver, now) -> Non
     await rig.channel.pay(request, now=now)
     await rig.control.post("pay", order_no=request.attempt_no, notify={"copies": 3})
     notices = [rig.channel.parse_notification(*(await receiver.taken.get()), now=now) for _ in range(3)]
-    assert notices[0] == notices[1] == notices[2]
+    assert len({(notice.notification_id, notice.attempt_no, notice.answer) for notice in notices}) == 1
+    assert len({notice.replay_key for notice in notices}) == 3  # each is signed anew, so none is a replay
 
 
 @pytest.mark.parametrize("age_s", [-302, 302])

@@ -6,7 +6,6 @@ from typing import Any
 
 import orjson
 import pytest
-from forge import ATTEMPT_NO, sign, transaction
 
 from hutong.channels import ChannelState, HttpReply, PayRequest
 from hutong.channels.wechat import WeChatPay
@@ -14,6 +13,7 @@ from hutong.channels.wechat_keys import WeChatCredentials
 from hutong.clock import ManualClock
 from hutong.sandbox import SandboxKeys
 from hutong.sandbox.keys import PUBLIC_KEY_ID
+from wechat_forge import ATTEMPT_NO, sign, transaction
 
 FAILED, CLOSED, UNKNOWN = ChannelState.FAILED, ChannelState.CLOSED, ChannelState.UNKNOWN
 PENDING, SUCCEEDED, NOT_FOUND = ChannelState.PENDING, ChannelState.SUCCEEDED, ChannelState.NOT_FOUND
@@ -78,7 +78,7 @@ def request(clock: ManualClock) -> PayRequest:
 
 
 @pytest.mark.parametrize(("status", "code", "at_pay", "at_query", "at_close"), DOCUMENTED)
-async def test_each_documented_code(channel, wire, clock, status, code, at_pay, at_query, at_close) -> None:  # noqa: PLR0917
+async def test_each_documented_code(channel, wire, clock, status, code, at_pay, at_query, at_close) -> None:
     refusal = (status, {"code": code, "message": "as WeChat says it"})
     wire.answers = [refusal, ABSENT]
     paid = await channel.pay(request(clock), now=clock.now())
@@ -100,7 +100,7 @@ async def test_each_documented_code(channel, wire, clock, status, code, at_pay, 
     ],
     ids=["paid", "unpaid", "absent", "error"],
 )
-async def test_that_an_order_is_paid_is_believed_once_the_query_tells(channel, wire, clock, code, found, state) -> None:  # noqa: PLR0917
+async def test_that_an_order_is_paid_is_believed_once_the_query_tells(channel, wire, clock, code, found, state) -> None:
     wire.answers = [(400, {"code": code, "message": ""}), found]
     assert (await channel.close(ATTEMPT_NO, now=clock.now())).state is state
     assert wire.calls[1].startswith("GET ")

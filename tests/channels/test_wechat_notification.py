@@ -9,7 +9,6 @@ from typing import Any
 
 import orjson
 import pytest
-from forge import ATTEMPT_NO, envelope, seal, sign, transaction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +16,7 @@ from hutong.channels import ChannelState, Notification, NotificationRefused
 from hutong.channels.wechat import WeChatPay
 from hutong.sandbox import SandboxKeys
 from hutong.sandbox.keys import PUBLIC_KEY_ID
+from wechat_forge import ATTEMPT_NO, envelope, seal, sign, transaction
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SIGNED = ("wechatpay-timestamp", "wechatpay-nonce", "wechatpay-serial", "wechatpay-signature")

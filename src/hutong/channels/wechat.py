@@ -137,7 +137,8 @@ class WeChatPay:
         if request.currency not in self.capabilities.currencies:
             raise InvalidParameter("WeChat Pay takes CNY only", param="currency")
         _check_number(request.attempt_no)
-        order: dict[str, Any] = {
+        # The payer's address is left out: placing again must repeat the order, and by then the payer may have moved.
+        order = {
             "appid": self._appid,
             "mchid": self._mchid,
             "description": request.subject[: self.capabilities.subject_length_max],
@@ -146,8 +147,6 @@ class WeChatPay:
             "notify_url": request.notify_url,
             "amount": {"total": request.amount_minor, "currency": request.currency},
         }
-        if request.payer_ip is not None:
-            order["scene_info"] = {"payer_client_ip": request.payer_ip}
         try:
             status, answer = await self._call("POST", "/v3/pay/transactions/native", orjson.dumps(order), now)
         except _NoWord as nothing:

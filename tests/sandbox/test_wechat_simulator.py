@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import secrets
+import socket
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -316,6 +317,13 @@ async def test_copies_are_sent_whatever_is_answered(merchant: Merchant, platform
     assert platform.taken.empty()
 
 
+async def test_an_eager_payer_pays_by_himself(merchant: Merchant, platform) -> None:
+    await merchant.control("faults", auto_pay_ms=1)
+    order = await merchant.place(notify_url=platform.url)
+    await platform.taken.get()
+    assert await merchant.state(order) == "SUCCESS"
+
+
 # Control.
 
 
@@ -361,6 +369,14 @@ async def test_reset_takes_all_faults_away(merchant: Merchant) -> None:
     assert await merchant.shown("faults") != clean
     await merchant.control("reset")
     assert await merchant.shown("faults") == clean
+
+
+async def test_the_sandbox_listens_on_a_socket_that_it_is_given(keys: SandboxKeys, folder) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as given:
+        async with serve(SandboxSettings(folder), sock=given) as url, aiohttp.ClientSession() as session:
+            assert url == f"http://127.0.0.1:{given.getsockname()[1]}"
+            async with session.get(f"{url}/control/truth") as response:
+                assert await response.json() == {"truth": []}
 
 
 # The payer's page.

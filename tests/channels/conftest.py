@@ -15,6 +15,7 @@ from aiohttp import web
 
 from hutong.channels import Http
 from hutong.channels.wechat import WeChatPay
+from hutong.channels.wechat_keys import WeChatCredentials
 from hutong.clock import SystemClock
 from hutong.sandbox import SandboxKeys, SandboxSettings, serve
 
@@ -27,6 +28,12 @@ def sandbox_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def keys(sandbox_folder: Path) -> SandboxKeys:
     return SandboxKeys.load(sandbox_folder)
+
+
+@pytest.fixture(scope="session")
+def other_keys(tmp_path_factory: pytest.TempPathFactory) -> SandboxKeys:
+    """The keys of somebody else."""
+    return SandboxKeys.load(tmp_path_factory.mktemp("other"))
 
 
 @pytest.fixture(scope="session")
@@ -115,9 +122,12 @@ MakeChannel = Callable[..., WeChatPay]
 
 @pytest.fixture
 def make_channel(keys: SandboxKeys, sandbox_url: str, http: Http) -> MakeChannel:
-    def make(*, public_key_mode: bool = True, **changed: object) -> WeChatPay:
+    default = http
+
+    def make(*, public_key_mode: bool = True, http: Http | None = None, **changed: object) -> WeChatPay:
         raw = keys.wechat_credentials(sandbox_url, public_key_mode=public_key_mode) | changed
-        return WeChatPay(WeChatPay.Credentials.model_validate(raw, context={"sandbox": True}), http)  # type: ignore[arg-type]
+        credentials = WeChatCredentials.model_validate(raw, context={"sandbox": True})
+        return WeChatPay(credentials, http or default)
 
     return make
 

@@ -183,7 +183,7 @@ class Accounts:
         channel = row["channel"]
         try:
             opened = self._vault.open(row["credentials_sealed"], context=_context(account_id))
-            credentials = read_credentials(channel, orjson.loads(opened), sandbox=row["sandbox"])
+            credentials = read_credentials(channel, orjson.loads(opened), sandbox=row["sandbox"], stored=True)
             return adapter(channel)(credentials, self._http)
         except HutongError as error:
             # One account that cannot be used must not take the others down.

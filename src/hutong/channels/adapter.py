@@ -26,7 +26,7 @@ class Adapter(Protocol):
     Attributes:
         capabilities: The same for all accounts of the channel.
         Credentials: What an account consists of. It forbids unknown fields, hides its input in errors, and reads
-            `sandbox` (bool) from the validation context where a rule depends on it.
+            `sandbox` and `stored` (bool) from the validation context where a rule depends on it.
     """
 
     capabilities: ClassVar[Capabilities]
@@ -55,14 +55,21 @@ def adapter(channel: str) -> Adapter:
     return found
 
 
-def read_credentials(channel: str, credentials: Mapping[str, object], *, sandbox: bool) -> BaseModel:
+def read_credentials(
+    channel: str, credentials: Mapping[str, object], *, sandbox: bool, stored: bool = False
+) -> BaseModel:
     """Check what an account consists of.
+
+    Args:
+        stored: They were checked when they were stored and have not been altered since.
 
     Errors:
         InvalidParameter: `param` names the first field at fault, as "credentials.name"; no value is repeated.
     """
     try:
-        return adapter(channel).Credentials.model_validate(dict(credentials), context={"sandbox": sandbox})
+        return adapter(channel).Credentials.model_validate(
+            dict(credentials), context={"sandbox": sandbox, "stored": stored}
+        )
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         param = ".".join(["credentials", *(str(part) for part in first["loc"])])

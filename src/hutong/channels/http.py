@@ -46,7 +46,8 @@ class Http:
         """
         timeout = aiohttp.ClientTimeout(total=total_timeout_s, connect=connect_timeout_s)
         async with aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=30),
+            # WeChat Pay drops idle connections after 8 s; one dropped under a call would leave a payment in doubt.
+            connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=5),
             timeout=timeout,
             # A cookie of one merchant's account must not travel with another's call.
             cookie_jar=aiohttp.DummyCookieJar(),

@@ -4,16 +4,19 @@ Nothing final is believed without WeChat's signature over the raw bytes: an answ
 stale, unreadable, about another order or with a code we do not know is UNKNOWN, and its words are kept.
 
 Source:
-    https://pay.weixin.qq.com/doc/v3/merchant/4012791877 (place), 4012791880 (query), 4012791881 (close),
-    4012791882 (notification).
+    https://pay.weixin.qq.com/docs/merchant/products/native-payment/apilist.html (place),
+    https://pay.weixin.qq.com/doc/v3/merchant/4013070356 (query), 4012556398 (close),
+    https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter3_2_5.shtml (notification).
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta, timezone
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, ClassVar
 
 import orjson
@@ -33,8 +36,10 @@ from hutong.channels.model import (
 )
 from hutong.channels.wechat_keys import Unproven, WeChatCredentials, WeChatKeys
 from hutong.errors import InvalidParameter
+from hutong.money import AMOUNT_MINOR_MAX
 
 _BEIJING = timezone(timedelta(hours=8))
+_NUMBER = re.compile(r"[0-9A-Za-z_-]{6,32}")
 
 _TRADE_STATES = {
     "SUCCESS": ChannelState.SUCCEEDED,
@@ -67,6 +72,8 @@ _CLOSED = dict.fromkeys(("ORDER_CLOSED", "ORDERCLOSED"), ChannelState.CLOSED)
 _PAID = frozenset({"ORDERPAID", "ORDER_PAID"})
 _IN_DOUBT = dict.fromkeys(
     (
+        "ORDERPAID",
+        "ORDER_PAID",
         "SYSTEM_ERROR",
         "SYSTEMERROR",
         "BANK_ERROR",
@@ -77,6 +84,10 @@ _IN_DOUBT = dict.fromkeys(
         "SIGN_ERROR",
         "OUT_TRADE_NO_USED",  # the number is ours alone, so an order of ours exists: ask for it
         "INVALID_REQUEST",  # also said of a number that was used before
+        "INVALID_TRANSACTIONID",
+        "NOT_ENOUGH",
+        "NOTENOUGH",
+        "OPENID_MISMATCH",
         "TRADE_ERROR",
         "USERPAYING",
     ),
@@ -125,7 +136,9 @@ class WeChatPay:
             raise InvalidParameter("WeChat Pay does not offer this method", param="method")
         if request.currency not in self.capabilities.currencies:
             raise InvalidParameter("WeChat Pay takes CNY only", param="currency")
-        order: dict[str, Any] = {
+        _check_number(request.attempt_no)
+        # The payer's address is left out: placing again must repeat the order, and by then the payer may have moved.
+        order = {
             "appid": self._appid,
             "mchid": self._mchid,
             "description": request.subject[: self.capabilities.subject_length_max],
@@ -134,8 +147,6 @@ class WeChatPay:
             "notify_url": request.notify_url,
             "amount": {"total": request.amount_minor, "currency": request.currency},
         }
-        if request.payer_ip is not None:
-            order["scene_info"] = {"payer_client_ip": request.payer_ip}
         try:
             status, answer = await self._call("POST", "/v3/pay/transactions/native", orjson.dumps(order), now)
         except _NoWord as nothing:
@@ -147,6 +158,7 @@ class WeChatPay:
 
     async def query(self, attempt_no: str, *, now: datetime) -> ChannelAnswer:
         """Ask for the order by our number."""
+        _check_number(attempt_no)
         target = f"/v3/pay/transactions/out-trade-no/{attempt_no}?mchid={self._mchid}"
         try:
             status, answer = await self._call("GET", target, b"", now)
@@ -158,6 +170,7 @@ class WeChatPay:
 
     async def close(self, attempt_no: str, *, now: datetime) -> ChannelAnswer:
         """Close the order; where WeChat says that it is paid, the answer is what a query then tells."""
+        _check_number(attempt_no)
         target = f"/v3/pay/transactions/out-trade-no/{attempt_no}/close"
         try:
             status, answer = await self._call("POST", target, orjson.dumps({"mchid": self._mchid}), now)
@@ -172,12 +185,12 @@ class WeChatPay:
         try:
             self._keys.verify(headers, body, now=now)
             envelope = _object(body)
-            notification_id, resource = envelope.get("id"), envelope.get("resource")
-            if not isinstance(notification_id, str) or not isinstance(resource, dict):
+            notification_id, resource = _text(envelope.get("id"), 64), envelope.get("resource")
+            if notification_id is None or not isinstance(resource, dict):
                 raise Unproven("unreadable")
             transaction = _object(self._keys.decrypt(resource))
             attempt_no = transaction.get("out_trade_no")
-            if not isinstance(attempt_no, str):
+            if not isinstance(attempt_no, str) or not _NUMBER.fullmatch(attempt_no):
                 raise Unproven("unreadable")
             answer = self._transaction(transaction, attempt_no)
         except Unproven as error:
@@ -197,10 +210,22 @@ class WeChatPay:
     async def _refused(
         self, interface: str, status: int, answer: Mapping[str, Any], attempt_no: str, now: datetime
     ) -> ChannelAnswer:
-        if answer.get("code") in _PAID:
-            # The code alone tells neither amount nor number; the query does, and proves it.
-            return await self.query(attempt_no, now=now)
-        return _from_code(interface, status, answer)
+        """What a refusal amounts to, once a query has shown what became of the number.
+
+        That the order is paid tells neither amount nor number. And a refusal speaks of one submission: an earlier one
+        under the same number, whose reply was lost, may have left an order behind, so only a number that WeChat does
+        not know is believed to have failed.
+        """
+        refusal = _from_code(interface, status, answer)
+        paid = refusal.channel_code in _PAID
+        if not paid and refusal.state is not ChannelState.FAILED:
+            return refusal
+        found = await self.query(attempt_no, now=now)
+        if found.state in (ChannelState.SUCCEEDED, ChannelState.CLOSED, ChannelState.FAILED):
+            return found
+        if found.state is ChannelState.NOT_FOUND and not paid:
+            return refusal
+        return replace(refusal, state=ChannelState.UNKNOWN)
 
     async def _call(self, method: str, target: str, body: bytes, now: datetime) -> tuple[int, dict[str, Any]]:
         """Send one request. The answer returned is proven to be WeChat's; anything else raises `_NoWord`."""
@@ -231,18 +256,23 @@ class WeChatPay:
         word = transaction.get("trade_state")
         state = _TRADE_STATES.get(word, ChannelState.UNKNOWN) if isinstance(word, str) else ChannelState.UNKNOWN
         amount_minor, currency = _amount(transaction.get("amount"))
-        channel_order_no = transaction.get("transaction_id")
-        if state is ChannelState.SUCCEEDED and (amount_minor is None or not isinstance(channel_order_no, str)):
+        channel_order_no = _text(transaction.get("transaction_id"), 64)
+        if state is ChannelState.SUCCEEDED and (amount_minor is None or channel_order_no is None):
             raise _NoWord("unreadable", "a success without an amount or without a number")
         return ChannelAnswer(
             state,
             amount_minor=amount_minor,
             currency=currency,
-            channel_order_no=_text(channel_order_no, 64),
+            channel_order_no=channel_order_no,
             channel_code=_text(word, 64),
             channel_message=_text(transaction.get("trade_state_desc"), 256),
             happened_at=_instant(transaction.get("success_time")),
         )
+
+
+def _check_number(attempt_no: str) -> None:
+    if not _NUMBER.fullmatch(attempt_no):
+        raise InvalidParameter("WeChat Pay does not take this number", param="attempt_no")
 
 
 class _NoWord(Exception):
@@ -289,13 +319,16 @@ def _amount(value: object) -> tuple[int | None, str | None]:
     if not isinstance(value, dict):
         return None, None
     total, currency = value.get("total"), value.get("currency")
-    if type(total) is not int or total < 0 or not isinstance(currency, str) or len(currency) != 3:
+    if type(total) is not int or not 0 < total <= AMOUNT_MINOR_MAX:
+        return None, None
+    if not isinstance(currency, str) or not re.fullmatch("[A-Z]{3}", currency):
         return None, None
     return total, currency
 
 
 def _text(value: object, length: int) -> str | None:
-    return value[:length] if isinstance(value, str) and value else None
+    """Words as they came, cut, without the one character that PostgreSQL does not keep; None where there are none."""
+    return value.replace("\0", "")[:length] or None if isinstance(value, str) else None
 
 
 def _instant(value: object) -> datetime | None:
@@ -303,6 +336,6 @@ def _instant(value: object) -> datetime | None:
         return None
     try:
         instant = datetime.fromisoformat(value)
-    except ValueError:
+        return instant.astimezone(UTC) if instant.tzinfo is not None else None
+    except (ValueError, OverflowError):
         return None
-    return instant if instant.tzinfo is not None else None

@@ -5,7 +5,8 @@ serial names; what notifications carry is decrypted with the API v3 key. Algorit
 a message.
 
 Source:
-    https://pay.weixin.qq.com/doc/v3/merchant/4012365342 (signing), 4012365350 (verifying), 4012071382 (decrypting).
+    https://pay.weixin.qq.com/wiki/doc/api_external/en/wechatpay/wechatpay4_1.shtml (verifying),
+    https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter3_2_5.shtml (decrypting).
 """
 
 from __future__ import annotations
@@ -57,8 +58,8 @@ class WeChatCredentials(BaseModel):
 
     @field_validator("merchant_private_key")
     @classmethod
-    def _is_private_key(cls, value: SecretStr) -> SecretStr:
-        private_key(value.get_secret_value())
+    def _is_private_key(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        private_key(value.get_secret_value(), checked=bool((info.context or {}).get("stored")))
         return value
 
     @field_validator("api_v3_key")
@@ -88,21 +89,24 @@ class WeChatCredentials(BaseModel):
 
     @model_validator(mode="after")
     def _keys_differ(self) -> WeChatCredentials:
-        own = private_key(self.merchant_private_key.get_secret_value()).public_key().public_numbers()
+        own = private_key(self.merchant_private_key.get_secret_value(), checked=True).public_key().public_numbers()
         for serial, pem in self.platform_keys.items():
             if PlatformKey.read(serial, pem).key.public_numbers() == own:
                 raise ValueError("platform_keys holds the merchant's own key in place of the platform's")
         return self
 
 
-def private_key(pem: str) -> rsa.RSAPrivateKey:
+def private_key(pem: str, *, checked: bool = False) -> rsa.RSAPrivateKey:
     """Read the merchant's key.
+
+    Args:
+        checked: The key was read before, so its numbers need not be proven to fit again, which takes long.
 
     Errors:
         ValueError: not an unencrypted RSA key of at least 2,048 bits.
     """
     try:
-        key = load_pem_private_key(pem.encode(), password=None)
+        key = load_pem_private_key(pem.encode(), password=None, unsafe_skip_rsa_key_validation=checked)
     except (ValueError, TypeError):
         raise ValueError("must be an unencrypted private key in PEM") from None
     if not isinstance(key, rsa.RSAPrivateKey) or key.key_size < _KEY_BITS_MIN:
@@ -154,7 +158,7 @@ class WeChatKeys:
     def __init__(self, credentials: WeChatCredentials) -> None:
         self._mchid = credentials.mchid
         self._serial = credentials.merchant_serial
-        self._private = private_key(credentials.merchant_private_key.get_secret_value())
+        self._private = private_key(credentials.merchant_private_key.get_secret_value(), checked=True)
         self._aead = AESGCM(credentials.api_v3_key.get_secret_value().encode())
         self._platform = {serial: PlatformKey.read(serial, pem) for serial, pem in credentials.platform_keys.items()}
         public_keys = [serial for serial in self._platform if serial.startswith(PUBLIC_KEY_PREFIX)]
@@ -184,6 +188,8 @@ class WeChatKeys:
         signature, serial = headers.get("wechatpay-signature", ""), headers.get("wechatpay-serial", "")
         if not (timestamp and nonce and signature and serial):
             raise Unproven("unsigned")
+        if not (nonce.isascii() and nonce.isprintable()):
+            raise Unproven("bad_signature")  # a line break in it could move the border between nonce and body
         if headers.get("wechatpay-signature-type", SCHEME) != SCHEME:
             raise Unproven("unsigned")
         if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):
@@ -193,7 +199,7 @@ class WeChatKeys:
         platform = self._platform.get(serial)
         if platform is None or not platform.not_before <= now <= platform.not_after:
             raise Unproven("unknown_key")
-        message = b"%s\n%s\n%s\n" % (timestamp.encode(), nonce.encode("utf-8", "surrogateescape"), body)
+        message = b"%s\n%s\n%s\n" % (timestamp.encode(), nonce.encode(), body)
         try:
             platform.key.verify(_strict_base64(signature), message, PKCS1v15(), SHA256())
         except (InvalidSignature, ValueError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -25,6 +25,7 @@ class Order:
     Attributes:
         content: The placing request as it came; placing again must repeat it.
         code_url: What the payer scans.
+        expires_at: Until when a payer can pay; None if the merchant set no end.
         notify_serial: The key that the merchant asked notifications to be signed with, or None.
         notified: How many times the notification was sent.
         accepted: Whether the platform has accepted one.
@@ -141,16 +142,9 @@ class Book:
         self.by_code[order.code_url] = order
         self._record(order, "placed")
 
-    def find(self, order_no: str) -> Order | None:
-        """The order by the platform's number, closed by now if its time has passed."""
-        order = self.orders.get(order_no)
-        if order is not None:
-            self.expire(order)
-        return order
-
-    def expire(self, order: Order) -> None:
-        if order.state is OrderState.OPEN and order.expires_at is not None and self.clock.now() >= order.expires_at:
-            self.change(order, OrderState.CLOSED, "expired")
+    def payable(self, order: Order) -> bool:
+        """Whether a payer can still pay it. An order whose time has passed stays unpaid until somebody closes it."""
+        return order.state is OrderState.OPEN and (order.expires_at is None or self.clock.now() < order.expires_at)
 
     def change(self, order: Order, state: OrderState, event: str) -> None:
         order.state = state
@@ -172,8 +166,9 @@ class Book:
         )
 
 
+_SHOWN = [entry.name for entry in fields(Order) if entry.name != "content"]
+
+
 def describe(order: Order) -> dict[str, Any]:
     """An order as the control API shows it."""
-    shown = asdict(order)
-    del shown["content"]
-    return shown
+    return {name: getattr(order, name) for name in _SHOWN}

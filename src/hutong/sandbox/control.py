@@ -124,8 +124,6 @@ class _Control:
         return _answer(asdict(self._book.faults))
 
     async def orders(self, _request: web.Request) -> web.Response:
-        for order in self._book.orders.values():
-            self._book.expire(order)
         return _answer({"orders": [describe(order) for order in self._book.orders.values()]})
 
     async def truth(self, request: web.Request) -> web.Response:
@@ -133,7 +131,7 @@ class _Control:
         return _answer({"truth": self._book.truth[int(after) if after.isdecimal() else 0 :]})
 
     def _find(self, asked: Scan) -> Order:
-        order = self._book.by_code.get(asked.code_url or "") or self._book.find(asked.order_no or "")
+        order = self._book.by_code.get(asked.code_url or "") or self._book.orders.get(asked.order_no or "")
         if order is None:
             raise web.HTTPNotFound(text='{"error":"no such order"}', content_type="application/json")
         return order

@@ -22,6 +22,7 @@ _WORDS = {
         "paid": "Paid",
         "declined": "Declined",
         "closed": "Closed: nobody can pay it any more",
+        "expired": "Too late: its time has passed",
     },
     "zh": {
         "title": "沙箱付款人",
@@ -33,6 +34,7 @@ _WORDS = {
         "paid": "已付款",
         "declined": "付款失败",
         "closed": "订单已关闭，不能再付款",
+        "expired": "订单已过期，不能再付款",
     },
 }
 
@@ -77,8 +79,7 @@ def _page(book: Book, request: web.Request, code_url: str) -> web.Response:
     order = book.by_code.get(code_url)
     body = f"<p>{escape(words['absent'])}</p>"
     if order is not None:
-        book.expire(order)
-        body = _order(order, words)
+        body = _order(order, words, payable=book.payable(order))
     text = _PAGE.substitute(lang=lang, title=words["title"], note=words["note"], body=body)
     return web.Response(
         status=200 if order is not None else 404,
@@ -88,13 +89,14 @@ def _page(book: Book, request: web.Request, code_url: str) -> web.Response:
     )
 
 
-def _order(order: Order, words: dict[str, str]) -> str:
+def _order(order: Order, words: dict[str, str], *, payable: bool) -> str:
+    state = order.state.value if payable or order.state is not OrderState.OPEN else "expired"
     amount = f"{order.currency} {to_major(order.amount_minor, order.currency)}"
     shown = (
         f"<p>{escape(order.description)}</p><p class='amount'>{escape(amount)}</p>"
-        f"<p role='status' data-state='{order.state.value}'>{escape(words[order.state.value])}</p>"
+        f"<p role='status' data-state='{state}'>{escape(words[state])}</p>"
     )
-    if order.state is not OrderState.OPEN:
+    if not payable:
         return shown
     return (
         f"{shown}<form method='post' action='/payer'>"

@@ -1,8 +1,9 @@
 """WeChat Pay API v3, Native, as WeChat answers it: strict about our signatures, honest about its own.
 
 Source:
-    https://pay.weixin.qq.com/doc/v3/merchant/4012791877 (place), 4012791880 (query), 4012791881 (close),
-    4012791882 (notification), 4012551764 (certificates).
+    https://pay.weixin.qq.com/docs/merchant/products/native-payment/apilist.html (place),
+    https://pay.weixin.qq.com/doc/v3/merchant/4013070356 (query), 4012556398 (close),
+    https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter3_2_5.shtml (notification and its schedule).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from hutong.sandbox.notifier import Notifier
 
 _SCHEME = "WECHATPAY2-SHA256-RSA2048"
 _WINDOW_S = 300
+_LIFE_MIN = timedelta(minutes=1)
 _BEIJING = timezone(timedelta(hours=8))
 _ORDER_NO = re.compile(r"[0-9A-Za-z_\-|*]{6,32}")
 _AUTHORIZATION = re.compile(r'(\w+)="([^"]*)"')
@@ -75,9 +77,8 @@ class WeChatSimulator:
     # What the payer does, told by the control API or the payer's page.
 
     def pay(self, order: Order, faults: NotifyFaults, *, force: bool = False) -> bool:
-        """The payer pays. An order that is not open is paid only by force: a channel that took money too late."""
-        self._book.expire(order)
-        if order.state is OrderState.PAID or (order.state is not OrderState.OPEN and not force):
+        """The payer pays. An order that is closed or too old is paid only by force: a channel that took money late."""
+        if order.state is OrderState.PAID or not (force or self._book.payable(order)):
             return False
         self._book.change(order, OrderState.PAID, "paid")
         envelope = self._envelope(order, faults.amount_delta_minor)
@@ -86,8 +87,7 @@ class WeChatSimulator:
 
     def decline(self, order: Order) -> bool:
         """The payer's bank declines. WeChat does not notify of this."""
-        self._book.expire(order)
-        if order.state is not OrderState.OPEN:
+        if not self._book.payable(order):
             return False
         self._book.change(order, OrderState.DECLINED, "declined")
         return True
@@ -169,7 +169,7 @@ class WeChatSimulator:
             raise Refusal(415, "PARAM_ERROR", "请求头Content-Type须为application/json")
         content = _json(body)
         expires_at = _check(content, self._now())
-        order = self._book.find(content["out_trade_no"])
+        order = self._book.orders.get(content["out_trade_no"])
         if order is None:
             order = Order(
                 order_no=content["out_trade_no"],
@@ -188,7 +188,7 @@ class WeChatSimulator:
             raise Refusal(403, "OUT_TRADE_NO_USED", "商户订单号重复")
         elif order.state is OrderState.PAID:
             raise Refusal(400, "ORDERPAID", "该订单已支付")
-        elif order.state is not OrderState.OPEN:
+        elif not self._book.payable(order):
             raise Refusal(400, "ORDER_CLOSED", "该订单已关闭")
         return 200, {"code_url": order.code_url}
 
@@ -219,7 +219,7 @@ class WeChatSimulator:
         return 200, {"data": [entry]}
 
     def _order(self, request: web.Request) -> Order:
-        order = self._book.find(request.match_info["order_no"])
+        order = self._book.orders.get(request.match_info["order_no"])
         if order is None:
             raise Refusal(404, "ORDER_NOT_EXIST", "订单不存在")
         return order
@@ -325,7 +325,7 @@ def _json(body: bytes) -> dict[str, Any]:
 
 
 def _check(content: Mapping[str, Any], now: datetime) -> datetime | None:
-    """Refuse what WeChat refuses; return the order's end."""
+    """Refuse what WeChat refuses; return until when the order can be paid, put off as WeChat does where it is near."""
     for name, limit in (("appid", 32), ("mchid", 32), ("description", 127), ("notify_url", 255)):
         value = content.get(name)
         if not isinstance(value, str) or not 0 < len(value) <= limit:
@@ -345,8 +345,8 @@ def _check(content: Mapping[str, Any], now: datetime) -> datetime | None:
         return None
     try:
         expires_at = datetime.fromisoformat(content["time_expire"])
-        if expires_at.tzinfo is None or expires_at <= now:
+        if expires_at.tzinfo is None:
             raise ValueError
     except (ValueError, TypeError):
         raise Refusal(400, "PARAM_ERROR", "订单失效时间错误", field="/body/time_expire") from None
-    return expires_at
+    return max(expires_at, now + _LIFE_MIN)

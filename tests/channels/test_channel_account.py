@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
 from hutong.channels import Accounts, create_account, find_account, replace_credentials, set_enabled
@@ -123,3 +124,17 @@ async def test_credentials_are_sealed_at_rest_for_their_row(tx, ids, clock, cred
     assert credentials["api_v3_key"].encode() not in sealed
     with pytest.raises(ConfigurationError):
         VAULT.open(sealed, context="channel_account:acc_other")
+
+
+@pytest.mark.parametrize(
+    "forbidden",
+    [
+        "DELETE FROM channels.account",
+        "UPDATE channels.account SET channel = 'other'",
+        "UPDATE channels.account SET created_at = updated_at",
+        "UPDATE channels.account SET sandbox = FALSE",
+    ],
+)
+async def test_the_application_may_not_rewrite_an_account(tx, forbidden: str) -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await tx.execute(forbidden)

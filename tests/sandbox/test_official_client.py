@@ -1,0 +1,105 @@
+"""The WeChat Pay simulator is honest: a client that nobody here wrote uses it and believes what it says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+import pytest
+from aiohttp import web
+from wechatpayv3 import WeChatPay, WeChatPayType
+from wechatpayv3.core import Core
+
+from hutong.sandbox import SandboxKeys
+from hutong.sandbox.keys import APPID, MCHID, PUBLIC_KEY_ID
+
+
+@pytest.fixture(params=["certificate", "public key"])
+async def client(request: pytest.FixtureRequest, keys: SandboxKeys, url: str, monkeypatch) -> WeChatPay:
+    # The client names WeChat's own address in its code; that is all that is changed of it.
+    monkeypatch.setattr(Core, "_gate_way", property(lambda _: url, lambda _, value: None), raising=False)
+    public = {"public_key": keys.public.public_pem, "public_key_id": PUBLIC_KEY_ID}
+    return await asyncio.to_thread(
+        WeChatPay,
+        wechatpay_type=WeChatPayType.NATIVE,
+        mchid=MCHID,
+        private_key=keys.merchant.key_pem,
+        cert_serial_no=keys.merchant.serial,
+        appid=APPID,
+        apiv3_key=keys.api_v3_key,
+        notify_url="http://127.0.0.1:1/notify",
+        logger=logging.getLogger("wechatpayv3"),
+        timeout=(5, 5),
+        **(public if request.param == "public key" else {}),
+    )
+
+
+@pytest.fixture
+async def notices() -> AsyncIterator[tuple[str, asyncio.Queue[tuple[dict[str, str], bytes]]]]:
+    taken: asyncio.Queue[tuple[dict[str, str], bytes]] = asyncio.Queue()
+
+    async def take(request: web.Request) -> web.Response:
+        taken.put_nowait((dict(request.headers), await request.read()))
+        return web.Response(status=204)
+
+    app = web.Application()
+    app.router.add_post("/notify", take)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}/notify", taken
+    await runner.cleanup()
+
+
+async def place(client: WeChatPay, **fields: Any) -> tuple[str, int, dict[str, Any]]:
+    number = uuid4().hex
+    asked = {"description": "糖醋排骨", "out_trade_no": number, "amount": {"total": 8800, "currency": "CNY"}} | fields
+    status, text = await asyncio.to_thread(client.pay, **asked)
+    return asked["out_trade_no"], status, json.loads(text)
+
+
+async def test_the_client_places_queries_and_closes_an_order(client: WeChatPay) -> None:
+    number, status, placed = await place(client)
+    assert status == 200
+    assert placed["code_url"].startswith("weixin://wxpay/bizpayurl?pr=")
+
+    status, text = await asyncio.to_thread(client.query, out_trade_no=number)
+    assert (status, json.loads(text)["trade_state"]) == (200, "NOTPAY")
+
+    status, text = await asyncio.to_thread(client.close, out_trade_no=number)
+    assert (status, text) == (204, b"")
+    status, text = await asyncio.to_thread(client.query, out_trade_no=number)
+    assert (status, json.loads(text)["trade_state"]) == (200, "CLOSED")
+
+
+async def test_the_client_accepts_the_notification(client: WeChatPay, url: str, notices) -> None:
+    notify_url, taken = notices
+    number, _, placed = await place(client, notify_url=notify_url)
+    async with aiohttp.ClientSession() as session:
+        await session.post(f"{url}/control/pay", json={"code_url": placed["code_url"]})
+    headers, body = await taken.get()
+
+    notice = await asyncio.to_thread(client.callback, headers, body)
+    assert notice["event_type"] == "TRANSACTION.SUCCESS"
+    paid = notice["resource"]
+    assert (paid["out_trade_no"], paid["trade_state"], paid["amount"]["total"]) == (number, "SUCCESS", 8800)
+    assert (paid["mchid"], paid["appid"]) == (MCHID, APPID)
+    _, text = await asyncio.to_thread(client.query, out_trade_no=number)
+    assert json.loads(text) == paid
+
+    assert await asyncio.to_thread(client.callback, headers, body.replace(b"TRANSACTION", b"transaction")) is None
+
+
+async def test_the_client_is_told_what_is_wrong(client: WeChatPay) -> None:
+    status, text = await asyncio.to_thread(client.query, out_trade_no=uuid4().hex)
+    assert (status, json.loads(text)["code"]) == (404, "ORDER_NOT_EXIST")
+    _, status, answer = await place(client, amount={"total": 0, "currency": "CNY"})
+    assert (status, answer["code"]) == (400, "PARAM_ERROR")
+    number, *_ = await place(client)
+    _, status, answer = await place(client, out_trade_no=number, amount={"total": 1, "currency": "CNY"})
+    assert (status, answer["code"]) == (403, "OUT_TRADE_NO_USED")

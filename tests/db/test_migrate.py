@@ -13,9 +13,9 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import psycopg
 import pytest
 
-from conftest import create_database
 from hutong.db import Database, EmbeddedServer, migrate, pending_migrations
 from hutong.errors import ConfigurationError, Unavailable
+from support import create_database
 
 MIGRATE = "import sys; from hutong.db import migrate; print(migrate(sys.argv[1]))"
 CATALOG = """

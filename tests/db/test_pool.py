@@ -13,9 +13,9 @@ import asyncpg
 import psycopg
 import pytest
 
-from conftest import create_database
 from hutong.db import Database, EmbeddedServer, Tx, pool, system
 from hutong.errors import ConfigurationError, OutcomeUnknown, Unavailable
+from support import create_database
 
 
 @pytest.fixture(scope="module")

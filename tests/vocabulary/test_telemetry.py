@@ -21,14 +21,12 @@ PEM = "-----BEGIN PRIVATE KEY-----\nMIIEvQ\nabc\n-----END PRIVATE KEY-----"
 
 
 @pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def log(capsys: pytest.CaptureFixture[str]) -> Iterator[Any]:
     """Logs, and gives back what was written as (logger, read)."""
-    written = io.StringIO()
-    monkeypatch.setattr(sys, "stderr", written)
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     configure_logging(level="info")
-    yield get_logger("test"), written.getvalue
+    yield get_logger("test"), lambda: capsys.readouterr().err
     root.handlers[:] = handlers
     root.setLevel(level)
     structlog.reset_defaults()

@@ -90,7 +90,6 @@ class Database:
                 timeout=CONNECT_LIMIT_S,
                 server_settings=settings,
                 init=_refuse_unsafe,
-                reset=_keep_session,
             )
         except _REFUSED as error:
             reason = f"the database does not let us in: {error}; `hutong migrate` makes the role {APP_ROLE}"
@@ -152,10 +151,6 @@ class Database:
                 _log.info("transaction_retried", reason=type(error).__name__, attempt=attempt + 1)
                 await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 - spreads retries only
         raise AssertionError("unreachable")
-
-
-async def _keep_session(_connection: object) -> None:
-    """Nothing here changes a session beyond its transaction, so a returned connection needs no trip to the server."""
 
 
 def _is_lost(error: BaseException, connection: Tx) -> bool:

@@ -1,0 +1,317 @@
+"""The ledger on a connection: brings what a batch needs, lets the engine decide, writes what it decided."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, TypeVar
+
+import asyncpg
+
+from hutong import db
+from hutong.errors import InvariantBroken
+from hutong.ledger import account
+from hutong.ledger.engine import Batch
+from hutong.ledger.model import (
+    Account,
+    CreateAccountResult,
+    CreateTransferResult,
+    Transfer,
+    TransferFlags,
+)
+from hutong.ledger.rows import (
+    COLUMNS,
+    account_of,
+    check_transfers,
+    columns_of,
+    pack_rows,
+    transfer_of,
+    uuid_of,
+)
+from hutong.ledger.state import NEVER, PENDING, AccountState, Row
+
+T = TypeVar("T")
+
+BATCH_MAX = 8_192
+"""The most events of one call."""
+
+_COPY_FROM = 128
+"""From this many rows on, COPY costs less than arrays."""
+
+_RETRIES = 8
+_RETRYABLE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+_EPOCH = date(1970, 1, 1)
+_DEFAULT_ZONE = timedelta(hours=8)
+_UNSIGNED = (1 << 64) - 1
+_sql = db.statements(__package__)
+
+
+class Ledger:
+    """Accounts and transfers on one connection, with TigerBeetle's names and semantics.
+
+    Joins the connection's transaction if one is open (the caller then runs it again after a deadlock or serialization
+    failure, as `Database.run` does); opens one of its own otherwise, and retries by itself.
+
+    Two differences: sums are limited to 2^63-1 (`OVERFLOWS_…` beyond); timestamps are unique and rise along each
+    account, but across accounts they need not follow the order of commits when several connections write.
+
+    Args:
+        conn: An asyncpg connection.
+        clock: Returns nanoseconds since 1970.
+    """
+
+    def __init__(self, conn: db.Tx, *, clock: Callable[[], int]) -> None:
+        self._conn = conn
+        self._clock = clock
+
+    async def create_accounts(self, accounts: Sequence[Account]) -> list[CreateAccountResult]:
+        """Create accounts, each alone or in linked chains.
+
+        Args:
+            accounts: At most 8,192.
+
+        Repeat:
+            An account that exists is answered EXISTS, or with the first field that differs.
+
+        Returns:
+            One result per account, in order.
+        """
+        _check_size(accounts)
+        return await self._run(lambda: account.create(self._conn, accounts, self._clock())) if accounts else []
+
+    async def create_transfers(self, transfers: Sequence[Transfer]) -> list[CreateTransferResult]:
+        """Create transfers in order, each alone or in linked chains; first expire what is due on their accounts.
+
+        Args:
+            transfers: At most 8,192.
+
+        Effects:
+            Locks the accounts in id order until the transaction ends; writes the journal, the balances, the holds.
+
+        Repeat:
+            A transfer that exists is answered EXISTS, or with the first field that differs; one that failed for a
+            reason that may pass is answered ID_ALREADY_FAILED for ever.
+
+        Returns:
+            One result per transfer, in order.
+
+        Errors:
+            IntegerOverflowError: a number does not fit its field.
+        """
+        _check_size(transfers)
+        check_transfers(transfers)
+        return await self._run(lambda: self._create_transfers(transfers)) if transfers else []
+
+    async def lookup_accounts(self, ids: Sequence[int]) -> list[Account]:
+        """The accounts with these ids, in the order asked; unknown ones are left out."""
+        records = await _sql.lookup_accounts.fetch(self._conn, [uuid_of(number) for number in ids])
+        return _in_order(ids, [account_of(record) for record in records])
+
+    async def lookup_transfers(self, ids: Sequence[int]) -> list[Transfer]:
+        """The transfers with these ids, in the order asked; unknown ones are left out."""
+        if not ids:
+            return []
+        uuids = [uuid_of(number) for number in ids]
+        records = await _sql.lookup_transfers.fetch(self._conn, uuids, uuid_of(min(ids)), uuid_of(max(ids)))
+        return _in_order(ids, [transfer_of(record) for record in records])
+
+    async def expire_pending_transfers(self, limit: int = 1_000) -> int:
+        """One pulse of expiry: release the holds that have been due longest.
+
+        Returns:
+            How many were released; as many as `limit` means that more may be due.
+        """
+        return await self._run(lambda: self._expire(limit))
+
+    # How it is done
+
+    async def _run(self, work: Callable[[], Awaitable[T]]) -> T:
+        if self._conn.is_in_transaction():
+            try:
+                return await work()
+            except asyncpg.UniqueViolationError as error:
+                # The same id came in on another connection with other accounts: seen from the start, it exists.
+                raise asyncpg.SerializationError(str(error)) from error
+        for attempt in range(_RETRIES):
+            try:
+                async with self._conn.transaction():
+                    return await work()
+            except (*_RETRYABLE, asyncpg.UniqueViolationError):
+                if attempt == _RETRIES - 1:
+                    raise
+                await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 - spreads retries only
+        raise AssertionError("unreachable")
+
+    async def _create_transfers(self, events: Sequence[Transfer]) -> list[CreateTransferResult]:
+        event_ids = [uuid_of(event.id) for event in events]
+        pending_ids = [uuid_of(event.pending_id) for event in events if event.pending_id]
+        account_ids = {event.debit_account_id for event in events}
+        account_ids.update(event.credit_account_id for event in events)
+        now = self._clock()
+        loaded = await self._acquire(event_ids, pending_ids, account_ids, len(events), now)
+        batch = Batch(loaded.accounts, loaded.stored, loaded.states, loaded.failed)
+        if int(events[0].flags) & TransferFlags.IMPORTED:
+            await self._prepare_import(batch, events)
+        first = loaded.first_timestamp
+        if any(state.next_expiry <= first for state in loaded.accounts.values()):
+            first = await self._settle_due(batch, len(events), now, first)
+        results = batch.run(events, first)
+        await self._write(batch, loaded)
+        return results
+
+    async def _acquire(
+        self, event_ids: list[Any], pending_ids: list[Any], account_ids: set[int], ticks: int, now: int
+    ) -> _Loaded:
+        named = event_ids + pending_ids
+        records = await _sql.acquire.fetch(
+            self._conn, event_ids, pending_ids, [uuid_of(number) for number in account_ids], min(named), max(named),
+            ticks, now,
+        )  # fmt: skip
+        return _Loaded(records)
+
+    async def _prepare_import(self, batch: Batch, events: Sequence[Transfer]) -> None:
+        await _sql.one_importer.execute(self._conn)
+        stamps = [event.timestamp for event in events if event.timestamp < NEVER]
+        (bounds,) = await _sql.imported_bounds.fetch(self._conn, stamps)
+        batch.import_after(bounds["newest"], frozenset(bounds["taken"]))
+
+    async def _settle_due(self, batch: Batch, count: int, now: int, first: int) -> int:
+        """Release what is due on the locked accounts, and return the batch's new first timestamp."""
+        locked = [state.uuid for state in batch.accounts.values()]
+        due = await _sql.due_holds.fetch(self._conn, locked, first)
+        if due:
+            first, _ = await self._release(batch, due, count, now)
+        else:
+            await self._refresh_expiry(batch, first)
+        return first
+
+    async def _refresh_expiry(self, batch: Batch, first: int) -> None:
+        states = [state for state in batch.accounts.values() if state.next_expiry <= first]
+        for record in await _sql.next_expiries.fetch(self._conn, [state.uuid for state in states], first):
+            batch.accounts[record["id"].int].next_expiry = record["next_expiry"] or NEVER
+
+    async def _release(self, batch: Batch, due: Sequence[Any], count: int, now: int) -> tuple[int, _Loaded]:
+        """Expire these holds, and return the next timestamp."""
+        hold_ids = [record["id"] for record in due]
+        more = {side.int for record in due for side in (record["debit_account_id"], record["credit_account_id"])}
+        loaded = await self._acquire([], hold_ids, more - batch.accounts.keys(), len(due) + count, now)
+        for number, state in loaded.accounts.items():
+            batch.accounts.setdefault(number, state)
+        batch.stored.update(loaded.stored)
+        batch.states.update(loaded.states)
+        timestamp = loaded.first_timestamp
+        for number in (hold_id.int for hold_id in hold_ids):
+            if batch.states[number] == PENDING:
+                batch.expire(batch.stored[number], timestamp)
+                timestamp += 1
+        await self._refresh_expiry(batch, timestamp)
+        return timestamp, loaded
+
+    async def _expire(self, limit: int) -> int:
+        now = self._clock()
+        due = await _sql.due_hold_ids.fetch(self._conn, now, limit)
+        if not due:
+            return 0
+        batch = Batch({}, {}, {}, set())
+        _, loaded = await self._release(batch, due, 0, now)
+        await self._write(batch, loaded)
+        return len(batch.resolved)
+
+    async def _write(self, batch: Batch, loaded: _Loaded) -> None:
+        rows, accounts = batch.rows, batch.accounts
+        accounting_date = loaded.accounting_date()
+        changed = [state for state in accounts.values() if state.changed()]
+        if not (rows or changed or batch.newly_failed):
+            return
+        if len(rows) >= _COPY_FROM:
+            await self._copy(rows, accounts, accounting_date, loaded.xact)
+            rows = []
+        opened = {row[0] for row, _ in batch.opened}
+        resolved = [number for number in batch.resolved if number not in opened]
+        states, failed = batch.states, batch.newly_failed
+        (written,) = await _sql.write.fetch(
+            self._conn,
+            accounting_date,
+            loaded.xact,
+            *columns_of(rows, accounts),
+            [state.uuid for state in changed],
+            [state.debits_pending for state in changed],
+            [state.debits_posted for state in changed],
+            [state.credits_pending for state in changed],
+            [state.credits_posted for state in changed],
+            [state.version for state in changed],
+            [state.next_expiry for state in changed],
+            [state.flags for state in changed],
+            [uuid_of(row[0]) for row, _ in batch.opened],
+            [accounts[row[1]].uuid for row, _ in batch.opened],
+            [accounts[row[2]].uuid for row, _ in batch.opened],
+            [expires_at for _, expires_at in batch.opened],
+            [states[row[0]] for row, _ in batch.opened],
+            [uuid_of(number) for number in resolved],
+            [states[number] for number in resolved],
+            [uuid_of(number) for number, _, _ in failed],
+            [int(status) for _, status, _ in failed],
+            [timestamp for _, _, timestamp in failed],
+        )
+        if written["accounts"] != len(changed) or written["holds"] != len(resolved):
+            raise InvariantBroken("an account or a hold changed while it was locked")
+
+    async def _copy(
+        self, rows: Sequence[Row], accounts: dict[int, AccountState], accounting_date: date, xact: int
+    ) -> None:
+        packed = pack_rows(rows, accounts, accounting_date, xact)
+
+        async def source() -> Any:
+            yield packed
+
+        await self._conn.copy_to_table(
+            "transfer", schema_name="ledger", columns=COLUMNS, source=source(), format="binary"
+        )
+
+
+class _Loaded:
+    """What `acquire` brought, sorted out."""
+
+    def __init__(self, records: Sequence[Any]) -> None:
+        self.accounts: dict[int, AccountState] = {}
+        self.stored: dict[int, Row] = {}
+        self.states: dict[int, int] = {}
+        self.failed: set[int] = set()
+        self.first_timestamp = self.xact = 0
+        self._days: int | None = None
+        for record in records:
+            kind = record[0]
+            if kind == 0:
+                uuid = record[1]
+                number = uuid.int
+                self.accounts[number] = AccountState(uuid, number, record[6:16])
+            elif kind == 1:
+                number = record[1].int
+                self.stored[number] = (
+                    number, record[2].int, record[3].int, record[6], record[4].int, record[5].int,
+                    record[7] & _UNSIGNED, *record[8:14],
+                )  # fmt: skip
+                if record[14] is not None:
+                    self.states[number] = record[14]
+            elif kind == 2:
+                self.failed.add(record[1].int)
+            else:
+                self.first_timestamp, self._days, self.xact = record[6], record[7], record[8]
+
+    def accounting_date(self) -> date:
+        """The day that new rows belong to; before the first day cut, the calendar's."""
+        if self._days is not None:
+            return _EPOCH + timedelta(days=self._days)
+        return (datetime.fromtimestamp(self.first_timestamp // 1_000_000_000, UTC) + _DEFAULT_ZONE).date()
+
+
+def _check_size(events: Sequence[object]) -> None:
+    if len(events) > BATCH_MAX:
+        raise ValueError(f"at most {BATCH_MAX} events at once")
+
+
+def _in_order(ids: Sequence[int], found: Sequence[Any]) -> list[Any]:
+    by_id = {entry.id: entry for entry in found}
+    return [by_id[number] for number in ids if number in by_id]

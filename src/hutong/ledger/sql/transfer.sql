@@ -1,0 +1,86 @@
+-- name: acquire
+-- Lock the accounts of a batch and read all that the batch must know, in one round trip.
+SELECT kind, a, b, c, d, e, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10
+FROM ledger.acquire($1::uuid[], $2::uuid[], $3::uuid[], $4, $5, $6, $7);
+
+-- name: due_holds
+-- The holds whose time is over on accounts that a batch has locked; they are released before the batch runs.
+SELECT p.id, p.debit_account_id, p.credit_account_id
+FROM ledger.pending p
+WHERE p.state = 1 AND p.expires_at > 0 AND p.expires_at <= $2 AND p.debit_account_id = ANY ($1::uuid[])
+UNION
+SELECT p.id, p.debit_account_id, p.credit_account_id
+FROM ledger.pending p
+WHERE p.state = 1 AND p.expires_at > 0 AND p.expires_at <= $2 AND p.credit_account_id = ANY ($1::uuid[]);
+
+-- name: next_expiries
+-- When the next hold of each account expires, once those due are settled.
+SELECT x.id, least(
+    (SELECT min(p.expires_at) FROM ledger.pending p
+        WHERE p.debit_account_id = x.id AND p.state = 1 AND p.expires_at > 0 AND p.expires_at > $2),
+    (SELECT min(p.expires_at) FROM ledger.pending p
+        WHERE p.credit_account_id = x.id AND p.state = 1 AND p.expires_at > 0 AND p.expires_at > $2)
+) AS next_expiry
+FROM unnest($1::uuid[]) x (id);
+
+-- name: due_hold_ids
+-- One pulse of expiry takes the holds that have been due longest.
+SELECT p.id, p.debit_account_id, p.credit_account_id
+FROM ledger.pending p
+WHERE p.state = 1 AND p.expires_at > 0 AND p.expires_at <= $1
+ORDER BY p.expires_at LIMIT $2;
+
+-- name: imported_bounds
+-- What imported transfers must come after, and which of their timestamps an account has.
+SELECT
+    coalesce((SELECT max(t.timestamp) FROM ledger.transfer t WHERE t.flags < 32768), 0) AS newest,
+    (SELECT coalesce(array_agg(a.timestamp), '{}') FROM ledger.account a WHERE a.timestamp = ANY ($1::bigint[])) AS taken;
+
+-- name: one_importer
+-- Imported events must come after all others, so only one batch of them runs at a time.
+SELECT pg_advisory_xact_lock(x'696d706f7274'::bigint);
+
+-- name: write
+-- Everything a batch changes, in one round trip: journal rows, balances, holds, failed ids. The journal rows of a large
+-- batch went ahead by COPY, and their arrays are empty here.
+WITH journal AS (
+    INSERT INTO ledger.transfer (
+        accounting_date, xact,
+        id, debit_account_id, credit_account_id, amount, pending_id, user_data_128, user_data_64, user_data_32, timeout,
+        ledger, code, flags, timestamp, debit_version, credit_version,
+        debit_debits_pending, debit_debits_posted, debit_credits_pending, debit_credits_posted,
+        credit_debits_pending, credit_debits_posted, credit_credits_pending, credit_credits_posted
+    )
+    SELECT $1::date, $2::bigint, j.*
+    FROM unnest(
+        $3::uuid[], $4::uuid[], $5::uuid[], $6::bigint[], $7::uuid[], $8::uuid[], $9::bigint[], $10::bigint[],
+        $11::bigint[], $12::bigint[], $13::integer[], $14::integer[], $15::bigint[], $16::bigint[],
+        $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[], $21::bigint[], $22::bigint[], $23::bigint[],
+        $24::bigint[], $25::bigint[]
+    ) j
+), balances AS (
+    UPDATE ledger.account a SET
+        debits_pending = u.debits_pending, debits_posted = u.debits_posted, credits_pending = u.credits_pending,
+        credits_posted = u.credits_posted, version = u.version, next_expiry = u.next_expiry, flags = u.flags
+    FROM unnest(
+        $26::uuid[], $27::bigint[], $28::bigint[], $29::bigint[], $30::bigint[], $31::bigint[], $32::bigint[],
+        $33::integer[]
+    ) u (id, debits_pending, debits_posted, credits_pending, credits_posted, version, next_expiry, flags)
+    WHERE a.id = u.id
+    RETURNING 1
+), opened AS (
+    INSERT INTO ledger.pending (id, debit_account_id, credit_account_id, expires_at, state)
+    SELECT o.id, o.debit_account_id, o.credit_account_id, o.expires_at, o.state
+    FROM unnest($34::uuid[], $35::uuid[], $36::uuid[], $37::bigint[], $38::smallint[])
+        o (id, debit_account_id, credit_account_id, expires_at, state)
+), resolved AS (
+    UPDATE ledger.pending p SET state = r.state
+    FROM unnest($39::uuid[], $40::smallint[]) r (id, state)
+    WHERE p.id = r.id AND p.state = 1
+    RETURNING 1
+), failed AS (
+    INSERT INTO ledger.failed_transfer (id, status, timestamp)
+    SELECT f.id, f.status, f.timestamp
+    FROM unnest($41::uuid[], $42::integer[], $43::bigint[]) f (id, status, timestamp)
+)
+SELECT (SELECT count(*) FROM balances) AS accounts, (SELECT count(*) FROM resolved) AS holds;

@@ -1,0 +1,70 @@
+"""What a batch works on: locked accounts, and the rows of the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+Row: TypeAlias = "tuple[int, ...]"
+"""A transfer as the journal keeps it: the fields of `Transfer` in the order of the constants below, then both versions,
+then the four balances of the debit account and the four of the credit account."""
+
+ID, DEBIT, CREDIT, AMOUNT, PENDING_ID, USER_DATA_128, USER_DATA_64, USER_DATA_32 = range(8)
+TIMEOUT, LEDGER, CODE, FLAGS, TIMESTAMP = range(8, 13)
+
+PENDING, POSTED, VOIDED, EXPIRED = 1, 2, 3, 4
+"""The states of a hold."""
+
+EXPIRY_FLAG = 1 << 15
+"""Marks the rows that the ledger writes itself when a hold expires; the API never shows them."""
+
+NS_PER_S = 1_000_000_000
+NEVER = 2**63 - 1
+
+
+class AccountState:
+    """One locked account: balances, version and limits, as the batch goes along."""
+
+    __slots__ = (
+        "credits_pending",
+        "credits_posted",
+        "debits_pending",
+        "debits_posted",
+        "flags",
+        "id",
+        "ledger",
+        "loaded",
+        "next_expiry",
+        "overdraft_limit",
+        "timestamp",
+        "uuid",
+        "version",
+    )
+
+    def __init__(self, uuid: Any, id_: int, values: Sequence[int]) -> None:
+        self.uuid = uuid
+        self.id = id_
+        (
+            self.debits_pending,
+            self.debits_posted,
+            self.credits_pending,
+            self.credits_posted,
+            self.version,
+            self.next_expiry,
+            self.overdraft_limit,
+            self.timestamp,
+            self.ledger,
+            self.flags,
+        ) = values
+        self.loaded = (self.version, self.next_expiry)
+
+    def changed(self) -> bool:
+        """Whether the batch left anything to write."""
+        return self.loaded != (self.version, self.next_expiry)
+
+    def image(self) -> tuple[AccountState, int, int, int, int, int, int, int]:
+        """What `restore` needs to bring this moment back."""
+        return (
+            self, self.debits_pending, self.debits_posted, self.credits_pending, self.credits_posted,
+            self.version, self.next_expiry, self.flags,
+        )  # fmt: skip

@@ -1,0 +1,220 @@
+"""What the ledger promises, seen through its face on a real database."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+import asyncpg
+import pytest
+from ledger_world import ledger_clock
+
+from hutong import ledger
+from hutong.ledger import (
+    AMOUNT_MAX,
+    Account,
+    AccountFlags,
+    CreateAccountStatus,
+    CreateTransferStatus,
+    Transfer,
+    TransferFlags,
+)
+
+A, T = CreateAccountStatus, CreateTransferStatus
+
+
+@pytest.fixture
+async def clock(database):
+    return await ledger_clock(database)
+
+
+@pytest.fixture
+def lg(tx, clock):
+    return ledger.Ledger(tx, clock=clock.now_ns)
+
+
+@pytest.fixture
+def new():
+    """Fresh ids, so that tests do not meet in the shared database."""
+    return ledger.id
+
+
+async def accounts(lg, *flags):
+    made = [Account(id=ledger.id(), ledger=1, code=10, flags=f) for f in flags]
+    assert [r.status for r in await lg.create_accounts(made)] == [A.CREATED] * len(made)
+    return [a.id for a in made]
+
+
+def transfer(debit, credit, amount, **fields):
+    fields = {"id": ledger.id(), "ledger": 1, "code": 1, **fields}
+    return Transfer(debit_account_id=debit, credit_account_id=credit, amount=amount, **fields)
+
+
+async def statuses(lg, *transfers):
+    return [r.status for r in await lg.create_transfers(transfers)]
+
+
+async def balances(lg, account):
+    (a,) = await lg.lookup_accounts([account])
+    return a.debits_pending, a.debits_posted, a.credits_pending, a.credits_posted
+
+
+async def test_a_transfer_moves_its_amount_and_is_kept_as_given(lg):
+    a, b = await accounts(lg, AccountFlags.NONE, AccountFlags.NONE)
+    t = transfer(a, b, 100, user_data_128=2**128 - 1, user_data_64=2**64 - 1, user_data_32=2**32 - 1)
+    (result,) = await lg.create_transfers([t])
+    assert result.status is T.CREATED
+    assert await balances(lg, a) == (0, 100, 0, 0)
+    assert await balances(lg, b) == (0, 0, 0, 100)
+    t.timestamp = result.timestamp
+    assert await lg.lookup_transfers([t.id]) == [t]
+
+
+@pytest.mark.parametrize("count", [1, 127, 128, 1000])
+async def test_small_and_large_batches_write_the_same_rows(lg, count):
+    a, b = await accounts(lg, AccountFlags.NONE, AccountFlags.NONE)
+    batch = [transfer(a, b, n, user_data_64=2**63 + n, user_data_128=n << 100) for n in range(count)]
+    results = await lg.create_transfers(batch)
+    for t, r in zip(batch, results, strict=True):
+        assert r.status is T.CREATED
+        t.timestamp = r.timestamp
+    assert await lg.lookup_transfers([t.id for t in batch]) == batch
+    assert await balances(lg, b) == (0, 0, 0, sum(range(count)))
+
+
+async def test_the_same_transfer_again_exists_and_moves_nothing(lg):
+    a, b = await accounts(lg, AccountFlags.NONE, AccountFlags.NONE)
+    t = transfer(a, b, 5)
+    first, second = await lg.create_transfers([t, t])
+    (third,) = await lg.create_transfers([t])
+    assert (first.status, second.status, third.status) == (T.CREATED, T.EXISTS, T.EXISTS)
+    assert first.timestamp == second.timestamp == third.timestamp
+    t.amount = 6
+    assert await statuses(lg, t) == [T.EXISTS_WITH_DIFFERENT_AMOUNT]
+    assert await balances(lg, a) == (0, 5, 0, 0)
+
+
+async def test_a_chain_is_all_or_nothing(lg):
+    a, b = await accounts(lg, AccountFlags.DEBITS_MUST_NOT_EXCEED_CREDITS, AccountFlags.NONE)
+    linked = TransferFlags.LINKED
+    chain = [
+        transfer(b, a, 10, flags=linked),
+        transfer(a, b, 11, flags=linked),
+        transfer(b, a, 1),
+    ]
+    assert await statuses(lg, *chain, transfer(b, a, 3)) == [
+        T.LINKED_EVENT_FAILED, T.EXCEEDS_CREDITS, T.LINKED_EVENT_FAILED, T.CREATED,
+    ]  # fmt: skip
+    assert await balances(lg, a) == (0, 0, 0, 3)
+    assert await statuses(lg, chain[1]) == [T.LINKED_EVENT_CHAIN_OPEN]
+    chain[1].flags = TransferFlags.NONE
+    assert await statuses(lg, chain[1]) == [T.ID_ALREADY_FAILED]
+
+
+async def test_a_hold_counts_against_the_limit_until_it_is_voided(lg):
+    a, b = await accounts(lg, AccountFlags.DEBITS_MUST_NOT_EXCEED_CREDITS, AccountFlags.NONE)
+    hold = transfer(a, b, 60, flags=TransferFlags.PENDING)
+    void = Transfer(id=ledger.id(), pending_id=hold.id, flags=TransferFlags.VOID_PENDING_TRANSFER)
+    assert await statuses(lg, transfer(b, a, 100), hold, transfer(a, b, 41)) == [
+        T.CREATED, T.CREATED, T.EXCEEDS_CREDITS,
+    ]  # fmt: skip
+    assert await statuses(lg, void, transfer(a, b, 41)) == [T.CREATED, T.CREATED]
+    assert await balances(lg, a) == (0, 41, 0, 100)
+
+
+@pytest.mark.parametrize(("amount", "booked"), [(AMOUNT_MAX, 60), (60, 60), (20, 20), (0, 0)])
+async def test_a_hold_is_posted_whole_or_in_part_and_only_once(lg, amount, booked):
+    a, b = await accounts(lg, AccountFlags.NONE, AccountFlags.NONE)
+    hold = transfer(a, b, 60, flags=TransferFlags.PENDING, user_data_64=7)
+    post = Transfer(id=ledger.id(), pending_id=hold.id, amount=amount, flags=TransferFlags.POST_PENDING_TRANSFER)
+    again = Transfer(id=ledger.id(), pending_id=hold.id, amount=amount, flags=TransferFlags.POST_PENDING_TRANSFER)
+    assert await statuses(lg, hold) == [T.CREATED]
+    assert await balances(lg, a) == (60, 0, 0, 0)
+    assert await statuses(lg, post, again) == [T.CREATED, T.PENDING_TRANSFER_ALREADY_POSTED]
+    assert await statuses(lg, post) == [T.EXISTS]
+    assert await balances(lg, a) == (0, booked, 0, 0)
+    assert await balances(lg, b) == (0, 0, 0, booked)
+    (kept,) = await lg.lookup_transfers([post.id])
+    assert (kept.amount, kept.debit_account_id, kept.user_data_64, kept.code) == (booked, a, 7, 1)
+
+
+async def test_a_hold_and_its_posting_in_one_batch(lg):
+    a, b = await accounts(lg, AccountFlags.NONE, AccountFlags.NONE)
+    hold = transfer(a, b, 60, flags=TransferFlags.PENDING)
+    post = Transfer(id=ledger.id(), pending_id=hold.id, amount=1, flags=TransferFlags.POST_PENDING_TRANSFER)
+    again = Transfer(id=ledger.id(), pending_id=hold.id, flags=TransferFlags.VOID_PENDING_TRANSFER)
+    assert await statuses(lg, hold, post, again) == [T.CREATED, T.CREATED, T.PENDING_TRANSFER_ALREADY_POSTED]
+    assert await statuses(lg, hold, post) == [T.EXISTS, T.EXISTS]
+    assert await balances(lg, a) == (0, 1, 0, 0)
+
+
+async def test_a_hold_expires_by_the_clock_whether_or_not_a_pulse_ran(lg, clock):
+    a, b = await accounts(lg, AccountFlags.DEBITS_MUST_NOT_EXCEED_CREDITS, AccountFlags.NONE)
+    hold = transfer(a, b, 60, flags=TransferFlags.PENDING, timeout=5)
+    late = transfer(a, b, 100)
+    post = Transfer(id=ledger.id(), pending_id=hold.id, amount=AMOUNT_MAX, flags=TransferFlags.POST_PENDING_TRANSFER)
+    assert await statuses(lg, transfer(b, a, 100), hold) == [T.CREATED] * 2
+    clock.advance(timedelta(seconds=4))
+    assert await lg.expire_pending_transfers() == 0
+    clock.advance(timedelta(seconds=2))
+    assert await statuses(lg, late) == [T.CREATED]
+    assert await balances(lg, a) == (0, 100, 0, 100)
+    assert await statuses(lg, post) == [T.PENDING_TRANSFER_EXPIRED]
+    assert await lg.expire_pending_transfers() == 0
+
+
+async def test_a_pulse_releases_what_is_due(lg, clock):
+    a, b, c = await accounts(lg, AccountFlags.NONE, AccountFlags.NONE, AccountFlags.NONE)
+    holds = [transfer(a, side, 60, flags=TransferFlags.PENDING, timeout=5) for side in (b, c)]
+    await statuses(lg, *holds)
+    clock.advance(timedelta(seconds=6))
+    assert await lg.expire_pending_transfers() == 2
+    assert await balances(lg, a) == (0, 0, 0, 0)
+    assert await balances(lg, c) == (0, 0, 0, 0)
+
+
+async def test_an_account_again_exists_or_differs(lg, new):
+    a = Account(id=new(), ledger=1, code=10, user_data_64=2**64 - 1)
+    first, again = await lg.create_accounts([a, a])
+    assert (first.status, again.status) == (A.CREATED, A.EXISTS)
+    assert first.timestamp == again.timestamp
+    b = Account(id=a.id, ledger=1, code=11, user_data_64=2**64 - 1)
+    assert [r.status for r in await lg.create_accounts([a, b])] == [A.EXISTS, A.EXISTS_WITH_DIFFERENT_CODE]
+
+
+async def test_chart_accounts_open_on_demand_and_only_once(tx, lg, ids, clock):
+    owner = ids.new()
+    wanted = [(2001, owner, "CNY"), (1101, owner, "CNY"), (2001, owner, "CNY")]
+    await ledger.open_accounts(tx, wanted, now=clock.now())
+    await ledger.open_accounts(tx, wanted, now=clock.now())
+    merchant, channel = (ledger.account_id(code, owner, "CNY") for code in (2001, 1101))
+    found = await lg.lookup_accounts([merchant, channel])
+    assert [(a.code, a.ledger, UUID(int=a.user_data_128)) for a in found] == [(2001, 156, owner), (1101, 156, owner)]
+    moves = [transfer(channel, merchant, 5, ledger=156), transfer(merchant, channel, 6, ledger=156)]
+    assert await statuses(lg, *moves) == [T.CREATED, T.EXCEEDS_CREDITS]
+    rows = {row["ledger"]: row for row in await ledger.trial_balance(tx)}
+    assert rows[156]["debits_posted"] == rows[156]["credits_posted"] >= 5
+
+
+async def test_rows_of_the_journal_never_change(lg, tx):
+    a, b = await accounts(lg, AccountFlags.NONE, AccountFlags.NONE)
+    await statuses(lg, transfer(a, b, 5))
+    changes = ("UPDATE ledger.transfer SET amount = 6", "DELETE FROM ledger.transfer")
+    for statement in (*changes, "TRUNCATE ledger.transfer", "TRUNCATE ledger.transfer_default"):
+        savepoint = tx.transaction()
+        await savepoint.start()
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await tx.execute(statement)
+        await savepoint.rollback()
+        savepoint = tx.transaction()
+        await savepoint.start()
+        await tx.execute("SET ROLE NONE")
+        with pytest.raises(asyncpg.IntegrityConstraintViolationError):
+            await tx.execute(statement)
+        await savepoint.rollback()
+
+
+async def test_numbers_that_do_not_fit_are_refused(lg):
+    for wrong in ({"amount": -1}, {"amount": 2**128}, {"code": 2**16}, {"timeout": 2**32}, {"user_data_64": -1}):
+        with pytest.raises(ledger.IntegerOverflowError):
+            await lg.create_transfers([Transfer(**{"id": 1, **wrong})])

@@ -25,6 +25,7 @@ from hutong.ledger.model import (
     Transfer,
     TransferFlags,
 )
+from hutong.ledger.query import set_overdraft_limit
 from hutong.ledger.rows import IntegerOverflowError
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "account_id",
     "id",
     "open_accounts",
+    "set_overdraft_limit",
     "subject",
     "trial_balance",
 ]

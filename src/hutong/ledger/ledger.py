@@ -12,12 +12,15 @@ import asyncpg
 
 from hutong import db
 from hutong.errors import InvariantBroken
-from hutong.ledger import account
+from hutong.ledger import account, query
 from hutong.ledger.engine import Batch
 from hutong.ledger.model import (
     Account,
+    AccountBalance,
+    AccountFilter,
     CreateAccountResult,
     CreateTransferResult,
+    QueryFilter,
     Transfer,
     TransferFlags,
 )
@@ -117,6 +120,22 @@ class Ledger:
         records = await _sql.lookup_transfers.fetch(self._conn, uuids, uuid_of(min(ids)), uuid_of(max(ids)))
         return _in_order(ids, [transfer_of(record) for record in records])
 
+    async def get_account_transfers(self, filter: AccountFilter) -> list[Transfer]:  # noqa: A002 - the client's name
+        """The transfers of one account by timestamp; nothing if the filter is not valid. At most 8,192."""
+        return await query.get_account_transfers(self._conn, filter)
+
+    async def get_account_balances(self, filter: AccountFilter) -> list[AccountBalance]:  # noqa: A002
+        """The balances of one account after each of its transfers; nothing unless it has the flag HISTORY."""
+        return await query.get_account_balances(self._conn, filter)
+
+    async def query_accounts(self, filter: QueryFilter) -> list[Account]:  # noqa: A002
+        """Accounts by their fields; nothing if the filter is not valid. At most 8,192."""
+        return await query.query_accounts(self._conn, filter)
+
+    async def query_transfers(self, filter: QueryFilter) -> list[Transfer]:  # noqa: A002
+        """Transfers by their fields; nothing if the filter is not valid. At most 8,192."""
+        return await query.query_transfers(self._conn, filter)
+
     async def expire_pending_transfers(self, limit: int = 1_000) -> int:
         """One pulse of expiry: release the holds that have been due longest.
 
@@ -179,18 +198,19 @@ class Ledger:
 
     async def _settle_due(self, batch: Batch, count: int, now: int, first: int) -> int:
         """Release what is due on the locked accounts, and return the batch's new first timestamp."""
-        locked = [state.uuid for state in batch.accounts.values()]
-        due = await _sql.due_holds.fetch(self._conn, locked, first)
-        if due:
+        touched = [*batch.accounts.values()]
+        uuids = [state.uuid for state in touched]
+        while True:
+            due = await _sql.due_holds.fetch(self._conn, uuids, first)
+            due = [record for record in due if batch.states.get(record["id"].int, PENDING) == PENDING]
+            if not due:
+                break
             first, _ = await self._release(batch, due, count, now)
-        else:
-            await self._refresh_expiry(batch, first)
-        return first
-
-    async def _refresh_expiry(self, batch: Batch, first: int) -> None:
-        states = [state for state in batch.accounts.values() if state.next_expiry <= first]
-        for record in await _sql.next_expiries.fetch(self._conn, [state.uuid for state in states], first):
+        # Not for the accounts on the other side of these holds: they may have holds due that nobody released.
+        states = [state for state in touched if state.next_expiry <= first]
+        for record in await _sql.next_expiries.fetch(self._conn, [state.uuid for state in states]):
             batch.accounts[record["id"].int].next_expiry = record["next_expiry"] or NEVER
+        return first
 
     async def _release(self, batch: Batch, due: Sequence[Any], count: int, now: int) -> tuple[int, _Loaded]:
         """Expire these holds, and return the next timestamp."""
@@ -206,7 +226,6 @@ class Ledger:
             if batch.states[number] == PENDING:
                 batch.expire(batch.stored[number], timestamp)
                 timestamp += 1
-        await self._refresh_expiry(batch, timestamp)
         return timestamp, loaded
 
     async def _expire(self, limit: int) -> int:

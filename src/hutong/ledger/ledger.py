@@ -171,9 +171,14 @@ class Ledger:
         now = self._clock()
         loaded = await self._acquire(event_ids, pending_ids, account_ids, len(events), now)
         batch = Batch(loaded.accounts, loaded.stored, loaded.states, loaded.failed)
+        first = loaded.first_timestamp
+        # A hold made while this batch waited for its locks names accounts that are not locked yet.
+        unlocked = [number for number in loaded.states if not batch.has_accounts_of(number)]
+        if unlocked:
+            more = await self._acquire([], [uuid_of(number) for number in unlocked], set(), len(events), now)
+            first = _join(batch, more)
         if int(events[0].flags) & TransferFlags.IMPORTED:
             await self._prepare_import(batch, events)
-        first = loaded.first_timestamp
         if any(state.next_expiry <= first for state in loaded.accounts.values()):
             first = await self._settle_due(batch, len(events), now, first)
         results = batch.run(events, first)
@@ -217,11 +222,7 @@ class Ledger:
         hold_ids = [record["id"] for record in due]
         more = {side.int for record in due for side in (record["debit_account_id"], record["credit_account_id"])}
         loaded = await self._acquire([], hold_ids, more - batch.accounts.keys(), len(due) + count, now)
-        for number, state in loaded.accounts.items():
-            batch.accounts.setdefault(number, state)
-        batch.stored.update(loaded.stored)
-        batch.states.update(loaded.states)
-        timestamp = loaded.first_timestamp
+        timestamp = _join(batch, loaded)
         for number in (hold_id.int for hold_id in hold_ids):
             if batch.states[number] == PENDING:
                 batch.expire(batch.stored[number], timestamp)
@@ -324,6 +325,15 @@ class _Loaded:
         if self._days is not None:
             return _EPOCH + timedelta(days=self._days)
         return (datetime.fromtimestamp(self.first_timestamp // 1_000_000_000, UTC) + _DEFAULT_ZONE).date()
+
+
+def _join(batch: Batch, more: _Loaded) -> int:
+    """Add accounts and holds that were locked later; returns the timestamp to go on from."""
+    for number, state in more.accounts.items():
+        batch.accounts.setdefault(number, state)
+    batch.stored.update(more.stored)
+    batch.states.update(more.states)
+    return more.first_timestamp
 
 
 def _check_size(events: Sequence[object]) -> None:

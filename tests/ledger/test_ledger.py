@@ -13,9 +13,14 @@ from hutong import ledger
 from hutong.ledger import (
     AMOUNT_MAX,
     Account,
+    AccountBalance,
+    AccountFilter,
+    AccountFilterFlags,
     AccountFlags,
     CreateAccountStatus,
     CreateTransferStatus,
+    QueryFilter,
+    QueryFilterFlags,
     Transfer,
     TransferFlags,
 )
@@ -218,3 +223,106 @@ async def test_numbers_that_do_not_fit_are_refused(lg):
     for wrong in ({"amount": -1}, {"amount": 2**128}, {"code": 2**16}, {"timeout": 2**32}, {"user_data_64": -1}):
         with pytest.raises(ledger.IntegerOverflowError):
             await lg.create_transfers([Transfer(**{"id": 1, **wrong})])
+
+
+def account_filter(account, **fields):
+    defaults = {
+        "account_id": account, "user_data_128": 0, "user_data_64": 0, "user_data_32": 0, "code": 0,
+        "timestamp_min": 0, "timestamp_max": 0, "limit": 100,
+        "flags": AccountFilterFlags.DEBITS | AccountFilterFlags.CREDITS,
+    }  # fmt: skip
+    return AccountFilter(**{**defaults, **fields})
+
+
+def query_filter(**fields):
+    defaults = {
+        "user_data_128": 0, "user_data_64": 0, "user_data_32": 0, "ledger": 0, "code": 0, "timestamp_min": 0,
+        "timestamp_max": 0, "limit": 100, "flags": QueryFilterFlags.NONE,
+    }  # fmt: skip
+    return QueryFilter(**{**defaults, **fields})
+
+
+async def test_the_transfers_of_an_account_come_in_order_from_either_end_and_side(lg):
+    a, b, c = await accounts(lg, AccountFlags.HISTORY, AccountFlags.NONE, AccountFlags.NONE)
+    made = [
+        transfer(a, b, 1, code=7),
+        transfer(b, a, 2, user_data_64=2**64 - 5),
+        transfer(b, c, 3),
+        transfer(a, c, 4, code=7, user_data_32=9),
+        transfer(c, a, 5, user_data_128=77),
+    ]
+    for t, r in zip(made, await lg.create_transfers(made), strict=True):
+        t.timestamp = r.timestamp
+    of_a = [made[i] for i in (0, 1, 3, 4)]
+    get = lg.get_account_transfers
+    assert await get(account_filter(a)) == of_a
+    assert await get(account_filter(a, flags=AccountFilterFlags(7))) == of_a[::-1]
+    assert await get(account_filter(a, flags=AccountFilterFlags(7), limit=3)) == of_a[:0:-1]
+    assert await get(account_filter(a, limit=2)) == of_a[:2]
+    assert await get(account_filter(a, flags=AccountFilterFlags.DEBITS)) == [made[0], made[3]]
+    assert await get(account_filter(a, flags=AccountFilterFlags.CREDITS)) == [made[1], made[4]]
+    assert await get(account_filter(a, code=7, user_data_32=9)) == [made[3]]
+    assert await get(account_filter(a, user_data_64=2**64 - 5)) == [made[1]]
+    assert await get(account_filter(a, user_data_128=77)) == [made[4]]
+    between = account_filter(a, timestamp_min=made[1].timestamp, timestamp_max=made[3].timestamp)
+    assert await get(between) == [made[1], made[3]]
+    wrong = ({"limit": 0}, {"flags": AccountFilterFlags.NONE}, {"timestamp_min": 2, "timestamp_max": 1})
+    for fields in wrong:
+        assert await get(account_filter(a, **fields)) == []
+
+
+async def test_balances_are_kept_for_accounts_with_history(lg, clock):
+    a, b = await accounts(lg, AccountFlags.HISTORY, AccountFlags.NONE)
+    hold = transfer(a, b, 5, flags=TransferFlags.PENDING)
+    doomed = transfer(a, b, 9, flags=TransferFlags.PENDING, timeout=1)
+    post = Transfer(id=ledger.id(), pending_id=hold.id, amount=2, flags=TransferFlags.POST_PENDING_TRANSFER)
+    results = await lg.create_transfers([hold, doomed, transfer(b, a, 100), post])
+    clock.advance(timedelta(seconds=2))
+    results += await lg.create_transfers([transfer(a, b, 1)])
+    times = [r.timestamp for r in results]
+    assert await lg.get_account_balances(account_filter(a)) == [
+        AccountBalance(5, 0, 0, 0, times[0]),
+        AccountBalance(14, 0, 0, 0, times[1]),
+        AccountBalance(14, 0, 0, 100, times[2]),
+        AccountBalance(9, 2, 0, 100, times[3]),
+        AccountBalance(0, 3, 0, 100, times[4]),
+    ]
+    assert await lg.get_account_balances(account_filter(b)) == []
+
+
+async def test_accounts_and_transfers_are_found_by_their_fields(lg):
+    mark = ledger.id()
+    made = [Account(id=ledger.id(), ledger=7, code=n + 1, user_data_128=mark, user_data_64=n) for n in range(3)]
+    await lg.create_accounts(made)
+    found = await lg.query_accounts(query_filter(user_data_128=mark))
+    assert [a.id for a in found] == [a.id for a in made]
+    found = await lg.query_accounts(query_filter(user_data_128=mark, flags=QueryFilterFlags.REVERSED, limit=2))
+    assert [a.id for a in found] == [made[2].id, made[1].id]
+    assert [a.id for a in await lg.query_accounts(query_filter(user_data_128=mark, code=2))] == [made[1].id]
+    moves = [transfer(made[0].id, made[1].id, n, ledger=7, user_data_128=mark, user_data_32=n) for n in range(3)]
+    results = await lg.create_transfers(moves)
+    first, last = results[0].timestamp, results[2].timestamp
+    for t, r in zip(moves, results, strict=True):
+        t.timestamp = r.timestamp
+    query = lg.query_transfers
+    assert await query(query_filter(user_data_128=mark)) == moves
+    assert await query(query_filter(user_data_128=mark, flags=QueryFilterFlags.REVERSED)) == moves[::-1]
+    assert await query(query_filter(user_data_32=2, timestamp_min=first, timestamp_max=last)) == [moves[2]]
+    assert await query(query_filter(ledger=7, timestamp_min=first, flags=QueryFilterFlags.REVERSED)) == moves[::-1]
+    assert await query(query_filter(limit=0)) == []
+
+
+async def test_an_overdraft_limit_lets_an_account_go_below_zero_and_no_further(lg, tx, clock):
+    a, b = await accounts(lg, AccountFlags.DEBITS_MUST_NOT_EXCEED_CREDITS, AccountFlags.NONE)
+    change = {"by": "ops@example.com", "reason": "trusted merchant", "now": clock.now()}
+    assert await ledger.set_overdraft_limit(tx, a, 100, **change) == 0
+    hold = transfer(a, b, 60, flags=TransferFlags.PENDING)
+    assert await statuses(lg, hold, transfer(a, b, 41), transfer(a, b, 40), transfer(a, b, 1)) == [
+        T.CREATED, T.EXCEEDS_CREDITS, T.CREATED, T.EXCEEDS_CREDITS,
+    ]  # fmt: skip
+    assert await ledger.set_overdraft_limit(tx, a, 0, **change) == 100
+    assert await statuses(lg, transfer(a, b, 0), transfer(b, a, 100), transfer(a, b, 0)) == [
+        T.EXCEEDS_CREDITS, T.CREATED, T.CREATED,
+    ]  # fmt: skip
+    changes = await tx.fetch("SELECT old_limit, new_limit, changed_by FROM ledger.overdraft_change ORDER BY id")
+    assert [tuple(row) for row in changes][-2:] == [(0, 100, "ops@example.com"), (100, 0, "ops@example.com")]

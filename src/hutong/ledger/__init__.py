@@ -25,7 +25,10 @@ from hutong.ledger.model import (
     Transfer,
     TransferFlags,
 )
+from hutong.ledger.partition import make_partitions
+from hutong.ledger.query import set_overdraft_limit
 from hutong.ledger.rows import IntegerOverflowError
+from hutong.ledger.seal import Verdict, seal, verify
 
 __all__ = [
     "AMOUNT_MAX",
@@ -50,9 +53,14 @@ __all__ = [
     "Subject",
     "Transfer",
     "TransferFlags",
+    "Verdict",
     "account_id",
     "id",
+    "make_partitions",
     "open_accounts",
+    "seal",
+    "set_overdraft_limit",
     "subject",
     "trial_balance",
+    "verify",
 ]

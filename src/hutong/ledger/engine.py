@@ -140,6 +140,11 @@ class Batch:
         """Imported transfers must come after `newest`, and not at the moments `taken` by accounts."""
         self._imported_after, self._taken = newest, taken
 
+    def has_accounts_of(self, hold_id: int) -> bool:
+        """Whether both accounts of this hold are locked."""
+        hold = self.stored[hold_id]
+        return hold[DEBIT] in self.accounts and hold[CREDIT] in self.accounts
+
     def expire(self, hold: Row, timestamp: int) -> None:
         """Release a hold whose time is over, in a row of the ledger's own."""
         debit, credit = self.accounts[hold[DEBIT]], self.accounts[hold[CREDIT]]

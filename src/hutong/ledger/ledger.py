@@ -12,12 +12,15 @@ import asyncpg
 
 from hutong import db
 from hutong.errors import InvariantBroken
-from hutong.ledger import account
+from hutong.ledger import account, query
 from hutong.ledger.engine import Batch
 from hutong.ledger.model import (
     Account,
+    AccountBalance,
+    AccountFilter,
     CreateAccountResult,
     CreateTransferResult,
+    QueryFilter,
     Transfer,
     TransferFlags,
 )
@@ -117,6 +120,22 @@ class Ledger:
         records = await _sql.lookup_transfers.fetch(self._conn, uuids, uuid_of(min(ids)), uuid_of(max(ids)))
         return _in_order(ids, [transfer_of(record) for record in records])
 
+    async def get_account_transfers(self, filter: AccountFilter) -> list[Transfer]:  # noqa: A002 - the client's name
+        """The transfers of one account by timestamp; nothing if the filter is not valid. At most 8,192."""
+        return await query.get_account_transfers(self._conn, filter)
+
+    async def get_account_balances(self, filter: AccountFilter) -> list[AccountBalance]:  # noqa: A002
+        """The balances of one account after each of its transfers; nothing unless it has the flag HISTORY."""
+        return await query.get_account_balances(self._conn, filter)
+
+    async def query_accounts(self, filter: QueryFilter) -> list[Account]:  # noqa: A002
+        """Accounts by their fields; nothing if the filter is not valid. At most 8,192."""
+        return await query.query_accounts(self._conn, filter)
+
+    async def query_transfers(self, filter: QueryFilter) -> list[Transfer]:  # noqa: A002
+        """Transfers by their fields; nothing if the filter is not valid. At most 8,192."""
+        return await query.query_transfers(self._conn, filter)
+
     async def expire_pending_transfers(self, limit: int = 1_000) -> int:
         """One pulse of expiry: release the holds that have been due longest.
 
@@ -152,9 +171,14 @@ class Ledger:
         now = self._clock()
         loaded = await self._acquire(event_ids, pending_ids, account_ids, len(events), now)
         batch = Batch(loaded.accounts, loaded.stored, loaded.states, loaded.failed)
+        first = loaded.first_timestamp
+        # A hold made while this batch waited for its locks names accounts that are not locked yet.
+        unlocked = [number for number in loaded.states if not batch.has_accounts_of(number)]
+        if unlocked:
+            more = await self._acquire([], [uuid_of(number) for number in unlocked], set(), len(events), now)
+            first = _join(batch, more)
         if int(events[0].flags) & TransferFlags.IMPORTED:
             await self._prepare_import(batch, events)
-        first = loaded.first_timestamp
         if any(state.next_expiry <= first for state in loaded.accounts.values()):
             first = await self._settle_due(batch, len(events), now, first)
         results = batch.run(events, first)
@@ -179,34 +203,30 @@ class Ledger:
 
     async def _settle_due(self, batch: Batch, count: int, now: int, first: int) -> int:
         """Release what is due on the locked accounts, and return the batch's new first timestamp."""
-        locked = [state.uuid for state in batch.accounts.values()]
-        due = await _sql.due_holds.fetch(self._conn, locked, first)
-        if due:
+        touched = [*batch.accounts.values()]
+        uuids = [state.uuid for state in touched]
+        while True:
+            due = await _sql.due_holds.fetch(self._conn, uuids, first)
+            due = [record for record in due if batch.states.get(record["id"].int, PENDING) == PENDING]
+            if not due:
+                break
             first, _ = await self._release(batch, due, count, now)
-        else:
-            await self._refresh_expiry(batch, first)
-        return first
-
-    async def _refresh_expiry(self, batch: Batch, first: int) -> None:
-        states = [state for state in batch.accounts.values() if state.next_expiry <= first]
-        for record in await _sql.next_expiries.fetch(self._conn, [state.uuid for state in states], first):
+        # Not for the accounts on the other side of these holds: they may have holds due that nobody released.
+        states = [state for state in touched if state.next_expiry <= first]
+        for record in await _sql.next_expiries.fetch(self._conn, [state.uuid for state in states]):
             batch.accounts[record["id"].int].next_expiry = record["next_expiry"] or NEVER
+        return first
 
     async def _release(self, batch: Batch, due: Sequence[Any], count: int, now: int) -> tuple[int, _Loaded]:
         """Expire these holds, and return the next timestamp."""
         hold_ids = [record["id"] for record in due]
         more = {side.int for record in due for side in (record["debit_account_id"], record["credit_account_id"])}
         loaded = await self._acquire([], hold_ids, more - batch.accounts.keys(), len(due) + count, now)
-        for number, state in loaded.accounts.items():
-            batch.accounts.setdefault(number, state)
-        batch.stored.update(loaded.stored)
-        batch.states.update(loaded.states)
-        timestamp = loaded.first_timestamp
+        timestamp = _join(batch, loaded)
         for number in (hold_id.int for hold_id in hold_ids):
             if batch.states[number] == PENDING:
                 batch.expire(batch.stored[number], timestamp)
                 timestamp += 1
-        await self._refresh_expiry(batch, timestamp)
         return timestamp, loaded
 
     async def _expire(self, limit: int) -> int:
@@ -305,6 +325,15 @@ class _Loaded:
         if self._days is not None:
             return _EPOCH + timedelta(days=self._days)
         return (datetime.fromtimestamp(self.first_timestamp // 1_000_000_000, UTC) + _DEFAULT_ZONE).date()
+
+
+def _join(batch: Batch, more: _Loaded) -> int:
+    """Add accounts and holds that were locked later; returns the timestamp to go on from."""
+    for number, state in more.accounts.items():
+        batch.accounts.setdefault(number, state)
+    batch.stored.update(more.stored)
+    batch.states.update(more.states)
+    return more.first_timestamp
 
 
 def _check_size(events: Sequence[object]) -> None:

@@ -31,8 +31,23 @@ CREATE INDEX account_timestamp ON ledger.account (timestamp);
 CREATE INDEX account_user_data_128 ON ledger.account (user_data_128);
 
 GRANT SELECT, INSERT ON ledger.account TO hutong_app;
-GRANT UPDATE (debits_pending, debits_posted, credits_pending, credits_posted, version, next_expiry, flags)
+GRANT UPDATE (debits_pending, debits_posted, credits_pending, credits_posted, version, next_expiry, flags, overdraft_limit)
     ON ledger.account TO hutong_app;
+
+-- Every change of how far an account may be overdrawn, for good.
+CREATE TABLE ledger.overdraft_change (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    account_id uuid NOT NULL REFERENCES ledger.account,
+    old_limit bigint NOT NULL,
+    new_limit bigint NOT NULL,
+    changed_at timestamptz NOT NULL,
+    changed_by text NOT NULL,
+    reason text NOT NULL
+);
+GRANT SELECT, INSERT ON ledger.overdraft_change TO hutong_app;
+
+CREATE FUNCTION ledger.nil() RETURNS uuid LANGUAGE sql IMMUTABLE
+    RETURN '00000000-0000-0000-0000-000000000000'::uuid;
 
 -- The journal. One row per transfer, with the version and the balances that it gave each of its two accounts, so
 -- that a balance at any time and a statement need no summing. Ids are time-ordered; ranges of ids are ranges of time.
@@ -89,6 +104,8 @@ BEGIN
     EXECUTE format('CREATE UNIQUE INDEX %I ON ledger.%I (debit_account_id, debit_version)', name || '_debit', name);
     EXECUTE format('CREATE UNIQUE INDEX %I ON ledger.%I (credit_account_id, credit_version)', name || '_credit', name);
     EXECUTE format('CREATE UNIQUE INDEX %I ON ledger.%I (timestamp)', name || '_timestamp', name);
+    EXECUTE format('CREATE INDEX %I ON ledger.%I (user_data_128) '
+        'WHERE user_data_128 <> ''00000000-0000-0000-0000-000000000000''', name || '_user_data_128', name);
     EXECUTE format('CREATE INDEX %I ON ledger.%I USING brin (xact) WITH (pages_per_range = 32)', name || '_xact', name);
     EXECUTE format('CREATE TRIGGER %I BEFORE TRUNCATE ON ledger.%I FOR EACH STATEMENT '
         'EXECUTE FUNCTION ledger.refuse_change()', name || '_is_never_emptied', name);

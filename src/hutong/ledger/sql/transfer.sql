@@ -14,12 +14,13 @@ FROM ledger.pending p
 WHERE p.state = 1 AND p.expires_at > 0 AND p.expires_at <= $2 AND p.credit_account_id = ANY ($1::uuid[]);
 
 -- name: next_expiries
--- When the next hold of each account expires, once those due are settled.
+-- When the next hold of each account expires, once those due are released: holds that this transaction is about to
+-- release are counted still, which is early but never late.
 SELECT x.id, least(
     (SELECT min(p.expires_at) FROM ledger.pending p
-        WHERE p.debit_account_id = x.id AND p.state = 1 AND p.expires_at > 0 AND p.expires_at > $2),
+        WHERE p.debit_account_id = x.id AND p.state = 1 AND p.expires_at > 0),
     (SELECT min(p.expires_at) FROM ledger.pending p
-        WHERE p.credit_account_id = x.id AND p.state = 1 AND p.expires_at > 0 AND p.expires_at > $2)
+        WHERE p.credit_account_id = x.id AND p.state = 1 AND p.expires_at > 0)
 ) AS next_expiry
 FROM unnest($1::uuid[]) x (id);
 

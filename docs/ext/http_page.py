@@ -44,7 +44,7 @@ def _lines(api: JSON) -> Iterator[str]:
     for name, schema in sorted(api["components"]["schemas"].items()):
         yield f"({_anchor(name)})=\n### {name}\n"
         yield schema.get("description", "") + "\n"
-        yield from _fields(schema)
+        yield from _fields(schema) if "properties" in schema else [f"One of {_type(schema)}.\n"]
 
 
 def _operation(api: JSON, method: str, path: str, operation: JSON) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Receive webhooks, verify each, print what happened. Needs: pip install standardwebhooks.
 
-HUTONG_WEBHOOK_SECRET=whsec_… python examples/webhook_receiver.py [PORT] [HOW_MANY]
+WEBHOOK_SECRET=whsec_… python examples/webhook_receiver.py [PORT] [HOW_MANY]
 """
 
 import os
@@ -23,7 +23,7 @@ seen = {}  # in your system: a table with the id as its key
 class Receiver(BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        event = verified(os.environ["HUTONG_WEBHOOK_SECRET"], dict(self.headers), body)
+        event = verified(os.environ["WEBHOOK_SECRET"], dict(self.headers), body)
         self.send_response(204 if event else 400)
         self.end_headers()
         if event and event["id"] not in seen:

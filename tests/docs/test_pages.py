@@ -9,7 +9,7 @@ import pkgutil
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -76,7 +76,7 @@ def test_every_alert_in_the_log_says_what_to_do() -> None:
             if isinstance(logger, ast.Name) and logger.id in ("_log", "log") and level in LEVELS:
                 assert isinstance(call.args[0], ast.Constant)
                 logged.add((call.args[0].value, "error" if level == "exception" else level))
-    assert told == logged
+    assert sorted(told) == sorted(logged)
 
 
 def test_every_event_type_is_told() -> None:
@@ -108,6 +108,28 @@ def test_diagrams_show_every_state_and_transition(name: str, parts: dict[str, st
     drawn = parts[f"{name}-states.svg"]
     assert drawn.count("<path d=") - 1 == sum(len(ends) for ends in transitions.values())  # one is the arrow's tip
     assert re.findall(r">(\w+)</text>", drawn) == [str(state) for state in transitions]
+
+
+def test_waits_that_are_told_are_the_ones_that_are_kept() -> None:
+    retry = importlib.import_module("hutong.events.retry")
+    webhooks = " ".join((DOCS / "concepts" / "webhooks.md").read_text().split())
+    assert f"repeated after {_spoken(retry._DELAYS_S)}: {retry.TRIES} tries" in webhooks
+    model = importlib.import_module("hutong.payments.model")
+    cadence = [wait.total_seconds() for wait in model.QUERY_CADENCE]
+    questions = " ".join((DOCS / "concepts" / "payments.md").read_text().split())
+    told = "after 5 s, then 10 s, 30 s, 1, 2, 5, 10, 30 minutes, then every hour"
+    assert told in questions
+    assert cadence == [5, 10, 30, 60, 120, 300, 600, 1800, 3600]
+
+
+def _spoken(waits_s: Iterable[int]) -> str:
+    """Waits as the page says them: seconds, then minutes, then hours."""
+    units = ((1, 60, "s"), (60, 3600, "minutes"), (3600, 10**9, "hours"))
+    waits = list(waits_s)
+    return ", then ".join(
+        ", ".join(str(wait // size) for wait in waits if size <= wait < limit) + f" {unit}"
+        for size, limit, unit in units
+    )
 
 
 class _Loads(HTMLParser):

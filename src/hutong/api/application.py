@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 
 import hutong
-from hutong.api import channel_routes, health_routes, payment_routes, webhook_routes
+from hutong.api import channel_routes, health_routes, payment_routes, reference, webhook_routes
 from hutong.api.middleware import Envelope
 from hutong.api.problem import Problem, install
 from hutong.api.services import Services
@@ -58,7 +58,7 @@ def create_app(
         redoc_url=None,
     )
     install(app)
-    for routes in (payment_routes, webhook_routes, channel_routes, health_routes):
+    for routes in (payment_routes, webhook_routes, channel_routes, health_routes, *([reference] if documented else [])):
         app.include_router(routes.router)
     app.add_middleware(Envelope, identifiers=identifiers)
     _complete_schema(app)

@@ -8,6 +8,7 @@ from hutong.channels.account import Accounts, Offer, create_account, find_accoun
 from hutong.channels.adapter import Adapter
 from hutong.channels.errors import ChannelUnreachable, NotificationRefused
 from hutong.channels.http import Http, HttpReply
+from hutong.channels.listing import AccountEntry, list_accounts
 from hutong.channels.model import (
     ActionKind,
     Capabilities,
@@ -21,6 +22,7 @@ from hutong.channels.model import (
 )
 
 __all__ = [
+    "AccountEntry",
     "Accounts",
     "ActionKind",
     "Adapter",
@@ -39,6 +41,7 @@ __all__ = [
     "PayerAction",
     "create_account",
     "find_account",
+    "list_accounts",
     "replace_credentials",
     "set_enabled",
 ]

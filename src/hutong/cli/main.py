@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,12 +20,19 @@ app = typer.Typer(
 )
 merchant = typer.Typer(help="Merchants and their API keys.", no_args_is_help=True)
 database = typer.Typer(help="The embedded database.", no_args_is_help=True)
+channel = typer.Typer(help="Accounts at payment channels.", no_args_is_help=True)
 app.add_typer(merchant, name="merchant")
+app.add_typer(channel, name="channel")
 app.add_typer(database, name="db")
 bench = typer.Typer(help="Measurements, each beside a yardstick from the same run.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
+ChannelName = Annotated[str, typer.Argument(metavar="CHANNEL", help="The channel, such as wechat.")]
+AccountName = Annotated[str, typer.Argument(metavar="NAME", help="Your name of the account.")]
+Credentials = Annotated[
+    Path, typer.Option("--credentials", metavar="FILE", help="A JSON file that only its owner may read (chmod 600).")
+]
 
 
 @app.command()
@@ -138,6 +146,46 @@ def merchant_revoke_key(key_id: str) -> None:
     from hutong.cli.merchant import run_revoke_key
 
     run_revoke_key(key_id)
+
+
+@channel.command("add")
+def channel_add(name: ChannelName, account: AccountName, credentials: Credentials, as_json: Json = False) -> None:
+    """Connect an account at a channel; payments go to it from then on."""
+    from hutong.cli.channel import run_add
+
+    run_add(name, account, credentials, as_json=as_json)
+
+
+@channel.command("list")
+def channel_list(as_json: Json = False) -> None:
+    """Show the accounts, without what is secret."""
+    from hutong.cli.channel import run_list
+
+    run_list(as_json=as_json)
+
+
+@channel.command("rotate")
+def channel_rotate(name: ChannelName, account: AccountName, credentials: Credentials) -> None:
+    """Replace an account's credentials whole; every process uses the new ones within five seconds."""
+    from hutong.cli.channel import run_rotate
+
+    run_rotate(name, account, credentials)
+
+
+@channel.command("disable")
+def channel_disable(name: ChannelName, account: AccountName) -> None:
+    """Send an account no new payments; those it has taken are still asked about, closed and notified."""
+    from hutong.cli.channel import run_set_enabled
+
+    run_set_enabled(name, account, enabled=False)
+
+
+@channel.command("enable")
+def channel_enable(name: ChannelName, account: AccountName) -> None:
+    """Send an account payments again."""
+    from hutong.cli.channel import run_set_enabled
+
+    run_set_enabled(name, account, enabled=True)
 
 
 @database.command("stop")

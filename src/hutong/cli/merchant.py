@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import secrets
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
 from uuid import UUID
 
-from hutong import app, config, db, ids, merchants
+from hutong import config, db, ids, merchants
+from hutong.cli.transaction import in_transaction
 from hutong.clock import SystemClock
-from hutong.config import Settings
 from hutong.ids import Ids
-
-T = TypeVar("T")
 
 
 def run_create(name: str, fee_ppm: int, return_origins: tuple[str, ...], *, as_json: bool) -> None:
@@ -27,7 +22,7 @@ def run_create(name: str, fee_ppm: int, return_origins: tuple[str, ...], *, as_j
         await merchants.create_merchant(tx, new, now=clock.now())
         return await _key(tx, new.merchant_id, identifiers, clock)
 
-    _show(_in_transaction(settings, work), as_json=as_json)
+    _show(in_transaction(settings, work), as_json=as_json)
 
 
 def run_add_key(merchant_id: str, *, as_json: bool) -> None:
@@ -38,7 +33,7 @@ def run_add_key(merchant_id: str, *, as_json: bool) -> None:
     async def work(tx: db.Tx) -> merchants.ApiKey:
         return await _key(tx, owner, Ids(clock, zone=settings.zone), clock)
 
-    _show(_in_transaction(settings, work), as_json=as_json)
+    _show(in_transaction(settings, work), as_json=as_json)
 
 
 def run_revoke_key(key_id: str) -> None:
@@ -48,7 +43,7 @@ def run_revoke_key(key_id: str) -> None:
     async def work(tx: db.Tx) -> None:
         await merchants.revoke_api_key(tx, identifier, now=SystemClock().now())
 
-    _in_transaction(config.load(), work)
+    in_transaction(config.load(), work)
     print("revoked")
 
 
@@ -56,17 +51,6 @@ async def _key(tx: db.Tx, merchant_id: UUID, identifiers: Ids, clock: SystemCloc
     return await merchants.create_api_key(
         tx, merchant_id, key_id=identifiers.new(), random=secrets.token_urlsafe(32), now=clock.now()
     )
-
-
-def _in_transaction(settings: Settings, work: Callable[[db.Tx], Awaitable[T]]) -> T:
-    url = app.database_url(settings)
-    db.migrate(url)
-
-    async def run() -> T:
-        async with db.Database.open(url, size=2) as database:
-            return await database.run(work)
-
-    return asyncio.run(run())
 
 
 def _show(key: merchants.ApiKey, *, as_json: bool) -> None:

@@ -1,0 +1,119 @@
+"""Pages, or parts of them, that the code writes: the states, the HTTP API, the settings, the commands, the metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import http_page
+import states
+import typer
+from prometheus_client import REGISTRY
+from pydantic_core import PydanticUndefined
+
+import hutong.app
+import hutong.cli.web
+from hutong.cli.main import app as command_line
+from hutong.config import Settings
+from hutong.payments import ATTEMPT_TRANSITIONS, PAYMENT_TRANSITIONS
+
+
+def setup(app: Any) -> dict[str, Any]:
+    """Sphinx calls this."""
+    app.connect("builder-inited", lambda app: write(Path(app.srcdir) / "_generated"))
+    return {"parallel_read_safe": True}
+
+
+def write(folder: Path) -> None:
+    """Write every part; what has not changed keeps its time, so that Sphinx need not read it again."""
+    folder.mkdir(exist_ok=True)
+    for name, text in parts().items():
+        file = folder / name
+        if not file.exists() or file.read_text() != text:
+            file.write_text(text)
+
+
+def parts() -> dict[str, str]:
+    """The generated parts by file name."""
+    diagrams = {
+        f"{name}-states.svg": f'<div class="states">\n{svg}\n</div>\n' for name, svg in states.diagrams().items()
+    }
+    return diagrams | {
+        "project.md": project_pages(Path(__file__).parents[1]),
+        "payment-states.md": states.table(PAYMENT_TRANSITIONS) + "\n",
+        "attempt-states.md": states.table(ATTEMPT_TRANSITIONS) + "\n",
+        "http.md": http_page.page(http_page.document()),
+        "settings.md": settings_table(),
+        "commands.md": "\n".join(commands()) + "\n",
+        "metrics.md": metrics_table(),
+    }
+
+
+def project_pages(docs: Path) -> str:
+    """The last part of the table of contents: measurements and decisions are listed as they are written."""
+    found = sorted([*docs.glob("performance*.md"), *docs.glob("decisions/*.md")])
+    names = ["contributing", *(str(page.relative_to(docs).with_suffix("")) for page in found)]
+    return "\n".join([":::{toctree}", ":caption: Project", ":hidden:", "", *names, ":::", ""])
+
+
+def settings_table() -> str:
+    """Every setting, as a table."""
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = "unset" if field.default is None else f"`{str(field.default).lower()}`"
+        if field.default is PydanticUndefined:
+            default = "`~/.hutong`"
+        rows.append(f"| `HUTONG_{name.upper()}` | {default} | {field.description} |")
+    return "\n".join(rows) + "\n"
+
+
+def commands() -> Iterator[str]:
+    """Every command that is not hidden, with its arguments and options."""
+    yield from _commands(typer.main.get_command(command_line), "hutong")
+
+
+def _commands(command: Any, path: str) -> Iterator[str]:
+    children = getattr(command, "commands", None)
+    if children is not None:
+        for name, child in children.items():
+            if not child.hidden:
+                yield from _commands(child, f"{path} {name}")
+        return
+    given = [one for one in command.params if not getattr(one, "hidden", False) and one.name != "help"]
+    words = [_name(one) if one.required else f"[{_name(one)}]"
+             for one in given if one.param_type_name == "argument"]  # fmt: skip
+    yield f"## {path}\n"
+    yield f"{command.help}\n"
+    yield f"```text\n{' '.join([path, *words, '[options]' if len(words) < len(given) else '']).strip()}\n```\n"
+    if not given:
+        return
+    yield "| | default | |\n|---|---|---|"
+    for one in given:
+        option = one.param_type_name == "option"
+        name = one.opts[0] if option else _name(one)
+        default = (
+            "required"
+            if one.required
+            else f"`{one.default}`"
+            if one.default is not None and one.default is not False
+            else ""
+        )
+        yield f"| `{name}` | {default} | {getattr(one, 'help', None) or ''} |"
+    yield ""
+
+
+def metrics_table() -> str:
+    """Every figure of ours that Prometheus can read."""
+    assert hutong.app, "importing it registers them"
+    assert hutong.cli.web
+    rows = ["| figure | kind | labels | meaning |", "|---|---|---|---|"]
+    collectors = {c for c in REGISTRY._collector_to_names if getattr(c, "_name", "").startswith("hutong_")}
+    for one in sorted(collectors, key=lambda c: c._name):
+        name = one._name + ("_total" if one._type == "counter" else "")
+        rows.append(f"| `{name}` | {one._type} | {', '.join(one._labelnames)} | {one._documentation} |")
+    return "\n".join(rows) + "\n"
+
+
+def _name(argument: Any) -> str:
+    return str(argument.metavar or argument.name.upper())

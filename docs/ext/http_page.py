@@ -1,0 +1,119 @@
+"""The OpenAPI document as a page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from hutong.api import Services, create_app
+from hutong.clock import SystemClock
+from hutong.ids import Ids
+
+JSON = dict[str, Any]
+
+
+def document() -> JSON:
+    """The OpenAPI document of this version."""
+
+    @asynccontextmanager
+    async def nothing() -> AsyncIterator[Services]:
+        raise AssertionError("the description needs no services")
+        yield
+
+    found: JSON = create_app(nothing, identifiers=Ids(SystemClock())).openapi()
+    return found
+
+
+def page(api: JSON) -> str:
+    """Operations by tag, then the objects they speak of."""
+    return "\n".join(_lines(api)) + "\n"
+
+
+def _lines(api: JSON) -> Iterator[str]:
+    by_tag: dict[str, list[tuple[str, str, JSON]]] = {}
+    for path, operations in api["paths"].items():
+        for method, operation in operations.items():
+            by_tag.setdefault(operation["tags"][0], []).append((method.upper(), path, operation))
+    for tag, operations in by_tag.items():
+        yield f"## {tag}\n"
+        for method, path, operation in operations:
+            yield from _operation(api, method, path, operation)
+    yield "## Objects\n"
+    for name, schema in sorted(api["components"]["schemas"].items()):
+        yield f"({_anchor(name)})=\n### {name}\n"
+        yield schema.get("description", "") + "\n"
+        yield from _fields(schema) if "properties" in schema else [f"One of {_type(schema)}.\n"]
+
+
+def _operation(api: JSON, method: str, path: str, operation: JSON) -> Iterator[str]:
+    yield f"### {operation['summary']}\n"
+    yield f"```http\n{method} {path} HTTP/1.1\n```\n"
+    if operation.get("security"):
+        yield "Needs an API key: `Authorization: Bearer sk_…`.\n"
+    yield operation.get("description", "") + "\n"
+    if operation.get("parameters"):
+        yield "| parameter | in | type | |\n|---|---|---|---|"
+        for one in operation["parameters"]:
+            needed = "Required. " if one.get("required") else ""
+            yield _row(f"`{one['name']}`", one["in"], _type(one["schema"]), needed + one.get("description", ""))
+        yield ""
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+    if body:
+        schema = api["components"]["schemas"][body["schema"]["$ref"].rpartition("/")[2]]
+        yield f"Body: {_type(body['schema'])}\n"
+        yield f"```json\n{json.dumps(schema['examples'][0], indent=2, ensure_ascii=False)}\n```\n"
+    yield "| answer | | body |\n|---|---|---|"
+    for status, answer in sorted(operation["responses"].items()):
+        schemas = [content["schema"] for content in answer.get("content", {}).values() if "schema" in content]
+        if any("HTTPValidationError" in schema.get("$ref", "") for schema in schemas):
+            continue  # what the framework would answer; such requests get a problem, or 404
+        contents = [_type(schema) for schema in schemas]
+        meaning = answer["description"].replace("Successful Response", "Done.")
+        yield _row(status, meaning, ", ".join(contents))
+    yield ""
+
+
+def _fields(schema: JSON) -> Iterator[str]:
+    yield "| field | type | |\n|---|---|---|"
+    required = schema.get("required", [])
+    for name, field in schema.get("properties", {}).items():
+        notes = [field.get("description", "")]
+        if name not in required and "default" in field and field["default"] not in (None, [], {}):
+            notes.append(f"Default: `{json.dumps(field['default'])}`.")
+        optional = "" if name in required else " (optional)"
+        yield _row(f"`{name}`{optional}", _type(field), " ".join(note for note in notes if note))
+    yield ""
+
+
+def _type(schema: JSON) -> str:
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return f"[{name}](#{_anchor(name)})"
+    if "anyOf" in schema:
+        return " or ".join(_type(one) for one in schema["anyOf"])
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    kind = schema.get("type", "any")
+    if kind == "array":
+        return f"list of {_type(schema['items'])}"
+    text = f"{kind} ({schema['format']})" if "format" in schema else str(kind)
+    limits = [
+        f"{word} {schema[key]:,}"
+        for key, word in (("minimum", "≥"), ("maximum", "≤"), ("minLength", "length ≥"), ("maxLength", "length ≤"))
+        if key in schema
+    ]
+    if "pattern" in schema:
+        limits.append(f"`{schema['pattern']}`")
+    return ", ".join([text, *limits])
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |"
+
+
+def _anchor(name: str) -> str:
+    return f"object-{name.lower()}"

@@ -1,0 +1,20 @@
+"""What the documentation takes from the code."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def parts() -> dict[str, str]:
+    """The generated parts of the documentation, by file name."""
+    sys.path.insert(0, str(ROOT / "docs" / "ext"))
+    import generate
+
+    found: dict[str, str] = generate.parts()
+    return found

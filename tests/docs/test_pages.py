@@ -1,0 +1,160 @@
+"""The documentation says what the code does: every error, alert, event, setting and command, and it builds."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+import hutong
+from hutong import payments
+from hutong.channels.wechat import WeChatPay
+from hutong.errors import HutongError
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+SOURCE = ROOT / "src" / "hutong"
+LEVELS = ("warning", "error", "exception", "critical")
+
+
+def error_classes(root: type[HutongError] = HutongError) -> Iterator[type[HutongError]]:
+    yield root
+    for child in root.__subclasses__():
+        yield from error_classes(child)
+
+
+def codes() -> dict[str, int | None]:
+    """Every code with its status: the errors' own, and those that the API makes of what its framework says."""
+    for module in pkgutil.walk_packages(hutong.__path__, "hutong."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    problem = importlib.import_module("hutong.api.problem")
+    found: dict[str, int | None] = {error.code: error.http_status for error in error_classes()}
+    found |= {code: None for code, _ in problem._KINDS.values() if code not in found}
+    found |= {code: status for status, code in problem._STATUS_CODES.items() if code not in found}
+    for call in ast.walk(ast.parse(inspect.getsource(problem))):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "problem":
+            code = call.args[2]
+            if isinstance(code, ast.Constant):
+                found.setdefault(code.value, None)
+    return found
+
+
+def test_every_error_code_has_a_heading_and_every_heading_a_code() -> None:
+    headings = re.findall(r"^## (\w+)$", (DOCS / "reference" / "errors.md").read_text(), re.MULTILINE)
+    assert headings == sorted(codes())
+
+
+def test_headings_of_errors_name_the_status_that_is_answered() -> None:
+    text = (DOCS / "reference" / "errors.md").read_text()
+    told = {code: int(status) for code, status in re.findall(r"^## (\w+)\n\n(\d{3})\. ", text, re.MULTILINE)}
+    assert told.keys() == codes().keys()
+    assert {code: told[code] for code, status in codes().items() if status} == {
+        code: status for code, status in codes().items() if status
+    }
+
+
+def test_every_alert_in_the_log_says_what_to_do() -> None:
+    table = (DOCS / "guides" / "operating.md").read_text().partition("(alerts)=")[2]
+    told = set(re.findall(r"^\| `(\w+)` \| (\w+) \|", table, re.MULTILINE))
+    logged = set()
+    for path in SOURCE.rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
+                continue
+            level, logger = call.func.attr, call.func.value
+            if isinstance(logger, ast.Name) and logger.id in ("_log", "log") and level in LEVELS:
+                assert isinstance(call.args[0], ast.Constant)
+                logged.add((call.args[0].value, "error" if level == "exception" else level))
+    assert sorted(told) == sorted(logged)
+
+
+def test_every_event_type_is_told() -> None:
+    text = (DOCS / "reference" / "events.md").read_text()
+    told = re.findall(r"^\| `(payment\.\w+)`", text, re.MULTILINE)
+    assert sorted(told) == sorted(payments.Happening)
+
+
+def test_every_credential_of_wechat_is_told() -> None:
+    text = (DOCS / "guides" / "wechat.md").read_text().partition("| field | what |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == list(WeChatPay.Credentials.model_fields)
+
+
+def test_every_operation_is_on_the_page_and_every_link_to_an_object_has_its_end(parts: dict[str, str]) -> None:
+    import http_page
+
+    page = parts["http.md"]
+    for path, operations in http_page.document()["paths"].items():
+        for method in operations:
+            assert f"\n{method.upper()} {path} HTTP/1.1\n" in page
+    wanted = set(re.findall(r"\(#(object-\w+)\)", page))
+    assert wanted
+    assert wanted <= set(re.findall(r"^\((object-\w+)\)=$", page, re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", ["payment", "attempt"])
+def test_diagrams_show_every_state_and_transition(name: str, parts: dict[str, str]) -> None:
+    transitions = {"payment": payments.PAYMENT_TRANSITIONS, "attempt": payments.ATTEMPT_TRANSITIONS}[name]
+    drawn = parts[f"{name}-states.svg"]
+    assert drawn.count("<path d=") - 1 == sum(len(ends) for ends in transitions.values())  # one is the arrow's tip
+    assert re.findall(r">(\w+)</text>", drawn) == [str(state) for state in transitions]
+
+
+def test_waits_that_are_told_are_the_ones_that_are_kept() -> None:
+    retry = importlib.import_module("hutong.events.retry")
+    webhooks = " ".join((DOCS / "concepts" / "webhooks.md").read_text().split())
+    assert f"repeated after {_spoken(retry._DELAYS_S)}: {retry.TRIES} tries" in webhooks
+    model = importlib.import_module("hutong.payments.model")
+    cadence = [wait.total_seconds() for wait in model.QUERY_CADENCE]
+    questions = " ".join((DOCS / "concepts" / "payments.md").read_text().split())
+    told = "after 5 s, then 10 s, 30 s, 1, 2, 5, 10, 30 minutes, then every hour"
+    assert told in questions
+    assert cadence == [5, 10, 30, 60, 120, 300, 600, 1800, 3600]
+
+
+def _spoken(waits_s: Iterable[int]) -> str:
+    """Waits as the page says them: seconds, then minutes, then hours."""
+    units = ((1, 60, "s"), (60, 3600, "minutes"), (3600, 10**9, "hours"))
+    waits = list(waits_s)
+    return ", then ".join(
+        ", ".join(str(wait // size) for wait in waits if size <= wait < limit) + f" {unit}"
+        for size, limit, unit in units
+    )
+
+
+class _Loads(HTMLParser):
+    """What a page makes the browser load."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.urls: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag in ("script", "img", "iframe", "source"):
+            self.urls.append(given.get("src") or "")
+        if tag == "link" and given.get("rel") not in ("canonical", "index", "search", "next", "prev", "author"):
+            self.urls.append(given.get("href") or "")
+
+
+def test_documentation_builds_without_a_warning_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sphinx", "-W", "-q", "-b", "html", "-d", str(tmp_path / "trees")]
+    subprocess.run([*command, str(DOCS), str(tmp_path / "html")], check=True)
+    pages = list((tmp_path / "html").rglob("*.html"))
+    assert len(pages) > 15
+    for page in pages:
+        loads = _Loads()
+        loads.feed(page.read_text())
+        assert [url for url in loads.urls if urlsplit(url).netloc] == [], page
+    for sheet in (tmp_path / "html").rglob("*.css"):
+        assert not re.search(r"url\(['\"]?(https?:)?//", sheet.read_text()), sheet

@@ -93,6 +93,13 @@ def _mask_event(_logger: object, _method: str, event: MutableMapping[str, Any]) 
     return event
 
 
+class _StandardError(logging.Handler):
+    """Writes to standard error as it is when something is logged."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr, flush=True)  # noqa: T201
+
+
 def configure_logging(*, level: str = "info", output: str = "json") -> None:
     """Send structured logs to standard error, one event a line, with secrets masked.
 
@@ -117,7 +124,7 @@ def configure_logging(*, level: str = "info", output: str = "json") -> None:
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # as it is when something is logged
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _StandardError()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

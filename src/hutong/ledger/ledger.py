@@ -29,9 +29,12 @@ from hutong.ledger.rows import (
     account_of,
     check_transfers,
     columns_of,
+    numbers,
     pack_rows,
     transfer_of,
+    unpack_accounts,
     uuid_of,
+    uuids,
 )
 from hutong.ledger.state import NEVER, PENDING, AccountState, Row
 
@@ -164,8 +167,8 @@ class Ledger:
         raise AssertionError("unreachable")
 
     async def _create_transfers(self, events: Sequence[Transfer]) -> list[CreateTransferResult]:
-        event_ids = [uuid_of(event.id) for event in events]
-        pending_ids = [uuid_of(event.pending_id) for event in events if event.pending_id]
+        event_ids = [event.id for event in events]
+        pending_ids = [event.pending_id for event in events if event.pending_id]
         account_ids = {event.debit_account_id for event in events}
         account_ids.update(event.credit_account_id for event in events)
         now = self._clock()
@@ -175,7 +178,7 @@ class Ledger:
         # A hold made while this batch waited for its locks names accounts that are not locked yet.
         unlocked = [number for number in loaded.states if not batch.has_accounts_of(number)]
         if unlocked:
-            more = await self._acquire([], [uuid_of(number) for number in unlocked], set(), len(events), now)
+            more = await self._acquire([], unlocked, set(), len(events), now)
             first = _join(batch, more)
         if int(events[0].flags) & TransferFlags.IMPORTED:
             await self._prepare_import(batch, events)
@@ -186,12 +189,12 @@ class Ledger:
         return results
 
     async def _acquire(
-        self, event_ids: list[Any], pending_ids: list[Any], account_ids: set[int], ticks: int, now: int
+        self, event_ids: list[int], pending_ids: list[int], account_ids: set[int], ticks: int, now: int
     ) -> _Loaded:
         named = event_ids + pending_ids
         records = await _sql.acquire.fetch(
-            self._conn, event_ids, pending_ids, [uuid_of(number) for number in account_ids], min(named), max(named),
-            ticks, now,
+            self._conn, uuids(event_ids), uuids(pending_ids), uuids(account_ids), uuid_of(min(named)),
+            uuid_of(max(named)), ticks, now,
         )  # fmt: skip
         return _Loaded(records)
 
@@ -204,26 +207,26 @@ class Ledger:
     async def _settle_due(self, batch: Batch, count: int, now: int, first: int) -> int:
         """Release what is due on the locked accounts, and return the batch's new first timestamp."""
         touched = [*batch.accounts.values()]
-        uuids = [state.uuid for state in touched]
+        numbers_touched = uuids(state.id for state in touched)
         while True:
-            due = await _sql.due_holds.fetch(self._conn, uuids, first)
+            due = await _sql.due_holds.fetch(self._conn, numbers_touched, first)
             due = [record for record in due if batch.states.get(record["id"].int, PENDING) == PENDING]
             if not due:
                 break
             first, _ = await self._release(batch, due, count, now)
         # Not for the accounts on the other side of these holds: they may have holds due that nobody released.
         states = [state for state in touched if state.next_expiry <= first]
-        for record in await _sql.next_expiries.fetch(self._conn, [state.uuid for state in states]):
+        for record in await _sql.next_expiries.fetch(self._conn, uuids(state.id for state in states)):
             batch.accounts[record["id"].int].next_expiry = record["next_expiry"] or NEVER
         return first
 
     async def _release(self, batch: Batch, due: Sequence[Any], count: int, now: int) -> tuple[int, _Loaded]:
         """Expire these holds, and return the next timestamp."""
-        hold_ids = [record["id"] for record in due]
+        hold_ids = [record["id"].int for record in due]
         more = {side.int for record in due for side in (record["debit_account_id"], record["credit_account_id"])}
         loaded = await self._acquire([], hold_ids, more - batch.accounts.keys(), len(due) + count, now)
         timestamp = _join(batch, loaded)
-        for number in (hold_id.int for hold_id in hold_ids):
+        for number in hold_ids:
             if batch.states[number] == PENDING:
                 batch.expire(batch.stored[number], timestamp)
                 timestamp += 1
@@ -255,25 +258,25 @@ class Ledger:
             self._conn,
             accounting_date,
             loaded.xact,
-            *columns_of(rows, accounts),
-            [state.uuid for state in changed],
-            [state.debits_pending for state in changed],
-            [state.debits_posted for state in changed],
-            [state.credits_pending for state in changed],
-            [state.credits_posted for state in changed],
-            [state.version for state in changed],
-            [state.next_expiry for state in changed],
-            [state.flags for state in changed],
-            [uuid_of(row[0]) for row, _ in batch.opened],
-            [accounts[row[1]].uuid for row, _ in batch.opened],
-            [accounts[row[2]].uuid for row, _ in batch.opened],
-            [expires_at for _, expires_at in batch.opened],
-            [states[row[0]] for row, _ in batch.opened],
-            [uuid_of(number) for number in resolved],
-            [states[number] for number in resolved],
-            [uuid_of(number) for number, _, _ in failed],
-            [int(status) for _, status, _ in failed],
-            [timestamp for _, _, timestamp in failed],
+            *columns_of(rows),
+            uuids(state.id for state in changed),
+            numbers(state.debits_pending for state in changed),
+            numbers(state.debits_posted for state in changed),
+            numbers(state.credits_pending for state in changed),
+            numbers(state.credits_posted for state in changed),
+            numbers(state.version for state in changed),
+            numbers(state.next_expiry for state in changed),
+            numbers(state.flags for state in changed),
+            uuids(row[0] for row, _ in batch.opened),
+            uuids(row[1] for row, _ in batch.opened),
+            uuids(row[2] for row, _ in batch.opened),
+            numbers(expires_at for _, expires_at in batch.opened),
+            numbers(states[row[0]] for row, _ in batch.opened),
+            uuids(resolved),
+            numbers(states[number] for number in resolved),
+            uuids(number for number, _, _ in failed),
+            numbers(int(status) for _, status, _ in failed),
+            numbers(timestamp for _, _, timestamp in failed),
         )
         if written["accounts"] != len(changed) or written["holds"] != len(resolved):
             raise InvariantBroken("an account or a hold changed while it was locked")
@@ -304,9 +307,7 @@ class _Loaded:
         for record in records:
             kind = record[0]
             if kind == 0:
-                uuid = record[1]
-                number = uuid.int
-                self.accounts[number] = AccountState(uuid, number, record[6:16])
+                self.accounts = unpack_accounts(record[15])
             elif kind == 1:
                 number = record[1].int
                 self.stored[number] = (

@@ -30,6 +30,14 @@ _TRAILER = b"\xff\xff"
 _POSTGRES_EPOCH = date(2000, 1, 1).toordinal()
 # PostgreSQL's binary COPY: the number of columns, then length and value of each.
 _ROW = struct.Struct(">h" + "i16s" * 3 + "iq" + "i16s" * 2 + "iQ" + "iq" * 3 + "ii" * 2 + "iq" * 11 + "iiiq")
+# What record_send writes: the number of columns, then type, length and value of each.
+_ACCOUNT = struct.Struct(">4x8x16s" + "8xq" * 10)
+
+
+def unpack_accounts(packed: bytes | None) -> dict[int, AccountState]:
+    """The accounts that `acquire` locked, by id."""
+    unpacked = [AccountState(row[0], row[1:]) for row in _ACCOUNT.iter_unpack(packed or b"")]
+    return {account.id: account for account in unpacked}
 
 
 def uuid_of(number: int) -> Any:
@@ -49,7 +57,7 @@ def pack_rows(rows: Sequence[Row], accounts: dict[int, AccountState], accounting
     size = len(COLUMNS)
     packed = [
         pack(
-            size, 16, id_.to_bytes(16, "big"), 16, accounts[debit].uuid.bytes, 16, accounts[credit].uuid.bytes,
+            size, 16, id_.to_bytes(16, "big"), 16, accounts[debit].bytes, 16, accounts[credit].bytes,
             8, amount, 16, pending_id.to_bytes(16, "big") if pending_id else _NO_UUID,
             16, data_128.to_bytes(16, "big") if data_128 else _NO_UUID, 8, data_64, 8, data_32, 8, timeout, 8, ledger,
             4, code, 4, flags, 8, timestamp, 8, a, 8, b, 8, c, 8, d, 8, e, 8, f, 8, g, 8, h, 8, i, 8, j,
@@ -63,18 +71,24 @@ def pack_rows(rows: Sequence[Row], accounts: dict[int, AccountState], accounting
     return b"".join((_HEADER, *packed, _TRAILER))
 
 
-def columns_of(rows: Sequence[Row], accounts: dict[int, AccountState]) -> list[list[Any]]:
-    """The rows as one list per column, for `unnest`."""
-    if not rows:
-        return [[] for _ in COLUMNS[:-2]]
-    columns: list[Any] = list(zip(*rows, strict=True))
-    columns[0] = [uuid_of(number) for number in columns[0]]
-    columns[1] = [accounts[number].uuid for number in columns[1]]
-    columns[2] = [accounts[number].uuid for number in columns[2]]
-    columns[4] = [uuid_of(number) for number in columns[4]]
-    columns[5] = [uuid_of(number) for number in columns[5]]
-    columns[6] = [signed(number) for number in columns[6]]
-    return columns
+def numbers(values: Iterable[int]) -> str:
+    """Whole numbers as the text of an array."""
+    return "{" + ",".join(map(str, values)) + "}"
+
+
+def uuids(values: Iterable[int]) -> str:
+    """128-bit numbers as the text of an array of uuid."""
+    return "{" + ",".join([f"{number:032x}" for number in values]) + "}"
+
+
+def columns_of(rows: Sequence[Row]) -> list[str]:
+    """The rows as one array per column, for `unnest`."""
+    columns = list(zip(*rows, strict=True)) or [()] * (len(COLUMNS) - 2)
+    columns[6] = tuple(map(signed, columns[6]))
+    return [
+        uuids(column) if name.endswith("id") or name == "user_data_128" else numbers(column)
+        for name, column in zip(COLUMNS, columns, strict=False)
+    ]
 
 
 def account_of(record: Any) -> Account:
@@ -116,5 +130,5 @@ def check_transfers(events: Iterable[Transfer]) -> None:
             t.id | t.debit_account_id | t.credit_account_id | t.amount | t.pending_id | t.user_data_128,
             t.user_data_64 | t.timestamp,
             t.user_data_32 | t.timeout | t.ledger,
-            t.code | t.flags,
+            t.code | int(t.flags),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 Row: TypeAlias = "tuple[int, ...]"
 """A transfer as the journal keeps it: the fields of `Transfer` in the order of the constants below, then both versions,
@@ -26,6 +26,7 @@ class AccountState:
     """One locked account: balances, version and limits, as the batch goes along."""
 
     __slots__ = (
+        "bytes",
         "credits_pending",
         "credits_posted",
         "debits_pending",
@@ -37,13 +38,12 @@ class AccountState:
         "next_expiry",
         "overdraft_limit",
         "timestamp",
-        "uuid",
         "version",
     )
 
-    def __init__(self, uuid: Any, id_: int, values: Sequence[int]) -> None:
-        self.uuid = uuid
-        self.id = id_
+    def __init__(self, id_bytes: bytes, values: Sequence[int]) -> None:
+        self.bytes = id_bytes
+        self.id = int.from_bytes(id_bytes, "big")
         (
             self.debits_pending,
             self.debits_posted,

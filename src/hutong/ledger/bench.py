@@ -1,0 +1,257 @@
+"""How fast the ledger is, beside the same server's TPC-B and the classical transaction on one hot row."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.resources
+import random
+import re
+import resource
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import psutil
+
+from hutong import db
+from hutong.errors import InvariantBroken
+from hutong.ledger.identifier import id as new_id
+from hutong.ledger.ledger import Ledger
+from hutong.ledger.model import Account, CreateTransferStatus, Transfer
+from hutong.ledger.partition import make_partitions
+from hutong.ledger.seal import verify
+
+_DATABASE = "hutong_bench"
+_FIRST_ACCOUNT = 1 << 64
+_SCRIPTS = importlib.resources.files("hutong.ledger") / "pgbench"
+_Say = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Bench:
+    """The figures of one run; the ratios compare rates of the same server and the same minutes."""
+
+    transfers_per_s: float = 0.0
+    tpcb_tps: float = 0.0
+    hotrow_tps: float = 0.0
+    ratio_tpcb: float = 0.0
+    ratio_hotrow: float = 0.0
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
+    cpu_us_python: float = 0.0
+    cpu_us_postgres: float = 0.0
+    invariants: bool = False
+    transfers: int = 0
+    first_rate: float = 0.0
+    last_rate: float = 0.0
+    least_rate: float = 0.0
+    memory_mb: float = 0.0
+
+    def as_dict(self) -> dict[str, float | int | bool]:
+        """The figures by name."""
+        return asdict(self)
+
+
+@dataclass(slots=True)
+class _Run:
+    deadline: float
+    most: int | None
+    booked: int = 0
+    latencies: list[float] = field(default_factory=list)
+    finished: list[tuple[float, int]] = field(default_factory=list)
+
+    def over(self) -> bool:
+        return time.monotonic() >= self.deadline if self.most is None else self.booked >= self.most
+
+
+async def bench(
+    dsn: str,
+    pgbench: Path,
+    *,
+    accounts: int = 100_000,
+    hot: bool = False,
+    batch: int = 2_048,
+    clients: int = 2,
+    seconds: float = 15,
+    transfers: int | None = None,
+    say: _Say = lambda _: None,
+) -> Bench:
+    """Measure in a database of its own on this server, which is dropped afterwards.
+
+    Args:
+        dsn: The owner's URL of any database on the server.
+        pgbench: The program.
+        accounts: Among how many accounts the transfers are spread.
+        hot: Let one account take part in every transfer.
+        batch: Transfers in one call and one commit.
+        clients: Connections that book at the same time.
+        seconds: How long each measurement takes.
+        transfers: Book this many instead, however long it takes.
+        say: Takes a line about what is going on.
+    """
+    figures = Bench()
+    async with _database(dsn) as url:
+        figures.tpcb_tps, figures.hotrow_tps = await _baselines(url, pgbench, seconds, say)
+        say(f"{batch} transfers a batch, {clients} connections, {'one hot account' if hot else 'random accounts'}")
+        async with db.Database.open(url, size=clients + 2) as database:
+            await _open_accounts(database, accounts)
+            await _measure(database, figures, _Plan(accounts, hot, batch, clients, seconds, transfers), say)
+            say("verifying")
+            async with database.transaction() as tx:
+                figures.invariants = (await verify(tx)).holds
+    figures.ratio_tpcb = figures.transfers_per_s / figures.tpcb_tps
+    figures.ratio_hotrow = figures.transfers_per_s / figures.hotrow_tps
+    figures.memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return figures
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    accounts: int
+    hot: bool
+    batch: int
+    clients: int
+    seconds: float
+    transfers: int | None
+
+
+async def _measure(database: db.Database, figures: Bench, plan: _Plan, say: _Say) -> None:
+    keeper = asyncio.create_task(_keep_partitions(database))
+    await asyncio.sleep(0.5)
+    run = _Run(time.monotonic() + plan.seconds, plan.transfers)
+    server = await _server(database)
+    python_before, server_before, start = time.process_time(), _cpu(server), time.monotonic()
+    await asyncio.gather(*(_client(database, plan, run, seed, say) for seed in range(plan.clients)))
+    took = time.monotonic() - start
+    figures.transfers = run.booked
+    figures.transfers_per_s = run.booked / took
+    figures.cpu_us_python = (time.process_time() - python_before) / run.booked * 1e6
+    figures.cpu_us_postgres = (_cpu(server) - server_before) / run.booked * 1e6
+    ordered = sorted(run.latencies)
+    figures.p50_ms, figures.p99_ms = (ordered[int(len(ordered) * part)] * 1e3 for part in (0.5, 0.99))
+    rates = _rates(run.finished, start, took / 12)
+    figures.first_rate, figures.last_rate, figures.least_rate = rates[0], rates[-1], min(rates)
+    keeper.cancel()
+    with suppress(asyncio.CancelledError):
+        await keeper
+
+
+async def _client(database: db.Database, plan: _Plan, run: _Run, seed: int, say: _Say) -> None:
+    rnd = random.Random(seed)  # noqa: S311 - a spread, not a secret
+    created = CreateTransferStatus.CREATED
+    async with database.pool.acquire() as connection:
+        ledger = Ledger(connection, clock=time.time_ns)
+        while not run.over():
+            events = _events(rnd, plan)
+            before = time.perf_counter()
+            results = await ledger.create_transfers(events)
+            run.latencies.append(time.perf_counter() - before)
+            if any(result.status is not created for result in results):
+                raise InvariantBroken("the bench's transfers must all be created")
+            run.booked += plan.batch
+            run.finished.append((time.monotonic(), plan.batch))
+            if len(run.finished) % 500 == 0:
+                say(f"{run.booked:,} transfers")
+
+
+def _events(rnd: random.Random, plan: _Plan) -> list[Transfer]:
+    events = []
+    count = plan.accounts
+    for number in range(plan.batch):
+        debit = 0 if plan.hot else int(rnd.random() * count)
+        credit = (debit + 1 + int(rnd.random() * (count - 1))) % count
+        if number & 1:
+            debit, credit = credit, debit
+        events.append(Transfer(new_id(), _FIRST_ACCOUNT + debit, _FIRST_ACCOUNT + credit, 1, ledger=1, code=1))
+    return events
+
+
+def _rates(finished: Sequence[tuple[float, int]], start: float, width: float) -> list[float]:
+    """Transfers per second in twelve windows of equal length."""
+    sums = [0] * 12
+    for moment, count in finished:
+        sums[min(int((moment - start) / width), 11)] += count
+    return [total / width for total in sums]
+
+
+async def _open_accounts(database: db.Database, accounts: int) -> None:
+    async with database.pool.acquire() as connection:
+        ledger = Ledger(connection, clock=time.time_ns)
+        for low in range(0, accounts, 8_000):
+            wanted = range(low, min(low + 8_000, accounts))
+            await ledger.create_accounts([Account(_FIRST_ACCOUNT + n, ledger=1, code=1) for n in wanted])
+
+
+async def _keep_partitions(database: db.Database) -> None:
+    """What the worker does in an installation."""
+    while True:
+        with suppress(asyncpg.LockNotAvailableError, asyncpg.CheckViolationError):
+            async with database.transaction() as tx:
+                await make_partitions(tx, now=datetime.now(UTC), first_span=timedelta(seconds=30))
+        await asyncio.sleep(5)
+
+
+async def _baselines(url: str, pgbench: Path, seconds: float, say: _Say) -> tuple[float, float]:
+    say("pgbench: filling TPC-B at scale 50")
+    await _pgbench(pgbench, "-i", "-q", "-s", "50", url)
+    rates = []
+    for clients in (8, 32):
+        rates.append(await _pgbench(pgbench, "-c", str(clients), "-j", "2", "-T", f"{seconds:.0f}", url))
+        say(f"pgbench: TPC-B with {clients} clients: {rates[-1]:,.0f} transactions/s")
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute((_SCRIPTS / "hotrow-setup.sql").read_text())
+    finally:
+        await connection.close()
+    script = ("-n", "-f", str(_SCRIPTS / "hotrow.sql"))
+    hot = await _pgbench(pgbench, "-c", "32", "-j", "2", "-T", f"{seconds:.0f}", *script, url)
+    say(f"pgbench: one hot row with 32 clients: {hot:,.0f} transactions/s")
+    return max(rates), hot
+
+
+async def _pgbench(program: Path, *arguments: str) -> float:
+    done = await asyncio.to_thread(
+        subprocess.run, [str(program), *arguments], capture_output=True, text=True, check=True
+    )
+    found = re.search(r"^tps = ([\d.]+)", done.stdout, re.MULTILINE)
+    return float(found.group(1)) if found else 0.0
+
+
+@asynccontextmanager
+async def _database(dsn: str) -> AsyncIterator[str]:
+    owner = await asyncpg.connect(dsn)
+    try:
+        await owner.execute(f"DROP DATABASE IF EXISTS {_DATABASE} WITH (FORCE)")
+        await owner.execute(f"CREATE DATABASE {_DATABASE}")
+        url = urlunsplit(urlsplit(dsn)._replace(path=f"/{_DATABASE}"))
+        await asyncio.to_thread(db.migrate, url)
+        yield url
+        await owner.execute(f"DROP DATABASE IF EXISTS {_DATABASE} WITH (FORCE)")
+    finally:
+        await owner.close()
+
+
+async def _server(database: db.Database) -> Any:
+    """The server's first process, if it runs on this machine."""
+    async with database.pool.acquire() as connection:
+        try:
+            return psutil.Process(connection.get_server_pid()).parent()
+        except psutil.Error:
+            return None
+
+
+def _cpu(server: Any) -> float:
+    """Seconds of processor time that the server's processes have used."""
+    total = 0.0
+    for process in [server, *server.children()] if server is not None else []:
+        with suppress(psutil.Error):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total

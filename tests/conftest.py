@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -9,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from hutong.clock import ManualClock
+from hutong.config import Settings
 from hutong.db import Database, EmbeddedServer, Tx, migrate
+from hutong.demo import RunningPlatform
 from hutong.ids import Ids
 from postgres15 import Postgres15
-from support import SEED, create_database, unavailable
+from support import SEED, create_database, let_through, unavailable
 
 
 def pytest_report_header() -> str:
@@ -22,10 +25,7 @@ def pytest_report_header() -> str:
 @pytest.fixture(scope="session")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     """One embedded PostgreSQL 18 for the whole run."""
-    base = tmp_path_factory.getbasetemp()
-    for folder in (base, base.parent):
-        if folder.stat().st_mode & 0o777 == 0o700:
-            folder.chmod(0o711)  # so that the server's own user reaches its data when the tests run as root
+    let_through(tmp_path_factory.getbasetemp())
     server = EmbeddedServer(tmp_path_factory.mktemp("home", numbered=False))
     server.start()
     yield server
@@ -113,3 +113,31 @@ def short_folder() -> Iterator[Path]:
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
+
+
+# The platform as users run it, in processes of its own
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A data folder for platforms; what they leave running is stopped at the end."""
+    folder = tmp_path_factory.mktemp("platform")
+    let_through(folder)
+    yield str(folder)
+    EmbeddedServer(folder).stop(unless_used=False)
+
+
+@pytest.fixture
+def environment(home: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    monkeypatch.setenv("HUTONG_HOME", home)
+    monkeypatch.setenv("HUTONG_LOG_LEVEL", "warning")
+    monkeypatch.delenv("HUTONG_DATABASE_URL", raising=False)
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    return dict(os.environ)
+
+
+@pytest.fixture
+def platform(environment: dict[str, str]) -> Iterator[RunningPlatform]:
+    running = RunningPlatform(Settings(), own=True)
+    yield running
+    running.stop()

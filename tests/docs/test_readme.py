@@ -18,7 +18,7 @@ import pytest
 
 from hutong.config import Settings
 from hutong.demo import RunningPlatform
-from support import unavailable
+from support import let_through, unavailable
 
 ROOT = Path(__file__).parents[2]
 ENGLISH, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
@@ -48,8 +48,7 @@ def settled(text: str) -> str:
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPlatform]:
     """A platform of the tests' own, with its data where nobody else's is."""
     home = tmp_path_factory.mktemp("readme")
-    for folder in (home, *home.parents[:3]):
-        folder.chmod(0o711)
+    let_through(home)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HUTONG_HOME", str(home))
         running = RunningPlatform(Settings(), own=True)

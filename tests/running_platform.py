@@ -1,6 +1,6 @@
 """The real application on a free port, with its own database and the channel simulator: import the fixtures from here.
 
-    from running_platform import platform_api  # noqa: F401
+from running_platform import platform_api  # noqa: F401
 """
 
 from __future__ import annotations
@@ -125,9 +125,7 @@ class PlatformApi:
         async with self.session.request(
             method, target, data=body, headers=sent, allow_redirects=False, skip_auto_headers=["Content-Type"]
         ) as response:
-            return Answer(
-                response.status, {k.lower(): v for k, v in response.headers.items()}, await response.read()
-            )
+            return Answer(response.status, {k.lower(): v for k, v in response.headers.items()}, await response.read())
 
     def order(self, **changed: Any) -> dict[str, Any]:
         """A merchant's order that is in order."""
@@ -151,10 +149,11 @@ class PlatformApi:
 
     async def until(self, shop: Shop, payment_id: str, status: str) -> Any:
         """The payment once it has this status."""
-        async with asyncio.timeout(10):
-            while (payment := await self.get(shop, payment_id))["status"] != status:
-                await asyncio.sleep(0.02)
-        return payment
+        for _ in range(500):
+            if (payment := await self.get(shop, payment_id))["status"] == status:
+                return payment
+            await asyncio.sleep(0.02)
+        raise AssertionError(f"the payment does not become {status}: {payment}")
 
     async def control(self, path: str, **fields: Any) -> Any:
         """The simulator's control API."""
@@ -195,9 +194,7 @@ class _Server(uvicorn.Server):
 
 
 @pytest.fixture(scope="session")
-async def platform_api(
-    server_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[PlatformApi]:
+async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PlatformApi]:
     """API, simulator and database of their own for the whole run. No worker: tests call `flow.sweep` themselves."""
     database_url = create_database(server_url)
     await asyncio.to_thread(migrate, database_url)

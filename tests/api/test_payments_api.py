@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from datetime import timedelta
-
-import pytest
-
-from running_platform import METHOD, PlatformApi, Shop
+from running_platform import PlatformApi, Shop
 
 
 async def test_a_payment_is_created_paid_and_booked(platform_api: PlatformApi, shop: Shop) -> None:

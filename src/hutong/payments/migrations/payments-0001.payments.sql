@@ -21,7 +21,8 @@ CREATE TABLE payments.payment (
     closed_at timestamptz,
     close_reason text,
     close_requested_at timestamptz,
-    UNIQUE (merchant_id, merchant_order_no),
+    -- The number first: so this index is of no use for listing a merchant's payments, which has its own.
+    UNIQUE (merchant_order_no, merchant_id),
     CHECK ((status = 'succeeded') = (succeeded_at IS NOT NULL)),
     CHECK ((status = 'closed') = (closed_at IS NOT NULL))
 ) WITH (fillfactor = 70);

@@ -62,11 +62,12 @@ SELECT id, merchant_id, merchant_order_no, amount_minor, currency, subject, stat
     checkout_token, return_url, metadata, expires_at, created_at, succeeded_at, closed_at, close_reason,
     close_requested_at
 FROM payments.payment
-WHERE merchant_id = $1
-    -- Not `$2 IS NULL OR …`: as a plain range it is searched in the index, whatever plan is kept.
-    AND id < coalesce($2::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+-- Written as one range of (merchant_id, id), since for `merchant_id = $1 ORDER BY id` the planner may read everybody's
+-- payments from the newest on until it has met enough of a small merchant's.
+WHERE (merchant_id, id) > ($1, '00000000-0000-0000-0000-000000000000')
+    AND (merchant_id, id) < ($1, coalesce($2::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
     AND ($3::text IS NULL OR status = $3)
-ORDER BY id DESC
+ORDER BY merchant_id DESC, id DESC
 LIMIT $4;
 
 -- name: update_payments

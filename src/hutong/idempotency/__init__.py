@@ -5,6 +5,18 @@ which the effect exists without the key. A claim whose process died is taken ove
 """
 
 from hutong.idempotency.key import claim, find, forget, store
-from hutong.idempotency.model import Claim, Claimed, InFlight, KeyReused, StoredAnswer
+from hutong.idempotency.model import KEPT_FOR, LEASE, Claim, Claimed, InFlight, KeyReused, StoredAnswer
 
-__all__ = ["Claim", "Claimed", "InFlight", "KeyReused", "StoredAnswer", "claim", "find", "forget", "store"]
+__all__ = [
+    "KEPT_FOR",
+    "LEASE",
+    "Claim",
+    "Claimed",
+    "InFlight",
+    "KeyReused",
+    "StoredAnswer",
+    "claim",
+    "find",
+    "forget",
+    "store",
+]

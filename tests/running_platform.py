@@ -246,7 +246,10 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
             yield services
 
         app = api.create_app(open_services, identifiers=ids)
-        server = _Server(uvicorn.Config(app, http="httptools", access_log=False, log_config=None, ws="none"))
+        config = uvicorn.Config(
+            app, http="httptools", access_log=False, log_config=None, ws="none", timeout_keep_alive=300
+        )
+        server = _Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started:
             assert not serving.done()

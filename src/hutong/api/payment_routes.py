@@ -87,8 +87,12 @@ async def create_payment(
 async def list_payments(
     use: Use,
     merchant: Caller,
-    limit: Annotated[int, BeforeValidator(schema.plain_digits), Query(ge=1, le=100)] = 20,
-    cursor: Annotated[str | None, Query(max_length=64, description="`next_cursor` of the page before.")] = None,
+    limit: Annotated[
+        int, BeforeValidator(schema.plain_digits), Query(ge=1, le=100, description="How many at most.")
+    ] = 20,
+    cursor: Annotated[
+        str | None, Query(pattern=r"^pay_[0-7][0-9a-z]{25}$", description="`next_cursor` of the page before.")
+    ] = None,
     status: Annotated[payments.PaymentStatus | None, Query(description="Only payments in this state.")] = None,
     merchant_order_no: Annotated[
         str | None, Query(pattern=schema.ORDER_NO, description="Only the payment of this order.")

@@ -101,8 +101,17 @@ async def test_the_longer_nothing_is_known_the_rarer_it_is_asked(world: World) -
         world.clock.advance(attempt.next_query_at - world.clock.now())
         async with world.database.transaction() as tx:
             await tx.execute("UPDATE payments.attempt SET queries = queries + 1 WHERE id = $1", attempt.attempt_id)
-        await world.hear(world.word(attempt, ChannelState.PENDING))
+        await world.hear(world.word(attempt, ChannelState.PENDING, action=PayerAction(ActionKind.QR_CODE, "qr")))
     assert waits == [5, 10, 30, 60, 120, 300, 600, 1800, 3600, 3600, 3600]
+
+
+async def test_a_payer_who_has_nothing_to_scan_yet_does_not_wait_long(world: World) -> None:
+    payment = await world.payment()
+    async with world.database.transaction() as tx:
+        await tx.execute("UPDATE payments.attempt SET queries = 9 WHERE payment_id = $1", payment.payment_id)
+    await world.hear(world.word(payment.attempts[0], ChannelState.UNKNOWN))
+    (attempt,) = (await world.see(payment)).payment.attempts
+    assert attempt.next_query_at == world.clock.now() + timedelta(seconds=10)
 
 
 async def test_only_open_payments_past_their_end_are_expired_and_only_once(world: World) -> None:

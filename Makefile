@@ -39,4 +39,4 @@ lock: setup
 	$(BIN)/uv pip compile pyproject.toml --group dev --generate-hashes --no-header --no-annotate -q -o requirements.lock
 
 clean:
-	rm -rf $(VENV) docs/_build
+	rm -rf $(VENV) docs/_build docs/_generated

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 
 import hutong
 from hutong.api import channel_routes, health_routes, payment_routes, reference, webhook_routes
@@ -56,10 +57,12 @@ def create_app(
         openapi_url="/openapi.json" if documented else None,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
     )
-    install(app)
-    for routes in (payment_routes, webhook_routes, channel_routes, health_routes, *([reference] if documented else [])):
-        app.include_router(routes.router)
+    modules = [payment_routes, webhook_routes, channel_routes, health_routes, *([reference] if documented else [])]
+    install(app, [route for module in modules for route in module.router.routes if isinstance(route, APIRoute)])
+    for module in modules:
+        app.include_router(module.router)
     app.add_middleware(Envelope, identifiers=identifiers)
     _complete_schema(app)
     return app

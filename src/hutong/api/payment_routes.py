@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Body, Header, Query
+from pydantic import BeforeValidator
 from starlette.responses import Response
 
 from hutong import idempotency, ids, merchants, money, payments
@@ -56,34 +58,48 @@ async def create_payment(
     do; without, send the payer to `checkout_url`.
     """
     now = use.clock.now()
-    new = await _new_payment(use, merchant, body, now)
     claim = None
     if idempotency_key is not None:
-        canonical = orjson.dumps(body.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
+        # Fields that are not given are left out, so that a later version's new field changes no fingerprint.
+        canonical = orjson.dumps(body.model_dump(mode="json", exclude_defaults=True), option=orjson.OPT_SORT_KEYS)
         fingerprint = hashlib.sha256(b"POST /v1/payments\n" + canonical).digest()
         claim = idempotency.Claim(merchant.merchant_id, idempotency_key, fingerprint)
-    status, answer = await use.flow.place(payments.PlaceOrder(new, claim))
+    order = payments.PlaceOrder(_new_payment(use, merchant, body, now), claim)
+    try:
+        order = await _check(use, merchant, body, order, now)
+    except InvalidParameter:
+        # What was placed while it could be is answered as it was then, however late it is repeated.
+        answered = await use.flow.repeated(order)
+        if answered is None:
+            raise
+    else:
+        answered = await use.flow.place(order)
+    status, answer = answered
     return _json(answer, status)
 
 
 @router.get(
     "",
     response_model=schema.PaymentList,
-    responses=responses(401, 422, 503),
+    responses=responses(400, 401, 422, 503),
     summary="List payments",
 )
 async def list_payments(
     use: Use,
     merchant: Caller,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: Annotated[str | None, Query(max_length=64, description="`next_cursor` of the page before.")] = None,
-    status: Annotated[payments.PaymentStatus | None, Query()] = None,
-    merchant_order_no: Annotated[str | None, Query(max_length=64)] = None,
+    limit: Annotated[
+        int, BeforeValidator(schema.plain_digits), Query(ge=1, le=100, description="How many at most.")
+    ] = 20,
+    cursor: Annotated[
+        str | None, Query(pattern=r"^pay_[0-7][0-9a-z]{25}$", description="`next_cursor` of the page before.")
+    ] = None,
+    status: Annotated[payments.PaymentStatus | None, Query(description="Only payments in this state.")] = None,
+    merchant_order_no: Annotated[
+        str | None, Query(pattern=schema.ORDER_NO, description="Only the payment of this order.")
+    ] = None,
 ) -> Response:
     """Your payments, newest first."""
     after = _cursor(cursor)
-    if merchant_order_no is not None and "\x00" in merchant_order_no:
-        raise InvalidParameter("holds a control character", param="merchant_order_no")
     async with use.database.transaction() as tx:
         found = await payments.list_payments(
             tx, merchant.merchant_id, after=after, status=status, merchant_order_no=merchant_order_no, limit=limit + 1
@@ -99,7 +115,7 @@ async def list_payments(
 @router.get(
     "/{payment_id}",
     response_model=schema.PaymentObject,
-    responses=responses(401, 404, 503),
+    responses=responses(400, 401, 404, 422, 503),
     summary="Get a payment",
 )
 async def get_payment(use: Use, merchant: Caller, payment_id: str) -> Response:
@@ -112,7 +128,7 @@ async def get_payment(use: Use, merchant: Caller, payment_id: str) -> Response:
     response_model=schema.PaymentObject,
     responses={
         202: {"model": schema.PaymentObject, "description": "The channel has not confirmed yet; it will be closed."},
-        **responses(401, 404, 409, 503),
+        **responses(400, 401, 404, 409, 422, 503),
     },
     summary="Close a payment",
 )
@@ -126,18 +142,24 @@ async def close_payment(use: Use, merchant: Caller, payment_id: str) -> Response
     return _json(use.flow.render(payment), 202 if payment.is_open else 200)
 
 
-async def _new_payment(
-    use: Services, merchant: merchants.Merchant, body: schema.PaymentCreate, now: datetime
-) -> payments.NewPayment:
-    money.currency(body.currency)
-    expires_at = body.expires_at or now + payments.VALIDITY_MAX
-    if not now + payments.VALIDITY_MIN <= expires_at <= now + payments.VALIDITY_MAX:
+async def _check(
+    use: Services, merchant: merchants.Merchant, body: schema.PaymentCreate, order: payments.PlaceOrder, now: datetime
+) -> payments.PlaceOrder:
+    """Check what may change between a request and its repetition, and choose a channel account."""
+    if not now + payments.VALIDITY_MIN <= order.new.expires_at <= now + payments.VALIDITY_MAX:
         raise InvalidParameter("lies between 1 minute and 15 days from now", param="expires_at")
     if body.return_url is not None and not _registered(body.return_url, merchant.return_origins):
         raise InvalidParameter("its origin is not registered for this merchant", param="return_url")
-    first = None
-    if body.method is not None:
-        first = await use.flow.choose(body.method, body.amount_minor, body.currency)
+    if body.method is None:
+        return order
+    first = await use.flow.choose(body.method, body.amount_minor, body.currency)
+    return replace(order, new=replace(order.new, first_attempt=first))
+
+
+def _new_payment(
+    use: Services, merchant: merchants.Merchant, body: schema.PaymentCreate, now: datetime
+) -> payments.NewPayment:
+    money.currency(body.currency)
     return payments.NewPayment(
         payment_id=use.ids.new(),
         merchant_id=merchant.merchant_id,
@@ -145,12 +167,11 @@ async def _new_payment(
         amount_minor=body.amount_minor,
         currency=body.currency,
         subject=body.subject,
-        expires_at=expires_at,
+        expires_at=body.expires_at or now + payments.VALIDITY_MAX,
         checkout_token=secrets.token_urlsafe(18),
         return_url=body.return_url,
         metadata=body.metadata,
         fee_ppm=merchant.fee_ppm,
-        first_attempt=first,
     )
 
 
@@ -165,8 +186,8 @@ def _registered(url: str, origins: tuple[str, ...]) -> bool:
 async def _own(use: Services, merchant: merchants.Merchant, payment_id: str) -> payments.Payment:
     identifier = ids.decode("pay", payment_id)
     async with use.database.transaction() as tx:
-        payment = (await payments.find(tx, [identifier])).get(identifier)
-    if payment is None or payment.merchant_id != merchant.merchant_id:
+        payment = (await payments.find(tx, [identifier], merchant_id=merchant.merchant_id)).get(identifier)
+    if payment is None:
         raise NotFound("no payment has this id")
     return payment
 

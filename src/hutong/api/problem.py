@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import http
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 import structlog
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.responses import Response
@@ -87,6 +89,8 @@ async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     place = [str(part) for part in first["loc"]]
+    if place[0] == "header":
+        place = [part.title() for part in place]
     if first["type"] == "json_invalid":
         return problem(request, 400, "invalid_json", f"the body is not JSON: {first['ctx']['error']}", param="body")
     param = ".".join(place[1:]) or place[0]
@@ -101,20 +105,33 @@ async def _http(request: Request, error: Exception) -> Response:
     code = _STATUS_CODES.get(error.status_code, "invalid_request")
     answer = problem(request, error.status_code, code, str(error.detail))
     answer.headers.update(error.headers or {})
+    if error.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
+        # The framework names the methods of the first route of this path only.
+        answer.headers["Allow"] = ", ".join(sorted(_methods(request)))
     return answer
+
+
+def _methods(request: Request) -> set[str]:
+    routes: Sequence[APIRoute] = request.app.state.routes
+    return {
+        method for route in routes if route.path_regex.match(request.scope["path"]) for method in route.methods or ()
+    }
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     _log.error("unexpected_error", path=request.url.path, exc_info=error)
-    return problem(request, 500, "internal_error", "something went wrong here; it has been logged")
+    answer = problem(request, 500, "internal_error", "something went wrong here; it has been logged")
+    answer.headers["X-Request-Id"] = request.scope.get("request_id", "")  # this answer passes no middleware
+    return answer
 
 
 def _printable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()[:512]
 
 
-def install(app: FastAPI) -> None:
+def install(app: FastAPI, routes: Sequence[APIRoute]) -> None:
     """Make an application answer every error with a problem document."""
+    app.state.routes = routes
     app.add_exception_handler(errors.HutongError, _expected)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(StarletteHTTPException, _http)

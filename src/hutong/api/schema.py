@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+ORDER_NO = r"^[\x21-\x7e]{1,64}$"
+"""What a merchant may use for its order numbers: visible ASCII."""
+
 AMOUNT_MINOR_MAX = 999_999_999_999_999
 """Within the integers that every JSON reader keeps exactly, and far below what the ledger can sum."""
+
+
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def _clean(text: str) -> str:
@@ -22,12 +29,16 @@ def _clean(text: str) -> str:
 
 
 def _instant(value: object) -> datetime:
-    if not isinstance(value, str) or not value.isascii():
+    if not isinstance(value, str) or not _RFC_3339.fullmatch(value):
         raise ValueError("is not an instant like 2026-01-01T12:00:00Z")
-    instant = datetime.fromisoformat(value)
-    if instant.tzinfo is None:
-        raise ValueError("has no offset from UTC")
-    return instant
+    return datetime.fromisoformat(value.upper())
+
+
+def plain_digits(value: object) -> object:
+    """Refuse the other ways in which Python reads an integer: signs, blanks, underscores, digits of other scripts."""
+    if isinstance(value, str) and not (value.isascii() and value.isdigit() and len(value) <= 9):
+        raise ValueError("is not a whole number in plain digits")
+    return value
 
 
 Text = Annotated[str, AfterValidator(_clean)]
@@ -56,7 +67,7 @@ class PaymentCreate(_Request):
     )
 
     merchant_order_no: str = Field(
-        pattern=r"^[\x21-\x7e]{1,64}$",
+        pattern=ORDER_NO,
         description="Your own number of the order; unique among your payments.",
     )
     amount_minor: int = Field(ge=1, le=AMOUNT_MINOR_MAX, description="In minor units: 1999 is 19.99 in CNY.")

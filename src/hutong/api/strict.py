@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from hutong.api.problem import as_http
-from hutong.errors import InvalidRequest
+from hutong.errors import InvalidParameter, InvalidRequest
 
 
 class UnsupportedMediaType(InvalidRequest):
@@ -49,6 +49,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_co
 
 
 BODY_LIMIT = 256 * 1024
+_ONCE = frozenset({b"authorization", b"content-type", b"idempotency-key"})
 
 
 class StrictRequest(Request):
@@ -92,18 +93,52 @@ class StrictRequest(Request):
         return self._json
 
 
+class UnknownParameter(InvalidParameter):
+    """The request names a parameter that does not exist."""
+
+    code = "unknown_parameter"
+
+
+def _check_query(request: Request, names: set[str]) -> None:
+    given = [name for name, _ in request.query_params.multi_items()] if request.scope["query_string"] else []
+    for name in given:
+        if name not in names:
+            shown = name.encode("utf-8", "replace").decode()[:64]
+            raise UnknownParameter("is not a parameter of this request", param=shown)
+    if len(given) != len(set(given)):
+        raise InvalidParameter("a parameter is given twice", param=next(n for n in given if given.count(n) > 1))
+
+
+def _check_headers(request: Request) -> None:
+    """Refuse a request that says twice who sends it, what it is or which one it is."""
+    given = [name for name, _ in request.scope["headers"] if name in _ONCE]
+    if len(given) != len(set(given)):
+        name = next(n for n in given if given.count(n) > 1)
+        raise InvalidRequest("a header is given twice", param=name.decode().title())
+
+
+def _check_media_type(request: Request) -> None:
+    media_type, _, rest = request.headers.get("content-type", "").partition(";")
+    name, _, charset = rest.strip().partition("=")
+    declared = charset.strip('"').lower() if name.strip().lower() == "charset" else "utf-8"
+    if media_type.strip().lower() != "application/json" or declared not in ("utf-8", "utf8"):
+        raise UnsupportedMediaType("send application/json in UTF-8", param="Content-Type")
+
+
 class StrictRoute(APIRoute):
-    """A route that reads bodies with StrictRequest and takes JSON only."""
+    """A route that reads bodies with StrictRequest, takes JSON only, and no parameter it does not know."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
         takes_body = self.body_field is not None
 
+        names = {field.alias for field in self.dependant.query_params}
+
         async def strict(request: Request) -> Response:
+            _check_query(request, names)
+            _check_headers(request)
             if takes_body:
-                media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-                if media_type != "application/json":
-                    raise UnsupportedMediaType("send application/json", param="Content-Type")
+                _check_media_type(request)
             return await handler(StrictRequest(request.scope, request.receive))
 
         return strict

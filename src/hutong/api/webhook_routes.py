@@ -54,7 +54,7 @@ async def create_endpoint(
 @router.get(
     "",
     response_model=schema.WebhookEndpointList,
-    responses=responses(401, 503),
+    responses=responses(400, 401, 422, 503),
     summary="List webhook endpoints",
 )
 async def list_endpoints(use: Use, merchant: Caller) -> Response:
@@ -67,7 +67,7 @@ async def list_endpoints(use: Use, merchant: Caller) -> Response:
 @router.delete(
     "/{endpoint_id}",
     response_model=schema.WebhookEndpointObject,
-    responses=responses(401, 404, 503),
+    responses=responses(400, 401, 404, 422, 503),
     summary="Disable a webhook endpoint",
 )
 async def disable_endpoint(use: Use, merchant: Caller, endpoint_id: str) -> Response:

@@ -44,7 +44,17 @@ async def claim(tx: db.Tx, claims: Sequence[Claim], *, now: datetime) -> list[Ou
     return outcomes
 
 
-def _standing(row: asyncpg.Record, wish: Claim) -> Outcome:
+async def find(tx: db.Tx, wish: Claim, *, now: datetime) -> InFlight | KeyReused | StoredAnswer | None:
+    """What stands in the way of claiming this key, without claiming it; None if it is free."""
+    row = await sql.read_keys.fetchrow(tx, [wish.owner_id], [wish.key])
+    if row is None or row["forget_at"] < now:
+        return None
+    standing = _standing(row, wish)
+    lapsed = isinstance(standing, InFlight) and row["claimed_at"] < now - LEASE
+    return None if lapsed else standing
+
+
+def _standing(row: asyncpg.Record, wish: Claim) -> InFlight | KeyReused | StoredAnswer:
     if row["fingerprint"] != wish.fingerprint:
         return KeyReused()
     if row["status"] is None:

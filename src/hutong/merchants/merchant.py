@@ -32,11 +32,19 @@ async def create_merchant(tx: db.Tx, new: NewMerchant, *, now: datetime) -> Merc
     if not 0 <= new.fee_ppm <= FEE_PPM_MAX:
         raise InvalidParameter(f"a fee lies between 0 and {FEE_PPM_MAX} parts per million", param="fee_ppm")
     for origin in new.return_origins:
-        parts = urlsplit(origin)
-        if parts.scheme not in ("http", "https") or not parts.hostname or origin != f"{parts.scheme}://{parts.netloc}":
+        if not _is_origin(origin):
             raise InvalidParameter("a return origin looks like https://shop.example", param="return_origins")
     await sql.insert_merchant.execute(tx, new.merchant_id, new.name, new.fee_ppm, list(new.return_origins), now)
     return Merchant(new.merchant_id, new.name, new.fee_ppm, new.return_origins, enabled=True)
+
+
+def _is_origin(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return whole and "@" not in text and text.isascii() and text == f"{parts.scheme}://{parts.netloc}"
 
 
 async def create_api_key(tx: db.Tx, merchant_id: UUID, *, key_id: UUID, random: str, now: datetime) -> ApiKey:
@@ -44,9 +52,13 @@ async def create_api_key(tx: db.Tx, merchant_id: UUID, *, key_id: UUID, random: 
 
     Args:
         random: At least 32 random bytes as text; the part of the key that cannot be guessed.
+
+    Errors:
+        NotFound: there is no such merchant.
     """
     secret = f"sk_{ids.encode('key', key_id).removeprefix('key_')}_{random}"
-    await sql.insert_api_key.execute(tx, key_id, merchant_id, hash_key(secret), now)
+    if await sql.insert_api_key.execute(tx, key_id, merchant_id, hash_key(secret), now) == "INSERT 0 0":
+        raise NotFound("no merchant has this id")
     return ApiKey(key_id, merchant_id, secret)
 
 

@@ -72,10 +72,10 @@ async def start_attempts(tx: db.Tx, commands: Sequence[StartAttempt], *, now: da
     for command in commands:
         payment = payments[command.payment_id]
         running = payment.open_attempts
-        if running and running[-1].method == command.new.method:
-            results.append(Running(payment, running[-1]))
-        elif not payment.is_open or payment.close_requested_at is not None or payment.expires_at <= now:
+        if not payment.is_open or payment.close_requested_at is not None or payment.expires_at <= now:
             results.append(NotPayable(payment))
+        elif running and running[-1].method == command.new.method:
+            results.append(Running(payment, running[-1]))
         elif running:
             results.append(OtherRunning(payment))
         else:

@@ -18,9 +18,12 @@ from hutong.payments.close import CloseResult, RequestClose, claim_expired, requ
 from hutong.payments.document import CheckoutUrl, payment_document
 from hutong.payments.model import CloseReason, NewPayment, Payment
 from hutong.payments.outcome import Happening, Learnt, Occurrence, Recorded, record
-from hutong.payments.payment import Created, Existing, OtherContent, create
+from hutong.payments.payment import Created, Existing, OtherContent, create, find_placed
 
 _BOOKED = (Happening.SUCCEEDED, Happening.SURPLUS)
+ORDER_NO_REUSED = 409
+"""The stored status of an order that was refused for its number: the key keeps its one answer, the refusal."""
+
 _DONE = (ledger.CreateTransferStatus.CREATED, ledger.CreateTransferStatus.EXISTS)
 
 
@@ -81,14 +84,25 @@ class Committer:
                 result = next(created)
                 results.append(result)
                 waits_for_channel = isinstance(result, Created) and command.new.first_attempt is not None
-                if command.claim and not waits_for_channel and not isinstance(result, OtherContent):
-                    status = 201 if isinstance(result, Created) else 200
-                    body = self.render(result.payment)
-                    answers.append((command.claim, idempotency.StoredAnswer(status, body)))
+                if command.claim and not waits_for_channel:
+                    answers.append((command.claim, self._answer(result)))
             await idempotency.store(tx, answers)
             return results
 
         return await self._database.run(work)
+
+    def _answer(self, result: Created | Existing | OtherContent) -> idempotency.StoredAnswer:
+        if isinstance(result, OtherContent):
+            return idempotency.StoredAnswer(ORDER_NO_REUSED, b"")
+        return idempotency.StoredAnswer(201 if isinstance(result, Created) else 200, self.render(result.payment))
+
+    async def repeated(self, order: PlaceOrder) -> Placed | None:
+        """What was answered for this order or its key before, if anything was; writes nothing."""
+        async with self._database.transaction() as tx:
+            standing = None
+            if order.claim is not None:
+                standing = await idempotency.find(tx, order.claim, now=self._clock.now())
+            return standing or await find_placed(tx, order.new)
 
     async def take_in(self, commands: Sequence[TakeIn]) -> list[Recorded]:
         """Record channels' words, book what they mean, announce it."""

@@ -19,8 +19,8 @@ from hutong.errors import NotFound
 from hutong.payments import errors
 from hutong.payments.attempt import NotPayable, OtherRunning, StartAttempt, Started, StartResult, start_attempts
 from hutong.payments.close import CloseOutcome, RequestClose
-from hutong.payments.commit import Committer, Placed, PlaceOrder, TakeIn
-from hutong.payments.model import NOT_FOUND_GRACE, Attempt, CloseReason, NewAttempt, Payment, Source
+from hutong.payments.commit import ORDER_NO_REUSED, Committer, Placed, PlaceOrder, TakeIn
+from hutong.payments.model import NOT_FOUND_GRACE, Attempt, AttemptState, CloseReason, NewAttempt, Payment, Source
 from hutong.payments.outcome import Effect, Learnt, Recorded
 from hutong.payments.payment import Created, Existing, OtherContent, attempt_of, find, sql
 
@@ -113,18 +113,34 @@ class Flow:
         Errors:
             OrderNoReused, KeyReused, KeyInFlight.
         """
-        placed = await self._places.submit(order)
+        return await self._answer(await self._places.submit(order), order)
+
+    async def repeated(self, order: PlaceOrder) -> tuple[int, bytes] | None:
+        """What `place` answers to an order that was placed before; None if this one was not. Writes nothing.
+
+        For orders that could not be placed any more, because time has passed or a channel is gone.
+
+        Errors:
+            OrderNoReused, KeyReused, KeyInFlight.
+        """
+        placed = await self._committer.repeated(order)
+        return None if placed is None else await self._answer(placed, order)
+
+    async def _answer(self, placed: Placed, order: PlaceOrder) -> tuple[int, bytes]:
+        reused = errors.OrderNoReused(
+            "this order number stands for a payment with other content", param="merchant_order_no"
+        )
         match placed:
             case idempotency.StoredAnswer():
+                if placed.status == ORDER_NO_REUSED:
+                    raise reused
                 return placed.status, placed.body
             case idempotency.InFlight():
                 raise errors.KeyInFlight("a request with this key is being worked on", param="Idempotency-Key")
             case idempotency.KeyReused():
                 raise errors.KeyReused("this key stands for another request", param="Idempotency-Key")
             case OtherContent():
-                raise errors.OrderNoReused(
-                    "this order number stands for a payment with other content", param="merchant_order_no"
-                )
+                raise reused
             case Existing(payment):
                 return 200, self.render(payment)
             case Created(payment):
@@ -192,7 +208,7 @@ class Flow:
         (result,) = await self._committer.close([RequestClose(payment.payment_id, CloseReason.MERCHANT)])
         if result.outcome is CloseOutcome.CLOSING:
             for attempt in result.payment.open_attempts:
-                await self.resolve(attempt)
+                await self._try_to_resolve(attempt)
             async with self._database.transaction() as tx:
                 after = (await find(tx, [payment.payment_id]))[payment.payment_id]
         else:
@@ -213,14 +229,14 @@ class Flow:
         now = self._clock.now()
         unpaid = answer.state is channels.ChannelState.PENDING
         absent = answer.state is channels.ChannelState.NOT_FOUND
-        if payment.close_requested_at is not None:
-            if unpaid:
-                await self._learn(current, await channel.close(number, now=now), Source.CLOSE)
-            elif absent and now - current.created_at > NOT_FOUND_GRACE:
-                gone = channels.ChannelAnswer(channels.ChannelState.CLOSED, channel_code=answer.channel_code)
-                await self._learn(current, gone, Source.QUERY)
-        elif (unpaid or absent) and not current.action_kind and channel.capabilities.resubmits:
+        closing = payment.close_requested_at is not None
+        if closing and unpaid:
+            await self._learn(current, await channel.close(number, now=now), Source.CLOSE)
+        elif not closing and (unpaid or absent) and not current.action_kind and channel.capabilities.resubmits:
             await self._submit(payment, current)
+        elif absent and (closing or current.state is not AttemptState.SUBMITTED) and _is_gone(current, now):
+            gone = channels.ChannelAnswer(channels.ChannelState.CLOSED, channel_code=answer.channel_code)
+            await self._learn(current, gone, Source.QUERY)
 
     async def sweep(self) -> int:
         """One round: end what is due to end, ask about what is due to be asked about; returns how much there was."""
@@ -236,13 +252,16 @@ class Flow:
 
         async def one(attempt: Attempt) -> None:
             async with width:
-                try:
-                    await self.resolve(attempt)
-                except Exception as error:  # noqa: BLE001 - one attempt's trouble must not stop the others
-                    _log.warning("resolve_failed", attempt=str(attempt.attempt_id), reason=repr(error))
+                await self._try_to_resolve(attempt)
 
         await asyncio.gather(*(one(attempt) for attempt in due))
         return expired + len(due)
+
+    async def _try_to_resolve(self, attempt: Attempt) -> None:
+        try:
+            await self.resolve(attempt)
+        except Exception as error:  # noqa: BLE001 - one attempt's trouble must not stop others; it is asked again
+            _log.warning("resolve_failed", attempt=str(attempt.attempt_id), reason=repr(error))
 
     async def tidy(self) -> None:
         """Forget what has had its time: taken messages, idempotency keys."""
@@ -300,6 +319,11 @@ class Flow:
     async def _start_batch(self, commands: Sequence[StartAttempt]) -> list[StartResult]:
         now = self._clock.now()
         return await self._database.run(lambda tx: start_attempts(tx, commands, now=now))
+
+
+def _is_gone(attempt: Attempt, now: datetime) -> bool:
+    """Whether "no such order" now proves that there is none."""
+    return now - attempt.created_at > NOT_FOUND_GRACE
 
 
 def _channel_end(payment: Payment, attempt: Attempt, can: channels.Capabilities) -> datetime:

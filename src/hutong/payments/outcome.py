@@ -93,31 +93,36 @@ async def record(tx: db.Tx, messages: Sequence[Learnt], *, now: datetime) -> tup
         Writes attempts and payments. The caller books and announces the occurrences in the same transaction.
 
     Repeat:
-        A word that says nothing new changes nothing.
+        A word that says nothing new changes nothing; what is refused writes nothing at all.
 
     Returns:
         One result per message, in order, and what has happened, in order.
     """
-    fresh = await _spend(tx, messages, now=now)
     payments = await lock_by_attempt(tx, [message.attempt_id for message in messages])
     owners = {attempt.attempt_id: (payment, attempt) for payment in payments for attempt in payment.attempts}
+    found = [owners.get(message.attempt_id) for message in messages]
+    refusals = [_refusal(owner, message) for owner, message in zip(found, messages, strict=True)]
+    good = [message for message, refusal in zip(messages, refusals, strict=True) if refusal is None]
+    fresh = iter(await _spend(tx, good, now=now))
     results: list[Recorded] = []
     occurrences: list[Occurrence] = []
     touched: dict[UUID, tuple[Attempt, Source]] = {}
     changed: dict[UUID, Payment] = {}
-    for message, is_fresh in zip(messages, fresh, strict=True):
-        payment, attempt = owners.get(message.attempt_id, (None, None))
-        if payment is None or attempt is None or attempt.account_id != message.account_id:
+    for message, owner, refusal in zip(messages, found, refusals, strict=True):
+        if owner is None or refusal is Effect.NO_SUCH_ATTEMPT:
             results.append(Recorded(Effect.NO_SUCH_ATTEMPT, None))
-        elif not is_fresh:
-            results.append(Recorded(Effect.REPLAYED, payment))
-        elif _mismatch(payment, message.answer):
-            results.append(Recorded(Effect.MISMATCH, payment))
-        else:
-            moved = _apply(payment, attempt, message, now, occurrences)
+            continue
+        payment, attempt = owner
+        if refusal is not None or not next(fresh):
+            results.append(Recorded(refusal or Effect.REPLAYED, payment))
+            continue
+        was_open, status = attempt.is_open, payment.status
+        moved = _apply(payment, attempt, message, now, occurrences)
+        if was_open or moved:
             touched[attempt.attempt_id] = (attempt, message.source)
+        if payment.status is not status:
             changed[payment.payment_id] = payment
-            results.append(Recorded(Effect.APPLIED if moved else Effect.UNCHANGED, payment))
+        results.append(Recorded(Effect.APPLIED if moved else Effect.UNCHANGED, payment))
     await _save_attempts(tx, list(touched.values()))
     await save(tx, list(changed.values()))
     return results, occurrences
@@ -139,6 +144,12 @@ async def _spend(tx: db.Tx, messages: Sequence[Learnt], *, now: datetime) -> lis
     return fresh
 
 
+def _refusal(owner: tuple[Payment, Attempt] | None, message: Learnt) -> Effect | None:
+    if owner is None or owner[1].account_id != message.account_id:
+        return Effect.NO_SUCH_ATTEMPT
+    return Effect.MISMATCH if _mismatch(owner[0], message.answer) else None
+
+
 def _mismatch(payment: Payment, answer: ChannelAnswer) -> bool:
     return (answer.amount_minor is not None and answer.amount_minor != payment.amount_minor) or (
         answer.currency is not None and answer.currency != payment.currency
@@ -153,14 +164,19 @@ def _apply(payment: Payment, attempt: Attempt, message: Learnt, now: datetime, o
     if target is not attempt.state and target in ATTEMPT_TRANSITIONS[attempt.state]:
         _move(payment, attempt, target, now, occurrences)
     if attempt.is_open or before[0] is not attempt.state:
-        attempt.channel_order_no = answer.channel_order_no or attempt.channel_order_no
-        attempt.channel_code = answer.channel_code or attempt.channel_code
-        attempt.channel_message = answer.channel_message or attempt.channel_message
+        attempt.channel_order_no = _storable(answer.channel_order_no) or attempt.channel_order_no
+        attempt.channel_code = _storable(answer.channel_code) or attempt.channel_code
+        attempt.channel_message = _storable(answer.channel_message) or attempt.channel_message
     if answer.action is not None and attempt.is_open:
-        attempt.action_kind, attempt.action_content = answer.action.kind.value, answer.action.content
+        attempt.action_kind, attempt.action_content = answer.action.kind.value, _storable(answer.action.content)
     attempt.next_query_at = _next_query(attempt, now) if attempt.is_open else None
     settle_status(payment, now, occurrences)
     return before != (attempt.state, payment.status)
+
+
+def _storable(text: str | None) -> str | None:
+    """A channel's text as the database can hold it: a NUL in a message must not keep its money from being booked."""
+    return text and text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def _target(attempt: Attempt, message: Learnt) -> AttemptState:

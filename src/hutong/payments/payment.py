@@ -106,9 +106,21 @@ async def insert_attempts(tx: db.Tx, attempts: Sequence[Attempt], *, now: dateti
         )
 
 
-async def find(tx: db.Tx, payment_ids: Collection[UUID]) -> dict[UUID, Payment]:
-    """Payments with their attempts, as last committed; absent ones are left out."""
-    rows = await sql.find_payments.fetch(tx, payment_ids)
+async def find_placed(tx: db.Tx, order: NewPayment) -> Existing | OtherContent | None:
+    """What stands under this order's number, if anything does."""
+    rows = await sql.find_by_order_no.fetch(tx, [order.merchant_id], [order.merchant_order_no])
+    for payment in await _with_attempts(tx, rows):
+        return Existing(payment) if _same(payment, order) else OtherContent(payment)
+    return None
+
+
+async def find(tx: db.Tx, payment_ids: Collection[UUID], *, merchant_id: UUID | None = None) -> dict[UUID, Payment]:
+    """Payments with their attempts, as last committed; absent ones are left out.
+
+    Args:
+        merchant_id: Whose payments may be seen; another's are absent. None sees all.
+    """
+    rows = await sql.find_payments.fetch(tx, payment_ids, merchant_id)
     return {payment.payment_id: payment for payment in await _with_attempts(tx, rows)}
 
 
@@ -133,9 +145,12 @@ async def list_payments(
     limit: int = 20,
 ) -> list[Payment]:
     """A merchant's payments, newest first, from after the one given."""
-    rows = await sql.list_payments.fetch(tx, merchant_id, after, status, merchant_order_no, limit)
-    found = {payment.payment_id: payment for payment in await _with_attempts(tx, rows)}
-    return [found[row["id"]] for row in rows]
+    if merchant_order_no is None:
+        return await _with_attempts(tx, await sql.list_payments.fetch(tx, merchant_id, after, status, limit))
+    # At most one: found by its own index, however many payments the merchant has.
+    rows = await sql.find_by_order_no.fetch(tx, [merchant_id], [merchant_order_no])
+    fitting = [row for row in rows if (not after or row["id"] < after) and (not status or row["status"] == status)]
+    return await _with_attempts(tx, fitting)
 
 
 async def save(tx: db.Tx, changed: Sequence[Payment]) -> None:

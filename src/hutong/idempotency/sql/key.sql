@@ -14,7 +14,7 @@ RETURNING k.owner_id, k.key, k.fingerprint;
 
 -- name: read_keys
 -- What stands under keys that could not be claimed.
-SELECT k.owner_id, k.key, k.fingerprint, k.status, k.body
+SELECT k.owner_id, k.key, k.fingerprint, k.status, k.body, k.claimed_at, k.forget_at
 FROM idempotency.key AS k
 JOIN (SELECT DISTINCT owner_id, key FROM unnest($1::uuid [], $2::text []) AS c (owner_id, key)) AS c
     USING (owner_id, key);

@@ -23,4 +23,6 @@ CREATE INDEX api_key_merchant_idx ON merchants.api_key (merchant_id);
 
 GRANT USAGE ON SCHEMA merchants TO hutong_app;
 
-GRANT SELECT, INSERT, UPDATE ON merchants.merchant, merchants.api_key TO hutong_app;
+GRANT SELECT, INSERT ON merchants.merchant, merchants.api_key TO hutong_app;
+
+GRANT UPDATE (revoked_at) ON merchants.api_key TO hutong_app;

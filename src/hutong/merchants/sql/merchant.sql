@@ -4,9 +4,11 @@ INSERT INTO merchants.merchant (id, name, fee_ppm, return_origins, created_at)
 VALUES ($1, $2, $3, $4, $5);
 
 -- name: insert_api_key
--- The hash alone is kept; the key itself is shown once.
+-- The hash alone is kept; the key itself is shown once. Writes nothing for a merchant that does not exist.
 INSERT INTO merchants.api_key (id, merchant_id, hash, created_at)
-VALUES ($1, $2, $3, $4);
+SELECT $1, m.id, $3, $4
+FROM merchants.merchant AS m
+WHERE m.id = $2;
 
 -- name: revoke_api_key
 -- Revoking again keeps the first time.

@@ -21,7 +21,8 @@ CREATE TABLE payments.payment (
     closed_at timestamptz,
     close_reason text,
     close_requested_at timestamptz,
-    UNIQUE (merchant_id, merchant_order_no),
+    -- The number first: so this index is of no use for listing a merchant's payments, which has its own.
+    UNIQUE (merchant_order_no, merchant_id),
     CHECK ((status = 'succeeded') = (succeeded_at IS NOT NULL)),
     CHECK ((status = 'closed') = (closed_at IS NOT NULL))
 ) WITH (fillfactor = 70);
@@ -51,7 +52,8 @@ CREATE TABLE payments.attempt (
     finished_at timestamptz,
     next_query_at timestamptz,
     CHECK ((state IN ('created', 'submitted', 'unknown')) = (finished_at IS NULL)),
-    CHECK (finished_at IS NULL OR next_query_at IS NULL)
+    -- What is open is always on the list of what to ask about; what is final never.
+    CHECK ((finished_at IS NULL) = (next_query_at IS NOT NULL))
 ) WITH (fillfactor = 70);
 
 CREATE INDEX attempt_payment_idx ON payments.attempt (payment_id);
@@ -102,10 +104,19 @@ CREATE TRIGGER payment_transition BEFORE UPDATE ON payments.payment
 FOR EACH ROW WHEN (OLD.status IS DISTINCT FROM NEW.status) EXECUTE FUNCTION payments.refuse_payment_transition();
 
 CREATE TRIGGER attempt_transition BEFORE UPDATE ON payments.attempt
-FOR EACH ROW WHEN (OLD.state IS DISTINCT FROM NEW.state) EXECUTE FUNCTION payments.refuse_attempt_transition();
+FOR EACH ROW WHEN (OLD.state IS DISTINCT FROM NEW.state OR OLD.surplus IS DISTINCT FROM NEW.surplus) EXECUTE FUNCTION payments.refuse_attempt_transition();
 
 GRANT USAGE ON SCHEMA payments TO hutong_app;
 
-GRANT SELECT, INSERT, UPDATE ON payments.payment, payments.attempt TO hutong_app;
+-- What was ordered never changes: not its amount, not its owner, not the account that an attempt went through.
+GRANT SELECT, INSERT ON payments.payment, payments.attempt TO hutong_app;
+
+GRANT UPDATE (status, amount_refunded_minor, succeeded_at, closed_at, close_reason, close_requested_at)
+ON payments.payment TO hutong_app;
+
+GRANT UPDATE (
+    state, surplus, action_kind, action_content, channel_order_no, channel_code, channel_message, learnt_by, queries,
+    finished_at, next_query_at
+) ON payments.attempt TO hutong_app;
 
 GRANT SELECT, INSERT, DELETE ON payments.notice TO hutong_app;

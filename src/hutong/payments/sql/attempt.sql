@@ -38,14 +38,16 @@ WHERE payment_id = ANY ($1::uuid []) AND state IN ('created', 'submitted', 'unkn
 -- Attempts that nobody has told us about in time. The claim is a later time: who dies with it loses nothing.
 UPDATE payments.attempt AS a
 SET next_query_at = $2, queries = a.queries + 1
-FROM (
-    SELECT id FROM payments.attempt
-    WHERE next_query_at <= $1
-    ORDER BY next_query_at
-    LIMIT $3
-    FOR UPDATE SKIP LOCKED
-) AS due
-WHERE a.id = due.id
+WHERE a.id = ANY (
+    ARRAY(
+        SELECT due.id
+        FROM payments.attempt AS due
+        WHERE due.next_query_at <= $1
+        ORDER BY due.next_query_at
+        LIMIT $3
+        FOR UPDATE SKIP LOCKED
+    )
+)
 RETURNING a.id, a.payment_id, a.account_id, a.channel, a.method, a.state, a.surplus, a.action_kind, a.action_content,
     a.channel_order_no, a.channel_code, a.channel_message, a.queries, a.created_at, a.finished_at, a.next_query_at,
     a.payer_ip;

@@ -29,12 +29,12 @@ JOIN (
 ) AS o USING (merchant_id, merchant_order_no);
 
 -- name: find_payments
--- Payments by id, as last committed; for showing, never for deciding.
+-- Payments by id, of one merchant or of all, as last committed; for showing, never for deciding.
 SELECT id, merchant_id, merchant_order_no, amount_minor, currency, subject, status, amount_refunded_minor, fee_ppm,
     checkout_token, return_url, metadata, expires_at, created_at, succeeded_at, closed_at, close_reason,
     close_requested_at
 FROM payments.payment
-WHERE id = ANY ($1::uuid []);
+WHERE id = ANY ($1::uuid []) AND ($2::uuid IS NULL OR merchant_id = $2);
 
 -- name: lock_payments
 -- Payments by id, locked in id order; whoever changes a payment or one of its attempts holds this lock.
@@ -62,12 +62,13 @@ SELECT id, merchant_id, merchant_order_no, amount_minor, currency, subject, stat
     checkout_token, return_url, metadata, expires_at, created_at, succeeded_at, closed_at, close_reason,
     close_requested_at
 FROM payments.payment
-WHERE merchant_id = $1
-    AND ($2::uuid IS NULL OR id < $2)
+-- Written as one range of (merchant_id, id), since for `merchant_id = $1 ORDER BY id` the planner may read everybody's
+-- payments from the newest on until it has met enough of a small merchant's.
+WHERE (merchant_id, id) > ($1, '00000000-0000-0000-0000-000000000000')
+    AND (merchant_id, id) < ($1, coalesce($2::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
     AND ($3::text IS NULL OR status = $3)
-    AND ($4::text IS NULL OR merchant_order_no = $4)
-ORDER BY id DESC
-LIMIT $5;
+ORDER BY merchant_id DESC, id DESC
+LIMIT $4;
 
 -- name: update_payments
 -- The new states of payments that the caller has locked.

@@ -1,0 +1,104 @@
+"""What belongs to another merchant is absent, on every route. A new route must take its place here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from running_platform import Answer, PlatformApi, Shop
+
+FOREIGN = {
+    # Routes that name an object: another merchant's is as absent as one that never was.
+    ("get", "/v1/payments/{payment_id}"): "payment",
+    ("post", "/v1/payments/{payment_id}/close"): "payment",
+    ("delete", "/v1/webhook-endpoints/{endpoint_id}"): "endpoint",
+}
+LISTS = {("get", "/v1/payments"), ("get", "/v1/webhook-endpoints")}
+CREATES = {("post", "/v1/payments"), ("post", "/v1/webhook-endpoints")}
+OTHERS = {
+    ("post", "/channels/{account_id}/notifications"),  # proven by the channel's signature, not by a key
+    ("get", "/healthz"),
+    ("get", "/readyz"),
+    ("get", "/metrics"),
+}
+
+
+def test_every_route_has_its_place_here(platform_api: PlatformApi) -> None:
+    paths = platform_api.app.openapi()["paths"]
+    routes = {(method, path) for path, operations in paths.items() for method in operations}
+    assert routes == {*FOREIGN, *LISTS, *CREATES, *OTHERS}
+    served = {(m.lower(), r.path) for r in platform_api.app.state.routes for m in r.methods}
+    pages = {("get", "/docs"), ("get", "/docs/{name}")}  # for everybody, and the same for everybody
+    assert served == {*routes, *pages}, "a route that is not in the document"
+
+
+@pytest.fixture
+async def objects(platform_api: PlatformApi, shop: Shop) -> dict[str, str]:
+    """Objects of `shop`."""
+    payment = await platform_api.create(shop)
+    answer = await platform_api.call(
+        "POST", "/v1/webhook-endpoints", shop=shop, json={"url": "http://127.0.0.1:1/hook"}
+    )
+    return {"payment": payment["id"], "endpoint": answer.json["id"]}
+
+
+def _at(path: str, identifier: str) -> str:
+    return path.partition("{")[0] + identifier + path.partition("}")[2]
+
+
+def _content(answer: Answer) -> Any:
+    return answer.status, {name: value for name, value in answer.json.items() if name != "request_id"}
+
+
+@pytest.mark.parametrize(("method", "path"), FOREIGN)
+async def test_anothers_object_is_absent(
+    platform_api: PlatformApi, objects: dict[str, str], method: str, path: str
+) -> None:
+    stranger = await platform_api.shop()
+    before = await platform_api.fingerprint()
+    theirs = objects[FOREIGN[method, path]]
+    prefix = theirs.partition("_")[0]
+    foreign = await platform_api.call(method.upper(), _at(path, theirs), shop=stranger)
+    absent = await platform_api.call(method.upper(), _at(path, f"{prefix}_01h455vb4pex5vsknk084sn02q"), shop=stranger)
+    assert foreign.status == 404
+    assert _content(foreign) == _content(absent)
+    assert set(foreign.headers) == set(absent.headers)
+    assert await platform_api.fingerprint() == before
+
+
+IDS = [
+    "x", "pay_", "pay_x", "att_01h455vb4pex5vsknk084sn02q", "PAY_01h455vb4pex5vsknk084sn02q", "%00", "%FF%FE", "%20",
+    "pay_01h455vb4pex5vsknk084sn02q%00", "pay_8zzzzzzzzzzzzzzzzzzzzzzzzz", "pay_01H455VB4PEX5VSKNK084SN02Q",
+    "a" * 4_000,
+    "01890a5d-ac96-774b-bcce-b302099a8057", "%E4%B8%AD", "..%2F..%2Fetc", "%2F", "pay_01h455vb4pex5vsknk084sn02q;x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("identifier", IDS, ids=lambda value: value[:40])
+@pytest.mark.parametrize(("method", "path"), FOREIGN)
+async def test_what_is_no_id_is_absent(
+    platform_api: PlatformApi, shop: Shop, method: str, path: str, identifier: str
+) -> None:
+    answer = await platform_api.call(method.upper(), _at(path, identifier), shop=shop)
+    # An encoded slash may make it a path that only another method has.
+    assert (answer.status, answer.json["code"]) in ((404, "not_found"), (405, "method_not_allowed"))
+
+
+@pytest.mark.parametrize(("method", "path"), sorted(LISTS))
+async def test_a_list_shows_nothing_of_anothers(
+    platform_api: PlatformApi, objects: dict[str, str], method: str, path: str
+) -> None:
+    stranger = await platform_api.shop()
+    answer = await platform_api.call(method.upper(), path, shop=stranger)
+    assert (answer.status, answer.json["data"]) == (200, [])
+    if path == "/v1/payments":
+        newest = "pay_7zzzzzzzzzzzzzzzzzzzzzzzzz"
+        assert (await platform_api.call("GET", f"{path}?cursor={newest}", shop=stranger)).json["data"] == []
+
+
+@pytest.mark.parametrize(("method", "path"), sorted({*FOREIGN, *LISTS, *CREATES}))
+async def test_every_route_of_merchants_asks_for_a_key(platform_api: PlatformApi, method: str, path: str) -> None:
+    body = b"{}" if (method, path) in CREATES else None
+    answer = await platform_api.call(method.upper(), _at(path, "x") if "{" in path else path, body=body)
+    assert (answer.status, answer.json["param"]) == (401, "Authorization")

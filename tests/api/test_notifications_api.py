@@ -1,0 +1,211 @@
+"""A channel's notification is taken if it is genuine, fresh, new, and about what was ordered; nothing else is."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from test_bad_input import check_problem
+
+from hutong.ids import encode
+from running_platform import Answer, PlatformApi, Shop
+
+
+class Notice:
+    """A notification under construction, by WeChat's rules and with its keys: each part may be spoiled."""
+
+    def __init__(self, platform_api: PlatformApi, payment: Any) -> None:
+        self.platform_api = platform_api
+        self.keys = platform_api.keys
+        attempt = payment["attempts"][0]["id"]
+        credentials = self.keys.wechat_credentials(platform_api.sandbox_url)
+        self.transaction: dict[str, Any] = {
+            "appid": credentials["appid"],
+            "mchid": credentials["mchid"],
+            "out_trade_no": attempt,
+            "transaction_id": f"4200{secrets.randbits(64):024d}",
+            "trade_state": "SUCCESS",
+            "trade_state_desc": "支付成功",
+            "success_time": platform_api.clock.now().isoformat(timespec="seconds"),
+            "amount": {"total": payment["amount_minor"], "currency": "CNY"},
+        }
+        self.signing_key: rsa.RSAPrivateKey = self.keys.public.key
+        self.serial = next(iter(credentials["platform_keys"]))  # type: ignore[call-overload]
+        self.api_v3_key: str = self.keys.api_v3_key
+        self.age_s = 0
+        self.algorithm = "AEAD_AES_256_GCM"
+        self.account_id = encode("acc", platform_api.account_id)
+
+    def make(self) -> tuple[dict[str, str], bytes]:
+        nonce = secrets.token_hex(6)
+        sealed = AESGCM(self.api_v3_key.encode()).encrypt(
+            nonce.encode(), orjson.dumps(self.transaction), b"transaction"
+        )
+        body = orjson.dumps(
+            {
+                "id": secrets.token_hex(16),
+                "event_type": "TRANSACTION.SUCCESS",
+                "resource_type": "encrypt-resource",
+                "resource": {
+                    "original_type": "transaction",
+                    "algorithm": self.algorithm,
+                    "nonce": nonce,
+                    "associated_data": "transaction",
+                    "ciphertext": base64.b64encode(sealed).decode(),
+                },
+            }
+        )
+        timestamp, nonce = str(int(self.platform_api.clock.now().timestamp()) - self.age_s), secrets.token_hex(16)
+        signature = self.signing_key.sign(f"{timestamp}\n{nonce}\n".encode() + body + b"\n", PKCS1v15(), SHA256())
+        headers = {
+            "Content-Type": "application/json",
+            "Wechatpay-Timestamp": timestamp,
+            "Wechatpay-Nonce": nonce,
+            "Wechatpay-Serial": self.serial,
+            "Wechatpay-Signature": base64.b64encode(signature).decode(),
+        }
+        return headers, body
+
+    async def send(self, headers: dict[str, str] | list[tuple[str, str]], body: bytes) -> Answer:
+        path = f"/channels/{self.account_id}/notifications"
+        return await self.platform_api.call("POST", path, body=body, headers=headers)
+
+
+@pytest.fixture
+async def payment(platform_api: PlatformApi, shop: Shop) -> Any:
+    return await platform_api.create(shop)
+
+
+@pytest.fixture
+def notice(platform_api: PlatformApi, payment: Any) -> Notice:
+    return Notice(platform_api, payment)
+
+
+async def test_a_genuine_notification_is_booked_before_it_is_answered(
+    platform_api: PlatformApi, shop: Shop, payment: Any, notice: Notice
+) -> None:
+    answer = await notice.send(*notice.make())
+    assert (answer.status, answer.body) == (204, b"")
+    assert (await platform_api.get(shop, payment["id"]))["status"] == "succeeded"
+
+
+async def test_a_repetition_changes_nothing_and_is_accepted_a_replay_is_refused(
+    platform_api: PlatformApi, payment: Any, notice: Notice
+) -> None:
+    message = notice.make()
+    assert (await notice.send(*message)).status == 204
+    transfers = await platform_api.transfers_of(payment["id"])
+    before = await platform_api.fingerprint()
+    replayed = await notice.send(*message)
+    assert (replayed.status, check_problem(replayed)["code"]) == (409, "notification_replayed")
+    assert await platform_api.fingerprint() == before
+    assert (await notice.send(*notice.make())).status == 204  # signed anew, as WeChat does
+    assert await platform_api.transfers_of(payment["id"]) == transfers
+
+
+async def test_fifty_at_once_have_one_effect(platform_api: PlatformApi, payment: Any, notice: Notice) -> None:
+    answers = await asyncio.gather(*(notice.send(*notice.make()) for _ in range(50)))
+    assert {answer.status for answer in answers} == {204}
+    assert len(await platform_api.transfers_of(payment["id"])) == 2  # the amount and the fee
+    async with platform_api.admin.transaction() as tx:
+        events = await tx.fetch("SELECT type FROM events.outbox WHERE data->>'id' = $1", payment["id"])
+    assert [row["type"] for row in events] == ["payment.succeeded"]
+
+
+def _change(**changed: Any) -> Callable[[Notice], None]:
+    return lambda notice: notice.transaction.update(changed)
+
+
+def _set(name: str, value: Any) -> Callable[[Notice], None]:
+    return lambda notice: setattr(notice, name, value)
+
+
+def _sign_with(name: str) -> Callable[[Notice], None]:
+    return lambda notice: setattr(notice, "signing_key", getattr(notice.keys, name).key)
+
+
+ABSENT = "att_01h455vb4pex5vsknk084sn02q"
+SPOILED: dict[str, tuple[Callable[[Notice], None], int, str]] = {
+    "amount lower": (_change(amount={"total": 1998, "currency": "CNY"}), 422, "notification_mismatch"),
+    "amount higher": (_change(amount={"total": 2000, "currency": "CNY"}), 422, "notification_mismatch"),
+    "amount zero": (_change(amount={"total": 0, "currency": "CNY"}), 401, "notification_refused"),
+    "amount negative": (_change(amount={"total": -1999, "currency": "CNY"}), 401, "notification_refused"),
+    "amount text": (_change(amount={"total": "1999", "currency": "CNY"}), 401, "notification_refused"),
+    "amount float": (_change(amount={"total": 1999.0, "currency": "CNY"}), 401, "notification_refused"),
+    "amount missing": (_change(amount=None), 401, "notification_refused"),
+    "currency": (_change(amount={"total": 1999, "currency": "JPY"}), 422, "notification_mismatch"),
+    "another order": (_change(out_trade_no=ABSENT), 404, "not_found"),
+    "no order of ours": (_change(out_trade_no="x"), 401, "notification_refused"),
+    "no order": (_change(out_trade_no=None), 401, "notification_refused"),
+    "another merchant": (_change(mchid="1900000001"), 401, "notification_refused"),
+    "another application": (_change(appid="wx0000000000000000"), 401, "notification_refused"),
+    "no channel number": (_change(transaction_id=None), 401, "notification_refused"),
+    "stale": (_set("age_s", 301), 401, "notification_refused"),
+    "from the future": (_set("age_s", -310), 401, "notification_refused"),
+    "unknown serial": (_set("serial", "PUB_KEY_ID_0000000000000000000000000000"), 401, "notification_refused"),
+    "another certificate": (_sign_with("platform"), 401, "notification_refused"),
+    "signed by the merchant": (_sign_with("merchant"), 401, "notification_refused"),
+    "a forger's key": (_set("signing_key", rsa.generate_private_key(65537, 2048)), 401, "notification_refused"),
+    "another secret": (_set("api_v3_key", "0" * 32), 401, "notification_refused"),
+    "another algorithm": (_set("algorithm", "AEAD_AES_128_GCM"), 401, "notification_refused"),
+    "another account": (_set("account_id", "acc_01h455vb4pex5vsknk084sn02q"), 404, "not_found"),
+    "no account": (_set("account_id", "x"), 404, "not_found"),
+}
+
+
+@pytest.mark.parametrize("name", SPOILED)
+async def test_a_notification_that_is_not_right_writes_nothing(
+    platform_api: PlatformApi, notice: Notice, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    spoil, status, code = SPOILED[name]
+    spoil(notice)
+    before = await platform_api.fingerprint()
+    headers, body = notice.make()
+    answer = await notice.send(headers, body)
+    assert (answer.status, check_problem(answer)["code"]) == (status, code)
+    assert await platform_api.fingerprint() == before
+    logged = "".join(capfd.readouterr())
+    assert headers["Wechatpay-Signature"] not in logged
+    assert notice.keys.api_v3_key not in logged
+
+
+async def test_any_bit_flipped_anywhere_is_refused(platform_api: PlatformApi, notice: Notice) -> None:
+    headers, body = notice.make()
+    before = await platform_api.fingerprint()
+    signed = [name for name in headers if name.startswith("Wechatpay-")]
+    sent = []
+    for name in signed:
+        value = headers[name]
+        for place in range(0, len(value), max(1, len(value) // 24)):
+            for bit in (1, 4):
+                flipped = value[:place] + chr(ord(value[place]) ^ bit) + value[place + 1 :]
+                if flipped.isprintable() and flipped == flipped.strip():
+                    sent.append(notice.send(headers | {name: flipped}, body))
+        sent.append(notice.send(headers | {name: ""}, body))
+        sent.append(notice.send({key: kept for key, kept in headers.items() if key != name}, body))
+        sent.append(notice.send([*headers.items(), (name, value)], body))  # doubled
+        sent.append(notice.send([*headers.items(), (name, "0")], body))
+    for place in range(0, len(body), max(1, len(body) // 150)):
+        sent.append(notice.send(headers, body[:place] + bytes([body[place] ^ 1]) + body[place + 1 :]))
+        sent.append(notice.send(headers, body[:place]))
+    sent += [notice.send(headers, body + b" "), notice.send(headers, b" " + body), notice.send(headers, b"")]
+    answers = await asyncio.gather(*sent)
+    assert len(answers) > 400
+    assert {(answer.status, answer.json["code"]) for answer in answers} == {(401, "notification_refused")}
+    assert await platform_api.fingerprint() == before
+    assert (await notice.send(headers, body)).status == 204  # unspoiled, it is taken
+
+
+async def test_wechats_probes_with_wrong_signatures_are_refused(notice: Notice) -> None:
+    headers, body = notice.make()
+    answer = await notice.send(headers | {"Wechatpay-Signature": "WECHATPAY/SIGNTEST/" + "A" * 300}, body)
+    assert (answer.status, check_problem(answer)["code"]) == (401, "notification_refused")

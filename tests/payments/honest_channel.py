@@ -1,0 +1,124 @@
+"""A small channel that keeps its word: an implementation of the Channel protocol for tests of the flow."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from hutong.channels import (
+    ActionKind,
+    Capabilities,
+    ChannelAnswer,
+    ChannelState,
+    HttpAnswer,
+    Notification,
+    NotificationRefused,
+    Offer,
+    PayerAction,
+    PayRequest,
+)
+from hutong.errors import NotFound
+
+CAPABILITIES = Capabilities(
+    channel="test",
+    methods=frozenset({"test_qr"}),
+    currencies=frozenset({"CNY"}),
+    amount_minor_min=1,
+    amount_minor_max=1_000_000,
+    order_no_length_max=32,
+    expiry_min=timedelta(minutes=1),
+    expiry_max=timedelta(hours=2),
+    notifies=True,
+    resubmits=True,
+    subject_length_max=127,
+)
+NOTHING = ChannelAnswer(ChannelState.UNKNOWN, channel_code="no_answer")
+
+
+@dataclass
+class Order:
+    request: PayRequest
+    state: ChannelState = ChannelState.PENDING
+
+
+@dataclass
+class HonestChannel:
+    """Orders by number. `reachable` and `replies` say what the network does; `before_pay` runs first."""
+
+    capabilities: Capabilities = CAPABILITIES
+    orders: dict[str, Order] = field(default_factory=dict)
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    reachable: bool = True
+    replies: bool = True
+    before_close: Callable[[], Awaitable[None] | None] | None = None
+
+    async def pay(self, request: PayRequest, *, now: datetime) -> ChannelAnswer:
+        self.calls.append(("pay", request.attempt_no))
+        if not self.reachable:
+            return NOTHING
+        known = self.orders.setdefault(request.attempt_no, Order(request))
+        assert known.request == request, "the same number must ask for the same thing"
+        return self._answer(
+            known, ChannelAnswer(known.state, action=PayerAction(ActionKind.QR_CODE, f"qr:{request.attempt_no}"))
+        )
+
+    async def query(self, attempt_no: str, *, now: datetime) -> ChannelAnswer:
+        self.calls.append(("query", attempt_no))
+        if not self.reachable:
+            return NOTHING
+        if attempt_no not in self.orders:
+            return ChannelAnswer(ChannelState.NOT_FOUND, channel_code="ORDER_NOT_EXIST")
+        return self._answer(self.orders[attempt_no])
+
+    async def close(self, attempt_no: str, *, now: datetime) -> ChannelAnswer:
+        self.calls.append(("close", attempt_no))
+        if self.before_close is not None:
+            self.before_close()
+        if not self.reachable:
+            return NOTHING
+        order = self.orders[attempt_no]
+        if order.state is ChannelState.PENDING:
+            order.state = ChannelState.CLOSED
+        return self._answer(order)
+
+    def payer_pays(self, attempt_no: str) -> None:
+        self.orders[attempt_no].state = ChannelState.SUCCEEDED
+
+    def parse_notification(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Notification:
+        if headers.get("x-proof") != "genuine":
+            raise NotificationRefused("not proven")
+        attempt_no = body.decode()
+        order = self.orders.get(attempt_no)
+        answer = self._answer(order) if order else ChannelAnswer(ChannelState.SUCCEEDED, 1, "CNY")
+        return Notification("n", attempt_no, answer, headers.get("x-key", "").encode() or None)
+
+    def accept_notification(self) -> HttpAnswer:
+        return HttpAnswer(204)
+
+    def refuse_notification(self, reason: str) -> HttpAnswer:
+        return HttpAnswer(401)
+
+    def _answer(self, order: Order, answer: ChannelAnswer | None = None) -> ChannelAnswer:
+        if not self.replies:
+            return NOTHING
+        answer = answer or ChannelAnswer(order.state)
+        return replace(answer, amount_minor=order.request.amount_minor, currency=order.request.currency)
+
+
+@dataclass
+class OneAccount:
+    """Channel accounts, of which there is one."""
+
+    account_id: UUID
+    channel: HonestChannel
+    enabled: bool = True
+
+    async def get(self, account_id: UUID) -> HonestChannel:
+        if account_id != self.account_id:
+            raise NotFound("no channel account has this id")
+        return self.channel
+
+    async def offers(self) -> list[Offer]:
+        return [Offer(self.account_id, self.channel.capabilities, sandbox=True)] if self.enabled else []

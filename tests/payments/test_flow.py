@@ -1,0 +1,299 @@
+"""Intent, commit, call, outcome: whatever dies or is lost in between, the truth of the channel is found again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import orjson
+import pytest
+from honest_channel import CAPABILITIES, HonestChannel, OneAccount
+from payment_world import METHOD, World
+
+from hutong import payments
+from hutong.channels import NotificationRefused
+from hutong.errors import NotFound
+from hutong.ids import decode, encode
+from hutong.payments import Flow, Payment, PlaceOrder
+
+
+@pytest.fixture
+def channel() -> HonestChannel:
+    return HonestChannel()
+
+
+@pytest.fixture
+async def flow(world: World, channel: HonestChannel) -> AsyncIterator[Flow]:
+    accounts: Any = OneAccount(world.account_id, channel)
+    # What other tests have left open is not swept: this channel does not know it.
+    async with world.database.transaction() as tx:
+        await tx.execute("UPDATE payments.attempt SET next_query_at = 'infinity' WHERE next_query_at IS NOT NULL")
+    made = Flow(
+        world.database, accounts, world.committer, clock=world.clock, ids=world.ids, public_url="https://pay.example/"
+    )
+    yield made
+    await made.stop()
+
+
+def number(payment: Payment) -> str:
+    return encode("att", payment.attempts[-1].attempt_id)
+
+
+async def sweep(world: World, flow: Flow, after: timedelta = timedelta(seconds=61)) -> None:
+    world.clock.advance(after)
+    await flow.sweep()
+
+
+async def test_a_crash_between_intent_and_call_is_healed_by_sending_the_same_number(
+    world: World, flow: Flow, channel: HonestChannel
+) -> None:
+    payment = await world.payment()  # written down and committed; the process dies here
+    assert channel.calls == []
+    await sweep(world, flow)
+    assert [call for call, _ in channel.calls] == ["query", "pay"]
+    attempt = (await world.see(payment)).payment.attempts[0]
+    assert (attempt.state, attempt.action_content) == ("submitted", f"qr:{number(payment)}")
+    assert channel.orders[number(payment)].request.notify_url.startswith("https://pay.example/channels/acc_")
+
+
+async def test_a_crash_between_call_and_outcome_is_healed_by_asking(
+    world: World, flow: Flow, channel: HonestChannel
+) -> None:
+    channel.replies = False
+    payment = await _placed(world, flow)
+    assert payment.attempts[0].state == "unknown"
+    channel.payer_pays(number(payment))
+    channel.replies = True
+    await sweep(world, flow)
+    stored = await world.see(payment)
+    assert stored.payment.status == "succeeded"
+    assert stored.events == [(1, "payment.succeeded")]
+    assert [call for call, _ in channel.calls] == ["pay", "query"]
+
+
+async def test_a_lost_reply_to_an_unpaid_order_gets_its_code_by_sending_the_same_number_again(
+    world: World, flow: Flow, channel: HonestChannel
+) -> None:
+    channel.replies = False
+    payment = await _placed(world, flow)
+    channel.replies = True
+    await sweep(world, flow)
+    assert (await world.see(payment)).payment.attempts[0].action_content == f"qr:{number(payment)}"
+    assert list(channel.orders) == [number(payment)]
+
+
+async def test_an_unreachable_channel_leaves_the_attempt_in_doubt_and_on_the_list(
+    world: World, flow: Flow, channel: HonestChannel
+) -> None:
+    channel.reachable = False
+    payment = await _placed(world, flow, validity=timedelta(days=1))
+    for _ in range(4):
+        await sweep(world, flow, timedelta(hours=1))
+        attempt = (await world.see(payment)).payment.attempts[0]
+        assert attempt.state == "unknown"
+        assert attempt.next_query_at is not None
+    # No other number and no other method as long as this one may have taken the money.
+    assert type(await world.start(payment, "another")).__name__ == "OtherRunning"
+
+
+async def test_not_found_proves_nothing_right_after_submission(
+    world: World, flow: Flow, channel: HonestChannel
+) -> None:
+    channel.capabilities = replace(CAPABILITIES, resubmits=False)
+    payment = await world.payment()
+    await world.close(payment)
+    await sweep(world, flow, timedelta(minutes=4))
+    assert (await world.see(payment)).payment.status == "processing"
+    await sweep(world, flow, timedelta(minutes=2))
+    stored = await world.see(payment)
+    assert (stored.payment.status, stored.payment.attempts[0].state) == ("closed", "closed")
+
+
+async def test_an_attempt_that_never_reached_a_channel_does_not_block_the_payer_for_days(
+    world: World, flow: Flow, channel: HonestChannel
+) -> None:
+    channel.capabilities = replace(CAPABILITIES, resubmits=False)
+    payment = await world.payment()
+    await sweep(world, flow, timedelta(minutes=4))
+    assert (await world.see(payment)).payment.status == "processing"
+    await sweep(world, flow, timedelta(minutes=2))
+    assert (await world.see(payment)).payment.status == "requires_payment"
+    assert type(await world.start(payment)).__name__ == "Started"
+
+
+async def test_what_a_channel_had_taken_is_not_given_up_when_it_forgets_it(
+    world: World, flow: Flow, channel: HonestChannel
+) -> None:
+    channel.capabilities = replace(CAPABILITIES, resubmits=False)
+    payment = await _placed(world, flow, validity=timedelta(days=1))
+    assert payment.attempts[0].state == "submitted"
+    channel.orders.clear()
+    await sweep(world, flow, timedelta(hours=1))
+    assert (await world.see(payment)).payment.attempts[0].state == "submitted"
+
+
+async def test_a_close_that_the_channel_confirms(world: World, flow: Flow, channel: HonestChannel) -> None:
+    payment = await _placed(world, flow)
+    closed = await flow.close(payment)
+    assert closed.status == "closed"
+    assert [call for call, _ in channel.calls] == ["pay", "query", "close"]
+
+
+async def test_a_close_finds_the_payment_paid_meanwhile(world: World, flow: Flow, channel: HonestChannel) -> None:
+    payment = await _placed(world, flow)
+    channel.payer_pays(number(payment))
+    with pytest.raises(payments.PaymentAlreadySucceeded):
+        await flow.close(payment)
+    assert (await world.see(payment)).events == [(1, "payment.succeeded")]
+
+
+async def test_a_payer_who_pays_between_the_question_and_the_close_has_paid(
+    world: World, flow: Flow, channel: HonestChannel
+) -> None:
+    payment = await _placed(world, flow)
+    channel.before_close = lambda: channel.payer_pays(number(payment))
+    with pytest.raises(payments.PaymentAlreadySucceeded):
+        await flow.close(payment)
+    stored = await world.see(payment)
+    assert (stored.payment.status, len(stored.transfers)) == ("succeeded", 1)
+
+
+async def test_a_close_at_an_unreachable_channel_is_done_by_the_sweep(
+    world: World, flow: Flow, channel: HonestChannel
+) -> None:
+    payment = await _placed(world, flow)
+    channel.reachable = False
+    closing = await flow.close(payment)
+    assert (closing.status, closing.close_reason) == ("processing", "merchant")
+    with pytest.raises(payments.PaymentNotPayable):
+        await flow.start(payment, METHOD)
+    channel.reachable = True
+    await sweep(world, flow)
+    assert (await world.see(payment)).payment.status == "closed"
+
+
+async def test_a_close_does_not_fail_although_asking_the_channel_does(
+    world: World, flow: Flow, channel: HonestChannel
+) -> None:
+    payment = await _placed(world, flow)
+
+    async def broken(attempt_no: str, *, now: object) -> Any:
+        raise RuntimeError("a bug in an adapter")
+
+    query, channel.query = channel.query, broken  # type: ignore[method-assign]
+    assert (await flow.close(payment)).status == "processing"
+    await sweep(world, flow)
+    channel.query = query  # type: ignore[method-assign]
+    await sweep(world, flow)
+    assert (await world.see(payment)).payment.status == "closed"
+
+
+async def test_the_sweep_ends_what_is_past_its_end(world: World, flow: Flow, channel: HonestChannel) -> None:
+    unpaid = await _placed(world, flow, validity=timedelta(minutes=5))
+    paid = await _placed(world, flow, validity=timedelta(minutes=5))
+    never = await world.payment(attempt=False, validity=timedelta(minutes=5))
+    channel.payer_pays(number(paid))
+    await sweep(world, flow, timedelta(minutes=6))
+    await sweep(world, flow)
+    states = [(s.payment.status, s.payment.close_reason) for s in await world.stored([unpaid, paid, never])]
+    assert states[0] == states[2] == ("closed", "expired")
+    assert states[1][0] == "succeeded"
+
+
+async def test_one_attempts_trouble_does_not_stop_the_others(world: World, flow: Flow, channel: HonestChannel) -> None:
+    bad, good = await _placed(world, flow), await _placed(world, flow)
+    channel.payer_pays(number(good))
+    del channel.orders[number(bad)]
+    query = channel.query
+
+    async def broken(attempt_no: str, *, now: Any) -> Any:
+        if attempt_no == number(bad):
+            raise RuntimeError("a bug in an adapter")
+        return await query(attempt_no, now=now)
+
+    channel.query = broken  # type: ignore[method-assign]
+    await sweep(world, flow)
+    assert (await world.see(good)).payment.status == "succeeded"
+    assert (await world.see(bad)).payment.attempts[0].next_query_at is not None
+
+
+async def test_two_workers_do_not_ask_about_the_same_attempt_at_once(
+    world: World, flow: Flow, channel: HonestChannel
+) -> None:
+    payment = await _placed(world, flow)
+    world.clock.advance(timedelta(seconds=6))
+    await flow.sweep()
+    await flow.sweep()
+    assert channel.calls.count(("query", number(payment))) == 1
+
+
+async def test_a_payer_who_asks_twice_gets_one_attempt(world: World, flow: Flow, channel: HonestChannel) -> None:
+    payment = await world.payment(attempt=False)
+    first = await flow.start(payment, METHOD)
+    second = await flow.start(payment, METHOD)
+    assert [a.attempt_id for a in first.attempts] == [a.attempt_id for a in second.attempts]
+    assert len(channel.orders) == 1
+
+
+async def test_a_method_that_nobody_offers_is_refused_before_anything_is_written(world: World, flow: Flow) -> None:
+    payment = await world.payment(attempt=False)
+    with pytest.raises(payments.NoRoute):
+        await flow.start(payment, "another")
+    assert (await world.see(payment)).payment.attempts == []
+
+
+async def test_a_notification_books_once_and_only_for_its_account(
+    world: World, flow: Flow, channel: HonestChannel
+) -> None:
+    payment = await _placed(world, flow)
+    channel.payer_pays(number(payment))
+    body, proof = number(payment).encode(), {"x-proof": "genuine"}
+    with pytest.raises(NotificationRefused):
+        await flow.notify(world.account_id, {}, body)
+    with pytest.raises(NotFound):
+        await flow.notify(world.ids.new(), proof, body)
+    with pytest.raises(NotFound):
+        await flow.notify(world.account_id, proof, encode("att", world.ids.new()).encode())
+    assert (await world.see(payment)).events == []
+    assert (await flow.notify(world.account_id, proof | {"x-key": "1"}, body)).status == 204
+    assert (await flow.notify(world.account_id, proof | {"x-key": "2"}, body)).status == 204
+    with pytest.raises(payments.NotificationReplayed):
+        await flow.notify(world.account_id, proof | {"x-key": "2"}, body)
+    stored = await world.see(payment)
+    assert (stored.events, len(stored.transfers)) == ([(1, "payment.succeeded")], 1)
+
+
+async def test_a_late_notification_after_the_end_is_surplus(world: World, flow: Flow, channel: HonestChannel) -> None:
+    payment = await _placed(world, flow)
+    await flow.close(payment)
+    channel.payer_pays(number(payment))
+    await flow.notify(world.account_id, {"x-proof": "genuine"}, number(payment).encode())
+    stored = await world.see(payment)
+    assert stored.events == [(1, "payment.closed"), (2, "payment.surplus_received")]
+    assert [credit for _, _, _, credit in stored.transfers] == [world.ledger_account(2202)]
+
+
+async def test_tidying_keeps_what_may_still_be_replayed(world: World, flow: Flow, channel: HonestChannel) -> None:
+    payment = await _placed(world, flow)
+    message = ({"x-proof": "genuine", "x-key": "k"}, number(payment).encode())
+    await flow.notify(world.account_id, *message)
+    world.clock.advance(timedelta(minutes=11))  # twice the window in which a signature is taken
+    await flow.tidy()
+    with pytest.raises(payments.NotificationReplayed):
+        await flow.notify(world.account_id, *message)
+    world.clock.advance(timedelta(minutes=30))
+    await flow.tidy()
+    async with world.database.transaction() as tx:
+        assert await tx.fetchval("SELECT count(*) FROM payments.notice WHERE account_id = $1", world.account_id) == 0
+
+
+async def _placed(world: World, flow: Flow, **changed: Any) -> Payment:
+    status, body = await flow.place(PlaceOrder(world.order(**changed)))
+    assert status == 201
+    document = orjson.loads(body)
+    assert document["status"] == "processing"
+    async with world.database.transaction() as tx:
+        (payment,) = (await payments.find(tx, [decode("pay", document["id"])])).values()
+    return payment

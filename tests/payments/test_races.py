@@ -1,0 +1,129 @@
+"""Many at once on one payment, each in a transaction of its own: one effect."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from payment_world import METHOD, World
+
+from hutong.channels import ChannelState
+from hutong.payments import CloseOutcome, Effect, PlaceOrder, Source
+
+
+async def test_fifty_notifications_queries_and_closes_at_once_have_one_effect(world: World) -> None:
+    payment = await world.payment(fee_ppm=6_000)
+    (attempt,) = payment.attempts
+    notices = [world.word(attempt, ChannelState.SUCCEEDED, Source.NOTIFICATION, key=b"%d" % n) for n in range(50)]
+    queries = [world.word(attempt, ChannelState.SUCCEEDED) for _ in range(25)]
+    closing = [world.close(payment) for _ in range(10)]
+    heard = [world.hear(word) for pair in zip(notices, queries * 2, strict=True) for word in pair]
+    results = await asyncio.gather(
+        *(work for pair in zip(closing, heard[:10], strict=True) for work in pair), *heard[10:]
+    )
+    recorded = [answer[0] for answer in results if hasattr(answer[0], "effect")]
+    assert [one.effect for one in recorded].count(Effect.APPLIED) == 1
+    assert {one.effect for one in recorded} == {Effect.APPLIED, Effect.UNCHANGED}
+    stored = await world.see(payment)
+    assert stored.payment.status == "succeeded"
+    assert stored.events == [(1, "payment.succeeded")]
+    assert sorted(amount for _, amount, _, _ in stored.transfers) == [12, 1999]
+    await world.books_balance()
+
+
+async def test_the_very_same_notification_is_taken_once(world: World) -> None:
+    payment = await world.payment()
+    word = world.word(payment.attempts[0], ChannelState.PENDING, Source.NOTIFICATION, key=b"one message")
+    effects = [result[0].effect for result in await asyncio.gather(*(world.hear(word) for _ in range(20)))]
+    assert sorted(effects) == [Effect.APPLIED, *[Effect.REPLAYED] * 19]
+    # Twice in one list as well.
+    other = world.word(payment.attempts[0], ChannelState.PENDING, Source.NOTIFICATION, key=b"another message")
+    assert [r.effect for r in await world.hear(other, other)] == [Effect.UNCHANGED, Effect.REPLAYED]
+
+
+async def test_starts_at_once_make_one_attempt(world: World) -> None:
+    payment = await world.payment(attempt=False)
+    results = await asyncio.gather(
+        *(world.start(payment) for _ in range(20)), *(world.start(payment, "m2") for _ in range(5))
+    )
+    names = sorted(type(result).__name__ for result in results)
+    assert names.count("Started") == 1
+    assert set(names) <= {"Started", "Running", "OtherRunning"}
+    assert len((await world.see(payment)).payment.attempts) == 1
+
+
+async def test_a_start_and_a_close_at_once_never_leave_a_closed_payment_with_an_open_attempt(world: World) -> None:
+    placed = await world.place(*(world.order(attempt=False) for _ in range(20)))
+    await asyncio.gather(*(work for payment in placed for work in (world.start(payment), world.close(payment))))
+    for stored in await world.stored(placed):
+        assert (stored.payment.status == "closed") == (not stored.payment.attempts)
+        assert stored.payment.close_requested_at is not None
+
+
+async def test_orders_under_one_number_at_once_make_one_payment(world: World) -> None:
+    orders = [world.order(merchant_order_no="race-1") for _ in range(20)]
+    results = await asyncio.gather(*(world.committer.place([PlaceOrder(order)]) for order in orders))
+    names = [type(answer).__name__ for (answer,) in results]
+    assert sorted(names) == ["Created", *["Existing"] * 19]
+    assert len({answer.payment.payment_id for (answer,) in results}) == 1
+
+
+async def test_an_order_number_twice_in_one_list_makes_one_payment(world: World) -> None:
+    first = world.order(merchant_order_no="twice-1")
+    second = world.order(merchant_order_no="twice-1")
+    other = world.order(merchant_order_no="twice-1", amount_minor=1)
+    results = await world.committer.place([PlaceOrder(order) for order in (first, second, other)])
+    assert [type(result).__name__ for result in results] == ["Created", "Existing", "OtherContent"]
+    assert len(results[1].payment.attempts) == 1
+    assert results[1].payment.payment_id == first.payment_id
+
+
+OTHER_CONTENT = [
+    {"amount_minor": 1},
+    {"currency": "JPY"},
+    {"subject": "x"},
+    {"return_url": "https://x"},
+    {"metadata": {"a": "b"}},
+]
+
+
+@pytest.mark.parametrize("changed", OTHER_CONTENT, ids=str)
+async def test_an_order_number_with_other_content_is_refused(world: World, changed: dict) -> None:
+    first = world.order()
+    await world.place(first)
+    again = world.order(merchant_order_no=first.merchant_order_no, **changed)
+    (result,) = await world.committer.place([PlaceOrder(again)])
+    assert type(result).__name__ == "OtherContent"
+    assert (await world.see(result.payment)).payment.amount_minor == first.amount_minor
+
+
+async def test_another_merchants_order_number_is_another_payment(world: World) -> None:
+    first, second = world.order(), world.order(merchant_id=world.ids.new())
+    await world.place(first, world.order(merchant_id=second.merchant_id, merchant_order_no=first.merchant_order_no))
+
+
+async def test_another_accounts_word_does_not_reach_an_attempt(world: World) -> None:
+    payment = await world.payment()
+    attempt = payment.attempts[0]
+    attempt.account_id = world.ids.new()
+    (recorded,) = await world.hear(world.word(attempt, ChannelState.SUCCEEDED))
+    assert recorded.effect is Effect.NO_SUCH_ATTEMPT
+    assert recorded.payment is None
+    stored = await world.see(payment)
+    assert (stored.payment.attempts[0].state, stored.events, stored.transfers) == ("created", [], [])
+
+
+async def test_an_open_attempt_by_another_method_stands_in_the_way(world: World) -> None:
+    payment = await world.payment(attempt=False)
+    assert type(await world.start(payment)).__name__ == "Started"
+    assert type(await world.start(payment, METHOD)).__name__ == "Running"
+    assert type(await world.start(payment, "another")).__name__ == "OtherRunning"
+
+
+async def test_closing_waits_for_what_could_still_take_money(world: World) -> None:
+    payment = await world.payment()
+    assert [r.outcome for r in await world.close(payment)] == [CloseOutcome.CLOSING]
+    assert (await world.see(payment)).payment.attempts[0].next_query_at == world.clock.now()
+    await world.hear(world.word(payment.attempts[0], ChannelState.CLOSED))
+    assert [r.outcome for r in await world.close(payment, payment)] == [CloseOutcome.ALREADY_CLOSED] * 2
+    assert (await world.see(payment)).events == [(1, "payment.closed")]

@@ -1,0 +1,266 @@
+"""The real application on a free port, with its own database and the channel simulator: import the fixtures from here.
+
+from running_platform import platform_api  # noqa: F401
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import secrets
+import socket
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import aiohttp
+import orjson
+import pytest
+import uvicorn
+from yarl import URL
+
+from hutong import api, channels, merchants, payments
+from hutong.clock import SystemClock, to_ns
+from hutong.db import Database, migrate
+from hutong.ids import Ids, decode, encode
+from hutong.sandbox import SandboxKeys, SandboxSettings, serve
+from hutong.vault import Vault
+from support import create_database
+
+METHOD = "wechat_native"
+_numbers = itertools.count(1)
+_RUN = secrets.token_hex(3)
+
+
+class ShiftedClock:
+    """The machine's clock, moved forward when told to."""
+
+    def __init__(self) -> None:
+        self._system = SystemClock()
+        self._shift = timedelta(0)
+
+    def now(self) -> datetime:
+        return self._system.now() + self._shift
+
+    def now_ns(self) -> int:
+        return to_ns(self.now())
+
+    def advance(self, delta: timedelta) -> None:
+        self._shift += delta
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer, read whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return orjson.loads(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """A merchant and a key of its."""
+
+    merchant_id: UUID
+    key: str
+
+
+@dataclass
+class PlatformApi:
+    """The platform as merchants, channels and tests see it."""
+
+    url: str
+    sandbox_url: str
+    database: Database
+    admin: Database
+    flow: payments.Flow
+    accounts: channels.Accounts
+    vault: Vault
+    clock: ShiftedClock
+    ids: Ids
+    keys: SandboxKeys
+    app: Any
+    account_id: UUID
+    session: aiohttp.ClientSession
+    shops: list[Shop] = field(default_factory=list)
+
+    async def shop(self, *, fee_ppm: int = 6_000, return_origins: tuple[str, ...] = ("https://shop.example",)) -> Shop:
+        """A new merchant with a key."""
+        now = self.clock.now()
+        async with self.database.transaction() as tx:
+            new = merchants.NewMerchant(self.ids.new(), "Example Store", fee_ppm, return_origins)
+            await merchants.create_merchant(tx, new, now=now)
+            key = await merchants.create_api_key(
+                tx, new.merchant_id, key_id=self.ids.new(), random=secrets.token_urlsafe(32), now=now
+            )
+        return Shop(new.merchant_id, key.secret)
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        shop: Shop | None = None,
+        json: Any = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | list[tuple[str, str]] | None = None,
+    ) -> Answer:
+        """One request; `path` is sent as it is written."""
+        sent = list(headers.items()) if isinstance(headers, Mapping) else list(headers or [])
+        if shop is not None:
+            sent.append(("Authorization", f"Bearer {shop.key}"))
+        if json is not None:
+            body = orjson.dumps(json)
+        if body is not None and not any(name.lower() == "content-type" for name, _ in sent):
+            sent.append(("Content-Type", "application/json"))
+        target = URL(f"{self.url}{path}", encoded=True)
+        async with self.session.request(
+            method, target, data=body, headers=sent, allow_redirects=False, skip_auto_headers=["Content-Type"]
+        ) as response:
+            return Answer(response.status, {k.lower(): v for k, v in response.headers.items()}, await response.read())
+
+    def order(self, **changed: Any) -> dict[str, Any]:
+        """A merchant's order that is in order."""
+        return {
+            "merchant_order_no": f"{_RUN}-{next(_numbers)}",
+            "amount_minor": 1999,
+            "currency": "CNY",
+            "subject": "Example Store, order 123",
+        } | changed
+
+    async def create(self, shop: Shop, **changed: Any) -> Any:
+        """A payment, placed at the channel."""
+        answer = await self.call("POST", "/v1/payments", shop=shop, json=self.order(method=METHOD) | changed)
+        assert answer.status == 201, answer.body
+        return answer.json
+
+    async def get(self, shop: Shop, payment_id: str) -> Any:
+        answer = await self.call("GET", f"/v1/payments/{payment_id}", shop=shop)
+        assert answer.status == 200, answer.body
+        return answer.json
+
+    async def until(self, shop: Shop, payment_id: str, status: str) -> Any:
+        """The payment once it has this status."""
+        for _ in range(500):
+            if (payment := await self.get(shop, payment_id))["status"] == status:
+                return payment
+            await asyncio.sleep(0.02)
+        raise AssertionError(f"the payment does not become {status}: {payment}")
+
+    async def control(self, path: str, **fields: Any) -> Any:
+        """The simulator's control API."""
+        async with self.session.post(f"{self.sandbox_url}/control/{path}", json=fields) as response:
+            return await response.json()
+
+    async def fingerprint(self) -> dict[str, tuple[int, int]]:
+        """Every table's number of rows and a hash of them: equal before and after means that nothing was written."""
+        async with self.admin.transaction() as tx:
+            tables = await tx.fetch(
+                "SELECT schemaname || '.' || relname AS name FROM pg_stat_user_tables "
+                "WHERE schemaname <> 'public' ORDER BY 1"
+            )
+            found = {}
+            for table in tables:
+                row = await tx.fetchrow(
+                    f"SELECT count(*), coalesce(sum(hashtext(t::text)), 0)::bigint FROM {table['name']} AS t"
+                )
+                found[table["name"]] = tuple(row)
+        return found
+
+    async def transfers_of(self, payment_id: str) -> list[Any]:
+        """The ledger's transfers of one payment."""
+        async with self.admin.transaction() as tx:
+            return await tx.fetch(
+                "SELECT id, debit_account_id, credit_account_id, amount, code FROM ledger.transfer "
+                "WHERE user_data_128 = $1 ORDER BY code",
+                decode("pay", payment_id),
+            )
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals of the test run alone."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Any:
+        yield
+
+
+@pytest.fixture(scope="session")
+async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PlatformApi]:
+    """API, simulator and database of their own for the whole run. No worker: tests call `flow.sweep` themselves."""
+    database_url = create_database(server_url)
+    await asyncio.to_thread(migrate, database_url)
+    clock = ShiftedClock()
+    ids = Ids(clock)
+    vault = Vault([secrets.token_bytes(32)])
+    folder = tmp_path_factory.mktemp("platform-sandbox")
+    keys = SandboxKeys.load(folder)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    async with contextlib.AsyncExitStack() as stack:
+        sandbox_url = await stack.enter_async_context(serve(SandboxSettings(folder, speed=1000, clock=clock)))
+        database = await stack.enter_async_context(Database.open(database_url, size=16))
+        admin = await stack.enter_async_context(Database.open(database_url, size=2, role=None))
+        http = await stack.enter_async_context(channels.Http.open(connect_timeout_s=2, total_timeout_s=2))
+        accounts = channels.Accounts(database, vault, http, clock)
+        committer = payments.Committer(
+            database,
+            clock=clock,
+            ids=ids,
+            checkout_url=lambda p: f"{url}/pay/{encode('pay', p.payment_id)}?token={p.checkout_token}",
+        )
+        flow = payments.Flow(database, accounts, committer, clock=clock, ids=ids, public_url=url)
+        stack.push_async_callback(flow.stop)
+        async with database.transaction() as tx:
+            await channels.create_account(
+                tx,
+                vault,
+                account_id=(account_id := ids.new()),
+                channel="wechat",
+                name="sandbox",
+                sandbox=True,
+                credentials=keys.wechat_credentials(sandbox_url),
+                now=clock.now(),
+            )
+        services = api.Services(
+            database=database,
+            directory=merchants.Directory(database),
+            accounts=accounts,
+            flow=flow,
+            vault=vault,
+            clock=clock,
+            ids=ids,
+            sandbox=True,
+        )
+
+        @contextlib.asynccontextmanager
+        async def open_services() -> AsyncIterator[api.Services]:
+            yield services
+
+        app = api.create_app(open_services, identifiers=ids)
+        config = uvicorn.Config(
+            app, http="httptools", access_log=False, log_config=None, ws="none", timeout_keep_alive=300
+        )
+        server = _Server(config)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        while not server.started:
+            assert not serving.done()
+            await asyncio.sleep(0.01)
+        session = await stack.enter_async_context(
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), auto_decompress=False)
+        )
+        try:
+            yield PlatformApi(
+                url, sandbox_url, database, admin, flow, accounts, vault, clock, ids, keys, app, account_id, session
+            )
+        finally:
+            server.should_exit = True
+            await serving

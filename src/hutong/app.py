@@ -82,6 +82,7 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
             clock=clock,
             ids=ids,
             public_url=address,
+            sandbox=settings.sandbox,
             queue_limit=settings.queue_limit,
         )
         stack.push_async_callback(flow.stop)

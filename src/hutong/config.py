@@ -34,6 +34,9 @@ class Settings(BaseSettings):
     zone: int = Field(default=0, ge=0, le=255, description="The zone of this installation; every id carries it.")
     host: str = Field(default="127.0.0.1", description="Address the API listens on.")
     port: int = Field(default=8080, ge=0, le=65535, description="Port the API listens on; 0 takes a free one.")
+    worker_port: int | None = Field(
+        default=None, ge=1, le=65535, description="Port on which the worker shows its metrics; unset, it does not."
+    )
     public_url: str | None = Field(
         default=None,
         description="Address under which payers and channels reach this installation; unset, the listening address.",

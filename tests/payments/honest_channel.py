@@ -121,4 +121,4 @@ class OneAccount:
         return self.channel
 
     async def offers(self) -> list[Offer]:
-        return [Offer(self.account_id, self.channel.capabilities, sandbox=True)] if self.enabled else []
+        return [Offer(self.account_id, self.channel.capabilities, sandbox=False)] if self.enabled else []

@@ -297,3 +297,20 @@ async def _placed(world: World, flow: Flow, **changed: Any) -> Payment:
     async with world.database.transaction() as tx:
         (payment,) = (await payments.find(tx, [decode("pay", document["id"])])).values()
     return payment
+
+
+async def test_a_simulated_channel_is_never_taken_for_a_real_one(world: World, channel: HonestChannel) -> None:
+    accounts: Any = OneAccount(world.account_id, channel)
+    playing = Flow(
+        world.database,
+        accounts,
+        world.committer,
+        clock=world.clock,
+        ids=world.ids,
+        public_url="https://pay.example",
+        sandbox=True,
+    )
+    with pytest.raises(payments.NoRoute):
+        await playing.choose(METHOD, 100, "CNY")
+    assert await playing.methods(100, "CNY") == []
+    await playing.stop()

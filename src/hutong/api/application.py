@@ -79,6 +79,9 @@ def _complete_schema(app: FastAPI) -> None:
             schemas["Problem"] = Problem.model_json_schema()
             for name in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(name, None)
+            for operation in (operation for path in document["paths"].values() for operation in path.values()):
+                if "HTTPValidationError" in str(operation["responses"].get("422")):
+                    del operation["responses"]["422"]  # path parameters are any text; what names nothing is absent
             app.openapi_schema = document
         return app.openapi_schema
 

@@ -106,7 +106,7 @@ class AttemptObject(BaseModel):
     method: str
     channel: str
     state: Literal["created", "submitted", "unknown", "succeeded", "failed", "closed"]
-    surplus: bool = Field(description="The channel took this money although nothing was owed; it is given back.")
+    surplus: bool = Field(description="The channel took this money although nothing was owed; it must be given back.")
     action: Action | None
     channel_order_no: str | None
     channel_code: str | None = Field(description="The channel's own code, as it came.")

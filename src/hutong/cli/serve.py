@@ -193,11 +193,17 @@ def run_worker(*, supervised: bool) -> None:
     Args:
         supervised: Started by `serve`; standard input is its pipe.
     """
+    import prometheus_client
+
     from hutong import app
+
+    settings = config.load()
 
     async def serve() -> None:
         stop = _stop_event(supervised=supervised)
-        async with app.open_platform(config.load()) as platform:
+        if settings.worker_port is not None:
+            prometheus_client.start_http_server(settings.worker_port, addr=settings.host)
+        async with app.open_platform(settings) as platform:
             await app.work(platform, stop)
 
     _run(serve())

@@ -71,7 +71,7 @@ class RunningPlatform:
 
     def _start(self, *, free_ports: bool) -> None:
         if free_ports:
-            chosen = {"port": _free_port(), "sandbox_port": _free_port()}
+            chosen = {"port": free_port(), "sandbox_port": free_port()}
             self.settings = self.settings.model_copy(update=chosen)
         environment = config.environment(
             home=self.settings.home,
@@ -111,7 +111,8 @@ def _answers(address: str, sandbox_address: str) -> bool:
     return True
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of the loopback that nobody listens on right now."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
         return port

@@ -41,6 +41,8 @@ class Flow:
     Args:
         accounts: Gives ready channel adapters.
         public_url: The address under which channels reach this installation.
+        sandbox: Play: sandbox accounts are used and no others. Otherwise they are never used, so that a simulated
+            channel cannot be taken for a real one.
         queue_limit: The most commands that may wait for a batch.
     """
 
@@ -53,6 +55,7 @@ class Flow:
         clock: Clock,
         ids: ids.Ids,
         public_url: str,
+        sandbox: bool = False,
         queue_limit: int = 4096,
     ) -> None:
         self._database = database
@@ -61,6 +64,7 @@ class Flow:
         self._clock = clock
         self._ids = ids
         self._public_url = public_url.rstrip("/")
+        self._sandbox = sandbox
         self._places: db.Coalescer[PlaceOrder, Placed] = db.Coalescer(
             committer.place, name="place", queue_limit=queue_limit
         )
@@ -81,24 +85,24 @@ class Flow:
         Errors:
             NoRoute: none does.
         """
-        for offer in await self._accounts.offers():
-            can = offer.capabilities
-            fits = can.amount_minor_min <= amount_minor <= can.amount_minor_max
-            if method in can.methods and currency in can.currencies and fits:
-                return NewAttempt(self._ids.new(), offer.account_id, can.channel, method, payer_ip)
+        for offer in await self._offers(amount_minor, currency):
+            if method in offer.capabilities.methods:
+                return NewAttempt(self._ids.new(), offer.account_id, offer.capabilities.channel, method, payer_ip)
         raise errors.NoRoute("no channel takes this method, currency and amount", param="method")
 
     async def methods(self, amount_minor: int, currency: str) -> list[str]:
         """The methods by which such an amount may be paid now."""
-        return sorted(
-            {
-                method
-                for offer in await self._accounts.offers()
-                if currency in offer.capabilities.currencies
-                and offer.capabilities.amount_minor_min <= amount_minor <= offer.capabilities.amount_minor_max
-                for method in offer.capabilities.methods
-            }
-        )
+        offers = await self._offers(amount_minor, currency)
+        return sorted({method for offer in offers for method in offer.capabilities.methods})
+
+    async def _offers(self, amount_minor: int, currency: str) -> list[channels.Offer]:
+        return [
+            offer
+            for offer in await self._accounts.offers()
+            if offer.sandbox is self._sandbox
+            and currency in offer.capabilities.currencies
+            and offer.capabilities.amount_minor_min <= amount_minor <= offer.capabilities.amount_minor_max
+        ]
 
     async def place(self, order: PlaceOrder) -> tuple[int, bytes]:
         """Take a merchant's order and, if it names a method, place it at the channel.

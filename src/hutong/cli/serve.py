@@ -12,6 +12,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,7 +29,8 @@ _RESTART_PAUSE_MAX_S = 5.0
 
 @dataclass(slots=True)
 class _Child:
-    """One process of ours. Its standard input is a pipe from us: when we die, it reads the end and stops."""
+    """One process of ours. Its standard input is a pipe from us: it waits there until it may begin, and when we die
+    it reads the end and stops."""
 
     name: str
     command: list[str]
@@ -43,6 +45,14 @@ class _Child:
         self.started_at = time.monotonic()
         self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, pass_fds=self.fds, env=self.environment)
 
+    def release(self) -> None:
+        """Let it begin: it has loaded its program while the database was made ready."""
+        assert self.process is not None
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):
+            self.process.stdin.write(b"\n")
+            self.process.stdin.flush()
+
     def watch(self) -> None:
         """Start again what has died: at once the first time, later the more often it happens."""
         if self.process is not None and self.process.poll() is None:
@@ -52,6 +62,7 @@ class _Child:
             self._bury(now)
         if now >= self.not_before:
             self.start()
+            self.release()
 
     def _bury(self, now: float) -> None:
         assert self.process is not None
@@ -91,18 +102,35 @@ def run_serve(*, sandbox: bool) -> int:
         chosen |= {"sandbox": True, "sandbox_port": listeners["sandbox"].getsockname()[1]}
     settings = settings.model_copy(update=chosen)
     environment = config.environment(**chosen)
-    embedded = None if settings.database_url is not None else db.EmbeddedServer(settings.home)
-    if embedded is not None:
-        embedded.start()
-    prepare(settings, sandbox_port=settings.sandbox_port if sandbox else None)
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
     children = _children(listeners, environment)
     for child in children:
         child.start()
+    embedded = None if settings.database_url is not None else db.EmbeddedServer(settings.home)
+    try:
+        if embedded is not None:
+            embedded.start()
+        prepare(settings, sandbox_port=settings.sandbox_port if sandbox else None)
+        for child in children:
+            child.release()
+        threading.Thread(target=_announce, args=(settings, sandbox, stopping), daemon=True).start()
+        _watch(children, embedded, stopping)
+    finally:
+        for child in children:
+            child.stop()
+        deadline = time.monotonic() + _STOP_LIMIT_S
+        for child in children:
+            child.wait(deadline)
+        if embedded is not None:
+            embedded.stop()
+    return 0
+
+
+def _watch(children: list[_Child], embedded: db.EmbeddedServer | None, stopping: threading.Event) -> None:
+    """Start again what dies, until told to stop."""
     look_at = time.monotonic() + _LOOK_AT_SERVER_EVERY_S
-    threading.Thread(target=_announce, args=(settings, sandbox, stopping), daemon=True).start()
     while not stopping.wait(_WATCH_EVERY_S):
         if embedded is not None and time.monotonic() >= look_at:
             look_at = time.monotonic() + _LOOK_AT_SERVER_EVERY_S
@@ -110,14 +138,6 @@ def run_serve(*, sandbox: bool) -> int:
                 embedded.start()
         for child in children:
             child.watch()
-    for child in children:
-        child.stop()
-    deadline = time.monotonic() + _STOP_LIMIT_S
-    for child in children:
-        child.wait(deadline)
-    if embedded is not None:
-        embedded.stop()
-    return 0
 
 
 def _listen(host: str, port: int, variable: str) -> socket.socket:
@@ -167,6 +187,7 @@ def run_api(fd: int) -> None:
 
     from hutong.cli.web import build
 
+    _await_release()
     options = uvicorn.Config(
         build(config.load()),
         loop="uvloop",
@@ -198,6 +219,8 @@ def run_worker(*, supervised: bool) -> None:
     from hutong import app
 
     settings = config.load()
+    if supervised:
+        _await_release()
 
     async def serve() -> None:
         stop = _stop_event(supervised=supervised)
@@ -225,6 +248,7 @@ def run_sandbox(speed: float, fd: int | None) -> None:
         print(f"The sandbox is at http://{settings.sandbox_host}:{listener.getsockname()[1]}", flush=True)
     else:
         listener = socket.socket(fileno=fd)
+        _await_release()
 
     async def serve() -> None:
         stop = _stop_event(supervised=fd is not None)
@@ -271,6 +295,12 @@ def _stop_event(*, supervised: bool) -> asyncio.Event:
     if supervised:
         _stop_with_parent(loop, stop.set)
     return stop
+
+
+def _await_release() -> None:
+    """Wait until the supervisor lets us begin; end if it ends before."""
+    if not os.read(0, 1):
+        sys.exit(0)
 
 
 def _stop_with_parent(loop: asyncio.AbstractEventLoop, stop: Any) -> None:

@@ -1,19 +1,19 @@
 """Migrations: plain SQL files, forward only, applied by yoyo under an advisory lock.
 
 Each module keeps its own in `<module>/migrations/`, named `<module>-0001.what.sql`; a file that needs another names
-it in its first line: `-- depends: ledger-0001.accounts`.
+it in its first line: `-- depends: ledger-0001.accounts`. yoyo and its driver are loaded when they are used: they cost
+time and memory that a serving process does not need.
 """
 
 from __future__ import annotations
 
 import importlib.resources
+import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
-
-import psycopg
 
 from hutong.db.pool import APP_ROLE, CONNECT_LIMIT_S, MINIMUM_VERSION
 from hutong.errors import ConfigurationError, Unavailable
@@ -37,7 +37,8 @@ def migrate(dsn: str) -> list[str]:
     with _locked_backend(dsn) as backend:
         todo = backend.to_apply(_migrations())
         names = [migration.id for migration in todo]
-        backend.apply_migrations(todo)
+        with redirect_stdout(io.StringIO()):  # yoyo prints what a migration selects
+            backend.apply_migrations(todo)
         return names
 
 
@@ -48,7 +49,7 @@ def pending_migrations(dsn: str) -> list[str]:
 
 
 def _migrations() -> Any:
-    import yoyo  # costs 0.1 s, so only where it is used
+    import yoyo
 
     package = Path(str(importlib.resources.files("hutong")))
     return yoyo.read_migrations(*(str(folder) for folder in sorted(package.glob("*/migrations"))))
@@ -61,6 +62,7 @@ def _locked_backend(dsn: str) -> Iterator[Any]:
     yoyo's own lock is a row, which a killed process leaves behind; ours goes with its connection, so whoever has it
     may take the row away.
     """
+    import psycopg
     import yoyo
 
     try:

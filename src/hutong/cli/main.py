@@ -219,6 +219,14 @@ def bench_payments(
     sys.exit(run_bench_payments(seconds=seconds, callers=callers, as_json=as_json, rate=rate))
 
 
+@bench.command("coalescer")
+def bench_coalescer(as_json: Json = False) -> None:
+    """Two inserts a command: one transaction each against joined ones, at 1, 8, 64 and 256 callers."""
+    from hutong.bench import run_bench_coalescer
+
+    run_bench_coalescer(as_json=as_json)
+
+
 def main() -> None:
     """Run a command; an error that is meant for people ends it with one line and status 1."""
     try:

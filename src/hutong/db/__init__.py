@@ -4,6 +4,7 @@ Promises: a statement that runs comes from a `sql/` folder; a transaction commit
 underneath keeps what it acknowledged (start-up refuses one that is set not to).
 """
 
+from hutong.db.bench import bench_coalescer
 from hutong.db.coalescer import Coalescer
 from hutong.db.embedded import EmbeddedServer
 from hutong.db.migrate import migrate, pending_migrations
@@ -17,6 +18,7 @@ __all__ = [
     "Statement",
     "Statements",
     "Tx",
+    "bench_coalescer",
     "migrate",
     "pending_migrations",
     "statements",

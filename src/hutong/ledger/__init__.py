@@ -6,7 +6,6 @@ counted; an id has one effect and one answer for ever; rows of the journal never
 
 from hutong.ledger import memo
 from hutong.ledger.account import open_accounts, trial_balance
-from hutong.ledger.bench import Bench, bench
 from hutong.ledger.chart import CHART, Class, Side, Subject, account_id, subject
 from hutong.ledger.day import DayCut, Step, day_cut, due_day, run_day_cut, set_cut_time
 from hutong.ledger.identifier import id  # noqa: A004 - the name the TigerBeetle client gives it
@@ -50,7 +49,6 @@ __all__ = [
     "AccountFilter",
     "AccountFilterFlags",
     "AccountFlags",
-    "Bench",
     "Class",
     "CreateAccountResult",
     "CreateAccountStatus",
@@ -80,7 +78,6 @@ __all__ = [
     "Verdict",
     "account_id",
     "add_sweep",
-    "bench",
     "check_invariants",
     "day_cut",
     "due_day",

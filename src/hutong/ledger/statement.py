@@ -113,8 +113,10 @@ def roll_up(lines: Sequence[SubjectBalance]) -> list[SubjectBalance]:
 
 
 def to_csv(lines: Iterable[Any]) -> str:
-    """Lines of one kind as CSV with a heading; text that a spreadsheet would run is made harmless."""
-    rows = [asdict(line) for line in lines]
+    """Lines of one kind (dataclasses or dictionaries) as CSV with a heading; text that a spreadsheet would run is made
+    harmless.
+    """
+    rows = [line if isinstance(line, dict) else asdict(line) for line in lines]
     output = io.StringIO()
     if rows:
         writer = csv.DictWriter(output, fieldnames=list(rows[0]))

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from hutong.cli.ledger import ledger
 from hutong.errors import HutongError
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ app.add_typer(channel, name="channel")
 app.add_typer(database, name="db")
 bench = typer.Typer(help="Measurements, each beside a yardstick from the same run.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
+app.add_typer(ledger, name="ledger")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
 ChannelName = Annotated[str, typer.Argument(metavar="CHANNEL", help="The channel, such as wechat.")]
@@ -225,6 +227,27 @@ def bench_coalescer(as_json: Json = False) -> None:
     from hutong.bench import run_bench_coalescer
 
     run_bench_coalescer(as_json=as_json)
+
+
+@bench.command("ledger")
+def bench_ledger(
+    accounts: Annotated[int, typer.Option(min=2, help="Among how many accounts.")] = 100_000,
+    hot: Annotated[bool, typer.Option("--hot", help="Let one account take part in every transfer.")] = False,
+    batch: Annotated[int, typer.Option(min=1, max=8_192, help="Transfers in one call and one commit.")] = 2_048,
+    clients: Annotated[int, typer.Option(min=1, help="Connections that book at the same time.")] = 2,
+    seconds: Annotated[float, typer.Option(min=1, help="How long each measurement takes.")] = 15,
+    transfers: Annotated[int | None, typer.Option(min=1, help="Book this many, however long it takes.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The ledger beside TPC-B and one hot row on the same server; verifies the books afterwards."""
+    from hutong.bench import run_bench_ledger
+
+    sys.exit(
+        run_bench_ledger(
+            accounts=accounts, hot=hot, batch=batch, clients=clients, seconds=seconds, transfers=transfers,
+            as_json=as_json,
+        )
+    )  # fmt: skip
 
 
 def main() -> None:

@@ -1,13 +1,17 @@
-"""Accounts and transfers with TigerBeetle's names and semantics, and the chart of accounts on top.
+"""Accounts and transfers with TigerBeetle's names and semantics, and accounting on top.
 
 Promises: debits equal credits in every ledger after every commit; a balance that must not be overdrawn is not, holds
-counted; an id has one effect and one answer for ever; rows of the journal never change.
+counted; an id has one effect and one answer for ever; rows of the journal never change, and `verify` proves it.
 """
 
+from hutong.ledger import memo
 from hutong.ledger.account import open_accounts, trial_balance
 from hutong.ledger.chart import CHART, Class, Side, Subject, account_id, subject
+from hutong.ledger.day import DayCut, Step, day_cut, due_day, run_day_cut, set_cut_time
 from hutong.ledger.identifier import id  # noqa: A004 - the name the TigerBeetle client gives it
+from hutong.ledger.invariants import Findings, Uncleared, check_invariants
 from hutong.ledger.ledger import BATCH_MAX, Ledger
+from hutong.ledger.memo import Memo, MemoStatus
 from hutong.ledger.model import (
     AMOUNT_MAX,
     BALANCE_MAX,
@@ -26,15 +30,20 @@ from hutong.ledger.model import (
     TransferFlags,
 )
 from hutong.ledger.partition import make_partitions
+from hutong.ledger.posting import EVENTS, Event, Leg, transfers_of
 from hutong.ledger.query import set_overdraft_limit
+from hutong.ledger.reversal import ReversalResult, ReversalStatus, reverse
 from hutong.ledger.rows import IntegerOverflowError
 from hutong.ledger.seal import Verdict, seal, verify
+from hutong.ledger.statement import Line, Statement, SubjectBalance, general_ledger, roll_up, statement, to_csv
+from hutong.ledger.sweep import add_sweep, sweep
 
 __all__ = [
     "AMOUNT_MAX",
     "BALANCE_MAX",
     "BATCH_MAX",
     "CHART",
+    "EVENTS",
     "Account",
     "AccountBalance",
     "AccountFilter",
@@ -45,22 +54,49 @@ __all__ = [
     "CreateAccountStatus",
     "CreateTransferResult",
     "CreateTransferStatus",
+    "DayCut",
+    "Event",
+    "Findings",
     "IntegerOverflowError",
     "Ledger",
+    "Leg",
+    "Line",
+    "Memo",
+    "MemoStatus",
     "QueryFilter",
     "QueryFilterFlags",
+    "ReversalResult",
+    "ReversalStatus",
     "Side",
+    "Statement",
+    "Step",
     "Subject",
+    "SubjectBalance",
     "Transfer",
     "TransferFlags",
+    "Uncleared",
     "Verdict",
     "account_id",
+    "add_sweep",
+    "check_invariants",
+    "day_cut",
+    "due_day",
+    "general_ledger",
     "id",
     "make_partitions",
+    "memo",
     "open_accounts",
+    "reverse",
+    "roll_up",
+    "run_day_cut",
     "seal",
+    "set_cut_time",
     "set_overdraft_limit",
+    "statement",
     "subject",
+    "sweep",
+    "to_csv",
+    "transfers_of",
     "trial_balance",
     "verify",
 ]

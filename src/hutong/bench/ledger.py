@@ -1,9 +1,10 @@
-"""How fast the ledger is, beside the same server's TPC-B and the classical transaction on one hot row."""
+"""`hutong bench ledger`: how fast the ledger is, beside the same server's TPC-B and the classical hot row."""
 
 from __future__ import annotations
 
 import asyncio
 import importlib.resources
+import json
 import random
 import re
 import resource
@@ -19,18 +20,14 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import psutil
+from rich.console import Console
 
-from hutong import db
+from hutong import app, config, db, ledger
 from hutong.errors import InvariantBroken
-from hutong.ledger.identifier import id as new_id
-from hutong.ledger.ledger import Ledger
-from hutong.ledger.model import Account, CreateTransferStatus, Transfer
-from hutong.ledger.partition import make_partitions
-from hutong.ledger.seal import verify
 
 _DATABASE = "hutong_bench"
 _FIRST_ACCOUNT = 1 << 64
-_SCRIPTS = importlib.resources.files("hutong.ledger") / "pgbench"
+_SCRIPTS = importlib.resources.files("hutong.bench") / "pgbench"
 _Say = Callable[[str], None]
 
 
@@ -71,7 +68,33 @@ class _Run:
         return time.monotonic() >= self.deadline if self.most is None else self.booked >= self.most
 
 
-async def bench(
+def run_bench_ledger(
+    *, accounts: int, hot: bool, batch: int, clients: int, seconds: float, transfers: int | None, as_json: bool
+) -> int:
+    """Run the bench on the installation's server, in a database that is dropped afterwards.
+
+    Returns:
+        The exit status: 1 if the books do not hold.
+    """
+    console = Console(stderr=as_json)
+    settings = config.load()
+    url = app.database_url(settings)
+    pgbench = db.EmbeddedServer(settings.home).binary("pgbench")
+    figures = asyncio.run(
+        measure(
+            url, pgbench, accounts=accounts, hot=hot, batch=batch, clients=clients, seconds=seconds,
+            transfers=transfers, say=console.print,
+        )
+    )  # fmt: skip
+    if as_json:
+        print(json.dumps(figures.as_dict()))
+    else:
+        for name, value in figures.as_dict().items():
+            console.print(f"{name:<18} {value:,.1f}" if isinstance(value, float) else f"{name:<18} {value}")
+    return 0 if figures.invariants else 1
+
+
+async def measure(
     dsn: str,
     pgbench: Path,
     *,
@@ -105,7 +128,7 @@ async def bench(
             await _measure(database, figures, _Plan(accounts, hot, batch, clients, seconds, transfers), say)
             say("verifying")
             async with database.transaction() as tx:
-                figures.invariants = (await verify(tx)).holds
+                figures.invariants = (await ledger.verify(tx)).holds
     figures.ratio_tpcb = figures.transfers_per_s / figures.tpcb_tps
     figures.ratio_hotrow = figures.transfers_per_s / figures.hotrow_tps
     figures.memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -145,13 +168,13 @@ async def _measure(database: db.Database, figures: Bench, plan: _Plan, say: _Say
 
 async def _client(database: db.Database, plan: _Plan, run: _Run, seed: int, say: _Say) -> None:
     rnd = random.Random(seed)  # noqa: S311 - a spread, not a secret
-    created = CreateTransferStatus.CREATED
+    created = ledger.CreateTransferStatus.CREATED
     async with database.pool.acquire() as connection:
-        ledger = Ledger(connection, clock=time.time_ns)
+        books = ledger.Ledger(connection, clock=time.time_ns)
         while not run.over():
             events = _events(rnd, plan)
             before = time.perf_counter()
-            results = await ledger.create_transfers(events)
+            results = await books.create_transfers(events)
             run.latencies.append(time.perf_counter() - before)
             if any(result.status is not created for result in results):
                 raise InvariantBroken("the bench's transfers must all be created")
@@ -161,7 +184,7 @@ async def _client(database: db.Database, plan: _Plan, run: _Run, seed: int, say:
                 say(f"{run.booked:,} transfers")
 
 
-def _events(rnd: random.Random, plan: _Plan) -> list[Transfer]:
+def _events(rnd: random.Random, plan: _Plan) -> list[ledger.Transfer]:
     events = []
     count = plan.accounts
     for number in range(plan.batch):
@@ -169,7 +192,9 @@ def _events(rnd: random.Random, plan: _Plan) -> list[Transfer]:
         credit = (debit + 1 + int(rnd.random() * (count - 1))) % count
         if number & 1:
             debit, credit = credit, debit
-        events.append(Transfer(new_id(), _FIRST_ACCOUNT + debit, _FIRST_ACCOUNT + credit, 1, ledger=1, code=1))
+        events.append(
+            ledger.Transfer(ledger.id(), _FIRST_ACCOUNT + debit, _FIRST_ACCOUNT + credit, 1, ledger=1, code=1)
+        )
     return events
 
 
@@ -183,10 +208,10 @@ def _rates(finished: Sequence[tuple[float, int]], start: float, width: float) ->
 
 async def _open_accounts(database: db.Database, accounts: int) -> None:
     async with database.pool.acquire() as connection:
-        ledger = Ledger(connection, clock=time.time_ns)
+        books = ledger.Ledger(connection, clock=time.time_ns)
         for low in range(0, accounts, 8_000):
             wanted = range(low, min(low + 8_000, accounts))
-            await ledger.create_accounts([Account(_FIRST_ACCOUNT + n, ledger=1, code=1) for n in wanted])
+            await books.create_accounts([ledger.Account(_FIRST_ACCOUNT + n, ledger=1, code=1) for n in wanted])
 
 
 async def _keep_partitions(database: db.Database) -> None:
@@ -194,7 +219,7 @@ async def _keep_partitions(database: db.Database) -> None:
     while True:
         with suppress(asyncpg.LockNotAvailableError, asyncpg.CheckViolationError):
             async with database.transaction() as tx:
-                await make_partitions(tx, now=datetime.now(UTC), first_span=timedelta(seconds=30))
+                await ledger.make_partitions(tx, now=datetime.now(UTC), first_span=timedelta(seconds=30))
         await asyncio.sleep(5)
 
 

@@ -1,0 +1,125 @@
+-- name: accounting_day
+-- Where the books stand; locked, so that one day cut moves at a time.
+SELECT online_date, batch_date, cut_time, zone FROM ledger.accounting_day FOR UPDATE;
+
+-- name: set_cut_time
+-- From the next day cut on.
+UPDATE ledger.accounting_day SET cut_time = $1, zone = $2;
+
+-- name: day_cut
+-- How far the closing of one day has come, and the day before it.
+SELECT day, step, from_xact, switched_xact FROM ledger.day_cut WHERE day = $1;
+
+-- name: begin_day_cut
+-- New transfers belong to the next day from the moment this commits. Before the first cut the calendar gave the dates, so
+-- rows of any date may lie anywhere.
+WITH day AS (
+    UPDATE ledger.accounting_day SET online_date = $2
+)
+INSERT INTO ledger.day_cut (day, step, from_xact, began_xact, started_at)
+VALUES ($1, 'switched', coalesce((SELECT c.began_xact FROM ledger.day_cut c ORDER BY c.day DESC LIMIT 1), 0),
+    CASE WHEN (SELECT y.online_date IS NULL FROM ledger.accounting_day y) THEN 0
+        ELSE pg_snapshot_xmin(pg_current_snapshot())::text::bigint END, $3);
+
+-- name: note_switch
+-- Once the switch is committed: every transaction that may still have seen the old date has a lower number than this.
+UPDATE ledger.day_cut SET switched_xact = pg_snapshot_xmax(pg_current_snapshot())::text::bigint WHERE day = $1;
+
+-- name: drain
+-- The day is drained when none of those transactions runs any more.
+UPDATE ledger.day_cut SET
+    step = CASE WHEN pg_snapshot_xmin(pg_current_snapshot())::text::bigint >= switched_xact THEN 'drained' ELSE step END
+WHERE day = $1
+RETURNING step;
+
+-- name: forget_day_balances
+-- A day is balanced from nothing each time, so that a broken run leaves no trace.
+WITH accounts AS (DELETE FROM ledger.day_balance WHERE day = $1)
+DELETE FROM ledger.day_subject WHERE day = $1;
+
+-- name: balance_accounts
+-- The movements of the day by account, from its rows one by one; opening from the last day it moved.
+INSERT INTO ledger.day_balance (
+    day, account_id, ledger, code, opening_debits, opening_credits, debits, credits, closing_debits, closing_credits
+)
+SELECT $1, m.account_id, a.ledger, a.code, coalesce(p.closing_debits, 0), coalesce(p.closing_credits, 0),
+    m.debits, m.credits, coalesce(p.closing_debits, 0) + m.debits, coalesce(p.closing_credits, 0) + m.credits
+FROM (
+    SELECT e.account_id, sum(e.debits)::bigint AS debits, sum(e.credits)::bigint AS credits FROM (
+        SELECT t.debit_account_id AS account_id, t.amount AS debits, 0 AS credits FROM ledger.journal t
+        WHERE t.xact >= $2 AND t.accounting_date <= $1 AND t.flags & 32778 = 0
+            AND t.accounting_date > coalesce($3, '-infinity'::date)
+        UNION ALL
+        SELECT t.credit_account_id, 0, t.amount FROM ledger.journal t
+        WHERE t.xact >= $2 AND t.accounting_date <= $1 AND t.flags & 32778 = 0
+            AND t.accounting_date > coalesce($3, '-infinity'::date)
+    ) e GROUP BY e.account_id
+) m
+JOIN ledger.account a ON a.id = m.account_id
+LEFT JOIN LATERAL (
+    SELECT b.closing_debits, b.closing_credits FROM ledger.day_balance b
+    WHERE b.account_id = m.account_id AND b.day < $1 ORDER BY b.day DESC LIMIT 1
+) p ON true;
+
+-- name: balance_subjects
+-- The same by subject: yesterday's closing and today's movements.
+INSERT INTO ledger.day_subject (
+    day, ledger, code, opening_debits, opening_credits, debits, credits, closing_debits, closing_credits
+)
+SELECT $1, ledger, code, sum(od), sum(oc), sum(d), sum(c), sum(od) + sum(d), sum(oc) + sum(c) FROM (
+    SELECT s.ledger, s.code, s.closing_debits AS od, s.closing_credits AS oc, 0 AS d, 0 AS c
+    FROM ledger.day_subject s WHERE s.day = (SELECT max(x.day) FROM ledger.day_subject x WHERE x.day < $1)
+    UNION ALL
+    SELECT b.ledger, b.code, 0, 0, b.debits, b.credits FROM ledger.day_balance b WHERE b.day = $1
+) parts GROUP BY ledger, code;
+
+-- name: day_imbalance
+-- A ledger whose debits and credits of the day differ.
+SELECT ledger, sum(debits) AS debits, sum(credits) AS credits FROM ledger.day_balance WHERE day = $1
+GROUP BY ledger HAVING sum(debits) <> sum(credits) LIMIT 1;
+
+-- name: day_total_against_detail
+-- An account whose closing balance, added up, is not what its last row of the day says.
+SELECT b.account_id FROM ledger.day_balance b
+CROSS JOIN LATERAL (
+    SELECT e.debits, e.credits FROM (
+        (SELECT t.debit_version AS version, t.debit_debits_posted AS debits, t.debit_credits_posted AS credits
+            FROM ledger.journal t WHERE t.debit_account_id = b.account_id AND t.accounting_date <= $1
+            ORDER BY t.debit_version DESC LIMIT 1)
+        UNION ALL
+        (SELECT t.credit_version, t.credit_debits_posted, t.credit_credits_posted
+            FROM ledger.journal t WHERE t.credit_account_id = b.account_id AND t.accounting_date <= $1
+            ORDER BY t.credit_version DESC LIMIT 1)
+    ) e ORDER BY e.version DESC LIMIT 1
+) last
+WHERE b.day = $1 AND (last.debits, last.credits) <> (b.closing_debits, b.closing_credits)
+ORDER BY b.account_id LIMIT 1;
+
+-- name: day_negative_account
+-- An account below zero at the end of the day that must not be.
+SELECT a.id AS account_id FROM ledger.account a
+JOIN LATERAL (
+    SELECT b.closing_debits, b.closing_credits FROM ledger.day_balance b
+    WHERE b.account_id = a.id AND b.day <= $1 ORDER BY b.day DESC LIMIT 1
+) b ON true
+WHERE (a.flags & 2 <> 0 AND b.closing_debits > b.closing_credits)
+    OR (a.flags & 4 <> 0 AND b.closing_credits > b.closing_debits)
+ORDER BY a.id LIMIT 1;
+
+-- name: advance_day_cut
+-- The next step of the closing.
+UPDATE ledger.day_cut SET step = $2, finished_at = $3 WHERE day = $1;
+
+-- name: finish_batch_date
+-- The day is closed.
+UPDATE ledger.accounting_day SET batch_date = $1;
+
+-- name: subject_balances
+-- The books of one closed day by subject.
+SELECT ledger, code, opening_debits, opening_credits, debits, credits, closing_debits, closing_credits
+FROM ledger.day_subject WHERE day = $1 ORDER BY ledger, code;
+
+-- name: subject_balances_now
+-- The books as they stand, by subject.
+SELECT ledger, code, sum(debits_posted) AS closing_debits, sum(credits_posted) AS closing_credits
+FROM ledger.account WHERE version > 0 GROUP BY ledger, code ORDER BY ledger, code;

@@ -1,0 +1,130 @@
+-- name: balance_before
+-- Where an account stood just before a moment: the newest of its rows before, on either side.
+SELECT e.debits, e.credits FROM (
+    (SELECT t.debit_version AS version, t.debit_debits_posted AS debits, t.debit_credits_posted AS credits
+        FROM ledger.journal t WHERE t.debit_account_id = $1 AND t.timestamp < $2
+        ORDER BY t.debit_version DESC LIMIT 1)
+    UNION ALL
+    (SELECT t.credit_version, t.credit_debits_posted, t.credit_credits_posted
+        FROM ledger.journal t WHERE t.credit_account_id = $1 AND t.timestamp < $2
+        ORDER BY t.credit_version DESC LIMIT 1)
+) e ORDER BY e.version DESC LIMIT 1;
+
+-- name: statement_lines
+-- What was booked on an account between two moments, with the balance after each line; holds are no bookings.
+SELECT e.id, e.timestamp, e.accounting_date, e.code, e.other, e.reference, e.debit, e.credit, e.debits, e.credits FROM (
+    SELECT t.id, t.timestamp, t.accounting_date, t.code, t.credit_account_id AS other, t.user_data_128 AS reference,
+        t.amount AS debit, 0::bigint AS credit, t.debit_debits_posted AS debits, t.debit_credits_posted AS credits,
+        t.debit_version AS version
+    FROM ledger.journal t
+    WHERE t.debit_account_id = $1 AND t.timestamp >= $2 AND t.timestamp < $3 AND t.flags & 32778 = 0
+    UNION ALL
+    SELECT t.id, t.timestamp, t.accounting_date, t.code, t.debit_account_id, t.user_data_128,
+        0::bigint, t.amount, t.credit_debits_posted, t.credit_credits_posted, t.credit_version
+    FROM ledger.journal t
+    WHERE t.credit_account_id = $1 AND t.timestamp >= $2 AND t.timestamp < $3 AND t.flags & 32778 = 0
+) e ORDER BY e.version;
+
+-- name: account_code
+-- The subject and ledger of an account.
+SELECT code, ledger FROM ledger.account WHERE id = $1;
+
+-- name: clearing_ages
+-- Clearing accounts that did not come back to zero, and since when: the first row after the last time they stood at it.
+SELECT a.id, a.code, a.ledger, a.debits_posted - a.credits_posted AS balance, coalesce((
+    SELECT min(e.timestamp) FROM (
+        SELECT t.timestamp FROM ledger.journal t WHERE t.debit_account_id = a.id AND t.timestamp > z.at
+        UNION ALL
+        SELECT t.timestamp FROM ledger.journal t WHERE t.credit_account_id = a.id AND t.timestamp > z.at
+    ) e
+), 0) AS since
+FROM ledger.account a
+CROSS JOIN LATERAL (
+    SELECT coalesce(max(e.timestamp), 0) AS at FROM (
+        SELECT t.timestamp FROM ledger.journal t
+        WHERE t.debit_account_id = a.id AND t.debit_debits_posted = t.debit_credits_posted
+        UNION ALL
+        SELECT t.timestamp FROM ledger.journal t
+        WHERE t.credit_account_id = a.id AND t.credit_debits_posted = t.credit_credits_posted
+    ) e
+) z
+WHERE a.code = ANY ($1::integer[]) AND a.debits_posted <> a.credits_posted
+ORDER BY 5, a.id;
+
+-- name: known_reversals
+-- Which of these transfers were reversed already.
+SELECT transfer_id FROM ledger.reversal WHERE transfer_id = ANY ($1::uuid[]);
+
+-- name: insert_reversals
+-- Each transfer once; a second one at the same moment meets the primary key.
+INSERT INTO ledger.reversal (transfer_id, reversal_id, reason, reversed_by, reversed_at)
+SELECT u.transfer_id, u.reversal_id, $3, $4, $5
+FROM unnest($1::uuid[], $2::uuid[]) u (transfer_id, reversal_id);
+
+-- name: add_sweep
+-- A standing order between two accounts.
+INSERT INTO ledger.sweep (id, from_account_id, to_account_id, most_minor, every, next_at, created_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7);
+
+-- name: due_sweeps
+-- What is due, each taken by one worker, and put off to its next time.
+UPDATE ledger.sweep s SET next_at = $1 + s.every
+FROM (
+    SELECT id FROM ledger.sweep WHERE active AND next_at <= $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED
+) due
+JOIN ledger.sweep w ON w.id = due.id
+JOIN ledger.account a ON a.id = w.from_account_id
+WHERE s.id = due.id
+RETURNING s.id, s.from_account_id, s.to_account_id, s.most_minor, a.ledger;
+
+-- name: insert_sweep_runs
+-- What each run moved.
+INSERT INTO ledger.sweep_run (sweep_id, ran_at, transfer_id, status, amount_minor)
+SELECT u.sweep_id, $2, u.transfer_id, u.status, u.amount_minor
+FROM unnest($1::uuid[], $3::uuid[], $4::integer[], $5::bigint[]) u (sweep_id, transfer_id, status, amount_minor);
+
+-- name: open_memo_totals
+-- Totals that do not exist yet start at zero.
+INSERT INTO ledger.memo_total (ledger, owner, total, seq)
+SELECT u.ledger, u.owner, 0, 0 FROM unnest($1::text[], $2::uuid[]) u (ledger, owner)
+GROUP BY u.ledger, u.owner ORDER BY u.ledger, u.owner
+ON CONFLICT (ledger, owner) DO NOTHING;
+
+-- name: lock_memo_totals
+-- The totals of a batch, locked in order.
+SELECT m.ledger, m.owner, m.total, m.seq FROM ledger.memo_total m
+WHERE (m.ledger, m.owner) IN (SELECT u.ledger, u.owner FROM unnest($1::text[], $2::uuid[]) u (ledger, owner))
+ORDER BY m.ledger, m.owner FOR UPDATE;
+
+-- name: known_memos
+-- The entries of a batch that exist already; read after the totals are locked.
+SELECT e.ledger, e.owner, e.ref, e.amount FROM ledger.memo_entry e
+WHERE (e.ledger, e.owner, e.ref) IN (
+    SELECT u.ledger, u.owner, u.ref FROM unnest($1::text[], $2::uuid[], $3::text[]) u (ledger, owner, ref)
+);
+
+-- name: write_memos
+-- New entries and the totals after them, together.
+WITH entries AS (
+    INSERT INTO ledger.memo_entry (ledger, owner, seq, ref, amount, total_after, entered_at)
+    SELECT u.ledger, u.owner, u.seq, u.ref, u.amount, u.total_after, $7
+    FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[])
+        u (ledger, owner, seq, ref, amount, total_after)
+)
+UPDATE ledger.memo_total m SET total = n.total_after, seq = n.seq
+FROM (
+    SELECT DISTINCT ON (u.ledger, u.owner) u.ledger, u.owner, u.seq, u.total_after
+    FROM unnest($1::text[], $2::uuid[], $3::bigint[], $6::bigint[]) u (ledger, owner, seq, total_after)
+    ORDER BY u.ledger, u.owner, u.seq DESC
+) n
+WHERE m.ledger = n.ledger AND m.owner = n.owner;
+
+-- name: wrong_memo_totals
+-- Totals that are not the sum of their entries.
+SELECT m.ledger, m.owner FROM ledger.memo_total m
+LEFT JOIN (
+    SELECT e.ledger, e.owner, sum(e.amount) AS total, max(e.seq) AS seq, count(*) AS entries
+    FROM ledger.memo_entry e GROUP BY e.ledger, e.owner
+) s ON s.ledger = m.ledger AND s.owner = m.owner
+WHERE m.total <> coalesce(s.total, 0) OR m.seq <> coalesce(s.seq, 0) OR m.seq <> coalesce(s.entries, 0)
+ORDER BY m.ledger, m.owner LIMIT 100;

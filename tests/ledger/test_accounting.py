@@ -1,0 +1,302 @@
+"""Accounting on top: templates, days, statements, corrections, sweeps, memos."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, date, datetime, time, timedelta
+
+import asyncpg
+import pytest
+
+from hutong import ledger
+from hutong.clock import ManualClock
+from hutong.db import Database
+from hutong.errors import Conflict, InvalidParameter, NotFound
+from hutong.ids import Ids
+from hutong.ledger import Account, AccountFlags, CreateTransferStatus, Step, Transfer, TransferFlags
+
+T = CreateTransferStatus
+START = datetime(2026, 3, 1, 4, 0, tzinfo=UTC)  # noon in Shanghai
+
+
+@pytest.fixture
+async def alone(fresh_database_url):
+    async with Database.open(fresh_database_url, size=8) as opened:
+        yield opened
+
+
+@pytest.fixture
+def clock():
+    return ManualClock(START)
+
+
+class Shop:
+    """A merchant on one channel, booked by templates."""
+
+    def __init__(self, database, clock):
+        self.database, self.clock, self.ids = database, clock, Ids(clock)
+        self.owners = {per: self.ids.new() for per in ("merchant", "channel account", "bank account", "product")}
+
+    def account(self, code):
+        return ledger.account_id(code, self.owners[ledger.subject(code).per], "CNY")
+
+    async def open(self):
+        wanted = [(code, self.owners[entry.per], "CNY") for code, entry in ledger.CHART.items()
+                  if entry.per in self.owners]  # fmt: skip
+        await self.run(lambda tx: ledger.open_accounts(tx, wanted, now=self.clock.now()))
+
+    async def run(self, work):
+        return await self.database.run(work)
+
+    def chain(self, event, **amounts):
+        return ledger.transfers_of(
+            event, owners=self.owners, amounts=amounts, currency="CNY", reference=self.ids.new(),
+            ids=[self.ids.new() for _ in range(3)],
+        )  # fmt: skip
+
+    async def book(self, event, **amounts):
+        chain = self.chain(event, **amounts)
+        results = await self.run(lambda tx: ledger.Ledger(tx, clock=self.clock.now_ns).create_transfers(chain))
+        assert {result.status for result in results} == {T.CREATED}
+        return chain
+
+    async def cut(self, **arguments):
+        return await ledger.run_day_cut(self.database, now=self.clock.now(), **arguments)
+
+
+@pytest.fixture
+async def shop(alone, clock):
+    made = Shop(alone, clock)
+    await made.open()
+    return made
+
+
+async def test_a_template_books_a_chain_and_leaves_out_what_is_zero(shop):
+    chain = shop.chain("payment_succeeded", amount=10_000, fee=60, cost=0)
+    assert [
+        (t.debit_account_id, t.credit_account_id, t.amount, bool(t.flags & TransferFlags.LINKED)) for t in chain
+    ] == [
+        (shop.account(1101), shop.account(2001), 10_000, True),
+        (shop.account(2001), shop.account(4001), 60, False),
+    ]
+    with pytest.raises(InvalidParameter):
+        ledger.transfers_of("unheard_of", owners={}, amounts={}, currency="CNY", reference=shop.ids.new(), ids=[])
+    with pytest.raises(InvalidParameter):
+        ledger.transfers_of("surplus_received", owners={}, amounts={"amount": 1}, currency="CNY",
+                            reference=shop.ids.new(), ids=[shop.ids.new()])  # fmt: skip
+
+
+async def test_the_books_balance_by_subject_and_by_class(shop):
+    await shop.book("payment_succeeded", amount=10_000, fee=60, cost=38)
+    await shop.book("refund_requested", amount=500)
+    lines = await shop.run(ledger.general_ledger)
+    closing = {line.code: line.closing for line in lines}
+    assert closing == {1101: 9_962, 2001: 9_940, 2201: 0, 4001: 60, 5001: 38}
+    assert closing[1101] + closing[5001] == closing[2001] + closing[4001]
+    groups = {line.code: line.closing for line in ledger.roll_up(lines) if line.code % 100 == 0}
+    assert groups == {1100: 9_962, 2000: -9_940, 2200: 0, 4000: -60, 5000: 38}
+    assert sum(groups.values()) == 0
+
+
+async def test_days_close_one_after_the_other_and_carry_their_balances(shop, clock):
+    await shop.book("payment_succeeded", amount=100, fee=1)
+    assert await shop.cut() == ledger.DayCut(date(2026, 2, 28), Step.FINISHED)  # nothing before the first day
+    assert await shop.cut() is None  # 1 March is not over
+    with pytest.raises(Conflict):
+        await shop.cut(day=date(2026, 3, 1))
+    clock.advance(timedelta(hours=13))  # one in the morning of 2 March in Shanghai
+    late = await shop.book("payment_succeeded", amount=1_000)  # the old day is still online
+    assert (await shop.cut()).step is Step.FINISHED
+    await shop.book("payment_succeeded", amount=50)
+    lines = await shop.run(lambda tx: ledger.general_ledger(tx, day=date(2026, 3, 1)))
+    assert {(line.code, line.opening, line.closing) for line in lines} == {
+        (1101, 0, 1_100), (2001, 0, 1_099), (4001, 0, 1),
+    }  # fmt: skip
+    clock.advance(timedelta(days=1))
+    assert (await shop.cut()).day == date(2026, 3, 2)
+    lines = await shop.run(lambda tx: ledger.general_ledger(tx, day=date(2026, 3, 2)))
+    assert {(line.code, line.opening, line.closing) for line in lines} == {
+        (1101, 1_100, 1_150), (2001, 1_099, 1_149), (4001, 1, 1),
+    }  # fmt: skip
+    async with shop.database.transaction() as tx:
+        rows = await tx.fetch("SELECT accounting_date FROM ledger.transfer WHERE id = $1", f"{late[0].id:032x}")
+    assert [row[0] for row in rows] == [date(2026, 3, 1)]
+
+
+async def test_the_cut_waits_for_transactions_begun_before_it_and_late_ones_go_to_the_next_day(shop, clock):
+    await shop.cut()
+    clock.advance(timedelta(days=1))
+    slow = await shop.database.pool.acquire()
+    transaction = slow.transaction()
+    await transaction.start()
+    await ledger.Ledger(slow, clock=clock.now_ns).create_transfers(shop.chain("surplus_received", amount=7))
+    cut = await shop.cut()
+    assert (cut.step, cut.waiting) == (Step.SWITCHED, True)
+    other = Transfer(ledger.id(), shop.account(5001), shop.account(4001), 9, ledger=156, code=9)
+    await shop.run(lambda tx: ledger.Ledger(tx, clock=clock.now_ns).create_transfers([other]))  # is not held up
+    await transaction.commit()
+    await shop.database.pool.release(slow)
+    assert (await shop.cut()).step is Step.FINISHED
+    lines = await shop.run(lambda tx: ledger.general_ledger(tx, day=date(2026, 3, 1)))
+    assert {line.code: line.closing for line in lines} == {1101: 7, 2202: 7}
+
+
+async def test_the_cut_refuses_a_day_that_leaves_an_account_below_zero_and_goes_on_when_it_is_covered(shop, clock):
+    await shop.cut()
+    change = {"by": "ops", "reason": "until tonight", "now": clock.now()}
+    await shop.run(lambda tx: ledger.set_overdraft_limit(tx, shop.account(2002), 100, **change))
+    await shop.book("payout_requested", amount=80)
+    await shop.run(
+        lambda tx: ledger.Ledger(tx, clock=clock.now_ns).create_transfers(
+            [Transfer(ledger.id(), shop.account(2002), shop.account(1001), 5, ledger=156, code=9)]
+        )
+    )
+    clock.advance(timedelta(days=1))
+    cut = await shop.cut()
+    assert cut.step is Step.DRAINED
+    assert "below zero" in cut.problem
+    assert cut.problem.replace("-", "").startswith(f"account {shop.account(2002):032x}")
+    assert (await shop.cut()).problem == cut.problem
+    async with shop.database.transaction() as tx:
+        await tx.execute("SET ROLE NONE")
+        # What an operator would do by a booking into the old day is done here by hand.
+        await tx.execute("UPDATE ledger.account SET flags = 8 WHERE id = $1", f"{shop.account(2002):032x}")
+    assert (await shop.cut()).step is Step.FINISHED
+
+
+async def test_each_step_of_the_cut_may_be_broken_off_and_begun_again(shop, clock):
+    await shop.cut()
+    await shop.book("payment_succeeded", amount=100)
+    clock.advance(timedelta(days=1))
+    steps = []
+    while Step.FINISHED not in steps:
+        for commit in (False, True):
+            async with shop.database.pool.acquire() as connection:
+                transaction = connection.transaction()
+                await transaction.start()
+                cut = await ledger.day_cut(connection, now=clock.now())
+                await (transaction.commit() if commit else transaction.rollback())
+        steps.append(cut.step)
+    assert steps == [Step.SWITCHED, Step.SWITCHED, Step.DRAINED, Step.BALANCED, Step.FINISHED]
+
+
+def test_a_day_is_due_when_its_cut_has_passed():
+    cut = {"cut_time": time(0, 0), "zone": "Asia/Shanghai"}
+    assert ledger.due_day(datetime(2026, 3, 1, 15, 59, tzinfo=UTC), **cut) == date(2026, 2, 28)
+    assert ledger.due_day(datetime(2026, 3, 1, 16, 0, tzinfo=UTC), **cut) == date(2026, 3, 1)
+    early = {"cut_time": time(1, 30), "zone": "Europe/Berlin"}
+    assert ledger.due_day(datetime(2026, 7, 1, 23, 29, tzinfo=UTC), **early) == date(2026, 6, 30)
+    assert ledger.due_day(datetime(2026, 7, 1, 23, 30, tzinfo=UTC), **early) == date(2026, 7, 1)
+
+
+async def test_a_statement_closes_on_its_balance(shop, clock):
+    await shop.book("payment_succeeded", amount=100)
+    clock.advance(timedelta(hours=1))
+    since = clock.now()
+    await shop.book("payment_succeeded", amount=30, fee=2)
+    await shop.book("refund_requested", amount=20)  # a hold is no booking
+    clock.advance(timedelta(hours=1))
+    until = clock.now()
+    await shop.book("statement_settled", amount=50)
+    account = shop.account(2001)
+    found = await shop.run(lambda tx: ledger.statement(tx, account, since=since, until=until))
+    assert (found.opening, found.closing) == (100, 128)
+    assert [(line.debit, line.credit, line.balance) for line in found.lines] == [(0, 30, 130), (2, 0, 128)]
+    empty = await shop.run(lambda tx: ledger.statement(tx, account, since=START - timedelta(9), until=START))
+    assert (empty.opening, empty.closing, empty.lines) == (0, 0, [])
+    text = ledger.to_csv(found.lines)
+    assert text.splitlines()[0].startswith("id,timestamp,accounting_date")
+    assert len(text.splitlines()) == 3
+    with pytest.raises(NotFound):
+        await shop.run(lambda tx: ledger.statement(tx, 5, since=since, until=until))
+
+
+async def reversed_by(shop, *ids):
+    return await shop.run(
+        lambda tx: ledger.reverse(tx, ids, reason="wrong amount", by="ops", new_id=shop.ids.new, now=shop.clock.now())
+    )
+
+
+async def test_a_transfer_is_reversed_once_however_many_ask(shop):
+    (first, fee) = await shop.book("payment_succeeded", amount=100, fee=3)
+    (held,) = await shop.book("refund_requested", amount=10)
+    results = await asyncio.gather(*(reversed_by(shop, fee.id) for _ in range(8)))
+    counted = sorted(result[0].status.value for result in results)
+    assert counted == ["already_reversed"] * 7 + ["reversed"]
+    answers = await reversed_by(shop, held.id, 12345, first.id)
+    assert [answer.status.value for answer in answers] == ["not_booked", "not_found", "refused"]
+    assert answers[2].refusal is T.EXCEEDS_CREDITS  # ten are held
+    lines = await shop.run(ledger.general_ledger)
+    assert {line.code: line.closing for line in lines} == {1101: 100, 2001: 100, 2201: 0, 4001: 0}
+
+
+async def test_a_sweep_moves_what_is_free_and_no_more(shop, clock):
+    await shop.book("payment_succeeded", amount=100)
+    await shop.book("refund_requested", amount=30)
+    order = {"from_account_id": shop.account(2001), "to_account_id": shop.account(2003), "every": timedelta(hours=1)}
+    await shop.run(
+        lambda tx: ledger.add_sweep(tx, shop.ids.new(), most_minor=50, first_at=clock.now(), by="ops", **order)
+    )
+
+    async def run():
+        return await shop.run(lambda tx: ledger.sweep(tx, now=clock.now(), new_id=shop.ids.new))
+
+    assert await run() == 1
+    assert await run() == 0
+    clock.advance(timedelta(hours=1))
+    assert await run() == 1
+    async with shop.database.transaction() as tx:
+        runs = await tx.fetch("SELECT amount_minor, status FROM ledger.sweep_run ORDER BY ran_at")
+    assert [tuple(row) for row in runs] == [(50, 0), (20, 0)]
+
+
+async def test_a_memo_total_moves_with_its_entries_and_each_entry_counts_once(shop, clock):
+    owner, other = shop.ids.new(), shop.ids.new()
+    points = [ledger.Memo("points", owner, f"order {n}", 10 * n) for n in (1, 2)]
+    enter = ledger.memo.enter
+
+    async def run(*memos):
+        return [status.value for status in await shop.run(lambda tx: enter(tx, memos, now=clock.now()))]
+
+    assert await run(*points, points[0], ledger.Memo("points", other, "order 1", -4)) == [
+        "entered", "entered", "exists", "entered",
+    ]  # fmt: skip
+    assert await run(ledger.Memo("points", owner, "order 1", 11)) == ["exists_with_different_amount"]
+    many = [[ledger.Memo("points", owner, f"n {n}", 1)] for n in range(20)]
+    await asyncio.gather(*(run(*memos) for memos in many))
+    async with shop.database.transaction() as tx:
+        assert await tx.fetchval("SELECT total FROM ledger.memo_total WHERE owner = $1", owner) == 50
+        assert await ledger.memo.wrong_totals(tx) == []
+        await tx.execute("UPDATE ledger.memo_total SET total = total + 1 WHERE owner = $1", other)
+        assert [row["owner"] for row in await ledger.memo.wrong_totals(tx)] == [other]
+        assert (await ledger.check_invariants(tx, now=clock.now())).problems != []
+
+
+async def test_money_in_transit_is_listed_with_its_age(shop, clock):
+    await shop.book("surplus_received", amount=40)
+    await shop.book("surplus_refunded", amount=40)
+    clock.advance(timedelta(hours=1))
+    await shop.book("surplus_received", amount=5)
+    clock.advance(timedelta(hours=3))
+    findings = await shop.run(lambda tx: ledger.check_invariants(tx, now=clock.now()))
+    assert findings.problems == []
+    found = {(item.code, item.balance, round(item.age.total_seconds())) for item in findings.uncleared}
+    assert found == {(1101, 5, 3 * 3600), (2202, -5, 3 * 3600)}
+
+
+async def test_the_application_cannot_rewrite_memos(shop, clock):
+    memo = ledger.Memo("points", shop.ids.new(), "x", 1)
+    await shop.run(lambda tx: ledger.memo.enter(tx, [memo], now=clock.now()))
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await shop.run(lambda tx: tx.execute("UPDATE ledger.memo_entry SET amount = 2"))
+
+
+def test_the_chart_names_every_subject_in_both_languages():
+    for entry in ledger.CHART.values():
+        assert entry.name_en
+        assert entry.name_zh
+        assert entry.parent % 100 == 0
+        assert entry.code // 1000 == entry.parent // 1000
+    assert ledger.subject(2001).normal_side is ledger.Side.CREDIT
+    assert ledger.subject(2002).flags & AccountFlags.DEBITS_MUST_NOT_EXCEED_CREDITS
+    assert Account(id=1).flags == 0

@@ -71,3 +71,8 @@ def test_statements_used_exist_and_statements_kept_are_used(package: str) -> Non
     code = "\n".join(file.read_text() for file in folder.rglob("*.py"))
     used = set(re.findall(r"\b_?sql\.(\w+)", code, re.IGNORECASE))
     assert used == kept
+
+
+def test_test_files_have_names_of_their_own() -> None:
+    names = [path.name for path in Path(__file__).parents[1].rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from oracle import Oracle
 
-from conftest import SEED
 from hutong import ledger
 from hutong.clock import ManualClock
 from hutong.ledger import Account, AccountFlags, Transfer, TransferFlags
 from hutong.ledger import CreateTransferStatus as T
+from support import SEED
 
 MAX = 2**128 - 1
 F = TransferFlags
@@ -236,8 +236,8 @@ async def _await(coroutine):
 
 @pytest.fixture(scope="module")
 def url(server_url):
-    from conftest import create_database
     from hutong.db import migrate
+    from support import create_database
 
     url = create_database(server_url)
     migrate(url)

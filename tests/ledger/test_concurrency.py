@@ -11,12 +11,12 @@ import asyncpg
 import pytest
 from oracle import Oracle
 
-from conftest import SEED, create_database
 from hutong import ledger
 from hutong.clock import ManualClock, SystemClock
 from hutong.db import Database, EmbeddedServer, migrate
 from hutong.db.embedded import _as_user, _reachable_binaries, _system_user
 from hutong.ledger import Account, AccountFlags, CreateTransferStatus, Transfer, TransferFlags
+from support import SEED, create_database
 
 T = CreateTransferStatus
 LIMITED = AccountFlags.DEBITS_MUST_NOT_EXCEED_CREDITS

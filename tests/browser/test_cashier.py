@@ -48,7 +48,7 @@ async def test_payer_scans_and_the_page_turns_to_success_without_reload(
     checkout.succeed(link)
     await expect(page.get_by_role("heading", name="Payment successful")).to_be_visible()
     await expect(page.get_by_role("status").first).to_have_text("Payment successful")
-    await expect(page).to_have_title("✓ Payment successful · Pay ¥128.00 · Lantern Tea House")
+    await expect(page).to_have_title("✓ Payment successful · Pay ¥128.00 · Example Store")
     back = page.get_by_role("link", name="Return to merchant")
     await expect(back).to_have_attribute("href", "https://shop.example/orders/1001")
     await expect(code).to_be_hidden()

@@ -47,7 +47,7 @@ class MemoryCheckout:
         payment_id = Ids(self.clock).new()
         view = CheckoutView(
             payment_id=payment_id,
-            merchant_name="Lantern Tea House",
+            merchant_name="Example Store",
             subject="Jasmine Silver Needle, 100 g",
             amount_minor=12_800,
             currency="CNY",

@@ -38,7 +38,7 @@ async def page(http: ClientSession, link: Link, **query: str) -> str:
 
 async def test_first_paint_says_who_what_how_much_and_how(http: ClientSession, checkout: MemoryCheckout) -> None:
     html = await page(http, checkout.create())
-    for expected in ("Lantern Tea House", "Jasmine Silver Needle, 100 g", "¥128.00", "CNY", "WeChat Pay", "Alipay"):
+    for expected in ("Example Store", "Jasmine Silver Needle, 100 g", "¥128.00", "CNY", "WeChat Pay", "Alipay"):
         assert expected in html
     assert ">15:00</span>" in html
     assert shown_panels(html) == ["choose"]

@@ -7,12 +7,12 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from conftest import create_database
 from hutong import ledger
 from hutong.clock import ManualClock, SystemClock
 from hutong.db import Database, migrate
 from hutong.ids import Ids
 from hutong.ledger import Account, AccountFlags, Transfer, TransferFlags
+from support import create_database
 
 
 @pytest.fixture

@@ -300,3 +300,21 @@ def test_the_chart_names_every_subject_in_both_languages():
     assert ledger.subject(2001).normal_side is ledger.Side.CREDIT
     assert ledger.subject(2002).flags & AccountFlags.DEBITS_MUST_NOT_EXCEED_CREDITS
     assert Account(id=1).flags == 0
+
+
+async def test_upkeep_does_everything_that_is_due_and_nothing_twice(shop, clock):
+    await shop.book("payment_succeeded", amount=100)
+    held = [Transfer(ledger.id(), shop.account(2001), shop.account(2201), 5, ledger=156, code=4, timeout=60,
+                     flags=TransferFlags.PENDING)]  # fmt: skip
+    await shop.run(lambda tx: ledger.Ledger(tx, clock=clock.now_ns).create_transfers(held))
+    clock.advance(timedelta(minutes=2))
+
+    async def upkeep():
+        return await ledger.upkeep(shop.database, now=clock.now(), new_id=shop.ids.new)
+
+    done = await upkeep()
+    assert len(done.partitions) == 3
+    assert (done.expired, done.sealed, done.swept) == (1, 3, 0)
+    assert done.day.step is Step.FINISHED
+    assert await upkeep() == ledger.Upkeep([], 0, 0, 0, None)
+    assert (await shop.run(ledger.verify)).problems == []

@@ -9,7 +9,10 @@ import pytest
 
 from hutong import ledger
 from hutong.clock import ManualClock, SystemClock
+from hutong.db import Database, migrate
+from hutong.ids import Ids
 from hutong.ledger import Account, AccountFlags, Transfer, TransferFlags
+from support import create_database
 
 
 @pytest.fixture
@@ -146,3 +149,21 @@ async def test_an_archived_partition_keeps_its_checksum_and_its_ids(owner):
         assert (await ledger.verify(owner)).problems == []
     with pytest.raises(asyncpg.CheckViolationError):  # its id is taken for good, and the row is not at hand
         await lg.create_transfers([Transfer(ids[0], 1, 2, 100, ledger=1, code=1)])
+
+
+async def test_the_oldest_and_the_newest_server_keep_the_same_books(each_server_url):
+    url = create_database(each_server_url)
+    migrate(url)
+    async with Database.open(url, size=4) as database:
+        clock = ManualClock(SystemClock().now())
+        await ledger.upkeep(database, now=clock.now(), new_id=Ids(clock).new)
+        async with database.pool.acquire() as connection:
+            await some_history(connection, clock)
+            large = [Transfer(ledger.id(), 3, 4, 1, ledger=1, code=1) for _ in range(300)]
+            results = await ledger.Ledger(connection, clock=clock.now_ns).create_transfers(large)
+            assert {result.status.name for result in results} == {"CREATED"}
+        done = await ledger.upkeep(database, now=clock.now(), new_id=Ids(clock).new)
+        assert done.sealed == 310
+        verdict = await database.run(ledger.verify)
+        assert (verdict.problems, verdict.rows) == ([], 310)
+        assert (await database.run(lambda tx: ledger.check_invariants(tx, now=clock.now()))).problems == []

@@ -37,6 +37,7 @@ from hutong.ledger.rows import IntegerOverflowError
 from hutong.ledger.seal import Verdict, seal, verify
 from hutong.ledger.statement import Line, Statement, SubjectBalance, general_ledger, roll_up, statement, to_csv
 from hutong.ledger.sweep import add_sweep, sweep
+from hutong.ledger.upkeep import Upkeep, upkeep
 
 __all__ = [
     "AMOUNT_MAX",
@@ -75,6 +76,7 @@ __all__ = [
     "Transfer",
     "TransferFlags",
     "Uncleared",
+    "Upkeep",
     "Verdict",
     "account_id",
     "add_sweep",
@@ -98,5 +100,6 @@ __all__ = [
     "to_csv",
     "transfers_of",
     "trial_balance",
+    "upkeep",
     "verify",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -243,55 +243,61 @@ class Ledger:
         return len(batch.resolved)
 
     async def _write(self, batch: Batch, loaded: _Loaded) -> None:
-        rows, accounts = batch.rows, batch.accounts
-        accounting_date = loaded.accounting_date()
-        changed = [state for state in accounts.values() if state.changed()]
-        if not (rows or changed or batch.newly_failed):
+        changed = [state for state in batch.accounts.values() if state.changed()]
+        if not (batch.rows or changed or batch.newly_failed):
             return
-        if len(rows) >= _COPY_FROM:
-            await self._copy(rows, accounts, accounting_date, loaded.xact)
-            rows = []
         opened = {row[0] for row, _ in batch.opened}
         resolved = [number for number in batch.resolved if number not in opened]
-        states, failed = batch.states, batch.newly_failed
-        (written,) = await _sql.write.fetch(
-            self._conn,
-            accounting_date,
-            loaded.xact,
-            *columns_of(rows),
-            uuids(state.id for state in changed),
-            numbers(state.debits_pending for state in changed),
-            numbers(state.debits_posted for state in changed),
-            numbers(state.credits_pending for state in changed),
-            numbers(state.credits_posted for state in changed),
-            numbers(state.version for state in changed),
-            numbers(state.next_expiry for state in changed),
-            numbers(state.flags for state in changed),
-            uuids(row[0] for row, _ in batch.opened),
-            uuids(row[1] for row, _ in batch.opened),
-            uuids(row[2] for row, _ in batch.opened),
-            numbers(expires_at for _, expires_at in batch.opened),
-            numbers(states[row[0]] for row, _ in batch.opened),
-            uuids(resolved),
-            numbers(states[number] for number in resolved),
-            uuids(number for number, _, _ in failed),
-            numbers(int(status) for _, status, _ in failed),
-            numbers(timestamp for _, _, timestamp in failed),
-        )
+        accounting_date = loaded.accounting_date()
+        changes: list[str] = []
+        if len(batch.rows) < _COPY_FROM:
+            changes += (*columns_of(batch.rows), *_changes(batch, changed, resolved))
+        else:
+
+            async def source() -> AsyncIterator[bytes]:
+                """Packs the next rows, and at last the other changes, while the server takes the rows before."""
+                for packed in pack_rows(batch.rows, batch.accounts, accounting_date, loaded.xact):
+                    yield packed
+                changes.extend((*columns_of([]), *_changes(batch, changed, resolved)))
+
+            await self._conn.copy_to_table(
+                "transfer", schema_name="ledger", columns=COLUMNS, source=source(), format="binary"
+            )
+        (written,) = await _sql.write.fetch(self._conn, accounting_date, loaded.xact, *changes)
         if written["accounts"] != len(changed) or written["holds"] != len(resolved):
             raise InvariantBroken("an account or a hold changed while it was locked")
 
-    async def _copy(
-        self, rows: Sequence[Row], accounts: dict[int, AccountState], accounting_date: date, xact: int
-    ) -> None:
-        packed = pack_rows(rows, accounts, accounting_date, xact)
 
-        async def source() -> Any:
-            yield packed
-
-        await self._conn.copy_to_table(
-            "transfer", schema_name="ledger", columns=COLUMNS, source=source(), format="binary"
-        )
+def _changes(batch: Batch, changed: Sequence[AccountState], resolved: Sequence[int]) -> list[str]:
+    """The arrays of everything but the journal's rows; left empty where no account of the batch changed."""
+    states, failed, opened = batch.states, batch.newly_failed, batch.opened
+    with_holds = bool(opened or batch.resolved)
+    return [
+        uuids(state.id for state in changed),
+        numbers(state.debits_posted for state in changed),
+        numbers(state.credits_posted for state in changed),
+        numbers(state.version for state in changed),
+        *(
+            (
+                numbers(state.debits_pending for state in changed),
+                numbers(state.credits_pending for state in changed),
+                numbers(state.next_expiry for state in changed),
+                numbers(state.flags for state in changed),
+            )
+            if with_holds or any(state.next_expiry != state.loaded[1] for state in changed)
+            else ("{}",) * 4
+        ),
+        uuids(row[0] for row, _ in opened),
+        uuids(row[1] for row, _ in opened),
+        uuids(row[2] for row, _ in opened),
+        numbers(expires_at for _, expires_at in opened),
+        numbers(states[row[0]] for row, _ in opened),
+        uuids(resolved),
+        numbers(states[number] for number in resolved),
+        uuids(number for number, _, _ in failed),
+        numbers(int(status) for _, status, _ in failed),
+        numbers(timestamp for _, _, timestamp in failed),
+    ]
 
 
 class _Loaded:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from typing import Any
 
@@ -27,6 +27,7 @@ COLUMNS = (
 _NO_UUID = bytes(16)
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
+_ROWS_AT_ONCE = 256
 _POSTGRES_EPOCH = date(2000, 1, 1).toordinal()
 # PostgreSQL's binary COPY: the number of columns, then length and value of each.
 _ROW = struct.Struct(">h" + "i16s" * 3 + "iq" + "i16s" * 2 + "iQ" + "iq" * 3 + "ii" * 2 + "iq" * 11 + "iiiq")
@@ -50,25 +51,31 @@ def signed(number: int) -> int:
     return number - (1 << 64) if number >> 63 else number
 
 
-def pack_rows(rows: Sequence[Row], accounts: dict[int, AccountState], accounting_date: date, xact: int) -> bytes:
-    """The rows as a binary COPY takes them."""
+def pack_rows(
+    rows: Sequence[Row], accounts: dict[int, AccountState], accounting_date: date, xact: int
+) -> Iterator[bytes]:
+    """The rows as a binary COPY takes them, some at a time."""
     day = accounting_date.toordinal() - _POSTGRES_EPOCH
     pack = _ROW.pack
     size = len(COLUMNS)
-    packed = [
-        pack(
-            size, 16, id_.to_bytes(16, "big"), 16, accounts[debit].bytes, 16, accounts[credit].bytes,
-            8, amount, 16, pending_id.to_bytes(16, "big") if pending_id else _NO_UUID,
-            16, data_128.to_bytes(16, "big") if data_128 else _NO_UUID, 8, data_64, 8, data_32, 8, timeout, 8, ledger,
-            4, code, 4, flags, 8, timestamp, 8, a, 8, b, 8, c, 8, d, 8, e, 8, f, 8, g, 8, h, 8, i, 8, j,
-            4, day, 8, xact,
-        )
-        for (
-            id_, debit, credit, amount, pending_id, data_128, data_64, data_32, timeout, ledger, code, flags, timestamp,
-            a, b, c, d, e, f, g, h, i, j,
-        ) in rows
-    ]  # fmt: skip
-    return b"".join((_HEADER, *packed, _TRAILER))
+    yield _HEADER
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        yield b"".join(
+            [
+                pack(
+                    size, 16, id_.to_bytes(16, "big"), 16, accounts[debit].bytes, 16, accounts[credit].bytes,
+                    8, amount, 16, pending_id.to_bytes(16, "big") if pending_id else _NO_UUID,
+                    16, data_128.to_bytes(16, "big") if data_128 else _NO_UUID, 8, data_64, 8, data_32, 8, timeout,
+                    8, ledger, 4, code, 4, flags, 8, timestamp, 8, a, 8, b, 8, c, 8, d, 8, e, 8, f, 8, g, 8, h, 8, i,
+                    8, j, 4, day, 8, xact,
+                )
+                for (
+                    id_, debit, credit, amount, pending_id, data_128, data_64, data_32, timeout, ledger, code, flags,
+                    timestamp, a, b, c, d, e, f, g, h, i, j,
+                ) in rows[start : start + _ROWS_AT_ONCE]
+            ]
+        )  # fmt: skip
+    yield _TRAILER
 
 
 def numbers(values: Iterable[int]) -> str:

@@ -44,7 +44,7 @@ SELECT pg_advisory_xact_lock(x'696d706f7274'::bigint);
 
 -- name: write
 -- Everything a batch changes, in one round trip: journal rows, balances, holds, failed ids. The journal rows of a large
--- batch went ahead by COPY, and their arrays are empty here.
+-- batch went ahead by COPY, and their arrays are empty here; so are those of what no account of the batch changed.
 WITH journal AS (
     INSERT INTO ledger.transfer (
         accounting_date, xact,
@@ -62,12 +62,14 @@ WITH journal AS (
     ) j
 ), balances AS (
     UPDATE ledger.account a SET
-        debits_pending = u.debits_pending, debits_posted = u.debits_posted, credits_pending = u.credits_pending,
-        credits_posted = u.credits_posted, version = u.version, next_expiry = u.next_expiry, flags = u.flags
+        debits_posted = u.debits_posted, credits_posted = u.credits_posted, version = u.version,
+        debits_pending = coalesce(u.debits_pending, a.debits_pending),
+        credits_pending = coalesce(u.credits_pending, a.credits_pending),
+        next_expiry = coalesce(u.next_expiry, a.next_expiry), flags = coalesce(u.flags, a.flags)
     FROM unnest(
         $26::text::uuid[], $27::text::bigint[], $28::text::bigint[], $29::text::bigint[], $30::text::bigint[], $31::text::bigint[], $32::text::bigint[],
         $33::text::integer[]
-    ) u (id, debits_pending, debits_posted, credits_pending, credits_posted, version, next_expiry, flags)
+    ) u (id, debits_posted, credits_posted, version, debits_pending, credits_pending, next_expiry, flags)
     WHERE a.id = u.id
     RETURNING 1
 ), opened AS (

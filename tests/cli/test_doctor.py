@@ -10,6 +10,7 @@ import pytest
 
 from command_line import Run
 from hutong.sandbox import SandboxKeys
+from support import create_database
 
 
 def examined(command: Run) -> tuple[int, dict[str, tuple[bool, str]]]:
@@ -84,6 +85,14 @@ def test_keys_are_given_and_taken_back(command: Run, fresh_database_url: str) ->
         (fee,) = connection.execute("SELECT fee_ppm FROM merchants.merchant").fetchall()
     assert rows == [(False,), (True,)]
     assert fee == (6000,)
+
+
+def test_the_first_command_of_all_prints_its_json_and_nothing_else(
+    command: Run, server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HUTONG_DATABASE_URL", create_database(server_url))
+    assert "api_key" in json.loads(command("merchant", "create", "Tea House", "--json").stdout)
+    assert json.loads(command("migrate", "--json").stdout) == {"applied": []}
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ it in its first line: `-- depends: ledger-0001.accounts`.
 from __future__ import annotations
 
 import importlib.resources
+import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -37,7 +38,8 @@ def migrate(dsn: str) -> list[str]:
     with _locked_backend(dsn) as backend:
         todo = backend.to_apply(_migrations())
         names = [migration.id for migration in todo]
-        backend.apply_migrations(todo)
+        with redirect_stdout(io.StringIO()):  # yoyo prints the rows that a migration's query returns
+            backend.apply_migrations(todo)
         return names
 
 

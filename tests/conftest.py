@@ -33,8 +33,13 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServe
 
 
 @pytest.fixture(scope="session")
-def server_url(embedded: EmbeddedServer) -> str:
-    return embedded.start()
+def server_url(request: pytest.FixtureRequest) -> str:
+    """The server that tests use: the embedded one, or with HUTONG_TEST_POSTGRES=15 the oldest one supported."""
+    if os.environ.get("HUTONG_TEST_POSTGRES") == "15":
+        url: str = request.getfixturevalue("postgres15")
+        return url
+    server: EmbeddedServer = request.getfixturevalue("embedded")
+    return server.start()
 
 
 @pytest.fixture(scope="session")
@@ -49,8 +54,10 @@ def postgres15(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session", params=["18", "15"])
 def each_server_url(request: pytest.FixtureRequest) -> str:
     """The URL of the embedded server, then of a PostgreSQL 15."""
-    name = "server_url" if request.param == "18" else "postgres15"
-    url: str = request.getfixturevalue(name)
+    if request.param == "18":
+        server: EmbeddedServer = request.getfixturevalue("embedded")
+        return server.start()
+    url: str = request.getfixturevalue("postgres15")
     return url
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -42,6 +42,19 @@ def database_url(settings: Settings) -> str:
     if settings.database_url is not None:
         return settings.database_url.get_secret_value()
     return db.EmbeddedServer(settings.home).start()
+
+
+@contextmanager
+def using_database(settings: Settings) -> Iterator[str]:
+    """The database for the length of a block. With its end this process no longer keeps the embedded server running."""
+    if settings.database_url is not None:
+        yield settings.database_url.get_secret_value()
+        return
+    server = db.EmbeddedServer(settings.home)
+    try:
+        yield server.start()
+    finally:
+        server.leave()
 
 
 def open_vault(settings: Settings) -> Vault:

@@ -74,6 +74,13 @@ class Settings(BaseSettings):
         return url.rstrip("/") if url else None
 
 
+def home_folder(settings: Settings) -> Path:
+    """The data folder, made if absent, for its owner alone; as root, others may walk through, since the embedded
+    server's own user must."""
+    settings.home.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
+    return settings.home
+
+
 def environment(**settings: object) -> dict[str, str]:
     """The environment for a process of ours: this one's, with these settings in place of those it has."""
     return {**os.environ, **{f"HUTONG_{name.upper()}": str(value) for name, value in settings.items()}}

@@ -3,45 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from hutong.cli import main
+from command_line import Run
 from hutong.sandbox import SandboxKeys
 
 
-@dataclass(frozen=True)
-class Done:
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Run = Callable[..., Done]
-
-
 @pytest.fixture
-def run(
-    fresh_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Run:
-    monkeypatch.setenv("HUTONG_DATABASE_URL", fresh_database_url)
-    monkeypatch.setenv("HUTONG_HOME", str(tmp_path / "home"))
-
-    def run_one(*arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["hutong", "channel", *arguments])
-        status: object = 0
-        try:
-            main()
-        except SystemExit as ended:
-            status = ended.code
-        return Done(int(str(status or 0)), *capsys.readouterr())
-
-    return run_one
+def run(command: Run) -> Run:
+    return partial(command, "channel")
 
 
 @pytest.fixture

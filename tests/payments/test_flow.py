@@ -12,7 +12,7 @@ import pytest
 from honest_channel import CAPABILITIES, HonestChannel, OneAccount
 from payment_world import METHOD, World
 
-from hutong import payments
+from hutong import idempotency, payments
 from hutong.channels import NotificationRefused
 from hutong.errors import NotFound
 from hutong.ids import decode, encode
@@ -287,6 +287,36 @@ async def test_tidying_keeps_what_may_still_be_replayed(world: World, flow: Flow
     await flow.tidy()
     async with world.database.transaction() as tx:
         assert await tx.fetchval("SELECT count(*) FROM payments.notice WHERE account_id = $1", world.account_id) == 0
+
+
+async def test_tidying_forgets_every_key_that_has_had_its_time(world: World, flow: Flow) -> None:
+    claims = [idempotency.Claim(world.merchant_id, str(number), bytes(32)) for number in range(1001)]
+    kept = idempotency.Claim(world.merchant_id, "later", bytes(32))
+    async with world.database.transaction() as tx:
+        await idempotency.claim(tx, claims, now=world.clock.now())
+    world.clock.advance(timedelta(days=7, seconds=1))
+    async with world.database.transaction() as tx:
+        await idempotency.claim(tx, [kept], now=world.clock.now())
+    await flow.tidy()
+    async with world.database.transaction() as tx:
+        left = await tx.fetch("SELECT key FROM idempotency.key WHERE owner_id = $1", world.merchant_id)
+    assert [row["key"] for row in left] == ["later"]
+
+
+@pytest.mark.parametrize(
+    ("validity", "told"),
+    [
+        (timedelta(seconds=61), timedelta(seconds=61)),
+        (timedelta(seconds=30), timedelta(minutes=1)),
+        (timedelta(days=15), timedelta(hours=2)),
+    ],
+    ids=["in between", "less than the channel takes", "more than the channel takes"],
+)
+async def test_the_channel_is_told_the_end_as_far_as_it_takes_it(
+    world: World, flow: Flow, channel: HonestChannel, validity: timedelta, told: timedelta
+) -> None:
+    payment = await _placed(world, flow, validity=validity)
+    assert channel.orders[number(payment)].request.expires_at == payment.attempts[0].created_at + told
 
 
 async def _placed(world: World, flow: Flow, **changed: Any) -> Payment:

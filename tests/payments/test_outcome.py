@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from payment_world import World
+from payment_world import AMOUNT, World
 
+from hutong import ledger
 from hutong.channels import ActionKind, ChannelState, PayerAction
-from hutong.payments import Effect, Source
+from hutong.errors import InvariantBroken
+from hutong.payments import Effect, NotPayable, Source
 
 
 async def test_success_after_close_is_surplus_and_is_told(world: World) -> None:
@@ -130,3 +132,30 @@ async def test_only_open_payments_past_their_end_are_expired_and_only_once(world
         ("closed", "expired"), ("requires_payment", None), ("succeeded", None), ("processing", "merchant")
     ]  # fmt: skip
     assert await world.committer.expire(limit=10_000) == 0
+
+
+async def test_nothing_is_written_when_the_ledger_refuses_the_transfers(world: World) -> None:
+    first, second = await world.place(world.order(), world.order())
+    await world.hear(world.word(first.attempts[0], ChannelState.SUCCEEDED))  # opens the accounts
+    other = ledger.Transfer(
+        id=second.attempts[0].attempt_id.int,
+        debit_account_id=world.ledger_account(1101).int,
+        credit_account_id=world.ledger_account(2001).int,
+        amount=AMOUNT - 1,
+        ledger=156,
+        code=1,
+    )
+    async with world.database.transaction() as tx:
+        await ledger.Ledger(tx, clock=world.clock.now_ns).create_transfers([other])
+    with pytest.raises(InvariantBroken, match="EXISTS_WITH_DIFFERENT"):
+        await world.hear(world.word(second.attempts[0], ChannelState.SUCCEEDED))
+    stored = await world.see(second)
+    assert (stored.payment.status, stored.payment.attempts[0].state) == ("processing", "created")
+    assert (stored.events, stored.transfers) == ([], [])
+
+
+async def test_no_attempt_is_started_from_the_very_instant_of_the_end_on(world: World) -> None:
+    payment = await world.payment(attempt=False)
+    world.clock.advance(payment.expires_at - world.clock.now() - timedelta(milliseconds=1))
+    assert isinstance(await world.start(payment), NotPayable)  # `start` lets the last millisecond pass
+    assert (await world.see(payment)).payment.attempts == []

@@ -11,6 +11,9 @@ import sys
 import time
 import urllib.request
 
+import psycopg
+
+from hutong.db import EmbeddedServer
 from hutong.demo import RunningPlatform
 from support import SEED
 
@@ -77,3 +80,19 @@ def test_killing_api_and_worker_at_random_loses_and_doubles_nothing(
     assert report["unknown"] == 0
     assert report["succeeded"] + report["closed"] == 200
     assert running.returncode == 0
+
+
+def test_books_that_do_not_balance_fail_the_demo(platform: RunningPlatform, environment: dict[str, str]) -> None:
+    url = EmbeddedServer(platform.settings.home).start()
+    wrong = """UPDATE ledger.account SET debits_posted = debits_posted + %s
+        WHERE id = (SELECT min(id::text)::uuid FROM ledger.account WHERE code = 1101)"""
+    with psycopg.connect(url, autocommit=True) as connection:
+        demo(at(platform, environment), 10).communicate(timeout=100)  # so that there is an account
+        connection.execute(wrong, (1,))
+        try:
+            running = demo(at(platform, environment), 10)
+            report = json.loads(running.communicate(timeout=100)[0])
+        finally:
+            connection.execute(wrong, (-1,))
+    assert report["broken"] == ["the trial balance of CNY does not balance"]
+    assert running.returncode == 1

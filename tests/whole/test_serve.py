@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable
@@ -92,3 +94,26 @@ def test_the_worker_shows_its_metrics_where_it_is_told_to(
         assert within(20, shown)
     finally:
         running.stop()
+
+
+def test_a_sandbox_that_is_in_use_is_not_taken_over(platform: RunningPlatform, environment: dict[str, str]) -> None:
+    second = subprocess.run(
+        [sys.executable, "-m", "hutong", "serve", "--sandbox"],
+        env=environment | {"HUTONG_PORT": "0", "HUTONG_SANDBOX_PORT": "0"},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert second.returncode == 1
+    assert second.stderr.startswith("hutong: configuration_error: another process runs the sandbox of ")
+
+
+def test_a_demo_that_serves_leaves_no_database_behind_when_it_is_interrupted(environment: dict[str, str]) -> None:
+    ports = {"HUTONG_PORT": "0", "HUTONG_SANDBOX_PORT": "0"}
+    running = subprocess.Popen(
+        [sys.executable, "-m", "hutong", "demo", "--serve", "--payments", "10"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment | ports, text=True, start_new_session=True,
+    )  # fmt: skip
+    assert running.stdout is not None
+    assert any(line.startswith("Serving") for line in running.stdout)
+    os.killpg(running.pid, signal.SIGINT)  # as a terminal does on Ctrl-C: to the whole group
+    assert running.wait(30) == 0
+    assert EmbeddedServer(Settings().home).pid() is None

@@ -65,15 +65,28 @@ async def _examine_platform(settings: Settings, findings: list[Finding]) -> None
             findings.append(Finding("server", True, f"PostgreSQL {version.major}.{version.minor}, durable"))
             findings.append(Finding("clock", skew_s < _CLOCK_LIMIT_S, f"{skew_s:.3f} s from the database's"))
             findings.append(Finding("secret key", True, "read"))
-            offers = await platform.accounts.offers()
-            for offer in offers:
-                name = ids.encode("acc", offer.account_id)
-                methods = ", ".join(sorted(offer.capabilities.methods))
-                findings.append(Finding("channel account", True, f"{name}: {methods}"))
-            if not offers:
-                findings.append(Finding("channel account", False, "none can be used; payments cannot be taken"))
+            findings += await _channel_accounts(platform)
     except (HutongError, OSError, asyncpg.PostgresError) as error:
         findings.append(Finding("platform", False, str(error)))
+
+
+async def _channel_accounts(platform: app.Platform) -> list[Finding]:
+    """The accounts that payments would go to. A simulated channel is none for real money, and the other way round."""
+    offers = await platform.accounts.offers()
+    used = [offer for offer in offers if offer.sandbox is platform.settings.sandbox]
+    if used:
+        return [
+            Finding(
+                "channel account",
+                True,
+                f"{ids.encode('acc', offer.account_id)}: {', '.join(sorted(offer.capabilities.methods))}",
+            )
+            for offer in used
+        ]
+    seen = "none can be used; payments cannot be taken"
+    if offers:
+        seen += ": there are only simulated ones" if offers[0].sandbox else ": real ones are not used in the sandbox"
+    return [Finding("channel account", False, seen)]
 
 
 async def _look(findings: list[Finding], name: str, look: Callable[[], Awaitable[T]], fine: str | None) -> T | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import signal
 import socket
@@ -95,6 +96,8 @@ class _Child:
 def run_serve(*, sandbox: bool) -> int:
     """Run everything until SIGINT or SIGTERM; returns the exit status."""
     settings = config.load()
+    if sandbox:
+        _hold_sandbox(settings)
     listeners = {"api": _listen(settings.host, settings.port, "HUTONG_PORT")}
     chosen: dict[str, Any] = {"port": listeners["api"].getsockname()[1]}
     if sandbox:
@@ -129,7 +132,7 @@ def run_serve(*, sandbox: bool) -> int:
 
 
 def _watch(children: list[_Child], embedded: db.EmbeddedServer | None, stopping: threading.Event) -> None:
-    """Start again what dies, until told to stop."""
+    """Start again what has died, the database too, until told to stop."""
     look_at = time.monotonic() + _LOOK_AT_SERVER_EVERY_S
     while not stopping.wait(_WATCH_EVERY_S):
         if embedded is not None and time.monotonic() >= look_at:
@@ -140,12 +143,29 @@ def _watch(children: list[_Child], embedded: db.EmbeddedServer | None, stopping:
             child.watch()
 
 
+def _hold_sandbox(settings: Settings) -> None:
+    """Keep the sandbox of a data folder to this process until it ends.
+
+    There is one account for it: a second sandbox would take it over and leave the payments of the first without theirs.
+    """
+    try:
+        lock = config.home_folder(settings) / "sandbox.lock"
+        fcntl.flock(os.open(lock, os.O_RDWR | os.O_CREAT, 0o600), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ConfigurationError(
+            f"another process runs the sandbox of {settings.home}; stop it or use another folder", param="HUTONG_HOME"
+        ) from error
+    except OSError as error:
+        raise ConfigurationError(f"the data folder cannot be used: {error}", param="HUTONG_HOME") from error
+
+
 def _listen(host: str, port: int, variable: str) -> socket.socket:
     """Listen here, so that the address stays ours while a process below is started again."""
     try:
         listener = socket.create_server((host, port), backlog=1024)
     except OSError as error:
-        raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror}", param=variable) from error
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise ConfigurationError(f"cannot listen on {host}:{port}: {reason}", param=variable) from error
     return listener
 
 
@@ -243,7 +263,8 @@ def run_sandbox(speed: float, fd: int | None) -> None:
 
     settings = config.load()
     if fd is None:
-        listener = socket.create_server((settings.sandbox_host, settings.sandbox_port))
+        _hold_sandbox(settings)
+        listener = _listen(settings.sandbox_host, settings.sandbox_port, "HUTONG_SANDBOX_PORT")
         prepare(settings, sandbox_port=listener.getsockname()[1])
         print(f"The sandbox is at http://{settings.sandbox_host}:{listener.getsockname()[1]}", flush=True)
     else:

@@ -16,7 +16,7 @@ import psutil
 
 from hutong import config
 from hutong.config import Settings
-from hutong.errors import Unavailable
+from hutong.errors import ConfigurationError, Unavailable
 
 _READY_LIMIT_S = 90.0
 
@@ -79,9 +79,13 @@ class RunningPlatform:
             sandbox_port=self.settings.sandbox_port,
             log_level=self.settings.log_level,
         )
-        self.settings.home.mkdir(parents=True, exist_ok=True)
         log = self.settings.home / "serve.log"
-        with log.open("ab") as output:
+        try:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            output = log.open("ab")
+        except OSError as error:
+            raise ConfigurationError(f"the data folder cannot be used: {error}", param="HUTONG_HOME") from error
+        with output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "hutong", "serve", "--sandbox"],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment,

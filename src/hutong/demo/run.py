@@ -47,25 +47,27 @@ def run_demo(*, payments: int, as_json: bool, serve: bool) -> int:
     try:
         with _progress(console) as progress:
             task = progress.add_task("payments", total=payments)
-            report = asyncio.run(_demonstrate(platform, payments, lambda: progress.advance(task)))
+            with app.using_database(platform.settings) as url:
+                report = asyncio.run(_demonstrate(platform, url, payments, lambda: progress.advance(task)))
         if as_json:
             print(json.dumps(asdict(report)))
         else:
             _show(console, platform, report)
         if serve:
-            console.print("\nServing until interrupted (Ctrl-C).")
-            _wait(platform)
+            with suppress(KeyboardInterrupt):
+                console.print("\nServing until interrupted (Ctrl-C).")
+                platform.wait()
     finally:
         platform.stop()
     return 1 if report.broken else 0
 
 
-async def _demonstrate(platform: RunningPlatform, count: int, advance: Callable[[], None]) -> Report:
+async def _demonstrate(platform: RunningPlatform, url: str, count: int, advance: Callable[[], None]) -> Report:
     started = time.monotonic()
     receiver = Receiver()
     async with (
         receiver.serve() as hooks,
-        db.Database.open(app.database_url(platform.settings), size=4) as database,
+        db.Database.open(url, size=4) as database,
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session,
     ):
         client = Client(session, platform.address, platform.sandbox_address)
@@ -119,11 +121,6 @@ async def _await_webhooks(receiver: Receiver, ended: Sequence[Ended]) -> None:
         if wanted <= receiver.seen("payment.succeeded") | receiver.seen("payment.closed"):
             return
         await asyncio.sleep(0.1)
-
-
-def _wait(platform: RunningPlatform) -> None:
-    with suppress(KeyboardInterrupt):
-        platform.wait()
 
 
 def _progress(console: Console) -> Progress:

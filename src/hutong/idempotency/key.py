@@ -78,6 +78,6 @@ async def store(tx: db.Tx, answers: Sequence[tuple[Claim, StoredAnswer]]) -> Non
         )
 
 
-async def forget(tx: db.Tx, *, now: datetime, limit: int = 1000) -> int:
+async def forget(tx: db.Tx, *, now: datetime, limit: int) -> int:
     """Delete keys past their time, at most `limit`; returns how many."""
     return len(await sql.forget_keys.fetch(tx, now, limit))

@@ -33,6 +33,7 @@ _CLAIM_LEASE = timedelta(seconds=15)
 _SWEEP_LIMIT = 200
 _SWEEP_WIDTH = 16
 _NOTICES_KEPT = timedelta(minutes=30)
+_FORGOTTEN_AT_ONCE = 1000
 
 
 class Flow:
@@ -271,11 +272,13 @@ class Flow:
         """Forget what has had its time: taken messages, idempotency keys."""
         now = self._clock.now()
 
-        async def work(tx: db.Tx) -> None:
-            await sql.forget_notices.execute(tx, now - _NOTICES_KEPT)
-            await idempotency.forget(tx, now=now)
+        async def forget_keys(tx: db.Tx) -> int:
+            return await idempotency.forget(tx, now=now, limit=_FORGOTTEN_AT_ONCE)
 
-        await self._database.run(work)
+        await self._database.run(lambda tx: sql.forget_notices.execute(tx, now - _NOTICES_KEPT))
+        # Until none is left, or keys would come faster than they go; in short transactions, since claims wait for them.
+        while await self._database.run(forget_keys) == _FORGOTTEN_AT_ONCE:
+            pass
 
     async def stop(self) -> None:
         """Finish what has been taken on and take nothing more."""

@@ -1,0 +1,115 @@
+"""`hutong doctor` tells what an operator must know, and `hutong merchant …` gives and takes keys."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from command_line import Run
+from hutong.sandbox import SandboxKeys
+from support import create_database
+
+
+def examined(command: Run) -> tuple[int, dict[str, tuple[bool, str]]]:
+    done = command("doctor", "--json")
+    findings = json.loads(done.stdout)["findings"]
+    return done.returncode, {finding["name"]: (finding["ok"], finding["seen"]) for finding in findings}
+
+
+@pytest.fixture
+def connected(command: Run, tmp_path: Path) -> None:
+    """A channel account for real money."""
+    credentials = SandboxKeys.load(tmp_path / "keys").wechat_credentials("https://api.mch.weixin.qq.com")
+    path = tmp_path / "wechat.json"
+    path.write_text(json.dumps(credentials))
+    path.chmod(0o600)
+    assert command("channel", "add", "wechat", "main", "--credentials", str(path)).returncode == 0
+
+
+@pytest.mark.usefixtures("connected")
+def test_all_is_well(command: Run) -> None:
+    status, findings = examined(command)
+    assert status == 0
+    assert all(ok for ok, _ in findings.values())
+    assert set(findings) == {"python", "database", "migrations", "server", "clock", "secret key", "channel account"}
+    assert findings["channel account"][1].endswith(": wechat_native")
+
+
+def test_without_a_channel_account_it_fails(command: Run) -> None:
+    status, findings = examined(command)
+    assert status == 1
+    assert findings["channel account"][0] is False
+
+
+@pytest.mark.usefixtures("connected")
+def test_a_simulated_account_is_none_for_real_money(command: Run, fresh_database_url: str) -> None:
+    with psycopg.connect(fresh_database_url) as connection:
+        connection.execute("UPDATE channels.account SET sandbox = TRUE")
+    status, findings = examined(command)
+    assert status == 1
+    assert findings["channel account"] == (
+        False,
+        "none can be used; payments cannot be taken: there are only simulated ones",
+    )
+
+
+@pytest.mark.usefixtures("connected")
+def test_a_real_account_is_none_for_the_sandbox(command: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUTONG_SANDBOX", "true")
+    status, findings = examined(command)
+    assert status == 1
+    assert findings["channel account"][1].endswith("real ones are not used in the sandbox")
+
+
+def test_a_database_that_does_not_answer_is_named_without_its_password(
+    command: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HUTONG_DATABASE_URL", "postgresql://somebody:sesame@127.0.0.1:1/nothing")
+    done = command("doctor")
+    assert done.returncode == 1
+    assert "FAIL  migrations" in done.stdout
+    assert "sesame" not in done.stdout + done.stderr
+
+
+def test_keys_are_given_and_taken_back(command: Run, fresh_database_url: str) -> None:
+    first = json.loads(command("merchant", "create", "Tea House", "--fee-ppm", "6000", "--json").stdout)
+    second = json.loads(command("merchant", "add-key", first["merchant_id"], "--json").stdout)
+    assert second["merchant_id"] == first["merchant_id"]
+    assert second["api_key"] != first["api_key"]
+    assert command("merchant", "revoke-key", first["key_id"]).returncode == 0
+    with psycopg.connect(fresh_database_url) as connection:
+        rows = connection.execute("SELECT revoked_at IS NULL FROM merchants.api_key ORDER BY id").fetchall()
+        (fee,) = connection.execute("SELECT fee_ppm FROM merchants.merchant").fetchall()
+    assert rows == [(False,), (True,)]
+    assert fee == (6000,)
+
+
+def test_the_first_command_of_all_prints_its_json_and_nothing_else(
+    command: Run, server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HUTONG_DATABASE_URL", create_database(server_url))
+    assert "api_key" in json.loads(command("merchant", "create", "Tea House", "--json").stdout)
+    assert json.loads(command("migrate", "--json").stdout) == {"applied": []}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("merchant", "add-key", "mer_00000000000000000000000000"),
+        ("merchant", "add-key", "nonsense"),
+        ("merchant", "revoke-key", "key_00000000000000000000000000"),
+        ("merchant", "create", ""),
+        ("merchant", "create", "Tea House", "--fee-ppm", "-1"),
+        ("merchant", "create", "Tea House", "--return-origin", "javascript:alert(1)"),
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_be_done_is_said_in_one_line(command: Run, arguments: tuple[str, ...]) -> None:
+    done = command(*arguments)
+    assert done.returncode == 1
+    assert done.stderr.startswith("hutong: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == ""

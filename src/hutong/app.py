@@ -11,7 +11,7 @@ from uuid import UUID
 
 from hutong import channels, db, events, merchants, payments
 from hutong.clock import Clock, SystemClock
-from hutong.config import Settings
+from hutong.config import Settings, home_folder
 from hutong.ids import Ids, encode
 from hutong.telemetry import configure_logging, get_logger
 from hutong.vault import Vault, decode_keys, key_file
@@ -61,8 +61,7 @@ def open_vault(settings: Settings) -> Vault:
     """The vault under the configured key, or under the key file of the data folder."""
     if settings.secret_key is not None:
         return Vault(decode_keys(settings.secret_key.get_secret_value()))
-    settings.home.mkdir(parents=True, exist_ok=True)
-    return Vault(key_file(settings.home / "secret.key"))
+    return Vault(key_file(home_folder(settings) / "secret.key"))
 
 
 def public_url(settings: Settings) -> str:

@@ -79,9 +79,8 @@ class RunningPlatform:
             sandbox_port=self.settings.sandbox_port,
             log_level=self.settings.log_level,
         )
-        log = self.settings.home / "serve.log"
         try:
-            log.parent.mkdir(parents=True, exist_ok=True)
+            log = config.home_folder(self.settings) / "serve.log"
             output = log.open("ab")
         except OSError as error:
             raise ConfigurationError(f"the data folder cannot be used: {error}", param="HUTONG_HOME") from error

@@ -1,0 +1,40 @@
+"""What the worker is wired to do."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from hutong import app
+from hutong.config import Settings
+
+
+@pytest.fixture
+def settings(fresh_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("HUTONG_DATABASE_URL", fresh_database_url)
+    monkeypatch.setenv("HUTONG_HOME", str(tmp_path))
+    return Settings(log_level="error")
+
+
+async def test_it_tidies_from_the_start_on(settings: Settings) -> None:
+    async with app.open_platform(settings) as platform:
+        long_ago = platform.clock.now() - timedelta(hours=1)
+        async with platform.database.transaction() as tx:
+            await tx.execute("INSERT INTO payments.notice VALUES ($1, $2, $3)", platform.ids.new(), b"taken", long_ago)
+        stop = asyncio.Event()
+        working = asyncio.create_task(app.work(platform, stop))
+        try:
+            async with asyncio.timeout(20):
+                while await _notices(platform):  # noqa: ASYNC110 - the database can only be asked
+                    await asyncio.sleep(0.05)
+        finally:
+            stop.set()
+            await working
+
+
+async def _notices(platform: app.Platform) -> int:
+    async with platform.database.transaction() as tx:
+        return int(await tx.fetchval("SELECT count(*) FROM payments.notice"))

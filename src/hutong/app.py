@@ -6,10 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-from hutong import channels, db, events, merchants, payments
+from prometheus_client import Gauge
+
+from hutong import channels, db, events, ledger, merchants, payments
 from hutong.clock import Clock, SystemClock
 from hutong.config import Settings, home_folder
 from hutong.ids import Ids, encode
@@ -20,6 +23,9 @@ _log = get_logger(__name__)
 SANDBOX_ACCOUNT = "sandbox"
 _SWEEP_EVERY_S = 0.5
 _TIDY_EVERY_S = 60.0
+_UPKEEP_EVERY_S = 5.0
+_INVARIANTS_EVERY_S = 300.0
+_BOOKS_BROKEN = Gauge("hutong_books_broken", "Invariants of the books that did not hold when last looked at.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +116,25 @@ async def work(platform: Platform, stop: asyncio.Event) -> None:
         delivering = group.create_task(deliverer.run())
         group.create_task(_every(_SWEEP_EVERY_S, platform.flow.sweep, stop, name="sweep"))
         group.create_task(_every(_TIDY_EVERY_S, platform.flow.tidy, stop, name="tidy"))
+        group.create_task(_every(_UPKEEP_EVERY_S, partial(keep_books, platform), stop, name="upkeep"))
+        group.create_task(_every(_INVARIANTS_EVERY_S, partial(check_books, platform), stop, name="invariants"))
         await stop.wait()
         deliverer.stop()
         await delivering
+
+
+async def keep_books(platform: Platform) -> None:
+    """What the ledger needs done again and again: partitions, expiry of holds, sweeps, the seal, the day cut."""
+    await ledger.upkeep(platform.database, now=platform.clock.now(), new_id=platform.ids.new)
+
+
+async def check_books(platform: Platform) -> None:
+    """Look whether the books hold; what does not is logged at the highest level, to page a person."""
+    async with platform.database.transaction() as tx:
+        found = await ledger.check_invariants(tx, now=platform.clock.now())
+    _BOOKS_BROKEN.set(len(found.problems))
+    for problem in found.problems:
+        _log.critical("books_broken", problem=problem)
 
 
 async def _every(seconds: float, job: Any, stop: asyncio.Event, *, name: str) -> None:

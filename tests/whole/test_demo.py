@@ -83,7 +83,9 @@ def test_killing_api_and_worker_at_random_loses_and_doubles_nothing(
 
 
 def test_books_that_do_not_balance_fail_the_demo(platform: RunningPlatform, environment: dict[str, str]) -> None:
-    url = EmbeddedServer(platform.settings.home).start()
+    server = EmbeddedServer(platform.settings.home)
+    url = server.start()
+    server.leave()  # the platform keeps it running
     wrong = """UPDATE ledger.account SET debits_posted = debits_posted + %s
         WHERE id = (SELECT min(id::text)::uuid FROM ledger.account WHERE code = 1101)"""
     with psycopg.connect(url, autocommit=True) as connection:

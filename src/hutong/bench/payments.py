@@ -12,8 +12,10 @@ import os
 import re
 import secrets
 import statistics
+import tempfile
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -54,17 +56,20 @@ def run_bench_payments(*, seconds: int, callers: int, as_json: bool, rate: int |
         The exit status: 1 if a payment did not succeed.
     """
     console = Console(stderr=as_json)
-    settings = config.load().model_copy(update={"log_level": "warning"})
-    console.print("starting the platform …")
-    platform = RunningPlatform(settings, own=True)
-    try:
-        result = uvloop.run(_measure(platform, seconds, callers, rate))
-        url = app.database_url(settings)
-        console.print("pgbench TPC-B on the same server …")
-        result["tpcb_tps"] = round(tpcb_tps(settings, url, scale=10, clients=8, seconds=10), 1)
-        result["ratio_tpcb"] = round(result["payments_per_s"] / result["tpcb_tps"], 3)
-    finally:
-        platform.stop()
+    with tempfile.TemporaryDirectory(prefix="hutong-bench-") as folder:
+        Path(folder).chmod(0o711)  # as root, the database runs as a user of its own, who must walk through
+        changes = {"log_level": "warning", "home": Path(folder) / "home"}
+        settings = config.load().model_copy(update=changes)
+        console.print("starting the platform …")
+        platform = RunningPlatform(settings, own=True)
+        try:
+            with app.using_database(settings) as url:
+                result = uvloop.run(_measure(platform, url, seconds, callers, rate))
+                console.print("pgbench TPC-B on the same server …")
+                result["tpcb_tps"] = round(tpcb_tps(settings, url, scale=10, clients=8, seconds=10), 1)
+                result["ratio_tpcb"] = round(result["payments_per_s"] / result["tpcb_tps"], 3)
+        finally:
+            platform.stop()
     if as_json:
         print(json.dumps(result))
     else:
@@ -72,13 +77,13 @@ def run_bench_payments(*, seconds: int, callers: int, as_json: bool, rate: int |
     return 1 if result["failed"] else 0
 
 
-async def _measure(platform: RunningPlatform, seconds: int, callers: int, rate: int | None) -> dict[str, Any]:
+async def _measure(platform: RunningPlatform, url: str, seconds: int, callers: int, rate: int | None) -> dict[str, Any]:
     receiver = Receiver()
     async with (
         receiver.serve() as hooks,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
     ):
-        key = await _shop(platform, session, receiver, hooks)
+        key = await _shop(platform, url, session, receiver, hooks)
         await session.post(f"{platform.sandbox_address}/control/faults", json={"auto_pay_ms": 0})
         driver = _Driver(platform.address, key, session, receiver)
         await driver.run(_WARM_UP_S, callers, rate)
@@ -163,11 +168,13 @@ class _Driver:
         timed.finished += 1
 
 
-async def _shop(platform: RunningPlatform, session: aiohttp.ClientSession, receiver: Receiver, hooks: str) -> str:
+async def _shop(
+    platform: RunningPlatform, url: str, session: aiohttp.ClientSession, receiver: Receiver, hooks: str
+) -> str:
     clock = SystemClock()
     ids = Ids(clock)
     async with (
-        db.Database.open(app.database_url(platform.settings), size=2) as database,
+        db.Database.open(url, size=2) as database,
         database.transaction() as tx,
     ):
         new = merchants.NewMerchant(ids.new(), "Example Store", 6_000)

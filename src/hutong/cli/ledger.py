@@ -7,6 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from uuid import UUID
 
@@ -21,6 +22,7 @@ T = TypeVar("T")
 ledger = typer.Typer(help="The books: accounts, statements, day cut, proof.", no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Parquet = Annotated[Path | None, typer.Option("--parquet", metavar="FILE", help="Also write a Parquet file.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 AccountId = Annotated[
     UUID, typer.Argument(metavar="ACCOUNT", help="The account's id, as `hutong ledger accounts` shows.")
@@ -52,7 +54,12 @@ def accounts(
 
 @ledger.command("statement")
 def statement(
-    account: AccountId, since: Moment = None, until: Moment = None, as_json: Json = False, as_csv: Csv = False
+    account: AccountId,
+    since: Moment = None,
+    until: Moment = None,
+    as_json: Json = False,
+    as_csv: Csv = False,
+    parquet: Parquet = None,
 ) -> None:
     """Show what was booked on an account between two moments; by default the last thirty days."""
     from hutong import ledger as books
@@ -60,6 +67,8 @@ def statement(
     end = (until or datetime.now(UTC) + timedelta(seconds=1)).replace(tzinfo=UTC)
     start = since.replace(tzinfo=UTC) if since else end - timedelta(days=30)
     found = _run(lambda tx: books.statement(tx, account.int, since=start, until=end))
+    if parquet is not None:
+        books.to_parquet(books.Line, found.lines, parquet)
     if as_json:
         print(json.dumps(asdict(found), default=str))
         return
@@ -71,7 +80,7 @@ def statement(
 
 
 @ledger.command("trial-balance")
-def trial_balance(day: Day = None, as_json: Json = False, as_csv: Csv = False) -> None:
+def trial_balance(day: Day = None, as_json: Json = False, as_csv: Csv = False, parquet: Parquet = None) -> None:
     """Show every subject of every ledger, and exit 1 if debits and credits differ anywhere."""
     from hutong import ledger as books
 
@@ -81,6 +90,8 @@ def trial_balance(day: Day = None, as_json: Json = False, as_csv: Csv = False) -
         return await books.general_ledger(tx, day=day.date() if day else None), even
 
     lines, even = _run(work)
+    if parquet is not None:
+        books.to_parquet(books.SubjectBalance, books.roll_up(lines), parquet)
     _show([asdict(line) for line in books.roll_up(lines)], as_json=as_json, as_csv=as_csv)
     sys.exit(0 if even else 1)
 

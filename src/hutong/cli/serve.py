@@ -297,15 +297,15 @@ def run_prepare(sandbox_url: str | None) -> None:
 
     settings = config.load()
     db.migrate(app.database_url(settings))
-    if sandbox_url is None:
-        return
-    credentials = sandbox.SandboxKeys.load(settings.home / "sandbox").wechat_credentials(sandbox_url)
 
-    async def connect() -> None:
+    async def get_ready() -> None:
         async with app.open_platform(settings) as platform:
-            await app.ensure_sandbox_account(platform, credentials)
+            await app.keep_books(platform)  # partitions must lie ready before the first transfer
+            if sandbox_url is not None:
+                keys = sandbox.SandboxKeys.load(settings.home / "sandbox")
+                await app.ensure_sandbox_account(platform, keys.wechat_credentials(sandbox_url))
 
-    _run(connect())
+    _run(get_ready())
 
 
 def _stop_event(*, supervised: bool) -> asyncio.Event:

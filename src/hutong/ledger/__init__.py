@@ -35,7 +35,16 @@ from hutong.ledger.query import set_overdraft_limit
 from hutong.ledger.reversal import ReversalResult, ReversalStatus, reverse
 from hutong.ledger.rows import IntegerOverflowError
 from hutong.ledger.seal import Verdict, seal, verify
-from hutong.ledger.statement import Line, Statement, SubjectBalance, general_ledger, roll_up, statement, to_csv
+from hutong.ledger.statement import (
+    Line,
+    Statement,
+    SubjectBalance,
+    general_ledger,
+    roll_up,
+    statement,
+    to_csv,
+    to_parquet,
+)
 from hutong.ledger.sweep import add_sweep, sweep
 from hutong.ledger.upkeep import Upkeep, upkeep
 
@@ -98,6 +107,7 @@ __all__ = [
     "subject",
     "sweep",
     "to_csv",
+    "to_parquet",
     "transfers_of",
     "trial_balance",
     "upkeep",

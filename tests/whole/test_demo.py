@@ -54,6 +54,7 @@ def test_demo_alone_ends_with_every_payment_final_and_the_books_in_balance(envir
     assert report["unknown"] == 0
     assert report["ledger_transfers"] == 2 * 38
     assert report["webhooks_verified"] >= 40
+    assert "/pay/pay_" in report["cashier"]
     balance = report["trial_balance"]["CNY"]
     assert balance["debits"] == balance["credits"] > 0
 

@@ -14,7 +14,8 @@ from hutong.demo.story import Ended
 
 @dataclass(slots=True)
 class Report:
-    """The demonstration in figures. `broken` names every invariant that does not hold."""
+    """The demonstration in figures. `broken` names every invariant that does not hold; `cashier` is the page of one
+    more payment, left unpaid to be looked at."""
 
     payments: int
     succeeded: int
@@ -26,6 +27,7 @@ class Report:
     seconds: float
     stories: dict[str, int] = field(default_factory=dict)
     repeated_calls: int = 0
+    cashier: str = ""
     broken: list[str] = field(default_factory=list)
 
 

@@ -87,6 +87,13 @@ async def _demonstrate(platform: RunningPlatform, url: str, count: int, advance:
         async with database.transaction() as tx:
             report = await check(tx, ended, receiver, truth["truth"], seconds=time.monotonic() - started)
         report.repeated_calls = client.repeated
+        unpaid = {
+            "merchant_order_no": f"{run}-look",
+            "amount_minor": 12_800,
+            "currency": "CNY",
+            "subject": "Have a look",
+        }
+        report.cashier = (await client.create_payment(shops[0].key, unpaid))["checkout_url"]
         return report
 
 
@@ -142,4 +149,5 @@ def _show(console: Console, platform: RunningPlatform, report: Report) -> None:
     if not report.broken:
         console.print("[green]Every success is booked once, told once, and the books balance.[/green]")
     console.print(f"API reference  {platform.address}/docs")
+    console.print(f"cashier        {report.cashier}", soft_wrap=True)
     console.print(f"sandbox payer  {platform.sandbox_address}/payer")

@@ -6,9 +6,10 @@ import asyncio
 from datetime import timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 
-from hutong import app
+from hutong import app, ledger
 from hutong.config import Settings
 
 
@@ -38,3 +39,36 @@ async def test_it_tidies_from_the_start_on(settings: Settings) -> None:
 async def _notices(platform: app.Platform) -> int:
     async with platform.database.transaction() as tx:
         return int(await tx.fetchval("SELECT count(*) FROM payments.notice"))
+
+
+async def test_it_keeps_the_books(settings: Settings) -> None:
+    """Migrations leave the journal without partitions by time; the worker is the one who makes them."""
+    async with app.open_platform(settings) as platform:
+        before = await _partitions(platform)
+        stop = asyncio.Event()
+        working = asyncio.create_task(app.work(platform, stop))
+        try:
+            async with asyncio.timeout(20):
+                while await _partitions(platform) == before:  # noqa: ASYNC110 - the database can only be asked
+                    await asyncio.sleep(0.05)
+        finally:
+            stop.set()
+            await working
+
+
+async def test_books_that_do_not_hold_are_told_at_the_highest_level(
+    settings: Settings, fresh_database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with app.open_platform(settings) as platform:
+        async with platform.database.transaction() as tx:
+            wanted = [(1101, platform.ids.new(), "CNY")]
+            await ledger.open_accounts(tx, wanted, now=platform.clock.now())
+        with psycopg.connect(fresh_database_url, autocommit=True) as superuser:
+            superuser.execute("UPDATE ledger.account SET debits_posted = 1")
+        await app.check_books(platform)
+    assert "books_broken" in capsys.readouterr().err
+
+
+async def _partitions(platform: app.Platform) -> int:
+    async with platform.database.transaction() as tx:
+        return int(await tx.fetchval("SELECT count(*) FROM pg_inherits WHERE inhparent = 'ledger.transfer'::regclass"))

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from hutong.channels import Http
+from hutong.channels import Codes, Http, load_codes
 from hutong.channels.wechat import WeChatPay
 from hutong.channels.wechat_keys import WeChatCredentials
 from hutong.clock import SystemClock
@@ -127,7 +127,7 @@ def make_channel(keys: SandboxKeys, sandbox_url: str, http: Http) -> MakeChannel
     def make(*, public_key_mode: bool = True, http: Http | None = None, **changed: object) -> WeChatPay:
         raw = keys.wechat_credentials(sandbox_url, public_key_mode=public_key_mode) | changed
         credentials = WeChatCredentials.model_validate(raw, context={"sandbox": True})
-        return WeChatPay(credentials, http or default)
+        return WeChatPay(credentials, http or default, Codes(load_codes(WeChatPay.code_map)))
 
     return make
 

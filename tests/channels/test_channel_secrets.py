@@ -8,7 +8,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 
-from hutong.channels import Accounts, ChannelUnreachable, NotificationRefused, create_account, replace_credentials
+from hutong.channels import (
+    Accounts,
+    ChannelUnreachable,
+    NotificationRefused,
+    Order,
+    create_account,
+    replace_credentials,
+)
 from hutong.channels.adapter import read_credentials
 from hutong.channels.wechat import WeChatPay
 from hutong.errors import ConfigurationError, InvalidParameter
@@ -142,7 +149,11 @@ async def test_no_secret_reaches_logs_errors_or_representations(keys, world, cap
 
     channel: WeChatPay = make_channel(base_url="http://127.0.0.1:1")
     shown += [channel, vars(channel), vars(channel._keys), check(credentials), check(credentials).model_dump_json()]
-    shown.append(await channel.query("att_01h2xcejqtf2nbrexx3vqjhp41", now=clock.now()))
+    shown.append(
+        await channel.query(
+            Order("att_01h2xcejqtf2nbrexx3vqjhp41", "wechat_native", 1, "CNY", clock.now()), now=clock.now()
+        )
+    )
     with pytest.raises(NotificationRefused) as forged:
         channel.parse_notification({}, b"{}", now=clock.now())
     shown.append(forged.value)

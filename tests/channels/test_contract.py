@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from hutong.channels import ActionKind, Channel, ChannelState, Http, NotificationRefused, PayRequest
+from hutong.channels import ActionKind, Channel, ChannelState, Http, NotificationRefused, Order, PayRequest
 from hutong.errors import InvalidParameter
 
 INTERFACES = ("place", "query", "close")
@@ -54,7 +54,13 @@ class Rig:
         if interface == "place":
             return await self.channel.pay(request, now=now)
         verb = self.channel.query if interface == "query" else self.channel.close
-        return await verb(request.attempt_no, now=now)
+        return await verb(order_of(request), now=now)
+
+
+def order_of(request: PayRequest, channel_order_no: str | None = None) -> Order:
+    return Order(
+        request.attempt_no, request.method, request.amount_minor, request.currency, datetime.now(UTC), channel_order_no
+    )
 
 
 @pytest.fixture(params=["wechat", "wechat-certificate"])
@@ -77,24 +83,24 @@ async def test_an_order_is_placed_paid_notified_and_found_paid(rig: Rig, receive
     assert placed.state is ChannelState.PENDING
     assert placed.action is not None
     assert placed.action.kind is ActionKind.QR_CODE
-    assert (await rig.channel.query(request.attempt_no, now=now)).state is ChannelState.PENDING
+    assert (await rig.channel.query(order_of(request), now=now)).state is ChannelState.PENDING
 
     await rig.control.post("pay", code_url=placed.action.content)
     headers, body = await receiver.taken.get()
     notification = rig.channel.parse_notification(headers, body, now=now)
-    assert notification.attempt_no == request.attempt_no
+    assert notification.number == request.attempt_no
     assert notification.answer.state is ChannelState.SUCCEEDED
     assert (notification.answer.amount_minor, notification.answer.currency) == (8800, rig.currency)
     assert notification.answer.channel_order_no
     assert notification.answer.happened_at is not None
-    assert await rig.channel.query(request.attempt_no, now=now) == notification.answer
+    assert await rig.channel.query(order_of(request), now=now) == notification.answer
 
 
 async def test_a_declined_order_has_failed(rig: Rig, now) -> None:
     request = rig.request(now)
     await rig.channel.pay(request, now=now)
     await rig.control.post("decline", order_no=request.attempt_no)
-    answer = await rig.channel.query(request.attempt_no, now=now)
+    answer = await rig.channel.query(order_of(request), now=now)
     assert answer.state is ChannelState.FAILED
     assert answer.channel_code
 
@@ -132,7 +138,7 @@ async def test_placing_again_what_is_paid_tells_what_was_paid(rig: Rig, now) -> 
 async def test_placing_again_what_is_closed_is_closed(rig: Rig, now) -> None:
     request = rig.request(now)
     await rig.channel.pay(request, now=now)
-    await rig.channel.close(request.attempt_no, now=now)
+    await rig.channel.close(order_of(request), now=now)
     assert (await rig.channel.pay(request, now=now)).state is ChannelState.CLOSED
 
 
@@ -140,26 +146,26 @@ async def test_closing_an_unpaid_order_closes_it_and_again_does_nothing(rig: Rig
     request = rig.request(now)
     await rig.channel.pay(request, now=now)
     for _ in range(2):
-        assert (await rig.channel.close(request.attempt_no, now=now)).state is ChannelState.CLOSED
-    assert (await rig.channel.query(request.attempt_no, now=now)).state is ChannelState.CLOSED
+        assert (await rig.channel.close(order_of(request), now=now)).state is ChannelState.CLOSED
+    assert (await rig.channel.query(order_of(request), now=now)).state is ChannelState.CLOSED
 
 
 async def test_closing_a_paid_order_tells_what_was_paid(rig: Rig, now) -> None:
     request = rig.request(now)
     await rig.channel.pay(request, now=now)
     await rig.control.post("pay", order_no=request.attempt_no)
-    answer = await rig.channel.close(request.attempt_no, now=now)
+    answer = await rig.channel.close(order_of(request), now=now)
     assert (answer.state, answer.amount_minor) == (ChannelState.SUCCEEDED, 8800)
 
 
 async def test_money_taken_after_the_close_is_told(rig: Rig, receiver, now) -> None:
     request = rig.request(now, notify_url=receiver.url)
     await rig.channel.pay(request, now=now)
-    await rig.channel.close(request.attempt_no, now=now)
+    await rig.channel.close(order_of(request), now=now)
     await rig.control.post("pay", order_no=request.attempt_no, force=True)
     headers, body = await receiver.taken.get()
     assert rig.channel.parse_notification(headers, body, now=now).answer.state is ChannelState.SUCCEEDED
-    assert (await rig.channel.query(request.attempt_no, now=now)).state is ChannelState.SUCCEEDED
+    assert (await rig.channel.query(order_of(request), now=now)).state is ChannelState.SUCCEEDED
 
 
 @pytest.mark.parametrize("kind", ["dropped", "reply_lost"])
@@ -178,7 +184,7 @@ async def test_paid_but_the_reply_was_lost_is_unknown_then_found_paid(rig: Rig, 
     request = rig.request(now)
     await rig.next("place", "paid_reply_lost", match=request.attempt_no)
     assert (await rig.channel.pay(request, now=now)).state is ChannelState.UNKNOWN
-    assert (await rig.channel.query(request.attempt_no, now=now)).state is ChannelState.SUCCEEDED
+    assert (await rig.channel.query(order_of(request), now=now)).state is ChannelState.SUCCEEDED
 
 
 @pytest.mark.parametrize("interface", INTERFACES)
@@ -226,7 +232,7 @@ async def test_a_close_without_proof_is_unknown(rig: Rig, kind: str, now) -> Non
     request = rig.request(now)
     await rig.channel.pay(request, now=now)
     await rig.next("close", kind, match=request.attempt_no)
-    assert (await rig.channel.close(request.attempt_no, now=now)).state is ChannelState.UNKNOWN
+    assert (await rig.channel.close(order_of(request), now=now)).state is ChannelState.UNKNOWN
 
 
 async def test_an_answer_about_another_order_is_unknown(rig: Rig, now) -> None:
@@ -234,7 +240,7 @@ async def test_an_answer_about_another_order_is_unknown(rig: Rig, now) -> None:
     await rig.channel.pay(request, now=now)
     await rig.control.post("pay", order_no=request.attempt_no)
     await rig.next("query", "other_order", match=request.attempt_no)
-    answer = await rig.channel.query(request.attempt_no, now=now)
+    answer = await rig.channel.query(order_of(request), now=now)
     assert (answer.state, answer.channel_code) == (ChannelState.UNKNOWN, "not_ours")
 
 
@@ -263,12 +269,12 @@ async def test_a_number_not_found_right_after_submission_is_no_failure(rig: Rig,
     await rig.channel.pay(request, now=now)
     status, code = rig.absent
     await rig.next("query", "error", match=request.attempt_no, status=status, code=code)
-    assert (await rig.channel.query(request.attempt_no, now=now)).state is ChannelState.NOT_FOUND
-    assert (await rig.channel.query(request.attempt_no, now=now)).state is ChannelState.PENDING
+    assert (await rig.channel.query(order_of(request), now=now)).state is ChannelState.NOT_FOUND
+    assert (await rig.channel.query(order_of(request), now=now)).state is ChannelState.PENDING
 
 
 async def test_closing_what_the_channel_does_not_know_is_not_found(rig: Rig, now) -> None:
-    assert (await rig.channel.close(rig.request(now).attempt_no, now=now)).state is ChannelState.NOT_FOUND
+    assert (await rig.channel.close(order_of(rig.request(now)), now=now)).state is ChannelState.NOT_FOUND
 
 
 async def test_a_refused_order_that_the_channel_does_not_know_has_failed(rig: Rig, now) -> None:
@@ -314,7 +320,7 @@ async def test_a_duplicate_notice_reads_the_same(rig: Rig, receiver, now) -> Non
     await rig.channel.pay(request, now=now)
     await rig.control.post("pay", order_no=request.attempt_no, notify={"copies": 3})
     notices = [rig.channel.parse_notification(*(await receiver.taken.get()), now=now) for _ in range(3)]
-    assert len({(notice.notification_id, notice.attempt_no, notice.answer) for notice in notices}) == 1
+    assert len({(notice.notification_id, notice.number, notice.answer) for notice in notices}) == 1
     assert len({notice.replay_key for notice in notices}) == 3  # each is signed anew, so none is a replay
 
 

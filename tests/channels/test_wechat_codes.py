@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 import pytest
 
-from hutong.channels import ChannelState, HttpReply, PayRequest
+from hutong.channels import ChannelState, Codes, HttpReply, Order, PayRequest, load_codes
 from hutong.channels.wechat import WeChatPay
 from hutong.channels.wechat_keys import WeChatCredentials
 from hutong.clock import ManualClock
@@ -17,6 +18,7 @@ from wechat_forge import ATTEMPT_NO, sign, transaction
 
 FAILED, CLOSED, UNKNOWN = ChannelState.FAILED, ChannelState.CLOSED, ChannelState.UNKNOWN
 PENDING, SUCCEEDED, NOT_FOUND = ChannelState.PENDING, ChannelState.SUCCEEDED, ChannelState.NOT_FOUND
+ORDER = Order(ATTEMPT_NO, "wechat_native", 8800, "CNY", datetime(2026, 1, 1, tzinfo=UTC))
 ABSENT = (404, {"code": "ORDER_NOT_EXIST", "message": "订单不存在"})
 
 DOCUMENTED = [
@@ -70,7 +72,7 @@ def wire(keys: SandboxKeys, clock: ManualClock) -> Wire:
 def channel(keys: SandboxKeys, wire: Wire) -> WeChatPay:
     raw = keys.wechat_credentials("http://127.0.0.1:1")
     credentials = WeChatCredentials.model_validate(raw, context={"sandbox": True, "stored": True})
-    return WeChatPay(credentials, wire)  # type: ignore[arg-type]
+    return WeChatPay(credentials, wire, Codes(load_codes(WeChatPay.code_map)))  # type: ignore[arg-type]
 
 
 def request(clock: ManualClock) -> PayRequest:
@@ -85,7 +87,7 @@ async def test_each_documented_code(channel, wire, clock, status, code, at_pay, 
     assert (paid.state, paid.channel_code, paid.channel_message) == (at_pay, code, "as WeChat says it")
     for verb, expected in ((channel.query, at_query), (channel.close, at_close)):
         wire.answers = [refusal, ABSENT]
-        answer = await verb(ATTEMPT_NO, now=clock.now())
+        answer = await verb(ORDER, now=clock.now())
         assert (answer.state, answer.channel_code) == (expected, code)
 
 
@@ -102,7 +104,7 @@ async def test_each_documented_code(channel, wire, clock, status, code, at_pay, 
 )
 async def test_that_an_order_is_paid_is_believed_once_the_query_tells(channel, wire, clock, code, found, state) -> None:
     wire.answers = [(400, {"code": code, "message": ""}), found]
-    assert (await channel.close(ATTEMPT_NO, now=clock.now())).state is state
+    assert (await channel.close(ORDER, now=clock.now())).state is state
     assert wire.calls[1].startswith("GET ")
     wire.answers = [(400, {"code": code, "message": ""}), found]
     assert (await channel.pay(request(clock), now=clock.now())).state is state
@@ -124,7 +126,7 @@ async def test_that_an_order_is_paid_is_believed_once_the_query_tells(channel, w
 )
 async def test_each_documented_trade_state(channel, wire, clock, word: str, state: ChannelState) -> None:
     wire.answers = [(200, transaction(trade_state=word))]
-    answer = await channel.query(ATTEMPT_NO, now=clock.now())
+    answer = await channel.query(ORDER, now=clock.now())
     assert (answer.state, answer.channel_code) == (state, word)
 
 
@@ -136,5 +138,5 @@ async def test_an_order_placed_without_a_code_to_scan_is_unknown(channel, wire, 
 
 async def test_long_words_of_the_channel_are_cut(channel, wire, clock) -> None:
     wire.answers = [(500, {"code": "C" * 500, "message": "m" * 5000})]
-    answer = await channel.query(ATTEMPT_NO, now=clock.now())
+    answer = await channel.query(ORDER, now=clock.now())
     assert (answer.channel_code, answer.channel_message) == ("C" * 64, "m" * 256)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hutong.channels import ChannelState, Notification, NotificationRefused
+from hutong.channels import ChannelState, Codes, Notification, NotificationRefused
 from hutong.channels.wechat import WeChatPay
 from hutong.sandbox import SandboxKeys
 from hutong.sandbox.keys import PUBLIC_KEY_ID
@@ -25,7 +25,7 @@ SIGNED = ("wechatpay-timestamp", "wechatpay-nonce", "wechatpay-serial", "wechatp
 @pytest.fixture(scope="module")
 def channel(keys: SandboxKeys, sandbox_url: str, http) -> WeChatPay:
     raw = keys.wechat_credentials(sandbox_url)
-    return WeChatPay(WeChatPay.Credentials.model_validate(raw, context={"sandbox": True}), http)  # type: ignore[arg-type]
+    return WeChatPay(WeChatPay.Credentials.model_validate(raw, context={"sandbox": True}), http, Codes({}))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def signed(keys: SandboxKeys, body: bytes) -> tuple[dict[str, str], bytes]:
 
 def test_a_genuine_notification_is_read(channel, genuine) -> None:
     notification = channel.parse_notification(*genuine, now=NOW)
-    assert notification.attempt_no == ATTEMPT_NO
+    assert notification.number == ATTEMPT_NO
     assert notification.notification_id == "EV-2026010100000001"
     assert notification.answer.state is ChannelState.SUCCEEDED
     assert notification.answer.amount_minor == 8800
@@ -58,7 +58,7 @@ def test_a_genuine_notification_is_read(channel, genuine) -> None:
 
 def test_a_notification_signed_with_the_certificate_is_read(channel, keys, genuine) -> None:
     headers = sign(keys.platform.key, keys.platform.serial, genuine[1], now=NOW)
-    assert channel.parse_notification(headers, genuine[1], now=NOW).attempt_no == ATTEMPT_NO
+    assert channel.parse_notification(headers, genuine[1], now=NOW).number == ATTEMPT_NO
 
 
 def test_no_byte_of_the_body_may_change(channel, genuine) -> None:

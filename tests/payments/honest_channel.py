@@ -10,20 +10,25 @@ from uuid import UUID
 from hutong.channels import (
     ActionKind,
     Capabilities,
+    Channel,
     ChannelAnswer,
     ChannelState,
     HttpAnswer,
+    Method,
     Notification,
     NotificationRefused,
     Offer,
     PayerAction,
     PayRequest,
 )
+from hutong.channels import (
+    Order as ChannelOrder,
+)
 from hutong.errors import NotFound
 
 CAPABILITIES = Capabilities(
     channel="test",
-    methods=frozenset({"test_qr"}),
+    methods={"test_qr": Method(ActionKind.QR_CODE)},
     currencies=frozenset({"CNY"}),
     amount_minor_min=1,
     amount_minor_max=1_000_000,
@@ -44,7 +49,7 @@ class Order:
 
 
 @dataclass
-class HonestChannel:
+class HonestChannel(Channel):
     """Orders by number. `reachable` and `replies` say what the network does; `before_pay` runs first."""
 
     capabilities: Capabilities = CAPABILITIES
@@ -64,7 +69,8 @@ class HonestChannel:
             known, ChannelAnswer(known.state, action=PayerAction(ActionKind.QR_CODE, f"qr:{request.attempt_no}"))
         )
 
-    async def query(self, attempt_no: str, *, now: datetime) -> ChannelAnswer:
+    async def query(self, order: ChannelOrder, *, now: datetime) -> ChannelAnswer:
+        attempt_no = order.attempt_no
         self.calls.append(("query", attempt_no))
         if not self.reachable:
             return NOTHING
@@ -72,16 +78,17 @@ class HonestChannel:
             return ChannelAnswer(ChannelState.NOT_FOUND, channel_code="ORDER_NOT_EXIST")
         return self._answer(self.orders[attempt_no])
 
-    async def close(self, attempt_no: str, *, now: datetime) -> ChannelAnswer:
+    async def close(self, order: ChannelOrder, *, now: datetime) -> ChannelAnswer:
+        attempt_no = order.attempt_no
         self.calls.append(("close", attempt_no))
         if self.before_close is not None:
             self.before_close()
         if not self.reachable:
             return NOTHING
-        order = self.orders[attempt_no]
-        if order.state is ChannelState.PENDING:
-            order.state = ChannelState.CLOSED
-        return self._answer(order)
+        known = self.orders[attempt_no]
+        if known.state is ChannelState.PENDING:
+            known.state = ChannelState.CLOSED
+        return self._answer(known)
 
     def payer_pays(self, attempt_no: str) -> None:
         self.orders[attempt_no].state = ChannelState.SUCCEEDED
@@ -92,7 +99,7 @@ class HonestChannel:
         attempt_no = body.decode()
         order = self.orders.get(attempt_no)
         answer = self._answer(order) if order else ChannelAnswer(ChannelState.SUCCEEDED, 1, "CNY")
-        return Notification("n", attempt_no, answer, headers.get("x-key", "").encode() or None)
+        return Notification("n", attempt_no, answer, replay_key=headers.get("x-key", "").encode() or None)
 
     def accept_notification(self) -> HttpAnswer:
         return HttpAnswer(204)

@@ -208,10 +208,10 @@ async def test_one_attempts_trouble_does_not_stop_the_others(world: World, flow:
     del channel.orders[number(bad)]
     query = channel.query
 
-    async def broken(attempt_no: str, *, now: Any) -> Any:
-        if attempt_no == number(bad):
+    async def broken(order: Any, *, now: Any) -> Any:
+        if order.attempt_no == number(bad):
             raise RuntimeError("a bug in an adapter")
-        return await query(attempt_no, now=now)
+        return await query(order, now=now)
 
     channel.query = broken  # type: ignore[method-assign]
     await sweep(world, flow)

@@ -1,47 +1,71 @@
 """What a payment channel is, one file per channel, and the accounts that a merchant platform holds there.
 
-Promises: what a channel has not proven is UNKNOWN; a notification that is not proven is refused; credentials are sealed
-at rest, never shown, and replaced without a restart.
+Promises: what a channel has not proven is UNKNOWN; a code that the map does not hold is neither a success nor a
+failure; a notification that is not proven is refused; credentials are sealed at rest, never shown, and replaced
+without a restart.
 """
 
 from hutong.channels.account import Accounts, Offer, create_account, find_account, replace_credentials, set_enabled
 from hutong.channels.adapter import Adapter
-from hutong.channels.errors import ChannelUnreachable, NotificationRefused
+from hutong.channels.bill import Bill, BillRow, BillRowKind, BillState
+from hutong.channels.capability import BillRule, Capabilities, Method, RefundRule
+from hutong.channels.codes import Codes, Meaning, load_codes
+from hutong.channels.errors import BillRefused, ChannelUnreachable, NotificationRefused, NotOffered
 from hutong.channels.http import Http, HttpReply
 from hutong.channels.listing import AccountEntry, list_accounts
 from hutong.channels.model import (
+    About,
     ActionKind,
-    Capabilities,
-    Channel,
     ChannelAnswer,
     ChannelState,
     HttpAnswer,
     Notification,
+    Order,
     PayerAction,
+    Payout,
     PayRequest,
+    Refund,
 )
+from hutong.channels.protocol import Channel, Finding
 
 __all__ = [
+    "About",
     "AccountEntry",
     "Accounts",
     "ActionKind",
     "Adapter",
+    "Bill",
+    "BillRefused",
+    "BillRow",
+    "BillRowKind",
+    "BillRule",
+    "BillState",
     "Capabilities",
     "Channel",
     "ChannelAnswer",
     "ChannelState",
     "ChannelUnreachable",
+    "Codes",
+    "Finding",
     "Http",
     "HttpAnswer",
     "HttpReply",
+    "Meaning",
+    "Method",
+    "NotOffered",
     "Notification",
     "NotificationRefused",
     "Offer",
+    "Order",
     "PayRequest",
     "PayerAction",
+    "Payout",
+    "Refund",
+    "RefundRule",
     "create_account",
     "find_account",
     "list_accounts",
+    "load_codes",
     "replace_credentials",
     "set_enabled",
 ]

@@ -13,8 +13,10 @@ import orjson
 
 from hutong import db, ids
 from hutong.channels.adapter import adapter, read_credentials
+from hutong.channels.capability import Capabilities
+from hutong.channels.codes import Codes, load_codes
 from hutong.channels.http import Http
-from hutong.channels.model import Capabilities, Channel
+from hutong.channels.protocol import Channel
 from hutong.clock import Clock
 from hutong.errors import ConfigurationError, Conflict, HutongError, NotFound
 from hutong.telemetry import get_logger
@@ -184,7 +186,8 @@ class Accounts:
         try:
             opened = self._vault.open(row["credentials_sealed"], context=_context(account_id))
             credentials = read_credentials(channel, orjson.loads(opened), sandbox=row["sandbox"], stored=True)
-            return adapter(channel)(credentials, self._http)
+            made = adapter(channel)
+            return made(credentials, self._http, Codes(load_codes(made.code_map)))
         except HutongError as error:
             # One account that cannot be used must not take the others down.
             _log.error("channel_account_unusable", account=ids.encode(ACCOUNT_PREFIX, account_id), reason=error.detail)

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import entry_points
+from importlib.resources.abc import Traversable
 from typing import Any, ClassVar, Protocol, cast
 
 from pydantic import BaseModel, ValidationError
 
+from hutong.channels.capability import Capabilities
+from hutong.channels.codes import Codes
 from hutong.channels.http import Http
-from hutong.channels.model import Capabilities, Channel
+from hutong.channels.protocol import Channel
 from hutong.errors import InvalidParameter
 
 GROUP = "hutong.channels"
@@ -27,12 +30,17 @@ class Adapter(Protocol):
         capabilities: The same for all accounts of the channel.
         Credentials: What an account consists of. It forbids unknown fields, hides its input in errors, and reads
             `sandbox` and `stored` (bool) from the validation context where a rule depends on it.
+        code_map: The data file that says what the channel's codes mean; see `read_codes`.
+        documented_codes: The data file that lists the codes which the channel documents: CSV with the columns
+            interface, code, sub_code, source. Kept apart from the map, so that the map can be measured against it.
     """
 
     capabilities: ClassVar[Capabilities]
     Credentials: ClassVar[type[BaseModel]]
+    code_map: ClassVar[Traversable]
+    documented_codes: ClassVar[Traversable]
 
-    def __call__(self, credentials: Any, http: Http) -> Channel:
+    def __call__(self, credentials: Any, http: Http, codes: Codes) -> Channel:
         """Make one account callable. Keys are parsed here, once."""
         ...
 

@@ -22,3 +22,17 @@ class ChannelUnreachable(HutongError):
     def __init__(self, detail: str, *, sent: bool) -> None:
         super().__init__(detail)
         self.sent = sent
+
+
+class NotOffered(HutongError):
+    """The channel has no such verb. Its capabilities say so, so that nobody asks."""
+
+    code = "channel_verb_not_offered"
+    http_status = 422
+
+
+class BillRefused(HutongError):
+    """A bill is not of its channel's layout, is not whole, or does not add up to its own totals. None of it is used."""
+
+    code = "bill_refused"
+    http_status = 422

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
 
 
 class ChannelState(StrEnum):
-    """What a channel's word amounts to. Only SUCCEEDED, FAILED and CLOSED are final."""
+    """What a channel's word amounts to, about a payment, a refund or a payout. Only SUCCEEDED, FAILED and CLOSED are
+    final."""
 
     PENDING = "pending"
-    """The channel knows the order and nobody has paid it."""
+    """The channel knows the order and it is not decided: nobody has paid yet, or the refund or payout is under way."""
+    AUTHORIZED = "authorized"
+    """The payer's side has reserved the money; it moves when it is captured."""
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     """The channel says that no money was taken, and that it never will be under this number."""
@@ -32,6 +34,10 @@ class ActionKind(StrEnum):
     """Scan a code; `content` is the text of it."""
     REDIRECT = "redirect"
     """Open an address; `content` is the address."""
+    FORM = "form"
+    """Post a form in the payer's browser; `content` is JSON: {"url": …, "fields": {name: value}, "charset": …}."""
+    SDK = "sdk"
+    """Hand parameters to the wallet's own code in an application or a page; `content` is what that code takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,37 +47,15 @@ class PayerAction:
 
 
 @dataclass(frozen=True, slots=True)
-class Capabilities:
-    """What one channel can do, as data; the cashier, the router and the life cycle read it.
+class PayRequest:
+    """One try to take money. `attempt_no` is our number at the channel and never changes for this try.
 
     Attributes:
-        channel: Its name, such as "wechat".
-        methods: Payment methods offered, such as "wechat_native".
-        currencies: ISO 4217 codes.
-        amount_minor_min, amount_minor_max: Limits of one payment, both inclusive.
-        order_no_length_max: Longest number of ours that the channel takes.
-        expiry_min, expiry_max: The range in which an order's end may lie after its start.
-        notifies: Whether the channel calls us; otherwise it is only asked.
-        resubmits: Whether sending the same number again is safe and returns the same order.
-        subject_length_max: Longest description, in characters; longer ones are cut by the adapter.
+        notify_url: Where the channel tells us of it; stored with the try, so that sending again repeats it.
+        return_url: Where the payer's browser goes afterwards. What it brings proves nothing.
+        payer: What the method asks of the payer, by the names in `Method.requires`: "openid", "auth_code", "token"…
+        capture: False only reserves the money, to be taken by `capture`.
     """
-
-    channel: str
-    methods: frozenset[str]
-    currencies: frozenset[str]
-    amount_minor_min: int
-    amount_minor_max: int
-    order_no_length_max: int
-    expiry_min: timedelta
-    expiry_max: timedelta
-    notifies: bool
-    resubmits: bool
-    subject_length_max: int
-
-
-@dataclass(frozen=True, slots=True)
-class PayRequest:
-    """One try to take money. `attempt_no` is our number at the channel and never changes for this try."""
 
     attempt_no: str
     method: str
@@ -81,19 +65,81 @@ class PayRequest:
     expires_at: datetime
     notify_url: str
     payer_ip: str | None = None
+    return_url: str | None = None
+    payer: Mapping[str, str] = field(default_factory=dict)
+    capture: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A try that the channel was asked to make, for every later call about it.
+
+    Attributes:
+        placed_at: When the intent was written, which is never after the channel received it; the same in every call.
+        channel_order_no: The channel's own number, if we have learnt it.
+    """
+
+    attempt_no: str
+    method: str
+    amount_minor: int
+    currency: str
+    placed_at: datetime
+    channel_order_no: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """Money to be given back from a captured order, under a number that never changes however often it is sent.
+
+    Attributes:
+        amount_minor: Of the order's currency; `order.amount_minor` is the order's whole.
+        created_at: When the intent was written; the same in every call.
+        channel_refund_no: The channel's own number, if we have learnt it.
+    """
+
+    refund_no: str
+    order: Order
+    amount_minor: int
+    reason: str
+    notify_url: str
+    created_at: datetime
+    channel_refund_no: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Payout:
+    """Money to be sent out, under a number that never changes however often it is sent.
+
+    Attributes:
+        payee: Who receives it, by the names in `Capabilities.payee_requires`.
+    """
+
+    payout_no: str
+    amount_minor: int
+    currency: str
+    payee: Mapping[str, str]
+    remark: str
+    notify_url: str
+    created_at: datetime
+    channel_payout_no: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelAnswer:
-    """What the channel said about one order, whichever way we learnt it.
+    """What the channel said about one order, refund or payout, whichever way we learnt it.
 
     Attributes:
         state: What it amounts to.
-        amount_minor, currency: What the channel says the order is about; None where it does not say.
-        channel_order_no: The channel's own number, if it has one by now.
+        amount_minor, currency: What the channel says the order, the capture, the refund or the payout is about; None
+            where it does not say.
+        channel_order_no: The channel's own number of it, if it has one by now.
         channel_code, channel_message: The channel's words as they came, cut to 64 and 256 characters.
+        code: Our one word for them, from the code map; None where the channel gave no code, "unmapped" where the map
+            has none.
+        retryable: Whether the same may be tried again later, or elsewhere, with hope of another answer.
         happened_at: When the channel says it happened.
         action: What the payer has to do, after a successful submission.
+        fee_minor: What the channel keeps for it, where it says so.
     """
 
     state: ChannelState
@@ -104,20 +150,35 @@ class ChannelAnswer:
     channel_message: str | None = None
     happened_at: datetime | None = None
     action: PayerAction | None = None
+    code: str | None = None
+    retryable: bool = False
+    fee_minor: int | None = None
+
+
+class About(StrEnum):
+    """What a notification is about."""
+
+    PAYMENT = "payment"
+    REFUND = "refund"
+    PAYOUT = "payout"
+    NOTHING = "nothing"
+    """Genuine, but of no concern: it is accepted and forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """A verified message from a channel about one of our orders.
+    """A verified message from a channel.
 
     Attributes:
+        number: Our number of what it is about: attempt, refund or payout; empty where it is about nothing.
         replay_key: What identifies the very message, where the channel signs each repetition anew; a second message
             with the same key is refused. None where a channel repeats the same bytes.
     """
 
     notification_id: str
-    attempt_no: str
+    number: str
     answer: ChannelAnswer
+    about: About = About.PAYMENT
     replay_key: bytes | None = None
 
 
@@ -128,41 +189,3 @@ class HttpAnswer:
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
-
-
-class Channel(Protocol):
-    """One account at one channel, ready to be called. Adapters hold no state but their credentials.
-
-    No verb raises for what a channel may do: what is not proven is ChannelState.UNKNOWN. Each verb may be repeated
-    with the same number.
-    """
-
-    capabilities: Capabilities
-
-    async def pay(self, request: PayRequest, *, now: datetime) -> ChannelAnswer:
-        """Place the order. PENDING carries the payer's action; FAILED is a refusal proven by the channel."""
-        ...
-
-    async def query(self, attempt_no: str, *, now: datetime) -> ChannelAnswer:
-        """Ask for the order's state."""
-        ...
-
-    async def close(self, attempt_no: str, *, now: datetime) -> ChannelAnswer:
-        """Close an unpaid order: CLOSED once the channel confirms; SUCCEEDED if it says the order is paid."""
-        ...
-
-    def parse_notification(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Notification:
-        """Verify and read a message. Header names are lower case.
-
-        Errors:
-            NotificationRefused: not proven to come from this channel for this account, stale, or not readable.
-        """
-        ...
-
-    def accept_notification(self) -> HttpAnswer:
-        """The answer that tells the channel to stop repeating; sent only after the effect is committed."""
-        ...
-
-    def refuse_notification(self, reason: str) -> HttpAnswer:
-        """The answer that tells the channel that its message was not taken."""
-        ...

@@ -17,23 +17,27 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from importlib.resources import files
 from typing import Any, ClassVar
 
 import orjson
 from pydantic import BaseModel
 
+from hutong.channels.capability import Capabilities, Method
+from hutong.channels.codes import Codes
 from hutong.channels.errors import ChannelUnreachable, NotificationRefused
 from hutong.channels.http import Http
 from hutong.channels.model import (
     ActionKind,
-    Capabilities,
     ChannelAnswer,
     ChannelState,
     HttpAnswer,
     Notification,
+    Order,
     PayerAction,
     PayRequest,
 )
+from hutong.channels.protocol import Channel
 from hutong.channels.wechat_keys import Unproven, WeChatCredentials, WeChatKeys
 from hutong.errors import InvalidParameter
 from hutong.money import AMOUNT_MINOR_MAX
@@ -52,62 +56,15 @@ _TRADE_STATES = {
     "PAYERROR": ChannelState.FAILED,
 }
 
-_REFUSALS = dict.fromkeys(
-    (
-        "PARAM_ERROR",
-        "NO_AUTH",
-        "NOAUTH",
-        "APPID_MCHID_NOT_MATCH",
-        "MCH_NOT_EXISTS",
-        "MCHID_NOT_EXIST",
-        "RULE_LIMIT",
-        "RULELIMIT",
-        "ACCOUNT_ERROR",
-        "ACCOUNTERROR",
-    ),
-    ChannelState.FAILED,
-)
-_ABSENT = dict.fromkeys(("ORDER_NOT_EXIST", "ORDERNOTEXIST", "RESOURCE_NOT_EXISTS"), ChannelState.NOT_FOUND)
-_CLOSED = dict.fromkeys(("ORDER_CLOSED", "ORDERCLOSED"), ChannelState.CLOSED)
 _PAID = frozenset({"ORDERPAID", "ORDER_PAID"})
-_IN_DOUBT = dict.fromkeys(
-    (
-        "ORDERPAID",
-        "ORDER_PAID",
-        "SYSTEM_ERROR",
-        "SYSTEMERROR",
-        "BANK_ERROR",
-        "BANKERROR",
-        "FREQUENCY_LIMITED",
-        "FREQUENCY_LIMIT_EXCEED",
-        "RATELIMIT_EXCEEDED",
-        "SIGN_ERROR",
-        "OUT_TRADE_NO_USED",  # the number is ours alone, so an order of ours exists: ask for it
-        "INVALID_REQUEST",  # also said of a number that was used before
-        "INVALID_TRANSACTIONID",
-        "NOT_ENOUGH",
-        "NOTENOUGH",
-        "OPENID_MISMATCH",
-        "TRADE_ERROR",
-        "USERPAYING",
-    ),
-    ChannelState.UNKNOWN,
-)
-
-_CODES: Mapping[str, Mapping[str, ChannelState]] = {
-    "pay": _REFUSALS | _CLOSED | _IN_DOUBT,
-    "query": _ABSENT | _CLOSED | _IN_DOUBT,
-    "close": _ABSENT | _CLOSED | _IN_DOUBT,
-}
-"""(interface, code) to state. A code that is not here is UNKNOWN: never a success, never a failure."""
 
 
-class WeChatPay:
+class WeChatPay(Channel):
     """One merchant account, in public-key mode, certificate mode, or on the way from one to the other."""
 
-    capabilities: ClassVar[Capabilities] = Capabilities(
+    capabilities = Capabilities(
         channel="wechat",
-        methods=frozenset({"wechat_native"}),
+        methods={"wechat_native": Method(ActionKind.QR_CODE)},
         currencies=frozenset({"CNY"}),
         amount_minor_min=1,
         amount_minor_max=2**31 - 1,
@@ -119,15 +76,23 @@ class WeChatPay:
         subject_length_max=127,
     )
     Credentials: ClassVar[type[BaseModel]] = WeChatCredentials
+    code_map = files("hutong.channels") / "code_map" / "wechat.csv"
+    documented_codes = files("hutong.channels") / "code_map" / "wechat.documented.csv"
 
     def __init__(
-        self, credentials: WeChatCredentials, http: Http, *, nonce: Callable[[], str] = lambda: secrets.token_hex(16)
+        self,
+        credentials: WeChatCredentials,
+        http: Http,
+        codes: Codes,
+        *,
+        nonce: Callable[[], str] = lambda: secrets.token_hex(16),
     ) -> None:
         self._mchid = credentials.mchid
         self._appid = credentials.appid
         self._base_url = credentials.base_url
         self._keys = WeChatKeys(credentials)
         self._http = http
+        self._codes = codes
         self._nonce = nonce
 
     async def pay(self, request: PayRequest, *, now: datetime) -> ChannelAnswer:
@@ -156,8 +121,11 @@ class WeChatPay:
             return ChannelAnswer(ChannelState.PENDING, action=PayerAction(ActionKind.QR_CODE, code_url))
         return await self._refused("pay", status, answer, request.attempt_no, now)
 
-    async def query(self, attempt_no: str, *, now: datetime) -> ChannelAnswer:
+    async def query(self, order: Order, *, now: datetime) -> ChannelAnswer:
         """Ask for the order by our number."""
+        return await self._query(order.attempt_no, now)
+
+    async def _query(self, attempt_no: str, now: datetime) -> ChannelAnswer:
         _check_number(attempt_no)
         target = f"/v3/pay/transactions/out-trade-no/{attempt_no}?mchid={self._mchid}"
         try:
@@ -166,10 +134,11 @@ class WeChatPay:
                 return self._transaction(answer, attempt_no)
         except _NoWord as nothing:
             return nothing.answer
-        return _from_code("query", status, answer)
+        return self._from_code("query", status, answer)
 
-    async def close(self, attempt_no: str, *, now: datetime) -> ChannelAnswer:
+    async def close(self, order: Order, *, now: datetime) -> ChannelAnswer:
         """Close the order; where WeChat says that it is paid, the answer is what a query then tells."""
+        attempt_no = order.attempt_no
         _check_number(attempt_no)
         target = f"/v3/pay/transactions/out-trade-no/{attempt_no}/close"
         try:
@@ -199,7 +168,7 @@ class WeChatPay:
             raise NotificationRefused(f"the notification is refused: {nothing.answer.channel_code}") from None
         # WeChat signs each repetition anew, so the very same signature is a replay.
         replay_key = hashlib.sha256(headers["wechatpay-signature"].encode()).digest()
-        return Notification(notification_id, attempt_no, answer, replay_key)
+        return Notification(notification_id, attempt_no, answer, replay_key=replay_key)
 
     def accept_notification(self) -> HttpAnswer:
         return HttpAnswer(204)
@@ -216,16 +185,29 @@ class WeChatPay:
         under the same number, whose reply was lost, may have left an order behind, so only a number that WeChat does
         not know is believed to have failed.
         """
-        refusal = _from_code(interface, status, answer)
+        refusal = self._from_code(interface, status, answer)
         paid = refusal.channel_code in _PAID
         if not paid and refusal.state is not ChannelState.FAILED:
             return refusal
-        found = await self.query(attempt_no, now=now)
+        found = await self._query(attempt_no, now)
         if found.state in (ChannelState.SUCCEEDED, ChannelState.CLOSED, ChannelState.FAILED):
             return found
         if found.state is ChannelState.NOT_FOUND and not paid:
             return refusal
         return replace(refusal, state=ChannelState.UNKNOWN)
+
+    def _from_code(self, interface: str, status: int, answer: Mapping[str, Any]) -> ChannelAnswer:
+        code, message = _text(answer.get("code"), 64), _text(answer.get("message"), 256)
+        if code is None or status < 400:
+            return ChannelAnswer(ChannelState.UNKNOWN, channel_code=code or f"http_{status}", channel_message=message)
+        meaning = self._codes.read(interface, code, message=message or "")
+        return ChannelAnswer(
+            meaning.state,
+            channel_code=code,
+            channel_message=message,
+            code=meaning.unified_code,
+            retryable=meaning.retryable,
+        )
 
     async def _call(self, method: str, target: str, body: bytes, now: datetime) -> tuple[int, dict[str, Any]]:
         """Send one request. The answer returned is proven to be WeChat's; anything else raises `_NoWord`."""
@@ -295,14 +277,6 @@ def _unproven(status: int, body: bytes, reason: str) -> _NoWord:
     if status >= 400 and code:
         return _NoWord(code, message)
     return _NoWord(reason, f"an answer with status {status} is not proven to come from WeChat Pay")
-
-
-def _from_code(interface: str, status: int, answer: Mapping[str, Any]) -> ChannelAnswer:
-    code = _text(answer.get("code"), 64)
-    state = _CODES[interface].get(code, ChannelState.UNKNOWN) if code and status >= 400 else ChannelState.UNKNOWN
-    return ChannelAnswer(
-        state, channel_code=code or f"http_{status}", channel_message=_text(answer.get("message"), 256)
-    )
 
 
 def _object(body: bytes) -> dict[str, Any]:

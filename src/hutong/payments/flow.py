@@ -184,7 +184,7 @@ class Flow:
         """
         channel = await self._accounts.get(account_id)
         notice = channel.parse_notification(headers, body, now=self._clock.now())
-        attempt_id = ids.decode("att", notice.attempt_no)
+        attempt_id = ids.decode("att", notice.number)
         _ANSWERS.labels(channel.capabilities.channel, Source.NOTIFICATION, notice.answer.state).inc()
         recorded = await self._words.submit(
             TakeIn(Learnt(attempt_id, account_id, notice.answer, Source.NOTIFICATION, notice.replay_key))
@@ -195,9 +195,7 @@ class Flow:
             raise errors.NotificationReplayed("this very message has been taken before")
         if recorded.effect is Effect.MISMATCH:
             _MISMATCHES.inc()
-            _log.error(
-                "notification_mismatch", attempt=notice.attempt_no, channel_order_no=notice.answer.channel_order_no
-            )
+            _log.error("notification_mismatch", attempt=notice.number, channel_order_no=notice.answer.channel_order_no)
             raise errors.NotificationMismatch("the message is not about the amount that was ordered", param="amount")
         return channel.accept_notification()
 
@@ -225,8 +223,10 @@ class Flow:
     async def resolve(self, attempt: Attempt) -> None:
         """Ask a channel about one open attempt, and do what its answer calls for."""
         channel = await self._accounts.get(attempt.account_id)
-        number = ids.encode("att", attempt.attempt_id)
-        answer = await channel.query(number, now=self._clock.now())
+        async with self._database.transaction() as tx:
+            payment = (await find(tx, [attempt.payment_id]))[attempt.payment_id]
+        order = _order(payment, attempt)
+        answer = await channel.query(order, now=self._clock.now())
         payment = await self._learn(attempt, answer, Source.QUERY)
         current = next((a for a in payment.open_attempts if a.attempt_id == attempt.attempt_id), None)
         if current is None:
@@ -236,7 +236,7 @@ class Flow:
         absent = answer.state is channels.ChannelState.NOT_FOUND
         closing = payment.close_requested_at is not None
         if closing and unpaid:
-            await self._learn(current, await channel.close(number, now=now), Source.CLOSE)
+            await self._learn(current, await channel.close(order, now=now), Source.CLOSE)
         elif not closing and (unpaid or absent) and not current.action_kind and channel.capabilities.resubmits:
             await self._submit(payment, current)
         elif absent and (closing or current.state is not AttemptState.SUBMITTED) and _is_gone(current, now):
@@ -326,6 +326,17 @@ class Flow:
     async def _start_batch(self, commands: Sequence[StartAttempt]) -> list[StartResult]:
         now = self._clock.now()
         return await self._database.run(lambda tx: start_attempts(tx, commands, now=now))
+
+
+def _order(payment: Payment, attempt: Attempt) -> channels.Order:
+    return channels.Order(
+        attempt_no=ids.encode("att", attempt.attempt_id),
+        method=attempt.method,
+        amount_minor=payment.amount_minor,
+        currency=payment.currency,
+        placed_at=attempt.created_at,
+        channel_order_no=attempt.channel_order_no,
+    )
 
 
 def _is_gone(attempt: Attempt, now: datetime) -> bool:

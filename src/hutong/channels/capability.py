@@ -1,0 +1,110 @@
+"""What a channel can do, as data: read by the cashier, the router and the life cycle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from hutong.channels.model import ActionKind
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One way to pay.
+
+    Attributes:
+        action: What the payer has to do after submission; None where the channel decides at once or asks him itself.
+        requires: What `PayRequest.payer` must hold.
+        closable: Whether an unpaid order can be closed at the channel, so that another method may be offered.
+        manual_capture: Whether `PayRequest.capture=False` is possible.
+    """
+
+    action: ActionKind | None
+    requires: frozenset[str] = frozenset()
+    closable: bool = True
+    manual_capture: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RefundRule:
+    """How captured money goes back by the original way.
+
+    Attributes:
+        window: How long after the success the channel still refunds.
+        count_max: Most refunds of one order.
+        partial: Whether less than the whole may be given back.
+        same_day: Whether it may be on the day of the payment.
+        returns_fee: Whether the channel gives its fee back.
+        notifies: Whether it tells us the outcome; otherwise it is only asked.
+    """
+
+    window: timedelta
+    count_max: int = 50
+    partial: bool = True
+    same_day: bool = True
+    returns_fee: bool = False
+    notifies: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BillRule:
+    """The daily bill.
+
+    Attributes:
+        kinds: Such as "trade" and "fund_flow"; the first is the one to reconcile by.
+        format: The layout's name, such as "wechat_csv".
+        ready_hour: The hour of the next day, in `utc_offset`, from which it may be fetched.
+        kept: How long it may be fetched.
+    """
+
+    kinds: tuple[str, ...]
+    format: str
+    ready_hour: int
+    utc_offset: timedelta
+    kept: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What one channel can do.
+
+    Attributes:
+        channel: Its name, such as "wechat".
+        methods: Payment methods by name, such as "wechat_native".
+        currencies: ISO 4217 codes.
+        amount_minor_min, amount_minor_max: Limits of one payment, both inclusive, in minor units of each currency.
+        order_no_length_max: Longest number of ours that the channel takes.
+        expiry_min, expiry_max: The range in which an order's end may lie after its start.
+        notifies: Whether the channel calls us; otherwise it is only asked.
+        resubmits: Whether sending the same number again is safe and returns the same order.
+        subject_length_max: Longest description, in characters; longer ones are cut by the adapter.
+        refund: How money goes back; None where it cannot.
+        same_day_void: Whether `void` cancels a whole payment on its own day, before it is settled.
+        partial_capture: Whether less than the authorized amount may be captured.
+        authorization_kept: How long an authorization stands; None where there are none.
+        institutions: The banks it reaches, by code; empty where that is no question.
+        payout_methods: Ways to send money out; empty where there is none.
+        payee_requires: What `Payout.payee` must hold.
+        bill: The daily bill; None where there is none.
+    """
+
+    channel: str
+    methods: Mapping[str, Method]
+    currencies: frozenset[str]
+    amount_minor_min: int
+    amount_minor_max: int
+    order_no_length_max: int
+    expiry_min: timedelta
+    expiry_max: timedelta
+    notifies: bool
+    resubmits: bool
+    subject_length_max: int
+    refund: RefundRule | None = None
+    same_day_void: bool = False
+    partial_capture: bool = False
+    authorization_kept: timedelta | None = None
+    institutions: frozenset[str] = frozenset()
+    payout_methods: frozenset[str] = frozenset()
+    payee_requires: frozenset[str] = frozenset()
+    bill: BillRule | None = None

@@ -1,0 +1,127 @@
+"""What channels' codes mean: data, not code. What the map does not hold is UNKNOWN: no success and no failure."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib.resources.abc import Traversable
+
+from hutong.channels.model import ChannelState
+
+UNMAPPED = "unmapped"
+COLUMNS = (
+    "interface",
+    "code",
+    "sub_code",
+    "unified_code",
+    "state",
+    "retryable",
+    "action",
+    "text_en",
+    "text_zh",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What one code amounts to.
+
+    Attributes:
+        unified_code: The same word for the same thing at every channel, such as "insufficient_funds".
+        retryable: Whether trying again later, or elsewhere, may bring another answer.
+        action: What to do next, such as "query", "change_method", "fix_configuration", "none".
+        text_en, text_zh: For the payer; says nothing that only the merchant should know.
+    """
+
+    unified_code: str
+    state: ChannelState
+    retryable: bool
+    action: str
+    text_en: str
+    text_zh: str
+
+
+Key = tuple[str, str, str]
+"""Interface, code, sub-code. Interface "*" stands for every interface, an empty sub-code for every sub-code."""
+
+_NO_MEANING = Meaning(
+    UNMAPPED,
+    ChannelState.UNKNOWN,
+    False,
+    "query",
+    "The payment is being confirmed.",
+    "正在确认支付结果。",
+)
+
+
+class Codes:
+    """One channel's code map.
+
+    Args:
+        on_unmapped: Told of each code that the map does not hold: interface, code, sub-code, message.
+    """
+
+    def __init__(
+        self,
+        meanings: Mapping[Key, Meaning],
+        on_unmapped: Callable[[str, str, str, str], None] = lambda *_: None,
+    ) -> None:
+        self._meanings = meanings
+        self._on_unmapped = on_unmapped
+
+    def find(self, interface: str, code: str, sub_code: str = "") -> Meaning | None:
+        """The nearest entry: exact, without the sub-code, for every interface; None if there is none."""
+        meanings = self._meanings
+        return (
+            meanings.get((interface, code, sub_code))
+            or meanings.get((interface, code, ""))
+            or meanings.get(("*", code, sub_code))
+            or meanings.get(("*", code, ""))
+        )
+
+    def read(self, interface: str, code: str, sub_code: str = "", *, message: str = "") -> Meaning:
+        """What a code means. One that the map does not hold is told to whoever watches, and is UNKNOWN."""
+        found = self.find(interface, code, sub_code)
+        if found is None:
+            self._on_unmapped(interface, code, sub_code, message)
+            return _NO_MEANING
+        return found
+
+
+def read_codes(lines: Iterable[str]) -> dict[Key, Meaning]:
+    """A map from its data file: CSV with the columns `COLUMNS`.
+
+    Errors:
+        ValueError: a column is missing, a value is not one of its kind, or an entry stands twice; names the line.
+    """
+    reader = csv.DictReader(lines, strict=True)
+    if tuple(reader.fieldnames or ()) != COLUMNS:
+        raise ValueError(f"the columns must be {','.join(COLUMNS)}")
+    meanings: dict[Key, Meaning] = {}
+    for row in reader:
+        where = f"line {reader.line_num}"
+        key = (row["interface"], row["code"], row["sub_code"])
+        if None in row or None in row.values() or not (row["interface"] and row["code"] and row["unified_code"]):
+            raise ValueError(f"{where}: a value is missing")
+        if key in meanings:
+            raise ValueError(f"{where}: {key} stands twice")
+        if row["state"] not in set(ChannelState):
+            raise ValueError(f"{where}: no such state: {row['state']}")
+        if row["retryable"] not in ("yes", "no"):
+            raise ValueError(f"{where}: retryable is yes or no")
+        meanings[key] = Meaning(
+            row["unified_code"],
+            ChannelState(row["state"]),
+            row["retryable"] == "yes",
+            row["action"],
+            row["text_en"],
+            row["text_zh"],
+        )
+    return meanings
+
+
+def load_codes(file: Traversable) -> dict[Key, Meaning]:
+    """A map from a file that ships with an adapter."""
+    with file.open(encoding="utf-8") as lines:
+        return read_codes(lines)

@@ -23,7 +23,7 @@ from pydantic import BaseModel
 
 from hutong.channels import alipay_bill, alipay_notification, alipay_refund, alipay_transfer
 from hutong.channels.alipay_doctor import diagnose
-from hutong.channels.alipay_gateway import BEIJING, SUCCESS, Gateway, NoWord, order_string
+from hutong.channels.alipay_gateway import BEIJING, Gateway, NoWord, order_string, succeeded
 from hutong.channels.alipay_keys import AlipayCredentials, AlipayKeys
 from hutong.channels.alipay_order import METHODS, PRODUCTS, check_number, content_of
 from hutong.channels.alipay_words import check_currency, refusal, trade
@@ -113,7 +113,7 @@ class Alipay(Channel):
     ) -> ChannelAnswer:
         try:
             node = await self._gateway.call(method, content, now=now, notify_url=request.notify_url)
-            if node.get("code") == SUCCESS:
+            if succeeded(node):
                 code = node.get("qr_code")
                 _same(node, request.attempt_no)
                 if not isinstance(code, str) or not 0 < len(code) <= 1024:
@@ -129,11 +129,11 @@ class Alipay(Channel):
         """Take the money by the code that the payer shows. A success may still be rolled back, so it is asked for."""
         try:
             node = await self._gateway.call(method, content, now=now, notify_url=request.notify_url)
-            if node.get("code") in (SUCCESS, "10003"):
+            if succeeded(node) or node.get("code") == "10003":
                 _same(node, request.attempt_no)
         except NoWord as nothing:
             return nothing.answer
-        if node.get("code") != SUCCESS:
+        if not succeeded(node):
             return await self._refused("pay", node, request.attempt_no, now)
         found = await self._ask(request.attempt_no, now)
         return replace(found, state=ChannelState.UNKNOWN) if found.state is ChannelState.NOT_FOUND else found
@@ -146,7 +146,7 @@ class Alipay(Channel):
         check_number(attempt_no)
         try:
             node = await self._gateway.call("alipay.trade.query", {"out_trade_no": attempt_no}, now=now)
-            if node.get("code") == SUCCESS:
+            if succeeded(node):
                 return trade(self._codes, node, attempt_no, paid_at=node.get("send_pay_date"))
         except NoWord as nothing:
             return nothing.answer
@@ -166,7 +166,7 @@ class Alipay(Channel):
                 return await self._cancel(order.attempt_no, now)
         try:
             node = await self._gateway.call("alipay.trade.close", {"out_trade_no": order.attempt_no}, now=now)
-            if node.get("code") == SUCCESS:
+            if succeeded(node):
                 _same(node, order.attempt_no)
                 return ChannelAnswer(ChannelState.CLOSED)
         except NoWord as nothing:
@@ -178,7 +178,7 @@ class Alipay(Channel):
             node = await alipay_refund.cancel(self._gateway, attempt_no, now=now)
         except NoWord as nothing:
             return nothing.answer
-        if node.get("code") != SUCCESS:
+        if not succeeded(node):
             return await self._refused("cancel", node, attempt_no, now)
         answer = alipay_refund.action_of(self._codes, node)
         # Closed unpaid, or paid and given back whole: either way nothing stays taken.

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-from hutong.channels.alipay_gateway import SUCCESS, Gateway, NoWord, text
+from hutong.channels.alipay_gateway import Gateway, NoWord, succeeded, text
 from hutong.channels.alipay_keys import AlipayCredentials
 from hutong.channels.alipay_words import CURRENCY, instant, refusal
 from hutong.channels.bill import Bill, BillRow, BillRowKind, BillState
@@ -70,7 +70,7 @@ async def download(
     try:
         node = await gateway.call("alipay.data.dataservice.bill.downloadurl.query", content, now=now)
         address = node.get("bill_download_url")
-        if node.get("code") != SUCCESS:
+        if not succeeded(node):
             answer = refusal(codes, "bill", node)
             state = _state(answer.code, rule, day, now)
             return Bill(state, none.kind, day, (), answer.channel_code, answer.channel_message)

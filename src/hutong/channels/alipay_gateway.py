@@ -146,6 +146,11 @@ class Gateway:
         return NoWord(reason, "an answer that is not proven to come from Alipay")
 
 
+def succeeded(node: Mapping[str, Any]) -> bool:
+    """Whether Alipay has done what was asked; it then names no code besides."""
+    return node.get("code") == SUCCESS and "sub_code" not in node
+
+
 class _Parts:
     """An answer taken apart. `raw` is the node as it came, byte for byte."""
 

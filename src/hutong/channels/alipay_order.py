@@ -66,6 +66,6 @@ def content_of(request: PayRequest, can: Capabilities) -> dict[str, Any]:
     return content
 
 
-def check_number(number: str) -> None:
+def check_number(number: str, param: str = "attempt_no") -> None:
     if not _NUMBER.fullmatch(number):
-        raise InvalidParameter("Alipay does not take this number", param="number")
+        raise InvalidParameter("Alipay does not take this number", param=param)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from hutong.channels.alipay_gateway import SUCCESS, Gateway, NoWord, text
+from hutong.channels.alipay_gateway import Gateway, NoWord, succeeded, text
 from hutong.channels.alipay_order import check_number
 from hutong.channels.alipay_words import CURRENCY, check_currency, explain, fen, instant, refusal
 from hutong.channels.capability import RefundRule
@@ -21,7 +21,7 @@ _REASON_LENGTH_MAX = 256
 
 def check(refund: Refund, rule: RefundRule) -> None:
     """Refuse what Alipay could not take; nothing is sent."""
-    check_number(refund.refund_no)
+    check_number(refund.refund_no, "refund_no")
     check_number(refund.order.attempt_no)
     check_currency(refund.order.currency)
     if not 0 < refund.amount_minor <= refund.order.amount_minor:
@@ -42,7 +42,7 @@ async def refund(gateway: Gateway, codes: Codes, asked: Refund, *, now: datetime
         content["refund_reason"] = asked.reason.replace("\0", "")[:_REASON_LENGTH_MAX]
     try:
         node = await gateway.call("alipay.trade.refund", content, now=now)
-        if node.get("code") == SUCCESS:
+        if succeeded(node):
             _same(node, asked)
             # `refund_fee` is the sum of all refunds of the order; less than this one it cannot be.
             if node.get("fund_change") == "Y" and (fen(node.get("refund_fee")) or 0) >= asked.amount_minor:
@@ -64,7 +64,7 @@ async def refund(gateway: Gateway, codes: Codes, asked: Refund, *, now: datetime
 
 async def query(gateway: Gateway, codes: Codes, asked: Refund, *, now: datetime) -> ChannelAnswer:
     """Ask for a refund by our number; a payment that was cancelled has one under the order's own number."""
-    check_number(asked.refund_no)
+    check_number(asked.refund_no, "refund_no")
     check_number(asked.order.attempt_no)
     found = await _ask(gateway, codes, asked, asked.refund_no, now=now)
     if found.state is ChannelState.NOT_FOUND and asked.amount_minor == asked.order.amount_minor:
@@ -82,7 +82,7 @@ async def _ask(gateway: Gateway, codes: Codes, asked: Refund, number: str, *, no
     }
     try:
         node = await gateway.call("alipay.trade.fastpay.refund.query", content, now=now)
-        if node.get("code") != SUCCESS:
+        if not succeeded(node):
             return refusal(codes, "refund_query", node)
         word = text(node.get("refund_status"), 64)
         if word is None:
@@ -108,7 +108,7 @@ async def _ask(gateway: Gateway, codes: Codes, asked: Refund, number: str, *, no
 async def cancel(gateway: Gateway, attempt_no: str, *, now: datetime) -> dict[str, Any]:
     """Cancel an order: unpaid it is closed, paid its money goes back."""
     node = await gateway.call("alipay.trade.cancel", {"out_trade_no": attempt_no}, now=now)
-    if node.get("code") == SUCCESS and node.get("out_trade_no") != attempt_no:
+    if succeeded(node) and node.get("out_trade_no") != attempt_no:
         raise NoWord("not_ours", "the answer is about another order")
     return node
 
@@ -127,7 +127,7 @@ async def void(gateway: Gateway, codes: Codes, asked: Refund, *, now: datetime) 
         node = await cancel(gateway, asked.order.attempt_no, now=now)
     except NoWord as nothing:
         return nothing.answer
-    if node.get("code") != SUCCESS:
+    if not succeeded(node):
         return await _refused(gateway, codes, "cancel", node, asked, now=now)
     answer = action_of(codes, node)
     if answer.state is ChannelState.CLOSED:

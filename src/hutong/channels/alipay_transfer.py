@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from hutong.channels.alipay_gateway import SUCCESS, Gateway, NoWord, text
+from hutong.channels.alipay_gateway import Gateway, NoWord, succeeded, text
 from hutong.channels.alipay_order import check_number
 from hutong.channels.alipay_words import CURRENCY, check_currency, explain, fen, instant, refusal
 from hutong.channels.codes import Codes
@@ -24,7 +24,7 @@ _REMARK_LENGTH_MAX = 200
 
 def check(payout: Payout) -> None:
     """Refuse what Alipay could not take; nothing is sent."""
-    check_number(payout.payout_no)
+    check_number(payout.payout_no, "payout_no")
     check_currency(payout.currency)
     if payout.amount_minor < _AMOUNT_MINOR_MIN:
         raise InvalidParameter("Alipay sends at least 0.10 yuan", param="amount_minor")
@@ -48,7 +48,7 @@ async def transfer(gateway: Gateway, codes: Codes, payout: Payout, *, now: datet
         content["remark"] = payout.remark.replace("\0", "")[:_REMARK_LENGTH_MAX]
     try:
         node = await gateway.call("alipay.fund.trans.uni.transfer", content, now=now)
-        if node.get("code") == SUCCESS:
+        if succeeded(node):
             return _told(codes, node, payout)
     except NoWord as nothing:
         return nothing.answer
@@ -64,11 +64,11 @@ async def transfer(gateway: Gateway, codes: Codes, payout: Payout, *, now: datet
 
 async def query(gateway: Gateway, codes: Codes, payout: Payout, *, now: datetime) -> ChannelAnswer:
     """Ask for a transfer by our number."""
-    check_number(payout.payout_no)
+    check_number(payout.payout_no, "payout_no")
     content = {"out_biz_no": payout.payout_no, **_PRODUCT}
     try:
         node = await gateway.call("alipay.fund.trans.common.query", content, now=now)
-        if node.get("code") == SUCCESS:
+        if succeeded(node):
             return _told(codes, node, payout)
     except NoWord as nothing:
         return nothing.answer

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from hutong.sandbox.alipay import AlipaySimulator
 from hutong.sandbox.simulator import Simulator
 from hutong.sandbox.wechat import WeChatSimulator
 
-SIMULATORS: Sequence[type[Simulator]] = (WeChatSimulator,)
+SIMULATORS: Sequence[type[Simulator]] = (WeChatSimulator, AlipaySimulator)
 
 
 def accounts(folder: Path, url: str) -> dict[str, dict[str, object]]:

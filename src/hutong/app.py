@@ -102,6 +102,7 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
             public_url=address,
             sandbox=settings.sandbox,
             queue_limit=settings.queue_limit,
+            vault=vault,
         )
         stack.push_async_callback(flow.stop)
         yield Platform(settings, database, vault, merchants.Directory(database), accounts, flow, clock, ids, address)

@@ -18,12 +18,14 @@ from hutong.errors import NotFound
 from hutong.payments import errors
 from hutong.payments.attempt import NotPayable, OtherRunning, StartAttempt, Started, StartResult, start_attempts
 from hutong.payments.calls import Calls
+from hutong.payments.capture import CaptureOutcome, RequestCapture
 from hutong.payments.choice import Choice
-from hutong.payments.close import CloseOutcome, RequestClose
+from hutong.payments.close import CloseOutcome, RequestClose, end_attempts
 from hutong.payments.commit import ORDER_NO_REUSED, Committer, Placed, PlaceOrder
-from hutong.payments.model import Attempt, CloseReason, NewAttempt, Payment, Source
+from hutong.payments.model import Attempt, AttemptState, CloseReason, Payment, Source
 from hutong.payments.outcome import Effect, Learnt
 from hutong.payments.payment import Created, Existing, OtherContent, attempt_of, find, sql
+from hutong.vault import Vault
 
 _log = structlog.get_logger(module="hutong.payments")
 
@@ -31,6 +33,8 @@ _CLAIM_LEASE = timedelta(seconds=15)
 """How long a worker keeps others from asking about the same attempt. Two that ask do no harm; a dead one delays."""
 _SWEEP_LIMIT = 200
 _SWEEP_WIDTH = 16
+_VERIFY_AGAIN = timedelta(hours=1)
+_VERIFY_FOR = timedelta(days=3)
 _NOTICES_KEPT = timedelta(minutes=30)
 _FORGOTTEN_AT_ONCE = 1000
 
@@ -44,6 +48,7 @@ class Flow:
         sandbox: Play: sandbox accounts are used and no others. Otherwise they are never used, so that a simulated
             channel cannot be taken for a real one.
         queue_limit: The most commands that may wait for a batch.
+        vault: Seals what methods ask of the payer; without one such methods cannot be used.
     """
 
     def __init__(
@@ -57,13 +62,23 @@ class Flow:
         public_url: str,
         sandbox: bool = False,
         queue_limit: int = 4096,
+        vault: Vault | None = None,
     ) -> None:
         self._database = database
         self._accounts = accounts
         self._committer = committer
         self._clock = clock
-        self._choice = Choice(accounts, ids=ids, sandbox=sandbox)
-        self._calls = Calls(database, accounts, committer, clock=clock, public_url=public_url, queue_limit=queue_limit)
+        self._choice = Choice(accounts, ids=ids, public_url=public_url, sandbox=sandbox, vault=vault)
+        self._calls = Calls(
+            database,
+            accounts,
+            committer,
+            self._choice,
+            clock=clock,
+            public_url=public_url,
+            queue_limit=queue_limit,
+            policy=committer.policy,
+        )
         self._places: db.Coalescer[PlaceOrder, Placed] = db.Coalescer(
             committer.place, name="place", queue_limit=queue_limit
         )
@@ -75,17 +90,10 @@ class Flow:
         """The payment's document as bytes."""
         return self._committer.render(payment)
 
-    async def choose(self, method: str, amount_minor: int, currency: str, *, payer_ip: str | None = None) -> NewAttempt:
-        """A try by `method` at the first account that takes it.
-
-        Errors:
-            NoRoute: none does.
-        """
-        return await self._choice.choose(method, amount_minor, currency, payer_ip=payer_ip)
-
-    async def methods(self, amount_minor: int, currency: str) -> list[str]:
-        """The methods by which such an amount may be paid now."""
-        return await self._choice.methods(amount_minor, currency)
+    @property
+    def choice(self) -> Choice:
+        """Chooses the account that a try goes through."""
+        return self._choice
 
     async def place(self, order: PlaceOrder) -> tuple[int, bytes]:
         """Take a merchant's order and, if it names a method, place it at the channel.
@@ -135,24 +143,60 @@ class Flow:
                     payment = await self._calls.submit(payment, payment.attempts[0], claim=order.claim)
                 return 201, self.render(payment)
 
-    async def start(self, payment: Payment, method: str, *, payer_ip: str | None = None) -> Payment:
-        """Try a payment by `method`.
+    async def start(
+        self,
+        payment: Payment,
+        method: str,
+        *,
+        payer_ip: str | None = None,
+        payer: Mapping[str, str] | None = None,
+        return_url: str | None = None,
+    ) -> Payment:
+        """Try a payment by `method`. A try by another method is ended at its channel first, where that can be done.
+
+        Args:
+            payer: What the method asks of the payer.
+            return_url: Where the payer's browser goes afterwards; by default to the cashier.
 
         Repeat:
             While such a try is open, it is the one that is returned.
 
         Errors:
-            PaymentNotPayable, AttemptInProgress, NoRoute.
+            PaymentNotPayable, AttemptInProgress, NoRoute, PayerDetailMissing, ManualCaptureNotOffered.
         """
-        new = await self.choose(method, payment.amount_minor, payment.currency, payer_ip=payer_ip)
+        new = await self._choice.choose(
+            method,
+            payment.amount_minor,
+            payment.currency,
+            payer_ip=payer_ip,
+            payer=payer,
+            return_url=return_url or self._committer.checkout_url(payment),
+            capture_method=payment.capture_method,
+        )
         result = await self._starts.submit(StartAttempt(payment.payment_id, new))
+        if isinstance(result, OtherRunning) and await self._make_room(result.payment):
+            result = await self._starts.submit(StartAttempt(payment.payment_id, new))
         if isinstance(result, NotPayable):
             raise errors.PaymentNotPayable("this payment cannot be paid any more")
         if isinstance(result, OtherRunning):
-            raise errors.AttemptInProgress("a try by another method is still open")
+            raise errors.AttemptInProgress("a try by another method could still take the money")
         if isinstance(result, Started):
             return await self._calls.submit(result.payment, result.attempt)
         return result.payment
+
+    async def _make_room(self, payment: Payment) -> bool:
+        """End the open tries of a payment at their channels; returns whether there is nothing left in the way."""
+        running = payment.open_attempts
+        for attempt in running:
+            methods = (await self._accounts.get(attempt.account_id)).capabilities.methods
+            known = methods.get(attempt.method)
+            if attempt.state is AttemptState.AUTHORIZED or known is None or not known.closable:
+                return False
+        now = self._clock.now()
+        await self._database.run(lambda tx: end_attempts(tx, running, now=now))
+        for attempt in running:
+            await self._calls.try_to_resolve(attempt)
+        return True
 
     async def notify(self, account_id: UUID, headers: Mapping[str, str], body: bytes) -> channels.HttpAnswer:
         """Take a channel's message: verify, record, commit, and only then say so.
@@ -179,15 +223,18 @@ class Flow:
         return channel.accept_notification()
 
     async def close(self, payment: Payment) -> Payment:
-        """Ask for a payment's end on behalf of its merchant.
+        """Ask for a payment's end on behalf of its merchant; an authorization is given up.
 
         Returns:
-            The payment: `closed`, or still `processing` while a channel has not confirmed; the sweep goes on then.
+            The payment: `closed`, or still open while a channel has not confirmed; the sweep goes on then.
 
         Errors:
             PaymentAlreadySucceeded: also when the channel reveals it just now.
+            CaptureInProgress: the authorized money is being taken, which was asked for first.
         """
         (result,) = await self._committer.close([RequestClose(payment.payment_id, CloseReason.MERCHANT)])
+        if result.outcome is CloseOutcome.CAPTURING:
+            raise errors.CaptureInProgress("the authorized money is being taken")
         if result.outcome is CloseOutcome.CLOSING:
             for attempt in result.payment.open_attempts:
                 await self._calls.try_to_resolve(attempt)
@@ -199,14 +246,50 @@ class Flow:
             raise errors.PaymentAlreadySucceeded("the payment has succeeded; refund it instead")
         return after
 
+    async def capture(self, payment: Payment, amount_minor: int | None = None) -> Payment:
+        """Take what the payer has authorized, all or part of it, once; the rest is given up.
+
+        Repeat:
+            The same amount again is the same capture: it gets the payment as it is, and nothing is called.
+
+        Returns:
+            The payment: `succeeded`, or still `requires_capture` while the channel's word is awaited.
+
+        Errors:
+            PaymentNotCapturable: also when the channel refuses; CaptureInProgress, CaptureExceedsAuthorized,
+            PartialCaptureNotOffered.
+        """
+        attempt = payment.authorized_attempt
+        partial = attempt is not None and (await self._accounts.get(attempt.account_id)).capabilities.partial_capture
+        (result,) = await self._committer.capture([RequestCapture(payment.payment_id, amount_minor, partial)])
+        match result.outcome:
+            case CaptureOutcome.NOT_CAPTURABLE:
+                raise errors.PaymentNotCapturable("nothing of this payment is authorized")
+            case CaptureOutcome.IN_PROGRESS:
+                raise errors.CaptureInProgress("another amount is being taken")
+            case CaptureOutcome.EXCEEDS_AUTHORIZED:
+                raise errors.CaptureExceedsAuthorized("is more than was authorized", param="amount_minor")
+            case CaptureOutcome.NOT_IN_PART:
+                raise errors.PartialCaptureNotOffered("the channel takes the whole only", param="amount_minor")
+        attempt = result.payment.authorized_attempt
+        if not result.is_new or attempt is None:
+            return result.payment
+        after = await self._calls.capture(result.payment, attempt)
+        if not after.is_capturing and after.succeeded_at is None:
+            raise errors.PaymentNotCapturable("the channel has refused the capture")
+        return after
+
     async def sweep(self) -> int:
         """One round: end what is due to end, ask about what is due to be asked about; returns how much there was."""
         expired = await self._committer.expire(limit=_SWEEP_LIMIT)
         now = self._clock.now()
 
         async def claim(tx: db.Tx) -> list[Attempt]:
-            rows = await sql.claim_due_attempts.fetch(tx, now, now + _CLAIM_LEASE, _SWEEP_LIMIT)
-            return [attempt_of(row) for row in rows]
+            due = await sql.claim_due_attempts.fetch(tx, now, now + _CLAIM_LEASE, _SWEEP_LIMIT)
+            ended = await sql.claim_verifiable_attempts.fetch(
+                tx, now, now + _VERIFY_AGAIN, _SWEEP_LIMIT, now - _VERIFY_FOR
+            )
+            return [attempt_of(row) for row in (*due, *ended)]
 
         due = await self._database.run(claim)
         width = asyncio.Semaphore(_SWEEP_WIDTH)
@@ -236,4 +319,4 @@ class Flow:
 
     async def _start_batch(self, commands: Sequence[StartAttempt]) -> list[StartResult]:
         now = self._clock.now()
-        return await self._database.run(lambda tx: start_attempts(tx, commands, now=now))
+        return await self._database.run(lambda tx: start_attempts(tx, commands, now=now, policy=self._committer.policy))

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from prometheus_client import Gauge
 
-from hutong import channels, db, events, ledger, merchants, payments
+from hutong import channels, db, events, ledger, merchants, operators, payments
 from hutong.clock import Clock, SystemClock
 from hutong.config import Settings, home_folder
 from hutong.ids import Ids, encode
@@ -38,6 +38,7 @@ class Platform:
     directory: merchants.Directory
     accounts: channels.Accounts
     flow: payments.Flow
+    effects: Mapping[str, operators.Effect]
     clock: Clock
     ids: Ids
     public_url: str
@@ -104,7 +105,13 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
             queue_limit=settings.queue_limit,
         )
         stack.push_async_callback(flow.stop)
-        yield Platform(settings, database, vault, merchants.Directory(database), accounts, flow, clock, ids, address)
+        directory = merchants.Directory(database)
+        yield Platform(settings, database, vault, directory, accounts, flow, effects(), clock, ids, address)
+
+
+def effects() -> Mapping[str, operators.Effect]:
+    """What the approval of each kind of proposal does."""
+    return {}
 
 
 async def work(platform: Platform, stop: asyncio.Event) -> None:

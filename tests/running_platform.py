@@ -286,7 +286,6 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
         )
         try:
             yield PlatformApi(
-<<<<<<< HEAD
                 url,
                 sandbox_url,
                 database,
@@ -298,12 +297,9 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
                 ids,
                 keys,
                 web,
-                account_id,
+                account_ids,
                 session,
                 effects,
-=======
-                url, sandbox_url, database, admin, flow, accounts, vault, clock, ids, keys, app, account_ids, session
->>>>>>> wechat
             )
         finally:
             server.should_exit = True

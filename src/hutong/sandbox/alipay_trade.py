@@ -20,9 +20,9 @@ PAGES = frozenset({"alipay.trade.page.pay", "alipay.trade.wap.pay", "alipay.trad
 """What the payer's browser or application sends."""
 
 _PRODUCTS = {
-    "alipay.trade.page.pay": "FAST_INSTANT_TRADE_PAY",
-    "alipay.trade.wap.pay": "QUICK_WAP_WAY",
-    "alipay.trade.app.pay": "QUICK_MSECURITY_PAY",
+    "alipay.trade.page.pay": ("FAST_INSTANT_TRADE_PAY",),
+    "alipay.trade.wap.pay": ("QUICK_WAP_WAY", "QUICK_WAP_PAY"),
+    "alipay.trade.app.pay": ("QUICK_MSECURITY_PAY",),
 }
 _FEE_PPM = 6_000
 _NUMBER = re.compile(r"[0-9A-Za-z_]{1,64}")
@@ -80,7 +80,7 @@ class AlipayTrades:
 
     def open_page(self, content: dict[str, Any], said: dict[str, str]) -> Order:
         """What the payer's browser or application brings; the order exists from then on."""
-        if content.get("product_code", _PRODUCTS[said["method"]]) != _PRODUCTS[said["method"]]:
+        if content.get("product_code", _PRODUCTS[said["method"]][0]) not in _PRODUCTS[said["method"]]:
             raise invalid("product_code")
         order = self._place(content, said, said["method"])
         self._simulator.opened(order)

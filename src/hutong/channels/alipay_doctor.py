@@ -7,7 +7,6 @@ from email.utils import parsedate_to_datetime
 
 from hutong.channels.alipay_gateway import Gateway, NoWord
 from hutong.channels.alipay_keys import AlipayKeys
-from hutong.channels.model import ChannelAnswer
 from hutong.channels.protocol import Finding
 
 _NOBODY = "hutong_diagnose"
@@ -93,7 +92,9 @@ async def diagnose(gateway: Gateway, keys: AlipayKeys, *, now: datetime) -> list
         if node.get("sub_code") != "ACQ.TRADE_NOT_EXIST":
             code = str(node.get("sub_code") or node.get("code"))
     except NoWord as nothing:
-        code = _code(nothing.answer)
+        code = nothing.answer.channel_code or nothing.reason
+        if code not in _FAULTS:
+            code = nothing.reason
     found.append(_clock(gateway.date, now))
     if code is None:
         found.append(Finding("alipay_key", None, "Alipay took our signature and we proved its own"))
@@ -103,10 +104,6 @@ async def diagnose(gateway: Gateway, keys: AlipayKeys, *, now: datetime) -> list
     else:
         found.append(Finding(*_FAULTS.get(code, ("answer", "refused", f"Alipay refused a question: {code}"))))
     return found
-
-
-def _code(answer: ChannelAnswer) -> str:
-    return answer.channel_code or "unreadable"
 
 
 def _certificates(keys: AlipayKeys, now: datetime) -> list[Finding]:

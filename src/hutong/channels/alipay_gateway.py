@@ -31,10 +31,17 @@ _FETCH_AFTER = timedelta(minutes=1)
 
 
 class NoWord(Exception):
-    """Alipay has not said anything that is proven; carries the UNKNOWN answer."""
+    """Alipay has not said anything that is proven; carries the UNKNOWN answer.
 
-    def __init__(self, code: str, message: str | None, *, unified_code: str | None = None) -> None:
+    Attributes:
+        reason: Why it is not proven, whatever the unproven answer says of itself.
+    """
+
+    def __init__(
+        self, code: str, message: str | None, *, unified_code: str | None = None, reason: str | None = None
+    ) -> None:
         super().__init__(code)
+        self.reason = reason or code
         self.answer = ChannelAnswer(
             ChannelState.UNKNOWN, channel_code=text(code, 64), channel_message=text(message, 256), code=unified_code
         )
@@ -79,9 +86,9 @@ class Gateway:
             "biz_content": json.dumps(content, ensure_ascii=False, separators=(",", ":")),
             **self._keys.common,
         }
-        if notify_url is not None:
+        if notify_url:
             parameters["notify_url"] = notify_url
-        if return_url is not None:
+        if return_url:
             parameters["return_url"] = return_url
         return parameters | {"sign": self._keys.sign(parameters)}
 
@@ -142,7 +149,7 @@ class Gateway:
         if code is not None and code != SUCCESS and sub_code is not None:
             meaning = self._codes.find("*", code, sub_code)
             unified_code = meaning.unified_code if meaning is not None else None
-            return NoWord(sub_code, text(node.get("sub_msg"), 256), unified_code=unified_code)
+            return NoWord(sub_code, text(node.get("sub_msg"), 256), unified_code=unified_code, reason=reason)
         return NoWord(reason, "an answer that is not proven to come from Alipay")
 
 

@@ -22,6 +22,7 @@ def payment_document(payment: Payment, checkout_url: CheckoutUrl) -> dict[str, A
         "merchant_order_no": payment.merchant_order_no,
         "amount_minor": payment.amount_minor,
         "amount_refunded_minor": payment.amount_refunded_minor,
+        "amount_refunding_minor": payment.amount_refunding_minor,
         "currency": payment.currency,
         "subject": payment.subject,
         "return_url": payment.return_url,

@@ -23,6 +23,7 @@ from hutong.payments.commit import ORDER_NO_REUSED, Committer, Placed, PlaceOrde
 from hutong.payments.model import NOT_FOUND_GRACE, Attempt, AttemptState, CloseReason, NewAttempt, Payment, Source
 from hutong.payments.outcome import Effect, Learnt, Recorded
 from hutong.payments.payment import Created, Existing, OtherContent, attempt_of, find, sql
+from hutong.payments.refund_flow import RefundFlow
 
 _log = structlog.get_logger(module="hutong.payments")
 _MISMATCHES = Counter("hutong_notification_mismatches_total", "Genuine messages about what we did not order.")
@@ -74,6 +75,15 @@ class Flow:
         )
         self._starts: db.Coalescer[StartAttempt, StartResult] = db.Coalescer(
             self._start_batch, name="start", queue_limit=queue_limit
+        )
+        self.refunds = RefundFlow(
+            database,
+            accounts,
+            committer.refunds,
+            clock=clock,
+            ids=ids,
+            public_url=public_url,
+            queue_limit=queue_limit,
         )
 
     def render(self, payment: Payment) -> bytes:
@@ -184,6 +194,11 @@ class Flow:
         """
         channel = await self._accounts.get(account_id)
         notice = channel.parse_notification(headers, body, now=self._clock.now())
+        if notice.about is channels.About.NOTHING:
+            return channel.accept_notification()
+        if notice.about is not channels.About.PAYMENT:
+            await self.refunds.heard(account_id, notice)
+            return channel.accept_notification()
         attempt_id = ids.decode("att", notice.number)
         _ANSWERS.labels(channel.capabilities.channel, Source.NOTIFICATION, notice.answer.state).inc()
         recorded = await self._words.submit(
@@ -282,7 +297,7 @@ class Flow:
 
     async def stop(self) -> None:
         """Finish what has been taken on and take nothing more."""
-        await asyncio.gather(self._places.close(), self._words.close(), self._starts.close())
+        await asyncio.gather(self._places.close(), self._words.close(), self._starts.close(), self.refunds.stop())
 
     async def _submit(
         self,

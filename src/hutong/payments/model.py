@@ -168,6 +168,7 @@ class Payment:
     closed_at: datetime | None
     close_reason: str | None
     close_requested_at: datetime | None
+    amount_refunding_minor: int = 0
     attempts: list[Attempt] = field(default_factory=list)
 
     @property

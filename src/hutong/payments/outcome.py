@@ -103,7 +103,7 @@ async def record(tx: db.Tx, messages: Sequence[Learnt], *, now: datetime) -> tup
     found = [owners.get(message.attempt_id) for message in messages]
     refusals = [_refusal(owner, message) for owner, message in zip(found, messages, strict=True)]
     good = [message for message, refusal in zip(messages, refusals, strict=True) if refusal is None]
-    fresh = iter(await _spend(tx, good, now=now))
+    fresh = iter(await spend(tx, [(m.account_id, m.replay_key) for m in good], now=now))
     results: list[Recorded] = []
     occurrences: list[Occurrence] = []
     touched: dict[UUID, tuple[Attempt, Source]] = {}
@@ -128,18 +128,17 @@ async def record(tx: db.Tx, messages: Sequence[Learnt], *, now: datetime) -> tup
     return results, occurrences
 
 
-async def _spend(tx: db.Tx, messages: Sequence[Learnt], *, now: datetime) -> list[bool]:
-    """Which messages have not been taken before. Of two equal ones in one list the first counts."""
-    keyed = [(m.account_id, m.replay_key) for m in messages if m.replay_key is not None]
-    if not keyed:
-        return [True] * len(messages)
-    distinct = sorted(set(keyed))
+async def spend(tx: db.Tx, keys: Sequence[tuple[UUID, bytes | None]], *, now: datetime) -> list[bool]:
+    """Which messages have not been taken before, by account and replay key; without a key each is new. Of two equal
+    ones in one list the first counts."""
+    distinct = sorted({(account_id, key) for account_id, key in keys if key is not None})
+    if not distinct:
+        return [True] * len(keys)
     rows = await sql.spend_notices.fetch(tx, [a for a, _ in distinct], [k for _, k in distinct], now)
     spent = {(row["account_id"], row["replay_key"]) for row in rows}
     fresh: list[bool] = []
-    for message in messages:
-        identity = (message.account_id, message.replay_key)
-        fresh.append(message.replay_key is None or identity in spent)
+    for identity in keys:
+        fresh.append(identity[1] is None or identity in spent)
         spent.discard(identity)
     return fresh
 
@@ -164,17 +163,17 @@ def _apply(payment: Payment, attempt: Attempt, message: Learnt, now: datetime, o
     if target is not attempt.state and target in ATTEMPT_TRANSITIONS[attempt.state]:
         _move(payment, attempt, target, now, occurrences)
     if attempt.is_open or before[0] is not attempt.state:
-        attempt.channel_order_no = _storable(answer.channel_order_no) or attempt.channel_order_no
-        attempt.channel_code = _storable(answer.channel_code) or attempt.channel_code
-        attempt.channel_message = _storable(answer.channel_message) or attempt.channel_message
+        attempt.channel_order_no = storable(answer.channel_order_no) or attempt.channel_order_no
+        attempt.channel_code = storable(answer.channel_code) or attempt.channel_code
+        attempt.channel_message = storable(answer.channel_message) or attempt.channel_message
     if answer.action is not None and attempt.is_open:
-        attempt.action_kind, attempt.action_content = answer.action.kind.value, _storable(answer.action.content)
+        attempt.action_kind, attempt.action_content = answer.action.kind.value, storable(answer.action.content)
     attempt.next_query_at = _next_query(attempt, now) if attempt.is_open else None
     settle_status(payment, now, occurrences)
     return before != (attempt.state, payment.status)
 
 
-def _storable(text: str | None) -> str | None:
+def storable(text: str | None) -> str | None:
     """A channel's text as the database can hold it: a NUL in a message must not keep its money from being booked."""
     return text and text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 

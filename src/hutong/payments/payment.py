@@ -185,7 +185,7 @@ def _new(command: NewPayment, attempt: Attempt | None, now: datetime) -> Payment
         command.payment_id, command.merchant_id, command.merchant_order_no, command.amount_minor, command.currency,
         command.subject, PaymentStatus.PROCESSING if attempt else PaymentStatus.REQUIRES_PAYMENT, 0, command.fee_ppm,
         command.checkout_token, command.return_url, dict(command.metadata), command.expires_at, now, None, None,
-        None, None, [attempt] if attempt else [],
+        None, None, attempts=[attempt] if attempt else [],
     )  # fmt: skip
 
 
@@ -214,6 +214,7 @@ def _payment_of(row: asyncpg.Record) -> Payment:
         PaymentStatus(row["status"]), row["amount_refunded_minor"], row["fee_ppm"], row["checkout_token"],
         row["return_url"], json.loads(row["metadata"]), row["expires_at"], row["created_at"], row["succeeded_at"],
         row["closed_at"], row["close_reason"], row["close_requested_at"],
+        amount_refunding_minor=row["amount_refunding_minor"],
     )  # fmt: skip
 
 

@@ -66,7 +66,7 @@ class Stripe(Channel):
     capabilities = Capabilities(
         channel="stripe",
         methods={
-            CARD: Method(None, requires=frozenset({"token"}), manual_capture=True),
+            CARD: Method(ActionKind.REDIRECT, requires=frozenset({"token"}), manual_capture=True),
             PAGE: Method(ActionKind.REDIRECT, manual_capture=True),
         },
         currencies=frozenset(AMOUNT_MINOR_MIN),
@@ -130,7 +130,7 @@ class Stripe(Channel):
         if request.subject:
             fields["description"] = request.subject[: self.capabilities.subject_length_max]
         reply = await self._wire.post("/v1/payment_intents", fields, key=request.attempt_no)
-        if reply.status != 200:
+        if not reply.ok:
             return await self._refused("pay", reply, order, now)
         made = self._objects.intent(reply.content, request.attempt_no, order=order)
         intent_id = str(made.channel_order_no)
@@ -143,7 +143,7 @@ class Stripe(Channel):
                 reply = await self._wire.post(path, _EXPAND | back, key=key)
                 if reply.replayed:
                     reply = await self._wire.get(f"/v1/payment_intents/{intent_id}", _EXPAND)
-            if reply.status == 200:
+            if reply.ok:
                 answer = self._objects.intent(reply.content, request.attempt_no, order=order)
                 return await self._settled(answer, order, now)
             refusal = replace(self._wire.refusal("pay", reply), channel_order_no=intent_id)
@@ -177,7 +177,7 @@ class Stripe(Channel):
             **_metadata("payment_intent_data[metadata]", request),
         }
         reply = await self._wire.post("/v1/checkout/sessions", fields, key=request.attempt_no)
-        if reply.status != 200:
+        if not reply.ok:
             return await self._refused("pay", reply, order, now)
         if reply.replayed and is_id(reply.content.get("id"), "cs_"):
             return await self._ask(replace(order, channel_order_no=str(reply.content["id"])))
@@ -199,17 +199,17 @@ class Stripe(Channel):
         number, known = order.attempt_no, order.channel_order_no
         if known is not None and is_id(known, "cs_"):
             reply = await self._wire.get(f"/v1/checkout/sessions/{known}", _EXPAND_SESSION)
-            if reply.status == 200:
+            if reply.ok:
                 return self._objects.session(reply.content, number, order=order)
         elif known is not None and is_id(known, "pi_"):
             reply = await self._wire.get(f"/v1/payment_intents/{known}", _EXPAND)
-            if reply.status == 200:
+            if reply.ok:
                 return self._objects.intent(reply.content, number, order=order)
         else:
             wanted = {"query": f"metadata['attempt_no']:'{number}'", "expand[]": "data.latest_charge"}
             reply = await self._wire.get("/v1/payment_intents/search", wanted)
             found = reply.content.get("data")
-            if reply.status == 200 and isinstance(found, list):
+            if reply.ok and isinstance(found, list):
                 if len(found) == 1 and isinstance(found[0], dict):
                     return self._objects.intent(found[0], number, order=order)
                 if not found:
@@ -256,7 +256,7 @@ class Stripe(Channel):
 
     async def _ended(self, order: Order, thing_id: str, reply: Reply) -> ChannelAnswer:
         """What ending came to. Stripe refuses to end what has ended: then the object says how it ended."""
-        if reply.status == 200 and not reply.replayed:
+        if reply.ok and not reply.replayed:
             if reply.content.get("object") == "checkout.session":
                 return self._objects.session(reply.content, order.attempt_no, order=order)
             return self._objects.intent(reply.content, order.attempt_no, order=order)
@@ -282,7 +282,7 @@ class Stripe(Channel):
             fields = {"amount_to_capture": str(amount_minor), **_EXPAND}
             path, key = f"/v1/payment_intents/{intent_id}/capture", f"{order.attempt_no}-capture"
             reply = await self._wire.post(path, fields, key=key)
-            if reply.status == 200 and not reply.replayed:
+            if reply.ok and not reply.replayed:
                 return self._objects.intent(reply.content, order.attempt_no, order=order)
             found = await self._ask(replace(order, channel_order_no=intent_id))
             if found.state in (ChannelState.SUCCEEDED, ChannelState.CLOSED, ChannelState.FAILED):
@@ -346,7 +346,10 @@ class Stripe(Channel):
         refusal = self._wire.refusal(interface, reply)
         if refusal.state is not ChannelState.FAILED:
             return refusal
-        found = await self._settled(await self._ask(order), order, now)
+        try:
+            found = await self._settled(await self._ask(order), order, now)
+        except NoWord:
+            return replace(refusal, state=ChannelState.UNKNOWN)
         if found.state in (ChannelState.SUCCEEDED, ChannelState.CLOSED, ChannelState.FAILED):
             return found
         if found.state is ChannelState.NOT_FOUND:

@@ -104,7 +104,7 @@ async def _entries(wire: StripeWire, start: datetime) -> Any:
     while True:
         after = {} if last is None else {"starting_after": last}
         reply = await wire.get("/v1/balance_transactions", wanted | {"limit": str(_PAGE)} | after)
-        if reply.status != 200:
+        if not reply.ok:
             said = wire.refusal("bill", reply)
             state = BillState.REFUSED if said.state is ChannelState.FAILED else BillState.UNKNOWN
             raise _Refused(state, said.channel_code, said.channel_message)

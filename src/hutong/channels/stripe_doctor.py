@@ -63,7 +63,7 @@ def _clock(reply: Reply, now: datetime) -> Finding:
 
 
 def _key(reply: Reply) -> Finding:
-    if reply.status == 200:
+    if reply.ok:
         return Finding("secret_key", None, "Stripe takes the key.")
     code = str(reply.error.get("code", ""))
     if code in _KEY_FAULTS:
@@ -79,7 +79,7 @@ def _endpoints(reply: Reply) -> Finding:
     data = reply.content.get("data")
     if reply.status == 403:
         return Finding("webhook_endpoint", None, "The restricted key may not read webhook endpoints: look yourself.")
-    if reply.status != 200 or not isinstance(data, list):
+    if not reply.ok or not isinstance(data, list):
         return Finding("webhook_endpoint", "no_answer", f"Stripe answered with status {reply.status}; try again.")
     enabled = [thing for thing in data if isinstance(thing, dict) and thing.get("status") == "enabled"]
     if not enabled:

@@ -63,13 +63,13 @@ class StripeRefunds:
         if refund.reason:
             fields["metadata[reason]"] = refund.reason[:500]
         reply = await self._wire.post("/v1/refunds", fields, key=refund.refund_no)
-        if reply.status == 200 and not reply.replayed:
+        if reply.ok and not reply.replayed:
             return self._objects.refund(reply.content, refund.refund_no, asked=refund)
         refusal = self._wire.refusal("refund", reply)
-        if reply.status == 200 or refusal.state is ChannelState.FAILED:
+        if reply.ok or refusal.state is ChannelState.FAILED:
             # A refusal speaks of this submission; only the list can say that no earlier one was taken.
             found = await self.query(refund)
-            return found if found.state is not ChannelState.NOT_FOUND or reply.status == 200 else refusal
+            return found if found.state is not ChannelState.NOT_FOUND or reply.ok else refusal
         return refusal
 
     async def query(self, refund: Refund) -> ChannelAnswer:
@@ -77,7 +77,7 @@ class StripeRefunds:
         known = refund.channel_refund_no
         if known is not None and is_id(known, "re_"):
             reply = await self._wire.get(f"/v1/refunds/{known}")
-            if reply.status != 200:
+            if not reply.ok:
                 return self._wire.refusal("query_refund", reply)
             return self._objects.refund(reply.content, refund.refund_no, asked=refund)
         intent_id = await self.intent_of(refund.order)
@@ -108,7 +108,7 @@ class StripeRefunds:
             reply = await self._wire.get("/v1/payment_intents/search", wanted)
             data = reply.content.get("data")
             found = [thing.get("id") for thing in data if isinstance(thing, dict)] if isinstance(data, list) else []
-        if reply.status != 200:
+        if not reply.ok:
             refusal = self._wire.refusal("query", reply)
             if refusal.state is ChannelState.NOT_FOUND:
                 return None
@@ -122,7 +122,7 @@ class StripeRefunds:
         wanted = {"payment_intent": intent_id, "limit": "100"}
         for _ in range(_PAGES_MAX):
             reply = await self._wire.get("/v1/refunds", wanted)
-            if reply.status != 200:
+            if not reply.ok:
                 return self._wire.refusal("query_refund", reply)
             data = reply.content.get("data")
             if not isinstance(data, list) or not all(isinstance(thing, dict) for thing in data):

@@ -49,6 +49,11 @@ class Reply:
     headers: Mapping[str, str]
 
     @property
+    def ok(self) -> bool:
+        """Whether it is what was asked for, as far as the outside tells."""
+        return self.status == 200 and "error" not in self.content
+
+    @property
     def error(self) -> Mapping[str, Any]:
         found = self.content.get("error")
         return found if isinstance(found, dict) else {}

@@ -81,6 +81,7 @@ class Stripe(Channel):
         refund=RefundRule(window=timedelta(days=180), count_max=100, notifies=True),
         partial_capture=True,
         authorization_kept=timedelta(days=7),
+        amount_minor_min_of=AMOUNT_MINOR_MIN,
         bill=BillRule((KIND,), "stripe_balance_jsonl", 1, timedelta(0), timedelta(days=3650)),
     )
     Credentials: ClassVar[type[BaseModel]] = StripeCredentials
@@ -107,10 +108,9 @@ class Stripe(Channel):
     def _check(self, request: PayRequest) -> None:
         if request.method not in self.capabilities.methods:
             raise InvalidParameter("Stripe does not offer this method", param="method")
-        minimum = AMOUNT_MINOR_MIN.get(request.currency)
-        if minimum is None:
+        if request.currency not in self.capabilities.currencies:
             raise InvalidParameter("Stripe does not take this currency", param="currency")
-        if not minimum <= request.amount_minor <= AMOUNT_MINOR_MAX:
+        if not self.capabilities.takes(request.amount_minor, request.currency):
             raise InvalidParameter("Stripe does not take this amount", param="amount_minor")
         _check_number(request.attempt_no, "attempt_no")
         if request.method == CARD and not _TOKEN.fullmatch(request.payer.get("token", "")):

@@ -35,7 +35,7 @@ _WORDS = {
 }
 _PAGE = Template("""<!doctype html>
 <html lang="$lang"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title><style>
+<title>$title</title><link rel="icon" href="data:,"><style>
 body{font:16px/1.5 system-ui,sans-serif;margin:0;background:#f6f8fa;color:#1a1f36}
 main{max-width:24rem;margin:10vh auto;padding:2rem;background:#fff;border-radius:1rem;text-align:center}
 .amount{font-size:2.5rem;font-weight:600;margin:.5rem 0}.note{color:#5b6270;font-size:.875rem}.bad{color:#b3093c}
@@ -102,7 +102,7 @@ def _show(request: web.Request, order: Order | None, *, asks: str) -> web.Respon
         text=_PAGE.substitute(lang=lang, title="Sandbox Stripe", note=words["note"], body=body),
         content_type="text/html",
         headers={
-            "Content-Security-Policy": f"default-src 'none'; style-src 'unsafe-inline'; form-action {sources}",
+            "Content-Security-Policy": f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action {sources}",
             "Cache-Control": "no-store",
         },
     )

@@ -97,12 +97,13 @@ def _show(request: web.Request, order: Order | None, *, asks: str) -> web.Respon
         # Browsers hold the redirect that follows a form to the same rule as the form.
         parts = urlsplit(str(order.data.get("return_url") or ""))
         sources += f" {parts.scheme}://{parts.netloc}" if parts.netloc else ""
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action"
     return web.Response(
         status=200 if order is not None else 404,
         text=_PAGE.substitute(lang=lang, title="Sandbox Stripe", note=words["note"], body=body),
         content_type="text/html",
         headers={
-            "Content-Security-Policy": f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action {sources}",
+            "Content-Security-Policy": f"{policy} {sources}",
             "Cache-Control": "no-store",
         },
     )

@@ -344,3 +344,18 @@ async def test_a_simulated_channel_is_never_taken_for_a_real_one(world: World, c
         await playing.choose(METHOD, 100, "CNY")
     assert await playing.methods(100, "CNY") == []
     await playing.stop()
+
+
+async def test_a_key_without_an_answer_gets_one_for_ever_even_when_its_order_can_no_longer_be_placed(
+    world: World, flow: Flow
+) -> None:
+    claim = idempotency.Claim(world.merchant_id, "late", b"f" * 32)
+    order = PlaceOrder(world.order(validity=timedelta(minutes=2)), claim)
+    await world.committer.place([order])  # the process dies before it has answered
+    world.clock.advance(timedelta(minutes=3))
+    first = await flow.repeated(order)
+    assert first is not None
+    await sweep(world, flow)
+    await sweep(world, flow)
+    assert orjson.loads(first[1])["status"] == "processing"
+    assert await flow.repeated(order) == first

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import re
-from asyncio import events
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
+import uvloop
 
 from hutong import db
+
+T = TypeVar("T")
+Work = Callable[[], Coroutine[Any, Any, Any]]
+
+CONNECTIONS = 24
 
 _PARENTHESES = re.compile(r"\([^()]*\)")
 _LOOK_AFTER_S = 0.002
@@ -36,41 +41,39 @@ class Backend:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._io = asyncio.SelectorEventLoop()
-        self._free: list[asyncpg.Connection] = []
-        self.eyes = self.run(asyncpg.connect(url, server_settings={"jit": "off", "timezone": "UTC"}))
+        self._io = uvloop.new_event_loop()
+        self.run(self._open())
 
-    def run(self, work: Awaitable[Any]) -> Any:
-        """Wait for the real server, while the simulated world stands still."""
-        standing_still = events._get_running_loop()
-        events._set_running_loop(None)
-        try:
-            return self._io.run_until_complete(work)
-        finally:
-            events._set_running_loop(standing_still)
+    async def _open(self) -> None:
+        self.eyes = await asyncpg.connect(self._url, server_settings={"jit": "off", "timezone": "UTC"})
+        settings = {**_CONNECTIONS, "role": "hutong_app"}
+        self._free = [
+            await asyncpg.connect(self._url, server_settings=settings, statement_cache_size=1000)
+            for _ in range(CONNECTIONS)
+        ]
 
-    def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Begin a statement."""
-        return self._io.create_task(work)
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for the real server."""
+        return self._io.run_until_complete(work)
 
-    def answered(self, statement: asyncio.Task[Any], pid: int, others: set[int], blocked: set[int]) -> bool:
+    async def answered(self, statement: asyncio.Task[Any], pid: int, others: set[int], blocked: set[int]) -> bool:
         """Wait until the statement is answered, or is known to wait for a lock of one of `others`."""
         while True:
-            self.run(asyncio.wait({statement}, timeout=_LOOK_AFTER_S))
+            await asyncio.wait({statement}, timeout=_LOOK_AFTER_S)
             if statement.done():
                 return True
-            blockers = set(self.run(self.eyes.fetchval("SELECT pg_blocking_pids($1)", pid))) & others
-            if blockers and not self._circle(pid, blockers, blocked):
+            blockers = set(await self.eyes.fetchval("SELECT pg_blocking_pids($1)", pid)) & others
+            if blockers and not await self._circle(pid, blockers, blocked):
                 return False
 
-    def _circle(self, pid: int, blockers: set[int], blocked: set[int]) -> bool:
+    async def _circle(self, pid: int, blockers: set[int], blocked: set[int]) -> bool:
         """Whether this wait closes a circle, which the server is about to break."""
         seen: set[int] = set()
         waiting = blockers & blocked
         while waiting - seen:
             one = (waiting - seen).pop()
             seen.add(one)
-            further = set(self.run(self.eyes.fetchval("SELECT pg_blocking_pids($1)", one)))
+            further = set(await self.eyes.fetchval("SELECT pg_blocking_pids($1)", one))
             if pid in further:
                 return True
             waiting |= further & blocked
@@ -78,25 +81,23 @@ class Backend:
 
     def take(self) -> asyncpg.Connection:
         """A connection in the application's role."""
-        if self._free:
-            return self._free.pop()
-        settings = {**_CONNECTIONS, "role": "hutong_app"}
-        return self.run(asyncpg.connect(self._url, server_settings=settings, statement_cache_size=1000))
+        assert self._free, "more connections are in use at once than a process would have"
+        return self._free.pop()
 
-    def give_back(self, connection: asyncpg.Connection) -> None:
+    async def give_back(self, connection: asyncpg.Connection) -> None:
         """Undo what was not committed, as the server does when a connection ends."""
-        self.undo(connection)
+        await self.undo(connection)
         self._free.append(connection)
 
-    def undo(self, connection: asyncpg.Connection) -> None:
+    async def undo(self, connection: asyncpg.Connection) -> None:
         if connection.is_in_transaction():
-            self.run(connection.execute("ROLLBACK"))
+            await connection.execute("ROLLBACK")
 
-    def cancel(self, statement: asyncio.Task[Any], pid: int) -> None:
+    async def cancel(self, statement: asyncio.Task[Any], pid: int) -> None:
         """End a statement that waits for a lock."""
         while not statement.done():
-            self.run(self.eyes.fetchval("SELECT pg_cancel_backend($1)", pid))
-            self.run(asyncio.wait({statement}, timeout=0.02))
+            await self.eyes.fetchval("SELECT pg_cancel_backend($1)", pid)
+            await asyncio.wait({statement}, timeout=0.02)
         statement.exception()
 
     def close(self) -> None:
@@ -111,14 +112,14 @@ class Step:
 
     connection: Connection
     label: str
-    work: Callable[[], Coroutine[Any, Any, Any]]
+    work: Work
     answer: asyncio.Future[Any]
     writes: bool = False
     first: bool = False
     """Nothing has happened in its transaction yet."""
     held: bool = False
     """Not to be chosen before another transaction ends."""
-    running: asyncio.Task[Any] | None = None
+    running: asyncio.Future[Any] | None = None
 
 
 @dataclass(eq=False)
@@ -130,61 +131,79 @@ class Gate:
     waiting: list[Step] = field(default_factory=list)
     blocked: list[Step] = field(default_factory=list)
     used: list[Connection] = field(default_factory=list)
+    ended: list[Connection] = field(default_factory=list)
+    """Connections that nobody holds any more, which the server has yet to tidy up after."""
 
-    def run(self, step: Step) -> list[Step]:
+    async def run(self, step: Step) -> list[Step]:
         """Run one statement; returns those that are answered by it: itself, unless it waits, and whom it releases."""
         self.waiting.remove(step)
         step.connection.wrote |= step.writes
-        step.running = self.backend.start(step.work())
-        if self._settled(step):
-            return [step, *(self.release() if step.label in ("COMMIT", "ROLLBACK") else [])]
+        if any(other.raw.is_in_transaction() for other in self.used if other is not step.connection):
+            step.running = asyncio.ensure_future(step.work())
+            answered = await self._settled(step)
+        else:
+            # Nobody holds a lock, so nothing can wait for one.
+            step.running = await _finished(step.work())
+            answered = True
+        if answered:
+            return [step, *(await self.release() if step.label in ("COMMIT", "ROLLBACK") else [])]
         self.blocked.append(step)
         if len(self.blocked) > 1:
             # Of two that are set free together the server may let either go first. So one waits there, the others
             # here, where the seed decides.
             for other in [step, *self.blocked]:
                 if other.first and other in self.blocked and len(self.blocked) > 1:
-                    self._withdraw(other)
+                    await self._withdraw(other)
         return []
 
-    def _withdraw(self, step: Step) -> None:
+    async def _withdraw(self, step: Step) -> None:
         """Take back the first statement of a transaction, as if it had not been chosen yet."""
-        assert step.running is not None
-        self.backend.cancel(step.running, step.connection.pid)
-        self.backend.undo(step.connection.raw)
-        self.blocked.remove(step)
+        await self._cancel(step)
+        await self.backend.undo(step.connection.raw)
         self.waiting.append(step)
         step.held, step.running = True, None
+
+    async def _cancel(self, step: Step) -> None:
+        assert isinstance(step.running, asyncio.Task)
+        await self.backend.cancel(step.running, step.connection.pid)
+        self.blocked.remove(step)
 
     def ready(self) -> list[Step]:
         """What may be chosen now."""
         return [step for step in self.waiting if not step.held]
 
-    def release(self) -> list[Step]:
+    async def release(self) -> list[Step]:
         """The waiting statements that have got their lock, now that a transaction has ended."""
         for step in self.waiting:
             step.held = False
-        free = [step for step in list(self.blocked) if self._settled(step)]
+        free = [step for step in list(self.blocked) if await self._settled(step)]
         self.blocked = [step for step in self.blocked if step not in free]
         return free
 
-    def _settled(self, step: Step) -> bool:
-        assert step.running is not None
+    async def _settled(self, step: Step) -> bool:
+        assert isinstance(step.running, asyncio.Task)
         others = {connection.pid for connection in self.used} - {step.connection.pid}
         blocked = {other.connection.pid for other in self.blocked} - {step.connection.pid}
-        return self.backend.answered(step.running, step.connection.pid, others, blocked)
+        return await self.backend.answered(step.running, step.connection.pid, others, blocked)
 
-    def cut(self, connection: Connection) -> None:
-        """End one connection; the server undoes what it had begun."""
+    def end(self, connection: Connection) -> None:
+        """Nobody holds this connection any more."""
         self.waiting = [step for step in self.waiting if step.connection is not connection]
-        for step in [step for step in self.blocked if step.connection is connection]:
-            assert step.running is not None
-            self.backend.cancel(step.running, connection.pid)
-            self.blocked.remove(step)
-        if connection in self.used:
-            self.used.remove(connection)
+        if not connection.closed:
             connection.closed = True
-            self.backend.give_back(connection.raw)
+            self.ended.append(connection)
+
+    async def tidy(self) -> list[Step]:
+        """What the server does once it sees that connections have ended; returns whom that releases."""
+        undone = False
+        while self.ended:
+            connection = self.ended.pop(0)
+            for step in [step for step in self.blocked if step.connection is connection]:
+                await self._cancel(step)
+            undone |= connection.raw.is_in_transaction()
+            self.used.remove(connection)
+            await self.backend.give_back(connection.raw)
+        return await self.release() if undone else []
 
 
 class Pool:
@@ -207,13 +226,13 @@ class Pool:
     async def release(self, connection: Connection) -> None:
         if connection in self.connections:
             self.connections.remove(connection)
-            self.gate.cut(connection)
+            self.gate.end(connection)
 
     def die(self) -> None:
         """The process is gone, and its connections with it."""
         self.dead = True
         for connection in list(self.connections):
-            self.gate.cut(connection)
+            self.gate.end(connection)
         self.connections.clear()
 
 
@@ -228,7 +247,7 @@ class Connection:
         self.wrote = False
         self.begins = False
 
-    async def step(self, label: str, work: Callable[[], Coroutine[Any, Any, Any]], *, writes: bool = False) -> Any:
+    async def step(self, label: str, work: Work, *, writes: bool = False) -> Any:
         """Wait for this statement's turn, and for its answer."""
         if self.closed or self.pool.dead:
             raise asyncpg.InterfaceError("the connection is closed")
@@ -240,10 +259,10 @@ class Connection:
         try:
             return await step.answer
         except asyncio.CancelledError:
-            self.pool.gate.cut(self)
+            self.pool.gate.end(self)
             raise
 
-    async def _begin(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    async def _begin(self, work: Work) -> Any:
         await self.raw.execute("BEGIN")
         return await work()
 
@@ -278,7 +297,7 @@ class Connection:
         return self.closed
 
     def terminate(self) -> None:
-        self.pool.gate.cut(self)
+        self.pool.gate.end(self)
 
 
 class Transaction:
@@ -312,9 +331,7 @@ def name_statements(packages: Sequence[str]) -> None:
         _NAMES.update({statement.text: statement.name for statement in db.statements(package)})
 
 
-def _told(
-    query: str, work: Callable[[], Coroutine[Any, Any, Any]]
-) -> tuple[str, Callable[[], Coroutine[Any, Any, Any]]]:
+def _told(query: str, work: Work) -> tuple[str, Work]:
     return _NAMES.get(query) or " ".join(query.split())[:40], work
 
 
@@ -333,3 +350,14 @@ def _ordered(query: str) -> bool:
             changed, flat = shorter != flat, shorter
         _ORDERED[query] = "ORDER BY" in flat.upper()
     return _ORDERED[query]
+
+
+async def _finished(work: Coroutine[Any, Any, Any]) -> asyncio.Future[Any]:
+    """The outcome of a statement that is waited for, whichever it is."""
+    outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    try:
+        outcome.set_result(await work)
+    except Exception as error:  # noqa: BLE001 - the one that waits for it decides
+        outcome.set_exception(error)
+        outcome.exception()
+    return outcome

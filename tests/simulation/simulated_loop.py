@@ -87,6 +87,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def drain(self) -> None:
         """Run what is ready until everything waits for the outside."""
+        outside = events._get_running_loop()
         events._set_running_loop(self)
         try:
             for _ in range(_HANDLES_MAX):
@@ -97,7 +98,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
                     handle._run()
             raise AssertionError("something runs on and on without waiting for the outside")
         finally:
-            events._set_running_loop(None)
+            events._set_running_loop(outside)
 
     def next_timer(self) -> float | None:
         """When the next timer is due."""

@@ -96,23 +96,26 @@ class Simulation:
 
     # The run
 
-    def run(self) -> Verdict:
+    async def run(self) -> Verdict:
         with _seeded(f"retries {self.seed}"), structlog.testing.capture_logs() as logs:
             self.loop.call_later(0, self._begin)
             self.loop.call_later(TROUBLE_S, self._calm)
-            while self._step():
+            while await self._step():
                 if self.steps >= STEPS_MAX:
                     self.judge.wrong("it does not come to rest")
                     break
-            self._end(logs)
+            await self._end(logs)
         for process in self.processes:
             if process is not None:
                 process.die()
+        await self.gate.tidy()
         return Verdict(self.seed, self.judge.problems + self.channel.problems, self.trace)
 
-    def _step(self) -> bool:
+    async def _step(self) -> bool:
         """Let one thing happen; False once there is nothing left to happen."""
         self.loop.drain()
+        while freed := await self.gate.tidy():
+            self._hand_over(freed)
         self.steps += 1
         waiting, timer = self.gate.ready(), self.loop.next_timer()
         if not waiting and timer is None:
@@ -121,37 +124,43 @@ class Simulation:
         crashes = self.steps in self.plan.crashes
         if waiting and not (soon and self.rng.random() < self.plan.hurry):
             step = waiting[self.rng.randrange(len(waiting))]
-            self._statement(step, crashes)
+            await self._statement(step, crashes)
         else:
             self.loop.pass_time()
             if crashes:
                 self.crash(self.rng.choice([p for p in self.processes if p is not None] or [None]))
         return True
 
-    def _statement(self, step: Step, crashes: bool) -> None:
+    async def _statement(self, step: Step, crashes: bool) -> None:
         process = next(p for p in self.processes if p is not None and p.pool is step.connection.pool)
         fate = self.rng.random()
         cut = fate < self.plan.cut
         done_first = self.rng.random() < 0.5
         answered: list[Step] = []
         if not (crashes or cut) or done_first:
-            answered = self.gate.run(step)
+            answered = await self.gate.run(step)
             self.note(f"{process.name} {step.label}{'' if answered else ' waits for a lock'}")
+        if step.label == "COMMIT" and step.connection.wrote and step.running is not None:
+            await self.look()
         if crashes:
-            answered = [one for one in answered if one.connection.pool is not process.pool]
             self.crash(process)
         elif cut:
             self.note(f"{process.name} {step.label}: connection lost")
-            self.gate.cut(step.connection)
-            answered = [one for one in answered if one is not step]
-            if not step.answer.done():
-                step.answer.set_exception(_LOST("the connection was lost"))
-        if crashes or cut:
-            answered += self.gate.release()
-        if step.label == "COMMIT" and step.connection.wrote and step.running is not None:
-            self.look()
-        for one in answered:
-            _hand_over(one)
+            self.gate.end(step.connection)
+            step.answer.set_exception(_LOST("the connection was lost"))
+        self._hand_over(answered)
+
+    def _hand_over(self, answered: list[Step]) -> None:
+        """Give tasks the answers that they wait for, one after the other."""
+        for step in answered:
+            assert step.running is not None
+            if step.answer.done() or step.connection.closed:
+                continue
+            if (error := step.running.exception()) is not None:
+                step.answer.set_exception(error)
+            else:
+                step.answer.set_result(step.running.result())
+            self.loop.drain()
 
     def crash(self, process: Process | None) -> None:
         """Throw a process away and start a new one a little later."""
@@ -161,8 +170,6 @@ class Simulation:
         self.note(f"{process.name} crashes")
         self.processes[place] = None
         process.die()
-        for freed in self.gate.release():
-            _hand_over(freed)
 
         def revive() -> None:
             self.note(f"p{place} starts")
@@ -171,9 +178,9 @@ class Simulation:
 
         self.loop.call_later(self.rng.choice((0.1, self.rng.uniform(0, 30))), revive)
 
-    def look(self) -> None:
+    async def look(self) -> None:
         """See what is committed now, as an outsider sees it."""
-        self.judge.look(self.backend.run(self.backend.eyes.fetchval(OBSERVE, self.merchant_id)))
+        self.judge.look(await self.backend.eyes.fetchval(OBSERVE, self.merchant_id))
         self.plan_sweep()
 
     # The worker
@@ -302,10 +309,10 @@ class Simulation:
         self.channel.weather = Weather.fine()
         self.plan = Plan(set(), 0.0, self.plan.hurry)
 
-    def _end(self, logs: list[Any]) -> None:
-        judge, transfers = self.judge, []
-        self.look()
-        transfers = self.backend.run(self.backend.eyes.fetch(TRANSFERS, judge.accounts()))
+    async def _end(self, logs: list[Any]) -> None:
+        judge = self.judge
+        await self.look()
+        transfers = await self.backend.eyes.fetch(TRANSFERS, judge.accounts())
         judge.rest(transfers)
         for key, bodies in self.answers.items():
             if len(bodies) != 1:
@@ -333,18 +340,6 @@ def _seeded(seed: str) -> Iterator[None]:
         random.setstate(before)
 
 
-def _hand_over(step: Step) -> None:
-    """Give a task the answer it waits for."""
-    assert step.running is not None
-    if step.answer.done():
-        return
-    error = None if step.running.cancelled() else step.running.exception()
-    if error is not None:
-        step.answer.set_exception(error)
-    else:
-        step.answer.set_result(step.running.result())
-
-
 def _forget(task: asyncio.Task[Any]) -> None:
     if not task.cancelled():
         task.exception()
@@ -352,7 +347,7 @@ def _forget(task: asyncio.Task[Any]) -> None:
 
 def simulate(seed: int, backend: Backend) -> Verdict:
     """Run one seed to its end."""
-    return Simulation(seed, backend).run()
+    return backend.run(Simulation(seed, backend).run())
 
 
 @contextlib.contextmanager

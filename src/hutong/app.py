@@ -12,7 +12,7 @@ from uuid import UUID
 
 from prometheus_client import Gauge
 
-from hutong import channels, db, events, ledger, merchants, payments
+from hutong import channels, db, events, ledger, merchants, operators, payments
 from hutong.clock import Clock, SystemClock
 from hutong.config import Settings, home_folder
 from hutong.ids import Ids, encode
@@ -38,6 +38,7 @@ class Platform:
     directory: merchants.Directory
     accounts: channels.Accounts
     flow: payments.Flow
+    effects: Mapping[str, operators.Effect]
     clock: Clock
     ids: Ids
     public_url: str
@@ -102,9 +103,16 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
             public_url=address,
             sandbox=settings.sandbox,
             queue_limit=settings.queue_limit,
+            vault=vault,
         )
         stack.push_async_callback(flow.stop)
-        yield Platform(settings, database, vault, merchants.Directory(database), accounts, flow, clock, ids, address)
+        directory = merchants.Directory(database)
+        yield Platform(settings, database, vault, directory, accounts, flow, effects(), clock, ids, address)
+
+
+def effects() -> Mapping[str, operators.Effect]:
+    """What the approval of each kind of proposal does."""
+    return {}
 
 
 async def work(platform: Platform, stop: asyncio.Event) -> None:
@@ -152,25 +160,26 @@ async def _every(seconds: float, job: Any, stop: asyncio.Event, *, name: str) ->
             pass
 
 
-async def ensure_sandbox_account(platform: Platform, credentials: Mapping[str, object]) -> UUID:
-    """Make the channel account that points at the sandbox, or bring it up to date."""
-    now = platform.clock.now()
+async def ensure_sandbox_accounts(platform: Platform, accounts: Mapping[str, Mapping[str, object]]) -> dict[str, UUID]:
+    """Make the channel accounts that point at the sandbox, or bring them up to date.
+
+    Args:
+        accounts: Their credentials, by the channel's name.
+
+    Returns:
+        Their ids, by the channel's name.
+    """
+    found: dict[str, UUID] = {}
     async with platform.database.transaction() as tx:
-        account_id = await channels.find_account(tx, channel="wechat", name=SANDBOX_ACCOUNT)
-        if account_id is None:
-            account_id = platform.ids.new()
-            await channels.create_account(
+        for channel, credentials in sorted(accounts.items()):
+            found[channel] = await channels.ensure_account(
                 tx,
                 platform.vault,
-                account_id=account_id,
-                channel="wechat",
+                account_id=platform.ids.new(),
+                channel=channel,
                 name=SANDBOX_ACCOUNT,
                 sandbox=True,
                 credentials=credentials,
-                now=now,
+                now=platform.clock.now(),
             )
-        else:
-            await channels.replace_credentials(
-                tx, platform.vault, account_id=account_id, credentials=credentials, now=now
-            )
-    return account_id
+    return found

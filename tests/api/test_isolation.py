@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from hutong import ids
+from hutong import ids, operators
 from running_platform import Answer, PlatformApi, Shop
 
 FOREIGN = {
@@ -30,10 +30,19 @@ OTHERS = {
 }
 
 
+OPERATORS = {  # asked with an operator's key; see test_operator_routes
+    ("get", "/v1/operator/audit"),
+    ("get", "/v1/operator/proposals"),
+    ("get", "/v1/operator/proposals/{proposal_id}"),
+    ("post", "/v1/operator/proposals/{proposal_id}/approve"),
+    ("post", "/v1/operator/proposals/{proposal_id}/reject"),
+}
+
+
 def test_every_route_has_its_place_here(platform_api: PlatformApi) -> None:
     paths = platform_api.app.openapi()["paths"]
     routes = {(method, path) for path, operations in paths.items() for method in operations}
-    assert routes == {*FOREIGN, *LISTS, *CREATES, *OTHERS}
+    assert routes == {*FOREIGN, *LISTS, *CREATES, *OTHERS, *OPERATORS}
     served = {(m.lower(), r.path) for r in platform_api.app.state.routes for m in r.methods}
     pages = {("get", "/docs"), ("get", "/docs/{name}")}  # for everybody, and the same for everybody
     assert served == {*routes, *pages}, "a route that is not in the document"
@@ -131,4 +140,24 @@ async def test_a_list_shows_nothing_of_anothers(
 async def test_every_route_of_merchants_asks_for_a_key(platform_api: PlatformApi, method: str, path: str) -> None:
     body = b"{}" if (method, path) in {*CREATES, *BODIES} else None
     answer = await platform_api.call(method.upper(), _at(path, "x") if "{" in path else path, body=body)
+    assert (answer.status, answer.json["param"]) == (401, "Authorization")
+
+
+@pytest.mark.parametrize(("method", "path"), sorted(OPERATORS))
+async def test_a_merchants_key_opens_no_route_of_operators(
+    platform_api: PlatformApi, shop: Shop, method: str, path: str
+) -> None:
+    body = b'{"reason":"x"}' if method == "post" else None
+    for given in (shop, None):
+        answer = await platform_api.call(method.upper(), _at(path, "x") if "{" in path else path, shop=given, body=body)
+        assert (answer.status, answer.json["param"]) == (401, "Authorization")
+
+
+@pytest.mark.parametrize(("method", "path"), sorted({*FOREIGN, *LISTS, *CREATES}))
+async def test_an_operators_key_opens_no_route_of_merchants(platform_api: PlatformApi, method: str, path: str) -> None:
+    _, headers = await platform_api.person(operators.Role.ADMIN)
+    body = b"{}" if (method, path) in CREATES else None
+    answer = await platform_api.call(
+        method.upper(), _at(path, "x") if "{" in path else path, body=body, headers=headers
+    )
     assert (answer.status, answer.json["param"]) == (401, "Authorization")

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from hutong.cli.ledger import ledger
+from hutong.cli.operator import operator
 from hutong.errors import HutongError
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ app.add_typer(database, name="db")
 bench = typer.Typer(help="Measurements, each beside a yardstick from the same run.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 app.add_typer(ledger, name="ledger")
+app.add_typer(operator, name="operator")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
 ChannelName = Annotated[str, typer.Argument(metavar="CHANNEL", help="The channel, such as wechat.")]

@@ -13,18 +13,26 @@ from hutong.payments.attempt import (
     Started,
     start_attempts,
 )
+from hutong.payments.capture import CaptureOutcome, CaptureResult, RequestCapture, request_capture
+from hutong.payments.choice import Choice
 from hutong.payments.close import CloseOutcome, CloseResult, RequestClose, request_close
 from hutong.payments.commit import Committer, PlaceOrder, TakeIn
 from hutong.payments.document import instant, payment_document
 from hutong.payments.errors import (
     AttemptInProgress,
+    CaptureExceedsAuthorized,
+    CaptureInProgress,
     KeyInFlight,
     KeyReused,
+    ManualCaptureNotOffered,
     NoRoute,
     NotificationMismatch,
     NotificationReplayed,
     OrderNoReused,
+    PartialCaptureNotOffered,
+    PayerDetailMissing,
     PaymentAlreadySucceeded,
+    PaymentNotCapturable,
     PaymentNotPayable,
 )
 from hutong.payments.flow import Flow
@@ -35,11 +43,13 @@ from hutong.payments.model import (
     VALIDITY_MIN,
     Attempt,
     AttemptState,
+    CaptureMethod,
     CloseReason,
     NewAttempt,
     NewPayment,
     Payment,
     PaymentStatus,
+    Policy,
     Source,
 )
 from hutong.payments.outcome import Effect, Happening, Learnt, Occurrence, Recorded, record
@@ -82,6 +92,7 @@ from hutong.payments.refund_outcome import (
     RefundWord,
     record_refunds,
 )
+from hutong.payments.timeline import Entry, read_timeline, write_timeline
 
 __all__ = [
     "ATTEMPT_TRANSITIONS",
@@ -92,6 +103,12 @@ __all__ = [
     "Attempt",
     "AttemptInProgress",
     "AttemptState",
+    "CaptureExceedsAuthorized",
+    "CaptureInProgress",
+    "CaptureMethod",
+    "CaptureOutcome",
+    "CaptureResult",
+    "Choice",
     "CloseOutcome",
     "CloseReason",
     "CloseResult",
@@ -99,6 +116,7 @@ __all__ = [
     "Created",
     "CreatedRefund",
     "Effect",
+    "Entry",
     "Existing",
     "ExistingRefund",
     "Flow",
@@ -107,6 +125,7 @@ __all__ = [
     "KeyInFlight",
     "KeyReused",
     "Learnt",
+    "ManualCaptureNotOffered",
     "NewAttempt",
     "NewPayment",
     "NewRefund",
@@ -118,14 +137,18 @@ __all__ = [
     "OrderNoReused",
     "OtherContent",
     "OtherRunning",
+    "PartialCaptureNotOffered",
     "PartialRefundNotOffered",
+    "PayerDetailMissing",
     "Payment",
     "PaymentAlreadySucceeded",
+    "PaymentNotCapturable",
     "PaymentNotPayable",
     "PaymentNotRefundable",
     "PaymentStatus",
     "PlaceOrder",
     "PlaceRefund",
+    "Policy",
     "Recorded",
     "Refund",
     "RefundCommitter",
@@ -144,6 +167,7 @@ __all__ = [
     "RefundState",
     "RefundWindowClosed",
     "RefundWord",
+    "RequestCapture",
     "RequestClose",
     "Running",
     "SameDayRefundNotOffered",
@@ -161,10 +185,13 @@ __all__ = [
     "instant",
     "list_payments",
     "payment_document",
+    "read_timeline",
     "record",
     "record_refunds",
     "refunds_of",
     "render_refund",
+    "request_capture",
     "request_close",
     "start_attempts",
+    "write_timeline",
 ]

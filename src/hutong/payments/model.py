@@ -239,6 +239,7 @@ class Payment:
     capture_minor: int | None = None
     """What the merchant wants to take of the authorized amount, from the intent on."""
     capture_requested_at: datetime | None = None
+    amount_refunding_minor: int = 0
 
     @property
     def is_capturing(self) -> bool:

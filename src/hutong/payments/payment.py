@@ -234,7 +234,7 @@ def _payment_of(row: asyncpg.Record) -> Payment:
         row["return_url"], json.loads(row["metadata"]), row["expires_at"], row["created_at"], row["succeeded_at"],
         row["closed_at"], row["close_reason"], row["close_requested_at"], [], CaptureMethod(row["capture_method"]),
         row["amount_captured_minor"], row["authorized_at"], row["capture_before"], row["capture_minor"],
-        row["capture_requested_at"],
+        row["capture_requested_at"], row["amount_refunding_minor"],
     )  # fmt: skip
 
 

@@ -22,7 +22,8 @@ RETURNING id;
 SELECT p.id, p.merchant_id, p.merchant_order_no, p.amount_minor, p.currency, p.subject, p.status,
     p.amount_refunded_minor, p.fee_ppm, p.checkout_token, p.return_url, p.metadata, p.expires_at, p.created_at,
     p.succeeded_at, p.closed_at, p.close_reason, p.close_requested_at, p.capture_method, p.amount_captured_minor,
-    p.authorized_at, p.capture_before, p.capture_minor, p.capture_requested_at
+    p.authorized_at, p.capture_before, p.capture_minor, p.capture_requested_at,
+    p.amount_refunding_minor
 FROM payments.payment AS p
 JOIN (
     SELECT DISTINCT merchant_id, merchant_order_no
@@ -34,7 +35,8 @@ JOIN (
 SELECT id, merchant_id, merchant_order_no, amount_minor, currency, subject, status, amount_refunded_minor, fee_ppm,
     checkout_token, return_url, metadata, expires_at, created_at, succeeded_at, closed_at, close_reason,
     close_requested_at, capture_method,
-    amount_captured_minor, authorized_at, capture_before, capture_minor, capture_requested_at
+    amount_captured_minor, authorized_at, capture_before, capture_minor, capture_requested_at,
+    amount_refunding_minor
 FROM payments.payment
 WHERE id = ANY ($1::uuid []) AND ($2::uuid IS NULL OR merchant_id = $2);
 
@@ -43,7 +45,8 @@ WHERE id = ANY ($1::uuid []) AND ($2::uuid IS NULL OR merchant_id = $2);
 SELECT id, merchant_id, merchant_order_no, amount_minor, currency, subject, status, amount_refunded_minor, fee_ppm,
     checkout_token, return_url, metadata, expires_at, created_at, succeeded_at, closed_at, close_reason,
     close_requested_at, capture_method,
-    amount_captured_minor, authorized_at, capture_before, capture_minor, capture_requested_at
+    amount_captured_minor, authorized_at, capture_before, capture_minor, capture_requested_at,
+    amount_refunding_minor
 FROM payments.payment
 WHERE id = ANY ($1::uuid [])
 ORDER BY id
@@ -54,7 +57,8 @@ FOR UPDATE;
 SELECT id, merchant_id, merchant_order_no, amount_minor, currency, subject, status, amount_refunded_minor, fee_ppm,
     checkout_token, return_url, metadata, expires_at, created_at, succeeded_at, closed_at, close_reason,
     close_requested_at, capture_method,
-    amount_captured_minor, authorized_at, capture_before, capture_minor, capture_requested_at
+    amount_captured_minor, authorized_at, capture_before, capture_minor, capture_requested_at,
+    amount_refunding_minor
 FROM payments.payment
 WHERE id IN (SELECT a.payment_id FROM payments.attempt AS a WHERE a.id = ANY ($1::uuid []))
 ORDER BY id
@@ -65,7 +69,8 @@ FOR UPDATE;
 SELECT id, merchant_id, merchant_order_no, amount_minor, currency, subject, status, amount_refunded_minor, fee_ppm,
     checkout_token, return_url, metadata, expires_at, created_at, succeeded_at, closed_at, close_reason,
     close_requested_at, capture_method,
-    amount_captured_minor, authorized_at, capture_before, capture_minor, capture_requested_at
+    amount_captured_minor, authorized_at, capture_before, capture_minor, capture_requested_at,
+    amount_refunding_minor
 FROM payments.payment
 -- Written as one range of (merchant_id, id), since for `merchant_id = $1 ORDER BY id` the planner may read everybody's
 -- payments from the newest on until it has met enough of a small merchant's.

@@ -97,7 +97,10 @@ async def test_parts_are_given_back_until_nothing_is_left(rig: Rig, now) -> None
         assert (await rig.channel.refund(refund, now=now)).state in UNDER_WAY
         done = await settled(rig, refund, now)
         assert (done.state, done.amount_minor) == (ChannelState.SUCCEEDED, amount_minor)
-    beyond = await rig.channel.refund(refund_of(order, now, amount_minor=1), now=now)
+    try:
+        beyond = await rig.channel.refund(refund_of(order, now, amount_minor=1), now=now)
+    except InvalidParameter:
+        return  # the adapter has looked before it sent anything
     assert beyond.state in (ChannelState.FAILED, ChannelState.UNKNOWN)
     assert beyond.channel_code
 
@@ -363,7 +366,7 @@ async def test_the_bill_parses_back_to_what_happened(rig: Rig, tmp_path: Path, n
     day = (now + rule.utc_offset).date()
     made = await rig.control.post("bill", day=day.isoformat())
 
-    bill = await rig.channel.download_bill(rule.kinds[0], day, tmp_path, now=now)
+    bill = await rig.channel.download_bill(rule.kinds[0], day, tmp_path, now=rig.bill_now(now, day))
     assert (bill.state, bill.kind, bill.day) == (BillState.READY, rule.kinds[0], day)
     rows = list(rig.channel.read_bill(bill))
     assert len([row for row in rows if row.kind in (BillRowKind.PAYMENT, BillRowKind.REFUND)]) <= made["rows"]
@@ -384,7 +387,7 @@ async def test_planted_differences_are_in_the_bill_and_in_its_key(rig: Rig, tmp_
         await paid(rig, now)
     day = (now + rule.utc_offset).date()
     made = await rig.control.post("bill", day=day.isoformat(), differences={"missing": 1, "amount": 1}, seed=3)
-    bill = await rig.channel.download_bill(rule.kinds[0], day, tmp_path, now=now)
+    bill = await rig.channel.download_bill(rule.kinds[0], day, tmp_path, now=rig.bill_now(now, day))
     said = {row.our_no: row for row in rig.channel.read_bill(bill)}
     told = {entry["class"]: entry for entry in made["key"]}
     assert rig.ours(told["missing"]["number"]) not in said

@@ -14,7 +14,7 @@ from hutong.channels.account import (
     replace_credentials,
     set_enabled,
 )
-from hutong.channels.adapter import Adapter
+from hutong.channels.adapter import Adapter, adapters, make_channel
 from hutong.channels.bill import Bill, BillRow, BillRowKind, BillState
 from hutong.channels.capability import BillRule, Capabilities, Method, RefundRule
 from hutong.channels.code_map import (
@@ -89,6 +89,7 @@ __all__ = [
     "RefundRule",
     "Unmapped",
     "UnmappedCode",
+    "adapters",
     "change_code",
     "code_history",
     "coverage",
@@ -99,6 +100,7 @@ __all__ = [
     "list_accounts",
     "load_codes",
     "load_shipped",
+    "make_channel",
     "open_unmapped",
     "propose_code",
     "replace_credentials",

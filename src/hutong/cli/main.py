@@ -234,6 +234,14 @@ def bench_payments(
     sys.exit(run_bench_payments(seconds=seconds, callers=callers, as_json=as_json, rate=rate))
 
 
+@bench.command("channels")
+def bench_channels(as_json: Json = False) -> None:
+    """Each adapter without the network: CPU time of a payment call and of a notification; 200 calls on one pool."""
+    from hutong.bench import run_bench_channels
+
+    sys.exit(run_bench_channels(as_json=as_json))
+
+
 @bench.command("coalescer")
 def bench_coalescer(as_json: Json = False) -> None:
     """Two inserts a command: one transaction each against joined ones, at 1, 8, 64 and 256 callers."""

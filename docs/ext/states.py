@@ -13,16 +13,18 @@ PLACES: dict[str, dict[str, tuple[int, int]]] = {
     "payment": {
         "requires_payment": (90, 110),
         "processing": (350, 110),
-        "succeeded": (600, 40),
-        "closed": (600, 180),
+        "requires_capture": (350, 270),
+        "succeeded": (640, 40),
+        "closed": (640, 180),
     },
     "attempt": {
         "created": (90, 190),
         "submitted": (280, 72),
         "unknown": (280, 308),
-        "succeeded": (600, 40),
-        "failed": (600, 190),
-        "closed": (600, 340),
+        "authorized": (440, 250),
+        "succeeded": (680, 40),
+        "failed": (680, 190),
+        "closed": (680, 340),
     },
 }
 """Where the middle of each state stands. A state without a place fails the build."""

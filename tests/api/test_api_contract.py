@@ -50,7 +50,7 @@ async def test_every_error_in_the_document_is_a_problem(document: Any) -> None:
 async def test_the_states_of_payments_are_named_in_the_list_filter(document: Any) -> None:
     parameters = {p["name"]: p for p in document["paths"]["/v1/payments"]["get"]["parameters"]}
     assert document["components"]["schemas"]["PaymentStatus"]["enum"] == [
-        "requires_payment", "processing", "succeeded", "closed"
+        "requires_payment", "processing", "requires_capture", "succeeded", "closed"
     ]  # fmt: skip
     assert {"$ref": "#/components/schemas/PaymentStatus"} in parameters["status"]["schema"]["anyOf"]
     assert set(parameters) == {"limit", "cursor", "status", "merchant_order_no"}

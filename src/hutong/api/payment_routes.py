@@ -152,7 +152,7 @@ async def _check(
         raise InvalidParameter("its origin is not registered for this merchant", param="return_url")
     if body.method is None:
         return order
-    first = await use.flow.choose(body.method, body.amount_minor, body.currency)
+    first = await use.flow.choice.choose(body.method, body.amount_minor, body.currency)
     return replace(order, new=replace(order.new, first_attempt=first))
 
 

@@ -95,8 +95,20 @@ class PaymentCreate(_Request):
 class Action(BaseModel):
     """What the payer has to do next."""
 
-    kind: Literal["qr_code", "redirect"]
-    content: str = Field(description="The text of the QR code, or the address to open.")
+    kind: Literal["qr_code", "redirect", "form", "sdk"]
+    content: str = Field(
+        description=(
+            "`qr_code`: the text of the code. `redirect`: the address to open. `form`: JSON with `url`, `fields` and "
+            "`charset`, to be posted by the payer's browser. `sdk`: what the wallet's own code takes."
+        )
+    )
+
+
+class PayerText(BaseModel):
+    """A text for the payer."""
+
+    en: str
+    zh: str
 
 
 class AttemptObject(BaseModel):
@@ -105,12 +117,17 @@ class AttemptObject(BaseModel):
     id: str
     method: str
     channel: str
-    state: Literal["created", "submitted", "unknown", "succeeded", "failed", "closed"]
+    state: Literal["created", "submitted", "unknown", "authorized", "succeeded", "failed", "closed"]
     surplus: bool = Field(description="The channel took this money although nothing was owed; it must be given back.")
     action: Action | None
     channel_order_no: str | None
     channel_code: str | None = Field(description="The channel's own code, as it came.")
     channel_message: str | None
+    code: str | None = Field(
+        description="Our one word for it, the same at every channel, such as `insufficient_funds`."
+    )
+    retryable: bool | None = Field(description="Whether trying again later, or elsewhere, may bring another answer.")
+    text: PayerText | None = Field(description="What the payer may be told.")
     created_at: datetime
     finished_at: datetime | None
 
@@ -120,9 +137,11 @@ class PaymentObject(BaseModel):
 
     id: str
     object: Literal["payment"]
-    status: Literal["requires_payment", "processing", "succeeded", "closed"]
+    status: Literal["requires_payment", "processing", "requires_capture", "succeeded", "closed"]
     merchant_order_no: str
     amount_minor: int
+    capture_method: Literal["automatic", "manual"]
+    amount_captured_minor: int = Field(description="What was taken; 0 until the payment has succeeded.")
     amount_refunded_minor: int
     currency: str
     subject: str
@@ -131,9 +150,12 @@ class PaymentObject(BaseModel):
     checkout_url: str = Field(description="The cashier page; open it for the payer.")
     created_at: datetime
     expires_at: datetime
+    authorized_at: datetime | None
+    capture_before: datetime | None = Field(description="When an authorization that was not captured is given up.")
+    capturing: bool = Field(description="A capture was asked for and the channel has not confirmed it yet.")
     succeeded_at: datetime | None
     closed_at: datetime | None
-    close_reason: Literal["merchant", "expired"] | None
+    close_reason: Literal["merchant", "expired", "operator"] | None
     closing: bool = Field(description="The end was asked for and the channel has not confirmed it yet.")
     attempts: list[AttemptObject]
 

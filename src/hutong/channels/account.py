@@ -199,6 +199,11 @@ class Accounts:
             if loaded.enabled and loaded.channel is not None
         ]
 
+    def text(self, channel: str, code: str) -> tuple[str, str] | None:
+        """What a payer may be told of one of our codes, in English and in Chinese; None where there is nothing."""
+        known = self._codes.get(channel)
+        return None if known is None else known.text(code)
+
     async def refresh(self) -> None:
         """Look at the database now, after a change made by this process."""
         await self._refresh(timedelta(0))

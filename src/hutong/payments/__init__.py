@@ -13,18 +13,26 @@ from hutong.payments.attempt import (
     Started,
     start_attempts,
 )
+from hutong.payments.capture import CaptureOutcome, CaptureResult, RequestCapture, request_capture
+from hutong.payments.choice import Choice
 from hutong.payments.close import CloseOutcome, CloseResult, RequestClose, request_close
 from hutong.payments.commit import Committer, PlaceOrder, TakeIn
 from hutong.payments.document import instant, payment_document
 from hutong.payments.errors import (
     AttemptInProgress,
+    CaptureExceedsAuthorized,
+    CaptureInProgress,
     KeyInFlight,
     KeyReused,
+    ManualCaptureNotOffered,
     NoRoute,
     NotificationMismatch,
     NotificationReplayed,
     OrderNoReused,
+    PartialCaptureNotOffered,
+    PayerDetailMissing,
     PaymentAlreadySucceeded,
+    PaymentNotCapturable,
     PaymentNotPayable,
 )
 from hutong.payments.flow import Flow
@@ -35,15 +43,18 @@ from hutong.payments.model import (
     VALIDITY_MIN,
     Attempt,
     AttemptState,
+    CaptureMethod,
     CloseReason,
     NewAttempt,
     NewPayment,
     Payment,
     PaymentStatus,
+    Policy,
     Source,
 )
 from hutong.payments.outcome import Effect, Happening, Learnt, Occurrence, Recorded, record
 from hutong.payments.payment import Created, Existing, OtherContent, create, find, list_payments
+from hutong.payments.timeline import Entry, read_timeline, write_timeline
 
 __all__ = [
     "ATTEMPT_TRANSITIONS",
@@ -53,18 +64,26 @@ __all__ = [
     "Attempt",
     "AttemptInProgress",
     "AttemptState",
+    "CaptureExceedsAuthorized",
+    "CaptureInProgress",
+    "CaptureMethod",
+    "CaptureOutcome",
+    "CaptureResult",
+    "Choice",
     "CloseOutcome",
     "CloseReason",
     "CloseResult",
     "Committer",
     "Created",
     "Effect",
+    "Entry",
     "Existing",
     "Flow",
     "Happening",
     "KeyInFlight",
     "KeyReused",
     "Learnt",
+    "ManualCaptureNotOffered",
     "NewAttempt",
     "NewPayment",
     "NoRoute",
@@ -75,12 +94,17 @@ __all__ = [
     "OrderNoReused",
     "OtherContent",
     "OtherRunning",
+    "PartialCaptureNotOffered",
+    "PayerDetailMissing",
     "Payment",
     "PaymentAlreadySucceeded",
+    "PaymentNotCapturable",
     "PaymentNotPayable",
     "PaymentStatus",
     "PlaceOrder",
+    "Policy",
     "Recorded",
+    "RequestCapture",
     "RequestClose",
     "Running",
     "Source",
@@ -92,7 +116,10 @@ __all__ = [
     "instant",
     "list_payments",
     "payment_document",
+    "read_timeline",
     "record",
+    "request_capture",
     "request_close",
     "start_attempts",
+    "write_timeline",
 ]

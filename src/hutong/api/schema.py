@@ -42,6 +42,7 @@ def plain_digits(value: object) -> object:
 
 
 Text = Annotated[str, AfterValidator(_clean)]
+OptionalText = Annotated[str, AfterValidator(lambda text: text and _clean(text))]
 Instant = Annotated[datetime, BeforeValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})]
 
 
@@ -88,7 +89,7 @@ class PaymentCreate(_Request):
     )
     metadata: dict[
         Annotated[str, Field(min_length=1, max_length=40), AfterValidator(_clean)],
-        Annotated[str, Field(max_length=500), AfterValidator(lambda text: text if not text else _clean(text))],
+        Annotated[OptionalText, Field(max_length=500)],
     ] = Field(default={}, max_length=20, description="Your own names and values; returned as they are.")
 
 

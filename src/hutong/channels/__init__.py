@@ -30,6 +30,7 @@ from hutong.channels.code_map import (
 )
 from hutong.channels.codes import CodeEntry, Codes, Meaning, load_codes
 from hutong.channels.coverage import Coverage, coverage
+from hutong.channels.diagnosis import diagnose_account
 from hutong.channels.errors import BillRefused, ChannelUnreachable, NotificationRefused, NotOffered
 from hutong.channels.http import Http, HttpReply
 from hutong.channels.listing import AccountEntry, list_accounts
@@ -95,6 +96,7 @@ __all__ = [
     "coverage",
     "create_account",
     "current_codes",
+    "diagnose_account",
     "ensure_account",
     "find_account",
     "list_accounts",

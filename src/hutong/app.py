@@ -126,6 +126,7 @@ async def work(platform: Platform, stop: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as group:
         delivering = group.create_task(deliverer.run())
         group.create_task(_every(_SWEEP_EVERY_S, platform.flow.sweep, stop, name="sweep"))
+        group.create_task(_every(_SWEEP_EVERY_S, platform.flow.refunds.sweep, stop, name="refunds"))
         group.create_task(_every(_TIDY_EVERY_S, platform.flow.tidy, stop, name="tidy"))
         group.create_task(_every(_UPKEEP_EVERY_S, partial(keep_books, platform), stop, name="upkeep"))
         group.create_task(_every(_INVARIANTS_EVERY_S, partial(check_books, platform), stop, name="invariants"))

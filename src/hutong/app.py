@@ -96,7 +96,7 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
         http = await stack.enter_async_context(channels.Http.open())
         accounts = channels.Accounts(database, vault, http, clock)
         await stack.enter_async_context(_writing_down(accounts.unmapped, database))
-        committer = payments.Committer(database, clock=clock, ids=ids, checkout_url=checkout_url)
+        committer = payments.Committer(database, clock=clock, ids=ids, checkout_url=checkout_url, texts=accounts.text)
         flow = payments.Flow(
             database,
             accounts,

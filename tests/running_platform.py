@@ -239,7 +239,9 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
             ids=ids,
             checkout_url=lambda p: f"{url}/pay/{encode('pay', p.payment_id)}?token={p.checkout_token}",
         )
-        flow = payments.Flow(database, accounts, committer, clock=clock, ids=ids, public_url=url, sandbox=True)
+        flow = payments.Flow(
+            database, accounts, committer, clock=clock, ids=ids, public_url=url, sandbox=True, vault=vault
+        )
         stack.push_async_callback(flow.stop)
         async with database.transaction() as tx:
             account_ids = {

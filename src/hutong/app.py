@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -23,6 +24,7 @@ _log = get_logger(__name__)
 SANDBOX_ACCOUNT = "sandbox"
 _SWEEP_EVERY_S = 0.5
 _TIDY_EVERY_S = 60.0
+_DOUBTS_EVERY_S = 15.0
 _UPKEEP_EVERY_S = 5.0
 _INVARIANTS_EVERY_S = 300.0
 _BOOKS_BROKEN = Gauge("hutong_books_broken", "Invariants of the books that did not hold when last looked at.")
@@ -93,7 +95,10 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
         database = await stack.enter_async_context(db.Database.open(url, size=settings.pool_size))
         http = await stack.enter_async_context(channels.Http.open())
         accounts = channels.Accounts(database, vault, http, clock)
-        committer = payments.Committer(database, clock=clock, ids=ids, checkout_url=checkout_url)
+        cadence = tuple(timedelta(seconds=int(part)) for part in settings.query_cadence.split(","))
+        committer = payments.Committer(
+            database, clock=clock, ids=ids, checkout_url=checkout_url, policy=payments.Policy(cadence=cadence)
+        )
         flow = payments.Flow(
             database,
             accounts,
@@ -123,6 +128,7 @@ async def work(platform: Platform, stop: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as group:
         delivering = group.create_task(deliverer.run())
         group.create_task(_every(_SWEEP_EVERY_S, platform.flow.sweep, stop, name="sweep"))
+        group.create_task(_every(_DOUBTS_EVERY_S, platform.flow.report_doubts, stop, name="doubts"))
         group.create_task(_every(_TIDY_EVERY_S, platform.flow.tidy, stop, name="tidy"))
         group.create_task(_every(_UPKEEP_EVERY_S, partial(keep_books, platform), stop, name="upkeep"))
         group.create_task(_every(_INVARIANTS_EVERY_S, partial(check_books, platform), stop, name="invariants"))

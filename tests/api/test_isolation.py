@@ -7,13 +7,21 @@ from typing import Any
 import pytest
 
 from hutong import operators
-from running_platform import Answer, PlatformApi, Shop
+from running_platform import METHOD, Answer, PlatformApi, Shop
 
 FOREIGN = {
     # Routes that name an object: another merchant's is as absent as one that never was.
     ("get", "/v1/payments/{payment_id}"): "payment",
+    ("get", "/v1/payments/{payment_id}/timeline"): "payment",
+    ("post", "/v1/payments/{payment_id}/attempts"): "payment",
+    ("post", "/v1/payments/{payment_id}/cancel"): "payment",
+    ("post", "/v1/payments/{payment_id}/capture"): "payment",
     ("post", "/v1/payments/{payment_id}/close"): "payment",
     ("delete", "/v1/webhook-endpoints/{endpoint_id}"): "endpoint",
+}
+BODIES = {
+    ("post", "/v1/payments/{payment_id}/attempts"): {"method": METHOD},
+    ("post", "/v1/payments/{payment_id}/capture"): {"amount_minor": 1},
 }
 LISTS = {("get", "/v1/payments"), ("get", "/v1/webhook-endpoints")}
 CREATES = {("post", "/v1/payments"), ("post", "/v1/webhook-endpoints")}
@@ -69,8 +77,10 @@ async def test_anothers_object_is_absent(
     before = await platform_api.fingerprint()
     theirs = objects[FOREIGN[method, path]]
     prefix = theirs.partition("_")[0]
-    foreign = await platform_api.call(method.upper(), _at(path, theirs), shop=stranger)
-    absent = await platform_api.call(method.upper(), _at(path, f"{prefix}_01h455vb4pex5vsknk084sn02q"), shop=stranger)
+    body = BODIES.get((method, path))
+    foreign = await platform_api.call(method.upper(), _at(path, theirs), shop=stranger, json=body)
+    nobodys = _at(path, f"{prefix}_01h455vb4pex5vsknk084sn02q")
+    absent = await platform_api.call(method.upper(), nobodys, shop=stranger, json=body)
     assert foreign.status == 404
     assert _content(foreign) == _content(absent)
     assert set(foreign.headers) == set(absent.headers)
@@ -90,7 +100,8 @@ IDS = [
 async def test_what_is_no_id_is_absent(
     platform_api: PlatformApi, shop: Shop, method: str, path: str, identifier: str
 ) -> None:
-    answer = await platform_api.call(method.upper(), _at(path, identifier), shop=shop)
+    body = BODIES.get((method, path))
+    answer = await platform_api.call(method.upper(), _at(path, identifier), shop=shop, json=body)
     # An encoded slash may make it a path that only another method has.
     assert (answer.status, answer.json["code"]) in ((404, "not_found"), (405, "method_not_allowed"))
 
@@ -109,7 +120,7 @@ async def test_a_list_shows_nothing_of_anothers(
 
 @pytest.mark.parametrize(("method", "path"), sorted({*FOREIGN, *LISTS, *CREATES}))
 async def test_every_route_of_merchants_asks_for_a_key(platform_api: PlatformApi, method: str, path: str) -> None:
-    body = b"{}" if (method, path) in CREATES else None
+    body = b"{}" if (method, path) in {*CREATES, *BODIES} else None
     answer = await platform_api.call(method.upper(), _at(path, "x") if "{" in path else path, body=body)
     assert (answer.status, answer.json["param"]) == (401, "Authorization")
 
@@ -127,7 +138,7 @@ async def test_a_merchants_key_opens_no_route_of_operators(
 @pytest.mark.parametrize(("method", "path"), sorted({*FOREIGN, *LISTS, *CREATES}))
 async def test_an_operators_key_opens_no_route_of_merchants(platform_api: PlatformApi, method: str, path: str) -> None:
     _, headers = await platform_api.person(operators.Role.ADMIN)
-    body = b"{}" if (method, path) in CREATES else None
+    body = b"{}" if (method, path) in {*CREATES, *BODIES} else None
     answer = await platform_api.call(
         method.upper(), _at(path, "x") if "{" in path else path, body=body, headers=headers
     )

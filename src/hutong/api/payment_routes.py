@@ -120,7 +120,7 @@ async def list_payments(
 )
 async def get_payment(use: Use, merchant: Caller, payment_id: str) -> Response:
     """One payment, as last committed."""
-    return _json(use.flow.render(await _own(use, merchant, payment_id)))
+    return _json(use.flow.render(await own_payment(use, merchant, payment_id)))
 
 
 @router.post(
@@ -138,7 +138,7 @@ async def close_payment(use: Use, merchant: Caller, payment_id: str) -> Response
     The channel is asked first: if the payer has paid in the meantime, the payment succeeds and the answer is 409.
     Closing a closed payment changes nothing.
     """
-    payment = await use.flow.close(await _own(use, merchant, payment_id))
+    payment = await use.flow.close(await own_payment(use, merchant, payment_id))
     return _json(use.flow.render(payment), 202 if payment.is_open else 200)
 
 
@@ -146,13 +146,20 @@ async def _check(
     use: Services, merchant: merchants.Merchant, body: schema.PaymentCreate, order: payments.PlaceOrder, now: datetime
 ) -> payments.PlaceOrder:
     """Check what may change between a request and its repetition, and choose a channel account."""
-    if not now + payments.VALIDITY_MIN <= order.new.expires_at <= now + payments.VALIDITY_MAX:
-        raise InvalidParameter("lies between 1 minute and 15 days from now", param="expires_at")
-    if body.return_url is not None and not _registered(body.return_url, merchant.return_origins):
-        raise InvalidParameter("its origin is not registered for this merchant", param="return_url")
+    if not now + payments.VALIDITY_MIN <= order.new.expires_at <= now + use.payment_validity:
+        days = use.payment_validity.days
+        raise InvalidParameter(f"lies between 1 minute and {days} days from now", param="expires_at")
+    check_return_url(body.return_url, merchant)
     if body.method is None:
         return order
-    first = await use.flow.choice.choose(body.method, body.amount_minor, body.currency)
+    first = await use.flow.choice.choose(
+        body.method,
+        body.amount_minor,
+        body.currency,
+        payer=body.payer,
+        return_url=body.return_url,
+        capture_method=order.new.capture_method,
+    )
     return replace(order, new=replace(order.new, first_attempt=first))
 
 
@@ -160,6 +167,9 @@ def _new_payment(
     use: Services, merchant: merchants.Merchant, body: schema.PaymentCreate, now: datetime
 ) -> payments.NewPayment:
     money.currency(body.currency)
+    if body.payer and body.method is None:
+        raise InvalidParameter("says something of the payer for a method that is not given", param="payer")
+    validity = min(merchant.payment_validity or use.payment_validity, use.payment_validity)
     return payments.NewPayment(
         payment_id=use.ids.new(),
         merchant_id=merchant.merchant_id,
@@ -167,12 +177,19 @@ def _new_payment(
         amount_minor=body.amount_minor,
         currency=body.currency,
         subject=body.subject,
-        expires_at=body.expires_at or now + payments.VALIDITY_MAX,
+        expires_at=body.expires_at or now + validity,
         checkout_token=secrets.token_urlsafe(18),
         return_url=body.return_url,
         metadata=body.metadata,
         fee_ppm=merchant.fee_ppm,
+        capture_method=payments.CaptureMethod(body.capture_method),
     )
+
+
+def check_return_url(url: str | None, merchant: merchants.Merchant) -> None:
+    """Refuse to send payers where the merchant has not said that they may be sent."""
+    if url is not None and not _registered(url, merchant.return_origins):
+        raise InvalidParameter("its origin is not registered for this merchant", param="return_url")
 
 
 def _registered(url: str, origins: tuple[str, ...]) -> bool:
@@ -183,7 +200,8 @@ def _registered(url: str, origins: tuple[str, ...]) -> bool:
     return "@" not in parts.netloc and f"{parts.scheme}://{parts.netloc}" in origins
 
 
-async def _own(use: Services, merchant: merchants.Merchant, payment_id: str) -> payments.Payment:
+async def own_payment(use: Services, merchant: merchants.Merchant, payment_id: str) -> payments.Payment:
+    """A payment of this merchant; another's is absent."""
     identifier = ids.decode("pay", payment_id)
     async with use.database.transaction() as tx:
         payment = (await payments.find(tx, [identifier], merchant_id=merchant.merchant_id)).get(identifier)

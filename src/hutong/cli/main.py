@@ -21,9 +21,11 @@ app = typer.Typer(
     add_completion=False,
 )
 merchant = typer.Typer(help="Merchants and their API keys.", no_args_is_help=True)
+payment = typer.Typer(help="Payments and their attempts.", no_args_is_help=True)
 database = typer.Typer(help="The embedded database.", no_args_is_help=True)
 channel = typer.Typer(help="Accounts at payment channels.", no_args_is_help=True)
 app.add_typer(merchant, name="merchant")
+app.add_typer(payment, name="payment")
 app.add_typer(channel, name="channel")
 app.add_typer(database, name="db")
 bench = typer.Typer(help="Measurements, each beside a yardstick from the same run.", no_args_is_help=True)
@@ -128,12 +130,16 @@ def merchant_create(
     return_origin: Annotated[
         list[str] | None, typer.Option(help="An origin payers may be sent back to; may be repeated.")
     ] = None,
+    validity_minutes: Annotated[
+        int | None,
+        typer.Option(min=1, help="How long payments may be paid where an order does not say; at most the platform's."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Register a merchant and give out its first API key, which is shown this once."""
     from hutong.cli.merchant import run_create
 
-    run_create(name, fee_ppm, tuple(return_origin or ()), as_json=as_json)
+    run_create(name, fee_ppm, tuple(return_origin or ()), validity_minutes, as_json=as_json)
 
 
 @merchant.command("add-key")
@@ -150,6 +156,16 @@ def merchant_revoke_key(key_id: str) -> None:
     from hutong.cli.merchant import run_revoke_key
 
     run_revoke_key(key_id)
+
+
+@payment.command("in-doubt")
+def payment_in_doubt(
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 100, as_json: Json = False
+) -> None:
+    """List the attempts whose channel owes us a word, oldest first."""
+    from hutong.cli.payment import run_in_doubt
+
+    run_in_doubt(limit, as_json=as_json)
 
 
 @channel.command("add")

@@ -17,7 +17,8 @@ from hutong.payments.capture import CaptureOutcome, CaptureResult, RequestCaptur
 from hutong.payments.choice import Choice
 from hutong.payments.close import CloseOutcome, CloseResult, RequestClose, request_close
 from hutong.payments.commit import Committer, PlaceOrder, TakeIn
-from hutong.payments.document import instant, payment_document
+from hutong.payments.document import instant, payment_document, timeline_document
+from hutong.payments.doubt import Doubt, list_doubts, report_doubts
 from hutong.payments.errors import (
     AttemptInProgress,
     CaptureExceedsAuthorized,
@@ -75,6 +76,7 @@ __all__ = [
     "CloseResult",
     "Committer",
     "Created",
+    "Doubt",
     "Effect",
     "Entry",
     "Existing",
@@ -114,12 +116,15 @@ __all__ = [
     "create",
     "find",
     "instant",
+    "list_doubts",
     "list_payments",
     "payment_document",
     "read_timeline",
     "record",
+    "report_doubts",
     "request_capture",
     "request_close",
     "start_attempts",
+    "timeline_document",
     "write_timeline",
 ]

@@ -22,6 +22,7 @@ from hutong.payments.capture import CaptureOutcome, RequestCapture
 from hutong.payments.choice import Choice
 from hutong.payments.close import CloseOutcome, RequestClose, end_attempts
 from hutong.payments.commit import ORDER_NO_REUSED, Committer, Placed, PlaceOrder
+from hutong.payments.doubt import report_doubts
 from hutong.payments.model import Attempt, AttemptState, CloseReason, Payment, Source
 from hutong.payments.outcome import Effect, Learnt
 from hutong.payments.payment import Created, Existing, OtherContent, attempt_of, find, sql
@@ -312,6 +313,11 @@ class Flow:
         # Until none is left, or keys would come faster than they go; in short transactions, since claims wait for them.
         while await self._database.run(forget_keys) == _FORGOTTEN_AT_ONCE:
             pass
+
+    async def report_doubts(self) -> dict[str, int]:
+        """Count what is in doubt by age, and have a person look at what has been for long."""
+        now, policy = self._clock.now(), self._committer.policy
+        return await self._database.run(lambda tx: report_doubts(tx, now=now, policy=policy))
 
     async def stop(self) -> None:
         """Finish what has been taken on and take nothing more."""

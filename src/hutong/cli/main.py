@@ -239,6 +239,18 @@ def bench_payments(
     sys.exit(run_bench_payments(seconds=seconds, callers=callers, as_json=as_json, rate=rate))
 
 
+@bench.command("sweep")
+def bench_sweep(
+    payments: Annotated[int, typer.Option(min=1, max=16_000_000, help="How many open payments there are.")] = 1_000_000,
+    due: Annotated[int, typer.Option(min=1, help="How many of them are past their end.")] = 50_000,
+    as_json: Json = False,
+) -> None:
+    """Ending the due ones among very many open payments, while payments keep flowing; shows the plans."""
+    from hutong.bench import run_bench_sweep
+
+    sys.exit(run_bench_sweep(open_payments=payments, due=due, as_json=as_json))
+
+
 @bench.command("coalescer")
 def bench_coalescer(as_json: Json = False) -> None:
     """Two inserts a command: one transaction each against joined ones, at 1, 8, 64 and 256 callers."""

@@ -55,11 +55,13 @@ from hutong.payments.model import (
 )
 from hutong.payments.outcome import Effect, Happening, Learnt, Occurrence, Recorded, record
 from hutong.payments.payment import Created, Existing, OtherContent, create, find, list_payments
+from hutong.payments.sweep import SWEEP_LIMIT, claim_due, sweep_plans
 from hutong.payments.timeline import Entry, read_timeline, write_timeline
 
 __all__ = [
     "ATTEMPT_TRANSITIONS",
     "PAYMENT_TRANSITIONS",
+    "SWEEP_LIMIT",
     "VALIDITY_MAX",
     "VALIDITY_MIN",
     "Attempt",
@@ -113,6 +115,7 @@ __all__ = [
     "StartAttempt",
     "Started",
     "TakeIn",
+    "claim_due",
     "create",
     "find",
     "instant",
@@ -125,6 +128,7 @@ __all__ = [
     "request_capture",
     "request_close",
     "start_attempts",
+    "sweep_plans",
     "timeline_document",
     "write_timeline",
 ]

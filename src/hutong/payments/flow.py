@@ -25,17 +25,16 @@ from hutong.payments.commit import ORDER_NO_REUSED, Committer, Placed, PlaceOrde
 from hutong.payments.doubt import report_doubts
 from hutong.payments.model import Attempt, AttemptState, CloseReason, Payment, Source
 from hutong.payments.outcome import Effect, Learnt
-from hutong.payments.payment import Created, Existing, OtherContent, attempt_of, find, sql
+from hutong.payments.payment import Created, Existing, OtherContent, find, sql
+from hutong.payments.sweep import SWEEP_LIMIT, claim_due, claim_verifiable
 from hutong.vault import Vault
 
 _log = structlog.get_logger(module="hutong.payments")
 
-_CLAIM_LEASE = timedelta(seconds=15)
-"""How long a worker keeps others from asking about the same attempt. Two that ask do no harm; a dead one delays."""
-_SWEEP_LIMIT = 200
+_ASKED_AT_ONCE = 200
 _SWEEP_WIDTH = 16
-_VERIFY_AGAIN = timedelta(hours=1)
-_VERIFY_FOR = timedelta(days=3)
+_SWEEP_ROUNDS = 20
+"""How many batches of expired payments one round ends at most, so that asking about attempts is never kept waiting."""
 _NOTICES_KEPT = timedelta(minutes=30)
 _FORGOTTEN_AT_ONCE = 1000
 
@@ -282,17 +281,15 @@ class Flow:
 
     async def sweep(self) -> int:
         """One round: end what is due to end, ask about what is due to be asked about; returns how much there was."""
-        expired = await self._committer.expire(limit=_SWEEP_LIMIT)
+        expired = 0
+        for _ in range(_SWEEP_ROUNDS):
+            ended = await self._committer.expire(limit=SWEEP_LIMIT)
+            expired += ended
+            if ended < SWEEP_LIMIT:
+                break
         now = self._clock.now()
-
-        async def claim(tx: db.Tx) -> list[Attempt]:
-            due = await sql.claim_due_attempts.fetch(tx, now, now + _CLAIM_LEASE, _SWEEP_LIMIT)
-            ended = await sql.claim_verifiable_attempts.fetch(
-                tx, now, now + _VERIFY_AGAIN, _SWEEP_LIMIT, now - _VERIFY_FOR
-            )
-            return [attempt_of(row) for row in (*due, *ended)]
-
-        due = await self._database.run(claim)
+        due = await claim_due(self._database, now=now, limit=_ASKED_AT_ONCE)
+        due += await claim_verifiable(self._database, now=now, limit=_ASKED_AT_ONCE)
         width = asyncio.Semaphore(_SWEEP_WIDTH)
 
         async def one(attempt: Attempt) -> None:

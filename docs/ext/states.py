@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from enum import StrEnum
 
-from hutong.payments import ATTEMPT_TRANSITIONS, PAYMENT_TRANSITIONS
+from hutong.payments import ATTEMPT_TRANSITIONS, PAYMENT_TRANSITIONS, REFUND_TRANSITIONS
 
 WIDTH, HEIGHT = 150, 42
 PLACES: dict[str, dict[str, tuple[int, int]]] = {
@@ -26,6 +26,16 @@ PLACES: dict[str, dict[str, tuple[int, int]]] = {
         "failed": (680, 190),
         "closed": (680, 340),
     },
+    "refund": {
+        "created": (90, 190),
+        "held": (90, 330),
+        "submitted": (320, 250),
+        "unknown": (320, 410),
+        "succeeded": (560, 90),
+        "failed": (560, 330),
+        "payout": (800, 200),
+        "manual": (800, 440),
+    },
 }
 """Where the middle of each state stands. A state without a place fails the build."""
 
@@ -35,7 +45,11 @@ _BENT = {("attempt", "closed", "succeeded"): 190, ("payment", "requires_payment"
 
 def diagrams() -> dict[str, str]:
     """The diagrams by name, as SVG that takes the color of the text around it."""
-    return {"payment": draw("payment", PAYMENT_TRANSITIONS), "attempt": draw("attempt", ATTEMPT_TRANSITIONS)}
+    return {
+        "payment": draw("payment", PAYMENT_TRANSITIONS),
+        "attempt": draw("attempt", ATTEMPT_TRANSITIONS),
+        "refund": draw("refund", REFUND_TRANSITIONS),
+    }
 
 
 def draw(name: str, transitions: Mapping[StrEnum, frozenset[StrEnum]]) -> str:

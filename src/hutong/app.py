@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -16,6 +16,7 @@ from prometheus_client import Gauge
 from hutong import channels, db, events, ledger, merchants, operators, payments
 from hutong.clock import Clock, SystemClock
 from hutong.config import Settings, home_folder
+from hutong.errors import HutongError
 from hutong.ids import Ids, encode
 from hutong.telemetry import configure_logging, get_logger
 from hutong.vault import Vault, decode_keys, key_file
@@ -26,6 +27,7 @@ _SWEEP_EVERY_S = 0.5
 _TIDY_EVERY_S = 60.0
 _DOUBTS_EVERY_S = 15.0
 _UPKEEP_EVERY_S = 5.0
+_WRITE_CODES_EVERY_S = 2.0
 _INVARIANTS_EVERY_S = 300.0
 _BOOKS_BROKEN = Gauge("hutong_books_broken", "Invariants of the books that did not hold when last looked at.")
 
@@ -95,6 +97,7 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
         database = await stack.enter_async_context(db.Database.open(url, size=settings.pool_size))
         http = await stack.enter_async_context(channels.Http.open())
         accounts = channels.Accounts(database, vault, http, clock)
+        await stack.enter_async_context(_writing_down(accounts.unmapped, database))
         cadence = tuple(timedelta(seconds=int(part)) for part in settings.query_cadence.split(","))
         committer = payments.Committer(
             database, clock=clock, ids=ids, checkout_url=checkout_url, policy=payments.Policy(cadence=cadence)
@@ -117,7 +120,7 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
 
 def effects() -> Mapping[str, operators.Effect]:
     """What the approval of each kind of proposal does."""
-    return {}
+    return {channels.CHANGE: channels.change_code}
 
 
 async def work(platform: Platform, stop: asyncio.Event) -> None:
@@ -129,6 +132,7 @@ async def work(platform: Platform, stop: asyncio.Event) -> None:
         delivering = group.create_task(deliverer.run())
         group.create_task(_every(_SWEEP_EVERY_S, platform.flow.sweep, stop, name="sweep"))
         group.create_task(_every(_DOUBTS_EVERY_S, platform.flow.report_doubts, stop, name="doubts"))
+        group.create_task(_every(_SWEEP_EVERY_S, platform.flow.refunds.sweep, stop, name="refunds"))
         group.create_task(_every(_TIDY_EVERY_S, platform.flow.tidy, stop, name="tidy"))
         group.create_task(_every(_UPKEEP_EVERY_S, partial(keep_books, platform), stop, name="upkeep"))
         group.create_task(_every(_INVARIANTS_EVERY_S, partial(check_books, platform), stop, name="invariants"))
@@ -149,6 +153,21 @@ async def check_books(platform: Platform) -> None:
     _BOOKS_BROKEN.set(len(found.problems))
     for problem in found.problems:
         _log.critical("books_broken", problem=problem)
+
+
+@asynccontextmanager
+async def _writing_down(unmapped: channels.Unmapped, database: db.Database) -> AsyncIterator[None]:
+    """Write down what was noted, now and then and at the end."""
+    stop = asyncio.Event()
+    flush = partial(unmapped.flush, database)
+    writing = asyncio.create_task(_every(_WRITE_CODES_EVERY_S, flush, stop, name="unmapped codes"))
+    try:
+        yield
+    finally:
+        stop.set()
+        await writing
+        with suppress(HutongError):  # it was logged and counted when it came
+            await flush()
 
 
 async def _every(seconds: float, job: Any, stop: asyncio.Event, *, name: str) -> None:

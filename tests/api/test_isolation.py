@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
-from hutong import operators
+from hutong import ids, operators
 from running_platform import METHOD, Answer, PlatformApi, Shop
 
 FOREIGN = {
@@ -17,11 +18,15 @@ FOREIGN = {
     ("post", "/v1/payments/{payment_id}/cancel"): "payment",
     ("post", "/v1/payments/{payment_id}/capture"): "payment",
     ("post", "/v1/payments/{payment_id}/close"): "payment",
+    ("get", "/v1/payments/{payment_id}/refunds"): "payment",
+    ("post", "/v1/payments/{payment_id}/refunds"): "payment",
+    ("get", "/v1/refunds/{refund_id}"): "refund",
     ("delete", "/v1/webhook-endpoints/{endpoint_id}"): "endpoint",
 }
 BODIES = {
     ("post", "/v1/payments/{payment_id}/attempts"): {"method": METHOD},
     ("post", "/v1/payments/{payment_id}/capture"): {"amount_minor": 1},
+    ("post", "/v1/payments/{payment_id}/refunds"): {"merchant_refund_no": "theirs-1", "amount_minor": 1},
 }
 LISTS = {("get", "/v1/payments"), ("get", "/v1/webhook-endpoints")}
 CREATES = {("post", "/v1/payments"), ("post", "/v1/webhook-endpoints")}
@@ -35,6 +40,10 @@ OTHERS = {
 
 OPERATORS = {  # asked with an operator's key; see test_operator_routes
     ("get", "/v1/operator/audit"),
+    ("get", "/v1/operator/channel-codes"),
+    ("post", "/v1/operator/channel-codes"),
+    ("get", "/v1/operator/channel-codes/history"),
+    ("get", "/v1/operator/channel-codes/unmapped"),
     ("get", "/v1/operator/proposals"),
     ("get", "/v1/operator/proposals/{proposal_id}"),
     ("post", "/v1/operator/proposals/{proposal_id}/approve"),
@@ -58,7 +67,28 @@ async def objects(platform_api: PlatformApi, shop: Shop) -> dict[str, str]:
     answer = await platform_api.call(
         "POST", "/v1/webhook-endpoints", shop=shop, json={"url": "http://127.0.0.1:1/hook"}
     )
-    return {"payment": payment["id"], "endpoint": answer.json["id"]}
+    refund_id = await _write_refund(platform_api, ids.decode("pay", payment["id"]))
+    return {"payment": payment["id"], "endpoint": answer.json["id"], "refund": ids.encode("ref", refund_id)}
+
+
+async def _write_refund(platform_api: PlatformApi, payment_id: UUID) -> UUID:
+    """A refund as the database keeps it; whether there was anything to give back does not matter here."""
+    refund_id = uuid4()
+    async with platform_api.database.transaction() as tx:
+        await tx.execute(
+            """
+            INSERT INTO payments.refund (
+                id, payment_id, attempt_id, merchant_id, account_id, channel, kind, merchant_refund_no, amount_minor,
+                currency, reason, route, state, hold_id, created_at, finished_at
+            )
+            SELECT $1, p.id, a.id, p.merchant_id, a.account_id, a.channel, 'refund', 'mine-1', 1, 'CNY', 'x',
+                'original', 'failed', $1, p.created_at, p.created_at
+            FROM payments.payment AS p JOIN payments.attempt AS a ON a.payment_id = p.id WHERE p.id = $2
+            """,
+            refund_id,
+            payment_id,
+        )
+    return refund_id
 
 
 def _at(path: str, identifier: str) -> str:
@@ -79,8 +109,8 @@ async def test_anothers_object_is_absent(
     prefix = theirs.partition("_")[0]
     body = BODIES.get((method, path))
     foreign = await platform_api.call(method.upper(), _at(path, theirs), shop=stranger, json=body)
-    nobodys = _at(path, f"{prefix}_01h455vb4pex5vsknk084sn02q")
-    absent = await platform_api.call(method.upper(), nobodys, shop=stranger, json=body)
+    none = _at(path, f"{prefix}_01h455vb4pex5vsknk084sn02q")
+    absent = await platform_api.call(method.upper(), none, shop=stranger, json=body)
     assert foreign.status == 404
     assert _content(foreign) == _content(absent)
     assert set(foreign.headers) == set(absent.headers)

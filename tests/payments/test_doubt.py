@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +13,8 @@ from structlog.testing import capture_logs
 
 from hutong import payments
 from hutong.channels import ChannelState
+from hutong.clock import ManualClock
+from hutong.db import Database
 from hutong.payments import CaptureMethod, Flow
 
 
@@ -22,10 +24,11 @@ def logged() -> Iterator[list[Any]]:
         yield lines
 
 
-@pytest.fixture(autouse=True)
-async def nothing_else_in_doubt(flow: Flow, world: World) -> None:
-    async with world.database.transaction() as tx:
-        await tx.execute("UPDATE payments.attempt SET doubt_since = NULL WHERE doubt_since IS NOT NULL")
+@pytest.fixture
+async def world(fresh_database_url: str, clock: ManualClock) -> AsyncIterator[World]:
+    """A world without neighbours, since everything in doubt is counted."""
+    async with Database.open(fresh_database_url, size=4) as database:
+        yield World(database, clock)
 
 
 def ages(lines: list[Any]) -> list[int]:

@@ -11,12 +11,14 @@ from fastapi.routing import APIRoute
 
 import hutong
 from hutong.api import (
+    channel_code_routes,
     channel_routes,
     health_routes,
     life_cycle_routes,
     operator_routes,
     payment_routes,
     reference,
+    refund_routes,
     webhook_routes,
 )
 from hutong.api.middleware import Envelope
@@ -67,7 +69,16 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    modules = [payment_routes, life_cycle_routes, webhook_routes, operator_routes, channel_routes, health_routes]
+    modules = [
+        payment_routes,
+        life_cycle_routes,
+        refund_routes,
+        webhook_routes,
+        operator_routes,
+        channel_code_routes,
+        channel_routes,
+        health_routes,
+    ]
     modules += [reference] if documented else []
     install(app, [route for module in modules for route in module.router.routes if isinstance(route, APIRoute)])
     for module in modules:

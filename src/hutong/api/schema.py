@@ -196,7 +196,8 @@ class PaymentObject(BaseModel):
     amount_minor: int
     capture_method: Literal["automatic", "manual"]
     amount_captured_minor: int = Field(description="What was taken; 0 until the payment has succeeded.")
-    amount_refunded_minor: int
+    amount_refunded_minor: int = Field(description="What is back with the payer.")
+    amount_refunding_minor: int = Field(description="What is on its way back.")
     currency: str
     subject: str
     return_url: str | None
@@ -221,6 +222,59 @@ class PaymentList(BaseModel):
     data: list[PaymentObject]
     has_more: bool
     next_cursor: str | None
+
+
+class RefundCreate(_Request):
+    """Money to be given back."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"merchant_refund_no": "2026-000123-R1", "amount_minor": 500, "reason": "Damaged on arrival"}]
+        }
+    )
+
+    merchant_refund_no: str = Field(
+        pattern=ORDER_NO, description="Your own number of the refund; unique among your refunds."
+    )
+    amount_minor: int | None = Field(
+        default=None, ge=1, le=AMOUNT_MINOR_MAX, description="In minor units; without it, all that is left."
+    )
+    reason: Text = Field(
+        default="refund", min_length=1, max_length=80, description="Some channels show it to the payer."
+    )
+
+
+class RefundObject(BaseModel):
+    """A refund."""
+
+    id: str
+    object: Literal["refund"]
+    payment_id: str
+    kind: Literal["refund", "surplus"] = Field(
+        description="`surplus`: money that no payment counts, given back by itself."
+    )
+    state: Literal["created", "held", "submitted", "unknown", "succeeded", "failed", "payout", "manual"]
+    route: Literal["void", "original", "payout", "manual"] = Field(
+        description="Which way the money goes, or went last."
+    )
+    merchant_refund_no: str | None = Field(description="Null for surplus.")
+    amount_minor: int = Field(description="What the payer gets.")
+    currency: str
+    fee_returned_minor: int = Field(description="What you get back of our fee.")
+    reason: str
+    channel: str
+    channel_refund_no: str | None
+    channel_code: str | None = Field(description="The channel's own code, as it came.")
+    channel_message: str | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class RefundList(BaseModel):
+    """All refunds of a payment, first to last."""
+
+    object: Literal["list"]
+    data: list[RefundObject]
 
 
 class WebhookEndpointCreate(_Request):

@@ -20,6 +20,8 @@ from hutong.payments.document import CheckoutUrl, payment_document
 from hutong.payments.model import DEFAULT_POLICY, CloseReason, NewPayment, Payment, Policy
 from hutong.payments.outcome import Happening, Learnt, Occurrence, Recorded, record
 from hutong.payments.payment import Created, Existing, OtherContent, create, find_placed
+from hutong.payments.refund_commit import RefundCommitter
+from hutong.payments.refund_create import give_surplus_back
 
 _BOOKED = (Happening.SUCCEEDED, Happening.SURPLUS)
 ORDER_NO_REUSED = 409
@@ -71,6 +73,7 @@ class Committer:
         self._checkout_url = checkout_url
         self.policy = policy
         self._open_accounts: set[books.Opening] = set()
+        self.refunds = RefundCommitter(database, clock=clock, ids=ids, checkout_url=checkout_url)
 
     def render(self, payment: Payment) -> bytes:
         """The payment's document as bytes, as it is answered and stored."""
@@ -127,6 +130,7 @@ class Committer:
         async def work(tx: db.Tx) -> list[Recorded]:
             results, occurrences = await record(tx, [c.learnt for c in commands], now=now, policy=self.policy)
             opened[:] = await self._book(tx, occurrences, now=now)
+            await give_surplus_back(tx, occurrences, new_id=self._ids.new, now=now)
             await self._announce(tx, occurrences, now=now)
             await idempotency.store(
                 tx,

@@ -25,6 +25,7 @@ def payment_document(payment: Payment, checkout_url: CheckoutUrl) -> dict[str, A
         "capture_method": payment.capture_method.value,
         "amount_captured_minor": payment.amount_captured_minor,
         "amount_refunded_minor": payment.amount_refunded_minor,
+        "amount_refunding_minor": payment.amount_refunding_minor,
         "currency": payment.currency,
         "subject": payment.subject,
         "return_url": payment.return_url,

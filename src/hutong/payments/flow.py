@@ -26,6 +26,7 @@ from hutong.payments.doubt import report_doubts
 from hutong.payments.model import Attempt, AttemptState, CloseReason, Payment, Source
 from hutong.payments.outcome import Effect, Learnt
 from hutong.payments.payment import Created, Existing, OtherContent, find, sql
+from hutong.payments.refund_flow import RefundFlow
 from hutong.payments.sweep import SWEEP_LIMIT, claim_due, claim_verifiable
 from hutong.vault import Vault
 
@@ -84,6 +85,15 @@ class Flow:
         )
         self._starts: db.Coalescer[StartAttempt, StartResult] = db.Coalescer(
             self._start_batch, name="start", queue_limit=queue_limit
+        )
+        self.refunds = RefundFlow(
+            database,
+            accounts,
+            committer.refunds,
+            clock=clock,
+            ids=ids,
+            public_url=public_url,
+            queue_limit=queue_limit,
         )
 
     def render(self, payment: Payment) -> bytes:
@@ -210,6 +220,11 @@ class Flow:
         """
         channel = await self._accounts.get(account_id)
         notice = channel.parse_notification(headers, body, now=self._clock.now())
+        if notice.about is channels.About.NOTHING:
+            return channel.accept_notification()
+        if notice.about is not channels.About.PAYMENT:
+            await self.refunds.heard(account_id, notice)
+            return channel.accept_notification()
         attempt_id = ids.decode("att", notice.number)
         learnt = Learnt(attempt_id, account_id, notice.answer, Source.NOTIFICATION, notice.replay_key)
         recorded = await self._calls.take_in(channel.capabilities.channel, learnt)
@@ -318,7 +333,7 @@ class Flow:
 
     async def stop(self) -> None:
         """Finish what has been taken on and take nothing more."""
-        await asyncio.gather(self._places.close(), self._calls.stop(), self._starts.close())
+        await asyncio.gather(self._places.close(), self._calls.stop(), self._starts.close(), self.refunds.stop())
 
     async def _start_batch(self, commands: Sequence[StartAttempt]) -> list[StartResult]:
         now = self._clock.now()

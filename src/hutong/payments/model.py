@@ -231,6 +231,7 @@ class Payment:
     closed_at: datetime | None
     close_reason: str | None
     close_requested_at: datetime | None
+    amount_refunding_minor: int = 0
     attempts: list[Attempt] = field(default_factory=list)
     capture_method: CaptureMethod = CaptureMethod.AUTOMATIC
     amount_captured_minor: int = 0

@@ -118,7 +118,7 @@ async def record(
     found = [owners.get(message.attempt_id) for message in messages]
     refusals = [_refusal(owner, message) for owner, message in zip(found, messages, strict=True)]
     good = [message for message, refusal in zip(messages, refusals, strict=True) if refusal is None]
-    fresh = iter(await _spend(tx, good, now=now))
+    fresh = iter(await spend(tx, [(m.account_id, m.replay_key) for m in good], now=now))
     results: list[Recorded] = []
     occurrences: list[Occurrence] = []
     touched: dict[UUID, tuple[Attempt, Source]] = {}
@@ -148,18 +148,17 @@ async def record(
     return results, occurrences
 
 
-async def _spend(tx: db.Tx, messages: Sequence[Learnt], *, now: datetime) -> list[bool]:
-    """Which messages have not been taken before. Of two equal ones in one list the first counts."""
-    keyed = [(m.account_id, m.replay_key) for m in messages if m.replay_key is not None]
-    if not keyed:
-        return [True] * len(messages)
-    distinct = sorted(set(keyed))
+async def spend(tx: db.Tx, keys: Sequence[tuple[UUID, bytes | None]], *, now: datetime) -> list[bool]:
+    """Which messages have not been taken before, by account and replay key; without a key each is new. Of two equal
+    ones in one list the first counts."""
+    distinct = sorted({(account_id, key) for account_id, key in keys if key is not None})
+    if not distinct:
+        return [True] * len(keys)
     rows = await sql.spend_notices.fetch(tx, [a for a, _ in distinct], [k for _, k in distinct], now)
     spent = {(row["account_id"], row["replay_key"]) for row in rows}
     fresh: list[bool] = []
-    for message in messages:
-        identity = (message.account_id, message.replay_key)
-        fresh.append(message.replay_key is None or identity in spent)
+    for identity in keys:
+        fresh.append(identity[1] is None or identity in spent)
         spent.discard(identity)
     return fresh
 
@@ -201,7 +200,7 @@ def _entry(payment: Payment, attempt: Attempt, message: Learnt, contradicts: boo
         what = "attempt.surplus"
     return Entry(
         payment.payment_id, what, attempt.attempt_id, message.source.value,
-        _storable(message.answer.channel_code), None if contradicts else attempt.amount_captured_minor,
+        storable(message.answer.channel_code), None if contradicts else attempt.amount_captured_minor,
     )  # fmt: skip
 
 
@@ -216,11 +215,11 @@ def _apply(
         _move(payment, attempt, target, answer, now, occurrences)
     moved = before[0] is not attempt.state
     if attempt.is_open or moved:
-        attempt.channel_order_no = _storable(answer.channel_order_no) or attempt.channel_order_no
-        attempt.channel_code = _storable(answer.channel_code) or attempt.channel_code
-        attempt.channel_message = _storable(answer.channel_message) or attempt.channel_message
+        attempt.channel_order_no = storable(answer.channel_order_no) or attempt.channel_order_no
+        attempt.channel_code = storable(answer.channel_code) or attempt.channel_code
+        attempt.channel_message = storable(answer.channel_message) or attempt.channel_message
     if answer.action is not None and attempt.is_open:
-        attempt.action_kind, attempt.action_content = answer.action.kind.value, _storable(answer.action.content)
+        attempt.action_kind, attempt.action_content = answer.action.kind.value, storable(answer.action.content)
     settle_status(payment, now, occurrences)
     attempt.next_query_at = _next_query(payment, attempt, now, policy) if attempt.is_open else None
     attempt.doubt_since = _doubt_since(payment, attempt)
@@ -230,7 +229,7 @@ def _apply(
     return before != (attempt.state, payment.status)
 
 
-def _storable(text: str | None) -> str | None:
+def storable(text: str | None) -> str | None:
     """A channel's text as the database can hold it: a NUL in a message must not keep its money from being booked."""
     return text and text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 

@@ -257,7 +257,7 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
                 )
                 for channel, credentials in sorted(sandbox_accounts(folder, sandbox_url).items())
             }
-        effects = dict(app.effects())  # tests add theirs
+        effects = dict(app.effects(committer))  # tests add theirs
         services = api.Services(
             database=database,
             directory=merchants.Directory(database),

@@ -115,12 +115,12 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
         )
         stack.push_async_callback(flow.stop)
         directory = merchants.Directory(database)
-        yield Platform(settings, database, vault, directory, accounts, flow, effects(), clock, ids, address)
+        yield Platform(settings, database, vault, directory, accounts, flow, effects(committer), clock, ids, address)
 
 
-def effects() -> Mapping[str, operators.Effect]:
+def effects(committer: payments.Committer) -> Mapping[str, operators.Effect]:
     """What the approval of each kind of proposal does."""
-    return {channels.CHANGE: channels.change_code}
+    return {channels.CHANGE: channels.change_code, payments.ATTACH_SUCCESS: payments.attach_success(committer)}
 
 
 async def work(platform: Platform, stop: asyncio.Event) -> None:

@@ -39,6 +39,11 @@ OTHERS = {
 
 
 OPERATORS = {  # asked with an operator's key; see test_operator_routes
+    ("get", "/v1/operator/payments/{payment_id}"),
+    ("get", "/v1/operator/payments/{payment_id}/timeline"),
+    ("post", "/v1/operator/payments/{payment_id}/attach-success"),
+    ("post", "/v1/operator/payments/{payment_id}/close"),
+    ("post", "/v1/operator/payments/{payment_id}/query"),
     ("get", "/v1/operator/audit"),
     ("get", "/v1/operator/channel-codes"),
     ("post", "/v1/operator/channel-codes"),

@@ -37,6 +37,7 @@ from hutong.payments.errors import (
     PaymentNotPayable,
 )
 from hutong.payments.flow import Flow
+from hutong.payments.intervene import ATTACH_SUCCESS, CLOSE, QUERY, Act, BilledSuccess, attach_success, proposal
 from hutong.payments.model import (
     ATTEMPT_TRANSITIONS,
     PAYMENT_TRANSITIONS,
@@ -97,15 +98,20 @@ from hutong.payments.sweep import SWEEP_LIMIT, claim_due, sweep_plans
 from hutong.payments.timeline import Entry, read_timeline, write_timeline
 
 __all__ = [
+    "ATTACH_SUCCESS",
     "ATTEMPT_TRANSITIONS",
+    "CLOSE",
     "PAYMENT_TRANSITIONS",
+    "QUERY",
     "REFUND_TRANSITIONS",
     "SWEEP_LIMIT",
     "VALIDITY_MAX",
     "VALIDITY_MIN",
+    "Act",
     "Attempt",
     "AttemptInProgress",
     "AttemptState",
+    "BilledSuccess",
     "CaptureExceedsAuthorized",
     "CaptureInProgress",
     "CaptureMethod",
@@ -180,6 +186,7 @@ __all__ = [
     "Started",
     "TakeIn",
     "TakeInRefund",
+    "attach_success",
     "available_minor",
     "claim_due",
     "counted_attempt",
@@ -191,6 +198,7 @@ __all__ = [
     "list_doubts",
     "list_payments",
     "payment_document",
+    "proposal",
     "read_timeline",
     "record",
     "record_refunds",

@@ -73,8 +73,14 @@ def _optional(value: datetime | None) -> str | None:
     return None if value is None else instant(value)
 
 
-def timeline_document(payment: Payment, entries: Sequence[tuple[datetime, Entry]]) -> dict[str, Any]:
-    """The one public form of a payment's story; what its row tells by itself is told here."""
+def timeline_document(
+    payment: Payment, entries: Sequence[tuple[datetime, Entry]], *, for_operators: bool = False
+) -> dict[str, Any]:
+    """The one public form of a payment's story; what its row tells by itself is told here.
+
+    Args:
+        for_operators: Whether to tell who on the platform's side did it and why.
+    """
     own = [(payment.created_at, Entry(payment.payment_id, "payment.created"))]
     own += [(a.created_at, Entry(payment.payment_id, "attempt.created", a.attempt_id)) for a in payment.attempts]
     ends = [("payment.succeeded", payment.succeeded_at), ("payment.closed", payment.closed_at)]
@@ -92,7 +98,7 @@ def timeline_document(payment: Payment, entries: Sequence[tuple[datetime, Entry]
                 "learnt_by": entry.learnt_by,
                 "channel_code": entry.channel_code,
                 "amount_minor": entry.amount_minor,
-                "reason": entry.note,
+                "reason": entry.note if for_operators or entry.learnt_by is None else None,
             }
             for at, entry in story
         ],

@@ -6,7 +6,7 @@ Whatever dies between two of these steps is found again by the sweeps, since the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -23,6 +23,7 @@ from hutong.payments.choice import Choice
 from hutong.payments.close import CloseOutcome, RequestClose, end_attempts
 from hutong.payments.commit import ORDER_NO_REUSED, Committer, Placed, PlaceOrder
 from hutong.payments.doubt import report_doubts
+from hutong.payments.intervene import CLOSE, Act, write_act
 from hutong.payments.model import Attempt, AttemptState, CloseReason, Payment, Source
 from hutong.payments.outcome import Effect, Learnt
 from hutong.payments.payment import Created, Existing, OtherContent, find, sql
@@ -247,14 +248,44 @@ class Flow:
             PaymentAlreadySucceeded: also when the channel reveals it just now.
             CaptureInProgress: the authorized money is being taken, which was asked for first.
         """
-        (result,) = await self._committer.close([RequestClose(payment.payment_id, CloseReason.MERCHANT)])
+        return await self._close(payment, CloseReason.MERCHANT)
+
+    async def act(self, payment: Payment, act: Act) -> Payment:
+        """Do what an operator wants: ask the channel about every try now, or ask for the end.
+
+        Effects:
+            The act is written to the journal and to the payment's story before any channel is called.
+
+        Errors:
+            As `close` says, where the act is to close.
+        """
+        now = self._clock.now()
+
+        async def write(tx: db.Tx) -> None:
+            await write_act(tx, act, now=now)
+
+        if act.action == CLOSE:
+            return await self._close(payment, CloseReason.OPERATOR, also=write)
+        await self._database.run(write)
+        for attempt in payment.attempts:
+            if attempt.state is not AttemptState.SUCCEEDED:
+                await self._calls.try_to_resolve(attempt)
+        return await self._current(payment)
+
+    async def _current(self, payment: Payment) -> Payment:
+        async with self._database.transaction() as tx:
+            return (await find(tx, [payment.payment_id]))[payment.payment_id]
+
+    async def _close(
+        self, payment: Payment, reason: CloseReason, *, also: Callable[[db.Tx], Awaitable[None]] | None = None
+    ) -> Payment:
+        (result,) = await self._committer.close([RequestClose(payment.payment_id, reason)], also=also)
         if result.outcome is CloseOutcome.CAPTURING:
             raise errors.CaptureInProgress("the authorized money is being taken")
         if result.outcome is CloseOutcome.CLOSING:
             for attempt in result.payment.open_attempts:
                 await self._calls.try_to_resolve(attempt)
-            async with self._database.transaction() as tx:
-                after = (await find(tx, [payment.payment_id]))[payment.payment_id]
+            after = await self._current(payment)
         else:
             after = result.payment
         if after.succeeded_at is not None:

@@ -17,7 +17,8 @@ from hutong.payments.capture import CaptureOutcome, CaptureResult, RequestCaptur
 from hutong.payments.choice import Choice
 from hutong.payments.close import CloseOutcome, CloseResult, RequestClose, request_close
 from hutong.payments.commit import Committer, PlaceOrder, TakeIn
-from hutong.payments.document import instant, payment_document
+from hutong.payments.document import instant, payment_document, timeline_document
+from hutong.payments.doubt import Doubt, list_doubts, report_doubts
 from hutong.payments.errors import (
     AttemptInProgress,
     CaptureExceedsAuthorized,
@@ -36,6 +37,7 @@ from hutong.payments.errors import (
     PaymentNotPayable,
 )
 from hutong.payments.flow import Flow
+from hutong.payments.intervene import ATTACH_SUCCESS, CLOSE, QUERY, Act, BilledSuccess, attach_success, proposal
 from hutong.payments.model import (
     ATTEMPT_TRANSITIONS,
     PAYMENT_TRANSITIONS,
@@ -92,17 +94,24 @@ from hutong.payments.refund_outcome import (
     RefundWord,
     record_refunds,
 )
+from hutong.payments.sweep import SWEEP_LIMIT, claim_due, sweep_plans
 from hutong.payments.timeline import Entry, read_timeline, write_timeline
 
 __all__ = [
+    "ATTACH_SUCCESS",
     "ATTEMPT_TRANSITIONS",
+    "CLOSE",
     "PAYMENT_TRANSITIONS",
+    "QUERY",
     "REFUND_TRANSITIONS",
+    "SWEEP_LIMIT",
     "VALIDITY_MAX",
     "VALIDITY_MIN",
+    "Act",
     "Attempt",
     "AttemptInProgress",
     "AttemptState",
+    "BilledSuccess",
     "CaptureExceedsAuthorized",
     "CaptureInProgress",
     "CaptureMethod",
@@ -115,6 +124,7 @@ __all__ = [
     "Committer",
     "Created",
     "CreatedRefund",
+    "Doubt",
     "Effect",
     "Entry",
     "Existing",
@@ -176,22 +186,29 @@ __all__ = [
     "Started",
     "TakeIn",
     "TakeInRefund",
+    "attach_success",
     "available_minor",
+    "claim_due",
     "counted_attempt",
     "create",
     "create_refunds",
     "find",
     "find_refunds",
     "instant",
+    "list_doubts",
     "list_payments",
     "payment_document",
+    "proposal",
     "read_timeline",
     "record",
     "record_refunds",
     "refunds_of",
     "render_refund",
+    "report_doubts",
     "request_capture",
     "request_close",
     "start_attempts",
+    "sweep_plans",
+    "timeline_document",
     "write_timeline",
 ]

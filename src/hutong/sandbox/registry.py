@@ -10,7 +10,7 @@ from hutong.sandbox.simulator import Simulator
 from hutong.sandbox.stripe import StripeSimulator
 from hutong.sandbox.wechat import WeChatSimulator
 
-SIMULATORS: Sequence[type[Simulator]] = (WeChatSimulator, StripeSimulator, AlipaySimulator)
+SIMULATORS: Sequence[type[Simulator]] = (WeChatSimulator, AlipaySimulator, StripeSimulator)
 
 
 def accounts(folder: Path, url: str) -> dict[str, dict[str, object]]:

@@ -90,8 +90,12 @@ from hutong.payments.refund_outcome import (
     RefundOccurrence,
     RefundRecorded,
     RefundWord,
+    SettleManually,
     record_refunds,
+    settle_manually,
 )
+from hutong.payments.refund_payout import seal_payee
+from hutong.payments.refund_route import ConvertOutcome, ConvertRefund, convert_refunds
 from hutong.payments.timeline import Entry, read_timeline, write_timeline
 
 __all__ = [
@@ -113,6 +117,8 @@ __all__ = [
     "CloseReason",
     "CloseResult",
     "Committer",
+    "ConvertOutcome",
+    "ConvertRefund",
     "Created",
     "CreatedRefund",
     "Effect",
@@ -171,12 +177,14 @@ __all__ = [
     "RequestClose",
     "Running",
     "SameDayRefundNotOffered",
+    "SettleManually",
     "Source",
     "StartAttempt",
     "Started",
     "TakeIn",
     "TakeInRefund",
     "available_minor",
+    "convert_refunds",
     "counted_attempt",
     "create",
     "create_refunds",
@@ -192,6 +200,8 @@ __all__ = [
     "render_refund",
     "request_capture",
     "request_close",
+    "seal_payee",
+    "settle_manually",
     "start_attempts",
     "write_timeline",
 ]

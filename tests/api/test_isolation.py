@@ -32,6 +32,10 @@ OTHERS = {
 
 OPERATORS = {  # asked with an operator's key; see test_operator_routes
     ("get", "/v1/operator/audit"),
+    ("get", "/v1/operator/channel-codes"),
+    ("post", "/v1/operator/channel-codes"),
+    ("get", "/v1/operator/channel-codes/history"),
+    ("get", "/v1/operator/channel-codes/unmapped"),
     ("get", "/v1/operator/proposals"),
     ("get", "/v1/operator/proposals/{proposal_id}"),
     ("post", "/v1/operator/proposals/{proposal_id}/approve"),

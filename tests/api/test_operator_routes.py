@@ -120,3 +120,58 @@ async def test_who_is_disabled_is_out_from_the_next_request_on(platform_api: Pla
     async with platform_api.database.transaction() as tx:
         await operators.disable_operator(tx, operator_id, reason="left", now=platform_api.clock.now())
     assert (await platform_api.call("GET", "/v1/operator/audit", headers=headers)).status == 401
+
+
+CODE = {
+    "channel": "wechat", "interface": "pay", "code": "ODD_CODE", "sub_code": "", "unified_code": "risk_refused",
+    "state": "failed", "retryable": False, "action": "change_method", "text_en": "Not now.",
+    "text_zh": "暂时无法使用。",
+}  # fmt: skip
+
+
+async def test_an_unmapped_code_is_listed_until_two_persons_have_given_it_a_meaning(platform_api: PlatformApi) -> None:
+    await platform_api.accounts.refresh()
+    platform_api.accounts.unmapped.watch("wechat")("pay", "ODD_CODE", "", "奇怪")
+    await platform_api.accounts.unmapped.flush(platform_api.database)
+    _, maker = await platform_api.person(Role.OPERATOR)
+    _, checker = await platform_api.person(Role.APPROVER)
+    base = "/v1/operator/channel-codes"
+
+    async def unmapped() -> list[Any]:
+        listed = (await platform_api.call("GET", f"{base}/unmapped", headers=checker)).json["data"]
+        return [one for one in listed if one["code"] == "ODD_CODE"]
+
+    (found,) = await unmapped()
+    assert (found["count"], found["message"]) == (1, "奇怪")
+    proposed = await platform_api.call("POST", base, json=CODE | {"reason": "told"}, headers=maker)
+    assert proposed.status == 201
+    assert proposed.json["payload"] == {"version": 0, "entry": CODE}
+    path = f"/v1/operator/proposals/{proposed.json['id']}/approve"
+    assert (await platform_api.call("POST", path, json={"reason": "seen"}, headers=checker)).status == 200
+    assert await unmapped() == []
+    at = "channel=wechat&interface=pay&code=ODD_CODE"
+    (version,) = (await platform_api.call("GET", f"{base}/history?{at}", headers=maker)).json["data"]
+    assert version["proposal_id"] == proposed.json["id"]
+    assert version in (await platform_api.call("GET", f"{base}?channel=wechat", headers=maker)).json["data"]
+    same = await platform_api.call("POST", base, json=CODE | {"reason": "told"}, headers=maker)
+    assert (same.status, same.json["param"]) == (422, "code")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("state", "gone"),
+        ("unified_code", "No"),
+        ("code", ""),
+        ("code", "a\u0000"),
+        ("channel", "nowhere"),
+        ("retryable", 1),
+    ],
+)
+async def test_a_meaning_that_could_not_hold_is_refused(platform_api: PlatformApi, field: str, value: Any) -> None:
+    _, maker = await platform_api.person(Role.OPERATOR)
+    before = await platform_api.fingerprint()
+    body = CODE | {"reason": "x", field: value}
+    answer = await platform_api.call("POST", "/v1/operator/channel-codes", json=body, headers=maker)
+    assert (answer.status, answer.json["param"]) == (422, field)
+    assert await platform_api.fingerprint() == before

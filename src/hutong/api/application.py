@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 
 import hutong
 from hutong.api import (
+    channel_code_routes,
     channel_routes,
     health_routes,
     operator_routes,
@@ -67,7 +68,15 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    modules = [payment_routes, refund_routes, webhook_routes, operator_routes, channel_routes, health_routes]
+    modules = [
+        payment_routes,
+        refund_routes,
+        webhook_routes,
+        operator_routes,
+        channel_code_routes,
+        channel_routes,
+        health_routes,
+    ]
     modules += [reference] if documented else []
     install(app, [route for module in modules for route in module.router.routes if isinstance(route, APIRoute)])
     for module in modules:

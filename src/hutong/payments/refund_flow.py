@@ -264,7 +264,9 @@ class RefundFlow:
         channel = await self._accounts.get(refund.account_id)
         return channel, channels.Refund(
             refund_no=refund.number,
-            order=order_of(payment, attempt),
+            order=replace(
+                order_of(payment, attempt), amount_minor=attempt.amount_captured_minor or payment.amount_minor
+            ),
             amount_minor=refund.amount_minor,
             reason=refund.reason,
             notify_url=self._notify_url(refund.account_id),

@@ -34,8 +34,12 @@ async def create_merchant(tx: db.Tx, new: NewMerchant, *, now: datetime) -> Merc
     for origin in new.return_origins:
         if not _is_origin(origin):
             raise InvalidParameter("a return origin looks like https://shop.example", param="return_origins")
-    await sql.insert_merchant.execute(tx, new.merchant_id, new.name, new.fee_ppm, list(new.return_origins), now)
-    return Merchant(new.merchant_id, new.name, new.fee_ppm, new.return_origins, enabled=True)
+    await sql.insert_merchant.execute(
+        tx, new.merchant_id, new.name, new.fee_ppm, list(new.return_origins), new.returns_fee, now
+    )
+    return Merchant(
+        new.merchant_id, new.name, new.fee_ppm, new.return_origins, enabled=True, returns_fee=new.returns_fee
+    )
 
 
 def _is_origin(text: str) -> bool:
@@ -86,4 +90,6 @@ def hash_key(secret: str) -> bytes:
 
 
 def merchant_of(row: asyncpg.Record) -> Merchant:
-    return Merchant(row["id"], row["name"], row["fee_ppm"], tuple(row["return_origins"]), row["enabled"])
+    return Merchant(
+        row["id"], row["name"], row["fee_ppm"], tuple(row["return_origins"]), row["enabled"], row["returns_fee"]
+    )

@@ -14,12 +14,14 @@ class NewMerchant:
         name: Shown to payers; 1 to 64 characters.
         fee_ppm: What we keep of each payment, in parts per million of its amount, taken at success.
         return_origins: Origins (`https://shop.example`) that payers may be sent back to.
+        returns_fee: Whether our fee goes back in proportion with what is refunded.
     """
 
     merchant_id: UUID
     name: str
     fee_ppm: int = 0
     return_origins: tuple[str, ...] = ()
+    returns_fee: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Merchant:
     fee_ppm: int
     return_origins: tuple[str, ...]
     enabled: bool
+    returns_fee: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,12 +151,29 @@ def merchant_create(
         int | None,
         typer.Option(min=1, help="How long payments may be paid where an order does not say; at most the platform's."),
     ] = None,
+    keep_fee: Annotated[
+        bool, typer.Option("--keep-fee", help="Refunds return nothing of our fee; otherwise its share.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Register a merchant and give out its first API key, which is shown this once."""
     from hutong.cli.merchant import run_create
 
-    run_create(name, fee_ppm, tuple(return_origin or ()), validity_minutes, as_json=as_json)
+    run_create(name, fee_ppm, tuple(return_origin or ()), validity_minutes, returns_fee=not keep_fee, as_json=as_json)
+
+
+@merchant.command("overdraft")
+def merchant_overdraft(
+    merchant_id: str,
+    limit_minor: Annotated[int, typer.Argument(min=0, help="In minor units; 0 ends the agreement.")],
+    reason: Annotated[str, typer.Option(help="Kept for ever.")],
+    by: Annotated[str, typer.Option(help="Who has agreed it.")],
+    currency: Annotated[str, typer.Option(help="ISO 4217 code.")] = "CNY",
+) -> None:
+    """Agree how far refunds may take a merchant's balance below zero."""
+    from hutong.cli.merchant import run_overdraft
+
+    run_overdraft(merchant_id, limit_minor, currency, by=by, reason=reason)
 
 
 @merchant.command("add-key")

@@ -231,7 +231,9 @@ class StripeSimulator(Simulator):
             return str(number or ""), str(form.get("description", ""))
         order = self._api.order(thing_id)
         if order is not None:
-            return order.order_no, order.description
+            refunds = [refund.refund_no for refund in self.book.refunds.values() if refund.order is order]
+            listing = request.path == "/v1/refunds"
+            return order.order_no, " ".join(refunds) if listing else order.description
         refunds = [r.refund_no for r in self.book.refunds.values() if r.channel_refund_no == thing_id]
         return (refunds[0] if refunds else ""), unquote(request.query_string)
 

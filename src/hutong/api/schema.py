@@ -255,6 +255,13 @@ class RefundCreate(_Request):
     reason: Text = Field(
         default="refund", min_length=1, max_length=80, description="Some channels show it to the payer."
     )
+    payee: dict[Annotated[str, Field(min_length=1, max_length=40)], Annotated[Text, Field(max_length=200)]] | None = (
+        Field(
+            default=None,
+            max_length=20,
+            description="Who receives a payout if the money cannot go back the way it came; kept sealed, never shown.",
+        )
+    )
 
 
 class RefundObject(BaseModel):

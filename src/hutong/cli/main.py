@@ -12,6 +12,7 @@ import typer
 from hutong.cli.codes import codes
 from hutong.cli.ledger import ledger
 from hutong.cli.operator import operator
+from hutong.cli.sandbox import sandbox
 from hutong.errors import HutongError
 
 app = typer.Typer(
@@ -36,6 +37,7 @@ app.add_typer(doctor, name="doctor")
 bench = typer.Typer(help="Measurements, each beside a yardstick from the same run.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 app.add_typer(ledger, name="ledger")
+app.add_typer(sandbox, name="sandbox")
 app.add_typer(operator, name="operator")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
@@ -72,17 +74,6 @@ def worker(supervised: Annotated[bool, typer.Option("--supervised", hidden=True)
     from hutong.cli.serve import run_worker
 
     run_worker(supervised=supervised)
-
-
-@app.command()
-def sandbox(
-    speed: Annotated[float, typer.Option(help="Divides the waits between notification tries.")] = 10.0,
-    fd: Annotated[int | None, typer.Option(hidden=True)] = None,
-) -> None:
-    """Run the simulated channels alone."""
-    from hutong.cli.serve import run_sandbox
-
-    run_sandbox(speed, fd)
 
 
 @app.command()
@@ -151,12 +142,29 @@ def merchant_create(
         int | None,
         typer.Option(min=1, help="How long payments may be paid where an order does not say; at most the platform's."),
     ] = None,
+    keep_fee: Annotated[
+        bool, typer.Option("--keep-fee", help="Refunds return nothing of our fee; otherwise its share.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Register a merchant and give out its first API key, which is shown this once."""
     from hutong.cli.merchant import run_create
 
-    run_create(name, fee_ppm, tuple(return_origin or ()), validity_minutes, as_json=as_json)
+    run_create(name, fee_ppm, tuple(return_origin or ()), validity_minutes, returns_fee=not keep_fee, as_json=as_json)
+
+
+@merchant.command("overdraft")
+def merchant_overdraft(
+    merchant_id: str,
+    limit_minor: Annotated[int, typer.Argument(min=0, help="In minor units; 0 ends the agreement.")],
+    reason: Annotated[str, typer.Option(help="Kept for ever.")],
+    by: Annotated[str, typer.Option(help="Who has agreed it.")],
+    currency: Annotated[str, typer.Option(help="ISO 4217 code.")] = "CNY",
+) -> None:
+    """Agree how far refunds may take a merchant's balance below zero."""
+    from hutong.cli.merchant import run_overdraft
+
+    run_overdraft(merchant_id, limit_minor, currency, by=by, reason=reason)
 
 
 @merchant.command("add-key")

@@ -55,6 +55,7 @@ from hutong.payments.model import (
     Source,
 )
 from hutong.payments.outcome import Effect, Happening, Learnt, Occurrence, Recorded, record
+from hutong.payments.overdraft import agree_overdraft
 from hutong.payments.payment import Created, Existing, OtherContent, create, find, list_payments
 from hutong.payments.refund import (
     REFUND_TRANSITIONS,
@@ -92,8 +93,12 @@ from hutong.payments.refund_outcome import (
     RefundOccurrence,
     RefundRecorded,
     RefundWord,
+    SettleManually,
     record_refunds,
+    settle_manually,
 )
+from hutong.payments.refund_payout import seal_payee
+from hutong.payments.refund_route import ConvertOutcome, ConvertRefund, convert_refunds
 from hutong.payments.sweep import SWEEP_LIMIT, claim_due, sweep_plans
 from hutong.payments.timeline import Entry, read_timeline, write_timeline
 
@@ -122,6 +127,8 @@ __all__ = [
     "CloseReason",
     "CloseResult",
     "Committer",
+    "ConvertOutcome",
+    "ConvertRefund",
     "Created",
     "CreatedRefund",
     "Doubt",
@@ -181,14 +188,17 @@ __all__ = [
     "RequestClose",
     "Running",
     "SameDayRefundNotOffered",
+    "SettleManually",
     "Source",
     "StartAttempt",
     "Started",
     "TakeIn",
     "TakeInRefund",
+    "agree_overdraft",
     "attach_success",
     "available_minor",
     "claim_due",
+    "convert_refunds",
     "counted_attempt",
     "create",
     "create_refunds",
@@ -207,6 +217,8 @@ __all__ = [
     "report_doubts",
     "request_capture",
     "request_close",
+    "seal_payee",
+    "settle_manually",
     "start_attempts",
     "sweep_plans",
     "timeline_document",

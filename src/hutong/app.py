@@ -151,25 +151,26 @@ async def _every(seconds: float, job: Any, stop: asyncio.Event, *, name: str) ->
             pass
 
 
-async def ensure_sandbox_account(platform: Platform, credentials: Mapping[str, object]) -> UUID:
-    """Make the channel account that points at the sandbox, or bring it up to date."""
-    now = platform.clock.now()
+async def ensure_sandbox_accounts(platform: Platform, accounts: Mapping[str, Mapping[str, object]]) -> dict[str, UUID]:
+    """Make the channel accounts that point at the sandbox, or bring them up to date.
+
+    Args:
+        accounts: Their credentials, by the channel's name.
+
+    Returns:
+        Their ids, by the channel's name.
+    """
+    found: dict[str, UUID] = {}
     async with platform.database.transaction() as tx:
-        account_id = await channels.find_account(tx, channel="wechat", name=SANDBOX_ACCOUNT)
-        if account_id is None:
-            account_id = platform.ids.new()
-            await channels.create_account(
+        for channel, credentials in sorted(accounts.items()):
+            found[channel] = await channels.ensure_account(
                 tx,
                 platform.vault,
-                account_id=account_id,
-                channel="wechat",
+                account_id=platform.ids.new(),
+                channel=channel,
                 name=SANDBOX_ACCOUNT,
                 sandbox=True,
                 credentials=credentials,
-                now=now,
+                now=platform.clock.now(),
             )
-        else:
-            await channels.replace_credentials(
-                tx, platform.vault, account_id=account_id, credentials=credentials, now=now
-            )
-    return account_id
+    return found

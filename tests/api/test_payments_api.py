@@ -105,7 +105,7 @@ async def test_a_hundred_at_once_under_one_key_make_one_payment(
     assert {again.body} == created
     listed = await platform_api.call("GET", "/v1/payments", shop=shop)
     assert len(listed.json["data"]) == 1
-    truth = await platform_api.session.get(f"{platform_api.sandbox_url}/control/truth")
+    truth = await platform_api.session.get(f"{platform_api.sandbox_url}/control/wechat/truth")
     numbers = [attempt["id"] for attempt in listed.json["data"][0]["attempts"]]
     placed = [e for e in (await truth.json())["truth"] if e["event"] == "placed" and e["order_no"] in numbers]
     assert len(placed) == (1 if method else 0)
@@ -152,7 +152,7 @@ async def test_an_unpaid_payment_is_closed(platform_api: PlatformApi, shop: Shop
     for _ in range(2):
         answer = await platform_api.call("POST", f"/v1/payments/{payment['id']}/close", shop=shop)
         assert (answer.status, answer.json["status"], answer.json["close_reason"]) == (200, "closed", "merchant")
-    orders = await platform_api.session.get(f"{platform_api.sandbox_url}/control/orders")
+    orders = await platform_api.session.get(f"{platform_api.sandbox_url}/control/wechat/orders")
     state = {order["order_no"]: order["state"] for order in (await orders.json())["orders"]}
     assert state[payment["attempts"][0]["id"]] == "closed"
 

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from command_line import Run
-from hutong.sandbox import SandboxKeys
+from hutong.sandbox import WeChatSandboxKeys
 from support import create_database
 
 
@@ -22,7 +22,7 @@ def examined(command: Run) -> tuple[int, dict[str, tuple[bool, str]]]:
 @pytest.fixture
 def connected(command: Run, tmp_path: Path) -> None:
     """A channel account for real money."""
-    credentials = SandboxKeys.load(tmp_path / "keys").wechat_credentials("https://api.mch.weixin.qq.com")
+    credentials = WeChatSandboxKeys.load(tmp_path / "keys").credentials("https://api.mch.weixin.qq.com")
     path = tmp_path / "wechat.json"
     path.write_text(json.dumps(credentials))
     path.chmod(0o600)

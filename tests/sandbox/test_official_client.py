@@ -15,12 +15,12 @@ from aiohttp import web
 from wechatpayv3 import WeChatPay, WeChatPayType
 from wechatpayv3.core import Core
 
-from hutong.sandbox import SandboxKeys
-from hutong.sandbox.keys import APPID, MCHID, PUBLIC_KEY_ID
+from hutong.sandbox import WeChatSandboxKeys
+from hutong.sandbox.wechat_keys import APPID, MCHID, PUBLIC_KEY_ID
 
 
 @pytest.fixture(params=["certificate", "public key"])
-async def client(request: pytest.FixtureRequest, keys: SandboxKeys, url: str, monkeypatch) -> WeChatPay:
+async def client(request: pytest.FixtureRequest, keys: WeChatSandboxKeys, url: str, monkeypatch) -> WeChatPay:
     # The client names WeChat's own address in its code; that is all that is changed of it.
     monkeypatch.setattr(Core, "_gate_way", property(lambda _: url, lambda _, value: None), raising=False)
     public = {"public_key": keys.public.public_pem, "public_key_id": PUBLIC_KEY_ID}
@@ -81,7 +81,7 @@ async def test_the_client_accepts_the_notification(client: WeChatPay, url: str, 
     notify_url, taken = notices
     number, _, placed = await place(client, notify_url=notify_url)
     async with aiohttp.ClientSession() as session:
-        await session.post(f"{url}/control/pay", json={"code_url": placed["code_url"]})
+        await session.post(f"{url}/control/wechat/pay", json={"code_url": placed["code_url"]})
     headers, body = await taken.get()
 
     notice = await asyncio.to_thread(client.callback, headers, body)

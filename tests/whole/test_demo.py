@@ -35,7 +35,7 @@ def at(platform: RunningPlatform, environment: dict[str, str]) -> dict[str, str]
 def await_first_order(platform: RunningPlatform, running: subprocess.Popen[str]) -> None:
     """Wait until the demonstration is in full swing."""
     while running.poll() is None:
-        with urllib.request.urlopen(f"{platform.sandbox_address}/control/truth", timeout=10) as answer:
+        with urllib.request.urlopen(f"{platform.sandbox_address}/control/wechat/truth", timeout=10) as answer:
             if json.load(answer)["truth"]:
                 return
         time.sleep(0.05)

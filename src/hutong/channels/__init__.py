@@ -5,7 +5,15 @@ failure; a notification that is not proven is refused; credentials are sealed at
 without a restart.
 """
 
-from hutong.channels.account import Accounts, Offer, create_account, find_account, replace_credentials, set_enabled
+from hutong.channels.account import (
+    Accounts,
+    Offer,
+    create_account,
+    ensure_account,
+    find_account,
+    replace_credentials,
+    set_enabled,
+)
 from hutong.channels.adapter import Adapter
 from hutong.channels.bill import Bill, BillRow, BillRowKind, BillState
 from hutong.channels.capability import BillRule, Capabilities, Method, RefundRule
@@ -63,6 +71,7 @@ __all__ = [
     "Refund",
     "RefundRule",
     "create_account",
+    "ensure_account",
     "find_account",
     "list_accounts",
     "load_codes",

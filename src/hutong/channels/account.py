@@ -56,6 +56,42 @@ async def create_account(
         raise Conflict("the channel already has an account of this name", param="name")
 
 
+async def ensure_account(
+    tx: db.Tx,
+    vault: Vault,
+    *,
+    account_id: UUID,
+    channel: str,
+    name: str,
+    sandbox: bool,
+    credentials: Mapping[str, object],
+    now: datetime,
+) -> UUID:
+    """Make an account, or replace the credentials of the one that has this name already.
+
+    Returns:
+        Its id: `account_id` if it was made.
+
+    Errors:
+        As `create_account`.
+    """
+    found = await find_account(tx, channel=channel, name=name)
+    if found is not None:
+        await replace_credentials(tx, vault, account_id=found, credentials=credentials, now=now)
+        return found
+    await create_account(
+        tx,
+        vault,
+        account_id=account_id,
+        channel=channel,
+        name=name,
+        sandbox=sandbox,
+        credentials=credentials,
+        now=now,
+    )
+    return account_id
+
+
 async def find_account(tx: db.Tx, *, channel: str, name: str) -> UUID | None:
     """The id of a channel's account by its name."""
     found: UUID | None = await sql.find_account.fetchval(tx, channel, name)

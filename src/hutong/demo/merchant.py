@@ -99,6 +99,6 @@ class Client:
         address = str(state["sandbox_payer_url"])
         return parse_qs(urlsplit(address).query)["code_url"][0]
 
-    async def control(self, what: str, **arguments: Any) -> dict[str, Any]:
-        """Tell the sandbox what to do."""
-        return await self.call("POST", f"{self.sandbox_address}/control/{what}", json=arguments)
+    async def control(self, channel: str, what: str, **arguments: Any) -> dict[str, Any]:
+        """Tell a simulated channel what to do."""
+        return await self.call("POST", f"{self.sandbox_address}/control/{channel}/{what}", json=arguments)

@@ -83,7 +83,7 @@ async def _demonstrate(platform: RunningPlatform, url: str, count: int, advance:
 
         ended = await asyncio.gather(*(one(number) for number in range(count)))
         await _await_webhooks(receiver, ended)
-        truth = await client.call("GET", f"{client.sandbox_address}/control/truth")
+        truth = await client.call("GET", f"{client.sandbox_address}/control/wechat/truth")
         async with database.transaction() as tx:
             report = await check(tx, ended, receiver, truth["truth"], seconds=time.monotonic() - started)
         report.repeated_calls = client.repeated

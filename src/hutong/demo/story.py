@@ -9,6 +9,7 @@ from typing import Any
 
 from hutong.demo.merchant import Client, Refused
 
+CHANNEL = "wechat"
 METHOD = "wechat_native"
 _FINAL = ("succeeded", "closed")
 _PATIENCE_S = 90.0
@@ -62,7 +63,7 @@ async def play(client: Client, shop: Shop, number: int, run: str) -> Ended:
     payment = await client.create_payment(shop.key, order)
     token = await client.open_cashier(payment["checkout_url"])
     if story is Story.REPLY_LOST:
-        await client.control("next", interface="place", kind="paid_reply_lost", match=order_no)
+        await client.control(CHANNEL, "next", interface="place", kind="paid_reply_lost", match=order_no)
     code_url = await client.choose_method(payment["id"], token, METHOD)
     if story is Story.DECLINED_THEN_PAID and code_url:
         await _control(client, "decline", code_url=code_url)
@@ -78,7 +79,7 @@ async def play(client: Client, shop: Shop, number: int, run: str) -> Ended:
 
 async def _control(client: Client, what: str, **arguments: Any) -> None:
     try:
-        await client.control(what, **arguments)
+        await client.control(CHANNEL, what, **arguments)
     except Refused as refused:
         if refused.status != 409:  # done by a call whose answer was cut off
             raise

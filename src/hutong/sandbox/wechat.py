@@ -8,13 +8,13 @@ Source:
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import re
 import secrets
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -24,9 +24,12 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from hutong.sandbox.book import Book, CallFault, NotifyFaults, Order, OrderState
-from hutong.sandbox.keys import APPID, MCHID, PUBLIC_KEY_ID, SandboxKeys
+from hutong.sandbox.bill import Entry
+from hutong.sandbox.book import Book, Order, OrderState, Payout, Refund
+from hutong.sandbox.faults import NotifyFaults
 from hutong.sandbox.notifier import Notifier
+from hutong.sandbox.simulator import Simulator, meet
+from hutong.sandbox.wechat_keys import APPID, MCHID, PUBLIC_KEY_ID, WeChatSandboxKeys
 
 _SCHEME = "WECHATPAY2-SHA256-RSA2048"
 _WINDOW_S = 300
@@ -41,7 +44,13 @@ _STATES = {
     OrderState.CLOSED: ("CLOSED", "订单已关闭"),
 }
 
-Work = Callable[[web.Request, bytes], tuple[int, Any]]
+SCHEDULE_S = (15, 15, 30, 180, 600, 1200, 1800, 1800, 1800, 3600, 10800, 10800, 10800, 21600, 21600)
+"""The waits between WeChat's tries: 15s/15s/30s/3m/10m/20m/30m/30m/30m/60m/3h/3h/3h/6h/6h."""
+
+Answer = tuple[int, Any]
+"""A status, and what is said with it; None for nothing."""
+
+Work = Callable[[web.Request, bytes], Answer]
 
 
 class Refusal(Exception):
@@ -55,15 +64,29 @@ class Refusal(Exception):
             self.body["detail"] = {"location": "body", "field": field, "issue": message}
 
 
-class WeChatSimulator:
+class WeChatSimulator(Simulator):
     """One merchant's view of WeChat Pay."""
 
-    def __init__(self, keys: SandboxKeys, book: Book, notifier: Notifier) -> None:
-        self._keys = keys
-        self._book = book
+    channel = "wechat"
+    interfaces = frozenset({"place", "query", "close", "certificates"})
+    schedule_s = SCHEDULE_S
+    bill_kinds = ("trade", "fund_flow")
+    odd_state = "REVOKED"
+
+    def __init__(self, folder: Path, book: Book, notifier: Notifier) -> None:
+        self.book = book
+        self._keys = WeChatSandboxKeys.load(folder)
         self._notifier = notifier
-        self._aead = AESGCM(keys.api_v3_key.encode())
-        self._merchant_key = keys.merchant.key.public_key()
+        self._aead = AESGCM(self._keys.api_v3_key.encode())
+        self._merchant_key = self._keys.merchant.key.public_key()
+
+    @classmethod
+    def credentials(cls, folder: Path, url: str) -> dict[str, object]:
+        return WeChatSandboxKeys.load(folder).credentials(url)
+
+    @staticmethod
+    def accepted(status: int, body: bytes) -> bool:  # noqa: ARG004 - the body of an acceptance is not read
+        return status in (200, 204)
 
     def routes(self) -> list[web.RouteDef]:
         orders = "/v3/pay/transactions/out-trade-no/{order_no}"
@@ -74,61 +97,62 @@ class WeChatSimulator:
             web.get("/v3/certificates", partial(self._answer, "certificates", self._certificates)),
         ]
 
-    # What the payer does, told by the control API or the payer's page.
+    # What payers and banks do, told by the control API or the payer's page.
 
     def pay(self, order: Order, faults: NotifyFaults, *, force: bool = False) -> bool:
-        """The payer pays. An order that is closed or too old is paid only by force: a channel that took money late."""
-        if order.state is OrderState.PAID or not (force or self._book.payable(order)):
+        if not self.book.pay(order, force=force):
             return False
-        self._book.change(order, OrderState.PAID, "paid")
         envelope = self._envelope(order, faults.amount_delta_minor)
         self._notifier.start(order, faults, lambda: (self._notice(envelope, order), envelope))
         return True
 
-    def decline(self, order: Order) -> bool:
-        """The payer's bank declines. WeChat does not notify of this."""
-        if not self._book.payable(order):
-            return False
-        self._book.change(order, OrderState.DECLINED, "declined")
-        return True
+    def decline(self, order: Order, faults: NotifyFaults) -> bool:  # noqa: ARG002 - WeChat does not notify of this
+        return self.book.decline(order)
+
+    def finish_refund(self, refund: Refund, faults: NotifyFaults, *, succeeded: bool) -> bool:  # noqa: ARG002
+        return self.book.finish_refund(refund, succeeded=succeeded)
+
+    def finish_payout(self, payout: Payout, faults: NotifyFaults, *, succeeded: bool) -> bool:  # noqa: ARG002
+        return self.book.finish_payout(payout, succeeded=succeeded)
+
+    def entries(self, kind: str, day: date) -> list[Entry]:  # noqa: ARG002
+        return []
+
+    def bill(self, kind: str, day: date) -> bytes:  # noqa: ARG002
+        return b""
 
     # The interfaces.
 
     async def _answer(self, interface: str, work: Work, request: web.Request) -> web.StreamResponse:
         body = await request.read()
-        faults = self._book.faults
-        if faults.latency_ms:
-            await asyncio.sleep(faults.latency_ms / 1000)
         try:
             self._authenticate(request, body)
         except Refusal as refusal:
             return web.json_response(refusal.body, status=refusal.status)
-        order_no, description = _about(request, body)
-        fault = faults.take(interface, order_no, description)
-        kind = fault.kind if fault else ""
-        if fault is not None and kind == "error":
-            status, answer = fault.status, {"code": fault.code, "message": fault.code}
-        elif kind == "dropped":
-            return _break_off(request)
-        else:
-            try:
-                status, answer = work(request, body)
-            except Refusal as refusal:
-                status, answer = refusal.status, refusal.body
-        order = self._book.orders.get(order_no)
-        if kind == "paid_reply_lost" and order is not None:
-            self.pay(order, faults.notify)
-        if kind in ("reply_lost", "paid_reply_lost"):
-            return _break_off(request)
-        if interface == "place" and order is not None and faults.auto_pay_ms is not None:
-            asyncio.get_running_loop().call_later(faults.auto_pay_ms / 1000, self.pay, order, faults.notify)
-        return self._reply(request, status, answer, fault)
+        number, text = _about(request, body)
 
-    def _reply(self, request: web.Request, status: int, answer: Any, fault: CallFault | None) -> web.Response:
-        kind = fault.kind if fault else ""
-        if kind == "other_order" and isinstance(answer, dict):
-            answer = answer | {"out_trade_no": "another_order_no"}
-        body = b"" if answer is None else orjson.dumps(answer)
+        def do() -> Answer:
+            try:
+                return work(request, body)
+            except Refusal as refusal:
+                return refusal.status, refusal.body
+
+        return await meet(
+            self,
+            request,
+            interface,
+            number=number,
+            text=text,
+            work=do,
+            fail=_fail,
+            reply=lambda answer, kind: self._reply(request, answer, kind),
+        )
+
+    def _reply(self, request: web.Request, answer: Answer, kind: str) -> web.Response:
+        status, said = answer
+        if kind == "other_order" and isinstance(said, dict):
+            said = said | {"out_trade_no": "another_order_no"}
+        body = b"" if said is None else orjson.dumps(said)
         if kind == "malformed":
             body = b'{"code_url": "weixin'
         elif kind == "too_long":
@@ -169,11 +193,11 @@ class WeChatSimulator:
             raise Refusal(415, "PARAM_ERROR", "请求头Content-Type须为application/json")
         content = _json(body)
         expires_at = _check(content, self._now())
-        order = self._book.orders.get(content["out_trade_no"])
+        order = self.book.orders.get(content["out_trade_no"])
         if order is None:
             order = Order(
                 order_no=content["out_trade_no"],
-                channel_order_no=self._book.new_channel_order_no(),
+                channel_order_no=self.book.new_channel_no(),
                 amount_minor=content["amount"]["total"],
                 currency=content["amount"].get("currency", "CNY"),
                 description=content["description"],
@@ -181,14 +205,14 @@ class WeChatSimulator:
                 content=content,
                 code_url=f"weixin://wxpay/bizpayurl?pr={secrets.token_urlsafe(9)}",
                 expires_at=expires_at,
-                notify_serial=request.headers.get("Wechatpay-Serial"),
+                data={"notify_serial": request.headers.get("Wechatpay-Serial")},
             )
-            self._book.place(order)
+            self.book.place(order)
         elif order.content != content:
             raise Refusal(403, "OUT_TRADE_NO_USED", "商户订单号重复")
         elif order.state is OrderState.PAID:
             raise Refusal(400, "ORDERPAID", "该订单已支付")
-        elif not self._book.payable(order):
+        elif not self.book.payable(order):
             raise Refusal(400, "ORDER_CLOSED", "该订单已关闭")
         return 200, {"code_url": order.code_url}
 
@@ -204,7 +228,7 @@ class WeChatSimulator:
         if order.state is OrderState.PAID:
             raise Refusal(400, "ORDERPAID", "该订单已支付")
         if order.state is OrderState.OPEN:
-            self._book.change(order, OrderState.CLOSED, "closed")
+            self.book.change(order, OrderState.CLOSED, "closed")
         return 204, None
 
     def _certificates(self, _request: web.Request, _body: bytes) -> tuple[int, Any]:
@@ -219,7 +243,7 @@ class WeChatSimulator:
         return 200, {"data": [entry]}
 
     def _order(self, request: web.Request) -> Order:
-        order = self._book.orders.get(request.match_info["order_no"])
+        order = self.book.orders.get(request.match_info["order_no"])
         if order is None:
             raise Refusal(404, "ORDER_NOT_EXIST", "订单不存在")
         return order
@@ -250,7 +274,7 @@ class WeChatSimulator:
         return said
 
     def _notice(self, envelope: bytes, order: Order) -> dict[str, str]:
-        return self._sign(envelope, order.notify_serial) | {"Content-Type": "application/json"}
+        return self._sign(envelope, order.data["notify_serial"]) | {"Content-Type": "application/json"}
 
     def _envelope(self, order: Order, amount_delta_minor: int) -> bytes:
         """The notification's body: the same in every sending."""
@@ -293,13 +317,11 @@ class WeChatSimulator:
         }
 
     def _now(self) -> datetime:
-        return self._book.clock.now()
+        return self.book.clock.now()
 
 
-def _break_off(request: web.Request) -> web.StreamResponse:
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response(status=500)
+def _fail(status: int | None, code: str | None) -> Answer:
+    return status or 500, {"code": code or "SYSTEM_ERROR", "message": code or "系统异常，请稍后重试"}
 
 
 def _about(request: web.Request, body: bytes) -> tuple[str, str]:

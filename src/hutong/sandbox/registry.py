@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hutong.sandbox.simulator import Simulator
+from hutong.sandbox.unionpay import UnionPaySimulator
 from hutong.sandbox.wechat import WeChatSimulator
 
-SIMULATORS: Sequence[type[Simulator]] = (WeChatSimulator,)
+SIMULATORS: Sequence[type[Simulator]] = (WeChatSimulator, UnionPaySimulator)
 
 
 def accounts(folder: Path, url: str) -> dict[str, dict[str, object]]:

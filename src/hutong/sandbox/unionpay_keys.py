@@ -139,5 +139,3 @@ def _make(common_name: str, issuer: Issued | None, ends: timedelta) -> Issued:
         .sign(issuer.key if issuer else key, SHA256())
     )
     return Issued(key, certificate)
-
-

@@ -162,7 +162,8 @@ def unpack(content: str, folder: Path) -> tuple[Path, ...]:
 
 def _extract(archive: zipfile.ZipFile, folder: Path) -> tuple[Path, ...]:
     members = {member.filename: member for member in archive.infolist()}
-    if len(members) != len(archive.infolist()) or len(members) > 16:
+    wrong = any(member.header_offset < 0 for member in members.values())  # one that lies before the file's start
+    if wrong or len(members) != len(archive.infolist()) or len(members) > 16:
         raise BillRefused("the bill's archive holds other files than a bill has")
     names = [
         name for kind in ("ZM", "ZME") for name in members if re.fullmatch(rf"[A-Z]{{3}}[0-9]{{8}}{kind}_\w+", name)

@@ -235,33 +235,36 @@ class UnionPayKeys:
         signature, pem = fields.get("signature"), fields.get("signPubKeyCert")
         if not signature or not pem or fields.get("signMethod") != SIGN_METHOD or fields.get("version") != VERSION:
             raise Unproven("unsigned")
-        certificate = _one_certificate(pem)
-        public = certificate.public_key()
-        if not isinstance(public, rsa.RSAPublicKey) or public.key_size < _KEY_BITS_MIN:
-            raise Unproven("unknown_key")
-        if not self._is_unionpay(certificate) or not self._authority.vouches(certificate, now):
-            raise Unproven("unknown_key")
-        if not _valid(certificate, now):
-            raise Unproven("stale")
+        try:
+            public = self._signer(pem, now)
+        except Unproven:
+            raise
+        except Exception:  # noqa: BLE001 - a stranger's certificate may be broken in ways of which nobody made a list
+            raise Unproven("unknown_key") from None
         try:
             public.verify(_strict_base64(signature), sign_digest(fields), PKCS1v15(), SHA256())
         except (InvalidSignature, ValueError):
             raise Unproven("bad_signature") from None
+
+    def _signer(self, pem: str, now: datetime) -> rsa.RSAPublicKey:
+        """The key of UnionPay's certificate, which the message brings with it."""
+        if pem.count(_PEM_START) != 1 or not pem.startswith(_PEM_START):
+            raise Unproven("unknown_key")
+        certificate = x509.load_pem_x509_certificate(pem.encode())
+        if not self._authority.vouches(certificate, now) or not self._is_unionpay(certificate):
+            raise Unproven("unknown_key")
+        if not _valid(certificate, now):
+            raise Unproven("stale")
+        public = certificate.public_key()
+        if not isinstance(public, rsa.RSAPublicKey) or public.key_size < _KEY_BITS_MIN:
+            raise Unproven("unknown_key")
+        return public
 
     def _is_unionpay(self, certificate: x509.Certificate) -> bool:
         """The subject reads "041@…@中国银联股份有限公司@…": the third part names the owner."""
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         parts = str(names[0].value).split("@") if len(names) == 1 else []
         return len(parts) > 2 and parts[2] == self._signer_name
-
-
-def _one_certificate(pem: str) -> x509.Certificate:
-    if pem.count(_PEM_START) != 1 or not pem.startswith(_PEM_START):
-        raise Unproven("unknown_key")
-    try:
-        return x509.load_pem_x509_certificate(pem.encode())
-    except ValueError:
-        raise Unproven("unknown_key") from None
 
 
 def _valid(certificate: x509.Certificate, now: datetime) -> bool:

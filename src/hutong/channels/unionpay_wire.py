@@ -134,4 +134,6 @@ def _put(fields: dict[str, str], part: str) -> None:
     name, equals, value = part.partition("=")
     if not equals or not _NAME.fullmatch(name) or name in fields or len(fields) == _FIELDS_MAX:
         raise Unreadable("unreadable")
+    if "&" in value and not any(mark in value for mark in _CLOSING):
+        raise Unreadable("unreadable")  # two fields written as one have the same signature
     fields[name] = value

@@ -22,7 +22,7 @@ import pytest
 import uvicorn
 from yarl import URL
 
-from hutong import api, channels, merchants, payments
+from hutong import api, app, channels, merchants, operators, payments
 from hutong.clock import SystemClock, to_ns
 from hutong.db import Database, migrate
 from hutong.ids import Ids, decode, encode
@@ -91,6 +91,7 @@ class PlatformApi:
     app: Any
     account_ids: dict[str, UUID]
     session: aiohttp.ClientSession
+    effects: dict[str, operators.Effect]
     shops: list[Shop] = field(default_factory=list)
 
     @property
@@ -108,6 +109,21 @@ class PlatformApi:
                 tx, new.merchant_id, key_id=self.ids.new(), random=secrets.token_urlsafe(32), now=now
             )
         return Shop(new.merchant_id, key.secret)
+
+    async def person(self, role: operators.Role) -> tuple[UUID, dict[str, str]]:
+        """A new operator, and the header that says who is calling."""
+        identifier = self.ids.new()
+        async with self.database.transaction() as tx:
+            key = await operators.add_operator(
+                tx,
+                operator_id=identifier,
+                name=f"{role} {secrets.token_hex(4)}",
+                role=role,
+                random=secrets.token_urlsafe(32),
+                reason="test",
+                now=self.clock.now(),
+            )
+        return identifier, {"Authorization": f"Bearer {key}"}
 
     async def call(
         self,
@@ -239,11 +255,13 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
                 )
                 for channel, credentials in sorted(sandbox_accounts(folder, sandbox_url).items())
             }
+        effects = dict(app.effects())  # tests add theirs
         services = api.Services(
             database=database,
             directory=merchants.Directory(database),
             accounts=accounts,
             flow=flow,
+            effects=effects,
             vault=vault,
             clock=clock,
             ids=ids,
@@ -254,9 +272,9 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
         async def open_services() -> AsyncIterator[api.Services]:
             yield services
 
-        app = api.create_app(open_services, identifiers=ids)
+        web = api.create_app(open_services, identifiers=ids)
         config = uvicorn.Config(
-            app, http="httptools", access_log=False, log_config=None, ws="none", timeout_keep_alive=300
+            web, http="httptools", access_log=False, log_config=None, ws="none", timeout_keep_alive=300
         )
         server = _Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -268,7 +286,20 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
         )
         try:
             yield PlatformApi(
-                url, sandbox_url, database, admin, flow, accounts, vault, clock, ids, keys, app, account_ids, session
+                url,
+                sandbox_url,
+                database,
+                admin,
+                flow,
+                accounts,
+                vault,
+                clock,
+                ids,
+                keys,
+                web,
+                account_ids,
+                session,
+                effects,
             )
         finally:
             server.should_exit = True

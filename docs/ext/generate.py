@@ -16,7 +16,7 @@ import hutong.app
 import hutong.cli.web
 from hutong.cli.main import app as command_line
 from hutong.config import Settings
-from hutong.payments import ATTEMPT_TRANSITIONS, PAYMENT_TRANSITIONS
+from hutong.payments import ATTEMPT_TRANSITIONS, PAYMENT_TRANSITIONS, REFUND_TRANSITIONS
 
 
 def setup(app: Any) -> dict[str, Any]:
@@ -43,6 +43,7 @@ def parts() -> dict[str, str]:
         "project.md": project_pages(Path(__file__).parents[1]),
         "payment-states.md": states.table(PAYMENT_TRANSITIONS) + "\n",
         "attempt-states.md": states.table(ATTEMPT_TRANSITIONS) + "\n",
+        "refund-states.md": states.table(REFUND_TRANSITIONS) + "\n",
         "http.md": http_page.page(http_page.document()),
         "settings.md": settings_table(),
         "commands.md": "\n".join(commands()) + "\n",

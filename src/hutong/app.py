@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,9 +12,10 @@ from uuid import UUID
 
 from prometheus_client import Gauge
 
-from hutong import channels, db, events, ledger, merchants, payments
+from hutong import channels, db, events, ledger, merchants, operators, payments
 from hutong.clock import Clock, SystemClock
 from hutong.config import Settings, home_folder
+from hutong.errors import HutongError
 from hutong.ids import Ids, encode
 from hutong.telemetry import configure_logging, get_logger
 from hutong.vault import Vault, decode_keys, key_file
@@ -24,6 +25,7 @@ SANDBOX_ACCOUNT = "sandbox"
 _SWEEP_EVERY_S = 0.5
 _TIDY_EVERY_S = 60.0
 _UPKEEP_EVERY_S = 5.0
+_WRITE_CODES_EVERY_S = 2.0
 _INVARIANTS_EVERY_S = 300.0
 _BOOKS_BROKEN = Gauge("hutong_books_broken", "Invariants of the books that did not hold when last looked at.")
 
@@ -38,6 +40,7 @@ class Platform:
     directory: merchants.Directory
     accounts: channels.Accounts
     flow: payments.Flow
+    effects: Mapping[str, operators.Effect]
     clock: Clock
     ids: Ids
     public_url: str
@@ -92,6 +95,7 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
         database = await stack.enter_async_context(db.Database.open(url, size=settings.pool_size))
         http = await stack.enter_async_context(channels.Http.open())
         accounts = channels.Accounts(database, vault, http, clock)
+        await stack.enter_async_context(_writing_down(accounts.unmapped, database))
         committer = payments.Committer(database, clock=clock, ids=ids, checkout_url=checkout_url)
         flow = payments.Flow(
             database,
@@ -102,9 +106,16 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
             public_url=address,
             sandbox=settings.sandbox,
             queue_limit=settings.queue_limit,
+            vault=vault,
         )
         stack.push_async_callback(flow.stop)
-        yield Platform(settings, database, vault, merchants.Directory(database), accounts, flow, clock, ids, address)
+        directory = merchants.Directory(database)
+        yield Platform(settings, database, vault, directory, accounts, flow, effects(), clock, ids, address)
+
+
+def effects() -> Mapping[str, operators.Effect]:
+    """What the approval of each kind of proposal does."""
+    return {channels.CHANGE: channels.change_code}
 
 
 async def work(platform: Platform, stop: asyncio.Event) -> None:
@@ -115,6 +126,7 @@ async def work(platform: Platform, stop: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as group:
         delivering = group.create_task(deliverer.run())
         group.create_task(_every(_SWEEP_EVERY_S, platform.flow.sweep, stop, name="sweep"))
+        group.create_task(_every(_SWEEP_EVERY_S, platform.flow.refunds.sweep, stop, name="refunds"))
         group.create_task(_every(_TIDY_EVERY_S, platform.flow.tidy, stop, name="tidy"))
         group.create_task(_every(_UPKEEP_EVERY_S, partial(keep_books, platform), stop, name="upkeep"))
         group.create_task(_every(_INVARIANTS_EVERY_S, partial(check_books, platform), stop, name="invariants"))
@@ -135,6 +147,21 @@ async def check_books(platform: Platform) -> None:
     _BOOKS_BROKEN.set(len(found.problems))
     for problem in found.problems:
         _log.critical("books_broken", problem=problem)
+
+
+@asynccontextmanager
+async def _writing_down(unmapped: channels.Unmapped, database: db.Database) -> AsyncIterator[None]:
+    """Write down what was noted, now and then and at the end."""
+    stop = asyncio.Event()
+    flush = partial(unmapped.flush, database)
+    writing = asyncio.create_task(_every(_WRITE_CODES_EVERY_S, flush, stop, name="unmapped codes"))
+    try:
+        yield
+    finally:
+        stop.set()
+        await writing
+        with suppress(HutongError):  # it was logged and counted when it came
+            await flush()
 
 
 async def _every(seconds: float, job: Any, stop: asyncio.Event, *, name: str) -> None:

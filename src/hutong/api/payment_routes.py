@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from dataclasses import replace
 from datetime import datetime
@@ -11,12 +10,13 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Body, Header, Query
+from fastapi import APIRouter, Body, Query
 from pydantic import BeforeValidator
 from starlette.responses import Response
 
-from hutong import idempotency, ids, merchants, money, payments
+from hutong import ids, merchants, money, payments
 from hutong.api import schema
+from hutong.api.keys import IdempotencyKey, claim_of
 from hutong.api.problem import responses
 from hutong.api.services import Caller, Services, Use
 from hutong.api.strict import StrictRoute
@@ -41,15 +41,7 @@ async def create_payment(
     body: Annotated[
         schema.PaymentCreate, Body(openapi_examples={"wechat": {"value": schema.example(schema.PaymentCreate)}})
     ],
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            min_length=1,
-            max_length=255,
-            pattern=r"^[\x21-\x7e]+$",
-            description="Any text of yours; the same key with the same body gets the first answer again.",
-        ),
-    ] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Create a payment for one of your orders.
 
@@ -58,12 +50,7 @@ async def create_payment(
     do; without, send the payer to `checkout_url`.
     """
     now = use.clock.now()
-    claim = None
-    if idempotency_key is not None:
-        # Fields that are not given are left out, so that a later version's new field changes no fingerprint.
-        canonical = orjson.dumps(body.model_dump(mode="json", exclude_defaults=True), option=orjson.OPT_SORT_KEYS)
-        fingerprint = hashlib.sha256(b"POST /v1/payments\n" + canonical).digest()
-        claim = idempotency.Claim(merchant.merchant_id, idempotency_key, fingerprint)
+    claim = claim_of(merchant, idempotency_key, "POST /v1/payments", body)
     order = payments.PlaceOrder(_new_payment(use, merchant, body, now), claim)
     try:
         order = await _check(use, merchant, body, order, now)
@@ -75,7 +62,7 @@ async def create_payment(
     else:
         answered = await use.flow.place(order)
     status, answer = answered
-    return _json(answer, status)
+    return json_answer(answer, status)
 
 
 @router.get(
@@ -109,7 +96,7 @@ async def list_payments(
     next_cursor = ids.encode("pay", page[-1].payment_id) if has_more else None
     head = orjson.dumps({"object": "list", "has_more": has_more, "next_cursor": next_cursor})
     data = b",".join(use.flow.render(payment) for payment in page)
-    return _json(head[:-1] + b',"data":[' + data + b"]}")
+    return json_answer(head[:-1] + b',"data":[' + data + b"]}")
 
 
 @router.get(
@@ -120,7 +107,7 @@ async def list_payments(
 )
 async def get_payment(use: Use, merchant: Caller, payment_id: str) -> Response:
     """One payment, as last committed."""
-    return _json(use.flow.render(await _own(use, merchant, payment_id)))
+    return json_answer(use.flow.render(await own_payment(use, merchant, payment_id)))
 
 
 @router.post(
@@ -138,8 +125,8 @@ async def close_payment(use: Use, merchant: Caller, payment_id: str) -> Response
     The channel is asked first: if the payer has paid in the meantime, the payment succeeds and the answer is 409.
     Closing a closed payment changes nothing.
     """
-    payment = await use.flow.close(await _own(use, merchant, payment_id))
-    return _json(use.flow.render(payment), 202 if payment.is_open else 200)
+    payment = await use.flow.close(await own_payment(use, merchant, payment_id))
+    return json_answer(use.flow.render(payment), 202 if payment.is_open else 200)
 
 
 async def _check(
@@ -152,7 +139,7 @@ async def _check(
         raise InvalidParameter("its origin is not registered for this merchant", param="return_url")
     if body.method is None:
         return order
-    first = await use.flow.choose(body.method, body.amount_minor, body.currency)
+    first = await use.flow.choice.choose(body.method, body.amount_minor, body.currency)
     return replace(order, new=replace(order.new, first_attempt=first))
 
 
@@ -183,7 +170,12 @@ def _registered(url: str, origins: tuple[str, ...]) -> bool:
     return "@" not in parts.netloc and f"{parts.scheme}://{parts.netloc}" in origins
 
 
-async def _own(use: Services, merchant: merchants.Merchant, payment_id: str) -> payments.Payment:
+async def own_payment(use: Services, merchant: merchants.Merchant, payment_id: str) -> payments.Payment:
+    """The caller's payment with this id.
+
+    Errors:
+        NotFound: there is none, or it is another merchant's.
+    """
     identifier = ids.decode("pay", payment_id)
     async with use.database.transaction() as tx:
         payment = (await payments.find(tx, [identifier], merchant_id=merchant.merchant_id)).get(identifier)
@@ -201,5 +193,6 @@ def _cursor(text: str | None) -> UUID | None:
         raise InvalidParameter("is not a cursor of this list", param="cursor") from error
 
 
-def _json(body: bytes, status: int = 200) -> Response:
+def json_answer(body: bytes, status: int = 200) -> Response:
+    """An answer whose body is JSON already."""
     return Response(body, status, media_type="application/json")

@@ -95,8 +95,13 @@ class PaymentCreate(_Request):
 class Action(BaseModel):
     """What the payer has to do next."""
 
-    kind: Literal["qr_code", "redirect"]
-    content: str = Field(description="The text of the QR code, or the address to open.")
+    kind: Literal["qr_code", "redirect", "form", "sdk"]
+    content: str = Field(
+        description=(
+            "`qr_code`: the text of the code. `redirect`: the address to open. `form`: JSON with `url`, `fields` and "
+            "`charset`, to be posted by the payer's browser. `sdk`: what the wallet's own code takes."
+        )
+    )
 
 
 class AttemptObject(BaseModel):
@@ -105,7 +110,7 @@ class AttemptObject(BaseModel):
     id: str
     method: str
     channel: str
-    state: Literal["created", "submitted", "unknown", "succeeded", "failed", "closed"]
+    state: Literal["created", "submitted", "unknown", "authorized", "succeeded", "failed", "closed"]
     surplus: bool = Field(description="The channel took this money although nothing was owed; it must be given back.")
     action: Action | None
     channel_order_no: str | None
@@ -120,10 +125,13 @@ class PaymentObject(BaseModel):
 
     id: str
     object: Literal["payment"]
-    status: Literal["requires_payment", "processing", "succeeded", "closed"]
+    status: Literal["requires_payment", "processing", "requires_capture", "succeeded", "closed"]
     merchant_order_no: str
     amount_minor: int
-    amount_refunded_minor: int
+    capture_method: Literal["automatic", "manual"]
+    amount_captured_minor: int = Field(description="What was taken; 0 until the payment has succeeded.")
+    amount_refunded_minor: int = Field(description="What is back with the payer.")
+    amount_refunding_minor: int = Field(description="What is on its way back.")
     currency: str
     subject: str
     return_url: str | None
@@ -131,9 +139,12 @@ class PaymentObject(BaseModel):
     checkout_url: str = Field(description="The cashier page; open it for the payer.")
     created_at: datetime
     expires_at: datetime
+    authorized_at: datetime | None
+    capture_before: datetime | None = Field(description="When an authorization that was not captured is given up.")
+    capturing: bool = Field(description="A capture was asked for and the channel has not confirmed it yet.")
     succeeded_at: datetime | None
     closed_at: datetime | None
-    close_reason: Literal["merchant", "expired"] | None
+    close_reason: Literal["merchant", "expired", "operator"] | None
     closing: bool = Field(description="The end was asked for and the channel has not confirmed it yet.")
     attempts: list[AttemptObject]
 
@@ -145,6 +156,59 @@ class PaymentList(BaseModel):
     data: list[PaymentObject]
     has_more: bool
     next_cursor: str | None
+
+
+class RefundCreate(_Request):
+    """Money to be given back."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"merchant_refund_no": "2026-000123-R1", "amount_minor": 500, "reason": "Damaged on arrival"}]
+        }
+    )
+
+    merchant_refund_no: str = Field(
+        pattern=ORDER_NO, description="Your own number of the refund; unique among your refunds."
+    )
+    amount_minor: int | None = Field(
+        default=None, ge=1, le=AMOUNT_MINOR_MAX, description="In minor units; without it, all that is left."
+    )
+    reason: Text = Field(
+        default="refund", min_length=1, max_length=80, description="Some channels show it to the payer."
+    )
+
+
+class RefundObject(BaseModel):
+    """A refund."""
+
+    id: str
+    object: Literal["refund"]
+    payment_id: str
+    kind: Literal["refund", "surplus"] = Field(
+        description="`surplus`: money that no payment counts, given back by itself."
+    )
+    state: Literal["created", "held", "submitted", "unknown", "succeeded", "failed", "payout", "manual"]
+    route: Literal["void", "original", "payout", "manual"] = Field(
+        description="Which way the money goes, or went last."
+    )
+    merchant_refund_no: str | None = Field(description="Null for surplus.")
+    amount_minor: int = Field(description="What the payer gets.")
+    currency: str
+    fee_returned_minor: int = Field(description="What you get back of our fee.")
+    reason: str
+    channel: str
+    channel_refund_no: str | None
+    channel_code: str | None = Field(description="The channel's own code, as it came.")
+    channel_message: str | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class RefundList(BaseModel):
+    """All refunds of a payment, first to last."""
+
+    object: Literal["list"]
+    data: list[RefundObject]
 
 
 class WebhookEndpointCreate(_Request):

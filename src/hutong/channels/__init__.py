@@ -17,7 +17,19 @@ from hutong.channels.account import (
 from hutong.channels.adapter import Adapter
 from hutong.channels.bill import Bill, BillRow, BillRowKind, BillState
 from hutong.channels.capability import BillRule, Capabilities, Method, RefundRule
-from hutong.channels.codes import Codes, Meaning, load_codes
+from hutong.channels.code_map import (
+    CHANGE,
+    CodeVersion,
+    UnmappedCode,
+    change_code,
+    code_history,
+    current_codes,
+    load_shipped,
+    open_unmapped,
+    propose_code,
+)
+from hutong.channels.codes import CodeEntry, Codes, Meaning, load_codes
+from hutong.channels.coverage import Coverage, coverage
 from hutong.channels.errors import BillRefused, ChannelUnreachable, NotificationRefused, NotOffered
 from hutong.channels.http import Http, HttpReply
 from hutong.channels.listing import AccountEntry, list_accounts
@@ -35,8 +47,10 @@ from hutong.channels.model import (
     Refund,
 )
 from hutong.channels.protocol import Channel, Finding
+from hutong.channels.unmapped import Unmapped
 
 __all__ = [
+    "CHANGE",
     "About",
     "AccountEntry",
     "Accounts",
@@ -53,7 +67,10 @@ __all__ = [
     "ChannelAnswer",
     "ChannelState",
     "ChannelUnreachable",
+    "CodeEntry",
+    "CodeVersion",
     "Codes",
+    "Coverage",
     "Finding",
     "Http",
     "HttpAnswer",
@@ -70,11 +87,20 @@ __all__ = [
     "Payout",
     "Refund",
     "RefundRule",
+    "Unmapped",
+    "UnmappedCode",
+    "change_code",
+    "code_history",
+    "coverage",
     "create_account",
+    "current_codes",
     "ensure_account",
     "find_account",
     "list_accounts",
     "load_codes",
+    "load_shipped",
+    "open_unmapped",
+    "propose_code",
     "replace_credentials",
     "set_enabled",
 ]

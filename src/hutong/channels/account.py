@@ -14,9 +14,11 @@ import orjson
 from hutong import db, ids
 from hutong.channels.adapter import adapter, read_credentials
 from hutong.channels.capability import Capabilities
-from hutong.channels.codes import Codes, load_codes
+from hutong.channels.code_map import current_codes, load_shipped
+from hutong.channels.codes import Codes
 from hutong.channels.http import Http
 from hutong.channels.protocol import Channel
+from hutong.channels.unmapped import Unmapped
 from hutong.clock import Clock
 from hutong.errors import ConfigurationError, Conflict, HutongError, NotFound
 from hutong.telemetry import get_logger
@@ -152,13 +154,21 @@ class _Loaded:
 
 
 class Accounts:
-    """Channel accounts ready to be called, kept current with the database by looking at most every five seconds."""
+    """Channel accounts ready to be called, and what their channels' codes mean, kept current with the database by
+    looking at most every five seconds.
+
+    Attributes:
+        unmapped: The codes that came and have no meaning; whoever opens this flushes it now and then.
+    """
 
     def __init__(self, database: db.Database, vault: Vault, http: Http, clock: Clock) -> None:
         self._database = database
         self._vault = vault
         self._http = http
         self._clock = clock
+        self.unmapped = Unmapped(clock)
+        self._codes: dict[str, Codes] = {}
+        self._code_versions: dict[str, int] | None = None
         self._loaded: dict[UUID, _Loaded] = {}
         self._looked_at: datetime | None = None
         self._lock = asyncio.Lock()
@@ -201,6 +211,7 @@ class Accounts:
                 return  # another caller has just looked
             started = self._clock.now()
             async with self._database.transaction() as tx:
+                await self._refresh_codes(tx, started)
                 versions = {row["id"]: row["version"] for row in await sql.account_versions.fetch(tx)}
                 changed = [
                     account_id
@@ -214,6 +225,25 @@ class Accounts:
                 )
             self._looked_at = started
 
+    async def _refresh_codes(self, tx: db.Tx, now: datetime) -> None:
+        """Read the code maps that have changed; those who hold a map read by the new one at once."""
+        if self._code_versions is None:
+            await load_shipped(tx, now=now)
+        versions = {row["channel"]: row["version"] for row in await sql.code_versions.fetch(tx)}
+        known = self._code_versions or {}
+        changed = [channel for channel, version in versions.items() if known.get(channel) != version]
+        rows = await current_codes(tx, changed) if changed else []
+        for channel in changed:
+            self._codes_of(channel).replace(
+                {row.entry.place[1:]: row.entry.meaning for row in rows if row.entry.channel == channel}
+            )
+        self._code_versions = versions
+
+    def _codes_of(self, channel: str) -> Codes:
+        if channel not in self._codes:
+            self._codes[channel] = Codes({}, self.unmapped.watch(channel))
+        return self._codes[channel]
+
     def _is_fresh(self, age: timedelta) -> bool:
         return self._looked_at is not None and self._clock.now() - self._looked_at < age
 
@@ -222,8 +252,7 @@ class Accounts:
         try:
             opened = self._vault.open(row["credentials_sealed"], context=_context(account_id))
             credentials = read_credentials(channel, orjson.loads(opened), sandbox=row["sandbox"], stored=True)
-            made = adapter(channel)
-            return made(credentials, self._http, Codes(load_codes(made.code_map)))
+            return adapter(channel)(credentials, self._http, self._codes_of(channel))
         except HutongError as error:
             # One account that cannot be used must not take the others down.
             _log.error("channel_account_unusable", account=ids.encode(ACCOUNT_PREFIX, account_id), reason=error.detail)

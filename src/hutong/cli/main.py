@@ -9,7 +9,9 @@ from typing import Annotated
 
 import typer
 
+from hutong.cli.codes import codes
 from hutong.cli.ledger import ledger
+from hutong.cli.operator import operator
 from hutong.errors import HutongError
 
 app = typer.Typer(
@@ -21,13 +23,16 @@ app = typer.Typer(
 )
 merchant = typer.Typer(help="Merchants and their API keys.", no_args_is_help=True)
 database = typer.Typer(help="The embedded database.", no_args_is_help=True)
-channel = typer.Typer(help="Accounts at payment channels.", no_args_is_help=True)
+channel = typer.Typer(help="Payment channels: your accounts there, and what their codes mean.", no_args_is_help=True)
 app.add_typer(merchant, name="merchant")
-app.add_typer(channel, name="channel")
+app.add_typer(channel, name="channels")
+app.add_typer(channel, name="channel", hidden=True)  # the same, as it was called at first
+channel.add_typer(codes, name="codes")
 app.add_typer(database, name="db")
 bench = typer.Typer(help="Measurements, each beside a yardstick from the same run.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 app.add_typer(ledger, name="ledger")
+app.add_typer(operator, name="operator")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
 ChannelName = Annotated[str, typer.Argument(metavar="CHANNEL", help="The channel, such as wechat.")]
@@ -188,6 +193,14 @@ def channel_enable(name: ChannelName, account: AccountName) -> None:
     from hutong.cli.channel import run_set_enabled
 
     run_set_enabled(name, account, enabled=True)
+
+
+@channel.command("coverage")
+def channel_coverage(as_json: Json = False) -> None:
+    """Measure how many of the codes that each channel documents its map holds."""
+    from hutong.cli.codes import run_coverage
+
+    run_coverage(as_json=as_json)
 
 
 @database.command("stop")

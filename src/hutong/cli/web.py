@@ -24,6 +24,7 @@ def build(settings: Settings) -> FastAPI:
                 directory=platform.directory,
                 accounts=platform.accounts,
                 flow=platform.flow,
+                effects=platform.effects,
                 vault=platform.vault,
                 clock=platform.clock,
                 ids=platform.ids,

@@ -14,11 +14,14 @@ from hutong.clock import Clock
 from hutong.errors import InvariantBroken
 from hutong.ids import Ids
 from hutong.payments import books
+from hutong.payments.capture import CaptureResult, RequestCapture, request_capture
 from hutong.payments.close import CloseResult, RequestClose, claim_expired, request_close
 from hutong.payments.document import CheckoutUrl, payment_document
-from hutong.payments.model import CloseReason, NewPayment, Payment
+from hutong.payments.model import DEFAULT_POLICY, CloseReason, NewPayment, Payment, Policy
 from hutong.payments.outcome import Happening, Learnt, Occurrence, Recorded, record
 from hutong.payments.payment import Created, Existing, OtherContent, create, find_placed
+from hutong.payments.refund_commit import RefundCommitter
+from hutong.payments.refund_create import give_surplus_back
 
 _BOOKED = (Happening.SUCCEEDED, Happening.SURPLUS)
 ORDER_NO_REUSED = 409
@@ -52,18 +55,33 @@ class Committer:
 
     Args:
         checkout_url: Gives the address of a payment's cashier page.
+        policy: When channels are asked.
     """
 
-    def __init__(self, database: db.Database, *, clock: Clock, ids: Ids, checkout_url: CheckoutUrl) -> None:
+    def __init__(
+        self,
+        database: db.Database,
+        *,
+        clock: Clock,
+        ids: Ids,
+        checkout_url: CheckoutUrl,
+        policy: Policy = DEFAULT_POLICY,
+    ) -> None:
         self._database = database
         self._clock = clock
         self._ids = ids
         self._checkout_url = checkout_url
+        self.policy = policy
         self._open_accounts: set[books.Opening] = set()
+        self.refunds = RefundCommitter(database, clock=clock, ids=ids, checkout_url=checkout_url)
 
     def render(self, payment: Payment) -> bytes:
         """The payment's document as bytes, as it is answered and stored."""
         return orjson.dumps(payment_document(payment, self._checkout_url))
+
+    def checkout_url(self, payment: Payment) -> str:
+        """The address of a payment's cashier page."""
+        return self._checkout_url(payment)
 
     async def place(self, commands: Sequence[PlaceOrder]) -> list[Placed]:
         """Claim keys and write orders. An answer that needs no channel is stored at once."""
@@ -74,7 +92,7 @@ class Committer:
             outcomes = iter(await idempotency.claim(tx, claims, now=now))
             standing = [idempotency.Claimed() if c.claim is None else next(outcomes) for c in commands]
             free = [c for c, s in zip(commands, standing, strict=True) if isinstance(s, idempotency.Claimed)]
-            created = iter(await create(tx, [c.new for c in free], now=now) if free else [])
+            created = iter(await create(tx, [c.new for c in free], now=now, policy=self.policy) if free else [])
             results: list[Placed] = []
             answers: list[tuple[idempotency.Claim, idempotency.StoredAnswer]] = []
             for command, outcome in zip(commands, standing, strict=True):
@@ -110,8 +128,9 @@ class Committer:
         opened: list[books.Opening] = []
 
         async def work(tx: db.Tx) -> list[Recorded]:
-            results, occurrences = await record(tx, [c.learnt for c in commands], now=now)
+            results, occurrences = await record(tx, [c.learnt for c in commands], now=now, policy=self.policy)
             opened[:] = await self._book(tx, occurrences, now=now)
+            await give_surplus_back(tx, occurrences, new_id=self._ids.new, now=now)
             await self._announce(tx, occurrences, now=now)
             await idempotency.store(
                 tx,
@@ -137,6 +156,11 @@ class Committer:
             return results
 
         return await self._database.run(work)
+
+    async def capture(self, commands: Sequence[RequestCapture]) -> list[CaptureResult]:
+        """Write the intents of captures."""
+        now = self._clock.now()
+        return await self._database.run(lambda tx: request_capture(tx, commands, now=now))
 
     async def expire(self, *, limit: int) -> int:
         """Ask for the end of payments that are past theirs; returns how many there were."""

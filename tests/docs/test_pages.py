@@ -18,6 +18,7 @@ import pytest
 
 import hutong
 from hutong import payments
+from hutong.channels.unionpay import UnionPay
 from hutong.channels.wechat import WeChatPay
 from hutong.errors import HutongError
 
@@ -88,6 +89,11 @@ def test_every_event_type_is_told() -> None:
 def test_every_credential_of_wechat_is_told() -> None:
     text = (DOCS / "guides" / "wechat.md").read_text().partition("| field | what |")[2].partition("\n\n")[0]
     assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == list(WeChatPay.Credentials.model_fields)
+
+
+def test_every_credential_of_unionpay_is_told() -> None:
+    text = (DOCS / "guides" / "unionpay.md").read_text().partition("| field | what |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == list(UnionPay.Credentials.model_fields)
 
 
 def test_every_operation_is_on_the_page_and_every_link_to_an_object_has_its_end(parts: dict[str, str]) -> None:

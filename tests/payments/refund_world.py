@@ -18,6 +18,7 @@ from hutong.channels import About, ChannelAnswer, ChannelState, Notification, Re
 from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.payments import Flow, Payment, RefundOrder
+from hutong.vault import Vault
 
 REFUNDS = replace(CAPABILITIES, refund=RefundRule(window=timedelta(days=365), count_max=50))
 _numbers = itertools.count(1)
@@ -86,7 +87,13 @@ class RefundWorld(World):
         """The process, started again."""
         accounts: Any = OneAccount(self.account_id, self.channel)
         return Flow(
-            self.database, accounts, self.committer, clock=self.clock, ids=self.ids, public_url="https://pay.example"
+            self.database,
+            accounts,
+            self.committer,
+            clock=self.clock,
+            ids=self.ids,
+            public_url="https://pay.example",
+            vault=Vault([bytes(32)]),
         )
 
     async def quiet(self) -> None:

@@ -27,7 +27,7 @@ OPEN = ("created", "submitted", "unknown", "authorized")
 
 
 def _function(name: str) -> str:
-    return MIGRATION.replace("OR REPLACE ", "").split(f"CREATE FUNCTION payments.{name}")[-1].split("$$;")[0]
+    return re.split(rf"CREATE (?:OR REPLACE )?FUNCTION payments.{name}", MIGRATION)[-1].split("$$;")[0]
 
 
 def _edges(name: str) -> set[tuple[str, str]]:

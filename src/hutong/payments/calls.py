@@ -94,7 +94,7 @@ class Calls:
         """Take what the intent says, for the first time or again."""
         assert payment.capture_minor is not None, "the intent is written first"
         channel = await self._accounts.get(attempt.account_id)
-        answer = await channel.capture(_order(payment, attempt), payment.capture_minor, now=self._clock.now())
+        answer = await channel.capture(order_of(payment, attempt), payment.capture_minor, now=self._clock.now())
         return await self.learn(attempt, answer, Source.CAPTURE)
 
     async def resolve(self, attempt: Attempt) -> None:
@@ -102,7 +102,7 @@ class Calls:
         channel = await self._accounts.get(attempt.account_id)
         async with self._database.transaction() as tx:
             payment = (await find(tx, [attempt.payment_id]))[attempt.payment_id]
-        order = _order(payment, attempt)
+        order = order_of(payment, attempt)
         answer = await channel.query(order, now=self._clock.now())
         payment = await self.learn(attempt, answer, Source.QUERY)
         current = next((a for a in payment.open_attempts if a.attempt_id == attempt.attempt_id), None)
@@ -138,7 +138,7 @@ class Calls:
         channel = await self._accounts.get(attempt.account_id)
         async with self._database.transaction() as tx:
             payment = (await find(tx, [attempt.payment_id]))[attempt.payment_id]
-        answer = await channel.query(_order(payment, attempt), now=self._clock.now())
+        answer = await channel.query(order_of(payment, attempt), now=self._clock.now())
         await self.learn(attempt, answer, Source.QUERY)
         if answer.state is not channels.ChannelState.UNKNOWN:
             await self._database.run(lambda tx: sql.end_verification.execute(tx, attempt.attempt_id))
@@ -187,7 +187,8 @@ class Calls:
         await self._words.close()
 
 
-def _order(payment: Payment, attempt: Attempt) -> channels.Order:
+def order_of(payment: Payment, attempt: Attempt) -> channels.Order:
+    """A try as every later call about it names it."""
     return channels.Order(
         attempt_no=ids.encode("att", attempt.attempt_id),
         method=attempt.method,

@@ -121,15 +121,15 @@ class Flow:
         return await self._answer(await self._places.submit(order), order)
 
     async def repeated(self, order: PlaceOrder) -> tuple[int, bytes] | None:
-        """What `place` answers to an order that was placed before; None if this one was not. Writes nothing.
+        """What `place` answers to an order that was placed before; None if this one was not, and nothing is written.
 
         For orders that could not be placed any more, because time has passed or a channel is gone.
 
         Errors:
             OrderNoReused, KeyReused, KeyInFlight.
         """
-        placed = await self._committer.repeated(order)
-        return None if placed is None else await self._answer(placed, order)
+        # By the same way as before, since the key may have no answer yet: what it gets now is what it gets for ever.
+        return None if await self._committer.repeated(order) is None else await self.place(order)
 
     async def _answer(self, placed: Placed, order: PlaceOrder) -> tuple[int, bytes]:
         reused = errors.OrderNoReused(

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from hutong import db, money
 from hutong.channels import Capabilities
-from hutong.payments import books, refund_books
+from hutong.payments import refund_books
 from hutong.payments.model import QUERY_CADENCE, Attempt, AttemptState, Payment
 from hutong.payments.outcome import Happening, Occurrence
 from hutong.payments.payment import lock, sql
@@ -182,7 +182,7 @@ def _route(
     assert payment.succeeded_at is not None
     offset = can.bill.utc_offset if can.bill else _DEFAULT_OFFSET
     same_day = (payment.succeeded_at + offset).date() == (now + offset).date()
-    whole = amount == captured_minor(payment)
+    whole = amount == payment.amount_captured_minor
     earlier = [refund for refund in refunds if refund.counts]
     if can.same_day_void and same_day and whole and not refunds:
         return RefundRoute.VOID
@@ -200,14 +200,9 @@ def _route(
     return RefundRoute.ORIGINAL
 
 
-def captured_minor(payment: Payment) -> int:
-    """What was taken from the payer for this payment, surplus aside."""
-    return payment.amount_captured_minor
-
-
 def available_minor(payment: Payment) -> int:
     """What can still be given back."""
-    return captured_minor(payment) - payment.amount_refunded_minor - payment.amount_refunding_minor
+    return payment.amount_captured_minor - payment.amount_refunded_minor - payment.amount_refunding_minor
 
 
 def counted_attempt(payment: Payment) -> Attempt | None:
@@ -220,10 +215,10 @@ def fee_back_minor(payment: Payment, refunds: Iterable[Refund], amount: int) -> 
 
     Never more than the refund itself, for it is paid out of it.
     """
-    fee = money.fee_minor(captured_minor(payment), payment.fee_ppm)
+    fee = money.fee_minor(payment.amount_captured_minor, payment.fee_ppm)
     counted = [refund for refund in refunds if refund.counts]
     given = sum(refund.amount_minor for refund in counted) + amount
-    due = money.fee_minor(given, payment.fee_ppm) if given < captured_minor(payment) else fee
+    due = money.fee_minor(given, payment.fee_ppm) if given < payment.amount_captured_minor else fee
     return min(max(due - sum(refund.fee_minor for refund in counted), 0), amount)
 
 
@@ -259,7 +254,8 @@ async def give_surplus_back(
     refunds = [
         Refund(
             new_id(), o.payment.payment_id, o.attempt.attempt_id, o.payment.merchant_id, o.attempt.account_id,
-            o.attempt.channel, RefundKind.SURPLUS, None, books.taken_minor(o.attempt), o.payment.currency,
+            o.attempt.channel, RefundKind.SURPLUS, None,
+            o.attempt.amount_captured_minor or o.payment.amount_minor, o.payment.currency,
             "surplus", 0, 0, 0, RefundRoute.ORIGINAL, RefundState.HELD, o.attempt.attempt_id, 0, 0, None, None, None,
             None, None, None, now, None, now, None,
         )

@@ -17,7 +17,8 @@ from hutong import channels, db, idempotency, ids
 from hutong.clock import Clock
 from hutong.errors import InvalidParameter, NotFound
 from hutong.payments import errors
-from hutong.payments.model import Attempt, Payment, Source
+from hutong.payments.calls import order_of
+from hutong.payments.model import Payment, Source
 from hutong.payments.outcome import Effect
 from hutong.payments.payment import find, sql
 from hutong.payments.refund import Refund, RefundKind, RefundRoute, RefundState, find_refunds, read_number
@@ -213,7 +214,7 @@ class RefundFlow:
         channel = await self._accounts.get(refund.account_id)
         return channel, channels.Refund(
             refund_no=refund.number,
-            order=_order(payment, attempt),
+            order=order_of(payment, attempt),
             amount_minor=refund.amount_minor,
             reason=refund.reason,
             notify_url=f"{self._public_url}/channels/{ids.encode('acc', refund.account_id)}/notifications",
@@ -245,14 +246,3 @@ class RefundFlow:
 
 def _word(refund: Refund, answer: channels.ChannelAnswer, source: Source) -> RefundWord:
     return RefundWord(refund.refund_id, refund.account_id, refund.route, answer, source)
-
-
-def _order(payment: Payment, attempt: Attempt) -> channels.Order:
-    return channels.Order(
-        attempt_no=ids.encode("att", attempt.attempt_id),
-        method=attempt.method,
-        amount_minor=attempt.amount_captured_minor or payment.amount_minor,
-        currency=payment.currency,
-        placed_at=attempt.created_at,
-        channel_order_no=attempt.channel_order_no,
-    )

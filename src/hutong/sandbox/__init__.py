@@ -6,7 +6,16 @@ nothing here is ever a real payment.
 
 from hutong.sandbox.app import SandboxSettings, create_app, serve
 from hutong.sandbox.registry import accounts
+from hutong.sandbox.stripe_keys import StripeSandboxKeys
 from hutong.sandbox.unionpay_keys import UnionPaySandboxKeys
 from hutong.sandbox.wechat_keys import WeChatSandboxKeys
 
-__all__ = ["SandboxSettings", "UnionPaySandboxKeys", "WeChatSandboxKeys", "accounts", "create_app", "serve"]
+__all__ = [
+    "SandboxSettings",
+    "StripeSandboxKeys",
+    "UnionPaySandboxKeys",
+    "WeChatSandboxKeys",
+    "accounts",
+    "create_app",
+    "serve",
+]

@@ -93,8 +93,8 @@ def routes(simulators: Mapping[str, Simulator]) -> list[web.RouteDef]:
 
     GET /control names the channels. Under /control/{channel}: POST pay, decline play the payer; POST refund, payout end
     one that is under way; POST next: a fault for coming calls; POST faults: lasting faults; POST reset: no faults;
-    POST bill: plant differences, answered with their key. GET faults, orders, refunds, payouts, truth (with
-    `?after=SEQ`), bill (with `?day=YYYY-MM-DD&kind=`).
+    POST rotate: sign with the next key; POST bill: plant differences, answered with their key. GET faults, orders,
+    refunds, payouts, truth (with `?after=SEQ`), bill (with `?day=YYYY-MM-DD&kind=`).
     """
     controls = {channel: _Control(simulator) for channel, simulator in simulators.items()}
 
@@ -127,6 +127,7 @@ class _Control:
             ("POST", "next"): self.next_calls,
             ("POST", "faults"): self.change,
             ("POST", "reset"): self.reset,
+            ("POST", "rotate"): self.rotate,
             ("POST", "bill"): self.alter,
             ("GET", "bill"): self.bill,
             ("GET", "faults"): self.faults,
@@ -180,6 +181,9 @@ class _Control:
     async def reset(self, request: web.Request) -> web.Response:
         self._book.faults = Faults()
         return await self.faults(request)
+
+    async def rotate(self, _request: web.Request) -> web.Response:
+        return _answer({"rotated": self._simulator.rotate()})
 
     async def faults(self, _request: web.Request) -> web.Response:
         return _answer({name: value for name, value in asdict(self._book.faults).items() if not name.startswith("_")})

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hutong.sandbox.simulator import Simulator
+from hutong.sandbox.stripe import StripeSimulator
 from hutong.sandbox.unionpay import UnionPaySimulator
 from hutong.sandbox.wechat import WeChatSimulator
 
-SIMULATORS: Sequence[type[Simulator]] = (WeChatSimulator, UnionPaySimulator)
+SIMULATORS: Sequence[type[Simulator]] = (WeChatSimulator, StripeSimulator, UnionPaySimulator)
 
 
 def accounts(folder: Path, url: str) -> dict[str, dict[str, object]]:

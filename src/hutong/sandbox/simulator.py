@@ -79,6 +79,10 @@ class Simulator(Protocol):
         """The bill of a day as the channel delivers it, unpacked, with what is planted."""
         ...
 
+    def rotate(self) -> bool:
+        """The channel signs with its next key from now on; whether it has one."""
+        return False
+
 
 async def meet(
     simulator: Simulator,

@@ -20,9 +20,10 @@ RETURNING id;
 -- name: find_by_order_no
 -- The payments that already stand under these order numbers.
 SELECT p.id, p.merchant_id, p.merchant_order_no, p.amount_minor, p.currency, p.subject, p.status,
-    p.amount_refunded_minor, p.amount_refunding_minor, p.fee_ppm, p.checkout_token, p.return_url, p.metadata, p.expires_at, p.created_at,
+    p.amount_refunded_minor, p.fee_ppm, p.checkout_token, p.return_url, p.metadata, p.expires_at, p.created_at,
     p.succeeded_at, p.closed_at, p.close_reason, p.close_requested_at, p.capture_method, p.amount_captured_minor,
-    p.authorized_at, p.capture_before, p.capture_minor, p.capture_requested_at
+    p.authorized_at, p.capture_before, p.capture_minor, p.capture_requested_at,
+    p.amount_refunding_minor
 FROM payments.payment AS p
 JOIN (
     SELECT DISTINCT merchant_id, merchant_order_no
@@ -31,19 +32,21 @@ JOIN (
 
 -- name: find_payments
 -- Payments by id, of one merchant or of all, as last committed; for showing, never for deciding.
-SELECT id, merchant_id, merchant_order_no, amount_minor, currency, subject, status, amount_refunded_minor, amount_refunding_minor, fee_ppm,
+SELECT id, merchant_id, merchant_order_no, amount_minor, currency, subject, status, amount_refunded_minor, fee_ppm,
     checkout_token, return_url, metadata, expires_at, created_at, succeeded_at, closed_at, close_reason,
     close_requested_at, capture_method,
-    amount_captured_minor, authorized_at, capture_before, capture_minor, capture_requested_at
+    amount_captured_minor, authorized_at, capture_before, capture_minor, capture_requested_at,
+    amount_refunding_minor
 FROM payments.payment
 WHERE id = ANY ($1::uuid []) AND ($2::uuid IS NULL OR merchant_id = $2);
 
 -- name: lock_payments
 -- Payments by id, locked in id order; whoever changes a payment or one of its attempts holds this lock.
-SELECT id, merchant_id, merchant_order_no, amount_minor, currency, subject, status, amount_refunded_minor, amount_refunding_minor, fee_ppm,
+SELECT id, merchant_id, merchant_order_no, amount_minor, currency, subject, status, amount_refunded_minor, fee_ppm,
     checkout_token, return_url, metadata, expires_at, created_at, succeeded_at, closed_at, close_reason,
     close_requested_at, capture_method,
-    amount_captured_minor, authorized_at, capture_before, capture_minor, capture_requested_at
+    amount_captured_minor, authorized_at, capture_before, capture_minor, capture_requested_at,
+    amount_refunding_minor
 FROM payments.payment
 WHERE id = ANY ($1::uuid [])
 ORDER BY id
@@ -51,10 +54,11 @@ FOR UPDATE;
 
 -- name: lock_payments_of_attempts
 -- The same, found by attempt. Attempts are read afterwards, under the lock, since this snapshot may be older than it.
-SELECT id, merchant_id, merchant_order_no, amount_minor, currency, subject, status, amount_refunded_minor, amount_refunding_minor, fee_ppm,
+SELECT id, merchant_id, merchant_order_no, amount_minor, currency, subject, status, amount_refunded_minor, fee_ppm,
     checkout_token, return_url, metadata, expires_at, created_at, succeeded_at, closed_at, close_reason,
     close_requested_at, capture_method,
-    amount_captured_minor, authorized_at, capture_before, capture_minor, capture_requested_at
+    amount_captured_minor, authorized_at, capture_before, capture_minor, capture_requested_at,
+    amount_refunding_minor
 FROM payments.payment
 WHERE id IN (SELECT a.payment_id FROM payments.attempt AS a WHERE a.id = ANY ($1::uuid []))
 ORDER BY id
@@ -62,10 +66,11 @@ FOR UPDATE;
 
 -- name: list_payments
 -- A merchant's payments, newest first, from after the cursor.
-SELECT id, merchant_id, merchant_order_no, amount_minor, currency, subject, status, amount_refunded_minor, amount_refunding_minor, fee_ppm,
+SELECT id, merchant_id, merchant_order_no, amount_minor, currency, subject, status, amount_refunded_minor, fee_ppm,
     checkout_token, return_url, metadata, expires_at, created_at, succeeded_at, closed_at, close_reason,
     close_requested_at, capture_method,
-    amount_captured_minor, authorized_at, capture_before, capture_minor, capture_requested_at
+    amount_captured_minor, authorized_at, capture_before, capture_minor, capture_requested_at,
+    amount_refunding_minor
 FROM payments.payment
 -- Written as one range of (merchant_id, id), since for `merchant_id = $1 ORDER BY id` the planner may read everybody's
 -- payments from the newest on until it has met enough of a small merchant's.

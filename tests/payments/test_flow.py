@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import orjson
 import pytest
 from honest_channel import CAPABILITIES, HonestChannel, OneAccount
 from payment_world import METHOD, World, number, placed, sweep
@@ -14,7 +15,7 @@ from hutong import idempotency, payments
 from hutong.channels import NotificationRefused
 from hutong.errors import NotFound
 from hutong.ids import encode
-from hutong.payments import Flow
+from hutong.payments import Flow, PlaceOrder
 
 
 async def test_a_crash_between_intent_and_call_is_healed_by_sending_the_same_number(

@@ -92,8 +92,12 @@ from hutong.payments.refund_outcome import (
     RefundOccurrence,
     RefundRecorded,
     RefundWord,
+    SettleManually,
     record_refunds,
+    settle_manually,
 )
+from hutong.payments.refund_payout import seal_payee
+from hutong.payments.refund_route import ConvertOutcome, ConvertRefund, convert_refunds
 from hutong.payments.sweep import SWEEP_LIMIT, claim_due, sweep_plans
 from hutong.payments.timeline import Entry, read_timeline, write_timeline
 
@@ -122,6 +126,8 @@ __all__ = [
     "CloseReason",
     "CloseResult",
     "Committer",
+    "ConvertOutcome",
+    "ConvertRefund",
     "Created",
     "CreatedRefund",
     "Doubt",
@@ -181,6 +187,7 @@ __all__ = [
     "RequestClose",
     "Running",
     "SameDayRefundNotOffered",
+    "SettleManually",
     "Source",
     "StartAttempt",
     "Started",
@@ -189,6 +196,7 @@ __all__ = [
     "attach_success",
     "available_minor",
     "claim_due",
+    "convert_refunds",
     "counted_attempt",
     "create",
     "create_refunds",
@@ -207,6 +215,8 @@ __all__ = [
     "report_doubts",
     "request_capture",
     "request_close",
+    "seal_payee",
+    "settle_manually",
     "start_attempts",
     "sweep_plans",
     "timeline_document",

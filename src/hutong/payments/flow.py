@@ -95,6 +95,7 @@ class Flow:
             ids=ids,
             public_url=public_url,
             queue_limit=queue_limit,
+            vault=vault,
         )
 
     def render(self, payment: Payment) -> bytes:

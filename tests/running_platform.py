@@ -238,6 +238,7 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
             clock=clock,
             ids=ids,
             checkout_url=lambda p: f"{url}/pay/{encode('pay', p.payment_id)}?token={p.checkout_token}",
+            texts=accounts.text,
         )
         flow = payments.Flow(
             database, accounts, committer, clock=clock, ids=ids, public_url=url, sandbox=True, vault=vault

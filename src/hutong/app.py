@@ -100,7 +100,12 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
         await stack.enter_async_context(_writing_down(accounts.unmapped, database))
         cadence = tuple(timedelta(seconds=int(part)) for part in settings.query_cadence.split(","))
         committer = payments.Committer(
-            database, clock=clock, ids=ids, checkout_url=checkout_url, policy=payments.Policy(cadence=cadence)
+            database,
+            clock=clock,
+            ids=ids,
+            checkout_url=checkout_url,
+            texts=accounts.text,
+            policy=payments.Policy(cadence=cadence),
         )
         flow = payments.Flow(
             database,

@@ -18,7 +18,7 @@ import aiohttp
 
 from hutong.channels import Channel, ChannelState, Http, Order, PayRequest
 
-NAMES = ("wechat", "wechat-certificate", "stripe")
+NAMES = ("wechat", "wechat-certificate", "alipay", "alipay-certificate", "stripe")
 INTERFACES = ("place", "query", "close")
 
 

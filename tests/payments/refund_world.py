@@ -151,6 +151,13 @@ class RefundWorld(World):
         async with self.database.transaction() as tx:
             return (await payments.refunds_of(tx, [payment.payment_id]))[payment.payment_id]
 
+    async def agree(self, limit_minor: int) -> int:
+        """Agree an overdraft."""
+        said: dict[str, Any] = {"by": "ops", "reason": "contract 7", "now": self.clock.now()}
+        return await self.database.run(
+            lambda tx: payments.agree_overdraft(tx, self.merchant_id, "CNY", limit_minor, **said)
+        )
+
     async def convert(self, refund: payments.Refund, route: str, **said: Any) -> str:
         command = payments.ConvertRefund(refund.refund_id, payments.RefundRoute(route), **said)
         return await self.database.run(lambda tx: self.committer.refunds.convert(tx, command))
@@ -185,8 +192,8 @@ class RefundWorld(World):
         async with self.database.transaction() as tx:
             found = await ledger.check_invariants(tx, now=self.clock.now())
             reserved = await tx.fetchval(
-                "SELECT coalesce(sum(amount_minor - fee_minor), 0) FROM payments.refund "
-                "WHERE merchant_id = $1 AND kind = 'refund' AND finished_at IS NULL",
+                "SELECT coalesce(sum(amount_minor - fee_minor + platform_minor + channel_minor), 0) "
+                "FROM payments.refund WHERE merchant_id = $1 AND kind = 'refund' AND finished_at IS NULL",
                 self.merchant_id,
             )
         assert found.problems == []

@@ -42,6 +42,7 @@ def plain_digits(value: object) -> object:
 
 
 Text = Annotated[str, AfterValidator(_clean)]
+OptionalText = Annotated[str, AfterValidator(lambda text: text and _clean(text))]
 Instant = Annotated[datetime, BeforeValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})]
 
 
@@ -108,7 +109,7 @@ class PaymentCreate(_Request):
     )
     metadata: dict[
         Annotated[str, Field(min_length=1, max_length=40), AfterValidator(_clean)],
-        Annotated[str, Field(max_length=500), AfterValidator(lambda text: text if not text else _clean(text))],
+        Annotated[OptionalText, Field(max_length=500)],
     ] = Field(default={}, max_length=20, description="Your own names and values; returned as they are.")
 
 
@@ -170,6 +171,13 @@ class Action(BaseModel):
     )
 
 
+class PayerText(BaseModel):
+    """A text for the payer."""
+
+    en: str
+    zh: str
+
+
 class AttemptObject(BaseModel):
     """One try at a channel."""
 
@@ -182,6 +190,11 @@ class AttemptObject(BaseModel):
     channel_order_no: str | None
     channel_code: str | None = Field(description="The channel's own code, as it came.")
     channel_message: str | None
+    code: str | None = Field(
+        description="Our one word for it, the same at every channel, such as `insufficient_funds`."
+    )
+    retryable: bool | None = Field(description="Whether trying again later, or elsewhere, may bring another answer.")
+    text: PayerText | None = Field(description="What the payer may be told.")
     created_at: datetime
     finished_at: datetime | None
 
@@ -241,6 +254,13 @@ class RefundCreate(_Request):
     )
     reason: Text = Field(
         default="refund", min_length=1, max_length=80, description="Some channels show it to the payer."
+    )
+    payee: dict[Annotated[str, Field(min_length=1, max_length=40)], Annotated[Text, Field(max_length=200)]] | None = (
+        Field(
+            default=None,
+            max_length=20,
+            description="Who receives a payout if the money cannot go back the way it came; kept sealed, never shown.",
+        )
     )
 
 

@@ -38,10 +38,23 @@ async def create_merchant(tx: db.Tx, new: NewMerchant, *, now: datetime) -> Merc
     if new.payment_validity is not None and new.payment_validity < VALIDITY_MIN:
         raise InvalidParameter("a payment may be paid for one minute at least", param="payment_validity")
     await sql.insert_merchant.execute(
-        tx, new.merchant_id, new.name, new.fee_ppm, list(new.return_origins), now, new.payment_validity
+        tx,
+        new.merchant_id,
+        new.name,
+        new.fee_ppm,
+        list(new.return_origins),
+        now,
+        new.payment_validity,
+        new.returns_fee,
     )
     return Merchant(
-        new.merchant_id, new.name, new.fee_ppm, new.return_origins, enabled=True, payment_validity=new.payment_validity
+        new.merchant_id,
+        new.name,
+        new.fee_ppm,
+        new.return_origins,
+        enabled=True,
+        payment_validity=new.payment_validity,
+        returns_fee=new.returns_fee,
     )
 
 
@@ -94,5 +107,11 @@ def hash_key(secret: str) -> bytes:
 
 def merchant_of(row: asyncpg.Record) -> Merchant:
     return Merchant(
-        row["id"], row["name"], row["fee_ppm"], tuple(row["return_origins"]), row["enabled"], row["payment_validity"]
+        row["id"],
+        row["name"],
+        row["fee_ppm"],
+        tuple(row["return_origins"]),
+        row["enabled"],
+        row["payment_validity"],
+        row["returns_fee"],
     )

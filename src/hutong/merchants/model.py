@@ -16,6 +16,7 @@ class NewMerchant:
         fee_ppm: What we keep of each payment, in parts per million of its amount, taken at success.
         return_origins: Origins (`https://shop.example`) that payers may be sent back to.
         payment_validity: How long its payments may be paid where an order does not say; None takes the installation's.
+        returns_fee: Whether our fee goes back in proportion with what is refunded.
     """
 
     merchant_id: UUID
@@ -23,6 +24,7 @@ class NewMerchant:
     fee_ppm: int = 0
     return_origins: tuple[str, ...] = ()
     payment_validity: timedelta | None = None
+    returns_fee: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class Merchant:
     return_origins: tuple[str, ...]
     enabled: bool
     payment_validity: timedelta | None = None
+    returns_fee: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ from hutong.payments.model import (
     Source,
 )
 from hutong.payments.outcome import Effect, Happening, Learnt, Occurrence, Recorded, record
+from hutong.payments.overdraft import agree_overdraft
 from hutong.payments.payment import Created, Existing, OtherContent, create, find, list_payments
 from hutong.payments.refund import (
     REFUND_TRANSITIONS,
@@ -204,6 +205,7 @@ __all__ = [
     "Started",
     "TakeIn",
     "TakeInRefund",
+    "agree_overdraft",
     "attach_success",
     "available_minor",
     "claim_due",

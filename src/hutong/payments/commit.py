@@ -16,7 +16,7 @@ from hutong.ids import Ids
 from hutong.payments import books
 from hutong.payments.capture import CaptureResult, RequestCapture, request_capture
 from hutong.payments.close import CloseResult, RequestClose, claim_expired, request_close
-from hutong.payments.document import CheckoutUrl, payment_document
+from hutong.payments.document import CheckoutUrl, Texts, no_texts, payment_document
 from hutong.payments.model import DEFAULT_POLICY, CloseReason, NewPayment, Payment, Policy
 from hutong.payments.outcome import Happening, Learnt, Occurrence, Recorded, record
 from hutong.payments.payment import Created, Existing, OtherContent, create, find_placed
@@ -56,6 +56,7 @@ class Committer:
     Args:
         checkout_url: Gives the address of a payment's cashier page.
         policy: When channels are asked.
+        texts: What payers may be told of our codes.
     """
 
     def __init__(
@@ -66,7 +67,9 @@ class Committer:
         ids: Ids,
         checkout_url: CheckoutUrl,
         policy: Policy = DEFAULT_POLICY,
+        texts: Texts = no_texts,
     ) -> None:
+        self._texts = texts
         self._database = database
         self._clock = clock
         self._ids = ids
@@ -77,7 +80,7 @@ class Committer:
 
     def render(self, payment: Payment) -> bytes:
         """The payment's document as bytes, as it is answered and stored."""
-        return orjson.dumps(payment_document(payment, self._checkout_url))
+        return orjson.dumps(payment_document(payment, self._checkout_url, self._texts))
 
     def checkout_url(self, payment: Payment) -> str:
         """The address of a payment's cashier page."""
@@ -223,7 +226,7 @@ class Committer:
                         type=occurrence.happening.value,
                         merchant_id=occurrence.payment.merchant_id,
                         object_id=occurrence.payment.payment_id,
-                        payload=payment_document(occurrence.payment, self._checkout_url),
+                        payload=payment_document(occurrence.payment, self._checkout_url, self._texts),
                     )
                     for occurrence in occurrences
                 ],

@@ -13,8 +13,15 @@ from hutong.payments.timeline import Entry
 CheckoutUrl = Callable[[Payment], str]
 """Gives the address of a payment's cashier page."""
 
+Texts = Callable[[str, str], tuple[str, str] | None]
+"""Gives what a payer may be told, in English and in Chinese: of a channel's name and one of our codes."""
 
-def payment_document(payment: Payment, checkout_url: CheckoutUrl) -> dict[str, Any]:
+
+def no_texts(_channel: str, _code: str) -> None:
+    """For documents that are not shown to anybody."""
+
+
+def payment_document(payment: Payment, checkout_url: CheckoutUrl, texts: Texts = no_texts) -> dict[str, Any]:
     """The one public form of a payment."""
     return {
         "id": ids.encode("pay", payment.payment_id),
@@ -40,15 +47,16 @@ def payment_document(payment: Payment, checkout_url: CheckoutUrl) -> dict[str, A
         "closed_at": _optional(payment.closed_at),
         "close_reason": payment.close_reason if payment.closed_at else None,
         "closing": payment.is_open and payment.close_requested_at is not None,
-        "attempts": [attempt_document(attempt) for attempt in payment.attempts],
+        "attempts": [attempt_document(attempt, texts) for attempt in payment.attempts],
     }
 
 
-def attempt_document(attempt: Attempt) -> dict[str, Any]:
+def attempt_document(attempt: Attempt, texts: Texts) -> dict[str, Any]:
     """The one public form of an attempt."""
     action = None
     if attempt.is_open and attempt.action_kind:
         action = {"kind": attempt.action_kind, "content": attempt.action_content}
+    text = None if attempt.code is None else texts(attempt.channel, attempt.code)
     return {
         "id": ids.encode("att", attempt.attempt_id),
         "method": attempt.method,
@@ -59,6 +67,9 @@ def attempt_document(attempt: Attempt) -> dict[str, Any]:
         "channel_order_no": attempt.channel_order_no,
         "channel_code": attempt.channel_code,
         "channel_message": attempt.channel_message,
+        "code": attempt.code,
+        "retryable": attempt.retryable,
+        "text": None if text is None else {"en": text[0], "zh": text[1]},
         "created_at": instant(attempt.created_at),
         "finished_at": _optional(attempt.finished_at),
     }

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from hutong import db, money
 from hutong.channels import Capabilities
-from hutong.payments import refund_books
+from hutong.payments import books, refund_books
 from hutong.payments.model import QUERY_CADENCE, Attempt, AttemptState, Payment
 from hutong.payments.outcome import Happening, Occurrence
 from hutong.payments.payment import lock, sql
@@ -260,8 +260,7 @@ async def give_surplus_back(
     refunds = [
         Refund(
             new_id(), o.payment.payment_id, o.attempt.attempt_id, o.payment.merchant_id, o.attempt.account_id,
-            o.attempt.channel, RefundKind.SURPLUS, None, o.attempt.amount_captured_minor or o.payment.amount_minor,
-            o.payment.currency,
+            o.attempt.channel, RefundKind.SURPLUS, None, books.taken_minor(o.attempt), o.payment.currency,
             "surplus", 0, 0, 0, RefundRoute.ORIGINAL, RefundState.HELD, o.attempt.attempt_id, 0, 0, None, None, None,
             None, None, None, now, None, now, None,
         )

@@ -42,6 +42,8 @@ OPERATORS = {  # asked with an operator's key; see test_operator_routes
     ("get", "/v1/operator/payments/{payment_id}"),
     ("get", "/v1/operator/payments/{payment_id}/timeline"),
     ("post", "/v1/operator/payments/{payment_id}/attach-success"),
+    ("post", "/v1/operator/refunds/{refund_id}/route"),
+    ("post", "/v1/operator/refunds/{refund_id}/settle"),
     ("post", "/v1/operator/payments/{payment_id}/close"),
     ("post", "/v1/operator/payments/{payment_id}/query"),
     ("get", "/v1/operator/audit"),

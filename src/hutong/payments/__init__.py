@@ -38,6 +38,14 @@ from hutong.payments.errors import (
 )
 from hutong.payments.flow import Flow
 from hutong.payments.intervene import ATTACH_SUCCESS, CLOSE, QUERY, Act, BilledSuccess, attach_success, proposal
+from hutong.payments.intervene_refund import (
+    CONVERT_REFUND,
+    SETTLE_REFUND,
+    RefundRouteRefused,
+    convert_refund,
+    refund_proposal,
+    settle_refund,
+)
 from hutong.payments.model import (
     ATTEMPT_TRANSITIONS,
     PAYMENT_TRANSITIONS,
@@ -106,9 +114,11 @@ __all__ = [
     "ATTACH_SUCCESS",
     "ATTEMPT_TRANSITIONS",
     "CLOSE",
+    "CONVERT_REFUND",
     "PAYMENT_TRANSITIONS",
     "QUERY",
     "REFUND_TRANSITIONS",
+    "SETTLE_REFUND",
     "SWEEP_LIMIT",
     "VALIDITY_MAX",
     "VALIDITY_MIN",
@@ -181,6 +191,7 @@ __all__ = [
     "RefundRecorded",
     "RefundRefusal",
     "RefundRoute",
+    "RefundRouteRefused",
     "RefundState",
     "RefundWindowClosed",
     "RefundWord",
@@ -198,6 +209,7 @@ __all__ = [
     "attach_success",
     "available_minor",
     "claim_due",
+    "convert_refund",
     "convert_refunds",
     "counted_attempt",
     "create",
@@ -212,6 +224,7 @@ __all__ = [
     "read_timeline",
     "record",
     "record_refunds",
+    "refund_proposal",
     "refunds_of",
     "render_refund",
     "report_doubts",
@@ -219,6 +232,7 @@ __all__ = [
     "request_close",
     "seal_payee",
     "settle_manually",
+    "settle_refund",
     "start_attempts",
     "sweep_plans",
     "timeline_document",

@@ -15,6 +15,7 @@ FOREIGN = {
     ("get", "/v1/payments/{payment_id}"): "payment",
     ("post", "/v1/payments/{payment_id}/close"): "payment",
     ("get", "/v1/payments/{payment_id}/refunds"): "payment",
+    ("get", "/v1/payments/{payment_id}/items"): "payment",
     ("post", "/v1/payments/{payment_id}/refunds"): "payment",
     ("get", "/v1/refunds/{refund_id}"): "refund",
     ("delete", "/v1/webhook-endpoints/{endpoint_id}"): "endpoint",

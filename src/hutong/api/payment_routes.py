@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
@@ -147,6 +148,9 @@ def _new_payment(
     use: Services, merchant: merchants.Merchant, body: schema.PaymentCreate, now: datetime
 ) -> payments.NewPayment:
     money.currency(body.currency)
+    discounts = tuple(
+        payments.Discount(d.name, payments.Funder(d.funder), d.amount_minor, d.item) for d in body.discounts
+    )
     return payments.NewPayment(
         payment_id=use.ids.new(),
         merchant_id=merchant.merchant_id,
@@ -159,7 +163,17 @@ def _new_payment(
         return_url=body.return_url,
         metadata=body.metadata,
         fee_ppm=merchant.fee_ppm,
+        items=_items(body, discounts),
+        discounts=discounts,
     )
+
+
+def _items(body: schema.PaymentCreate, discounts: Sequence[payments.Discount]) -> tuple[payments.Item, ...]:
+    """What is bought, with each party's part of its price."""
+    if not body.items and not discounts:
+        return ()
+    bought = [payments.NewItem(item.id, item.name, item.quantity, item.amount_minor) for item in body.items]
+    return payments.spread(body.amount_minor, bought, discounts)
 
 
 def _registered(url: str, origins: tuple[str, ...]) -> bool:

@@ -49,6 +49,29 @@ class _Request(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
+ITEM_ID = r"^[\x21-\x7e]{1,64}$"
+
+
+class ItemCreate(_Request):
+    """One line of an order."""
+
+    id: str = Field(pattern=ITEM_ID, description="Your own name of it, such as a SKU; once in a payment.")
+    name: Text = Field(min_length=1, max_length=127)
+    quantity: int = Field(default=1, ge=1, le=1_000_000)
+    amount_minor: int = Field(ge=0, le=AMOUNT_MINOR_MAX, description="For all units together, before discounts.")
+
+
+class DiscountCreate(_Request):
+    """What is taken off, and who bears it."""
+
+    name: Text = Field(min_length=1, max_length=127)
+    funder: Literal["merchant", "platform", "channel"] = Field(
+        description="Who bears it: you earn less, or the platform or the channel puts it to what the payer pays."
+    )
+    amount_minor: int = Field(ge=1, le=AMOUNT_MINOR_MAX)
+    item: str | None = Field(default=None, pattern=ITEM_ID, description="The item it is for; without it, all.")
+
+
 class PaymentCreate(_Request):
     """A merchant's order."""
 
@@ -86,6 +109,12 @@ class PaymentCreate(_Request):
     expires_at: Instant | None = Field(
         default=None, description="Until when it may be paid; 1 minute to 15 days from now. Default: 15 days."
     )
+    items: list[ItemCreate] = Field(
+        default=[],
+        max_length=200,
+        description="What is bought; less the discounts it is `amount_minor`. Refunds then name items.",
+    )
+    discounts: list[DiscountCreate] = Field(default=[], max_length=50)
     metadata: dict[
         Annotated[str, Field(min_length=1, max_length=40), AfterValidator(_clean)],
         Annotated[str, Field(max_length=500), AfterValidator(lambda text: text if not text else _clean(text))],
@@ -158,6 +187,42 @@ class PaymentList(BaseModel):
     next_cursor: str | None
 
 
+class RefundItemCreate(_Request):
+    """How much of one item goes back."""
+
+    id: str = Field(pattern=ITEM_ID)
+    quantity: int = Field(default=1, ge=1, le=1_000_000)
+
+
+class RefundItemObject(BaseModel):
+    """What goes back of one item."""
+
+    id: str
+    quantity: int
+    amount_minor: int = Field(description="What the payer gets for it.")
+
+
+class ItemObject(BaseModel):
+    """One line of an order, and who bears which part of its price."""
+
+    id: str
+    name: str
+    quantity: int
+    quantity_refunded: int = Field(description="Given back, or on its way.")
+    amount_minor: int = Field(description="For all units together, before discounts.")
+    payer_minor: int
+    merchant_minor: int
+    platform_minor: int
+    channel_minor: int
+
+
+class ItemList(BaseModel):
+    """What was bought."""
+
+    object: Literal["list"]
+    data: list[ItemObject]
+
+
 class RefundCreate(_Request):
     """Money to be given back."""
 
@@ -172,6 +237,11 @@ class RefundCreate(_Request):
     )
     amount_minor: int | None = Field(
         default=None, ge=1, le=AMOUNT_MINOR_MAX, description="In minor units; without it, all that is left."
+    )
+    items: list[RefundItemCreate] = Field(
+        default=[],
+        max_length=200,
+        description="Which items go back, for a payment that has items; without it, all that are left.",
     )
     reason: Text = Field(
         default="refund", min_length=1, max_length=80, description="Some channels show it to the payer."
@@ -202,6 +272,7 @@ class RefundObject(BaseModel):
     amount_minor: int = Field(description="What the payer gets.")
     currency: str
     fee_returned_minor: int = Field(description="What you get back of our fee.")
+    items: list[RefundItemObject]
     reason: str
     channel: str
     channel_refund_no: str | None

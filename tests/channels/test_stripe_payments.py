@@ -377,13 +377,16 @@ async def test_the_version_is_pinned_and_every_change_has_a_key_of_its_number(
             world = World(stripe, Control(url, session, "stripe"), now)
             order, answer = await world.pay()
             known = replace(order, channel_order_no="pi_1")
-            answers = [answer, await stripe.close(known, now=now), await stripe.capture(known, 1, now=now)]
+            # A refused end is kept under its key for a day, so a later minute has a key of its own.
+            later = now + timedelta(minutes=1)
+            answers = [answer, await stripe.capture(known, 1, now=now)]
+            answers += [await stripe.close(known, now=at) for at in (now, later)]
     finally:
         await runner.cleanup()
     assert {answer.state for answer in answers} == {ChannelState.UNKNOWN}
     assert {request.headers["Stripe-Version"] for request in seen} == {"2025-03-31.basil"}
     keys = [request.headers.get("Idempotency-Key", "") for request in seen if request.method == "POST"]
-    assert len(set(keys)) == len(keys) == 3
+    assert len(set(keys)) == len(keys) == 4
     assert all(key.startswith(order.attempt_no) for key in keys)
 
 

@@ -14,7 +14,7 @@ from honest_channel import CAPABILITIES, NOTHING, HonestChannel, OneAccount
 from payment_world import World
 
 from hutong import ledger, payments
-from hutong.channels import About, ChannelAnswer, ChannelState, Notification, Refund, RefundRule
+from hutong.channels import About, ChannelAnswer, ChannelState, Notification, Payout, Refund, RefundRule
 from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.payments import Flow, Payment, RefundOrder
@@ -29,6 +29,7 @@ class RefundingChannel(HonestChannel):
     """Refunds by number. `verdicts` says what becomes of the next ones; SUCCEEDED if nothing is said."""
 
     refunds: dict[str, Refund] = field(default_factory=dict)
+    payouts: dict[str, Payout] = field(default_factory=dict)
     outcomes: dict[str, ChannelAnswer] = field(default_factory=dict)
     verdicts: list[ChannelAnswer] = field(default_factory=list)
 
@@ -44,6 +45,22 @@ class RefundingChannel(HonestChannel):
             return NOTHING
         return self._said(refund.refund_no)
 
+    async def payout(self, payout: Payout, *, now: datetime) -> ChannelAnswer:
+        self.calls.append(("payout", payout.payout_no))
+        if not self.reachable:
+            return NOTHING
+        self.payouts.setdefault(payout.payout_no, payout)
+        if payout.payout_no not in self.outcomes:
+            verdict = self.verdicts.pop(0) if self.verdicts else ChannelAnswer(ChannelState.SUCCEEDED)
+            self.outcomes[payout.payout_no] = verdict
+        return self.outcomes[payout.payout_no] if self.replies else NOTHING
+
+    async def query_payout(self, payout: Payout, *, now: datetime) -> ChannelAnswer:
+        self.calls.append(("query_payout", payout.payout_no))
+        if not self.reachable or not self.replies:
+            return NOTHING
+        return self.outcomes.get(payout.payout_no, ChannelAnswer(ChannelState.NOT_FOUND))
+
     def refund_notice(self, refund_no: str) -> Notification:
         return Notification("n", refund_no, self._said(refund_no), About.REFUND)
 
@@ -51,7 +68,7 @@ class RefundingChannel(HonestChannel):
     def returned_minor(self) -> int:
         """What has gone back to payers."""
         return sum(
-            self.refunds[no].amount_minor
+            (self.refunds.get(no) or self.payouts[no]).amount_minor
             for no, answer in self.outcomes.items()
             if answer.state is ChannelState.SUCCEEDED
         )
@@ -134,6 +151,21 @@ class RefundWorld(World):
         async with self.database.transaction() as tx:
             return (await payments.refunds_of(tx, [payment.payment_id]))[payment.payment_id]
 
+    async def agree(self, limit_minor: int) -> int:
+        """Agree an overdraft."""
+        said: dict[str, Any] = {"by": "ops", "reason": "contract 7", "now": self.clock.now()}
+        return await self.database.run(
+            lambda tx: payments.agree_overdraft(tx, self.merchant_id, "CNY", limit_minor, **said)
+        )
+
+    async def convert(self, refund: payments.Refund, route: str, **said: Any) -> str:
+        command = payments.ConvertRefund(refund.refund_id, payments.RefundRoute(route), **said)
+        return await self.database.run(lambda tx: self.committer.refunds.convert(tx, command))
+
+    async def settle(self, refund: payments.Refund, reference: str | None, **said: Any) -> payments.Refund | None:
+        command = payments.SettleManually(refund.refund_id, reference, **said)
+        return await self.database.run(lambda tx: self.committer.refunds.settle(tx, command))
+
     async def sweep(self, after: timedelta = timedelta(seconds=61)) -> None:
         self.clock.advance(after)
         await self.flow.refunds.sweep()
@@ -141,8 +173,8 @@ class RefundWorld(World):
     async def balances(self) -> dict[int, tuple[int, int]]:
         """Posted and pending balance of this world's accounts by chart code, credits positive."""
         owners = {
-            1101: self.account_id, 2001: self.merchant_id, 2201: self.account_id, 2202: self.account_id,
-            2301: self.account_id,
+            1001: UUID(int=1), 1101: self.account_id, 2001: self.merchant_id, 2201: self.account_id,
+            2202: self.account_id, 2301: self.account_id,
         }  # fmt: skip
         async with self.database.transaction() as tx:
             book = ledger.Ledger(tx, clock=self.clock.now_ns)
@@ -160,8 +192,8 @@ class RefundWorld(World):
         async with self.database.transaction() as tx:
             found = await ledger.check_invariants(tx, now=self.clock.now())
             reserved = await tx.fetchval(
-                "SELECT coalesce(sum(amount_minor - fee_minor), 0) FROM payments.refund "
-                "WHERE merchant_id = $1 AND kind = 'refund' AND finished_at IS NULL",
+                "SELECT coalesce(sum(amount_minor - fee_minor + platform_minor + channel_minor), 0) "
+                "FROM payments.refund WHERE merchant_id = $1 AND kind = 'refund' AND finished_at IS NULL",
                 self.merchant_id,
             )
         assert found.problems == []

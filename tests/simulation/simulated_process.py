@@ -117,7 +117,7 @@ class Process:
         if order.expires_at <= self.clock.now():
             return await self.flow.repeated(payments.PlaceOrder(new, claim)) or (422, b"")
         if order.method:
-            first = await self.flow.choose(order.method, order.amount_minor, "CNY")
+            first = await self.flow.choice.choose(order.method, order.amount_minor, "CNY")
             new = payments.NewPayment(
                 **{field: getattr(new, field) for field in new.__slots__} | {"first_attempt": first}
             )

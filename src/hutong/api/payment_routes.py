@@ -133,13 +133,20 @@ async def _check(
     use: Services, merchant: merchants.Merchant, body: schema.PaymentCreate, order: payments.PlaceOrder, now: datetime
 ) -> payments.PlaceOrder:
     """Check what may change between a request and its repetition, and choose a channel account."""
-    if not now + payments.VALIDITY_MIN <= order.new.expires_at <= now + payments.VALIDITY_MAX:
-        raise InvalidParameter("lies between 1 minute and 15 days from now", param="expires_at")
-    if body.return_url is not None and not _registered(body.return_url, merchant.return_origins):
-        raise InvalidParameter("its origin is not registered for this merchant", param="return_url")
+    if not now + payments.VALIDITY_MIN <= order.new.expires_at <= now + use.payment_validity:
+        days = use.payment_validity.days
+        raise InvalidParameter(f"lies between 1 minute and {days} days from now", param="expires_at")
+    check_return_url(body.return_url, merchant)
     if body.method is None:
         return order
-    first = await use.flow.choice.choose(body.method, body.amount_minor, body.currency)
+    first = await use.flow.choice.choose(
+        body.method,
+        body.amount_minor,
+        body.currency,
+        payer=body.payer,
+        return_url=body.return_url,
+        capture_method=order.new.capture_method,
+    )
     return replace(order, new=replace(order.new, first_attempt=first))
 
 
@@ -147,6 +154,9 @@ def _new_payment(
     use: Services, merchant: merchants.Merchant, body: schema.PaymentCreate, now: datetime
 ) -> payments.NewPayment:
     money.currency(body.currency)
+    if body.payer and body.method is None:
+        raise InvalidParameter("says something of the payer for a method that is not given", param="payer")
+    validity = min(merchant.payment_validity or use.payment_validity, use.payment_validity)
     return payments.NewPayment(
         payment_id=use.ids.new(),
         merchant_id=merchant.merchant_id,
@@ -154,12 +164,19 @@ def _new_payment(
         amount_minor=body.amount_minor,
         currency=body.currency,
         subject=body.subject,
-        expires_at=body.expires_at or now + payments.VALIDITY_MAX,
+        expires_at=body.expires_at or now + validity,
         checkout_token=secrets.token_urlsafe(18),
         return_url=body.return_url,
         metadata=body.metadata,
         fee_ppm=merchant.fee_ppm,
+        capture_method=payments.CaptureMethod(body.capture_method),
     )
+
+
+def check_return_url(url: str | None, merchant: merchants.Merchant) -> None:
+    """Refuse to send payers where the merchant has not said that they may be sent."""
+    if url is not None and not _registered(url, merchant.return_origins):
+        raise InvalidParameter("its origin is not registered for this merchant", param="return_url")
 
 
 def _registered(url: str, origins: tuple[str, ...]) -> bool:

@@ -44,7 +44,9 @@ async def create_refund(
     is refused. The money is reserved first, then the channel is called; the answer tells how far that has come.
     """
     payment = await own_payment(use, merchant, payment_id)
-    order = payments.RefundOrder(body.merchant_refund_no, body.amount_minor, body.reason)
+    order = payments.RefundOrder(
+        body.merchant_refund_no, body.amount_minor, body.reason, returns_fee=merchant.returns_fee, payee=body.payee
+    )
     claim = claim_of(merchant, idempotency_key, f"POST /v1/payments/{payment_id}/refunds", body)
     status, answer = await use.flow.refunds.place(payment, order, claim=claim)
     return json_answer(answer, status)

@@ -50,6 +50,18 @@ class _Request(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
+Payer = Annotated[
+    dict[
+        Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")],
+        Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_clean)],
+    ],
+    Field(max_length=8),
+]
+_PAYER = (
+    "What the method asks of the payer, by name, such as `openid` or `auth_code`; forgotten when the try has ended."
+)
+
+
 class PaymentCreate(_Request):
     """A merchant's order."""
 
@@ -79,18 +91,72 @@ class PaymentCreate(_Request):
         pattern=r"^[a-z0-9_]{1,32}$",
         description="How to pay, such as `wechat_native`. Without it the payer chooses in the cashier.",
     )
+    payer: Payer = Field(default={}, description=_PAYER)
+    capture_method: Literal["automatic", "manual"] = Field(
+        default="automatic", description="`manual` only reserves the money; take it by a capture."
+    )
     return_url: str | None = Field(
         default=None,
         pattern=r"^https?://[\x21-\x7e]{1,2000}$",
-        description="Where the cashier sends the payer back to; its origin must be registered for the merchant.",
+        description="Where the payer is sent back to; its origin must be registered for the merchant.",
     )
     expires_at: Instant | None = Field(
-        default=None, description="Until when it may be paid; 1 minute to 15 days from now. Default: 15 days."
+        default=None,
+        description=(
+            "Until when it may be paid: 1 minute from now at least, 15 days at most unless the installation says "
+            "otherwise. Default: what is agreed for the merchant, or the most."
+        ),
     )
     metadata: dict[
         Annotated[str, Field(min_length=1, max_length=40), AfterValidator(_clean)],
         Annotated[OptionalText, Field(max_length=500)],
     ] = Field(default={}, max_length=20, description="Your own names and values; returned as they are.")
+
+
+class AttemptCreate(_Request):
+    """A try by a method of your choice."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"method": "wechat_native"}]})
+
+    method: str = Field(pattern=r"^[a-z0-9_]{1,32}$", description="How to pay.")
+    payer: Payer = Field(default={}, description=_PAYER)
+    return_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[\x21-\x7e]{1,2000}$",
+        description="Where the payer is sent back to after this try; without it, to the cashier.",
+    )
+
+
+class PaymentCapture(_Request):
+    """How much of an authorization to take."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"amount_minor": 1500}]})
+
+    amount_minor: int | None = Field(
+        default=None, ge=1, le=AMOUNT_MINOR_MAX, description="At most what was authorized; all of it if not given."
+    )
+
+
+class TimelineEntry(BaseModel):
+    """One thing that happened to a payment."""
+
+    at: datetime
+    what: str = Field(description="Such as `payment.created`, `attempt.submitted` or `payment.capture_requested`.")
+    attempt_id: str | None
+    learnt_by: Literal["submission", "notification", "query", "close", "capture", "bill", "operator"] | None = Field(
+        description="How it was learnt from the channel, or who did it."
+    )
+    channel_code: str | None
+    amount_minor: int | None
+    reason: str | None
+
+
+class Timeline(BaseModel):
+    """The story of a payment, first to last."""
+
+    object: Literal["timeline"]
+    payment_id: str
+    data: list[TimelineEntry]
 
 
 class Action(BaseModel):
@@ -188,6 +254,13 @@ class RefundCreate(_Request):
     )
     reason: Text = Field(
         default="refund", min_length=1, max_length=80, description="Some channels show it to the payer."
+    )
+    payee: dict[Annotated[str, Field(min_length=1, max_length=40)], Annotated[Text, Field(max_length=200)]] | None = (
+        Field(
+            default=None,
+            max_length=20,
+            description="Who receives a payout if the money cannot go back the way it came; kept sealed, never shown.",
+        )
     )
 
 

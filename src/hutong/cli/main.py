@@ -22,9 +22,11 @@ app = typer.Typer(
     add_completion=False,
 )
 merchant = typer.Typer(help="Merchants and their API keys.", no_args_is_help=True)
+payment = typer.Typer(help="Payments and their attempts.", no_args_is_help=True)
 database = typer.Typer(help="The embedded database.", no_args_is_help=True)
 channel = typer.Typer(help="Payment channels: your accounts there, and what their codes mean.", no_args_is_help=True)
 app.add_typer(merchant, name="merchant")
+app.add_typer(payment, name="payment")
 app.add_typer(channel, name="channels")
 app.add_typer(channel, name="channel", hidden=True)  # the same, as it was called at first
 channel.add_typer(codes, name="codes")
@@ -145,12 +147,33 @@ def merchant_create(
     return_origin: Annotated[
         list[str] | None, typer.Option(help="An origin payers may be sent back to; may be repeated.")
     ] = None,
+    validity_minutes: Annotated[
+        int | None,
+        typer.Option(min=1, help="How long payments may be paid where an order does not say; at most the platform's."),
+    ] = None,
+    keep_fee: Annotated[
+        bool, typer.Option("--keep-fee", help="Refunds return nothing of our fee; otherwise its share.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Register a merchant and give out its first API key, which is shown this once."""
     from hutong.cli.merchant import run_create
 
-    run_create(name, fee_ppm, tuple(return_origin or ()), as_json=as_json)
+    run_create(name, fee_ppm, tuple(return_origin or ()), validity_minutes, returns_fee=not keep_fee, as_json=as_json)
+
+
+@merchant.command("overdraft")
+def merchant_overdraft(
+    merchant_id: str,
+    limit_minor: Annotated[int, typer.Argument(min=0, help="In minor units; 0 ends the agreement.")],
+    reason: Annotated[str, typer.Option(help="Kept for ever.")],
+    by: Annotated[str, typer.Option(help="Who has agreed it.")],
+    currency: Annotated[str, typer.Option(help="ISO 4217 code.")] = "CNY",
+) -> None:
+    """Agree how far refunds may take a merchant's balance below zero."""
+    from hutong.cli.merchant import run_overdraft
+
+    run_overdraft(merchant_id, limit_minor, currency, by=by, reason=reason)
 
 
 @merchant.command("add-key")
@@ -167,6 +190,16 @@ def merchant_revoke_key(key_id: str) -> None:
     from hutong.cli.merchant import run_revoke_key
 
     run_revoke_key(key_id)
+
+
+@payment.command("in-doubt")
+def payment_in_doubt(
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 100, as_json: Json = False
+) -> None:
+    """List the attempts whose channel owes us a word, oldest first."""
+    from hutong.cli.payment import run_in_doubt
+
+    run_in_doubt(limit, as_json=as_json)
 
 
 @channel.command("add")
@@ -254,6 +287,18 @@ def bench_channels(as_json: Json = False) -> None:
     from hutong.bench import run_bench_channels
 
     sys.exit(run_bench_channels(as_json=as_json))
+
+
+@bench.command("sweep")
+def bench_sweep(
+    payments: Annotated[int, typer.Option(min=1, max=16_000_000, help="How many open payments there are.")] = 1_000_000,
+    due: Annotated[int, typer.Option(min=1, help="How many of them are past their end.")] = 50_000,
+    as_json: Json = False,
+) -> None:
+    """Ending the due ones among very many open payments, while payments keep flowing; shows the plans."""
+    from hutong.bench import run_bench_sweep
+
+    sys.exit(run_bench_sweep(open_payments=payments, due=due, as_json=as_json))
 
 
 @bench.command("coalescer")

@@ -45,7 +45,7 @@ def success(payment: Payment, attempt: Attempt) -> tuple[list[ledger.Transfer], 
             surplus,
         ]
     pending = (MERCHANT_PENDING, payment.merchant_id, payment.currency)
-    fee_minor = money.fee_minor(_taken(attempt), payment.fee_ppm)
+    fee_minor = money.fee_minor(taken_minor(attempt), payment.fee_ppm)
     main = _transfer(attempt.attempt_id.int, receivable, pending, payment, attempt, Code.PAYMENT)
     if not fee_minor:
         return [main], [receivable, pending]
@@ -61,7 +61,8 @@ def _fee_id(attempt: Attempt) -> int:
     return attempt.payment_id.int
 
 
-def _taken(attempt: Attempt) -> int:
+def taken_minor(attempt: Attempt) -> int:
+    """What a successful attempt took."""
     assert attempt.amount_captured_minor is not None, "a success says how much"
     return attempt.amount_captured_minor
 
@@ -73,7 +74,7 @@ def _transfer(
         id=identifier,
         debit_account_id=ledger.account_id(*debit),
         credit_account_id=ledger.account_id(*credit),
-        amount=_taken(attempt),
+        amount=taken_minor(attempt),
         ledger=money.currency(payment.currency).numeric,
         code=code,
         user_data_128=payment.payment_id.int,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -131,10 +131,7 @@ class Committer:
         opened: list[books.Opening] = []
 
         async def work(tx: db.Tx) -> list[Recorded]:
-            results, occurrences = await record(tx, [c.learnt for c in commands], now=now, policy=self.policy)
-            opened[:] = await self._book(tx, occurrences, now=now)
-            await give_surplus_back(tx, occurrences, new_id=self._ids.new, now=now)
-            await self._announce(tx, occurrences, now=now)
+            results, opened[:] = await self._take_in(tx, commands, now=now)
             await idempotency.store(
                 tx,
                 [
@@ -149,13 +146,34 @@ class Committer:
         self._open_accounts.update(opened)
         return results
 
-    async def close(self, commands: Sequence[RequestClose]) -> list[CloseResult]:
-        """Close what can be closed at once; mark the rest."""
+    async def take_in_within(self, tx: db.Tx, commands: Sequence[TakeIn], *, now: datetime) -> list[Recorded]:
+        """The same in a transaction that does something else as well."""
+        return (await self._take_in(tx, commands, now=now))[0]
+
+    async def _take_in(
+        self, tx: db.Tx, commands: Sequence[TakeIn], *, now: datetime
+    ) -> tuple[list[Recorded], list[books.Opening]]:
+        results, occurrences = await record(tx, [c.learnt for c in commands], now=now, policy=self.policy)
+        opened = await self._book(tx, occurrences, now=now)
+        await give_surplus_back(tx, occurrences, new_id=self._ids.new, now=now)
+        await self._announce(tx, occurrences, now=now)
+        return results, opened
+
+    async def close(
+        self, commands: Sequence[RequestClose], *, also: Callable[[db.Tx], Awaitable[None]] | None = None
+    ) -> list[CloseResult]:
+        """Close what can be closed at once; mark the rest.
+
+        Args:
+            also: What else belongs to it, such as writing down who wanted it.
+        """
         now = self._clock.now()
 
         async def work(tx: db.Tx) -> list[CloseResult]:
             results, occurrences = await request_close(tx, commands, now=now)
             await self._announce(tx, occurrences, now=now)
+            if also is not None:
+                await also(tx)
             return results
 
         return await self._database.run(work)

@@ -234,6 +234,7 @@ class Payment:
     closed_at: datetime | None
     close_reason: str | None
     close_requested_at: datetime | None
+    amount_refunding_minor: int = 0
     attempts: list[Attempt] = field(default_factory=list)
     capture_method: CaptureMethod = CaptureMethod.AUTOMATIC
     amount_captured_minor: int = 0
@@ -242,7 +243,6 @@ class Payment:
     capture_minor: int | None = None
     """What the merchant wants to take of the authorized amount, from the intent on."""
     capture_requested_at: datetime | None = None
-    amount_refunding_minor: int = 0
 
     @property
     def is_capturing(self) -> bool:

@@ -203,7 +203,7 @@ def _new(command: NewPayment, attempt: Attempt | None, now: datetime) -> Payment
         command.payment_id, command.merchant_id, command.merchant_order_no, command.amount_minor, command.currency,
         command.subject, PaymentStatus.PROCESSING if attempt else PaymentStatus.REQUIRES_PAYMENT, 0, command.fee_ppm,
         command.checkout_token, command.return_url, dict(command.metadata), command.expires_at, now, None, None,
-        None, None, [attempt] if attempt else [], command.capture_method,
+        None, None, attempts=[attempt] if attempt else [], capture_method=command.capture_method,
     )  # fmt: skip
 
 
@@ -232,9 +232,9 @@ def _payment_of(row: asyncpg.Record) -> Payment:
         row["id"], row["merchant_id"], row["merchant_order_no"], row["amount_minor"], row["currency"], row["subject"],
         PaymentStatus(row["status"]), row["amount_refunded_minor"], row["fee_ppm"], row["checkout_token"],
         row["return_url"], json.loads(row["metadata"]), row["expires_at"], row["created_at"], row["succeeded_at"],
-        row["closed_at"], row["close_reason"], row["close_requested_at"], [], CaptureMethod(row["capture_method"]),
-        row["amount_captured_minor"], row["authorized_at"], row["capture_before"], row["capture_minor"],
-        row["capture_requested_at"], row["amount_refunding_minor"],
+        row["closed_at"], row["close_reason"], row["close_requested_at"], row["amount_refunding_minor"], [],
+        CaptureMethod(row["capture_method"]), row["amount_captured_minor"], row["authorized_at"], row["capture_before"],
+        row["capture_minor"], row["capture_requested_at"],
     )  # fmt: skip
 
 

@@ -161,7 +161,7 @@ async def insert_refunds(tx: db.Tx, refunds: Sequence[Refund], *, now: datetime)
         (
             r.refund_id, r.payment_id, r.attempt_id, r.merchant_id, r.account_id, r.channel, r.kind,
             r.merchant_refund_no, r.amount_minor, r.currency, r.reason, r.platform_minor, r.channel_minor,
-            r.fee_minor, r.route, r.state, r.hold_id, r.payout_account_id, r.next_query_at,
+            r.fee_minor, r.route, r.state, r.hold_id, r.payout_account_id, r.next_query_at, r.payee_sealed,
         )
         for r in refunds
     ]  # fmt: skip

@@ -26,8 +26,11 @@ from hutong.payments.refund_outcome import (
     RefundOccurrence,
     RefundRecorded,
     RefundWord,
+    SettleManually,
     record_refunds,
+    settle_manually,
 )
+from hutong.payments.refund_route import ConvertOutcome, ConvertRefund, convert_refunds
 
 REFUSED = 409
 """The stored status of a refund that was not taken on: the key keeps its one answer, the refusal."""
@@ -88,7 +91,7 @@ class RefundCommitter:
         now = self._clock.now()
 
         async def work(tx: db.Tx) -> list[RefundRecorded]:
-            results, occurrences = await record_refunds(tx, [c.word for c in commands], now=now)
+            results, occurrences = await record_refunds(tx, [c.word for c in commands], new_id=self._ids.new, now=now)
             await self.announce(tx, occurrences)
             await idempotency.store(
                 tx,
@@ -101,6 +104,17 @@ class RefundCommitter:
             return results
 
         return await self._database.run(work)
+
+    async def convert(self, tx: db.Tx, command: ConvertRefund) -> ConvertOutcome:
+        """Send a failed refund by its next way, in the transaction of whoever decides that."""
+        (outcome,) = await convert_refunds(tx, [command], new_id=self._ids.new, now=self._clock.now())
+        return outcome
+
+    async def settle(self, tx: db.Tx, command: SettleManually) -> Refund | None:
+        """Take in what a person did about a refund, in the transaction of whoever says so; None if it is not manual."""
+        (refund,), occurrences = await settle_manually(tx, [command], now=self._clock.now())
+        await self.announce(tx, occurrences)
+        return refund
 
     async def announce(self, tx: db.Tx, occurrences: Sequence[RefundOccurrence]) -> None:
         """Write the events of what has happened, in the transaction that makes it true."""

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from hutong import db, money
 from hutong.channels import Capabilities
-from hutong.payments import refund_books
+from hutong.payments import books, refund_books
 from hutong.payments.model import QUERY_CADENCE, Attempt, AttemptState, Payment
 from hutong.payments.outcome import Happening, Occurrence
 from hutong.payments.payment import lock, sql
@@ -36,6 +36,8 @@ class NewRefund:
         amount_minor: What the payer gets; None is all that is left.
         capabilities: What the channel that took the money can do.
         returns_fee: Whether our fee goes back in proportion, by the merchant's contract.
+        payout_account_id: Where a payout goes out by itself if the original way fails.
+        payee_sealed: Who receives a payout, sealed.
     """
 
     refund_id: UUID
@@ -46,6 +48,8 @@ class NewRefund:
     reason: str
     capabilities: Capabilities
     returns_fee: bool = False
+    payout_account_id: UUID | None = None
+    payee_sealed: bytes | None = None
 
 
 class RefundRefusal(StrEnum):
@@ -165,13 +169,15 @@ def _decide(
         return RefundRefusal.EXCEEDS_AVAILABLE
     route = _route(payment, refunds, amount, command.capabilities, now)
     if isinstance(route, RefundRefusal):
-        return route
+        if command.payout_account_id is None or command.payee_sealed is None:
+            return route
+        route = RefundRoute.ORIGINAL  # the channel decides; what it refuses goes on by payout
     fee = fee_back_minor(payment, refunds, amount) if command.returns_fee else 0
     return Refund(
         command.refund_id, payment.payment_id, attempt.attempt_id, payment.merchant_id, attempt.account_id,
         attempt.channel, RefundKind.REFUND, command.merchant_refund_no, amount, payment.currency, command.reason,
-        0, 0, fee, route, RefundState.HELD, command.refund_id, 0, 0, None, None, None, None, None, None, now, None,
-        now + QUERY_CADENCE[0], None,
+        0, 0, fee, route, RefundState.HELD, command.refund_id, 0, 0, None, None, None, command.payout_account_id,
+        command.payee_sealed, None, now, None, now + QUERY_CADENCE[0], None,
     )  # fmt: skip
 
 
@@ -254,8 +260,7 @@ async def give_surplus_back(
     refunds = [
         Refund(
             new_id(), o.payment.payment_id, o.attempt.attempt_id, o.payment.merchant_id, o.attempt.account_id,
-            o.attempt.channel, RefundKind.SURPLUS, None,
-            o.attempt.amount_captured_minor or o.payment.amount_minor, o.payment.currency,
+            o.attempt.channel, RefundKind.SURPLUS, None, books.taken_minor(o.attempt), o.payment.currency,
             "surplus", 0, 0, 0, RefundRoute.ORIGINAL, RefundState.HELD, o.attempt.attempt_id, 0, 0, None, None, None,
             None, None, None, now, None, now, None,
         )

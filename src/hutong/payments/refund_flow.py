@@ -6,7 +6,8 @@ Whatever dies between two of these steps is found again by the sweep, since the 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -32,6 +33,8 @@ from hutong.payments.refund_create import (
 )
 from hutong.payments.refund_errors import refusal_error
 from hutong.payments.refund_outcome import RefundRecorded, RefundWord
+from hutong.payments.refund_payout import payout_account, payout_request, seal_payee
+from hutong.vault import Vault
 
 _log = structlog.get_logger(module="hutong.payments")
 _ANSWERS = Counter("hutong_refund_answers_total", "What channels said about refunds.", ["channel", "source", "state"])
@@ -48,12 +51,17 @@ _SWEEP_WIDTH = 16
 
 @dataclass(frozen=True, slots=True)
 class RefundOrder:
-    """A merchant's wish as the edge takes it."""
+    """A merchant's wish as the edge takes it.
+
+    Attributes:
+        payee: Who receives a payout if the original way fails, by the names in `Capabilities.payee_requires`.
+    """
 
     merchant_refund_no: str
     amount_minor: int | None
     reason: str
     returns_fee: bool = False
+    payee: Mapping[str, str] | None = None
 
 
 class RefundFlow:
@@ -63,6 +71,7 @@ class RefundFlow:
         accounts: Gives ready channel adapters.
         public_url: The address under which channels reach this installation.
         queue_limit: The most commands that may wait for a batch.
+        vault: Seals who receives payouts; without one there are none.
     """
 
     def __init__(
@@ -75,9 +84,11 @@ class RefundFlow:
         ids: ids.Ids,
         public_url: str,
         queue_limit: int = 4096,
+        vault: Vault | None = None,
     ) -> None:
         self._database = database
         self._accounts = accounts
+        self._vault = vault
         self._clock = clock
         self._ids = ids
         self._public_url = public_url.rstrip("/")
@@ -107,8 +118,9 @@ class RefundFlow:
         if attempt is None:
             raise refusal_error(RefundRefusal.NOT_REFUNDABLE)
         channel = await self._accounts.get(attempt.account_id)
+        refund_id = self._ids.new()
         new = NewRefund(
-            self._ids.new(),
+            refund_id,
             payment.payment_id,
             payment.merchant_id,
             order.merchant_refund_no,
@@ -116,6 +128,8 @@ class RefundFlow:
             order.reason,
             channel.capabilities,
             order.returns_fee,
+            payout_account(attempt, channel.capabilities, order.payee),
+            None if order.payee is None else seal_payee(self._vault, refund_id, order.payee),
         )
         placed = await self._places.submit(PlaceRefund(new, claim))
         match placed:
@@ -160,6 +174,9 @@ class RefundFlow:
             return
         if refund.state is RefundState.HELD:
             await self._submit(payment, refund)
+            return
+        if refund.state is RefundState.PAYOUT:
+            await self._pay_out(payment, refund)
             return
         channel, request = await self._request(payment, refund)
         answer = await channel.query_refund(request, now=self._clock.now())
@@ -209,15 +226,50 @@ class RefundFlow:
         assert recorded.refund is not None, "refunds are never deleted"
         return recorded.refund
 
+    async def _pay_out(self, payment: Payment, refund: Refund) -> None:
+        """Ask what became of a payout; send it where the channel has none, once the original way is proven dead."""
+        assert refund.payout_account_id is not None, "the database refuses a payout without an account"
+        channel = await self._accounts.get(refund.payout_account_id)
+        request = payout_request(self._vault, refund, notify_url=self._notify_url(refund.payout_account_id))
+        answer = await channel.query_payout(request, now=self._clock.now())
+        if answer.state is channels.ChannelState.NOT_FOUND:
+            original = await self._ask_original(payment, refund)
+            if original is channels.ChannelState.SUCCEEDED:
+                answer = channels.ChannelAnswer(channels.ChannelState.FAILED, channel_code="original_succeeded")
+            elif original in (channels.ChannelState.UNKNOWN, channels.ChannelState.PENDING):
+                answer = channels.ChannelAnswer(channels.ChannelState.UNKNOWN, channel_code="original_in_doubt")
+            else:
+                answer = await channel.payout(request, now=self._clock.now())
+        word = RefundWord(refund.refund_id, refund.payout_account_id, RefundRoute.PAYOUT, answer, Source.QUERY)
+        await self._learn(word)
+
+    async def _ask_original(self, payment: Payment, refund: Refund) -> channels.ChannelState:
+        """What the channel says now of the way that had failed; a success is recorded as late."""
+        channel, request = await self._request(payment, replace(refund, route=RefundRoute.ORIGINAL))
+        try:
+            answer = await channel.query_refund(replace(request, channel_refund_no=None), now=self._clock.now())
+        except channels.NotOffered:
+            return channels.ChannelState.FAILED
+        if answer.state is channels.ChannelState.SUCCEEDED:
+            await self._learn(
+                RefundWord(refund.refund_id, refund.account_id, RefundRoute.ORIGINAL, answer, Source.QUERY)
+            )
+        return answer.state
+
+    def _notify_url(self, account_id: UUID) -> str:
+        return f"{self._public_url}/channels/{ids.encode('acc', account_id)}/notifications"
+
     async def _request(self, payment: Payment, refund: Refund) -> tuple[channels.Channel, channels.Refund]:
         attempt = next(a for a in payment.attempts if a.attempt_id == refund.attempt_id)
         channel = await self._accounts.get(refund.account_id)
         return channel, channels.Refund(
             refund_no=refund.number,
-            order=order_of(payment, attempt),
+            order=replace(
+                order_of(payment, attempt), amount_minor=attempt.amount_captured_minor or payment.amount_minor
+            ),
             amount_minor=refund.amount_minor,
             reason=refund.reason,
-            notify_url=f"{self._public_url}/channels/{ids.encode('acc', refund.account_id)}/notifications",
+            notify_url=self._notify_url(refund.account_id),
             created_at=refund.created_at,
             channel_refund_no=refund.channel_refund_no,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -10,10 +10,10 @@ from uuid import UUID
 
 from hutong import db
 from hutong.channels import ChannelAnswer, ChannelState
+from hutong.errors import InvariantBroken
 from hutong.payments import refund_books
 from hutong.payments.model import QUERY_CADENCE, Payment, Source
 from hutong.payments.outcome import Effect, spend, storable
-from hutong.payments.payment import lock, sql
 from hutong.payments.refund import (
     REFUND_TRANSITIONS,
     RETRY_DELAYS,
@@ -21,10 +21,10 @@ from hutong.payments.refund import (
     RefundKind,
     RefundRoute,
     RefundState,
-    find_refunds,
     save_refunds,
 )
 from hutong.payments.refund_create import available_minor, save_sums
+from hutong.payments.refund_route import ConvertOutcome, ConvertRefund, convert_locked, lock_refunds
 
 _S, _R = RefundState, RefundRoute
 _NEEDS_NO_NEW_RESERVE = {_R.VOID: _R.ORIGINAL}
@@ -84,19 +84,20 @@ class _Round:
     chains: list[refund_books.Chain] = field(default_factory=list)
     touched: dict[UUID, tuple[Refund, str | None]] = field(default_factory=dict)
     sums: dict[UUID, Payment] = field(default_factory=dict)
+    to_payout: list[Refund] = field(default_factory=list)
 
     def tell(self, happening: RefundHappening, payment: Payment, refund: Refund) -> None:
         self.occurrences.append(RefundOccurrence(happening, payment, refund))
 
 
 async def record_refunds(
-    tx: db.Tx, words: Sequence[RefundWord], *, now: datetime
+    tx: db.Tx, words: Sequence[RefundWord], *, new_id: Callable[[], UUID], now: datetime
 ) -> tuple[list[RefundRecorded], list[RefundOccurrence]]:
     """Apply channels' words to their refunds, in order.
 
     Effects:
-        Writes refunds, what has gone back of their payments, and the books. The caller announces the occurrences in
-        the same transaction.
+        Writes refunds, what has gone back of their payments, and the books. What failed by the original way and has
+        a payout to go on with goes on with it at once. The caller announces the occurrences in the same transaction.
 
     Repeat:
         A word that says nothing new changes nothing; what is refused writes nothing at all.
@@ -121,17 +122,69 @@ async def record_refunds(
             continue
         moved = _apply(payment, refund, word, this)
         results.append(RefundRecorded(Effect.APPLIED if moved else Effect.UNCHANGED, payment, refund))
-    await refund_books.book(tx, this.chains, now=now)
-    await save_refunds(tx, list(this.touched.values()))
-    await save_sums(tx, list(this.sums.values()))
+    await _write(tx, this)
+    if this.to_payout:
+        commands = [ConvertRefund(refund.refund_id, _R.PAYOUT) for refund in this.to_payout]
+        outcomes = await convert_locked(tx, commands, payments, refunds, new_id=new_id, now=now)
+        # The reserve was released a moment ago, under the same lock: nobody can have taken it.
+        if any(outcome is not ConvertOutcome.CONVERTED for outcome in outcomes):
+            raise InvariantBroken(f"a failed refund could not go on by payout: {outcomes}")
     return results, this.occurrences
 
 
-async def lock_refunds(tx: db.Tx, refund_ids: Sequence[UUID]) -> tuple[dict[UUID, Payment], dict[UUID, Refund]]:
-    """Refunds and their payments, locked by the payments in id order, and read under the lock."""
-    owners = [row["payment_id"] for row in await sql.payments_of_refunds.fetch(tx, refund_ids)]
-    payments = await lock(tx, owners)
-    return payments, await find_refunds(tx, refund_ids)
+@dataclass(frozen=True, slots=True)
+class SettleManually:
+    """A person's word about a refund that is paid by hand.
+
+    Attributes:
+        reference: Where the payment can be found, such as a bank's or the channel portal's number; None gives the
+            refund up.
+        from_bank: Whether it was paid from our bank account; otherwise it was entered at the channel's portal.
+    """
+
+    refund_id: UUID
+    reference: str | None
+    from_bank: bool = False
+
+
+async def settle_manually(
+    tx: db.Tx, commands: Sequence[SettleManually], *, now: datetime
+) -> tuple[list[Refund | None], list[RefundOccurrence]]:
+    """Take in what people did about refunds in state `manual`.
+
+    Effects:
+        As `record_refunds`.
+
+    Repeat:
+        Only a refund that is `manual` can be settled; what is final stays.
+
+    Returns:
+        The refund for each command, in order, None where it is not waiting for a person; and what has happened.
+    """
+    payments, refunds = await lock_refunds(tx, [command.refund_id for command in commands])
+    this = _Round(now)
+    results: list[Refund | None] = []
+    for command in commands:
+        refund = refunds.get(command.refund_id)
+        if refund is None or refund.state is not _S.MANUAL:
+            results.append(None)
+            continue
+        payment = payments[refund.payment_id]
+        refund.reference = command.reference
+        if command.reference is None:
+            _fail(payment, refund, this)
+        else:
+            succeed(payment, refund, this, from_bank=command.from_bank)
+        this.touched[refund.refund_id] = (refund, "operator")
+        results.append(refund)
+    await _write(tx, this)
+    return results, this.occurrences
+
+
+async def _write(tx: db.Tx, this: _Round) -> None:
+    await refund_books.book(tx, this.chains, now=this.now)
+    await save_refunds(tx, list(this.touched.values()))
+    await save_sums(tx, list(this.sums.values()))
 
 
 def _refusal(refund: Refund | None, word: RefundWord) -> Effect | None:
@@ -185,6 +238,7 @@ def _go(refund: Refund, target: RefundState) -> None:
 def succeed(payment: Payment, refund: Refund, this: _Round, *, from_bank: bool = False) -> None:
     """The money is back."""
     refund.state, refund.finished_at, refund.next_query_at = _S.SUCCEEDED, this.now, None
+    refund.payee_sealed = None  # who it went to is not kept longer than it is needed
     this.chains.append(refund_books.success(refund, from_bank=from_bank))
     if refund.kind is RefundKind.SURPLUS:
         this.tell(RefundHappening.SURPLUS_REFUNDED, payment, refund)
@@ -208,6 +262,11 @@ def _refused(payment: Payment, refund: Refund, answer: ChannelAnswer, this: _Rou
         if refund.kind is RefundKind.SURPLUS:
             this.tell(RefundHappening.NEEDS_ATTENTION, payment, refund)
         return
+    _fail(payment, refund, this)
+
+
+def _fail(payment: Payment, refund: Refund, this: _Round) -> None:
+    """No money went back: the reserve is released, or the next way begins."""
     refund.state, refund.finished_at, refund.next_query_at = _S.FAILED, this.now, None
     this.chains.append(refund_books.failure(refund))
     if refund.kind is RefundKind.SURPLUS:
@@ -215,6 +274,11 @@ def _refused(payment: Payment, refund: Refund, answer: ChannelAnswer, this: _Rou
         return
     payment.amount_refunding_minor -= refund.amount_minor
     this.sums[payment.payment_id] = payment
+    if refund.late_success_at is not None:
+        _gone(payment, refund)
+    elif refund.route is _R.ORIGINAL and refund.payout_account_id is not None and refund.payee_sealed is not None:
+        this.to_payout.append(refund)
+        return
     this.tell(RefundHappening.FAILED, payment, refund)
 
 
@@ -225,7 +289,11 @@ def _late(payment: Payment, refund: Refund, this: _Round) -> None:
     refund.late_success_at = this.now
     this.chains.append(refund_books.late_success(refund))
     if not refund.counts and refund.kind is RefundKind.REFUND:
-        # What has gone back cannot be given back again, as far as anything is left.
-        payment.amount_refunded_minor += min(refund.amount_minor, available_minor(payment))
+        _gone(payment, refund)
         this.sums[payment.payment_id] = payment
     this.tell(RefundHappening.NEEDS_ATTENTION, payment, refund)
+
+
+def _gone(payment: Payment, refund: Refund) -> None:
+    """What has gone back cannot be given back again, as far as anything is left."""
+    payment.amount_refunded_minor += min(refund.amount_minor, available_minor(payment))

@@ -3,18 +3,20 @@
 -- error here, on which the whole list is looked at again.
 INSERT INTO payments.refund (
     id, payment_id, attempt_id, merchant_id, account_id, channel, kind, merchant_refund_no, amount_minor, currency,
-    reason, platform_minor, channel_minor, fee_minor, route, state, hold_id, payout_account_id, next_query_at, created_at
+    reason, platform_minor, channel_minor, fee_minor, route, state, hold_id, payout_account_id, next_query_at,
+    payee_sealed, created_at
 )
 SELECT n.id, n.payment_id, n.attempt_id, n.merchant_id, n.account_id, n.channel, n.kind, n.merchant_refund_no,
     n.amount_minor, n.currency, n.reason, n.platform_minor, n.channel_minor, n.fee_minor, n.route, n.state, n.hold_id,
-    n.payout_account_id, n.next_query_at, $20::timestamptz
+    n.payout_account_id, n.next_query_at, n.payee_sealed, $21::timestamptz
 FROM unnest(
     $1::uuid [], $2::uuid [], $3::uuid [], $4::uuid [], $5::uuid [], $6::text [], $7::text [], $8::text [],
     $9::bigint [], $10::text [], $11::text [], $12::bigint [], $13::bigint [], $14::bigint [], $15::text [],
-    $16::text [], $17::uuid [], $18::uuid [], $19::timestamptz []
+    $16::text [], $17::uuid [], $18::uuid [], $19::timestamptz [], $20::bytea []
 ) AS n (
     id, payment_id, attempt_id, merchant_id, account_id, channel, kind, merchant_refund_no, amount_minor, currency,
-    reason, platform_minor, channel_minor, fee_minor, route, state, hold_id, payout_account_id, next_query_at
+    reason, platform_minor, channel_minor, fee_minor, route, state, hold_id, payout_account_id, next_query_at,
+    payee_sealed
 )
 ORDER BY n.merchant_refund_no, n.merchant_id;
 

@@ -56,6 +56,7 @@ class Calls:
         self._database = database
         self._accounts = accounts
         self._choice = choice
+        self._checkout_url = committer.checkout_url
         self._clock = clock
         self._public_url = public_url.rstrip("/")
         self._policy = policy
@@ -82,7 +83,7 @@ class Calls:
             expires_at=attempt.expires_at or _channel_end(payment, attempt, channel.capabilities),
             notify_url=attempt.notify_url or notify_url(self._public_url, attempt.account_id),
             payer_ip=attempt.payer_ip,
-            return_url=attempt.return_url,
+            return_url=attempt.return_url or self._checkout_url(payment),
             payer=self._choice.open_payer(attempt.attempt_id, attempt.payer_sealed),
             capture=payment.capture_method is CaptureMethod.AUTOMATIC,
             placed_at=attempt.created_at,

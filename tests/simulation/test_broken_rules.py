@@ -7,7 +7,6 @@ from collections.abc import Callable
 import pytest
 from broken_rules import BROKEN
 from simulated_database import Backend
-from test_simulation import SEEDS
 
 from simulation import simulate
 

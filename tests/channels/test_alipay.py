@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from alipay_world import AlipayWorld, alipay_world
-from hutong.channels import ActionKind, ChannelState, Http
+from hutong.channels import About, ActionKind, ChannelState, Http
 from hutong.errors import InvalidParameter
 
 SUCCEEDED, FAILED, PENDING = ChannelState.SUCCEEDED, ChannelState.FAILED, ChannelState.PENDING
@@ -279,6 +279,16 @@ async def test_a_payment_is_voided_whole_on_its_own_day(world: AlipayWorld) -> N
         await channel.void(world.refund(request, 8799), now=now)
     with pytest.raises(InvalidParameter):
         await channel.void(refund, now=now + timedelta(hours=14))  # midnight in Beijing has passed
+
+
+async def test_the_notification_of_a_cancellation_tells_of_a_payment_that_was_made(world: AlipayWorld) -> None:
+    channel, request, now = world.channel(), await world.paid(), world.clock.now()
+    await channel.void(world.refund(request, 8800), now=now)
+    (given_back,) = world.simulator.book.refunds.values()
+    headers, body = world.simulator._notice(given_back.order, 0, given_back)
+    told = channel.parse_notification(headers, body, now=now)
+    assert (told.about, told.number) == (About.PAYMENT, request.attempt_no)
+    assert (told.answer.channel_code, told.answer.state) == ("TRADE_CLOSED", SUCCEEDED)
 
 
 async def test_voiding_what_nobody_paid_gives_nothing_back(world: AlipayWorld) -> None:

@@ -275,8 +275,9 @@ class AlipaySimulator(Simulator):
         if refund is not None:
             given_minor = order.captured_minor - self.book.refundable_minor(order)
             refunded_at = refund.changed_at or paid_at
+            if order.data.get("cancelled") != refund.refund_no:
+                said["out_biz_no"] = refund.refund_no
             said |= {
-                "out_biz_no": refund.refund_no,
                 "refund_fee": to_major(given_minor, order.currency),
                 "gmt_refund": f"{beijing(refunded_at)}.{refunded_at.microsecond // 1000:03d}",
             }

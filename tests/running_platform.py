@@ -238,8 +238,11 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
             clock=clock,
             ids=ids,
             checkout_url=lambda p: f"{url}/pay/{encode('pay', p.payment_id)}?token={p.checkout_token}",
+            texts=accounts.text,
         )
-        flow = payments.Flow(database, accounts, committer, clock=clock, ids=ids, public_url=url, sandbox=True)
+        flow = payments.Flow(
+            database, accounts, committer, clock=clock, ids=ids, public_url=url, sandbox=True, vault=vault
+        )
         stack.push_async_callback(flow.stop)
         async with database.transaction() as tx:
             account_ids = {
@@ -255,7 +258,7 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
                 )
                 for channel, credentials in sorted(sandbox_accounts(folder, sandbox_url).items())
             }
-        effects = dict(app.effects())  # tests add theirs
+        effects = dict(app.effects(committer))  # tests add theirs
         services = api.Services(
             database=database,
             directory=merchants.Directory(database),

@@ -76,11 +76,17 @@ def commands() -> Iterator[str]:
 
 def _commands(command: Any, path: str) -> Iterator[str]:
     children = getattr(command, "commands", None)
+    if children is not None and getattr(command, "invoke_without_command", False):
+        yield from _command(command, path)
     if children is not None:
         for name, child in children.items():
             if not child.hidden:
                 yield from _commands(child, f"{path} {name}")
         return
+    yield from _command(command, path)
+
+
+def _command(command: Any, path: str) -> Iterator[str]:
     given = [one for one in command.params if not getattr(one, "hidden", False) and one.name != "help"]
     words = [_name(one) if one.required else f"[{_name(one)}]"
              for one in given if one.param_type_name == "argument"]  # fmt: skip

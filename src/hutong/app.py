@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -24,6 +25,7 @@ _log = get_logger(__name__)
 SANDBOX_ACCOUNT = "sandbox"
 _SWEEP_EVERY_S = 0.5
 _TIDY_EVERY_S = 60.0
+_DOUBTS_EVERY_S = 15.0
 _UPKEEP_EVERY_S = 5.0
 _WRITE_CODES_EVERY_S = 2.0
 _INVARIANTS_EVERY_S = 300.0
@@ -96,7 +98,15 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
         http = await stack.enter_async_context(channels.Http.open())
         accounts = channels.Accounts(database, vault, http, clock)
         await stack.enter_async_context(_writing_down(accounts.unmapped, database))
-        committer = payments.Committer(database, clock=clock, ids=ids, checkout_url=checkout_url)
+        cadence = tuple(timedelta(seconds=int(part)) for part in settings.query_cadence.split(","))
+        committer = payments.Committer(
+            database,
+            clock=clock,
+            ids=ids,
+            checkout_url=checkout_url,
+            texts=accounts.text,
+            policy=payments.Policy(cadence=cadence),
+        )
         flow = payments.Flow(
             database,
             accounts,
@@ -110,12 +120,12 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
         )
         stack.push_async_callback(flow.stop)
         directory = merchants.Directory(database)
-        yield Platform(settings, database, vault, directory, accounts, flow, effects(), clock, ids, address)
+        yield Platform(settings, database, vault, directory, accounts, flow, effects(committer), clock, ids, address)
 
 
-def effects() -> Mapping[str, operators.Effect]:
+def effects(committer: payments.Committer) -> Mapping[str, operators.Effect]:
     """What the approval of each kind of proposal does."""
-    return {channels.CHANGE: channels.change_code}
+    return {channels.CHANGE: channels.change_code, payments.ATTACH_SUCCESS: payments.attach_success(committer)}
 
 
 async def work(platform: Platform, stop: asyncio.Event) -> None:
@@ -126,6 +136,7 @@ async def work(platform: Platform, stop: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as group:
         delivering = group.create_task(deliverer.run())
         group.create_task(_every(_SWEEP_EVERY_S, platform.flow.sweep, stop, name="sweep"))
+        group.create_task(_every(_DOUBTS_EVERY_S, platform.flow.report_doubts, stop, name="doubts"))
         group.create_task(_every(_SWEEP_EVERY_S, platform.flow.refunds.sweep, stop, name="refunds"))
         group.create_task(_every(_TIDY_EVERY_S, platform.flow.tidy, stop, name="tidy"))
         group.create_task(_every(_UPKEEP_EVERY_S, partial(keep_books, platform), stop, name="upkeep"))

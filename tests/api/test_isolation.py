@@ -8,11 +8,15 @@ from uuid import UUID, uuid4
 import pytest
 
 from hutong import ids, operators
-from running_platform import Answer, PlatformApi, Shop
+from running_platform import METHOD, Answer, PlatformApi, Shop
 
 FOREIGN = {
     # Routes that name an object: another merchant's is as absent as one that never was.
     ("get", "/v1/payments/{payment_id}"): "payment",
+    ("get", "/v1/payments/{payment_id}/timeline"): "payment",
+    ("post", "/v1/payments/{payment_id}/attempts"): "payment",
+    ("post", "/v1/payments/{payment_id}/cancel"): "payment",
+    ("post", "/v1/payments/{payment_id}/capture"): "payment",
     ("post", "/v1/payments/{payment_id}/close"): "payment",
     ("get", "/v1/payments/{payment_id}/refunds"): "payment",
     ("get", "/v1/payments/{payment_id}/items"): "payment",
@@ -20,7 +24,11 @@ FOREIGN = {
     ("get", "/v1/refunds/{refund_id}"): "refund",
     ("delete", "/v1/webhook-endpoints/{endpoint_id}"): "endpoint",
 }
-BODIES = {("post", "/v1/payments/{payment_id}/refunds"): {"merchant_refund_no": "theirs-1", "amount_minor": 1}}
+BODIES = {
+    ("post", "/v1/payments/{payment_id}/attempts"): {"method": METHOD},
+    ("post", "/v1/payments/{payment_id}/capture"): {"amount_minor": 1},
+    ("post", "/v1/payments/{payment_id}/refunds"): {"merchant_refund_no": "theirs-1", "amount_minor": 1},
+}
 LISTS = {("get", "/v1/payments"), ("get", "/v1/webhook-endpoints")}
 CREATES = {("post", "/v1/payments"), ("post", "/v1/webhook-endpoints")}
 OTHERS = {
@@ -32,6 +40,11 @@ OTHERS = {
 
 
 OPERATORS = {  # asked with an operator's key; see test_operator_routes
+    ("get", "/v1/operator/payments/{payment_id}"),
+    ("get", "/v1/operator/payments/{payment_id}/timeline"),
+    ("post", "/v1/operator/payments/{payment_id}/attach-success"),
+    ("post", "/v1/operator/payments/{payment_id}/close"),
+    ("post", "/v1/operator/payments/{payment_id}/query"),
     ("get", "/v1/operator/audit"),
     ("get", "/v1/operator/channel-codes"),
     ("post", "/v1/operator/channel-codes"),

@@ -8,7 +8,7 @@ from datetime import timedelta
 import orjson
 import pytest
 
-from hutong import db
+from hutong import channels, db
 from running_platform import METHOD, PlatformApi, Shop
 
 
@@ -297,3 +297,30 @@ async def test_a_payer_is_sent_back_to_registered_origins_only(platform_api: Pla
 async def test_a_registered_origin_is_taken_with_any_path(platform_api: PlatformApi, shop: Shop, url: str) -> None:
     answer = await platform_api.call("POST", "/v1/payments", shop=shop, json=platform_api.order(return_url=url))
     assert (answer.status, answer.json["return_url"]) == (201, url)
+
+
+async def test_a_refused_try_says_why_in_the_channels_word_in_ours_and_for_the_payer(
+    platform_api: PlatformApi, shop: Shop, faultless: None
+) -> None:
+    await platform_api.accounts.refresh()
+    await platform_api.control("next", interface="place", kind="error", status=400, code="PARAM_ERROR")
+    payment = await platform_api.create(shop)
+    (attempt,) = payment["attempts"]
+    assert attempt["state"] == "failed"
+    assert attempt["channel_code"] == "PARAM_ERROR"
+    assert attempt["channel_message"]
+    assert platform_api.accounts.text("wechat", attempt["code"]) == (attempt["text"]["en"], attempt["text"]["zh"])
+    assert attempt["retryable"] is False
+
+
+async def test_a_code_without_a_meaning_leaves_the_try_unknown(
+    platform_api: PlatformApi, shop: Shop, faultless: None
+) -> None:
+    await platform_api.accounts.refresh()
+    await platform_api.control("next", interface="place", kind="error", status=400, code="NEVER_SEEN")
+    (attempt,) = (await platform_api.create(shop))["attempts"]
+    assert (attempt["state"], attempt["channel_code"], attempt["code"]) == ("unknown", "NEVER_SEEN", "unmapped")
+    assert attempt["text"]["en"]
+    await platform_api.accounts.unmapped.flush(platform_api.database)
+    async with platform_api.database.transaction() as tx:
+        assert "NEVER_SEEN" in [one.code for one in await channels.open_unmapped(tx)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,7 +18,7 @@ import aiohttp
 
 from hutong.channels import Channel, ChannelState, Http, Order, PayRequest
 
-NAMES = ("wechat", "wechat-certificate")
+NAMES = ("wechat", "wechat-certificate", "alipay", "alipay-certificate", "stripe")
 INTERFACES = ("place", "query", "close")
 
 
@@ -74,6 +74,8 @@ class Rig:
         closed_unseen: What closing an order tells that the channel does not know.
         declined: What a query tells after the payer's bank has declined.
         notice_window: How old a notification may be; None if it tells no time.
+        payee: Who receives the payouts that the tests send.
+        notifies_payouts: Whether the channel tells how they end.
         signed_anew: Whether each repetition of a notification is signed anew, so that the same twice is a replay.
     """
 
@@ -95,6 +97,8 @@ class Rig:
     declined: ChannelState = ChannelState.FAILED
     notice_window: timedelta | None = None
     signed_anew: bool = False
+    payee: Mapping[str, str] = field(default_factory=dict)
+    notifies_payouts: bool = False
 
     def request(self, now: datetime, **changed: Any) -> PayRequest:
         fields: dict[str, Any] = {
@@ -120,6 +124,15 @@ class Rig:
     def theirs(self, our_no: str) -> str:
         """Our number as the channel sees it, where its alphabet does not take ours."""
         return our_no
+
+    def bill_now(self, now: datetime, day: date) -> datetime:
+        """When to ask for the bill of a day that the control API has closed early; an adapter that looks at the hour
+        itself is asked with a later one."""
+        return now
+
+    def ours(self, their_no: str) -> str:
+        """Undoes `theirs`."""
+        return their_no
 
     async def call(self, interface: str, request: PayRequest, now: datetime) -> Any:
         if interface == "place":

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hutong.channels import ChannelState, Codes, Notification, NotificationRefused
+from hutong.channels import ChannelState, Codes, Notification, NotificationRefused, load_codes
 from hutong.channels.wechat import WeChatPay
 from hutong.sandbox import WeChatSandboxKeys
 from hutong.sandbox.wechat_keys import PUBLIC_KEY_ID
@@ -25,7 +25,11 @@ SIGNED = ("wechatpay-timestamp", "wechatpay-nonce", "wechatpay-serial", "wechatp
 @pytest.fixture(scope="module")
 def channel(keys: WeChatSandboxKeys, sandbox_url: str, http) -> WeChatPay:
     raw = keys.credentials(sandbox_url)
-    return WeChatPay(WeChatPay.Credentials.model_validate(raw, context={"sandbox": True}), http, Codes({}))  # type: ignore[arg-type]
+    return WeChatPay(
+        WeChatPay.Credentials.model_validate(raw, context={"sandbox": True}),
+        http,
+        Codes(load_codes(WeChatPay.code_map)),
+    )  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

@@ -113,3 +113,22 @@ def test_what_cannot_be_done_is_said_in_one_line(command: Run, arguments: tuple[
     assert done.stderr.startswith("hutong: ")
     assert len(done.stderr.splitlines()) == 1
     assert done.stdout == ""
+
+
+def test_one_channel_account_is_looked_at_by_id_or_name(command: Run, tmp_path: Path) -> None:
+    credentials = WeChatSandboxKeys.load(tmp_path / "keys").credentials("https://no-such-host.invalid")
+    path = tmp_path / "wechat.json"
+    path.write_text(json.dumps(credentials))
+    path.chmod(0o600)
+    added = json.loads(command("channels", "add", "wechat", "main", "--credentials", str(path), "--json").stdout)
+    for account in ("main", added["account_id"]):
+        done = command("doctor", "channel", account, "--json")
+        assert done.returncode == 1
+        found = json.loads(done.stdout)
+        assert not found["ok"]
+        assert [(one["check"], one["fault"]) for one in found["findings"]] == [
+            ("credentials", None),
+            ("host", "host_not_found"),
+        ]
+    assert "host_not_found" in command("doctor", "channel", "main").stdout
+    assert "not_found" in command("doctor", "channel", "other").stderr

@@ -18,6 +18,7 @@ import pytest
 
 import hutong
 from hutong import payments
+from hutong.channels.stripe import Stripe
 from hutong.channels.wechat import WeChatPay
 from hutong.errors import HutongError
 
@@ -85,9 +86,10 @@ def test_every_event_type_is_told() -> None:
     assert sorted(told) == sorted([*payments.Happening, *payments.RefundHappening])
 
 
-def test_every_credential_of_wechat_is_told() -> None:
-    text = (DOCS / "guides" / "wechat.md").read_text().partition("| field | what |")[2].partition("\n\n")[0]
-    assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == list(WeChatPay.Credentials.model_fields)
+@pytest.mark.parametrize(("guide", "adapter"), [("wechat", WeChatPay), ("stripe", Stripe)])
+def test_every_credential_of_a_channel_is_told(guide: str, adapter: type[WeChatPay] | type[Stripe]) -> None:
+    text = (DOCS / "guides" / f"{guide}.md").read_text().partition("| field | what |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == list(adapter.Credentials.model_fields)
 
 
 def test_every_operation_is_on_the_page_and_every_link_to_an_object_has_its_end(parts: dict[str, str]) -> None:

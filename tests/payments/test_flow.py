@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import orjson
 import pytest
 from honest_channel import CAPABILITIES, HonestChannel, OneAccount
 from payment_world import METHOD, World, number, placed, sweep
@@ -14,7 +15,7 @@ from hutong import idempotency, payments
 from hutong.channels import NotificationRefused
 from hutong.errors import NotFound
 from hutong.ids import encode
-from hutong.payments import Flow
+from hutong.payments import Flow, PlaceOrder
 
 
 async def test_a_crash_between_intent_and_call_is_healed_by_sending_the_same_number(
@@ -305,3 +306,18 @@ async def test_a_simulated_channel_is_never_taken_for_a_real_one(world: World, c
         await playing.choice.choose(METHOD, 100, "CNY")
     assert await playing.choice.methods(100, "CNY") == []
     await playing.stop()
+
+
+async def test_a_key_without_an_answer_gets_one_for_ever_even_when_its_order_can_no_longer_be_placed(
+    world: World, flow: Flow
+) -> None:
+    claim = idempotency.Claim(world.merchant_id, "late", b"f" * 32)
+    order = PlaceOrder(world.order(validity=timedelta(minutes=2)), claim)
+    await world.committer.place([order])  # the process dies before it has answered
+    world.clock.advance(timedelta(minutes=3))
+    first = await flow.repeated(order)
+    assert first is not None
+    await sweep(world, flow)
+    await sweep(world, flow)
+    assert orjson.loads(first[1])["status"] == "processing"
+    assert await flow.repeated(order) == first

@@ -14,6 +14,8 @@ from hutong.api import (
     channel_code_routes,
     channel_routes,
     health_routes,
+    life_cycle_routes,
+    operator_payment_routes,
     operator_routes,
     payment_routes,
     reference,
@@ -70,9 +72,11 @@ def create_app(
     )
     modules = [
         payment_routes,
+        life_cycle_routes,
         refund_routes,
         webhook_routes,
         operator_routes,
+        operator_payment_routes,
         channel_code_routes,
         channel_routes,
         health_routes,

@@ -20,9 +20,6 @@ from hutong.payments import instant
 
 router = APIRouter(prefix="/v1/operator/channel-codes", tags=["Operators"], route_class=StrictRoute)
 
-_CODE = r"^[^\x00-\x1f\x7f]{1,128}$"
-_SUB_CODE = r"^[^\x00-\x1f\x7f]{0,128}$"
-
 Channel = Annotated[str, Query(pattern=r"^[a-z][a-z0-9_]{0,31}$", description="Such as `wechat`.")]
 
 
@@ -51,14 +48,14 @@ class _Code(BaseModel):
 
     channel: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
     interface: str = Field(pattern=r"^(\*|[a-z][a-z0-9_]{0,63})$", description="`*` stands for every interface.")
-    code: str = Field(pattern=_CODE, description="The channel's word.")
-    sub_code: str = Field(pattern=_SUB_CODE, description="Empty stands for every sub-code.")
+    code: schema.Text = Field(min_length=1, max_length=128, description="The channel's word.")
+    sub_code: schema.OptionalText = Field(max_length=128, description="Empty stands for every sub-code.")
     unified_code: str = Field(pattern=r"^[a-z][a-z0-9_]{0,63}$", description="Our one word for it.")
     state: Literal["pending", "authorized", "succeeded", "failed", "closed", "unknown", "not_found"]
     retryable: bool
     action: str = Field(pattern=r"^[a-z][a-z0-9_]{0,63}$", description="What to do next.")
-    text_en: str = Field(pattern=r"^[^\x00-\x1f\x7f]{0,500}$", description="For the payer.")
-    text_zh: str = Field(pattern=r"^[^\x00-\x1f\x7f]{0,500}$")
+    text_en: schema.OptionalText = Field(max_length=500, description="For the payer.")
+    text_zh: schema.OptionalText = Field(max_length=500)
 
 
 class ChannelCodeCreate(_Code):
@@ -123,8 +120,8 @@ async def list_versions(
     _operator: Acting,
     channel: Channel,
     interface: Annotated[str, Query(pattern=r"^(\*|[a-z][a-z0-9_]{0,63})$")],
-    code: Annotated[str, Query(pattern=_CODE)],
-    sub_code: Annotated[str, Query(pattern=_SUB_CODE)] = "",
+    code: Annotated[schema.Text, Query(min_length=1, max_length=128)],
+    sub_code: Annotated[schema.OptionalText, Query(max_length=128)] = "",
 ) -> Response:
     """Every meaning that the code has had, newest first."""
     async with use.database.transaction() as tx:

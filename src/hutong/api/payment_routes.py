@@ -134,13 +134,20 @@ async def _check(
     use: Services, merchant: merchants.Merchant, body: schema.PaymentCreate, order: payments.PlaceOrder, now: datetime
 ) -> payments.PlaceOrder:
     """Check what may change between a request and its repetition, and choose a channel account."""
-    if not now + payments.VALIDITY_MIN <= order.new.expires_at <= now + payments.VALIDITY_MAX:
-        raise InvalidParameter("lies between 1 minute and 15 days from now", param="expires_at")
-    if body.return_url is not None and not _registered(body.return_url, merchant.return_origins):
-        raise InvalidParameter("its origin is not registered for this merchant", param="return_url")
+    if not now + payments.VALIDITY_MIN <= order.new.expires_at <= now + use.payment_validity:
+        days = use.payment_validity.days
+        raise InvalidParameter(f"lies between 1 minute and {days} days from now", param="expires_at")
+    check_return_url(body.return_url, merchant)
     if body.method is None:
         return order
-    first = await use.flow.choice.choose(body.method, body.amount_minor, body.currency)
+    first = await use.flow.choice.choose(
+        body.method,
+        body.amount_minor,
+        body.currency,
+        payer=body.payer,
+        return_url=body.return_url,
+        capture_method=order.new.capture_method,
+    )
     return replace(order, new=replace(order.new, first_attempt=first))
 
 
@@ -148,6 +155,9 @@ def _new_payment(
     use: Services, merchant: merchants.Merchant, body: schema.PaymentCreate, now: datetime
 ) -> payments.NewPayment:
     money.currency(body.currency)
+    if body.payer and body.method is None:
+        raise InvalidParameter("says something of the payer for a method that is not given", param="payer")
+    validity = min(merchant.payment_validity or use.payment_validity, use.payment_validity)
     discounts = tuple(
         payments.Discount(d.name, payments.Funder(d.funder), d.amount_minor, d.item) for d in body.discounts
     )
@@ -158,11 +168,12 @@ def _new_payment(
         amount_minor=body.amount_minor,
         currency=body.currency,
         subject=body.subject,
-        expires_at=body.expires_at or now + payments.VALIDITY_MAX,
+        expires_at=body.expires_at or now + validity,
         checkout_token=secrets.token_urlsafe(18),
         return_url=body.return_url,
         metadata=body.metadata,
         fee_ppm=merchant.fee_ppm,
+        capture_method=payments.CaptureMethod(body.capture_method),
         items=_items(body, discounts),
         discounts=discounts,
     )
@@ -172,8 +183,16 @@ def _items(body: schema.PaymentCreate, discounts: Sequence[payments.Discount]) -
     """What is bought, with each party's part of its price."""
     if not body.items and not discounts:
         return ()
+    if body.capture_method != "automatic":
+        raise InvalidParameter("a payment with items is captured at once and whole", param="items")
     bought = [payments.NewItem(item.id, item.name, item.quantity, item.amount_minor) for item in body.items]
     return payments.spread(body.amount_minor, bought, discounts)
+
+
+def check_return_url(url: str | None, merchant: merchants.Merchant) -> None:
+    """Refuse to send payers where the merchant has not said that they may be sent."""
+    if url is not None and not _registered(url, merchant.return_origins):
+        raise InvalidParameter("its origin is not registered for this merchant", param="return_url")
 
 
 def _registered(url: str, origins: tuple[str, ...]) -> bool:

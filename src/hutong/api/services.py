@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -21,6 +22,7 @@ class Services:
     Attributes:
         effects: What the approval of a proposal does, by its action.
         sandbox: Whether merchants may be called back over http and on private addresses.
+        payment_validity: The longest that a payment may be paid.
     """
 
     database: db.Database
@@ -32,6 +34,7 @@ class Services:
     clock: Clock
     ids: ids.Ids
     sandbox: bool
+    payment_validity: timedelta = payments.VALIDITY_MAX
 
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="A merchant's API key: `sk_…`")

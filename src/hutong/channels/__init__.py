@@ -14,7 +14,7 @@ from hutong.channels.account import (
     replace_credentials,
     set_enabled,
 )
-from hutong.channels.adapter import Adapter
+from hutong.channels.adapter import Adapter, adapters, make_channel
 from hutong.channels.bill import Bill, BillRow, BillRowKind, BillState
 from hutong.channels.capability import BillRule, Capabilities, Method, RefundRule
 from hutong.channels.code_map import (
@@ -30,6 +30,7 @@ from hutong.channels.code_map import (
 )
 from hutong.channels.codes import CodeEntry, Codes, Meaning, load_codes
 from hutong.channels.coverage import Coverage, coverage
+from hutong.channels.diagnosis import diagnose_account
 from hutong.channels.errors import BillRefused, ChannelUnreachable, NotificationRefused, NotOffered
 from hutong.channels.http import Http, HttpReply
 from hutong.channels.listing import AccountEntry, list_accounts
@@ -89,16 +90,19 @@ __all__ = [
     "RefundRule",
     "Unmapped",
     "UnmappedCode",
+    "adapters",
     "change_code",
     "code_history",
     "coverage",
     "create_account",
     "current_codes",
+    "diagnose_account",
     "ensure_account",
     "find_account",
     "list_accounts",
     "load_codes",
     "load_shipped",
+    "make_channel",
     "open_unmapped",
     "propose_code",
     "replace_credentials",

@@ -9,7 +9,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import orjson
+from pydantic import BaseModel
 
 from hutong import db, ids
 from hutong.channels.adapter import adapter, read_credentials
@@ -199,6 +201,11 @@ class Accounts:
             if loaded.enabled and loaded.channel is not None
         ]
 
+    def text(self, channel: str, code: str) -> tuple[str, str] | None:
+        """What a payer may be told of one of our codes, in English and in Chinese; None where there is nothing."""
+        known = self._codes.get(channel)
+        return None if known is None else known.text(code)
+
     async def refresh(self) -> None:
         """Look at the database now, after a change made by this process."""
         await self._refresh(timedelta(0))
@@ -250,13 +257,35 @@ class Accounts:
     def _make(self, account_id: UUID, row: Any) -> Channel | None:
         channel = row["channel"]
         try:
-            opened = self._vault.open(row["credentials_sealed"], context=_context(account_id))
-            credentials = read_credentials(channel, orjson.loads(opened), sandbox=row["sandbox"], stored=True)
+            credentials = open_credentials(self._vault, account_id, row)
             return adapter(channel)(credentials, self._http, self._codes_of(channel))
         except HutongError as error:
             # One account that cannot be used must not take the others down.
             _log.error("channel_account_unusable", account=ids.encode(ACCOUNT_PREFIX, account_id), reason=error.detail)
             return None
+
+
+async def read_account(tx: db.Tx, account_id: UUID) -> asyncpg.Record:
+    """An account's row, its credentials sealed.
+
+    Errors:
+        NotFound: no such account.
+    """
+    row = await sql.load_accounts.fetch(tx, [account_id])
+    if not row:
+        raise NotFound("no channel account has this id")
+    return row[0]
+
+
+def open_credentials(vault: Vault, account_id: UUID, row: asyncpg.Record) -> BaseModel:
+    """The credentials of an account's row.
+
+    Errors:
+        ConfigurationError: they cannot be decrypted.
+        InvalidParameter: no adapter is installed, or they are no longer enough for it.
+    """
+    opened = vault.open(row["credentials_sealed"], context=_context(account_id))
+    return read_credentials(row["channel"], orjson.loads(opened), sandbox=row["sandbox"], stored=True)
 
 
 def _context(account_id: UUID) -> str:

@@ -127,12 +127,20 @@ class Codes:
         meanings: Mapping[Key, Meaning],
         on_unmapped: Callable[[str, str, str, str], None] = lambda *_: None,
     ) -> None:
-        self._meanings = meanings
         self._on_unmapped = on_unmapped
+        self.replace(meanings)
 
     def replace(self, meanings: Mapping[Key, Meaning]) -> None:
         """Use another map from now on; whoever holds this one reads by it at once."""
         self._meanings = meanings
+        self._texts = {UNMAPPED: (_NO_MEANING.text_en, _NO_MEANING.text_zh)}
+        for meaning in meanings.values():
+            if meaning.text_en and meaning.text_zh:
+                self._texts.setdefault(meaning.unified_code, (meaning.text_en, meaning.text_zh))
+
+    def text(self, unified_code: str) -> tuple[str, str] | None:
+        """What a payer may be told, in English and in Chinese: the text of the first entry that has this word."""
+        return self._texts.get(unified_code)
 
     def find(self, interface: str, code: str, sub_code: str = "") -> Meaning | None:
         """The nearest entry: exact, without the sub-code, for every interface; None if there is none."""

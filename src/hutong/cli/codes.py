@@ -159,14 +159,14 @@ def read_key(path: Path) -> str:
 
 
 def _conclude(proposal_id: str, key: Path, reason: str, *, approve: bool) -> None:
-    from hutong import app, ids, operators
+    from hutong import channels, ids, operators
 
     identifier = ids.decode(operators.PROPOSAL_PREFIX, proposal_id)
 
     async def work(tx: db.Tx, now: datetime) -> None:
         checker = await operators.authenticate(tx, read_key(key))
         decision = operators.Decision(identifier, checker.operator_id, approve, reason)
-        await operators.conclude(tx, decision, app.effects(), now=now)
+        await operators.conclude(tx, decision, {channels.CHANGE: channels.change_code}, now=now)
 
     _run(work)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from datetime import timedelta
 from uuid import UUID
 
 from hutong import config, db, ids, merchants, payments
@@ -14,14 +15,21 @@ from hutong.ids import Ids
 
 
 def run_create(
-    name: str, fee_ppm: int, return_origins: tuple[str, ...], *, returns_fee: bool = True, as_json: bool
+    name: str,
+    fee_ppm: int,
+    return_origins: tuple[str, ...],
+    validity_minutes: int | None = None,
+    *,
+    returns_fee: bool = True,
+    as_json: bool,
 ) -> None:
     """Register a merchant with its first key."""
     settings, clock = config.load(), SystemClock()
     identifiers = Ids(clock, zone=settings.zone)
 
     async def work(tx: db.Tx) -> merchants.ApiKey:
-        new = merchants.NewMerchant(identifiers.new(), name, fee_ppm, return_origins, returns_fee)
+        validity = None if validity_minutes is None else timedelta(minutes=validity_minutes)
+        new = merchants.NewMerchant(identifiers.new(), name, fee_ppm, return_origins, validity, returns_fee)
         await merchants.create_merchant(tx, new, now=clock.now())
         return await _key(tx, new.merchant_id, identifiers, clock)
 

@@ -17,7 +17,8 @@ from hutong.payments.capture import CaptureOutcome, CaptureResult, RequestCaptur
 from hutong.payments.choice import Choice
 from hutong.payments.close import CloseOutcome, CloseResult, RequestClose, request_close
 from hutong.payments.commit import Committer, PlaceOrder, TakeIn
-from hutong.payments.document import instant, payment_document
+from hutong.payments.document import instant, payment_document, timeline_document
+from hutong.payments.doubt import Doubt, list_doubts, report_doubts
 from hutong.payments.errors import (
     AttemptInProgress,
     CaptureExceedsAuthorized,
@@ -36,6 +37,7 @@ from hutong.payments.errors import (
     PaymentNotPayable,
 )
 from hutong.payments.flow import Flow
+from hutong.payments.intervene import ATTACH_SUCCESS, CLOSE, QUERY, Act, BilledSuccess, attach_success, proposal
 from hutong.payments.items import (
     Discount,
     DiscountExceedsItem,
@@ -113,17 +115,24 @@ from hutong.payments.refund_outcome import (
 )
 from hutong.payments.refund_payout import seal_payee
 from hutong.payments.refund_route import ConvertOutcome, ConvertRefund, convert_refunds
+from hutong.payments.sweep import SWEEP_LIMIT, claim_due, sweep_plans
 from hutong.payments.timeline import Entry, read_timeline, write_timeline
 
 __all__ = [
+    "ATTACH_SUCCESS",
     "ATTEMPT_TRANSITIONS",
+    "CLOSE",
     "PAYMENT_TRANSITIONS",
+    "QUERY",
     "REFUND_TRANSITIONS",
+    "SWEEP_LIMIT",
     "VALIDITY_MAX",
     "VALIDITY_MIN",
+    "Act",
     "Attempt",
     "AttemptInProgress",
     "AttemptState",
+    "BilledSuccess",
     "CaptureExceedsAuthorized",
     "CaptureInProgress",
     "CaptureMethod",
@@ -140,6 +149,7 @@ __all__ = [
     "CreatedRefund",
     "Discount",
     "DiscountExceedsItem",
+    "Doubt",
     "Effect",
     "Entry",
     "Existing",
@@ -211,7 +221,9 @@ __all__ = [
     "TakeInRefund",
     "UnknownRefundItem",
     "agree_overdraft",
+    "attach_success",
     "available_minor",
+    "claim_due",
     "convert_refunds",
     "counted_attempt",
     "create",
@@ -222,19 +234,24 @@ __all__ = [
     "item_documents",
     "items_of",
     "line_of",
+    "list_doubts",
     "list_payments",
     "payment_document",
+    "proposal",
     "read_timeline",
     "record",
     "record_refunds",
     "refund_document",
     "refunds_of",
     "render_refund",
+    "report_doubts",
     "request_capture",
     "request_close",
     "seal_payee",
     "settle_manually",
     "spread",
     "start_attempts",
+    "sweep_plans",
+    "timeline_document",
     "write_timeline",
 ]

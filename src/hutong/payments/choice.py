@@ -13,6 +13,8 @@ from hutong.payments import errors
 from hutong.payments.model import CaptureMethod, NewAttempt
 from hutong.vault import Vault
 
+_IN_THE_CASHIER = (channels.ActionKind.QR_CODE, channels.ActionKind.REDIRECT, channels.ActionKind.FORM)
+
 
 class Choice:
     """What may be paid by which method now, and through which account.
@@ -80,8 +82,8 @@ class Choice:
     async def methods(
         self, amount_minor: int, currency: str, *, capture_method: CaptureMethod = CaptureMethod.AUTOMATIC
     ) -> list[str]:
-        """The methods by which a payer may pay such an amount now in the cashier: by a code, without telling us
-        anything."""
+        """The methods by which a payer may pay such an amount now in the cashier: by a code or on the channel's own
+        page, without telling us anything."""
         offers = await self._offers(amount_minor, currency)
         manual = capture_method is CaptureMethod.MANUAL
         return sorted(
@@ -89,7 +91,7 @@ class Choice:
                 name
                 for offer in offers
                 for name, method in offer.capabilities.methods.items()
-                if method.action is channels.ActionKind.QR_CODE and not method.requires
+                if method.action in _IN_THE_CASHIER and not method.requires
                 if method.manual_capture or not manual
             }
         )
@@ -113,9 +115,7 @@ class Choice:
         return [
             offer
             for offer in await self._accounts.offers()
-            if offer.sandbox is self._sandbox
-            and currency in offer.capabilities.currencies
-            and offer.capabilities.amount_minor_min <= amount_minor <= offer.capabilities.amount_minor_max
+            if offer.sandbox is self._sandbox and offer.capabilities.takes(amount_minor, currency)
         ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -16,7 +16,7 @@ from hutong.ids import Ids
 from hutong.payments import books, refund_books
 from hutong.payments.capture import CaptureResult, RequestCapture, request_capture
 from hutong.payments.close import CloseResult, RequestClose, claim_expired, request_close
-from hutong.payments.document import CheckoutUrl, payment_document
+from hutong.payments.document import CheckoutUrl, Texts, no_texts, payment_document
 from hutong.payments.items import funded, items_of
 from hutong.payments.model import DEFAULT_POLICY, CloseReason, NewPayment, Payment, Policy
 from hutong.payments.outcome import Happening, Learnt, Occurrence, Recorded, record
@@ -57,6 +57,7 @@ class Committer:
     Args:
         checkout_url: Gives the address of a payment's cashier page.
         policy: When channels are asked.
+        texts: What payers may be told of our codes.
     """
 
     def __init__(
@@ -67,7 +68,9 @@ class Committer:
         ids: Ids,
         checkout_url: CheckoutUrl,
         policy: Policy = DEFAULT_POLICY,
+        texts: Texts = no_texts,
     ) -> None:
+        self._texts = texts
         self._database = database
         self._clock = clock
         self._ids = ids
@@ -78,7 +81,7 @@ class Committer:
 
     def render(self, payment: Payment) -> bytes:
         """The payment's document as bytes, as it is answered and stored."""
-        return orjson.dumps(payment_document(payment, self._checkout_url))
+        return orjson.dumps(payment_document(payment, self._checkout_url, self._texts))
 
     def checkout_url(self, payment: Payment) -> str:
         """The address of a payment's cashier page."""
@@ -129,10 +132,7 @@ class Committer:
         opened: list[books.Opening] = []
 
         async def work(tx: db.Tx) -> list[Recorded]:
-            results, occurrences = await record(tx, [c.learnt for c in commands], now=now, policy=self.policy)
-            opened[:] = await self._book(tx, occurrences, now=now)
-            await give_surplus_back(tx, occurrences, new_id=self._ids.new, now=now)
-            await self._announce(tx, occurrences, now=now)
+            results, opened[:] = await self._take_in(tx, commands, now=now)
             await idempotency.store(
                 tx,
                 [
@@ -147,13 +147,34 @@ class Committer:
         self._open_accounts.update(opened)
         return results
 
-    async def close(self, commands: Sequence[RequestClose]) -> list[CloseResult]:
-        """Close what can be closed at once; mark the rest."""
+    async def take_in_within(self, tx: db.Tx, commands: Sequence[TakeIn], *, now: datetime) -> list[Recorded]:
+        """The same in a transaction that does something else as well."""
+        return (await self._take_in(tx, commands, now=now))[0]
+
+    async def _take_in(
+        self, tx: db.Tx, commands: Sequence[TakeIn], *, now: datetime
+    ) -> tuple[list[Recorded], list[books.Opening]]:
+        results, occurrences = await record(tx, [c.learnt for c in commands], now=now, policy=self.policy)
+        opened = await self._book(tx, occurrences, now=now)
+        await give_surplus_back(tx, occurrences, new_id=self._ids.new, now=now)
+        await self._announce(tx, occurrences, now=now)
+        return results, opened
+
+    async def close(
+        self, commands: Sequence[RequestClose], *, also: Callable[[db.Tx], Awaitable[None]] | None = None
+    ) -> list[CloseResult]:
+        """Close what can be closed at once; mark the rest.
+
+        Args:
+            also: What else belongs to it, such as writing down who wanted it.
+        """
         now = self._clock.now()
 
         async def work(tx: db.Tx) -> list[CloseResult]:
             results, occurrences = await request_close(tx, commands, now=now)
             await self._announce(tx, occurrences, now=now)
+            if also is not None:
+                await also(tx)
             return results
 
         return await self._database.run(work)
@@ -216,7 +237,7 @@ class Committer:
                         type=occurrence.happening.value,
                         merchant_id=occurrence.payment.merchant_id,
                         object_id=occurrence.payment.payment_id,
-                        payload=payment_document(occurrence.payment, self._checkout_url),
+                        payload=payment_document(occurrence.payment, self._checkout_url, self._texts),
                     )
                     for occurrence in occurrences
                 ],

@@ -6,7 +6,7 @@ Whatever dies between two of these steps is found again by the sweeps, since the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -22,20 +22,21 @@ from hutong.payments.capture import CaptureOutcome, RequestCapture
 from hutong.payments.choice import Choice
 from hutong.payments.close import CloseOutcome, RequestClose, end_attempts
 from hutong.payments.commit import ORDER_NO_REUSED, Committer, Placed, PlaceOrder
+from hutong.payments.doubt import report_doubts
+from hutong.payments.intervene import CLOSE, Act, write_act
 from hutong.payments.model import Attempt, AttemptState, CloseReason, Payment, Source
 from hutong.payments.outcome import Effect, Learnt
-from hutong.payments.payment import Created, Existing, OtherContent, attempt_of, find, sql
+from hutong.payments.payment import Created, Existing, OtherContent, find, sql
 from hutong.payments.refund_flow import RefundFlow
+from hutong.payments.sweep import SWEEP_LIMIT, claim_due, claim_verifiable
 from hutong.vault import Vault
 
 _log = structlog.get_logger(module="hutong.payments")
 
-_CLAIM_LEASE = timedelta(seconds=15)
-"""How long a worker keeps others from asking about the same attempt. Two that ask do no harm; a dead one delays."""
-_SWEEP_LIMIT = 200
+_ASKED_AT_ONCE = 200
 _SWEEP_WIDTH = 16
-_VERIFY_AGAIN = timedelta(hours=1)
-_VERIFY_FOR = timedelta(days=3)
+_SWEEP_ROUNDS = 20
+"""How many batches of expired payments one round ends at most, so that asking about attempts is never kept waiting."""
 _NOTICES_KEPT = timedelta(minutes=30)
 _FORGOTTEN_AT_ONCE = 1000
 
@@ -122,15 +123,15 @@ class Flow:
         return await self._answer(await self._places.submit(order), order)
 
     async def repeated(self, order: PlaceOrder) -> tuple[int, bytes] | None:
-        """What `place` answers to an order that was placed before; None if this one was not. Writes nothing.
+        """What `place` answers to an order that was placed before; None if this one was not, and nothing is written.
 
         For orders that could not be placed any more, because time has passed or a channel is gone.
 
         Errors:
             OrderNoReused, KeyReused, KeyInFlight.
         """
-        placed = await self._committer.repeated(order)
-        return None if placed is None else await self._answer(placed, order)
+        # By the same way as before, since the key may have no answer yet: what it gets now is what it gets for ever.
+        return None if await self._committer.repeated(order) is None else await self.place(order)
 
     async def _answer(self, placed: Placed, order: PlaceOrder) -> tuple[int, bytes]:
         reused = errors.OrderNoReused(
@@ -248,14 +249,44 @@ class Flow:
             PaymentAlreadySucceeded: also when the channel reveals it just now.
             CaptureInProgress: the authorized money is being taken, which was asked for first.
         """
-        (result,) = await self._committer.close([RequestClose(payment.payment_id, CloseReason.MERCHANT)])
+        return await self._close(payment, CloseReason.MERCHANT)
+
+    async def act(self, payment: Payment, act: Act) -> Payment:
+        """Do what an operator wants: ask the channel about every try now, or ask for the end.
+
+        Effects:
+            The act is written to the journal and to the payment's story before any channel is called.
+
+        Errors:
+            As `close` says, where the act is to close.
+        """
+        now = self._clock.now()
+
+        async def write(tx: db.Tx) -> None:
+            await write_act(tx, act, now=now)
+
+        if act.action == CLOSE:
+            return await self._close(payment, CloseReason.OPERATOR, also=write)
+        await self._database.run(write)
+        for attempt in payment.attempts:
+            if attempt.state is not AttemptState.SUCCEEDED:
+                await self._calls.try_to_resolve(attempt)
+        return await self._current(payment)
+
+    async def _current(self, payment: Payment) -> Payment:
+        async with self._database.transaction() as tx:
+            return (await find(tx, [payment.payment_id]))[payment.payment_id]
+
+    async def _close(
+        self, payment: Payment, reason: CloseReason, *, also: Callable[[db.Tx], Awaitable[None]] | None = None
+    ) -> Payment:
+        (result,) = await self._committer.close([RequestClose(payment.payment_id, reason)], also=also)
         if result.outcome is CloseOutcome.CAPTURING:
             raise errors.CaptureInProgress("the authorized money is being taken")
         if result.outcome is CloseOutcome.CLOSING:
             for attempt in result.payment.open_attempts:
                 await self._calls.try_to_resolve(attempt)
-            async with self._database.transaction() as tx:
-                after = (await find(tx, [payment.payment_id]))[payment.payment_id]
+            after = await self._current(payment)
         else:
             after = result.payment
         if after.succeeded_at is not None:
@@ -297,17 +328,15 @@ class Flow:
 
     async def sweep(self) -> int:
         """One round: end what is due to end, ask about what is due to be asked about; returns how much there was."""
-        expired = await self._committer.expire(limit=_SWEEP_LIMIT)
+        expired = 0
+        for _ in range(_SWEEP_ROUNDS):
+            ended = await self._committer.expire(limit=SWEEP_LIMIT)
+            expired += ended
+            if ended < SWEEP_LIMIT:
+                break
         now = self._clock.now()
-
-        async def claim(tx: db.Tx) -> list[Attempt]:
-            due = await sql.claim_due_attempts.fetch(tx, now, now + _CLAIM_LEASE, _SWEEP_LIMIT)
-            ended = await sql.claim_verifiable_attempts.fetch(
-                tx, now, now + _VERIFY_AGAIN, _SWEEP_LIMIT, now - _VERIFY_FOR
-            )
-            return [attempt_of(row) for row in (*due, *ended)]
-
-        due = await self._database.run(claim)
+        due = await claim_due(self._database, now=now, limit=_ASKED_AT_ONCE)
+        due += await claim_verifiable(self._database, now=now, limit=_ASKED_AT_ONCE)
         width = asyncio.Semaphore(_SWEEP_WIDTH)
 
         async def one(attempt: Attempt) -> None:
@@ -328,6 +357,11 @@ class Flow:
         # Until none is left, or keys would come faster than they go; in short transactions, since claims wait for them.
         while await self._database.run(forget_keys) == _FORGOTTEN_AT_ONCE:
             pass
+
+    async def report_doubts(self) -> dict[str, int]:
+        """Count what is in doubt by age, and have a person look at what has been for long."""
+        now, policy = self._clock.now(), self._committer.policy
+        return await self._database.run(lambda tx: report_doubts(tx, now=now, policy=policy))
 
     async def stop(self) -> None:
         """Finish what has been taken on and take nothing more."""

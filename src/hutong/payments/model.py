@@ -209,6 +209,9 @@ class Attempt:
     close_requested_at: datetime | None = None
     doubt_since: datetime | None = None
     verify_at: datetime | None = None
+    code: str | None = None
+    """Our one word for what the channel said last; `retryable` goes with it."""
+    retryable: bool | None = None
 
     @property
     def is_open(self) -> bool:

@@ -218,6 +218,8 @@ def _apply(
         attempt.channel_order_no = storable(answer.channel_order_no) or attempt.channel_order_no
         attempt.channel_code = storable(answer.channel_code) or attempt.channel_code
         attempt.channel_message = storable(answer.channel_message) or attempt.channel_message
+        if answer.code is not None or moved:  # an end without a code does not keep the word of the doubt before it
+            attempt.code, attempt.retryable = answer.code, None if answer.code is None else answer.retryable
     if answer.action is not None and attempt.is_open:
         attempt.action_kind, attempt.action_content = answer.action.kind.value, storable(answer.action.content)
     settle_status(payment, now, occurrences)
@@ -341,4 +343,6 @@ async def _save_attempts(tx: db.Tx, touched: Sequence[tuple[Attempt, Source]]) -
             [a.amount_captured_minor for a, _ in touched],
             [a.doubt_since for a, _ in touched],
             [a.verify_at for a, _ in touched],
+            [a.code for a, _ in touched],
+            [a.retryable for a, _ in touched],
         )

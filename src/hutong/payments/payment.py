@@ -261,5 +261,5 @@ def attempt_of(row: asyncpg.Record) -> Attempt:
         row["channel_message"], row["queries"], row["created_at"], row["finished_at"], row["next_query_at"],
         row["payer_ip"], row["notify_url"], row["return_url"], row["payer_sealed"], row["expires_at"],
         row["authorization_kept"], row["amount_captured_minor"], row["close_requested_at"], row["doubt_since"],
-        row["verify_at"],
+        row["verify_at"], row["code"], row["retryable"],
     )  # fmt: skip

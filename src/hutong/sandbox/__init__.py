@@ -4,8 +4,18 @@ Promises: an order that a simulator says is paid stands in its truth log; what a
 nothing here is ever a real payment.
 """
 
+from hutong.sandbox.alipay_keys import AlipaySandboxKeys
 from hutong.sandbox.app import SandboxSettings, create_app, serve
 from hutong.sandbox.registry import accounts
+from hutong.sandbox.stripe_keys import StripeSandboxKeys
 from hutong.sandbox.wechat_keys import WeChatSandboxKeys
 
-__all__ = ["SandboxSettings", "WeChatSandboxKeys", "accounts", "create_app", "serve"]
+__all__ = [
+    "AlipaySandboxKeys",
+    "SandboxSettings",
+    "StripeSandboxKeys",
+    "WeChatSandboxKeys",
+    "accounts",
+    "create_app",
+    "serve",
+]

@@ -91,10 +91,10 @@ class Alter(_Strict):
 def routes(simulators: Mapping[str, Simulator]) -> list[web.RouteDef]:
     """The routes under /control.
 
-    GET /control names the channels. Under /control/{channel}: POST pay, decline play the payer; POST refund, payout end
-    one that is under way; POST next: a fault for coming calls; POST faults: lasting faults; POST reset: no faults;
-    POST bill: plant differences, answered with their key. GET faults, orders, refunds, payouts, truth (with
-    `?after=SEQ`), bill (with `?day=YYYY-MM-DD&kind=`).
+    GET /control names the channels. Under /control/{channel}: POST scan, pay, decline play the payer; POST refund,
+    payout end one that is under way; POST next: a fault for coming calls; POST faults: lasting faults; POST reset: no
+    faults; POST rotate: sign with the next key; POST bill: plant differences, answered with their key. GET faults,
+    orders, refunds, payouts, truth (with `?after=SEQ`), bill (with `?day=YYYY-MM-DD&kind=`).
     """
     controls = {channel: _Control(simulator) for channel, simulator in simulators.items()}
 
@@ -120,6 +120,7 @@ class _Control:
         self._simulator = simulator
         self._book: Book = simulator.book
         self.verbs = {
+            ("POST", "scan"): self.scan,
             ("POST", "pay"): self.pay,
             ("POST", "decline"): self.decline,
             ("POST", "refund"): self.refund,
@@ -127,6 +128,7 @@ class _Control:
             ("POST", "next"): self.next_calls,
             ("POST", "faults"): self.change,
             ("POST", "reset"): self.reset,
+            ("POST", "rotate"): self.rotate,
             ("POST", "bill"): self.alter,
             ("GET", "bill"): self.bill,
             ("GET", "faults"): self.faults,
@@ -135,6 +137,11 @@ class _Control:
             ("GET", "payouts"): self._lister("payouts", self._book.payouts.values),
             ("GET", "truth"): self.truth,
         }
+
+    async def scan(self, request: web.Request) -> web.Response:
+        order = self._find(await _read(request, Scan))
+        self._simulator.opened(order)
+        return _answer(describe(order))
 
     async def pay(self, request: web.Request) -> web.Response:
         asked = await _read(request, Pay)
@@ -180,6 +187,9 @@ class _Control:
     async def reset(self, request: web.Request) -> web.Response:
         self._book.faults = Faults()
         return await self.faults(request)
+
+    async def rotate(self, _request: web.Request) -> web.Response:
+        return _answer({"rotated": self._simulator.rotate()})
 
     async def faults(self, _request: web.Request) -> web.Response:
         return _answer({name: value for name, value in asdict(self._book.faults).items() if not name.startswith("_")})

@@ -66,7 +66,11 @@ def routes(simulators: Mapping[str, Simulator]) -> list[web.RouteDef]:
         return None
 
     async def show(request: web.Request) -> web.Response:
-        return _page(request, find(request.query.get("code_url", "")))
+        found = find(request.query.get("code_url", ""))
+        if found is not None:
+            simulator, order = found
+            simulator.opened(order)
+        return _page(request, found)
 
     async def decide(request: web.Request) -> web.Response:
         form = await request.post()

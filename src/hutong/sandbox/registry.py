@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from hutong.sandbox.alipay import AlipaySimulator
 from hutong.sandbox.simulator import Simulator
+from hutong.sandbox.stripe import StripeSimulator
 from hutong.sandbox.wechat import WeChatSimulator
 
-SIMULATORS: Sequence[type[Simulator]] = (WeChatSimulator,)
+SIMULATORS: Sequence[type[Simulator]] = (WeChatSimulator, AlipaySimulator, StripeSimulator)
 
 
 def accounts(folder: Path, url: str) -> dict[str, dict[str, object]]:

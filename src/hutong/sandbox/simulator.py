@@ -55,6 +55,9 @@ class Simulator(Protocol):
         """The channel's own interfaces. Paths of two channels do not collide."""
         ...
 
+    def opened(self, order: Order) -> None:
+        """The payer has scanned the code or opened the page; some channels know the order only from then on."""
+
     def pay(self, order: Order, faults: NotifyFaults, *, force: bool = False) -> bool:
         """The payer pays, and the platform is notified; whether it was done, see `Book.pay`."""
         ...
@@ -78,6 +81,10 @@ class Simulator(Protocol):
     def bill(self, kind: str, day: date) -> bytes:
         """The bill of a day as the channel delivers it, unpacked, with what is planted."""
         ...
+
+    def rotate(self) -> bool:
+        """The channel signs with its next key from now on; whether it has one."""
+        return False
 
 
 async def meet(

@@ -18,14 +18,17 @@ class WeChatSandboxKeys:
     """What the WeChat Pay simulator and its one merchant know of each other.
 
     Attributes:
-        merchant: Signs the merchant's requests.
+        merchant, merchant_next: Sign the merchant's requests; WeChat takes both, as during a change of certificates.
         platform: Signs for WeChat in certificate mode.
+        platform_next: Takes its place after a rotation; before that, WeChat only lists it.
         public: Signs for WeChat in public-key mode, under the id `PUBLIC_KEY_ID`.
         api_v3_key: 32 characters.
     """
 
     merchant: Pair
+    merchant_next: Pair
     platform: Pair
+    platform_next: Pair
     public: Pair
     api_v3_key: str
 
@@ -34,7 +37,9 @@ class WeChatSandboxKeys:
         """Read the keys of a folder; what is missing is made and kept, the folder closed to other users."""
         return cls(
             merchant=pair(folder, "merchant"),
+            merchant_next=pair(folder, "merchant_next"),
             platform=pair(folder, "platform"),
+            platform_next=pair(folder, "platform_next"),
             public=pair(folder, "public"),
             api_v3_key=kept(folder / "api_v3_key", lambda: secrets.token_hex(16)),
         )
@@ -57,5 +62,6 @@ class WeChatSandboxKeys:
             "merchant_private_key": self.merchant.key_pem,
             "api_v3_key": self.api_v3_key,
             "platform_keys": platform_keys,
+            "transfer_scene": {"id": "1000", "report": {"活动名称": "新会员有礼", "奖励说明": "注册会员抽奖一等奖"}},
             "base_url": base_url,
         }

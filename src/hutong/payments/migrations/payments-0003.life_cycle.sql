@@ -1,4 +1,4 @@
--- depends: payments-0001.payments payments-0002.refunds
+-- depends: payments-0001.payments
 
 -- Payments that the merchant captures itself, and what was captured of each.
 ALTER TABLE payments.payment
@@ -16,8 +16,7 @@ DROP CONSTRAINT payment_status_check,
 ADD CONSTRAINT payment_status_check
 CHECK (status IN ('requires_payment', 'processing', 'requires_capture', 'succeeded', 'closed')),
 ADD CONSTRAINT payment_captured_check CHECK (amount_captured_minor BETWEEN 0 AND amount_minor),
-DROP CONSTRAINT payment_refunds_within,
-ADD CONSTRAINT payment_refunds_within CHECK (amount_refunded_minor + amount_refunding_minor <= amount_captured_minor),
+ADD CONSTRAINT payment_refunded_check CHECK (amount_refunded_minor <= amount_captured_minor),
 ADD CONSTRAINT payment_capture_check CHECK (capture_minor BETWEEN 1 AND amount_minor),
 ADD CONSTRAINT payment_capture_intent_check CHECK ((capture_minor IS NULL) = (capture_requested_at IS NULL)),
 ADD CONSTRAINT payment_authorized_check

@@ -18,7 +18,8 @@ FROM unnest(
 -- All attempts of some payments, first to last.
 SELECT id, payment_id, account_id, channel, method, state, surplus, action_kind, action_content, channel_order_no,
     channel_code, channel_message, queries, created_at, finished_at, next_query_at, payer_ip, notify_url, return_url,
-    payer_sealed, expires_at, authorization_kept, amount_captured_minor, close_requested_at, doubt_since, verify_at
+    payer_sealed, expires_at, authorization_kept, amount_captured_minor, close_requested_at, doubt_since, verify_at,
+    code, retryable
 FROM payments.attempt
 WHERE payment_id = ANY ($1::uuid [])
 ORDER BY payment_id, id;
@@ -30,14 +31,16 @@ SET state = u.state, surplus = u.surplus, action_kind = u.action_kind, action_co
     channel_order_no = u.channel_order_no, channel_code = u.channel_code, channel_message = u.channel_message,
     learnt_by = u.learnt_by, finished_at = u.finished_at, next_query_at = u.next_query_at,
     amount_captured_minor = u.amount_captured_minor, doubt_since = u.doubt_since, verify_at = u.verify_at,
+    code = u.code, retryable = u.retryable,
     doubt_alarms = CASE WHEN u.doubt_since IS NULL THEN 0 ELSE a.doubt_alarms END,
     payer_sealed = CASE WHEN u.finished_at IS NULL THEN a.payer_sealed END
 FROM unnest(
     $1::uuid [], $2::text [], $3::boolean [], $4::text [], $5::text [], $6::text [], $7::text [], $8::text [],
-    $9::text [], $10::timestamptz [], $11::timestamptz [], $12::bigint [], $13::timestamptz [], $14::timestamptz []
+    $9::text [], $10::timestamptz [], $11::timestamptz [], $12::bigint [], $13::timestamptz [], $14::timestamptz [],
+    $15::text [], $16::boolean []
 ) AS u (
     id, state, surplus, action_kind, action_content, channel_order_no, channel_code, channel_message, learnt_by,
-    finished_at, next_query_at, amount_captured_minor, doubt_since, verify_at
+    finished_at, next_query_at, amount_captured_minor, doubt_since, verify_at, code, retryable
 )
 WHERE a.id = u.id;
 
@@ -74,7 +77,7 @@ WHERE a.id = ANY (
 RETURNING a.id, a.payment_id, a.account_id, a.channel, a.method, a.state, a.surplus, a.action_kind, a.action_content,
     a.channel_order_no, a.channel_code, a.channel_message, a.queries, a.created_at, a.finished_at, a.next_query_at,
     a.payer_ip, a.notify_url, a.return_url, a.payer_sealed, a.expires_at, a.authorization_kept,
-    a.amount_captured_minor, a.close_requested_at, a.doubt_since, a.verify_at;
+    a.amount_captured_minor, a.close_requested_at, a.doubt_since, a.verify_at, a.code, a.retryable;
 
 -- name: claim_verifiable_attempts
 -- Attempts that ended unpaid a while ago, to be asked about once more; without an answer again, but not for ever.
@@ -93,7 +96,7 @@ WHERE a.id = ANY (
 RETURNING a.id, a.payment_id, a.account_id, a.channel, a.method, a.state, a.surplus, a.action_kind, a.action_content,
     a.channel_order_no, a.channel_code, a.channel_message, a.queries, a.created_at, a.finished_at, a.next_query_at,
     a.payer_ip, a.notify_url, a.return_url, a.payer_sealed, a.expires_at, a.authorization_kept,
-    a.amount_captured_minor, a.close_requested_at, a.doubt_since, a.verify_at;
+    a.amount_captured_minor, a.close_requested_at, a.doubt_since, a.verify_at, a.code, a.retryable;
 
 -- name: end_verification
 -- The channel has answered.

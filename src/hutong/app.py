@@ -125,7 +125,12 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
 
 def effects(committer: payments.Committer) -> Mapping[str, operators.Effect]:
     """What the approval of each kind of proposal does."""
-    return {channels.CHANGE: channels.change_code, payments.ATTACH_SUCCESS: payments.attach_success(committer)}
+    return {
+        channels.CHANGE: channels.change_code,
+        payments.ATTACH_SUCCESS: payments.attach_success(committer),
+        payments.ROUTE_REFUND: payments.route_refund(committer.refunds),
+        payments.SETTLE_REFUND: payments.settle_refund(committer.refunds),
+    }
 
 
 async def work(platform: Platform, stop: asyncio.Event) -> None:

@@ -104,6 +104,14 @@ from hutong.payments.refund_errors import (
     UnknownRefundItem,
 )
 from hutong.payments.refund_flow import RefundFlow, RefundOrder
+from hutong.payments.refund_intervene import (
+    ROUTE_REFUND,
+    SETTLE_REFUND,
+    route_proposal,
+    route_refund,
+    settle_proposal,
+    settle_refund,
+)
 from hutong.payments.refund_outcome import (
     RefundHappening,
     RefundOccurrence,
@@ -125,6 +133,8 @@ __all__ = [
     "PAYMENT_TRANSITIONS",
     "QUERY",
     "REFUND_TRANSITIONS",
+    "ROUTE_REFUND",
+    "SETTLE_REFUND",
     "SWEEP_LIMIT",
     "VALIDITY_MAX",
     "VALIDITY_MIN",
@@ -247,8 +257,12 @@ __all__ = [
     "report_doubts",
     "request_capture",
     "request_close",
+    "route_proposal",
+    "route_refund",
     "seal_payee",
     "settle_manually",
+    "settle_proposal",
+    "settle_refund",
     "spread",
     "start_attempts",
     "sweep_plans",

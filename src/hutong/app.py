@@ -128,8 +128,8 @@ def effects(committer: payments.Committer) -> Mapping[str, operators.Effect]:
     return {
         channels.CHANGE: channels.change_code,
         payments.ATTACH_SUCCESS: payments.attach_success(committer),
-        payments.ROUTE_REFUND: payments.route_refund(committer.refunds),
-        payments.SETTLE_REFUND: payments.settle_refund(committer.refunds),
+        payments.CONVERT_REFUND: payments.convert_refund(committer),
+        payments.SETTLE_REFUND: payments.settle_refund(committer),
     }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from hutong import payments
@@ -150,3 +152,58 @@ async def test_without_an_end_a_payment_has_the_merchants_validity_within_the_pl
         60 * min(minutes, 15 * 24 * 60), abs=1
     )
     assert payment.capture_method is CaptureMethod.AUTOMATIC
+
+
+async def card(platform_api: PlatformApi, shop: Shop, **changed: object) -> dict[str, object]:
+    """A card payment that Stripe has authorized at once."""
+    order = platform_api.order(
+        method="card", currency="USD", capture_method="manual", payer={"token": "pm_card_visa"}, **changed
+    )
+    answer = await platform_api.call("POST", "/v1/payments", shop=shop, json=order)
+    assert (answer.status, answer.json["status"]) == (201, "requires_capture"), answer.body
+    return answer.json
+
+
+async def test_a_card_is_authorized_and_captured_in_part(platform_api: PlatformApi, shop: Shop) -> None:
+    payment = await card(platform_api, shop)
+    assert payment["capture_before"] is not None
+    path = f"/v1/payments/{payment['id']}/capture"
+    answer = await platform_api.call("POST", path, shop=shop, json={"amount_minor": 1500})
+    assert (answer.status, answer.json["status"]) == (200, "succeeded"), answer.body
+    assert (answer.json["amount_minor"], answer.json["amount_captured_minor"]) == (1999, 1500)
+    assert [t["amount"] for t in await platform_api.transfers_of(str(payment["id"]))] == [1500, 9]
+    assert await refused(platform_api, shop, f"/v1/payments/{payment['id']}/cancel") == (
+        409, "payment_already_succeeded", None
+    )  # fmt: skip
+
+
+async def test_a_cancelled_card_authorization_cannot_be_captured(platform_api: PlatformApi, shop: Shop) -> None:
+    payment = await card(platform_api, shop)
+    answer = await platform_api.call("POST", f"/v1/payments/{payment['id']}/cancel", shop=shop)
+    assert (answer.status, answer.json["status"]) == (200, "closed"), answer.body
+    path = f"/v1/payments/{payment['id']}/capture"
+    assert await refused(platform_api, shop, path, {}) == (409, "payment_not_capturable", None)
+
+
+async def test_a_card_without_its_token_is_refused_by_name(platform_api: PlatformApi, shop: Shop) -> None:
+    order = platform_api.order(method="card", currency="USD")
+    assert await refused(platform_api, shop, "/v1/payments", order) == (422, "missing_parameter", "payer.token")
+
+
+async def test_captures_and_cancels_of_one_card_at_once_have_one_winner(platform_api: PlatformApi, shop: Shop) -> None:
+    payment = await card(platform_api, shop)
+
+    async def one(n: int) -> int:
+        path, body = ("capture", {"amount_minor": 1000 + n}) if n % 2 else ("cancel", None)
+        answer = await platform_api.call("POST", f"/v1/payments/{payment['id']}/{path}", shop=shop, json=body)
+        return answer.status
+
+    statuses = await asyncio.gather(*(one(n) for n in range(60)))
+    assert set(statuses) <= {200, 202, 409}
+    after = await platform_api.get(shop, str(payment["id"]))
+    booked = [t["amount"] for t in await platform_api.transfers_of(str(payment["id"]))]
+    assert after["status"] in ("succeeded", "closed")
+    if after["status"] == "succeeded":
+        assert (statuses.count(200) + statuses.count(202), booked[0]) == (1, after["amount_captured_minor"])
+    else:
+        assert booked == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -11,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from alipay_world import AlipayWorld, alipay_world
-from hutong.channels import ActionKind, ChannelState, Http
+from hutong.channels import About, ActionKind, ChannelState, Http
 from hutong.errors import InvalidParameter
 
 SUCCEEDED, FAILED, PENDING = ChannelState.SUCCEEDED, ChannelState.FAILED, ChannelState.PENDING
@@ -209,13 +210,16 @@ async def test_a_refund_after_a_year_is_not_sent(world: AlipayWorld) -> None:
     assert (await channel.refund(begun, now=late)).code == "refund_window_passed"  # begun in time, so it is asked
 
 
-async def test_a_refund_that_fails_after_it_was_taken_on_is_not_found(world: AlipayWorld) -> None:
+async def test_a_refund_may_fail_after_it_was_taken_on(world: AlipayWorld) -> None:
     channel, request, now = world.channel(), await world.paid(), world.clock.now()
     refund = world.refund(request, 100)
     await world.control("next", interface="refund", kind="refund_fails_after_accept")
     assert (await channel.refund(refund, now=now)).state is PENDING
+    await asyncio.sleep(0.01)
     answer = await channel.query_refund(refund, now=now)
-    assert (answer.state, answer.code) == (NOT_FOUND, "refund_not_found")
+    assert (answer.state, answer.code) == (FAILED, "refund_failed")
+    unheard_of = await channel.query_refund(world.refund(request, 100), now=now)
+    assert (unheard_of.state, unheard_of.code) == (NOT_FOUND, "refund_not_found")
 
 
 async def test_a_refund_whose_answer_was_lost_is_found(world: AlipayWorld) -> None:
@@ -275,6 +279,16 @@ async def test_a_payment_is_voided_whole_on_its_own_day(world: AlipayWorld) -> N
         await channel.void(world.refund(request, 8799), now=now)
     with pytest.raises(InvalidParameter):
         await channel.void(refund, now=now + timedelta(hours=14))  # midnight in Beijing has passed
+
+
+async def test_the_notification_of_a_cancellation_tells_of_a_payment_that_was_made(world: AlipayWorld) -> None:
+    channel, request, now = world.channel(), await world.paid(), world.clock.now()
+    await channel.void(world.refund(request, 8800), now=now)
+    (given_back,) = world.simulator.book.refunds.values()
+    headers, body = world.simulator._notice(given_back.order, 0, given_back)
+    told = channel.parse_notification(headers, body, now=now)
+    assert (told.about, told.number) == (About.PAYMENT, request.attempt_no)
+    assert (told.answer.channel_code, told.answer.state) == ("TRADE_CLOSED", SUCCEEDED)
 
 
 async def test_voiding_what_nobody_paid_gives_nothing_back(world: AlipayWorld) -> None:

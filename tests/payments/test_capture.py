@@ -141,6 +141,8 @@ async def test_a_capture_in_doubt_is_asked_about_and_never_decided_again(
     with pytest.raises(payments.CaptureInProgress):
         await flow.capture(payment, 701)
     world.clock.advance(timedelta(days=8))  # nor does its lapse end it
+    await world.committer.expire(limit=10_000)
+    assert await world.committer.expire(limit=10_000) == 0
     await flow.sweep()
     assert (await world.see(payment)).payment.is_capturing
     channel.replies = True

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from payment_world import AMOUNT
 from refund_world import REFUNDS, RefundWorld
 
-from hutong import operators, payments
+from hutong import payments
 from hutong.channels import ActionKind, ChannelAnswer, ChannelState, Method
 from hutong.clock import ManualClock
 from hutong.db import Database
-from hutong.errors import HutongError, InvalidParameter
+from hutong.errors import InvalidParameter
 from hutong.payments import seal_payee
 from hutong.vault import Vault
 
@@ -226,83 +225,3 @@ async def test_surplus_that_a_channel_refuses_for_ever_is_given_back_by_hand(sho
     assert await shop.settle(refund, "portal-2") is not None
     balances = await shop.balances()
     assert (balances[1101], balances[2202]) == ((0, 0), (0, 0))
-
-
-# Two persons
-
-
-async def propose(shop: RefundWorld, new: Any) -> Any:
-    (made,) = await shop.database.run(lambda tx: operators.propose(tx, [new], now=shop.clock.now()))
-    return made
-
-
-async def approve(shop: RefundWorld, made: Any, checker: Any) -> Any:
-    refunds = shop.committer.refunds
-    effects = {
-        payments.ROUTE_REFUND: payments.route_refund(refunds),
-        payments.SETTLE_REFUND: payments.settle_refund(refunds),
-    }
-    decision = operators.Decision(made.proposal_id, checker, True, "checked with the bank")
-    return await shop.database.run(lambda tx: operators.conclude(tx, decision, effects, now=shop.clock.now()))
-
-
-@pytest.fixture
-async def people(shop: RefundWorld) -> tuple[Any, Any]:
-    """A maker and a checker."""
-    made = []
-    for role in (operators.Role.OPERATOR, operators.Role.APPROVER):
-        person = operators.Operator(shop.ids.new(), f"person {shop.ids.new()}", role)
-        made.append(person.operator_id)
-        async with shop.database.transaction() as tx:
-            await tx.execute(
-                "INSERT INTO operators.operator (id, name, role, key_hash, created_at) VALUES ($1, $2, $3, $4, $5)",
-                person.operator_id, person.name, role.value, shop.ids.new().bytes * 2, shop.clock.now(),
-            )  # fmt: skip
-    return made[0], made[1]
-
-
-async def test_two_persons_choose_the_next_way_and_say_that_it_is_paid(
-    shop: RefundWorld, people: tuple[Any, Any]
-) -> None:
-    maker, checker = people
-    payment, refund = await failed(shop)
-    command = payments.ConvertRefund(refund.refund_id, payments.RefundRoute.MANUAL)
-    made = await propose(shop, payments.route_proposal(shop.ids.new(), maker, command, reason="card closed"))
-    assert (await shop.refunds(payment))[0].state == "failed"
-    await approve(shop, made, checker)
-    assert (await shop.refunds(payment))[0].state == "manual"
-    word = payments.SettleManually(refund.refund_id, "icbc-7", from_bank=True)
-    made = await propose(shop, payments.settle_proposal(shop.ids.new(), maker, word, reason="transferred"))
-    await approve(shop, made, checker)
-    assert [(r.state, r.reference) for r in await shop.refunds(payment)] == [("succeeded", "icbc-7")]
-    async with shop.database.transaction() as tx:
-        story = await payments.read_timeline(tx, [payment.payment_id])
-    told = [(entry.what, entry.learnt_by) for _, entry in story if "refund" in entry.what]
-    assert told == [
-        ("refund.held", None),
-        ("refund.failed", "submission"),
-        ("operator.refund_route", "operator"),
-        ("operator.refund_settle", "operator"),
-    ]
-
-
-async def test_an_approval_that_is_refused_leaves_the_proposal_open(shop: RefundWorld, people: tuple[Any, Any]) -> None:
-    maker, checker = people
-    payment = await shop.paid()
-    shop.channel.verdicts = [PENDING]
-    await shop.refund(payment, 500)
-    (refund,) = await shop.refunds(payment)
-    said = {"payout_account_id": shop.account_id, "payee_sealed": sealed(refund)}
-    command = payments.ConvertRefund(refund.refund_id, payments.RefundRoute.PAYOUT, **said)
-    made = await propose(shop, payments.route_proposal(shop.ids.new(), maker, command, reason="it takes too long"))
-    assert PAYEE["account"] not in str(made.payload)
-    word = payments.SettleManually(refund.refund_id, "icbc-7")
-    paid = await propose(shop, payments.settle_proposal(shop.ids.new(), maker, word, reason="transferred"))
-    for proposal, code in ((made, "refund_not_failed"), (paid, "refund_not_manual")):
-        with pytest.raises(HutongError) as error:
-            await approve(shop, proposal, checker)
-        assert error.value.code == code
-        async with shop.database.transaction() as tx:
-            found = await operators.find_proposal(tx, proposal.proposal_id, now=shop.clock.now())
-        assert found.state == "open"
-    assert (await shop.refunds(payment))[0].state == "submitted"

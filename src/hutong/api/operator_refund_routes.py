@@ -1,9 +1,9 @@
-"""/v1/operator/refunds: what people on the platform's side do with a refund."""
+"""/v1/operator/refunds: another way for a refund that its first way could not carry, decided by two persons."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-from uuid import UUID
+import base64
+from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Body, Request
@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field
 from starlette.responses import Response
 
 from hutong import db, ids, operators, payments
-from hutong.api import refund_schema, schema
+from hutong.api import schema
 from hutong.api.operator_payment_routes import ActCreate
 from hutong.api.operator_routes import ProposalObject, proposal_document, request_id
 from hutong.api.problem import responses
@@ -22,44 +22,35 @@ from hutong.errors import InvalidParameter, NotFound
 router = APIRouter(prefix="/v1/operator/refunds/{refund_id}", tags=["Operators"], route_class=StrictRoute)
 
 
-class RouteCreate(ActCreate):
-    """Which way a failed refund goes on."""
+class RefundRouteCreate(ActCreate):
+    """Another way for a failed refund."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"route": "manual", "reason": "the card is closed; the payer called"}]}
+        json_schema_extra={"examples": [{"route": "manual", "reason": "the card is closed; the payer gave an account"}]}
     )
 
-    route: Literal["payout", "manual"]
-    account: str | None = Field(default=None, description="The channel account that pays out: `acc_…`.")
-    payee: dict[Annotated[str, Field(max_length=40)], Annotated[schema.Text, Field(max_length=200)]] | None = Field(
-        default=None, max_length=20, description="Who receives the payout; kept sealed, never shown."
-    )
+    route: Literal["payout", "manual"] = Field(description="`payout` sends it out; `manual` waits for a person.")
+    payout_account_id: str | None = Field(default=None, description="The channel account that pays out.")
+    payee: schema.Payer = Field(default={}, description="Who receives a payout, by name; kept sealed.")
 
 
-class SettlementCreate(ActCreate):
-    """What became of a refund that a person pays."""
+class RefundSettleCreate(ActCreate):
+    """A person's word about a refund that is paid by hand."""
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"reference": "20261121-0007", "from_bank": True, "reason": "paid by bank transfer"}]
+            "examples": [{"reference": "bank transfer 20261121-77", "from_bank": True, "reason": "paid by hand"}]
         }
     )
 
-    reference: schema.Text | None = Field(
-        max_length=128, description="Where the payment can be found; null gives the refund up."
+    reference: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
+        description="Where the payment can be found; null gives the refund up."
     )
-    from_bank: bool = Field(default=False, description="Paid from the bank account, not at the channel's portal.")
+    from_bank: bool = Field(default=False, description="Paid from our bank account, not at the channel's portal.")
 
 
-@router.get(
-    "",
-    response_model=refund_schema.RefundObject,
-    responses=responses(400, 401, 404, 422, 503),
-    summary="See a refund",
-)
-async def see_refund(use: Use, _operator: Acting, refund_id: str) -> Response:
-    """Any merchant's refund, as last committed."""
-    return Response(payments.render_refund(await _any_refund(use, refund_id)), media_type="application/json")
+_ROUTE = {"one": {"value": schema.example(RefundRouteCreate)}}
+_SETTLE = {"one": {"value": schema.example(RefundSettleCreate)}}
 
 
 @router.post(
@@ -67,27 +58,29 @@ async def see_refund(use: Use, _operator: Acting, refund_id: str) -> Response:
     status_code=201,
     response_model=ProposalObject,
     responses=responses(400, 401, 403, 404, 413, 415, 422, 503),
-    summary="Propose another way for a failed refund",
+    summary="Propose another way for a refund",
 )
 async def propose_route(
     request: Request,
     use: Use,
     operator: Acting,
     refund_id: str,
-    body: Annotated[RouteCreate, Body(openapi_examples={"one": {"value": schema.example(RouteCreate)}})],
+    body: Annotated[RefundRouteCreate, Body(openapi_examples=_ROUTE)],
 ) -> Response:
-    """Send a failed refund by payout or by hand. It moves money, so it takes two persons: this proposes."""
-    refund = await _any_refund(use, refund_id)
-    command = payments.ConvertRefund(
-        refund.refund_id,
-        payments.RefundRoute(body.route),
-        None if body.account is None else _account(body.account),
-        None if body.payee is None else payments.seal_payee(use.vault, refund.refund_id, body.payee),
-    )
-    new = payments.route_proposal(
-        use.ids.new(), operator.operator_id, command, reason=body.reason, request_id=request_id(request)
-    )
-    return await _propose(use, new)
+    """Send a failed refund by payout, or have a person pay it. The approval does it, if the way before is proven failed
+    then, so that money never goes out twice."""
+    refund = await _refund(use, refund_id)
+    payload: dict[str, Any] = {"route": body.route}
+    if body.payout_account_id is not None:
+        try:
+            ids.decode("acc", body.payout_account_id)
+        except NotFound as error:
+            raise InvalidParameter("is not the id of a channel account", param="payout_account_id") from error
+        payload["payout_account_id"] = body.payout_account_id
+    if body.payee:
+        sealed = payments.seal_payee(use.vault, refund.refund_id, body.payee)
+        payload["payee_sealed"] = base64.b64encode(sealed).decode()
+    return await _propose(request, use, operator, refund, payments.CONVERT_REFUND, payload, body.reason)
 
 
 @router.post(
@@ -95,44 +88,45 @@ async def propose_route(
     status_code=201,
     response_model=ProposalObject,
     responses=responses(400, 401, 403, 404, 413, 415, 422, 503),
-    summary="Propose to take a refund as paid by hand",
+    summary="Propose to settle a manual refund",
 )
 async def propose_settlement(
     request: Request,
     use: Use,
     operator: Acting,
     refund_id: str,
-    body: Annotated[SettlementCreate, Body(openapi_examples={"one": {"value": schema.example(SettlementCreate)}})],
+    body: Annotated[RefundSettleCreate, Body(openapi_examples=_SETTLE)],
 ) -> Response:
-    """Say that a refund in state `manual` is paid, or give it up. It moves money, so it takes two persons."""
-    refund = await _any_refund(use, refund_id)
-    command = payments.SettleManually(refund.refund_id, body.reference, body.from_bank)
-    new = payments.settle_proposal(
-        use.ids.new(), operator.operator_id, command, reason=body.reason, request_id=request_id(request)
+    """Say that a manual refund was paid, and where that can be found; or give it up."""
+    refund = await _refund(use, refund_id)
+    payload = {"reference": body.reference, "from_bank": body.from_bank}
+    return await _propose(request, use, operator, refund, payments.SETTLE_REFUND, payload, body.reason)
+
+
+async def _propose(
+    request: Request,
+    use: Services,
+    operator: operators.Operator,
+    refund: payments.Refund,
+    action: str,
+    payload: dict[str, Any],
+    reason: str,
+) -> Response:
+    new = payments.refund_proposal(
+        use.ids.new(), operator.operator_id, refund, action, payload, reason, request_id(request)
     )
-    return await _propose(use, new)
 
-
-async def _propose(use: Services, new: operators.NewProposal) -> Response:
     async def work(tx: db.Tx) -> operators.Proposal:
         (made,) = await operators.propose(tx, [new], now=use.clock.now())
         return made
 
-    document = proposal_document(await use.database.run(work))
-    return Response(orjson.dumps(document), 201, media_type="application/json")
+    return Response(orjson.dumps(proposal_document(await use.database.run(work))), 201, media_type="application/json")
 
 
-async def _any_refund(use: Services, refund_id: str) -> payments.Refund:
+async def _refund(use: Services, refund_id: str) -> payments.Refund:
     identifier = ids.decode("ref", refund_id)
     async with use.database.transaction() as tx:
         found = (await payments.find_refunds(tx, [identifier])).get(identifier)
     if found is None:
         raise NotFound("no refund has this id")
     return found
-
-
-def _account(text: str) -> UUID:
-    try:
-        return ids.decode("acc", text)
-    except NotFound as error:
-        raise InvalidParameter("is not a channel account", param="account") from error

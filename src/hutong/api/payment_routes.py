@@ -179,20 +179,18 @@ def _new_payment(
     )
 
 
-def _items(body: schema.PaymentCreate, discounts: Sequence[payments.Discount]) -> tuple[payments.Item, ...]:
-    """What is bought, with each party's part of its price."""
-    if not body.items and not discounts:
-        return ()
-    if body.capture_method != "automatic":
-        raise InvalidParameter("a payment with items is captured at once and whole", param="items")
-    bought = [payments.NewItem(item.id, item.name, item.quantity, item.amount_minor) for item in body.items]
-    return payments.spread(body.amount_minor, bought, discounts)
-
-
 def check_return_url(url: str | None, merchant: merchants.Merchant) -> None:
     """Refuse to send payers where the merchant has not said that they may be sent."""
     if url is not None and not _registered(url, merchant.return_origins):
         raise InvalidParameter("its origin is not registered for this merchant", param="return_url")
+
+
+def _items(body: schema.PaymentCreate, discounts: Sequence[payments.Discount]) -> tuple[payments.Item, ...]:
+    """What is bought, with each party's part of its price."""
+    if not body.items and not discounts:
+        return ()
+    bought = [payments.NewItem(item.id, item.name, item.quantity, item.amount_minor) for item in body.items]
+    return payments.spread(body.amount_minor, bought, discounts)
 
 
 def _registered(url: str, origins: tuple[str, ...]) -> bool:

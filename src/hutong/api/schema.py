@@ -46,33 +46,8 @@ OptionalText = Annotated[str, AfterValidator(lambda text: text and _clean(text))
 Instant = Annotated[datetime, BeforeValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})]
 
 
-class RequestBody(BaseModel):
-    """What every body has in common: no field that is not known, and nothing read as what it is not."""
-
+class RequestModel(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
-
-
-ITEM_ID = r"^[\x21-\x7e]{1,64}$"
-
-
-class ItemCreate(RequestBody):
-    """One line of an order."""
-
-    id: str = Field(pattern=ITEM_ID, description="Your own name of it, such as a SKU; once in a payment.")
-    name: Text = Field(min_length=1, max_length=127)
-    quantity: int = Field(default=1, ge=1, le=1_000_000)
-    amount_minor: int = Field(ge=0, le=AMOUNT_MINOR_MAX, description="For all units together, before discounts.")
-
-
-class DiscountCreate(RequestBody):
-    """What is taken off, and who bears it."""
-
-    name: Text = Field(min_length=1, max_length=127)
-    funder: Literal["merchant", "platform", "channel"] = Field(
-        description="Who bears it: you earn less, or the platform or the channel puts it to what the payer pays."
-    )
-    amount_minor: int = Field(ge=1, le=AMOUNT_MINOR_MAX)
-    item: str | None = Field(default=None, pattern=ITEM_ID, description="The item it is for; without it, all.")
 
 
 Payer = Annotated[
@@ -86,8 +61,30 @@ _PAYER = (
     "What the method asks of the payer, by name, such as `openid` or `auth_code`; forgotten when the try has ended."
 )
 
+ITEM_ID = r"^[\x21-\x7e]{1,64}$"
 
-class PaymentCreate(RequestBody):
+
+class ItemCreate(RequestModel):
+    """One line of an order."""
+
+    id: str = Field(pattern=ITEM_ID, description="Your own name of it, such as a SKU; once in a payment.")
+    name: Text = Field(min_length=1, max_length=127)
+    quantity: int = Field(default=1, ge=1, le=1_000_000)
+    amount_minor: int = Field(ge=0, le=AMOUNT_MINOR_MAX, description="For all units together, before discounts.")
+
+
+class DiscountCreate(RequestModel):
+    """What is taken off, and who bears it."""
+
+    name: Text = Field(min_length=1, max_length=127)
+    funder: Literal["merchant", "platform", "channel"] = Field(
+        description="Who bears it: you earn less, or the platform or the channel puts it to what the payer pays."
+    )
+    amount_minor: int = Field(ge=1, le=AMOUNT_MINOR_MAX)
+    item: str | None = Field(default=None, pattern=ITEM_ID, description="The item it is for; without it, all.")
+
+
+class PaymentCreate(RequestModel):
     """A merchant's order."""
 
     model_config = ConfigDict(
@@ -144,7 +141,7 @@ class PaymentCreate(RequestBody):
     ] = Field(default={}, max_length=20, description="Your own names and values; returned as they are.")
 
 
-class AttemptCreate(RequestBody):
+class AttemptCreate(RequestModel):
     """A try by a method of your choice."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"method": "wechat_native"}]})
@@ -158,7 +155,7 @@ class AttemptCreate(RequestBody):
     )
 
 
-class PaymentCapture(RequestBody):
+class PaymentCapture(RequestModel):
     """How much of an authorization to take."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"amount_minor": 1500}]})
@@ -268,41 +265,106 @@ class PaymentList(BaseModel):
     next_cursor: str | None
 
 
-class WebhookEndpointCreate(RequestBody):
-    """Where events are to be sent."""
+class RefundItemCreate(RequestModel):
+    """How much of one item goes back."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"url": "https://shop.example/hutong/events", "types": ["payment.succeeded"]}]}
-    )
-
-    url: str = Field(pattern=r"^https?://[\x21-\x7e]{1,2000}$", description="https, outside the sandbox.")
-    types: list[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$", max_length=100)]] = Field(
-        default=[], max_length=64, description="Event types to send, such as `payment.succeeded`; none means all."
-    )
+    id: str = Field(pattern=ITEM_ID)
+    quantity: int = Field(default=1, ge=1, le=1_000_000)
 
 
-class WebhookEndpointObject(BaseModel):
-    """A webhook endpoint. `secret` is shown once, when it is created."""
+class RefundItemObject(BaseModel):
+    """What goes back of one item."""
 
     id: str
-    object: Literal["webhook_endpoint"]
-    url: str
-    types: list[str]
-    enabled: bool
-    created_at: datetime
+    quantity: int
+    amount_minor: int = Field(description="What the payer gets for it.")
 
 
-class NewWebhookEndpointObject(WebhookEndpointObject):
-    """A webhook endpoint as it is created: the only time its secret is shown."""
+class ItemObject(BaseModel):
+    """One line of an order, and who bears which part of its price."""
 
-    secret: str = Field(description="Verifies signatures, by the rules of Standard Webhooks: `whsec_…`.")
+    id: str
+    name: str
+    quantity: int
+    quantity_refunded: int = Field(description="Given back, or on its way.")
+    amount_minor: int = Field(description="For all units together, before discounts.")
+    payer_minor: int
+    merchant_minor: int
+    platform_minor: int
+    channel_minor: int
 
 
-class WebhookEndpointList(BaseModel):
-    """All webhook endpoints of the merchant."""
+class ItemList(BaseModel):
+    """What was bought."""
 
     object: Literal["list"]
-    data: list[WebhookEndpointObject]
+    data: list[ItemObject]
+
+
+class RefundCreate(RequestModel):
+    """Money to be given back."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"merchant_refund_no": "2026-000123-R1", "amount_minor": 500, "reason": "Damaged on arrival"}]
+        }
+    )
+
+    merchant_refund_no: str = Field(
+        pattern=ORDER_NO, description="Your own number of the refund; unique among your refunds."
+    )
+    amount_minor: int | None = Field(
+        default=None, ge=1, le=AMOUNT_MINOR_MAX, description="In minor units; without it, all that is left."
+    )
+    items: list[RefundItemCreate] = Field(
+        default=[],
+        max_length=200,
+        description="Which items go back, for a payment that has items; without it, all that are left.",
+    )
+    reason: Text = Field(
+        default="refund", min_length=1, max_length=80, description="Some channels show it to the payer."
+    )
+    payee: dict[Annotated[str, Field(min_length=1, max_length=40)], Annotated[Text, Field(max_length=200)]] | None = (
+        Field(
+            default=None,
+            max_length=20,
+            description="Who receives a payout if the money cannot go back the way it came; kept sealed, never shown.",
+        )
+    )
+
+
+class RefundObject(BaseModel):
+    """A refund."""
+
+    id: str
+    object: Literal["refund"]
+    payment_id: str
+    kind: Literal["refund", "surplus"] = Field(
+        description="`surplus`: money that no payment counts, given back by itself."
+    )
+    state: Literal["created", "held", "submitted", "unknown", "succeeded", "failed", "payout", "manual"]
+    route: Literal["void", "original", "payout", "manual"] = Field(
+        description="Which way the money goes, or went last."
+    )
+    merchant_refund_no: str | None = Field(description="Null for surplus.")
+    amount_minor: int = Field(description="What the payer gets.")
+    currency: str
+    fee_returned_minor: int = Field(description="What you get back of our fee.")
+    items: list[RefundItemObject]
+    reason: str
+    channel: str
+    channel_refund_no: str | None
+    channel_code: str | None = Field(description="The channel's own code, as it came.")
+    channel_message: str | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class RefundList(BaseModel):
+    """All refunds of a payment, first to last."""
+
+    object: Literal["list"]
+    data: list[RefundObject]
 
 
 def example(model: type[BaseModel]) -> Any:

@@ -131,6 +131,7 @@ ENGLISH = Words(
         "alipay_app": "Alipay from an app",
         "alipay_code": "Alipay, by payment code",
         "unionpay_front": "UnionPay online",
+        "unionpay_wallet": "UnionPay, by payment code",
         "unionpay_collection": "UnionPay collection",
     },
     hints={
@@ -207,6 +208,7 @@ CHINESE = Words(
         "alipay_app": "支付宝（应用内）",
         "alipay_code": "支付宝付款码",
         "unionpay_front": "银联在线支付",
+        "unionpay_wallet": "银联付款码",
         "unionpay_collection": "银联代收",
     },
     hints={

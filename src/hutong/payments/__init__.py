@@ -38,6 +38,14 @@ from hutong.payments.errors import (
 )
 from hutong.payments.flow import Flow
 from hutong.payments.intervene import ATTACH_SUCCESS, CLOSE, QUERY, Act, BilledSuccess, attach_success, proposal
+from hutong.payments.intervene_refund import (
+    CONVERT_REFUND,
+    SETTLE_REFUND,
+    RefundRouteRefused,
+    convert_refund,
+    refund_proposal,
+    settle_refund,
+)
 from hutong.payments.items import (
     Discount,
     DiscountExceedsItem,
@@ -104,14 +112,6 @@ from hutong.payments.refund_errors import (
     UnknownRefundItem,
 )
 from hutong.payments.refund_flow import RefundFlow, RefundOrder
-from hutong.payments.refund_intervene import (
-    ROUTE_REFUND,
-    SETTLE_REFUND,
-    route_proposal,
-    route_refund,
-    settle_proposal,
-    settle_refund,
-)
 from hutong.payments.refund_outcome import (
     RefundHappening,
     RefundOccurrence,
@@ -130,10 +130,10 @@ __all__ = [
     "ATTACH_SUCCESS",
     "ATTEMPT_TRANSITIONS",
     "CLOSE",
+    "CONVERT_REFUND",
     "PAYMENT_TRANSITIONS",
     "QUERY",
     "REFUND_TRANSITIONS",
-    "ROUTE_REFUND",
     "SETTLE_REFUND",
     "SWEEP_LIMIT",
     "VALIDITY_MAX",
@@ -216,6 +216,7 @@ __all__ = [
     "RefundRecorded",
     "RefundRefusal",
     "RefundRoute",
+    "RefundRouteRefused",
     "RefundState",
     "RefundWindowClosed",
     "RefundWord",
@@ -234,6 +235,7 @@ __all__ = [
     "attach_success",
     "available_minor",
     "claim_due",
+    "convert_refund",
     "convert_refunds",
     "counted_attempt",
     "create",
@@ -252,16 +254,14 @@ __all__ = [
     "record",
     "record_refunds",
     "refund_document",
+    "refund_proposal",
     "refunds_of",
     "render_refund",
     "report_doubts",
     "request_capture",
     "request_close",
-    "route_proposal",
-    "route_refund",
     "seal_payee",
     "settle_manually",
-    "settle_proposal",
     "settle_refund",
     "spread",
     "start_attempts",

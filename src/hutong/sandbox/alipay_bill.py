@@ -98,7 +98,7 @@ def _exported(at: datetime) -> str:
 
 def _row(entry: Entry) -> str:
     amount = _yuan(_signed(entry))
-    refund_no = entry.number if entry.state == REFUND and entry.number != entry.order_no else ""
+    refund_no = entry.number if entry.state == REFUND else ""
     values = [
         f"{entry.channel_order_no}\t",
         f"{entry.order_no}\t",

@@ -242,6 +242,16 @@ async def test_a_whole_payment_is_voided_on_its_day_and_refunded_if_that_does_no
     assert (await shop.refund(third))["route"] == "original"
 
 
+async def test_a_void_that_is_refused_for_now_is_tried_again_before_another_way_begins(shop: RefundWorld) -> None:
+    shop.channel.capabilities = replace(REFUNDS, same_day_void=True)
+    payment = await shop.paid()
+    shop.channel.verdicts = [LATER]
+    assert (await shop.refund(payment))["route"] == "void"
+    await shop.sweep()
+    assert [(r.state, r.route) for r in await shop.refunds(payment)] == [("succeeded", "void")]
+    assert len(shop.channel.refunds) == 1
+
+
 # Repetition
 
 

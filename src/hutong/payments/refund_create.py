@@ -24,6 +24,7 @@ from hutong.payments.refund import (
     refund_of,
     refunds_of,
 )
+from hutong.payments.timeline import Entry, write_timeline
 
 _DEFAULT_OFFSET = timedelta(hours=8)
 """Whose day a channel counts by, where its capabilities do not say: most settle in Beijing time."""
@@ -139,6 +140,8 @@ async def create_refunds(tx: db.Tx, commands: Sequence[NewRefund], *, now: datet
         # What stood behind one that fell away is looked at again: now there may be room for it.
         waiting = [place for place in waiting if commands[place].payment_id in short and place not in wanted]
     await insert_refunds(tx, created, now=now)
+    story = [Entry(refund.payment_id, "refund.held", amount_minor=refund.amount_minor) for refund in created]
+    await write_timeline(tx, story, now=now)
     await save_sums(tx, [payments[payment_id] for payment_id in sorted({r.payment_id for r in created})])
     return [results[place] for place in range(len(commands))]
 

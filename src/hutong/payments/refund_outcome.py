@@ -25,6 +25,7 @@ from hutong.payments.refund import (
 )
 from hutong.payments.refund_create import available_minor, save_sums
 from hutong.payments.refund_route import ConvertOutcome, ConvertRefund, convert_locked, lock_refunds
+from hutong.payments.timeline import Entry, write_timeline
 
 _S, _R = RefundState, RefundRoute
 _NEEDS_NO_NEW_RESERVE = {_R.VOID: _R.ORIGINAL}
@@ -85,6 +86,7 @@ class _Round:
     touched: dict[UUID, tuple[Refund, str | None]] = field(default_factory=dict)
     sums: dict[UUID, Payment] = field(default_factory=dict)
     to_payout: list[Refund] = field(default_factory=list)
+    story: list[Entry] = field(default_factory=list)
 
     def tell(self, happening: RefundHappening, payment: Payment, refund: Refund) -> None:
         self.occurrences.append(RefundOccurrence(happening, payment, refund))
@@ -185,6 +187,7 @@ async def _write(tx: db.Tx, this: _Round) -> None:
     await refund_books.book(tx, this.chains, now=this.now)
     await save_refunds(tx, list(this.touched.values()))
     await save_sums(tx, list(this.sums.values()))
+    await write_timeline(tx, this.story, now=this.now)
 
 
 def _refusal(refund: Refund | None, word: RefundWord) -> Effect | None:
@@ -214,6 +217,10 @@ def _apply(payment: Payment, refund: Refund, word: RefundWord, this: _Round) -> 
     elif answer.state is ChannelState.SUCCEEDED and not (refund.state is _S.SUCCEEDED and current):
         _late(payment, refund, this)
     moved = before != (refund.state, refund.route, refund.tries, refund.late_success_at)
+    if moved:
+        what = "refund.succeeded_late" if refund.late_success_at == this.now else f"refund.{refund.state.value}"
+        code = storable(answer.channel_code)
+        this.story.append(Entry(payment.payment_id, what, None, word.source.value, code, refund.amount_minor))
     if moved or (current and not final):
         this.touched[refund.refund_id] = (refund, word.source)
     return moved
@@ -252,7 +259,8 @@ def succeed(payment: Payment, refund: Refund, this: _Round, *, from_bank: bool =
 def _refused(payment: Payment, refund: Refund, answer: ChannelAnswer, this: _Round) -> None:
     """The channel has proven that this way did not work: by the next one, again later, or not at all."""
     following = _NEEDS_NO_NEW_RESERVE.get(refund.route)
-    if following is not None:
+    # A refusal that may pass proves nothing for good: another copy of the call may still be answered otherwise.
+    if following is not None and not answer.retryable:
         refund.route, refund.state, refund.next_query_at = following, _S.HELD, this.now
         return
     again = refund.kind is RefundKind.SURPLUS or answer.retryable

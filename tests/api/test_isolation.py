@@ -19,6 +19,7 @@ FOREIGN = {
     ("post", "/v1/payments/{payment_id}/capture"): "payment",
     ("post", "/v1/payments/{payment_id}/close"): "payment",
     ("get", "/v1/payments/{payment_id}/refunds"): "payment",
+    ("get", "/v1/payments/{payment_id}/items"): "payment",
     ("post", "/v1/payments/{payment_id}/refunds"): "payment",
     ("get", "/v1/refunds/{refund_id}"): "refund",
     ("delete", "/v1/webhook-endpoints/{endpoint_id}"): "endpoint",

@@ -324,3 +324,18 @@ async def test_a_code_without_a_meaning_leaves_the_try_unknown(
     await platform_api.accounts.unmapped.flush(platform_api.database)
     async with platform_api.database.transaction() as tx:
         assert "NEVER_SEEN" in [one.code for one in await channels.open_unmapped(tx)]
+
+
+async def test_an_end_does_not_keep_the_word_of_the_doubt_before_it(
+    platform_api: PlatformApi, shop: Shop, faultless: None
+) -> None:
+    await platform_api.control("next", interface="place", kind="reply_lost")
+    payment = await platform_api.create(shop)
+    number = payment["attempts"][0]["id"]
+    await platform_api.control("next", interface="query", kind="error", status=500, code="STRANGE", match=number)
+    platform_api.clock.advance(timedelta(seconds=10))
+    await platform_api.flow.sweep()
+    assert (await platform_api.get(shop, payment["id"]))["attempts"][0]["code"] == "unmapped"
+    await platform_api.control("pay", order_no=number)
+    paid = await platform_api.until(shop, payment["id"], "succeeded")
+    assert paid["attempts"][0]["code"] in (None, "paid")

@@ -11,8 +11,10 @@ from aiohttp import web
 from playwright.async_api import expect
 
 from browser.conftest import Open
+from browser.test_cashier import CONTRASTS
 from browser.test_payment import get, merchant_key, post
 from cashier.memory import MemoryCheckout
+from hutong.cashier import CheckoutStatus
 from hutong.channels import ActionKind, PayerAction
 from hutong.demo import RunningPlatform
 
@@ -80,6 +82,26 @@ async def test_an_action_for_an_application_sends_the_payer_back_there(
     await expect(page.get_by_role("heading", name="Continue in the app")).to_be_visible()
     checkout.succeed(link)
     await expect(page.get_by_role("heading", name="Payment successful")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+async def test_each_next_step_fits_the_screen_and_can_be_read(
+    checkout: MemoryCheckout, cashier_url: str, open_page: Open, width: int
+) -> None:
+    url = "https://gateway.channel.example/" + "x" * 500
+    steps = [
+        PayerAction(ActionKind.REDIRECT, url),
+        PayerAction(ActionKind.FORM, json.dumps({"url": url, "fields": {"a": "b" * 500}})),
+        PayerAction(ActionKind.SDK, "{}"),
+    ]
+    for step in steps:
+        link = checkout.create(status=CheckoutStatus.PROCESSING, action=step, method="unionpay_front")
+        page = await open_page(cashier_url + link.page(), viewport={"width": width, "height": 640})
+        await expect(page.locator("[data-phase]:not([hidden]) .waiting")).to_be_visible()
+        too_wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert await page.evaluate(too_wide) == 0
+        measured = await page.evaluate(CONTRASTS)
+        assert [(text, ratio) for text, ratio in measured if ratio < 4.5] == []
 
 
 async def test_a_payer_pays_by_card_on_the_channels_page_and_comes_back_to_success(

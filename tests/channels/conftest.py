@@ -135,3 +135,30 @@ def make_channel(keys: WeChatSandboxKeys, sandbox_url: str, http: Http) -> MakeC
 @pytest.fixture
 def channel(make_channel: MakeChannel) -> WeChatPay:
     return make_channel()
+
+
+@dataclass
+class OwnSandbox:
+    """A sandbox for one test alone, whose keys may rotate."""
+
+    url: str
+    session: aiohttp.ClientSession
+    make: MakeChannel
+
+    def channel(self, **changed: Any) -> WeChatPay:
+        return self.make(base_url=self.url, **changed)
+
+    async def post(self, verb: str) -> None:
+        async with self.session.post(f"{self.url}/control/wechat/{verb}") as response:
+            response.raise_for_status()
+
+    @staticmethod
+    def learned(channel: WeChatPay) -> list[str]:
+        """The serials of the certificates that the adapter believes."""
+        return [serial for serial, *_ in channel._keys.validity()]
+
+
+@pytest.fixture
+async def sandbox(sandbox_folder: Path, make_channel: MakeChannel) -> AsyncIterator[OwnSandbox]:
+    async with serve(SandboxSettings(sandbox_folder)) as url, aiohttp.ClientSession() as session:
+        yield OwnSandbox(url, session, make_channel)

@@ -18,7 +18,7 @@ import aiohttp
 
 from hutong.channels import Channel, ChannelState, Http, Order, PayRequest
 
-NAMES = ("wechat", "wechat-certificate", "alipay", "alipay-certificate", "stripe")
+NAMES = ("wechat", "wechat-certificate", "alipay", "alipay-certificate", "stripe", "unionpay", "unionpay-pfx")
 INTERFACES = ("place", "query", "close")
 
 
@@ -111,6 +111,7 @@ class Rig:
             "notify_url": "http://127.0.0.1:1/notify",
             "return_url": "https://shop.example/thanks",
             "payer": self.payer,
+            "placed_at": now,
         } | changed
         return PayRequest(**fields)
 
@@ -120,6 +121,11 @@ class Rig:
     async def pay(self, request: PayRequest, **fields: object) -> None:
         """The payer pays."""
         await self.control.post("pay", order_no=self.theirs(request.attempt_no), **fields)
+
+    @property
+    def closable(self) -> bool:
+        """Whether the channel can be asked to close an order; otherwise it ends by its time alone."""
+        return self.channel.capabilities.methods[self.method].closable
 
     def theirs(self, our_no: str) -> str:
         """Our number as the channel sees it, where its alphabet does not take ours."""
@@ -142,8 +148,9 @@ class Rig:
 
 
 def order_of(request: PayRequest, channel_order_no: str | None = None) -> Order:
+    placed_at = request.placed_at or datetime.now(UTC)
     return Order(
-        request.attempt_no, request.method, request.amount_minor, request.currency, datetime.now(UTC), channel_order_no
+        request.attempt_no, request.method, request.amount_minor, request.currency, placed_at, channel_order_no
     )
 
 

@@ -65,4 +65,5 @@ def make_rig(name: str, bench: Bench) -> Rig:
         stranger=stranger,
         no_base_url={"base_url": "http://127.0.0.1:1"},
         declined=ChannelState.PENDING,
+        payee={"identity": "2088101117955611", "identity_type": "ALIPAY_USER_ID", "name": "张三"},
     )

@@ -78,6 +78,8 @@ async def test_placing_again_what_is_paid_tells_what_was_paid(rig: Rig, now) -> 
 
 
 async def test_placing_again_what_is_closed_is_closed(rig: Rig, now) -> None:
+    if not rig.closable:
+        return
     request = rig.request(now)
     await rig.channel.pay(request, now=now)
     await rig.channel.close(order_of(request), now=now)
@@ -85,6 +87,8 @@ async def test_placing_again_what_is_closed_is_closed(rig: Rig, now) -> None:
 
 
 async def test_closing_an_unpaid_order_closes_it_and_again_does_nothing(rig: Rig, now) -> None:
+    if not rig.closable:
+        return
     request = rig.request(now)
     await rig.channel.pay(request, now=now)
     for _ in range(2):

@@ -434,3 +434,12 @@ async def test_no_secret_is_shown(world: World, sandbox_folder: Path, http: Http
     text = "".join(f"{thing!r}{thing}" for thing in shown)
     assert keys.secret_key not in text
     assert keys.webhook_secret not in text
+
+
+@pytest.mark.parametrize(
+    ("amount_minor", "currency", "takes"),
+    [(399, "CNY", False), (400, "CNY", True), (49, "USD", False), (30, "GBP", True), (99_999_999, "JPY", True),
+     (100_000_000, "JPY", False), (1000, "XTS", False)],
+)  # fmt: skip
+def test_cards_are_offered_for_what_stripe_takes(amount_minor: int, currency: str, takes: bool) -> None:
+    assert Stripe.capabilities.takes(amount_minor, currency) is takes

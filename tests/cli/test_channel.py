@@ -1,4 +1,4 @@
-"""`hutong channel …` as an operator runs it."""
+"""`hutong channels …` as an operator runs it."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ import pytest
 import hutong
 from hutong import payments
 from hutong.channels.stripe import Stripe
+from hutong.channels.unionpay import UnionPay
 from hutong.channels.wechat import WeChatPay
 from hutong.errors import HutongError
 
@@ -86,8 +87,10 @@ def test_every_event_type_is_told() -> None:
     assert sorted(told) == sorted([*payments.Happening, *payments.RefundHappening])
 
 
-@pytest.mark.parametrize(("guide", "adapter"), [("wechat", WeChatPay), ("stripe", Stripe)])
-def test_every_credential_of_a_channel_is_told(guide: str, adapter: type[WeChatPay] | type[Stripe]) -> None:
+@pytest.mark.parametrize(("guide", "adapter"), [("wechat", WeChatPay), ("stripe", Stripe), ("unionpay", UnionPay)])
+def test_every_credential_of_a_channel_is_told(
+    guide: str, adapter: type[WeChatPay] | type[Stripe] | type[UnionPay]
+) -> None:
     text = (DOCS / "guides" / f"{guide}.md").read_text().partition("| field | what |")[2].partition("\n\n")[0]
     assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == list(adapter.Credentials.model_fields)
 

@@ -207,6 +207,30 @@ async def test_of_many_approvals_at_once_one_has_its_effect(
     assert sum(won) == carried_out == 1
 
 
+async def test_a_decision_waits_for_the_one_before_it_and_sees_it(
+    fresh_database_url: str, ids: Ids, clock: ManualClock
+) -> None:
+    async with Database.open(fresh_database_url, size=2) as database:
+        async with database.transaction() as tx:
+            maker, _ = await person(tx, ids, clock, Role.OPERATOR)
+            checkers = [(await person(tx, ids, clock, Role.APPROVER))[0] for _ in range(2)]
+            (made,) = await operators.propose(tx, [proposal(ids, maker)], now=clock.now())
+
+        async def second() -> operators.Decided:
+            async with database.transaction() as tx:
+                decision = Decision(made.proposal_id, checkers[1], True, "yes")
+                return (await operators.decide(tx, [decision], now=clock.now()))[0]
+
+        async with database.transaction() as tx:
+            decision = Decision(made.proposal_id, checkers[0], False, "no")
+            (first,) = await operators.decide(tx, [decision], now=clock.now())
+            waiting = asyncio.create_task(second())
+            done, _ = await asyncio.wait([waiting], timeout=0.3)
+            assert not done
+        assert first.outcome is DecisionOutcome.REJECTED
+        assert (await waiting).outcome is DecisionOutcome.ALREADY_DECIDED
+
+
 async def test_an_effect_that_is_refused_leaves_the_proposal_open(
     fresh_database_url: str, ids: Ids, clock: ManualClock
 ) -> None:

@@ -185,3 +185,21 @@ async def test_the_story_cannot_be_rewritten(world: World, statement: str) -> No
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         async with world.database.transaction() as tx:
             await tx.execute(statement)
+
+
+async def test_what_the_payer_still_holds_is_not_given_up_before_its_end(
+    world: World, flow: Flow, channel: HonestChannel
+) -> None:
+    """A form that nobody has posted yet is unknown to the channel, which cannot be told to refuse it either."""
+    payment = await started(world, flow, "test_card", payer={"token": "tok"})
+    (request,) = (order.request for order in channel.orders.values())
+    assert request.placed_at == payment.attempts[0].created_at
+    channel.orders.clear()
+    await flow.close(payment)
+    for _ in range(4):
+        await sweep(world, flow, timedelta(minutes=7))
+    assert (await world.see(payment)).payment.attempts[0].is_open
+    world.clock.advance(timedelta(minutes=40))
+    for _ in range(3):
+        await sweep(world, flow, timedelta(hours=1))
+    assert not (await world.see(payment)).payment.attempts[0].is_open

@@ -140,6 +140,24 @@ async def test_the_client_believes_the_message(
         stripe.Webhook.construct_event(body + b" ", headers["Stripe-Signature"], stripe_keys.webhook_secret)
 
 
+async def test_the_client_believes_the_message_while_the_secret_is_rolled(
+    client: stripe.StripeClient, stripe_keys: StripeSandboxKeys, url: str, notices
+) -> None:
+    notify_url, taken = notices
+    believed = {"old": stripe_keys.webhook_secret, "new": stripe_keys.next_webhook_secret}
+    for good in ({"old"}, {"old", "new"}, {"new"}):
+        await intent(client, payment_method="pm_card_visa", confirm=True, metadata={"notify_url": notify_url})
+        headers, body = await taken.get()
+        for name, secret in believed.items():
+            if name in good:
+                stripe.Webhook.construct_event(body, headers["Stripe-Signature"], secret)
+            else:
+                with pytest.raises(stripe.SignatureVerificationError):
+                    stripe.Webhook.construct_event(body, headers["Stripe-Signature"], secret)
+        async with aiohttp.ClientSession() as session:
+            await session.post(f"{url}/control/stripe/rotate")
+
+
 async def test_the_client_pages_through_the_balance(client: stripe.StripeClient) -> None:
     paid = [await intent(client, payment_method="pm_card_visa", confirm=True, amount=1000 + n) for n in range(7)]
     wanted: Any = {"limit": 3, "expand": ["data.source"], "created": {"gte": paid[0].created}}

@@ -24,6 +24,11 @@ def backend(server_url: str) -> Iterator[Backend]:
     yield from _backend(server_url)
 
 
+@pytest.fixture(scope="session")
+def broken_backend(server_url: str) -> Iterator[Backend]:
+    yield from _backend(server_url)
+
+
 @pytest.fixture
 def other_backend(server_url: str) -> Iterator[Backend]:
     yield from _backend(server_url)

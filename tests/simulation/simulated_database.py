@@ -10,7 +10,6 @@ import asyncio
 import re
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from random import Random
 from typing import Any, TypeVar
 
@@ -26,6 +25,7 @@ CONNECTIONS = 24
 
 _PARENTHESES = re.compile(r"\([^()]*\)")
 _LOOK_AFTER_S = 0.002
+_LOOKS_MAX = 5_000
 _CONNECTIONS = {
     "jit": "off",
     "timezone": "UTC",
@@ -51,6 +51,8 @@ class Backend:
             await asyncpg.connect(self._url, server_settings=settings, statement_cache_size=1000)
             for _ in range(CONNECTIONS)
         ]
+        for connection in self._free:
+            await connection.execute("BEGIN")
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Wait for the real server."""
@@ -58,13 +60,14 @@ class Backend:
 
     async def answered(self, statement: asyncio.Task[Any], pid: int, others: set[int], blocked: set[int]) -> bool:
         """Wait until the statement is answered, or is known to wait for a lock of one of `others`."""
-        while True:
+        for _ in range(_LOOKS_MAX):
             await asyncio.wait({statement}, timeout=_LOOK_AFTER_S)
             if statement.done():
                 return True
             blockers = set(await self.eyes.fetchval("SELECT pg_blocking_pids($1)", pid)) & others
             if blockers and not await self._circle(pid, blockers, blocked):
                 return False
+        raise AssertionError("a statement gets no answer, and nobody of ours is in its way")
 
     async def _circle(self, pid: int, blockers: set[int], blocked: set[int]) -> bool:
         """Whether this wait closes a circle, which the server is about to break."""
@@ -84,14 +87,17 @@ class Backend:
         assert self._free, "more connections are in use at once than a process would have"
         return self._free.pop()
 
-    async def give_back(self, connection: asyncpg.Connection) -> None:
+    async def give_back(self, connection: Connection) -> None:
         """Undo what was not committed, as the server does when a connection ends."""
         await self.undo(connection)
-        self._free.append(connection)
+        self._free.append(connection.raw)
 
-    async def undo(self, connection: asyncpg.Connection) -> None:
-        if connection.is_in_transaction():
-            await connection.execute("ROLLBACK")
+    async def undo(self, connection: Connection) -> None:
+        if not connection.raw.is_in_transaction():
+            await connection.raw.execute("BEGIN")
+        elif connection.holds:
+            await connection.raw.execute("ROLLBACK AND CHAIN")
+        connection.holds = False
 
     async def cancel(self, statement: asyncio.Task[Any], pid: int) -> None:
         """End a statement that waits for a lock."""
@@ -114,9 +120,12 @@ class Step:
     label: str
     work: Work
     answer: asyncio.Future[Any]
-    writes: bool = False
+    reads: bool = False
+    """Takes no lock and writes nothing."""
+    finds: bool = False
+    """Takes a lock and writes on what it finds, so nothing if it finds nothing."""
     first: bool = False
-    """Nothing has happened in its transaction yet."""
+    """Its transaction has written nothing and holds nothing yet."""
     held: bool = False
     """Not to be chosen before another transaction ends."""
     running: asyncio.Future[Any] | None = None
@@ -137,8 +146,9 @@ class Gate:
     async def run(self, step: Step) -> list[Step]:
         """Run one statement; returns those that are answered by it: itself, unless it waits, and whom it releases."""
         self.waiting.remove(step)
-        step.connection.wrote |= step.writes
-        if any(other.raw.is_in_transaction() for other in self.used if other is not step.connection):
+        connection = step.connection
+        step.first = not connection.holds
+        if not step.reads and any(other.holds for other in self.used if other is not connection):
             step.running = asyncio.ensure_future(step.work())
             answered = await self._settled(step)
         else:
@@ -146,7 +156,8 @@ class Gate:
             step.running = await _finished(step.work())
             answered = True
         if answered:
-            return [step, *(await self.release() if step.label in ("COMMIT", "ROLLBACK") else [])]
+            _note_effect(step)
+            return [step, *(await self.release() if step.label in _ENDS else [])]
         self.blocked.append(step)
         if len(self.blocked) > 1:
             # Of two that are set free together the server may let either go first. So one waits there, the others
@@ -159,7 +170,8 @@ class Gate:
     async def _withdraw(self, step: Step) -> None:
         """Take back the first statement of a transaction, as if it had not been chosen yet."""
         await self._cancel(step)
-        await self.backend.undo(step.connection.raw)
+        step.connection.holds = True
+        await self.backend.undo(step.connection)
         self.waiting.append(step)
         step.held, step.running = True, None
 
@@ -177,6 +189,8 @@ class Gate:
         for step in self.waiting:
             step.held = False
         free = [step for step in list(self.blocked) if await self._settled(step)]
+        for step in free:
+            _note_effect(step)
         self.blocked = [step for step in self.blocked if step not in free]
         return free
 
@@ -200,9 +214,10 @@ class Gate:
             connection = self.ended.pop(0)
             for step in [step for step in self.blocked if step.connection is connection]:
                 await self._cancel(step)
-            undone |= connection.raw.is_in_transaction()
+                connection.holds = True
+            undone |= connection.holds
             self.used.remove(connection)
-            await self.backend.give_back(connection.raw)
+            await self.backend.give_back(connection)
         return await self.release() if undone else []
 
 
@@ -244,17 +259,15 @@ class Connection:
         self.raw = raw
         self.pid: int = raw.get_server_pid()
         self.closed = False
+        self.active = False
+        self.holds = False
         self.wrote = False
-        self.begins = False
 
-    async def step(self, label: str, work: Work, *, writes: bool = False) -> Any:
+    async def step(self, label: str, work: Work, *, reads: bool = False, finds: bool = False) -> Any:
         """Wait for this statement's turn, and for its answer."""
         if self.closed or self.pool.dead:
             raise asyncpg.InterfaceError("the connection is closed")
-        first, self.begins = self.begins, False
-        if first:
-            work = partial(self._begin, work)
-        step = Step(self, label, work, self.pool.loop.create_future(), writes, first)
+        step = Step(self, label, work, self.pool.loop.create_future(), reads, finds)
         self.pool.gate.waiting.append(step)
         try:
             return await step.answer
@@ -262,12 +275,12 @@ class Connection:
             self.pool.gate.end(self)
             raise
 
-    async def _begin(self, work: Work) -> Any:
-        await self.raw.execute("BEGIN")
-        return await work()
+    async def _run(self, query: str, work: Work) -> Any:
+        name = _NAMES.get(query) or " ".join(query.split())[:40]
+        return await self.step(name, work, **_kind(query))
 
     async def fetch(self, query: str, *args: Any) -> list[asyncpg.Record]:
-        rows = await self.step(*_told(query, lambda: self.raw.fetch(query, *args)), writes=_writes(query))
+        rows = await self._run(query, lambda: self.raw.fetch(query, *args))
         if len(rows) > 1 and not _ordered(query):
             # SQL promises no order here, and the server's depends on what lies in the table: it is drawn instead.
             rows = sorted(rows, key=repr)
@@ -275,23 +288,19 @@ class Connection:
         return rows
 
     async def fetchrow(self, query: str, *args: Any) -> asyncpg.Record | None:
-        return await self.step(*_told(query, lambda: self.raw.fetchrow(query, *args)), writes=_writes(query))
+        return await self._run(query, lambda: self.raw.fetchrow(query, *args))
 
     async def fetchval(self, query: str, *args: Any) -> Any:
-        return await self.step(*_told(query, lambda: self.raw.fetchval(query, *args)), writes=_writes(query))
+        return await self._run(query, lambda: self.raw.fetchval(query, *args))
 
     async def execute(self, query: str, *args: Any) -> str:
-        return await self.step(*_told(query, lambda: self.raw.execute(query, *args)), writes=_writes(query))
-
-    async def executemany(self, query: str, rows: Any) -> None:
-        kept = list(rows)
-        await self.step(*_told(query, lambda: self.raw.executemany(query, kept)), writes=True)
+        return await self._run(query, lambda: self.raw.execute(query, *args))
 
     def transaction(self) -> Transaction:
         return Transaction(self)
 
     def is_in_transaction(self) -> bool:
-        return self.begins or self.raw.is_in_transaction()
+        return self.active
 
     def is_closed(self) -> bool:
         return self.closed
@@ -301,28 +310,35 @@ class Connection:
 
 
 class Transaction:
-    """A transaction, each of its ends a step of its own."""
+    """A transaction. Its end is a step of its own, unless it has done nothing that others could notice.
+
+    The server begins the next transaction together with the end of the one before; it holds nothing until its first
+    statement, so nobody can tell, and a trip is saved.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def start(self) -> None:
-        # The server does nothing before the first statement either, so the two go together.
-        self._connection.wrote, self._connection.begins = False, True
+        self._connection.active, self._connection.wrote = True, False
 
     async def commit(self) -> None:
-        if self._connection.begins:
-            return
-        await self._connection.step("COMMIT", lambda: self._connection.raw.execute("COMMIT"))
+        await self._end("COMMIT")
 
     async def rollback(self) -> None:
-        if self._connection.begins:
-            return
-        await self._connection.step("ROLLBACK", lambda: self._connection.raw.execute("ROLLBACK"))
+        await self._end("ROLLBACK")
+
+    async def _end(self, how: str) -> None:
+        connection = self._connection
+        connection.active = False
+        if connection.holds:
+            await connection.step(how, lambda: connection.raw.execute(f"{how} AND CHAIN"))
 
 
+_ENDS = ("COMMIT", "ROLLBACK")
 _NAMES: dict[str, str] = {}
 _ORDERED: dict[str, bool] = {}
+_KINDS: dict[str, dict[str, bool]] = {}
 
 
 def name_statements(packages: Sequence[str]) -> None:
@@ -331,15 +347,26 @@ def name_statements(packages: Sequence[str]) -> None:
         _NAMES.update({statement.text: statement.name for statement in db.statements(package)})
 
 
-def _told(query: str, work: Work) -> tuple[str, Work]:
-    return _NAMES.get(query) or " ".join(query.split())[:40], work
+def _note_effect(step: Step) -> None:
+    """What an answered statement has left behind on its connection."""
+    assert step.running is not None
+    connection, failed = step.connection, step.running.exception() is not None
+    if step.label in _ENDS and not failed:
+        connection.holds = False
+    elif failed:
+        connection.holds = True
+    elif not step.reads and not (step.finds and step.running.result() == []):
+        connection.holds = connection.wrote = True
 
 
-def _writes(query: str) -> bool:
-    head = query.lstrip()
-    while head.startswith("--"):
-        head = head.partition("\n")[2].lstrip()
-    return not head.upper().startswith("SELECT")
+def _kind(query: str) -> dict[str, bool]:
+    if query not in _KINDS:
+        text = "\n".join(line for line in query.splitlines() if not line.lstrip().startswith("--")).strip().upper()
+        loud = ("FOR UPDATE", "FOR NO KEY", "FOR SHARE", "LEDGER.ACQUIRE", "PG_ADVISORY", "SET_CONFIG")
+        reads = text.startswith("SELECT") and not any(word in text for word in loud)
+        finds = text.startswith("UPDATE") or (text.startswith("SELECT") and "FOR UPDATE" in text)
+        _KINDS[query] = {"reads": reads, "finds": finds}
+    return _KINDS[query]
 
 
 def _ordered(query: str) -> bool:

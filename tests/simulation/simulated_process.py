@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import hashlib
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -19,6 +19,7 @@ from simulated_loop import OWNER, SimulatedLoop
 from hutong import idempotency, payments
 from hutong.clock import to_ns
 from hutong.db import Database
+from hutong.errors import NotFound
 from hutong.ids import Ids
 
 START = datetime(2026, 3, 2, 8, tzinfo=UTC)
@@ -42,10 +43,11 @@ class Order:
     """What a merchant orders, the same in every repetition."""
 
     number: str
-    key: str
     amount_minor: int
     expires_at: datetime
-    method: str | None
+    methods: tuple[str, str]
+    at_once: bool
+    manual: bool
 
 
 class Process:
@@ -102,7 +104,12 @@ class Process:
     # What the edges of the platform do with a request
 
     async def place(self, order: Order) -> tuple[int, bytes]:
-        claim = idempotency.Claim(self.merchant_id, order.key, hashlib.sha256(repr(order).encode()).digest())
+        capture_method = payments.CaptureMethod.MANUAL if order.manual else payments.CaptureMethod.AUTOMATIC
+        first = None
+        if order.at_once and order.expires_at > self.clock.now():
+            first = await self.flow.choice.choose(
+                order.methods[0], order.amount_minor, "CNY", capture_method=capture_method
+            )
         new = payments.NewPayment(
             payment_id=self.ids.new(),
             merchant_id=self.merchant_id,
@@ -113,32 +120,42 @@ class Process:
             expires_at=order.expires_at,
             checkout_token="t",
             fee_ppm=6_000,
+            first_attempt=first,
+            capture_method=capture_method,
         )
+        wish = payments.PlaceOrder(new, self._claim(order.number))
         if order.expires_at <= self.clock.now():
-            return await self.flow.repeated(payments.PlaceOrder(new, claim)) or (422, b"")
-        if order.method:
-            first = await self.flow.choice.choose(order.method, order.amount_minor, "CNY")
-            new = payments.NewPayment(
-                **{field: getattr(new, field) for field in new.__slots__} | {"first_attempt": first}
-            )
-        return await self.flow.place(payments.PlaceOrder(new, claim))
+            return await self.flow.repeated(wish) or (422, b"")
+        return await self.flow.place(wish)
 
-    async def find(self, order: Order) -> payments.Payment | None:
+    def _claim(self, key: str) -> idempotency.Claim:
+        return idempotency.Claim(self.merchant_id, key, hashlib.sha256(key.encode()).digest())
+
+    async def _find(self, order: Order) -> payments.Payment:
         async with self.database.transaction() as tx:
             found = await payments.list_payments(tx, self.merchant_id, merchant_order_no=order.number)
-        return found[0] if found else None
+        if not found:
+            raise NotFound("no payment")
+        return found[0]
 
     async def start(self, order: Order, method: str) -> None:
-        if payment := await self.find(order):
-            await self.flow.start(payment, method)
+        await self.flow.start(await self._find(order), method)
 
     async def close(self, order: Order) -> None:
-        if payment := await self.find(order):
-            await self.flow.close(payment)
+        await self.flow.close(await self._find(order))
 
-    async def sweep(self) -> None:
+    async def capture(self, order: Order, amount_minor: int | None) -> None:
+        await self.flow.capture(await self._find(order), amount_minor)
+
+    async def refund(self, order: Order, number: str, amount_minor: int | None, *, fee: bool) -> tuple[int, bytes]:
+        wish = payments.RefundOrder(number, amount_minor, "damaged", returns_fee=fee)
+        return await self.flow.refunds.place(await self._find(order), wish, claim=self._claim(number))
+
+    async def sweep(self, due: Collection[str]) -> None:
+        """What the worker does again and again, done when it would find something."""
         self.sweeping = True
         try:
-            await self.flow.sweep()
+            sweeps = {"payments": self.flow.sweep, "refunds": self.flow.refunds.sweep}
+            await asyncio.gather(*(sweeps[kind]() for kind in due))
         finally:
             self.sweeping = False

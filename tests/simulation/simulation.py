@@ -17,7 +17,7 @@ from modelled_channel import ChannelWorld, ModelledAccounts, ModelledChannel, We
 from simulated_database import Backend, Gate, Step, name_statements
 from simulated_loop import SimulatedLoop
 from simulated_process import START, Order, Process, SimulatedClock
-from simulation_judge import OBSERVE, TRANSFERS, Judge
+from simulation_judge import BALANCES, OBSERVE, PUT_ASIDE, TRANSFERS, Judge
 
 from hutong import payments
 from hutong.errors import Conflict, InvalidRequest, NotFound, OutcomeUnknown, Unavailable
@@ -61,11 +61,11 @@ class Plan:
 class Simulation:
     """Two processes of the platform, a channel, payers and a merchant, on one database."""
 
-    def __init__(self, seed: int, backend: Backend) -> None:
+    def __init__(self, seed: int, backend: Backend, names: str) -> None:
         self.seed = seed
         self.rng = random.Random(f"steps {seed}")
         self.script = random.Random(f"script {seed}")
-        self.random_ids = random.Random(f"ids {seed}")
+        self.random_ids = random.Random(f"ids {seed} {names}")
         self.trace: list[str] = []
         self.steps = 0
         self.answers: dict[str, set[bytes]] = {}
@@ -78,7 +78,8 @@ class Simulation:
         weather = random.Random(f"channel {seed}")
         self.channel = ChannelWorld(
             self.loop, self.clock.now, weather, Weather.draw(weather), self.deliver, self.note,
-            resubmits=self.script.random() < 0.8,
+            resubmits=self.script.random() < 0.8, voids=self.script.random() < 0.3,
+            authorization_kept_s=self.script.choice((30.0, 70.0, 400.0)),
         )  # fmt: skip
         self.accounts = ModelledAccounts(self.account_id, ModelledChannel(self.channel))
         self.judge = Judge(self.channel, self.merchant_id, self.account_id)
@@ -105,11 +106,14 @@ class Simulation:
                     self.judge.wrong("it does not come to rest")
                     break
             await self._end(logs)
-        for process in self.processes:
-            if process is not None:
-                process.die()
-        await self.gate.tidy()
-        return Verdict(self.seed, self.judge.problems + self.channel.problems, self.trace)
+            for process in self.processes:
+                if process is not None:
+                    process.die()
+            await self.gate.tidy()
+        problems = self.judge.problems + self.channel.problems
+        if problems:
+            await self.backend.eyes.execute(PUT_ASIDE)
+        return Verdict(self.seed, problems, self.trace)
 
     async def _step(self) -> bool:
         """Let one thing happen; False once there is nothing left to happen."""
@@ -186,10 +190,10 @@ class Simulation:
     # The worker
 
     def plan_sweep(self) -> None:
-        due = self.judge.due_at()
-        if due is None:
+        due = [when for kind in ("payments", "refunds") if (when := self.judge.due_at(kind))]
+        if not due:
             return
-        when = max((due - START).total_seconds(), self.loop.time()) + self.rng.uniform(0, 1.5)
+        when = max((min(due) - START).total_seconds(), self.loop.time()) + self.rng.uniform(0, 1.5)
         if self.sweep_timer is not None:
             self.sweep_timer.cancel()
         self.sweep_timer = self.loop.call_at(when, self._sweep)
@@ -197,9 +201,11 @@ class Simulation:
     def _sweep(self) -> None:
         free = [p for p in self.processes if p is not None and not p.sweeping]
         self.rng.shuffle(free)
-        for process in free[: self.rng.choice((1, 1, 2))]:
-            self.note(f"{process.name} sweeps")
-            self._watch(process.spawn(process.sweep()), "sweep")
+        now = self.clock.now()
+        due = [kind for kind in ("payments", "refunds") if (when := self.judge.due_at(kind)) and when <= now]
+        for process in free[: self.rng.choice((1, 1, 1, 2)) if due else 0]:
+            self.note(f"{process.name} sweeps {' and '.join(due)}")
+            self._watch(process.spawn(process.sweep(due)), "sweep")
         self.plan_sweep()
 
     # Requests from outside
@@ -244,18 +250,31 @@ class Simulation:
     def _begin(self) -> None:
         for number in range(self.script.choice((1, 1, 2))):
             validity = self.script.choice((61, 61, 90, 140))
+            manual = self.script.random() < 0.3
             order = Order(
                 f"order-{number}",
-                f"key-{number}",
-                self.script.randrange(1, 100_000),
+                self.script.randrange(10, 100_000),
                 self.clock.now() + timedelta(seconds=validity),
-                self.script.choice(("qr", "qr", "qr", None)),
+                ("card", "card_other") if manual else ("qr", "qr_other"),
+                self.script.random() < 0.8,
+                manual,
             )
             begin = self.script.uniform(0, 2)
             for _ in range(self.script.choice((1, 1, 2))):
                 self.later(begin + self.script.uniform(0, 0.05), self._place(order))
             for _ in range(self.script.choice((0, 1, 2, 3))):
                 self.later(begin + self._moment(validity), self._act(order))
+            for _ in range(self.script.choice((2, 3)) if manual else 0):
+                self.later(begin + self.script.choice((8, 30, 60)) + self.script.uniform(0, 2), self._capture(order))
+            refunds = self.script.choice((0, 1, 2, 3))
+            together = self.script.choice((15, 40, 70))
+            for count in range(refunds):
+                amount = self.script.choice(
+                    (None, order.amount_minor // 2, self.script.randrange(1, 10 + order.amount_minor))
+                )
+                for _ in range(self.script.choice((1, 1, 2))):
+                    after = begin + together + self.script.uniform(0, 1.5)
+                    self.later(after, self._refund(order, f"{order.number}-refund-{count}", amount))
 
     def _moment(self, validity: int) -> float:
         """Things happen together: soon after the start, or around the end."""
@@ -270,21 +289,42 @@ class Simulation:
 
         self._watch(self.loop.create_task(wait()), "merchant")
 
-    async def _place(self, order: Order) -> None:
+    async def _ask(
+        self, what: str, key: str, work: Callable[[Process], Coroutine[Any, Any, tuple[int, bytes]]]
+    ) -> None:
+        """Ask until there is an answer, under the same key."""
         for _ in range(8):
             try:
-                status, body = await self.request(lambda p: p.place(order))
+                status, body = await self.request(work)
             except _AGAIN as error:
-                self.note(f"merchant places {order.number}: {type(error).__name__}")
+                self.note(f"merchant {what}: {type(error).__name__}")
                 await asyncio.sleep(self.script.uniform(0.3, 40))
             else:
-                self.note(f"merchant places {order.number}: {status}")
-                if status != 422:
-                    self.answers.setdefault(order.key, set()).add(body)
+                self.note(f"merchant {what}: {status}")
+                if status < 400:
+                    self.answers.setdefault(key, set()).add(body)
                 return
 
+    async def _place(self, order: Order) -> None:
+        await self._ask(f"places {order.number}", order.number, lambda p: p.place(order))
+
+    async def _refund(self, order: Order, number: str, amount_minor: int | None) -> None:
+        fee = self.script.random() < 0.7
+        for _ in range(self.script.choice((1, 3))):
+            try:
+                await self._ask(f"refunds {number}", number, lambda p: p.refund(order, number, amount_minor, fee=fee))
+            except (Conflict, InvalidRequest, NotFound) as error:
+                self.note(f"merchant refunds {number}: {error.code}")
+                if error.code != "payment_not_refundable":
+                    return
+                await asyncio.sleep(self.script.uniform(5, 40))
+
+    async def _capture(self, order: Order) -> None:
+        amount = self.script.choice((None, None, order.amount_minor // 2))
+        await self._do(f"captures {amount} of {order.number}", lambda p: p.capture(order, amount))
+
     async def _act(self, order: Order) -> None:
-        what = self.script.choice(("start qr", "start qr_other", "start qr", "close", "close", "tidy"))
+        what = self.script.choice((*order.methods, order.methods[0], "close", "close", "tidy"))
 
         async def do(process: Process) -> None:
             if what == "tidy":
@@ -292,14 +332,17 @@ class Simulation:
             elif what == "close":
                 await process.close(order)
             else:
-                await process.start(order, what.split()[1])
+                await process.start(order, what)
 
+        await self._do(f"{what} {order.number}", do)
+
+    async def _do(self, what: str, work: Callable[[Process], Coroutine[Any, Any, Any]]) -> None:
         try:
-            await self.request(do)
+            await self.request(work)
         except _EXPECTED as error:
-            self.note(f"merchant {what} {order.number}: {type(error).__name__}")
+            self.note(f"merchant {what}: {type(error).__name__}")
         else:
-            self.note(f"merchant {what} {order.number}: done")
+            self.note(f"merchant {what}: done")
 
     # The end
 
@@ -313,14 +356,17 @@ class Simulation:
         judge = self.judge
         await self.look()
         transfers = await self.backend.eyes.fetch(TRANSFERS, judge.accounts())
-        judge.rest(transfers)
+        balances = await self.backend.eyes.fetch(BALANCES, judge.accounts())
+        judge.rest(transfers, balances)
         for key, bodies in self.answers.items():
             if len(bodies) != 1:
                 judge.wrong(f"{key} was answered in {len(bodies)} ways")
         for error in self.loop.errors:
             judge.wrong(error)
         for entry in logs:
-            if entry["event"] == "resolve_failed" and not entry["reason"].startswith(_HARMLESS):
+            if entry["event"] in ("resolve_failed", "refund_not_resolved") and not entry["reason"].startswith(
+                _HARMLESS
+            ):
                 judge.wrong(f"a sweep met {entry['reason']}")
         self.trace += [f"end {rows}" for rows in judge.state.items()]
         self.trace += [f"end {tuple(row)}" for row in transfers]
@@ -345,9 +391,13 @@ def _forget(task: asyncio.Task[Any]) -> None:
         task.exception()
 
 
-def simulate(seed: int, backend: Backend) -> Verdict:
-    """Run one seed to its end."""
-    return backend.run(Simulation(seed, backend).run())
+def simulate(seed: int, backend: Backend, *, names: str = "") -> Verdict:
+    """Run one seed to its end.
+
+    Args:
+        names: Gives everything another id, so that the seed can be run again in the same database.
+    """
+    return backend.run(Simulation(seed, backend, names).run())
 
 
 @contextlib.contextmanager

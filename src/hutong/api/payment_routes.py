@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
@@ -157,6 +158,9 @@ def _new_payment(
     if body.payer and body.method is None:
         raise InvalidParameter("says something of the payer for a method that is not given", param="payer")
     validity = min(merchant.payment_validity or use.payment_validity, use.payment_validity)
+    discounts = tuple(
+        payments.Discount(d.name, payments.Funder(d.funder), d.amount_minor, d.item) for d in body.discounts
+    )
     return payments.NewPayment(
         payment_id=use.ids.new(),
         merchant_id=merchant.merchant_id,
@@ -170,6 +174,8 @@ def _new_payment(
         metadata=body.metadata,
         fee_ppm=merchant.fee_ppm,
         capture_method=payments.CaptureMethod(body.capture_method),
+        items=_items(body, discounts),
+        discounts=discounts,
     )
 
 
@@ -177,6 +183,14 @@ def check_return_url(url: str | None, merchant: merchants.Merchant) -> None:
     """Refuse to send payers where the merchant has not said that they may be sent."""
     if url is not None and not _registered(url, merchant.return_origins):
         raise InvalidParameter("its origin is not registered for this merchant", param="return_url")
+
+
+def _items(body: schema.PaymentCreate, discounts: Sequence[payments.Discount]) -> tuple[payments.Item, ...]:
+    """What is bought, with each party's part of its price."""
+    if not body.items and not discounts:
+        return ()
+    bought = [payments.NewItem(item.id, item.name, item.quantity, item.amount_minor) for item in body.items]
+    return payments.spread(body.amount_minor, bought, discounts)
 
 
 def _registered(url: str, origins: tuple[str, ...]) -> bool:

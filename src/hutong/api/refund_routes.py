@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import orjson
 from fastapi import APIRouter, Body
 from starlette.responses import Response
 
@@ -45,7 +46,12 @@ async def create_refund(
     """
     payment = await own_payment(use, merchant, payment_id)
     order = payments.RefundOrder(
-        body.merchant_refund_no, body.amount_minor, body.reason, returns_fee=merchant.returns_fee, payee=body.payee
+        body.merchant_refund_no,
+        body.amount_minor,
+        body.reason,
+        returns_fee=merchant.returns_fee,
+        payee=body.payee,
+        items=tuple((item.id, item.quantity) for item in body.items),
     )
     claim = claim_of(merchant, idempotency_key, f"POST /v1/payments/{payment_id}/refunds", body)
     status, answer = await use.flow.refunds.place(payment, order, claim=claim)
@@ -65,6 +71,21 @@ async def list_refunds(use: Use, merchant: Caller, payment_id: str) -> Response:
         found = (await payments.refunds_of(tx, [payment.payment_id]))[payment.payment_id]
     data = b",".join(payments.render_refund(refund) for refund in found)
     return json_answer(b'{"object":"list","data":[' + data + b"]}")
+
+
+@router.get(
+    "/payments/{payment_id}/items",
+    response_model=schema.ItemList,
+    responses=responses(400, 401, 404, 503),
+    summary="List a payment's items",
+)
+async def list_items(use: Use, merchant: Caller, payment_id: str) -> Response:
+    """What was bought with a payment, and who bears which part of its price."""
+    payment = await own_payment(use, merchant, payment_id)
+    async with use.database.transaction() as tx:
+        items = (await payments.items_of(tx, [payment.payment_id])).get(payment.payment_id, ())
+        refunds = (await payments.refunds_of(tx, [payment.payment_id]))[payment.payment_id]
+    return json_answer(orjson.dumps({"object": "list", "data": payments.item_documents(items, refunds)}))
 
 
 @router.get(

@@ -46,7 +46,7 @@ OptionalText = Annotated[str, AfterValidator(lambda text: text and _clean(text))
 Instant = Annotated[datetime, BeforeValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})]
 
 
-class _Request(BaseModel):
+class RequestModel(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
@@ -61,8 +61,30 @@ _PAYER = (
     "What the method asks of the payer, by name, such as `openid` or `auth_code`; forgotten when the try has ended."
 )
 
+ITEM_ID = r"^[\x21-\x7e]{1,64}$"
 
-class PaymentCreate(_Request):
+
+class ItemCreate(RequestModel):
+    """One line of an order."""
+
+    id: str = Field(pattern=ITEM_ID, description="Your own name of it, such as a SKU; once in a payment.")
+    name: Text = Field(min_length=1, max_length=127)
+    quantity: int = Field(default=1, ge=1, le=1_000_000)
+    amount_minor: int = Field(ge=0, le=AMOUNT_MINOR_MAX, description="For all units together, before discounts.")
+
+
+class DiscountCreate(RequestModel):
+    """What is taken off, and who bears it."""
+
+    name: Text = Field(min_length=1, max_length=127)
+    funder: Literal["merchant", "platform", "channel"] = Field(
+        description="Who bears it: you earn less, or the platform or the channel puts it to what the payer pays."
+    )
+    amount_minor: int = Field(ge=1, le=AMOUNT_MINOR_MAX)
+    item: str | None = Field(default=None, pattern=ITEM_ID, description="The item it is for; without it, all.")
+
+
+class PaymentCreate(RequestModel):
     """A merchant's order."""
 
     model_config = ConfigDict(
@@ -107,13 +129,19 @@ class PaymentCreate(_Request):
             "otherwise. Default: what is agreed for the merchant, or the most."
         ),
     )
+    items: list[ItemCreate] = Field(
+        default=[],
+        max_length=200,
+        description="What is bought; less the discounts it is `amount_minor`. Refunds then name items.",
+    )
+    discounts: list[DiscountCreate] = Field(default=[], max_length=50)
     metadata: dict[
         Annotated[str, Field(min_length=1, max_length=40), AfterValidator(_clean)],
         Annotated[OptionalText, Field(max_length=500)],
     ] = Field(default={}, max_length=20, description="Your own names and values; returned as they are.")
 
 
-class AttemptCreate(_Request):
+class AttemptCreate(RequestModel):
     """A try by a method of your choice."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"method": "wechat_native"}]})
@@ -127,7 +155,7 @@ class AttemptCreate(_Request):
     )
 
 
-class PaymentCapture(_Request):
+class PaymentCapture(RequestModel):
     """How much of an authorization to take."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"amount_minor": 1500}]})
@@ -237,7 +265,43 @@ class PaymentList(BaseModel):
     next_cursor: str | None
 
 
-class RefundCreate(_Request):
+class RefundItemCreate(RequestModel):
+    """How much of one item goes back."""
+
+    id: str = Field(pattern=ITEM_ID)
+    quantity: int = Field(default=1, ge=1, le=1_000_000)
+
+
+class RefundItemObject(BaseModel):
+    """What goes back of one item."""
+
+    id: str
+    quantity: int
+    amount_minor: int = Field(description="What the payer gets for it.")
+
+
+class ItemObject(BaseModel):
+    """One line of an order, and who bears which part of its price."""
+
+    id: str
+    name: str
+    quantity: int
+    quantity_refunded: int = Field(description="Given back, or on its way.")
+    amount_minor: int = Field(description="For all units together, before discounts.")
+    payer_minor: int
+    merchant_minor: int
+    platform_minor: int
+    channel_minor: int
+
+
+class ItemList(BaseModel):
+    """What was bought."""
+
+    object: Literal["list"]
+    data: list[ItemObject]
+
+
+class RefundCreate(RequestModel):
     """Money to be given back."""
 
     model_config = ConfigDict(
@@ -251,6 +315,11 @@ class RefundCreate(_Request):
     )
     amount_minor: int | None = Field(
         default=None, ge=1, le=AMOUNT_MINOR_MAX, description="In minor units; without it, all that is left."
+    )
+    items: list[RefundItemCreate] = Field(
+        default=[],
+        max_length=200,
+        description="Which items go back, for a payment that has items; without it, all that are left.",
     )
     reason: Text = Field(
         default="refund", min_length=1, max_length=80, description="Some channels show it to the payer."
@@ -281,6 +350,7 @@ class RefundObject(BaseModel):
     amount_minor: int = Field(description="What the payer gets.")
     currency: str
     fee_returned_minor: int = Field(description="What you get back of our fee.")
+    items: list[RefundItemObject]
     reason: str
     channel: str
     channel_refund_no: str | None
@@ -295,43 +365,6 @@ class RefundList(BaseModel):
 
     object: Literal["list"]
     data: list[RefundObject]
-
-
-class WebhookEndpointCreate(_Request):
-    """Where events are to be sent."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"url": "https://shop.example/hutong/events", "types": ["payment.succeeded"]}]}
-    )
-
-    url: str = Field(pattern=r"^https?://[\x21-\x7e]{1,2000}$", description="https, outside the sandbox.")
-    types: list[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$", max_length=100)]] = Field(
-        default=[], max_length=64, description="Event types to send, such as `payment.succeeded`; none means all."
-    )
-
-
-class WebhookEndpointObject(BaseModel):
-    """A webhook endpoint. `secret` is shown once, when it is created."""
-
-    id: str
-    object: Literal["webhook_endpoint"]
-    url: str
-    types: list[str]
-    enabled: bool
-    created_at: datetime
-
-
-class NewWebhookEndpointObject(WebhookEndpointObject):
-    """A webhook endpoint as it is created: the only time its secret is shown."""
-
-    secret: str = Field(description="Verifies signatures, by the rules of Standard Webhooks: `whsec_…`.")
-
-
-class WebhookEndpointList(BaseModel):
-    """All webhook endpoints of the merchant."""
-
-    object: Literal["list"]
-    data: list[WebhookEndpointObject]
 
 
 def example(model: type[BaseModel]) -> Any:

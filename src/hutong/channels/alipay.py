@@ -94,6 +94,8 @@ class Alipay(Channel):
         if request.method not in self.capabilities.methods:
             raise InvalidParameter("Alipay does not offer this method", param="method")
         check_currency(request.currency)
+        if not request.capture:
+            raise InvalidParameter("Alipay reserves no money by this method", param="capture")
         method, content = PRODUCTS[request.method].interface, content_of(request, self.capabilities)
         if request.method == "alipay_qr":
             return await self._precreate(method, content, request, now)

@@ -55,8 +55,8 @@ async def refund(gateway: Gateway, codes: Codes, asked: Refund, *, now: datetime
                 )
             # Alipay has moved nothing in this call: it did in an earlier one, or has yet to.
             found = await query(gateway, codes, asked, now=now)
-            absent = found.state is ChannelState.NOT_FOUND
-            return explain(codes.read("fund_change", "N"), "fund_change=N") if absent else found
+            told = found.state in (ChannelState.SUCCEEDED, ChannelState.UNKNOWN)
+            return found if told else explain(codes.read("fund_change", "N"), "fund_change=N")
     except NoWord as nothing:
         return nothing.answer
     return await _refused(gateway, codes, "refund", node, asked, now=now)

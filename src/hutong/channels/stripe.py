@@ -55,6 +55,7 @@ from hutong.channels.stripe_wire import NoWord, Reply, StripeWire
 from hutong.errors import InvalidParameter
 
 _TOKEN = re.compile(r"pm_[0-9A-Za-z_]{1,252}")
+_ENDED = frozenset({ChannelState.SUCCEEDED, ChannelState.FAILED, ChannelState.CLOSED})
 _UNDER_WAY = frozenset({"requires_confirmation", "requires_action", "processing"})
 _EXPAND = {"expand[]": "latest_charge"}
 _EXPAND_SESSION = {"expand[]": "payment_intent.latest_charge"}
@@ -226,7 +227,7 @@ class Stripe(Channel):
         if order.method != CARD or not spent:
             return answer
         ended = await self._cancel(order, str(answer.channel_order_no), now)
-        return replace(answer, state=ChannelState.UNKNOWN) if ended.state is ChannelState.UNKNOWN else ended
+        return ended if ended.state in _ENDED else replace(answer, state=ChannelState.UNKNOWN)
 
     async def close(self, order: Order, *, now: datetime) -> ChannelAnswer:
         """Cancel the intent or expire the page; where the money is taken, that is the answer."""
@@ -265,7 +266,7 @@ class Stripe(Channel):
             return refusal
         if reply.replayed or reply.status == 400:
             found = await self._ask(replace(order, channel_order_no=thing_id))
-            if found.state in (ChannelState.SUCCEEDED, ChannelState.CLOSED, ChannelState.FAILED):
+            if found.state in _ENDED:
                 return found
         return replace(refusal, state=ChannelState.UNKNOWN)
 
@@ -285,7 +286,7 @@ class Stripe(Channel):
             if reply.ok and not reply.replayed:
                 return self._objects.intent(reply.content, order.attempt_no, order=order)
             found = await self._ask(replace(order, channel_order_no=intent_id))
-            if found.state in (ChannelState.SUCCEEDED, ChannelState.CLOSED, ChannelState.FAILED):
+            if found.state in _ENDED:
                 return found
             return replace(self._wire.refusal("capture", reply), state=ChannelState.UNKNOWN)
         except NoWord as nothing:
@@ -350,7 +351,7 @@ class Stripe(Channel):
             found = await self._settled(await self._ask(order), order, now)
         except NoWord:
             return replace(refusal, state=ChannelState.UNKNOWN)
-        if found.state in (ChannelState.SUCCEEDED, ChannelState.CLOSED, ChannelState.FAILED):
+        if found.state in _ENDED:
             return found
         if found.state is ChannelState.NOT_FOUND:
             return refusal

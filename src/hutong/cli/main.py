@@ -12,6 +12,7 @@ import typer
 from hutong.cli.codes import codes
 from hutong.cli.ledger import ledger
 from hutong.cli.operator import operator
+from hutong.cli.sandbox import sandbox
 from hutong.errors import HutongError
 
 app = typer.Typer(
@@ -36,6 +37,7 @@ app.add_typer(doctor, name="doctor")
 bench = typer.Typer(help="Measurements, each beside a yardstick from the same run.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 app.add_typer(ledger, name="ledger")
+app.add_typer(sandbox, name="sandbox")
 app.add_typer(operator, name="operator")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
@@ -72,17 +74,6 @@ def worker(supervised: Annotated[bool, typer.Option("--supervised", hidden=True)
     from hutong.cli.serve import run_worker
 
     run_worker(supervised=supervised)
-
-
-@app.command()
-def sandbox(
-    speed: Annotated[float, typer.Option(help="Divides the waits between notification tries.")] = 10.0,
-    fd: Annotated[int | None, typer.Option(hidden=True)] = None,
-) -> None:
-    """Run the simulated channels alone."""
-    from hutong.cli.serve import run_sandbox
-
-    run_sandbox(speed, fd)
 
 
 @app.command()

@@ -115,6 +115,7 @@ async def decide(tx: db.Tx, decisions: Sequence[Decision], *, now: datetime) -> 
 
     Errors:
         InvalidParameter: a reason that is blank or too long.
+        InvariantBroken: another decision stands by now, although ours held the lock.
     """
     for decision in decisions:
         check_reason(decision.reason)
@@ -185,7 +186,7 @@ async def _write(tx: db.Tx, done: Sequence[Decision], standing: Mapping[UUID, Pr
     if not done:
         return
     states = [ProposalState.APPROVED if one.approve else ProposalState.REJECTED for one in done]
-    await sql.decide_proposals.execute(
+    written = await sql.decide_proposals.execute(
         tx,
         [one.proposal_id for one in done],
         states,
@@ -193,6 +194,8 @@ async def _write(tx: db.Tx, done: Sequence[Decision], standing: Mapping[UUID, Pr
         [one.reason for one in done],
         now,
     )
+    if written != f"UPDATE {len(done)}":
+        raise InvariantBroken("a proposal was decided by somebody else while we held it")
     await audit(
         tx,
         [

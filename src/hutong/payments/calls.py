@@ -56,6 +56,7 @@ class Calls:
         self._database = database
         self._accounts = accounts
         self._choice = choice
+        self._checkout_url = committer.checkout_url
         self._clock = clock
         self._public_url = public_url.rstrip("/")
         self._policy = policy
@@ -82,9 +83,10 @@ class Calls:
             expires_at=attempt.expires_at or _channel_end(payment, attempt, channel.capabilities),
             notify_url=attempt.notify_url or notify_url(self._public_url, attempt.account_id),
             payer_ip=attempt.payer_ip,
-            return_url=attempt.return_url,
+            return_url=attempt.return_url or self._checkout_url(payment),
             payer=self._choice.open_payer(attempt.attempt_id, attempt.payer_sealed),
             capture=payment.capture_method is CaptureMethod.AUTOMATIC,
+            placed_at=attempt.created_at,
         )
         answer = await channel.pay(request, now=now)
         return await self.learn(attempt, answer, Source.SUBMISSION, claim=claim)
@@ -122,7 +124,7 @@ class Calls:
             await self.capture(payment, current)
         elif not ending and not authorized and _never_arrived(channel, current, absent, unpaid):
             await self.submit(payment, current)
-        elif absent and not authorized and self._is_gone(current, now, ending):
+        elif absent and not authorized and self._is_gone(current, now, ending) and not _may_come(channel, current, now):
             gone = channels.ChannelAnswer(channels.ChannelState.CLOSED, channel_code=answer.channel_code)
             await self.learn(current, gone, Source.QUERY)
 
@@ -195,6 +197,7 @@ def order_of(payment: Payment, attempt: Attempt) -> channels.Order:
         currency=payment.currency,
         placed_at=attempt.created_at,
         channel_order_no=attempt.channel_order_no,
+        expires_at=attempt.expires_at,
     )
 
 
@@ -208,6 +211,13 @@ def _never_arrived(channel: channels.Channel, attempt: Attempt, absent: bool, un
     method = channel.capabilities.methods.get(attempt.method)
     wants_action = method is not None and method.action is not None and not attempt.action_kind
     return channel.capabilities.resubmits and ((absent and not attempt.action_kind) or (unpaid and wants_action))
+
+
+def _may_come(channel: channels.Channel, attempt: Attempt, now: datetime) -> bool:
+    """Whether the payer holds what can still bring the order to a channel that cannot be told to refuse it."""
+    method = channel.capabilities.methods.get(attempt.method)
+    closable = method is None or method.closable
+    return not closable and bool(attempt.action_kind) and not _is_over(attempt, now)
 
 
 def _channel_end(payment: Payment, attempt: Attempt, can: channels.Capabilities) -> datetime:

@@ -13,10 +13,11 @@ from hutong import db, events, idempotency, ledger
 from hutong.clock import Clock
 from hutong.errors import InvariantBroken
 from hutong.ids import Ids
-from hutong.payments import books
+from hutong.payments import books, refund_books
 from hutong.payments.capture import CaptureResult, RequestCapture, request_capture
 from hutong.payments.close import CloseResult, RequestClose, claim_expired, request_close
 from hutong.payments.document import CheckoutUrl, Texts, no_texts, payment_document
+from hutong.payments.items import funded, items_of
 from hutong.payments.model import DEFAULT_POLICY, CloseReason, NewPayment, Payment, Policy
 from hutong.payments.outcome import Happening, Learnt, Occurrence, Recorded, record
 from hutong.payments.payment import Created, Existing, OtherContent, create, find_placed
@@ -200,9 +201,19 @@ class Committer:
     async def _book(self, tx: db.Tx, occurrences: Sequence[Occurrence], *, now: datetime) -> list[books.Opening]:
         transfers: list[ledger.Transfer] = []
         openings: set[books.Opening] = set()
+        succeeded = [o.payment.payment_id for o in occurrences if o.happening is Happening.SUCCEEDED]
+        items = await items_of(tx, succeeded) if succeeded else {}
         for occurrence in occurrences:
             if occurrence.happening in _BOOKED and occurrence.attempt is not None:
                 chain, needed = books.success(occurrence.payment, occurrence.attempt)
+                if not occurrence.attempt.surplus and occurrence.payment.payment_id in items:
+                    put = funded(items, occurrence.payment.payment_id)
+                    more, also = refund_books.funding(occurrence.payment, occurrence.attempt, *put)
+                    # Before our fee, so that nothing is taken from the merchant before everything is there.
+                    chain = [*chain[:1], *more, *chain[1:]]
+                    for transfer in chain[:-1]:
+                        transfer.flags |= ledger.TransferFlags.LINKED
+                    needed = [*needed, *also]
                 transfers += chain
                 openings.update(needed)
         if not transfers:

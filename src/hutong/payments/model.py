@@ -9,6 +9,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from hutong.payments.items import Discount, Item
+
 
 class PaymentStatus(StrEnum):
     """The merchant's order with us."""
@@ -155,6 +157,8 @@ class NewPayment:
         amount_minor: 1 to 2^63−1 minor units of `currency`.
         checkout_token: What makes the cashier's link unguessable.
         first_attempt: A try to be made at once, if the merchant has chosen the method.
+        items: What was bought, with each party's part of its price; none if the merchant does not say.
+        discounts: What was taken off, as those parts were computed from it.
     """
 
     payment_id: UUID
@@ -170,6 +174,8 @@ class NewPayment:
     fee_ppm: int = 0
     first_attempt: NewAttempt | None = None
     capture_method: CaptureMethod = CaptureMethod.AUTOMATIC
+    items: tuple[Item, ...] = ()
+    discounts: tuple[Discount, ...] = ()
 
 
 @dataclass(slots=True)

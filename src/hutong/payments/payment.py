@@ -11,6 +11,7 @@ from uuid import UUID
 import asyncpg
 
 from hutong import db
+from hutong.payments.items import Discount, Item, discounts_of, insert_baskets, items_of
 from hutong.payments.model import (
     DEFAULT_POLICY,
     Attempt,
@@ -66,6 +67,7 @@ async def create(
         if c.first_attempt and c.payment_id in inserted
     }
     await insert_attempts(tx, list(attempts.values()), now=now)
+    await insert_baskets(tx, [(c.payment_id, c.items, c.discounts) for c in commands if c.payment_id in inserted])
     standing: dict[tuple[UUID, str], Payment] = {}
     if len(inserted) < len(commands):
         others = [c for c in commands if c.payment_id not in inserted]
@@ -74,14 +76,25 @@ async def create(
         )
         found = await _with_attempts(tx, rows)
         standing = {(p.merchant_id, p.merchant_order_no): p for p in found}
+    baskets = await _baskets(tx, list(standing.values()))
     results: list[Created | Existing | OtherContent] = []
     for command in commands:
         if command.payment_id in inserted:
             results.append(Created(_new(command, attempts.get(command.payment_id), now)))
         else:
             payment = standing[command.merchant_id, command.merchant_order_no]
-            results.append(Existing(payment) if _same(payment, command) else OtherContent(payment))
+            same = _same(payment, command) and baskets[payment.payment_id] == (command.items, command.discounts)
+            results.append(Existing(payment) if same else OtherContent(payment))
     return results
+
+
+async def _baskets(tx: db.Tx, payments: Sequence[Payment]) -> dict[UUID, tuple[tuple[Item, ...], tuple[Discount, ...]]]:
+    """What was bought with some payments."""
+    if not payments:
+        return {}
+    payment_ids = [payment.payment_id for payment in payments]
+    items, discounts = await items_of(tx, payment_ids), await discounts_of(tx, payment_ids)
+    return {payment_id: (items.get(payment_id, ()), discounts.get(payment_id, ())) for payment_id in payment_ids}
 
 
 def new_attempt(payment_id: UUID, new: NewAttempt, payment_end: datetime, *, now: datetime, policy: Policy) -> Attempt:
@@ -122,7 +135,9 @@ async def find_placed(tx: db.Tx, order: NewPayment) -> Existing | OtherContent |
     """What stands under this order's number, if anything does."""
     rows = await sql.find_by_order_no.fetch(tx, [order.merchant_id], [order.merchant_order_no])
     for payment in await _with_attempts(tx, rows):
-        return Existing(payment) if _same(payment, order) else OtherContent(payment)
+        basket = (await _baskets(tx, [payment]))[payment.payment_id]
+        same = _same(payment, order) and basket == (order.items, order.discounts)
+        return Existing(payment) if same else OtherContent(payment)
     return None
 
 

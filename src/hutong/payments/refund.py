@@ -9,9 +9,11 @@ from enum import StrEnum
 from uuid import UUID
 
 import asyncpg
+import orjson
 
 from hutong import db, ids
 from hutong.errors import NotFound
+from hutong.payments.items import Line
 from hutong.payments.payment import sql
 
 
@@ -81,6 +83,7 @@ class Refund:
         fee_minor: What we return of our fee; it is part of what pays for the refund.
         hold_id: The reserve in the ledger; a new one each time money is reserved anew.
         tries: How often a channel has refused it.
+        lines: What it gives back of which items, where the payment has items.
         late_success_at: When a channel proved that the original way succeeded after it was proven failed.
     """
 
@@ -113,6 +116,7 @@ class Refund:
     finished_at: datetime | None
     next_query_at: datetime | None
     late_success_at: datetime | None
+    lines: tuple[Line, ...] = ()
 
     @property
     def number(self) -> str:
@@ -162,6 +166,8 @@ async def insert_refunds(tx: db.Tx, refunds: Sequence[Refund], *, now: datetime)
             r.refund_id, r.payment_id, r.attempt_id, r.merchant_id, r.account_id, r.channel, r.kind,
             r.merchant_refund_no, r.amount_minor, r.currency, r.reason, r.platform_minor, r.channel_minor,
             r.fee_minor, r.route, r.state, r.hold_id, r.payout_account_id, r.next_query_at, r.payee_sealed,
+            orjson.dumps([[li.item_id, li.quantity, li.payer_minor, li.platform_minor, li.channel_minor]
+                          for li in r.lines]).decode(),
         )
         for r in refunds
     ]  # fmt: skip
@@ -196,4 +202,5 @@ def refund_of(row: asyncpg.Record) -> Refund:
         RefundState(row["state"]), row["hold_id"], row["tries"], row["queries"], row["channel_refund_no"],
         row["channel_code"], row["channel_message"], row["payout_account_id"], row["payee_sealed"], row["reference"],
         row["created_at"], row["finished_at"], row["next_query_at"], row["late_success_at"],
+        tuple(Line(*line) for line in orjson.loads(row["lines"])),
     )  # fmt: skip

@@ -21,6 +21,7 @@ from hutong.payments.books import (
     SURPLUS_TO_REFUND,
     Opening,
 )
+from hutong.payments.model import Attempt, Payment
 from hutong.payments.refund import Refund, RefundKind, RefundRoute
 
 BANK_DEPOSITS = 1001
@@ -48,6 +49,7 @@ class Code(IntEnum):
     FUNDING_RETURN = 6
     SURPLUS_REFUND = 7
     LATE_REFUND = 8
+    FUNDING = 9
 
 
 class Held(Enum):
@@ -64,6 +66,19 @@ class _Leg:
     credit: Opening
     amount: int
     code: Code
+
+
+def funding(payment: Payment, attempt: Attempt, platform_minor: int, channel_minor: int) -> Chain:
+    """What others than the payer put to a success, for the merchant: ours as marketing cost, the channel's as owed."""
+    at = payment.currency
+    pending = (MERCHANT_PENDING, payment.merchant_id, at)
+    legs = [
+        _Leg("fund:platform", (MARKETING_COST, CAMPAIGN, at), pending, platform_minor, Code.FUNDING),
+        _Leg("fund:channel", (CHANNEL_RECEIVABLE, attempt.account_id, at), pending, channel_minor, Code.FUNDING),
+    ]
+    legs = [leg for leg in legs if leg.amount]
+    transfers = [_movement(attempt.attempt_id, at, payment.payment_id, leg) for leg in legs]
+    return _linked(transfers), [side for leg in legs for side in (leg.debit, leg.credit)]
 
 
 def _hold_legs(refund: Refund) -> list[_Leg]:
@@ -125,7 +140,9 @@ def success(refund: Refund, *, from_bank: bool = False) -> Chain:
     """Its reserve for good, and the money out."""
     out = _out_leg(refund, from_bank=from_bank)
     chain = _resolution(refund, TransferFlags.POST_PENDING_TRANSFER)
-    return _linked([*chain, _transfer(refund, out)]), [out.debit, out.credit]
+    if out.amount:
+        chain.append(_transfer(refund, out))
+    return _linked(chain), [out.debit, out.credit]
 
 
 def failure(refund: Refund) -> Chain:
@@ -159,8 +176,8 @@ def _resolution(refund: Refund, flag: TransferFlags) -> list[ledger.Transfer]:
         return []  # its money lies apart from the beginning
     return [
         ledger.Transfer(
-            id=_id(refund, f"{flag.name}:{leg.name}"),
-            pending_id=_id(refund, leg.name),
+            id=_id(refund.hold_id, f"{flag.name}:{leg.name}"),
+            pending_id=_id(refund.hold_id, leg.name),
             amount=ledger.AMOUNT_MAX if flag is TransferFlags.POST_PENDING_TRANSFER else 0,
             flags=flag,
         )
@@ -169,14 +186,20 @@ def _resolution(refund: Refund, flag: TransferFlags) -> list[ledger.Transfer]:
 
 
 def _transfer(refund: Refund, leg: _Leg, flags: TransferFlags = TransferFlags.NONE) -> ledger.Transfer:
+    return _movement(refund.hold_id, refund.currency, refund.payment_id, leg, flags)
+
+
+def _movement(
+    base: UUID, currency: str, payment_id: UUID, leg: _Leg, flags: TransferFlags = TransferFlags.NONE
+) -> ledger.Transfer:
     return ledger.Transfer(
-        id=_id(refund, leg.name),
+        id=_id(base, leg.name),
         debit_account_id=ledger.account_id(*leg.debit),
         credit_account_id=ledger.account_id(*leg.credit),
         amount=leg.amount,
-        ledger=money.currency(refund.currency).numeric,
+        ledger=money.currency(currency).numeric,
         code=leg.code,
-        user_data_128=refund.payment_id.int,
+        user_data_128=payment_id.int,
         flags=flags,
     )
 
@@ -187,10 +210,10 @@ def _linked(transfers: list[ledger.Transfer]) -> list[ledger.Transfer]:
     return transfers
 
 
-def _id(refund: Refund, name: str) -> int:
-    """A transfer's id: of the hold's time, and always the same, so that the ledger itself refuses it a second time."""
-    digest = hashlib.blake2b(name.encode() + refund.hold_id.bytes, digest_size=8, person=b"hutong-refund").digest()
-    return refund.hold_id.int >> 64 << 64 | int.from_bytes(digest, "big")
+def _id(base: UUID, name: str) -> int:
+    """A transfer's id: of the base's time, and always the same, so that the ledger itself refuses it a second time."""
+    digest = hashlib.blake2b(name.encode() + base.bytes, digest_size=8, person=b"hutong-refund").digest()
+    return base.int >> 64 << 64 | int.from_bytes(digest, "big")
 
 
 async def _open(tx: db.Tx, needed: Iterable[Opening], *, now: datetime) -> None:

@@ -11,6 +11,7 @@ from uuid import UUID
 from hutong import db, money
 from hutong.channels import Capabilities
 from hutong.payments import books, refund_books
+from hutong.payments.items import Item, Line, items_of, line_of, units_left
 from hutong.payments.model import QUERY_CADENCE, Attempt, AttemptState, Payment
 from hutong.payments.outcome import Happening, Occurrence
 from hutong.payments.payment import lock, sql
@@ -33,7 +34,8 @@ class NewRefund:
     """A merchant's wish to give money back, checked at the edge.
 
     Attributes:
-        amount_minor: What the payer gets; None is all that is left.
+        amount_minor: What the payer gets; None is what the items are worth or, without items, all that is left.
+        items: Which items, and how many of each; for a payment that has items.
         capabilities: What the channel that took the money can do.
         returns_fee: Whether our fee goes back in proportion, by the merchant's contract.
         payout_account_id: Where a payout goes out by itself if the original way fails.
@@ -50,6 +52,7 @@ class NewRefund:
     returns_fee: bool = False
     payout_account_id: UUID | None = None
     payee_sealed: bytes | None = None
+    items: tuple[tuple[str, int], ...] = ()
 
 
 class RefundRefusal(StrEnum):
@@ -64,6 +67,9 @@ class RefundRefusal(StrEnum):
     COUNT_EXCEEDED = "refund_count_exceeded"
     PARTIAL_NOT_OFFERED = "partial_refund_not_offered"
     SAME_DAY_NOT_OFFERED = "same_day_refund_not_offered"
+    UNKNOWN_ITEM = "unknown_refund_item"
+    QUANTITY_EXCEEDED = "refund_quantity_exceeded"
+    BY_ITEM_ONLY = "refund_by_item_only"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +106,7 @@ async def create_refunds(tx: db.Tx, commands: Sequence[NewRefund], *, now: datet
     """
     payments = await lock(tx, {command.payment_id for command in commands})
     refunds = await refunds_of(tx, list(payments))
+    baskets = await items_of(tx, list(payments))
     known = await _known(tx, commands)
     results: dict[int, RefundResult] = {}
     created: list[Refund] = []
@@ -109,7 +116,8 @@ async def create_refunds(tx: db.Tx, commands: Sequence[NewRefund], *, now: datet
         for place in waiting:
             command = commands[place]
             payment = payments[command.payment_id]
-            answer = _decide(payment, refunds[payment.payment_id], known, command, now)
+            items = baskets.get(payment.payment_id, ())
+            answer = _decide(payment, items, refunds[payment.payment_id], known, command, now)
             if isinstance(answer, Refund):
                 wanted[place] = answer
                 known[command.merchant_id, command.merchant_refund_no] = answer
@@ -144,6 +152,8 @@ async def _known(tx: db.Tx, commands: Sequence[NewRefund]) -> dict[tuple[UUID, s
 
 def _standing(payment: Payment, standing: Refund, command: NewRefund) -> ExistingRefund | RefundRefusal:
     same = standing.payment_id == command.payment_id and standing.reason == command.reason
+    items = sorted((line.item_id, line.quantity) for line in standing.lines)
+    same = same and (not command.items or sorted(command.items) == items)
     if same and command.amount_minor in (None, standing.amount_minor):
         return ExistingRefund(payment, standing)
     return RefundRefusal.NUMBER_REUSED
@@ -151,6 +161,7 @@ def _standing(payment: Payment, standing: Refund, command: NewRefund) -> Existin
 
 def _decide(
     payment: Payment,
+    items: Sequence[Item],
     refunds: Sequence[Refund],
     known: dict[tuple[UUID, str], Refund],
     command: NewRefund,
@@ -164,8 +175,14 @@ def _decide(
     if attempt is None or payment.succeeded_at is None:
         return RefundRefusal.NOT_REFUNDABLE
     left = available_minor(payment)
-    amount = left if command.amount_minor is None else command.amount_minor
-    if not 0 < amount <= left:
+    lines = _lines(items, refunds, command)
+    if isinstance(lines, RefundRefusal):
+        return lines
+    if lines:
+        amount = sum(line.payer_minor for line in lines)
+    else:
+        amount = left if command.amount_minor is None else command.amount_minor
+    if not (amount > 0 or lines) or amount > left:
         return RefundRefusal.EXCEEDS_AVAILABLE
     route = _route(payment, refunds, amount, command.capabilities, now)
     if isinstance(route, RefundRefusal):
@@ -176,9 +193,32 @@ def _decide(
     return Refund(
         command.refund_id, payment.payment_id, attempt.attempt_id, payment.merchant_id, attempt.account_id,
         attempt.channel, RefundKind.REFUND, command.merchant_refund_no, amount, payment.currency, command.reason,
-        0, 0, fee, route, RefundState.HELD, command.refund_id, 0, 0, None, None, None, command.payout_account_id,
-        command.payee_sealed, None, now, None, now + QUERY_CADENCE[0], None,
+        sum(line.platform_minor for line in lines), sum(line.channel_minor for line in lines), fee, route,
+        RefundState.HELD, command.refund_id, 0, 0, None, None, None, command.payout_account_id, command.payee_sealed,
+        None, now, None, now + QUERY_CADENCE[0], None, tuple(lines),
     )  # fmt: skip
+
+
+def _lines(items: Sequence[Item], refunds: Sequence[Refund], command: NewRefund) -> list[Line] | RefundRefusal:
+    """What each item asked for gives back; nothing for a payment without items."""
+    if not items:
+        return RefundRefusal.UNKNOWN_ITEM if command.items else []
+    if command.amount_minor is not None:
+        return RefundRefusal.BY_ITEM_ONLY
+    by_id = {item.item_id: item for item in items}
+    before = [line for refund in refunds if refund.counts for line in refund.lines]
+    wanted = command.items or tuple((i.item_id, left) for i in items if (left := units_left(i, before)))
+    if not wanted:
+        return RefundRefusal.EXCEEDS_AVAILABLE
+    lines: list[Line] = []
+    for item_id, quantity in wanted:
+        item = by_id.get(item_id)
+        if item is None:
+            return RefundRefusal.UNKNOWN_ITEM
+        if quantity > units_left(item, [*before, *lines]):
+            return RefundRefusal.QUANTITY_EXCEEDED
+        lines.append(line_of(item, quantity, [*before, *lines]))
+    return lines
 
 
 def _route(

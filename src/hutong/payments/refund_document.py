@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from hutong import ids
 from hutong.payments.document import instant
+from hutong.payments.items import Item, units_left
 from hutong.payments.refund import Refund
 
 
@@ -22,6 +25,9 @@ def refund_document(refund: Refund) -> dict[str, Any]:
         "amount_minor": refund.amount_minor,
         "currency": refund.currency,
         "fee_returned_minor": refund.fee_minor,
+        "items": [
+            {"id": line.item_id, "quantity": line.quantity, "amount_minor": line.payer_minor} for line in refund.lines
+        ],
         "reason": refund.reason,
         "channel": refund.channel,
         "channel_refund_no": refund.channel_refund_no,
@@ -30,3 +36,13 @@ def refund_document(refund: Refund) -> dict[str, Any]:
         "created_at": instant(refund.created_at),
         "finished_at": None if refund.finished_at is None else instant(refund.finished_at),
     }
+
+
+def item_documents(items: Sequence[Item], refunds: Sequence[Refund]) -> list[dict[str, Any]]:
+    """What was bought, with how much of it has gone back or is on its way."""
+    given = [line for refund in refunds if refund.counts for line in refund.lines]
+    return [
+        {"id": item.item_id, "quantity_refunded": item.quantity - units_left(item, given)}
+        | {name: value for name, value in asdict(item).items() if name != "item_id"}
+        for item in items
+    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hutong.errors import Conflict, HutongError
+from hutong.errors import Conflict, HutongError, InvalidParameter
 from hutong.payments.refund_create import RefundRefusal
 
 
@@ -60,6 +60,24 @@ class SameDayRefundNotOffered(Conflict):
     code = "same_day_refund_not_offered"
 
 
+class UnknownRefundItem(InvalidParameter):
+    """The payment has no such item."""
+
+    code = "unknown_refund_item"
+
+
+class RefundQuantityExceeded(Conflict):
+    """More units are asked for than were bought and have not been given back."""
+
+    code = "refund_quantity_exceeded"
+
+
+class RefundByItemOnly(InvalidParameter):
+    """The payment has items, so a refund names items and not an amount."""
+
+    code = "refund_by_item_only"
+
+
 _REFUSALS: dict[str, tuple[type[HutongError], str, str | None]] = {
     RefundRefusal.NUMBER_REUSED: (
         RefundNoReused, "this refund number stands for a refund with other content", "merchant_refund_no",
@@ -79,6 +97,13 @@ _REFUSALS: dict[str, tuple[type[HutongError], str, str | None]] = {
     ),
     RefundRefusal.SAME_DAY_NOT_OFFERED: (
         SameDayRefundNotOffered, "the channel refunds from the day after the payment on", None,
+    ),
+    RefundRefusal.UNKNOWN_ITEM: (UnknownRefundItem, "the payment has no such item", "items"),
+    RefundRefusal.QUANTITY_EXCEEDED: (
+        RefundQuantityExceeded, "more units than are left to be given back", "items",
+    ),
+    RefundRefusal.BY_ITEM_ONLY: (
+        RefundByItemOnly, "the payment has items: name those, and not an amount", "amount_minor",
     ),
 }  # fmt: skip
 

@@ -62,6 +62,7 @@ class RefundOrder:
     reason: str
     returns_fee: bool = False
     payee: Mapping[str, str] | None = None
+    items: tuple[tuple[str, int], ...] = ()
 
 
 class RefundFlow:
@@ -130,6 +131,7 @@ class RefundFlow:
             order.returns_fee,
             payout_account(attempt, channel.capabilities, order.payee),
             None if order.payee is None else seal_payee(self._vault, refund_id, order.payee),
+            order.items,
         )
         placed = await self._places.submit(PlaceRefund(new, claim))
         match placed:
@@ -212,6 +214,12 @@ class RefundFlow:
         await asyncio.gather(self._places.close(), self._words.close())
 
     async def _submit(self, payment: Payment, refund: Refund, *, claim: idempotency.Claim | None = None) -> Refund:
+        if refund.amount_minor == 0:
+            # Nothing to send: what these units cost the payer has rounded to nothing so far.
+            nothing = channels.ChannelAnswer(channels.ChannelState.SUCCEEDED)
+            recorded = await self._learn(_word(refund, nothing, Source.SUBMISSION), claim)
+            assert recorded.refund is not None, "refunds are never deleted"
+            return recorded.refund
         try:
             channel, request = await self._request(payment, refund)
             now = self._clock.now()

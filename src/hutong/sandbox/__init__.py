@@ -8,12 +8,14 @@ from hutong.sandbox.alipay_keys import AlipaySandboxKeys
 from hutong.sandbox.app import SandboxSettings, create_app, serve
 from hutong.sandbox.registry import accounts
 from hutong.sandbox.stripe_keys import StripeSandboxKeys
+from hutong.sandbox.unionpay_keys import UnionPaySandboxKeys
 from hutong.sandbox.wechat_keys import WeChatSandboxKeys
 
 __all__ = [
     "AlipaySandboxKeys",
     "SandboxSettings",
     "StripeSandboxKeys",
+    "UnionPaySandboxKeys",
     "WeChatSandboxKeys",
     "accounts",
     "create_app",

@@ -134,6 +134,10 @@ class AlipaySimulator(Simulator):
     def bill(self, kind: str, day: date) -> bytes:
         return alipay_bill.detail(self._planted(kind, day), day, self.book.clock.now())
 
+    def rotate(self) -> bool:
+        self.signer = self.keys.successor
+        return True
+
     def _planted(self, kind: str, day: date) -> list[Entry]:
         planted = self.book.planted.get((kind, day.isoformat()))
         return self.entries(kind, day) if planted is None else planted
@@ -297,7 +301,8 @@ class AlipaySimulator(Simulator):
         if content.get("bill_type") not in self.bill_kinds:
             raise Refusal("40004", "TYPE_NOT_SUPPORTED", "账单类型不支持")
         now = self.book.clock.now()
-        if day >= now.astimezone(BEIJING).date() or not self._planted("trade", day):
+        closed = day < now.astimezone(BEIJING).date() or ("trade", day.isoformat()) in self.book.planted
+        if not closed or not self._planted("trade", day):
             raise Refusal("40004", "isp.bill_not_exist", "账单不存在")
         token = secrets.token_hex(16)
         self._bills[token] = (day, now)

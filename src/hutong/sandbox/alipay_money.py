@@ -130,6 +130,12 @@ class AlipayMoney:
             }
             if "gmt_refund_pay" in content.get("query_options", []) and refund.changed_at is not None:
                 node["gmt_refund_pay"] = beijing(refund.changed_at)
+        elif refund is not None and refund.order is order:
+            # The words for a refund that Alipay works off by and by.
+            word = {MoneyOut.PENDING: "REFUND_PROCESSING", MoneyOut.FAILED: "REFUND_FAIL"}[refund.state]
+            amounts = {"refund_amount": to_major(refund.amount_minor, order.currency), "refund_status": word}
+            node |= {"out_trade_no": order.order_no, "trade_no": order.channel_order_no, "out_request_no": number}
+            node |= amounts
         return lambda _kind: node
 
     def transfer(self, content: dict[str, Any], _said: dict[str, str]) -> Lazy:

@@ -8,9 +8,10 @@ from pathlib import Path
 from hutong.sandbox.alipay import AlipaySimulator
 from hutong.sandbox.simulator import Simulator
 from hutong.sandbox.stripe import StripeSimulator
+from hutong.sandbox.unionpay import UnionPaySimulator
 from hutong.sandbox.wechat import WeChatSimulator
 
-SIMULATORS: Sequence[type[Simulator]] = (WeChatSimulator, AlipaySimulator, StripeSimulator)
+SIMULATORS: Sequence[type[Simulator]] = (WeChatSimulator, AlipaySimulator, StripeSimulator, UnionPaySimulator)
 
 
 def accounts(folder: Path, url: str) -> dict[str, dict[str, object]]:

@@ -75,6 +75,7 @@ class StripeSimulator(Simulator):
         self._api = StripeApi(book, self._tell)
         self._kept: dict[str, _Kept] = {}
         self._told = NotifyFaults()
+        self._rolled = 0
 
     @classmethod
     def credentials(cls, folder: Path, url: str) -> dict[str, object]:
@@ -141,6 +142,11 @@ class StripeSimulator(Simulator):
         rows = self.book.planted.get((kind, day.isoformat())) or self.entries(kind, day)
         return b"".join(orjson.dumps(objects.transaction(row, expand=True)) + b"\n" for row in reversed(rows))
 
+    def rotate(self) -> bool:
+        """Roll the endpoint's secret: the old one signs too, until this is called again."""
+        self._rolled = min(self._rolled + 1, 2)
+        return True
+
     def _with(self, faults: NotifyFaults, work: Callable[[], bool]) -> bool:
         self._told = faults
         try:
@@ -157,7 +163,7 @@ class StripeSimulator(Simulator):
         body = orjson.dumps(objects.event(event_id, kind, thing, at))
 
         def message() -> tuple[Mapping[str, str], bytes]:
-            signature = self._keys.sign(body, int(self.book.clock.now().timestamp()))
+            signature = self._keys.sign(body, int(self.book.clock.now().timestamp()), rolled=self._rolled)
             return {"Stripe-Signature": signature, "Content-Type": "application/json; charset=utf-8"}, body
 
         self._notifier.start(about, faults, message)
@@ -231,7 +237,9 @@ class StripeSimulator(Simulator):
             return str(number or ""), str(form.get("description", ""))
         order = self._api.order(thing_id)
         if order is not None:
-            return order.order_no, order.description
+            refunds = [refund.refund_no for refund in self.book.refunds.values() if refund.order is order]
+            listing = request.path == "/v1/refunds"
+            return order.order_no, " ".join(refunds) if listing else order.description
         refunds = [r.refund_no for r in self.book.refunds.values() if r.channel_refund_no == thing_id]
         return (refunds[0] if refunds else ""), unquote(request.query_string)
 

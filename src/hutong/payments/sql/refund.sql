@@ -4,19 +4,19 @@
 INSERT INTO payments.refund (
     id, payment_id, attempt_id, merchant_id, account_id, channel, kind, merchant_refund_no, amount_minor, currency,
     reason, platform_minor, channel_minor, fee_minor, route, state, hold_id, payout_account_id, next_query_at,
-    payee_sealed, created_at
+    payee_sealed, lines, created_at
 )
 SELECT n.id, n.payment_id, n.attempt_id, n.merchant_id, n.account_id, n.channel, n.kind, n.merchant_refund_no,
     n.amount_minor, n.currency, n.reason, n.platform_minor, n.channel_minor, n.fee_minor, n.route, n.state, n.hold_id,
-    n.payout_account_id, n.next_query_at, n.payee_sealed, $21::timestamptz
+    n.payout_account_id, n.next_query_at, n.payee_sealed, n.lines, $22::timestamptz
 FROM unnest(
     $1::uuid [], $2::uuid [], $3::uuid [], $4::uuid [], $5::uuid [], $6::text [], $7::text [], $8::text [],
     $9::bigint [], $10::text [], $11::text [], $12::bigint [], $13::bigint [], $14::bigint [], $15::text [],
-    $16::text [], $17::uuid [], $18::uuid [], $19::timestamptz [], $20::bytea []
+    $16::text [], $17::uuid [], $18::uuid [], $19::timestamptz [], $20::bytea [], $21::text []
 ) AS n (
     id, payment_id, attempt_id, merchant_id, account_id, channel, kind, merchant_refund_no, amount_minor, currency,
     reason, platform_minor, channel_minor, fee_minor, route, state, hold_id, payout_account_id, next_query_at,
-    payee_sealed
+    payee_sealed, lines
 )
 ORDER BY n.merchant_refund_no, n.merchant_id;
 
@@ -25,7 +25,8 @@ ORDER BY n.merchant_refund_no, n.merchant_id;
 SELECT r.id, r.payment_id, r.attempt_id, r.merchant_id, r.account_id, r.channel, r.kind, r.merchant_refund_no,
     r.amount_minor, r.currency, r.reason, r.platform_minor, r.channel_minor, r.fee_minor, r.route, r.state, r.hold_id,
     r.tries, r.queries, r.channel_refund_no, r.channel_code, r.channel_message, r.payout_account_id, r.payee_sealed,
-    r.reference, r.created_at, r.finished_at, r.next_query_at, r.late_success_at
+    r.reference, r.created_at, r.finished_at, r.next_query_at, r.late_success_at,
+    r.lines
 FROM payments.refund AS r
 JOIN (
     SELECT DISTINCT merchant_id, merchant_refund_no
@@ -37,7 +38,7 @@ JOIN (
 SELECT id, payment_id, attempt_id, merchant_id, account_id, channel, kind, merchant_refund_no, amount_minor, currency,
     reason, platform_minor, channel_minor, fee_minor, route, state, hold_id, tries, queries, channel_refund_no,
     channel_code, channel_message, payout_account_id, payee_sealed, reference, created_at, finished_at, next_query_at,
-    late_success_at
+    late_success_at, lines
 FROM payments.refund
 WHERE id = ANY ($1::uuid []) AND ($2::uuid IS NULL OR merchant_id = $2);
 
@@ -46,7 +47,7 @@ WHERE id = ANY ($1::uuid []) AND ($2::uuid IS NULL OR merchant_id = $2);
 SELECT id, payment_id, attempt_id, merchant_id, account_id, channel, kind, merchant_refund_no, amount_minor, currency,
     reason, platform_minor, channel_minor, fee_minor, route, state, hold_id, tries, queries, channel_refund_no,
     channel_code, channel_message, payout_account_id, payee_sealed, reference, created_at, finished_at, next_query_at,
-    late_success_at
+    late_success_at, lines
 FROM payments.refund
 WHERE payment_id = ANY ($1::uuid [])
 ORDER BY payment_id, id;

@@ -14,6 +14,9 @@ class UnionPayRig(Rig):
     def theirs(self, our_no: str) -> str:
         return our_no.replace("_", "")
 
+    def ours(self, their_no: str) -> str:
+        return f"{their_no[:3]}_{their_no[3:]}"
+
     async def next(self, interface: str, kind: str, **fields: object) -> None:
         """UnionPay has no way to close an order; the adapter asks instead."""
         await super().next("query" if interface == "close" else interface, kind, **fields)
@@ -47,5 +50,5 @@ def make_rig(name: str, bench: Bench) -> Rig:
             "root_certificates": other.root.certificate_pem,
             "middle_certificates": other.middle.certificate_pem,
         },
-        no_base_url={"base_url": "http://127.0.0.1:1"},
+        no_base_url={"base_url": "http://127.0.0.1:1", "file_url": "http://127.0.0.1:1/"},
     )

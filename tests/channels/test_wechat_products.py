@@ -19,6 +19,7 @@ from hutong.sandbox.wechat_keys import APPID, MCHID, WeChatSandboxKeys
 
 pytestmark = pytest.mark.parametrize("rig", ["wechat"], indirect=True)
 CODE = "130000000000000001"
+ADDRESS = {"client_ip": "203.0.113.7"}
 ASKING = "130000000000000000"
 
 
@@ -49,7 +50,7 @@ async def test_an_app_gets_the_parameters_that_wechat_documents(rig: Rig, keys: 
 
 
 async def test_a_telephones_browser_is_sent_to_an_address_and_back(rig: Rig, now) -> None:
-    request = rig.request(now, method="wechat_h5", payer_ip="203.0.113.7", return_url="https://shop.example/a?b=c&d")
+    request = rig.request(now, method="wechat_h5", payer=ADDRESS, return_url="https://shop.example/a?b=c&d")
     placed = await rig.channel.pay(request, now=now)
     assert placed.action is not None
     assert placed.action.kind is ActionKind.REDIRECT
@@ -58,8 +59,8 @@ async def test_a_telephones_browser_is_sent_to_an_address_and_back(rig: Rig, now
 
 @pytest.mark.parametrize("method", ["wechat_jsapi", "wechat_h5", "wechat_app"])
 async def test_each_product_is_paid_and_told(rig: Rig, receiver, method: str, now) -> None:
-    payer = {"openid": "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"}
-    request = rig.request(now, method=method, payer=payer, payer_ip="203.0.113.7", notify_url=receiver.url)
+    payer = ADDRESS | {"openid": "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"}
+    request = rig.request(now, method=method, payer=payer, notify_url=receiver.url)
     await rig.channel.pay(request, now=now)
     await rig.pay(request)
     notice = rig.channel.parse_notification(*(await receiver.taken.get()), now=now)
@@ -107,7 +108,8 @@ async def test_closing_a_code_payment_reverses_it_only_while_it_is_unpaid(rig: R
         ({"method": "wechat_code", "payer": {}}, "payer.auth_code"),
         ({"method": "wechat_code", "payer": {"auth_code": "990000000000000001"}}, "payer.auth_code"),
         ({"method": "wechat_code", "payer": {"auth_code": "13000000000000000x"}}, "payer.auth_code"),
-        ({"method": "wechat_h5", "payer_ip": None}, "payer_ip"),
+        ({"method": "wechat_h5", "payer": {}, "payer_ip": "203.0.113.7"}, "payer.client_ip"),
+        ({"method": "wechat_h5", "payer": {"client_ip": "here"}}, "payer.client_ip"),
         ({"capture": False}, "capture"),
     ],
 )

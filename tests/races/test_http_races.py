@@ -51,13 +51,11 @@ async def test_ten_thousand_refunds_of_a_hundred_payments_give_back_no_more_than
 
     wishes = [wish(payment_id, number) for payment_id in payments for number in range(100)]
     rng.shuffle(wishes)
-    answers = await all_at_once(wishes)
-    told = Counter((answer.status, answer.json.get("code")) for answer in answers)
-    assert set(told) == {(201, None), (409, "refund_exceeds_available")} or set(told) == {
-        (201, None),
-        (422, "refund_exceeds_available"),
-    }, told
-    assert told[201, None] >= len(payments)
+    # No more at once than are answered within the time a request may wait for a connection, on a busy machine too.
+    answers = await all_at_once(wishes, width=64)
+    told = Counter((answer.status, answer.json.get("code"), answer.json.get("detail")) for answer in answers)
+    assert {key[:2] for key in told} == {(201, None), (409, "refund_exceeds_available")}, told
+    assert told[201, None, None] >= len(payments)
     for _ in range(5):
         platform_api.clock.advance(timedelta(minutes=2))
         while await platform_api.flow.refunds.sweep():

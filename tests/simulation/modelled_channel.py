@@ -301,7 +301,8 @@ class ChannelWorld:
     def _end_refund(self, known: RefundOrder, order: Order) -> None:
         number = known.refund.refund_no
         if self.chance(self.weather.denied):
-            known.state, known.retryable = _S.FAILED, self.rng.random() < 0.5
+            # A void that is refused once is refused for ever, since the money goes back by another way then.
+            known.state, known.retryable = _S.FAILED, self.rng.random() < 0.5 and not number.startswith("rvo_")
             order.given.pop(number, None)
         else:
             known.state = _S.SUCCEEDED
@@ -341,8 +342,9 @@ class ChannelWorld:
         order = self.orders.get(number)
 
         def done(accepted: bool) -> None:
-            if not accepted and (tries < 3 or (order is not None and order.must_tell)):
-                delay = min(3600.0, self.rng.uniform(1, 15) * 4**tries)
+            true = order is not None and [word.amount_minor] == order.taken
+            if not accepted and (tries < 3 or (true and order.must_tell)):
+                delay = min(3600.0, self.rng.uniform(1, 15) * 4 ** min(tries, 5))
                 self._tell(number, about, word, delay, tries=tries + 1)
 
         if self.chance(self.weather.lost):

@@ -36,7 +36,9 @@ def main() -> int:
         migrate(url)
         with open_backend(url) as backend:
             begun = time.perf_counter()
-            for seed in seeds:
+            for count, seed in enumerate(seeds):
+                if count and count % 100 == 0:
+                    print(f"{count} seeds, {failed} failed so far", file=sys.stderr)
                 verdict = simulate(seed, backend)
                 if asked.seed is not None:
                     print("\n".join(verdict.trace))

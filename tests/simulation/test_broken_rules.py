@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from broken_rules import BROKEN
 from simulated_database import Backend
+from test_simulation import SEEDS
 
 from simulation import simulate
 
@@ -16,7 +17,7 @@ def test_a_broken_rule_is_noticed(
     broken_backend: Backend, monkeypatch: pytest.MonkeyPatch, broken: Callable[[pytest.MonkeyPatch], None]
 ) -> None:
     broken(monkeypatch)
-    for seed in range(300):
+    for seed in range(SEEDS):
         verdict = simulate(seed, broken_backend, names=broken.__name__)
         if verdict.problems:
             print(f"seed {seed}: {verdict.problems[0]}")

@@ -7,6 +7,7 @@ Source:
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -25,7 +26,7 @@ SUBJECT_LENGTH_MAX = 127
 METHODS: Mapping[str, Method] = {
     "wechat_native": Method(ActionKind.QR_CODE),
     "wechat_jsapi": Method(ActionKind.SDK, requires=frozenset({"openid"})),
-    "wechat_h5": Method(ActionKind.REDIRECT),
+    "wechat_h5": Method(ActionKind.REDIRECT, requires=frozenset({"client_ip"})),
     "wechat_app": Method(ActionKind.SDK),
     "wechat_code": Method(None, requires=frozenset({"auth_code"})),
 }
@@ -62,11 +63,9 @@ def content(request: PayRequest, *, mchid: str, appid: str) -> dict[str, Any]:
     if request.method == "wechat_jsapi":
         order["payer"] = {"openid": _payer(request, "openid")}
     elif request.method == "wechat_h5":
-        # WeChat asks for the payer's address here. Elsewhere it is left out: placing again must repeat the order, and
-        # by then the payer may have moved.
-        if not request.payer_ip:
-            raise InvalidParameter("this method needs the payer's address", param="payer_ip")
-        order["scene_info"] = {"payer_client_ip": request.payer_ip, "h5_info": {"type": "Wap"}}
+        # The address that is kept with the try. `payer_ip` is left out everywhere: placing again must repeat the
+        # order, and by then the payer may have moved.
+        order["scene_info"] = {"payer_client_ip": _payer(request, "client_ip"), "h5_info": {"type": "Wap"}}
     return order
 
 
@@ -74,11 +73,21 @@ def _payer(request: PayRequest, name: str) -> str:
     value = request.payer.get(name, "")
     if name == "auth_code":
         good = value.isascii() and value.isdigit() and len(value) == 18 and "10" <= value[:2] <= "15"
+    elif name == "client_ip":
+        good = _is_address(value)
     else:
         good = value.isascii() and 0 < len(value) <= 128 and value.isprintable()
     if not good:
         raise InvalidParameter(f"this method needs the payer's {name}", param=f"payer.{name}")
     return value
+
+
+def _is_address(value: str) -> bool:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return True
 
 
 def action(

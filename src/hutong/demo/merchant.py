@@ -62,6 +62,10 @@ class Client:
             self.repeated += 1
             await asyncio.sleep(0.1)
 
+    async def visit(self, method: str, url: str, **request: Any) -> None:
+        """Go to a page of somebody else's, as a browser would."""
+        await self._patiently(method, url, **request)
+
     async def create_payment(self, key: str, order: dict[str, Any]) -> dict[str, Any]:
         """Place an order; the order number makes repeating it safe."""
         return await self.call("POST", f"{self.address}/v1/payments", key=key, json=order)

@@ -35,6 +35,8 @@ _log = structlog.get_logger(module="hutong.payments")
 
 _ASKED_AT_ONCE = 200
 _SWEEP_WIDTH = 16
+_VERIFY_EVERY = timedelta(seconds=30)
+"""How often a process looks for ends to be verified; a day later, half a minute does not matter."""
 _SWEEP_ROUNDS = 20
 """How many batches of expired payments one round ends at most, so that asking about attempts is never kept waiting."""
 _NOTICES_KEPT = timedelta(minutes=30)
@@ -70,6 +72,7 @@ class Flow:
         self._accounts = accounts
         self._committer = committer
         self._clock = clock
+        self._verify_from = clock.now()
         self._choice = Choice(accounts, ids=ids, public_url=public_url, sandbox=sandbox, vault=vault)
         self._calls = Calls(
             database,
@@ -336,7 +339,9 @@ class Flow:
                 break
         now = self._clock.now()
         due = await claim_due(self._database, now=now, limit=_ASKED_AT_ONCE)
-        due += await claim_verifiable(self._database, now=now, limit=_ASKED_AT_ONCE)
+        if now >= self._verify_from:
+            self._verify_from = now + _VERIFY_EVERY
+            due += await claim_verifiable(self._database, now=now, limit=_ASKED_AT_ONCE)
         width = asyncio.Semaphore(_SWEEP_WIDTH)
 
         async def one(attempt: Attempt) -> None:

@@ -45,6 +45,8 @@ _LATE = Counter("hutong_late_refunds_total", "Refunds that succeeded by a way th
 
 _CLAIM_LEASE = timedelta(seconds=15)
 """How long a worker keeps others from seeing to the same refund. Two that do do no harm; a dead one delays."""
+_ALARMS = (8, 31)
+"""After which questions without an answer a person should look: after most of an hour, and after a day."""
 _SWEEP_LIMIT = 200
 _SWEEP_WIDTH = 16
 
@@ -174,6 +176,9 @@ class RefundFlow:
             payment = (await find(tx, [refund.payment_id]))[refund.payment_id]
         if refund.next_query_at is None:
             return
+        if refund.state in (RefundState.UNKNOWN, RefundState.PAYOUT) and refund.queries in _ALARMS:
+            age_s = int((self._clock.now() - refund.created_at).total_seconds())
+            _log.error("refund_in_doubt", refund=refund.number, state=refund.state.value, age_s=age_s)
         if refund.state is RefundState.HELD:
             await self._submit(payment, refund)
             return

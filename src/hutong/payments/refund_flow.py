@@ -150,8 +150,11 @@ class RefundFlow:
             case ExistingRefund():
                 return 200, render_refund(placed.refund)
             case CreatedRefund():
-                refund = await self._submit(placed.payment, placed.refund, claim=claim)
-                return 201, render_refund(refund)
+                recorded = await self._submit(placed.payment, placed.refund, claim=claim)
+                if recorded.answer is not None:
+                    return recorded.answer.status, recorded.answer.body
+                assert recorded.refund is not None, "refunds are never deleted"
+                return 201, render_refund(recorded.refund)
 
     async def heard(self, account_id: UUID, notice: channels.Notification) -> None:
         """Record a verified message about a refund or its payout.
@@ -218,13 +221,13 @@ class RefundFlow:
         """Finish what has been taken on and take nothing more."""
         await asyncio.gather(self._places.close(), self._words.close())
 
-    async def _submit(self, payment: Payment, refund: Refund, *, claim: idempotency.Claim | None = None) -> Refund:
+    async def _submit(
+        self, payment: Payment, refund: Refund, *, claim: idempotency.Claim | None = None
+    ) -> RefundRecorded:
         if refund.amount_minor == 0:
             # Nothing to send: what these units cost the payer has rounded to nothing so far.
             nothing = channels.ChannelAnswer(channels.ChannelState.SUCCEEDED)
-            recorded = await self._learn(_word(refund, nothing, Source.SUBMISSION), claim)
-            assert recorded.refund is not None, "refunds are never deleted"
-            return recorded.refund
+            return await self._learn(_word(refund, nothing, Source.SUBMISSION), claim)
         try:
             channel, request = await self._request(payment, refund)
             now = self._clock.now()
@@ -235,9 +238,7 @@ class RefundFlow:
             answer = channels.ChannelAnswer(
                 channels.ChannelState.FAILED, channel_code=error.code, channel_message=error.detail[:256]
             )
-        recorded = await self._learn(_word(refund, answer, Source.SUBMISSION), claim)
-        assert recorded.refund is not None, "refunds are never deleted"
-        return recorded.refund
+        return await self._learn(_word(refund, answer, Source.SUBMISSION), claim)
 
     async def _pay_out(self, payment: Payment, refund: Refund) -> None:
         """Ask what became of a payout; send it where the channel has none, once the original way is proven dead."""

@@ -189,6 +189,9 @@ def _items(body: schema.PaymentCreate, discounts: Sequence[payments.Discount]) -
     """What is bought, with each party's part of its price."""
     if not body.items and not discounts:
         return ()
+    if body.capture_method != "automatic":
+        # Each party's part is computed for the whole.
+        raise InvalidParameter("a payment with items is captured at once and whole", param="items")
     bought = [payments.NewItem(item.id, item.name, item.quantity, item.amount_minor) for item in body.items]
     return payments.spread(body.amount_minor, bought, discounts)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -133,14 +133,14 @@ class Committer:
 
         async def work(tx: db.Tx) -> list[Recorded]:
             results, opened[:] = await self._take_in(tx, commands, now=now)
-            await idempotency.store(
-                tx,
-                [
-                    (command.claim, idempotency.StoredAnswer(201, self.render(result.payment)))
-                    for command, result in zip(commands, results, strict=True)
-                    if command.claim is not None and result.payment is not None
-                ],
-            )
+            answers = [
+                (place, command.claim, idempotency.StoredAnswer(201, self.render(result.payment)))
+                for place, (command, result) in enumerate(zip(commands, results, strict=True))
+                if command.claim is not None and result.payment is not None
+            ]
+            standing = await idempotency.store(tx, [(claim, answer) for _, claim, answer in answers])
+            for (place, _, _), answer in zip(answers, standing, strict=True):
+                results[place] = replace(results[place], answer=answer)
             return results
 
         results = await self._database.run(work)

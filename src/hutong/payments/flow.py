@@ -17,7 +17,7 @@ from hutong.clock import Clock
 from hutong.errors import NotFound
 from hutong.payments import errors
 from hutong.payments.attempt import NotPayable, OtherRunning, StartAttempt, Started, StartResult, start_attempts
-from hutong.payments.calls import Calls
+from hutong.payments.calls import Calls, of_ours
 from hutong.payments.capture import CaptureOutcome, RequestCapture
 from hutong.payments.choice import Choice
 from hutong.payments.close import CloseOutcome, RequestClose, end_attempts
@@ -155,7 +155,10 @@ class Flow:
                 return 200, self.render(payment)
             case Created(payment):
                 if payment.attempts:
-                    payment = await self._calls.submit(payment, payment.attempts[0], claim=order.claim)
+                    recorded = await self._calls.submit(payment, payment.attempts[0], claim=order.claim)
+                    if recorded.answer is not None:
+                        return recorded.answer.status, recorded.answer.body
+                    payment = of_ours(recorded)
                 return 201, self.render(payment)
 
     async def start(
@@ -196,7 +199,7 @@ class Flow:
         if isinstance(result, OtherRunning):
             raise errors.AttemptInProgress("a try by another method could still take the money")
         if isinstance(result, Started):
-            return await self._calls.submit(result.payment, result.attempt)
+            return of_ours(await self._calls.submit(result.payment, result.attempt))
         return result.payment
 
     async def _make_room(self, payment: Payment) -> bool:

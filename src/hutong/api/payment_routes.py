@@ -211,9 +211,8 @@ async def own_payment(use: Services, merchant: merchants.Merchant, payment_id: s
         NotFound: there is none, or it is another merchant's.
     """
     identifier = ids.decode("pay", payment_id)
-    async with use.database.transaction() as tx:
-        payment = (await payments.find(tx, [identifier], merchant_id=merchant.merchant_id)).get(identifier)
-    if payment is None:
+    payment = await use.flow.find(identifier)
+    if payment is None or payment.merchant_id != merchant.merchant_id:
         raise NotFound("no payment has this id")
     return payment
 

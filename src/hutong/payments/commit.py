@@ -20,7 +20,7 @@ from hutong.payments.document import CheckoutUrl, Texts, no_texts, payment_docum
 from hutong.payments.items import funded, items_of
 from hutong.payments.model import DEFAULT_POLICY, CloseReason, NewPayment, Payment, Policy
 from hutong.payments.outcome import Happening, Learnt, Occurrence, Recorded, record
-from hutong.payments.payment import Created, Existing, OtherContent, create, find_placed
+from hutong.payments.payment import Created, Existing, OtherContent, create, find, find_placed
 from hutong.payments.refund_commit import RefundCommitter
 from hutong.payments.refund_create import give_surplus_back
 
@@ -86,6 +86,12 @@ class Committer:
     def checkout_url(self, payment: Payment) -> str:
         """The address of a payment's cashier page."""
         return self._checkout_url(payment)
+
+    async def find(self, payment_ids: Sequence[UUID]) -> list[Payment | None]:
+        """Payments as last committed, each None if there is none."""
+        async with self._database.transaction() as tx:
+            found = await find(tx, payment_ids)
+        return [found.get(payment_id) for payment_id in payment_ids]
 
     async def place(self, commands: Sequence[PlaceOrder]) -> list[Placed]:
         """Claim keys and write orders. An answer that needs no channel is stored at once."""

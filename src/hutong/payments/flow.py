@@ -87,6 +87,9 @@ class Flow:
         self._places: db.Coalescer[PlaceOrder, Placed] = db.Coalescer(
             committer.place, name="place", queue_limit=queue_limit
         )
+        self._finds: db.Coalescer[UUID, Payment | None] = db.Coalescer(
+            committer.find, name="find", queue_limit=queue_limit
+        )
         self._starts: db.Coalescer[StartAttempt, StartResult] = db.Coalescer(
             self._start_batch, name="start", queue_limit=queue_limit
         )
@@ -100,6 +103,13 @@ class Flow:
             queue_limit=queue_limit,
             vault=vault,
         )
+
+    async def find(self, payment_id: UUID) -> Payment | None:
+        """One payment, as last committed, to be looked at only: whoever asks at the same time is given the same.
+
+        Read together with what others ask for, so that any number of requests takes few connections.
+        """
+        return await self._finds.submit(payment_id)
 
     def render(self, payment: Payment) -> bytes:
         """The payment's document as bytes."""
@@ -373,7 +383,8 @@ class Flow:
 
     async def stop(self) -> None:
         """Finish what has been taken on and take nothing more."""
-        await asyncio.gather(self._places.close(), self._calls.stop(), self._starts.close(), self.refunds.stop())
+        queues = self._places, self._starts, self._finds
+        await asyncio.gather(*(queue.close() for queue in queues), self._calls.stop(), self.refunds.stop())
 
     async def _start_batch(self, commands: Sequence[StartAttempt]) -> list[StartResult]:
         now = self._clock.now()

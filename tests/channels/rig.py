@@ -131,6 +131,12 @@ class Rig:
         """Our number as the channel sees it, where its alphabet does not take ours."""
         return our_no
 
+    def bill_day(self, now: datetime) -> date:
+        """The day in whose bill the channel puts what happens now."""
+        rule = self.channel.capabilities.bill
+        assert rule is not None
+        return (now + rule.utc_offset).date()
+
     def bill_now(self, now: datetime, day: date) -> datetime:
         """When to ask for the bill of a day that the control API has closed early; an adapter that looks at the hour
         itself is asked with a later one."""

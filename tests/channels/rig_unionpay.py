@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime
+
 from rig import Bench, Control, Rig
 
 from hutong.channels import Codes, Http, load_codes
 from hutong.channels.unionpay import UnionPay
 from hutong.channels.unionpay_keys import UnionPayCredentials
+from hutong.channels.unionpay_wire import settle_date
 from hutong.sandbox import UnionPaySandboxKeys
 
 
@@ -16,6 +19,9 @@ class UnionPayRig(Rig):
 
     def ours(self, their_no: str) -> str:
         return f"{their_no[:3]}_{their_no[3:]}"
+
+    def bill_day(self, now: datetime) -> date:
+        return settle_date(now, 23)
 
     async def next(self, interface: str, kind: str, **fields: object) -> None:
         """UnionPay has no way to close an order; the adapter asks instead."""

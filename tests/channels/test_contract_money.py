@@ -363,7 +363,7 @@ async def test_the_bill_parses_back_to_what_happened(rig: Rig, tmp_path: Path, n
     refund = refund_of(order, now, amount_minor=order.amount_minor // 2)
     await rig.channel.refund(refund, now=now)
     await settled(rig, refund, now)
-    day = (now + rule.utc_offset).date()
+    day = rig.bill_day(now)
     made = await rig.control.post("bill", day=day.isoformat())
 
     bill = await rig.channel.download_bill(rule.kinds[0], day, tmp_path, now=rig.bill_now(now, day))
@@ -385,7 +385,7 @@ async def test_planted_differences_are_in_the_bill_and_in_its_key(rig: Rig, tmp_
     assert rule is not None
     for _ in range(3):
         await paid(rig, now)
-    day = (now + rule.utc_offset).date()
+    day = rig.bill_day(now)
     made = await rig.control.post("bill", day=day.isoformat(), differences={"missing": 1, "amount": 1}, seed=3)
     bill = await rig.channel.download_bill(rule.kinds[0], day, tmp_path, now=rig.bill_now(now, day))
     said = {row.our_no: row for row in rig.channel.read_bill(bill)}

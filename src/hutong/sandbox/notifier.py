@@ -67,7 +67,7 @@ class Notifier:
             await asyncio.sleep(faults.delay_ms / 1000)
         if faults.reorder:
             await self._be_overtaken()
-        lose, accepted = faults.lose, False
+        lose, accepted, begun = faults.lose, False, False
         for wait_s in (*self._schedule_s, None):
             for _ in range(max(faults.copies, 1)):
                 about.notified += 1
@@ -75,9 +75,11 @@ class Notifier:
                     lose -= 1
                 elif await self._send(about.notify_url, *make()):
                     accepted = about.accepted = True
-            if not faults.reorder:
+            if not begun and not faults.reorder:
+                # Only what is sent for the first time overtakes: a repetition began earlier.
                 self._overtaken.set()
                 self._overtaken = asyncio.Event()
+            begun = True
             if accepted or wait_s is None:
                 return
             await asyncio.sleep(wait_s / self._speed)

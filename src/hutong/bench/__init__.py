@@ -3,5 +3,6 @@
 from hutong.bench.coalescer import run_bench_coalescer
 from hutong.bench.ledger import run_bench_ledger
 from hutong.bench.payments import run_bench_payments
+from hutong.bench.routing import run_bench_routing
 
-__all__ = ["run_bench_coalescer", "run_bench_ledger", "run_bench_payments"]
+__all__ = ["run_bench_coalescer", "run_bench_ledger", "run_bench_payments", "run_bench_routing"]

@@ -221,6 +221,19 @@ def bench_payments(
     sys.exit(run_bench_payments(seconds=seconds, callers=callers, as_json=as_json, rate=rate))
 
 
+@bench.command("routing")
+def bench_routing(
+    seed: Annotated[int | None, typer.Option(help="One world; without it, ten of them.")] = None,
+    payments: Annotated[int, typer.Option(min=1_000, help="How many payments a world has.")] = 50_000,
+    as_json: Json = False,
+) -> None:
+    """Routing in simulated worlds: against static priority, round robin and an oracle that knows the truth."""
+    from hutong.bench import run_bench_routing
+
+    seeds = list(range(10)) if seed is None else [seed]
+    sys.exit(run_bench_routing(seeds=seeds, payments=payments, as_json=as_json))
+
+
 @bench.command("coalescer")
 def bench_coalescer(as_json: Json = False) -> None:
     """Two inserts a command: one transaction each against joined ones, at 1, 8, 64 and 256 callers."""

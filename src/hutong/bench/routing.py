@@ -309,7 +309,7 @@ def _hundred_rules() -> str:
         }
         for number in range(100)
     ]
-    nodes = [
+    nodes: list[dict[str, Any]] = [
         {"id": "in", "type": "inputNode", "name": "payment"},
         {
             "id": "rules",

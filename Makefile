@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 
-.PHONY: run test lint bench docs setup lock clean
+.PHONY: run test lint bench simulate docs setup lock clean
 
 run: setup
 	$(BIN)/hutong demo --serve
@@ -21,6 +21,10 @@ lint: setup
 
 bench: setup
 	$(BIN)/hutong bench payments
+
+# SEEDS=200 FROM=5000 for many, SEED=5017 for one with all its steps.
+simulate: setup
+	@$(BIN)/python tests/simulation/simulate.py $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200) --from $(or $(FROM),0))
 
 docs: setup
 	$(BIN)/sphinx-build -W -q -b html docs docs/_build/html

@@ -22,11 +22,12 @@ import pytest
 import uvicorn
 from yarl import URL
 
-from hutong import api, channels, merchants, payments
+from hutong import api, app, channels, merchants, operators, payments
 from hutong.clock import SystemClock, to_ns
 from hutong.db import Database, migrate
 from hutong.ids import Ids, decode, encode
-from hutong.sandbox import SandboxKeys, SandboxSettings, serve
+from hutong.sandbox import SandboxSettings, WeChatSandboxKeys, serve
+from hutong.sandbox import accounts as sandbox_accounts
 from hutong.vault import Vault
 from support import create_database
 
@@ -86,11 +87,17 @@ class PlatformApi:
     vault: Vault
     clock: ShiftedClock
     ids: Ids
-    keys: SandboxKeys
+    keys: WeChatSandboxKeys
     app: Any
-    account_id: UUID
+    account_ids: dict[str, UUID]
     session: aiohttp.ClientSession
+    effects: dict[str, operators.Effect]
     shops: list[Shop] = field(default_factory=list)
+
+    @property
+    def account_id(self) -> UUID:
+        """The account at WeChat Pay."""
+        return self.account_ids["wechat"]
 
     async def shop(self, *, fee_ppm: int = 6_000, return_origins: tuple[str, ...] = ("https://shop.example",)) -> Shop:
         """A new merchant with a key."""
@@ -102,6 +109,21 @@ class PlatformApi:
                 tx, new.merchant_id, key_id=self.ids.new(), random=secrets.token_urlsafe(32), now=now
             )
         return Shop(new.merchant_id, key.secret)
+
+    async def person(self, role: operators.Role) -> tuple[UUID, dict[str, str]]:
+        """A new operator, and the header that says who is calling."""
+        identifier = self.ids.new()
+        async with self.database.transaction() as tx:
+            key = await operators.add_operator(
+                tx,
+                operator_id=identifier,
+                name=f"{role} {secrets.token_hex(4)}",
+                role=role,
+                random=secrets.token_urlsafe(32),
+                reason="test",
+                now=self.clock.now(),
+            )
+        return identifier, {"Authorization": f"Bearer {key}"}
 
     async def call(
         self,
@@ -155,9 +177,9 @@ class PlatformApi:
             await asyncio.sleep(0.02)
         raise AssertionError(f"the payment does not become {status}: {payment}")
 
-    async def control(self, path: str, **fields: Any) -> Any:
+    async def control(self, path: str, *, channel: str = "wechat", **fields: Any) -> Any:
         """The simulator's control API."""
-        async with self.session.post(f"{self.sandbox_url}/control/{path}", json=fields) as response:
+        async with self.session.post(f"{self.sandbox_url}/control/{channel}/{path}", json=fields) as response:
             return await response.json()
 
     async def fingerprint(self) -> dict[str, tuple[int, int]]:
@@ -202,7 +224,7 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
     ids = Ids(clock)
     vault = Vault([secrets.token_bytes(32)])
     folder = tmp_path_factory.mktemp("platform-sandbox")
-    keys = SandboxKeys.load(folder)
+    keys = WeChatSandboxKeys.load(folder / "wechat")
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     async with contextlib.AsyncExitStack() as stack:
@@ -216,25 +238,33 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
             clock=clock,
             ids=ids,
             checkout_url=lambda p: f"{url}/pay/{encode('pay', p.payment_id)}?token={p.checkout_token}",
+            texts=accounts.text,
         )
-        flow = payments.Flow(database, accounts, committer, clock=clock, ids=ids, public_url=url, sandbox=True)
+        flow = payments.Flow(
+            database, accounts, committer, clock=clock, ids=ids, public_url=url, sandbox=True, vault=vault
+        )
         stack.push_async_callback(flow.stop)
         async with database.transaction() as tx:
-            await channels.create_account(
-                tx,
-                vault,
-                account_id=(account_id := ids.new()),
-                channel="wechat",
-                name="sandbox",
-                sandbox=True,
-                credentials=keys.wechat_credentials(sandbox_url),
-                now=clock.now(),
-            )
+            account_ids = {
+                channel: await channels.ensure_account(
+                    tx,
+                    vault,
+                    account_id=ids.new(),
+                    channel=channel,
+                    name="sandbox",
+                    sandbox=True,
+                    credentials=credentials,
+                    now=clock.now(),
+                )
+                for channel, credentials in sorted(sandbox_accounts(folder, sandbox_url).items())
+            }
+        effects = dict(app.effects(committer))  # tests add theirs
         services = api.Services(
             database=database,
             directory=merchants.Directory(database),
             accounts=accounts,
             flow=flow,
+            effects=effects,
             vault=vault,
             clock=clock,
             ids=ids,
@@ -245,9 +275,9 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
         async def open_services() -> AsyncIterator[api.Services]:
             yield services
 
-        app = api.create_app(open_services, identifiers=ids)
+        web = api.create_app(open_services, identifiers=ids)
         config = uvicorn.Config(
-            app, http="httptools", access_log=False, log_config=None, ws="none", timeout_keep_alive=300
+            web, http="httptools", access_log=False, log_config=None, ws="none", timeout_keep_alive=300
         )
         server = _Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -259,7 +289,20 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
         )
         try:
             yield PlatformApi(
-                url, sandbox_url, database, admin, flow, accounts, vault, clock, ids, keys, app, account_id, session
+                url,
+                sandbox_url,
+                database,
+                admin,
+                flow,
+                accounts,
+                vault,
+                clock,
+                ids,
+                keys,
+                web,
+                account_ids,
+                session,
+                effects,
             )
         finally:
             server.should_exit = True

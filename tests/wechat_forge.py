@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from hutong.sandbox import SandboxKeys
-from hutong.sandbox.keys import APPID, MCHID
+from hutong.sandbox import WeChatSandboxKeys
+from hutong.sandbox.wechat_keys import APPID, MCHID
 
 ATTEMPT_NO = "att_01h2xcejqtf2nbrexx3vqjhp41"
 
@@ -32,7 +32,7 @@ def transaction(**changed: Any) -> dict[str, Any]:
     } | changed
 
 
-def seal(keys: SandboxKeys, plain: bytes, **changed: Any) -> dict[str, Any]:
+def seal(keys: WeChatSandboxKeys, plain: bytes, **changed: Any) -> dict[str, Any]:
     sealed = AESGCM(keys.api_v3_key.encode()).encrypt(b"0123456789ab", plain, b"transaction")
     return {
         "original_type": "transaction",
@@ -43,7 +43,7 @@ def seal(keys: SandboxKeys, plain: bytes, **changed: Any) -> dict[str, Any]:
     } | changed
 
 
-def envelope(keys: SandboxKeys, said: Any, **changed: Any) -> bytes:
+def envelope(keys: WeChatSandboxKeys, said: Any, **changed: Any) -> bytes:
     return orjson.dumps(
         {
             "id": "EV-2026010100000001",

@@ -16,7 +16,7 @@ import hutong.app
 import hutong.cli.web
 from hutong.cli.main import app as command_line
 from hutong.config import Settings
-from hutong.payments import ATTEMPT_TRANSITIONS, PAYMENT_TRANSITIONS
+from hutong.payments import ATTEMPT_TRANSITIONS, PAYMENT_TRANSITIONS, REFUND_TRANSITIONS
 
 
 def setup(app: Any) -> dict[str, Any]:
@@ -43,6 +43,7 @@ def parts() -> dict[str, str]:
         "project.md": project_pages(Path(__file__).parents[1]),
         "payment-states.md": states.table(PAYMENT_TRANSITIONS) + "\n",
         "attempt-states.md": states.table(ATTEMPT_TRANSITIONS) + "\n",
+        "refund-states.md": states.table(REFUND_TRANSITIONS) + "\n",
         "http.md": http_page.page(http_page.document()),
         "settings.md": settings_table(),
         "commands.md": "\n".join(commands()) + "\n",
@@ -75,11 +76,17 @@ def commands() -> Iterator[str]:
 
 def _commands(command: Any, path: str) -> Iterator[str]:
     children = getattr(command, "commands", None)
+    if children is not None and getattr(command, "invoke_without_command", False):
+        yield from _command(command, path)
     if children is not None:
         for name, child in children.items():
             if not child.hidden:
                 yield from _commands(child, f"{path} {name}")
         return
+    yield from _command(command, path)
+
+
+def _command(command: Any, path: str) -> Iterator[str]:
     given = [one for one in command.params if not getattr(one, "hidden", False) and one.name != "help"]
     words = [_name(one) if one.required else f"[{_name(one)}]"
              for one in given if one.param_type_name == "argument"]  # fmt: skip

@@ -50,8 +50,9 @@ def _lines(api: JSON) -> Iterator[str]:
 def _operation(api: JSON, method: str, path: str, operation: JSON) -> Iterator[str]:
     yield f"### {operation['summary']}\n"
     yield f"```http\n{method} {path} HTTP/1.1\n```\n"
-    if operation.get("security"):
-        yield "Needs an API key: `Authorization: Bearer sk_…`.\n"
+    for scheme in (name for one in operation.get("security", []) for name in one):
+        key = {"ApiKey": "an API key: `Authorization: Bearer sk_…`", "OperatorKey": "an operator's key: `sk_opr_…`"}
+        yield f"Needs {key[scheme]}.\n"
     yield operation.get("description", "") + "\n"
     if operation.get("parameters"):
         yield "| parameter | in | type | |\n|---|---|---|---|"

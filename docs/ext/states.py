@@ -6,23 +6,35 @@ import math
 from collections.abc import Mapping
 from enum import StrEnum
 
-from hutong.payments import ATTEMPT_TRANSITIONS, PAYMENT_TRANSITIONS
+from hutong.payments import ATTEMPT_TRANSITIONS, PAYMENT_TRANSITIONS, REFUND_TRANSITIONS
 
 WIDTH, HEIGHT = 150, 42
 PLACES: dict[str, dict[str, tuple[int, int]]] = {
     "payment": {
         "requires_payment": (90, 110),
         "processing": (350, 110),
-        "succeeded": (600, 40),
-        "closed": (600, 180),
+        "requires_capture": (350, 270),
+        "succeeded": (640, 40),
+        "closed": (640, 180),
     },
     "attempt": {
         "created": (90, 190),
         "submitted": (280, 72),
         "unknown": (280, 308),
-        "succeeded": (600, 40),
-        "failed": (600, 190),
-        "closed": (600, 340),
+        "authorized": (440, 250),
+        "succeeded": (680, 40),
+        "failed": (680, 190),
+        "closed": (680, 340),
+    },
+    "refund": {
+        "created": (90, 190),
+        "held": (90, 330),
+        "submitted": (320, 250),
+        "unknown": (320, 410),
+        "succeeded": (560, 90),
+        "failed": (560, 330),
+        "payout": (800, 200),
+        "manual": (800, 440),
     },
 }
 """Where the middle of each state stands. A state without a place fails the build."""
@@ -33,7 +45,11 @@ _BENT = {("attempt", "closed", "succeeded"): 190, ("payment", "requires_payment"
 
 def diagrams() -> dict[str, str]:
     """The diagrams by name, as SVG that takes the color of the text around it."""
-    return {"payment": draw("payment", PAYMENT_TRANSITIONS), "attempt": draw("attempt", ATTEMPT_TRANSITIONS)}
+    return {
+        "payment": draw("payment", PAYMENT_TRANSITIONS),
+        "attempt": draw("attempt", ATTEMPT_TRANSITIONS),
+        "refund": draw("refund", REFUND_TRANSITIONS),
+    }
 
 
 def draw(name: str, transitions: Mapping[StrEnum, frozenset[StrEnum]]) -> str:

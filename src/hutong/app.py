@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 from prometheus_client import Gauge
 
-from hutong import channels, db, events, ledger, merchants, payments
+from hutong import channels, db, events, ledger, merchants, operators, payments
 from hutong.clock import Clock, SystemClock
 from hutong.config import Settings, home_folder
+from hutong.errors import HutongError
 from hutong.ids import Ids, encode
 from hutong.telemetry import configure_logging, get_logger
 from hutong.vault import Vault, decode_keys, key_file
@@ -23,7 +25,9 @@ _log = get_logger(__name__)
 SANDBOX_ACCOUNT = "sandbox"
 _SWEEP_EVERY_S = 0.5
 _TIDY_EVERY_S = 60.0
+_DOUBTS_EVERY_S = 15.0
 _UPKEEP_EVERY_S = 5.0
+_WRITE_CODES_EVERY_S = 2.0
 _INVARIANTS_EVERY_S = 300.0
 _BOOKS_BROKEN = Gauge("hutong_books_broken", "Invariants of the books that did not hold when last looked at.")
 
@@ -38,6 +42,7 @@ class Platform:
     directory: merchants.Directory
     accounts: channels.Accounts
     flow: payments.Flow
+    effects: Mapping[str, operators.Effect]
     clock: Clock
     ids: Ids
     public_url: str
@@ -92,7 +97,16 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
         database = await stack.enter_async_context(db.Database.open(url, size=settings.pool_size))
         http = await stack.enter_async_context(channels.Http.open())
         accounts = channels.Accounts(database, vault, http, clock)
-        committer = payments.Committer(database, clock=clock, ids=ids, checkout_url=checkout_url)
+        await stack.enter_async_context(_writing_down(accounts.unmapped, database))
+        cadence = tuple(timedelta(seconds=int(part)) for part in settings.query_cadence.split(","))
+        committer = payments.Committer(
+            database,
+            clock=clock,
+            ids=ids,
+            checkout_url=checkout_url,
+            texts=accounts.text,
+            policy=payments.Policy(cadence=cadence),
+        )
         flow = payments.Flow(
             database,
             accounts,
@@ -102,9 +116,21 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
             public_url=address,
             sandbox=settings.sandbox,
             queue_limit=settings.queue_limit,
+            vault=vault,
         )
         stack.push_async_callback(flow.stop)
-        yield Platform(settings, database, vault, merchants.Directory(database), accounts, flow, clock, ids, address)
+        directory = merchants.Directory(database)
+        yield Platform(settings, database, vault, directory, accounts, flow, effects(committer), clock, ids, address)
+
+
+def effects(committer: payments.Committer) -> Mapping[str, operators.Effect]:
+    """What the approval of each kind of proposal does."""
+    return {
+        channels.CHANGE: channels.change_code,
+        payments.ATTACH_SUCCESS: payments.attach_success(committer),
+        payments.CONVERT_REFUND: payments.convert_refund(committer),
+        payments.SETTLE_REFUND: payments.settle_refund(committer),
+    }
 
 
 async def work(platform: Platform, stop: asyncio.Event) -> None:
@@ -115,6 +141,8 @@ async def work(platform: Platform, stop: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as group:
         delivering = group.create_task(deliverer.run())
         group.create_task(_every(_SWEEP_EVERY_S, platform.flow.sweep, stop, name="sweep"))
+        group.create_task(_every(_DOUBTS_EVERY_S, platform.flow.report_doubts, stop, name="doubts"))
+        group.create_task(_every(_SWEEP_EVERY_S, platform.flow.refunds.sweep, stop, name="refunds"))
         group.create_task(_every(_TIDY_EVERY_S, platform.flow.tidy, stop, name="tidy"))
         group.create_task(_every(_UPKEEP_EVERY_S, partial(keep_books, platform), stop, name="upkeep"))
         group.create_task(_every(_INVARIANTS_EVERY_S, partial(check_books, platform), stop, name="invariants"))
@@ -137,6 +165,21 @@ async def check_books(platform: Platform) -> None:
         _log.critical("books_broken", problem=problem)
 
 
+@asynccontextmanager
+async def _writing_down(unmapped: channels.Unmapped, database: db.Database) -> AsyncIterator[None]:
+    """Write down what was noted, now and then and at the end."""
+    stop = asyncio.Event()
+    flush = partial(unmapped.flush, database)
+    writing = asyncio.create_task(_every(_WRITE_CODES_EVERY_S, flush, stop, name="unmapped codes"))
+    try:
+        yield
+    finally:
+        stop.set()
+        await writing
+        with suppress(HutongError):  # it was logged and counted when it came
+            await flush()
+
+
 async def _every(seconds: float, job: Any, stop: asyncio.Event, *, name: str) -> None:
     """Run a job again and again; a failure is logged and does not end it."""
     while not stop.is_set():
@@ -151,25 +194,26 @@ async def _every(seconds: float, job: Any, stop: asyncio.Event, *, name: str) ->
             pass
 
 
-async def ensure_sandbox_account(platform: Platform, credentials: Mapping[str, object]) -> UUID:
-    """Make the channel account that points at the sandbox, or bring it up to date."""
-    now = platform.clock.now()
+async def ensure_sandbox_accounts(platform: Platform, accounts: Mapping[str, Mapping[str, object]]) -> dict[str, UUID]:
+    """Make the channel accounts that point at the sandbox, or bring them up to date.
+
+    Args:
+        accounts: Their credentials, by the channel's name.
+
+    Returns:
+        Their ids, by the channel's name.
+    """
+    found: dict[str, UUID] = {}
     async with platform.database.transaction() as tx:
-        account_id = await channels.find_account(tx, channel="wechat", name=SANDBOX_ACCOUNT)
-        if account_id is None:
-            account_id = platform.ids.new()
-            await channels.create_account(
+        for channel, credentials in sorted(accounts.items()):
+            found[channel] = await channels.ensure_account(
                 tx,
                 platform.vault,
-                account_id=account_id,
-                channel="wechat",
+                account_id=platform.ids.new(),
+                channel=channel,
                 name=SANDBOX_ACCOUNT,
                 sandbox=True,
                 credentials=credentials,
-                now=now,
+                now=platform.clock.now(),
             )
-        else:
-            await channels.replace_credentials(
-                tx, platform.vault, account_id=account_id, credentials=credentials, now=now
-            )
-    return account_id
+    return found

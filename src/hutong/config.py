@@ -51,6 +51,14 @@ class Settings(BaseSettings):
     queue_limit: int = Field(
         default=4096, ge=1, description="Commands that may wait for a batch; beyond it the API answers 503."
     )
+    payment_validity_days: int = Field(
+        default=15, ge=1, le=365, description="The longest that a payment may be paid, and the default."
+    )
+    query_cadence: str = Field(
+        default="5,10,30,60,120,300,600,1800,3600",
+        pattern=r"^[1-9][0-9]{0,5}(,[1-9][0-9]{0,5}){0,31}$",
+        description="Seconds to wait before a channel is asked about an attempt, and between asking; the last repeats.",
+    )
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$", description="Least level logged.")
     log_format: str = Field(default="json", pattern="^(json|console)$", description="How a log line is written.")
 

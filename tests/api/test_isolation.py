@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
-from running_platform import Answer, PlatformApi, Shop
+from hutong import ids, operators
+from running_platform import METHOD, Answer, PlatformApi, Shop
 
 FOREIGN = {
     # Routes that name an object: another merchant's is as absent as one that never was.
     ("get", "/v1/payments/{payment_id}"): "payment",
+    ("get", "/v1/payments/{payment_id}/timeline"): "payment",
+    ("post", "/v1/payments/{payment_id}/attempts"): "payment",
+    ("post", "/v1/payments/{payment_id}/cancel"): "payment",
+    ("post", "/v1/payments/{payment_id}/capture"): "payment",
     ("post", "/v1/payments/{payment_id}/close"): "payment",
+    ("get", "/v1/payments/{payment_id}/refunds"): "payment",
+    ("get", "/v1/payments/{payment_id}/items"): "payment",
+    ("post", "/v1/payments/{payment_id}/refunds"): "payment",
+    ("get", "/v1/refunds/{refund_id}"): "refund",
     ("delete", "/v1/webhook-endpoints/{endpoint_id}"): "endpoint",
+}
+BODIES = {
+    ("post", "/v1/payments/{payment_id}/attempts"): {"method": METHOD},
+    ("post", "/v1/payments/{payment_id}/capture"): {"amount_minor": 1},
+    ("post", "/v1/payments/{payment_id}/refunds"): {"merchant_refund_no": "theirs-1", "amount_minor": 1},
 }
 LISTS = {("get", "/v1/payments"), ("get", "/v1/webhook-endpoints")}
 CREATES = {("post", "/v1/payments"), ("post", "/v1/webhook-endpoints")}
@@ -24,10 +39,30 @@ OTHERS = {
 }
 
 
+OPERATORS = {  # asked with an operator's key; see test_operator_routes
+    ("get", "/v1/operator/payments/{payment_id}"),
+    ("get", "/v1/operator/payments/{payment_id}/timeline"),
+    ("post", "/v1/operator/payments/{payment_id}/attach-success"),
+    ("post", "/v1/operator/refunds/{refund_id}/route"),
+    ("post", "/v1/operator/refunds/{refund_id}/settle"),
+    ("post", "/v1/operator/payments/{payment_id}/close"),
+    ("post", "/v1/operator/payments/{payment_id}/query"),
+    ("get", "/v1/operator/audit"),
+    ("get", "/v1/operator/channel-codes"),
+    ("post", "/v1/operator/channel-codes"),
+    ("get", "/v1/operator/channel-codes/history"),
+    ("get", "/v1/operator/channel-codes/unmapped"),
+    ("get", "/v1/operator/proposals"),
+    ("get", "/v1/operator/proposals/{proposal_id}"),
+    ("post", "/v1/operator/proposals/{proposal_id}/approve"),
+    ("post", "/v1/operator/proposals/{proposal_id}/reject"),
+}
+
+
 def test_every_route_has_its_place_here(platform_api: PlatformApi) -> None:
     paths = platform_api.app.openapi()["paths"]
     routes = {(method, path) for path, operations in paths.items() for method in operations}
-    assert routes == {*FOREIGN, *LISTS, *CREATES, *OTHERS}
+    assert routes == {*FOREIGN, *LISTS, *CREATES, *OTHERS, *OPERATORS}
     served = {(m.lower(), r.path) for r in platform_api.app.state.routes for m in r.methods}
     pages = {("get", "/docs"), ("get", "/docs/{name}")}  # for everybody, and the same for everybody
     assert served == {*routes, *pages}, "a route that is not in the document"
@@ -40,7 +75,28 @@ async def objects(platform_api: PlatformApi, shop: Shop) -> dict[str, str]:
     answer = await platform_api.call(
         "POST", "/v1/webhook-endpoints", shop=shop, json={"url": "http://127.0.0.1:1/hook"}
     )
-    return {"payment": payment["id"], "endpoint": answer.json["id"]}
+    refund_id = await _write_refund(platform_api, ids.decode("pay", payment["id"]))
+    return {"payment": payment["id"], "endpoint": answer.json["id"], "refund": ids.encode("ref", refund_id)}
+
+
+async def _write_refund(platform_api: PlatformApi, payment_id: UUID) -> UUID:
+    """A refund as the database keeps it; whether there was anything to give back does not matter here."""
+    refund_id = uuid4()
+    async with platform_api.database.transaction() as tx:
+        await tx.execute(
+            """
+            INSERT INTO payments.refund (
+                id, payment_id, attempt_id, merchant_id, account_id, channel, kind, merchant_refund_no, amount_minor,
+                currency, reason, route, state, hold_id, created_at, finished_at
+            )
+            SELECT $1, p.id, a.id, p.merchant_id, a.account_id, a.channel, 'refund', 'mine-1', 1, 'CNY', 'x',
+                'original', 'failed', $1, p.created_at, p.created_at
+            FROM payments.payment AS p JOIN payments.attempt AS a ON a.payment_id = p.id WHERE p.id = $2
+            """,
+            refund_id,
+            payment_id,
+        )
+    return refund_id
 
 
 def _at(path: str, identifier: str) -> str:
@@ -59,8 +115,10 @@ async def test_anothers_object_is_absent(
     before = await platform_api.fingerprint()
     theirs = objects[FOREIGN[method, path]]
     prefix = theirs.partition("_")[0]
-    foreign = await platform_api.call(method.upper(), _at(path, theirs), shop=stranger)
-    absent = await platform_api.call(method.upper(), _at(path, f"{prefix}_01h455vb4pex5vsknk084sn02q"), shop=stranger)
+    body = BODIES.get((method, path))
+    foreign = await platform_api.call(method.upper(), _at(path, theirs), shop=stranger, json=body)
+    none = _at(path, f"{prefix}_01h455vb4pex5vsknk084sn02q")
+    absent = await platform_api.call(method.upper(), none, shop=stranger, json=body)
     assert foreign.status == 404
     assert _content(foreign) == _content(absent)
     assert set(foreign.headers) == set(absent.headers)
@@ -80,7 +138,8 @@ IDS = [
 async def test_what_is_no_id_is_absent(
     platform_api: PlatformApi, shop: Shop, method: str, path: str, identifier: str
 ) -> None:
-    answer = await platform_api.call(method.upper(), _at(path, identifier), shop=shop)
+    body = BODIES.get((method, path))
+    answer = await platform_api.call(method.upper(), _at(path, identifier), shop=shop, json=body)
     # An encoded slash may make it a path that only another method has.
     assert (answer.status, answer.json["code"]) in ((404, "not_found"), (405, "method_not_allowed"))
 
@@ -99,6 +158,26 @@ async def test_a_list_shows_nothing_of_anothers(
 
 @pytest.mark.parametrize(("method", "path"), sorted({*FOREIGN, *LISTS, *CREATES}))
 async def test_every_route_of_merchants_asks_for_a_key(platform_api: PlatformApi, method: str, path: str) -> None:
-    body = b"{}" if (method, path) in CREATES else None
+    body = b"{}" if (method, path) in {*CREATES, *BODIES} else None
     answer = await platform_api.call(method.upper(), _at(path, "x") if "{" in path else path, body=body)
+    assert (answer.status, answer.json["param"]) == (401, "Authorization")
+
+
+@pytest.mark.parametrize(("method", "path"), sorted(OPERATORS))
+async def test_a_merchants_key_opens_no_route_of_operators(
+    platform_api: PlatformApi, shop: Shop, method: str, path: str
+) -> None:
+    body = b'{"reason":"x"}' if method == "post" else None
+    for given in (shop, None):
+        answer = await platform_api.call(method.upper(), _at(path, "x") if "{" in path else path, shop=given, body=body)
+        assert (answer.status, answer.json["param"]) == (401, "Authorization")
+
+
+@pytest.mark.parametrize(("method", "path"), sorted({*FOREIGN, *LISTS, *CREATES}))
+async def test_an_operators_key_opens_no_route_of_merchants(platform_api: PlatformApi, method: str, path: str) -> None:
+    _, headers = await platform_api.person(operators.Role.ADMIN)
+    body = b"{}" if (method, path) in {*CREATES, *BODIES} else None
+    answer = await platform_api.call(
+        method.upper(), _at(path, "x") if "{" in path else path, body=body, headers=headers
+    )
     assert (answer.status, answer.json["param"]) == (401, "Authorization")

@@ -27,7 +27,7 @@ class Notice:
         self.platform_api = platform_api
         self.keys = platform_api.keys
         attempt = payment["attempts"][0]["id"]
-        credentials = self.keys.wechat_credentials(platform_api.sandbox_url)
+        credentials = self.keys.credentials(platform_api.sandbox_url)
         self.transaction: dict[str, Any] = {
             "appid": credentials["appid"],
             "mchid": credentials["mchid"],

@@ -8,7 +8,7 @@ from datetime import timedelta
 import orjson
 import pytest
 
-from hutong import db
+from hutong import channels, db
 from running_platform import METHOD, PlatformApi, Shop
 
 
@@ -105,7 +105,7 @@ async def test_a_hundred_at_once_under_one_key_make_one_payment(
     assert {again.body} == created
     listed = await platform_api.call("GET", "/v1/payments", shop=shop)
     assert len(listed.json["data"]) == 1
-    truth = await platform_api.session.get(f"{platform_api.sandbox_url}/control/truth")
+    truth = await platform_api.session.get(f"{platform_api.sandbox_url}/control/wechat/truth")
     numbers = [attempt["id"] for attempt in listed.json["data"][0]["attempts"]]
     placed = [e for e in (await truth.json())["truth"] if e["event"] == "placed" and e["order_no"] in numbers]
     assert len(placed) == (1 if method else 0)
@@ -152,7 +152,7 @@ async def test_an_unpaid_payment_is_closed(platform_api: PlatformApi, shop: Shop
     for _ in range(2):
         answer = await platform_api.call("POST", f"/v1/payments/{payment['id']}/close", shop=shop)
         assert (answer.status, answer.json["status"], answer.json["close_reason"]) == (200, "closed", "merchant")
-    orders = await platform_api.session.get(f"{platform_api.sandbox_url}/control/orders")
+    orders = await platform_api.session.get(f"{platform_api.sandbox_url}/control/wechat/orders")
     state = {order["order_no"]: order["state"] for order in (await orders.json())["orders"]}
     assert state[payment["attempts"][0]["id"]] == "closed"
 
@@ -297,3 +297,45 @@ async def test_a_payer_is_sent_back_to_registered_origins_only(platform_api: Pla
 async def test_a_registered_origin_is_taken_with_any_path(platform_api: PlatformApi, shop: Shop, url: str) -> None:
     answer = await platform_api.call("POST", "/v1/payments", shop=shop, json=platform_api.order(return_url=url))
     assert (answer.status, answer.json["return_url"]) == (201, url)
+
+
+async def test_a_refused_try_says_why_in_the_channels_word_in_ours_and_for_the_payer(
+    platform_api: PlatformApi, shop: Shop, faultless: None
+) -> None:
+    await platform_api.accounts.refresh()
+    await platform_api.control("next", interface="place", kind="error", status=400, code="PARAM_ERROR")
+    payment = await platform_api.create(shop)
+    (attempt,) = payment["attempts"]
+    assert attempt["state"] == "failed"
+    assert attempt["channel_code"] == "PARAM_ERROR"
+    assert attempt["channel_message"]
+    assert platform_api.accounts.text("wechat", attempt["code"]) == (attempt["text"]["en"], attempt["text"]["zh"])
+    assert attempt["retryable"] is False
+
+
+async def test_a_code_without_a_meaning_leaves_the_try_unknown(
+    platform_api: PlatformApi, shop: Shop, faultless: None
+) -> None:
+    await platform_api.accounts.refresh()
+    await platform_api.control("next", interface="place", kind="error", status=400, code="NEVER_SEEN")
+    (attempt,) = (await platform_api.create(shop))["attempts"]
+    assert (attempt["state"], attempt["channel_code"], attempt["code"]) == ("unknown", "NEVER_SEEN", "unmapped")
+    assert attempt["text"]["en"]
+    await platform_api.accounts.unmapped.flush(platform_api.database)
+    async with platform_api.database.transaction() as tx:
+        assert "NEVER_SEEN" in [one.code for one in await channels.open_unmapped(tx)]
+
+
+async def test_an_end_does_not_keep_the_word_of_the_doubt_before_it(
+    platform_api: PlatformApi, shop: Shop, faultless: None
+) -> None:
+    await platform_api.control("next", interface="place", kind="reply_lost")
+    payment = await platform_api.create(shop)
+    number = payment["attempts"][0]["id"]
+    await platform_api.control("next", interface="query", kind="error", status=500, code="STRANGE", match=number)
+    platform_api.clock.advance(timedelta(seconds=10))
+    await platform_api.flow.sweep()
+    assert (await platform_api.get(shop, payment["id"]))["attempts"][0]["code"] == "unmapped"
+    await platform_api.control("pay", order_no=number)
+    paid = await platform_api.until(shop, payment["id"], "succeeded")
+    assert paid["attempts"][0]["code"] in (None, "paid")

@@ -57,7 +57,7 @@ async def test_a_payer_scans_and_pays_and_the_page_turns_to_success_without_relo
 
     payer = await page.locator("[data-payer]").get_attribute("href")
     assert payer is not None
-    post(f"{platform.sandbox_address}/control/pay", {"code_url": parse_qs(urlsplit(payer).query)["code_url"][0]})
+    post(f"{platform.sandbox_address}/control/wechat/pay", {"code_url": parse_qs(urlsplit(payer).query)["code_url"][0]})
 
     await expect(page.get_by_role("heading", name="Payment successful")).to_be_visible(timeout=15_000)
     assert await page.evaluate("window.sameDocument")
@@ -77,6 +77,6 @@ async def test_ten_clicks_make_one_try(platform: RunningPlatform, environment: d
         post(url, {"method": "wechat_native", "token": token})
 
     await asyncio.gather(*(asyncio.to_thread(click) for _ in range(10)))
-    truth = await asyncio.to_thread(get, f"{platform.sandbox_address}/control/truth")
+    truth = await asyncio.to_thread(get, f"{platform.sandbox_address}/control/wechat/truth")
     placed = [row for row in truth["truth"] if row["event"] == "placed"]
     assert len(placed) == 1

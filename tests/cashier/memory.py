@@ -32,6 +32,7 @@ class MemoryCheckout:
         attempts: One entry per attempt that was really started: the payment, the method, the payer's address.
         views: How often a payment was looked at.
         broken: Raised by every call, if set.
+        actions: What the payer has to do, by method; a code to scan where nothing else is said.
         closes_by_itself: Whether a payment past its end is closed at once; a real one is closed a little later.
     """
 
@@ -40,6 +41,7 @@ class MemoryCheckout:
     views: int = 0
     broken: Exception | None = None
     closes_by_itself: bool = True
+    actions: dict[str, PayerAction] = field(default_factory=dict)
     _payments: dict[UUID, tuple[str, CheckoutView]] = field(default_factory=dict)
 
     def create(self, *, lasts: timedelta = timedelta(minutes=15), **fields: object) -> Link:
@@ -96,7 +98,7 @@ class MemoryCheckout:
                 Link(payment_id, token),
                 status=CheckoutStatus.PROCESSING,
                 method=method,
-                action=PayerAction(ActionKind.QR_CODE, content),
+                action=self.actions.get(method, PayerAction(ActionKind.QR_CODE, content)),
                 failure_message=None,
             )
             await asyncio.sleep(0)  # as the real one, it lets others in before it answers

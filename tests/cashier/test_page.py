@@ -241,6 +241,7 @@ def test_every_language_says_everything(words: Words) -> None:
     assert all(getattr(words, entry.name) for entry in fields(words))
     assert words.wallets.keys() == ENGLISH.wallets.keys()
     assert words.hints.keys() == ENGLISH.hints.keys()
+    assert words.methods.keys() == ENGLISH.methods.keys()
 
 
 @pytest.mark.parametrize(

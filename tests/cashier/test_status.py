@@ -40,6 +40,7 @@ async def test_status_follows_the_payment(http: ClientSession, checkout: MemoryC
         "final": False,
         "method": None,
         "qr": None,
+        "onward": None,
         "failure": None,
         "return_url": "https://shop.example/orders/1001",
         "sandbox_payer_url": None,

@@ -12,12 +12,13 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from rig import NAMES, Bench, Control, Rig, make_rig
 
 from hutong.channels import Codes, Http, load_codes
 from hutong.channels.wechat import WeChatPay
 from hutong.channels.wechat_keys import WeChatCredentials
 from hutong.clock import SystemClock
-from hutong.sandbox import SandboxKeys, SandboxSettings, serve
+from hutong.sandbox import SandboxSettings, WeChatSandboxKeys, serve
 
 
 @pytest.fixture(scope="session")
@@ -26,18 +27,24 @@ def sandbox_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def keys(sandbox_folder: Path) -> SandboxKeys:
-    return SandboxKeys.load(sandbox_folder)
+def keys(sandbox_folder: Path) -> WeChatSandboxKeys:
+    return WeChatSandboxKeys.load(sandbox_folder / "wechat")
 
 
 @pytest.fixture(scope="session")
-def other_keys(tmp_path_factory: pytest.TempPathFactory) -> SandboxKeys:
+def other_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of somebody else's sandbox."""
+    return tmp_path_factory.mktemp("other")
+
+
+@pytest.fixture(scope="session")
+def other_keys(other_folder: Path) -> WeChatSandboxKeys:
     """The keys of somebody else."""
-    return SandboxKeys.load(tmp_path_factory.mktemp("other"))
+    return WeChatSandboxKeys.load(other_folder / "wechat")
 
 
 @pytest.fixture(scope="session")
-async def sandbox_url(keys: SandboxKeys, sandbox_folder: Path) -> AsyncIterator[str]:
+async def sandbox_url(keys: WeChatSandboxKeys, sandbox_folder: Path) -> AsyncIterator[str]:
     async with serve(SandboxSettings(sandbox_folder, speed=1000)) as url:
         yield url
 
@@ -53,30 +60,23 @@ def now() -> Any:
     return SystemClock().now()
 
 
-@dataclass
-class Control:
-    """The sandbox's control API."""
-
-    url: str
-    session: aiohttp.ClientSession
-
-    async def post(self, path: str, **fields: object) -> Any:
-        async with self.session.post(f"{self.url}/control/{path}", json=fields) as response:
-            response.raise_for_status()
-            return await response.json()
-
-    async def get(self, path: str) -> Any:
-        async with self.session.get(f"{self.url}/control/{path}") as response:
-            response.raise_for_status()
-            return await response.json()
-
-
 @pytest.fixture
 async def control(sandbox_url: str) -> AsyncIterator[Control]:
     async with aiohttp.ClientSession() as session:
         made = Control(sandbox_url, session)
         yield made
         await made.post("reset")
+
+
+@pytest.fixture(params=NAMES)
+async def rig(
+    request: pytest.FixtureRequest, sandbox_url: str, sandbox_folder: Path, other_folder: Path, http: Http
+) -> AsyncIterator[Rig]:
+    """Each adapter with its simulator."""
+    async with aiohttp.ClientSession() as session:
+        made = make_rig(request.param, Bench(sandbox_url, sandbox_folder, other_folder, http, session))
+        yield made
+        await made.control.post("reset")
 
 
 @dataclass
@@ -121,11 +121,11 @@ MakeChannel = Callable[..., WeChatPay]
 
 
 @pytest.fixture
-def make_channel(keys: SandboxKeys, sandbox_url: str, http: Http) -> MakeChannel:
+def make_channel(keys: WeChatSandboxKeys, sandbox_url: str, http: Http) -> MakeChannel:
     default = http
 
     def make(*, public_key_mode: bool = True, http: Http | None = None, **changed: object) -> WeChatPay:
-        raw = keys.wechat_credentials(sandbox_url, public_key_mode=public_key_mode) | changed
+        raw = keys.credentials(sandbox_url, public_key_mode=public_key_mode) | changed
         credentials = WeChatCredentials.model_validate(raw, context={"sandbox": True})
         return WeChatPay(credentials, http or default, Codes(load_codes(WeChatPay.code_map)))
 
@@ -135,3 +135,30 @@ def make_channel(keys: SandboxKeys, sandbox_url: str, http: Http) -> MakeChannel
 @pytest.fixture
 def channel(make_channel: MakeChannel) -> WeChatPay:
     return make_channel()
+
+
+@dataclass
+class OwnSandbox:
+    """A sandbox for one test alone, whose keys may rotate."""
+
+    url: str
+    session: aiohttp.ClientSession
+    make: MakeChannel
+
+    def channel(self, **changed: Any) -> WeChatPay:
+        return self.make(base_url=self.url, **changed)
+
+    async def post(self, verb: str) -> None:
+        async with self.session.post(f"{self.url}/control/wechat/{verb}") as response:
+            response.raise_for_status()
+
+    @staticmethod
+    def learned(channel: WeChatPay) -> list[str]:
+        """The serials of the certificates that the adapter believes."""
+        return [serial for serial, *_ in channel._keys.validity()]
+
+
+@pytest.fixture
+async def sandbox(sandbox_folder: Path, make_channel: MakeChannel) -> AsyncIterator[OwnSandbox]:
+    async with serve(SandboxSettings(sandbox_folder)) as url, aiohttp.ClientSession() as session:
+        yield OwnSandbox(url, session, make_channel)

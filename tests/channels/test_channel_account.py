@@ -20,7 +20,7 @@ VAULT = Vault([b"k" * 32])
 
 @pytest.fixture
 def credentials(keys) -> dict[str, Any]:
-    return keys.wechat_credentials("http://127.0.0.1:1")
+    return keys.credentials("http://127.0.0.1:1")
 
 
 @pytest.fixture

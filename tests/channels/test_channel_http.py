@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -126,3 +128,40 @@ async def test_without_a_connection_nothing_was_sent(http: Http, url: str) -> No
     with pytest.raises(ChannelUnreachable) as caught:
         await http.call("POST", url, headers={}, body=b"{}")
     assert not caught.value.sent
+
+
+def files(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+async def test_a_download_is_in_its_file_whole(http: Http, tmp_path: Path) -> None:
+    body = secrets.token_bytes(3 << 20)
+    async with served(answer(body, b"X-Name: Value")) as (url, _):
+        reply = await http.download("GET", url, headers={}, into=tmp_path / "bill", limit=len(body))
+    assert (reply.status, reply.body, reply.headers["x-name"]) == (200, b"", "Value")
+    assert (tmp_path / "bill").read_bytes() == body
+
+
+@pytest.mark.parametrize("limit", [99, 100])
+async def test_a_download_that_is_too_long_leaves_no_file(http: Http, tmp_path: Path, limit: int) -> None:
+    async with served(answer(b"x" * 100)) as (url, _):
+        if limit == 100:
+            await http.download("GET", url, headers={}, into=tmp_path / "bill", limit=limit)
+        else:
+            with pytest.raises(ChannelUnreachable, match="too long"):
+                await http.download("GET", url, headers={}, into=tmp_path / "bill", limit=limit)
+    assert files(tmp_path) == (["bill"] if limit == 100 else [])
+
+
+async def test_a_download_that_breaks_off_leaves_no_file(http: Http, tmp_path: Path) -> None:
+    async with served(answer(b"x" * 100)[:-1]) as (url, _):
+        with pytest.raises(ChannelUnreachable):
+            await http.download("GET", url, headers={}, into=tmp_path / "bill", limit=1000)
+    assert files(tmp_path) == []
+
+
+async def test_a_refused_download_brings_the_words_of_the_refusal(http: Http, tmp_path: Path) -> None:
+    async with served(answer(b"no", status=b"404 Not Found")) as (url, _):
+        reply = await http.download("GET", url, headers={}, into=tmp_path / "bill", limit=1000)
+    assert (reply.status, reply.body) == (404, b"no")
+    assert files(tmp_path) == []

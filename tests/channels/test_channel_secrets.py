@@ -60,14 +60,14 @@ SECRET = "S3CRET-S3CRET-S3CRET-S3CRET-S3CRET"
 )
 def test_a_wrong_field_is_named_and_its_value_is_not(keys, field: str, value: Any) -> None:
     with pytest.raises(InvalidParameter) as caught:
-        check(keys.wechat_credentials("http://127.0.0.1:1") | {field: value})
+        check(keys.credentials("http://127.0.0.1:1") | {field: value})
     assert (caught.value.param or "").startswith(f"credentials.{field}")
     assert "S3CRET" not in f"{caught.value!r} {caught.value.__cause__!r}"
 
 
 @pytest.mark.parametrize("field", ["mchid", "appid", "merchant_serial", "merchant_private_key", "api_v3_key"])
 def test_a_missing_field_is_named(keys, field: str) -> None:
-    credentials = keys.wechat_credentials("http://127.0.0.1:1")
+    credentials = keys.credentials("http://127.0.0.1:1")
     del credentials[field]
     with pytest.raises(InvalidParameter) as caught:
         check(credentials)
@@ -75,7 +75,7 @@ def test_a_missing_field_is_named(keys, field: str) -> None:
 
 
 def test_a_real_account_is_called_over_tls_only(keys) -> None:
-    credentials = keys.wechat_credentials("http://127.0.0.1:1")
+    credentials = keys.credentials("http://127.0.0.1:1")
     with pytest.raises(InvalidParameter) as caught:
         check(credentials, sandbox=False)
     assert caught.value.param == "credentials.base_url"
@@ -93,21 +93,21 @@ def test_a_real_account_is_called_over_tls_only(keys) -> None:
 )
 def test_a_key_that_cannot_sign_for_wechat_is_refused(keys, key: str) -> None:
     with pytest.raises(InvalidParameter) as caught:
-        check(keys.wechat_credentials("http://127.0.0.1:1") | {"merchant_private_key": key})
+        check(keys.credentials("http://127.0.0.1:1") | {"merchant_private_key": key})
     assert caught.value.param == "credentials.merchant_private_key"
 
 
 def test_a_serial_must_name_its_own_certificate(keys, other_keys) -> None:
     wrong = {keys.platform.serial: other_keys.platform.certificate_pem}
     with pytest.raises(InvalidParameter) as caught:
-        check(keys.wechat_credentials("http://127.0.0.1:1") | {"platform_keys": wrong})
+        check(keys.credentials("http://127.0.0.1:1") | {"platform_keys": wrong})
     assert caught.value.param == "credentials.platform_keys"
 
 
 def test_the_merchants_own_certificate_is_not_the_platforms(keys) -> None:
     wrong = {keys.merchant.serial: keys.merchant.certificate_pem}
     with pytest.raises(InvalidParameter, match="platform_keys"):
-        check(keys.wechat_credentials("http://127.0.0.1:1") | {"platform_keys": wrong})
+        check(keys.credentials("http://127.0.0.1:1") | {"platform_keys": wrong})
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def world(database, http, clock, ids) -> tuple[Any, ...]:
 async def test_no_secret_reaches_logs_errors_or_representations(keys, world, capfd, make_channel) -> None:
     database, http, clock, ids = world
     configure_logging(level="debug")
-    credentials = keys.wechat_credentials("http://127.0.0.1:1")
+    credentials = keys.credentials("http://127.0.0.1:1")
     secrets = [keys.api_v3_key, *keys.merchant.key_pem.splitlines()[1:-1]]
     shown: list[object] = []
 

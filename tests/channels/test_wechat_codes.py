@@ -12,8 +12,8 @@ from hutong.channels import ChannelState, Codes, HttpReply, Order, PayRequest, l
 from hutong.channels.wechat import WeChatPay
 from hutong.channels.wechat_keys import WeChatCredentials
 from hutong.clock import ManualClock
-from hutong.sandbox import SandboxKeys
-from hutong.sandbox.keys import PUBLIC_KEY_ID
+from hutong.sandbox import WeChatSandboxKeys
+from hutong.sandbox.wechat_keys import PUBLIC_KEY_ID
 from wechat_forge import ATTEMPT_NO, sign, transaction
 
 FAILED, CLOSED, UNKNOWN = ChannelState.FAILED, ChannelState.CLOSED, ChannelState.UNKNOWN
@@ -51,7 +51,7 @@ DOCUMENTED = [
 class Wire:
     """Answers as told, signed as WeChat signs; counts the calls."""
 
-    def __init__(self, keys: SandboxKeys, clock: ManualClock) -> None:
+    def __init__(self, keys: WeChatSandboxKeys, clock: ManualClock) -> None:
         self.keys, self.clock = keys, clock
         self.answers: list[tuple[int, Any]] = []
         self.calls: list[str] = []
@@ -64,13 +64,13 @@ class Wire:
 
 
 @pytest.fixture
-def wire(keys: SandboxKeys, clock: ManualClock) -> Wire:
+def wire(keys: WeChatSandboxKeys, clock: ManualClock) -> Wire:
     return Wire(keys, clock)
 
 
 @pytest.fixture
-def channel(keys: SandboxKeys, wire: Wire) -> WeChatPay:
-    raw = keys.wechat_credentials("http://127.0.0.1:1")
+def channel(keys: WeChatSandboxKeys, wire: Wire) -> WeChatPay:
+    raw = keys.credentials("http://127.0.0.1:1")
     credentials = WeChatCredentials.model_validate(raw, context={"sandbox": True, "stored": True})
     return WeChatPay(credentials, wire, Codes(load_codes(WeChatPay.code_map)))  # type: ignore[arg-type]
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hutong.channels import ChannelState, Codes, Notification, NotificationRefused
+from hutong.channels import ChannelState, Codes, Notification, NotificationRefused, load_codes
 from hutong.channels.wechat import WeChatPay
-from hutong.sandbox import SandboxKeys
-from hutong.sandbox.keys import PUBLIC_KEY_ID
+from hutong.sandbox import WeChatSandboxKeys
+from hutong.sandbox.wechat_keys import PUBLIC_KEY_ID
 from wechat_forge import ATTEMPT_NO, envelope, seal, sign, transaction
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -23,13 +23,17 @@ SIGNED = ("wechatpay-timestamp", "wechatpay-nonce", "wechatpay-serial", "wechatp
 
 
 @pytest.fixture(scope="module")
-def channel(keys: SandboxKeys, sandbox_url: str, http) -> WeChatPay:
-    raw = keys.wechat_credentials(sandbox_url)
-    return WeChatPay(WeChatPay.Credentials.model_validate(raw, context={"sandbox": True}), http, Codes({}))  # type: ignore[arg-type]
+def channel(keys: WeChatSandboxKeys, sandbox_url: str, http) -> WeChatPay:
+    raw = keys.credentials(sandbox_url)
+    return WeChatPay(
+        WeChatPay.Credentials.model_validate(raw, context={"sandbox": True}),
+        http,
+        Codes(load_codes(WeChatPay.code_map)),
+    )  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
-def genuine(keys: SandboxKeys) -> tuple[dict[str, str], bytes]:
+def genuine(keys: WeChatSandboxKeys) -> tuple[dict[str, str], bytes]:
     body = envelope(keys, transaction())
     return sign(keys.public.key, PUBLIC_KEY_ID, body, now=NOW), body
 
@@ -40,7 +44,7 @@ def refused(channel: WeChatPay, headers: Mapping[str, str], body: bytes, *, now:
     return caught.value.detail.rpartition(": ")[2]
 
 
-def signed(keys: SandboxKeys, body: bytes) -> tuple[dict[str, str], bytes]:
+def signed(keys: WeChatSandboxKeys, body: bytes) -> tuple[dict[str, str], bytes]:
     return sign(keys.public.key, PUBLIC_KEY_ID, body, now=NOW), body
 
 

@@ -1,4 +1,4 @@
-"""`hutong channel …` as an operator runs it."""
+"""`hutong channels …` as an operator runs it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from command_line import Run
-from hutong.sandbox import SandboxKeys
+from hutong.sandbox import WeChatSandboxKeys
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def run(command: Run) -> Run:
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     """A credentials file as it should be."""
-    credentials = SandboxKeys.load(tmp_path / "keys").wechat_credentials("https://api.mch.weixin.qq.com")
+    credentials = WeChatSandboxKeys.load(tmp_path / "keys").credentials("https://api.mch.weixin.qq.com")
     path = tmp_path / "wechat.json"
     path.write_text(json.dumps(credentials))
     path.chmod(0o600)

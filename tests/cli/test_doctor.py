@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from command_line import Run
-from hutong.sandbox import SandboxKeys
+from hutong.sandbox import WeChatSandboxKeys
 from support import create_database
 
 
@@ -22,7 +22,7 @@ def examined(command: Run) -> tuple[int, dict[str, tuple[bool, str]]]:
 @pytest.fixture
 def connected(command: Run, tmp_path: Path) -> None:
     """A channel account for real money."""
-    credentials = SandboxKeys.load(tmp_path / "keys").wechat_credentials("https://api.mch.weixin.qq.com")
+    credentials = WeChatSandboxKeys.load(tmp_path / "keys").credentials("https://api.mch.weixin.qq.com")
     path = tmp_path / "wechat.json"
     path.write_text(json.dumps(credentials))
     path.chmod(0o600)
@@ -35,7 +35,7 @@ def test_all_is_well(command: Run) -> None:
     assert status == 0
     assert all(ok for ok, _ in findings.values())
     assert set(findings) == {"python", "database", "migrations", "server", "clock", "secret key", "channel account"}
-    assert findings["channel account"][1].endswith(": wechat_native")
+    assert "wechat_native" in findings["channel account"][1]
 
 
 def test_without_a_channel_account_it_fails(command: Run) -> None:
@@ -113,3 +113,22 @@ def test_what_cannot_be_done_is_said_in_one_line(command: Run, arguments: tuple[
     assert done.stderr.startswith("hutong: ")
     assert len(done.stderr.splitlines()) == 1
     assert done.stdout == ""
+
+
+def test_one_channel_account_is_looked_at_by_id_or_name(command: Run, tmp_path: Path) -> None:
+    credentials = WeChatSandboxKeys.load(tmp_path / "keys").credentials("https://no-such-host.invalid")
+    path = tmp_path / "wechat.json"
+    path.write_text(json.dumps(credentials))
+    path.chmod(0o600)
+    added = json.loads(command("channels", "add", "wechat", "main", "--credentials", str(path), "--json").stdout)
+    for account in ("main", added["account_id"]):
+        done = command("doctor", "channel", account, "--json")
+        assert done.returncode == 1
+        found = json.loads(done.stdout)
+        assert not found["ok"]
+        assert [(one["check"], one["fault"]) for one in found["findings"]] == [
+            ("credentials", None),
+            ("host", "host_not_found"),
+        ]
+    assert "host_not_found" in command("doctor", "channel", "main").stdout
+    assert "not_found" in command("doctor", "channel", "other").stderr

@@ -18,6 +18,8 @@ import pytest
 
 import hutong
 from hutong import payments
+from hutong.channels.stripe import Stripe
+from hutong.channels.unionpay import UnionPay
 from hutong.channels.wechat import WeChatPay
 from hutong.errors import HutongError
 
@@ -81,13 +83,16 @@ def test_every_alert_in_the_log_says_what_to_do() -> None:
 
 def test_every_event_type_is_told() -> None:
     text = (DOCS / "reference" / "events.md").read_text()
-    told = re.findall(r"^\| `(payment\.\w+)`", text, re.MULTILINE)
-    assert sorted(told) == sorted(payments.Happening)
+    told = re.findall(r"^\| `((?:payment|refund)\.\w+)`", text, re.MULTILINE)
+    assert sorted(told) == sorted([*payments.Happening, *payments.RefundHappening])
 
 
-def test_every_credential_of_wechat_is_told() -> None:
-    text = (DOCS / "guides" / "wechat.md").read_text().partition("| field | what |")[2].partition("\n\n")[0]
-    assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == list(WeChatPay.Credentials.model_fields)
+@pytest.mark.parametrize(("guide", "adapter"), [("wechat", WeChatPay), ("stripe", Stripe), ("unionpay", UnionPay)])
+def test_every_credential_of_a_channel_is_told(
+    guide: str, adapter: type[WeChatPay] | type[Stripe] | type[UnionPay]
+) -> None:
+    text = (DOCS / "guides" / f"{guide}.md").read_text().partition("| field | what |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == list(adapter.Credentials.model_fields)
 
 
 def test_every_operation_is_on_the_page_and_every_link_to_an_object_has_its_end(parts: dict[str, str]) -> None:
@@ -102,9 +107,13 @@ def test_every_operation_is_on_the_page_and_every_link_to_an_object_has_its_end(
     assert wanted <= set(re.findall(r"^\((object-\w+)\)=$", page, re.MULTILINE))
 
 
-@pytest.mark.parametrize("name", ["payment", "attempt"])
+@pytest.mark.parametrize("name", ["payment", "attempt", "refund"])
 def test_diagrams_show_every_state_and_transition(name: str, parts: dict[str, str]) -> None:
-    transitions = {"payment": payments.PAYMENT_TRANSITIONS, "attempt": payments.ATTEMPT_TRANSITIONS}[name]
+    transitions = {
+        "payment": payments.PAYMENT_TRANSITIONS,
+        "attempt": payments.ATTEMPT_TRANSITIONS,
+        "refund": payments.REFUND_TRANSITIONS,
+    }[name]
     drawn = parts[f"{name}-states.svg"]
     assert drawn.count("<path d=") - 1 == sum(len(ends) for ends in transitions.values())  # one is the arrow's tip
     assert re.findall(r">(\w+)</text>", drawn) == [str(state) for state in transitions]

@@ -151,7 +151,7 @@ def _pay_in_the_cashier(link: str, platform: RunningPlatform) -> None:
         time.sleep(0.2)
         state = _call(f"{page}/status", headers)
     _, _, code = str(state["sandbox_payer_url"]).partition("code_url=")
-    _call(f"{platform.sandbox_address}/control/pay", headers, {"code_url": _unquoted(code)})
+    _call(f"{platform.sandbox_address}/control/wechat/pay", headers, {"code_url": _unquoted(code)})
 
 
 def _call(url: str, headers: dict[str, str], body: dict[str, str] | None = None) -> dict[str, object]:

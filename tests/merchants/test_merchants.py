@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from datetime import timedelta
 
 import pytest
 
@@ -151,6 +152,19 @@ async def test_what_is_no_origin_is_refused(tx: Tx, ids: Ids, clock: ManualClock
     with pytest.raises(InvalidParameter) as refused:
         await create_merchant(tx, NewMerchant(ids.new(), "x", 0, (origin,)), now=clock.now())
     assert refused.value.param == "return_origins"
+
+
+async def test_a_merchant_keeps_its_payments_validity_and_less_than_a_minute_is_refused(
+    tx: Tx, ids: Ids, clock: ManualClock
+) -> None:
+    new = NewMerchant(ids.new(), "x", payment_validity=timedelta(minutes=1))
+    made = await create_merchant(tx, new, now=clock.now())
+    assert (await find_merchants(tx, [new.merchant_id]))[new.merchant_id] == made
+    assert made.payment_validity == timedelta(minutes=1)
+    with pytest.raises(InvalidParameter) as refused:
+        short = NewMerchant(ids.new(), "x", payment_validity=timedelta(seconds=59))
+        await create_merchant(tx, short, now=clock.now())
+    assert refused.value.param == "payment_validity"
 
 
 async def test_the_application_cannot_change_a_merchant_or_a_keys_hash(tx: Tx) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
+from honest_channel import HonestChannel, OneAccount
 from payment_world import World
 
 from hutong.clock import ManualClock
 from hutong.db import Database, migrate
+from hutong.payments import Flow
+from hutong.vault import Vault
 from support import create_database
 
 
@@ -23,3 +27,28 @@ async def payments_database(server_url: str) -> AsyncIterator[Database]:
 @pytest.fixture
 def world(payments_database: Database, clock: ManualClock) -> World:
     return World(payments_database, clock)
+
+
+@pytest.fixture
+def channel() -> HonestChannel:
+    return HonestChannel()
+
+
+@pytest.fixture
+async def flow(world: World, channel: HonestChannel) -> AsyncIterator[Flow]:
+    accounts: Any = OneAccount(world.account_id, channel)
+    # What other tests have left open is not swept: this channel does not know it.
+    async with world.database.transaction() as tx:
+        await tx.execute("UPDATE payments.attempt SET next_query_at = 'infinity' WHERE next_query_at IS NOT NULL")
+        await tx.execute("UPDATE payments.attempt SET verify_at = NULL WHERE verify_at IS NOT NULL")
+    made = Flow(
+        world.database,
+        accounts,
+        world.committer,
+        clock=world.clock,
+        ids=world.ids,
+        public_url="https://pay.example/",
+        vault=Vault([bytes(32)]),
+    )
+    yield made
+    await made.stop()

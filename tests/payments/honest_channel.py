@@ -28,7 +28,11 @@ from hutong.errors import NotFound
 
 CAPABILITIES = Capabilities(
     channel="test",
-    methods={"test_qr": Method(ActionKind.QR_CODE)},
+    methods={
+        "test_qr": Method(ActionKind.QR_CODE),
+        "test_card": Method(ActionKind.REDIRECT, frozenset({"token"}), closable=False, manual_capture=True),
+        "test_barcode": Method(None, frozenset({"auth_code"})),
+    },
     currencies=frozenset({"CNY"}),
     amount_minor_min=1,
     amount_minor_max=1_000_000,
@@ -38,6 +42,8 @@ CAPABILITIES = Capabilities(
     notifies=True,
     resubmits=True,
     subject_length_max=127,
+    partial_capture=True,
+    authorization_kept=timedelta(days=7),
 )
 NOTHING = ChannelAnswer(ChannelState.UNKNOWN, channel_code="no_answer")
 
@@ -46,6 +52,7 @@ NOTHING = ChannelAnswer(ChannelState.UNKNOWN, channel_code="no_answer")
 class Order:
     request: PayRequest
     state: ChannelState = ChannelState.PENDING
+    captured_minor: int | None = None
 
 
 @dataclass
@@ -86,12 +93,22 @@ class HonestChannel(Channel):
         if not self.reachable:
             return NOTHING
         known = self.orders[attempt_no]
-        if known.state is ChannelState.PENDING:
+        if known.state in (ChannelState.PENDING, ChannelState.AUTHORIZED):
             known.state = ChannelState.CLOSED
         return self._answer(known)
 
+    async def capture(self, order: ChannelOrder, amount_minor: int, *, now: datetime) -> ChannelAnswer:
+        self.calls.append(("capture", order.attempt_no))
+        if not self.reachable:
+            return NOTHING
+        known = self.orders[order.attempt_no]
+        if known.state is ChannelState.AUTHORIZED:
+            known.state, known.captured_minor = ChannelState.SUCCEEDED, amount_minor
+        return self._answer(known)
+
     def payer_pays(self, attempt_no: str) -> None:
-        self.orders[attempt_no].state = ChannelState.SUCCEEDED
+        order = self.orders[attempt_no]
+        order.state = ChannelState.SUCCEEDED if order.request.capture else ChannelState.AUTHORIZED
 
     def parse_notification(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Notification:
         if headers.get("x-proof") != "genuine":
@@ -111,7 +128,8 @@ class HonestChannel(Channel):
         if not self.replies:
             return NOTHING
         answer = answer or ChannelAnswer(order.state)
-        return replace(answer, amount_minor=order.request.amount_minor, currency=order.request.currency)
+        amount_minor = order.captured_minor or order.request.amount_minor
+        return replace(answer, amount_minor=amount_minor, currency=order.request.currency)
 
 
 @dataclass

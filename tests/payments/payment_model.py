@@ -53,7 +53,7 @@ class ModelPayment:
                 self.events.append("payment.attempt_failed")
             elif state is ChannelState.CLOSED:
                 attempt.state = "closed"
-            elif state is ChannelState.PENDING:
+            elif state in (ChannelState.PENDING, ChannelState.AUTHORIZED):
                 attempt.state = "submitted"
             elif state is ChannelState.UNKNOWN and attempt.state == "created":
                 attempt.state = "unknown"

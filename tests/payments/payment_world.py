@@ -9,16 +9,19 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 from hutong import ledger, payments
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.clock import ManualClock
 from hutong.db import Database
-from hutong.ids import Ids
+from hutong.ids import Ids, decode, encode
 from hutong.payments import (
     Attempt,
     CloseReason,
     CloseResult,
     Committer,
+    Flow,
     Learnt,
     NewAttempt,
     NewPayment,
@@ -73,7 +76,15 @@ class World:
         return NewPayment(**fields | changed)
 
     def new_attempt(self, method: str = METHOD) -> NewAttempt:
-        return NewAttempt(self.ids.new(), self.account_id, "test", method)
+        return NewAttempt(
+            self.ids.new(),
+            self.account_id,
+            "test",
+            method,
+            expiry_min=timedelta(minutes=1),
+            expiry_max=timedelta(hours=2),
+            authorization_kept=timedelta(days=7),
+        )
 
     async def place(self, *orders: NewPayment) -> list[Payment]:
         results = await self.committer.place([PlaceOrder(order) for order in orders])
@@ -146,4 +157,24 @@ class World:
         async with self.database.transaction() as tx:
             for row in await ledger.trial_balance(tx):
                 assert row["debits_posted"] == row["credits_posted"]
-                assert row["debits_pending"] == row["credits_pending"] == 0
+                assert row["debits_pending"] == row["credits_pending"]
+
+
+def number(payment: Payment) -> str:
+    """Our number of its last try at the channel."""
+    return encode("att", payment.attempts[-1].attempt_id)
+
+
+async def sweep(world: World, flow: Flow, after: timedelta = timedelta(seconds=61)) -> None:
+    world.clock.advance(after)
+    await flow.sweep()
+
+
+async def placed(world: World, flow: Flow, **changed: Any) -> Payment:
+    """A payment whose first try the channel has been asked to make."""
+    status, body = await flow.place(PlaceOrder(world.order(**changed)))
+    assert status == 201
+    document = orjson.loads(body)
+    async with world.database.transaction() as tx:
+        (payment,) = (await payments.find(tx, [decode("pay", document["id"])])).values()
+    return payment

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -10,40 +9,13 @@ from typing import Any
 import orjson
 import pytest
 from honest_channel import CAPABILITIES, HonestChannel, OneAccount
-from payment_world import METHOD, World
+from payment_world import METHOD, World, number, placed, sweep
 
 from hutong import idempotency, payments
 from hutong.channels import NotificationRefused
 from hutong.errors import NotFound
-from hutong.ids import decode, encode
-from hutong.payments import Flow, Payment, PlaceOrder
-
-
-@pytest.fixture
-def channel() -> HonestChannel:
-    return HonestChannel()
-
-
-@pytest.fixture
-async def flow(world: World, channel: HonestChannel) -> AsyncIterator[Flow]:
-    accounts: Any = OneAccount(world.account_id, channel)
-    # What other tests have left open is not swept: this channel does not know it.
-    async with world.database.transaction() as tx:
-        await tx.execute("UPDATE payments.attempt SET next_query_at = 'infinity' WHERE next_query_at IS NOT NULL")
-    made = Flow(
-        world.database, accounts, world.committer, clock=world.clock, ids=world.ids, public_url="https://pay.example/"
-    )
-    yield made
-    await made.stop()
-
-
-def number(payment: Payment) -> str:
-    return encode("att", payment.attempts[-1].attempt_id)
-
-
-async def sweep(world: World, flow: Flow, after: timedelta = timedelta(seconds=61)) -> None:
-    world.clock.advance(after)
-    await flow.sweep()
+from hutong.ids import encode
+from hutong.payments import Flow, PlaceOrder
 
 
 async def test_a_crash_between_intent_and_call_is_healed_by_sending_the_same_number(
@@ -62,7 +34,7 @@ async def test_a_crash_between_call_and_outcome_is_healed_by_asking(
     world: World, flow: Flow, channel: HonestChannel
 ) -> None:
     channel.replies = False
-    payment = await _placed(world, flow)
+    payment = await placed(world, flow)
     assert payment.attempts[0].state == "unknown"
     channel.payer_pays(number(payment))
     channel.replies = True
@@ -77,7 +49,7 @@ async def test_a_lost_reply_to_an_unpaid_order_gets_its_code_by_sending_the_same
     world: World, flow: Flow, channel: HonestChannel
 ) -> None:
     channel.replies = False
-    payment = await _placed(world, flow)
+    payment = await placed(world, flow)
     channel.replies = True
     await sweep(world, flow)
     assert (await world.see(payment)).payment.attempts[0].action_content == f"qr:{number(payment)}"
@@ -88,7 +60,7 @@ async def test_an_unreachable_channel_leaves_the_attempt_in_doubt_and_on_the_lis
     world: World, flow: Flow, channel: HonestChannel
 ) -> None:
     channel.reachable = False
-    payment = await _placed(world, flow, validity=timedelta(days=1))
+    payment = await placed(world, flow, validity=timedelta(days=1))
     for _ in range(4):
         await sweep(world, flow, timedelta(hours=1))
         attempt = (await world.see(payment)).payment.attempts[0]
@@ -127,7 +99,7 @@ async def test_what_a_channel_had_taken_is_not_given_up_when_it_forgets_it(
     world: World, flow: Flow, channel: HonestChannel
 ) -> None:
     channel.capabilities = replace(CAPABILITIES, resubmits=False)
-    payment = await _placed(world, flow, validity=timedelta(days=1))
+    payment = await placed(world, flow, validity=timedelta(days=1))
     assert payment.attempts[0].state == "submitted"
     channel.orders.clear()
     await sweep(world, flow, timedelta(hours=1))
@@ -135,14 +107,14 @@ async def test_what_a_channel_had_taken_is_not_given_up_when_it_forgets_it(
 
 
 async def test_a_close_that_the_channel_confirms(world: World, flow: Flow, channel: HonestChannel) -> None:
-    payment = await _placed(world, flow)
+    payment = await placed(world, flow)
     closed = await flow.close(payment)
     assert closed.status == "closed"
     assert [call for call, _ in channel.calls] == ["pay", "query", "close"]
 
 
 async def test_a_close_finds_the_payment_paid_meanwhile(world: World, flow: Flow, channel: HonestChannel) -> None:
-    payment = await _placed(world, flow)
+    payment = await placed(world, flow)
     channel.payer_pays(number(payment))
     with pytest.raises(payments.PaymentAlreadySucceeded):
         await flow.close(payment)
@@ -152,7 +124,7 @@ async def test_a_close_finds_the_payment_paid_meanwhile(world: World, flow: Flow
 async def test_a_payer_who_pays_between_the_question_and_the_close_has_paid(
     world: World, flow: Flow, channel: HonestChannel
 ) -> None:
-    payment = await _placed(world, flow)
+    payment = await placed(world, flow)
     channel.before_close = lambda: channel.payer_pays(number(payment))
     with pytest.raises(payments.PaymentAlreadySucceeded):
         await flow.close(payment)
@@ -163,7 +135,7 @@ async def test_a_payer_who_pays_between_the_question_and_the_close_has_paid(
 async def test_a_close_at_an_unreachable_channel_is_done_by_the_sweep(
     world: World, flow: Flow, channel: HonestChannel
 ) -> None:
-    payment = await _placed(world, flow)
+    payment = await placed(world, flow)
     channel.reachable = False
     closing = await flow.close(payment)
     assert (closing.status, closing.close_reason) == ("processing", "merchant")
@@ -177,7 +149,7 @@ async def test_a_close_at_an_unreachable_channel_is_done_by_the_sweep(
 async def test_a_close_does_not_fail_although_asking_the_channel_does(
     world: World, flow: Flow, channel: HonestChannel
 ) -> None:
-    payment = await _placed(world, flow)
+    payment = await placed(world, flow)
 
     async def broken(attempt_no: str, *, now: object) -> Any:
         raise RuntimeError("a bug in an adapter")
@@ -191,8 +163,8 @@ async def test_a_close_does_not_fail_although_asking_the_channel_does(
 
 
 async def test_the_sweep_ends_what_is_past_its_end(world: World, flow: Flow, channel: HonestChannel) -> None:
-    unpaid = await _placed(world, flow, validity=timedelta(minutes=5))
-    paid = await _placed(world, flow, validity=timedelta(minutes=5))
+    unpaid = await placed(world, flow, validity=timedelta(minutes=5))
+    paid = await placed(world, flow, validity=timedelta(minutes=5))
     never = await world.payment(attempt=False, validity=timedelta(minutes=5))
     channel.payer_pays(number(paid))
     await sweep(world, flow, timedelta(minutes=6))
@@ -203,7 +175,7 @@ async def test_the_sweep_ends_what_is_past_its_end(world: World, flow: Flow, cha
 
 
 async def test_one_attempts_trouble_does_not_stop_the_others(world: World, flow: Flow, channel: HonestChannel) -> None:
-    bad, good = await _placed(world, flow), await _placed(world, flow)
+    bad, good = await placed(world, flow), await placed(world, flow)
     channel.payer_pays(number(good))
     del channel.orders[number(bad)]
     query = channel.query
@@ -222,7 +194,7 @@ async def test_one_attempts_trouble_does_not_stop_the_others(world: World, flow:
 async def test_two_workers_do_not_ask_about_the_same_attempt_at_once(
     world: World, flow: Flow, channel: HonestChannel
 ) -> None:
-    payment = await _placed(world, flow)
+    payment = await placed(world, flow)
     world.clock.advance(timedelta(seconds=6))
     await flow.sweep()
     await flow.sweep()
@@ -247,7 +219,7 @@ async def test_a_method_that_nobody_offers_is_refused_before_anything_is_written
 async def test_a_notification_books_once_and_only_for_its_account(
     world: World, flow: Flow, channel: HonestChannel
 ) -> None:
-    payment = await _placed(world, flow)
+    payment = await placed(world, flow)
     channel.payer_pays(number(payment))
     body, proof = number(payment).encode(), {"x-proof": "genuine"}
     with pytest.raises(NotificationRefused):
@@ -266,7 +238,7 @@ async def test_a_notification_books_once_and_only_for_its_account(
 
 
 async def test_a_late_notification_after_the_end_is_surplus(world: World, flow: Flow, channel: HonestChannel) -> None:
-    payment = await _placed(world, flow)
+    payment = await placed(world, flow)
     await flow.close(payment)
     channel.payer_pays(number(payment))
     await flow.notify(world.account_id, {"x-proof": "genuine"}, number(payment).encode())
@@ -276,7 +248,7 @@ async def test_a_late_notification_after_the_end_is_surplus(world: World, flow: 
 
 
 async def test_tidying_keeps_what_may_still_be_replayed(world: World, flow: Flow, channel: HonestChannel) -> None:
-    payment = await _placed(world, flow)
+    payment = await placed(world, flow)
     message = ({"x-proof": "genuine", "x-key": "k"}, number(payment).encode())
     await flow.notify(world.account_id, *message)
     world.clock.advance(timedelta(minutes=11))  # twice the window in which a signature is taken
@@ -315,18 +287,8 @@ async def test_tidying_forgets_every_key_that_has_had_its_time(world: World, flo
 async def test_the_channel_is_told_the_end_as_far_as_it_takes_it(
     world: World, flow: Flow, channel: HonestChannel, validity: timedelta, told: timedelta
 ) -> None:
-    payment = await _placed(world, flow, validity=validity)
+    payment = await placed(world, flow, validity=validity)
     assert channel.orders[number(payment)].request.expires_at == payment.attempts[0].created_at + told
-
-
-async def _placed(world: World, flow: Flow, **changed: Any) -> Payment:
-    status, body = await flow.place(PlaceOrder(world.order(**changed)))
-    assert status == 201
-    document = orjson.loads(body)
-    assert document["status"] == "processing"
-    async with world.database.transaction() as tx:
-        (payment,) = (await payments.find(tx, [decode("pay", document["id"])])).values()
-    return payment
 
 
 async def test_a_simulated_channel_is_never_taken_for_a_real_one(world: World, channel: HonestChannel) -> None:
@@ -341,6 +303,21 @@ async def test_a_simulated_channel_is_never_taken_for_a_real_one(world: World, c
         sandbox=True,
     )
     with pytest.raises(payments.NoRoute):
-        await playing.choose(METHOD, 100, "CNY")
-    assert await playing.methods(100, "CNY") == []
+        await playing.choice.choose(METHOD, 100, "CNY")
+    assert await playing.choice.methods(100, "CNY") == []
     await playing.stop()
+
+
+async def test_a_key_without_an_answer_gets_one_for_ever_even_when_its_order_can_no_longer_be_placed(
+    world: World, flow: Flow
+) -> None:
+    claim = idempotency.Claim(world.merchant_id, "late", b"f" * 32)
+    order = PlaceOrder(world.order(validity=timedelta(minutes=2)), claim)
+    await world.committer.place([order])  # the process dies before it has answered
+    world.clock.advance(timedelta(minutes=3))
+    first = await flow.repeated(order)
+    assert first is not None
+    await sweep(world, flow)
+    await sweep(world, flow)
+    assert orjson.loads(first[1])["status"] == "processing"
+    assert await flow.repeated(order) == first

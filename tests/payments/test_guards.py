@@ -13,14 +13,21 @@ import pytest
 import hutong
 from hutong.clock import ManualClock
 from hutong.db import Tx
-from hutong.payments import ATTEMPT_TRANSITIONS, PAYMENT_TRANSITIONS, AttemptState, PaymentStatus
+from hutong.payments import (
+    ATTEMPT_TRANSITIONS,
+    PAYMENT_TRANSITIONS,
+    REFUND_TRANSITIONS,
+    AttemptState,
+    PaymentStatus,
+)
 
-MIGRATION = (Path(hutong.__file__).parent / "payments/migrations/payments-0001.payments.sql").read_text()
-OPEN = ("created", "submitted", "unknown")
+MIGRATIONS = Path(hutong.__file__).parent / "payments/migrations"
+MIGRATION = "".join(path.read_text() for path in sorted(MIGRATIONS.glob("*.sql")))
+OPEN = ("created", "submitted", "unknown", "authorized")
 
 
 def _function(name: str) -> str:
-    return MIGRATION.split(f"CREATE FUNCTION payments.{name}")[1].split("$$;")[0]
+    return re.split(rf"CREATE (?:OR REPLACE )?FUNCTION payments.{name}", MIGRATION)[-1].split("$$;")[0]
 
 
 def _edges(name: str) -> set[tuple[str, str]]:
@@ -34,6 +41,10 @@ def test_the_payment_trigger_holds_the_codes_table() -> None:
 def test_the_attempt_trigger_holds_the_codes_table() -> None:
     late = {("failed", "succeeded"), ("closed", "succeeded")}  # these only as surplus, written apart
     assert _edges("refuse_attempt_transition") | late == {(a, b) for a, bs in ATTEMPT_TRANSITIONS.items() for b in bs}
+
+
+def test_the_refund_trigger_holds_the_codes_table() -> None:
+    assert _edges("refuse_refund_transition") == {(a, b) for a, bs in REFUND_TRANSITIONS.items() for b in bs}
 
 
 @pytest.mark.parametrize("before", PaymentStatus)
@@ -113,8 +124,8 @@ async def test_the_application_cannot_delete_payments(tx: Tx, table: str) -> Non
 async def _payment(tx: Tx, clock: ManualClock, status: str) -> object:
     return await tx.fetchval(
         "INSERT INTO payments.payment (id, merchant_id, merchant_order_no, amount_minor, currency, subject, status, "
-        "fee_ppm, checkout_token, expires_at, created_at, succeeded_at, closed_at) "
-        "VALUES ($1::uuid, $1, 'x', 1, 'CNY', 'x', $2::text, 0, 'x', $3::timestamptz, $3, "
+        "fee_ppm, checkout_token, expires_at, created_at, capture_method, authorized_at, succeeded_at, closed_at) "
+        "VALUES ($1::uuid, $1, 'x', 1, 'CNY', 'x', $2::text, 0, 'x', $3::timestamptz, $3, 'manual', $3, "
         "CASE WHEN $2 = 'succeeded' THEN $3 END, CASE WHEN $2 = 'closed' THEN $3 END) RETURNING id",
         uuid4(), status, clock.now(),
     )  # fmt: skip

@@ -10,7 +10,7 @@ from payment_world import AMOUNT, World
 from hutong import ledger
 from hutong.channels import ActionKind, ChannelState, PayerAction
 from hutong.errors import InvariantBroken
-from hutong.payments import Effect, NotPayable, Source
+from hutong.payments import Committer, Effect, NotPayable, Policy, Source
 
 
 async def test_success_after_close_is_surplus_and_is_told(world: World) -> None:
@@ -159,3 +159,20 @@ async def test_no_attempt_is_started_from_the_very_instant_of_the_end_on(world: 
     world.clock.advance(payment.expires_at - world.clock.now() - timedelta(milliseconds=1))
     assert isinstance(await world.start(payment), NotPayable)  # `start` lets the last millisecond pass
     assert (await world.see(payment)).payment.attempts == []
+
+
+async def test_another_cadence_is_kept_from_the_first_question_on(world: World) -> None:
+    policy = Policy(cadence=(timedelta(seconds=2), timedelta(seconds=7)))
+    world.committer = Committer(
+        world.database, clock=world.clock, ids=world.ids, checkout_url=lambda _: "", policy=policy
+    )
+    payment = await world.payment()
+    (attempt,) = payment.attempts
+    waits = [attempt.next_query_at - world.clock.now()]
+    for _ in range(3):
+        async with world.database.transaction() as tx:
+            await tx.execute("UPDATE payments.attempt SET queries = queries + 1 WHERE id = $1", attempt.attempt_id)
+        await world.hear(world.word(attempt, ChannelState.PENDING, action=PayerAction(ActionKind.QR_CODE, "qr")))
+        (attempt,) = (await world.see(payment)).payment.attempts
+        waits.append(attempt.next_query_at - world.clock.now())
+    assert [wait.total_seconds() for wait in waits] == [2, 7, 7, 7]

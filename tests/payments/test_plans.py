@@ -47,7 +47,12 @@ async def filled(fresh_server_database: str) -> AsyncIterator[Tx]:
             """,
             NOW,
         )
-        await tx.execute("ANALYZE payments.payment, payments.attempt")
+        await tx.execute(
+            "INSERT INTO payments.timeline (payment_id, at, what) "
+            "SELECT lpad(to_hex(n), 32, '0')::uuid, $1, 'attempt.submitted' FROM generate_series(1, 20000) AS n",
+            NOW,
+        )
+        await tx.execute("ANALYZE payments.payment, payments.attempt, payments.timeline")
         yield tx
 
 
@@ -64,6 +69,11 @@ SOME = [UUID(int=n) for n in range(500, 564)]
 HOT = {
     "claim_due_attempts": ((NOW + timedelta(seconds=500), LATER, 200), {"attempt_due_idx"}),
     "claim_expired": ((NOW + timedelta(seconds=500), 200), {"payment_due_idx"}),
+    "claim_lapsing": ((NOW, 200), {"payment_lapse_idx"}),
+    "claim_verifiable_attempts": ((NOW, LATER, 200, NOW), {"attempt_verify_idx"}),
+    "list_doubts": ((100,), {"attempt_doubt_idx"}),
+    "claim_doubt_alarms": ((NOW, 1, 100), {"attempt_doubt_idx"}),
+    "read_timeline": ((SOME,), {"timeline_pkey"}),
     "list_payments": ((MERCHANT, UUID(int=15_000), None, 21), {"payment_merchant_idx"}),
     "find_by_order_no": (
         ([MERCHANT] * 64, [f"order-{n}" for n in range(64)]),

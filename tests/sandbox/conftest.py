@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hutong.sandbox import SandboxKeys, SandboxSettings, serve
+from hutong.sandbox import SandboxSettings, WeChatSandboxKeys, serve
 
 
 @pytest.fixture(scope="session")
@@ -16,11 +16,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def keys(folder: Path) -> SandboxKeys:
-    return SandboxKeys.load(folder)
+def keys(folder: Path) -> WeChatSandboxKeys:
+    return WeChatSandboxKeys.load(folder / "wechat")
 
 
 @pytest.fixture
-async def url(keys: SandboxKeys, folder: Path) -> AsyncIterator[str]:
+async def url(keys: WeChatSandboxKeys, folder: Path) -> AsyncIterator[str]:
     async with serve(SandboxSettings(folder, speed=1000)) as opened:
         yield opened

@@ -5,30 +5,30 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from hutong.sandbox import SandboxKeys
-from hutong.sandbox.keys import PUBLIC_KEY_ID
+from hutong.sandbox import WeChatSandboxKeys
+from hutong.sandbox.wechat_keys import PUBLIC_KEY_ID
 
 
 def test_keys_are_made_once(tmp_path: Path) -> None:
     folder = tmp_path / "a" / "b"
-    first = SandboxKeys.load(folder).wechat_credentials("http://x")
-    assert SandboxKeys.load(folder).wechat_credentials("http://x") == first
+    first = WeChatSandboxKeys.load(folder).credentials("http://x")
+    assert WeChatSandboxKeys.load(folder).credentials("http://x") == first
 
 
 def test_several_processes_at_once_agree(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
-        made = list(pool.map(lambda _: SandboxKeys.load(tmp_path).wechat_credentials("http://x"), range(4)))
+        made = list(pool.map(lambda _: WeChatSandboxKeys.load(tmp_path).credentials("http://x"), range(4)))
     assert all(credentials == made[0] for credentials in made)
 
 
 def test_only_the_owner_reads_them(tmp_path: Path) -> None:
     folder = tmp_path / "keys"
-    SandboxKeys.load(folder)
+    WeChatSandboxKeys.load(folder)
     assert {path.stat().st_mode & 0o077 for path in [folder, *folder.iterdir()]} == {0}
-    assert len(list(folder.iterdir())) == 4
+    assert len(list(folder.iterdir())) == 6
 
 
-def test_both_modes_know_the_certificate(keys: SandboxKeys) -> None:
-    public = keys.wechat_credentials("http://x")["platform_keys"]
+def test_both_modes_know_the_certificate(keys: WeChatSandboxKeys) -> None:
+    public = keys.credentials("http://x")["platform_keys"]
     assert list(public) == [PUBLIC_KEY_ID, keys.platform.serial]
-    assert list(keys.wechat_credentials("http://x", public_key_mode=False)["platform_keys"]) == [keys.platform.serial]
+    assert list(keys.credentials("http://x", public_key_mode=False)["platform_keys"]) == [keys.platform.serial]

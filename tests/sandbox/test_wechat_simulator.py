@@ -20,9 +20,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from hutong.clock import ManualClock
-from hutong.sandbox import SandboxKeys, SandboxSettings, serve
-from hutong.sandbox.keys import APPID, MCHID, PUBLIC_KEY_ID
-from hutong.sandbox.notifier import WECHAT_SCHEDULE_S
+from hutong.sandbox import SandboxSettings, WeChatSandboxKeys, serve
+from hutong.sandbox.wechat import SCHEDULE_S
+from hutong.sandbox.wechat_keys import APPID, MCHID, PUBLIC_KEY_ID
 
 SPEED = 1_000_000
 PLACE = "/v3/pay/transactions/native"
@@ -31,7 +31,7 @@ PLACE = "/v3/pay/transactions/native"
 class Merchant:
     """A merchant's program, signing by the published rules, apart from the adapter."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, keys: SandboxKeys, clock: ManualClock) -> None:
+    def __init__(self, session: aiohttp.ClientSession, url: str, keys: WeChatSandboxKeys, clock: ManualClock) -> None:
         self.session, self.url, self.keys, self.clock = session, url, keys, clock
 
     def authorization(self, method: str, target: str, body: bytes, **changed: Any) -> str:
@@ -78,16 +78,16 @@ class Merchant:
         return answer["trade_state"]
 
     async def control(self, path: str, **fields: Any) -> tuple[int, Any]:
-        async with self.session.post(f"{self.url}/control/{path}", json=fields) as response:
+        async with self.session.post(f"{self.url}/control/wechat/{path}", json=fields) as response:
             return response.status, await response.json()
 
     async def shown(self, path: str) -> Any:
-        async with self.session.get(f"{self.url}/control/{path}") as response:
+        async with self.session.get(f"{self.url}/control/wechat/{path}") as response:
             return await response.json()
 
 
 @pytest.fixture
-async def merchant(keys: SandboxKeys, folder, clock: ManualClock) -> AsyncIterator[Merchant]:
+async def merchant(keys: WeChatSandboxKeys, folder, clock: ManualClock) -> AsyncIterator[Merchant]:
     async with (
         serve(SandboxSettings(folder, speed=SPEED, clock=clock)) as url,
         aiohttp.ClientSession() as session,
@@ -289,12 +289,12 @@ async def test_a_notification_is_repeated_until_it_is_accepted(merchant: Merchan
     sent = [await platform.taken.get() for _ in range(5)]
     assert len(set(sent)) == 1  # the same notification, by its id and all
     assert (await until_accepted(merchant, order, 5))["notified"] == 5
-    await asyncio.sleep(sum(WECHAT_SCHEDULE_S) / SPEED)  # all waits there could be
+    await asyncio.sleep(sum(SCHEDULE_S) / SPEED)  # all waits there could be
     assert (await until_accepted(merchant, order, 5))["notified"] == 5
 
 
 async def test_a_platform_that_never_answers_is_notified_as_often_as_wechat_does(merchant: Merchant) -> None:
-    assert sum(WECHAT_SCHEDULE_S) == (24 * 60 + 4) * 60  # 24h4m in all
+    assert sum(SCHEDULE_S) == (24 * 60 + 4) * 60  # 24h4m in all
     order = await merchant.place()
     await merchant.control("pay", code_url=order["code_url"])
     shown = await until_accepted(merchant, order, 16)
@@ -371,11 +371,11 @@ async def test_reset_takes_all_faults_away(merchant: Merchant) -> None:
     assert await merchant.shown("faults") == clean
 
 
-async def test_the_sandbox_listens_on_a_socket_that_it_is_given(keys: SandboxKeys, folder) -> None:
+async def test_the_sandbox_listens_on_a_socket_that_it_is_given(keys: WeChatSandboxKeys, folder) -> None:
     with socket.create_server(("127.0.0.1", 0)) as given:
         async with serve(SandboxSettings(folder), sock=given) as url, aiohttp.ClientSession() as session:
             assert url == f"http://127.0.0.1:{given.getsockname()[1]}"
-            async with session.get(f"{url}/control/truth") as response:
+            async with session.get(f"{url}/control/wechat/truth") as response:
                 assert await response.json() == {"truth": []}
 
 

@@ -15,6 +15,7 @@ import psycopg
 
 from hutong.db import EmbeddedServer
 from hutong.demo import RunningPlatform
+from hutong.sandbox.registry import SIMULATORS
 from support import SEED
 
 KILLS = 10
@@ -35,7 +36,7 @@ def at(platform: RunningPlatform, environment: dict[str, str]) -> dict[str, str]
 def await_first_order(platform: RunningPlatform, running: subprocess.Popen[str]) -> None:
     """Wait until the demonstration is in full swing."""
     while running.poll() is None:
-        with urllib.request.urlopen(f"{platform.sandbox_address}/control/truth", timeout=10) as answer:
+        with urllib.request.urlopen(f"{platform.sandbox_address}/control/wechat/truth", timeout=10) as answer:
             if json.load(answer)["truth"]:
                 return
         time.sleep(0.05)
@@ -52,6 +53,7 @@ def test_demo_alone_ends_with_every_payment_final_and_the_books_in_balance(envir
     assert report["succeeded"] == 38
     assert report["closed"] == 2
     assert report["unknown"] == 0
+    assert set(report["channels"]) == {kind.channel for kind in SIMULATORS}
     assert report["ledger_transfers"] == 2 * 38
     assert report["webhooks_verified"] >= 40
     assert "/pay/pay_" in report["cashier"]

@@ -10,7 +10,19 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
 import hutong
-from hutong.api import channel_routes, health_routes, payment_routes, reference, webhook_routes
+from hutong.api import (
+    channel_code_routes,
+    channel_routes,
+    health_routes,
+    life_cycle_routes,
+    operator_payment_routes,
+    operator_refund_routes,
+    operator_routes,
+    payment_routes,
+    reference,
+    refund_routes,
+    webhook_routes,
+)
 from hutong.api.middleware import Envelope
 from hutong.api.problem import Problem, install
 from hutong.api.services import Services
@@ -59,7 +71,19 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    modules = [payment_routes, webhook_routes, channel_routes, health_routes, *([reference] if documented else [])]
+    modules = [
+        payment_routes,
+        life_cycle_routes,
+        refund_routes,
+        webhook_routes,
+        operator_routes,
+        operator_payment_routes,
+        operator_refund_routes,
+        channel_code_routes,
+        channel_routes,
+        health_routes,
+    ]
+    modules += [reference] if documented else []
     install(app, [route for module in modules for route in module.router.routes if isinstance(route, APIRoute)])
     for module in modules:
         app.include_router(module.router)

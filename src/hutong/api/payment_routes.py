@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
@@ -11,12 +11,13 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Body, Header, Query
+from fastapi import APIRouter, Body, Query
 from pydantic import BeforeValidator
 from starlette.responses import Response
 
-from hutong import idempotency, ids, merchants, money, payments
+from hutong import ids, merchants, money, payments
 from hutong.api import schema
+from hutong.api.keys import IdempotencyKey, claim_of
 from hutong.api.problem import responses
 from hutong.api.services import Caller, Services, Use
 from hutong.api.strict import StrictRoute
@@ -41,15 +42,7 @@ async def create_payment(
     body: Annotated[
         schema.PaymentCreate, Body(openapi_examples={"wechat": {"value": schema.example(schema.PaymentCreate)}})
     ],
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            min_length=1,
-            max_length=255,
-            pattern=r"^[\x21-\x7e]+$",
-            description="Any text of yours; the same key with the same body gets the first answer again.",
-        ),
-    ] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Create a payment for one of your orders.
 
@@ -58,12 +51,7 @@ async def create_payment(
     do; without, send the payer to `checkout_url`.
     """
     now = use.clock.now()
-    claim = None
-    if idempotency_key is not None:
-        # Fields that are not given are left out, so that a later version's new field changes no fingerprint.
-        canonical = orjson.dumps(body.model_dump(mode="json", exclude_defaults=True), option=orjson.OPT_SORT_KEYS)
-        fingerprint = hashlib.sha256(b"POST /v1/payments\n" + canonical).digest()
-        claim = idempotency.Claim(merchant.merchant_id, idempotency_key, fingerprint)
+    claim = claim_of(merchant, idempotency_key, "POST /v1/payments", body)
     order = payments.PlaceOrder(_new_payment(use, merchant, body, now), claim)
     try:
         order = await _check(use, merchant, body, order, now)
@@ -75,7 +63,7 @@ async def create_payment(
     else:
         answered = await use.flow.place(order)
     status, answer = answered
-    return _json(answer, status)
+    return json_answer(answer, status)
 
 
 @router.get(
@@ -109,7 +97,7 @@ async def list_payments(
     next_cursor = ids.encode("pay", page[-1].payment_id) if has_more else None
     head = orjson.dumps({"object": "list", "has_more": has_more, "next_cursor": next_cursor})
     data = b",".join(use.flow.render(payment) for payment in page)
-    return _json(head[:-1] + b',"data":[' + data + b"]}")
+    return json_answer(head[:-1] + b',"data":[' + data + b"]}")
 
 
 @router.get(
@@ -120,7 +108,7 @@ async def list_payments(
 )
 async def get_payment(use: Use, merchant: Caller, payment_id: str) -> Response:
     """One payment, as last committed."""
-    return _json(use.flow.render(await _own(use, merchant, payment_id)))
+    return json_answer(use.flow.render(await own_payment(use, merchant, payment_id)))
 
 
 @router.post(
@@ -138,21 +126,28 @@ async def close_payment(use: Use, merchant: Caller, payment_id: str) -> Response
     The channel is asked first: if the payer has paid in the meantime, the payment succeeds and the answer is 409.
     Closing a closed payment changes nothing.
     """
-    payment = await use.flow.close(await _own(use, merchant, payment_id))
-    return _json(use.flow.render(payment), 202 if payment.is_open else 200)
+    payment = await use.flow.close(await own_payment(use, merchant, payment_id))
+    return json_answer(use.flow.render(payment), 202 if payment.is_open else 200)
 
 
 async def _check(
     use: Services, merchant: merchants.Merchant, body: schema.PaymentCreate, order: payments.PlaceOrder, now: datetime
 ) -> payments.PlaceOrder:
     """Check what may change between a request and its repetition, and choose a channel account."""
-    if not now + payments.VALIDITY_MIN <= order.new.expires_at <= now + payments.VALIDITY_MAX:
-        raise InvalidParameter("lies between 1 minute and 15 days from now", param="expires_at")
-    if body.return_url is not None and not _registered(body.return_url, merchant.return_origins):
-        raise InvalidParameter("its origin is not registered for this merchant", param="return_url")
+    if not now + payments.VALIDITY_MIN <= order.new.expires_at <= now + use.payment_validity:
+        days = use.payment_validity.days
+        raise InvalidParameter(f"lies between 1 minute and {days} days from now", param="expires_at")
+    check_return_url(body.return_url, merchant)
     if body.method is None:
         return order
-    first = await use.flow.choose(body.method, body.amount_minor, body.currency)
+    first = await use.flow.choice.choose(
+        body.method,
+        body.amount_minor,
+        body.currency,
+        payer=body.payer,
+        return_url=body.return_url,
+        capture_method=order.new.capture_method,
+    )
     return replace(order, new=replace(order.new, first_attempt=first))
 
 
@@ -160,6 +155,12 @@ def _new_payment(
     use: Services, merchant: merchants.Merchant, body: schema.PaymentCreate, now: datetime
 ) -> payments.NewPayment:
     money.currency(body.currency)
+    if body.payer and body.method is None:
+        raise InvalidParameter("says something of the payer for a method that is not given", param="payer")
+    validity = min(merchant.payment_validity or use.payment_validity, use.payment_validity)
+    discounts = tuple(
+        payments.Discount(d.name, payments.Funder(d.funder), d.amount_minor, d.item) for d in body.discounts
+    )
     return payments.NewPayment(
         payment_id=use.ids.new(),
         merchant_id=merchant.merchant_id,
@@ -167,12 +168,29 @@ def _new_payment(
         amount_minor=body.amount_minor,
         currency=body.currency,
         subject=body.subject,
-        expires_at=body.expires_at or now + payments.VALIDITY_MAX,
+        expires_at=body.expires_at or now + validity,
         checkout_token=secrets.token_urlsafe(18),
         return_url=body.return_url,
         metadata=body.metadata,
         fee_ppm=merchant.fee_ppm,
+        capture_method=payments.CaptureMethod(body.capture_method),
+        items=_items(body, discounts),
+        discounts=discounts,
     )
+
+
+def check_return_url(url: str | None, merchant: merchants.Merchant) -> None:
+    """Refuse to send payers where the merchant has not said that they may be sent."""
+    if url is not None and not _registered(url, merchant.return_origins):
+        raise InvalidParameter("its origin is not registered for this merchant", param="return_url")
+
+
+def _items(body: schema.PaymentCreate, discounts: Sequence[payments.Discount]) -> tuple[payments.Item, ...]:
+    """What is bought, with each party's part of its price."""
+    if not body.items and not discounts:
+        return ()
+    bought = [payments.NewItem(item.id, item.name, item.quantity, item.amount_minor) for item in body.items]
+    return payments.spread(body.amount_minor, bought, discounts)
 
 
 def _registered(url: str, origins: tuple[str, ...]) -> bool:
@@ -183,7 +201,12 @@ def _registered(url: str, origins: tuple[str, ...]) -> bool:
     return "@" not in parts.netloc and f"{parts.scheme}://{parts.netloc}" in origins
 
 
-async def _own(use: Services, merchant: merchants.Merchant, payment_id: str) -> payments.Payment:
+async def own_payment(use: Services, merchant: merchants.Merchant, payment_id: str) -> payments.Payment:
+    """The caller's payment with this id.
+
+    Errors:
+        NotFound: there is none, or it is another merchant's.
+    """
     identifier = ids.decode("pay", payment_id)
     async with use.database.transaction() as tx:
         payment = (await payments.find(tx, [identifier], merchant_id=merchant.merchant_id)).get(identifier)
@@ -201,5 +224,6 @@ def _cursor(text: str | None) -> UUID | None:
         raise InvalidParameter("is not a cursor of this list", param="cursor") from error
 
 
-def _json(body: bytes, status: int = 200) -> Response:
+def json_answer(body: bytes, status: int = 200) -> Response:
+    """An answer whose body is JSON already."""
     return Response(body, status, media_type="application/json")

@@ -42,14 +42,49 @@ def plain_digits(value: object) -> object:
 
 
 Text = Annotated[str, AfterValidator(_clean)]
+OptionalText = Annotated[str, AfterValidator(lambda text: text and _clean(text))]
 Instant = Annotated[datetime, BeforeValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})]
 
 
-class _Request(BaseModel):
+class RequestModel(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-class PaymentCreate(_Request):
+Payer = Annotated[
+    dict[
+        Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")],
+        Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_clean)],
+    ],
+    Field(max_length=8),
+]
+_PAYER = (
+    "What the method asks of the payer, by name, such as `openid` or `auth_code`; forgotten when the try has ended."
+)
+
+ITEM_ID = r"^[\x21-\x7e]{1,64}$"
+
+
+class ItemCreate(RequestModel):
+    """One line of an order."""
+
+    id: str = Field(pattern=ITEM_ID, description="Your own name of it, such as a SKU; once in a payment.")
+    name: Text = Field(min_length=1, max_length=127)
+    quantity: int = Field(default=1, ge=1, le=1_000_000)
+    amount_minor: int = Field(ge=0, le=AMOUNT_MINOR_MAX, description="For all units together, before discounts.")
+
+
+class DiscountCreate(RequestModel):
+    """What is taken off, and who bears it."""
+
+    name: Text = Field(min_length=1, max_length=127)
+    funder: Literal["merchant", "platform", "channel"] = Field(
+        description="Who bears it: you earn less, or the platform or the channel puts it to what the payer pays."
+    )
+    amount_minor: int = Field(ge=1, le=AMOUNT_MINOR_MAX)
+    item: str | None = Field(default=None, pattern=ITEM_ID, description="The item it is for; without it, all.")
+
+
+class PaymentCreate(RequestModel):
     """A merchant's order."""
 
     model_config = ConfigDict(
@@ -78,25 +113,97 @@ class PaymentCreate(_Request):
         pattern=r"^[a-z0-9_]{1,32}$",
         description="How to pay, such as `wechat_native`. Without it the payer chooses in the cashier.",
     )
+    payer: Payer = Field(default={}, description=_PAYER)
+    capture_method: Literal["automatic", "manual"] = Field(
+        default="automatic", description="`manual` only reserves the money; take it by a capture."
+    )
     return_url: str | None = Field(
         default=None,
         pattern=r"^https?://[\x21-\x7e]{1,2000}$",
-        description="Where the cashier sends the payer back to; its origin must be registered for the merchant.",
+        description="Where the payer is sent back to; its origin must be registered for the merchant.",
     )
     expires_at: Instant | None = Field(
-        default=None, description="Until when it may be paid; 1 minute to 15 days from now. Default: 15 days."
+        default=None,
+        description=(
+            "Until when it may be paid: 1 minute from now at least, 15 days at most unless the installation says "
+            "otherwise. Default: what is agreed for the merchant, or the most."
+        ),
     )
+    items: list[ItemCreate] = Field(
+        default=[],
+        max_length=200,
+        description="What is bought; less the discounts it is `amount_minor`. Refunds then name items.",
+    )
+    discounts: list[DiscountCreate] = Field(default=[], max_length=50)
     metadata: dict[
         Annotated[str, Field(min_length=1, max_length=40), AfterValidator(_clean)],
-        Annotated[str, Field(max_length=500), AfterValidator(lambda text: text if not text else _clean(text))],
+        Annotated[OptionalText, Field(max_length=500)],
     ] = Field(default={}, max_length=20, description="Your own names and values; returned as they are.")
+
+
+class AttemptCreate(RequestModel):
+    """A try by a method of your choice."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"method": "wechat_native"}]})
+
+    method: str = Field(pattern=r"^[a-z0-9_]{1,32}$", description="How to pay.")
+    payer: Payer = Field(default={}, description=_PAYER)
+    return_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[\x21-\x7e]{1,2000}$",
+        description="Where the payer is sent back to after this try; without it, to the cashier.",
+    )
+
+
+class PaymentCapture(RequestModel):
+    """How much of an authorization to take."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"amount_minor": 1500}]})
+
+    amount_minor: int | None = Field(
+        default=None, ge=1, le=AMOUNT_MINOR_MAX, description="At most what was authorized; all of it if not given."
+    )
+
+
+class TimelineEntry(BaseModel):
+    """One thing that happened to a payment."""
+
+    at: datetime
+    what: str = Field(description="Such as `payment.created`, `attempt.submitted` or `payment.capture_requested`.")
+    attempt_id: str | None
+    learnt_by: Literal["submission", "notification", "query", "close", "capture", "bill", "operator"] | None = Field(
+        description="How it was learnt from the channel, or who did it."
+    )
+    channel_code: str | None
+    amount_minor: int | None
+    reason: str | None
+
+
+class Timeline(BaseModel):
+    """The story of a payment, first to last."""
+
+    object: Literal["timeline"]
+    payment_id: str
+    data: list[TimelineEntry]
 
 
 class Action(BaseModel):
     """What the payer has to do next."""
 
-    kind: Literal["qr_code", "redirect"]
-    content: str = Field(description="The text of the QR code, or the address to open.")
+    kind: Literal["qr_code", "redirect", "form", "sdk"]
+    content: str = Field(
+        description=(
+            "`qr_code`: the text of the code. `redirect`: the address to open. `form`: JSON with `url`, `fields` and "
+            "`charset`, to be posted by the payer's browser. `sdk`: what the wallet's own code takes."
+        )
+    )
+
+
+class PayerText(BaseModel):
+    """A text for the payer."""
+
+    en: str
+    zh: str
 
 
 class AttemptObject(BaseModel):
@@ -105,12 +212,17 @@ class AttemptObject(BaseModel):
     id: str
     method: str
     channel: str
-    state: Literal["created", "submitted", "unknown", "succeeded", "failed", "closed"]
+    state: Literal["created", "submitted", "unknown", "authorized", "succeeded", "failed", "closed"]
     surplus: bool = Field(description="The channel took this money although nothing was owed; it must be given back.")
     action: Action | None
     channel_order_no: str | None
     channel_code: str | None = Field(description="The channel's own code, as it came.")
     channel_message: str | None
+    code: str | None = Field(
+        description="Our one word for it, the same at every channel, such as `insufficient_funds`."
+    )
+    retryable: bool | None = Field(description="Whether trying again later, or elsewhere, may bring another answer.")
+    text: PayerText | None = Field(description="What the payer may be told.")
     created_at: datetime
     finished_at: datetime | None
 
@@ -120,10 +232,13 @@ class PaymentObject(BaseModel):
 
     id: str
     object: Literal["payment"]
-    status: Literal["requires_payment", "processing", "succeeded", "closed"]
+    status: Literal["requires_payment", "processing", "requires_capture", "succeeded", "closed"]
     merchant_order_no: str
     amount_minor: int
-    amount_refunded_minor: int
+    capture_method: Literal["automatic", "manual"]
+    amount_captured_minor: int = Field(description="What was taken; 0 until the payment has succeeded.")
+    amount_refunded_minor: int = Field(description="What is back with the payer.")
+    amount_refunding_minor: int = Field(description="What is on its way back.")
     currency: str
     subject: str
     return_url: str | None
@@ -131,9 +246,12 @@ class PaymentObject(BaseModel):
     checkout_url: str = Field(description="The cashier page; open it for the payer.")
     created_at: datetime
     expires_at: datetime
+    authorized_at: datetime | None
+    capture_before: datetime | None = Field(description="When an authorization that was not captured is given up.")
+    capturing: bool = Field(description="A capture was asked for and the channel has not confirmed it yet.")
     succeeded_at: datetime | None
     closed_at: datetime | None
-    close_reason: Literal["merchant", "expired"] | None
+    close_reason: Literal["merchant", "expired", "operator"] | None
     closing: bool = Field(description="The end was asked for and the channel has not confirmed it yet.")
     attempts: list[AttemptObject]
 
@@ -147,41 +265,106 @@ class PaymentList(BaseModel):
     next_cursor: str | None
 
 
-class WebhookEndpointCreate(_Request):
-    """Where events are to be sent."""
+class RefundItemCreate(RequestModel):
+    """How much of one item goes back."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"url": "https://shop.example/hutong/events", "types": ["payment.succeeded"]}]}
-    )
-
-    url: str = Field(pattern=r"^https?://[\x21-\x7e]{1,2000}$", description="https, outside the sandbox.")
-    types: list[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$", max_length=100)]] = Field(
-        default=[], max_length=64, description="Event types to send, such as `payment.succeeded`; none means all."
-    )
+    id: str = Field(pattern=ITEM_ID)
+    quantity: int = Field(default=1, ge=1, le=1_000_000)
 
 
-class WebhookEndpointObject(BaseModel):
-    """A webhook endpoint. `secret` is shown once, when it is created."""
+class RefundItemObject(BaseModel):
+    """What goes back of one item."""
 
     id: str
-    object: Literal["webhook_endpoint"]
-    url: str
-    types: list[str]
-    enabled: bool
-    created_at: datetime
+    quantity: int
+    amount_minor: int = Field(description="What the payer gets for it.")
 
 
-class NewWebhookEndpointObject(WebhookEndpointObject):
-    """A webhook endpoint as it is created: the only time its secret is shown."""
+class ItemObject(BaseModel):
+    """One line of an order, and who bears which part of its price."""
 
-    secret: str = Field(description="Verifies signatures, by the rules of Standard Webhooks: `whsec_…`.")
+    id: str
+    name: str
+    quantity: int
+    quantity_refunded: int = Field(description="Given back, or on its way.")
+    amount_minor: int = Field(description="For all units together, before discounts.")
+    payer_minor: int
+    merchant_minor: int
+    platform_minor: int
+    channel_minor: int
 
 
-class WebhookEndpointList(BaseModel):
-    """All webhook endpoints of the merchant."""
+class ItemList(BaseModel):
+    """What was bought."""
 
     object: Literal["list"]
-    data: list[WebhookEndpointObject]
+    data: list[ItemObject]
+
+
+class RefundCreate(RequestModel):
+    """Money to be given back."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"merchant_refund_no": "2026-000123-R1", "amount_minor": 500, "reason": "Damaged on arrival"}]
+        }
+    )
+
+    merchant_refund_no: str = Field(
+        pattern=ORDER_NO, description="Your own number of the refund; unique among your refunds."
+    )
+    amount_minor: int | None = Field(
+        default=None, ge=1, le=AMOUNT_MINOR_MAX, description="In minor units; without it, all that is left."
+    )
+    items: list[RefundItemCreate] = Field(
+        default=[],
+        max_length=200,
+        description="Which items go back, for a payment that has items; without it, all that are left.",
+    )
+    reason: Text = Field(
+        default="refund", min_length=1, max_length=80, description="Some channels show it to the payer."
+    )
+    payee: dict[Annotated[str, Field(min_length=1, max_length=40)], Annotated[Text, Field(max_length=200)]] | None = (
+        Field(
+            default=None,
+            max_length=20,
+            description="Who receives a payout if the money cannot go back the way it came; kept sealed, never shown.",
+        )
+    )
+
+
+class RefundObject(BaseModel):
+    """A refund."""
+
+    id: str
+    object: Literal["refund"]
+    payment_id: str
+    kind: Literal["refund", "surplus"] = Field(
+        description="`surplus`: money that no payment counts, given back by itself."
+    )
+    state: Literal["created", "held", "submitted", "unknown", "succeeded", "failed", "payout", "manual"]
+    route: Literal["void", "original", "payout", "manual"] = Field(
+        description="Which way the money goes, or went last."
+    )
+    merchant_refund_no: str | None = Field(description="Null for surplus.")
+    amount_minor: int = Field(description="What the payer gets.")
+    currency: str
+    fee_returned_minor: int = Field(description="What you get back of our fee.")
+    items: list[RefundItemObject]
+    reason: str
+    channel: str
+    channel_refund_no: str | None
+    channel_code: str | None = Field(description="The channel's own code, as it came.")
+    channel_message: str | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class RefundList(BaseModel):
+    """All refunds of a payment, first to last."""
+
+    object: Literal["list"]
+    data: list[RefundObject]
 
 
 def example(model: type[BaseModel]) -> Any:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from hutong import channels, db, ids, merchants, payments, vault
+from hutong import channels, db, ids, merchants, operators, payments, vault
 from hutong.clock import Clock
 from hutong.errors import Unauthorized
 
@@ -18,20 +20,25 @@ class Services:
     """Wired by the composition root, kept on the application.
 
     Attributes:
+        effects: What the approval of a proposal does, by its action.
         sandbox: Whether merchants may be called back over http and on private addresses.
+        payment_validity: The longest that a payment may be paid.
     """
 
     database: db.Database
     directory: merchants.Directory
     accounts: channels.Accounts
     flow: payments.Flow
+    effects: Mapping[str, operators.Effect]
     vault: vault.Vault
     clock: Clock
     ids: ids.Ids
     sandbox: bool
+    payment_validity: timedelta = payments.VALIDITY_MAX
 
 
-_bearer = HTTPBearer(auto_error=False, description="An API key: `sk_…`")
+_bearer = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="A merchant's API key: `sk_…`")
+_operator = HTTPBearer(auto_error=False, scheme_name="OperatorKey", description="An operator's key: `sk_opr_…`")
 
 
 async def services(request: Request) -> Services:
@@ -53,5 +60,20 @@ async def caller(
     return await (await services(request)).directory.authenticate(credentials.credentials)
 
 
+async def acting(
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_operator)]
+) -> operators.Operator:
+    """The operator that sent this request. Merchants' keys are of no use here, and theirs of none elsewhere.
+
+    Errors:
+        Unauthorized: no key, or one that is not valid.
+    """
+    if credentials is None:
+        raise Unauthorized("send an operator key: Authorization: Bearer sk_opr_…", param="Authorization")
+    async with (await services(request)).database.transaction() as tx:
+        return await operators.authenticate(tx, credentials.credentials)
+
+
 Use = Annotated[Services, Depends(services)]
 Caller = Annotated[merchants.Merchant, Depends(caller)]
+Acting = Annotated[operators.Operator, Depends(acting)]

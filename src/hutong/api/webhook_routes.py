@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body
 from starlette.responses import Response
 
 from hutong import events, ids
-from hutong.api import schema
+from hutong.api import schema, webhook_schema
 from hutong.api.problem import responses
 from hutong.api.services import Caller, Use
 from hutong.api.strict import StrictRoute
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/v1/webhook-endpoints", tags=["Webhooks"], route_clas
 @router.post(
     "",
     status_code=201,
-    response_model=schema.NewWebhookEndpointObject,
+    response_model=webhook_schema.NewWebhookEndpointObject,
     responses=responses(400, 401, 409, 413, 415, 422, 503),
     summary="Create a webhook endpoint",
 )
@@ -29,8 +29,8 @@ async def create_endpoint(
     use: Use,
     merchant: Caller,
     body: Annotated[
-        schema.WebhookEndpointCreate,
-        Body(openapi_examples={"all": {"value": schema.example(schema.WebhookEndpointCreate)}}),
+        webhook_schema.WebhookEndpointCreate,
+        Body(openapi_examples={"all": {"value": schema.example(webhook_schema.WebhookEndpointCreate)}}),
     ],
 ) -> Response:
     """Have events sent to an address of yours, signed by the rules of Standard Webhooks.
@@ -53,7 +53,7 @@ async def create_endpoint(
 
 @router.get(
     "",
-    response_model=schema.WebhookEndpointList,
+    response_model=webhook_schema.WebhookEndpointList,
     responses=responses(400, 401, 422, 503),
     summary="List webhook endpoints",
 )
@@ -66,7 +66,7 @@ async def list_endpoints(use: Use, merchant: Caller) -> Response:
 
 @router.delete(
     "/{endpoint_id}",
-    response_model=schema.WebhookEndpointObject,
+    response_model=webhook_schema.WebhookEndpointObject,
     responses=responses(400, 401, 404, 422, 503),
     summary="Disable a webhook endpoint",
 )

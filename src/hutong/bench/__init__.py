@@ -1,8 +1,17 @@
 """Measurements: `hutong bench …`. Each prints a ratio to something measured in the same run on the same server."""
 
+from hutong.bench.channels import run_bench_channels
 from hutong.bench.coalescer import run_bench_coalescer
 from hutong.bench.ledger import run_bench_ledger
 from hutong.bench.payments import run_bench_payments
 from hutong.bench.routing import run_bench_routing
+from hutong.bench.sweep import run_bench_sweep
 
-__all__ = ["run_bench_coalescer", "run_bench_ledger", "run_bench_payments", "run_bench_routing"]
+__all__ = [
+    "run_bench_channels",
+    "run_bench_coalescer",
+    "run_bench_ledger",
+    "run_bench_payments",
+    "run_bench_routing",
+    "run_bench_sweep",
+]

@@ -84,7 +84,7 @@ async def _measure(platform: RunningPlatform, url: str, seconds: int, callers: i
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
     ):
         key = await _shop(platform, url, session, receiver, hooks)
-        await session.post(f"{platform.sandbox_address}/control/faults", json={"auto_pay_ms": 0})
+        await session.post(f"{platform.sandbox_address}/control/wechat/faults", json={"auto_pay_ms": 0})
         driver = _Driver(platform.address, key, session, receiver)
         await driver.run(_WARM_UP_S, callers, rate)
         before = await _batches(session, platform.address)

@@ -7,7 +7,7 @@ import subprocess
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
-from psycopg import sql
+from psycopg.sql import SQL, Identifier
 
 from hutong import db
 from hutong.config import Settings
@@ -21,8 +21,8 @@ def tpcb_tps(settings: Settings, url: str, *, scale: int, clients: int, seconds:
     parts = urlsplit(url)
     target = urlunsplit(parts._replace(path=f"/{_DATABASE}"))
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(_DATABASE)))
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_DATABASE)))
+        connection.execute(SQL("DROP DATABASE IF EXISTS {}").format(Identifier(_DATABASE)))
+        connection.execute(SQL("CREATE DATABASE {}").format(Identifier(_DATABASE)))
         try:
             subprocess.run([pgbench, "-i", "-q", "-s", str(scale), target], check=True, capture_output=True)
             timed = subprocess.run(
@@ -30,7 +30,7 @@ def tpcb_tps(settings: Settings, url: str, *, scale: int, clients: int, seconds:
                 check=True, capture_output=True, text=True,
             )  # fmt: skip
         finally:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(_DATABASE)))
+            connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(_DATABASE)))
     found = re.search(r"tps = ([0-9.]+)", timed.stdout)
     assert found is not None, timed.stdout
     return float(found[1])

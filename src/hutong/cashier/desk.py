@@ -69,9 +69,13 @@ class Desk:
             subject=payment.subject,
             amount_minor=payment.amount_minor,
             currency=payment.currency,
-            status=CheckoutStatus(payment.status.value),
+            status=_status(payment),
             expires_at=payment.expires_at,
-            methods=tuple(await self._flow.methods(payment.amount_minor, payment.currency)),
+            methods=tuple(
+                await self._flow.choice.methods(
+                    payment.amount_minor, payment.currency, capture_method=payment.capture_method
+                )
+            ),
             server_time=self._clock.now(),
             method=running.method if running else None,
             action=action,
@@ -84,3 +88,10 @@ class Desk:
         if self._sandbox_url is None or action is None or action.kind is not ActionKind.QR_CODE:
             return None
         return f"{self._sandbox_url}/payer?{urlencode({'code_url': action.content})}"
+
+
+def _status(payment: payments.Payment) -> CheckoutStatus:
+    """For the payer it is done once the money is reserved."""
+    if payment.status is payments.PaymentStatus.REQUIRES_CAPTURE:
+        return CheckoutStatus.SUCCEEDED
+    return CheckoutStatus(payment.status.value)

@@ -15,7 +15,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from hutong import ids
 from hutong.cashier import assets, qr, text
+from hutong.cashier.headers import CONTENT_SECURITY_POLICY
 from hutong.cashier.model import CheckoutStatus, CheckoutView
+from hutong.cashier.onward import Onward, onward
 from hutong.cashier.words import LANGUAGES, Words
 from hutong.channels import ActionKind
 
@@ -27,6 +29,8 @@ class Phase(StrEnum):
 
     CHOOSE = "choose"
     SCAN = "scan"
+    ONWARD = "onward"
+    IN_APP = "in_app"
     CONFIRM = "confirm"
     SUCCEEDED = "succeeded"
     CLOSED = "closed"
@@ -58,8 +62,13 @@ def phase(view: CheckoutView) -> Phase:
         case CheckoutStatus.REQUIRES_PAYMENT:
             return Phase.CLOSED if expired else Phase.CHOOSE
         case CheckoutStatus.PROCESSING:
-            shows_code = view.action is not None and view.action.kind is ActionKind.QR_CODE
-            return Phase.SCAN if shows_code and not expired else Phase.CONFIRM
+            if view.action is None or expired:
+                return Phase.CONFIRM
+            if view.action.kind is ActionKind.QR_CODE:
+                return Phase.SCAN
+            if view.action.kind is ActionKind.SDK:
+                return Phase.IN_APP
+            return Phase.CONFIRM if onward(view.action) is None else Phase.ONWARD
 
 
 def state(view: CheckoutView) -> dict[str, Any]:
@@ -72,10 +81,24 @@ def state(view: CheckoutView) -> dict[str, Any]:
         "final": view.status in {CheckoutStatus.SUCCEEDED, CheckoutStatus.CLOSED},
         "method": view.method,
         "qr": qr.picture(view.action.content) if scanning and view.action else None,
+        "onward": _told(onward(view.action)) if shown is Phase.ONWARD else None,
         "failure": None if failure is None else text.display(failure, limit=200),
         "return_url": text.web_address(view.return_url),
         "sandbox_payer_url": text.web_address(view.sandbox_payer_url),
     }
+
+
+def _told(step: Onward | None) -> dict[str, str | None] | None:
+    """The step as the script needs it. A form is not in it: only a page that was made for it may post it."""
+    return None if step is None else {"kind": step.kind, "url": step.url}
+
+
+def policy(view: CheckoutView) -> str:
+    """The page's Content-Security-Policy: a form that leads to the channel may be posted to the channel alone."""
+    step = onward(view.action) if phase(view) is Phase.ONWARD else None
+    if step is None or step.kind is not ActionKind.FORM:
+        return CONTENT_SECURITY_POLICY
+    return CONTENT_SECURITY_POLICY.replace("form-action 'self'", f"form-action 'self' {step.origin}")
 
 
 def encoded(current: dict[str, Any]) -> tuple[bytes, str]:
@@ -90,8 +113,8 @@ def method(name: str, words: Words) -> Method:
     return Method(
         name=name,
         wallet=wallet if wallet in _WALLET_ICONS else "other",
-        label=words.wallets.get(wallet) or name.replace("_", " ").capitalize(),
-        hint=words.hints.get(wallet, words.any_hint),
+        label=words.methods.get(name) or words.wallets.get(wallet) or name.replace("_", " ").capitalize(),
+        hint=words.hints.get(name, words.any_hint),
         icon=_WALLET_ICONS.get(wallet, "wallet"),
     )
 
@@ -104,7 +127,7 @@ def render(view: CheckoutView, token: str, words: Words, *, changing: bool = Fal
     """
     current = state(view)
     shown = current["phase"]
-    if changing and shown in {Phase.SCAN, Phase.CONFIRM}:
+    if changing and shown in {Phase.SCAN, Phase.ONWARD, Phase.IN_APP, Phase.CONFIRM}:
         shown = Phase.CHOOSE
     merchant = text.display(view.merchant_name, limit=120)
     methods = [method(name, words) for name in view.methods]
@@ -116,6 +139,7 @@ def render(view: CheckoutView, token: str, words: Words, *, changing: bool = Fal
         payment_id=ids.encode("pay", view.payment_id),
         token=token,
         state=current,
+        onward=onward(view.action) if current["onward"] else None,
         etag=encoded(current)[1],
         phase=shown,
         merchant=merchant,

@@ -57,7 +57,8 @@ async def _page(checkout: Checkout, request: Request) -> Response:
     view = await checkout.view(_payment_id(request), token)
     language = words.chosen(request)
     html = page.render(view, token, language, changing=request.query_params.get("change") == "1")
-    return HTMLResponse(html, headers={"content-language": language.tag})
+    headers = {"content-language": language.tag, "content-security-policy": page.policy(view)}
+    return HTMLResponse(html, headers=headers)
 
 
 async def _status(checkout: Checkout, limit: Limit, request: Request) -> Response:

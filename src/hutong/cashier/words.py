@@ -39,6 +39,11 @@ class Words:
     waiting: str
     other_method: str
     play_payer: str
+    onward: str
+    onward_detail: str
+    onward_button: str
+    in_app: str
+    in_app_detail: str
     confirming: str
     confirming_detail: str
     succeeded: str
@@ -58,7 +63,10 @@ class Words:
     broken: str
     broken_detail: str
     wallets: Mapping[str, str] = field(repr=False)
+    methods: Mapping[str, str] = field(repr=False)
+    """By the method's name; the wallet's name where there is none."""
     hints: Mapping[str, str] = field(repr=False)
+    """By the method's name."""
     any_hint: str
 
 
@@ -89,6 +97,11 @@ ENGLISH = Words(
     waiting="Waiting for your payment",
     other_method="Choose another method",
     play_payer="Play the payer",
+    onward="Continue to pay",
+    onward_detail="You pay on the page of the payment provider and come back here afterwards.",
+    onward_button="Continue",
+    in_app="Continue in the app",
+    in_app_detail="Pay in the application in which you started. This page updates by itself.",
     confirming="Confirming your payment",
     confirming_detail="We are waiting for the answer. This page updates by itself; please do not pay again.",
     succeeded="Payment successful",
@@ -108,10 +121,28 @@ ENGLISH = Words(
     broken="Something went wrong",
     broken_detail="We are looking into it. Before you pay again, open the link once more and see where it stands.",
     wallets={"wechat": "WeChat Pay", "alipay": "Alipay", "unionpay": "UnionPay", "card": "Bank card"},
+    methods={
+        "wechat_jsapi": "WeChat Pay inside WeChat",
+        "wechat_h5": "WeChat Pay on this phone",
+        "wechat_app": "WeChat Pay from an app",
+        "wechat_code": "WeChat Pay, by payment code",
+        "alipay_page": "Alipay website",
+        "alipay_wap": "Alipay on this phone",
+        "alipay_app": "Alipay from an app",
+        "alipay_code": "Alipay, by payment code",
+        "unionpay_front": "UnionPay online",
+        "unionpay_wallet": "UnionPay, by payment code",
+        "unionpay_collection": "UnionPay collection",
+    },
     hints={
-        "wechat": "Open WeChat, tap +, then Scan",
-        "alipay": "Open Alipay, then tap Scan",
-        "unionpay": "Open the UnionPay app, then tap Scan",
+        "wechat_native": "Open WeChat, tap +, then Scan",
+        "wechat_h5": "WeChat opens on this phone",
+        "alipay_qr": "Open Alipay, then tap Scan",
+        "alipay_page": "You sign in on Alipay's own page",
+        "alipay_wap": "Alipay opens on this phone",
+        "unionpay_qr": "Open the UnionPay app, then tap Scan",
+        "unionpay_front": "You enter your card on UnionPay's own page",
+        "card_page": "You enter your card on the card processor's own page",
     },
     any_hint="The next step tells you what to do",
 )
@@ -143,6 +174,11 @@ CHINESE = Words(
     waiting="等待您完成支付",
     other_method="换一种支付方式",
     play_payer="模拟付款人",
+    onward="前往付款",
+    onward_detail="您将在支付机构的页面完成付款，之后会回到本页。",
+    onward_button="继续付款",
+    in_app="请在应用内完成付款",
+    in_app_detail="请回到发起支付的应用完成付款，本页会自动更新。",
     confirming="正在确认支付结果",
     confirming_detail="正在等待支付渠道的答复，本页会自动更新，请勿重复支付。",
     succeeded="支付成功",
@@ -162,10 +198,28 @@ CHINESE = Words(
     broken="出错了",
     broken_detail="我们正在处理。再次付款之前，请重新打开链接查看支付结果。",
     wallets={"wechat": "微信支付", "alipay": "支付宝", "unionpay": "云闪付", "card": "银行卡"},
+    methods={
+        "wechat_jsapi": "微信内支付",
+        "wechat_h5": "微信支付（本机）",
+        "wechat_app": "微信支付（应用内）",
+        "wechat_code": "微信付款码",
+        "alipay_page": "支付宝网页支付",
+        "alipay_wap": "支付宝（本机）",
+        "alipay_app": "支付宝（应用内）",
+        "alipay_code": "支付宝付款码",
+        "unionpay_front": "银联在线支付",
+        "unionpay_wallet": "银联付款码",
+        "unionpay_collection": "银联代收",
+    },
     hints={
-        "wechat": "打开微信，点“+”，选“扫一扫”",
-        "alipay": "打开支付宝，点“扫一扫”",
-        "unionpay": "打开云闪付，点“扫一扫”",
+        "wechat_native": "打开微信，点“+”，选“扫一扫”",
+        "wechat_h5": "将在本机打开微信",
+        "alipay_qr": "打开支付宝，点“扫一扫”",
+        "alipay_page": "在支付宝的页面登录并付款",
+        "alipay_wap": "将在本机打开支付宝",
+        "unionpay_qr": "打开云闪付，点“扫一扫”",
+        "unionpay_front": "在银联的页面输入卡号并付款",
+        "card_page": "在支付机构的页面输入卡号",
     },
     any_hint="按下一步的提示完成支付",
 )

@@ -5,11 +5,32 @@ failure; a notification that is not proven is refused; credentials are sealed at
 without a restart.
 """
 
-from hutong.channels.account import Accounts, Offer, create_account, find_account, replace_credentials, set_enabled
-from hutong.channels.adapter import Adapter
+from hutong.channels.account import (
+    Accounts,
+    Offer,
+    create_account,
+    ensure_account,
+    find_account,
+    replace_credentials,
+    set_enabled,
+)
+from hutong.channels.adapter import Adapter, adapters, make_channel
 from hutong.channels.bill import Bill, BillRow, BillRowKind, BillState
 from hutong.channels.capability import BillRule, Capabilities, Method, RefundRule
-from hutong.channels.codes import Codes, Meaning, load_codes
+from hutong.channels.code_map import (
+    CHANGE,
+    CodeVersion,
+    UnmappedCode,
+    change_code,
+    code_history,
+    current_codes,
+    load_shipped,
+    open_unmapped,
+    propose_code,
+)
+from hutong.channels.codes import CodeEntry, Codes, Meaning, load_codes
+from hutong.channels.coverage import Coverage, coverage
+from hutong.channels.diagnosis import diagnose_account
 from hutong.channels.errors import BillRefused, ChannelUnreachable, NotificationRefused, NotOffered
 from hutong.channels.http import Http, HttpReply
 from hutong.channels.listing import AccountEntry, list_accounts
@@ -27,8 +48,10 @@ from hutong.channels.model import (
     Refund,
 )
 from hutong.channels.protocol import Channel, Finding
+from hutong.channels.unmapped import Unmapped
 
 __all__ = [
+    "CHANGE",
     "About",
     "AccountEntry",
     "Accounts",
@@ -45,7 +68,10 @@ __all__ = [
     "ChannelAnswer",
     "ChannelState",
     "ChannelUnreachable",
+    "CodeEntry",
+    "CodeVersion",
     "Codes",
+    "Coverage",
     "Finding",
     "Http",
     "HttpAnswer",
@@ -62,10 +88,23 @@ __all__ = [
     "Payout",
     "Refund",
     "RefundRule",
+    "Unmapped",
+    "UnmappedCode",
+    "adapters",
+    "change_code",
+    "code_history",
+    "coverage",
     "create_account",
+    "current_codes",
+    "diagnose_account",
+    "ensure_account",
     "find_account",
     "list_accounts",
     "load_codes",
+    "load_shipped",
+    "make_channel",
+    "open_unmapped",
+    "propose_code",
     "replace_credentials",
     "set_enabled",
 ]

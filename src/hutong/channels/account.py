@@ -9,14 +9,18 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import orjson
+from pydantic import BaseModel
 
 from hutong import db, ids
 from hutong.channels.adapter import adapter, read_credentials
 from hutong.channels.capability import Capabilities
-from hutong.channels.codes import Codes, load_codes
+from hutong.channels.code_map import current_codes, load_shipped
+from hutong.channels.codes import Codes
 from hutong.channels.http import Http
 from hutong.channels.protocol import Channel
+from hutong.channels.unmapped import Unmapped
 from hutong.clock import Clock
 from hutong.errors import ConfigurationError, Conflict, HutongError, NotFound
 from hutong.telemetry import get_logger
@@ -54,6 +58,42 @@ async def create_account(
     sealed = _seal(vault, account_id, credentials)
     if await sql.create_account.fetchval(tx, account_id, channel, name, sandbox, sealed, now) is None:
         raise Conflict("the channel already has an account of this name", param="name")
+
+
+async def ensure_account(
+    tx: db.Tx,
+    vault: Vault,
+    *,
+    account_id: UUID,
+    channel: str,
+    name: str,
+    sandbox: bool,
+    credentials: Mapping[str, object],
+    now: datetime,
+) -> UUID:
+    """Make an account, or replace the credentials of the one that has this name already.
+
+    Returns:
+        Its id: `account_id` if it was made.
+
+    Errors:
+        As `create_account`.
+    """
+    found = await find_account(tx, channel=channel, name=name)
+    if found is not None:
+        await replace_credentials(tx, vault, account_id=found, credentials=credentials, now=now)
+        return found
+    await create_account(
+        tx,
+        vault,
+        account_id=account_id,
+        channel=channel,
+        name=name,
+        sandbox=sandbox,
+        credentials=credentials,
+        now=now,
+    )
+    return account_id
 
 
 async def find_account(tx: db.Tx, *, channel: str, name: str) -> UUID | None:
@@ -116,13 +156,21 @@ class _Loaded:
 
 
 class Accounts:
-    """Channel accounts ready to be called, kept current with the database by looking at most every five seconds."""
+    """Channel accounts ready to be called, and what their channels' codes mean, kept current with the database by
+    looking at most every five seconds.
+
+    Attributes:
+        unmapped: The codes that came and have no meaning; whoever opens this flushes it now and then.
+    """
 
     def __init__(self, database: db.Database, vault: Vault, http: Http, clock: Clock) -> None:
         self._database = database
         self._vault = vault
         self._http = http
         self._clock = clock
+        self.unmapped = Unmapped(clock)
+        self._codes: dict[str, Codes] = {}
+        self._code_versions: dict[str, int] | None = None
         self._loaded: dict[UUID, _Loaded] = {}
         self._looked_at: datetime | None = None
         self._lock = asyncio.Lock()
@@ -153,6 +201,11 @@ class Accounts:
             if loaded.enabled and loaded.channel is not None
         ]
 
+    def text(self, channel: str, code: str) -> tuple[str, str] | None:
+        """What a payer may be told of one of our codes, in English and in Chinese; None where there is nothing."""
+        known = self._codes.get(channel)
+        return None if known is None else known.text(code)
+
     async def refresh(self) -> None:
         """Look at the database now, after a change made by this process."""
         await self._refresh(timedelta(0))
@@ -165,6 +218,7 @@ class Accounts:
                 return  # another caller has just looked
             started = self._clock.now()
             async with self._database.transaction() as tx:
+                await self._refresh_codes(tx, started)
                 versions = {row["id"]: row["version"] for row in await sql.account_versions.fetch(tx)}
                 changed = [
                     account_id
@@ -178,20 +232,60 @@ class Accounts:
                 )
             self._looked_at = started
 
+    async def _refresh_codes(self, tx: db.Tx, now: datetime) -> None:
+        """Read the code maps that have changed; those who hold a map read by the new one at once."""
+        if self._code_versions is None:
+            await load_shipped(tx, now=now)
+        versions = {row["channel"]: row["version"] for row in await sql.code_versions.fetch(tx)}
+        known = self._code_versions or {}
+        changed = [channel for channel, version in versions.items() if known.get(channel) != version]
+        rows = await current_codes(tx, changed) if changed else []
+        for channel in changed:
+            self._codes_of(channel).replace(
+                {row.entry.place[1:]: row.entry.meaning for row in rows if row.entry.channel == channel}
+            )
+        self._code_versions = versions
+
+    def _codes_of(self, channel: str) -> Codes:
+        if channel not in self._codes:
+            self._codes[channel] = Codes({}, self.unmapped.watch(channel))
+        return self._codes[channel]
+
     def _is_fresh(self, age: timedelta) -> bool:
         return self._looked_at is not None and self._clock.now() - self._looked_at < age
 
     def _make(self, account_id: UUID, row: Any) -> Channel | None:
         channel = row["channel"]
         try:
-            opened = self._vault.open(row["credentials_sealed"], context=_context(account_id))
-            credentials = read_credentials(channel, orjson.loads(opened), sandbox=row["sandbox"], stored=True)
-            made = adapter(channel)
-            return made(credentials, self._http, Codes(load_codes(made.code_map)))
+            credentials = open_credentials(self._vault, account_id, row)
+            return adapter(channel)(credentials, self._http, self._codes_of(channel))
         except HutongError as error:
             # One account that cannot be used must not take the others down.
             _log.error("channel_account_unusable", account=ids.encode(ACCOUNT_PREFIX, account_id), reason=error.detail)
             return None
+
+
+async def read_account(tx: db.Tx, account_id: UUID) -> asyncpg.Record:
+    """An account's row, its credentials sealed.
+
+    Errors:
+        NotFound: no such account.
+    """
+    row = await sql.load_accounts.fetch(tx, [account_id])
+    if not row:
+        raise NotFound("no channel account has this id")
+    return row[0]
+
+
+def open_credentials(vault: Vault, account_id: UUID, row: asyncpg.Record) -> BaseModel:
+    """The credentials of an account's row.
+
+    Errors:
+        ConfigurationError: they cannot be decrypted.
+        InvalidParameter: no adapter is installed, or they are no longer enough for it.
+    """
+    opened = vault.open(row["credentials_sealed"], context=_context(account_id))
+    return read_credentials(row["channel"], orjson.loads(opened), sandbox=row["sandbox"], stored=True)
 
 
 def _context(account_id: UUID) -> str:

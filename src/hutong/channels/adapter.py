@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Protocol, cast
 from pydantic import BaseModel, ValidationError
 
 from hutong.channels.capability import Capabilities
-from hutong.channels.codes import Codes
+from hutong.channels.codes import Codes, load_codes
 from hutong.channels.http import Http
 from hutong.channels.protocol import Channel
 from hutong.errors import InvalidParameter
@@ -82,3 +82,13 @@ def read_credentials(
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         param = ".".join(["credentials", *(str(part) for part in first["loc"])])
         raise InvalidParameter(f"{param}: {first['msg']}", param=param) from None
+
+
+def make_channel(channel: str, credentials: Mapping[str, object], http: Http, *, sandbox: bool) -> Channel:
+    """One account ready to be called, with the code map that ships: to try an adapter out, without a database.
+
+    Errors:
+        InvalidParameter: as `read_credentials`.
+    """
+    made = adapter(channel)
+    return made(read_credentials(channel, credentials, sandbox=sandbox), http, Codes(load_codes(made.code_map)))

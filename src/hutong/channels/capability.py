@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from hutong.channels.model import ActionKind
@@ -74,6 +74,7 @@ class Capabilities:
         methods: Payment methods by name, such as "wechat_native".
         currencies: ISO 4217 codes.
         amount_minor_min, amount_minor_max: Limits of one payment, both inclusive, in minor units of each currency.
+        amount_minor_min_of: The least amount by currency, where it is above `amount_minor_min`.
         order_no_length_max: Longest number of ours that the channel takes.
         expiry_min, expiry_max: The range in which an order's end may lie after its start.
         notifies: Whether the channel calls us; otherwise it is only asked.
@@ -108,3 +109,9 @@ class Capabilities:
     payout_methods: frozenset[str] = frozenset()
     payee_requires: frozenset[str] = frozenset()
     bill: BillRule | None = None
+    amount_minor_min_of: Mapping[str, int] = field(default_factory=dict)
+
+    def takes(self, amount_minor: int, currency: str) -> bool:
+        """Whether one payment may be of this amount."""
+        least = max(self.amount_minor_min, self.amount_minor_min_of.get(currency, 0))
+        return currency in self.currencies and least <= amount_minor <= self.amount_minor_max

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.resources.abc import Traversable
+from typing import Any
 
 from hutong.channels.model import ChannelState
+from hutong.errors import InvalidParameter
 
 UNMAPPED = "unmapped"
 COLUMNS = (
@@ -42,8 +45,65 @@ class Meaning:
     text_zh: str
 
 
+_WORD = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_LENGTHS = {"interface": (1, 64), "code": (1, 128), "sub_code": (0, 128), "text_en": (0, 500), "text_zh": (0, 500)}
+
 Key = tuple[str, str, str]
 """Interface, code, sub-code. Interface "*" stands for every interface, an empty sub-code for every sub-code."""
+
+
+@dataclass(frozen=True, slots=True)
+class CodeEntry:
+    """One entry of a channel's map, whole."""
+
+    channel: str
+    interface: str
+    code: str
+    sub_code: str
+    meaning: Meaning
+
+    @property
+    def place(self) -> tuple[str, str, str, str]:
+        """What the entry is about."""
+        return self.channel, self.interface, self.code, self.sub_code
+
+    @property
+    def name(self) -> str:
+        """The same as one text: channel/interface/code, and /sub-code if there is one."""
+        return "/".join(self.place).removesuffix("/")
+
+    def document(self) -> dict[str, Any]:
+        """Its fields by the names of the data files' columns."""
+        return dict(zip(("channel", "interface", "code", "sub_code"), self.place, strict=True)) | asdict(self.meaning)
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> CodeEntry:
+        """The entry whose fields these are."""
+        meaning = Meaning(
+            fields["unified_code"],
+            ChannelState(fields["state"]),
+            fields["retryable"],
+            fields["action"],
+            fields["text_en"],
+            fields["text_zh"],
+        )
+        return cls(fields["channel"], fields["interface"], fields["code"], fields["sub_code"], meaning)
+
+
+def check_entry(entry: CodeEntry) -> None:
+    """Refuse an entry that could not hold.
+
+    Errors:
+        InvalidParameter: names the field.
+    """
+    fields = entry.document()
+    for name, (least, most) in _LENGTHS.items():
+        if not least <= len(fields[name]) <= most or "\0" in fields[name]:
+            raise InvalidParameter(f"has {least} to {most} characters", param=name)
+    for name in ("unified_code", "action"):
+        if not _WORD.fullmatch(fields[name]) or fields[name] == UNMAPPED:
+            raise InvalidParameter("is one word in lower snake case, and not the word for what has none", param=name)
+
 
 _NO_MEANING = Meaning(
     UNMAPPED,
@@ -67,8 +127,20 @@ class Codes:
         meanings: Mapping[Key, Meaning],
         on_unmapped: Callable[[str, str, str, str], None] = lambda *_: None,
     ) -> None:
-        self._meanings = meanings
         self._on_unmapped = on_unmapped
+        self.replace(meanings)
+
+    def replace(self, meanings: Mapping[Key, Meaning]) -> None:
+        """Use another map from now on; whoever holds this one reads by it at once."""
+        self._meanings = meanings
+        self._texts = {UNMAPPED: (_NO_MEANING.text_en, _NO_MEANING.text_zh)}
+        for meaning in meanings.values():
+            if meaning.text_en and meaning.text_zh:
+                self._texts.setdefault(meaning.unified_code, (meaning.text_en, meaning.text_zh))
+
+    def text(self, unified_code: str) -> tuple[str, str] | None:
+        """What a payer may be told, in English and in Chinese: the text of the first entry that has this word."""
+        return self._texts.get(unified_code)
 
     def find(self, interface: str, code: str, sub_code: str = "") -> Meaning | None:
         """The nearest entry: exact, without the sub-code, for every interface; None if there is none."""
@@ -110,14 +182,12 @@ def read_codes(lines: Iterable[str]) -> dict[Key, Meaning]:
             raise ValueError(f"{where}: no such state: {row['state']}")
         if row["retryable"] not in ("yes", "no"):
             raise ValueError(f"{where}: retryable is yes or no")
-        meanings[key] = Meaning(
-            row["unified_code"],
-            ChannelState(row["state"]),
-            row["retryable"] == "yes",
-            row["action"],
-            row["text_en"],
-            row["text_zh"],
-        )
+        entry = CodeEntry.read({"channel": "", **row, "retryable": row["retryable"] == "yes"})
+        try:
+            check_entry(entry)
+        except InvalidParameter as error:
+            raise ValueError(f"{where}: {error.param} {error.detail}") from None
+        meanings[key] = entry.meaning
     return meanings
 
 

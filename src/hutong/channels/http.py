@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import aiohttp
 from yarl import URL
@@ -14,6 +17,7 @@ from hutong.channels.errors import ChannelUnreachable
 BODY_LIMIT = 1 << 20
 """Longest answer read, in bytes; a longer one counts as no answer."""
 
+_DOWNLOAD_WITHIN_S = 300.0
 _NOTHING_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
@@ -66,19 +70,54 @@ class Http:
         Errors:
             ChannelUnreachable: no connection, no answer in time, or an answer that breaks off or is too long.
         """
+        async with self._request(method, url, headers=headers, body=body) as response:
+            return HttpReply(response.status, _lower(response.headers), await _read(response))
+
+    async def download(
+        self, method: str, url: str, *, headers: Mapping[str, str], into: Path, limit: int, body: bytes = b""
+    ) -> HttpReply:
+        """Send one request and write the body of its answer to a file, which is there only if all of it came.
+
+        Args:
+            limit: Longest body, in bytes.
+
+        Returns:
+            The answer; with status 200 its body is in the file and not here.
+
+        Errors:
+            ChannelUnreachable: as for `call`.
+        """
+        timeout = aiohttp.ClientTimeout(total=_DOWNLOAD_WITHIN_S, connect=self._session.timeout.connect, sock_read=30)
+        async with self._request(method, url, headers=headers, body=body, timeout=timeout) as response:
+            if response.status != 200:
+                return HttpReply(response.status, _lower(response.headers), await _read(response))
+            partial = into.with_name(f"{into.name}.part")
+            try:
+                with await asyncio.to_thread(partial.open, "wb") as file:
+                    await _copy(response, file, limit)
+                await asyncio.to_thread(partial.replace, into)
+            finally:
+                await asyncio.to_thread(partial.unlink, missing_ok=True)
+            return HttpReply(response.status, _lower(response.headers), b"")
+
+    @asynccontextmanager
+    async def _request(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes, **options: Any
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         target = URL(url, encoded=True)
         try:
             async with self._session.request(
-                method, target, headers=headers, data=body or None, allow_redirects=False
+                method, target, headers=headers, data=body or None, allow_redirects=False, **options
             ) as response:
-                received = await _read(response)
-                return HttpReply(
-                    response.status, {name.lower(): value for name, value in response.headers.items()}, received
-                )
+                yield response
         except _NOTHING_SENT as error:
             raise ChannelUnreachable(f"no connection: {type(error).__name__}", sent=False) from error
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise ChannelUnreachable(f"no answer: {type(error).__name__}", sent=True) from error
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
@@ -88,3 +127,12 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
         if len(received) > BODY_LIMIT:
             raise ChannelUnreachable("the answer is too long", sent=True)
     return bytes(received)
+
+
+async def _copy(response: aiohttp.ClientResponse, file: BinaryIO, limit: int) -> None:
+    length = 0
+    async for chunk in response.content.iter_chunked(1 << 18):
+        length += len(chunk)
+        if length > limit:
+            raise ChannelUnreachable("the answer is too long", sent=True)
+        await asyncio.to_thread(file.write, chunk)

@@ -55,6 +55,7 @@ class PayRequest:
         return_url: Where the payer's browser goes afterwards. What it brings proves nothing.
         payer: What the method asks of the payer, by the names in `Method.requires`: "openid", "auth_code", "token"…
         capture: False only reserves the money, to be taken by `capture`.
+        placed_at: When the intent was written: the same in every submission, and the one in `Order`.
     """
 
     attempt_no: str
@@ -68,6 +69,7 @@ class PayRequest:
     return_url: str | None = None
     payer: Mapping[str, str] = field(default_factory=dict)
     capture: bool = True
+    placed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class Order:
     Attributes:
         placed_at: When the intent was written, which is never after the channel received it; the same in every call.
         channel_order_no: The channel's own number, if we have learnt it.
+        expires_at: Until when its payer may pay, as `PayRequest.expires_at` said.
     """
 
     attempt_no: str
@@ -85,6 +88,7 @@ class Order:
     currency: str
     placed_at: datetime
     channel_order_no: str | None = None
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

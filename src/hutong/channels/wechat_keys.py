@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
+import orjson
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -33,6 +34,20 @@ _WINDOW = timedelta(seconds=300)
 _KEY_BITS_MIN = 2048
 
 
+class TransferScene(BaseModel):
+    """What WeChat has approved transfers for, and what it wants to be told with each.
+
+    Attributes:
+        id: The scene's number.
+        report: What is reported, by the kind that the scene asks for.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    id: Annotated[str, Field(pattern=r"^[0-9]{1,16}$")]
+    report: Annotated[dict[str, Annotated[str, Field(max_length=32)]], Field(max_length=10)]
+
+
 class WeChatCredentials(BaseModel):
     """One merchant account at WeChat Pay.
 
@@ -43,6 +58,7 @@ class WeChatCredentials(BaseModel):
         api_v3_key: 32 characters, set by the merchant at WeChat.
         platform_keys: What WeChat signs with: the certificate's serial, or `PUB_KEY_ID_…`, to PEM. Several during a
             rotation; the first public key, if there is one, is the one that WeChat is asked to sign with.
+        transfer_scene: What transfers are made for; without it there are none.
         base_url: Where WeChat Pay is reached.
     """
 
@@ -54,6 +70,7 @@ class WeChatCredentials(BaseModel):
     merchant_private_key: SecretStr
     api_v3_key: SecretStr
     platform_keys: Annotated[dict[str, str], Field(min_length=1, max_length=8)]
+    transfer_scene: TransferScene | None = None
     base_url: str = "https://api.mch.weixin.qq.com"
 
     @field_validator("merchant_private_key")
@@ -156,7 +173,8 @@ class WeChatKeys:
     """An account's keys, read once."""
 
     def __init__(self, credentials: WeChatCredentials) -> None:
-        self._mchid = credentials.mchid
+        self.mchid = credentials.mchid
+        self.appid = credentials.appid
         self._serial = credentials.merchant_serial
         self._private = private_key(credentials.merchant_private_key.get_secret_value(), checked=True)
         self._aead = AESGCM(credentials.api_v3_key.get_secret_value().encode())
@@ -165,15 +183,30 @@ class WeChatKeys:
         self.wanted_serial = public_keys[0] if public_keys else None
         """The public key that WeChat is asked to sign its answers with; None leaves it to its certificates."""
 
+    def validity(self) -> list[tuple[str, datetime, datetime]]:
+        """WeChat's certificates that we hold, by serial, from when and until when each may be used."""
+        return [
+            (serial, key.not_before, key.not_after)
+            for serial, key in self._platform.items()
+            if not serial.startswith(PUBLIC_KEY_PREFIX)
+        ]
+
     def authorize(self, method: str, target: str, body: bytes, *, nonce: str, now: datetime) -> str:
         """The Authorization header of a request to `target` (path and query as sent)."""
         timestamp = int(now.timestamp())
         message = b"%s\n%s\n%d\n%s\n%s\n" % (method.encode(), target.encode(), timestamp, nonce.encode(), body)
-        signature = base64.b64encode(self._private.sign(message, PKCS1v15(), SHA256())).decode()
+        signature = self._sign(message)
         return (
-            f'{SCHEME} mchid="{self._mchid}",nonce_str="{nonce}",signature="{signature}",'
+            f'{SCHEME} mchid="{self.mchid}",nonce_str="{nonce}",signature="{signature}",'
             f'timestamp="{timestamp}",serial_no="{self._serial}"'
         )
+
+    def sign_lines(self, *lines: str) -> str:
+        """The signature over these lines, each ended by a line feed, as the payer's side wants it."""
+        return self._sign("".join(f"{line}\n" for line in lines).encode())
+
+    def _sign(self, message: bytes) -> str:
+        return base64.b64encode(self._private.sign(message, PKCS1v15(), SHA256())).decode()
 
     def verify(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> None:
         """Prove that the message is WeChat's and at most five minutes old.
@@ -204,6 +237,28 @@ class WeChatKeys:
             platform.key.verify(_strict_base64(signature), message, PKCS1v15(), SHA256())
         except (InvalidSignature, ValueError):
             raise Unproven("bad_signature") from None
+
+    def learn(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> bool:
+        """Take over the platform certificates of WeChat's list; whether one of them is new.
+
+        Errors:
+            Unproven: one is not encrypted for us, not a certificate, or the list is not signed by any of them or of
+                those that we hold. None is taken over.
+        """
+        found = {}
+        try:
+            for entry in orjson.loads(body)["data"]:
+                pem = self.decrypt(entry["encrypt_certificate"]).decode()
+                found[entry["serial_no"]] = PlatformKey.read(entry["serial_no"], pem)
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+            raise Unproven("unreadable") from None
+        known, self._platform = self._platform, found | self._platform
+        try:
+            self.verify(headers, body, now=now)
+        except Unproven:
+            self._platform = known
+            raise
+        return len(self._platform) > len(known)
 
     def decrypt(self, resource: Mapping[str, object]) -> bytes:
         """The plain text of a notification's resource.

@@ -1,4 +1,4 @@
-"""`hutong channel …`"""
+"""`hutong channels …`"""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def run_list(*, as_json: bool) -> None:
         kind = "sandbox" if entry["sandbox"] else "real"
         print(f"{entry['account_id']}  {entry['channel']:<10} {entry['name']:<20} {kind:<8} {state}")
     if not entries:
-        print("There is no channel account. `hutong channel add` connects one.")
+        print("There is no channel account. `hutong channels add` connects one.")
 
 
 def run_rotate(channel: str, name: str, file: Path) -> None:

@@ -11,9 +11,10 @@ from typing import TypeVar
 
 import asyncpg
 
-from hutong import app, config, db, ids
+from hutong import app, channels, config, db, ids
+from hutong.clock import SystemClock
 from hutong.config import Settings
-from hutong.errors import HutongError
+from hutong.errors import HutongError, NotFound
 
 T = TypeVar("T")
 
@@ -39,6 +40,31 @@ def run_doctor(*, as_json: bool) -> int:
         for finding in findings:
             print(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.name:<18} {finding.seen}")
     return 0 if ok else 1
+
+
+def run_doctor_channel(account: str, *, as_json: bool) -> int:
+    """Look at one channel account; returns 0 if all is well."""
+    findings = asyncio.run(_examine_account(config.load(), account))
+    ok = all(finding.fault is None for finding in findings)
+    if as_json:
+        print(json.dumps({"ok": ok, "findings": [asdict(finding) for finding in findings]}))
+    else:
+        for finding in findings:
+            told = finding.advice if finding.fault is None else f"{finding.fault}: {finding.advice}"
+            print(f"{'ok  ' if finding.fault is None else 'FAIL'}  {finding.check:<18} {told}")
+    return 0 if ok else 1
+
+
+async def _examine_account(settings: Settings, account: str) -> list[channels.Finding]:
+    url = await asyncio.to_thread(app.database_url, settings)
+    vault = app.open_vault(settings)
+    async with db.Database.open(url, size=2) as database, channels.Http.open() as http:
+        async with database.transaction() as tx:
+            entries = await channels.list_accounts(tx)
+        named = [entry for entry in entries if account in (ids.encode("acc", entry.account_id), entry.name)]
+        if len(named) != 1:
+            raise NotFound("no channel account has this id or name" if not named else "several accounts have this name")
+        return await channels.diagnose_account(database, vault, http, SystemClock(), named[0].account_id)
 
 
 async def _examine(settings: Settings) -> list[Finding]:

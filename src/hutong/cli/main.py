@@ -9,7 +9,10 @@ from typing import Annotated
 
 import typer
 
+from hutong.cli.codes import codes
 from hutong.cli.ledger import ledger
+from hutong.cli.operator import operator
+from hutong.cli.sandbox import sandbox
 from hutong.errors import HutongError
 
 app = typer.Typer(
@@ -20,14 +23,22 @@ app = typer.Typer(
     add_completion=False,
 )
 merchant = typer.Typer(help="Merchants and their API keys.", no_args_is_help=True)
+payment = typer.Typer(help="Payments and their attempts.", no_args_is_help=True)
 database = typer.Typer(help="The embedded database.", no_args_is_help=True)
-channel = typer.Typer(help="Accounts at payment channels.", no_args_is_help=True)
+channel = typer.Typer(help="Payment channels: your accounts there, and what their codes mean.", no_args_is_help=True)
 app.add_typer(merchant, name="merchant")
-app.add_typer(channel, name="channel")
+app.add_typer(payment, name="payment")
+app.add_typer(channel, name="channels")
+app.add_typer(channel, name="channel", hidden=True)  # the same, as it was called at first
+channel.add_typer(codes, name="codes")
 app.add_typer(database, name="db")
+doctor = typer.Typer(invoke_without_command=True)
+app.add_typer(doctor, name="doctor")
 bench = typer.Typer(help="Measurements, each beside a yardstick from the same run.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 app.add_typer(ledger, name="ledger")
+app.add_typer(sandbox, name="sandbox")
+app.add_typer(operator, name="operator")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
 ChannelName = Annotated[str, typer.Argument(metavar="CHANNEL", help="The channel, such as wechat.")]
@@ -66,17 +77,6 @@ def worker(supervised: Annotated[bool, typer.Option("--supervised", hidden=True)
 
 
 @app.command()
-def sandbox(
-    speed: Annotated[float, typer.Option(help="Divides the waits between notification tries.")] = 10.0,
-    fd: Annotated[int | None, typer.Option(hidden=True)] = None,
-) -> None:
-    """Run the simulated channels alone."""
-    from hutong.cli.serve import run_sandbox
-
-    run_sandbox(speed, fd)
-
-
-@app.command()
 def migrate(as_json: Json = False) -> None:
     """Bring the database to this version's schema."""
     from hutong import app as root
@@ -99,12 +99,24 @@ def prepare(
     run_prepare(sandbox_url)
 
 
-@app.command()
-def doctor(as_json: Json = False) -> None:
+@doctor.callback()
+def doctor_installation(context: typer.Context, as_json: Json = False) -> None:
     """Check the installation and say what is wrong with it; exits 1 if anything is."""
-    from hutong.cli.doctor import run_doctor
+    if context.invoked_subcommand is None:
+        from hutong.cli.doctor import run_doctor
 
-    sys.exit(run_doctor(as_json=as_json))
+        sys.exit(run_doctor(as_json=as_json))
+
+
+@doctor.command("channel")
+def doctor_channel(
+    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="Its id (acc_…) or your name of it.")],
+    as_json: Json = False,
+) -> None:
+    """Try a channel account out and name what is wrong with it; exits 1 if anything is. Money is not touched."""
+    from hutong.cli.doctor import run_doctor_channel
+
+    sys.exit(run_doctor_channel(account, as_json=as_json))
 
 
 @app.command()
@@ -126,12 +138,33 @@ def merchant_create(
     return_origin: Annotated[
         list[str] | None, typer.Option(help="An origin payers may be sent back to; may be repeated.")
     ] = None,
+    validity_minutes: Annotated[
+        int | None,
+        typer.Option(min=1, help="How long payments may be paid where an order does not say; at most the platform's."),
+    ] = None,
+    keep_fee: Annotated[
+        bool, typer.Option("--keep-fee", help="Refunds return nothing of our fee; otherwise its share.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Register a merchant and give out its first API key, which is shown this once."""
     from hutong.cli.merchant import run_create
 
-    run_create(name, fee_ppm, tuple(return_origin or ()), as_json=as_json)
+    run_create(name, fee_ppm, tuple(return_origin or ()), validity_minutes, returns_fee=not keep_fee, as_json=as_json)
+
+
+@merchant.command("overdraft")
+def merchant_overdraft(
+    merchant_id: str,
+    limit_minor: Annotated[int, typer.Argument(min=0, help="In minor units; 0 ends the agreement.")],
+    reason: Annotated[str, typer.Option(help="Kept for ever.")],
+    by: Annotated[str, typer.Option(help="Who has agreed it.")],
+    currency: Annotated[str, typer.Option(help="ISO 4217 code.")] = "CNY",
+) -> None:
+    """Agree how far refunds may take a merchant's balance below zero."""
+    from hutong.cli.merchant import run_overdraft
+
+    run_overdraft(merchant_id, limit_minor, currency, by=by, reason=reason)
 
 
 @merchant.command("add-key")
@@ -148,6 +181,16 @@ def merchant_revoke_key(key_id: str) -> None:
     from hutong.cli.merchant import run_revoke_key
 
     run_revoke_key(key_id)
+
+
+@payment.command("in-doubt")
+def payment_in_doubt(
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 100, as_json: Json = False
+) -> None:
+    """List the attempts whose channel owes us a word, oldest first."""
+    from hutong.cli.payment import run_in_doubt
+
+    run_in_doubt(limit, as_json=as_json)
 
 
 @channel.command("add")
@@ -190,6 +233,14 @@ def channel_enable(name: ChannelName, account: AccountName) -> None:
     run_set_enabled(name, account, enabled=True)
 
 
+@channel.command("coverage")
+def channel_coverage(as_json: Json = False) -> None:
+    """Measure how many of the codes that each channel documents its map holds."""
+    from hutong.cli.codes import run_coverage
+
+    run_coverage(as_json=as_json)
+
+
 @database.command("stop")
 def database_stop() -> None:
     """Stop the embedded PostgreSQL, unless another process uses it."""
@@ -219,6 +270,26 @@ def bench_payments(
     from hutong.bench import run_bench_payments
 
     sys.exit(run_bench_payments(seconds=seconds, callers=callers, as_json=as_json, rate=rate))
+
+
+@bench.command("channels")
+def bench_channels(as_json: Json = False) -> None:
+    """Each adapter without the network: CPU time of a payment call and of a notification; 200 calls on one pool."""
+    from hutong.bench import run_bench_channels
+
+    sys.exit(run_bench_channels(as_json=as_json))
+
+
+@bench.command("sweep")
+def bench_sweep(
+    payments: Annotated[int, typer.Option(min=1, max=16_000_000, help="How many open payments there are.")] = 1_000_000,
+    due: Annotated[int, typer.Option(min=1, help="How many of them are past their end.")] = 50_000,
+    as_json: Json = False,
+) -> None:
+    """Ending the due ones among very many open payments, while payments keep flowing; shows the plans."""
+    from hutong.bench import run_bench_sweep
+
+    sys.exit(run_bench_sweep(open_payments=payments, due=due, as_json=as_json))
 
 
 @bench.command("routing")

@@ -281,7 +281,7 @@ def run_sandbox(speed: float, fd: int | None) -> None:
 
 
 def prepare(settings: Settings, *, sandbox_port: int | None) -> None:
-    """Migrate and, for the sandbox, have a channel account that points at it.
+    """Migrate and, for the sandbox, have channel accounts that point at it.
 
     In a process of its own: what this needs in memory is not needed afterwards.
     """
@@ -301,9 +301,10 @@ def run_prepare(sandbox_url: str | None) -> None:
     async def get_ready() -> None:
         async with app.open_platform(settings) as platform:
             await app.keep_books(platform)  # partitions must lie ready before the first transfer
+            await platform.accounts.refresh()  # loads the code maps that ship with this version
             if sandbox_url is not None:
-                keys = sandbox.SandboxKeys.load(settings.home / "sandbox")
-                await app.ensure_sandbox_account(platform, keys.wechat_credentials(sandbox_url))
+                accounts = sandbox.accounts(settings.home / "sandbox", sandbox_url)
+                await app.ensure_sandbox_accounts(platform, accounts)
 
     _run(get_ready())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 from fastapi import APIRouter, FastAPI
 
@@ -24,10 +25,12 @@ def build(settings: Settings) -> FastAPI:
                 directory=platform.directory,
                 accounts=platform.accounts,
                 flow=platform.flow,
+                effects=platform.effects,
                 vault=platform.vault,
                 clock=platform.clock,
                 ids=platform.ids,
                 sandbox=settings.sandbox,
+                payment_validity=timedelta(days=settings.payment_validity_days),
             )
 
     def cashier_routes(services: api.Services) -> list[APIRouter]:

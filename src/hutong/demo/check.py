@@ -10,6 +10,7 @@ from typing import Any
 from hutong import db, ids, ledger, money
 from hutong.demo.receiver import Receiver
 from hutong.demo.story import Ended
+from hutong.demo.way import plain
 
 
 @dataclass(slots=True)
@@ -25,6 +26,7 @@ class Report:
     ledger_transfers: int
     trial_balance: dict[str, dict[str, int]]
     seconds: float
+    channels: dict[str, int] = field(default_factory=dict)
     stories: dict[str, int] = field(default_factory=dict)
     repeated_calls: int = 0
     cashier: str = ""
@@ -51,6 +53,7 @@ async def check(
         ledger_transfers=len(transfers),
         trial_balance=await _trial_balance(tx),
         seconds=round(seconds, 2),
+        channels=dict(Counter(e.channel for e in succeeded)),
         stories=dict(Counter(e.story.value for e in ended)),
     )
     if report.unknown:
@@ -96,9 +99,10 @@ def _check_books(report: Report, succeeded: Sequence[Ended], transfers: dict[int
 
 def _check_truth(report: Report, ended: Sequence[Ended], truth: Sequence[dict[str, Any]]) -> None:
     """Every success at the channel is credited once, and nothing is credited that the channel does not know."""
-    ours = {a["id"] for e in ended for a in e.payment["attempts"]}
-    taken = Counter(row["order_no"] for row in truth if row["event"] == "paid" and row["order_no"] in ours)
-    credited = {a["id"] for e in ended for a in e.payment["attempts"] if a["state"] == "succeeded"}
+    ours = {plain(a["id"]) for e in ended for a in e.payment["attempts"]}
+    paid = [plain(row["order_no"]) for row in truth if row["event"] == "paid"]
+    taken = Counter(number for number in paid if number in ours)
+    credited = {plain(a["id"]) for e in ended for a in e.payment["attempts"] if a["state"] == "succeeded"}
     if set(taken) != credited:
         report.broken.append(f"{len(set(taken) ^ credited)} successes differ between the channel and the books")
     if any(times > 1 for times in taken.values()):

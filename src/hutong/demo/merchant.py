@@ -62,6 +62,10 @@ class Client:
             self.repeated += 1
             await asyncio.sleep(0.1)
 
+    async def visit(self, method: str, url: str, **request: Any) -> None:
+        """Go to a page of somebody else's, as a browser would."""
+        await self._patiently(method, url, **request)
+
     async def create_payment(self, key: str, order: dict[str, Any]) -> dict[str, Any]:
         """Place an order; the order number makes repeating it safe."""
         return await self.call("POST", f"{self.address}/v1/payments", key=key, json=order)
@@ -99,6 +103,6 @@ class Client:
         address = str(state["sandbox_payer_url"])
         return parse_qs(urlsplit(address).query)["code_url"][0]
 
-    async def control(self, what: str, **arguments: Any) -> dict[str, Any]:
-        """Tell the sandbox what to do."""
-        return await self.call("POST", f"{self.sandbox_address}/control/{what}", json=arguments)
+    async def control(self, channel: str, what: str, **arguments: Any) -> dict[str, Any]:
+        """Tell a simulated channel what to do."""
+        return await self.call("POST", f"{self.sandbox_address}/control/{channel}/{what}", json=arguments)

@@ -106,7 +106,7 @@ class RunningPlatform:
 
 def _answers(address: str, sandbox_address: str) -> bool:
     try:
-        for url in (f"{address}/readyz", f"{sandbox_address}/control/faults"):
+        for url in (f"{address}/readyz", f"{sandbox_address}/control"):
             with urllib.request.urlopen(url, timeout=2):  # noqa: S310 - our own addresses
                 pass
     except (OSError, urllib.error.URLError):

@@ -18,11 +18,12 @@ from rich.table import Table
 from hutong import app, config, db, merchants
 from hutong.clock import SystemClock
 from hutong.config import Settings
+from hutong.demo import way as ways
 from hutong.demo.check import Report, check
 from hutong.demo.merchant import Client
 from hutong.demo.platform import RunningPlatform
 from hutong.demo.receiver import Receiver
-from hutong.demo.story import Ended, Shop, play
+from hutong.demo.story import Ended, Shop, play, way_of
 from hutong.ids import Ids
 
 SHOPS = {"Example Store": 6_000, "Example Books 示例书店": 3_800}
@@ -73,19 +74,20 @@ async def _demonstrate(platform: RunningPlatform, url: str, count: int, advance:
         client = Client(session, platform.address, platform.sandbox_address)
         shops = await _open_shops(database, platform.settings, client, receiver, hooks)
         run = secrets.token_hex(4)
+        offered = await ways.ways(client)
         places = asyncio.Semaphore(_AT_ONCE)
 
         async def one(number: int) -> Ended:
             async with places:
-                ended = await play(client, shops[number % len(shops)], number, run)
+                ended = await play(client, shops[number % len(shops)], number, run, way_of(number, offered))
                 advance()
                 return ended
 
         ended = await asyncio.gather(*(one(number) for number in range(count)))
         await _await_webhooks(receiver, ended)
-        truth = await client.call("GET", f"{client.sandbox_address}/control/truth")
+        truth = await ways.truth(client)
         async with database.transaction() as tx:
-            report = await check(tx, ended, receiver, truth["truth"], seconds=time.monotonic() - started)
+            report = await check(tx, ended, receiver, truth, seconds=time.monotonic() - started)
         report.repeated_calls = client.repeated
         unpaid = {
             "merchant_order_no": f"{run}-look",
@@ -139,6 +141,8 @@ def _show(console: Console, platform: RunningPlatform, report: Report) -> None:
     table = Table(title="What happened", show_header=False)
     for name in ("payments", "succeeded", "closed", "unknown", "webhooks_verified", "ledger_transfers", "seconds"):
         table.add_row(name.replace("_", " "), str(getattr(report, name)))
+    for channel, count in report.channels.items():
+        table.add_row(f"  through {channel}", str(count))
     for story, count in report.stories.items():
         table.add_row(f"  {story}", str(count))
     for code, row in report.trial_balance.items():

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from hutong.demo import way as ways
 from hutong.demo.merchant import Client, Refused
+from hutong.demo.way import WECHAT, Way
 
-METHOD = "wechat_native"
 _FINAL = ("succeeded", "closed")
 _PATIENCE_S = 90.0
 
@@ -47,27 +49,38 @@ class Ended:
     story: Story
     shop: Shop
     payment: dict[str, Any]
+    channel: str = WECHAT.channel
 
 
-async def play(client: Client, shop: Shop, number: int, run: str) -> Ended:
+def way_of(number: int, offered: Sequence[Way]) -> Way:
+    """Every second of the payments to which nothing happens goes through one of the channels in turn."""
+    if number % 2 or not offered:
+        return WECHAT
+    return offered[number // 2 % len(offered)]
+
+
+async def play(client: Client, shop: Shop, number: int, run: str, way: Way = WECHAT) -> Ended:
     """Take one payment through the cashier, from the order to its end."""
     story = story_of(number)
     order_no = f"{run}-{number:06d}"
     order = {
         "merchant_order_no": order_no,
         "amount_minor": 100 + number * 7919 % 50_000,
-        "currency": "CNY",
+        "currency": way.currency,
         "subject": f"{shop.name}, order {order_no}",
     }
     payment = await client.create_payment(shop.key, order)
     token = await client.open_cashier(payment["checkout_url"])
+    if way.channel != WECHAT.channel:
+        await ways.pay(client, shop.key, payment["id"], token, way)
+        return Ended(story, shop, await _until(client, shop, payment["id"], _FINAL), way.channel)
     if story is Story.REPLY_LOST:
-        await client.control("next", interface="place", kind="paid_reply_lost", match=order_no)
-    code_url = await client.choose_method(payment["id"], token, METHOD)
+        await client.control(WECHAT.channel, "next", interface="place", kind="paid_reply_lost", match=order_no)
+    code_url = await client.choose_method(payment["id"], token, WECHAT.method)
     if story is Story.DECLINED_THEN_PAID and code_url:
         await _control(client, "decline", code_url=code_url)
         await _until(client, shop, payment["id"], ("requires_payment", *_FINAL))
-        code_url = await client.choose_method(payment["id"], token, METHOD)
+        code_url = await client.choose_method(payment["id"], token, WECHAT.method)
     if story is Story.UNPAID_CLOSED:
         await client.call("POST", f"{client.address}/v1/payments/{payment['id']}/close", key=shop.key)
     elif code_url and story is not Story.REPLY_LOST:
@@ -78,7 +91,7 @@ async def play(client: Client, shop: Shop, number: int, run: str) -> Ended:
 
 async def _control(client: Client, what: str, **arguments: Any) -> None:
     try:
-        await client.control(what, **arguments)
+        await client.control(WECHAT.channel, what, **arguments)
     except Refused as refused:
         if refused.status != 409:  # done by a call whose answer was cut off
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -18,6 +18,7 @@ sql = db.statements("hutong.merchants")
 
 FEE_PPM_MAX = 200_000
 NAME_LENGTH_MAX = 64
+VALIDITY_MIN = timedelta(minutes=1)
 
 
 async def create_merchant(tx: db.Tx, new: NewMerchant, *, now: datetime) -> Merchant:
@@ -25,7 +26,7 @@ async def create_merchant(tx: db.Tx, new: NewMerchant, *, now: datetime) -> Merc
 
     Errors:
         InvalidParameter: a name that is empty, too long or not printable, a fee out of range, a return origin that
-            is not `scheme://host[:port]`.
+            is not `scheme://host[:port]`, less than a minute to pay.
     """
     if not new.name.strip() or len(new.name) > NAME_LENGTH_MAX or not new.name.isprintable():
         raise InvalidParameter("a merchant's name has 1 to 64 printable characters", param="name")
@@ -34,8 +35,27 @@ async def create_merchant(tx: db.Tx, new: NewMerchant, *, now: datetime) -> Merc
     for origin in new.return_origins:
         if not _is_origin(origin):
             raise InvalidParameter("a return origin looks like https://shop.example", param="return_origins")
-    await sql.insert_merchant.execute(tx, new.merchant_id, new.name, new.fee_ppm, list(new.return_origins), now)
-    return Merchant(new.merchant_id, new.name, new.fee_ppm, new.return_origins, enabled=True)
+    if new.payment_validity is not None and new.payment_validity < VALIDITY_MIN:
+        raise InvalidParameter("a payment may be paid for one minute at least", param="payment_validity")
+    await sql.insert_merchant.execute(
+        tx,
+        new.merchant_id,
+        new.name,
+        new.fee_ppm,
+        list(new.return_origins),
+        now,
+        new.payment_validity,
+        new.returns_fee,
+    )
+    return Merchant(
+        new.merchant_id,
+        new.name,
+        new.fee_ppm,
+        new.return_origins,
+        enabled=True,
+        payment_validity=new.payment_validity,
+        returns_fee=new.returns_fee,
+    )
 
 
 def _is_origin(text: str) -> bool:
@@ -86,4 +106,12 @@ def hash_key(secret: str) -> bytes:
 
 
 def merchant_of(row: asyncpg.Record) -> Merchant:
-    return Merchant(row["id"], row["name"], row["fee_ppm"], tuple(row["return_origins"]), row["enabled"])
+    return Merchant(
+        row["id"],
+        row["name"],
+        row["fee_ppm"],
+        tuple(row["return_origins"]),
+        row["enabled"],
+        row["payment_validity"],
+        row["returns_fee"],
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 
@@ -14,12 +15,16 @@ class NewMerchant:
         name: Shown to payers; 1 to 64 characters.
         fee_ppm: What we keep of each payment, in parts per million of its amount, taken at success.
         return_origins: Origins (`https://shop.example`) that payers may be sent back to.
+        payment_validity: How long its payments may be paid where an order does not say; None takes the installation's.
+        returns_fee: Whether our fee goes back in proportion with what is refunded.
     """
 
     merchant_id: UUID
     name: str
     fee_ppm: int = 0
     return_origins: tuple[str, ...] = ()
+    payment_validity: timedelta | None = None
+    returns_fee: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,8 @@ class Merchant:
     fee_ppm: int
     return_origins: tuple[str, ...]
     enabled: bool
+    payment_validity: timedelta | None = None
+    returns_fee: bool = True
 
 
 @dataclass(frozen=True, slots=True)

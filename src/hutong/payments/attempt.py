@@ -8,7 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from hutong import db
-from hutong.payments.model import Attempt, NewAttempt, Payment, PaymentStatus
+from hutong.payments.model import DEFAULT_POLICY, Attempt, NewAttempt, Payment, PaymentStatus, Policy
 from hutong.payments.payment import insert_attempts, lock, new_attempt, save
 
 
@@ -38,7 +38,7 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class OtherRunning:
-    """A try by another method is open and could still take the money."""
+    """Another try is open, or this one is being ended, and it could still take the money."""
 
     payment: Payment
 
@@ -53,7 +53,9 @@ class NotPayable:
 StartResult = Started | Running | OtherRunning | NotPayable
 
 
-async def start_attempts(tx: db.Tx, commands: Sequence[StartAttempt], *, now: datetime) -> list[StartResult]:
+async def start_attempts(
+    tx: db.Tx, commands: Sequence[StartAttempt], *, now: datetime, policy: Policy = DEFAULT_POLICY
+) -> list[StartResult]:
     """Begin tries; every payment must exist.
 
     Effects:
@@ -74,12 +76,12 @@ async def start_attempts(tx: db.Tx, commands: Sequence[StartAttempt], *, now: da
         running = payment.open_attempts
         if not payment.is_open or payment.close_requested_at is not None or payment.expires_at <= now:
             results.append(NotPayable(payment))
-        elif running and running[-1].method == command.new.method:
+        elif running and running[-1].method == command.new.method and running[-1].close_requested_at is None:
             results.append(Running(payment, running[-1]))
         elif running:
             results.append(OtherRunning(payment))
         else:
-            attempt = new_attempt(payment.payment_id, command.new, now=now)
+            attempt = new_attempt(payment.payment_id, command.new, payment.expires_at, now=now, policy=policy)
             payment.attempts.append(attempt)
             payment.status = PaymentStatus.PROCESSING
             started.append(attempt)

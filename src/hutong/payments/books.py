@@ -40,15 +40,18 @@ def success(payment: Payment, attempt: Attempt) -> tuple[list[ledger.Transfer], 
     receivable = (CHANNEL_RECEIVABLE, attempt.account_id, payment.currency)
     if attempt.surplus:
         surplus = (SURPLUS_TO_REFUND, attempt.account_id, payment.currency)
-        return [_transfer(attempt.attempt_id.int, receivable, surplus, payment, Code.SURPLUS)], [receivable, surplus]
+        return [_transfer(attempt.attempt_id.int, receivable, surplus, payment, attempt, Code.SURPLUS)], [
+            receivable,
+            surplus,
+        ]
     pending = (MERCHANT_PENDING, payment.merchant_id, payment.currency)
-    fee_minor = money.fee_minor(payment.amount_minor, payment.fee_ppm)
-    main = _transfer(attempt.attempt_id.int, receivable, pending, payment, Code.PAYMENT)
+    fee_minor = money.fee_minor(taken_minor(attempt), payment.fee_ppm)
+    main = _transfer(attempt.attempt_id.int, receivable, pending, payment, attempt, Code.PAYMENT)
     if not fee_minor:
         return [main], [receivable, pending]
     income = (FEE_INCOME, PRODUCT, payment.currency)
     main.flags = ledger.TransferFlags.LINKED
-    fee = _transfer(_fee_id(attempt), pending, income, payment, Code.FEE)
+    fee = _transfer(_fee_id(attempt), pending, income, payment, attempt, Code.FEE)
     fee.amount = fee_minor
     return [main, fee], [receivable, pending, income]
 
@@ -58,12 +61,20 @@ def _fee_id(attempt: Attempt) -> int:
     return attempt.payment_id.int
 
 
-def _transfer(identifier: int, debit: Opening, credit: Opening, payment: Payment, code: Code) -> ledger.Transfer:
+def taken_minor(attempt: Attempt) -> int:
+    """What a successful attempt took."""
+    assert attempt.amount_captured_minor is not None, "a success says how much"
+    return attempt.amount_captured_minor
+
+
+def _transfer(
+    identifier: int, debit: Opening, credit: Opening, payment: Payment, attempt: Attempt, code: Code
+) -> ledger.Transfer:
     return ledger.Transfer(
         id=identifier,
         debit_account_id=ledger.account_id(*debit),
         credit_account_id=ledger.account_id(*credit),
-        amount=payment.amount_minor,
+        amount=taken_minor(attempt),
         ledger=money.currency(payment.currency).numeric,
         code=code,
         user_data_128=payment.payment_id.int,

@@ -9,17 +9,23 @@ from enum import StrEnum
 from uuid import UUID
 
 from hutong import db
-from hutong.payments.model import CloseReason, Payment, PaymentStatus
+from hutong.payments.model import Attempt, CloseReason, Payment, PaymentStatus
 from hutong.payments.outcome import Occurrence, settle_status
 from hutong.payments.payment import lock, save, sql
+from hutong.payments.timeline import Entry, write_timeline
 
 
 @dataclass(frozen=True, slots=True)
 class RequestClose:
-    """The wish that a payment may end unpaid."""
+    """The wish that a payment may end unpaid, or that its authorization be given up.
+
+    Attributes:
+        note: Who wants it and why, where people do.
+    """
 
     payment_id: UUID
     reason: CloseReason
+    note: str | None = None
 
 
 class CloseOutcome(StrEnum):
@@ -29,6 +35,8 @@ class CloseOutcome(StrEnum):
     """Nothing could take money any more; the payment is closed."""
     CLOSING = "closing"
     """Attempts are open: each is asked about, then closed at its channel."""
+    CAPTURING = "capturing"
+    """The authorized money is being taken, which was decided first. Nothing is written."""
     ALREADY_CLOSED = "already_closed"
     ALREADY_SUCCEEDED = "already_succeeded"
 
@@ -47,7 +55,7 @@ async def request_close(
     """Close what can be closed at once and mark the rest; every payment must exist.
 
     Effects:
-        From now on no attempt can be started. Open attempts become due to be asked about.
+        From now on no attempt can be started and nothing be captured. Open attempts become due to be asked about.
 
     Repeat:
         The first wish's time and reason stay.
@@ -59,8 +67,12 @@ async def request_close(
     results: list[CloseResult] = []
     occurrences: list[Occurrence] = []
     changed: dict[UUID, Payment] = {}
+    story: list[Entry] = []
     for command in commands:
         payment = payments[command.payment_id]
+        if payment.is_capturing:
+            results.append(CloseResult(CloseOutcome.CAPTURING, payment))
+            continue
         if payment.status is PaymentStatus.SUCCEEDED:
             results.append(CloseResult(CloseOutcome.ALREADY_SUCCEEDED, payment))
             continue
@@ -70,16 +82,32 @@ async def request_close(
         if payment.close_requested_at is None:
             payment.close_requested_at, payment.close_reason = now, command.reason.value
             changed[payment.payment_id] = payment
+            note = command.note or command.reason.value
+            story.append(Entry(payment.payment_id, "payment.close_requested", note=note))
         settle_status(payment, now, occurrences)
         outcome = CloseOutcome.CLOSING if payment.is_open else CloseOutcome.CLOSED
         results.append(CloseResult(outcome, payment))
     await save(tx, list(changed.values()))
     closing = [payment.payment_id for payment in changed.values() if payment.is_open]
     if closing:
-        await sql.ask_now.execute(tx, closing, now)
+        await sql.ask_now.execute(tx, closing, now, now)
+    await write_timeline(tx, story, now=now)
     return results, occurrences
 
 
+async def end_attempts(tx: db.Tx, attempts: Sequence[Attempt], *, now: datetime) -> None:
+    """Ask for the end of open tries, so that another one may be started; the payment goes on.
+
+    Repeat:
+        The first request's time stays.
+    """
+    await lock(tx, {attempt.payment_id for attempt in attempts})
+    await sql.ask_attempts_to_end.execute(tx, [attempt.attempt_id for attempt in attempts], now)
+    story = [Entry(attempt.payment_id, "attempt.close_requested", attempt.attempt_id) for attempt in attempts]
+    await write_timeline(tx, story, now=now)
+
+
 async def claim_expired(tx: db.Tx, *, now: datetime, limit: int) -> list[UUID]:
-    """Open payments past their end that nobody is closing yet, locked, oldest first."""
-    return [row["id"] for row in await sql.claim_expired.fetch(tx, now, limit)]
+    """Open payments past their end, and authorizations past theirs, that nobody is ending yet: locked, oldest first."""
+    unpaid = [row["id"] for row in await sql.claim_expired.fetch(tx, now, limit)]
+    return unpaid + [row["id"] for row in await sql.claim_lapsing.fetch(tx, now, limit - len(unpaid))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -13,12 +13,16 @@ from hutong import db, events, idempotency, ledger
 from hutong.clock import Clock
 from hutong.errors import InvariantBroken
 from hutong.ids import Ids
-from hutong.payments import books
+from hutong.payments import books, refund_books
+from hutong.payments.capture import CaptureResult, RequestCapture, request_capture
 from hutong.payments.close import CloseResult, RequestClose, claim_expired, request_close
-from hutong.payments.document import CheckoutUrl, payment_document
-from hutong.payments.model import CloseReason, NewPayment, Payment
+from hutong.payments.document import CheckoutUrl, Texts, no_texts, payment_document
+from hutong.payments.items import funded, items_of
+from hutong.payments.model import DEFAULT_POLICY, CloseReason, NewPayment, Payment, Policy
 from hutong.payments.outcome import Happening, Learnt, Occurrence, Recorded, record
 from hutong.payments.payment import Created, Existing, OtherContent, create, find_placed
+from hutong.payments.refund_commit import RefundCommitter
+from hutong.payments.refund_create import give_surplus_back
 
 _BOOKED = (Happening.SUCCEEDED, Happening.SURPLUS)
 ORDER_NO_REUSED = 409
@@ -52,18 +56,36 @@ class Committer:
 
     Args:
         checkout_url: Gives the address of a payment's cashier page.
+        policy: When channels are asked.
+        texts: What payers may be told of our codes.
     """
 
-    def __init__(self, database: db.Database, *, clock: Clock, ids: Ids, checkout_url: CheckoutUrl) -> None:
+    def __init__(
+        self,
+        database: db.Database,
+        *,
+        clock: Clock,
+        ids: Ids,
+        checkout_url: CheckoutUrl,
+        policy: Policy = DEFAULT_POLICY,
+        texts: Texts = no_texts,
+    ) -> None:
+        self._texts = texts
         self._database = database
         self._clock = clock
         self._ids = ids
         self._checkout_url = checkout_url
+        self.policy = policy
         self._open_accounts: set[books.Opening] = set()
+        self.refunds = RefundCommitter(database, clock=clock, ids=ids, checkout_url=checkout_url)
 
     def render(self, payment: Payment) -> bytes:
         """The payment's document as bytes, as it is answered and stored."""
-        return orjson.dumps(payment_document(payment, self._checkout_url))
+        return orjson.dumps(payment_document(payment, self._checkout_url, self._texts))
+
+    def checkout_url(self, payment: Payment) -> str:
+        """The address of a payment's cashier page."""
+        return self._checkout_url(payment)
 
     async def place(self, commands: Sequence[PlaceOrder]) -> list[Placed]:
         """Claim keys and write orders. An answer that needs no channel is stored at once."""
@@ -74,7 +96,7 @@ class Committer:
             outcomes = iter(await idempotency.claim(tx, claims, now=now))
             standing = [idempotency.Claimed() if c.claim is None else next(outcomes) for c in commands]
             free = [c for c, s in zip(commands, standing, strict=True) if isinstance(s, idempotency.Claimed)]
-            created = iter(await create(tx, [c.new for c in free], now=now) if free else [])
+            created = iter(await create(tx, [c.new for c in free], now=now, policy=self.policy) if free else [])
             results: list[Placed] = []
             answers: list[tuple[idempotency.Claim, idempotency.StoredAnswer]] = []
             for command, outcome in zip(commands, standing, strict=True):
@@ -110,9 +132,7 @@ class Committer:
         opened: list[books.Opening] = []
 
         async def work(tx: db.Tx) -> list[Recorded]:
-            results, occurrences = await record(tx, [c.learnt for c in commands], now=now)
-            opened[:] = await self._book(tx, occurrences, now=now)
-            await self._announce(tx, occurrences, now=now)
+            results, opened[:] = await self._take_in(tx, commands, now=now)
             await idempotency.store(
                 tx,
                 [
@@ -127,16 +147,42 @@ class Committer:
         self._open_accounts.update(opened)
         return results
 
-    async def close(self, commands: Sequence[RequestClose]) -> list[CloseResult]:
-        """Close what can be closed at once; mark the rest."""
+    async def take_in_within(self, tx: db.Tx, commands: Sequence[TakeIn], *, now: datetime) -> list[Recorded]:
+        """The same in a transaction that does something else as well."""
+        return (await self._take_in(tx, commands, now=now))[0]
+
+    async def _take_in(
+        self, tx: db.Tx, commands: Sequence[TakeIn], *, now: datetime
+    ) -> tuple[list[Recorded], list[books.Opening]]:
+        results, occurrences = await record(tx, [c.learnt for c in commands], now=now, policy=self.policy)
+        opened = await self._book(tx, occurrences, now=now)
+        await give_surplus_back(tx, occurrences, new_id=self._ids.new, now=now)
+        await self._announce(tx, occurrences, now=now)
+        return results, opened
+
+    async def close(
+        self, commands: Sequence[RequestClose], *, also: Callable[[db.Tx], Awaitable[None]] | None = None
+    ) -> list[CloseResult]:
+        """Close what can be closed at once; mark the rest.
+
+        Args:
+            also: What else belongs to it, such as writing down who wanted it.
+        """
         now = self._clock.now()
 
         async def work(tx: db.Tx) -> list[CloseResult]:
             results, occurrences = await request_close(tx, commands, now=now)
             await self._announce(tx, occurrences, now=now)
+            if also is not None:
+                await also(tx)
             return results
 
         return await self._database.run(work)
+
+    async def capture(self, commands: Sequence[RequestCapture]) -> list[CaptureResult]:
+        """Write the intents of captures."""
+        now = self._clock.now()
+        return await self._database.run(lambda tx: request_capture(tx, commands, now=now))
 
     async def expire(self, *, limit: int) -> int:
         """Ask for the end of payments that are past theirs; returns how many there were."""
@@ -155,9 +201,19 @@ class Committer:
     async def _book(self, tx: db.Tx, occurrences: Sequence[Occurrence], *, now: datetime) -> list[books.Opening]:
         transfers: list[ledger.Transfer] = []
         openings: set[books.Opening] = set()
+        succeeded = [o.payment.payment_id for o in occurrences if o.happening is Happening.SUCCEEDED]
+        items = await items_of(tx, succeeded) if succeeded else {}
         for occurrence in occurrences:
             if occurrence.happening in _BOOKED and occurrence.attempt is not None:
                 chain, needed = books.success(occurrence.payment, occurrence.attempt)
+                if not occurrence.attempt.surplus and occurrence.payment.payment_id in items:
+                    put = funded(items, occurrence.payment.payment_id)
+                    more, also = refund_books.funding(occurrence.payment, occurrence.attempt, *put)
+                    # Before our fee, so that nothing is taken from the merchant before everything is there.
+                    chain = [*chain[:1], *more, *chain[1:]]
+                    for transfer in chain[:-1]:
+                        transfer.flags |= ledger.TransferFlags.LINKED
+                    needed = [*needed, *also]
                 transfers += chain
                 openings.update(needed)
         if not transfers:
@@ -181,7 +237,7 @@ class Committer:
                         type=occurrence.happening.value,
                         merchant_id=occurrence.payment.merchant_id,
                         object_id=occurrence.payment.payment_id,
-                        payload=payment_document(occurrence.payment, self._checkout_url),
+                        payload=payment_document(occurrence.payment, self._checkout_url, self._texts),
                     )
                     for occurrence in occurrences
                 ],

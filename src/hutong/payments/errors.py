@@ -55,3 +55,39 @@ class NotificationReplayed(Conflict):
     """The very same message has been taken before."""
 
     code = "notification_replayed"
+
+
+class PaymentNotCapturable(Conflict):
+    """Nothing is authorized: the payer has not agreed yet, or it has been captured, given up or has lapsed."""
+
+    code = "payment_not_capturable"
+
+
+class CaptureInProgress(Conflict):
+    """The authorized money is being taken; the channel's answer decides."""
+
+    code = "capture_in_progress"
+
+
+class CaptureExceedsAuthorized(InvalidParameter):
+    """More than was authorized."""
+
+    code = "capture_exceeds_authorized"
+
+
+class PartialCaptureNotOffered(InvalidParameter):
+    """The channel takes an authorization as a whole only."""
+
+    code = "partial_capture_not_offered"
+
+
+class ManualCaptureNotOffered(InvalidParameter):
+    """The method takes the money at once and cannot reserve it."""
+
+    code = "manual_capture_not_offered"
+
+
+class PayerDetailMissing(InvalidParameter):
+    """The method needs to know something of the payer; `param` names it."""
+
+    code = "missing_parameter"

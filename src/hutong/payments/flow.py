@@ -6,32 +6,39 @@ Whatever dies between two of these steps is found again by the sweeps, since the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
 from uuid import UUID
 
 import structlog
-from prometheus_client import Counter
 
 from hutong import channels, db, idempotency, ids
 from hutong.clock import Clock
 from hutong.errors import NotFound
 from hutong.payments import errors
 from hutong.payments.attempt import NotPayable, OtherRunning, StartAttempt, Started, StartResult, start_attempts
-from hutong.payments.close import CloseOutcome, RequestClose
-from hutong.payments.commit import ORDER_NO_REUSED, Committer, Placed, PlaceOrder, TakeIn
-from hutong.payments.model import NOT_FOUND_GRACE, Attempt, AttemptState, CloseReason, NewAttempt, Payment, Source
-from hutong.payments.outcome import Effect, Learnt, Recorded
-from hutong.payments.payment import Created, Existing, OtherContent, attempt_of, find, sql
+from hutong.payments.calls import Calls
+from hutong.payments.capture import CaptureOutcome, RequestCapture
+from hutong.payments.choice import Choice
+from hutong.payments.close import CloseOutcome, RequestClose, end_attempts
+from hutong.payments.commit import ORDER_NO_REUSED, Committer, Placed, PlaceOrder
+from hutong.payments.doubt import report_doubts
+from hutong.payments.intervene import CLOSE, Act, write_act
+from hutong.payments.model import Attempt, AttemptState, CloseReason, Payment, Source
+from hutong.payments.outcome import Effect, Learnt
+from hutong.payments.payment import Created, Existing, OtherContent, find, sql
+from hutong.payments.refund_flow import RefundFlow
+from hutong.payments.sweep import SWEEP_LIMIT, claim_due, claim_verifiable
+from hutong.vault import Vault
 
 _log = structlog.get_logger(module="hutong.payments")
-_MISMATCHES = Counter("hutong_notification_mismatches_total", "Genuine messages about what we did not order.")
-_ANSWERS = Counter("hutong_channel_answers_total", "What channels said.", ["channel", "source", "state"])
 
-_CLAIM_LEASE = timedelta(seconds=15)
-"""How long a worker keeps others from asking about the same attempt. Two that ask do no harm; a dead one delays."""
-_SWEEP_LIMIT = 200
+_ASKED_AT_ONCE = 200
 _SWEEP_WIDTH = 16
+_VERIFY_EVERY = timedelta(seconds=30)
+"""How often a process looks for ends to be verified; a day later, half a minute does not matter."""
+_SWEEP_ROUNDS = 20
+"""How many batches of expired payments one round ends at most, so that asking about attempts is never kept waiting."""
 _NOTICES_KEPT = timedelta(minutes=30)
 _FORGOTTEN_AT_ONCE = 1000
 
@@ -45,6 +52,7 @@ class Flow:
         sandbox: Play: sandbox accounts are used and no others. Otherwise they are never used, so that a simulated
             channel cannot be taken for a real one.
         queue_limit: The most commands that may wait for a batch.
+        vault: Seals what methods ask of the payer; without one such methods cannot be used.
     """
 
     def __init__(
@@ -58,52 +66,49 @@ class Flow:
         public_url: str,
         sandbox: bool = False,
         queue_limit: int = 4096,
+        vault: Vault | None = None,
     ) -> None:
         self._database = database
         self._accounts = accounts
         self._committer = committer
         self._clock = clock
-        self._ids = ids
-        self._public_url = public_url.rstrip("/")
-        self._sandbox = sandbox
+        self._verify_from = clock.now()
+        self._choice = Choice(accounts, ids=ids, public_url=public_url, sandbox=sandbox, vault=vault)
+        self._calls = Calls(
+            database,
+            accounts,
+            committer,
+            self._choice,
+            clock=clock,
+            public_url=public_url,
+            queue_limit=queue_limit,
+            policy=committer.policy,
+        )
         self._places: db.Coalescer[PlaceOrder, Placed] = db.Coalescer(
             committer.place, name="place", queue_limit=queue_limit
         )
-        self._words: db.Coalescer[TakeIn, Recorded] = db.Coalescer(
-            committer.take_in, name="take_in", queue_limit=queue_limit
-        )
         self._starts: db.Coalescer[StartAttempt, StartResult] = db.Coalescer(
             self._start_batch, name="start", queue_limit=queue_limit
+        )
+        self.refunds = RefundFlow(
+            database,
+            accounts,
+            committer.refunds,
+            clock=clock,
+            ids=ids,
+            public_url=public_url,
+            queue_limit=queue_limit,
+            vault=vault,
         )
 
     def render(self, payment: Payment) -> bytes:
         """The payment's document as bytes."""
         return self._committer.render(payment)
 
-    async def choose(self, method: str, amount_minor: int, currency: str, *, payer_ip: str | None = None) -> NewAttempt:
-        """A try by `method` at the first account that takes it.
-
-        Errors:
-            NoRoute: none does.
-        """
-        for offer in await self._offers(amount_minor, currency):
-            if method in offer.capabilities.methods:
-                return NewAttempt(self._ids.new(), offer.account_id, offer.capabilities.channel, method, payer_ip)
-        raise errors.NoRoute("no channel takes this method, currency and amount", param="method")
-
-    async def methods(self, amount_minor: int, currency: str) -> list[str]:
-        """The methods by which such an amount may be paid now."""
-        offers = await self._offers(amount_minor, currency)
-        return sorted({method for offer in offers for method in offer.capabilities.methods})
-
-    async def _offers(self, amount_minor: int, currency: str) -> list[channels.Offer]:
-        return [
-            offer
-            for offer in await self._accounts.offers()
-            if offer.sandbox is self._sandbox
-            and currency in offer.capabilities.currencies
-            and offer.capabilities.amount_minor_min <= amount_minor <= offer.capabilities.amount_minor_max
-        ]
+    @property
+    def choice(self) -> Choice:
+        """Chooses the account that a try goes through."""
+        return self._choice
 
     async def place(self, order: PlaceOrder) -> tuple[int, bytes]:
         """Take a merchant's order and, if it names a method, place it at the channel.
@@ -121,15 +126,15 @@ class Flow:
         return await self._answer(await self._places.submit(order), order)
 
     async def repeated(self, order: PlaceOrder) -> tuple[int, bytes] | None:
-        """What `place` answers to an order that was placed before; None if this one was not. Writes nothing.
+        """What `place` answers to an order that was placed before; None if this one was not, and nothing is written.
 
         For orders that could not be placed any more, because time has passed or a channel is gone.
 
         Errors:
             OrderNoReused, KeyReused, KeyInFlight.
         """
-        placed = await self._committer.repeated(order)
-        return None if placed is None else await self._answer(placed, order)
+        # By the same way as before, since the key may have no answer yet: what it gets now is what it gets for ever.
+        return None if await self._committer.repeated(order) is None else await self.place(order)
 
     async def _answer(self, placed: Placed, order: PlaceOrder) -> tuple[int, bytes]:
         reused = errors.OrderNoReused(
@@ -150,27 +155,63 @@ class Flow:
                 return 200, self.render(payment)
             case Created(payment):
                 if payment.attempts:
-                    payment = await self._submit(payment, payment.attempts[0], claim=order.claim)
+                    payment = await self._calls.submit(payment, payment.attempts[0], claim=order.claim)
                 return 201, self.render(payment)
 
-    async def start(self, payment: Payment, method: str, *, payer_ip: str | None = None) -> Payment:
-        """Try a payment by `method`.
+    async def start(
+        self,
+        payment: Payment,
+        method: str,
+        *,
+        payer_ip: str | None = None,
+        payer: Mapping[str, str] | None = None,
+        return_url: str | None = None,
+    ) -> Payment:
+        """Try a payment by `method`. A try by another method is ended at its channel first, where that can be done.
+
+        Args:
+            payer: What the method asks of the payer.
+            return_url: Where the payer's browser goes afterwards; by default to the cashier.
 
         Repeat:
             While such a try is open, it is the one that is returned.
 
         Errors:
-            PaymentNotPayable, AttemptInProgress, NoRoute.
+            PaymentNotPayable, AttemptInProgress, NoRoute, PayerDetailMissing, ManualCaptureNotOffered.
         """
-        new = await self.choose(method, payment.amount_minor, payment.currency, payer_ip=payer_ip)
+        new = await self._choice.choose(
+            method,
+            payment.amount_minor,
+            payment.currency,
+            payer_ip=payer_ip,
+            payer=payer,
+            return_url=return_url or self._committer.checkout_url(payment),
+            capture_method=payment.capture_method,
+        )
         result = await self._starts.submit(StartAttempt(payment.payment_id, new))
+        if isinstance(result, OtherRunning) and await self._make_room(result.payment):
+            result = await self._starts.submit(StartAttempt(payment.payment_id, new))
         if isinstance(result, NotPayable):
             raise errors.PaymentNotPayable("this payment cannot be paid any more")
         if isinstance(result, OtherRunning):
-            raise errors.AttemptInProgress("a try by another method is still open")
+            raise errors.AttemptInProgress("a try by another method could still take the money")
         if isinstance(result, Started):
-            return await self._submit(result.payment, result.attempt)
+            return await self._calls.submit(result.payment, result.attempt)
         return result.payment
+
+    async def _make_room(self, payment: Payment) -> bool:
+        """End the open tries of a payment at their channels; returns whether there is nothing left in the way."""
+        running = payment.open_attempts
+        for attempt in running:
+            methods = (await self._accounts.get(attempt.account_id)).capabilities.methods
+            known = methods.get(attempt.method)
+            if attempt.state is AttemptState.AUTHORIZED or known is None or not known.closable:
+                return False
+        now = self._clock.now()
+        await self._database.run(lambda tx: end_attempts(tx, running, now=now))
+        for attempt in running:
+            await self._calls.try_to_resolve(attempt)
+        return True
 
     async def notify(self, account_id: UUID, headers: Mapping[str, str], body: bytes) -> channels.HttpAnswer:
         """Take a channel's message: verify, record, commit, and only then say so.
@@ -184,89 +225,131 @@ class Flow:
         """
         channel = await self._accounts.get(account_id)
         notice = channel.parse_notification(headers, body, now=self._clock.now())
+        if notice.about is channels.About.NOTHING:
+            return channel.accept_notification()
+        if notice.about is not channels.About.PAYMENT:
+            await self.refunds.heard(account_id, notice)
+            return channel.accept_notification()
         attempt_id = ids.decode("att", notice.number)
-        _ANSWERS.labels(channel.capabilities.channel, Source.NOTIFICATION, notice.answer.state).inc()
-        recorded = await self._words.submit(
-            TakeIn(Learnt(attempt_id, account_id, notice.answer, Source.NOTIFICATION, notice.replay_key))
-        )
+        learnt = Learnt(attempt_id, account_id, notice.answer, Source.NOTIFICATION, notice.replay_key)
+        recorded = await self._calls.take_in(channel.capabilities.channel, learnt)
         if recorded.effect is Effect.NO_SUCH_ATTEMPT:
             raise NotFound("no order of this account has this number")
         if recorded.effect is Effect.REPLAYED:
             raise errors.NotificationReplayed("this very message has been taken before")
         if recorded.effect is Effect.MISMATCH:
-            _MISMATCHES.inc()
             _log.error("notification_mismatch", attempt=notice.number, channel_order_no=notice.answer.channel_order_no)
             raise errors.NotificationMismatch("the message is not about the amount that was ordered", param="amount")
         return channel.accept_notification()
 
     async def close(self, payment: Payment) -> Payment:
-        """Ask for a payment's end on behalf of its merchant.
+        """Ask for a payment's end on behalf of its merchant; an authorization is given up.
 
         Returns:
-            The payment: `closed`, or still `processing` while a channel has not confirmed; the sweep goes on then.
+            The payment: `closed`, or still open while a channel has not confirmed; the sweep goes on then.
 
         Errors:
             PaymentAlreadySucceeded: also when the channel reveals it just now.
+            CaptureInProgress: the authorized money is being taken, which was asked for first.
         """
-        (result,) = await self._committer.close([RequestClose(payment.payment_id, CloseReason.MERCHANT)])
+        return await self._close(payment, CloseReason.MERCHANT)
+
+    async def act(self, payment: Payment, act: Act) -> Payment:
+        """Do what an operator wants: ask the channel about every try now, or ask for the end.
+
+        Effects:
+            The act is written to the journal and to the payment's story before any channel is called.
+
+        Errors:
+            As `close` says, where the act is to close.
+        """
+        now = self._clock.now()
+
+        async def write(tx: db.Tx) -> None:
+            await write_act(tx, act, now=now)
+
+        if act.action == CLOSE:
+            return await self._close(payment, CloseReason.OPERATOR, also=write)
+        await self._database.run(write)
+        for attempt in payment.attempts:
+            if attempt.state is not AttemptState.SUCCEEDED:
+                await self._calls.try_to_resolve(attempt)
+        return await self._current(payment)
+
+    async def _current(self, payment: Payment) -> Payment:
+        async with self._database.transaction() as tx:
+            return (await find(tx, [payment.payment_id]))[payment.payment_id]
+
+    async def _close(
+        self, payment: Payment, reason: CloseReason, *, also: Callable[[db.Tx], Awaitable[None]] | None = None
+    ) -> Payment:
+        (result,) = await self._committer.close([RequestClose(payment.payment_id, reason)], also=also)
+        if result.outcome is CloseOutcome.CAPTURING:
+            raise errors.CaptureInProgress("the authorized money is being taken")
         if result.outcome is CloseOutcome.CLOSING:
             for attempt in result.payment.open_attempts:
-                await self._try_to_resolve(attempt)
-            async with self._database.transaction() as tx:
-                after = (await find(tx, [payment.payment_id]))[payment.payment_id]
+                await self._calls.try_to_resolve(attempt)
+            after = await self._current(payment)
         else:
             after = result.payment
         if after.succeeded_at is not None:
             raise errors.PaymentAlreadySucceeded("the payment has succeeded; refund it instead")
         return after
 
-    async def resolve(self, attempt: Attempt) -> None:
-        """Ask a channel about one open attempt, and do what its answer calls for."""
-        channel = await self._accounts.get(attempt.account_id)
-        async with self._database.transaction() as tx:
-            payment = (await find(tx, [attempt.payment_id]))[attempt.payment_id]
-        order = _order(payment, attempt)
-        answer = await channel.query(order, now=self._clock.now())
-        payment = await self._learn(attempt, answer, Source.QUERY)
-        current = next((a for a in payment.open_attempts if a.attempt_id == attempt.attempt_id), None)
-        if current is None:
-            return
-        now = self._clock.now()
-        unpaid = answer.state is channels.ChannelState.PENDING
-        absent = answer.state is channels.ChannelState.NOT_FOUND
-        closing = payment.close_requested_at is not None
-        if closing and unpaid:
-            await self._learn(current, await channel.close(order, now=now), Source.CLOSE)
-        elif not closing and (unpaid or absent) and not current.action_kind and channel.capabilities.resubmits:
-            await self._submit(payment, current)
-        elif absent and (closing or current.state is not AttemptState.SUBMITTED) and _is_gone(current, now):
-            gone = channels.ChannelAnswer(channels.ChannelState.CLOSED, channel_code=answer.channel_code)
-            await self._learn(current, gone, Source.QUERY)
+    async def capture(self, payment: Payment, amount_minor: int | None = None) -> Payment:
+        """Take what the payer has authorized, all or part of it, once; the rest is given up.
+
+        Repeat:
+            The same amount again is the same capture: it gets the payment as it is, and nothing is called.
+
+        Returns:
+            The payment: `succeeded`, or still `requires_capture` while the channel's word is awaited.
+
+        Errors:
+            PaymentNotCapturable: also when the channel refuses; CaptureInProgress, CaptureExceedsAuthorized,
+            PartialCaptureNotOffered.
+        """
+        attempt = payment.authorized_attempt
+        partial = attempt is not None and (await self._accounts.get(attempt.account_id)).capabilities.partial_capture
+        (result,) = await self._committer.capture([RequestCapture(payment.payment_id, amount_minor, partial)])
+        match result.outcome:
+            case CaptureOutcome.NOT_CAPTURABLE:
+                raise errors.PaymentNotCapturable("nothing of this payment is authorized")
+            case CaptureOutcome.IN_PROGRESS:
+                raise errors.CaptureInProgress("another amount is being taken")
+            case CaptureOutcome.EXCEEDS_AUTHORIZED:
+                raise errors.CaptureExceedsAuthorized("is more than was authorized", param="amount_minor")
+            case CaptureOutcome.NOT_IN_PART:
+                raise errors.PartialCaptureNotOffered("the channel takes the whole only", param="amount_minor")
+        attempt = result.payment.authorized_attempt
+        if not result.is_new or attempt is None:
+            return result.payment
+        after = await self._calls.capture(result.payment, attempt)
+        if not after.is_capturing and after.succeeded_at is None:
+            raise errors.PaymentNotCapturable("the channel has refused the capture")
+        return after
 
     async def sweep(self) -> int:
         """One round: end what is due to end, ask about what is due to be asked about; returns how much there was."""
-        expired = await self._committer.expire(limit=_SWEEP_LIMIT)
+        expired = 0
+        for _ in range(_SWEEP_ROUNDS):
+            ended = await self._committer.expire(limit=SWEEP_LIMIT)
+            expired += ended
+            if ended < SWEEP_LIMIT:
+                break
         now = self._clock.now()
-
-        async def claim(tx: db.Tx) -> list[Attempt]:
-            rows = await sql.claim_due_attempts.fetch(tx, now, now + _CLAIM_LEASE, _SWEEP_LIMIT)
-            return [attempt_of(row) for row in rows]
-
-        due = await self._database.run(claim)
+        due = await claim_due(self._database, now=now, limit=_ASKED_AT_ONCE)
+        if now >= self._verify_from:
+            self._verify_from = now + _VERIFY_EVERY
+            due += await claim_verifiable(self._database, now=now, limit=_ASKED_AT_ONCE)
         width = asyncio.Semaphore(_SWEEP_WIDTH)
 
         async def one(attempt: Attempt) -> None:
             async with width:
-                await self._try_to_resolve(attempt)
+                await self._calls.try_to_resolve(attempt)
 
         await asyncio.gather(*(one(attempt) for attempt in due))
         return expired + len(due)
-
-    async def _try_to_resolve(self, attempt: Attempt) -> None:
-        try:
-            await self.resolve(attempt)
-        except Exception as error:  # noqa: BLE001 - one attempt's trouble must not stop others; it is asked again
-            _log.warning("resolve_failed", attempt=str(attempt.attempt_id), reason=repr(error))
 
     async def tidy(self) -> None:
         """Forget what has had its time: taken messages, idempotency keys."""
@@ -280,71 +363,15 @@ class Flow:
         while await self._database.run(forget_keys) == _FORGOTTEN_AT_ONCE:
             pass
 
+    async def report_doubts(self) -> dict[str, int]:
+        """Count what is in doubt by age, and have a person look at what has been for long."""
+        now, policy = self._clock.now(), self._committer.policy
+        return await self._database.run(lambda tx: report_doubts(tx, now=now, policy=policy))
+
     async def stop(self) -> None:
         """Finish what has been taken on and take nothing more."""
-        await asyncio.gather(self._places.close(), self._words.close(), self._starts.close())
-
-    async def _submit(
-        self,
-        payment: Payment,
-        attempt: Attempt,
-        *,
-        claim: idempotency.Claim | None = None,
-    ) -> Payment:
-        channel = await self._accounts.get(attempt.account_id)
-        now = self._clock.now()
-        request = channels.PayRequest(
-            attempt_no=ids.encode("att", attempt.attempt_id),
-            method=attempt.method,
-            amount_minor=payment.amount_minor,
-            currency=payment.currency,
-            subject=payment.subject,
-            expires_at=_channel_end(payment, attempt, channel.capabilities),
-            notify_url=f"{self._public_url}/channels/{ids.encode('acc', attempt.account_id)}/notifications",
-            payer_ip=attempt.payer_ip,
-        )
-        answer = await channel.pay(request, now=now)
-        return await self._learn(attempt, answer, Source.SUBMISSION, claim=claim)
-
-    async def _learn(
-        self,
-        attempt: Attempt,
-        answer: channels.ChannelAnswer,
-        source: Source,
-        *,
-        claim: idempotency.Claim | None = None,
-    ) -> Payment:
-        _ANSWERS.labels(attempt.channel, source, answer.state).inc()
-        learnt = Learnt(attempt.attempt_id, attempt.account_id, answer, source)
-        recorded = await self._words.submit(TakeIn(learnt, claim))
-        if recorded.effect is Effect.MISMATCH:
-            _MISMATCHES.inc()
-            _log.error("channel_answer_mismatch", attempt=str(attempt.attempt_id), source=source.value)
-        assert recorded.payment is not None, "attempts are never deleted"
-        return recorded.payment
+        await asyncio.gather(self._places.close(), self._calls.stop(), self._starts.close(), self.refunds.stop())
 
     async def _start_batch(self, commands: Sequence[StartAttempt]) -> list[StartResult]:
         now = self._clock.now()
-        return await self._database.run(lambda tx: start_attempts(tx, commands, now=now))
-
-
-def _order(payment: Payment, attempt: Attempt) -> channels.Order:
-    return channels.Order(
-        attempt_no=ids.encode("att", attempt.attempt_id),
-        method=attempt.method,
-        amount_minor=payment.amount_minor,
-        currency=payment.currency,
-        placed_at=attempt.created_at,
-        channel_order_no=attempt.channel_order_no,
-    )
-
-
-def _is_gone(attempt: Attempt, now: datetime) -> bool:
-    """Whether "no such order" now proves that there is none."""
-    return now - attempt.created_at > NOT_FOUND_GRACE
-
-
-def _channel_end(payment: Payment, attempt: Attempt, can: channels.Capabilities) -> datetime:
-    """The payment's end, brought into the range that the channel takes; the same however often it is sent."""
-    start = attempt.created_at
-    return min(max(payment.expires_at, start + can.expiry_min), start + can.expiry_max)
+        return await self._database.run(lambda tx: start_attempts(tx, commands, now=now, policy=self._committer.policy))

@@ -16,15 +16,20 @@ from hutong import db
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.payments.model import (
     ATTEMPT_TRANSITIONS,
-    QUERY_CADENCE,
+    DEFAULT_POLICY,
+    IN_DOUBT,
+    WITHOUT_ACTION_FOR,
     WITHOUT_ACTION_MAX,
     Attempt,
     AttemptState,
+    CaptureMethod,
     Payment,
     PaymentStatus,
+    Policy,
     Source,
 )
 from hutong.payments.payment import lock_by_attempt, save, sql
+from hutong.payments.timeline import Entry, write_timeline
 
 _FINAL = {
     ChannelState.SUCCEEDED: AttemptState.SUCCEEDED,
@@ -63,6 +68,8 @@ class Effect(StrEnum):
 class Happening(StrEnum):
     """Events of a payment that others are told of, and that the books may have to follow."""
 
+    AUTHORIZED = "payment.authorized"
+    CAPTURED = "payment.captured"
     SUCCEEDED = "payment.succeeded"
     CLOSED = "payment.closed"
     ATTEMPT_FAILED = "payment.attempt_failed"
@@ -80,17 +87,25 @@ class Occurrence:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """The effect of one message, and the payment as it is now."""
+    """The effect of one message, and the payment as it is now.
+
+    Attributes:
+        contradicts: The message denies an end that we hold for proven. Nothing is changed; a person must look.
+    """
 
     effect: Effect
     payment: Payment | None
+    contradicts: bool = False
 
 
-async def record(tx: db.Tx, messages: Sequence[Learnt], *, now: datetime) -> tuple[list[Recorded], list[Occurrence]]:
+async def record(
+    tx: db.Tx, messages: Sequence[Learnt], *, now: datetime, policy: Policy = DEFAULT_POLICY
+) -> tuple[list[Recorded], list[Occurrence]]:
     """Apply channels' words to their attempts, in order.
 
     Effects:
-        Writes attempts and payments. The caller books and announces the occurrences in the same transaction.
+        Writes attempts, payments and their timelines. The caller books and announces the occurrences in the same
+        transaction.
 
     Repeat:
         A word that says nothing new changes nothing; what is refused writes nothing at all.
@@ -103,11 +118,12 @@ async def record(tx: db.Tx, messages: Sequence[Learnt], *, now: datetime) -> tup
     found = [owners.get(message.attempt_id) for message in messages]
     refusals = [_refusal(owner, message) for owner, message in zip(found, messages, strict=True)]
     good = [message for message, refusal in zip(messages, refusals, strict=True) if refusal is None]
-    fresh = iter(await _spend(tx, good, now=now))
+    fresh = iter(await spend(tx, [(m.account_id, m.replay_key) for m in good], now=now))
     results: list[Recorded] = []
     occurrences: list[Occurrence] = []
     touched: dict[UUID, tuple[Attempt, Source]] = {}
     changed: dict[UUID, Payment] = {}
+    story: list[Entry] = []
     for message, owner, refusal in zip(messages, found, refusals, strict=True):
         if owner is None or refusal is Effect.NO_SUCH_ATTEMPT:
             results.append(Recorded(Effect.NO_SUCH_ATTEMPT, None))
@@ -116,30 +132,33 @@ async def record(tx: db.Tx, messages: Sequence[Learnt], *, now: datetime) -> tup
         if refusal is not None or not next(fresh):
             results.append(Recorded(refusal or Effect.REPLAYED, payment))
             continue
-        was_open, status = attempt.is_open, payment.status
-        moved = _apply(payment, attempt, message, now, occurrences)
+        was_open, before, status = attempt.is_open, attempt.state, payment.status
+        moved = _apply(payment, attempt, message, now, policy, occurrences)
+        contradicts = not moved and _contradicts(payment, attempt, message.answer)
         if was_open or moved:
             touched[attempt.attempt_id] = (attempt, message.source)
         if payment.status is not status:
             changed[payment.payment_id] = payment
-        results.append(Recorded(Effect.APPLIED if moved else Effect.UNCHANGED, payment))
+        if attempt.state is not before or contradicts:
+            story.append(_entry(payment, attempt, message, contradicts))
+        results.append(Recorded(Effect.APPLIED if moved else Effect.UNCHANGED, payment, contradicts))
     await _save_attempts(tx, list(touched.values()))
     await save(tx, list(changed.values()))
+    await write_timeline(tx, story, now=now)
     return results, occurrences
 
 
-async def _spend(tx: db.Tx, messages: Sequence[Learnt], *, now: datetime) -> list[bool]:
-    """Which messages have not been taken before. Of two equal ones in one list the first counts."""
-    keyed = [(m.account_id, m.replay_key) for m in messages if m.replay_key is not None]
-    if not keyed:
-        return [True] * len(messages)
-    distinct = sorted(set(keyed))
+async def spend(tx: db.Tx, keys: Sequence[tuple[UUID, bytes | None]], *, now: datetime) -> list[bool]:
+    """Which messages have not been taken before, by account and replay key; without a key each is new. Of two equal
+    ones in one list the first counts."""
+    distinct = sorted({(account_id, key) for account_id, key in keys if key is not None})
+    if not distinct:
+        return [True] * len(keys)
     rows = await sql.spend_notices.fetch(tx, [a for a, _ in distinct], [k for _, k in distinct], now)
     spent = {(row["account_id"], row["replay_key"]) for row in rows}
     fresh: list[bool] = []
-    for message in messages:
-        identity = (message.account_id, message.replay_key)
-        fresh.append(message.replay_key is None or identity in spent)
+    for identity in keys:
+        fresh.append(identity[1] is None or identity in spent)
         spent.discard(identity)
     return fresh
 
@@ -147,44 +166,84 @@ async def _spend(tx: db.Tx, messages: Sequence[Learnt], *, now: datetime) -> lis
 def _refusal(owner: tuple[Payment, Attempt] | None, message: Learnt) -> Effect | None:
     if owner is None or owner[1].account_id != message.account_id:
         return Effect.NO_SUCH_ATTEMPT
-    return Effect.MISMATCH if _mismatch(owner[0], message.answer) else None
+    return Effect.MISMATCH if _mismatch(*owner, message.answer) else None
 
 
-def _mismatch(payment: Payment, answer: ChannelAnswer) -> bool:
-    return (answer.amount_minor is not None and answer.amount_minor != payment.amount_minor) or (
-        answer.currency is not None and answer.currency != payment.currency
-    )
+def _to_capture(payment: Payment, attempt: Attempt) -> int | None:
+    """What we have asked to be taken of this very authorization."""
+    counted = attempt.state is AttemptState.SUCCEEDED and not attempt.surplus
+    return payment.capture_minor if counted or attempt.state is AttemptState.AUTHORIZED else None
 
 
-def _apply(payment: Payment, attempt: Attempt, message: Learnt, now: datetime, occurrences: list[Occurrence]) -> bool:
+def _mismatch(payment: Payment, attempt: Attempt, answer: ChannelAnswer) -> bool:
+    if answer.currency is not None and answer.currency != payment.currency:
+        return True
+    if answer.amount_minor is None:
+        return False
+    if payment.capture_method is CaptureMethod.MANUAL and answer.state is ChannelState.SUCCEEDED:
+        wanted = _to_capture(payment, attempt)
+        return answer.amount_minor != wanted if wanted else not 0 < answer.amount_minor <= payment.amount_minor
+    return answer.amount_minor != payment.amount_minor
+
+
+def _contradicts(payment: Payment, attempt: Attempt, answer: ChannelAnswer) -> bool:
+    """Whether the channel denies what it said before: that money was taken, or that none would be."""
+    if attempt.state is AttemptState.SUCCEEDED:
+        return answer.state in (ChannelState.FAILED, ChannelState.CLOSED)
+    manual = payment.capture_method is CaptureMethod.MANUAL
+    return not attempt.is_open and manual and answer.state is ChannelState.AUTHORIZED
+
+
+def _entry(payment: Payment, attempt: Attempt, message: Learnt, contradicts: bool) -> Entry:
+    what = f"attempt.{'contradicted' if contradicts else attempt.state.value}"
+    if attempt.surplus and not contradicts:
+        what = "attempt.surplus"
+    return Entry(
+        payment.payment_id, what, attempt.attempt_id, message.source.value,
+        storable(message.answer.channel_code), None if contradicts else attempt.amount_captured_minor,
+    )  # fmt: skip
+
+
+def _apply(
+    payment: Payment, attempt: Attempt, message: Learnt, now: datetime, policy: Policy, occurrences: list[Occurrence]
+) -> bool:
     """Move one attempt and its payment; returns whether anything moved."""
     before = (attempt.state, payment.status)
     answer = message.answer
-    target = _target(attempt, message)
+    target = _target(payment, attempt, message)
     if target is not attempt.state and target in ATTEMPT_TRANSITIONS[attempt.state]:
-        _move(payment, attempt, target, now, occurrences)
-    if attempt.is_open or before[0] is not attempt.state:
-        attempt.channel_order_no = _storable(answer.channel_order_no) or attempt.channel_order_no
-        attempt.channel_code = _storable(answer.channel_code) or attempt.channel_code
-        attempt.channel_message = _storable(answer.channel_message) or attempt.channel_message
+        _move(payment, attempt, target, answer, now, occurrences)
+    moved = before[0] is not attempt.state
+    if attempt.is_open or moved:
+        attempt.channel_order_no = storable(answer.channel_order_no) or attempt.channel_order_no
+        attempt.channel_code = storable(answer.channel_code) or attempt.channel_code
+        attempt.channel_message = storable(answer.channel_message) or attempt.channel_message
+        if answer.code is not None or moved:  # an end without a code does not keep the word of the doubt before it
+            attempt.code, attempt.retryable = answer.code, None if answer.code is None else answer.retryable
     if answer.action is not None and attempt.is_open:
-        attempt.action_kind, attempt.action_content = answer.action.kind.value, _storable(answer.action.content)
-    attempt.next_query_at = _next_query(attempt, now) if attempt.is_open else None
+        attempt.action_kind, attempt.action_content = answer.action.kind.value, storable(answer.action.content)
     settle_status(payment, now, occurrences)
+    attempt.next_query_at = _next_query(payment, attempt, now, policy) if attempt.is_open else None
+    attempt.doubt_since = _doubt_since(payment, attempt)
+    if moved:
+        unpaid = attempt.state in (AttemptState.FAILED, AttemptState.CLOSED)
+        attempt.verify_at = now + policy.verify_after if unpaid else None
     return before != (attempt.state, payment.status)
 
 
-def _storable(text: str | None) -> str | None:
+def storable(text: str | None) -> str | None:
     """A channel's text as the database can hold it: a NUL in a message must not keep its money from being booked."""
     return text and text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
-def _target(attempt: Attempt, message: Learnt) -> AttemptState:
+def _target(payment: Payment, attempt: Attempt, message: Learnt) -> AttemptState:
     """The state that a word leads to. Doubt leads from `created` to `unknown` and nowhere else."""
     state = message.answer.state
     if state in _FINAL:
         return _FINAL[state]
-    if state is ChannelState.PENDING:
+    if state is ChannelState.AUTHORIZED and payment.capture_method is CaptureMethod.MANUAL:
+        return AttemptState.AUTHORIZED if attempt.is_open else attempt.state
+    if state in (ChannelState.PENDING, ChannelState.AUTHORIZED):
         return AttemptState.SUBMITTED if attempt.is_open else attempt.state
     if attempt.state is AttemptState.CREATED and state is ChannelState.UNKNOWN:
         return AttemptState.UNKNOWN
@@ -192,21 +251,36 @@ def _target(attempt: Attempt, message: Learnt) -> AttemptState:
 
 
 def _move(
-    payment: Payment, attempt: Attempt, target: AttemptState, now: datetime, occurrences: list[Occurrence]
+    payment: Payment,
+    attempt: Attempt,
+    target: AttemptState,
+    answer: ChannelAnswer,
+    now: datetime,
+    occurrences: list[Occurrence],
 ) -> None:
-    was_open = attempt.is_open
+    was_open, was_authorized = attempt.is_open, attempt.state is AttemptState.AUTHORIZED
+    wanted = _to_capture(payment, attempt)
     attempt.state = target
+    if target is AttemptState.AUTHORIZED:
+        payment.authorized_at = now
+        payment.capture_before = None if attempt.authorization_kept is None else now + attempt.authorization_kept
+        settle_status(payment, now, occurrences)
+        occurrences.append(Occurrence(Happening.AUTHORIZED, payment, attempt))
     if attempt.is_open:
         return
     attempt.finished_at = now
     if target is AttemptState.SUCCEEDED:
         # What came after an end, ours or the payment's, does not count: it is given back.
         attempt.surplus = not was_open or not payment.is_open
+        attempt.amount_captured_minor = answer.amount_minor or wanted or payment.amount_minor
         if attempt.surplus:
             occurrences.append(Occurrence(Happening.SURPLUS, payment, attempt))
         else:
             payment.status = PaymentStatus.SUCCEEDED
             payment.succeeded_at = now
+            payment.amount_captured_minor = attempt.amount_captured_minor
+            if was_authorized:
+                occurrences.append(Occurrence(Happening.CAPTURED, payment, attempt))
             occurrences.append(Occurrence(Happening.SUCCEEDED, payment, attempt))
     elif target is AttemptState.FAILED:
         occurrences.append(Occurrence(Happening.ATTEMPT_FAILED, payment, attempt))
@@ -216,7 +290,9 @@ def settle_status(payment: Payment, now: datetime, occurrences: list[Occurrence]
     """Bring an open payment's status in line with its attempts, and close it if that is wanted and safe."""
     if not payment.is_open:
         return
-    if payment.open_attempts:
+    if payment.authorized_attempt is not None:
+        payment.status = PaymentStatus.REQUIRES_CAPTURE
+    elif payment.open_attempts:
         payment.status = PaymentStatus.PROCESSING
     elif payment.close_requested_at is not None:
         payment.status = PaymentStatus.CLOSED
@@ -224,12 +300,29 @@ def settle_status(payment: Payment, now: datetime, occurrences: list[Occurrence]
         occurrences.append(Occurrence(Happening.CLOSED, payment, None))
     else:
         payment.status = PaymentStatus.REQUIRES_PAYMENT
+        # An authorization that the channel has given up leaves nothing to capture.
+        payment.authorized_at = payment.capture_before = payment.capture_minor = payment.capture_requested_at = None
 
 
-def _next_query(attempt: Attempt, now: datetime) -> datetime:
+def _next_query(payment: Payment, attempt: Attempt, now: datetime, policy: Policy) -> datetime:
     """When to ask next. A payer who has nothing to scan yet must not wait for the slow end of the cadence."""
-    pause = QUERY_CADENCE[min(attempt.queries, len(QUERY_CADENCE) - 1)]
-    return now + (pause if attempt.action_kind else min(pause, WITHOUT_ACTION_MAX))
+    waits_for_merchant = attempt.state is AttemptState.AUTHORIZED and not payment.is_capturing
+    if waits_for_merchant and not payment.wants_end(attempt):
+        return now + policy.cadence[-1]
+    pause = policy.cadence[min(attempt.queries, len(policy.cadence) - 1)]
+    hurried = attempt.action_kind is None and now - attempt.created_at < WITHOUT_ACTION_FOR
+    return now + (min(pause, WITHOUT_ACTION_MAX) if hurried else pause)
+
+
+def _doubt_since(payment: Payment, attempt: Attempt) -> datetime | None:
+    """Since when we have been waiting for a word that should have come; None while all is as it should be."""
+    if not attempt.is_open:
+        return None
+    if payment.wants_end(attempt):
+        return attempt.close_requested_at or payment.close_requested_at
+    if payment.is_capturing and attempt.state is AttemptState.AUTHORIZED:
+        return payment.capture_requested_at
+    return attempt.created_at if attempt.state in IN_DOUBT else None
 
 
 async def _save_attempts(tx: db.Tx, touched: Sequence[tuple[Attempt, Source]]) -> None:
@@ -247,4 +340,9 @@ async def _save_attempts(tx: db.Tx, touched: Sequence[tuple[Attempt, Source]]) -
             [source for _, source in touched],
             [a.finished_at for a, _ in touched],
             [a.next_query_at for a, _ in touched],
+            [a.amount_captured_minor for a, _ in touched],
+            [a.doubt_since for a, _ in touched],
+            [a.verify_at for a, _ in touched],
+            [a.code for a, _ in touched],
+            [a.retryable for a, _ in touched],
         )

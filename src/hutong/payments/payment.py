@@ -11,14 +11,17 @@ from uuid import UUID
 import asyncpg
 
 from hutong import db
+from hutong.payments.items import Discount, Item, discounts_of, insert_baskets, items_of
 from hutong.payments.model import (
-    QUERY_CADENCE,
+    DEFAULT_POLICY,
     Attempt,
     AttemptState,
+    CaptureMethod,
     NewAttempt,
     NewPayment,
     Payment,
     PaymentStatus,
+    Policy,
 )
 
 sql = db.statements("hutong.payments")
@@ -46,7 +49,7 @@ class OtherContent:
 
 
 async def create(
-    tx: db.Tx, commands: Sequence[NewPayment], *, now: datetime
+    tx: db.Tx, commands: Sequence[NewPayment], *, now: datetime, policy: Policy = DEFAULT_POLICY
 ) -> list[Created | Existing | OtherContent]:
     """Write down merchants' orders, each with the try that is to be made at once.
 
@@ -59,11 +62,12 @@ async def create(
     """
     inserted = {row["id"] for row in await sql.insert_payments.fetch(tx, *_payment_columns(commands), now)}
     attempts = {
-        c.payment_id: new_attempt(c.payment_id, c.first_attempt, now=now)
+        c.payment_id: new_attempt(c.payment_id, c.first_attempt, c.expires_at, now=now, policy=policy)
         for c in commands
         if c.first_attempt and c.payment_id in inserted
     }
     await insert_attempts(tx, list(attempts.values()), now=now)
+    await insert_baskets(tx, [(c.payment_id, c.items, c.discounts) for c in commands if c.payment_id in inserted])
     standing: dict[tuple[UUID, str], Payment] = {}
     if len(inserted) < len(commands):
         others = [c for c in commands if c.payment_id not in inserted]
@@ -72,21 +76,37 @@ async def create(
         )
         found = await _with_attempts(tx, rows)
         standing = {(p.merchant_id, p.merchant_order_no): p for p in found}
+    baskets = await _baskets(tx, list(standing.values()))
     results: list[Created | Existing | OtherContent] = []
     for command in commands:
         if command.payment_id in inserted:
             results.append(Created(_new(command, attempts.get(command.payment_id), now)))
         else:
             payment = standing[command.merchant_id, command.merchant_order_no]
-            results.append(Existing(payment) if _same(payment, command) else OtherContent(payment))
+            same = _same(payment, command) and baskets[payment.payment_id] == (command.items, command.discounts)
+            results.append(Existing(payment) if same else OtherContent(payment))
     return results
 
 
-def new_attempt(payment_id: UUID, new: NewAttempt, *, now: datetime) -> Attempt:
+async def _baskets(tx: db.Tx, payments: Sequence[Payment]) -> dict[UUID, tuple[tuple[Item, ...], tuple[Discount, ...]]]:
+    """What was bought with some payments."""
+    if not payments:
+        return {}
+    payment_ids = [payment.payment_id for payment in payments]
+    items, discounts = await items_of(tx, payment_ids), await discounts_of(tx, payment_ids)
+    return {payment_id: (items.get(payment_id, ()), discounts.get(payment_id, ())) for payment_id in payment_ids}
+
+
+def new_attempt(payment_id: UUID, new: NewAttempt, payment_end: datetime, *, now: datetime, policy: Policy) -> Attempt:
     """A try as it is before the channel is called."""
+    end = max(payment_end, now + new.expiry_min)
+    if end - now > new.expiry_max:
+        end = now + new.expiry_max
     return Attempt(
         new.attempt_id, payment_id, new.account_id, new.channel, new.method, AttemptState.CREATED,
-        False, None, None, None, None, None, 0, now, None, now + QUERY_CADENCE[0], new.payer_ip,
+        False, None, None, None, None, None, 0, now, None, now + policy.cadence[0], new.payer_ip,
+        notify_url=new.notify_url, return_url=new.return_url, payer_sealed=new.payer_sealed, expires_at=end,
+        authorization_kept=new.authorization_kept,
     )  # fmt: skip
 
 
@@ -102,7 +122,12 @@ async def insert_attempts(tx: db.Tx, attempts: Sequence[Attempt], *, now: dateti
             [attempt.method for attempt in attempts],
             [attempt.payer_ip for attempt in attempts],
             now,
-            now + QUERY_CADENCE[0],
+            [attempt.next_query_at for attempt in attempts],
+            [attempt.notify_url for attempt in attempts],
+            [attempt.return_url for attempt in attempts],
+            [attempt.payer_sealed for attempt in attempts],
+            [attempt.expires_at for attempt in attempts],
+            [attempt.authorization_kept for attempt in attempts],
         )
 
 
@@ -110,7 +135,9 @@ async def find_placed(tx: db.Tx, order: NewPayment) -> Existing | OtherContent |
     """What stands under this order's number, if anything does."""
     rows = await sql.find_by_order_no.fetch(tx, [order.merchant_id], [order.merchant_order_no])
     for payment in await _with_attempts(tx, rows):
-        return Existing(payment) if _same(payment, order) else OtherContent(payment)
+        basket = (await _baskets(tx, [payment]))[payment.payment_id]
+        same = _same(payment, order) and basket == (order.items, order.discounts)
+        return Existing(payment) if same else OtherContent(payment)
     return None
 
 
@@ -164,6 +191,11 @@ async def save(tx: db.Tx, changed: Sequence[Payment]) -> None:
             [p.closed_at for p in changed],
             [p.close_reason for p in changed],
             [p.close_requested_at for p in changed],
+            [p.amount_captured_minor for p in changed],
+            [p.authorized_at for p in changed],
+            [p.capture_before for p in changed],
+            [p.capture_minor for p in changed],
+            [p.capture_requested_at for p in changed],
         )
 
 
@@ -174,6 +206,7 @@ def _payment_columns(commands: Sequence[NewPayment]) -> list[list[object]]:
             c.payment_id, c.merchant_id, c.merchant_order_no, c.amount_minor, c.currency, c.subject,
             processing if c.first_attempt else waiting, c.fee_ppm, c.checkout_token, c.return_url,
             json.dumps(dict(c.metadata), ensure_ascii=False, sort_keys=True), c.expires_at,
+            c.capture_method,
         )
         for c in commands
     ]  # fmt: skip
@@ -185,7 +218,7 @@ def _new(command: NewPayment, attempt: Attempt | None, now: datetime) -> Payment
         command.payment_id, command.merchant_id, command.merchant_order_no, command.amount_minor, command.currency,
         command.subject, PaymentStatus.PROCESSING if attempt else PaymentStatus.REQUIRES_PAYMENT, 0, command.fee_ppm,
         command.checkout_token, command.return_url, dict(command.metadata), command.expires_at, now, None, None,
-        None, None, [attempt] if attempt else [],
+        None, None, attempts=[attempt] if attempt else [], capture_method=command.capture_method,
     )  # fmt: skip
 
 
@@ -197,6 +230,7 @@ def _same(payment: Payment, command: NewPayment) -> bool:
         and payment.subject == command.subject
         and payment.return_url == command.return_url
         and payment.metadata == command.metadata
+        and payment.capture_method is command.capture_method
     )
 
 
@@ -213,7 +247,9 @@ def _payment_of(row: asyncpg.Record) -> Payment:
         row["id"], row["merchant_id"], row["merchant_order_no"], row["amount_minor"], row["currency"], row["subject"],
         PaymentStatus(row["status"]), row["amount_refunded_minor"], row["fee_ppm"], row["checkout_token"],
         row["return_url"], json.loads(row["metadata"]), row["expires_at"], row["created_at"], row["succeeded_at"],
-        row["closed_at"], row["close_reason"], row["close_requested_at"],
+        row["closed_at"], row["close_reason"], row["close_requested_at"], row["amount_refunding_minor"], [],
+        CaptureMethod(row["capture_method"]), row["amount_captured_minor"], row["authorized_at"], row["capture_before"],
+        row["capture_minor"], row["capture_requested_at"],
     )  # fmt: skip
 
 
@@ -223,5 +259,7 @@ def attempt_of(row: asyncpg.Record) -> Attempt:
         row["id"], row["payment_id"], row["account_id"], row["channel"], row["method"], AttemptState(row["state"]),
         row["surplus"], row["action_kind"], row["action_content"], row["channel_order_no"], row["channel_code"],
         row["channel_message"], row["queries"], row["created_at"], row["finished_at"], row["next_query_at"],
-        row["payer_ip"],
+        row["payer_ip"], row["notify_url"], row["return_url"], row["payer_sealed"], row["expires_at"],
+        row["authorization_kept"], row["amount_captured_minor"], row["close_requested_at"], row["doubt_since"],
+        row["verify_at"], row["code"], row["retryable"],
     )  # fmt: skip

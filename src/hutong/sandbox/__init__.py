@@ -1,10 +1,23 @@
 """Channel simulators: real protocols, real signatures, faults on request.
 
-Promises: an order that the simulator says is paid stands in its truth log; what a real channel would refuse is refused;
+Promises: an order that a simulator says is paid stands in its truth log; what a real channel would refuse is refused;
 nothing here is ever a real payment.
 """
 
+from hutong.sandbox.alipay_keys import AlipaySandboxKeys
 from hutong.sandbox.app import SandboxSettings, create_app, serve
-from hutong.sandbox.keys import SandboxKeys
+from hutong.sandbox.registry import accounts
+from hutong.sandbox.stripe_keys import StripeSandboxKeys
+from hutong.sandbox.unionpay_keys import UnionPaySandboxKeys
+from hutong.sandbox.wechat_keys import WeChatSandboxKeys
 
-__all__ = ["SandboxKeys", "SandboxSettings", "create_app", "serve"]
+__all__ = [
+    "AlipaySandboxKeys",
+    "SandboxSettings",
+    "StripeSandboxKeys",
+    "UnionPaySandboxKeys",
+    "WeChatSandboxKeys",
+    "accounts",
+    "create_app",
+    "serve",
+]

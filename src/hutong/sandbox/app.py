@@ -13,9 +13,9 @@ from aiohttp import web
 from hutong.clock import Clock, SystemClock
 from hutong.sandbox import control, payer
 from hutong.sandbox.book import Book
-from hutong.sandbox.keys import SandboxKeys
 from hutong.sandbox.notifier import Notifier
-from hutong.sandbox.wechat import WeChatSimulator
+from hutong.sandbox.registry import SIMULATORS
+from hutong.sandbox.simulator import Simulator
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +35,20 @@ class SandboxSettings:
 
 def create_app(settings: SandboxSettings) -> web.Application:
     """The sandbox as an application: the channels' own interfaces, /control and /payer."""
-    keys = SandboxKeys.load(settings.folder)
-    book = Book("wechat", settings.clock)
-    notifier = Notifier(speed=settings.speed)
-    simulator = WeChatSimulator(keys, book, notifier)
+    simulators: dict[str, Simulator] = {}
+    notifiers: list[Notifier] = []
     app = web.Application()
-    app.add_routes([*simulator.routes(), *control.routes(book, simulator), *payer.routes(book, simulator)])
+    for kind in SIMULATORS:
+        notifier = Notifier(kind.schedule_s, kind.accepted, speed=settings.speed)
+        notifiers.append(notifier)
+        made = kind(settings.folder / kind.channel, Book(kind.channel, settings.clock), notifier)
+        simulators[kind.channel] = made
+        app.add_routes(made.routes())
+    app.add_routes([*control.routes(simulators), *payer.routes(simulators)])
 
     async def give_up(_app: web.Application) -> None:
-        await notifier.close()
+        for notifier in notifiers:
+            await notifier.close()
 
     app.on_cleanup.append(give_up)
     return app

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 from string import Template
 
 from aiohttp import web
 
 from hutong.money import to_major
-from hutong.sandbox.book import Book, Order, OrderState
-from hutong.sandbox.wechat import WeChatSimulator
+from hutong.sandbox.book import Order, OrderState
+from hutong.sandbox.simulator import Simulator
 
 _WORDS = {
     "en": {
@@ -19,6 +20,7 @@ _WORDS = {
         "decline": "Decline",
         "absent": "No such code. The sandbox forgets its orders when it restarts.",
         "open": "Waiting for your decision",
+        "authorized": "Reserved",
         "paid": "Paid",
         "declined": "Declined",
         "closed": "Closed: nobody can pay it any more",
@@ -31,6 +33,7 @@ _WORDS = {
         "decline": "拒绝",
         "absent": "没有这个二维码。沙箱重启后不再保留订单。",
         "open": "等待您的决定",
+        "authorized": "已预授权",
         "paid": "已付款",
         "declined": "付款失败",
         "closed": "订单已关闭，不能再付款",
@@ -52,37 +55,48 @@ button{font:inherit;padding:.75rem 2rem;margin:.5rem;border:0;border-radius:.5re
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
 
 
-def routes(book: Book, simulator: WeChatSimulator) -> list[web.RouteDef]:
+def routes(simulators: Mapping[str, Simulator]) -> list[web.RouteDef]:
     """GET /payer?code_url=… shows the order; POST /payer with `code_url` and `do` (pay or decline) decides it."""
 
+    def find(code_url: str) -> tuple[Simulator, Order] | None:
+        for simulator in simulators.values():
+            order = simulator.book.by_code.get(code_url)
+            if order is not None:
+                return simulator, order
+        return None
+
     async def show(request: web.Request) -> web.Response:
-        return _page(book, request, request.query.get("code_url", ""))
+        found = find(request.query.get("code_url", ""))
+        if found is not None:
+            simulator, order = found
+            simulator.opened(order)
+        return _page(request, found)
 
     async def decide(request: web.Request) -> web.Response:
         form = await request.post()
-        code_url = str(form.get("code_url", ""))
-        order = book.by_code.get(code_url)
-        if order is not None:
+        found = find(str(form.get("code_url", "")))
+        if found is not None:
+            simulator, order = found
             if form.get("do") == "pay":
-                simulator.pay(order, book.faults.notify)
+                simulator.pay(order, simulator.book.faults.notify)
             elif form.get("do") == "decline":
-                simulator.decline(order)
-        return _page(book, request, code_url)
+                simulator.decline(order, simulator.book.faults.notify)
+        return _page(request, found)
 
     return [web.get("/payer", show), web.post("/payer", decide)]
 
 
-def _page(book: Book, request: web.Request, code_url: str) -> web.Response:
+def _page(request: web.Request, found: tuple[Simulator, Order] | None) -> web.Response:
     wanted = request.query.get("lang", request.headers.get("Accept-Language", ""))
     lang = "zh" if wanted.lower().startswith("zh") else "en"
     words = _WORDS[lang]
-    order = book.by_code.get(code_url)
     body = f"<p>{escape(words['absent'])}</p>"
-    if order is not None:
-        body = _order(order, words, payable=book.payable(order))
+    if found is not None:
+        simulator, order = found
+        body = _order(order, words, payable=simulator.book.payable(order))
     text = _PAGE.substitute(lang=lang, title=words["title"], note=words["note"], body=body)
     return web.Response(
-        status=200 if order is not None else 404,
+        status=200 if found is not None else 404,
         text=text,
         content_type="text/html",
         headers={"Content-Security-Policy": _POLICY, "Cache-Control": "no-store"},

@@ -1,233 +1,274 @@
-"""WeChat Pay API v3, Native, as WeChat answers it: strict about our signatures, honest about its own.
+"""WeChat Pay API v3 as WeChat answers it: strict about our signatures, honest about its own.
 
 Source:
-    https://pay.weixin.qq.com/docs/merchant/products/native-payment/apilist.html (place),
-    https://pay.weixin.qq.com/doc/v3/merchant/4013070356 (query), 4012556398 (close),
+    https://pay.weixin.qq.com/doc/v3/merchant/4012791877 (Native; the other products beside it), 4013070356 (query),
+    4012556398 (close), 4012791862 (refund), 4012716434 (transfer), 4012791866 (bills),
     https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter3_2_5.shtml (notification and its schedule).
 """
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import re
 import secrets
-from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta, timezone
+from collections.abc import Mapping
+from datetime import date
 from functools import partial
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-import orjson
 from aiohttp import web
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
 
-from hutong.sandbox.book import Book, CallFault, NotifyFaults, Order, OrderState
-from hutong.sandbox.keys import APPID, MCHID, PUBLIC_KEY_ID, SandboxKeys
+from hutong.sandbox import wechat_bill
+from hutong.sandbox.bill import Entry
+from hutong.sandbox.book import Book, MoneyOut, Order, OrderState, Payout, Refund
+from hutong.sandbox.faults import NotifyFaults
 from hutong.sandbox.notifier import Notifier
+from hutong.sandbox.simulator import Simulator, meet
+from hutong.sandbox.wechat_bills import BillDesk
+from hutong.sandbox.wechat_checks import check_order
+from hutong.sandbox.wechat_keys import APPID, MCHID, WeChatSandboxKeys
+from hutong.sandbox.wechat_money import MoneyDesk
+from hutong.sandbox.wechat_wire import Answer, Refusal, Wire, Work, fail, read_json, told
 
-_SCHEME = "WECHATPAY2-SHA256-RSA2048"
-_WINDOW_S = 300
-_LIFE_MIN = timedelta(minutes=1)
-_BEIJING = timezone(timedelta(hours=8))
-_ORDER_NO = re.compile(r"[0-9A-Za-z_\-|*]{6,32}")
-_AUTHORIZATION = re.compile(r'(\w+)="([^"]*)"')
+SCHEDULE_S = (15, 15, 30, 180, 600, 1200, 1800, 1800, 1800, 3600, 10800, 10800, 10800, 21600, 21600)
+"""The waits between WeChat's tries: 15s/15s/30s/3m/10m/20m/30m/30m/30m/60m/3h/3h/3h/6h/6h."""
+
+ASKING_CODE = "0000"
+"""A payment code that ends so has its payer asked for his password."""
+
 _STATES = {
     OrderState.OPEN: ("NOTPAY", "订单未支付"),
     OrderState.PAID: ("SUCCESS", "支付成功"),
     OrderState.DECLINED: ("PAYERROR", "支付失败"),
     OrderState.CLOSED: ("CLOSED", "订单已关闭"),
 }
-
-Work = Callable[[web.Request, bytes], tuple[int, Any]]
-
-
-class Refusal(Exception):
-    """What WeChat answers in place of doing what was asked."""
-
-    def __init__(self, status: int, code: str, message: str, *, field: str | None = None) -> None:
-        super().__init__(code)
-        self.status = status
-        self.body: dict[str, Any] = {"code": code, "message": message}
-        if field is not None:
-            self.body["detail"] = {"location": "body", "field": field, "issue": message}
+_TYPES = {"native": "NATIVE", "jsapi": "JSAPI", "h5": "MWEB", "app": "APP", "codepay": "MICROPAY"}
 
 
-class WeChatSimulator:
+class WeChatSimulator(Simulator):
     """One merchant's view of WeChat Pay."""
 
-    def __init__(self, keys: SandboxKeys, book: Book, notifier: Notifier) -> None:
-        self._keys = keys
-        self._book = book
+    channel = "wechat"
+    interfaces = frozenset(
+        {"place", "query", "close", "refund", "query_refund", "payout", "query_payout", "bill", "download"}
+        | {"certificates"}
+    )
+    schedule_s = SCHEDULE_S
+    bill_kinds = ("trade", "fund_flow")
+    odd_state = "REVOKED"
+
+    def __init__(self, folder: Path, book: Book, notifier: Notifier) -> None:
+        self.book = book
         self._notifier = notifier
-        self._aead = AESGCM(keys.api_v3_key.encode())
-        self._merchant_key = keys.merchant.key.public_key()
+        self._wire = Wire(WeChatSandboxKeys.load(folder), book.clock)
+        self._money = MoneyDesk(book)
+        self._bills = BillDesk(book, self.bill)
+
+    @classmethod
+    def credentials(cls, folder: Path, url: str) -> dict[str, object]:
+        return WeChatSandboxKeys.load(folder).credentials(url)
+
+    @staticmethod
+    def accepted(status: int, body: bytes) -> bool:  # noqa: ARG004 - the body of an acceptance is not read
+        return status in (200, 204)
 
     def routes(self) -> list[web.RouteDef]:
-        orders = "/v3/pay/transactions/out-trade-no/{order_no}"
+        orders = "/v3/pay/transactions/out-trade-no/{number}"
+        refunds = "/v3/refund/domestic/refunds"
+        transfers = "/v3/fund-app/mch-transfer/transfer-bills"
+        money, bills = self._money, self._bills
         return [
-            web.post("/v3/pay/transactions/native", partial(self._answer, "place", self._place)),
-            web.get(orders, partial(self._answer, "query", self._query)),
-            web.post(orders + "/close", partial(self._answer, "close", self._close)),
-            web.get("/v3/certificates", partial(self._answer, "certificates", self._certificates)),
+            *(self._post("place", f"/v3/pay/transactions/{name}", partial(self._place, name)) for name in _TYPES),
+            self._get("query", orders, self._query),
+            self._get("query", "/v3/pay/transactions/id/{channel_no}", self._query),
+            self._post("close", f"{orders}/close", self._close),
+            self._post("close", f"{orders}/reverse", self._reverse),
+            self._post("refund", refunds, money.refund),
+            self._get("query_refund", f"{refunds}/{{number}}", money.query_refund),
+            self._post("payout", transfers, money.transfer),
+            self._get("query_payout", f"{transfers}/out-bill-no/{{number}}", money.query_transfer),
+            self._get("bill", "/v3/bill/tradebill", partial(bills.ask, "trade")),
+            self._get("bill", "/v3/bill/fundflowbill", partial(bills.ask, "fund_flow")),
+            self._get("download", "/v3/billdownload/file", bills.fetch),
+            self._get("certificates", "/v3/certificates", lambda _request, _body: self._wire.certificates()),
         ]
 
-    # What the payer does, told by the control API or the payer's page.
+    def _get(self, interface: str, path: str, work: Work) -> web.RouteDef:
+        return web.get(path, partial(self._answer, interface, work))
+
+    def _post(self, interface: str, path: str, work: Work) -> web.RouteDef:
+        return web.post(path, partial(self._answer, interface, work))
+
+    # What payers and banks do, told by the control API or the payer's page.
 
     def pay(self, order: Order, faults: NotifyFaults, *, force: bool = False) -> bool:
-        """The payer pays. An order that is closed or too old is paid only by force: a channel that took money late."""
-        if order.state is OrderState.PAID or not (force or self._book.payable(order)):
+        if not self.book.pay(order, force=force):
             return False
-        self._book.change(order, OrderState.PAID, "paid")
-        envelope = self._envelope(order, faults.amount_delta_minor)
-        self._notifier.start(order, faults, lambda: (self._notice(envelope, order), envelope))
+        said = self._transaction(order, faults.amount_delta_minor)
+        self._notify(order, faults, "TRANSACTION.SUCCESS", "transaction", "支付成功", order.channel_order_no, said)
         return True
 
-    def decline(self, order: Order) -> bool:
-        """The payer's bank declines. WeChat does not notify of this."""
-        if not self._book.payable(order):
+    def decline(self, order: Order, faults: NotifyFaults) -> bool:  # noqa: ARG002 - WeChat does not notify of this
+        return self.book.decline(order)
+
+    def finish_refund(self, refund: Refund, faults: NotifyFaults, *, succeeded: bool) -> bool:
+        if not self.book.finish_refund(refund, succeeded=succeeded):
             return False
-        self._book.change(order, OrderState.DECLINED, "declined")
+        event, summary = ("REFUND.SUCCESS", "退款成功") if succeeded else ("REFUND.ABNORMAL", "退款异常")
+        said = self._money.refund_notice(refund, faults.amount_delta_minor)
+        self._notify(refund, faults, event, "refund", summary, refund.channel_refund_no, said)
         return True
+
+    def finish_payout(self, payout: Payout, faults: NotifyFaults, *, succeeded: bool) -> bool:
+        if not self.book.finish_payout(payout, succeeded=succeeded):
+            return False
+        said = self._money.transfer_shown(payout, faults.amount_delta_minor)
+        event = "MCHTRANSFER.BILL.FINISHED"
+        self._notify(payout, faults, event, "mch_payment", "商家转账单据终态通知", payout.channel_payout_no, said)
+        return True
+
+    def entries(self, kind: str, day: date) -> list[Entry]:
+        return wechat_bill.entries(self.book, kind, day)
+
+    def bill(self, kind: str, day: date) -> bytes:
+        planted = self.book.planted.get((kind, day.isoformat()))
+        return wechat_bill.write(kind, self.entries(kind, day) if planted is None else planted)
+
+    def rotate(self) -> bool:
+        self._wire.rotate()
+        return True
+
+    def _notify(
+        self,
+        about: Order | Refund | Payout,
+        faults: NotifyFaults,
+        event: str,
+        kind: str,
+        summary: str,
+        channel_no: str,
+        said: Mapping[str, Any],
+    ) -> None:
+        envelope = self._wire.envelope(event, kind, summary, channel_no, said)
+        serial = about.data.get("notify_serial")
+        headers = {"Content-Type": "application/json"}
+        self._notifier.start(about, faults, lambda: (self._wire.sign(envelope, serial) | headers, envelope))
 
     # The interfaces.
 
     async def _answer(self, interface: str, work: Work, request: web.Request) -> web.StreamResponse:
         body = await request.read()
-        faults = self._book.faults
-        if faults.latency_ms:
-            await asyncio.sleep(faults.latency_ms / 1000)
         try:
-            self._authenticate(request, body)
+            self._wire.authenticate(request, body)
         except Refusal as refusal:
             return web.json_response(refusal.body, status=refusal.status)
-        order_no, description = _about(request, body)
-        fault = faults.take(interface, order_no, description)
-        kind = fault.kind if fault else ""
-        if fault is not None and kind == "error":
-            status, answer = fault.status, {"code": fault.code, "message": fault.code}
-        elif kind == "dropped":
-            return _break_off(request)
-        else:
+        number, text = _about(request, body)
+
+        def do() -> Answer:
             try:
-                status, answer = work(request, body)
+                return work(request, body)
             except Refusal as refusal:
-                status, answer = refusal.status, refusal.body
-        order = self._book.orders.get(order_no)
-        if kind == "paid_reply_lost" and order is not None:
-            self.pay(order, faults.notify)
-        if kind in ("reply_lost", "paid_reply_lost"):
-            return _break_off(request)
-        if interface == "place" and order is not None and faults.auto_pay_ms is not None:
-            asyncio.get_running_loop().call_later(faults.auto_pay_ms / 1000, self.pay, order, faults.notify)
-        return self._reply(request, status, answer, fault)
+                return refusal.status, refusal.body
 
-    def _reply(self, request: web.Request, status: int, answer: Any, fault: CallFault | None) -> web.Response:
-        kind = fault.kind if fault else ""
-        if kind == "other_order" and isinstance(answer, dict):
-            answer = answer | {"out_trade_no": "another_order_no"}
-        body = b"" if answer is None else orjson.dumps(answer)
-        if kind == "malformed":
-            body = b'{"code_url": "weixin'
-        elif kind == "too_long":
-            body += b" " * (2 << 20)
-        headers: dict[str, str] = {"Request-ID": secrets.token_hex(16)}
-        if kind != "unsigned":
-            headers |= self._sign(
-                body + (b" " if kind == "bad_signature" else b""),
-                request.headers.get("Wechatpay-Serial"),
-                age_s=3600 if kind == "stale" else 0,
-            )
-        if body:
-            headers["Content-Type"] = "application/json; charset=utf-8"
-        return web.Response(status=status, body=body, headers=headers)
+        return await meet(
+            self,
+            request,
+            interface,
+            number=number,
+            text=text,
+            work=do,
+            fail=fail,
+            reply=lambda answer, kind: self._wire.reply(request, answer, kind),
+        )
 
-    def _authenticate(self, request: web.Request, body: bytes) -> None:
-        wrong = Refusal(401, "SIGN_ERROR", "错误的签名，验签失败")
-        if request.headers.get("Accept") is None or request.headers.get("User-Agent") is None:
-            raise Refusal(400, "PARAM_ERROR", "Http头缺少Accept或User-Agent")
-        scheme, _, rest = request.headers.get("Authorization", "").partition(" ")
-        said = dict(_AUTHORIZATION.findall(rest))
-        if scheme != _SCHEME or set(said) != {"mchid", "nonce_str", "signature", "timestamp", "serial_no"}:
-            raise Refusal(401, "SIGN_ERROR", "Http头Authorization值格式错误，请参考《微信支付商户REST API签名规则》")
-        if said["mchid"] != MCHID or said["serial_no"] != self._keys.merchant.serial:
-            raise Refusal(401, "SIGN_ERROR", "商户证书序列号有误")
-        if not said["timestamp"].isdigit() or abs(int(said["timestamp"]) - self._now().timestamp()) > _WINDOW_S:
-            raise Refusal(401, "SIGN_ERROR", "Http头Authorization中的timestamp与发起请求的时间不得超过5分钟")
-        lines = (request.method, request.raw_path, said["timestamp"], said["nonce_str"])
-        message = "".join(f"{line}\n" for line in lines).encode() + body + b"\n"
-        try:
-            signature = base64.b64decode(said["signature"], validate=True)
-            self._merchant_key.verify(signature, message, PKCS1v15(), SHA256())
-        except (InvalidSignature, ValueError):
-            raise wrong from None
-
-    def _place(self, request: web.Request, body: bytes) -> tuple[int, Any]:
+    def _place(self, product: str, request: web.Request, body: bytes) -> Answer:
         if request.content_type != "application/json":
             raise Refusal(415, "PARAM_ERROR", "请求头Content-Type须为application/json")
-        content = _json(body)
-        expires_at = _check(content, self._now())
-        order = self._book.orders.get(content["out_trade_no"])
+        content = read_json(body)
+        expires_at = check_order(content, product, self.book.clock.now())
+        order = self.book.orders.get(content["out_trade_no"])
         if order is None:
             order = Order(
                 order_no=content["out_trade_no"],
-                channel_order_no=self._book.new_channel_order_no(),
+                channel_order_no=self.book.new_channel_no(),
                 amount_minor=content["amount"]["total"],
                 currency=content["amount"].get("currency", "CNY"),
                 description=content["description"],
-                notify_url=content["notify_url"],
+                notify_url=content.get("notify_url", ""),
                 content=content,
-                code_url=f"weixin://wxpay/bizpayurl?pr={secrets.token_urlsafe(9)}",
+                code_url=_code(product),
                 expires_at=expires_at,
-                notify_serial=request.headers.get("Wechatpay-Serial"),
+                method=_TYPES[product],
+                data={"notify_serial": request.headers.get("Wechatpay-Serial")},
             )
-            self._book.place(order)
-        elif order.content != content:
+            self.book.place(order)
+            if product == "codepay" and not content["payer"]["auth_code"].endswith(ASKING_CODE):
+                self.book.pay(order)
+        elif (order.content, order.method) != (content, _TYPES[product]):
             raise Refusal(403, "OUT_TRADE_NO_USED", "商户订单号重复")
         elif order.state is OrderState.PAID:
             raise Refusal(400, "ORDERPAID", "该订单已支付")
-        elif not self._book.payable(order):
+        elif not self.book.payable(order):
             raise Refusal(400, "ORDER_CLOSED", "该订单已关闭")
-        return 200, {"code_url": order.code_url}
+        return self._placed(product, order, request)
 
-    def _query(self, request: web.Request, _body: bytes) -> tuple[int, Any]:
+    def _placed(self, product: str, order: Order, request: web.Request) -> Answer:
+        if product == "codepay":
+            if order.state is OrderState.PAID:
+                return 200, self._transaction(order)
+            return 202, {"code": "USERPAYING", "message": "需要用户输入支付密码"}
+        if product == "native":
+            return 200, {"code_url": order.code_url}
+        if product == "h5":
+            return 200, {"h5_url": f"{request.url.origin()}/payer?code_url={quote(order.code_url)}"}
+        return 200, {"prepay_id": order.code_url.removeprefix("prepay_id=")}
+
+    def _query(self, request: web.Request, _body: bytes) -> Answer:
         if request.query.get("mchid") != MCHID:
             raise Refusal(400, "PARAM_ERROR", "商户号错误", field="mchid")
         return 200, self._transaction(self._order(request))
 
-    def _close(self, request: web.Request, body: bytes) -> tuple[int, Any]:
-        if _json(body).get("mchid") != MCHID:
+    def _close(self, request: web.Request, body: bytes) -> Answer:
+        if read_json(body).get("mchid") != MCHID:
             raise Refusal(400, "PARAM_ERROR", "商户号错误", field="mchid")
         order = self._order(request)
         if order.state is OrderState.PAID:
             raise Refusal(400, "ORDERPAID", "该订单已支付")
         if order.state is OrderState.OPEN:
-            self._book.change(order, OrderState.CLOSED, "closed")
+            self.book.change(order, OrderState.CLOSED, "closed")
         return 204, None
 
-    def _certificates(self, _request: web.Request, _body: bytes) -> tuple[int, Any]:
-        platform = self._keys.platform
-        sealed = self._seal(platform.certificate_pem.encode(), "certificate")
-        entry = {
-            "serial_no": platform.serial,
-            "effective_time": platform.not_before.astimezone(_BEIJING).isoformat(),
-            "expire_time": platform.not_after.astimezone(_BEIJING).isoformat(),
-            "encrypt_certificate": sealed,
-        }
-        return 200, {"data": [entry]}
+    def _reverse(self, request: web.Request, body: bytes) -> Answer:
+        """End a code payment: what is unpaid is closed, what is paid is given back."""
+        content = read_json(body)
+        if (content.get("mchid"), content.get("appid")) != (MCHID, APPID):
+            raise Refusal(400, "PARAM_ERROR", "商户号或appid错误", field="mchid")
+        order = self._order(request)
+        if order.method != "MICROPAY":
+            raise Refusal(400, "INVALID_REQUEST", "仅付款码支付的订单可以撤销")
+        if order.state is OrderState.PAID:
+            order.captured_minor, order.paid_at = 0, None
+        if order.state is not OrderState.CLOSED:
+            self.book.change(order, OrderState.CLOSED, "reversed")
+        return 200, {"appid": APPID, "mchid": MCHID, "out_trade_no": order.order_no}
 
     def _order(self, request: web.Request) -> Order:
-        order = self._book.orders.get(request.match_info["order_no"])
+        channel_no = request.match_info.get("channel_no")
+        if channel_no is None:
+            order = self.book.orders.get(request.match_info["number"])
+        else:
+            order = next((o for o in self.book.orders.values() if o.channel_order_no == channel_no and o.paid_at), None)
         if order is None:
             raise Refusal(404, "ORDER_NOT_EXIST", "订单不存在")
         return order
 
-    # What WeChat says.
-
     def _transaction(self, order: Order, amount_delta_minor: int = 0) -> dict[str, Any]:
         word, text = _STATES[order.state]
+        if order.state is OrderState.CLOSED and order.method == "MICROPAY":
+            word, text = "REVOKED", "订单已撤销"
+        if order.state is OrderState.OPEN and order.method == "MICROPAY":
+            word, text = "USERPAYING", "用户支付中"
+        if any(r.order is order and r.state is not MoneyOut.FAILED for r in self.book.refunds.values()):
+            word, text = "REFUND", "订单发生过退款"
         total = order.amount_minor + amount_delta_minor
         said: dict[str, Any] = {
             "appid": APPID,
@@ -238,115 +279,34 @@ class WeChatSimulator:
             "attach": "",
             "amount": {"total": total, "currency": order.currency},
         }
-        if order.state is OrderState.PAID and order.changed_at is not None:
+        if order.state is OrderState.PAID and order.paid_at is not None:
             said["amount"] |= {"payer_total": total, "payer_currency": order.currency}
             said |= {
                 "transaction_id": order.channel_order_no,
-                "trade_type": "NATIVE",
+                "trade_type": order.method,
                 "bank_type": "OTHERS",
-                "success_time": order.changed_at.astimezone(_BEIJING).isoformat(timespec="seconds"),
-                "payer": {"openid": "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"},
+                "success_time": told(order.paid_at),
+                "payer": {"openid": wechat_bill.OPENID},
             }
         return said
 
-    def _notice(self, envelope: bytes, order: Order) -> dict[str, str]:
-        return self._sign(envelope, order.notify_serial) | {"Content-Type": "application/json"}
 
-    def _envelope(self, order: Order, amount_delta_minor: int) -> bytes:
-        """The notification's body: the same in every sending."""
-        said = orjson.dumps(self._transaction(order, amount_delta_minor))
-        return orjson.dumps(
-            {
-                "id": f"{secrets.token_hex(4)}-{order.channel_order_no}",
-                "create_time": self._now().astimezone(_BEIJING).isoformat(timespec="seconds"),
-                "resource_type": "encrypt-resource",
-                "event_type": "TRANSACTION.SUCCESS",
-                "summary": "支付成功",
-                "resource": {"original_type": "transaction"} | self._seal(said, "transaction"),
-            }
-        )
-
-    def _seal(self, plain: bytes, associated: str) -> dict[str, str]:
-        nonce = secrets.token_hex(6)
-        sealed = self._aead.encrypt(nonce.encode(), plain, associated.encode())
-        return {
-            "algorithm": "AEAD_AES_256_GCM",
-            "nonce": nonce,
-            "associated_data": associated,
-            "ciphertext": base64.b64encode(sealed).decode(),
-        }
-
-    def _sign(self, body: bytes, wanted_serial: str | None, *, age_s: int = 0) -> dict[str, str]:
-        """The headers that prove a message; with the public key where the merchant asks for it."""
-        public = wanted_serial == PUBLIC_KEY_ID
-        key, serial = (
-            (self._keys.public.key, PUBLIC_KEY_ID) if public else (self._keys.platform.key, self._keys.platform.serial)
-        )
-        timestamp, nonce = str(int(self._now().timestamp()) - age_s), secrets.token_hex(16)
-        message = f"{timestamp}\n{nonce}\n".encode() + body + b"\n"
-        return {
-            "Wechatpay-Timestamp": timestamp,
-            "Wechatpay-Nonce": nonce,
-            "Wechatpay-Serial": serial,
-            "Wechatpay-Signature": base64.b64encode(key.sign(message, PKCS1v15(), SHA256())).decode(),
-            "Wechatpay-Signature-Type": _SCHEME,
-        }
-
-    def _now(self) -> datetime:
-        return self._book.clock.now()
-
-
-def _break_off(request: web.Request) -> web.StreamResponse:
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response(status=500)
+def _code(product: str) -> str:
+    """What the payer scans, or what his application hands over."""
+    if product == "native":
+        return f"weixin://wxpay/bizpayurl?pr={secrets.token_urlsafe(9)}"
+    prepay_id = f"wx{secrets.token_hex(17)}"
+    return f"prepay_id={prepay_id}" if product == "jsapi" else prepay_id
 
 
 def _about(request: web.Request, body: bytes) -> tuple[str, str]:
-    """The order number and description that a call is about, for matching faults."""
-    order_no = request.match_info.get("order_no")
-    if order_no is not None:
-        return order_no, ""
+    """The number and description that a call is about, for matching faults."""
+    number = request.match_info.get("number")
+    if number is not None:
+        return number, ""
     try:
-        content = _json(body)
+        content = read_json(body)
     except Refusal:
         return "", ""
-    return str(content.get("out_trade_no", "")), str(content.get("description", ""))
-
-
-def _json(body: bytes) -> dict[str, Any]:
-    try:
-        content = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        content = None
-    if not isinstance(content, dict):
-        raise Refusal(400, "PARAM_ERROR", "请求体不是JSON对象")
-    return content
-
-
-def _check(content: Mapping[str, Any], now: datetime) -> datetime | None:
-    """Refuse what WeChat refuses; return until when the order can be paid, put off as WeChat does where it is near."""
-    for name, limit in (("appid", 32), ("mchid", 32), ("description", 127), ("notify_url", 255)):
-        value = content.get(name)
-        if not isinstance(value, str) or not 0 < len(value) <= limit:
-            raise Refusal(400, "PARAM_ERROR", "输入源长度不符合规则", field=f"/body/{name}")
-    order_no, amount = content.get("out_trade_no"), content.get("amount")
-    if not isinstance(order_no, str) or not _ORDER_NO.fullmatch(order_no):
-        raise Refusal(400, "PARAM_ERROR", "商户订单号格式错误", field="/body/out_trade_no")
-    if not isinstance(amount, dict) or type(amount.get("total")) is not int or not 0 < amount["total"] < 2**31:
-        raise Refusal(400, "PARAM_ERROR", "金额错误", field="/body/amount/total")
-    if amount.get("currency", "CNY") != "CNY":
-        raise Refusal(400, "PARAM_ERROR", "币种错误", field="/body/amount/currency")
-    if not re.match(r"https?://[^?#]+$", content["notify_url"]):
-        raise Refusal(400, "PARAM_ERROR", "通知地址错误", field="/body/notify_url")
-    if (content["mchid"], content["appid"]) != (MCHID, APPID):
-        raise Refusal(400, "APPID_MCHID_NOT_MATCH", "appid和mch_id不匹配")
-    if "time_expire" not in content:
-        return None
-    try:
-        expires_at = datetime.fromisoformat(content["time_expire"])
-        if expires_at.tzinfo is None:
-            raise ValueError
-    except (ValueError, TypeError):
-        raise Refusal(400, "PARAM_ERROR", "订单失效时间错误", field="/body/time_expire") from None
-    return max(expires_at, now + _LIFE_MIN)
+    names = ("out_refund_no", "out_bill_no", "out_trade_no")
+    return str(next((content[name] for name in names if name in content), "")), str(content.get("description", ""))

@@ -6,12 +6,13 @@ const HIDDEN_MS = 3000;
 const SLOWEST_MS = 30000;
 const FAILING_MS = 15000;
 const TIMEOUT_MS = 10000;
+const WAITING = ["scan", "onward", "in_app", "confirm"];
 
 const { base, token, days } = document.body.dataset;
 const find = (selector) => document.querySelector(selector);
 const panels = [...document.querySelectorAll("[data-phase]")];
-const form = find("form");
-const button = find("form button");
+const form = find("[data-choose]");
+const button = form.querySelector("button");
 const pageTitle = document.title;
 
 let etag = document.body.dataset.etag;
@@ -38,7 +39,7 @@ function link(selector, address) {
 
 function show(next) {
   const before = panels.find((panel) => panel.dataset.phase === phase);
-  phase = changing && (next === "scan" || next === "confirm") ? "choose" : next;
+  phase = changing && WAITING.includes(next) ? "choose" : next;
   const after = panels.find((panel) => panel.dataset.phase === phase);
   if (before === after) return;
   const hadFocus = before.contains(document.activeElement);
@@ -54,7 +55,9 @@ function follow(next) {
   final = next.final;
 
   const chosen = [...form.querySelectorAll("[name=method]")].find((radio) => radio.value === next.method);
-  find("[data-method-label]").textContent = chosen?.dataset.label ?? next.method ?? "";
+  for (const label of document.querySelectorAll("[data-method-label]")) {
+    label.textContent = chosen?.dataset.label ?? next.method ?? "";
+  }
   find("[data-method-hint]").textContent = chosen?.dataset.hint ?? "";
 
   const picture = find("[data-qr]");
@@ -71,7 +74,15 @@ function follow(next) {
   find("[data-time-left]").hidden = next.phase === "succeeded" || next.phase === "closed";
   link("[data-payer]", next.sandbox_payer_url);
   link("[data-return]", next.return_url);
+  link("[data-onward]", next.onward?.kind === "redirect" ? next.onward.url : null);
   show(next.phase);
+  needForm(next.onward);
+}
+
+// A form may be posted to the channel only by a page whose policy names the channel: such a page is asked for anew.
+function needForm(onward) {
+  const made = find("[data-onward-form]")?.dataset.onwardForm;
+  if (onward?.kind === "form" && onward.url !== made && !changing) location.reload();
 }
 
 // ---- asking
@@ -145,8 +156,10 @@ async function pay(event) {
     if (!answer.ok) throw new Error(String(answer.status));
     etag = answer.headers.get("ETag");
     changing = false;
-    follow(await answer.json());
-    schedule();
+    const next = await answer.json();
+    follow(next);
+    if (next.onward?.kind === "redirect") location.assign(next.onward.url);
+    else schedule();
   } catch {
     // The answer is missing, so only the server knows whether an attempt runs: ask it before anything else.
     find("[data-start-failed]").hidden = false;
@@ -176,11 +189,13 @@ function count() {
 }
 
 form.addEventListener("submit", pay);
-find("[data-change]")?.addEventListener("click", (event) => {
-  event.preventDefault();
-  changing = true;
-  show(state?.phase ?? phase);
-});
+for (const change of document.querySelectorAll("[data-change]")) {
+  change.addEventListener("click", (event) => {
+    event.preventDefault();
+    changing = true;
+    show(state?.phase ?? phase);
+  });
+}
 document.addEventListener("visibilitychange", () => document.hidden || soon());
 addEventListener("online", soon);
 addEventListener("pageshow", (event) => event.persisted && soon());

@@ -96,13 +96,17 @@ WHERE b.day = $1 AND (last.debits, last.credits) <> (b.closing_debits, b.closing
 ORDER BY b.account_id LIMIT 1;
 
 -- name: day_negative_account
--- An account below zero at the end of the day that must not be.
+-- An account below zero at the end of the day that must not be. Limits on overdrafts are for within a day, but for
+-- merchants' pending settlement (2001): what a merchant may owe by agreement is netted over several days.
 SELECT a.id AS account_id FROM ledger.account a
 JOIN LATERAL (
     SELECT b.closing_debits, b.closing_credits FROM ledger.day_balance b
     WHERE b.account_id = a.id AND b.day <= $1 ORDER BY b.day DESC LIMIT 1
 ) b ON true
-WHERE (a.flags & 2 <> 0 AND b.closing_debits > b.closing_credits)
+WHERE (
+        a.flags & 2 <> 0
+        AND b.closing_debits > b.closing_credits + CASE WHEN a.code = 2001 THEN a.overdraft_limit ELSE 0 END
+    )
     OR (a.flags & 4 <> 0 AND b.closing_credits > b.closing_debits)
 ORDER BY a.id LIMIT 1;
 

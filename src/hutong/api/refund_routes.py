@@ -1,0 +1,104 @@
+"""/v1/payments/{id}/refunds and /v1/refunds"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import orjson
+from fastapi import APIRouter, Body
+from starlette.responses import Response
+
+from hutong import ids, payments
+from hutong.api import schema
+from hutong.api.keys import IdempotencyKey, claim_of
+from hutong.api.payment_routes import json_answer, own_payment
+from hutong.api.problem import responses
+from hutong.api.services import Caller, Use
+from hutong.api.strict import StrictRoute
+from hutong.errors import NotFound
+
+router = APIRouter(prefix="/v1", tags=["Refunds"], route_class=StrictRoute)
+
+
+@router.post(
+    "/payments/{payment_id}/refunds",
+    status_code=201,
+    response_model=schema.RefundObject,
+    responses={
+        200: {"model": schema.RefundObject, "description": "This refund was asked for before."},
+        **responses(400, 401, 404, 409, 413, 415, 422, 503),
+    },
+    summary="Create a refund",
+)
+async def create_refund(
+    use: Use,
+    merchant: Caller,
+    payment_id: str,
+    body: Annotated[
+        schema.RefundCreate, Body(openapi_examples={"partial": {"value": schema.example(schema.RefundCreate)}})
+    ],
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Give money of a payment back, in whole or in part.
+
+    `merchant_refund_no` is unique: repeating it with the same content returns the same refund, with other content it
+    is refused. The money is reserved first, then the channel is called; the answer tells how far that has come.
+    """
+    payment = await own_payment(use, merchant, payment_id)
+    order = payments.RefundOrder(
+        body.merchant_refund_no,
+        body.amount_minor,
+        body.reason,
+        returns_fee=merchant.returns_fee,
+        payee=body.payee,
+        items=tuple((item.id, item.quantity) for item in body.items),
+    )
+    claim = claim_of(merchant, idempotency_key, f"POST /v1/payments/{payment_id}/refunds", body)
+    status, answer = await use.flow.refunds.place(payment, order, claim=claim)
+    return json_answer(answer, status)
+
+
+@router.get(
+    "/payments/{payment_id}/refunds",
+    response_model=schema.RefundList,
+    responses=responses(400, 401, 404, 503),
+    summary="List a payment's refunds",
+)
+async def list_refunds(use: Use, merchant: Caller, payment_id: str) -> Response:
+    """All refunds of one payment, first to last."""
+    payment = await own_payment(use, merchant, payment_id)
+    async with use.database.transaction() as tx:
+        found = (await payments.refunds_of(tx, [payment.payment_id]))[payment.payment_id]
+    data = b",".join(payments.render_refund(refund) for refund in found)
+    return json_answer(b'{"object":"list","data":[' + data + b"]}")
+
+
+@router.get(
+    "/payments/{payment_id}/items",
+    response_model=schema.ItemList,
+    responses=responses(400, 401, 404, 503),
+    summary="List a payment's items",
+)
+async def list_items(use: Use, merchant: Caller, payment_id: str) -> Response:
+    """What was bought with a payment, and who bears which part of its price."""
+    payment = await own_payment(use, merchant, payment_id)
+    async with use.database.transaction() as tx:
+        items = (await payments.items_of(tx, [payment.payment_id])).get(payment.payment_id, ())
+        refunds = (await payments.refunds_of(tx, [payment.payment_id]))[payment.payment_id]
+    return json_answer(orjson.dumps({"object": "list", "data": payments.item_documents(items, refunds)}))
+
+
+@router.get(
+    "/refunds/{refund_id}",
+    response_model=schema.RefundObject,
+    responses=responses(400, 401, 404, 503),
+    summary="Get a refund",
+)
+async def get_refund(use: Use, merchant: Caller, refund_id: str) -> Response:
+    """One refund, as last committed."""
+    identifier = ids.decode("ref", refund_id)
+    async with use.database.transaction() as tx:
+        found = (await payments.find_refunds(tx, [identifier], merchant_id=merchant.merchant_id)).get(identifier)
+    if found is None:
+        raise NotFound("no refund has this id")
+    return json_answer(payments.render_refund(found))

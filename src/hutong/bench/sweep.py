@@ -1,0 +1,181 @@
+"""`hutong bench sweep`: how fast the due ones among very many open payments are found and claimed.
+
+Fills a database of its own with open payments, each with an open attempt, lets some of them become due, and has two
+workers end them, as the worker does, while new payments go on being placed and paid.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import tempfile
+import time
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import orjson
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from hutong import app, channels, config, db, payments
+from hutong.clock import SystemClock
+from hutong.ids import Ids
+
+_WORKERS = 2
+_CALLERS = 8
+_ALONE_S = 3.0
+_AMOUNT_MINOR = 1999
+
+sql = db.statements("hutong.bench")
+
+
+def run_bench_sweep(*, open_payments: int, due: int, as_json: bool) -> int:
+    """Run the bench.
+
+    Args:
+        open_payments: How many open payments there are.
+        due: How many of them are past their end.
+
+    Returns:
+        The exit status: 1 if a due one was not claimed, or if a claim reads a whole table.
+    """
+    console = Console(stderr=as_json)
+    with tempfile.TemporaryDirectory(prefix="hutong-bench-") as folder:
+        Path(folder).chmod(0o711)  # as root, the database runs as a user of its own, who must walk through
+        settings = config.load().model_copy(update={"log_level": "warning", "home": Path(folder) / "home"})
+        with app.using_database(settings) as url:
+            db.migrate(url)
+            result = uvloop.run(_measure(url, open_payments, due, console))
+    if as_json:
+        print(json.dumps(result))
+    else:
+        _show(console, result)
+    return 1 if result["claimed"] != due or result["sequential_scans"] else 0
+
+
+async def _measure(url: str, open_payments: int, due: int, console: Console) -> dict[str, Any]:
+    clock = SystemClock()
+    async with (
+        db.Database.open(url, size=16) as database,
+        db.Database.open(url, size=2, role=None) as admin,
+    ):
+        console.print(f"placing {open_payments:,} open payments …")
+        started = time.perf_counter()
+        async with admin.transaction() as tx:
+            await sql.fill_payments.execute(tx, open_payments, clock.now() + timedelta(days=7), due, clock.now())
+            await sql.fill_attempts.execute(tx, open_payments, clock.now() + timedelta(days=1), clock.now())
+        async with admin.transaction() as tx:
+            await sql.gather_statistics.execute(tx)
+        filled_s = time.perf_counter() - started
+        async with admin.transaction() as tx:
+            plans = await payments.sweep_plans(tx, now=clock.now())
+        flow = _Flow(database, clock)
+        console.print("payments alone …")
+        alone = await flow.run(asyncio.create_task(asyncio.sleep(_ALONE_S)))
+        console.print(f"ending {due:,} of them, while payments flow …")
+        sweeping = asyncio.create_task(_sweep(database, flow.committer, clock))
+        beside = await flow.run(sweeping)
+        swept = sweeping.result()
+        async with admin.transaction() as tx:
+            sizes = await sql.index_sizes.fetch(tx, ["payment_due_idx", "attempt_due_idx"])
+    return {
+        "payments": open_payments,
+        "due": due,
+        "fill_s": round(filled_s, 1),
+        **swept,
+        "payments_per_s_alone": alone["per_s"],
+        "payments_per_s_beside": beside["per_s"],
+        "payment_p99_ms_alone": alone["p99_ms"],
+        "payment_p99_ms_beside": beside["p99_ms"],
+        "index_mib": {row["name"]: round(row["bytes"] / 2**20, 1) for row in sizes},
+        "sequential_scans": sum("Seq Scan" in str(plan) for plan in plans.values()),
+        "plans": plans,
+    }
+
+
+async def _sweep(database: db.Database, committer: payments.Committer, clock: SystemClock) -> dict[str, Any]:
+    """End what is due, then claim the attempts that are to be asked about for it; each as fast as it goes."""
+    ended = claimed = 0
+    started = time.perf_counter()
+
+    async def end() -> None:
+        nonlocal ended
+        while taken := await committer.expire(limit=payments.SWEEP_LIMIT):
+            ended += taken
+
+    async def claim() -> None:
+        nonlocal claimed
+        while taken := await payments.claim_due(database, now=clock.now(), limit=payments.SWEEP_LIMIT):
+            claimed += len(taken)
+
+    await asyncio.gather(*(end() for _ in range(_WORKERS)))
+    ended_s = time.perf_counter() - started
+    started = time.perf_counter()
+    await asyncio.gather(*(claim() for _ in range(_WORKERS)))
+    claimed_s = time.perf_counter() - started
+    return {
+        "claimed": ended,
+        "claims_per_s": round(ended / ended_s),
+        "attempts_claimed": claimed,
+        "attempt_claims_per_s": round(claimed / claimed_s),
+    }
+
+
+class _Flow:
+    """Payments that are placed and paid, without HTTP, through the same coalescers' handlers."""
+
+    def __init__(self, database: db.Database, clock: SystemClock) -> None:
+        self._clock = clock
+        self._ids = Ids(clock)
+        self._merchant_id, self._account_id = self._ids.new(), self._ids.new()
+        self.committer = payments.Committer(database, clock=clock, ids=self._ids, checkout_url=lambda _: "")
+        self._places: db.Coalescer[payments.PlaceOrder, Any] = db.Coalescer(self.committer.place, name="place")
+        self._words: db.Coalescer[payments.TakeIn, Any] = db.Coalescer(self.committer.take_in, name="take_in")
+        self._numbers = count(1)
+
+    async def run(self, during: asyncio.Task[Any]) -> dict[str, Any]:
+        """Keep payments on their way until something else is done."""
+        took: list[float] = []
+
+        async def caller() -> None:
+            while not during.done():
+                started = time.perf_counter()
+                await self._pay()
+                took.append(time.perf_counter() - started)
+
+        started = time.perf_counter()
+        await asyncio.gather(during, *(caller() for _ in range(_CALLERS)))
+        elapsed = time.perf_counter() - started
+        p99 = statistics.quantiles(took, n=100)[98] if len(took) >= 100 else max(took, default=0.0)
+        return {"per_s": round(len(took) / elapsed), "p99_ms": round(1000 * p99, 1)}
+
+    async def _pay(self) -> None:
+        attempt_id: UUID = self._ids.new()
+        new = payments.NewPayment(
+            payment_id=self._ids.new(),
+            merchant_id=self._merchant_id,
+            merchant_order_no=f"flow-{next(self._numbers)}",
+            amount_minor=_AMOUNT_MINOR,
+            currency="CNY",
+            subject="Example Store",
+            expires_at=self._clock.now() + timedelta(days=15),
+            checkout_token="x",  # noqa: S106 - nobody opens a link
+            first_attempt=payments.NewAttempt(attempt_id, self._account_id, "bench", "bench_qr"),
+        )
+        await self._places.submit(payments.PlaceOrder(new))
+        answer = channels.ChannelAnswer(channels.ChannelState.SUCCEEDED, _AMOUNT_MINOR, "CNY", "1")
+        word = payments.Learnt(attempt_id, self._account_id, answer, payments.Source.NOTIFICATION)
+        await self._words.submit(payments.TakeIn(word))
+
+
+def _show(console: Console, result: dict[str, Any]) -> None:
+    table = Table(title="Ending what is due", show_header=False)
+    for name, value in result.items():
+        shown = orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() if name == "plans" else str(value)
+        table.add_row(name.replace("_", " "), shown)
+    console.print(table)

@@ -1,0 +1,117 @@
+"""Stripe: what an account consists of, and how its messages are proven.
+
+Requests carry the secret key over TLS; answers are not signed and are believed because TLS proves the host. Messages
+are signed with HMAC-SHA256 under a secret that Stripe gives to each webhook endpoint. The scheme is fixed here: of a
+signature header only `v1` counts, whatever else stands in it.
+
+Source:
+    https://docs.stripe.com/webhooks#verify-manually, https://docs.stripe.com/keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
+
+HOST = "https://api.stripe.com"
+SIGNATURE_HEADER = "stripe-signature"
+_WINDOW_S = 300
+_SECRET_KEY = re.compile(r"(?:sk|rk)_(?:test|live)_[A-Za-z0-9]{8,240}")
+_WEBHOOK_SECRET = re.compile(r"whsec_[A-Za-z0-9+/=]{16,240}")
+
+
+class StripeCredentials(BaseModel):
+    """One account at Stripe.
+
+    Attributes:
+        secret_key: `sk_…`, or a restricted key `rk_…` that may write PaymentIntents, Checkout Sessions and refunds and
+            read balance transactions. A live key moves money, a test key does not.
+        webhook_secrets: The signing secret of the webhook endpoint, `whsec_…`; two while it is rolled.
+        base_url: Where Stripe is reached.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    secret_key: SecretStr
+    webhook_secrets: Annotated[tuple[SecretStr, ...], Field(min_length=1, max_length=4)]
+    base_url: str = HOST
+
+    @field_validator("secret_key")
+    @classmethod
+    def _is_secret_key(cls, value: SecretStr) -> SecretStr:
+        if not _SECRET_KEY.fullmatch(value.get_secret_value()):
+            raise ValueError("must be a secret key (sk_test_…, sk_live_…) or a restricted key (rk_…)")
+        return value
+
+    @field_validator("webhook_secrets")
+    @classmethod
+    def _are_signing_secrets(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if not all(_WEBHOOK_SECRET.fullmatch(secret.get_secret_value()) for secret in value):
+            raise ValueError("must be signing secrets of webhook endpoints (whsec_…)")
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_base_url(cls, value: str, info: ValidationInfo) -> str:
+        sandbox = bool((info.context or {}).get("sandbox"))
+        scheme, _, rest = value.partition("://")
+        # The answers carry no signature: without TLS anybody on the way could write them.
+        if scheme != "https" and not (sandbox and scheme == "http"):
+            raise ValueError("must start with https:// (http:// is for sandbox accounts)")
+        if not rest or any(character in rest for character in "/?#@ ") or not rest.isascii():
+            raise ValueError("must be a scheme and a host, without a path")
+        return value
+
+
+class Unproven(Exception):
+    """A message is not proven to be Stripe's; the text is one word that says why."""
+
+
+class StripeKeys:
+    """An account's secrets, read once."""
+
+    def __init__(self, credentials: StripeCredentials) -> None:
+        key = credentials.secret_key.get_secret_value()
+        self._authorization = SecretStr(f"Bearer {key}")
+        self._webhook_secrets: Sequence[SecretStr] = credentials.webhook_secrets
+        self.livemode = "_live_" in key[:8]
+        """Whether money moves. What Stripe says of the other mode is not about this account."""
+
+    def authorize(self) -> str:
+        """The Authorization header of a request."""
+        return self._authorization.get_secret_value()
+
+    def verify(self, header: str, body: bytes, *, now: datetime) -> None:
+        """Prove that the message is Stripe's and at most five minutes old.
+
+        Args:
+            header: `t=…,v1=…`, with several `v1` while an endpoint's secret is rolled.
+
+        Errors:
+            Unproven: unsigned, stale, or signed with none of our secrets.
+        """
+        pairs = [part.partition("=") for part in header.split(",")]
+        times = [value for name, _, value in pairs if name == "t"]
+        signatures = [value for name, _, value in pairs if name == "v1"]
+        if len(times) != 1 or not signatures:
+            raise Unproven("unsigned")
+        (timestamp,) = times
+        if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):
+            raise Unproven("stale")
+        if abs(int(timestamp) - now.timestamp()) > _WINDOW_S:
+            raise Unproven("stale")
+        message = timestamp.encode() + b"." + body
+        proven = False
+        for secret in self._webhook_secrets:
+            expected = hmac.new(secret.get_secret_value().encode(), message, hashlib.sha256).hexdigest().encode()
+            for signature in signatures:
+                # Every pair is compared, each in constant time.
+                proven |= hmac.compare_digest(expected, signature.encode("utf-8", "replace"))
+        if not proven:
+            raise Unproven("bad_signature")

@@ -1,0 +1,114 @@
+"""Taking what a payer has authorized. The intent and the request for an end exclude each other under one lock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from hutong import db
+from hutong.payments.model import Payment, PaymentStatus
+from hutong.payments.payment import lock, save, sql
+from hutong.payments.timeline import Entry, write_timeline
+
+_CALL_LIMIT = timedelta(seconds=15)
+"""How long the caller has for its call before the sweep asks what has become of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestCapture:
+    """The wish to take authorized money, once.
+
+    Attributes:
+        amount_minor: How much; None takes all. The rest is given up.
+        partial: Whether the channel takes less than the whole.
+    """
+
+    payment_id: UUID
+    amount_minor: int | None = None
+    partial: bool = True
+
+
+class CaptureOutcome(StrEnum):
+    """What came of it."""
+
+    CAPTURING = "capturing"
+    """The intent is written, now or by an equal wish before; the caller may call the channel after the commit."""
+    ALREADY_CAPTURED = "already_captured"
+    """An equal wish has been fulfilled."""
+    EXCEEDS_AUTHORIZED = "exceeds_authorized"
+    NOT_IN_PART = "not_in_part"
+    IN_PROGRESS = "in_progress"
+    """Another amount is being taken."""
+    NOT_CAPTURABLE = "not_capturable"
+    """Nothing is authorized: not yet, or no more; or it is being given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureResult:
+    """The outcome of one wish, and the payment as it is now.
+
+    Attributes:
+        is_new: Whether this very wish wrote the intent.
+    """
+
+    outcome: CaptureOutcome
+    payment: Payment
+    is_new: bool = False
+
+
+async def request_capture(tx: db.Tx, commands: Sequence[RequestCapture], *, now: datetime) -> list[CaptureResult]:
+    """Write the intents of captures; every payment must exist.
+
+    Effects:
+        From now on the payment cannot be closed. The authorized attempt becomes due to be asked about.
+
+    Repeat:
+        An equal wish changes nothing and gets the same answer; another amount is refused. A capture that the channel
+        has refused leaves nothing to capture.
+
+    Returns:
+        One result per command, in order.
+    """
+    payments = await lock(tx, {command.payment_id for command in commands})
+    results: list[CaptureResult] = []
+    intents: list[Payment] = []
+    for command in commands:
+        payment = payments[command.payment_id]
+        amount_minor = payment.amount_minor if command.amount_minor is None else command.amount_minor
+        outcome = _outcome(payment, amount_minor, partial=command.partial)
+        is_new = outcome is CaptureOutcome.CAPTURING and payment.capture_requested_at is None
+        if is_new:
+            payment.capture_minor, payment.capture_requested_at = amount_minor, now
+            intents.append(payment)
+        results.append(CaptureResult(outcome, payment, is_new))
+    if intents:
+        await save(tx, intents)
+        # The caller is about to call the channel itself; the sweep asks soon if it dies before it has.
+        await sql.ask_now.execute(tx, [payment.payment_id for payment in intents], now + _CALL_LIMIT, now)
+        await write_timeline(tx, [_entry(payment) for payment in intents], now=now)
+    return results
+
+
+def _outcome(payment: Payment, amount_minor: int, *, partial: bool) -> CaptureOutcome:
+    if payment.status is PaymentStatus.SUCCEEDED and payment.capture_minor == amount_minor:
+        return CaptureOutcome.ALREADY_CAPTURED
+    if payment.status is not PaymentStatus.REQUIRES_CAPTURE or payment.close_requested_at is not None:
+        return CaptureOutcome.NOT_CAPTURABLE
+    if amount_minor > payment.amount_minor:
+        return CaptureOutcome.EXCEEDS_AUTHORIZED
+    if payment.capture_minor is not None:
+        return CaptureOutcome.CAPTURING if payment.capture_minor == amount_minor else CaptureOutcome.IN_PROGRESS
+    if amount_minor < payment.amount_minor and not partial:
+        return CaptureOutcome.NOT_IN_PART
+    return CaptureOutcome.CAPTURING
+
+
+def _entry(payment: Payment) -> Entry:
+    attempt = payment.authorized_attempt
+    return Entry(
+        payment.payment_id, "payment.capture_requested", None if attempt is None else attempt.attempt_id,
+        amount_minor=payment.capture_minor,
+    )  # fmt: skip

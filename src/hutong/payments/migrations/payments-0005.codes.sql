@@ -1,0 +1,6 @@
+-- depends: payments-0003.life_cycle
+-- Our one word for what the channel said of an attempt, beside the channel's own.
+
+ALTER TABLE payments.attempt ADD COLUMN code text;
+ALTER TABLE payments.attempt ADD COLUMN retryable boolean;
+GRANT UPDATE (code, retryable) ON payments.attempt TO hutong_app;

@@ -1,0 +1,28 @@
+"""How far refunds may take a merchant below zero, where that was agreed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from hutong import db, ledger
+from hutong.payments.books import MERCHANT_PENDING
+
+
+async def agree_overdraft(
+    tx: db.Tx, merchant_id: UUID, currency: str, limit_minor: int, *, by: str, reason: str, now: datetime
+) -> int:
+    """Let a merchant's pending settlement (2001) go below zero down to a limit; the ledger itself keeps it.
+
+    Effects:
+        Opens the account if the merchant has none yet; records who agreed what, why and when.
+
+    Returns:
+        The limit before.
+
+    Errors:
+        InvalidParameter: no such currency.
+    """
+    await ledger.open_accounts(tx, [(MERCHANT_PENDING, merchant_id, currency)], now=now)
+    account_id = ledger.account_id(MERCHANT_PENDING, merchant_id, currency)
+    return await ledger.set_overdraft_limit(tx, account_id, limit_minor, by=by, reason=reason, now=now)

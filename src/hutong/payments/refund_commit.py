@@ -1,0 +1,147 @@
+"""Refunds, their holds in the books and their events, committed together: lists in, one transaction each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from hutong import db, events, idempotency
+from hutong.clock import Clock
+from hutong.ids import Ids
+from hutong.payments.document import CheckoutUrl, payment_document
+from hutong.payments.refund import Refund
+from hutong.payments.refund_create import (
+    CreatedRefund,
+    ExistingRefund,
+    NewRefund,
+    RefundRefusal,
+    RefundResult,
+    create_refunds,
+)
+from hutong.payments.refund_document import refund_document
+from hutong.payments.refund_outcome import (
+    RefundHappening,
+    RefundOccurrence,
+    RefundRecorded,
+    RefundWord,
+    SettleManually,
+    record_refunds,
+    settle_manually,
+)
+from hutong.payments.refund_route import ConvertOutcome, ConvertRefund, convert_refunds
+
+REFUSED = 409
+"""The stored status of a refund that was not taken on: the key keeps its one answer, the refusal."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceRefund:
+    """A merchant's wish and, if it came with one, the idempotency key that it stands under."""
+
+    new: NewRefund
+    claim: idempotency.Claim | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TakeInRefund:
+    """A channel's word about a refund, and the idempotency key whose answer becomes final with it."""
+
+    word: RefundWord
+    claim: idempotency.Claim | None = None
+
+
+PlacedRefund = RefundResult | idempotency.InFlight | idempotency.KeyReused | idempotency.StoredAnswer
+
+
+class RefundCommitter:
+    """The handlers that the coalescers call: each takes a list and commits it in one transaction."""
+
+    def __init__(self, database: db.Database, *, clock: Clock, ids: Ids, checkout_url: CheckoutUrl) -> None:
+        self._database = database
+        self._clock = clock
+        self._ids = ids
+        self._checkout_url = checkout_url
+
+    async def place(self, commands: Sequence[PlaceRefund]) -> list[PlacedRefund]:
+        """Claim keys, reserve money and write refunds. An answer that needs no channel is stored at once."""
+        now = self._clock.now()
+
+        async def work(tx: db.Tx) -> list[PlacedRefund]:
+            claims = [c.claim for c in commands if c.claim is not None]
+            outcomes = iter(await idempotency.claim(tx, claims, now=now))
+            standing = [idempotency.Claimed() if c.claim is None else next(outcomes) for c in commands]
+            free = [c for c, s in zip(commands, standing, strict=True) if isinstance(s, idempotency.Claimed)]
+            created = iter(await create_refunds(tx, [c.new for c in free], now=now) if free else [])
+            results: list[PlacedRefund] = []
+            answers: list[tuple[idempotency.Claim, idempotency.StoredAnswer]] = []
+            for command, outcome in zip(commands, standing, strict=True):
+                result = next(created) if isinstance(outcome, idempotency.Claimed) else outcome
+                results.append(result)
+                if command.claim and isinstance(outcome, idempotency.Claimed):
+                    answers += [(command.claim, answer) for answer in stored_answer(result)]
+            await idempotency.store(tx, answers)
+            return results
+
+        return await self._database.run(work)
+
+    async def take_in(self, commands: Sequence[TakeInRefund]) -> list[RefundRecorded]:
+        """Record channels' words about refunds, book what they mean, announce it."""
+        now = self._clock.now()
+
+        async def work(tx: db.Tx) -> list[RefundRecorded]:
+            results, occurrences = await record_refunds(tx, [c.word for c in commands], new_id=self._ids.new, now=now)
+            await self.announce(tx, occurrences)
+            await idempotency.store(
+                tx,
+                [
+                    (command.claim, idempotency.StoredAnswer(201, render_refund(result.refund)))
+                    for command, result in zip(commands, results, strict=True)
+                    if command.claim is not None and result.refund is not None
+                ],
+            )
+            return results
+
+        return await self._database.run(work)
+
+    async def convert(self, tx: db.Tx, command: ConvertRefund) -> ConvertOutcome:
+        """Send a failed refund by its next way, in the transaction of whoever decides that."""
+        (outcome,) = await convert_refunds(tx, [command], new_id=self._ids.new, now=self._clock.now())
+        return outcome
+
+    async def settle(self, tx: db.Tx, command: SettleManually) -> Refund | None:
+        """Take in what a person did about a refund, in the transaction of whoever says so; None if it is not manual."""
+        (refund,), occurrences = await settle_manually(tx, [command], now=self._clock.now())
+        await self.announce(tx, occurrences)
+        return refund
+
+    async def announce(self, tx: db.Tx, occurrences: Sequence[RefundOccurrence]) -> None:
+        """Write the events of what has happened, in the transaction that makes it true."""
+        await events.record(tx, [self._event(occurrence) for occurrence in occurrences], now=self._clock.now())
+
+    def _event(self, occurrence: RefundOccurrence) -> events.Event:
+        about_payment = occurrence.happening is RefundHappening.SURPLUS_REFUNDED
+        payment, refund = occurrence.payment, occurrence.refund
+        return events.Event(
+            event_id=self._ids.new(),
+            type=occurrence.happening.value,
+            merchant_id=refund.merchant_id,
+            object_id=payment.payment_id if about_payment else refund.refund_id,
+            payload=payment_document(payment, self._checkout_url) if about_payment else refund_document(refund),
+        )
+
+
+def stored_answer(result: PlacedRefund) -> list[idempotency.StoredAnswer]:
+    """The answer that is final already, if it is: a new refund's waits for its channel."""
+    if isinstance(result, RefundRefusal):
+        return [idempotency.StoredAnswer(REFUSED, result.encode())]
+    if isinstance(result, ExistingRefund):
+        return [idempotency.StoredAnswer(200, render_refund(result.refund))]
+    assert isinstance(result, CreatedRefund)
+    return []
+
+
+def render_refund(refund: Refund) -> bytes:
+    """A refund's document as bytes, as it is answered and stored."""
+    return orjson.dumps(refund_document(refund))

@@ -1,0 +1,141 @@
+"""What the Alipay simulator and its one merchant know of each other."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from cryptography.x509.oid import NameOID
+
+from hutong.sandbox.keys import Pair, kept
+
+APP_ID = "2021000118641234"
+SELLER_ID = "2088102146225135"
+BUYER_ID = "2088101117955611"
+_ALIPAY = "支付宝（中国）网络技术有限公司"
+_MERCHANT = "某商户有限公司"
+_START = datetime(2020, 1, 1, tzinfo=UTC)  # before any clock that a test may set
+_END = _START + timedelta(days=7300)
+_KEY_BEGIN = "-----BEGIN PRIVATE KEY"
+
+
+def sn(certificate: x509.Certificate) -> str:
+    """The serial number that Alipay's interfaces name a certificate by."""
+    text = f"{certificate.issuer.rfc4514_string()}{certificate.serial_number}"
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class AlipaySandboxKeys:
+    """Key material of the Alipay simulator.
+
+    Attributes:
+        root, authority: Alipay's root certificate, and the authority below it that issues all others.
+        application: Signs the merchant's requests; its certificate is for certificate mode.
+        platform: Signs for Alipay in certificate mode.
+        successor: What Alipay changes to from `platform`.
+        public: Signs for Alipay in public-key mode.
+        other_merchant: A certificate of the same authority that is not Alipay's.
+    """
+
+    root: Pair
+    authority: Pair
+    application: Pair
+    platform: Pair
+    successor: Pair
+    public: Pair
+    other_merchant: Pair
+
+    @classmethod
+    def load(cls, folder: Path) -> AlipaySandboxKeys:
+        """Read the keys of a folder; what is missing is made and kept, the folder closed to other users."""
+        root = _pair(folder, "root", "Ant Financial Certification Authority R1 (sandbox)", None)
+        authority = _pair(folder, "authority", "Ant Financial Certification Authority Class 2 R1 (sandbox)", root)
+        return cls(
+            root=root,
+            authority=authority,
+            application=_pair(folder, "application", f"{SELLER_ID}-{APP_ID}", authority),
+            platform=_pair(folder, "platform", f"{_ALIPAY}-2088", authority),
+            successor=_pair(folder, "successor", f"{_ALIPAY}-2088", authority),
+            public=_pair(folder, "public", f"{_ALIPAY}-2088", authority),
+            other_merchant=_pair(folder, "other_merchant", "2088000000000000-2021000000000000", authority),
+        )
+
+    def chain(self, pair: Pair) -> str:
+        """A certificate followed by the one that issued it, as Alipay hands its own out."""
+        return pair.certificate_pem + self.authority.certificate_pem
+
+    def credentials(self, base_url: str, *, certificate_mode: bool = False) -> dict[str, object]:
+        """The credentials of a channel account that points at this simulator.
+
+        Args:
+            base_url: Where the simulator listens, such as "http://127.0.0.1:8090".
+        """
+        shared: dict[str, object] = {
+            "app_id": APP_ID,
+            "seller_id": SELLER_ID,
+            "app_private_key": self.application.key_pem,
+            "base_url": base_url,
+        }
+        if not certificate_mode:
+            return shared | {"alipay_public_keys": [self.public.public_pem]}
+        return shared | {
+            "app_certificate": self.application.certificate_pem,
+            "alipay_certificates": [self.chain(self.platform)],
+            "alipay_root_certificates": self.root.certificate_pem,
+        }
+
+
+def certificate_of(pair: Pair) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(pair.certificate_pem.encode())
+
+
+def _pair(folder: Path, name: str, common_name: str, issuer: Pair | None) -> Pair:
+    pem = kept(folder / f"{name}.pem", lambda: _make(common_name, issuer, authority=name in ("root", "authority")))
+    # Made here and never shown to anybody: that its numbers fit need not be proven, which takes long.
+    key = load_pem_private_key(pem.encode(), password=None, unsafe_skip_rsa_key_validation=True)
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise TypeError(f"{name}.pem does not hold an RSA key")
+    certificate = x509.load_pem_x509_certificate(pem[: pem.index(_KEY_BEGIN)].encode())
+    return Pair(
+        key=key,
+        key_pem=key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
+        certificate_pem=certificate.public_bytes(Encoding.PEM).decode(),
+        serial=sn(certificate),
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+    )
+
+
+def _make(common_name: str, issuer: Pair | None, *, authority: bool) -> str:
+    """A new key and its certificate, in one PEM file so that they cannot part."""
+    key = rsa.generate_private_key(65537, 2048)
+    organization = _MERCHANT if common_name.startswith("2088") else _ALIPAY
+    subject = x509.Name(
+        [
+            x509.NameAttribute(NameOID.COUNTRY_NAME, "CN"),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization),
+            x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "Certification Authority" if authority else "Alipay"),
+            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
+        ]
+    )
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject if issuer is None else certificate_of(issuer).subject)
+        .public_key(key.public_key())
+        .serial_number(1 << 126 | secrets.randbits(126))
+        .not_valid_before(_START)
+        .not_valid_after(_END)
+        .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+        .sign(key if issuer is None else issuer.key, SHA256())
+    )
+    key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return (certificate.public_bytes(Encoding.PEM) + key_pem).decode()

@@ -1,0 +1,24 @@
+"""Which channels the sandbox simulates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hutong.sandbox.alipay import AlipaySimulator
+from hutong.sandbox.simulator import Simulator
+from hutong.sandbox.stripe import StripeSimulator
+from hutong.sandbox.unionpay import UnionPaySimulator
+from hutong.sandbox.wechat import WeChatSimulator
+
+SIMULATORS: Sequence[type[Simulator]] = (WeChatSimulator, AlipaySimulator, StripeSimulator, UnionPaySimulator)
+
+
+def accounts(folder: Path, url: str) -> dict[str, dict[str, object]]:
+    """The credentials of an account at each simulated channel, by the channel's name.
+
+    Args:
+        folder: The sandbox's folder; each channel keeps its key material in a folder of its own below it.
+        url: Where the sandbox listens, such as "http://127.0.0.1:8090".
+    """
+    return {kind.channel: kind.credentials(folder / kind.channel, url) for kind in SIMULATORS}

@@ -1,0 +1,147 @@
+"""Stripe's request bodies: forms with brackets, and the refusal of what Stripe refuses in them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from itertools import pairwise
+from typing import Any
+from urllib.parse import parse_qsl
+
+_KEY = re.compile(r"([A-Za-z0-9_]+)((?:\[[A-Za-z0-9_]*\])*)")
+MINIMUMS = {
+    "aed": 200, "aud": 50, "brl": 50, "cad": 50, "chf": 50, "cny": 400, "czk": 1500, "dkk": 250, "eur": 50, "gbp": 30,
+    "hkd": 400, "inr": 50, "jpy": 50, "mxn": 1000, "myr": 200, "nok": 300, "nzd": 50, "pln": 200, "ron": 200,
+    "sek": 300, "sgd": 50, "thb": 1000, "usd": 50,
+}  # fmt: skip
+_AMOUNT_MAX = 99_999_999
+
+Form = dict[str, Any]
+
+
+class Refusal(Exception):
+    """What Stripe answers in place of doing what was asked.
+
+    Attributes:
+        kept: Whether it is kept under the Idempotency-Key. What fails validation is not.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str | None,
+        message: str,
+        *,
+        kind: str = "invalid_request_error",
+        param: str | None = None,
+        kept: bool = False,
+        **more: Any,
+    ) -> None:
+        super().__init__(code)
+        self.status = status
+        self.kept = kept
+        told = {"code": code, "message": message, "param": param, "type": kind, **more}
+        self.body = {"error": {name: value for name, value in told.items() if value is not None}}
+
+
+def parse(text: str) -> Form:
+    """`a[b][c]=1&d[]=2` as nested mappings; a name with empty brackets is a list."""
+    form: Form = {}
+    for key, value in parse_qsl(text, keep_blank_values=True):
+        matched = _KEY.fullmatch(key)
+        if matched is None:
+            raise Refusal(400, "parameter_unknown", f"Received unknown parameter: {key}", param=key)
+        names = [matched[1], *re.findall(r"\[([^\]]*)\]", matched[2])]
+        place: Any = form
+        for name, following in pairwise(names):
+            place = place.setdefault(name, [] if following == "" else {})
+            if not isinstance(place, dict | list):
+                raise Refusal(400, None, "Invalid object", param=key)
+        if isinstance(place, list):
+            place.append(value)
+        else:
+            place[names[-1]] = value
+    return form
+
+
+def known(form: Form, names: Iterable[str], prefix: str = "") -> None:
+    """Refuse what is not a parameter of the interface."""
+    for name in form.keys() - set(names):
+        said = f"{prefix}[{name}]" if prefix else name
+        raise Refusal(400, "parameter_unknown", f"Received unknown parameter: {said}", param=said)
+
+
+def needed(form: Form, name: str) -> Any:
+    if name not in form:
+        raise Refusal(400, "parameter_missing", f"Missing required param: {name}.", param=name)
+    if form[name] == "":
+        raise Refusal(400, "parameter_invalid_empty", f"You passed an empty string for '{name}'.", param=name)
+    return form[name]
+
+
+def integer(form: Form, name: str) -> int:
+    value = needed(form, name)
+    if not isinstance(value, str) or not re.fullmatch(r"-?[0-9]{1,18}", value):
+        raise Refusal(400, "parameter_invalid_integer", f"Invalid integer: {value}", param=name)
+    if int(value) < 1:
+        raise Refusal(400, "parameter_invalid_integer", "This value must be greater than or equal to 1.", param=name)
+    return int(value)
+
+
+def money(form: Form, name: str, currency: object) -> tuple[int, str]:
+    """An amount that may be charged in this currency."""
+    amount = integer(form, name)
+    if not isinstance(currency, str) or currency.lower() not in MINIMUMS:
+        raise Refusal(400, None, f"Invalid currency: {currency}.", param="currency")
+    if amount > _AMOUNT_MAX:
+        raise Refusal(400, "amount_too_large", "Amount must be no more than 99999999.", param=name)
+    if amount < MINIMUMS[currency.lower()]:
+        raise Refusal(400, "amount_too_small", "Amount is below the minimum of this currency.", param=name)
+    return amount, currency.lower()
+
+
+def one_of(form: Form, name: str, values: Iterable[str], default: str) -> str:
+    value = form.get(name, default)
+    if value not in set(values):
+        raise Refusal(400, None, f"Invalid {name}: must be one of {', '.join(values)}", param=name)
+    return str(value)
+
+
+def written(form: Form) -> dict[str, str]:
+    """The metadata, within Stripe's limits."""
+    found = form.get("metadata", {})
+    if not isinstance(found, dict) or len(found) > 50:
+        raise Refusal(400, None, "Invalid object", param="metadata")
+    for name, value in found.items():
+        if not isinstance(value, str) or len(name) > 40 or len(value) > 500:
+            raise Refusal(400, None, "Metadata values must be 500 characters or less.", param=f"metadata[{name}]")
+    return dict(found)
+
+
+def address(form: Form, name: str) -> str:
+    value = needed(form, name)
+    if not isinstance(value, str) or not re.fullmatch(r"https?://[^\s]{1,5000}", value):
+        raise Refusal(400, "url_invalid", "Not a valid URL", param=name)
+    return value
+
+
+def page(items: list[Any], query: Mapping[str, str], name: Callable[[Any], str], path: str) -> dict[str, Any]:
+    """One page of a list, as Stripe cuts it."""
+    limit = query.get("limit", "10")
+    if not limit.isdigit() or not 1 <= int(limit) <= 100:
+        raise Refusal(400, "parameter_invalid_integer", "limit must be between 1 and 100", param="limit")
+    start = 0
+    if "starting_after" in query:
+        places = [at for at, item in enumerate(items) if name(item) == query["starting_after"]]
+        if not places:
+            raise Refusal(400, "resource_missing", f"No such id: '{query['starting_after']}'", param="starting_after")
+        start = places[-1] + 1
+    shown = items[start : start + int(limit)]
+    return {"object": "list", "data": shown, "has_more": len(items) > start + int(limit), "url": path}
+
+
+def expands(form: Form, path: str) -> bool:
+    """Whether the caller wants the object at this path, or more below it, whole."""
+    wanted = form.get("expand", [])
+    found = wanted.values() if isinstance(wanted, dict) else wanted
+    return any(isinstance(name, str) and (name == path or name.startswith(path + ".")) for name in found)

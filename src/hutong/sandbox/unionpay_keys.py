@@ -1,0 +1,142 @@
+"""What the UnionPay simulator and its one merchant know of each other: a certification authority and what it issued."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
+from cryptography.x509.oid import NameOID
+
+from hutong.sandbox.keys import kept
+
+MER_ID = "777290058110048"
+TERM_ID = "49000002"
+SIGNER_NAME = "中国银联股份有限公司"
+PFX_PASSWORD = "000000"  # noqa: S105 - the password that UnionPay gives to all test merchants
+_START = datetime(2020, 1, 1, tzinfo=UTC)  # before any clock that a test may set
+_TWENTY_YEARS = timedelta(days=7300)
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A key with its certificate."""
+
+    key: rsa.RSAPrivateKey
+    certificate: x509.Certificate
+
+    @property
+    def key_pem(self) -> str:
+        return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+    @property
+    def certificate_pem(self) -> str:
+        return self.certificate.public_bytes(Encoding.PEM).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class UnionPaySandboxKeys:
+    """The simulator's certificates.
+
+    Attributes:
+        root, middle: The certification authority.
+        signer: Signs for UnionPay.
+        stale: Issued to UnionPay as well, but its time is over.
+        merchant: Signs the merchant's requests.
+    """
+
+    root: Issued
+    middle: Issued
+    signer: Issued
+    stale: Issued
+    merchant: Issued
+
+    @classmethod
+    def load(cls, folder: Path) -> UnionPaySandboxKeys:
+        """Read the keys of a folder; what is missing is made and kept, the folder closed to other users."""
+        root = _kept(folder, "root", None, "Hutong sandbox root")
+        middle = _kept(folder, "middle", root, "Hutong sandbox middle")
+        return cls(
+            root=root,
+            middle=middle,
+            signer=_kept(folder, "signer", middle, f"041@Z2020-1-1@{SIGNER_NAME}@00000001"),
+            stale=_kept(folder, "stale", middle, f"041@Z2020-1-1@{SIGNER_NAME}@00000002", ends=timedelta(days=1)),
+            merchant=_kept(folder, "merchant", middle, f"041@Z2020-1-1@{MER_ID}@00000003"),
+        )
+
+    def credentials(self, url: str, *, pfx: bool = False) -> dict[str, object]:
+        """The credentials of a channel account that points at this simulator, listening at `url`.
+
+        Args:
+            pfx: Hand the merchant's key over as a PKCS#12 file, as UnionPay does.
+        """
+        if pfx:
+            packed = serialize_key_and_certificates(
+                b"merchant",
+                self.merchant.key,
+                self.merchant.certificate,
+                None,
+                BestAvailableEncryption(PFX_PASSWORD.encode()),
+            )
+            own: dict[str, object] = {
+                "merchant_pfx": base64.b64encode(packed).decode(),
+                "merchant_pfx_password": PFX_PASSWORD,
+            }
+        else:
+            own = {
+                "merchant_private_key": self.merchant.key_pem,
+                "merchant_certificate": self.merchant.certificate_pem,
+            }
+        return {
+            "mer_id": MER_ID,
+            **own,
+            "root_certificates": self.root.certificate_pem,
+            "middle_certificates": self.middle.certificate_pem,
+            "term_id": TERM_ID,
+            "base_url": url,
+            "file_url": f"{url}/unionpay/file/",
+        }
+
+
+def _kept(folder: Path, name: str, issuer: Issued | None, common_name: str, ends: timedelta = _TWENTY_YEARS) -> Issued:
+    def make() -> str:
+        made = _make(common_name, issuer, ends)
+        return made.key_pem + made.certificate_pem
+
+    pem = kept(folder / f"{name}.pem", make)
+    # The key was made here, so its numbers need not be proven to fit again, which takes long.
+    key = load_pem_private_key(pem.encode(), password=None, unsafe_skip_rsa_key_validation=True)
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise TypeError(f"{name}.pem does not hold an RSA key")
+    return Issued(key, x509.load_pem_x509_certificate(pem[pem.index("-----BEGIN CERTIFICATE") :].encode()))
+
+
+def _make(common_name: str, issuer: Issued | None, ends: timedelta) -> Issued:
+    key = rsa.generate_private_key(65537, 2048)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    is_authority = not common_name.startswith("041@")
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer.certificate.subject if issuer else subject)
+        .public_key(key.public_key())
+        .serial_number(1 << 38 | secrets.randbits(38))  # twelve digits, as those of UnionPay's merchants
+        .not_valid_before(_START)
+        .not_valid_after(_START + ends)
+        .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+        .sign(issuer.key if issuer else key, SHA256())
+    )
+    return Issued(key, certificate)

@@ -1,0 +1,73 @@
+"""`hutong sandbox …` plays payers and banks at a running sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from command_line import Run
+from hutong.sandbox import SandboxSettings, serve
+
+
+@pytest.fixture
+async def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
+    async with serve(SandboxSettings(tmp_path / "sandbox")) as url:
+        monkeypatch.setenv("HUTONG_SANDBOX_PORT", str(urlsplit(url).port))
+        yield url
+
+
+async def told(command: Run, *arguments: str) -> Any:
+    done = await asyncio.to_thread(command, "sandbox", *arguments)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+async def test_faults_are_set_shown_and_taken_back(command: Run, running: str) -> None:
+    faults = await told(command, "faults", "wechat", "--percent", "7", "--latency-ms", "3", "--hold")
+    assert (faults["percent"], faults["latency_ms"], faults["money_out_ms"]) == (7, 3, None)
+    faults = await told(command, "fault", "wechat", "place", "reply_lost", "--match", "tea", "--times", "2")
+    assert [(f["interface"], f["kind"], f["match"], f["times"]) for f in faults["calls"]] == [
+        ("place", "reply_lost", "tea", 2)
+    ]
+    assert await told(command, "show", "wechat", "faults") == faults
+    faults = await told(command, "reset", "wechat")
+    assert (faults["percent"], faults["money_out_ms"], faults["calls"]) == (0, 0, [])
+
+
+async def test_a_day_is_closed_and_its_bill_made(command: Run, running: str) -> None:
+    made = await told(command, "bill", "wechat", "2026-01-01", "--plant", "missing=1", "--plant", "extra=1")
+    assert (made["day"], made["kind"], made["rows"], made["key"]) == ("2026-01-01", "trade", 0, [])
+    assert await told(command, "show", "wechat") == {"truth": []}
+    assert await told(command, "rotate", "wechat") == {"rotated": True}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("pay", "wechat", "att_nobody"), "no such order"),
+        (("decline", "wechat", "att_nobody"), "no such order"),
+        (("refund", "wechat", "ref_nobody"), "no such refund"),
+        (("payout", "wechat", "pyo_nobody", "--failed"), "no such payout"),
+        (("fault", "wechat", "place", "sulk"), "no such kind"),
+        (("reset", "barter"), "no such channel"),
+    ],
+)
+async def test_what_the_sandbox_refuses_is_said_and_fails(
+    command: Run, running: str, arguments: tuple[str, ...], words: str
+) -> None:
+    done = await asyncio.to_thread(command, "sandbox", *arguments)
+    assert done.returncode == 1
+    assert words in done.stderr
+
+
+def test_without_a_sandbox_the_address_is_named(command: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUTONG_SANDBOX_PORT", "1")
+    done = command("sandbox", "reset", "wechat")
+    assert done.returncode == 1
+    assert "http://127.0.0.1:1/control/wechat/reset" in done.stderr

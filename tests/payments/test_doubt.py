@@ -1,0 +1,87 @@
+"""Nothing stays in doubt unseen: it has an age, it is counted, and it is reported once at each age."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from honest_channel import HonestChannel
+from payment_world import World, number, placed, sweep
+from structlog.testing import capture_logs
+
+from hutong import payments
+from hutong.channels import ChannelState
+from hutong.clock import ManualClock
+from hutong.db import Database
+from hutong.payments import CaptureMethod, Flow
+
+
+@pytest.fixture
+def logged() -> Iterator[list[Any]]:
+    with capture_logs() as lines:
+        yield lines
+
+
+@pytest.fixture
+async def world(fresh_database_url: str, clock: ManualClock) -> AsyncIterator[World]:
+    """A world without neighbours, since everything in doubt is counted."""
+    async with Database.open(fresh_database_url, size=4) as database:
+        yield World(database, clock)
+
+
+def ages(lines: list[Any]) -> list[int]:
+    return [line["age_s"] for line in lines if line["event"] == "attempt_in_doubt"]
+
+
+async def test_an_attempt_without_a_word_is_counted_by_age_and_reported_once_at_each_age(
+    world: World, flow: Flow, channel: HonestChannel, logged: list[Any]
+) -> None:
+    channel.replies = False
+    payment = await placed(world, flow, validity=timedelta(days=3))
+    assert (await flow.report_doubts())["under 1 min"] == 1
+    seen = []
+    for step in (4, 2, 1, 60, 1, 23 * 60, 10):
+        await sweep(world, flow, timedelta(minutes=step))
+        counts = await flow.report_doubts()
+        seen.append([name for name, count in counts.items() if count])
+    assert seen == [
+        ["1 to 5 min"], ["5 min to 1 h"], ["5 min to 1 h"], ["1 h to 1 day"], ["1 h to 1 day"], ["over 1 day"],
+        ["over 1 day"],
+    ]  # fmt: skip
+    assert ages(logged) == [360, 4020, 86_880]
+    async with world.database.transaction() as tx:
+        (doubt,) = await payments.list_doubts(tx)
+    assert (doubt.payment_id, doubt.since) == (payment.payment_id, payment.attempts[0].created_at)
+    channel.replies = True
+    await sweep(world, flow, timedelta(hours=2))
+    assert sum((await flow.report_doubts()).values()) == 0
+
+
+async def test_an_intent_that_nobody_carried_out_is_in_doubt_once_its_answer_is_overdue(
+    world: World, flow: Flow, channel: HonestChannel
+) -> None:
+    async def broken(order: Any, *, now: Any) -> Any:
+        raise RuntimeError("a bug in an adapter")
+
+    channel.query = broken  # type: ignore[method-assign]
+    await world.payment(validity=timedelta(days=1))
+    await sweep(world, flow, timedelta(minutes=2))
+    assert (await flow.report_doubts())["1 to 5 min"] == 1
+
+
+async def test_a_capture_and_an_end_without_an_answer_are_in_doubt_since_they_were_asked_for(
+    world: World, flow: Flow, channel: HonestChannel
+) -> None:
+    ending = await placed(world, flow, validity=timedelta(days=1))
+    capturing = await placed(world, flow, capture_method=CaptureMethod.MANUAL, validity=timedelta(days=1))
+    await world.hear(world.word(capturing.attempts[0], ChannelState.AUTHORIZED))
+    channel.payer_pays(number(capturing))
+    assert sum((await flow.report_doubts()).values()) == 0
+    world.clock.advance(timedelta(minutes=30))
+    channel.reachable = False
+    await flow.close(ending)
+    await flow.capture(capturing)
+    world.clock.advance(timedelta(minutes=2))
+    assert (await flow.report_doubts())["1 to 5 min"] == 2

@@ -1,0 +1,7 @@
+"""The running platform for races."""
+
+from __future__ import annotations
+
+from running_platform import platform_api
+
+__all__ = ["platform_api"]

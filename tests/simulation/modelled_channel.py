@@ -1,0 +1,461 @@
+"""A channel as bad as real ones: slow, deaf, forgetful, repetitive, sometimes contradicting itself, but it keeps a log
+of the money that it moved, which is the truth that everything is held against."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from contextvars import Context
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from random import Random
+from uuid import UUID
+
+from hutong.channels import (
+    About,
+    ActionKind,
+    Capabilities,
+    Channel,
+    ChannelAnswer,
+    ChannelState,
+    HttpAnswer,
+    Method,
+    Notification,
+    NotificationRefused,
+    Offer,
+    PayerAction,
+    PayRequest,
+    Refund,
+    RefundRule,
+)
+from hutong.channels import Order as ChannelOrder
+from hutong.errors import NotFound
+
+TIMEOUT_S = 10.0
+LIE_MAX_S = 240.0
+"""How long a channel may still say "no such order" of one it has; below the grace that the platform gives it."""
+
+_S = ChannelState
+_NOTHING = ChannelAnswer(_S.UNKNOWN, channel_code="no_answer")
+
+
+@dataclass
+class Weather:
+    """How bad this channel is in one simulation; each number is a probability.
+
+    Attributes:
+        lost, slow: Of a message on its way.
+        hidden: That a new order is not found for a while.
+        refused, at_once: That a payment is refused, or succeeds without more ado.
+        late: That money is taken although the order has ended.
+        repeated, silent: That a notification comes several times, or never.
+        garbled: That a genuine message is about another amount than the order's.
+        doubtful, denied: That a refund takes its time, or is refused, at once or after it was accepted.
+        paid: That the payer pays at all.
+    """
+
+    lost: float = 0.0
+    slow: float = 0.0
+    hidden: float = 0.0
+    refused: float = 0.0
+    at_once: float = 0.0
+    late: float = 0.0
+    repeated: float = 0.0
+    silent: float = 0.0
+    garbled: float = 0.0
+    doubtful: float = 0.0
+    denied: float = 0.0
+    paid: float = 0.8
+
+    @classmethod
+    def draw(cls, rng: Random) -> Weather:
+        """Most simulations have few kinds of trouble, and then enough of each to meet."""
+
+        def some(*choices: float) -> float:
+            return rng.choice((0.0, 0.0, *choices))
+
+        return cls(
+            lost=some(0.1, 0.4),
+            slow=some(0.2, 0.5),
+            hidden=some(0.3, 0.8),
+            refused=some(0.1, 0.3),
+            at_once=some(0.2),
+            late=some(0.5, 1.0),
+            repeated=some(0.3, 0.8),
+            silent=some(0.5),
+            garbled=some(0.3),
+            doubtful=some(0.4, 0.9),
+            denied=some(0.2, 0.6),
+            paid=rng.choice((0.6, 0.9, 1.0)),
+        )
+
+    @classmethod
+    def fine(cls) -> Weather:
+        return cls()
+
+
+@dataclass
+class Order:
+    """What the channel knows of one order."""
+
+    request: PayRequest
+    state: ChannelState
+    seen_from: float
+    taken: list[int] = field(default_factory=list)
+    """Each time that money was taken, and how much."""
+    given: dict[str, int] = field(default_factory=dict)
+    """What is back with the payer or on its way, by number."""
+    must_tell: bool = False
+    """Told until somebody takes the word, for nobody may ask any more."""
+
+
+@dataclass
+class RefundOrder:
+    """What the channel knows of one refund."""
+
+    refund: Refund
+    state: ChannelState
+    retryable: bool = False
+
+
+@dataclass
+class ChannelWorld:
+    """The channel's own side, which outlives every process of ours.
+
+    Args:
+        deliver: Posts a notification to the platform; gives back whether it was accepted.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    clock: Callable[[], datetime]
+    rng: Random
+    weather: Weather
+    deliver: Callable[[Mapping[str, str], bytes, Callable[[bool], None]], None]
+    note: Callable[[str], None]
+    resubmits: bool = True
+    voids: bool = False
+    authorization_kept_s: float = 120.0
+    orders: dict[str, Order] = field(default_factory=dict)
+    refunds: dict[str, RefundOrder] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    _messages: int = 0
+
+    def chance(self, probability: float) -> bool:
+        return probability > 0 and self.rng.random() < probability
+
+    async def call(self, verb: str, number: str, act: Callable[[], ChannelAnswer]) -> ChannelAnswer:
+        """One request over a bad network: it may not arrive, arrive late, and its answer may not come back."""
+        answer: asyncio.Future[ChannelAnswer] = self.loop.create_future()
+        way = self.rng.uniform(0.01, 0.5)
+        if self.chance(self.weather.slow):
+            way = self.rng.choice((self.rng.uniform(0.5, 9), self.rng.uniform(TIMEOUT_S, 60)))
+        if self.chance(self.weather.lost):
+            self.note(f"channel {verb} {number} lost")
+        else:
+            back = None if self.chance(self.weather.lost) else self.rng.uniform(0.01, 0.5)
+            # In a context of its own: what has been sent does not die with the process that has sent it.
+            self.loop.call_later(way, self._arrive, verb, number, act, answer, back, context=Context())
+        self.loop.call_later(TIMEOUT_S, _say, answer, _NOTHING)
+        return await answer
+
+    def _arrive(
+        self,
+        verb: str,
+        number: str,
+        act: Callable[[], ChannelAnswer],
+        answer: asyncio.Future[ChannelAnswer],
+        back: float | None,
+    ) -> None:
+        said = act()
+        self.note(f"channel {verb} {number} -> {said.state.value}{'' if back else ' (answer lost)'}")
+        if back is not None:
+            self.loop.call_later(back, _say, answer, said)
+
+    # Orders
+
+    def pay(self, request: PayRequest) -> ChannelAnswer:
+        order = self.orders.get(request.attempt_no)
+        if order is None:
+            order = self._new_order(request)
+        elif order.request != request:
+            self.problems.append(f"{request.attempt_no} asks for something else than before")
+        return self.word(order, action=True)
+
+    def _new_order(self, request: PayRequest) -> Order:
+        now = self.loop.time()
+        hidden = self.rng.uniform(1, LIE_MAX_S - 70) if self.chance(self.weather.hidden) else 0.0
+        order = Order(request, _S.PENDING, now + hidden)
+        self.orders[request.attempt_no] = order
+        if self.chance(self.weather.garbled):
+            wrong = ChannelAnswer(_S.SUCCEEDED, request.amount_minor + 1, request.currency)
+            self._tell(request.attempt_no, About.PAYMENT, wrong, self.rng.uniform(0.1, 5), tries=0)
+        if self.chance(self.weather.refused):
+            order.state = _S.FAILED
+            self._perhaps_late(order)
+        elif self.chance(self.weather.at_once):
+            self._agree(order)
+        elif self.chance(self.weather.paid):
+            left = max(0.0, (request.expires_at - self.clock()).total_seconds())
+            after = self.rng.choice((self.rng.uniform(0.1, 6), self.rng.uniform(0, 90), left + self.rng.uniform(-3, 1)))
+            self.loop.call_later(max(0.05, after), self._payer_pays, order)
+        return order
+
+    def _payer_pays(self, order: Order) -> None:
+        if order.state is _S.PENDING and self.clock() < order.request.expires_at:
+            self._agree(order)
+
+    def _agree(self, order: Order) -> None:
+        """The payer has agreed: the money moves, or is reserved."""
+        if order.request.capture:
+            self._take(order, order.request.amount_minor)
+            return
+        order.state = _S.AUTHORIZED
+        self.note(f"channel reserves the money of {order.request.attempt_no}")
+        self.loop.call_later(self.authorization_kept_s + self.rng.uniform(0, 20), self._lapse, order)
+        self._announce(order)
+
+    def _lapse(self, order: Order) -> None:
+        if order.state is _S.AUTHORIZED:
+            order.state = _S.CLOSED
+
+    def _take(self, order: Order, amount_minor: int) -> None:
+        if order.taken:
+            return
+        order.state = _S.SUCCEEDED
+        order.taken.append(amount_minor)
+        self.note(f"channel takes {amount_minor} of {order.request.attempt_no}")
+        self._announce(order)
+
+    def _perhaps_late(self, order: Order) -> None:
+        """The payer's bank was faster than the word of the end, so that the money moves all the same."""
+        if order.request.capture and self.chance(self.weather.late):
+            order.must_tell = self.rng.random() < 0.7
+            after = self.rng.choice((0.05, self.rng.uniform(0, 60)))
+            self.loop.call_later(after, self._take, order, order.request.amount_minor)
+
+    def query(self, number: str) -> ChannelAnswer:
+        order = self.orders.get(number)
+        if order is None or self.loop.time() < order.seen_from:
+            return ChannelAnswer(_S.NOT_FOUND, channel_code="ORDER_NOT_EXIST")
+        return self.word(order)
+
+    def close(self, number: str) -> ChannelAnswer:
+        order = self.orders.get(number)
+        if order is None:
+            return ChannelAnswer(_S.NOT_FOUND, channel_code="ORDER_NOT_EXIST")
+        if order.state in (_S.PENDING, _S.AUTHORIZED):
+            order.state = _S.CLOSED
+            self._perhaps_late(order)
+        return self.word(order)
+
+    def capture(self, number: str, amount_minor: int) -> ChannelAnswer:
+        order = self.orders.get(number)
+        if order is None:
+            return ChannelAnswer(_S.NOT_FOUND, channel_code="ORDER_NOT_EXIST")
+        if order.taken and order.taken != [amount_minor]:
+            self.problems.append(f"{number} was captured with {order.taken} and shall be with {amount_minor}")
+        if order.state is _S.AUTHORIZED:
+            if self.chance(self.weather.refused):
+                order.state = _S.FAILED
+            else:
+                self._take(order, amount_minor)
+        return self.word(order)
+
+    def word(self, order: Order, *, action: bool = False) -> ChannelAnswer:
+        """What the channel says of an order now."""
+        amount = {_S.SUCCEEDED: sum(order.taken), _S.AUTHORIZED: order.request.amount_minor}.get(order.state)
+        qr = PayerAction(ActionKind.QR_CODE, f"qr:{order.request.attempt_no}")
+        return ChannelAnswer(
+            order.state,
+            amount,
+            order.request.currency if amount else None,
+            action=qr if action and order.state is _S.PENDING else None,
+        )
+
+    # Refunds
+
+    def refund(self, refund: Refund) -> ChannelAnswer:
+        asked = replace(refund, channel_refund_no=None, order=replace(refund.order, channel_order_no=None))
+        known = self.refunds.get(refund.refund_no)
+        if known is not None and known.refund != asked:
+            self.problems.append(f"{refund.refund_no} asks for something else than before")
+        if known is None or (known.state is _S.FAILED and known.retryable):
+            known = self.refunds[refund.refund_no] = RefundOrder(asked, _S.PENDING)
+            self._decide(known)
+        return self.refund_word(refund.refund_no)
+
+    def _decide(self, known: RefundOrder) -> None:
+        number, amount = known.refund.refund_no, known.refund.amount_minor
+        order = self.orders.get(known.refund.order.attempt_no)
+        if order is None or sum(order.given.values()) + amount > sum(order.taken):
+            self.problems.append(f"{number} asks for more back than was taken")
+            known.state = _S.FAILED
+            return
+        if self.chance(self.weather.doubtful):
+            order.given[number] = amount
+            self.loop.call_later(self.rng.choice((self.rng.uniform(0.1, 5), 60.0)), self._end_refund, known, order)
+        else:
+            self._end_refund(known, order)
+
+    def _end_refund(self, known: RefundOrder, order: Order) -> None:
+        number = known.refund.refund_no
+        if self.chance(self.weather.denied):
+            # A void that is refused once is refused for ever, since the money goes back by another way then.
+            known.state, known.retryable = _S.FAILED, self.rng.random() < 0.5 and not number.startswith("rvo_")
+            order.given.pop(number, None)
+        else:
+            known.state = _S.SUCCEEDED
+            order.given[number] = known.refund.amount_minor
+            self.note(f"channel gives {known.refund.amount_minor} back by {number}")
+        if not self.chance(self.weather.silent):
+            self._tell(number, About.REFUND, self.refund_word(number), self.rng.uniform(0.05, 3), tries=0)
+
+    def query_refund(self, number: str) -> ChannelAnswer:
+        return self.refund_word(number)
+
+    def refund_word(self, number: str) -> ChannelAnswer:
+        """What the channel says of a refund now."""
+        known = self.refunds.get(number)
+        if known is None:
+            return ChannelAnswer(_S.NOT_FOUND, channel_code="REFUND_NOT_EXIST")
+        return ChannelAnswer(known.state, known.refund.amount_minor, "CNY", retryable=known.retryable)
+
+    # Notifications
+
+    def _announce(self, order: Order) -> None:
+        copies = 1 + self.rng.randrange(3) if self.chance(self.weather.repeated) else 1
+        if order.must_tell or not self.chance(self.weather.silent):
+            for _ in range(copies):
+                delay = self.rng.uniform(0.05, 3)
+                self._tell(order.request.attempt_no, About.PAYMENT, self.word(order), delay, tries=0)
+
+    def _tell(self, number: str, about: About, word: ChannelAnswer, delay: float, *, tries: int) -> None:
+        self.loop.call_later(delay, self._send, number, about, word, tries)
+
+    def _send(self, number: str, about: About, word: ChannelAnswer, tries: int) -> None:
+        self._messages += 1
+        message = {
+            "number": number, "about": about, "state": word.state, "amount": word.amount_minor,
+            "currency": word.currency, "retryable": word.retryable,
+        }  # fmt: skip
+        order = self.orders.get(number)
+
+        def done(accepted: bool) -> None:
+            true = order is not None and [word.amount_minor] == order.taken
+            if not accepted and (tries < 3 or (true and order.must_tell)):
+                delay = min(3600.0, self.rng.uniform(1, 15) * 4 ** min(tries, 5))
+                self._tell(number, about, word, delay, tries=tries + 1)
+
+        if self.chance(self.weather.lost):
+            self.note(f"channel notification {number} lost")
+            done(False)
+        else:
+            self.note(f"channel notification {number} {word.state.value}")
+            self.deliver({"x-key": str(self._messages)}, json.dumps(message).encode(), done)
+
+    # The truth
+
+    def is_open(self, number: str) -> bool:
+        """Whether money could still move by this order as if nothing were wrong."""
+        order = self.orders.get(number)
+        return order is not None and order.state in (_S.PENDING, _S.AUTHORIZED)
+
+    def took(self) -> dict[str, list[int]]:
+        """What was taken by each order, as often as it was, for orders where it was."""
+        return {number: order.taken for number, order in self.orders.items() if order.taken}
+
+    def gave(self) -> dict[str, int]:
+        """What is back with payers, by the refund's number."""
+        return {
+            number: known.refund.amount_minor for number, known in self.refunds.items() if known.state is _S.SUCCEEDED
+        }
+
+
+class ModelledChannel(Channel):
+    """The adapter that a process of ours holds."""
+
+    def __init__(self, world: ChannelWorld) -> None:
+        self.world = world
+        self.capabilities = Capabilities(
+            channel="modelled",
+            methods={
+                "qr": Method(ActionKind.QR_CODE),
+                "qr_other": Method(ActionKind.QR_CODE),
+                "card": Method(ActionKind.QR_CODE, manual_capture=True),
+                "card_other": Method(ActionKind.QR_CODE, manual_capture=True),
+            },
+            currencies=frozenset({"CNY"}),
+            amount_minor_min=1,
+            amount_minor_max=1_000_000,
+            order_no_length_max=32,
+            expiry_min=timedelta(minutes=1),
+            expiry_max=timedelta(hours=2),
+            notifies=True,
+            resubmits=world.resubmits,
+            subject_length_max=127,
+            refund=RefundRule(timedelta(days=90), count_max=4, notifies=True),
+            same_day_void=world.voids,
+            partial_capture=True,
+            authorization_kept=timedelta(seconds=world.authorization_kept_s),
+        )
+
+    async def pay(self, request: PayRequest, *, now: datetime) -> ChannelAnswer:
+        return await self.world.call("pay", request.attempt_no, lambda: self.world.pay(request))
+
+    async def query(self, order: ChannelOrder, *, now: datetime) -> ChannelAnswer:
+        return await self.world.call("query", order.attempt_no, lambda: self.world.query(order.attempt_no))
+
+    async def close(self, order: ChannelOrder, *, now: datetime) -> ChannelAnswer:
+        return await self.world.call("close", order.attempt_no, lambda: self.world.close(order.attempt_no))
+
+    async def capture(self, order: ChannelOrder, amount_minor: int, *, now: datetime) -> ChannelAnswer:
+        number = order.attempt_no
+        return await self.world.call("capture", number, lambda: self.world.capture(number, amount_minor))
+
+    async def refund(self, refund: Refund, *, now: datetime) -> ChannelAnswer:
+        return await self.world.call("refund", refund.refund_no, lambda: self.world.refund(refund))
+
+    async def void(self, refund: Refund, *, now: datetime) -> ChannelAnswer:
+        return await self.world.call("void", refund.refund_no, lambda: self.world.refund(refund))
+
+    async def query_refund(self, refund: Refund, *, now: datetime) -> ChannelAnswer:
+        number = refund.refund_no
+        return await self.world.call("query_refund", number, lambda: self.world.query_refund(number))
+
+    def parse_notification(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Notification:
+        if "x-key" not in headers:
+            raise NotificationRefused("not proven")
+        said = json.loads(body)
+        answer = ChannelAnswer(
+            ChannelState(said["state"]), said["amount"], said["currency"], retryable=said["retryable"]
+        )
+        key = headers["x-key"]
+        return Notification(key, said["number"], answer, About(said["about"]), replay_key=key.encode())
+
+    def accept_notification(self) -> HttpAnswer:
+        return HttpAnswer(204)
+
+    def refuse_notification(self, reason: str) -> HttpAnswer:
+        return HttpAnswer(401)
+
+
+@dataclass(frozen=True)
+class ModelledAccounts:
+    """The one channel account of a simulation."""
+
+    account_id: UUID
+    channel: ModelledChannel
+
+    async def get(self, account_id: UUID) -> ModelledChannel:
+        if account_id != self.account_id:
+            raise NotFound("no channel account has this id")
+        return self.channel
+
+    async def offers(self) -> list[Offer]:
+        return [Offer(self.account_id, self.channel.capabilities, sandbox=False)]
+
+
+def _say(answer: asyncio.Future[ChannelAnswer], said: ChannelAnswer) -> None:
+    if not answer.done():
+        answer.set_result(said)

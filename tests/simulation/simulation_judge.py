@@ -1,0 +1,311 @@
+"""What must hold: after each commit, and once everything has come to rest."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from modelled_channel import ChannelWorld
+
+from hutong import ledger
+from hutong.ids import encode
+
+OBSERVE = """
+WITH p AS (
+    SELECT id, status, amount_minor, amount_captured_minor, amount_refunded_minor, amount_refunding_minor, expires_at,
+        close_requested_at, capture_before, capture_requested_at
+    FROM payments.payment WHERE merchant_id = $1
+)
+SELECT json_build_object(
+    'payments', (SELECT coalesce(json_agg(p ORDER BY p.id), '[]') FROM p),
+    'attempts', (
+        SELECT coalesce(json_agg(a ORDER BY a.id), '[]') FROM (
+            SELECT a.id, a.payment_id, a.state, a.surplus, a.amount_captured_minor, a.next_query_at, a.verify_at,
+                a.queries, a.learnt_by
+            FROM payments.attempt a JOIN p ON a.payment_id = p.id
+        ) a
+    ),
+    'refunds', (
+        SELECT coalesce(json_agg(r ORDER BY r.id), '[]') FROM (
+            SELECT id, payment_id, attempt_id, kind, amount_minor, route, state, next_query_at, late_success_at
+            FROM payments.refund WHERE merchant_id = $1
+        ) r
+    ),
+    'events', (
+        SELECT coalesce(json_agg(e ORDER BY e.object_id, e.object_seq), '[]') FROM (
+            SELECT object_id, object_seq, type, data FROM events.outbox WHERE merchant_id = $1
+        ) e
+    )
+)::text
+"""
+TRANSFERS = """
+SELECT id, debit_account_id, credit_account_id, amount, pending_id, flags FROM ledger.transfer
+WHERE debit_account_id = ANY ($1) OR credit_account_id = ANY ($1) ORDER BY id
+"""
+BALANCES = """
+SELECT id, debits_pending, debits_posted, credits_pending, credits_posted FROM ledger.account
+WHERE id = ANY ($1) ORDER BY id
+"""
+# What a failed simulation has left behind is out of the way of the next ones.
+PUT_ASIDE = """
+UPDATE payments.attempt
+SET verify_at = NULL, next_query_at = CASE WHEN finished_at IS NULL THEN 'infinity'::timestamptz END
+WHERE verify_at IS NOT NULL OR next_query_at IS NOT NULL;
+UPDATE payments.refund SET next_query_at = 'infinity' WHERE next_query_at IS NOT NULL;
+UPDATE payments.payment SET expires_at = 'infinity', capture_before = 'infinity'
+WHERE status NOT IN ('succeeded', 'closed');
+"""
+OPEN_ATTEMPTS = ("created", "submitted", "unknown", "authorized")
+OPEN_REFUNDS = ("created", "held", "submitted", "unknown", "payout")
+FINAL_PAYMENTS = ("succeeded", "closed")
+PENDING, VOID = 2, 8
+"""Flags of transfers in which no money moves."""
+REFUND_NUMBERS = {"void": "rvo", "original": "ref"}
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Judge:
+    """Looks at what is committed as an outsider, and remembers what it saw."""
+
+    channel: ChannelWorld
+    merchant_id: UUID
+    account_id: UUID
+    problems: list[str] = field(default_factory=list)
+    state: dict[str, list[Row]] = field(
+        default_factory=lambda: {"payments": [], "attempts": [], "refunds": [], "events": []}
+    )
+
+    def wrong(self, problem: str) -> None:
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    # After each commit
+
+    def look(self, text: str) -> None:
+        """Compare what is committed now with what was before."""
+        before, self.state = self.state, json.loads(text)
+        self._frozen(before)
+        self._events(before)
+        self._attempts()
+        self._refunds(before)
+
+    def due_at(self, kind: str) -> datetime | None:
+        """When the worker's sweep of payments or of refunds has something to do next."""
+        if kind == "refunds":
+            return _earliest([refund["next_query_at"] for refund in self.state["refunds"]])
+        times = [attempt[name] for attempt in self.state["attempts"] for name in ("next_query_at", "verify_at")]
+        for payment in self.state["payments"]:
+            if payment["status"] not in FINAL_PAYMENTS and not payment["close_requested_at"]:
+                if payment["status"] != "requires_capture":
+                    times.append(payment["expires_at"])
+                elif not payment["capture_requested_at"]:
+                    times.append(payment["capture_before"])
+        return _earliest(times)
+
+    def _frozen(self, before: dict[str, list[Row]]) -> None:
+        now = {p["id"]: p["status"] for p in self.state["payments"]}
+        for payment in before["payments"]:
+            was, is_now = payment["status"], now.get(payment["id"])
+            if was in FINAL_PAYMENTS and is_now != was:
+                self.wrong(f"a final payment went from {was} to {is_now}")
+        tries = {a["id"]: a for a in self.state["attempts"]}
+        for attempt in before["attempts"]:
+            after = tries.get(attempt["id"])
+            if after is None:
+                self.wrong("an attempt has vanished")
+            elif attempt["state"] not in OPEN_ATTEMPTS:
+                same = (after["state"], after["surplus"]) == (attempt["state"], attempt["surplus"])
+                late = attempt["state"] != "succeeded" and after["state"] == "succeeded" and after["surplus"]
+                if not same and not late:
+                    self.wrong(f"a final attempt went from {attempt['state']} to {after['state']}")
+
+    def _events(self, before: dict[str, list[Row]]) -> None:
+        rows = {p["id"]: p for p in self.state["payments"]}
+        tries: dict[str, list[Row]] = {}
+        for attempt in self.state["attempts"]:
+            tries.setdefault(attempt["payment_id"], []).append(attempt)
+        known = {(e["object_id"], e["object_seq"]) for e in before["events"]}
+        numbers: dict[str, list[int]] = {}
+        for event in self.state["events"]:
+            numbers.setdefault(event["object_id"], []).append(event["object_seq"])
+            if (event["object_id"], event["object_seq"]) in known:
+                continue
+            self._told(event, rows, tries)
+        for found in numbers.values():
+            if found != list(range(1, len(found) + 1)):
+                self.wrong(f"events are numbered {found}")
+
+    def _told(self, event: Row, payments: dict[str, Row], tries: dict[str, list[Row]]) -> None:
+        """An event tells what was committed with it, no more and nothing else."""
+        data, told, stored = event["data"], None, None
+        if data["object"] == "refund":
+            refund = next((r for r in self.state["refunds"] if r["id"] == event["object_id"]), None)
+            told = (data["state"], data["route"], data["amount_minor"])
+            stored = refund and (refund["state"], refund["route"], refund["amount_minor"])
+        else:
+            payment = payments.get(event["object_id"])
+            told = (data["status"], data["amount_captured_minor"], data["amount_refunded_minor"])
+            told += tuple((a["state"], a["surplus"]) for a in data["attempts"])
+            if payment is not None:
+                stored = (payment["status"], payment["amount_captured_minor"], payment["amount_refunded_minor"])
+                stored += tuple((a["state"], a["surplus"]) for a in tries.get(payment["id"], []))
+        if told != stored:
+            self.wrong(f"{event['type']} tells {told}, committed is {stored}")
+
+    def _refunds(self, before: dict[str, list[Row]]) -> None:
+        """What goes back is never more than what was captured, and a refund that has ended stays as it is."""
+        for payment in self.state["payments"]:
+            going = [
+                r["amount_minor"]
+                for r in self.state["refunds"]
+                if r["payment_id"] == payment["id"] and r["kind"] == "refund" and r["state"] != "failed"
+            ]
+            noted = payment["amount_refunded_minor"] + payment["amount_refunding_minor"]
+            if sum(going) > payment["amount_captured_minor"] or noted != sum(going):
+                self.wrong(f"refunds of {going} of a captured {payment['amount_captured_minor']}, noted as {noted}")
+        now = {r["id"]: r for r in self.state["refunds"]}
+        for refund in before["refunds"]:
+            if refund["state"] in ("succeeded", "failed") and now[refund["id"]]["state"] != refund["state"]:
+                self.wrong(f"a refund went from {refund['state']} to {now[refund['id']]['state']}")
+        gave = self.channel.gave()
+        for refund in self.state["refunds"]:
+            if refund["state"] == "succeeded" and self._number(refund) not in gave:
+                self.wrong("a refund has succeeded, and the channel has given nothing back")
+            if (refund["state"] in OPEN_REFUNDS) != (refund["next_query_at"] is not None):
+                self.wrong(f"a refund is {refund['state']} with next_query_at {refund['next_query_at']}")
+
+    def _number(self, refund: Row) -> str:
+        return encode(REFUND_NUMBERS.get(refund["route"], "rpo"), UUID(refund["id"]))
+
+    def _attempts(self) -> None:
+        took = self.channel.took()
+        counted = Counter(
+            a["payment_id"] for a in self.state["attempts"] if a["state"] == "succeeded" and not a["surplus"]
+        )
+        for payment in self.state["payments"]:
+            if counted[payment["id"]] != (payment["status"] == "succeeded"):
+                self.wrong(f"a payment is {payment['status']} with {counted[payment['id']]} successes that count")
+        for attempt in self.state["attempts"]:
+            number = encode("att", UUID(attempt["id"]))
+            if attempt["state"] == "succeeded" and number not in took:
+                self.wrong("an attempt has succeeded, and the channel has taken no money")
+            if attempt["state"] in ("failed", "closed") and self.channel.is_open(number):
+                self.wrong(f"an attempt is {attempt['state']}, and the payer can still pay")
+            if (attempt["state"] in OPEN_ATTEMPTS) != (attempt["next_query_at"] is not None):
+                self.wrong(f"an attempt is {attempt['state']} with next_query_at {attempt['next_query_at']}")
+
+    # At the end
+
+    def rest(self, transfers: list[Any], balances: list[Any]) -> None:
+        """Everything is final, and each unit of money that moved outside is in the books once."""
+        for payment in self.state["payments"]:
+            if payment["status"] not in FINAL_PAYMENTS:
+                self.wrong(f"a payment is still {payment['status']}")
+        for attempt in self.state["attempts"]:
+            if attempt["state"] in OPEN_ATTEMPTS:
+                self.wrong(f"an attempt is still {attempt['state']}")
+        for refund in self.state["refunds"]:
+            if refund["state"] in OPEN_REFUNDS:
+                self.wrong(f"a {refund['kind']} is still {refund['state']}")
+            elif refund["kind"] == "surplus" and refund["state"] == "failed" and not self._refused_for_good(refund):
+                self.wrong("a surplus is kept, and the channel would take it back")
+        moves = [t for t in transfers if not t["flags"] & (PENDING | VOID)]
+        self._money_in(moves)
+        self._money_out(moves)
+        self._balances(balances)
+        self._successes_told()
+
+    def _money_in(self, moves: list[Any]) -> None:
+        attempts = {encode("att", UUID(a["id"])): a for a in self.state["attempts"]}
+        booked = {UUID(str(t["id"])): t for t in moves}
+        receivable = self.account(1101, self.account_id)
+        for number, taken in self.channel.took().items():
+            attempt = attempts.get(number)
+            if attempt is None or attempt["state"] != "succeeded":
+                self.wrong(f"the channel took {taken} for an attempt that is {attempt and attempt['state']}")
+                continue
+            transfer = booked.get(UUID(attempt["id"]))
+            to = self.account(2202, self.account_id) if attempt["surplus"] else self.account(2001, self.merchant_id)
+            if transfer is None or (
+                [transfer["amount"]] != taken
+                or (transfer["debit_account_id"], transfer["credit_account_id"]) != (receivable, to)
+            ):
+                self.wrong(f"the channel took {taken}, booked is {transfer}")
+        taken = sum(sum(amounts) for amounts in self.channel.took().values())
+        debited = sum(t["amount"] for t in moves if t["debit_account_id"] == receivable)
+        if debited != taken:
+            self.wrong(f"the channel took {taken}, the books hold {debited}")
+        for payment in self.state["payments"]:
+            counted = [
+                a for a in self.state["attempts"]
+                if a["payment_id"] == payment["id"] and a["state"] == "succeeded" and not a["surplus"]
+            ]  # fmt: skip
+            if payment["amount_captured_minor"] != sum(a["amount_captured_minor"] for a in counted):
+                self.wrong(f"a payment says that {payment['amount_captured_minor']} was captured")
+
+    def _money_out(self, moves: list[Any]) -> None:
+        gave = self.channel.gave()
+        succeeded = {self._number(r): r["amount_minor"] for r in self.state["refunds"] if r["state"] == "succeeded"}
+        if gave != succeeded:
+            self.wrong(f"the channel gave {gave} back, we know of {succeeded}")
+        receivable = self.account(1101, self.account_id)
+        credited = sum(t["amount"] for t in moves if t["credit_account_id"] == receivable)
+        if credited != sum(gave.values()):
+            self.wrong(f"the channel gave {sum(gave.values())} back, the books hold {credited}")
+        surplus = {a["id"] for a in self.state["attempts"] if a["surplus"]}
+        refunded = [r["attempt_id"] for r in self.state["refunds"] if r["kind"] == "surplus"]
+        if sorted(refunded) != sorted(surplus):
+            self.wrong(f"{len(surplus)} surplus successes have {len(refunded)} refunds")
+
+    def _refused_for_good(self, refund: Row) -> bool:
+        """Whether a person has to act, and has been told."""
+        known = self.channel.refunds.get(self._number(refund))
+        told = any(
+            e["type"] == "refund.needs_attention" and e["object_id"] == refund["id"] for e in self.state["events"]
+        )
+        return known is not None and known.state == "failed" and not known.retryable and told
+
+    def _balances(self, balances: list[Any]) -> None:
+        empty = {self.account(code, self.account_id) for code in (2201, 2202, 2203, 2301)}
+        kept = sum(
+            r["amount_minor"] for r in self.state["refunds"] if r["kind"] == "surplus" and r["state"] == "failed"
+        )
+        for row in balances:
+            if row["debits_pending"] or row["credits_pending"]:
+                self.wrong("money is still reserved")
+            left = kept if row["id"] == self.account(2202, self.account_id) else 0
+            if row["id"] in empty and row["credits_posted"] - row["debits_posted"] != left:
+                self.wrong("an account of money in transit is not at zero")
+
+    def account(self, code: int, owner: UUID) -> UUID:
+        return UUID(int=ledger.account_id(code, owner, "CNY"))
+
+    def accounts(self) -> list[UUID]:
+        own = [self.account(code, self.account_id) for code in (1101, 2201, 2202, 2203, 2301)]
+        return [*own, *(self.account(code, self.merchant_id) for code in (2001, 2002, 2003))]
+
+    def _successes_told(self) -> None:
+        told = Counter((e["object_id"], e["type"]) for e in self.state["events"])
+        for payment in self.state["payments"]:
+            surplus = sum(a["payment_id"] == payment["id"] and a["surplus"] for a in self.state["attempts"])
+            for kind, expected in {
+                "payment.succeeded": int(payment["status"] == "succeeded"),
+                "payment.closed": int(payment["status"] == "closed"),
+                "payment.surplus_received": surplus,
+                "payment.surplus_refunded": sum(
+                    r["payment_id"] == payment["id"] and r["kind"] == "surplus" and r["state"] == "succeeded"
+                    for r in self.state["refunds"]
+                ),
+            }.items():
+                if told[payment["id"], kind] != expected:
+                    self.wrong(f"{kind} was told {told[payment['id'], kind]} times instead of {expected}")
+
+
+def _earliest(times: list[str | None]) -> datetime | None:
+    return min((datetime.fromisoformat(time) for time in times if time), default=None)

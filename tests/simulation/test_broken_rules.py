@@ -1,0 +1,25 @@
+"""The test of the test: a rule that is broken on purpose is noticed within the seeds that are run anyway."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from broken_rules import BROKEN
+from simulated_database import Backend
+from test_simulation import SEEDS
+
+from simulation import simulate
+
+
+@pytest.mark.parametrize("broken", BROKEN, ids=lambda rule: rule.__name__)
+def test_a_broken_rule_is_noticed(
+    broken_backend: Backend, monkeypatch: pytest.MonkeyPatch, broken: Callable[[pytest.MonkeyPatch], None]
+) -> None:
+    broken(monkeypatch)
+    for seed in range(SEEDS):
+        verdict = simulate(seed, broken_backend, names=broken.__name__)
+        if verdict.problems:
+            print(f"seed {seed}: {verdict.problems[0]}")
+            return
+    pytest.fail("nobody has noticed")

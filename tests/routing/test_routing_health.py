@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -153,7 +154,7 @@ def test_two_routers_that_share_results_agree() -> None:
     for number in (1, 2):
         for bank in ("", "cmb"):
             account_id = UUID(int=number)
-            assert one.health(account_id, at(50), bank) == other.health(account_id, at(50), bank)
+            assert one.health(account_id, at(50), "", bank) == other.health(account_id, at(50), "", bank)
     assert one.snapshot(at(50)) == other.snapshot(at(50))
 
 
@@ -161,16 +162,18 @@ def test_a_new_configuration_keeps_what_was_learnt() -> None:
     router = Router(lambda: 0.5)
     router.configure([account(1), account(2)], {"": Policy()})
     for number in range(10):
-        router.learn(UUID(int=1), result(number, fault=True))
-    assert router.health(UUID(int=1), at(10)).state is State.OPEN
+        router.learn(UUID(int=1), replace(result(number, fault=True), interface="card"))
+    assert router.health(UUID(int=1), at(10), "card").state is State.OPEN
     router.configure([account(1), account(3)], {"": Policy()})
-    assert router.health(UUID(int=1), at(10)).state is State.OPEN
+    assert router.health(UUID(int=1), at(10), "card").state is State.OPEN
     assert router.decide(ask(at=at(10)))[0].chosen == UUID(int=3)
-    assert not router.learn(UUID(int=2), result(99, fault=True))
+    assert not router.learn(UUID(int=2), replace(result(99, fault=True), interface="card"))
 
 
-def test_what_a_decision_sends_counts_towards_the_months_limit() -> None:
+def test_each_interface_of_an_account_has_a_health_of_its_own() -> None:
     router = Router(lambda: 0.5)
-    router.configure([account(1, month_limit_minor=25_000), account(2, name="z")], {"": Policy(explore=0.0)})
-    chosen = [router.decide(ask(at=at(second)))[0].chosen for second in range(4)]
-    assert chosen.count(UUID(int=1)) <= 2
+    router.configure([account(1)], {"": Policy()})
+    for number in range(10):
+        router.learn(UUID(int=1), replace(result(number, fault=True), interface="card"))
+    assert router.health(UUID(int=1), at(10), "card").state is State.OPEN
+    assert router.health(UUID(int=1), at(10), "qr").state is State.HEALTHY

@@ -31,6 +31,7 @@ from hutong.routing import (
 
 _START = datetime(2026, 1, 5, tzinfo=UTC)
 _DEAD = 0.10
+_METHOD = "card"
 _QUERY_EVERY_S = 20.0
 
 
@@ -125,19 +126,20 @@ def play_hutong(world: World) -> tuple[Score, Watch, list[float]]:
     coming: list[tuple[float, int, UUID, Result]] = []
     asked: dict[UUID, float] = {}
     for number, arrival in enumerate(world.arrivals):
-        for account_id in router.idle(_START + timedelta(seconds=arrival.at)):
+        for account_id, _ in router.idle(_START + timedelta(seconds=arrival.at)):
             # The platform's query call to a channel without traffic.
             if arrival.at - asked.get(account_id, -_QUERY_EVERY_S) >= _QUERY_EVERY_S:
                 asked[account_id] = arrival.at
                 fault = rng.random() >= lines[account_id].success(arrival.at)
                 told_at = _START + timedelta(seconds=arrival.at)
-                router.learn(account_id, Result(told_at, UUID(int=number + 10**9), fault=fault, latency_ms=500))
+                probe = Result(told_at, UUID(int=number + 10**9), fault=fault, latency_ms=500, interface=_METHOD)
+                router.learn(account_id, probe)
         while coming and coming[0][0] <= arrival.at:
             at, _, account_id, result = heapq.heappop(coming)
             router.learn(account_id, result)
             seen.look(at, lines[account_id])
         ask = Ask(
-            method="card",
+            method=_METHOD,
             amount_minor=arrival.amount_minor,
             currency="CNY",
             at=_START + timedelta(seconds=arrival.at),
@@ -160,6 +162,7 @@ def play_hutong(world: World) -> tuple[Score, Watch, list[float]]:
             fault=not good,
             latency_ms=int((learnt - arrival.at) * 1000),
             institution=ask.institution,
+            interface=_METHOD,
         )
         heapq.heappush(coming, (learnt, number, decision.chosen, result))
     return score, seen.watch, took
@@ -170,7 +173,7 @@ def _candidate(line: Line, account_id: UUID) -> Candidate:
         account_id=account_id,
         name=line.name,
         channel=line.name,
-        methods=frozenset({"card"}),
+        methods=frozenset({_METHOD}),
         currencies=frozenset({"CNY"}),
         amount_minor_min=1,
         amount_minor_max=10**9,
@@ -202,7 +205,7 @@ class _Seen:
 
     def look(self, at: float, line: Line) -> None:
         name = line.name
-        health = self._router.health(self._names[name], _START + timedelta(seconds=at))
+        health = self._router.health(self._names[name], _START + timedelta(seconds=at), _METHOD)
         dead = _dead(line, at)
         if health.state is State.OPEN and not self._away[name]:
             self._away[name] = True
@@ -288,7 +291,7 @@ def decision_times(*, decisions: int = 2_000) -> list[float]:
     took = []
     for number in range(decisions):
         at = _START + timedelta(seconds=number)
-        ask = Ask("card", rng.randrange(100, 1_000_000), "CNY", at, institution=f"bank-{number % 8}", fee_ppm=FEE_PPM)
+        ask = Ask(_METHOD, rng.randrange(100, 1_000_000), "CNY", at, institution=f"bank-{number % 8}", fee_ppm=FEE_PPM)
         started = time.thread_time_ns()
         router.decide(ask)
         took.append((time.thread_time_ns() - started) / 1000)

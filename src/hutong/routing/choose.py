@@ -12,6 +12,7 @@ _BEIJING = timezone(timedelta(hours=8))
 _SLOW_MS = 10_000.0
 _HEALTHY = Health()
 _NO_FACTORS: dict[str, float] = {}
+_NOTHING: frozenset[str] = frozenset()
 
 
 def choose(ask: Ask, snapshot: Snapshot, draws: Draws) -> Decision:
@@ -35,7 +36,7 @@ def choose(ask: Ask, snapshot: Snapshot, draws: Draws) -> Decision:
             continue
         health = health_of(candidate, ask.institution)
         verdict = _score(ask, candidate, policy, said, health)
-        unwell = "" if policy.mode is Mode.MANUAL or pin else _unwell(health, draws.share)
+        unwell = "" if policy.mode is not Mode.AUTO or pin else _unwell(health, draws.share)
         if unwell:
             verdict = Verdict(
                 verdict.account_id, verdict.name, unwell, verdict.factors, verdict.score, verdict.explanation
@@ -77,7 +78,11 @@ def hard_filter(ask: Ask, candidate: Candidate, said: Sayings, pin: str) -> str:
         return "method_not_offered"
     if ask.currency not in candidate.currencies:
         return "currency_not_offered"
-    if ask.amount_minor < candidate.amount_minor_min:
+    if ask.manual and ask.method not in candidate.manual:
+        return "manual_capture_not_offered"
+    if not candidate.requires.get(ask.method, _NOTHING) <= ask.payer:
+        return "payer_detail_missing"
+    if ask.amount_minor < max(candidate.amount_minor_min, candidate.amount_minor_min_of.get(ask.currency, 0)):
         return "amount_below_limit"
     if ask.amount_minor > candidate.amount_minor_max:
         return "amount_above_limit"
@@ -176,8 +181,8 @@ def _pick(
     if probes:
         return min(probes, key=_order)[0], How.PROBE
     if not fit:
-        by_default = [scored for scored in sick if scored[0].name == policy.default]
-        return (by_default[0][0], How.DEFAULT) if by_default else (None, How.NO_ROUTE)
+        by_default = [scored for scored in sick if policy.default in ("*", scored[0].name)]
+        return (min(by_default, key=_order)[0], How.DEFAULT) if by_default else (None, How.NO_ROUTE)
     if pin:
         return fit[0][0], How.PIN
     if policy.split:

@@ -45,6 +45,7 @@ class Result:
         at: When it was learnt, by the clock of who learnt it.
         attempt_id: Two results of one attempt count once; the later one is left out.
         institution: The payer's bank, where it is known.
+        interface: What was called, such as the payment method; each has a health of its own.
     """
 
     at: datetime
@@ -52,6 +53,7 @@ class Result:
     fault: bool
     latency_ms: int = 0
     institution: str = ""
+    interface: str = ""
 
 
 @dataclass(frozen=True, slots=True)

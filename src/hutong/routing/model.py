@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
@@ -59,7 +59,10 @@ class Policy:
         priority: Accounts by name, best first; a plain list for those who want no more. Wins over the score.
         split: Shares by account name; drawn among those that qualify. Wins over priority and score.
         success_value_ppm: What a success is worth beyond the merchant's fee, in millionths of its amount.
-        default: The account that takes what nothing else qualifies for, its health left aside.
+        default: The account that takes what nothing else qualifies for, its health left aside; "*" is whichever scores
+            best.
+        failovers: How many more accounts a payment may try after one that refused it before taking money.
+        failover_within: How long after its first try.
         explore: The share of decisions that go to a random one of the candidates, so that estimates stay true.
     """
 
@@ -72,6 +75,8 @@ class Policy:
     success_value_ppm: int = 20_000
     default: str | None = None
     explore: float = 0.002
+    failovers: int = 2
+    failover_within: timedelta = timedelta(seconds=10)
     rules: Rules | None = None
 
 
@@ -83,6 +88,8 @@ class Ask:
         fee_ppm: What the merchant pays us.
         institution: The payer's bank, by code, where it is known.
         tried: Accounts that have refused this payment before taking money.
+        manual: The merchant wants to capture later.
+        payer: What is known of the payer, by name.
         at: When it is asked.
     """
 
@@ -96,6 +103,8 @@ class Ask:
     institution: str = ""
     fee_ppm: int = 0
     tried: frozenset[UUID] = frozenset()
+    manual: bool = False
+    payer: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +112,9 @@ class Candidate:
     """An account as routing sees it at one moment.
 
     Attributes:
+        requires: What a method wants to know of the payer.
+        manual: Methods that can reserve the money for a capture.
+        amount_minor_min_of: The least amount by currency, where it is above `amount_minor_min`.
         merchants: Who has a contract here; None where everybody does.
         preferred_by: Merchant classes that are better off here.
         month_limit_minor: What the account may take in a month; None where there is no limit.
@@ -132,6 +144,9 @@ class Candidate:
     blocked: str = ""
     health: Mapping[str, Health] = field(default_factory=dict)
     probe_due: bool = False
+    requires: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    manual: frozenset[str] = frozenset()
+    amount_minor_min_of: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

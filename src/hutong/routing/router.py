@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from hutong.routing.choose import choose
 from hutong.routing.health import Health, HealthPolicy, Result, State, Track
 from hutong.routing.model import Ask, Candidate, Decision, Draws, Policy, Snapshot
 
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _SNAPSHOT_LIFE = timedelta(milliseconds=250)
 
 
 @dataclass(slots=True)
-class _Line:
-    """One account with what has been learnt of it."""
+class _Track:
+    """One interface of an account, with what has been learnt of it."""
 
-    candidate: Candidate
     whole: Track
     banks: dict[str, Track] = field(default_factory=dict)
     probed_at: datetime | None = None
-    taken_minor: int = 0
 
 
 class Router:
@@ -43,17 +42,18 @@ class Router:
         self._draw = draw
         self._health_policy = health_policy or HealthPolicy()
         self._fresh = fresh
-        self._lines: dict[UUID, _Line] = {}
-        self._policies: dict[str, Policy] = {"": Policy()}
-        self._pins: dict[str, tuple[str, datetime | None]] = {}
-        self._snapshot: tuple[Candidate, ...] | None = None
-        self._built_at: datetime | None = None
+        self._unknown = Track(self._health_policy).health(_BEGINNING)
+        self._candidates: dict[UUID, Candidate] = {}
+        self._tracks: dict[tuple[UUID, str], _Track] = {}
+        self._policies: Mapping[str, Policy] = {"": Policy()}
+        self._pins: Mapping[str, tuple[str, datetime | None]] = {}
+        self._snapshots: dict[str, tuple[datetime, tuple[Candidate, ...]]] = {}
 
     def configure(
         self,
         candidates: Iterable[Candidate],
-        policies: dict[str, Policy],
-        pins: dict[str, tuple[str, datetime | None]] | None = None,
+        policies: Mapping[str, Policy],
+        pins: Mapping[str, tuple[str, datetime | None]] | None = None,
     ) -> None:
         """Take a configuration; what has been learnt of accounts that stay is kept.
 
@@ -61,37 +61,36 @@ class Router:
             policies: By product; "" is for all others.
             pins: By product, the account's name and until when.
         """
-        old = self._lines
-        self._lines = {}
-        for candidate in candidates:
-            known = old.get(candidate.account_id)
-            line = known or _Line(candidate, Track(self._health_policy))
-            line.candidate, line.taken_minor = candidate, 0
-            self._lines[candidate.account_id] = line
+        self._candidates = {candidate.account_id: candidate for candidate in candidates}
+        self._tracks = {key: track for key, track in self._tracks.items() if key[0] in self._candidates}
         self._policies = policies
         self._pins = pins or {}
-        self._snapshot = None
+        self._snapshots.clear()
+
+    def policy(self, product: str) -> Policy:
+        """How a product is routed."""
+        return self._policies.get(product) or self._policies[""]
 
     def decide(self, ask: Ask) -> tuple[Decision, Snapshot]:
         """Choose an account, from what this process knows now."""
-        snapshot = self.snapshot(ask.at, ask.product)
+        snapshot = self.snapshot(ask.at, ask.product, ask.method)
         draws = Draws(self._draw(), self._draw(), self._draw(), self._draw())
         decision = choose(ask, snapshot, draws)
         if decision.chosen is not None:
-            line = self._lines[decision.chosen]
-            line.taken_minor += ask.amount_minor
-            if line.whole.health(ask.at).share < 1.0:
-                line.probed_at, self._snapshot = ask.at, None
+            track = self._tracks.get((decision.chosen, ask.method))
+            if track is not None and track.whole.health(ask.at).share < 1.0:
+                track.probed_at = ask.at
+                self._snapshots.pop(ask.method, None)
         return decision, snapshot
 
-    def snapshot(self, now: datetime, product: str = "") -> Snapshot:
+    def snapshot(self, now: datetime, product: str = "", interface: str = "") -> Snapshot:
         """All that a decision made now would depend on."""
-        if self._snapshot is None or self._built_at is None or now - self._built_at > _SNAPSHOT_LIFE:
-            self._snapshot = tuple(self._candidate(line, now) for line in self._lines.values())
-            self._built_at = now
-        policy = self._policies.get(product) or self._policies[""]
+        built = self._snapshots.get(interface)
+        if built is None or now - built[0] > _SNAPSHOT_LIFE:
+            candidates = tuple(self._candidate(each, interface, now) for each in self._candidates.values())
+            built = self._snapshots[interface] = now, candidates
         pin, until = self._pins.get(product) or self._pins.get("") or ("", None)
-        return Snapshot(self._snapshot, policy, pin, until)
+        return Snapshot(built[1], self.policy(product), pin, until)
 
     def learn(self, account_id: UUID, result: Result, *, shared: bool = False) -> bool:
         """Take in what an attempt told; one that says nothing new changes nothing.
@@ -99,44 +98,56 @@ class Router:
         Args:
             shared: Another process has told of it, so it need not be told again.
         """
-        line = self._lines.get(account_id)
-        if line is None or not line.whole.learn(result):
+        if account_id not in self._candidates:
+            return False
+        key = account_id, result.interface
+        track = self._tracks.get(key)
+        if track is None:
+            track = self._tracks[key] = _Track(Track(self._health_policy))
+        if not track.whole.learn(result):
             return False
         if result.institution:
-            track = line.banks.get(result.institution)
-            if track is None:
-                track = line.banks[result.institution] = Track(self._health_policy)
-            track.learn(replace(result, institution=""))
-        self._snapshot = None
+            bank = track.banks.get(result.institution)
+            if bank is None:
+                bank = track.banks[result.institution] = Track(self._health_policy)
+            bank.learn(replace(result, institution=""))
+        self._snapshots.pop(result.interface, None)
         if not shared:
             self._fresh(account_id, result)
         return True
 
-    def health(self, account_id: UUID, now: datetime, institution: str = "") -> Health:
+    def health(self, account_id: UUID, now: datetime, interface: str = "", institution: str = "") -> Health:
         """An account's health now."""
-        line = self._lines[account_id]
-        track = line.banks.get(institution) if institution else line.whole
-        return (track or line.whole).health(now)
+        track = self._tracks.get((account_id, interface))
+        if track is None:
+            return self._unknown
+        return (track.banks.get(institution, track.whole) if institution else track.whole).health(now)
 
-    def idle(self, now: datetime) -> list[UUID]:
-        """Accounts that are to be probed and get no traffic that could do it: a query call tells of them."""
+    def known(self) -> list[tuple[UUID, str]]:
+        """The accounts and interfaces of which anything has been learnt."""
+        return sorted(self._tracks)
+
+    def idle(self, now: datetime) -> list[tuple[UUID, str]]:
+        """What is to be probed and gets no traffic that could do it: a query call tells of it."""
         pause = self._health_policy.ramp_pause * 2
         return [
-            line.candidate.account_id
-            for line in self._lines.values()
-            if line.whole.health(now).state is State.PROBING
-            and (line.probed_at is None or now - line.probed_at > pause)
+            key
+            for key, track in self._tracks.items()
+            if track.whole.health(now).state is State.PROBING
+            and (track.probed_at is None or now - track.probed_at > pause)
         ]
 
-    def _candidate(self, line: _Line, now: datetime) -> Candidate:
-        whole = line.whole.health(now)
+    def _candidate(self, known: Candidate, interface: str, now: datetime) -> Candidate:
+        track = self._tracks.get((known.account_id, interface))
+        if track is None:
+            return replace(known, health={"": self._unknown})
+        whole = track.whole.health(now)
         health = {"": whole}
-        for bank, track in line.banks.items():
-            own = track.health(now)
+        for bank, results in track.banks.items():
+            own = results.health(now)
             if own.state is not State.HEALTHY:
                 health[bank] = own
         due = whole.state is State.PROBING and (
-            line.probed_at is None or now - line.probed_at >= self._health_policy.ramp_pause
+            track.probed_at is None or now - track.probed_at >= self._health_policy.ramp_pause
         )
-        known = line.candidate
-        return replace(known, health=health, probe_due=due, month_minor=known.month_minor + line.taken_minor)
+        return replace(known, health=health, probe_due=due)

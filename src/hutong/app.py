@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from random import SystemRandom
 from typing import Any
 from uuid import UUID
 
 from prometheus_client import Gauge
 
-from hutong import channels, db, events, ledger, merchants, operators, payments
+from hutong import channels, db, events, ledger, merchants, operators, payments, routing
 from hutong.clock import Clock, SystemClock
 from hutong.config import Settings, home_folder
 from hutong.errors import HutongError
@@ -107,6 +108,7 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
             texts=accounts.text,
             policy=payments.Policy(cadence=cadence),
         )
+        live = routing.Live(draw=SystemRandom().random)
         flow = payments.Flow(
             database,
             accounts,
@@ -117,8 +119,11 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
             sandbox=settings.sandbox,
             queue_limit=settings.queue_limit,
             vault=vault,
+            live=live,
         )
         stack.push_async_callback(flow.stop)
+        sharing = routing.Sharing(database, live, clock=clock, process_id=ids.new(), offers=flow.choice.offers)
+        await stack.enter_async_context(_beside(sharing.run))
         directory = merchants.Directory(database)
         yield Platform(settings, database, vault, directory, accounts, flow, effects(committer), clock, ids, address)
 
@@ -127,6 +132,7 @@ def effects(committer: payments.Committer) -> Mapping[str, operators.Effect]:
     """What the approval of each kind of proposal does."""
     return {
         channels.CHANGE: channels.change_code,
+        routing.PUBLISH: routing.publish_configuration,
         payments.ATTACH_SUCCESS: payments.attach_success(committer),
         payments.CONVERT_REFUND: payments.convert_refund(committer),
         payments.SETTLE_REFUND: payments.settle_refund(committer),
@@ -178,6 +184,18 @@ async def _writing_down(unmapped: channels.Unmapped, database: db.Database) -> A
         await writing
         with suppress(HutongError):  # it was logged and counted when it came
             await flush()
+
+
+@asynccontextmanager
+async def _beside(run: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Have something go on for the length of a block."""
+    stop = asyncio.Event()
+    going = asyncio.create_task(run(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await going
 
 
 async def _every(seconds: float, job: Any, stop: asyncio.Event, *, name: str) -> None:

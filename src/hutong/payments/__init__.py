@@ -14,9 +14,10 @@ from hutong.payments.attempt import (
     start_attempts,
 )
 from hutong.payments.capture import CaptureOutcome, CaptureResult, RequestCapture, request_capture
-from hutong.payments.choice import Choice
+from hutong.payments.choice import Choice, Wish
 from hutong.payments.close import CloseOutcome, CloseResult, RequestClose, request_close
 from hutong.payments.commit import Committer, PlaceOrder, TakeIn
+from hutong.payments.decision import DECISION_PREFIX, Decided, decisions_between, find_decisions
 from hutong.payments.document import instant, payment_document, timeline_document
 from hutong.payments.doubt import Doubt, list_doubts, report_doubts
 from hutong.payments.errors import (
@@ -131,6 +132,7 @@ __all__ = [
     "ATTEMPT_TRANSITIONS",
     "CLOSE",
     "CONVERT_REFUND",
+    "DECISION_PREFIX",
     "PAYMENT_TRANSITIONS",
     "QUERY",
     "REFUND_TRANSITIONS",
@@ -157,6 +159,7 @@ __all__ = [
     "ConvertRefund",
     "Created",
     "CreatedRefund",
+    "Decided",
     "Discount",
     "DiscountExceedsItem",
     "Doubt",
@@ -231,6 +234,7 @@ __all__ = [
     "TakeIn",
     "TakeInRefund",
     "UnknownRefundItem",
+    "Wish",
     "agree_overdraft",
     "attach_success",
     "available_minor",
@@ -240,7 +244,9 @@ __all__ = [
     "counted_attempt",
     "create",
     "create_refunds",
+    "decisions_between",
     "find",
+    "find_decisions",
     "find_refunds",
     "instant",
     "item_documents",

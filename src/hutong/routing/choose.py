@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 
+from hutong.routing.calendar import BEIJING
 from hutong.routing.health import Health, State
 from hutong.routing.model import Ask, Candidate, Decision, Draws, How, Mode, Objective, Policy, Snapshot, Verdict
 from hutong.routing.rules import NOTHING_SAID, Sayings
 
-_BEIJING = timezone(timedelta(hours=8))
 _SLOW_MS = 10_000.0
 _HEALTHY = Health()
 _NO_FACTORS: dict[str, float] = {}
@@ -58,7 +58,7 @@ def choose(ask: Ask, snapshot: Snapshot, draws: Draws) -> Decision:
 
 def facts(ask: Ask) -> dict[str, object]:
     """What rules may ask of a payment."""
-    local = ask.at.astimezone(_BEIJING)
+    local = ask.at.astimezone(BEIJING)
     return {
         "method": ask.method,
         "amount_minor": ask.amount_minor,

@@ -13,6 +13,9 @@ from hutong.routing.health import Health
 from hutong.routing.price import Price
 from hutong.routing.rules import Rules
 
+PRODUCT = "payment"
+"""What is routed where nothing else is said."""
+
 
 class Objective(StrEnum):
     """What a payment is routed for."""
@@ -99,7 +102,7 @@ class Ask:
     at: datetime
     merchant: str = ""
     merchant_class: str = ""
-    product: str = "payment"
+    product: str = PRODUCT
     institution: str = ""
     fee_ppm: int = 0
     tried: frozenset[UUID] = frozenset()

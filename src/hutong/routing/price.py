@@ -51,6 +51,8 @@ class Price:
         cost = max(cost, Decimal(self.min_minor))
         if self.max_minor is not None:
             cost = min(cost, Decimal(self.max_minor))
-        if self.subsidy_ppm and self.subsidy_left_minor:
-            cost -= min(amount_minor * self.subsidy_ppm / _MILLION, Decimal(self.subsidy_left_minor))
-        return cost.quantize(Decimal("0.0001"), ROUND_HALF_UP)
+        return (cost - self.subsidy_of(amount_minor)).quantize(Decimal("0.0001"), ROUND_HALF_UP)
+
+    def subsidy_of(self, amount_minor: int) -> Decimal:
+        """What somebody else pays of a payment's price, as long as the quota lasts."""
+        return min(amount_minor * self.subsidy_ppm / _MILLION, Decimal(self.subsidy_left_minor))

@@ -75,11 +75,13 @@ class Rules:
         ]
 
 
-def read_rules(source: str, *, accounts: Mapping[str, str], samples: Sequence[Mapping[str, object]] = ()) -> Rules:
+def read_rules(
+    source: str, *, accounts: Mapping[str, str] | None, samples: Sequence[Mapping[str, object]] = ()
+) -> Rules:
     """Check a rule file whole.
 
     Args:
-        accounts: The channel of each account by name; a rule may name either.
+        accounts: The channel of each account by name; a rule may name either. None leaves names unchecked.
         samples: Facts of payments as they come; the rules must leave a way for one of them at least.
 
     Errors:
@@ -90,7 +92,7 @@ def read_rules(source: str, *, accounts: Mapping[str, str], samples: Sequence[Ma
     except orjson.JSONDecodeError as error:
         raise RulesRefused(f"line {error.lineno}: not JSON: {error.msg}", line=error.lineno) from None
     lines = _Lines(source)
-    names = frozenset(accounts) | frozenset(accounts.values())
+    names = None if accounts is None else frozenset(accounts) | frozenset(accounts.values())
     tables = [node for node in _nodes(model, lines) if node.get("type") == "decisionTableNode"]
     if not tables:
         raise RulesRefused("line 1: the file holds no decision table", line=1)
@@ -100,7 +102,7 @@ def read_rules(source: str, *, accounts: Mapping[str, str], samples: Sequence[Ma
         rules.ask(dict.fromkeys(FIELDS, ""))
     except RuntimeError as error:
         raise RulesRefused(f"line 1: {_first_line(error)}", line=1) from None
-    _check_some_way_is_left(rules, seen, lines, accounts, samples)
+    _check_some_way_is_left(rules, seen, lines, accounts or {}, samples)
     return rules
 
 
@@ -127,7 +129,9 @@ def _nodes(model: Any, lines: _Lines) -> Sequence[dict[str, Any]]:
     return nodes
 
 
-def _check_table(table: dict[str, Any], lines: _Lines, names: frozenset[str]) -> list[tuple[dict[str, Any], Said]]:
+def _check_table(
+    table: dict[str, Any], lines: _Lines, names: frozenset[str] | None
+) -> list[tuple[dict[str, Any], Said]]:
     content = table.get("content")
     if not isinstance(content, dict):
         raise RulesRefused("line 1: a decision table has no content", line=1)
@@ -157,7 +161,7 @@ def _check_row(
     inputs: Sequence[Mapping[str, Any]],
     outputs: Mapping[str, str],
     lines: _Lines,
-    names: frozenset[str],
+    names: frozenset[str] | None,
 ) -> Said:
     line = lines.of(row.get("_id"))
     for column in inputs:
@@ -170,7 +174,7 @@ def _check_row(
             raise RulesRefused(f"line {line}: {column['field']}: {cell} cannot be read", line=line) from None
     said = {name: _literal(row.get(column), name, line) for name, column in outputs.items()}
     target, action, points = said.get("target"), said.get("action"), said.get("points") or 0
-    if target not in names:
+    if names is not None and target not in names:
         raise RulesRefused(f"line {line}: there is no account or channel {target}", line=line)
     if action not in ACTIONS:
         raise RulesRefused(f"line {line}: {action} is not an action; known are {', '.join(sorted(ACTIONS))}", line=line)

@@ -87,7 +87,7 @@ async def list_payments(
     ] = None,
 ) -> Response:
     """Your payments, newest first."""
-    after = _cursor(cursor)
+    after = read_cursor("pay", cursor)
     async with use.database.transaction() as tx:
         found = await payments.list_payments(
             tx, merchant.merchant_id, after=after, status=status, merchant_order_no=merchant_order_no, limit=limit + 1
@@ -192,6 +192,9 @@ def _items(body: schema.PaymentCreate, discounts: Sequence[payments.Discount]) -
     """What is bought, with each party's part of its price."""
     if not body.items and not discounts:
         return ()
+    if body.capture_method != "automatic":
+        # Each party's part is computed for the whole.
+        raise InvalidParameter("a payment with items is captured at once and whole", param="items")
     bought = [payments.NewItem(item.id, item.name, item.quantity, item.amount_minor) for item in body.items]
     return payments.spread(body.amount_minor, bought, discounts)
 
@@ -211,18 +214,22 @@ async def own_payment(use: Services, merchant: merchants.Merchant, payment_id: s
         NotFound: there is none, or it is another merchant's.
     """
     identifier = ids.decode("pay", payment_id)
-    async with use.database.transaction() as tx:
-        payment = (await payments.find(tx, [identifier], merchant_id=merchant.merchant_id)).get(identifier)
-    if payment is None:
+    payment = await use.flow.find(identifier)
+    if payment is None or payment.merchant_id != merchant.merchant_id:
         raise NotFound("no payment has this id")
     return payment
 
 
-def _cursor(text: str | None) -> UUID | None:
+def read_cursor(prefix: str, text: str | None) -> UUID | None:
+    """After what a page begins; None for the first page.
+
+    Errors:
+        InvalidParameter: the text names nothing of this kind.
+    """
     if text is None:
         return None
     try:
-        return ids.decode("pay", text)
+        return ids.decode(prefix, text)
     except NotFound as error:
         raise InvalidParameter("is not a cursor of this list", param="cursor") from error
 

@@ -18,7 +18,7 @@ from hutong.payments.choice import Choice, Wish
 from hutong.payments.close import CloseOutcome, CloseResult, RequestClose, request_close
 from hutong.payments.commit import Committer, PlaceOrder, TakeIn
 from hutong.payments.decision import DECISION_PREFIX, Decided, decisions_between, find_decisions
-from hutong.payments.document import instant, payment_document, timeline_document
+from hutong.payments.document import Texts, instant, payment_document, timeline_document
 from hutong.payments.doubt import Doubt, list_doubts, report_doubts
 from hutong.payments.errors import (
     AttemptInProgress,
@@ -85,6 +85,7 @@ from hutong.payments.refund import (
     RefundRoute,
     RefundState,
     find_refunds,
+    list_refunds,
     refunds_of,
 )
 from hutong.payments.refund_commit import PlaceRefund, RefundCommitter, TakeInRefund, render_refund
@@ -233,6 +234,7 @@ __all__ = [
     "Started",
     "TakeIn",
     "TakeInRefund",
+    "Texts",
     "UnknownRefundItem",
     "Wish",
     "agree_overdraft",
@@ -254,6 +256,7 @@ __all__ = [
     "line_of",
     "list_doubts",
     "list_payments",
+    "list_refunds",
     "payment_document",
     "proposal",
     "read_timeline",

@@ -70,7 +70,7 @@ class Calls:
             self._start_batch, name="start", queue_limit=queue_limit
         )
 
-    async def submit(self, payment: Payment, attempt: Attempt, *, claim: idempotency.Claim | None = None) -> Payment:
+    async def submit(self, payment: Payment, attempt: Attempt, *, claim: idempotency.Claim | None = None) -> Recorded:
         """Place a new try at its channel. One that is refused there before taking money, for no fault of the payer's,
         is followed by a try at the next account; one in doubt never is.
 
@@ -81,13 +81,13 @@ class Calls:
         while True:
             answer = await self._place(payment, attempt)
             other = await self._choice.another(payment, run, answer)
-            after = await self.learn(attempt, answer, Source.SUBMISSION, claim=None if other else claim)
+            after = await self._learn(attempt, answer, Source.SUBMISSION, claim=None if other else claim)
             if other is None:
                 return after
             result = await self.starts.submit(StartAttempt(payment.payment_id, other))
             if not isinstance(result, Started):
                 # Somebody has ended or paid it meanwhile; the key's answer is what it has come to.
-                return await self.learn(attempt, answer, Source.SUBMISSION, claim=claim)
+                return await self._learn(attempt, answer, Source.SUBMISSION, claim=claim)
             payment, attempt = result.payment, result.attempt
             run.append(attempt)
 
@@ -188,16 +188,23 @@ class Calls:
         attempt: Attempt,
         answer: channels.ChannelAnswer,
         source: Source,
-        *,
-        claim: idempotency.Claim | None = None,
     ) -> Payment:
         """Take in the answer to a call of ours; returns the payment as it is then."""
+        return of_ours(await self._learn(attempt, answer, source))
+
+    async def _learn(
+        self,
+        attempt: Attempt,
+        answer: channels.ChannelAnswer,
+        source: Source,
+        *,
+        claim: idempotency.Claim | None = None,
+    ) -> Recorded:
         learnt = Learnt(attempt.attempt_id, attempt.account_id, answer, source)
         recorded = await self.take_in(attempt.channel, learnt, claim=claim)
         if recorded.effect is Effect.MISMATCH:
             _log.error("channel_answer_mismatch", attempt=str(attempt.attempt_id), source=source.value)
-        assert recorded.payment is not None, "attempts are never deleted"
-        return recorded.payment
+        return recorded
 
     async def take_in(self, channel: str, learnt: Learnt, *, claim: idempotency.Claim | None = None) -> Recorded:
         """Record a channel's word, whichever way it came, and count it."""
@@ -226,6 +233,12 @@ class Calls:
     async def _start_batch(self, commands: Sequence[StartAttempt]) -> list[StartResult]:
         now = self._clock.now()
         return await self._database.run(lambda tx: start_attempts(tx, commands, now=now, policy=self._policy))
+
+
+def of_ours(recorded: Recorded) -> Payment:
+    """The payment that a word about an attempt of ours belongs to."""
+    assert recorded.payment is not None, "attempts are never deleted"
+    return recorded.payment
 
 
 def order_of(payment: Payment, attempt: Attempt) -> channels.Order:

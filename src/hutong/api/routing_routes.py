@@ -160,7 +160,7 @@ async def get_decision(use: Use, _operator: Acting, decision_id: str) -> Respons
         found = [one for one in await payments.find_decisions(tx, identifier) if one.attempt_id == identifier]
     if not found or found[0].record is None:
         raise routing.DecisionGone("no decision has this id")
-    return _json(decision_document(found[0], routing.read_record(found[0].record)))
+    return _json(payments.decision_document(found[0]))
 
 
 @router.get(
@@ -300,38 +300,6 @@ async def lift_override(
         )
 
     return _json(_override(await use.database.run(work)))
-
-
-def decision_document(decided: payments.Decided, record: routing.Record) -> dict[str, Any]:
-    """A decision as it is shown."""
-    names = {verdict.account_id: verdict.name for verdict in record.verdicts}
-    return {
-        "id": ids.encode(payments.DECISION_PREFIX, decided.attempt_id),
-        "object": "routing_decision",
-        "payment_id": ids.encode("pay", decided.payment_id),
-        "attempt_id": ids.encode("att", decided.attempt_id),
-        "decided_at": instant(record.ask.at),
-        "chosen": None if record.chosen is None else names[record.chosen],
-        "how": record.how,
-        "configuration": record.version,
-        "pin": record.pin or None,
-        "method": record.ask.method,
-        "amount_minor": record.ask.amount_minor,
-        "currency": record.ask.currency,
-        "merchant": record.ask.merchant,
-        "outcome": decided.state,
-        "code": decided.code,
-        "candidates": [
-            {
-                "account": verdict.name,
-                "refused": verdict.refused or None,
-                "score": verdict.score,
-                "factors": dict(verdict.factors),
-                "explanation": verdict.explanation or None,
-            }
-            for verdict in record.verdicts
-        ],
-    }
 
 
 def _override(override: routing.Override) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import typer
 from hutong.cli.codes import codes
 from hutong.cli.ledger import ledger
 from hutong.cli.operator import operator
+from hutong.cli.routing import routing
 from hutong.cli.sandbox import sandbox
 from hutong.errors import HutongError
 
@@ -39,6 +40,7 @@ app.add_typer(bench, name="bench")
 app.add_typer(ledger, name="ledger")
 app.add_typer(sandbox, name="sandbox")
 app.add_typer(operator, name="operator")
+app.add_typer(routing, name="routing")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
 ChannelName = Annotated[str, typer.Argument(metavar="CHANNEL", help="The channel, such as wechat.")]

@@ -17,7 +17,7 @@ from hutong.payments.capture import CaptureOutcome, CaptureResult, RequestCaptur
 from hutong.payments.choice import Choice, Wish
 from hutong.payments.close import CloseOutcome, CloseResult, RequestClose, request_close
 from hutong.payments.commit import Committer, PlaceOrder, TakeIn
-from hutong.payments.decision import DECISION_PREFIX, Decided, decisions_between, find_decisions
+from hutong.payments.decision import DECISION_PREFIX, Decided, decision_document, decisions_between, find_decisions
 from hutong.payments.document import Texts, instant, payment_document, timeline_document
 from hutong.payments.doubt import Doubt, list_doubts, report_doubts
 from hutong.payments.errors import (
@@ -246,6 +246,7 @@ __all__ = [
     "counted_attempt",
     "create",
     "create_refunds",
+    "decision_document",
     "decisions_between",
     "find",
     "find_decisions",

@@ -26,6 +26,7 @@ _log = get_logger(__name__)
 SANDBOX_ACCOUNT = "sandbox"
 _SWEEP_EVERY_S = 0.5
 _TIDY_EVERY_S = 60.0
+_PROBE_EVERY_S = 5.0
 _DOUBTS_EVERY_S = 15.0
 _UPKEEP_EVERY_S = 5.0
 _WRITE_CODES_EVERY_S = 2.0
@@ -149,6 +150,14 @@ async def work(platform: Platform, stop: asyncio.Event) -> None:
         group.create_task(_every(_SWEEP_EVERY_S, platform.flow.sweep, stop, name="sweep"))
         group.create_task(_every(_DOUBTS_EVERY_S, platform.flow.report_doubts, stop, name="doubts"))
         group.create_task(_every(_SWEEP_EVERY_S, platform.flow.refunds.sweep, stop, name="refunds"))
+        probe = partial(
+            payments.probe_idle,
+            platform.accounts,
+            platform.flow.choice.live,
+            clock=platform.clock,
+            new_id=platform.ids.new,
+        )
+        group.create_task(_every(_PROBE_EVERY_S, probe, stop, name="probe"))
         group.create_task(_every(_TIDY_EVERY_S, platform.flow.tidy, stop, name="tidy"))
         group.create_task(_every(_UPKEEP_EVERY_S, partial(keep_books, platform), stop, name="upkeep"))
         group.create_task(_every(_INVARIANTS_EVERY_S, partial(check_books, platform), stop, name="invariants"))

@@ -188,3 +188,20 @@ async def test_without_a_way_the_refusal_says_why_for_each(shop: Shop) -> None:
     with pytest.raises(payments.NoRoute) as refused:
         await shop.flow.choice.choose(payments.Wish(METHOD, 5_000_000, "CNY"))
     assert "a: amount_above_limit; b: amount_above_limit; c: amount_above_limit" in refused.value.detail
+
+
+async def test_an_idle_account_that_failed_is_asked_and_comes_back(shop: Shop) -> None:
+    clock, live, account_id = shop.world.clock, shop.live, next(iter(shop.accounts.channels))
+    await shop.flow.choice.offers()
+    for _ in range(20):
+        fault = routing.Result(clock.now(), shop.world.ids.new(), fault=True, interface=METHOD)
+        live.router.learn(account_id, fault)
+    assert live.router.health(account_id, clock.now(), METHOD).state is routing.State.OPEN
+    accounts: Any = shop.accounts
+    asked = 0
+    while live.router.health(account_id, clock.now(), METHOD).state is not routing.State.HEALTHY:
+        clock.advance(timedelta(seconds=21))
+        assert await payments.probe_idle(accounts, live, clock=clock, new_id=shop.world.ids.new) == 1
+        asked += 1
+    assert [verb for verb, _ in shop.channel("a").calls] == ["query"] * asked
+    assert await payments.probe_idle(accounts, live, clock=clock, new_id=shop.world.ids.new) == 0

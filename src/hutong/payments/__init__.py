@@ -78,6 +78,7 @@ from hutong.payments.model import (
 from hutong.payments.outcome import Effect, Happening, Learnt, Occurrence, Recorded, record
 from hutong.payments.overdraft import agree_overdraft
 from hutong.payments.payment import Created, Existing, OtherContent, create, find, list_payments
+from hutong.payments.probe import probe_idle
 from hutong.payments.refund import (
     REFUND_TRANSITIONS,
     Refund,
@@ -259,6 +260,7 @@ __all__ = [
     "list_payments",
     "list_refunds",
     "payment_document",
+    "probe_idle",
     "proposal",
     "read_timeline",
     "record",

@@ -22,6 +22,7 @@ class _Track:
     whole: Track
     banks: dict[str, Track] = field(default_factory=dict)
     probed_at: datetime | None = None
+    heard_at: datetime | None = None
 
 
 class Router:
@@ -106,6 +107,7 @@ class Router:
             track = self._tracks[key] = _Track(Track(self._health_policy))
         if not track.whole.learn(result):
             return False
+        track.heard_at = max(result.at, track.heard_at or result.at)
         if result.institution:
             bank = track.banks.get(result.institution)
             if bank is None:
@@ -134,7 +136,7 @@ class Router:
             key
             for key, track in self._tracks.items()
             if track.whole.health(now).state is State.PROBING
-            and (track.probed_at is None or now - track.probed_at > pause)
+            and all(at is None or now - at > pause for at in (track.probed_at, track.heard_at))
         ]
 
     def _candidate(self, known: Candidate, interface: str, now: datetime) -> Candidate:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from random import SystemRandom
 from typing import Any
 from uuid import UUID
 
 from prometheus_client import Gauge
 
-from hutong import channels, db, events, ledger, merchants, operators, payments
+from hutong import channels, db, events, ledger, merchants, operators, payments, routing
 from hutong.clock import Clock, SystemClock
 from hutong.config import Settings, home_folder
 from hutong.errors import HutongError
@@ -25,6 +26,7 @@ _log = get_logger(__name__)
 SANDBOX_ACCOUNT = "sandbox"
 _SWEEP_EVERY_S = 0.5
 _TIDY_EVERY_S = 60.0
+_PROBE_EVERY_S = 5.0
 _DOUBTS_EVERY_S = 15.0
 _UPKEEP_EVERY_S = 5.0
 _WRITE_CODES_EVERY_S = 2.0
@@ -107,6 +109,7 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
             texts=accounts.text,
             policy=payments.Policy(cadence=cadence),
         )
+        live = routing.Live(draw=SystemRandom().random)
         flow = payments.Flow(
             database,
             accounts,
@@ -117,8 +120,11 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
             sandbox=settings.sandbox,
             queue_limit=settings.queue_limit,
             vault=vault,
+            live=live,
         )
         stack.push_async_callback(flow.stop)
+        sharing = routing.Sharing(database, live, clock=clock, process_id=ids.new(), offers=flow.choice.offers)
+        await stack.enter_async_context(_beside(sharing.run))
         directory = merchants.Directory(database)
         yield Platform(settings, database, vault, directory, accounts, flow, effects(committer), clock, ids, address)
 
@@ -127,6 +133,7 @@ def effects(committer: payments.Committer) -> Mapping[str, operators.Effect]:
     """What the approval of each kind of proposal does."""
     return {
         channels.CHANGE: channels.change_code,
+        routing.PUBLISH: routing.publish_configuration,
         payments.ATTACH_SUCCESS: payments.attach_success(committer),
         payments.CONVERT_REFUND: payments.convert_refund(committer),
         payments.SETTLE_REFUND: payments.settle_refund(committer),
@@ -143,6 +150,14 @@ async def work(platform: Platform, stop: asyncio.Event) -> None:
         group.create_task(_every(_SWEEP_EVERY_S, platform.flow.sweep, stop, name="sweep"))
         group.create_task(_every(_DOUBTS_EVERY_S, platform.flow.report_doubts, stop, name="doubts"))
         group.create_task(_every(_SWEEP_EVERY_S, platform.flow.refunds.sweep, stop, name="refunds"))
+        probe = partial(
+            payments.probe_idle,
+            platform.accounts,
+            platform.flow.choice.live,
+            clock=platform.clock,
+            new_id=platform.ids.new,
+        )
+        group.create_task(_every(_PROBE_EVERY_S, probe, stop, name="probe"))
         group.create_task(_every(_TIDY_EVERY_S, platform.flow.tidy, stop, name="tidy"))
         group.create_task(_every(_UPKEEP_EVERY_S, partial(keep_books, platform), stop, name="upkeep"))
         group.create_task(_every(_INVARIANTS_EVERY_S, partial(check_books, platform), stop, name="invariants"))
@@ -178,6 +193,18 @@ async def _writing_down(unmapped: channels.Unmapped, database: db.Database) -> A
         await writing
         with suppress(HutongError):  # it was logged and counted when it came
             await flush()
+
+
+@asynccontextmanager
+async def _beside(run: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Have something go on for the length of a block."""
+    stop = asyncio.Event()
+    going = asyncio.create_task(run(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await going
 
 
 async def _every(seconds: float, job: Any, stop: asyncio.Event, *, name: str) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from rig import INTERFACES, Rig, order_of
 
-from hutong.channels import ChannelState, Http, NotificationRefused
+from hutong.channels import NOT_SENT, ChannelState, ChannelUnreachable, Http, HttpReply, NotificationRefused
 from hutong.errors import InvalidParameter
 
 
@@ -149,6 +150,32 @@ async def test_a_refused_connection_is_unknown_and_says_that_nothing_was_sent(ri
     rig.channel = rig.make(**rig.no_base_url)
     answer = await rig.call(interface, rig.request(now), now)
     assert (answer.state, answer.channel_code) == (ChannelState.UNKNOWN, "not_sent")
+
+
+class _FailingHttp(Http):
+    """A way to the channel that breaks down after some calls."""
+
+    calls_left = 1
+
+    async def call(self, *args: Any, **options: Any) -> HttpReply:
+        if self.calls_left == 0:
+            raise ChannelUnreachable("no connection", sent=False)
+        self.calls_left -= 1
+        return await super().call(*args, **options)
+
+
+@pytest.mark.parametrize("calls", [1, 2])
+async def test_what_was_sent_is_never_called_not_sent(rig: Rig, calls: int, now) -> None:
+    """A payment that was not sent may be tried at another channel."""
+    refused, repeated = rig.request(now), rig.request(now)
+    await rig.channel.pay(repeated, now=now)
+    await rig.next("place", "error", match=rig.theirs(refused.attempt_no), status=rig.refusal[0], code=rig.refusal[1])
+    for request in (refused, repeated):
+        async with Http.open() as opened:
+            failing = _FailingHttp(opened._session)
+            failing.calls_left = calls
+            answer = await rig.make(http=failing).pay(request, now=now)
+            assert answer.channel_code != NOT_SENT
 
 
 @pytest.mark.parametrize("interface", INTERFACES)

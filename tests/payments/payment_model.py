@@ -55,7 +55,7 @@ class ModelPayment:
                 attempt.state = "closed"
             elif state in (ChannelState.PENDING, ChannelState.AUTHORIZED):
                 attempt.state = "submitted"
-            elif state is ChannelState.UNKNOWN and attempt.state == "created":
+            elif state in (ChannelState.UNKNOWN, ChannelState.NOT_FOUND) and attempt.state == "created":
                 attempt.state = "unknown"
         self._settle()
         return "applied" if before != (attempt.state, self.status) else "unchanged"

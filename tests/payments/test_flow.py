@@ -303,7 +303,7 @@ async def test_a_simulated_channel_is_never_taken_for_a_real_one(world: World, c
         sandbox=True,
     )
     with pytest.raises(payments.NoRoute):
-        await playing.choice.choose(METHOD, 100, "CNY")
+        await playing.choice.choose(payments.Wish(METHOD, 100, "CNY"))
     assert await playing.choice.methods(100, "CNY") == []
     await playing.stop()
 

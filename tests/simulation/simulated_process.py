@@ -107,9 +107,8 @@ class Process:
         capture_method = payments.CaptureMethod.MANUAL if order.manual else payments.CaptureMethod.AUTOMATIC
         first = None
         if order.at_once and order.expires_at > self.clock.now():
-            first = await self.flow.choice.choose(
-                order.methods[0], order.amount_minor, "CNY", capture_method=capture_method
-            )
+            wish = payments.Wish(order.methods[0], order.amount_minor, "CNY", capture_method=capture_method)
+            first = await self.flow.choice.choose(wish)
         new = payments.NewPayment(
             payment_id=self.ids.new(),
             merchant_id=self.merchant_id,

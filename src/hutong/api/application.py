@@ -21,6 +21,7 @@ from hutong.api import (
     payment_routes,
     reference,
     refund_routes,
+    routing_routes,
     webhook_routes,
 )
 from hutong.api.middleware import Envelope
@@ -80,6 +81,7 @@ def create_app(
         operator_payment_routes,
         operator_refund_routes,
         channel_code_routes,
+        routing_routes,
         channel_routes,
         health_routes,
     ]

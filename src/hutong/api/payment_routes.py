@@ -140,14 +140,17 @@ async def _check(
     check_return_url(body.return_url, merchant)
     if body.method is None:
         return order
-    first = await use.flow.choice.choose(
+    wish = payments.Wish(
         body.method,
         body.amount_minor,
         body.currency,
         payer=body.payer,
         return_url=body.return_url,
         capture_method=order.new.capture_method,
+        merchant_id=merchant.merchant_id,
+        fee_ppm=merchant.fee_ppm,
     )
+    first = await use.flow.choice.choose(wish)
     return replace(order, new=replace(order.new, first_attempt=first))
 
 

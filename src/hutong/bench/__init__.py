@@ -4,6 +4,7 @@ from hutong.bench.channels import run_bench_channels
 from hutong.bench.coalescer import run_bench_coalescer
 from hutong.bench.ledger import run_bench_ledger
 from hutong.bench.payments import run_bench_payments
+from hutong.bench.routing import run_bench_routing
 from hutong.bench.sweep import run_bench_sweep
 
 __all__ = [
@@ -11,5 +12,6 @@ __all__ = [
     "run_bench_coalescer",
     "run_bench_ledger",
     "run_bench_payments",
+    "run_bench_routing",
     "run_bench_sweep",
 ]

@@ -35,6 +35,7 @@ from hutong.channels.errors import BillRefused, ChannelUnreachable, Notification
 from hutong.channels.http import Http, HttpReply
 from hutong.channels.listing import AccountEntry, list_accounts
 from hutong.channels.model import (
+    NOT_SENT,
     About,
     ActionKind,
     ChannelAnswer,
@@ -46,12 +47,14 @@ from hutong.channels.model import (
     Payout,
     PayRequest,
     Refund,
+    after_sending,
 )
 from hutong.channels.protocol import Channel, Finding
 from hutong.channels.unmapped import Unmapped
 
 __all__ = [
     "CHANGE",
+    "NOT_SENT",
     "About",
     "AccountEntry",
     "Accounts",
@@ -91,6 +94,7 @@ __all__ = [
     "Unmapped",
     "UnmappedCode",
     "adapters",
+    "after_sending",
     "change_code",
     "code_history",
     "coverage",

@@ -139,16 +139,18 @@ async def set_enabled(tx: db.Tx, *, account_id: UUID, enabled: bool, now: dateti
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """An enabled account and what it can do, for choosing."""
+    """An enabled account and what it can do, for choosing; the channel and the name together are unique."""
 
     account_id: UUID
     capabilities: Capabilities
     sandbox: bool
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
     version: int
+    name: str
     enabled: bool
     sandbox: bool
     channel: Channel | None
@@ -196,7 +198,7 @@ class Accounts:
         """The enabled accounts that can be called, in the order they were made."""
         await self._refresh(_REFRESH_AFTER)
         return [
-            Offer(account_id, loaded.channel.capabilities, loaded.sandbox)
+            Offer(account_id, loaded.channel.capabilities, loaded.sandbox, loaded.name)
             for account_id, loaded in sorted(self._loaded.items())
             if loaded.enabled and loaded.channel is not None
         ]
@@ -228,7 +230,7 @@ class Accounts:
                 rows = await sql.load_accounts.fetch(tx, changed) if changed else []
             for row in rows:
                 self._loaded[row["id"]] = _Loaded(
-                    row["version"], row["enabled"], row["sandbox"], self._make(row["id"], row)
+                    row["version"], row["name"], row["enabled"], row["sandbox"], self._make(row["id"], row)
                 )
             self._looked_at = started
 

@@ -42,6 +42,7 @@ from hutong.channels.model import (
     Payout,
     PayRequest,
     Refund,
+    after_sending,
 )
 from hutong.channels.protocol import Channel, Finding
 from hutong.errors import InvalidParameter
@@ -137,7 +138,7 @@ class Alipay(Channel):
             return nothing.answer
         if not succeeded(node):
             return await self._refused("pay", node, request.attempt_no, now)
-        found = await self._ask(request.attempt_no, now)
+        found = after_sending(await self._ask(request.attempt_no, now))
         return replace(found, state=ChannelState.UNKNOWN) if found.state is ChannelState.NOT_FOUND else found
 
     async def query(self, order: Order, *, now: datetime) -> ChannelAnswer:

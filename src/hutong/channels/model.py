@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -193,3 +193,13 @@ class HttpAnswer:
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+NOT_SENT = "not_sent"
+"""The `channel_code` of a submission for which no connection was made at all: nothing can have come of it."""
+
+
+def after_sending(answer: ChannelAnswer) -> ChannelAnswer:
+    """What a question is worth that was to tell what became of something sent: without a connection for the question
+    there is no answer, but something was sent."""
+    return replace(answer, channel_code="no_answer") if answer.channel_code == NOT_SENT else answer

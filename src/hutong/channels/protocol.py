@@ -44,7 +44,8 @@ class Channel(Protocol):
 
     async def pay(self, request: PayRequest, *, now: datetime) -> ChannelAnswer:
         """Place the order. PENDING carries the payer's action, if there is one; SUCCEEDED and AUTHORIZED where the
-        channel decides at once; FAILED is a refusal proven by the channel."""
+        channel decides at once; FAILED is a refusal proven by the channel; UNKNOWN with the code NOT_SENT only where
+        nothing at all was sent, since the payment may then be tried elsewhere."""
         ...
 
     async def query(self, order: Order, *, now: datetime) -> ChannelAnswer:

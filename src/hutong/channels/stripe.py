@@ -42,6 +42,7 @@ from hutong.channels.model import (
     Order,
     PayRequest,
     Refund,
+    after_sending,
 )
 from hutong.channels.protocol import Channel, Finding
 from hutong.channels.stripe_bill import KIND, download, read
@@ -135,9 +136,9 @@ class Stripe(Channel):
             return await self._refused("pay", reply, order, now)
         made = self._objects.intent(reply.content, request.attempt_no, order=order)
         intent_id = str(made.channel_order_no)
-        if reply.replayed:
-            reply = await self._wire.get(f"/v1/payment_intents/{intent_id}", _EXPAND)
         try:
+            if reply.replayed:
+                reply = await self._wire.get(f"/v1/payment_intents/{intent_id}", _EXPAND)
             if reply.content.get("status") == "requires_confirmation":
                 back = {"return_url": request.return_url} if request.return_url else {}
                 path, key = f"/v1/payment_intents/{intent_id}/confirm", f"{request.attempt_no}-confirm"
@@ -157,7 +158,7 @@ class Stripe(Channel):
             gone = ended.state in (ChannelState.CLOSED, ChannelState.FAILED)
             return refusal if gone else replace(refusal, state=ChannelState.UNKNOWN)
         except NoWord as nothing:
-            return replace(nothing.answer, channel_order_no=intent_id)
+            return replace(after_sending(nothing.answer), channel_order_no=intent_id)
 
     async def _open_page(self, request: PayRequest, order: Order, now: datetime) -> ChannelAnswer:
         back = str(request.return_url)
@@ -181,7 +182,10 @@ class Stripe(Channel):
         if not reply.ok:
             return await self._refused("pay", reply, order, now)
         if reply.replayed and is_id(reply.content.get("id"), "cs_"):
-            return await self._ask(replace(order, channel_order_no=str(reply.content["id"])))
+            try:
+                return await self._ask(replace(order, channel_order_no=str(reply.content["id"])))
+            except NoWord as nothing:
+                return after_sending(nothing.answer)
         return self._objects.session(reply.content, request.attempt_no, order=order)
 
     async def query(self, order: Order, *, now: datetime) -> ChannelAnswer:

@@ -12,6 +12,7 @@ import typer
 from hutong.cli.codes import codes
 from hutong.cli.ledger import ledger
 from hutong.cli.operator import operator
+from hutong.cli.routing import routing
 from hutong.cli.sandbox import sandbox
 from hutong.errors import HutongError
 
@@ -39,6 +40,7 @@ app.add_typer(bench, name="bench")
 app.add_typer(ledger, name="ledger")
 app.add_typer(sandbox, name="sandbox")
 app.add_typer(operator, name="operator")
+app.add_typer(routing, name="routing")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
 ChannelName = Annotated[str, typer.Argument(metavar="CHANNEL", help="The channel, such as wechat.")]
@@ -290,6 +292,19 @@ def bench_sweep(
     from hutong.bench import run_bench_sweep
 
     sys.exit(run_bench_sweep(open_payments=payments, due=due, as_json=as_json))
+
+
+@bench.command("routing")
+def bench_routing(
+    seed: Annotated[int | None, typer.Option(help="One world; without it, ten of them.")] = None,
+    payments: Annotated[int, typer.Option(min=1_000, help="How many payments a world has.")] = 50_000,
+    as_json: Json = False,
+) -> None:
+    """Routing in simulated worlds: against static priority, round robin and an oracle that knows the truth."""
+    from hutong.bench import run_bench_routing
+
+    seeds = list(range(10)) if seed is None else [seed]
+    sys.exit(run_bench_routing(seeds=seeds, payments=payments, as_json=as_json))
 
 
 @bench.command("coalescer")

@@ -14,9 +14,10 @@ from hutong.payments.attempt import (
     start_attempts,
 )
 from hutong.payments.capture import CaptureOutcome, CaptureResult, RequestCapture, request_capture
-from hutong.payments.choice import Choice
+from hutong.payments.choice import Choice, Wish
 from hutong.payments.close import CloseOutcome, CloseResult, RequestClose, request_close
 from hutong.payments.commit import Committer, PlaceOrder, TakeIn
+from hutong.payments.decision import DECISION_PREFIX, Decided, decision_document, decisions_between, find_decisions
 from hutong.payments.document import Texts, instant, payment_document, timeline_document
 from hutong.payments.doubt import Doubt, list_doubts, report_doubts
 from hutong.payments.errors import (
@@ -77,6 +78,7 @@ from hutong.payments.model import (
 from hutong.payments.outcome import Effect, Happening, Learnt, Occurrence, Recorded, record
 from hutong.payments.overdraft import agree_overdraft
 from hutong.payments.payment import Created, Existing, OtherContent, create, find, list_payments
+from hutong.payments.probe import probe_idle
 from hutong.payments.refund import (
     REFUND_TRANSITIONS,
     Refund,
@@ -132,6 +134,7 @@ __all__ = [
     "ATTEMPT_TRANSITIONS",
     "CLOSE",
     "CONVERT_REFUND",
+    "DECISION_PREFIX",
     "PAYMENT_TRANSITIONS",
     "QUERY",
     "REFUND_TRANSITIONS",
@@ -158,6 +161,7 @@ __all__ = [
     "ConvertRefund",
     "Created",
     "CreatedRefund",
+    "Decided",
     "Discount",
     "DiscountExceedsItem",
     "Doubt",
@@ -233,6 +237,7 @@ __all__ = [
     "TakeInRefund",
     "Texts",
     "UnknownRefundItem",
+    "Wish",
     "agree_overdraft",
     "attach_success",
     "available_minor",
@@ -242,7 +247,10 @@ __all__ = [
     "counted_attempt",
     "create",
     "create_refunds",
+    "decision_document",
+    "decisions_between",
     "find",
+    "find_decisions",
     "find_refunds",
     "instant",
     "item_documents",
@@ -252,6 +260,7 @@ __all__ = [
     "list_payments",
     "list_refunds",
     "payment_document",
+    "probe_idle",
     "proposal",
     "read_timeline",
     "record",

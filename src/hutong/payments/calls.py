@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import structlog
 from prometheus_client import Counter
 
-from hutong import channels, db, idempotency, ids
+from hutong import channels, db, idempotency, ids, routing
 from hutong.clock import Clock
+from hutong.payments.attempt import StartAttempt, Started, StartResult, start_attempts
 from hutong.payments.choice import Choice, notify_url
 from hutong.payments.close import end_attempts
 from hutong.payments.commit import Committer, TakeIn
@@ -63,17 +66,36 @@ class Calls:
         self._words: db.Coalescer[TakeIn, Recorded] = db.Coalescer(
             committer.take_in, name="take_in", queue_limit=queue_limit
         )
+        self.starts: db.Coalescer[StartAttempt, StartResult] = db.Coalescer(
+            self._start_batch, name="start", queue_limit=queue_limit
+        )
 
-    async def submit(
-        self,
-        payment: Payment,
-        attempt: Attempt,
-        *,
-        claim: idempotency.Claim | None = None,
-    ) -> Recorded:
-        """Place a try at its channel, for the first time or again; the request is the same."""
+    async def submit(self, payment: Payment, attempt: Attempt, *, claim: idempotency.Claim | None = None) -> Recorded:
+        """Place a new try at its channel. One that is refused there before taking money, for no fault of the payer's,
+        is followed by a try at the next account; one in doubt never is.
+
+        Args:
+            claim: The idempotency key whose answer the last try's is.
+        """
+        run = [attempt]
+        while True:
+            answer = await self._place(payment, attempt)
+            other = await self._choice.another(payment, run, answer)
+            after = await self._learn(attempt, answer, Source.SUBMISSION, claim=None if other else claim)
+            if other is None:
+                return after
+            result = await self.starts.submit(StartAttempt(payment.payment_id, other))
+            if not isinstance(result, Started):
+                # Somebody has ended or paid it meanwhile; the key's answer is what it has come to.
+                return await self._learn(attempt, answer, Source.SUBMISSION, claim=claim)
+            payment, attempt = result.payment, result.attempt
+            run.append(attempt)
+
+    async def _place(self, payment: Payment, attempt: Attempt) -> channels.ChannelAnswer:
+        """Send a try to its channel, for the first time or again; the request is the same."""
         channel = await self._accounts.get(attempt.account_id)
         now = self._clock.now()
+        payer = self._choice.open_payer(attempt.attempt_id, attempt.payer_sealed)
         request = channels.PayRequest(
             attempt_no=ids.encode("att", attempt.attempt_id),
             method=attempt.method,
@@ -84,12 +106,22 @@ class Calls:
             notify_url=attempt.notify_url or notify_url(self._public_url, attempt.account_id),
             payer_ip=attempt.payer_ip,
             return_url=attempt.return_url or self._checkout_url(payment),
-            payer=self._choice.open_payer(attempt.attempt_id, attempt.payer_sealed),
+            payer=payer,
             capture=payment.capture_method is CaptureMethod.AUTOMATIC,
             placed_at=attempt.created_at,
         )
         answer = await channel.pay(request, now=now)
-        return await self._learn(attempt, answer, Source.SUBMISSION, claim=claim)
+        told_at = self._clock.now()
+        result = routing.Result(
+            told_at,
+            attempt.attempt_id,
+            fault=routing.is_fault(answer),
+            latency_ms=int((told_at - now) / timedelta(milliseconds=1)),
+            institution=payer.get("institution", ""),
+            interface=attempt.method,
+        )
+        self._choice.live.router.learn(attempt.account_id, result)
+        return answer
 
     async def capture(self, payment: Payment, attempt: Attempt) -> Payment:
         """Take what the intent says, for the first time or again."""
@@ -123,7 +155,7 @@ class Calls:
         elif answer.state is channels.ChannelState.AUTHORIZED and payment.is_capturing:
             await self.capture(payment, current)
         elif not ending and not authorized and _never_arrived(channel, current, absent, unpaid):
-            await self.submit(payment, current)
+            await self.learn(current, await self._place(payment, current), Source.SUBMISSION)
         elif absent and not authorized and self._is_gone(current, now, ending) and not _may_come(channel, current, now):
             gone = channels.ChannelAnswer(channels.ChannelState.CLOSED, channel_code=answer.channel_code)
             await self.learn(current, gone, Source.QUERY)
@@ -180,6 +212,10 @@ class Calls:
         recorded = await self._words.submit(TakeIn(learnt, claim))
         if recorded.effect is Effect.MISMATCH:
             _MISMATCHES.inc()
+        succeeded = learnt.answer.state is channels.ChannelState.SUCCEEDED
+        if succeeded and recorded.effect is Effect.APPLIED and recorded.payment is not None:
+            amount_minor = learnt.answer.amount_minor or recorded.payment.amount_minor
+            self._choice.live.took(learnt.account_id, amount_minor, now=self._clock.now())
         if recorded.contradicts:
             _CONTRADICTIONS.inc()
             _log.error(
@@ -192,7 +228,11 @@ class Calls:
 
     async def stop(self) -> None:
         """Finish what has been taken on and take nothing more."""
-        await self._words.close()
+        await asyncio.gather(self.starts.close(), self._words.close())
+
+    async def _start_batch(self, commands: Sequence[StartAttempt]) -> list[StartResult]:
+        now = self._clock.now()
+        return await self._database.run(lambda tx: start_attempts(tx, commands, now=now, policy=self._policy))
 
 
 def of_ours(recorded: Recorded) -> Payment:

@@ -6,20 +6,21 @@ Whatever dies between two of these steps is found again by the sweeps, since the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
+from random import Random
 from uuid import UUID
 
 import structlog
 
-from hutong import channels, db, idempotency, ids
+from hutong import channels, db, idempotency, ids, routing
 from hutong.clock import Clock
 from hutong.errors import NotFound
 from hutong.payments import errors
-from hutong.payments.attempt import NotPayable, OtherRunning, StartAttempt, Started, StartResult, start_attempts
+from hutong.payments.attempt import NotPayable, OtherRunning, StartAttempt, Started
 from hutong.payments.calls import Calls, of_ours
 from hutong.payments.capture import CaptureOutcome, RequestCapture
-from hutong.payments.choice import Choice
+from hutong.payments.choice import Choice, Wish
 from hutong.payments.close import CloseOutcome, RequestClose, end_attempts
 from hutong.payments.commit import ORDER_NO_REUSED, Committer, Placed, PlaceOrder
 from hutong.payments.doubt import report_doubts
@@ -53,6 +54,7 @@ class Flow:
             channel cannot be taken for a real one.
         queue_limit: The most commands that may wait for a batch.
         vault: Seals what methods ask of the payer; without one such methods cannot be used.
+        live: Where payments go; without one, by what this process learns alone.
     """
 
     def __init__(
@@ -67,13 +69,22 @@ class Flow:
         sandbox: bool = False,
         queue_limit: int = 4096,
         vault: Vault | None = None,
+        live: routing.Live | None = None,
     ) -> None:
         self._database = database
         self._accounts = accounts
         self._committer = committer
         self._clock = clock
         self._verify_from = clock.now()
-        self._choice = Choice(accounts, ids=ids, public_url=public_url, sandbox=sandbox, vault=vault)
+        self._choice = Choice(
+            accounts,
+            live or routing.Live(draw=Random(0).random),  # noqa: S311 - decides on nothing secret
+            clock=clock,
+            ids=ids,
+            public_url=public_url,
+            sandbox=sandbox,
+            vault=vault,
+        )
         self._calls = Calls(
             database,
             accounts,
@@ -89,9 +100,6 @@ class Flow:
         )
         self._finds: db.Coalescer[UUID, Payment | None] = db.Coalescer(
             committer.find, name="find", queue_limit=queue_limit
-        )
-        self._starts: db.Coalescer[StartAttempt, StartResult] = db.Coalescer(
-            self._start_batch, name="start", queue_limit=queue_limit
         )
         self.refunds = RefundFlow(
             database,
@@ -192,7 +200,7 @@ class Flow:
         Errors:
             PaymentNotPayable, AttemptInProgress, NoRoute, PayerDetailMissing, ManualCaptureNotOffered.
         """
-        new = await self._choice.choose(
+        wish = Wish(
             method,
             payment.amount_minor,
             payment.currency,
@@ -200,10 +208,13 @@ class Flow:
             payer=payer,
             return_url=return_url or self._committer.checkout_url(payment),
             capture_method=payment.capture_method,
+            merchant_id=payment.merchant_id,
+            fee_ppm=payment.fee_ppm,
         )
-        result = await self._starts.submit(StartAttempt(payment.payment_id, new))
+        new = await self._choice.choose(wish)
+        result = await self._calls.starts.submit(StartAttempt(payment.payment_id, new))
         if isinstance(result, OtherRunning) and await self._make_room(result.payment):
-            result = await self._starts.submit(StartAttempt(payment.payment_id, new))
+            result = await self._calls.starts.submit(StartAttempt(payment.payment_id, new))
         if isinstance(result, NotPayable):
             raise errors.PaymentNotPayable("this payment cannot be paid any more")
         if isinstance(result, OtherRunning):
@@ -383,9 +394,5 @@ class Flow:
 
     async def stop(self) -> None:
         """Finish what has been taken on and take nothing more."""
-        queues = self._places, self._starts, self._finds
+        queues = self._places, self._finds
         await asyncio.gather(*(queue.close() for queue in queues), self._calls.stop(), self.refunds.stop())
-
-    async def _start_batch(self, commands: Sequence[StartAttempt]) -> list[StartResult]:
-        now = self._clock.now()
-        return await self._database.run(lambda tx: start_attempts(tx, commands, now=now, policy=self._committer.policy))

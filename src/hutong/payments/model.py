@@ -134,6 +134,7 @@ class NewAttempt:
         payer_sealed: What the method asks of the payer, sealed for this try; forgotten with its end.
         expiry_min, expiry_max: The range in which the channel takes an end.
         authorization_kept: How long the channel keeps an authorization.
+        decision: Why it goes through this account, as routing wrote it down.
     """
 
     attempt_id: UUID
@@ -147,6 +148,7 @@ class NewAttempt:
     expiry_min: timedelta = timedelta(0)
     expiry_max: timedelta = timedelta.max
     authorization_kept: timedelta | None = None
+    decision: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +214,8 @@ class Attempt:
     code: str | None = None
     """Our one word for what the channel said last; `retryable` goes with it."""
     retryable: bool | None = None
+    decision: str | None = field(default=None, repr=False, compare=False)
+    """Why it goes through its account; known to the process that began it."""
 
     @property
     def is_open(self) -> bool:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from hutong import db
-from hutong.channels import ChannelAnswer, ChannelState
+from hutong.channels import NOT_SENT, ChannelAnswer, ChannelState
 from hutong.idempotency import StoredAnswer
 from hutong.payments.model import (
     ATTEMPT_TRANSITIONS,
@@ -234,6 +234,11 @@ def _apply(
     return before != (attempt.state, payment.status)
 
 
+def is_never_sent(answer: ChannelAnswer, source: Source) -> bool:
+    """Whether a submission found no connection at all, so that it cannot have taken anything."""
+    return source is Source.SUBMISSION and answer.state is ChannelState.UNKNOWN and answer.channel_code == NOT_SENT
+
+
 def storable(text: str | None) -> str | None:
     """A channel's text as the database can hold it: a NUL in a message must not keep its money from being booked."""
     return text and text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
@@ -244,11 +249,14 @@ def _target(payment: Payment, attempt: Attempt, message: Learnt) -> AttemptState
     state = message.answer.state
     if state in _FINAL:
         return _FINAL[state]
+    if attempt.state is AttemptState.CREATED and is_never_sent(message.answer, message.source):
+        # Nobody has sent it again: before that a question is asked, whose answer moves the attempt on.
+        return AttemptState.FAILED
     if state is ChannelState.AUTHORIZED and payment.capture_method is CaptureMethod.MANUAL:
         return AttemptState.AUTHORIZED if attempt.is_open else attempt.state
     if state in (ChannelState.PENDING, ChannelState.AUTHORIZED):
         return AttemptState.SUBMITTED if attempt.is_open else attempt.state
-    if attempt.state is AttemptState.CREATED and state is ChannelState.UNKNOWN:
+    if attempt.state is AttemptState.CREATED and state in (ChannelState.UNKNOWN, ChannelState.NOT_FOUND):
         return AttemptState.UNKNOWN
     return attempt.state
 

@@ -106,7 +106,7 @@ def new_attempt(payment_id: UUID, new: NewAttempt, payment_end: datetime, *, now
         new.attempt_id, payment_id, new.account_id, new.channel, new.method, AttemptState.CREATED,
         False, None, None, None, None, None, 0, now, None, now + policy.cadence[0], new.payer_ip,
         notify_url=new.notify_url, return_url=new.return_url, payer_sealed=new.payer_sealed, expires_at=end,
-        authorization_kept=new.authorization_kept,
+        authorization_kept=new.authorization_kept, decision=new.decision,
     )  # fmt: skip
 
 
@@ -128,6 +128,7 @@ async def insert_attempts(tx: db.Tx, attempts: Sequence[Attempt], *, now: dateti
             [attempt.payer_sealed for attempt in attempts],
             [attempt.expires_at for attempt in attempts],
             [attempt.authorization_kept for attempt in attempts],
+            [attempt.decision for attempt in attempts],
         )
 
 

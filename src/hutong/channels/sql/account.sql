@@ -41,7 +41,7 @@ ORDER BY id;
 
 -- name: load_accounts
 -- The accounts that are new or have changed.
-SELECT id, channel, enabled, sandbox, credentials_sealed, version
+SELECT id, channel, name, enabled, sandbox, credentials_sealed, version
 FROM channels.account
 WHERE id = ANY($1::uuid [])
 ORDER BY id;

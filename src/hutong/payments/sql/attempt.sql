@@ -2,16 +2,16 @@
 -- The intent, written down before the channel is called.
 INSERT INTO payments.attempt (
     id, payment_id, account_id, channel, method, payer_ip, state, created_at, next_query_at, notify_url, return_url,
-    payer_sealed, expires_at, authorization_kept
+    payer_sealed, expires_at, authorization_kept, decision
 )
 SELECT n.id, n.payment_id, n.account_id, n.channel, n.method, n.payer_ip, 'created', $7::timestamptz, n.next_query_at,
-    n.notify_url, n.return_url, n.payer_sealed, n.expires_at, n.authorization_kept
+    n.notify_url, n.return_url, n.payer_sealed, n.expires_at, n.authorization_kept, n.decision
 FROM unnest(
     $1::uuid [], $2::uuid [], $3::uuid [], $4::text [], $5::text [], $6::text [], $8::timestamptz [], $9::text [],
-    $10::text [], $11::bytea [], $12::timestamptz [], $13::interval []
+    $10::text [], $11::bytea [], $12::timestamptz [], $13::interval [], $14::jsonb []
 ) AS n (
     id, payment_id, account_id, channel, method, payer_ip, next_query_at, notify_url, return_url, payer_sealed,
-    expires_at, authorization_kept
+    expires_at, authorization_kept, decision
 );
 
 -- name: find_attempts
@@ -22,7 +22,21 @@ SELECT id, payment_id, account_id, channel, method, state, surplus, action_kind,
     code, retryable
 FROM payments.attempt
 WHERE payment_id = ANY ($1::uuid [])
-ORDER BY payment_id, id;
+ORDER BY payment_id, created_at, id;
+
+-- name: find_decisions
+-- Why attempts went where they did; of a payment's, or one by its own id.
+SELECT a.id, a.payment_id, a.account_id, a.state, a.code, a.created_at, a.decision
+FROM payments.attempt AS a
+WHERE a.payment_id = $1 OR a.id = $1
+ORDER BY a.created_at, a.id;
+
+-- name: decisions_between
+-- The decisions of a span of time; attempts' ids rise with time, so that their own index finds them.
+SELECT a.id, a.payment_id, a.account_id, a.state, a.code, a.created_at, a.decision
+FROM payments.attempt AS a
+WHERE a.id >= $1 AND a.id < $2
+ORDER BY a.id;
 
 -- name: update_attempts
 -- The new states of attempts whose payments the caller has locked. What the payer told us goes with the end.

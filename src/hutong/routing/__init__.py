@@ -1,0 +1,107 @@
+"""Where a payment goes: filter, score, leave what fails, come back when it recovers.
+
+Promises: a decision is a pure function of the payment, a snapshot and four draws, so it can be explained and made
+again; an account that does not support a payment never gets it; a payer's own faults never harm a channel.
+"""
+
+from hutong.routing.calendar import Window
+from hutong.routing.choose import choose, facts
+from hutong.routing.configuration import UNCONFIGURED, Configuration, read_configuration
+from hutong.routing.errors import ConfigurationRefused, DecisionGone, RulesRefused
+from hutong.routing.fault import is_fault, may_go_elsewhere
+from hutong.routing.health import Health, HealthPolicy, Result, State, Track
+from hutong.routing.live import Chosen, Live, Volume, candidate_of
+from hutong.routing.model import (
+    PRODUCT,
+    Ask,
+    Candidate,
+    Decision,
+    Draws,
+    How,
+    Mode,
+    Objective,
+    Policy,
+    Snapshot,
+    Verdict,
+    Weights,
+)
+from hutong.routing.override import OVERRIDE_PREFIX, Kind, Override, add_override, lift_override, standing_overrides
+from hutong.routing.price import Price, Tier
+from hutong.routing.publish import (
+    PUBLISH,
+    Published,
+    current_version,
+    find_bases,
+    find_published,
+    list_published,
+    load_configuration,
+    propose_configuration,
+    publish_configuration,
+)
+from hutong.routing.record import Record, again, basis_of, read_basis, read_record, snapshot_of, write_record
+from hutong.routing.router import Router
+from hutong.routing.rules import Rules, read_rules
+from hutong.routing.sharing import Sharing
+
+__all__ = [
+    "OVERRIDE_PREFIX",
+    "PRODUCT",
+    "PUBLISH",
+    "UNCONFIGURED",
+    "Ask",
+    "Candidate",
+    "Chosen",
+    "Configuration",
+    "ConfigurationRefused",
+    "Decision",
+    "DecisionGone",
+    "Draws",
+    "Health",
+    "HealthPolicy",
+    "How",
+    "Kind",
+    "Live",
+    "Mode",
+    "Objective",
+    "Override",
+    "Policy",
+    "Price",
+    "Published",
+    "Record",
+    "Result",
+    "Router",
+    "Rules",
+    "RulesRefused",
+    "Sharing",
+    "Snapshot",
+    "State",
+    "Tier",
+    "Track",
+    "Verdict",
+    "Volume",
+    "Weights",
+    "Window",
+    "add_override",
+    "again",
+    "basis_of",
+    "candidate_of",
+    "choose",
+    "current_version",
+    "facts",
+    "find_bases",
+    "find_published",
+    "is_fault",
+    "lift_override",
+    "list_published",
+    "load_configuration",
+    "may_go_elsewhere",
+    "propose_configuration",
+    "publish_configuration",
+    "read_basis",
+    "read_configuration",
+    "read_record",
+    "read_rules",
+    "snapshot_of",
+    "standing_overrides",
+    "write_record",
+]

@@ -1,0 +1,35 @@
+"""Operating hours: when a channel works, by weekday, hour and holiday, in its own zone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta, timezone
+
+BEIJING = timezone(timedelta(hours=8))
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A span of the day on some weekdays.
+
+    Attributes:
+        weekdays: 0 is Monday.
+        start, end: Of the local day; the end is not included. A window never passes midnight: write two.
+        closed_on: Days on which it does not apply, such as public holidays.
+        utc_offset_minutes: The zone of the local day.
+    """
+
+    weekdays: frozenset[int] = frozenset(range(7))
+    start: time = time.min
+    end: time = time.max
+    closed_on: frozenset[date] = frozenset()
+    utc_offset_minutes: int = 480
+
+    def holds(self, instant: datetime) -> bool:
+        """Whether the instant lies in it."""
+        local = instant.astimezone(timezone(timedelta(minutes=self.utc_offset_minutes)))
+        return (
+            local.weekday() in self.weekdays
+            and local.date() not in self.closed_on
+            and self.start <= local.time() < self.end
+        )

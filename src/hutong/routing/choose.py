@@ -1,0 +1,216 @@
+"""Candidates → hard filters → score → pick: a pure function, so that a decision can be made again exactly."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from hutong.routing.calendar import BEIJING
+from hutong.routing.health import Health, State
+from hutong.routing.model import Ask, Candidate, Decision, Draws, How, Mode, Objective, Policy, Snapshot, Verdict
+from hutong.routing.rules import NOTHING_SAID, Sayings
+
+_SLOW_MS = 10_000.0
+_HEALTHY = Health()
+_NO_FACTORS: dict[str, float] = {}
+_NOTHING: frozenset[str] = frozenset()
+
+
+def choose(ask: Ask, snapshot: Snapshot, draws: Draws) -> Decision:
+    """Decide which account a payment goes to.
+
+    Returns:
+        The decision with a verdict on every candidate. Without a way, `how` is NO_ROUTE and each verdict says why.
+    """
+    policy = snapshot.policy
+    said = Sayings(policy.rules.ask(facts(ask))) if policy.rules else NOTHING_SAID
+    pin = snapshot.pin if snapshot.pin_until is None or ask.at < snapshot.pin_until else ""
+    verdicts: list[Verdict] = []
+    fit: list[tuple[Candidate, Verdict]] = []
+    sick: list[tuple[Candidate, Verdict]] = []
+    bank_sick: list[tuple[Candidate, Verdict]] = []
+    probes: list[tuple[Candidate, Verdict]] = []
+    for candidate in snapshot.candidates:
+        refused = hard_filter(ask, candidate, said, pin)
+        if refused:
+            verdicts.append(Verdict(candidate.account_id, candidate.name, refused, _NO_FACTORS, None))
+            continue
+        health = health_of(candidate, ask.institution)
+        verdict = _score(ask, candidate, policy, said, health)
+        unwell = "" if policy.mode is not Mode.AUTO or pin else _unwell(health, draws.share)
+        if unwell:
+            verdict = Verdict(
+                verdict.account_id, verdict.name, unwell, verdict.factors, verdict.score, verdict.explanation
+            )
+            whole = candidate.health.get("", _HEALTHY)
+            if candidate.probe_due and whole.state is State.PROBING:
+                probes.append((candidate, verdict))
+            elif health is not whole and whole.share >= 1.0:
+                bank_sick.append((candidate, verdict))
+            else:
+                sick.append((candidate, verdict))
+        else:
+            fit.append((candidate, verdict))
+        verdicts.append(verdict)
+    # A bank that works nowhere is the bank's own trouble: leaving the channel would not help the payer.
+    chosen, how = _pick(policy, fit or bank_sick, probes, sick, draws, pin=pin)
+    return Decision(chosen.account_id if chosen else None, how, policy.version, tuple(verdicts), draws)
+
+
+def facts(ask: Ask) -> dict[str, object]:
+    """What rules may ask of a payment."""
+    local = ask.at.astimezone(BEIJING)
+    return {
+        "method": ask.method,
+        "amount_minor": ask.amount_minor,
+        "currency": ask.currency,
+        "merchant": ask.merchant,
+        "merchant_class": ask.merchant_class,
+        "product": ask.product,
+        "institution": ask.institution,
+        "hour": local.hour,
+        "weekday": local.weekday(),
+    }
+
+
+def hard_filter(ask: Ask, candidate: Candidate, said: Sayings, pin: str) -> str:  # noqa: C901, PLR0912
+    """Why an account cannot take this payment whatever its score; empty if it can. One reason a line, in one place."""
+    if ask.method not in candidate.methods:
+        return "method_not_offered"
+    if ask.currency not in candidate.currencies:
+        return "currency_not_offered"
+    if ask.manual and ask.method not in candidate.manual:
+        return "manual_capture_not_offered"
+    if not candidate.requires.get(ask.method, _NOTHING) <= ask.payer:
+        return "payer_detail_missing"
+    if ask.amount_minor < max(candidate.amount_minor_min, candidate.amount_minor_min_of.get(ask.currency, 0)):
+        return "amount_below_limit"
+    if ask.amount_minor > candidate.amount_minor_max:
+        return "amount_above_limit"
+    if candidate.institutions and ask.institution and ask.institution not in candidate.institutions:
+        return "institution_not_reached"
+    if candidate.merchants is not None and ask.merchant not in candidate.merchants:
+        return "merchant_without_contract"
+    if candidate.blocked:
+        return "blocked_by_operator"
+    if pin and candidate.name != pin:
+        return "another_is_pinned"
+    if candidate.account_id in ask.tried:
+        return "already_tried"
+    if _in_maintenance(candidate, ask.at):
+        return "maintenance"
+    if candidate.hours and not any(window.holds(ask.at) for window in candidate.hours):
+        return "outside_hours"
+    limit = candidate.month_limit_minor
+    if limit is not None and candidate.month_minor + ask.amount_minor > limit:
+        return "month_limit_reached"
+    if not said.allow(candidate.name, candidate.channel):
+        return "excluded_by_rule"
+    return ""
+
+
+def _in_maintenance(candidate: Candidate, at: datetime) -> bool:
+    return any(start <= at < end for start, end in candidate.maintenance)
+
+
+def health_of(candidate: Candidate, institution: str) -> Health:
+    """The account's health for a payer of this bank, whose own trouble counts while the account as a whole is well."""
+    whole = candidate.health.get("", _HEALTHY)
+    if not institution or whole.share < 1.0:
+        return whole
+    own = candidate.health.get(institution, whole)
+    return whole if own.state is State.HEALTHY else own
+
+
+def _unwell(health: Health, draw: float) -> str:
+    if health.state is State.OPEN:
+        return "health_open"
+    if health.share < 1.0 and draw >= health.share:
+        return "health_probing"
+    return ""
+
+
+def _score(ask: Ask, candidate: Candidate, policy: Policy, said: Sayings, health: Health) -> Verdict:
+    weights = policy.weights
+    points, explanation = said.points(candidate.name, candidate.channel)
+    cost = float(candidate.price.of(ask.amount_minor, candidate.month_minor))
+    factors = {
+        "cost_minor": cost,
+        "success": health.success,
+        "latency_s": health.latency_ms / 1000,
+        "cost": _unit(1.0 - cost / (ask.amount_minor * 0.02 + 1.0)),
+        "latency": _unit(1.0 - health.latency_ms / _SLOW_MS),
+        "merchant": 1.0 if ask.merchant_class and ask.merchant_class in candidate.preferred_by else 0.0,
+        "position": _position(candidate),
+        "rules": points,
+    }
+    if policy.objective is Objective.LOWEST_COST:
+        goal = factors["cost"]
+    elif policy.objective is Objective.HIGHEST_SUCCESS:
+        goal = health.success
+    else:
+        worth = ask.amount_minor * (ask.fee_ppm + policy.success_value_ppm) / 1_000_000
+        # Scaled by what the payment is worth, so that weights mean the same for small and large ones.
+        goal = health.success * (worth - cost) / worth if worth > 0 else -health.success * cost
+    factors["objective"] = goal
+    score = (
+        weights.objective * goal
+        + weights.latency * factors["latency"]
+        + weights.merchant * factors["merchant"]
+        + weights.position * factors["position"]
+        + factors["rules"]
+    )
+    return Verdict(candidate.account_id, candidate.name, "", factors, score, explanation)
+
+
+def _position(candidate: Candidate) -> float:
+    if candidate.month_limit_minor is None:
+        return 1.0
+    return _unit(1.0 - candidate.month_minor / candidate.month_limit_minor) if candidate.month_limit_minor else 0.0
+
+
+def _unit(value: float) -> float:
+    return min(max(value, 0.0), 1.0)
+
+
+Scored = tuple[Candidate, Verdict]
+
+
+def _pick(
+    policy: Policy, fit: list[Scored], probes: list[Scored], sick: list[Scored], draws: Draws, *, pin: str
+) -> tuple[Candidate | None, How]:
+    if probes:
+        return min(probes, key=_order)[0], How.PROBE
+    if not fit:
+        by_default = [scored for scored in sick if policy.default in ("*", scored[0].name)]
+        return (min(by_default, key=_order)[0], How.DEFAULT) if by_default else (None, How.NO_ROUTE)
+    if pin:
+        return fit[0][0], How.PIN
+    if policy.split:
+        drawn = _draw(policy, fit, draws.split)
+        if drawn is not None:
+            return drawn, How.SPLIT
+    if policy.priority:
+        listed = [scored for scored in fit if scored[0].name in policy.priority]
+        if listed:
+            return min(listed, key=lambda scored: policy.priority.index(scored[0].name))[0], How.PRIORITY
+    if len(fit) > 1 and draws.explore < policy.explore:
+        return sorted(fit, key=_order)[int(draws.pick * len(fit))][0], How.EXPLORE
+    return min(fit, key=_order)[0], How.SCORE
+
+
+def _order(scored: Scored) -> tuple[float, str]:
+    """Best score first; of equal ones the name decides, so that the order of the list does not."""
+    return (-(scored[1].score or 0.0), scored[0].name)
+
+
+def _draw(policy: Policy, fit: list[Scored], draw: float) -> Candidate | None:
+    shares = [(candidate, policy.split.get(candidate.name, 0)) for candidate, _ in sorted(fit, key=lambda s: s[0].name)]
+    whole = sum(share for _, share in shares)
+    if whole <= 0:
+        return None
+    point = draw * whole
+    for candidate, share in shares:
+        point -= share
+        if point < 0:
+            return candidate
+    return shares[-1][0]

@@ -1,0 +1,30 @@
+"""What can be wrong with a routing configuration, or with the wish for a way."""
+
+from hutong.errors import HutongError, InvalidParameter
+
+
+class RulesRefused(InvalidParameter):
+    """A rule file is not taken; the one in force stays.
+
+    Attributes:
+        line: Where in the file.
+    """
+
+    code = "routing_rules_refused"
+
+    def __init__(self, detail: str, *, line: int) -> None:
+        super().__init__(detail, param="rules")
+        self.line = line
+
+
+class ConfigurationRefused(InvalidParameter):
+    """A routing configuration is not taken; the one in force stays."""
+
+    code = "routing_configuration_refused"
+
+
+class DecisionGone(HutongError):
+    """There is no record of such a decision, or it has been archived."""
+
+    code = "routing_decision_not_found"
+    http_status = 404

@@ -1,0 +1,302 @@
+"""How a channel is doing, from the results of its attempts: a fold over them in the order of time.
+
+Whatever order results arrive in, and however often, the same set of results gives the same health: each is kept once by
+its attempt, in the order of (time, attempt). Only technical faults count: a payer's wrong code or empty balance is
+no fault of the channel's.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from math import log
+from uuid import UUID
+
+_OTHERS_OF, _OTHERS_MIN, _OTHERS_RATIO = 10, 2, 0.7
+"""Of the last ten results, those of other banks than the worst one must be two at least, and so many of them faults, to
+say that the fault is not that bank's own."""
+_FAULTS_MIN = 0.03
+_USUAL_WEIGHT = 40.0
+"""What is usual must change slowly, or a dying channel would make dying usual."""
+_STAGE_PATIENCE = 3
+
+
+class State(StrEnum):
+    """healthy → degraded → open → probing → healthy; a degraded one may also recover by itself."""
+
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    """It fails more than it should: its score falls, it is still used."""
+    OPEN = "open"
+    """It gets nothing."""
+    PROBING = "probing"
+    """It gets a small share that grows with its successes."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Result:
+    """What one attempt told.
+
+    Attributes:
+        at: When it was learnt, by the clock of who learnt it.
+        attempt_id: Two results of one attempt count once; the later one is left out.
+        institution: The payer's bank, where it is known.
+        interface: What was called, such as the payment method; each has a health of its own.
+    """
+
+    at: datetime
+    attempt_id: UUID
+    fault: bool
+    latency_ms: int = 0
+    institution: str = ""
+    interface: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HealthPolicy:
+    """When health changes.
+
+    Attributes:
+        window: How many of the last results are looked at.
+        sample_min: Fewer say nothing.
+        degrade_ratio, recover_ratio: The share of faults in the window from which it is degraded, and below which
+            it is healthy again; the gap between them keeps it from swinging.
+        open_evidence: It opens when the results speak so strongly for a dead channel against what it was before: the
+            natural logarithm of how many times likelier they are (CUSUM). 11.5 is one false alarm in 100,000 results.
+        dead_faults: The share of faults of a dead channel.
+        quiet: A result older than this says nothing about now.
+        cooldown, cooldown_max: How long it gets nothing after opening; doubled with every probe that fails.
+        ramp: Shares while probing, each until `ramp_successes` results in a row were good. The last one is 1.
+        ramp_pause: While probing, one payment may be tried after so long, however small the share.
+        half_life: In which a result loses half of its weight in the estimate.
+        prior_success, prior_latency_ms: What is believed before anything is known.
+        prior_weight: How many results that belief is worth.
+    """
+
+    window: int = 20
+    sample_min: int = 10
+    degrade_ratio: float = 0.25
+    recover_ratio: float = 0.10
+    open_evidence: float = 11.5
+    dead_faults: float = 0.9
+    quiet: timedelta = timedelta(minutes=10)
+    cooldown: timedelta = timedelta(seconds=15)
+    cooldown_max: timedelta = timedelta(seconds=60)
+    ramp: tuple[float, ...] = (0.01, 0.05, 0.25, 1.0)
+    ramp_successes: tuple[int, ...] = (2, 3, 5, 10)
+    ramp_pause: timedelta = timedelta(seconds=10)
+    half_life: timedelta = timedelta(minutes=10)
+    prior_success: float = 0.95
+    prior_weight: float = 8.0
+    prior_latency_ms: float = 1_500.0
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """A channel's health at one moment.
+
+    Attributes:
+        share: The part of the traffic it may get, 0–1.
+        success: The estimated chance that it does its work.
+        confidence: How many results that rests on, decayed.
+        since: Since when it is in this state.
+    """
+
+    state: State = State.HEALTHY
+    share: float = 1.0
+    success: float = 0.95
+    confidence: float = 0.0
+    latency_ms: float = 0.0
+    since: datetime | None = None
+
+
+class Track:
+    """The results of one channel, account, interface or institution, and the health they amount to.
+
+    Args:
+        kept: How many results are kept to fold again when one arrives late. One that is older than all kept is left out
+            once the track is full.
+    """
+
+    def __init__(self, policy: HealthPolicy, *, kept: int = 400) -> None:
+        self._policy = policy
+        self._kept = kept
+        self._results: list[Result] = []
+        self._seen: dict[UUID, Result] = {}
+        self._base = _Fold(policy)
+        self._fold = _Fold(policy)
+
+    def learn(self, result: Result) -> bool:
+        """Take a result in; False if it says nothing new."""
+        known = self._seen.get(result.attempt_id)
+        if known is not None:
+            if known <= result:
+                return False
+            self._results.remove(known)  # the earlier word about the same attempt is the one that counts
+        elif len(self._seen) >= self._kept and self._results and result < self._results[0]:
+            return False
+        self._seen[result.attempt_id] = result
+        if known is None and (not self._results or result > self._results[-1]):
+            self._results.append(result)
+            self._fold.take(result)
+        else:
+            insort(self._results, result)
+            self._fold = self._base.copy()
+            for each in self._results:
+                self._fold.take(each)
+        if len(self._results) > 2 * self._kept:
+            self._forget()
+        return True
+
+    def health(self, now: datetime) -> Health:
+        """What it amounts to now."""
+        return self._fold.look(now)
+
+    def _forget(self) -> None:
+        old, self._results = self._results[: self._kept], self._results[self._kept :]
+        for result in old:
+            self._base.take(result)
+            del self._seen[result.attempt_id]
+
+
+class _Fold:
+    """The running state. Every move depends on results and times only."""
+
+    __slots__ = (
+        "all_weight", "at", "banks", "evidence", "good_weight", "latency_weight", "opens", "policy", "recent", "since",
+        "stage", "stage_good", "state",
+    )  # fmt: skip
+
+    def __init__(self, policy: HealthPolicy) -> None:
+        self.policy = policy
+        self.state = State.HEALTHY
+        self.since: datetime | None = None
+        self.at: datetime | None = None
+        self.recent: list[Result] = []
+        self.opens = 0
+        self.stage = 0
+        self.stage_good = 0
+        self.good_weight = 0.0
+        self.all_weight = 0.0
+        self.latency_weight = 0.0
+        self.evidence = 0.0
+        self.banks: dict[str, float] = {}
+
+    def copy(self) -> _Fold:
+        other = _Fold(self.policy)
+        for name in self.__slots__:
+            setattr(other, name, getattr(self, name))
+        other.recent, other.banks = list(self.recent), dict(self.banks)
+        return other
+
+    def look(self, now: datetime) -> Health:
+        """The state at a moment after the last result, without changing anything."""
+        state, since = self.state, self.since
+        if state is State.OPEN and since is not None and now >= since + self._cooldown():
+            state, since = State.PROBING, since + self._cooldown()
+        share = {State.OPEN: 0.0, State.PROBING: self.policy.ramp[min(self.stage, len(self.policy.ramp) - 1)]}
+        faded = self._faded(now)
+        weight, prior = self.all_weight * faded, self.policy.prior_weight
+        success = (self.good_weight * faded + self.policy.prior_success * prior) / (weight + prior)
+        latency = (self.latency_weight * faded + self.policy.prior_latency_ms * prior) / (weight + prior)
+        return Health(state, share.get(state, 1.0), success, weight, latency, since)
+
+    def take(self, result: Result) -> None:
+        """Go on by one result."""
+        if self.state is State.OPEN and self.since is not None:
+            if result.at < self.since + self._cooldown():
+                return  # sent before it opened; what it says is known
+            self.state, self.since, self.stage, self.stage_good = State.PROBING, self.since + self._cooldown(), 0, 0
+        faded = self._faded(result.at)
+        self.evidence = self._evidence(self.evidence, result, faded)
+        if result.institution:
+            self.banks[result.institution] = self._evidence(self.banks.get(result.institution, 0.0), result, faded)
+        # A bank that fails by itself says nothing about what other banks' payers would meet.
+        counts = 0.0 if self.banks.get(result.institution, 0.0) >= self.policy.open_evidence / 2 else 1.0
+        self.good_weight = self.good_weight * faded + (0.0 if result.fault else counts)
+        self.all_weight = self.all_weight * faded + counts
+        self.latency_weight = self.latency_weight * faded + result.latency_ms * counts
+        self.at = max(result.at, self.at or result.at)
+        self.recent = [*self.recent[-(self.policy.window - 1) :], result]
+        if self.state is State.PROBING:
+            self._probe(result)
+        else:
+            self._weigh(result)
+
+    def _probe(self, result: Result) -> None:
+        policy = self.policy
+        if result.fault:
+            # A probe may fail by chance; a second fault among the stage's results is no chance.
+            self.stage_good -= 2
+            if self.stage == 0 or self.stage_good < -_STAGE_PATIENCE:
+                self._move(State.OPEN, result.at)
+                self.opens += 1
+            return
+        self.stage_good += 1
+        if self.stage_good >= policy.ramp_successes[self.stage]:
+            self.stage, self.stage_good = self.stage + 1, 0
+            if self.stage == len(policy.ramp):
+                self._move(State.HEALTHY, result.at)
+                self.opens = 0
+
+    def _weigh(self, result: Result) -> None:
+        policy = self.policy
+        fresh = [each for each in self.recent if each.at > result.at - policy.quiet]
+        if result.fault and self.evidence >= policy.open_evidence and _fails_everywhere(fresh[-_OTHERS_OF:]):
+            self._move(State.OPEN, result.at)
+            self.opens += 1
+            return
+        if len(fresh) < policy.sample_min:
+            return
+        ratio = sum(each.fault for each in fresh) / len(fresh)
+        if self.state is State.HEALTHY and ratio >= policy.degrade_ratio:
+            self._move(State.DEGRADED, result.at)
+        elif self.state is State.DEGRADED and ratio < policy.recover_ratio:
+            self._move(State.HEALTHY, result.at)
+
+    def _evidence(self, before: float, result: Result, faded: float) -> float:
+        """How much likelier the last results are if the channel is dead than if it is as it was (CUSUM)."""
+        policy = self.policy
+        weight, prior = self.all_weight * faded, _USUAL_WEIGHT
+        success = (self.good_weight * faded + policy.prior_success * prior) / (weight + prior)
+        usual = min(max(1.0 - success, _FAULTS_MIN), policy.dead_faults / 2)
+        step = log(policy.dead_faults / usual) if result.fault else log((1 - policy.dead_faults) / (1 - usual))
+        if self.at is not None and result.at - self.at > policy.quiet:
+            before = 0.0
+        return min(max(before + step, 0.0), policy.open_evidence)
+
+    def _move(self, state: State, at: datetime) -> None:
+        self.state, self.since = state, at
+        self.stage = self.stage_good = 0
+        if state is State.OPEN:
+            # What is known of the bad time must not speak against it once it is back.
+            self.recent, self.good_weight, self.all_weight, self.latency_weight = [], 0.0, 0.0, 0.0
+        self.evidence = 0.0
+
+    def _cooldown(self) -> timedelta:
+        doubled: timedelta = self.policy.cooldown * 2 ** min(max(self.opens - 1, 0), 20)
+        return min(doubled, self.policy.cooldown_max)
+
+    def _faded(self, now: datetime) -> float:
+        if self.at is None:
+            return 1.0
+        return float(0.5 ** (max((now - self.at).total_seconds(), 0.0) / self.policy.half_life.total_seconds()))
+
+
+def _fails_everywhere(last: Sequence[Result]) -> bool:
+    """Whether the faults are not those of one bank only."""
+    bank, _ = Counter(each.institution for each in last if each.fault).most_common(1)[0]
+    others = [each.fault for each in last if each.institution != bank]
+    return not bank or (len(others) >= _OTHERS_MIN and sum(others) >= _OTHERS_RATIO * len(others))
+
+
+def fold(policy: HealthPolicy, results: Iterable[Result]) -> Track:
+    """A track that has learnt all results."""
+    track = Track(policy)
+    for result in results:
+        track.learn(result)
+    return track

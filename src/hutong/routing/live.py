@@ -1,0 +1,155 @@
+"""Routing as one process does it: its router, what operators want, and what it has yet to tell others."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from uuid import UUID
+
+from hutong import channels
+from hutong.routing.calendar import BEIJING
+from hutong.routing.configuration import UNCONFIGURED, Configuration
+from hutong.routing.health import HealthPolicy, Result
+from hutong.routing.model import Ask, Candidate, Decision, Policy
+from hutong.routing.override import Kind, Override
+from hutong.routing.price import Price
+from hutong.routing.record import basis_of, write_record
+from hutong.routing.router import Router
+
+_UNTOLD_MAX = 50_000
+"""What is kept to be told while the database is away; then the oldest is forgotten."""
+
+
+@dataclass(slots=True)
+class Volume:
+    """What has gone through an account in a month."""
+
+    amount_minor: int = 0
+    subsidy_minor: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A decision and its record."""
+
+    decision: Decision
+    record: str
+
+
+class Live:
+    """What payments ask where to go, and tell what came of it. Nothing here waits for anything.
+
+    Args:
+        draw: Gives numbers in [0, 1).
+    """
+
+    def __init__(self, *, draw: Callable[[], float], health_policy: HealthPolicy | None = None) -> None:
+        self.untold: deque[tuple[UUID, Result]] = deque(maxlen=_UNTOLD_MAX)
+        self.router = Router(draw, health_policy=health_policy, fresh=lambda *said: self.untold.append(said))
+        self.configuration = UNCONFIGURED
+        self.basis = ("", "")
+        self.unadded: dict[tuple[UUID, date], Volume] = {}
+        self._offers: tuple[channels.Offer, ...] = ()
+        self._overrides: tuple[Override, ...] = ()
+        self._volumes: Mapping[UUID, Volume] = {}
+        self._base: tuple[Candidate, ...] = ()
+        self._candidates: tuple[Candidate, ...] = ()
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The accounts there are, with what operators have said of them."""
+        return self._candidates
+
+    def offer(self, offers: Sequence[channels.Offer]) -> None:
+        """Take the accounts that are offered now."""
+        if tuple(offers) != self._offers:
+            self._offers = tuple(offers)
+            self._build()
+
+    def adopt(
+        self, configuration: Configuration, overrides: Sequence[Override], volumes: Mapping[UUID, Volume]
+    ) -> None:
+        """Take what the database says now."""
+        is_new = configuration is not self.configuration
+        if is_new or (tuple(overrides), volumes) != (self._overrides, self._volumes):
+            self.configuration, self._overrides, self._volumes = configuration, tuple(overrides), volumes
+            if is_new:
+                self._build()
+            else:
+                self._refresh()
+
+    def decide(self, ask: Ask) -> Chosen:
+        """Choose an account."""
+        wanted = replace(ask, merchant_class=self.configuration.classes.get(ask.merchant, ""))
+        decision, snapshot = self.router.decide(wanted)
+        return Chosen(decision, write_record(wanted, snapshot, decision, self.basis[0]))
+
+    def policy(self, product: str) -> Policy:
+        """How a product is routed."""
+        return self.router.policy(product)
+
+    def took(self, account_id: UUID, amount_minor: int, *, now: datetime) -> None:
+        """Count what a payment has brought through an account."""
+        month = month_of(now)
+        volume = self.unadded.setdefault((account_id, month), Volume())
+        volume.amount_minor += amount_minor
+        candidate = next((each for each in self._candidates if each.account_id == account_id), None)
+        if candidate is not None:
+            volume.subsidy_minor += int(candidate.price.subsidy_of(amount_minor))
+        if candidate is not None and _counts(candidate):
+            self._refresh()
+
+    def _build(self) -> None:
+        self._base = tuple(self.configuration.configured(candidate_of(offer)) for offer in self._offers)
+        self.basis = basis_of(self._base)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        blocks = {override.account: override.reason for override in self._overrides if override.kind is Kind.BLOCK}
+        self._candidates = tuple(self._with_volume(each, blocks) for each in self._base)
+        pins = {each.product: (each.account, each.until) for each in self._overrides if each.kind is Kind.PIN}
+        self.router.configure(self._candidates, self.configuration.policies, pins)
+
+    def _with_volume(self, candidate: Candidate, blocks: Mapping[str, str]) -> Candidate:
+        known = self._volumes.get(candidate.account_id, Volume())
+        more = [each for (account_id, _), each in self.unadded.items() if account_id == candidate.account_id]
+        used = known.subsidy_minor + sum(each.subsidy_minor for each in more)
+        left = max(candidate.price.subsidy_left_minor - used, 0)
+        return replace(
+            candidate,
+            month_minor=known.amount_minor + sum(each.amount_minor for each in more),
+            price=replace(candidate.price, subsidy_left_minor=left),
+            blocked=blocks.get(candidate.name) or blocks.get(candidate.channel) or "",
+        )
+
+
+def candidate_of(offer: channels.Offer) -> Candidate:
+    """An account as its adapter describes it; it costs nothing until somebody says otherwise."""
+    can = offer.capabilities
+    return Candidate(
+        account_id=offer.account_id,
+        name=f"{can.channel}/{offer.name}" if offer.name else can.channel,
+        channel=can.channel,
+        methods=frozenset(can.methods),
+        currencies=can.currencies,
+        amount_minor_min=can.amount_minor_min,
+        amount_minor_max=can.amount_minor_max,
+        price=Price(),
+        institutions=can.institutions,
+        requires={name: method.requires for name, method in can.methods.items() if method.requires},
+        manual=frozenset(name for name, method in can.methods.items() if method.manual_capture),
+        amount_minor_min_of=can.amount_minor_min_of,
+    )
+
+
+def month_of(now: datetime) -> date:
+    """The month, in Beijing, that a payment counts towards."""
+    return now.astimezone(BEIJING).date().replace(day=1)
+
+
+def _counts(candidate: Candidate) -> bool:
+    """Whether an account's volume bears on decisions."""
+    price = candidate.price
+    return candidate.month_limit_minor is not None or len(price.tiers) > 1 or price.subsidy_ppm > 0

@@ -1,0 +1,58 @@
+"""What a channel takes for a payment: a share, a fixed part, tiers by the month's volume, and subsidies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+
+_MILLION = Decimal(1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """A price from a month's volume on.
+
+    Attributes:
+        from_minor: The account's volume of the month, in minor units, from which it holds; the whole payment is
+            charged by the tier in which the month stands before it.
+        ppm: Millionths of the amount.
+    """
+
+    from_minor: int
+    ppm: int
+    fixed_minor: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """An account's price.
+
+    Attributes:
+        tiers: By rising `from_minor`, the first from 0.
+        min_minor, max_minor: Bounds of one payment's price.
+        subsidy_ppm: What somebody else pays of the price, in millionths of the amount, while the quota lasts.
+        subsidy_left_minor: What is left of that quota.
+    """
+
+    tiers: tuple[Tier, ...] = (Tier(0, 0),)
+    min_minor: int = 0
+    max_minor: int | None = None
+    subsidy_ppm: int = 0
+    subsidy_left_minor: int = 0
+
+    def of(self, amount_minor: int, month_minor: int) -> Decimal:
+        """What a payment costs, in minor units to four decimals; negative where a subsidy exceeds the price."""
+        tier = self.tiers[0]
+        for step in self.tiers:
+            if month_minor < step.from_minor:
+                break
+            tier = step
+        cost = amount_minor * tier.ppm / _MILLION + tier.fixed_minor
+        cost = max(cost, Decimal(self.min_minor))
+        if self.max_minor is not None:
+            cost = min(cost, Decimal(self.max_minor))
+        return (cost - self.subsidy_of(amount_minor)).quantize(Decimal("0.0001"), ROUND_HALF_UP)
+
+    def subsidy_of(self, amount_minor: int) -> Decimal:
+        """What somebody else pays of a payment's price, as long as the quota lasts."""
+        return min(amount_minor * self.subsidy_ppm / _MILLION, Decimal(self.subsidy_left_minor))

@@ -1,0 +1,155 @@
+"""What one process knows of its channels, at hand: decisions never wait for the database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from hutong.routing.choose import choose
+from hutong.routing.health import Health, HealthPolicy, Result, State, Track
+from hutong.routing.model import Ask, Candidate, Decision, Draws, Policy, Snapshot
+
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+_SNAPSHOT_LIFE = timedelta(milliseconds=250)
+
+
+@dataclass(slots=True)
+class _Track:
+    """One interface of an account, with what has been learnt of it."""
+
+    whole: Track
+    banks: dict[str, Track] = field(default_factory=dict)
+    probed_at: datetime | None = None
+    heard_at: datetime | None = None
+
+
+class Router:
+    """The routing of one process.
+
+    Args:
+        draw: Gives numbers in [0, 1).
+        fresh: Told of each result that says something new, to be shared with other processes.
+    """
+
+    def __init__(
+        self,
+        draw: Callable[[], float],
+        *,
+        health_policy: HealthPolicy | None = None,
+        fresh: Callable[[UUID, Result], None] = lambda *_: None,
+    ) -> None:
+        self._draw = draw
+        self._health_policy = health_policy or HealthPolicy()
+        self._fresh = fresh
+        self._unknown = Track(self._health_policy).health(_BEGINNING)
+        self._candidates: dict[UUID, Candidate] = {}
+        self._tracks: dict[tuple[UUID, str], _Track] = {}
+        self._policies: Mapping[str, Policy] = {"": Policy()}
+        self._pins: Mapping[str, tuple[str, datetime | None]] = {}
+        self._snapshots: dict[str, tuple[datetime, tuple[Candidate, ...]]] = {}
+
+    def configure(
+        self,
+        candidates: Iterable[Candidate],
+        policies: Mapping[str, Policy],
+        pins: Mapping[str, tuple[str, datetime | None]] | None = None,
+    ) -> None:
+        """Take a configuration; what has been learnt of accounts that stay is kept.
+
+        Args:
+            policies: By product; "" is for all others.
+            pins: By product, the account's name and until when.
+        """
+        self._candidates = {candidate.account_id: candidate for candidate in candidates}
+        self._tracks = {key: track for key, track in self._tracks.items() if key[0] in self._candidates}
+        self._policies = policies
+        self._pins = pins or {}
+        self._snapshots.clear()
+
+    def policy(self, product: str) -> Policy:
+        """How a product is routed."""
+        return self._policies.get(product) or self._policies[""]
+
+    def decide(self, ask: Ask) -> tuple[Decision, Snapshot]:
+        """Choose an account, from what this process knows now."""
+        snapshot = self.snapshot(ask.at, ask.product, ask.method)
+        draws = Draws(self._draw(), self._draw(), self._draw(), self._draw())
+        decision = choose(ask, snapshot, draws)
+        if decision.chosen is not None:
+            track = self._tracks.get((decision.chosen, ask.method))
+            if track is not None and track.whole.health(ask.at).share < 1.0:
+                track.probed_at = ask.at
+                self._snapshots.pop(ask.method, None)
+        return decision, snapshot
+
+    def snapshot(self, now: datetime, product: str = "", interface: str = "") -> Snapshot:
+        """All that a decision made now would depend on."""
+        built = self._snapshots.get(interface)
+        if built is None or now - built[0] > _SNAPSHOT_LIFE:
+            candidates = tuple(self._candidate(each, interface, now) for each in self._candidates.values())
+            built = self._snapshots[interface] = now, candidates
+        pin, until = self._pins.get(product) or self._pins.get("") or ("", None)
+        return Snapshot(built[1], self.policy(product), pin, until)
+
+    def learn(self, account_id: UUID, result: Result, *, shared: bool = False) -> bool:
+        """Take in what an attempt told; one that says nothing new changes nothing.
+
+        Args:
+            shared: Another process has told of it, so it need not be told again.
+        """
+        if account_id not in self._candidates:
+            return False
+        key = account_id, result.interface
+        track = self._tracks.get(key)
+        if track is None:
+            track = self._tracks[key] = _Track(Track(self._health_policy))
+        if not track.whole.learn(result):
+            return False
+        track.heard_at = max(result.at, track.heard_at or result.at)
+        if result.institution:
+            bank = track.banks.get(result.institution)
+            if bank is None:
+                bank = track.banks[result.institution] = Track(self._health_policy)
+            bank.learn(replace(result, institution=""))
+        self._snapshots.pop(result.interface, None)
+        if not shared:
+            self._fresh(account_id, result)
+        return True
+
+    def health(self, account_id: UUID, now: datetime, interface: str = "", institution: str = "") -> Health:
+        """An account's health now."""
+        track = self._tracks.get((account_id, interface))
+        if track is None:
+            return self._unknown
+        return (track.banks.get(institution, track.whole) if institution else track.whole).health(now)
+
+    def known(self) -> list[tuple[UUID, str]]:
+        """The accounts and interfaces of which anything has been learnt."""
+        return sorted(self._tracks)
+
+    def idle(self, now: datetime) -> list[tuple[UUID, str]]:
+        """What is to be probed and gets no traffic that could do it: a query call tells of it."""
+        pause = self._health_policy.ramp_pause * 2
+        return [
+            key
+            for key, track in self._tracks.items()
+            if track.whole.health(now).state is State.PROBING
+            and all(at is None or now - at > pause for at in (track.probed_at, track.heard_at))
+        ]
+
+    def _candidate(self, known: Candidate, interface: str, now: datetime) -> Candidate:
+        track = self._tracks.get((known.account_id, interface))
+        if track is None:
+            return replace(known, health={"": self._unknown})
+        whole = track.whole.health(now)
+        health = {"": whole}
+        for bank, results in track.banks.items():
+            own = results.health(now)
+            if own.state is not State.HEALTHY:
+                health[bank] = own
+        due = whole.state is State.PROBING and (
+            track.probed_at is None or now - track.probed_at >= self._health_policy.ramp_pause
+        )
+        return replace(known, health=health, probe_due=due)

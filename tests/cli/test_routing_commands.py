@@ -1,0 +1,66 @@
+"""`hutong routing …` as an operator runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from uuid import UUID
+
+import psycopg
+
+from command_line import Run
+from hutong import payments, routing
+from hutong.clock import SystemClock
+from hutong.db import Database
+from hutong.ids import Ids, encode
+from hutong.routing import Ask, Candidate, Price, Router, Tier
+from hutong.routing.record import write_record
+
+
+def _record() -> str:
+    account = Candidate(
+        UUID(int=7), "wechat/main", "wechat", frozenset({"qr"}), frozenset({"CNY"}), 1, 100, Price((Tier(0, 6_000),))
+    )
+    router = Router(lambda: 0.5)
+    router.configure([account], routing.UNCONFIGURED.policies)
+    ask = Ask("qr", 50, "CNY", SystemClock().now())
+    decision, snapshot = router.decide(ask)
+    return write_record(ask, snapshot, decision, "basis")
+
+
+async def _payment(url: str) -> UUID:
+    clock = SystemClock()
+    ids = Ids(clock)
+    async with Database.open(url, size=2) as database:
+        committer = payments.Committer(database, clock=clock, ids=ids, checkout_url=lambda _: "")
+        new = payments.NewPayment(
+            ids.new(), ids.new(), "o-1", 50, "CNY", "x", clock.now(), "t",
+            first_attempt=payments.NewAttempt(ids.new(), UUID(int=7), "wechat", "qr", decision=_record()),
+        )  # fmt: skip
+        await committer.place([payments.PlaceOrder(new)])
+        return new.payment_id
+
+
+def test_a_payments_way_is_explained(command: Run, fresh_database_url: str) -> None:
+    assert command("migrate").returncode == 0
+    number = encode("pay", asyncio.run(_payment(fresh_database_url)))
+    told = command("routing", "explain", number)
+    assert told.returncode == 0, told.stderr
+    assert "went to wechat/main by score" in told.stdout
+    (decision,) = json.loads(command("routing", "explain", number, "--json").stdout)["decisions"]
+    assert decision["candidates"][0]["factors"]["cost_minor"] == 0.3
+
+
+def test_a_payment_that_is_not_there_cannot_be_explained(command: Run) -> None:
+    assert command("migrate").returncode == 0
+    refused = command("routing", "explain", encode("pay", Ids(SystemClock()).new()))
+    assert (refused.returncode, refused.stderr.split(":")[1].strip()) == (1, "not_found")
+
+
+def test_a_decision_is_kept_out_of_the_row_that_is_rewritten(command: Run, fresh_database_url: str) -> None:
+    assert command("migrate").returncode == 0
+    with psycopg.connect(fresh_database_url) as connection:
+        (storage,) = connection.execute(
+            "SELECT attstorage FROM pg_attribute WHERE attrelid = 'payments.attempt'::regclass AND attname = 'decision'"
+        ).fetchone() or ("",)
+    assert storage in ("e", b"e")

@@ -1,0 +1,207 @@
+"""A try that is refused before taking money goes on at the next account; one in doubt never does."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+from honest_channel import CAPABILITIES, NOTHING, HonestChannel
+from payment_world import AMOUNT, METHOD, World
+
+from hutong import idempotency, payments, routing
+from hutong.channels import ChannelAnswer, ChannelState, Offer, PayRequest
+from hutong.clock import ManualClock
+from hutong.db import Database
+from hutong.ids import encode
+from hutong.vault import Vault
+
+BUSY = ChannelAnswer(ChannelState.FAILED, channel_code="SYSTEMERROR", code="channel_error", retryable=True)
+POOR = ChannelAnswer(ChannelState.FAILED, channel_code="NOTENOUGH", code="insufficient_funds", retryable=True)
+NOT_SENT = ChannelAnswer(ChannelState.UNKNOWN, channel_code="not_sent")
+
+
+@dataclass
+class MoodyChannel(HonestChannel):
+    """Answers every order with `mood`, if it has one."""
+
+    mood: ChannelAnswer | None = None
+    slow: timedelta = timedelta(milliseconds=1)
+    clock: ManualClock | None = None
+
+    async def pay(self, request: PayRequest, *, now: datetime) -> ChannelAnswer:
+        if self.clock is not None:
+            self.clock.advance(self.slow)
+        if self.mood is None:
+            return await super().pay(request, now=now)
+        self.calls.append(("pay", request.attempt_no))
+        return self.mood
+
+
+@dataclass
+class Accounts:
+    """Several accounts, named a, b, c… in their order."""
+
+    channels: dict[UUID, MoodyChannel] = field(default_factory=dict)
+
+    async def get(self, account_id: UUID) -> MoodyChannel:
+        return self.channels[account_id]
+
+    async def offers(self) -> list[Offer]:
+        return [Offer(account_id, channel.capabilities, sandbox=False) for account_id, channel in self.channels.items()]
+
+
+class Shop:
+    def __init__(self, world: World, names: str) -> None:
+        self.world = world
+        self.accounts = Accounts()
+        for name in names:
+            can = replace(CAPABILITIES, channel=name)
+            self.accounts.channels[world.ids.new()] = MoodyChannel(can, clock=world.clock)
+        self.live = routing.Live(draw=lambda: 0.5)
+        accounts: Any = self.accounts
+        self.flow = payments.Flow(
+            world.database,
+            accounts,
+            world.committer,
+            clock=world.clock,
+            ids=world.ids,
+            public_url="https://pay.example/",
+            vault=Vault([bytes(32)]),
+            live=self.live,
+        )
+
+    def channel(self, name: str) -> MoodyChannel:
+        return next(each for each in self.accounts.channels.values() if each.capabilities.channel == name)
+
+    async def place(self, key: str = "") -> payments.Payment:
+        first = await self.flow.choice.choose(payments.Wish(METHOD, AMOUNT, "CNY"))
+        order = self.world.order(first_attempt=first)
+        claim = idempotency.Claim(self.world.merchant_id, key, b"x" * 32) if key else None
+        await self.flow.place(payments.PlaceOrder(order, claim))
+        async with self.world.database.transaction() as tx:
+            return (await payments.find(tx, [order.payment_id]))[order.payment_id]
+
+
+@pytest.fixture
+async def shop(world: World) -> AsyncIterator[Shop]:
+    made = Shop(world, "abc")
+    yield made
+    await made.flow.stop()
+
+
+def tries(payment: payments.Payment) -> list[tuple[str, str]]:
+    return [(attempt.channel, attempt.state.value) for attempt in payment.attempts]
+
+
+@pytest.mark.parametrize("refusal", [BUSY, NOT_SENT], ids=["refused", "not_sent"])
+async def test_what_was_refused_before_taking_money_goes_on_elsewhere(shop: Shop, refusal: ChannelAnswer) -> None:
+    shop.channel("a").mood = refusal
+    payment = await shop.place()
+    assert tries(payment) == [("a", "failed"), ("b", "submitted")]
+    assert payment.status is payments.PaymentStatus.PROCESSING
+    assert len(shop.channel("a").calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"), [(NOTHING, "unknown"), (POOR, "failed")], ids=["in_doubt", "payers_own_fault"]
+)
+async def test_what_is_in_doubt_or_the_payers_fault_goes_nowhere_else(
+    shop: Shop, answer: ChannelAnswer, state: str
+) -> None:
+    shop.channel("a").mood = answer
+    assert tries(await shop.place()) == [("a", state)]
+
+
+async def test_tries_are_bounded_by_count(world: World) -> None:
+    shop = Shop(world, "abcde")
+    for channel in shop.accounts.channels.values():
+        channel.mood = BUSY
+    payment = await shop.place()
+    assert [channel for channel, _ in tries(payment)] == ["a", "b", "c"]
+    assert payment.status is payments.PaymentStatus.REQUIRES_PAYMENT
+    await shop.flow.stop()
+
+
+async def test_tries_are_bounded_by_time(shop: Shop) -> None:
+    shop.channel("a").mood = BUSY
+    shop.channel("a").slow = timedelta(seconds=11)
+    assert tries(await shop.place()) == [("a", "failed")]
+
+
+async def test_the_keys_answer_is_that_of_the_last_try(shop: Shop) -> None:
+    shop.channel("a").mood = BUSY
+    payment = await shop.place(key="k1")
+    claim = idempotency.Claim(shop.world.merchant_id, "k1", b"x" * 32)
+    again = shop.world.order(attempt=False, merchant_order_no=payment.merchant_order_no)
+    status, body = await shop.flow.place(payments.PlaceOrder(again, claim))
+    assert status == 201
+    answer = orjson.loads(body)
+    assert answer["status"] == "processing"
+    assert encode("att", payment.attempts[1].attempt_id) in answer["attempts"][1]["action"]["content"]
+
+
+async def test_a_second_word_that_nothing_was_sent_does_not_end_a_try(shop: Shop) -> None:
+    """The first sending may have arrived: only its own word proves anything."""
+    shop.channel("a").mood = NOTHING
+    payment = await shop.place()
+    shop.channel("a").mood = NOT_SENT
+    shop.world.clock.advance(timedelta(seconds=6))
+    await shop.flow.sweep()
+    async with shop.world.database.transaction() as tx:
+        payment = (await payments.find(tx, [payment.payment_id]))[payment.payment_id]
+    assert shop.channel("a").calls[-1][0] == "pay", "it was sent again"
+    assert tries(payment) == [("a", "unknown")]
+
+
+async def test_each_try_keeps_the_decision_that_led_to_it_and_it_can_be_made_again(
+    shop: Shop, payments_database: Database
+) -> None:
+    shop.channel("a").mood = BUSY
+    payment = await shop.place()
+    async with payments_database.transaction() as tx:
+        found = await payments.find_decisions(tx, payment.payment_id)
+    basis = routing.read_basis(shop.live.basis[1])
+    for decided, attempt in zip(found, payment.attempts, strict=True):
+        record = routing.read_record(decided.record or "")
+        assert record.basis == shop.live.basis[0]
+        again = routing.again(record, basis, routing.UNCONFIGURED.policies[""])
+        assert (again.chosen, again.how, again.verdicts) == (attempt.account_id, record.how, record.verdicts)
+    assert again.verdicts[0].refused == "already_tried"
+
+
+async def test_an_account_that_keeps_failing_is_left_and_the_payers_own_faults_harm_none(shop: Shop) -> None:
+    shop.channel("a").mood = POOR
+    for _ in range(20):
+        assert tries(await shop.place())[0][0] == "a"
+    shop.channel("a").mood = BUSY
+    for _ in range(20):
+        await shop.place()
+    assert tries(await shop.place())[0][0] == "b"
+
+
+async def test_without_a_way_the_refusal_says_why_for_each(shop: Shop) -> None:
+    with pytest.raises(payments.NoRoute) as refused:
+        await shop.flow.choice.choose(payments.Wish(METHOD, 5_000_000, "CNY"))
+    assert "a: amount_above_limit; b: amount_above_limit; c: amount_above_limit" in refused.value.detail
+
+
+async def test_an_idle_account_that_failed_is_asked_and_comes_back(shop: Shop) -> None:
+    clock, live, account_id = shop.world.clock, shop.live, next(iter(shop.accounts.channels))
+    await shop.flow.choice.offers()
+    for _ in range(20):
+        fault = routing.Result(clock.now(), shop.world.ids.new(), fault=True, interface=METHOD)
+        live.router.learn(account_id, fault)
+    assert live.router.health(account_id, clock.now(), METHOD).state is routing.State.OPEN
+    accounts: Any = shop.accounts
+    asked = 0
+    while live.router.health(account_id, clock.now(), METHOD).state is not routing.State.HEALTHY:
+        clock.advance(timedelta(seconds=21))
+        assert await payments.probe_idle(accounts, live, clock=clock, new_id=shop.world.ids.new) == 1
+        asked += 1
+    assert [verb for verb, _ in shop.channel("a").calls] == ["query"] * asked
+    assert await payments.probe_idle(accounts, live, clock=clock, new_id=shop.world.ids.new) == 0

@@ -1,0 +1,295 @@
+"""What one process has learnt the others know within seconds; what an operator wants holds everywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from routing_facts import table
+
+from hutong import operators, routing
+from hutong.channels import ActionKind, Capabilities, Method, Offer
+from hutong.clock import ManualClock, SystemClock
+from hutong.db import Database, migrate
+from hutong.errors import Conflict, InvalidParameter, Unavailable
+from hutong.ids import Ids
+from hutong.routing import Ask, Kind, Live, Override, Result, Sharing, State
+from support import create_database
+
+CAPABILITIES = Capabilities(
+    channel="wechat",
+    methods={"qr": Method(ActionKind.QR_CODE)},
+    currencies=frozenset({"CNY"}),
+    amount_minor_min=1,
+    amount_minor_max=1_000_000,
+    order_no_length_max=32,
+    expiry_min=timedelta(minutes=1),
+    expiry_max=timedelta(hours=2),
+    notifies=True,
+    resubmits=True,
+    subject_length_max=127,
+)
+ONE, TWO = UUID(int=1), UUID(int=2)
+OFFERS = [
+    Offer(ONE, CAPABILITIES, sandbox=False, name="one"),
+    Offer(TWO, replace(CAPABILITIES, channel="alipay"), sandbox=False, name="two"),
+]
+_PRICE = {"tiers": [{"ppm": 6000}]}
+
+
+@pytest.fixture(scope="module")
+async def routing_database(server_url: str) -> AsyncIterator[Database]:
+    url = create_database(server_url)
+    migrate(url)
+    async with Database.open(url, size=8) as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+async def nothing_there(routing_database: Database) -> None:
+    async with routing_database.transaction() as tx:
+        await tx.execute("SET LOCAL ROLE NONE")
+        await tx.execute("TRUNCATE routing.configuration, routing.override, routing.result, routing.volume")
+
+
+async def offers() -> list[Offer]:
+    return OFFERS
+
+
+class Process:
+    def __init__(self, database: Database, clock: Any, number: int) -> None:
+        self.live = Live(draw=lambda: 0.5)
+        self.sharing = Sharing(database, self.live, clock=clock, process_id=UUID(int=number), offers=offers)
+        self.clock = clock
+
+    def fail(self, count: int, account_id: UUID = ONE) -> None:
+        for _ in range(count):
+            attempt_id = Ids(SystemClock()).new()
+            self.live.router.learn(account_id, Result(self.clock.now(), attempt_id, fault=True, interface="qr"))
+
+    def chosen(self) -> UUID | None:
+        return self.live.decide(Ask("qr", 1000, "CNY", self.clock.now())).decision.chosen
+
+
+async def test_two_processes_agree_within_two_seconds(routing_database: Database) -> None:
+    clock = SystemClock()
+    first, second = Process(routing_database, clock, 1), Process(routing_database, clock, 2)
+    stop = asyncio.Event()
+    running = [asyncio.create_task(process.sharing.run(stop)) for process in (first, second)]
+    async with asyncio.timeout(10):
+        while not (first.live.candidates and second.live.candidates):  # noqa: ASYNC110 - processes have no event
+            await asyncio.sleep(0.02)
+        first.fail(20)
+        began = asyncio.get_running_loop().time()
+        while second.live.router.health(ONE, clock.now(), "qr").state is not State.OPEN:  # noqa: ASYNC110 - the same
+            await asyncio.sleep(0.02)
+    took = asyncio.get_running_loop().time() - began
+    assert second.chosen() == first.chosen() == TWO
+    stop.set()
+    await asyncio.gather(*running)
+    print(f"the other process knew after {took:.2f} s")
+
+
+async def test_what_commits_late_is_not_lost(routing_database: Database, clock: ManualClock) -> None:
+    """A slow process begins to write before others and commits after them."""
+    slow, other, reader = (Process(routing_database, clock, number) for number in (1, 2, 3))
+    for process in (slow, other, reader):
+        await process.sharing.exchange()
+    async with routing_database.transaction() as tx:
+        await tx.execute(
+            "INSERT INTO routing.result (told_by, attempt_id, account_id, interface, institution, fault, latency_ms,"
+            " at) SELECT $1, gen_random_uuid(), $2, 'qr', '', true, 1, $3 FROM generate_series(1, 20)",
+            UUID(int=1), ONE, clock.now(),
+        )  # fmt: skip
+        other.fail(1, TWO)
+        await other.sharing.exchange()
+        await reader.sharing.exchange()
+        await reader.sharing.exchange()
+        assert reader.live.router.known() == [(TWO, "qr")]
+    await reader.sharing.exchange()
+    assert reader.live.router.health(ONE, clock.now(), "qr").state is State.OPEN
+
+
+async def test_decisions_go_on_and_nothing_is_lost_while_the_database_is_away(
+    routing_database: Database, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process, reader = Process(routing_database, clock, 1), Process(routing_database, clock, 2)
+    await process.sharing.exchange()
+    process.fail(20)
+    process.live.took(ONE, 5_000, now=clock.now())
+
+    async def away(_work: Any) -> Any:
+        raise Unavailable("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(routing_database, "run", away)
+        with pytest.raises(Unavailable):
+            await process.sharing.exchange()
+        assert process.chosen() == TWO
+    await process.sharing.exchange()
+    await reader.sharing.exchange()
+    assert reader.chosen() == TWO
+    assert [each.month_minor for each in reader.live.candidates] == [5_000, 0]
+
+
+async def test_volumes_of_all_processes_count(routing_database: Database, clock: ManualClock) -> None:
+    first, second = Process(routing_database, clock, 1), Process(routing_database, clock, 2)
+    for process in (first, second):
+        await process.sharing.exchange()
+        process.live.took(ONE, 700, now=clock.now())
+    for process in (first, second, first):
+        await process.sharing.exchange()
+    assert first.live.candidates[0].month_minor == second.live.candidates[0].month_minor == 1400
+
+
+async def person(database: Database, role: operators.Role, now: datetime) -> UUID:
+    identifier = Ids(SystemClock()).new()
+    async with database.transaction() as tx:
+        await operators.add_operator(
+            tx,
+            operator_id=identifier,
+            name=f"{role} {identifier}",
+            role=role,
+            random=secrets.token_urlsafe(32),
+            reason="a test",
+            now=now,
+        )
+    return identifier
+
+
+async def propose(database: Database, document: dict[str, Any], maker: UUID, now: datetime) -> operators.Proposal:
+    async with database.transaction() as tx:
+        return await routing.propose_configuration(
+            tx,
+            document,
+            candidates=[routing.candidate_of(offer) for offer in OFFERS],
+            proposal_id=Ids(SystemClock()).new(),
+            maker_id=maker,
+            reason="a better price",
+            now=now,
+        )
+
+
+async def approve(database: Database, proposal: operators.Proposal, checker: UUID, now: datetime) -> None:
+    decision = operators.Decision(proposal.proposal_id, checker, True, "agreed")
+    async with database.transaction() as tx:
+        await operators.conclude(tx, decision, {routing.PUBLISH: routing.publish_configuration}, now=now)
+
+
+async def test_a_published_configuration_is_in_force_everywhere(routing_database: Database, clock: ManualClock) -> None:
+    now = clock.now()
+    maker = await person(routing_database, operators.Role.OPERATOR, now)
+    checker = await person(routing_database, operators.Role.APPROVER, now)
+    process = Process(routing_database, clock, 1)
+    await process.sharing.exchange()
+    assert process.chosen() == TWO, "alipay comes before wechat where nothing else tells them apart"
+    document = {"accounts": {"wechat/one": {"price": _PRICE}}, "policies": {"": {"priority": ["wechat/one"]}}}
+    proposal = await propose(routing_database, document, maker, now)
+    await process.sharing.exchange()
+    assert process.chosen() == TWO, "one person alone changes nothing"
+    await approve(routing_database, proposal, checker, now)
+    await process.sharing.exchange()
+    assert process.chosen() == ONE
+    assert process.live.configuration.version == 1
+    older = await propose(routing_database, {}, maker, now)
+    await approve(routing_database, await propose(routing_database, document, maker, now), checker, now)
+    with pytest.raises(Conflict):
+        await approve(routing_database, older, checker, now)
+
+
+@pytest.mark.parametrize(
+    ("document", "error", "says"),
+    [
+        ({"policies": {"": {"weights": {"latency": 1.1}}}}, routing.ConfigurationRefused, "weights.latency"),
+        ({"policies": {"": {"weights": {"latency": -0.1}}}}, routing.ConfigurationRefused, "weights.latency"),
+        ({"policies": {"": {"priority": ["wechat/three"]}}}, routing.ConfigurationRefused, "wechat/three"),
+        ({"policies": {"": {"default": "nobody"}}}, routing.ConfigurationRefused, "nobody"),
+        ({"acounts": {}}, routing.ConfigurationRefused, "acounts"),
+        ({"accounts": {"wechat/one": {"price": {"tiers": [{"from_minor": 5, "ppm": 1}]}}}},
+         routing.ConfigurationRefused, "rise from 0"),
+        ({"policies": {"": {"rules": "{\n,"}}}, routing.RulesRefused, "line 2"),
+        ({"policies": {"": {"rules": table({"target": '"nobody"', "action": '"block"'})}}},
+         routing.RulesRefused, "nobody"),
+        ({"policies": {"": {"rules": table({"target": '"wechat"', "action": '"block"'},
+                                           {"target": '"alipay"', "action": '"block"'})}}},
+         routing.RulesRefused, "every channel is excluded"),
+    ],
+)  # fmt: skip
+async def test_a_wrong_configuration_is_refused_and_the_old_one_stays(
+    routing_database: Database, clock: ManualClock, document: dict[str, Any], error: type[InvalidParameter], says: str
+) -> None:
+    maker = await person(routing_database, operators.Role.OPERATOR, clock.now())
+    with pytest.raises(error, match=says):
+        await propose(routing_database, document, maker, clock.now())
+    async with routing_database.transaction() as tx:
+        assert await routing.current_version(tx) == 0
+
+
+async def override(
+    database: Database, clock: ManualClock, kind: Kind, account: str, until: timedelta | None
+) -> Override:
+    operator = await person(database, operators.Role.OPERATOR, clock.now())
+    end = None if until is None else clock.now() + until
+    wanted = Override(Ids(clock).new(), kind, "", account, end, "the bank called", operator, clock.now())
+    async with database.transaction() as tx:
+        return await routing.add_override(tx, wanted)
+
+
+async def test_a_pin_holds_until_its_end_and_a_block_until_it_is_lifted(
+    routing_database: Database, clock: ManualClock
+) -> None:
+    process = Process(routing_database, clock, 1)
+    pin = await override(routing_database, clock, Kind.PIN, "wechat/one", timedelta(hours=1))
+    await process.sharing.exchange()
+    assert process.chosen() == ONE
+    clock.advance(timedelta(hours=2))
+    assert process.chosen() == TWO
+    block = await override(routing_database, clock, Kind.BLOCK, "alipay", None)
+    await process.sharing.exchange()
+    assert process.chosen() == ONE
+    async with routing_database.transaction() as tx:
+        await routing.lift_override(
+            tx, block.override_id, operator_id=block.operator_id, reason="it is over", now=clock.now()
+        )
+    await process.sharing.exchange()
+    assert process.chosen() == TWO
+    assert pin.until is not None
+
+
+@pytest.mark.parametrize("until", [None, timedelta(0), timedelta(days=8)])
+async def test_a_pin_has_an_end_that_is_near(
+    routing_database: Database, clock: ManualClock, until: timedelta | None
+) -> None:
+    with pytest.raises(InvalidParameter):
+        await override(routing_database, clock, Kind.PIN, "wechat/one", until)
+
+
+async def test_accounts_as_the_database_names_them_are_written_down(routing_database: Database) -> None:
+    """The driver's numbers are a kind of their own."""
+    async with routing_database.transaction() as tx:
+        number = await tx.fetchval("SELECT $1::uuid", ONE)
+    live, other = Live(draw=lambda: 0.5), Live(draw=lambda: 0.5)
+    live.offer([replace(OFFERS[0], account_id=number)])
+    other.offer(OFFERS[:1])
+    assert live.basis == other.basis
+    assert routing.read_basis(live.basis[1])[0].account_id == ONE
+
+
+async def test_a_decision_is_made_again_from_what_was_stored(routing_database: Database, clock: ManualClock) -> None:
+    process = Process(routing_database, clock, 1)
+    await process.sharing.exchange()
+    process.fail(7)
+    chosen = process.live.decide(Ask("qr", 1000, "CNY", clock.now()))
+    await process.sharing.exchange()
+    record = routing.read_record(chosen.record)
+    async with routing_database.transaction() as tx:
+        basis = (await routing.find_bases(tx, [record.basis]))[record.basis]
+        configuration = await routing.load_configuration(tx, record.version)
+    again = routing.again(record, basis, configuration.policies[""])
+    assert again == chosen.decision

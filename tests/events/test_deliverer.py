@@ -34,6 +34,7 @@ async def test_a_delivery_is_signed_as_the_standard_library_verifies(world: Worl
     assert verified == {
         "id": typeids.encode("evt", event.event_id),
         "type": "payment.succeeded",
+        "version": 1,
         "created_at": verified["created_at"],
         "object_seq": 1,
         "data": {"amount": 1999, "subject": "茶"},

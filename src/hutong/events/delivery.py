@@ -121,5 +121,6 @@ def _claim_of(row: asyncpg.Record, until: datetime) -> Claim:
         endpoint_id=row["endpoint_id"],
         url=row["url"],
         sealed_secret=row["sealed_secret"],
+        version=row["version"],
     )
     return Claim(message, row["object_id"], row["attempts"], row["disabled"], until)

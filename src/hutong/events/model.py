@@ -19,6 +19,7 @@ class Event:
         type: Dotted, object first, such as "payment.succeeded".
         object_id: What it happened to; its events are numbered and kept in order.
         payload: The JSON object `data`, as a mapping or as JSON text.
+        version: Of the form that the payload has.
     """
 
     event_id: UUID
@@ -26,6 +27,7 @@ class Event:
     merchant_id: UUID
     object_id: UUID
     payload: Mapping[str, Any] | bytes | str
+    version: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class RecordedEvent:
 
     event_id: UUID
     type: str
+    version: int
     merchant_id: UUID
     object_id: UUID
     object_seq: int

@@ -39,6 +39,7 @@ class Message:
     endpoint_id: UUID
     url: str
     sealed_secret: bytes
+    version: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,7 @@ def body_of(name: str, message: Message) -> bytes:
         {
             "id": name,
             "type": message.type,
+            "version": message.version,
             "created_at": message.created_at,
             "object_seq": message.object_seq,
             "data": orjson.Fragment(message.data),

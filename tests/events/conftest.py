@@ -49,6 +49,6 @@ async def world(
     events_url: str, vault: Vault, clock: ManualClock, ids: Ids, receiver: Receiver
 ) -> AsyncIterator[World]:
     with psycopg.connect(events_url, autocommit=True) as owner:
-        owner.execute("TRUNCATE events.object, events.outbox, events.endpoint, events.delivery")
+        owner.execute("TRUNCATE events.object, events.outbox, events.endpoint, events.delivery, events.delivery_try")
     async with Database.open(events_url, size=8) as database:
         yield World(database, vault, clock, ids, receiver.url)

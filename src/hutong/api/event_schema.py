@@ -10,7 +10,9 @@ from pydantic import BaseModel, Field, create_model
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 import hutong
+from hutong import events
 from hutong.api.schema import PaymentObject, RefundObject
+from hutong.api.webhook_schema import WebhookEndpointObject
 from hutong.payments import Happening, RefundHappening
 
 _REFERENCES = "#/components/schemas/{model}"
@@ -107,6 +109,12 @@ EVENT_TYPES = (
         RefundObject,
         "Surplus could not be given back yet, or money went out by a way that had failed",
         "What is not explained is booked as suspense",
+    ),
+    EventType(
+        events.ENDPOINT_DISABLED,
+        1,
+        WebhookEndpointObject,
+        "Every try to reach one of your endpoints had failed for five days, and nothing more is sent there",
     ),
 )
 """Every type that is sent, each in the version that is sent now."""

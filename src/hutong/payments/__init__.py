@@ -5,6 +5,7 @@ has not proven is never taken for a failure; at most one attempt of a payment co
 surplus.
 """
 
+from hutong.clock import instant
 from hutong.payments.attempt import (
     NotPayable,
     OtherRunning,
@@ -17,7 +18,7 @@ from hutong.payments.capture import CaptureOutcome, CaptureResult, RequestCaptur
 from hutong.payments.choice import Choice
 from hutong.payments.close import CloseOutcome, CloseResult, RequestClose, request_close
 from hutong.payments.commit import Committer, PlaceOrder, TakeIn
-from hutong.payments.document import instant, payment_document, timeline_document
+from hutong.payments.document import payment_document, timeline_document
 from hutong.payments.doubt import Doubt, list_doubts, report_doubts
 from hutong.payments.errors import (
     AttemptInProgress,

@@ -107,7 +107,7 @@ async def test_older_answer_does_not_take_the_code_away(
         await route.fulfill(response=answer)
 
     await page.route("**/status", hold)
-    checkout.change(link, failure_message="Declined a moment ago")
+    checkout.change(link, failure={"en": "Declined a moment ago"})
     await asyncio.wait_for(old.wait(), 10)
     await start_paying(page)
     await page.evaluate(
@@ -191,7 +191,7 @@ async def test_every_panel_fits_the_screen_whatever_the_merchant_wrote(
 async def test_text_stands_out_enough_from_its_ground(
     checkout: MemoryCheckout, cashier_url: str, open_page: Open, scheme: str
 ) -> None:
-    link = checkout.create(failure_message="Declined", sandbox_payer_url="http://127.0.0.1:9/")
+    link = checkout.create(failure={"en": "Declined"}, sandbox_payer_url="http://127.0.0.1:9/")
     page = await open_page(cashier_url + link.page(), color_scheme=scheme, reduced_motion="reduce")
     measured = await page.evaluate(CONTRASTS)
     await page.get_by_role("button").click()

@@ -71,7 +71,13 @@ class MemoryCheckout:
         self.change(link, status=CheckoutStatus.SUCCEEDED, action=None)
 
     def decline(self, link: Link, message: str) -> None:
-        self.change(link, status=CheckoutStatus.REQUIRES_PAYMENT, method=None, action=None, failure_message=message)
+        self.change(
+            link,
+            status=CheckoutStatus.REQUIRES_PAYMENT,
+            method=None,
+            action=None,
+            failure={"en": message, "zh": f"中文 {message}"},
+        )
 
     async def view(self, payment_id: UUID, token: str) -> CheckoutView:
         self.views += 1
@@ -99,7 +105,7 @@ class MemoryCheckout:
                 status=CheckoutStatus.PROCESSING,
                 method=method,
                 action=self.actions.get(method, PayerAction(ActionKind.QR_CODE, content)),
-                failure_message=None,
+                failure=None,
             )
             await asyncio.sleep(0)  # as the real one, it lets others in before it answers
         return await self.view(payment_id, token)

@@ -77,7 +77,7 @@ async def test_each_status_shows_one_panel_and_nobody_is_asked_to_pay_after_the_
 async def test_failed_attempt_is_told_even_without_words(
     http: ClientSession, checkout: MemoryCheckout, message: str | None, hidden: bool
 ) -> None:
-    html = await page(http, checkout.create(failure_message=message))
+    html = await page(http, checkout.create(failure=None if message is None else {"en": message}))
     assert ('role="alert" data-failure hidden>' in html) == hidden
     assert ("<span data-again hidden>" in html) == hidden
 
@@ -87,7 +87,7 @@ async def test_hostile_words_are_shown_harmlessly(http: ClientSession, checkout:
         "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{7*7}}\u202egnp.exe\u2066\x00\x1b\ud83d" + "W" * 5000
     )
     link = checkout.create(
-        merchant_name=hostile, subject=hostile + "\U0001f468\u200d\U0001f469", failure_message=hostile
+        merchant_name=hostile, subject=hostile + "\U0001f468\u200d\U0001f469", failure={"en": hostile}
     )
     html = await page(http, link)
     assert "<script>alert" not in html

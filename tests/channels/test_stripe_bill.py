@@ -29,6 +29,7 @@ from hutong.channels import (
     PayRequest,
     Refund,
     load_codes,
+    stripe_bill,
 )
 from hutong.channels.stripe import Stripe
 from hutong.channels.stripe_bill import _Totals
@@ -124,6 +125,22 @@ async def test_a_bill_that_breaks_off_leaves_nothing_behind(
             await control.post("reset")
     assert bill.state is state
     assert os.listdir(tmp_path) == []
+
+
+async def test_a_bill_that_does_not_end_is_given_up(
+    tmp_path: Path, http: Http, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, folder = ManualClock(NOON), tmp_path / "bills"
+    folder.mkdir()
+    async with serve(SandboxSettings(tmp_path / "sandbox", clock=clock)) as url:
+        stripe = account(tmp_path / "sandbox", url, http)
+        request = PayRequest(number("att"), "card", 1000, "USD", "Tea", AFTER, "", payer={"token": "pm_card_visa"})
+        await stripe.pay(request, now=clock.now())
+        assert (await stripe.download_bill("balance", DAY, folder, now=AFTER)).state is BillState.READY
+        monkeypatch.setattr(stripe_bill, "_FILE_MAX", 100)
+        (folder / f"stripe-balance-{DAY}.jsonl").unlink()
+        given_up = await stripe.download_bill("balance", DAY, folder, now=AFTER)
+    assert (given_up.state, os.listdir(folder)) == (BillState.UNKNOWN, [])
 
 
 async def test_a_bill_of_another_kind_is_not_asked_for(

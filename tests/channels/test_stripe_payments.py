@@ -173,6 +173,20 @@ async def test_authorized_money_is_captured_in_part_once(world: World) -> None:
     assert await world.truth(order) == ["placed", "authorized", "captured"]
 
 
+async def test_after_a_part_was_captured_no_more_than_the_part_is_given_back(world: World) -> None:
+    order, _ = await world.pay(capture=False)
+    await world.stripe.capture(order, 5000, now=world.now)
+    captured = replace(order, amount_minor=5000)
+    for amount_minor in (5001, 8800):
+        with pytest.raises(InvalidParameter):
+            await world.stripe.refund(world.refund(captured, amount_minor), now=world.now)
+    assert (await world.stripe.refund(world.refund(captured, 3000), now=world.now)).state is ChannelState.PENDING
+    with pytest.raises(InvalidParameter):
+        await world.stripe.refund(world.refund(captured, 2001), now=world.now)
+    assert (await world.stripe.refund(world.refund(captured, 2000), now=world.now)).state is ChannelState.PENDING
+    assert (await world.truth(order)).count("refund_accepted") == 2
+
+
 async def test_more_than_was_authorized_is_not_asked_for(world: World) -> None:
     order, _ = await world.pay(capture=False)
     for amount_minor in (0, -1, 8801):

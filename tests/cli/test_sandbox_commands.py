@@ -51,6 +51,7 @@ async def test_a_day_is_closed_and_its_bill_made(command: Run, running: str) -> 
     ("arguments", "words"),
     [
         (("pay", "wechat", "att_nobody"), "no such order"),
+        (("scan", "alipay", "att_nobody"), "no such order"),
         (("decline", "wechat", "att_nobody"), "no such order"),
         (("refund", "wechat", "ref_nobody"), "no such refund"),
         (("payout", "wechat", "pyo_nobody", "--failed"), "no such payout"),

@@ -66,8 +66,10 @@ async def test_a_claim_whose_process_died_is_taken_over_after_the_lease_and_not_
 
 async def test_an_answer_once_given_is_never_replaced(tx: Tx, clock: ManualClock) -> None:
     await idempotency.claim(tx, [wish()], now=clock.now())
-    await idempotency.store(tx, [(wish(), ANSWER)])
-    await idempotency.store(tx, [(wish(), StoredAnswer(500, b"other"))])
+    assert await idempotency.store(tx, [(wish(), ANSWER)]) == [ANSWER]
+    await idempotency.claim(tx, [wish("new")], now=clock.now())
+    other = StoredAnswer(200, b"other")
+    assert await idempotency.store(tx, [(wish(), other), (wish("new"), other)]) == [ANSWER, other]
     assert await idempotency.claim(tx, [wish()], now=clock.advance(timedelta(days=6))) == [ANSWER]
 
 

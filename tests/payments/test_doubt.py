@@ -9,13 +9,16 @@ from typing import Any
 import pytest
 from honest_channel import HonestChannel
 from payment_world import World, number, placed, sweep
+from prometheus_client import REGISTRY
+from refund_world import RefundWorld
 from structlog.testing import capture_logs
 
 from hutong import payments
-from hutong.channels import ChannelState
+from hutong.channels import ChannelAnswer, ChannelState
 from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.payments import CaptureMethod, Flow
+from hutong.payments.doubt import AGES
 
 
 @pytest.fixture
@@ -85,3 +88,25 @@ async def test_a_capture_and_an_end_without_an_answer_are_in_doubt_since_they_we
     await flow.capture(capturing)
     world.clock.advance(timedelta(minutes=2))
     assert (await flow.report_doubts())["1 to 5 min"] == 2
+
+
+async def test_refunds_without_an_outcome_are_counted_by_age(fresh_database_url: str, clock: ManualClock) -> None:
+    def counted() -> dict[str, float]:
+        values = {age: REGISTRY.get_sample_value("hutong_refunds_in_doubt", {"age": age}) for age, _ in AGES}
+        return {age: value for age, value in values.items() if value}
+
+    async with Database.open(fresh_database_url, size=4) as database:
+        shop = RefundWorld(database, clock)
+        payment = await shop.paid()
+        shop.channel.verdicts = [ChannelAnswer(ChannelState.PENDING)]
+        await shop.refund(payment, 500)
+        clock.advance(timedelta(minutes=10))
+        shop.channel.verdicts = [ChannelAnswer(ChannelState.PENDING)]
+        await shop.refund(payment, 100)
+        await shop.refund(payment, 100)  # succeeds at once
+        await shop.flow.report_doubts()
+        assert counted() == {"under 1 min": 1, "5 min to 1 h": 1}
+        clock.advance(timedelta(days=2))
+        await shop.flow.report_doubts()
+        assert counted() == {"over 1 day": 2}
+        await shop.flow.stop()

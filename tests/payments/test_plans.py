@@ -52,7 +52,22 @@ async def filled(fresh_server_database: str) -> AsyncIterator[Tx]:
             "SELECT lpad(to_hex(n), 32, '0')::uuid, $1, 'attempt.submitted' FROM generate_series(1, 20000) AS n",
             NOW,
         )
-        await tx.execute("ANALYZE payments.payment, payments.attempt, payments.timeline")
+        await tx.execute(
+            """
+            INSERT INTO payments.refund (id, payment_id, attempt_id, merchant_id, account_id, channel, kind,
+                merchant_refund_no, amount_minor, currency, reason, route, state, hold_id, created_at, finished_at,
+                next_query_at)
+            SELECT lpad(to_hex(n + 200000), 32, '0')::uuid, p.id, a.id, p.merchant_id, a.account_id, 'x', 'refund',
+                'refund-' || n, 1, 'CNY', 'x', 'original', CASE WHEN n % 100 = 0 THEN 'submitted' ELSE 'failed' END,
+                p.id, $1, CASE WHEN n % 100 = 0 THEN NULL ELSE $1::timestamptz END,
+                CASE WHEN n % 100 = 0 THEN $1::timestamptz + n * '1 s'::interval END
+            FROM generate_series(1, 20000) AS n
+            JOIN payments.payment AS p ON p.id = lpad(to_hex(n), 32, '0')::uuid
+            JOIN payments.attempt AS a ON a.payment_id = p.id
+            """,
+            NOW,
+        )
+        await tx.execute("ANALYZE payments.payment, payments.attempt, payments.timeline, payments.refund")
         yield tx
 
 
@@ -68,6 +83,13 @@ def fresh_server_database(server_url: str) -> str:
 SOME = [UUID(int=n) for n in range(500, 564)]
 HOT = {
     "claim_due_attempts": ((NOW + timedelta(seconds=500), LATER, 200), {"attempt_due_idx"}),
+    "claim_due_refunds": ((NOW + timedelta(seconds=500), LATER, 200), {"refund_due_idx"}),
+    "refunds_of_payments": ((SOME,), {"refund_payment_idx"}),
+    "find_refunds": (([UUID(int=n.int + 200_000) for n in SOME], MERCHANT), {"refund_pkey"}),
+    "find_refunds_by_no": (
+        ([MERCHANT] * 64, [f"refund-{n}" for n in range(64)]),
+        {"refund_merchant_refund_no_merchant_id_key"},
+    ),
     "claim_expired": ((NOW + timedelta(seconds=500), 200), {"payment_due_idx"}),
     "claim_lapsing": ((NOW, 200), {"payment_lapse_idx"}),
     "claim_verifiable_attempts": ((NOW, LATER, 200, NOW), {"attempt_verify_idx"}),

@@ -82,6 +82,19 @@ async def test_a_lost_reply_is_asked_about_and_never_sent_under_another_number(s
     assert shop.channel.returned_minor == 500
 
 
+async def test_a_refund_that_stays_in_doubt_is_reported_twice_and_never_given_up(shop: RefundWorld) -> None:
+    payment = await shop.paid()
+    shop.channel.reachable = False
+    await shop.refund(payment, 500)
+    with capture_logs() as logs:
+        for _ in range(40):
+            await shop.sweep(timedelta(hours=1))
+    assert [line["event"] for line in logs] == ["refund_in_doubt"] * 2
+    (refund,) = await shop.refunds(payment)
+    assert (refund.state, refund.next_query_at is None) == ("unknown", False)
+    assert (await shop.balances())[2001] == (AMOUNT, -500)
+
+
 async def test_a_crash_between_reserve_and_call_is_healed_by_sending_the_number(shop: RefundWorld) -> None:
     payment = await shop.paid()
     await shop.intend(payment, 500)

@@ -31,8 +31,8 @@ _CONNECTIONS = {
     "timezone": "UTC",
     # Processes crash here, the server does not, so an acknowledged commit cannot be lost by this.
     "synchronous_commit": "off",
-    # Who closes a circle of waiting finds out at once.
-    "deadlock_timeout": "1ms",
+    # A circle of waiting is found and broken here, for which of them the server picks depends on the machine's speed.
+    "deadlock_timeout": "1h",
 }
 
 
@@ -65,12 +65,14 @@ class Backend:
             if statement.done():
                 return True
             blockers = set(await self.eyes.fetchval("SELECT pg_blocking_pids($1)", pid)) & others
-            if blockers and not await self._circle(pid, blockers, blocked):
+            if blockers and await self._circle(pid, blockers, blocked):
+                raise asyncpg.DeadlockDetectedError("deadlock detected")
+            if blockers:
                 return False
         raise AssertionError("a statement gets no answer, and nobody of ours is in its way")
 
     async def _circle(self, pid: int, blockers: set[int], blocked: set[int]) -> bool:
-        """Whether this wait closes a circle, which the server is about to break."""
+        """Whether this wait closes a circle."""
         seen: set[int] = set()
         waiting = blockers & blocked
         while waiting - seen:
@@ -198,7 +200,15 @@ class Gate:
         assert isinstance(step.running, asyncio.Task)
         others = {connection.pid for connection in self.used} - {step.connection.pid}
         blocked = {other.connection.pid for other in self.blocked} - {step.connection.pid}
-        return await self.backend.answered(step.running, step.connection.pid, others, blocked)
+        try:
+            return await self.backend.answered(step.running, step.connection.pid, others, blocked)
+        except asyncpg.DeadlockDetectedError as error:
+            await self.backend.cancel(step.running, step.connection.pid)
+            broken: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            broken.set_exception(error)
+            broken.exception()
+            step.running = broken
+            return True
 
     def end(self, connection: Connection) -> None:
         """Nobody holds this connection any more."""

@@ -189,6 +189,9 @@ def _items(body: schema.PaymentCreate, discounts: Sequence[payments.Discount]) -
     """What is bought, with each party's part of its price."""
     if not body.items and not discounts:
         return ()
+    if body.capture_method != "automatic":
+        # Each party's part is computed for the whole.
+        raise InvalidParameter("a payment with items is captured at once and whole", param="items")
     bought = [payments.NewItem(item.id, item.name, item.quantity, item.amount_minor) for item in body.items]
     return payments.spread(body.amount_minor, bought, discounts)
 
@@ -208,9 +211,8 @@ async def own_payment(use: Services, merchant: merchants.Merchant, payment_id: s
         NotFound: there is none, or it is another merchant's.
     """
     identifier = ids.decode("pay", payment_id)
-    async with use.database.transaction() as tx:
-        payment = (await payments.find(tx, [identifier], merchant_id=merchant.merchant_id)).get(identifier)
-    if payment is None:
+    payment = await use.flow.find(identifier)
+    if payment is None or payment.merchant_id != merchant.merchant_id:
         raise NotFound("no payment has this id")
     return payment
 

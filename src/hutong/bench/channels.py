@@ -90,7 +90,9 @@ def run_bench_channels(*, as_json: bool) -> int:
     if as_json:
         print(json.dumps({name: asdict(cost) for name, cost in costs.items()}))
         return 0
-    table = Table("channel", "CPU ms, pay", "CPU ms, notification", "calls/s", "MB before", "after")
+    table = Table(
+        "channel", "CPU ms, pay", "CPU ms, notification", "calls/s", "MB before", "after", "blocks before", "after"
+    )
     for name, cost in costs.items():
         notify = "–" if cost.cpu_ms_notify is None else f"{cost.cpu_ms_notify:.3f}"
         pool = cost.pool
@@ -168,6 +170,7 @@ def _request(channel: channels.Channel, notify_url: str, now: datetime) -> chann
         payer_ip="203.0.113.7",
         return_url="https://shop.example/thanks",
         payer={name: _PAYER[name] for name in can.methods[method].requires},
+        placed_at=now,
     )
 
 

@@ -17,6 +17,7 @@ class Desk:
     """Shows payments to those who hold their link, and starts attempts for them.
 
     Args:
+        texts: What payers may be told of our codes.
         sandbox_url: Where a developer plays the payer; None outside the sandbox.
     """
 
@@ -27,12 +28,14 @@ class Desk:
         directory: merchants.Directory,
         clock: Clock,
         *,
+        texts: payments.Texts,
         sandbox_url: str | None = None,
     ) -> None:
         self._database = database
         self._flow = flow
         self._directory = directory
         self._clock = clock
+        self._texts = texts
         self._sandbox_url = sandbox_url
 
     async def view(self, payment_id: UUID, token: str) -> CheckoutView:
@@ -62,7 +65,7 @@ class Desk:
             action = PayerAction(ActionKind(running.action_kind), running.action_content)
         failure = None
         if last is not None and last.state is payments.AttemptState.FAILED:
-            failure = last.channel_message or last.channel_code or ""
+            failure = self._failure(last)
         return CheckoutView(
             payment_id=payment.payment_id,
             merchant_name=merchant.name,
@@ -79,10 +82,14 @@ class Desk:
             server_time=self._clock.now(),
             method=running.method if running else None,
             action=action,
-            failure_message=failure,
+            failure=failure,
             return_url=payment.return_url,
             sandbox_payer_url=self._payer_url(action),
         )
+
+    def _failure(self, attempt: payments.Attempt) -> dict[str, str]:
+        texts = None if attempt.code is None else self._texts(attempt.channel, attempt.code)
+        return {} if texts is None else {"en": texts[0], "zh": texts[1]}
 
     def _payer_url(self, action: PayerAction | None) -> str | None:
         if self._sandbox_url is None or action is None or action.kind is not ActionKind.QR_CODE:

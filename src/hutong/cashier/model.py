@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -29,7 +30,8 @@ class CheckoutView:
         methods: Methods offered, in the order in which they are shown.
         method: The method of the running attempt, or None.
         action: What the payer has to do in the running attempt, or None while nothing can be shown.
-        failure_message: Why the last attempt failed, in words for the payer, perhaps none; None if it did not fail.
+        failure: Why the last attempt failed, in our own words for the payer by language, "en" and "zh", perhaps none;
+            None if it did not fail. What the channel said is for the merchant.
         return_url: Where the merchant wants the payer back. Shown as a link only if it is http or https.
         sandbox_payer_url: In the sandbox, where a developer plays the payer; None otherwise.
         server_time: The instant at which this view was true.
@@ -46,7 +48,7 @@ class CheckoutView:
     server_time: datetime
     method: str | None = None
     action: PayerAction | None = None
-    failure_message: str | None = None
+    failure: Mapping[str, str] | None = None
     return_url: str | None = None
     sandbox_payer_url: str | None = None
 

@@ -71,18 +71,21 @@ def phase(view: CheckoutView) -> Phase:
             return Phase.CONFIRM if onward(view.action) is None else Phase.ONWARD
 
 
-def state(view: CheckoutView) -> dict[str, Any]:
-    """What changes while the page is open. It holds no time, so that an unchanged payment has an unchanged ETag."""
+def state(view: CheckoutView, words: Words) -> dict[str, Any]:
+    """What changes while the page is open, in the payer's language.
+
+    It holds no time, so that an unchanged payment has an unchanged ETag.
+    """
     shown = phase(view)
     scanning = shown is Phase.SCAN and view.action is not None
-    failure = view.failure_message if view.status is CheckoutStatus.REQUIRES_PAYMENT else None
+    failure = view.failure if view.status is CheckoutStatus.REQUIRES_PAYMENT else None
     return {
         "phase": shown,
         "final": view.status in {CheckoutStatus.SUCCEEDED, CheckoutStatus.CLOSED},
         "method": view.method,
         "qr": qr.picture(view.action.content) if scanning and view.action else None,
         "onward": _told(onward(view.action)) if shown is Phase.ONWARD else None,
-        "failure": None if failure is None else text.display(failure, limit=200),
+        "failure": None if failure is None else text.display(failure.get(words.code, ""), limit=200),
         "return_url": text.web_address(view.return_url),
         "sandbox_payer_url": text.web_address(view.sandbox_payer_url),
     }
@@ -125,7 +128,7 @@ def render(view: CheckoutView, token: str, words: Words, *, changing: bool = Fal
     Args:
         changing: The payer asked to choose another method while an attempt is running.
     """
-    current = state(view)
+    current = state(view, words)
     shown = current["phase"]
     if changing and shown in {Phase.SCAN, Phase.ONWARD, Phase.IN_APP, Phase.CONFIRM}:
         shown = Phase.CHOOSE

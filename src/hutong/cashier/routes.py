@@ -65,7 +65,8 @@ async def _status(checkout: Checkout, limit: Limit, request: Request) -> Respons
     """The state that an open page follows; 304 while nothing has changed."""
     payment_id, token = _payment_id(request), _token(request.headers.get(TOKEN_HEADER))
     limit.spend(payment_id, token)
-    return _state(await checkout.view(payment_id, token), request.headers.get("if-none-match", ""))
+    view = await checkout.view(payment_id, token)
+    return _state(view, words.chosen(request), request.headers.get("if-none-match", ""))
 
 
 async def _attempts(checkout: Checkout, limit: Limit, request: Request) -> Response:
@@ -86,7 +87,7 @@ async def _attempts(checkout: Checkout, limit: Limit, request: Request) -> Respo
         language = fields.get("lang")
         query = urlencode({"token": token} | ({"lang": language} if language in words.LANGUAGES else {}))
         return RedirectResponse(f"/pay/{ids.encode('pay', payment_id)}?{query}", status_code=303)
-    return _state(view, "")
+    return _state(view, words.chosen(request), "")
 
 
 async def _static(request: Request) -> Response:
@@ -101,8 +102,8 @@ async def _nothing(_request: Request) -> Response:
     raise NotFound("there is no such page")
 
 
-def _state(view: CheckoutView, known: str) -> Response:
-    body, etag = page.encoded(page.state(view))
+def _state(view: CheckoutView, language: words.Words, known: str) -> Response:
+    body, etag = page.encoded(page.state(view, language))
     if etag in known:
         return Response(status_code=304, headers={"etag": etag})
     return Response(body, media_type="application/json", headers={"etag": etag})

@@ -71,6 +71,8 @@ async def download(wire: StripeWire, kind: str, day: date, folder: Path, *, now:
             async for entry in _entries(wire, start):
                 totals.add(_checked(entry, start))
                 file.write(orjson.dumps(entry) + b"\n")
+                if file.tell() > _FILE_MAX:
+                    raise BillRefused("the bill has no end")
             file.write(totals.line())
         os.replace(partial, path)
     except _Refused as refused:

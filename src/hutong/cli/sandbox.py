@@ -31,6 +31,12 @@ def run(
 
 
 @sandbox.command()
+def scan(channel: Channel, number: Number) -> None:
+    """The payer scans the code, or opens the page; some channels know an order only from then on."""
+    _tell(channel, "scan", _named(number))
+
+
+@sandbox.command()
 def pay(
     channel: Channel,
     number: Number,

@@ -36,7 +36,12 @@ def build(settings: Settings) -> FastAPI:
     def cashier_routes(services: api.Services) -> list[APIRouter]:
         sandbox_url = f"http://{settings.sandbox_host}:{settings.sandbox_port}" if settings.sandbox else None
         desk = cashier.Desk(
-            services.database, services.flow, services.directory, services.clock, sandbox_url=sandbox_url
+            services.database,
+            services.flow,
+            services.directory,
+            services.clock,
+            texts=services.accounts.text,
+            sandbox_url=sandbox_url,
         )
         return [cashier.create_router(desk, services.clock)]
 

@@ -62,20 +62,30 @@ def _standing(row: asyncpg.Record, wish: Claim) -> InFlight | KeyReused | Stored
     return StoredAnswer(row["status"], row["body"])
 
 
-async def store(tx: db.Tx, answers: Sequence[tuple[Claim, StoredAnswer]]) -> None:
+async def store(tx: db.Tx, answers: Sequence[tuple[Claim, StoredAnswer]]) -> list[StoredAnswer]:
     """Keep the answers of claimed keys, in the transaction of their effect.
 
     Repeat:
-        The first answer stays.
+        The first answer stays, and is what has to be answered: whoever worked for longer than its claim held may have
+        been overtaken by a repetition.
+
+    Returns:
+        What stands under each key, in order.
     """
-    if answers:
-        await sql.store_answers.execute(
-            tx,
-            [c.owner_id for c, _ in answers],
-            [c.key for c, _ in answers],
-            [a.status for _, a in answers],
-            [a.body for _, a in answers],
-        )
+    if not answers:
+        return []
+    owners, keys = [c.owner_id for c, _ in answers], [c.key for c, _ in answers]
+    stored = await sql.store_answers.fetch(
+        tx, owners, keys, [a.status for _, a in answers], [a.body for _, a in answers]
+    )
+    if len(stored) == len(answers):
+        return [answer for _, answer in answers]
+    standing = {
+        (row["owner_id"], row["key"]): StoredAnswer(row["status"], row["body"])
+        for row in await sql.read_keys.fetch(tx, owners, keys)
+    }
+    # A key that was forgotten meanwhile stands for nothing any more.
+    return [standing.get((wish.owner_id, wish.key), answer) for wish, answer in answers]
 
 
 async def forget(tx: db.Tx, *, now: datetime, limit: int) -> int:

@@ -18,7 +18,7 @@ from hutong.payments.capture import CaptureOutcome, CaptureResult, RequestCaptur
 from hutong.payments.choice import Choice
 from hutong.payments.close import CloseOutcome, CloseResult, RequestClose, request_close
 from hutong.payments.commit import Committer, PlaceOrder, TakeIn
-from hutong.payments.document import payment_document, timeline_document
+from hutong.payments.document import Texts, payment_document, timeline_document
 from hutong.payments.doubt import Doubt, list_doubts, report_doubts
 from hutong.payments.errors import (
     AttemptInProgress,
@@ -231,6 +231,7 @@ __all__ = [
     "Started",
     "TakeIn",
     "TakeInRefund",
+    "Texts",
     "UnknownRefundItem",
     "agree_overdraft",
     "attach_success",

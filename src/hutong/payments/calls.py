@@ -70,7 +70,7 @@ class Calls:
         attempt: Attempt,
         *,
         claim: idempotency.Claim | None = None,
-    ) -> Payment:
+    ) -> Recorded:
         """Place a try at its channel, for the first time or again; the request is the same."""
         channel = await self._accounts.get(attempt.account_id)
         now = self._clock.now()
@@ -89,7 +89,7 @@ class Calls:
             placed_at=attempt.created_at,
         )
         answer = await channel.pay(request, now=now)
-        return await self.learn(attempt, answer, Source.SUBMISSION, claim=claim)
+        return await self._learn(attempt, answer, Source.SUBMISSION, claim=claim)
 
     async def capture(self, payment: Payment, attempt: Attempt) -> Payment:
         """Take what the intent says, for the first time or again."""
@@ -156,16 +156,23 @@ class Calls:
         attempt: Attempt,
         answer: channels.ChannelAnswer,
         source: Source,
-        *,
-        claim: idempotency.Claim | None = None,
     ) -> Payment:
         """Take in the answer to a call of ours; returns the payment as it is then."""
+        return of_ours(await self._learn(attempt, answer, source))
+
+    async def _learn(
+        self,
+        attempt: Attempt,
+        answer: channels.ChannelAnswer,
+        source: Source,
+        *,
+        claim: idempotency.Claim | None = None,
+    ) -> Recorded:
         learnt = Learnt(attempt.attempt_id, attempt.account_id, answer, source)
         recorded = await self.take_in(attempt.channel, learnt, claim=claim)
         if recorded.effect is Effect.MISMATCH:
             _log.error("channel_answer_mismatch", attempt=str(attempt.attempt_id), source=source.value)
-        assert recorded.payment is not None, "attempts are never deleted"
-        return recorded.payment
+        return recorded
 
     async def take_in(self, channel: str, learnt: Learnt, *, claim: idempotency.Claim | None = None) -> Recorded:
         """Record a channel's word, whichever way it came, and count it."""
@@ -186,6 +193,12 @@ class Calls:
     async def stop(self) -> None:
         """Finish what has been taken on and take nothing more."""
         await self._words.close()
+
+
+def of_ours(recorded: Recorded) -> Payment:
+    """The payment that a word about an attempt of ours belongs to."""
+    assert recorded.payment is not None, "attempts are never deleted"
+    return recorded.payment
 
 
 def order_of(payment: Payment, attempt: Attempt) -> channels.Order:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -20,7 +20,7 @@ from hutong.payments.document import CheckoutUrl, Texts, no_texts, payment_docum
 from hutong.payments.items import funded, items_of
 from hutong.payments.model import DEFAULT_POLICY, CloseReason, NewPayment, Payment, Policy
 from hutong.payments.outcome import Happening, Learnt, Occurrence, Recorded, record
-from hutong.payments.payment import Created, Existing, OtherContent, create, find_placed
+from hutong.payments.payment import Created, Existing, OtherContent, create, find, find_placed
 from hutong.payments.refund_commit import RefundCommitter
 from hutong.payments.refund_create import give_surplus_back
 
@@ -87,6 +87,12 @@ class Committer:
         """The address of a payment's cashier page."""
         return self._checkout_url(payment)
 
+    async def find(self, payment_ids: Sequence[UUID]) -> list[Payment | None]:
+        """Payments as last committed, each None if there is none."""
+        async with self._database.transaction() as tx:
+            found = await find(tx, payment_ids)
+        return [found.get(payment_id) for payment_id in payment_ids]
+
     async def place(self, commands: Sequence[PlaceOrder]) -> list[Placed]:
         """Claim keys and write orders. An answer that needs no channel is stored at once."""
         now = self._clock.now()
@@ -133,14 +139,14 @@ class Committer:
 
         async def work(tx: db.Tx) -> list[Recorded]:
             results, opened[:] = await self._take_in(tx, commands, now=now)
-            await idempotency.store(
-                tx,
-                [
-                    (command.claim, idempotency.StoredAnswer(201, self.render(result.payment)))
-                    for command, result in zip(commands, results, strict=True)
-                    if command.claim is not None and result.payment is not None
-                ],
-            )
+            answers = [
+                (place, command.claim, idempotency.StoredAnswer(201, self.render(result.payment)))
+                for place, (command, result) in enumerate(zip(commands, results, strict=True))
+                if command.claim is not None and result.payment is not None
+            ]
+            standing = await idempotency.store(tx, [(claim, answer) for _, claim, answer in answers])
+            for (place, _, _), answer in zip(answers, standing, strict=True):
+                results[place] = replace(results[place], answer=answer)
             return results
 
         results = await self._database.run(work)

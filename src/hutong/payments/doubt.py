@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -15,6 +16,7 @@ from hutong.payments.model import AttemptState, Policy
 sql = db.statements("hutong.payments")
 _log = structlog.get_logger(module="hutong.payments")
 _IN_DOUBT = Gauge("hutong_attempts_in_doubt", "Attempts whose channel owes us a word, by how long it does.", ["age"])
+_REFUNDS = Gauge("hutong_refunds_in_doubt", "Refunds whose outcome a channel owes us, by how long it does.", ["age"])
 
 AGES = (
     ("under 1 min", timedelta(0)),
@@ -52,19 +54,20 @@ async def list_doubts(tx: db.Tx, *, limit: int = 100) -> list[Doubt]:
 
 
 async def report_doubts(tx: db.Tx, *, now: datetime, policy: Policy) -> dict[str, int]:
-    """Count what is in doubt, and report what has reached an age at which a person should look.
+    """Count what is in doubt, attempts and refunds, and report what has reached an age at which a person should look.
 
     Effects:
-        Sets the gauge; logs `attempt_in_doubt` once for each attempt and age.
+        Sets the gauges; logs `attempt_in_doubt` once for each attempt and age.
 
     Returns:
-        How many there are, by age.
+        How many attempts there are, by age.
     """
-    starts = [now - age for _, age in AGES[1:]]
-    counts = {row["bucket"]: row["attempts"] for row in await sql.count_doubts.fetch(tx, starts[::-1])}
-    found = {name: counts.get(len(AGES) - position, 0) for position, (name, _) in enumerate(AGES)}
-    for name, attempts in found.items():
-        _IN_DOUBT.labels(name).set(attempts)
+    starts = [now - age for _, age in reversed(AGES[1:])]
+    found = _by_age({row["bucket"]: row["attempts"] for row in await sql.count_doubts.fetch(tx, starts)})
+    refunds = _by_age({row["bucket"]: row["refunds"] for row in await sql.count_open_refunds.fetch(tx, starts)})
+    for name in found:
+        _IN_DOUBT.labels(name).set(found[name])
+        _REFUNDS.labels(name).set(refunds[name])
     for level, age in reversed(list(enumerate(policy.doubt_alarms, 1))):
         for row in await sql.claim_doubt_alarms.fetch(tx, now - age, level, _REPORTED_AT_ONCE):
             _log.error(
@@ -75,3 +78,8 @@ async def report_doubts(tx: db.Tx, *, now: datetime, policy: Policy) -> dict[str
                 age_s=int((now - row["doubt_since"]).total_seconds()),
             )
     return found
+
+
+def _by_age(counts: Mapping[int, int]) -> dict[str, int]:
+    """Counts by the names of the ages; the buckets are numbered from the oldest on."""
+    return {name: counts.get(len(AGES) - position, 0) for position, (name, _) in enumerate(AGES)}

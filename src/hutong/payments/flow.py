@@ -17,7 +17,7 @@ from hutong.clock import Clock
 from hutong.errors import NotFound
 from hutong.payments import errors
 from hutong.payments.attempt import NotPayable, OtherRunning, StartAttempt, Started, StartResult, start_attempts
-from hutong.payments.calls import Calls
+from hutong.payments.calls import Calls, of_ours
 from hutong.payments.capture import CaptureOutcome, RequestCapture
 from hutong.payments.choice import Choice
 from hutong.payments.close import CloseOutcome, RequestClose, end_attempts
@@ -87,6 +87,9 @@ class Flow:
         self._places: db.Coalescer[PlaceOrder, Placed] = db.Coalescer(
             committer.place, name="place", queue_limit=queue_limit
         )
+        self._finds: db.Coalescer[UUID, Payment | None] = db.Coalescer(
+            committer.find, name="find", queue_limit=queue_limit
+        )
         self._starts: db.Coalescer[StartAttempt, StartResult] = db.Coalescer(
             self._start_batch, name="start", queue_limit=queue_limit
         )
@@ -100,6 +103,13 @@ class Flow:
             queue_limit=queue_limit,
             vault=vault,
         )
+
+    async def find(self, payment_id: UUID) -> Payment | None:
+        """One payment, as last committed, to be looked at only: whoever asks at the same time is given the same.
+
+        Read together with what others ask for, so that any number of requests takes few connections.
+        """
+        return await self._finds.submit(payment_id)
 
     def render(self, payment: Payment) -> bytes:
         """The payment's document as bytes."""
@@ -155,7 +165,10 @@ class Flow:
                 return 200, self.render(payment)
             case Created(payment):
                 if payment.attempts:
-                    payment = await self._calls.submit(payment, payment.attempts[0], claim=order.claim)
+                    recorded = await self._calls.submit(payment, payment.attempts[0], claim=order.claim)
+                    if recorded.answer is not None:
+                        return recorded.answer.status, recorded.answer.body
+                    payment = of_ours(recorded)
                 return 201, self.render(payment)
 
     async def start(
@@ -196,7 +209,7 @@ class Flow:
         if isinstance(result, OtherRunning):
             raise errors.AttemptInProgress("a try by another method could still take the money")
         if isinstance(result, Started):
-            return await self._calls.submit(result.payment, result.attempt)
+            return of_ours(await self._calls.submit(result.payment, result.attempt))
         return result.payment
 
     async def _make_room(self, payment: Payment) -> bool:
@@ -370,7 +383,8 @@ class Flow:
 
     async def stop(self) -> None:
         """Finish what has been taken on and take nothing more."""
-        await asyncio.gather(self._places.close(), self._calls.stop(), self._starts.close(), self.refunds.stop())
+        queues = self._places, self._starts, self._finds
+        await asyncio.gather(*(queue.close() for queue in queues), self._calls.stop(), self.refunds.stop())
 
     async def _start_batch(self, commands: Sequence[StartAttempt]) -> list[StartResult]:
         now = self._clock.now()

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from hutong import db
 from hutong.channels import ChannelAnswer, ChannelState
+from hutong.idempotency import StoredAnswer
 from hutong.payments.model import (
     ATTEMPT_TRANSITIONS,
     DEFAULT_POLICY,
@@ -91,11 +92,13 @@ class Recorded:
 
     Attributes:
         contradicts: The message denies an end that we hold for proven. Nothing is changed; a person must look.
+        answer: What stands under the idempotency key that it came with.
     """
 
     effect: Effect
     payment: Payment | None
     contradicts: bool = False
+    answer: StoredAnswer | None = None
 
 
 async def record(

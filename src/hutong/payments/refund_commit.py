@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 
@@ -93,14 +93,14 @@ class RefundCommitter:
         async def work(tx: db.Tx) -> list[RefundRecorded]:
             results, occurrences = await record_refunds(tx, [c.word for c in commands], new_id=self._ids.new, now=now)
             await self.announce(tx, occurrences)
-            await idempotency.store(
-                tx,
-                [
-                    (command.claim, idempotency.StoredAnswer(201, render_refund(result.refund)))
-                    for command, result in zip(commands, results, strict=True)
-                    if command.claim is not None and result.refund is not None
-                ],
-            )
+            answers = [
+                (place, command.claim, idempotency.StoredAnswer(201, render_refund(result.refund)))
+                for place, (command, result) in enumerate(zip(commands, results, strict=True))
+                if command.claim is not None and result.refund is not None
+            ]
+            standing = await idempotency.store(tx, [(claim, answer) for _, claim, answer in answers])
+            for (place, _, _), answer in zip(answers, standing, strict=True):
+                results[place] = replace(results[place], answer=answer)
             return results
 
         return await self._database.run(work)

@@ -45,6 +45,8 @@ _LATE = Counter("hutong_late_refunds_total", "Refunds that succeeded by a way th
 
 _CLAIM_LEASE = timedelta(seconds=15)
 """How long a worker keeps others from seeing to the same refund. Two that do do no harm; a dead one delays."""
+_ALARMS = (8, 31)
+"""After which questions without an answer a person should look: after most of an hour, and after a day."""
 _SWEEP_LIMIT = 200
 _SWEEP_WIDTH = 16
 
@@ -148,8 +150,11 @@ class RefundFlow:
             case ExistingRefund():
                 return 200, render_refund(placed.refund)
             case CreatedRefund():
-                refund = await self._submit(placed.payment, placed.refund, claim=claim)
-                return 201, render_refund(refund)
+                recorded = await self._submit(placed.payment, placed.refund, claim=claim)
+                if recorded.answer is not None:
+                    return recorded.answer.status, recorded.answer.body
+                assert recorded.refund is not None, "refunds are never deleted"
+                return 201, render_refund(recorded.refund)
 
     async def heard(self, account_id: UUID, notice: channels.Notification) -> None:
         """Record a verified message about a refund or its payout.
@@ -174,6 +179,9 @@ class RefundFlow:
             payment = (await find(tx, [refund.payment_id]))[refund.payment_id]
         if refund.next_query_at is None:
             return
+        if refund.state in (RefundState.UNKNOWN, RefundState.PAYOUT) and refund.queries in _ALARMS:
+            age_s = int((self._clock.now() - refund.created_at).total_seconds())
+            _log.error("refund_in_doubt", refund=refund.number, state=refund.state.value, age_s=age_s)
         if refund.state is RefundState.HELD:
             await self._submit(payment, refund)
             return
@@ -213,13 +221,13 @@ class RefundFlow:
         """Finish what has been taken on and take nothing more."""
         await asyncio.gather(self._places.close(), self._words.close())
 
-    async def _submit(self, payment: Payment, refund: Refund, *, claim: idempotency.Claim | None = None) -> Refund:
+    async def _submit(
+        self, payment: Payment, refund: Refund, *, claim: idempotency.Claim | None = None
+    ) -> RefundRecorded:
         if refund.amount_minor == 0:
             # Nothing to send: what these units cost the payer has rounded to nothing so far.
             nothing = channels.ChannelAnswer(channels.ChannelState.SUCCEEDED)
-            recorded = await self._learn(_word(refund, nothing, Source.SUBMISSION), claim)
-            assert recorded.refund is not None, "refunds are never deleted"
-            return recorded.refund
+            return await self._learn(_word(refund, nothing, Source.SUBMISSION), claim)
         try:
             channel, request = await self._request(payment, refund)
             now = self._clock.now()
@@ -230,9 +238,7 @@ class RefundFlow:
             answer = channels.ChannelAnswer(
                 channels.ChannelState.FAILED, channel_code=error.code, channel_message=error.detail[:256]
             )
-        recorded = await self._learn(_word(refund, answer, Source.SUBMISSION), claim)
-        assert recorded.refund is not None, "refunds are never deleted"
-        return recorded.refund
+        return await self._learn(_word(refund, answer, Source.SUBMISSION), claim)
 
     async def _pay_out(self, payment: Payment, refund: Refund) -> None:
         """Ask what became of a payout; send it where the channel has none, once the original way is proven dead."""

@@ -11,6 +11,7 @@ from uuid import UUID
 from hutong import db
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.errors import InvariantBroken
+from hutong.idempotency import StoredAnswer
 from hutong.payments import refund_books
 from hutong.payments.model import QUERY_CADENCE, Payment, Source
 from hutong.payments.outcome import Effect, spend, storable
@@ -69,11 +70,16 @@ class RefundWord:
 
 @dataclass(frozen=True, slots=True)
 class RefundRecorded:
-    """The effect of one word, and the refund and payment as they are now."""
+    """The effect of one word, and the refund and payment as they are now.
+
+    Attributes:
+        answer: What stands under the idempotency key that it came with.
+    """
 
     effect: Effect
     payment: Payment | None
     refund: Refund | None
+    answer: StoredAnswer | None = None
 
 
 @dataclass(slots=True)

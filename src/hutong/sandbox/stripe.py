@@ -139,7 +139,8 @@ class StripeSimulator(Simulator):
         return stripe_bill.entries(self.book, day)
 
     def bill(self, kind: str, day: date) -> bytes:
-        rows = self.book.planted.get((kind, day.isoformat())) or self.entries(kind, day)
+        planted = self.book.planted.get((kind, day.isoformat()))
+        rows = self.entries(kind, day) if planted is None else planted
         return b"".join(orjson.dumps(objects.transaction(row, expand=True)) + b"\n" for row in reversed(rows))
 
     def rotate(self) -> bool:

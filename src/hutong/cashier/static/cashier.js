@@ -9,6 +9,7 @@ const TIMEOUT_MS = 10000;
 const WAITING = ["scan", "onward", "in_app", "confirm"];
 
 const { base, token, days } = document.body.dataset;
+const language = document.documentElement.lang; // answers are to be in the language of the page
 const find = (selector) => document.querySelector(selector);
 const panels = [...document.querySelectorAll("[data-phase]")];
 const form = find("[data-choose]");
@@ -110,7 +111,7 @@ async function ask() {
   const asked = round;
   try {
     const answer = await fetch(`${base}/status`, {
-      headers: { "X-Checkout-Token": token, "If-None-Match": etag },
+      headers: { "Accept-Language": language, "X-Checkout-Token": token, "If-None-Match": etag },
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
     const next = answer.ok ? await answer.json() : null;
@@ -149,7 +150,7 @@ async function pay(event) {
   try {
     const answer = await fetch(`${base}/attempts`, {
       method: "POST",
-      headers: { "Content-Type": "application/json", "X-Checkout-Token": token },
+      headers: { "Accept-Language": language, "Content-Type": "application/json", "X-Checkout-Token": token },
       body: JSON.stringify({ method }),
       signal: AbortSignal.timeout(3 * TIMEOUT_MS),
     });

@@ -24,7 +24,8 @@ JOIN (SELECT DISTINCT owner_id, key FROM unnest($1::uuid [], $2::text []) AS c (
 UPDATE idempotency.key AS k
 SET status = a.status, body = a.body
 FROM unnest($1::uuid [], $2::text [], $3::integer [], $4::bytea []) AS a (owner_id, key, status, body)
-WHERE k.owner_id = a.owner_id AND k.key = a.key AND k.status IS NULL;
+WHERE k.owner_id = a.owner_id AND k.key = a.key AND k.status IS NULL
+RETURNING k.owner_id, k.key;
 
 -- name: forget_keys
 -- Old keys go, a few at a time, leaving alone what somebody is using.

@@ -13,6 +13,13 @@ FROM payments.attempt
 WHERE doubt_since IS NOT NULL
 GROUP BY bucket;
 
+-- name: count_open_refunds
+-- How many refunds wait for the outcome at their channel, by age as above.
+SELECT width_bucket(created_at, $1::timestamptz []) + 1 AS bucket, count(*) AS refunds
+FROM payments.refund
+WHERE next_query_at IS NOT NULL
+GROUP BY bucket;
+
 -- name: claim_doubt_alarms
 -- Attempts that have been in doubt since before $1 and have not been reported at this age; reported once by one worker.
 UPDATE payments.attempt AS a

@@ -1,0 +1,85 @@
+"""A request that works on its key for longer than the claim holds, overtaken by its own repetition: one answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from honest_channel import HonestChannel, OneAccount
+from payment_world import World
+from refund_world import RefundingChannel, RefundWorld
+
+from hutong import channels, idempotency
+from hutong.channels import ChannelAnswer, PayRequest
+from hutong.clock import ManualClock
+from hutong.db import Database
+from hutong.payments import Flow, PlaceOrder, RefundOrder
+
+SLOW = idempotency.LEASE + timedelta(seconds=1)
+
+
+@dataclass
+class SlowChannel(HonestChannel):
+    """While it is thinking about an order the merchant asks again."""
+
+    again: Any = None
+    answers: list[tuple[int, bytes]] = field(default_factory=list)
+
+    async def pay(self, request: PayRequest, *, now: datetime) -> ChannelAnswer:
+        self.answers.append(await self.again())
+        return await super().pay(request, now=now)
+
+
+@dataclass
+class SlowRefunds(RefundingChannel):
+    """While it is thinking about a refund the merchant asks again."""
+
+    again: Any = None
+    answers: list[tuple[int, bytes]] = field(default_factory=list)
+
+    async def refund(self, refund: channels.Refund, *, now: datetime) -> ChannelAnswer:
+        self.answers.append(await self.again())
+        return await super().refund(refund, now=now)
+
+
+async def test_an_overtaken_order_is_answered_as_its_repetition_was(world: World) -> None:
+    channel = SlowChannel()
+    accounts: Any = OneAccount(world.account_id, channel)
+    flow = Flow(
+        world.database, accounts, world.committer, clock=world.clock, ids=world.ids, public_url="https://pay.example"
+    )
+    order = PlaceOrder(world.order(), idempotency.Claim(world.merchant_id, "slow", b"f" * 32))
+
+    async def again() -> tuple[int, bytes]:
+        world.clock.advance(SLOW)
+        return await flow.place(order)
+
+    channel.again = again
+    answer = await flow.place(order)
+    assert channel.answers == [answer]
+    assert await flow.place(order) == answer
+    await flow.stop()
+
+
+async def test_an_overtaken_refund_is_answered_as_its_repetition_was(
+    payments_database: Database, clock: ManualClock
+) -> None:
+    world = RefundWorld(payments_database, clock)
+    payment = await world.paid()
+    channel = SlowRefunds(capabilities=world.channel.capabilities)
+    world.channel = channel
+    world.flow = world.new_flow()
+    wish = RefundOrder("slow", 500, "damaged")
+    claim = idempotency.Claim(world.merchant_id, "slow refund", b"f" * 32)
+
+    async def again() -> tuple[int, bytes]:
+        world.clock.advance(SLOW)
+        return await world.flow.refunds.place(payment, wish, claim=claim)
+
+    channel.again = again
+    answer = await world.flow.refunds.place(payment, wish, claim=claim)
+    assert channel.answers == [answer]
+    assert await world.flow.refunds.place(payment, wish, claim=claim) == answer
+    await world.flow.stop()
+    assert [refund.amount_minor for refund in await world.refunds(payment)] == [500]

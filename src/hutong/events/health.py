@@ -13,7 +13,7 @@ from hutong.events.model import DeliveryState, Endpoint, Event, TryState
 from hutong.events.record import record
 
 FAILING_MAX = timedelta(days=5)
-"""For how long every try may fail before the endpoint is disabled."""
+"""For how long every try may fail before the endpoint is disabled, when the next delivery is given up."""
 
 ENDPOINT_DISABLED = "webhook_endpoint.disabled"
 _STATES = {
@@ -69,10 +69,15 @@ async def _log_tries(tx: db.Tx, tried: Sequence[Result]) -> None:
 
 
 async def _note_health(tx: db.Tx, tried: Sequence[Result]) -> list[UUID]:
-    """Note which endpoints have failed and which have not: one success in a batch is a success."""
+    """Note which endpoints have failed and which have not; one success in a batch is a success.
+
+    Returns:
+        Those that may have failed long enough: where a delivery was given up. One failure after days of silence is not
+        days of failure.
+    """
     succeeded = {r.claim.message.endpoint_id for r in tried if r.state is DeliveryState.DELIVERED}
     first: dict[UUID, datetime | None] = {}
     for result in sorted(tried, key=lambda r: (r.claim.message.endpoint_id, r.tried_at)):
         first.setdefault(result.claim.message.endpoint_id, result.tried_at)
     await _sql.note_health.execute(tx, list(first), [one in succeeded for one in first], list(first.values()))
-    return [one for one in first if one not in succeeded]
+    return sorted({r.claim.message.endpoint_id for r in tried if r.state is DeliveryState.DEAD} - succeeded)

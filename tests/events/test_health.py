@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
+from event_forms import EventForms
 from hutong import events, ids
 from hutong.errors import Conflict, NotFound
 from hutong.events import FAILING_MAX, Counts, DisabledReason
@@ -61,6 +62,7 @@ async def test_an_endpoint_that_fails_for_days_is_disabled_and_the_others_are_to
     await world.deliverer().run_once()
     told = [body for body in receiver.bodies("/watching") if body["type"] == events.ENDPOINT_DISABLED]
     assert [(one["object_seq"], one["data"]) for one in told] == [(1, events.endpoint_document(endpoint))]
+    assert EventForms().faults(told[0]) == []
     assert told[0]["data"]["id"] == ids.encode("whe", endpoint.endpoint_id)
 
 

@@ -97,3 +97,24 @@ async def test_without_an_amount_everything_goes_back_and_our_fee_with_it(
     body = {"merchant_refund_no": f"{payment['merchant_order_no']}-R1"}
     answer = await platform_api.call("POST", f"/v1/payments/{payment['id']}/refunds", shop=shop, json=body)
     assert (answer.status, answer.json["amount_minor"], answer.json["fee_returned_minor"]) == (201, 1_999, 12)
+
+
+async def test_a_payments_refunds_are_listed_first_to_last_a_page_at_a_time(
+    platform_api: PlatformApi, shop: Shop
+) -> None:
+    payment = await paid(platform_api, shop)
+    url = f"/v1/payments/{payment['id']}/refunds"
+    made = []
+    for number in range(5):
+        body = {"merchant_refund_no": f"{payment['merchant_order_no']}-R{number}", "amount_minor": 100}
+        made.append((await platform_api.call("POST", url, shop=shop, json=body)).json["id"])
+    seen, query = [], "?limit=2"
+    for count in (2, 2, 1):
+        page = (await platform_api.call("GET", url + query, shop=shop)).json
+        assert (len(page["data"]), page["has_more"]) == (count, len(seen) + count < 5)
+        seen += [refund["id"] for refund in page["data"]]
+        query = f"?limit=2&cursor={page['next_cursor']}"
+    assert seen == made
+    assert page["next_cursor"] is None
+    refused = await platform_api.call("GET", f"{url}?cursor=ref_7zzzzzzzzzzzzzzzzzzzzzzzz!", shop=shop)
+    assert (refused.status, refused.json["code"]) == (422, "invalid_parameter")

@@ -229,6 +229,7 @@ async def test_the_bill_of_a_day_is_fetched_and_read(rig: Rig, now, tmp_path: Pa
         placed.append(order_of(request))
     assert (await rig.channel.query(placed[0], now=now)).state is ChannelState.SUCCEEDED
     day = settle_date(now, 23)
+    await rig.control.post("bill", day=day.isoformat())  # what an earlier test has planted in this day's bill goes
     bill = await rig.channel.download_bill("trade", day, tmp_path, now=now)
     assert (bill.state, bill.day, len(bill.files)) == (BillState.READY, day, 2)
     rows = {row.our_no: row for row in rig.channel.read_bill(bill)}

@@ -140,3 +140,10 @@ async def _attempt(tx: Tx, clock: ManualClock, payment_id: object, state: str, *
         "RETURNING id",
         uuid4(), payment_id, state, clock.now(), is_open, is_open if asked is None else asked,
     )  # fmt: skip
+
+
+async def test_the_database_lets_no_more_go_back_than_was_captured(tx: Tx) -> None:
+    definition = await tx.fetchval(
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'payment_refunds_within'"
+    )
+    assert definition == "CHECK (((amount_refunded_minor + amount_refunding_minor) <= amount_captured_minor))"

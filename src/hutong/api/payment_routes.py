@@ -87,7 +87,7 @@ async def list_payments(
     ] = None,
 ) -> Response:
     """Your payments, newest first."""
-    after = _cursor(cursor)
+    after = read_cursor("pay", cursor)
     async with use.database.transaction() as tx:
         found = await payments.list_payments(
             tx, merchant.merchant_id, after=after, status=status, merchant_order_no=merchant_order_no, limit=limit + 1
@@ -217,11 +217,16 @@ async def own_payment(use: Services, merchant: merchants.Merchant, payment_id: s
     return payment
 
 
-def _cursor(text: str | None) -> UUID | None:
+def read_cursor(prefix: str, text: str | None) -> UUID | None:
+    """After what a page begins; None for the first page.
+
+    Errors:
+        InvalidParameter: the text names nothing of this kind.
+    """
     if text is None:
         return None
     try:
-        return ids.decode("pay", text)
+        return ids.decode(prefix, text)
     except NotFound as error:
         raise InvalidParameter("is not a cursor of this list", param="cursor") from error
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Body
+from fastapi import APIRouter, Body, Query
+from pydantic import BeforeValidator
 from starlette.responses import Response
 
 from hutong import ids, payments
 from hutong.api import schema
 from hutong.api.keys import IdempotencyKey, claim_of
-from hutong.api.payment_routes import json_answer, own_payment
+from hutong.api.payment_routes import json_answer, own_payment, read_cursor
 from hutong.api.problem import responses
 from hutong.api.services import Caller, Use
 from hutong.api.strict import StrictRoute
@@ -61,16 +62,31 @@ async def create_refund(
 @router.get(
     "/payments/{payment_id}/refunds",
     response_model=schema.RefundList,
-    responses=responses(400, 401, 404, 503),
+    responses=responses(400, 401, 404, 422, 503),
     summary="List a payment's refunds",
 )
-async def list_refunds(use: Use, merchant: Caller, payment_id: str) -> Response:
-    """All refunds of one payment, first to last."""
+async def list_refunds(
+    use: Use,
+    merchant: Caller,
+    payment_id: str,
+    limit: Annotated[
+        int, BeforeValidator(schema.plain_digits), Query(ge=1, le=100, description="How many at most.")
+    ] = 100,
+    cursor: Annotated[
+        str | None, Query(pattern=r"^ref_[0-7][0-9a-z]{25}$", description="`next_cursor` of the page before.")
+    ] = None,
+) -> Response:
+    """The refunds of one payment, first to last."""
     payment = await own_payment(use, merchant, payment_id)
+    after = read_cursor("ref", cursor)
     async with use.database.transaction() as tx:
-        found = (await payments.refunds_of(tx, [payment.payment_id]))[payment.payment_id]
-    data = b",".join(payments.render_refund(refund) for refund in found)
-    return json_answer(b'{"object":"list","data":[' + data + b"]}")
+        found = await payments.list_refunds(tx, payment.payment_id, after=after, limit=limit + 1)
+    page = found[:limit]
+    has_more = len(found) > limit
+    next_cursor = ids.encode("ref", page[-1].refund_id) if has_more else None
+    head = orjson.dumps({"object": "list", "has_more": has_more, "next_cursor": next_cursor})
+    data = b",".join(payments.render_refund(refund) for refund in page)
+    return json_answer(head[:-1] + b',"data":[' + data + b"]}")
 
 
 @router.get(

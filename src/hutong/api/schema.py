@@ -361,9 +361,11 @@ class RefundObject(BaseModel):
 
 
 class RefundList(BaseModel):
-    """All refunds of a payment, first to last."""
+    """Refunds of a payment, first to last."""
 
     object: Literal["list"]
+    has_more: bool
+    next_cursor: str | None = Field(description="Pass it as `cursor` to get the next page.")
     data: list[RefundObject]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.resources
 import io
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -19,6 +20,7 @@ from hutong.db.pool import APP_ROLE, CONNECT_LIMIT_S, MINIMUM_VERSION
 from hutong.errors import ConfigurationError, Unavailable
 
 _LOCK = 0x4875746F6E67  # "Hutong"
+_READING = threading.Lock()
 
 
 def migrate(dsn: str) -> list[str]:
@@ -35,7 +37,7 @@ def migrate(dsn: str) -> list[str]:
         Unavailable: the server does not answer.
     """
     with _locked_backend(dsn) as backend:
-        todo = backend.to_apply(_migrations())
+        todo = _to_apply(backend)
         names = [migration.id for migration in todo]
         with redirect_stdout(io.StringIO()):  # yoyo prints what a migration selects
             backend.apply_migrations(todo)
@@ -45,14 +47,17 @@ def migrate(dsn: str) -> list[str]:
 def pending_migrations(dsn: str) -> list[str]:
     """The names of the migrations that `migrate` would apply. Errors as there."""
     with _locked_backend(dsn) as backend:
-        return [migration.id for migration in backend.to_apply(_migrations())]
+        return [migration.id for migration in _to_apply(backend)]
 
 
-def _migrations() -> Any:
+def _to_apply(backend: Any) -> Any:
     import yoyo
 
     package = Path(str(importlib.resources.files("hutong")))
-    return yoyo.read_migrations(*(str(folder) for folder in sorted(package.glob("*/migrations"))))
+    folders = [str(folder) for folder in sorted(package.glob("*/migrations"))]
+    # yoyo looks dependencies up in a registry of the whole process, where another thread's reading would replace them.
+    with _READING:
+        return backend.to_apply(yoyo.read_migrations(*folders))
 
 
 @contextmanager

@@ -85,6 +85,7 @@ from hutong.payments.refund import (
     RefundRoute,
     RefundState,
     find_refunds,
+    list_refunds,
     refunds_of,
 )
 from hutong.payments.refund_commit import PlaceRefund, RefundCommitter, TakeInRefund, render_refund
@@ -250,6 +251,7 @@ __all__ = [
     "line_of",
     "list_doubts",
     "list_payments",
+    "list_refunds",
     "payment_document",
     "proposal",
     "read_timeline",

@@ -157,6 +157,11 @@ async def refunds_of(tx: db.Tx, payment_ids: Collection[UUID]) -> dict[UUID, lis
     return found
 
 
+async def list_refunds(tx: db.Tx, payment_id: UUID, *, after: UUID | None, limit: int) -> list[Refund]:
+    """Refunds of one payment, first to last, from after the one given."""
+    return [refund_of(row) for row in await sql.page_of_refunds.fetch(tx, payment_id, after, limit)]
+
+
 async def insert_refunds(tx: db.Tx, refunds: Sequence[Refund], *, now: datetime) -> None:
     """Write the intents of refunds down."""
     if not refunds:

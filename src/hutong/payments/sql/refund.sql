@@ -52,6 +52,17 @@ FROM payments.refund
 WHERE payment_id = ANY ($1::uuid [])
 ORDER BY payment_id, id;
 
+-- name: page_of_refunds
+-- The refunds of one payment, first to last, from after the one given.
+SELECT id, payment_id, attempt_id, merchant_id, account_id, channel, kind, merchant_refund_no, amount_minor, currency,
+    reason, platform_minor, channel_minor, fee_minor, route, state, hold_id, tries, queries, channel_refund_no,
+    channel_code, channel_message, payout_account_id, payee_sealed, reference, created_at, finished_at, next_query_at,
+    late_success_at, lines
+FROM payments.refund
+WHERE payment_id = $1 AND ($2::uuid IS NULL OR id > $2)
+ORDER BY id
+LIMIT $3;
+
 -- name: payments_of_refunds
 -- Whose lock to take before touching these refunds.
 SELECT DISTINCT payment_id

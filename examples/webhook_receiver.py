@@ -28,7 +28,7 @@ class Receiver(BaseHTTPRequestHandler):
         self.end_headers()
         if event and event["id"] not in seen:
             seen[event["id"]] = event
-            print(event["type"], event["data"]["merchant_order_no"], flush=True)
+            print(event["type"], event["data"].get("merchant_order_no", event["data"]["id"]), flush=True)
 
     def log_message(self, *_):
         pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from pydantic_core import PydanticUndefined
 
 import hutong.app
 import hutong.cli.web
+from hutong.api import EVENT_TYPES, asyncapi, json_schemas
 from hutong.cli.main import app as command_line
 from hutong.config import Settings
 from hutong.payments import ATTEMPT_TRANSITIONS, PAYMENT_TRANSITIONS, REFUND_TRANSITIONS
@@ -22,6 +24,7 @@ from hutong.payments import ATTEMPT_TRANSITIONS, PAYMENT_TRANSITIONS, REFUND_TRA
 def setup(app: Any) -> dict[str, Any]:
     """Sphinx calls this."""
     app.connect("builder-inited", lambda app: write(Path(app.srcdir) / "_generated"))
+    app.connect("build-finished", lambda app, error: error or publish(Path(app.outdir) / "events"))
     return {"parallel_read_safe": True}
 
 
@@ -34,6 +37,13 @@ def write(folder: Path) -> None:
             file.write_text(text)
 
 
+def publish(folder: Path) -> None:
+    """Put beside the pages what programs read: the AsyncAPI document, a JSON Schema for each type of event."""
+    folder.mkdir(exist_ok=True)
+    for name, document in {"asyncapi.json": asyncapi(), **json_schemas()}.items():
+        (folder / name).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
 def parts() -> dict[str, str]:
     """The generated parts by file name."""
     diagrams = {
@@ -44,6 +54,7 @@ def parts() -> dict[str, str]:
         "payment-states.md": states.table(PAYMENT_TRANSITIONS) + "\n",
         "attempt-states.md": states.table(ATTEMPT_TRANSITIONS) + "\n",
         "refund-states.md": states.table(REFUND_TRANSITIONS) + "\n",
+        "events.md": events_table(),
         "http.md": http_page.page(http_page.document()),
         "settings.md": settings_table(),
         "commands.md": "\n".join(commands()) + "\n",
@@ -66,6 +77,15 @@ def settings_table() -> str:
         if field.default is PydanticUndefined:
             default = "`~/.hutong`"
         rows.append(f"| `HUTONG_{name.upper()}` | {default} | {field.description} |")
+    return "\n".join(rows) + "\n"
+
+
+def events_table() -> str:
+    """Every type of event, as a table; the schemas lie beside the pages, so their links are plain HTML."""
+    rows = ["| type | version | when | the books | schema |", "|---|---|---|---|---|"]
+    for one in EVENT_TYPES:
+        link = f'<a href="../events/{one.file}">{one.data.__name__}</a>'
+        rows.append(f"| `{one.name}` | {one.version} | {one.when} | {one.books} | {link} |")
     return "\n".join(rows) + "\n"
 
 

@@ -143,7 +143,11 @@ def effects(committer: payments.Committer) -> Mapping[str, operators.Effect]:
 async def work(platform: Platform, stop: asyncio.Event) -> None:
     """What the worker does until it is told to stop: deliver webhooks, ask channels, end what is due, tidy up."""
     deliverer = events.Deliverer(
-        platform.database, platform.vault, platform.clock, allow_private=platform.settings.sandbox
+        platform.database,
+        platform.vault,
+        platform.clock,
+        new_id=platform.ids.new,
+        allow_private=platform.settings.sandbox,
     )
     async with asyncio.TaskGroup() as group:
         delivering = group.create_task(deliverer.run())

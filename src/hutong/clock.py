@@ -7,6 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 
+def instant(value: datetime) -> str:
+    """An instant in RFC 3339, in UTC, to the millisecond."""
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{value.microsecond // 1000:03d}Z"
+
+
 class Clock(Protocol):
     """Where the edges get the time from."""
 

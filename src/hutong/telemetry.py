@@ -21,7 +21,7 @@ _NAME = (
 )
 _SECRET_NAME = re.compile(_NAME, re.IGNORECASE)
 _SECRET_VALUE = re.compile(
-    r"\bsk_[A-Za-z0-9_-]{8,}|\bwhsec_[A-Za-z0-9+/=]{8,}"
+    r"\bsk_[A-Za-z0-9_-]{8,}|\bwh(?:sec|sk)_[A-Za-z0-9+/=]{8,}"
     r"|-----BEGIN [A-Z ]+-----.*?(?:-----END [A-Z ]+-----|\Z)"
     r"|(?<=\bBearer )\S+"
     r"|(?<=://)[^\s/@]*:[^\s/]*(?=@)",

@@ -23,11 +23,17 @@ FOREIGN = {
     ("post", "/v1/payments/{payment_id}/refunds"): "payment",
     ("get", "/v1/refunds/{refund_id}"): "refund",
     ("delete", "/v1/webhook-endpoints/{endpoint_id}"): "endpoint",
+    ("post", "/v1/webhook-endpoints/{endpoint_id}/enable"): "endpoint",
+    ("post", "/v1/webhook-endpoints/{endpoint_id}/rotate"): "endpoint",
+    ("post", "/v1/webhook-endpoints/{endpoint_id}/replay"): "endpoint",
+    ("get", "/v1/webhook-endpoints/{endpoint_id}/deliveries"): "endpoint",
 }
 BODIES = {
     ("post", "/v1/payments/{payment_id}/attempts"): {"method": METHOD},
     ("post", "/v1/payments/{payment_id}/capture"): {"amount_minor": 1},
     ("post", "/v1/payments/{payment_id}/refunds"): {"merchant_refund_no": "theirs-1", "amount_minor": 1},
+    ("post", "/v1/webhook-endpoints/{endpoint_id}/rotate"): {"overlap_hours": 1},
+    ("post", "/v1/webhook-endpoints/{endpoint_id}/replay"): {"failed": True},
 }
 LISTS = {("get", "/v1/payments"), ("get", "/v1/webhook-endpoints")}
 CREATES = {("post", "/v1/payments"), ("post", "/v1/webhook-endpoints")}

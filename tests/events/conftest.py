@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Iterator
 
 import psycopg
 import pytest
@@ -14,6 +15,7 @@ from hutong.ids import Ids
 from hutong.vault import Vault
 from support import create_database
 
+from .addresses import WIRE, Wire
 from .world import Receiver, World
 
 
@@ -49,6 +51,32 @@ async def world(
     events_url: str, vault: Vault, clock: ManualClock, ids: Ids, receiver: Receiver
 ) -> AsyncIterator[World]:
     with psycopg.connect(events_url, autocommit=True) as owner:
-        owner.execute("TRUNCATE events.object, events.outbox, events.endpoint, events.delivery")
+        owner.execute("TRUNCATE events.object, events.outbox, events.endpoint, events.delivery, events.delivery_try")
     async with Database.open(events_url, size=8) as database:
         yield World(database, vault, clock, ids, receiver.url)
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    WIRE.attempts, WIRE.watching = [], True
+    yield WIRE
+    WIRE.watching = False
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
+    """A name server: a host's answers, one list of addresses after the other, the last for ever."""
+    table: dict[str, list[list[str]]] = {}
+
+    def answer(host: str, port: int, *_: object, **__: object) -> list[tuple[object, ...]]:
+        answers = table.get(host)
+        if not answers:
+            raise socket.gaierror(socket.EAI_NONAME, "not known")
+        addresses = answers.pop(0) if len(answers) > 1 else answers[0]
+        return [
+            (socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
+            for address in addresses
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
+    return table

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import orjson
 import psycopg
@@ -130,7 +130,35 @@ async def test_recording_does_not_read_the_backlog(world: World, fresh_database_
             [event.object_id for event in made],
             ["{}" for _ in made],
             world.clock.now(),
+            [1 for _ in made],
         )
     for node in reads(nodes, "delivery_first"):
         assert node["Index Name"] == "delivery_first_endpoint_id_object_id_object_seq_idx"
         assert node["Actual Rows"] * node["Actual Loops"] + node.get("Rows Removed by Filter", 0) <= 1
+
+
+async def test_the_log_and_a_replay_read_one_page_each(world: World, fresh_database_url: str) -> None:
+    await backlog(world, analyze="after", owner_url=fresh_database_url)
+    with psycopg.connect(fresh_database_url, autocommit=True) as owner:
+        owner.execute("UPDATE events.delivery SET state = 'dead', next_at = NULL")
+        owner.execute(
+            "INSERT INTO events.delivery_try (try_id, endpoint_id, event_id, number, state, tried_at, duration_ms) "
+            "SELECT event_id, endpoint_id, event_id, 1, 'dead', now(), 1 FROM events.delivery"
+        )
+        owner.execute("VACUUM ANALYZE")
+    async with world.database.transaction() as tx:
+        [endpoint] = await events.list_endpoints(tx, world.merchant)
+        first, last = UUID(int=0), UUID(int=2**128 - 1)
+        log = await plan(tx, SQL.list_tries, endpoint.endpoint_id, None, None, None, 20)
+        dead = await plan(tx, SQL.replay_dead, endpoint.endpoint_id, first, last, 20, world.clock.now())
+        page = await plan(
+            tx, SQL.replay_events, world.merchant, endpoint.endpoint_id, first, last, [], 20, world.clock.now()
+        )
+    assert [node["Index Name"] for node in reads(log, "delivery_try_first")] == ["delivery_try_first_pkey"]
+    assert "delivery_first_endpoint_id_event_id_idx" in [
+        node.get("Index Name") for node in reads(dead, "delivery_first")
+    ]
+    for nodes in (log, dead, page):
+        assert "Seq Scan" not in {node["Node Type"] for node in nodes}
+        for node in nodes:
+            assert node["Actual Rows"] * node["Actual Loops"] <= 20

@@ -104,7 +104,14 @@ async def test_the_text_that_was_given_is_kept(tx: Tx, clock: SystemClock, paylo
     await events.record(tx, [event], now=clock.now())
     [recorded] = await events.list_events(tx, event.merchant_id)
     assert recorded == events.RecordedEvent(
-        event.event_id, event.type, event.merchant_id, event.object_id, 1, '{"amount":1,"subject":"茶"}', clock.now()
+        event.event_id,
+        event.type,
+        1,
+        event.merchant_id,
+        event.object_id,
+        1,
+        '{"amount":1,"subject":"茶"}',
+        clock.now(),
     )
 
 

@@ -77,7 +77,13 @@ class World:
         return made
 
     async def endpoint(
-        self, path: str = "/hook", *, merchant: UUID | None = None, types: tuple[str, ...] = (), url: str | None = None
+        self,
+        path: str = "/hook",
+        *,
+        merchant: UUID | None = None,
+        types: tuple[str, ...] = (),
+        url: str | None = None,
+        scheme: events.Scheme = events.Scheme.HMAC,
     ) -> events.NewEndpoint:
         async with self.database.transaction() as tx:
             return await events.create_endpoint(
@@ -86,6 +92,7 @@ class World:
                 merchant_id=merchant or self.merchant,
                 url=url or self.url + path,
                 types=types,
+                scheme=scheme,
                 now=self.clock.now(),
                 vault=self.vault,
                 allow_private=True,
@@ -96,7 +103,7 @@ class World:
             return await events.disable_endpoint(tx, self.merchant, endpoint_id, now=self.clock.now())
 
     def deliverer(self, **options: Any) -> events.Deliverer:
-        given = {"allow_private": True, "random": lambda: 0.5, **options}
+        given = {"new_id": self.ids.new, "allow_private": True, "random": lambda: 0.5, **options}
         return events.Deliverer(self.database, self.vault, self.clock, **given)
 
     async def deliveries(self, event: Event) -> list[events.Delivery]:

@@ -9,6 +9,7 @@ import pytest
 from honest_channel import HonestChannel, OneAccount
 from payment_world import World
 
+from event_forms import EventForms
 from hutong.clock import ManualClock
 from hutong.db import Database, migrate
 from hutong.payments import Flow
@@ -22,6 +23,8 @@ async def payments_database(server_url: str) -> AsyncIterator[Database]:
     migrate(url)
     async with Database.open(url, size=16) as opened:
         yield opened
+        _, faults = await EventForms().recorded(opened)
+        assert faults == [], "events in another form than the published one"
 
 
 @pytest.fixture

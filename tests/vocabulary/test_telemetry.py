@@ -34,7 +34,8 @@ def log(capsys: pytest.CaptureFixture[str]) -> Iterator[Any]:
 
 @pytest.mark.parametrize(
     "secret",
-    ["sk_live_4eC39HqLyjWDarjtT1zdp7dc", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", PEM, PEM[:40], CARD,
+    ["sk_live_4eC39HqLyjWDarjtT1zdp7dc", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+     "whsk_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", PEM, PEM[:40], CARD,
      "4111 1111 1111 1111", "4111-1111-1111-1111", "378282246310005", "3782 822463 10005", "6222021234567890128",
      "11010519491231002X", "Bearer abcdef.ghi", "password=hunter22", '"api_key": "hunter22"', "apiv3_key: hunter22",
      "token='hunter22'", "cvv=123", "client_secret=hunter22&x=1", "postgresql://postgres:hunter22@/hutong?host=/x",

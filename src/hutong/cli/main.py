@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from hutong.cli.codes import codes
+from hutong.cli.events import events
 from hutong.cli.ledger import ledger
 from hutong.cli.operator import operator
 from hutong.cli.routing import routing
@@ -38,6 +39,7 @@ app.add_typer(doctor, name="doctor")
 bench = typer.Typer(help="Measurements, each beside a yardstick from the same run.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 app.add_typer(ledger, name="ledger")
+app.add_typer(events, name="events")
 app.add_typer(sandbox, name="sandbox")
 app.add_typer(operator, name="operator")
 app.add_typer(routing, name="routing")

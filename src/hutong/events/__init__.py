@@ -6,23 +6,63 @@ events in order; nothing is sent to an address that is not public, outside the s
 """
 
 from hutong.events.deliverer import Counts, Deliverer
-from hutong.events.endpoint import create_endpoint, disable_endpoint, list_endpoints
-from hutong.events.model import Delivery, DeliveryState, Endpoint, Event, NewEndpoint, RecordedEvent
+from hutong.events.endpoint import (
+    OVERLAP_MAX,
+    create_endpoint,
+    disable_endpoint,
+    enable_endpoint,
+    endpoint_document,
+    find_endpoint,
+    list_endpoints,
+    rotate_endpoint,
+)
+from hutong.events.health import ENDPOINT_DISABLED, FAILING_MAX
+from hutong.events.log import list_tries, try_document
+from hutong.events.model import (
+    Delivery,
+    DeliveryState,
+    DisabledReason,
+    Endpoint,
+    Event,
+    NewEndpoint,
+    RecordedEvent,
+    Scheme,
+    Try,
+    TryState,
+)
 from hutong.events.record import deliveries_of, list_events, record
+from hutong.events.replay import REPLAY_MAX, Replayed, Wanted, replay
 
 __all__ = [
+    "ENDPOINT_DISABLED",
+    "FAILING_MAX",
+    "OVERLAP_MAX",
+    "REPLAY_MAX",
     "Counts",
     "Deliverer",
     "Delivery",
     "DeliveryState",
+    "DisabledReason",
     "Endpoint",
     "Event",
     "NewEndpoint",
     "RecordedEvent",
+    "Replayed",
+    "Scheme",
+    "Try",
+    "TryState",
+    "Wanted",
     "create_endpoint",
     "deliveries_of",
     "disable_endpoint",
+    "enable_endpoint",
+    "endpoint_document",
+    "find_endpoint",
     "list_endpoints",
     "list_events",
+    "list_tries",
     "record",
+    "replay",
+    "rotate_endpoint",
+    "try_document",
 ]

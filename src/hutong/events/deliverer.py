@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random as random_module
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -12,11 +12,12 @@ from uuid import UUID
 import asyncpg
 from prometheus_client import Counter, Gauge, Histogram
 
-from hutong import db
+from hutong import db, ids
 from hutong.clock import Clock
 from hutong.errors import HutongError
-from hutong.events.delivery import Claim, Lane, Result, backlog, claim, finish
-from hutong.events.model import DeliveryState
+from hutong.events.delivery import Claim, Lane, Result, backlog, claim
+from hutong.events.health import settle
+from hutong.events.model import DeliveryState, Endpoint
 from hutong.events.retry import delay_after
 from hutong.events.sender import TIMEOUT_S, Outcome, Sender
 from hutong.telemetry import get_logger
@@ -45,6 +46,7 @@ _DURATION = Histogram(
 )
 _PENDING = Gauge("hutong_webhook_pending", "Deliveries not yet made, retries included.")
 _OVERDUE = Gauge("hutong_webhook_overdue_seconds", "For how long the oldest delivery that is due has been due.")
+_DISABLED = Counter("hutong_webhook_endpoints_disabled_total", "Endpoints disabled because they failed for days.")
 _OUTCOMES = {
     DeliveryState.DELIVERED: _TRIES.labels("delivered"),
     DeliveryState.PENDING: _TRIES.labels("failed"),
@@ -79,6 +81,7 @@ class Deliverer:
     that hang still leave places for the others.
 
     Args:
+        new_id: Names tries and events.
         allow_private: Permits http and private addresses: for the sandbox only.
         in_flight: Most tries at once.
         per_endpoint: Most tries at once to one endpoint.
@@ -91,6 +94,7 @@ class Deliverer:
         vault: Vault,
         clock: Clock,
         *,
+        new_id: Callable[[], UUID],
         allow_private: bool = False,
         in_flight: int = 512,
         per_endpoint: int = 32,
@@ -99,6 +103,7 @@ class Deliverer:
         self._database = database
         self._clock = clock
         self._vault = vault
+        self._new_id = new_id
         self._allow_private = allow_private
         self._in_flight = in_flight
         self._per_endpoint = per_endpoint
@@ -122,7 +127,7 @@ class Deliverer:
                     pause_s = await self._turn_and_pause(sender, pause_s)
                 if self._running:
                     await asyncio.wait(self._running)
-                await self._database.run(lambda tx: finish(tx, self._results))
+                _alert(await self._database.run(lambda tx: self._settle(tx, self._results)))
             except _DATABASE_DOWN as error:  # the last marks are lost, so their tries are made once more
                 _log.warning("webhook_results_lost", reason=type(error).__name__, count=len(self._results))
             finally:
@@ -139,7 +144,7 @@ class Deliverer:
         async with Sender(self._vault, allow_private=self._allow_private) as sender:
             claims = await self._database.run(self._claim)
             results = await asyncio.gather(*(self._try(sender, one) for one in claims))
-            await self._database.run(lambda tx: finish(tx, results))
+            _alert(await self._database.run(lambda tx: self._settle(tx, results)))
         states = [result.state for result in results]
         return Counts(
             delivered=states.count(DeliveryState.DELIVERED),
@@ -171,16 +176,17 @@ class Deliverer:
         """Mark what has ended and start what is due, in one transaction; says whether there was anything."""
         results, self._results = self._results, []
 
-        async def work(tx: db.Tx) -> list[Claim]:
-            await finish(tx, results)
+        async def work(tx: db.Tx) -> tuple[list[Claim], list[Endpoint]]:
+            disabled = await self._settle(tx, results)
             await self._measure(tx)
-            return await self._claim(tx)
+            return await self._claim(tx), disabled
 
         try:
-            claims = await self._database.run(work)
+            claims, disabled = await self._database.run(work)
         except BaseException:
             self._results[:0] = results
             raise
+        _alert(disabled)
         for one in claims:
             lane = self._lanes.setdefault(one.message.endpoint_id, Lane(0, self._per_endpoint))
             lane.in_flight += 1
@@ -188,6 +194,9 @@ class Deliverer:
             self._running.add(task)
             task.add_done_callback(self._running.discard)
         return bool(claims or results)
+
+    async def _settle(self, tx: db.Tx, results: Sequence[Result]) -> list[Endpoint]:
+        return await settle(tx, results, now=self._clock.now(), new_id=self._new_id)
 
     async def _claim(self, tx: db.Tx) -> list[Claim]:
         free = self._in_flight - len(self._running)
@@ -212,9 +221,9 @@ class Deliverer:
         self._wake.set()
 
     async def _try(self, sender: Sender, one: Claim) -> Result:
-        now = self._clock.now()
+        now, name = self._clock.now(), self._new_id()
         if one.disabled:
-            return Result(one, DeliveryState.DEAD, None, None, Outcome(None, "endpoint_disabled", 0))
+            return Result(name, one, DeliveryState.DEAD, None, None, Outcome(None, "endpoint_disabled", 0))
         try:
             outcome = await sender.send(one.message, now=now)
         except Exception:  # noqa: BLE001 - what cannot be sent at all must die in time like the rest, not come for ever
@@ -225,11 +234,11 @@ class Deliverer:
         _DURATION.observe(outcome.duration_ms / 1000)
         if outcome.succeeded:
             _LATENCY.observe((ended_at - one.message.created_at).total_seconds())
-            result = Result(one, DeliveryState.DELIVERED, None, now, outcome)
+            result = Result(name, one, DeliveryState.DELIVERED, None, now, outcome)
         elif delay is None:
-            result = Result(one, DeliveryState.DEAD, None, now, outcome)
+            result = Result(name, one, DeliveryState.DEAD, None, now, outcome)
         else:
-            result = Result(one, DeliveryState.PENDING, ended_at + delay, now, outcome)
+            result = Result(name, one, DeliveryState.PENDING, ended_at + delay, now, outcome)
         _OUTCOMES[result.state].inc()
         return result
 
@@ -241,3 +250,15 @@ class Deliverer:
         pending, oldest_at = await backlog(tx)
         _PENDING.set(pending)
         _OVERDUE.set(max(0.0, (now - oldest_at).total_seconds()) if oldest_at else 0)
+
+
+def _alert(disabled: Sequence[Endpoint]) -> None:
+    """Page somebody: a merchant's systems have been deaf for days. Only once it is committed."""
+    for endpoint in disabled:
+        _DISABLED.inc()
+        _log.error(
+            "webhook_endpoint_disabled",
+            endpoint_id=ids.encode("whe", endpoint.endpoint_id),
+            merchant_id=ids.encode("mer", endpoint.merchant_id),
+            failing_since=str(endpoint.failing_since),
+        )

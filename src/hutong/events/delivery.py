@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from hutong import db
-from hutong.events.model import DeliveryState
+from hutong.events.model import DeliveryState, Scheme
 from hutong.events.sender import Message, Outcome
 
 if TYPE_CHECKING:
@@ -39,8 +39,13 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of a claim; PENDING, with `next_at`, means that it failed and comes again."""
+    """What came of a claim; PENDING, with `next_at`, means that it failed and comes again.
 
+    Attributes:
+        try_id: Its name in the log; the same when the result is marked once more.
+    """
+
+    try_id: UUID
     claim: Claim
     state: DeliveryState
     next_at: datetime | None
@@ -121,5 +126,9 @@ def _claim_of(row: asyncpg.Record, until: datetime) -> Claim:
         endpoint_id=row["endpoint_id"],
         url=row["url"],
         sealed_secret=row["sealed_secret"],
+        version=row["version"],
+        merchant_id=row["merchant_id"],
+        scheme=Scheme(row["scheme"]),
+        sealed_previous=row["sealed_previous"],
     )
     return Claim(message, row["object_id"], row["attempts"], row["disabled"], until)

@@ -37,6 +37,7 @@ async def record(tx: db.Tx, events: Sequence[Event], *, now: datetime) -> None:
         [event.object_id for event in events],
         [_text(event) for event in events],
         now,
+        [event.version for event in events],
     )
 
 

@@ -5,6 +5,7 @@ has not proven is never taken for a failure; at most one attempt of a payment co
 surplus.
 """
 
+from hutong.clock import instant
 from hutong.payments.attempt import (
     NotPayable,
     OtherRunning,
@@ -18,7 +19,7 @@ from hutong.payments.choice import Choice, Wish
 from hutong.payments.close import CloseOutcome, CloseResult, RequestClose, request_close
 from hutong.payments.commit import Committer, PlaceOrder, TakeIn
 from hutong.payments.decision import DECISION_PREFIX, Decided, decision_document, decisions_between, find_decisions
-from hutong.payments.document import Texts, instant, payment_document, timeline_document
+from hutong.payments.document import Texts, payment_document, timeline_document
 from hutong.payments.doubt import Doubt, list_doubts, report_doubts
 from hutong.payments.errors import (
     AttemptInProgress,

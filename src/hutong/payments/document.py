@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from hutong import ids
+from hutong.clock import instant
 from hutong.payments.model import Attempt, Payment
 from hutong.payments.timeline import Entry
 
@@ -73,11 +74,6 @@ def attempt_document(attempt: Attempt, texts: Texts) -> dict[str, Any]:
         "created_at": instant(attempt.created_at),
         "finished_at": _optional(attempt.finished_at),
     }
-
-
-def instant(value: datetime) -> str:
-    """An instant in RFC 3339, in UTC, to the millisecond."""
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{value.microsecond // 1000:03d}Z"
 
 
 def _optional(value: datetime | None) -> str | None:

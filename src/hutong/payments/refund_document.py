@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from hutong import ids
-from hutong.payments.document import instant
+from hutong.clock import instant
 from hutong.payments.items import Item, units_left
 from hutong.payments.refund import Refund
 

@@ -59,10 +59,12 @@ claimed AS (
     WHERE d.event_id = f.event_id AND d.endpoint_id = f.endpoint_id
     RETURNING d.event_id, d.endpoint_id, d.object_id, d.object_seq, d.attempts
 )
-SELECT c.event_id, c.endpoint_id, c.object_id, c.object_seq, c.attempts, o.type, o.data, o.created_at,
-    e.url, e.sealed_secret, e.disabled_at IS NOT NULL AS disabled
+SELECT c.event_id, c.endpoint_id, c.object_id, c.object_seq, c.attempts, o.type, o.version, o.data, o.created_at,
+    e.merchant_id, e.url, e.scheme, e.sealed_secret,
+    CASE WHEN e.previous_until > $1 THEN e.sealed_previous END AS sealed_previous,
+    e.disabled_at IS NOT NULL AS disabled
 FROM claimed c
-CROSS JOIN LATERAL (SELECT b.type, b.data, b.created_at FROM events.outbox b WHERE b.event_id = c.event_id LIMIT 1) o
+CROSS JOIN LATERAL (SELECT b.type, b.version, b.data, b.created_at FROM events.outbox b WHERE b.event_id = c.event_id LIMIT 1) o
 JOIN events.endpoint e ON e.endpoint_id = c.endpoint_id;
 
 -- name: finish_deliveries
@@ -85,6 +87,69 @@ UPDATE events.delivery d SET next_at = r.next_at
 FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::timestamptz[]) AS r (endpoint_id, object_id, object_seq, next_at)
 WHERE d.endpoint_id = r.endpoint_id AND d.object_id = r.object_id AND d.state = 'pending'
     AND d.object_seq > r.object_seq AND d.next_at < r.next_at;
+
+-- name: insert_tries
+-- The log of a batch. A batch that is marked once more, because nobody knows whether it was committed, is in it once.
+INSERT INTO events.delivery_try (
+    try_id, endpoint_id, event_id, number, state, tried_at, duration_ms, status, error, answer
+)
+SELECT t.try_id, t.endpoint_id, t.event_id, t.number, t.state, t.tried_at, t.duration_ms, t.status, t.error, t.answer
+FROM unnest(
+    $1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::text[], $6::timestamptz[], $7::int[], $8::int[], $9::text[],
+    $10::text[]
+) AS t (try_id, endpoint_id, event_id, number, state, tried_at, duration_ms, status, error, answer)
+ON CONFLICT DO NOTHING;
+
+-- name: list_tries
+-- The log of one endpoint, newest first, with what each request carried.
+SELECT t.try_id, t.endpoint_id, t.number, t.state, t.tried_at, t.duration_ms, t.status, t.error, t.answer,
+    o.event_id, o.type, o.version, o.merchant_id, o.object_id, o.object_seq, o.data, o.created_at
+FROM events.delivery_try t
+CROSS JOIN LATERAL (
+    SELECT b.event_id, b.type, b.version, b.merchant_id, b.object_id, b.object_seq, b.data, b.created_at
+    FROM events.outbox b WHERE b.event_id = t.event_id LIMIT 1
+) o
+WHERE t.endpoint_id = $1 AND ($2::uuid IS NULL OR t.event_id = $2) AND ($3::text IS NULL OR t.state = $3)
+    AND ($4::uuid IS NULL OR t.try_id < $4)
+ORDER BY t.try_id DESC
+LIMIT $5;
+
+-- name: replay_events
+-- Sends events of a merchant to one of its endpoints once more, or for the first time if they are older than it; what
+-- is on its way is left alone. One statement for a whole page of the journal.
+WITH chosen AS (
+    SELECT o.event_id, o.object_id, o.object_seq
+    FROM events.outbox o
+    WHERE o.merchant_id = $1 AND o.event_id BETWEEN $3 AND $4 AND ($5::text[] = '{}' OR o.type = ANY ($5))
+    ORDER BY o.event_id
+    LIMIT $6
+),
+written AS (
+    INSERT INTO events.delivery AS d (event_id, endpoint_id, object_id, object_seq, next_at)
+    SELECT c.event_id, $2, c.object_id, c.object_seq, $7 FROM chosen c
+    ON CONFLICT (event_id, endpoint_id) DO UPDATE
+        SET state = 'pending', attempts = 0, next_at = EXCLUDED.next_at, claimed_until = NULL
+        WHERE d.state <> 'pending'
+    RETURNING d.event_id
+)
+SELECT c.event_id, w.event_id IS NOT NULL AS replayed
+FROM chosen c LEFT JOIN written w ON w.event_id = c.event_id
+ORDER BY c.event_id;
+
+-- name: replay_dead
+-- The same for what was given up, found through its own index.
+WITH chosen AS (
+    SELECT d.event_id
+    FROM events.delivery d
+    WHERE d.endpoint_id = $1 AND d.state = 'dead' AND d.event_id BETWEEN $2 AND $3
+    ORDER BY d.event_id
+    LIMIT $4
+    FOR UPDATE
+)
+UPDATE events.delivery d SET state = 'pending', attempts = 0, next_at = $5, claimed_until = NULL
+FROM chosen c
+WHERE d.event_id = c.event_id AND d.endpoint_id = $1
+RETURNING d.event_id, true AS replayed;
 
 -- name: deliveries_of_event
 -- The delivery log of one event, for its merchant only.

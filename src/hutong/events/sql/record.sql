@@ -2,9 +2,9 @@
 -- Numbers, journal and deliveries in one statement, because it stands in every payment's transaction. The counters are
 -- locked in id order. A delivery waits as long as the one before it waits, so that what cannot go yet is not looked at.
 WITH given AS (
-    SELECT g.event_id, g.type, g.merchant_id, g.object_id, g.data, g.position
-    FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::text[])
-        WITH ORDINALITY AS g (event_id, type, merchant_id, object_id, data, position)
+    SELECT g.event_id, g.type, g.merchant_id, g.object_id, g.data, g.version, g.position
+    FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::text[], $7::smallint[])
+        WITH ORDINALITY AS g (event_id, type, merchant_id, object_id, data, version, position)
 ),
 counter AS (
     INSERT INTO events.object AS o (object_id, last_seq)
@@ -13,10 +13,10 @@ counter AS (
     RETURNING o.object_id, o.last_seq
 ),
 written AS (
-    INSERT INTO events.outbox (event_id, merchant_id, object_id, object_seq, type, data, created_at)
+    INSERT INTO events.outbox (event_id, merchant_id, object_id, object_seq, type, version, data, created_at)
     SELECT g.event_id, g.merchant_id, g.object_id,
         c.last_seq + 1 - row_number() OVER (PARTITION BY g.object_id ORDER BY g.position DESC),
-        g.type, g.data::json, $6::timestamptz
+        g.type, g.version, g.data::json, $6::timestamptz
     FROM given g JOIN counter c ON c.object_id = g.object_id
     RETURNING event_id, merchant_id, object_id, object_seq, type
 )
@@ -33,7 +33,7 @@ LEFT JOIN LATERAL (
 
 -- name: list_events
 -- A merchant's events, oldest first, for one who has been away.
-SELECT event_id, type, merchant_id, object_id, object_seq, data, created_at
+SELECT event_id, type, version, merchant_id, object_id, object_seq, data, created_at
 FROM events.outbox
 WHERE merchant_id = $1 AND ($2::uuid IS NULL OR event_id > $2)
 ORDER BY event_id

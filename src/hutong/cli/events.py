@@ -1,0 +1,129 @@
+"""`hutong events …`: what merchants are told of, what came of telling them, and telling them again."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from hutong import db
+    from hutong.events import Replayed
+
+events = typer.Typer(help="Events, and the webhooks that carry them.", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
+Endpoint = Annotated[str, typer.Argument(metavar="ENDPOINT", help="The webhook endpoint, whe_….")]
+EventId = Annotated[str | None, typer.Option("--event", metavar="EVENT", help="This event alone, evt_….")]
+_INSTANTS = ["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"]
+
+
+@events.command("schema")
+def schema(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[TYPE]", help="Such as payment.succeeded; without it, all.")
+    ] = None,
+) -> None:
+    """Print the AsyncAPI document of all types of events, or the JSON Schema of one."""
+    from hutong import api
+    from hutong.errors import InvalidParameter
+
+    found = api.asyncapi()
+    if name is not None:
+        files = [one.file for one in api.EVENT_TYPES if one.name == name]
+        if not files:
+            raise InvalidParameter("no event has this type", param="TYPE")
+        found = api.json_schemas()[files[-1]]
+    print(json.dumps(found, indent=2, ensure_ascii=False))
+
+
+@events.command("replay")
+def replay(
+    endpoint: Endpoint,
+    event: EventId = None,
+    begin: Annotated[
+        datetime | None, typer.Option("--from", formats=_INSTANTS, help="Those recorded from here on; UTC.")
+    ] = None,
+    end: Annotated[
+        datetime | None, typer.Option("--to", formats=_INSTANTS, help="Those recorded before this; UTC.")
+    ] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Only those whose tries have all failed.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Have events sent to an endpoint again: one, those of a time, or all that were given up."""
+    from hutong import ids
+    from hutong.errors import InvalidParameter
+    from hutong.events import Wanted
+
+    if (event is None) == (begin is None and end is None and not failed):
+        raise InvalidParameter("name either --event, or --from, --to or --failed", param="--event")
+    wanted = Wanted.between(_utc(begin), _utc(end), failed=failed)
+    if event is not None:
+        wanted = Wanted.one(ids.decode("evt", event))
+    count = seen = 0
+    while True:
+        done = _replay_some(endpoint, wanted)
+        count, seen = count + done.count, seen + done.seen
+        if done.last is None or event is not None:
+            break
+        wanted = wanted.after(done.last)
+    if event is not None and not seen:
+        raise InvalidParameter("names no event that this endpoint wants", param="--event")
+    print(json.dumps({"replayed": count}) if as_json else f"{count} will be sent again")
+
+
+@events.command("deliveries")
+def deliveries(
+    endpoint: Endpoint,
+    event: EventId = None,
+    state: Annotated[
+        str | None, typer.Option("--state", help="Only tries that ended as delivered, failed, dead.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Show the tries to reach an endpoint, newest first, with the beginning of each answer that was no success."""
+    from hutong import config, ids
+    from hutong import events as webhooks
+    from hutong.cli.transaction import in_transaction
+    from hutong.errors import InvalidParameter
+
+    if state is not None and state not in set(webhooks.TryState):
+        raise InvalidParameter(f"is one of {', '.join(webhooks.TryState)}", param="--state")
+    wanted = None if state is None else webhooks.TryState(state)
+
+    async def work(tx: db.Tx) -> list[dict[str, Any]]:
+        found = await webhooks.find_endpoint(tx, None, ids.decode("whe", endpoint))
+        event_id = None if event is None else ids.decode("evt", event)
+        tries = await webhooks.list_tries(tx, found.endpoint_id, event_id=event_id, state=wanted, limit=limit)
+        return [webhooks.try_document(one, found) | {"answer": one.answer} for one in tries]
+
+    shown = in_transaction(config.load(), work)
+    if as_json:
+        print(json.dumps({"deliveries": shown}))
+        return
+    for one in shown:
+        result = f"{one['state']:<9} {one['status'] or '-'} {one['error'] or ''}".rstrip()
+        print(f"{one['at']}  {one['event_id']}  {one['event_type']:<24} {one['number']:>2}  {result}")
+        if one["answer"]:
+            print(f"    {one['answer'].splitlines()[0][:100]}")
+
+
+def _replay_some(endpoint: str, wanted: Any) -> Replayed:
+    """One page in a transaction of its own, so that a long range holds no locks."""
+    from hutong import config, ids
+    from hutong import events as webhooks
+    from hutong.cli.transaction import in_transaction
+    from hutong.clock import SystemClock
+
+    async def work(tx: db.Tx) -> Replayed:
+        return await webhooks.replay(tx, None, ids.decode("whe", endpoint), wanted, now=SystemClock().now())
+
+    return in_transaction(config.load(), work)
+
+
+def _utc(given: datetime | None) -> datetime | None:
+    """What says no zone is meant in UTC."""
+    return given.replace(tzinfo=UTC) if given is not None and given.tzinfo is None else given

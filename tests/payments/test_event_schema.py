@@ -1,0 +1,107 @@
+"""Every type of event, as it is really written, has the form that is published for it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import orjson
+import pytest
+from honest_channel import HonestChannel
+from payment_world import World, number, placed
+from refund_world import RefundWorld
+
+from event_forms import EventForms
+from hutong import api, events, payments
+from hutong.channels import ChannelAnswer, ChannelState
+from hutong.clock import ManualClock
+from hutong.db import Database
+from hutong.payments import CaptureMethod, Flow
+
+FAILED = ChannelAnswer(ChannelState.FAILED, channel_code="ACCOUNT_EMPTY")
+
+
+@pytest.fixture
+async def shop(payments_database: Database, clock: ManualClock) -> AsyncIterator[RefundWorld]:
+    made = RefundWorld(payments_database, clock)
+    await made.quiet()
+    yield made
+    await made.flow.stop()
+
+
+async def written(shop: World) -> list[dict[str, Any]]:
+    """The merchant's events, as they are sent."""
+    async with shop.database.transaction() as tx:
+        rows = await tx.fetch(
+            "SELECT type, object_id, object_seq, data FROM events.outbox WHERE merchant_id = $1 ORDER BY event_id",
+            shop.merchant_id,
+        )
+    return [{**row, "data": orjson.loads(row["data"])} for row in rows]
+
+
+async def all_that_can_happen(shop: RefundWorld, world: World, flow: Flow, channel: HonestChannel) -> None:
+    paid = await shop.paid(metadata={"basket": "7"})
+    shop.channel.verdicts = [ChannelAnswer(ChannelState.SUCCEEDED), FAILED]
+    await shop.refund(paid, 500)
+    await shop.refund(paid, 300)
+    refused = await shop.payment()
+    await shop.hear(shop.word(refused.attempts[0], ChannelState.FAILED, channel_code="NOTENOUGH"))
+    late = await shop.payment()
+    await shop.close(late)
+    await shop.hear(shop.word(late.attempts[0], ChannelState.CLOSED))
+    await shop.hear(shop.word(late.attempts[0], ChannelState.SUCCEEDED))
+    shop.channel.verdicts = [FAILED]
+    for _ in range(3):
+        await shop.sweep(timedelta(hours=2))
+    reserved = await placed(world, flow, capture_method=CaptureMethod.MANUAL)
+    channel.payer_pays(number(reserved))
+    await flow.notify(world.account_id, {"x-proof": "genuine"}, number(reserved).encode())
+    await flow.capture((await world.see(reserved)).payment)
+
+
+async def test_every_type_is_written_in_its_published_form(
+    shop: RefundWorld, world: World, flow: Flow, channel: HonestChannel
+) -> None:
+    await all_that_can_happen(shop, world, flow, channel)
+    seen = {event["type"] for event in [*await written(shop), *await written(world)]}
+    assert seen == {one.name for one in api.EVENT_TYPES} - {events.ENDPOINT_DISABLED}
+    _, faults = await EventForms().recorded(shop.database)
+    assert faults == []
+
+
+async def test_the_last_event_tells_the_row_that_was_committed_with_it(shop: RefundWorld) -> None:
+    payment = await shop.paid()
+    await shop.refund(payment, 500)
+    (*_, last) = [event for event in await written(shop) if event["object_id"] == payment.payment_id]
+    payment = (await shop.see(payment)).payment
+    (refund,) = await shop.refunds(payment)
+    told = [event for event in await written(shop) if event["object_id"] == refund.refund_id]
+    assert told[-1]["data"] == payments.refund_document(refund)
+    same = {"amount_refunded_minor": 0, "amount_refunding_minor": 0}  # what the refund changed afterwards
+    assert last["data"] == payments.payment_document(payment, lambda p: f"/{p.checkout_token}") | same
+
+
+@pytest.mark.parametrize(
+    ("changed", "fault"),
+    [
+        ({"amount_minor": 19.99}, "amount_minor"),
+        ({"currency": None}, "currency"),
+        ({"status": "paid"}, "status"),
+        ({"not_published": 1}, "not_published"),
+    ],
+)
+async def test_another_form_is_noticed(shop: RefundWorld, changed: dict[str, Any], fault: str) -> None:
+    await shop.paid()
+    (event,) = await written(shop)
+    sent = {
+        "id": "evt_01kanf3b9mfwr8whv2x26xq1fm",
+        "type": event["type"],
+        "version": 1,
+        "created_at": "2026-01-01T00:00:00.000Z",
+        "object_seq": 1,
+        "data": event["data"],
+    }
+    assert EventForms().faults(sent) == []
+    (told,) = EventForms().faults(sent | {"data": event["data"] | changed})
+    assert fault in told

@@ -11,7 +11,7 @@ from uuid import UUID
 import asyncpg
 
 from hutong import db, ids, routing
-from hutong.payments.document import instant
+from hutong.clock import instant
 from hutong.payments.model import AttemptState
 
 sql = db.statements("hutong.payments")

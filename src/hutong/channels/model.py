@@ -193,3 +193,8 @@ class HttpAnswer:
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def text(value: object, length: int) -> str | None:
+    """Words as they came, cut, without the one character that PostgreSQL does not keep; None where there are none."""
+    return value.replace("\0", "")[:length] or None if isinstance(value, str) else None

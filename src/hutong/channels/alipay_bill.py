@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-from hutong.channels.alipay_gateway import Gateway, NoWord, succeeded, text
+from hutong.channels.alipay_gateway import Gateway, NoWord, succeeded
 from hutong.channels.alipay_keys import AlipayCredentials
 from hutong.channels.alipay_words import CURRENCY, instant, refusal
 from hutong.channels.bill import Bill, BillRow, BillRowKind, BillState
@@ -28,6 +28,7 @@ from hutong.channels.capability import BillRule
 from hutong.channels.codes import Codes
 from hutong.channels.errors import BillRefused, ChannelUnreachable
 from hutong.channels.http import Http
+from hutong.channels.model import text
 from hutong.errors import InvalidParameter
 from hutong.money import from_major
 

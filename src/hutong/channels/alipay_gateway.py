@@ -21,7 +21,7 @@ from hutong.channels.alipay_keys import CHARSET, SIGN_TYPE, AlipayCredentials, A
 from hutong.channels.codes import Codes
 from hutong.channels.errors import ChannelUnreachable
 from hutong.channels.http import Http, HttpReply
-from hutong.channels.model import ChannelAnswer, ChannelState
+from hutong.channels.model import ChannelAnswer, ChannelState, text
 
 BEIJING = timezone(timedelta(hours=8))
 SUCCESS = "10000"
@@ -243,8 +243,3 @@ def _skip(document: str, at: int) -> int:
 def order_string(parameters: Mapping[str, str]) -> str:
     """Signed parameters as the application's kit takes them."""
     return "&".join(f"{name}={quote_plus(value)}" for name, value in sorted(parameters.items()))
-
-
-def text(value: object, length: int) -> str | None:
-    """Words as they came, cut, without the one character that PostgreSQL does not keep; None where there are none."""
-    return value.replace("\0", "")[:length] or None if isinstance(value, str) else None

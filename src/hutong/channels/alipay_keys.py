@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
+from hutong.channels.address import base_url
 from hutong.channels.alipay_certificates import AlipayCertificate, Roots, certificates, sn
 
 SIGN_TYPE = "RSA2"
@@ -86,13 +87,7 @@ class AlipayCredentials(BaseModel):
     @field_validator("base_url")
     @classmethod
     def _is_base_url(cls, value: str, info: ValidationInfo) -> str:
-        sandbox = bool((info.context or {}).get("sandbox"))
-        scheme, _, rest = value.partition("://")
-        if scheme != "https" and not (sandbox and scheme == "http"):
-            raise ValueError("must start with https:// (http:// is for sandbox accounts)")
-        if not rest or any(character in rest for character in "/?#@ ") or not rest.isascii():
-            raise ValueError("must be a scheme and a host, without a path")
-        return value
+        return base_url(value, info)
 
     @model_validator(mode="after")
     def _fits_together(self) -> AlipayCredentials:

@@ -15,12 +15,12 @@ from dataclasses import replace
 from datetime import datetime
 from urllib.parse import unquote_plus
 
-from hutong.channels.alipay_gateway import Gateway, NoWord, text
+from hutong.channels.alipay_gateway import Gateway, NoWord
 from hutong.channels.alipay_keys import CHARSET, AlipayCredentials, AlipayKeys, Unproven
 from hutong.channels.alipay_words import explain, instant, trade
 from hutong.channels.codes import Codes
 from hutong.channels.errors import NotificationRefused
-from hutong.channels.model import About, ChannelAnswer, ChannelState, Notification
+from hutong.channels.model import About, ChannelAnswer, ChannelState, Notification, text
 
 _NAME = r"[a-z][a-z0-9_]{0,63}"
 _VALUE = r"(?:[0-9A-Za-z*._~+-]|%[0-9A-F]{2})*"

@@ -7,11 +7,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from hutong.channels.alipay_gateway import Gateway, NoWord, succeeded, text
+from hutong.channels.alipay_gateway import Gateway, NoWord, succeeded
 from hutong.channels.alipay_order import check_number
 from hutong.channels.alipay_words import CURRENCY, check_currency, explain, fen, instant, refusal
 from hutong.channels.codes import Codes
-from hutong.channels.model import ChannelAnswer, ChannelState, Payout
+from hutong.channels.model import ChannelAnswer, ChannelState, Payout, text
 from hutong.errors import InvalidParameter
 from hutong.money import to_major
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from hutong.channels.alipay_gateway import BEIJING, NoWord, text
+from hutong.channels.alipay_gateway import BEIJING, NoWord
 from hutong.channels.codes import Codes, Meaning
-from hutong.channels.model import ChannelAnswer, ChannelState
+from hutong.channels.model import ChannelAnswer, ChannelState, text
 from hutong.errors import InvalidParameter
 from hutong.money import from_major
 

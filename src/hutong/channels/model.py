@@ -203,3 +203,8 @@ def after_sending(answer: ChannelAnswer) -> ChannelAnswer:
     """What a question is worth that was to tell what became of something sent: without a connection for the question
     there is no answer, but something was sent."""
     return replace(answer, channel_code="no_answer") if answer.channel_code == NOT_SENT else answer
+
+
+def text(value: object, length: int) -> str | None:
+    """Words as they came, cut, without the one character that PostgreSQL does not keep; None where there are none."""
+    return value.replace("\0", "")[:length] or None if isinstance(value, str) else None

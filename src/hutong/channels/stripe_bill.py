@@ -19,9 +19,9 @@ import orjson
 
 from hutong.channels.bill import Bill, BillRow, BillRowKind, BillState
 from hutong.channels.errors import BillRefused
-from hutong.channels.model import ChannelState
+from hutong.channels.model import ChannelState, text
 from hutong.channels.stripe_objects import is_id
-from hutong.channels.stripe_wire import NoWord, StripeWire, currency, instant, metadata, text
+from hutong.channels.stripe_wire import NoWord, StripeWire, currency, instant, metadata
 from hutong.errors import InvalidParameter
 
 KIND = "balance"

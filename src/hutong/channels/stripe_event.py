@@ -10,9 +10,9 @@ import re
 
 import orjson
 
-from hutong.channels.model import About, ChannelAnswer, ChannelState, Notification
+from hutong.channels.model import About, ChannelAnswer, ChannelState, Notification, text
 from hutong.channels.stripe_objects import StripeObjects, is_id
-from hutong.channels.stripe_wire import NoWord, instant, metadata, text
+from hutong.channels.stripe_wire import NoWord, instant, metadata
 
 NUMBER = re.compile(r"[0-9A-Za-z_-]{6,64}")
 _INTENT_EVENTS = "payment_intent."

@@ -19,6 +19,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
+from hutong.channels.address import base_url
+
 HOST = "https://api.stripe.com"
 SIGNATURE_HEADER = "stripe-signature"
 _WINDOW_S = 300
@@ -59,14 +61,7 @@ class StripeCredentials(BaseModel):
     @field_validator("base_url")
     @classmethod
     def _is_base_url(cls, value: str, info: ValidationInfo) -> str:
-        sandbox = bool((info.context or {}).get("sandbox"))
-        scheme, _, rest = value.partition("://")
-        # The answers carry no signature: without TLS anybody on the way could write them.
-        if scheme != "https" and not (sandbox and scheme == "http"):
-            raise ValueError("must start with https:// (http:// is for sandbox accounts)")
-        if not rest or any(character in rest for character in "/?#@ ") or not rest.isascii():
-            raise ValueError("must be a scheme and a host, without a path")
-        return value
+        return base_url(value, info)
 
 
 class Unproven(Exception):

@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
-from hutong.channels.model import ActionKind, ChannelAnswer, ChannelState, Order, PayerAction, Refund
-from hutong.channels.stripe_wire import NoWord, StripeWire, amount, currency, instant, metadata, text
+from hutong.channels.model import ActionKind, ChannelAnswer, ChannelState, Order, PayerAction, Refund, text
+from hutong.channels.stripe_wire import NoWord, StripeWire, amount, currency, instant, metadata
 
 CARD = "card"
 PAGE = "card_page"

@@ -14,7 +14,7 @@ import orjson
 from hutong.channels.codes import Codes
 from hutong.channels.errors import ChannelUnreachable
 from hutong.channels.http import Http
-from hutong.channels.model import ChannelAnswer, ChannelState
+from hutong.channels.model import ChannelAnswer, ChannelState, text
 from hutong.channels.stripe_keys import StripeCredentials, StripeKeys
 from hutong.money import AMOUNT_MINOR_MAX
 
@@ -139,11 +139,6 @@ class StripeWire:
         """What a status amounts to, and our word for it. One that the map does not hold is UNKNOWN."""
         meaning = self._codes.read(interface, text(word, 64) or "missing")
         return meaning.state, meaning.unified_code
-
-
-def text(value: object, length: int) -> str | None:
-    """Words as they came, cut, without the one character that PostgreSQL does not keep; None where there are none."""
-    return value.replace("\0", "")[:length] or None if isinstance(value, str) else None
 
 
 def amount(value: object) -> int | None:

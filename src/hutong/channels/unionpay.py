@@ -40,6 +40,7 @@ from hutong.channels.model import (
     PayerAction,
     PayRequest,
     Refund,
+    text,
 )
 from hutong.channels.protocol import Channel, Finding
 from hutong.channels.unionpay_bill import download_bill, read_bill
@@ -276,7 +277,7 @@ class UnionPay(Channel):
 
     def _said(self, interface: str, code: str | None, message: str | None) -> ChannelAnswer:
         """What a code of an interface amounts to. The message ends in a finer code of seven digits."""
-        code, message = _text(code, 64), _text(message, 256)
+        code, message = text(code, 64), text(message, 256)
         if code is None:
             return ChannelAnswer(ChannelState.UNKNOWN, channel_code="unreadable", channel_message=message)
         finer = re.search(r"\[([0-9]{7})\]$", message or "")
@@ -294,7 +295,7 @@ class UnionPay(Channel):
     ) -> ChannelAnswer:
         """What proven fields say of a payment or a refund; `_NoWord` for a success without amount or number."""
         said = self._said(interface, code, message)
-        amount, number = fields.get("txnAmt", ""), _text(fields.get("queryId"), 64)
+        amount, number = fields.get("txnAmt", ""), text(fields.get("queryId"), 64)
         told = re.fullmatch("[0-9]{1,12}", amount) is not None and fields.get("currencyCode", "156") == "156"
         amount_minor = int(amount) if told and int(amount) > 0 else None
         if said.state is ChannelState.SUCCEEDED and (amount_minor is None or number is None):
@@ -335,10 +336,5 @@ class _NoWord(Exception):
     def __init__(self, code: str, message: str | None) -> None:
         super().__init__(code)
         self.answer = ChannelAnswer(
-            ChannelState.UNKNOWN, channel_code=_text(code, 64), channel_message=_text(message, 256)
+            ChannelState.UNKNOWN, channel_code=text(code, 64), channel_message=text(message, 256)
         )
-
-
-def _text(value: str | None, length: int) -> str | None:
-    """Words as they came, cut, without the one character that PostgreSQL does not keep; None where there are none."""
-    return (value or "").replace("\0", "")[:length] or None

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 from cryptography.x509.oid import NameOID
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
+from hutong.channels.address import after_scheme
 from hutong.channels.unionpay_wire import sign_digest
 
 VERSION = "5.1.0"
@@ -116,10 +117,7 @@ class UnionPayCredentials(BaseModel):
 
 
 def _checked_scheme(value: str, info: ValidationInfo) -> str:
-    sandbox = bool((info.context or {}).get("sandbox"))
-    scheme, _, rest = value.partition("://")
-    if scheme != "https" and not (sandbox and scheme == "http"):
-        raise ValueError("must start with https:// (http:// is for sandbox accounts)")
+    rest = after_scheme(value, info)
     if not rest or any(character in rest for character in "?#@ ") or not rest.isascii():
         raise ValueError("must be an address without a query")
     return rest

@@ -23,9 +23,10 @@ from typing import TextIO
 
 from hutong.channels.bill import Bill, BillRow, BillRowKind, BillState
 from hutong.channels.errors import BillRefused
+from hutong.channels.model import text
 from hutong.channels.wechat_order import BEIJING
 from hutong.channels.wechat_said import Reader, payout_no
-from hutong.channels.wechat_wire import NoWord, Wire, text
+from hutong.channels.wechat_wire import NoWord, Wire
 from hutong.errors import InvalidParameter
 
 PACKED_MAX = 512 << 20

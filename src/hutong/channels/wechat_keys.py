@@ -28,6 +28,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
+from hutong.channels.address import base_url
+
 SCHEME = "WECHATPAY2-SHA256-RSA2048"
 PUBLIC_KEY_PREFIX = "PUB_KEY_ID_"
 _WINDOW = timedelta(seconds=300)
@@ -96,13 +98,7 @@ class WeChatCredentials(BaseModel):
     @field_validator("base_url")
     @classmethod
     def _is_base_url(cls, value: str, info: ValidationInfo) -> str:
-        sandbox = bool((info.context or {}).get("sandbox"))
-        scheme, _, rest = value.partition("://")
-        if scheme != "https" and not (sandbox and scheme == "http"):
-            raise ValueError("must start with https:// (http:// is for sandbox accounts)")
-        if not rest or any(character in rest for character in "/?#@ ") or not rest.isascii():
-            raise ValueError("must be a scheme and a host, without a path")
-        return value
+        return base_url(value, info)
 
     @model_validator(mode="after")
     def _keys_differ(self) -> WeChatCredentials:

@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 
 from hutong.channels.codes import Codes
-from hutong.channels.model import About, ActionKind, ChannelAnswer, ChannelState, PayerAction, Payout
+from hutong.channels.model import About, ActionKind, ChannelAnswer, ChannelState, PayerAction, Payout, text
 from hutong.channels.wechat_keys import TransferScene, Unproven
-from hutong.channels.wechat_wire import NoWord, read_amount, read_currency, read_instant, read_object, text
+from hutong.channels.wechat_wire import NoWord, read_amount, read_currency, read_instant, read_object
 from hutong.errors import InvalidParameter
 
 PAYOUT_NO = re.compile(r"([a-z]{3})_([0-9a-z]{1,29})")

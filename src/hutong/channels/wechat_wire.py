@@ -13,7 +13,7 @@ import orjson
 
 from hutong.channels.errors import ChannelUnreachable
 from hutong.channels.http import Http, HttpReply
-from hutong.channels.model import ChannelAnswer, ChannelState
+from hutong.channels.model import ChannelAnswer, ChannelState, text
 from hutong.channels.wechat_keys import PUBLIC_KEY_PREFIX, Unproven, WeChatCredentials, WeChatKeys
 from hutong.money import AMOUNT_MINOR_MAX
 
@@ -160,11 +160,6 @@ def read_amount(value: object) -> int | None:
 
 def read_currency(value: object) -> str | None:
     return value if isinstance(value, str) and re.fullmatch("[A-Z]{3}", value) else None
-
-
-def text(value: object, length: int) -> str | None:
-    """Words as they came, cut, without the one character that PostgreSQL does not keep; None where there are none."""
-    return value.replace("\0", "")[:length] or None if isinstance(value, str) else None
 
 
 def read_instant(value: object) -> datetime | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import socket
 import subprocess
@@ -115,7 +116,12 @@ def _answers(address: str, sandbox_address: str) -> bool:
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody listens on right now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody listens on now, below those that systems give to outgoing connections: between this look and
+    the server's start one of those could take it."""
+    for port in random.sample(range(20_000, 32_000), 50):
+        try:
+            with socket.create_server(("127.0.0.1", port)):
+                return port
+        except OSError:
+            continue
+    raise Unavailable("no free port between 20000 and 32000")

@@ -291,5 +291,5 @@ async def test_a_decision_is_made_again_from_what_was_stored(routing_database: D
     async with routing_database.transaction() as tx:
         basis = (await routing.find_bases(tx, [record.basis]))[record.basis]
         configuration = await routing.load_configuration(tx, record.version)
-    again = routing.again(record, basis, configuration.policies[""])
+    again = routing.again(record, routing.base_of(basis, configuration), configuration)
     assert again == chosen.decision

@@ -7,6 +7,7 @@ again; an account that does not support a payment never gets it; a payer's own f
 from hutong.routing.calendar import Window
 from hutong.routing.choose import choose, facts
 from hutong.routing.configuration import UNCONFIGURED, Configuration, read_configuration
+from hutong.routing.draft import Draft
 from hutong.routing.errors import ConfigurationRefused, DecisionGone, RulesRefused
 from hutong.routing.fault import is_fault, may_go_elsewhere
 from hutong.routing.health import Health, HealthPolicy, Result, State, Track
@@ -38,7 +39,8 @@ from hutong.routing.publish import (
     propose_configuration,
     publish_configuration,
 )
-from hutong.routing.record import Record, again, basis_of, read_basis, read_record, snapshot_of, write_record
+from hutong.routing.record import Base, Record, base_of, basis_of, read_basis, read_record, snapshot_of, write_record
+from hutong.routing.replay import Prospect, Replayed, Replayer, again, refusals_between
 from hutong.routing.router import Router
 from hutong.routing.rules import Rules, read_rules
 from hutong.routing.sharing import Sharing
@@ -49,12 +51,14 @@ __all__ = [
     "PUBLISH",
     "UNCONFIGURED",
     "Ask",
+    "Base",
     "Candidate",
     "Chosen",
     "Configuration",
     "ConfigurationRefused",
     "Decision",
     "DecisionGone",
+    "Draft",
     "Draws",
     "Health",
     "HealthPolicy",
@@ -66,8 +70,11 @@ __all__ = [
     "Override",
     "Policy",
     "Price",
+    "Prospect",
     "Published",
     "Record",
+    "Replayed",
+    "Replayer",
     "Result",
     "Router",
     "Rules",
@@ -83,6 +90,7 @@ __all__ = [
     "Window",
     "add_override",
     "again",
+    "base_of",
     "basis_of",
     "candidate_of",
     "choose",
@@ -101,6 +109,7 @@ __all__ = [
     "read_configuration",
     "read_record",
     "read_rules",
+    "refusals_between",
     "snapshot_of",
     "standing_overrides",
     "write_record",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Decimal
 
 _MILLION = Decimal(1_000_000)
@@ -52,6 +52,10 @@ class Price:
         if self.max_minor is not None:
             cost = min(cost, Decimal(self.max_minor))
         return (cost - self.subsidy_of(amount_minor)).quantize(Decimal("0.0001"), ROUND_HALF_UP)
+
+    def after_subsidies(self, used_minor: int) -> Price:
+        """The price when so much of its quota has been used."""
+        return replace(self, subsidy_left_minor=max(self.subsidy_left_minor - used_minor, 0))
 
     def subsidy_of(self, amount_minor: int) -> Decimal:
         """What somebody else pays of a payment's price, as long as the quota lasts."""

@@ -238,7 +238,8 @@ async def override(
     end = None if until is None else clock.now() + until
     wanted = Override(Ids(clock).new(), kind, "", account, end, "the bank called", operator, clock.now())
     async with database.transaction() as tx:
-        return await routing.add_override(tx, wanted)
+        candidates = [routing.candidate_of(offer) for offer in OFFERS]
+        return await routing.add_override(tx, wanted, candidates=candidates)
 
 
 async def test_a_pin_holds_until_its_end_and_a_block_until_it_is_lifted(

@@ -7,6 +7,7 @@ again; an account that does not support a payment never gets it; a payer's own f
 from hutong.routing.calendar import Window
 from hutong.routing.choose import choose, facts
 from hutong.routing.configuration import UNCONFIGURED, Configuration, read_configuration
+from hutong.routing.document import override_document, routing_document
 from hutong.routing.draft import Draft
 from hutong.routing.errors import ConfigurationRefused, DecisionGone, RulesRefused
 from hutong.routing.fault import is_fault, may_go_elsewhere
@@ -29,6 +30,7 @@ from hutong.routing.model import (
 from hutong.routing.override import OVERRIDE_PREFIX, Kind, Override, add_override, lift_override, standing_overrides
 from hutong.routing.price import Price, Tier
 from hutong.routing.publish import (
+    EFFECTS,
     PUBLISH,
     Published,
     current_version,
@@ -46,6 +48,7 @@ from hutong.routing.rules import Rules, read_rules
 from hutong.routing.sharing import Sharing
 
 __all__ = [
+    "EFFECTS",
     "OVERRIDE_PREFIX",
     "PRODUCT",
     "PUBLISH",
@@ -103,6 +106,7 @@ __all__ = [
     "list_published",
     "load_configuration",
     "may_go_elsewhere",
+    "override_document",
     "propose_configuration",
     "publish_configuration",
     "read_basis",
@@ -110,6 +114,7 @@ __all__ = [
     "read_record",
     "read_rules",
     "refusals_between",
+    "routing_document",
     "snapshot_of",
     "standing_overrides",
     "write_record",

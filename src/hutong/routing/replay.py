@@ -69,10 +69,11 @@ class Replayer:
         """
         configuration = await self._configuration(record)
         base = await self._base(record, record.version, configuration)
-        decision, snapshot = _again(record, base, configuration)
+        decision = again(record, base, configuration)
         same = (decision.chosen, decision.how, decision.verdicts) == (record.chosen, record.how, record.verdicts)
         would, then = _again(record, await self._base(record, None, self._draft), self._draft)
-        return Replayed(same, _prospect(record, snapshot, record.chosen), _prospect(record, then, would.chosen))
+        # Both at the draft's prices: a new price list is no saving.
+        return Replayed(same, _prospect(record, then, record.chosen), _prospect(record, then, would.chosen))
 
     async def _configuration(self, record: Record) -> Configuration:
         found = self._configurations.get(record.version)

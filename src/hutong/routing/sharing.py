@@ -78,8 +78,17 @@ class Sharing:
                 pass
 
     async def exchange(self) -> None:
-        """One round: tell, then learn. What could not be told is told in the next round."""
-        live, now = self._live, self._clock.now()
+        """One round: tell, then learn, and say what has changed."""
+        now = self._clock.now()
+        await self.look(now)
+        self._report(now)
+        if now >= self._forget_at:
+            self._forget_at = now + _FORGET_EVERY
+            await self._database.run(lambda tx: _forget(tx, now))
+
+    async def look(self, now: datetime) -> None:
+        """Tell and learn. What could not be told is told in the next round."""
+        live = self._live
         live.offer(await self._offers())
         results = [live.untold.popleft() for _ in range(min(len(live.untold), _TOLD_AT_ONCE))]
         refused = [live.refused.popleft() for _ in range(min(len(live.refused), _REFUSALS_AT_ONCE))]
@@ -100,10 +109,6 @@ class Sharing:
         live.adopt(configuration, overrides, known)
         for account_id, result in told:
             live.router.learn(account_id, result, shared=True)
-        self._report(now)
-        if now >= self._forget_at:
-            self._forget_at = now + _FORGET_EVERY
-            await self._database.run(lambda tx: _forget(tx, now))
 
     async def _exchange(
         self,

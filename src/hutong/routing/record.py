@@ -26,14 +26,16 @@ class Moment:
 
     Attributes:
         health: By institution, as `Candidate.health`.
+        subsidy_left_minor: In records from before what was used was kept.
     """
 
     account_id: UUID
     health: dict[str, Health]
     probe_due: bool
     month_minor: int
-    month_subsidy_minor: int
     blocked: str
+    month_subsidy_minor: int = 0
+    subsidy_left_minor: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,30 +86,30 @@ def read_basis(document: str) -> tuple[Candidate, ...]:
 
 def write_record(ask: Ask, snapshot: Snapshot, decision: Decision, basis: str) -> str:
     """A decision as text, to be kept."""
-    moments = tuple(
-        Moment(
-            each.account_id,
-            dict(each.health),
-            each.probe_due,
-            each.month_minor,
-            each.month_subsidy_minor,
-            each.blocked,
-        )
+    moments = [
+        {
+            "account_id": each.account_id,
+            "health": each.health,
+            "probe_due": each.probe_due,
+            "month_minor": each.month_minor,
+            "month_subsidy_minor": each.month_subsidy_minor,
+            "blocked": each.blocked,
+        }
         for each in snapshot.candidates
-    )
-    record = Record(
-        ask,
-        decision.draws,
-        decision.policy_version,
-        basis,
-        snapshot.pin,
-        snapshot.pin_until,
-        moments,
-        decision.chosen,
-        decision.how,
-        decision.verdicts,
-    )
-    return _RECORD.dump_json(record).decode()
+    ]
+    record = {
+        "ask": ask,
+        "draws": decision.draws,
+        "version": decision.policy_version,
+        "basis": basis,
+        "pin": snapshot.pin,
+        "pin_until": snapshot.pin_until,
+        "moments": moments,
+        "chosen": decision.chosen,
+        "how": decision.how,
+        "verdicts": decision.verdicts,
+    }
+    return orjson.dumps(record, default=_plain).decode()
 
 
 def read_record(text: str) -> Record:
@@ -128,12 +130,15 @@ def snapshot_of(record: Record, base: Base, policy: Policy) -> Snapshot:
 
 
 def _at(candidate: Candidate, moment: Moment) -> Candidate:
+    price = candidate.price.after_subsidies(moment.month_subsidy_minor)
+    if moment.subsidy_left_minor is not None:
+        price = replace(price, subsidy_left_minor=moment.subsidy_left_minor)
     return replace(
         candidate,
         health=moment.health,
         probe_due=moment.probe_due,
         month_minor=moment.month_minor,
         month_subsidy_minor=moment.month_subsidy_minor,
-        price=candidate.price.after_subsidies(moment.month_subsidy_minor),
+        price=price,
         blocked=moment.blocked,
     )

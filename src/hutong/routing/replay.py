@@ -71,7 +71,11 @@ class Replayer:
         base = await self._base(record, record.version, configuration)
         decision = again(record, base, configuration)
         same = (decision.chosen, decision.how, decision.verdicts) == (record.chosen, record.how, record.verdicts)
-        would, then = _again(record, await self._base(record, None, self._draft), self._draft)
+        # The draft may put the merchant into another class.
+        ask = replace(record.ask, merchant_class=self._draft.classes.get(record.ask.merchant, ""))
+        base = await self._base(record, None, self._draft)
+        then = snapshot_of(record, base, self._draft.policy(ask.product))
+        would = choose(ask, then, record.draws)
         # Both at the draft's prices: a new price list is no saving.
         return Replayed(same, _prospect(record, then, record.chosen), _prospect(record, then, would.chosen))
 
@@ -99,19 +103,12 @@ async def refusals_between(tx: db.Tx, start: datetime, end: datetime) -> AsyncIt
 
 
 def again(record: Record, base: Base, configuration: Configuration) -> Decision:
-    """Make a decision again: under the configuration that was in force it is the same, under another one it shows what
-    would change.
+    """Make a decision again under the configuration that was in force: it is the same.
 
     Args:
         base: Of the record's basis under that configuration.
     """
-    return _again(record, base, configuration)[0]
-
-
-def _again(record: Record, base: Base, configuration: Configuration) -> tuple[Decision, Snapshot]:
-    ask = replace(record.ask, merchant_class=configuration.classes.get(record.ask.merchant, ""))
-    snapshot = snapshot_of(record, base, configuration.policy(ask.product))
-    return choose(ask, snapshot, record.draws), snapshot
+    return choose(record.ask, snapshot_of(record, base, configuration.policy(record.ask.product)), record.draws)
 
 
 def _prospect(record: Record, snapshot: Snapshot, chosen: UUID | None) -> Prospect:
@@ -119,6 +116,5 @@ def _prospect(record: Record, snapshot: Snapshot, chosen: UUID | None) -> Prospe
         return Prospect(None)
     candidate = next(each for each in snapshot.candidates if each.account_id == chosen)
     health = health_of(candidate, record.ask.institution)
-    return Prospect(
-        candidate.name, health.success, float(candidate.price.of(record.ask.amount_minor, candidate.month_minor))
-    )
+    cost = candidate.price.ten_thousandths(record.ask.amount_minor, candidate.month_minor) / 10_000
+    return Prospect(candidate.name, health.success, cost)

@@ -5,6 +5,7 @@ Promises: an event is written in the transaction that makes it true, or not at a
 events in order; nothing is sent to an address that is not public, outside the sandbox.
 """
 
+from hutong.events.archive import Archived, EventArchived, find_event, keep_events, write_archive
 from hutong.events.deliverer import Counts, Deliverer
 from hutong.events.endpoint import (
     OVERLAP_MAX,
@@ -32,12 +33,14 @@ from hutong.events.model import (
 )
 from hutong.events.record import deliveries_of, list_events, record
 from hutong.events.replay import REPLAY_MAX, Replayed, Wanted, replay
+from hutong.events.sender import body_of
 
 __all__ = [
     "ENDPOINT_DISABLED",
     "FAILING_MAX",
     "OVERLAP_MAX",
     "REPLAY_MAX",
+    "Archived",
     "Counts",
     "Deliverer",
     "Delivery",
@@ -45,6 +48,7 @@ __all__ = [
     "DisabledReason",
     "Endpoint",
     "Event",
+    "EventArchived",
     "NewEndpoint",
     "RecordedEvent",
     "Replayed",
@@ -52,12 +56,15 @@ __all__ = [
     "Try",
     "TryState",
     "Wanted",
+    "body_of",
     "create_endpoint",
     "deliveries_of",
     "disable_endpoint",
     "enable_endpoint",
     "endpoint_document",
     "find_endpoint",
+    "find_event",
+    "keep_events",
     "list_endpoints",
     "list_events",
     "list_tries",
@@ -65,4 +72,5 @@ __all__ = [
     "replay",
     "rotate_endpoint",
     "try_document",
+    "write_archive",
 ]

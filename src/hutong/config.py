@@ -66,6 +66,11 @@ class Settings(BaseSettings):
         default=None,
         description="Folder that the worker writes archived events to; unset, they stay in the schema events_archive.",
     )
+    event_source: str = Field(
+        default="hutong",
+        pattern=r"^[a-z][a-z0-9_-]{0,31}$",
+        description="First part of the names of the streams of events; keep it once something listens.",
+    )
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$", description="Least level logged.")
     log_format: str = Field(default="json", pattern="^(json|console)$", description="How a log line is written.")
 

@@ -25,7 +25,7 @@ from .world import Receiver, World
 
 DAY = timedelta(days=1)
 KEEP = timedelta(days=30)
-TABLES = ["delivery", "delivery_try", "outbox"]
+TABLES = ["delivery", "delivery_try", "outbox", "stream_entry"]
 
 
 @pytest.fixture(scope="session")
@@ -56,8 +56,11 @@ async def partitions(world: World) -> dict[str, int]:
     return {name.removeprefix("events."): count for name, count in found}
 
 
-async def keep(world: World, folder: Path | None = None, age: timedelta = KEEP) -> events.Archived:
-    return await events.keep_events(world.database, now=world.clock.now(), keep=age, folder=folder)
+async def keep(world: World, folder: Path | None = None, *, published: bool = False) -> events.Archived:
+    """What the worker does, with all events numbered."""
+    await events.sequence(world.database)
+    now = world.clock.now()
+    return await events.keep_events(world.database, now=now, keep=KEEP, folder=folder, published=published)
 
 
 async def replayed(world: World, endpoint: events.NewEndpoint, wanted: Wanted) -> events.Replayed:
@@ -94,10 +97,17 @@ async def test_a_partition_of_events_takes_every_index_of_the_journal(world: Wor
         world,
         "SELECT i.inhparent::regclass::text, count(x.indexrelid) FROM pg_inherits i "
         "JOIN pg_index x ON x.indrelid = i.inhrelid AND x.indisvalid "
-        "WHERE i.inhparent = ANY ('{events.outbox, events.delivery, events.delivery_try}'::regclass[]) "
+        "WHERE i.inhparent::regclass::text = ANY (string_to_array('"
+        + ",".join(f"events.{name}" for name in TABLES)
+        + "', ',')) "
         "GROUP BY i.inhparent, i.inhrelid",
     )
-    assert set(counted) == {("events.outbox", 2), ("events.delivery", 4), ("events.delivery_try", 1)}
+    assert set(counted) == {
+        ("events.outbox", 3),
+        ("events.delivery", 4),
+        ("events.delivery_try", 1),
+        ("events.stream_entry", 2),
+    }
 
 
 async def test_old_events_go_into_files_and_are_read_back_to_the_byte(
@@ -149,6 +159,7 @@ async def test_events_that_somebody_waits_for_are_not_archived(world: World, rec
         "outbox_first": "deliveries_pending",
         "delivery_first": "events_not_archived",
         "delivery_try_first": "events_not_archived",
+        "stream_entry_first": "events_not_archived",
     }
     assert await world.deliverer().run_once() == Counts(delivered=1, failed=0, dead=0)
     assert len((await keep(world)).detached) == len(TABLES)
@@ -192,7 +203,7 @@ async def test_a_dead_delivery_of_an_archived_event_is_not_sent_again(world: Wor
     async with world.database.transaction() as tx:
         await tx.fetchval("SELECT events.detach_partition('outbox_first', $1)", world.clock.now())
     assert (await replayed(world, endpoint, Wanted(failed=True))).count == 0
-    assert sorted((await keep(world)).detached) == ["delivery_first", "delivery_try_first"]
+    assert sorted((await keep(world)).detached) == ["delivery_first", "delivery_try_first", "stream_entry_first"]
 
 
 async def test_who_asks_for_an_archived_event_is_told_where_it_is(
@@ -259,16 +270,44 @@ async def test_a_file_that_was_left_behind_by_a_killed_worker_is_written_again(w
     assert len(duckdb.read_parquet(str(tmp_path / "outbox_first.parquet")).project("event_id").fetchall()) == 2
 
 
+async def test_events_without_a_number_or_unpublished_are_not_archived(world: World) -> None:
+    await make_partitions(world.database, now=world.clock.now())
+    payment = uuid4()
+    await world.happens(payment, 2)
+    world.clock.advance(KEEP + 5 * DAY)
+    done = await detach_partitions(world.database, now=world.clock.now(), keep=KEEP)
+    assert done.held["outbox_first"] == "not_numbered"
+    await events.sequence(world.database)
+    await world.happens()
+    done = await keep(world, published=True)
+    assert done.held["outbox_first"] == "not_published"
+    await rows(world, "UPDATE events.stream SET published_no = 1")
+    assert (await keep(world, published=True)).held["outbox_first"] == "not_published"
+    await rows(world, "UPDATE events.stream SET published_no = 2")
+    assert len((await keep(world, published=True)).detached) == len(TABLES)
+    assert await rows(world, "SELECT no FROM events.stream_entry") == [(3,)]
+
+
+async def test_where_nobody_listens_a_broker_of_later_begins_after_what_is_archived(world: World) -> None:
+    await make_partitions(world.database, now=world.clock.now())
+    await world.happens(count=2)
+    world.clock.advance(KEEP + 5 * DAY)
+    await events.sequence(world.database)
+    await world.happens()
+    assert len((await keep(world)).detached) == len(TABLES)
+    assert await rows(world, "SELECT last_no, published_no, digested_no FROM events.stream") == [(3, 2, 2)]
+
+
 async def test_a_reader_in_the_way_puts_the_archive_off_and_stops_nobody(world: World) -> None:
     await make_partitions(world.database, now=world.clock.now())
     await world.happens()
     world.clock.advance(KEEP + 5 * DAY)
     async with world.database.transaction() as tx:
         await tx.fetch("SELECT count(*) FROM events.outbox")
-        done = await detach_partitions(world.database, now=world.clock.now(), keep=KEEP)
+        done = await keep(world)
         assert done.held["outbox_first"] == "in_use"
         await world.happens()
-    assert len((await detach_partitions(world.database, now=world.clock.now(), keep=KEEP)).names) == len(TABLES)
+    assert len((await keep(world)).detached) == len(TABLES)
 
 
 async def test_many_workers_keep_the_journal_at_once(world: World, tmp_path: Path) -> None:
@@ -284,6 +323,6 @@ async def test_many_workers_keep_the_journal_at_once(world: World, tmp_path: Pat
 async def test_rows_of_the_future_keep_the_journal_as_it_is(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     world.clock.advance(DAY)
     await world.happens()
-    assert len(await make_partitions(world.database, now=world.clock.now() - DAY)) == 4
+    assert len(await make_partitions(world.database, now=world.clock.now() - DAY)) == 2 * (len(TABLES) - 1)
     await world.happens()
     assert len(await partitions(world)) == 1

@@ -34,12 +34,14 @@ from hutong.events.model import (
 from hutong.events.record import deliveries_of, list_events, record
 from hutong.events.replay import REPLAY_MAX, Replayed, Wanted, replay
 from hutong.events.sender import body_of
+from hutong.events.sequence import SEQUENCE_EVERY_S, sequence
 
 __all__ = [
     "ENDPOINT_DISABLED",
     "FAILING_MAX",
     "OVERLAP_MAX",
     "REPLAY_MAX",
+    "SEQUENCE_EVERY_S",
     "Archived",
     "Counts",
     "Deliverer",
@@ -71,6 +73,7 @@ __all__ = [
     "record",
     "replay",
     "rotate_endpoint",
+    "sequence",
     "try_document",
     "write_archive",
 ]

@@ -48,17 +48,20 @@ class Archived:
     files: list[Path]
 
 
-async def keep_events(database: db.Database, *, now: datetime, keep: timedelta, folder: Path | None) -> Archived:
+async def keep_events(
+    database: db.Database, *, now: datetime, keep: timedelta, folder: Path | None, published: bool = False
+) -> Archived:
     """Make partitions ahead, take out those older than `keep`, and move what was taken out into files.
 
     Args:
+        published: Somebody listens at a broker, so that only published events may go.
         folder: Where the files go; None leaves the tables in the schema `events_archive`.
 
     Repeat:
         Goes on with what is left. Many workers may call it at once.
     """
     await make_partitions(database, now=now)
-    done = await detach_partitions(database, now=now, keep=keep)
+    done = await detach_partitions(database, now=now, keep=keep, published=published)
     files = [] if folder is None else await write_archive(database, folder, now=now)
     return Archived(done.names, done.held, files)
 

@@ -15,7 +15,8 @@ from hutong.telemetry import get_logger
 KEEP_MIN = timedelta(days=2)
 """What is younger is never archived, whatever is set: a delivery takes a day to be given up."""
 
-_SPANS = db.Spans(rows=10_000_000, first=timedelta(days=7), shortest=timedelta(days=1), longest=timedelta(days=7))
+# Each one costs the deliverer a tenth of a millisecond at every look, so there should be few.
+_SPANS = db.Spans(rows=50_000_000, first=timedelta(days=7), shortest=timedelta(days=1), longest=timedelta(days=7))
 _IN_THE_WAY = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 _TAKEN = (asyncpg.CheckViolationError, asyncpg.UniqueViolationError)
 _sql = db.statements(__package__)
@@ -50,8 +51,13 @@ async def make_partitions(database: db.Database, *, now: datetime) -> list[str]:
     return made
 
 
-async def detach_partitions(database: db.Database, *, now: datetime, keep: timedelta) -> Detached:
+async def detach_partitions(
+    database: db.Database, *, now: datetime, keep: timedelta, published: bool = False
+) -> Detached:
     """Take partitions out whose events are older than `keep`, all of them, unless something still hangs on them.
+
+    Args:
+        published: Somebody listens at a broker, so that only published events may go.
 
     Effects:
         Their tables go to the schema `events_archive`. Writers wait for a second at most, or it is tried again later.
@@ -63,7 +69,7 @@ async def detach_partitions(database: db.Database, *, now: datetime, keep: timed
             if one["detached_at"] is not None or one["high_ms"] > before_ms:
                 continue
             try:
-                held_by = await database.run(partial(_detach, one["name"], now))
+                held_by = await database.run(partial(_detach, parent, one["name"], published, now))
             except _IN_THE_WAY:
                 held_by = "in_use"
             if held_by is None:
@@ -93,8 +99,11 @@ async def _make(parent: str, now: datetime, tx: db.Tx) -> list[str]:
     return [await _sql.add_partition.fetchval(tx, parent, low, high) for low, high in planned]
 
 
-async def _detach(name: str, now: datetime, tx: db.Tx) -> str | None:
+async def _detach(parent: str, name: str, published: bool, now: datetime, tx: db.Tx) -> str | None:
     if not await _sql.one_keeper.fetchval(tx):
         return "in_use"
-    held_by: str | None = await _sql.detach_partition.fetchval(tx, name, now)
+    held_by: str | None = await _sql.told.fetchval(tx, name, published)
+    held_by = held_by or await _sql.detach_partition.fetchval(tx, name, now)
+    if held_by is None and parent == "outbox" and not published:
+        await _sql.skip_publishing.execute(tx, name)
     return held_by

@@ -22,6 +22,26 @@ SELECT events.begin_partitions($1, $2) AS name;
 -- One partition, for ids of these milliseconds.
 SELECT events.add_partition($1, $2, $3) AS name;
 
+-- name: told
+-- What is still to be done with a partition's events before they may go, if anything is.
+SELECT events.told($1, $2) AS held_by;
+
+-- name: skip_publishing
+-- Where nobody listens, what goes to the archive counts as published: a broker that is set up later begins after it.
+WITH gone AS (
+    SELECT e.stream, max(e.no) AS no
+    FROM events.partition p
+    JOIN events.stream_entry e ON e.event_id >= events.first_id(p.low_ms) AND e.event_id < events.first_id(p.high_ms)
+    WHERE p.name = $1
+    GROUP BY e.stream
+),
+held AS (
+    SELECT s.stream, g.no FROM events.stream s JOIN gone g ON g.stream = s.stream
+    WHERE s.published_no < g.no ORDER BY s.stream FOR UPDATE OF s
+)
+UPDATE events.stream s SET published_no = h.no, digested_no = greatest(s.digested_no, h.no)
+FROM held h WHERE s.stream = h.stream;
+
 -- name: detach_partition
 -- Out of its table, or what holds it there.
 SELECT events.detach_partition($1, $2) AS held_by;

@@ -115,7 +115,7 @@ class Configuration:
     policies: Mapping[str, Policy]
     accounts: Mapping[str, _Account] = field(default_factory=dict)
     classes: Mapping[str, str] = field(default_factory=dict)
-    health: HealthPolicy = HealthPolicy()
+    health: HealthPolicy = field(default_factory=HealthPolicy)
 
     def configured(self, candidate: Candidate) -> Candidate:
         """An account as its adapter describes it, with what operators have said of it."""

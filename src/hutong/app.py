@@ -133,7 +133,7 @@ def effects(committer: payments.Committer) -> Mapping[str, operators.Effect]:
     """What the approval of each kind of proposal does."""
     return {
         channels.CHANGE: channels.change_code,
-        routing.PUBLISH: routing.publish_configuration,
+        **routing.EFFECTS,
         payments.ATTACH_SUCCESS: payments.attach_success(committer),
         payments.CONVERT_REFUND: payments.convert_refund(committer),
         payments.SETTLE_REFUND: payments.settle_refund(committer),

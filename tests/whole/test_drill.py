@@ -22,10 +22,21 @@ NAMES = {ONE: "wechat/one", TWO: "wechat/two"}
 COMES_BACK = ((5.0, "failed"), (5.2, "open"), (7.2, "probing 1 %"), (11.0, "recovered"), (15.0, "healthy"))
 
 
-def test_the_drill_over_http(environment: dict[str, str]) -> None:
-    command = [sys.executable, "-m", "hutong", "drill", "routing", "--json", "--outage", "5"]
-    done = subprocess.run(command, capture_output=True, env=environment, text=True, timeout=300, check=False)
+def hutong(environment: dict[str, str], *command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "hutong", *command],
+        capture_output=True,
+        env=environment,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_the_drill_over_http_and_its_traffic_rehearsed_under_a_draft(environment: dict[str, str]) -> None:
+    home = Path(environment["HUTONG_HOME"]) / "drill"
     try:
+        done = hutong(environment, "drill", "routing", "--json", "--outage", "5")
         report = json.loads(done.stdout)
         assert (done.returncode, report["broken"]) == (0, []), done.stderr
         assert report["payments"] == report["succeeded"] > 100
@@ -37,14 +48,22 @@ def test_the_drill_over_http(environment: dict[str, str]) -> None:
         assert all(what in told for what in [*wanted, "healthy"]), events
         assert all(second["payments"] == second["succeeded"] for second in report["timeline"])
         assert "probing 100 %" in done.stderr, "people see it as it happens"
+
+        span = ("--from", report["began"], "--to", report["ended"], "--draft", str(home / "draft.json"))
+        replayed = hutong(environment | {"HUTONG_HOME": str(home)}, "routing", "replay", *span, "--json")
+        assert replayed.returncode == 0, replayed.stderr
+        found = json.loads(replayed.stdout)
+        assert (found["differing"], found["gone"]) == (0, 0)
+        assert found["replayed"] == report["payments"] + report["failed_over"]
+        assert found["moved"] > 0, "the second account's better offer draws traffic"
+        assert found["currencies"]["CNY"]["change"]["cost_minor"] < 0, "and saves money"
     finally:
-        EmbeddedServer(Path(environment["HUTONG_HOME"]) / "drill").stop(unless_used=False)
+        EmbeddedServer(home).stop(unless_used=False)
 
 
 def test_a_configured_database_is_left_alone(environment: dict[str, str]) -> None:
-    command = [sys.executable, "-m", "hutong", "drill", "routing"]
     configured = environment | {"HUTONG_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing"}
-    done = subprocess.run(command, capture_output=True, env=configured, text=True, timeout=60, check=False)
+    done = hutong(configured, "drill", "routing")
     assert done.returncode == 1
     assert "HUTONG_DATABASE_URL" in done.stderr
 

@@ -84,6 +84,18 @@ class DiscountCreate(RequestModel):
     item: str | None = Field(default=None, pattern=ITEM_ID, description="The item it is for; without it, all.")
 
 
+class CustomerGiven(RequestModel):
+    """Who pays, as you know them."""
+
+    id: str = Field(pattern=ORDER_NO, description="Your own; the same person has the same one in every order.")
+    name: Text | None = Field(default=None, min_length=1, max_length=64, description="Shown in lists of bills.")
+    avatar: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9._-]{1,64}$",
+        description="What names the picture's present version, such as its hash.",
+    )
+
+
 class PaymentCreate(RequestModel):
     """A merchant's order."""
 
@@ -114,6 +126,10 @@ class PaymentCreate(RequestModel):
         description="How to pay, such as `wechat_native`. Without it the payer chooses in the cashier.",
     )
     payer: Payer = Field(default={}, description=_PAYER)
+    customer: CustomerGiven | None = Field(
+        default=None,
+        description="Who pays. Bills can be found by it; all of a customer's bills show the newest name and avatar.",
+    )
     capture_method: Literal["automatic", "manual"] = Field(
         default="automatic", description="`manual` only reserves the money; take it by a capture."
     )
@@ -227,6 +243,14 @@ class AttemptObject(BaseModel):
     finished_at: datetime | None
 
 
+class CustomerObject(BaseModel):
+    """Who pays, as the merchant knows them."""
+
+    id: str
+    name: str | None
+    avatar: str | None
+
+
 class PaymentObject(BaseModel):
     """A payment."""
 
@@ -243,6 +267,7 @@ class PaymentObject(BaseModel):
     subject: str
     return_url: str | None
     metadata: dict[str, str]
+    customer: CustomerObject | None = Field(default=None, description="As it was given with the order.")
     checkout_url: str = Field(description="The cashier page; open it for the payer.")
     created_at: datetime
     expires_at: datetime

@@ -33,7 +33,7 @@ from hutong.events.model import (
 from hutong.events.record import deliveries_of, list_events, record
 from hutong.events.replay import REPLAY_MAX, Replayed, Wanted, replay
 from hutong.events.sequence import SEQUENCE_EVERY_S, sequence
-from hutong.events.stream import list_streams, object_versions, read_stream
+from hutong.events.versions import object_versions
 
 __all__ = [
     "ENDPOINT_DISABLED",
@@ -63,10 +63,8 @@ __all__ = [
     "find_endpoint",
     "list_endpoints",
     "list_events",
-    "list_streams",
     "list_tries",
     "object_versions",
-    "read_stream",
     "record",
     "replay",
     "rotate_endpoint",

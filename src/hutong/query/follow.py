@@ -48,7 +48,7 @@ async def sources(source: db.Database) -> list[tuple[str, int]]:
     """The streams that bills are made of, and the last number of each."""
     async with source.transaction() as tx:
         streams = await events.list_streams(tx)
-    return [(stream, last_no) for stream, last_no in streams if stream.rsplit(".", 2)[-2] in TOPICS]
+    return [(one.stream, one.last_no) for one in streams if one.stream.rsplit(".", 2)[-2] in TOPICS]
 
 
 async def follow_stream(
@@ -75,13 +75,13 @@ async def follow_stream(
     done = 0
     while after < upto:
         async with source.transaction() as tx:
-            batch = await events.read_stream(tx, stream, after=after, limit=min(BATCH, upto - after))
-        if not batch or batch[0][0] != after + 1:
+            batch = await events.read_stream(tx, stream, after + 1, min(after + BATCH, upto))
+        if not batch or batch[0].no != after + 1:
             # The numbers have no gap, so what is missing was archived; only the tables still know what it told.
             _log.error("bill_events_archived", source=stream, after=after)
             break
-        payments, refunds = facts_of(event for _, event in batch)
-        last, event = batch[-1]
+        payments, refunds = facts_of(entry.event for entry in batch)
+        last, event = batch[-1].no, batch[-1].event
         async with store.transaction() as tx:
             await sql.use_house.execute(tx, house)
             if not locked and not await sql.try_lock.fetchval(tx):
@@ -106,8 +106,8 @@ async def progress(source: db.Database, store: db.Database, *, now: datetime) ->
         lag_s = 0.0
         if no < last_no:
             async with source.transaction() as tx:
-                waiting = await events.read_stream(tx, stream, after=no, limit=1)
-            lag_s = max(0.0, (now - waiting[0][1].created_at).total_seconds()) if waiting else 0.0
+                waiting = await events.read_stream(tx, stream, no + 1, no + 1)
+            lag_s = max(0.0, (now - waiting[0].event.created_at).total_seconds()) if waiting else 0.0
         found.append(Progress(stream, no, last_no, lag_s))
     return found
 

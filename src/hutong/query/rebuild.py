@@ -96,7 +96,7 @@ async def _from_tables(source: db.Database, store: db.Database, *, now: datetime
     """Take in every row as it was at one moment, and note the numbers given by then: what they stand for is in it."""
     async with source.transaction() as tx:
         await one_snapshot(tx)
-        numbers = [(stream, no) for stream, no in await events.list_streams(tx)]
+        numbers = [(one.stream, one.last_no) for one in await events.list_streams(tx)]
         done = 0
         async for rows in _batches(stream_payments(tx)):
             versions = await events.object_versions(tx, [row["id"] for row in rows])

@@ -6,22 +6,24 @@ payment never waits for it. It may live in a database of its own.
 """
 
 from hutong.query.apply import apply
+from hutong.query.document import BillLine, bill_document, bill_line, to_csv
 from hutong.query.errors import EventsArchived, SearchTooWide
 from hutong.query.facts import facts_of
-from hutong.query.follow import follow, progress
+from hutong.query.follow import as_of, follow, progress
+from hutong.query.follower import FOLLOW_EVERY_S, ROOMS, Follower
 from hutong.query.model import Bill, BillStatus, Page, PaymentFact, Progress, RefundFact, Wanted
 from hutong.query.rebuild import Digest, Rebuilt, digest, rebuild
 from hutong.query.search import export, find_bill, search
 
-ROOMS = ("db", "query")
-"""Whose migrations a database of its own needs."""
-
 __all__ = [
+    "FOLLOW_EVERY_S",
     "ROOMS",
     "Bill",
+    "BillLine",
     "BillStatus",
     "Digest",
     "EventsArchived",
+    "Follower",
     "Page",
     "PaymentFact",
     "Progress",
@@ -30,6 +32,9 @@ __all__ = [
     "SearchTooWide",
     "Wanted",
     "apply",
+    "as_of",
+    "bill_document",
+    "bill_line",
     "digest",
     "export",
     "facts_of",
@@ -38,4 +43,5 @@ __all__ = [
     "progress",
     "rebuild",
     "search",
+    "to_csv",
 ]

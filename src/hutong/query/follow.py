@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 
 from prometheus_client import Gauge
 
@@ -48,6 +48,11 @@ async def sources(source: db.Database) -> list[tuple[str, int]]:
     """The streams that bills are made of, and the last number of each."""
     async with source.transaction() as tx:
         streams = await events.list_streams(tx)
+    return numbers_of(streams)
+
+
+def numbers_of(streams: Sequence[events.Stream]) -> list[tuple[str, int]]:
+    """Those of some streams that bills are made of, with their last numbers."""
     return [(one.stream, one.last_no) for one in streams if one.stream.rsplit(".", 2)[-2] in TOPICS]
 
 
@@ -117,3 +122,8 @@ async def watermarks(store: db.Database, house: str = HOUSE) -> dict[str, int]:
     async with store.transaction() as tx:
         await sql.use_house.execute(tx, house)
         return {row["source"]: row["no"] for row in await sql.read_watermarks.fetch(tx)}
+
+
+async def as_of(source: db.Database, store: db.Database, *, now: datetime) -> datetime:
+    """Until when bills show all that has happened."""
+    return now - timedelta(seconds=max((one.lag_s for one in await progress(source, store, now=now)), default=0.0))

@@ -18,7 +18,7 @@ from hutong.payments import one_snapshot, stream_payments, stream_refunds
 from hutong.query.apply import BESIDE, HOUSE, apply
 from hutong.query.errors import EventsArchived
 from hutong.query.facts import refund_text
-from hutong.query.follow import BATCH, Told, follow_stream, sources, watermarks
+from hutong.query.follow import BATCH, Told, follow_stream, numbers_of, sources, watermarks
 from hutong.query.model import PaymentFact, RefundFact
 
 _sql = db.statements("hutong.query")
@@ -96,7 +96,7 @@ async def _from_tables(source: db.Database, store: db.Database, *, now: datetime
     """Take in every row as it was at one moment, and note the numbers given by then: what they stand for is in it."""
     async with source.transaction() as tx:
         await one_snapshot(tx)
-        numbers = [(one.stream, one.last_no) for one in await events.list_streams(tx)]
+        numbers = numbers_of(await events.list_streams(tx))
         done = 0
         async for rows in _batches(stream_payments(tx)):
             versions = await events.object_versions(tx, [row["id"] for row in rows])

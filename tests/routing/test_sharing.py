@@ -213,6 +213,7 @@ async def test_a_published_configuration_is_in_force_everywhere(routing_database
         ({"acounts": {}}, routing.ConfigurationRefused, "acounts"),
         ({"accounts": {"wechat/one": {"price": {"tiers": [{"from_minor": 5, "ppm": 1}]}}}},
          routing.ConfigurationRefused, "rise from 0"),
+        ({"health": {"cooldown_s": 20, "cooldown_max_s": 10}}, routing.ConfigurationRefused, "cooldown_max_s"),
         ({"policies": {"": {"rules": "{\n,"}}}, routing.RulesRefused, "line 2"),
         ({"policies": {"": {"rules": table({"target": '"nobody"', "action": '"block"'})}}},
          routing.RulesRefused, "nobody"),

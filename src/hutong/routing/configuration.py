@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from hutong.routing.calendar import Window
 from hutong.routing.choose import facts
 from hutong.routing.errors import ConfigurationRefused, RulesRefused
+from hutong.routing.health import HealthPolicy
 from hutong.routing.model import Ask, Candidate, Mode, Objective, Policy, Weights
 from hutong.routing.price import Price, Tier
 from hutong.routing.rules import read_rules
@@ -86,7 +87,14 @@ class _Policy(_Part):
     rules: str | None = None
 
 
+class _Health(_Part):
+    cooldown_s: Annotated[float, Field(ge=1, le=3_600)] = 15
+    cooldown_max_s: Annotated[float, Field(ge=1, le=86_400)] = 60
+    probe_pause_s: Annotated[float, Field(ge=0.1, le=3_600)] = 10
+
+
 class _Document(_Part):
+    health: _Health = _Health()
     accounts: Mapping[Name, _Account] = {}
     policies: Mapping[Annotated[str, Field(max_length=32)], _Policy] = {}
     merchant_classes: Mapping[Name, Name] = {}
@@ -100,12 +108,14 @@ class Configuration:
         version: 0 is what holds while nothing has been published.
         policies: By product; "" is for all others.
         classes: The class of a merchant.
+        health: How soon an account that failed is tried again.
     """
 
     version: int
     policies: Mapping[str, Policy]
     accounts: Mapping[str, _Account] = field(default_factory=dict)
     classes: Mapping[str, str] = field(default_factory=dict)
+    health: HealthPolicy = field(default_factory=HealthPolicy)
 
     def policy(self, product: str) -> Policy:
         """How a product is routed."""
@@ -170,7 +180,17 @@ def read_configuration(
             where = f"policies.{product}.rules"
             raise RulesRefused(error.detail, line=error.line, param=where) from None
     policies.setdefault("", replace(UNCONFIGURED.policies[""], version=version))
-    return Configuration(version, policies, read.accounts, read.merchant_classes)
+    return Configuration(version, policies, read.accounts, read.merchant_classes, _health(read.health))
+
+
+def _health(wanted: _Health) -> HealthPolicy:
+    if wanted.cooldown_max_s < wanted.cooldown_s:
+        raise ConfigurationRefused("health.cooldown_max_s: is less than cooldown_s", param="health.cooldown_max_s")
+    return HealthPolicy(
+        cooldown=timedelta(seconds=wanted.cooldown_s),
+        cooldown_max=timedelta(seconds=wanted.cooldown_max_s),
+        ramp_pause=timedelta(seconds=wanted.probe_pause_s),
+    )
 
 
 def _price(price: _Price) -> Price:

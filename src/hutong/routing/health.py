@@ -155,6 +155,10 @@ class Track:
             self._forget()
         return True
 
+    def under(self, policy: HealthPolicy) -> Track:
+        """The same results under another policy, as far as they are kept."""
+        return fold(policy, self._results)
+
     def health(self, now: datetime) -> Health:
         """What it amounts to now."""
         return self._fold.look(now)

@@ -11,7 +11,7 @@ from uuid import UUID
 from hutong import channels
 from hutong.routing.calendar import BEIJING
 from hutong.routing.configuration import UNCONFIGURED, Configuration
-from hutong.routing.health import HealthPolicy, Result
+from hutong.routing.health import Result
 from hutong.routing.model import Ask, Candidate, Decision, Policy
 from hutong.routing.override import Kind, Override
 from hutong.routing.price import Price
@@ -48,10 +48,10 @@ class Live:
         draw: Gives numbers in [0, 1).
     """
 
-    def __init__(self, *, draw: Callable[[], float], health_policy: HealthPolicy | None = None) -> None:
+    def __init__(self, *, draw: Callable[[], float]) -> None:
         self.untold: deque[tuple[UUID, Result]] = deque(maxlen=_UNTOLD_MAX)
         self.refused: deque[tuple[datetime, str]] = deque(maxlen=_REFUSED_MAX)
-        self.router = Router(draw, health_policy=health_policy, fresh=lambda *said: self.untold.append(said))
+        self.router = Router(draw, fresh=lambda *said: self.untold.append(said))
         self.configuration = UNCONFIGURED
         self.basis = ("", "")
         self.unadded: dict[tuple[UUID, date], Volume] = {}
@@ -119,7 +119,9 @@ class Live:
         blocks = {override.account: override.reason for override in self._overrides if override.kind is Kind.BLOCK}
         self._candidates = tuple(self._with_volume(each, blocks) for each in self._base)
         pins = {each.product: (each.account, each.until) for each in self._overrides if each.kind is Kind.PIN}
-        self.router.configure(self._candidates, self.configuration.policies, pins)
+        self.router.configure(
+            self._candidates, self.configuration.policies, pins, health_policy=self.configuration.health
+        )
 
     def _with_volume(self, candidate: Candidate, blocks: Mapping[str, str]) -> Candidate:
         known = self._volumes.get(candidate.account_id, Volume())

@@ -128,6 +128,7 @@ from hutong.payments.refund_outcome import (
 )
 from hutong.payments.refund_payout import seal_payee
 from hutong.payments.refund_route import ConvertOutcome, ConvertRefund, convert_refunds
+from hutong.payments.rehearsal import NOWHERE, Rehearsal, Tally, rehearse
 from hutong.payments.rows import one_snapshot, stream_payments, stream_refunds
 from hutong.payments.sweep import SWEEP_LIMIT, claim_due, sweep_plans
 from hutong.payments.timeline import Entry, read_timeline, write_timeline
@@ -138,6 +139,7 @@ __all__ = [
     "CLOSE",
     "CONVERT_REFUND",
     "DECISION_PREFIX",
+    "NOWHERE",
     "PAYMENT_TRANSITIONS",
     "QUERY",
     "REFUND_TRANSITIONS",
@@ -229,6 +231,7 @@ __all__ = [
     "RefundState",
     "RefundWindowClosed",
     "RefundWord",
+    "Rehearsal",
     "RequestCapture",
     "RequestClose",
     "Running",
@@ -239,6 +242,7 @@ __all__ = [
     "Started",
     "TakeIn",
     "TakeInRefund",
+    "Tally",
     "Texts",
     "UnknownRefundItem",
     "Wish",
@@ -273,6 +277,7 @@ __all__ = [
     "refund_document",
     "refund_proposal",
     "refunds_of",
+    "rehearse",
     "render_refund",
     "report_doubts",
     "request_capture",

@@ -141,7 +141,7 @@ def effects(committer: payments.Committer) -> Mapping[str, operators.Effect]:
 
 
 async def work(platform: Platform, stop: asyncio.Event) -> None:
-    """What the worker does until it is told to stop: deliver webhooks, ask channels, end what is due, tidy up."""
+    """What the worker does until it is told to stop: tell what happened, ask channels, end what is due, tidy up."""
     deliverer = events.Deliverer(
         platform.database,
         platform.vault,
@@ -151,6 +151,10 @@ async def work(platform: Platform, stop: asyncio.Event) -> None:
     )
     async with asyncio.TaskGroup() as group:
         delivering = group.create_task(deliverer.run())
+        numbering = partial(
+            events.sequence, platform.database, source=platform.settings.event_source, zone=platform.settings.zone
+        )
+        group.create_task(_every(events.SEQUENCE_EVERY_S, numbering, stop, name="sequence"))
         group.create_task(_every(_SWEEP_EVERY_S, platform.flow.sweep, stop, name="sweep"))
         group.create_task(_every(_DOUBTS_EVERY_S, platform.flow.report_doubts, stop, name="doubts"))
         group.create_task(_every(_SWEEP_EVERY_S, platform.flow.refunds.sweep, stop, name="refunds"))

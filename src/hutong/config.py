@@ -59,6 +59,11 @@ class Settings(BaseSettings):
         pattern=r"^[1-9][0-9]{0,5}(,[1-9][0-9]{0,5}){0,31}$",
         description="Seconds to wait before a channel is asked about an attempt, and between asking; the last repeats.",
     )
+    event_source: str = Field(
+        default="hutong",
+        pattern=r"^[a-z][a-z0-9_-]{0,31}$",
+        description="First part of the names of the streams of events; keep it once something listens.",
+    )
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$", description="Least level logged.")
     log_format: str = Field(default="json", pattern="^(json|console)$", description="How a log line is written.")
 

@@ -52,6 +52,8 @@ async def world(
 ) -> AsyncIterator[World]:
     with psycopg.connect(events_url, autocommit=True) as owner:
         owner.execute("TRUNCATE events.object, events.outbox, events.endpoint, events.delivery, events.delivery_try")
+        owner.execute("TRUNCATE events.stream, events.stream_entry")
+        owner.execute("UPDATE events.sequencer SET snapshot = NULL")
     async with Database.open(events_url, size=8) as database:
         yield World(database, vault, clock, ids, receiver.url)
 

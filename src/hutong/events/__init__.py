@@ -32,12 +32,14 @@ from hutong.events.model import (
 )
 from hutong.events.record import deliveries_of, list_events, record
 from hutong.events.replay import REPLAY_MAX, Replayed, Wanted, replay
+from hutong.events.sequence import SEQUENCE_EVERY_S, sequence
 
 __all__ = [
     "ENDPOINT_DISABLED",
     "FAILING_MAX",
     "OVERLAP_MAX",
     "REPLAY_MAX",
+    "SEQUENCE_EVERY_S",
     "Counts",
     "Deliverer",
     "Delivery",
@@ -64,5 +66,6 @@ __all__ = [
     "record",
     "replay",
     "rotate_endpoint",
+    "sequence",
     "try_document",
 ]

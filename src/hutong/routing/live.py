@@ -82,7 +82,8 @@ class Live:
 
     def decide(self, ask: Ask) -> Chosen:
         """Choose an account."""
-        wanted = replace(ask, merchant_class=self.configuration.classes.get(ask.merchant, ""))
+        known = self.configuration.classes.get(ask.merchant, "")
+        wanted = ask if known == ask.merchant_class else replace(ask, merchant_class=known)
         decision, snapshot = self.router.decide(wanted)
         return Chosen(decision, write_record(wanted, snapshot, decision, self.basis[0]))
 
@@ -129,7 +130,7 @@ def candidate_of(offer: channels.Offer) -> Candidate:
     """An account as its adapter describes it; it costs nothing until somebody says otherwise."""
     can = offer.capabilities
     return Candidate(
-        account_id=offer.account_id,
+        account_id=UUID(int=offer.account_id.int),  # the driver's own kind of number is slow to write down
         name=f"{can.channel}/{offer.name}" if offer.name else can.channel,
         channel=can.channel,
         methods=frozenset(can.methods),

@@ -79,30 +79,30 @@ def read_basis(document: str) -> tuple[Candidate, ...]:
 
 def write_record(ask: Ask, snapshot: Snapshot, decision: Decision, basis: str) -> str:
     """A decision as text, to be kept."""
-    moments = tuple(
-        Moment(
-            each.account_id,
-            dict(each.health),
-            each.probe_due,
-            each.month_minor,
-            each.price.subsidy_left_minor,
-            each.blocked,
-        )
+    moments = [
+        {
+            "account_id": each.account_id,
+            "health": each.health,
+            "probe_due": each.probe_due,
+            "month_minor": each.month_minor,
+            "subsidy_left_minor": each.price.subsidy_left_minor,
+            "blocked": each.blocked,
+        }
         for each in snapshot.candidates
-    )
-    record = Record(
-        ask,
-        decision.draws,
-        decision.policy_version,
-        basis,
-        snapshot.pin,
-        snapshot.pin_until,
-        moments,
-        decision.chosen,
-        decision.how,
-        decision.verdicts,
-    )
-    return _RECORD.dump_json(record).decode()
+    ]
+    record = {
+        "ask": ask,
+        "draws": decision.draws,
+        "version": decision.policy_version,
+        "basis": basis,
+        "pin": snapshot.pin,
+        "pin_until": snapshot.pin_until,
+        "moments": moments,
+        "chosen": decision.chosen,
+        "how": decision.how,
+        "verdicts": decision.verdicts,
+    }
+    return orjson.dumps(record, default=_plain).decode()
 
 
 def read_record(text: str) -> Record:

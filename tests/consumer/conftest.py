@@ -15,9 +15,14 @@ from .told import World
 
 
 @pytest.fixture(scope="session")
-async def own_database(server_url: str) -> AsyncIterator[Database]:
+def own_url(server_url: str) -> str:
     """The consumers' own database: no migration of ours ever ran there."""
-    async with Database.open(create_database(server_url), size=12, role=None) as database:
+    return create_database(server_url)
+
+
+@pytest.fixture(scope="session")
+async def own_database(own_url: str) -> AsyncIterator[Database]:
+    async with Database.open(own_url, size=12, role=None) as database:
         async with database.transaction() as tx:
             await consumer.install(tx)
             await tx.execute("CREATE TABLE applied (n bigserial, consumer text, object_id text, seq bigint, no bigint)")

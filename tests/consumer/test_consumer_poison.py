@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from datetime import timedelta
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -163,6 +165,24 @@ async def test_a_message_that_kills_the_process_is_parked_before_it_does_so_for_
     assert deaths == 3
     assert sorted(await world.applied()) == [1, 3]
     assert [(one.reason, one.behind) for one in await world.parked()] == [("the process did not outlive 3 tries", 1)]
+
+
+async def test_a_process_killed_again_and_again_leaves_the_rest_done(world: World, own_url: str) -> None:
+    """With a real process and a real signal: what was done in its transaction is undone with it."""
+    program = Path(__file__).parent / "consumer_process.py"
+    bodies = [message(1), message(2, "killer"), message(3, "b")]
+    ends = []
+    for _ in range(10):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, str(program), own_url, world.name, stdin=asyncio.subprocess.PIPE
+        )
+        await process.communicate(b"\n".join(bodies))
+        ends.append(process.returncode)
+        if ends[-1] == 0:
+            break
+    assert ends == [-9, -9, 0]
+    assert sorted(await world.applied()) == [1, 3]
+    assert [one.reason for one in await world.parked()] == ["the process did not outlive 2 tries"]
 
 
 UNREADABLE = [

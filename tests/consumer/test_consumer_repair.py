@@ -19,15 +19,15 @@ async def test_exactly_the_missing_range_is_asked_for_after_a_moment(world: Worl
     bodies = world.source.sent[STREAM] = [message(no, f"o{no}") for no in range(1, 21)]
     await told.take([*bodies[:4], *bodies[7:12], *bodies[13:]])
     assert (await world.progress()).missing == 4
-    assert await told.repair() == 0  # it may only be late
+    assert await told.repair(world.source) == 0  # it may only be late
     await told.take([bodies[5]])
     world.clock.advance(2 * SECOND)
-    await told.repair()
+    await told.repair(world.source)
     assert world.source.resends == [(STREAM, 5, 5), (STREAM, 7, 7), (STREAM, 13, 13)]
     assert await told.take(world.source.answers) == Taken(3, 0, 0, 0)
     assert (await world.progress()).done_no == 20
     world.clock.advance(timedelta(days=1))
-    assert await told.repair() == 0
+    assert await told.repair(world.source) == 0
 
 
 async def test_asking_is_repeated_ever_more_slowly(world: World) -> None:
@@ -35,7 +35,7 @@ async def test_asking_is_repeated_ever_more_slowly(world: World) -> None:
     await told.take([message(2)])
     asked = []
     for second in range(1200):
-        if await told.repair():
+        if await told.repair(world.source):
             asked.append(second)
         world.clock.advance(SECOND)
     assert asked == [2, 4, 8, 16, 32, 64, 128, 256, 512, 812, 1112]
@@ -56,7 +56,7 @@ async def test_a_long_gap_is_asked_for_in_requests_of_ten_thousand(world: World)
     told = world.consumer()
     await told.take([message(25_001)])
     world.clock.advance(2 * SECOND)
-    await told.repair()
+    await told.repair(world.source)
     assert world.source.resends == [(STREAM, 1, 10_000)]
 
 
@@ -141,12 +141,12 @@ async def test_what_never_comes_is_given_up_and_what_waited_goes_on(world: World
     told = world.consumer()
     await told.take([message(2, "a", 2), message(4, "a", 3), digest([message(no) for no in range(1, 5)], 1)])
     world.clock.advance(timedelta(hours=25))
-    await told.repair()
+    await told.repair(world.source)
     assert await told.handle() == 2
     progress = await world.progress()
     assert (progress.missing, progress.lost, progress.done_no) == (0, 2, 4)
     world.clock.advance(timedelta(hours=1))
-    assert await told.repair() == 0
+    assert await told.repair(world.source) == 0
     await told.take([message(3, "b"), message(1, "a", 1)])  # and comes after all
     assert await world.applied() == [2, 4, 3]
     (parked,) = await world.parked()
@@ -162,7 +162,7 @@ async def test_a_request_that_could_not_be_sent_is_made_again(world: World) -> N
     world.clock.advance(2 * SECOND)
     send, world.source.resend = world.source.resend, broken  # type: ignore[method-assign]
     with pytest.raises(ConnectionError):
-        await told.repair()
+        await told.repair(world.source)
     world.source.resend = send  # type: ignore[method-assign]
     await world.repaired(told)
     assert sorted(await world.applied()) == [1, 2]

@@ -90,12 +90,13 @@ class World:
         policy: Policy | None = None,
         versions: Mapping[str, int] | None = None,
         name: str | None = None,
+        topics: Sequence[str] | None = None,
     ) -> Consumer:
         return Consumer(
             name or self.name,
             handler or self.write_down,
             self.database,
-            source=self.source,
+            topics=topics,
             versions=versions,
             policy=policy,
             clock=self.clock,
@@ -123,9 +124,12 @@ class World:
             found.setdefault(row["object_id"], []).append(row["seq"])
         return found
 
-    async def progress(self, stream: str = STREAM) -> consumer.Progress:
+    async def all_progress(self) -> list[consumer.Progress]:
         async with self.database.transaction() as tx:
-            return next(one for one in await consumer.progress(tx, self.name) if one.stream == stream)
+            return await consumer.progress(tx, self.name)
+
+    async def progress(self, stream: str = STREAM) -> consumer.Progress:
+        return next(one for one in await self.all_progress() if one.stream == stream)
 
     async def parked(self) -> list[consumer.Parked]:
         async with self.database.transaction() as tx:
@@ -139,15 +143,20 @@ class World:
         async with self.database.transaction() as tx:
             return await consumer.drop_parked(tx, self.name, references, reason="not wanted", now=self.clock.now())
 
+    async def open(self) -> int:
+        """How many ranges are missing or not known to be the same."""
+        count: int = await self.database.pool.fetchval(_OPEN, self.name)
+        return count
+
     async def repaired(self, told: Consumer, *, rounds: int = 30, step: timedelta = timedelta(seconds=5)) -> None:
         """Let time pass and the source answer until nothing is missing and nothing differs."""
         for _ in range(rounds):
             self.clock.advance(step)
             await told.handle()
-            await told.repair()
+            await told.repair(self.source)
             answers, self.source.answers = self.source.answers, []
             await told.take(answers)
-            if not await self.database.pool.fetchval(_OPEN, self.name):
+            if not await self.open():
                 return
         raise AssertionError("it does not come to an end")
 

@@ -13,6 +13,7 @@ from hutong.consumer.message import digest_hash, item_hash
 from hutong.consumer.model import Message, Parked, Policy, Progress, Source, Taken
 from hutong.consumer.park import drop_parked, list_parked, progress, retry_parked
 from hutong.consumer.receive import install
+from hutong.consumer.transport import kafka, rabbit
 
 __all__ = [
     "Consumer",
@@ -27,7 +28,9 @@ __all__ = [
     "drop_parked",
     "install",
     "item_hash",
+    "kafka",
     "list_parked",
     "progress",
+    "rabbit",
     "retry_parked",
 ]

@@ -14,7 +14,7 @@ from hutong import db, telemetry
 from hutong.clock import Clock
 from hutong.consumer.message import read
 from hutong.consumer.model import Message, Policy
-from hutong.consumer.receive import lock_streams, promote
+from hutong.consumer.receive import keep_to_indexes, lock_streams, promote
 from hutong.errors import OutcomeUnknown, Unavailable
 
 _sql = db.statements(__package__)
@@ -83,6 +83,7 @@ class Handling:
         lease = now + self._policy.lease
 
         async def work(tx: db.Tx) -> list[_Picked]:
+            await keep_to_indexes(tx)
             if fresh:
                 rows = await _sql.pick_fresh.fetch(tx, self._consumer, now, lease, self._policy.batch)
             else:
@@ -138,9 +139,10 @@ class Handling:
                 await self._handler(tx, one.message)
         trying.clear()
         if ours:
+            await keep_to_indexes(tx)
             await lock_streams(tx, self._consumer, [one.stream for one in ours])
             now = self._clock.now()
-            marked = await _sql.finish.execute(tx, self._consumer, [one.place for one in ours], now)
+            marked = await _sql.finish.execute(tx, [one.place for one in ours], now)
             if marked != f"UPDATE {len(ours)}":  # a row was moved after all: undo, and look again whose it is
                 raise asyncpg.SerializationError("a message in hand was changed")
             await promote(tx, self._consumer, [(one.stream, one.message.object_id) for one in ours], now=now)

@@ -10,7 +10,7 @@ import asyncpg
 from hutong import db
 from hutong.consumer.message import read
 from hutong.consumer.model import Parked, Policy, Progress
-from hutong.consumer.receive import lock_streams, promote, receive
+from hutong.consumer.receive import keep_to_indexes, lock_streams, promote, receive
 from hutong.errors import InvalidParameter
 
 _sql = db.statements(__package__)
@@ -60,6 +60,7 @@ async def retry_parked(tx: db.Tx, consumer: str, references: Sequence[str], *, n
         The references of those that were parked. What still cannot be read is parked again.
     """
     streams, numbers, hashes = _split(references)
+    await keep_to_indexes(tx)
     await lock_streams(tx, consumer, streams)
     rows = await _sql.retry_parked.fetch(tx, consumer, streams, numbers)
     await promote(tx, consumer, [(row["stream"], row["object_id"]) for row in rows], now=now)
@@ -78,6 +79,7 @@ async def drop_parked(tx: db.Tx, consumer: str, references: Sequence[str], *, re
         The references of those that were parked.
     """
     streams, numbers, hashes = _split(references)
+    await keep_to_indexes(tx)
     await lock_streams(tx, consumer, streams)
     rows = await _sql.drop_parked.fetch(tx, consumer, streams, numbers, now, reason)
     await promote(tx, consumer, [(row["stream"], row["object_id"]) for row in rows], now=now)

@@ -48,6 +48,7 @@ async def receive(
     Repeat:
         What is known already changes nothing.
     """
+    await keep_to_indexes(tx)
     streams = await _lock(tx, consumer, arrived, policy)
     rejects = [one for one in arrived if isinstance(one, Reject)]
     messages: dict[tuple[str, int], Message] = {}
@@ -71,6 +72,11 @@ async def receive(
     fresh = [messages[key] for key in new]
     await _settle(tx, consumer, streams, fresh, digests, corrected, policy=policy, now=now)
     return Taken(len(new), len(arrived) - len(new) - len(digests) - len(rejects), len(digests), len(rejects))
+
+
+async def keep_to_indexes(tx: db.Tx) -> None:
+    """Have no plan made in the rest of this transaction that reads the whole inbox."""
+    await _sql.keep_to_indexes.execute(tx)
 
 
 async def promote(

@@ -8,7 +8,7 @@ from datetime import datetime
 from hutong import db, telemetry
 from hutong.consumer.gaps import pieces
 from hutong.consumer.model import PARTS, Policy, Source
-from hutong.consumer.receive import lock_streams, promote, settle
+from hutong.consumer.receive import keep_to_indexes, lock_streams, promote, settle
 
 _sql = db.statements(__package__)
 _log = telemetry.get_logger(__name__)
@@ -55,6 +55,7 @@ async def give_up(tx: db.Tx, consumer: str, *, policy: Policy, now: datetime) ->
     names = [row["stream"] for row in await _sql.streams_to_give_up.fetch(tx, consumer, before)]
     if not names:
         return
+    await keep_to_indexes(tx)
     streams = await lock_streams(tx, consumer, names)
     for row in await _sql.give_up.fetch(tx, consumer, before, now, names):
         _log.error("stream_gap_lost", consumer=consumer, stream=row["stream"], first=row["from_no"], last=row["to_no"])

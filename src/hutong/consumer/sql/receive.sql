@@ -1,3 +1,8 @@
+-- name: keep_to_indexes
+-- A plan made while the inbox is small reads all of it, and is kept while it grows. For the rest of this transaction no
+-- plan is made that does; it is never said before a handler, whose plans are its own.
+SELECT set_config('enable_seqscan', 'off', true);
+
 -- name: open_streams
 -- A stream met for the first time.
 INSERT INTO consumer.stream (consumer, stream, first_no, last_no, seen_no, tidied_no)
@@ -107,8 +112,12 @@ WHERE i.ctid = ANY (ARRAY(
         UNION
         SELECT a.stream, a.object_id
         FROM unnest($4::text[], $5::bigint[], $6::bigint[]) AS s (stream, before, after)
-        JOIN consumer.inbox a
-            ON a.consumer = $1 AND a.stream = s.stream AND a.no > s.before AND a.no <= s.after AND a.state = 'waiting'
+        CROSS JOIN LATERAL (
+            SELECT w.stream, w.object_id FROM consumer.inbox w
+            WHERE w.consumer = $1 AND w.stream = s.stream AND w.no > s.before AND w.no <= s.after
+                AND w.state || '' = 'waiting'
+            OFFSET 0
+        ) a
     ) t
     CROSS JOIN LATERAL (
         SELECT o.ctid AS place, o.no, o.object_seq, o.state FROM consumer.inbox o

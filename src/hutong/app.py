@@ -133,7 +133,7 @@ def effects(committer: payments.Committer) -> Mapping[str, operators.Effect]:
     """What the approval of each kind of proposal does."""
     return {
         channels.CHANGE: channels.change_code,
-        routing.PUBLISH: routing.publish_configuration,
+        **routing.EFFECTS,
         payments.ATTACH_SUCCESS: payments.attach_success(committer),
         payments.CONVERT_REFUND: payments.convert_refund(committer),
         payments.SETTLE_REFUND: payments.settle_refund(committer),
@@ -171,6 +171,7 @@ async def work(platform: Platform, stop: asyncio.Event) -> None:
         group.create_task(_every(_PROBE_EVERY_S, probe, stop, name="probe"))
         group.create_task(_every(_TIDY_EVERY_S, platform.flow.tidy, stop, name="tidy"))
         group.create_task(_every(_UPKEEP_EVERY_S, partial(keep_books, platform), stop, name="upkeep"))
+        group.create_task(_every(_TIDY_EVERY_S, partial(keep_events, platform), stop, name="events"))
         group.create_task(_every(_INVARIANTS_EVERY_S, partial(check_books, platform), stop, name="invariants"))
         await stop.wait()
         deliverer.stop()
@@ -194,6 +195,16 @@ def event_relay(platform: Platform) -> events.Relay | None:
 async def keep_books(platform: Platform) -> None:
     """What the ledger needs done again and again: partitions, expiry of holds, sweeps, the seal, the day cut."""
     await ledger.upkeep(platform.database, now=platform.clock.now(), new_id=platform.ids.new)
+
+
+async def keep_events(platform: Platform) -> None:
+    """What the journal of events needs: partitions made ahead, and an end of what has been kept for long enough."""
+    await events.keep_events(
+        platform.database,
+        now=platform.clock.now(),
+        keep=timedelta(days=platform.settings.events_keep_days),
+        folder=platform.settings.events_archive,
+    )
 
 
 async def check_books(platform: Platform) -> None:

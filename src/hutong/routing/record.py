@@ -35,6 +35,7 @@ class Moment:
     month_minor: int
     blocked: str
     month_subsidy_minor: int = 0
+    left: frozenset[str] = frozenset()
     subsidy_left_minor: int | None = None
 
 
@@ -94,6 +95,7 @@ def write_record(ask: Ask, snapshot: Snapshot, decision: Decision, basis: str) -
             "month_minor": each.month_minor,
             "month_subsidy_minor": each.month_subsidy_minor,
             "blocked": each.blocked,
+            "left": each.left,
         }
         for each in snapshot.candidates
     ]
@@ -141,4 +143,5 @@ def _at(candidate: Candidate, moment: Moment) -> Candidate:
         month_subsidy_minor=moment.month_subsidy_minor,
         price=price,
         blocked=moment.blocked,
+        left=moment.left,
     )

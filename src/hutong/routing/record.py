@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -36,6 +36,7 @@ class Moment:
     blocked: str
     month_subsidy_minor: int = 0
     subsidy_left_minor: int | None = None
+    month_minor_of: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ def write_record(ask: Ask, snapshot: Snapshot, decision: Decision, basis: str) -
             "health": each.health,
             "probe_due": each.probe_due,
             "month_minor": each.month_minor,
+            "month_minor_of": each.month_minor_of,
             "month_subsidy_minor": each.month_subsidy_minor,
             "blocked": each.blocked,
         }
@@ -138,6 +140,7 @@ def _at(candidate: Candidate, moment: Moment) -> Candidate:
         health=moment.health,
         probe_due=moment.probe_due,
         month_minor=moment.month_minor,
+        month_minor_of=moment.month_minor_of,
         month_subsidy_minor=moment.month_subsidy_minor,
         price=price,
         blocked=moment.blocked,

@@ -149,8 +149,11 @@ async def work(platform: Platform, stop: asyncio.Event) -> None:
         new_id=platform.ids.new,
         allow_private=platform.settings.sandbox,
     )
+    relay = event_relay(platform)
     async with asyncio.TaskGroup() as group:
-        delivering = group.create_task(deliverer.run())
+        delivering = [group.create_task(deliverer.run())]
+        if relay is not None:
+            delivering.append(group.create_task(relay.run()))
         numbering = partial(
             events.sequence, platform.database, source=platform.settings.event_source, zone=platform.settings.zone
         )
@@ -168,15 +171,40 @@ async def work(platform: Platform, stop: asyncio.Event) -> None:
         group.create_task(_every(_PROBE_EVERY_S, probe, stop, name="probe"))
         group.create_task(_every(_TIDY_EVERY_S, platform.flow.tidy, stop, name="tidy"))
         group.create_task(_every(_UPKEEP_EVERY_S, partial(keep_books, platform), stop, name="upkeep"))
+        group.create_task(_every(_TIDY_EVERY_S, partial(keep_events, platform), stop, name="events"))
         group.create_task(_every(_INVARIANTS_EVERY_S, partial(check_books, platform), stop, name="invariants"))
         await stop.wait()
         deliverer.stop()
-        await delivering
+        if relay is not None:
+            relay.stop()
+        await asyncio.gather(*delivering)
+
+
+def event_relay(platform: Platform) -> events.Relay | None:
+    """What publishes events to the configured broker; None without one.
+
+    Errors:
+        ConfigurationError: the URL is of no broker that can be spoken to.
+    """
+    if platform.settings.broker_url is None:
+        return None
+    connect = events.connector(platform.settings.broker_url.get_secret_value(), source=platform.settings.event_source)
+    return events.Relay(platform.database, platform.clock, connect=connect, new_id=platform.ids.new)
 
 
 async def keep_books(platform: Platform) -> None:
     """What the ledger needs done again and again: partitions, expiry of holds, sweeps, the seal, the day cut."""
     await ledger.upkeep(platform.database, now=platform.clock.now(), new_id=platform.ids.new)
+
+
+async def keep_events(platform: Platform) -> None:
+    """What the journal of events needs: partitions made ahead, and an end of what has been kept for long enough."""
+    await events.keep_events(
+        platform.database,
+        now=platform.clock.now(),
+        keep=timedelta(days=platform.settings.events_keep_days),
+        folder=platform.settings.events_archive,
+    )
 
 
 async def check_books(platform: Platform) -> None:

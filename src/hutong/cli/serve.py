@@ -301,6 +301,7 @@ def run_prepare(sandbox_url: str | None) -> None:
     async def get_ready() -> None:
         async with app.open_platform(settings) as platform:
             await app.keep_books(platform)  # partitions must lie ready before the first transfer
+            await app.keep_events(platform)
             await platform.accounts.refresh()  # loads the code maps that ship with this version
             if sandbox_url is not None:
                 accounts = sandbox.accounts(settings.home / "sandbox", sandbox_url)

@@ -123,7 +123,7 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
             live=live,
         )
         stack.push_async_callback(flow.stop)
-        sharing = routing.Sharing(database, live, clock=clock, process_id=ids.new(), offers=flow.choice.offers)
+        sharing = routing.Sharing(database, live, clock=clock, process_id=ids.new(), offers=flow.choice.look_ahead)
         await stack.enter_async_context(_beside(sharing.run))
         directory = merchants.Directory(database)
         yield Platform(settings, database, vault, directory, accounts, flow, effects(committer), clock, ids, address)

@@ -50,6 +50,7 @@ class DecisionObject(BaseModel):
     amount_minor: int
     currency: str
     merchant: str
+    institution: str | None = Field(description="The payer's bank, where the merchant told it.")
     outcome: str = Field(description="The attempt's state now.")
     code: str | None
     candidates: list[CandidateObject]

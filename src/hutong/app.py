@@ -132,7 +132,7 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
             live=live,
         )
         stack.push_async_callback(flow.stop)
-        sharing = routing.Sharing(database, live, clock=clock, process_id=ids.new(), offers=flow.choice.offers)
+        sharing = routing.Sharing(database, live, clock=clock, process_id=ids.new(), offers=flow.choice.look_ahead)
         await stack.enter_async_context(_beside(sharing.run))
         directory = merchants.Directory(database)
         # With connections of its own, so that searches take none from payments; it may be away without harm to them.

@@ -50,15 +50,24 @@ class RequestModel(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
+def _known_bank(payer: dict[str, str]) -> dict[str, str]:
+    if "institution" in payer and not _INSTITUTION.fullmatch(payer["institution"]):
+        raise ValueError("institution is a bank's code: up to 32 letters, digits, hyphens and underscores")
+    return payer
+
+
+_INSTITUTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 Payer = Annotated[
     dict[
         Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")],
         Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_clean)],
     ],
     Field(max_length=8),
+    AfterValidator(_known_bank),
 ]
 _PAYER = (
-    "What the method asks of the payer, by name, such as `openid` or `auth_code`; forgotten when the try has ended."
+    "What the method asks of the payer, by name, such as `openid` or `auth_code`; forgotten when the try has ended. "
+    "`institution`, the code of the payer's bank, may always be told: payments go where that bank works."
 )
 
 ITEM_ID = r"^[\x21-\x7e]{1,64}$"

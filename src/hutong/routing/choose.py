@@ -102,8 +102,8 @@ def hard_filter(ask: Ask, candidate: Candidate, said: Sayings, pin: str) -> str:
         return "maintenance"
     if candidate.hours and not any(window.holds(ask.at) for window in candidate.hours):
         return "outside_hours"
-    limit = candidate.month_limit_minor
-    if limit is not None and candidate.month_minor + ask.amount_minor > limit:
+    limit = candidate.limit_minor(ask.currency)
+    if limit is not None and candidate.taken_minor(ask.currency) + ask.amount_minor > limit:
         return "month_limit_reached"
     if not said.allow(candidate.name, candidate.channel):
         return "excluded_by_rule"
@@ -136,7 +136,7 @@ def _unwell(mode: Mode, ask: Ask, candidate: Candidate, health: Health, draw: fl
 def _score(ask: Ask, candidate: Candidate, policy: Policy, said: Sayings, health: Health) -> Verdict:
     weights = policy.weights
     points, explanation = said.points(candidate.name, candidate.channel)
-    cost = candidate.price.ten_thousandths(ask.amount_minor, candidate.month_minor) / 10_000
+    cost = candidate.price.ten_thousandths(ask.amount_minor, candidate.taken_minor(ask.currency)) / 10_000
     factors = {
         "cost_minor": cost,
         "success": health.success,
@@ -144,7 +144,7 @@ def _score(ask: Ask, candidate: Candidate, policy: Policy, said: Sayings, health
         "cost": _unit(1.0 - cost / (ask.amount_minor * 0.02 + 1.0)),
         "latency": _unit(1.0 - health.latency_ms / _SLOW_MS),
         "merchant": 1.0 if ask.merchant_class and ask.merchant_class in candidate.preferred_by else 0.0,
-        "position": _position(candidate),
+        "position": _position(candidate, ask.currency),
         "rules": points,
     }
     if policy.objective is Objective.LOWEST_COST:
@@ -166,10 +166,11 @@ def _score(ask: Ask, candidate: Candidate, policy: Policy, said: Sayings, health
     return Verdict(candidate.account_id, candidate.name, "", factors, score, explanation)
 
 
-def _position(candidate: Candidate) -> float:
-    if candidate.month_limit_minor is None:
+def _position(candidate: Candidate, currency: str) -> float:
+    limit = candidate.limit_minor(currency)
+    if limit is None:
         return 1.0
-    return _unit(1.0 - candidate.month_minor / candidate.month_limit_minor) if candidate.month_limit_minor else 0.0
+    return _unit(1.0 - candidate.taken_minor(currency) / limit) if limit else 0.0
 
 
 def _unit(value: float) -> float:

@@ -34,6 +34,7 @@ def routing_document(live: Live, overrides: Sequence[Override], *, now: datetime
                 "name": each.name,
                 "blocked": each.blocked or None,
                 "month_minor": each.month_minor,
+                "month_minor_of": dict(each.month_minor_of),
                 "interfaces": interfaces.get(each.account_id, []),
             }
             for each in live.candidates

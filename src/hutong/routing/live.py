@@ -28,7 +28,7 @@ _REFUSED_MAX = 2_000
 
 @dataclass(slots=True)
 class Volume:
-    """What has gone through an account in a month."""
+    """What has gone through an account in a month, of one currency."""
 
     amount_minor: int = 0
     subsidy_minor: int = 0
@@ -56,13 +56,13 @@ class Live:
         self.configuration = UNCONFIGURED
         self.basis = ("", "")
         self.shared_at: datetime | None = None
-        self.unadded: dict[tuple[UUID, date], Volume] = {}
+        self.unadded: dict[tuple[UUID, date, str], Volume] = {}
         self.trial: Running | None = None
         self.outcomes: dict[tuple[UUID, Arm, str], Outcome] = {}
         self._trial_base: Mapping[UUID, Candidate] = {}
         self._offers: tuple[channels.Offer, ...] = ()
         self._overrides: tuple[Override, ...] = ()
-        self._volumes: Mapping[UUID, Volume] = {}
+        self._volumes: Mapping[tuple[UUID, str], Volume] = {}
         self._bare: tuple[Candidate, ...] = ()
         self._base: tuple[Candidate, ...] = ()
         self._candidates: tuple[Candidate, ...] = ()
@@ -87,7 +87,7 @@ class Live:
         self,
         configuration: Configuration,
         overrides: Sequence[Override],
-        volumes: Mapping[UUID, Volume],
+        volumes: Mapping[tuple[UUID, str], Volume],
         trial: Running | None = None,
     ) -> None:
         """Take what the database says now."""
@@ -140,7 +140,9 @@ class Live:
             outcome.captured_minor += amount_minor
             candidate = self._trial_base.get(account_id)
             if candidate is not None:  # both arms at the draft's prices: a new price list is no saving
-                outcome.cost_ten_thousandths += candidate.price.ten_thousandths(amount_minor, candidate.month_minor)
+                outcome.cost_ten_thousandths += candidate.price.ten_thousandths(
+                    amount_minor, candidate.taken_minor(currency)
+                )
 
     def _configuration(self, payment: UUID | None) -> Configuration:
         """What decides about a payment."""
@@ -148,10 +150,9 @@ class Live:
             return self.trial.configuration
         return self.configuration
 
-    def took(self, account_id: UUID, amount_minor: int, *, now: datetime) -> None:
+    def took(self, account_id: UUID, amount_minor: int, currency: str, *, now: datetime) -> None:
         """Count what a payment has brought through an account."""
-        month = month_of(now)
-        volume = self.unadded.setdefault((account_id, month), Volume())
+        volume = self.unadded.setdefault((account_id, month_of(now), currency), Volume())
         volume.amount_minor += amount_minor
         candidate = next((each for each in self._candidates if each.account_id == account_id), None)
         if candidate is not None:
@@ -180,12 +181,17 @@ class Live:
     def _with_volume(
         self, candidate: Candidate, blocks: Mapping[str, str], left: frozenset[tuple[str, str]]
     ) -> Candidate:
-        known = self._volumes.get(candidate.account_id, Volume())
-        more = [each for (account_id, _), each in self.unadded.items() if account_id == candidate.account_id]
-        used = known.subsidy_minor + sum(each.subsidy_minor for each in more)
+        known = [(key, each) for key, each in self._volumes.items() if key[0] == candidate.account_id]
+        known += [((key[0], key[2]), each) for key, each in self.unadded.items() if key[0] == candidate.account_id]
+        used = sum(volume.subsidy_minor for _, volume in known)
+        taken: dict[str, int] = {}
+        for (_, currency), volume in known:
+            taken[currency] = taken.get(currency, 0) + volume.amount_minor
+        several = len(candidate.currencies) > 1
         return replace(
             candidate,
-            month_minor=known.amount_minor + sum(each.amount_minor for each in more),
+            month_minor=0 if several else sum(taken.values()),
+            month_minor_of=taken if several else {},
             month_subsidy_minor=used,
             price=candidate.price.after_subsidies(used),
             left=frozenset(interface for name, interface in left if name == candidate.name),
@@ -220,4 +226,5 @@ def month_of(now: datetime) -> date:
 def _counts(candidate: Candidate) -> bool:
     """Whether an account's volume bears on decisions."""
     price = candidate.price
-    return candidate.month_limit_minor is not None or len(price.tiers) > 1 or price.subsidy_ppm > 0
+    limited = candidate.month_limit_minor is not None or bool(candidate.month_limit_minor_of)
+    return limited or len(price.tiers) > 1 or price.subsidy_ppm > 0

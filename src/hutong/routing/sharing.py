@@ -32,7 +32,7 @@ _STATES = Gauge("hutong_routing_share", "The part of its traffic that an account
 _CHANGES = Counter("hutong_routing_changes_total", "Changes of an account's health.", ["account", "interface", "state"])
 _FAILURES = Counter("hutong_routing_sharing_failures_total", "Rounds in which the database did not answer.")
 
-_Learnt = tuple[list[tuple[UUID, Result]], str, Configuration, list[Override], dict[UUID, Volume]]
+_Learnt = tuple[list[tuple[UUID, Result]], str, Configuration, list[Override], dict[tuple[UUID, str], Volume]]
 
 
 class Sharing:
@@ -124,7 +124,7 @@ class Sharing:
         self,
         tx: db.Tx,
         results: Sequence[tuple[UUID, Result]],
-        volumes: dict[tuple[UUID, date], Volume],
+        volumes: dict[tuple[UUID, date, str], Volume],
         refused: Sequence[tuple[datetime, str]],
         outcomes: dict[tuple[UUID, Arm, str], Outcome],
         now: datetime,
@@ -140,7 +140,7 @@ class Sharing:
         self,
         tx: db.Tx,
         results: Sequence[tuple[UUID, Result]],
-        volumes: dict[tuple[UUID, date], Volume],
+        volumes: dict[tuple[UUID, date, str], Volume],
         now: datetime,
     ) -> _Learnt:
         digest, document = self._live.basis
@@ -169,13 +169,14 @@ class Sharing:
         if volumes:
             await sql.add_volumes.execute(
                 tx,
-                [account_id for account_id, _ in volumes],
-                [month for _, month in volumes],
+                [account_id for account_id, _, _ in volumes],
+                [month for _, month, _ in volumes],
+                [currency for _, _, currency in volumes],
                 [volume.amount_minor for volume in volumes.values()],
                 [volume.subsidy_minor for volume in volumes.values()],
             )
         known = {
-            row["account_id"]: Volume(row["amount_minor"], row["subsidy_minor"])
+            (row["account_id"], row["currency"]): Volume(row["amount_minor"], row["subsidy_minor"])
             for row in await sql.volumes.fetch(tx, month_of(now))
         }
         told = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -20,11 +21,12 @@ def unavailable(reason: str) -> None:
     pytest.skip(reason)
 
 
-def create_database(server_url: str) -> str:
-    """Make an empty database on the server and return its URL."""
+def create_database(server_url: str, template: str | None = None) -> str:
+    """Make an empty database on the server, or a copy of another one there, and return its URL."""
     name = f"test_{secrets.token_hex(6)}"
+    copied = "" if template is None else f' TEMPLATE "{urlsplit(template).path.lstrip("/")}"'
     with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[call-overload]
+        connection.execute(f'CREATE DATABASE "{name}"{copied}')  # type: ignore[call-overload]
         current = connection.info.dbname
     return server_url.replace(f"/{current}?", f"/{name}?")
 

@@ -59,9 +59,24 @@ class Settings(BaseSettings):
         pattern=r"^[1-9][0-9]{0,5}(,[1-9][0-9]{0,5}){0,31}$",
         description="Seconds to wait before a channel is asked about an attempt, and between asking; the last repeats.",
     )
+    query_database_url: SecretStr | None = Field(
+        default=None,
+        description="Another PostgreSQL 15 or later for bills and their searches; unset, the same as the payments'.",
+    )
+    avatar_base_url: str | None = Field(
+        default=None,
+        description="What stands before `{customer}?v={avatar}` in bills; `{merchant_id}` in it is replaced.",
+    )
     broker_url: SecretStr | None = Field(
         default=None,
         description="Broker that is told all events: amqp://… (RabbitMQ) or kafka://host:port,…; unset, none is.",
+    )
+    events_keep_days: int = Field(
+        default=90, ge=2, le=3650, description="For how long events stay in the database before they are archived."
+    )
+    events_archive: Path | None = Field(
+        default=None,
+        description="Folder that the worker writes archived events to; unset, they stay in the schema events_archive.",
     )
     event_source: str = Field(
         default="hutong",
@@ -71,12 +86,12 @@ class Settings(BaseSettings):
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$", description="Least level logged.")
     log_format: str = Field(default="json", pattern="^(json|console)$", description="How a log line is written.")
 
-    @field_validator("home")
+    @field_validator("home", "events_archive")
     @classmethod
-    def _absolute(cls, home: Path) -> Path:
-        return home.expanduser().absolute()
+    def _absolute(cls, folder: Path | None) -> Path | None:
+        return None if folder is None else folder.expanduser().absolute()
 
-    @field_validator("database_url")
+    @field_validator("database_url", "query_database_url")
     @classmethod
     def _is_postgresql(cls, url: SecretStr | None) -> SecretStr | None:
         if url is not None and not url.get_secret_value().startswith(("postgresql://", "postgres://")):

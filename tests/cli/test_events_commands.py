@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,7 +13,7 @@ import pytest
 
 from command_line import Run
 from hutong import events, ids
-from hutong.clock import SystemClock
+from hutong.clock import ManualClock, SystemClock
 from hutong.db import Database
 from hutong.ids import Ids
 from hutong.vault import Vault
@@ -104,3 +106,34 @@ def test_schemas_are_printed(command: Run) -> None:
     one = json.loads(command("events", "schema", "refund.failed").stdout)
     assert one["properties"]["type"]["const"] == "refund.failed"
     assert "TYPE" in command("events", "schema", "refund.lost").stderr
+
+
+@pytest.fixture
+def old_event(fresh_database_url: str) -> str:
+    """An event of a hundred days ago."""
+    clock = ManualClock(SystemClock().now() - timedelta(days=100))
+    event = events.Event(Ids(clock).new(), "payment.closed", uuid4(), uuid4(), {"id": "x"})
+
+    async def happen() -> None:
+        async with Database.open(fresh_database_url, size=2) as database:
+            await events.keep_events(database, now=clock.now(), keep=timedelta(days=90), folder=None)
+            async with database.transaction() as tx:
+                await events.record(tx, [event], now=clock.now())
+
+    asyncio.run(happen())
+    return ids.encode("evt", event.event_id)
+
+
+def test_an_old_event_is_archived_and_its_file_named(command: Run, old_event: str, tmp_path: Path) -> None:
+    shown = command("events", "show", old_event)
+    assert json.loads(shown.stdout)["id"] == old_event
+    kept = command("events", "archive", "--to", str(tmp_path), "--keep-days", "120", "--json")
+    assert json.loads(kept.stdout) == {"detached": [], "held": {}, "files": []}
+    done = command("events", "archive", "--to", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    file = tmp_path / "outbox_first.parquet"
+    assert str(file) in done.stdout.splitlines()
+    gone = command("events", "show", old_event)
+    assert (gone.returncode, gone.stdout) == (1, "")
+    assert gone.stderr.startswith("hutong: event_archived: ")
+    assert str(file) in gone.stderr

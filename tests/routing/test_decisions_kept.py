@@ -20,7 +20,8 @@ def test_a_decision_of_an_older_version_is_made_again(text: str) -> None:
     record = read_record(text)
     rules = read_rules(_KEPT["rules"], accounts=_NAMES)
     policy = Policy(version=3, explore=0.1, default="a1", rules=rules)
-    again = routing.again(record, routing.read_basis(_KEPT["basis"]), policy)
+    configuration = routing.Configuration(3, {"": policy})
+    again = routing.again(record, routing.base_of(routing.read_basis(_KEPT["basis"]), configuration), configuration)
     assert (again.chosen, again.how, again.verdicts) == (record.chosen, record.how, record.verdicts)
 
 
@@ -32,7 +33,10 @@ def test_a_decision_written_now_is_read_as_it_was_made() -> None:
     digest, basis = routing.basis_of(candidates)
     record = read_record(routing.write_record(asked, snapshot, decision, digest))
     assert (record.ask, record.verdicts, record.draws) == (asked, decision.verdicts, MIDDLE)
-    assert routing.snapshot_of(record, routing.read_basis(basis), snapshot.policy) == snapshot
+    assert (
+        routing.snapshot_of(record, routing.base_of(routing.read_basis(basis), routing.UNCONFIGURED), snapshot.policy)
+        == snapshot
+    )
 
 
 def test_all_tables_of_a_file_are_heard() -> None:

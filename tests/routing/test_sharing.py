@@ -122,7 +122,7 @@ async def test_decisions_go_on_and_nothing_is_lost_while_the_database_is_away(
     process, reader = Process(routing_database, clock, 1), Process(routing_database, clock, 2)
     await process.sharing.exchange()
     process.fail(20)
-    process.live.took(ONE, 5_000, now=clock.now())
+    process.live.took(ONE, 5_000, "CNY", now=clock.now())
 
     async def away(_work: Any) -> Any:
         raise Unavailable("away")
@@ -138,14 +138,27 @@ async def test_decisions_go_on_and_nothing_is_lost_while_the_database_is_away(
     assert [each.month_minor for each in reader.live.candidates] == [5_000, 0]
 
 
-async def test_volumes_of_all_processes_count(routing_database: Database, clock: ManualClock) -> None:
+async def test_volumes_of_all_processes_count_by_currency(routing_database: Database, clock: ManualClock) -> None:
     first, second = Process(routing_database, clock, 1), Process(routing_database, clock, 2)
+    both = replace(OFFERS[1], capabilities=replace(CAPABILITIES, currencies=frozenset({"CNY", "USD"})))
+
+    async def offered() -> list[Offer]:
+        return [OFFERS[0], both]
+
     for process in (first, second):
+        process.sharing = Sharing(
+            routing_database, process.live, clock=clock, process_id=Ids(clock).new(), offers=offered
+        )
         await process.sharing.exchange()
-        process.live.took(ONE, 700, now=clock.now())
+        process.live.took(ONE, 700, "CNY", now=clock.now())
+        process.live.took(TWO, 20, "USD", now=clock.now())
+        process.live.took(TWO, 5, "CNY", now=clock.now())
     for process in (first, second, first):
         await process.sharing.exchange()
-    assert first.live.candidates[0].month_minor == second.live.candidates[0].month_minor == 1400
+    for process in (first, second):
+        one, two = process.live.candidates
+        assert (one.taken_minor("CNY"), two.taken_minor("USD"), two.taken_minor("CNY")) == (1400, 40, 10)
+        assert two.taken_minor("EUR") == 0
 
 
 async def person(database: Database, role: operators.Role, now: datetime) -> UUID:
@@ -213,6 +226,7 @@ async def test_a_published_configuration_is_in_force_everywhere(routing_database
         ({"acounts": {}}, routing.ConfigurationRefused, "acounts"),
         ({"accounts": {"wechat/one": {"price": {"tiers": [{"from_minor": 5, "ppm": 1}]}}}},
          routing.ConfigurationRefused, "rise from 0"),
+        ({"health": {"cooldown_s": 20, "cooldown_max_s": 10}}, routing.ConfigurationRefused, "cooldown_max_s"),
         ({"policies": {"": {"rules": "{\n,"}}}, routing.RulesRefused, "line 2"),
         ({"policies": {"": {"rules": table({"target": '"nobody"', "action": '"block"'})}}},
          routing.RulesRefused, "nobody"),
@@ -238,7 +252,8 @@ async def override(
     end = None if until is None else clock.now() + until
     wanted = Override(Ids(clock).new(), kind, "", account, end, "the bank called", operator, clock.now())
     async with database.transaction() as tx:
-        return await routing.add_override(tx, wanted)
+        candidates = [routing.candidate_of(offer) for offer in OFFERS]
+        return await routing.add_override(tx, wanted, candidates=candidates)
 
 
 async def test_a_pin_holds_until_its_end_and_a_block_until_it_is_lifted(
@@ -291,5 +306,5 @@ async def test_a_decision_is_made_again_from_what_was_stored(routing_database: D
     async with routing_database.transaction() as tx:
         basis = (await routing.find_bases(tx, [record.basis]))[record.basis]
         configuration = await routing.load_configuration(tx, record.version)
-    again = routing.again(record, basis, configuration.policies[""])
+    again = routing.again(record, routing.base_of(basis, configuration), configuration)
     assert again == chosen.decision

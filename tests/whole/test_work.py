@@ -41,15 +41,16 @@ async def _notices(platform: app.Platform) -> int:
         return int(await tx.fetchval("SELECT count(*) FROM payments.notice"))
 
 
-async def test_it_keeps_the_books(settings: Settings) -> None:
-    """Migrations leave the journal without partitions by time; the worker is the one who makes them."""
+@pytest.mark.parametrize("table", ["ledger.transfer", "events.outbox"])
+async def test_it_makes_partitions(settings: Settings, table: str) -> None:
+    """Migrations leave the journals without partitions by time; the worker is the one who makes them."""
     async with app.open_platform(settings) as platform:
-        before = await _partitions(platform)
+        before = await _partitions(platform, table)
         stop = asyncio.Event()
         working = asyncio.create_task(app.work(platform, stop))
         try:
             async with asyncio.timeout(20):
-                while await _partitions(platform) == before:  # noqa: ASYNC110 - the database can only be asked
+                while await _partitions(platform, table) == before:  # noqa: ASYNC110 - the database can only be asked
                     await asyncio.sleep(0.05)
         finally:
             stop.set()
@@ -69,6 +70,6 @@ async def test_books_that_do_not_hold_are_told_at_the_highest_level(
     assert "books_broken" in capsys.readouterr().err
 
 
-async def _partitions(platform: app.Platform) -> int:
+async def _partitions(platform: app.Platform, table: str) -> int:
     async with platform.database.transaction() as tx:
-        return int(await tx.fetchval("SELECT count(*) FROM pg_inherits WHERE inhparent = 'ledger.transfer'::regclass"))
+        return int(await tx.fetchval("SELECT count(*) FROM pg_inherits WHERE inhparent::regclass::text = $1", table))

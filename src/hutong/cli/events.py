@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -109,6 +111,52 @@ def deliveries(
         print(f"{one['at']}  {one['event_id']}  {one['event_type']:<24} {one['number']:>2}  {result}")
         if one["answer"]:
             print(f"    {one['answer'].splitlines()[0][:100]}")
+
+
+@events.command("show")
+def show(event: Annotated[str, typer.Argument(metavar="EVENT", help="The event, evt_….")]) -> None:
+    """Print one event, or say where in the archive it lies."""
+    from hutong import config, ids
+    from hutong import events as webhooks
+    from hutong.cli.transaction import in_transaction
+
+    found = in_transaction(config.load(), lambda tx: webhooks.find_event(tx, ids.decode("evt", event)))
+    print(webhooks.body_of(event, found).decode())
+
+
+@events.command("archive")
+def archive(
+    folder: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Where the Parquet files go.")],
+    days: Annotated[
+        int | None,
+        typer.Option("--keep-days", min=2, help="Keep those younger than this; else HUTONG_EVENTS_KEEP_DAYS."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Take old events out of the database and write them to files; exits 1 if something held them there."""
+    import asyncio
+
+    from hutong import app, config, db
+    from hutong import events as webhooks
+    from hutong.clock import SystemClock
+
+    settings = config.load()
+    keep = timedelta(days=days or settings.events_keep_days)
+    url = app.database_url(settings)
+    db.migrate(url)
+
+    async def run() -> webhooks.Archived:
+        async with db.Database.open(url, size=2) as database:
+            await webhooks.sequence(database, source=settings.event_source, zone=settings.zone)
+            return await webhooks.keep_events(database, now=SystemClock().now(), keep=keep, folder=folder.absolute())
+
+    done = asyncio.run(run())
+    if as_json:
+        shown = {"detached": done.detached, "held": done.held, "files": [str(file) for file in done.files]}
+        print(json.dumps(shown))
+    else:
+        print("\n".join([*map(str, done.files), *(f"{name} stays: {why}" for name, why in done.held.items())]))
+    sys.exit(1 if done.held else 0)
 
 
 def _replay_some(endpoint: str, wanted: Any) -> Replayed:

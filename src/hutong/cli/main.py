@@ -14,6 +14,8 @@ from hutong.cli.codes import codes
 from hutong.cli.events import events
 from hutong.cli.ledger import ledger
 from hutong.cli.operator import operator
+from hutong.cli.park import park
+from hutong.cli.query import query
 from hutong.cli.routing import routing
 from hutong.cli.sandbox import sandbox
 from hutong.errors import HutongError
@@ -39,10 +41,14 @@ doctor = typer.Typer(invoke_without_command=True)
 app.add_typer(doctor, name="doctor")
 bench = typer.Typer(help="Measurements, each beside a yardstick from the same run.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
+drill = typer.Typer(help="Drills: something fails under load, and what happens is shown.", no_args_is_help=True)
+app.add_typer(drill, name="drill")
 app.add_typer(ledger, name="ledger")
 app.add_typer(events, name="events")
+events.add_typer(park, name="park")
 app.add_typer(sandbox, name="sandbox")
 app.add_typer(operator, name="operator")
+app.add_typer(query, name="query")
 app.add_typer(routing, name="routing")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
@@ -87,7 +93,11 @@ def migrate(as_json: Json = False) -> None:
     from hutong import app as root
     from hutong import config, db
 
-    applied = db.migrate(root.database_url(config.load()))
+    settings = config.load()
+    applied = db.migrate(root.database_url(settings))
+    own = root.query_database_url(settings)
+    if own is not None:
+        applied += [f"{name} (bills)" for name in db.migrate(own, rooms=root.QUERY_ROOMS)]
     if as_json:
         print(json.dumps({"applied": applied}))
     else:
@@ -134,6 +144,18 @@ def demo(
     from hutong.demo import run_demo
 
     sys.exit(run_demo(payments=payments, as_json=as_json, serve=serve))
+
+
+@drill.command("routing")
+def drill_routing(
+    as_json: Json = False,
+    rate: Annotated[float, typer.Option(min=1, help="Payments a second.")] = 20,
+    outage: Annotated[float, typer.Option(min=3, help="For how many seconds the account fails.")] = 20,
+) -> None:
+    """Make one of three accounts fail under load, then recover; show the traffic leave it and come back."""
+    from hutong.demo import run_drill_routing
+
+    sys.exit(run_drill_routing(rate=rate, outage_s=outage, as_json=as_json))
 
 
 @merchant.command("create")

@@ -8,6 +8,8 @@ from hutong.db.bench import bench_coalescer
 from hutong.db.coalescer import Coalescer
 from hutong.db.embedded import EmbeddedServer
 from hutong.db.migrate import migrate, pending_migrations
+from hutong.db.parquet import write_parquet
+from hutong.db.partition import Partition, Spans, plan_partitions
 from hutong.db.pool import Database, Tx
 from hutong.db.statement import Statement, Statements, statements
 
@@ -15,11 +17,15 @@ __all__ = [
     "Coalescer",
     "Database",
     "EmbeddedServer",
+    "Partition",
+    "Spans",
     "Statement",
     "Statements",
     "Tx",
     "bench_coalescer",
     "migrate",
     "pending_migrations",
+    "plan_partitions",
     "statements",
+    "write_parquet",
 ]

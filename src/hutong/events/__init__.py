@@ -6,6 +6,7 @@ events in order; nothing is sent to an address that is not public, outside the s
 stream, 1, 2, 3, … without a gap, and is published to the broker at least once.
 """
 
+from hutong.events.archive import Archived, EventArchived, find_event, keep_events, write_archive
 from hutong.events.broker import connector
 from hutong.events.deliverer import Counts, Deliverer
 from hutong.events.endpoint import (
@@ -36,6 +37,7 @@ from hutong.events.model import (
 from hutong.events.record import deliveries_of, list_events, record
 from hutong.events.relay import Connect, Relay
 from hutong.events.replay import REPLAY_MAX, Replayed, Wanted, replay
+from hutong.events.sender import body_of
 from hutong.events.sequence import SEQUENCE_EVERY_S, sequence
 from hutong.events.stream import (
     RESEND_MAX,
@@ -47,6 +49,7 @@ from hutong.events.stream import (
     resend,
     send_digests,
 )
+from hutong.events.versions import object_versions
 
 __all__ = [
     "DIGEST",
@@ -56,6 +59,7 @@ __all__ = [
     "REPLAY_MAX",
     "RESEND_MAX",
     "SEQUENCE_EVERY_S",
+    "Archived",
     "Connect",
     "Counts",
     "Deliverer",
@@ -65,6 +69,7 @@ __all__ = [
     "Endpoint",
     "Entry",
     "Event",
+    "EventArchived",
     "Item",
     "NewEndpoint",
     "Publisher",
@@ -77,6 +82,7 @@ __all__ = [
     "TryState",
     "Wanted",
     "answer_request",
+    "body_of",
     "connector",
     "create_endpoint",
     "deliveries_of",
@@ -86,13 +92,16 @@ __all__ = [
     "enable_endpoint",
     "endpoint_document",
     "find_endpoint",
+    "find_event",
     "item",
     "item_hash",
+    "keep_events",
     "list_endpoints",
     "list_events",
     "list_streams",
     "list_tries",
     "message",
+    "object_versions",
     "read_stream",
     "record",
     "replay",
@@ -101,4 +110,5 @@ __all__ = [
     "send_digests",
     "sequence",
     "try_document",
+    "write_archive",
 ]

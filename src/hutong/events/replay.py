@@ -9,6 +9,7 @@ from uuid import UUID
 from hutong import db
 from hutong.clock import to_ns
 from hutong.errors import Conflict
+from hutong.events.archive import refuse_archived
 from hutong.events.endpoint import find_endpoint
 
 REPLAY_MAX = 1_000
@@ -74,10 +75,13 @@ async def replay(
     Errors:
         NotFound: there is no such endpoint.
         Conflict: it is disabled.
+        EventArchived: the first of the events are in the archive. Without a beginning, those at hand are meant.
     """
     endpoint = await find_endpoint(tx, merchant_id, endpoint_id)
     if endpoint.disabled_at is not None:
         raise Conflict("the webhook endpoint is disabled; enable it first")
+    if wanted.first != _FIRST:
+        await refuse_archived(tx, wanted.first)
     if wanted.failed:
         rows = await _sql.replay_dead.fetch(tx, endpoint_id, wanted.first, wanted.last, limit, now)
     else:

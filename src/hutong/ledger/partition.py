@@ -5,13 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from hutong import db
-from hutong.clock import to_ns
 
 PARTITION_ROWS = 2_000_000
 """About how many rows a partition should take; beyond it the indexes of the newest stop fitting in memory."""
 
-_LONGEST = timedelta(days=31)
-_SHORTEST = timedelta(seconds=20)
 _sql = db.statements(__package__)
 
 
@@ -31,20 +28,7 @@ async def make_partitions(
         asyncpg.LockNotAvailableError: writers were in the way for two seconds; try again later.
         asyncpg.CheckViolationError: ids of that time are there already, in the default partition.
     """
-    now_ms = to_ns(now) // 1_000_000
-    known = await _sql.partitions.fetch(tx)
-    ready = sum(1 for p in known if p["low_ms"] > now_ms)
-    current = next((p for p in known if p["low_ms"] <= now_ms < p["high_ms"]), None)
-    span_ms = first_span // timedelta(milliseconds=1)
-    if current is not None:
-        rate = current["inserted"] / max(now_ms - current["low_ms"], 1)
-        if rate:
-            bounds = (_SHORTEST // timedelta(milliseconds=1), _LONGEST // timedelta(milliseconds=1))
-            span_ms = int(min(max(PARTITION_ROWS / rate, bounds[0]), bounds[1]))
-    low = max([now_ms, *(p["high_ms"] for p in known)])
-    made = []
-    # The one that holds the present moment counts too, when it is still to be made.
-    for _ in range(ahead - ready + (1 if low == now_ms else 0)):
-        made.append(await _sql.add_partition.fetchval(tx, low, low + span_ms))
-        low += span_ms
-    return made
+    spans = db.Spans(PARTITION_ROWS, first_span, shortest=timedelta(seconds=20), longest=timedelta(days=31))
+    known = [db.Partition(p["low_ms"], p["high_ms"], p["inserted"]) for p in await _sql.partitions.fetch(tx)]
+    planned = db.plan_partitions(known, spans, now=now, ahead=ahead)
+    return [await _sql.add_partition.fetchval(tx, low, high) for low, high in planned]

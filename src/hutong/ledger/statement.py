@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, get_type_hints
 from uuid import UUID
 
+import orjson
+
 from hutong import db
 from hutong.clock import to_ns
 from hutong.errors import NotFound
@@ -137,19 +139,11 @@ def to_parquet(kind: type[Any], lines: Iterable[Any], path: Path) -> None:
     Effects:
         Replaces the file.
     """
-    import duckdb  # costs time and memory that a serving process does not need
-
     columns = {name: _PARQUET_TYPES[hint] for name, hint in get_type_hints(kind).items()}
-    with tempfile.NamedTemporaryFile("w", suffix=".csv", encoding="utf-8", newline="") as rows:
-        writer = csv.DictWriter(rows, fieldnames=list(columns), quoting=csv.QUOTE_ALL)
-        writer.writeheader()
-        writer.writerows(asdict(line) for line in lines)
+    with tempfile.NamedTemporaryFile("wb", suffix=".jsonl") as rows:
+        rows.writelines(orjson.dumps(asdict(line), option=orjson.OPT_APPEND_NEWLINE) for line in lines)
         rows.flush()
-        with duckdb.connect() as engine:
-            table = engine.read_csv(
-                rows.name, header=True, columns=columns, quotechar='"', escapechar='"', allow_quoted_nulls=False
-            )
-            table.write_parquet(str(path))
+        db.write_parquet(Path(rows.name), columns, path)
 
 
 def _harmless(value: object) -> object:

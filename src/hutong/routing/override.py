@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -13,6 +13,7 @@ import asyncpg
 
 from hutong import db, operators
 from hutong.errors import InvalidParameter, NotFound
+from hutong.routing.model import PRODUCT, Candidate
 
 sql = db.statements("hutong.routing")
 
@@ -28,6 +29,8 @@ class Kind(StrEnum):
     """The product goes through this account and no other, however it is doing, until the end."""
     BLOCK = "block"
     """The account gets nothing new, until the end or until it is lifted."""
+    LEAVE = "leave"
+    """Where operators confirm switches, one interface of the account gets nothing: they confirmed to leave it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,8 @@ class Override:
     Attributes:
         product: What is pinned; empty is every product.
         account: Its name, such as "wechat/main"; a block may name a channel.
-        until: None only for a block.
+        until: Never None for a pin.
+        interface: What is left.
     """
 
     override_id: UUID
@@ -49,40 +53,50 @@ class Override:
     operator_id: UUID
     created_at: datetime
     lifted_at: datetime | None = None
+    interface: str = ""
 
     def document(self) -> Mapping[str, Any]:
         """As the journal keeps it."""
         until = None if self.until is None else self.until.isoformat()
-        return {"kind": self.kind, "product": self.product, "account": self.account, "until": until}
+        return {
+            "kind": self.kind,
+            "product": self.product,
+            "account": self.account,
+            "interface": self.interface,
+            "until": until,
+        }
 
 
-async def add_override(tx: db.Tx, wanted: Override, *, request_id: str | None = None) -> Override:
+async def add_override(
+    tx: db.Tx,
+    wanted: Override,
+    *,
+    candidates: Sequence[Candidate],
+    products: Collection[str] = (),
+    request_id: str | None = None,
+) -> Override:
     """Pin or block; every process goes by it within two seconds. A new pin of a product takes the old one's place.
+
+    Args:
+        candidates: The accounts there are.
+        products: Those that have a policy of their own.
 
     Effects:
         Writes one audit entry.
 
     Errors:
-        InvalidParameter: a pin without an end, an end that is past or too far, a blank reason.
+        InvalidParameter: a pin without an end, an end that is past or too far, a blank reason, an account or a product
+            that is not there.
     """
     operators.check_reason(wanted.reason)
+    _check_names(wanted, candidates, products)
     if wanted.until is not None and wanted.until <= wanted.created_at:
         raise InvalidParameter("must lie in the future", param="until")
     if wanted.kind is Kind.PIN:
         if wanted.until is None or wanted.until - wanted.created_at > PIN_MAX:
             raise InvalidParameter(f"a pin ends within {PIN_MAX.days} days", param="until")
         await sql.end_pins.execute(tx, wanted.product, wanted.created_at)
-    await sql.add_override.execute(
-        tx,
-        wanted.override_id,
-        wanted.kind,
-        wanted.product,
-        wanted.account,
-        wanted.until,
-        wanted.reason,
-        wanted.operator_id,
-        wanted.created_at,
-    )
+    await insert_override(tx, wanted)
     entry = operators.AuditEntry(
         wanted.operator_id,
         f"routing.{wanted.kind}",
@@ -94,6 +108,35 @@ async def add_override(tx: db.Tx, wanted: Override, *, request_id: str | None = 
     )
     await operators.audit(tx, [entry], now=wanted.created_at)
     return wanted
+
+
+async def insert_override(tx: db.Tx, wanted: Override) -> None:
+    """Write one that was checked and is audited by the caller."""
+    await sql.add_override.execute(
+        tx,
+        wanted.override_id,
+        wanted.kind,
+        wanted.product,
+        wanted.account,
+        wanted.until,
+        wanted.reason,
+        wanted.operator_id,
+        wanted.created_at,
+        wanted.interface,
+    )
+
+
+def _check_names(wanted: Override, candidates: Sequence[Candidate], products: Collection[str]) -> None:
+    """A pin on what is not there would refuse every payment, and a block would keep nothing away."""
+    names = {candidate.name for candidate in candidates}
+    if wanted.kind is Kind.BLOCK:
+        names |= {candidate.channel for candidate in candidates}
+    if wanted.account not in names:
+        raise InvalidParameter(
+            f"there is no account {wanted.account}; there are {', '.join(sorted(names))}", param="account"
+        )
+    if wanted.product not in {"", PRODUCT, *products}:
+        raise InvalidParameter(f"there is no product {wanted.product}", param="product")
 
 
 async def lift_override(
@@ -132,4 +175,5 @@ def _override(row: asyncpg.Record) -> Override:
         row["operator_id"],
         row["created_at"],
         row["lifted_at"],
+        row["interface"],
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 _MILLION = 1_000_000
@@ -58,6 +58,10 @@ class Price:
         if self.subsidy_ppm:
             cost -= min(amount_minor * self.subsidy_ppm, self.subsidy_left_minor * _MILLION)
         return (cost + 50) // 100 if cost >= 0 else -((50 - cost) // 100)
+
+    def after_subsidies(self, used_minor: int) -> Price:
+        """The price when so much of its quota has been used."""
+        return replace(self, subsidy_left_minor=max(self.subsidy_left_minor - used_minor, 0))
 
     def subsidy_of(self, amount_minor: int) -> Decimal:
         """What somebody else pays of a payment's price, as long as the quota lasts."""

@@ -7,14 +7,15 @@ is in the record itself.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
 import orjson
 from pydantic import TypeAdapter
 
-from hutong.routing.choose import choose
+from hutong.routing.configuration import Configuration
 from hutong.routing.health import Health
 from hutong.routing.model import Ask, Candidate, Decision, Draws, How, Policy, Snapshot, Verdict
 
@@ -25,14 +26,18 @@ class Moment:
 
     Attributes:
         health: By institution, as `Candidate.health`.
+        subsidy_left_minor: In records from before what was used was kept.
     """
 
     account_id: UUID
     health: dict[str, Health]
     probe_due: bool
     month_minor: int
-    subsidy_left_minor: int
     blocked: str
+    month_subsidy_minor: int = 0
+    left: frozenset[str] = frozenset()
+    subsidy_left_minor: int | None = None
+    month_minor_of: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +61,19 @@ class Record:
     verdicts: tuple[Verdict, ...]
 
 
+Base = Mapping[UUID, Candidate]
 _RECORD = TypeAdapter(Record)
 _BASIS = TypeAdapter(tuple[Candidate, ...])
 
 
 def basis_of(candidates: tuple[Candidate, ...]) -> tuple[str, str]:
-    """The hash of what accounts can do, and what it is the hash of."""
-    lasting = tuple(_lasting(candidate) for candidate in candidates)
+    """The hash of what accounts can do, and what it is the hash of.
+
+    Args:
+        candidates: As their adapters describe them: what operators say of them is in the configuration.
+    """
     # Sets come in any order; what is equal must have one hash in every process.
-    document = orjson.dumps(lasting, default=_plain, option=orjson.OPT_SORT_KEYS)
+    document = orjson.dumps(candidates, default=_plain, option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(document).hexdigest()[:32], document.decode()
 
 
@@ -85,8 +94,10 @@ def write_record(ask: Ask, snapshot: Snapshot, decision: Decision, basis: str) -
             "health": each.health,
             "probe_due": each.probe_due,
             "month_minor": each.month_minor,
-            "subsidy_left_minor": each.price.subsidy_left_minor,
+            "month_minor_of": each.month_minor_of,
+            "month_subsidy_minor": each.month_subsidy_minor,
             "blocked": each.blocked,
+            "left": each.left,
         }
         for each in snapshot.candidates
     ]
@@ -110,28 +121,30 @@ def read_record(text: str) -> Record:
     return _RECORD.validate_json(text)
 
 
-def snapshot_of(record: Record, basis: tuple[Candidate, ...], policy: Policy) -> Snapshot:
+def base_of(basis: tuple[Candidate, ...], configuration: Configuration) -> Base:
+    """The accounts of a basis with what a configuration says of them, by their ids."""
+    return {candidate.account_id: configuration.configured(candidate) for candidate in basis}
+
+
+def snapshot_of(record: Record, base: Base, policy: Policy) -> Snapshot:
     """All that a decision depended on, put together again."""
-    lasting = {candidate.account_id: candidate for candidate in basis}
-    candidates = tuple(
-        replace(
-            lasting[moment.account_id],
-            health=moment.health,
-            probe_due=moment.probe_due,
-            month_minor=moment.month_minor,
-            price=replace(lasting[moment.account_id].price, subsidy_left_minor=moment.subsidy_left_minor),
-            blocked=moment.blocked,
-        )
-        for moment in record.moments
+    return Snapshot(
+        tuple(_at(base[moment.account_id], moment) for moment in record.moments), policy, record.pin, record.pin_until
     )
-    return Snapshot(candidates, policy, record.pin, record.pin_until)
 
 
-def again(record: Record, basis: tuple[Candidate, ...], policy: Policy) -> Decision:
-    """Make a decision again: with the same policy it is the same, with another one it shows what would change."""
-    return choose(record.ask, snapshot_of(record, basis, policy), record.draws)
-
-
-def _lasting(candidate: Candidate) -> Candidate:
-    price = replace(candidate.price, subsidy_left_minor=0)
-    return replace(candidate, health={}, probe_due=False, month_minor=0, blocked="", price=price)
+def _at(candidate: Candidate, moment: Moment) -> Candidate:
+    price = candidate.price.after_subsidies(moment.month_subsidy_minor)
+    if moment.subsidy_left_minor is not None:
+        price = replace(price, subsidy_left_minor=moment.subsidy_left_minor)
+    return replace(
+        candidate,
+        health=moment.health,
+        probe_due=moment.probe_due,
+        month_minor=moment.month_minor,
+        month_minor_of=moment.month_minor_of,
+        month_subsidy_minor=moment.month_subsidy_minor,
+        price=price,
+        blocked=moment.blocked,
+        left=moment.left,
+    )

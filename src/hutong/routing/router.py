@@ -46,11 +46,10 @@ class Router:
         self,
         draw: Callable[[], float],
         *,
-        health_policy: HealthPolicy | None = None,
         fresh: Callable[[UUID, Result], None] = lambda *_: None,
     ) -> None:
         self._draw = draw
-        self._health_policy = health_policy or HealthPolicy()
+        self._health_policy = HealthPolicy()
         self._fresh = fresh
         self._unknown = Track(self._health_policy).health(_BEGINNING)
         self._candidates: dict[UUID, Candidate] = {}
@@ -64,15 +63,23 @@ class Router:
         candidates: Iterable[Candidate],
         policies: Mapping[str, Policy],
         pins: Mapping[str, tuple[str, datetime | None]] | None = None,
+        *,
+        health_policy: HealthPolicy | None = None,
     ) -> None:
         """Take a configuration; what has been learnt of accounts that stay is kept.
 
         Args:
+            health_policy: When health changes from now on; None leaves it as it is.
             policies: By product; "" is for all others.
             pins: By product, the account's name and until when.
         """
         self._candidates = {candidate.account_id: candidate for candidate in candidates}
         self._tracks = {key: track for key, track in self._tracks.items() if key[0] in self._candidates}
+        if health_policy is not None and health_policy != self._health_policy:
+            self._health_policy = health_policy
+            for track in self._tracks.values():
+                track.whole = track.whole.under(self._health_policy)
+                track.banks = {bank: known.under(self._health_policy) for bank, known in track.banks.items()}
         self._policies = policies
         self._pins = pins or {}
         self._snapshots.clear()

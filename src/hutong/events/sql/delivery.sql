@@ -137,14 +137,16 @@ FROM chosen c LEFT JOIN written w ON w.event_id = c.event_id
 ORDER BY c.event_id;
 
 -- name: replay_dead
--- The same for what was given up, found through its own index.
+-- The same for what was given up, found through its own index. It looks at the journal, so that an event that is being
+-- archived is either seen to be wanted or not sent.
 WITH chosen AS (
     SELECT d.event_id
     FROM events.delivery d
     WHERE d.endpoint_id = $1 AND d.state = 'dead' AND d.event_id BETWEEN $2 AND $3
+        AND EXISTS (SELECT FROM events.outbox o WHERE o.event_id = d.event_id)
     ORDER BY d.event_id
     LIMIT $4
-    FOR UPDATE
+    FOR UPDATE OF d
 )
 UPDATE events.delivery d SET state = 'pending', attempts = 0, next_at = $5, claimed_until = NULL
 FROM chosen c

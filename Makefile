@@ -10,7 +10,7 @@ run: setup
 	$(BIN)/hutong demo --serve
 
 test: setup
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(or $(ARGS),-n 3 --dist loadfile)
 
 lint: setup
 	$(BIN)/ruff format --check -q .

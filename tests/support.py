@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 CI = os.environ.get("CI") == "true"
-SEED = int(os.environ.get("HUTONG_TEST_SEED", "0")) or secrets.randbits(32)
+SEED = int(os.environ.setdefault("HUTONG_TEST_SEED", str(secrets.randbits(32))))
 
 
 def unavailable(reason: str) -> None:

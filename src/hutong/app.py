@@ -133,7 +133,7 @@ def effects(committer: payments.Committer) -> Mapping[str, operators.Effect]:
     """What the approval of each kind of proposal does."""
     return {
         channels.CHANGE: channels.change_code,
-        routing.PUBLISH: routing.publish_configuration,
+        **routing.EFFECTS,
         payments.ATTACH_SUCCESS: payments.attach_success(committer),
         payments.CONVERT_REFUND: payments.convert_refund(committer),
         payments.SETTLE_REFUND: payments.settle_refund(committer),
@@ -149,8 +149,11 @@ async def work(platform: Platform, stop: asyncio.Event) -> None:
         new_id=platform.ids.new,
         allow_private=platform.settings.sandbox,
     )
+    relay = event_relay(platform)
     async with asyncio.TaskGroup() as group:
-        delivering = group.create_task(deliverer.run())
+        delivering = [group.create_task(deliverer.run())]
+        if relay is not None:
+            delivering.append(group.create_task(relay.run()))
         numbering = partial(
             events.sequence, platform.database, source=platform.settings.event_source, zone=platform.settings.zone
         )
@@ -172,7 +175,21 @@ async def work(platform: Platform, stop: asyncio.Event) -> None:
         group.create_task(_every(_INVARIANTS_EVERY_S, partial(check_books, platform), stop, name="invariants"))
         await stop.wait()
         deliverer.stop()
-        await delivering
+        if relay is not None:
+            relay.stop()
+        await asyncio.gather(*delivering)
+
+
+def event_relay(platform: Platform) -> events.Relay | None:
+    """What publishes events to the configured broker; None without one.
+
+    Errors:
+        ConfigurationError: the URL is of no broker that can be spoken to.
+    """
+    if platform.settings.broker_url is None:
+        return None
+    connect = events.connector(platform.settings.broker_url.get_secret_value(), source=platform.settings.event_source)
+    return events.Relay(platform.database, platform.clock, connect=connect, new_id=platform.ids.new)
 
 
 async def keep_books(platform: Platform) -> None:

@@ -59,6 +59,10 @@ class Settings(BaseSettings):
         pattern=r"^[1-9][0-9]{0,5}(,[1-9][0-9]{0,5}){0,31}$",
         description="Seconds to wait before a channel is asked about an attempt, and between asking; the last repeats.",
     )
+    broker_url: SecretStr | None = Field(
+        default=None,
+        description="Broker that is told all events: amqp://… (RabbitMQ) or kafka://host:port,…; unset, none is.",
+    )
     events_keep_days: int = Field(
         default=90, ge=2, le=3650, description="For how long events stay in the database before they are archived."
     )

@@ -57,13 +57,13 @@ URLS = words("""
 """)
 
 
-EPHEMERAL = 32_768
+SERVERS = 20_000
 
 
 class Wire:
     """Every attempt of this process to connect a socket, refused before anything leaves.
 
-    Ports that are handed out at random are left alone: other tests' servers have those.
+    Ports from `SERVERS` on are left alone: servers of other tests have those.
     """
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class Wire:
         if not self.watching or name != "socket.connect":
             return
         address = arguments[1]
-        if isinstance(address, tuple) and address[1] < EPHEMERAL:  # the database is reached through a path
+        if isinstance(address, tuple) and address[1] < SERVERS:  # the database is reached through a path
             self.attempts.append(str(address[0]))
             raise ConnectionRefusedError("stopped by the test")
 

@@ -169,7 +169,7 @@ async def test_each_try_keeps_the_decision_that_led_to_it_and_it_can_be_made_aga
     for decided, attempt in zip(found, payment.attempts, strict=True):
         record = routing.read_record(decided.record or "")
         assert record.basis == shop.live.basis[0]
-        again = routing.again(record, basis, routing.UNCONFIGURED.policies[""])
+        again = routing.again(record, routing.base_of(basis, routing.UNCONFIGURED), routing.UNCONFIGURED)
         assert (again.chosen, again.how, again.verdicts) == (attempt.account_id, record.how, record.verdicts)
     assert again.verdicts[0].refused == "already_tried"
 

@@ -177,3 +177,20 @@ def test_each_interface_of_an_account_has_a_health_of_its_own() -> None:
         router.learn(UUID(int=1), replace(result(number, fault=True), interface="card"))
     assert router.health(UUID(int=1), at(10), "card").state is State.OPEN
     assert router.health(UUID(int=1), at(10), "qr").state is State.HEALTHY
+
+
+def test_a_configuration_says_how_soon_an_account_that_failed_is_tried_again() -> None:
+    router = Router(lambda: 0.5)
+    router.configure([account(1)], {"": Policy()})
+    for number in range(7):
+        each = result(number, fault=True, institution=("cmb", "icbc")[number % 2])
+        router.learn(UUID(int=1), replace(each, interface="card"))
+
+    def states() -> list[State]:
+        return [router.health(UUID(int=1), at(seconds), "card").state for seconds in (8, 15, 25)]
+
+    assert states() == [State.OPEN, State.OPEN, State.PROBING]
+    router.configure([account(1)], {"": Policy()}, health_policy=HealthPolicy(cooldown=timedelta(seconds=6)))
+    assert states() == [State.OPEN, State.PROBING, State.PROBING]
+    router.configure([account(1)], {"": Policy()})
+    assert states() == [State.OPEN, State.PROBING, State.PROBING], "what is not said stays"

@@ -213,6 +213,7 @@ async def test_a_published_configuration_is_in_force_everywhere(routing_database
         ({"acounts": {}}, routing.ConfigurationRefused, "acounts"),
         ({"accounts": {"wechat/one": {"price": {"tiers": [{"from_minor": 5, "ppm": 1}]}}}},
          routing.ConfigurationRefused, "rise from 0"),
+        ({"health": {"cooldown_s": 20, "cooldown_max_s": 10}}, routing.ConfigurationRefused, "cooldown_max_s"),
         ({"policies": {"": {"rules": "{\n,"}}}, routing.RulesRefused, "line 2"),
         ({"policies": {"": {"rules": table({"target": '"nobody"', "action": '"block"'})}}},
          routing.RulesRefused, "nobody"),
@@ -238,7 +239,8 @@ async def override(
     end = None if until is None else clock.now() + until
     wanted = Override(Ids(clock).new(), kind, "", account, end, "the bank called", operator, clock.now())
     async with database.transaction() as tx:
-        return await routing.add_override(tx, wanted)
+        candidates = [routing.candidate_of(offer) for offer in OFFERS]
+        return await routing.add_override(tx, wanted, candidates=candidates)
 
 
 async def test_a_pin_holds_until_its_end_and_a_block_until_it_is_lifted(
@@ -291,5 +293,5 @@ async def test_a_decision_is_made_again_from_what_was_stored(routing_database: D
     async with routing_database.transaction() as tx:
         basis = (await routing.find_bases(tx, [record.basis]))[record.basis]
         configuration = await routing.load_configuration(tx, record.version)
-    again = routing.again(record, basis, configuration.policies[""])
+    again = routing.again(record, routing.base_of(basis, configuration), configuration)
     assert again == chosen.decision

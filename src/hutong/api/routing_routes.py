@@ -16,7 +16,6 @@ from hutong.api.operator_routes import ProposalObject, proposal_document, reques
 from hutong.api.problem import responses
 from hutong.api.services import Acting, Use
 from hutong.api.strict import StrictRoute
-from hutong.payments import instant
 
 router = APIRouter(prefix="/v1", tags=["Routing"], route_class=StrictRoute)
 
@@ -65,6 +64,8 @@ class InterfaceObject(BaseModel):
     success: float
     confidence: float = Field(description="How many results this rests on; older ones count for less.")
     latency_ms: float
+    since: datetime | None = Field(description="Since when it is in this state.")
+    why: str | None = Field(description="Why, with the figures.")
 
 
 class RoutingAccountObject(BaseModel):
@@ -97,6 +98,7 @@ class RoutingObject(BaseModel):
 
     object: Literal["routing"]
     configuration: int
+    modes: dict[str, Literal["auto", "suggest", "manual"]] = Field(description='By product; `""` is all others.')
     accounts: list[RoutingAccountObject]
     overrides: list[OverrideObject]
 
@@ -173,37 +175,7 @@ async def see_routing(use: Use, _operator: Acting) -> Response:
     live = use.flow.choice.live
     async with use.database.transaction() as tx:
         overrides = await routing.standing_overrides(tx, now=now)
-    interfaces: dict[Any, list[dict[str, Any]]] = {}
-    for account_id, interface in live.router.known():
-        health = live.router.health(account_id, now, interface)
-        interfaces.setdefault(account_id, []).append(
-            {
-                "interface": interface,
-                "state": health.state,
-                "share": health.share,
-                "success": health.success,
-                "confidence": health.confidence,
-                "latency_ms": health.latency_ms,
-            }
-        )
-    accounts = [
-        {
-            "id": ids.encode("acc", each.account_id),
-            "name": each.name,
-            "blocked": each.blocked or None,
-            "month_minor": each.month_minor,
-            "interfaces": interfaces.get(each.account_id, []),
-        }
-        for each in live.candidates
-    ]
-    return _json(
-        {
-            "object": "routing",
-            "configuration": live.configuration.version,
-            "accounts": accounts,
-            "overrides": [_override(one) for one in overrides],
-        }
-    )
+    return _json(routing.routing_document(live, overrides, now=now))
 
 
 @router.post(
@@ -268,8 +240,20 @@ async def add_override(
         operator.operator_id,
         use.clock.now(),
     )
-    made = await use.database.run(lambda tx: routing.add_override(tx, wanted, request_id=request_id(request)))
-    return _json(_override(made), 201)
+    await use.flow.choice.offers()
+    live = use.flow.choice.live
+
+    async def work(tx: db.Tx) -> routing.Override:
+        return await routing.add_override(
+            tx,
+            wanted,
+            candidates=live.candidates,
+            products=live.configuration.policies.keys(),
+            request_id=request_id(request),
+        )
+
+    made = await use.database.run(work)
+    return _json(routing.override_document(made), 201)
 
 
 @router.post(
@@ -299,22 +283,7 @@ async def lift_override(
             request_id=request_id(request),
         )
 
-    return _json(_override(await use.database.run(work)))
-
-
-def _override(override: routing.Override) -> dict[str, Any]:
-    return {
-        "id": ids.encode(routing.OVERRIDE_PREFIX, override.override_id),
-        "object": "routing_override",
-        "kind": override.kind,
-        "product": override.product,
-        "account": override.account,
-        "until": None if override.until is None else instant(override.until),
-        "reason": override.reason,
-        "operator_id": ids.encode(operators.OPERATOR_PREFIX, override.operator_id),
-        "created_at": instant(override.created_at),
-        "lifted_at": None if override.lifted_at is None else instant(override.lifted_at),
-    }
+    return _json(routing.override_document(await use.database.run(work)))
 
 
 def _json(document: dict[str, Any], status: int = 200) -> Response:

@@ -38,6 +38,8 @@ doctor = typer.Typer(invoke_without_command=True)
 app.add_typer(doctor, name="doctor")
 bench = typer.Typer(help="Measurements, each beside a yardstick from the same run.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
+drill = typer.Typer(help="Drills: something fails under load, and what happens is shown.", no_args_is_help=True)
+app.add_typer(drill, name="drill")
 app.add_typer(ledger, name="ledger")
 app.add_typer(events, name="events")
 app.add_typer(sandbox, name="sandbox")
@@ -133,6 +135,18 @@ def demo(
     from hutong.demo import run_demo
 
     sys.exit(run_demo(payments=payments, as_json=as_json, serve=serve))
+
+
+@drill.command("routing")
+def drill_routing(
+    as_json: Json = False,
+    rate: Annotated[float, typer.Option(min=1, help="Payments a second.")] = 20,
+    outage: Annotated[float, typer.Option(min=3, help="For how many seconds the account fails.")] = 20,
+) -> None:
+    """Make one of three accounts fail under load, then recover; show the traffic leave it and come back."""
+    from hutong.demo import run_drill_routing
+
+    sys.exit(run_drill_routing(rate=rate, outage_s=outage, as_json=as_json))
 
 
 @merchant.command("create")

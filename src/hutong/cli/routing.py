@@ -1,8 +1,10 @@
-"""`hutong routing …`: why payments went where they did."""
+"""`hutong routing …`: where payments go, why they went there, and what would be otherwise."""
 
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,9 +12,19 @@ import typer
 if TYPE_CHECKING:
     from hutong import db
 
-routing = typer.Typer(help="Why payments went where they did.", no_args_is_help=True)
+routing = typer.Typer(help="Where payments go, why, and what a draft would change.", no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
+File = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A configuration, or a file of decision tables that becomes its rules.")
+]
+Draft = Annotated[Path, typer.Option("--draft", metavar="FILE", help="A configuration, or a file of decision tables.")]
+Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="Such as wechat/main.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; kept for ever.")]
+KeyFile = Annotated[
+    Path, typer.Option("--key", metavar="FILE", help="Your operator key, in a file that only you may read (chmod 600).")
+]
+Proposal = Annotated[str, typer.Argument(metavar="PROPOSAL", help="Such as prp_…")]
 
 
 @routing.command("explain")
@@ -38,6 +50,109 @@ def explain(
         return
     for decision in decisions:
         _print(decision)
+
+
+@routing.command("check")
+def check(
+    file: File,
+    here: Annotated[
+        bool,
+        typer.Option("--accounts", help="Also against the accounts in the database: names, and a way for payments."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Say whether a file may be published, and if not, its line and why. Without --accounts no database is asked."""
+    from hutong.cli.routing_publish import run_check
+
+    sys.exit(run_check(file, here=here, as_json=as_json))
+
+
+@routing.command("publish")
+def publish(file: File, key: KeyFile, reason: Reason, as_json: Json = False) -> None:
+    """Check a file against the accounts and propose it; it is in force once another person has approved it."""
+    from hutong.cli.routing_publish import run_publish
+
+    run_publish(file, key, reason, as_json=as_json)
+
+
+@routing.command("approve")
+def approve(proposal: Proposal, key: KeyFile, reason: Reason) -> None:
+    """Approve what somebody else has proposed; every process goes by it within two seconds."""
+    from hutong.cli.routing_publish import run_decide
+
+    run_decide(proposal, key, reason, approve=True)
+
+
+@routing.command("reject")
+def reject(proposal: Proposal, key: KeyFile, reason: Reason) -> None:
+    """Reject what somebody else has proposed."""
+    from hutong.cli.routing_publish import run_decide
+
+    run_decide(proposal, key, reason, approve=False)
+
+
+@routing.command("status")
+def status(as_json: Json = False) -> None:
+    """Show how the accounts are doing at each method and why, what is in force, and what operators want."""
+    from hutong.cli.routing_status import run_status
+
+    run_status(as_json=as_json)
+
+
+@routing.command("pin")
+def pin(
+    product: Annotated[str, typer.Argument(metavar="PRODUCT", help="Such as payment; * is every one.")],
+    account: Account,
+    until: Annotated[str, typer.Option("--until", help="When it ends: an instant, or such as 30m, 2h or 1d.")],
+    key: KeyFile,
+    reason: Reason,
+    as_json: Json = False,
+) -> None:
+    """Send everything through one account until an end within seven days, however it is doing."""
+    from hutong.cli.routing_override import run_pin
+
+    run_pin("" if product == "*" else product, account, until, key, reason, as_json=as_json)
+
+
+@routing.command("block")
+def block(
+    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="Such as wechat/main, or a channel.")],
+    key: KeyFile,
+    reason: Reason,
+    until: Annotated[str | None, typer.Option("--until", help="When it ends; by default when it is lifted.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Send nothing new through an account, or through a channel."""
+    from hutong.cli.routing_override import run_block
+
+    run_block(account, until, key, reason, as_json=as_json)
+
+
+@routing.command("lift")
+def lift(
+    override: Annotated[str, typer.Argument(metavar="OVERRIDE", help="Such as rto_…")], key: KeyFile, reason: Reason
+) -> None:
+    """End a pin or a block before its time."""
+    from hutong.cli.routing_override import run_lift
+
+    run_lift(override, key, reason)
+
+
+@routing.command("replay")
+def replay(
+    start: Annotated[str, typer.Option("--from", help="An instant, or how long ago: 30m, 2h or 1d.")],
+    draft: Draft,
+    end: Annotated[str | None, typer.Option("--to", help="The same; by default now.")] = None,
+    picture: Annotated[Path | None, typer.Option("--picture", help="Also draw it into this SVG file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make the recorded decisions of a time again under a draft and show, by account, what would change.
+
+    First each is made again under the configuration that was in force, which must give what was recorded.
+    """
+    from hutong.cli.routing_replay import run_replay
+
+    sys.exit(run_replay(start, end, draft, picture, as_json=as_json))
 
 
 def _print(decision: dict[str, Any]) -> None:

@@ -1,11 +1,13 @@
-"""What happened, told to those who must know: the outbox, and webhooks out of it.
+"""What happened, told to those who must know: the outbox, and out of it webhooks, and streams for a broker.
 
 Promises: an event is written in the transaction that makes it true, or not at all; each object's events are numbered
 1, 2, 3, … without a gap; each enabled endpoint that wants an event gets it at least once, under one id, an object's
-events in order; nothing is sent to an address that is not public, outside the sandbox.
+events in order; nothing is sent to an address that is not public, outside the sandbox; every event has a number in its
+stream, 1, 2, 3, … without a gap, and is published to the broker at least once.
 """
 
 from hutong.events.archive import Archived, EventArchived, find_event, keep_events, write_archive
+from hutong.events.broker import connector
 from hutong.events.deliverer import Counts, Deliverer
 from hutong.events.endpoint import (
     OVERLAP_MAX,
@@ -19,6 +21,7 @@ from hutong.events.endpoint import (
 )
 from hutong.events.health import ENDPOINT_DISABLED, FAILING_MAX
 from hutong.events.log import list_tries, try_document
+from hutong.events.message import DIGEST, Entry, Item, digest, digest_hash, item, item_hash, message
 from hutong.events.model import (
     Delivery,
     DeliveryState,
@@ -32,47 +35,77 @@ from hutong.events.model import (
     TryState,
 )
 from hutong.events.record import deliveries_of, list_events, record
+from hutong.events.relay import Connect, Relay
 from hutong.events.replay import REPLAY_MAX, Replayed, Wanted, replay
 from hutong.events.sender import body_of
 from hutong.events.sequence import SEQUENCE_EVERY_S, sequence
+from hutong.events.stream import (
+    RESEND_MAX,
+    Publisher,
+    Stream,
+    answer_request,
+    list_streams,
+    read_stream,
+    resend,
+    send_digests,
+)
 
 __all__ = [
+    "DIGEST",
     "ENDPOINT_DISABLED",
     "FAILING_MAX",
     "OVERLAP_MAX",
     "REPLAY_MAX",
+    "RESEND_MAX",
     "SEQUENCE_EVERY_S",
     "Archived",
+    "Connect",
     "Counts",
     "Deliverer",
     "Delivery",
     "DeliveryState",
     "DisabledReason",
     "Endpoint",
+    "Entry",
     "Event",
     "EventArchived",
+    "Item",
     "NewEndpoint",
+    "Publisher",
     "RecordedEvent",
+    "Relay",
     "Replayed",
     "Scheme",
+    "Stream",
     "Try",
     "TryState",
     "Wanted",
+    "answer_request",
     "body_of",
+    "connector",
     "create_endpoint",
     "deliveries_of",
+    "digest",
+    "digest_hash",
     "disable_endpoint",
     "enable_endpoint",
     "endpoint_document",
     "find_endpoint",
     "find_event",
+    "item",
+    "item_hash",
     "keep_events",
     "list_endpoints",
     "list_events",
+    "list_streams",
     "list_tries",
+    "message",
+    "read_stream",
     "record",
     "replay",
+    "resend",
     "rotate_endpoint",
+    "send_digests",
     "sequence",
     "try_document",
     "write_archive",

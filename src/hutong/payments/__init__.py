@@ -127,6 +127,7 @@ from hutong.payments.refund_outcome import (
 )
 from hutong.payments.refund_payout import seal_payee
 from hutong.payments.refund_route import ConvertOutcome, ConvertRefund, convert_refunds
+from hutong.payments.rehearsal import NOWHERE, Rehearsal, Tally, rehearse
 from hutong.payments.sweep import SWEEP_LIMIT, claim_due, sweep_plans
 from hutong.payments.timeline import Entry, read_timeline, write_timeline
 
@@ -136,6 +137,7 @@ __all__ = [
     "CLOSE",
     "CONVERT_REFUND",
     "DECISION_PREFIX",
+    "NOWHERE",
     "PAYMENT_TRANSITIONS",
     "QUERY",
     "REFUND_TRANSITIONS",
@@ -226,6 +228,7 @@ __all__ = [
     "RefundState",
     "RefundWindowClosed",
     "RefundWord",
+    "Rehearsal",
     "RequestCapture",
     "RequestClose",
     "Running",
@@ -236,6 +239,7 @@ __all__ = [
     "Started",
     "TakeIn",
     "TakeInRefund",
+    "Tally",
     "Texts",
     "UnknownRefundItem",
     "Wish",
@@ -269,6 +273,7 @@ __all__ = [
     "refund_document",
     "refund_proposal",
     "refunds_of",
+    "rehearse",
     "render_refund",
     "report_doubts",
     "request_capture",

@@ -7,6 +7,8 @@ again; an account that does not support a payment never gets it; a payer's own f
 from hutong.routing.calendar import Window
 from hutong.routing.choose import choose, facts
 from hutong.routing.configuration import UNCONFIGURED, Configuration, read_configuration
+from hutong.routing.document import override_document, routing_document
+from hutong.routing.draft import Draft
 from hutong.routing.errors import ConfigurationRefused, DecisionGone, RulesRefused
 from hutong.routing.fault import is_fault, may_go_elsewhere
 from hutong.routing.health import Health, HealthPolicy, Result, State, Track
@@ -28,6 +30,7 @@ from hutong.routing.model import (
 from hutong.routing.override import OVERRIDE_PREFIX, Kind, Override, add_override, lift_override, standing_overrides
 from hutong.routing.price import Price, Tier
 from hutong.routing.publish import (
+    EFFECTS,
     PUBLISH,
     Published,
     current_version,
@@ -38,23 +41,27 @@ from hutong.routing.publish import (
     propose_configuration,
     publish_configuration,
 )
-from hutong.routing.record import Record, again, basis_of, read_basis, read_record, snapshot_of, write_record
+from hutong.routing.record import Base, Record, base_of, basis_of, read_basis, read_record, snapshot_of, write_record
+from hutong.routing.replay import Prospect, Replayed, Replayer, again, refusals_between
 from hutong.routing.router import Router
 from hutong.routing.rules import Rules, read_rules
 from hutong.routing.sharing import Sharing
 
 __all__ = [
+    "EFFECTS",
     "OVERRIDE_PREFIX",
     "PRODUCT",
     "PUBLISH",
     "UNCONFIGURED",
     "Ask",
+    "Base",
     "Candidate",
     "Chosen",
     "Configuration",
     "ConfigurationRefused",
     "Decision",
     "DecisionGone",
+    "Draft",
     "Draws",
     "Health",
     "HealthPolicy",
@@ -66,8 +73,11 @@ __all__ = [
     "Override",
     "Policy",
     "Price",
+    "Prospect",
     "Published",
     "Record",
+    "Replayed",
+    "Replayer",
     "Result",
     "Router",
     "Rules",
@@ -83,6 +93,7 @@ __all__ = [
     "Window",
     "add_override",
     "again",
+    "base_of",
     "basis_of",
     "candidate_of",
     "choose",
@@ -95,12 +106,15 @@ __all__ = [
     "list_published",
     "load_configuration",
     "may_go_elsewhere",
+    "override_document",
     "propose_configuration",
     "publish_configuration",
     "read_basis",
     "read_configuration",
     "read_record",
     "read_rules",
+    "refusals_between",
+    "routing_document",
     "snapshot_of",
     "standing_overrides",
     "write_record",

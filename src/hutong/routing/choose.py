@@ -96,7 +96,7 @@ def hard_filter(ask: Ask, candidate: Candidate, said: Sayings, pin: str) -> str:
         return "another_is_pinned"
     if candidate.account_id in ask.tried:
         return "already_tried"
-    if _in_maintenance(candidate, ask.at):
+    if candidate.maintenance and _in_maintenance(candidate, ask.at):
         return "maintenance"
     if candidate.hours and not any(window.holds(ask.at) for window in candidate.hours):
         return "outside_hours"
@@ -132,7 +132,7 @@ def _unwell(health: Health, draw: float) -> str:
 def _score(ask: Ask, candidate: Candidate, policy: Policy, said: Sayings, health: Health) -> Verdict:
     weights = policy.weights
     points, explanation = said.points(candidate.name, candidate.channel)
-    cost = float(candidate.price.of(ask.amount_minor, candidate.month_minor))
+    cost = candidate.price.ten_thousandths(ask.amount_minor, candidate.month_minor) / 10_000
     factors = {
         "cost_minor": cost,
         "success": health.success,

@@ -11,7 +11,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from hutong.routing.calendar import Window
 from hutong.routing.choose import facts
-from hutong.routing.errors import ConfigurationRefused
+from hutong.routing.errors import ConfigurationRefused, RulesRefused
+from hutong.routing.health import HealthPolicy
 from hutong.routing.model import Ask, Candidate, Mode, Objective, Policy, Weights
 from hutong.routing.price import Price, Tier
 from hutong.routing.rules import read_rules
@@ -86,7 +87,14 @@ class _Policy(_Part):
     rules: str | None = None
 
 
+class _Health(_Part):
+    cooldown_s: Annotated[float, Field(ge=1, le=3_600)] = 15
+    cooldown_max_s: Annotated[float, Field(ge=1, le=86_400)] = 60
+    probe_pause_s: Annotated[float, Field(ge=0.1, le=3_600)] = 10
+
+
 class _Document(_Part):
+    health: _Health = _Health()
     accounts: Mapping[Name, _Account] = {}
     policies: Mapping[Annotated[str, Field(max_length=32)], _Policy] = {}
     merchant_classes: Mapping[Name, Name] = {}
@@ -100,12 +108,18 @@ class Configuration:
         version: 0 is what holds while nothing has been published.
         policies: By product; "" is for all others.
         classes: The class of a merchant.
+        health: How soon an account that failed is tried again.
     """
 
     version: int
     policies: Mapping[str, Policy]
     accounts: Mapping[str, _Account] = field(default_factory=dict)
     classes: Mapping[str, str] = field(default_factory=dict)
+    health: HealthPolicy = field(default_factory=HealthPolicy)
+
+    def policy(self, product: str) -> Policy:
+        """How a product is routed."""
+        return self.policies.get(product) or self.policies[""]
 
     def configured(self, candidate: Candidate) -> Candidate:
         """An account as its adapter describes it, with what operators have said of it."""
@@ -157,9 +171,26 @@ def read_configuration(
     _check_accounts(read.accounts)
     if candidates is not None:
         _check_names(read, {candidate.name for candidate in candidates})
-    policies = {product: _policy(each, version, candidates) for product, each in read.policies.items()}
+        _check_some_account_is_open(read.accounts, candidates)
+    policies: dict[str, Policy] = {}
+    for product, each in read.policies.items():
+        try:
+            policies[product] = _policy(each, version, candidates)
+        except RulesRefused as error:
+            where = f"policies.{product}.rules"
+            raise RulesRefused(error.detail, line=error.line, param=where) from None
     policies.setdefault("", replace(UNCONFIGURED.policies[""], version=version))
-    return Configuration(version, policies, read.accounts, read.merchant_classes)
+    return Configuration(version, policies, read.accounts, read.merchant_classes, _health(read.health))
+
+
+def _health(wanted: _Health) -> HealthPolicy:
+    if wanted.cooldown_max_s < wanted.cooldown_s:
+        raise ConfigurationRefused("health.cooldown_max_s: is less than cooldown_s", param="health.cooldown_max_s")
+    return HealthPolicy(
+        cooldown=timedelta(seconds=wanted.cooldown_s),
+        cooldown_max=timedelta(seconds=wanted.cooldown_max_s),
+        ramp_pause=timedelta(seconds=wanted.probe_pause_s),
+    )
 
 
 def _price(price: _Price) -> Price:
@@ -207,16 +238,29 @@ def _check_accounts(accounts: Mapping[str, _Account]) -> None:
 
 
 def _check_names(document: _Document, names: set[str]) -> None:
-    wanted = [("accounts", name) for name in document.accounts]
+    wanted = [(f"accounts.{name}", name) for name in document.accounts]
     for product, policy in document.policies.items():
         place = f"policies.{product}"
-        wanted += [(f"{place}.priority", name) for name in policy.priority]
-        wanted += [(f"{place}.split", name) for name in policy.split]
+        wanted += [(f"{place}.priority.{number}", name) for number, name in enumerate(policy.priority)]
+        wanted += [(f"{place}.split.{name}", name) for name in policy.split]
         if policy.default not in (None, "*"):
             wanted.append((f"{place}.default", str(policy.default)))
     for place, name in wanted:
         if name not in names:
             raise ConfigurationRefused(f"{place}: there is no account {name}", param=place)
+
+
+def _check_some_account_is_open(accounts: Mapping[str, _Account], candidates: Sequence[Candidate]) -> None:
+    """A configuration that closes every account to every payment is refused, by the last account that it closes."""
+    closed = [name for name in accounts if _is_closed(accounts[name])]
+    if candidates and {candidate.name for candidate in candidates} <= set(closed):
+        where = f"accounts.{closed[-1]}"
+        raise ConfigurationRefused(f"{where}: with this every channel is excluded", param=where)
+
+
+def _is_closed(account: _Account) -> bool:
+    least, most = account.amount_minor_min or 0, account.amount_minor_max
+    return account.merchants == frozenset() or account.month_limit_minor == 0 or (most is not None and most < least)
 
 
 _HOURS = (4, 14)

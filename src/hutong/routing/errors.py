@@ -12,8 +12,8 @@ class RulesRefused(InvalidParameter):
 
     code = "routing_rules_refused"
 
-    def __init__(self, detail: str, *, line: int) -> None:
-        super().__init__(detail, param="rules")
+    def __init__(self, detail: str, *, line: int, param: str | None = "rules") -> None:
+        super().__init__(detail, param=param)
         self.line = line
 
 

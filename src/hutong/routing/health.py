@@ -104,6 +104,7 @@ class Health:
         success: The estimated chance that it does its work.
         confidence: How many results that rests on, decayed.
         since: Since when it is in this state.
+        faults, seen: When it came into this state, so many of its last results were faults, of so many.
     """
 
     state: State = State.HEALTHY
@@ -112,6 +113,8 @@ class Health:
     confidence: float = 0.0
     latency_ms: float = 0.0
     since: datetime | None = None
+    faults: int = 0
+    seen: int = 0
 
 
 class Track:
@@ -152,6 +155,10 @@ class Track:
             self._forget()
         return True
 
+    def under(self, policy: HealthPolicy) -> Track:
+        """The same results under another policy, as far as they are kept."""
+        return fold(policy, self._results)
+
     def health(self, now: datetime) -> Health:
         """What it amounts to now."""
         return self._fold.look(now)
@@ -167,8 +174,8 @@ class _Fold:
     """The running state. Every move depends on results and times only."""
 
     __slots__ = (
-        "all_weight", "at", "banks", "evidence", "good_weight", "latency_weight", "opens", "policy", "recent", "since",
-        "stage", "stage_good", "state",
+        "all_weight", "at", "banks", "evidence", "faults", "good_weight", "latency_weight", "opens", "policy", "recent",
+        "seen", "since", "stage", "stage_good", "state",
     )  # fmt: skip
 
     def __init__(self, policy: HealthPolicy) -> None:
@@ -177,6 +184,7 @@ class _Fold:
         self.since: datetime | None = None
         self.at: datetime | None = None
         self.recent: list[Result] = []
+        self.faults = self.seen = 0
         self.opens = 0
         self.stage = 0
         self.stage_good = 0
@@ -203,7 +211,7 @@ class _Fold:
         weight, prior = self.all_weight * faded, self.policy.prior_weight
         success = (self.good_weight * faded + self.policy.prior_success * prior) / (weight + prior)
         latency = (self.latency_weight * faded + self.policy.prior_latency_ms * prior) / (weight + prior)
-        return Health(state, share.get(state, 1.0), success, weight, latency, since)
+        return Health(state, share.get(state, 1.0), success, weight, latency, since, self.faults, self.seen)
 
     def take(self, result: Result) -> None:
         """Go on by one result."""
@@ -271,6 +279,7 @@ class _Fold:
 
     def _move(self, state: State, at: datetime) -> None:
         self.state, self.since = state, at
+        self.faults, self.seen = sum(each.fault for each in self.recent), len(self.recent)
         self.stage = self.stage_good = 0
         if state is State.OPEN:
             # What is known of the bad time must not speak against it once it is back.

@@ -11,7 +11,7 @@ from uuid import UUID
 from hutong import channels
 from hutong.routing.calendar import BEIJING
 from hutong.routing.configuration import UNCONFIGURED, Configuration
-from hutong.routing.health import HealthPolicy, Result
+from hutong.routing.health import Result
 from hutong.routing.model import Ask, Candidate, Decision, Policy
 from hutong.routing.override import Kind, Override
 from hutong.routing.price import Price
@@ -20,6 +20,9 @@ from hutong.routing.router import Router
 
 _UNTOLD_MAX = 50_000
 """What is kept to be told while the database is away; then the oldest is forgotten."""
+
+_REFUSED_MAX = 2_000
+"""Decisions without a way that wait to be written down; whoever asks for what is never there must not fill memory."""
 
 
 @dataclass(slots=True)
@@ -45,9 +48,10 @@ class Live:
         draw: Gives numbers in [0, 1).
     """
 
-    def __init__(self, *, draw: Callable[[], float], health_policy: HealthPolicy | None = None) -> None:
+    def __init__(self, *, draw: Callable[[], float]) -> None:
         self.untold: deque[tuple[UUID, Result]] = deque(maxlen=_UNTOLD_MAX)
-        self.router = Router(draw, health_policy=health_policy, fresh=lambda *said: self.untold.append(said))
+        self.refused: deque[tuple[datetime, str]] = deque(maxlen=_REFUSED_MAX)
+        self.router = Router(draw, fresh=lambda *said: self.untold.append(said))
         self.configuration = UNCONFIGURED
         self.basis = ("", "")
         self.unadded: dict[tuple[UUID, date], Volume] = {}
@@ -82,9 +86,13 @@ class Live:
 
     def decide(self, ask: Ask) -> Chosen:
         """Choose an account."""
-        wanted = replace(ask, merchant_class=self.configuration.classes.get(ask.merchant, ""))
+        known = self.configuration.classes.get(ask.merchant, "")
+        wanted = ask if known == ask.merchant_class else replace(ask, merchant_class=known)
         decision, snapshot = self.router.decide(wanted)
-        return Chosen(decision, write_record(wanted, snapshot, decision, self.basis[0]))
+        chosen = Chosen(decision, write_record(wanted, snapshot, decision, self.basis[0]))
+        if decision.chosen is None:
+            self.refused.append((ask.at, chosen.record))
+        return chosen
 
     def policy(self, product: str) -> Policy:
         """How a product is routed."""
@@ -102,25 +110,28 @@ class Live:
             self._refresh()
 
     def _build(self) -> None:
-        self._base = tuple(self.configuration.configured(candidate_of(offer)) for offer in self._offers)
-        self.basis = basis_of(self._base)
+        bare = tuple(candidate_of(offer) for offer in self._offers)
+        self.basis = basis_of(bare)
+        self._base = tuple(self.configuration.configured(candidate) for candidate in bare)
         self._refresh()
 
     def _refresh(self) -> None:
         blocks = {override.account: override.reason for override in self._overrides if override.kind is Kind.BLOCK}
         self._candidates = tuple(self._with_volume(each, blocks) for each in self._base)
         pins = {each.product: (each.account, each.until) for each in self._overrides if each.kind is Kind.PIN}
-        self.router.configure(self._candidates, self.configuration.policies, pins)
+        self.router.configure(
+            self._candidates, self.configuration.policies, pins, health_policy=self.configuration.health
+        )
 
     def _with_volume(self, candidate: Candidate, blocks: Mapping[str, str]) -> Candidate:
         known = self._volumes.get(candidate.account_id, Volume())
         more = [each for (account_id, _), each in self.unadded.items() if account_id == candidate.account_id]
         used = known.subsidy_minor + sum(each.subsidy_minor for each in more)
-        left = max(candidate.price.subsidy_left_minor - used, 0)
         return replace(
             candidate,
             month_minor=known.amount_minor + sum(each.amount_minor for each in more),
-            price=replace(candidate.price, subsidy_left_minor=left),
+            month_subsidy_minor=used,
+            price=candidate.price.after_subsidies(used),
             blocked=blocks.get(candidate.name) or blocks.get(candidate.channel) or "",
         )
 
@@ -129,7 +140,7 @@ def candidate_of(offer: channels.Offer) -> Candidate:
     """An account as its adapter describes it; it costs nothing until somebody says otherwise."""
     can = offer.capabilities
     return Candidate(
-        account_id=offer.account_id,
+        account_id=UUID(int=offer.account_id.int),  # the driver's own kind of number is slow to write down
         name=f"{can.channel}/{offer.name}" if offer.name else can.channel,
         channel=can.channel,
         methods=frozenset(can.methods),

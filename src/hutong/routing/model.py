@@ -122,6 +122,7 @@ class Candidate:
         preferred_by: Merchant classes that are better off here.
         month_limit_minor: What the account may take in a month; None where there is no limit.
         month_minor: What it has taken this month.
+        month_subsidy_minor: What of its subsidy quota has been used this month.
         hours: When it works; empty where it always does.
         maintenance: When it does not, whatever the hours say.
         blocked: An operator's word that it may not be used, with its reason; empty if not blocked.
@@ -142,6 +143,7 @@ class Candidate:
     preferred_by: frozenset[str] = frozenset()
     month_limit_minor: int | None = None
     month_minor: int = 0
+    month_subsidy_minor: int = 0
     hours: tuple[Window, ...] = ()
     maintenance: tuple[tuple[datetime, datetime], ...] = ()
     blocked: str = ""

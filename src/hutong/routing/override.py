@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -13,6 +13,7 @@ import asyncpg
 
 from hutong import db, operators
 from hutong.errors import InvalidParameter, NotFound
+from hutong.routing.model import PRODUCT, Candidate
 
 sql = db.statements("hutong.routing")
 
@@ -56,16 +57,29 @@ class Override:
         return {"kind": self.kind, "product": self.product, "account": self.account, "until": until}
 
 
-async def add_override(tx: db.Tx, wanted: Override, *, request_id: str | None = None) -> Override:
+async def add_override(
+    tx: db.Tx,
+    wanted: Override,
+    *,
+    candidates: Sequence[Candidate],
+    products: Collection[str] = (),
+    request_id: str | None = None,
+) -> Override:
     """Pin or block; every process goes by it within two seconds. A new pin of a product takes the old one's place.
+
+    Args:
+        candidates: The accounts there are.
+        products: Those that have a policy of their own.
 
     Effects:
         Writes one audit entry.
 
     Errors:
-        InvalidParameter: a pin without an end, an end that is past or too far, a blank reason.
+        InvalidParameter: a pin without an end, an end that is past or too far, a blank reason, an account or a product
+            that is not there.
     """
     operators.check_reason(wanted.reason)
+    _check_names(wanted, candidates, products)
     if wanted.until is not None and wanted.until <= wanted.created_at:
         raise InvalidParameter("must lie in the future", param="until")
     if wanted.kind is Kind.PIN:
@@ -94,6 +108,19 @@ async def add_override(tx: db.Tx, wanted: Override, *, request_id: str | None = 
     )
     await operators.audit(tx, [entry], now=wanted.created_at)
     return wanted
+
+
+def _check_names(wanted: Override, candidates: Sequence[Candidate], products: Collection[str]) -> None:
+    """A pin on what is not there would refuse every payment, and a block would keep nothing away."""
+    names = {candidate.name for candidate in candidates}
+    if wanted.kind is Kind.BLOCK:
+        names |= {candidate.channel for candidate in candidates}
+    if wanted.account not in names:
+        raise InvalidParameter(
+            f"there is no account {wanted.account}; there are {', '.join(sorted(names))}", param="account"
+        )
+    if wanted.product not in {"", PRODUCT, *products}:
+        raise InvalidParameter(f"there is no product {wanted.product}", param="product")
 
 
 async def lift_override(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
+from dataclasses import dataclass, replace
+from decimal import Decimal
 
-_MILLION = Decimal(1_000_000)
+_MILLION = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +42,27 @@ class Price:
 
     def of(self, amount_minor: int, month_minor: int) -> Decimal:
         """What a payment costs, in minor units to four decimals; negative where a subsidy exceeds the price."""
+        return Decimal(self.ten_thousandths(amount_minor, month_minor)) / 10_000
+
+    def ten_thousandths(self, amount_minor: int, month_minor: int) -> int:
+        """As `of`, in ten thousandths of a minor unit, the half rounded away from zero: a decision asks it of every
+        account, and whole numbers are quick."""
         tier = self.tiers[0]
         for step in self.tiers:
             if month_minor < step.from_minor:
                 break
             tier = step
-        cost = amount_minor * tier.ppm / _MILLION + tier.fixed_minor
-        cost = max(cost, Decimal(self.min_minor))
+        cost = max(amount_minor * tier.ppm + tier.fixed_minor * _MILLION, self.min_minor * _MILLION)
         if self.max_minor is not None:
-            cost = min(cost, Decimal(self.max_minor))
-        return (cost - self.subsidy_of(amount_minor)).quantize(Decimal("0.0001"), ROUND_HALF_UP)
+            cost = min(cost, self.max_minor * _MILLION)
+        if self.subsidy_ppm:
+            cost -= min(amount_minor * self.subsidy_ppm, self.subsidy_left_minor * _MILLION)
+        return (cost + 50) // 100 if cost >= 0 else -((50 - cost) // 100)
+
+    def after_subsidies(self, used_minor: int) -> Price:
+        """The price when so much of its quota has been used."""
+        return replace(self, subsidy_left_minor=max(self.subsidy_left_minor - used_minor, 0))
 
     def subsidy_of(self, amount_minor: int) -> Decimal:
         """What somebody else pays of a payment's price, as long as the quota lasts."""
-        return min(amount_minor * self.subsidy_ppm / _MILLION, Decimal(self.subsidy_left_minor))
+        return min(Decimal(amount_minor * self.subsidy_ppm) / _MILLION, Decimal(self.subsidy_left_minor))

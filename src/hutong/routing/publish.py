@@ -139,3 +139,7 @@ async def find_bases(tx: db.Tx, digests: Collection[str]) -> dict[str, tuple[Can
 
 def _published(row: asyncpg.Record) -> Published:
     return Published(row["version"], orjson.loads(row["document"]), row["published_at"], row["proposal_id"])
+
+
+EFFECTS: Mapping[str, operators.Effect] = {PUBLISH: publish_configuration}
+"""What the approval of each kind of proposal about routing does."""

@@ -7,6 +7,7 @@ is in the record itself.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -14,7 +15,7 @@ from uuid import UUID
 import orjson
 from pydantic import TypeAdapter
 
-from hutong.routing.choose import choose
+from hutong.routing.configuration import Configuration
 from hutong.routing.health import Health
 from hutong.routing.model import Ask, Candidate, Decision, Draws, How, Policy, Snapshot, Verdict
 
@@ -25,14 +26,16 @@ class Moment:
 
     Attributes:
         health: By institution, as `Candidate.health`.
+        subsidy_left_minor: In records from before what was used was kept.
     """
 
     account_id: UUID
     health: dict[str, Health]
     probe_due: bool
     month_minor: int
-    subsidy_left_minor: int
     blocked: str
+    month_subsidy_minor: int = 0
+    subsidy_left_minor: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +59,19 @@ class Record:
     verdicts: tuple[Verdict, ...]
 
 
+Base = Mapping[UUID, Candidate]
 _RECORD = TypeAdapter(Record)
 _BASIS = TypeAdapter(tuple[Candidate, ...])
 
 
 def basis_of(candidates: tuple[Candidate, ...]) -> tuple[str, str]:
-    """The hash of what accounts can do, and what it is the hash of."""
-    lasting = tuple(_lasting(candidate) for candidate in candidates)
+    """The hash of what accounts can do, and what it is the hash of.
+
+    Args:
+        candidates: As their adapters describe them: what operators say of them is in the configuration.
+    """
     # Sets come in any order; what is equal must have one hash in every process.
-    document = orjson.dumps(lasting, default=_plain, option=orjson.OPT_SORT_KEYS)
+    document = orjson.dumps(candidates, default=_plain, option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(document).hexdigest()[:32], document.decode()
 
 
@@ -79,30 +86,30 @@ def read_basis(document: str) -> tuple[Candidate, ...]:
 
 def write_record(ask: Ask, snapshot: Snapshot, decision: Decision, basis: str) -> str:
     """A decision as text, to be kept."""
-    moments = tuple(
-        Moment(
-            each.account_id,
-            dict(each.health),
-            each.probe_due,
-            each.month_minor,
-            each.price.subsidy_left_minor,
-            each.blocked,
-        )
+    moments = [
+        {
+            "account_id": each.account_id,
+            "health": each.health,
+            "probe_due": each.probe_due,
+            "month_minor": each.month_minor,
+            "month_subsidy_minor": each.month_subsidy_minor,
+            "blocked": each.blocked,
+        }
         for each in snapshot.candidates
-    )
-    record = Record(
-        ask,
-        decision.draws,
-        decision.policy_version,
-        basis,
-        snapshot.pin,
-        snapshot.pin_until,
-        moments,
-        decision.chosen,
-        decision.how,
-        decision.verdicts,
-    )
-    return _RECORD.dump_json(record).decode()
+    ]
+    record = {
+        "ask": ask,
+        "draws": decision.draws,
+        "version": decision.policy_version,
+        "basis": basis,
+        "pin": snapshot.pin,
+        "pin_until": snapshot.pin_until,
+        "moments": moments,
+        "chosen": decision.chosen,
+        "how": decision.how,
+        "verdicts": decision.verdicts,
+    }
+    return orjson.dumps(record, default=_plain).decode()
 
 
 def read_record(text: str) -> Record:
@@ -110,28 +117,28 @@ def read_record(text: str) -> Record:
     return _RECORD.validate_json(text)
 
 
-def snapshot_of(record: Record, basis: tuple[Candidate, ...], policy: Policy) -> Snapshot:
+def base_of(basis: tuple[Candidate, ...], configuration: Configuration) -> Base:
+    """The accounts of a basis with what a configuration says of them, by their ids."""
+    return {candidate.account_id: configuration.configured(candidate) for candidate in basis}
+
+
+def snapshot_of(record: Record, base: Base, policy: Policy) -> Snapshot:
     """All that a decision depended on, put together again."""
-    lasting = {candidate.account_id: candidate for candidate in basis}
-    candidates = tuple(
-        replace(
-            lasting[moment.account_id],
-            health=moment.health,
-            probe_due=moment.probe_due,
-            month_minor=moment.month_minor,
-            price=replace(lasting[moment.account_id].price, subsidy_left_minor=moment.subsidy_left_minor),
-            blocked=moment.blocked,
-        )
-        for moment in record.moments
+    return Snapshot(
+        tuple(_at(base[moment.account_id], moment) for moment in record.moments), policy, record.pin, record.pin_until
     )
-    return Snapshot(candidates, policy, record.pin, record.pin_until)
 
 
-def again(record: Record, basis: tuple[Candidate, ...], policy: Policy) -> Decision:
-    """Make a decision again: with the same policy it is the same, with another one it shows what would change."""
-    return choose(record.ask, snapshot_of(record, basis, policy), record.draws)
-
-
-def _lasting(candidate: Candidate) -> Candidate:
-    price = replace(candidate.price, subsidy_left_minor=0)
-    return replace(candidate, health={}, probe_due=False, month_minor=0, blocked="", price=price)
+def _at(candidate: Candidate, moment: Moment) -> Candidate:
+    price = candidate.price.after_subsidies(moment.month_subsidy_minor)
+    if moment.subsidy_left_minor is not None:
+        price = replace(price, subsidy_left_minor=moment.subsidy_left_minor)
+    return replace(
+        candidate,
+        health=moment.health,
+        probe_due=moment.probe_due,
+        month_minor=moment.month_minor,
+        month_subsidy_minor=moment.month_subsidy_minor,
+        price=price,
+        blocked=moment.blocked,
+    )

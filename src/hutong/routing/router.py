@@ -25,6 +25,15 @@ class _Track:
     heard_at: datetime | None = None
 
 
+@dataclass(slots=True)
+class _Built:
+    """The accounts as they were seen from one interface, and which of them have to be looked at again."""
+
+    at: datetime
+    candidates: tuple[Candidate, ...]
+    stale: set[UUID] = field(default_factory=set)
+
+
 class Router:
     """The routing of one process.
 
@@ -37,33 +46,40 @@ class Router:
         self,
         draw: Callable[[], float],
         *,
-        health_policy: HealthPolicy | None = None,
         fresh: Callable[[UUID, Result], None] = lambda *_: None,
     ) -> None:
         self._draw = draw
-        self._health_policy = health_policy or HealthPolicy()
+        self._health_policy = HealthPolicy()
         self._fresh = fresh
         self._unknown = Track(self._health_policy).health(_BEGINNING)
         self._candidates: dict[UUID, Candidate] = {}
         self._tracks: dict[tuple[UUID, str], _Track] = {}
         self._policies: Mapping[str, Policy] = {"": Policy()}
         self._pins: Mapping[str, tuple[str, datetime | None]] = {}
-        self._snapshots: dict[str, tuple[datetime, tuple[Candidate, ...]]] = {}
+        self._snapshots: dict[str, _Built] = {}
 
     def configure(
         self,
         candidates: Iterable[Candidate],
         policies: Mapping[str, Policy],
         pins: Mapping[str, tuple[str, datetime | None]] | None = None,
+        *,
+        health_policy: HealthPolicy | None = None,
     ) -> None:
         """Take a configuration; what has been learnt of accounts that stay is kept.
 
         Args:
+            health_policy: When health changes from now on; None leaves it as it is.
             policies: By product; "" is for all others.
             pins: By product, the account's name and until when.
         """
         self._candidates = {candidate.account_id: candidate for candidate in candidates}
         self._tracks = {key: track for key, track in self._tracks.items() if key[0] in self._candidates}
+        if health_policy is not None and health_policy != self._health_policy:
+            self._health_policy = health_policy
+            for track in self._tracks.values():
+                track.whole = track.whole.under(self._health_policy)
+                track.banks = {bank: known.under(self._health_policy) for bank, known in track.banks.items()}
         self._policies = policies
         self._pins = pins or {}
         self._snapshots.clear()
@@ -81,17 +97,25 @@ class Router:
             track = self._tracks.get((decision.chosen, ask.method))
             if track is not None and track.whole.health(ask.at).share < 1.0:
                 track.probed_at = ask.at
-                self._snapshots.pop(ask.method, None)
+                self._outdate(decision.chosen, ask.method)
         return decision, snapshot
 
     def snapshot(self, now: datetime, product: str = "", interface: str = "") -> Snapshot:
         """All that a decision made now would depend on."""
         built = self._snapshots.get(interface)
-        if built is None or now - built[0] > _SNAPSHOT_LIFE:
+        if built is None or now - built.at > _SNAPSHOT_LIFE:
             candidates = tuple(self._candidate(each, interface, now) for each in self._candidates.values())
-            built = self._snapshots[interface] = now, candidates
+            built = self._snapshots[interface] = _Built(now, candidates)
+        elif built.stale:
+            built.candidates = tuple(
+                self._candidate(self._candidates[each.account_id], interface, now)
+                if each.account_id in built.stale
+                else each
+                for each in built.candidates
+            )
+            built.stale.clear()
         pin, until = self._pins.get(product) or self._pins.get("") or ("", None)
-        return Snapshot(built[1], self.policy(product), pin, until)
+        return Snapshot(built.candidates, self.policy(product), pin, until)
 
     def learn(self, account_id: UUID, result: Result, *, shared: bool = False) -> bool:
         """Take in what an attempt told; one that says nothing new changes nothing.
@@ -113,7 +137,7 @@ class Router:
             if bank is None:
                 bank = track.banks[result.institution] = Track(self._health_policy)
             bank.learn(replace(result, institution=""))
-        self._snapshots.pop(result.interface, None)
+        self._outdate(account_id, result.interface)
         if not shared:
             self._fresh(account_id, result)
         return True
@@ -138,6 +162,11 @@ class Router:
             if track.whole.health(now).state is State.PROBING
             and all(at is None or now - at > pause for at in (track.probed_at, track.heard_at))
         ]
+
+    def _outdate(self, account_id: UUID, interface: str) -> None:
+        built = self._snapshots.get(interface)
+        if built is not None:
+            built.stale.add(account_id)
 
     def _candidate(self, known: Candidate, interface: str, now: datetime) -> Candidate:
         track = self._tracks.get((known.account_id, interface))

@@ -1,7 +1,8 @@
 """Rules as decision tables: JSON that operators edit, checked cell by cell before it comes into force.
 
 A file holds one table or several in the JSON Decision Model, each collecting all rows that match. Inputs are facts of
-the payment; each row that matches says what to do with an account or a channel, and why, in two languages.
+the payment; each row that matches says what to do with an account or a channel, and why, in two languages. Every table
+is asked about the payment itself: edges that would lead one table's answers into another mean nothing here.
 """
 
 from __future__ import annotations
@@ -53,26 +54,54 @@ class Said:
 
 
 class Rules:
-    """A checked rule file, ready to be asked."""
+    """A checked rule file, ready to be asked.
 
-    def __init__(self, source: str) -> None:
+    Args:
+        tables: Each with what its rows say, in the order of the file.
+    """
+
+    def __init__(self, source: str, tables: Sequence[tuple[Mapping[str, Any], Sequence[Said]]]) -> None:
         self.source = source
-        self._decision = zen.ZenEngine().create_decision(source)
+        self._said = [said for _, rows in tables for said in rows]
+        content, number = {}, 0
+        for key, (table, rows) in enumerate(tables):
+            content[str(key)] = _numbered(table, number)
+            number += len(rows)
+        # Only what an engine loads by itself is kept compiled. What a row says was read when it was checked; the engine
+        # has to tell no more than which rows match.
+        self._engine = zen.ZenEngine({"loader": {"type": "static", "content": content}})
+        self._tables = tuple(content)
 
     def ask(self, facts: Mapping[str, object]) -> list[Said]:
         """The rows that match, in the order of the file."""
-        rows: Any = self._decision.evaluate(dict(facts))["result"]
-        return [
-            Said(
-                row["target"],
-                row["action"],
-                float(row.get("points") or 0.0),
-                row.get("text_en") or "",
-                row.get("text_zh") or "",
-            )
-            for row in rows or []
-            if row.get("target")
-        ]
+        payment = dict(facts)
+        found: list[Said] = []
+        for table in self._tables:
+            rows: Any = self._engine.evaluate(table, payment)["result"]
+            found += [self._said[row["row"]] for row in rows or ()]
+        return found
+
+
+def _numbered(table: Mapping[str, Any], first: int) -> dict[str, Any]:
+    """A table alone, whose rows give their number and nothing else."""
+    content = table["content"]
+    inputs = content.get("inputs") or []
+    rows = [
+        {column["id"]: row.get(column["id"], "") for column in inputs} | {"_id": str(number), "row": str(number)}
+        for number, row in enumerate(content.get("rules") or [], first)
+    ]
+    asked = {**content, "inputs": inputs, "rules": rows, "outputs": [{"id": "row", "name": "row", "field": "row"}]}
+    place = {"x": 0, "y": 0}
+    nodes = [
+        {"id": "in", "type": "inputNode", "name": "in", "position": place},
+        {"id": "table", "type": "decisionTableNode", "name": "table", "position": place, "content": asked},
+        {"id": "out", "type": "outputNode", "name": "out", "position": place},
+    ]
+    edges = [
+        {"id": "1", "sourceId": "in", "targetId": "table", "type": "edge"},
+        {"id": "2", "sourceId": "table", "targetId": "out", "type": "edge"},
+    ]
+    return {"nodes": nodes, "edges": edges}
 
 
 def read_rules(
@@ -96,13 +125,13 @@ def read_rules(
     tables = [node for node in _nodes(model, lines) if node.get("type") == "decisionTableNode"]
     if not tables:
         raise RulesRefused("line 1: the file holds no decision table", line=1)
-    seen = [said for table in tables for said in _check_table(table, lines, names)]
+    seen = [_check_table(table, lines, names) for table in tables]
     try:
-        rules = Rules(source)
+        rules = Rules(source, [(table, [said for _, said in rows]) for table, rows in zip(tables, seen, strict=True)])
         rules.ask(dict.fromkeys(FIELDS, ""))
     except RuntimeError as error:
         raise RulesRefused(f"line 1: {_first_line(error)}", line=1) from None
-    _check_some_way_is_left(rules, seen, lines, accounts or {}, samples)
+    _check_some_way_is_left(rules, [row for rows in seen for row in rows], lines, accounts or {}, samples)
     return rules
 
 

@@ -23,6 +23,8 @@ _log = get_logger(__name__)
 _EVERY_S = 0.5
 _REMEMBERED = timedelta(hours=1)
 _TOLD_AT_ONCE = 5_000
+_REFUSALS_AT_ONCE = 200
+_REFUSALS_KEPT = timedelta(days=30)
 _FORGET_EVERY = timedelta(minutes=1)
 _STATES = Gauge("hutong_routing_share", "The part of its traffic that an account may get.", ["account", "interface"])
 _CHANGES = Counter("hutong_routing_changes_total", "Changes of an account's health.", ["account", "interface", "state"])
@@ -76,15 +78,26 @@ class Sharing:
                 pass
 
     async def exchange(self) -> None:
-        """One round: tell, then learn. What could not be told is told in the next round."""
-        live, now = self._live, self._clock.now()
+        """One round: tell, then learn, and say what has changed."""
+        now = self._clock.now()
+        await self.look(now)
+        self._report(now)
+        if now >= self._forget_at:
+            self._forget_at = now + _FORGET_EVERY
+            await self._database.run(lambda tx: _forget(tx, now))
+
+    async def look(self, now: datetime) -> None:
+        """Tell and learn. What could not be told is told in the next round."""
+        live = self._live
         live.offer(await self._offers())
         results = [live.untold.popleft() for _ in range(min(len(live.untold), _TOLD_AT_ONCE))]
+        refused = [live.refused.popleft() for _ in range(min(len(live.refused), _REFUSALS_AT_ONCE))]
         volumes, live.unadded = live.unadded, {}
         try:
-            learnt = await self._database.run(lambda tx: self._exchange(tx, results, volumes, now))
+            learnt = await self._database.run(lambda tx: self._exchange(tx, results, volumes, refused, now))
         except BaseException:
             live.untold.extendleft(reversed(results))
+            live.refused.extendleft(reversed(refused))
             for key, volume in volumes.items():
                 again = live.unadded.setdefault(key, Volume())
                 again.amount_minor += volume.amount_minor
@@ -96,16 +109,13 @@ class Sharing:
         live.adopt(configuration, overrides, known)
         for account_id, result in told:
             live.router.learn(account_id, result, shared=True)
-        self._report(now)
-        if now >= self._forget_at:
-            self._forget_at = now + _FORGET_EVERY
-            await self._database.run(lambda tx: sql.forget_results.execute(tx, now - _REMEMBERED))
 
     async def _exchange(
         self,
         tx: db.Tx,
         results: Sequence[tuple[UUID, Result]],
         volumes: dict[tuple[UUID, date], Volume],
+        refused: Sequence[tuple[datetime, str]],
         now: datetime,
     ) -> tuple[list[tuple[UUID, Result]], str, Configuration, list[Override], dict[UUID, Volume]]:
         digest, document = self._live.basis
@@ -139,6 +149,8 @@ class Sharing:
                 [volume.amount_minor for volume in volumes.values()],
                 [volume.subsidy_minor for volume in volumes.values()],
             )
+        if refused:
+            await sql.add_refusals.execute(tx, [at for at, _ in refused], [record for _, record in refused])
         known = {
             row["account_id"]: Volume(row["amount_minor"], row["subsidy_minor"])
             for row in await sql.volumes.fetch(tx, month_of(now))
@@ -171,3 +183,8 @@ class Sharing:
                 _log.warning(
                     "channel_health", account=names[account_id], interface=interface, was=before, is_now=health.state
                 )
+
+
+async def _forget(tx: db.Tx, now: datetime) -> None:
+    await sql.forget_results.execute(tx, now - _REMEMBERED)
+    await sql.forget_refusals.execute(tx, now - _REFUSALS_KEPT)

@@ -69,7 +69,8 @@ class Call(_Strict):
 
 
 class Change(_Strict):
-    """What stays in force until it is changed; what is left out stays as it is, see `Faults`."""
+    """What stays in force until it is changed; what is left out stays as it is, see `Faults`. `calls` take the place of
+    all that coming calls would have met."""
 
     latency_ms: Count = 0
     percent: Annotated[int, Field(ge=0, le=100)] = 0
@@ -77,6 +78,7 @@ class Change(_Strict):
     auto_pay_ms: Count | None = None
     money_out_ms: Count | None = None
     notify: Notify | None = None
+    calls: list[Call] | None = None
 
 
 class Alter(_Strict):
@@ -167,21 +169,31 @@ class _Control:
 
     async def next_calls(self, request: web.Request) -> web.Response:
         asked = await _read(request, Call)
+        unknown = self._unknown(asked)
+        if unknown is None:
+            self._book.faults.calls.append(CallFault(**asked.model_dump()))
+        return unknown or await self.faults(request)
+
+    def _unknown(self, asked: Call) -> web.Response | None:
         if asked.kind not in KINDS:
             return _answer({"error": "no such kind", "kinds": KINDS}, status=422)
         if asked.interface not in self._simulator.interfaces:
             return _answer({"error": "no such interface", "interfaces": sorted(self._simulator.interfaces)}, status=422)
-        self._book.faults.calls.append(CallFault(**asked.model_dump()))
-        return await self.faults(request)
+        return None
 
     async def change(self, request: web.Request) -> web.Response:
         asked, faults = await _read(request, Change), self._book.faults
+        for unknown in map(self._unknown, asked.calls or ()):
+            if unknown is not None:
+                return unknown
         for name in asked.model_fields_set & {"latency_ms", "percent", "auto_pay_ms", "money_out_ms"}:
             setattr(faults, name, getattr(asked, name))
         if asked.maintenance_ms is not None:
             faults.maintenance_until = self._book.clock.now() + timedelta(milliseconds=asked.maintenance_ms)
         if asked.notify is not None:
             faults.notify = self._notify(asked.notify)
+        if asked.calls is not None:
+            faults.calls = [CallFault(**each.model_dump()) for each in asked.calls]
         return await self.faults(request)
 
     async def reset(self, request: web.Request) -> web.Response:

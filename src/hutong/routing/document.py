@@ -1,0 +1,83 @@
+"""How routing stands, for people and programs: the same in the API and on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from hutong import ids
+from hutong.clock import instant
+from hutong.operators import OPERATOR_PREFIX
+from hutong.routing.health import Health, State
+from hutong.routing.live import Live
+from hutong.routing.override import OVERRIDE_PREFIX, Override
+
+
+def routing_document(live: Live, overrides: Sequence[Override], *, now: datetime) -> dict[str, Any]:
+    """How the accounts are doing, as one process knows it, and what operators want."""
+    interfaces: dict[UUID, list[dict[str, Any]]] = {}
+    for account_id, interface in live.router.known():
+        health = live.router.health(account_id, now, interface)
+        interfaces.setdefault(account_id, []).append({"interface": interface} | _health(health))
+    return {
+        "object": "routing",
+        "configuration": live.configuration.version,
+        "modes": {product: policy.mode for product, policy in sorted(live.configuration.policies.items())},
+        "accounts": [
+            {
+                "id": ids.encode("acc", each.account_id),
+                "name": each.name,
+                "blocked": each.blocked or None,
+                "month_minor": each.month_minor,
+                "interfaces": interfaces.get(each.account_id, []),
+            }
+            for each in live.candidates
+        ],
+        "overrides": [override_document(one) for one in overrides],
+    }
+
+
+def override_document(override: Override) -> dict[str, Any]:
+    """The one public form of a pin or a block."""
+    return {
+        "id": ids.encode(OVERRIDE_PREFIX, override.override_id),
+        "object": "routing_override",
+        "kind": override.kind,
+        "product": override.product,
+        "account": override.account,
+        "until": _instant(override.until),
+        "reason": override.reason,
+        "operator_id": ids.encode(OPERATOR_PREFIX, override.operator_id),
+        "created_at": instant(override.created_at),
+        "lifted_at": _instant(override.lifted_at),
+    }
+
+
+def why(health: Health) -> str:
+    """Why an account is in the state it is in."""
+    figures = f"{health.faults} of its last {health.seen} tries failed technically"
+    match health.state:
+        case State.OPEN | State.DEGRADED:
+            return figures
+        case State.PROBING:
+            return f"tried with {health.share:.0%} of its traffic after it had failed"
+        case State.HEALTHY:
+            return "" if health.since is None else "it has recovered"
+
+
+def _health(health: Health) -> dict[str, Any]:
+    return {
+        "state": health.state,
+        "share": health.share,
+        "success": health.success,
+        "confidence": health.confidence,
+        "latency_ms": health.latency_ms,
+        "since": _instant(health.since),
+        "why": why(health) or None,
+    }
+
+
+def _instant(at: datetime | None) -> str | None:
+    return None if at is None else instant(at)

@@ -1,0 +1,123 @@
+"""A RabbitMQ of the operating system, started for tests: its own folder, node name and ports, on loopback alone."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from support import let_through
+
+BIN = Path("/usr/lib/rabbitmq/bin")
+_START_LIMIT_S = 120.0
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
+class RabbitMQ:
+    """A broker that can be stopped, killed and started again with what it kept."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port, self._distribution, self._epmd = free_port(), free_port(), free_port()
+        self._name = f"hutong{secrets.token_hex(4)}@localhost"
+        self._process: subprocess.Popen[bytes] | None = None
+        if os.geteuid() == 0:
+            let_through(folder)
+            shutil.chown(folder, "rabbitmq", "rabbitmq")
+        (folder / "rabbitmq.conf").write_text(
+            f"listeners.tcp.1 = 127.0.0.1:{self.port}\nloopback_users = none\nlog.console.level = error\n"
+            "disk_free_limit.absolute = 50MB\ncluster_name = hutong-test\n"
+        )
+        (folder / "enabled_plugins").write_text("[].\n")
+
+    @staticmethod
+    def available() -> bool:
+        return (BIN / "rabbitmq-server").exists()
+
+    @property
+    def url(self) -> str:
+        return f"amqp://guest:guest@127.0.0.1:{self.port}/"
+
+    def start(self) -> None:
+        """Start and wait until connections are taken."""
+        self._process = subprocess.Popen(
+            [str(BIN / "rabbitmq-server")],
+            env=self._environment(),
+            cwd=self.folder,
+            stdout=(self.folder / "out").open("ab"),
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            **self._identity(),
+        )
+        deadline = time.monotonic() + _START_LIMIT_S
+        while True:
+            try:
+                with socket.create_connection(("127.0.0.1", self.port), timeout=5) as wire:
+                    wire.settimeout(5)
+                    wire.sendall(b"AMQP\x00\x00\x09\x01")
+                    if wire.recv(1):
+                        return
+            except OSError:
+                pass
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError((self.folder / "out").read_text()[-4000:])
+            time.sleep(0.1)
+
+    def kill(self) -> None:
+        """End it at once, as a machine that loses power would, but for what the system still writes."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._process = None
+
+    def stop(self) -> None:
+        """End it in good order."""
+        assert self._process is not None
+        self._process.terminate()
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return
+        self._process = None
+
+    def close(self) -> None:
+        """End it and its port mapper."""
+        if self._process is not None:
+            self.kill()
+        subprocess.run(["epmd", "-port", str(self._epmd), "-kill"], check=False, capture_output=True)
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "LANG": "C.UTF-8",
+            "RABBITMQ_NODENAME": self._name,
+            "RABBITMQ_MNESIA_BASE": str(self.folder / "data"),
+            "RABBITMQ_LOG_BASE": str(self.folder / "log"),
+            "RABBITMQ_CONFIG_FILE": str(self.folder / "rabbitmq.conf"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "enabled_plugins"),
+            "RABBITMQ_DIST_PORT": str(self._distribution),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 -kernel inet_dist_use_interface {127,0,0,1}",
+            "ERL_EPMD_PORT": str(self._epmd),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+        }
+
+    @staticmethod
+    def _identity() -> dict[str, Any]:
+        if os.geteuid() != 0:
+            return {}
+        user = pwd.getpwnam("rabbitmq")
+        return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": ()}

@@ -23,7 +23,7 @@ LIMIT_S = 30
 
 class Process:
     def __init__(self, url: str) -> None:
-        program = Path(__file__).parent / "routing_process.py"
+        program = Path(__file__).parent / "agreeing_process.py"
         self._process = subprocess.Popen(
             [sys.executable, str(program), url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )

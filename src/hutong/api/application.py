@@ -22,6 +22,7 @@ from hutong.api import (
     reference,
     refund_routes,
     routing_routes,
+    suggestion_routes,
     webhook_routes,
 )
 from hutong.api.middleware import Envelope
@@ -82,6 +83,7 @@ def create_app(
         operator_refund_routes,
         channel_code_routes,
         routing_routes,
+        suggestion_routes,
         channel_routes,
         health_routes,
     ]

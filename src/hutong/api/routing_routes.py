@@ -85,9 +85,10 @@ class OverrideObject(BaseModel):
 
     id: str
     object: Literal["routing_override"]
-    kind: Literal["pin", "block"]
+    kind: Literal["pin", "block", "leave"]
     product: str
     account: str
+    interface: str | None = Field(description="The method that is left, where a suggestion to leave was confirmed.")
     until: datetime | None
     reason: str
     operator_id: str

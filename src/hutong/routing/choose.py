@@ -11,6 +11,7 @@ from hutong.routing.rules import NOTHING_SAID, Sayings
 
 _SLOW_MS = 10_000.0
 _HEALTHY = Health()
+_STEADY = Health(latency_ms=1_500.0)
 _NO_FACTORS: dict[str, float] = {}
 _NOTHING: frozenset[str] = frozenset()
 
@@ -34,14 +35,15 @@ def choose(ask: Ask, snapshot: Snapshot, draws: Draws) -> Decision:
         if refused:
             verdicts.append(Verdict(candidate.account_id, candidate.name, refused, _NO_FACTORS, None))
             continue
-        health = health_of(candidate, ask.institution)
+        # Where people switch, what health says moves nothing, not even by the score.
+        health = health_of(candidate, ask.institution) if policy.mode is Mode.AUTO else _STEADY
         verdict = _score(ask, candidate, policy, said, health)
-        unwell = "" if policy.mode is not Mode.AUTO or pin else _unwell(health, draws.share)
+        unwell = "" if pin else _unwell(policy.mode, ask, candidate, health, draws.share)
         if unwell:
             verdict = Verdict(
                 verdict.account_id, verdict.name, unwell, verdict.factors, verdict.score, verdict.explanation
             )
-            whole = candidate.health.get("", _HEALTHY)
+            whole = _STEADY if health is _STEADY else candidate.health.get("", _HEALTHY)
             if candidate.probe_due and whole.state is State.PROBING:
                 probes.append((candidate, verdict))
             elif health is not whole and whole.share >= 1.0:
@@ -121,7 +123,9 @@ def health_of(candidate: Candidate, institution: str) -> Health:
     return whole if own.state is State.HEALTHY else own
 
 
-def _unwell(health: Health, draw: float) -> str:
+def _unwell(mode: Mode, ask: Ask, candidate: Candidate, health: Health, draw: float) -> str:
+    if mode is not Mode.AUTO:
+        return "left_by_operator" if mode is Mode.SUGGEST and ask.method in candidate.left else ""
     if health.state is State.OPEN:
         return "health_open"
     if health.share < 1.0 and draw >= health.share:

@@ -54,6 +54,7 @@ class Live:
         self.router = Router(draw, fresh=lambda *said: self.untold.append(said))
         self.configuration = UNCONFIGURED
         self.basis = ("", "")
+        self.shared_at: datetime | None = None
         self.unadded: dict[tuple[UUID, date, str], Volume] = {}
         self._offers: tuple[channels.Offer, ...] = ()
         self._overrides: tuple[Override, ...] = ()
@@ -65,6 +66,11 @@ class Live:
     def candidates(self) -> tuple[Candidate, ...]:
         """The accounts there are, with what operators have said of them."""
         return self._candidates
+
+    @property
+    def left(self) -> frozenset[tuple[str, str]]:
+        """What operators have confirmed to leave: accounts by name, and interfaces."""
+        return frozenset((each.account, each.interface) for each in self._overrides if each.kind is Kind.LEAVE)
 
     def offer(self, offers: Sequence[channels.Offer]) -> None:
         """Take the accounts that are offered now."""
@@ -116,13 +122,16 @@ class Live:
 
     def _refresh(self) -> None:
         blocks = {override.account: override.reason for override in self._overrides if override.kind is Kind.BLOCK}
-        self._candidates = tuple(self._with_volume(each, blocks) for each in self._base)
+        left = self.left
+        self._candidates = tuple(self._with_volume(each, blocks, left) for each in self._base)
         pins = {each.product: (each.account, each.until) for each in self._overrides if each.kind is Kind.PIN}
         self.router.configure(
             self._candidates, self.configuration.policies, pins, health_policy=self.configuration.health
         )
 
-    def _with_volume(self, candidate: Candidate, blocks: Mapping[str, str]) -> Candidate:
+    def _with_volume(
+        self, candidate: Candidate, blocks: Mapping[str, str], left: frozenset[tuple[str, str]]
+    ) -> Candidate:
         known = [(key, each) for key, each in self._volumes.items() if key[0] == candidate.account_id]
         known += [((key[0], key[2]), each) for key, each in self.unadded.items() if key[0] == candidate.account_id]
         used = sum(volume.subsidy_minor for _, volume in known)
@@ -136,6 +145,7 @@ class Live:
             month_minor_of=taken if several else {},
             month_subsidy_minor=used,
             price=candidate.price.after_subsidies(used),
+            left=frozenset(interface for name, interface in left if name == candidate.name),
             blocked=blocks.get(candidate.name) or blocks.get(candidate.channel) or "",
         )
 

@@ -127,6 +127,7 @@ class Candidate:
         month_subsidy_minor: What of its subsidy quota has been used this month.
         hours: When it works; empty where it always does.
         maintenance: When it does not, whatever the hours say.
+        left: Interfaces that an operator has confirmed to leave, where he is asked.
         blocked: An operator's word that it may not be used, with its reason; empty if not blocked.
         health: By institution; the key "" is the account as a whole.
         probe_due: Whether it may be tried now though its turn by share has not come.
@@ -149,6 +150,7 @@ class Candidate:
     hours: tuple[Window, ...] = ()
     maintenance: tuple[tuple[datetime, datetime], ...] = ()
     blocked: str = ""
+    left: frozenset[str] = frozenset()
     health: Mapping[str, Health] = field(default_factory=dict)
     probe_due: bool = False
     requires: Mapping[str, frozenset[str]] = field(default_factory=dict)

@@ -35,6 +35,7 @@ class Moment:
     month_minor: int
     blocked: str
     month_subsidy_minor: int = 0
+    left: frozenset[str] = frozenset()
     subsidy_left_minor: int | None = None
     month_minor_of: dict[str, int] = field(default_factory=dict)
 
@@ -96,6 +97,7 @@ def write_record(ask: Ask, snapshot: Snapshot, decision: Decision, basis: str) -
             "month_minor_of": each.month_minor_of,
             "month_subsidy_minor": each.month_subsidy_minor,
             "blocked": each.blocked,
+            "left": each.left,
         }
         for each in snapshot.candidates
     ]
@@ -144,4 +146,5 @@ def _at(candidate: Candidate, moment: Moment) -> Candidate:
         month_subsidy_minor=moment.month_subsidy_minor,
         price=price,
         blocked=moment.blocked,
+        left=moment.left,
     )

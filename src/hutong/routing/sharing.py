@@ -109,6 +109,7 @@ class Sharing:
         live.adopt(configuration, overrides, known)
         for account_id, result in told:
             live.router.learn(account_id, result, shared=True)
+        live.shared_at = now
 
     async def _exchange(
         self,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from hutong import consumer
 from hutong.clock import ManualClock
 from hutong.db import Database
-from support import create_database
+from rabbitmq import RabbitMQ
+from support import create_database, unavailable
 
 from .told import World
 
@@ -32,3 +33,13 @@ async def own_database(own_url: str) -> AsyncIterator[Database]:
 @pytest.fixture
 def world(own_database: Database, clock: ManualClock) -> World:
     return World(own_database, clock)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    if not RabbitMQ.available():
+        unavailable("RabbitMQ is not installed")
+    broker = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"))
+    broker.start()
+    yield broker
+    broker.close()

@@ -228,6 +228,7 @@ async def keep_events(platform: Platform) -> None:
         now=platform.clock.now(),
         keep=timedelta(days=platform.settings.events_keep_days),
         folder=platform.settings.events_archive,
+        published=platform.settings.broker_url is not None,
     )
 
 

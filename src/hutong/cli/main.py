@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from hutong.cli import streams as _streams  # noqa: F401 - adds its commands to those of events
 from hutong.cli.codes import codes
 from hutong.cli.events import events
 from hutong.cli.ledger import ledger

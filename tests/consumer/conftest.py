@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
 from hutong import consumer
 from hutong.clock import ManualClock
 from hutong.db import Database
-from rabbitmq import RabbitMQ
-from support import create_database, unavailable
+from support import create_database
 
 from .told import World
 
@@ -33,13 +32,3 @@ async def own_database(own_url: str) -> AsyncIterator[Database]:
 @pytest.fixture
 def world(own_database: Database, clock: ManualClock) -> World:
     return World(own_database, clock)
-
-
-@pytest.fixture(scope="session")
-def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
-    if not RabbitMQ.available():
-        unavailable("RabbitMQ is not installed")
-    broker = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"))
-    broker.start()
-    yield broker
-    broker.close()

@@ -18,13 +18,12 @@ import psycopg
 import pytest
 
 from hutong import consumer, db, events
+from hutong.bench.rabbitmq import RabbitMQ
 from hutong.clock import SystemClock
 from hutong.consumer import Consumer, Message, Policy, Taken
-from hutong.db import Database, migrate
+from hutong.db import Database
 from hutong.errors import ConfigurationError, Unavailable
 from hutong.ids import Ids
-from rabbitmq import RabbitMQ
-from support import create_database
 
 from .told import World, message
 
@@ -83,10 +82,8 @@ class Platform:
 
 
 @pytest.fixture
-async def platform_database(server_url: str) -> AsyncIterator[Database]:
-    url = create_database(server_url)
-    migrate(url)
-    async with Database.open(url, size=6) as database:
+async def platform_database(fresh_database_url: str) -> AsyncIterator[Database]:
+    async with Database.open(fresh_database_url, size=6) as database:
         yield database
 
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 import orjson
 import pytest
 
-from hutong import channels, db
+from hutong import channels, db, operators
 from running_platform import METHOD, PlatformApi, Shop
 
 
@@ -293,6 +293,21 @@ async def test_a_payer_is_sent_back_to_registered_origins_only(platform_api: Pla
     assert (answer.status, answer.json["param"]) == (422, "return_url")
 
 
+@pytest.mark.parametrize("bank", ["", "ICBC CN", "工商银行", "-", "x" * 33])
+async def test_a_bank_is_told_by_a_code(platform_api: PlatformApi, shop: Shop, bank: str) -> None:
+    order = platform_api.order(method=METHOD, payer={"institution": bank})
+    answer = await platform_api.call("POST", "/v1/payments", shop=shop, json=order)
+    assert (answer.status, answer.json["param"].partition(".")[0]) == (422, "payer")
+
+
+async def test_the_bank_is_part_of_the_decision(platform_api: PlatformApi, shop: Shop) -> None:
+    payment = await platform_api.create(shop, payer={"institution": "ICBC"})
+    decision = payment["attempts"][0]["id"].replace("att_", "rtd_")
+    _, headers = await platform_api.person(operators.Role.VIEWER)
+    answer = await platform_api.call("GET", f"/v1/routing/decisions/{decision}", headers=headers)
+    assert (answer.status, answer.json["institution"]) == (200, "ICBC")
+
+
 @pytest.mark.parametrize("url", ["https://shop.example", "https://shop.example/", "https://shop.example/a?b=c#d"])
 async def test_a_registered_origin_is_taken_with_any_path(platform_api: PlatformApi, shop: Shop, url: str) -> None:
     answer = await platform_api.call("POST", "/v1/payments", shop=shop, json=platform_api.order(return_url=url))
@@ -339,3 +354,33 @@ async def test_an_end_does_not_keep_the_word_of_the_doubt_before_it(
     await platform_api.control("pay", order_no=number)
     paid = await platform_api.until(shop, payment["id"], "succeeded")
     assert paid["attempts"][0]["code"] in (None, "paid")
+
+
+async def test_a_customer_is_kept_with_the_order_and_told_with_its_events(
+    platform_api: PlatformApi, shop: Shop
+) -> None:
+    order = platform_api.order(customer={"id": "u-1", "name": "张三", "avatar": "a1b2"})
+    answer = await platform_api.call("POST", "/v1/payments", shop=shop, json=order)
+    assert answer.json["customer"] == {"id": "u-1", "name": "张三", "avatar": "a1b2"}
+    assert (await platform_api.get(shop, answer.json["id"]))["customer"] == answer.json["customer"]
+    again = await platform_api.call("POST", "/v1/payments", shop=shop, json=order)
+    assert (again.status, again.json["id"]) == (200, answer.json["id"])
+    other = await platform_api.call("POST", "/v1/payments", shop=shop, json=order | {"customer": {"id": "u-2"}})
+    assert (other.status, other.json["code"]) == (409, "order_no_reused")
+
+
+@pytest.mark.parametrize(
+    ("customer", "param"),
+    [
+        ({"name": "张三"}, "customer.id"),
+        ({"id": "两"}, "customer.id"),
+        ({"id": "u", "name": " "}, "customer.name"),
+        ({"id": "u", "avatar": "https://elsewhere.example/a.png"}, "customer.avatar"),
+        ({"id": "u", "phone": "1"}, "customer.phone"),
+    ],
+)
+async def test_a_customer_that_is_not_one_is_refused(
+    platform_api: PlatformApi, shop: Shop, customer: dict[str, str], param: str
+) -> None:
+    answer = await platform_api.call("POST", "/v1/payments", shop=shop, json=platform_api.order(customer=customer))
+    assert (answer.status, answer.json["param"]) == (422, param)

@@ -179,6 +179,7 @@ def _new_payment(
         capture_method=payments.CaptureMethod(body.capture_method),
         items=_items(body, discounts),
         discounts=discounts,
+        customer=None if body.customer is None else payments.Customer(**body.customer.model_dump()),
     )
 
 

@@ -108,7 +108,7 @@ class RabbitMQ:
 
     def _environment(self) -> dict[str, str]:
         return {
-            "PATH": os.environ["PATH"],
+            "PATH": os.defpath,
             "HOME": str(self.folder),
             "LANG": "C.UTF-8",
             "RABBITMQ_NODENAME": self._name,

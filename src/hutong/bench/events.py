@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hutong.bench.events_broker import measure_broker
+from hutong.bench.events_query import measure_query
 from hutong.bench.events_webhooks import measure_webhooks
 from hutong.errors import HutongError, InvalidParameter
 
@@ -45,6 +46,7 @@ def run_bench_events(*, count: int, seconds: int, part: str | None, yardstick_s:
     parts: dict[str, Callable[[], dict[str, Any]]] = {
         "webhooks": partial(measure_webhooks, count=count, yardstick_s=yardstick_s),
         "broker": partial(measure_broker, count=count, seconds=seconds),
+        "query": partial(measure_query, payments=count),
     }
     if part is not None and part not in parts:
         raise InvalidParameter(f"is one of {', '.join(parts)}", param="--part")

@@ -29,6 +29,7 @@ QUERY_ROOMS = query.ROOMS
 _TIDY_EVERY_S = 60.0
 _BILLS_POOL = 4
 _PROBE_EVERY_S = 5.0
+_SUGGEST_EVERY_S = 1.0
 _DOUBTS_EVERY_S = 15.0
 _UPKEEP_EVERY_S = 5.0
 _WRITE_CODES_EVERY_S = 2.0
@@ -131,7 +132,7 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
             live=live,
         )
         stack.push_async_callback(flow.stop)
-        sharing = routing.Sharing(database, live, clock=clock, process_id=ids.new(), offers=flow.choice.offers)
+        sharing = routing.Sharing(database, live, clock=clock, process_id=ids.new(), offers=flow.choice.look_ahead)
         await stack.enter_async_context(_beside(sharing.run))
         directory = merchants.Directory(database)
         # With connections of its own, so that searches take none from payments; it may be away without harm to them.
@@ -185,6 +186,7 @@ async def work(platform: Platform, stop: asyncio.Event) -> None:
             new_id=platform.ids.new,
         )
         group.create_task(_every(_PROBE_EVERY_S, probe, stop, name="probe"))
+        group.create_task(_every(_SUGGEST_EVERY_S, partial(suggest_switches, platform), stop, name="suggestions"))
         group.create_task(_every(_TIDY_EVERY_S, platform.flow.tidy, stop, name="tidy"))
         group.create_task(_every(_UPKEEP_EVERY_S, partial(keep_books, platform), stop, name="upkeep"))
         group.create_task(_every(_TIDY_EVERY_S, partial(keep_events, platform), stop, name="events"))
@@ -206,6 +208,12 @@ def event_relay(platform: Platform) -> events.Relay | None:
         return None
     connect = events.connector(platform.settings.broker_url.get_secret_value(), source=platform.settings.event_source)
     return events.Relay(platform.database, platform.clock, connect=connect, new_id=platform.ids.new)
+
+
+async def suggest_switches(platform: Platform) -> None:
+    """Where operators confirm each switch, write down what the health of channels suggests."""
+    live, now = platform.flow.choice.live, platform.clock.now()
+    await platform.database.run(lambda tx: routing.suggest(tx, live, now=now, new_id=platform.ids.new))
 
 
 async def keep_books(platform: Platform) -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 import orjson
 import pytest
 
-from hutong import channels, db
+from hutong import channels, db, operators
 from running_platform import METHOD, PlatformApi, Shop
 
 
@@ -291,6 +291,21 @@ RETURN_URLS = [
 async def test_a_payer_is_sent_back_to_registered_origins_only(platform_api: PlatformApi, shop: Shop, url: str) -> None:
     answer = await platform_api.call("POST", "/v1/payments", shop=shop, json=platform_api.order(return_url=url))
     assert (answer.status, answer.json["param"]) == (422, "return_url")
+
+
+@pytest.mark.parametrize("bank", ["", "ICBC CN", "工商银行", "-", "x" * 33])
+async def test_a_bank_is_told_by_a_code(platform_api: PlatformApi, shop: Shop, bank: str) -> None:
+    order = platform_api.order(method=METHOD, payer={"institution": bank})
+    answer = await platform_api.call("POST", "/v1/payments", shop=shop, json=order)
+    assert (answer.status, answer.json["param"].partition(".")[0]) == (422, "payer")
+
+
+async def test_the_bank_is_part_of_the_decision(platform_api: PlatformApi, shop: Shop) -> None:
+    payment = await platform_api.create(shop, payer={"institution": "ICBC"})
+    decision = payment["attempts"][0]["id"].replace("att_", "rtd_")
+    _, headers = await platform_api.person(operators.Role.VIEWER)
+    answer = await platform_api.call("GET", f"/v1/routing/decisions/{decision}", headers=headers)
+    assert (answer.status, answer.json["institution"]) == (200, "ICBC")
 
 
 @pytest.mark.parametrize("url", ["https://shop.example", "https://shop.example/", "https://shop.example/a?b=c#d"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -71,3 +73,34 @@ async def test_a_wrong_configuration_is_refused_with_its_place(
     refused = await post(platform_api, maker, "configurations", document=document, reason="a test")
     assert (refused.status, refused.json["code"]) == (422, code)
     assert says in refused.json["detail"]
+
+
+async def test_a_suggestion_is_listed_and_confirmed_once_by_one_person(platform_api: PlatformApi) -> None:
+    suggestion_id, now = UUID(int=0x1234 << 80 | 7 << 76 | 2 << 62), datetime.now(UTC)
+    async with platform_api.database.transaction() as tx:
+        await tx.execute(
+            "INSERT INTO routing.suggestion (id, what, account, interface, why, since, suggested_at)"
+            " VALUES ($1, 'leave', 'wechat/sandbox', 'nothing', '9 of 10', $2, $2)",
+            suggestion_id,
+            now,
+        )
+    _, viewer = await platform_api.person(Role.VIEWER)
+    _, operator = await platform_api.person(Role.OPERATOR)
+    listed = await platform_api.call("GET", "/v1/operator/routing/suggestions", headers=viewer)
+    (found,) = listed.json["data"]
+    assert (found["what"], found["account"], found["interface"]) == ("leave", "wechat/sandbox", "nothing")
+    path = f"suggestions/{found['id']}/confirm"
+    assert (await post(platform_api, viewer, path, reason="x")).status == 403
+    confirmed = await post(platform_api, operator, path, reason="their bank called")
+    assert (confirmed.status, confirmed.json["id"]) == (200, found["id"])
+    assert (await post(platform_api, operator, f"suggestions/{found['id']}/dismiss", reason="x")).status == 404
+    seen = await platform_api.call("GET", "/v1/operator/routing", headers=viewer)
+    leave = next(one for one in seen.json["overrides"] if one["kind"] == "leave")
+    assert (leave["account"], leave["interface"]) == ("wechat/sandbox", "nothing")
+
+
+async def test_a_pin_on_an_account_that_is_not_there_is_refused_with_the_field(platform_api: PlatformApi) -> None:
+    _, operator = await platform_api.person(Role.OPERATOR)
+    refused = await post(platform_api, operator, "overrides", kind="block", account="wechat/nobody", reason="x")
+    assert (refused.status, refused.json["param"]) == (422, "account")
+    assert "wechat/sandbox" in refused.json["detail"]

@@ -93,7 +93,7 @@ class RoutedPayments:
             await sharing.look(self.clock.now())
 
     def fail(self, account: str, count: int) -> None:
-        """Let an account fail so often, and other processes know of it."""
+        """Let an account fail so often, other processes know of it, and suggest what follows from it."""
         asyncio.run(self._fail(account, count))
 
     async def _fail(self, account: str, count: int) -> None:
@@ -106,3 +106,4 @@ class RoutedPayments:
                 result = routing.Result(self.clock.now(), self.ids.new(), fault=True, interface=METHOD)
                 self.live.router.learn(account_id, result)
             await sharing.look(self.clock.now())
+            await database.run(lambda tx: routing.suggest(tx, self.live, now=self.clock.now(), new_id=self.ids.new))

@@ -112,3 +112,29 @@ def test_the_status_shows_how_each_account_is_doing_and_why(command: Run, routed
     assert "tries failed technically" in interface["why"]
     assert interface["since"]
     assert "open" in command("routing", "status").stdout
+
+
+def test_a_suggested_switch_is_listed_confirmed_and_dismissed(
+    command: Run, routed: RoutedPayments, tmp_path: Path
+) -> None:
+    files = keys(command, tmp_path)
+    assert "There is none." in command("routing", "suggestions", "list").stdout
+    asking = written(tmp_path, json.dumps({"policies": {"": {"mode": "suggest"}}}))
+    made = command("routing", "publish", asking, "--key", files["operator"], *REASON, "--json")
+    proposal = json.loads(made.stdout)["proposal_id"]
+    assert command("routing", "approve", proposal, "--key", files["approver"], *REASON).returncode == 0
+    routed.fail("wechat/a", 20)
+    routed.fail("wechat/b", 20)
+    assert "suggested: leave wechat/a" in command("routing", "status").stdout
+    first, second = json.loads(command("routing", "suggestions", "list", "--json").stdout)["suggestions"]
+    assert (first["what"], first["account"], second["account"]) == ("leave", "wechat/a", "wechat/b")
+    confirmed = command("routing", "suggestions", "confirm", first["id"], "--key", files["operator"], *REASON)
+    assert "wechat/a is left" in confirmed.stdout, confirmed.stderr
+    again = command("routing", "suggestions", "confirm", first["id"], "--key", files["operator"], *REASON)
+    assert (again.returncode, "not_found" in again.stderr) == (1, True)
+    assert (
+        command("routing", "suggestions", "dismiss", second["id"], "--key", files["operator"], *REASON).returncode == 0
+    )
+    assert "(dismissed)" in command("routing", "suggestions", "list").stdout
+    (leave,) = status(command)["overrides"]
+    assert (leave["kind"], leave["account"], leave["interface"]) == ("leave", "wechat/a", METHOD)

@@ -3,88 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import orjson
 import pytest
-from honest_channel import CAPABILITIES, NOTHING, HonestChannel
-from payment_world import AMOUNT, METHOD, World
+from honest_channel import NOTHING
+from payment_world import METHOD, World
+from route_shop import BUSY, NOT_SENT, POOR, Shop, tries
 
 from hutong import idempotency, payments, routing
-from hutong.channels import ChannelAnswer, ChannelState, Offer, PayRequest
-from hutong.clock import ManualClock
+from hutong.channels import ChannelAnswer
 from hutong.db import Database
 from hutong.ids import encode
-from hutong.vault import Vault
-
-BUSY = ChannelAnswer(ChannelState.FAILED, channel_code="SYSTEMERROR", code="channel_error", retryable=True)
-POOR = ChannelAnswer(ChannelState.FAILED, channel_code="NOTENOUGH", code="insufficient_funds", retryable=True)
-NOT_SENT = ChannelAnswer(ChannelState.UNKNOWN, channel_code="not_sent")
-
-
-@dataclass
-class MoodyChannel(HonestChannel):
-    """Answers every order with `mood`, if it has one."""
-
-    mood: ChannelAnswer | None = None
-    slow: timedelta = timedelta(milliseconds=1)
-    clock: ManualClock | None = None
-
-    async def pay(self, request: PayRequest, *, now: datetime) -> ChannelAnswer:
-        if self.clock is not None:
-            self.clock.advance(self.slow)
-        if self.mood is None:
-            return await super().pay(request, now=now)
-        self.calls.append(("pay", request.attempt_no))
-        return self.mood
-
-
-@dataclass
-class Accounts:
-    """Several accounts, named a, b, c… in their order."""
-
-    channels: dict[UUID, MoodyChannel] = field(default_factory=dict)
-
-    async def get(self, account_id: UUID) -> MoodyChannel:
-        return self.channels[account_id]
-
-    async def offers(self) -> list[Offer]:
-        return [Offer(account_id, channel.capabilities, sandbox=False) for account_id, channel in self.channels.items()]
-
-
-class Shop:
-    def __init__(self, world: World, names: str) -> None:
-        self.world = world
-        self.accounts = Accounts()
-        for name in names:
-            can = replace(CAPABILITIES, channel=name)
-            self.accounts.channels[world.ids.new()] = MoodyChannel(can, clock=world.clock)
-        self.live = routing.Live(draw=lambda: 0.5)
-        accounts: Any = self.accounts
-        self.flow = payments.Flow(
-            world.database,
-            accounts,
-            world.committer,
-            clock=world.clock,
-            ids=world.ids,
-            public_url="https://pay.example/",
-            vault=Vault([bytes(32)]),
-            live=self.live,
-        )
-
-    def channel(self, name: str) -> MoodyChannel:
-        return next(each for each in self.accounts.channels.values() if each.capabilities.channel == name)
-
-    async def place(self, key: str = "") -> payments.Payment:
-        first = await self.flow.choice.choose(payments.Wish(METHOD, AMOUNT, "CNY"))
-        order = self.world.order(first_attempt=first)
-        claim = idempotency.Claim(self.world.merchant_id, key, b"x" * 32) if key else None
-        await self.flow.place(payments.PlaceOrder(order, claim))
-        async with self.world.database.transaction() as tx:
-            return (await payments.find(tx, [order.payment_id]))[order.payment_id]
 
 
 @pytest.fixture
@@ -92,10 +23,6 @@ async def shop(world: World) -> AsyncIterator[Shop]:
     made = Shop(world, "abc")
     yield made
     await made.flow.stop()
-
-
-def tries(payment: payments.Payment) -> list[tuple[str, str]]:
-    return [(attempt.channel, attempt.state.value) for attempt in payment.attempts]
 
 
 @pytest.mark.parametrize("refusal", [BUSY, NOT_SENT], ids=["refused", "not_sent"])

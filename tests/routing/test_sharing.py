@@ -122,7 +122,7 @@ async def test_decisions_go_on_and_nothing_is_lost_while_the_database_is_away(
     process, reader = Process(routing_database, clock, 1), Process(routing_database, clock, 2)
     await process.sharing.exchange()
     process.fail(20)
-    process.live.took(ONE, 5_000, now=clock.now())
+    process.live.took(ONE, 5_000, "CNY", now=clock.now())
 
     async def away(_work: Any) -> Any:
         raise Unavailable("away")
@@ -138,14 +138,27 @@ async def test_decisions_go_on_and_nothing_is_lost_while_the_database_is_away(
     assert [each.month_minor for each in reader.live.candidates] == [5_000, 0]
 
 
-async def test_volumes_of_all_processes_count(routing_database: Database, clock: ManualClock) -> None:
+async def test_volumes_of_all_processes_count_by_currency(routing_database: Database, clock: ManualClock) -> None:
     first, second = Process(routing_database, clock, 1), Process(routing_database, clock, 2)
+    both = replace(OFFERS[1], capabilities=replace(CAPABILITIES, currencies=frozenset({"CNY", "USD"})))
+
+    async def offered() -> list[Offer]:
+        return [OFFERS[0], both]
+
     for process in (first, second):
+        process.sharing = Sharing(
+            routing_database, process.live, clock=clock, process_id=Ids(clock).new(), offers=offered
+        )
         await process.sharing.exchange()
-        process.live.took(ONE, 700, now=clock.now())
+        process.live.took(ONE, 700, "CNY", now=clock.now())
+        process.live.took(TWO, 20, "USD", now=clock.now())
+        process.live.took(TWO, 5, "CNY", now=clock.now())
     for process in (first, second, first):
         await process.sharing.exchange()
-    assert first.live.candidates[0].month_minor == second.live.candidates[0].month_minor == 1400
+    for process in (first, second):
+        one, two = process.live.candidates
+        assert (one.taken_minor("CNY"), two.taken_minor("USD"), two.taken_minor("CNY")) == (1400, 40, 10)
+        assert two.taken_minor("EUR") == 0
 
 
 async def person(database: Database, role: operators.Role, now: datetime) -> UUID:

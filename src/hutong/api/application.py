@@ -24,6 +24,7 @@ from hutong.api import (
     reference,
     refund_routes,
     routing_routes,
+    suggestion_routes,
     webhook_routes,
 )
 from hutong.api.middleware import Envelope
@@ -86,6 +87,7 @@ def create_app(
         operator_bill_routes,
         channel_code_routes,
         routing_routes,
+        suggestion_routes,
         channel_routes,
         health_routes,
     ]

@@ -50,6 +50,7 @@ class DecisionObject(BaseModel):
     amount_minor: int
     currency: str
     merchant: str
+    institution: str | None = Field(description="The payer's bank, where the merchant told it.")
     outcome: str = Field(description="The attempt's state now.")
     code: str | None
     candidates: list[CandidateObject]
@@ -74,7 +75,8 @@ class RoutingAccountObject(BaseModel):
     id: str
     name: str
     blocked: str | None = Field(description="Why it gets nothing new.")
-    month_minor: int = Field(description="What has gone through it this month.")
+    month_minor: int = Field(description="What has gone through it this month, where it takes one currency only.")
+    month_minor_of: dict[str, int] = Field(description="The same by currency, where it takes several.")
     interfaces: list[InterfaceObject]
 
 
@@ -83,9 +85,10 @@ class OverrideObject(BaseModel):
 
     id: str
     object: Literal["routing_override"]
-    kind: Literal["pin", "block"]
+    kind: Literal["pin", "block", "leave"]
     product: str
     account: str
+    interface: str | None = Field(description="The method that is left, where a suggestion to leave was confirmed.")
     until: datetime | None
     reason: str
     operator_id: str

@@ -50,15 +50,24 @@ class RequestModel(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
+def _known_bank(payer: dict[str, str]) -> dict[str, str]:
+    if "institution" in payer and not _INSTITUTION.fullmatch(payer["institution"]):
+        raise ValueError("institution is a bank's code: up to 32 letters, digits, hyphens and underscores")
+    return payer
+
+
+_INSTITUTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 Payer = Annotated[
     dict[
         Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")],
         Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_clean)],
     ],
     Field(max_length=8),
+    AfterValidator(_known_bank),
 ]
 _PAYER = (
-    "What the method asks of the payer, by name, such as `openid` or `auth_code`; forgotten when the try has ended."
+    "What the method asks of the payer, by name, such as `openid` or `auth_code`; forgotten when the try has ended. "
+    "`institution`, the code of the payer's bank, may always be told: payments go where that bank works."
 )
 
 ITEM_ID = r"^[\x21-\x7e]{1,64}$"
@@ -290,21 +299,6 @@ class PaymentList(BaseModel):
     next_cursor: str | None
 
 
-class RefundItemCreate(RequestModel):
-    """How much of one item goes back."""
-
-    id: str = Field(pattern=ITEM_ID)
-    quantity: int = Field(default=1, ge=1, le=1_000_000)
-
-
-class RefundItemObject(BaseModel):
-    """What goes back of one item."""
-
-    id: str
-    quantity: int
-    amount_minor: int = Field(description="What the payer gets for it.")
-
-
 class ItemObject(BaseModel):
     """One line of an order, and who bears which part of its price."""
 
@@ -324,74 +318,6 @@ class ItemList(BaseModel):
 
     object: Literal["list"]
     data: list[ItemObject]
-
-
-class RefundCreate(RequestModel):
-    """Money to be given back."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"merchant_refund_no": "2026-000123-R1", "amount_minor": 500, "reason": "Damaged on arrival"}]
-        }
-    )
-
-    merchant_refund_no: str = Field(
-        pattern=ORDER_NO, description="Your own number of the refund; unique among your refunds."
-    )
-    amount_minor: int | None = Field(
-        default=None, ge=1, le=AMOUNT_MINOR_MAX, description="In minor units; without it, all that is left."
-    )
-    items: list[RefundItemCreate] = Field(
-        default=[],
-        max_length=200,
-        description="Which items go back, for a payment that has items; without it, all that are left.",
-    )
-    reason: Text = Field(
-        default="refund", min_length=1, max_length=80, description="Some channels show it to the payer."
-    )
-    payee: dict[Annotated[str, Field(min_length=1, max_length=40)], Annotated[Text, Field(max_length=200)]] | None = (
-        Field(
-            default=None,
-            max_length=20,
-            description="Who receives a payout if the money cannot go back the way it came; kept sealed, never shown.",
-        )
-    )
-
-
-class RefundObject(BaseModel):
-    """A refund."""
-
-    id: str
-    object: Literal["refund"]
-    payment_id: str
-    kind: Literal["refund", "surplus"] = Field(
-        description="`surplus`: money that no payment counts, given back by itself."
-    )
-    state: Literal["created", "held", "submitted", "unknown", "succeeded", "failed", "payout", "manual"]
-    route: Literal["void", "original", "payout", "manual"] = Field(
-        description="Which way the money goes, or went last."
-    )
-    merchant_refund_no: str | None = Field(description="Null for surplus.")
-    amount_minor: int = Field(description="What the payer gets.")
-    currency: str
-    fee_returned_minor: int = Field(description="What you get back of our fee.")
-    items: list[RefundItemObject]
-    reason: str
-    channel: str
-    channel_refund_no: str | None
-    channel_code: str | None = Field(description="The channel's own code, as it came.")
-    channel_message: str | None
-    created_at: datetime
-    finished_at: datetime | None
-
-
-class RefundList(BaseModel):
-    """Refunds of a payment, first to last."""
-
-    object: Literal["list"]
-    has_more: bool
-    next_cursor: str | None = Field(description="Pass it as `cursor` to get the next page.")
-    data: list[RefundObject]
 
 
 def example(model: type[BaseModel]) -> Any:

@@ -31,6 +31,7 @@ _log = get_logger(__name__)
 
 ACCOUNT_PREFIX = "acc"
 _REFRESH_AFTER = timedelta(seconds=5)
+_REFRESH_AHEAD = timedelta(seconds=2)
 _REFRESH_AFTER_MISS = timedelta(seconds=1)
 
 
@@ -194,9 +195,13 @@ class Accounts:
             raise ConfigurationError("the stored credentials of this channel account cannot be used")
         return found.channel
 
-    async def offers(self) -> list[Offer]:
-        """The enabled accounts that can be called, in the order they were made."""
-        await self._refresh(_REFRESH_AFTER)
+    async def offers(self, *, ahead: bool = False) -> list[Offer]:
+        """The enabled accounts that can be called, in the order they were made.
+
+        Args:
+            ahead: Look at the database while it is not yet needed, so that who asks for a payment never waits for it.
+        """
+        await self._refresh(_REFRESH_AHEAD if ahead else _REFRESH_AFTER)
         return [
             Offer(account_id, loaded.channel.capabilities, loaded.sandbox, loaded.name)
             for account_id, loaded in sorted(self._loaded.items())

@@ -13,6 +13,7 @@ from hutong.cli.codes import codes
 from hutong.cli.events import events
 from hutong.cli.ledger import ledger
 from hutong.cli.operator import operator
+from hutong.cli.park import park
 from hutong.cli.query import query
 from hutong.cli.routing import routing
 from hutong.cli.sandbox import sandbox
@@ -43,6 +44,7 @@ drill = typer.Typer(help="Drills: something fails under load, and what happens i
 app.add_typer(drill, name="drill")
 app.add_typer(ledger, name="ledger")
 app.add_typer(events, name="events")
+events.add_typer(park, name="park")
 app.add_typer(sandbox, name="sandbox")
 app.add_typer(operator, name="operator")
 app.add_typer(query, name="query")

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hutong.cli.routing_suggestions import suggestions
+
 if TYPE_CHECKING:
     from hutong import db
 
 routing = typer.Typer(help="Where payments go, why, and what a draft would change.", no_args_is_help=True)
+routing.add_typer(suggestions, name="suggestions")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
 File = Annotated[

@@ -20,7 +20,9 @@ def run_status(*, as_json: bool) -> None:
         now = SystemClock().now()
         async with database.transaction() as tx:
             overrides = await routing.standing_overrides(tx, now=now)
-        return routing.routing_document(live, overrides, now=now)
+            suggestions = await routing.standing_suggestions(tx)
+        found = routing.routing_document(live, overrides, now=now)
+        return found | {"suggestions": [routing.suggestion_document(one) for one in suggestions]}
 
     found = with_routing(work)
     if as_json:
@@ -33,7 +35,10 @@ def run_status(*, as_json: bool) -> None:
     for override in found["overrides"]:
         until = f" until {override['until']}" if override["until"] else ""
         of = f" of {override['product']}" if override["product"] else ""
-        print(f"{override['id']}  {override['kind']}{of} {override['account']}{until}: {override['reason']}")
+        at = f" {override['interface']}" if override["interface"] else ""
+        print(f"{override['id']}  {override['kind']}{of} {override['account']}{at}{until}: {override['reason']}")
+    for one in found["suggestions"]:
+        print(f"{one['id']}  suggested: {one['what']} {one['account']} {one['interface']}: {one['why']}")
 
 
 def _accounts(accounts: list[dict[str, Any]]) -> Table:

@@ -215,7 +215,7 @@ class Calls:
         succeeded = learnt.answer.state is channels.ChannelState.SUCCEEDED
         if succeeded and recorded.effect is Effect.APPLIED and recorded.payment is not None:
             amount_minor = learnt.answer.amount_minor or recorded.payment.amount_minor
-            self._choice.live.took(learnt.account_id, amount_minor, now=self._clock.now())
+            self._choice.live.took(learnt.account_id, amount_minor, recorded.payment.currency, now=self._clock.now())
         if recorded.contradicts:
             _CONTRADICTIONS.inc()
             _log.error(

@@ -26,7 +26,7 @@ class Wish:
     """What somebody wants to pay, and how.
 
     Attributes:
-        payer: What the method asks of the payer; "institution" is his bank.
+        payer: What the method asks of the payer; "institution" is the code of his bank, where it is known.
         return_url: Where the payer's browser goes afterwards.
         merchant_id, fee_ppm: Whose payment it is, and what he pays us.
         tried: Accounts that have refused it before taking money.
@@ -155,7 +155,14 @@ class Choice:
 
     async def offers(self) -> list[channels.Offer]:
         """The accounts that may be used; routing chooses among these from now on."""
-        found = [offer for offer in await self._accounts.offers() if offer.sandbox is self._sandbox]
+        return self._take(await self._accounts.offers())
+
+    async def look_ahead(self) -> list[channels.Offer]:
+        """As `offers`, asked beside the payments and sooner than they would have to."""
+        return self._take(await self._accounts.offers(ahead=True))
+
+    def _take(self, offers: Sequence[channels.Offer]) -> list[channels.Offer]:
+        found = [offer for offer in offers if offer.sandbox is self._sandbox]
         self.live.offer(found)
         return found
 

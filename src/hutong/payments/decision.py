@@ -66,6 +66,7 @@ def decision_document(decided: Decided) -> dict[str, Any]:
         "amount_minor": record.ask.amount_minor,
         "currency": record.ask.currency,
         "merchant": record.ask.merchant,
+        "institution": record.ask.institution or None,
         "outcome": decided.state,
         "code": decided.code,
         "candidates": [

@@ -7,7 +7,7 @@ again; an account that does not support a payment never gets it; a payer's own f
 from hutong.routing.calendar import Window
 from hutong.routing.choose import choose, facts
 from hutong.routing.configuration import UNCONFIGURED, Configuration, read_configuration
-from hutong.routing.document import override_document, routing_document
+from hutong.routing.document import override_document, routing_document, suggestion_document
 from hutong.routing.draft import Draft
 from hutong.routing.errors import ConfigurationRefused, DecisionGone, RulesRefused
 from hutong.routing.fault import is_fault, may_go_elsewhere
@@ -46,12 +46,21 @@ from hutong.routing.replay import Prospect, Replayed, Replayer, again, refusals_
 from hutong.routing.router import Router
 from hutong.routing.rules import Rules, read_rules
 from hutong.routing.sharing import Sharing
+from hutong.routing.suggestion import (
+    SUGGESTION_PREFIX,
+    Suggestion,
+    What,
+    decide_suggestion,
+    standing_suggestions,
+    suggest,
+)
 
 __all__ = [
     "EFFECTS",
     "OVERRIDE_PREFIX",
     "PRODUCT",
     "PUBLISH",
+    "SUGGESTION_PREFIX",
     "UNCONFIGURED",
     "Ask",
     "Base",
@@ -85,11 +94,13 @@ __all__ = [
     "Sharing",
     "Snapshot",
     "State",
+    "Suggestion",
     "Tier",
     "Track",
     "Verdict",
     "Volume",
     "Weights",
+    "What",
     "Window",
     "add_override",
     "again",
@@ -98,6 +109,7 @@ __all__ = [
     "candidate_of",
     "choose",
     "current_version",
+    "decide_suggestion",
     "facts",
     "find_bases",
     "find_published",
@@ -117,5 +129,8 @@ __all__ = [
     "routing_document",
     "snapshot_of",
     "standing_overrides",
+    "standing_suggestions",
+    "suggest",
+    "suggestion_document",
     "write_record",
 ]

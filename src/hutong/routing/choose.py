@@ -11,6 +11,7 @@ from hutong.routing.rules import NOTHING_SAID, Sayings
 
 _SLOW_MS = 10_000.0
 _HEALTHY = Health()
+_STEADY = Health(latency_ms=1_500.0)
 _NO_FACTORS: dict[str, float] = {}
 _NOTHING: frozenset[str] = frozenset()
 
@@ -34,14 +35,15 @@ def choose(ask: Ask, snapshot: Snapshot, draws: Draws) -> Decision:
         if refused:
             verdicts.append(Verdict(candidate.account_id, candidate.name, refused, _NO_FACTORS, None))
             continue
-        health = health_of(candidate, ask.institution)
+        # Where people switch, what health says moves nothing, not even by the score.
+        health = health_of(candidate, ask.institution) if policy.mode is Mode.AUTO else _STEADY
         verdict = _score(ask, candidate, policy, said, health)
-        unwell = "" if policy.mode is not Mode.AUTO or pin else _unwell(health, draws.share)
+        unwell = "" if pin else _unwell(policy.mode, ask, candidate, health, draws.share)
         if unwell:
             verdict = Verdict(
                 verdict.account_id, verdict.name, unwell, verdict.factors, verdict.score, verdict.explanation
             )
-            whole = candidate.health.get("", _HEALTHY)
+            whole = _STEADY if health is _STEADY else candidate.health.get("", _HEALTHY)
             if candidate.probe_due and whole.state is State.PROBING:
                 probes.append((candidate, verdict))
             elif health is not whole and whole.share >= 1.0:
@@ -100,8 +102,8 @@ def hard_filter(ask: Ask, candidate: Candidate, said: Sayings, pin: str) -> str:
         return "maintenance"
     if candidate.hours and not any(window.holds(ask.at) for window in candidate.hours):
         return "outside_hours"
-    limit = candidate.month_limit_minor
-    if limit is not None and candidate.month_minor + ask.amount_minor > limit:
+    limit = candidate.limit_minor(ask.currency)
+    if limit is not None and candidate.taken_minor(ask.currency) + ask.amount_minor > limit:
         return "month_limit_reached"
     if not said.allow(candidate.name, candidate.channel):
         return "excluded_by_rule"
@@ -121,7 +123,9 @@ def health_of(candidate: Candidate, institution: str) -> Health:
     return whole if own.state is State.HEALTHY else own
 
 
-def _unwell(health: Health, draw: float) -> str:
+def _unwell(mode: Mode, ask: Ask, candidate: Candidate, health: Health, draw: float) -> str:
+    if mode is not Mode.AUTO:
+        return "left_by_operator" if mode is Mode.SUGGEST and ask.method in candidate.left else ""
     if health.state is State.OPEN:
         return "health_open"
     if health.share < 1.0 and draw >= health.share:
@@ -132,7 +136,7 @@ def _unwell(health: Health, draw: float) -> str:
 def _score(ask: Ask, candidate: Candidate, policy: Policy, said: Sayings, health: Health) -> Verdict:
     weights = policy.weights
     points, explanation = said.points(candidate.name, candidate.channel)
-    cost = candidate.price.ten_thousandths(ask.amount_minor, candidate.month_minor) / 10_000
+    cost = candidate.price.ten_thousandths(ask.amount_minor, candidate.taken_minor(ask.currency)) / 10_000
     factors = {
         "cost_minor": cost,
         "success": health.success,
@@ -140,7 +144,7 @@ def _score(ask: Ask, candidate: Candidate, policy: Policy, said: Sayings, health
         "cost": _unit(1.0 - cost / (ask.amount_minor * 0.02 + 1.0)),
         "latency": _unit(1.0 - health.latency_ms / _SLOW_MS),
         "merchant": 1.0 if ask.merchant_class and ask.merchant_class in candidate.preferred_by else 0.0,
-        "position": _position(candidate),
+        "position": _position(candidate, ask.currency),
         "rules": points,
     }
     if policy.objective is Objective.LOWEST_COST:
@@ -162,10 +166,11 @@ def _score(ask: Ask, candidate: Candidate, policy: Policy, said: Sayings, health
     return Verdict(candidate.account_id, candidate.name, "", factors, score, explanation)
 
 
-def _position(candidate: Candidate) -> float:
-    if candidate.month_limit_minor is None:
+def _position(candidate: Candidate, currency: str) -> float:
+    limit = candidate.limit_minor(currency)
+    if limit is None:
         return 1.0
-    return _unit(1.0 - candidate.month_minor / candidate.month_limit_minor) if candidate.month_limit_minor else 0.0
+    return _unit(1.0 - candidate.taken_minor(currency) / limit) if limit else 0.0
 
 
 def _unit(value: float) -> float:

@@ -62,6 +62,7 @@ class _Account(_Part):
     merchants: frozenset[Name] | None = None
     preferred_by: frozenset[Name] = frozenset()
     month_limit_minor: Minor | None = None
+    month_limit_minor_of: Mapping[Annotated[str, Field(pattern="^[A-Z]{3}$")], Minor] = {}
     hours: tuple[_Window, ...] = ()
     maintenance: tuple[_Maintenance, ...] = ()
 
@@ -137,6 +138,7 @@ class Configuration:
             merchants=wanted.merchants,
             preferred_by=wanted.preferred_by,
             month_limit_minor=wanted.month_limit_minor,
+            month_limit_minor_of=wanted.month_limit_minor_of,
             hours=tuple(
                 Window(each.weekdays, each.start, each.end, each.closed_on, each.utc_offset_minutes)
                 for each in wanted.hours
@@ -260,7 +262,8 @@ def _check_some_account_is_open(accounts: Mapping[str, _Account], candidates: Se
 
 def _is_closed(account: _Account) -> bool:
     least, most = account.amount_minor_min or 0, account.amount_minor_max
-    return account.merchants == frozenset() or account.month_limit_minor == 0 or (most is not None and most < least)
+    limits = [account.month_limit_minor, *account.month_limit_minor_of.values()]
+    return account.merchants == frozenset() or limits == [0] * len(limits) or (most is not None and most < least)
 
 
 _HOURS = (4, 14)

@@ -13,6 +13,7 @@ from hutong.operators import OPERATOR_PREFIX
 from hutong.routing.health import Health, State
 from hutong.routing.live import Live
 from hutong.routing.override import OVERRIDE_PREFIX, Override
+from hutong.routing.suggestion import SUGGESTION_PREFIX, Suggestion
 
 
 def routing_document(live: Live, overrides: Sequence[Override], *, now: datetime) -> dict[str, Any]:
@@ -31,6 +32,7 @@ def routing_document(live: Live, overrides: Sequence[Override], *, now: datetime
                 "name": each.name,
                 "blocked": each.blocked or None,
                 "month_minor": each.month_minor,
+                "month_minor_of": dict(each.month_minor_of),
                 "interfaces": interfaces.get(each.account_id, []),
             }
             for each in live.candidates
@@ -47,11 +49,27 @@ def override_document(override: Override) -> dict[str, Any]:
         "kind": override.kind,
         "product": override.product,
         "account": override.account,
+        "interface": override.interface or None,
         "until": _instant(override.until),
         "reason": override.reason,
         "operator_id": ids.encode(OPERATOR_PREFIX, override.operator_id),
         "created_at": instant(override.created_at),
         "lifted_at": _instant(override.lifted_at),
+    }
+
+
+def suggestion_document(suggestion: Suggestion) -> dict[str, Any]:
+    """The one public form of a suggestion."""
+    return {
+        "id": ids.encode(SUGGESTION_PREFIX, suggestion.suggestion_id),
+        "object": "routing_suggestion",
+        "what": suggestion.what,
+        "account": suggestion.account,
+        "interface": suggestion.interface,
+        "why": suggestion.why,
+        "since": instant(suggestion.since),
+        "suggested_at": instant(suggestion.suggested_at),
+        "dismissed_at": _instant(suggestion.dismissed_at),
     }
 
 

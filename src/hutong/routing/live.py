@@ -27,7 +27,7 @@ _REFUSED_MAX = 2_000
 
 @dataclass(slots=True)
 class Volume:
-    """What has gone through an account in a month."""
+    """What has gone through an account in a month, of one currency."""
 
     amount_minor: int = 0
     subsidy_minor: int = 0
@@ -54,10 +54,11 @@ class Live:
         self.router = Router(draw, fresh=lambda *said: self.untold.append(said))
         self.configuration = UNCONFIGURED
         self.basis = ("", "")
-        self.unadded: dict[tuple[UUID, date], Volume] = {}
+        self.shared_at: datetime | None = None
+        self.unadded: dict[tuple[UUID, date, str], Volume] = {}
         self._offers: tuple[channels.Offer, ...] = ()
         self._overrides: tuple[Override, ...] = ()
-        self._volumes: Mapping[UUID, Volume] = {}
+        self._volumes: Mapping[tuple[UUID, str], Volume] = {}
         self._base: tuple[Candidate, ...] = ()
         self._candidates: tuple[Candidate, ...] = ()
 
@@ -66,6 +67,11 @@ class Live:
         """The accounts there are, with what operators have said of them."""
         return self._candidates
 
+    @property
+    def left(self) -> frozenset[tuple[str, str]]:
+        """What operators have confirmed to leave: accounts by name, and interfaces."""
+        return frozenset((each.account, each.interface) for each in self._overrides if each.kind is Kind.LEAVE)
+
     def offer(self, offers: Sequence[channels.Offer]) -> None:
         """Take the accounts that are offered now."""
         if tuple(offers) != self._offers:
@@ -73,7 +79,7 @@ class Live:
             self._build()
 
     def adopt(
-        self, configuration: Configuration, overrides: Sequence[Override], volumes: Mapping[UUID, Volume]
+        self, configuration: Configuration, overrides: Sequence[Override], volumes: Mapping[tuple[UUID, str], Volume]
     ) -> None:
         """Take what the database says now."""
         is_new = configuration is not self.configuration
@@ -98,10 +104,9 @@ class Live:
         """How a product is routed."""
         return self.router.policy(product)
 
-    def took(self, account_id: UUID, amount_minor: int, *, now: datetime) -> None:
+    def took(self, account_id: UUID, amount_minor: int, currency: str, *, now: datetime) -> None:
         """Count what a payment has brought through an account."""
-        month = month_of(now)
-        volume = self.unadded.setdefault((account_id, month), Volume())
+        volume = self.unadded.setdefault((account_id, month_of(now), currency), Volume())
         volume.amount_minor += amount_minor
         candidate = next((each for each in self._candidates if each.account_id == account_id), None)
         if candidate is not None:
@@ -117,21 +122,30 @@ class Live:
 
     def _refresh(self) -> None:
         blocks = {override.account: override.reason for override in self._overrides if override.kind is Kind.BLOCK}
-        self._candidates = tuple(self._with_volume(each, blocks) for each in self._base)
+        left = self.left
+        self._candidates = tuple(self._with_volume(each, blocks, left) for each in self._base)
         pins = {each.product: (each.account, each.until) for each in self._overrides if each.kind is Kind.PIN}
         self.router.configure(
             self._candidates, self.configuration.policies, pins, health_policy=self.configuration.health
         )
 
-    def _with_volume(self, candidate: Candidate, blocks: Mapping[str, str]) -> Candidate:
-        known = self._volumes.get(candidate.account_id, Volume())
-        more = [each for (account_id, _), each in self.unadded.items() if account_id == candidate.account_id]
-        used = known.subsidy_minor + sum(each.subsidy_minor for each in more)
+    def _with_volume(
+        self, candidate: Candidate, blocks: Mapping[str, str], left: frozenset[tuple[str, str]]
+    ) -> Candidate:
+        known = [(key, each) for key, each in self._volumes.items() if key[0] == candidate.account_id]
+        known += [((key[0], key[2]), each) for key, each in self.unadded.items() if key[0] == candidate.account_id]
+        used = sum(volume.subsidy_minor for _, volume in known)
+        taken: dict[str, int] = {}
+        for (_, currency), volume in known:
+            taken[currency] = taken.get(currency, 0) + volume.amount_minor
+        several = len(candidate.currencies) > 1
         return replace(
             candidate,
-            month_minor=known.amount_minor + sum(each.amount_minor for each in more),
+            month_minor=0 if several else sum(taken.values()),
+            month_minor_of=taken if several else {},
             month_subsidy_minor=used,
             price=candidate.price.after_subsidies(used),
+            left=frozenset(interface for name, interface in left if name == candidate.name),
             blocked=blocks.get(candidate.name) or blocks.get(candidate.channel) or "",
         )
 
@@ -163,4 +177,5 @@ def month_of(now: datetime) -> date:
 def _counts(candidate: Candidate) -> bool:
     """Whether an account's volume bears on decisions."""
     price = candidate.price
-    return candidate.month_limit_minor is not None or len(price.tiers) > 1 or price.subsidy_ppm > 0
+    limited = candidate.month_limit_minor is not None or bool(candidate.month_limit_minor_of)
+    return limited or len(price.tiers) > 1 or price.subsidy_ppm > 0

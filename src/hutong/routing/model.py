@@ -120,11 +120,14 @@ class Candidate:
         amount_minor_min_of: The least amount by currency, where it is above `amount_minor_min`.
         merchants: Who has a contract here; None where everybody does.
         preferred_by: Merchant classes that are better off here.
-        month_limit_minor: What the account may take in a month; None where there is no limit.
-        month_minor: What it has taken this month.
+        month_limit_minor: What the account may take in a month of each currency; None where there is no limit.
+        month_limit_minor_of: The same by currency, where it differs.
+        month_minor: What it has taken this month, where it takes one currency only.
+        month_minor_of: The same by currency, where it takes several.
         month_subsidy_minor: What of its subsidy quota has been used this month.
         hours: When it works; empty where it always does.
         maintenance: When it does not, whatever the hours say.
+        left: Interfaces that an operator has confirmed to leave, where he is asked.
         blocked: An operator's word that it may not be used, with its reason; empty if not blocked.
         health: By institution; the key "" is the account as a whole.
         probe_due: Whether it may be tried now though its turn by share has not come.
@@ -147,11 +150,22 @@ class Candidate:
     hours: tuple[Window, ...] = ()
     maintenance: tuple[tuple[datetime, datetime], ...] = ()
     blocked: str = ""
+    left: frozenset[str] = frozenset()
     health: Mapping[str, Health] = field(default_factory=dict)
     probe_due: bool = False
     requires: Mapping[str, frozenset[str]] = field(default_factory=dict)
     manual: frozenset[str] = frozenset()
     amount_minor_min_of: Mapping[str, int] = field(default_factory=dict)
+    month_limit_minor_of: Mapping[str, int] = field(default_factory=dict)
+    month_minor_of: Mapping[str, int] = field(default_factory=dict)
+
+    def taken_minor(self, currency: str) -> int:
+        """What it has taken this month of a currency."""
+        return self.month_minor_of.get(currency, self.month_minor)
+
+    def limit_minor(self, currency: str) -> int | None:
+        """What it may take in a month of a currency."""
+        return self.month_limit_minor_of.get(currency, self.month_limit_minor)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ class Kind(StrEnum):
     """The product goes through this account and no other, however it is doing, until the end."""
     BLOCK = "block"
     """The account gets nothing new, until the end or until it is lifted."""
+    LEAVE = "leave"
+    """Where operators confirm switches, one interface of the account gets nothing: they confirmed to leave it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,8 @@ class Override:
     Attributes:
         product: What is pinned; empty is every product.
         account: Its name, such as "wechat/main"; a block may name a channel.
-        until: None only for a block.
+        until: Never None for a pin.
+        interface: What is left.
     """
 
     override_id: UUID
@@ -50,11 +53,18 @@ class Override:
     operator_id: UUID
     created_at: datetime
     lifted_at: datetime | None = None
+    interface: str = ""
 
     def document(self) -> Mapping[str, Any]:
         """As the journal keeps it."""
         until = None if self.until is None else self.until.isoformat()
-        return {"kind": self.kind, "product": self.product, "account": self.account, "until": until}
+        return {
+            "kind": self.kind,
+            "product": self.product,
+            "account": self.account,
+            "interface": self.interface,
+            "until": until,
+        }
 
 
 async def add_override(
@@ -86,17 +96,7 @@ async def add_override(
         if wanted.until is None or wanted.until - wanted.created_at > PIN_MAX:
             raise InvalidParameter(f"a pin ends within {PIN_MAX.days} days", param="until")
         await sql.end_pins.execute(tx, wanted.product, wanted.created_at)
-    await sql.add_override.execute(
-        tx,
-        wanted.override_id,
-        wanted.kind,
-        wanted.product,
-        wanted.account,
-        wanted.until,
-        wanted.reason,
-        wanted.operator_id,
-        wanted.created_at,
-    )
+    await insert_override(tx, wanted)
     entry = operators.AuditEntry(
         wanted.operator_id,
         f"routing.{wanted.kind}",
@@ -108,6 +108,22 @@ async def add_override(
     )
     await operators.audit(tx, [entry], now=wanted.created_at)
     return wanted
+
+
+async def insert_override(tx: db.Tx, wanted: Override) -> None:
+    """Write one that was checked and is audited by the caller."""
+    await sql.add_override.execute(
+        tx,
+        wanted.override_id,
+        wanted.kind,
+        wanted.product,
+        wanted.account,
+        wanted.until,
+        wanted.reason,
+        wanted.operator_id,
+        wanted.created_at,
+        wanted.interface,
+    )
 
 
 def _check_names(wanted: Override, candidates: Sequence[Candidate], products: Collection[str]) -> None:
@@ -159,4 +175,5 @@ def _override(row: asyncpg.Record) -> Override:
         row["operator_id"],
         row["created_at"],
         row["lifted_at"],
+        row["interface"],
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -35,7 +35,9 @@ class Moment:
     month_minor: int
     blocked: str
     month_subsidy_minor: int = 0
+    left: frozenset[str] = frozenset()
     subsidy_left_minor: int | None = None
+    month_minor_of: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +94,10 @@ def write_record(ask: Ask, snapshot: Snapshot, decision: Decision, basis: str) -
             "health": each.health,
             "probe_due": each.probe_due,
             "month_minor": each.month_minor,
+            "month_minor_of": each.month_minor_of,
             "month_subsidy_minor": each.month_subsidy_minor,
             "blocked": each.blocked,
+            "left": each.left,
         }
         for each in snapshot.candidates
     ]
@@ -138,7 +142,9 @@ def _at(candidate: Candidate, moment: Moment) -> Candidate:
         health=moment.health,
         probe_due=moment.probe_due,
         month_minor=moment.month_minor,
+        month_minor_of=moment.month_minor_of,
         month_subsidy_minor=moment.month_subsidy_minor,
         price=price,
         blocked=moment.blocked,
+        left=moment.left,
     )

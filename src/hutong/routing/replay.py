@@ -116,5 +116,5 @@ def _prospect(record: Record, snapshot: Snapshot, chosen: UUID | None) -> Prospe
         return Prospect(None)
     candidate = next(each for each in snapshot.candidates if each.account_id == chosen)
     health = health_of(candidate, record.ask.institution)
-    cost = candidate.price.ten_thousandths(record.ask.amount_minor, candidate.month_minor) / 10_000
+    cost = candidate.price.ten_thousandths(record.ask.amount_minor, candidate.taken_minor(record.ask.currency)) / 10_000
     return Prospect(candidate.name, health.success, cost)

@@ -109,15 +109,16 @@ class Sharing:
         live.adopt(configuration, overrides, known)
         for account_id, result in told:
             live.router.learn(account_id, result, shared=True)
+        live.shared_at = now
 
     async def _exchange(
         self,
         tx: db.Tx,
         results: Sequence[tuple[UUID, Result]],
-        volumes: dict[tuple[UUID, date], Volume],
+        volumes: dict[tuple[UUID, date, str], Volume],
         refused: Sequence[tuple[datetime, str]],
         now: datetime,
-    ) -> tuple[list[tuple[UUID, Result]], str, Configuration, list[Override], dict[UUID, Volume]]:
+    ) -> tuple[list[tuple[UUID, Result]], str, Configuration, list[Override], dict[tuple[UUID, str], Volume]]:
         digest, document = self._live.basis
         if digest != self._basis_told:
             await sql.add_basis.execute(tx, digest, document, now)
@@ -144,15 +145,16 @@ class Sharing:
         if volumes:
             await sql.add_volumes.execute(
                 tx,
-                [account_id for account_id, _ in volumes],
-                [month for _, month in volumes],
+                [account_id for account_id, _, _ in volumes],
+                [month for _, month, _ in volumes],
+                [currency for _, _, currency in volumes],
                 [volume.amount_minor for volume in volumes.values()],
                 [volume.subsidy_minor for volume in volumes.values()],
             )
         if refused:
             await sql.add_refusals.execute(tx, [at for at, _ in refused], [record for _, record in refused])
         known = {
-            row["account_id"]: Volume(row["amount_minor"], row["subsidy_minor"])
+            (row["account_id"], row["currency"]): Volume(row["amount_minor"], row["subsidy_minor"])
             for row in await sql.volumes.fetch(tx, month_of(now))
         }
         told = [

@@ -20,19 +20,20 @@ ORDER BY written_in;
 
 -- name: add_volumes
 -- In the order of the accounts, so that processes never wait crosswise.
-INSERT INTO routing.volume AS v (account_id, month, amount_minor, subsidy_minor)
-SELECT n.account_id, n.month, n.amount_minor, n.subsidy_minor
-FROM unnest($1::uuid [], $2::date [], $3::bigint [], $4::bigint []) AS n (account_id, month, amount_minor, subsidy_minor)
-ORDER BY n.account_id, n.month
-ON CONFLICT (account_id, month) DO UPDATE
+INSERT INTO routing.volume AS v (account_id, month, currency, amount_minor, subsidy_minor)
+SELECT n.account_id, n.month, n.currency, n.amount_minor, n.subsidy_minor
+FROM unnest($1::uuid [], $2::date [], $3::text [], $4::bigint [], $5::bigint [])
+    AS n (account_id, month, currency, amount_minor, subsidy_minor)
+ORDER BY n.account_id, n.month, n.currency
+ON CONFLICT (account_id, month, currency) DO UPDATE
 SET amount_minor = v.amount_minor + excluded.amount_minor, subsidy_minor = v.subsidy_minor + excluded.subsidy_minor;
 
 -- name: volumes
--- What has gone through each account this month.
-SELECT account_id, amount_minor, subsidy_minor
+-- What has gone through each account this month, by currency.
+SELECT account_id, currency, amount_minor, subsidy_minor
 FROM routing.volume
 WHERE month = $1
-ORDER BY account_id;
+ORDER BY account_id, currency;
 
 -- name: forget_results
 -- What is older than this says nothing about now.

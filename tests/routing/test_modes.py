@@ -1,0 +1,234 @@
+"""Who switches: health by itself, an operator who confirms each switch, or only pins and blocks."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from routing_processes import ONE, TWO, Process, person, publish
+
+from hutong import operators, routing
+from hutong.clock import ManualClock, SystemClock
+from hutong.db import Database, migrate
+from hutong.errors import NotFound
+from hutong.ids import Ids
+from hutong.routing import State, Suggestion, What
+from support import create_database
+
+_PRODUCTS = {"careful": "suggest", "fixed": "manual", "": "auto"}
+DOCUMENT = {
+    "policies": {name: {"mode": mode, "priority": ["wechat/one"]} for name, mode in _PRODUCTS.items()},
+}
+
+
+@pytest.fixture(scope="module")
+async def modes_database(server_url: str) -> AsyncIterator[Database]:
+    url = create_database(server_url)
+    migrate(url)
+    async with Database.open(url, size=4) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def processes(modes_database: Database, clock: ManualClock) -> list[Process]:
+    """Two processes under a configuration with a product of each mode; both have looked."""
+    async with modes_database.transaction() as tx:
+        await tx.execute("SET LOCAL ROLE NONE")
+        await tx.execute("TRUNCATE routing.configuration, routing.override, routing.result, routing.suggestion")
+    await publish(modes_database, DOCUMENT, clock.now())
+    made = [Process(modes_database, clock, number) for number in (1, 2)]
+    await exchange(made)
+    return made
+
+
+async def exchange(processes: list[Process]) -> None:
+    for process in (*processes, *processes):
+        await process.sharing.exchange()
+
+
+async def suggest(process: Process) -> list[Suggestion]:
+    ids = Ids(SystemClock())
+    return await process.database.run(
+        lambda tx: routing.suggest(tx, process.live, now=process.clock.now(), new_id=ids.new)
+    )
+
+
+async def standing(process: Process) -> list[Suggestion]:
+    async with process.database.transaction() as tx:
+        return await routing.standing_suggestions(tx)
+
+
+async def decide(process: Process, suggestion: Suggestion, *, confirm: bool) -> None:
+    operator_id = await person(process.database, operators.Role.OPERATOR, process.clock.now())
+    async with process.database.transaction() as tx:
+        await routing.decide_suggestion(
+            tx,
+            suggestion.suggestion_id,
+            confirm=confirm,
+            operator_id=operator_id,
+            reason="the channel has called",
+            override_id=Ids(SystemClock()).new(),
+            now=process.clock.now(),
+        )
+
+
+def ways(process: Process) -> dict[str, Any]:
+    return {product: process.chosen(product=product) for product in ("payment", "careful", "fixed")}
+
+
+async def test_only_where_health_decides_does_a_failing_account_lose_its_payments(processes: list[Process]) -> None:
+    first, _ = processes
+    assert ways(first) == {"payment": ONE, "careful": ONE, "fixed": ONE}
+    first.learn(20, fault=True)
+    assert ways(first) == {"payment": TWO, "careful": ONE, "fixed": ONE}
+
+
+async def test_by_score_too_health_moves_nothing_where_people_switch(
+    modes_database: Database, processes: list[Process], clock: ManualClock
+) -> None:
+    prices = {"wechat/one": {"price": {"tiers": [{"ppm": 1}]}}, "alipay/two": {"price": {"tiers": [{"ppm": 2}]}}}
+    by_score = {name: {"mode": mode, "explore": 0} for name, mode in _PRODUCTS.items()}
+    await publish(modes_database, {"accounts": prices, "policies": by_score}, clock.now())
+    await exchange(processes)
+    processes[0].learn(4, fault=True)
+    health = processes[0].live.router.health(ONE, clock.now(), "qr")
+    assert (health.share, health.success < 0.7) == (1.0, True)
+    assert ways(processes[0]) == {"payment": TWO, "careful": ONE, "fixed": ONE}
+
+
+async def test_a_switch_is_suggested_once_with_its_figures_and_waits(processes: list[Process]) -> None:
+    first, second = processes
+    first.learn(20, fault=True)
+    await exchange(processes)
+    (made,) = await suggest(first)
+    assert (made.what, made.account, made.interface) == (What.LEAVE, "wechat/one", "qr")
+    assert "tries failed technically" in made.why
+    assert made.since <= made.suggested_at
+    assert await suggest(second) == await suggest(first) == []
+    assert [one.suggestion_id for one in await standing(first)] == [made.suggestion_id]
+    assert first.chosen(product="careful") == ONE
+
+
+async def test_a_confirmed_switch_holds_in_every_process_and_is_in_the_journal(processes: list[Process]) -> None:
+    first, second = processes
+    first.learn(20, fault=True)
+    await exchange(processes)
+    (made,) = await suggest(first)
+    await decide(first, made, confirm=True)
+    await exchange(processes)
+    for process in processes:
+        assert ways(process) == {"payment": TWO, "careful": TWO, "fixed": ONE}
+    assert await standing(second) == []
+    async with first.database.transaction() as tx:
+        (entry, *_) = await operators.list_audit(tx, limit=1)
+    assert (entry.entry.action, entry.entry.object_id) == ("routing.leave", "wechat/one")
+    with pytest.raises(NotFound):
+        await decide(first, made, confirm=True)
+
+
+async def test_the_switch_back_is_suggested_and_confirmed_in_the_same_way(processes: list[Process]) -> None:
+    first, _ = processes
+    first.learn(20, fault=True)
+    await exchange(processes)
+    await decide(first, (await suggest(first))[0], confirm=True)
+    await exchange(processes)
+    assert await suggest(first) == []
+    first.clock.advance(timedelta(minutes=1))
+    first.learn(25, fault=False)
+    assert first.live.router.health(ONE, first.clock.now(), "qr").state is State.HEALTHY
+    assert ways(first) == {"payment": ONE, "careful": TWO, "fixed": ONE}, "only the confirmed switch stays"
+    (back,) = await suggest(first)
+    assert (back.what, back.account) == (What.RETURN, "wechat/one")
+    await decide(first, back, confirm=True)
+    await exchange(processes)
+    for process in processes:
+        assert process.chosen(product="careful") == ONE
+
+
+async def test_a_suggestion_that_health_no_longer_makes_withdraws_itself(processes: list[Process]) -> None:
+    first, _ = processes
+    first.learn(20, fault=True)
+    (made,) = await suggest(first)
+    first.clock.advance(timedelta(minutes=1))
+    first.learn(2, fault=False)
+    assert first.live.router.health(ONE, first.clock.now(), "qr").state is State.PROBING
+    assert await suggest(first) == []
+    assert len(await standing(first)) == 1, "being tried again it is not yet well"
+    first.learn(25, fault=False)
+    await suggest(first)
+    assert await standing(first) == []
+    with pytest.raises(NotFound):
+        await decide(first, made, confirm=True)
+
+
+async def test_what_was_dismissed_comes_again_only_after_health_has_changed(processes: list[Process]) -> None:
+    first, _ = processes
+    first.learn(20, fault=True)
+    (made,) = await suggest(first)
+    await decide(first, made, confirm=False)
+    assert await suggest(first) == []
+    assert first.chosen(product="careful") == ONE
+    first.clock.advance(timedelta(minutes=1))
+    first.learn(25, fault=False)
+    await suggest(first)
+    first.learn(25, fault=True)
+    assert len(await suggest(first)) == 1
+
+
+async def test_without_a_product_that_asks_nothing_is_suggested(
+    modes_database: Database, processes: list[Process], clock: ManualClock
+) -> None:
+    first, _ = processes
+    first.learn(20, fault=True)
+    await suggest(first)
+    await publish(modes_database, {}, clock.now())
+    await exchange(processes)
+    assert await suggest(first) == []
+    assert await standing(first) == []
+
+
+async def test_a_process_that_has_not_heard_the_others_withdraws_nothing(
+    modes_database: Database, processes: list[Process], clock: ManualClock
+) -> None:
+    processes[0].learn(20, fault=True)
+    await exchange(processes)
+    await suggest(processes[0])
+    await suggest(Process(modes_database, clock, 3))
+    assert len(await standing(processes[0])) == 1
+
+
+@pytest.mark.parametrize("product", ["payment", "careful", "fixed"])
+async def test_a_pin_wins_in_every_mode_until_its_end(processes: list[Process], product: str) -> None:
+    first, _ = processes
+    now = first.clock.now()
+    operator_id = await person(first.database, operators.Role.OPERATOR, now)
+    pin = routing.Override(
+        Ids(SystemClock()).new(),
+        routing.Kind.PIN,
+        product,
+        "alipay/two",
+        now + timedelta(hours=1),
+        "x",
+        operator_id,
+        now,
+    )
+    async with first.database.transaction() as tx:
+        await routing.add_override(tx, pin, candidates=first.live.candidates, products=_PRODUCTS)
+    await exchange(processes)
+    assert first.chosen(product=product) == TWO
+    first.clock.advance(timedelta(hours=1))
+    assert first.chosen(product=product) == ONE
+
+
+async def test_a_decision_under_a_confirmed_switch_is_made_again(processes: list[Process]) -> None:
+    first, _ = processes
+    first.learn(20, fault=True)
+    await decide(first, (await suggest(first))[0], confirm=True)
+    await exchange(processes)
+    chosen = first.live.decide(routing.Ask("qr", 1000, "CNY", first.clock.now(), product="careful"))
+    record = routing.read_record(chosen.record)
+    assert {verdict.name: verdict.refused for verdict in record.verdicts}["wechat/one"] == "left_by_operator"
+    base = routing.base_of(routing.read_basis(first.live.basis[1]), first.live.configuration)
+    assert routing.again(record, base, first.live.configuration) == chosen.decision

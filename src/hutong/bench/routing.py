@@ -19,6 +19,7 @@ from hutong.bench.routing_world import FEE_PPM, SUCCESS_VALUE_PPM, Arrival, Line
 from hutong.routing import (
     Ask,
     Candidate,
+    Decision,
     How,
     Live,
     Policy,
@@ -154,7 +155,7 @@ def play_hutong(world: World) -> tuple[Score, Watch, list[float]]:
         took.append((time.thread_time_ns() - started) / 1000)
         assert decision.chosen is not None, "the default takes what nothing else does"
         line = lines[decision.chosen]
-        seen.sent(arrival, line, decision.how)
+        seen.sent(arrival, line, decision)
         good = score.add(world, arrival, line, world.value(best(arrival), arrival))
         slow = 5.0 if world.chance(line, arrival.bank, arrival.at) < _DEAD and arrival.patience < 0.3 else 1.5
         learnt = arrival.at + slow * (0.5 + arrival.patience)
@@ -224,8 +225,11 @@ class _Seen:
         if not dead:
             self._sent[name] = 0
 
-    def sent(self, arrival: Arrival, line: Line, how: How) -> None:
-        if _dead(line, arrival.at) and how is not How.DEFAULT:
+    def sent(self, arrival: Arrival, line: Line, decision: Decision) -> None:
+        """Count what went to a channel that was dead. What had nowhere else to go says nothing about leaving."""
+        refused = next(each.refused for each in decision.verdicts if each.account_id == decision.chosen)
+        by_choice = decision.how is How.PROBE or not refused
+        if _dead(line, arrival.at) and by_choice:
             if self._away[line.name]:
                 self.watch.dead_probes += 1
             else:

@@ -260,6 +260,8 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
             }
         effects = dict(app.effects(committer))  # tests add theirs
         services = api.Services(
+            bills=database,
+            avatar_base="https://cdn.example/{merchant_id}/",
             database=database,
             directory=merchants.Directory(database),
             accounts=accounts,

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from prometheus_client import Gauge
 
-from hutong import channels, db, events, ledger, merchants, operators, payments, routing
+from hutong import channels, db, events, ledger, merchants, operators, payments, query, routing
 from hutong.clock import Clock, SystemClock
 from hutong.config import Settings, home_folder
 from hutong.errors import HutongError
@@ -25,7 +25,9 @@ from hutong.vault import Vault, decode_keys, key_file
 _log = get_logger(__name__)
 SANDBOX_ACCOUNT = "sandbox"
 _SWEEP_EVERY_S = 0.5
+QUERY_ROOMS = query.ROOMS
 _TIDY_EVERY_S = 60.0
+_BILLS_POOL = 4
 _PROBE_EVERY_S = 5.0
 _SUGGEST_EVERY_S = 1.0
 _DOUBTS_EVERY_S = 15.0
@@ -49,6 +51,7 @@ class Platform:
     clock: Clock
     ids: Ids
     public_url: str
+    bills: db.Database
 
 
 def database_url(settings: Settings) -> str:
@@ -69,6 +72,11 @@ def using_database(settings: Settings) -> Iterator[str]:
         yield server.start()
     finally:
         server.leave()
+
+
+def query_database_url(settings: Settings) -> str | None:
+    """The database of bills, if it is one of its own."""
+    return None if settings.query_database_url is None else settings.query_database_url.get_secret_value()
 
 
 def open_vault(settings: Settings) -> Vault:
@@ -127,7 +135,12 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
         sharing = routing.Sharing(database, live, clock=clock, process_id=ids.new(), offers=flow.choice.look_ahead)
         await stack.enter_async_context(_beside(sharing.run))
         directory = merchants.Directory(database)
-        yield Platform(settings, database, vault, directory, accounts, flow, effects(committer), clock, ids, address)
+        # With connections of its own, so that searches take none from payments; it may be away without harm to them.
+        store = db.Database.open(query_database_url(settings) or url, size=_BILLS_POOL, eager=False)
+        bills = await stack.enter_async_context(store)
+        yield Platform(
+            settings, database, vault, directory, accounts, flow, effects(committer), clock, ids, address, bills
+        )
 
 
 def effects(committer: payments.Committer) -> Mapping[str, operators.Effect]:
@@ -159,6 +172,9 @@ async def work(platform: Platform, stop: asyncio.Event) -> None:
             events.sequence, platform.database, source=platform.settings.event_source, zone=platform.settings.zone
         )
         group.create_task(_every(events.SEQUENCE_EVERY_S, numbering, stop, name="sequence"))
+        own = query_database_url(platform.settings)
+        follower = query.Follower(platform.database, platform.bills, clock=platform.clock, own_url=own)
+        group.create_task(_every(query.FOLLOW_EVERY_S, follower.follow, stop, name="bills"))
         group.create_task(_every(_SWEEP_EVERY_S, platform.flow.sweep, stop, name="sweep"))
         group.create_task(_every(_DOUBTS_EVERY_S, platform.flow.report_doubts, stop, name="doubts"))
         group.create_task(_every(_SWEEP_EVERY_S, platform.flow.refunds.sweep, stop, name="refunds"))
@@ -171,6 +187,7 @@ async def work(platform: Platform, stop: asyncio.Event) -> None:
         )
         group.create_task(_every(_PROBE_EVERY_S, probe, stop, name="probe"))
         group.create_task(_every(_SUGGEST_EVERY_S, partial(suggest_switches, platform), stop, name="suggestions"))
+        group.create_task(_every(_SUGGEST_EVERY_S, partial(guard_trial, platform), stop, name="trial"))
         group.create_task(_every(_TIDY_EVERY_S, platform.flow.tidy, stop, name="tidy"))
         group.create_task(_every(_UPKEEP_EVERY_S, partial(keep_books, platform), stop, name="upkeep"))
         group.create_task(_every(_TIDY_EVERY_S, partial(keep_events, platform), stop, name="events"))
@@ -200,6 +217,11 @@ async def suggest_switches(platform: Platform) -> None:
     await platform.database.run(lambda tx: routing.suggest(tx, live, now=now, new_id=platform.ids.new))
 
 
+async def guard_trial(platform: Platform) -> None:
+    """End the trial of a draft that does worse than its guardrail allows."""
+    await platform.database.run(lambda tx: routing.guard_trial(tx, now=platform.clock.now()))
+
+
 async def keep_books(platform: Platform) -> None:
     """What the ledger needs done again and again: partitions, expiry of holds, sweeps, the seal, the day cut."""
     await ledger.upkeep(platform.database, now=platform.clock.now(), new_id=platform.ids.new)
@@ -212,6 +234,7 @@ async def keep_events(platform: Platform) -> None:
         now=platform.clock.now(),
         keep=timedelta(days=platform.settings.events_keep_days),
         folder=platform.settings.events_archive,
+        published=platform.settings.broker_url is not None,
     )
 
 

@@ -59,6 +59,14 @@ class Settings(BaseSettings):
         pattern=r"^[1-9][0-9]{0,5}(,[1-9][0-9]{0,5}){0,31}$",
         description="Seconds to wait before a channel is asked about an attempt, and between asking; the last repeats.",
     )
+    query_database_url: SecretStr | None = Field(
+        default=None,
+        description="Another PostgreSQL 15 or later for bills and their searches; unset, the same as the payments'.",
+    )
+    avatar_base_url: str | None = Field(
+        default=None,
+        description="What stands before `{customer}?v={avatar}` in bills; `{merchant_id}` in it is replaced.",
+    )
     broker_url: SecretStr | None = Field(
         default=None,
         description="Broker that is told all events: amqp://… (RabbitMQ) or kafka://host:port,…; unset, none is.",
@@ -83,7 +91,7 @@ class Settings(BaseSettings):
     def _absolute(cls, folder: Path | None) -> Path | None:
         return None if folder is None else folder.expanduser().absolute()
 
-    @field_validator("database_url")
+    @field_validator("database_url", "query_database_url")
     @classmethod
     def _is_postgresql(cls, url: SecretStr | None) -> SecretStr | None:
         if url is not None and not url.get_secret_value().startswith(("postgresql://", "postgres://")):

@@ -22,6 +22,7 @@ FOREIGN = {
     ("get", "/v1/payments/{payment_id}/items"): "payment",
     ("post", "/v1/payments/{payment_id}/refunds"): "payment",
     ("get", "/v1/refunds/{refund_id}"): "refund",
+    ("get", "/v1/bills/{payment_id}"): "payment",
     ("delete", "/v1/webhook-endpoints/{endpoint_id}"): "endpoint",
     ("post", "/v1/webhook-endpoints/{endpoint_id}/enable"): "endpoint",
     ("post", "/v1/webhook-endpoints/{endpoint_id}/rotate"): "endpoint",
@@ -35,17 +36,22 @@ BODIES = {
     ("post", "/v1/webhook-endpoints/{endpoint_id}/rotate"): {"overlap_hours": 1},
     ("post", "/v1/webhook-endpoints/{endpoint_id}/replay"): {"failed": True},
 }
-LISTS = {("get", "/v1/payments"), ("get", "/v1/webhook-endpoints")}
+LISTS = {("get", "/v1/payments"), ("get", "/v1/webhook-endpoints"), ("get", "/v1/bills")}
 CREATES = {("post", "/v1/payments"), ("post", "/v1/webhook-endpoints")}
 OTHERS = {
     ("post", "/channels/{account_id}/notifications"),  # proven by the channel's signature, not by a key
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
+    ("get", "/v1/bills/export"),  # not JSON; see test_bills_api
 }
 
 
 OPERATORS = {  # asked with an operator's key; see test_operator_routes
+    ("get", "/v1/operator/bills"),
+    ("get", "/v1/operator/bills/export"),
+    ("get", "/v1/operator/bills/{payment_id}"),
+    ("get", "/v1/operator/bill-sources"),
     ("get", "/v1/operator/payments/{payment_id}"),
     ("get", "/v1/operator/payments/{payment_id}/timeline"),
     ("post", "/v1/operator/payments/{payment_id}/attach-success"),
@@ -59,6 +65,9 @@ OPERATORS = {  # asked with an operator's key; see test_operator_routes
     ("post", "/v1/operator/routing/configurations"),
     ("post", "/v1/operator/routing/overrides"),
     ("post", "/v1/operator/routing/overrides/{override_id}/lift"),
+    ("get", "/v1/operator/routing/trials/latest"),
+    ("post", "/v1/operator/routing/trials"),
+    ("post", "/v1/operator/routing/trials/stop"),
     ("get", "/v1/operator/routing/suggestions"),
     ("post", "/v1/operator/routing/suggestions/{suggestion_id}/confirm"),
     ("post", "/v1/operator/routing/suggestions/{suggestion_id}/dismiss"),

@@ -354,3 +354,33 @@ async def test_an_end_does_not_keep_the_word_of_the_doubt_before_it(
     await platform_api.control("pay", order_no=number)
     paid = await platform_api.until(shop, payment["id"], "succeeded")
     assert paid["attempts"][0]["code"] in (None, "paid")
+
+
+async def test_a_customer_is_kept_with_the_order_and_told_with_its_events(
+    platform_api: PlatformApi, shop: Shop
+) -> None:
+    order = platform_api.order(customer={"id": "u-1", "name": "张三", "avatar": "a1b2"})
+    answer = await platform_api.call("POST", "/v1/payments", shop=shop, json=order)
+    assert answer.json["customer"] == {"id": "u-1", "name": "张三", "avatar": "a1b2"}
+    assert (await platform_api.get(shop, answer.json["id"]))["customer"] == answer.json["customer"]
+    again = await platform_api.call("POST", "/v1/payments", shop=shop, json=order)
+    assert (again.status, again.json["id"]) == (200, answer.json["id"])
+    other = await platform_api.call("POST", "/v1/payments", shop=shop, json=order | {"customer": {"id": "u-2"}})
+    assert (other.status, other.json["code"]) == (409, "order_no_reused")
+
+
+@pytest.mark.parametrize(
+    ("customer", "param"),
+    [
+        ({"name": "张三"}, "customer.id"),
+        ({"id": "两"}, "customer.id"),
+        ({"id": "u", "name": " "}, "customer.name"),
+        ({"id": "u", "avatar": "https://elsewhere.example/a.png"}, "customer.avatar"),
+        ({"id": "u", "phone": "1"}, "customer.phone"),
+    ],
+)
+async def test_a_customer_that_is_not_one_is_refused(
+    platform_api: PlatformApi, shop: Shop, customer: dict[str, str], param: str
+) -> None:
+    answer = await platform_api.call("POST", "/v1/payments", shop=shop, json=platform_api.order(customer=customer))
+    assert (answer.status, answer.json["param"]) == (422, param)

@@ -34,7 +34,16 @@ def test_all_is_well(command: Run) -> None:
     status, findings = examined(command)
     assert status == 0
     assert all(ok for ok, _ in findings.values())
-    assert set(findings) == {"python", "database", "migrations", "server", "clock", "secret key", "channel account"}
+    assert set(findings) == {
+        "python",
+        "database",
+        "migrations",
+        "server",
+        "clock",
+        "secret key",
+        "bills",
+        "channel account",
+    }
     assert "wechat_native" in findings["channel account"][1]
 
 

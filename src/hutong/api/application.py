@@ -11,10 +11,12 @@ from fastapi.routing import APIRoute
 
 import hutong
 from hutong.api import (
+    bill_routes,
     channel_code_routes,
     channel_routes,
     health_routes,
     life_cycle_routes,
+    operator_bill_routes,
     operator_payment_routes,
     operator_refund_routes,
     operator_routes,
@@ -23,6 +25,7 @@ from hutong.api import (
     refund_routes,
     routing_routes,
     suggestion_routes,
+    trial_routes,
     webhook_routes,
 )
 from hutong.api.middleware import Envelope
@@ -77,13 +80,16 @@ def create_app(
         payment_routes,
         life_cycle_routes,
         refund_routes,
+        bill_routes,
         webhook_routes,
         operator_routes,
         operator_payment_routes,
         operator_refund_routes,
+        operator_bill_routes,
         channel_code_routes,
         routing_routes,
         suggestion_routes,
+        trial_routes,
         channel_routes,
         health_routes,
     ]

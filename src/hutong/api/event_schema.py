@@ -11,7 +11,8 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 import hutong
 from hutong import events
-from hutong.api.schema import PaymentObject, RefundObject
+from hutong.api.refund_schema import RefundObject
+from hutong.api.schema import PaymentObject
 from hutong.api.webhook_schema import WebhookEndpointObject
 from hutong.payments import Happening, RefundHappening
 

@@ -149,6 +149,7 @@ async def _check(
         capture_method=order.new.capture_method,
         merchant_id=merchant.merchant_id,
         fee_ppm=merchant.fee_ppm,
+        payment_id=order.new.payment_id,
     )
     first = await use.flow.choice.choose(wish)
     return replace(order, new=replace(order.new, first_attempt=first))
@@ -179,6 +180,7 @@ def _new_payment(
         capture_method=payments.CaptureMethod(body.capture_method),
         items=_items(body, discounts),
         discounts=discounts,
+        customer=None if body.customer is None else payments.Customer(**body.customer.model_dump()),
     )
 
 

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator
 from starlette.responses import Response
 
 from hutong import ids, payments
-from hutong.api import schema
+from hutong.api import refund_schema, schema
 from hutong.api.keys import IdempotencyKey, claim_of
 from hutong.api.payment_routes import json_answer, own_payment, read_cursor
 from hutong.api.problem import responses
@@ -24,9 +24,9 @@ router = APIRouter(prefix="/v1", tags=["Refunds"], route_class=StrictRoute)
 @router.post(
     "/payments/{payment_id}/refunds",
     status_code=201,
-    response_model=schema.RefundObject,
+    response_model=refund_schema.RefundObject,
     responses={
-        200: {"model": schema.RefundObject, "description": "This refund was asked for before."},
+        200: {"model": refund_schema.RefundObject, "description": "This refund was asked for before."},
         **responses(400, 401, 404, 409, 413, 415, 422, 503),
     },
     summary="Create a refund",
@@ -36,7 +36,8 @@ async def create_refund(
     merchant: Caller,
     payment_id: str,
     body: Annotated[
-        schema.RefundCreate, Body(openapi_examples={"partial": {"value": schema.example(schema.RefundCreate)}})
+        refund_schema.RefundCreate,
+        Body(openapi_examples={"partial": {"value": schema.example(refund_schema.RefundCreate)}}),
     ],
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
@@ -61,7 +62,7 @@ async def create_refund(
 
 @router.get(
     "/payments/{payment_id}/refunds",
-    response_model=schema.RefundList,
+    response_model=refund_schema.RefundList,
     responses=responses(400, 401, 404, 422, 503),
     summary="List a payment's refunds",
 )
@@ -106,7 +107,7 @@ async def list_items(use: Use, merchant: Caller, payment_id: str) -> Response:
 
 @router.get(
     "/refunds/{refund_id}",
-    response_model=schema.RefundObject,
+    response_model=refund_schema.RefundObject,
     responses=responses(400, 401, 404, 503),
     summary="Get a refund",
 )

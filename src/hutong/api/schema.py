@@ -93,6 +93,18 @@ class DiscountCreate(RequestModel):
     item: str | None = Field(default=None, pattern=ITEM_ID, description="The item it is for; without it, all.")
 
 
+class CustomerGiven(RequestModel):
+    """Who pays, as you know them."""
+
+    id: str = Field(pattern=ORDER_NO, description="Your own; the same person has the same one in every order.")
+    name: Text | None = Field(default=None, min_length=1, max_length=64, description="Shown in lists of bills.")
+    avatar: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9._-]{1,64}$",
+        description="What names the picture's present version, such as its hash.",
+    )
+
+
 class PaymentCreate(RequestModel):
     """A merchant's order."""
 
@@ -123,6 +135,10 @@ class PaymentCreate(RequestModel):
         description="How to pay, such as `wechat_native`. Without it the payer chooses in the cashier.",
     )
     payer: Payer = Field(default={}, description=_PAYER)
+    customer: CustomerGiven | None = Field(
+        default=None,
+        description="Who pays. Bills can be found by it; all of a customer's bills show the newest name and avatar.",
+    )
     capture_method: Literal["automatic", "manual"] = Field(
         default="automatic", description="`manual` only reserves the money; take it by a capture."
     )
@@ -236,6 +252,14 @@ class AttemptObject(BaseModel):
     finished_at: datetime | None
 
 
+class CustomerObject(BaseModel):
+    """Who pays, as the merchant knows them."""
+
+    id: str
+    name: str | None
+    avatar: str | None
+
+
 class PaymentObject(BaseModel):
     """A payment."""
 
@@ -252,6 +276,7 @@ class PaymentObject(BaseModel):
     subject: str
     return_url: str | None
     metadata: dict[str, str]
+    customer: CustomerObject | None = Field(default=None, description="As it was given with the order.")
     checkout_url: str = Field(description="The cashier page; open it for the payer.")
     created_at: datetime
     expires_at: datetime
@@ -274,21 +299,6 @@ class PaymentList(BaseModel):
     next_cursor: str | None
 
 
-class RefundItemCreate(RequestModel):
-    """How much of one item goes back."""
-
-    id: str = Field(pattern=ITEM_ID)
-    quantity: int = Field(default=1, ge=1, le=1_000_000)
-
-
-class RefundItemObject(BaseModel):
-    """What goes back of one item."""
-
-    id: str
-    quantity: int
-    amount_minor: int = Field(description="What the payer gets for it.")
-
-
 class ItemObject(BaseModel):
     """One line of an order, and who bears which part of its price."""
 
@@ -308,74 +318,6 @@ class ItemList(BaseModel):
 
     object: Literal["list"]
     data: list[ItemObject]
-
-
-class RefundCreate(RequestModel):
-    """Money to be given back."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"merchant_refund_no": "2026-000123-R1", "amount_minor": 500, "reason": "Damaged on arrival"}]
-        }
-    )
-
-    merchant_refund_no: str = Field(
-        pattern=ORDER_NO, description="Your own number of the refund; unique among your refunds."
-    )
-    amount_minor: int | None = Field(
-        default=None, ge=1, le=AMOUNT_MINOR_MAX, description="In minor units; without it, all that is left."
-    )
-    items: list[RefundItemCreate] = Field(
-        default=[],
-        max_length=200,
-        description="Which items go back, for a payment that has items; without it, all that are left.",
-    )
-    reason: Text = Field(
-        default="refund", min_length=1, max_length=80, description="Some channels show it to the payer."
-    )
-    payee: dict[Annotated[str, Field(min_length=1, max_length=40)], Annotated[Text, Field(max_length=200)]] | None = (
-        Field(
-            default=None,
-            max_length=20,
-            description="Who receives a payout if the money cannot go back the way it came; kept sealed, never shown.",
-        )
-    )
-
-
-class RefundObject(BaseModel):
-    """A refund."""
-
-    id: str
-    object: Literal["refund"]
-    payment_id: str
-    kind: Literal["refund", "surplus"] = Field(
-        description="`surplus`: money that no payment counts, given back by itself."
-    )
-    state: Literal["created", "held", "submitted", "unknown", "succeeded", "failed", "payout", "manual"]
-    route: Literal["void", "original", "payout", "manual"] = Field(
-        description="Which way the money goes, or went last."
-    )
-    merchant_refund_no: str | None = Field(description="Null for surplus.")
-    amount_minor: int = Field(description="What the payer gets.")
-    currency: str
-    fee_returned_minor: int = Field(description="What you get back of our fee.")
-    items: list[RefundItemObject]
-    reason: str
-    channel: str
-    channel_refund_no: str | None
-    channel_code: str | None = Field(description="The channel's own code, as it came.")
-    channel_message: str | None
-    created_at: datetime
-    finished_at: datetime | None
-
-
-class RefundList(BaseModel):
-    """Refunds of a payment, first to last."""
-
-    object: Literal["list"]
-    has_more: bool
-    next_cursor: str | None = Field(description="Pass it as `cursor` to get the next page.")
-    data: list[RefundObject]
 
 
 def example(model: type[BaseModel]) -> Any:

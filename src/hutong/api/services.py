@@ -22,6 +22,8 @@ class Services:
     Attributes:
         effects: What the approval of a proposal does, by its action.
         sandbox: Whether merchants may be called back over http and on private addresses.
+        bills: Where bills are searched; it may be another database than the payments'.
+        avatar_base: What stands before a customer's id in an avatar's address.
         payment_validity: The longest that a payment may be paid.
     """
 
@@ -34,6 +36,8 @@ class Services:
     clock: Clock
     ids: ids.Ids
     sandbox: bool
+    bills: db.Database
+    avatar_base: str = ""
     payment_validity: timedelta = payments.VALIDITY_MAX
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
 from fastapi import Request
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
@@ -125,6 +126,12 @@ def _check_media_type(request: Request) -> None:
         raise UnsupportedMediaType("send application/json in UTF-8", param="Content-Type")
 
 
+def _names(dependant: Dependant) -> set[str]:
+    """The query parameters of a route and of what it depends on."""
+    names = {field.alias for field in dependant.query_params}
+    return names.union(*(_names(inner) for inner in dependant.dependencies))
+
+
 class StrictRoute(APIRoute):
     """A route that reads bodies with StrictRequest, takes JSON only, and no parameter it does not know."""
 
@@ -132,7 +139,7 @@ class StrictRoute(APIRoute):
         handler = super().get_route_handler()
         takes_body = self.body_field is not None
 
-        names = {field.alias for field in self.dependant.query_params}
+        names = _names(self.dependant)
 
         async def strict(request: Request) -> Response:
             _check_query(request, names)

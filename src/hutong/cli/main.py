@@ -9,10 +9,13 @@ from typing import Annotated
 
 import typer
 
+from hutong.cli import streams as _streams  # noqa: F401 - adds its commands to those of events
 from hutong.cli.codes import codes
 from hutong.cli.events import events
 from hutong.cli.ledger import ledger
 from hutong.cli.operator import operator
+from hutong.cli.park import park
+from hutong.cli.query import query
 from hutong.cli.routing import routing
 from hutong.cli.sandbox import sandbox
 from hutong.errors import HutongError
@@ -42,8 +45,10 @@ drill = typer.Typer(help="Drills: something fails under load, and what happens i
 app.add_typer(drill, name="drill")
 app.add_typer(ledger, name="ledger")
 app.add_typer(events, name="events")
+events.add_typer(park, name="park")
 app.add_typer(sandbox, name="sandbox")
 app.add_typer(operator, name="operator")
+app.add_typer(query, name="query")
 app.add_typer(routing, name="routing")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
@@ -88,7 +93,11 @@ def migrate(as_json: Json = False) -> None:
     from hutong import app as root
     from hutong import config, db
 
-    applied = db.migrate(root.database_url(config.load()))
+    settings = config.load()
+    applied = db.migrate(root.database_url(settings))
+    own = root.query_database_url(settings)
+    if own is not None:
+        applied += [f"{name} (bills)" for name in db.migrate(own, rooms=root.QUERY_ROOMS)]
     if as_json:
         print(json.dumps({"applied": applied}))
     else:
@@ -321,6 +330,19 @@ def bench_routing(
 
     seeds = list(range(10)) if seed is None else [seed]
     sys.exit(run_bench_routing(seeds=seeds, payments=payments, as_json=as_json))
+
+
+@bench.command("events")
+def bench_events(
+    count: Annotated[int, typer.Option("--events", min=10, help="How many events each part delivers.")] = 20_000,
+    part: Annotated[str | None, typer.Option("--part", help="Only this one: webhooks, broker or query.")] = None,
+    yardstick: Annotated[int, typer.Option(min=0, help="Seconds of pgbench beside it; 0 leaves it out.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """From the outbox to webhooks, to a broker, and to the query store."""
+    from hutong.bench import run_bench_events
+
+    sys.exit(run_bench_events(count=count, part=part, yardstick_s=yardstick, as_json=as_json))
 
 
 @bench.command("coalescer")

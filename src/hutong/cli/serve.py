@@ -19,7 +19,7 @@ from typing import Any
 
 from hutong import config, db
 from hutong.config import Settings
-from hutong.errors import ConfigurationError
+from hutong.errors import ConfigurationError, Unavailable
 
 _READY_LIMIT_S = 60.0
 _WATCH_EVERY_S = 0.2
@@ -297,6 +297,12 @@ def run_prepare(sandbox_url: str | None) -> None:
 
     settings = config.load()
     db.migrate(app.database_url(settings))
+    own = app.query_database_url(settings)
+    if own is not None:
+        try:
+            db.migrate(own, rooms=app.QUERY_ROOMS)
+        except Unavailable as error:  # payments do not wait for bills; the worker does it once it can
+            print(f"hutong: bills' database is away: {error.detail}", file=sys.stderr)
 
     async def get_ready() -> None:
         async with app.open_platform(settings) as platform:

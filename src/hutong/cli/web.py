@@ -30,6 +30,8 @@ def build(settings: Settings) -> FastAPI:
                 clock=platform.clock,
                 ids=platform.ids,
                 sandbox=settings.sandbox,
+                bills=platform.bills,
+                avatar_base=settings.avatar_base_url or "",
                 payment_validity=timedelta(days=settings.payment_validity_days),
             )
 

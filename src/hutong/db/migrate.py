@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.resources
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,11 @@ _LOCK = 0x4875746F6E67  # "Hutong"
 _READING = threading.Lock()
 
 
-def migrate(dsn: str) -> list[str]:
+def migrate(dsn: str, *, rooms: Collection[str] | None = None) -> list[str]:
     """Bring the database to this version's schema.
+
+    Args:
+        rooms: Only these modules' part of it, for a database that holds no more.
 
     Repeat:
         Does nothing when there is nothing to do; several processes at once apply each migration once.
@@ -37,24 +40,26 @@ def migrate(dsn: str) -> list[str]:
         Unavailable: the server does not answer.
     """
     with _locked_backend(dsn) as backend:
-        todo = _to_apply(backend)
+        todo = _to_apply(backend, rooms)
         names = [migration.id for migration in todo]
         with redirect_stdout(io.StringIO()):  # yoyo prints what a migration selects
             backend.apply_migrations(todo)
         return names
 
 
-def pending_migrations(dsn: str) -> list[str]:
+def pending_migrations(dsn: str, *, rooms: Collection[str] | None = None) -> list[str]:
     """The names of the migrations that `migrate` would apply. Errors as there."""
     with _locked_backend(dsn) as backend:
-        return [migration.id for migration in _to_apply(backend)]
+        return [migration.id for migration in _to_apply(backend, rooms)]
 
 
-def _to_apply(backend: Any) -> Any:
+def _to_apply(backend: Any, rooms: Collection[str] | None) -> Any:
     import yoyo
 
     package = Path(str(importlib.resources.files("hutong")))
-    folders = [str(folder) for folder in sorted(package.glob("*/migrations"))]
+    folders = [
+        str(folder) for folder in sorted(package.glob("*/migrations")) if not rooms or folder.parent.name in rooms
+    ]
     # yoyo looks dependencies up in a registry of the whole process, where another thread's reading would replace them.
     with _READING:
         return backend.to_apply(yoyo.read_migrations(*folders))

@@ -61,13 +61,16 @@ class Database:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, dsn: str, *, size: int = 16, role: str | None = APP_ROLE) -> AsyncIterator[Database]:
+    async def open(
+        cls, dsn: str, *, size: int = 16, role: str | None = APP_ROLE, eager: bool = True
+    ) -> AsyncIterator[Database]:
         """Connect, and refuse a server that may lose what it acknowledged.
 
         Args:
             dsn: A PostgreSQL URL.
             size: Most connections held at once.
             role: The role to take on each connection; None keeps the one that logged in.
+            eager: Whether to connect at once; otherwise a server that is away is found out when it is needed.
 
         Errors:
             ConfigurationError: older than PostgreSQL 15, or fsync, full_page_writes or synchronous_commit is off.
@@ -85,7 +88,7 @@ class Database:
         try:
             pool = await asyncpg.create_pool(
                 dsn,
-                min_size=1,
+                min_size=1 if eager else 0,
                 max_size=size,
                 timeout=CONNECT_LIMIT_S,
                 server_settings=settings,
@@ -111,7 +114,7 @@ class Database:
         """
         try:
             connection = await self.pool.acquire(timeout=CONNECT_LIMIT_S)
-        except _LOST as error:
+        except (*_LOST, *_REFUSED) as error:
             raise Unavailable("the database does not answer") from error
         try:
             transaction = connection.transaction()

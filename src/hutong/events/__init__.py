@@ -49,6 +49,7 @@ from hutong.events.stream import (
     resend,
     send_digests,
 )
+from hutong.events.versions import object_versions
 
 __all__ = [
     "DIGEST",
@@ -100,6 +101,7 @@ __all__ = [
     "list_streams",
     "list_tries",
     "message",
+    "object_versions",
     "read_stream",
     "record",
     "replay",

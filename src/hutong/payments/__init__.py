@@ -69,6 +69,7 @@ from hutong.payments.model import (
     AttemptState,
     CaptureMethod,
     CloseReason,
+    Customer,
     NewAttempt,
     NewPayment,
     Payment,
@@ -128,6 +129,7 @@ from hutong.payments.refund_outcome import (
 from hutong.payments.refund_payout import seal_payee
 from hutong.payments.refund_route import ConvertOutcome, ConvertRefund, convert_refunds
 from hutong.payments.rehearsal import NOWHERE, Rehearsal, Tally, rehearse
+from hutong.payments.rows import one_snapshot, stream_payments, stream_refunds
 from hutong.payments.sweep import SWEEP_LIMIT, claim_due, sweep_plans
 from hutong.payments.timeline import Entry, read_timeline, write_timeline
 
@@ -164,6 +166,7 @@ __all__ = [
     "ConvertRefund",
     "Created",
     "CreatedRefund",
+    "Customer",
     "Decided",
     "Discount",
     "DiscountExceedsItem",
@@ -264,6 +267,7 @@ __all__ = [
     "list_doubts",
     "list_payments",
     "list_refunds",
+    "one_snapshot",
     "payment_document",
     "probe_idle",
     "proposal",
@@ -283,6 +287,8 @@ __all__ = [
     "settle_refund",
     "spread",
     "start_attempts",
+    "stream_payments",
+    "stream_refunds",
     "sweep_plans",
     "timeline_document",
     "write_timeline",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -38,6 +39,7 @@ def payment_document(payment: Payment, checkout_url: CheckoutUrl, texts: Texts =
         "subject": payment.subject,
         "return_url": payment.return_url,
         "metadata": payment.metadata,
+        "customer": None if payment.customer is None else asdict(payment.customer),
         "checkout_url": checkout_url(payment),
         "created_at": instant(payment.created_at),
         "expires_at": instant(payment.expires_at),

@@ -152,6 +152,20 @@ class NewAttempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Customer:
+    """Who pays, as the merchant knows them.
+
+    Attributes:
+        id: The merchant's own; the same person has the same one in every order.
+        avatar: What names the picture's present version, such as its hash; never the picture itself.
+    """
+
+    id: str
+    name: str | None = None
+    avatar: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NewPayment:
     """A merchant's order, checked at the edge.
 
@@ -178,6 +192,7 @@ class NewPayment:
     capture_method: CaptureMethod = CaptureMethod.AUTOMATIC
     items: tuple[Item, ...] = ()
     discounts: tuple[Discount, ...] = ()
+    customer: Customer | None = None
 
 
 @dataclass(slots=True)
@@ -253,6 +268,7 @@ class Payment:
     capture_minor: int | None = None
     """What the merchant wants to take of the authorized amount, from the intent on."""
     capture_requested_at: datetime | None = None
+    customer: Customer | None = None
 
     @property
     def is_capturing(self) -> bool:

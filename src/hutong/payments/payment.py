@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from hutong.payments.model import (
     Attempt,
     AttemptState,
     CaptureMethod,
+    Customer,
     NewAttempt,
     NewPayment,
     Payment,
@@ -60,7 +61,7 @@ async def create(
     Returns:
         One result per command, in order.
     """
-    inserted = {row["id"] for row in await sql.insert_payments.fetch(tx, *_payment_columns(commands), now)}
+    inserted = {row["id"] for row in await sql.insert_payments.fetch(tx, *_payment_columns(commands, now))}
     attempts = {
         c.payment_id: new_attempt(c.payment_id, c.first_attempt, c.expires_at, now=now, policy=policy)
         for c in commands
@@ -200,7 +201,7 @@ async def save(tx: db.Tx, changed: Sequence[Payment]) -> None:
         )
 
 
-def _payment_columns(commands: Sequence[NewPayment]) -> list[list[object]]:
+def _payment_columns(commands: Sequence[NewPayment], now: datetime) -> list[object]:
     processing, waiting = PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_PAYMENT
     rows = [
         (
@@ -211,7 +212,12 @@ def _payment_columns(commands: Sequence[NewPayment]) -> list[list[object]]:
         )
         for c in commands
     ]  # fmt: skip
-    return [list(column) for column in zip(*rows, strict=True)]
+    columns: list[object] = [list(column) for column in zip(*rows, strict=True)]
+    return [*columns, now, [_customer_text(c.customer) for c in commands]]
+
+
+def _customer_text(customer: Customer | None) -> str | None:
+    return None if customer is None else json.dumps(asdict(customer), ensure_ascii=False)
 
 
 def _new(command: NewPayment, attempt: Attempt | None, now: datetime) -> Payment:
@@ -220,6 +226,7 @@ def _new(command: NewPayment, attempt: Attempt | None, now: datetime) -> Payment
         command.subject, PaymentStatus.PROCESSING if attempt else PaymentStatus.REQUIRES_PAYMENT, 0, command.fee_ppm,
         command.checkout_token, command.return_url, dict(command.metadata), command.expires_at, now, None, None,
         None, None, attempts=[attempt] if attempt else [], capture_method=command.capture_method,
+        customer=command.customer,
     )  # fmt: skip
 
 
@@ -232,6 +239,7 @@ def _same(payment: Payment, command: NewPayment) -> bool:
         and payment.return_url == command.return_url
         and payment.metadata == command.metadata
         and payment.capture_method is command.capture_method
+        and payment.customer == command.customer
     )
 
 
@@ -251,6 +259,7 @@ def _payment_of(row: asyncpg.Record) -> Payment:
         row["closed_at"], row["close_reason"], row["close_requested_at"], row["amount_refunding_minor"], [],
         CaptureMethod(row["capture_method"]), row["amount_captured_minor"], row["authorized_at"], row["capture_before"],
         row["capture_minor"], row["capture_requested_at"],
+        None if row["customer"] is None else Customer(**json.loads(row["customer"])),
     )  # fmt: skip
 
 

@@ -95,9 +95,15 @@ class Router:
         """How a product is routed."""
         return self._policies.get(product) or self._policies[""]
 
-    def decide(self, ask: Ask) -> tuple[Decision, Snapshot]:
-        """Choose an account, from what this process knows now."""
+    def decide(self, ask: Ask, *, over: Callable[[Snapshot], Snapshot] | None = None) -> tuple[Decision, Snapshot]:
+        """Choose an account, from what this process knows now.
+
+        Args:
+            over: Gives the same moment under another configuration, which is to decide.
+        """
         snapshot = self.snapshot(ask.at, ask.product, ask.method)
+        if over is not None:
+            snapshot = over(snapshot)
         draws = Draws(self._draw(), self._draw(), self._draw(), self._draw())
         decision = choose(ask, snapshot, draws)
         if decision.chosen is not None:

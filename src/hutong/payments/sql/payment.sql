@@ -2,16 +2,17 @@
 -- One row per merchant order number; an order that exists is left alone and not returned.
 INSERT INTO payments.payment (
     id, merchant_id, merchant_order_no, amount_minor, currency, subject, status, fee_ppm, checkout_token, return_url,
-    metadata, expires_at, capture_method, created_at
+    metadata, expires_at, capture_method, customer, created_at
 )
 SELECT n.id, n.merchant_id, n.merchant_order_no, n.amount_minor, n.currency, n.subject, n.status, n.fee_ppm,
-    n.checkout_token, n.return_url, n.metadata, n.expires_at, n.capture_method, $14::timestamptz
+    n.checkout_token, n.return_url, n.metadata, n.expires_at, n.capture_method, n.customer,
+    $14::timestamptz
 FROM unnest(
     $1::uuid [], $2::uuid [], $3::text [], $4::bigint [], $5::text [], $6::text [], $7::text [], $8::integer [],
-    $9::text [], $10::text [], $11::text [], $12::timestamptz [], $13::text []
+    $9::text [], $10::text [], $11::text [], $12::timestamptz [], $13::text [], $15::text []
 ) AS n (
     id, merchant_id, merchant_order_no, amount_minor, currency, subject, status, fee_ppm, checkout_token, return_url,
-    metadata, expires_at, capture_method
+    metadata, expires_at, capture_method, customer
 )
 ORDER BY n.merchant_id, n.merchant_order_no
 ON CONFLICT (merchant_id, merchant_order_no) DO NOTHING
@@ -23,7 +24,7 @@ SELECT p.id, p.merchant_id, p.merchant_order_no, p.amount_minor, p.currency, p.s
     p.amount_refunded_minor, p.fee_ppm, p.checkout_token, p.return_url, p.metadata, p.expires_at, p.created_at,
     p.succeeded_at, p.closed_at, p.close_reason, p.close_requested_at, p.capture_method, p.amount_captured_minor,
     p.authorized_at, p.capture_before, p.capture_minor, p.capture_requested_at,
-    p.amount_refunding_minor
+    p.amount_refunding_minor, p.customer
 FROM payments.payment AS p
 JOIN (
     SELECT DISTINCT merchant_id, merchant_order_no
@@ -36,7 +37,7 @@ SELECT id, merchant_id, merchant_order_no, amount_minor, currency, subject, stat
     checkout_token, return_url, metadata, expires_at, created_at, succeeded_at, closed_at, close_reason,
     close_requested_at, capture_method,
     amount_captured_minor, authorized_at, capture_before, capture_minor, capture_requested_at,
-    amount_refunding_minor
+    amount_refunding_minor, customer
 FROM payments.payment
 WHERE id = ANY ($1::uuid []) AND ($2::uuid IS NULL OR merchant_id = $2);
 
@@ -46,7 +47,7 @@ SELECT id, merchant_id, merchant_order_no, amount_minor, currency, subject, stat
     checkout_token, return_url, metadata, expires_at, created_at, succeeded_at, closed_at, close_reason,
     close_requested_at, capture_method,
     amount_captured_minor, authorized_at, capture_before, capture_minor, capture_requested_at,
-    amount_refunding_minor
+    amount_refunding_minor, customer
 FROM payments.payment
 WHERE id = ANY ($1::uuid [])
 ORDER BY id
@@ -58,7 +59,7 @@ SELECT id, merchant_id, merchant_order_no, amount_minor, currency, subject, stat
     checkout_token, return_url, metadata, expires_at, created_at, succeeded_at, closed_at, close_reason,
     close_requested_at, capture_method,
     amount_captured_minor, authorized_at, capture_before, capture_minor, capture_requested_at,
-    amount_refunding_minor
+    amount_refunding_minor, customer
 FROM payments.payment
 WHERE id IN (SELECT a.payment_id FROM payments.attempt AS a WHERE a.id = ANY ($1::uuid []))
 ORDER BY id
@@ -70,7 +71,7 @@ SELECT id, merchant_id, merchant_order_no, amount_minor, currency, subject, stat
     checkout_token, return_url, metadata, expires_at, created_at, succeeded_at, closed_at, close_reason,
     close_requested_at, capture_method,
     amount_captured_minor, authorized_at, capture_before, capture_minor, capture_requested_at,
-    amount_refunding_minor
+    amount_refunding_minor, customer
 FROM payments.payment
 -- Written as one range of (merchant_id, id), since for `merchant_id = $1 ORDER BY id` the planner may read everybody's
 -- payments from the newest on until it has met enough of a small merchant's.

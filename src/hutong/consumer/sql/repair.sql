@@ -1,0 +1,65 @@
+-- name: due_gaps
+-- What has to be asked for (again) now; the wait doubles each time, up to $4 seconds.
+WITH p AS MATERIALIZED (
+    SELECT d.stream, d.from_no FROM consumer.gap d
+    WHERE d.consumer = $1 AND d.next_at <= $2 AND d.lost_at IS NULL
+    ORDER BY d.next_at, d.stream, d.from_no
+    LIMIT $5
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE consumer.gap g
+SET asked = g.asked + 1,
+    next_at = $2::timestamptz + make_interval(secs => least($4::float8, $3::float8 * 2 ^ least(g.asked, 30)))
+FROM p
+WHERE g.consumer = $1 AND g.stream = p.stream AND g.from_no = p.from_no
+RETURNING g.stream, g.from_no, g.to_no, g.asked;
+
+-- name: streams_to_give_up
+-- Streams with something missing for longer than anybody should wait.
+SELECT DISTINCT g.stream FROM consumer.gap g
+WHERE g.consumer = $1 AND g.lost_at IS NULL AND g.found_at <= $2
+ORDER BY g.stream;
+
+-- name: give_up
+-- Nothing waits for these numbers any more.
+UPDATE consumer.gap g SET lost_at = $3
+WHERE g.consumer = $1 AND g.lost_at IS NULL AND g.found_at <= $2 AND g.stream = ANY ($4::text[])
+RETURNING g.stream, g.from_no, g.to_no;
+
+-- name: due_digests
+-- What the source says beside what is here, for ranges not yet known to be the same. A range that was tidied in part, or
+-- of which something was given up, can not be compared any more.
+WITH d AS MATERIALIZED (
+    SELECT e.stream, e.from_no, e.to_no, e.hash, e.asked FROM consumer.digest e
+    WHERE e.consumer = $1 AND e.next_at <= $2
+    ORDER BY e.next_at, e.stream, e.from_no, e.to_no
+    LIMIT $3
+    FOR UPDATE SKIP LOCKED
+)
+SELECT d.stream, d.from_no, d.to_no, d.hash, d.asked, o.count, o.hash AS ours,
+    d.from_no < s.first_no OR d.from_no <= s.tidied_no OR EXISTS (
+        SELECT FROM consumer.gap g
+        WHERE g.consumer = $1 AND g.stream = d.stream AND g.from_no <= d.to_no AND g.to_no >= d.from_no
+            AND g.lost_at IS NOT NULL
+    ) AS gone
+FROM d
+JOIN consumer.stream s ON s.consumer = $1 AND s.stream = d.stream
+CROSS JOIN LATERAL (
+    SELECT count(*) AS count, sha256(string_agg(i.hash, ''::bytea ORDER BY i.no)) AS hash
+    FROM consumer.inbox i
+    WHERE i.consumer = $1 AND i.stream = d.stream AND i.no BETWEEN d.from_no AND d.to_no
+) o;
+
+-- name: delete_digests
+-- The same here as there.
+DELETE FROM consumer.digest d
+USING unnest($2::text[], $3::bigint[], $4::bigint[]) AS c (stream, from_no, to_no)
+WHERE d.consumer = $1 AND d.stream = c.stream AND d.from_no = c.from_no AND d.to_no = c.to_no;
+
+-- name: wait_for_digests
+-- Looked at again later; $5 those for which the source is asked now.
+UPDATE consumer.digest d
+SET next_at = $6::timestamptz + make_interval(secs => least($8::float8, $7::float8 * 2 ^ least(d.asked, 30))),
+    asked = d.asked + c.asking::int
+FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::boolean[]) AS c (stream, from_no, to_no, asking)
+WHERE d.consumer = $1 AND d.stream = c.stream AND d.from_no = c.from_no AND d.to_no = c.to_no;

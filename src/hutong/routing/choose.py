@@ -85,9 +85,11 @@ def hard_filter(ask: Ask, candidate: Candidate, said: Sayings, pin: str) -> str:
         return "currency_not_offered"
     if ask.manual and ask.method not in candidate.manual:
         return "manual_capture_not_offered"
-    if not candidate.requires.get(ask.method, _NOTHING) <= ask.payer:
+    if candidate.requires and not candidate.requires.get(ask.method, _NOTHING) <= ask.payer:
         return "payer_detail_missing"
-    if ask.amount_minor < max(candidate.amount_minor_min, candidate.amount_minor_min_of.get(ask.currency, 0)):
+    if ask.amount_minor < candidate.amount_minor_min or ask.amount_minor < candidate.amount_minor_min_of.get(
+        ask.currency, 0
+    ):
         return "amount_below_limit"
     if ask.amount_minor > candidate.amount_minor_max:
         return "amount_above_limit"
@@ -177,7 +179,7 @@ def _position(candidate: Candidate, currency: str) -> float:
 
 
 def _unit(value: float) -> float:
-    return min(max(value, 0.0), 1.0)
+    return 0.0 if value < 0.0 else 1.0 if value > 1.0 else value
 
 
 Scored = tuple[Candidate, Verdict]

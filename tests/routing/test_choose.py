@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from routing_facts import MIDDLE, NOW, account, ask, table, world
 
+from hutong import routing
 from hutong.routing import (
     Candidate,
     Draws,
@@ -18,6 +19,7 @@ from hutong.routing import (
     How,
     Mode,
     Objective,
+    Policy,
     Price,
     State,
     Tier,
@@ -226,16 +228,47 @@ def test_tiers_bounds_and_subsidies_of_a_price() -> None:
     assert Price((Tier(0, 6_000),), subsidy_ppm=2_000, subsidy_left_minor=5).of(10_000, 0) == 55
 
 
+def test_an_account_left_out_by_only_is_told_which_one_is_wanted() -> None:
+    row = {"target": '"a2"', "action": '"only"', "text_en": '"contract with a2"', "text_zh": '"只走二号"'}
+    rules = read_rules(table(row), accounts={"a1": "c1", "a2": "c2"})
+    decision = choose(ask(), world(account(1), account(2), rules=rules), MIDDLE)
+    words = [(verdict.refused, verdict.explanation, verdict.explanation_zh) for verdict in decision.verdicts]
+    assert words == [("excluded_by_rule", "contract with a2", "只走二号"), ("", "", "")]
+
+
+def test_the_formula_makes_the_score_from_the_factors() -> None:
+    weights = Weights(objective=0.9, latency=0.2, merchant=0.1, position=0.3)
+    policy = Policy(weights=weights, objective=Objective.LOWEST_COST)
+    snapshot = replace(world(account(1)), policy=policy)
+    [verdict] = choose(ask(), snapshot, MIDDLE).verdicts
+    assert policy.formula == "0.9 objective (lowest_cost) + 0.2 latency + 0.1 merchant + 0.3 position + rules"
+    by_hand = sum(
+        weight * verdict.factors[name]
+        for name, weight in (("objective", 0.9), ("latency", 0.2), ("merchant", 0.1), ("position", 0.3), ("rules", 1))
+    )
+    assert verdict.score == pytest.approx(by_hand)
+    record = routing.read_record(routing.write_record(ask(), snapshot, choose(ask(), snapshot, MIDDLE), ""))
+    assert record.formula == policy.formula
+
+
 def test_rules_block_prefer_and_say_why() -> None:
     rules = read_rules(
         table(
-            {"method": '"card"', "amount_minor": "> 5000", "target": '"a1"', "action": '"block"'},
+            {
+                "method": '"card"',
+                "amount_minor": "> 5000",
+                "target": '"a1"',
+                "action": '"block"',
+                "text_en": '"no large cards"',
+                "text_zh": '"不收大额银行卡"',
+            },
             {
                 "hour": "[9..17)",
                 "target": '"c3"',
                 "action": '"prefer"',
                 "points": "0.5",
                 "text_en": '"settles on the day"',
+                "text_zh": '"当日到账"',
             },
         ),
         accounts={"a1": "c1", "a2": "c2", "a3": "c3"},
@@ -244,5 +277,6 @@ def test_rules_block_prefer_and_say_why() -> None:
     decision = choose(ask(), snapshot, MIDDLE)
     assert decision.chosen == UUID(int=3)
     assert [verdict.refused for verdict in decision.verdicts] == ["excluded_by_rule", "", ""]
-    assert decision.verdicts[2].explanation == "settles on the day"
+    words = [(verdict.explanation, verdict.explanation_zh) for verdict in decision.verdicts]
+    assert words == [("no large cards", "不收大额银行卡"), ("", ""), ("settles on the day", "当日到账")]
     assert choose(ask(amount_minor=5_000, at=NOW + timedelta(hours=8)), snapshot, MIDDLE).chosen == UUID(int=1)

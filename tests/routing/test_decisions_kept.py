@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,10 @@ _KEPT = json.loads((Path(__file__).parent / "kept_decisions.json").read_text())
 _NAMES = {f"a{number}": f"c{number}" for number in range(1, 6)}
 
 
+def without_words(verdict: routing.Verdict) -> routing.Verdict:
+    return replace(verdict, explanation="", explanation_zh="")
+
+
 @pytest.mark.parametrize("text", _KEPT["records"])
 def test_a_decision_of_an_older_version_is_made_again(text: str) -> None:
     record = read_record(text)
@@ -22,7 +27,9 @@ def test_a_decision_of_an_older_version_is_made_again(text: str) -> None:
     policy = Policy(version=3, explore=0.1, default="a1", rules=rules)
     configuration = routing.Configuration(3, {"": policy})
     again = routing.again(record, routing.base_of(routing.read_basis(_KEPT["basis"]), configuration), configuration)
-    assert (again.chosen, again.how, again.verdicts) == (record.chosen, record.how, record.verdicts)
+    assert (again.chosen, again.how) == (record.chosen, record.how)
+    # These were written before the words of rules that take an account away were kept.
+    assert [without_words(one) for one in again.verdicts] == [without_words(one) for one in record.verdicts]
 
 
 def test_a_decision_written_now_is_read_as_it_was_made() -> None:

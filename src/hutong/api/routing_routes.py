@@ -32,6 +32,7 @@ class CandidateObject(BaseModel):
     score: float | None
     factors: dict[str, float] = Field(description="Every factor of the score by its name.")
     explanation: str | None = Field(description="What the rules say of it.")
+    explanation_zh: str | None = Field(description="The same in Chinese.")
 
 
 class DecisionObject(BaseModel):
@@ -52,6 +53,9 @@ class DecisionObject(BaseModel):
     currency: str
     merchant: str
     institution: str | None = Field(description="The payer's bank, where the merchant told it.")
+    formula: str | None = Field(
+        description="How the factors made the score; null for a decision from before it was kept."
+    )
     outcome: str = Field(description="The attempt's state now.")
     code: str | None
     candidates: list[CandidateObject]

@@ -173,11 +173,14 @@ def _print(decision: dict[str, Any]) -> None:
     print(f"{decision['attempt_id']}  {decision['decided_at']}  {what}")
     print(f"  went to {decision['chosen']} by {decision['how']}, configuration {decision['configuration']}")
     print(f"  came to {decision['outcome']}{'' if decision['code'] is None else ': ' + decision['code']}")
+    if decision["formula"]:
+        print(f"  score = {decision['formula']}")
     for candidate in sorted(decision["candidates"], key=lambda one: -(one["score"] or 0)):
         score = "" if candidate["score"] is None else f"{candidate['score']:.4f}"
         print(f"  {candidate['account']:<32} {score:>8}  {candidate['refused'] or ''}")
         factors = "  ".join(f"{name} {value:.4g}" for name, value in candidate["factors"].items())
         if factors:
             print(f"    {factors}")
-        if candidate["explanation"]:
-            print(f"    {candidate['explanation']}")
+        for words in (candidate["explanation"], candidate["explanation_zh"]):
+            if words:
+                print(f"    {words}")

@@ -68,6 +68,7 @@ def decision_document(decided: Decided) -> dict[str, Any]:
         "currency": record.ask.currency,
         "merchant": record.ask.merchant,
         "institution": record.ask.institution or None,
+        "formula": record.formula or None,
         "outcome": decided.state,
         "code": decided.code,
         "candidates": [
@@ -77,6 +78,7 @@ def decision_document(decided: Decided) -> dict[str, Any]:
                 "score": verdict.score,
                 "factors": dict(verdict.factors),
                 "explanation": verdict.explanation or None,
+                "explanation_zh": verdict.explanation_zh or None,
             }
             for verdict in record.verdicts
         ],

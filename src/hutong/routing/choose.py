@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from hutong.routing.calendar import BEIJING
@@ -14,6 +15,8 @@ _HEALTHY = Health()
 _STEADY = Health(latency_ms=1_500.0)
 _NO_FACTORS: dict[str, float] = {}
 _NOTHING: frozenset[str] = frozenset()
+_BY_RULE = "excluded_by_rule"
+_NO_WORDS = ("", "")
 
 
 def choose(ask: Ask, snapshot: Snapshot, draws: Draws) -> Decision:
@@ -34,16 +37,15 @@ def choose(ask: Ask, snapshot: Snapshot, draws: Draws) -> Decision:
     for candidate in snapshot.candidates:
         refused = hard_filter(ask, candidate, said, pin)
         if refused:
-            verdicts.append(Verdict(candidate.account_id, candidate.name, refused, _NO_FACTORS, None))
+            because = said.reason(candidate.name, candidate.channel) if refused == _BY_RULE else _NO_WORDS
+            verdicts.append(Verdict(candidate.account_id, candidate.name, refused, _NO_FACTORS, None, *because))
             continue
         # Where people switch, what health says moves nothing, not even by the score.
         health = health_of(candidate, ask.institution) if policy.mode is Mode.AUTO else _STEADY
         verdict = _score(ask, candidate, policy, said, health)
         unwell = "" if pin else _unwell(policy.mode, ask, candidate, health, draws.share)
         if unwell:
-            verdict = Verdict(
-                verdict.account_id, verdict.name, unwell, verdict.factors, verdict.score, verdict.explanation
-            )
+            verdict = replace(verdict, refused=unwell)
             whole = _STEADY if health is _STEADY else candidate.health.get("", _HEALTHY)
             if candidate.probe_due and whole.state is State.PROBING:
                 probes.append((candidate, verdict))
@@ -111,7 +113,7 @@ def hard_filter(ask: Ask, candidate: Candidate, said: Sayings, pin: str) -> str:
     if limit is not None and candidate.taken_minor(ask.currency) + ask.amount_minor > limit:
         return "month_limit_reached"
     if not said.allow(candidate.name, candidate.channel):
-        return "excluded_by_rule"
+        return _BY_RULE
     return ""
 
 
@@ -140,7 +142,7 @@ def _unwell(mode: Mode, ask: Ask, candidate: Candidate, health: Health, draw: fl
 
 def _score(ask: Ask, candidate: Candidate, policy: Policy, said: Sayings, health: Health) -> Verdict:
     weights = policy.weights
-    points, explanation = said.points(candidate.name, candidate.channel)
+    points, *because = said.points(candidate.name, candidate.channel)
     cost = candidate.price.ten_thousandths(ask.amount_minor, candidate.taken_minor(ask.currency)) / 10_000
     factors = {
         "cost_minor": cost,
@@ -168,7 +170,7 @@ def _score(ask: Ask, candidate: Candidate, policy: Policy, said: Sayings, health
         + weights.position * factors["position"]
         + factors["rules"]
     )
-    return Verdict(candidate.account_id, candidate.name, "", factors, score, explanation)
+    return Verdict(candidate.account_id, candidate.name, "", factors, score, *because)
 
 
 def _position(candidate: Candidate, currency: str) -> float:

@@ -82,6 +82,15 @@ class Policy:
     failover_within: timedelta = timedelta(seconds=10)
     rules: Rules | None = None
 
+    @property
+    def formula(self) -> str:
+        """How factors become the score, for people."""
+        weights = self.weights
+        return (
+            f"{weights.objective:g} objective ({self.objective}) + {weights.latency:g} latency + "
+            f"{weights.merchant:g} merchant + {weights.position:g} position + rules"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
@@ -215,6 +224,7 @@ class Verdict:
         refused: Why it does not qualify; empty if it does.
         factors: Every factor's value, each 0–1, but "cost_minor", "success" and "latency_s", which are as they are.
         score: None where it was not scored.
+        explanation, explanation_zh: What the rules say of it.
     """
 
     account_id: UUID
@@ -223,6 +233,7 @@ class Verdict:
     factors: Mapping[str, float]
     score: float | None
     explanation: str = ""
+    explanation_zh: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,7 @@ class Record:
         basis: The hash of what the accounts could do.
         version: The configuration in force.
         trial, arm: The draft that was being tried, and whether it decided.
+        formula: How factors became the score; empty in records from before it was kept.
     """
 
     ask: Ask
@@ -63,6 +64,7 @@ class Record:
     verdicts: tuple[Verdict, ...]
     trial: UUID | None = None
     arm: Arm | None = None
+    formula: str = ""
 
 
 Base = Mapping[UUID, Candidate]
@@ -120,6 +122,7 @@ def write_record(
         "verdicts": decision.verdicts,
         "trial": trial,
         "arm": arm,
+        "formula": snapshot.policy.formula,
     }
     return orjson.dumps(record, default=_plain).decode()
 

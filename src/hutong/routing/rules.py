@@ -244,13 +244,13 @@ class Sayings:
     """What the rules say about one payment, by target."""
 
     def __init__(self, said: Sequence[Said]) -> None:
-        self._only = {row.target for row in said if row.action == "only"}
-        self._blocked = {row.target for row in said if row.action == "block"}
-        self._preferred: dict[str, tuple[float, str]] = {}
+        self._only = {row.target: row for row in reversed(said) if row.action == "only"}
+        self._blocked = {row.target: row for row in reversed(said) if row.action == "block"}
+        self._preferred: dict[str, tuple[float, str, str]] = {}
         for row in said:
             if row.action == "prefer":
-                points, text = self._preferred.get(row.target, (0.0, ""))
-                self._preferred[row.target] = (points + row.points, row.text_en or text)
+                points, text_en, text_zh = self._preferred.get(row.target, _NO_POINTS)
+                self._preferred[row.target] = points + row.points, row.text_en or text_en, row.text_zh or text_zh
 
     def allow(self, name: str, channel: str) -> bool:
         """Whether they leave an account in."""
@@ -258,13 +258,21 @@ class Sayings:
             return False
         return not self._only or name in self._only or channel in self._only
 
-    def points(self, name: str, channel: str) -> tuple[float, str]:
-        """What they add to its score, and why."""
-        own, text = self._preferred.get(name, (0.0, ""))
-        shared, reason = self._preferred.get(channel, (0.0, "")) if channel != name else (0.0, "")
-        return own + shared, text or reason
+    def reason(self, name: str, channel: str) -> tuple[str, str]:
+        """Why they do not leave an account in, in English and in Chinese: the words of the first row that says so."""
+        row = self._blocked.get(name) or self._blocked.get(channel) or next(reversed(self._only.values()))
+        return row.text_en, row.text_zh
+
+    def points(self, name: str, channel: str) -> tuple[float, str, str]:
+        """What they add to its score, and why, in English and in Chinese."""
+        own, text_en, text_zh = self._preferred.get(name, _NO_POINTS)
+        if channel == name:
+            return own, text_en, text_zh
+        shared, reason_en, reason_zh = self._preferred.get(channel, _NO_POINTS)
+        return own + shared, text_en or reason_en, text_zh or reason_zh
 
 
+_NO_POINTS = (0.0, "", "")
 NOTHING_SAID = Sayings(())
 
 

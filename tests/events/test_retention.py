@@ -288,6 +288,18 @@ async def test_events_without_a_number_or_unpublished_are_not_archived(world: Wo
     assert await rows(world, "SELECT no FROM events.stream_entry") == [(3,)]
 
 
+async def test_a_partition_that_is_held_is_not_locked(world: World) -> None:
+    """A reader holds both tables; what must stay anyway is found out without waiting for it."""
+    await world.endpoint()
+    await make_partitions(world.database, now=world.clock.now())
+    await world.happens()
+    world.clock.advance(KEEP + 5 * DAY)
+    async with world.database.transaction() as tx:
+        await tx.fetch("SELECT event_id FROM events.outbox UNION SELECT event_id FROM events.delivery")
+        done = await keep(world)
+    assert set(done.held.values()) == {"deliveries_pending", "events_not_archived"}
+
+
 async def test_where_nobody_listens_a_broker_of_later_begins_after_what_is_archived(world: World) -> None:
     await make_partitions(world.database, now=world.clock.now())
     await world.happens(count=2)

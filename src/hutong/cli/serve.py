@@ -293,7 +293,7 @@ def prepare(settings: Settings, *, sandbox_port: int | None) -> None:
 
 def run_prepare(sandbox_url: str | None) -> None:
     """The process that `prepare` starts."""
-    from hutong import app, db, sandbox
+    from hutong import app, db, events, sandbox
 
     settings = config.load()
     db.migrate(app.database_url(settings))
@@ -307,7 +307,7 @@ def run_prepare(sandbox_url: str | None) -> None:
     async def get_ready() -> None:
         async with app.open_platform(settings) as platform:
             await app.keep_books(platform)  # partitions must lie ready before the first transfer
-            await app.keep_events(platform)
+            await events.make_partitions(platform.database, now=platform.clock.now())
             await platform.accounts.refresh()  # loads the code maps that ship with this version
             if sandbox_url is not None:
                 accounts = sandbox.accounts(settings.home / "sandbox", sandbox_url)

@@ -34,6 +34,7 @@ from hutong.events.model import (
     Try,
     TryState,
 )
+from hutong.events.partition import make_partitions
 from hutong.events.record import deliveries_of, list_events, record
 from hutong.events.relay import Connect, Relay
 from hutong.events.replay import REPLAY_MAX, Replayed, Wanted, replay
@@ -100,6 +101,7 @@ __all__ = [
     "list_events",
     "list_streams",
     "list_tries",
+    "make_partitions",
     "message",
     "object_versions",
     "read_stream",

@@ -103,6 +103,7 @@ async def _detach(parent: str, name: str, published: bool, now: datetime, tx: db
     if not await _sql.one_keeper.fetchval(tx):
         return "in_use"
     held_by: str | None = await _sql.told.fetchval(tx, name, published)
+    held_by = held_by or await _sql.hangs_on.fetchval(tx, name)
     held_by = held_by or await _sql.detach_partition.fetchval(tx, name, now)
     if held_by is None and parent == "outbox" and not published:
         await _sql.skip_publishing.execute(tx, name)

@@ -26,6 +26,20 @@ SELECT events.add_partition($1, $2, $3) AS name;
 -- What is still to be done with a partition's events before they may go, if anything is.
 SELECT events.told($1, $2) AS held_by;
 
+-- name: hangs_on
+-- What holds a partition, looked at before its table is locked, so that one that stays for days is not locked in vain.
+SELECT CASE
+    WHEN p.parent <> 'outbox' AND EXISTS (
+        SELECT FROM events.partition o
+        WHERE o.parent = 'outbox' AND o.detached_at IS NULL AND o.low_ms < p.high_ms AND o.high_ms > p.low_ms
+    ) THEN 'events_not_archived'
+    WHEN p.parent IN ('outbox', 'delivery') AND EXISTS (
+        SELECT FROM events.delivery d
+        WHERE d.state = 'pending' AND d.event_id >= events.first_id(p.low_ms) AND d.event_id < events.first_id(p.high_ms)
+    ) THEN 'deliveries_pending'
+END AS held_by
+FROM events.partition p WHERE p.name = $1;
+
 -- name: skip_publishing
 -- Where nobody listens, what goes to the archive counts as published: a broker that is set up later begins after it.
 WITH gone AS (

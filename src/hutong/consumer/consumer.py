@@ -13,7 +13,7 @@ from hutong.consumer.message import read
 from hutong.consumer.model import Digest, Message, Policy, Reject, Source, Taken
 from hutong.consumer.park import tidy
 from hutong.consumer.receive import receive
-from hutong.consumer.repair import Wish, due_digests, due_gaps, give_up
+from hutong.consumer.repair import due_digests, due_gaps, give_up
 from hutong.errors import HutongError
 
 _log = telemetry.get_logger(__name__)
@@ -89,14 +89,10 @@ class Consumer:
         Returns:
             How many requests were sent. What could not be sent is asked for again later.
         """
-        now = self._clock.now()
-
-        async def work(tx: db.Tx) -> list[Wish]:
-            await give_up(tx, self.name, policy=self._policy, now=now)
-            gaps = await due_gaps(tx, self.name, policy=self._policy, now=now)
-            return gaps + await due_digests(tx, self.name, policy=self._policy, now=now)
-
-        wishes = await self._database.run(work)
+        now, policy = self._clock.now(), self._policy
+        await self._database.run(lambda tx: give_up(tx, self.name, policy=policy, now=now))
+        wishes = await self._database.run(lambda tx: due_gaps(tx, self.name, policy=policy, now=now))
+        wishes += await self._database.run(lambda tx: due_digests(tx, self.name, policy=policy, now=now))
         if source is None:
             for wish in wishes:
                 _log.warning(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeAlias
@@ -15,7 +16,7 @@ from hutong.clock import Clock
 from hutong.consumer.message import read
 from hutong.consumer.model import Message, Policy
 from hutong.consumer.receive import keep_to_indexes, lock_streams, promote
-from hutong.errors import OutcomeUnknown, Unavailable
+from hutong.errors import HutongError, OutcomeUnknown, Unavailable
 
 _sql = db.statements(__package__)
 _log = telemetry.get_logger(__name__)
@@ -115,6 +116,10 @@ class Handling:
                 return await self._database.run(lambda tx: self._handle_in(tx, left, trying))  # noqa: B023 - awaited here
             except OutcomeUnknown:
                 raise
+            except asyncio.CancelledError as error:
+                with suppress(HutongError):  # then their lease ends by itself
+                    await self._postpone(left, error, counted=True, wait=timedelta(0))
+                raise
             except Unavailable as error:
                 await self._postpone(left, error, counted=False)
                 return 0
@@ -162,10 +167,14 @@ class Handling:
         )
         await self._postpone([one], error, counted=True)
 
-    async def _postpone(self, picked: Sequence[_Picked], error: Exception, *, counted: bool) -> None:
-        wait = min(self._policy.wait_max, self._policy.wait * 2 ** (picked[0].attempts - 1))
-        if isinstance(error, Unavailable):
-            wait = max(wait, timedelta(seconds=error.retry_after_s))
+    async def _postpone(
+        self, picked: Sequence[_Picked], error: BaseException, *, counted: bool, wait: timedelta | None = None
+    ) -> None:
+        """Have these tried again: after a wait that doubles, unless one is given."""
+        if wait is None:
+            wait = min(self._policy.wait_max, self._policy.wait * (1 << picked[0].attempts - 1))
+            if isinstance(error, Unavailable):
+                wait = max(wait, timedelta(seconds=error.retry_after_s))
         await self._database.run(
             lambda tx: _sql.postpone.execute(
                 tx,
@@ -203,7 +212,7 @@ class Handling:
                 )
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """What failed, for a person; never with a secret, and without what PostgreSQL cannot hold."""
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return telemetry.mask(text.replace("\x00", ""))[:_REASON_MAX]

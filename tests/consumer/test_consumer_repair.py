@@ -38,7 +38,7 @@ async def test_asking_is_repeated_ever_more_slowly(world: World) -> None:
         if await told.repair(world.source):
             asked.append(second)
         world.clock.advance(4 * SECOND)
-    assert asked == [4, 8, 16, 32, 64, 128, 256, 512, 812]
+    assert asked == [4, 8, 12, 20, 36, 68, 132, 260, 516, 816]
 
 
 async def test_what_is_sent_again_twice_changes_nothing(world: World) -> None:

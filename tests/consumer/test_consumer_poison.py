@@ -248,6 +248,16 @@ async def test_a_message_too_large_is_parked_unread(world: World) -> None:
     assert await world.consumer(policy=Policy(size_max=2_000_000)).handle() == 2
 
 
+async def test_what_an_earlier_version_took_in_and_this_one_cannot_read_is_parked(world: World) -> None:
+    told = world.consumer()
+    await told.receive([message(1), message(2, "b")])
+    await world.database.pool.execute(
+        "UPDATE consumer.inbox SET body = '{}' WHERE consumer = $1 AND no = 1", world.name
+    )
+    assert await told.handle() == 1
+    assert [one.reference for one in await world.parked()] == [f"{STREAM}/1"]
+
+
 @pytest.mark.parametrize("reference", ["x", "hutong.payment.0/x", "rejected/zz", ""])
 async def test_a_reference_that_is_none_is_refused(world: World, reference: str) -> None:
     with pytest.raises(InvalidParameter):

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 
+import asyncpg
+
 from hutong import db, telemetry
 from hutong.clock import Clock, SystemClock
 from hutong.consumer.handle import Handler, Handling
@@ -128,7 +130,9 @@ class Consumer:
                 if tidied_at is None or self._clock.now() - tidied_at > timedelta(minutes=10):
                     await self.tidy(keep=keep)
                     tidied_at = self._clock.now()
-            except (HutongError, OSError) as error:
+            except asyncpg.SyntaxOrAccessError:  # no tables, no rights: waiting does not help
+                raise
+            except (HutongError, asyncpg.PostgresError, OSError) as error:
                 _log.warning("consumer_interrupted", consumer=self.name, reason=type(error).__name__)
             await asyncio.sleep(every.total_seconds())
 

@@ -14,7 +14,7 @@ import asyncpg
 from hutong import db, telemetry
 from hutong.clock import Clock
 from hutong.consumer.message import read
-from hutong.consumer.model import Message, Policy
+from hutong.consumer.model import Message, Policy, Reject
 from hutong.consumer.receive import keep_to_indexes, lock_streams, promote
 from hutong.errors import HutongError, OutcomeUnknown, Unavailable
 
@@ -34,7 +34,7 @@ class _Picked:
     no: int
     attempts: int
     hash: bytes
-    message: Message
+    message: Message | None
     refused: str | None
 
 
@@ -95,7 +95,9 @@ class Handling:
 
     def _look(self, row: asyncpg.Record) -> _Picked:
         message = read(row["body"])
-        assert isinstance(message, Message), "only what can be read comes into the inbox"
+        if not isinstance(message, Message):  # an earlier version could read it
+            reason = message.reason if isinstance(message, Reject) else "is a digest"
+            return _Picked(row["place"], row["stream"], row["no"], row["attempts"], row["hash"], None, reason)
         message = replace(message, attempt=row["attempts"], corrects=row["corrects"])
         refused = None
         if len(message.body) > self._policy.size_max:
@@ -139,6 +141,7 @@ class Handling:
         held = {(row["stream"], row["no"], row["attempts"], row["hash"]) for row in rows}
         ours = [one for one in picked if (one.stream, one.no, one.attempts, one.hash) in held]
         for one in ours:
+            assert one.message is not None
             trying[:] = [one]
             async with asyncio.timeout(self._policy.limit.total_seconds()):
                 await self._handler(tx, one.message)
@@ -150,7 +153,8 @@ class Handling:
             marked = await _sql.finish.execute(tx, [one.place for one in ours], now)
             if marked != f"UPDATE {len(ours)}":  # a row was moved after all: undo, and look again whose it is
                 raise asyncpg.SerializationError("a message in hand was changed")
-            await promote(tx, self._consumer, [(one.stream, one.message.object_id) for one in ours], now=now)
+            objects = [(one.stream, one.message.object_id) for one in ours if one.message is not None]
+            await promote(tx, self._consumer, objects, now=now)
         return len(ours)
 
     async def _failed(self, one: _Picked, error: Exception) -> None:
@@ -207,7 +211,7 @@ class Handling:
                     consumer=self._consumer,
                     stream=one.stream,
                     no=one.no,
-                    object_id=one.message.object_id,
+                    object_id=one.message and one.message.object_id,
                     reason=reason,
                 )
 

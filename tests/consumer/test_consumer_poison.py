@@ -119,7 +119,7 @@ async def test_a_handler_that_hangs_is_cut_off(world: World) -> None:
     async def hangs(tx: db.Tx, told: Message) -> None:
         await (asyncio.sleep(3600) if told.no == 1 else world.write_down(tx, told))
 
-    told = world.consumer(hangs, policy=Policy(tries=1, limit=timedelta(milliseconds=50)))
+    told = world.consumer(hangs, policy=Policy(tries=1, limit=timedelta(seconds=1)))
     await told.take([message(1), message(2, "b")])
     assert await world.applied() == [2]
     assert [one.reason for one in await world.parked()] == ["TimeoutError"]

@@ -11,10 +11,12 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 import hutong
 from hutong import events
+from hutong.api.customer_routes import CustomerProfileObject
 from hutong.api.refund_schema import RefundObject
 from hutong.api.schema import PaymentObject
+from hutong.api.stream_schema import add_streams
 from hutong.api.webhook_schema import WebhookEndpointObject
-from hutong.payments import Happening, RefundHappening
+from hutong.payments import CUSTOMER_UPDATED, Happening, RefundHappening
 
 _REFERENCES = "#/components/schemas/{model}"
 
@@ -112,6 +114,12 @@ EVENT_TYPES = (
         "What is not explained is booked as suspense",
     ),
     EventType(
+        CUSTOMER_UPDATED,
+        1,
+        CustomerProfileObject,
+        "You have told of a customer outside of orders: a new name or picture",
+    ),
+    EventType(
         events.ENDPOINT_DISABLED,
         1,
         WebhookEndpointObject,
@@ -132,7 +140,7 @@ def json_schemas() -> dict[str, dict[str, Any]]:
 
 
 def asyncapi() -> dict[str, Any]:
-    """The AsyncAPI 3.0 document of webhooks."""
+    """The AsyncAPI 3.0 document of webhooks and of streams."""
     mode: Literal["validation"] = "validation"
     _, schemas = models_json_schema([(one.model, mode) for one in EVENT_TYPES], ref_template=_REFERENCES)
     messages = {
@@ -146,12 +154,13 @@ def asyncapi() -> dict[str, Any]:
         }
         for one in EVENT_TYPES
     }
-    return {
+    document: dict[str, Any] = {
         "asyncapi": "3.0.0",
         "info": {
             "title": "Hutong events",
             "version": hutong.__version__,
-            "description": "What happened, told to merchants by webhooks signed after the Standard Webhooks rules.",
+            "description": "What happened: told to merchants by webhooks signed after the Standard Webhooks rules, "
+            "and to your own systems by numbered streams at a broker.",
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",
@@ -173,6 +182,8 @@ def asyncapi() -> dict[str, Any]:
         },
         "components": {"messages": messages, "schemas": {"WebhookHeaders": _HEADERS, **schemas["$defs"]}},
     }
+    add_streams(document)
+    return document
 
 
 _HEADERS = {

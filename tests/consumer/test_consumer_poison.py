@@ -125,12 +125,13 @@ async def test_a_handler_that_hangs_is_cut_off(world: World) -> None:
     assert [one.reason for one in await world.parked()] == ["TimeoutError"]
 
 
-async def test_what_is_no_fault_of_the_message_is_tried_until_it_works(world: World) -> None:
+@pytest.mark.parametrize("error", [Unavailable("the shop does not answer"), asyncpg.DiskFullError("no space")])
+async def test_what_is_no_fault_of_the_message_is_tried_until_it_works(world: World, error: Exception) -> None:
     down = True
 
     async def needs_another(tx: db.Tx, told: Message) -> None:
         if down and told.no == 1:
-            raise Unavailable("the shop does not answer")
+            raise error
         await world.write_down(tx, told)
 
     told = world.consumer(needs_another, policy=POLICY)

@@ -21,6 +21,13 @@ from hutong.errors import HutongError, OutcomeUnknown, Unavailable
 _sql = db.statements(__package__)
 _log = telemetry.get_logger(__name__)
 _REASON_MAX = 500
+_NO_FAULT = (
+    Unavailable,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,
+    asyncpg.ReadOnlySQLTransactionError,  # the server was replaced by one that only reads as yet
+)
+"""What no message is to blame for."""
 
 Handler: TypeAlias = Callable[[db.Tx, Message], Awaitable[object]]
 
@@ -122,7 +129,7 @@ class Handling:
                 with suppress(HutongError):  # then their lease ends by itself
                     await self._postpone(left, error, counted=True, wait=timedelta(0))
                 raise
-            except Unavailable as error:
+            except _NO_FAULT as error:
                 await self._postpone(left, error, counted=False)
                 return 0
             except Exception as error:  # noqa: BLE001 - whatever it is, it is the message's

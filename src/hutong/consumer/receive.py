@@ -64,7 +64,8 @@ async def receive(
         elif one.no >= known.first_no and one.no > known.tidied_no:
             messages.setdefault((one.stream, one.no), one)
     new = await _insert(tx, consumer, list(messages.values()), now)
-    corrected = await _repeated(tx, consumer, [one for key, one in messages.items() if key not in new], now)
+    repeated = messages.keys() - set(new)
+    corrected = await _repeated(tx, consumer, [messages[key] for key in sorted(repeated)], now)
     if digests:
         await _keep_digests(tx, consumer, digests, now)
     if rejects:

@@ -86,6 +86,15 @@ async def test_maintenance_lasts_as_long_as_it_was_said(url: str, channel: str) 
             assert (await response.json())["maintenance_until"] is None
 
 
+async def test_what_calls_will_meet_is_replaced_whole_and_leaves_the_rest(url: str) -> None:
+    refusal = {"interface": "place", "kind": "error", "status": 403, "code": "NO_AUTH", "times": 1_000}
+    async with aiohttp.ClientSession() as session:
+        for sent, calls in (({"calls": [refusal], "auto_pay_ms": 50}, 1), ({"percent": 5}, 1), ({"calls": []}, 0)):
+            async with session.post(f"{url}/control/wechat/faults", json=sent) as response:
+                faults = await response.json()
+            assert (len(faults["calls"]), faults["auto_pay_ms"]) == (calls, 50)
+
+
 async def test_the_control_api_names_its_channels(url: str, folder) -> None:
     async with aiohttp.ClientSession() as session:
         async with session.get(f"{url}/control") as response:
@@ -104,6 +113,8 @@ async def test_the_control_api_names_its_channels(url: str, folder) -> None:
         ("next", {"interface": "place", "kind": "sulk"}),
         ("next", {"interface": "sing", "kind": "dropped"}),
         ("faults", {"percent": 101}),
+        ("faults", {"calls": [{"interface": "place", "kind": "sulk"}]}),
+        ("faults", {"calls": [{"interface": "sing", "kind": "dropped"}]}),
         ("bill", {"day": "2026-01-01", "differences": {"wrong": 1}}),
         ("bill", {"day": "2026-01-01", "kind": "wrong"}),
     ],

@@ -168,5 +168,5 @@ async def _seconds(course: Course, second: Callable[[Course, int], Awaitable[Non
         if course.ended is not None:
             return
         # A little later, so that what began in the second has come to something.
-        await asyncio.sleep(max(number + 1.5 - course.at(SystemClock().now()), 0))
+        await asyncio.sleep(max(number + 2 - course.at(SystemClock().now()), 0))
         await second(course, number)

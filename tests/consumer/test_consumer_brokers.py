@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import asyncpg
 import confluent_kafka
 import psycopg
 import pytest
@@ -190,6 +191,19 @@ async def test_a_database_that_is_away_is_waited_for(world: World, monkeypatch: 
     await transport.taken(away, [message(1)])
     assert await world.applied() == [1]
     assert away.tries == 4
+
+
+async def test_a_database_without_the_tables_is_not_waited_for(database_url: str) -> None:
+    from hutong.consumer import transport
+
+    async def nothing(tx: db.Tx, told: Message) -> None: ...
+
+    async with Database.open(database_url, size=2) as database:
+        told = Consumer("x", nothing, database)
+        with pytest.raises(asyncpg.UndefinedTableError):
+            await transport.taken(told, [message(1)])
+        with pytest.raises(asyncpg.UndefinedTableError):
+            await told.attend(None)
 
 
 async def test_a_package_that_is_not_installed_is_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hutong.consumer.gaps import Gap, close, pieces
+from hutong.consumer.gaps import Gap, allot, close, pieces
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NUMBERS = st.lists(st.integers(1, 60), max_size=40)
@@ -39,6 +39,23 @@ def test_a_part_of_a_gap_keeps_when_it_was_found(first: int, length: int, came: 
     gap = Gap(first, first + length, NOW, lost_at=NOW)
     left, _ = close([gap], first + length, [no for no in came if no <= gap.last], now=NOW + timedelta(1))
     assert {(one.found_at, one.lost_at) for one in left} <= {(NOW, NOW)}
+
+
+@settings(max_examples=200)
+@given(st.lists(st.tuples(st.integers(1, 15_000), st.booleans()), max_size=5), st.integers(0, 12_000))
+def test_what_is_asked_for_is_bounded_and_the_rest_is_kept(lengths: list[tuple[int, bool]], awaited: int) -> None:
+    gaps, first = [], 1
+    for length, asked in sorted(lengths, key=lambda one: not one[1]):
+        gaps.append(Gap(first, first + min(length, 10_000 if asked else length) - 1, NOW, asked=int(asked)))
+        first += length + 1
+    now, rest = allot(gaps, awaited)
+    new = [gap for gap in now if not gap.asked]
+    assert [gap for gap in now if gap.asked] == [gap for gap in gaps if gap.asked]
+    assert awaited + sum(gap.last - gap.first + 1 for gap in new) <= max(10_000, awaited)
+    touched = {gap.first for gap in now}
+    assert numbers(sorted([*now, *rest], key=lambda gap: gap.first)) == numbers(
+        [gap for gap in gaps if gap.first in touched]
+    )
 
 
 @settings(max_examples=100)

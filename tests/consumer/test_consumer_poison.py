@@ -119,18 +119,19 @@ async def test_a_handler_that_hangs_is_cut_off(world: World) -> None:
     async def hangs(tx: db.Tx, told: Message) -> None:
         await (asyncio.sleep(3600) if told.no == 1 else world.write_down(tx, told))
 
-    told = world.consumer(hangs, policy=Policy(tries=1, limit=timedelta(milliseconds=50)))
+    told = world.consumer(hangs, policy=Policy(tries=1, limit=timedelta(seconds=1)))
     await told.take([message(1), message(2, "b")])
     assert await world.applied() == [2]
     assert [one.reason for one in await world.parked()] == ["TimeoutError"]
 
 
-async def test_what_is_no_fault_of_the_message_is_tried_until_it_works(world: World) -> None:
+@pytest.mark.parametrize("error", [Unavailable("the shop does not answer"), asyncpg.DiskFullError("no space")])
+async def test_what_is_no_fault_of_the_message_is_tried_until_it_works(world: World, error: Exception) -> None:
     down = True
 
     async def needs_another(tx: db.Tx, told: Message) -> None:
         if down and told.no == 1:
-            raise Unavailable("the shop does not answer")
+            raise error
         await world.write_down(tx, told)
 
     told = world.consumer(needs_another, policy=POLICY)
@@ -246,6 +247,16 @@ async def test_a_message_too_large_is_parked_unread(world: World) -> None:
     assert parked.reason.endswith("more than 262144")
     await world.retry(parked.reference)
     assert await world.consumer(policy=Policy(size_max=2_000_000)).handle() == 2
+
+
+async def test_what_an_earlier_version_took_in_and_this_one_cannot_read_is_parked(world: World) -> None:
+    told = world.consumer()
+    await told.receive([message(1), message(2, "b")])
+    await world.database.pool.execute(
+        "UPDATE consumer.inbox SET body = '{}' WHERE consumer = $1 AND no = 1", world.name
+    )
+    assert await told.handle() == 1
+    assert [one.reference for one in await world.parked()] == [f"{STREAM}/1"]
 
 
 @pytest.mark.parametrize("reference", ["x", "hutong.payment.0/x", "rejected/zz", ""])

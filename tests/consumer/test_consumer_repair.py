@@ -34,11 +34,11 @@ async def test_asking_is_repeated_ever_more_slowly(world: World) -> None:
     told = world.consumer()
     await told.take([message(2)])
     asked = []
-    for second in range(1200):
+    for second in range(0, 820, 4):
         if await told.repair(world.source):
             asked.append(second)
-        world.clock.advance(SECOND)
-    assert asked == [2, 4, 8, 16, 32, 64, 128, 256, 512, 812, 1112]
+        world.clock.advance(4 * SECOND)
+    assert asked == [4, 8, 12, 20, 36, 68, 132, 260, 516, 816]
 
 
 async def test_what_is_sent_again_twice_changes_nothing(world: World) -> None:
@@ -52,12 +52,39 @@ async def test_what_is_sent_again_twice_changes_nothing(world: World) -> None:
     assert await world.applied() == list(range(1, 11))
 
 
-async def test_a_long_gap_is_asked_for_in_requests_of_ten_thousand(world: World) -> None:
+async def test_of_a_long_gap_ten_thousand_numbers_are_on_their_way_at_once(world: World) -> None:
     told = world.consumer()
-    await told.take([message(25_001)])
+    await told.take([message(25_001), message(25_003)])
+    for _ in range(3):
+        world.clock.advance(SECOND)
+        await told.repair(world.source)
+    assert world.source.resends == [(STREAM, 25_002, 25_002), (STREAM, 1, 9_999)]
+    await told.receive([message(no, f"o{no}") for no in range(1, 10_000)])
+    world.source.resends.clear()
+    await told.repair(world.source)
+    assert world.source.resends == [(STREAM, 10_000, 19_998)]
+    assert (await world.progress()).missing == 15_002
+
+
+async def test_what_comes_slowly_is_not_asked_for_again_meanwhile(world: World) -> None:
+    told = world.consumer()
+    await told.take([message(2_001)])
     world.clock.advance(2 * SECOND)
     await told.repair(world.source)
-    assert world.source.resends == [(STREAM, 1, 10_000)]
+    for first in range(1, 2_001, 100):
+        await told.take([message(no, f"o{no}") for no in range(first, first + 100)])
+        world.clock.advance(3 * SECOND)
+        await told.repair(world.source)
+    assert world.source.resends == [(STREAM, 1, 2_000)]
+
+
+async def test_what_was_asked_for_in_vain_keeps_nothing_else_from_being_asked_for(world: World) -> None:
+    told = world.consumer()
+    await told.take([message(30_001)])
+    for _ in range(30):
+        world.clock.advance(2 * SECOND)
+        await told.repair(world.source)
+    assert {first for _, first, _ in world.source.resends} == {1, 10_001, 20_001}
 
 
 async def test_a_lost_last_message_is_found_by_the_digest(world: World) -> None:

@@ -13,7 +13,7 @@ from hutong.consumer import Consumer, Message, Policy
 
 from .told import STREAM, World, digest, message
 
-EVENTS = 20_000
+EVENTS = 10_000
 STREAMS = (STREAM, "hutong.refund.0")
 INTERVAL = 1_000
 """A digest covers so many numbers; they take 10 s to send."""

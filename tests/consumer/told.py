@@ -164,5 +164,5 @@ class World:
 _OPEN = """
 SELECT count(*) FROM (
     SELECT FROM consumer.gap WHERE consumer = $1 UNION ALL SELECT FROM consumer.digest WHERE consumer = $1
-)
+) AS open
 """

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 
+import asyncpg
+
 from hutong import db, telemetry
 from hutong.clock import Clock, SystemClock
 from hutong.consumer.handle import Handler, Handling
@@ -13,7 +15,7 @@ from hutong.consumer.message import read
 from hutong.consumer.model import Digest, Message, Policy, Reject, Source, Taken
 from hutong.consumer.park import tidy
 from hutong.consumer.receive import receive
-from hutong.consumer.repair import Wish, due_digests, due_gaps, give_up
+from hutong.consumer.repair import due_digests, due_gaps, give_up
 from hutong.errors import HutongError
 
 _log = telemetry.get_logger(__name__)
@@ -89,14 +91,10 @@ class Consumer:
         Returns:
             How many requests were sent. What could not be sent is asked for again later.
         """
-        now = self._clock.now()
-
-        async def work(tx: db.Tx) -> list[Wish]:
-            await give_up(tx, self.name, policy=self._policy, now=now)
-            gaps = await due_gaps(tx, self.name, policy=self._policy, now=now)
-            return gaps + await due_digests(tx, self.name, policy=self._policy, now=now)
-
-        wishes = await self._database.run(work)
+        now, policy = self._clock.now(), self._policy
+        await self._database.run(lambda tx: give_up(tx, self.name, policy=policy, now=now))
+        wishes = await self._database.run(lambda tx: due_gaps(tx, self.name, policy=policy, now=now))
+        wishes += await self._database.run(lambda tx: due_digests(tx, self.name, policy=policy, now=now))
         if source is None:
             for wish in wishes:
                 _log.warning(
@@ -132,7 +130,9 @@ class Consumer:
                 if tidied_at is None or self._clock.now() - tidied_at > timedelta(minutes=10):
                     await self.tidy(keep=keep)
                     tidied_at = self._clock.now()
-            except (HutongError, OSError) as error:
+            except asyncpg.SyntaxOrAccessError:  # no tables, no rights: waiting does not help
+                raise
+            except (HutongError, asyncpg.PostgresError, OSError) as error:
                 _log.warning("consumer_interrupted", consumer=self.name, reason=type(error).__name__)
             await asyncio.sleep(every.total_seconds())
 

@@ -12,12 +12,17 @@ from hutong.consumer.model import RANGE_MAX
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Numbers that exist and have not come; `first` and `last` are missing too."""
+    """Numbers that exist and have not come; `first` and `last` are missing too.
+
+    Attributes:
+        asked: How often it was asked for.
+    """
 
     first: int
     last: int
     found_at: datetime
     lost_at: datetime | None = None
+    asked: int = 0
 
 
 def close(
@@ -33,7 +38,7 @@ def close(
 
     Returns:
         What is missing now, in order, and the highest number now known to exist. A part of a gap keeps when it was
-        found.
+        found and how often it was asked for.
 
     Repeat:
         The same numbers once more change nothing.
@@ -60,6 +65,32 @@ def _without(gap: Gap, came: Sequence[int]) -> Iterator[Gap]:
         start = number + 1
     if start <= gap.last:
         yield replace(gap, first=start)
+
+
+def allot(gaps: Sequence[Gap], awaited: int) -> tuple[list[Gap], list[Gap]]:
+    """What of the gaps of one stream is asked for now, so that a listener is never sent more than it can take.
+
+    Args:
+        gaps: In the order they are wanted, those asked for before first.
+        awaited: Numbers that are on their way.
+
+    Returns:
+        Gaps to ask for, and what is left of those that were split. What was asked for before is asked for again,
+        whatever is on its way: it is part of that.
+    """
+    now: list[Gap] = []
+    rest: list[Gap] = []
+    for gap in gaps:
+        room = RANGE_MAX if gap.asked else RANGE_MAX - awaited
+        if room <= 0:
+            continue
+        end = min(gap.last, gap.first + room - 1)
+        now.append(replace(gap, last=end))
+        if end < gap.last:
+            rest.append(replace(gap, first=end + 1))
+        if not gap.asked:
+            awaited += end - gap.first + 1
+    return now, rest
 
 
 def pieces(first: int, last: int, size: int = RANGE_MAX) -> Iterator[tuple[int, int]]:

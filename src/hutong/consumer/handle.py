@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeAlias
@@ -13,13 +14,20 @@ import asyncpg
 from hutong import db, telemetry
 from hutong.clock import Clock
 from hutong.consumer.message import read
-from hutong.consumer.model import Message, Policy
+from hutong.consumer.model import Message, Policy, Reject
 from hutong.consumer.receive import keep_to_indexes, lock_streams, promote
-from hutong.errors import OutcomeUnknown, Unavailable
+from hutong.errors import HutongError, OutcomeUnknown, Unavailable
 
 _sql = db.statements(__package__)
 _log = telemetry.get_logger(__name__)
 _REASON_MAX = 500
+_NO_FAULT = (
+    Unavailable,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,
+    asyncpg.ReadOnlySQLTransactionError,  # the server was replaced by one that only reads as yet
+)
+"""What no message is to blame for."""
 
 Handler: TypeAlias = Callable[[db.Tx, Message], Awaitable[object]]
 
@@ -33,7 +41,7 @@ class _Picked:
     no: int
     attempts: int
     hash: bytes
-    message: Message
+    message: Message | None
     refused: str | None
 
 
@@ -94,7 +102,9 @@ class Handling:
 
     def _look(self, row: asyncpg.Record) -> _Picked:
         message = read(row["body"])
-        assert isinstance(message, Message), "only what can be read comes into the inbox"
+        if not isinstance(message, Message):  # an earlier version could read it
+            reason = message.reason if isinstance(message, Reject) else "is a digest"
+            return _Picked(row["place"], row["stream"], row["no"], row["attempts"], row["hash"], None, reason)
         message = replace(message, attempt=row["attempts"], corrects=row["corrects"])
         refused = None
         if len(message.body) > self._policy.size_max:
@@ -115,7 +125,11 @@ class Handling:
                 return await self._database.run(lambda tx: self._handle_in(tx, left, trying))  # noqa: B023 - awaited here
             except OutcomeUnknown:
                 raise
-            except Unavailable as error:
+            except asyncio.CancelledError as error:
+                with suppress(HutongError):  # then their lease ends by itself
+                    await self._postpone(left, error, counted=True, wait=timedelta(0))
+                raise
+            except _NO_FAULT as error:
                 await self._postpone(left, error, counted=False)
                 return 0
             except Exception as error:  # noqa: BLE001 - whatever it is, it is the message's
@@ -134,6 +148,7 @@ class Handling:
         held = {(row["stream"], row["no"], row["attempts"], row["hash"]) for row in rows}
         ours = [one for one in picked if (one.stream, one.no, one.attempts, one.hash) in held]
         for one in ours:
+            assert one.message is not None
             trying[:] = [one]
             async with asyncio.timeout(self._policy.limit.total_seconds()):
                 await self._handler(tx, one.message)
@@ -145,7 +160,8 @@ class Handling:
             marked = await _sql.finish.execute(tx, [one.place for one in ours], now)
             if marked != f"UPDATE {len(ours)}":  # a row was moved after all: undo, and look again whose it is
                 raise asyncpg.SerializationError("a message in hand was changed")
-            await promote(tx, self._consumer, [(one.stream, one.message.object_id) for one in ours], now=now)
+            objects = [(one.stream, one.message.object_id) for one in ours if one.message is not None]
+            await promote(tx, self._consumer, objects, now=now)
         return len(ours)
 
     async def _failed(self, one: _Picked, error: Exception) -> None:
@@ -162,10 +178,14 @@ class Handling:
         )
         await self._postpone([one], error, counted=True)
 
-    async def _postpone(self, picked: Sequence[_Picked], error: Exception, *, counted: bool) -> None:
-        wait = min(self._policy.wait_max, self._policy.wait * 2 ** (picked[0].attempts - 1))
-        if isinstance(error, Unavailable):
-            wait = max(wait, timedelta(seconds=error.retry_after_s))
+    async def _postpone(
+        self, picked: Sequence[_Picked], error: BaseException, *, counted: bool, wait: timedelta | None = None
+    ) -> None:
+        """Have these tried again: after a wait that doubles, unless one is given."""
+        if wait is None:
+            wait = min(self._policy.wait_max, self._policy.wait * (1 << picked[0].attempts - 1))
+            if isinstance(error, Unavailable):
+                wait = max(wait, timedelta(seconds=error.retry_after_s))
         await self._database.run(
             lambda tx: _sql.postpone.execute(
                 tx,
@@ -198,12 +218,12 @@ class Handling:
                     consumer=self._consumer,
                     stream=one.stream,
                     no=one.no,
-                    object_id=one.message.object_id,
+                    object_id=one.message and one.message.object_id,
                     reason=reason,
                 )
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """What failed, for a person; never with a secret, and without what PostgreSQL cannot hold."""
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return telemetry.mask(text.replace("\x00", ""))[:_REASON_MAX]

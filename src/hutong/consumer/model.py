@@ -161,3 +161,7 @@ class Policy:
     repeat_max: timedelta = timedelta(minutes=5)
     give_up: timedelta = timedelta(hours=24)
     from_start: bool = True
+
+    def repeat_after(self, asked: int) -> timedelta:
+        """How long to wait for what was asked for so often; at first, how long it may simply be late."""
+        return min(self.repeat_max, self.patience * (1 << min(asked, 30)))

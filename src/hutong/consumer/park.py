@@ -98,6 +98,7 @@ async def tidy(tx: db.Tx, consumer: str, *, before: datetime) -> int:
     Returns:
         How many rows were deleted.
     """
+    await keep_to_indexes(tx)
     await lock_streams(tx, consumer, [one.stream for one in await progress(tx, consumer)])
     known = await progress(tx, consumer)
     command = await _sql.tidy.execute(

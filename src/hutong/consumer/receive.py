@@ -64,7 +64,8 @@ async def receive(
         elif one.no >= known.first_no and one.no > known.tidied_no:
             messages.setdefault((one.stream, one.no), one)
     new = await _insert(tx, consumer, list(messages.values()), now)
-    corrected = await _repeated(tx, consumer, [one for key, one in messages.items() if key not in new], now)
+    repeated = messages.keys() - set(new)
+    corrected = await _repeated(tx, consumer, [messages[key] for key in sorted(repeated)], now)
     if digests:
         await _keep_digests(tx, consumer, digests, now)
     if rejects:
@@ -110,6 +111,21 @@ async def lock_streams(tx: db.Tx, consumer: str, streams: Iterable[str]) -> dict
     """Hold the rows of these streams until the transaction ends."""
     rows = await _sql.lock_streams.fetch(tx, consumer, sorted(set(streams)))
     return {row["stream"]: _Stream(row["first_no"], row["last_no"], row["seen_no"], row["tidied_no"]) for row in rows}
+
+
+async def insert_gaps(tx: db.Tx, consumer: str, gaps: Sequence[tuple[str, Gap, datetime]]) -> None:
+    """Write gaps down, each with its stream and when it is asked for."""
+    await _sql.insert_gaps.execute(
+        tx,
+        consumer,
+        [stream for stream, _, _ in gaps],
+        [gap.first for _, gap, _ in gaps],
+        [gap.last for _, gap, _ in gaps],
+        [gap.found_at for _, gap, _ in gaps],
+        [gap.lost_at for _, gap, _ in gaps],
+        [gap.asked for _, gap, _ in gaps],
+        [next_at for _, _, next_at in gaps],
+    )
 
 
 async def settle(tx: db.Tx, consumer: str, streams: dict[str, _Stream]) -> list[tuple[str, int, int]]:
@@ -259,7 +275,7 @@ async def _gaps(
     """Write the gaps as they are now; returns the numbers that had been given up and came after all."""
     before: dict[str, list[Gap]] = defaultdict(list)
     for row in await _sql.gaps_of_streams.fetch(tx, consumer, sorted(streams)):
-        before[row["stream"]].append(Gap(row["from_no"], row["to_no"], row["found_at"], row["lost_at"]))
+        before[row["stream"]].append(Gap(row["from_no"], row["to_no"], row["found_at"], row["lost_at"], row["asked"]))
     closed: list[tuple[str, Gap]] = []
     opened: list[tuple[str, Gap]] = []
     late: list[tuple[str, int]] = []
@@ -273,16 +289,7 @@ async def _gaps(
     if closed:
         await _sql.delete_gaps.execute(tx, consumer, [name for name, _ in closed], [gap.first for _, gap in closed])
     if opened:
-        await _sql.insert_gaps.execute(
-            tx,
-            consumer,
-            now + policy.patience,
-            [name for name, _ in opened],
-            [gap.first for _, gap in opened],
-            [gap.last for _, gap in opened],
-            [gap.found_at for _, gap in opened],
-            [gap.lost_at for _, gap in opened],
-        )
+        await insert_gaps(tx, consumer, [(name, gap, now + policy.repeat_after(gap.asked)) for name, gap in opened])
     return late
 
 

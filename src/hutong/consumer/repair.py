@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 
 from hutong import db, telemetry
-from hutong.consumer.gaps import pieces
+from hutong.consumer.gaps import Gap, allot, pieces
 from hutong.consumer.model import PARTS, Policy, Source
-from hutong.consumer.receive import keep_to_indexes, lock_streams, promote, settle
+from hutong.consumer.receive import insert_gaps, keep_to_indexes, lock_streams, promote, settle
 
 _sql = db.statements(__package__)
 _log = telemetry.get_logger(__name__)
 _AT_ONCE = 200
+_IN_VAIN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +38,35 @@ async def due_gaps(tx: db.Tx, consumer: str, *, policy: Policy, now: datetime) -
     """Gaps that have to be asked for now.
 
     Effects:
-        Each is asked for again after a wait that doubles.
-
-    Returns:
-        One wish per gap, of its first 10,000 numbers: when these have come, the rest is a gap of its own.
+        Each is asked for again when nothing of it has come for a while, which doubles. Of each stream about 10,000
+        numbers are on their way at once; a longer gap is split.
     """
-    rows = await _sql.due_gaps.fetch(
-        tx, consumer, now, policy.patience.total_seconds(), policy.repeat_max.total_seconds(), _AT_ONCE
-    )
-    wishes = [Wish(row["stream"], *next(pieces(row["from_no"], row["to_no"]))) for row in rows]
-    if wishes:
-        _log.info("stream_gaps_asked", consumer=consumer, ranges=[(w.stream, w.first, w.last) for w in wishes][:10])
-    return wishes
+    names = [row["stream"] for row in await _sql.streams_with_due_gaps.fetch(tx, consumer, now)]
+    if not names:
+        return []
+    await lock_streams(tx, consumer, names)
+    rows = await _sql.due_gaps.fetch(tx, consumer, now, names, _IN_VAIN, _AT_ONCE)
+    asking: list[tuple[str, Gap]] = []
+    resting: list[tuple[str, Gap, datetime]] = []
+    for stream, found in groupby(rows, key=itemgetter("stream")):
+        due = list(found)
+        gaps = [Gap(row["from_no"], row["to_no"], row["found_at"], asked=row["asked"]) for row in due]
+        ask, rest = allot(gaps, due[0]["awaited"])
+        asking += [(stream, gap) for gap in ask]
+        resting += [(stream, gap, now) for gap in rest]
+    if asking:
+        await _sql.mark_asked.execute(
+            tx,
+            consumer,
+            [stream for stream, _ in asking],
+            [gap.first for _, gap in asking],
+            [gap.last for _, gap in asking],
+            [now + policy.repeat_after(gap.asked) for _, gap in asking],
+        )
+        _log.info("stream_gaps_asked", consumer=consumer, ranges=[(s, g.first, g.last) for s, g in asking][:10])
+    if resting:
+        await insert_gaps(tx, consumer, resting)
+    return [Wish(stream, gap.first, gap.last) for stream, gap in asking]
 
 
 async def give_up(tx: db.Tx, consumer: str, *, policy: Policy, now: datetime) -> None:

@@ -7,6 +7,8 @@ import importlib
 from collections.abc import Sequence
 from typing import Any
 
+import asyncpg
+
 from hutong import telemetry
 from hutong.consumer.consumer import Consumer
 from hutong.errors import ConfigurationError, OutcomeUnknown, Unavailable
@@ -62,7 +64,9 @@ async def taken(consumer: Consumer, bodies: Sequence[bytes]) -> None:
     while True:
         try:
             await consumer.take(bodies)
-        except (Unavailable, OutcomeUnknown) as error:
+        except asyncpg.SyntaxOrAccessError:  # no tables, no rights: waiting does not help
+            raise
+        except (Unavailable, OutcomeUnknown, asyncpg.PostgresError) as error:
             _log.warning("consumer_interrupted", consumer=consumer.name, reason=type(error).__name__)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _PAUSE_MAX_S)

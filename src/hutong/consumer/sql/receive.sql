@@ -55,7 +55,7 @@ WHERE i.consumer = $1 AND i.stream = m.stream AND i.no = m.no;
 
 -- name: gaps_of_streams
 -- All that is missing, in order.
-SELECT g.stream, g.from_no, g.to_no, g.found_at, g.lost_at
+SELECT g.stream, g.from_no, g.to_no, g.found_at, g.lost_at, g.asked
 FROM consumer.gap g
 WHERE g.consumer = $1 AND g.stream = ANY ($2::text[])
 ORDER BY g.stream, g.from_no;
@@ -67,11 +67,11 @@ USING unnest($2::text[], $3::bigint[]) AS c (stream, from_no)
 WHERE g.consumer = $1 AND g.stream = c.stream AND g.from_no = c.from_no;
 
 -- name: insert_gaps
--- New gaps, and what is left of others. They are asked for after a moment, since most of what is late is only late.
-INSERT INTO consumer.gap (consumer, stream, from_no, to_no, found_at, lost_at, next_at)
-SELECT $1, g.stream, g.from_no, g.to_no, g.found_at, g.lost_at, $2
-FROM unnest($3::text[], $4::bigint[], $5::bigint[], $6::timestamptz[], $7::timestamptz[])
-    AS g (stream, from_no, to_no, found_at, lost_at);
+-- New gaps, and what is left of others. They are asked for after a while in which nothing of them came.
+INSERT INTO consumer.gap (consumer, stream, from_no, to_no, found_at, lost_at, asked, next_at)
+SELECT $1, g.stream, g.from_no, g.to_no, g.found_at, g.lost_at, g.asked, g.next_at
+FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::timestamptz[], $6::timestamptz[], $7::int[], $8::timestamptz[])
+    AS g (stream, from_no, to_no, found_at, lost_at, asked, next_at);
 
 -- name: settle_streams
 -- What is known of the streams after a batch; what is missing for good is not waited for.

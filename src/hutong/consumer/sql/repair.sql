@@ -1,18 +1,26 @@
+-- name: streams_with_due_gaps
+-- Streams of which something has to be asked for now.
+SELECT DISTINCT g.stream FROM consumer.gap g
+WHERE g.consumer = $1 AND g.next_at <= $2 AND g.lost_at IS NULL
+ORDER BY g.stream;
+
 -- name: due_gaps
--- What has to be asked for (again) now; the wait doubles each time, up to $4 seconds.
-WITH p AS MATERIALIZED (
-    SELECT d.stream, d.from_no FROM consumer.gap d
-    WHERE d.consumer = $1 AND d.next_at <= $2 AND d.lost_at IS NULL
-    ORDER BY d.next_at, d.stream, d.from_no
-    LIMIT $5
-    FOR UPDATE SKIP LOCKED
-)
-UPDATE consumer.gap g
-SET asked = g.asked + 1,
-    next_at = $2::timestamptz + make_interval(secs => least($4::float8, $3::float8 * 2 ^ least(g.asked, 30)))
-FROM p
-WHERE g.consumer = $1 AND g.stream = p.stream AND g.from_no = p.from_no
-RETURNING g.stream, g.from_no, g.to_no, g.asked;
+-- What has to be asked for now, what is short first: it was lost just now, and something waits for it. `awaited` is how
+-- many numbers of the stream were asked for lately and have not come; what was asked for in vain $4 times does not count.
+SELECT g.stream, g.from_no, g.to_no, g.found_at, g.asked, (
+    SELECT coalesce(sum(w.to_no - w.from_no + 1), 0)::bigint FROM consumer.gap w
+    WHERE w.consumer = $1 AND w.stream = g.stream AND w.asked BETWEEN 1 AND $4 AND w.lost_at IS NULL
+) AS awaited
+FROM consumer.gap g
+WHERE g.consumer = $1 AND g.stream = ANY ($3::text[]) AND g.next_at <= $2 AND g.lost_at IS NULL
+ORDER BY g.stream, g.asked = 0, g.to_no - g.from_no, g.from_no
+LIMIT $5;
+
+-- name: mark_asked
+-- Asked for, up to `to_no`; the rest of a long gap becomes a gap of its own.
+UPDATE consumer.gap g SET asked = g.asked + 1, next_at = a.next_at, to_no = a.to_no
+FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::timestamptz[]) AS a (stream, from_no, to_no, next_at)
+WHERE g.consumer = $1 AND g.stream = a.stream AND g.from_no = a.from_no;
 
 -- name: streams_to_give_up
 -- Streams with something missing for longer than anybody should wait.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hutong.bench.rabbitmq import RabbitMQ
 from hutong.clock import ManualClock
 from hutong.config import Settings
 from hutong.db import Database, EmbeddedServer, Tx, migrate
@@ -49,6 +50,17 @@ def postgres15(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         unavailable("PostgreSQL 15 is not installed")
     with Postgres15(tmp_path_factory.mktemp("pg15")) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    """A RabbitMQ for the whole run; each test uses names of its own there."""
+    if not RabbitMQ.available():
+        unavailable("RabbitMQ is not installed")
+    broker = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"))
+    broker.start()
+    yield broker
+    broker.close()
 
 
 @pytest.fixture(scope="session", params=["18", "15"])

@@ -148,7 +148,13 @@ def archive(
     async def run() -> webhooks.Archived:
         async with db.Database.open(url, size=2) as database:
             await webhooks.sequence(database, source=settings.event_source, zone=settings.zone)
-            return await webhooks.keep_events(database, now=SystemClock().now(), keep=keep, folder=folder.absolute())
+            return await webhooks.keep_events(
+                database,
+                now=SystemClock().now(),
+                keep=keep,
+                folder=folder.absolute(),
+                published=settings.broker_url is not None,
+            )
 
     done = asyncio.run(run())
     if as_json:

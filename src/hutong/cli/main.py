@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from hutong.cli import streams as _streams  # noqa: F401 - adds its commands to those of events
 from hutong.cli.codes import codes
 from hutong.cli.events import events
 from hutong.cli.ledger import ledger
@@ -329,6 +330,19 @@ def bench_routing(
 
     seeds = list(range(10)) if seed is None else [seed]
     sys.exit(run_bench_routing(seeds=seeds, payments=payments, as_json=as_json))
+
+
+@bench.command("events")
+def bench_events(
+    count: Annotated[int, typer.Option("--events", min=10, help="How many events each part delivers.")] = 20_000,
+    part: Annotated[str | None, typer.Option("--part", help="Only this one: webhooks, broker or query.")] = None,
+    yardstick: Annotated[int, typer.Option(min=0, help="Seconds of pgbench beside it; 0 leaves it out.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """From the outbox to webhooks, to a broker, and to the query store."""
+    from hutong.bench import run_bench_events
+
+    sys.exit(run_bench_events(count=count, part=part, yardstick_s=yardstick, as_json=as_json))
 
 
 @bench.command("coalescer")

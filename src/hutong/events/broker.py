@@ -37,7 +37,7 @@ def connector(url: str, *, source: str = "hutong", confirm_limit_s: float = CONF
             param="HUTONG_BROKER_URL",
         ) from error
 
-    def connect(answer: Request) -> AbstractAsyncContextManager[Publisher]:
+    def connect(answer: Request | None) -> AbstractAsyncContextManager[Publisher]:
         opened: AbstractAsyncContextManager[Publisher] = module.connect(
             url, answer, source=source, confirm_limit_s=confirm_limit_s
         )

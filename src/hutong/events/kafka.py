@@ -20,7 +20,7 @@ _CLOSE_LIMIT_S = 5.0
 @asynccontextmanager
 async def connect(
     url: str,
-    answer: Request,  # noqa: ARG001 - listeners ask by `hutong events resend` instead
+    answer: Request | None,  # noqa: ARG001 - listeners ask by `hutong events resend` instead
     *,
     source: str,
     confirm_limit_s: float,

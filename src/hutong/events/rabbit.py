@@ -7,20 +7,26 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+from aiormq import Channel as WireChannel
 from faststream import AckPolicy
 from faststream.rabbit import Channel, ExchangeType, QueueType, RabbitBroker, RabbitExchange, RabbitQueue
+from pamqp.commands import Basic
 
 from hutong.errors import Unavailable
 from hutong.events.message import Item
 from hutong.events.relay import Request
 from hutong.events.stream import confirmed
 
-_CLOSE_LIMIT_S = 5.0
+_CLOSE_LIMIT_S = 1.0
 _REDELIVERIES_MAX = 20
+_PERSISTENT = 2
+_CLOSING: set[asyncio.Task[None]] = set()  # the loop itself holds tasks weakly
 
 
 @asynccontextmanager
-async def connect(url: str, answer: Request, *, source: str, confirm_limit_s: float) -> AsyncIterator[RabbitPublisher]:
+async def connect(
+    url: str, answer: Request | None, *, source: str, confirm_limit_s: float
+) -> AsyncIterator[RabbitPublisher]:
     """Connect, and have the exchange, a queue that takes everything, and the queue of requests.
 
     The queue makes sure that nothing is told to nobody; others bind queues of their own to the exchange.
@@ -47,15 +53,9 @@ async def connect(url: str, answer: Request, *, source: str, confirm_limit_s: fl
         logger=None,
     )
 
-    async def raw(message: Any) -> bytes:
-        return bytes(message.body)
-
-    @broker.subscriber(
-        requests, channel=Channel(prefetch_count=1), ack_policy=AckPolicy.NACK_ON_ERROR, decoder=raw, no_reply=True
-    )
-    async def handle(body: bytes) -> None:
-        await answer(body)
-
+    if answer is not None:
+        _listen(broker, requests, answer)
+    closing = False
     try:
         try:
             async with asyncio.timeout(confirm_limit_s):
@@ -63,20 +63,60 @@ async def connect(url: str, answer: Request, *, source: str, confirm_limit_s: fl
                 declared = await broker.declare_exchange(exchange)
                 taking = await broker.declare_queue(queue)
                 await taking.bind(declared, routing_key="#")
+                channel = await declared.channel.get_underlay_channel()
+                assert isinstance(channel, WireChannel)
         except Exception as error:
             raise Unavailable(f"the broker does not answer: {type(error).__name__}") from error
-        yield RabbitPublisher(broker, exchange, confirm_limit_s)
+        yield RabbitPublisher(channel, exchange.name, confirm_limit_s)
+        closing = True
     finally:
+        await _close(broker, in_order=closing)
+
+
+async def _close(broker: RabbitBroker, *, in_order: bool) -> None:
+    """Close the connection; one that failed without the words that nobody would answer.
+
+    What takes longer than a moment goes on beside us: the broker may be reached again meanwhile.
+    """
+
+    async def close() -> None:
+        connection = broker._connection
         with suppress(Exception):
             async with asyncio.timeout(_CLOSE_LIMIT_S):
-                await broker.stop()
+                if in_order:
+                    await broker.stop()
+        with suppress(Exception):
+            if connection is not None:
+                await connection.close()
+
+    task = asyncio.create_task(close())
+    _CLOSING.add(task)
+    task.add_done_callback(_CLOSING.discard)
+    await asyncio.wait([task], timeout=_CLOSE_LIMIT_S)
+
+
+def _listen(broker: RabbitBroker, requests: RabbitQueue, answer: Request) -> None:
+    """Take requests one at a time; one that fails goes back."""
+
+    async def raw(message: Any) -> bytes:
+        return bytes(message.body)
+
+    async def handle(body: bytes) -> None:
+        await answer(body)
+
+    channel = Channel(prefetch_count=1)
+    broker.subscriber(requests, channel=channel, ack_policy=AckPolicy.NACK_ON_ERROR, decoder=raw, no_reply=True)(handle)
 
 
 class RabbitPublisher:
-    """Publishes persistent messages that must be taken by a queue, and waits for the confirmation of each."""
+    """Publishes persistent messages that must be taken by a queue, and waits for the confirmation of each.
 
-    def __init__(self, broker: RabbitBroker, exchange: RabbitExchange, confirm_limit_s: float) -> None:
-        self._broker = broker
+    A batch is written to the channel as a whole. FastStream's own `publish` waits for the socket after each message,
+    which costs half of the speed.
+    """
+
+    def __init__(self, channel: WireChannel, exchange: str, confirm_limit_s: float) -> None:
+        self._channel = channel
         self._exchange = exchange
         self._confirm_limit_s = confirm_limit_s
 
@@ -90,16 +130,18 @@ class RabbitPublisher:
             headers["no"] = item.no
         if item.resent:
             headers["resent"] = True
-        await self._broker.publish(
+        await self._channel.basic_publish(
             item.body,
             exchange=self._exchange,
             routing_key=item.type,
             mandatory=True,
-            persist=True,
-            message_id=item.message_id,
-            message_type=item.type,
-            content_type="application/json",
-            headers=headers,
-            correlation_id=item.message_id,
-            expiration=item.expires_s,
+            properties=Basic.Properties(
+                message_id=item.message_id,
+                message_type=item.type,
+                content_type="application/json",
+                headers=headers,
+                delivery_mode=_PERSISTENT,
+                expiration=None if item.expires_s is None else str(1000 * item.expires_s),
+            ),
+            wait=False,
         )

@@ -34,8 +34,8 @@ DIGEST_INTERVAL = timedelta(seconds=10)
 """How long a digest may be waited for, when there is little."""
 
 Request = Callable[[bytes], Awaitable[None]]
-Connect = Callable[[Request], AbstractAsyncContextManager[Publisher]]
-"""Connects to a broker; what listeners ask for there is given to the function."""
+Connect = Callable[[Request | None], AbstractAsyncContextManager[Publisher]]
+"""Connects to a broker; what listeners ask for there is given to the function, unless there is none."""
 
 _TURN_S = 0.05
 _PAUSE_S = 0.2
@@ -109,6 +109,7 @@ class Relay:
         connect: Opens a connection to the broker.
         new_id: Names this relay and its digests.
         digest_every, digest_interval: A digest follows so many events, or so long after the last one.
+        lease: For how long a stream stays with a relay that has died; three times what a broker may take to confirm.
     """
 
     def __init__(
@@ -120,6 +121,7 @@ class Relay:
         new_id: Callable[[], UUID],
         digest_every: int = DIGEST_EVERY,
         digest_interval: timedelta = DIGEST_INTERVAL,
+        lease: timedelta = LEASE,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -128,6 +130,7 @@ class Relay:
         self._owner = new_id()
         self._digest_every = digest_every
         self._digest_interval = digest_interval
+        self._lease = lease
         self._digests: dict[str, _Digest] = {}
         self._broken: dict[str, float] = {}
         self._stopping = asyncio.Event()
@@ -180,7 +183,7 @@ class Relay:
         now = self._clock.now()
         since = now - self._digest_interval
         async with self._database.transaction() as tx:
-            rows = await _sql.claim_streams.fetch(tx, self._owner, now, now + LEASE, since)
+            rows = await _sql.claim_streams.fetch(tx, self._owner, now, now + self._lease, since)
         if not rows:
             return False
         claims = [_Claim(**row) for row in rows]
@@ -243,7 +246,7 @@ class Relay:
         begun, failed = time.monotonic(), False
         confirmed: set[str] = set()
         for wave in waves(items):
-            if confirmed and time.monotonic() - begun > LEASE.total_seconds() / 3:
+            if confirmed and time.monotonic() - begun > self._lease.total_seconds() / 3:
                 break
             results = await publisher.publish(wave)
             confirmed.update(one.message_id for one, ok in zip(wave, results, strict=True) if ok)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,7 +24,7 @@ PARTS_MAX = 1_000
 BATCH = 1_000
 """Entries read and published at once."""
 
-_CANCEL_LIMIT_S = 5.0
+_CANCEL_LIMIT_S = 1.0
 _NOT_CONFIRMED = "the broker did not confirm"
 _FIELDS = ("event_id", "type", "version", "merchant_id", "object_id", "object_seq", "data", "created_at")
 _sql = db.statements(__package__)
@@ -41,11 +42,18 @@ class Publisher(Protocol):
 
 
 async def confirmed(calls: Iterable[Coroutine[Any, Any, object]], limit_s: float) -> list[bool]:
-    """Run the calls that publish at once, and say of each whether it came to its end in time without an error."""
+    """Run the calls that publish at once, and say of each whether it came to its end without an error.
+
+    Args:
+        limit_s: How long to wait while none ends; a broker that is slow but goes on is given twice as long in all.
+    """
     tasks = [asyncio.create_task(call) for call in calls]
-    if not tasks:
-        return []
-    _, late = await asyncio.wait(tasks, timeout=limit_s)
+    late = set(tasks)
+    deadline = time.monotonic() + 2 * limit_s
+    while late and (left_s := deadline - time.monotonic()) > 0:
+        ended, late = await asyncio.wait(late, timeout=min(limit_s, left_s))
+        if not ended:
+            break
     for task in late:
         task.cancel()
     if late:

@@ -1,0 +1,66 @@
+"""`hutong events streams` and `hutong events resend`: what listeners at a broker get."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Annotated
+
+import typer
+
+from hutong.cli.events import Json, events
+
+
+@events.command("streams")
+def streams(as_json: Json = False) -> None:
+    """Show how far each stream is: numbered, published to the broker, covered by digests."""
+    from hutong import config
+    from hutong.cli.transaction import in_transaction
+    from hutong.clock import SystemClock
+    from hutong.events import list_streams
+
+    found = in_transaction(config.load(), list_streams)
+    now = SystemClock().now()
+    rows = [
+        {
+            "stream": one.stream,
+            "last_no": one.last_no,
+            "published_no": one.published_no,
+            "digested_no": one.digested_no,
+            "backlog": one.last_no - one.published_no,
+            "lag_s": round((now - one.waiting_since).total_seconds(), 3) if one.waiting_since else 0.0,
+        }
+        for one in found
+    ]
+    if as_json:
+        print(json.dumps({"streams": rows}))
+        return
+    for row in rows:
+        waiting = f"{row['backlog']} wait, the oldest for {row['lag_s']} s" if row["backlog"] else "none waits"
+        print(f"{row['stream']:<32} {row['last_no']:>12} numbered {row['published_no']:>12} published  {waiting}")
+
+
+@events.command("resend")
+def resend(
+    stream: Annotated[str, typer.Option("--stream", help="Such as hutong.payment.0.")],
+    first: Annotated[int, typer.Option("--from", help="The first number.")],
+    last: Annotated[int, typer.Option("--to", help="The last number; at most 10,000 at once.")],
+    as_json: Json = False,
+) -> None:
+    """Publish a range of a stream to the broker again, under the same ids."""
+    from hutong import app, config, db
+    from hutong import events as streams
+    from hutong.errors import ConfigurationError
+
+    settings = config.load()
+    if settings.broker_url is None:
+        raise ConfigurationError("no broker is configured", param="HUTONG_BROKER_URL")
+    connect = streams.connector(settings.broker_url.get_secret_value(), source=settings.event_source)
+    url = app.database_url(settings)
+
+    async def run() -> int:
+        async with db.Database.open(url, size=2) as database, connect(None) as publisher:
+            return await streams.resend(database, publisher, stream, first, last)
+
+    count = asyncio.run(run())
+    print(json.dumps({"resent": count}) if as_json else f"{count} were sent again")

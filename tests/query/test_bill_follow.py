@@ -117,6 +117,10 @@ async def test_a_store_that_was_away_at_the_start_is_made_ready_later(
         away = query.Follower(source, store, clock=bills.clock, own_url=DOWN)
         with pytest.raises(Unavailable):
             await away.follow()
+        assert await away.follow() == 0  # it is left alone for a while
+        bills.clock.advance(timedelta(seconds=5))
+        with pytest.raises(Unavailable):
+            await away.follow()
         follower = query.Follower(source, store, clock=bills.clock, own_url=url)
         assert [await follower.follow(), await follower.follow()] == [1, 0]
         assert await count(store) == 1

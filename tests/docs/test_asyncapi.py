@@ -7,11 +7,14 @@ import subprocess
 import tarfile
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import jsonschema_rs
 import pytest
 
-from hutong import api, events, payments
+from hutong import api, events, ids, payments
+from hutong.clock import SystemClock
+from hutong.ids import Ids
 from support import unavailable
 
 SPECIFICATION = "@asyncapi/specs@6.11.1"
@@ -78,6 +81,50 @@ def test_an_amount_is_an_integer_beside_a_currency() -> None:
             assert field["type"] == "integer", (name, key)
         if amounts and name not in ("RefundItemObject",):  # a line of a refund, which has the currency
             assert definition["properties"]["currency"]["type"] == "string", name
+
+
+NEW = Ids(SystemClock()).new
+
+
+def stream_validator(message: str) -> jsonschema_rs.Validator:
+    """Of the payload of one of a stream's messages."""
+    document = api.asyncapi()
+    return jsonschema_rs.validator_for(
+        {**document["components"]["messages"][message]["payload"], "components": document["components"]}
+    )
+
+
+def test_a_message_of_a_stream_is_as_described() -> None:
+    name, now = "webhook_endpoint.disabled", SystemClock().now()
+    data = {
+        "id": ids.encode("whe", NEW()),
+        "object": "webhook_endpoint",
+        "url": "https://shop.example/hook",
+        "types": [],
+        "scheme": "hmac",
+        "previous_until": None,
+        "public_key": None,
+        "enabled": False,
+        "disabled_reason": "failing",
+        "failing_since": None,
+        "created_at": "2026-01-01T00:00:00.000Z",
+        "disabled_at": "2026-01-06T00:00:00.000Z",
+    }
+    event = events.RecordedEvent(NEW(), name, 1, NEW(), uuid4(), 1, json.dumps(data), now)
+    told = json.loads(events.message("hutong.webhook_endpoint.0", 7, event))
+    described = stream_validator(f"stream.{name}.v1")
+    assert [str(error) for error in described.iter_errors(told)] == []
+    for field in ("id", "stream", "no", "type", "version", "object_id", "object_seq", "merchant_id", "data"):
+        assert not described.is_valid({key: value for key, value in told.items() if key != field})
+
+
+def test_a_digest_is_as_described() -> None:
+    hashed = events.digest_hash([events.item_hash(b"{}")])
+    made = events.digest(NEW(), "hutong.payment.0", 3, 3, hashed, now=SystemClock().now(), answer=True)
+    told, described = json.loads(made.body), stream_validator(events.DIGEST)
+    assert [str(error) for error in described.iter_errors(told)] == []
+    assert set(told) == set(api.asyncapi()["components"]["schemas"]["StreamDigest"]["properties"])
+    assert not described.is_valid(told | {"hash": "x"})
 
 
 def test_what_is_published_is_what_the_code_says(tmp_path: Path, parts: dict[str, str]) -> None:

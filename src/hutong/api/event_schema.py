@@ -14,6 +14,7 @@ from hutong import events
 from hutong.api.customer_routes import CustomerProfileObject
 from hutong.api.refund_schema import RefundObject
 from hutong.api.schema import PaymentObject
+from hutong.api.stream_schema import add_streams
 from hutong.api.webhook_schema import WebhookEndpointObject
 from hutong.payments import CUSTOMER_UPDATED, Happening, RefundHappening
 
@@ -139,7 +140,7 @@ def json_schemas() -> dict[str, dict[str, Any]]:
 
 
 def asyncapi() -> dict[str, Any]:
-    """The AsyncAPI 3.0 document of webhooks."""
+    """The AsyncAPI 3.0 document of webhooks and of streams."""
     mode: Literal["validation"] = "validation"
     _, schemas = models_json_schema([(one.model, mode) for one in EVENT_TYPES], ref_template=_REFERENCES)
     messages = {
@@ -153,12 +154,13 @@ def asyncapi() -> dict[str, Any]:
         }
         for one in EVENT_TYPES
     }
-    return {
+    document: dict[str, Any] = {
         "asyncapi": "3.0.0",
         "info": {
             "title": "Hutong events",
             "version": hutong.__version__,
-            "description": "What happened, told to merchants by webhooks signed after the Standard Webhooks rules.",
+            "description": "What happened: told to merchants by webhooks signed after the Standard Webhooks rules, "
+            "and to your own systems by numbered streams at a broker.",
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",
@@ -180,6 +182,8 @@ def asyncapi() -> dict[str, Any]:
         },
         "components": {"messages": messages, "schemas": {"WebhookHeaders": _HEADERS, **schemas["$defs"]}},
     }
+    add_streams(document)
+    return document
 
 
 _HEADERS = {

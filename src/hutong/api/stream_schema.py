@@ -1,0 +1,131 @@
+"""What streams carry at a broker: their part of the AsyncAPI document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hutong import events
+
+_STREAM = {"type": "string", "description": "`{source}.{topic}.{zone}`, such as hutong.payment.0."}
+_NUMBER = {"type": "integer", "minimum": 1}
+_FIRST = {**_NUMBER, "description": "The first number of the range."}
+_LAST = {**_NUMBER, "description": "The last number of the range, included."}
+
+SCHEMAS: dict[str, Any] = {
+    "InStream": {
+        "type": "object",
+        "description": "What an event has in its stream besides what a webhook carries.",
+        "required": ["stream", "no", "object_id", "merchant_id"],
+        "properties": {
+            "stream": _STREAM,
+            "no": {**_NUMBER, "description": "Counts the events of the stream, from 1, without a gap."},
+            "object_id": {"type": "string", "format": "uuid", "description": "What it happened to; keeps its order."},
+            "merchant_id": {"type": "string", "pattern": "^mer_[0-7][0-9a-z]{25}$"},
+        },
+    },
+    "StreamDigest": {
+        "type": "object",
+        "description": "What a stream has carried from one number to another.",
+        "required": ["id", "type", "version", "stream", "from", "to", "count", "hash", "created_at"],
+        "properties": {
+            "id": {"type": "string", "pattern": "^dig_[0-7][0-9a-z]{25}$"},
+            "type": {"const": events.DIGEST},
+            "version": {"const": 1},
+            "stream": _STREAM,
+            "from": _FIRST,
+            "to": _LAST,
+            "count": {**_NUMBER, "description": "How many numbers the range has."},
+            "hash": {
+                "type": "string",
+                "pattern": "^[0-9a-f]{64}$",
+                "description": "SHA-256 of the messages' SHA-256 hashes, joined in order of their numbers.",
+            },
+            "created_at": {"type": "string", "format": "date-time"},
+            "answer": {"type": "boolean", "description": "Somebody asked for it."},
+        },
+    },
+    "StreamRequest": {
+        "type": "object",
+        "description": "A listener asks for a range of a stream again, or for digests of its parts.",
+        "required": ["kind", "stream", "from", "to"],
+        "properties": {
+            "kind": {"enum": ["resend", "digest"]},
+            "stream": _STREAM,
+            "from": _FIRST,
+            "to": {**_LAST, "description": f"The last number; at most {events.RESEND_MAX} at once."},
+            "parts": {**_NUMBER, "description": "In how many parts, for digests; 16 if it is left out."},
+        },
+    },
+    "StreamHeaders": {
+        "type": "object",
+        "required": ["stream", "type"],
+        "properties": {
+            "stream": _STREAM,
+            "type": {"type": "string"},
+            "no": {**_NUMBER, "description": "Not in a digest."},
+            "resent": {"type": "boolean", "description": "It was asked for again."},
+        },
+    },
+}
+
+
+def add_streams(document: dict[str, Any]) -> None:
+    """Add exchange and queue of the broker, and what goes over them, to the AsyncAPI document of webhooks."""
+    in_stream = {"$ref": "#/components/schemas/InStream"}
+    messages = {
+        f"stream.{name}": _message(one["name"], {"allOf": [one["payload"], in_stream]})
+        for name, one in document["components"]["messages"].items()
+    }
+    messages[events.DIGEST] = _message(events.DIGEST, {"$ref": "#/components/schemas/StreamDigest"})
+    request = _message("request", {"$ref": "#/components/schemas/StreamRequest"})
+    del request["headers"]
+    document["components"]["schemas"] |= SCHEMAS
+    document["components"]["messages"] |= messages | {"stream.request": request}
+    document["channels"] |= {
+        "streams": {
+            "address": "hutong.events",
+            "description": "The topic exchange of RabbitMQ, with the type as routing key; a topic for each at Kafka.",
+            "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
+            "bindings": {
+                "amqp": {
+                    "is": "routingKey",
+                    "exchange": {"name": "hutong.events", "type": "topic", "durable": True, "autoDelete": False},
+                    "bindingVersion": "0.3.0",
+                }
+            },
+        },
+        "requests": {
+            "address": "hutong.events.requests",
+            "description": "Where listeners ask for what they miss.",
+            "messages": {"request": {"$ref": "#/components/messages/stream.request"}},
+            "bindings": {
+                "amqp": {
+                    "is": "queue",
+                    "queue": {"name": "hutong.events.requests", "durable": True, "exclusive": False},
+                    "bindingVersion": "0.3.0",
+                }
+            },
+        },
+    }
+    document["operations"] |= {
+        "publish": {
+            "action": "send",
+            "summary": "Publish every event in its stream, confirmed; at least once, an object's events in order.",
+            "channel": {"$ref": "#/channels/streams"},
+            "bindings": {"amqp": {"deliveryMode": 2, "mandatory": True, "bindingVersion": "0.3.0"}},
+        },
+        "answer": {
+            "action": "receive",
+            "summary": "Publish a range again, or digests of its parts.",
+            "channel": {"$ref": "#/channels/requests"},
+        },
+    }
+
+
+def _message(name: str, payload: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "contentType": "application/json",
+        "headers": {"$ref": "#/components/schemas/StreamHeaders"},
+        "payload": payload,
+    }

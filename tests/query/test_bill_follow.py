@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 
@@ -12,7 +14,7 @@ import pytest
 
 from bill_world import Bills, follow, found, opened, record
 from hutong import db, events, query
-from hutong.db import Database
+from hutong.db import Database, Tx
 from hutong.errors import Unavailable
 from support import create_database
 
@@ -117,6 +119,38 @@ async def test_a_store_that_was_away_at_the_start_is_made_ready_later(
         away = query.Follower(source, store, clock=bills.clock, own_url=DOWN)
         with pytest.raises(Unavailable):
             await away.follow()
+        assert await away.follow() == 0  # it is left alone for a while
+        bills.clock.advance(timedelta(seconds=5))
+        with pytest.raises(Unavailable):
+            await away.follow()
         follower = query.Follower(source, store, clock=bills.clock, own_url=url)
         assert [await follower.follow(), await follower.follow()] == [1, 0]
         assert await count(store) == 1
+
+
+class Overtaken(Database):
+    """A store whose second transaction, the applying one, is preceded by all that another follower does."""
+
+    def __init__(self, store: Database, others: Callable[[], Awaitable[int]]) -> None:
+        super().__init__(store.pool)
+        self._others = others
+        self._begun = 0
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Tx]:
+        self._begun += 1
+        if self._begun == 2:
+            await self._others()
+        async with super().transaction() as tx:
+            yield tx
+
+
+async def test_what_another_has_applied_since_it_was_read_is_not_applied_again(
+    fresh_database_url: str, bills: Bills
+) -> None:
+    async with opened(fresh_database_url) as database:
+        await record(database, bills.payment(), bills.payment())
+        overtaken = Overtaken(database, lambda: follow(database, database, bills.clock.now()))
+        assert await follow(database, overtaken, bills.clock.now()) == 0
+        (progress,) = await query.progress(database, database, now=bills.clock.now())
+        assert (progress.no, await count(database)) == (2, 2)

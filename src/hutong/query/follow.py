@@ -18,6 +18,9 @@ Told = Callable[[int], None]
 """Is told how many rows or events have been applied so far."""
 
 _log = get_logger(__name__)
+_told_archived: set[tuple[str, int]] = set()
+"""What this process has said once is not said twice a second."""
+
 _LAG = Gauge("hutong_query_lag_events", "Events of a source that bills do not show yet.", ["source"])
 _LAG_S = Gauge("hutong_query_lag_seconds", "How long the first of them has been waiting.", ["source"])
 
@@ -83,7 +86,9 @@ async def follow_stream(
             batch = await events.read_stream(tx, stream, after + 1, min(after + BATCH, upto))
         if not batch or batch[0].no != after + 1:
             # The numbers have no gap, so what is missing was archived; only the tables still know what it told.
-            _log.error("bill_events_archived", source=stream, after=after)
+            if (stream, after) not in _told_archived:
+                _told_archived.add((stream, after))
+                _log.error("bill_events_archived", source=stream, after=after)
             break
         facts = facts_of(entry.event for entry in batch)
         last, event = batch[-1].no, batch[-1].event

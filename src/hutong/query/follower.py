@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime, timedelta
 
 from prometheus_client import Gauge
 
@@ -15,6 +16,9 @@ FOLLOW_EVERY_S = 0.5
 
 ROOMS = ("db", "query")
 """Whose migrations a database of its own needs."""
+
+_PAUSE = timedelta(seconds=5)
+"""How long to leave a store alone that was away."""
 
 _UP = Gauge("hutong_query_up", "Whether bills were brought up to date when last tried: 1 or 0.")
 
@@ -34,9 +38,13 @@ class Follower:
         self._store = store
         self._clock = clock
         self._unmigrated = own_url
+        self._not_before: datetime | None = None
 
     async def follow(self) -> int:
-        """One round; returns how many events were applied."""
+        """One round; returns how many events were applied. For a while after one that failed it does nothing."""
+        if self._not_before is not None and self._clock.now() < self._not_before:
+            return 0
+        self._not_before = None
         try:
             if self._unmigrated is not None:
                 await asyncio.to_thread(db.migrate, self._unmigrated, rooms=ROOMS)
@@ -44,6 +52,7 @@ class Follower:
             done = await follow(self._source, self._store, now=self._clock.now())
         except Exception:
             _UP.set(0)
+            self._not_before = self._clock.now() + _PAUSE
             raise
         _UP.set(1)
         return done

@@ -168,9 +168,7 @@ async def work(platform: Platform, stop: asyncio.Event) -> None:
         delivering = [group.create_task(deliverer.run())]
         if relay is not None:
             delivering.append(group.create_task(relay.run()))
-        numbering = partial(
-            events.sequence, platform.database, source=platform.settings.event_source, zone=platform.settings.zone
-        )
+        numbering = partial(number_events, platform, relay)
         group.create_task(_every(events.SEQUENCE_EVERY_S, numbering, stop, name="sequence"))
         own = query_database_url(platform.settings)
         follower = query.Follower(platform.database, platform.bills, clock=platform.clock, own_url=own)
@@ -196,6 +194,14 @@ async def work(platform: Platform, stop: asyncio.Event) -> None:
         if relay is not None:
             relay.stop()
         await asyncio.gather(*delivering)
+
+
+async def number_events(platform: Platform, relay: events.Relay | None) -> None:
+    """Give new events their numbers, and have them published at once."""
+    settings = platform.settings
+    count = await events.sequence(platform.database, source=settings.event_source, zone=settings.zone)
+    if count and relay is not None:
+        relay.wake()
 
 
 def event_relay(platform: Platform) -> events.Relay | None:

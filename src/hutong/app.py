@@ -185,6 +185,7 @@ async def work(platform: Platform, stop: asyncio.Event) -> None:
         )
         group.create_task(_every(_PROBE_EVERY_S, probe, stop, name="probe"))
         group.create_task(_every(_SUGGEST_EVERY_S, partial(suggest_switches, platform), stop, name="suggestions"))
+        group.create_task(_every(_SUGGEST_EVERY_S, partial(guard_trial, platform), stop, name="trial"))
         group.create_task(_every(_TIDY_EVERY_S, platform.flow.tidy, stop, name="tidy"))
         group.create_task(_every(_UPKEEP_EVERY_S, partial(keep_books, platform), stop, name="upkeep"))
         group.create_task(_every(_TIDY_EVERY_S, partial(keep_events, platform), stop, name="events"))
@@ -220,6 +221,11 @@ async def suggest_switches(platform: Platform) -> None:
     """Where operators confirm each switch, write down what the health of channels suggests."""
     live, now = platform.flow.choice.live, platform.clock.now()
     await platform.database.run(lambda tx: routing.suggest(tx, live, now=now, new_id=platform.ids.new))
+
+
+async def guard_trial(platform: Platform) -> None:
+    """End the trial of a draft that does worse than its guardrail allows."""
+    await platform.database.run(lambda tx: routing.guard_trial(tx, now=platform.clock.now()))
 
 
 async def keep_books(platform: Platform) -> None:

@@ -174,7 +174,7 @@ async def test_schemathesis_finds_nothing_off_the_document(
         part[whose],
         "--mode=all",
         "--exclude-checks=positive_data_acceptance",
-        f"--max-examples={25 if whose == 'merchants' else 10}",
+        f"--max-examples={15 if whose == 'merchants' else 8}",
         f"--seed={SEED}",
         "--workers=2",
         "--generation-database=none",
@@ -182,7 +182,7 @@ async def test_schemathesis_finds_nothing_off_the_document(
         "--no-color",
     ]
     process = await asyncio.to_thread(
-        subprocess.run, command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        subprocess.run, command, cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False
     )
     assert process.returncode == 0, process.stdout[:8_000] + process.stdout[-4_000:] + process.stderr[-2_000:]
 

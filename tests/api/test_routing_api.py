@@ -104,3 +104,26 @@ async def test_a_pin_on_an_account_that_is_not_there_is_refused_with_the_field(p
     refused = await post(platform_api, operator, "overrides", kind="block", account="wechat/nobody", reason="x")
     assert (refused.status, refused.json["param"]) == (422, "account")
     assert "wechat/sandbox" in refused.json["detail"]
+
+
+async def test_a_trial_takes_two_persons_to_start_and_one_to_end(platform_api: PlatformApi) -> None:
+    _, maker = await platform_api.person(Role.OPERATOR)
+    _, checker = await platform_api.person(Role.APPROVER)
+    document = {"policies": {"": {"objective": "highest_success", "default": "*"}}}
+    body = {"document": document, "share": 0.1, "guardrail": 0.02, "reason": "is it as good?"}
+    refused = await post(platform_api, maker, "trials", **body | {"share": 0.6})
+    assert (refused.status, refused.json["param"]) == (422, "share")
+    assert (await post(platform_api, maker, "trials/stop", reason="x")).status == 404
+    made = await post(platform_api, maker, "trials", **body)
+    path = f"/v1/operator/proposals/{made.json['id']}/approve"
+    approved = await platform_api.call("POST", path, headers=checker, json={"reason": "yes"})
+    assert approved.status == 200, approved.json
+    seen = await platform_api.call("GET", "/v1/operator/routing/trials/latest", headers=maker)
+    assert (seen.json["document"], seen.json["share"], seen.json["ended_at"]) == (document, 0.1, None)
+    assert (seen.json["verdict"], seen.json["comparison"]["p_value"]) == ("undecided", 1.0)
+    undecided = await post(platform_api, maker, "configurations", document=document, reason="x")
+    assert (undecided.status, undecided.json["code"]) == (409, "routing_trial_undecided")
+    anyway = await post(platform_api, maker, "configurations", document=document, reason="x", anyway=True)
+    assert (anyway.status, anyway.json["payload"]["anyway"]) == (201, True)
+    ended = await post(platform_api, maker, "trials/stop", reason="enough")
+    assert (ended.status, ended.json["end_reason"]) == (200, "enough")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
@@ -18,10 +19,10 @@ from hutong.ids import Ids
 from hutong.sandbox import WeChatSandboxKeys
 
 
-def keys(command: Run, folder: Path) -> dict[str, str]:
-    """The key files of an operator and an approver."""
+def keys(command: Run, folder: Path, *roles: str) -> dict[str, str]:
+    """The key files of an operator and an approver, or of others."""
     files = {}
-    for role in ("operator", "approver"):
+    for role in roles or ("operator", "approver"):
         file = folder / f"{role}.key"
         added = command("operator", "add", role, "--role", role, "--json")
         file.write_text(json.loads(added.stdout)["key"])
@@ -34,14 +35,15 @@ METHOD = "wechat_native"
 
 
 class RoutedPayments:
-    """Payments that one process has routed among the accounts wechat/a and wechat/b.
+    """Payments that one process has routed among two accounts at WeChat Pay.
 
     Args:
         url: A migrated database.
         folder: For the accounts' credentials.
+        names: Of the accounts.
     """
 
-    def __init__(self, command: Run, url: str, folder: Path) -> None:
+    def __init__(self, command: Run, url: str, folder: Path, *, names: Sequence[str] = ("a", "b")) -> None:
         self.url = url
         self.clock = SystemClock()
         self.ids = Ids(self.clock)
@@ -52,7 +54,7 @@ class RoutedPayments:
             json.dumps(WeChatSandboxKeys.load(folder / "keys").credentials("https://api.mch.weixin.qq.com"))
         )
         file.chmod(0o600)
-        for name in "ab":
+        for name in names:
             added = command("channels", "add", "wechat", name, "--credentials", str(file))
             assert added.returncode == 0, added.stderr
 

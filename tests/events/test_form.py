@@ -36,6 +36,7 @@ REFUND = {
     "id": "ref_01kanf39z6e8rvqv6dkc35j5c1",
     "object": "refund",
     "payment_id": "pay_01kanf39z6e8rvqv6dkc35j5c1",
+    "merchant_order_no": "2026-000123",
     "merchant_refund_no": "R1",
     "state": "succeeded",
     "amount_minor": 500,
@@ -115,6 +116,9 @@ async def test_a_refund_is_told_too(world: World, receiver: Receiver, legacy: ev
         "refund_status_sync", "REFUND_SUCCESS", "5.00",
     )  # fmt: skip
     assert (form["trade_no"], form["out_request_no"]) == (REFUND["payment_id"], "R1")
+    assert form["out_trade_no"] == "2026-000123"
+    old = {name: value for name, value in REFUND.items() if name != "merchant_order_no"}
+    assert "out_trade_no" not in await told(world, receiver, "refund.succeeded", old)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from event_forms import EventForms
 from hutong import events, ids
 from hutong.errors import Conflict, NotFound
 from hutong.events import FAILING_MAX, Counts, DisabledReason
+from hutong.events.delivery import Lane
 from hutong.events.endpoint import ENDPOINTS_MAX
 from hutong.events.retry import TRIES
 
@@ -119,7 +120,9 @@ async def test_of_successes_and_failures_at_once_the_success_counts(world: World
     receiver.answers["/hook"] = answer  # type: ignore[assignment]
     await world.record(*(world.event(uuid4()) for _ in range(5)))
     await make_last(world)
-    assert await world.deliverer().run_once() == Counts(delivered=1, failed=0, dead=4)
+    deliverer = world.deliverer()
+    deliverer._lanes[new.endpoint.endpoint_id] = Lane(0, 5)  # as long as it is known to fail it gets one at a time
+    assert await deliverer.run_once() == Counts(delivered=1, failed=0, dead=4)
     assert (await look(world, new)).disabled_at is None
 
 

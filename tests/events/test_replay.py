@@ -80,7 +80,8 @@ async def test_only_what_was_given_up_is_sent_again(world: World, receiver: Rece
     receiver.fail()
     dead = await world.happens(count=1) + await world.happens(count=1)
     for _ in range(TRIES):
-        await world.deliverer().run_once()
+        for _ in dead:  # one at a time, since it is known to fail
+            await world.deliverer().run_once()
         world.clock.advance(timedelta(hours=7))
     receiver.succeed()
     receiver.requests.clear()

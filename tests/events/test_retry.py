@@ -26,3 +26,10 @@ def test_jitter_stays_within_a_tenth(attempts: int, number: float) -> None:
     assert middle is not None
     assert delay is not None
     assert abs(delay / middle - 1) <= 0.1 + 1e-6
+
+
+def test_with_any_jitter_sixteen_tries_take_about_a_day() -> None:
+    for number in (0.0, 0.999999):
+        delays = [delay_after(attempts, lambda drawn=number: drawn) for attempts in range(1, TRIES)]  # type: ignore[misc]
+        total = sum((delay for delay in delays if delay), timedelta())
+        assert timedelta(hours=21, minutes=30) <= total <= timedelta(hours=26, minutes=45)

@@ -119,8 +119,9 @@ class World:
         self.clock.advance(instant - self.clock.now())
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that happens in another task."""
+async def until(condition: Callable[[], bool], *, meanwhile: Callable[[], object] = lambda: None) -> None:
+    """Wait for something that happens in another task, and do something again and again meanwhile."""
     async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 - what is waited for happens on both sides of a socket
+        while not condition():
             await asyncio.sleep(0.005)
+            meanwhile()

@@ -132,3 +132,20 @@ async def test_an_idle_account_that_failed_is_asked_and_comes_back(shop: Shop) -
         asked += 1
     assert [verb for verb, _ in shop.channel("a").calls] == ["query"] * asked
     assert await payments.probe_idle(accounts, live, clock=clock, new_id=shop.world.ids.new) == 0
+
+
+async def test_in_a_trial_a_payment_counts_once_when_it_is_over_and_not_when_it_goes_on_elsewhere(shop: Shop) -> None:
+    clock = shop.world.clock
+    trial = routing.arm.Running(shop.world.ids.new(), 0.5, clock.now() - timedelta(minutes=1), routing.UNCONFIGURED)
+    await shop.flow.choice.offers()
+    shop.live.adopt(routing.UNCONFIGURED, [], {}, trial)
+    shop.channel("a").mood = BUSY
+    payment = await shop.place()
+    assert tries(payment) == [("a", "failed"), ("b", "submitted")]
+    assert shop.live.outcomes == {}, "nothing has come of it yet"
+    shop.channel("b").mood = POOR
+    payment = await shop.place()
+    assert tries(payment) == [("b", "failed")]
+    ((_, arm, currency), outcome) = next(iter(shop.live.outcomes.items()))
+    assert (arm, currency) == (trial.arm(payment.payment_id), "CNY")
+    assert (outcome.ended, outcome.succeeded) == (1, 0)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from bill_world import Bills
 
+from bill_world import Bills
 from hutong.clock import ManualClock
 
 

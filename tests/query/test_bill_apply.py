@@ -6,8 +6,8 @@ import random
 from typing import Any
 
 import pytest
-from bill_world import Bills, found, put
 
+from bill_world import Bills, found, put
 from hutong.db import Tx
 from hutong.events import RecordedEvent
 from hutong.query import BillStatus

@@ -9,8 +9,8 @@ from functools import partial
 
 import asyncpg
 import pytest
-from bill_world import Bills, follow, found, opened, record
 
+from bill_world import Bills, follow, found, opened, record
 from hutong import db, events, query
 from hutong.db import Database
 from hutong.errors import Unavailable
@@ -106,3 +106,17 @@ async def test_a_store_that_is_down_stops_nothing_and_is_caught_up_with(fresh_da
         async with source.transaction() as tx:
             assert [(one.stream, one.last_no) for one in await events.list_streams(tx)] == [("hutong.payment.0", 1)]
         assert await follow(source, source, bills.clock.now()) == 1
+
+
+async def test_a_store_that_was_away_at_the_start_is_made_ready_later(
+    fresh_database_url: str, server_url: str, bills: Bills
+) -> None:
+    url = create_database(server_url)
+    async with opened(fresh_database_url) as source, Database.open(url, size=2, eager=False) as store:
+        await record(source, bills.payment())
+        away = query.Follower(source, store, clock=bills.clock, own_url=DOWN)
+        with pytest.raises(Unavailable):
+            await away.follow()
+        follower = query.Follower(source, store, clock=bills.clock, own_url=url)
+        assert [await follower.follow(), await follower.follow()] == [1, 0]
+        assert await count(store) == 1

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
-from bill_world import Bills, found, put
 
+from bill_world import Bills, found, opened, put
 from hutong import query
-from hutong.db import Tx
+from hutong.clock import ManualClock
+from hutong.db import Database, Tx, migrate
 from hutong.errors import InvalidParameter
 from hutong.query import BillStatus, Wanted
+from support import create_database
 
 SUBJECTS = ["糖醋排骨 两份", "红烧排骨", "ＡＢＣ Coffee 咖啡", "abc tea", "退款测试订单", "50% off_sale"]
 
@@ -134,3 +140,78 @@ async def test_a_cursor_of_another_search_or_of_none_is_refused(tx: Tx, bills: B
         with pytest.raises(InvalidParameter) as refused:
             await query.search(tx, wanted, limit=1, cursor=cursor)
         assert refused.value.param == "cursor"
+
+
+async def test_a_search_that_takes_too_long_is_given_up(
+    fresh_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["hutong.query.search"], "SEARCH_LIMIT_MS", 50)
+    async with opened(fresh_database_url) as database, opened(fresh_database_url, role=None) as owner:
+        holding = owner.transaction()
+        tx = await holding.__aenter__()
+        await tx.execute("LOCK TABLE query.bill IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(query.SearchTooWide) as refused:
+            async with database.transaction() as searching:
+                await query.search(searching, Wanted(), limit=1)
+        assert refused.value.param == "from"
+        await holding.__aexit__(None, None, None)
+
+
+async def test_a_name_that_fits_very_many_is_refused(crowded: Database) -> None:
+    with pytest.raises(query.SearchTooWide) as refused:
+        async with crowded.transaction() as tx:
+            await found(tx, counterparty="顾客")
+    assert refused.value.param == "counterparty"
+
+
+async def test_a_name_finds_the_customers_of_each_merchant_by_themselves(tx: Tx, bills: Bills) -> None:
+    other, mark = bills.ids.new(), str(bills.merchant_id)[-12:]
+    mine = bills.payment(customer={"id": "same-id", "name": f"赵{mark}", "avatar": None})
+    theirs = bills.payment(merchant_id=other, customer={"id": "same-id", "name": f"钱{mark}", "avatar": None})
+    await put(tx, mine, theirs)
+    assert [bill.payment_id for bill in await found(tx, counterparty=f"赵{mark}")] == [mine.object_id]
+    assert [bill.payment_id for bill in await found(tx, counterparty=f"钱{mark}")] == [theirs.object_id]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        (Wanted(merchant_id=UUID(int=7)), "bill_merchant"),
+        (Wanted(merchant_order_no="order-77"), "bill_order"),
+        (Wanted(customer_id="u77"), "bill_customer"),
+        (Wanted(text="第777号"), "bill_grams"),
+        (Wanted(merchant_id=UUID(int=7), counterparty="顾客77"), "bill_customer"),
+        (Wanted(), "bill_time"),
+    ],
+    ids=["merchant", "order", "customer", "text", "counterparty", "all"],
+)
+async def test_each_search_goes_by_an_index(crowded: Database, wanted: Wanted, index: str) -> None:
+    async with crowded.transaction() as tx:
+        plan = await query.search_plan(tx, wanted)
+    assert f"on {index}" in plan or f"using {index}" in plan, plan
+    assert "Seq Scan on bill" not in plan
+
+
+@pytest.fixture(scope="module")
+async def crowded(server_url: str) -> AsyncIterator[Database]:
+    """A store with 20,000 bills of a hundred merchants."""
+    url = create_database(server_url)
+    await asyncio.to_thread(migrate, url)
+    clock = ManualClock()
+    bills = Bills(clock)
+    async with opened(url, role=None) as database:
+        for begin in range(0, 20_000, 1_000):
+            told = [
+                bills.payment(
+                    merchant_id=UUID(int=number % 100),
+                    merchant_order_no=f"order-{number}",
+                    subject=f"第{number}号订单",
+                    customer={"id": f"u{number}", "name": f"顾客{number}", "avatar": None},
+                )
+                for number in range(begin, begin + 1_000)
+            ]
+            async with database.transaction() as tx:
+                await put(tx, *told)
+        async with database.transaction() as tx:
+            await tx.execute("ANALYZE query.bill, query.profile")
+        yield database

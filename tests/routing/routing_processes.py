@@ -75,18 +75,28 @@ async def person(database: Database, role: operators.Role, now: datetime) -> UUI
     return identifier
 
 
-async def publish(database: Database, document: dict[str, Any], now: datetime) -> None:
-    """Two persons bring a configuration into force."""
-    maker, checker = [await person(database, role, now) for role in (operators.Role.OPERATOR, operators.Role.APPROVER)]
+async def propose(
+    database: Database, document: dict[str, Any], now: datetime, *, anyway: bool = False
+) -> operators.Proposal:
+    """Somebody proposes a configuration."""
+    maker = await person(database, operators.Role.OPERATOR, now)
     async with database.transaction() as tx:
-        proposal = await routing.propose_configuration(
+        return await routing.propose_configuration(
             tx,
             document,
             candidates=[routing.candidate_of(offer) for offer in OFFERS],
+            anyway=anyway,
             proposal_id=Ids(SystemClock()).new(),
             maker_id=maker,
             reason="a test",
             now=now,
         )
+
+
+async def publish(database: Database, document: dict[str, Any], now: datetime) -> None:
+    """Two persons bring a configuration into force."""
+    proposal = await propose(database, document, now)
+    checker = await person(database, operators.Role.APPROVER, now)
+    async with database.transaction() as tx:
         decision = operators.Decision(proposal.proposal_id, checker, True, "agreed")
         await operators.conclude(tx, decision, routing.EFFECTS, now=now)

@@ -154,7 +154,7 @@ WISHES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(
     st.lists(ACCOUNTS, min_size=1, max_size=5, unique_by=lambda candidate: candidate.account_id),
     ASKS,

@@ -25,6 +25,7 @@ from hutong.api import (
     refund_routes,
     routing_routes,
     suggestion_routes,
+    trial_routes,
     webhook_routes,
 )
 from hutong.api.middleware import Envelope
@@ -88,6 +89,7 @@ def create_app(
         channel_code_routes,
         routing_routes,
         suggestion_routes,
+        trial_routes,
         channel_routes,
         health_routes,
     ]

@@ -149,6 +149,7 @@ async def _check(
         capture_method=order.new.capture_method,
         merchant_id=merchant.merchant_id,
         fee_ppm=merchant.fee_ppm,
+        payment_id=order.new.payment_id,
     )
     first = await use.flow.choice.choose(wish)
     return replace(order, new=replace(order.new, first_attempt=first))

@@ -63,6 +63,7 @@ class RefundObject(BaseModel):
     id: str
     object: Literal["refund"]
     payment_id: str
+    merchant_order_no: str = Field(description="Of the payment.")
     kind: Literal["refund", "surplus"] = Field(
         description="`surplus`: money that no payment counts, given back by itself."
     )

@@ -46,6 +46,7 @@ class DecisionObject(BaseModel):
     how: Literal["score", "priority", "split", "pin", "probe", "explore", "default", "no_route"]
     configuration: int = Field(description="The version in force; 0 while none was published.")
     pin: str | None
+    arm: Literal["draft", "control"] | None = Field(description="Which configuration decided, while a draft was tried.")
     method: str
     amount_minor: int
     currency: str
@@ -144,6 +145,7 @@ class ConfigurationCreate(Reason):
     )
 
     document: dict[str, Any] = Field(description="Accounts, policies and merchants' classes; see the guide.")
+    anyway: bool = Field(default=False, description="Although the draft was tried and that does not speak for it.")
 
 
 _CONFIGURATION = {"one": {"value": schema.example(ConfigurationCreate)}}
@@ -185,7 +187,7 @@ async def see_routing(use: Use, _operator: Acting) -> Response:
     "/operator/routing/configurations",
     status_code=201,
     response_model=ProposalObject,
-    responses=responses(400, 401, 403, 413, 415, 422, 503),
+    responses=responses(400, 401, 403, 409, 413, 415, 422, 503),
     summary="Propose a routing configuration",
 )
 async def propose_configuration(
@@ -208,6 +210,7 @@ async def propose_configuration(
             tx,
             body.document,
             candidates=use.flow.choice.live.candidates,
+            anyway=body.anyway,
             proposal_id=proposal_id,
             maker_id=operator.operator_id,
             reason=body.reason,

@@ -2,6 +2,7 @@
 
 from hutong.bench.channels import run_bench_channels
 from hutong.bench.coalescer import run_bench_coalescer
+from hutong.bench.events import run_bench_events
 from hutong.bench.ledger import run_bench_ledger
 from hutong.bench.payments import run_bench_payments
 from hutong.bench.routing import run_bench_routing
@@ -10,6 +11,7 @@ from hutong.bench.sweep import run_bench_sweep
 __all__ = [
     "run_bench_channels",
     "run_bench_coalescer",
+    "run_bench_events",
     "run_bench_ledger",
     "run_bench_payments",
     "run_bench_routing",

@@ -332,6 +332,19 @@ def bench_routing(
     sys.exit(run_bench_routing(seeds=seeds, payments=payments, as_json=as_json))
 
 
+@bench.command("events")
+def bench_events(
+    count: Annotated[int, typer.Option("--events", min=10, help="How many events each part delivers.")] = 20_000,
+    part: Annotated[str | None, typer.Option("--part", help="Only this one: webhooks, broker or query.")] = None,
+    yardstick: Annotated[int, typer.Option(min=0, help="Seconds of pgbench beside it; 0 leaves it out.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """From the outbox to webhooks, to a broker, and to the query store."""
+    from hutong.bench import run_bench_events
+
+    sys.exit(run_bench_events(count=count, part=part, yardstick_s=yardstick, as_json=as_json))
+
+
 @bench.command("coalescer")
 def bench_coalescer(as_json: Json = False) -> None:
     """Two inserts a command: one transaction each against joined ones, at 1, 8, 64 and 256 callers."""

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hutong.cli.routing_suggestions import suggestions
+from hutong.cli.routing_trial import trial
 
 if TYPE_CHECKING:
     from hutong import db
 
 routing = typer.Typer(help="Where payments go, why, and what a draft would change.", no_args_is_help=True)
 routing.add_typer(suggestions, name="suggestions")
+routing.add_typer(trial, name="trial")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
 File = Annotated[
@@ -71,11 +73,19 @@ def check(
 
 
 @routing.command("publish")
-def publish(file: File, key: KeyFile, reason: Reason, as_json: Json = False) -> None:
+def publish(
+    file: File,
+    key: KeyFile,
+    reason: Reason,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Although it was tried and its trial does not speak for it; say why.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Check a file against the accounts and propose it; it is in force once another person has approved it."""
     from hutong.cli.routing_publish import run_publish
 
-    run_publish(file, key, reason, as_json=as_json)
+    run_publish(file, key, reason, anyway=anyway, as_json=as_json)
 
 
 @routing.command("approve")

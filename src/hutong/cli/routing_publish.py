@@ -34,7 +34,7 @@ def run_check(file: Path, *, here: bool, as_json: bool) -> int:
     return 0
 
 
-def run_publish(file: Path, key: Path, reason: str, *, as_json: bool) -> None:
+def run_publish(file: Path, key: Path, reason: str, *, anyway: bool, as_json: bool) -> None:
     """Check a file and propose it."""
     source = read_text(file)
 
@@ -48,6 +48,7 @@ def run_publish(file: Path, key: Path, reason: str, *, as_json: bool) -> None:
                 tx,
                 draft.document,
                 candidates=live.candidates,
+                anyway=anyway,
                 proposal_id=new_id(),
                 maker_id=await acting(tx, key),
                 reason=reason,

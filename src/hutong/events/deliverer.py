@@ -78,7 +78,7 @@ class Deliverer:
     object's events reach an endpoint in order; the next is not sent before the one before is delivered or dead.
 
     An endpoint that fails is given half the places for each failure and one more for each success, so that many
-    that hang still leave places for the others.
+    that hang still leave places for the others, and one that comes back is not met by its whole backlog.
 
     Args:
         new_id: Names tries and events.
@@ -188,7 +188,8 @@ class Deliverer:
             raise
         _alert(disabled)
         for one in claims:
-            lane = self._lanes.setdefault(one.message.endpoint_id, Lane(0, self._per_endpoint))
+            places = 1 if one.failing else self._per_endpoint
+            lane = self._lanes.setdefault(one.message.endpoint_id, Lane(0, places))
             lane.in_flight += 1
             task = asyncio.create_task(self._deliver(sender, one, lane))
             self._running.add(task)
@@ -210,11 +211,12 @@ class Deliverer:
             result = await self._try(sender, one)
         finally:
             lane.in_flight -= 1
-        if result.state is DeliveryState.DELIVERED:
-            lane.places = min(lane.places + 1, self._per_endpoint)
+        if result.state is DeliveryState.DELIVERED or one.disabled:
+            lane.succeeded(self._per_endpoint)
         else:
-            lane.places = max(lane.places // 2, 1)
-        forget = lane.places == self._per_endpoint or len(self._lanes) > _LANES_MAX
+            lane.failed(self._clock.now())
+        well = lane.places == self._per_endpoint and lane.rests_until is None
+        forget = well or len(self._lanes) > _LANES_MAX
         if forget and lane.in_flight == 0:
             del self._lanes[one.message.endpoint_id]
         self._results.append(result)

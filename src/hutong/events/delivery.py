@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -15,25 +15,60 @@ from hutong.events.sender import Message, Outcome
 if TYPE_CHECKING:
     import asyncpg
 
+_RESTS = tuple(timedelta(milliseconds=ms) for ms in (100, 200, 400, 800, 1000))
 _sql = db.statements(__package__)
 
 
 @dataclass(slots=True)
 class Lane:
-    """What one worker has on its way to one endpoint, and how much it may have."""
+    """What one worker has on its way to one endpoint, and how much it may have.
+
+    Half the places are lost with each failure, and one is won by each success. With one place left, failures make it
+    rest, longer and longer, for a second at most: an endpoint that is down is not run into, and one that comes back
+    gets its backlog at the pace at which it answers.
+
+    Attributes:
+        failures: How many tries have failed in a row at one place.
+        rests_until: It gets nothing before.
+    """
 
     in_flight: int
     places: int
+    failures: int = 0
+    rests_until: datetime | None = None
+
+    def free_at(self, now: datetime) -> int:
+        """How many may be on their way at this moment."""
+        return 0 if self.rests_until is not None and now < self.rests_until else self.places
+
+    def succeeded(self, most: int) -> None:
+        """One more place."""
+        self.places = min(self.places + 1, most)
+        self.failures, self.rests_until = 0, None
+
+    def failed(self, now: datetime) -> None:
+        """Fewer places, and a rest when there are none to lose."""
+        if self.places == 1:
+            self.rests_until = now + _RESTS[min(self.failures, len(_RESTS) - 1)]
+            self.failures += 1
+        self.places = max(self.places // 2, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One try to make, ours alone until `until`. `attempts` were made before; a disabled endpoint gets none."""
+    """One try to make, ours alone until `until`.
+
+    Attributes:
+        attempts: How many were made before.
+        disabled: The endpoint gets none.
+        failing: The endpoint's last tries have failed.
+    """
 
     message: Message
     object_id: UUID
     attempts: int
     disabled: bool
+    failing: bool
     until: datetime
 
 
@@ -72,7 +107,7 @@ async def claim(
         places,
         list(lanes),
         [lane.in_flight for lane in lanes.values()],
-        [lane.places for lane in lanes.values()],
+        [lane.free_at(now) for lane in lanes.values()],
     )
     return [_claim_of(row, until) for row in rows]
 
@@ -131,4 +166,4 @@ def _claim_of(row: asyncpg.Record, until: datetime) -> Claim:
         scheme=Scheme(row["scheme"]),
         sealed_previous=row["sealed_previous"],
     )
-    return Claim(message, row["object_id"], row["attempts"], row["disabled"], until)
+    return Claim(message, row["object_id"], row["attempts"], row["disabled"], row["failing"], until)

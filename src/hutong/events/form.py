@@ -82,6 +82,7 @@ def _refund(data: Mapping[str, Any]) -> dict[str, str | None]:
     return {
         "notify_type": "refund_status_sync",
         "trade_no": data["payment_id"],
+        "out_trade_no": data.get("merchant_order_no"),  # the oldest events lack it
         "refund_no": data["id"],
         "out_request_no": data["merchant_refund_no"],
         "refund_status": _REFUND.get(data["state"], "REFUND_PROCESSING"),

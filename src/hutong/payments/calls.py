@@ -81,7 +81,9 @@ class Calls:
         while True:
             answer = await self._place(payment, attempt)
             other = await self._choice.another(payment, run, answer)
-            after = await self._learn(attempt, answer, Source.SUBMISSION, claim=None if other else claim)
+            after = await self._learn(
+                attempt, answer, Source.SUBMISSION, claim=None if other else claim, goes_on=other is not None
+            )
             if other is None:
                 return after
             result = await self.starts.submit(StartAttempt(payment.payment_id, other))
@@ -199,15 +201,22 @@ class Calls:
         source: Source,
         *,
         claim: idempotency.Claim | None = None,
+        goes_on: bool = False,
     ) -> Recorded:
         learnt = Learnt(attempt.attempt_id, attempt.account_id, answer, source)
-        recorded = await self.take_in(attempt.channel, learnt, claim=claim)
+        recorded = await self.take_in(attempt.channel, learnt, claim=claim, goes_on=goes_on)
         if recorded.effect is Effect.MISMATCH:
             _log.error("channel_answer_mismatch", attempt=str(attempt.attempt_id), source=source.value)
         return recorded
 
-    async def take_in(self, channel: str, learnt: Learnt, *, claim: idempotency.Claim | None = None) -> Recorded:
-        """Record a channel's word, whichever way it came, and count it."""
+    async def take_in(
+        self, channel: str, learnt: Learnt, *, claim: idempotency.Claim | None = None, goes_on: bool = False
+    ) -> Recorded:
+        """Record a channel's word, whichever way it came, and count it.
+
+        Args:
+            goes_on: The payment is tried at another account next, so that nothing has come of it yet.
+        """
         _ANSWERS.labels(channel, learnt.source, learnt.answer.state).inc()
         recorded = await self._words.submit(TakeIn(learnt, claim))
         if recorded.effect is Effect.MISMATCH:
@@ -216,6 +225,8 @@ class Calls:
         if succeeded and recorded.effect is Effect.APPLIED and recorded.payment is not None:
             amount_minor = learnt.answer.amount_minor or recorded.payment.amount_minor
             self._choice.live.took(learnt.account_id, amount_minor, recorded.payment.currency, now=self._clock.now())
+        if recorded.effect is Effect.APPLIED and recorded.payment is not None and not goes_on:
+            self._count_in_trial(recorded.payment, learnt)
         if recorded.contradicts:
             _CONTRADICTIONS.inc()
             _log.error(
@@ -225,6 +236,19 @@ class Calls:
                 said=learnt.answer.state.value,
             )
         return recorded
+
+    def _count_in_trial(self, payment: Payment, learnt: Learnt) -> None:
+        attempt = next(each for each in payment.attempts if each.attempt_id == learnt.attempt_id)
+        if attempt.is_open or attempt.surplus:
+            return
+        self._choice.live.ended(
+            payment.payment_id,
+            attempt.account_id,
+            amount_minor=payment.amount_minor,
+            currency=payment.currency,
+            created_at=attempt.created_at,
+            paid=attempt.state is AttemptState.SUCCEEDED,
+        )
 
     async def stop(self) -> None:
         """Finish what has been taken on and take nothing more."""

@@ -30,6 +30,7 @@ class Wish:
         return_url: Where the payer's browser goes afterwards.
         merchant_id, fee_ppm: Whose payment it is, and what he pays us.
         tried: Accounts that have refused it before taking money.
+        payment_id: By it a payment stays in one arm of a trial.
     """
 
     method: str
@@ -42,6 +43,7 @@ class Wish:
     merchant_id: UUID | None = None
     fee_ppm: int = 0
     tried: frozenset[UUID] = frozenset()
+    payment_id: UUID | None = None
 
 
 class Choice:
@@ -114,7 +116,7 @@ class Choice:
             run: The tries made so far for one request, the refused one last.
         """
         attempt = run[-1]
-        policy = self.live.policy(routing.PRODUCT)
+        policy = self.live.policy(routing.PRODUCT, payment.payment_id)
         late = self._clock.now() - run[0].created_at > policy.failover_within
         if not routing.may_go_elsewhere(answer) or len(run) > policy.failovers or late:
             return None
@@ -129,6 +131,7 @@ class Choice:
             merchant_id=payment.merchant_id,
             fee_ppm=payment.fee_ppm,
             tried=frozenset(each.account_id for each in run),
+            payment_id=payment.payment_id,
         )
         try:
             return await self.choose(wish)
@@ -186,6 +189,7 @@ class Choice:
             tried=wish.tried,
             manual=wish.capture_method is CaptureMethod.MANUAL,
             payer=frozenset(payer),
+            payment=wish.payment_id,
         )
 
     def _refusal(

@@ -77,7 +77,7 @@ class Committer:
         self._checkout_url = checkout_url
         self.policy = policy
         self._open_accounts: set[books.Opening] = set()
-        self.refunds = RefundCommitter(database, clock=clock, ids=ids, checkout_url=checkout_url)
+        self.refunds = RefundCommitter(database, clock=clock, ids=ids, checkout_url=checkout_url, texts=texts)
 
     def render(self, payment: Payment) -> bytes:
         """The payment's document as bytes, as it is answered and stored."""

@@ -62,6 +62,7 @@ def decision_document(decided: Decided) -> dict[str, Any]:
         "how": record.how,
         "configuration": record.version,
         "pin": record.pin or None,
+        "arm": record.arm,
         "method": record.ask.method,
         "amount_minor": record.ask.amount_minor,
         "currency": record.ask.currency,

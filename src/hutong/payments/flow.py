@@ -210,6 +210,7 @@ class Flow:
             capture_method=payment.capture_method,
             merchant_id=payment.merchant_id,
             fee_ppm=payment.fee_ppm,
+            payment_id=payment.payment_id,
         )
         new = await self._choice.choose(wish)
         result = await self._calls.starts.submit(StartAttempt(payment.payment_id, new))

@@ -83,6 +83,7 @@ class Refund:
         fee_minor: What we return of our fee; it is part of what pays for the refund.
         hold_id: The reserve in the ledger; a new one each time money is reserved anew.
         tries: How often a channel has refused it.
+        merchant_order_no: The payment's.
         lines: What it gives back of which items, where the payment has items.
         late_success_at: When a channel proved that the original way succeeded after it was proven failed.
     """
@@ -116,6 +117,7 @@ class Refund:
     finished_at: datetime | None
     next_query_at: datetime | None
     late_success_at: datetime | None
+    merchant_order_no: str
     lines: tuple[Line, ...] = ()
 
     @property
@@ -206,6 +208,6 @@ def refund_of(row: asyncpg.Record) -> Refund:
         row["platform_minor"], row["channel_minor"], row["fee_minor"], RefundRoute(row["route"]),
         RefundState(row["state"]), row["hold_id"], row["tries"], row["queries"], row["channel_refund_no"],
         row["channel_code"], row["channel_message"], row["payout_account_id"], row["payee_sealed"], row["reference"],
-        row["created_at"], row["finished_at"], row["next_query_at"], row["late_success_at"],
+        row["created_at"], row["finished_at"], row["next_query_at"], row["late_success_at"], row["merchant_order_no"],
         tuple(Line(*line) for line in orjson.loads(row["lines"])),
     )  # fmt: skip

@@ -10,7 +10,7 @@ import orjson
 from hutong import db, events, idempotency
 from hutong.clock import Clock
 from hutong.ids import Ids
-from hutong.payments.document import CheckoutUrl, payment_document
+from hutong.payments.document import CheckoutUrl, Texts, no_texts, payment_document
 from hutong.payments.refund import Refund
 from hutong.payments.refund_create import (
     CreatedRefund,
@@ -58,11 +58,14 @@ PlacedRefund = RefundResult | idempotency.InFlight | idempotency.KeyReused | ide
 class RefundCommitter:
     """The handlers that the coalescers call: each takes a list and commits it in one transaction."""
 
-    def __init__(self, database: db.Database, *, clock: Clock, ids: Ids, checkout_url: CheckoutUrl) -> None:
+    def __init__(
+        self, database: db.Database, *, clock: Clock, ids: Ids, checkout_url: CheckoutUrl, texts: Texts = no_texts
+    ) -> None:
         self._database = database
         self._clock = clock
         self._ids = ids
         self._checkout_url = checkout_url
+        self._texts = texts
 
     async def place(self, commands: Sequence[PlaceRefund]) -> list[PlacedRefund]:
         """Claim keys, reserve money and write refunds. An answer that needs no channel is stored at once."""
@@ -122,13 +125,17 @@ class RefundCommitter:
 
     def _event(self, occurrence: RefundOccurrence) -> events.Event:
         about_payment = occurrence.happening is RefundHappening.SURPLUS_REFUNDED
-        payment, refund = occurrence.payment, occurrence.refund
+        refund = occurrence.refund
+        if about_payment:
+            payload = payment_document(occurrence.payment, self._checkout_url, self._texts)
+        else:
+            payload = refund_document(refund)
         return events.Event(
             event_id=self._ids.new(),
             type=occurrence.happening.value,
             merchant_id=refund.merchant_id,
-            object_id=payment.payment_id if about_payment else refund.refund_id,
-            payload=payment_document(payment, self._checkout_url) if about_payment else refund_document(refund),
+            object_id=occurrence.payment.payment_id if about_payment else refund.refund_id,
+            payload=payload,
         )
 
 

@@ -198,7 +198,7 @@ def _decide(
         attempt.channel, RefundKind.REFUND, command.merchant_refund_no, amount, payment.currency, command.reason,
         sum(line.platform_minor for line in lines), sum(line.channel_minor for line in lines), fee, route,
         RefundState.HELD, command.refund_id, 0, 0, None, None, None, command.payout_account_id, command.payee_sealed,
-        None, now, None, now + QUERY_CADENCE[0], None, tuple(lines),
+        None, now, None, now + QUERY_CADENCE[0], None, payment.merchant_order_no, tuple(lines),
     )  # fmt: skip
 
 
@@ -305,7 +305,7 @@ async def give_surplus_back(
             new_id(), o.payment.payment_id, o.attempt.attempt_id, o.payment.merchant_id, o.attempt.account_id,
             o.attempt.channel, RefundKind.SURPLUS, None, books.taken_minor(o.attempt), o.payment.currency,
             "surplus", 0, 0, 0, RefundRoute.ORIGINAL, RefundState.HELD, o.attempt.attempt_id, 0, 0, None, None, None,
-            None, None, None, now, None, now, None,
+            None, None, None, now, None, now, None, o.payment.merchant_order_no,
         )
         for o in occurrences
         if o.happening is Happening.SURPLUS and o.attempt is not None

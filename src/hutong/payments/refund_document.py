@@ -18,6 +18,7 @@ def refund_document(refund: Refund) -> dict[str, Any]:
         "id": ids.encode("ref", refund.refund_id),
         "object": "refund",
         "payment_id": ids.encode("pay", refund.payment_id),
+        "merchant_order_no": refund.merchant_order_no,
         "kind": refund.kind.value,
         "state": refund.state.value,
         "route": refund.route.value,

@@ -13,7 +13,7 @@ from hutong.query.follow import as_of, follow, progress
 from hutong.query.follower import FOLLOW_EVERY_S, ROOMS, Follower
 from hutong.query.model import Bill, BillStatus, Page, PaymentFact, Progress, RefundFact, Wanted
 from hutong.query.rebuild import Digest, Rebuilt, digest, rebuild
-from hutong.query.search import export, find_bill, search
+from hutong.query.search import export, find_bill, search, search_plan
 
 __all__ = [
     "FOLLOW_EVERY_S",
@@ -43,5 +43,6 @@ __all__ = [
     "progress",
     "rebuild",
     "search",
+    "search_plan",
     "to_csv",
 ]

@@ -22,6 +22,9 @@ from hutong.query.words import fold, needed, terms
 _sql = db.statements("hutong.query")
 SEARCH_LIMIT_MS = 5_000
 EXPORT_PAGE = 1_000
+CUSTOMERS_MAX = 1_000
+"""How many customers a search by name may fit."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -38,35 +41,53 @@ async def search(tx: db.Tx, wanted: Wanted, *, limit: int, cursor: str | None = 
         InvalidParameter: `cursor` is of another search, or none at all; `q` or `counterparty` holds nothing.
         SearchTooWide: it took more than 5 s.
     """
-    at, last = (None, None) if cursor is None else _read_cursor(cursor, wanted)
-    asked = None if wanted.text is None else _terms(wanted.text, "q")
-    name = None if wanted.counterparty is None else _terms(wanted.counterparty, "counterparty")
     await _sql.limit_search.execute(tx, str(SEARCH_LIMIT_MS))
     try:
-        rows = await _sql.search_bills.fetch(
-            tx,
-            wanted.merchant_id,
-            wanted.begin,
-            wanted.end,
-            wanted.status,
-            wanted.amount_min,
-            wanted.amount_max,
-            wanted.currency,
-            wanted.merchant_order_no,
-            wanted.customer_id,
-            None if asked is None else needed(asked),
-            asked,
-            wanted.counterparty,
-            None if name is None else needed(name),
-            at,
-            last,
-            None if wanted.counterparty is None else fold(wanted.counterparty),
-            limit + 1,
-        )
+        rows = await _sql.search_bills.fetch(tx, *await _arguments(tx, wanted, limit, cursor))
     except asyncpg.QueryCanceledError as error:
         raise SearchTooWide("the search took too long; narrow the time or name more", param="from") from error
     bills = [_bill(row) for row in rows[:limit]]
     return Page(bills, _cursor(bills[-1], wanted) if len(rows) > limit else None)
+
+
+async def search_plan(tx: db.Tx, wanted: Wanted) -> str:
+    """How PostgreSQL goes about a search just now, for showing."""
+    await _sql.limit_search.execute(tx, str(SEARCH_LIMIT_MS))
+    rows = await tx.fetch(f"EXPLAIN {_sql.search_bills.text}", *await _arguments(tx, wanted, 20, None))
+    return "\n".join(row[0] for row in rows)
+
+
+async def _arguments(tx: db.Tx, wanted: Wanted, limit: int, cursor: str | None) -> list[object]:
+    at, last = (None, None) if cursor is None else _read_cursor(cursor, wanted)
+    asked = None if wanted.text is None else _terms(wanted.text, "q")
+    customers = None if wanted.counterparty is None else await _customers(tx, wanted.merchant_id, wanted.counterparty)
+    return [
+        wanted.merchant_id,
+        wanted.begin,
+        wanted.end,
+        wanted.status,
+        wanted.amount_min,
+        wanted.amount_max,
+        wanted.currency,
+        wanted.merchant_order_no,
+        wanted.customer_id,
+        None if asked is None else needed(asked),
+        asked,
+        None if customers is None else [row["customer_id"] for row in customers],
+        None if customers is None else [row["merchant_id"] for row in customers],
+        at,
+        last,
+        limit + 1,
+    ]
+
+
+async def _customers(tx: db.Tx, merchant_id: UUID | None, text: str) -> list[asyncpg.Record]:
+    words = fold(text)
+    pairs = needed(_terms(text, "counterparty"))
+    found = await _sql.find_customers.fetch(tx, merchant_id, text, pairs, words, CUSTOMERS_MAX + 1)
+    if len(found) > CUSTOMERS_MAX:
+        raise SearchTooWide(f"fits more than {CUSTOMERS_MAX} customers; say more of the name", param="counterparty")
+    return found
 
 
 async def find_bill(tx: db.Tx, payment_id: UUID, *, merchant_id: UUID | None = None) -> Bill | None:

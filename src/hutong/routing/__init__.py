@@ -4,12 +4,13 @@ Promises: a decision is a pure function of the payment, a snapshot and four draw
 again; an account that does not support a payment never gets it; a payer's own faults never harm a channel.
 """
 
+from hutong.routing.arm import Arm, Outcome
 from hutong.routing.calendar import Window
 from hutong.routing.choose import choose, facts
 from hutong.routing.configuration import UNCONFIGURED, Configuration, read_configuration
-from hutong.routing.document import override_document, routing_document, suggestion_document
+from hutong.routing.document import override_document, routing_document, suggestion_document, trial_document
 from hutong.routing.draft import Draft
-from hutong.routing.errors import ConfigurationRefused, DecisionGone, RulesRefused
+from hutong.routing.errors import ConfigurationRefused, DecisionGone, RulesRefused, TrialUndecided
 from hutong.routing.fault import is_fault, may_go_elsewhere
 from hutong.routing.health import Health, HealthPolicy, Result, State, Track
 from hutong.routing.live import Chosen, Live, Volume, candidate_of
@@ -46,6 +47,7 @@ from hutong.routing.replay import Prospect, Replayed, Replayer, again, refusals_
 from hutong.routing.router import Router
 from hutong.routing.rules import Rules, read_rules
 from hutong.routing.sharing import Sharing
+from hutong.routing.significance import Comparison, compare
 from hutong.routing.suggestion import (
     SUGGESTION_PREFIX,
     Suggestion,
@@ -54,18 +56,36 @@ from hutong.routing.suggestion import (
     standing_suggestions,
     suggest,
 )
+from hutong.routing.trial import (
+    SHARE_MAX,
+    TRIAL,
+    TRIAL_PREFIX,
+    Standing,
+    Trial,
+    end_trial,
+    find_trial,
+    guard_trial,
+    latest_trial,
+    propose_trial,
+    start_trial,
+)
 
 __all__ = [
     "EFFECTS",
     "OVERRIDE_PREFIX",
     "PRODUCT",
     "PUBLISH",
+    "SHARE_MAX",
     "SUGGESTION_PREFIX",
+    "TRIAL",
+    "TRIAL_PREFIX",
     "UNCONFIGURED",
+    "Arm",
     "Ask",
     "Base",
     "Candidate",
     "Chosen",
+    "Comparison",
     "Configuration",
     "ConfigurationRefused",
     "Decision",
@@ -79,6 +99,7 @@ __all__ = [
     "Live",
     "Mode",
     "Objective",
+    "Outcome",
     "Override",
     "Policy",
     "Price",
@@ -93,10 +114,13 @@ __all__ = [
     "RulesRefused",
     "Sharing",
     "Snapshot",
+    "Standing",
     "State",
     "Suggestion",
     "Tier",
     "Track",
+    "Trial",
+    "TrialUndecided",
     "Verdict",
     "Volume",
     "Weights",
@@ -108,18 +132,24 @@ __all__ = [
     "basis_of",
     "candidate_of",
     "choose",
+    "compare",
     "current_version",
     "decide_suggestion",
+    "end_trial",
     "facts",
     "find_bases",
     "find_published",
+    "find_trial",
+    "guard_trial",
     "is_fault",
+    "latest_trial",
     "lift_override",
     "list_published",
     "load_configuration",
     "may_go_elsewhere",
     "override_document",
     "propose_configuration",
+    "propose_trial",
     "publish_configuration",
     "read_basis",
     "read_configuration",
@@ -130,7 +160,9 @@ __all__ = [
     "snapshot_of",
     "standing_overrides",
     "standing_suggestions",
+    "start_trial",
     "suggest",
     "suggestion_document",
+    "trial_document",
     "write_record",
 ]

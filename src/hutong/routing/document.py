@@ -7,13 +7,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from hutong import ids
+from hutong import ids, money
 from hutong.clock import instant
 from hutong.operators import OPERATOR_PREFIX
+from hutong.routing.arm import Arm
 from hutong.routing.health import Health, State
 from hutong.routing.live import Live
 from hutong.routing.override import OVERRIDE_PREFIX, Override
 from hutong.routing.suggestion import SUGGESTION_PREFIX, Suggestion
+from hutong.routing.trial import TRIAL_PREFIX, Standing
 
 
 def routing_document(live: Live, overrides: Sequence[Override], *, now: datetime) -> dict[str, Any]:
@@ -70,6 +72,53 @@ def suggestion_document(suggestion: Suggestion) -> dict[str, Any]:
         "since": instant(suggestion.since),
         "suggested_at": instant(suggestion.suggested_at),
         "dismissed_at": _instant(suggestion.dismissed_at),
+    }
+
+
+def trial_document(standing: Standing) -> dict[str, Any]:
+    """A trial and what has come of it."""
+    trial, compared = standing.trial, standing.comparison
+    return {
+        "id": ids.encode(TRIAL_PREFIX, trial.trial_id),
+        "object": "routing_trial",
+        "configuration": trial.version,
+        "document": dict(trial.document),
+        "share": trial.share,
+        "guardrail": trial.guardrail,
+        "started_at": instant(trial.started_at),
+        "ended_at": _instant(trial.ended_at),
+        "end_reason": trial.end_reason,
+        "arms": [_arm(standing, arm) for arm in Arm],
+        "comparison": {
+            "difference": compared.difference,
+            "low": compared.low,
+            "high": compared.high,
+            "p_value": compared.p_value,
+        },
+        "verdict": standing.verdict,
+    }
+
+
+def _arm(standing: Standing, arm: Arm) -> dict[str, Any]:
+    ended, succeeded = standing.arm(arm)
+    currencies = [
+        {
+            "currency": currency,
+            "captured": money.to_major(outcome.captured_minor, currency),
+            "cost": money.to_major(round(outcome.cost_ten_thousandths / 10_000), currency),
+            "cost_share": outcome.cost_ten_thousandths / 10_000 / outcome.captured_minor
+            if outcome.captured_minor
+            else None,
+        }
+        for (own, currency), outcome in standing.outcomes.items()
+        if own is arm
+    ]
+    return {
+        "arm": arm,
+        "ended": ended,
+        "succeeded": succeeded,
+        "success": succeeded / ended if ended else None,
+        "currencies": currencies,
     }
 
 

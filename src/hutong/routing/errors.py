@@ -1,6 +1,6 @@
 """What can be wrong with a routing configuration, or with the wish for a way."""
 
-from hutong.errors import HutongError, InvalidParameter
+from hutong.errors import Conflict, HutongError, InvalidParameter
 
 
 class RulesRefused(InvalidParameter):
@@ -28,3 +28,9 @@ class DecisionGone(HutongError):
 
     code = "routing_decision_not_found"
     http_status = 404
+
+
+class TrialUndecided(Conflict):
+    """The draft was tried on a share of the payments, and that does not speak for it."""
+
+    code = "routing_trial_undecided"

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from uuid import UUID
 
 from hutong import channels
+from hutong.routing.arm import Arm, Outcome, Running
 from hutong.routing.calendar import BEIJING
 from hutong.routing.configuration import UNCONFIGURED, Configuration
 from hutong.routing.health import Result
@@ -56,9 +57,13 @@ class Live:
         self.basis = ("", "")
         self.shared_at: datetime | None = None
         self.unadded: dict[tuple[UUID, date, str], Volume] = {}
+        self.trial: Running | None = None
+        self.outcomes: dict[tuple[UUID, Arm, str], Outcome] = {}
+        self._trial_base: Mapping[UUID, Candidate] = {}
         self._offers: tuple[channels.Offer, ...] = ()
         self._overrides: tuple[Override, ...] = ()
         self._volumes: Mapping[tuple[UUID, str], Volume] = {}
+        self._bare: tuple[Candidate, ...] = ()
         self._base: tuple[Candidate, ...] = ()
         self._candidates: tuple[Candidate, ...] = ()
 
@@ -79,10 +84,15 @@ class Live:
             self._build()
 
     def adopt(
-        self, configuration: Configuration, overrides: Sequence[Override], volumes: Mapping[tuple[UUID, str], Volume]
+        self,
+        configuration: Configuration,
+        overrides: Sequence[Override],
+        volumes: Mapping[tuple[UUID, str], Volume],
+        trial: Running | None = None,
     ) -> None:
         """Take what the database says now."""
-        is_new = configuration is not self.configuration
+        is_new = configuration is not self.configuration or trial is not self.trial
+        self.trial = trial
         if is_new or (tuple(overrides), volumes) != (self._overrides, self._volumes):
             self.configuration, self._overrides, self._volumes = configuration, tuple(overrides), volumes
             if is_new:
@@ -92,17 +102,53 @@ class Live:
 
     def decide(self, ask: Ask) -> Chosen:
         """Choose an account."""
-        known = self.configuration.classes.get(ask.merchant, "")
+        trial = self.trial
+        arm = None if trial is None else trial.arm(ask.payment)
+        known = self._configuration(ask.payment).classes.get(ask.merchant, "")
         wanted = ask if known == ask.merchant_class else replace(ask, merchant_class=known)
-        decision, snapshot = self.router.decide(wanted)
-        chosen = Chosen(decision, write_record(wanted, snapshot, decision, self.basis[0]))
+        if trial is not None and arm is Arm.DRAFT:
+            decision, snapshot = self.router.decide(
+                wanted, over=lambda moment: trial.over(moment, self._trial_base, ask.product)
+            )
+        else:
+            decision, snapshot = self.router.decide(wanted)
+        trial_id = None if trial is None else trial.trial_id
+        chosen = Chosen(decision, write_record(wanted, snapshot, decision, self.basis[0], trial=trial_id, arm=arm))
         if decision.chosen is None:
             self.refused.append((ask.at, chosen.record))
         return chosen
 
-    def policy(self, product: str) -> Policy:
-        """How a product is routed."""
-        return self.router.policy(product)
+    def policy(self, product: str, payment: UUID | None = None) -> Policy:
+        """How a payment of a product is routed."""
+        return self._configuration(payment).policy(product)
+
+    def ended(
+        self, payment: UUID, account_id: UUID, *, amount_minor: int, currency: str, created_at: datetime, paid: bool
+    ) -> None:
+        """Count a try that is over in its arm, while a draft is tried. One that goes on at another account is not over.
+
+        Args:
+            created_at: When the try was made.
+        """
+        trial = self.trial
+        if trial is None or not trial.counts(created_at):
+            return
+        outcome = self.outcomes.setdefault((trial.trial_id, trial.arm(payment), currency), Outcome())
+        outcome.ended += 1
+        if paid:
+            outcome.succeeded += 1
+            outcome.captured_minor += amount_minor
+            candidate = self._trial_base.get(account_id)
+            if candidate is not None:  # both arms at the draft's prices: a new price list is no saving
+                outcome.cost_ten_thousandths += candidate.price.ten_thousandths(
+                    amount_minor, candidate.taken_minor(currency)
+                )
+
+    def _configuration(self, payment: UUID | None) -> Configuration:
+        """What decides about a payment."""
+        if self.trial is not None and self.trial.arm(payment) is Arm.DRAFT:
+            return self.trial.configuration
+        return self.configuration
 
     def took(self, account_id: UUID, amount_minor: int, currency: str, *, now: datetime) -> None:
         """Count what a payment has brought through an account."""
@@ -115,15 +161,18 @@ class Live:
             self._refresh()
 
     def _build(self) -> None:
-        bare = tuple(candidate_of(offer) for offer in self._offers)
-        self.basis = basis_of(bare)
-        self._base = tuple(self.configuration.configured(candidate) for candidate in bare)
+        self._bare = tuple(candidate_of(offer) for offer in self._offers)
+        self.basis = basis_of(self._bare)
+        self._base = tuple(self.configuration.configured(candidate) for candidate in self._bare)
         self._refresh()
 
     def _refresh(self) -> None:
         blocks = {override.account: override.reason for override in self._overrides if override.kind is Kind.BLOCK}
         left = self.left
         self._candidates = tuple(self._with_volume(each, blocks, left) for each in self._base)
+        if self.trial is not None:
+            drafted = (self.trial.configuration.configured(each) for each in self._bare)
+            self._trial_base = {each.account_id: self._with_volume(each, blocks, left) for each in drafted}
         pins = {each.product: (each.account, each.until) for each in self._overrides if each.kind is Kind.PIN}
         self.router.configure(
             self._candidates, self.configuration.policies, pins, health_policy=self.configuration.health

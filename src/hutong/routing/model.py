@@ -94,6 +94,7 @@ class Ask:
         manual: The merchant wants to capture later.
         payer: What is known of the payer, by name.
         at: When it is asked.
+        payment: Its number; by it a payment stays in one arm of a trial.
     """
 
     method: str
@@ -108,6 +109,7 @@ class Ask:
     tried: frozenset[UUID] = frozenset()
     manual: bool = False
     payer: frozenset[str] = frozenset()
+    payment: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,11 @@ import orjson
 from hutong import db, operators
 from hutong.errors import Conflict
 from hutong.routing.configuration import UNCONFIGURED, Configuration, read_configuration
-from hutong.routing.errors import ConfigurationRefused, DecisionGone
+from hutong.routing.errors import ConfigurationRefused, DecisionGone, TrialUndecided
 from hutong.routing.model import Candidate
 from hutong.routing.record import read_basis
+from hutong.routing.significance import Finding
+from hutong.routing.trial import TRIAL, latest_trial, start_trial
 
 sql = db.statements("hutong.routing")
 
@@ -39,6 +41,7 @@ async def propose_configuration(
     document: Mapping[str, Any],
     *,
     candidates: Sequence[Candidate],
+    anyway: bool = False,
     proposal_id: UUID,
     maker_id: UUID,
     reason: str,
@@ -49,12 +52,19 @@ async def propose_configuration(
 
     Args:
         candidates: The accounts there are.
+        anyway: Although it was tried and its trial does not speak for it; kept with the proposal.
 
     Errors:
+        TrialUndecided: its trial does not speak for it.
         ConfigurationRefused, RulesRefused: what is in force stays. NotPermitted: the maker may not propose.
     """
     standing = await current_version(tx)
     read_configuration(document, version=standing + 1, candidates=candidates)
+    payload: dict[str, Any] = {"version": standing + 1, "document": dict(document)}
+    if anyway:
+        payload["anyway"] = True
+    else:
+        await _check_trial(tx, document)
     new = operators.NewProposal(
         proposal_id=proposal_id,
         maker_id=maker_id,
@@ -62,7 +72,7 @@ async def propose_configuration(
         object_kind="routing",
         object_id=f"version/{standing + 1}",
         # What is approved is the step from the version that the maker has seen and from no other.
-        payload={"version": standing + 1, "document": dict(document)},
+        payload=payload,
         reason=reason,
         request_id=request_id,
     )
@@ -75,12 +85,19 @@ async def publish_configuration(tx: db.Tx, proposal: operators.Proposal, now: da
 
     Errors:
         Conflict: another one was published since it was proposed.
+        TrialUndecided: its trial has come to speak against it, and the proposal does not say `anyway`.
+
+    Effects:
+        Ends the trial that runs, since what it was tried against is gone.
     """
     version, document = proposal.payload["version"], proposal.payload["document"]
     read_configuration(document, version=version)
+    if not proposal.payload.get("anyway"):
+        await _check_trial(tx, document)
     text = orjson.dumps(document).decode()
     if await sql.publish.fetchval(tx, version, text, now, proposal.proposal_id) is None:
         raise Conflict("another configuration was published since this was proposed; propose it again")
+    await sql.end_trial.execute(tx, now, f"version {version} was published")
     entry = operators.AuditEntry(
         proposal.checker_id,
         PUBLISH,
@@ -88,9 +105,20 @@ async def publish_configuration(tx: db.Tx, proposal: operators.Proposal, now: da
         f"version/{version}",
         proposal.reason,
         before={"version": version - 1},
-        after={"version": version},
+        after={"version": version} | ({"anyway": True} if proposal.payload.get("anyway") else {}),
     )
     await operators.audit(tx, [entry], now=now)
+
+
+async def _check_trial(tx: db.Tx, document: Mapping[str, Any]) -> None:
+    tried = await latest_trial(tx, of=document)
+    if tried is None or tried.verdict in (Finding.BETTER, Finding.NO_WORSE):
+        return
+    compared = tried.comparison
+    raise TrialUndecided(
+        f"this draft was tried and its trial says {tried.verdict}: {compared.difference:+.2%} success"
+        f" ({compared.low:+.2%} to {compared.high:+.2%}); publish it anyway only with a reason"
+    )
 
 
 async def current_version(tx: db.Tx) -> int:
@@ -141,5 +169,5 @@ def _published(row: asyncpg.Record) -> Published:
     return Published(row["version"], orjson.loads(row["document"]), row["published_at"], row["proposal_id"])
 
 
-EFFECTS: Mapping[str, operators.Effect] = {PUBLISH: publish_configuration}
+EFFECTS: Mapping[str, operators.Effect] = {PUBLISH: publish_configuration, TRIAL: start_trial}
 """What the approval of each kind of proposal about routing does."""

@@ -15,6 +15,7 @@ from uuid import UUID
 import orjson
 from pydantic import TypeAdapter
 
+from hutong.routing.arm import Arm
 from hutong.routing.configuration import Configuration
 from hutong.routing.health import Health
 from hutong.routing.model import Ask, Candidate, Decision, Draws, How, Policy, Snapshot, Verdict
@@ -47,6 +48,7 @@ class Record:
     Attributes:
         basis: The hash of what the accounts could do.
         version: The configuration in force.
+        trial, arm: The draft that was being tried, and whether it decided.
     """
 
     ask: Ask
@@ -59,6 +61,8 @@ class Record:
     chosen: UUID | None
     how: How
     verdicts: tuple[Verdict, ...]
+    trial: UUID | None = None
+    arm: Arm | None = None
 
 
 Base = Mapping[UUID, Candidate]
@@ -86,7 +90,9 @@ def read_basis(document: str) -> tuple[Candidate, ...]:
     return _BASIS.validate_json(document)
 
 
-def write_record(ask: Ask, snapshot: Snapshot, decision: Decision, basis: str) -> str:
+def write_record(
+    ask: Ask, snapshot: Snapshot, decision: Decision, basis: str, *, trial: UUID | None = None, arm: Arm | None = None
+) -> str:
     """A decision as text, to be kept."""
     moments = [
         {
@@ -112,6 +118,8 @@ def write_record(ask: Ask, snapshot: Snapshot, decision: Decision, basis: str) -
         "chosen": decision.chosen,
         "how": decision.how,
         "verdicts": decision.verdicts,
+        "trial": trial,
+        "arm": arm,
     }
     return orjson.dumps(record, default=_plain).decode()
 

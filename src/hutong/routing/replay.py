@@ -9,12 +9,14 @@ from datetime import datetime
 from uuid import UUID
 
 from hutong import db
+from hutong.routing.arm import Arm
 from hutong.routing.choose import choose, health_of
 from hutong.routing.configuration import Configuration
 from hutong.routing.errors import DecisionGone
 from hutong.routing.model import Decision, Snapshot
 from hutong.routing.publish import find_bases, load_configuration
 from hutong.routing.record import Base, Record, base_of, snapshot_of
+from hutong.routing.trial import configuration_of, find_trial
 
 sql = db.statements("hutong.routing")
 
@@ -58,8 +60,8 @@ class Replayer:
     def __init__(self, tx: db.Tx, draft: Configuration) -> None:
         self._tx = tx
         self._draft = draft
-        self._configurations: dict[int, Configuration] = {}
-        self._bases: dict[tuple[str, int | None], Base] = {}
+        self._configurations: dict[int | UUID, Configuration] = {}
+        self._bases: dict[tuple[str, int | UUID | None], Base] = {}
 
     async def replay(self, record: Record) -> Replayed:
         """Make one again, both ways.
@@ -68,7 +70,7 @@ class Replayer:
             DecisionGone: what it rested on is not kept any more.
         """
         configuration = await self._configuration(record)
-        base = await self._base(record, record.version, configuration)
+        base = await self._base(record, _by(record), configuration)
         decision = again(record, base, configuration)
         same = (decision.chosen, decision.how, decision.verdicts) == (record.chosen, record.how, record.verdicts)
         # The draft may put the merchant into another class.
@@ -80,13 +82,17 @@ class Replayer:
         return Replayed(same, _prospect(record, then, record.chosen), _prospect(record, then, would.chosen))
 
     async def _configuration(self, record: Record) -> Configuration:
-        found = self._configurations.get(record.version)
-        if found is None:
-            found = self._configurations[record.version] = await load_configuration(self._tx, record.version)
+        by = _by(record)
+        found = self._configurations.get(by)
+        if found is None and isinstance(by, UUID):
+            found = configuration_of((await find_trial(self._tx, by)).trial)
+        elif found is None:
+            found = await load_configuration(self._tx, record.version)
+        self._configurations[by] = found
         return found
 
-    async def _base(self, record: Record, version: int | None, configuration: Configuration) -> Base:
-        key = record.basis, version
+    async def _base(self, record: Record, by: int | UUID | None, configuration: Configuration) -> Base:
+        key = record.basis, by
         found = self._bases.get(key)
         if found is None:
             bases = await find_bases(self._tx, [record.basis])
@@ -109,6 +115,11 @@ def again(record: Record, base: Base, configuration: Configuration) -> Decision:
         base: Of the record's basis under that configuration.
     """
     return choose(record.ask, snapshot_of(record, base, configuration.policy(record.ask.product)), record.draws)
+
+
+def _by(record: Record) -> int | UUID:
+    """What decided: the number of a configuration, or of a draft that was being tried."""
+    return record.trial if record.trial is not None and record.arm is Arm.DRAFT else record.version
 
 
 def _prospect(record: Record, snapshot: Snapshot, chosen: UUID | None) -> Prospect:

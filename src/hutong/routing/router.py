@@ -12,7 +12,9 @@ from hutong.routing.health import Health, HealthPolicy, Result, State, Track
 from hutong.routing.model import Ask, Candidate, Decision, Draws, Policy, Snapshot
 
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-_SNAPSHOT_LIFE = timedelta(milliseconds=250)
+_LOOK_AT_ALL_EVERY = timedelta(seconds=5)
+_LOOK_AT_UNWELL_EVERY = timedelta(milliseconds=250)
+"""Time alone changes little about an account that is well, and soon a lot about one that is not."""
 
 
 @dataclass(slots=True)
@@ -27,9 +29,14 @@ class _Track:
 
 @dataclass(slots=True)
 class _Built:
-    """The accounts as they were seen from one interface, and which of them have to be looked at again."""
+    """The accounts as they were seen from one interface, and which of them have to be looked at again.
+
+    Attributes:
+        looked_at: When those that are not well were looked at.
+    """
 
     at: datetime
+    looked_at: datetime
     candidates: tuple[Candidate, ...]
     stale: set[UUID] = field(default_factory=set)
 
@@ -88,9 +95,15 @@ class Router:
         """How a product is routed."""
         return self._policies.get(product) or self._policies[""]
 
-    def decide(self, ask: Ask) -> tuple[Decision, Snapshot]:
-        """Choose an account, from what this process knows now."""
+    def decide(self, ask: Ask, *, over: Callable[[Snapshot], Snapshot] | None = None) -> tuple[Decision, Snapshot]:
+        """Choose an account, from what this process knows now.
+
+        Args:
+            over: Gives the same moment under another configuration, which is to decide.
+        """
         snapshot = self.snapshot(ask.at, ask.product, ask.method)
+        if over is not None:
+            snapshot = over(snapshot)
         draws = Draws(self._draw(), self._draw(), self._draw(), self._draw())
         decision = choose(ask, snapshot, draws)
         if decision.chosen is not None:
@@ -103,10 +116,13 @@ class Router:
     def snapshot(self, now: datetime, product: str = "", interface: str = "") -> Snapshot:
         """All that a decision made now would depend on."""
         built = self._snapshots.get(interface)
-        if built is None or now - built.at > _SNAPSHOT_LIFE:
+        if built is None or now - built.at > _LOOK_AT_ALL_EVERY:
             candidates = tuple(self._candidate(each, interface, now) for each in self._candidates.values())
-            built = self._snapshots[interface] = _Built(now, candidates)
-        elif built.stale:
+            built = self._snapshots[interface] = _Built(now, now, candidates)
+        elif now - built.looked_at > _LOOK_AT_UNWELL_EVERY:
+            built.looked_at = now
+            built.stale.update(each.account_id for each in built.candidates if not _is_well(each.health))
+        if built.stale:
             built.candidates = tuple(
                 self._candidate(self._candidates[each.account_id], interface, now)
                 if each.account_id in built.stale
@@ -182,3 +198,7 @@ class Router:
             track.probed_at is None or now - track.probed_at >= self._health_policy.ramp_pause
         )
         return replace(known, health=health, probe_due=due)
+
+
+def _is_well(health: Mapping[str, Health]) -> bool:
+    return len(health) == 1 and health[""].state is State.HEALTHY

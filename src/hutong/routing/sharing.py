@@ -11,11 +11,13 @@ from prometheus_client import Counter, Gauge
 
 from hutong import channels, db
 from hutong.clock import Clock
+from hutong.routing.arm import Arm, Outcome, Running
 from hutong.routing.configuration import Configuration
 from hutong.routing.health import Result, State
 from hutong.routing.live import Live, Volume, month_of
 from hutong.routing.override import Override, standing_overrides
 from hutong.routing.publish import current_version, load_configuration
+from hutong.routing.trial import add_outcomes, running_trial
 from hutong.telemetry import get_logger
 
 sql = db.statements("hutong.routing")
@@ -29,6 +31,8 @@ _FORGET_EVERY = timedelta(minutes=1)
 _STATES = Gauge("hutong_routing_share", "The part of its traffic that an account may get.", ["account", "interface"])
 _CHANGES = Counter("hutong_routing_changes_total", "Changes of an account's health.", ["account", "interface", "state"])
 _FAILURES = Counter("hutong_routing_sharing_failures_total", "Rounds in which the database did not answer.")
+
+_Learnt = tuple[list[tuple[UUID, Result]], str, Configuration, list[Override], dict[tuple[UUID, str], Volume]]
 
 
 class Sharing:
@@ -93,8 +97,11 @@ class Sharing:
         results = [live.untold.popleft() for _ in range(min(len(live.untold), _TOLD_AT_ONCE))]
         refused = [live.refused.popleft() for _ in range(min(len(live.refused), _REFUSALS_AT_ONCE))]
         volumes, live.unadded = live.unadded, {}
+        outcomes, live.outcomes = live.outcomes, {}
         try:
-            learnt = await self._database.run(lambda tx: self._exchange(tx, results, volumes, refused, now))
+            learnt, trial = await self._database.run(
+                lambda tx: self._exchange_all(tx, results, volumes, refused, outcomes, now)
+            )
         except BaseException:
             live.untold.extendleft(reversed(results))
             live.refused.extendleft(reversed(refused))
@@ -102,23 +109,40 @@ class Sharing:
                 again = live.unadded.setdefault(key, Volume())
                 again.amount_minor += volume.amount_minor
                 again.subsidy_minor += volume.subsidy_minor
+            for place, outcome in outcomes.items():
+                live.outcomes.setdefault(place, Outcome()).join(outcome)
             raise
         told, self._seen_before, configuration, overrides, known = learnt
         self._basis_told = live.basis[0]
         self._configuration = configuration
-        live.adopt(configuration, overrides, known)
+        live.adopt(configuration, overrides, known, trial)
         for account_id, result in told:
             live.router.learn(account_id, result, shared=True)
         live.shared_at = now
+
+    async def _exchange_all(
+        self,
+        tx: db.Tx,
+        results: Sequence[tuple[UUID, Result]],
+        volumes: dict[tuple[UUID, date, str], Volume],
+        refused: Sequence[tuple[datetime, str]],
+        outcomes: dict[tuple[UUID, Arm, str], Outcome],
+        now: datetime,
+    ) -> tuple[_Learnt, Running | None]:
+        learnt = await self._exchange(tx, results, volumes, now)
+        if refused:
+            await sql.add_refusals.execute(tx, [at for at, _ in refused], [record for _, record in refused])
+        if outcomes:
+            await add_outcomes(tx, outcomes)
+        return learnt, await running_trial(tx, self._live.trial)
 
     async def _exchange(
         self,
         tx: db.Tx,
         results: Sequence[tuple[UUID, Result]],
         volumes: dict[tuple[UUID, date, str], Volume],
-        refused: Sequence[tuple[datetime, str]],
         now: datetime,
-    ) -> tuple[list[tuple[UUID, Result]], str, Configuration, list[Override], dict[tuple[UUID, str], Volume]]:
+    ) -> _Learnt:
         digest, document = self._live.basis
         if digest != self._basis_told:
             await sql.add_basis.execute(tx, digest, document, now)
@@ -151,8 +175,6 @@ class Sharing:
                 [volume.amount_minor for volume in volumes.values()],
                 [volume.subsidy_minor for volume in volumes.values()],
             )
-        if refused:
-            await sql.add_refusals.execute(tx, [at for at, _ in refused], [record for _, record in refused])
         known = {
             (row["account_id"], row["currency"]): Volume(row["amount_minor"], row["subsidy_minor"])
             for row in await sql.volumes.fetch(tx, month_of(now))

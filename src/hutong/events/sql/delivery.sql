@@ -8,7 +8,7 @@ SELECT set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', '
 -- the way to another's, and takes from each that has something due its share of the free places: the oldest deliveries
 -- that are the first pending ones of their object.
 -- $1 now, $2 claimed until, $3 places free in all, $4 places per endpoint, $5 to $7 endpoints known to differ: how many
--- are on their way, how many may be. The rows pass through arrays so that the plan looks them up by key, whatever the
+-- are on their way, how many may be. Of one that is not known but has been failing, one try at a time. The rows pass through arrays so that the plan looks them up by key, whatever the
 -- planner thinks of the walk.
 WITH RECURSIVE walk AS (
     (
@@ -24,8 +24,12 @@ WITH RECURSIVE walk AS (
 ),
 ready AS (
     SELECT w.endpoint_id, coalesce(k.in_flight, 0) AS in_flight,
-        least(coalesce(k.places, $4) - coalesce(k.in_flight, 0), 1 + $3 / count(*) OVER ()) AS share
+        least(
+            coalesce(k.places, CASE WHEN e.failing_since IS NULL OR e.disabled_at IS NOT NULL THEN $4 ELSE 1 END) - coalesce(k.in_flight, 0),
+            1 + $3 / count(*) OVER ()
+        ) AS share
     FROM walk w
+    JOIN events.endpoint e ON e.endpoint_id = w.endpoint_id
     LEFT JOIN unnest($5::uuid[], $6::int[], $7::int[]) AS k (endpoint_id, in_flight, places)
         ON k.endpoint_id = w.endpoint_id
     WHERE w.next_at <= $1
@@ -62,7 +66,7 @@ claimed AS (
 SELECT c.event_id, c.endpoint_id, c.object_id, c.object_seq, c.attempts, o.type, o.version, o.data, o.created_at,
     e.merchant_id, e.url, e.scheme, e.sealed_secret,
     CASE WHEN e.previous_until > $1 THEN e.sealed_previous END AS sealed_previous,
-    e.disabled_at IS NOT NULL AS disabled
+    e.disabled_at IS NOT NULL AS disabled, e.failing_since IS NOT NULL AND e.disabled_at IS NULL AS failing
 FROM claimed c
 CROSS JOIN LATERAL (SELECT b.type, b.version, b.data, b.created_at FROM events.outbox b WHERE b.event_id = c.event_id LIMIT 1) o
 JOIN events.endpoint e ON e.endpoint_id = c.endpoint_id;

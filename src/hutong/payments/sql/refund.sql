@@ -26,7 +26,8 @@ SELECT r.id, r.payment_id, r.attempt_id, r.merchant_id, r.account_id, r.channel,
     r.amount_minor, r.currency, r.reason, r.platform_minor, r.channel_minor, r.fee_minor, r.route, r.state, r.hold_id,
     r.tries, r.queries, r.channel_refund_no, r.channel_code, r.channel_message, r.payout_account_id, r.payee_sealed,
     r.reference, r.created_at, r.finished_at, r.next_query_at, r.late_success_at,
-    r.lines
+    r.lines,
+    (SELECT p.merchant_order_no FROM payments.payment AS p WHERE p.id = r.payment_id) AS merchant_order_no
 FROM payments.refund AS r
 JOIN (
     SELECT DISTINCT merchant_id, merchant_refund_no
@@ -38,7 +39,8 @@ JOIN (
 SELECT id, payment_id, attempt_id, merchant_id, account_id, channel, kind, merchant_refund_no, amount_minor, currency,
     reason, platform_minor, channel_minor, fee_minor, route, state, hold_id, tries, queries, channel_refund_no,
     channel_code, channel_message, payout_account_id, payee_sealed, reference, created_at, finished_at, next_query_at,
-    late_success_at, lines
+    late_success_at, lines,
+    (SELECT p.merchant_order_no FROM payments.payment AS p WHERE p.id = refund.payment_id) AS merchant_order_no
 FROM payments.refund
 WHERE id = ANY ($1::uuid []) AND ($2::uuid IS NULL OR merchant_id = $2);
 
@@ -47,7 +49,8 @@ WHERE id = ANY ($1::uuid []) AND ($2::uuid IS NULL OR merchant_id = $2);
 SELECT id, payment_id, attempt_id, merchant_id, account_id, channel, kind, merchant_refund_no, amount_minor, currency,
     reason, platform_minor, channel_minor, fee_minor, route, state, hold_id, tries, queries, channel_refund_no,
     channel_code, channel_message, payout_account_id, payee_sealed, reference, created_at, finished_at, next_query_at,
-    late_success_at, lines
+    late_success_at, lines,
+    (SELECT p.merchant_order_no FROM payments.payment AS p WHERE p.id = refund.payment_id) AS merchant_order_no
 FROM payments.refund
 WHERE payment_id = ANY ($1::uuid [])
 ORDER BY payment_id, id;
@@ -57,7 +60,8 @@ ORDER BY payment_id, id;
 SELECT id, payment_id, attempt_id, merchant_id, account_id, channel, kind, merchant_refund_no, amount_minor, currency,
     reason, platform_minor, channel_minor, fee_minor, route, state, hold_id, tries, queries, channel_refund_no,
     channel_code, channel_message, payout_account_id, payee_sealed, reference, created_at, finished_at, next_query_at,
-    late_success_at, lines
+    late_success_at, lines,
+    (SELECT p.merchant_order_no FROM payments.payment AS p WHERE p.id = refund.payment_id) AS merchant_order_no
 FROM payments.refund
 WHERE payment_id = $1 AND ($2::uuid IS NULL OR id > $2)
 ORDER BY id

@@ -21,17 +21,25 @@ WHERE b.status IS NOT NULL
     AND ($9::text IS NULL OR b.customer_id = $9)
     AND ($10::text [] IS NULL OR b.grams @> $10)
     AND ($11::text [] IS NULL OR NOT EXISTS (SELECT FROM unnest($11) AS t (term) WHERE strpos(b.words, t.term) = 0))
+    AND ($12::text [] IS NULL OR b.customer_id = ANY ($12))
     AND (
-        $12::text IS NULL
-        OR (b.merchant_id, b.customer_id) IN (
-            SELECT q.merchant_id, q.customer_id FROM query.profile AS q
-            WHERE ($1::uuid IS NULL OR q.merchant_id = $1)
-                AND (q.customer_id = $12 OR (q.grams @> $13::text [] AND strpos(q.words, $16) > 0))
-        )
+        $13::uuid [] IS NULL
+        OR (b.merchant_id, b.customer_id) IN (SELECT u.merchant_id, u.id FROM unnest($13, $12) AS u (merchant_id, id))
     )
     AND ($14::timestamptz IS NULL OR (b.created_at, b.payment_id) < ($14, $15::uuid))
 ORDER BY b.created_at DESC, b.payment_id DESC
-LIMIT $17;
+LIMIT $16;
+
+-- name: find_customers
+-- Whose id it is, or whose name holds it. By themselves, since joined to a search they would be looked for bill by bill.
+SELECT q.merchant_id, q.customer_id
+FROM query.profile AS q
+WHERE ($1::uuid IS NULL OR q.merchant_id = $1) AND q.customer_id = $2
+UNION
+SELECT q.merchant_id, q.customer_id
+FROM query.profile AS q
+WHERE ($1::uuid IS NULL OR q.merchant_id = $1) AND q.grams @> $3::text [] AND strpos(q.words, $4) > 0
+LIMIT $5;
 
 -- name: find_bill
 -- One bill, of one merchant or of any.

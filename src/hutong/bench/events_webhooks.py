@@ -1,0 +1,175 @@
+"""Outbox to webhooks: events are recorded, the worker signs and sends them, a merchant's server verifies each."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import tempfile
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import aiohttp
+import uvloop
+from aiohttp import web
+from standardwebhooks import Webhook
+
+from hutong import app, config, db, events, merchants
+from hutong.bench.cpu import CpuMeter
+from hutong.bench.yardstick import tpcb_tps
+from hutong.clock import SystemClock
+from hutong.config import Settings
+from hutong.demo import RunningPlatform
+from hutong.ids import Ids
+
+_SHOPS = 4
+_BATCH = 500
+_STALLED_S = 30.0
+_DATA = {
+    "object": "payment",
+    "status": "succeeded",
+    "merchant_order_no": "2026-000123",
+    "amount_minor": 1999,
+    "amount_captured_minor": 1999,
+    "amount_refunded_minor": 0,
+    "currency": "CNY",
+    "subject": "Example Store, order 123",
+    "created_at": "2026-01-01T00:00:00.000Z",
+    "attempts": [{"channel": "wechat", "method": "wechat_native", "state": "succeeded"}],
+}
+
+
+def measure_webhooks(*, count: int, yardstick_s: int) -> dict[str, Any]:
+    """Deliver so many events, on a platform of its own whose processes are those that users run.
+
+    Returns:
+        `webhooks_per_s`, from the first arrival to the last; the processor time of each; and pgbench's TPC-B on the
+        same server, unless `yardstick_s` is 0.
+    """
+    with tempfile.TemporaryDirectory(prefix="hutong-bench-") as folder:
+        Path(folder).chmod(0o711)  # as root, the database runs as a user of its own, who must walk through
+        settings = config.load().model_copy(update={"log_level": "warning", "home": Path(folder) / "home"})
+        platform = RunningPlatform(settings, own=True)
+        try:
+            with app.using_database(settings) as url:
+                result = uvloop.run(_measure(platform, url, count))
+                if yardstick_s:
+                    result["tpcb_tps"] = round(tpcb_tps(settings, url, scale=10, clients=8, seconds=yardstick_s), 1)
+        finally:
+            platform.stop()
+    return result
+
+
+async def _measure(platform: RunningPlatform, url: str, count: int) -> dict[str, Any]:
+    server = _Server()
+    async with db.Database.open(url, size=2) as database, aiohttp.ClientSession() as session:
+        address = await server.start()
+        try:
+            shops = [
+                await _shop(platform.address, database, session, server, f"{address}/{name}") for name in range(_SHOPS)
+            ]
+            await _record(database, shops, _SHOPS)  # connections are opened, statements prepared
+            await server.wait_for(_SHOPS)
+            server.begin()
+            meter = CpuMeter(_groups(platform.settings, platform), families=["postgresql"])
+            recording = asyncio.create_task(_record(database, shops, count))
+            await server.wait_for(count)
+            await recording
+            cpu = meter.seconds()
+        finally:
+            await server.stop()
+    elapsed = server.last_at - server.first_at
+    return {
+        "webhooks_per_s": round((count - 1) / elapsed, 1),
+        "webhooks_duplicates": server.calls - count,
+        "webhooks_cpu_ms": {name: round(1000 * used / count, 3) for name, used in cpu.items()},
+    }
+
+
+class _Server:
+    """A merchant's server: verifies and counts."""
+
+    def __init__(self) -> None:
+        self._trusted: dict[str, Webhook] = {}
+        self._arrived = asyncio.Event()
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what came."""
+        self.seen: set[str] = set()
+        self.calls = 0
+        self.first_at = self.last_at = 0.0
+
+    def trust(self, path: str, secret: str) -> None:
+        self._trusted[path] = Webhook(secret)
+
+    async def start(self) -> str:
+        application = web.Application()
+        application.router.add_post("/{shop}", self._take)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def stop(self) -> None:
+        await self._runner.cleanup()
+
+    async def wait_for(self, count: int) -> None:
+        """Until so many different events have come; raises TimeoutError when none comes any more."""
+        while len(self.seen) < count:
+            self._arrived.clear()
+            async with asyncio.timeout(_STALLED_S):
+                await self._arrived.wait()
+
+    async def _take(self, request: web.Request) -> web.Response:
+        self._trusted[request.path].verify(await request.text(), dict(request.headers))
+        self.last_at = time.perf_counter()
+        self.first_at = self.first_at or self.last_at
+        self.calls += 1
+        self.seen.add(request.headers["webhook-id"])
+        self._arrived.set()
+        return web.Response(status=204)
+
+
+async def _shop(
+    address: str, database: db.Database, session: aiohttp.ClientSession, server: _Server, target: str
+) -> UUID:
+    """A merchant with an endpoint."""
+    clock = SystemClock()
+    ids = Ids(clock)
+    async with database.transaction() as tx:
+        new = merchants.NewMerchant(ids.new(), "Example Store", 6_000)
+        await merchants.create_merchant(tx, new, now=clock.now())
+        key = await merchants.create_api_key(
+            tx, new.merchant_id, key_id=ids.new(), random=secrets.token_urlsafe(32), now=clock.now()
+        )
+    headers = {"Authorization": f"Bearer {key.secret}"}
+    async with session.post(f"{address}/v1/webhook-endpoints", json={"url": target}, headers=headers) as response:
+        response.raise_for_status()
+        server.trust(target[target.rindex("/") :], (await response.json())["secret"])
+    return new.merchant_id
+
+
+async def _record(database: db.Database, shops: list[UUID], count: int) -> None:
+    """What payments do when they succeed: many events in one transaction, each of another object."""
+    clock = SystemClock()
+    ids = Ids(clock)
+    for begin in range(0, count, _BATCH):
+        now: datetime = clock.now()
+        told = [
+            events.Event(ids.new(), "payment.succeeded", shops[at % len(shops)], ids.new(), {"id": str(at), **_DATA})
+            for at in range(begin, min(begin + _BATCH, count))
+        ]
+        async with database.transaction() as tx:
+            await events.record(tx, told, now=now)
+
+
+def _groups(settings: Settings, platform: RunningPlatform) -> dict[str, list[int]]:
+    postmaster = db.EmbeddedServer(settings.home).pid()
+    return platform.processes() | {
+        "receiver": [os.getpid()],
+        "postgresql": [] if postmaster is None else [postmaster],
+    }

@@ -1,0 +1,83 @@
+"""`hutong routing trial …` as operators run it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from routing_world import RoutedPayments, keys
+
+from command_line import Run
+from hutong import routing
+from hutong.db import Database
+
+REASON = ("--reason", "cheaper")
+DRAFT = {
+    "accounts": {f"wechat/{name}": {"price": {"tiers": [{"ppm": 5_000}]}} for name in "ab"},
+    "policies": {"": {"priority": ["wechat/b"]}},
+}
+
+
+@pytest.fixture
+def routed(command: Run, fresh_database_url: str, tmp_path: Path) -> RoutedPayments:
+    return RoutedPayments(command, fresh_database_url, tmp_path)
+
+
+async def outcomes(url: str, *, draft: int, control: int) -> None:
+    """A thousand payments of each arm are over, and so many of them succeeded."""
+    async with Database.open(url, size=1) as database, database.transaction() as tx:
+        found = await routing.latest_trial(tx)
+        assert found is not None
+        await routing.trial.add_outcomes(
+            tx,
+            {
+                (found.trial.trial_id, arm, "CNY"): routing.Outcome(1_000, paid, paid * 10_000, paid * 500_000)
+                for arm, paid in ((routing.Arm.DRAFT, draft), (routing.Arm.CONTROL, control))
+            },
+        )
+
+
+def test_a_draft_is_tried_watched_and_published_only_if_it_does_no_worse_or_anyway(
+    command: Run, routed: RoutedPayments, tmp_path: Path
+) -> None:
+    files = keys(command, tmp_path)
+    maker, checker = (("--key", files[role]) for role in ("operator", "approver"))
+    file = tmp_path / "draft.json"
+    file.write_text(json.dumps(DRAFT))
+    assert "no draft was ever tried" in command("routing", "trial", "status").stderr
+    made = command(
+        "routing",
+        "trial",
+        "start",
+        "--draft",
+        str(file),
+        "--share",
+        "20",
+        "--guardrail",
+        "5",
+        *maker,
+        *REASON,
+        "--json",
+    )
+    assert made.returncode == 0, made.stderr
+    proposal = json.loads(made.stdout)["proposal_id"]
+    assert command("routing", "approve", proposal, *checker, *REASON).returncode == 0
+    asyncio.run(outcomes(routed.url, draft=800, control=900))
+    told = json.loads(command("routing", "trial", "status", "--json").stdout)
+    assert (told["share"], told["guardrail"], told["ended_at"], told["verdict"]) == (0.2, 0.05, None, "worse")
+    assert [(arm["arm"], arm["ended"], arm["success"]) for arm in told["arms"]] == [
+        ("draft", 1_000, 0.8), ("control", 1_000, 0.9),
+    ]  # fmt: skip
+    assert told["comparison"]["low"] < told["comparison"]["difference"] < told["comparison"]["high"] < 0
+    assert told["comparison"]["p_value"] < 0.001
+    shown = command("routing", "trial", "status").stdout
+    assert "difference -10.00%" in shown
+    assert "0.50%" in shown, "the cost of what was taken"
+    refused = command("routing", "publish", str(file), *maker, *REASON)
+    assert (refused.returncode, "routing_trial_undecided" in refused.stderr) == (1, True)
+    assert command("routing", "publish", str(file), *maker, *REASON, "--anyway").returncode == 0
+    assert command("routing", "trial", "stop", *maker, *REASON).returncode == 0
+    assert "ended" in command("routing", "trial", "status").stdout
+    assert "no draft is being tried" in command("routing", "trial", "stop", *maker, *REASON).stderr

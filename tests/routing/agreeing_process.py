@@ -1,0 +1,66 @@
+"""One process of routing, as the platform runs it: told by lines what happens, answers with what it knows.
+
+fail ACCOUNT COUNT     attempts at the account fail
+health INSTANT         answers with the health of every account at that instant
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from hutong.channels import ActionKind, Capabilities, Method, Offer
+from hutong.clock import SystemClock
+from hutong.db import Database
+from hutong.ids import Ids
+from hutong.routing import Live, Result, Sharing
+from hutong.telemetry import configure_logging
+
+ACCOUNTS = {name: UUID(int=number) for number, name in enumerate(("one", "two"), 1)}
+CAPABILITIES = Capabilities(
+    channel="wechat",
+    methods={"qr": Method(ActionKind.QR_CODE)},
+    currencies=frozenset({"CNY"}),
+    amount_minor_min=1,
+    amount_minor_max=1_000_000,
+    order_no_length_max=32,
+    expiry_min=timedelta(minutes=1),
+    expiry_max=timedelta(hours=2),
+    notifies=True,
+    resubmits=True,
+    subject_length_max=127,
+)
+
+
+async def offers() -> list[Offer]:
+    return [Offer(account_id, CAPABILITIES, sandbox=False, name=name) for name, account_id in ACCOUNTS.items()]
+
+
+async def main(url: str) -> None:
+    clock = SystemClock()
+    ids, live, stop = Ids(clock), Live(draw=lambda: 0.5), asyncio.Event()
+    live.offer(await offers())
+    async with Database.open(url, size=2) as database:
+        sharing = Sharing(database, live, clock=clock, process_id=ids.new(), offers=offers)
+        running = asyncio.create_task(sharing.run(stop))
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            verb, *rest = line.split()
+            if verb == "fail":
+                for _ in range(int(rest[1])):
+                    result = Result(clock.now(), ids.new(), fault=True, interface="qr")
+                    live.router.learn(ACCOUNTS[rest[0]], result)
+            else:
+                now = datetime.fromisoformat(rest[0])
+                known = {name: asdict(live.router.health(each, now, "qr")) for name, each in ACCOUNTS.items()}
+                print(json.dumps(known, default=str), flush=True)
+        stop.set()
+        await running
+
+
+if __name__ == "__main__":
+    configure_logging(level="error", output="json")
+    asyncio.run(main(sys.argv[1]))

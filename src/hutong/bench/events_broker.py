@@ -18,28 +18,15 @@ import uvloop
 
 from hutong import app, config, db, events
 from hutong.bench.cpu import CpuMeter
+from hutong.bench.event_data import record_payments
 from hutong.bench.rabbitmq import RabbitMQ
 from hutong.clock import SystemClock
-from hutong.ids import Ids
 
 _STREAM = "hutong.payment.0"
 _MERCHANT = UUID(int=1)
-_BATCH = 500
 _RATE_PER_S = 500
 _STEP_S = 0.02
 _STALLED_S = 60.0
-_DATA = {
-    "object": "payment",
-    "status": "succeeded",
-    "merchant_order_no": "2026-000123",
-    "amount_minor": 1999,
-    "amount_captured_minor": 1999,
-    "amount_refunded_minor": 0,
-    "currency": "CNY",
-    "subject": "Example Store, order 123",
-    "created_at": "2026-01-01T00:00:00.000Z",
-    "attempts": [{"channel": "wechat", "method": "wechat_native", "state": "succeeded"}],
-}
 
 
 def measure_broker(*, count: int, seconds: float) -> dict[str, Any]:
@@ -75,7 +62,7 @@ def measure_broker(*, count: int, seconds: float) -> dict[str, Any]:
 
 async def _measure(settings: config.Settings, url: str, broker: RabbitMQ, count: int, seconds: float) -> dict[str, Any]:
     async with db.Database.open(url, size=4) as database:
-        await _record(database, count)
+        await record_payments(database, [_MERCHANT], count)
         worker = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "hutong", "worker"),
             stdin=subprocess.DEVNULL,
@@ -137,7 +124,7 @@ async def _listen(database: db.Database, url: str, seconds: float) -> list[float
         await queue.consume(take, no_ack=True)
         begun = time.monotonic()
         for step in range(steps):
-            await _record(database, round(_RATE_PER_S * _STEP_S))
+            await record_payments(database, [_MERCHANT], round(_RATE_PER_S * _STEP_S))
             await asyncio.sleep(max(0.0, begun + (step + 1) * _STEP_S - time.monotonic()))
         async with asyncio.timeout(_STALLED_S):
             while len(lags) < steps * round(_RATE_PER_S * _STEP_S):  # noqa: ASYNC110 - they come in another task
@@ -148,19 +135,6 @@ async def _listen(database: db.Database, url: str, seconds: float) -> list[float
 async def _published(database: db.Database) -> int:
     async with database.transaction() as tx:
         return next((one.published_no for one in await events.list_streams(tx) if one.stream == _STREAM), 0)
-
-
-async def _record(database: db.Database, count: int) -> None:
-    """What payments do when they succeed: many events in one transaction, each of another object."""
-    clock = SystemClock()
-    ids = Ids(clock)
-    for begin in range(0, count, _BATCH):
-        told = [
-            events.Event(ids.new(), "payment.succeeded", _MERCHANT, ids.new(), {"id": str(at), **_DATA})
-            for at in range(begin, min(begin + _BATCH, count))
-        ]
-        async with database.transaction() as tx:
-            await events.record(tx, told, now=clock.now())
 
 
 def _groups(settings: config.Settings, worker: int, broker: RabbitMQ) -> dict[str, list[int]]:

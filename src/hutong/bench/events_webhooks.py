@@ -7,7 +7,6 @@ import os
 import secrets
 import tempfile
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,8 +16,9 @@ import uvloop
 from aiohttp import web
 from standardwebhooks import Webhook
 
-from hutong import app, config, db, events, merchants
+from hutong import app, config, db, merchants
 from hutong.bench.cpu import CpuMeter
+from hutong.bench.event_data import record_payments
 from hutong.bench.yardstick import tpcb_tps
 from hutong.clock import SystemClock
 from hutong.config import Settings
@@ -26,20 +26,7 @@ from hutong.demo import RunningPlatform
 from hutong.ids import Ids
 
 _SHOPS = 4
-_BATCH = 500
 _STALLED_S = 30.0
-_DATA = {
-    "object": "payment",
-    "status": "succeeded",
-    "merchant_order_no": "2026-000123",
-    "amount_minor": 1999,
-    "amount_captured_minor": 1999,
-    "amount_refunded_minor": 0,
-    "currency": "CNY",
-    "subject": "Example Store, order 123",
-    "created_at": "2026-01-01T00:00:00.000Z",
-    "attempts": [{"channel": "wechat", "method": "wechat_native", "state": "succeeded"}],
-}
 
 
 def measure_webhooks(*, count: int, yardstick_s: int) -> dict[str, Any]:
@@ -71,11 +58,11 @@ async def _measure(platform: RunningPlatform, url: str, count: int) -> dict[str,
             shops = [
                 await _shop(platform.address, database, session, server, f"{address}/{name}") for name in range(_SHOPS)
             ]
-            await _record(database, shops, _SHOPS)  # connections are opened, statements prepared
+            await record_payments(database, shops, _SHOPS)  # connections are opened, statements prepared
             await server.wait_for(_SHOPS)
             server.begin()
             meter = CpuMeter(_groups(platform.settings, platform), families=["postgresql"])
-            recording = asyncio.create_task(_record(database, shops, count))
+            recording = asyncio.create_task(record_payments(database, shops, count))
             await server.wait_for(count)
             await recording
             cpu = meter.seconds()
@@ -151,20 +138,6 @@ async def _shop(
         response.raise_for_status()
         server.trust(target[target.rindex("/") :], (await response.json())["secret"])
     return new.merchant_id
-
-
-async def _record(database: db.Database, shops: list[UUID], count: int) -> None:
-    """What payments do when they succeed: many events in one transaction, each of another object."""
-    clock = SystemClock()
-    ids = Ids(clock)
-    for begin in range(0, count, _BATCH):
-        now: datetime = clock.now()
-        told = [
-            events.Event(ids.new(), "payment.succeeded", shops[at % len(shops)], ids.new(), {"id": str(at), **_DATA})
-            for at in range(begin, min(begin + _BATCH, count))
-        ]
-        async with database.transaction() as tx:
-            await events.record(tx, told, now=now)
 
 
 def _groups(settings: Settings, platform: RunningPlatform) -> dict[str, list[int]]:

@@ -335,6 +335,7 @@ def bench_routing(
 @bench.command("events")
 def bench_events(
     count: Annotated[int, typer.Option("--events", min=10, help="How many events each part delivers.")] = 20_000,
+    seconds: Annotated[int, typer.Option(min=1, help="How long the lag is measured at 500 events a second.")] = 20,
     part: Annotated[str | None, typer.Option("--part", help="Only this one: webhooks, broker or query.")] = None,
     yardstick: Annotated[int, typer.Option(min=0, help="Seconds of pgbench beside it; 0 leaves it out.")] = 10,
     as_json: Json = False,
@@ -342,7 +343,7 @@ def bench_events(
     """From the outbox to webhooks, to a broker, and to the query store."""
     from hutong.bench import run_bench_events
 
-    sys.exit(run_bench_events(count=count, part=part, yardstick_s=yardstick, as_json=as_json))
+    sys.exit(run_bench_events(count=count, seconds=seconds, part=part, yardstick_s=yardstick, as_json=as_json))
 
 
 @bench.command("coalescer")

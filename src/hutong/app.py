@@ -206,15 +206,22 @@ async def number_events(platform: Platform, relay: events.Relay | None) -> None:
 
 
 def event_relay(platform: Platform) -> events.Relay | None:
-    """What publishes events to the configured broker; None without one.
+    """What publishes events to the configured broker; None without one. Errors as `broker`."""
+    connect = broker(platform.settings)
+    if connect is None:
+        return None
+    return events.Relay(platform.database, platform.clock, connect=connect, new_id=platform.ids.new)
+
+
+def broker(settings: Settings) -> events.Connect | None:
+    """How to reach the configured broker; None without one.
 
     Errors:
-        ConfigurationError: the URL is of no broker that can be spoken to.
+        ConfigurationError: what speaks to such a broker is not installed.
     """
-    if platform.settings.broker_url is None:
+    if settings.broker_url is None:
         return None
-    connect = events.connector(platform.settings.broker_url.get_secret_value(), source=platform.settings.event_source)
-    return events.Relay(platform.database, platform.clock, connect=connect, new_id=platform.ids.new)
+    return events.connector(settings.broker_url.get_secret_value(), source=settings.event_source)
 
 
 async def suggest_switches(platform: Platform) -> None:

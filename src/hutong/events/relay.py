@@ -24,7 +24,7 @@ from hutong.events.message import Item, digest, digest_hash, item, item_hash
 from hutong.events.stream import BATCH, Publisher, answer_request, list_streams, read_stream, waves
 from hutong.telemetry import get_logger
 
-LEASE = timedelta(seconds=30)
+LEASE = timedelta(seconds=15)
 """For how long a relay has a stream to itself. One that has died is taken for dead after it."""
 
 DIGEST_EVERY = 1_000
@@ -363,4 +363,7 @@ async def _either(event: asyncio.Event, seconds: float) -> None:
 
 
 def _reason(error: Exception) -> str:
+    """What went wrong, without what a library may have put into its message."""
+    if isinstance(error, HutongError):
+        return error.detail
     return str(error) if isinstance(error, _BrokerFailed) else type(error).__name__

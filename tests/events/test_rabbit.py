@@ -187,15 +187,16 @@ async def test_a_listener_gets_again_what_it_asks_for(stand: Stand, rabbitmq: Ra
         await stand.happen(20)
         await stand.until_digested()
         first = {m.headers["no"]: m.body for m in await read(rabbitmq.url, stand.source) if m.type != DIGEST}
-        async with await aio_pika.connect(rabbitmq.url) as connection:
-            channel = await connection.channel()
-            for request in (
-                b"nonsense",
-                json.dumps({"kind": "resend", "stream": stand.stream, "from": 7, "to": 700}).encode(),
-                json.dumps({"kind": "resend", "stream": stand.stream, "from": 7, "to": 9}).encode(),
-                json.dumps({"kind": "digest", "stream": stand.stream, "from": 1, "to": 20, "parts": 2}).encode(),
-            ):
-                await channel.default_exchange.publish(aio_pika.Message(request), f"{stand.source}.events.requests")
+    async with await aio_pika.connect(rabbitmq.url) as connection:
+        channel = await connection.channel()
+        for request in (
+            b"nonsense",
+            json.dumps({"kind": "resend", "stream": stand.stream, "from": 7, "to": 700}).encode(),
+            json.dumps({"kind": "resend", "stream": stand.stream, "from": 7, "to": 9}).encode(),
+            json.dumps({"kind": "digest", "stream": stand.stream, "from": 1, "to": 20, "parts": 2}).encode(),
+        ):
+            await channel.default_exchange.publish(aio_pika.Message(request), f"{stand.source}.events.requests")
+    async with stand.relaying(rabbitmq.url):  # they wait there, for instance while a worker is started again
         again = await read(rabbitmq.url, stand.source)
     resent = {m.headers["no"]: m.body for m in again if m.headers.get("resent")}
     assert resent == {no: first[no] for no in (7, 8, 9)}

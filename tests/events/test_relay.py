@@ -7,6 +7,8 @@ import hashlib
 import json
 import random
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -372,3 +374,24 @@ async def test_a_broker_that_is_away_is_waited_for(world: World, broker: MemoryB
     check([(json.loads(i.body), i.body) for i in broker.kept if i.type != DIGEST and not i.resent], names(made))
     lease = await world.database.pool.fetchval("SELECT count(lease_owner) FROM events.stream")
     assert lease == 0, "another one need not wait"
+
+
+async def test_a_request_that_comes_before_the_connection_stands_is_answered(
+    world: World, broker: MemoryBroker
+) -> None:
+    await published(world, broker, 3)
+    asked: list[asyncio.Task[None]] = []
+
+    @asynccontextmanager
+    async def connect(request: Any) -> AsyncIterator[MemoryBroker]:
+        asked.append(asyncio.create_task(request(asking())))
+        await asyncio.sleep(0.05)
+        yield broker
+
+    relay = Relay(world.database, world.clock, connect=connect, new_id=world.ids.new)
+    running = asyncio.create_task(relay.run())
+    await until(lambda: bool(asked) and asked[0].done())
+    asked[0].result()
+    relay.stop()
+    await running
+    assert sum(item.resent for item in broker.kept) == 1

@@ -169,13 +169,13 @@ class Relay:
 
     async def _connected(self) -> None:
         """Publish over one connection until it fails or we stop."""
-        answering: list[Publisher] = []
+        ready: asyncio.Future[Publisher] = asyncio.get_running_loop().create_future()
 
         async def answer(request: bytes) -> None:
-            await self._answer(answering[0], request)
+            await self._answer(await ready, request)  # one may be waiting there before we are connected
 
         async with self._connect(answer) as publisher:
-            answering.append(publisher)
+            ready.set_result(publisher)
             _UP.set(1)
             pause_s = _TURN_S
             while not self._stopping.is_set():

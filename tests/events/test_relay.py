@@ -191,6 +191,23 @@ async def test_whatever_fails_all_arrive_in_order(world: World, broker: MemoryBr
     check_digests(broker.digests(), numbered(broker))
 
 
+async def test_of_two_transactions_that_commit_in_reverse_order_both_are_published(
+    world: World, broker: MemoryBroker
+) -> None:
+    """Whoever goes by the last id that was seen would lose the first."""
+    early, late = world.event(uuid4()), world.event(uuid4())
+    relay = relay_of(world, broker)
+    async with world.database.transaction() as first:
+        await events.record(first, [early], now=world.clock.now())
+        await world.record(late)
+        await events.sequence(world.database)
+        await relay.turn(broker)
+        assert [body["id"] for body in broker.bodies()] == [ids.encode("evt", late.event_id)]
+    await events.sequence(world.database)
+    await relay.turn(broker)
+    assert check(told(broker), names([early, late])) == 0
+
+
 # Digests
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import orjson
 
@@ -70,6 +70,13 @@ class Bills:
         }
         return self._event(told, refund_id, payment.merchant_id, document | changed)
 
+    def customer(self, customer_id: str, name: str | None, avatar: str | None = None) -> RecordedEvent:
+        """An event of a customer who was told of outside of orders."""
+        self.clock.advance(timedelta(milliseconds=1))
+        document = {"id": customer_id, "name": name, "avatar": avatar, "updated_at": instant(self.clock.now())}
+        object_id = uuid5(self.merchant_id, customer_id)
+        return self._event("customer.updated", object_id, self.merchant_id, document)
+
     def _event(self, kind: str, object_id: UUID, merchant_id: UUID, document: dict[str, Any]) -> RecordedEvent:
         seq = self._seq[object_id] = self._seq.get(object_id, 0) + 1
         text = orjson.dumps(document).decode()
@@ -79,7 +86,7 @@ class Bills:
 async def put(tx: db.Tx, *told: RecordedEvent) -> None:
     """Apply events, outside any stream."""
     await tx.execute("SELECT set_config('search_path', $1, true)", HOUSE)
-    await query.apply(tx, *query.facts_of(told))
+    await query.apply(tx, query.facts_of(told))
 
 
 async def found(tx: db.Tx, limit: int = 100, **wanted: Any) -> list[query.Bill]:

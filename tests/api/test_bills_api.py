@@ -8,9 +8,11 @@ import io
 from typing import Any
 from urllib.parse import quote
 
+import jsonschema_rs
+import orjson
 import pytest
 
-from hutong import events, ids, operators, query
+from hutong import api, events, ids, operators, query
 from hutong.db import Database
 from running_platform import METHOD, PlatformApi, Shop
 
@@ -175,3 +177,25 @@ async def test_without_the_bills_database_payments_go_on(
             object.__setattr__(services, "bills", platform_api.database)
     await told(platform_api)
     assert [bill["id"] for bill in (await bills(platform_api, shop))["data"]] == [payment["id"]]
+
+
+async def test_a_customer_s_new_picture_is_shown_on_old_bills(platform_api: PlatformApi, shop: Shop) -> None:
+    await paid(platform_api, shop, customer={"id": "u1", "name": "旧名", "avatar": "v1"})
+    customer = {"id": "u1", "name": "新名", "avatar": "v2"}
+    first = await platform_api.call("POST", "/v1/customers", shop=shop, json=customer)
+    assert (first.status, {name: first.json[name] for name in customer}) == (200, customer)
+    again = await platform_api.call("POST", "/v1/customers", shop=shop, json=customer)
+    assert again.json == first.json
+    other = await platform_api.shop()
+    await platform_api.call("POST", "/v1/customers", shop=other, json=customer | {"name": "别人"})
+    await told(platform_api)
+    (bill,) = (await bills(platform_api, shop))["data"]
+    assert bill["counterparty"]["name"] == "新名"
+    assert bill["counterparty"]["avatar_url"].endswith("/u1?v=v2")
+    async with platform_api.database.transaction() as tx:
+        recorded = [e for e in await events.list_events(tx, shop.merchant_id) if e.type == "customer.updated"]
+    assert [event.object_seq for event in recorded] == [1]
+    schema = api.json_schemas()["customer.updated.v1.json"]["$defs"]["CustomerProfileObject"]
+    assert jsonschema_rs.is_valid(schema, orjson.loads(recorded[0].data))
+    bad = await platform_api.call("POST", "/v1/customers", shop=shop, json={"name": "x"})
+    assert (bad.status, bad.json["param"]) == (422, "id")

@@ -37,7 +37,7 @@ BODIES = {
     ("post", "/v1/webhook-endpoints/{endpoint_id}/replay"): {"failed": True},
 }
 LISTS = {("get", "/v1/payments"), ("get", "/v1/webhook-endpoints"), ("get", "/v1/bills")}
-CREATES = {("post", "/v1/payments"), ("post", "/v1/webhook-endpoints")}
+CREATES = {("post", "/v1/payments"), ("post", "/v1/customers"), ("post", "/v1/webhook-endpoints")}
 OTHERS = {
     ("post", "/channels/{account_id}/notifications"),  # proven by the channel's signature, not by a key
     ("get", "/healthz"),

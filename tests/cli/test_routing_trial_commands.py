@@ -64,6 +64,7 @@ def test_a_draft_is_tried_watched_and_published_only_if_it_does_no_worse_or_anyw
     assert made.returncode == 0, made.stderr
     proposal = json.loads(made.stdout)["proposal_id"]
     assert command("routing", "approve", proposal, *checker, *REASON).returncode == 0
+    assert "a draft is being tried" in command("routing", "status").stdout
     asyncio.run(outcomes(routed.url, draft=800, control=900))
     told = json.loads(command("routing", "trial", "status", "--json").stdout)
     assert (told["share"], told["guardrail"], told["ended_at"], told["verdict"]) == (0.2, 0.05, None, "worse")

@@ -75,18 +75,19 @@ async def test_parked_is_tried_again_when_told_and_then_its_object_goes_on(world
 
 
 async def test_dropped_is_never_handled_and_lets_its_object_go_on(world: World) -> None:
-    told = world.consumer(Poison(world, 1), policy=POLICY)
-    await told.take([message(1), message(2, "a", 2)])
+    told = world.consumer(Poison(world, 2), policy=POLICY)
+    await told.take([message(2), message(3, "a", 2)])
     await exhausted(world, told)
-    assert await world.drop(f"{STREAM}/1") == [f"{STREAM}/1"]
-    assert await world.drop(f"{STREAM}/1") == []
-    assert await told.take([message(1)]) == Taken(0, 1, 0, 0)
-    assert await world.applied() == [2]
+    assert await world.drop(f"{STREAM}/2") == [f"{STREAM}/2"]
+    assert await world.drop(f"{STREAM}/2") == []
+    assert await told.take([message(2)]) == Taken(0, 1, 0, 0)
+    assert await world.applied() == [3]  # though number 1 is still missing
+    await told.take([message(1, "b")])
     world.clock.advance(timedelta(days=30))
-    assert await told.tidy(keep=timedelta(days=1)) == 1
+    assert await told.tidy(keep=timedelta(days=1)) == 2
     query = "SELECT no, reason FROM consumer.inbox WHERE consumer = $1 AND state = 'dropped'"
     rows = await world.database.pool.fetch(query, world.name)
-    assert [tuple(row) for row in rows] == [(1, "not wanted; ValueError: no such product, token=[masked]")]
+    assert [tuple(row) for row in rows] == [(2, "not wanted; ValueError: no such product, token=[masked]")]
 
 
 async def test_many_poisoned_among_many_leave_the_others_done(world: World) -> None:

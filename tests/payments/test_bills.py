@@ -74,6 +74,11 @@ async def test_live_rebuilt_from_events_and_rebuilt_from_tables_are_equal(
         for number in range(70):
             await live(world, rng, number)
             if rng.random() < 0.2:
+                for name in ("甲", None, f"乙{number}"):  # in one millisecond
+                    told = payments.PutCustomer(world.merchant_id, Customer(f"u{number % 4}", name))
+                    async with database.transaction() as tx:
+                        await payments.put_customers(tx, [told], new_id=world.ids.new, now=clock.now())
+            if rng.random() < 0.2:
                 await events.sequence(database)
             if rng.random() < 0.2:
                 await query.follow(database, database, now=clock.now())

@@ -92,6 +92,24 @@ async def test_old_bills_show_the_newest_name_and_avatar(tx: Tx, bills: Bills) -
     assert [(bill.customer_name, bill.customer_avatar) for bill in shown] == [("新名", "v2")] * 3
 
 
+async def test_what_is_said_of_a_customer_last_holds_whoever_says_it(tx: Tx, bills: Bills) -> None:
+    first = bills.payment(customer={"id": "u1", "name": "一", "avatar": "v1"})
+    told = bills.customer("u1", "二", "v2")
+    late = bills.payment(customer={"id": "u1", "name": "三", "avatar": None})
+
+    async def shown() -> set[tuple[str | None, str | None]]:
+        return {(b.customer_name, b.customer_avatar) for b in await found(tx, merchant_id=bills.merchant_id)}
+
+    await put(tx, told)
+    await put(tx, first)
+    assert await shown() == {("二", "v2")}
+    await put(tx, late)
+    await put(tx, told)
+    assert await shown() == {("三", None)}
+    await put(tx, bills.customer("u1", None))
+    assert await shown() == {(None, None)}
+
+
 async def test_an_event_that_cannot_be_read_keeps_no_other_from_showing(tx: Tx, bills: Bills) -> None:
     broken = bills.payment(amount_minor=None, created_at="yesterday")
     await put(tx, broken, bills.payment())
@@ -108,6 +126,8 @@ def life(bills: Bills, rng: random.Random) -> list[RecordedEvent]:
         first: dict[str, Any] = {"customer": customer, "merchant_order_no": f"o-{number}", "subject": f"第{number}单"}
         reserved = bills.payment(told="payment.authorized", status="requires_capture", **first)
         told.append(reserved)
+        if rng.random() < 0.5:
+            told.append(bills.customer(f"u{number % 2}", f"新名{number}"))
         end = rng.choice(["succeeded", "closed", "lapsed", "none"])
         if end == "lapsed":
             told.append(bills.payment(reserved.object_id, told="payment.attempt_failed", **first | LAPSED))

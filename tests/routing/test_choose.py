@@ -187,6 +187,20 @@ def test_a_probing_channel_gets_its_share_and_one_when_a_probe_is_due() -> None:
     assert (due.chosen, due.how) == (probing.account_id, How.PROBE)
 
 
+def test_a_share_is_drawn_for_the_probing_one_whatever_its_score_and_not_against_a_list() -> None:
+    """Little is known of it: by its score it would get nothing by which more could be known."""
+    dear = account(1, price=Price((Tier(0, 15_000),)), health={"": Health(State.PROBING, 0.25)})
+    well = account(2, health={"": Health(success=0.99)})
+    low, high = replace(MIDDLE, share=0.249), replace(MIDDLE, share=0.25)
+    drawn = choose(ask(), world(dear, well), low)
+    assert (drawn.chosen, drawn.how) == (dear.account_id, How.PROBE)
+    assert choose(ask(), world(dear, well), high).chosen == well.account_id
+    full = replace(dear, health={"": Health(State.PROBING, 1.0)})
+    assert choose(ask(), world(full, well), low).chosen == well.account_id, "from then on the score decides"
+    assert choose(ask(), world(dear, well, priority=("a2", "a1")), low).chosen == well.account_id
+    assert choose(ask(), world(dear, well, pin="a2"), low).chosen == well.account_id
+
+
 def test_modes_pins_priorities_and_splits() -> None:
     first, second, third = (account(number) for number in (1, 2, 3))
     ill = replace(first, health=OPEN)

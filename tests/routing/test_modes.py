@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -232,3 +233,41 @@ async def test_a_decision_under_a_confirmed_switch_is_made_again(processes: list
     assert {verdict.name: verdict.refused for verdict in record.verdicts}["wechat/one"] == "left_by_operator"
     base = routing.base_of(routing.read_basis(first.live.basis[1]), first.live.configuration)
     assert routing.again(record, base, first.live.configuration) == chosen.decision
+
+
+async def test_a_confirmation_holds_in_every_running_process_within_two_seconds(
+    modes_database: Database, processes: list[Process]
+) -> None:
+    del processes  # the configuration they were made under is what is wanted
+    clock = SystemClock()
+    running = [Process(modes_database, clock, number) for number in (11, 12)]
+    for _ in range(20):
+        result = routing.Result(clock.now(), Ids(clock).new(), fault=True, interface="qr")
+        await running[0].sharing.look(clock.now())
+        running[0].live.router.learn(ONE, result)
+    await running[0].sharing.look(clock.now())
+    (made,) = await suggest(running[0])
+    stop = asyncio.Event()
+    rounds = [asyncio.create_task(process.sharing.run(stop)) for process in running]
+    async with asyncio.timeout(10):
+        while not all(process.live.shared_at for process in running):  # noqa: ASYNC110 - processes have no event
+            await asyncio.sleep(0.02)
+        await decide(running[0], made, confirm=True)
+        began = asyncio.get_running_loop().time()
+        while {process.chosen(product="careful") for process in running} != {TWO}:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    print(f"both knew after {asyncio.get_running_loop().time() - began:.2f} s")
+    stop.set()
+    await asyncio.gather(*rounds)
+
+
+async def test_what_found_no_way_is_kept_unless_nobody_offers_it(processes: list[Process]) -> None:
+    first, _ = processes
+    now = first.clock.now()
+    for wanted in (routing.Ask("qr", 2_000_000, "CNY", now), routing.Ask("card", 1, "CNY", now)):
+        assert first.live.decide(wanted).decision.chosen is None
+    await first.sharing.exchange()
+    async with first.database.transaction() as tx:
+        kept = [text async for text in routing.refusals_between(tx, now, now + timedelta(seconds=1))]
+    (record,) = [routing.read_record(text) for text in kept]
+    assert (record.ask.method, record.how) == ("qr", routing.How.NO_ROUTE)

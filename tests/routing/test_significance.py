@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hutong.routing import compare
 from hutong.routing.significance import Finding
 
-ARM = st.integers(1, 100_000).flatmap(lambda ended: st.tuples(st.just(ended), st.integers(0, ended)))
+ARM = st.integers(1, 5_000).flatmap(lambda ended: st.tuples(st.just(ended), st.integers(0, ended)))
 
 
 def looks(rng: random.Random, draft: float, control: float, *, share: float = 0.2, count: int = 4_000) -> list[Finding]:
@@ -48,8 +48,8 @@ def test_the_interval_holds_the_difference_and_agrees_with_the_p_value(
     compared = compare(draft, control)
     assert -1 <= compared.low <= compared.difference <= compared.high <= 1
     assert 0 <= compared.p_value <= 1
-    if not compared.low < 0 < compared.high and abs(compared.difference) < 0.999:
-        assert compared.p_value <= 0.05 + 1e-9
+    if abs(compared.p_value - 0.05) > 1e-9:
+        assert (compared.low < 0 < compared.high) == (compared.p_value > 0.05)
     back = compare(control, draft)
     assert back.low == pytest.approx(-compared.high)
     assert back.p_value == pytest.approx(compared.p_value)

@@ -36,7 +36,7 @@ def hutong(environment: dict[str, str], *command: str) -> subprocess.CompletedPr
 def test_the_drill_over_http_and_its_traffic_rehearsed_under_a_draft(environment: dict[str, str]) -> None:
     home = Path(environment["HUTONG_HOME"]) / "drill"
     try:
-        done = hutong(environment, "drill", "routing", "--json", "--outage", "5")
+        done = hutong(environment, "drill", "routing", "--json", "--rate", "10", "--outage", "5")
         report = json.loads(done.stdout)
         assert (done.returncode, report["broken"]) == (0, []), done.stderr
         assert report["payments"] == report["succeeded"] > 100

@@ -11,11 +11,12 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 import hutong
 from hutong import events
+from hutong.api.customer_routes import CustomerProfileObject
 from hutong.api.refund_schema import RefundObject
 from hutong.api.schema import PaymentObject
 from hutong.api.stream_schema import add_streams
 from hutong.api.webhook_schema import WebhookEndpointObject
-from hutong.payments import Happening, RefundHappening
+from hutong.payments import CUSTOMER_UPDATED, Happening, RefundHappening
 
 _REFERENCES = "#/components/schemas/{model}"
 
@@ -111,6 +112,12 @@ EVENT_TYPES = (
         RefundObject,
         "Surplus could not be given back yet, or money went out by a way that had failed",
         "What is not explained is booked as suspense",
+    ),
+    EventType(
+        CUSTOMER_UPDATED,
+        1,
+        CustomerProfileObject,
+        "You have told of a customer outside of orders: a new name or picture",
     ),
     EventType(
         events.ENDPOINT_DISABLED,

@@ -105,6 +105,7 @@ class RoutingObject(BaseModel):
     modes: dict[str, Literal["auto", "suggest", "manual"]] = Field(description='By product; `""` is all others.')
     accounts: list[RoutingAccountObject]
     overrides: list[OverrideObject]
+    trial: str | None = Field(description="The draft that is being tried.")
 
 
 class Reason(schema.RequestModel):

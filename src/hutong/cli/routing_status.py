@@ -30,6 +30,8 @@ def run_status(*, as_json: bool) -> None:
         return
     modes = ", ".join(f"{product or 'everything else'}: {mode}" for product, mode in found["modes"].items())
     print(f"configuration {found['configuration']}; modes: {modes}")
+    if found["trial"]:
+        print(f"{found['trial']}  a draft is being tried: hutong routing trial status")
     console = Console()
     console.print(_accounts(found["accounts"]))
     for override in found["overrides"]:

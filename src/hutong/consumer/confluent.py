@@ -21,7 +21,12 @@ _START_LIMIT_S = 30.0
 
 async def run(consumer: Consumer, servers: str, *, topics: Sequence[str], group: str | None, batch: int) -> None:
     """See `transport.kafka`."""
-    broker = KafkaBroker(servers.split(","), graceful_timeout=_CLOSE_LIMIT_S, logger=None)
+    broker = KafkaBroker(
+        servers.split(","),
+        graceful_timeout=_CLOSE_LIMIT_S,
+        allow_auto_create_topics=False,  # topics are the publisher's; one that is not there yet is waited for
+        logger=None,
+    )
 
     async def raw(message: Any) -> list[bytes]:
         return [bytes(body) for body in message.body]

@@ -18,6 +18,7 @@ from hutong.payments.capture import CaptureOutcome, CaptureResult, RequestCaptur
 from hutong.payments.choice import Choice, Wish
 from hutong.payments.close import CloseOutcome, CloseResult, RequestClose, request_close
 from hutong.payments.commit import Committer, PlaceOrder, TakeIn
+from hutong.payments.customer import CUSTOMER_UPDATED, CustomerProfile, PutCustomer, customer_document, put_customers
 from hutong.payments.decision import DECISION_PREFIX, Decided, decision_document, decisions_between, find_decisions
 from hutong.payments.document import Texts, payment_document, timeline_document
 from hutong.payments.doubt import Doubt, list_doubts, report_doubts
@@ -129,7 +130,7 @@ from hutong.payments.refund_outcome import (
 from hutong.payments.refund_payout import seal_payee
 from hutong.payments.refund_route import ConvertOutcome, ConvertRefund, convert_refunds
 from hutong.payments.rehearsal import NOWHERE, Rehearsal, Tally, rehearse
-from hutong.payments.rows import one_snapshot, stream_payments, stream_refunds
+from hutong.payments.rows import one_snapshot, stream_customers, stream_payments, stream_refunds
 from hutong.payments.sweep import SWEEP_LIMIT, claim_due, sweep_plans
 from hutong.payments.timeline import Entry, read_timeline, write_timeline
 
@@ -138,6 +139,7 @@ __all__ = [
     "ATTEMPT_TRANSITIONS",
     "CLOSE",
     "CONVERT_REFUND",
+    "CUSTOMER_UPDATED",
     "DECISION_PREFIX",
     "NOWHERE",
     "PAYMENT_TRANSITIONS",
@@ -167,6 +169,7 @@ __all__ = [
     "Created",
     "CreatedRefund",
     "Customer",
+    "CustomerProfile",
     "Decided",
     "Discount",
     "DiscountExceedsItem",
@@ -210,6 +213,7 @@ __all__ = [
     "PlaceOrder",
     "PlaceRefund",
     "Policy",
+    "PutCustomer",
     "Recorded",
     "Refund",
     "RefundByItemOnly",
@@ -255,6 +259,7 @@ __all__ = [
     "counted_attempt",
     "create",
     "create_refunds",
+    "customer_document",
     "decision_document",
     "decisions_between",
     "find",
@@ -271,6 +276,7 @@ __all__ = [
     "payment_document",
     "probe_idle",
     "proposal",
+    "put_customers",
     "read_timeline",
     "record",
     "record_refunds",
@@ -287,6 +293,7 @@ __all__ = [
     "settle_refund",
     "spread",
     "start_attempts",
+    "stream_customers",
     "stream_payments",
     "stream_refunds",
     "sweep_plans",

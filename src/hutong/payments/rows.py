@@ -24,3 +24,8 @@ def stream_payments(tx: db.Tx) -> AsyncIterator[asyncpg.Record]:
 def stream_refunds(tx: db.Tx) -> AsyncIterator[asyncpg.Record]:
     """Every refund, in order of the ids."""
     return _sql.stream_refunds.cursor(tx)
+
+
+def stream_customers(tx: db.Tx) -> AsyncIterator[asyncpg.Record]:
+    """Every customer that was told of outside of orders."""
+    return _sql.stream_customers.cursor(tx)

@@ -11,7 +11,7 @@ from hutong.query.errors import EventsArchived, SearchTooWide
 from hutong.query.facts import facts_of
 from hutong.query.follow import as_of, follow, progress
 from hutong.query.follower import FOLLOW_EVERY_S, ROOMS, Follower
-from hutong.query.model import Bill, BillStatus, Page, PaymentFact, Progress, RefundFact, Wanted
+from hutong.query.model import Bill, BillStatus, Facts, Page, PaymentFact, ProfileFact, Progress, RefundFact, Wanted
 from hutong.query.rebuild import Digest, Rebuilt, digest, rebuild
 from hutong.query.search import export, find_bill, search, search_plan
 
@@ -23,9 +23,11 @@ __all__ = [
     "BillStatus",
     "Digest",
     "EventsArchived",
+    "Facts",
     "Follower",
     "Page",
     "PaymentFact",
+    "ProfileFact",
     "Progress",
     "Rebuilt",
     "RefundFact",

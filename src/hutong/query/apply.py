@@ -8,7 +8,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from hutong import db
-from hutong.query.model import SHOWN, PaymentFact, RefundFact
+from hutong.query.model import SHOWN, Facts, PaymentFact, ProfileFact, RefundFact
 from hutong.query.words import fold, grams
 
 sql = db.statements("hutong.query")
@@ -23,8 +23,8 @@ _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 _NOBODY = UUID(int=0)
 
 
-async def apply(tx: db.Tx, payments: Sequence[PaymentFact], refunds: Sequence[RefundFact]) -> None:
-    """Take in what was told of payments and refunds.
+async def apply(tx: db.Tx, facts: Facts) -> None:
+    """Take in what was told of payments, refunds and customers.
 
     Args:
         tx: In which `use_house` has been called, and which nobody else's applying runs beside.
@@ -32,16 +32,16 @@ async def apply(tx: db.Tx, payments: Sequence[PaymentFact], refunds: Sequence[Re
     Repeat:
         The same facts, in any order, any number of times, leave the same rows: each object's newest version holds.
     """
-    newest_refunds = _newest(refunds)
+    newest_refunds = _newest(facts.refunds)
     if newest_refunds:
         await sql.put_refunds.execute(tx, *zip(*newest_refunds, strict=True))
-    newest = _newest(payments)
+    newest = _newest(facts.payments)
     if newest:
         await sql.put_bills.execute(tx, *zip(*map(_row, newest), strict=True))
     touched = {fact.payment_id for fact in newest} | {fact.payment_id for fact in newest_refunds}
     if touched:
         await sql.add_refunds_up.execute(tx, sorted(touched))
-    profiles = _profiles(payments)
+    profiles = _profiles(facts)
     if profiles:
         await sql.put_profiles.execute(tx, *zip(*profiles, strict=True))
 
@@ -67,20 +67,24 @@ def _row(fact: PaymentFact) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def _profiles(payments: Sequence[PaymentFact]) -> list[tuple[object, ...]]:
-    """The newest that is said of each customer, in the order of the key. An order that only names one is older than
-    any that says something."""
-    found: dict[tuple[UUID, str], tuple[datetime, UUID, PaymentFact]] = {}
-    for fact in payments:
-        if fact.customer_id is None:
-            continue
-        says = fact.customer_name is not None or fact.customer_avatar is not None
-        version = (fact.created_at, fact.payment_id) if says else (_NEVER, _NOBODY)
+def _profiles(facts: Facts) -> list[tuple[object, ...]]:
+    """The newest that is said of each customer, in the order of the key."""
+    found: dict[tuple[UUID, str], ProfileFact] = {}
+    for fact in (*facts.profiles, *filter(None, map(_said, facts.payments))):
         key = (fact.merchant_id, fact.customer_id)
-        if key not in found or found[key][:2] < version:
-            found[key] = (*version, fact)
+        if key not in found or (found[key].at, found[key].by) < (fact.at, fact.by):
+            found[key] = fact
     return [
-        (merchant, customer, f.customer_name, words, " ".join(grams(words)), f.customer_avatar, at, by)
-        for (merchant, customer), (at, by, f) in sorted(found.items(), key=lambda one: one[0])
-        for words in (fold(f.customer_name or ""),)
+        (merchant, customer, fact.name, words, " ".join(grams(words)), fact.avatar, fact.at, fact.by)
+        for (merchant, customer), fact in sorted(found.items(), key=lambda one: one[0])
+        for words in (fold(fact.name or ""),)
     ]
+
+
+def _said(fact: PaymentFact) -> ProfileFact | None:
+    """What an order says of its customer. One that only names the customer is older than any that says something."""
+    if fact.customer_id is None:
+        return None
+    says = fact.customer_name is not None or fact.customer_avatar is not None
+    at, by = (fact.created_at, fact.payment_id) if says else (_NEVER, _NOBODY)
+    return ProfileFact(fact.merchant_id, fact.customer_id, fact.customer_name, fact.customer_avatar, at, by)

@@ -10,21 +10,22 @@ import orjson
 
 from hutong import ids
 from hutong.events import RecordedEvent
-from hutong.query.model import PaymentFact, RefundFact
+from hutong.query.model import Facts, PaymentFact, ProfileFact, RefundFact
 from hutong.telemetry import get_logger
 
 _log = get_logger(__name__)
-TOPICS = frozenset({"payment", "refund"})
+TOPICS = frozenset({"payment", "refund", "customer"})
 """What bills are made of; other streams are not read."""
 
 
-def facts_of(events: Iterable[RecordedEvent]) -> tuple[list[PaymentFact], list[RefundFact]]:
-    """What events tell of payments and refunds.
+def facts_of(events: Iterable[RecordedEvent]) -> Facts:
+    """What events tell of payments, refunds and customers.
 
     An event that cannot be read is logged and left out: one broken row must not keep all later bills from showing.
     """
     payments: list[PaymentFact] = []
     refunds: list[RefundFact] = []
+    profiles: list[ProfileFact] = []
     for event in events:
         topic = event.type.partition(".")[0]
         try:
@@ -32,9 +33,11 @@ def facts_of(events: Iterable[RecordedEvent]) -> tuple[list[PaymentFact], list[R
                 payments.append(_payment(event, orjson.loads(event.data)))
             elif topic == "refund":
                 refunds.append(_refund(event, orjson.loads(event.data)))
+            elif topic == "customer":
+                profiles.append(_profile(event, orjson.loads(event.data)))
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it
             _log.error("bill_event_unreadable", event_id=str(event.event_id), type=event.type, reason=repr(error))
-    return payments, refunds
+    return Facts(payments, refunds, profiles)
 
 
 def refund_text(
@@ -84,6 +87,11 @@ def _refund(event: RecordedEvent, data: dict[str, Any]) -> RefundFact:
         )  # fmt: skip
     payment_id = ids.decode("pay", data["payment_id"])
     return RefundFact(event.object_id, event.object_seq, payment_id, data["amount_minor"], document)
+
+
+def _profile(event: RecordedEvent, data: dict[str, Any]) -> ProfileFact:
+    at = datetime.fromisoformat(data["updated_at"])
+    return ProfileFact(event.merchant_id, data["id"], data["name"], data["avatar"], at, event.event_id)
 
 
 def _optional(text: str | None) -> datetime | None:

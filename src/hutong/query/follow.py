@@ -85,7 +85,7 @@ async def follow_stream(
             # The numbers have no gap, so what is missing was archived; only the tables still know what it told.
             _log.error("bill_events_archived", source=stream, after=after)
             break
-        payments, refunds = facts_of(entry.event for entry in batch)
+        facts = facts_of(entry.event for entry in batch)
         last, event = batch[-1].no, batch[-1].event
         async with store.transaction() as tx:
             await sql.use_house.execute(tx, house)
@@ -94,7 +94,7 @@ async def follow_stream(
             known = {row["source"]: row["no"] for row in await sql.read_watermarks.fetch(tx)}
             if known.get(stream, 0) != after:
                 break  # another one has been here between our reading and our lock
-            await apply(tx, payments, refunds)
+            await apply(tx, facts)
             await sql.move_watermark.execute(tx, stream, last, event.created_at, now)
         done += len(batch)
         after = last

@@ -54,6 +54,27 @@ class RefundFact(NamedTuple):
     document: str | None
 
 
+class ProfileFact(NamedTuple):
+    """What was said of a customer, by an order or outside of one. What was said later holds; `by` says what said it,
+    for what was said at the same time."""
+
+    merchant_id: UUID
+    customer_id: str
+    name: str | None
+    avatar: str | None
+    at: datetime
+    by: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What was told, in any order."""
+
+    payments: Sequence[PaymentFact] = ()
+    refunds: Sequence[RefundFact] = ()
+    profiles: Sequence[ProfileFact] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Bill:
     """One payment with its refunds and the newest of its customer.

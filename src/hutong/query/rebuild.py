@@ -14,12 +14,12 @@ import orjson
 from hutong import db, events, ids
 from hutong.clock import instant
 from hutong.errors import InvariantBroken
-from hutong.payments import one_snapshot, stream_payments, stream_refunds
+from hutong.payments import one_snapshot, stream_customers, stream_payments, stream_refunds
 from hutong.query.apply import BESIDE, HOUSE, apply
 from hutong.query.errors import EventsArchived
 from hutong.query.facts import refund_text
 from hutong.query.follow import BATCH, Told, follow_stream, numbers_of, sources, watermarks
-from hutong.query.model import PaymentFact, RefundFact
+from hutong.query.model import Facts, PaymentFact, ProfileFact, RefundFact
 
 _sql = db.statements("hutong.query")
 
@@ -101,13 +101,17 @@ async def _from_tables(source: db.Database, store: db.Database, *, now: datetime
         async for rows in _batches(stream_payments(tx)):
             versions = await events.object_versions(tx, [row["id"] for row in rows])
             payments = [_payment(row, versions[row["id"]]) for row in rows if row["id"] in versions]
-            await _apply(store, payments, [])
+            await _apply(store, Facts(payments=payments))
             done += len(rows)
             told(done)
         async for rows in _batches(stream_refunds(tx)):
             versions = await events.object_versions(tx, [row["id"] for row in rows])
             refunds = [_refund(row, versions[row["id"]]) for row in rows if row["id"] in versions]
-            await _apply(store, [], refunds)
+            await _apply(store, Facts(refunds=refunds))
+            done += len(rows)
+            told(done)
+        async for rows in _batches(stream_customers(tx)):
+            await _apply(store, Facts(profiles=[ProfileFact(*row.values()) for row in rows]))
             done += len(rows)
             told(done)
     async with store.transaction() as tx:
@@ -127,10 +131,10 @@ async def _batches(rows: AsyncIterator[asyncpg.Record]) -> AsyncIterator[list[as
         yield batch
 
 
-async def _apply(store: db.Database, payments: list[PaymentFact], refunds: list[RefundFact]) -> None:
+async def _apply(store: db.Database, facts: Facts) -> None:
     async with store.transaction() as tx:
         await _sql.use_house.execute(tx, BESIDE)
-        await apply(tx, payments, refunds)
+        await apply(tx, facts)
 
 
 def _payment(row: asyncpg.Record, version: int) -> PaymentFact:

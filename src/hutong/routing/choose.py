@@ -30,6 +30,7 @@ def choose(ask: Ask, snapshot: Snapshot, draws: Draws) -> Decision:
     sick: list[tuple[Candidate, Verdict]] = []
     bank_sick: list[tuple[Candidate, Verdict]] = []
     probes: list[tuple[Candidate, Verdict]] = []
+    ramping: list[tuple[Candidate, Verdict]] = []
     for candidate in snapshot.candidates:
         refused = hard_filter(ask, candidate, said, pin)
         if refused:
@@ -52,9 +53,11 @@ def choose(ask: Ask, snapshot: Snapshot, draws: Draws) -> Decision:
                 sick.append((candidate, verdict))
         else:
             fit.append((candidate, verdict))
+            if health.share < 1.0:
+                ramping.append((candidate, verdict))
         verdicts.append(verdict)
     # A bank that works nowhere is the bank's own trouble: leaving the channel would not help the payer.
-    chosen, how = _pick(policy, fit or bank_sick, probes, sick, draws, pin=pin)
+    chosen, how = _pick(policy, fit or bank_sick, probes, sick, draws, ramping=ramping, pin=pin)
     return Decision(chosen.account_id if chosen else None, how, policy.version, tuple(verdicts), draws)
 
 
@@ -82,9 +85,11 @@ def hard_filter(ask: Ask, candidate: Candidate, said: Sayings, pin: str) -> str:
         return "currency_not_offered"
     if ask.manual and ask.method not in candidate.manual:
         return "manual_capture_not_offered"
-    if not candidate.requires.get(ask.method, _NOTHING) <= ask.payer:
+    if candidate.requires and not candidate.requires.get(ask.method, _NOTHING) <= ask.payer:
         return "payer_detail_missing"
-    if ask.amount_minor < max(candidate.amount_minor_min, candidate.amount_minor_min_of.get(ask.currency, 0)):
+    if ask.amount_minor < candidate.amount_minor_min or ask.amount_minor < candidate.amount_minor_min_of.get(
+        ask.currency, 0
+    ):
         return "amount_below_limit"
     if ask.amount_minor > candidate.amount_minor_max:
         return "amount_above_limit"
@@ -174,14 +179,21 @@ def _position(candidate: Candidate, currency: str) -> float:
 
 
 def _unit(value: float) -> float:
-    return min(max(value, 0.0), 1.0)
+    return 0.0 if value < 0.0 else 1.0 if value > 1.0 else value
 
 
 Scored = tuple[Candidate, Verdict]
 
 
 def _pick(
-    policy: Policy, fit: list[Scored], probes: list[Scored], sick: list[Scored], draws: Draws, *, pin: str
+    policy: Policy,
+    fit: list[Scored],
+    probes: list[Scored],
+    sick: list[Scored],
+    draws: Draws,
+    *,
+    ramping: list[Scored],
+    pin: str,
 ) -> tuple[Candidate | None, How]:
     if probes:
         return min(probes, key=_order)[0], How.PROBE
@@ -198,6 +210,9 @@ def _pick(
         listed = [scored for scored in fit if scored[0].name in policy.priority]
         if listed:
             return min(listed, key=lambda scored: policy.priority.index(scored[0].name))[0], How.PRIORITY
+    if ramping:
+        # Its share is drawn for it: the score, by which little is known of it, would keep it waiting.
+        return min(ramping, key=_order)[0], How.PROBE
     if len(fit) > 1 and draws.explore < policy.explore:
         return sorted(fit, key=_order)[int(draws.pick * len(fit))][0], How.EXPLORE
     return min(fit, key=_order)[0], How.SCORE

@@ -40,6 +40,7 @@ def routing_document(live: Live, overrides: Sequence[Override], *, now: datetime
             for each in live.candidates
         ],
         "overrides": [override_document(one) for one in overrides],
+        "trial": None if live.trial is None else ids.encode(TRIAL_PREFIX, live.trial.trial_id),
     }
 
 

@@ -25,6 +25,11 @@ _UNTOLD_MAX = 50_000
 _REFUSED_MAX = 2_000
 """Decisions without a way that wait to be written down; whoever asks for what is never there must not fill memory."""
 
+_NEVER_OFFERED = frozenset(
+    {"method_not_offered", "currency_not_offered", "manual_capture_not_offered", "payer_detail_missing"}
+)
+"""No configuration can do anything about these: what was refused for nothing else is not worth rehearsing."""
+
 
 @dataclass(slots=True)
 class Volume:
@@ -114,7 +119,7 @@ class Live:
             decision, snapshot = self.router.decide(wanted)
         trial_id = None if trial is None else trial.trial_id
         chosen = Chosen(decision, write_record(wanted, snapshot, decision, self.basis[0], trial=trial_id, arm=arm))
-        if decision.chosen is None:
+        if decision.chosen is None and any(each.refused not in _NEVER_OFFERED for each in decision.verdicts):
             self.refused.append((ask.at, chosen.record))
         return chosen
 

@@ -61,6 +61,8 @@ class Price:
 
     def after_subsidies(self, used_minor: int) -> Price:
         """The price when so much of its quota has been used."""
+        if not used_minor:
+            return self
         return replace(self, subsidy_left_minor=max(self.subsidy_left_minor - used_minor, 0))
 
     def subsidy_of(self, amount_minor: int) -> Decimal:

@@ -25,7 +25,7 @@ _log = get_logger(__name__)
 _EVERY_S = 0.5
 _REMEMBERED = timedelta(hours=1)
 _TOLD_AT_ONCE = 5_000
-_REFUSALS_AT_ONCE = 200
+_REFUSALS_AT_ONCE = 50
 _REFUSALS_KEPT = timedelta(days=30)
 _FORGET_EVERY = timedelta(minutes=1)
 _STATES = Gauge("hutong_routing_share", "The part of its traffic that an account may get.", ["account", "interface"])

@@ -168,9 +168,7 @@ async def work(platform: Platform, stop: asyncio.Event) -> None:
         delivering = [group.create_task(deliverer.run())]
         if relay is not None:
             delivering.append(group.create_task(relay.run()))
-        numbering = partial(
-            events.sequence, platform.database, source=platform.settings.event_source, zone=platform.settings.zone
-        )
+        numbering = partial(number_events, platform, relay)
         group.create_task(_every(events.SEQUENCE_EVERY_S, numbering, stop, name="sequence"))
         own = query_database_url(platform.settings)
         follower = query.Follower(platform.database, platform.bills, clock=platform.clock, own_url=own)
@@ -199,16 +197,31 @@ async def work(platform: Platform, stop: asyncio.Event) -> None:
         await asyncio.gather(*delivering)
 
 
+async def number_events(platform: Platform, relay: events.Relay | None) -> None:
+    """Give new events their numbers, and have them published at once."""
+    settings = platform.settings
+    count = await events.sequence(platform.database, source=settings.event_source, zone=settings.zone)
+    if count and relay is not None:
+        relay.wake()
+
+
 def event_relay(platform: Platform) -> events.Relay | None:
-    """What publishes events to the configured broker; None without one.
+    """What publishes events to the configured broker; None without one. Errors as `broker`."""
+    connect = broker(platform.settings)
+    if connect is None:
+        return None
+    return events.Relay(platform.database, platform.clock, connect=connect, new_id=platform.ids.new)
+
+
+def broker(settings: Settings) -> events.Connect | None:
+    """How to reach the configured broker; None without one.
 
     Errors:
-        ConfigurationError: the URL is of no broker that can be spoken to.
+        ConfigurationError: what speaks to such a broker is not installed.
     """
-    if platform.settings.broker_url is None:
+    if settings.broker_url is None:
         return None
-    connect = events.connector(platform.settings.broker_url.get_secret_value(), source=platform.settings.event_source)
-    return events.Relay(platform.database, platform.clock, connect=connect, new_id=platform.ids.new)
+    return events.connector(settings.broker_url.get_secret_value(), source=settings.event_source)
 
 
 async def suggest_switches(platform: Platform) -> None:

@@ -98,6 +98,13 @@ class Settings(BaseSettings):
             raise ValueError("must begin with postgresql://")
         return url
 
+    @field_validator("broker_url")
+    @classmethod
+    def _is_broker(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(("amqp://", "amqps://", "kafka://")):
+            raise ValueError("must begin with amqp://, amqps:// or kafka://")
+        return url
+
     @field_validator("public_url")
     @classmethod
     def _is_http(cls, url: str | None) -> str | None:

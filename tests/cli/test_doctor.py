@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
 from command_line import Run
+from hutong.bench.rabbitmq import RabbitMQ
 from hutong.sandbox import WeChatSandboxKeys
 from support import create_database
 
@@ -71,6 +73,25 @@ def test_a_real_account_is_none_for_the_sandbox(command: Run, monkeypatch: pytes
     status, findings = examined(command)
     assert status == 1
     assert findings["channel account"][1].endswith("real ones are not used in the sandbox")
+
+
+def broker_finding(command: Run) -> list[dict[str, Any]]:
+    findings = json.loads(command("doctor", "--json").stdout)["findings"]
+    return [finding for finding in findings if finding["name"] == "broker"]
+
+
+def test_a_broker_is_looked_at_if_there_is_one(
+    command: Run, monkeypatch: pytest.MonkeyPatch, rabbitmq: RabbitMQ
+) -> None:
+    assert broker_finding(command) == []
+    monkeypatch.setenv("HUTONG_EVENT_SOURCE", "doctor")
+    monkeypatch.setenv("HUTONG_BROKER_URL", rabbitmq.url)
+    assert broker_finding(command) == [{"name": "broker", "ok": True, "seen": "connected, 0 events wait"}]
+    monkeypatch.setenv("HUTONG_BROKER_URL", "amqp://guest:hush@127.0.0.1:1/")
+    [finding] = broker_finding(command)
+    assert finding["ok"] is False
+    assert finding["seen"].startswith("the broker does not answer")
+    assert "hush" not in finding["seen"]
 
 
 def test_a_database_that_does_not_answer_is_named_without_its_password(

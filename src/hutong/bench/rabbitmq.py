@@ -10,17 +10,14 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from hutong.demo import free_port
+
 _BIN = Path("/usr/lib/rabbitmq/bin")
 _START_LIMIT_S = 120.0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
 
 
 class RabbitMQ:
@@ -85,7 +82,8 @@ class RabbitMQ:
     def kill(self) -> None:
         """End it at once, as a machine that loses power would, but for what the system still writes."""
         assert self._process is not None
-        os.killpg(self._process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._process = None
 

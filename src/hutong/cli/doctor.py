@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import asyncpg
 
-from hutong import app, channels, config, db, ids, query
+from hutong import app, channels, config, db, events, ids, query
 from hutong.clock import SystemClock
 from hutong.config import Settings
 from hutong.errors import HutongError, NotFound
@@ -94,9 +94,24 @@ async def _examine_platform(settings: Settings, findings: list[Finding]) -> None
             findings.append(Finding("clock", skew_s < _CLOCK_LIMIT_S, f"{skew_s:.3f} s from the database's"))
             findings.append(Finding("secret key", True, "read"))
             findings += await _bills(platform)
+            findings += await _broker(platform)
             findings += await _channel_accounts(platform)
     except (HutongError, OSError, asyncpg.PostgresError) as error:
         findings.append(Finding("platform", False, str(error)))
+
+
+async def _broker(platform: app.Platform) -> list[Finding]:
+    """Whether the configured broker lets us in, and how much waits for it."""
+    try:
+        connect = app.broker(platform.settings)
+        if connect is None:
+            return []
+        async with connect(None):
+            streams = await platform.database.run(events.list_streams)
+    except HutongError as error:
+        return [Finding("broker", False, error.detail)]
+    waiting = sum(one.last_no - one.published_no for one in streams)
+    return [Finding("broker", True, f"connected, {waiting} events wait")]
 
 
 async def _bills(platform: app.Platform) -> list[Finding]:

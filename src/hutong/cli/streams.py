@@ -53,9 +53,9 @@ def resend(
     from hutong.errors import ConfigurationError
 
     settings = config.load()
-    if settings.broker_url is None:
+    connect = app.broker(settings)
+    if connect is None:
         raise ConfigurationError("no broker is configured", param="HUTONG_BROKER_URL")
-    connect = streams.connector(settings.broker_url.get_secret_value(), source=settings.event_source)
     url = app.database_url(settings)
 
     async def run() -> int:

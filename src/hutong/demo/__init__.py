@@ -1,8 +1,8 @@
 """The demonstration: payments end to end, through the sandbox, with every invariant checked."""
 
 from hutong.demo.drill import run_drill_routing
-from hutong.demo.platform import RunningPlatform
+from hutong.demo.platform import RunningPlatform, free_port
 from hutong.demo.receiver import Receiver
 from hutong.demo.run import run_demo
 
-__all__ = ["Receiver", "RunningPlatform", "run_demo", "run_drill_routing"]
+__all__ = ["Receiver", "RunningPlatform", "free_port", "run_demo", "run_drill_routing"]

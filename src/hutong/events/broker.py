@@ -9,7 +9,7 @@ from hutong.errors import ConfigurationError
 from hutong.events.relay import Connect, Request
 from hutong.events.stream import Publisher
 
-CONFIRM_LIMIT_S = 10.0
+CONFIRM_LIMIT_S = 5.0
 """How long a broker may take to confirm; then it is taken for down."""
 
 _EXTRAS = {"amqp": "rabbit", "amqps": "rabbit", "kafka": "kafka"}

@@ -24,7 +24,7 @@ from hutong.events.message import Item, digest, digest_hash, item, item_hash
 from hutong.events.stream import BATCH, Publisher, answer_request, list_streams, read_stream, waves
 from hutong.telemetry import get_logger
 
-LEASE = timedelta(seconds=30)
+LEASE = timedelta(seconds=15)
 """For how long a relay has a stream to itself. One that has died is taken for dead after it."""
 
 DIGEST_EVERY = 1_000
@@ -38,6 +38,7 @@ Connect = Callable[[Request | None], AbstractAsyncContextManager[Publisher]]
 """Connects to a broker; what listeners ask for there is given to the function, unless there is none."""
 
 _TURN_S = 0.05
+_IDLE_MAX_S = 0.2
 _PAUSE_S = 0.2
 _PAUSE_MAX_S = 5.0
 _MEASURE_EVERY_S = 10.0
@@ -134,7 +135,9 @@ class Relay:
         self._digests: dict[str, _Digest] = {}
         self._broken: dict[str, float] = {}
         self._stopping = asyncio.Event()
+        self._wake = asyncio.Event()
         self._measured_at = 0.0
+        self._told = 0
 
     async def run(self) -> None:
         """Publish until `stop` is called. A broker or a database that is away is waited for.
@@ -151,27 +154,36 @@ class Relay:
                 _log.warning("broker_unavailable", reason=_reason(error))
                 pause_s = _PAUSE_S if time.monotonic() - begun > _PAUSE_MAX_S else min(2 * pause_s, _PAUSE_MAX_S)
                 await self._release()
-                await self._wait(pause_s * random.uniform(0.5, 1))  # noqa: S311 - spreads relays only
+                await _either(self._stopping, pause_s * random.uniform(0.5, 1))  # noqa: S311 - spreads relays only
                 await self._measure()
         await self._release()
 
     def stop(self) -> None:
         """Let `run` come to its end."""
         self._stopping.set()
+        self._wake.set()
+
+    def wake(self) -> None:
+        """There is something to tell: do not wait for the next look."""
+        self._wake.set()
 
     async def _connected(self) -> None:
         """Publish over one connection until it fails or we stop."""
-        answering: list[Publisher] = []
+        ready: asyncio.Future[Publisher] = asyncio.get_running_loop().create_future()
 
         async def answer(request: bytes) -> None:
-            await self._answer(answering[0], request)
+            await self._answer(await ready, request)  # one may be waiting there before we are connected
 
         async with self._connect(answer) as publisher:
-            answering.append(publisher)
+            ready.set_result(publisher)
             _UP.set(1)
+            pause_s = _TURN_S
             while not self._stopping.is_set():
+                self._wake.clear()
+                told = self._told
                 if not await self.turn(publisher):
-                    await self._wait(_TURN_S)
+                    pause_s = _TURN_S if self._told > told else min(2 * pause_s, _IDLE_MAX_S)
+                    await _either(self._wake, pause_s)
                 await self._measure()
 
     async def turn(self, publisher: Publisher) -> bool:
@@ -219,6 +231,7 @@ class Relay:
                     if await _sql.mark_published.fetchval(tx, claim.stream, self._owner, upto) is None:
                         _log.info("stream_lease_lost", stream=claim.stream)
                         return True
+                self._told += len(published)
                 covered.add(published)
                 _PUBLISHED.labels(claim.stream).inc(len(published))
             if failed:
@@ -339,13 +352,18 @@ class Relay:
             _BACKLOG.labels(one.stream).set(one.last_no - one.published_no)
             _OLDEST.labels(one.stream).set(age)
 
-    async def _wait(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
-        except TimeoutError:
-            pass
+
+async def _either(event: asyncio.Event, seconds: float) -> None:
+    """Wait for the event, but no longer than this."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass
 
 
 def _reason(error: Exception) -> str:
+    """What went wrong, without what a library may have put into its message."""
+    if isinstance(error, HutongError):
+        return error.detail
     return str(error) if isinstance(error, _BrokerFailed) else type(error).__name__

@@ -102,7 +102,13 @@ class RabbitMQ:
         """End it and its port mapper."""
         if self._process is not None:
             self.kill()
-        subprocess.run(["epmd", "-port", str(self._epmd), "-kill"], check=False, capture_output=True)
+        for _ in range(30):  # it stays while it believes that a node lives
+            done = subprocess.run(
+                ["epmd", "-port", str(self._epmd), "-kill"], check=False, capture_output=True, text=True
+            )
+            if "not allowed" not in done.stdout + done.stderr:
+                return
+            time.sleep(0.1)
 
     def _environment(self) -> dict[str, str]:
         return {

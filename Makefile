@@ -10,7 +10,7 @@ run: setup
 	$(BIN)/hutong demo --serve
 
 test: setup
-	@$(BIN)/python -m pytest $(or $(ARGS),-n 3 --dist loadfile)
+	@$(BIN)/python -m pytest $(or $(ARGS),-n 3 --dist loadfile --no-loadscope-reorder)
 
 lint: setup
 	$(BIN)/ruff format --check -q .

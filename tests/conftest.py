@@ -23,6 +23,14 @@ def pytest_report_header() -> str:
     return f"seed: HUTONG_TEST_SEED={SEED}"
 
 
+_LONG = ("tests/simulation/", "tests/whole/", "tests/races/", "tests/api/test_api_contract", "tests/events/test_rabbit")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, so that at the end no process is left alone with it."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONG))
+
+
 @pytest.fixture(scope="session")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     """One embedded PostgreSQL 18 for the whole run."""

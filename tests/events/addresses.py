@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextvars import ContextVar
 
 
 def words(text: str) -> list[str]:
@@ -57,13 +58,15 @@ URLS = words("""
 """)
 
 
-SERVERS = 20_000
+_WATCHED: ContextVar[bool] = ContextVar("watched", default=False)
+_SERVERS = 20_000
+"""From this port on are the servers of tests, a receiver of the test's own too."""
 
 
 class Wire:
-    """Every attempt of this process to connect a socket, refused before anything leaves.
+    """Every attempt of a test's own tasks to connect a socket, refused before anything leaves.
 
-    Ports from `SERVERS` on are left alone: servers of other tests have those.
+    Tasks of the servers that other tests have left running are not its business.
     """
 
     def __init__(self) -> None:
@@ -71,12 +74,17 @@ class Wire:
         self.attempts: list[str] = []
 
     def hook(self, name: str, arguments: tuple[object, ...]) -> None:
-        if not self.watching or name != "socket.connect":
+        if not self.watching or name != "socket.connect" or not _WATCHED.get():
             return
         address = arguments[1]
-        if isinstance(address, tuple) and address[1] < SERVERS:  # the database is reached through a path
+        if isinstance(address, tuple) and address[1] < _SERVERS:  # the database is reached through a path
             self.attempts.append(str(address[0]))
             raise ConnectionRefusedError("stopped by the test")
+
+    def watch(self) -> None:
+        """Look out from now on, in the test that asks for it and in the tasks that it begins."""
+        self.watching, self.attempts = True, []
+        _WATCHED.set(True)
 
 
 WIRE = Wire()

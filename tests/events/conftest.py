@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
@@ -59,8 +59,8 @@ async def world(
 
 
 @pytest.fixture
-def wire() -> Iterator[Wire]:
-    WIRE.attempts, WIRE.watching = [], True
+async def wire() -> AsyncIterator[Wire]:
+    WIRE.watch()
     yield WIRE
     WIRE.watching = False
 

@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
 from typeid import TypeID
 from typeid.core.errors import TypeIDException
 
-from hutong.clock import Clock
+from hutong.clock import Clock, to_ns
 from hutong.errors import NotFound
 
 if TYPE_CHECKING:
@@ -57,6 +58,11 @@ class Ids:
             | 0b10 << 62
             | random & (1 << 62) - 1
         )
+
+
+def least(instant: datetime) -> UUID:
+    """The bound between ids: those made before this instant's millisecond lie below it, later ones do not."""
+    return UUID(int=to_ns(instant) // 1_000_000 << 80)
 
 
 def zone_of(identifier: UUID) -> int:

@@ -10,34 +10,17 @@ import asyncio
 import json
 import sys
 from dataclasses import asdict
-from datetime import datetime, timedelta
-from uuid import UUID
+from datetime import datetime
 
-from hutong.channels import ActionKind, Capabilities, Method, Offer
+from routing_processes import ONE, TWO, offers
+
 from hutong.clock import SystemClock
 from hutong.db import Database
 from hutong.ids import Ids
 from hutong.routing import Live, Result, Sharing
 from hutong.telemetry import configure_logging
 
-ACCOUNTS = {name: UUID(int=number) for number, name in enumerate(("one", "two"), 1)}
-CAPABILITIES = Capabilities(
-    channel="wechat",
-    methods={"qr": Method(ActionKind.QR_CODE)},
-    currencies=frozenset({"CNY"}),
-    amount_minor_min=1,
-    amount_minor_max=1_000_000,
-    order_no_length_max=32,
-    expiry_min=timedelta(minutes=1),
-    expiry_max=timedelta(hours=2),
-    notifies=True,
-    resubmits=True,
-    subject_length_max=127,
-)
-
-
-async def offers() -> list[Offer]:
-    return [Offer(account_id, CAPABILITIES, sandbox=False, name=name) for name, account_id in ACCOUNTS.items()]
+ACCOUNTS = {"one": ONE, "two": TWO}
 
 
 async def main(url: str) -> None:

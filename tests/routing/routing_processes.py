@@ -60,6 +60,12 @@ class Process:
         return self.live.decide(replace(Ask("qr", 1000, "CNY", self.clock.now()), **more)).decision.chosen
 
 
+async def exchange(processes: list[Process]) -> None:
+    """Each tells what it knows, then hears what the others have told."""
+    for process in (*processes, *processes):
+        await process.sharing.exchange()
+
+
 async def person(database: Database, role: operators.Role, now: datetime) -> UUID:
     identifier = Ids(SystemClock()).new()
     async with database.transaction() as tx:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from routing_processes import ONE, TWO, Process, person, publish
+from routing_processes import ONE, TWO, Process, exchange, person, publish
 
 from hutong import operators, routing
 from hutong.clock import ManualClock, SystemClock
@@ -42,11 +42,6 @@ async def processes(modes_database: Database, clock: ManualClock) -> list[Proces
     made = [Process(modes_database, clock, number) for number in (1, 2)]
     await exchange(made)
     return made
-
-
-async def exchange(processes: list[Process]) -> None:
-    for process in (*processes, *processes):
-        await process.sharing.exchange()
 
 
 async def suggest(process: Process) -> list[Suggestion]:

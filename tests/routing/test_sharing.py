@@ -12,9 +12,10 @@ from uuid import UUID
 
 import pytest
 from routing_facts import table
+from routing_processes import CAPABILITIES, OFFERS, ONE, TWO, offers
 
 from hutong import operators, routing
-from hutong.channels import ActionKind, Capabilities, Method, Offer
+from hutong.channels import Offer
 from hutong.clock import ManualClock, SystemClock
 from hutong.db import Database, migrate
 from hutong.errors import Conflict, InvalidParameter, Unavailable
@@ -22,24 +23,6 @@ from hutong.ids import Ids
 from hutong.routing import Ask, Kind, Live, Override, Result, Sharing, State
 from support import create_database
 
-CAPABILITIES = Capabilities(
-    channel="wechat",
-    methods={"qr": Method(ActionKind.QR_CODE)},
-    currencies=frozenset({"CNY"}),
-    amount_minor_min=1,
-    amount_minor_max=1_000_000,
-    order_no_length_max=32,
-    expiry_min=timedelta(minutes=1),
-    expiry_max=timedelta(hours=2),
-    notifies=True,
-    resubmits=True,
-    subject_length_max=127,
-)
-ONE, TWO = UUID(int=1), UUID(int=2)
-OFFERS = [
-    Offer(ONE, CAPABILITIES, sandbox=False, name="one"),
-    Offer(TWO, replace(CAPABILITIES, channel="alipay"), sandbox=False, name="two"),
-]
 _PRICE = {"tiers": [{"ppm": 6000}]}
 
 
@@ -56,10 +39,6 @@ async def nothing_there(routing_database: Database) -> None:
     async with routing_database.transaction() as tx:
         await tx.execute("SET LOCAL ROLE NONE")
         await tx.execute("TRUNCATE routing.configuration, routing.override, routing.result, routing.volume")
-
-
-async def offers() -> list[Offer]:
-    return OFFERS
 
 
 class Process:

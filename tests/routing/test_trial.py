@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from routing_processes import OFFERS, ONE, TWO, Process, person, propose, publish
+from routing_processes import OFFERS, ONE, TWO, Process, exchange, person, propose, publish
 
 from hutong import operators, routing
 from hutong.clock import ManualClock, SystemClock
@@ -45,11 +45,6 @@ async def processes(trial_database: Database, clock: ManualClock) -> list[Proces
     made = [Process(trial_database, clock, number) for number in (1, 2)]
     await exchange(made)
     return made
-
-
-async def exchange(processes: list[Process]) -> None:
-    for process in (*processes, *processes):
-        await process.sharing.exchange()
 
 
 async def start(process: Process, *, share: float = 0.3, guardrail: float = 0.05, document: Any = DRAFT) -> None:

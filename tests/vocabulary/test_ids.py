@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hutong.clock import ManualClock, SystemClock, to_ns
 from hutong.errors import NotFound
-from hutong.ids import Ids, decode, encode, zone_of
+from hutong.ids import Ids, decode, encode, least, zone_of
 
 uuids = st.uuids()
 # From the specification of TypeID, spec/valid.json.
@@ -127,3 +127,11 @@ def test_the_systems_clock_tells_one_time_both_ways() -> None:
     clock = SystemClock()
     before, now, after = clock.now_ns(), to_ns(clock.now()), clock.now_ns()
     assert before - 1000 <= now <= after
+
+
+def test_the_least_id_of_an_instant_parts_earlier_ids_from_later_ones() -> None:
+    clock = ManualClock()
+    for _ in range(1_000):
+        before = Ids(clock).new()
+        clock.advance(timedelta(milliseconds=1))
+        assert before < least(clock.now()) < Ids(clock, random_bits=lambda _: 0).new()

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Depends, Query
 from pydantic import BeforeValidator
 from starlette.responses import Response, StreamingResponse
@@ -14,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from hutong import ids, query
 from hutong.api import bill_schema, schema
 from hutong.api.problem import responses
-from hutong.api.services import Caller, Services, Use
+from hutong.api.services import Caller, Services, Use, json_answer
 from hutong.api.strict import StrictRoute
 from hutong.errors import NotFound
 
@@ -96,8 +95,3 @@ async def csv_answer(use: Services, wanted: query.Wanted) -> Response:
 
     headers = {"Content-Disposition": 'attachment; filename="bills.csv"'}
     return StreamingResponse(text(), media_type="text/csv; charset=utf-8", headers=headers)
-
-
-def json_answer(document: dict[str, Any]) -> Response:
-    """An answer in JSON."""
-    return Response(orjson.dumps(document), media_type="application/json")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-import orjson
 from fastapi import APIRouter, Body, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
@@ -14,7 +13,7 @@ from hutong import channels, db, ids, operators
 from hutong.api import schema
 from hutong.api.operator_routes import ProposalObject, proposal_document, request_id
 from hutong.api.problem import responses
-from hutong.api.services import Acting, Use
+from hutong.api.services import Acting, Use, json_answer
 from hutong.api.strict import StrictRoute
 from hutong.payments import instant
 
@@ -185,7 +184,7 @@ async def propose_code(
         )
 
     document = proposal_document(await use.database.run(work))
-    return Response(orjson.dumps(document), 201, media_type="application/json")
+    return json_answer(document, 201)
 
 
 def _document(version: channels.CodeVersion) -> dict[str, Any]:
@@ -198,4 +197,4 @@ def _document(version: channels.CodeVersion) -> dict[str, Any]:
 
 
 def _list(data: list[dict[str, Any]]) -> Response:
-    return Response(orjson.dumps({"object": "list", "data": data}), media_type="application/json")
+    return json_answer({"object": "list", "data": data})

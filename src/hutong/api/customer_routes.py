@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-import orjson
 from fastapi import APIRouter, Body
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
@@ -13,7 +12,7 @@ from starlette.responses import Response
 from hutong import db, payments
 from hutong.api import schema
 from hutong.api.problem import responses
-from hutong.api.services import Caller, Use
+from hutong.api.services import Caller, Use, json_answer
 from hutong.api.strict import StrictRoute
 
 router = APIRouter(prefix="/v1/customers", tags=["Bills"], route_class=StrictRoute)
@@ -59,4 +58,4 @@ async def put_customer(
         return await payments.put_customers(tx, [command], new_id=use.ids.new, now=use.clock.now())
 
     (profile,) = await use.database.run(work)
-    return Response(orjson.dumps(payments.customer_document(profile)), media_type="application/json")
+    return json_answer(payments.customer_document(profile))

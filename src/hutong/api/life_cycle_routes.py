@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import orjson
 from fastapi import APIRouter, Body
 from starlette.responses import Response
 
@@ -12,7 +11,7 @@ from hutong import payments
 from hutong.api import schema
 from hutong.api.payment_routes import check_return_url, own_payment
 from hutong.api.problem import responses
-from hutong.api.services import Caller, Use
+from hutong.api.services import Caller, Use, json_answer
 from hutong.api.strict import StrictRoute
 
 router = APIRouter(prefix="/v1/payments/{payment_id}", tags=["Payments"], route_class=StrictRoute)
@@ -95,4 +94,4 @@ async def get_timeline(use: Use, merchant: Caller, payment_id: str) -> Response:
     payment = await own_payment(use, merchant, payment_id)
     async with use.database.transaction() as tx:
         entries = await payments.read_timeline(tx, [payment.payment_id])
-    return Response(orjson.dumps(payments.timeline_document(payment, entries)), media_type="application/json")
+    return json_answer(payments.timeline_document(payment, entries))

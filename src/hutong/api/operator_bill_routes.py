@@ -12,9 +12,9 @@ from starlette.responses import Response, StreamingResponse
 
 from hutong import ids, merchants, query
 from hutong.api import bill_schema
-from hutong.api.bill_routes import CSV, Cursor, Filters, Limit, csv_answer, json_answer, list_answer
+from hutong.api.bill_routes import CSV, Cursor, Filters, Limit, csv_answer, list_answer
 from hutong.api.problem import responses
-from hutong.api.services import Acting, Services, Use
+from hutong.api.services import Acting, Services, Use, json_answer
 from hutong.api.strict import StrictRoute
 from hutong.errors import InvalidParameter, NotFound
 

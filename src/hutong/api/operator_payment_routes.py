@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import orjson
 from fastapi import APIRouter, Body, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
@@ -13,7 +12,7 @@ from hutong import db, ids, operators, payments
 from hutong.api import schema
 from hutong.api.operator_routes import ProposalObject, proposal_document, request_id
 from hutong.api.problem import responses
-from hutong.api.services import Acting, Services, Use
+from hutong.api.services import Acting, Services, Use, json_answer
 from hutong.api.strict import StrictRoute
 from hutong.errors import InvalidParameter, NotFound
 from hutong.operators import Role
@@ -80,7 +79,7 @@ async def see_timeline(use: Use, _operator: Acting, payment_id: str) -> Response
     async with use.database.transaction() as tx:
         entries = await payments.read_timeline(tx, [payment.payment_id])
     document = payments.timeline_document(payment, entries, for_operators=True)
-    return Response(orjson.dumps(document), media_type="application/json")
+    return json_answer(document)
 
 
 @router.post(
@@ -149,7 +148,7 @@ async def propose_success(
         return made
 
     document = proposal_document(await use.database.run(work))
-    return Response(orjson.dumps(document), 201, media_type="application/json")
+    return json_answer(document, 201)
 
 
 async def _act(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from typing import Annotated, Any, Literal
 
-import orjson
 from fastapi import APIRouter, Body, Request
 from pydantic import ConfigDict, Field
 from starlette.responses import Response
@@ -15,7 +14,7 @@ from hutong.api import schema
 from hutong.api.operator_payment_routes import ActCreate
 from hutong.api.operator_routes import ProposalObject, proposal_document, request_id
 from hutong.api.problem import responses
-from hutong.api.services import Acting, Services, Use
+from hutong.api.services import Acting, Services, Use, json_answer
 from hutong.api.strict import StrictRoute
 from hutong.errors import InvalidParameter, NotFound
 
@@ -120,7 +119,7 @@ async def _propose(
         (made,) = await operators.propose(tx, [new], now=use.clock.now())
         return made
 
-    return Response(orjson.dumps(proposal_document(await use.database.run(work))), 201, media_type="application/json")
+    return json_answer(proposal_document(await use.database.run(work)), 201)
 
 
 async def _refund(use: Services, refund_id: str) -> payments.Refund:

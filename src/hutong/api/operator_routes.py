@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-import orjson
 from fastapi import APIRouter, Body, Query, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.responses import Response
@@ -13,7 +12,7 @@ from starlette.responses import Response
 from hutong import db, ids, operators
 from hutong.api import schema
 from hutong.api.problem import responses
-from hutong.api.services import Acting, Use
+from hutong.api.services import Acting, Use, json_answer
 from hutong.api.strict import StrictRoute
 from hutong.errors import InvalidParameter, NotFound
 from hutong.payments import instant
@@ -113,7 +112,7 @@ async def list_proposals(
         )
     page = [proposal_document(one) for one in found[:limit]]
     has_more = len(found) > limit
-    return _json(
+    return json_answer(
         {"object": "list", "data": page, "has_more": has_more, "next_cursor": page[-1]["id"] if has_more else None}
     )
 
@@ -129,7 +128,7 @@ async def get_proposal(use: Use, _operator: Acting, proposal_id: str) -> Respons
     identifier = ids.decode(operators.PROPOSAL_PREFIX, proposal_id)
     async with use.database.transaction() as tx:
         found = await operators.find_proposal(tx, identifier, now=use.clock.now())
-    return _json(proposal_document(found))
+    return json_answer(proposal_document(found))
 
 
 @router.post(
@@ -197,7 +196,7 @@ async def list_audit(
         )
     page = [audit_document(record) for record in found[:limit]]
     has_more = len(found) > limit
-    return _json(
+    return json_answer(
         {"object": "list", "data": page, "has_more": has_more, "next_cursor": page[-1]["seq"] if has_more else None}
     )
 
@@ -216,7 +215,7 @@ async def _decide(
     async def work(tx: db.Tx) -> operators.Proposal:
         return await operators.conclude(tx, decision, use.effects, now=use.clock.now())
 
-    return _json(proposal_document(await use.database.run(work)))
+    return json_answer(proposal_document(await use.database.run(work)))
 
 
 def request_id(request: Request) -> str | None:
@@ -262,7 +261,3 @@ def audit_document(record: operators.AuditRecord) -> dict[str, Any]:
         "after": entry.after,
         "request_id": entry.request_id,
     }
-
-
-def _json(document: dict[str, Any], status: int = 200) -> Response:
-    return Response(orjson.dumps(document), status, media_type="application/json")

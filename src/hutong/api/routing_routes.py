@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-import orjson
 from fastapi import APIRouter, Body, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
@@ -14,7 +13,7 @@ from hutong import db, ids, operators, payments, routing
 from hutong.api import schema
 from hutong.api.operator_routes import ProposalObject, proposal_document, request_id
 from hutong.api.problem import responses
-from hutong.api.services import Acting, Use
+from hutong.api.services import Acting, Use, json_answer
 from hutong.api.strict import StrictRoute
 
 router = APIRouter(prefix="/v1", tags=["Routing"], route_class=StrictRoute)
@@ -172,7 +171,7 @@ async def get_decision(use: Use, _operator: Acting, decision_id: str) -> Respons
         found = [one for one in await payments.find_decisions(tx, identifier) if one.attempt_id == identifier]
     if not found or found[0].record is None:
         raise routing.DecisionGone("no decision has this id")
-    return _json(payments.decision_document(found[0]))
+    return json_answer(payments.decision_document(found[0]))
 
 
 @router.get(
@@ -185,7 +184,7 @@ async def see_routing(use: Use, _operator: Acting) -> Response:
     live = use.flow.choice.live
     async with use.database.transaction() as tx:
         overrides = await routing.standing_overrides(tx, now=now)
-    return _json(routing.routing_document(live, overrides, now=now))
+    return json_answer(routing.routing_document(live, overrides, now=now))
 
 
 @router.post(
@@ -223,7 +222,7 @@ async def propose_configuration(
             request_id=request_id(request),
         )
 
-    return _json(proposal_document(await use.database.run(work)), 201)
+    return json_answer(proposal_document(await use.database.run(work)), 201)
 
 
 @router.post(
@@ -264,7 +263,7 @@ async def add_override(
         )
 
     made = await use.database.run(work)
-    return _json(routing.override_document(made), 201)
+    return json_answer(routing.override_document(made), 201)
 
 
 @router.post(
@@ -294,8 +293,4 @@ async def lift_override(
             request_id=request_id(request),
         )
 
-    return _json(routing.override_document(await use.database.run(work)))
-
-
-def _json(document: dict[str, Any], status: int = 200) -> Response:
-    return Response(orjson.dumps(document), status, media_type="application/json")
+    return json_answer(routing.override_document(await use.database.run(work)))

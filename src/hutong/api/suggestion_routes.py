@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import orjson
 from fastapi import APIRouter, Body, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
@@ -15,7 +14,7 @@ from hutong.api import schema
 from hutong.api.operator_routes import request_id
 from hutong.api.problem import responses
 from hutong.api.routing_routes import Reason
-from hutong.api.services import Acting, Use
+from hutong.api.services import Acting, Use, json_answer
 from hutong.api.strict import StrictRoute
 
 router = APIRouter(prefix="/v1/operator/routing/suggestions", tags=["Routing"], route_class=StrictRoute)
@@ -50,7 +49,7 @@ async def list_suggestions(use: Use, _operator: Acting) -> Response:
     health says withdraws itself."""
     async with use.database.transaction() as tx:
         found = await routing.standing_suggestions(tx)
-    return _json({"object": "list", "data": [routing.suggestion_document(one) for one in found]})
+    return json_answer({"object": "list", "data": [routing.suggestion_document(one) for one in found]})
 
 
 @router.post(
@@ -105,8 +104,4 @@ async def _decide(
             request_id=request_id(request),
         )
 
-    return _json(routing.suggestion_document(await use.database.run(work)))
-
-
-def _json(document: dict[str, Any]) -> Response:
-    return Response(orjson.dumps(document), media_type="application/json")
+    return json_answer(routing.suggestion_document(await use.database.run(work)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-import orjson
 from fastapi import APIRouter, Body, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
@@ -15,7 +14,7 @@ from hutong.api import schema
 from hutong.api.operator_routes import ProposalObject, proposal_document, request_id
 from hutong.api.problem import responses
 from hutong.api.routing_routes import Reason
-from hutong.api.services import Acting, Use
+from hutong.api.services import Acting, Use, json_answer
 from hutong.api.strict import StrictRoute
 
 router = APIRouter(prefix="/v1/operator/routing/trials", tags=["Routing"], route_class=StrictRoute)
@@ -98,7 +97,7 @@ async def see_trial(use: Use, _operator: Acting) -> Response:
         found = await routing.latest_trial(tx)
     if found is None:
         raise routing.DecisionGone("no draft was ever tried")
-    return _json(routing.trial_document(found))
+    return json_answer(routing.trial_document(found))
 
 
 @router.post(
@@ -133,7 +132,7 @@ async def propose_trial(
             request_id=request_id(request),
         )
 
-    return _json(proposal_document(await use.database.run(work)), 201)
+    return json_answer(proposal_document(await use.database.run(work)), 201)
 
 
 @router.post(
@@ -161,8 +160,4 @@ async def end_trial(
         )
         return await routing.find_trial(tx, ended.trial_id)
 
-    return _json(routing.trial_document(await use.database.run(work)))
-
-
-def _json(document: dict[str, Any], status: int = 200) -> Response:
-    return Response(orjson.dumps(document), status, media_type="application/json")
+    return json_answer(routing.trial_document(await use.database.run(work)))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
-import orjson
 from fastapi import APIRouter, Body, Query
 from pydantic import BeforeValidator
 from starlette.responses import Response
@@ -14,7 +13,7 @@ from starlette.responses import Response
 from hutong import events, ids
 from hutong.api import schema, webhook_schema
 from hutong.api.problem import responses
-from hutong.api.services import Caller, Use
+from hutong.api.services import Caller, Use, json_answer
 from hutong.api.strict import StrictRoute
 from hutong.errors import InvalidParameter, NotFound
 
@@ -52,7 +51,7 @@ async def create_endpoint(
             vault=use.vault,
             allow_private=use.sandbox,
         )
-    return _json({**events.endpoint_document(new.endpoint), "secret": new.secret}, 201)
+    return json_answer({**events.endpoint_document(new.endpoint), "secret": new.secret}, 201)
 
 
 @router.get(
@@ -65,7 +64,7 @@ async def list_endpoints(use: Use, merchant: Caller) -> Response:
     """Your endpoints, oldest first, disabled ones included."""
     async with use.database.transaction() as tx:
         found = await events.list_endpoints(tx, merchant.merchant_id)
-    return _json({"object": "list", "data": [events.endpoint_document(endpoint) for endpoint in found]})
+    return json_answer({"object": "list", "data": [events.endpoint_document(endpoint) for endpoint in found]})
 
 
 @router.delete(
@@ -80,7 +79,7 @@ async def disable_endpoint(use: Use, merchant: Caller, endpoint_id: str) -> Resp
         endpoint = await events.disable_endpoint(
             tx, merchant.merchant_id, ids.decode("whe", endpoint_id), now=use.clock.now()
         )
-    return _json(events.endpoint_document(endpoint))
+    return json_answer(events.endpoint_document(endpoint))
 
 
 @router.post(
@@ -93,7 +92,7 @@ async def enable_endpoint(use: Use, merchant: Caller, endpoint_id: str) -> Respo
     """Send to a disabled endpoint again, from now on. What it has missed is sent on request: replay it."""
     async with use.database.transaction() as tx:
         endpoint = await events.enable_endpoint(tx, merchant.merchant_id, ids.decode("whe", endpoint_id))
-    return _json(events.endpoint_document(endpoint))
+    return json_answer(events.endpoint_document(endpoint))
 
 
 @router.post(
@@ -124,7 +123,7 @@ async def rotate_endpoint(
             now=use.clock.now(),
             vault=use.vault,
         )
-    return _json({**events.endpoint_document(new.endpoint), "secret": new.secret})
+    return json_answer({**events.endpoint_document(new.endpoint), "secret": new.secret})
 
 
 @router.post(
@@ -158,7 +157,7 @@ async def replay(
     if body.event_id is not None and not done.seen:
         raise InvalidParameter("names no event that this endpoint wants", param="event_id")
     more = done.last is not None and body.event_id is None
-    return _json(
+    return json_answer(
         {
             "object": "webhook_replay",
             "replayed": done.count,
@@ -205,7 +204,7 @@ async def list_deliveries(
         )
     page = found[:limit]
     has_more = len(found) > limit
-    return _json(
+    return json_answer(
         {
             "object": "list",
             "data": [events.try_document(one, endpoint) for one in page],
@@ -220,7 +219,3 @@ def _decode(prefix: str, text: str, param: str) -> UUID:
         return ids.decode(prefix, text)
     except NotFound as error:
         raise InvalidParameter("is no such id", param=param) from error
-
-
-def _json(document: dict[str, Any], status: int = 200) -> Response:
-    return Response(orjson.dumps(document), status, media_type="application/json")

@@ -7,10 +7,10 @@ from datetime import datetime
 from uuid import UUID
 
 from hutong import db
-from hutong.clock import to_ns
 from hutong.errors import Conflict
 from hutong.events.archive import refuse_archived
 from hutong.events.endpoint import find_endpoint
+from hutong.ids import least
 
 REPLAY_MAX = 1_000
 """Events of one call."""
@@ -40,8 +40,8 @@ class Wanted:
     def between(cls, begin: datetime | None, end: datetime | None, *, failed: bool = False) -> Wanted:
         """What was recorded from `begin` on and before `end`, going by the milliseconds in the events' ids."""
         return cls(
-            _FIRST if begin is None else UUID(int=_milliseconds(begin) << 80),
-            _LAST if end is None else UUID(int=(_milliseconds(end) << 80) - 1),
+            _FIRST if begin is None else least(begin),
+            _LAST if end is None else UUID(int=least(end).int - 1),
             failed,
         )
 
@@ -90,7 +90,3 @@ async def replay(
         )
     last = max((row["event_id"] for row in rows), default=None)
     return Replayed(sum(row["replayed"] for row in rows), len(rows), last if len(rows) == limit else None)
-
-
-def _milliseconds(instant: datetime) -> int:
-    return to_ns(instant) // 1_000_000

@@ -43,7 +43,7 @@ async def find_decisions(tx: db.Tx, identifier: UUID) -> list[Decided]:
 
 async def decisions_between(tx: db.Tx, start: datetime, end: datetime) -> AsyncIterator[Decided]:
     """All decisions of a span of time, in its order; rows are read as they are needed."""
-    async for row in sql.decisions_between.cursor(tx, _first_id(start), _first_id(end)):
+    async for row in sql.decisions_between.cursor(tx, ids.least(start), ids.least(end)):
         yield _decided(row)
 
 
@@ -83,11 +83,6 @@ def decision_document(decided: Decided) -> dict[str, Any]:
             for verdict in record.verdicts
         ],
     }
-
-
-def _first_id(instant: datetime) -> UUID:
-    """The least UUIDv7 of an instant."""
-    return UUID(int=int(instant.timestamp() * 1000) << 80)
 
 
 def _decided(row: asyncpg.Record) -> Decided:

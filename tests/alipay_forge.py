@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from hutong.sandbox.alipay_keys import APP_ID, SELLER_ID
+from hutong.sandbox.alipay.keys import APP_ID, SELLER_ID
 
 ATTEMPT_NO = "att_01h2xcejqtf2nbrexx3vqjhp41"
 

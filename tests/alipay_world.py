@@ -14,13 +14,13 @@ import aiohttp
 from aiohttp import web
 
 from hutong.channels import Codes, Http, Order, Payout, PayRequest, Refund, load_codes
-from hutong.channels.alipay import Alipay
-from hutong.channels.alipay_keys import AlipayCredentials
+from hutong.channels.alipay.adapter import Alipay
+from hutong.channels.alipay.credentials import AlipayCredentials
 from hutong.clock import ManualClock
 from hutong.sandbox import control
-from hutong.sandbox.alipay import AlipaySimulator
-from hutong.sandbox.book import Book
+from hutong.sandbox.alipay.simulator import AlipaySimulator
 from hutong.sandbox.notifier import Notifier
+from hutong.sandbox.store import Book
 
 CODES = Codes(load_codes(Alipay.code_map))
 START = datetime(2026, 3, 10, 2, 0, tzinfo=UTC)

@@ -11,7 +11,8 @@ from uuid import UUID, uuid5
 
 import orjson
 
-from hutong import db, events, ids, query
+from hutong import db, events, ids
+from hutong import search as query
 from hutong.clock import ManualClock, instant
 from hutong.events import RecordedEvent
 

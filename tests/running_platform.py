@@ -258,7 +258,7 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
                 )
                 for channel, credentials in sorted(sandbox_accounts(folder, sandbox_url).items())
             }
-        effects = dict(app.effects(committer))  # tests add theirs
+        effects = dict(app.approval_handlers(committer))  # tests add theirs
         services = api.Services(
             bills=database,
             avatar_base="https://cdn.example/{merchant_id}/",

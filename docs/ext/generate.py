@@ -14,7 +14,7 @@ from prometheus_client import REGISTRY
 from pydantic_core import PydanticUndefined
 
 import hutong.app
-import hutong.cli.web
+import hutong.app.web
 from hutong.api import EVENT_TYPES, asyncapi, json_schemas
 from hutong.cli.main import app as command_line
 from hutong.config import Settings
@@ -133,7 +133,7 @@ def _command(command: Any, path: str) -> Iterator[str]:
 def metrics_table() -> str:
     """Every figure of ours that Prometheus can read."""
     assert hutong.app, "importing it registers them"
-    assert hutong.cli.web
+    assert hutong.app.web
     rows = ["| figure | kind | labels | meaning |", "|---|---|---|---|"]
     collectors = {c for c in REGISTRY._collector_to_names if getattr(c, "_name", "").startswith("hutong_")}
     for one in sorted(collectors, key=lambda c: c._name):

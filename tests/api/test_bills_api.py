@@ -12,7 +12,8 @@ import jsonschema_rs
 import orjson
 import pytest
 
-from hutong import api, events, ids, operators, query
+from hutong import api, events, ids, operators
+from hutong import search as query
 from hutong.db import Database
 from running_platform import METHOD, PlatformApi, Shop
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hutong import cashier, merchants
 from hutong.cashier import page
-from hutong.cashier.words import LANGUAGES
+from hutong.cashier.translations import LANGUAGES
 from hutong.ids import decode
 from running_platform import METHOD, PlatformApi, Shop
 

@@ -18,6 +18,6 @@ async def test_all_events_are_followed_and_both_rebuilds_are_equal(fresh_databas
 
 
 async def test_a_rebuild_that_is_not_equal_fails(fresh_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["hutong.query.rebuild"], "instant", lambda _: "another instant")
+    monkeypatch.setattr(sys.modules["hutong.search.rebuild"], "instant", lambda _: "another instant")
     with pytest.raises(InvariantBroken):
         await measure_query_at(fresh_database_url, 20, from_tables=True)

@@ -10,9 +10,9 @@ from aiohttp import ClientSession
 
 from cashier.memory import Link, MemoryCheckout
 from hutong.cashier import CheckoutStatus
-from hutong.cashier.onward import onward
+from hutong.cashier.next_action import onward
 from hutong.cashier.page import method
-from hutong.cashier.words import CHINESE, ENGLISH
+from hutong.cashier.translations import CHINESE, ENGLISH
 from hutong.channels import ActionKind, PayerAction
 
 REDIRECT = PayerAction(ActionKind.REDIRECT, "https://checkout.channel.example/pay/cs_1?a=1&b=2")

@@ -17,7 +17,7 @@ from aiohttp import ClientResponse, ClientSession
 from cashier.memory import Link, MemoryCheckout
 from hutong import ids
 from hutong.cashier import TOKEN_HEADER, CheckoutStatus
-from hutong.cashier.words import CHINESE, ENGLISH, Words, choose
+from hutong.cashier.translations import CHINESE, ENGLISH, Words, choose
 from hutong.channels import ActionKind, PayerAction
 from hutong.clock import ManualClock
 

@@ -12,7 +12,7 @@ from aiohttp import ClientSession
 
 from cashier.memory import Link, MemoryCheckout
 from hutong.cashier import TOKEN_HEADER
-from hutong.cashier.limit import BURST, LINKS_MAX, PER_SECOND, Limit
+from hutong.cashier.rate_limit import BURST, LINKS_MAX, PER_SECOND, Limit
 from hutong.clock import ManualClock
 from hutong.errors import Conflict, InvariantBroken, Unavailable
 from hutong.ids import Ids

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hutong.cashier import qr, text
+from hutong.cashier import formatting as text
+from hutong.cashier import qr
 from hutong.cashier.page import time_left
-from hutong.cashier.words import CHINESE, ENGLISH
+from hutong.cashier.translations import CHINESE, ENGLISH
 
 
 @pytest.mark.parametrize(

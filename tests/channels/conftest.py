@@ -15,8 +15,8 @@ from aiohttp import web
 from rig import NAMES, Bench, Control, Rig, make_rig
 
 from hutong.channels import Codes, Http, load_codes
-from hutong.channels.wechat import WeChatPay
-from hutong.channels.wechat_keys import WeChatCredentials
+from hutong.channels.wechat.adapter import WeChatPay
+from hutong.channels.wechat.credentials import WeChatCredentials
 from hutong.clock import SystemClock
 from hutong.sandbox import SandboxSettings, WeChatSandboxKeys, serve
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from rig import Bench, Control, Rig
 
 from hutong.channels import ChannelAnswer, ChannelState, Codes, Http, PayRequest, load_codes
-from hutong.channels.alipay import Alipay
-from hutong.channels.alipay_keys import AlipayCredentials
+from hutong.channels.alipay.adapter import Alipay
+from hutong.channels.alipay.credentials import AlipayCredentials
 from hutong.sandbox import AlipaySandboxKeys
 
 

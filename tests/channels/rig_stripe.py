@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from rig import Bench, Control, Rig
 
 from hutong.channels import Codes, Http, load_codes
-from hutong.channels.stripe import Stripe
-from hutong.channels.stripe_keys import StripeCredentials
+from hutong.channels.stripe.adapter import Stripe
+from hutong.channels.stripe.credentials import StripeCredentials
 from hutong.sandbox import StripeSandboxKeys
 
 

@@ -7,9 +7,9 @@ from datetime import date, datetime
 from rig import Bench, Control, Rig
 
 from hutong.channels import Codes, Http, load_codes
-from hutong.channels.unionpay import UnionPay
-from hutong.channels.unionpay_keys import UnionPayCredentials
-from hutong.channels.unionpay_wire import settle_date
+from hutong.channels.unionpay.adapter import UnionPay
+from hutong.channels.unionpay.client import settle_date
+from hutong.channels.unionpay.credentials import UnionPayCredentials
 from hutong.sandbox import UnionPaySandboxKeys
 
 

@@ -7,8 +7,8 @@ from datetime import timedelta
 from rig import Bench, Control, Rig
 
 from hutong.channels import Codes, Http, load_codes
-from hutong.channels.wechat import WeChatPay
-from hutong.channels.wechat_keys import WeChatCredentials
+from hutong.channels.wechat.adapter import WeChatPay
+from hutong.channels.wechat.credentials import WeChatCredentials
 from hutong.sandbox import WeChatSandboxKeys
 
 

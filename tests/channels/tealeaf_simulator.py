@@ -17,10 +17,10 @@ from aiohttp import web
 
 from hutong.clock import SystemClock
 from hutong.sandbox import control
-from hutong.sandbox.book import Book, Order, OrderState
 from hutong.sandbox.faults import NotifyFaults
 from hutong.sandbox.notifier import Notifier
 from hutong.sandbox.simulator import Simulator, meet
+from hutong.sandbox.store import Book, Order, OrderState
 
 SHOP, SECRET = "1001", "a secret of thirty-two characters"
 WORDS = {

@@ -20,10 +20,10 @@ from cryptography.hazmat.primitives.serialization import (
 
 from alipay_world import AlipayWorld, alipay_world
 from hutong.channels import Http, HttpReply, NotificationRefused
-from hutong.channels.adapter import read_credentials
-from hutong.channels.alipay import Alipay
-from hutong.channels.alipay_gateway import _members
-from hutong.channels.coverage import coverage
+from hutong.channels.alipay.adapter import Alipay
+from hutong.channels.alipay.client import _members
+from hutong.channels.codes.coverage import coverage
+from hutong.channels.registry import read_credentials
 from hutong.errors import InvalidParameter
 from hutong.sandbox import AlipaySandboxKeys
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from alipay_world import AlipayWorld, alipay_world
 from hutong.channels import Bill, BillRefused, BillRow, BillRowKind, BillState, Http
-from hutong.channels.alipay_bill import read
+from hutong.channels.alipay.bill import read
 from hutong.errors import InvalidParameter
-from hutong.sandbox import alipay_bill
-from hutong.sandbox.alipay_keys import SELLER_ID
+from hutong.sandbox.alipay import bill as alipay_bill
+from hutong.sandbox.alipay.keys import SELLER_ID
 from hutong.sandbox.bill import Entry
 
 DAY = date(2026, 3, 10)

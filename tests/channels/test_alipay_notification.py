@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from alipay_forge import ATTEMPT_NO, form, notice, signed
 from hutong.channels import About, ChannelState, Codes, Notification, NotificationRefused, load_codes
-from hutong.channels.alipay import Alipay
-from hutong.channels.alipay_keys import AlipayCredentials
+from hutong.channels.alipay.adapter import Alipay
+from hutong.channels.alipay.credentials import AlipayCredentials
 from hutong.sandbox import AlipaySandboxKeys
 
 NOW = datetime(2026, 1, 1, 0, 0, 5, tzinfo=UTC)

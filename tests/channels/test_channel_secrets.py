@@ -16,8 +16,8 @@ from hutong.channels import (
     create_account,
     replace_credentials,
 )
-from hutong.channels.adapter import read_credentials
-from hutong.channels.wechat import WeChatPay
+from hutong.channels.registry import read_credentials
+from hutong.channels.wechat.adapter import WeChatPay
 from hutong.errors import ConfigurationError, InvalidParameter
 from hutong.telemetry import configure_logging
 from hutong.vault import Vault

@@ -16,9 +16,9 @@ import structlog
 
 from hutong import channels, operators
 from hutong.channels import ChannelState, CodeEntry, Codes, Meaning, Unmapped
-from hutong.channels.codes import COLUMNS, read_codes
-from hutong.channels.unmapped import NOTED_MAX
-from hutong.channels.wechat import WeChatPay
+from hutong.channels.codes.codes import COLUMNS, read_codes
+from hutong.channels.codes.unmapped import NOTED_MAX
+from hutong.channels.wechat.adapter import WeChatPay
 from hutong.clock import ManualClock
 from hutong.db import Database, Tx
 from hutong.errors import Conflict, InvalidParameter, Unavailable

@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from hutong.channels import Http, create_account, diagnose_account
-from hutong.channels.diagnosis import CLOCK_LIMIT, look_at_host
-from hutong.channels.wechat import WeChatPay
+from hutong.channels.accounts.diagnostics import CLOCK_LIMIT, look_at_host
+from hutong.channels.wechat.adapter import WeChatPay
 from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.errors import NotFound

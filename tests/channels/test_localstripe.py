@@ -23,8 +23,8 @@ import pytest
 from rig import number
 
 from hutong.channels import ChannelState, Codes, Http, Order, PayRequest, Refund, load_codes
-from hutong.channels.stripe import Stripe
-from hutong.channels.stripe_keys import StripeCredentials
+from hutong.channels.stripe.adapter import Stripe
+from hutong.channels.stripe.credentials import StripeCredentials
 from hutong.errors import InvalidParameter
 
 RUNNER = Path(__file__).parents[1] / "localstripe_server.py"

@@ -29,16 +29,16 @@ from hutong.channels import (
     PayRequest,
     Refund,
     load_codes,
-    stripe_bill,
 )
-from hutong.channels.stripe import Stripe
-from hutong.channels.stripe_bill import _Totals
-from hutong.channels.stripe_keys import StripeCredentials
+from hutong.channels.stripe import bill as stripe_bill
+from hutong.channels.stripe.adapter import Stripe
+from hutong.channels.stripe.bill import _Totals
+from hutong.channels.stripe.credentials import StripeCredentials
 from hutong.clock import ManualClock
 from hutong.errors import InvalidParameter
 from hutong.sandbox import SandboxSettings, StripeSandboxKeys, serve
 from hutong.sandbox.bill import Entry
-from hutong.sandbox.stripe_objects import transaction
+from hutong.sandbox.stripe.objects import transaction
 
 DAY = date(2026, 11, 20)
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -11,8 +11,8 @@ import pytest
 from aiohttp import web
 
 from hutong.channels import Codes, Http, load_codes
-from hutong.channels.stripe import Stripe
-from hutong.channels.stripe_keys import StripeCredentials
+from hutong.channels.stripe.adapter import Stripe
+from hutong.channels.stripe.credentials import StripeCredentials
 from hutong.sandbox import StripeSandboxKeys
 
 

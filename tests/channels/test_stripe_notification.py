@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hutong.channels import About, ChannelState, Codes, NotificationRefused, load_codes
-from hutong.channels.stripe import Stripe
-from hutong.channels.stripe_keys import StripeCredentials
+from hutong.channels.stripe.adapter import Stripe
+from hutong.channels.stripe.credentials import StripeCredentials
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 OLD, NEW = "whsec_" + "o" * 32, "whsec_" + "n" * 32

@@ -14,10 +14,10 @@ from aiohttp import web
 from rig import Control, number
 
 from hutong.channels import ActionKind, ChannelState, Codes, Http, Order, PayRequest, Refund, load_codes
-from hutong.channels.adapter import read_credentials
-from hutong.channels.stripe import Stripe
-from hutong.channels.stripe_keys import StripeCredentials
-from hutong.channels.stripe_limit import AMOUNT_MINOR_MIN
+from hutong.channels.registry import read_credentials
+from hutong.channels.stripe.adapter import Stripe
+from hutong.channels.stripe.credentials import StripeCredentials
+from hutong.channels.stripe.limits import AMOUNT_MINOR_MIN
 from hutong.errors import InvalidParameter
 from hutong.sandbox import StripeSandboxKeys
 

@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 from rig import Rig, order_of
 
 from hutong.channels import Bill, BillRefused, BillRowKind, BillState, ChannelState
-from hutong.channels.unionpay_bill import ROW_LENGTH, WIDTHS, read_bill, unpack
-from hutong.channels.unionpay_keys import UnionPayCredentials
-from hutong.channels.unionpay_wire import settle_date
+from hutong.channels.unionpay.bill import ROW_LENGTH, WIDTHS, read_bill, unpack
+from hutong.channels.unionpay.client import settle_date
+from hutong.channels.unionpay.credentials import UnionPayCredentials
 from hutong.sandbox import UnionPaySandboxKeys
 from hutong.sandbox.bill import Entry
-from hutong.sandbox.unionpay_bill import pack_bill, write_bill
+from hutong.sandbox.unionpay.bill import pack_bill, write_bill
 
 DAY = date(2026, 1, 1)
 AT = datetime(2026, 1, 1, 4, 0, 0, tzinfo=UTC)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hutong.channels import ChannelState, Codes, load_codes
-from hutong.channels.unionpay import UnionPay
+from hutong.channels.unionpay.adapter import UnionPay
 
 INTERFACES = ("pay", "trade_state", "query", "refund", "refund_state", "bill")
 PAID = {"00", "A6"}

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from rig import Rig
 
 from hutong.channels import Http
-from hutong.channels.unionpay_keys import UnionPayCredentials
+from hutong.channels.unionpay.credentials import UnionPayCredentials
 from hutong.sandbox import UnionPaySandboxKeys
 
 

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from unionpay_forge import ATTEMPT_NO, form, payment, sign
 
 from hutong.channels import About, ChannelState, Codes, NotificationRefused, load_codes
-from hutong.channels.unionpay import UnionPay
-from hutong.channels.unionpay_keys import UnionPayCredentials
-from hutong.channels.unionpay_wire import read_form
+from hutong.channels.unionpay.adapter import UnionPay
+from hutong.channels.unionpay.client import read_form
+from hutong.channels.unionpay.credentials import UnionPayCredentials
 from hutong.sandbox import UnionPaySandboxKeys
-from hutong.sandbox.unionpay_keys import SIGNER_NAME, Issued
+from hutong.sandbox.unionpay.keys import SIGNER_NAME, Issued
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 # A changed byte may fall on the serial number of the certificate, which is read before anything is known of it.

@@ -11,8 +11,8 @@ import pytest
 from rig import Rig, number, order_of
 
 from hutong.channels import About, ActionKind, ChannelState, Http, Order, Refund
-from hutong.channels.unionpay import UnionPay
-from hutong.channels.unionpay_wire import settle_date
+from hutong.channels.unionpay.adapter import UnionPay
+from hutong.channels.unionpay.client import settle_date
 from hutong.errors import InvalidParameter
 
 pytestmark = pytest.mark.parametrize("rig", ["unionpay"], indirect=True)

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from rig import Rig
 
 from hutong.channels import Bill, BillRefused, BillRowKind, BillState
-from hutong.channels.wechat_bill import RATIO_MAX, read, unpack
+from hutong.channels.wechat.bill import RATIO_MAX, read, unpack
 from hutong.sandbox.bill import Entry
-from hutong.sandbox.wechat_bill import write
+from hutong.sandbox.wechat.bill import write
 
 DAY = date(2026, 1, 1)
 START = datetime(2025, 12, 31, 16, tzinfo=UTC)

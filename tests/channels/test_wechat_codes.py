@@ -9,11 +9,11 @@ import orjson
 import pytest
 
 from hutong.channels import ChannelState, Codes, HttpReply, Order, PayRequest, load_codes
-from hutong.channels.wechat import WeChatPay
-from hutong.channels.wechat_keys import WeChatCredentials
+from hutong.channels.wechat.adapter import WeChatPay
+from hutong.channels.wechat.credentials import WeChatCredentials
 from hutong.clock import ManualClock
 from hutong.sandbox import WeChatSandboxKeys
-from hutong.sandbox.wechat_keys import PUBLIC_KEY_ID
+from hutong.sandbox.wechat.keys import PUBLIC_KEY_ID
 from wechat_forge import ATTEMPT_NO, sign, transaction
 
 FAILED, CLOSED, UNKNOWN = ChannelState.FAILED, ChannelState.CLOSED, ChannelState.UNKNOWN

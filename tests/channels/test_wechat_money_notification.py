@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from hutong.channels import About, ChannelState, NotificationRefused
-from hutong.sandbox.wechat_keys import APPID, MCHID, PUBLIC_KEY_ID
+from hutong.sandbox.wechat.keys import APPID, MCHID, PUBLIC_KEY_ID
 from wechat_forge import ATTEMPT_NO, envelope, seal, sign
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

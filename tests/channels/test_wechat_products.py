@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from rig import Rig, order_of
 
 from hutong.channels import ActionKind, ChannelState
-from hutong.channels.wechat_said import bill_no, payout_no
+from hutong.channels.wechat.responses import bill_no, payout_no
 from hutong.errors import InvalidParameter
-from hutong.sandbox.wechat_keys import APPID, MCHID, WeChatSandboxKeys
+from hutong.sandbox.wechat.keys import APPID, MCHID, WeChatSandboxKeys
 
 pytestmark = pytest.mark.parametrize("rig", ["wechat"], indirect=True)
 CODE = "130000000000000001"

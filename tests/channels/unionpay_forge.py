@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from hutong.sandbox.unionpay_keys import MER_ID, Issued
+from hutong.sandbox.unionpay.keys import MER_ID, Issued
 
 ATTEMPT_NO = "att_01kas0000000000000000000zz"
 

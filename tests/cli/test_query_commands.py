@@ -14,7 +14,8 @@ import pytest
 
 from bill_world import Bills, opened, record
 from command_line import Run
-from hutong import ids, query
+from hutong import ids
+from hutong import search as query
 from hutong.clock import ManualClock
 from support import create_database
 

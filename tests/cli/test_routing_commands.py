@@ -14,7 +14,7 @@ from hutong.clock import SystemClock
 from hutong.db import Database
 from hutong.ids import Ids, encode
 from hutong.routing import Ask, Candidate, Price, Router, Tier
-from hutong.routing.record import write_record
+from hutong.routing.decisions.record import write_record
 
 
 def _record() -> str:

@@ -30,7 +30,7 @@ async def outcomes(url: str, *, draft: int, control: int) -> None:
     async with Database.open(url, size=1) as database, database.transaction() as tx:
         found = await routing.latest_trial(tx)
         assert found is not None
-        await routing.trial.add_outcomes(
+        await routing.experiments.experiment.add_outcomes(
             tx,
             {
                 (found.trial.trial_id, arm, "CNY"): routing.Outcome(1_000, paid, paid * 10_000, paid * 500_000)

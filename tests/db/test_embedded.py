@@ -20,7 +20,8 @@ import psutil
 import psycopg
 import pytest
 
-from hutong.db import EmbeddedServer, system
+from hutong.db import EmbeddedServer
+from hutong.db import embedded_system as system
 from hutong.errors import ConfigurationError, Unavailable
 
 START = """

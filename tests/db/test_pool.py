@@ -13,7 +13,8 @@ import asyncpg
 import psycopg
 import pytest
 
-from hutong.db import Database, EmbeddedServer, Tx, pool, system
+from hutong.db import Database, EmbeddedServer, Tx, pool
+from hutong.db import embedded_system as system
 from hutong.errors import ConfigurationError, OutcomeUnknown, Unavailable
 from support import create_database
 

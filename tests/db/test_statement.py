@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hutong.db import Statement, Statements, Tx, statements
+from hutong.db import Statement, Statements, Tx, load_statements
 
 Load = Callable[..., Statements]
 _names = itertools.count()
@@ -31,7 +31,7 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
             (folder / f"{name}.sql").write_text(text)
         monkeypatch.syspath_prepend(str(tmp_path))
         sys.modules.pop(package, None)
-        return statements(package)
+        return load_statements(package)
 
     return load
 

@@ -15,7 +15,7 @@ from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.demo import Receiver
 from hutong.demo.check import Report, check
-from hutong.demo.story import Ended, Shop, Story
+from hutong.demo.scenarios import Ended, Shop, Story
 
 AMOUNT = 1999
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from hutong.channels import alipay_doctor
-from hutong.channels.alipay import Alipay
+from hutong.channels.alipay import diagnostics as alipay_doctor
+from hutong.channels.alipay.adapter import Alipay
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "guides" / "alipay.md").read_text()
 

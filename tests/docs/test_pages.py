@@ -18,9 +18,9 @@ import pytest
 
 import hutong
 from hutong import events, payments
-from hutong.channels.stripe import Stripe
-from hutong.channels.unionpay import UnionPay
-from hutong.channels.wechat import WeChatPay
+from hutong.channels.stripe.adapter import Stripe
+from hutong.channels.unionpay.adapter import UnionPay
+from hutong.channels.wechat.adapter import WeChatPay
 from hutong.errors import HutongError
 
 ROOT = Path(__file__).parents[2]
@@ -40,7 +40,7 @@ def codes() -> dict[str, int | None]:
     for module in pkgutil.walk_packages(hutong.__path__, "hutong."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
-    problem = importlib.import_module("hutong.api.problem")
+    problem = importlib.import_module("hutong.api.problems")
     found: dict[str, int | None] = {error.code: error.http_status for error in error_classes()}
     found |= {code: None for code, _ in problem._KINDS.values() if code not in found}
     found |= {code: status for status, code in problem._STATUS_CODES.items() if code not in found}
@@ -121,7 +121,7 @@ def test_diagrams_show_every_state_and_transition(name: str, parts: dict[str, st
 
 
 def test_waits_that_are_told_are_the_ones_that_are_kept() -> None:
-    retry = importlib.import_module("hutong.events.retry")
+    retry = importlib.import_module("hutong.events.webhooks.retry")
     webhooks = " ".join((DOCS / "concepts" / "webhooks.md").read_text().split())
     assert f"repeated after {_spoken(retry._DELAYS_S)}: {retry.TRIES} tries" in webhooks
     model = importlib.import_module("hutong.payments.model")

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hutong.errors import InvalidParameter
-from hutong.events.address import AddressRefused, check_url, guarded_socket, is_public
-from hutong.events.endpoint import secret_context
-from hutong.events.sender import Message, Outcome, Sender
+from hutong.events.webhooks.address_guard import AddressRefused, check_url, guarded_socket, is_public
+from hutong.events.webhooks.client import Message, Outcome, Sender
+from hutong.events.webhooks.endpoints import secret_context
 from hutong.vault import Vault
 
 from .addresses import NOT_PUBLIC, PUBLIC, URLS, Wire
@@ -152,7 +152,7 @@ async def test_the_socket_is_the_last_guard_when_the_resolver_errs(
     sender: Sender, wire: Wire, names: dict[str, list[list[str]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names["merchant.example"] = [["127.0.0.1"]]
-    monkeypatch.setattr("hutong.events.address.GuardedResolver.resolve", _blind)
+    monkeypatch.setattr("hutong.events.webhooks.address_guard.GuardedResolver.resolve", _blind)
     assert await send(sender, "https://merchant.example/hook") == Outcome(None, "address_refused", 0)
     assert wire.attempts == []
 

@@ -18,9 +18,9 @@ from hutong import ids as typeids
 from hutong.clock import SystemClock
 from hutong.db import Database, migrate
 from hutong.events import Counts, DeliveryState
-from hutong.events.deliverer import LEASE
-from hutong.events.delivery import Lane
-from hutong.events.retry import TRIES, delay_after
+from hutong.events.webhooks.queue import Lane
+from hutong.events.webhooks.retry import TRIES, delay_after
+from hutong.events.webhooks.worker import LEASE
 
 from .world import Receiver, World, until
 
@@ -447,7 +447,7 @@ async def test_a_database_that_is_away_at_the_end_does_not_fail_the_worker(
 async def test_a_lost_database_connection_does_not_stop_the_worker(
     world: World, receiver: Receiver, events_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hutong.events.deliverer._DOWN_S", 0.01)
+    monkeypatch.setattr("hutong.events.webhooks.worker._DOWN_S", 0.01)
     await world.endpoint()
     deliverer = world.deliverer()
     task = asyncio.create_task(deliverer.run())

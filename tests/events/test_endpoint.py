@@ -8,7 +8,7 @@ import pytest
 
 from hutong import events, ids
 from hutong.errors import Conflict, InvalidParameter, NotFound
-from hutong.events.endpoint import ENDPOINTS_MAX
+from hutong.events.webhooks.endpoints import ENDPOINTS_MAX
 
 from .world import World
 
@@ -37,7 +37,7 @@ async def test_endpoints_are_listed_for_their_merchant_only(world: World) -> Non
 async def test_disabling_twice_keeps_the_first_instant(world: World) -> None:
     new = await world.endpoint()
     first = await world.disable(new.endpoint.endpoint_id)
-    world.clock.advance(events.deliverer.LEASE)
+    world.clock.advance(events.webhooks.worker.LEASE)
     assert first.disabled_at is not None
     assert await world.disable(new.endpoint.endpoint_id) == first
 

@@ -13,9 +13,9 @@ from event_forms import EventForms
 from hutong import events, ids
 from hutong.errors import Conflict, NotFound
 from hutong.events import FAILING_MAX, Counts, DisabledReason
-from hutong.events.delivery import Lane
-from hutong.events.endpoint import ENDPOINTS_MAX
-from hutong.events.retry import TRIES
+from hutong.events.webhooks.endpoints import ENDPOINTS_MAX
+from hutong.events.webhooks.queue import Lane
+from hutong.events.webhooks.retry import TRIES
 
 from .world import Receiver, World
 

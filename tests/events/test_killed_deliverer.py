@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from aiohttp import web
 
-from hutong.events.deliverer import LEASE
+from hutong.events.webhooks.worker import LEASE
 
 from .world import Receiver, World, until
 

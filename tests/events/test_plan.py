@@ -12,12 +12,12 @@ import psycopg
 import pytest
 
 from hutong import events
-from hutong.db import Database, Statement, Tx, statements
+from hutong.db import Database, Statement, Tx, load_statements
 
 from .world import World
 
 BACKLOG = 10_000
-SQL = statements("hutong.events")
+SQL = load_statements("hutong.events")
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import pytest
 from hutong import events, ids
 from hutong.errors import InvalidParameter, InvalidRequest, NotFound, Unavailable
 from hutong.events import DIGEST, Event, Relay
-from hutong.events.relay import _BrokerFailed
+from hutong.events.streams.relay import _BrokerFailed
 
 from .memory_broker import MemoryBroker, check, check_digests, names
 from .world import World, until

@@ -10,7 +10,7 @@ import pytest
 from hutong import events, ids
 from hutong.errors import Conflict, NotFound
 from hutong.events import Counts, DeliveryState, Event, Wanted
-from hutong.events.retry import TRIES
+from hutong.events.webhooks.retry import TRIES
 
 from .world import Receiver, World
 

@@ -18,7 +18,7 @@ from hutong import events
 from hutong.db import Database, migrate
 from hutong.errors import NotFound
 from hutong.events import Counts, EventArchived, Wanted
-from hutong.events.partition import detach_partitions, make_partitions
+from hutong.events.partitions import detach_partitions, make_partitions
 from support import create_database
 
 from .world import Receiver, World

@@ -7,7 +7,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hutong.events.retry import TRIES, delay_after
+from hutong.events.webhooks.retry import TRIES, delay_after
 
 
 def test_sixteen_tries_take_a_day() -> None:

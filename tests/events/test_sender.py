@@ -10,8 +10,8 @@ from uuid import uuid4
 import pytest
 from aiohttp import web
 
-from hutong.events.endpoint import secret_context
-from hutong.events.sender import ANSWER_MAX, Message, Outcome, Sender
+from hutong.events.webhooks.client import ANSWER_MAX, Message, Outcome, Sender
+from hutong.events.webhooks.endpoints import secret_context
 from hutong.vault import Vault
 
 from .world import Receiver
@@ -76,7 +76,7 @@ async def test_an_endless_answer_is_cut_off_and_still_a_success(vault: Vault, re
 async def test_a_server_that_does_not_answer_is_left(
     vault: Vault, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hutong.events.sender.TIMEOUT_S", 0.05)
+    monkeypatch.setattr("hutong.events.webhooks.client.TIMEOUT_S", 0.05)
     receiver.hang("/hook")
     outcome = await send(vault, f"{receiver.url}/hook")
     assert (outcome.status, outcome.error) == (None, "timeout")
@@ -85,7 +85,7 @@ async def test_a_server_that_does_not_answer_is_left(
 async def test_an_answer_that_drips_is_left_and_its_status_counts(
     vault: Vault, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hutong.events.sender.TIMEOUT_S", 0.2)
+    monkeypatch.setattr("hutong.events.webhooks.client.TIMEOUT_S", 0.2)
 
     async def answer(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from hutong import events
 from hutong.clock import SystemClock
-from hutong.db import Database, migrate, statements
+from hutong.db import Database, load_statements, migrate
 from hutong.events import Event
 from hutong.ids import Ids
 from support import create_database
@@ -224,7 +224,7 @@ async def test_many_writers_and_two_sequencers_at_once(world: World, rng: random
 async def test_a_second_sequencer_does_not_wait_for_the_first(world: World) -> None:
     await world.happens()
     async with Open(world) as first:
-        await statements("hutong.events").lock_sequencer.fetchval(first.connection)
+        await load_statements("hutong.events").lock_sequencer.fetchval(first.connection)
         async with asyncio.timeout(5):
             assert await number(world) == 0
     assert await number(world) == 1
@@ -232,7 +232,7 @@ async def test_a_second_sequencer_does_not_wait_for_the_first(world: World) -> N
 
 async def test_a_sequencer_that_dies_gives_no_number_away(world: World) -> None:
     made = await world.happens(count=3)
-    sql = statements("hutong.events")
+    sql = load_statements("hutong.events")
     async with Open(world) as dying:
         await sql.lock_sequencer.fetchval(dying.connection)
         assert await sql.number_new.fetchval(dying.connection, "hutong", 0) == 3
@@ -279,7 +279,7 @@ async def test_every_supported_server_numbers(each_server_url: str, clock: Syste
 
 async def test_a_round_reads_what_is_new_and_no_more(world: World) -> None:
     """Not the journal, not even what came since a transaction that is still open began."""
-    sql = statements("hutong.events")
+    sql = load_statements("hutong.events")
     async with Open(world) as long:
         await long.record(world.event(uuid4()))
         await world.record(*(world.event(uuid4()) for _ in range(2_000)))

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from hutong import events
 from hutong.events import Counts, Scheme
-from hutong.events.endpoint import secret_context
+from hutong.events.webhooks.endpoints import secret_context
 
 from .addresses import NOT_PUBLIC, URLS, Wire
 from .world import Receiver, World

@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "hutong"
 FILES = sorted(SOURCE.rglob("*.py"))
 PACKAGES = {folder.name for folder in SOURCE.iterdir() if (folder / "__init__.py").exists()}
 SQL = re.compile(r"\b(SELECT .* FROM|INSERT INTO|UPDATE \w+(\.\w+)? SET|DELETE FROM|CREATE TABLE)\b", re.IGNORECASE)
-SQL_OUTSIDE = {"db/embedded.py", "db/migrate.py", "db/pool.py"}  # the server itself, before there is a schema
+SQL_OUTSIDE = {"db/embedded.py", "db/migrations.py", "db/pool.py"}  # the server itself, before there is a schema
 
 
 def name(path: Path) -> str:

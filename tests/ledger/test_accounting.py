@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 import asyncpg
 import pytest
 
-from hutong import ledger
+from hutong import export, ledger
 from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.errors import Conflict, InvalidParameter, NotFound
@@ -204,7 +204,7 @@ async def test_a_statement_closes_on_its_balance(shop, clock):
     assert [(line.debit, line.credit, line.balance) for line in found.lines] == [(0, 30, 130), (2, 0, 128)]
     empty = await shop.run(lambda tx: ledger.statement(tx, account, since=START - timedelta(9), until=START))
     assert (empty.opening, empty.closing, empty.lines) == (0, 0, [])
-    text = ledger.to_csv(found.lines)
+    text = export.to_csv(found.lines)
     assert text.splitlines()[0].startswith("id,timestamp,accounting_date")
     assert len(text.splitlines()) == 3
     with pytest.raises(NotFound):

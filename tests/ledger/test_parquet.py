@@ -8,7 +8,7 @@ from uuid import UUID
 
 import duckdb
 
-from hutong import ledger
+from hutong import export, ledger
 
 HOSTILE = '=1+1,"quoted"\nand more，中文'
 
@@ -19,7 +19,7 @@ def balance(code: int, name: str) -> ledger.SubjectBalance:
 
 def test_balances_are_read_back_as_they_were_written(tmp_path: Path) -> None:
     file = tmp_path / "balances.parquet"
-    ledger.to_parquet(ledger.SubjectBalance, [balance(1101, HOSTILE), balance(2001, "")], file)
+    export.to_parquet(ledger.SubjectBalance, [balance(1101, HOSTILE), balance(2001, "")], file)
     rows = duckdb.read_parquet(str(file))
     assert rows.columns == ["ledger", "code", "name_en", "name_zh", "opening", "debits", "credits", "closing"]
     assert [str(kind) for kind in rows.types] == ["BIGINT", "BIGINT", "VARCHAR", "VARCHAR", *["BIGINT"] * 4]
@@ -33,14 +33,14 @@ def test_lines_keep_ids_as_text_and_dates_as_dates(tmp_path: Path) -> None:
     file = tmp_path / "lines.parquet"
     first, second = UUID(int=1), UUID(int=2**127)
     line = ledger.Line(first, 1_767_225_600_000_000_001, date(2026, 1, 1), 1, second, first, 100, 0, 100)
-    ledger.to_parquet(ledger.Line, [line], file)
+    export.to_parquet(ledger.Line, [line], file)
     (row,) = duckdb.read_parquet(str(file)).fetchall()
     assert row[:6] == (str(first), 1_767_225_600_000_000_001, date(2026, 1, 1), 1, str(second), str(first))
 
 
 def test_an_empty_statement_has_its_columns(tmp_path: Path) -> None:
     file = tmp_path / "empty.parquet"
-    ledger.to_parquet(ledger.Line, [], file)
+    export.to_parquet(ledger.Line, [], file)
     rows = duckdb.read_parquet(str(file))
     assert rows.columns[:2] == ["id", "timestamp"]
     assert rows.fetchall() == []

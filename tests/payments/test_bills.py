@@ -8,7 +8,8 @@ from typing import Any
 
 from refund_world import RefundWorld
 
-from hutong import events, payments, query
+from hutong import events, payments
+from hutong import search as query
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.clock import ManualClock
 from hutong.db import Database

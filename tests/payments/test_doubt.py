@@ -18,7 +18,7 @@ from hutong.channels import ChannelAnswer, ChannelState
 from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.payments import CaptureMethod, Flow
-from hutong.payments.doubt import AGES
+from hutong.payments.in_doubt import AGES
 
 
 @pytest.fixture

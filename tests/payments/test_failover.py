@@ -136,7 +136,9 @@ async def test_an_idle_account_that_failed_is_asked_and_comes_back(shop: Shop) -
 
 async def test_in_a_trial_a_payment_counts_once_when_it_is_over_and_not_when_it_goes_on_elsewhere(shop: Shop) -> None:
     clock = shop.world.clock
-    trial = routing.arm.Running(shop.world.ids.new(), 0.5, clock.now() - timedelta(minutes=1), routing.UNCONFIGURED)
+    trial = routing.experiments.assignment.Running(
+        shop.world.ids.new(), 0.5, clock.now() - timedelta(minutes=1), routing.UNCONFIGURED
+    )
     await shop.flow.choice.offers()
     shop.live.adopt(routing.UNCONFIGURED, [], {}, trial)
     shop.channel("a").mood = BUSY

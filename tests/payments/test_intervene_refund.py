@@ -42,7 +42,7 @@ async def decided(world: RefundWorld, refund: payments.Refund, action: str, **pa
     now = world.clock.now()
     await world.database.run(lambda tx: operators.propose(tx, [new], now=now))
     decision = operators.Decision(proposal_id, checker, True, "checked")
-    effects = app.effects(world.committer)
+    effects = app.approval_handlers(world.committer)
     return await world.database.run(lambda tx: operators.conclude(tx, decision, effects, now=now))
 
 

@@ -143,7 +143,7 @@ OFF = [
 async def campaign(shop: RefundWorld) -> int:
     """What marketing has cost so far, everywhere."""
     async with shop.database.transaction() as tx:
-        account = ledger.account_id(5002, payments.refund_books.CAMPAIGN, "CNY")
+        account = ledger.account_id(5002, payments.refunds.postings.CAMPAIGN, "CNY")
         found = await ledger.Ledger(tx, clock=shop.clock.now_ns).lookup_accounts([account])
     return sum(a.debits_posted - a.credits_posted for a in found)
 

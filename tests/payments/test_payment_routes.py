@@ -99,7 +99,7 @@ async def test_a_bank_in_trouble_at_one_account_is_sent_elsewhere_and_other_bank
 
 
 TEXTS = st.sampled_from(
-    [None, "in_doubt", "unmapped", "insufficient_funds", "wrong_password", *sorted(routing.fault.TECHNICAL)]
+    [None, "in_doubt", "unmapped", "insufficient_funds", "wrong_password", *sorted(routing.failures.TECHNICAL)]
 )
 
 
@@ -112,13 +112,13 @@ def test_only_what_proves_that_nothing_was_taken_goes_elsewhere(
     proven = state is ChannelState.FAILED or (state, channel_code) == (ChannelState.UNKNOWN, "not_sent")
     if routing.may_go_elsewhere(answer):
         assert proven
-        assert state is not ChannelState.FAILED or code in routing.fault.TECHNICAL
+        assert state is not ChannelState.FAILED or code in routing.failures.TECHNICAL
     elif proven:
         assert state is ChannelState.FAILED
-        assert code not in routing.fault.TECHNICAL
+        assert code not in routing.failures.TECHNICAL
 
 
-@pytest.mark.parametrize("code", [None, *sorted(routing.fault.TECHNICAL)])
+@pytest.mark.parametrize("code", [None, *sorted(routing.failures.TECHNICAL)])
 @pytest.mark.parametrize("state", [ChannelState.UNKNOWN, ChannelState.PENDING])
 async def test_a_try_in_doubt_stays_where_it_is_whatever_the_channel_says(
     shop: Shop, state: ChannelState, code: str | None

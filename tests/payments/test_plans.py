@@ -13,7 +13,7 @@ import pytest
 from hutong import db
 from hutong.db import Database, Tx
 
-SQL = db.statements("hutong.payments")
+SQL = db.load_statements("hutong.payments")
 MERCHANT = UUID(int=7)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(days=10)

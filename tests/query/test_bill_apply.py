@@ -10,7 +10,7 @@ import pytest
 from bill_world import Bills, found, put
 from hutong.db import Tx
 from hutong.events import RecordedEvent
-from hutong.query import BillStatus
+from hutong.search import BillStatus
 
 LAPSED: dict[str, Any] = {"status": "requires_payment", "attempts": [], "succeeded_at": None}
 

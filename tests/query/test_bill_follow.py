@@ -13,7 +13,8 @@ import asyncpg
 import pytest
 
 from bill_world import Bills, follow, found, opened, record
-from hutong import db, events, query
+from hutong import db, events
+from hutong import search as query
 from hutong.db import Database, Tx
 from hutong.errors import Unavailable
 from support import create_database
@@ -60,7 +61,7 @@ async def test_the_watermark_moves_only_with_the_data(fresh_database_url: str, b
 async def test_two_appliers_at_once_apply_everything_once(
     fresh_database_url: str, bills: Bills, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys.modules["hutong.query.follow"], "BATCH", 7)
+    monkeypatch.setattr(sys.modules["hutong.search.projector"], "BATCH", 7)
     async with opened(fresh_database_url) as database:
         told = []
         for _ in range(40):

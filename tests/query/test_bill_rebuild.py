@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bill_world import Bills, follow, found, opened, record
-from hutong import events, query
+from hutong import events
+from hutong import search as query
 from hutong.db import Database
 
 

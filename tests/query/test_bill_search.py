@@ -12,11 +12,11 @@ from uuid import UUID
 import pytest
 
 from bill_world import Bills, found, opened, put
-from hutong import query
+from hutong import search as query
 from hutong.clock import ManualClock
 from hutong.db import Database, Tx, migrate
 from hutong.errors import InvalidParameter
-from hutong.query import BillStatus, Wanted
+from hutong.search import BillStatus, Wanted
 from support import create_database
 
 SUBJECTS = ["糖醋排骨 两份", "红烧排骨", "ＡＢＣ Coffee 咖啡", "abc tea", "退款测试订单", "50% off_sale"]
@@ -145,7 +145,7 @@ async def test_a_cursor_of_another_search_or_of_none_is_refused(tx: Tx, bills: B
 async def test_a_search_that_takes_too_long_is_given_up(
     fresh_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys.modules["hutong.query.search"], "SEARCH_LIMIT_MS", 50)
+    monkeypatch.setattr(sys.modules["hutong.search.search"], "SEARCH_LIMIT_MS", 50)
     async with opened(fresh_database_url) as database, opened(fresh_database_url, role=None) as owner:
         holding = owner.transaction()
         tx = await holding.__aenter__()

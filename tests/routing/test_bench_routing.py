@@ -8,7 +8,7 @@ import pytest
 
 from hutong.bench import run_bench_routing
 from hutong.bench.routing import oracle, play, play_hutong, round_robin, static_priority
-from hutong.bench.routing_world import make_world
+from hutong.bench.routing_simulation import make_world
 
 PAYMENTS = 5_000
 

@@ -10,19 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from routing_facts import MIDDLE, NOW, account, ask, table, world
 
-from hutong.routing import (
-    Ask,
-    Candidate,
-    Draws,
-    Health,
-    Mode,
-    Price,
-    State,
-    Tier,
-    Window,
-    choose,
-    read_rules,
-)
+from hutong.routing import Ask, Candidate, Draws, Health, Mode, Price, State, Tier, Window, choose, read_rules
 
 BANKS = ["", "cmb", "icbc"]
 SHOPS = ["", "shop", "other"]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hutong.routing import compare
-from hutong.routing.significance import Finding
+from hutong.routing.experiments.significance import Finding
 
 ARM = st.integers(1, 5_000).flatmap(lambda ended: st.tuples(st.just(ended), st.integers(0, ended)))
 

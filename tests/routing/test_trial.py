@@ -254,5 +254,5 @@ async def test_a_draft_is_published_only_when_its_trial_speaks_for_it_or_anyway(
 
 
 def test_a_payment_without_a_number_is_in_the_control() -> None:
-    trial = routing.arm.Running(UUID(int=1), 0.5, ManualClock().now(), routing.UNCONFIGURED)
+    trial = routing.experiments.assignment.Running(UUID(int=1), 0.5, ManualClock().now(), routing.UNCONFIGURED)
     assert trial.arm(None) is Arm.CONTROL

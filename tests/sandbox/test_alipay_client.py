@@ -17,7 +17,7 @@ from alipay import AliPay, DCAliPay
 from alipay.exceptions import AliPayException, AliPayValidationError
 
 from hutong.sandbox import AlipaySandboxKeys
-from hutong.sandbox.alipay_keys import APP_ID, SELLER_ID
+from hutong.sandbox.alipay.keys import APP_ID, SELLER_ID
 
 
 @pytest.fixture(scope="session")

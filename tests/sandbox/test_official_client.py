@@ -19,7 +19,7 @@ from wechatpayv3 import WeChatPay, WeChatPayType
 from wechatpayv3.core import Core
 
 from hutong.sandbox import WeChatSandboxKeys
-from hutong.sandbox.wechat_keys import APPID, MCHID, PUBLIC_KEY_ID
+from hutong.sandbox.wechat.keys import APPID, MCHID, PUBLIC_KEY_ID
 
 
 @pytest.fixture(params=["certificate", "public key"])

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from hutong.sandbox import WeChatSandboxKeys
-from hutong.sandbox.wechat_keys import PUBLIC_KEY_ID
+from hutong.sandbox.wechat.keys import PUBLIC_KEY_ID
 
 
 def test_keys_are_made_once(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from hutong.sandbox import SandboxSettings, UnionPaySandboxKeys, serve
-from hutong.sandbox.unionpay import UnionPaySimulator
-from hutong.sandbox.unionpay_keys import MER_ID, Issued
+from hutong.sandbox.unionpay.keys import MER_ID, Issued
+from hutong.sandbox.unionpay.simulator import UnionPaySimulator
 
 ORDER_NO = "att01kas0000000000000000000zz"
 

@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from hutong.clock import ManualClock
 from hutong.sandbox import SandboxSettings, WeChatSandboxKeys, serve
-from hutong.sandbox.wechat import SCHEDULE_S
-from hutong.sandbox.wechat_keys import APPID, MCHID, PUBLIC_KEY_ID
+from hutong.sandbox.wechat.keys import APPID, MCHID, PUBLIC_KEY_ID
+from hutong.sandbox.wechat.simulator import SCHEDULE_S
 
 SPEED = 1_000_000
 PLACE = "/v3/pay/transactions/native"

@@ -12,9 +12,14 @@ import pytest
 
 from hutong import channels
 from hutong.ids import encode
-from hutong.payments import Happening, Occurrence, Policy, books, calls, commit, outcome, refund_create
+from hutong.payments import Happening, Occurrence, Policy
+from hutong.payments import channel_answers as outcome
+from hutong.payments import channel_calls as calls
+from hutong.payments import postings as books
+from hutong.payments import transactions as commit
 from hutong.payments.model import DEFAULT_POLICY, AttemptState, Source
-from hutong.payments.payment import find
+from hutong.payments.refunds import create as refund_create
+from hutong.payments.store import find
 
 Patch = pytest.MonkeyPatch
 

@@ -354,7 +354,7 @@ _KINDS: dict[str, dict[str, bool]] = {}
 def name_statements(packages: Sequence[str]) -> None:
     """Let traces call statements by their names."""
     for package in packages:
-        _NAMES.update({statement.text: statement.name for statement in db.statements(package)})
+        _NAMES.update({statement.text: statement.name for statement in db.load_statements(package)})
 
 
 def _note_effect(step: Step) -> None:

@@ -12,7 +12,8 @@ import orjson
 import psycopg
 import pytest
 
-from hutong import app, ids, payments, query
+from hutong import app, ids, payments
+from hutong import search as query
 from hutong.config import Settings
 from support import create_database
 

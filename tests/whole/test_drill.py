@@ -14,7 +14,7 @@ import pytest
 from hutong import payments
 from hutong.db import EmbeddedServer
 from hutong.demo import drill_report as reports
-from hutong.demo.drill_course import Course, Event
+from hutong.demo.drill_run import Course, Event
 
 BEGAN = datetime(2026, 3, 2, tzinfo=UTC)
 ONE, TWO = UUID(int=1), UUID(int=2)

@@ -5,7 +5,7 @@ with a stable `code`; no route shows one merchant another's data.
 """
 
 from hutong.api.application import create_app
-from hutong.api.event_schema import EVENT_TYPES, asyncapi, json_schemas
-from hutong.api.services import Services
+from hutong.api.dependencies import Services
+from hutong.api.schemas.event import EVENT_TYPES, asyncapi, json_schemas
 
 __all__ = ["EVENT_TYPES", "Services", "asyncapi", "create_app", "json_schemas"]

@@ -10,28 +10,26 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
 import hutong
-from hutong.api import (
-    bill_routes,
-    channel_code_routes,
-    channel_routes,
-    customer_routes,
-    health_routes,
-    life_cycle_routes,
-    operator_bill_routes,
-    operator_payment_routes,
-    operator_refund_routes,
-    operator_routes,
-    payment_routes,
-    reference,
-    refund_routes,
-    routing_routes,
-    suggestion_routes,
-    trial_routes,
-    webhook_routes,
-)
+from hutong.api import channel_notifications as channel_routes
+from hutong.api import docs_page as reference
+from hutong.api import health as health_routes
+from hutong.api.dependencies import Services
+from hutong.api.merchant import bills as bill_routes
+from hutong.api.merchant import customers as customer_routes
+from hutong.api.merchant import payment_actions as life_cycle_routes
+from hutong.api.merchant import payments as payment_routes
+from hutong.api.merchant import refunds as refund_routes
+from hutong.api.merchant import webhooks as webhook_routes
 from hutong.api.middleware import Envelope
-from hutong.api.problem import Problem, install
-from hutong.api.services import Services
+from hutong.api.operator import approvals as operator_routes
+from hutong.api.operator import bills as operator_bill_routes
+from hutong.api.operator import channel_codes as channel_code_routes
+from hutong.api.operator import experiments as trial_routes
+from hutong.api.operator import payments as operator_payment_routes
+from hutong.api.operator import refunds as operator_refund_routes
+from hutong.api.operator import routing as routing_routes
+from hutong.api.operator import suggestions as suggestion_routes
+from hutong.api.problems import Problem, install
 from hutong.ids import Ids
 
 _DESCRIPTION = """

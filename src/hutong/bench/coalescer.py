@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from statistics import median
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from hutong import app, config, db
+from hutong import app, config
+from hutong.bench.statements import sql
+from hutong.db import Coalescer, Database, Tx
+from hutong.errors import InvariantBroken
+
+_POOL_SIZE = 16
 
 
 def run_bench_coalescer(*, as_json: bool) -> None:
     """Measure and print; the database's user must be allowed to make a schema."""
     console = Console(stderr=as_json)
     console.print("two inserts a command, in turn one transaction each and joined …")
-    result = asyncio.run(db.bench_coalescer(app.database_url(config.load())))
+    result = asyncio.run(bench_coalescer(app.database_url(config.load())))
     if as_json:
         print(json.dumps(result))
         return
@@ -24,3 +34,103 @@ def run_bench_coalescer(*, as_json: bool) -> None:
         table.add_row(*(str(point[name]) for name in
                         ("callers", "single_per_s", "coalesced_per_s", "ratio", "mean_batch")))  # fmt: skip
     console.print(table)
+
+
+async def bench_coalescer(
+    url: str,
+    *,
+    callers: Sequence[int] = (1, 8, 64, 256),
+    seconds: float = 0.4,
+    rounds: int = 9,
+) -> dict[str, Any]:
+    """Measure a transaction of two inserts, alone and through the coalescer, in turn within the same run.
+
+    Args:
+        url: A database in which the user may make a schema; `hutong_bench` is made and dropped.
+        callers: How many callers work at once, each handing in its next command when it has the last one's answer.
+        seconds: Length of one measurement.
+        rounds: Measurements of each kind. The two kinds take turns, so that whatever else the machine does falls on
+            both; medians count, also of the ratio.
+
+    Returns:
+        `points`: for each number of callers `callers`, `single_per_s`, `coalesced_per_s`, `ratio`, `mean_batch`.
+
+    Errors:
+        InvariantBroken: a command that was answered is not in the tables.
+    """
+    async with Database.open(url, size=_POOL_SIZE, role=None) as database:
+        async with database.transaction() as tx:
+            await sql.drop_bench_schema.execute(tx)
+            await sql.make_bench_schema.execute(tx)
+            await sql.make_bench_order.execute(tx)
+            await sql.make_bench_event.execute(tx)
+        try:
+            return {"points": [await _point(database, count, seconds, rounds) for count in callers]}
+        finally:
+            async with database.transaction() as tx:
+                await sql.drop_bench_schema.execute(tx)
+
+
+_numbers = itertools.count(1)
+
+
+async def _point(database: Database, callers: int, seconds: float, rounds: int) -> dict[str, Any]:
+    batches: list[int] = []
+
+    async def handle(orders: Sequence[int]) -> list[int]:
+        async def work(tx: Tx) -> list[int]:
+            await sql.add_bench_orders.execute(tx, orders, [1999] * len(orders), ["CNY"] * len(orders))
+            await sql.add_bench_events.execute(tx, orders, ["payment.succeeded"] * len(orders))
+            return list(orders)
+
+        batches.append(len(orders))
+        return await database.run(work)
+
+    async def single(order: int) -> int:
+        return (await handle([order]))[0]
+
+    single_rates, coalesced_rates = [], []
+    for _ in range(rounds):
+        single_rates.append(await _rate(database, single, callers, seconds))
+        batches.clear()  # of single transactions
+        coalescer: Coalescer[int, int] = Coalescer(handle, name="bench")
+        coalesced_rates.append(await _rate(database, coalescer.submit, callers, seconds))
+        await coalescer.close()
+    return {
+        "callers": callers,
+        "single_per_s": round(median(single_rates), 1),
+        "coalesced_per_s": round(median(coalesced_rates), 1),
+        "ratio": round(median(c / s for c, s in zip(coalesced_rates, single_rates, strict=True)), 2),
+        "mean_batch": round(sum(batches) / len(batches), 1),
+    }
+
+
+async def _rate(database: Database, submit: Callable[[int], Awaitable[int]], callers: int, seconds: float) -> float:
+    """Commands answered in a second."""
+    done = 0
+    before = await _rows(database)
+    started = time.perf_counter()
+
+    async def caller() -> None:
+        nonlocal done
+        while time.perf_counter() - started < seconds:
+            order = next(_numbers)
+            if await submit(order) != order:
+                raise InvariantBroken("a caller got another one's answer")
+            done += 1
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(callers):
+            group.create_task(caller())
+    elapsed = time.perf_counter() - started
+    if await _rows(database) - before != done:
+        raise InvariantBroken("the tables do not hold what was answered")
+    return done / elapsed
+
+
+async def _rows(database: Database) -> int:
+    async with database.transaction() as tx:
+        (row,) = await sql.count_bench_rows.fetch(tx)
+    if row["orders"] != row["events"]:
+        raise InvariantBroken("a transaction was not whole")
+    return int(row["orders"])

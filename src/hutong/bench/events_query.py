@@ -10,7 +10,9 @@ from typing import Any
 
 import uvloop
 
-from hutong import app, config, db, events, query
+from hutong import app, config, db, events
+from hutong import search as query
+from hutong.bench.statements import sql
 from hutong.clock import SystemClock
 from hutong.errors import InvariantBroken
 
@@ -21,8 +23,6 @@ _SEARCHES = {
     "counterparty": query.Wanted(counterparty="顾客777"),
     "amount": query.Wanted(amount_min=90_990, amount_max=90_995),
 }
-
-sql = db.statements("hutong.bench")
 
 
 def measure_query(*, payments: int = 100_000, from_tables: bool = True) -> dict[str, Any]:

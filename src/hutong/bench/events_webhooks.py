@@ -17,9 +17,9 @@ from aiohttp import web
 from standardwebhooks import Webhook
 
 from hutong import app, config, db, merchants
+from hutong.bench.baseline import tpcb_tps
 from hutong.bench.cpu import CpuMeter
 from hutong.bench.event_data import record_payments
-from hutong.bench.yardstick import tpcb_tps
 from hutong.clock import SystemClock
 from hutong.config import Settings
 from hutong.demo import RunningPlatform

@@ -24,8 +24,8 @@ from rich.console import Console
 from rich.table import Table
 
 from hutong import app, config, db, merchants
+from hutong.bench.baseline import tpcb_tps
 from hutong.bench.cpu import CpuMeter
-from hutong.bench.yardstick import tpcb_tps
 from hutong.clock import SystemClock
 from hutong.demo import Receiver, RunningPlatform
 from hutong.ids import Ids

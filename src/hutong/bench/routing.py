@@ -15,7 +15,7 @@ from uuid import UUID
 from rich.console import Console
 from rich.table import Table
 
-from hutong.bench.routing_world import FEE_PPM, SUCCESS_VALUE_PPM, Arrival, Line, World, make_world
+from hutong.bench.routing_simulation import FEE_PPM, SUCCESS_VALUE_PPM, Arrival, Line, World, make_world
 from hutong.routing import (
     Ask,
     Candidate,

@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hutong import app, channels, config, db, payments
+from hutong.bench.statements import sql
 from hutong.clock import SystemClock
 from hutong.ids import Ids
 
@@ -30,8 +31,6 @@ _WORKERS = 2
 _CALLERS = 8
 _ALONE_S = 3.0
 _AMOUNT_MINOR = 1999
-
-sql = db.statements("hutong.bench")
 
 
 def run_bench_sweep(*, open_payments: int, due: int, as_json: bool) -> int:

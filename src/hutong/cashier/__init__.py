@@ -6,7 +6,7 @@ life cycle behind the `Checkout` protocol. The link's token is the only right it
 answer as a payment that does not exist. Every answer forbids inline scripts and styles, frames and foreign content.
 """
 
-from hutong.cashier.desk import Desk
+from hutong.cashier.checkout import Desk
 from hutong.cashier.errors import TooManyRequests
 from hutong.cashier.model import Checkout, CheckoutStatus, CheckoutView
 from hutong.cashier.routes import TOKEN_HEADER, create_router

@@ -14,11 +14,12 @@ import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from hutong import ids
-from hutong.cashier import assets, qr, text
+from hutong.cashier import assets, qr
+from hutong.cashier import formatting as text
 from hutong.cashier.headers import CONTENT_SECURITY_POLICY
 from hutong.cashier.model import CheckoutStatus, CheckoutView
-from hutong.cashier.onward import Onward, onward
-from hutong.cashier.words import LANGUAGES, Words
+from hutong.cashier.next_action import Onward, onward
+from hutong.cashier.translations import LANGUAGES, Words
 from hutong.channels import ActionKind
 
 _WALLET_ICONS = {"wechat": "scan", "alipay": "scan", "unionpay": "scan", "card": "card"}

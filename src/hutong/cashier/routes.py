@@ -15,11 +15,12 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from hutong import ids
-from hutong.cashier import assets, page, words
-from hutong.cashier.answers import guarded
+from hutong.cashier import assets, page
+from hutong.cashier import translations as words
 from hutong.cashier.headers import FOR_EVER
-from hutong.cashier.limit import Limit
 from hutong.cashier.model import Checkout, CheckoutView
+from hutong.cashier.rate_limit import Limit
+from hutong.cashier.responses import guarded
 from hutong.clock import Clock
 from hutong.errors import InvalidParameter, InvalidRequest, NotFound
 

@@ -5,7 +5,7 @@ failure; a notification that is not proven is refused; credentials are sealed at
 without a restart.
 """
 
-from hutong.channels.account import (
+from hutong.channels.accounts.accounts import (
     Accounts,
     Offer,
     create_account,
@@ -14,10 +14,13 @@ from hutong.channels.account import (
     replace_credentials,
     set_enabled,
 )
-from hutong.channels.adapter import Adapter, adapters, make_channel
+from hutong.channels.accounts.diagnostics import diagnose_account
+from hutong.channels.accounts.listing import AccountEntry, list_accounts
 from hutong.channels.bill import Bill, BillRow, BillRowKind, BillState
 from hutong.channels.capability import BillRule, Capabilities, Method, RefundRule
-from hutong.channels.code_map import (
+from hutong.channels.codes.codes import CodeEntry, Codes, Meaning, load_codes
+from hutong.channels.codes.coverage import Coverage, coverage
+from hutong.channels.codes.store import (
     CHANGE,
     CodeVersion,
     UnmappedCode,
@@ -28,12 +31,9 @@ from hutong.channels.code_map import (
     open_unmapped,
     propose_code,
 )
-from hutong.channels.codes import CodeEntry, Codes, Meaning, load_codes
-from hutong.channels.coverage import Coverage, coverage
-from hutong.channels.diagnosis import diagnose_account
+from hutong.channels.codes.unmapped import Unmapped
 from hutong.channels.errors import BillRefused, ChannelUnreachable, NotificationRefused, NotOffered
 from hutong.channels.http import Http, HttpReply
-from hutong.channels.listing import AccountEntry, list_accounts
 from hutong.channels.model import (
     NOT_SENT,
     About,
@@ -50,7 +50,7 @@ from hutong.channels.model import (
     after_sending,
 )
 from hutong.channels.protocol import Channel, Finding
-from hutong.channels.unmapped import Unmapped
+from hutong.channels.registry import Adapter, adapters, make_channel
 
 __all__ = [
     "CHANGE",

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from hutong import app, channels, config, db, ids
-from hutong.cli.transaction import in_transaction
+from hutong.cli.common import in_transaction
 from hutong.clock import SystemClock
 from hutong.errors import InvalidParameter, NotFound
 from hutong.ids import Ids

@@ -173,7 +173,7 @@ def _conclude(proposal_id: str, key: Path, reason: str, *, approve: bool) -> Non
 
 def _run(work: Callable[[db.Tx, datetime], Awaitable[Any]]) -> Any:
     from hutong import config
-    from hutong.cli.transaction import in_transaction
+    from hutong.cli.common import in_transaction
 
     async def now_work(tx: db.Tx) -> Any:
         return await work(tx, SystemClock().now())

@@ -12,7 +12,8 @@ from typing import TypeVar
 
 import asyncpg
 
-from hutong import app, channels, config, db, events, ids, query
+from hutong import app, channels, config, db, events, ids
+from hutong import search as query
 from hutong.clock import SystemClock
 from hutong.config import Settings
 from hutong.errors import HutongError, NotFound
@@ -119,7 +120,7 @@ async def _bills(platform: app.Platform) -> list[Finding]:
     own = app.query_database_url(platform.settings)
     found: list[Finding] = []
     if own is not None:
-        looking = partial(db.pending_migrations, own, rooms=app.QUERY_ROOMS)
+        looking = partial(db.pending_migrations, own, rooms=query.ROOMS)
         pending = await _look(found, "bills", lambda: asyncio.to_thread(looking), None)
         if pending:
             found.append(Finding("bills", False, f"pending: {', '.join(pending)}"))

@@ -89,7 +89,7 @@ def deliveries(
     """Show the tries to reach an endpoint, newest first, with the beginning of each answer that was no success."""
     from hutong import config, ids
     from hutong import events as webhooks
-    from hutong.cli.transaction import in_transaction
+    from hutong.cli.common import in_transaction
     from hutong.errors import InvalidParameter
 
     if state is not None and state not in set(webhooks.TryState):
@@ -118,7 +118,7 @@ def show(event: Annotated[str, typer.Argument(metavar="EVENT", help="The event, 
     """Print one event, or say where in the archive it lies."""
     from hutong import config, ids
     from hutong import events as webhooks
-    from hutong.cli.transaction import in_transaction
+    from hutong.cli.common import in_transaction
 
     found = in_transaction(config.load(), lambda tx: webhooks.find_event(tx, ids.decode("evt", event)))
     print(webhooks.body_of(event, found).decode())
@@ -169,7 +169,7 @@ def _replay_some(endpoint: str, wanted: Any) -> Replayed:
     """One page in a transaction of its own, so that a long range holds no locks."""
     from hutong import config, ids
     from hutong import events as webhooks
-    from hutong.cli.transaction import in_transaction
+    from hutong.cli.common import in_transaction
     from hutong.clock import SystemClock
 
     async def work(tx: db.Tx) -> Replayed:

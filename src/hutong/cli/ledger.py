@@ -13,6 +13,7 @@ from uuid import UUID
 
 import typer
 
+from hutong import export
 from hutong.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def statement(
     start = since.replace(tzinfo=UTC) if since else end - timedelta(days=30)
     found = _run(lambda tx: books.statement(tx, account.int, since=start, until=end))
     if parquet is not None:
-        books.to_parquet(books.Line, found.lines, parquet)
+        export.to_parquet(books.Line, found.lines, parquet)
     if as_json:
         print(json.dumps(asdict(found), default=str))
         return
@@ -91,7 +92,7 @@ def trial_balance(day: Day = None, as_json: Json = False, as_csv: Csv = False, p
 
     lines, even = _run(work)
     if parquet is not None:
-        books.to_parquet(books.SubjectBalance, books.roll_up(lines), parquet)
+        export.to_parquet(books.SubjectBalance, books.roll_up(lines), parquet)
     _show([asdict(line) for line in books.roll_up(lines)], as_json=as_json, as_csv=as_csv)
     sys.exit(0 if even else 1)
 
@@ -180,7 +181,7 @@ def transfer(
 
 def _run(work: Callable[[db.Tx], Awaitable[T]]) -> T:
     from hutong import config
-    from hutong.cli.transaction import in_transaction
+    from hutong.cli.common import in_transaction
 
     return in_transaction(config.load(), work)
 
@@ -206,9 +207,7 @@ def _show(rows: Iterable[dict[str, Any]], *, as_json: bool = False, as_csv: bool
         print(json.dumps(listed, default=str))
         return
     if as_csv:
-        from hutong import ledger as books
-
-        print(books.to_csv(listed), end="")
+        print(export.to_csv(listed), end="")
         return
     from rich.console import Console
     from rich.table import Table

@@ -10,13 +10,13 @@ from typing import Annotated
 import typer
 
 from hutong.cli import streams as _streams  # noqa: F401 - adds its commands to those of events
+from hutong.cli.bills import query
 from hutong.cli.codes import codes
 from hutong.cli.events import events
 from hutong.cli.ledger import ledger
 from hutong.cli.operator import operator
-from hutong.cli.park import park
-from hutong.cli.query import query
-from hutong.cli.routing import routing
+from hutong.cli.parked import park
+from hutong.cli.routing.routing import routing
 from hutong.cli.sandbox import sandbox
 from hutong.errors import HutongError
 
@@ -64,7 +64,7 @@ def serve(
     sandbox: Annotated[bool, typer.Option("--sandbox", help="Also run simulated channels, and use them.")] = False,
 ) -> None:
     """Run API, cashier and worker until interrupted."""
-    from hutong.cli.serve import run_serve
+    from hutong.app import run_serve
 
     sys.exit(run_serve(sandbox=sandbox))
 
@@ -74,7 +74,7 @@ def api(
     fd: Annotated[int, typer.Option(help="A listening socket, inherited.")],
 ) -> None:
     """Run the API and the cashier alone, as `serve` does for each of its processes."""
-    from hutong.cli.serve import run_api
+    from hutong.app import run_api
 
     run_api(fd)
 
@@ -82,7 +82,7 @@ def api(
 @app.command()
 def worker(supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False) -> None:
     """Run the worker alone: webhooks, queries, expiry."""
-    from hutong.cli.serve import run_worker
+    from hutong.app import run_worker
 
     run_worker(supervised=supervised)
 
@@ -91,13 +91,13 @@ def worker(supervised: Annotated[bool, typer.Option("--supervised", hidden=True)
 def migrate(as_json: Json = False) -> None:
     """Bring the database to this version's schema."""
     from hutong import app as root
-    from hutong import config, db
+    from hutong import config, db, search
 
     settings = config.load()
     applied = db.migrate(root.database_url(settings))
     own = root.query_database_url(settings)
     if own is not None:
-        applied += [f"{name} (bills)" for name in db.migrate(own, rooms=root.QUERY_ROOMS)]
+        applied += [f"{name} (bills)" for name in db.migrate(own, rooms=search.ROOMS)]
     if as_json:
         print(json.dumps({"applied": applied}))
     else:

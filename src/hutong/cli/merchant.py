@@ -8,7 +8,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from hutong import config, db, ids, merchants, payments
-from hutong.cli.transaction import in_transaction
+from hutong.cli.common import in_transaction
 from hutong.clock import SystemClock
 from hutong.errors import NotFound
 from hutong.ids import Ids

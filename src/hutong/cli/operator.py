@@ -31,7 +31,7 @@ def add(
 ) -> None:
     """Register somebody and give out the key, which is shown this once."""
     from hutong import config, ids, operators
-    from hutong.cli.transaction import in_transaction
+    from hutong.cli.common import in_transaction
     from hutong.errors import InvalidParameter
     from hutong.ids import Ids
 
@@ -65,7 +65,7 @@ def add(
 def list_all(as_json: Json = False) -> None:
     """Show everybody, without what is secret."""
     from hutong import config, ids, operators
-    from hutong.cli.transaction import in_transaction
+    from hutong.cli.common import in_transaction
 
     found = [
         {
@@ -90,7 +90,7 @@ def list_all(as_json: Json = False) -> None:
 def disable(operator_id: str, reason: Reason = "from the command line") -> None:
     """Take somebody's rights away, at once and for good."""
     from hutong import config, ids, operators
-    from hutong.cli.transaction import in_transaction
+    from hutong.cli.common import in_transaction
 
     identifier = ids.decode(operators.OPERATOR_PREFIX, operator_id)
 
@@ -107,7 +107,7 @@ def audit_list(
 ) -> None:
     """Show what was done, newest first."""
     from hutong import config, operators
-    from hutong.cli.transaction import in_transaction
+    from hutong.cli.common import in_transaction
 
     async def work(tx: db.Tx) -> list[operators.AuditRecord]:
         return await operators.list_audit(tx, limit=limit)
@@ -124,7 +124,7 @@ def audit_list(
 def audit_verify(as_json: Json = False) -> None:
     """Prove that no row was removed or altered; exits 1 if one was. Keep the head elsewhere to prove it later."""
     from hutong import config, operators
-    from hutong.cli.transaction import in_transaction
+    from hutong.cli.common import in_transaction
 
     found = in_transaction(config.load(), operators.verify_audit)
     if as_json:

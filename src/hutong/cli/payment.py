@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hutong import config, db, ids, payments
-from hutong.cli.transaction import in_transaction
+from hutong.cli.common import in_transaction
 from hutong.clock import SystemClock
 
 

@@ -15,7 +15,7 @@ from hutong.cli.events import Json, events
 def streams(as_json: Json = False) -> None:
     """Show how far each stream is: numbered, published to the broker, covered by digests."""
     from hutong import config
-    from hutong.cli.transaction import in_transaction
+    from hutong.cli.common import in_transaction
     from hutong.clock import SystemClock
     from hutong.events import list_streams
 

@@ -8,11 +8,11 @@ It needs a PostgreSQL of its own and nothing else of Hutong.
 """
 
 from hutong.consumer.consumer import Consumer
-from hutong.consumer.handle import Handler
+from hutong.consumer.handling import Handler
+from hutong.consumer.intake import install
 from hutong.consumer.message import digest_hash, item_hash
 from hutong.consumer.model import Message, Parked, Policy, Progress, Source, Taken
-from hutong.consumer.park import drop_parked, list_parked, progress, retry_parked
-from hutong.consumer.receive import install
+from hutong.consumer.parking import drop_parked, list_parked, progress, retry_parked
 from hutong.consumer.transport import kafka, rabbit
 
 __all__ = [

@@ -10,11 +10,11 @@ import asyncpg
 
 from hutong import db, telemetry
 from hutong.clock import Clock, SystemClock
-from hutong.consumer.handle import Handler, Handling
+from hutong.consumer.handling import Handler, Handling
+from hutong.consumer.intake import receive
 from hutong.consumer.message import read
 from hutong.consumer.model import Digest, Message, Policy, Reject, Source, Taken
-from hutong.consumer.park import tidy
-from hutong.consumer.receive import receive
+from hutong.consumer.parking import tidy
 from hutong.consumer.repair import due_digests, due_gaps, give_up
 from hutong.errors import HutongError
 

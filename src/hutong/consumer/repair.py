@@ -9,10 +9,10 @@ from operator import itemgetter
 
 from hutong import db, telemetry
 from hutong.consumer.gaps import Gap, allot, pieces
+from hutong.consumer.intake import insert_gaps, keep_to_indexes, lock_streams, promote, settle
 from hutong.consumer.model import PARTS, Policy, Source
-from hutong.consumer.receive import insert_gaps, keep_to_indexes, lock_streams, promote, settle
+from hutong.consumer.statements import sql as _sql
 
-_sql = db.statements(__package__)
 _log = telemetry.get_logger(__name__)
 _AT_ONCE = 200
 _IN_VAIN = 3

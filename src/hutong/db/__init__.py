@@ -4,14 +4,13 @@ Promises: a statement that runs comes from a `sql/` folder; a transaction commit
 underneath keeps what it acknowledged (start-up refuses one that is set not to).
 """
 
-from hutong.db.bench import bench_coalescer
 from hutong.db.coalescer import Coalescer
 from hutong.db.embedded import EmbeddedServer
-from hutong.db.migrate import migrate, pending_migrations
-from hutong.db.parquet import write_parquet
-from hutong.db.partition import Partition, Spans, plan_partitions
+from hutong.db.jobs import every, wait_for
+from hutong.db.migrations import migrate, pending_migrations
+from hutong.db.partitions import Partition, Spans, plan_partitions
 from hutong.db.pool import Database, Tx
-from hutong.db.statement import Statement, Statements, statements
+from hutong.db.statements import Statement, Statements, load_statements
 
 __all__ = [
     "Coalescer",
@@ -22,10 +21,10 @@ __all__ = [
     "Statement",
     "Statements",
     "Tx",
-    "bench_coalescer",
+    "every",
+    "load_statements",
     "migrate",
     "pending_migrations",
     "plan_partitions",
-    "statements",
-    "write_parquet",
+    "wait_for",
 ]

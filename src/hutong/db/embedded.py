@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote, urlencode
 
-from hutong.db import system
+from hutong.db import embedded_system as system
 from hutong.errors import ConfigurationError, Unavailable
 
 START_LIMIT_S = 600

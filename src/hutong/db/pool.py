@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import asyncpg
-import structlog
 
 from hutong.errors import ConfigurationError, OutcomeUnknown, Unavailable
+from hutong.telemetry import get_logger
 
 if TYPE_CHECKING:
     Tx: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
@@ -47,7 +47,7 @@ _REFUSED = (
     asyncpg.InsufficientPrivilegeError,
     asyncpg.ClientConfigurationError,
 )
-_log = structlog.get_logger(module="hutong.db")
+_log = get_logger(__name__)
 
 
 class Database:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hutong import db, ids, ledger, money
+from hutong.demo.payers import plain
 from hutong.demo.receiver import Receiver
-from hutong.demo.story import Ended
-from hutong.demo.way import plain
+from hutong.demo.scenarios import Ended
 
 
 @dataclass(slots=True)

@@ -19,9 +19,9 @@ from hutong import app, config, db, payments
 from hutong.clock import SystemClock
 from hutong.config import Settings
 from hutong.demo import drill_report as reports
-from hutong.demo.drill_course import Course, run
 from hutong.demo.drill_report import DrillReport
-from hutong.demo.drill_world import CONFIGURATION, World, set_up, simulators
+from hutong.demo.drill_run import Course, run
+from hutong.demo.drill_setup import CONFIGURATION, World, set_up, simulators
 from hutong.demo.merchant import Client
 from hutong.demo.platform import RunningPlatform
 from hutong.errors import ConfigurationError

@@ -11,7 +11,7 @@ from uuid import UUID
 import orjson
 
 from hutong import ids, payments
-from hutong.demo.drill_course import CALM_S, Course
+from hutong.demo.drill_run import CALM_S, Course
 
 LEAVE_WITHIN = 20
 """Failures after which an account that does not work must have been left."""

@@ -18,12 +18,12 @@ from rich.table import Table
 from hutong import app, config, db, merchants
 from hutong.clock import SystemClock
 from hutong.config import Settings
-from hutong.demo import way as ways
+from hutong.demo import payers as ways
 from hutong.demo.check import Report, check
 from hutong.demo.merchant import Client
 from hutong.demo.platform import RunningPlatform
 from hutong.demo.receiver import Receiver
-from hutong.demo.story import Ended, Shop, play, way_of
+from hutong.demo.scenarios import Ended, Shop, play, way_of
 from hutong.ids import Ids
 
 SHOPS = {"Example Store": 6_000, "Example Books 示例书店": 3_800}

@@ -7,21 +7,6 @@ stream, 1, 2, 3, … without a gap, and is published to the broker at least once
 """
 
 from hutong.events.archive import Archived, EventArchived, find_event, keep_events, write_archive
-from hutong.events.broker import connector
-from hutong.events.deliverer import Counts, Deliverer
-from hutong.events.endpoint import (
-    OVERLAP_MAX,
-    create_endpoint,
-    disable_endpoint,
-    enable_endpoint,
-    endpoint_document,
-    find_endpoint,
-    list_endpoints,
-    rotate_endpoint,
-)
-from hutong.events.health import ENDPOINT_DISABLED, FAILING_MAX
-from hutong.events.log import list_tries, try_document
-from hutong.events.message import DIGEST, Entry, Item, digest, digest_hash, item, item_hash, message
 from hutong.events.model import (
     Delivery,
     DeliveryState,
@@ -34,13 +19,13 @@ from hutong.events.model import (
     Try,
     TryState,
 )
-from hutong.events.partition import make_partitions
-from hutong.events.record import deliveries_of, list_events, record
-from hutong.events.relay import Connect, Relay
-from hutong.events.replay import REPLAY_MAX, Replayed, Wanted, replay
-from hutong.events.sender import body_of
-from hutong.events.sequence import SEQUENCE_EVERY_S, sequence
-from hutong.events.stream import (
+from hutong.events.outbox import deliveries_of, list_events, record
+from hutong.events.partitions import make_partitions
+from hutong.events.streams.brokers.connector import connector
+from hutong.events.streams.messages import DIGEST, Entry, Item, digest, digest_hash, item, item_hash, message
+from hutong.events.streams.relay import Connect, Relay
+from hutong.events.streams.sequencer import SEQUENCE_EVERY_S, sequence
+from hutong.events.streams.streams import (
     RESEND_MAX,
     Publisher,
     Stream,
@@ -51,6 +36,21 @@ from hutong.events.stream import (
     send_digests,
 )
 from hutong.events.versions import object_versions
+from hutong.events.webhooks.attempts import list_tries, try_document
+from hutong.events.webhooks.client import body_of
+from hutong.events.webhooks.endpoint_health import ENDPOINT_DISABLED, FAILING_MAX
+from hutong.events.webhooks.endpoints import (
+    OVERLAP_MAX,
+    create_endpoint,
+    disable_endpoint,
+    enable_endpoint,
+    endpoint_document,
+    find_endpoint,
+    list_endpoints,
+    rotate_endpoint,
+)
+from hutong.events.webhooks.replay import REPLAY_MAX, Replayed, Wanted, replay
+from hutong.events.webhooks.worker import Counts, Deliverer
 
 __all__ = [
     "DIGEST",

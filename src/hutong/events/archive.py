@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from hutong import db, ids
+from hutong import db, export, ids
 from hutong.clock import instant
 from hutong.errors import NotFound
 from hutong.events.model import RecordedEvent
-from hutong.events.partition import detach_partitions, make_partitions
+from hutong.events.partitions import detach_partitions, make_partitions
+from hutong.events.statements import sql as _sql
 
 if TYPE_CHECKING:
     import asyncpg
@@ -29,8 +30,6 @@ _COLUMN_TYPES = {
     "timestamp with time zone": "TIMESTAMPTZ",
 }
 """DuckDB's types; what is not here is kept as text, byte for byte."""
-
-_sql = db.statements(__package__)
 
 
 class EventArchived(NotFound):
@@ -112,7 +111,7 @@ async def _write(database: db.Database, part: asyncpg.Record, folder: Path, now:
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder) as scratch:
         lines, made = Path(scratch) / "rows.jsonl", Path(scratch) / "rows.parquet"
         columns = await database.run(partial(_copy, name, lines))
-        count = await asyncio.to_thread(db.write_parquet, lines, columns, made)
+        count = await asyncio.to_thread(export.write_parquet, lines, columns, made)
         await asyncio.to_thread(_put, made, target)
     await database.run(lambda tx: _sql.drop_archived.execute(tx, name, count, str(target), now))
     return target

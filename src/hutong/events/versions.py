@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from hutong import db
-
-_sql = db.statements(__package__)
+from hutong.events.statements import sql as _sql
 
 
 async def object_versions(tx: db.Tx, object_ids: Sequence[UUID]) -> dict[UUID, int]:

@@ -4,7 +4,7 @@ Promises: the key is claimed and its answer stored in the transactions that have
 which the effect exists without the key. A claim whose process died is taken over after a minute.
 """
 
-from hutong.idempotency.key import claim, find, forget, store
+from hutong.idempotency.keys import claim, find, forget, store
 from hutong.idempotency.model import KEPT_FOR, LEASE, Claim, Claimed, InFlight, KeyReused, StoredAnswer
 
 __all__ = [

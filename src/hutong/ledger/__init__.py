@@ -4,14 +4,28 @@ Promises: debits equal credits in every ledger after every commit; a balance tha
 counted; an id has one effect and one answer for ever; rows of the journal never change, and `verify` proves it.
 """
 
-from hutong.ledger import memo
-from hutong.ledger.account import open_accounts, trial_balance
-from hutong.ledger.chart import CHART, Class, Side, Subject, account_id, subject
-from hutong.ledger.day import DayCut, Step, day_cut, due_day, run_day_cut, set_cut_time
-from hutong.ledger.identifier import id  # noqa: A004 - the name the TigerBeetle client gives it
+from hutong.ledger.accounting import memo
+from hutong.ledger.accounting.chart import CHART, Class, Side, Subject, account_id, subject
+from hutong.ledger.accounting.day_cut import DayCut, Step, day_cut, due_day, run_day_cut, set_cut_time
+from hutong.ledger.accounting.memo import Memo, MemoStatus
+from hutong.ledger.accounting.postings import EVENTS, Event, Leg, transfers_of
+from hutong.ledger.accounting.reversal import ReversalResult, ReversalStatus, reverse
+from hutong.ledger.accounting.standing_orders import add_sweep, sweep
+from hutong.ledger.accounting.statements import (
+    Line,
+    Statement,
+    SubjectBalance,
+    general_ledger,
+    roll_up,
+    statement,
+)
+from hutong.ledger.accounts import open_accounts, trial_balance
+from hutong.ledger.codec import IntegerOverflowError
+from hutong.ledger.hash_chain import Verdict, seal, verify
+from hutong.ledger.ids import id  # noqa: A004 - the name the TigerBeetle client gives it
 from hutong.ledger.invariants import Findings, Uncleared, check_invariants
 from hutong.ledger.ledger import BATCH_MAX, Ledger
-from hutong.ledger.memo import Memo, MemoStatus
+from hutong.ledger.maintenance import Upkeep, upkeep
 from hutong.ledger.model import (
     AMOUNT_MAX,
     BALANCE_MAX,
@@ -29,24 +43,8 @@ from hutong.ledger.model import (
     Transfer,
     TransferFlags,
 )
-from hutong.ledger.partition import make_partitions
-from hutong.ledger.posting import EVENTS, Event, Leg, transfers_of
-from hutong.ledger.query import set_overdraft_limit
-from hutong.ledger.reversal import ReversalResult, ReversalStatus, reverse
-from hutong.ledger.rows import IntegerOverflowError
-from hutong.ledger.seal import Verdict, seal, verify
-from hutong.ledger.statement import (
-    Line,
-    Statement,
-    SubjectBalance,
-    general_ledger,
-    roll_up,
-    statement,
-    to_csv,
-    to_parquet,
-)
-from hutong.ledger.sweep import add_sweep, sweep
-from hutong.ledger.upkeep import Upkeep, upkeep
+from hutong.ledger.partitions import make_partitions
+from hutong.ledger.queries import set_overdraft_limit
 
 __all__ = [
     "AMOUNT_MAX",
@@ -106,8 +104,6 @@ __all__ = [
     "statement",
     "subject",
     "sweep",
-    "to_csv",
-    "to_parquet",
     "transfers_of",
     "trial_balance",
     "upkeep",

@@ -7,25 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hutong.ledger.answers import (
-    balanced_amount,
-    existing_answer,
-    overflow_answer,
-    refusal_answer,
-    resolution_answer,
-)
-from hutong.ledger.model import (
-    BALANCE_MAX,
-    ID_MAX,
-    TIMESTAMP_MAX,
-    TRANSIENT,
-    AccountFlags,
-    CreateTransferResult,
-    CreateTransferStatus,
-    Transfer,
-    TransferFlags,
-)
-from hutong.ledger.state import (
+from hutong.ledger.batch_state import (
     AMOUNT,
     CODE,
     CREDIT,
@@ -45,6 +27,24 @@ from hutong.ledger.state import (
     VOIDED,
     AccountState,
     Row,
+)
+from hutong.ledger.model import (
+    BALANCE_MAX,
+    ID_MAX,
+    TIMESTAMP_MAX,
+    TRANSIENT,
+    AccountFlags,
+    CreateTransferResult,
+    CreateTransferStatus,
+    Transfer,
+    TransferFlags,
+)
+from hutong.ledger.validation import (
+    balanced_amount,
+    existing_answer,
+    overflow_answer,
+    refusal_answer,
+    resolution_answer,
 )
 
 # Plain numbers, because operations on enum members cost more than all the rest.

@@ -8,12 +8,11 @@ from uuid import UUID
 
 from hutong import db
 from hutong.clock import to_ns
-from hutong.ledger.memo import wrong_totals
+from hutong.ledger.accounting.memo import wrong_totals
+from hutong.ledger.statements import sql as _sql
 
 CLEARING = (1101, 2201, 2202, 2203, 2301)
 """Subjects whose accounts come back to zero when everything in transit has arrived."""
-
-_sql = db.statements(__package__)
 
 
 @dataclass(frozen=True, slots=True)

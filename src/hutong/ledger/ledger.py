@@ -12,19 +12,10 @@ import asyncpg
 
 from hutong import db
 from hutong.errors import InvariantBroken
-from hutong.ledger import account, query
-from hutong.ledger.engine import Batch
-from hutong.ledger.model import (
-    Account,
-    AccountBalance,
-    AccountFilter,
-    CreateAccountResult,
-    CreateTransferResult,
-    QueryFilter,
-    Transfer,
-    TransferFlags,
-)
-from hutong.ledger.rows import (
+from hutong.ledger import accounts as account
+from hutong.ledger import queries as query
+from hutong.ledger.batch_state import NEVER, PENDING, AccountState, Row
+from hutong.ledger.codec import (
     COLUMNS,
     account_of,
     check_transfers,
@@ -36,7 +27,18 @@ from hutong.ledger.rows import (
     uuid_of,
     uuids,
 )
-from hutong.ledger.state import NEVER, PENDING, AccountState, Row
+from hutong.ledger.engine import Batch
+from hutong.ledger.model import (
+    Account,
+    AccountBalance,
+    AccountFilter,
+    CreateAccountResult,
+    CreateTransferResult,
+    QueryFilter,
+    Transfer,
+    TransferFlags,
+)
+from hutong.ledger.statements import sql as _sql
 
 T = TypeVar("T")
 
@@ -51,7 +53,6 @@ _RETRYABLE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 _EPOCH = date(1970, 1, 1)
 _DEFAULT_ZONE = timedelta(hours=8)
 _UNSIGNED = (1 << 64) - 1
-_sql = db.statements(__package__)
 
 
 class Ledger:

@@ -9,8 +9,9 @@ from uuid import UUID
 
 from hutong import db
 from hutong.errors import Unauthorized
-from hutong.merchants.merchant import hash_key, merchant_of, sql
+from hutong.merchants.merchants import hash_key, merchant_of
 from hutong.merchants.model import Merchant
+from hutong.merchants.statements import sql
 
 K = TypeVar("K")
 

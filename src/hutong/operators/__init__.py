@@ -4,6 +4,7 @@ Promises: an operator's key is shown once and kept only as a hash; nobody approv
 approved exactly once, together with its effect; the journal of what was done cannot be changed without being found out.
 """
 
+from hutong.operators.approvals import Effect, conclude, decide, find_proposal, list_proposals, propose
 from hutong.operators.audit import audit, check_reason, list_audit, verify_audit
 from hutong.operators.errors import NotPermitted, OwnProposal, ProposalClosed
 from hutong.operators.model import (
@@ -22,8 +23,7 @@ from hutong.operators.model import (
     ProposalState,
     Role,
 )
-from hutong.operators.operator import add_operator, authenticate, disable_operator, list_operators, require
-from hutong.operators.proposal import Effect, conclude, decide, find_proposal, list_proposals, propose
+from hutong.operators.operators import add_operator, authenticate, disable_operator, list_operators, require
 
 __all__ = [
     "OPERATOR_PREFIX",

@@ -11,8 +11,7 @@ import orjson
 from hutong import db
 from hutong.errors import InvalidParameter
 from hutong.operators.model import REASON_LENGTH_MAX, AuditEntry, AuditRecord, AuditVerdict
-
-sql = db.statements("hutong.operators")
+from hutong.operators.statements import sql
 
 
 async def audit(tx: db.Tx, entries: Sequence[AuditEntry], *, now: datetime) -> None:

@@ -6,7 +6,7 @@ surplus.
 """
 
 from hutong.clock import instant
-from hutong.payments.attempt import (
+from hutong.payments.attempts import (
     NotPayable,
     OtherRunning,
     Running,
@@ -15,13 +15,11 @@ from hutong.payments.attempt import (
     start_attempts,
 )
 from hutong.payments.capture import CaptureOutcome, CaptureResult, RequestCapture, request_capture
-from hutong.payments.choice import Choice, Wish
+from hutong.payments.channel_answers import Effect, Happening, Learnt, Occurrence, Recorded, record
 from hutong.payments.close import CloseOutcome, CloseResult, RequestClose, request_close
-from hutong.payments.commit import Committer, PlaceOrder, TakeIn
 from hutong.payments.customer import CUSTOMER_UPDATED, CustomerProfile, PutCustomer, customer_document, put_customers
 from hutong.payments.decision import DECISION_PREFIX, Decided, decision_document, decisions_between, find_decisions
-from hutong.payments.document import Texts, payment_document, timeline_document
-from hutong.payments.doubt import Doubt, list_doubts, report_doubts
+from hutong.payments.documents import Texts, payment_document, timeline_document
 from hutong.payments.errors import (
     AttemptInProgress,
     CaptureExceedsAuthorized,
@@ -39,16 +37,8 @@ from hutong.payments.errors import (
     PaymentNotCapturable,
     PaymentNotPayable,
 )
-from hutong.payments.flow import Flow
-from hutong.payments.intervene import ATTACH_SUCCESS, CLOSE, QUERY, Act, BilledSuccess, attach_success, proposal
-from hutong.payments.intervene_refund import (
-    CONVERT_REFUND,
-    SETTLE_REFUND,
-    RefundRouteRefused,
-    convert_refund,
-    refund_proposal,
-    settle_refund,
-)
+from hutong.payments.export import one_snapshot, stream_customers, stream_payments, stream_refunds
+from hutong.payments.in_doubt import Doubt, list_doubts, report_doubts
 from hutong.payments.items import (
     Discount,
     DiscountExceedsItem,
@@ -61,6 +51,7 @@ from hutong.payments.items import (
     line_of,
     spread,
 )
+from hutong.payments.lifecycle import Flow
 from hutong.payments.model import (
     ATTEMPT_TRANSITIONS,
     PAYMENT_TRANSITIONS,
@@ -78,22 +69,20 @@ from hutong.payments.model import (
     Policy,
     Source,
 )
-from hutong.payments.outcome import Effect, Happening, Learnt, Occurrence, Recorded, record
+from hutong.payments.operator_actions import ATTACH_SUCCESS, CLOSE, QUERY, Act, BilledSuccess, attach_success, proposal
 from hutong.payments.overdraft import agree_overdraft
-from hutong.payments.payment import Created, Existing, OtherContent, create, find, list_payments
+from hutong.payments.polling import SWEEP_LIMIT, claim_due, sweep_plans
 from hutong.payments.probe import probe_idle
-from hutong.payments.refund import (
-    REFUND_TRANSITIONS,
-    Refund,
-    RefundKind,
-    RefundRoute,
-    RefundState,
-    find_refunds,
-    list_refunds,
-    refunds_of,
+from hutong.payments.refunds.channel_answers import (
+    RefundHappening,
+    RefundOccurrence,
+    RefundRecorded,
+    RefundWord,
+    SettleManually,
+    record_refunds,
+    settle_manually,
 )
-from hutong.payments.refund_commit import PlaceRefund, RefundCommitter, TakeInRefund, render_refund
-from hutong.payments.refund_create import (
+from hutong.payments.refunds.create import (
     CreatedRefund,
     ExistingRefund,
     NewRefund,
@@ -102,8 +91,8 @@ from hutong.payments.refund_create import (
     counted_attempt,
     create_refunds,
 )
-from hutong.payments.refund_document import item_documents, refund_document
-from hutong.payments.refund_errors import (
+from hutong.payments.refunds.documents import item_documents, refund_document
+from hutong.payments.refunds.errors import (
     InsufficientMerchantFunds,
     PartialRefundNotOffered,
     PaymentNotRefundable,
@@ -117,22 +106,33 @@ from hutong.payments.refund_errors import (
     SameDayRefundNotOffered,
     UnknownRefundItem,
 )
-from hutong.payments.refund_flow import RefundFlow, RefundOrder
-from hutong.payments.refund_outcome import (
-    RefundHappening,
-    RefundOccurrence,
-    RefundRecorded,
-    RefundWord,
-    SettleManually,
-    record_refunds,
-    settle_manually,
+from hutong.payments.refunds.fallback import ConvertOutcome, ConvertRefund, convert_refunds
+from hutong.payments.refunds.lifecycle import RefundFlow, RefundOrder
+from hutong.payments.refunds.model import (
+    REFUND_TRANSITIONS,
+    Refund,
+    RefundKind,
+    RefundRoute,
+    RefundState,
+    find_refunds,
+    list_refunds,
+    refunds_of,
 )
-from hutong.payments.refund_payout import seal_payee
-from hutong.payments.refund_route import ConvertOutcome, ConvertRefund, convert_refunds
+from hutong.payments.refunds.operator_actions import (
+    CONVERT_REFUND,
+    SETTLE_REFUND,
+    RefundRouteRefused,
+    convert_refund,
+    refund_proposal,
+    settle_refund,
+)
+from hutong.payments.refunds.payee import seal_payee
+from hutong.payments.refunds.transactions import PlaceRefund, RefundCommitter, TakeInRefund, render_refund
 from hutong.payments.rehearsal import NOWHERE, Rehearsal, Tally, rehearse
-from hutong.payments.rows import one_snapshot, stream_customers, stream_payments, stream_refunds
-from hutong.payments.sweep import SWEEP_LIMIT, claim_due, sweep_plans
+from hutong.payments.route_selection import Choice, Wish
+from hutong.payments.store import Created, Existing, OtherContent, create, find, list_payments
 from hutong.payments.timeline import Entry, read_timeline, write_timeline
+from hutong.payments.transactions import Committer, PlaceOrder, TakeIn
 
 __all__ = [
     "ATTACH_SUCCESS",

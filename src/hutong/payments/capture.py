@@ -10,7 +10,8 @@ from uuid import UUID
 
 from hutong import db
 from hutong.payments.model import Payment, PaymentStatus
-from hutong.payments.payment import lock, save, sql
+from hutong.payments.statements import sql
+from hutong.payments.store import lock, save
 from hutong.payments.timeline import Entry, write_timeline
 
 _CALL_LIMIT = timedelta(seconds=15)

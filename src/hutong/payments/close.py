@@ -9,9 +9,10 @@ from enum import StrEnum
 from uuid import UUID
 
 from hutong import db
+from hutong.payments.channel_answers import Occurrence, settle_status
 from hutong.payments.model import Attempt, CloseReason, Payment, PaymentStatus
-from hutong.payments.outcome import Occurrence, settle_status
-from hutong.payments.payment import lock, save, sql
+from hutong.payments.statements import sql
+from hutong.payments.store import lock, save
 from hutong.payments.timeline import Entry, write_timeline
 
 

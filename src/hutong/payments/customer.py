@@ -11,11 +11,10 @@ from uuid import UUID
 from hutong import db, events
 from hutong.clock import instant
 from hutong.payments.model import Customer
+from hutong.payments.statements import sql as _sql
 
 CUSTOMER_UPDATED = "customer.updated"
 """The event."""
-
-_sql = db.statements("hutong.payments")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ import asyncpg
 from hutong import db, ids, routing
 from hutong.clock import instant
 from hutong.payments.model import AttemptState
+from hutong.payments.statements import sql
 
-sql = db.statements("hutong.payments")
 DECISION_PREFIX = "rtd"
 """A decision has the number of its attempt."""
 

@@ -14,8 +14,7 @@ from uuid import UUID
 
 from hutong import db, money
 from hutong.errors import InvalidParameter
-
-sql = db.statements("hutong.payments")
+from hutong.payments.statements import sql
 
 
 class ItemsDoNotAddUp(InvalidParameter):

@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from hutong import db, ledger
-from hutong.payments.books import MERCHANT_PENDING
+from hutong.payments.postings import MERCHANT_PENDING
 
 
 async def agree_overdraft(

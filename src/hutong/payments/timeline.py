@@ -8,8 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from hutong import db
-
-sql = db.statements("hutong.payments")
+from hutong.payments.statements import sql
 
 
 @dataclass(frozen=True, slots=True)

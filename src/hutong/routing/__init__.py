@@ -4,16 +4,70 @@ Promises: a decision is a pure function of the payment, a snapshot and four draw
 again; an account that does not support a payment never gets it; a payer's own faults never harm a channel.
 """
 
-from hutong.routing.arm import Arm, Outcome
-from hutong.routing.calendar import Window
-from hutong.routing.choose import choose, facts
-from hutong.routing.configuration import UNCONFIGURED, Configuration, read_configuration
-from hutong.routing.document import override_document, routing_document, suggestion_document, trial_document
-from hutong.routing.draft import Draft
+from hutong.routing.configuration.calendar import Window
+from hutong.routing.configuration.configuration import UNCONFIGURED, Configuration, read_configuration
+from hutong.routing.configuration.file import Draft
+from hutong.routing.configuration.overrides import (
+    OVERRIDE_PREFIX,
+    Kind,
+    Override,
+    add_override,
+    lift_override,
+    standing_overrides,
+)
+from hutong.routing.configuration.price import Price, Tier
+from hutong.routing.configuration.rules import Rules, read_rules
+from hutong.routing.configuration.suggestions import (
+    SUGGESTION_PREFIX,
+    Suggestion,
+    What,
+    decide_suggestion,
+    standing_suggestions,
+    suggest,
+)
+from hutong.routing.configuration.versions import (
+    EFFECTS,
+    PUBLISH,
+    Published,
+    current_version,
+    find_bases,
+    find_published,
+    list_published,
+    load_configuration,
+    propose_configuration,
+    publish_configuration,
+)
+from hutong.routing.decide import choose, facts
+from hutong.routing.decisions.record import (
+    Base,
+    Record,
+    base_of,
+    basis_of,
+    read_basis,
+    read_record,
+    snapshot_of,
+    write_record,
+)
+from hutong.routing.decisions.replay import Prospect, Replayed, Replayer, again, refusals_between
+from hutong.routing.documents import override_document, routing_document, suggestion_document, trial_document
 from hutong.routing.errors import ConfigurationRefused, DecisionGone, RulesRefused, TrialUndecided
-from hutong.routing.fault import is_fault, may_go_elsewhere
+from hutong.routing.experiments.assignment import Arm, Outcome
+from hutong.routing.experiments.experiment import (
+    SHARE_MAX,
+    TRIAL,
+    TRIAL_PREFIX,
+    Standing,
+    Trial,
+    end_trial,
+    find_trial,
+    guard_trial,
+    latest_trial,
+    propose_trial,
+    start_trial,
+)
+from hutong.routing.experiments.significance import Comparison, compare
+from hutong.routing.failures import is_fault, may_go_elsewhere
 from hutong.routing.health import Health, HealthPolicy, Result, State, Track
-from hutong.routing.live import Chosen, Live, Volume, candidate_of
 from hutong.routing.model import (
     PRODUCT,
     Ask,
@@ -28,47 +82,9 @@ from hutong.routing.model import (
     Verdict,
     Weights,
 )
-from hutong.routing.override import OVERRIDE_PREFIX, Kind, Override, add_override, lift_override, standing_overrides
-from hutong.routing.price import Price, Tier
-from hutong.routing.publish import (
-    EFFECTS,
-    PUBLISH,
-    Published,
-    current_version,
-    find_bases,
-    find_published,
-    list_published,
-    load_configuration,
-    propose_configuration,
-    publish_configuration,
-)
-from hutong.routing.record import Base, Record, base_of, basis_of, read_basis, read_record, snapshot_of, write_record
-from hutong.routing.replay import Prospect, Replayed, Replayer, again, refusals_between
+from hutong.routing.process_state import Chosen, Live, Volume, candidate_of
 from hutong.routing.router import Router
-from hutong.routing.rules import Rules, read_rules
-from hutong.routing.sharing import Sharing
-from hutong.routing.significance import Comparison, compare
-from hutong.routing.suggestion import (
-    SUGGESTION_PREFIX,
-    Suggestion,
-    What,
-    decide_suggestion,
-    standing_suggestions,
-    suggest,
-)
-from hutong.routing.trial import (
-    SHARE_MAX,
-    TRIAL,
-    TRIAL_PREFIX,
-    Standing,
-    Trial,
-    end_trial,
-    find_trial,
-    guard_trial,
-    latest_trial,
-    propose_trial,
-    start_trial,
-)
+from hutong.routing.sync import Sharing
 
 __all__ = [
     "EFFECTS",

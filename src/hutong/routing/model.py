@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from hutong.routing.calendar import Window
+from hutong.routing.configuration.calendar import Window
+from hutong.routing.configuration.price import Price
+from hutong.routing.configuration.rules import Rules
 from hutong.routing.health import Health
-from hutong.routing.price import Price
-from hutong.routing.rules import Rules
 
 PRODUCT = "payment"
 """What is routed where nothing else is said."""

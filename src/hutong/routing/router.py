@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from hutong.routing.choose import choose
+from hutong.routing.decide import choose
 from hutong.routing.health import Health, HealthPolicy, Result, State, Track
 from hutong.routing.model import Ask, Candidate, Decision, Draws, Policy, Snapshot
 

@@ -4,12 +4,12 @@ Promises: an order that a simulator says is paid stands in its truth log; what a
 nothing here is ever a real payment.
 """
 
-from hutong.sandbox.alipay_keys import AlipaySandboxKeys
-from hutong.sandbox.app import SandboxSettings, create_app, serve
+from hutong.sandbox.alipay.keys import AlipaySandboxKeys
 from hutong.sandbox.registry import accounts
-from hutong.sandbox.stripe_keys import StripeSandboxKeys
-from hutong.sandbox.unionpay_keys import UnionPaySandboxKeys
-from hutong.sandbox.wechat_keys import WeChatSandboxKeys
+from hutong.sandbox.server import SandboxSettings, create_app, serve
+from hutong.sandbox.stripe.keys import StripeSandboxKeys
+from hutong.sandbox.unionpay.keys import UnionPaySandboxKeys
+from hutong.sandbox.wechat.keys import WeChatSandboxKeys
 
 __all__ = [
     "AlipaySandboxKeys",

@@ -12,9 +12,9 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hutong.sandbox.bill import DIFFERENCES, plant
-from hutong.sandbox.book import Book, Order, describe
 from hutong.sandbox.faults import KINDS, CallFault, Faults, NotifyFaults
 from hutong.sandbox.simulator import Simulator
+from hutong.sandbox.store import Book, Order, describe
 
 Model = TypeVar("Model", bound=BaseModel)
 Count = Annotated[int, Field(ge=0)]

@@ -9,8 +9,8 @@ from string import Template
 from aiohttp import web
 
 from hutong.money import to_major
-from hutong.sandbox.book import Order, OrderState
 from hutong.sandbox.simulator import Simulator
+from hutong.sandbox.store import Order, OrderState
 
 _WORDS = {
     "en": {

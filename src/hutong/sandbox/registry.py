@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from hutong.sandbox.alipay import AlipaySimulator
+from hutong.sandbox.alipay.simulator import AlipaySimulator
 from hutong.sandbox.simulator import Simulator
-from hutong.sandbox.stripe import StripeSimulator
-from hutong.sandbox.unionpay import UnionPaySimulator
-from hutong.sandbox.wechat import WeChatSimulator
+from hutong.sandbox.stripe.simulator import StripeSimulator
+from hutong.sandbox.unionpay.simulator import UnionPaySimulator
+from hutong.sandbox.wechat.simulator import WeChatSimulator
 
 SIMULATORS: Sequence[type[Simulator]] = (WeChatSimulator, AlipaySimulator, StripeSimulator, UnionPaySimulator)
 

@@ -11,9 +11,9 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from aiohttp import web
 
 from hutong.sandbox.bill import Entry
-from hutong.sandbox.book import Book, MoneyOut, Order, OrderState, Payout, Refund
 from hutong.sandbox.faults import NotifyFaults
 from hutong.sandbox.notifier import Notifier
+from hutong.sandbox.store import Book, MoneyOut, Order, OrderState, Payout, Refund
 
 Answer = TypeVar("Answer")
 

@@ -1,0 +1,122 @@
+"""/v1/payments/{id}/refunds and /v1/refunds"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import orjson
+from fastapi import APIRouter, Body, Query
+from pydantic import BeforeValidator
+from starlette.responses import Response
+
+from hutong import ids, payments
+from hutong.api.dependencies import Caller, Use
+from hutong.api.idempotency import IdempotencyKey, claim_of
+from hutong.api.merchant.payments import json_answer, own_payment, read_cursor
+from hutong.api.problems import responses
+from hutong.api.schemas import payment as schema
+from hutong.api.schemas import refund as refund_schema
+from hutong.api.strict_json import StrictRoute
+from hutong.errors import NotFound
+
+router = APIRouter(prefix="/v1", tags=["Refunds"], route_class=StrictRoute)
+
+
+@router.post(
+    "/payments/{payment_id}/refunds",
+    status_code=201,
+    response_model=refund_schema.RefundObject,
+    responses={
+        200: {"model": refund_schema.RefundObject, "description": "This refund was asked for before."},
+        **responses(400, 401, 404, 409, 413, 415, 422, 503),
+    },
+    summary="Create a refund",
+)
+async def create_refund(
+    use: Use,
+    merchant: Caller,
+    payment_id: str,
+    body: Annotated[
+        refund_schema.RefundCreate,
+        Body(openapi_examples={"partial": {"value": schema.example(refund_schema.RefundCreate)}}),
+    ],
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Give money of a payment back, in whole or in part.
+
+    `merchant_refund_no` is unique: repeating it with the same content returns the same refund, with other content it
+    is refused. The money is reserved first, then the channel is called; the answer tells how far that has come.
+    """
+    payment = await own_payment(use, merchant, payment_id)
+    order = payments.RefundOrder(
+        body.merchant_refund_no,
+        body.amount_minor,
+        body.reason,
+        returns_fee=merchant.returns_fee,
+        payee=body.payee,
+        items=tuple((item.id, item.quantity) for item in body.items),
+    )
+    claim = claim_of(merchant, idempotency_key, f"POST /v1/payments/{payment_id}/refunds", body)
+    status, answer = await use.flow.refunds.place(payment, order, claim=claim)
+    return json_answer(answer, status)
+
+
+@router.get(
+    "/payments/{payment_id}/refunds",
+    response_model=refund_schema.RefundList,
+    responses=responses(400, 401, 404, 422, 503),
+    summary="List a payment's refunds",
+)
+async def list_refunds(
+    use: Use,
+    merchant: Caller,
+    payment_id: str,
+    limit: Annotated[
+        int, BeforeValidator(schema.plain_digits), Query(ge=1, le=100, description="How many at most.")
+    ] = 100,
+    cursor: Annotated[
+        str | None, Query(pattern=r"^ref_[0-7][0-9a-z]{25}$", description="`next_cursor` of the page before.")
+    ] = None,
+) -> Response:
+    """The refunds of one payment, first to last."""
+    payment = await own_payment(use, merchant, payment_id)
+    after = read_cursor("ref", cursor)
+    async with use.database.transaction() as tx:
+        found = await payments.list_refunds(tx, payment.payment_id, after=after, limit=limit + 1)
+    page = found[:limit]
+    has_more = len(found) > limit
+    next_cursor = ids.encode("ref", page[-1].refund_id) if has_more else None
+    head = orjson.dumps({"object": "list", "has_more": has_more, "next_cursor": next_cursor})
+    data = b",".join(payments.render_refund(refund) for refund in page)
+    return json_answer(head[:-1] + b',"data":[' + data + b"]}")
+
+
+@router.get(
+    "/payments/{payment_id}/items",
+    response_model=schema.ItemList,
+    responses=responses(400, 401, 404, 503),
+    summary="List a payment's items",
+)
+async def list_items(use: Use, merchant: Caller, payment_id: str) -> Response:
+    """What was bought with a payment, and who bears which part of its price."""
+    payment = await own_payment(use, merchant, payment_id)
+    async with use.database.transaction() as tx:
+        items = (await payments.items_of(tx, [payment.payment_id])).get(payment.payment_id, ())
+        refunds = (await payments.refunds_of(tx, [payment.payment_id]))[payment.payment_id]
+    return json_answer(orjson.dumps({"object": "list", "data": payments.item_documents(items, refunds)}))
+
+
+@router.get(
+    "/refunds/{refund_id}",
+    response_model=refund_schema.RefundObject,
+    responses=responses(400, 401, 404, 503),
+    summary="Get a refund",
+)
+async def get_refund(use: Use, merchant: Caller, refund_id: str) -> Response:
+    """One refund, as last committed."""
+    identifier = ids.decode("ref", refund_id)
+    async with use.database.transaction() as tx:
+        found = (await payments.find_refunds(tx, [identifier], merchant_id=merchant.merchant_id)).get(identifier)
+    if found is None:
+        raise NotFound("no refund has this id")
+    return json_answer(payments.render_refund(found))

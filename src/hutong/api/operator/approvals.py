@@ -1,0 +1,263 @@
+"""/v1/operator: what people on the platform's side do."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Body, Query, Request
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from starlette.responses import Response
+
+from hutong import db, ids, operators
+from hutong.api.dependencies import Acting, Use, json_answer
+from hutong.api.problems import responses
+from hutong.api.schemas import payment as schema
+from hutong.api.strict_json import StrictRoute
+from hutong.errors import InvalidParameter, NotFound
+from hutong.payments import instant
+
+router = APIRouter(prefix="/v1/operator", tags=["Operators"], route_class=StrictRoute)
+
+Limit = Annotated[int, BeforeValidator(schema.plain_digits), Query(ge=1, le=100, description="How many at most.")]
+
+
+class DecisionCreate(BaseModel):
+    """What the second person says."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        json_schema_extra={"examples": [{"reason": "checked against the channel's notice"}]},
+    )
+
+    reason: schema.Text = Field(min_length=1, max_length=operators.REASON_LENGTH_MAX, description="Kept for ever.")
+
+
+class ProposalObject(BaseModel):
+    """Something that takes two persons."""
+
+    id: str
+    object: Literal["proposal"]
+    action: str = Field(description="What an approval does.")
+    object_kind: str
+    object_id: str
+    payload: dict[str, Any] = Field(description="What it does it with.")
+    reason: str
+    state: Literal["open", "approved", "rejected", "expired"]
+    maker_id: str
+    checker_id: str | None
+    decision_reason: str | None
+    proposed_at: datetime
+    expires_at: datetime
+    decided_at: datetime | None
+
+
+class ProposalList(BaseModel):
+    """A page of proposals, newest first."""
+
+    object: Literal["list"]
+    data: list[ProposalObject]
+    has_more: bool
+    next_cursor: str | None
+
+
+class AuditObject(BaseModel):
+    """One thing that was done."""
+
+    seq: int
+    at: datetime
+    actor_id: str | None = Field(description="The operator; null is the system itself.")
+    action: str
+    object_kind: str
+    object_id: str
+    reason: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    request_id: str | None
+
+
+class AuditList(BaseModel):
+    """A page of the journal, newest first."""
+
+    object: Literal["list"]
+    data: list[AuditObject]
+    has_more: bool
+    next_cursor: int | None
+
+
+@router.get(
+    "/proposals",
+    response_model=ProposalList,
+    responses=responses(400, 401, 422, 503),
+    summary="List proposals",
+)
+async def list_proposals(
+    use: Use,
+    _operator: Acting,
+    limit: Limit = 20,
+    cursor: Annotated[
+        str | None, Query(pattern=r"^prp_[0-7][0-9a-z]{25}$", description="`next_cursor` of the page before.")
+    ] = None,
+    state: Annotated[Literal["open"] | None, Query(description="Only those that can still be decided.")] = None,
+) -> Response:
+    """What was proposed, newest first."""
+    try:
+        after = None if cursor is None else ids.decode(operators.PROPOSAL_PREFIX, cursor)
+    except NotFound as error:
+        raise InvalidParameter("is not the cursor of a page", param="cursor") from error
+    async with use.database.transaction() as tx:
+        found = await operators.list_proposals(
+            tx, now=use.clock.now(), after=after, open_only=state is not None, limit=limit + 1
+        )
+    page = [proposal_document(one) for one in found[:limit]]
+    has_more = len(found) > limit
+    return json_answer(
+        {"object": "list", "data": page, "has_more": has_more, "next_cursor": page[-1]["id"] if has_more else None}
+    )
+
+
+@router.get(
+    "/proposals/{proposal_id}",
+    response_model=ProposalObject,
+    responses=responses(400, 401, 404, 422, 503),
+    summary="Get a proposal",
+)
+async def get_proposal(use: Use, _operator: Acting, proposal_id: str) -> Response:
+    """One proposal, with everything that an approval would act on."""
+    identifier = ids.decode(operators.PROPOSAL_PREFIX, proposal_id)
+    async with use.database.transaction() as tx:
+        found = await operators.find_proposal(tx, identifier, now=use.clock.now())
+    return json_answer(proposal_document(found))
+
+
+@router.post(
+    "/proposals/{proposal_id}/approve",
+    response_model=ProposalObject,
+    responses=responses(400, 401, 403, 404, 409, 413, 415, 422, 503),
+    summary="Approve a proposal",
+)
+async def approve_proposal(
+    request: Request,
+    use: Use,
+    operator: Acting,
+    proposal_id: str,
+    body: Annotated[DecisionCreate, Body(openapi_examples={"one": {"value": schema.example(DecisionCreate)}})],
+) -> Response:
+    """Have it done. Takes the role `approver`, and another person than the one who proposed it.
+
+    The effect and the approval are one: if the effect is refused, the proposal stays open.
+    """
+    return await _decide(request, use, operator, proposal_id, body, approve=True)
+
+
+@router.post(
+    "/proposals/{proposal_id}/reject",
+    response_model=ProposalObject,
+    responses=responses(400, 401, 403, 404, 409, 413, 415, 422, 503),
+    summary="Reject a proposal",
+)
+async def reject_proposal(
+    request: Request,
+    use: Use,
+    operator: Acting,
+    proposal_id: str,
+    body: Annotated[DecisionCreate, Body(openapi_examples={"one": {"value": schema.example(DecisionCreate)}})],
+) -> Response:
+    """Have it not done. Takes the role `approver`, and another person than the one who proposed it."""
+    return await _decide(request, use, operator, proposal_id, body, approve=False)
+
+
+@router.get(
+    "/audit",
+    response_model=AuditList,
+    responses=responses(400, 401, 422, 503),
+    summary="Read the audit journal",
+)
+async def list_audit(
+    use: Use,
+    _operator: Acting,
+    limit: Limit = 20,
+    cursor: Annotated[
+        str | None, Query(pattern=r"^[1-9][0-9]{0,17}$", description="`next_cursor` of the page before.")
+    ] = None,
+    object_kind: Annotated[str | None, Query(pattern=r"^[a-z][a-z_]{0,63}$", description="With `object_id`.")] = None,
+    object_id: Annotated[
+        str | None, Query(pattern=r"^[\x21-\x7e]{1,255}$", description="Only what was done to this object.")
+    ] = None,
+) -> Response:
+    """What was done, by whom and why, newest first."""
+    if (object_kind is None) != (object_id is None):
+        raise InvalidParameter("object_kind and object_id go together", param="object_kind")
+    about = (object_kind, object_id) if object_kind is not None and object_id is not None else None
+    async with use.database.transaction() as tx:
+        found = await operators.list_audit(
+            tx, before_seq=None if cursor is None else int(cursor), about=about, limit=limit + 1
+        )
+    page = [audit_document(record) for record in found[:limit]]
+    has_more = len(found) > limit
+    return json_answer(
+        {"object": "list", "data": page, "has_more": has_more, "next_cursor": page[-1]["seq"] if has_more else None}
+    )
+
+
+async def _decide(
+    request: Request, use: Use, operator: operators.Operator, proposal_id: str, body: DecisionCreate, *, approve: bool
+) -> Response:
+    decision = operators.Decision(
+        ids.decode(operators.PROPOSAL_PREFIX, proposal_id),
+        operator.operator_id,
+        approve,
+        body.reason,
+        request_id(request),
+    )
+
+    async def work(tx: db.Tx) -> operators.Proposal:
+        return await operators.conclude(tx, decision, use.effects, now=use.clock.now())
+
+    return json_answer(proposal_document(await use.database.run(work)))
+
+
+def request_id(request: Request) -> str | None:
+    """The id under which this request is known in the journal and in the log."""
+    found: str | None = request.scope.get("request_id")
+    return found
+
+
+def proposal_document(proposal: operators.Proposal) -> dict[str, Any]:
+    """A proposal as the API shows it."""
+    return {
+        "id": ids.encode(operators.PROPOSAL_PREFIX, proposal.proposal_id),
+        "object": "proposal",
+        "action": proposal.action,
+        "object_kind": proposal.object_kind,
+        "object_id": proposal.object_id,
+        "payload": dict(proposal.payload),
+        "reason": proposal.reason,
+        "state": proposal.state,
+        "maker_id": ids.encode(operators.OPERATOR_PREFIX, proposal.maker_id),
+        "checker_id": None
+        if proposal.checker_id is None
+        else ids.encode(operators.OPERATOR_PREFIX, proposal.checker_id),
+        "decision_reason": proposal.decision_reason,
+        "proposed_at": instant(proposal.proposed_at),
+        "expires_at": instant(proposal.expires_at),
+        "decided_at": None if proposal.decided_at is None else instant(proposal.decided_at),
+    }
+
+
+def audit_document(record: operators.AuditRecord) -> dict[str, Any]:
+    """A row of the journal as the API shows it."""
+    entry = record.entry
+    return {
+        "seq": record.seq,
+        "at": instant(record.at),
+        "actor_id": None if entry.actor_id is None else ids.encode(operators.OPERATOR_PREFIX, entry.actor_id),
+        "action": entry.action,
+        "object_kind": entry.object_kind,
+        "object_id": entry.object_id,
+        "reason": entry.reason,
+        "before": entry.before,
+        "after": entry.after,
+        "request_id": entry.request_id,
+    }

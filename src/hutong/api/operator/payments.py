@@ -1,0 +1,175 @@
+"""/v1/operator/payments: what people on the platform's side see of a payment and do with it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from hutong import db, ids, operators, payments
+from hutong.api.dependencies import Acting, Services, Use, json_answer
+from hutong.api.operator.approvals import ProposalObject, proposal_document, request_id
+from hutong.api.problems import responses
+from hutong.api.schemas import payment as schema
+from hutong.api.strict_json import StrictRoute
+from hutong.errors import InvalidParameter, NotFound
+from hutong.operators import Role
+
+router = APIRouter(prefix="/v1/operator/payments/{payment_id}", tags=["Operators"], route_class=StrictRoute)
+
+
+class ActCreate(BaseModel):
+    """Why it is done."""
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", json_schema_extra={"examples": [{"reason": "the payer called: paid an hour ago"}]}
+    )
+
+    reason: schema.Text = Field(min_length=1, max_length=operators.REASON_LENGTH_MAX, description="Kept for ever.")
+
+
+class BilledSuccessCreate(ActCreate):
+    """A success that a channel's bill tells of."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "attempt_id": "att_01h455vb4pex5vsknk084sn02q",
+                    "amount_minor": 1999,
+                    "currency": "CNY",
+                    "channel_order_no": "4200000000202611210000000001",
+                    "bill": "trade bill of 2026-11-20, row 17",
+                    "reason": "the channel no longer answers about this order",
+                }
+            ]
+        }
+    )
+
+    attempt_id: str
+    amount_minor: int = Field(ge=1, le=schema.AMOUNT_MINOR_MAX, description="As the bill says.")
+    currency: str = Field(pattern=r"^[A-Z]{3}$", description="As the bill says.")
+    channel_order_no: schema.Text = Field(min_length=1, max_length=64, description="As the bill says.")
+    bill: schema.Text = Field(min_length=1, max_length=200, description="Which bill and which row.")
+
+
+_ACT = {"one": {"value": schema.example(ActCreate)}}
+_SUCCESS = {"one": {"value": schema.example(BilledSuccessCreate)}}
+
+
+@router.get(
+    "", response_model=schema.PaymentObject, responses=responses(400, 401, 404, 422, 503), summary="See a payment"
+)
+async def see_payment(use: Use, _operator: Acting, payment_id: str) -> Response:
+    """Any merchant's payment, as last committed."""
+    return Response(use.flow.render(await _any_payment(use, payment_id)), media_type="application/json")
+
+
+@router.get(
+    "/timeline",
+    response_model=schema.Timeline,
+    responses=responses(400, 401, 404, 422, 503),
+    summary="See a payment's timeline",
+)
+async def see_timeline(use: Use, _operator: Acting, payment_id: str) -> Response:
+    """The same story that its merchant sees, and who on our side did what and why."""
+    payment = await _any_payment(use, payment_id)
+    async with use.database.transaction() as tx:
+        entries = await payments.read_timeline(tx, [payment.payment_id])
+    document = payments.timeline_document(payment, entries, for_operators=True)
+    return json_answer(document)
+
+
+@router.post(
+    "/query",
+    response_model=schema.PaymentObject,
+    responses=responses(400, 401, 403, 404, 413, 415, 422, 503),
+    summary="Ask the channel about a payment now",
+)
+async def query_now(
+    request: Request,
+    use: Use,
+    operator: Acting,
+    payment_id: str,
+    body: Annotated[ActCreate, Body(openapi_examples=_ACT)],
+) -> Response:
+    """Ask about every attempt that has not succeeded, those that have ended too. Takes the role `operator`."""
+    return await _act(request, use, operator, payment_id, payments.QUERY, body.reason)
+
+
+@router.post(
+    "/close",
+    response_model=schema.PaymentObject,
+    responses=responses(400, 401, 403, 404, 409, 413, 415, 422, 503),
+    summary="Close a payment as an operator",
+)
+async def close_payment(
+    request: Request,
+    use: Use,
+    operator: Acting,
+    payment_id: str,
+    body: Annotated[ActCreate, Body(openapi_examples=_ACT)],
+) -> Response:
+    """Ask for the end of what is unpaid or not captured; the channel is asked first. Takes the role `operator`."""
+    return await _act(request, use, operator, payment_id, payments.CLOSE, body.reason)
+
+
+@router.post(
+    "/attach-success",
+    status_code=201,
+    response_model=ProposalObject,
+    responses=responses(400, 401, 403, 404, 413, 415, 422, 503),
+    summary="Propose to attach a success found in a bill",
+)
+async def propose_success(
+    request: Request,
+    use: Use,
+    operator: Acting,
+    payment_id: str,
+    body: Annotated[BilledSuccessCreate, Body(openapi_examples=_SUCCESS)],
+) -> Response:
+    """Believe a channel's bill where its own word is missing. It moves money in the books, so it takes two persons:
+    this proposes, and an approval records the success, as surplus where the attempt or the payment had ended."""
+    payment = await _any_payment(use, payment_id)
+    try:
+        attempt_id = ids.decode("att", body.attempt_id)
+    except NotFound:
+        attempt_id = None
+    if attempt_id not in {attempt.attempt_id for attempt in payment.attempts} or attempt_id is None:
+        raise InvalidParameter("is not an attempt of this payment", param="attempt_id")
+    found = payments.BilledSuccess(attempt_id, body.amount_minor, body.currency, body.channel_order_no, body.bill)
+    act = _of(request, operator, payment, payments.ATTACH_SUCCESS, body.reason)
+    new = payments.proposal(use.ids.new(), act, found)
+
+    async def work(tx: db.Tx) -> operators.Proposal:
+        (made,) = await operators.propose(tx, [new], now=use.clock.now())
+        return made
+
+    document = proposal_document(await use.database.run(work))
+    return json_answer(document, 201)
+
+
+async def _act(
+    request: Request, use: Services, operator: operators.Operator, payment_id: str, action: str, reason: str
+) -> Response:
+    operators.require(operator, Role.OPERATOR)
+    payment = await _any_payment(use, payment_id)
+    after = await use.flow.act(payment, _of(request, operator, payment, action, reason))
+    return Response(use.flow.render(after), media_type="application/json")
+
+
+def _of(
+    request: Request, operator: operators.Operator, payment: payments.Payment, action: str, reason: str
+) -> payments.Act:
+    return payments.Act(operator.operator_id, payment.payment_id, action, reason, request_id(request))
+
+
+async def _any_payment(use: Services, payment_id: str) -> payments.Payment:
+    identifier = ids.decode("pay", payment_id)
+    async with use.database.transaction() as tx:
+        payment = (await payments.find(tx, [identifier])).get(identifier)
+    if payment is None:
+        raise NotFound("no payment has this id")
+    return payment

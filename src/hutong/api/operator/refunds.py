@@ -1,0 +1,131 @@
+"""/v1/operator/refunds: another way for a refund that its first way could not carry, decided by two persons."""
+
+from __future__ import annotations
+
+import base64
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Body, Request
+from pydantic import ConfigDict, Field
+from starlette.responses import Response
+
+from hutong import db, ids, operators, payments
+from hutong.api.dependencies import Acting, Services, Use, json_answer
+from hutong.api.operator.approvals import ProposalObject, proposal_document, request_id
+from hutong.api.operator.payments import ActCreate
+from hutong.api.problems import responses
+from hutong.api.schemas import payment as schema
+from hutong.api.strict_json import StrictRoute
+from hutong.errors import InvalidParameter, NotFound
+
+router = APIRouter(prefix="/v1/operator/refunds/{refund_id}", tags=["Operators"], route_class=StrictRoute)
+
+
+class RefundRouteCreate(ActCreate):
+    """Another way for a failed refund."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"route": "manual", "reason": "the card is closed; the payer gave an account"}]}
+    )
+
+    route: Literal["payout", "manual"] = Field(description="`payout` sends it out; `manual` waits for a person.")
+    payout_account_id: str | None = Field(default=None, description="The channel account that pays out.")
+    payee: schema.Payer = Field(default={}, description="Who receives a payout, by name; kept sealed.")
+
+
+class RefundSettleCreate(ActCreate):
+    """A person's word about a refund that is paid by hand."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"reference": "bank transfer 20261121-77", "from_bank": True, "reason": "paid by hand"}]
+        }
+    )
+
+    reference: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
+        description="Where the payment can be found; null gives the refund up."
+    )
+    from_bank: bool = Field(default=False, description="Paid from our bank account, not at the channel's portal.")
+
+
+_ROUTE = {"one": {"value": schema.example(RefundRouteCreate)}}
+_SETTLE = {"one": {"value": schema.example(RefundSettleCreate)}}
+
+
+@router.post(
+    "/route",
+    status_code=201,
+    response_model=ProposalObject,
+    responses=responses(400, 401, 403, 404, 413, 415, 422, 503),
+    summary="Propose another way for a refund",
+)
+async def propose_route(
+    request: Request,
+    use: Use,
+    operator: Acting,
+    refund_id: str,
+    body: Annotated[RefundRouteCreate, Body(openapi_examples=_ROUTE)],
+) -> Response:
+    """Send a failed refund by payout, or have a person pay it. The approval does it, if the way before is proven failed
+    then, so that money never goes out twice."""
+    refund = await _refund(use, refund_id)
+    payload: dict[str, Any] = {"route": body.route}
+    if body.payout_account_id is not None:
+        try:
+            ids.decode("acc", body.payout_account_id)
+        except NotFound as error:
+            raise InvalidParameter("is not the id of a channel account", param="payout_account_id") from error
+        payload["payout_account_id"] = body.payout_account_id
+    if body.payee:
+        sealed = payments.seal_payee(use.vault, refund.refund_id, body.payee)
+        payload["payee_sealed"] = base64.b64encode(sealed).decode()
+    return await _propose(request, use, operator, refund, payments.CONVERT_REFUND, payload, body.reason)
+
+
+@router.post(
+    "/settle",
+    status_code=201,
+    response_model=ProposalObject,
+    responses=responses(400, 401, 403, 404, 413, 415, 422, 503),
+    summary="Propose to settle a manual refund",
+)
+async def propose_settlement(
+    request: Request,
+    use: Use,
+    operator: Acting,
+    refund_id: str,
+    body: Annotated[RefundSettleCreate, Body(openapi_examples=_SETTLE)],
+) -> Response:
+    """Say that a manual refund was paid, and where that can be found; or give it up."""
+    refund = await _refund(use, refund_id)
+    payload = {"reference": body.reference, "from_bank": body.from_bank}
+    return await _propose(request, use, operator, refund, payments.SETTLE_REFUND, payload, body.reason)
+
+
+async def _propose(
+    request: Request,
+    use: Services,
+    operator: operators.Operator,
+    refund: payments.Refund,
+    action: str,
+    payload: dict[str, Any],
+    reason: str,
+) -> Response:
+    new = payments.refund_proposal(
+        use.ids.new(), operator.operator_id, refund, action, payload, reason, request_id(request)
+    )
+
+    async def work(tx: db.Tx) -> operators.Proposal:
+        (made,) = await operators.propose(tx, [new], now=use.clock.now())
+        return made
+
+    return json_answer(proposal_document(await use.database.run(work)), 201)
+
+
+async def _refund(use: Services, refund_id: str) -> payments.Refund:
+    identifier = ids.decode("ref", refund_id)
+    async with use.database.transaction() as tx:
+        found = (await payments.find_refunds(tx, [identifier])).get(identifier)
+    if found is None:
+        raise NotFound("no refund has this id")
+    return found

@@ -1,0 +1,107 @@
+"""/v1/operator/routing/suggestions: switches that wait for an operator's word."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Body, Request
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from hutong import db, ids, operators, routing
+from hutong.api.dependencies import Acting, Use, json_answer
+from hutong.api.operator.approvals import request_id
+from hutong.api.operator.routing import Reason
+from hutong.api.problems import responses
+from hutong.api.schemas import payment as schema
+from hutong.api.strict_json import StrictRoute
+
+router = APIRouter(prefix="/v1/operator/routing/suggestions", tags=["Routing"], route_class=StrictRoute)
+
+
+class SuggestionObject(BaseModel):
+    """A switch, or a switch back, that health suggests where operators confirm each."""
+
+    id: str
+    object: Literal["routing_suggestion"]
+    what: Literal["leave", "return"]
+    account: str
+    interface: str
+    why: str = Field(description="With the figures.")
+    since: datetime = Field(description="Since when health says so.")
+    suggested_at: datetime
+    dismissed_at: datetime | None = Field(
+        description="An operator did not want it; it does not come again while health says the same."
+    )
+
+
+class SuggestionList(BaseModel):
+    """What health suggests now, oldest first."""
+
+    object: Literal["list"]
+    data: list[SuggestionObject]
+
+
+@router.get("", response_model=SuggestionList, responses=responses(400, 401, 422, 503), summary="List suggestions")
+async def list_suggestions(use: Use, _operator: Acting) -> Response:
+    """What waits for an operator, and what was dismissed and is still what health says. One that is no longer what
+    health says withdraws itself."""
+    async with use.database.transaction() as tx:
+        found = await routing.standing_suggestions(tx)
+    return json_answer({"object": "list", "data": [routing.suggestion_document(one) for one in found]})
+
+
+@router.post(
+    "/{suggestion_id}/confirm",
+    response_model=SuggestionObject,
+    responses=responses(400, 401, 403, 404, 413, 415, 422, 503),
+    summary="Confirm a suggestion",
+)
+async def confirm_suggestion(
+    request: Request,
+    use: Use,
+    operator: Acting,
+    suggestion_id: str,
+    body: Annotated[Reason, Body(openapi_examples={"one": {"value": schema.example(Reason)}})],
+) -> Response:
+    """Leave the account at this method, or return to it; holds everywhere within two seconds. One person is enough."""
+    return await _decide(request, use, operator, suggestion_id, body, confirm=True)
+
+
+@router.post(
+    "/{suggestion_id}/dismiss",
+    response_model=SuggestionObject,
+    responses=responses(400, 401, 403, 404, 413, 415, 422, 503),
+    summary="Dismiss a suggestion",
+)
+async def dismiss_suggestion(
+    request: Request,
+    use: Use,
+    operator: Acting,
+    suggestion_id: str,
+    body: Annotated[Reason, Body(openapi_examples={"one": {"value": schema.example(Reason)}})],
+) -> Response:
+    """Leave things as they are; it does not come again while health says the same."""
+    return await _decide(request, use, operator, suggestion_id, body, confirm=False)
+
+
+async def _decide(
+    request: Request, use: Use, operator: operators.Operator, suggestion_id: str, body: Reason, *, confirm: bool
+) -> Response:
+    operators.require(operator, operators.Role.OPERATOR)
+    identifier = ids.decode(routing.SUGGESTION_PREFIX, suggestion_id)
+
+    async def work(tx: db.Tx) -> routing.Suggestion:
+        return await routing.decide_suggestion(
+            tx,
+            identifier,
+            confirm=confirm,
+            operator_id=operator.operator_id,
+            reason=body.reason,
+            override_id=use.ids.new(),
+            now=use.clock.now(),
+            request_id=request_id(request),
+        )
+
+    return json_answer(routing.suggestion_document(await use.database.run(work)))

@@ -1,0 +1,1 @@
+"""Models of requests, answers and events."""

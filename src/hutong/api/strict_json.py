@@ -1,0 +1,151 @@
+"""Reading JSON strictly: no doubled keys, no numbers that JSON does not have, no other media types."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn
+
+from fastapi import Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from starlette.responses import Response
+
+from hutong.api.problems import as_http
+from hutong.errors import InvalidParameter, InvalidRequest
+
+
+class UnsupportedMediaType(InvalidRequest):
+    """The body is not declared as JSON."""
+
+    code = "unsupported_media_type"
+    http_status = 415
+
+
+class BodyTooLarge(InvalidRequest):
+    """The body is larger than any request needs to be."""
+
+    code = "body_too_large"
+    http_status = 413
+
+
+class InvalidJson(InvalidRequest):
+    """The body is not JSON, or JSON that two readers may understand differently."""
+
+    code = "invalid_json"
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise InvalidJson(f"{name} is not a JSON number", param="body")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise InvalidJson("an object names a field twice", param="body")
+    return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant)
+
+
+BODY_LIMIT = 256 * 1024
+_ONCE = frozenset({b"authorization", b"content-type", b"idempotency-key"})
+
+
+class StrictRequest(Request):
+    """A request whose body is bounded and whose JSON has one meaning."""
+
+    async def body(self) -> bytes:
+        """Read the body, up to the limit.
+
+        Errors:
+            HTTPException: caused by BodyTooLarge.
+        """
+        if not hasattr(self, "_body"):
+            chunks: list[bytes] = []
+            size = 0
+            async for chunk in self.stream():
+                size += len(chunk)
+                if size > BODY_LIMIT:
+                    error = BodyTooLarge(f"a body has at most {BODY_LIMIT} bytes", param="body")
+                    raise as_http(error) from error
+                chunks.append(chunk)
+            self._body = b"".join(chunks)
+        return self._body
+
+    async def json(self) -> Any:
+        """Decode the body.
+
+        Errors:
+            HTTPException: caused by InvalidJson.
+        """
+        if not hasattr(self, "_json"):
+            try:
+                self._json = _DECODER.decode((await self.body()).decode("utf-8"))
+            except InvalidJson as error:
+                raise as_http(error) from error
+            except RecursionError:
+                deep = InvalidJson("the body is nested too deeply", param="body")
+                raise as_http(deep) from deep
+            except ValueError:  # not UTF-8, not JSON, or an integer of thousands of digits
+                wrong = InvalidJson("the body is not JSON in UTF-8", param="body")
+                raise as_http(wrong) from wrong
+        return self._json
+
+
+class UnknownParameter(InvalidParameter):
+    """The request names a parameter that does not exist."""
+
+    code = "unknown_parameter"
+
+
+def _check_query(request: Request, names: set[str]) -> None:
+    given = [name for name, _ in request.query_params.multi_items()] if request.scope["query_string"] else []
+    for name in given:
+        if name not in names:
+            shown = name.encode("utf-8", "replace").decode()[:64]
+            raise UnknownParameter("is not a parameter of this request", param=shown)
+    if len(given) != len(set(given)):
+        raise InvalidParameter("a parameter is given twice", param=next(n for n in given if given.count(n) > 1))
+
+
+def _check_headers(request: Request) -> None:
+    """Refuse a request that says twice who sends it, what it is or which one it is."""
+    given = [name for name, _ in request.scope["headers"] if name in _ONCE]
+    if len(given) != len(set(given)):
+        name = next(n for n in given if given.count(n) > 1)
+        raise InvalidRequest("a header is given twice", param=name.decode().title())
+
+
+def _check_media_type(request: Request) -> None:
+    media_type, _, rest = request.headers.get("content-type", "").partition(";")
+    name, _, charset = rest.strip().partition("=")
+    declared = charset.strip('"').lower() if name.strip().lower() == "charset" else "utf-8"
+    if media_type.strip().lower() != "application/json" or declared not in ("utf-8", "utf8"):
+        raise UnsupportedMediaType("send application/json in UTF-8", param="Content-Type")
+
+
+def _names(dependant: Dependant) -> set[str]:
+    """The query parameters of a route and of what it depends on."""
+    names = {field.alias for field in dependant.query_params}
+    return names.union(*(_names(inner) for inner in dependant.dependencies))
+
+
+class StrictRoute(APIRoute):
+    """A route that reads bodies with StrictRequest, takes JSON only, and no parameter it does not know."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+        takes_body = self.body_field is not None
+
+        names = _names(self.dependant)
+
+        async def strict(request: Request) -> Response:
+            _check_query(request, names)
+            _check_headers(request)
+            if takes_body:
+                _check_media_type(request)
+            return await handler(StrictRequest(request.scope, request.receive))
+
+        return strict

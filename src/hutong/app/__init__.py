@@ -1,0 +1,54 @@
+"""The composition root: reads the configuration, wires the rest, runs the processes.
+
+Promises: there is one way to put the platform together, `open_platform`, and one table of the jobs that are repeated,
+`JOBS`. The web application is in `hutong.app.web`, which only the process that serves it loads.
+"""
+
+from hutong.app.approval_handlers import approval_handlers
+from hutong.app.platform import (
+    Platform,
+    broker,
+    database_url,
+    open_platform,
+    open_vault,
+    public_url,
+    query_database_url,
+    using_database,
+    wire,
+)
+from hutong.app.processes import await_release, run, run_api, run_worker, stop_event
+from hutong.app.setup import SANDBOX_ACCOUNT, ensure_sandbox_accounts, migrate, prepare
+from hutong.app.supervisor import hold_sandbox, listen, prepare_in_process, run_serve
+from hutong.app.worker import JOBS, Job, Worker, check_books, keep_books, work
+
+__all__ = [
+    "JOBS",
+    "SANDBOX_ACCOUNT",
+    "Job",
+    "Platform",
+    "Worker",
+    "approval_handlers",
+    "await_release",
+    "broker",
+    "check_books",
+    "database_url",
+    "ensure_sandbox_accounts",
+    "hold_sandbox",
+    "keep_books",
+    "listen",
+    "migrate",
+    "open_platform",
+    "open_vault",
+    "prepare",
+    "prepare_in_process",
+    "public_url",
+    "query_database_url",
+    "run",
+    "run_api",
+    "run_serve",
+    "run_worker",
+    "stop_event",
+    "using_database",
+    "wire",
+    "work",
+]

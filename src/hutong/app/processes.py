@@ -1,0 +1,100 @@
+"""The processes below the supervisor, and how each begins and ends with it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Coroutine
+from typing import Any
+
+from hutong import config
+from hutong.app.platform import open_platform
+from hutong.app.worker import work
+
+
+def run_api(fd: int) -> None:
+    """Serve HTTP on an inherited socket."""
+    import uvicorn
+
+    from hutong.app.web import build
+
+    await_release()
+    options = uvicorn.Config(
+        build(config.load()),
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=10,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+    )
+    server = uvicorn.Server(options)
+
+    async def serve() -> None:
+        _stop_with_parent(asyncio.get_running_loop(), lambda: setattr(server, "should_exit", True))
+        await server.serve(sockets=[socket.socket(fileno=fd)])
+
+    run(serve())
+
+
+def run_worker(*, supervised: bool) -> None:
+    """Work until told to stop.
+
+    Args:
+        supervised: Started by `serve`; standard input is its pipe.
+    """
+    import prometheus_client
+
+    settings = config.load()
+    if supervised:
+        await_release()
+
+    async def serve() -> None:
+        stop = stop_event(supervised=supervised)
+        if settings.worker_port is not None:
+            prometheus_client.start_http_server(settings.worker_port, addr=settings.host)
+        async with open_platform(settings) as platform:
+            await work(platform, stop)
+
+    run(serve())
+
+
+def stop_event(*, supervised: bool) -> asyncio.Event:
+    """Return an event that SIGINT and SIGTERM set, and the end of the supervisor where there is one."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    if supervised:
+        _stop_with_parent(loop, stop.set)
+    return stop
+
+
+def await_release() -> None:
+    """Wait until the supervisor lets us begin; end if it ends before."""
+    if not os.read(0, 1):
+        sys.exit(0)
+
+
+def _stop_with_parent(loop: asyncio.AbstractEventLoop, stop: Any) -> None:
+    """Stop when standard input, the pipe that `serve` gave us, comes to its end."""
+
+    def wait() -> None:
+        while os.read(0, 1):
+            pass
+        loop.call_soon_threadsafe(stop)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Run a process to its end, on the faster event loop."""
+    import uvloop
+
+    uvloop.run(main)

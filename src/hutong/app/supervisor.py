@@ -1,0 +1,207 @@
+"""Running the platform: a small supervisor and the processes below it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from hutong import config, db
+from hutong.config import Settings
+from hutong.errors import ConfigurationError
+
+_READY_LIMIT_S = 60.0
+_WATCH_EVERY_S = 0.2
+_LOOK_AT_SERVER_EVERY_S = 2.0
+_STOP_LIMIT_S = 15.0
+_RESTART_PAUSE_MAX_S = 5.0
+
+
+@dataclass(slots=True)
+class _Child:
+    """One process of ours. Its standard input is a pipe from us: it waits there until it may begin, and when we die
+    it reads the end and stops."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str]
+    fds: tuple[int, ...] = ()
+    process: subprocess.Popen[bytes] | None = None
+    failures: int = 0
+    not_before: float = 0.0
+    started_at: float = field(default=0.0)
+
+    def start(self) -> None:
+        self.started_at = time.monotonic()
+        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, pass_fds=self.fds, env=self.environment)
+
+    def release(self) -> None:
+        """Let it begin: it has loaded its program while the database was made ready."""
+        assert self.process is not None
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):
+            self.process.stdin.write(b"\n")
+            self.process.stdin.flush()
+
+    def watch(self) -> None:
+        """Start again what has died: at once the first time, later the more often it happens."""
+        if self.process is not None and self.process.poll() is None:
+            return
+        now = time.monotonic()
+        if self.process is not None:
+            self._bury(now)
+        if now >= self.not_before:
+            self.start()
+            self.release()
+
+    def _bury(self, now: float) -> None:
+        assert self.process is not None
+        print(f"hutong: {self.name} ended with status {self.process.returncode}; starting it again", file=sys.stderr)
+        self.failures = 0 if now - self.started_at > 10 else self.failures + 1
+        pause = 0.0 if self.failures == 0 else min(0.1 * 2**self.failures, _RESTART_PAUSE_MAX_S)
+        self.not_before = now + pause
+        self._close()
+        self.process = None
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+
+    def wait(self, deadline: float) -> None:
+        if self.process is None:
+            return
+        try:
+            self.process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._close()
+
+    def _close(self) -> None:
+        if self.process is not None and self.process.stdin is not None:
+            self.process.stdin.close()
+
+
+def run_serve(*, sandbox: bool) -> int:
+    """Run everything until SIGINT or SIGTERM; returns the exit status."""
+    settings = config.load()
+    if sandbox:
+        hold_sandbox(settings)
+    listeners = {"api": listen(settings.host, settings.port, "HUTONG_PORT")}
+    chosen: dict[str, Any] = {"port": listeners["api"].getsockname()[1]}
+    if sandbox:
+        listeners["sandbox"] = listen(settings.sandbox_host, settings.sandbox_port, "HUTONG_SANDBOX_PORT")
+        chosen |= {"sandbox": True, "sandbox_port": listeners["sandbox"].getsockname()[1]}
+    settings = settings.model_copy(update=chosen)
+    environment = config.environment(**chosen)
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    children = _children(listeners, environment)
+    for child in children:
+        child.start()
+    embedded = None if settings.database_url is not None else db.EmbeddedServer(settings.home)
+    try:
+        if embedded is not None:
+            embedded.start()
+        prepare_in_process(settings, sandbox_port=settings.sandbox_port if sandbox else None)
+        for child in children:
+            child.release()
+        threading.Thread(target=_announce, args=(settings, sandbox, stopping), daemon=True).start()
+        _watch(children, embedded, stopping)
+    finally:
+        for child in children:
+            child.stop()
+        deadline = time.monotonic() + _STOP_LIMIT_S
+        for child in children:
+            child.wait(deadline)
+        if embedded is not None:
+            embedded.stop()
+    return 0
+
+
+def _watch(children: list[_Child], embedded: db.EmbeddedServer | None, stopping: threading.Event) -> None:
+    """Start again what has died, the database too, until told to stop."""
+    look_at = time.monotonic() + _LOOK_AT_SERVER_EVERY_S
+    while not stopping.wait(_WATCH_EVERY_S):
+        if embedded is not None and time.monotonic() >= look_at:
+            look_at = time.monotonic() + _LOOK_AT_SERVER_EVERY_S
+            if embedded.pid() is None:
+                embedded.start()
+        for child in children:
+            child.watch()
+
+
+def hold_sandbox(settings: Settings) -> None:
+    """Keep the sandbox of a data folder to this process until it ends.
+
+    There is one account for it: a second sandbox would take it over and leave the payments of the first without theirs.
+    """
+    try:
+        lock = config.home_folder(settings) / "sandbox.lock"
+        fcntl.flock(os.open(lock, os.O_RDWR | os.O_CREAT, 0o600), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ConfigurationError(
+            f"another process runs the sandbox of {settings.home}; stop it or use another folder", param="HUTONG_HOME"
+        ) from error
+    except OSError as error:
+        raise ConfigurationError(f"the data folder cannot be used: {error}", param="HUTONG_HOME") from error
+
+
+def listen(host: str, port: int, variable: str) -> socket.socket:
+    """Listen here, so that the address stays ours while a process below is started again."""
+    try:
+        listener = socket.create_server((host, port), backlog=1024)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise ConfigurationError(f"cannot listen on {host}:{port}: {reason}", param=variable) from error
+    return listener
+
+
+def _children(listeners: dict[str, socket.socket], environment: dict[str, str]) -> list[_Child]:
+    children = [_Child("worker", [*_hutong(), "worker", "--supervised"], environment)]
+    for name, listener in listeners.items():
+        fd = listener.fileno()
+        children.append(_Child(name, [*_hutong(), name, "--fd", str(fd)], environment, fds=(fd,)))
+    return children
+
+
+def _hutong() -> list[str]:
+    return [sys.executable, "-m", "hutong"]
+
+
+def _announce(settings: Settings, sandbox: bool, stopping: threading.Event) -> None:
+    """Say that the platform is ready, once it is."""
+    address = f"http://{settings.host}:{settings.port}"
+    deadline = time.monotonic() + _READY_LIMIT_S
+    while time.monotonic() < deadline and not stopping.is_set():
+        try:
+            with urllib.request.urlopen(f"{address}/readyz", timeout=2):  # noqa: S310 - our own address
+                break
+        except OSError:
+            time.sleep(0.02)
+    else:
+        return
+    print(f"Hutong is ready: {address}  (API reference {address}/docs)", flush=True)
+    if sandbox:
+        print(f"The sandbox is at http://{settings.sandbox_host}:{settings.sandbox_port}", flush=True)
+
+
+def prepare_in_process(settings: Settings, *, sandbox_port: int | None) -> None:
+    """Migrate and, for the sandbox, have channel accounts that point at it.
+
+    In a process of its own: what this needs in memory is not needed afterwards.
+    """
+    command = [*_hutong(), "prepare"]
+    if sandbox_port is not None:
+        command += ["--sandbox-url", f"http://{settings.sandbox_host}:{sandbox_port}"]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)

@@ -1,0 +1,52 @@
+"""The web application of one process: API and cashier on the wired platform."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from fastapi import APIRouter, FastAPI
+
+from hutong import api, cashier
+from hutong.app.platform import open_platform
+from hutong.clock import SystemClock
+from hutong.config import Settings
+from hutong.ids import Ids
+
+
+def build(settings: Settings) -> FastAPI:
+    """API and cashier, opened and closed with the application."""
+
+    @asynccontextmanager
+    async def open_services() -> AsyncIterator[api.Services]:
+        async with open_platform(settings) as platform:
+            yield api.Services(
+                database=platform.database,
+                directory=platform.directory,
+                accounts=platform.accounts,
+                flow=platform.flow,
+                effects=platform.effects,
+                vault=platform.vault,
+                clock=platform.clock,
+                ids=platform.ids,
+                sandbox=settings.sandbox,
+                bills=platform.bills,
+                avatar_base=settings.avatar_base_url or "",
+                payment_validity=timedelta(days=settings.payment_validity_days),
+            )
+
+    def cashier_routes(services: api.Services) -> list[APIRouter]:
+        sandbox_url = f"http://{settings.sandbox_host}:{settings.sandbox_port}" if settings.sandbox else None
+        desk = cashier.Desk(
+            services.database,
+            services.flow,
+            services.directory,
+            services.clock,
+            texts=services.accounts.text,
+            sandbox_url=sandbox_url,
+        )
+        return [cashier.create_router(desk, services.clock)]
+
+    identifiers = Ids(SystemClock(), zone=settings.zone)
+    return api.create_app(open_services, identifiers=identifiers, extra=cashier_routes)

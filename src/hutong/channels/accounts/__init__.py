@@ -1,0 +1,1 @@
+"""Accounts at channels: credentials, adapters ready to use, diagnostics."""

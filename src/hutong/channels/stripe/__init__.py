@@ -1,0 +1,5 @@
+"""The adapter of Stripe."""
+
+from hutong.channels.stripe.adapter import Stripe
+
+__all__ = ["Stripe"]

@@ -1,0 +1,248 @@
+"""UnionPay's daily file: a signed answer holds a zip, packed once more, with one ZM file of fixed width.
+
+A row is cut by bytes before it is read, since one Chinese character takes two. The file has no totals, so a bill is
+whole if every row has its full length and every field in it its form. The ZME file holds corrections made by people.
+
+Source:
+    UnionPay's file interface specification as its public clients read it: widths, names of the columns, packing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import itertools
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+from hutong.channels.bill import Bill, BillRow, BillRowKind, BillState
+from hutong.channels.codes.codes import Codes
+from hutong.channels.errors import BillRefused, ChannelUnreachable
+from hutong.channels.http import Http
+from hutong.channels.model import ChannelState
+from hutong.channels.unionpay.client import BEIJING, Unreadable, from_short_time, read_answer, to_our_number
+from hutong.channels.unionpay.credentials import BillSettings, UnionPayCredentials, UnionPayKeys, Unproven
+
+WIDTHS = {
+    "trade_code": 3,
+    "acquirer": 11,
+    "sender": 11,
+    "trace_no": 6,
+    "time": 10,
+    "account": 19,
+    "amount": 12,
+    "category": 4,
+    "terminal_type": 2,
+    "query_id": 21,
+    "old_pay_type": 2,
+    "order_no": 32,
+    "card_type": 2,
+    "original_trace_no": 6,
+    "original_time": 10,
+    "fee": 13,
+    "settled": 13,
+    "pay_type": 4,
+    "group_merchant": 15,
+    "transaction_type": 2,
+    "transaction_sub_type": 2,
+    "business_type": 6,
+    "account_type": 2,
+    "bill_type": 4,
+    "bill_no": 32,
+    "interaction": 1,
+    "original_query_id": 21,
+    "merchant": 15,
+    "split_way": 1,
+    "sub_merchant": 15,
+    "sub_merchant_name": 32,
+    "split_amount": 13,
+    "net_settled": 13,
+    "terminal": 8,
+    "merchant_text": 32,
+    "discount": 13,
+    "invoice": 13,
+    "installment_fee": 12,
+    "installments": 2,
+    "medium": 1,
+    "order_reference": 32,
+    "reserved": 98,
+}
+ROW_LENGTH = sum(WIDTHS.values()) + len(WIDTHS) - 1
+"""607 bytes: one blank stands between two columns."""
+
+_ENDS = list(itertools.accumulate(width + 1 for width in WIDTHS.values()))
+_COLUMNS = {name: slice(end - width - 1, end - 1) for (name, width), end in zip(WIDTHS.items(), _ENDS, strict=True)}
+_BLANKS = [end - 1 for end in _ENDS[:-1]]
+_ANSWER_LIMIT = 1 << 26
+_PACKED_LIMIT = 1 << 26
+_UNPACKED_LIMIT = 1 << 30
+_RATIO_MAX = 200
+_SMALL = 1 << 20
+"""Up to this size a file may be packed as tightly as it likes."""
+
+
+async def download_bill(
+    http: Http,
+    keys: UnionPayKeys,
+    credentials: UnionPayCredentials,
+    codes: Codes,
+    body: bytes,
+    bill: Bill,
+    folder: Path,
+    *,
+    now: datetime,
+    ready: bool,
+) -> Bill:
+    """Send the signed request `body` and put the files of its answer into a folder.
+
+    Args:
+        bill: What is asked for.
+        ready: Whether the channel makes the file by now; before, that there is none proves nothing.
+
+    Errors:
+        BillRefused: the answer is UnionPay's, but what it holds is not a bill.
+    """
+
+    def without(state: BillState, code: str, message: str | None) -> Bill:
+        return Bill(state, bill.kind, bill.day, channel_code=code[:64], channel_message=(message or "")[:256] or None)
+
+    into = folder / f"unionpay-{bill.day:%Y%m%d}.answer"
+    headers = {"Content-Type": "application/x-www-form-urlencoded; charset=UTF-8"}
+    try:
+        reply = await http.download(
+            "POST", credentials.file_url, headers=headers, into=into, limit=_ANSWER_LIMIT, body=body
+        )
+        if reply.status != 200:
+            return without(BillState.UNKNOWN, f"http_{reply.status}", None)
+        answer = read_answer(await asyncio.to_thread(into.read_bytes))
+        keys.verify(answer, now=now)
+    except ChannelUnreachable as error:
+        return without(BillState.UNKNOWN, "no_answer" if error.sent else "not_sent", error.detail)
+    except (Unproven, Unreadable) as error:
+        return without(BillState.UNKNOWN, str(error), None)
+    finally:
+        into.unlink(missing_ok=True)
+    if answer.get("merId") != credentials.mer_id or answer.get("settleDate", f"{bill.day:%m%d}") != f"{bill.day:%m%d}":
+        return without(BillState.UNKNOWN, "not_ours", None)
+    code, message = answer.get("respCode", "unreadable"), answer.get("respMsg")
+    if code == "00":
+        files = await asyncio.to_thread(unpack, answer.get("fileContent", ""), folder)
+        return Bill(BillState.READY, bill.kind, bill.day, files)
+    state = codes.read("bill", code, message=message or "").state
+    if state is ChannelState.NOT_FOUND:
+        return without(BillState.EMPTY if ready else BillState.NOT_READY, code, message)
+    return without(BillState.REFUSED if state is ChannelState.FAILED else BillState.UNKNOWN, code, message)
+
+
+def unpack(content: str, folder: Path) -> tuple[Path, ...]:
+    """Write the ZM file, and the ZME file if there is one, into a folder.
+
+    Errors:
+        BillRefused: not base64 of a packed zip, more than the limits, or without one ZM file.
+    """
+    packed = folder / "unionpay.zip"
+    try:
+        inflater = zlib.decompressobj()
+        raw = inflater.decompress(base64.b64decode(content, validate=True), _PACKED_LIMIT)
+        if not inflater.eof or inflater.unused_data:
+            raise BillRefused("the bill's archive is cut off or too large")
+        packed.write_bytes(raw)
+        with zipfile.ZipFile(packed) as archive:
+            return _extract(archive, folder)
+    except (zlib.error, binascii.Error, ValueError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError):
+        raise BillRefused("the bill's archive cannot be unpacked") from None
+    finally:
+        packed.unlink(missing_ok=True)
+
+
+def _extract(archive: zipfile.ZipFile, folder: Path) -> tuple[Path, ...]:
+    members = {member.filename: member for member in archive.infolist()}
+    wrong = any(member.header_offset < 0 for member in members.values())  # one that lies before the file's start
+    if wrong or len(members) != len(archive.infolist()) or len(members) > 16:
+        raise BillRefused("the bill's archive holds other files than a bill has")
+    names = [
+        name for kind in ("ZM", "ZME") for name in members if re.fullmatch(rf"[A-Z]{{3}}[0-9]{{8}}{kind}_\w+", name)
+    ]
+    if not names or "ZME_" in names[0] or (len(names) > 1 and "ZME_" not in names[1]):
+        raise BillRefused("the bill's archive must hold one ZM file")
+    written = []
+    for name in names:
+        member, path = members[name], folder / name
+        if member.file_size > _SMALL and member.file_size > _RATIO_MAX * member.compress_size:
+            raise BillRefused("the bill is packed more tightly than a bill can be")
+        length = 0
+        with archive.open(member) as source, path.open("wb") as target:
+            while piece := source.read(1 << 16):
+                length += len(piece)
+                if length > _UNPACKED_LIMIT:
+                    raise BillRefused("the bill is too large")
+                target.write(piece)
+        written.append(path)
+    return tuple(written)
+
+
+def read_bill(bill: Bill, credentials: UnionPayCredentials) -> Iterator[BillRow]:
+    """The rows of a ZM file, one after another."""
+    if not bill.files:
+        return
+    noon = datetime(bill.day.year, bill.day.month, bill.day.day, 12, tzinfo=BEIJING)
+    with bill.files[0].open("rb") as file:
+        for number in itertools.count(1):
+            line = file.readline(ROW_LENGTH + 3)
+            if not line:
+                return
+            try:
+                yield _row(line, bill.day, noon, credentials)
+            except (ValueError, BillRefused) as error:
+                raise BillRefused(f"row {number} of the bill: {error}") from None
+
+
+def _row(line: bytes, day: date, noon: datetime, credentials: UnionPayCredentials) -> BillRow:
+    settings = credentials.bill
+    row = line.removesuffix(b"\n").removesuffix(b"\r")
+    if not line.endswith(b"\n") or len(row) != ROW_LENGTH or any(row[blank : blank + 1] != b" " for blank in _BLANKS):
+        raise BillRefused("not of the layout's length")
+    row.decode(settings.encoding)  # nothing of it is used, but a file in another encoding is not this bill
+
+    def column(name: str) -> str:
+        return row[_COLUMNS[name]].decode("ascii").strip()
+
+    if column("merchant") != credentials.mer_id:
+        raise BillRefused("it is another merchant's")
+    happened_at = from_short_time(column("time"), noon)
+    if happened_at is None or not timedelta(days=-40) < happened_at - noon < timedelta(days=2):
+        raise BillRefused("its time is none")
+    order_no = column("order_no")
+    kind = settings.kinds.get(column("transaction_type"), "other")
+    fee = _signed(column("fee"), settings)
+    return BillRow(
+        kind=BillRowKind(kind),
+        our_no=to_our_number(order_no) or order_no or None,
+        channel_no=column("query_id") or None,
+        original_no=None,
+        amount_minor=_digits(column("amount")),
+        currency="CNY",
+        fee_minor=fee,
+        state=column("trade_code"),
+        happened_at=happened_at,
+        settle_date=day,
+    )
+
+
+def _digits(text: str) -> int:
+    if not re.fullmatch("[0-9]{12}", text):
+        raise BillRefused("an amount is not twelve digits")
+    return int(text)
+
+
+def _signed(text: str, settings: BillSettings) -> int:
+    """A fee: what is taken from the merchant is positive, what is given back to him negative."""
+    letter, amount = text[:1], _digits(text[1:])
+    if letter not in (settings.debit, settings.credit):
+        raise BillRefused("a fee has another letter than those for debit and credit")
+    return amount if letter == settings.debit else -amount

@@ -1,0 +1,193 @@
+"""The fields of UnionPay's transactions, and what is refused before anything is sent."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from urllib.parse import urljoin
+
+from hutong.channels.model import Order, PayRequest, Refund
+from hutong.channels.unionpay.client import plain, settle_date, to_their_number, to_time
+from hutong.channels.unionpay.credentials import UnionPayCredentials
+from hutong.errors import InvalidParameter
+
+AMOUNT_MINOR_MAX = 10**12 - 1
+SUBJECT_LENGTH_MAX = 32
+REFUND_WINDOW = timedelta(days=330)
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """How a method is asked for.
+
+    Attributes:
+        refund_window: For how long it is refunded.
+        payer_may_retry: Whether a payer whose card was declined may go on with another one, until the order's end.
+    """
+
+    txn_type: str
+    txn_sub_type: str
+    biz_type: str
+    channel_type: str
+    refund_window: timedelta
+    payer_may_retry: bool
+
+
+FRONT, QR, WALLET, COLLECTION = "unionpay_front", "unionpay_qr", "unionpay_wallet", "unionpay_collection"
+PRODUCTS = {
+    FRONT: Product("01", "01", "000201", "07", REFUND_WINDOW, payer_may_retry=True),
+    QR: Product("01", "07", "000000", "08", timedelta(days=30), payer_may_retry=True),
+    WALLET: Product("01", "06", "000000", "08", timedelta(days=30), payer_may_retry=False),
+    COLLECTION: Product("11", "00", "000501", "07", REFUND_WINDOW, payer_may_retry=False),
+}
+RETRIED = frozenset(
+    (product.txn_type, product.txn_sub_type) for product in PRODUCTS.values() if product.payer_may_retry
+)
+
+
+def order_fields(request: PayRequest, credentials: UnionPayCredentials) -> dict[str, str]:
+    """A payment.
+
+    Errors:
+        InvalidParameter: UnionPay could not take it; `param` names the field.
+    """
+    product = PRODUCTS.get(request.method)
+    if product is None:
+        raise InvalidParameter("UnionPay does not offer this method", param="method")
+    if request.currency != "CNY":
+        raise InvalidParameter("UnionPay takes CNY only", param="currency")
+    if not request.capture:
+        raise InvalidParameter("UnionPay does not only reserve money here", param="capture")
+    if not 0 < request.amount_minor <= AMOUNT_MINOR_MAX:
+        raise InvalidParameter("UnionPay does not take this amount", param="amount_minor")
+    if request.placed_at is None:
+        raise InvalidParameter("UnionPay needs the time at which the order was made", param="placed_at")
+    fields = _transaction(product, product.txn_type, product.txn_sub_type, credentials) | {
+        "orderId": _number(request.attempt_no, "attempt_no"),
+        "txnTime": to_time(request.placed_at),
+        "txnAmt": str(request.amount_minor),
+        "currencyCode": "156",
+        "backUrl": request.notify_url,
+    }
+    description = plain(request.subject, SUBJECT_LENGTH_MAX)
+    if description:
+        fields["orderDesc"] = description
+    if product.payer_may_retry:
+        fields["payTimeout"] = to_time(request.expires_at)
+    if request.method == FRONT:
+        # UnionPay asks for a page to return to; without one the payer comes to the platform's front door.
+        fields["frontUrl"] = request.return_url or urljoin(request.notify_url, "/")
+    if request.method == WALLET:
+        if credentials.term_id is None:
+            raise InvalidParameter("the account has no terminal number for this method", param="method")
+        fields |= {"qrNo": _payer(request, "auth_code", "[0-9]{16,24}"), "termId": credentials.term_id}
+    if request.method == COLLECTION:
+        fields["bindId"] = _payer(request, "agreement", "[0-9A-Za-z]{1,128}")
+    return fields
+
+
+def check_refund(refund: Refund, now: datetime) -> None:
+    """Refuse what UnionPay would not give back.
+
+    Errors:
+        InvalidParameter: as for `order_fields`.
+    """
+    order = refund.order
+    product = PRODUCTS.get(order.method)
+    if product is None or order.currency != "CNY":
+        raise InvalidParameter("the order was not paid through UnionPay", param="order")
+    _number(refund.refund_no, "refund_no")
+    if not 0 < refund.amount_minor <= order.amount_minor:
+        raise InvalidParameter("a refund is at most the order's amount", param="amount_minor")
+    if now > order.placed_at + product.refund_window:
+        raise InvalidParameter("UnionPay no longer refunds this order", param="order")
+
+
+def check_void(refund: Refund, now: datetime, cut_hour: int) -> None:
+    """Refuse what UnionPay would not cancel: a part, or a payment of an earlier clearing day."""
+    if refund.amount_minor != refund.order.amount_minor:
+        raise InvalidParameter("UnionPay cancels whole payments only", param="amount_minor")
+    if settle_date(refund.order.placed_at, cut_hour) != settle_date(now, cut_hour):
+        raise InvalidParameter("UnionPay cancels payments of the same clearing day only", param="order")
+
+
+def refund_fields(
+    refund: Refund, txn_type: str, original_query_id: str, credentials: UnionPayCredentials
+) -> dict[str, str]:
+    """A refund ("04") or a void ("31") that was checked."""
+    return _transaction(PRODUCTS[refund.order.method], txn_type, "00", credentials) | {
+        "orderId": _number(refund.refund_no, "refund_no"),
+        "origQryId": original_query_id,
+        "txnTime": to_time(refund.created_at),
+        "txnAmt": str(refund.amount_minor),
+        "currencyCode": "156",
+        "backUrl": refund.notify_url,
+    }
+
+
+def query_fields(our_no: str, placed_at: datetime, credentials: UnionPayCredentials) -> dict[str, str]:
+    """A query for a payment, a refund or a void."""
+    return {
+        "txnType": "00",
+        "txnSubType": "00",
+        "bizType": "000000",
+        "accessType": "0",
+        "merId": credentials.mer_id,
+        "orderId": _number(our_no, "attempt_no"),
+        "txnTime": to_time(placed_at),
+    }
+
+
+def bill_fields(day: date, credentials: UnionPayCredentials, now: datetime) -> dict[str, str]:
+    """A request for the file of a clearing day."""
+    return {
+        "txnType": "76",
+        "txnSubType": "01",
+        "bizType": "000000",
+        "accessType": "0",
+        "fileType": "00",
+        "merId": credentials.mer_id,
+        "txnTime": to_time(now),
+        "settleDate": f"{day:%m%d}",
+    }
+
+
+def order_of(request: PayRequest) -> Order:
+    """The order that a request places, for asking about it."""
+    assert request.placed_at is not None, "order_fields has looked"
+    return Order(
+        request.attempt_no,
+        request.method,
+        request.amount_minor,
+        request.currency,
+        request.placed_at,
+        expires_at=request.expires_at,
+    )
+
+
+def _transaction(
+    product: Product, txn_type: str, txn_sub_type: str, credentials: UnionPayCredentials
+) -> dict[str, str]:
+    return {
+        "txnType": txn_type,
+        "txnSubType": txn_sub_type,
+        "bizType": product.biz_type,
+        "channelType": product.channel_type,
+        "accessType": "0",
+        "merId": credentials.mer_id,
+    }
+
+
+def _number(our_no: str, param: str) -> str:
+    number = to_their_number(our_no)
+    if number is None:
+        raise InvalidParameter("UnionPay does not take this number", param=param)
+    return number
+
+
+def _payer(request: PayRequest, name: str, pattern: str) -> str:
+    value = request.payer.get(name, "")
+    if not re.fullmatch(pattern, value):
+        raise InvalidParameter("UnionPay needs this of the payer", param=f"payer.{name}")
+    return value

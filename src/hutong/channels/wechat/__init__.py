@@ -1,0 +1,5 @@
+"""The adapter of WeChat Pay."""
+
+from hutong.channels.wechat.adapter import WeChatPay
+
+__all__ = ["WeChatPay"]

@@ -1,0 +1,348 @@
+"""WeChat Pay's daily bills: the trade bill, by which to reconcile, and the fund-flow bill.
+
+UTF-8 with a byte order mark, CRLF line ends, each value behind a back-tick, a header, rows, a second header and one row
+of totals. In yuan. The hash covers the unpacked file; the download itself is not signed.
+
+Source:
+    https://pay.weixin.qq.com/doc/v3/merchant/4012791866 (trade bill), 4012791867 (fund-flow bill),
+    4013071227 (download).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import re
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import TextIO
+
+from hutong.channels.bill import Bill, BillRow, BillRowKind, BillState
+from hutong.channels.errors import BillRefused
+from hutong.channels.model import text
+from hutong.channels.wechat.client import NoWord, Wire
+from hutong.channels.wechat.requests import BEIJING
+from hutong.channels.wechat.responses import Reader, payout_no
+from hutong.errors import InvalidParameter
+
+PACKED_MAX = 512 << 20
+UNPACKED_MAX = 4 << 30
+RATIO_MAX = 200
+READY_AT = time(10)
+_LINE_MAX = 1 << 16
+_BOM = b"\xef\xbb\xbf"
+_YUAN = re.compile(r"-?[0-9]{1,14}(\.[0-9]{1,5})?")
+_UNITS = 100_000
+"""Parts of a yuan that bills count in: fees are told with five decimals."""
+
+_TARGETS = {
+    "trade": "/v3/bill/tradebill?bill_date={day}&bill_type=ALL&tar_type=GZIP",
+    "fund_flow": "/v3/bill/fundflowbill?bill_date={day}&account_type=BASIC&tar_type=GZIP",
+}
+
+
+async def download(wire: Wire, said: Reader, kind: str, day: date, folder: Path, *, now: datetime) -> Bill:
+    """Fetch a bill into a folder, unpacked, and prove it with the hash that WeChat has signed.
+
+    Errors:
+        InvalidParameter: WeChat has no bill of this kind.
+        BillRefused: what came is not what the hash names, is cut off, or unpacks to more than a bill may be.
+    """
+    if kind not in _TARGETS:
+        raise InvalidParameter("WeChat Pay has no bill of this kind", param="kind")
+    try:
+        status, answer = await wire.call("GET", _TARGETS[kind].format(day=day.isoformat()), now)
+        if status != 200:
+            return _without(kind, day, said.refusal("bill", status, answer).code, answer, now)
+        wanted, target = answer.get("hash_value"), wire.target_of(answer.get("download_url"))
+        if answer.get("hash_type") != "SHA1" or not isinstance(wanted, str) or target is None:
+            return Bill(BillState.UNKNOWN, kind, day, channel_code="unreadable")
+        packed = folder / f"wechat-{kind}-{day}.csv.gz"
+        reply = await wire.download(target, now, into=packed, limit=PACKED_MAX)
+    except NoWord as nothing:
+        word = nothing.answer
+        return Bill(BillState.UNKNOWN, kind, day, (), word.channel_code, word.channel_message)
+    if reply.status != 200:
+        return Bill(BillState.UNKNOWN, kind, day, channel_code=f"http_{reply.status}")
+    unpacked = folder / f"wechat-{kind}-{day}.csv"
+    try:
+        if await asyncio.to_thread(unpack, packed, unpacked) != wanted.lower():
+            raise BillRefused("the bill is not the one that WeChat's hash names")
+    except BillRefused:
+        await asyncio.to_thread(unpacked.unlink, missing_ok=True)
+        raise
+    finally:
+        await asyncio.to_thread(packed.unlink, missing_ok=True)
+    return Bill(BillState.READY, kind, day, (unpacked,))
+
+
+def _without(kind: str, day: date, code: str | None, answer: Mapping[str, object], now: datetime) -> Bill:
+    """Why there is no bill. That there is none says that the day has no rows only once it would have been made."""
+    ready_at = datetime.combine(day + timedelta(days=1), READY_AT, BEIJING)
+    states = {
+        "bill_not_ready": BillState.NOT_READY,
+        "bill_not_found": BillState.EMPTY if now >= ready_at else BillState.NOT_READY,
+        "parameter_invalid": BillState.REFUSED,
+        "merchant_not_permitted": BillState.REFUSED,
+    }
+    words = text(answer.get("code"), 64), text(answer.get("message"), 256)
+    return Bill(states.get(code or "", BillState.UNKNOWN), kind, day, (), *words)
+
+
+def unpack(packed: Path, into: Path) -> str:
+    """Unpack a bill, or copy one that is not packed, and return its SHA-1.
+
+    Errors:
+        BillRefused: cut off, damaged, or too much for its size.
+    """
+    digest, length = hashlib.sha1(usedforsecurity=False), 0
+    size = packed.stat().st_size
+    limit = min(UNPACKED_MAX, max(size * RATIO_MAX, 1 << 20))
+    with packed.open("rb") as raw, into.open("wb") as out:
+        is_packed = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        source = gzip.GzipFile(fileobj=raw) if is_packed else raw
+        try:
+            while chunk := source.read(1 << 20):
+                length += len(chunk)
+                if length > limit:
+                    raise BillRefused("the bill unpacks to more than a bill may be")
+                digest.update(chunk)
+                out.write(chunk)
+        except (OSError, EOFError, zlib.error) as error:
+            raise BillRefused(f"the bill cannot be unpacked: {type(error).__name__}") from None
+    return digest.hexdigest()
+
+
+def read(bill: Bill) -> Iterator[BillRow]:
+    """The rows of a bill, then the proof that they add up."""
+    if bill.state is BillState.EMPTY:
+        return
+    if bill.state is not BillState.READY or bill.kind not in _LAYOUTS:
+        raise BillRefused("there is no bill to read")
+    layout = _LAYOUTS[bill.kind]
+    with bill.files[0].open("rb") as start:
+        if start.read(3) != _BOM:
+            raise BillRefused("the bill does not begin with a byte order mark")
+    with bill.files[0].open(encoding="utf-8-sig", errors="strict", newline="\r\n") as lines:
+        try:
+            yield from _rows(lines, layout)
+        except UnicodeDecodeError:
+            raise BillRefused("the bill is not UTF-8") from None
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """What stands in a bill's columns.
+
+    Attributes:
+        header: Its columns; later ones may be added, so they are found by name.
+        row: Reads one.
+        totals: What the last line must tell of the rows, and what each row adds to it.
+        counts: Those of them that are counts, not amounts.
+    """
+
+    header: tuple[str, ...]
+    row: Callable[[Mapping[str, str]], BillRow]
+    totals: Mapping[str, Callable[[Mapping[str, str]], int]]
+    counts: frozenset[str]
+
+
+def _rows(lines: TextIO, layout: _Layout) -> Iterator[BillRow]:
+    names = _line(lines).split(",")
+    if len(set(names)) != len(names) or not set(layout.header) <= set(names):
+        raise BillRefused("the bill does not have this bill's columns")
+    sums = dict.fromkeys(layout.totals, 0)
+    while (line := _line(lines)).startswith("`"):
+        values = line[1:].split(",`")
+        if len(values) != len(names):
+            raise BillRefused("a row does not have as many values as there are columns")
+        row = dict(zip(names, values, strict=True))
+        for name, add in layout.totals.items():
+            sums[name] += add(row)
+        yield layout.row(row)
+    headings, told = line.split(","), _line(lines)
+    values = told[1:].split(",`")
+    if not told.startswith("`") or len(values) != len(headings) or not set(layout.totals) <= set(headings):
+        raise BillRefused("the bill has no totals")
+    totals = dict(zip(headings, values, strict=True))
+    for name, added in sums.items():
+        if added != (_count(totals[name]) if name in layout.counts else _units(totals[name])):
+            raise BillRefused(f"the rows do not add up to the bill's total: {name}")
+    if lines.read(1):
+        raise BillRefused("something stands behind the totals")
+
+
+def _line(lines: TextIO) -> str:
+    line = lines.readline(_LINE_MAX)
+    if not line.endswith("\r\n"):
+        raise BillRefused("a line is cut off, or too long")
+    return line[:-2]
+
+
+def _units(value: str) -> int:
+    """Yuan as exact parts of a yuan."""
+    if not _YUAN.fullmatch(value):
+        raise BillRefused("an amount of the bill cannot be read")
+    whole, _, fraction = value.removeprefix("-").partition(".")
+    units = int(whole) * _UNITS + int(fraction.ljust(5, "0") or "0")
+    return -units if value.startswith("-") else units
+
+
+def _minor(value: str) -> int:
+    units = _units(value)
+    if units % (_UNITS // 100):
+        raise BillRefused("an amount of the bill is not of whole fen")
+    return units // (_UNITS // 100)
+
+
+def _fee(value: str) -> int:
+    """Rounded half up, away from zero, to whole fen; WeChat tells five decimals."""
+    units, per_fen = _units(value), _UNITS // 100
+    rounded = (abs(units) * 2 + per_fen) // (2 * per_fen)
+    return -rounded if units < 0 else rounded
+
+
+def _count(value: str) -> int:
+    if not (value.isascii() and value.isdigit() and len(value) <= 18):
+        raise BillRefused("a count of the bill cannot be read")
+    return int(value)
+
+
+def _instant(value: str) -> datetime:
+    try:
+        return datetime.strptime(value, "%Y-%m-%d %H:%M:%S").replace(tzinfo=BEIJING).astimezone(UTC)
+    except ValueError:
+        raise BillRefused("a time of the bill cannot be read") from None
+
+
+def _given(value: str) -> str | None:
+    """A number, which stands as 0 or not at all where there is none."""
+    return None if value in ("", "0") else value
+
+
+def _trade_row(row: Mapping[str, str]) -> BillRow:
+    refund_no = _given(row["商户退款单号"])
+    is_refund = refund_no is not None or _given(row["微信退款单号"]) is not None
+    order_no = _given(row["商户订单号"])
+    return BillRow(
+        kind=BillRowKind.REFUND if is_refund else BillRowKind.PAYMENT,
+        our_no=refund_no if is_refund else order_no,
+        channel_no=_given(row["微信退款单号"]) if is_refund else _given(row["微信订单号"]),
+        original_no=order_no if is_refund else None,
+        # With coupons, what was asked for stands in these two columns and what moved in others; ours is what was asked.
+        amount_minor=_minor(row["申请退款金额"]) if is_refund else _minor(row["订单金额"]),
+        currency=row["货币种类"],
+        fee_minor=_fee(row["手续费"]),
+        state=row["退款状态"] if is_refund else row["交易状态"],
+        happened_at=_instant(row["交易时间"]),
+    )
+
+
+_FLOW_KINDS = {
+    "交易": BillRowKind.PAYMENT,
+    "退款": BillRowKind.REFUND,
+    "商家转账": BillRowKind.PAYOUT,
+    "扣除交易手续费": BillRowKind.FEE,
+}
+
+
+def _flow_row(row: Mapping[str, str]) -> BillRow:
+    kind = _FLOW_KINDS.get(row["业务类型"], BillRowKind.OTHER)
+    our_no = _given(row["业务凭证号"])
+    amount_minor = _minor(row["收支金额(元)"])
+    if amount_minor < 0 or row["收支类型"] not in ("收入", "支出"):
+        raise BillRefused("a row is neither income nor expense")
+    return BillRow(
+        kind=kind,
+        our_no=payout_no(our_no) if our_no and kind is BillRowKind.PAYOUT else our_no,
+        channel_no=_given(row["微信支付业务单号"]),
+        original_no=None,
+        amount_minor=amount_minor,
+        currency="CNY",
+        fee_minor=None,
+        state=row["收支类型"],
+        happened_at=_instant(row["记账时间"]),
+    )
+
+
+def _sum(column: str) -> Callable[[Mapping[str, str]], int]:
+    return lambda row: _units(row[column])
+
+
+def _flow_sum(word: str) -> Callable[[Mapping[str, str]], int]:
+    return lambda row: _units(row["收支金额(元)"]) if row["收支类型"] == word else 0
+
+
+_LAYOUTS = {
+    "trade": _Layout(
+        header=(
+            "交易时间",
+            "公众账号ID",
+            "商户号",
+            "特约商户号",
+            "设备号",
+            "微信订单号",
+            "商户订单号",
+            "用户标识",
+            "交易类型",
+            "交易状态",
+            "付款银行",
+            "货币种类",
+            "应结订单金额",
+            "代金券金额",
+            "微信退款单号",
+            "商户退款单号",
+            "退款金额",
+            "充值券退款金额",
+            "退款类型",
+            "退款状态",
+            "商品名称",
+            "商户数据包",
+            "手续费",
+            "费率",
+            "订单金额",
+            "申请退款金额",
+            "费率备注",
+        ),
+        row=_trade_row,
+        totals={
+            "总交易单数": lambda _: 1,
+            "应结订单总金额": _sum("应结订单金额"),
+            "退款总金额": _sum("退款金额"),
+            "充值券退款总金额": _sum("充值券退款金额"),
+            "手续费总金额": _sum("手续费"),
+            "订单总金额": _sum("订单金额"),
+            "申请退款总金额": _sum("申请退款金额"),
+        },
+        counts=frozenset({"总交易单数"}),
+    ),
+    "fund_flow": _Layout(
+        header=(
+            "记账时间",
+            "微信支付业务单号",
+            "资金流水单号",
+            "业务名称",
+            "业务类型",
+            "收支类型",
+            "收支金额(元)",
+            "账户结余(元)",
+            "资金变更提交申请人",
+            "备注",
+            "业务凭证号",
+        ),
+        row=_flow_row,
+        totals={
+            "资金流水总笔数": lambda _: 1,
+            "收入笔数": lambda row: int(row["收支类型"] == "收入"),
+            "收入金额": _flow_sum("收入"),
+            "支出笔数": lambda row: int(row["收支类型"] == "支出"),
+            "支出金额": _flow_sum("支出"),
+        },
+        counts=frozenset({"资金流水总笔数", "收入笔数", "支出笔数"}),
+    ),
+}

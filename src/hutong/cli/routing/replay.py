@@ -1,0 +1,126 @@
+"""`hutong routing replay`: what a draft would have changed, as a table, as a picture, and for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from hutong import db, money, payments, routing
+from hutong.cli.routing.state import moment, read_text, standing_document, with_routing
+from hutong.clock import SystemClock
+from hutong.errors import InvalidParameter
+
+_BAR = 12
+_WIDE = 120
+_WAS, _WOULD = "#9aa5b1", "#2563eb"
+
+
+def run_replay(start: str, end: str | None, draft: Path, picture: Path | None, *, as_json: bool) -> int:
+    """Rehearse a draft; the exit status is 1 if the records could not be made again as they were."""
+    now = SystemClock().now()
+    first = moment(start, "--from", now=now, back=True)
+    last = now if end is None else moment(end, "--to", now=now, back=True)
+    if first >= last:
+        raise InvalidParameter("lies before --from", param="--to")
+    source = read_text(draft)
+
+    async def work(database: db.Database, live: routing.Live) -> payments.Rehearsal:
+        version, standing = await standing_document(database)
+        configuration = routing.Draft(source, standing=standing).check(version=version + 1, candidates=live.candidates)
+        async with database.transaction() as tx:
+            return await payments.rehearse(tx, first, last, configuration)
+
+    began = time.perf_counter()
+    found = with_routing(work)
+    took = time.perf_counter() - began
+    document = dict(found.document()) | {"from": first.isoformat(), "to": last.isoformat(), "seconds": round(took, 3)}
+    if picture is not None:
+        picture.write_text(draw(document), "utf-8")
+    if as_json:
+        print(json.dumps(document))
+    else:
+        _print(document)
+    return 1 if found.differing else 0
+
+
+def _print(document: Mapping[str, Any]) -> None:
+    print(f"{document['replayed']} decisions made again in {document['seconds']:.1f} s")
+    print(f"under the configuration that was in force: {document['differing']} differing")
+    if document["differing"]:
+        print(f"the rest cannot be trusted; the first of them: {', '.join(document['examples'])}", file=sys.stderr)
+    if document["gone"]:
+        print(f"{document['gone']} were left out: what they rested on is not kept")
+    print(f"the draft would send {document['moved']} elsewhere")
+    console = Console(width=None if sys.stdout.isatty() else _WIDE)
+    for currency, found in document["currencies"].items():
+        console.print(_table(currency, found))
+
+
+def _table(currency: str, found: Mapping[str, Any]) -> Table:
+    table = Table(title=currency)
+    table.add_column("account")
+    table.add_column("", no_wrap=True)
+    table.add_column("share", no_wrap=True)
+    for heading in ("decisions", "expected", "observed", "taken", "cost", "margin"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for line in found["accounts"]:
+        table.add_row(line["account"], "was", *_cells(line["was"], currency))
+        table.add_row("", "draft", *_cells(line["would"], currency), end_section=True)
+    table.add_row("all", "was", *_cells(found["was"], currency))
+    table.add_row("", "draft", *_cells(found["would"], currency))
+    change = found["change"]
+    amounts = (_money(change[name], currency, sign="+") for name in ("captured_minor", "cost_minor", "margin_minor"))
+    table.add_row("", "change", "", "", f"{change['expected_success']:+.2%}", "", *amounts)
+    return table
+
+
+def _cells(side: Mapping[str, Any], currency: str) -> tuple[str, ...]:
+    bar = "█" * round(side["share"] * _BAR)
+    amounts = (_money(side[name], currency) for name in ("captured_minor", "cost_minor", "margin_minor"))
+    expected, observed = (
+        "" if side[name] is None else f"{side[name]:.2%}" for name in ("expected_success", "observed_success")
+    )
+    return f"{bar:<{_BAR}} {side['share']:>6.1%}", str(side["decisions"]), expected, observed, *amounts
+
+
+def _money(amount_minor: int, currency: str, *, sign: str = "") -> str:
+    """An amount in the currency's own unit."""
+    return f"{sign if amount_minor >= 0 else ''}{money.to_major(amount_minor, currency)}"
+
+
+def draw(document: Mapping[str, Any]) -> str:
+    """A picture of each account's share, as it was and under the draft, as SVG."""
+    rows: list[str] = []
+    at = 34
+    for currency, found in document["currencies"].items():
+        change = found["change"]
+        margin = _money(change["margin_minor"], currency, sign="+")
+        cost = _money(change["cost_minor"], currency, sign="+")
+        told = f"{currency}: success {change['expected_success']:+.2%}, cost {cost}, margin {margin}"
+        rows.append(f'<text x="16" y="{at}" font-weight="bold">{escape(told)}</text>')
+        at += 26
+        for line in found["accounts"]:
+            rows.append(f'<text x="16" y="{at + 14}">{escape(line["account"])}</text>')
+            for offset, (side, color) in enumerate(((line["was"], _WAS), (line["would"], _WOULD))):
+                top, width = at + offset * 14, round(side["share"] * 400, 1)
+                rows.append(f'<rect x="220" y="{top}" width="{width}" height="12" fill="{color}"/>')
+                rows.append(f'<text x="{224 + width}" y="{top + 10}" font-size="10">{side["share"]:.1%}</text>')
+            at += 40
+        at += 16
+    rows.append(f'<rect x="16" y="{at}" width="12" height="12" fill="{_WAS}"/><text x="34" y="{at + 10}">was</text>')
+    rows.append(
+        f'<rect x="84" y="{at}" width="12" height="12" fill="{_WOULD}"/><text x="102" y="{at + 10}">draft</text>'
+    )
+    size = f'width="700" height="{at + 28}" font-family="sans-serif" font-size="12"'
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size}>'
+        f'<rect width="100%" height="100%" fill="white"/>{"".join(rows)}</svg>\n'
+    )

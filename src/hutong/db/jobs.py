@@ -1,0 +1,34 @@
+"""Work that is repeated until a process stops."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from hutong.telemetry import get_logger
+
+_log = get_logger(__name__)
+
+
+async def every(seconds: float, job: Callable[[], Awaitable[object]], stop: asyncio.Event, *, name: str) -> None:
+    """Run a job again and again until `stop` is set. A failure is logged and does not end it.
+
+    Args:
+        seconds: The pause between the end of one run and the start of the next.
+    """
+    while not stop.is_set():
+        try:
+            await job()
+        except Exception as error:  # noqa: BLE001 - the database may be away; the next round finds it again
+            _log.warning("job_failed", job=name, reason=repr(error))
+        await wait_for(stop, seconds)
+
+
+async def wait_for(event: asyncio.Event, seconds: float) -> bool:
+    """Wait until an event is set, but not longer than this; return whether it is set."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

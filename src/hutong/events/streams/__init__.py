@@ -1,0 +1,1 @@
+"""Streams: numbering events and publishing them to a broker."""

@@ -1,0 +1,46 @@
+"""Connections to brokers by URL. FastStream is loaded when one is used: it is an extra, and costs memory."""
+
+from __future__ import annotations
+
+import importlib
+from contextlib import AbstractAsyncContextManager
+
+from hutong.errors import ConfigurationError
+from hutong.events.streams.relay import Connect, Request
+from hutong.events.streams.streams import Publisher
+
+CONFIRM_LIMIT_S = 5.0
+"""How long a broker may take to confirm; then it is taken for down."""
+
+_EXTRAS = {"amqp": "rabbit", "amqps": "rabbit", "kafka": "kafka"}
+
+
+def connector(url: str, *, source: str = "hutong", confirm_limit_s: float = CONFIRM_LIMIT_S) -> Connect:
+    """How to reach a broker.
+
+    Args:
+        url: `amqp://…` or `amqps://…` for RabbitMQ, `kafka://host:port,host:port` for Kafka.
+        source: What the names of exchange, queues and topics begin with.
+
+    Errors:
+        ConfigurationError: another scheme, or the package that speaks it is not installed.
+    """
+    scheme = url.partition("://")[0]
+    extra = _EXTRAS.get(scheme)
+    if extra is None:
+        raise ConfigurationError("begins with amqp://, amqps:// or kafka://", param="HUTONG_BROKER_URL")
+    try:
+        module = importlib.import_module(f"hutong.events.{extra}")
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"this broker needs a package that is not installed: pip install 'hutong[{extra}]'",
+            param="HUTONG_BROKER_URL",
+        ) from error
+
+    def connect(answer: Request | None) -> AbstractAsyncContextManager[Publisher]:
+        opened: AbstractAsyncContextManager[Publisher] = module.connect(
+            url, answer, source=source, confirm_limit_s=confirm_limit_s
+        )
+        return opened
+
+    return connect

@@ -1,0 +1,72 @@
+"""Rows as files: CSV and Parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import Any, get_type_hints
+from uuid import UUID
+
+import orjson
+
+_PARQUET_TYPES = {int: "BIGINT", str: "VARCHAR", UUID: "VARCHAR", date: "DATE"}
+_LONGEST_LINE = 64 * 1024 * 1024
+
+
+def to_csv(lines: Iterable[Any]) -> str:
+    """Lines of one kind (dataclasses or dictionaries) as CSV with a heading; text that a spreadsheet would run is made
+    harmless.
+    """
+    rows = [line if isinstance(line, dict) else asdict(line) for line in lines]
+    output = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(output, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows({name: _harmless(value) for name, value in row.items()} for row in rows)
+    return output.getvalue()
+
+
+def to_parquet(kind: type[Any], lines: Iterable[Any], path: Path) -> None:
+    """Write lines of one kind as a Parquet file: integers as 64 bits, dates as dates, ids and names as text.
+
+    Args:
+        kind: The dataclass of the lines; also of none, for an empty file has its columns.
+
+    Effects:
+        Replaces the file.
+    """
+    columns = {name: _PARQUET_TYPES[hint] for name, hint in get_type_hints(kind).items()}
+    with tempfile.NamedTemporaryFile("wb", suffix=".jsonl") as rows:
+        rows.writelines(orjson.dumps(asdict(line), option=orjson.OPT_APPEND_NEWLINE) for line in lines)
+        rows.flush()
+        write_parquet(Path(rows.name), columns, path)
+
+
+def _harmless(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value
+
+
+def write_parquet(lines: Path, columns: Mapping[str, str], target: Path) -> int:
+    """Turn a file of JSON lines, one object for each row, into a Parquet file.
+
+    Args:
+        columns: DuckDB's types by name, in order. They hold also when there is no row.
+        target: Is replaced.
+
+    Returns:
+        How many rows were read back from the new file.
+    """
+    import duckdb  # costs time and memory that a serving process does not need
+
+    with duckdb.connect(config={"threads": 1}) as engine:
+        rows = engine.read_json(
+            str(lines), format="newline_delimited", columns=dict(columns), maximum_object_size=_LONGEST_LINE
+        )
+        rows.write_parquet(str(target), compression="zstd")
+        [(count,)] = engine.read_parquet(str(target)).count("*").fetchall()
+    return int(count)

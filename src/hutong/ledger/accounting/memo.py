@@ -1,0 +1,75 @@
+"""Memo ledgers: points, quotas, pending interest. Counted beside the business, never part of the books."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from hutong import db
+from hutong.ledger.statements import sql as _sql
+
+
+@dataclass(frozen=True, slots=True)
+class Memo:
+    """One entry; `ref` names what it belongs to, once per ledger and owner."""
+
+    ledger: str
+    owner: UUID
+    ref: str
+    amount: int
+
+
+class MemoStatus(enum.Enum):
+    """What became of one entry."""
+
+    ENTERED = "entered"
+    EXISTS = "exists"
+    EXISTS_WITH_DIFFERENT_AMOUNT = "exists_with_different_amount"
+
+
+async def enter(tx: db.Tx, memos: Sequence[Memo], *, now: datetime) -> list[MemoStatus]:
+    """Add entries and move their totals, in the caller's transaction.
+
+    Repeat:
+        An entry whose `ref` exists is answered EXISTS, or that its amount differs.
+
+    Returns:
+        One status per entry, in order.
+    """
+    if not memos:
+        return []
+    ledgers, owners = [memo.ledger for memo in memos], [memo.owner for memo in memos]
+    await _sql.open_memo_totals.execute(tx, ledgers, owners)
+    totals = {
+        (r["ledger"], r["owner"]): (r["total"], r["seq"])
+        for r in await _sql.lock_memo_totals.fetch(tx, ledgers, owners)
+    }
+    known = {
+        (r["ledger"], r["owner"], r["ref"]): r["amount"]
+        for r in await _sql.known_memos.fetch(tx, ledgers, owners, [memo.ref for memo in memos])
+    }
+    statuses, rows = [], []
+    for memo in memos:
+        key = (memo.ledger, memo.owner, memo.ref)
+        if key in known:
+            same = known[key] == memo.amount
+            statuses.append(MemoStatus.EXISTS if same else MemoStatus.EXISTS_WITH_DIFFERENT_AMOUNT)
+            continue
+        known[key] = memo.amount
+        total, seq = totals[memo.ledger, memo.owner]
+        totals[memo.ledger, memo.owner] = total, seq = total + memo.amount, seq + 1
+        rows.append((memo.ledger, memo.owner, seq, memo.ref, memo.amount, total))
+        statuses.append(MemoStatus.ENTERED)
+    if rows:
+        await _sql.write_memos.execute(tx, *(list(column) for column in zip(*rows, strict=True)), now)
+    return statuses
+
+
+async def wrong_totals(tx: db.Tx) -> list[asyncpg.Record]:
+    """Totals that are not the sum of their entries: `ledger` and `owner` of each. The daily comparison."""
+    return await _sql.wrong_memo_totals.fetch(tx)

@@ -1,0 +1,95 @@
+"""Corrections: what was booked stays, its opposite is booked beside it, once."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from hutong import db
+from hutong.clock import to_ns
+from hutong.ledger.codec import uuid_of
+from hutong.ledger.ledger import Ledger
+from hutong.ledger.model import CreateTransferStatus, Transfer, TransferFlags
+from hutong.ledger.statements import sql as _sql
+
+_NOT_BOOKED = int(TransferFlags.PENDING | TransferFlags.VOID_PENDING_TRANSFER)
+
+
+class ReversalStatus(enum.Enum):
+    """What became of one reversal."""
+
+    REVERSED = "reversed"
+    ALREADY_REVERSED = "already_reversed"
+    NOT_FOUND = "not_found"
+    NOT_BOOKED = "not_booked"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class ReversalResult:
+    """The answer to one reversal; `refusal` says which limit stood against it."""
+
+    status: ReversalStatus
+    reversal_id: UUID | None = None
+    refusal: CreateTransferStatus | None = None
+
+
+async def reverse(
+    tx: db.Tx, transfer_ids: Sequence[int], *, reason: str, by: str, new_id: Callable[[], UUID], now: datetime
+) -> list[ReversalResult]:
+    """Book the opposite of each transfer.
+
+    Args:
+        transfer_ids: Booked transfers: plain ones, or those that posted a hold. Each once.
+
+    Effects:
+        One transfer each with both sides changed over, `user_data_128` kept; a record of who reversed what and why.
+
+    Repeat:
+        ALREADY_REVERSED, whoever asks and however many at once.
+
+    Returns:
+        One result per id, in order.
+    """
+    ledger = Ledger(tx, clock=lambda: to_ns(now))
+    originals = {t.id: t for t in await ledger.lookup_transfers(transfer_ids)}
+    uuids = [uuid_of(number) for number in transfer_ids]
+    done = {record["transfer_id"].int for record in await _sql.known_reversals.fetch(tx, uuids)}
+    results: dict[int, ReversalResult] = {}
+    opposites: dict[int, Transfer] = {}
+    for number in transfer_ids:
+        original = originals.get(number)
+        if number in done:
+            results[number] = ReversalResult(ReversalStatus.ALREADY_REVERSED)
+        elif original is None:
+            results[number] = ReversalResult(ReversalStatus.NOT_FOUND)
+        elif int(original.flags) & _NOT_BOOKED:
+            results[number] = ReversalResult(ReversalStatus.NOT_BOOKED)
+        else:
+            opposites[number] = Transfer(
+                id=new_id().int, debit_account_id=original.credit_account_id,
+                credit_account_id=original.debit_account_id, amount=original.amount,
+                user_data_128=original.user_data_128, ledger=original.ledger, code=original.code,
+            )  # fmt: skip
+    answers = await ledger.create_transfers([*opposites.values()])
+    booked = []
+    for (number, opposite), answer in zip(opposites.items(), answers, strict=True):
+        if answer.status is CreateTransferStatus.CREATED:
+            booked.append(number)
+            results[number] = ReversalResult(ReversalStatus.REVERSED, UUID(int=opposite.id))
+        else:
+            results[number] = ReversalResult(ReversalStatus.REFUSED, refusal=answer.status)
+    try:
+        await _sql.insert_reversals.execute(
+            tx, [uuid_of(number) for number in booked], [uuid_of(opposites[number].id) for number in booked],
+            reason, by, now,
+        )  # fmt: skip
+    except asyncpg.UniqueViolationError as error:
+        # Somebody reversed one of them at the same moment: seen from the start, it is reversed already.
+        raise asyncpg.SerializationError(str(error)) from error
+    return [results[number] for number in transfer_ids]

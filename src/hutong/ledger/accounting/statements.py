@@ -1,0 +1,134 @@
+"""What a finance team reads: statements, the general ledger, the trial balance by subject; and their export."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from hutong import db
+from hutong.clock import to_ns
+from hutong.errors import NotFound
+from hutong.ledger.accounting.chart import CHART, Side
+from hutong.ledger.codec import uuid_of
+from hutong.ledger.statements import sql as _sql
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One booking on an account; `balance` stands on the account's normal side."""
+
+    id: UUID
+    timestamp: int
+    accounting_date: date
+    event: int
+    other_account: UUID
+    reference: UUID
+    debit: int
+    credit: int
+    balance: int
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """An account between two moments: opening + bookings = closing."""
+
+    account_id: UUID
+    code: int
+    ledger: int
+    opening: int
+    lines: list[Line]
+    closing: int
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectBalance:
+    """One line of the general ledger: a subject of a ledger over a day, or as it stands."""
+
+    ledger: int
+    code: int
+    name_en: str
+    name_zh: str
+    opening: int
+    debits: int
+    credits: int
+    closing: int
+
+
+async def statement(tx: db.Tx, account_id: int, *, since: datetime, until: datetime) -> Statement:
+    """The statement of an account from `since` up to before `until`.
+
+    Errors:
+        NotFound: no such account.
+    """
+    uuid = uuid_of(account_id)
+    account = await _sql.account_code.fetchrow(tx, uuid)
+    if account is None:
+        raise NotFound("no account has this id")
+    sign = _sign(account["code"])
+    before = await _sql.balance_before.fetchrow(tx, uuid, to_ns(since))
+    opening = sign * (before["debits"] - before["credits"]) if before is not None else 0
+    records = await _sql.statement_lines.fetch(tx, uuid, to_ns(since), to_ns(until))
+    lines = [
+        Line(
+            r["id"], r["timestamp"], r["accounting_date"], r["code"], r["other"], r["reference"], r["debit"],
+            r["credit"], sign * (r["debits"] - r["credits"]),
+        )
+        for r in records
+    ]  # fmt: skip
+    return Statement(
+        UUID(int=account_id), account["code"], account["ledger"], opening, lines,
+        lines[-1].balance if lines else opening,
+    )  # fmt: skip
+
+
+async def general_ledger(tx: db.Tx, *, day: date | None = None) -> list[SubjectBalance]:
+    """The subjects of every ledger on a closed day, or as they stand now.
+
+    Returns:
+        One line per ledger and subject that ever moved. Balances stand on the subject's normal side; over the lines of
+        one ledger, those on debit sides equal those on credit sides.
+    """
+    records = await (_sql.subject_balances.fetch(tx, day) if day else _sql.subject_balances_now.fetch(tx))
+    return [_subject_balance(record) for record in records]
+
+
+def roll_up(lines: Sequence[SubjectBalance]) -> list[SubjectBalance]:
+    """The same lines with their parents added: a parent is the sum of its children, on the debit side."""
+    sums: dict[tuple[int, int], list[int]] = {}
+    for line in lines:
+        subject = CHART.get(line.code)
+        parent = subject.parent if subject else 0
+        sign = _sign(line.code)
+        total = sums.setdefault((line.ledger, parent), [0, 0, 0, 0])
+        for place, value in enumerate((sign * line.opening, line.debits, line.credits, sign * line.closing)):
+            total[place] += value
+    parents = [SubjectBalance(ledger, code, "", "", *total) for (ledger, code), total in sums.items()]
+    return sorted([*lines, *parents], key=lambda line: (line.ledger, line.code))
+
+
+def _subject_balance(record: Any) -> SubjectBalance:
+    subject = CHART.get(record["code"])
+    sign = _sign(record["code"])
+
+    def side(which: str) -> int:
+        return int(sign * (record[f"{which}_debits"] - record[f"{which}_credits"]))
+
+    daily = "debits" in record
+    return SubjectBalance(
+        ledger=record["ledger"],
+        code=record["code"],
+        name_en=subject.name_en if subject else "",
+        name_zh=subject.name_zh if subject else "",
+        opening=side("opening") if daily else 0,
+        debits=int(record["debits"]) if daily else int(record["closing_debits"]),
+        credits=int(record["credits"]) if daily else int(record["closing_credits"]),
+        closing=side("closing"),
+    )
+
+
+def _sign(code: int) -> int:
+    subject = CHART.get(code)
+    return -1 if subject is not None and subject.normal_side is Side.CREDIT else 1

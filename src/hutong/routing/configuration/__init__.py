@@ -1,0 +1,1 @@
+"""What operators configure: rules, prices, calendars, overrides, suggestions, and the versions of all of it."""

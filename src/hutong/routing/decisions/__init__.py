@@ -1,0 +1,1 @@
+"""Routing decisions as they are kept: recorded, replayed, tried against a draft."""

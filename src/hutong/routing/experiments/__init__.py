@@ -1,0 +1,1 @@
+"""Experiments: a draft of the configuration on a share of the payments."""

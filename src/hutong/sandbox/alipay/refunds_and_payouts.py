@@ -1,0 +1,214 @@
+"""What the simulated Alipay does with money on its way back and out."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from hutong.money import to_major
+from hutong.sandbox.alipay.orders import AlipayTrades, Lazy, Refusal, beijing, invalid, yuan
+from hutong.sandbox.simulator import Simulator
+from hutong.sandbox.store import MoneyOut, Order, OrderState, Payout, Refund
+
+_WINDOW = timedelta(days=365)
+_CANCEL_WITHIN = timedelta(hours=24)
+_NUMBER_LENGTH_MAX = 64
+_NOBODY = "nobody"
+"""A payee whose identity holds this does not exist."""
+
+
+class AlipayMoney:
+    """Refunds, cancellations and transfers."""
+
+    def __init__(self, simulator: Simulator, trades: AlipayTrades) -> None:
+        self._simulator = simulator
+        self._book = simulator.book
+        self._trades = trades
+
+    def cancel(self, content: dict[str, Any], _said: dict[str, str]) -> Lazy:
+        try:
+            order = self._trades.find(content)
+        except Refusal as refusal:
+            if refusal.node["sub_code"] != "ACQ.TRADE_NOT_EXIST":
+                raise
+            node = {"code": "10000", "msg": "Success", "out_trade_no": content.get("out_trade_no"), "retry_flag": "N"}
+            return lambda _kind: node
+        action = "close"
+        if order.state is OrderState.OPEN:
+            self._book.change(order, OrderState.CLOSED, "closed")
+        elif order.paid_at is not None:
+            action = "refund"
+            self._give_all_back(order)
+        node = {
+            "code": "10000",
+            "msg": "Success",
+            "out_trade_no": order.order_no,
+            "trade_no": order.channel_order_no,
+            "retry_flag": "N",
+            "action": action,
+        }
+        return lambda _kind: node
+
+    def _give_all_back(self, order: Order) -> None:
+        assert order.paid_at is not None
+        if self._book.clock.now() - order.paid_at > _CANCEL_WITHIN:
+            raise Refusal("40004", "ACQ.TRADE_CANCEL_TIME_OUT", "超过撤销时间范围")
+        left_minor = self._book.refundable_minor(order)
+        if left_minor:
+            # Alipay gives it a number of its own; the platform asks for it by the order's.
+            refund = self._start_refund(order, self._book.new_channel_no("2088"), left_minor, {})
+            order.data["cancelled"] = refund.refund_no
+            self._simulator.finish_refund(refund, self._book.faults.notify, succeeded=True)
+
+    def refund(self, content: dict[str, Any], _said: dict[str, str]) -> Lazy:
+        order = self._trades.find(content)
+        amount_minor = yuan(content.get("refund_amount"), "refund_amount")
+        number = content.get("out_request_no", order.order_no)
+        if not isinstance(number, str) or not 0 < len(number) <= _NUMBER_LENGTH_MAX:
+            raise invalid("out_request_no")
+        refund = self._book.refunds.get(number)
+        if refund is not None and (refund.order is not order or refund.amount_minor != amount_minor):
+            raise Refusal("40004", "ACQ.DISCORDANT_REPEAT_REQUEST", "不一致的请求")
+        if refund is not None:
+            return lambda _kind: self._refunded(order, changed=False)
+        if order.paid_at is None:
+            raise Refusal("40004", "ACQ.TRADE_STATUS_ERROR", "交易状态不合法")
+        if self._book.clock.now() - order.paid_at > _WINDOW:
+            raise Refusal("40004", "ACQ.TRADE_HAS_FINISHED", "交易已完结")
+        if amount_minor > self._book.refundable_minor(order):
+            raise Refusal("40004", "ACQ.REFUND_AMT_NOT_EQUAL_TOTAL", "退款金额超限")
+        started = self._start_refund(order, number, amount_minor, content)
+
+        def answer(kind: str) -> dict[str, Any]:
+            faults = self._book.faults
+            done = kind != "refund_fails_after_accept" and faults.money_out_ms == 0
+            if done:
+                self._simulator.finish_refund(started, faults.notify, succeeded=True)
+            return self._refunded(order, changed=done)
+
+        return answer
+
+    def _start_refund(self, order: Order, number: str, amount_minor: int, content: dict[str, Any]) -> Refund:
+        refund = Refund(
+            refund_no=number,
+            channel_refund_no=order.channel_order_no,
+            order=order,
+            amount_minor=amount_minor,
+            currency=order.currency,
+            notify_url=order.notify_url,
+            content=content,
+            created_at=self._book.clock.now(),
+        )
+        self._book.start_refund(refund)
+        return refund
+
+    def _refunded(self, order: Order, *, changed: bool) -> dict[str, Any]:
+        given = [r for r in self._book.refunds.values() if r.order is order and r.state is MoneyOut.SUCCEEDED]
+        return {
+            "code": "10000",
+            "msg": "Success",
+            "out_trade_no": order.order_no,
+            "trade_no": order.channel_order_no,
+            "buyer_logon_id": "159****5620",
+            "fund_change": "Y" if changed else "N",
+            "refund_fee": to_major(sum(refund.amount_minor for refund in given), order.currency),
+        }
+
+    def query_refund(self, content: dict[str, Any], _said: dict[str, str]) -> Lazy:
+        order, number = self._trades.find(content), content.get("out_request_no")
+        if not isinstance(number, str) or not number:
+            raise invalid("out_request_no")
+        asked = order.data.get("cancelled", number) if number == order.order_no else number
+        refund = self._book.refunds.get(asked)
+        node: dict[str, Any] = {"code": "10000", "msg": "Success"}
+        if refund is not None and refund.order is order and refund.state is MoneyOut.SUCCEEDED:
+            node |= {
+                "out_trade_no": order.order_no,
+                "trade_no": order.channel_order_no,
+                "out_request_no": number,
+                "total_amount": to_major(order.captured_minor, order.currency),
+                "refund_amount": to_major(refund.amount_minor, order.currency),
+                "refund_status": "REFUND_SUCCESS",
+            }
+            if "gmt_refund_pay" in content.get("query_options", []) and refund.changed_at is not None:
+                node["gmt_refund_pay"] = beijing(refund.changed_at)
+        elif refund is not None and refund.order is order:
+            # The words for a refund that Alipay works off by and by.
+            word = {MoneyOut.PENDING: "REFUND_PROCESSING", MoneyOut.FAILED: "REFUND_FAIL"}[refund.state]
+            amounts = {"refund_amount": to_major(refund.amount_minor, order.currency), "refund_status": word}
+            node |= {"out_trade_no": order.order_no, "trade_no": order.channel_order_no, "out_request_no": number}
+            node |= amounts
+        return lambda _kind: node
+
+    def transfer(self, content: dict[str, Any], _said: dict[str, str]) -> Lazy:
+        number, payee = content.get("out_biz_no"), content.get("payee_info")
+        if not isinstance(number, str) or not 0 < len(number) <= _NUMBER_LENGTH_MAX:
+            raise _wrong("out_biz_no")
+        if content.get("product_code") != "TRANS_ACCOUNT_NO_PWD" or content.get("biz_scene") != "DIRECT_TRANSFER":
+            raise _wrong("product_code")
+        if not isinstance(payee, dict) or not payee.get("identity") or not content.get("order_title"):
+            raise _wrong("payee_info")
+        by_logon = payee.get("identity_type") == "ALIPAY_LOGON_ID"
+        if payee.get("identity_type") not in ("ALIPAY_USER_ID", "ALIPAY_LOGON_ID", "ALIPAY_OPEN_ID") or (
+            by_logon and not payee.get("name")
+        ):
+            raise _wrong("payee_info")
+        amount_minor = yuan(content.get("trans_amount"), "trans_amount")
+        payout = self._book.payouts.get(number)
+        if payout is not None and (payout.amount_minor, payout.payee) != (amount_minor, payee):
+            raise Refusal("40004", "PAYMENT_INFO_INCONSISTENCY", "两次请求商户单号一样，但是参数不一致")
+        if payout is None:
+            payout = self._start_transfer(number, payee, amount_minor, content)
+        started = payout
+
+        def answer(kind: str) -> dict[str, Any]:
+            faults = self._book.faults
+            if kind != "refund_fails_after_accept" and faults.money_out_ms == 0:
+                self._simulator.finish_payout(started, faults.notify, succeeded=True)
+            return self._sent(started)
+
+        return answer
+
+    def _start_transfer(self, number: str, payee: dict[str, str], amount_minor: int, content: dict[str, Any]) -> Payout:
+        if amount_minor < 10:
+            raise Refusal("40004", "EXCEED_LIMIT_SM_AMOUNT", "单笔额度超限")
+        if _NOBODY in payee["identity"]:
+            raise Refusal("40004", "PAYEE_NOT_EXIST", "收款用户不存在")
+        payout = Payout(
+            payout_no=number,
+            channel_payout_no=self._book.new_channel_no("2026"),
+            amount_minor=amount_minor,
+            currency="CNY",
+            payee=payee,
+            notify_url="",
+            content=content,
+            created_at=self._book.clock.now(),
+        )
+        self._book.start_payout(payout)
+        return payout
+
+    def query_transfer(self, content: dict[str, Any], _said: dict[str, str]) -> Lazy:
+        payout = self._book.payouts.get(str(content.get("out_biz_no")))
+        if payout is None:
+            raise Refusal("40004", "ORDER_NOT_EXIST", "转账订单不存在")
+        node = self._sent(payout) | {"trans_amount": to_major(payout.amount_minor, payout.currency)}
+        return lambda _kind: node
+
+    def _sent(self, payout: Payout) -> dict[str, Any]:
+        node = {
+            "code": "10000",
+            "msg": "Success",
+            "out_biz_no": payout.payout_no,
+            "order_id": payout.channel_payout_no,
+            "status": {MoneyOut.PENDING: "DEALING", MoneyOut.SUCCEEDED: "SUCCESS", MoneyOut.FAILED: "FAIL"}[
+                payout.state
+            ],
+            "trans_date": beijing(payout.changed_at or payout.created_at),
+        }
+        if payout.state is MoneyOut.FAILED:
+            node |= {"error_code": "PAYEE_ACCOUNT_STATUS_ERROR", "fail_reason": "收款方账号异常"}
+        return node
+
+
+def _wrong(name: str) -> Refusal:
+    return Refusal("40004", "INVALID_PARAMETER", f"参数有误：{name}")

@@ -1,0 +1,178 @@
+"""Stripe's objects as the simulator shows them, made from its book."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import Any
+
+from hutong.sandbox.bill import Entry
+from hutong.sandbox.store import MoneyOut, Order, OrderState, Refund
+
+API_VERSION = "2025-03-31.basil"
+_INTENT_STATES = {
+    OrderState.CLOSED: "canceled",
+    OrderState.PAID: "succeeded",
+    OrderState.AUTHORIZED: "requires_capture",
+    OrderState.DECLINED: "requires_payment_method",
+}
+_REFUND_STATES = {MoneyOut.PENDING: "pending", MoneyOut.SUCCEEDED: "succeeded", MoneyOut.FAILED: "failed"}
+
+
+def seconds(at: datetime | None) -> int | None:
+    return None if at is None else int(at.timestamp())
+
+
+def status(order: Order) -> str:
+    """A PaymentIntent's status."""
+    return _INTENT_STATES.get(order.state) or str(order.data["status"])
+
+
+def intent(order: Order, *, expand: bool = False, delta_minor: int = 0) -> dict[str, Any]:
+    """A PaymentIntent.
+
+    Args:
+        expand: Show its charge whole.
+        delta_minor: Added to what it tells of money.
+    """
+    state, charged = status(order), order.state in (OrderState.PAID, OrderState.AUTHORIZED)
+    shown = charge(order) if expand else order.data["charge"]
+    return {
+        "id": order.channel_order_no,
+        "object": "payment_intent",
+        "amount": order.amount_minor + delta_minor,
+        "amount_capturable": order.amount_minor if order.state is OrderState.AUTHORIZED else 0,
+        "amount_received": order.captured_minor + delta_minor if order.state is OrderState.PAID else 0,
+        "canceled_at": seconds(order.changed_at) if order.state is OrderState.CLOSED else None,
+        "capture_method": "automatic" if order.capture else "manual",
+        "client_secret": f"{order.channel_order_no}_secret_{order.data['secret']}",
+        "created": order.data["created"],
+        "currency": order.currency.lower(),
+        "description": order.description or None,
+        "last_payment_error": order.data.get("error") if state in ("requires_payment_method", "canceled") else None,
+        "latest_charge": shown if charged else None,
+        "livemode": False,
+        "metadata": order.data["metadata"],
+        "next_action": _next_action(order) if state == "requires_action" else None,
+        "payment_method": order.data.get("payment_method"),
+        "payment_method_types": ["card"],
+        "status": state,
+    }
+
+
+def _next_action(order: Order) -> dict[str, Any]:
+    back = order.data.get("return_url")
+    if back is None:
+        return {"type": "use_stripe_sdk", "use_stripe_sdk": {"type": "three_d_secure_redirect", "stripe_js": ""}}
+    return {"type": "redirect_to_url", "redirect_to_url": {"return_url": back, "url": order.code_url}}
+
+
+def charge(order: Order) -> dict[str, Any]:
+    """The charge of an intent that was paid or authorized."""
+    return {
+        "id": order.data["charge"],
+        "object": "charge",
+        "amount": order.amount_minor,
+        "amount_captured": order.captured_minor,
+        "captured": order.state is OrderState.PAID,
+        "created": seconds(order.paid_at or order.changed_at),
+        "currency": order.currency.lower(),
+        "livemode": False,
+        "metadata": order.data["metadata"],
+        "paid": True,
+        "payment_intent": order.channel_order_no,
+        "status": "succeeded",
+    }
+
+
+def session(order: Order, *, expand: bool = False) -> dict[str, Any]:
+    """A Checkout Session. Its PaymentIntent is made when the payer first tries to pay."""
+    state = {OrderState.OPEN: "open", OrderState.CLOSED: "expired"}.get(order.state, "complete")
+    found = intent(order, expand=True) if expand else order.channel_order_no
+    return {
+        "id": order.data["session"],
+        "object": "checkout.session",
+        "amount_total": order.amount_minor,
+        "cancel_url": order.data["cancel_url"],
+        "client_reference_id": order.data["reference"],
+        "created": order.data["created"],
+        "currency": order.currency.lower(),
+        "expires_at": order.data["created"] + 86_400,
+        "livemode": False,
+        "metadata": order.data["metadata"],
+        "mode": "payment",
+        "payment_intent": found if order.data["born"] else None,
+        "payment_status": "paid" if order.state is OrderState.PAID else "unpaid",
+        "status": state,
+        "success_url": order.data["return_url"],
+        "url": order.code_url if state == "open" else None,
+    }
+
+
+def refund(refund: Refund, *, delta_minor: int = 0) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "id": refund.channel_refund_no,
+        "object": "refund",
+        "amount": refund.amount_minor + delta_minor,
+        "charge": refund.order.data["charge"],
+        "created": seconds(refund.created_at),
+        "currency": refund.currency.lower(),
+        "metadata": refund.data["metadata"],
+        "payment_intent": refund.order.channel_order_no,
+        "reason": None,
+        "status": _REFUND_STATES[refund.state],
+    }
+    if refund.state is MoneyOut.FAILED:
+        said["failure_reason"] = "expired_or_canceled_card"
+    return said
+
+
+def event(event_id: str, kind: str, thing: dict[str, Any], at: datetime) -> dict[str, Any]:
+    return {
+        "id": event_id,
+        "object": "event",
+        "api_version": API_VERSION,
+        "created": seconds(at),
+        "data": {"object": thing},
+        "livemode": False,
+        "pending_webhooks": 1,
+        "request": {"id": None, "idempotency_key": None},
+        "type": kind,
+    }
+
+
+def transaction_id(entry: Entry) -> str:
+    return "txn_" + hashlib.sha256(f"{entry.kind} {entry.channel_no}".encode()).hexdigest()[:24]
+
+
+def transaction(entry: Entry, *, expand: bool) -> dict[str, Any]:
+    """A balance transaction. Everything is told from the row, so that what is planted in it agrees with itself."""
+    paid = entry.kind == "payment"
+    amount = entry.amount_minor if paid else -entry.amount_minor
+    source_id = entry.data["charge"] if paid else entry.channel_no
+    numbers = {"attempt_no": entry.order_no} | ({} if paid else {"refund_no": entry.number})
+    source = {
+        "id": source_id,
+        "object": "charge" if paid else "refund",
+        "amount": entry.order_amount_minor if paid else entry.amount_minor,
+        "currency": entry.currency.lower(),
+        "metadata": numbers,
+        "payment_intent": entry.channel_order_no,
+        "status": "succeeded",
+    } | ({"amount_captured": entry.amount_minor} if paid else {"charge": entry.data["charge"]})
+    return {
+        "id": transaction_id(entry),
+        "object": "balance_transaction",
+        "amount": amount,
+        "available_on": int(entry.at.timestamp()) + 2 * 86_400,
+        "created": int(entry.at.timestamp()),
+        "currency": entry.currency.lower(),
+        "description": entry.description or None,
+        "exchange_rate": None,
+        "fee": entry.fee_minor,
+        "net": amount - entry.fee_minor,
+        "reporting_category": entry.state,
+        "source": source if expand else source_id,
+        "status": "available",
+        "type": entry.state,
+    }

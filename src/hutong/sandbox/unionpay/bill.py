@@ -1,0 +1,149 @@
+"""UnionPay's daily file as UnionPay writes it: rows of 607 bytes, in a zip, packed once more, in base64."""
+
+from __future__ import annotations
+
+import base64
+import io
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
+
+from hutong.sandbox.bill import Entry
+from hutong.sandbox.store import Order, Refund
+from hutong.sandbox.unionpay.keys import MER_ID, TERM_ID
+
+BEIJING = timezone(timedelta(hours=8))
+_CUT = timedelta(hours=1)
+"""A clearing day ends at 23:00."""
+_ACQUIRER = "48020000"
+_SHORT_NAME = "互通沙箱"
+
+
+def settle_date(at: datetime) -> date:
+    """The clearing day of an instant."""
+    return (at.astimezone(BEIJING) + _CUT).date()
+
+
+def payment_entry(order: Order) -> Entry:
+    """A payment as the bill tells it."""
+    assert order.paid_at is not None
+    return Entry(
+        kind="payment",
+        number=order.order_no,
+        channel_no=order.channel_order_no,
+        order_no=order.order_no,
+        channel_order_no=order.channel_order_no,
+        amount_minor=order.amount_minor,
+        order_amount_minor=order.amount_minor,
+        currency="CNY",
+        fee_minor=order.amount_minor * 6 // 1000,
+        state="S22",
+        at=order.paid_at,
+        description=order.description,
+        method=order.method,
+        data=_kind(order.content),
+    )
+
+
+def refund_entry(refund: Refund) -> Entry:
+    """A refund or a void as the bill tells it."""
+    order = refund.order
+    assert order.paid_at is not None
+    original_time = f"{order.paid_at.astimezone(BEIJING):%m%d%H%M%S}"
+    return Entry(
+        kind="refund",
+        number=refund.refund_no,
+        channel_no=refund.channel_refund_no,
+        order_no=order.order_no,
+        channel_order_no=order.channel_order_no,
+        amount_minor=refund.amount_minor,
+        order_amount_minor=order.amount_minor,
+        currency="CNY",
+        fee_minor=0,
+        state="S30",
+        at=refund.changed_at or refund.created_at,
+        description=order.description,
+        method=order.method,
+        data=_kind(refund.content) | {"original_time": original_time},
+    )
+
+
+def _kind(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {"txn_type": content["txnType"], "txn_sub_type": content["txnSubType"], "biz_type": content["bizType"]}
+
+
+def write_bill(entries: Sequence[Entry]) -> bytes:
+    """The ZM file: no header, no totals, one row after another."""
+    return b"".join(_row(entry) for entry in entries)
+
+
+def pack_bill(rows: bytes, day: date) -> tuple[str, str]:
+    """The file as the answer carries it, and its name."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"INN{day:%y%m%d}88ZM_{MER_ID}", rows)
+        archive.writestr(f"INN{day:%y%m%d}88ZME_{MER_ID}", b"")
+    return base64.b64encode(zlib.compress(packed.getvalue())).decode(), f"{MER_ID}_{day:%Y%m%d}.zip"
+
+
+def _row(entry: Entry) -> bytes:
+    at, payment = entry.at.astimezone(BEIJING), entry.kind == "payment"
+    settled = entry.amount_minor - entry.fee_minor
+    columns = (
+        (entry.state, 3),
+        (_ACQUIRER, 11),
+        (_ACQUIRER, 11),
+        (entry.channel_no[-6:], 6),
+        (f"{at:%m%d%H%M%S}", 10),
+        ("622848*********0010", 19),
+        (f"{entry.amount_minor:012d}", 12),
+        ("5411", 4),
+        ("07", 2),
+        (entry.channel_no, 21),
+        ("", 2),
+        (entry.number, 32),
+        ("01", 2),
+        ("" if payment else entry.channel_order_no[-6:], 6),
+        ("" if payment else entry.data["original_time"], 10),
+        (_signed(-entry.fee_minor), 13),
+        (_signed(settled if payment else -settled), 13),
+        ("0001", 4),
+        ("", 15),
+        (entry.data["txn_type"], 2),
+        (entry.data["txn_sub_type"], 2),
+        (entry.data["biz_type"], 6),
+        ("01", 2),
+        ("", 4),
+        ("", 32),
+        ("0", 1),
+        ("" if payment else entry.channel_order_no, 21),
+        (MER_ID, 15),
+        ("", 1),
+        ("", 15),
+        (_SHORT_NAME, 32),
+        (_signed(0), 13),
+        (_signed(settled if payment else -settled), 13),
+        (TERM_ID, 8),
+        ("", 32),
+        (_signed(0), 13),
+        (_signed(0), 13),
+        (f"{0:012d}", 12),
+        ("00", 2),
+        ("0", 1),
+        ("", 32),
+        ("", 98),
+    )
+    return b" ".join(_column(text, width) for text, width in columns) + b"\n"
+
+
+def _column(text: str, width: int) -> bytes:
+    written = text.encode("gbk")
+    assert len(written) <= width, text
+    return written.ljust(width)
+
+
+def _signed(amount_minor: int) -> str:
+    """C for what the merchant gets, D for what is taken from him."""
+    return f"{'D' if amount_minor < 0 else 'C'}{abs(amount_minor):012d}"

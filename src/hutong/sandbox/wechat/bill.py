@@ -1,0 +1,189 @@
+"""WeChat Pay's bills, byte for byte: a byte order mark, CRLF, each value behind a back-tick, totals in the last line.
+
+Source:
+    https://pay.weixin.qq.com/doc/v3/merchant/4012791866 (trade bill), 4012791867 (fund-flow bill).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+
+from hutong.money import to_major
+from hutong.sandbox.bill import Entry
+from hutong.sandbox.store import Book, MoneyOut, Order
+from hutong.sandbox.wechat.keys import APPID, MCHID
+from hutong.sandbox.wechat.wire import BEIJING
+
+FEE_RATE = Decimal("0.006")
+OPENID = "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"
+_TRADE = (
+    "交易时间,公众账号ID,商户号,特约商户号,设备号,微信订单号,商户订单号,用户标识,交易类型,交易状态,付款银行,货币种类,应结订单金额,"
+    "代金券金额,微信退款单号,商户退款单号,退款金额,充值券退款金额,退款类型,退款状态,商品名称,商户数据包,手续费,费率,订单金额,"
+    "申请退款金额,费率备注"
+)
+_TRADE_TOTALS = "总交易单数,应结订单总金额,退款总金额,充值券退款总金额,手续费总金额,订单总金额,申请退款总金额"
+_FLOW = (
+    "记账时间,微信支付业务单号,资金流水单号,业务名称,业务类型,收支类型,收支金额(元),账户结余(元),资金变更提交申请人,备注,"
+    "业务凭证号"
+)
+_FLOW_TOTALS = "资金流水总笔数,收入笔数,收入金额,支出笔数,支出金额"
+_FLOW_WORDS = {
+    "payment": ("交易", "收入"),
+    "refund": ("退款", "支出"),
+    "payout": ("商家转账", "支出"),
+}
+_WORDS = {MoneyOut.PENDING: "PROCESSING", MoneyOut.SUCCEEDED: "SUCCESS", MoneyOut.FAILED: "ABNORMAL"}
+
+
+def entries(book: Book, kind: str, day: date) -> list[Entry]:
+    """What happened on a day, by Beijing time: payments by when they were paid, refunds by when they were accepted."""
+    start = datetime.combine(day, time(0), BEIJING)
+    found = [_payment(order) for order in book.orders.values() if _within(order.paid_at, start)]
+    found += [
+        Entry(
+            kind="refund",
+            number=refund.refund_no,
+            channel_no=refund.channel_refund_no,
+            order_no=refund.order.order_no,
+            channel_order_no=refund.order.channel_order_no,
+            amount_minor=refund.amount_minor,
+            order_amount_minor=refund.order.amount_minor,
+            currency=refund.currency,
+            fee_minor=-_fee(refund.amount_minor),
+            state=_WORDS[refund.state],
+            at=refund.created_at,
+            description=refund.order.description,
+            method=refund.order.method,
+            data={},
+        )
+        for refund in book.refunds.values()
+        if _within(refund.created_at, start)
+    ]
+    if kind == "fund_flow":
+        found = [entry for entry in found if entry.state == "SUCCESS"]
+        found += [
+            Entry(
+                kind="payout",
+                number=payout.payout_no,
+                channel_no=payout.channel_payout_no,
+                order_no="",
+                channel_order_no="",
+                amount_minor=payout.amount_minor,
+                order_amount_minor=payout.amount_minor,
+                currency=payout.currency,
+                fee_minor=0,
+                state="SUCCESS",
+                at=payout.changed_at or payout.created_at,
+                description="",
+                method="transfer",
+                data={},
+            )
+            for payout in book.payouts.values()
+            if payout.state is MoneyOut.SUCCEEDED and _within(payout.changed_at, start)
+        ]
+    return sorted(found, key=lambda entry: (entry.at, entry.number))
+
+
+def _payment(order: Order) -> Entry:
+    assert order.paid_at is not None
+    return Entry(
+        kind="payment",
+        number=order.order_no,
+        channel_no=order.channel_order_no,
+        order_no=order.order_no,
+        channel_order_no=order.channel_order_no,
+        amount_minor=order.captured_minor,
+        order_amount_minor=order.amount_minor,
+        currency=order.currency,
+        fee_minor=_fee(order.captured_minor),
+        state="SUCCESS",
+        at=order.paid_at,
+        description=order.description,
+        method=order.method,
+        data={},
+    )
+
+
+def _fee(amount_minor: int) -> int:
+    return int((amount_minor * FEE_RATE).quantize(Decimal(1), rounding=ROUND_HALF_UP))
+
+
+def _within(instant: datetime | None, start: datetime) -> bool:
+    return instant is not None and start <= instant < start + timedelta(days=1)
+
+
+def write(kind: str, rows: Sequence[Entry]) -> bytes:
+    """The bill's bytes, unpacked."""
+    lines = _trade(rows) if kind == "trade" else _flow(rows)
+    return b"\xef\xbb\xbf" + "".join(f"{line}\r\n" for line in lines).encode()
+
+
+def _trade(rows: Sequence[Entry]) -> list[str]:
+    paid = [row for row in rows if row.kind == "payment"]
+    refunded = [row for row in rows if row.kind == "refund"]
+    totals = (
+        str(len(rows)),
+        _yuan(sum(row.amount_minor for row in paid)),
+        _yuan(sum(row.amount_minor for row in refunded)),
+        "0.00",
+        f"{_yuan(sum(row.fee_minor for row in rows))}000",
+        _yuan(sum(row.amount_minor for row in paid)),
+        _yuan(sum(row.amount_minor for row in refunded)),
+    )
+    return [_TRADE, *(_ticked(_trade_row(row)) for row in rows), _TRADE_TOTALS, _ticked(totals)]
+
+
+def _trade_row(row: Entry) -> tuple[str, ...]:
+    is_refund = row.kind == "refund"
+    amount, nothing = _yuan(row.amount_minor), "0.00"
+    return (
+        _time(row.at), APPID, MCHID, "0", "", row.channel_order_no, row.order_no, OPENID,
+        row.method, "REFUND" if is_refund else row.state, "OTHERS", row.currency,
+        nothing if is_refund else amount, nothing,
+        row.channel_no if is_refund else "0", row.number if is_refund else "0",
+        amount if is_refund else nothing, nothing,
+        "ORIGINAL" if is_refund else "", row.state if is_refund else "",
+        _goods(row.description), "", f"{_yuan(row.fee_minor)}000", "0.60%",
+        nothing if is_refund else amount, amount if is_refund else nothing, "",
+    )  # fmt: skip
+
+
+def _flow(rows: Sequence[Entry]) -> list[str]:
+    balance, lines = 100_000_000, []
+    income: list[int] = []
+    expense: list[int] = []
+    moves = [(row, *_FLOW_WORDS[row.kind], row.amount_minor) for row in rows]
+    moves += [
+        (row, "扣除交易手续费", "支出" if row.fee_minor > 0 else "收入", abs(row.fee_minor))
+        for row in rows
+        if row.fee_minor
+    ]
+    for number, (row, word, way, amount_minor) in enumerate(moves):
+        (income if way == "收入" else expense).append(amount_minor)
+        balance += amount_minor if way == "收入" else -amount_minor
+        values = (
+            _time(row.at), row.channel_no, f"{row.channel_no[:20]}{number:08d}", word, word, way, _yuan(amount_minor),
+            _yuan(balance), "system", "", row.number,
+        )  # fmt: skip
+        lines.append(_ticked(values))
+    totals = (str(len(moves)), str(len(income)), _yuan(sum(income)), str(len(expense)), _yuan(sum(expense)))
+    return [_FLOW, *lines, _FLOW_TOTALS, _ticked(totals)]
+
+
+def _ticked(values: Iterable[str]) -> str:
+    return ",".join(f"`{value}" for value in values)
+
+
+def _yuan(amount_minor: int) -> str:
+    return to_major(amount_minor, "CNY")
+
+
+def _time(instant: datetime) -> str:
+    return instant.astimezone(BEIJING).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _goods(description: str) -> str:
+    """A description as bills show it: nothing in it may look like the bill's own structure."""
+    return "".join(" " if character in "`,\r\n" else character for character in description)

@@ -1,0 +1,98 @@
+"""Reading facts out of events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from hutong import ids
+from hutong.events import RecordedEvent
+from hutong.search.model import Facts, PaymentFact, ProfileFact, RefundFact
+from hutong.telemetry import get_logger
+
+_log = get_logger(__name__)
+TOPICS = frozenset({"payment", "refund", "customer"})
+"""What bills are made of; other streams are not read."""
+
+
+def facts_of(events: Iterable[RecordedEvent]) -> Facts:
+    """What events tell of payments, refunds and customers.
+
+    An event that cannot be read is logged and left out: one broken row must not keep all later bills from showing.
+    """
+    payments: list[PaymentFact] = []
+    refunds: list[RefundFact] = []
+    profiles: list[ProfileFact] = []
+    for event in events:
+        topic = event.type.partition(".")[0]
+        try:
+            if topic == "payment":
+                payments.append(_payment(event, orjson.loads(event.data)))
+            elif topic == "refund":
+                refunds.append(_refund(event, orjson.loads(event.data)))
+            elif topic == "customer":
+                profiles.append(_profile(event, orjson.loads(event.data)))
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it
+            _log.error("bill_event_unreadable", event_id=str(event.event_id), type=event.type, reason=repr(error))
+    return Facts(payments, refunds, profiles)
+
+
+def refund_text(
+    refund_id: str,
+    merchant_refund_no: str | None,
+    amount_minor: int,
+    reason: str,
+    route: str,
+    created_at: str,
+    finished_at: str | None,
+) -> str:
+    """What a bill shows of a refund, as JSON."""
+    return orjson.dumps(
+        {
+            "id": refund_id,
+            "merchant_refund_no": merchant_refund_no,
+            "amount_minor": amount_minor,
+            "reason": reason,
+            "route": route,
+            "created_at": created_at,
+            "finished_at": finished_at,
+        }
+    ).decode()
+
+
+def _payment(event: RecordedEvent, data: dict[str, Any]) -> PaymentFact:
+    paid = next((a for a in data["attempts"] if a["state"] == "succeeded" and not a["surplus"]), None)
+    # There is one at most: a payment is authorized by one attempt, and captured through it.
+    paid = paid or next((a for a in data["attempts"] if a["state"] == "authorized"), None)
+    customer = data.get("customer") or {}
+    return PaymentFact(
+        event.object_id, event.object_seq, event.merchant_id, data["status"], data["merchant_order_no"],
+        data["subject"], data["amount_minor"], data["currency"], data["amount_captured_minor"],
+        paid and paid["method"], paid and paid["channel"],
+        customer.get("id"), customer.get("name"), customer.get("avatar"),
+        datetime.fromisoformat(data["created_at"]), _optional(data["authorized_at"]), _optional(data["succeeded_at"]),
+        _optional(data["closed_at"]),
+    )  # fmt: skip
+
+
+def _refund(event: RecordedEvent, data: dict[str, Any]) -> RefundFact:
+    document = None
+    if data["kind"] == "refund" and data["state"] == "succeeded":
+        document = refund_text(
+            data["id"], data["merchant_refund_no"], data["amount_minor"], data["reason"], data["route"],
+            data["created_at"], data["finished_at"],
+        )  # fmt: skip
+    payment_id = ids.decode("pay", data["payment_id"])
+    return RefundFact(event.object_id, event.object_seq, payment_id, data["amount_minor"], document)
+
+
+def _profile(event: RecordedEvent, data: dict[str, Any]) -> ProfileFact:
+    at = datetime.fromisoformat(data["updated_at"])
+    return ProfileFact(event.merchant_id, data["id"], data["name"], data["avatar"], at, event.event_id)
+
+
+def _optional(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

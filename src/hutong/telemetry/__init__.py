@@ -1,0 +1,6 @@
+"""Logs and their masking: set up once by the composition root, used everywhere by name."""
+
+from hutong.telemetry.logging import configure_logging, get_logger
+from hutong.telemetry.masking import mask
+
+__all__ = ["configure_logging", "get_logger", "mask"]

@@ -1,0 +1,65 @@
+"""Structured logs: set up once by the composition root, used everywhere by name."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+from hutong.telemetry.masking import masked_under
+
+
+def _mask_event(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for name, value in event.items():
+        if name not in {"_record", "_from_structlog"}:  # the standard library's record, not written itself
+            event[name] = masked_under(name, value)
+    return event
+
+
+class _StandardError(logging.Handler):
+    """Writes to standard error as it is when something is logged."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr, flush=True)  # noqa: T201
+
+
+def configure_logging(*, level: str = "info", output: str = "json") -> None:
+    """Send structured logs to standard error, one event a line, with secrets masked.
+
+    Args:
+        level: The least level that is written.
+        output: "json" for machines, "console" for people.
+    """
+    renderer: Any = structlog.processors.JSONRenderer()
+    if output == "console":
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        _mask_event,
+    ]
+    numeric = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(numeric),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # as it is when something is logged
+        cache_logger_on_first_use=False,
+    )
+    handler = _StandardError()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=max(numeric, logging.WARNING), force=True)
+
+
+def get_logger(name: str) -> Any:
+    """The logger of a module; events are short names, everything else is a keyword."""
+    return structlog.get_logger(module=name)

@@ -90,8 +90,8 @@ async def put(tx: db.Tx, *told: RecordedEvent) -> None:
     await query.apply(tx, query.facts_of(told))
 
 
-async def found(tx: db.Tx, limit: int = 100, **wanted: Any) -> list[query.Bill]:
-    return (await query.search(tx, query.Wanted(**wanted), limit=limit)).bills
+async def found(tx: db.Tx, limit: int = 100, **wanted: Any) -> list[query.PaymentRecord]:
+    return (await query.search(tx, query.RecordQuery(**wanted), limit=limit)).bills
 
 
 async def record(database: db.Database, *told: RecordedEvent) -> None:

@@ -82,7 +82,7 @@ class PlatformApi:
     sandbox_url: str
     database: Database
     admin: Database
-    flow: payments.Flow
+    lifecycle: payments.Payments
     accounts: channels.Accounts
     vault: Vault
     clock: ShiftedClock
@@ -91,7 +91,7 @@ class PlatformApi:
     app: Any
     account_ids: dict[str, UUID]
     session: aiohttp.ClientSession
-    effects: dict[str, operators.Effect]
+    approval_handlers: dict[str, operators.ApprovalHandler]
     shops: list[Shop] = field(default_factory=list)
 
     @property
@@ -233,17 +233,17 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
         admin = await stack.enter_async_context(Database.open(database_url, size=2, role=None))
         http = await stack.enter_async_context(channels.Http.open(connect_timeout_s=2, total_timeout_s=2))
         accounts = channels.Accounts(database, vault, http, clock)
-        committer = payments.Committer(
+        transactions = payments.PaymentTransactions(
             database,
             clock=clock,
             ids=ids,
             checkout_url=lambda p: f"{url}/pay/{encode('pay', p.payment_id)}?token={p.checkout_token}",
             texts=accounts.text,
         )
-        flow = payments.Flow(
-            database, accounts, committer, clock=clock, ids=ids, public_url=url, sandbox=True, vault=vault
+        lifecycle = payments.Payments(
+            database, accounts, transactions, clock=clock, ids=ids, public_url=url, sandbox=True, vault=vault
         )
-        stack.push_async_callback(flow.stop)
+        stack.push_async_callback(lifecycle.stop)
         async with database.transaction() as tx:
             account_ids = {
                 channel: await channels.ensure_account(
@@ -258,15 +258,15 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
                 )
                 for channel, credentials in sorted(sandbox_accounts(folder, sandbox_url).items())
             }
-        effects = dict(app.approval_handlers(committer))  # tests add theirs
+        approval_handlers = dict(app.approval_handlers(transactions))  # tests add theirs
         services = api.Services(
             bills=database,
             avatar_base="https://cdn.example/{merchant_id}/",
             database=database,
             directory=merchants.Directory(database),
             accounts=accounts,
-            flow=flow,
-            effects=effects,
+            lifecycle=lifecycle,
+            approval_handlers=approval_handlers,
             vault=vault,
             clock=clock,
             ids=ids,
@@ -295,7 +295,7 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
                 sandbox_url,
                 database,
                 admin,
-                flow,
+                lifecycle,
                 accounts,
                 vault,
                 clock,
@@ -304,7 +304,7 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
                 web,
                 account_ids,
                 session,
-                effects,
+                approval_handlers,
             )
         finally:
             server.should_exit = True

@@ -241,7 +241,7 @@ async def test_an_error_nobody_expected_is_a_problem_that_tells_nothing(
     async def broken(*_: object, **__: object) -> None:
         raise RuntimeError("inner detail")
 
-    monkeypatch.setattr(type(platform_api.flow), "close", broken)
+    monkeypatch.setattr(type(platform_api.lifecycle), "close", broken)
     payment = await platform_api.create(shop, method=METHOD)
     answer = await platform_api.call("POST", f"/v1/payments/{payment['id']}/close", shop=shop)
     problem = check_problem(answer)

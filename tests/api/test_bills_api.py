@@ -64,7 +64,7 @@ async def test_a_payment_becomes_a_bill_and_its_refund_is_added(platform_api: Pl
         if answer.json["amount_refunded_minor"]:
             break
         await asyncio.sleep(0.02)
-        await platform_api.flow.refunds.sweep()
+        await platform_api.lifecycle.refunds.sweep()
     assert (answer.json["amount_refunded_minor"], answer.json["refunds"][0]["reason"]) == (500, "退货")
 
 

@@ -9,7 +9,7 @@ import pytest
 from hutong import payments
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.ids import decode
-from hutong.payments import CaptureMethod, Learnt, Source
+from hutong.payments import CaptureMethod, ChannelReport, Source
 from running_platform import METHOD, PlatformApi, Shop
 
 
@@ -25,7 +25,7 @@ async def reserved(platform_api: PlatformApi, shop: Shop) -> str:
     await platform_api.database.run(
         lambda tx: payments.start_attempts(tx, [payments.StartAttempt(payment_id, new)], now=now)
     )
-    word = Learnt(attempt_id, platform_api.account_id, ChannelAnswer(ChannelState.AUTHORIZED), Source.QUERY)
+    word = ChannelReport(attempt_id, platform_api.account_id, ChannelAnswer(ChannelState.AUTHORIZED), Source.QUERY)
     await platform_api.database.run(lambda tx: payments.record(tx, [word], now=now))
     return str(answer.json["id"])
 
@@ -124,7 +124,7 @@ async def test_the_timeline_tells_what_happened_and_how_it_was_learnt(platform_a
     await platform_api.until(shop, payment["id"], "succeeded")
     answer = await platform_api.call("GET", f"/v1/payments/{payment['id']}/timeline", shop=shop)
     assert answer.status == 200
-    assert [(one["what"], one["learnt_by"]) for one in answer.json["data"]] == [
+    assert [(one["what"], one["source"]) for one in answer.json["data"]] == [
         ("payment.created", None), ("attempt.created", None), ("attempt.submitted", "submission"),
         ("attempt.succeeded", "notification"), ("payment.succeeded", None),
     ]  # fmt: skip

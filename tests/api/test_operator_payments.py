@@ -42,7 +42,7 @@ async def test_an_operator_asks_the_channel_now(platform_api: PlatformApi, shop:
     assert await acts(platform_api, payment["id"]) == [("payment.query", "the payer called")]
     theirs = await platform_api.call("GET", f"/v1/payments/{payment['id']}/timeline", shop=shop)
     (entry,) = [one for one in theirs.json["data"] if one["what"] == "operator.query"]
-    assert (entry["learnt_by"], entry["reason"]) == ("operator", None)
+    assert (entry["source"], entry["reason"]) == ("operator", None)
     ours = await platform_api.call("GET", f"/v1/operator/payments/{payment['id']}/timeline", headers=headers)
     (entry,) = [one for one in ours.json["data"] if one["what"] == "operator.query"]
     assert entry["reason"].endswith(": the payer called")
@@ -77,7 +77,7 @@ async def test_a_success_found_in_a_bill_takes_two_persons_and_is_booked_once(
     assert [t["amount"] for t in await platform_api.transfers_of(payment["id"])] == [1999, 12]
     assert (await post(platform_api, checker, path, reason="again")).json["code"] == "proposal_closed"
     story = await platform_api.call("GET", f"/v1/payments/{payment['id']}/timeline", shop=shop)
-    told = {one["what"]: one["learnt_by"] for one in story.json["data"]}
+    told = {one["what"]: one["source"] for one in story.json["data"]}
     assert (told["attempt.succeeded"], told["operator.attach_success"]) == ("bill", "operator")
 
 

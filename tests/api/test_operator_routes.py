@@ -25,9 +25,9 @@ async def done(platform_api: PlatformApi) -> Any:
     async def effect(tx: Tx, proposal: operators.Proposal, now: datetime) -> None:
         carried_out.append(proposal.payload)
 
-    platform_api.effects[ACTION] = effect
+    platform_api.approval_handlers[ACTION] = effect
     yield carried_out
-    del platform_api.effects[ACTION]
+    del platform_api.approval_handlers[ACTION]
 
 
 async def propose(platform_api: PlatformApi, maker: UUID) -> str:

@@ -19,7 +19,7 @@ async def test_a_payer_reads_the_code_maps_text_and_not_the_channels_message(
     assert (attempt["state"], attempt["channel_code"]) == ("failed", "NO_AUTH")
     desk = cashier.Desk(
         platform_api.database,
-        platform_api.flow,
+        platform_api.lifecycle,
         merchants.Directory(platform_api.database),
         platform_api.clock,
         texts=platform_api.accounts.text,

@@ -179,7 +179,7 @@ async def test_a_close_at_an_unreachable_channel_is_accepted_and_done_later(
     assert (answer.status, answer.json["status"], answer.json["closing"]) == (202, "processing", True)
     await platform_api.control("reset")
     platform_api.clock.advance(timedelta(seconds=61))
-    await platform_api.flow.sweep()
+    await platform_api.lifecycle.sweep()
     assert (await platform_api.get(shop, payment["id"]))["status"] == "closed"
 
 
@@ -245,7 +245,7 @@ async def test_a_query_that_is_not_understood_is_refused(
 async def test_a_full_queue_answers_503_and_when_to_come_back(
     platform_api: PlatformApi, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    places: db.Coalescer = platform_api.flow._places
+    places: db.Coalescer = platform_api.lifecycle._places
     monkeypatch.setattr(places, "_queue_limit", 0)
     before = await platform_api.fingerprint()
     answer = await platform_api.call("POST", "/v1/payments", shop=shop, json=platform_api.order())
@@ -349,7 +349,7 @@ async def test_an_end_does_not_keep_the_word_of_the_doubt_before_it(
     number = payment["attempts"][0]["id"]
     await platform_api.control("next", interface="query", kind="error", status=500, code="STRANGE", match=number)
     platform_api.clock.advance(timedelta(seconds=10))
-    await platform_api.flow.sweep()
+    await platform_api.lifecycle.sweep()
     assert (await platform_api.get(shop, payment["id"]))["attempts"][0]["code"] == "unmapped"
     await platform_api.control("pay", order_no=number)
     paid = await platform_api.until(shop, payment["id"], "succeeded")

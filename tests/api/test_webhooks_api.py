@@ -55,7 +55,7 @@ async def act(platform_api: PlatformApi, shop: Shop, endpoint: Any, verb: str, b
 
 
 async def deliver(platform_api: PlatformApi) -> None:
-    worker = events.Deliverer(
+    worker = events.WebhookWorker(
         platform_api.database, platform_api.vault, platform_api.clock, new_id=platform_api.ids.new, allow_private=True
     )
     while (await worker.run_once()).delivered:

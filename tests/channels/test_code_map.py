@@ -63,7 +63,7 @@ async def change(database: Database, entry: CodeEntry, ids: Ids, clock: ManualCl
             tx, entry, proposal_id=ids.new(), maker_id=maker, reason="told by the channel", now=clock.now()
         )
     async with database.transaction() as tx:
-        decision = operators.Decision(made.proposal_id, checker, True, "seen")
+        decision = operators.ApprovalDecision(made.proposal_id, checker, True, "seen")
         return await operators.conclude(tx, decision, {channels.CHANGE: channels.change_code}, now=clock.now())
 
 
@@ -157,7 +157,7 @@ async def test_an_approval_of_a_step_from_another_meaning_is_refused(
     await change(world, other, ids, clock)
     with pytest.raises(Conflict):
         async with world.transaction() as tx:
-            decision = operators.Decision(late.proposal_id, checker, True, "x")
+            decision = operators.ApprovalDecision(late.proposal_id, checker, True, "x")
             await operators.conclude(tx, decision, {channels.CHANGE: channels.change_code}, now=clock.now())
     assert (await the_map(world))["pay", "NEW_CODE", ""][0] == other.meaning
 

@@ -47,7 +47,7 @@ class RoutedPayments:
         self.url = url
         self.clock = SystemClock()
         self.ids = Ids(self.clock)
-        self.live = routing.Live(draw=lambda: 0.5)
+        self.live = routing.RoutingState(draw=lambda: 0.5)
         self.attempts: list[UUID] = []
         file = folder / "wechat.json"
         file.write_text(
@@ -76,12 +76,16 @@ class RoutedPayments:
     async def _place(self, amounts: list[int]) -> None:
         async with Database.open(self.url, size=2) as database:
             process_id = self.ids.new()
-            sharing = routing.Sharing(database, self.live, clock=self.clock, process_id=process_id, offers=self._offers)
+            sharing = routing.StateSync(
+                database, self.live, clock=self.clock, process_id=process_id, offers=self._offers
+            )
             await sharing.look(self.clock.now())
-            committer = payments.Committer(database, clock=self.clock, ids=self.ids, checkout_url=lambda _: "")
+            transactions = payments.PaymentTransactions(
+                database, clock=self.clock, ids=self.ids, checkout_url=lambda _: ""
+            )
             merchant_id, now = self.ids.new(), self.clock.now()
             for amount_minor in amounts:
-                chosen = self.live.decide(routing.Ask(METHOD, amount_minor, "CNY", now, fee_ppm=6_000))
+                chosen = self.live.decide(routing.RoutingRequest(METHOD, amount_minor, "CNY", now, fee_ppm=6_000))
                 account_id = chosen.decision.chosen
                 if account_id is None:
                     continue
@@ -91,7 +95,7 @@ class RoutedPayments:
                     self.ids.new(), merchant_id, f"o-{len(self.attempts)}", amount_minor, "CNY", "x",
                     now + timedelta(hours=1), "t", first_attempt=attempt,
                 )  # fmt: skip
-                await committer.place([payments.PlaceOrder(new)])
+                await transactions.place([payments.PlaceOrder(new)])
             await sharing.look(self.clock.now())
 
     def fail(self, account: str, count: int) -> None:
@@ -101,7 +105,9 @@ class RoutedPayments:
     async def _fail(self, account: str, count: int) -> None:
         async with Database.open(self.url, size=2) as database:
             process_id = self.ids.new()
-            sharing = routing.Sharing(database, self.live, clock=self.clock, process_id=process_id, offers=self._offers)
+            sharing = routing.StateSync(
+                database, self.live, clock=self.clock, process_id=process_id, offers=self._offers
+            )
             await sharing.look(self.clock.now())
             (account_id,) = (one.account_id for one in self.live.candidates if one.name == account)
             for _ in range(count):

@@ -39,7 +39,7 @@ def endpoint(fresh_database_url: str) -> str:
                 )
                 told = [events.Event(new_id(), "payment.closed", merchant_id, uuid4(), {"id": "x"}) for _ in range(3)]
                 await events.record(tx, told, now=clock.now())
-            await events.Deliverer(database, vault, clock, new_id=new_id, allow_private=True).run_once()
+            await events.WebhookWorker(database, vault, clock, new_id=new_id, allow_private=True).run_once()
             async with database.transaction() as tx:
                 await tx.execute(
                     "UPDATE events.delivery SET state = 'dead', next_at = NULL WHERE event_id = $1", told[0].event_id

@@ -93,7 +93,7 @@ def test_an_export_is_csv_or_parquet(command: Run, store: str, told: Bills, tmp_
     assert [row[0] for row in found.order("id").select("subject").fetchall()] == ["=第0单", "=第1单", "=第2单"]
     other = ids.encode("mer", told.ids.new())
     command("query", "export", str(tmp_path / "none.csv"), "--merchant", other, "--from", "2026-01-01")
-    assert (tmp_path / "none.csv").read_text().splitlines() == [",".join(query.BillLine.__dataclass_fields__)]
+    assert (tmp_path / "none.csv").read_text().splitlines() == [",".join(query.RecordLine.__dataclass_fields__)]
 
 
 def test_migrating_brings_the_bills_database_too(

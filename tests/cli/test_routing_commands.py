@@ -13,7 +13,7 @@ from hutong import payments, routing
 from hutong.clock import SystemClock
 from hutong.db import Database
 from hutong.ids import Ids, encode
-from hutong.routing import Ask, Candidate, Price, Router, Tier
+from hutong.routing import Candidate, Price, Router, RoutingRequest, Tier
 from hutong.routing.decisions.record import write_record
 
 
@@ -23,7 +23,7 @@ def _record() -> str:
     )
     router = Router(lambda: 0.5)
     router.configure([account], routing.UNCONFIGURED.policies)
-    ask = Ask("qr", 50, "CNY", SystemClock().now())
+    ask = RoutingRequest("qr", 50, "CNY", SystemClock().now())
     decision, snapshot = router.decide(ask)
     return write_record(ask, snapshot, decision, "basis")
 
@@ -32,12 +32,12 @@ async def _payment(url: str) -> UUID:
     clock = SystemClock()
     ids = Ids(clock)
     async with Database.open(url, size=2) as database:
-        committer = payments.Committer(database, clock=clock, ids=ids, checkout_url=lambda _: "")
+        transactions = payments.PaymentTransactions(database, clock=clock, ids=ids, checkout_url=lambda _: "")
         new = payments.NewPayment(
             ids.new(), ids.new(), "o-1", 50, "CNY", "x", clock.now(), "t",
             first_attempt=payments.NewAttempt(ids.new(), UUID(int=7), "wechat", "qr", decision=_record()),
         )  # fmt: skip
-        await committer.place([payments.PlaceOrder(new)])
+        await transactions.place([payments.PlaceOrder(new)])
         return new.payment_id
 
 

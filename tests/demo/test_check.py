@@ -42,7 +42,7 @@ class Demonstration:
 async def seen(database: Database, clock: ManualClock) -> Demonstration:
     made = ids.Ids(clock)
     account, merchant = made.new(), made.new()
-    committer = payments.Committer(database, clock=clock, ids=made, checkout_url=lambda _: "")
+    transactions = payments.PaymentTransactions(database, clock=clock, ids=made, checkout_url=lambda _: "")
     orders = [
         payments.NewPayment(
             made.new(), merchant, str(number), AMOUNT, "CNY", "tea", clock.now() + timedelta(hours=1), "token",
@@ -52,18 +52,18 @@ async def seen(database: Database, clock: ManualClock) -> Demonstration:
     ]  # fmt: skip
     placed = [
         result.payment
-        for result in await committer.place([payments.PlaceOrder(order) for order in orders])
+        for result in await transactions.place([payments.PlaceOrder(order) for order in orders])
         if isinstance(result, payments.Created)
     ]
     paid, closed = (payment.attempts[0].attempt_id for payment in placed)
-    await committer.close([payments.RequestClose(placed[1].payment_id, payments.CloseReason.MERCHANT)])
+    await transactions.close([payments.RequestClose(placed[1].payment_id, payments.CloseReason.MERCHANT)])
     answers = {
         paid: ChannelAnswer(ChannelState.SUCCEEDED, amount_minor=AMOUNT, currency="CNY"),
         closed: ChannelAnswer(ChannelState.CLOSED),
     }
-    recorded = await committer.take_in(
+    recorded = await transactions.record_reports(
         [
-            payments.TakeIn(payments.Learnt(attempt, account, answer, payments.Source.QUERY))
+            payments.RecordReport(payments.ChannelReport(attempt, account, answer, payments.Source.QUERY))
             for attempt, answer in answers.items()
         ]
     )

@@ -84,7 +84,7 @@ def test_every_alert_in_the_log_says_what_to_do() -> None:
 def test_every_event_type_is_told(parts: dict[str, str]) -> None:
     told = re.findall(r"^\| `(\w+\.\w+)`", parts["events.md"], re.MULTILINE)
     assert sorted(told) == sorted(
-        [*payments.Happening, *payments.RefundHappening, payments.CUSTOMER_UPDATED, events.ENDPOINT_DISABLED]
+        [*payments.PaymentEventType, *payments.RefundEventType, payments.CUSTOMER_UPDATED, events.ENDPOINT_DISABLED]
     )
 
 

@@ -12,18 +12,18 @@ import orjson
 
 from hutong import ids
 from hutong.errors import Unavailable
-from hutong.events import DIGEST, Event, Item
+from hutong.events import DIGEST, Event, StreamItem
 
 
 class MemoryBroker:
     """Keeps what it is told to keep and confirms what it is told to; `dies` ends the publisher in between."""
 
     def __init__(self) -> None:
-        self.kept: list[Item] = []
-        self.batches: list[list[Item]] = []
+        self.kept: list[StreamItem] = []
+        self.batches: list[list[StreamItem]] = []
         self.up = True
-        self.keeps: Callable[[Item], bool] = lambda _: True
-        self.confirms: Callable[[Item], bool] = lambda _: True
+        self.keeps: Callable[[StreamItem], bool] = lambda _: True
+        self.confirms: Callable[[StreamItem], bool] = lambda _: True
         self.request: Any = None
         self.connections = 0
         self.dies = False
@@ -36,7 +36,7 @@ class MemoryBroker:
         self.connections += 1
         yield self
 
-    async def publish(self, items: Sequence[Item]) -> list[bool]:
+    async def publish(self, items: Sequence[StreamItem]) -> list[bool]:
         assert items
         self.batches.append(list(items))
         if not self.up:

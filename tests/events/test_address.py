@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from hutong.errors import InvalidParameter
 from hutong.events.webhooks.address_guard import AddressRefused, check_url, guarded_socket, is_public
-from hutong.events.webhooks.client import Message, Outcome, Sender
+from hutong.events.webhooks.client import Message, Outcome, WebhookClient
 from hutong.events.webhooks.endpoints import secret_context
 from hutong.vault import Vault
 
@@ -91,8 +91,8 @@ def test_no_socket_is_made_for_an_address_that_is_not_public(address: str) -> No
 
 
 @pytest.fixture
-async def sender() -> AsyncIterator[Sender]:
-    async with Sender(VAULT, allow_private=False) as sender:
+async def sender() -> AsyncIterator[WebhookClient]:
+    async with WebhookClient(VAULT, allow_private=False) as sender:
         yield sender
 
 
@@ -102,12 +102,12 @@ def message(url: str) -> Message:
     return Message(uuid4(), "payment.succeeded", 1, "{}", NOW, endpoint_id, url, sealed)
 
 
-async def send(sender: Sender, url: str) -> Outcome:
+async def send(sender: WebhookClient, url: str) -> Outcome:
     return replace(await sender.send(message(url), now=NOW), duration_ms=0)
 
 
 async def test_nothing_leaves_for_a_url_that_was_stored_before_the_rules(
-    sender: Sender, wire: Wire, names: dict[str, list[list[str]]]
+    sender: WebhookClient, wire: Wire, names: dict[str, list[list[str]]]
 ) -> None:
     names["merchant.example"] = [["8.8.8.8"]]
     literals = [f"https://[{address}]/" if ":" in address else f"https://{address}/" for address in NOT_PUBLIC]
@@ -118,7 +118,7 @@ async def test_nothing_leaves_for_a_url_that_was_stored_before_the_rules(
 
 @pytest.mark.parametrize("port", [443, 8443])
 async def test_nothing_leaves_for_a_name_that_leads_inside(
-    sender: Sender, wire: Wire, names: dict[str, list[list[str]]], port: int
+    sender: WebhookClient, wire: Wire, names: dict[str, list[list[str]]], port: int
 ) -> None:
     for index, address in enumerate(NOT_PUBLIC):
         names[f"m{index}.example"] = [[address]]
@@ -131,7 +131,7 @@ async def test_nothing_leaves_for_a_name_that_leads_inside(
 
 
 async def test_the_connection_goes_to_the_address_that_was_checked(
-    sender: Sender, wire: Wire, names: dict[str, list[list[str]]]
+    sender: WebhookClient, wire: Wire, names: dict[str, list[list[str]]]
 ) -> None:
     names["merchant.example"] = [["8.8.8.8"], ["127.0.0.1"]]  # rebound as soon as it has been looked up
     assert await send(sender, "https://merchant.example/hook") == Outcome(None, "connection_failed", 0)
@@ -143,13 +143,13 @@ async def test_a_name_that_is_rebound_is_refused_when_it_is_looked_up_again(
 ) -> None:
     names["merchant.example"] = [["8.8.8.8"], ["127.0.0.1"]]
     for expected in ("connection_failed", "address_refused"):
-        async with Sender(VAULT, allow_private=False) as sender:
+        async with WebhookClient(VAULT, allow_private=False) as sender:
             assert await send(sender, "https://merchant.example/hook") == Outcome(None, expected, 0)
     assert wire.attempts == ["8.8.8.8"]
 
 
 async def test_the_socket_is_the_last_guard_when_the_resolver_errs(
-    sender: Sender, wire: Wire, names: dict[str, list[list[str]]], monkeypatch: pytest.MonkeyPatch
+    sender: WebhookClient, wire: Wire, names: dict[str, list[list[str]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names["merchant.example"] = [["127.0.0.1"]]
     monkeypatch.setattr("hutong.events.webhooks.address_guard.GuardedResolver.resolve", _blind)
@@ -165,13 +165,13 @@ async def _blind(self: object, host: str, port: int = 0, family: int = 0) -> lis
 
 async def test_without_the_guard_the_same_name_is_called(wire: Wire, names: dict[str, list[list[str]]]) -> None:
     names["merchant.example"] = [["127.0.0.1"]]
-    async with Sender(VAULT, allow_private=True) as sender:
+    async with WebhookClient(VAULT, allow_private=True) as sender:
         assert await send(sender, "https://merchant.example/hook") == Outcome(None, "connection_failed", 0)
     assert wire.attempts == ["127.0.0.1"]
 
 
 async def test_proxies_of_the_environment_are_not_used(
-    sender: Sender, wire: Wire, names: dict[str, list[list[str]]], monkeypatch: pytest.MonkeyPatch
+    sender: WebhookClient, wire: Wire, names: dict[str, list[list[str]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:3128")
     names["merchant.example"] = [["8.8.8.8"]]

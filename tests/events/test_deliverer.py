@@ -18,7 +18,7 @@ from hutong import ids as typeids
 from hutong.clock import SystemClock
 from hutong.db import Database, migrate
 from hutong.events import Counts, DeliveryState
-from hutong.events.webhooks.queue import Lane
+from hutong.events.webhooks.queue import EndpointSlots
 from hutong.events.webhooks.retry import TRIES, delay_after
 from hutong.events.webhooks.worker import LEASE
 
@@ -98,7 +98,7 @@ async def test_retries_are_spread_around_their_times(world: World, receiver: Rec
     drawn = random.Random(7).random
     for attempts in range(1, 4):
         deliverer = world.deliverer(random=drawn)
-        deliverer._lanes[(await world.deliveries(made[0]))[0].endpoint_id] = Lane(0, 40)
+        deliverer._lanes[(await world.deliveries(made[0]))[0].endpoint_id] = EndpointSlots(0, 40)
         await deliverer.run_once()
         due = [(await world.deliveries(event))[0].next_at for event in made]
         middle = delay_after(attempts, lambda: 0.5)

@@ -14,7 +14,7 @@ from hutong import events, ids
 from hutong.errors import Conflict, NotFound
 from hutong.events import FAILING_MAX, Counts, DisabledReason
 from hutong.events.webhooks.endpoints import ENDPOINTS_MAX
-from hutong.events.webhooks.queue import Lane
+from hutong.events.webhooks.queue import EndpointSlots
 from hutong.events.webhooks.retry import TRIES
 
 from .world import Receiver, World
@@ -121,7 +121,9 @@ async def test_of_successes_and_failures_at_once_the_success_counts(world: World
     await world.record(*(world.event(uuid4()) for _ in range(5)))
     await make_last(world)
     deliverer = world.deliverer()
-    deliverer._lanes[new.endpoint.endpoint_id] = Lane(0, 5)  # as long as it is known to fail it gets one at a time
+    deliverer._lanes[new.endpoint.endpoint_id] = EndpointSlots(
+        0, 5
+    )  # as long as it is known to fail it gets one at a time
     assert await deliverer.run_once() == Counts(delivered=1, failed=0, dead=4)
     assert (await look(world, new)).disabled_at is None
 
@@ -139,7 +141,7 @@ async def test_a_disabled_endpoint_is_enabled_as_if_new_and_what_it_missed_is_re
     assert await world.deliverer().run_once() == Counts(delivered=1, failed=0, dead=0)
     async with world.database.transaction() as tx:
         done = await events.replay(
-            tx, world.merchant, new.endpoint.endpoint_id, events.Wanted(failed=True), now=world.clock.now()
+            tx, world.merchant, new.endpoint.endpoint_id, events.ReplayRequest(failed=True), now=world.clock.now()
         )
     assert (done.count, done.last) == (1, None)
     assert await world.deliverer().run_once() == Counts(delivered=1, failed=0, dead=0)

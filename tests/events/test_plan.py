@@ -149,7 +149,7 @@ async def test_the_log_and_a_replay_read_one_page_each(world: World, fresh_datab
     async with world.database.transaction() as tx:
         [endpoint] = await events.list_endpoints(tx, world.merchant)
         first, last = UUID(int=0), UUID(int=2**128 - 1)
-        log = await plan(tx, SQL.list_tries, endpoint.endpoint_id, None, None, None, 20)
+        log = await plan(tx, SQL.list_delivery_attempts, endpoint.endpoint_id, None, None, None, 20)
         dead = await plan(tx, SQL.replay_dead, endpoint.endpoint_id, first, last, 20, world.clock.now())
         page = await plan(
             tx, SQL.replay_events, world.merchant, endpoint.endpoint_id, first, last, [], 20, world.clock.now()

@@ -173,7 +173,7 @@ async def test_what_no_queue_takes_is_not_published(stand: Stand, rabbitmq: Rabb
     async def ignore(_: bytes) -> None: ...
 
     async with events.connector(rabbitmq.url, source=stand.source)(ignore) as publisher:
-        item = events.Item("evt_1", stand.stream, "payment.x", "1", b"{}", 1)
+        item = events.StreamItem("evt_1", stand.stream, "payment.x", "1", b"{}", 1)
         assert await publisher.publish([item]) == [True]
         async with await aio_pika.connect(rabbitmq.url) as connection:
             channel = await connection.channel()

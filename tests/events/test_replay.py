@@ -9,15 +9,15 @@ import pytest
 
 from hutong import events, ids
 from hutong.errors import Conflict, NotFound
-from hutong.events import Counts, DeliveryState, Event, Wanted
+from hutong.events import Counts, DeliveryState, Event, ReplayRequest
 from hutong.events.webhooks.retry import TRIES
 
 from .world import Receiver, World
 
 
 async def replay(
-    world: World, new: events.NewEndpoint, wanted: Wanted, *, limit: int = 1_000, merchant: UUID | None = None
-) -> events.Replayed:
+    world: World, new: events.NewEndpoint, wanted: ReplayRequest, *, limit: int = 1_000, merchant: UUID | None = None
+) -> events.ReplayResult:
     async with world.database.transaction() as tx:
         return await events.replay(
             tx, merchant or world.merchant, new.endpoint.endpoint_id, wanted, now=world.clock.now(), limit=limit
@@ -45,7 +45,7 @@ async def test_one_event_comes_again_under_its_id_with_all_its_tries(world: Worl
     first, second = await world.happens(), await world.happens()
     await deliver_all(world)
     world.clock.advance(timedelta(days=30))
-    done = await replay(world, new, Wanted.one(first[0].event_id))
+    done = await replay(world, new, ReplayRequest.one(first[0].event_id))
     assert (done.count, done.seen) == (1, 1)
     receiver.fail()
     await world.deliverer().run_once()
@@ -67,7 +67,7 @@ async def test_a_range_takes_its_begin_and_leaves_its_end(world: World, receiver
         world.clock.advance(timedelta(seconds=1))
     await deliver_all(world)
     receiver.requests.clear()
-    wanted = Wanted.between(begun + timedelta(seconds=1), begun + timedelta(seconds=3))
+    wanted = ReplayRequest.between(begun + timedelta(seconds=1), begun + timedelta(seconds=3))
     assert (await replay(world, new, wanted)).count == 2
     await deliver_all(world)
     assert arrived(receiver) == names(*made[1:3])
@@ -85,8 +85,8 @@ async def test_only_what_was_given_up_is_sent_again(world: World, receiver: Rece
         world.clock.advance(timedelta(hours=7))
     receiver.succeed()
     receiver.requests.clear()
-    assert (await replay(world, new, Wanted(failed=True))).count == 2
-    assert (await replay(world, new, Wanted(failed=True))).count == 0
+    assert (await replay(world, new, ReplayRequest(failed=True))).count == 2
+    assert (await replay(world, new, ReplayRequest(failed=True))).count == 0
     assert await deliver_all(world) == 2
     assert sorted(arrived(receiver)) == sorted(names(*dead))
 
@@ -97,7 +97,7 @@ async def test_an_objects_events_come_again_in_order(world: World, receiver: Rec
     await world.happens(payment, 6)
     await deliver_all(world)
     receiver.requests.clear()
-    await replay(world, new, Wanted())
+    await replay(world, new, ReplayRequest())
     await world.happens(payment)
     await deliver_all(world)
     assert [body["object_seq"] for body in receiver.bodies()] == [1, 2, 3, 4, 5, 6, 7]
@@ -110,7 +110,7 @@ async def test_a_new_endpoint_is_brought_up_to_date_with_what_it_wants(world: Wo
     await world.happens()
     world.merchant = own
     new = await world.endpoint(types=("payment.closed",))
-    assert (await replay(world, new, Wanted())).count == 1
+    assert (await replay(world, new, ReplayRequest())).count == 1
     await deliver_all(world)
     assert [body["type"] for body in receiver.bodies()] == ["payment.closed"]
 
@@ -121,7 +121,7 @@ async def test_what_is_on_its_way_is_left_as_it_is(world: World, receiver: Recei
     receiver.fail()
     await world.deliverer().run_once()
     before = await world.deliveries(event)
-    done = await replay(world, new, Wanted())
+    done = await replay(world, new, ReplayRequest())
     assert (done.count, done.seen) == (0, 1)
     assert await world.deliveries(event) == before
 
@@ -134,7 +134,7 @@ async def test_a_long_range_is_worked_through_page_by_page(world: World, receive
     if failed:
         async with world.database.transaction() as tx:
             await tx.execute("UPDATE events.delivery SET state = 'dead'")
-    wanted, counts = Wanted(failed=failed), []
+    wanted, counts = ReplayRequest(failed=failed), []
     while True:
         done = await replay(world, new, wanted, limit=3)
         counts.append(done.count)
@@ -150,18 +150,18 @@ async def test_a_long_range_is_worked_through_page_by_page(world: World, receive
 async def test_a_disabled_or_foreign_endpoint_gets_nothing(world: World) -> None:
     new = await world.endpoint()
     with pytest.raises(NotFound):
-        await replay(world, new, Wanted(), merchant=world.ids.new())
+        await replay(world, new, ReplayRequest(), merchant=world.ids.new())
     await world.disable(new.endpoint.endpoint_id)
     with pytest.raises(Conflict):
-        await replay(world, new, Wanted())
+        await replay(world, new, ReplayRequest())
 
 
 # The log of tries
 
 
-async def tries(world: World, new: events.NewEndpoint, **wanted: object) -> list[events.Try]:
+async def tries(world: World, new: events.NewEndpoint, **wanted: object) -> list[events.DeliveryAttempt]:
     async with world.database.transaction() as tx:
-        return await events.list_tries(tx, new.endpoint.endpoint_id, **wanted)  # type: ignore[arg-type]
+        return await events.list_delivery_attempts(tx, new.endpoint.endpoint_id, **wanted)  # type: ignore[arg-type]
 
 
 async def test_every_try_is_in_the_log_newest_first(world: World, receiver: Receiver) -> None:
@@ -213,7 +213,7 @@ async def test_the_log_shows_the_request_but_no_secret_and_no_answer(world: Worl
     await world.deliverer().run_once()
     [one] = await tries(world, new)
     _, headers, body = receiver.requests[-1]
-    document = events.try_document(one, new.endpoint)
+    document = events.delivery_attempt_document(one, new.endpoint)
     assert document["id"].startswith("whd_")
     sent = document["request"]
     assert sent["headers"] == {

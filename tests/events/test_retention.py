@@ -17,7 +17,7 @@ import pytest
 from hutong import events
 from hutong.db import Database, migrate
 from hutong.errors import NotFound
-from hutong.events import Counts, EventArchived, Wanted
+from hutong.events import Counts, EventArchived, ReplayRequest
 from hutong.events.partitions import detach_partitions, make_partitions
 from support import create_database
 
@@ -63,7 +63,7 @@ async def keep(world: World, folder: Path | None = None, *, published: bool = Fa
     return await events.keep_events(world.database, now=now, keep=KEEP, folder=folder, published=published)
 
 
-async def replayed(world: World, endpoint: events.NewEndpoint, wanted: Wanted) -> events.Replayed:
+async def replayed(world: World, endpoint: events.NewEndpoint, wanted: ReplayRequest) -> events.ReplayResult:
     async with world.database.transaction() as tx:
         identifier = endpoint.endpoint.endpoint_id
         return await events.replay(tx, world.merchant, identifier, wanted, now=world.clock.now())
@@ -175,7 +175,7 @@ async def test_a_replay_that_is_being_made_holds_its_events(world: World, receiv
     await dead(world)
     world.clock.advance(KEEP + 5 * DAY)
     receiver.succeed()
-    for wanted in (Wanted(failed=True), Wanted()):
+    for wanted in (ReplayRequest(failed=True), ReplayRequest()):
         async with world.database.transaction() as tx:
             identifier = endpoint.endpoint.endpoint_id
             done = await events.replay(tx, world.merchant, identifier, wanted, now=world.clock.now())
@@ -185,7 +185,7 @@ async def test_a_replay_that_is_being_made_holds_its_events(world: World, receiv
         assert (await archiving).held["outbox_first"] in {"deliveries_pending", "in_use"}
         assert await world.deliverer().run_once() == Counts(delivered=1, failed=0, dead=0)
     assert len((await keep(world)).detached) == len(TABLES)
-    assert (await replayed(world, endpoint, Wanted(failed=True))).seen == 0
+    assert (await replayed(world, endpoint, ReplayRequest(failed=True))).seen == 0
 
 
 async def dead(world: World) -> None:
@@ -202,7 +202,7 @@ async def test_a_dead_delivery_of_an_archived_event_is_not_sent_again(world: Wor
     world.clock.advance(KEEP + 5 * DAY)
     async with world.database.transaction() as tx:
         await tx.fetchval("SELECT events.detach_partition('outbox_first', $1)", world.clock.now())
-    assert (await replayed(world, endpoint, Wanted(failed=True))).count == 0
+    assert (await replayed(world, endpoint, ReplayRequest(failed=True))).count == 0
     assert sorted((await keep(world)).detached) == ["delivery_first", "delivery_try_first", "stream_entry_first"]
 
 
@@ -225,12 +225,12 @@ async def test_who_asks_for_an_archived_event_is_told_where_it_is(
     with pytest.raises(NotFound, match="no event has this id"):
         await find(world, world.ids.new())
     with pytest.raises(EventArchived):
-        await replayed(world, endpoint, Wanted.one(event.event_id))
+        await replayed(world, endpoint, ReplayRequest.one(event.event_id))
     with pytest.raises(EventArchived):
-        await replayed(world, endpoint, Wanted.between(world.clock.now() - KEEP - 5 * DAY, None))
+        await replayed(world, endpoint, ReplayRequest.between(world.clock.now() - KEEP - 5 * DAY, None))
     [young] = await world.happens()
-    assert (await replayed(world, endpoint, Wanted.one(young.event_id))).seen == 1
-    assert (await replayed(world, endpoint, Wanted())).seen == 1
+    assert (await replayed(world, endpoint, ReplayRequest.one(young.event_id))).seen == 1
+    assert (await replayed(world, endpoint, ReplayRequest())).seen == 1
 
 
 async def find(world: World, event_id: UUID) -> events.RecordedEvent:

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from aiohttp import web
 
-from hutong.events.webhooks.client import ANSWER_MAX, Message, Outcome, Sender
+from hutong.events.webhooks.client import ANSWER_MAX, Message, Outcome, WebhookClient
 from hutong.events.webhooks.endpoints import secret_context
 from hutong.vault import Vault
 
@@ -22,7 +22,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 async def send(vault: Vault, url: str) -> Outcome:
     endpoint_id = uuid4()
     sealed = vault.seal(b"whsec_" + b"A" * 44, context=secret_context(endpoint_id))
-    async with Sender(vault, allow_private=True) as sender:
+    async with WebhookClient(vault, allow_private=True) as sender:
         return await sender.send(Message(uuid4(), "payment.succeeded", 1, "{}", NOW, endpoint_id, url, sealed), now=NOW)
 
 

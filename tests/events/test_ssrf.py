@@ -48,7 +48,7 @@ async def errors_of(world: World) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     async with world.database.transaction() as tx:
         for endpoint in await events.list_endpoints(tx, world.merchant):
-            for one in await events.list_tries(tx, endpoint.endpoint_id):
+            for one in await events.list_delivery_attempts(tx, endpoint.endpoint_id):
                 found.setdefault(endpoint.url, set()).add(f"{one.error} {one.answer}")
     return found
 
@@ -110,7 +110,7 @@ async def test_a_replay_is_guarded_like_a_first_try(
     await store(world, ["https://merchant.example/hook", "https://127.0.0.1/"], Scheme.HMAC)
     async with world.database.transaction() as tx:
         for endpoint in await events.list_endpoints(tx, world.merchant):
-            await events.replay(tx, None, endpoint.endpoint_id, events.Wanted(), now=world.clock.now())
+            await events.replay(tx, None, endpoint.endpoint_id, events.ReplayRequest(), now=world.clock.now())
     assert await world.deliverer(allow_private=False).run_once() == Counts(delivered=0, failed=2, dead=0)
     assert wire.attempts == []
 

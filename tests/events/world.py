@@ -102,9 +102,9 @@ class World:
         async with self.database.transaction() as tx:
             return await events.disable_endpoint(tx, self.merchant, endpoint_id, now=self.clock.now())
 
-    def deliverer(self, **options: Any) -> events.Deliverer:
+    def deliverer(self, **options: Any) -> events.WebhookWorker:
         given = {"new_id": self.ids.new, "allow_private": True, "random": lambda: 0.5, **options}
-        return events.Deliverer(self.database, self.vault, self.clock, **given)
+        return events.WebhookWorker(self.database, self.vault, self.clock, **given)
 
     async def deliveries(self, event: Event) -> list[events.Delivery]:
         async with self.database.transaction() as tx:

@@ -32,15 +32,15 @@ def test_balances_are_read_back_as_they_were_written(tmp_path: Path) -> None:
 def test_lines_keep_ids_as_text_and_dates_as_dates(tmp_path: Path) -> None:
     file = tmp_path / "lines.parquet"
     first, second = UUID(int=1), UUID(int=2**127)
-    line = ledger.Line(first, 1_767_225_600_000_000_001, date(2026, 1, 1), 1, second, first, 100, 0, 100)
-    export.to_parquet(ledger.Line, [line], file)
+    line = ledger.StatementLine(first, 1_767_225_600_000_000_001, date(2026, 1, 1), 1, second, first, 100, 0, 100)
+    export.to_parquet(ledger.StatementLine, [line], file)
     (row,) = duckdb.read_parquet(str(file)).fetchall()
     assert row[:6] == (str(first), 1_767_225_600_000_000_001, date(2026, 1, 1), 1, str(second), str(first))
 
 
 def test_an_empty_statement_has_its_columns(tmp_path: Path) -> None:
     file = tmp_path / "empty.parquet"
-    export.to_parquet(ledger.Line, [], file)
+    export.to_parquet(ledger.StatementLine, [], file)
     rows = duckdb.read_parquet(str(file))
     assert rows.columns[:2] == ["id", "timestamp"]
     assert rows.fetchall() == []

@@ -216,7 +216,7 @@ async def test_a_decision_waits_for_the_one_before_it_and_sees_it(
             checkers = [(await person(tx, ids, clock, Role.APPROVER))[0] for _ in range(2)]
             (made,) = await operators.propose(tx, [proposal(ids, maker)], now=clock.now())
 
-        async def second() -> operators.Decided:
+        async def second() -> operators.LoggedDecision:
             async with database.transaction() as tx:
                 decision = Decision(made.proposal_id, checkers[1], True, "yes")
                 return (await operators.decide(tx, [decision], now=clock.now()))[0]
@@ -242,11 +242,11 @@ async def test_an_effect_that_is_refused_leaves_the_proposal_open(
             maker, _ = await person(tx, ids, clock, Role.OPERATOR)
             checker, _ = await person(tx, ids, clock, Role.APPROVER)
             (made,) = await operators.propose(tx, [proposal(ids, maker)], now=clock.now())
-        for effects, error in (({"test.write": refused}, Conflict), ({}, InvariantBroken)):
+        for approval_handlers, error in (({"test.write": refused}, Conflict), ({}, InvariantBroken)):
             with pytest.raises(error):
                 async with database.transaction() as tx:
                     decision = Decision(made.proposal_id, checker, True, "yes")
-                    await operators.conclude(tx, decision, effects, now=clock.now())
+                    await operators.conclude(tx, decision, approval_handlers, now=clock.now())
         async with database.transaction() as tx:
             assert (await operators.find_proposal(tx, made.proposal_id, now=clock.now())).state is ProposalState.OPEN
 

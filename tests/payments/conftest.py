@@ -12,7 +12,7 @@ from payment_world import World
 from event_forms import EventForms
 from hutong.clock import ManualClock
 from hutong.db import Database, migrate
-from hutong.payments import Flow
+from hutong.payments import Payments
 from hutong.vault import Vault
 from support import create_database
 
@@ -38,16 +38,16 @@ def channel() -> HonestChannel:
 
 
 @pytest.fixture
-async def flow(world: World, channel: HonestChannel) -> AsyncIterator[Flow]:
+async def lifecycle(world: World, channel: HonestChannel) -> AsyncIterator[Payments]:
     accounts: Any = OneAccount(world.account_id, channel)
     # What other tests have left open is not swept: this channel does not know it.
     async with world.database.transaction() as tx:
         await tx.execute("UPDATE payments.attempt SET next_query_at = 'infinity' WHERE next_query_at IS NOT NULL")
         await tx.execute("UPDATE payments.attempt SET verify_at = NULL WHERE verify_at IS NOT NULL")
-    made = Flow(
+    made = Payments(
         world.database,
         accounts,
-        world.committer,
+        world.transactions,
         clock=world.clock,
         ids=world.ids,
         public_url="https://pay.example/",

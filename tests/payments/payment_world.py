@@ -18,20 +18,20 @@ from hutong.db import Database
 from hutong.ids import Ids, decode, encode
 from hutong.payments import (
     Attempt,
+    ChannelReport,
     CloseReason,
     CloseResult,
-    Committer,
-    Flow,
-    Learnt,
     NewAttempt,
     NewPayment,
     Payment,
+    Payments,
+    PaymentTransactions,
     PlaceOrder,
     Recorded,
+    RecordReport,
     RequestClose,
     Source,
     StartAttempt,
-    TakeIn,
 )
 
 AMOUNT = 1999
@@ -59,7 +59,9 @@ class World:
         self.ids = Ids(clock)
         self.merchant_id = self.ids.new()
         self.account_id = self.ids.new()
-        self.committer = Committer(database, clock=clock, ids=self.ids, checkout_url=lambda p: f"/{p.checkout_token}")
+        self.transactions = PaymentTransactions(
+            database, clock=clock, ids=self.ids, checkout_url=lambda p: f"/{p.checkout_token}"
+        )
 
     def order(self, *, attempt: bool = True, validity: timedelta = timedelta(hours=1), **changed: Any) -> NewPayment:
         fields: dict[str, Any] = {
@@ -87,7 +89,7 @@ class World:
         )
 
     async def place(self, *orders: NewPayment) -> list[Payment]:
-        results = await self.committer.place([PlaceOrder(order) for order in orders])
+        results = await self.transactions.place([PlaceOrder(order) for order in orders])
         assert all(isinstance(result, payments.Created) for result in results)
         return [result.payment for result in results]  # type: ignore[union-attr]
 
@@ -103,14 +105,16 @@ class World:
         *,
         key: bytes | None = None,
         **said: Any,
-    ) -> TakeIn:
+    ) -> RecordReport:
         """What the channel says; by default it tells the right amount where money has moved."""
         if state is ChannelState.SUCCEEDED:
             said = {"amount_minor": AMOUNT, "currency": "CNY", "channel_order_no": "4200001"} | said
-        return TakeIn(Learnt(attempt.attempt_id, attempt.account_id, ChannelAnswer(state, **said), source, key))
+        return RecordReport(
+            ChannelReport(attempt.attempt_id, attempt.account_id, ChannelAnswer(state, **said), source, key)
+        )
 
-    async def hear(self, *words: TakeIn) -> list[Recorded]:
-        return await self.committer.take_in(words)
+    async def hear(self, *words: RecordReport) -> list[Recorded]:
+        return await self.transactions.record_reports(words)
 
     async def start(self, payment: Payment, method: str = METHOD) -> Any:
         self.clock.advance(timedelta(milliseconds=1))  # attempts are ordered by their ids, which are ordered by time
@@ -119,7 +123,7 @@ class World:
         return result
 
     async def close(self, *wanted: Payment, reason: CloseReason = CloseReason.MERCHANT) -> list[CloseResult]:
-        return await self.committer.close([RequestClose(payment.payment_id, reason) for payment in wanted])
+        return await self.transactions.close([RequestClose(payment.payment_id, reason) for payment in wanted])
 
     async def stored(self, wanted: Sequence[Payment]) -> list[Stored]:
         """What the database holds about these payments, in order."""
@@ -165,14 +169,14 @@ def number(payment: Payment) -> str:
     return encode("att", payment.attempts[-1].attempt_id)
 
 
-async def sweep(world: World, flow: Flow, after: timedelta = timedelta(seconds=61)) -> None:
+async def sweep(world: World, lifecycle: Payments, after: timedelta = timedelta(seconds=61)) -> None:
     world.clock.advance(after)
-    await flow.sweep()
+    await lifecycle.sweep()
 
 
-async def placed(world: World, flow: Flow, **changed: Any) -> Payment:
+async def placed(world: World, lifecycle: Payments, **changed: Any) -> Payment:
     """A payment whose first try the channel has been asked to make."""
-    status, body = await flow.place(PlaceOrder(world.order(**changed)))
+    status, body = await lifecycle.place(PlaceOrder(world.order(**changed)))
     assert status == 201
     document = orjson.loads(body)
     async with world.database.transaction() as tx:

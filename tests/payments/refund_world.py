@@ -17,7 +17,7 @@ from hutong import ledger, payments
 from hutong.channels import About, ChannelAnswer, ChannelState, Notification, Payout, Refund, RefundRule
 from hutong.clock import ManualClock
 from hutong.db import Database
-from hutong.payments import Flow, Payment, RefundOrder
+from hutong.payments import Payment, Payments, RefundOrder
 from hutong.vault import Vault
 
 REFUNDS = replace(CAPABILITIES, refund=RefundRule(window=timedelta(days=365), count_max=50))
@@ -98,15 +98,15 @@ class RefundWorld(World):
     def __init__(self, database: Database, clock: ManualClock) -> None:
         super().__init__(database, clock)
         self.channel = RefundingChannel(capabilities=REFUNDS)
-        self.flow = self.new_flow()
+        self.lifecycle = self.new_flow()
 
-    def new_flow(self) -> Flow:
+    def new_flow(self) -> Payments:
         """The process, started again."""
         accounts: Any = OneAccount(self.account_id, self.channel)
-        return Flow(
+        return Payments(
             self.database,
             accounts,
-            self.committer,
+            self.transactions,
             clock=self.clock,
             ids=self.ids,
             public_url="https://pay.example",
@@ -133,7 +133,7 @@ class RefundWorld(World):
     async def refund(self, payment: Payment, amount: int | None = None, **changed: Any) -> dict[str, Any]:
         """Ask for a refund as a merchant does; returns the document."""
         fields: dict[str, Any] = {"merchant_refund_no": f"refund-{next(_numbers)}", "reason": "damaged"}
-        _, body = await self.flow.refunds.place(payment, RefundOrder(amount_minor=amount, **fields | changed))
+        _, body = await self.lifecycle.refunds.place(payment, RefundOrder(amount_minor=amount, **fields | changed))
         return orjson.loads(body)
 
     async def intend(self, payment: Payment, *amounts: int) -> list[Any]:
@@ -145,7 +145,7 @@ class RefundWorld(World):
             )
             for amount in amounts
         ]  # fmt: skip
-        return await self.committer.refunds.place([payments.PlaceRefund(new) for new in wanted])
+        return await self.transactions.refunds.place([payments.PlaceRefund(new) for new in wanted])
 
     async def refunds(self, payment: Payment) -> list[payments.Refund]:
         async with self.database.transaction() as tx:
@@ -159,16 +159,16 @@ class RefundWorld(World):
         )
 
     async def convert(self, refund: payments.Refund, route: str, **said: Any) -> str:
-        command = payments.ConvertRefund(refund.refund_id, payments.RefundRoute(route), **said)
-        return await self.database.run(lambda tx: self.committer.refunds.convert(tx, command))
+        command = payments.SwitchRefundMethod(refund.refund_id, payments.RefundMethod(route), **said)
+        return await self.database.run(lambda tx: self.transactions.refunds.convert(tx, command))
 
     async def settle(self, refund: payments.Refund, reference: str | None, **said: Any) -> payments.Refund | None:
         command = payments.SettleManually(refund.refund_id, reference, **said)
-        return await self.database.run(lambda tx: self.committer.refunds.settle(tx, command))
+        return await self.database.run(lambda tx: self.transactions.refunds.settle(tx, command))
 
     async def sweep(self, after: timedelta = timedelta(seconds=61)) -> None:
         self.clock.advance(after)
-        await self.flow.refunds.sweep()
+        await self.lifecycle.refunds.sweep()
 
     async def balances(self) -> dict[int, tuple[int, int]]:
         """Posted and pending balance of this world's accounts by chart code, credits positive."""

@@ -57,12 +57,12 @@ class Shop:
         for name in names:
             can = replace(CAPABILITIES, channel=name)
             self.accounts.channels[world.ids.new()] = MoodyChannel(can, clock=world.clock)
-        self.live = routing.Live(draw=lambda: 0.5)
+        self.live = routing.RoutingState(draw=lambda: 0.5)
         accounts: Any = self.accounts
-        self.flow = payments.Flow(
+        self.lifecycle = payments.Payments(
             world.database,
             accounts,
-            world.committer,
+            world.transactions,
             clock=world.clock,
             ids=world.ids,
             public_url="https://pay.example/",
@@ -74,11 +74,11 @@ class Shop:
         return next(each for each in self.accounts.channels.values() if each.capabilities.channel == name)
 
     async def place(self, key: str = "", payer: dict[str, str] | None = None) -> payments.Payment:
-        wish = payments.Wish(METHOD, AMOUNT, "CNY", payer=payer, merchant_id=self.world.merchant_id)
-        first = await self.flow.choice.choose(wish)
+        wish = payments.RouteRequest(METHOD, AMOUNT, "CNY", payer=payer, merchant_id=self.world.merchant_id)
+        first = await self.lifecycle.route_selector.choose(wish)
         order = self.world.order(first_attempt=first)
         claim = idempotency.Claim(self.world.merchant_id, key, b"x" * 32) if key else None
-        await self.flow.place(payments.PlaceOrder(order, claim))
+        await self.lifecycle.place(payments.PlaceOrder(order, claim))
         async with self.world.database.transaction() as tx:
             return (await payments.find(tx, [order.payment_id]))[order.payment_id]
 

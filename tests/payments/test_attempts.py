@@ -12,25 +12,30 @@ from payment_world import AMOUNT, METHOD, World, number, placed, sweep
 from hutong import payments
 from hutong.channels import ChannelState
 from hutong.ids import encode
-from hutong.payments import Flow, Payment, Source
+from hutong.payments import Payment, Payments, Source
 
 
-async def started(world: World, flow: Flow, method: str, **given: Any) -> Payment:
+async def started(world: World, lifecycle: Payments, method: str, **given: Any) -> Payment:
     payment = await world.payment(attempt=False)
-    return await flow.start(payment, method, **given)
+    return await lifecycle.start(payment, method, **given)
 
 
 async def told(world: World, payment: Payment) -> list[tuple[str, str | None]]:
     async with world.database.transaction() as tx:
-        return [(entry.what, entry.learnt_by) for _, entry in await payments.read_timeline(tx, [payment.payment_id])]
+        return [(entry.what, entry.source) for _, entry in await payments.read_timeline(tx, [payment.payment_id])]
 
 
 async def test_what_the_payer_tells_is_sent_again_exactly_and_kept_sealed_until_the_end(
-    world: World, flow: Flow, channel: HonestChannel
+    world: World, lifecycle: Payments, channel: HonestChannel
 ) -> None:
     channel.reachable = False
     payment = await started(
-        world, flow, "test_card", payer={"token": "tok_secret"}, payer_ip="10.1.2.3", return_url="https://shop/back"
+        world,
+        lifecycle,
+        "test_card",
+        payer={"token": "tok_secret"},
+        payer_ip="10.1.2.3",
+        return_url="https://shop/back",
     )
     async with world.database.transaction() as tx:
         sealed = await tx.fetchval(
@@ -38,7 +43,7 @@ async def test_what_the_payer_tells_is_sent_again_exactly_and_kept_sealed_until_
         )
     assert b"tok_secret" not in sealed
     channel.reachable = True
-    await sweep(world, flow)
+    await sweep(world, lifecycle)
     request = channel.orders[number(payment)].request
     assert (request.payer, request.payer_ip) == ({"token": "tok_secret"}, "10.1.2.3")
     assert request.return_url == "https://shop/back"
@@ -46,13 +51,15 @@ async def test_what_the_payer_tells_is_sent_again_exactly_and_kept_sealed_until_
     assert (await world.see(payment)).payment.attempts[0].payer_sealed is None
 
 
-async def test_a_missing_detail_of_the_payer_is_named_and_nothing_written(world: World, flow: Flow) -> None:
+async def test_a_missing_detail_of_the_payer_is_named_and_nothing_written(world: World, lifecycle: Payments) -> None:
     with pytest.raises(payments.PayerDetailMissing) as refusal:
-        await started(world, flow, "test_card", payer={"openid": "x"})
+        await started(world, lifecycle, "test_card", payer={"openid": "x"})
     assert (refusal.value.code, refusal.value.param) == ("missing_parameter", "payer.token")
 
 
-async def test_a_channel_that_decides_at_once_is_done_at_once(world: World, flow: Flow, channel: HonestChannel) -> None:
+async def test_a_channel_that_decides_at_once_is_done_at_once(
+    world: World, lifecycle: Payments, channel: HonestChannel
+) -> None:
     pay = channel.pay
 
     async def decided(request: Any, *, now: Any) -> Any:
@@ -61,7 +68,7 @@ async def test_a_channel_that_decides_at_once_is_done_at_once(world: World, flow
         return await channel.query(_order(request), now=now)
 
     channel.pay = decided  # type: ignore[method-assign]
-    payment = await started(world, flow, "test_barcode", payer={"auth_code": "130000000000000001"})
+    payment = await started(world, lifecycle, "test_barcode", payer={"auth_code": "130000000000000001"})
     assert payment.status == "succeeded"
     assert await told(world, payment) == [("attempt.succeeded", "submission")]
 
@@ -73,12 +80,12 @@ def _order(request: Any) -> Any:
 
 
 async def test_a_wallets_code_is_closed_at_its_channel_before_another_method_starts(
-    world: World, flow: Flow, channel: HonestChannel
+    world: World, lifecycle: Payments, channel: HonestChannel
 ) -> None:
-    payment = await started(world, flow, METHOD)
+    payment = await started(world, lifecycle, METHOD)
     first = number(payment)
     world.clock.advance(timedelta(seconds=1))
-    payment = await flow.start(payment, "test_card", payer={"token": "t"})
+    payment = await lifecycle.start(payment, "test_card", payer={"token": "t"})
     assert [(a.method, a.state.value) for a in payment.attempts] == [(METHOD, "closed"), ("test_card", "submitted")]
     assert channel.orders[first].state is ChannelState.CLOSED
     assert await told(world, payment) == [
@@ -88,32 +95,34 @@ async def test_a_wallets_code_is_closed_at_its_channel_before_another_method_sta
 
 
 async def test_a_code_that_was_paid_meanwhile_is_not_followed_by_another_try(
-    world: World, flow: Flow, channel: HonestChannel
+    world: World, lifecycle: Payments, channel: HonestChannel
 ) -> None:
-    payment = await started(world, flow, METHOD)
+    payment = await started(world, lifecycle, METHOD)
     channel.payer_pays(number(payment))
     with pytest.raises(payments.PaymentNotPayable):
-        await flow.start(payment, "test_card", payer={"token": "t"})
+        await lifecycle.start(payment, "test_card", payer={"token": "t"})
     assert (await world.see(payment)).payment.status == "succeeded"
 
 
 async def test_no_other_try_while_one_in_doubt_could_still_take_the_money(
-    world: World, flow: Flow, channel: HonestChannel
+    world: World, lifecycle: Payments, channel: HonestChannel
 ) -> None:
-    card = await started(world, flow, "test_card", payer={"token": "t"})
+    card = await started(world, lifecycle, "test_card", payer={"token": "t"})
     with pytest.raises(payments.AttemptInProgress):  # a card cannot be closed
-        await flow.start(card, METHOD)
-    wallet = await started(world, flow, METHOD)
+        await lifecycle.start(card, METHOD)
+    wallet = await started(world, lifecycle, METHOD)
     channel.reachable = False
     with pytest.raises(payments.AttemptInProgress):  # nobody confirms that the code is closed
-        await flow.start(wallet, "test_card", payer={"token": "t"})
+        await lifecycle.start(wallet, "test_card", payer={"token": "t"})
     channel.reachable = True
-    await sweep(world, flow)  # the end that was asked for is still pursued
+    await sweep(world, lifecycle)  # the end that was asked for is still pursued
     assert [a.state.value for a in (await world.see(wallet)).payment.attempts] == ["closed"]
-    assert (await flow.start(wallet, "test_card", payer={"token": "t"})).status == "processing"
+    assert (await lifecycle.start(wallet, "test_card", payer={"token": "t"})).status == "processing"
 
 
-async def test_a_payer_who_authorizes_while_room_is_made_keeps_the_authorization(world: World, flow: Flow) -> None:
+async def test_a_payer_who_authorizes_while_room_is_made_keeps_the_authorization(
+    world: World, lifecycle: Payments
+) -> None:
     payment = await world.payment(capture_method=payments.CaptureMethod.MANUAL)
     (attempt,) = payment.attempts
     async with world.database.transaction() as tx:
@@ -126,30 +135,30 @@ async def test_a_payer_who_authorizes_while_room_is_made_keeps_the_authorization
 
 
 async def test_a_code_whose_own_end_has_passed_makes_room_for_another(
-    world: World, flow: Flow, channel: HonestChannel
+    world: World, lifecycle: Payments, channel: HonestChannel
 ) -> None:
-    payment = await placed(world, flow, validity=timedelta(days=15))
-    await sweep(world, flow, timedelta(hours=2, minutes=2))
+    payment = await placed(world, lifecycle, validity=timedelta(days=15))
+    await sweep(world, lifecycle, timedelta(hours=2, minutes=2))
     stored = (await world.see(payment)).payment
     assert (stored.status, stored.attempts[0].state) == ("requires_payment", "closed")
     assert [call for call, _ in channel.calls] == ["pay", "query", "close"]
 
 
 async def test_an_unpaid_end_is_verified_a_day_later_and_a_success_is_surplus(
-    world: World, flow: Flow, channel: HonestChannel
+    world: World, lifecycle: Payments, channel: HonestChannel
 ) -> None:
-    quiet, late = await placed(world, flow), await placed(world, flow)
-    await flow.close(quiet)
-    await flow.close(late)
+    quiet, late = await placed(world, lifecycle), await placed(world, lifecycle)
+    await lifecycle.close(quiet)
+    await lifecycle.close(late)
     channel.payer_pays(number(late))
     channel.calls.clear()
     channel.reachable = False
-    await sweep(world, flow, timedelta(days=1))
+    await sweep(world, lifecycle, timedelta(days=1))
     channel.reachable = True
-    await sweep(world, flow, timedelta(hours=1))  # no answer yet: asked again
+    await sweep(world, lifecycle, timedelta(hours=1))  # no answer yet: asked again
     assert [s.payment.attempts[0].state.value for s in await world.stored([quiet, late])] == ["closed", "succeeded"]
     assert (await world.see(late)).events[-1][1] == "payment.surplus_received"
-    await sweep(world, flow, timedelta(days=1))
+    await sweep(world, lifecycle, timedelta(days=1))
     assert len(channel.calls) == 4
 
 
@@ -166,13 +175,13 @@ async def test_a_channel_that_denies_a_success_is_reported_and_not_believed(worl
 
 
 async def test_the_story_of_a_payment_is_told_in_order_with_how_it_was_learnt(
-    world: World, flow: Flow, channel: HonestChannel
+    world: World, lifecycle: Payments, channel: HonestChannel
 ) -> None:
     channel.replies = False
-    payment = await placed(world, flow)
+    payment = await placed(world, lifecycle)
     channel.replies = True
     channel.payer_pays(number(payment))
-    await sweep(world, flow)
+    await sweep(world, lifecycle)
     assert await told(world, payment) == [("attempt.unknown", "submission"), ("attempt.succeeded", "query")]
     assert encode("att", payment.attempts[0].attempt_id) == number(payment)
     assert (await world.see(payment)).payment.attempts[0].amount_captured_minor == AMOUNT
@@ -188,18 +197,18 @@ async def test_the_story_cannot_be_rewritten(world: World, statement: str) -> No
 
 
 async def test_what_the_payer_still_holds_is_not_given_up_before_its_end(
-    world: World, flow: Flow, channel: HonestChannel
+    world: World, lifecycle: Payments, channel: HonestChannel
 ) -> None:
     """A form that nobody has posted yet is unknown to the channel, which cannot be told to refuse it either."""
-    payment = await started(world, flow, "test_card", payer={"token": "tok"})
+    payment = await started(world, lifecycle, "test_card", payer={"token": "tok"})
     (request,) = (order.request for order in channel.orders.values())
     assert request.placed_at == payment.attempts[0].created_at
     channel.orders.clear()
-    await flow.close(payment)
+    await lifecycle.close(payment)
     for _ in range(4):
-        await sweep(world, flow, timedelta(minutes=7))
+        await sweep(world, lifecycle, timedelta(minutes=7))
     assert (await world.see(payment)).payment.attempts[0].is_open
     world.clock.advance(timedelta(minutes=40))
     for _ in range(3):
-        await sweep(world, flow, timedelta(hours=1))
+        await sweep(world, lifecycle, timedelta(hours=1))
     assert not (await world.see(payment)).payment.attempts[0].is_open

@@ -55,7 +55,7 @@ async def reserve(world: RefundWorld, rng: random.Random, changed: dict[str, Any
     way = rng.choice(["kept", "captured", "partly", "given up", "lapsed"])
     if way in ("captured", "partly"):
         amount = 700 if way == "partly" else payment.amount_minor
-        await world.committer.capture([RequestCapture(payment.payment_id, amount, partial=True)])
+        await world.transactions.capture([RequestCapture(payment.payment_id, amount, partial=True)])
         await world.hear(world.word(attempt, S.SUCCEEDED, amount_minor=amount))
     if way == "given up":
         await world.close(payment)
@@ -93,7 +93,7 @@ async def test_live_rebuilt_from_events_and_rebuilt_from_tables_are_equal(
             )
             assert (done.equal, done.swapped) == (True, False)
         async with database.transaction() as tx:
-            shown = {bill.payment_id: bill for bill in (await query.search(tx, query.Wanted(), limit=100)).bills}
+            shown = {bill.payment_id: bill for bill in (await query.search(tx, query.RecordQuery(), limit=100)).bills}
             stored = await payments.find(tx, list(shown))
             closed = [p for p in await payments.list_payments(tx, world.merchant_id, limit=100) if p.closed_at]
         assert len(shown) > 20
@@ -131,5 +131,5 @@ async def test_a_store_that_was_lost_is_built_from_tables_while_payments_go_on(
         await events.sequence(database)
         assert await query.follow(database, database, now=clock.now()) == 1
         async with database.transaction() as tx:
-            shown = {bill.payment_id for bill in (await query.search(tx, query.Wanted(), limit=100)).bills}
+            shown = {bill.payment_id for bill in (await query.search(tx, query.RecordQuery(), limit=100)).bills}
         assert shown == {first.payment_id, unnumbered.payment_id, late.payment_id}

@@ -24,7 +24,7 @@ async def test_success_surplus_close_and_expiry(each_server_url: str, clock: Man
         await world.close(late, unpaid)
         await world.hear(world.word(late.attempts[0], ChannelState.SUCCEEDED, key=b"two"))
         clock.advance(forgotten.expires_at - clock.now())
-        assert await world.committer.expire(limit=10) == 1
+        assert await world.transactions.expire(limit=10) == 1
         stored = await world.stored([paid, late, unpaid, forgotten])
         assert [s.payment.status for s in stored] == [PaymentStatus.SUCCEEDED, *[PaymentStatus.CLOSED] * 3]
         assert [[kind for _, kind in s.events] for s in stored] == [

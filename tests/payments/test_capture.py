@@ -13,34 +13,36 @@ from payment_world import AMOUNT, World, number, placed, sweep
 
 from hutong import payments
 from hutong.channels import ChannelState
-from hutong.payments import CaptureMethod, Effect, Flow, Payment, Source
+from hutong.payments import CaptureMethod, Payment, Payments, RecordOutcome, Source
 
 
-async def authorized(world: World, flow: Flow, channel: HonestChannel, **changed: Any) -> Payment:
-    payment = await placed(world, flow, capture_method=CaptureMethod.MANUAL, **changed)
+async def authorized(world: World, lifecycle: Payments, channel: HonestChannel, **changed: Any) -> Payment:
+    payment = await placed(world, lifecycle, capture_method=CaptureMethod.MANUAL, **changed)
     channel.payer_pays(number(payment))
-    await flow.notify(world.account_id, {"x-proof": "genuine"}, number(payment).encode())
+    await lifecycle.notify(world.account_id, {"x-proof": "genuine"}, number(payment).encode())
     return (await world.see(payment)).payment
 
 
 async def test_an_authorization_books_nothing_until_it_is_captured(
-    world: World, flow: Flow, channel: HonestChannel
+    world: World, lifecycle: Payments, channel: HonestChannel
 ) -> None:
-    payment = await authorized(world, flow, channel, fee_ppm=6_000)
+    payment = await authorized(world, lifecycle, channel, fee_ppm=6_000)
     assert (payment.status, payment.attempts[0].state) == ("requires_capture", "authorized")
     assert payment.capture_before == world.clock.now() + timedelta(days=7)
     assert (await world.see(payment)).transfers == []
     assert not channel.orders[number(payment)].request.capture
-    captured = await flow.capture(payment)
+    captured = await lifecycle.capture(payment)
     assert (captured.status, captured.amount_captured_minor) == ("succeeded", AMOUNT)
     stored = await world.see(payment)
     assert stored.events == [(1, "payment.authorized"), (2, "payment.captured"), (3, "payment.succeeded")]
     assert sorted(amount for _, amount, _, _ in stored.transfers) == [12, AMOUNT]
 
 
-async def test_a_part_is_captured_and_booked_with_its_fee(world: World, flow: Flow, channel: HonestChannel) -> None:
-    payment = await authorized(world, flow, channel, fee_ppm=6_000)
-    captured = await flow.capture(payment, 1000)
+async def test_a_part_is_captured_and_booked_with_its_fee(
+    world: World, lifecycle: Payments, channel: HonestChannel
+) -> None:
+    payment = await authorized(world, lifecycle, channel, fee_ppm=6_000)
+    captured = await lifecycle.capture(payment, 1000)
     assert (captured.status, captured.amount_minor, captured.amount_captured_minor) == ("succeeded", AMOUNT, 1000)
     assert channel.orders[number(payment)].captured_minor == 1000
     stored = await world.see(payment)
@@ -49,69 +51,71 @@ async def test_a_part_is_captured_and_booked_with_its_fee(world: World, flow: Fl
 
 
 async def test_the_same_capture_again_is_the_same_and_another_is_refused(
-    world: World, flow: Flow, channel: HonestChannel
+    world: World, lifecycle: Payments, channel: HonestChannel
 ) -> None:
-    payment = await authorized(world, flow, channel)
-    await flow.capture(payment, 1000)
-    again = await flow.capture(payment, 1000)
+    payment = await authorized(world, lifecycle, channel)
+    await lifecycle.capture(payment, 1000)
+    again = await lifecycle.capture(payment, 1000)
     assert again.amount_captured_minor == 1000
     with pytest.raises(payments.PaymentNotCapturable):
-        await flow.capture(payment, 999)
+        await lifecycle.capture(payment, 999)
     assert [call for call, _ in channel.calls].count("capture") == 1
 
 
 async def test_more_than_was_authorized_is_refused_and_nothing_written(
-    world: World, flow: Flow, channel: HonestChannel
+    world: World, lifecycle: Payments, channel: HonestChannel
 ) -> None:
-    payment = await authorized(world, flow, channel)
+    payment = await authorized(world, lifecycle, channel)
     before = await world.see(payment)
     with pytest.raises(payments.CaptureExceedsAuthorized):
-        await flow.capture(payment, AMOUNT + 1)
+        await lifecycle.capture(payment, AMOUNT + 1)
     assert await world.see(payment) == before
 
 
 async def test_a_channel_that_takes_the_whole_only_is_not_asked_for_a_part(
-    world: World, flow: Flow, channel: HonestChannel
+    world: World, lifecycle: Payments, channel: HonestChannel
 ) -> None:
     channel.capabilities = replace(CAPABILITIES, partial_capture=False)
-    payment = await authorized(world, flow, channel)
+    payment = await authorized(world, lifecycle, channel)
     with pytest.raises(payments.PartialCaptureNotOffered):
-        await flow.capture(payment, 1)
-    assert (await flow.capture(payment)).status == "succeeded"
+        await lifecycle.capture(payment, 1)
+    assert (await lifecycle.capture(payment)).status == "succeeded"
 
 
 async def test_capture_after_void_and_void_after_capture_are_refused(
-    world: World, flow: Flow, channel: HonestChannel
+    world: World, lifecycle: Payments, channel: HonestChannel
 ) -> None:
-    voided = await authorized(world, flow, channel)
-    assert (await flow.close(voided)).status == "closed"
+    voided = await authorized(world, lifecycle, channel)
+    assert (await lifecycle.close(voided)).status == "closed"
     with pytest.raises(payments.PaymentNotCapturable):
-        await flow.capture(voided)
-    captured = await authorized(world, flow, channel)
-    await flow.capture(captured)
+        await lifecycle.capture(voided)
+    captured = await authorized(world, lifecycle, channel)
+    await lifecycle.capture(captured)
     with pytest.raises(payments.PaymentAlreadySucceeded):
-        await flow.close(captured)
+        await lifecycle.close(captured)
     assert [call for call, _ in channel.calls].count("capture") == 1
     assert (await world.see(voided)).events == [(1, "payment.authorized"), (2, "payment.closed")]
 
 
 async def test_an_unpaid_or_ordinary_payment_cannot_be_captured(
-    world: World, flow: Flow, channel: HonestChannel
+    world: World, lifecycle: Payments, channel: HonestChannel
 ) -> None:
     for payment in (
-        await placed(world, flow, capture_method=CaptureMethod.MANUAL),
-        await placed(world, flow),
-        await placed(world, flow, attempt=False),
+        await placed(world, lifecycle, capture_method=CaptureMethod.MANUAL),
+        await placed(world, lifecycle),
+        await placed(world, lifecycle, attempt=False),
     ):
         with pytest.raises(payments.PaymentNotCapturable):
-            await flow.capture(payment)
+            await lifecycle.capture(payment)
 
 
-async def test_captures_and_voids_at_once_have_one_winner(world: World, flow: Flow, channel: HonestChannel) -> None:
+async def test_captures_and_voids_at_once_have_one_winner(
+    world: World, lifecycle: Payments, channel: HonestChannel
+) -> None:
     for _ in range(5):
         channel.calls.clear()
-        payment = await authorized(world, flow, channel)
-        wanted = [flow.capture(payment, 1000 + n % 2) if n % 3 else flow.close(payment) for n in range(40)]
+        payment = await authorized(world, lifecycle, channel)
+        wanted = [lifecycle.capture(payment, 1000 + n % 2) if n % 3 else lifecycle.close(payment) for n in range(40)]
         results = await asyncio.gather(*wanted, return_exceptions=True)
         for result in results:
             assert isinstance(
@@ -130,55 +134,57 @@ async def test_captures_and_voids_at_once_have_one_winner(world: World, flow: Fl
 
 
 async def test_a_capture_in_doubt_is_asked_about_and_never_decided_again(
-    world: World, flow: Flow, channel: HonestChannel
+    world: World, lifecycle: Payments, channel: HonestChannel
 ) -> None:
-    payment = await authorized(world, flow, channel)
+    payment = await authorized(world, lifecycle, channel)
     channel.replies = False
-    pending = await flow.capture(payment, 700)
+    pending = await lifecycle.capture(payment, 700)
     assert (pending.status, pending.capture_minor) == ("requires_capture", 700)
     with pytest.raises(payments.CaptureInProgress):
-        await flow.close(payment)
+        await lifecycle.close(payment)
     with pytest.raises(payments.CaptureInProgress):
-        await flow.capture(payment, 701)
+        await lifecycle.capture(payment, 701)
     world.clock.advance(timedelta(days=8))  # nor does its lapse end it
-    await world.committer.expire(limit=10_000)
-    assert await world.committer.expire(limit=10_000) == 0
-    await flow.sweep()
+    await world.transactions.expire(limit=10_000)
+    assert await world.transactions.expire(limit=10_000) == 0
+    await lifecycle.sweep()
     assert (await world.see(payment)).payment.is_capturing
     channel.replies = True
-    await sweep(world, flow)
+    await sweep(world, lifecycle)
     stored = (await world.see(payment)).payment
     assert (stored.status, stored.amount_captured_minor) == ("succeeded", 700)
     assert [call for call, _ in channel.calls].count("capture") == 1
 
 
 async def test_a_capture_that_never_arrived_is_sent_again_as_it_was(
-    world: World, flow: Flow, channel: HonestChannel
+    world: World, lifecycle: Payments, channel: HonestChannel
 ) -> None:
-    payment = await authorized(world, flow, channel)
-    await world.committer.capture([payments.RequestCapture(payment.payment_id, 900)])  # the process dies here
-    await sweep(world, flow)
+    payment = await authorized(world, lifecycle, channel)
+    await world.transactions.capture([payments.RequestCapture(payment.payment_id, 900)])  # the process dies here
+    await sweep(world, lifecycle)
     stored = (await world.see(payment)).payment
     assert (stored.status, stored.amount_captured_minor) == ("succeeded", 900)
     assert [call for call, _ in channel.calls] == ["pay", "query", "capture"]
 
 
 async def test_a_capture_that_the_channel_refuses_leaves_nothing_to_capture(
-    world: World, flow: Flow, channel: HonestChannel
+    world: World, lifecycle: Payments, channel: HonestChannel
 ) -> None:
-    payment = await authorized(world, flow, channel)
+    payment = await authorized(world, lifecycle, channel)
     channel.orders[number(payment)].state = ChannelState.FAILED
     with pytest.raises(payments.PaymentNotCapturable):
-        await flow.capture(payment)
+        await lifecycle.capture(payment)
     stored = (await world.see(payment)).payment
     assert (stored.status, stored.capture_minor, stored.attempts[0].state) == ("requires_payment", None, "failed")
 
 
-async def test_an_authorization_is_given_up_at_its_end(world: World, flow: Flow, channel: HonestChannel) -> None:
-    payment = await authorized(world, flow, channel)
-    await sweep(world, flow, timedelta(hours=2))  # past the time to pay, which has been done
+async def test_an_authorization_is_given_up_at_its_end(
+    world: World, lifecycle: Payments, channel: HonestChannel
+) -> None:
+    payment = await authorized(world, lifecycle, channel)
+    await sweep(world, lifecycle, timedelta(hours=2))  # past the time to pay, which has been done
     assert (await world.see(payment)).payment.status == "requires_capture"
-    await sweep(world, flow, timedelta(days=7))
+    await sweep(world, lifecycle, timedelta(days=7))
     stored = (await world.see(payment)).payment
     assert (stored.status, stored.close_reason) == ("closed", "expired")
     assert channel.orders[number(payment)].state is ChannelState.CLOSED
@@ -187,7 +193,7 @@ async def test_an_authorization_is_given_up_at_its_end(world: World, flow: Flow,
 async def test_a_channel_that_took_the_money_at_once_is_believed(world: World) -> None:
     payment = await world.payment(capture_method=CaptureMethod.MANUAL)
     (recorded,) = await world.hear(world.word(payment.attempts[0], ChannelState.SUCCEEDED, amount_minor=AMOUNT - 1))
-    assert recorded.effect is Effect.APPLIED
+    assert recorded.effect is RecordOutcome.APPLIED
     stored = (await world.see(payment)).payment
     assert (stored.status, stored.amount_captured_minor) == ("succeeded", AMOUNT - 1)
 
@@ -197,9 +203,9 @@ async def test_a_captured_amount_that_was_not_asked_for_is_not_booked(world: Wor
     payment = await world.payment(capture_method=CaptureMethod.MANUAL)
     (attempt,) = payment.attempts
     await world.hear(world.word(attempt, ChannelState.AUTHORIZED, amount_minor=AMOUNT))
-    await world.committer.capture([payments.RequestCapture(payment.payment_id, 700)])
+    await world.transactions.capture([payments.RequestCapture(payment.payment_id, 700)])
     (recorded,) = await world.hear(world.word(attempt, ChannelState.SUCCEEDED, Source.CAPTURE, amount_minor=said))
-    assert recorded.effect is Effect.MISMATCH
+    assert recorded.effect is RecordOutcome.MISMATCH
     assert (await world.see(payment)).transfers == []
 
 
@@ -211,14 +217,14 @@ async def test_an_ordinary_payment_that_is_only_reserved_is_not_paid(world: Worl
 
 
 async def test_the_channels_silence_on_an_unreachable_line_changes_nothing(
-    world: World, flow: Flow, channel: HonestChannel
+    world: World, lifecycle: Payments, channel: HonestChannel
 ) -> None:
-    payment = await authorized(world, flow, channel)
+    payment = await authorized(world, lifecycle, channel)
     channel.reachable = False
-    assert (await flow.close(payment)).status == "requires_capture"
+    assert (await lifecycle.close(payment)).status == "requires_capture"
     assert NOTHING.state is ChannelState.UNKNOWN
     with pytest.raises(payments.PaymentNotCapturable):
-        await flow.capture(payment)
+        await lifecycle.capture(payment)
     channel.reachable = True
-    await sweep(world, flow)
+    await sweep(world, lifecycle)
     assert (await world.see(payment)).payment.status == "closed"

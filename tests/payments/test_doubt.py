@@ -17,7 +17,7 @@ from hutong import payments
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.clock import ManualClock
 from hutong.db import Database
-from hutong.payments import CaptureMethod, Flow
+from hutong.payments import CaptureMethod, Payments
 from hutong.payments.in_doubt import AGES
 
 
@@ -39,15 +39,15 @@ def ages(lines: list[Any]) -> list[int]:
 
 
 async def test_an_attempt_without_a_word_is_counted_by_age_and_reported_once_at_each_age(
-    world: World, flow: Flow, channel: HonestChannel, logged: list[Any]
+    world: World, lifecycle: Payments, channel: HonestChannel, logged: list[Any]
 ) -> None:
     channel.replies = False
-    payment = await placed(world, flow, validity=timedelta(days=3))
-    assert (await flow.report_doubts())["under 1 min"] == 1
+    payment = await placed(world, lifecycle, validity=timedelta(days=3))
+    assert (await lifecycle.report_attempts_in_doubt())["under 1 min"] == 1
     seen = []
     for step in (4, 2, 1, 60, 1, 23 * 60, 10):
-        await sweep(world, flow, timedelta(minutes=step))
-        counts = await flow.report_doubts()
+        await sweep(world, lifecycle, timedelta(minutes=step))
+        counts = await lifecycle.report_attempts_in_doubt()
         seen.append([name for name, count in counts.items() if count])
     assert seen == [
         ["1 to 5 min"], ["5 min to 1 h"], ["5 min to 1 h"], ["1 h to 1 day"], ["1 h to 1 day"], ["over 1 day"],
@@ -55,39 +55,39 @@ async def test_an_attempt_without_a_word_is_counted_by_age_and_reported_once_at_
     ]  # fmt: skip
     assert ages(logged) == [360, 4020, 86_880]
     async with world.database.transaction() as tx:
-        (doubt,) = await payments.list_doubts(tx)
+        (doubt,) = await payments.list_attempts_in_doubt(tx)
     assert (doubt.payment_id, doubt.since) == (payment.payment_id, payment.attempts[0].created_at)
     channel.replies = True
-    await sweep(world, flow, timedelta(hours=2))
-    assert sum((await flow.report_doubts()).values()) == 0
+    await sweep(world, lifecycle, timedelta(hours=2))
+    assert sum((await lifecycle.report_attempts_in_doubt()).values()) == 0
 
 
 async def test_an_intent_that_nobody_carried_out_is_in_doubt_once_its_answer_is_overdue(
-    world: World, flow: Flow, channel: HonestChannel
+    world: World, lifecycle: Payments, channel: HonestChannel
 ) -> None:
     async def broken(order: Any, *, now: Any) -> Any:
         raise RuntimeError("a bug in an adapter")
 
     channel.query = broken  # type: ignore[method-assign]
     await world.payment(validity=timedelta(days=1))
-    await sweep(world, flow, timedelta(minutes=2))
-    assert (await flow.report_doubts())["1 to 5 min"] == 1
+    await sweep(world, lifecycle, timedelta(minutes=2))
+    assert (await lifecycle.report_attempts_in_doubt())["1 to 5 min"] == 1
 
 
 async def test_a_capture_and_an_end_without_an_answer_are_in_doubt_since_they_were_asked_for(
-    world: World, flow: Flow, channel: HonestChannel
+    world: World, lifecycle: Payments, channel: HonestChannel
 ) -> None:
-    ending = await placed(world, flow, validity=timedelta(days=1))
-    capturing = await placed(world, flow, capture_method=CaptureMethod.MANUAL, validity=timedelta(days=1))
+    ending = await placed(world, lifecycle, validity=timedelta(days=1))
+    capturing = await placed(world, lifecycle, capture_method=CaptureMethod.MANUAL, validity=timedelta(days=1))
     await world.hear(world.word(capturing.attempts[0], ChannelState.AUTHORIZED))
     channel.payer_pays(number(capturing))
-    assert sum((await flow.report_doubts()).values()) == 0
+    assert sum((await lifecycle.report_attempts_in_doubt()).values()) == 0
     world.clock.advance(timedelta(minutes=30))
     channel.reachable = False
-    await flow.close(ending)
-    await flow.capture(capturing)
+    await lifecycle.close(ending)
+    await lifecycle.capture(capturing)
     world.clock.advance(timedelta(minutes=2))
-    assert (await flow.report_doubts())["1 to 5 min"] == 2
+    assert (await lifecycle.report_attempts_in_doubt())["1 to 5 min"] == 2
 
 
 async def test_refunds_without_an_outcome_are_counted_by_age(fresh_database_url: str, clock: ManualClock) -> None:
@@ -104,9 +104,9 @@ async def test_refunds_without_an_outcome_are_counted_by_age(fresh_database_url:
         shop.channel.verdicts = [ChannelAnswer(ChannelState.PENDING)]
         await shop.refund(payment, 100)
         await shop.refund(payment, 100)  # succeeds at once
-        await shop.flow.report_doubts()
+        await shop.lifecycle.report_attempts_in_doubt()
         assert counted() == {"under 1 min": 1, "5 min to 1 h": 1}
         clock.advance(timedelta(days=2))
-        await shop.flow.report_doubts()
+        await shop.lifecycle.report_attempts_in_doubt()
         assert counted() == {"over 1 day": 2}
-        await shop.flow.stop()
+        await shop.lifecycle.stop()

@@ -17,7 +17,7 @@ from hutong import api, events, payments
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.clock import ManualClock
 from hutong.db import Database
-from hutong.payments import CaptureMethod, Flow
+from hutong.payments import CaptureMethod, Payments
 
 FAILED = ChannelAnswer(ChannelState.FAILED, channel_code="ACCOUNT_EMPTY")
 
@@ -27,7 +27,7 @@ async def shop(payments_database: Database, clock: ManualClock) -> AsyncIterator
     made = RefundWorld(payments_database, clock)
     await made.quiet()
     yield made
-    await made.flow.stop()
+    await made.lifecycle.stop()
 
 
 async def written(shop: World) -> list[dict[str, Any]]:
@@ -40,7 +40,7 @@ async def written(shop: World) -> list[dict[str, Any]]:
     return [{**row, "data": orjson.loads(row["data"])} for row in rows]
 
 
-async def all_that_can_happen(shop: RefundWorld, world: World, flow: Flow, channel: HonestChannel) -> None:
+async def all_that_can_happen(shop: RefundWorld, world: World, lifecycle: Payments, channel: HonestChannel) -> None:
     paid = await shop.paid(metadata={"basket": "7"})
     shop.channel.verdicts = [ChannelAnswer(ChannelState.SUCCEEDED), FAILED]
     await shop.refund(paid, 500)
@@ -54,16 +54,16 @@ async def all_that_can_happen(shop: RefundWorld, world: World, flow: Flow, chann
     shop.channel.verdicts = [FAILED]
     for _ in range(3):
         await shop.sweep(timedelta(hours=2))
-    reserved = await placed(world, flow, capture_method=CaptureMethod.MANUAL)
+    reserved = await placed(world, lifecycle, capture_method=CaptureMethod.MANUAL)
     channel.payer_pays(number(reserved))
-    await flow.notify(world.account_id, {"x-proof": "genuine"}, number(reserved).encode())
-    await flow.capture((await world.see(reserved)).payment)
+    await lifecycle.notify(world.account_id, {"x-proof": "genuine"}, number(reserved).encode())
+    await lifecycle.capture((await world.see(reserved)).payment)
 
 
 async def test_every_type_is_written_in_its_published_form(
-    shop: RefundWorld, world: World, flow: Flow, channel: HonestChannel
+    shop: RefundWorld, world: World, lifecycle: Payments, channel: HonestChannel
 ) -> None:
-    await all_that_can_happen(shop, world, flow, channel)
+    await all_that_can_happen(shop, world, lifecycle, channel)
     seen = {event["type"] for event in [*await written(shop), *await written(world)]}
     assert seen == {one.name for one in api.EVENT_TYPES} - {events.ENDPOINT_DISABLED, payments.CUSTOMER_UPDATED}
     _, faults = await EventForms().recorded(shop.database)

@@ -22,7 +22,7 @@ from hutong.ids import encode
 async def shop(world: World) -> AsyncIterator[Shop]:
     made = Shop(world, "abc")
     yield made
-    await made.flow.stop()
+    await made.lifecycle.stop()
 
 
 @pytest.mark.parametrize("refusal", [BUSY, NOT_SENT], ids=["refused", "not_sent"])
@@ -51,7 +51,7 @@ async def test_tries_are_bounded_by_count(world: World) -> None:
     payment = await shop.place()
     assert [channel for channel, _ in tries(payment)] == ["a", "b", "c"]
     assert payment.status is payments.PaymentStatus.REQUIRES_PAYMENT
-    await shop.flow.stop()
+    await shop.lifecycle.stop()
 
 
 async def test_tries_are_bounded_by_time(shop: Shop) -> None:
@@ -65,7 +65,7 @@ async def test_the_keys_answer_is_that_of_the_last_try(shop: Shop) -> None:
     payment = await shop.place(key="k1")
     claim = idempotency.Claim(shop.world.merchant_id, "k1", b"x" * 32)
     again = shop.world.order(attempt=False, merchant_order_no=payment.merchant_order_no)
-    status, body = await shop.flow.place(payments.PlaceOrder(again, claim))
+    status, body = await shop.lifecycle.place(payments.PlaceOrder(again, claim))
     assert status == 201
     answer = orjson.loads(body)
     assert answer["status"] == "processing"
@@ -78,7 +78,7 @@ async def test_a_second_word_that_nothing_was_sent_does_not_end_a_try(shop: Shop
     payment = await shop.place()
     shop.channel("a").mood = NOT_SENT
     shop.world.clock.advance(timedelta(seconds=6))
-    await shop.flow.sweep()
+    await shop.lifecycle.sweep()
     async with shop.world.database.transaction() as tx:
         payment = (await payments.find(tx, [payment.payment_id]))[payment.payment_id]
     assert shop.channel("a").calls[-1][0] == "pay", "it was sent again"
@@ -113,13 +113,13 @@ async def test_an_account_that_keeps_failing_is_left_and_the_payers_own_faults_h
 
 async def test_without_a_way_the_refusal_says_why_for_each(shop: Shop) -> None:
     with pytest.raises(payments.NoRoute) as refused:
-        await shop.flow.choice.choose(payments.Wish(METHOD, 5_000_000, "CNY"))
+        await shop.lifecycle.route_selector.choose(payments.RouteRequest(METHOD, 5_000_000, "CNY"))
     assert "a: amount_above_limit; b: amount_above_limit; c: amount_above_limit" in refused.value.detail
 
 
 async def test_an_idle_account_that_failed_is_asked_and_comes_back(shop: Shop) -> None:
     clock, live, account_id = shop.world.clock, shop.live, next(iter(shop.accounts.channels))
-    await shop.flow.choice.offers()
+    await shop.lifecycle.route_selector.offers()
     for _ in range(20):
         fault = routing.Result(clock.now(), shop.world.ids.new(), fault=True, interface=METHOD)
         live.router.learn(account_id, fault)
@@ -139,7 +139,7 @@ async def test_in_a_trial_a_payment_counts_once_when_it_is_over_and_not_when_it_
     trial = routing.experiments.assignment.Running(
         shop.world.ids.new(), 0.5, clock.now() - timedelta(minutes=1), routing.UNCONFIGURED
     )
-    await shop.flow.choice.offers()
+    await shop.lifecycle.route_selector.offers()
     shop.live.adopt(routing.UNCONFIGURED, [], {}, trial)
     shop.channel("a").mood = BUSY
     payment = await shop.place()

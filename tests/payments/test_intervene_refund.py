@@ -41,8 +41,8 @@ async def decided(world: RefundWorld, refund: payments.Refund, action: str, **pa
     new = payments.refund_proposal(proposal_id, maker, refund, action, payload, "the card is closed", None)
     now = world.clock.now()
     await world.database.run(lambda tx: operators.propose(tx, [new], now=now))
-    decision = operators.Decision(proposal_id, checker, True, "checked")
-    effects = app.approval_handlers(world.committer)
+    decision = operators.ApprovalDecision(proposal_id, checker, True, "checked")
+    effects = app.approval_handlers(world.transactions)
     return await world.database.run(lambda tx: operators.conclude(tx, decision, effects, now=now))
 
 
@@ -82,7 +82,7 @@ async def test_a_way_that_cannot_be_gone_now_leaves_the_proposal_open_and_the_re
         (payments.CONVERT_REFUND, {"route": "manual"}),
         (payments.SETTLE_REFUND, {"reference": "x", "from_bank": False}),
     ):
-        with pytest.raises(payments.RefundRouteRefused):
+        with pytest.raises(payments.RefundMethodRefused):
             await decided(world, before, action, **payload)
     assert await world.refunds(payment) == [before]
     async with world.database.transaction() as tx:

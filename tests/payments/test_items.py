@@ -16,7 +16,7 @@ from hutong.channels import ChannelAnswer, ChannelState
 from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.errors import HutongError, InvalidParameter
-from hutong.payments import Discount, Funder, Item, Line, NewItem, line_of, spread
+from hutong.payments import Discount, Funder, LineItem, NewLineItem, RefundLine, allocate_discounts, line_of
 
 FAILED = ChannelAnswer(ChannelState.FAILED)
 
@@ -26,15 +26,15 @@ FAILED = ChannelAnswer(ChannelState.FAILED)
 
 @pytest.mark.parametrize(("total", "refund"), [(15_000, 4_230), (16_000, 4_259), (17_600, 4_299)])
 def test_an_item_of_47_with_15_off_the_whole_is_worth_what_was_computed_by_hand(total: int, refund: int) -> None:
-    items = [NewItem("gone", "out of stock", 1, 4_700), NewItem("rest", "the rest", 1, total - 4_700)]
-    shares = spread(total - 1_500, items, [Discount("15 off 69", Funder.PLATFORM, 1_500)])
+    items = [NewLineItem("gone", "out of stock", 1, 4_700), NewLineItem("rest", "the rest", 1, total - 4_700)]
+    shares = allocate_discounts(total - 1_500, items, [Discount("15 off 69", Funder.PLATFORM, 1_500)])
     assert line_of(shares[0], 1, []).payer_minor == refund
     assert sum(item.platform_minor for item in shares) == 1_500
 
 
 def test_a_discount_on_the_whole_is_spread_in_proportion_to_price() -> None:
-    items = [NewItem(name, name, 1, price) for name, price in (("a", 100_00), ("b", 50_00), ("c", 50_00))]
-    shares = spread(150_00, items, [Discount("50 off", Funder.MERCHANT, 50_00)])
+    items = [NewLineItem(name, name, 1, price) for name, price in (("a", 100_00), ("b", 50_00), ("c", 50_00))]
+    shares = allocate_discounts(150_00, items, [Discount("50 off", Funder.MERCHANT, 50_00)])
     assert [item.payer_minor for item in shares] == [75_00, 37_50, 37_50]
 
 
@@ -42,9 +42,9 @@ _NAMES = "abcdefgh"
 
 
 @st.composite
-def baskets(draw: st.DrawFn) -> tuple[int, list[NewItem], list[Discount]]:
+def baskets(draw: st.DrawFn) -> tuple[int, list[NewLineItem], list[Discount]]:
     count = draw(st.integers(1, 6))
-    items = [NewItem(_NAMES[n], "x", draw(st.integers(1, 7)), draw(st.integers(0, 5_000))) for n in range(count)]
+    items = [NewLineItem(_NAMES[n], "x", draw(st.integers(1, 7)), draw(st.integers(0, 5_000))) for n in range(count)]
     left = {item.item_id: item.amount_minor for item in items}
     discounts: list[Discount] = []
     for _ in range(draw(st.integers(0, 4))):
@@ -60,9 +60,9 @@ def baskets(draw: st.DrawFn) -> tuple[int, list[NewItem], list[Discount]]:
 
 @settings(max_examples=300, deadline=None)
 @given(baskets())
-def test_shares_add_up_to_what_each_party_bears(basket: tuple[int, list[NewItem], list[Discount]]) -> None:
+def test_shares_add_up_to_what_each_party_bears(basket: tuple[int, list[NewLineItem], list[Discount]]) -> None:
     amount, items, discounts = basket
-    shares = spread(amount, items, discounts)
+    shares = allocate_discounts(amount, items, discounts)
     assert sum(item.payer_minor for item in shares) == amount
     for funder in Funder:
         borne = sum(d.amount_minor for d in discounts if d.funder is funder)
@@ -76,11 +76,11 @@ def test_shares_add_up_to_what_each_party_bears(basket: tuple[int, list[NewItem]
 @settings(max_examples=300, deadline=None)
 @given(baskets(), st.integers(0, 2**32))
 def test_giving_all_back_in_any_order_returns_exactly_what_each_party_bore(
-    basket: tuple[int, list[NewItem], list[Discount]], seed: int
+    basket: tuple[int, list[NewLineItem], list[Discount]], seed: int
 ) -> None:
     chance = random.Random(seed)
-    shares = spread(*basket)
-    given_back: list[Line] = []
+    shares = allocate_discounts(*basket)
+    given_back: list[RefundLine] = []
     while left := [item for item in shares if payments.items.units_left(item, given_back)]:
         item = chance.choice(left)
         line = line_of(item, chance.randint(1, payments.items.units_left(item, given_back)), given_back)
@@ -95,24 +95,24 @@ def test_giving_all_back_in_any_order_returns_exactly_what_each_party_bore(
 
 
 BAD = {
-    "items_do_not_add_up": (99, [NewItem("a", "x", 1, 100)], []),
+    "items_do_not_add_up": (99, [NewLineItem("a", "x", 1, 100)], []),
     "discount_exceeds_item": (
-        0, [NewItem("a", "x", 1, 100), NewItem("b", "x", 1, 100)], [Discount("off", Funder.MERCHANT, 101, "a")],
+        0, [NewLineItem("a", "x", 1, 100), NewLineItem("b", "x", 1, 100)], [Discount("off", Funder.MERCHANT, 101, "a")],
     ),
-    "invalid_parameter": (100, [NewItem("a", "x", 1, 100)], [Discount("off", Funder.MERCHANT, 1, "b")]),
+    "invalid_parameter": (100, [NewLineItem("a", "x", 1, 100)], [Discount("off", Funder.MERCHANT, 1, "b")]),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("code", BAD)
 def test_what_does_not_add_up_is_refused(code: str) -> None:
     with pytest.raises(InvalidParameter) as error:
-        spread(*BAD[code])
+        allocate_discounts(*BAD[code])
     assert error.value.code == code
 
 
 def test_an_item_stands_once() -> None:
     with pytest.raises(InvalidParameter, match="twice"):
-        spread(200, [NewItem("a", "x", 1, 100), NewItem("a", "x", 1, 100)], [])
+        allocate_discounts(200, [NewLineItem("a", "x", 1, 100), NewLineItem("a", "x", 1, 100)], [])
 
 
 # In the books
@@ -123,16 +123,24 @@ async def shop(payments_database: Database, clock: ManualClock) -> AsyncIterator
     made = RefundWorld(payments_database, clock)
     await made.quiet()
     yield made
-    await made.flow.stop()
+    await made.lifecycle.stop()
     await made.books_have_no_holds()
 
 
-def basket(items: list[NewItem], discounts: list[Discount]) -> dict[str, Any]:
+def basket(items: list[NewLineItem], discounts: list[Discount]) -> dict[str, Any]:
     amount = sum(i.amount_minor for i in items) - sum(d.amount_minor for d in discounts)
-    return {"amount_minor": amount, "items": spread(amount, items, discounts), "discounts": tuple(discounts)}
+    return {
+        "amount_minor": amount,
+        "items": allocate_discounts(amount, items, discounts),
+        "discounts": tuple(discounts),
+    }
 
 
-TEA = [NewItem("tea", "Jasmine tea", 3, 6_000), NewItem("pot", "Tea pot", 1, 9_000), NewItem("cup", "Cup", 7, 1_000)]
+TEA = [
+    NewLineItem("tea", "Jasmine tea", 3, 6_000),
+    NewLineItem("pot", "Tea pot", 1, 9_000),
+    NewLineItem("cup", "Cup", 7, 1_000),
+]
 OFF = [
     Discount("spring", Funder.PLATFORM, 1_501),
     Discount("wallet", Funder.CHANNEL, 700),
@@ -190,7 +198,7 @@ async def test_without_items_all_that_are_left_go_back(shop: RefundWorld) -> Non
 
 
 async def test_units_that_round_to_nothing_are_given_back_without_calling_the_channel(shop: RefundWorld) -> None:
-    payment = await shop.paid(**basket([NewItem("nail", "Nail", 5, 2)], []))
+    payment = await shop.paid(**basket([NewLineItem("nail", "Nail", 5, 2)], []))
     amounts = [(await shop.refund(payment, items=(("nail", 1),)))["amount_minor"] for _ in range(5)]
     assert amounts == [0, 1, 0, 1, 0]
     assert len(shop.channel.refunds) == 2
@@ -228,9 +236,9 @@ async def test_an_order_with_another_basket_is_another_order(shop: RefundWorld) 
         (shop.order(amount_minor=order.amount_minor, **again), "OtherContent"),
         (shop.order(**basket(TEA, [*OFF[:2], Discount("other", Funder.MERCHANT, 500, "tea")]) | again), "OtherContent"),
     ):
-        (placed,) = await shop.committer.place([payments.PlaceOrder(other)])
+        (placed,) = await shop.transactions.place([payments.PlaceOrder(other)])
         assert type(placed).__name__ == kind
     async with shop.database.transaction() as tx:
         stored = (await payments.items_of(tx, [payment.payment_id]))[payment.payment_id]
     assert stored == order.items
-    assert all(isinstance(item, Item) for item in stored)
+    assert all(isinstance(item, LineItem) for item in stored)

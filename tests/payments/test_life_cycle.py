@@ -66,7 +66,7 @@ async def _do(world: World, model: ModelPayment, payment: Payment, step: list[tu
         assert result.outcome == model.close()
     elif kind == "expire":
         world.clock.advance(timedelta(minutes=31))
-        await world.committer.expire(limit=10_000)
+        await world.transactions.expire(limit=10_000)
         model.expire()
     else:
         attempts = (await world.see(payment)).payment.attempts

@@ -10,7 +10,7 @@ from payment_world import AMOUNT, World
 from hutong import ledger
 from hutong.channels import ActionKind, ChannelState, PayerAction
 from hutong.errors import InvariantBroken
-from hutong.payments import Committer, Effect, NotPayable, Policy, Source
+from hutong.payments import NotPayable, PaymentTransactions, PollingPolicy, RecordOutcome, Source
 
 
 async def test_success_after_close_is_surplus_and_is_told(world: World) -> None:
@@ -19,7 +19,7 @@ async def test_success_after_close_is_surplus_and_is_told(world: World) -> None:
     await world.close(payment)
     await world.hear(world.word(attempt, ChannelState.CLOSED, Source.CLOSE))
     (recorded,) = await world.hear(world.word(attempt, ChannelState.SUCCEEDED, Source.NOTIFICATION, key=b"late"))
-    assert recorded.effect is Effect.APPLIED
+    assert recorded.effect is RecordOutcome.APPLIED
     stored = await world.see(payment)
     assert stored.payment.status == "closed"
     assert (stored.payment.attempts[0].state, stored.payment.attempts[0].surplus) == ("succeeded", True)
@@ -52,10 +52,10 @@ async def test_a_wrong_amount_writes_nothing_whatever_else_is_in_the_list(world:
         first.attempts[0], ChannelState.SUCCEEDED, Source.NOTIFICATION, key=b"wrong amount", amount_minor=1998
     )
     right = world.word(second.attempts[0], ChannelState.SUCCEEDED)
-    assert [r.effect for r in await world.hear(wrong, right)] == [Effect.MISMATCH, Effect.APPLIED]
+    assert [r.effect for r in await world.hear(wrong, right)] == [RecordOutcome.MISMATCH, RecordOutcome.APPLIED]
     assert await world.see(first) == before
     # Nor is the message spent: it was never taken.
-    assert [r.effect for r in await world.hear(wrong)] == [Effect.MISMATCH]
+    assert [r.effect for r in await world.hear(wrong)] == [RecordOutcome.MISMATCH]
     async with world.database.transaction() as tx:
         assert await tx.fetchval("SELECT count(*) FROM payments.notice WHERE account_id = $1", world.account_id) == 0
 
@@ -69,7 +69,7 @@ async def test_text_of_a_channel_that_the_database_cannot_hold_stops_nothing(wor
         payment.attempts[0], state, channel_order_no=nasty, channel_code=nasty, channel_message=nasty, action=action
     )
     (recorded,) = await world.hear(word)
-    assert recorded.effect is Effect.APPLIED
+    assert recorded.effect is RecordOutcome.APPLIED
     attempt = (await world.see(payment)).payment.attempts[0]
     assert attempt.channel_message == "a\ufffdb?"
     assert attempt.channel_order_no == "a\ufffdb?"
@@ -82,14 +82,12 @@ async def test_a_repeated_word_about_a_final_attempt_rewrites_no_row(world: Worl
     async def rows() -> list:
         async with world.database.transaction() as tx:
             return [
-                *await tx.fetch(
-                    "SELECT xmin, learnt_by FROM payments.attempt WHERE payment_id = $1", payment.payment_id
-                ),
+                *await tx.fetch("SELECT xmin, source FROM payments.attempt WHERE payment_id = $1", payment.payment_id),
                 *await tx.fetch("SELECT xmin, status FROM payments.payment WHERE id = $1", payment.payment_id),
             ]
 
     before = await rows()
-    assert before[0]["learnt_by"] == "notification"
+    assert before[0]["source"] == "notification"
     await world.hear(world.word(payment.attempts[0], ChannelState.SUCCEEDED, Source.QUERY))
     assert await rows() == before
 
@@ -126,12 +124,12 @@ async def test_only_open_payments_past_their_end_are_expired_and_only_once(world
     await world.hear(world.word(paid.attempts[0], ChannelState.SUCCEEDED))
     await world.close(closing)
     world.clock.advance(timedelta(minutes=2))
-    await world.committer.expire(limit=10_000)
+    await world.transactions.expire(limit=10_000)
     states = [(s.payment.status, s.payment.close_reason) for s in await world.stored([due, later, paid, closing])]
     assert states == [
         ("closed", "expired"), ("requires_payment", None), ("succeeded", None), ("processing", "merchant")
     ]  # fmt: skip
-    assert await world.committer.expire(limit=10_000) == 0
+    assert await world.transactions.expire(limit=10_000) == 0
 
 
 async def test_nothing_is_written_when_the_ledger_refuses_the_transfers(world: World) -> None:
@@ -162,8 +160,8 @@ async def test_no_attempt_is_started_from_the_very_instant_of_the_end_on(world: 
 
 
 async def test_another_cadence_is_kept_from_the_first_question_on(world: World) -> None:
-    policy = Policy(cadence=(timedelta(seconds=2), timedelta(seconds=7)))
-    world.committer = Committer(
+    policy = PollingPolicy(cadence=(timedelta(seconds=2), timedelta(seconds=7)))
+    world.transactions = PaymentTransactions(
         world.database, clock=world.clock, ids=world.ids, checkout_url=lambda _: "", policy=policy
     )
     payment = await world.payment()

@@ -14,7 +14,7 @@ from hutong import channels, idempotency
 from hutong.channels import ChannelAnswer, PayRequest
 from hutong.clock import ManualClock
 from hutong.db import Database
-from hutong.payments import Flow, PlaceOrder, RefundOrder
+from hutong.payments import Payments, PlaceOrder, RefundOrder
 
 SLOW = idempotency.LEASE + timedelta(seconds=1)
 
@@ -46,20 +46,20 @@ class SlowRefunds(RefundingChannel):
 async def test_an_overtaken_order_is_answered_as_its_repetition_was(world: World) -> None:
     channel = SlowChannel()
     accounts: Any = OneAccount(world.account_id, channel)
-    flow = Flow(
-        world.database, accounts, world.committer, clock=world.clock, ids=world.ids, public_url="https://pay.example"
+    lifecycle = Payments(
+        world.database, accounts, world.transactions, clock=world.clock, ids=world.ids, public_url="https://pay.example"
     )
     order = PlaceOrder(world.order(), idempotency.Claim(world.merchant_id, "slow", b"f" * 32))
 
     async def again() -> tuple[int, bytes]:
         world.clock.advance(SLOW)
-        return await flow.place(order)
+        return await lifecycle.place(order)
 
     channel.again = again
-    answer = await flow.place(order)
+    answer = await lifecycle.place(order)
     assert channel.answers == [answer]
-    assert await flow.place(order) == answer
-    await flow.stop()
+    assert await lifecycle.place(order) == answer
+    await lifecycle.stop()
 
 
 async def test_an_overtaken_refund_is_answered_as_its_repetition_was(
@@ -69,17 +69,17 @@ async def test_an_overtaken_refund_is_answered_as_its_repetition_was(
     payment = await world.paid()
     channel = SlowRefunds(capabilities=world.channel.capabilities)
     world.channel = channel
-    world.flow = world.new_flow()
+    world.lifecycle = world.new_flow()
     wish = RefundOrder("slow", 500, "damaged")
     claim = idempotency.Claim(world.merchant_id, "slow refund", b"f" * 32)
 
     async def again() -> tuple[int, bytes]:
         world.clock.advance(SLOW)
-        return await world.flow.refunds.place(payment, wish, claim=claim)
+        return await world.lifecycle.refunds.place(payment, wish, claim=claim)
 
     channel.again = again
-    answer = await world.flow.refunds.place(payment, wish, claim=claim)
+    answer = await world.lifecycle.refunds.place(payment, wish, claim=claim)
     assert channel.answers == [answer]
-    assert await world.flow.refunds.place(payment, wish, claim=claim) == answer
-    await world.flow.stop()
+    assert await world.lifecycle.refunds.place(payment, wish, claim=claim) == answer
+    await world.lifecycle.stop()
     assert [refund.amount_minor for refund in await world.refunds(payment)] == [500]

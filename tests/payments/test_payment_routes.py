@@ -25,12 +25,12 @@ from hutong.vault import Vault
 async def shop(world: World) -> AsyncIterator[Shop]:
     made = Shop(world, "ab")
     yield made
-    await made.flow.stop()
+    await made.lifecycle.stop()
 
 
 async def configure(shop: Shop, **account: Any) -> None:
     """Publish what operators say of account a, which is preferred wherever it can be used."""
-    await shop.flow.choice.offers()
+    await shop.lifecycle.route_selector.offers()
     document = {"accounts": {"a": account}, "policies": {"": {"priority": ["a", "b"], "default": "*"}}}
     configuration = routing.read_configuration(document, version=1, candidates=shop.live.candidates)
     shop.live.adopt(configuration, (), {})
@@ -81,8 +81,8 @@ async def test_a_months_limit_is_used_up_by_what_succeeds(shop: Shop) -> None:
         went.append(tries(payment)[0][0])
         paid = ChannelAnswer(ChannelState.SUCCEEDED, amount_minor=AMOUNT, currency="CNY", channel_order_no="4200")
         attempt = payment.attempts[0]
-        learnt = payments.Learnt(attempt.attempt_id, attempt.account_id, paid, payments.Source.QUERY)
-        await shop.flow._calls.take_in(attempt.channel, learnt)
+        learnt = payments.ChannelReport(attempt.attempt_id, attempt.account_id, paid, payments.Source.QUERY)
+        await shop.lifecycle._calls.record_reports(attempt.channel, learnt)
     assert went == ["a", "a", "b"]
 
 
@@ -110,7 +110,7 @@ def test_only_what_proves_that_nothing_was_taken_goes_elsewhere(
     """In doubt is every word but a proven failure, and silence of which it is known that nothing was sent."""
     answer = ChannelAnswer(state, code=code, channel_code=channel_code)
     proven = state is ChannelState.FAILED or (state, channel_code) == (ChannelState.UNKNOWN, "not_sent")
-    if routing.may_go_elsewhere(answer):
+    if routing.can_fail_over(answer):
         assert proven
         assert state is not ChannelState.FAILED or code in routing.failures.TECHNICAL
     elif proven:
@@ -155,13 +155,13 @@ async def test_choosing_an_account_asks_the_database_nothing(world: World, clock
             now=clock.now(),
         )  # fmt: skip
     async with channels.Http.open() as http:
-        accounts, live = channels.Accounts(database, vault, http, clock), routing.Live(draw=lambda: 0.5)
-        flow = payments.Flow(
-            database, accounts, world.committer, clock=clock, ids=world.ids, public_url="https://pay.example",
+        accounts, live = channels.Accounts(database, vault, http, clock), routing.RoutingState(draw=lambda: 0.5)
+        lifecycle = payments.Payments(
+            database, accounts, world.transactions, clock=clock, ids=world.ids, public_url="https://pay.example",
             vault=vault, live=live,
         )  # fmt: skip
-        sharing = routing.Sharing(
-            database, live, clock=clock, process_id=world.ids.new(), offers=flow.choice.look_ahead
+        sharing = routing.StateSync(
+            database, live, clock=clock, process_id=world.ids.new(), offers=lifecycle.route_selector.look_ahead
         )
         await sharing.exchange()
         asked = database.transactions
@@ -171,14 +171,14 @@ async def test_choosing_an_account_asks_the_database_nothing(world: World, clock
         for _ in range(20):
             clock.advance(timedelta(milliseconds=200))
             before = database.transactions
-            new = await flow.choice.choose(payments.Wish(method, AMOUNT, "USD"))
+            new = await lifecycle.route_selector.choose(payments.RouteRequest(method, AMOUNT, "USD"))
             in_payments += database.transactions - before
             assert new.decision
             clock.advance(timedelta(milliseconds=600))
             await sharing.exchange()
             clock.advance(timedelta(milliseconds=200))
         assert in_payments == 0
-        await flow.stop()
+        await lifecycle.stop()
 
 
 def test_the_honest_channel_offers_the_method() -> None:

@@ -21,11 +21,11 @@ from hutong.payments import (
     NewRefund,
     Payment,
     PlaceRefund,
+    RecordRefundReport,
+    RefundMethod,
     RefundRefusal,
-    RefundRoute,
-    RefundWord,
+    RefundReport,
     Source,
-    TakeInRefund,
     find,
 )
 
@@ -143,20 +143,22 @@ async def _refund(world: World, those: Sequence[Life], position: int, refusals: 
         )
         for life in those
     ]  # fmt: skip
-    answers = await world.committer.refunds.place(wishes)
+    answers = await world.transactions.refunds.place(wishes)
     given = []
     for life, answer in zip(those, answers, strict=True):
         if isinstance(answer, CreatedRefund):
             said = ChannelAnswer(ChannelState.SUCCEEDED, REFUND, "CNY")
             refund_id = answer.refund.refund_id
             given.append(
-                TakeInRefund(RefundWord(refund_id, world.account_id, RefundRoute.ORIGINAL, said, Source.SUBMISSION))
+                RecordRefundReport(
+                    RefundReport(refund_id, world.account_id, RefundMethod.ORIGINAL, said, Source.SUBMISSION)
+                )
             )
         else:
             assert isinstance(answer, RefundRefusal)
             refusals[id(life)].append(answer)
     if given:
-        await world.committer.refunds.take_in(given)
+        await world.transactions.refunds.record_reports(given)
 
 
 async def _compare(world: World, lives: Sequence[Life], refusals: dict[int, list[RefundRefusal]]) -> None:

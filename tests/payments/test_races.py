@@ -8,7 +8,7 @@ import pytest
 from payment_world import METHOD, World
 
 from hutong.channels import ChannelState
-from hutong.payments import CloseOutcome, Effect, PlaceOrder, Source
+from hutong.payments import CloseOutcome, PlaceOrder, RecordOutcome, Source
 
 
 async def test_fifty_notifications_queries_and_closes_at_once_have_one_effect(world: World) -> None:
@@ -22,8 +22,8 @@ async def test_fifty_notifications_queries_and_closes_at_once_have_one_effect(wo
         *(work for pair in zip(closing, heard[:10], strict=True) for work in pair), *heard[10:]
     )
     recorded = [answer[0] for answer in results if hasattr(answer[0], "effect")]
-    assert [one.effect for one in recorded].count(Effect.APPLIED) == 1
-    assert {one.effect for one in recorded} == {Effect.APPLIED, Effect.UNCHANGED}
+    assert [one.effect for one in recorded].count(RecordOutcome.APPLIED) == 1
+    assert {one.effect for one in recorded} == {RecordOutcome.APPLIED, RecordOutcome.UNCHANGED}
     stored = await world.see(payment)
     assert stored.payment.status == "succeeded"
     assert stored.events == [(1, "payment.succeeded")]
@@ -35,10 +35,10 @@ async def test_the_very_same_notification_is_taken_once(world: World) -> None:
     payment = await world.payment()
     word = world.word(payment.attempts[0], ChannelState.PENDING, Source.NOTIFICATION, key=b"one message")
     effects = [result[0].effect for result in await asyncio.gather(*(world.hear(word) for _ in range(20)))]
-    assert sorted(effects) == [Effect.APPLIED, *[Effect.REPLAYED] * 19]
+    assert sorted(effects) == [RecordOutcome.APPLIED, *[RecordOutcome.REPLAYED] * 19]
     # Twice in one list as well.
     other = world.word(payment.attempts[0], ChannelState.PENDING, Source.NOTIFICATION, key=b"another message")
-    assert [r.effect for r in await world.hear(other, other)] == [Effect.UNCHANGED, Effect.REPLAYED]
+    assert [r.effect for r in await world.hear(other, other)] == [RecordOutcome.UNCHANGED, RecordOutcome.REPLAYED]
 
 
 async def test_starts_at_once_make_one_attempt(world: World) -> None:
@@ -62,7 +62,7 @@ async def test_a_start_and_a_close_at_once_never_leave_a_closed_payment_with_an_
 
 async def test_orders_under_one_number_at_once_make_one_payment(world: World) -> None:
     orders = [world.order(merchant_order_no="race-1") for _ in range(20)]
-    results = await asyncio.gather(*(world.committer.place([PlaceOrder(order)]) for order in orders))
+    results = await asyncio.gather(*(world.transactions.place([PlaceOrder(order)]) for order in orders))
     names = [type(answer).__name__ for (answer,) in results]
     assert sorted(names) == ["Created", *["Existing"] * 19]
     assert len({answer.payment.payment_id for (answer,) in results}) == 1
@@ -72,7 +72,7 @@ async def test_an_order_number_twice_in_one_list_makes_one_payment(world: World)
     first = world.order(merchant_order_no="twice-1")
     second = world.order(merchant_order_no="twice-1")
     other = world.order(merchant_order_no="twice-1", amount_minor=1)
-    results = await world.committer.place([PlaceOrder(order) for order in (first, second, other)])
+    results = await world.transactions.place([PlaceOrder(order) for order in (first, second, other)])
     assert [type(result).__name__ for result in results] == ["Created", "Existing", "OtherContent"]
     assert len(results[1].payment.attempts) == 1
     assert results[1].payment.payment_id == first.payment_id
@@ -92,7 +92,7 @@ async def test_an_order_number_with_other_content_is_refused(world: World, chang
     first = world.order()
     await world.place(first)
     again = world.order(merchant_order_no=first.merchant_order_no, **changed)
-    (result,) = await world.committer.place([PlaceOrder(again)])
+    (result,) = await world.transactions.place([PlaceOrder(again)])
     assert type(result).__name__ == "OtherContent"
     assert (await world.see(result.payment)).payment.amount_minor == first.amount_minor
 
@@ -107,7 +107,7 @@ async def test_another_accounts_word_does_not_reach_an_attempt(world: World) -> 
     attempt = payment.attempts[0]
     attempt.account_id = world.ids.new()
     (recorded,) = await world.hear(world.word(attempt, ChannelState.SUCCEEDED))
-    assert recorded.effect is Effect.NO_SUCH_ATTEMPT
+    assert recorded.effect is RecordOutcome.NO_SUCH_ATTEMPT
     assert recorded.payment is None
     stored = await world.see(payment)
     assert (stored.payment.attempts[0].state, stored.events, stored.transfers) == ("created", [], [])

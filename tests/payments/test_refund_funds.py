@@ -26,7 +26,7 @@ async def shop(payments_database: Database, clock: ManualClock) -> AsyncIterator
     made = RefundWorld(payments_database, clock)
     await made.quiet()
     yield made
-    await made.flow.stop()
+    await made.lifecycle.stop()
     await made.books_have_no_holds()
 
 

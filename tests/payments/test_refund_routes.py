@@ -36,7 +36,7 @@ async def shop(payments_database: Database, clock: ManualClock) -> AsyncIterator
     made.channel.capabilities = PAYS_OUT
     await made.quiet()
     yield made
-    await made.flow.stop()
+    await made.lifecycle.stop()
     await made.books_have_no_holds()
 
 
@@ -203,7 +203,7 @@ async def test_an_original_success_beside_a_payout_is_a_difference_that_people_a
     await shop.convert(refund, "payout", **said)
     await shop.sweep()
     shop.channel.outcomes[refund.number] = SUCCEEDED
-    await shop.flow.refunds.heard(shop.account_id, shop.channel.refund_notice(refund.number))
+    await shop.lifecycle.refunds.heard(shop.account_id, shop.channel.refund_notice(refund.number))
     balances = await shop.balances()
     assert (balances[1101], balances[2301]) == ((1000 - AMOUNT, 0), (-500, 0))
     assert [kind for _, kind in await shop.told(refund.refund_id)] == [

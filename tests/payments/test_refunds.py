@@ -31,7 +31,7 @@ async def shop(payments_database: Database, clock: ManualClock) -> AsyncIterator
     made = RefundWorld(payments_database, clock)
     await made.quiet()
     yield made
-    await made.flow.stop()
+    await made.lifecycle.stop()
     await made.books_have_no_holds()
 
 
@@ -148,7 +148,7 @@ async def test_a_notification_decides_and_its_repetition_changes_nothing(shop: R
     refund = await shop.refund(payment, 500)
     shop.channel.outcomes[refund["id"]] = ChannelAnswer(ChannelState.SUCCEEDED, channel_order_no="5030")
     for _ in range(3):
-        await shop.flow.refunds.heard(shop.account_id, shop.channel.refund_notice(refund["id"]))
+        await shop.lifecycle.refunds.heard(shop.account_id, shop.channel.refund_notice(refund["id"]))
     (after,) = await shop.refunds(payment)
     assert (after.state, after.channel_refund_no) == ("succeeded", "5030")
     assert await shop.told(after.refund_id) == [(1, "refund.succeeded")]
@@ -162,7 +162,7 @@ async def test_a_notification_about_another_amount_is_refused_and_writes_nothing
     notice = shop.channel.refund_notice(refund["id"])
     wrong = replace(notice, answer=ChannelAnswer(ChannelState.SUCCEEDED, 501, "CNY"))
     with pytest.raises(payments.NotificationMismatch):
-        await shop.flow.refunds.heard(shop.account_id, wrong)
+        await shop.lifecycle.refunds.heard(shop.account_id, wrong)
     assert (await shop.refunds(payment))[0].state == "submitted"
 
 
@@ -171,7 +171,7 @@ async def test_another_account_cannot_speak_of_a_refund(shop: RefundWorld) -> No
     shop.channel.verdicts = [PENDING]
     refund = await shop.refund(payment, 500)
     with pytest.raises(HutongError, match="no refund of this account"):
-        await shop.flow.refunds.heard(shop.ids.new(), shop.channel.refund_notice(refund["id"]))
+        await shop.lifecycle.refunds.heard(shop.ids.new(), shop.channel.refund_notice(refund["id"]))
 
 
 # What is refused
@@ -271,9 +271,9 @@ async def test_a_void_that_is_refused_for_now_is_tried_again_before_another_way_
 async def test_a_refund_number_stands_for_one_refund_for_ever(shop: RefundWorld) -> None:
     payment = await shop.paid()
     order = RefundOrder("one-1", 500, "damaged")
-    status, first = await shop.flow.refunds.place(payment, order)
+    status, first = await shop.lifecycle.refunds.place(payment, order)
     assert status == 201
-    assert await shop.flow.refunds.place(payment, order) == (200, first)
+    assert await shop.lifecycle.refunds.place(payment, order) == (200, first)
     assert await refused(shop, payment, 501, merchant_refund_no="one-1") == "refund_no_reused"
     other = await shop.paid()
     assert await refused(shop, other, 500, merchant_refund_no="one-1") == "refund_no_reused"
@@ -284,19 +284,21 @@ async def test_a_key_gets_its_first_answer_again_also_a_refusal(shop: RefundWorl
     payment = await shop.paid()
     claim = idempotency.Claim(shop.merchant_id, "key-1", b"1" * 32)
     order = RefundOrder("keyed-1", 500, "damaged")
-    first = await shop.flow.refunds.place(payment, order, claim=claim)
-    assert await shop.flow.refunds.place(payment, order, claim=claim) == first
+    first = await shop.lifecycle.refunds.place(payment, order, claim=claim)
+    assert await shop.lifecycle.refunds.place(payment, order, claim=claim) == first
     refusal = idempotency.Claim(shop.merchant_id, "key-2", b"2" * 32)
     for _ in range(2):
         with pytest.raises(payments.RefundExceedsAvailable):
-            await shop.flow.refunds.place(payment, RefundOrder("keyed-2", 5000, "damaged"), claim=refusal)
+            await shop.lifecycle.refunds.place(payment, RefundOrder("keyed-2", 5000, "damaged"), claim=refusal)
     with pytest.raises(payments.KeyReused):
-        await shop.flow.refunds.place(payment, order, claim=replace(refusal, fingerprint=b"3" * 32))
+        await shop.lifecycle.refunds.place(payment, order, claim=replace(refusal, fingerprint=b"3" * 32))
 
 
 async def test_one_number_asked_for_many_times_at_once_is_one_refund(shop: RefundWorld) -> None:
     first, second = await shop.paid(), await shop.paid()
-    orders = [shop.flow.refunds.place(p, RefundOrder("race-1", 5, "x")) for p in (first, second) for _ in range(20)]
+    orders = [
+        shop.lifecycle.refunds.place(p, RefundOrder("race-1", 5, "x")) for p in (first, second) for _ in range(20)
+    ]
     answers = await asyncio.gather(*orders, return_exceptions=True)
     created = [a for a in answers if isinstance(a, tuple) and a[0] == 201]
     assert len(created) == 1
@@ -309,7 +311,7 @@ async def test_two_hundred_at_once_never_give_back_more_than_was_taken(
     shop: RefundWorld, rng: random.Random, flows: int
 ) -> None:
     payment, other = await shop.paid(), await shop.paid()
-    processes = [shop.flow] + [shop.new_flow() for _ in range(flows - 1)]
+    processes = [shop.lifecycle] + [shop.new_flow() for _ in range(flows - 1)]
     shop.channel.capabilities = replace(REFUNDS, refund=RefundRule(timedelta(days=90), count_max=1000))
     amounts = [rng.randint(10, 90) for _ in range(200)]
     shop.channel.verdicts = [FAILED] * 10
@@ -402,7 +404,7 @@ async def test_a_refund_that_succeeds_after_it_was_proven_failed_is_booked_as_un
     shop.channel.outcomes[refund["id"]] = ChannelAnswer(ChannelState.SUCCEEDED)
     with capture_logs() as logs:
         for _ in range(2):
-            await shop.flow.refunds.heard(shop.account_id, shop.channel.refund_notice(refund["id"]))
+            await shop.lifecycle.refunds.heard(shop.account_id, shop.channel.refund_notice(refund["id"]))
     balances = await shop.balances()
     assert (balances[1101], balances[2001], balances[2301]) == ((500 - AMOUNT, 0), (AMOUNT, 0), (-500, 0))
     (after,) = await shop.refunds(payment)

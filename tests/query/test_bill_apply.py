@@ -10,7 +10,7 @@ import pytest
 from bill_world import Bills, found, put
 from hutong.db import Tx
 from hutong.events import RecordedEvent
-from hutong.search import BillStatus
+from hutong.search import RecordStatus
 
 LAPSED: dict[str, Any] = {"status": "requires_payment", "attempts": [], "succeeded_at": None}
 
@@ -33,7 +33,7 @@ async def test_a_payment_and_its_refunds_are_one_bill(tx: Tx, bills: Bills) -> N
     paid = bills.payment(customer={"id": "u1", "name": "张三", "avatar": "v1"})
     await put(tx, paid, bills.refund(paid, amount_minor=500), bills.refund(paid, amount_minor=300))
     (bill,) = await found(tx, merchant_id=bills.merchant_id)
-    assert (bill.status, bill.amount_minor, bill.amount_refunded_minor) == (BillStatus.SUCCEEDED, 1999, 800)
+    assert (bill.status, bill.amount_minor, bill.amount_refunded_minor) == (RecordStatus.SUCCEEDED, 1999, 800)
     assert [refund["amount_minor"] for refund in bill.refunds] == [500, 300]
     assert (bill.method, bill.channel, bill.customer_name) == ("wechat_native", "wechat", "张三")
 
@@ -53,7 +53,7 @@ async def test_an_older_version_is_refused(tx: Tx, bills: Bills) -> None:
     await put(tx, second)
     await put(tx, first)
     (bill,) = await found(tx, merchant_id=bills.merchant_id)
-    assert (bill.subject, bill.status) == ("new", BillStatus.SUCCEEDED)
+    assert (bill.subject, bill.status) == ("new", RecordStatus.SUCCEEDED)
 
 
 async def test_what_is_open_again_is_no_bill_and_an_older_word_does_not_bring_it_back(tx: Tx, bills: Bills) -> None:

@@ -90,9 +90,9 @@ async def test_events_that_were_archived_stop_the_following_instead_of_being_lef
 
 async def test_the_store_may_be_another_database(fresh_database_url: str, server_url: str, bills: Bills) -> None:
     url = create_database(server_url)
-    applied = await asyncio.to_thread(partial(db.migrate, url, rooms=query.ROOMS))
+    applied = await asyncio.to_thread(partial(db.migrate, url, rooms=query.SCHEMAS))
     assert applied[0].startswith("db-")
-    assert {name.partition("-")[0] for name in applied} == set(query.ROOMS)
+    assert {name.partition("-")[0] for name in applied} == set(query.SCHEMAS)
     async with opened(fresh_database_url) as source, opened(url) as store:
         paid = bills.payment()
         await record(source, paid, bills.refund(paid))
@@ -117,14 +117,14 @@ async def test_a_store_that_was_away_at_the_start_is_made_ready_later(
     url = create_database(server_url)
     async with opened(fresh_database_url) as source, Database.open(url, size=2, eager=False) as store:
         await record(source, bills.payment())
-        away = query.Follower(source, store, clock=bills.clock, own_url=DOWN)
+        away = query.ProjectionWorker(source, store, clock=bills.clock, own_url=DOWN)
         with pytest.raises(Unavailable):
             await away.follow()
         assert await away.follow() == 0  # it is left alone for a while
         bills.clock.advance(timedelta(seconds=5))
         with pytest.raises(Unavailable):
             await away.follow()
-        follower = query.Follower(source, store, clock=bills.clock, own_url=url)
+        follower = query.ProjectionWorker(source, store, clock=bills.clock, own_url=url)
         assert [await follower.follow(), await follower.follow()] == [1, 0]
         assert await count(store) == 1
 

@@ -16,7 +16,7 @@ from hutong import search as query
 from hutong.clock import ManualClock
 from hutong.db import Database, Tx, migrate
 from hutong.errors import InvalidParameter
-from hutong.search import BillStatus, Wanted
+from hutong.search import RecordQuery, RecordStatus
 from support import create_database
 
 SUBJECTS = ["糖醋排骨 两份", "红烧排骨", "ＡＢＣ Coffee 咖啡", "abc tea", "退款测试订单", "50% off_sale"]
@@ -79,7 +79,7 @@ async def test_each_filter_finds_what_it_says(tx: Tx, bills: Bills) -> None:
     assert await names(end=start + timedelta(hours=1)) == ["one"]
     assert await names(begin=bill.created_at) == ["three"]
     assert await names(end=bill.created_at) == ["two", "one"]
-    assert await names(status=BillStatus.CLOSED) == ["two"]
+    assert await names(status=RecordStatus.CLOSED) == ["two"]
     assert await names(amount_min=200) == ["three", "two"]
     assert await names(amount_max=200) == ["two", "one"]
     assert await names(currency="USD") == ["three"]
@@ -101,8 +101,8 @@ async def test_a_merchant_sees_its_own_alone_and_an_operator_all(tx: Tx, bills: 
         (bill,) = await found(tx, merchant_id=bills.merchant_id, **wanted)
         assert (bill.payment_id, bill.customer_name) == (mine.object_id, "同一个人")
     assert await found(tx, merchant_id=bills.merchant_id, counterparty="别名") == []
-    assert await query.find_bill(tx, theirs.object_id, merchant_id=bills.merchant_id) is None
-    assert await query.find_bill(tx, theirs.object_id) is not None
+    assert await query.find_record(tx, theirs.object_id, merchant_id=bills.merchant_id) is None
+    assert await query.find_record(tx, theirs.object_id) is not None
     assert len(await found(tx, customer_id=customer["id"])) == 2
 
 
@@ -110,7 +110,7 @@ async def test_pages_hold_still_while_bills_are_added(tx: Tx, bills: Bills) -> N
     late = bills.payment()  # an old payment whose bill comes while somebody is turning the pages
     told = [bills.payment() for _ in range(25)]
     await put(tx, *told)
-    wanted = Wanted(merchant_id=bills.merchant_id)
+    wanted = RecordQuery(merchant_id=bills.merchant_id)
     seen: list[Any] = []
     cursor = None
     while True:
@@ -126,13 +126,13 @@ async def test_pages_hold_still_while_bills_are_added(tx: Tx, bills: Bills) -> N
 
 async def test_a_cursor_of_another_search_or_of_none_is_refused(tx: Tx, bills: Bills) -> None:
     await put(tx, *(bills.payment() for _ in range(3)))
-    page = await query.search(tx, Wanted(merchant_id=bills.merchant_id), limit=1)
+    page = await query.search(tx, RecordQuery(merchant_id=bills.merchant_id), limit=1)
     assert page.next_cursor is not None
-    other = Wanted(merchant_id=bills.merchant_id, status=BillStatus.CLOSED)
+    other = RecordQuery(merchant_id=bills.merchant_id, status=RecordStatus.CLOSED)
     for cursor, wanted in [
         (page.next_cursor, other),
-        (page.next_cursor, Wanted(merchant_id=bills.ids.new())),
-        (page.next_cursor[:-2], Wanted(merchant_id=bills.merchant_id)),
+        (page.next_cursor, RecordQuery(merchant_id=bills.ids.new())),
+        (page.next_cursor[:-2], RecordQuery(merchant_id=bills.merchant_id)),
         ("x", other),
         ("é", other),
         ("", other),
@@ -152,7 +152,7 @@ async def test_a_search_that_takes_too_long_is_given_up(
         await tx.execute("LOCK TABLE query.bill IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(query.SearchTooWide) as refused:
             async with database.transaction() as searching:
-                await query.search(searching, Wanted(), limit=1)
+                await query.search(searching, RecordQuery(), limit=1)
         assert refused.value.param == "from"
         await holding.__aexit__(None, None, None)
 
@@ -176,16 +176,16 @@ async def test_a_name_finds_the_customers_of_each_merchant_by_themselves(tx: Tx,
 @pytest.mark.parametrize(
     ("wanted", "index"),
     [
-        (Wanted(merchant_id=UUID(int=7)), "bill_merchant"),
-        (Wanted(merchant_order_no="order-77"), "bill_order"),
-        (Wanted(customer_id="u77"), "bill_customer"),
-        (Wanted(text="第777号"), "bill_grams"),
-        (Wanted(merchant_id=UUID(int=7), counterparty="顾客77"), "bill_customer"),
-        (Wanted(), "bill_time"),
+        (RecordQuery(merchant_id=UUID(int=7)), "bill_merchant"),
+        (RecordQuery(merchant_order_no="order-77"), "bill_order"),
+        (RecordQuery(customer_id="u77"), "bill_customer"),
+        (RecordQuery(text="第777号"), "bill_grams"),
+        (RecordQuery(merchant_id=UUID(int=7), counterparty="顾客77"), "bill_customer"),
+        (RecordQuery(), "bill_time"),
     ],
     ids=["merchant", "order", "customer", "text", "counterparty", "all"],
 )
-async def test_each_search_goes_by_an_index(crowded: Database, wanted: Wanted, index: str) -> None:
+async def test_each_search_goes_by_an_index(crowded: Database, wanted: RecordQuery, index: str) -> None:
     async with crowded.transaction() as tx:
         plan = await query.search_plan(tx, wanted)
     assert f"on {index}" in plan or f"using {index}" in plan, plan

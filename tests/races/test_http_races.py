@@ -57,7 +57,7 @@ async def test_ten_thousand_refunds_of_a_hundred_payments_give_back_no_more_than
     assert told[201, None, None] >= len(payments)
     for _ in range(5):
         platform_api.clock.advance(timedelta(minutes=2))
-        while await platform_api.flow.refunds.sweep():
+        while await platform_api.lifecycle.refunds.sweep():
             pass
     gave = Counter[str]()
     async with platform_api.session.get(f"{platform_api.sandbox_url}/control/wechat/truth") as response:
@@ -100,7 +100,7 @@ async def test_of_two_hundred_captures_and_cancellations_of_one_authorization_on
         assert {answer.status for answer in answers} <= {200, 202, 409}, Counter(a.status for a in answers)
         for _ in range(3):
             platform_api.clock.advance(timedelta(seconds=30))
-            await platform_api.flow.sweep()
+            await platform_api.lifecycle.sweep()
         payment = await platform_api.get(shop, payment_id)
         captured = payment["amount_captured_minor"]
         assert (payment["status"], captured > 0) in (("succeeded", True), ("closed", False))

@@ -17,7 +17,7 @@ from routing_processes import ONE, TWO, offers
 from hutong.clock import SystemClock
 from hutong.db import Database
 from hutong.ids import Ids
-from hutong.routing import Live, Result, Sharing
+from hutong.routing import Result, RoutingState, StateSync
 from hutong.telemetry import configure_logging
 
 ACCOUNTS = {"one": ONE, "two": TWO}
@@ -25,10 +25,10 @@ ACCOUNTS = {"one": ONE, "two": TWO}
 
 async def main(url: str) -> None:
     clock = SystemClock()
-    ids, live, stop = Ids(clock), Live(draw=lambda: 0.5), asyncio.Event()
+    ids, live, stop = Ids(clock), RoutingState(draw=lambda: 0.5), asyncio.Event()
     live.offer(await offers())
     async with Database.open(url, size=2) as database:
-        sharing = Sharing(database, live, clock=clock, process_id=ids.new(), offers=offers)
+        sharing = StateSync(database, live, clock=clock, process_id=ids.new(), offers=offers)
         running = asyncio.create_task(sharing.run(stop))
         while line := await asyncio.to_thread(sys.stdin.readline):
             verb, *rest = line.split()

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from hutong.routing import Ask, Candidate, Draws, Policy, Price, Snapshot, Tier
+from hutong.routing import Candidate, Draws, Price, RoutingPolicy, RoutingRequest, Snapshot, Tier
 
 NOW = datetime(2026, 3, 2, 4, tzinfo=UTC)  # a Monday, noon in Beijing
 MIDDLE = Draws(0.5, 0.5, 0.5, 0.5)
@@ -28,12 +28,12 @@ def account(number: int, **changed: Any) -> Candidate:
     return replace(made, **changed)
 
 
-def ask(**changed: Any) -> Ask:
-    return replace(Ask(method="card", amount_minor=10_000, currency="CNY", at=NOW, fee_ppm=6_000), **changed)
+def ask(**changed: Any) -> RoutingRequest:
+    return replace(RoutingRequest(method="card", amount_minor=10_000, currency="CNY", at=NOW, fee_ppm=6_000), **changed)
 
 
 def world(*candidates: Candidate, pin: str = "", pin_until: datetime | None = None, **policy: Any) -> Snapshot:
-    return Snapshot(candidates, replace(Policy(explore=0.0), **policy), pin, pin_until)
+    return Snapshot(candidates, replace(RoutingPolicy(explore=0.0), **policy), pin, pin_until)
 
 
 def table(*rows: dict[str, str], inputs: tuple[str, ...] = ("method", "amount_minor", "hour")) -> str:

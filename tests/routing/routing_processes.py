@@ -14,7 +14,7 @@ from hutong.channels import ActionKind, Capabilities, Method, Offer
 from hutong.clock import SystemClock
 from hutong.db import Database
 from hutong.ids import Ids
-from hutong.routing import Ask, Live, Result, Sharing
+from hutong.routing import Result, RoutingRequest, RoutingState, StateSync
 
 CAPABILITIES = Capabilities(
     channel="wechat",
@@ -45,8 +45,8 @@ class Process:
 
     def __init__(self, database: Database, clock: Any, number: int, draw: Callable[[], float] = lambda: 0.5) -> None:
         self.database = database
-        self.live = Live(draw=draw)
-        self.sharing = Sharing(database, self.live, clock=clock, process_id=UUID(int=number), offers=offers)
+        self.live = RoutingState(draw=draw)
+        self.sharing = StateSync(database, self.live, clock=clock, process_id=UUID(int=number), offers=offers)
         self.clock = clock
 
     def learn(self, count: int, *, fault: bool, account_id: UUID = ONE) -> None:
@@ -57,7 +57,7 @@ class Process:
             self.live.router.learn(account_id, Result(self.clock.now(), attempt_id, fault=fault, interface="qr"))
 
     def chosen(self, **more: Any) -> UUID | None:
-        return self.live.decide(replace(Ask("qr", 1000, "CNY", self.clock.now()), **more)).decision.chosen
+        return self.live.decide(replace(RoutingRequest("qr", 1000, "CNY", self.clock.now()), **more)).decision.chosen
 
 
 async def exchange(processes: list[Process]) -> None:
@@ -104,5 +104,5 @@ async def publish(database: Database, document: dict[str, Any], now: datetime) -
     proposal = await propose(database, document, now)
     checker = await person(database, operators.Role.APPROVER, now)
     async with database.transaction() as tx:
-        decision = operators.Decision(proposal.proposal_id, checker, True, "agreed")
+        decision = operators.ApprovalDecision(proposal.proposal_id, checker, True, "agreed")
         await operators.conclude(tx, decision, routing.EFFECTS, now=now)

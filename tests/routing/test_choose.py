@@ -16,11 +16,11 @@ from hutong.routing import (
     Candidate,
     Draws,
     Health,
-    How,
     Mode,
     Objective,
-    Policy,
     Price,
+    RoutingPolicy,
+    SelectionReason,
     State,
     Tier,
     Weights,
@@ -56,7 +56,7 @@ def test_an_account_that_cannot_take_a_payment_is_named_with_the_reason(changed:
     assert decision.chosen == fit.account_id
     assert [verdict.refused for verdict in decision.verdicts] == ["", reason]
     alone = choose(asked, world(unfit), MIDDLE)
-    assert (alone.chosen, alone.how, alone.verdicts[0].refused) == (None, How.NO_ROUTE, reason)
+    assert (alone.chosen, alone.how, alone.verdicts[0].refused) == (None, SelectionReason.NO_ROUTE, reason)
 
 
 def test_limits_are_inclusive_and_a_window_ends_before_its_end() -> None:
@@ -110,7 +110,7 @@ def test_nothing_unfit_ever_gets_a_payment_and_the_choice_can_be_made_again(
     assert choose(asked, snapshot, draws) == decision
     assert len(decision.verdicts) == len(accounts)
     if decision.chosen is None:
-        assert decision.how is How.NO_ROUTE
+        assert decision.how is SelectionReason.NO_ROUTE
         assert all(verdict.refused for verdict in decision.verdicts)
         return
     chosen = next(candidate for candidate in accounts if candidate.account_id == decision.chosen)
@@ -120,7 +120,7 @@ def test_nothing_unfit_ever_gets_a_payment_and_the_choice_can_be_made_again(
     assert not chosen.institutions or "cmb" in chosen.institutions
     assert not chosen.blocked
     if chosen.health == OPEN:
-        assert decision.how is How.DEFAULT
+        assert decision.how is SelectionReason.DEFAULT
 
 
 def test_the_order_of_the_candidates_does_not_matter() -> None:
@@ -174,7 +174,7 @@ def test_an_open_channel_gets_nothing_but_as_the_default() -> None:
     closed = account(1, health=OPEN)
     assert choose(ask(), world(closed), MIDDLE).chosen is None
     decision = choose(ask(), world(closed, default="a1"), MIDDLE)
-    assert (decision.chosen, decision.how) == (closed.account_id, How.DEFAULT)
+    assert (decision.chosen, decision.how) == (closed.account_id, SelectionReason.DEFAULT)
     well = account(2, price=Price((Tier(0, 19_000),)))
     assert choose(ask(), world(closed, well, default="a1"), MIDDLE).chosen == well.account_id
 
@@ -186,7 +186,7 @@ def test_a_probing_channel_gets_its_share_and_one_when_a_probe_is_due() -> None:
     assert choose(ask(), world(probing, well), low).chosen == probing.account_id
     assert choose(ask(), world(probing, well), high).chosen == well.account_id
     due = choose(ask(), world(replace(probing, probe_due=True), well), high)
-    assert (due.chosen, due.how) == (probing.account_id, How.PROBE)
+    assert (due.chosen, due.how) == (probing.account_id, SelectionReason.PROBE)
 
 
 def test_a_share_is_drawn_for_the_probing_one_whatever_its_score_and_not_against_a_list() -> None:
@@ -195,7 +195,7 @@ def test_a_share_is_drawn_for_the_probing_one_whatever_its_score_and_not_against
     well = account(2, health={"": Health(success=0.99)})
     low, high = replace(MIDDLE, share=0.249), replace(MIDDLE, share=0.25)
     drawn = choose(ask(), world(dear, well), low)
-    assert (drawn.chosen, drawn.how) == (dear.account_id, How.PROBE)
+    assert (drawn.chosen, drawn.how) == (dear.account_id, SelectionReason.PROBE)
     assert choose(ask(), world(dear, well), high).chosen == well.account_id
     full = replace(dear, health={"": Health(State.PROBING, 1.0)})
     assert choose(ask(), world(full, well), low).chosen == well.account_id, "from then on the score decides"
@@ -208,7 +208,7 @@ def test_modes_pins_priorities_and_splits() -> None:
     ill = replace(first, health=OPEN)
     assert choose(ask(), world(ill, second, mode=Mode.MANUAL), MIDDLE).chosen == first.account_id
     pinned = world(first, second, pin="a2", pin_until=NOW + timedelta(seconds=1))
-    assert choose(ask(), pinned, MIDDLE).how is How.PIN
+    assert choose(ask(), pinned, MIDDLE).how is SelectionReason.PIN
     assert choose(ask(), pinned, MIDDLE).chosen == second.account_id
     assert choose(ask(at=NOW + timedelta(seconds=1)), pinned, MIDDLE).chosen == first.account_id
     listed = world(first, second, third, priority=("a3", "a1"))
@@ -238,7 +238,7 @@ def test_an_account_left_out_by_only_is_told_which_one_is_wanted() -> None:
 
 def test_the_formula_makes_the_score_from_the_factors() -> None:
     weights = Weights(objective=0.9, latency=0.2, merchant=0.1, position=0.3)
-    policy = Policy(weights=weights, objective=Objective.LOWEST_COST)
+    policy = RoutingPolicy(weights=weights, objective=Objective.LOWEST_COST)
     snapshot = replace(world(account(1)), policy=policy)
     [verdict] = choose(ask(), snapshot, MIDDLE).verdicts
     assert policy.formula == "0.9 objective (lowest_cost) + 0.2 latency + 0.1 merchant + 0.3 position + rules"

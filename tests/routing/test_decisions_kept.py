@@ -10,13 +10,13 @@ import pytest
 from routing_facts import MIDDLE, account, ask, table, world
 
 from hutong import routing
-from hutong.routing import Policy, choose, read_record, read_rules
+from hutong.routing import RoutingPolicy, choose, read_record, read_rules
 
 _KEPT = json.loads((Path(__file__).parent / "kept_decisions.json").read_text())
 _NAMES = {f"a{number}": f"c{number}" for number in range(1, 6)}
 
 
-def without_words(verdict: routing.Verdict) -> routing.Verdict:
+def without_words(verdict: routing.Evaluation) -> routing.Evaluation:
     return replace(verdict, explanation="", explanation_zh="")
 
 
@@ -24,7 +24,7 @@ def without_words(verdict: routing.Verdict) -> routing.Verdict:
 def test_a_decision_of_an_older_version_is_made_again(text: str) -> None:
     record = read_record(text)
     rules = read_rules(_KEPT["rules"], accounts=_NAMES)
-    policy = Policy(version=3, explore=0.1, default="a1", rules=rules)
+    policy = RoutingPolicy(version=3, explore=0.1, default="a1", rules=rules)
     configuration = routing.Configuration(3, {"": policy})
     again = routing.again(record, routing.base_of(routing.read_basis(_KEPT["basis"]), configuration), configuration)
     assert (again.chosen, again.how) == (record.chosen, record.how)

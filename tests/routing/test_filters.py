@@ -10,7 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from routing_facts import MIDDLE, NOW, account, ask, table, world
 
-from hutong.routing import Ask, Candidate, Draws, Health, Mode, Price, State, Tier, Window, choose, read_rules
+from hutong.routing import (
+    Candidate,
+    Draws,
+    Health,
+    Mode,
+    Price,
+    RoutingRequest,
+    State,
+    Tier,
+    Window,
+    choose,
+    read_rules,
+)
 
 BANKS = ["", "cmb", "icbc"]
 SHOPS = ["", "shop", "other"]
@@ -30,7 +42,7 @@ RULES = {
 }
 
 
-def oracle(account: Candidate, asked: Ask, rows: list[dict[str, str]], pin: str) -> bool:
+def oracle(account: Candidate, asked: RoutingRequest, rows: list[dict[str, str]], pin: str) -> bool:
     """What an account can take, from its description alone: by sets of what there is, in minutes of the local week."""
     limits = {"CNY": account.month_limit_minor, **account.month_limit_minor_of}
     taken = {"CNY": account.month_minor, **account.month_minor_of}.get(asked.currency, account.month_minor)
@@ -65,7 +77,7 @@ def oracle(account: Candidate, asked: Ask, rows: list[dict[str, str]], pin: str)
     )
 
 
-def holds(row: dict[str, str], asked: Ask, hour: int) -> bool:
+def holds(row: dict[str, str], asked: RoutingRequest, hour: int) -> bool:
     return (
         ("method" not in row or asked.method == "card")
         and ("amount_minor" not in row or asked.amount_minor > 10_000)
@@ -119,7 +131,7 @@ ACCOUNTS = st.builds(
     price=st.builds(lambda ppm: Price((Tier(0, ppm),)), st.integers(0, 20_000)),
 )
 ASKS = st.builds(
-    Ask,
+    RoutingRequest,
     st.sampled_from(["card", "card", "qr"]),
     st.sampled_from([1, 4_999, 5_000, 10_000, 10_001, 20_000]),
     st.sampled_from(["CNY", "CNY", "USD"]),
@@ -152,7 +164,12 @@ WISHES = st.fixed_dictionaries(
     WISHES,
 )
 def test_what_routing_chooses_the_oracle_allows_and_what_it_refuses_the_oracle_does_not(
-    accounts: list[Candidate], asked: Ask, rules: tuple[int, int], pin: str, draws: Draws, wishes: dict[str, Any]
+    accounts: list[Candidate],
+    asked: RoutingRequest,
+    rules: tuple[int, int],
+    pin: str,
+    draws: Draws,
+    wishes: dict[str, Any],
 ) -> None:
     snapshot = world(*accounts, pin=pin, rules=RULES[rules], **wishes)
     decision = choose(asked, snapshot, draws)

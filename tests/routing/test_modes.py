@@ -223,7 +223,7 @@ async def test_a_decision_under_a_confirmed_switch_is_made_again(processes: list
     first.learn(20, fault=True)
     await decide(first, (await suggest(first))[0], confirm=True)
     await exchange(processes)
-    chosen = first.live.decide(routing.Ask("qr", 1000, "CNY", first.clock.now(), product="careful"))
+    chosen = first.live.decide(routing.RoutingRequest("qr", 1000, "CNY", first.clock.now(), product="careful"))
     record = routing.read_record(chosen.record)
     assert {verdict.name: verdict.refused for verdict in record.verdicts}["wechat/one"] == "left_by_operator"
     base = routing.base_of(routing.read_basis(first.live.basis[1]), first.live.configuration)
@@ -259,10 +259,10 @@ async def test_a_confirmation_holds_in_every_running_process_within_two_seconds(
 async def test_what_found_no_way_is_kept_unless_nobody_offers_it(processes: list[Process]) -> None:
     first, _ = processes
     now = first.clock.now()
-    for wanted in (routing.Ask("qr", 2_000_000, "CNY", now), routing.Ask("card", 1, "CNY", now)):
+    for wanted in (routing.RoutingRequest("qr", 2_000_000, "CNY", now), routing.RoutingRequest("card", 1, "CNY", now)):
         assert first.live.decide(wanted).decision.chosen is None
     await first.sharing.exchange()
     async with first.database.transaction() as tx:
         kept = [text async for text in routing.refusals_between(tx, now, now + timedelta(seconds=1))]
     (record,) = [routing.read_record(text) for text in kept]
-    assert (record.ask.method, record.how) == ("qr", routing.How.NO_ROUTE)
+    assert (record.ask.method, record.how) == ("qr", routing.SelectionReason.NO_ROUTE)

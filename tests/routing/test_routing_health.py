@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from routing_facts import NOW, account, ask
 
-from hutong.routing import HealthPolicy, Policy, Result, Router, State, Track
+from hutong.routing import HealthPolicy, Result, Router, RoutingPolicy, State, Track
 
 POLICY = HealthPolicy()
 
@@ -147,7 +147,7 @@ def test_two_routers_that_share_results_agree() -> None:
     one = Router(lambda: 0.5, fresh=lambda account_id, result: told.append((account_id, result)))
     other = Router(lambda: 0.5)
     for router in (one, other):
-        router.configure([account(1), account(2)], {"": Policy()})
+        router.configure([account(1), account(2)], {"": RoutingPolicy()})
     for number in range(40):
         one.learn(UUID(int=1 + number % 2), result(number, fault=number % 2 == 0, institution="cmb"))
     assert not one.learn(UUID(int=1), result(0, fault=True, institution="cmb"))
@@ -163,11 +163,11 @@ def test_two_routers_that_share_results_agree() -> None:
 
 def test_a_new_configuration_keeps_what_was_learnt() -> None:
     router = Router(lambda: 0.5)
-    router.configure([account(1), account(2)], {"": Policy()})
+    router.configure([account(1), account(2)], {"": RoutingPolicy()})
     for number in range(10):
         router.learn(UUID(int=1), replace(result(number, fault=True), interface="card"))
     assert router.health(UUID(int=1), at(10), "card").state is State.OPEN
-    router.configure([account(1), account(3)], {"": Policy()})
+    router.configure([account(1), account(3)], {"": RoutingPolicy()})
     assert router.health(UUID(int=1), at(10), "card").state is State.OPEN
     assert router.decide(ask(at=at(10)))[0].chosen == UUID(int=3)
     assert not router.learn(UUID(int=2), replace(result(99, fault=True), interface="card"))
@@ -175,7 +175,7 @@ def test_a_new_configuration_keeps_what_was_learnt() -> None:
 
 def test_each_interface_of_an_account_has_a_health_of_its_own() -> None:
     router = Router(lambda: 0.5)
-    router.configure([account(1)], {"": Policy()})
+    router.configure([account(1)], {"": RoutingPolicy()})
     for number in range(10):
         router.learn(UUID(int=1), replace(result(number, fault=True), interface="card"))
     assert router.health(UUID(int=1), at(10), "card").state is State.OPEN
@@ -184,7 +184,7 @@ def test_each_interface_of_an_account_has_a_health_of_its_own() -> None:
 
 def test_a_configuration_says_how_soon_an_account_that_failed_is_tried_again() -> None:
     router = Router(lambda: 0.5)
-    router.configure([account(1)], {"": Policy()})
+    router.configure([account(1)], {"": RoutingPolicy()})
     for number in range(7):
         each = result(number, fault=True, institution=("cmb", "icbc")[number % 2])
         router.learn(UUID(int=1), replace(each, interface="card"))
@@ -193,7 +193,7 @@ def test_a_configuration_says_how_soon_an_account_that_failed_is_tried_again() -
         return [router.health(UUID(int=1), at(seconds), "card").state for seconds in (8, 15, 25)]
 
     assert states() == [State.OPEN, State.OPEN, State.PROBING]
-    router.configure([account(1)], {"": Policy()}, health_policy=HealthPolicy(cooldown=timedelta(seconds=6)))
+    router.configure([account(1)], {"": RoutingPolicy()}, health_policy=HealthPolicy(cooldown=timedelta(seconds=6)))
     assert states() == [State.OPEN, State.PROBING, State.PROBING]
-    router.configure([account(1)], {"": Policy()})
+    router.configure([account(1)], {"": RoutingPolicy()})
     assert states() == [State.OPEN, State.PROBING, State.PROBING], "what is not said stays"

@@ -20,7 +20,7 @@ from hutong.clock import ManualClock, SystemClock
 from hutong.db import Database, migrate
 from hutong.errors import Conflict, InvalidParameter, Unavailable
 from hutong.ids import Ids
-from hutong.routing import Ask, Kind, Live, Override, Result, Sharing, State
+from hutong.routing import Kind, Override, Result, RoutingRequest, RoutingState, State, StateSync
 from support import create_database
 
 _PRICE = {"tiers": [{"ppm": 6000}]}
@@ -43,8 +43,8 @@ async def nothing_there(routing_database: Database) -> None:
 
 class Process:
     def __init__(self, database: Database, clock: Any, number: int) -> None:
-        self.live = Live(draw=lambda: 0.5)
-        self.sharing = Sharing(database, self.live, clock=clock, process_id=UUID(int=number), offers=offers)
+        self.live = RoutingState(draw=lambda: 0.5)
+        self.sharing = StateSync(database, self.live, clock=clock, process_id=UUID(int=number), offers=offers)
         self.clock = clock
 
     def fail(self, count: int, account_id: UUID = ONE) -> None:
@@ -53,7 +53,7 @@ class Process:
             self.live.router.learn(account_id, Result(self.clock.now(), attempt_id, fault=True, interface="qr"))
 
     def chosen(self) -> UUID | None:
-        return self.live.decide(Ask("qr", 1000, "CNY", self.clock.now())).decision.chosen
+        return self.live.decide(RoutingRequest("qr", 1000, "CNY", self.clock.now())).decision.chosen
 
 
 async def test_two_processes_agree_within_two_seconds(routing_database: Database) -> None:
@@ -125,7 +125,7 @@ async def test_volumes_of_all_processes_count_by_currency(routing_database: Data
         return [OFFERS[0], both]
 
     for process in (first, second):
-        process.sharing = Sharing(
+        process.sharing = StateSync(
             routing_database, process.live, clock=clock, process_id=Ids(clock).new(), offers=offered
         )
         await process.sharing.exchange()
@@ -169,7 +169,7 @@ async def propose(database: Database, document: dict[str, Any], maker: UUID, now
 
 
 async def approve(database: Database, proposal: operators.Proposal, checker: UUID, now: datetime) -> None:
-    decision = operators.Decision(proposal.proposal_id, checker, True, "agreed")
+    decision = operators.ApprovalDecision(proposal.proposal_id, checker, True, "agreed")
     async with database.transaction() as tx:
         await operators.conclude(tx, decision, {routing.PUBLISH: routing.publish_configuration}, now=now)
 
@@ -268,7 +268,7 @@ async def test_accounts_as_the_database_names_them_are_written_down(routing_data
     """The driver's numbers are a kind of their own."""
     async with routing_database.transaction() as tx:
         number = await tx.fetchval("SELECT $1::uuid", ONE)
-    live, other = Live(draw=lambda: 0.5), Live(draw=lambda: 0.5)
+    live, other = RoutingState(draw=lambda: 0.5), RoutingState(draw=lambda: 0.5)
     live.offer([replace(OFFERS[0], account_id=number)])
     other.offer(OFFERS[:1])
     assert live.basis == other.basis
@@ -279,7 +279,7 @@ async def test_a_decision_is_made_again_from_what_was_stored(routing_database: D
     process = Process(routing_database, clock, 1)
     await process.sharing.exchange()
     process.fail(7)
-    chosen = process.live.decide(Ask("qr", 1000, "CNY", clock.now()))
+    chosen = process.live.decide(RoutingRequest("qr", 1000, "CNY", clock.now()))
     await process.sharing.exchange()
     record = routing.read_record(chosen.record)
     async with routing_database.transaction() as tx:

@@ -66,7 +66,7 @@ async def start(process: Process, *, share: float = 0.3, guardrail: float = 0.05
             now=now,
         )
         assert await routing.latest_trial(tx, of=document) is None, "one person alone starts nothing"
-        decision = operators.Decision(proposal.proposal_id, checker, True, "agreed")
+        decision = operators.ApprovalDecision(proposal.proposal_id, checker, True, "agreed")
         await operators.conclude(tx, decision, routing.EFFECTS, now=now)
     process.clock.advance(timedelta(seconds=10))
 
@@ -115,7 +115,7 @@ async def test_decisions_of_both_arms_say_so_and_are_made_again(processes: list[
     async with first.database.transaction() as tx:
         replayer = routing.Replayer(tx, routing.UNCONFIGURED)
         for _ in range(30):
-            ask = routing.Ask("qr", 1000, "CNY", first.clock.now(), payment=NUMBERS.new())
+            ask = routing.RoutingRequest("qr", 1000, "CNY", first.clock.now(), payment=NUMBERS.new())
             record = routing.read_record(first.live.decide(ask).record)
             assert (await replayer.replay(record)).same
             assert record.arm is (Arm.DRAFT if record.chosen == TWO else Arm.CONTROL)
@@ -240,7 +240,7 @@ async def test_a_draft_is_published_only_when_its_trial_speaks_for_it_or_anyway(
     end(first, Arm.DRAFT, paid=0, unpaid=400)
     await exchange(processes)
     checker = await person(first.database, operators.Role.APPROVER, first.clock.now())
-    decision = operators.Decision(accepted.proposal_id, checker, True, "agreed")
+    decision = operators.ApprovalDecision(accepted.proposal_id, checker, True, "agreed")
     with pytest.raises(routing.TrialUndecided, match="says worse"):
         async with first.database.transaction() as tx:
             await operators.conclude(tx, decision, routing.EFFECTS, now=first.clock.now())

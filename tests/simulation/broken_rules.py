@@ -12,7 +12,7 @@ import pytest
 
 from hutong import channels
 from hutong.ids import encode
-from hutong.payments import Happening, Occurrence, Policy
+from hutong.payments import PaymentEvent, PaymentEventType, PollingPolicy
 from hutong.payments import channel_answers as outcome
 from hutong.payments import channel_calls as calls
 from hutong.payments import postings as books
@@ -26,7 +26,7 @@ Patch = pytest.MonkeyPatch
 
 def close_without_asking(patch: Patch) -> None:
     """What shall end is ended here, whatever its channel knows."""
-    resolve = calls.Calls.resolve
+    resolve = calls.ChannelCalls.resolve
 
     async def ends(self: Any, attempt: Any) -> None:
         async with self._database.transaction() as tx:
@@ -36,7 +36,7 @@ def close_without_asking(patch: Patch) -> None:
         else:
             await resolve(self, attempt)
 
-    patch.setattr(calls.Calls, "resolve", ends)
+    patch.setattr(calls.ChannelCalls, "resolve", ends)
 
 
 def refund_without_a_lock(patch: Patch) -> None:
@@ -66,11 +66,13 @@ def credit_again(patch: Patch) -> None:
     """A success that is told again is booked again."""
     apply, success, told = outcome._apply, books.success, set[UUID]()
 
-    def applied(payment: Any, attempt: Any, message: Any, now: Any, policy: Any, occurrences: list[Occurrence]) -> bool:
+    def applied(
+        payment: Any, attempt: Any, message: Any, now: Any, policy: Any, occurrences: list[PaymentEvent]
+    ) -> bool:
         moved = apply(payment, attempt, message, now, policy, occurrences)
         again = message.answer.state is channels.ChannelState.SUCCEEDED and attempt.state is AttemptState.SUCCEEDED
         if again and not moved and not attempt.surplus:
-            occurrences.append(Occurrence(Happening.SUCCEEDED, payment, attempt))
+            occurrences.append(PaymentEvent(PaymentEventType.SUCCEEDED, payment, attempt))
         return moved
 
     def booked(payment: Any, attempt: Any) -> Any:
@@ -91,14 +93,14 @@ def believe_any_amount(patch: Patch) -> None:
 
 def publish_before_the_commit(patch: Patch) -> None:
     """Events are written on their own, before what they tell is true."""
-    announce = commit.Committer._announce
+    announce = commit.PaymentTransactions._announce
 
-    async def first(self: Any, tx: Any, occurrences: Sequence[Occurrence], *, now: Any) -> None:
+    async def first(self: Any, tx: Any, occurrences: Sequence[PaymentEvent], *, now: Any) -> None:
         if occurrences:
             async with self._database.transaction() as other:
                 await announce(self, other, occurrences, now=now)
 
-    patch.setattr(commit.Committer, "_announce", first)
+    patch.setattr(commit.PaymentTransactions, "_announce", first)
 
 
 def take_silence_for_failure(patch: Patch) -> None:
@@ -108,8 +110,10 @@ def take_silence_for_failure(patch: Patch) -> None:
 
 def take_not_found_for_absent(patch: Patch) -> None:
     """What the channel does not find at once is given up at once."""
-    policy: Policy = replace(DEFAULT_POLICY, not_found_grace=timedelta(0))
-    patch.setattr(calls.Calls, "_is_gone", lambda self, attempt, now, ending: policy.not_found_grace == timedelta(0))
+    policy: PollingPolicy = replace(DEFAULT_POLICY, not_found_grace=timedelta(0))
+    patch.setattr(
+        calls.ChannelCalls, "_is_gone", lambda self, attempt, now, ending: policy.not_found_grace == timedelta(0)
+    )
 
 
 def keep_the_surplus(patch: Patch) -> None:

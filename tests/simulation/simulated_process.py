@@ -72,13 +72,13 @@ class Process:
         self.tasks: dict[asyncio.Task[Any], None] = {}
         self.sweeping = False
         self.database = Database(self.pool)  # type: ignore[arg-type]
-        self.committer = payments.Committer(
+        self.transactions = payments.PaymentTransactions(
             self.database, clock=clock, ids=self.ids, checkout_url=lambda p: f"/pay/{p.checkout_token}"
         )
-        self.flow = payments.Flow(
+        self.lifecycle = payments.Payments(
             self.database,
             accounts,  # type: ignore[arg-type]
-            self.committer,
+            self.transactions,
             clock=clock,
             ids=self.ids,
             public_url="https://pay.example",
@@ -107,8 +107,8 @@ class Process:
         capture_method = payments.CaptureMethod.MANUAL if order.manual else payments.CaptureMethod.AUTOMATIC
         first = None
         if order.at_once and order.expires_at > self.clock.now():
-            wish = payments.Wish(order.methods[0], order.amount_minor, "CNY", capture_method=capture_method)
-            first = await self.flow.choice.choose(wish)
+            wish = payments.RouteRequest(order.methods[0], order.amount_minor, "CNY", capture_method=capture_method)
+            first = await self.lifecycle.route_selector.choose(wish)
         new = payments.NewPayment(
             payment_id=self.ids.new(),
             merchant_id=self.merchant_id,
@@ -124,8 +124,8 @@ class Process:
         )
         wish = payments.PlaceOrder(new, self._claim(order.number))
         if order.expires_at <= self.clock.now():
-            return await self.flow.repeated(wish) or (422, b"")
-        return await self.flow.place(wish)
+            return await self.lifecycle.repeated(wish) or (422, b"")
+        return await self.lifecycle.place(wish)
 
     def _claim(self, key: str) -> idempotency.Claim:
         return idempotency.Claim(self.merchant_id, key, hashlib.sha256(key.encode()).digest())
@@ -138,23 +138,23 @@ class Process:
         return found[0]
 
     async def start(self, order: Order, method: str) -> None:
-        await self.flow.start(await self._find(order), method)
+        await self.lifecycle.start(await self._find(order), method)
 
     async def close(self, order: Order) -> None:
-        await self.flow.close(await self._find(order))
+        await self.lifecycle.close(await self._find(order))
 
     async def capture(self, order: Order, amount_minor: int | None) -> None:
-        await self.flow.capture(await self._find(order), amount_minor)
+        await self.lifecycle.capture(await self._find(order), amount_minor)
 
     async def refund(self, order: Order, number: str, amount_minor: int | None, *, fee: bool) -> tuple[int, bytes]:
         wish = payments.RefundOrder(number, amount_minor, "damaged", returns_fee=fee)
-        return await self.flow.refunds.place(await self._find(order), wish, claim=self._claim(number))
+        return await self.lifecycle.refunds.place(await self._find(order), wish, claim=self._claim(number))
 
     async def sweep(self, due: Collection[str]) -> None:
         """What the worker does again and again, done when it would find something."""
         self.sweeping = True
         try:
-            sweeps = {"payments": self.flow.sweep, "refunds": self.flow.refunds.sweep}
+            sweeps = {"payments": self.lifecycle.sweep, "refunds": self.lifecycle.refunds.sweep}
             await asyncio.gather(*(sweeps[kind]() for kind in due))
         finally:
             self.sweeping = False

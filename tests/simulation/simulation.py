@@ -32,7 +32,7 @@ _LOST = asyncpg.ConnectionDoesNotExistError
 
 
 @dataclass
-class Verdict:
+class Evaluation:
     """What a simulation found; equal seeds give equal traces."""
 
     seed: int
@@ -97,7 +97,7 @@ class Simulation:
 
     # The run
 
-    async def run(self) -> Verdict:
+    async def run(self) -> Evaluation:
         with _seeded(f"retries {self.seed}"), structlog.testing.capture_logs() as logs:
             self.loop.call_later(0, self._begin)
             self.loop.call_later(TROUBLE_S, self._calm)
@@ -113,7 +113,7 @@ class Simulation:
         problems = self.judge.problems + self.channel.problems
         if problems:
             await self.backend.eyes.execute(PUT_ASIDE)
-        return Verdict(self.seed, problems, self.trace)
+        return Evaluation(self.seed, problems, self.trace)
 
     async def _step(self) -> bool:
         """Let one thing happen; False once there is nothing left to happen."""
@@ -215,7 +215,7 @@ class Simulation:
 
         async def post() -> None:
             try:
-                answer = await self.request(lambda p: p.flow.notify(self.account_id, headers, body))
+                answer = await self.request(lambda p: p.lifecycle.notify(self.account_id, headers, body))
             except _EXPECTED as error:
                 self.note(f"notification refused: {type(error).__name__}")
                 done(False)
@@ -328,7 +328,7 @@ class Simulation:
 
         async def do(process: Process) -> None:
             if what == "tidy":
-                await process.flow.tidy()
+                await process.lifecycle.tidy()
             elif what == "close":
                 await process.close(order)
             else:
@@ -391,7 +391,7 @@ def _forget(task: asyncio.Task[Any]) -> None:
         task.exception()
 
 
-def simulate(seed: int, backend: Backend, *, names: str = "") -> Verdict:
+def simulate(seed: int, backend: Backend, *, names: str = "") -> Evaluation:
     """Run one seed to its end.
 
     Args:

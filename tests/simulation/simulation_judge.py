@@ -25,7 +25,7 @@ SELECT json_build_object(
     'attempts', (
         SELECT coalesce(json_agg(a ORDER BY a.id), '[]') FROM (
             SELECT a.id, a.payment_id, a.state, a.surplus, a.amount_captured_minor, a.next_query_at, a.verify_at,
-                a.queries, a.learnt_by
+                a.queries, a.source
             FROM payments.attempt a JOIN p ON a.payment_id = p.id
         ) a
     ),

@@ -38,11 +38,11 @@ async def closed(platform: app.Platform, merchant_id: UUID, number: int) -> UUID
         platform.ids.new(), merchant_id, f"order-{number}", 1999, "CNY", "糖醋排骨",
         platform.clock.now() + timedelta(hours=1), "unguessable",
     )  # fmt: skip
-    status, body = await platform.flow.place(payments.PlaceOrder(new))
+    status, body = await platform.lifecycle.place(payments.PlaceOrder(new))
     assert status == 201
-    payment = await platform.flow.find(ids.decode("pay", orjson.loads(body)["id"]))
+    payment = await platform.lifecycle.find(ids.decode("pay", orjson.loads(body)["id"]))
     assert payment is not None
-    ended = await platform.flow.close(payment)
+    ended = await platform.lifecycle.close(payment)
     assert ended.closed_at is not None
     return payment.payment_id
 
@@ -53,7 +53,7 @@ async def shown(platform: app.Platform, merchant_id: UUID, count: int) -> set[UU
         while True:
             try:
                 async with platform.bills.transaction() as tx:
-                    page = await query.search(tx, query.Wanted(merchant_id=merchant_id), limit=100)
+                    page = await query.search(tx, query.RecordQuery(merchant_id=merchant_id), limit=100)
             except Exception:  # noqa: BLE001 - not made ready yet, or away
                 page = query.Page([], None)
             if len(page.bills) >= count:

@@ -76,14 +76,14 @@ def course(*events: tuple[float, str], status: str = "succeeded") -> Course:
     return made
 
 
-def tries(*, refused_until: float = 5.2, away_until: float = 15.0) -> list[payments.Decided]:
+def tries(*, refused_until: float = 5.2, away_until: float = 15.0) -> list[payments.LoggedDecision]:
     found = []
     for number in range(200):
         at = number / 10
         account = TWO if refused_until < at < away_until else ONE
         state = payments.AttemptState.FAILED if 5 <= at <= refused_until else payments.AttemptState.SUCCEEDED
         found.append(
-            payments.Decided(
+            payments.LoggedDecision(
                 UUID(int=number), UUID(int=number), account, state, None, BEGAN + timedelta(seconds=at), None
             )
         )

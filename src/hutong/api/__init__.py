@@ -8,4 +8,10 @@ from hutong.api.application import create_app
 from hutong.api.dependencies import Services
 from hutong.api.schemas.event import EVENT_TYPES, asyncapi, json_schemas
 
-__all__ = ["EVENT_TYPES", "Services", "asyncapi", "create_app", "json_schemas"]
+__all__ = [
+    "EVENT_TYPES",
+    "Services",
+    "asyncapi",
+    "create_app",
+    "json_schemas",
+]

@@ -30,5 +30,5 @@ async def notify(request: Request, use: Use, account_id: str) -> Response:
     for raw_name, raw_value in request.scope["headers"]:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    answer: channels.HttpAnswer = await use.flow.notify(ids.decode("acc", account_id), headers, body)
+    answer: channels.HttpAnswer = await use.lifecycle.notify(ids.decode("acc", account_id), headers, body)
     return Response(answer.body, answer.status, headers=dict(answer.headers))

@@ -32,8 +32,8 @@ class Services:
     database: db.Database
     directory: merchants.Directory
     accounts: channels.Accounts
-    flow: payments.Flow
-    effects: Mapping[str, operators.Effect]
+    lifecycle: payments.Payments
+    approval_handlers: Mapping[str, operators.ApprovalHandler]
     vault: vault.Vault
     clock: Clock
     ids: ids.Ids

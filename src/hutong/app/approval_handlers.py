@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from hutong import channels, operators, payments, routing
 
 
-def approval_handlers(committer: payments.Committer) -> Mapping[str, operators.Effect]:
+def approval_handlers(transactions: payments.PaymentTransactions) -> Mapping[str, operators.ApprovalHandler]:
     """Return the handlers by the action that was proposed."""
     return {
         channels.CHANGE: channels.change_code,
         **routing.EFFECTS,
-        payments.ATTACH_SUCCESS: payments.attach_success(committer),
-        payments.CONVERT_REFUND: payments.convert_refund(committer),
-        payments.SETTLE_REFUND: payments.settle_refund(committer),
+        payments.ATTACH_SUCCESS: payments.attach_success(transactions),
+        payments.CONVERT_REFUND: payments.switch_refund_method(transactions),
+        payments.SETTLE_REFUND: payments.settle_refund(transactions),
     }

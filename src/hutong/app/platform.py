@@ -33,8 +33,8 @@ class Platform:
     vault: Vault
     directory: merchants.Directory
     accounts: channels.Accounts
-    flow: payments.Flow
-    effects: Mapping[str, operators.Effect]
+    lifecycle: payments.Payments
+    approval_handlers: Mapping[str, operators.ApprovalHandler]
     clock: Clock
     ids: Ids
     public_url: str
@@ -113,9 +113,11 @@ async def open_platform(
             http = await stack.enter_async_context(channels.Http.open())
         platform = wire(settings, database=database, bills=bills, http=http, clock=clock, ids=ids)
         await stack.enter_async_context(_writing_down(platform.accounts.unmapped, database))
-        stack.push_async_callback(platform.flow.stop)
-        choice = platform.flow.choice
-        sharing = routing.Sharing(database, choice.live, clock=clock, process_id=ids.new(), offers=choice.look_ahead)
+        stack.push_async_callback(platform.lifecycle.stop)
+        choice = platform.lifecycle.route_selector
+        sharing = routing.StateSync(
+            database, choice.routing_state, clock=clock, process_id=ids.new(), offers=choice.look_ahead
+        )
         await stack.enter_async_context(_beside(sharing.run))
         yield platform
 
@@ -144,29 +146,29 @@ def wire(
 
     accounts = channels.Accounts(database, vault, http, clock)
     cadence = tuple(timedelta(seconds=int(part)) for part in settings.query_cadence.split(","))
-    committer = payments.Committer(
+    transactions = payments.PaymentTransactions(
         database,
         clock=clock,
         ids=ids,
         checkout_url=checkout_url,
         texts=accounts.text,
-        policy=payments.Policy(cadence=cadence),
+        policy=payments.PollingPolicy(cadence=cadence),
     )
-    flow = payments.Flow(
+    lifecycle = payments.Payments(
         database,
         accounts,
-        committer,
+        transactions,
         clock=clock,
         ids=ids,
         public_url=address,
         sandbox=settings.sandbox,
         queue_limit=settings.queue_limit,
         vault=vault,
-        live=routing.Live(draw=draw or SystemRandom().random),
+        live=routing.RoutingState(draw=draw or SystemRandom().random),
     )
-    handlers = approval_handlers(committer)
+    handlers = approval_handlers(transactions)
     directory = merchants.Directory(database)
-    return Platform(settings, database, vault, directory, accounts, flow, handlers, clock, ids, address, bills)
+    return Platform(settings, database, vault, directory, accounts, lifecycle, handlers, clock, ids, address, bills)
 
 
 @asynccontextmanager

@@ -21,7 +21,7 @@ def migrate(settings: Settings) -> None:
     own = query_database_url(settings)
     if own is not None:
         try:
-            db.migrate(own, rooms=search.ROOMS)
+            db.migrate(own, rooms=search.SCHEMAS)
         except Unavailable as error:  # the worker does it once it can
             print(f"hutong: bills' database is away: {error.detail}", file=sys.stderr)
 

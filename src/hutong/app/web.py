@@ -25,8 +25,8 @@ def build(settings: Settings) -> FastAPI:
                 database=platform.database,
                 directory=platform.directory,
                 accounts=platform.accounts,
-                flow=platform.flow,
-                effects=platform.effects,
+                lifecycle=platform.lifecycle,
+                approval_handlers=platform.approval_handlers,
                 vault=platform.vault,
                 clock=platform.clock,
                 ids=platform.ids,
@@ -40,7 +40,7 @@ def build(settings: Settings) -> FastAPI:
         sandbox_url = f"http://{settings.sandbox_host}:{settings.sandbox_port}" if settings.sandbox else None
         desk = cashier.Desk(
             services.database,
-            services.flow,
+            services.lifecycle,
             services.directory,
             services.clock,
             texts=services.accounts.text,

@@ -28,9 +28,9 @@ class Worker:
     """
 
     platform: Platform
-    webhooks: events.Deliverer
+    webhooks: events.WebhookWorker
     relay: events.Relay | None
-    records: search.Follower
+    records: search.ProjectionWorker
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +60,17 @@ async def probe_accounts(worker: Worker) -> None:
     """Ask the accounts that have failed and get no payments whether they are back."""
     platform = worker.platform
     await payments.probe_idle(
-        platform.accounts, platform.flow.choice.live, clock=platform.clock, new_id=platform.ids.new
+        platform.accounts,
+        platform.lifecycle.route_selector.routing_state,
+        clock=platform.clock,
+        new_id=platform.ids.new,
     )
 
 
 async def suggest_switches(worker: Worker) -> None:
     """Where operators confirm each switch, write down what the health of channels suggests."""
     platform = worker.platform
-    live, now = platform.flow.choice.live, platform.clock.now()
+    live, now = platform.lifecycle.route_selector.routing_state, platform.clock.now()
     await platform.database.run(lambda tx: routing.suggest(tx, live, now=now, new_id=platform.ids.new))
 
 
@@ -106,13 +109,15 @@ async def check_books(platform: Platform) -> None:
 JOBS: tuple[Job, ...] = (
     Job("sequence", events.SEQUENCE_EVERY_S, number_events, "Number new events."),
     Job("records", search.FOLLOW_EVERY_S, lambda w: w.records.follow(), "Bring payment records up to date."),
-    Job("sweep", 0.5, lambda w: w.platform.flow.sweep(), "Poll attempts, end what has expired."),
-    Job("refunds", 0.5, lambda w: w.platform.flow.refunds.sweep(), "Send and poll refunds that are due."),
-    Job("doubts", 15.0, lambda w: w.platform.flow.report_doubts(), "Report attempts that are in doubt."),
+    Job("sweep", 0.5, lambda w: w.platform.lifecycle.sweep(), "Poll attempts, end what has expired."),
+    Job("refunds", 0.5, lambda w: w.platform.lifecycle.refunds.sweep(), "Send and poll refunds that are due."),
+    Job(
+        "doubts", 15.0, lambda w: w.platform.lifecycle.report_attempts_in_doubt(), "Report attempts that are in doubt."
+    ),
     Job("probe", 5.0, probe_accounts, "Probe failed accounts that get no payments."),
     Job("suggestions", 1.0, suggest_switches, "Suggest switches of routing to operators."),
     Job("experiment", 1.0, guard_experiment, "End an experiment that does worse than its guardrail."),
-    Job("tidy", 60.0, lambda w: w.platform.flow.tidy(), "Forget keys and notifications past their time."),
+    Job("tidy", 60.0, lambda w: w.platform.lifecycle.tidy(), "Forget keys and notifications past their time."),
     Job("books", 5.0, lambda w: keep_books(w.platform), "Ledger: partitions, expired holds, standing orders, day cut."),
     Job("events", 60.0, keep_events, "Events: partitions ahead, retention, archive."),
     Job("invariants", 300.0, lambda w: check_books(w.platform), "Check that the books hold."),
@@ -123,7 +128,7 @@ JOBS: tuple[Job, ...] = (
 def make_worker(platform: Platform) -> Worker:
     """Put together what the jobs of a platform work with. Errors as `broker`."""
     connect = broker(platform.settings)
-    webhooks = events.Deliverer(
+    webhooks = events.WebhookWorker(
         platform.database,
         platform.vault,
         platform.clock,
@@ -134,7 +139,7 @@ def make_worker(platform: Platform) -> Worker:
     if connect is not None:
         relay = events.Relay(platform.database, platform.clock, connect=connect, new_id=platform.ids.new)
     own_url = query_database_url(platform.settings)
-    records = search.Follower(platform.database, platform.bills, clock=platform.clock, own_url=own_url)
+    records = search.ProjectionWorker(platform.database, platform.bills, clock=platform.clock, own_url=own_url)
     return Worker(platform, webhooks, relay, records)
 
 

@@ -17,11 +17,11 @@ from hutong.clock import SystemClock
 from hutong.errors import InvariantBroken
 
 _SEARCHES = {
-    "newest": query.Wanted(),
-    "text": query.Wanted(text="牛肉面 77"),
-    "order": query.Wanted(merchant_order_no="paid-77"),
-    "counterparty": query.Wanted(counterparty="顾客777"),
-    "amount": query.Wanted(amount_min=90_990, amount_max=90_995),
+    "newest": query.RecordQuery(),
+    "text": query.RecordQuery(text="牛肉面 77"),
+    "order": query.RecordQuery(merchant_order_no="paid-77"),
+    "counterparty": query.RecordQuery(counterparty="顾客777"),
+    "amount": query.RecordQuery(amount_min=90_990, amount_max=90_995),
 }
 
 

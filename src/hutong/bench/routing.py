@@ -17,15 +17,15 @@ from rich.table import Table
 
 from hutong.bench.routing_simulation import FEE_PPM, SUCCESS_VALUE_PPM, Arrival, Line, World, make_world
 from hutong.routing import (
-    Ask,
     Candidate,
     Decision,
-    How,
-    Live,
-    Policy,
     Price,
     Result,
     Router,
+    RoutingPolicy,
+    RoutingRequest,
+    RoutingState,
+    SelectionReason,
     State,
     Tier,
     read_rules,
@@ -141,7 +141,7 @@ def play_hutong(world: World) -> tuple[Score, Watch, list[float]]:
             at, _, account_id, result = heapq.heappop(coming)
             router.learn(account_id, result)
             seen.look(at, lines[account_id])
-        ask = Ask(
+        ask = RoutingRequest(
             method=_METHOD,
             amount_minor=arrival.amount_minor,
             currency="CNY",
@@ -185,8 +185,8 @@ def _candidate(line: Line, account_id: UUID) -> Candidate:
     )
 
 
-def _policy() -> Policy:
-    return Policy(success_value_ppm=SUCCESS_VALUE_PPM, default="channel-1")
+def _policy() -> RoutingPolicy:
+    return RoutingPolicy(success_value_ppm=SUCCESS_VALUE_PPM, default="channel-1")
 
 
 class _Seen:
@@ -228,7 +228,7 @@ class _Seen:
     def sent(self, arrival: Arrival, line: Line, decision: Decision) -> None:
         """Count what went to a channel that was dead. What had nowhere else to go says nothing about leaving."""
         refused = next(each.refused for each in decision.verdicts if each.account_id == decision.chosen)
-        by_choice = decision.how is How.PROBE or not refused
+        by_choice = decision.how is SelectionReason.PROBE or not refused
         if _dead(line, arrival.at) and by_choice:
             if self._away[line.name]:
                 self.watch.dead_probes += 1
@@ -292,12 +292,12 @@ def decision_times(*, decisions: int = 5_000) -> list[float]:
         for number in range(20)
     ]
     rules = read_rules(_hundred_rules(), accounts={candidate.name: candidate.channel for candidate in candidates})
-    live = Live(draw=rng.random)
+    live = RoutingState(draw=rng.random)
     live.router.configure(candidates, {"": replace(_policy(), rules=rules)})
     took = []
     for number in range(decisions):
         at, bank = _START + timedelta(milliseconds=20 * number), f"bank-{number % 8}"
-        ask = Ask(_METHOD, rng.randrange(100, 1_000_000), "CNY", at, institution=bank, fee_ppm=FEE_PPM)
+        ask = RoutingRequest(_METHOD, rng.randrange(100, 1_000_000), "CNY", at, institution=bank, fee_ppm=FEE_PPM)
         started = time.thread_time_ns()
         live.decide(ask)
         took.append((time.thread_time_ns() - started) / 1000)

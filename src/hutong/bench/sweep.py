@@ -73,12 +73,12 @@ async def _measure(url: str, open_payments: int, due: int, console: Console) -> 
         filled_s = time.perf_counter() - started
         async with admin.transaction() as tx:
             plans = await payments.sweep_plans(tx, now=clock.now())
-        flow = _Flow(database, clock)
+        lifecycle = _Flow(database, clock)
         console.print("payments alone …")
-        alone = await flow.run(asyncio.create_task(asyncio.sleep(_ALONE_S)))
+        alone = await lifecycle.run(asyncio.create_task(asyncio.sleep(_ALONE_S)))
         console.print(f"ending {due:,} of them, while payments flow …")
-        sweeping = asyncio.create_task(_sweep(database, flow.committer, clock))
-        beside = await flow.run(sweeping)
+        sweeping = asyncio.create_task(_sweep(database, lifecycle.transactions, clock))
+        beside = await lifecycle.run(sweeping)
         swept = sweeping.result()
         async with admin.transaction() as tx:
             sizes = await sql.index_sizes.fetch(tx, ["payment_due_idx", "attempt_due_idx"])
@@ -97,14 +97,16 @@ async def _measure(url: str, open_payments: int, due: int, console: Console) -> 
     }
 
 
-async def _sweep(database: db.Database, committer: payments.Committer, clock: SystemClock) -> dict[str, Any]:
+async def _sweep(
+    database: db.Database, transactions: payments.PaymentTransactions, clock: SystemClock
+) -> dict[str, Any]:
     """End what is due, then claim the attempts that are to be asked about for it; each as fast as it goes."""
     ended = claimed = 0
     started = time.perf_counter()
 
     async def end() -> None:
         nonlocal ended
-        while taken := await committer.expire(limit=payments.SWEEP_LIMIT):
+        while taken := await transactions.expire(limit=payments.SWEEP_LIMIT):
             ended += taken
 
     async def claim() -> None:
@@ -132,9 +134,13 @@ class _Flow:
         self._clock = clock
         self._ids = Ids(clock)
         self._merchant_id, self._account_id = self._ids.new(), self._ids.new()
-        self.committer = payments.Committer(database, clock=clock, ids=self._ids, checkout_url=lambda _: "")
-        self._places: db.Coalescer[payments.PlaceOrder, Any] = db.Coalescer(self.committer.place, name="place")
-        self._words: db.Coalescer[payments.TakeIn, Any] = db.Coalescer(self.committer.take_in, name="take_in")
+        self.transactions = payments.PaymentTransactions(
+            database, clock=clock, ids=self._ids, checkout_url=lambda _: ""
+        )
+        self._places: db.Coalescer[payments.PlaceOrder, Any] = db.Coalescer(self.transactions.place, name="place")
+        self._words: db.Coalescer[payments.RecordReport, Any] = db.Coalescer(
+            self.transactions.record_reports, name="take_in"
+        )
         self._numbers = count(1)
 
     async def run(self, during: asyncio.Task[Any]) -> dict[str, Any]:
@@ -168,8 +174,8 @@ class _Flow:
         )
         await self._places.submit(payments.PlaceOrder(new))
         answer = channels.ChannelAnswer(channels.ChannelState.SUCCEEDED, _AMOUNT_MINOR, "CNY", "1")
-        word = payments.Learnt(attempt_id, self._account_id, answer, payments.Source.NOTIFICATION)
-        await self._words.submit(payments.TakeIn(word))
+        word = payments.ChannelReport(attempt_id, self._account_id, answer, payments.Source.NOTIFICATION)
+        await self._words.submit(payments.RecordReport(word))
 
 
 def _show(console: Console, result: dict[str, Any]) -> None:

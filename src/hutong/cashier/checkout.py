@@ -24,7 +24,7 @@ class Desk:
     def __init__(
         self,
         database: db.Database,
-        flow: payments.Flow,
+        lifecycle: payments.Payments,
         directory: merchants.Directory,
         clock: Clock,
         *,
@@ -32,7 +32,7 @@ class Desk:
         sandbox_url: str | None = None,
     ) -> None:
         self._database = database
-        self._flow = flow
+        self._lifecycle = lifecycle
         self._directory = directory
         self._clock = clock
         self._texts = texts
@@ -45,7 +45,7 @@ class Desk:
     async def pay(self, payment_id: UUID, token: str, method: str, *, payer_ip: str | None) -> CheckoutView:
         """Start an attempt by this method, or go on with the one that runs."""
         payment = await self._open(payment_id, token)
-        return await self._view(await self._flow.start(payment, method, payer_ip=payer_ip))
+        return await self._view(await self._lifecycle.start(payment, method, payer_ip=payer_ip))
 
     async def _open(self, payment_id: UUID, token: str) -> payments.Payment:
         async with self._database.transaction() as tx:
@@ -75,7 +75,7 @@ class Desk:
             status=_status(payment),
             expires_at=payment.expires_at,
             methods=tuple(
-                await self._flow.choice.methods(
+                await self._lifecycle.route_selector.methods(
                     payment.amount_minor, payment.currency, capture_method=payment.capture_method
                 )
             ),

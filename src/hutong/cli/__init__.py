@@ -2,4 +2,6 @@
 
 from hutong.cli.main import main
 
-__all__ = ["main"]
+__all__ = [
+    "main",
+]

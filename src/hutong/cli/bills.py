@@ -17,7 +17,7 @@ import typer
 if TYPE_CHECKING:
     from hutong import db
     from hutong.config import Settings
-    from hutong.search import Bill, Progress, Rebuilt
+    from hutong.search import PaymentRecord, Progress, Rebuilt
 
 T = TypeVar("T")
 query = typer.Typer(help="Bills: how far they are, building them anew, writing them out.", no_args_is_help=True)
@@ -129,7 +129,7 @@ def export(
     from hutong import ids
     from hutong import search as bills
 
-    wanted = bills.Wanted(
+    wanted = bills.RecordQuery(
         merchant_id=None if merchant is None else ids.decode("mer", merchant), begin=_utc(begin), end=_utc(end)
     )
 
@@ -142,8 +142,8 @@ def export(
         return count
 
     async def as_parquet(_: db.Database, store: db.Database) -> int:
-        found: list[Bill] = [bill async for page in bills.export(store, wanted) for bill in page]
-        files.to_parquet(bills.BillLine, map(bills.bill_line, found), output)
+        found: list[PaymentRecord] = [bill async for page in bills.export(store, wanted) for bill in page]
+        files.to_parquet(bills.RecordLine, map(bills.record_line, found), output)
         return len(found)
 
     count = _with_databases(as_csv if form is Format.CSV else as_parquet)
@@ -165,7 +165,7 @@ def _with_databases(work: Callable[[db.Database, db.Database], Awaitable[T]], *,
         url, own = app.database_url(settings), app.query_database_url(settings)
         db.migrate(url)
         if own is not None:
-            db.migrate(own, rooms=search.ROOMS)
+            db.migrate(own, rooms=search.SCHEMAS)
         async with (
             db.Database.open(url, size=2) as source,
             db.Database.open(own or url, size=3, role=role) as store,

@@ -165,7 +165,7 @@ def _conclude(proposal_id: str, key: Path, reason: str, *, approve: bool) -> Non
 
     async def work(tx: db.Tx, now: datetime) -> None:
         checker = await operators.authenticate(tx, read_key(key))
-        decision = operators.Decision(identifier, checker.operator_id, approve, reason)
+        decision = operators.ApprovalDecision(identifier, checker.operator_id, approve, reason)
         await operators.conclude(tx, decision, {channels.CHANGE: channels.change_code}, now=now)
 
     _run(work)

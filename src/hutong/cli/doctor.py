@@ -120,7 +120,7 @@ async def _bills(platform: app.Platform) -> list[Finding]:
     own = app.query_database_url(platform.settings)
     found: list[Finding] = []
     if own is not None:
-        looking = partial(db.pending_migrations, own, rooms=query.ROOMS)
+        looking = partial(db.pending_migrations, own, rooms=query.SCHEMAS)
         pending = await _look(found, "bills", lambda: asyncio.to_thread(looking), None)
         if pending:
             found.append(Finding("bills", False, f"pending: {', '.join(pending)}"))

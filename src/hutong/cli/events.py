@@ -12,7 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from hutong import db
-    from hutong.events import Replayed
+    from hutong.events import ReplayResult
 
 events = typer.Typer(help="Events, and the webhooks that carry them.", no_args_is_help=True)
 
@@ -57,7 +57,6 @@ def replay(
     """Have events sent to an endpoint again: one, those of a time, or all that were given up."""
     from hutong import ids
     from hutong.errors import InvalidParameter
-    from hutong.events import Wanted
 
     if (event is None) == (begin is None and end is None and not failed):
         raise InvalidParameter("name either --event, or --from, --to or --failed", param="--event")
@@ -92,15 +91,17 @@ def deliveries(
     from hutong.cli.common import in_transaction
     from hutong.errors import InvalidParameter
 
-    if state is not None and state not in set(webhooks.TryState):
-        raise InvalidParameter(f"is one of {', '.join(webhooks.TryState)}", param="--state")
-    wanted = None if state is None else webhooks.TryState(state)
+    if state is not None and state not in set(webhooks.DeliveryAttemptState):
+        raise InvalidParameter(f"is one of {', '.join(webhooks.DeliveryAttemptState)}", param="--state")
+    wanted = None if state is None else webhooks.DeliveryAttemptState(state)
 
     async def work(tx: db.Tx) -> list[dict[str, Any]]:
         found = await webhooks.find_endpoint(tx, None, ids.decode("whe", endpoint))
         event_id = None if event is None else ids.decode("evt", event)
-        tries = await webhooks.list_tries(tx, found.endpoint_id, event_id=event_id, state=wanted, limit=limit)
-        return [webhooks.try_document(one, found) | {"answer": one.answer} for one in tries]
+        tries = await webhooks.list_delivery_attempts(
+            tx, found.endpoint_id, event_id=event_id, state=wanted, limit=limit
+        )
+        return [webhooks.delivery_attempt_document(one, found) | {"answer": one.answer} for one in tries]
 
     shown = in_transaction(config.load(), work)
     if as_json:
@@ -165,14 +166,14 @@ def archive(
     sys.exit(1 if done.held else 0)
 
 
-def _replay_some(endpoint: str, wanted: Any) -> Replayed:
+def _replay_some(endpoint: str, wanted: Any) -> ReplayResult:
     """One page in a transaction of its own, so that a long range holds no locks."""
     from hutong import config, ids
     from hutong import events as webhooks
     from hutong.cli.common import in_transaction
     from hutong.clock import SystemClock
 
-    async def work(tx: db.Tx) -> Replayed:
+    async def work(tx: db.Tx) -> ReplayResult:
         return await webhooks.replay(tx, None, ids.decode("whe", endpoint), wanted, now=SystemClock().now())
 
     return in_transaction(config.load(), work)

@@ -69,7 +69,7 @@ def statement(
     start = since.replace(tzinfo=UTC) if since else end - timedelta(days=30)
     found = _run(lambda tx: books.statement(tx, account.int, since=start, until=end))
     if parquet is not None:
-        export.to_parquet(books.Line, found.lines, parquet)
+        export.to_parquet(books.StatementLine, found.lines, parquet)
     if as_json:
         print(json.dumps(asdict(found), default=str))
         return
@@ -120,7 +120,7 @@ def verify(as_json: Json = False) -> None:
     """Seal what is committed and prove all of the books; exits 1 and names the first wrong row if they do not hold."""
     from hutong import ledger as books
 
-    async def work(tx: db.Tx) -> books.Verdict:
+    async def work(tx: db.Tx) -> books.ChainVerdict:
         while await books.seal(tx, now=datetime.now(UTC)):
             pass
         return await books.verify(tx)

@@ -97,7 +97,7 @@ def migrate(as_json: Json = False) -> None:
     applied = db.migrate(root.database_url(settings))
     own = root.query_database_url(settings)
     if own is not None:
-        applied += [f"{name} (bills)" for name in db.migrate(own, rooms=search.ROOMS)]
+        applied += [f"{name} (bills)" for name in db.migrate(own, rooms=search.SCHEMAS)]
     if as_json:
         print(json.dumps({"applied": applied}))
     else:

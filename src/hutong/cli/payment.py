@@ -16,8 +16,8 @@ def run_in_doubt(limit: int, *, as_json: bool) -> None:
     """List the attempts whose channel owes us a word."""
     now = SystemClock().now()
 
-    async def work(tx: db.Tx) -> list[payments.Doubt]:
-        return await payments.list_doubts(tx, limit=limit)
+    async def work(tx: db.Tx) -> list[payments.AttemptInDoubt]:
+        return await payments.list_attempts_in_doubt(tx, limit=limit)
 
     shown = [
         {

@@ -5,4 +5,10 @@ from hutong.demo.platform import RunningPlatform, free_port
 from hutong.demo.receiver import Receiver
 from hutong.demo.run import run_demo
 
-__all__ = ["Receiver", "RunningPlatform", "free_port", "run_demo", "run_drill_routing"]
+__all__ = [
+    "Receiver",
+    "RunningPlatform",
+    "free_port",
+    "run_demo",
+    "run_drill_routing",
+]

@@ -95,7 +95,7 @@ async def _drill(
     return report
 
 
-async def _decided(database: db.Database, course: Course) -> list[payments.Decided]:
+async def _decided(database: db.Database, course: Course) -> list[payments.LoggedDecision]:
     """The tries of this drill so far."""
     end = course.ended or SystemClock().now() + timedelta(minutes=1)
     async with database.transaction() as tx:

@@ -80,7 +80,7 @@ class DrillReport:
         return asdict(self)
 
 
-def seconds(course: Course, accounts: Mapping[UUID, str], decided: Iterable[payments.Decided]) -> list[Second]:
+def seconds(course: Course, accounts: Mapping[UUID, str], decided: Iterable[payments.LoggedDecision]) -> list[Second]:
     """What happened, second by second.
 
     Args:
@@ -115,7 +115,7 @@ _DONE = ("failed", "recovered")
 
 
 def report(
-    course: Course, accounts: Mapping[UUID, str], decided: Sequence[payments.Decided], *, home: str
+    course: Course, accounts: Mapping[UUID, str], decided: Sequence[payments.LoggedDecision], *, home: str
 ) -> DrillReport:
     """Look whether it was as it must be."""
     failed, recovered = course.when("failed") or 0.0, course.when("recovered") or 0.0

@@ -9,6 +9,8 @@ stream, 1, 2, 3, … without a gap, and is published to the broker at least once
 from hutong.events.archive import Archived, EventArchived, find_event, keep_events, write_archive
 from hutong.events.model import (
     Delivery,
+    DeliveryAttempt,
+    DeliveryAttemptState,
     DeliveryState,
     DisabledReason,
     Endpoint,
@@ -16,13 +18,20 @@ from hutong.events.model import (
     NewEndpoint,
     RecordedEvent,
     Scheme,
-    Try,
-    TryState,
 )
 from hutong.events.outbox import deliveries_of, list_events, record
 from hutong.events.partitions import make_partitions
 from hutong.events.streams.brokers.connector import connector
-from hutong.events.streams.messages import DIGEST, Entry, Item, digest, digest_hash, item, item_hash, message
+from hutong.events.streams.messages import (
+    DIGEST,
+    DigestEntry,
+    StreamItem,
+    digest,
+    digest_hash,
+    item,
+    item_hash,
+    message,
+)
 from hutong.events.streams.relay import Connect, Relay
 from hutong.events.streams.sequencer import SEQUENCE_EVERY_S, sequence
 from hutong.events.streams.streams import (
@@ -36,7 +45,7 @@ from hutong.events.streams.streams import (
     send_digests,
 )
 from hutong.events.versions import object_versions
-from hutong.events.webhooks.attempts import list_tries, try_document
+from hutong.events.webhooks.attempts import delivery_attempt_document, list_delivery_attempts
 from hutong.events.webhooks.client import body_of
 from hutong.events.webhooks.endpoint_health import ENDPOINT_DISABLED, FAILING_MAX
 from hutong.events.webhooks.endpoints import (
@@ -49,8 +58,8 @@ from hutong.events.webhooks.endpoints import (
     list_endpoints,
     rotate_endpoint,
 )
-from hutong.events.webhooks.replay import REPLAY_MAX, Replayed, Wanted, replay
-from hutong.events.webhooks.worker import Counts, Deliverer
+from hutong.events.webhooks.replay import REPLAY_MAX, ReplayRequest, ReplayResult, replay
+from hutong.events.webhooks.worker import Counts, WebhookWorker
 
 __all__ = [
     "DIGEST",
@@ -63,30 +72,31 @@ __all__ = [
     "Archived",
     "Connect",
     "Counts",
-    "Deliverer",
     "Delivery",
+    "DeliveryAttempt",
+    "DeliveryAttemptState",
     "DeliveryState",
+    "DigestEntry",
     "DisabledReason",
     "Endpoint",
-    "Entry",
     "Event",
     "EventArchived",
-    "Item",
     "NewEndpoint",
     "Publisher",
     "RecordedEvent",
     "Relay",
-    "Replayed",
+    "ReplayRequest",
+    "ReplayResult",
     "Scheme",
     "Stream",
-    "Try",
-    "TryState",
-    "Wanted",
+    "StreamItem",
+    "WebhookWorker",
     "answer_request",
     "body_of",
     "connector",
     "create_endpoint",
     "deliveries_of",
+    "delivery_attempt_document",
     "digest",
     "digest_hash",
     "disable_endpoint",
@@ -97,10 +107,10 @@ __all__ = [
     "item",
     "item_hash",
     "keep_events",
+    "list_delivery_attempts",
     "list_endpoints",
     "list_events",
     "list_streams",
-    "list_tries",
     "make_partitions",
     "message",
     "object_versions",
@@ -111,6 +121,5 @@ __all__ = [
     "rotate_endpoint",
     "send_digests",
     "sequence",
-    "try_document",
     "write_archive",
 ]

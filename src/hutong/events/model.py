@@ -120,7 +120,7 @@ class Delivery:
     last_duration_ms: int | None
 
 
-class TryState(StrEnum):
+class DeliveryAttemptState(StrEnum):
     """What came of one try."""
 
     DELIVERED = "delivered"
@@ -131,7 +131,7 @@ class TryState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
+class DeliveryAttempt:
     """One try of a delivery, as the log has it.
 
     Attributes:
@@ -144,7 +144,7 @@ class Try:
     endpoint_id: UUID
     event: RecordedEvent
     number: int
-    state: TryState
+    state: DeliveryAttemptState
     tried_at: datetime
     duration_ms: int
     status: int | None

@@ -12,8 +12,8 @@ from hutong.ledger.accounting.postings import EVENTS, Event, Leg, transfers_of
 from hutong.ledger.accounting.reversal import ReversalResult, ReversalStatus, reverse
 from hutong.ledger.accounting.standing_orders import add_sweep, sweep
 from hutong.ledger.accounting.statements import (
-    Line,
     Statement,
+    StatementLine,
     SubjectBalance,
     general_ledger,
     roll_up,
@@ -21,7 +21,7 @@ from hutong.ledger.accounting.statements import (
 )
 from hutong.ledger.accounts import open_accounts, trial_balance
 from hutong.ledger.codec import IntegerOverflowError
-from hutong.ledger.hash_chain import Verdict, seal, verify
+from hutong.ledger.hash_chain import ChainVerdict, seal, verify
 from hutong.ledger.ids import id  # noqa: A004 - the name the TigerBeetle client gives it
 from hutong.ledger.invariants import Findings, Uncleared, check_invariants
 from hutong.ledger.ledger import BATCH_MAX, Ledger
@@ -57,6 +57,7 @@ __all__ = [
     "AccountFilter",
     "AccountFilterFlags",
     "AccountFlags",
+    "ChainVerdict",
     "Class",
     "CreateAccountResult",
     "CreateAccountStatus",
@@ -68,7 +69,6 @@ __all__ = [
     "IntegerOverflowError",
     "Ledger",
     "Leg",
-    "Line",
     "Memo",
     "MemoStatus",
     "QueryFilter",
@@ -77,6 +77,7 @@ __all__ = [
     "ReversalStatus",
     "Side",
     "Statement",
+    "StatementLine",
     "Step",
     "Subject",
     "SubjectBalance",
@@ -84,7 +85,6 @@ __all__ = [
     "TransferFlags",
     "Uncleared",
     "Upkeep",
-    "Verdict",
     "account_id",
     "add_sweep",
     "check_invariants",

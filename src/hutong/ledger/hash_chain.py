@@ -18,7 +18,7 @@ _GENESIS = bytes(32)
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ChainVerdict:
     """What `verify` found.
 
     Attributes:
@@ -60,7 +60,7 @@ async def seal(tx: db.Tx, *, now: datetime, rows: int = SEAL_ROWS) -> int:
     return int(sealed["row_count"])
 
 
-async def verify(tx: db.Tx) -> Verdict:
+async def verify(tx: db.Tx) -> ChainVerdict:
     """Prove the books: the chain, each row's digest, each account's versions and balances, holds, sums.
 
     Reads everything; meant for quiet hours and for after a crash.
@@ -92,7 +92,7 @@ async def verify(tx: db.Tx) -> Verdict:
             for kind in ("posted", "pending")
             if record[f"debits_{kind}"] != record[f"credits_{kind}"]
         ]
-    return Verdict(rows, seals, head.hex(), problems)
+    return ChainVerdict(rows, seals, head.hex(), problems)
 
 
 async def _seal_problem(tx: db.Tx, record: Any, seq: int, before: bytes) -> str | None:

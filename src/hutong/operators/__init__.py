@@ -4,18 +4,18 @@ Promises: an operator's key is shown once and kept only as a hash; nobody approv
 approved exactly once, together with its effect; the journal of what was done cannot be changed without being found out.
 """
 
-from hutong.operators.approvals import Effect, conclude, decide, find_proposal, list_proposals, propose
+from hutong.operators.approvals import ApprovalHandler, conclude, decide, find_proposal, list_proposals, propose
 from hutong.operators.audit import audit, check_reason, list_audit, verify_audit
 from hutong.operators.errors import NotPermitted, OwnProposal, ProposalClosed
 from hutong.operators.model import (
     OPERATOR_PREFIX,
     PROPOSAL_PREFIX,
     REASON_LENGTH_MAX,
+    ApprovalDecision,
     AuditEntry,
     AuditRecord,
     AuditVerdict,
-    Decided,
-    Decision,
+    DecidedProposal,
     DecisionOutcome,
     NewProposal,
     Operator,
@@ -29,13 +29,13 @@ __all__ = [
     "OPERATOR_PREFIX",
     "PROPOSAL_PREFIX",
     "REASON_LENGTH_MAX",
+    "ApprovalDecision",
+    "ApprovalHandler",
     "AuditEntry",
     "AuditRecord",
     "AuditVerdict",
-    "Decided",
-    "Decision",
+    "DecidedProposal",
     "DecisionOutcome",
-    "Effect",
     "NewProposal",
     "NotPermitted",
     "Operator",

@@ -16,9 +16,9 @@ from hutong.operators.audit import audit, check_reason
 from hutong.operators.errors import NotPermitted, OwnProposal, ProposalClosed
 from hutong.operators.model import (
     PROPOSAL_PREFIX,
+    ApprovalDecision,
     AuditEntry,
-    Decided,
-    Decision,
+    DecidedProposal,
     DecisionOutcome,
     NewProposal,
     Proposal,
@@ -28,7 +28,7 @@ from hutong.operators.model import (
 from hutong.operators.operators import operator_of, require
 from hutong.operators.statements import sql
 
-Effect = Callable[[db.Tx, Proposal, datetime], Awaitable[None]]
+ApprovalHandler = Callable[[db.Tx, Proposal, datetime], Awaitable[None]]
 """What an approval does, in the transaction of the approval. An error undoes both: the proposal stays open."""
 
 
@@ -100,7 +100,7 @@ async def _makers_may(tx: db.Tx, new: Sequence[NewProposal]) -> None:
         require(maker, Role.OPERATOR)
 
 
-async def decide(tx: db.Tx, decisions: Sequence[Decision], *, now: datetime) -> list[Decided]:
+async def decide(tx: db.Tx, decisions: Sequence[ApprovalDecision], *, now: datetime) -> list[DecidedProposal]:
     """Approve or reject what somebody else has proposed. Executes nothing: the caller does, in this transaction.
 
     Effects:
@@ -122,7 +122,7 @@ async def decide(tx: db.Tx, decisions: Sequence[Decision], *, now: datetime) -> 
     checkers = {row["id"]: operator_of(row) for row in people}
     rows = await sql.lock_proposals.fetch(tx, list({decision.proposal_id for decision in decisions}))
     standing = {row["id"]: _proposal(row, now) for row in rows}
-    results: list[Decided] = []
+    results: list[DecidedProposal] = []
     for decision in decisions:
         found = standing.get(decision.proposal_id)
         checker = checkers.get(decision.checker_id)
@@ -131,7 +131,7 @@ async def decide(tx: db.Tx, decisions: Sequence[Decision], *, now: datetime) -> 
         if outcome in (DecisionOutcome.APPROVED, DecisionOutcome.REJECTED):
             assert found is not None
             found = standing[decision.proposal_id] = _after(found, decision, now)
-        results.append(Decided(outcome, found))
+        results.append(DecidedProposal(outcome, found))
     done = [
         decision
         for decision, result in zip(decisions, results, strict=True)
@@ -141,7 +141,9 @@ async def decide(tx: db.Tx, decisions: Sequence[Decision], *, now: datetime) -> 
     return results
 
 
-async def conclude(tx: db.Tx, decision: Decision, effects: Mapping[str, Effect], *, now: datetime) -> Proposal:
+async def conclude(
+    tx: db.Tx, decision: ApprovalDecision, approval_handlers: Mapping[str, ApprovalHandler], *, now: datetime
+) -> Proposal:
     """Decide one proposal and, if it is approved, do what it says; for the edges, in a transaction of its own.
 
     Errors:
@@ -160,14 +162,14 @@ async def conclude(tx: db.Tx, decision: Decision, effects: Mapping[str, Effect],
     if outcome in (DecisionOutcome.ALREADY_DECIDED, DecisionOutcome.EXPIRED):
         raise ProposalClosed(f"the proposal is {proposal.state}")
     if outcome is DecisionOutcome.APPROVED:
-        effect = effects.get(proposal.action)
+        effect = approval_handlers.get(proposal.action)
         if effect is None:
             raise InvariantBroken(f"nothing is attached to {proposal.action}")
         await effect(tx, proposal, now)
     return proposal
 
 
-def _outcome(decision: Decision, found: Proposal | None, *, allowed: bool) -> DecisionOutcome:
+def _outcome(decision: ApprovalDecision, found: Proposal | None, *, allowed: bool) -> DecisionOutcome:
     if found is None:
         return DecisionOutcome.NOT_FOUND
     if not allowed:
@@ -181,7 +183,7 @@ def _outcome(decision: Decision, found: Proposal | None, *, allowed: bool) -> De
     return DecisionOutcome.APPROVED if decision.approve else DecisionOutcome.REJECTED
 
 
-async def _write(tx: db.Tx, done: Sequence[Decision], standing: Mapping[UUID, Proposal], now: datetime) -> None:
+async def _write(tx: db.Tx, done: Sequence[ApprovalDecision], standing: Mapping[UUID, Proposal], now: datetime) -> None:
     if not done:
         return
     states = [ProposalState.APPROVED if one.approve else ProposalState.REJECTED for one in done]
@@ -241,7 +243,7 @@ async def list_proposals(
     return [_proposal(row, now) for row in await sql.list_proposals.fetch(tx, after, open_only, now, limit)]
 
 
-def _after(proposal: Proposal, decision: Decision, now: datetime) -> Proposal:
+def _after(proposal: Proposal, decision: ApprovalDecision, now: datetime) -> Proposal:
     state = ProposalState.APPROVED if decision.approve else ProposalState.REJECTED
     return replace(
         proposal, state=state, checker_id=decision.checker_id, decision_reason=decision.reason, decided_at=now

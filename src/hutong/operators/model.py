@@ -128,7 +128,7 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class ApprovalDecision:
     """What the second person says."""
 
     proposal_id: UUID
@@ -152,7 +152,7 @@ class DecisionOutcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class DecidedProposal:
     """The outcome, and the proposal after it; None where there is none."""
 
     outcome: DecisionOutcome

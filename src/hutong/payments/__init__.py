@@ -15,10 +15,23 @@ from hutong.payments.attempts import (
     start_attempts,
 )
 from hutong.payments.capture import CaptureOutcome, CaptureResult, RequestCapture, request_capture
-from hutong.payments.channel_answers import Effect, Happening, Learnt, Occurrence, Recorded, record
+from hutong.payments.channel_answers import (
+    ChannelReport,
+    PaymentEvent,
+    PaymentEventType,
+    Recorded,
+    RecordOutcome,
+    record,
+)
 from hutong.payments.close import CloseOutcome, CloseResult, RequestClose, request_close
 from hutong.payments.customer import CUSTOMER_UPDATED, CustomerProfile, PutCustomer, customer_document, put_customers
-from hutong.payments.decision import DECISION_PREFIX, Decided, decision_document, decisions_between, find_decisions
+from hutong.payments.decision import (
+    DECISION_PREFIX,
+    LoggedDecision,
+    decision_document,
+    decisions_between,
+    find_decisions,
+)
 from hutong.payments.documents import Texts, payment_document, timeline_document
 from hutong.payments.errors import (
     AttemptInProgress,
@@ -38,20 +51,20 @@ from hutong.payments.errors import (
     PaymentNotPayable,
 )
 from hutong.payments.export import one_snapshot, stream_customers, stream_payments, stream_refunds
-from hutong.payments.in_doubt import Doubt, list_doubts, report_doubts
+from hutong.payments.in_doubt import AttemptInDoubt, list_attempts_in_doubt, report_attempts_in_doubt
 from hutong.payments.items import (
     Discount,
     DiscountExceedsItem,
     Funder,
-    Item,
     ItemsDoNotAddUp,
-    Line,
-    NewItem,
+    LineItem,
+    NewLineItem,
+    RefundLine,
+    allocate_discounts,
     items_of,
     line_of,
-    spread,
 )
-from hutong.payments.lifecycle import Flow
+from hutong.payments.lifecycle import Payments
 from hutong.payments.model import (
     ATTEMPT_TRANSITIONS,
     PAYMENT_TRANSITIONS,
@@ -66,18 +79,26 @@ from hutong.payments.model import (
     NewPayment,
     Payment,
     PaymentStatus,
-    Policy,
+    PollingPolicy,
     Source,
 )
-from hutong.payments.operator_actions import ATTACH_SUCCESS, CLOSE, QUERY, Act, BilledSuccess, attach_success, proposal
+from hutong.payments.operator_actions import (
+    ATTACH_SUCCESS,
+    CLOSE,
+    QUERY,
+    BilledSuccess,
+    OperatorAction,
+    attach_success,
+    proposal,
+)
 from hutong.payments.overdraft import agree_overdraft
 from hutong.payments.polling import SWEEP_LIMIT, claim_due, sweep_plans
 from hutong.payments.probe import probe_idle
 from hutong.payments.refunds.channel_answers import (
-    RefundHappening,
-    RefundOccurrence,
+    RefundEvent,
+    RefundEventType,
     RefundRecorded,
-    RefundWord,
+    RefundReport,
     SettleManually,
     record_refunds,
     settle_manually,
@@ -106,13 +127,13 @@ from hutong.payments.refunds.errors import (
     SameDayRefundNotOffered,
     UnknownRefundItem,
 )
-from hutong.payments.refunds.fallback import ConvertOutcome, ConvertRefund, convert_refunds
-from hutong.payments.refunds.lifecycle import RefundFlow, RefundOrder
+from hutong.payments.refunds.fallback import SwitchMethodOutcome, SwitchRefundMethod, switch_refund_methods
+from hutong.payments.refunds.lifecycle import RefundOrder, Refunds
 from hutong.payments.refunds.model import (
     REFUND_TRANSITIONS,
     Refund,
     RefundKind,
-    RefundRoute,
+    RefundMethod,
     RefundState,
     find_refunds,
     list_refunds,
@@ -121,18 +142,18 @@ from hutong.payments.refunds.model import (
 from hutong.payments.refunds.operator_actions import (
     CONVERT_REFUND,
     SETTLE_REFUND,
-    RefundRouteRefused,
-    convert_refund,
+    RefundMethodRefused,
     refund_proposal,
     settle_refund,
+    switch_refund_method,
 )
 from hutong.payments.refunds.payee import seal_payee
-from hutong.payments.refunds.transactions import PlaceRefund, RefundCommitter, TakeInRefund, render_refund
-from hutong.payments.rehearsal import NOWHERE, Rehearsal, Tally, rehearse
-from hutong.payments.route_selection import Choice, Wish
+from hutong.payments.refunds.transactions import PlaceRefund, RecordRefundReport, RefundTransactions, render_refund
+from hutong.payments.rehearsal import NOWHERE, Backtest, BacktestTotals, backtest
+from hutong.payments.route_selection import RouteRequest, RouteSelector
 from hutong.payments.store import Created, Existing, OtherContent, create, find, list_payments
-from hutong.payments.timeline import Entry, read_timeline, write_timeline
-from hutong.payments.transactions import Committer, PlaceOrder, TakeIn
+from hutong.payments.timeline import TimelineEntry, read_timeline, write_timeline
+from hutong.payments.transactions import PaymentTransactions, PlaceOrder, RecordReport
 
 __all__ = [
     "ATTACH_SUCCESS",
@@ -149,55 +170,47 @@ __all__ = [
     "SWEEP_LIMIT",
     "VALIDITY_MAX",
     "VALIDITY_MIN",
-    "Act",
     "Attempt",
+    "AttemptInDoubt",
     "AttemptInProgress",
     "AttemptState",
+    "Backtest",
+    "BacktestTotals",
     "BilledSuccess",
     "CaptureExceedsAuthorized",
     "CaptureInProgress",
     "CaptureMethod",
     "CaptureOutcome",
     "CaptureResult",
-    "Choice",
+    "ChannelReport",
     "CloseOutcome",
     "CloseReason",
     "CloseResult",
-    "Committer",
-    "ConvertOutcome",
-    "ConvertRefund",
     "Created",
     "CreatedRefund",
     "Customer",
     "CustomerProfile",
-    "Decided",
     "Discount",
     "DiscountExceedsItem",
-    "Doubt",
-    "Effect",
-    "Entry",
     "Existing",
     "ExistingRefund",
-    "Flow",
     "Funder",
-    "Happening",
     "InsufficientMerchantFunds",
-    "Item",
     "ItemsDoNotAddUp",
     "KeyInFlight",
     "KeyReused",
-    "Learnt",
-    "Line",
+    "LineItem",
+    "LoggedDecision",
     "ManualCaptureNotOffered",
     "NewAttempt",
-    "NewItem",
+    "NewLineItem",
     "NewPayment",
     "NewRefund",
     "NoRoute",
     "NotPayable",
     "NotificationMismatch",
     "NotificationReplayed",
-    "Occurrence",
+    "OperatorAction",
     "OrderNoReused",
     "OtherContent",
     "OtherRunning",
@@ -206,56 +219,64 @@ __all__ = [
     "PayerDetailMissing",
     "Payment",
     "PaymentAlreadySucceeded",
+    "PaymentEvent",
+    "PaymentEventType",
     "PaymentNotCapturable",
     "PaymentNotPayable",
     "PaymentNotRefundable",
     "PaymentStatus",
+    "PaymentTransactions",
+    "Payments",
     "PlaceOrder",
     "PlaceRefund",
-    "Policy",
+    "PollingPolicy",
     "PutCustomer",
+    "RecordOutcome",
+    "RecordRefundReport",
+    "RecordReport",
     "Recorded",
     "Refund",
     "RefundByItemOnly",
-    "RefundCommitter",
     "RefundCountExceeded",
+    "RefundEvent",
+    "RefundEventType",
     "RefundExceedsAvailable",
-    "RefundFlow",
-    "RefundHappening",
     "RefundKind",
+    "RefundLine",
+    "RefundMethod",
+    "RefundMethodRefused",
     "RefundNoReused",
     "RefundNotOffered",
-    "RefundOccurrence",
     "RefundOrder",
     "RefundQuantityExceeded",
     "RefundRecorded",
     "RefundRefusal",
-    "RefundRoute",
-    "RefundRouteRefused",
+    "RefundReport",
     "RefundState",
+    "RefundTransactions",
     "RefundWindowClosed",
-    "RefundWord",
-    "Rehearsal",
+    "Refunds",
     "RequestCapture",
     "RequestClose",
+    "RouteRequest",
+    "RouteSelector",
     "Running",
     "SameDayRefundNotOffered",
     "SettleManually",
     "Source",
     "StartAttempt",
     "Started",
-    "TakeIn",
-    "TakeInRefund",
-    "Tally",
+    "SwitchMethodOutcome",
+    "SwitchRefundMethod",
     "Texts",
+    "TimelineEntry",
     "UnknownRefundItem",
-    "Wish",
     "agree_overdraft",
+    "allocate_discounts",
     "attach_success",
     "available_minor",
+    "backtest",
     "claim_due",
-    "convert_refund",
-    "convert_refunds",
     "counted_attempt",
     "create",
     "create_refunds",
@@ -269,7 +290,7 @@ __all__ = [
     "item_documents",
     "items_of",
     "line_of",
-    "list_doubts",
+    "list_attempts_in_doubt",
     "list_payments",
     "list_refunds",
     "one_snapshot",
@@ -283,20 +304,20 @@ __all__ = [
     "refund_document",
     "refund_proposal",
     "refunds_of",
-    "rehearse",
     "render_refund",
-    "report_doubts",
+    "report_attempts_in_doubt",
     "request_capture",
     "request_close",
     "seal_payee",
     "settle_manually",
     "settle_refund",
-    "spread",
     "start_attempts",
     "stream_customers",
     "stream_payments",
     "stream_refunds",
     "sweep_plans",
+    "switch_refund_method",
+    "switch_refund_methods",
     "timeline_document",
     "write_timeline",
 ]

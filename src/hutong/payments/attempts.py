@@ -8,7 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from hutong import db
-from hutong.payments.model import DEFAULT_POLICY, Attempt, NewAttempt, Payment, PaymentStatus, Policy
+from hutong.payments.model import DEFAULT_POLICY, Attempt, NewAttempt, Payment, PaymentStatus, PollingPolicy
 from hutong.payments.store import insert_attempts, lock, new_attempt, save
 
 
@@ -54,7 +54,7 @@ StartResult = Started | Running | OtherRunning | NotPayable
 
 
 async def start_attempts(
-    tx: db.Tx, commands: Sequence[StartAttempt], *, now: datetime, policy: Policy = DEFAULT_POLICY
+    tx: db.Tx, commands: Sequence[StartAttempt], *, now: datetime, policy: PollingPolicy = DEFAULT_POLICY
 ) -> list[StartResult]:
     """Begin tries; every payment must exist.
 

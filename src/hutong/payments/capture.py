@@ -12,7 +12,7 @@ from hutong import db
 from hutong.payments.model import Payment, PaymentStatus
 from hutong.payments.statements import sql
 from hutong.payments.store import lock, save
-from hutong.payments.timeline import Entry, write_timeline
+from hutong.payments.timeline import TimelineEntry, write_timeline
 
 _CALL_LIMIT = timedelta(seconds=15)
 """How long the caller has for its call before the sweep asks what has become of it."""
@@ -107,9 +107,9 @@ def _outcome(payment: Payment, amount_minor: int, *, partial: bool) -> CaptureOu
     return CaptureOutcome.CAPTURING
 
 
-def _entry(payment: Payment) -> Entry:
+def _entry(payment: Payment) -> TimelineEntry:
     attempt = payment.authorized_attempt
-    return Entry(
+    return TimelineEntry(
         payment.payment_id, "payment.capture_requested", None if attempt is None else attempt.attempt_id,
         amount_minor=payment.capture_minor,
     )  # fmt: skip

@@ -26,12 +26,12 @@ from hutong.payments.model import (
     CaptureMethod,
     Payment,
     PaymentStatus,
-    Policy,
+    PollingPolicy,
     Source,
 )
 from hutong.payments.statements import sql
 from hutong.payments.store import lock_by_attempt, save
-from hutong.payments.timeline import Entry, write_timeline
+from hutong.payments.timeline import TimelineEntry, write_timeline
 
 _FINAL = {
     ChannelState.SUCCEEDED: AttemptState.SUCCEEDED,
@@ -41,7 +41,7 @@ _FINAL = {
 
 
 @dataclass(frozen=True, slots=True)
-class Learnt:
+class ChannelReport:
     """A channel's word about one attempt.
 
     Attributes:
@@ -56,7 +56,7 @@ class Learnt:
     replay_key: bytes | None = None
 
 
-class Effect(StrEnum):
+class RecordOutcome(StrEnum):
     """What came of it."""
 
     APPLIED = "applied"
@@ -67,7 +67,7 @@ class Effect(StrEnum):
     REPLAYED = "replayed"
 
 
-class Happening(StrEnum):
+class PaymentEventType(StrEnum):
     """Events of a payment that others are told of, and that the books may have to follow."""
 
     AUTHORIZED = "payment.authorized"
@@ -79,10 +79,10 @@ class Happening(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Occurrence:
+class PaymentEvent:
     """One happening, with the attempt it is about."""
 
-    happening: Happening
+    happening: PaymentEventType
     payment: Payment
     attempt: Attempt | None
 
@@ -96,15 +96,15 @@ class Recorded:
         answer: What stands under the idempotency key that it came with.
     """
 
-    effect: Effect
+    effect: RecordOutcome
     payment: Payment | None
     contradicts: bool = False
     answer: StoredAnswer | None = None
 
 
 async def record(
-    tx: db.Tx, messages: Sequence[Learnt], *, now: datetime, policy: Policy = DEFAULT_POLICY
-) -> tuple[list[Recorded], list[Occurrence]]:
+    tx: db.Tx, messages: Sequence[ChannelReport], *, now: datetime, policy: PollingPolicy = DEFAULT_POLICY
+) -> tuple[list[Recorded], list[PaymentEvent]]:
     """Apply channels' words to their attempts, in order.
 
     Effects:
@@ -122,19 +122,19 @@ async def record(
     found = [owners.get(message.attempt_id) for message in messages]
     refusals = [_refusal(owner, message) for owner, message in zip(found, messages, strict=True)]
     good = [message for message, refusal in zip(messages, refusals, strict=True) if refusal is None]
-    fresh = iter(await spend(tx, [(m.account_id, m.replay_key) for m in good], now=now))
+    fresh = iter(await claim_notifications(tx, [(m.account_id, m.replay_key) for m in good], now=now))
     results: list[Recorded] = []
-    occurrences: list[Occurrence] = []
+    occurrences: list[PaymentEvent] = []
     touched: dict[UUID, tuple[Attempt, Source]] = {}
     changed: dict[UUID, Payment] = {}
-    story: list[Entry] = []
+    story: list[TimelineEntry] = []
     for message, owner, refusal in zip(messages, found, refusals, strict=True):
-        if owner is None or refusal is Effect.NO_SUCH_ATTEMPT:
-            results.append(Recorded(Effect.NO_SUCH_ATTEMPT, None))
+        if owner is None or refusal is RecordOutcome.NO_SUCH_ATTEMPT:
+            results.append(Recorded(RecordOutcome.NO_SUCH_ATTEMPT, None))
             continue
         payment, attempt = owner
         if refusal is not None or not next(fresh):
-            results.append(Recorded(refusal or Effect.REPLAYED, payment))
+            results.append(Recorded(refusal or RecordOutcome.REPLAYED, payment))
             continue
         was_open, before, status = attempt.is_open, attempt.state, payment.status
         moved = _apply(payment, attempt, message, now, policy, occurrences)
@@ -145,14 +145,14 @@ async def record(
             changed[payment.payment_id] = payment
         if attempt.state is not before or contradicts:
             story.append(_entry(payment, attempt, message, contradicts))
-        results.append(Recorded(Effect.APPLIED if moved else Effect.UNCHANGED, payment, contradicts))
+        results.append(Recorded(RecordOutcome.APPLIED if moved else RecordOutcome.UNCHANGED, payment, contradicts))
     await _save_attempts(tx, list(touched.values()))
     await save(tx, list(changed.values()))
     await write_timeline(tx, story, now=now)
     return results, occurrences
 
 
-async def spend(tx: db.Tx, keys: Sequence[tuple[UUID, bytes | None]], *, now: datetime) -> list[bool]:
+async def claim_notifications(tx: db.Tx, keys: Sequence[tuple[UUID, bytes | None]], *, now: datetime) -> list[bool]:
     """Which messages have not been taken before, by account and replay key; without a key each is new. Of two equal
     ones in one list the first counts."""
     distinct = sorted({(account_id, key) for account_id, key in keys if key is not None})
@@ -167,10 +167,10 @@ async def spend(tx: db.Tx, keys: Sequence[tuple[UUID, bytes | None]], *, now: da
     return fresh
 
 
-def _refusal(owner: tuple[Payment, Attempt] | None, message: Learnt) -> Effect | None:
+def _refusal(owner: tuple[Payment, Attempt] | None, message: ChannelReport) -> RecordOutcome | None:
     if owner is None or owner[1].account_id != message.account_id:
-        return Effect.NO_SUCH_ATTEMPT
-    return Effect.MISMATCH if _mismatch(*owner, message.answer) else None
+        return RecordOutcome.NO_SUCH_ATTEMPT
+    return RecordOutcome.MISMATCH if _mismatch(*owner, message.answer) else None
 
 
 def _to_capture(payment: Payment, attempt: Attempt) -> int | None:
@@ -198,18 +198,23 @@ def _contradicts(payment: Payment, attempt: Attempt, answer: ChannelAnswer) -> b
     return not attempt.is_open and manual and answer.state is ChannelState.AUTHORIZED
 
 
-def _entry(payment: Payment, attempt: Attempt, message: Learnt, contradicts: bool) -> Entry:
+def _entry(payment: Payment, attempt: Attempt, message: ChannelReport, contradicts: bool) -> TimelineEntry:
     what = f"attempt.{'contradicted' if contradicts else attempt.state.value}"
     if attempt.surplus and not contradicts:
         what = "attempt.surplus"
-    return Entry(
+    return TimelineEntry(
         payment.payment_id, what, attempt.attempt_id, message.source.value,
         storable(message.answer.channel_code), None if contradicts else attempt.amount_captured_minor,
     )  # fmt: skip
 
 
 def _apply(
-    payment: Payment, attempt: Attempt, message: Learnt, now: datetime, policy: Policy, occurrences: list[Occurrence]
+    payment: Payment,
+    attempt: Attempt,
+    message: ChannelReport,
+    now: datetime,
+    policy: PollingPolicy,
+    occurrences: list[PaymentEvent],
 ) -> bool:
     """Move one attempt and its payment; returns whether anything moved."""
     before = (attempt.state, payment.status)
@@ -245,7 +250,7 @@ def storable(text: str | None) -> str | None:
     return text and text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
-def _target(payment: Payment, attempt: Attempt, message: Learnt) -> AttemptState:
+def _target(payment: Payment, attempt: Attempt, message: ChannelReport) -> AttemptState:
     """The state that a word leads to. Doubt leads from `created` to `unknown` and nowhere else."""
     state = message.answer.state
     if state in _FINAL:
@@ -268,7 +273,7 @@ def _move(
     target: AttemptState,
     answer: ChannelAnswer,
     now: datetime,
-    occurrences: list[Occurrence],
+    occurrences: list[PaymentEvent],
 ) -> None:
     was_open, was_authorized = attempt.is_open, attempt.state is AttemptState.AUTHORIZED
     wanted = _to_capture(payment, attempt)
@@ -277,7 +282,7 @@ def _move(
         payment.authorized_at = now
         payment.capture_before = None if attempt.authorization_kept is None else now + attempt.authorization_kept
         settle_status(payment, now, occurrences)
-        occurrences.append(Occurrence(Happening.AUTHORIZED, payment, attempt))
+        occurrences.append(PaymentEvent(PaymentEventType.AUTHORIZED, payment, attempt))
     if attempt.is_open:
         return
     attempt.finished_at = now
@@ -286,19 +291,19 @@ def _move(
         attempt.surplus = not was_open or not payment.is_open
         attempt.amount_captured_minor = answer.amount_minor or wanted or payment.amount_minor
         if attempt.surplus:
-            occurrences.append(Occurrence(Happening.SURPLUS, payment, attempt))
+            occurrences.append(PaymentEvent(PaymentEventType.SURPLUS, payment, attempt))
         else:
             payment.status = PaymentStatus.SUCCEEDED
             payment.succeeded_at = now
             payment.amount_captured_minor = attempt.amount_captured_minor
             if was_authorized:
-                occurrences.append(Occurrence(Happening.CAPTURED, payment, attempt))
-            occurrences.append(Occurrence(Happening.SUCCEEDED, payment, attempt))
+                occurrences.append(PaymentEvent(PaymentEventType.CAPTURED, payment, attempt))
+            occurrences.append(PaymentEvent(PaymentEventType.SUCCEEDED, payment, attempt))
     elif target is AttemptState.FAILED:
-        occurrences.append(Occurrence(Happening.ATTEMPT_FAILED, payment, attempt))
+        occurrences.append(PaymentEvent(PaymentEventType.ATTEMPT_FAILED, payment, attempt))
 
 
-def settle_status(payment: Payment, now: datetime, occurrences: list[Occurrence]) -> None:
+def settle_status(payment: Payment, now: datetime, occurrences: list[PaymentEvent]) -> None:
     """Bring an open payment's status in line with its attempts, and close it if that is wanted and safe."""
     if not payment.is_open:
         return
@@ -309,14 +314,14 @@ def settle_status(payment: Payment, now: datetime, occurrences: list[Occurrence]
     elif payment.close_requested_at is not None:
         payment.status = PaymentStatus.CLOSED
         payment.closed_at = now
-        occurrences.append(Occurrence(Happening.CLOSED, payment, None))
+        occurrences.append(PaymentEvent(PaymentEventType.CLOSED, payment, None))
     else:
         payment.status = PaymentStatus.REQUIRES_PAYMENT
         # An authorization that the channel has given up leaves nothing to capture.
         payment.authorized_at = payment.capture_before = payment.capture_minor = payment.capture_requested_at = None
 
 
-def _next_query(payment: Payment, attempt: Attempt, now: datetime, policy: Policy) -> datetime:
+def _next_query(payment: Payment, attempt: Attempt, now: datetime, policy: PollingPolicy) -> datetime:
     """When to ask next. A payer who has nothing to scan yet must not wait for the slow end of the cadence."""
     waits_for_merchant = attempt.state is AttemptState.AUTHORIZED and not payment.is_capturing
     if waits_for_merchant and not payment.wants_end(attempt):

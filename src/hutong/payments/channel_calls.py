@@ -11,7 +11,7 @@ from prometheus_client import Counter
 from hutong import channels, db, idempotency, ids, routing
 from hutong.clock import Clock
 from hutong.payments.attempts import StartAttempt, Started, StartResult, start_attempts
-from hutong.payments.channel_answers import Effect, Learnt, Recorded
+from hutong.payments.channel_answers import ChannelReport, Recorded, RecordOutcome
 from hutong.payments.close import end_attempts
 from hutong.payments.model import (
     DEFAULT_POLICY,
@@ -19,13 +19,13 @@ from hutong.payments.model import (
     AttemptState,
     CaptureMethod,
     Payment,
-    Policy,
+    PollingPolicy,
     Source,
 )
-from hutong.payments.route_selection import Choice, notify_url
+from hutong.payments.route_selection import RouteSelector, notify_url
 from hutong.payments.statements import sql
 from hutong.payments.store import find
-from hutong.payments.transactions import Committer, TakeIn
+from hutong.payments.transactions import PaymentTransactions, RecordReport
 from hutong.telemetry import get_logger
 
 _log = get_logger(__name__)
@@ -36,7 +36,7 @@ _CLOSABLE = frozenset({channels.ChannelState.PENDING, channels.ChannelState.AUTH
 _CHANNEL_CLOCK_SLACK = timedelta(minutes=1)
 
 
-class Calls:
+class ChannelCalls:
     """The calls to channels about tries that are written down.
 
     Args:
@@ -49,23 +49,23 @@ class Calls:
         self,
         database: db.Database,
         accounts: channels.Accounts,
-        committer: Committer,
-        choice: Choice,
+        transactions: PaymentTransactions,
+        choice: RouteSelector,
         *,
         clock: Clock,
         public_url: str,
         queue_limit: int,
-        policy: Policy = DEFAULT_POLICY,
+        policy: PollingPolicy = DEFAULT_POLICY,
     ) -> None:
         self._database = database
         self._accounts = accounts
-        self._choice = choice
-        self._checkout_url = committer.checkout_url
+        self._route_selector = choice
+        self._checkout_url = transactions.checkout_url
         self._clock = clock
         self._public_url = public_url.rstrip("/")
         self._policy = policy
-        self._words: db.Coalescer[TakeIn, Recorded] = db.Coalescer(
-            committer.take_in, name="take_in", queue_limit=queue_limit
+        self._words: db.Coalescer[RecordReport, Recorded] = db.Coalescer(
+            transactions.record_reports, name="take_in", queue_limit=queue_limit
         )
         self.starts: db.Coalescer[StartAttempt, StartResult] = db.Coalescer(
             self._start_batch, name="start", queue_limit=queue_limit
@@ -81,7 +81,7 @@ class Calls:
         run = [attempt]
         while True:
             answer = await self._place(payment, attempt)
-            other = await self._choice.another(payment, run, answer)
+            other = await self._route_selector.another(payment, run, answer)
             after = await self._learn(
                 attempt, answer, Source.SUBMISSION, claim=None if other else claim, goes_on=other is not None
             )
@@ -98,7 +98,7 @@ class Calls:
         """Send a try to its channel, for the first time or again; the request is the same."""
         channel = await self._accounts.get(attempt.account_id)
         now = self._clock.now()
-        payer = self._choice.open_payer(attempt.attempt_id, attempt.payer_sealed)
+        payer = self._route_selector.open_payer(attempt.attempt_id, attempt.payer_sealed)
         request = channels.PayRequest(
             attempt_no=ids.encode("att", attempt.attempt_id),
             method=attempt.method,
@@ -118,12 +118,12 @@ class Calls:
         result = routing.Result(
             told_at,
             attempt.attempt_id,
-            fault=routing.is_fault(answer),
+            fault=routing.is_technical_failure(answer),
             latency_ms=int((told_at - now) / timedelta(milliseconds=1)),
             institution=payer.get("institution", ""),
             interface=attempt.method,
         )
-        self._choice.live.router.learn(attempt.account_id, result)
+        self._route_selector.routing_state.router.learn(attempt.account_id, result)
         return answer
 
     async def capture(self, payment: Payment, attempt: Attempt) -> Payment:
@@ -204,14 +204,14 @@ class Calls:
         claim: idempotency.Claim | None = None,
         goes_on: bool = False,
     ) -> Recorded:
-        learnt = Learnt(attempt.attempt_id, attempt.account_id, answer, source)
-        recorded = await self.take_in(attempt.channel, learnt, claim=claim, goes_on=goes_on)
-        if recorded.effect is Effect.MISMATCH:
+        learnt = ChannelReport(attempt.attempt_id, attempt.account_id, answer, source)
+        recorded = await self.record_reports(attempt.channel, learnt, claim=claim, goes_on=goes_on)
+        if recorded.effect is RecordOutcome.MISMATCH:
             _log.error("channel_answer_mismatch", attempt=str(attempt.attempt_id), source=source.value)
         return recorded
 
-    async def take_in(
-        self, channel: str, learnt: Learnt, *, claim: idempotency.Claim | None = None, goes_on: bool = False
+    async def record_reports(
+        self, channel: str, learnt: ChannelReport, *, claim: idempotency.Claim | None = None, goes_on: bool = False
     ) -> Recorded:
         """Record a channel's word, whichever way it came, and count it.
 
@@ -219,14 +219,16 @@ class Calls:
             goes_on: The payment is tried at another account next, so that nothing has come of it yet.
         """
         _ANSWERS.labels(channel, learnt.source, learnt.answer.state).inc()
-        recorded = await self._words.submit(TakeIn(learnt, claim))
-        if recorded.effect is Effect.MISMATCH:
+        recorded = await self._words.submit(RecordReport(learnt, claim))
+        if recorded.effect is RecordOutcome.MISMATCH:
             _MISMATCHES.inc()
         succeeded = learnt.answer.state is channels.ChannelState.SUCCEEDED
-        if succeeded and recorded.effect is Effect.APPLIED and recorded.payment is not None:
+        if succeeded and recorded.effect is RecordOutcome.APPLIED and recorded.payment is not None:
             amount_minor = learnt.answer.amount_minor or recorded.payment.amount_minor
-            self._choice.live.took(learnt.account_id, amount_minor, recorded.payment.currency, now=self._clock.now())
-        if recorded.effect is Effect.APPLIED and recorded.payment is not None and not goes_on:
+            self._route_selector.routing_state.took(
+                learnt.account_id, amount_minor, recorded.payment.currency, now=self._clock.now()
+            )
+        if recorded.effect is RecordOutcome.APPLIED and recorded.payment is not None and not goes_on:
             self._count_in_trial(recorded.payment, learnt)
         if recorded.contradicts:
             _CONTRADICTIONS.inc()
@@ -238,11 +240,11 @@ class Calls:
             )
         return recorded
 
-    def _count_in_trial(self, payment: Payment, learnt: Learnt) -> None:
+    def _count_in_trial(self, payment: Payment, learnt: ChannelReport) -> None:
         attempt = next(each for each in payment.attempts if each.attempt_id == learnt.attempt_id)
         if attempt.is_open or attempt.surplus:
             return
-        self._choice.live.ended(
+        self._route_selector.routing_state.ended(
             payment.payment_id,
             attempt.account_id,
             amount_minor=payment.amount_minor,

@@ -9,11 +9,11 @@ from enum import StrEnum
 from uuid import UUID
 
 from hutong import db
-from hutong.payments.channel_answers import Occurrence, settle_status
+from hutong.payments.channel_answers import PaymentEvent, settle_status
 from hutong.payments.model import Attempt, CloseReason, Payment, PaymentStatus
 from hutong.payments.statements import sql
 from hutong.payments.store import lock, save
-from hutong.payments.timeline import Entry, write_timeline
+from hutong.payments.timeline import TimelineEntry, write_timeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class CloseResult:
 
 async def request_close(
     tx: db.Tx, commands: Sequence[RequestClose], *, now: datetime
-) -> tuple[list[CloseResult], list[Occurrence]]:
+) -> tuple[list[CloseResult], list[PaymentEvent]]:
     """Close what can be closed at once and mark the rest; every payment must exist.
 
     Effects:
@@ -66,9 +66,9 @@ async def request_close(
     """
     payments = await lock(tx, {command.payment_id for command in commands})
     results: list[CloseResult] = []
-    occurrences: list[Occurrence] = []
+    occurrences: list[PaymentEvent] = []
     changed: dict[UUID, Payment] = {}
-    story: list[Entry] = []
+    story: list[TimelineEntry] = []
     for command in commands:
         payment = payments[command.payment_id]
         if payment.is_capturing:
@@ -84,7 +84,7 @@ async def request_close(
             payment.close_requested_at, payment.close_reason = now, command.reason.value
             changed[payment.payment_id] = payment
             note = command.note or command.reason.value
-            story.append(Entry(payment.payment_id, "payment.close_requested", note=note))
+            story.append(TimelineEntry(payment.payment_id, "payment.close_requested", note=note))
         settle_status(payment, now, occurrences)
         outcome = CloseOutcome.CLOSING if payment.is_open else CloseOutcome.CLOSED
         results.append(CloseResult(outcome, payment))
@@ -104,7 +104,7 @@ async def end_attempts(tx: db.Tx, attempts: Sequence[Attempt], *, now: datetime)
     """
     await lock(tx, {attempt.payment_id for attempt in attempts})
     await sql.ask_attempts_to_end.execute(tx, [attempt.attempt_id for attempt in attempts], now)
-    story = [Entry(attempt.payment_id, "attempt.close_requested", attempt.attempt_id) for attempt in attempts]
+    story = [TimelineEntry(attempt.payment_id, "attempt.close_requested", attempt.attempt_id) for attempt in attempts]
     await write_timeline(tx, story, now=now)
 
 

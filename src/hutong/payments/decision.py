@@ -20,7 +20,7 @@ DECISION_PREFIX = "rtd"
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class LoggedDecision:
     """One decision and what came of it.
 
     Attributes:
@@ -36,18 +36,18 @@ class Decided:
     record: str | None
 
 
-async def find_decisions(tx: db.Tx, identifier: UUID) -> list[Decided]:
+async def find_decisions(tx: db.Tx, identifier: UUID) -> list[LoggedDecision]:
     """The decisions of a payment, first to last, or the one of an attempt."""
     return [_decided(row) for row in await sql.find_decisions.fetch(tx, identifier)]
 
 
-async def decisions_between(tx: db.Tx, start: datetime, end: datetime) -> AsyncIterator[Decided]:
+async def decisions_between(tx: db.Tx, start: datetime, end: datetime) -> AsyncIterator[LoggedDecision]:
     """All decisions of a span of time, in its order; rows are read as they are needed."""
     async for row in sql.decisions_between.cursor(tx, ids.least(start), ids.least(end)):
         yield _decided(row)
 
 
-def decision_document(decided: Decided) -> dict[str, Any]:
+def decision_document(decided: LoggedDecision) -> dict[str, Any]:
     """The one public form of a decision."""
     assert decided.record is not None, "an attempt older than routing has no decision"
     record = routing.read_record(decided.record)
@@ -85,8 +85,8 @@ def decision_document(decided: Decided) -> dict[str, Any]:
     }
 
 
-def _decided(row: asyncpg.Record) -> Decided:
-    return Decided(
+def _decided(row: asyncpg.Record) -> LoggedDecision:
+    return LoggedDecision(
         row["id"],
         row["payment_id"],
         row["account_id"],

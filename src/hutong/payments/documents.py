@@ -10,7 +10,7 @@ from typing import Any
 from hutong import ids
 from hutong.clock import instant
 from hutong.payments.model import Attempt, Payment
-from hutong.payments.timeline import Entry
+from hutong.payments.timeline import TimelineEntry
 
 CheckoutUrl = Callable[[Payment], str]
 """Gives the address of a payment's cashier page."""
@@ -83,17 +83,19 @@ def _optional(value: datetime | None) -> str | None:
 
 
 def timeline_document(
-    payment: Payment, entries: Sequence[tuple[datetime, Entry]], *, for_operators: bool = False
+    payment: Payment, entries: Sequence[tuple[datetime, TimelineEntry]], *, for_operators: bool = False
 ) -> dict[str, Any]:
     """The one public form of a payment's story; what its row tells by itself is told here.
 
     Args:
         for_operators: Whether to tell who on the platform's side did it and why.
     """
-    own = [(payment.created_at, Entry(payment.payment_id, "payment.created"))]
-    own += [(a.created_at, Entry(payment.payment_id, "attempt.created", a.attempt_id)) for a in payment.attempts]
+    own = [(payment.created_at, TimelineEntry(payment.payment_id, "payment.created"))]
+    own += [
+        (a.created_at, TimelineEntry(payment.payment_id, "attempt.created", a.attempt_id)) for a in payment.attempts
+    ]
     ends = [("payment.succeeded", payment.succeeded_at), ("payment.closed", payment.closed_at)]
-    last = [(at, Entry(payment.payment_id, what)) for what, at in ends if at is not None]
+    last = [(at, TimelineEntry(payment.payment_id, what)) for what, at in ends if at is not None]
     # Sorting keeps the order of what happened at the same instant: an intent before its outcome, the end at the end.
     story = sorted([*own, *entries, *last], key=lambda one: one[0])
     return {
@@ -104,10 +106,10 @@ def timeline_document(
                 "at": instant(at),
                 "what": entry.what,
                 "attempt_id": None if entry.attempt_id is None else ids.encode("att", entry.attempt_id),
-                "learnt_by": entry.learnt_by,
+                "source": entry.source,
                 "channel_code": entry.channel_code,
                 "amount_minor": entry.amount_minor,
-                "reason": entry.note if for_operators or entry.learnt_by is None else None,
+                "reason": entry.note if for_operators or entry.source is None else None,
             }
             for at, entry in story
         ],

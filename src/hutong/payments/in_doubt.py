@@ -10,7 +10,7 @@ from uuid import UUID
 from prometheus_client import Gauge
 
 from hutong import db, ids
-from hutong.payments.model import AttemptState, Policy
+from hutong.payments.model import AttemptState, PollingPolicy
 from hutong.payments.statements import sql
 from hutong.telemetry import get_logger
 
@@ -29,7 +29,7 @@ _REPORTED_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
+class AttemptInDoubt:
     """One attempt whose channel owes us a word."""
 
     attempt_id: UUID
@@ -42,18 +42,18 @@ class Doubt:
     channel_code: str | None
 
 
-async def list_doubts(tx: db.Tx, *, limit: int = 100) -> list[Doubt]:
+async def list_attempts_in_doubt(tx: db.Tx, *, limit: int = 100) -> list[AttemptInDoubt]:
     """The attempts in doubt, oldest doubt first."""
     return [
-        Doubt(
+        AttemptInDoubt(
             row["id"], row["payment_id"], row["channel"], row["method"], AttemptState(row["state"]),
             row["doubt_since"], row["next_query_at"], row["channel_code"],
         )
-        for row in await sql.list_doubts.fetch(tx, limit)
+        for row in await sql.list_attempts_in_doubt.fetch(tx, limit)
     ]  # fmt: skip
 
 
-async def report_doubts(tx: db.Tx, *, now: datetime, policy: Policy) -> dict[str, int]:
+async def report_attempts_in_doubt(tx: db.Tx, *, now: datetime, policy: PollingPolicy) -> dict[str, int]:
     """Count what is in doubt, attempts and refunds, and report what has reached an age at which a person should look.
 
     Effects:

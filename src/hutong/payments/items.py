@@ -41,7 +41,7 @@ class Funder(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class NewItem:
+class NewLineItem:
     """One line of an order; `amount_minor` is for all `quantity` units, before discounts."""
 
     item_id: str
@@ -61,7 +61,7 @@ class Discount:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class LineItem:
     """One line of an order with each party's part of its price; the parts add up to `amount_minor`."""
 
     item_id: str
@@ -75,7 +75,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class RefundLine:
     """What a refund gives back of one item: to the payer, and to the funders of discounts."""
 
     item_id: str
@@ -85,7 +85,9 @@ class Line:
     channel_minor: int
 
 
-def spread(amount_minor: int, items: Sequence[NewItem], discounts: Sequence[Discount]) -> tuple[Item, ...]:
+def allocate_discounts(
+    amount_minor: int, items: Sequence[NewLineItem], discounts: Sequence[Discount]
+) -> tuple[LineItem, ...]:
     """Each item with each party's part of its price.
 
     Errors:
@@ -110,7 +112,7 @@ def spread(amount_minor: int, items: Sequence[NewItem], discounts: Sequence[Disc
     if sum(left) != amount_minor:
         raise ItemsDoNotAddUp("the items less the discounts are not the amount", param="items")
     return tuple(
-        Item(
+        LineItem(
             item.item_id, item.name, item.quantity, item.amount_minor, rest, part[Funder.MERCHANT],
             part[Funder.PLATFORM], part[Funder.CHANNEL],
         )
@@ -118,12 +120,12 @@ def spread(amount_minor: int, items: Sequence[NewItem], discounts: Sequence[Disc
     )  # fmt: skip
 
 
-def line_of(item: Item, quantity: int, before: Sequence[Line]) -> Line:
+def line_of(item: LineItem, quantity: int, before: Sequence[RefundLine]) -> RefundLine:
     """What `quantity` more units of an item give back, after the lines that did before; at most what is left."""
     own = [line for line in before if line.item_id == item.item_id]
     units = sum(line.quantity for line in own) + quantity
     assert units <= item.quantity, "more units than were bought"
-    return Line(
+    return RefundLine(
         item.item_id,
         quantity,
         *(
@@ -142,12 +144,12 @@ def _worth(part_minor: int, units: int, of: int) -> int:
     return (2 * part_minor * units + of) // (2 * of)
 
 
-def units_left(item: Item, before: Sequence[Line]) -> int:
+def units_left(item: LineItem, before: Sequence[RefundLine]) -> int:
     """How many units have not been given back."""
     return item.quantity - sum(line.quantity for line in before if line.item_id == item.item_id)
 
 
-async def insert_baskets(tx: db.Tx, baskets: Sequence[tuple[UUID, Sequence[Item], Sequence[Discount]]]) -> None:
+async def insert_baskets(tx: db.Tx, baskets: Sequence[tuple[UUID, Sequence[LineItem], Sequence[Discount]]]) -> None:
     """Write what was bought, with the payments that it belongs to."""
     rows = [
         (
@@ -168,12 +170,12 @@ async def insert_baskets(tx: db.Tx, baskets: Sequence[tuple[UUID, Sequence[Item]
         await sql.insert_discounts.execute(tx, *(list(column) for column in zip(*taken, strict=True)))
 
 
-async def items_of(tx: db.Tx, payment_ids: Collection[UUID]) -> dict[UUID, tuple[Item, ...]]:
+async def items_of(tx: db.Tx, payment_ids: Collection[UUID]) -> dict[UUID, tuple[LineItem, ...]]:
     """The items of payments that have any."""
-    found: dict[UUID, list[Item]] = {}
+    found: dict[UUID, list[LineItem]] = {}
     for row in await sql.items_of_payments.fetch(tx, payment_ids):
         found.setdefault(row["payment_id"], []).append(
-            Item(
+            LineItem(
                 row["item_id"], row["name"], row["quantity"], row["amount_minor"], row["payer_minor"],
                 row["merchant_minor"], row["platform_minor"], row["channel_minor"],
             )
@@ -191,7 +193,7 @@ async def discounts_of(tx: db.Tx, payment_ids: Collection[UUID]) -> dict[UUID, t
     return {payment_id: tuple(discounts) for payment_id, discounts in found.items()}
 
 
-def funded(items: Mapping[UUID, Sequence[Item]], payment_id: UUID) -> tuple[int, int]:
+def funding_of(items: Mapping[UUID, Sequence[LineItem]], payment_id: UUID) -> tuple[int, int]:
     """What the platform and the channel put to a payment."""
     own = items.get(payment_id, ())
     return sum(item.platform_minor for item in own), sum(item.channel_minor for item in own)

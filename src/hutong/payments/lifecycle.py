@@ -17,18 +17,18 @@ from hutong.errors import NotFound
 from hutong.payments import errors
 from hutong.payments.attempts import NotPayable, OtherRunning, StartAttempt, Started
 from hutong.payments.capture import CaptureOutcome, RequestCapture
-from hutong.payments.channel_answers import Effect, Learnt
-from hutong.payments.channel_calls import Calls, of_ours
+from hutong.payments.channel_answers import ChannelReport, RecordOutcome
+from hutong.payments.channel_calls import ChannelCalls, of_ours
 from hutong.payments.close import CloseOutcome, RequestClose, end_attempts
-from hutong.payments.in_doubt import report_doubts
+from hutong.payments.in_doubt import report_attempts_in_doubt
 from hutong.payments.model import Attempt, AttemptState, CloseReason, Payment, Source
-from hutong.payments.operator_actions import CLOSE, Act, write_act
+from hutong.payments.operator_actions import CLOSE, OperatorAction, write_operator_action
 from hutong.payments.polling import SWEEP_LIMIT, claim_due, claim_verifiable
-from hutong.payments.refunds.lifecycle import RefundFlow
-from hutong.payments.route_selection import Choice, Wish
+from hutong.payments.refunds.lifecycle import Refunds
+from hutong.payments.route_selection import RouteRequest, RouteSelector
 from hutong.payments.statements import sql
 from hutong.payments.store import Created, Existing, OtherContent, find
-from hutong.payments.transactions import ORDER_NO_REUSED, Committer, Placed, PlaceOrder
+from hutong.payments.transactions import ORDER_NO_REUSED, PaymentTransactions, Placed, PlaceOrder
 from hutong.telemetry import get_logger
 from hutong.vault import Vault
 
@@ -44,7 +44,7 @@ _NOTICES_KEPT = timedelta(minutes=30)
 _FORGOTTEN_AT_ONCE = 1000
 
 
-class Flow:
+class Payments:
     """What the API, the cashier and the worker ask of the life cycle.
 
     Args:
@@ -61,7 +61,7 @@ class Flow:
         self,
         database: db.Database,
         accounts: channels.Accounts,
-        committer: Committer,
+        transactions: PaymentTransactions,
         *,
         clock: Clock,
         ids: ids.Ids,
@@ -69,42 +69,42 @@ class Flow:
         sandbox: bool = False,
         queue_limit: int = 4096,
         vault: Vault | None = None,
-        live: routing.Live | None = None,
+        live: routing.RoutingState | None = None,
     ) -> None:
         self._database = database
         self._accounts = accounts
-        self._committer = committer
+        self._transactions = transactions
         self._clock = clock
         self._verify_from = clock.now()
-        self._choice = Choice(
+        self._route_selector = RouteSelector(
             accounts,
-            live or routing.Live(draw=Random(0).random),  # noqa: S311 - decides on nothing secret
+            live or routing.RoutingState(draw=Random(0).random),  # noqa: S311 - decides on nothing secret
             clock=clock,
             ids=ids,
             public_url=public_url,
             sandbox=sandbox,
             vault=vault,
         )
-        self._calls = Calls(
+        self._calls = ChannelCalls(
             database,
             accounts,
-            committer,
-            self._choice,
+            transactions,
+            self._route_selector,
             clock=clock,
             public_url=public_url,
             queue_limit=queue_limit,
-            policy=committer.policy,
+            policy=transactions.policy,
         )
         self._places: db.Coalescer[PlaceOrder, Placed] = db.Coalescer(
-            committer.place, name="place", queue_limit=queue_limit
+            transactions.place, name="place", queue_limit=queue_limit
         )
         self._finds: db.Coalescer[UUID, Payment | None] = db.Coalescer(
-            committer.find, name="find", queue_limit=queue_limit
+            transactions.find, name="find", queue_limit=queue_limit
         )
-        self.refunds = RefundFlow(
+        self.refunds = Refunds(
             database,
             accounts,
-            committer.refunds,
+            transactions.refunds,
             clock=clock,
             ids=ids,
             public_url=public_url,
@@ -121,12 +121,12 @@ class Flow:
 
     def render(self, payment: Payment) -> bytes:
         """The payment's document as bytes."""
-        return self._committer.render(payment)
+        return self._transactions.render(payment)
 
     @property
-    def choice(self) -> Choice:
+    def route_selector(self) -> RouteSelector:
         """Chooses the account that a try goes through."""
-        return self._choice
+        return self._route_selector
 
     async def place(self, order: PlaceOrder) -> tuple[int, bytes]:
         """Take a merchant's order and, if it names a method, place it at the channel.
@@ -152,7 +152,7 @@ class Flow:
             OrderNoReused, KeyReused, KeyInFlight.
         """
         # By the same way as before, since the key may have no answer yet: what it gets now is what it gets for ever.
-        return None if await self._committer.repeated(order) is None else await self.place(order)
+        return None if await self._transactions.repeated(order) is None else await self.place(order)
 
     async def _answer(self, placed: Placed, order: PlaceOrder) -> tuple[int, bytes]:
         reused = errors.OrderNoReused(
@@ -200,19 +200,19 @@ class Flow:
         Errors:
             PaymentNotPayable, AttemptInProgress, NoRoute, PayerDetailMissing, ManualCaptureNotOffered.
         """
-        wish = Wish(
+        wish = RouteRequest(
             method,
             payment.amount_minor,
             payment.currency,
             payer_ip=payer_ip,
             payer=payer,
-            return_url=return_url or self._committer.checkout_url(payment),
+            return_url=return_url or self._transactions.checkout_url(payment),
             capture_method=payment.capture_method,
             merchant_id=payment.merchant_id,
             fee_ppm=payment.fee_ppm,
             payment_id=payment.payment_id,
         )
-        new = await self._choice.choose(wish)
+        new = await self._route_selector.choose(wish)
         result = await self._calls.starts.submit(StartAttempt(payment.payment_id, new))
         if isinstance(result, OtherRunning) and await self._make_room(result.payment):
             result = await self._calls.starts.submit(StartAttempt(payment.payment_id, new))
@@ -256,13 +256,13 @@ class Flow:
             await self.refunds.heard(account_id, notice)
             return channel.accept_notification()
         attempt_id = ids.decode("att", notice.number)
-        learnt = Learnt(attempt_id, account_id, notice.answer, Source.NOTIFICATION, notice.replay_key)
-        recorded = await self._calls.take_in(channel.capabilities.channel, learnt)
-        if recorded.effect is Effect.NO_SUCH_ATTEMPT:
+        learnt = ChannelReport(attempt_id, account_id, notice.answer, Source.NOTIFICATION, notice.replay_key)
+        recorded = await self._calls.record_reports(channel.capabilities.channel, learnt)
+        if recorded.effect is RecordOutcome.NO_SUCH_ATTEMPT:
             raise NotFound("no order of this account has this number")
-        if recorded.effect is Effect.REPLAYED:
+        if recorded.effect is RecordOutcome.REPLAYED:
             raise errors.NotificationReplayed("this very message has been taken before")
-        if recorded.effect is Effect.MISMATCH:
+        if recorded.effect is RecordOutcome.MISMATCH:
             _log.error("notification_mismatch", attempt=notice.number, channel_order_no=notice.answer.channel_order_no)
             raise errors.NotificationMismatch("the message is not about the amount that was ordered", param="amount")
         return channel.accept_notification()
@@ -279,7 +279,7 @@ class Flow:
         """
         return await self._close(payment, CloseReason.MERCHANT)
 
-    async def act(self, payment: Payment, act: Act) -> Payment:
+    async def act(self, payment: Payment, act: OperatorAction) -> Payment:
         """Do what an operator wants: ask the channel about every try now, or ask for the end.
 
         Effects:
@@ -291,7 +291,7 @@ class Flow:
         now = self._clock.now()
 
         async def write(tx: db.Tx) -> None:
-            await write_act(tx, act, now=now)
+            await write_operator_action(tx, act, now=now)
 
         if act.action == CLOSE:
             return await self._close(payment, CloseReason.OPERATOR, also=write)
@@ -308,7 +308,7 @@ class Flow:
     async def _close(
         self, payment: Payment, reason: CloseReason, *, also: Callable[[db.Tx], Awaitable[None]] | None = None
     ) -> Payment:
-        (result,) = await self._committer.close([RequestClose(payment.payment_id, reason)], also=also)
+        (result,) = await self._transactions.close([RequestClose(payment.payment_id, reason)], also=also)
         if result.outcome is CloseOutcome.CAPTURING:
             raise errors.CaptureInProgress("the authorized money is being taken")
         if result.outcome is CloseOutcome.CLOSING:
@@ -336,7 +336,7 @@ class Flow:
         """
         attempt = payment.authorized_attempt
         partial = attempt is not None and (await self._accounts.get(attempt.account_id)).capabilities.partial_capture
-        (result,) = await self._committer.capture([RequestCapture(payment.payment_id, amount_minor, partial)])
+        (result,) = await self._transactions.capture([RequestCapture(payment.payment_id, amount_minor, partial)])
         match result.outcome:
             case CaptureOutcome.NOT_CAPTURABLE:
                 raise errors.PaymentNotCapturable("nothing of this payment is authorized")
@@ -358,7 +358,7 @@ class Flow:
         """One round: end what is due to end, ask about what is due to be asked about; returns how much there was."""
         expired = 0
         for _ in range(_SWEEP_ROUNDS):
-            ended = await self._committer.expire(limit=SWEEP_LIMIT)
+            ended = await self._transactions.expire(limit=SWEEP_LIMIT)
             expired += ended
             if ended < SWEEP_LIMIT:
                 break
@@ -388,10 +388,10 @@ class Flow:
         while await self._database.run(forget_keys) == _FORGOTTEN_AT_ONCE:
             pass
 
-    async def report_doubts(self) -> dict[str, int]:
+    async def report_attempts_in_doubt(self) -> dict[str, int]:
         """Count what is in doubt by age, and have a person look at what has been for long."""
-        now, policy = self._clock.now(), self._committer.policy
-        return await self._database.run(lambda tx: report_doubts(tx, now=now, policy=policy))
+        now, policy = self._clock.now(), self._transactions.policy
+        return await self._database.run(lambda tx: report_attempts_in_doubt(tx, now=now, policy=policy))
 
     async def stop(self) -> None:
         """Finish what has been taken on and take nothing more."""

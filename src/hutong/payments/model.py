@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from hutong.payments.items import Discount, Item
+from hutong.payments.items import Discount, LineItem
 
 
 class PaymentStatus(StrEnum):
@@ -74,7 +74,7 @@ WITHOUT_ACTION_FOR = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class PollingPolicy:
     """When channels are asked, and when doubt becomes an alarm.
 
     Attributes:
@@ -91,7 +91,7 @@ class Policy:
     doubt_alarms: tuple[timedelta, ...] = (timedelta(minutes=5), timedelta(hours=1), timedelta(days=1))
 
 
-DEFAULT_POLICY = Policy()
+DEFAULT_POLICY = PollingPolicy()
 
 
 class CaptureMethod(StrEnum):
@@ -190,7 +190,7 @@ class NewPayment:
     fee_ppm: int = 0
     first_attempt: NewAttempt | None = None
     capture_method: CaptureMethod = CaptureMethod.AUTOMATIC
-    items: tuple[Item, ...] = ()
+    items: tuple[LineItem, ...] = ()
     discounts: tuple[Discount, ...] = ()
     customer: Customer | None = None
 

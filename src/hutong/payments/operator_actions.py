@@ -10,11 +10,11 @@ from hutong import db, ids, operators
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.errors import NotFound
 from hutong.payments import errors
-from hutong.payments.channel_answers import Effect, Learnt
+from hutong.payments.channel_answers import ChannelReport, RecordOutcome
 from hutong.payments.model import Source
 from hutong.payments.store import lock, lock_by_attempt
-from hutong.payments.timeline import Entry, write_timeline
-from hutong.payments.transactions import Committer, TakeIn
+from hutong.payments.timeline import TimelineEntry, write_timeline
+from hutong.payments.transactions import PaymentTransactions, RecordReport
 
 QUERY = "payment.query"
 CLOSE = "payment.close"
@@ -23,7 +23,7 @@ ATTACH_SUCCESS = "payment.attach_success"
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class OperatorAction:
     """Who does something to a payment, and why.
 
     Attributes:
@@ -38,13 +38,13 @@ class Act:
     request_id: str | None = None
 
 
-async def write_act(tx: db.Tx, act: Act, *, now: datetime) -> None:
+async def write_operator_action(tx: db.Tx, act: OperatorAction, *, now: datetime) -> None:
     """Write an act to the payment's story and to the journal; called last in its transaction."""
     await lock(tx, [act.payment_id])
     who = ids.encode(operators.OPERATOR_PREFIX, act.operator_id)
     what = f"operator.{act.action.partition('.')[2]}"
     note = f"{who}: {act.reason}"
-    await write_timeline(tx, [Entry(act.payment_id, what, learnt_by=Source.OPERATOR.value, note=note)], now=now)
+    await write_timeline(tx, [TimelineEntry(act.payment_id, what, source=Source.OPERATOR.value, note=note)], now=now)
     entry = operators.AuditEntry(
         act.operator_id,
         act.action,
@@ -71,7 +71,7 @@ class BilledSuccess:
     bill: str
 
 
-def proposal(new_id: UUID, act: Act, found: BilledSuccess) -> operators.NewProposal:
+def proposal(new_id: UUID, act: OperatorAction, found: BilledSuccess) -> operators.NewProposal:
     """The proposal to believe a bill."""
     return operators.NewProposal(
         proposal_id=new_id,
@@ -91,7 +91,7 @@ def proposal(new_id: UUID, act: Act, found: BilledSuccess) -> operators.NewPropo
     )
 
 
-def attach_success(committer: Committer) -> operators.Effect:
+def attach_success(transactions: PaymentTransactions) -> operators.ApprovalHandler:
     """What the approval does: the success is recorded, booked and announced like one that the channel told us itself.
 
     Errors:
@@ -114,14 +114,16 @@ def attach_success(committer: Committer) -> operators.Effect:
             currency=payload["currency"],
             channel_order_no=payload["channel_order_no"],
         )
-        word = TakeIn(Learnt(attempt_id, attempt.account_id, answer, Source.BILL))
-        (recorded,) = await committer.take_in_within(tx, [word], now=now)
-        if recorded.effect is Effect.MISMATCH:
+        word = RecordReport(ChannelReport(attempt_id, attempt.account_id, answer, Source.BILL))
+        (recorded,) = await transactions.take_in_within(tx, [word], now=now)
+        if recorded.effect is RecordOutcome.MISMATCH:
             raise errors.NotificationMismatch("the bill is not about the amount that was ordered", param="amount_minor")
-        if recorded.effect is Effect.UNCHANGED:
+        if recorded.effect is RecordOutcome.UNCHANGED:
             raise errors.PaymentAlreadySucceeded("this success is recorded already")
         who = f"{ids.encode(operators.PROPOSAL_PREFIX, approved.proposal_id)}: {approved.reason}"
-        entry = Entry(payment.payment_id, "operator.attach_success", attempt_id, Source.OPERATOR.value, note=who)
+        entry = TimelineEntry(
+            payment.payment_id, "operator.attach_success", attempt_id, Source.OPERATOR.value, note=who
+        )
         await write_timeline(tx, [entry], now=now)
 
     return effect

@@ -11,7 +11,7 @@ from hutong.clock import Clock
 
 
 async def probe_idle(
-    accounts: channels.Accounts, live: routing.Live, *, clock: Clock, new_id: Callable[[], UUID]
+    accounts: channels.Accounts, live: routing.RoutingState, *, clock: Clock, new_id: Callable[[], UUID]
 ) -> int:
     """Ask each after an order that does not exist: that it says so shows that it answers.
 
@@ -29,6 +29,6 @@ async def probe_idle(
         answer = await channel.query(order, now=now)
         told_at = clock.now()
         latency_ms = int((told_at - now) / timedelta(milliseconds=1))
-        result = routing.Result(told_at, number, routing.is_fault(answer), latency_ms, interface=method)
+        result = routing.Result(told_at, number, routing.is_technical_failure(answer), latency_ms, interface=method)
         live.router.learn(account_id, result)
     return len(idle)

@@ -18,7 +18,7 @@ _ENDED = {AttemptState.SUCCEEDED: True, AttemptState.FAILED: False, AttemptState
 
 
 @dataclass(slots=True)
-class Tally:
+class BacktestTotals:
     """Decisions added up. Amounts are expectations: chances of success times minor units.
 
     Attributes:
@@ -51,7 +51,7 @@ class Tally:
             self.ended += 1
             self.succeeded += outcome
 
-    def join(self, other: Tally) -> None:
+    def join(self, other: BacktestTotals) -> None:
         """Add another one up with this one."""
         for name in self.__slots__:
             setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -75,7 +75,7 @@ class Tally:
 
 
 @dataclass(slots=True)
-class Rehearsal:
+class Backtest:
     """What came of rehearsing.
 
     Attributes:
@@ -92,8 +92,8 @@ class Rehearsal:
     moved: int = 0
     gone: int = 0
     examples: list[str] = field(default_factory=list)
-    was: dict[tuple[str, str], Tally] = field(default_factory=dict)
-    would: dict[tuple[str, str], Tally] = field(default_factory=dict)
+    was: dict[tuple[str, str], BacktestTotals] = field(default_factory=dict)
+    would: dict[tuple[str, str], BacktestTotals] = field(default_factory=dict)
 
     def document(self) -> Mapping[str, Any]:
         """As programs read it."""
@@ -113,8 +113,8 @@ class Rehearsal:
         lines = [
             {
                 "account": name,
-                "was": self.was.get((name, currency), Tally()).document(was.decisions),
-                "would": self.would.get((name, currency), Tally()).document(would.decisions),
+                "was": self.was.get((name, currency), BacktestTotals()).document(was.decisions),
+                "would": self.would.get((name, currency), BacktestTotals()).document(would.decisions),
             }
             for name in names
         ]
@@ -124,21 +124,21 @@ class Rehearsal:
         return {"accounts": lines, "was": now, "would": then, "change": change}
 
     @staticmethod
-    def _whole(tallies: Mapping[tuple[str, str], Tally], currency: str) -> Tally:
-        whole = Tally()
+    def _whole(tallies: Mapping[tuple[str, str], BacktestTotals], currency: str) -> BacktestTotals:
+        whole = BacktestTotals()
         for (_, its), tally in tallies.items():
             if its == currency:
                 whole.join(tally)
         return whole
 
 
-async def rehearse(tx: db.Tx, start: datetime, end: datetime, draft: routing.Configuration) -> Rehearsal:
+async def backtest(tx: db.Tx, start: datetime, end: datetime, draft: routing.Configuration) -> Backtest:
     """Make all decisions of a span of time again under a draft, from their records.
 
     Rows are read as they are needed, so that a day takes no more memory than a minute. Each decision stands for itself:
     what a try would have taught, had it gone elsewhere, is not invented.
     """
-    found, replayer = Rehearsal(), routing.Replayer(tx, draft)
+    found, replayer = Backtest(), routing.Replayer(tx, draft)
     async for name, text, outcome in _recorded(tx, start, end):
         if text is None:
             found.gone += 1
@@ -160,7 +160,7 @@ async def rehearse(tx: db.Tx, start: datetime, end: datetime, draft: routing.Con
             (found.would, replayed.would, outcome if stays else None),
         ):
             key = prospect.account or NOWHERE, record.ask.currency
-            tallies.setdefault(key, Tally()).add(record, prospect, seen)
+            tallies.setdefault(key, BacktestTotals()).add(record, prospect, seen)
     return found
 
 

@@ -22,7 +22,7 @@ _log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class RouteRequest:
     """What somebody wants to pay, and how.
 
     Attributes:
@@ -46,7 +46,7 @@ class Wish:
     payment_id: UUID | None = None
 
 
-class Choice:
+class RouteSelector:
     """What may be paid by which method now, and through which account.
 
     Args:
@@ -61,7 +61,7 @@ class Choice:
     def __init__(
         self,
         accounts: channels.Accounts,
-        live: routing.Live,
+        live: routing.RoutingState,
         *,
         clock: Clock,
         ids: ids.Ids,
@@ -70,14 +70,14 @@ class Choice:
         vault: Vault | None,
     ) -> None:
         self._accounts = accounts
-        self.live = live
+        self.routing_state = live
         self._clock = clock
         self._ids = ids
         self._public_url = public_url.rstrip("/")
         self._sandbox = sandbox
         self._vault = vault
 
-    async def choose(self, wish: Wish) -> NewAttempt:
+    async def choose(self, wish: RouteRequest) -> NewAttempt:
         """A try of what is wished, at the account that routing chooses.
 
         Errors:
@@ -85,7 +85,7 @@ class Choice:
             PayerDetailMissing, ManualCaptureNotOffered: there would be one, if this were not so.
         """
         offers = {offer.account_id: offer for offer in await self.offers()}
-        chosen = self.live.decide(self._ask(wish))
+        chosen = self.routing_state.decide(self._ask(wish))
         account_id = chosen.decision.chosen
         if account_id is None:
             raise self._refusal(wish, chosen.decision, offers)
@@ -116,11 +116,11 @@ class Choice:
             run: The tries made so far for one request, the refused one last.
         """
         attempt = run[-1]
-        policy = self.live.policy(routing.PRODUCT, payment.payment_id)
+        policy = self.routing_state.policy(routing.PRODUCT, payment.payment_id)
         late = self._clock.now() - run[0].created_at > policy.failover_within
-        if not routing.may_go_elsewhere(answer) or len(run) > policy.failovers or late:
+        if not routing.can_fail_over(answer) or len(run) > policy.failovers or late:
             return None
-        wish = Wish(
+        wish = RouteRequest(
             attempt.method,
             payment.amount_minor,
             payment.currency,
@@ -166,7 +166,7 @@ class Choice:
 
     def _take(self, offers: Sequence[channels.Offer]) -> list[channels.Offer]:
         found = [offer for offer in offers if offer.sandbox is self._sandbox]
-        self.live.offer(found)
+        self.routing_state.offer(found)
         return found
 
     def open_payer(self, attempt_id: UUID, sealed: bytes | None) -> Mapping[str, str]:
@@ -176,9 +176,9 @@ class Choice:
         opened: dict[str, str] = orjson.loads(self._keeper().open(sealed, context=_context(attempt_id)))
         return opened
 
-    def _ask(self, wish: Wish) -> routing.Ask:
+    def _ask(self, wish: RouteRequest) -> routing.RoutingRequest:
         payer = wish.payer or {}
-        return routing.Ask(
+        return routing.RoutingRequest(
             wish.method,
             wish.amount_minor,
             wish.currency,
@@ -193,7 +193,7 @@ class Choice:
         )
 
     def _refusal(
-        self, wish: Wish, decision: routing.Decision, offers: Mapping[UUID, channels.Offer]
+        self, wish: RouteRequest, decision: routing.Decision, offers: Mapping[UUID, channels.Offer]
     ) -> errors.NoRoute | errors.ManualCaptureNotOffered | errors.PayerDetailMissing:
         reasons = {verdict.account_id: verdict.refused for verdict in decision.verdicts}
         for account_id, reason in reasons.items():

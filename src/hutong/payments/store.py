@@ -11,7 +11,7 @@ from uuid import UUID
 import asyncpg
 
 from hutong import db
-from hutong.payments.items import Discount, Item, discounts_of, insert_baskets, items_of
+from hutong.payments.items import Discount, LineItem, discounts_of, insert_baskets, items_of
 from hutong.payments.model import (
     DEFAULT_POLICY,
     Attempt,
@@ -22,7 +22,7 @@ from hutong.payments.model import (
     NewPayment,
     Payment,
     PaymentStatus,
-    Policy,
+    PollingPolicy,
 )
 from hutong.payments.statements import sql
 
@@ -49,7 +49,7 @@ class OtherContent:
 
 
 async def create(
-    tx: db.Tx, commands: Sequence[NewPayment], *, now: datetime, policy: Policy = DEFAULT_POLICY
+    tx: db.Tx, commands: Sequence[NewPayment], *, now: datetime, policy: PollingPolicy = DEFAULT_POLICY
 ) -> list[Created | Existing | OtherContent]:
     """Write down merchants' orders, each with the try that is to be made at once.
 
@@ -88,7 +88,9 @@ async def create(
     return results
 
 
-async def _baskets(tx: db.Tx, payments: Sequence[Payment]) -> dict[UUID, tuple[tuple[Item, ...], tuple[Discount, ...]]]:
+async def _baskets(
+    tx: db.Tx, payments: Sequence[Payment]
+) -> dict[UUID, tuple[tuple[LineItem, ...], tuple[Discount, ...]]]:
     """What was bought with some payments."""
     if not payments:
         return {}
@@ -97,7 +99,9 @@ async def _baskets(tx: db.Tx, payments: Sequence[Payment]) -> dict[UUID, tuple[t
     return {payment_id: (items.get(payment_id, ()), discounts.get(payment_id, ())) for payment_id in payment_ids}
 
 
-def new_attempt(payment_id: UUID, new: NewAttempt, payment_end: datetime, *, now: datetime, policy: Policy) -> Attempt:
+def new_attempt(
+    payment_id: UUID, new: NewAttempt, payment_end: datetime, *, now: datetime, policy: PollingPolicy
+) -> Attempt:
     """A try as it is before the channel is called."""
     end = max(payment_end, now + new.expiry_min)
     if end - now > new.expiry_max:

@@ -12,12 +12,12 @@ from hutong.payments.statements import sql
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TimelineEntry:
     """One thing that happened.
 
     Attributes:
         what: Such as "attempt.submitted" or "payment.close_requested".
-        learnt_by: How it was learnt, where it was learnt from somebody.
+        source: How it was learnt, where it was learnt from somebody.
         channel_code: The channel's own word.
         amount_minor: What it was about, where it was about less than the whole.
         note: Who and why, where people did it.
@@ -26,13 +26,13 @@ class Entry:
     payment_id: UUID
     what: str
     attempt_id: UUID | None = None
-    learnt_by: str | None = None
+    source: str | None = None
     channel_code: str | None = None
     amount_minor: int | None = None
     note: str | None = None
 
 
-async def write_timeline(tx: db.Tx, entries: Sequence[Entry], *, now: datetime) -> None:
+async def write_timeline(tx: db.Tx, entries: Sequence[TimelineEntry], *, now: datetime) -> None:
     """Add to the stories of payments that the caller has locked."""
     if entries:
         await sql.write_timeline.execute(
@@ -41,20 +41,20 @@ async def write_timeline(tx: db.Tx, entries: Sequence[Entry], *, now: datetime) 
             [entry.payment_id for entry in entries],
             [entry.what for entry in entries],
             [entry.attempt_id for entry in entries],
-            [entry.learnt_by for entry in entries],
+            [entry.source for entry in entries],
             [entry.channel_code for entry in entries],
             [entry.amount_minor for entry in entries],
             [entry.note for entry in entries],
         )
 
 
-async def read_timeline(tx: db.Tx, payment_ids: Collection[UUID]) -> list[tuple[datetime, Entry]]:
+async def read_timeline(tx: db.Tx, payment_ids: Collection[UUID]) -> list[tuple[datetime, TimelineEntry]]:
     """What has been written about these payments, first to last."""
     return [
         (
             row["at"],
-            Entry(
-                row["payment_id"], row["what"], row["attempt_id"], row["learnt_by"], row["channel_code"],
+            TimelineEntry(
+                row["payment_id"], row["what"], row["attempt_id"], row["source"], row["channel_code"],
                 row["amount_minor"], row["note"],
             ),
         )

@@ -15,17 +15,17 @@ from hutong.errors import InvariantBroken
 from hutong.ids import Ids
 from hutong.payments import postings as books
 from hutong.payments.capture import CaptureResult, RequestCapture, request_capture
-from hutong.payments.channel_answers import Happening, Learnt, Occurrence, Recorded, record
+from hutong.payments.channel_answers import ChannelReport, PaymentEvent, PaymentEventType, Recorded, record
 from hutong.payments.close import CloseResult, RequestClose, claim_expired, request_close
 from hutong.payments.documents import CheckoutUrl, Texts, no_texts, payment_document
-from hutong.payments.items import funded, items_of
-from hutong.payments.model import DEFAULT_POLICY, CloseReason, NewPayment, Payment, Policy
+from hutong.payments.items import funding_of, items_of
+from hutong.payments.model import DEFAULT_POLICY, CloseReason, NewPayment, Payment, PollingPolicy
 from hutong.payments.refunds import postings as refund_books
 from hutong.payments.refunds.create import give_surplus_back
-from hutong.payments.refunds.transactions import RefundCommitter
+from hutong.payments.refunds.transactions import RefundTransactions
 from hutong.payments.store import Created, Existing, OtherContent, create, find, find_placed
 
-_BOOKED = (Happening.SUCCEEDED, Happening.SURPLUS)
+_BOOKED = (PaymentEventType.SUCCEEDED, PaymentEventType.SURPLUS)
 ORDER_NO_REUSED = 409
 """The stored status of an order that was refused for its number: the key keeps its one answer, the refusal."""
 
@@ -45,14 +45,14 @@ Placed = Created | Existing | OtherContent | Refused
 
 
 @dataclass(frozen=True, slots=True)
-class TakeIn:
+class RecordReport:
     """A channel's word, and the idempotency key whose answer becomes final with it."""
 
-    learnt: Learnt
+    learnt: ChannelReport
     claim: idempotency.Claim | None = None
 
 
-class Committer:
+class PaymentTransactions:
     """The handlers that the coalescers call: each takes a list and commits it in one transaction.
 
     Args:
@@ -68,7 +68,7 @@ class Committer:
         clock: Clock,
         ids: Ids,
         checkout_url: CheckoutUrl,
-        policy: Policy = DEFAULT_POLICY,
+        policy: PollingPolicy = DEFAULT_POLICY,
         texts: Texts = no_texts,
     ) -> None:
         self._texts = texts
@@ -78,7 +78,7 @@ class Committer:
         self._checkout_url = checkout_url
         self.policy = policy
         self._open_accounts: set[books.Opening] = set()
-        self.refunds = RefundCommitter(database, clock=clock, ids=ids, checkout_url=checkout_url, texts=texts)
+        self.refunds = RefundTransactions(database, clock=clock, ids=ids, checkout_url=checkout_url, texts=texts)
 
     def render(self, payment: Payment) -> bytes:
         """The payment's document as bytes, as it is answered and stored."""
@@ -133,7 +133,7 @@ class Committer:
                 standing = await idempotency.find(tx, order.claim, now=self._clock.now())
             return standing or await find_placed(tx, order.new)
 
-    async def take_in(self, commands: Sequence[TakeIn]) -> list[Recorded]:
+    async def record_reports(self, commands: Sequence[RecordReport]) -> list[Recorded]:
         """Record channels' words, book what they mean, announce it."""
         now = self._clock.now()
         opened: list[books.Opening] = []
@@ -154,12 +154,12 @@ class Committer:
         self._open_accounts.update(opened)
         return results
 
-    async def take_in_within(self, tx: db.Tx, commands: Sequence[TakeIn], *, now: datetime) -> list[Recorded]:
+    async def take_in_within(self, tx: db.Tx, commands: Sequence[RecordReport], *, now: datetime) -> list[Recorded]:
         """The same in a transaction that does something else as well."""
         return (await self._take_in(tx, commands, now=now))[0]
 
     async def _take_in(
-        self, tx: db.Tx, commands: Sequence[TakeIn], *, now: datetime
+        self, tx: db.Tx, commands: Sequence[RecordReport], *, now: datetime
     ) -> tuple[list[Recorded], list[books.Opening]]:
         results, occurrences = await record(tx, [c.learnt for c in commands], now=now, policy=self.policy)
         opened = await self._book(tx, occurrences, now=now)
@@ -205,16 +205,16 @@ class Committer:
 
         return await self._database.run(work)
 
-    async def _book(self, tx: db.Tx, occurrences: Sequence[Occurrence], *, now: datetime) -> list[books.Opening]:
+    async def _book(self, tx: db.Tx, occurrences: Sequence[PaymentEvent], *, now: datetime) -> list[books.Opening]:
         transfers: list[ledger.Transfer] = []
         openings: set[books.Opening] = set()
-        succeeded = [o.payment.payment_id for o in occurrences if o.happening is Happening.SUCCEEDED]
+        succeeded = [o.payment.payment_id for o in occurrences if o.happening is PaymentEventType.SUCCEEDED]
         items = await items_of(tx, succeeded) if succeeded else {}
         for occurrence in occurrences:
             if occurrence.happening in _BOOKED and occurrence.attempt is not None:
                 chain, needed = books.success(occurrence.payment, occurrence.attempt)
                 if not occurrence.attempt.surplus and occurrence.payment.payment_id in items:
-                    put = funded(items, occurrence.payment.payment_id)
+                    put = funding_of(items, occurrence.payment.payment_id)
                     more, also = refund_books.funding(occurrence.payment, occurrence.attempt, *put)
                     # Before our fee, so that nothing is taken from the merchant before everything is there.
                     chain = [*chain[:1], *more, *chain[1:]]
@@ -234,7 +234,7 @@ class Committer:
                 raise InvariantBroken(f"transfer {UUID(int=transfer.id)} was refused: {result.status.name}")
         return missing
 
-    async def _announce(self, tx: db.Tx, occurrences: Sequence[Occurrence], *, now: datetime) -> None:
+    async def _announce(self, tx: db.Tx, occurrences: Sequence[PaymentEvent], *, now: datetime) -> None:
         if occurrences:
             await events.record(
                 tx,

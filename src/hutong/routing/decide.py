@@ -8,7 +8,18 @@ from datetime import datetime
 from hutong.routing.configuration.calendar import BEIJING
 from hutong.routing.configuration.rules import NOTHING_SAID, Sayings
 from hutong.routing.health import Health, State
-from hutong.routing.model import Ask, Candidate, Decision, Draws, How, Mode, Objective, Policy, Snapshot, Verdict
+from hutong.routing.model import (
+    Candidate,
+    Decision,
+    Draws,
+    Evaluation,
+    Mode,
+    Objective,
+    RoutingPolicy,
+    RoutingRequest,
+    SelectionReason,
+    Snapshot,
+)
 
 _SLOW_MS = 10_000.0
 _HEALTHY = Health()
@@ -19,7 +30,7 @@ _BY_RULE = "excluded_by_rule"
 _NO_WORDS = ("", "")
 
 
-def choose(ask: Ask, snapshot: Snapshot, draws: Draws) -> Decision:
+def choose(ask: RoutingRequest, snapshot: Snapshot, draws: Draws) -> Decision:
     """Decide which account a payment goes to.
 
     Returns:
@@ -28,17 +39,17 @@ def choose(ask: Ask, snapshot: Snapshot, draws: Draws) -> Decision:
     policy = snapshot.policy
     said = Sayings(policy.rules.ask(facts(ask))) if policy.rules else NOTHING_SAID
     pin = snapshot.pin if snapshot.pin_until is None or ask.at < snapshot.pin_until else ""
-    verdicts: list[Verdict] = []
-    fit: list[tuple[Candidate, Verdict]] = []
-    sick: list[tuple[Candidate, Verdict]] = []
-    bank_sick: list[tuple[Candidate, Verdict]] = []
-    probes: list[tuple[Candidate, Verdict]] = []
-    ramping: list[tuple[Candidate, Verdict]] = []
+    verdicts: list[Evaluation] = []
+    fit: list[tuple[Candidate, Evaluation]] = []
+    sick: list[tuple[Candidate, Evaluation]] = []
+    bank_sick: list[tuple[Candidate, Evaluation]] = []
+    probes: list[tuple[Candidate, Evaluation]] = []
+    ramping: list[tuple[Candidate, Evaluation]] = []
     for candidate in snapshot.candidates:
         refused = hard_filter(ask, candidate, said, pin)
         if refused:
             because = said.reason(candidate.name, candidate.channel) if refused == _BY_RULE else _NO_WORDS
-            verdicts.append(Verdict(candidate.account_id, candidate.name, refused, _NO_FACTORS, None, *because))
+            verdicts.append(Evaluation(candidate.account_id, candidate.name, refused, _NO_FACTORS, None, *because))
             continue
         # Where people switch, what health says moves nothing, not even by the score.
         health = health_of(candidate, ask.institution) if policy.mode is Mode.AUTO else _STEADY
@@ -63,7 +74,7 @@ def choose(ask: Ask, snapshot: Snapshot, draws: Draws) -> Decision:
     return Decision(chosen.account_id if chosen else None, how, policy.version, tuple(verdicts), draws)
 
 
-def facts(ask: Ask) -> dict[str, object]:
+def facts(ask: RoutingRequest) -> dict[str, object]:
     """What rules may ask of a payment."""
     local = ask.at.astimezone(BEIJING)
     return {
@@ -79,7 +90,7 @@ def facts(ask: Ask) -> dict[str, object]:
     }
 
 
-def hard_filter(ask: Ask, candidate: Candidate, said: Sayings, pin: str) -> str:  # noqa: C901, PLR0912
+def hard_filter(ask: RoutingRequest, candidate: Candidate, said: Sayings, pin: str) -> str:  # noqa: C901, PLR0912
     """Why an account cannot take this payment whatever its score; empty if it can. One reason a line, in one place."""
     if ask.method not in candidate.methods:
         return "method_not_offered"
@@ -130,7 +141,7 @@ def health_of(candidate: Candidate, institution: str) -> Health:
     return whole if own.state is State.HEALTHY else own
 
 
-def _unwell(mode: Mode, ask: Ask, candidate: Candidate, health: Health, draw: float) -> str:
+def _unwell(mode: Mode, ask: RoutingRequest, candidate: Candidate, health: Health, draw: float) -> str:
     if mode is not Mode.AUTO:
         return "left_by_operator" if mode is Mode.SUGGEST and ask.method in candidate.left else ""
     if health.state is State.OPEN:
@@ -140,7 +151,9 @@ def _unwell(mode: Mode, ask: Ask, candidate: Candidate, health: Health, draw: fl
     return ""
 
 
-def _score(ask: Ask, candidate: Candidate, policy: Policy, said: Sayings, health: Health) -> Verdict:
+def _score(
+    ask: RoutingRequest, candidate: Candidate, policy: RoutingPolicy, said: Sayings, health: Health
+) -> Evaluation:
     weights = policy.weights
     points, *because = said.points(candidate.name, candidate.channel)
     cost = candidate.price.ten_thousandths(ask.amount_minor, candidate.taken_minor(ask.currency)) / 10_000
@@ -170,7 +183,7 @@ def _score(ask: Ask, candidate: Candidate, policy: Policy, said: Sayings, health
         + weights.position * factors["position"]
         + factors["rules"]
     )
-    return Verdict(candidate.account_id, candidate.name, "", factors, score, *because)
+    return Evaluation(candidate.account_id, candidate.name, "", factors, score, *because)
 
 
 def _position(candidate: Candidate, currency: str) -> float:
@@ -184,11 +197,11 @@ def _unit(value: float) -> float:
     return 0.0 if value < 0.0 else 1.0 if value > 1.0 else value
 
 
-Scored = tuple[Candidate, Verdict]
+Scored = tuple[Candidate, Evaluation]
 
 
 def _pick(
-    policy: Policy,
+    policy: RoutingPolicy,
     fit: list[Scored],
     probes: list[Scored],
     sick: list[Scored],
@@ -196,28 +209,32 @@ def _pick(
     *,
     ramping: list[Scored],
     pin: str,
-) -> tuple[Candidate | None, How]:
+) -> tuple[Candidate | None, SelectionReason]:
     if probes:
-        return min(probes, key=_order)[0], How.PROBE
+        return min(probes, key=_order)[0], SelectionReason.PROBE
     if not fit:
         by_default = [scored for scored in sick if policy.default in ("*", scored[0].name)]
-        return (min(by_default, key=_order)[0], How.DEFAULT) if by_default else (None, How.NO_ROUTE)
+        return (
+            (min(by_default, key=_order)[0], SelectionReason.DEFAULT)
+            if by_default
+            else (None, SelectionReason.NO_ROUTE)
+        )
     if pin:
-        return fit[0][0], How.PIN
+        return fit[0][0], SelectionReason.PIN
     if policy.split:
         drawn = _draw(policy, fit, draws.split)
         if drawn is not None:
-            return drawn, How.SPLIT
+            return drawn, SelectionReason.SPLIT
     if policy.priority:
         listed = [scored for scored in fit if scored[0].name in policy.priority]
         if listed:
-            return min(listed, key=lambda scored: policy.priority.index(scored[0].name))[0], How.PRIORITY
+            return min(listed, key=lambda scored: policy.priority.index(scored[0].name))[0], SelectionReason.PRIORITY
     if ramping:
         # Its share is drawn for it: the score, by which little is known of it, would keep it waiting.
-        return min(ramping, key=_order)[0], How.PROBE
+        return min(ramping, key=_order)[0], SelectionReason.PROBE
     if len(fit) > 1 and draws.explore < policy.explore:
-        return sorted(fit, key=_order)[int(draws.pick * len(fit))][0], How.EXPLORE
-    return min(fit, key=_order)[0], How.SCORE
+        return sorted(fit, key=_order)[int(draws.pick * len(fit))][0], SelectionReason.EXPLORE
+    return min(fit, key=_order)[0], SelectionReason.SCORE
 
 
 def _order(scored: Scored) -> tuple[float, str]:
@@ -225,7 +242,7 @@ def _order(scored: Scored) -> tuple[float, str]:
     return (-(scored[1].score or 0.0), scored[0].name)
 
 
-def _draw(policy: Policy, fit: list[Scored], draw: float) -> Candidate | None:
+def _draw(policy: RoutingPolicy, fit: list[Scored], draw: float) -> Candidate | None:
     shares = [(candidate, policy.split.get(candidate.name, 0)) for candidate, _ in sorted(fit, key=lambda s: s[0].name)]
     whole = sum(share for _, share in shares)
     if whole <= 0:

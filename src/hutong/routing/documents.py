@@ -15,10 +15,10 @@ from hutong.routing.configuration.suggestions import SUGGESTION_PREFIX, Suggesti
 from hutong.routing.experiments.assignment import Arm
 from hutong.routing.experiments.experiment import TRIAL_PREFIX, Standing
 from hutong.routing.health import Health, State
-from hutong.routing.process_state import Live
+from hutong.routing.process_state import RoutingState
 
 
-def routing_document(live: Live, overrides: Sequence[Override], *, now: datetime) -> dict[str, Any]:
+def routing_document(live: RoutingState, overrides: Sequence[Override], *, now: datetime) -> dict[str, Any]:
     """How the accounts are doing, as one process knows it, and what operators want."""
     interfaces: dict[UUID, list[dict[str, Any]]] = {}
     for account_id, interface in live.router.known():

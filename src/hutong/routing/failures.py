@@ -22,14 +22,14 @@ TECHNICAL = frozenset(
 _NO_WORD = frozenset({None, "in_doubt", "unmapped"})
 
 
-def is_fault(answer: ChannelAnswer) -> bool:
+def is_technical_failure(answer: ChannelAnswer) -> bool:
     """Whether an answer to a submission speaks against the channel: it failed technically, or said nothing usable."""
     if answer.code in TECHNICAL:
         return answer.state in (ChannelState.FAILED, ChannelState.UNKNOWN)
     return answer.state is ChannelState.UNKNOWN and answer.code in _NO_WORD
 
 
-def may_go_elsewhere(answer: ChannelAnswer) -> bool:
+def can_fail_over(answer: ChannelAnswer) -> bool:
     """Whether the payment may be tried at another account: this one proved that it has taken nothing and never will,
     or was never reached, and it was no fault of the payer's."""
     if answer.state is ChannelState.FAILED:

@@ -54,7 +54,7 @@ class Weights:
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class RoutingPolicy:
     """How one product is routed.
 
     Attributes:
@@ -93,7 +93,7 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class RoutingRequest:
     """A payment that looks for its way.
 
     Attributes:
@@ -188,7 +188,7 @@ class Snapshot:
     """
 
     candidates: tuple[Candidate, ...]
-    policy: Policy
+    policy: RoutingPolicy
     pin: str = ""
     pin_until: datetime | None = None
 
@@ -203,7 +203,7 @@ class Draws:
     pick: float
 
 
-class How(StrEnum):
+class SelectionReason(StrEnum):
     """Why the chosen one was chosen."""
 
     SCORE = "score"
@@ -217,7 +217,7 @@ class How(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Evaluation:
     """What was thought of one candidate.
 
     Attributes:
@@ -241,7 +241,7 @@ class Decision:
     """A decision with all that is needed to make it again."""
 
     chosen: UUID | None
-    how: How
+    how: SelectionReason
     policy_version: int
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[Evaluation, ...]
     draws: Draws

@@ -16,7 +16,7 @@ from hutong.routing.configuration.price import Price
 from hutong.routing.decisions.record import basis_of, write_record
 from hutong.routing.experiments.assignment import Arm, Outcome, Running
 from hutong.routing.health import Result
-from hutong.routing.model import Ask, Candidate, Decision, Policy
+from hutong.routing.model import Candidate, Decision, RoutingPolicy, RoutingRequest
 from hutong.routing.router import Router
 
 _UNTOLD_MAX = 50_000
@@ -47,7 +47,7 @@ class Chosen:
     record: str
 
 
-class Live:
+class RoutingState:
     """What payments ask where to go, and tell what came of it. Nothing here waits for anything.
 
     Args:
@@ -105,7 +105,7 @@ class Live:
             else:
                 self._refresh()
 
-    def decide(self, ask: Ask) -> Chosen:
+    def decide(self, ask: RoutingRequest) -> Chosen:
         """Choose an account."""
         trial = self.trial
         arm = None if trial is None else trial.arm(ask.payment)
@@ -123,7 +123,7 @@ class Live:
             self.refused.append((ask.at, chosen.record))
         return chosen
 
-    def policy(self, product: str, payment: UUID | None = None) -> Policy:
+    def policy(self, product: str, payment: UUID | None = None) -> RoutingPolicy:
         """How a payment of a product is routed."""
         return self._configuration(payment).policy(product)
 

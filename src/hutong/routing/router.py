@@ -9,7 +9,7 @@ from uuid import UUID
 
 from hutong.routing.decide import choose
 from hutong.routing.health import Health, HealthPolicy, Result, State, Track
-from hutong.routing.model import Ask, Candidate, Decision, Draws, Policy, Snapshot
+from hutong.routing.model import Candidate, Decision, Draws, RoutingPolicy, RoutingRequest, Snapshot
 
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _LOOK_AT_ALL_EVERY = timedelta(seconds=5)
@@ -61,14 +61,14 @@ class Router:
         self._unknown = Track(self._health_policy).health(_BEGINNING)
         self._candidates: dict[UUID, Candidate] = {}
         self._tracks: dict[tuple[UUID, str], _Track] = {}
-        self._policies: Mapping[str, Policy] = {"": Policy()}
+        self._policies: Mapping[str, RoutingPolicy] = {"": RoutingPolicy()}
         self._pins: Mapping[str, tuple[str, datetime | None]] = {}
         self._snapshots: dict[str, _Built] = {}
 
     def configure(
         self,
         candidates: Iterable[Candidate],
-        policies: Mapping[str, Policy],
+        policies: Mapping[str, RoutingPolicy],
         pins: Mapping[str, tuple[str, datetime | None]] | None = None,
         *,
         health_policy: HealthPolicy | None = None,
@@ -91,11 +91,13 @@ class Router:
         self._pins = pins or {}
         self._snapshots.clear()
 
-    def policy(self, product: str) -> Policy:
+    def policy(self, product: str) -> RoutingPolicy:
         """How a product is routed."""
         return self._policies.get(product) or self._policies[""]
 
-    def decide(self, ask: Ask, *, over: Callable[[Snapshot], Snapshot] | None = None) -> tuple[Decision, Snapshot]:
+    def decide(
+        self, ask: RoutingRequest, *, over: Callable[[Snapshot], Snapshot] | None = None
+    ) -> tuple[Decision, Snapshot]:
         """Choose an account, from what this process knows now.
 
         Args:

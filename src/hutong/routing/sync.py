@@ -17,7 +17,7 @@ from hutong.routing.configuration.versions import current_version, load_configur
 from hutong.routing.experiments.assignment import Arm, Outcome, Running
 from hutong.routing.experiments.experiment import add_outcomes, running_trial
 from hutong.routing.health import Result, State
-from hutong.routing.process_state import Live, Volume, month_of
+from hutong.routing.process_state import RoutingState, Volume, month_of
 from hutong.routing.statements import sql
 from hutong.telemetry import get_logger
 
@@ -35,7 +35,7 @@ _FAILURES = Counter("hutong_routing_sharing_failures_total", "Rounds in which th
 _Learnt = tuple[list[tuple[UUID, Result]], str, Configuration, list[Override], dict[tuple[UUID, str], Volume]]
 
 
-class Sharing:
+class StateSync:
     """Keeps one process's routing in step with the others'.
 
     Args:
@@ -46,7 +46,7 @@ class Sharing:
     def __init__(
         self,
         database: db.Database,
-        live: Live,
+        live: RoutingState,
         *,
         clock: Clock,
         process_id: UUID,

@@ -10,10 +10,10 @@ from urllib.parse import quote
 
 from hutong import export, ids, money
 from hutong.clock import instant
-from hutong.search.model import Bill
+from hutong.search.model import PaymentRecord
 
 
-def bill_document(bill: Bill, avatar_base: str = "") -> dict[str, Any]:
+def record_document(bill: PaymentRecord, avatar_base: str = "") -> dict[str, Any]:
     """The public form of a bill.
 
     Args:
@@ -40,7 +40,7 @@ def bill_document(bill: Bill, avatar_base: str = "") -> dict[str, Any]:
     }
 
 
-def _counterparty(bill: Bill, avatar_base: str) -> dict[str, Any] | None:
+def _counterparty(bill: PaymentRecord, avatar_base: str) -> dict[str, Any] | None:
     if bill.customer_id is None:
         return None
     url = None
@@ -52,7 +52,7 @@ def _counterparty(bill: Bill, avatar_base: str) -> dict[str, Any] | None:
 
 
 @dataclass(frozen=True, slots=True)
-class BillLine:
+class RecordLine:
     """A bill as a line of an export; amounts in minor units, and in major ones as people read them."""
 
     id: str
@@ -75,9 +75,9 @@ class BillLine:
     closed_at: str
 
 
-def bill_line(bill: Bill) -> BillLine:
+def record_line(bill: PaymentRecord) -> RecordLine:
     """A bill as a line; what it has not is empty."""
-    return BillLine(
+    return RecordLine(
         id=ids.encode("pay", bill.payment_id),
         merchant_id=ids.encode("mer", bill.merchant_id),
         merchant_order_no=bill.merchant_order_no,
@@ -99,10 +99,10 @@ def bill_line(bill: Bill) -> BillLine:
     )
 
 
-def to_csv(bills: Iterable[Bill], *, heading: bool) -> str:
+def to_csv(bills: Iterable[PaymentRecord], *, heading: bool) -> str:
     """Bills as CSV; text that a spreadsheet would run is made harmless."""
-    lines = [bill_line(bill) for bill in bills]
-    names = ",".join(BillLine.__dataclass_fields__) + "\r\n"
+    lines = [record_line(bill) for bill in bills]
+    names = ",".join(RecordLine.__dataclass_fields__) + "\r\n"
     text = export.to_csv(lines)
     return names + text.removeprefix(names) if heading else text.removeprefix(names)
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 
-class BillStatus(StrEnum):
+class RecordStatus(StrEnum):
     """What has come of a payment. One that is open is no bill yet."""
 
     REQUIRES_CAPTURE = "requires_capture"
@@ -18,7 +18,7 @@ class BillStatus(StrEnum):
     CLOSED = "closed"
 
 
-SHOWN = frozenset(status.value for status in BillStatus)
+SHOWN = frozenset(status.value for status in RecordStatus)
 
 
 class PaymentFact(NamedTuple):
@@ -76,7 +76,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Bill:
+class PaymentRecord:
     """One payment with its refunds and the newest of its customer.
 
     Attributes:
@@ -86,7 +86,7 @@ class Bill:
 
     payment_id: UUID
     merchant_id: UUID
-    status: BillStatus
+    status: RecordStatus
     merchant_order_no: str
     subject: str
     amount_minor: int
@@ -106,7 +106,7 @@ class Bill:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RecordQuery:
     """Which bills are asked for; None asks for nothing in particular.
 
     Attributes:
@@ -120,7 +120,7 @@ class Wanted:
     merchant_id: UUID | None = None
     begin: datetime | None = None
     end: datetime | None = None
-    status: BillStatus | None = None
+    status: RecordStatus | None = None
     amount_min: int | None = None
     amount_max: int | None = None
     currency: str | None = None
@@ -134,7 +134,7 @@ class Wanted:
 class Page:
     """Some bills, newest first, and where the next ones begin."""
 
-    bills: list[Bill]
+    bills: list[PaymentRecord]
     next_cursor: str | None
 
 

@@ -16,7 +16,7 @@ from hutong import db
 from hutong.clock import to_ns
 from hutong.errors import InvalidParameter
 from hutong.search.errors import SearchTooWide
-from hutong.search.model import Bill, BillStatus, Page, Wanted
+from hutong.search.model import Page, PaymentRecord, RecordQuery, RecordStatus
 from hutong.search.ngrams import fold, needed, terms
 from hutong.search.statements import sql as _sql
 
@@ -28,7 +28,7 @@ CUSTOMERS_MAX = 1_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-async def search(tx: db.Tx, wanted: Wanted, *, limit: int, cursor: str | None = None) -> Page:
+async def search(tx: db.Tx, wanted: RecordQuery, *, limit: int, cursor: str | None = None) -> Page:
     """Bills, newest first.
 
     Args:
@@ -50,14 +50,14 @@ async def search(tx: db.Tx, wanted: Wanted, *, limit: int, cursor: str | None = 
     return Page(bills, _cursor(bills[-1], wanted) if len(rows) > limit else None)
 
 
-async def search_plan(tx: db.Tx, wanted: Wanted) -> str:
+async def search_plan(tx: db.Tx, wanted: RecordQuery) -> str:
     """How PostgreSQL goes about a search just now, for showing."""
     await _sql.limit_search.execute(tx, str(SEARCH_LIMIT_MS))
     rows = await tx.fetch(f"EXPLAIN {_sql.search_bills.text}", *await _arguments(tx, wanted, 20, None))
     return "\n".join(row[0] for row in rows)
 
 
-async def _arguments(tx: db.Tx, wanted: Wanted, limit: int, cursor: str | None) -> list[object]:
+async def _arguments(tx: db.Tx, wanted: RecordQuery, limit: int, cursor: str | None) -> list[object]:
     at, last = (None, None) if cursor is None else _read_cursor(cursor, wanted)
     asked = None if wanted.text is None else _terms(wanted.text, "q")
     customers = None if wanted.counterparty is None else await _customers(tx, wanted.merchant_id, wanted.counterparty)
@@ -90,13 +90,15 @@ async def _customers(tx: db.Tx, merchant_id: UUID | None, text: str) -> list[asy
     return found
 
 
-async def find_bill(tx: db.Tx, payment_id: UUID, *, merchant_id: UUID | None = None) -> Bill | None:
+async def find_record(tx: db.Tx, payment_id: UUID, *, merchant_id: UUID | None = None) -> PaymentRecord | None:
     """The bill of one payment; None if there is none, or it is another merchant's."""
-    row = await _sql.find_bill.fetchrow(tx, payment_id, merchant_id)
+    row = await _sql.find_record.fetchrow(tx, payment_id, merchant_id)
     return None if row is None else _bill(row)
 
 
-async def export(store: db.Database, wanted: Wanted, *, cursor: str | None = None) -> AsyncIterator[list[Bill]]:
+async def export(
+    store: db.Database, wanted: RecordQuery, *, cursor: str | None = None
+) -> AsyncIterator[list[PaymentRecord]]:
     """All bills of a search, newest first, in pages. No transaction is open while a page is being used."""
     while True:
         async with store.transaction() as tx:
@@ -114,21 +116,21 @@ def _terms(text: str, param: str) -> list[str]:
     return found
 
 
-def _bill(row: asyncpg.Record) -> Bill:
+def _bill(row: asyncpg.Record) -> PaymentRecord:
     values = dict(row)
-    values["status"] = BillStatus(values["status"])
+    values["status"] = RecordStatus(values["status"])
     values["refunds"] = orjson.loads(values["refunds"])
-    return Bill(**values)
+    return PaymentRecord(**values)
 
 
-def _cursor(bill: Bill, wanted: Wanted) -> str:
+def _cursor(bill: PaymentRecord, wanted: RecordQuery) -> str:
     """The place behind a bill, with what was asked for: turned over to another search it would skip bills unseen."""
     micros = to_ns(bill.created_at) // 1_000
     raw = micros.to_bytes(8, "big") + bill.payment_id.bytes + _mark(wanted)
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
-def _read_cursor(text: str, wanted: Wanted) -> tuple[datetime, UUID]:
+def _read_cursor(text: str, wanted: RecordQuery) -> tuple[datetime, UUID]:
     try:
         raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except ValueError:
@@ -142,5 +144,5 @@ def _read_cursor(text: str, wanted: Wanted) -> tuple[datetime, UUID]:
     return at, UUID(bytes=raw[8:24])
 
 
-def _mark(wanted: Wanted) -> bytes:
+def _mark(wanted: RecordQuery) -> bytes:
     return hashlib.sha256(repr(astuple(wanted)).encode()).digest()[:4]

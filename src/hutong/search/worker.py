@@ -14,7 +14,7 @@ from hutong.search.projector import follow
 FOLLOW_EVERY_S = 0.5
 """How often to look for what is new."""
 
-ROOMS = ("db", "query")
+SCHEMAS = ("db", "query")
 """Whose migrations a database of its own needs."""
 
 _PAUSE = timedelta(seconds=5)
@@ -23,7 +23,7 @@ _PAUSE = timedelta(seconds=5)
 _UP = Gauge("hutong_query_up", "Whether bills were brought up to date when last tried: 1 or 0.")
 
 
-class Follower:
+class ProjectionWorker:
     """Brings bills up to date. Whatever goes wrong here, payments go on; the next round catches up.
 
     Args:
@@ -47,7 +47,7 @@ class Follower:
         self._not_before = None
         try:
             if self._unmigrated is not None:
-                await asyncio.to_thread(db.migrate, self._unmigrated, rooms=ROOMS)
+                await asyncio.to_thread(db.migrate, self._unmigrated, rooms=SCHEMAS)
                 self._unmigrated = None
             done = await follow(self._source, self._store, now=self._clock.now())
         except Exception:

@@ -3,4 +3,8 @@
 from hutong.telemetry.logging import configure_logging, get_logger
 from hutong.telemetry.masking import mask
 
-__all__ = ["configure_logging", "get_logger", "mask"]
+__all__ = [
+    "configure_logging",
+    "get_logger",
+    "mask",
+]

@@ -21,7 +21,7 @@ from hutong.errors import NotFound
 
 router = APIRouter(prefix="/v1/bills", tags=["Bills"], route_class=StrictRoute)
 
-Filters = Annotated[query.Wanted, Depends(bill_schema.filters)]
+Filters = Annotated[query.RecordQuery, Depends(bill_schema.filters)]
 Limit = Annotated[int, BeforeValidator(schema.plain_digits), Query(ge=1, le=100, description="How many at most.")]
 Cursor = Annotated[
     str | None,
@@ -47,7 +47,7 @@ async def search_bills(
     wanted = replace(wanted, merchant_id=merchant.merchant_id)
     async with use.bills.transaction() as tx:
         page = await query.search(tx, wanted, limit=limit, cursor=cursor)
-    data = [query.bill_document(bill, use.avatar_base) for bill in page.bills]
+    data = [query.record_document(bill, use.avatar_base) for bill in page.bills]
     return await list_answer(use, data, page.next_cursor)
 
 
@@ -72,10 +72,10 @@ async def get_bill(use: Use, merchant: Caller, payment_id: str) -> Response:
     """The bill of one payment."""
     identifier = ids.decode("pay", payment_id)
     async with use.bills.transaction() as tx:
-        bill = await query.find_bill(tx, identifier, merchant_id=merchant.merchant_id)
+        bill = await query.find_record(tx, identifier, merchant_id=merchant.merchant_id)
     if bill is None:
         raise NotFound("no bill has this id")
-    return json_answer(query.bill_document(bill, use.avatar_base))
+    return json_answer(query.record_document(bill, use.avatar_base))
 
 
 async def list_answer(use: Services, data: list[dict[str, Any]], next_cursor: str | None) -> Response:
@@ -85,7 +85,7 @@ async def list_answer(use: Services, data: list[dict[str, Any]], next_cursor: st
     return json_answer(head | {"as_of": as_of})
 
 
-async def csv_answer(use: Services, wanted: query.Wanted) -> Response:
+async def csv_answer(use: Services, wanted: query.RecordQuery) -> Response:
     """All bills of a search, a page at a time."""
     pages = query.export(use.bills, wanted)
     first = await anext(pages)  # before the answer has begun, so that an error can still be told

@@ -39,8 +39,8 @@ async def start_attempt(
     """
     payment = await own_payment(use, merchant, payment_id)
     check_return_url(body.return_url, merchant)
-    started = await use.flow.start(payment, body.method, payer=body.payer, return_url=body.return_url)
-    return Response(use.flow.render(started), 201, media_type="application/json")
+    started = await use.lifecycle.start(payment, body.method, payer=body.payer, return_url=body.return_url)
+    return Response(use.lifecycle.render(started), 201, media_type="application/json")
 
 
 @router.post(
@@ -64,8 +64,10 @@ async def capture_payment(
 
     The same amount again is the same capture. Capture or cancel: the first of the two that arrives is done.
     """
-    captured = await use.flow.capture(await own_payment(use, merchant, payment_id), body.amount_minor)
-    return Response(use.flow.render(captured), 202 if captured.is_capturing else 200, media_type="application/json")
+    captured = await use.lifecycle.capture(await own_payment(use, merchant, payment_id), body.amount_minor)
+    return Response(
+        use.lifecycle.render(captured), 202 if captured.is_capturing else 200, media_type="application/json"
+    )
 
 
 @router.post(
@@ -79,8 +81,8 @@ async def capture_payment(
 )
 async def cancel_payment(use: Use, merchant: Caller, payment_id: str) -> Response:
     """Give up an authorization that is not captured, or close what is unpaid; the same as `close`."""
-    closed = await use.flow.close(await own_payment(use, merchant, payment_id))
-    return Response(use.flow.render(closed), 202 if closed.is_open else 200, media_type="application/json")
+    closed = await use.lifecycle.close(await own_payment(use, merchant, payment_id))
+    return Response(use.lifecycle.render(closed), 202 if closed.is_open else 200, media_type="application/json")
 
 
 @router.get(

@@ -57,11 +57,11 @@ async def create_payment(
         order = await _check(use, merchant, body, order, now)
     except InvalidParameter:
         # What was placed while it could be is answered as it was then, however late it is repeated.
-        answered = await use.flow.repeated(order)
+        answered = await use.lifecycle.repeated(order)
         if answered is None:
             raise
     else:
-        answered = await use.flow.place(order)
+        answered = await use.lifecycle.place(order)
     status, answer = answered
     return json_answer(answer, status)
 
@@ -96,7 +96,7 @@ async def list_payments(
     has_more = len(found) > limit
     next_cursor = ids.encode("pay", page[-1].payment_id) if has_more else None
     head = orjson.dumps({"object": "list", "has_more": has_more, "next_cursor": next_cursor})
-    data = b",".join(use.flow.render(payment) for payment in page)
+    data = b",".join(use.lifecycle.render(payment) for payment in page)
     return json_answer(head[:-1] + b',"data":[' + data + b"]}")
 
 
@@ -108,7 +108,7 @@ async def list_payments(
 )
 async def get_payment(use: Use, merchant: Caller, payment_id: str) -> Response:
     """One payment, as last committed."""
-    return json_answer(use.flow.render(await own_payment(use, merchant, payment_id)))
+    return json_answer(use.lifecycle.render(await own_payment(use, merchant, payment_id)))
 
 
 @router.post(
@@ -126,8 +126,8 @@ async def close_payment(use: Use, merchant: Caller, payment_id: str) -> Response
     The channel is asked first: if the payer has paid in the meantime, the payment succeeds and the answer is 409.
     Closing a closed payment changes nothing.
     """
-    payment = await use.flow.close(await own_payment(use, merchant, payment_id))
-    return json_answer(use.flow.render(payment), 202 if payment.is_open else 200)
+    payment = await use.lifecycle.close(await own_payment(use, merchant, payment_id))
+    return json_answer(use.lifecycle.render(payment), 202 if payment.is_open else 200)
 
 
 async def _check(
@@ -140,7 +140,7 @@ async def _check(
     check_return_url(body.return_url, merchant)
     if body.method is None:
         return order
-    wish = payments.Wish(
+    wish = payments.RouteRequest(
         body.method,
         body.amount_minor,
         body.currency,
@@ -151,7 +151,7 @@ async def _check(
         fee_ppm=merchant.fee_ppm,
         payment_id=order.new.payment_id,
     )
-    first = await use.flow.choice.choose(wish)
+    first = await use.lifecycle.route_selector.choose(wish)
     return replace(order, new=replace(order.new, first_attempt=first))
 
 
@@ -190,15 +190,15 @@ def check_return_url(url: str | None, merchant: merchants.Merchant) -> None:
         raise InvalidParameter("its origin is not registered for this merchant", param="return_url")
 
 
-def _items(body: schema.PaymentCreate, discounts: Sequence[payments.Discount]) -> tuple[payments.Item, ...]:
+def _items(body: schema.PaymentCreate, discounts: Sequence[payments.Discount]) -> tuple[payments.LineItem, ...]:
     """What is bought, with each party's part of its price."""
     if not body.items and not discounts:
         return ()
     if body.capture_method != "automatic":
         # Each party's part is computed for the whole.
         raise InvalidParameter("a payment with items is captured at once and whole", param="items")
-    bought = [payments.NewItem(item.id, item.name, item.quantity, item.amount_minor) for item in body.items]
-    return payments.spread(body.amount_minor, bought, discounts)
+    bought = [payments.NewLineItem(item.id, item.name, item.quantity, item.amount_minor) for item in body.items]
+    return payments.allocate_discounts(body.amount_minor, bought, discounts)
 
 
 def _registered(url: str, origins: tuple[str, ...]) -> bool:
@@ -216,7 +216,7 @@ async def own_payment(use: Services, merchant: merchants.Merchant, payment_id: s
         NotFound: there is none, or it is another merchant's.
     """
     identifier = ids.decode("pay", payment_id)
-    payment = await use.flow.find(identifier)
+    payment = await use.lifecycle.find(identifier)
     if payment is None or payment.merchant_id != merchant.merchant_id:
         raise NotFound("no payment has this id")
     return payment

@@ -57,7 +57,7 @@ async def create_refund(
         items=tuple((item.id, item.quantity) for item in body.items),
     )
     claim = claim_of(merchant, idempotency_key, f"POST /v1/payments/{payment_id}/refunds", body)
-    status, answer = await use.flow.refunds.place(payment, order, claim=claim)
+    status, answer = await use.lifecycle.refunds.place(payment, order, claim=claim)
     return json_answer(answer, status)
 
 

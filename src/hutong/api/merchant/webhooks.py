@@ -148,9 +148,9 @@ async def replay(
     sent too, so a new endpoint can be brought up to date.
     """
     identifier = ids.decode("whe", endpoint_id)
-    wanted = events.Wanted.between(body.begin, body.end, failed=body.failed)
+    wanted = events.ReplayRequest.between(body.begin, body.end, failed=body.failed)
     if body.event_id is not None:
-        wanted = events.Wanted.one(_decode("evt", body.event_id, "event_id"))
+        wanted = events.ReplayRequest.one(_decode("evt", body.event_id, "event_id"))
     if body.cursor is not None:
         wanted = wanted.after(_decode("evt", body.cursor, "cursor"))
     async with use.database.transaction() as tx:
@@ -195,11 +195,11 @@ async def list_deliveries(
     identifier = ids.decode("whe", endpoint_id)
     async with use.database.transaction() as tx:
         endpoint = await events.find_endpoint(tx, merchant.merchant_id, identifier)
-        found = await events.list_tries(
+        found = await events.list_delivery_attempts(
             tx,
             identifier,
             event_id=None if event_id is None else _decode("evt", event_id, "event_id"),
-            state=None if state is None else events.TryState(state),
+            state=None if state is None else events.DeliveryAttemptState(state),
             after=None if cursor is None else _decode("whd", cursor, "cursor"),
             limit=limit + 1,
         )
@@ -208,7 +208,7 @@ async def list_deliveries(
     return json_answer(
         {
             "object": "list",
-            "data": [events.try_document(one, endpoint) for one in page],
+            "data": [events.delivery_attempt_document(one, endpoint) for one in page],
             "has_more": has_more,
             "next_cursor": ids.encode("whd", page[-1].try_id) if has_more else None,
         }

@@ -204,7 +204,7 @@ async def list_audit(
 async def _decide(
     request: Request, use: Use, operator: operators.Operator, proposal_id: str, body: DecisionCreate, *, approve: bool
 ) -> Response:
-    decision = operators.Decision(
+    decision = operators.ApprovalDecision(
         ids.decode(operators.PROPOSAL_PREFIX, proposal_id),
         operator.operator_id,
         approve,
@@ -213,7 +213,7 @@ async def _decide(
     )
 
     async def work(tx: db.Tx) -> operators.Proposal:
-        return await operators.conclude(tx, decision, use.effects, now=use.clock.now())
+        return await operators.conclude(tx, decision, use.approval_handlers, now=use.clock.now())
 
     return json_answer(proposal_document(await use.database.run(work)))
 

@@ -67,7 +67,7 @@ async def see_bill(use: Use, _operator: Acting, payment_id: str) -> Response:
     """Any merchant's bill."""
     identifier = ids.decode("pay", payment_id)
     async with use.bills.transaction() as tx:
-        bill = await query.find_bill(tx, identifier)
+        bill = await query.find_record(tx, identifier)
     if bill is None:
         raise NotFound("no bill has this id")
     (document,) = await _documents(use, [bill])
@@ -86,7 +86,7 @@ async def see_bill_sources(use: Use, _operator: Acting) -> Response:
     return json_answer({"object": "list", "data": [asdict(one) | {"lag": one.lag} for one in found]})
 
 
-def _of(wanted: query.Wanted, merchant: str | None) -> query.Wanted:
+def _of(wanted: query.RecordQuery, merchant: str | None) -> query.RecordQuery:
     if merchant is None:
         return wanted
     try:
@@ -95,13 +95,13 @@ def _of(wanted: query.Wanted, merchant: str | None) -> query.Wanted:
         raise InvalidParameter("is no such id", param="merchant") from error
 
 
-async def _documents(use: Services, bills: Sequence[query.Bill]) -> list[dict[str, Any]]:
+async def _documents(use: Services, bills: Sequence[query.PaymentRecord]) -> list[dict[str, Any]]:
     """Bills with their merchants."""
     wanted: list[UUID] = sorted({bill.merchant_id for bill in bills})
     async with use.database.transaction() as tx:
         known = await merchants.find_merchants(tx, wanted) if wanted else {}
     return [
-        query.bill_document(bill, use.avatar_base)
+        query.record_document(bill, use.avatar_base)
         | {
             "merchant": {
                 "id": ids.encode("mer", bill.merchant_id),

@@ -114,7 +114,7 @@ async def propose_trial(
     body: Annotated[TrialCreate, Body(openapi_examples={"one": {"value": schema.example(TrialCreate)}})],
 ) -> Response:
     """Propose to try a draft on a share of the payments; it starts once another person has approved it."""
-    await use.flow.choice.offers()
+    await use.lifecycle.route_selector.offers()
     proposal_id = use.ids.new()
 
     async def work(tx: db.Tx) -> operators.Proposal:
@@ -124,7 +124,7 @@ async def propose_trial(
             version=await routing.current_version(tx),
             share=body.share,
             guardrail=body.guardrail,
-            candidates=use.flow.choice.live.candidates,
+            candidates=use.lifecycle.route_selector.routing_state.candidates,
             proposal_id=proposal_id,
             maker_id=operator.operator_id,
             reason=body.reason,

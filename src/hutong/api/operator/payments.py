@@ -64,7 +64,7 @@ _SUCCESS = {"one": {"value": schema.example(BilledSuccessCreate)}}
 )
 async def see_payment(use: Use, _operator: Acting, payment_id: str) -> Response:
     """Any merchant's payment, as last committed."""
-    return Response(use.flow.render(await _any_payment(use, payment_id)), media_type="application/json")
+    return Response(use.lifecycle.render(await _any_payment(use, payment_id)), media_type="application/json")
 
 
 @router.get(
@@ -156,14 +156,14 @@ async def _act(
 ) -> Response:
     operators.require(operator, Role.OPERATOR)
     payment = await _any_payment(use, payment_id)
-    after = await use.flow.act(payment, _of(request, operator, payment, action, reason))
-    return Response(use.flow.render(after), media_type="application/json")
+    after = await use.lifecycle.act(payment, _of(request, operator, payment, action, reason))
+    return Response(use.lifecycle.render(after), media_type="application/json")
 
 
 def _of(
     request: Request, operator: operators.Operator, payment: payments.Payment, action: str, reason: str
-) -> payments.Act:
-    return payments.Act(operator.operator_id, payment.payment_id, action, reason, request_id(request))
+) -> payments.OperatorAction:
+    return payments.OperatorAction(operator.operator_id, payment.payment_id, action, reason, request_id(request))
 
 
 async def _any_payment(use: Services, payment_id: str) -> payments.Payment:

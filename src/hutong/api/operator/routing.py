@@ -180,8 +180,8 @@ async def get_decision(use: Use, _operator: Acting, decision_id: str) -> Respons
 async def see_routing(use: Use, _operator: Acting) -> Response:
     """How the accounts are doing, which configuration is in force, and what operators have pinned or blocked."""
     now = use.clock.now()
-    await use.flow.choice.offers()
-    live = use.flow.choice.live
+    await use.lifecycle.route_selector.offers()
+    live = use.lifecycle.route_selector.routing_state
     async with use.database.transaction() as tx:
         overrides = await routing.standing_overrides(tx, now=now)
     return json_answer(routing.routing_document(live, overrides, now=now))
@@ -206,14 +206,14 @@ async def propose_configuration(
 
     What is wrong with it is refused now, with its place: the one in force stays.
     """
-    await use.flow.choice.offers()
+    await use.lifecycle.route_selector.offers()
     proposal_id = use.ids.new()
 
     async def work(tx: db.Tx) -> operators.Proposal:
         return await routing.propose_configuration(
             tx,
             body.document,
-            candidates=use.flow.choice.live.candidates,
+            candidates=use.lifecycle.route_selector.routing_state.candidates,
             anyway=body.anyway,
             proposal_id=proposal_id,
             maker_id=operator.operator_id,
@@ -250,8 +250,8 @@ async def add_override(
         operator.operator_id,
         use.clock.now(),
     )
-    await use.flow.choice.offers()
-    live = use.flow.choice.live
+    await use.lifecycle.route_selector.offers()
+    live = use.lifecycle.route_selector.routing_state
 
     async def work(tx: db.Tx) -> routing.Override:
         return await routing.add_override(

@@ -115,7 +115,7 @@ Amount = Annotated[int | None, BeforeValidator(_amount)]
 async def filters(
     begin: Annotated[Instant | None, Query(alias="from", description="Created then or later.")] = None,
     end: Annotated[Instant | None, Query(alias="to", description="Created before then.")] = None,
-    status: Annotated[query.BillStatus | None, Query(description="Only bills in this state.")] = None,
+    status: Annotated[query.RecordStatus | None, Query(description="Only bills in this state.")] = None,
     amount_min: Annotated[Amount, Query(ge=0, le=AMOUNT_MINOR_MAX, description="In minor units.")] = None,
     amount_max: Annotated[Amount, Query(ge=0, le=AMOUNT_MINOR_MAX, description="In minor units.")] = None,
     currency: Annotated[str | None, Query(pattern=r"^[A-Z]{3}$", description="ISO 4217 code.")] = None,
@@ -129,7 +129,7 @@ async def filters(
     q: Annotated[
         Text | None, Query(min_length=1, max_length=127, description="Words of the subject; each must occur in it.")
     ] = None,
-) -> query.Wanted:
+) -> query.RecordQuery:
     """What a search asks for; whose bills is not the caller's to say.
 
     Errors:
@@ -139,7 +139,7 @@ async def filters(
         raise InvalidParameter("lies at or before `from`", param="to")
     if amount_min is not None and amount_max is not None and amount_max < amount_min:
         raise InvalidParameter("is less than `amount_min`", param="amount_max")
-    return query.Wanted(
+    return query.RecordQuery(
         begin=begin,
         end=end,
         status=status,

@@ -196,7 +196,7 @@ class TimelineEntry(BaseModel):
     at: datetime
     what: str = Field(description="Such as `payment.created`, `attempt.submitted` or `payment.capture_requested`.")
     attempt_id: str | None
-    learnt_by: Literal["submission", "notification", "query", "close", "capture", "bill", "operator"] | None = Field(
+    source: Literal["submission", "notification", "query", "close", "capture", "bill", "operator"] | None = Field(
         description="How it was learnt from the channel, or who did it."
     )
     channel_code: str | None

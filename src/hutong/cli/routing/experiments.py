@@ -43,7 +43,7 @@ def start(
 
     source = read_text(draft)
 
-    async def work(database: db.Database, live: routing.Live) -> operators.Proposal:
+    async def work(database: db.Database, live: routing.RoutingState) -> operators.Proposal:
         version, standing = await standing_document(database)
         read = routing.Draft(source, standing=standing)
         read.check(version=version, candidates=live.candidates)

@@ -39,7 +39,7 @@ def _add(
     now = SystemClock().now()
     end = None if until is None else moment(until, "--until", now=now)
 
-    async def work(database: db.Database, live: routing.Live) -> routing.Override:
+    async def work(database: db.Database, live: routing.RoutingState) -> routing.Override:
         async def add(tx: db.Tx) -> routing.Override:
             operator_id = await acting(tx, key)
             wanted = routing.Override(new_id(), kind, product, account, end, reason, operator_id, now)

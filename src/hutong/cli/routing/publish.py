@@ -16,7 +16,7 @@ def run_check(file: Path, *, here: bool, as_json: bool) -> int:
     """Check a file; the exit status says whether it may be published."""
     source = read_text(file)
 
-    async def against_accounts(database: db.Database, live: routing.Live) -> None:
+    async def against_accounts(database: db.Database, live: routing.RoutingState) -> None:
         version, standing = await standing_document(database)
         routing.Draft(source, standing=standing).check(version=version + 1, candidates=live.candidates)
 
@@ -38,7 +38,7 @@ def run_publish(file: Path, key: Path, reason: str, *, anyway: bool, as_json: bo
     """Check a file and propose it."""
     source = read_text(file)
 
-    async def work(database: db.Database, live: routing.Live) -> operators.Proposal:
+    async def work(database: db.Database, live: routing.RoutingState) -> operators.Proposal:
         version, standing = await standing_document(database)
         draft = routing.Draft(source, standing=standing)
         draft.check(version=version + 1, candidates=live.candidates)
@@ -66,7 +66,7 @@ def run_decide(proposal: str, key: Path, reason: str, *, approve: bool) -> None:
 
     async def work(tx: db.Tx) -> None:
         checker = await operators.authenticate(tx, read_key(key))
-        decision = operators.Decision(identifier, checker.operator_id, approve, reason)
+        decision = operators.ApprovalDecision(identifier, checker.operator_id, approve, reason)
         await operators.conclude(tx, decision, routing.EFFECTS, now=SystemClock().now())
 
     in_transaction(config.load(), work)

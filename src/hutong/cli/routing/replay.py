@@ -32,11 +32,11 @@ def run_replay(start: str, end: str | None, draft: Path, picture: Path | None, *
         raise InvalidParameter("lies before --from", param="--to")
     source = read_text(draft)
 
-    async def work(database: db.Database, live: routing.Live) -> payments.Rehearsal:
+    async def work(database: db.Database, live: routing.RoutingState) -> payments.Backtest:
         version, standing = await standing_document(database)
         configuration = routing.Draft(source, standing=standing).check(version=version + 1, candidates=live.candidates)
         async with database.transaction() as tx:
-            return await payments.rehearse(tx, first, last, configuration)
+            return await payments.backtest(tx, first, last, configuration)
 
     began = time.perf_counter()
     found = with_routing(work)

@@ -21,7 +21,7 @@ _FILE_BYTES_MAX = 1 << 20
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
-def with_routing(work: Callable[[db.Database, routing.Live], Awaitable[T]]) -> T:
+def with_routing(work: Callable[[db.Database, routing.RoutingState], Awaitable[T]]) -> T:
     """Do something with the database and with routing as the running processes share it."""
     settings, clock = config.load(), SystemClock()
     url = app.database_url(settings)
@@ -36,8 +36,8 @@ def with_routing(work: Callable[[db.Database, routing.Live], Awaitable[T]]) -> T
                 # The sandbox's accounts are beside the point where there are real ones.
                 return [offer for offer in found if not offer.sandbox] or found
 
-            live = routing.Live(draw=lambda: 0.0)
-            sharing = routing.Sharing(database, live, clock=clock, process_id=new_id(), offers=offers)
+            live = routing.RoutingState(draw=lambda: 0.0)
+            sharing = routing.StateSync(database, live, clock=clock, process_id=new_id(), offers=offers)
             await sharing.look(clock.now())
             return await work(database, live)
 

@@ -16,7 +16,7 @@ from hutong.clock import SystemClock
 def run_status(*, as_json: bool) -> None:
     """Show how routing stands, from what the running processes have shared."""
 
-    async def work(database: db.Database, live: routing.Live) -> dict[str, Any]:
+    async def work(database: db.Database, live: routing.RoutingState) -> dict[str, Any]:
         now = SystemClock().now()
         async with database.transaction() as tx:
             overrides = await routing.standing_overrides(tx, now=now)

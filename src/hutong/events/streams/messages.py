@@ -19,7 +19,7 @@ DIGEST = "stream.digest"
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class StreamItem:
     """One message for a broker.
 
     Attributes:
@@ -42,7 +42,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class DigestEntry:
     """An event with its number in its stream."""
 
     stream: str
@@ -79,12 +79,12 @@ def digest_hash(hashes: Iterable[bytes]) -> str:
     return hashlib.sha256(b"".join(hashes)).hexdigest()
 
 
-def item(entry: Entry, *, resent: bool = False) -> Item:
+def item(entry: DigestEntry, *, resent: bool = False) -> StreamItem:
     """The message of an event."""
     event = entry.event
     body = message(entry.stream, entry.no, event)
     name, key = ids.encode("evt", event.event_id), str(event.object_id)
-    return Item(name, entry.stream, event.type, key, body, entry.no, resent, recorded_at=event.created_at)
+    return StreamItem(name, entry.stream, event.type, key, body, entry.no, resent, recorded_at=event.created_at)
 
 
 def digest(
@@ -97,7 +97,7 @@ def digest(
     now: datetime,
     answer: bool = False,
     expires_s: int | None = None,
-) -> Item:
+) -> StreamItem:
     """A message that says what a stream has carried from one number to another.
 
     Args:
@@ -119,4 +119,4 @@ def digest(
     if answer:
         fields["answer"] = True
     body = orjson.dumps(fields, option=orjson.OPT_UTC_Z)
-    return Item(name, stream, DIGEST, stream, body, expires_s=expires_s)
+    return StreamItem(name, stream, DIGEST, stream, body, expires_s=expires_s)

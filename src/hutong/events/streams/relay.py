@@ -21,7 +21,7 @@ from hutong import db
 from hutong.clock import Clock
 from hutong.errors import HutongError
 from hutong.events.statements import sql as _sql
-from hutong.events.streams.messages import Item, digest, digest_hash, item, item_hash
+from hutong.events.streams.messages import StreamItem, digest, digest_hash, item, item_hash
 from hutong.events.streams.streams import BATCH, Publisher, answer_request, list_streams, read_stream, waves
 from hutong.telemetry import get_logger
 
@@ -81,7 +81,7 @@ class _Digest:
     def after(cls, digested_no: int) -> _Digest:
         return cls(digested_no, digested_no, hashlib.sha256())
 
-    def add(self, items: list[Item]) -> None:
+    def add(self, items: list[StreamItem]) -> None:
         for one in items:
             self.hashes.update(item_hash(one.body))
         self.upto += len(items)
@@ -241,7 +241,7 @@ class Relay:
             await self._digest(publisher, claim, covered)
         return upto < claim.last_no
 
-    async def _next(self, claim: _Claim, wanted: int) -> list[Item]:
+    async def _next(self, claim: _Claim, wanted: int) -> list[StreamItem]:
         first = claim.published_no + 1
         async with self._database.transaction() as tx:
             entries = await read_stream(tx, claim.stream, first, claim.published_no + wanted)
@@ -249,7 +249,7 @@ class Relay:
             raise _StreamBroken(first)
         return [item(entry) for entry in entries]
 
-    async def _publish(self, publisher: Publisher, items: list[Item]) -> tuple[list[Item], bool]:
+    async def _publish(self, publisher: Publisher, items: list[StreamItem]) -> tuple[list[StreamItem], bool]:
         """Publish in waves; returns those from the first on that are confirmed, and whether one was not.
 
         What was confirmed behind one that was not is published again later: the mark is one number. Waves end well

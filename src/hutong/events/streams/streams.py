@@ -16,7 +16,7 @@ from hutong import db
 from hutong.errors import InvalidParameter, InvalidRequest, NotFound, Unavailable
 from hutong.events.model import RecordedEvent
 from hutong.events.statements import sql as _sql
-from hutong.events.streams.messages import Entry, Item, digest, digest_hash, item, item_hash
+from hutong.events.streams.messages import DigestEntry, StreamItem, digest, digest_hash, item, item_hash
 
 RESEND_MAX = 10_000
 """How many numbers one request may ask for."""
@@ -33,7 +33,7 @@ _FIELDS = ("event_id", "type", "version", "merchant_id", "object_id", "object_se
 class Publisher(Protocol):
     """A connection to a broker."""
 
-    async def publish(self, items: Sequence[Item]) -> list[bool]:
+    async def publish(self, items: Sequence[StreamItem]) -> list[bool]:
         """Publish these at once; says of each, in order, whether the broker has confirmed that it keeps it.
 
         What is not confirmed may have arrived nevertheless. Never raises for what a broker may do.
@@ -85,10 +85,10 @@ async def list_streams(tx: db.Tx) -> list[Stream]:
     return [Stream(**row) for row in await _sql.list_streams.fetch(tx)]
 
 
-async def read_stream(tx: db.Tx, stream: str, first: int, last: int) -> list[Entry]:
+async def read_stream(tx: db.Tx, stream: str, first: int, last: int) -> list[DigestEntry]:
     """What a stream has from one number to another, both included, in order; without what was archived."""
     rows = await _sql.stream_entries.fetch(tx, stream, first, last)
-    return [Entry(stream, row["no"], RecordedEvent(**{name: row[name] for name in _FIELDS})) for row in rows]
+    return [DigestEntry(stream, row["no"], RecordedEvent(**{name: row[name] for name in _FIELDS})) for row in rows]
 
 
 async def resend(database: db.Database, publisher: Publisher, stream: str, first: int, last: int) -> int:
@@ -195,7 +195,7 @@ async def _check_range(database: db.Database, stream: str, first: int, last: int
         raise InvalidParameter(f"the stream is published up to {known[stream].published_no}", param="to")
 
 
-async def _range(database: db.Database, stream: str, first: int, last: int) -> list[Entry]:
+async def _range(database: db.Database, stream: str, first: int, last: int) -> list[DigestEntry]:
     async with database.transaction() as tx:
         found = await read_stream(tx, stream, first, last)
     if len(found) != last - first + 1:
@@ -203,13 +203,13 @@ async def _range(database: db.Database, stream: str, first: int, last: int) -> l
     return found
 
 
-def waves(items: Sequence[Item]) -> list[list[Item]]:
+def waves(items: Sequence[StreamItem]) -> list[list[StreamItem]]:
     """Split so that each part has at most one item of a key, in order.
 
     Published one after the other, each confirmed before the next begins, a failure in the middle leaves nothing of an
     object behind what came after it.
     """
-    parts: list[list[Item]] = []
+    parts: list[list[StreamItem]] = []
     seen: dict[str, int] = {}
     for one in items:
         wave = seen.get(one.key, 0)

@@ -10,7 +10,7 @@ import orjson
 
 from hutong import db, ids
 from hutong.clock import instant
-from hutong.events.model import Endpoint, RecordedEvent, Scheme, Try, TryState
+from hutong.events.model import DeliveryAttempt, DeliveryAttemptState, Endpoint, RecordedEvent, Scheme
 from hutong.events.statements import sql as _sql
 from hutong.events.webhooks import legacy_form as form
 from hutong.events.webhooks.client import body_of
@@ -22,33 +22,33 @@ _OF_TRY = ("try_id", "endpoint_id", "number", "tried_at", "duration_ms", "status
 _OF_EVENT = ("event_id", "type", "version", "merchant_id", "object_id", "object_seq", "data", "created_at")
 
 
-async def list_tries(
+async def list_delivery_attempts(
     tx: db.Tx,
     endpoint_id: UUID,
     *,
     event_id: UUID | None = None,
-    state: TryState | None = None,
+    state: DeliveryAttemptState | None = None,
     after: UUID | None = None,
     limit: int = 100,
-) -> list[Try]:
+) -> list[DeliveryAttempt]:
     """The tries of one endpoint, newest first.
 
     Args:
         event_id, state: Only tries of this event, with this result.
         after: The last try already seen.
     """
-    rows = await _sql.list_tries.fetch(tx, endpoint_id, event_id, state, after, limit)
+    rows = await _sql.list_delivery_attempts.fetch(tx, endpoint_id, event_id, state, after, limit)
     return [
-        Try(
+        DeliveryAttempt(
             **{name: row[name] for name in _OF_TRY},
             event=RecordedEvent(**{name: row[name] for name in _OF_EVENT}),
-            state=TryState(row["state"]),
+            state=DeliveryAttemptState(row["state"]),
         )
         for row in rows
     ]
 
 
-def try_document(one: Try, endpoint: Endpoint) -> dict[str, Any]:
+def delivery_attempt_document(one: DeliveryAttempt, endpoint: Endpoint) -> dict[str, Any]:
     """The public form of a try: the request as it was, without signature and secrets, and no word of the answer."""
     name = ids.encode("evt", one.event.event_id)
     body, headers = body_of(name, one.event), {"content-type": "application/json"}

@@ -72,7 +72,7 @@ class Outcome:
         return self.error is None
 
 
-class Sender:
+class WebhookClient:
     """An HTTP client for merchants' servers; an async context manager.
 
     It trusts nothing of them: no redirects, no cookies, no proxies, no decompression, 10 s and 64 KiB at most, and

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from hutong import db
-from hutong.events.model import DeliveryState, Endpoint, Event, TryState
+from hutong.events.model import DeliveryAttemptState, DeliveryState, Endpoint, Event
 from hutong.events.outbox import record
 from hutong.events.statements import sql as _sql
 from hutong.events.webhooks.endpoints import disable_failing, endpoint_document
@@ -18,9 +18,9 @@ FAILING_MAX = timedelta(days=5)
 
 ENDPOINT_DISABLED = "webhook_endpoint.disabled"
 _STATES = {
-    DeliveryState.DELIVERED: TryState.DELIVERED,
-    DeliveryState.PENDING: TryState.FAILED,
-    DeliveryState.DEAD: TryState.DEAD,
+    DeliveryState.DELIVERED: DeliveryAttemptState.DELIVERED,
+    DeliveryState.PENDING: DeliveryAttemptState.FAILED,
+    DeliveryState.DEAD: DeliveryAttemptState.DEAD,
 }
 
 

@@ -20,7 +20,7 @@ _RESTS = tuple(timedelta(milliseconds=ms) for ms in (100, 200, 400, 800, 1000))
 
 
 @dataclass(slots=True)
-class Lane:
+class EndpointSlots:
     """What one worker has on its way to one endpoint, and how much it may have.
 
     Half the places are lost with each failure, and one is won by each success. With one place left, failures make it
@@ -89,7 +89,7 @@ class Result:
 
 
 async def claim(
-    tx: db.Tx, *, now: datetime, until: datetime, free: int, places: int, lanes: Mapping[UUID, Lane]
+    tx: db.Tx, *, now: datetime, until: datetime, free: int, places: int, lanes: Mapping[UUID, EndpointSlots]
 ) -> list[Claim]:
     """Take deliveries that are due, none twice, and of one object and endpoint only the first that is pending.
 

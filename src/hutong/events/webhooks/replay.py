@@ -20,7 +20,7 @@ _FIRST, _LAST = UUID(int=0), UUID(int=2**128 - 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ReplayRequest:
     """Which events to send again: all from `first` to `last`, both included.
 
     Attributes:
@@ -32,12 +32,12 @@ class Wanted:
     failed: bool = False
 
     @classmethod
-    def one(cls, event_id: UUID) -> Wanted:
+    def one(cls, event_id: UUID) -> ReplayRequest:
         """One event."""
         return cls(event_id, event_id)
 
     @classmethod
-    def between(cls, begin: datetime | None, end: datetime | None, *, failed: bool = False) -> Wanted:
+    def between(cls, begin: datetime | None, end: datetime | None, *, failed: bool = False) -> ReplayRequest:
         """What was recorded from `begin` on and before `end`, going by the milliseconds in the events' ids."""
         return cls(
             _FIRST if begin is None else least(begin),
@@ -45,13 +45,13 @@ class Wanted:
             failed,
         )
 
-    def after(self, event_id: UUID) -> Wanted:
+    def after(self, event_id: UUID) -> ReplayRequest:
         """What is left after this event."""
-        return Wanted(max(self.first, UUID(int=event_id.int + 1)), self.last, self.failed)
+        return ReplayRequest(max(self.first, UUID(int=event_id.int + 1)), self.last, self.failed)
 
 
 @dataclass(frozen=True, slots=True)
-class Replayed:
+class ReplayResult:
     """How many will be sent again, of how many that were wanted; `last` is where to go on if there may be more."""
 
     count: int
@@ -60,8 +60,14 @@ class Replayed:
 
 
 async def replay(
-    tx: db.Tx, merchant_id: UUID | None, endpoint_id: UUID, wanted: Wanted, *, now: datetime, limit: int = REPLAY_MAX
-) -> Replayed:
+    tx: db.Tx,
+    merchant_id: UUID | None,
+    endpoint_id: UUID,
+    wanted: ReplayRequest,
+    *,
+    now: datetime,
+    limit: int = REPLAY_MAX,
+) -> ReplayResult:
     """Have events sent to an endpoint again, with all their tries, under the ids they have.
 
     Args:
@@ -89,4 +95,4 @@ async def replay(
             tx, endpoint.merchant_id, endpoint_id, wanted.first, wanted.last, list(endpoint.types), limit, now
         )
     last = max((row["event_id"] for row in rows), default=None)
-    return Replayed(sum(row["replayed"] for row in rows), len(rows), last if len(rows) == limit else None)
+    return ReplayResult(sum(row["replayed"] for row in rows), len(rows), last if len(rows) == limit else None)

@@ -16,9 +16,9 @@ from hutong import db, ids
 from hutong.clock import Clock
 from hutong.errors import HutongError
 from hutong.events.model import DeliveryState, Endpoint
-from hutong.events.webhooks.client import TIMEOUT_S, Outcome, Sender
+from hutong.events.webhooks.client import TIMEOUT_S, Outcome, WebhookClient
 from hutong.events.webhooks.endpoint_health import settle
-from hutong.events.webhooks.queue import Claim, Lane, Result, backlog, claim
+from hutong.events.webhooks.queue import Claim, EndpointSlots, Result, backlog, claim
 from hutong.events.webhooks.retry import delay_after
 from hutong.telemetry import get_logger
 from hutong.vault import Vault
@@ -71,7 +71,7 @@ class Counts:
     dead: int
 
 
-class Deliverer:
+class WebhookWorker:
     """Delivers what `record` wrote; as many may run at once as one likes, on any machines.
 
     Promises at least once: a try that is cut off is made again under the same webhook-id when its claim ends. An
@@ -108,7 +108,7 @@ class Deliverer:
         self._in_flight = in_flight
         self._per_endpoint = per_endpoint
         self._random = random
-        self._lanes: dict[UUID, Lane] = {}
+        self._lanes: dict[UUID, EndpointSlots] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._results: list[Result] = []
         self._wake = asyncio.Event()
@@ -120,7 +120,7 @@ class Deliverer:
 
         Cancelling it drops them: their claims end by themselves, and another worker makes the tries again.
         """
-        async with Sender(self._vault, allow_private=self._allow_private) as sender:
+        async with WebhookClient(self._vault, allow_private=self._allow_private) as sender:
             try:
                 pause_s = _TURN_S
                 while not self._stopping:
@@ -141,7 +141,7 @@ class Deliverer:
 
     async def run_once(self) -> Counts:
         """One pass: claim what is due, send all of it, mark it."""
-        async with Sender(self._vault, allow_private=self._allow_private) as sender:
+        async with WebhookClient(self._vault, allow_private=self._allow_private) as sender:
             claims = await self._database.run(self._claim)
             results = await asyncio.gather(*(self._try(sender, one) for one in claims))
             _alert(await self._database.run(lambda tx: self._settle(tx, results)))
@@ -152,7 +152,7 @@ class Deliverer:
             dead=states.count(DeliveryState.DEAD),
         )
 
-    async def _turn_and_pause(self, sender: Sender, pause_s: float) -> float:
+    async def _turn_and_pause(self, sender: WebhookClient, pause_s: float) -> float:
         """One turn and the pause after it: short while there is work, else growing until something happens."""
         self._wake.clear()
         try:
@@ -172,7 +172,7 @@ class Deliverer:
             return min(2 * pause_s, _IDLE_MAX_S)
         return _TURN_S
 
-    async def _turn(self, sender: Sender) -> bool:
+    async def _turn(self, sender: WebhookClient) -> bool:
         """Mark what has ended and start what is due, in one transaction; says whether there was anything."""
         results, self._results = self._results, []
 
@@ -189,7 +189,7 @@ class Deliverer:
         _alert(disabled)
         for one in claims:
             places = 1 if one.failing else self._per_endpoint
-            lane = self._lanes.setdefault(one.message.endpoint_id, Lane(0, places))
+            lane = self._lanes.setdefault(one.message.endpoint_id, EndpointSlots(0, places))
             lane.in_flight += 1
             task = asyncio.create_task(self._deliver(sender, one, lane))
             self._running.add(task)
@@ -206,7 +206,7 @@ class Deliverer:
         now = self._clock.now()
         return await claim(tx, now=now, until=now + LEASE, free=free, places=self._per_endpoint, lanes=self._lanes)
 
-    async def _deliver(self, sender: Sender, one: Claim, lane: Lane) -> None:
+    async def _deliver(self, sender: WebhookClient, one: Claim, lane: EndpointSlots) -> None:
         try:
             result = await self._try(sender, one)
         finally:
@@ -222,7 +222,7 @@ class Deliverer:
         self._results.append(result)
         self._wake.set()
 
-    async def _try(self, sender: Sender, one: Claim) -> Result:
+    async def _try(self, sender: WebhookClient, one: Claim) -> Result:
         now, name = self._clock.now(), self._new_id()
         if one.disabled:
             return Result(name, one, DeliveryState.DEAD, None, None, Outcome(None, "endpoint_disabled", 0))

@@ -17,7 +17,7 @@ from hutong.ledger.statements import sql as _sql
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class StatementLine:
     """One booking on an account; `balance` stands on the account's normal side."""
 
     id: UUID
@@ -39,7 +39,7 @@ class Statement:
     code: int
     ledger: int
     opening: int
-    lines: list[Line]
+    lines: list[StatementLine]
     closing: int
 
 
@@ -72,7 +72,7 @@ async def statement(tx: db.Tx, account_id: int, *, since: datetime, until: datet
     opening = sign * (before["debits"] - before["credits"]) if before is not None else 0
     records = await _sql.statement_lines.fetch(tx, uuid, to_ns(since), to_ns(until))
     lines = [
-        Line(
+        StatementLine(
             r["id"], r["timestamp"], r["accounting_date"], r["code"], r["other"], r["reference"], r["debit"],
             r["credit"], sign * (r["debits"] - r["credits"]),
         )

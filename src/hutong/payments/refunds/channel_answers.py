@@ -12,27 +12,27 @@ from hutong import db
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.errors import InvariantBroken
 from hutong.idempotency import StoredAnswer
-from hutong.payments.channel_answers import Effect, spend, storable
+from hutong.payments.channel_answers import RecordOutcome, claim_notifications, storable
 from hutong.payments.model import QUERY_CADENCE, Payment, Source
 from hutong.payments.refunds import postings as refund_books
 from hutong.payments.refunds.create import available_minor, save_sums
-from hutong.payments.refunds.fallback import ConvertOutcome, ConvertRefund, convert_locked, lock_refunds
+from hutong.payments.refunds.fallback import SwitchMethodOutcome, SwitchRefundMethod, lock_refunds, switch_locked
 from hutong.payments.refunds.model import (
     REFUND_TRANSITIONS,
     RETRY_DELAYS,
     Refund,
     RefundKind,
-    RefundRoute,
+    RefundMethod,
     RefundState,
     save_refunds,
 )
-from hutong.payments.timeline import Entry, write_timeline
+from hutong.payments.timeline import TimelineEntry, write_timeline
 
-_S, _R = RefundState, RefundRoute
+_S, _R = RefundState, RefundMethod
 _NEEDS_NO_NEW_RESERVE = {_R.VOID: _R.ORIGINAL}
 
 
-class RefundHappening(StrEnum):
+class RefundEventType(StrEnum):
     """Events of a refund that others are told of."""
 
     SUCCEEDED = "refund.succeeded"
@@ -42,16 +42,16 @@ class RefundHappening(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class RefundOccurrence:
+class RefundEvent:
     """One happening, with the refund it is about and its payment."""
 
-    happening: RefundHappening
+    happening: RefundEventType
     payment: Payment
     refund: Refund
 
 
 @dataclass(frozen=True, slots=True)
-class RefundWord:
+class RefundReport:
     """A channel's word about one refund.
 
     Attributes:
@@ -62,7 +62,7 @@ class RefundWord:
 
     refund_id: UUID
     account_id: UUID
-    route: RefundRoute
+    route: RefundMethod
     answer: ChannelAnswer
     source: Source
     replay_key: bytes | None = None
@@ -76,7 +76,7 @@ class RefundRecorded:
         answer: What stands under the idempotency key that it came with.
     """
 
-    effect: Effect
+    effect: RecordOutcome
     payment: Payment | None
     refund: Refund | None
     answer: StoredAnswer | None = None
@@ -87,20 +87,20 @@ class _Round:
     """What one list of words brings about."""
 
     now: datetime
-    occurrences: list[RefundOccurrence] = field(default_factory=list)
+    occurrences: list[RefundEvent] = field(default_factory=list)
     chains: list[refund_books.Chain] = field(default_factory=list)
     touched: dict[UUID, tuple[Refund, str | None]] = field(default_factory=dict)
     sums: dict[UUID, Payment] = field(default_factory=dict)
     to_payout: list[Refund] = field(default_factory=list)
-    story: list[Entry] = field(default_factory=list)
+    story: list[TimelineEntry] = field(default_factory=list)
 
-    def tell(self, happening: RefundHappening, payment: Payment, refund: Refund) -> None:
-        self.occurrences.append(RefundOccurrence(happening, payment, refund))
+    def tell(self, happening: RefundEventType, payment: Payment, refund: Refund) -> None:
+        self.occurrences.append(RefundEvent(happening, payment, refund))
 
 
 async def record_refunds(
-    tx: db.Tx, words: Sequence[RefundWord], *, new_id: Callable[[], UUID], now: datetime
-) -> tuple[list[RefundRecorded], list[RefundOccurrence]]:
+    tx: db.Tx, words: Sequence[RefundReport], *, new_id: Callable[[], UUID], now: datetime
+) -> tuple[list[RefundRecorded], list[RefundEvent]]:
     """Apply channels' words to their refunds, in order.
 
     Effects:
@@ -116,26 +116,26 @@ async def record_refunds(
     payments, refunds = await lock_refunds(tx, [word.refund_id for word in words])
     refusals = [_refusal(refunds.get(word.refund_id), word) for word in words]
     good = [word for word, refusal in zip(words, refusals, strict=True) if refusal is None]
-    fresh = iter(await spend(tx, [(word.account_id, word.replay_key) for word in good], now=now))
+    fresh = iter(await claim_notifications(tx, [(word.account_id, word.replay_key) for word in good], now=now))
     results: list[RefundRecorded] = []
     this = _Round(now)
     for word, refusal in zip(words, refusals, strict=True):
         refund = refunds.get(word.refund_id)
-        if refund is None or refusal is Effect.NO_SUCH_ATTEMPT:
-            results.append(RefundRecorded(Effect.NO_SUCH_ATTEMPT, None, None))
+        if refund is None or refusal is RecordOutcome.NO_SUCH_ATTEMPT:
+            results.append(RefundRecorded(RecordOutcome.NO_SUCH_ATTEMPT, None, None))
             continue
         payment = payments[refund.payment_id]
         if refusal is not None or not next(fresh):
-            results.append(RefundRecorded(refusal or Effect.REPLAYED, payment, refund))
+            results.append(RefundRecorded(refusal or RecordOutcome.REPLAYED, payment, refund))
             continue
         moved = _apply(payment, refund, word, this)
-        results.append(RefundRecorded(Effect.APPLIED if moved else Effect.UNCHANGED, payment, refund))
+        results.append(RefundRecorded(RecordOutcome.APPLIED if moved else RecordOutcome.UNCHANGED, payment, refund))
     await _write(tx, this)
     if this.to_payout:
-        commands = [ConvertRefund(refund.refund_id, _R.PAYOUT) for refund in this.to_payout]
-        outcomes = await convert_locked(tx, commands, payments, refunds, new_id=new_id, now=now)
+        commands = [SwitchRefundMethod(refund.refund_id, _R.PAYOUT) for refund in this.to_payout]
+        outcomes = await switch_locked(tx, commands, payments, refunds, new_id=new_id, now=now)
         # The reserve was released a moment ago, under the same lock: nobody can have taken it.
-        if any(outcome is not ConvertOutcome.CONVERTED for outcome in outcomes):
+        if any(outcome is not SwitchMethodOutcome.CONVERTED for outcome in outcomes):
             raise InvariantBroken(f"a failed refund could not go on by payout: {outcomes}")
     return results, this.occurrences
 
@@ -157,7 +157,7 @@ class SettleManually:
 
 async def settle_manually(
     tx: db.Tx, commands: Sequence[SettleManually], *, now: datetime
-) -> tuple[list[Refund | None], list[RefundOccurrence]]:
+) -> tuple[list[Refund | None], list[RefundEvent]]:
     """Take in what people did about refunds in state `manual`.
 
     Effects:
@@ -196,20 +196,20 @@ async def _write(tx: db.Tx, this: _Round) -> None:
     await write_timeline(tx, this.story, now=this.now)
 
 
-def _refusal(refund: Refund | None, word: RefundWord) -> Effect | None:
+def _refusal(refund: Refund | None, word: RefundReport) -> RecordOutcome | None:
     if refund is None:
-        return Effect.NO_SUCH_ATTEMPT
+        return RecordOutcome.NO_SUCH_ATTEMPT
     own = refund.payout_account_id if word.route is _R.PAYOUT else refund.account_id
     if own != word.account_id:
-        return Effect.NO_SUCH_ATTEMPT
+        return RecordOutcome.NO_SUCH_ATTEMPT
     answer = word.answer
     wrong = (answer.amount_minor is not None and answer.amount_minor != refund.amount_minor) or (
         answer.currency is not None and answer.currency != refund.currency
     )
-    return Effect.MISMATCH if wrong else None
+    return RecordOutcome.MISMATCH if wrong else None
 
 
-def _apply(payment: Payment, refund: Refund, word: RefundWord, this: _Round) -> bool:
+def _apply(payment: Payment, refund: Refund, word: RefundReport, this: _Round) -> bool:
     """Move one refund; returns whether anything moved."""
     before = (refund.state, refund.route, refund.tries, refund.late_success_at)
     answer, final = word.answer, refund.finished_at is not None
@@ -226,7 +226,7 @@ def _apply(payment: Payment, refund: Refund, word: RefundWord, this: _Round) -> 
     if moved:
         what = "refund.succeeded_late" if refund.late_success_at == this.now else f"refund.{refund.state.value}"
         code = storable(answer.channel_code)
-        this.story.append(Entry(payment.payment_id, what, None, word.source.value, code, refund.amount_minor))
+        this.story.append(TimelineEntry(payment.payment_id, what, None, word.source.value, code, refund.amount_minor))
     if moved or (current and not final):
         this.touched[refund.refund_id] = (refund, word.source)
     return moved
@@ -254,12 +254,12 @@ def succeed(payment: Payment, refund: Refund, this: _Round, *, from_bank: bool =
     refund.payee_sealed = None  # who it went to is not kept longer than it is needed
     this.chains.append(refund_books.success(refund, from_bank=from_bank))
     if refund.kind is RefundKind.SURPLUS:
-        this.tell(RefundHappening.SURPLUS_REFUNDED, payment, refund)
+        this.tell(RefundEventType.SURPLUS_REFUNDED, payment, refund)
         return
     payment.amount_refunding_minor -= refund.amount_minor
     payment.amount_refunded_minor += refund.amount_minor
     this.sums[payment.payment_id] = payment
-    this.tell(RefundHappening.SUCCEEDED, payment, refund)
+    this.tell(RefundEventType.SUCCEEDED, payment, refund)
 
 
 def _refused(payment: Payment, refund: Refund, answer: ChannelAnswer, this: _Round) -> None:
@@ -274,7 +274,7 @@ def _refused(payment: Payment, refund: Refund, answer: ChannelAnswer, this: _Rou
         refund.state, refund.next_query_at = _S.HELD, this.now + RETRY_DELAYS[refund.tries]
         refund.tries += 1
         if refund.kind is RefundKind.SURPLUS:
-            this.tell(RefundHappening.NEEDS_ATTENTION, payment, refund)
+            this.tell(RefundEventType.NEEDS_ATTENTION, payment, refund)
         return
     _fail(payment, refund, this)
 
@@ -284,7 +284,7 @@ def _fail(payment: Payment, refund: Refund, this: _Round) -> None:
     refund.state, refund.finished_at, refund.next_query_at = _S.FAILED, this.now, None
     this.chains.append(refund_books.failure(refund))
     if refund.kind is RefundKind.SURPLUS:
-        this.tell(RefundHappening.NEEDS_ATTENTION, payment, refund)
+        this.tell(RefundEventType.NEEDS_ATTENTION, payment, refund)
         return
     payment.amount_refunding_minor -= refund.amount_minor
     this.sums[payment.payment_id] = payment
@@ -293,7 +293,7 @@ def _fail(payment: Payment, refund: Refund, this: _Round) -> None:
     elif refund.route is _R.ORIGINAL and refund.payout_account_id is not None and refund.payee_sealed is not None:
         this.to_payout.append(refund)
         return
-    this.tell(RefundHappening.FAILED, payment, refund)
+    this.tell(RefundEventType.FAILED, payment, refund)
 
 
 def _late(payment: Payment, refund: Refund, this: _Round) -> None:
@@ -305,7 +305,7 @@ def _late(payment: Payment, refund: Refund, this: _Round) -> None:
     if not refund.counts and refund.kind is RefundKind.REFUND:
         _gone(payment, refund)
         this.sums[payment.payment_id] = payment
-    this.tell(RefundHappening.NEEDS_ATTENTION, payment, refund)
+    this.tell(RefundEventType.NEEDS_ATTENTION, payment, refund)
 
 
 def _gone(payment: Payment, refund: Refund) -> None:

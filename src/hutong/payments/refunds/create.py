@@ -11,14 +11,14 @@ from uuid import UUID
 from hutong import db, money
 from hutong.channels import Capabilities
 from hutong.payments import postings as books
-from hutong.payments.channel_answers import Happening, Occurrence
-from hutong.payments.items import Item, Line, items_of, line_of, units_left
+from hutong.payments.channel_answers import PaymentEvent, PaymentEventType
+from hutong.payments.items import LineItem, RefundLine, items_of, line_of, units_left
 from hutong.payments.model import QUERY_CADENCE, Attempt, AttemptState, Payment
 from hutong.payments.refunds import postings as refund_books
 from hutong.payments.refunds.model import (
     Refund,
     RefundKind,
-    RefundRoute,
+    RefundMethod,
     RefundState,
     insert_refunds,
     refund_of,
@@ -26,7 +26,7 @@ from hutong.payments.refunds.model import (
 )
 from hutong.payments.statements import sql
 from hutong.payments.store import lock
-from hutong.payments.timeline import Entry, write_timeline
+from hutong.payments.timeline import TimelineEntry, write_timeline
 
 _DEFAULT_OFFSET = timedelta(hours=8)
 """Whose day a channel counts by, where its capabilities do not say: most settle in Beijing time."""
@@ -131,7 +131,7 @@ async def create_refunds(tx: db.Tx, commands: Sequence[NewRefund], *, now: datet
         held = await refund_books.hold(tx, list(wanted.values()), now=now)
         for (place, refund), outcome in zip(wanted.items(), held, strict=True):
             payment = payments[refund.payment_id]
-            if outcome is refund_books.Held.YES:
+            if outcome is refund_books.HoldOutcome.YES:
                 created.append(refund)
                 results[place] = CreatedRefund(payment, refund)
             else:
@@ -142,7 +142,7 @@ async def create_refunds(tx: db.Tx, commands: Sequence[NewRefund], *, now: datet
         # What stood behind one that fell away is looked at again: now there may be room for it.
         waiting = [place for place in waiting if commands[place].payment_id in short and place not in wanted]
     await insert_refunds(tx, created, now=now)
-    story = [Entry(refund.payment_id, "refund.held", amount_minor=refund.amount_minor) for refund in created]
+    story = [TimelineEntry(refund.payment_id, "refund.held", amount_minor=refund.amount_minor) for refund in created]
     await write_timeline(tx, story, now=now)
     await save_sums(tx, [payments[payment_id] for payment_id in sorted({r.payment_id for r in created})])
     return [results[place] for place in range(len(commands))]
@@ -166,7 +166,7 @@ def _standing(payment: Payment, standing: Refund, command: NewRefund) -> Existin
 
 def _decide(
     payment: Payment,
-    items: Sequence[Item],
+    items: Sequence[LineItem],
     refunds: Sequence[Refund],
     known: dict[tuple[UUID, str], Refund],
     command: NewRefund,
@@ -193,7 +193,7 @@ def _decide(
     if isinstance(route, RefundRefusal):
         if command.payout_account_id is None or command.payee_sealed is None:
             return route
-        route = RefundRoute.ORIGINAL  # the channel decides; what it refuses goes on by payout
+        route = RefundMethod.ORIGINAL  # the channel decides; what it refuses goes on by payout
     fee = fee_back_minor(payment, refunds, amount) if command.returns_fee else 0
     return Refund(
         command.refund_id, payment.payment_id, attempt.attempt_id, payment.merchant_id, attempt.account_id,
@@ -204,7 +204,9 @@ def _decide(
     )  # fmt: skip
 
 
-def _lines(items: Sequence[Item], refunds: Sequence[Refund], command: NewRefund) -> list[Line] | RefundRefusal:
+def _lines(
+    items: Sequence[LineItem], refunds: Sequence[Refund], command: NewRefund
+) -> list[RefundLine] | RefundRefusal:
     """What each item asked for gives back; nothing for a payment without items."""
     if not items:
         return RefundRefusal.UNKNOWN_ITEM if command.items else []
@@ -215,7 +217,7 @@ def _lines(items: Sequence[Item], refunds: Sequence[Refund], command: NewRefund)
     wanted = command.items or tuple((i.item_id, left) for i in items if (left := units_left(i, before)))
     if not wanted:
         return RefundRefusal.EXCEEDS_AVAILABLE
-    lines: list[Line] = []
+    lines: list[RefundLine] = []
     for item_id, quantity in wanted:
         item = by_id.get(item_id)
         if item is None:
@@ -228,7 +230,7 @@ def _lines(items: Sequence[Item], refunds: Sequence[Refund], command: NewRefund)
 
 def _route(
     payment: Payment, refunds: Sequence[Refund], amount: int, can: Capabilities, now: datetime
-) -> RefundRoute | RefundRefusal:
+) -> RefundMethod | RefundRefusal:
     """The first way that the channel offers for this refund, or the rule that stands against all of them."""
     assert payment.succeeded_at is not None
     offset = can.bill.utc_offset if can.bill else _DEFAULT_OFFSET
@@ -236,7 +238,7 @@ def _route(
     whole = amount == payment.amount_captured_minor
     earlier = [refund for refund in refunds if refund.counts]
     if can.same_day_void and same_day and whole and not refunds:
-        return RefundRoute.VOID
+        return RefundMethod.VOID
     rule = can.refund
     if rule is None:
         return RefundRefusal.NOT_OFFERED
@@ -248,7 +250,7 @@ def _route(
         return RefundRefusal.PARTIAL_NOT_OFFERED
     if not rule.same_day and same_day:
         return RefundRefusal.SAME_DAY_NOT_OFFERED
-    return RefundRoute.ORIGINAL
+    return RefundMethod.ORIGINAL
 
 
 def available_minor(payment: Payment) -> int:
@@ -295,7 +297,7 @@ async def save_sums(tx: db.Tx, payments: Sequence[Payment]) -> None:
 
 
 async def give_surplus_back(
-    tx: db.Tx, occurrences: Sequence[Occurrence], *, new_id: Callable[[], UUID], now: datetime
+    tx: db.Tx, occurrences: Sequence[PaymentEvent], *, new_id: Callable[[], UUID], now: datetime
 ) -> list[Refund]:
     """Take the refund of each surplus success on, in the transaction that books it.
 
@@ -306,11 +308,11 @@ async def give_surplus_back(
         Refund(
             new_id(), o.payment.payment_id, o.attempt.attempt_id, o.payment.merchant_id, o.attempt.account_id,
             o.attempt.channel, RefundKind.SURPLUS, None, books.taken_minor(o.attempt), o.payment.currency,
-            "surplus", 0, 0, 0, RefundRoute.ORIGINAL, RefundState.HELD, o.attempt.attempt_id, 0, 0, None, None, None,
+            "surplus", 0, 0, 0, RefundMethod.ORIGINAL, RefundState.HELD, o.attempt.attempt_id, 0, 0, None, None, None,
             None, None, None, now, None, now, None, o.payment.merchant_order_no,
         )
         for o in occurrences
-        if o.happening is Happening.SURPLUS and o.attempt is not None
+        if o.happening is PaymentEventType.SURPLUS and o.attempt is not None
     ]  # fmt: skip
     await insert_refunds(tx, refunds, now=now)
     return refunds

@@ -8,7 +8,7 @@ from typing import Any
 
 from hutong import ids
 from hutong.clock import instant
-from hutong.payments.items import Item, units_left
+from hutong.payments.items import LineItem, units_left
 from hutong.payments.refunds.model import Refund
 
 
@@ -39,7 +39,7 @@ def refund_document(refund: Refund) -> dict[str, Any]:
     }
 
 
-def item_documents(items: Sequence[Item], refunds: Sequence[Refund]) -> list[dict[str, Any]]:
+def item_documents(items: Sequence[LineItem], refunds: Sequence[Refund]) -> list[dict[str, Any]]:
     """What was bought, with how much of it has gone back or is on its way."""
     given = [line for refund in refunds if refund.counts for line in refund.lines]
     return [

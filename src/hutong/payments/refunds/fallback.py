@@ -15,7 +15,7 @@ from hutong.payments.refunds.create import available_minor, save_sums
 from hutong.payments.refunds.model import (
     Refund,
     RefundKind,
-    RefundRoute,
+    RefundMethod,
     RefundState,
     find_refunds,
     save_refunds,
@@ -23,12 +23,12 @@ from hutong.payments.refunds.model import (
 from hutong.payments.statements import sql
 from hutong.payments.store import lock
 
-_ORDER = list(RefundRoute)
-_STATES = {RefundRoute.PAYOUT: RefundState.PAYOUT, RefundRoute.MANUAL: RefundState.MANUAL}
+_ORDER = list(RefundMethod)
+_STATES = {RefundMethod.PAYOUT: RefundState.PAYOUT, RefundMethod.MANUAL: RefundState.MANUAL}
 
 
 @dataclass(frozen=True, slots=True)
-class ConvertRefund:
+class SwitchRefundMethod:
     """The wish to send a failed refund by another way.
 
     Attributes:
@@ -38,12 +38,12 @@ class ConvertRefund:
     """
 
     refund_id: UUID
-    route: RefundRoute
+    route: RefundMethod
     payout_account_id: UUID | None = None
     payee_sealed: bytes | None = None
 
 
-class ConvertOutcome(StrEnum):
+class SwitchMethodOutcome(StrEnum):
     """What came of it. Only CONVERTED changed anything."""
 
     CONVERTED = "converted"
@@ -60,9 +60,9 @@ class ConvertOutcome(StrEnum):
     INSUFFICIENT_FUNDS = "insufficient_merchant_funds"
 
 
-async def convert_refunds(
-    tx: db.Tx, commands: Sequence[ConvertRefund], *, new_id: Callable[[], UUID], now: datetime
-) -> list[ConvertOutcome]:
+async def switch_refund_methods(
+    tx: db.Tx, commands: Sequence[SwitchRefundMethod], *, new_id: Callable[[], UUID], now: datetime
+) -> list[SwitchMethodOutcome]:
     """Send failed refunds by their next way.
 
     Effects:
@@ -75,25 +75,25 @@ async def convert_refunds(
         One outcome per command, in order.
     """
     payments, refunds = await lock_refunds(tx, [command.refund_id for command in commands])
-    return await convert_locked(tx, commands, payments, refunds, new_id=new_id, now=now)
+    return await switch_locked(tx, commands, payments, refunds, new_id=new_id, now=now)
 
 
-async def convert_locked(
+async def switch_locked(
     tx: db.Tx,
-    commands: Sequence[ConvertRefund],
+    commands: Sequence[SwitchRefundMethod],
     payments: Mapping[UUID, Payment],
     refunds: Mapping[UUID, Refund],
     *,
     new_id: Callable[[], UUID],
     now: datetime,
-) -> list[ConvertOutcome]:
+) -> list[SwitchMethodOutcome]:
     """The same for refunds that the caller has locked and read."""
-    outcomes: dict[int, ConvertOutcome] = {}
+    outcomes: dict[int, SwitchMethodOutcome] = {}
     wanted: dict[int, Refund] = {}
     for place, command in enumerate(commands):
         refund = refunds.get(command.refund_id)
         if refund is None:
-            outcomes[place] = ConvertOutcome.NOT_FOUND
+            outcomes[place] = SwitchMethodOutcome.NOT_FOUND
             continue
         payment = payments[refund.payment_id]
         refusal = _refusal(payment, refund, command)
@@ -107,39 +107,39 @@ async def convert_locked(
     held = dict(zip([r.refund_id for r in to_hold], await refund_books.hold(tx, to_hold, now=now), strict=True))
     done: list[Refund] = []
     for place, refund in wanted.items():
-        if held.get(refund.refund_id) is refund_books.Held.INSUFFICIENT:
+        if held.get(refund.refund_id) is refund_books.HoldOutcome.INSUFFICIENT:
             payments[refund.payment_id].amount_refunding_minor -= refund.amount_minor
-            outcomes[place] = ConvertOutcome.INSUFFICIENT_FUNDS
+            outcomes[place] = SwitchMethodOutcome.INSUFFICIENT_FUNDS
         else:
             done.append(refund)
-            outcomes[place] = ConvertOutcome.CONVERTED
+            outcomes[place] = SwitchMethodOutcome.CONVERTED
     await save_refunds(tx, [(refund, None) for refund in done])
     await save_sums(tx, [payments[payment_id] for payment_id in sorted({r.payment_id for r in done})])
     return [outcomes[place] for place in range(len(commands))]
 
 
-def _refusal(payment: Payment, refund: Refund, command: ConvertRefund) -> ConvertOutcome | None:
+def _refusal(payment: Payment, refund: Refund, command: SwitchRefundMethod) -> SwitchMethodOutcome | None:
     if refund.late_success_at is not None:
-        return ConvertOutcome.WENT_OUT
+        return SwitchMethodOutcome.WENT_OUT
     if refund.state is not RefundState.FAILED:
-        return ConvertOutcome.NOT_FAILED
+        return SwitchMethodOutcome.NOT_FAILED
     if command.route not in _STATES or _ORDER.index(command.route) <= _ORDER.index(refund.route):
-        return ConvertOutcome.ROUTE_TRIED
-    if command.route is RefundRoute.PAYOUT and not (
+        return SwitchMethodOutcome.ROUTE_TRIED
+    if command.route is RefundMethod.PAYOUT and not (
         (command.payout_account_id or refund.payout_account_id) and (command.payee_sealed or refund.payee_sealed)
     ):
-        return ConvertOutcome.PAYEE_MISSING
+        return SwitchMethodOutcome.PAYEE_MISSING
     if refund.kind is RefundKind.REFUND and refund.amount_minor > available_minor(payment):
-        return ConvertOutcome.EXCEEDS_AVAILABLE
+        return SwitchMethodOutcome.EXCEEDS_AVAILABLE
     return None
 
 
-def _turn(payment: Payment, refund: Refund, command: ConvertRefund, hold_id: UUID, now: datetime) -> None:
+def _turn(payment: Payment, refund: Refund, command: SwitchRefundMethod, hold_id: UUID, now: datetime) -> None:
     refund.route, refund.state = command.route, _STATES[command.route]
     refund.payout_account_id = command.payout_account_id or refund.payout_account_id
     refund.payee_sealed = command.payee_sealed or refund.payee_sealed
     refund.finished_at, refund.channel_refund_no = None, None
-    refund.next_query_at = now if command.route is RefundRoute.PAYOUT else None
+    refund.next_query_at = now if command.route is RefundMethod.PAYOUT else None
     if refund.kind is RefundKind.REFUND:
         refund.hold_id = hold_id
         payment.amount_refunding_minor += refund.amount_minor

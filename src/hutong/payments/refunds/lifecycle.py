@@ -17,10 +17,10 @@ from hutong import channels, db, idempotency, ids
 from hutong.clock import Clock
 from hutong.errors import InvalidParameter, NotFound
 from hutong.payments import errors
-from hutong.payments.channel_answers import Effect
+from hutong.payments.channel_answers import RecordOutcome
 from hutong.payments.channel_calls import order_of
 from hutong.payments.model import Payment, Source
-from hutong.payments.refunds.channel_answers import RefundRecorded, RefundWord
+from hutong.payments.refunds.channel_answers import RefundRecorded, RefundReport
 from hutong.payments.refunds.create import (
     CreatedRefund,
     ExistingRefund,
@@ -29,9 +29,15 @@ from hutong.payments.refunds.create import (
     counted_attempt,
 )
 from hutong.payments.refunds.errors import refusal_error
-from hutong.payments.refunds.model import Refund, RefundKind, RefundRoute, RefundState, find_refunds, read_number
+from hutong.payments.refunds.model import Refund, RefundKind, RefundMethod, RefundState, find_refunds, read_number
 from hutong.payments.refunds.payee import payout_account, payout_request, seal_payee
-from hutong.payments.refunds.transactions import PlacedRefund, PlaceRefund, RefundCommitter, TakeInRefund, render_refund
+from hutong.payments.refunds.transactions import (
+    PlacedRefund,
+    PlaceRefund,
+    RecordRefundReport,
+    RefundTransactions,
+    render_refund,
+)
 from hutong.payments.statements import sql
 from hutong.payments.store import find
 from hutong.telemetry import get_logger
@@ -68,7 +74,7 @@ class RefundOrder:
     items: tuple[tuple[str, int], ...] = ()
 
 
-class RefundFlow:
+class Refunds:
     """What the API and the worker ask of refunds.
 
     Args:
@@ -82,7 +88,7 @@ class RefundFlow:
         self,
         database: db.Database,
         accounts: channels.Accounts,
-        committer: RefundCommitter,
+        transactions: RefundTransactions,
         *,
         clock: Clock,
         ids: ids.Ids,
@@ -97,10 +103,10 @@ class RefundFlow:
         self._ids = ids
         self._public_url = public_url.rstrip("/")
         self._places: db.Coalescer[PlaceRefund, PlacedRefund] = db.Coalescer(
-            committer.place, name="place_refund", queue_limit=queue_limit
+            transactions.place, name="place_refund", queue_limit=queue_limit
         )
-        self._words: db.Coalescer[TakeInRefund, RefundRecorded] = db.Coalescer(
-            committer.take_in, name="take_in_refund", queue_limit=queue_limit
+        self._words: db.Coalescer[RecordRefundReport, RefundRecorded] = db.Coalescer(
+            transactions.record_reports, name="take_in_refund", queue_limit=queue_limit
         )
 
     async def place(
@@ -164,13 +170,13 @@ class RefundFlow:
             NotificationMismatch, NotificationReplayed; NotFound: no such refund of this account.
         """
         route, refund_id = read_number(notice.number)
-        word = RefundWord(refund_id, account_id, route, notice.answer, Source.NOTIFICATION, notice.replay_key)
+        word = RefundReport(refund_id, account_id, route, notice.answer, Source.NOTIFICATION, notice.replay_key)
         recorded = await self._learn(word)
-        if recorded.effect is Effect.NO_SUCH_ATTEMPT:
+        if recorded.effect is RecordOutcome.NO_SUCH_ATTEMPT:
             raise NotFound("no refund of this account has this number")
-        if recorded.effect is Effect.REPLAYED:
+        if recorded.effect is RecordOutcome.REPLAYED:
             raise errors.NotificationReplayed("this very message has been taken before")
-        if recorded.effect is Effect.MISMATCH:
+        if recorded.effect is RecordOutcome.MISMATCH:
             raise errors.NotificationMismatch("the message is not about the amount of the refund", param="amount")
 
     async def resolve(self, refund_id: UUID) -> None:
@@ -232,7 +238,7 @@ class RefundFlow:
         try:
             channel, request = await self._request(payment, refund)
             now = self._clock.now()
-            send = channel.void if refund.route is RefundRoute.VOID else channel.refund
+            send = channel.void if refund.route is RefundMethod.VOID else channel.refund
             answer = await send(request, now=now)
         except (channels.NotOffered, InvalidParameter) as error:
             # Nothing was sent, and it never will be.
@@ -255,19 +261,19 @@ class RefundFlow:
                 answer = channels.ChannelAnswer(channels.ChannelState.UNKNOWN, channel_code="original_in_doubt")
             else:
                 answer = await channel.payout(request, now=self._clock.now())
-        word = RefundWord(refund.refund_id, refund.payout_account_id, RefundRoute.PAYOUT, answer, Source.QUERY)
+        word = RefundReport(refund.refund_id, refund.payout_account_id, RefundMethod.PAYOUT, answer, Source.QUERY)
         await self._learn(word)
 
     async def _ask_original(self, payment: Payment, refund: Refund) -> channels.ChannelState:
         """What the channel says now of the way that had failed; a success is recorded as late."""
-        channel, request = await self._request(payment, replace(refund, route=RefundRoute.ORIGINAL))
+        channel, request = await self._request(payment, replace(refund, route=RefundMethod.ORIGINAL))
         try:
             answer = await channel.query_refund(replace(request, channel_refund_no=None), now=self._clock.now())
         except channels.NotOffered:
             return channels.ChannelState.FAILED
         if answer.state is channels.ChannelState.SUCCEEDED:
             await self._learn(
-                RefundWord(refund.refund_id, refund.account_id, RefundRoute.ORIGINAL, answer, Source.QUERY)
+                RefundReport(refund.refund_id, refund.account_id, RefundMethod.ORIGINAL, answer, Source.QUERY)
             )
         return answer.state
 
@@ -289,8 +295,8 @@ class RefundFlow:
             channel_refund_no=refund.channel_refund_no,
         )
 
-    async def _learn(self, word: RefundWord, claim: idempotency.Claim | None = None) -> RefundRecorded:
-        recorded = await self._words.submit(TakeInRefund(word, claim))
+    async def _learn(self, word: RefundReport, claim: idempotency.Claim | None = None) -> RefundRecorded:
+        recorded = await self._words.submit(RecordRefundReport(word, claim))
         refund = recorded.refund
         if refund is None:
             return recorded
@@ -298,18 +304,22 @@ class RefundFlow:
         _ANSWERS.labels(refund.channel, word.source, state).inc()
         name = ids.encode("ref", refund.refund_id)
         refused = state in (channels.ChannelState.FAILED, channels.ChannelState.CLOSED)
-        if recorded.effect is Effect.MISMATCH:
+        if recorded.effect is RecordOutcome.MISMATCH:
             _log.error("refund_answer_mismatch", refund=name, source=word.source.value)
-        elif refused and recorded.effect is Effect.APPLIED and refund.kind is RefundKind.SURPLUS:
+        elif refused and recorded.effect is RecordOutcome.APPLIED and refund.kind is RefundKind.SURPLUS:
             _REFUSED.labels(refund.channel).inc()
             _log.error("surplus_refund_refused", refund=name, state=refund.state.value, tries=refund.tries)
         elif refused and refund.state is RefundState.SUCCEEDED:
             _log.error("refund_contradicted", refund=name, channel_code=word.answer.channel_code)
-        elif recorded.effect is Effect.APPLIED and state is channels.ChannelState.SUCCEEDED and refund.late_success_at:
+        elif (
+            recorded.effect is RecordOutcome.APPLIED
+            and state is channels.ChannelState.SUCCEEDED
+            and refund.late_success_at
+        ):
             _LATE.labels(refund.channel).inc()
             _log.error("refund_succeeded_late", refund=name, state=refund.state.value, route=word.route.value)
         return recorded
 
 
-def _word(refund: Refund, answer: channels.ChannelAnswer, source: Source) -> RefundWord:
-    return RefundWord(refund.refund_id, refund.account_id, refund.route, answer, source)
+def _word(refund: Refund, answer: channels.ChannelAnswer, source: Source) -> RefundReport:
+    return RefundReport(refund.refund_id, refund.account_id, refund.route, answer, source)

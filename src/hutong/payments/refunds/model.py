@@ -13,7 +13,7 @@ import orjson
 
 from hutong import db, ids
 from hutong.errors import NotFound
-from hutong.payments.items import Line
+from hutong.payments.items import RefundLine
 from hutong.payments.statements import sql
 
 
@@ -44,7 +44,7 @@ class RefundKind(StrEnum):
     """A channel took money that no payment counts."""
 
 
-class RefundRoute(StrEnum):
+class RefundMethod(StrEnum):
     """Which way it goes, in the order in which they may be tried."""
 
     VOID = "void"
@@ -70,7 +70,7 @@ REFUND_TRANSITIONS: Mapping[RefundState, frozenset[RefundState]] = {
 RETRY_DELAYS = tuple(timedelta(minutes=m) for m in (1, 5, 30, 120, 360, 1440))
 """How long to wait before a refund is sent again, under the same number, after a refusal that may pass."""
 
-_PREFIXES = {RefundRoute.VOID: "rvo", RefundRoute.ORIGINAL: "ref", RefundRoute.PAYOUT: "rpo"}
+_PREFIXES = {RefundMethod.VOID: "rvo", RefundMethod.ORIGINAL: "ref", RefundMethod.PAYOUT: "rpo"}
 
 
 @dataclass(slots=True)
@@ -102,7 +102,7 @@ class Refund:
     platform_minor: int
     channel_minor: int
     fee_minor: int
-    route: RefundRoute
+    route: RefundMethod
     state: RefundState
     hold_id: UUID
     tries: int
@@ -118,7 +118,7 @@ class Refund:
     next_query_at: datetime | None
     late_success_at: datetime | None
     merchant_order_no: str
-    lines: tuple[Line, ...] = ()
+    lines: tuple[RefundLine, ...] = ()
 
     @property
     def number(self) -> str:
@@ -131,7 +131,7 @@ class Refund:
         return self.kind is RefundKind.REFUND and self.state is not RefundState.FAILED
 
 
-def read_number(number: str) -> tuple[RefundRoute, UUID]:
+def read_number(number: str) -> tuple[RefundMethod, UUID]:
     """Which refund a channel speaks of, and which way of it.
 
     Errors:
@@ -205,9 +205,9 @@ def refund_of(row: asyncpg.Record) -> Refund:
     return Refund(
         row["id"], row["payment_id"], row["attempt_id"], row["merchant_id"], row["account_id"], row["channel"],
         RefundKind(row["kind"]), row["merchant_refund_no"], row["amount_minor"], row["currency"], row["reason"],
-        row["platform_minor"], row["channel_minor"], row["fee_minor"], RefundRoute(row["route"]),
+        row["platform_minor"], row["channel_minor"], row["fee_minor"], RefundMethod(row["route"]),
         RefundState(row["state"]), row["hold_id"], row["tries"], row["queries"], row["channel_refund_no"],
         row["channel_code"], row["channel_message"], row["payout_account_id"], row["payee_sealed"], row["reference"],
         row["created_at"], row["finished_at"], row["next_query_at"], row["late_success_at"], row["merchant_order_no"],
-        tuple(Line(*line) for line in orjson.loads(row["lines"])),
+        tuple(RefundLine(*line) for line in orjson.loads(row["lines"])),
     )  # fmt: skip

@@ -11,29 +11,29 @@ from uuid import UUID
 from hutong import db, ids, operators
 from hutong.errors import Conflict, NotFound
 from hutong.payments.refunds.channel_answers import SettleManually
-from hutong.payments.refunds.fallback import ConvertOutcome, ConvertRefund
-from hutong.payments.refunds.model import Refund, RefundRoute, find_refunds
+from hutong.payments.refunds.fallback import SwitchMethodOutcome, SwitchRefundMethod
+from hutong.payments.refunds.model import Refund, RefundMethod, find_refunds
 from hutong.payments.store import lock
-from hutong.payments.timeline import Entry, write_timeline
-from hutong.payments.transactions import Committer
+from hutong.payments.timeline import TimelineEntry, write_timeline
+from hutong.payments.transactions import PaymentTransactions
 
 CONVERT_REFUND = "refund.convert"
 SETTLE_REFUND = "refund.settle"
 
 
-class RefundRouteRefused(Conflict):
+class RefundMethodRefused(Conflict):
     """The refund cannot go, or be settled, that way now; nothing was done."""
 
     code = "refund_route_refused"
 
 
 _WHY = {
-    ConvertOutcome.NOT_FAILED: "the way before is not proven failed, so money could go out twice",
-    ConvertOutcome.WENT_OUT: "the money went out after all by the way before",
-    ConvertOutcome.ROUTE_TRIED: "this way was tried, or comes before the one that was",
-    ConvertOutcome.PAYEE_MISSING: "a payout needs an account and a payee",
-    ConvertOutcome.EXCEEDS_AVAILABLE: "the amount has been refunded anew since",
-    ConvertOutcome.INSUFFICIENT_FUNDS: "the merchant's balance does not cover it any more",
+    SwitchMethodOutcome.NOT_FAILED: "the way before is not proven failed, so money could go out twice",
+    SwitchMethodOutcome.WENT_OUT: "the money went out after all by the way before",
+    SwitchMethodOutcome.ROUTE_TRIED: "this way was tried, or comes before the one that was",
+    SwitchMethodOutcome.PAYEE_MISSING: "a payout needs an account and a payee",
+    SwitchMethodOutcome.EXCEEDS_AVAILABLE: "the amount has been refunded anew since",
+    SwitchMethodOutcome.INSUFFICIENT_FUNDS: "the merchant's balance does not cover it any more",
 }
 
 
@@ -59,7 +59,7 @@ def refund_proposal(
     )
 
 
-def convert_refund(committer: Committer) -> operators.Effect:
+def switch_refund_method(transactions: PaymentTransactions) -> operators.ApprovalHandler:
     """What the approval of another way does.
 
     Errors:
@@ -69,21 +69,21 @@ def convert_refund(committer: Committer) -> operators.Effect:
     async def effect(tx: db.Tx, approved: operators.Proposal, now: datetime) -> None:
         refund, payload = await _locked(tx, approved), approved.payload
         account, payee = payload.get("payout_account_id"), payload.get("payee_sealed")
-        command = ConvertRefund(
+        command = SwitchRefundMethod(
             refund.refund_id,
-            RefundRoute(payload["route"]),
+            RefundMethod(payload["route"]),
             None if account is None else ids.decode("acc", account),
             None if payee is None else base64.b64decode(payee),
         )
-        outcome = await committer.refunds.convert(tx, command)
-        if outcome is not ConvertOutcome.CONVERTED:
-            raise RefundRouteRefused(_WHY.get(outcome, outcome.value))
+        outcome = await transactions.refunds.convert(tx, command)
+        if outcome is not SwitchMethodOutcome.CONVERTED:
+            raise RefundMethodRefused(_WHY.get(outcome, outcome.value))
         await _tell(tx, refund, "operator.convert_refund", approved, now)
 
     return effect
 
 
-def settle_refund(committer: Committer) -> operators.Effect:
+def settle_refund(transactions: PaymentTransactions) -> operators.ApprovalHandler:
     """What the approval of a person's word about a refund does.
 
     Errors:
@@ -93,8 +93,8 @@ def settle_refund(committer: Committer) -> operators.Effect:
     async def effect(tx: db.Tx, approved: operators.Proposal, now: datetime) -> None:
         refund, payload = await _locked(tx, approved), approved.payload
         command = SettleManually(refund.refund_id, payload["reference"], payload["from_bank"])
-        if await committer.refunds.settle(tx, command) is None:
-            raise RefundRouteRefused("this refund does not wait for a person")
+        if await transactions.refunds.settle(tx, command) is None:
+            raise RefundMethodRefused("this refund does not wait for a person")
         await _tell(tx, refund, "operator.settle_refund", approved, now)
 
     return effect
@@ -111,5 +111,7 @@ async def _locked(tx: db.Tx, approved: operators.Proposal) -> Refund:
 
 async def _tell(tx: db.Tx, refund: Refund, what: str, approved: operators.Proposal, now: datetime) -> None:
     note = f"{ids.encode(operators.PROPOSAL_PREFIX, approved.proposal_id)}: {approved.reason}"
-    entry = Entry(refund.payment_id, what, refund.attempt_id, "operator", amount_minor=refund.amount_minor, note=note)
+    entry = TimelineEntry(
+        refund.payment_id, what, refund.attempt_id, "operator", amount_minor=refund.amount_minor, note=note
+    )
     await write_timeline(tx, [entry], now=now)

@@ -22,7 +22,7 @@ from hutong.payments.postings import (
     SURPLUS_TO_REFUND,
     Opening,
 )
-from hutong.payments.refunds.model import Refund, RefundKind, RefundRoute
+from hutong.payments.refunds.model import Refund, RefundKind, RefundMethod
 
 BANK_DEPOSITS = 1001
 REFUND_IN_TRANSIT = 2201
@@ -52,7 +52,7 @@ class Code(IntEnum):
     FUNDING = 9
 
 
-class Held(Enum):
+class HoldOutcome(Enum):
     """Whether the money could be reserved."""
 
     YES = "yes"
@@ -100,9 +100,9 @@ def _out_leg(refund: Refund, *, from_bank: bool = False) -> _Leg:
     """Where the money leaves."""
     at = refund.currency
     source = (CHANNEL_RECEIVABLE, refund.account_id, at)
-    if refund.route is RefundRoute.PAYOUT and refund.payout_account_id is not None:
+    if refund.route is RefundMethod.PAYOUT and refund.payout_account_id is not None:
         source = (CHANNEL_RECEIVABLE, refund.payout_account_id, at)
-    elif refund.route is RefundRoute.MANUAL and from_bank:
+    elif refund.route is RefundMethod.MANUAL and from_bank:
         source = (BANK_DEPOSITS, BANK, at)
     if refund.kind is RefundKind.SURPLUS:
         surplus = (SURPLUS_TO_REFUND, refund.account_id, at)
@@ -111,7 +111,7 @@ def _out_leg(refund: Refund, *, from_bank: bool = False) -> _Leg:
     return _Leg("out", transit, source, refund.amount_minor, Code.REFUND)
 
 
-async def hold(tx: db.Tx, refunds: Sequence[Refund], *, now: datetime) -> list[Held]:
+async def hold(tx: db.Tx, refunds: Sequence[Refund], *, now: datetime) -> list[HoldOutcome]:
     """Reserve the money of each refund, all of it or none.
 
     Returns:
@@ -124,13 +124,13 @@ async def hold(tx: db.Tx, refunds: Sequence[Refund], *, now: datetime) -> list[H
     ]
     await _open(tx, (side for own in legs for leg in own for side in (leg.debit, leg.credit)), now=now)
     answers = iter(await _book(tx, [transfer for chain in chains for transfer in chain], now=now))
-    results: list[Held] = []
+    results: list[HoldOutcome] = []
     for refund, chain in zip(refunds, chains, strict=True):
         statuses = [next(answers) for _ in chain]
         if all(status in _DONE for status in statuses):
-            results.append(Held.YES)
+            results.append(HoldOutcome.YES)
         elif CreateTransferStatus.EXCEEDS_CREDITS in statuses:
-            results.append(Held.INSUFFICIENT)
+            results.append(HoldOutcome.INSUFFICIENT)
         else:
             raise InvariantBroken(f"the hold of refund {refund.refund_id} was refused: {statuses}")
     return results

@@ -12,10 +12,10 @@ from hutong.clock import Clock
 from hutong.ids import Ids
 from hutong.payments.documents import CheckoutUrl, Texts, no_texts, payment_document
 from hutong.payments.refunds.channel_answers import (
-    RefundHappening,
-    RefundOccurrence,
+    RefundEvent,
+    RefundEventType,
     RefundRecorded,
-    RefundWord,
+    RefundReport,
     SettleManually,
     record_refunds,
     settle_manually,
@@ -29,7 +29,7 @@ from hutong.payments.refunds.create import (
     create_refunds,
 )
 from hutong.payments.refunds.documents import refund_document
-from hutong.payments.refunds.fallback import ConvertOutcome, ConvertRefund, convert_refunds
+from hutong.payments.refunds.fallback import SwitchMethodOutcome, SwitchRefundMethod, switch_refund_methods
 from hutong.payments.refunds.model import Refund
 
 REFUSED = 409
@@ -45,17 +45,17 @@ class PlaceRefund:
 
 
 @dataclass(frozen=True, slots=True)
-class TakeInRefund:
+class RecordRefundReport:
     """A channel's word about a refund, and the idempotency key whose answer becomes final with it."""
 
-    word: RefundWord
+    word: RefundReport
     claim: idempotency.Claim | None = None
 
 
 PlacedRefund = RefundResult | idempotency.InFlight | idempotency.KeyReused | idempotency.StoredAnswer
 
 
-class RefundCommitter:
+class RefundTransactions:
     """The handlers that the coalescers call: each takes a list and commits it in one transaction."""
 
     def __init__(
@@ -89,7 +89,7 @@ class RefundCommitter:
 
         return await self._database.run(work)
 
-    async def take_in(self, commands: Sequence[TakeInRefund]) -> list[RefundRecorded]:
+    async def record_reports(self, commands: Sequence[RecordRefundReport]) -> list[RefundRecorded]:
         """Record channels' words about refunds, book what they mean, announce it."""
         now = self._clock.now()
 
@@ -108,9 +108,9 @@ class RefundCommitter:
 
         return await self._database.run(work)
 
-    async def convert(self, tx: db.Tx, command: ConvertRefund) -> ConvertOutcome:
+    async def convert(self, tx: db.Tx, command: SwitchRefundMethod) -> SwitchMethodOutcome:
         """Send a failed refund by its next way, in the transaction of whoever decides that."""
-        (outcome,) = await convert_refunds(tx, [command], new_id=self._ids.new, now=self._clock.now())
+        (outcome,) = await switch_refund_methods(tx, [command], new_id=self._ids.new, now=self._clock.now())
         return outcome
 
     async def settle(self, tx: db.Tx, command: SettleManually) -> Refund | None:
@@ -119,12 +119,12 @@ class RefundCommitter:
         await self.announce(tx, occurrences)
         return refund
 
-    async def announce(self, tx: db.Tx, occurrences: Sequence[RefundOccurrence]) -> None:
+    async def announce(self, tx: db.Tx, occurrences: Sequence[RefundEvent]) -> None:
         """Write the events of what has happened, in the transaction that makes it true."""
         await events.record(tx, [self._event(occurrence) for occurrence in occurrences], now=self._clock.now())
 
-    def _event(self, occurrence: RefundOccurrence) -> events.Event:
-        about_payment = occurrence.happening is RefundHappening.SURPLUS_REFUNDED
+    def _event(self, occurrence: RefundEvent) -> events.Event:
+        about_payment = occurrence.happening is RefundEventType.SURPLUS_REFUNDED
         refund = occurrence.refund
         if about_payment:
             payload = payment_document(occurrence.payment, self._checkout_url, self._texts)

@@ -43,7 +43,7 @@ ORDER BY a.id;
 UPDATE payments.attempt AS a
 SET state = u.state, surplus = u.surplus, action_kind = u.action_kind, action_content = u.action_content,
     channel_order_no = u.channel_order_no, channel_code = u.channel_code, channel_message = u.channel_message,
-    learnt_by = u.learnt_by, finished_at = u.finished_at, next_query_at = u.next_query_at,
+    source = u.source, finished_at = u.finished_at, next_query_at = u.next_query_at,
     amount_captured_minor = u.amount_captured_minor, doubt_since = u.doubt_since, verify_at = u.verify_at,
     code = u.code, retryable = u.retryable,
     doubt_alarms = CASE WHEN u.doubt_since IS NULL THEN 0 ELSE a.doubt_alarms END,
@@ -53,7 +53,7 @@ FROM unnest(
     $9::text [], $10::timestamptz [], $11::timestamptz [], $12::bigint [], $13::timestamptz [], $14::timestamptz [],
     $15::text [], $16::boolean []
 ) AS u (
-    id, state, surplus, action_kind, action_content, channel_order_no, channel_code, channel_message, learnt_by,
+    id, state, surplus, action_kind, action_content, channel_order_no, channel_code, channel_message, source,
     finished_at, next_query_at, amount_captured_minor, doubt_since, verify_at, code, retryable
 )
 WHERE a.id = u.id;

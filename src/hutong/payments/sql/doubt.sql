@@ -1,4 +1,4 @@
--- name: list_doubts
+-- name: list_attempts_in_doubt
 -- Attempts whose channel owes us a word, oldest doubt first.
 SELECT id, payment_id, channel, method, state, doubt_since, next_query_at, channel_code
 FROM payments.attempt

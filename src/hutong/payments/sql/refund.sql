@@ -77,7 +77,7 @@ WHERE id = ANY ($1::uuid []);
 -- The new states of refunds whose payments the caller has locked.
 UPDATE payments.refund AS r
 SET route = u.route, state = u.state, hold_id = u.hold_id, tries = u.tries, channel_refund_no = u.channel_refund_no,
-    channel_code = u.channel_code, channel_message = u.channel_message, learnt_by = coalesce(u.learnt_by, r.learnt_by),
+    channel_code = u.channel_code, channel_message = u.channel_message, source = coalesce(u.source, r.source),
     payout_account_id = u.payout_account_id, payee_sealed = u.payee_sealed, reference = u.reference,
     finished_at = u.finished_at, next_query_at = u.next_query_at, late_success_at = u.late_success_at
 FROM unnest(
@@ -85,7 +85,7 @@ FROM unnest(
     $9::text [], $10::uuid [], $11::bytea [], $12::text [], $13::timestamptz [], $14::timestamptz [],
     $15::timestamptz []
 ) AS u (
-    id, route, state, hold_id, tries, channel_refund_no, channel_code, channel_message, learnt_by, payout_account_id,
+    id, route, state, hold_id, tries, channel_refund_no, channel_code, channel_message, source, payout_account_id,
     payee_sealed, reference, finished_at, next_query_at, late_success_at
 )
 WHERE r.id = u.id;

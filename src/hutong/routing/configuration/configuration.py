@@ -15,7 +15,7 @@ from hutong.routing.configuration.rules import read_rules
 from hutong.routing.decide import facts
 from hutong.routing.errors import ConfigurationRefused, RulesRefused
 from hutong.routing.health import HealthPolicy
-from hutong.routing.model import Ask, Candidate, Mode, Objective, Policy, Weights
+from hutong.routing.model import Candidate, Mode, Objective, RoutingPolicy, RoutingRequest, Weights
 
 Name = Annotated[str, Field(min_length=1, max_length=97)]
 Minor = Annotated[int, Field(ge=0, le=2**63 - 1)]
@@ -113,12 +113,12 @@ class Configuration:
     """
 
     version: int
-    policies: Mapping[str, Policy]
+    policies: Mapping[str, RoutingPolicy]
     accounts: Mapping[str, _Account] = field(default_factory=dict)
     classes: Mapping[str, str] = field(default_factory=dict)
     health: HealthPolicy = field(default_factory=HealthPolicy)
 
-    def policy(self, product: str) -> Policy:
+    def policy(self, product: str) -> RoutingPolicy:
         """How a product is routed."""
         return self.policies.get(product) or self.policies[""]
 
@@ -147,7 +147,7 @@ class Configuration:
         )
 
 
-UNCONFIGURED = Configuration(0, {"": Policy(default="*", explore=0.0)})
+UNCONFIGURED = Configuration(0, {"": RoutingPolicy(default="*", explore=0.0)})
 """What holds until something is published: by score, and the last account left is used however it is doing, since
 refusing payments would help nobody."""
 
@@ -174,7 +174,7 @@ def read_configuration(
     if candidates is not None:
         _check_names(read, {candidate.name for candidate in candidates})
         _check_some_account_is_open(read.accounts, candidates)
-    policies: dict[str, Policy] = {}
+    policies: dict[str, RoutingPolicy] = {}
     for product, each in read.policies.items():
         try:
             policies[product] = _policy(each, version, candidates)
@@ -200,13 +200,13 @@ def _price(price: _Price) -> Price:
     return Price(tiers, price.min_minor, price.max_minor, price.subsidy_ppm, price.subsidy_quota_minor)
 
 
-def _policy(policy: _Policy, version: int, candidates: Sequence[Candidate] | None) -> Policy:
+def _policy(policy: _Policy, version: int, candidates: Sequence[Candidate] | None) -> RoutingPolicy:
     accounts = {candidate.name: candidate.channel for candidate in candidates or ()}
     rules = None
     if policy.rules is not None:
         known = accounts if candidates is not None else None
         rules = read_rules(policy.rules, accounts=known, samples=_samples(candidates or ()))
-    return Policy(
+    return RoutingPolicy(
         version=version,
         objective=policy.objective,
         mode=policy.mode,
@@ -281,6 +281,6 @@ def _samples(candidates: Sequence[Candidate]) -> list[Mapping[str, object]]:
         for hour in _HOURS
     }
     return [
-        facts(Ask(method, amount_minor, currency, datetime(2026, 3, 2, hour, tzinfo=UTC)))
+        facts(RoutingRequest(method, amount_minor, currency, datetime(2026, 3, 2, hour, tzinfo=UTC)))
         for method, currency, amount_minor, hour in sorted(asks)
     ]

@@ -15,7 +15,7 @@ from hutong.errors import NotFound
 from hutong.routing.configuration.overrides import Kind, Override, insert_override, standing_overrides
 from hutong.routing.health import Health, State
 from hutong.routing.model import Mode
-from hutong.routing.process_state import Live
+from hutong.routing.process_state import RoutingState
 from hutong.routing.statements import sql
 from hutong.telemetry import get_logger
 
@@ -53,7 +53,7 @@ class Suggestion:
     dismissed_at: datetime | None = None
 
 
-async def suggest(tx: db.Tx, live: Live, *, now: datetime, new_id: Callable[[], UUID]) -> list[Suggestion]:
+async def suggest(tx: db.Tx, live: RoutingState, *, now: datetime, new_id: Callable[[], UUID]) -> list[Suggestion]:
     """Write down what health says now where operators confirm; withdraw what it no longer says.
 
     Effects:
@@ -145,11 +145,11 @@ async def decide_suggestion(
     return found
 
 
-def _confirms(live: Live) -> bool:
+def _confirms(live: RoutingState) -> bool:
     return any(policy.mode is Mode.SUGGEST for policy in live.configuration.policies.values())
 
 
-def _said(live: Live, left: Iterable[Place], now: datetime) -> dict[Place, dict[What, tuple[Health, str]]]:
+def _said(live: RoutingState, left: Iterable[Place], now: datetime) -> dict[Place, dict[What, tuple[Health, str]]]:
     """What health says of each place: what may stand, and why where it is to be said anew."""
     names = {candidate.account_id: candidate.name for candidate in live.candidates}
     ids = {name: account_id for account_id, name in names.items()}

@@ -168,5 +168,5 @@ def _published(row: asyncpg.Record) -> Published:
     return Published(row["version"], orjson.loads(row["document"]), row["published_at"], row["proposal_id"])
 
 
-EFFECTS: Mapping[str, operators.Effect] = {PUBLISH: publish_configuration, TRIAL: start_trial}
+EFFECTS: Mapping[str, operators.ApprovalHandler] = {PUBLISH: publish_configuration, TRIAL: start_trial}
 """What the approval of each kind of proposal about routing does."""

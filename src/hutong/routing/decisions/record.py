@@ -18,11 +18,20 @@ from pydantic import TypeAdapter
 from hutong.routing.configuration.configuration import Configuration
 from hutong.routing.experiments.assignment import Arm
 from hutong.routing.health import Health
-from hutong.routing.model import Ask, Candidate, Decision, Draws, How, Policy, Snapshot, Verdict
+from hutong.routing.model import (
+    Candidate,
+    Decision,
+    Draws,
+    Evaluation,
+    RoutingPolicy,
+    RoutingRequest,
+    SelectionReason,
+    Snapshot,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class AccountState:
     """What was known of one account when a decision was made.
 
     Attributes:
@@ -52,16 +61,16 @@ class Record:
         formula: How factors became the score; empty in records from before it was kept.
     """
 
-    ask: Ask
+    ask: RoutingRequest
     draws: Draws
     version: int
     basis: str
     pin: str
     pin_until: datetime | None
-    moments: tuple[Moment, ...]
+    moments: tuple[AccountState, ...]
     chosen: UUID | None
-    how: How
-    verdicts: tuple[Verdict, ...]
+    how: SelectionReason
+    verdicts: tuple[Evaluation, ...]
     trial: UUID | None = None
     arm: Arm | None = None
     formula: str = ""
@@ -93,7 +102,13 @@ def read_basis(document: str) -> tuple[Candidate, ...]:
 
 
 def write_record(
-    ask: Ask, snapshot: Snapshot, decision: Decision, basis: str, *, trial: UUID | None = None, arm: Arm | None = None
+    ask: RoutingRequest,
+    snapshot: Snapshot,
+    decision: Decision,
+    basis: str,
+    *,
+    trial: UUID | None = None,
+    arm: Arm | None = None,
 ) -> str:
     """A decision as text, to be kept."""
     moments = [
@@ -137,14 +152,14 @@ def base_of(basis: tuple[Candidate, ...], configuration: Configuration) -> Base:
     return {candidate.account_id: configuration.configured(candidate) for candidate in basis}
 
 
-def snapshot_of(record: Record, base: Base, policy: Policy) -> Snapshot:
+def snapshot_of(record: Record, base: Base, policy: RoutingPolicy) -> Snapshot:
     """All that a decision depended on, put together again."""
     return Snapshot(
         tuple(_at(base[moment.account_id], moment) for moment in record.moments), policy, record.pin, record.pin_until
     )
 
 
-def _at(candidate: Candidate, moment: Moment) -> Candidate:
+def _at(candidate: Candidate, moment: AccountState) -> Candidate:
     price = candidate.price.after_subsidies(moment.month_subsidy_minor)
     if moment.subsidy_left_minor is not None:
         price = replace(price, subsidy_left_minor=moment.subsidy_left_minor)

@@ -10,7 +10,7 @@ from typing import Any
 from faststream.confluent import KafkaBroker
 
 from hutong.errors import Unavailable
-from hutong.events.streams.messages import Item
+from hutong.events.streams.messages import StreamItem
 from hutong.events.streams.relay import Request
 from hutong.events.streams.streams import confirmed
 
@@ -61,11 +61,11 @@ class KafkaPublisher:
         self._source = source
         self._confirm_limit_s = confirm_limit_s
 
-    async def publish(self, items: Sequence[Item]) -> list[bool]:
+    async def publish(self, items: Sequence[StreamItem]) -> list[bool]:
         """Of each, whether the broker confirmed it in time."""
         return await confirmed((self._one(item) for item in items), self._confirm_limit_s + 1)
 
-    async def _one(self, item: Item) -> None:
+    async def _one(self, item: StreamItem) -> None:
         headers: dict[str, Any] = {
             "stream": item.stream,
             "type": item.type,

@@ -13,7 +13,7 @@ from faststream.rabbit import Channel, ExchangeType, QueueType, RabbitBroker, Ra
 from pamqp.commands import Basic
 
 from hutong.errors import Unavailable
-from hutong.events.streams.messages import Item
+from hutong.events.streams.messages import StreamItem
 from hutong.events.streams.relay import Request
 from hutong.events.streams.streams import confirmed
 
@@ -120,11 +120,11 @@ class RabbitPublisher:
         self._exchange = exchange
         self._confirm_limit_s = confirm_limit_s
 
-    async def publish(self, items: Sequence[Item]) -> list[bool]:
+    async def publish(self, items: Sequence[StreamItem]) -> list[bool]:
         """Of each, whether the broker confirmed it in time."""
         return await confirmed((self._one(item) for item in items), self._confirm_limit_s)
 
-    async def _one(self, item: Item) -> None:
+    async def _one(self, item: StreamItem) -> None:
         headers: dict[str, Any] = {"stream": item.stream, "type": item.type}
         if item.no is not None:
             headers["no"] = item.no

@@ -60,9 +60,9 @@ def replay(
 
     if (event is None) == (begin is None and end is None and not failed):
         raise InvalidParameter("name either --event, or --from, --to or --failed", param="--event")
-    wanted = Wanted.between(_utc(begin), _utc(end), failed=failed)
+    wanted = ReplayRequest.between(_utc(begin), _utc(end), failed=failed)
     if event is not None:
-        wanted = Wanted.one(ids.decode("evt", event))
+        wanted = ReplayRequest.one(ids.decode("evt", event))
     count = seen = 0
     while True:
         done = _replay_some(endpoint, wanted)

@@ -104,7 +104,7 @@ FROM unnest(
 ) AS t (try_id, endpoint_id, event_id, number, state, tried_at, duration_ms, status, error, answer)
 ON CONFLICT DO NOTHING;
 
--- name: list_tries
+-- name: list_delivery_attempts
 -- The log of one endpoint, newest first, with what each request carried.
 SELECT t.try_id, t.endpoint_id, t.number, t.state, t.tried_at, t.duration_ms, t.status, t.error, t.answer,
     o.event_id, o.type, o.version, o.merchant_id, o.object_id, o.object_seq, o.data, o.created_at

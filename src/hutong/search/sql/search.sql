@@ -41,7 +41,7 @@ FROM query.profile AS q
 WHERE ($1::uuid IS NULL OR q.merchant_id = $1) AND q.grams @> $3::text [] AND strpos(q.words, $4) > 0
 LIMIT $5;
 
--- name: find_bill
+-- name: find_record
 -- One bill, of one merchant or of any.
 SELECT b.payment_id, b.merchant_id, b.status, b.merchant_order_no, b.subject, b.amount_minor, b.currency,
     b.amount_captured_minor, b.amount_refunded_minor, b.method, b.channel, b.customer_id, p.name AS customer_name,

@@ -57,6 +57,7 @@ def replay(
     """Have events sent to an endpoint again: one, those of a time, or all that were given up."""
     from hutong import ids
     from hutong.errors import InvalidParameter
+    from hutong.events import ReplayRequest
 
     if (event is None) == (begin is None and end is None and not failed):
         raise InvalidParameter("name either --event, or --from, --to or --failed", param="--event")

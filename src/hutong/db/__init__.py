@@ -11,6 +11,7 @@ from hutong.db.migrate import migrate, pending_migrations
 from hutong.db.parquet import write_parquet
 from hutong.db.partition import Partition, Spans, plan_partitions
 from hutong.db.pool import Database, Tx
+from hutong.db.reader import reader
 from hutong.db.statement import Statement, Statements, statements
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "migrate",
     "pending_migrations",
     "plan_partitions",
+    "reader",
     "statements",
     "write_parquet",
 ]

@@ -10,6 +10,7 @@ from hutong.db.jobs import every, wait_for
 from hutong.db.migrations import migrate, pending_migrations
 from hutong.db.partitions import Partition, Spans, plan_partitions
 from hutong.db.pool import Database, Tx
+from hutong.db.reader import reader
 from hutong.db.statements import Statement, Statements, load_statements
 
 __all__ = [
@@ -26,5 +27,6 @@ __all__ = [
     "migrate",
     "pending_migrations",
     "plan_partitions",
+    "reader",
     "wait_for",
 ]

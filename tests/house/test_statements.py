@@ -1,0 +1,169 @@
+"""Statements and their callers agree: each call names what its statement takes, and nothing long goes by position."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from hutong.db import Statement, load_statements
+
+SOURCE = Path(__file__).parents[2] / "src" / "hutong"
+FOLDERS = sorted({file.parents[1] for file in SOURCE.rglob("sql/*.sql")})
+PARTS = re.MULTILINE | re.DOTALL
+RUNS = {"fetch", "fetchrow", "fetchval", "execute", "cursor", "values"}
+POSITIONAL_MAX = 12
+LISTED_MAX = 7
+"""The most columns that may stand in the same order in two places of a package."""
+
+TO_BE_NAMED = {
+    "insert_attempts", "insert_codes", "insert_payments", "insert_refunds", "put_bills", "search_bills",
+    "update_attempts", "update_refunds", "write",
+}  # fmt: skip
+"""Statements with more parameters by position that are still to get names."""
+
+TO_BE_SHARED = {
+    "account_transfers", "account_transfers_reversed", "add_override", "balance_accounts", "balance_subjects",
+    "claim_due_attempts", "claim_verifiable_attempts", "code_history", "correct_messages", "current_codes",
+    "decide_suggestion", "disable_endpoint", "disable_failing", "enable_endpoint", "end_trial",
+    "fill_paid_payments", "fill_payments", "find_attempts", "find_record", "find_by_order_no", "find_endpoint",
+    "find_event", "find_payments", "find_proposal", "find_refunds", "find_refunds_by_no", "find_trial",
+    "insert_accounts", "insert_audit", "insert_codes", "insert_endpoint", "insert_items", "insert_messages",
+    "insert_payments", "insert_proposals", "insert_refunds", "insert_tries", "items_of_payments", "known_accounts",
+    "latest_trial", "lift_override", "list_audit", "list_endpoints", "list_events", "list_payments",
+    "list_proposals", "list_delivery_attempts", "lock_payments", "lock_payments_of_attempts", "lock_proposals",
+    "lookup_accounts", "lookup_transfers", "open_accounts", "open_unmapped", "page_of_refunds", "put_bills",
+    "put_profiles", "query_accounts", "query_transfers", "query_transfers_of", "query_transfers_reversed",
+    "read_timeline", "record_unmapped", "refunds_of_payments", "rotate_secret", "search_bills",
+    "standing_overrides", "standing_suggestions", "stream_entries", "subject_balances", "write", "write_timeline",
+}  # fmt: skip
+"""Statements with lists that stand elsewhere as well and are still to be shared under a `-- columns:` heading."""
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(SOURCE))
+
+
+@cache
+def kept(folder: Path) -> dict[str, Statement]:
+    package = ".".join(("hutong", *folder.relative_to(SOURCE).parts))
+    return {statement.name: statement for statement in load_statements(package)}
+
+
+def calls(folder: Path) -> Iterator[tuple[str, ast.Call, Statement]]:
+    """The calls `sql.name.fetch(tx, …)` in a package, each with where it stands and the statement it means."""
+    for file in sorted(folder.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(
+                        value=ast.Attribute(value=ast.Name(id="sql" | "_sql" | "SQL"), attr=called), attr=run
+                    )
+                ) if run in RUNS and called in kept(folder):
+                    yield f"{name(file)}:{node.lineno}", node, kept(folder)[called]
+
+
+def complaint(call: ast.Call, statement: Statement) -> str | None:
+    """What is wrong with a call as far as its text shows; `*` and `**` hide what they hand on."""
+    assert isinstance(call.func, ast.Attribute)
+    named = {keyword.arg for keyword in call.keywords} - {"prefetch"}
+    given = len(call.args) - (call.func.attr != "values")
+    if not statement.parameters:
+        if named:
+            return "has no named parameters"
+        hidden = any(isinstance(argument, ast.Starred) for argument in call.args)
+        return None if hidden or given == statement.positional else f"takes {statement.positional} values"
+    if given:
+        return "takes its parameters by name"
+    if more := named - {None, "rows", *statement.parameters}:
+        return f"has no parameter {more}"
+    left = set(statement.parameters) - named
+    from_rows = statement.arrays if "rows" in named else set()
+    return None if None in named or left <= from_rows else f"needs {left - from_rows}"
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=name)
+def test_each_call_passes_what_its_statement_takes(folder: Path) -> None:
+    wrong = [
+        f"{where}: {statement.name} {found}"
+        for where, call, statement in calls(folder)
+        if (found := complaint(call, statement))
+    ]
+    assert wrong == []
+
+
+def test_long_lists_of_parameters_have_names() -> None:
+    long = {
+        statement.name
+        for folder in FOLDERS
+        for statement in kept(folder).values()
+        if statement.positional > POSITIONAL_MAX
+    }
+    assert long <= TO_BE_NAMED
+
+
+def _column(item: str) -> str:
+    """The name in an item of a list, without the keyword and the table before it and the type behind."""
+    words = [word for word in item.split() if not word.isupper()]
+    return words[0].rpartition(".")[2] if words else item
+
+
+def listed_twice(texts: Iterable[str]) -> set[str]:
+    """The statements and lists that have more columns in the same order than may stand in two places."""
+    places = defaultdict[tuple[str, ...], list[str]](list)
+    for text in texts:
+        for heading, body in re.findall(
+            r"^-- (?:name|columns): (\w+)\n(.*?)(?=^-- (?:name|columns): |\Z)", text, PARTS
+        ):
+            for found in re.findall(r"\w[\w.]*(?: \w+)?(?:\s*,\s*\w[\w.]*(?: \w+)?)+", re.sub(r"--.*", "", body)):
+                names = [_column(item) for item in found.split(",")]
+                for first in range(len(names) - LISTED_MAX):
+                    places[tuple(names[first : first + LISTED_MAX + 1])].append(heading)
+    return {heading for headings in places.values() if len(headings) > 1 for heading in headings}
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=name)
+def test_no_list_of_columns_stands_twice(folder: Path) -> None:
+    assert listed_twice(file.read_text() for file in folder.glob("sql/*.sql")) <= TO_BE_SHARED
+
+
+def test_a_list_that_stands_twice_is_found() -> None:
+    short, long = "a, b, c, d, e, f, g", "a, b, c, d, e, f, g, h"
+    aliased = ", ".join(f"t.{column}" for column in long.split(", "))
+    typed = ", ".join(f"{column} text" for column in long.split(", "))
+    one = f"-- name: one\n-- Why.\nSELECT {long}\nFROM t;\n"
+    assert listed_twice([one, f"-- name: two\nSELECT {short} FROM t;"]) == set()
+    assert listed_twice([one, f"-- name: two\n-- {long}\nSELECT {{t.columns}}\nFROM t;"]) == set()
+    assert listed_twice([one + f"-- name: two\nSELECT y, {aliased}\nFROM t;"]) == {"one", "two"}
+    assert listed_twice([f"-- columns: all\n{typed}\n", one]) == {"all", "one"}
+    assert listed_twice([f"-- name: one\nINSERT INTO t ({long})\nSELECT {aliased}\nFROM t;"]) == {"one"}
+
+
+@pytest.mark.parametrize(
+    ("call", "text", "found"),
+    [
+        ("sql.a.fetch(tx, 1, 2)", "SELECT $1, $2", None),
+        ("sql.a.fetch(tx, *both)", "SELECT $1, $2", None),
+        ("sql.a.values(1, 2)", "SELECT $1, $2", None),
+        ("sql.a.cursor(tx, prefetch=4)", "SELECT 1", None),
+        ("sql.a.fetch(tx, 1)", "SELECT $1, $2", "takes 2 values"),
+        ("sql.a.fetch(tx, 1, b=2)", "SELECT $1, $2", "has no named parameters"),
+        ("sql.a.fetch(tx, b=1)", "SELECT :b", None),
+        ("sql.a.fetch(tx, **all)", "SELECT :b", None),
+        ("sql.a.fetch(tx, 1)", "SELECT :b", "takes its parameters by name"),
+        ("sql.a.fetch(tx)", "SELECT :b", "needs {'b'}"),
+        ("sql.a.fetch(tx, b=1, c=2)", "SELECT :b", "has no parameter {'c'}"),
+        ("sql.a.fetch(tx, **all, c=2)", "SELECT :b", "has no parameter {'c'}"),
+        ("sql.a.fetch(tx, rows=all, b=1)", "SELECT :b::int, :c::int[]", None),
+        ("sql.a.fetch(tx, rows=all)", "SELECT :b::int, :c::int[]", "needs {'b'}"),
+    ],
+)
+def test_a_call_that_does_not_fit_is_found(call: str, text: str, found: str | None) -> None:
+    parsed = ast.parse(call, mode="eval").body
+    assert isinstance(parsed, ast.Call)
+    assert complaint(parsed, Statement("a", text)) == found

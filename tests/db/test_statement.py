@@ -205,8 +205,11 @@ def test_rows_fill_the_arrays_that_are_not_named(load: Load) -> None:
     assert list(sql.save.values(rows=[], by="by")) == ["by", (), (), (), ()]
     assert list(sql.save.values(by="by", tries=[7, 8], rows=CHANGES)) == [*given[:3], [7, 8], given[4]]
     assert list(sql.save.values(rows=CHANGES, by="by")) == given
-    three = {"state": [], "tries": [], "finished_at": []}
-    assert list(sql.save.values(rows=CHANGES[1:], by="by", **three)) == ["by", (2,), [], [], []]
+    three = {"state": ["s"], "tries": [9], "finished_at": [None]}
+    assert list(sql.save.values(rows=CHANGES[1:], by="by", **three)) == ["by", (2,), ["s"], [9], [None]]
+    for tries in ([], [7], [7, 8, 9]):
+        with pytest.raises(ValueError, match=f"save has {len(tries)} values of tries for 2 rows"):
+            sql.save.values(rows=CHANGES, by="by", tries=tries)
 
 
 @pytest.mark.parametrize(

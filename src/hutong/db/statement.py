@@ -159,6 +159,8 @@ class Statement:
 
         Errors:
             TypeError: a name is missing, or is none of the statement's, or values come by position to names.
+            ValueError: an array beside `rows` has more or fewer values than there are rows; PostgreSQL would pair them
+                up and fill the shorter one with nulls.
             AttributeError: the objects have no attribute of an array parameter's name.
         """
         if not self.parameters:
@@ -184,6 +186,10 @@ class Statement:
             if not absent:
                 raise TypeError(f"{self.name} needs no rows beside these parameters")
             self._from_rows[given] = absent, _getter(attrgetter, absent)
+        for name in self.arrays.intersection(named):
+            array: Any = named[name]
+            if len(array) != len(rows):
+                raise ValueError(f"{self.name} has {len(array)} values of {name} for {len(rows)} rows")
         absent, get = self._from_rows[given]
         named.update(zip(absent, zip(*map(get, rows), strict=True) if rows else ((),) * len(absent), strict=True))
 

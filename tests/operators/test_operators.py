@@ -17,7 +17,7 @@ from hutong.clock import ManualClock
 from hutong.db import Database, Tx
 from hutong.errors import Conflict, InvalidParameter, InvariantBroken, NotFound, Unauthorized
 from hutong.ids import Ids
-from hutong.operators import AuditEntry, Decision, DecisionOutcome, NewProposal, ProposalState, Role
+from hutong.operators import AuditEntry, ApprovalDecision, DecisionOutcome, NewProposal, ProposalState, Role
 
 
 async def person(tx: Tx, ids: Ids, clock: ManualClock, role: Role) -> tuple[UUID, str]:
@@ -101,12 +101,12 @@ async def test_what_one_proposes_another_approves(tx: Tx, ids: Ids, clock: Manua
     assert made.state is ProposalState.OPEN
     assert made.expires_at == clock.now() + timedelta(hours=72)
     later = clock.advance(timedelta(hours=1))
-    (decided,) = await operators.decide(tx, [Decision(new.proposal_id, checker, True, "seen")], now=later)
+    (decided,) = await operators.decide(tx, [ApprovalDecision(new.proposal_id, checker, True, "seen")], now=later)
     assert decided.outcome is DecisionOutcome.APPROVED
     assert decided.proposal is not None
     assert decided.proposal.payload == {"to": "1"}
     assert decided.proposal == await operators.find_proposal(tx, new.proposal_id, now=later)
-    (again,) = await operators.decide(tx, [Decision(new.proposal_id, checker, False, "no")], now=later)
+    (again,) = await operators.decide(tx, [ApprovalDecision(new.proposal_id, checker, False, "no")], now=later)
     assert again.outcome is DecisionOutcome.ALREADY_DECIDED
     actions = [(r.entry.action, r.entry.actor_id) for r in await operators.list_audit(tx, limit=2)]
     assert actions == [("proposal.approve", checker), ("proposal.propose", maker)]
@@ -118,7 +118,7 @@ async def test_only_another_person_who_is_an_approver_decides(tx: Tx, ids: Ids, 
     checker, _ = await person(tx, ids, clock, role)
     (made,) = await operators.propose(tx, [proposal(ids, maker)], now=clock.now())
     own, other = await operators.decide(
-        tx, [Decision(made.proposal_id, who, False, "no") for who in (maker, checker)], now=clock.now()
+        tx, [ApprovalDecision(made.proposal_id, who, False, "no") for who in (maker, checker)], now=clock.now()
     )
     assert own.outcome is DecisionOutcome.OWN_PROPOSAL
     may = role in (Role.APPROVER, Role.ADMIN)
@@ -133,7 +133,7 @@ async def test_who_was_disabled_neither_proposes_nor_decides(tx: Tx, ids: Ids, c
         await operators.disable_operator(tx, who, reason="left", now=clock.now())
     with pytest.raises(operators.NotPermitted):
         await operators.propose(tx, [proposal(ids, maker)], now=clock.now())
-    (decided,) = await operators.decide(tx, [Decision(made.proposal_id, checker, True, "yes")], now=clock.now())
+    (decided,) = await operators.decide(tx, [ApprovalDecision(made.proposal_id, checker, True, "yes")], now=clock.now())
     assert decided.outcome is DecisionOutcome.NOT_PERMITTED
 
 
@@ -167,9 +167,9 @@ async def test_a_proposal_expires_to_the_instant(tx: Tx, ids: Ids, clock: Manual
     checker, _ = await person(tx, ids, clock, Role.APPROVER)
     first, second = await operators.propose(tx, [proposal(ids, maker), proposal(ids, maker)], now=clock.now())
     before = first.expires_at - timedelta(microseconds=1)
-    (last,) = await operators.decide(tx, [Decision(first.proposal_id, checker, True, "x")], now=before)
+    (last,) = await operators.decide(tx, [ApprovalDecision(first.proposal_id, checker, True, "x")], now=before)
     assert last.outcome is DecisionOutcome.APPROVED
-    (late,) = await operators.decide(tx, [Decision(second.proposal_id, checker, True, "x")], now=second.expires_at)
+    (late,) = await operators.decide(tx, [ApprovalDecision(second.proposal_id, checker, True, "x")], now=second.expires_at)
     assert late.outcome is DecisionOutcome.EXPIRED
     found = await operators.find_proposal(tx, second.proposal_id, now=second.expires_at)
     assert found.state is ProposalState.EXPIRED
@@ -193,7 +193,7 @@ async def test_of_many_approvals_at_once_one_has_its_effect(
             (made,) = await operators.propose(tx, [proposal(ids, maker)], now=clock.now())
 
         async def approve(checker: UUID) -> bool:
-            decision = Decision(made.proposal_id, checker, True, "yes")
+            decision = ApprovalDecision(made.proposal_id, checker, True, "yes")
             try:
                 async with database.transaction() as tx:
                     await operators.conclude(tx, decision, {"test.write": effect}, now=clock.now())
@@ -218,11 +218,11 @@ async def test_a_decision_waits_for_the_one_before_it_and_sees_it(
 
         async def second() -> operators.LoggedDecision:
             async with database.transaction() as tx:
-                decision = Decision(made.proposal_id, checkers[1], True, "yes")
+                decision = ApprovalDecision(made.proposal_id, checkers[1], True, "yes")
                 return (await operators.decide(tx, [decision], now=clock.now()))[0]
 
         async with database.transaction() as tx:
-            decision = Decision(made.proposal_id, checkers[0], False, "no")
+            decision = ApprovalDecision(made.proposal_id, checkers[0], False, "no")
             (first,) = await operators.decide(tx, [decision], now=clock.now())
             waiting = asyncio.create_task(second())
             done, _ = await asyncio.wait([waiting], timeout=0.3)
@@ -245,7 +245,7 @@ async def test_an_effect_that_is_refused_leaves_the_proposal_open(
         for approval_handlers, error in (({"test.write": refused}, Conflict), ({}, InvariantBroken)):
             with pytest.raises(error):
                 async with database.transaction() as tx:
-                    decision = Decision(made.proposal_id, checker, True, "yes")
+                    decision = ApprovalDecision(made.proposal_id, checker, True, "yes")
                     await operators.conclude(tx, decision, approval_handlers, now=clock.now())
         async with database.transaction() as tx:
             assert (await operators.find_proposal(tx, made.proposal_id, now=clock.now())).state is ProposalState.OPEN
@@ -253,7 +253,7 @@ async def test_an_effect_that_is_refused_leaves_the_proposal_open(
 
 async def test_what_was_never_proposed_is_not_found(tx: Tx, ids: Ids, clock: ManualClock) -> None:
     checker, _ = await person(tx, ids, clock, Role.APPROVER)
-    (decided,) = await operators.decide(tx, [Decision(ids.new(), checker, True, "x")], now=clock.now())
+    (decided,) = await operators.decide(tx, [ApprovalDecision(ids.new(), checker, True, "x")], now=clock.now())
     assert decided.outcome is DecisionOutcome.NOT_FOUND
     with pytest.raises(NotFound):
         await operators.find_proposal(tx, ids.new(), now=clock.now())
@@ -265,7 +265,7 @@ async def test_everything_has_a_reason(tx: Tx, ids: Ids, clock: ManualClock, rea
     with pytest.raises(InvalidParameter):
         await operators.propose(tx, [proposal(ids, maker, reason=reason)], now=clock.now())
     with pytest.raises(InvalidParameter):
-        await operators.decide(tx, [Decision(ids.new(), maker, True, reason)], now=clock.now())
+        await operators.decide(tx, [ApprovalDecision(ids.new(), maker, True, reason)], now=clock.now())
     with pytest.raises(InvalidParameter):
         await operators.audit(tx, [AuditEntry(None, "test.do", "thing", "1", reason)], now=clock.now())
 

@@ -315,8 +315,8 @@ async def test_a_simulated_channel_is_never_taken_for_a_real_one(world: World, c
         sandbox=True,
     )
     with pytest.raises(payments.NoRoute):
-        await playing.choice.choose(payments.RouteRequest(METHOD, 100, "CNY"))
-    assert await playing.choice.methods(100, "CNY") == []
+        await playing.route_selector.choose(payments.RouteRequest(METHOD, 100, "CNY"))
+    assert await playing.route_selector.methods(100, "CNY") == []
     await playing.stop()
 
 

@@ -345,21 +345,5 @@ def _doubt_since(payment: Payment, attempt: Attempt) -> datetime | None:
 async def _save_attempts(tx: db.Tx, touched: Sequence[tuple[Attempt, Source]]) -> None:
     if touched:
         await sql.update_attempts.execute(
-            tx,
-            [a.attempt_id for a, _ in touched],
-            [a.state for a, _ in touched],
-            [a.surplus for a, _ in touched],
-            [a.action_kind for a, _ in touched],
-            [a.action_content for a, _ in touched],
-            [a.channel_order_no for a, _ in touched],
-            [a.channel_code for a, _ in touched],
-            [a.channel_message for a, _ in touched],
-            [source for _, source in touched],
-            [a.finished_at for a, _ in touched],
-            [a.next_query_at for a, _ in touched],
-            [a.amount_captured_minor for a, _ in touched],
-            [a.doubt_since for a, _ in touched],
-            [a.verify_at for a, _ in touched],
-            [a.code for a, _ in touched],
-            [a.retryable for a, _ in touched],
+            tx, rows=[attempt for attempt, _ in touched], source=[source for _, source in touched]
         )

@@ -10,7 +10,7 @@ import orjson
 from hutong import db
 from hutong.payments.model import Attempt
 from hutong.payments.statements import sql
-from hutong.payments.store import attempt_of
+from hutong.payments.store import read_attempt
 
 SWEEP_LIMIT = 500
 """How much one claim takes: large enough to be cheap, small enough to be done before anybody waits for its locks."""
@@ -25,7 +25,7 @@ async def claim_due(database: db.Database, *, now: datetime, limit: int) -> list
     """Take attempts that are to be asked about, those longest due first; others skip them for the time of the lease."""
 
     async def claim(tx: db.Tx) -> list[Attempt]:
-        return [attempt_of(row) for row in await sql.claim_due_attempts.fetch(tx, now, now + _CLAIM_LEASE, limit)]
+        return [read_attempt(row) for row in await sql.claim_due_attempts.fetch(tx, now, now + _CLAIM_LEASE, limit)]
 
     return await database.run(claim)
 
@@ -35,7 +35,7 @@ async def claim_verifiable(database: db.Database, *, now: datetime, limit: int) 
 
     async def claim(tx: db.Tx) -> list[Attempt]:
         rows = await sql.claim_verifiable_attempts.fetch(tx, now, now + _VERIFY_AGAIN, limit, now - _VERIFY_FOR)
-        return [attempt_of(row) for row in rows]
+        return [read_attempt(row) for row in rows]
 
     return await database.run(claim)
 

@@ -16,7 +16,6 @@ from hutong.payments.model import (
     DEFAULT_POLICY,
     Attempt,
     AttemptState,
-    CaptureMethod,
     Customer,
     NewAttempt,
     NewPayment,
@@ -60,7 +59,7 @@ async def create(
     Returns:
         One result per command, in order.
     """
-    inserted = {row["id"] for row in await sql.insert_payments.fetch(tx, *_payment_columns(commands, now))}
+    inserted = {row["id"] for row in await _insert_payments(tx, commands, now)}
     attempts = {
         c.payment_id: new_attempt(c.payment_id, c.first_attempt, c.expires_at, now=now, policy=policy)
         for c in commands
@@ -117,23 +116,7 @@ def new_attempt(
 async def insert_attempts(tx: db.Tx, attempts: Sequence[Attempt], *, now: datetime) -> None:
     """Write the intents of tries down."""
     if attempts:
-        await sql.insert_attempts.execute(
-            tx,
-            [attempt.attempt_id for attempt in attempts],
-            [attempt.payment_id for attempt in attempts],
-            [attempt.account_id for attempt in attempts],
-            [attempt.channel for attempt in attempts],
-            [attempt.method for attempt in attempts],
-            [attempt.payer_ip for attempt in attempts],
-            now,
-            [attempt.next_query_at for attempt in attempts],
-            [attempt.notify_url for attempt in attempts],
-            [attempt.return_url for attempt in attempts],
-            [attempt.payer_sealed for attempt in attempts],
-            [attempt.expires_at for attempt in attempts],
-            [attempt.authorization_kept for attempt in attempts],
-            [attempt.decision for attempt in attempts],
-        )
+        await sql.insert_attempts.execute(tx, rows=attempts, created_at=now)
 
 
 async def find_placed(tx: db.Tx, order: NewPayment) -> Existing | OtherContent | None:
@@ -181,46 +164,40 @@ async def list_payments(
         return await _with_attempts(tx, await sql.list_payments.fetch(tx, merchant_id, after, status, limit))
     # At most one: found by its own index, however many payments the merchant has.
     rows = await sql.find_by_order_no.fetch(tx, [merchant_id], [merchant_order_no])
-    fitting = [row for row in rows if (not after or row["id"] < after) and (not status or row["status"] == status)]
+    fitting = [
+        row for row in rows if (not after or row["payment_id"] < after) and (not status or row["status"] == status)
+    ]
     return await _with_attempts(tx, fitting)
 
 
 async def save(tx: db.Tx, changed: Sequence[Payment]) -> None:
     """Write the states of payments that the caller has locked and changed."""
     if changed:
-        await sql.update_payments.execute(
-            tx,
-            [p.payment_id for p in changed],
-            [p.status for p in changed],
-            [p.succeeded_at for p in changed],
-            [p.closed_at for p in changed],
-            [p.close_reason for p in changed],
-            [p.close_requested_at for p in changed],
-            [p.amount_captured_minor for p in changed],
-            [p.authorized_at for p in changed],
-            [p.capture_before for p in changed],
-            [p.capture_minor for p in changed],
-            [p.capture_requested_at for p in changed],
-        )
+        await sql.update_payments.execute(tx, rows=changed)
 
 
-def _payment_columns(commands: Sequence[NewPayment], now: datetime) -> list[object]:
+async def _insert_payments(tx: db.Tx, commands: Sequence[NewPayment], now: datetime) -> list[asyncpg.Record]:
     processing, waiting = PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_PAYMENT
-    rows = [
-        (
-            c.payment_id, c.merchant_id, c.merchant_order_no, c.amount_minor, c.currency, c.subject,
-            processing if c.first_attempt else waiting, c.fee_ppm, c.checkout_token, c.return_url,
-            json.dumps(dict(c.metadata), ensure_ascii=False, sort_keys=True), c.expires_at,
-            c.capture_method,
-        )
-        for c in commands
-    ]  # fmt: skip
-    columns: list[object] = [list(column) for column in zip(*rows, strict=True)]
-    return [*columns, now, [_customer_text(c.customer) for c in commands]]
+    return await sql.insert_payments.fetch(
+        tx,
+        rows=commands,
+        created_at=now,
+        status=[processing if c.first_attempt else waiting for c in commands],
+        metadata=[json.dumps(dict(c.metadata), ensure_ascii=False, sort_keys=True) for c in commands],
+        customer=[_customer_text(c.customer) for c in commands],
+    )
 
 
 def _customer_text(customer: Customer | None) -> str | None:
     return None if customer is None else json.dumps(asdict(customer), ensure_ascii=False)
+
+
+def _read_customer(text: str | None) -> Customer | None:
+    return None if text is None else Customer(**json.loads(text))
+
+
+_read_payment = db.reader(Payment, sql["payment"], without=("attempts",), metadata=json.loads, customer=_read_customer)
+read_attempt = db.reader(Attempt, sql["attempt"], without=("decision",))
 
 
 def _new(command: NewPayment, attempt: Attempt | None, now: datetime) -> Payment:
@@ -247,32 +224,8 @@ def _same(payment: Payment, command: NewPayment) -> bool:
 
 
 async def _with_attempts(tx: db.Tx, rows: Sequence[asyncpg.Record]) -> list[Payment]:
-    payments = {row["id"]: _payment_of(row) for row in rows}
+    payments = {row["payment_id"]: _read_payment(row) for row in rows}
     if payments:
         for row in await sql.find_attempts.fetch(tx, list(payments)):
-            payments[row["payment_id"]].attempts.append(attempt_of(row))
+            payments[row["payment_id"]].attempts.append(read_attempt(row))
     return list(payments.values())
-
-
-def _payment_of(row: asyncpg.Record) -> Payment:
-    return Payment(
-        row["id"], row["merchant_id"], row["merchant_order_no"], row["amount_minor"], row["currency"], row["subject"],
-        PaymentStatus(row["status"]), row["amount_refunded_minor"], row["fee_ppm"], row["checkout_token"],
-        row["return_url"], json.loads(row["metadata"]), row["expires_at"], row["created_at"], row["succeeded_at"],
-        row["closed_at"], row["close_reason"], row["close_requested_at"], row["amount_refunding_minor"], [],
-        CaptureMethod(row["capture_method"]), row["amount_captured_minor"], row["authorized_at"], row["capture_before"],
-        row["capture_minor"], row["capture_requested_at"],
-        None if row["customer"] is None else Customer(**json.loads(row["customer"])),
-    )  # fmt: skip
-
-
-def attempt_of(row: asyncpg.Record) -> Attempt:
-    """An attempt as one row of the statements above."""
-    return Attempt(
-        row["id"], row["payment_id"], row["account_id"], row["channel"], row["method"], AttemptState(row["state"]),
-        row["surplus"], row["action_kind"], row["action_content"], row["channel_order_no"], row["channel_code"],
-        row["channel_message"], row["queries"], row["created_at"], row["finished_at"], row["next_query_at"],
-        row["payer_ip"], row["notify_url"], row["return_url"], row["payer_sealed"], row["expires_at"],
-        row["authorization_kept"], row["amount_captured_minor"], row["close_requested_at"], row["doubt_since"],
-        row["verify_at"], row["code"], row["retryable"],
-    )  # fmt: skip

@@ -21,7 +21,7 @@ from hutong.payments.refunds.model import (
     RefundMethod,
     RefundState,
     insert_refunds,
-    refund_of,
+    read_refund,
     refunds_of,
 )
 from hutong.payments.statements import sql
@@ -152,7 +152,7 @@ async def _known(tx: db.Tx, commands: Sequence[NewRefund]) -> dict[tuple[UUID, s
     rows = await sql.find_refunds_by_no.fetch(
         tx, [c.merchant_id for c in commands], [c.merchant_refund_no for c in commands]
     )
-    return {(row["merchant_id"], row["merchant_refund_no"]): refund_of(row) for row in rows}
+    return {(row["merchant_id"], row["merchant_refund_no"]): read_refund(row) for row in rows}
 
 
 def _standing(payment: Payment, standing: Refund, command: NewRefund) -> ExistingRefund | RefundRefusal:

@@ -148,38 +148,34 @@ async def find_refunds(
 ) -> dict[UUID, Refund]:
     """Refunds as last committed; absent ones are left out, and so are another merchant's."""
     rows = await sql.find_refunds.fetch(tx, refund_ids, merchant_id)
-    return {row["id"]: refund_of(row) for row in rows}
+    return {row["refund_id"]: read_refund(row) for row in rows}
 
 
 async def refunds_of(tx: db.Tx, payment_ids: Collection[UUID]) -> dict[UUID, list[Refund]]:
     """All refunds of some payments, first to last."""
     found: dict[UUID, list[Refund]] = {payment_id: [] for payment_id in payment_ids}
     for row in await sql.refunds_of_payments.fetch(tx, payment_ids):
-        found[row["payment_id"]].append(refund_of(row))
+        found[row["payment_id"]].append(read_refund(row))
     return found
 
 
 async def list_refunds(tx: db.Tx, payment_id: UUID, *, after: UUID | None, limit: int) -> list[Refund]:
     """Refunds of one payment, first to last, from after the one given."""
-    return [refund_of(row) for row in await sql.page_of_refunds.fetch(tx, payment_id, after, limit)]
+    return [read_refund(row) for row in await sql.page_of_refunds.fetch(tx, payment_id, after, limit)]
 
 
 async def insert_refunds(tx: db.Tx, refunds: Sequence[Refund], *, now: datetime) -> None:
     """Write the intents of refunds down."""
     if not refunds:
         return
-    rows = [
-        (
-            r.refund_id, r.payment_id, r.attempt_id, r.merchant_id, r.account_id, r.channel, r.kind,
-            r.merchant_refund_no, r.amount_minor, r.currency, r.reason, r.platform_minor, r.channel_minor,
-            r.fee_minor, r.route, r.state, r.hold_id, r.payout_account_id, r.next_query_at, r.payee_sealed,
-            orjson.dumps([[li.item_id, li.quantity, li.payer_minor, li.platform_minor, li.channel_minor]
-                          for li in r.lines]).decode(),
-        )
-        for r in refunds
-    ]  # fmt: skip
+    lines = [
+        orjson.dumps(
+            [[li.item_id, li.quantity, li.payer_minor, li.platform_minor, li.channel_minor] for li in refund.lines]
+        ).decode()
+        for refund in refunds
+    ]
     try:
-        await sql.insert_refunds.execute(tx, *(list(column) for column in zip(*rows, strict=True)), now)
+        await sql.insert_refunds.execute(tx, rows=refunds, created_at=now, lines=lines)
     except asyncpg.UniqueViolationError as error:
         # Another transaction has taken the number since we looked: seen from the start, it stands there.
         raise asyncpg.SerializationError(str(error)) from error
@@ -187,27 +183,14 @@ async def insert_refunds(tx: db.Tx, refunds: Sequence[Refund], *, now: datetime)
 
 async def save_refunds(tx: db.Tx, changed: Sequence[tuple[Refund, str | None]]) -> None:
     """Write the states of refunds whose payments the caller has locked, each with how it was learnt."""
-    if not changed:
-        return
-    rows = [
-        (
-            r.refund_id, r.route, r.state, r.hold_id, r.tries, r.channel_refund_no, r.channel_code, r.channel_message,
-            source, r.payout_account_id, r.payee_sealed, r.reference, r.finished_at, r.next_query_at,
-            r.late_success_at,
+    if changed:
+        await sql.update_refunds.execute(
+            tx, rows=[refund for refund, _ in changed], source=[source for _, source in changed]
         )
-        for r, source in changed
-    ]  # fmt: skip
-    await sql.update_refunds.execute(tx, *(list(column) for column in zip(*rows, strict=True)))
 
 
-def refund_of(row: asyncpg.Record) -> Refund:
-    """A refund as one row of the statements above."""
-    return Refund(
-        row["id"], row["payment_id"], row["attempt_id"], row["merchant_id"], row["account_id"], row["channel"],
-        RefundKind(row["kind"]), row["merchant_refund_no"], row["amount_minor"], row["currency"], row["reason"],
-        row["platform_minor"], row["channel_minor"], row["fee_minor"], RefundMethod(row["route"]),
-        RefundState(row["state"]), row["hold_id"], row["tries"], row["queries"], row["channel_refund_no"],
-        row["channel_code"], row["channel_message"], row["payout_account_id"], row["payee_sealed"], row["reference"],
-        row["created_at"], row["finished_at"], row["next_query_at"], row["late_success_at"], row["merchant_order_no"],
-        tuple(RefundLine(*line) for line in orjson.loads(row["lines"])),
-    )  # fmt: skip
+def _read_lines(text: str) -> tuple[RefundLine, ...]:
+    return tuple(RefundLine(*line) for line in orjson.loads(text))
+
+
+read_refund = db.reader(Refund, (*sql["refund"], "merchant_order_no"), lines=_read_lines)

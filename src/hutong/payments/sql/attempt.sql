@@ -1,25 +1,27 @@
+-- columns: attempt_intent
+-- What is known before the channel is called.
+payment_id uuid, account_id uuid, channel text, method text, payer_ip text, notify_url text, return_url text,
+payer_sealed bytea, expires_at timestamptz, authorization_kept interval
+
+-- columns: attempt_state
+-- What changes with each report.
+state text, surplus boolean, action_kind text, action_content text, channel_order_no text, channel_code text,
+channel_message text, finished_at timestamptz, next_query_at timestamptz, amount_captured_minor bigint,
+doubt_since timestamptz, verify_at timestamptz, code text, retryable boolean
+
+-- columns: attempt
+id AS attempt_id, {attempt_intent}, {attempt_state}, queries, created_at, close_requested_at
+
 -- name: insert_attempts
 -- The intent, written down before the channel is called.
-INSERT INTO payments.attempt (
-    id, payment_id, account_id, channel, method, payer_ip, state, created_at, next_query_at, notify_url, return_url,
-    payer_sealed, expires_at, authorization_kept, decision
-)
-SELECT n.id, n.payment_id, n.account_id, n.channel, n.method, n.payer_ip, 'created', $7::timestamptz, n.next_query_at,
-    n.notify_url, n.return_url, n.payer_sealed, n.expires_at, n.authorization_kept, n.decision
-FROM unnest(
-    $1::uuid [], $2::uuid [], $3::uuid [], $4::text [], $5::text [], $6::text [], $8::timestamptz [], $9::text [],
-    $10::text [], $11::bytea [], $12::timestamptz [], $13::interval [], $14::jsonb []
-) AS n (
-    id, payment_id, account_id, channel, method, payer_ip, next_query_at, notify_url, return_url, payer_sealed,
-    expires_at, authorization_kept, decision
-);
+INSERT INTO payments.attempt (id, state, created_at, next_query_at, decision, {attempt_intent})
+SELECT n.id, 'created', :created_at::timestamptz, n.next_query_at, n.decision, {n.attempt_intent}
+FROM unnest(:attempt_id::uuid [], :next_query_at::timestamptz [], :decision::jsonb [], {attempt_intent[]})
+    AS n (id, next_query_at, decision, {attempt_intent});
 
 -- name: find_attempts
 -- All attempts of some payments, first to last.
-SELECT id, payment_id, account_id, channel, method, state, surplus, action_kind, action_content, channel_order_no,
-    channel_code, channel_message, queries, created_at, finished_at, next_query_at, payer_ip, notify_url, return_url,
-    payer_sealed, expires_at, authorization_kept, amount_captured_minor, close_requested_at, doubt_since, verify_at,
-    code, retryable
+SELECT {attempt}
 FROM payments.attempt
 WHERE payment_id = ANY ($1::uuid [])
 ORDER BY payment_id, created_at, id;
@@ -41,21 +43,11 @@ ORDER BY a.id;
 -- name: update_attempts
 -- The new states of attempts whose payments the caller has locked. What the payer told us goes with the end.
 UPDATE payments.attempt AS a
-SET state = u.state, surplus = u.surplus, action_kind = u.action_kind, action_content = u.action_content,
-    channel_order_no = u.channel_order_no, channel_code = u.channel_code, channel_message = u.channel_message,
-    source = u.source, finished_at = u.finished_at, next_query_at = u.next_query_at,
-    amount_captured_minor = u.amount_captured_minor, doubt_since = u.doubt_since, verify_at = u.verify_at,
-    code = u.code, retryable = u.retryable,
+SET ({attempt_state}) = ROW ({u.attempt_state}),
+    source = u.source,
     doubt_alarms = CASE WHEN u.doubt_since IS NULL THEN 0 ELSE a.doubt_alarms END,
     payer_sealed = CASE WHEN u.finished_at IS NULL THEN a.payer_sealed END
-FROM unnest(
-    $1::uuid [], $2::text [], $3::boolean [], $4::text [], $5::text [], $6::text [], $7::text [], $8::text [],
-    $9::text [], $10::timestamptz [], $11::timestamptz [], $12::bigint [], $13::timestamptz [], $14::timestamptz [],
-    $15::text [], $16::boolean []
-) AS u (
-    id, state, surplus, action_kind, action_content, channel_order_no, channel_code, channel_message, source,
-    finished_at, next_query_at, amount_captured_minor, doubt_since, verify_at, code, retryable
-)
+FROM unnest(:attempt_id::uuid [], :source::text [], {attempt_state[]}) AS u (id, source, {attempt_state})
 WHERE a.id = u.id;
 
 -- name: ask_now
@@ -88,10 +80,7 @@ WHERE a.id = ANY (
         FOR UPDATE SKIP LOCKED
     )
 )
-RETURNING a.id, a.payment_id, a.account_id, a.channel, a.method, a.state, a.surplus, a.action_kind, a.action_content,
-    a.channel_order_no, a.channel_code, a.channel_message, a.queries, a.created_at, a.finished_at, a.next_query_at,
-    a.payer_ip, a.notify_url, a.return_url, a.payer_sealed, a.expires_at, a.authorization_kept,
-    a.amount_captured_minor, a.close_requested_at, a.doubt_since, a.verify_at, a.code, a.retryable;
+RETURNING {a.attempt};
 
 -- name: claim_verifiable_attempts
 -- Attempts that ended unpaid a while ago, to be asked about once more; without an answer again, but not for ever.
@@ -107,10 +96,7 @@ WHERE a.id = ANY (
         FOR UPDATE SKIP LOCKED
     )
 )
-RETURNING a.id, a.payment_id, a.account_id, a.channel, a.method, a.state, a.surplus, a.action_kind, a.action_content,
-    a.channel_order_no, a.channel_code, a.channel_message, a.queries, a.created_at, a.finished_at, a.next_query_at,
-    a.payer_ip, a.notify_url, a.return_url, a.payer_sealed, a.expires_at, a.authorization_kept,
-    a.amount_captured_minor, a.close_requested_at, a.doubt_since, a.verify_at, a.code, a.retryable;
+RETURNING {a.attempt};
 
 -- name: end_verification
 -- The channel has answered.

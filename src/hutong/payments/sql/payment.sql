@@ -1,30 +1,29 @@
+-- columns: payment_order
+-- What the merchant has ordered; it never changes.
+merchant_id uuid, merchant_order_no text, amount_minor bigint, currency text, subject text, fee_ppm integer,
+checkout_token text, return_url text, metadata text, expires_at timestamptz, capture_method text, customer text
+
+-- columns: payment_state
+-- What changes with each report. The sums of refunds have a statement of their own.
+status text, succeeded_at timestamptz, closed_at timestamptz, close_reason text, close_requested_at timestamptz,
+amount_captured_minor bigint, authorized_at timestamptz, capture_before timestamptz, capture_minor bigint,
+capture_requested_at timestamptz
+
+-- columns: payment
+id AS payment_id, {payment_order}, {payment_state}, created_at, amount_refunded_minor, amount_refunding_minor
+
 -- name: insert_payments
 -- One row per merchant order number; an order that exists is left alone and not returned.
-INSERT INTO payments.payment (
-    id, merchant_id, merchant_order_no, amount_minor, currency, subject, status, fee_ppm, checkout_token, return_url,
-    metadata, expires_at, capture_method, customer, created_at
-)
-SELECT n.id, n.merchant_id, n.merchant_order_no, n.amount_minor, n.currency, n.subject, n.status, n.fee_ppm,
-    n.checkout_token, n.return_url, n.metadata, n.expires_at, n.capture_method, n.customer,
-    $14::timestamptz
-FROM unnest(
-    $1::uuid [], $2::uuid [], $3::text [], $4::bigint [], $5::text [], $6::text [], $7::text [], $8::integer [],
-    $9::text [], $10::text [], $11::text [], $12::timestamptz [], $13::text [], $15::text []
-) AS n (
-    id, merchant_id, merchant_order_no, amount_minor, currency, subject, status, fee_ppm, checkout_token, return_url,
-    metadata, expires_at, capture_method, customer
-)
+INSERT INTO payments.payment (id, status, created_at, {payment_order})
+SELECT n.id, n.status, :created_at::timestamptz, {n.payment_order}
+FROM unnest(:payment_id::uuid [], :status::text [], {payment_order[]}) AS n (id, status, {payment_order})
 ORDER BY n.merchant_id, n.merchant_order_no
 ON CONFLICT (merchant_id, merchant_order_no) DO NOTHING
 RETURNING id;
 
 -- name: find_by_order_no
 -- The payments that already stand under these order numbers.
-SELECT p.id, p.merchant_id, p.merchant_order_no, p.amount_minor, p.currency, p.subject, p.status,
-    p.amount_refunded_minor, p.fee_ppm, p.checkout_token, p.return_url, p.metadata, p.expires_at, p.created_at,
-    p.succeeded_at, p.closed_at, p.close_reason, p.close_requested_at, p.capture_method, p.amount_captured_minor,
-    p.authorized_at, p.capture_before, p.capture_minor, p.capture_requested_at,
-    p.amount_refunding_minor, p.customer
+SELECT {p.payment}
 FROM payments.payment AS p
 JOIN (
     SELECT DISTINCT merchant_id, merchant_order_no
@@ -33,21 +32,13 @@ JOIN (
 
 -- name: find_payments
 -- Payments by id, of one merchant or of all, as last committed; for showing, never for deciding.
-SELECT id, merchant_id, merchant_order_no, amount_minor, currency, subject, status, amount_refunded_minor, fee_ppm,
-    checkout_token, return_url, metadata, expires_at, created_at, succeeded_at, closed_at, close_reason,
-    close_requested_at, capture_method,
-    amount_captured_minor, authorized_at, capture_before, capture_minor, capture_requested_at,
-    amount_refunding_minor, customer
+SELECT {payment}
 FROM payments.payment
 WHERE id = ANY ($1::uuid []) AND ($2::uuid IS NULL OR merchant_id = $2);
 
 -- name: lock_payments
 -- Payments by id, locked in id order; whoever changes a payment or one of its attempts holds this lock.
-SELECT id, merchant_id, merchant_order_no, amount_minor, currency, subject, status, amount_refunded_minor, fee_ppm,
-    checkout_token, return_url, metadata, expires_at, created_at, succeeded_at, closed_at, close_reason,
-    close_requested_at, capture_method,
-    amount_captured_minor, authorized_at, capture_before, capture_minor, capture_requested_at,
-    amount_refunding_minor, customer
+SELECT {payment}
 FROM payments.payment
 WHERE id = ANY ($1::uuid [])
 ORDER BY id
@@ -55,11 +46,7 @@ FOR UPDATE;
 
 -- name: lock_payments_of_attempts
 -- The same, found by attempt. Attempts are read afterwards, under the lock, since this snapshot may be older than it.
-SELECT id, merchant_id, merchant_order_no, amount_minor, currency, subject, status, amount_refunded_minor, fee_ppm,
-    checkout_token, return_url, metadata, expires_at, created_at, succeeded_at, closed_at, close_reason,
-    close_requested_at, capture_method,
-    amount_captured_minor, authorized_at, capture_before, capture_minor, capture_requested_at,
-    amount_refunding_minor, customer
+SELECT {payment}
 FROM payments.payment
 WHERE id IN (SELECT a.payment_id FROM payments.attempt AS a WHERE a.id = ANY ($1::uuid []))
 ORDER BY id
@@ -67,11 +54,7 @@ FOR UPDATE;
 
 -- name: list_payments
 -- A merchant's payments, newest first, from after the cursor.
-SELECT id, merchant_id, merchant_order_no, amount_minor, currency, subject, status, amount_refunded_minor, fee_ppm,
-    checkout_token, return_url, metadata, expires_at, created_at, succeeded_at, closed_at, close_reason,
-    close_requested_at, capture_method,
-    amount_captured_minor, authorized_at, capture_before, capture_minor, capture_requested_at,
-    amount_refunding_minor, customer
+SELECT {payment}
 FROM payments.payment
 -- Written as one range of (merchant_id, id), since for `merchant_id = $1 ORDER BY id` the planner may read everybody's
 -- payments from the newest on until it has met enough of a small merchant's.
@@ -84,17 +67,8 @@ LIMIT $4;
 -- name: update_payments
 -- The new states of payments that the caller has locked.
 UPDATE payments.payment AS p
-SET status = u.status, succeeded_at = u.succeeded_at, closed_at = u.closed_at, close_reason = u.close_reason,
-    close_requested_at = u.close_requested_at, amount_captured_minor = u.amount_captured_minor,
-    authorized_at = u.authorized_at, capture_before = u.capture_before, capture_minor = u.capture_minor,
-    capture_requested_at = u.capture_requested_at
-FROM unnest(
-    $1::uuid [], $2::text [], $3::timestamptz [], $4::timestamptz [], $5::text [], $6::timestamptz [], $7::bigint [],
-    $8::timestamptz [], $9::timestamptz [], $10::bigint [], $11::timestamptz []
-) AS u (
-    id, status, succeeded_at, closed_at, close_reason, close_requested_at, amount_captured_minor, authorized_at,
-    capture_before, capture_minor, capture_requested_at
-)
+SET ({payment_state}) = ROW ({u.payment_state})
+FROM unnest(:payment_id::uuid [], {payment_state[]}) AS u (id, {payment_state})
 WHERE p.id = u.id;
 
 -- name: claim_expired

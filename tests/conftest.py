@@ -15,15 +15,23 @@ from hutong.config import Settings
 from hutong.db import Database, EmbeddedServer, Tx, migrate
 from hutong.demo import RunningPlatform
 from hutong.ids import Ids
-from postgres15 import Postgres15
 from support import SEED, create_database, let_through, unavailable
+from support.postgres15 import Postgres15
 
 
 def pytest_report_header() -> str:
     return f"seed: HUTONG_TEST_SEED={SEED}"
 
 
-_LONG = ("tests/simulation/", "tests/whole/", "tests/races/", "tests/api/test_api_contract", "tests/events/test_rabbit")
+_LONG = (
+    "tests/simulation/", "tests/whole/", "tests/races/", "tests/api/test_api_contract", "tests/events/streams/test_rabbit",
+)  # fmt: skip
+    "tests/simulation/",
+    "tests/whole/",
+    "tests/races/",
+    "tests/api/test_api_contract",
+    "tests/events/streams/test_rabbit",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from running_platform import PlatformApi, Shop, platform_api
+from support.running_platform import PlatformApi, Shop, platform_api
 
 __all__ = ["platform_api"]
 

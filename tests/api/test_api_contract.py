@@ -12,8 +12,8 @@ import pytest
 from test_bad_input import check_problem
 
 from hutong import operators
-from running_platform import PlatformApi, Shop
 from support import SEED
+from support.running_platform import PlatformApi, Shop
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from typing import Any
 
 import orjson
 import pytest
-from corpus import AMOUNTS, TEXTS, raw_order
 
-from running_platform import METHOD, Answer, PlatformApi, Shop
+from support.json_corpus import AMOUNTS, TEXTS, raw_order
+from support.running_platform import METHOD, Answer, PlatformApi, Shop
 
 FIELDS = {"type", "title", "status", "detail", "code", "param", "request_id"}
 

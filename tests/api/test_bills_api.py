@@ -15,7 +15,7 @@ import pytest
 from hutong import api, events, ids, operators
 from hutong import search as query
 from hutong.db import Database
-from running_platform import METHOD, PlatformApi, Shop
+from support.running_platform import METHOD, PlatformApi, Shop
 
 FORMULA = '=HYPERLINK("http://evil.example","两行")'
 DOWN = "postgresql://nobody@127.0.0.1:9/none"

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from hutong import ids, operators
-from running_platform import METHOD, Answer, PlatformApi, Shop
+from support.running_platform import METHOD, Answer, PlatformApi, Shop
 
 FOREIGN = {
     # Routes that name an object: another merchant's is as absent as one that never was.

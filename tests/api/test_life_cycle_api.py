@@ -10,7 +10,7 @@ from hutong import payments
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.ids import decode
 from hutong.payments import CaptureMethod, ChannelReport, Source
-from running_platform import METHOD, PlatformApi, Shop
+from support.running_platform import METHOD, PlatformApi, Shop
 
 
 async def reserved(platform_api: PlatformApi, shop: Shop) -> str:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from test_bad_input import check_problem
 
 from hutong.ids import encode
-from running_platform import Answer, PlatformApi, Shop
+from support.running_platform import Answer, PlatformApi, Shop
 
 
 class Notice:

@@ -9,7 +9,7 @@ import pytest
 from hutong import operators
 from hutong.ids import decode
 from hutong.operators import Role
-from running_platform import Answer, PlatformApi, Shop
+from support.running_platform import Answer, PlatformApi, Shop
 
 
 async def post(platform_api: PlatformApi, headers: dict[str, str], path: str, **body: Any) -> Answer:

@@ -12,7 +12,7 @@ from hutong import operators
 from hutong.db import Tx
 from hutong.ids import encode
 from hutong.operators import NewProposal, Role
-from running_platform import PlatformApi
+from support.running_platform import PlatformApi
 
 ACTION = "test.write"
 

@@ -6,7 +6,7 @@ from hutong import cashier, merchants
 from hutong.cashier import page
 from hutong.cashier.translations import LANGUAGES
 from hutong.ids import decode
-from running_platform import METHOD, PlatformApi, Shop
+from support.running_platform import METHOD, PlatformApi, Shop
 
 
 async def test_a_payer_reads_the_code_maps_text_and_not_the_channels_message(

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from hutong import channels, db, operators
-from running_platform import METHOD, PlatformApi, Shop
+from support.running_platform import METHOD, PlatformApi, Shop
 
 
 async def test_a_payment_is_created_paid_and_booked(platform_api: PlatformApi, shop: Shop) -> None:

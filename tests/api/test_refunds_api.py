@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from running_platform import PlatformApi, Shop
+from support.running_platform import PlatformApi, Shop
 
 BASKET = {
     "amount_minor": 14_500,

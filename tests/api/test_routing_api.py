@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from hutong.operators import Role
-from running_platform import Answer, PlatformApi, Shop
+from support.running_platform import Answer, PlatformApi, Shop
 
 
 async def post(platform_api: PlatformApi, headers: dict[str, str], path: str, **body: Any) -> Answer:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from event_forms import EventForms
 from hutong import events
-from running_platform import PlatformApi, Shop
+from support.event_forms import EventForms
+from support.running_platform import PlatformApi, Shop
 
 ENDPOINTS = "/v1/webhook-endpoints"
 

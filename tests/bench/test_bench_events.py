@@ -8,11 +8,11 @@ import sys
 
 import orjson
 
-from event_forms import EventForms
 from hutong import events
 from hutong.bench.event_data import payment_data
 from hutong.clock import ManualClock
 from hutong.ids import Ids, encode
+from support.event_forms import EventForms
 
 
 def test_webhooks_are_measured(environment: dict[str, str]) -> None:

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, async_playwright
 
-from cashier.memory import MemoryCheckout, cashier_app, serving
 from support import unavailable
+from support.fakes.checkout import MemoryCheckout, cashier_app, serving
 
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = [

@@ -11,9 +11,9 @@ import pytest
 from playwright.async_api import Page, Route, expect
 
 from browser.conftest import Open, Watched
-from cashier.memory import MemoryCheckout
 from hutong.cashier import CheckoutStatus
 from hutong.errors import Unavailable
+from support.fakes.checkout import MemoryCheckout
 
 pytestmark = pytest.mark.browser
 

@@ -13,10 +13,10 @@ from playwright.async_api import expect
 from browser.conftest import Open
 from browser.test_cashier import CONTRASTS
 from browser.test_payment import get, merchant_key, post
-from cashier.memory import MemoryCheckout
 from hutong.cashier import CheckoutStatus
 from hutong.channels import ActionKind, PayerAction
 from hutong.demo import RunningPlatform
+from support.fakes.checkout import MemoryCheckout
 
 pytestmark = pytest.mark.browser
 

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import ClientSession, DummyCookieJar
 
-from cashier.memory import MemoryCheckout, cashier_app, serving
 from hutong.clock import ManualClock
+from support.fakes.checkout import MemoryCheckout, cashier_app, serving
 
 
 @pytest.fixture

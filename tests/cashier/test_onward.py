@@ -8,12 +8,12 @@ import re
 import pytest
 from aiohttp import ClientSession
 
-from cashier.memory import Link, MemoryCheckout
 from hutong.cashier import CheckoutStatus
 from hutong.cashier.next_action import onward
 from hutong.cashier.page import method
 from hutong.cashier.translations import CHINESE, ENGLISH
 from hutong.channels import ActionKind, PayerAction
+from support.fakes.checkout import Link, MemoryCheckout
 
 REDIRECT = PayerAction(ActionKind.REDIRECT, "https://checkout.channel.example/pay/cs_1?a=1&b=2")
 FIELDS = {"txnAmt": "12800", "merId": "777", "sig": 'a"b<c>'}

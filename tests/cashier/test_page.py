@@ -14,12 +14,12 @@ from uuid import UUID
 import pytest
 from aiohttp import ClientResponse, ClientSession
 
-from cashier.memory import Link, MemoryCheckout
 from hutong import ids
 from hutong.cashier import TOKEN_HEADER, CheckoutStatus
 from hutong.cashier.translations import CHINESE, ENGLISH, Words, choose
 from hutong.channels import ActionKind, PayerAction
 from hutong.clock import ManualClock
+from support.fakes.checkout import Link, MemoryCheckout
 
 QR = PayerAction(ActionKind.QR_CODE, "weixin://wxpay/bizpayurl?pr=1")
 SCRIPTS = {"cashier.js": "follows the payment, starts an attempt, counts down"}

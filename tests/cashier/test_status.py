@@ -10,12 +10,12 @@ import orjson
 import pytest
 from aiohttp import ClientSession
 
-from cashier.memory import Link, MemoryCheckout
 from hutong.cashier import TOKEN_HEADER
 from hutong.cashier.rate_limit import BURST, LINKS_MAX, PER_SECOND, Limit
 from hutong.clock import ManualClock
 from hutong.errors import Conflict, InvariantBroken, Unavailable
 from hutong.ids import Ids
+from support.fakes.checkout import Link, MemoryCheckout
 
 TOO_LONG = b'{"method":"wechat_native","padding":"' + b"x" * 5_000 + b'"}'
 

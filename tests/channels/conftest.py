@@ -12,13 +12,13 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from rig import NAMES, Bench, Control, Rig, make_rig
 
 from hutong.channels import Codes, Http, load_codes
 from hutong.channels.wechat.adapter import WeChatPay
 from hutong.channels.wechat.credentials import WeChatCredentials
 from hutong.clock import SystemClock
 from hutong.sandbox import SandboxSettings, WeChatSandboxKeys, serve
+from support.channel_rigs import NAMES, Bench, Control, Rig, make_rig
 
 
 @pytest.fixture(scope="session")

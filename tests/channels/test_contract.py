@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from rig import INTERFACES, Rig, order_of
 
 from hutong.channels import NOT_SENT, ChannelState, ChannelUnreachable, Http, HttpReply, NotificationRefused
 from hutong.errors import InvalidParameter
+from support.channel_rigs import INTERFACES, Rig, order_of
 
 
 @pytest.fixture

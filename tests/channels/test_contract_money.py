@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rig import Rig, number, order_of
 
 from hutong.channels import (
     About,
@@ -29,6 +28,7 @@ from hutong.channels import (
     Refund,
 )
 from hutong.errors import InvalidParameter
+from support.channel_rigs import Rig, number, order_of
 
 UNDER_WAY = (ChannelState.PENDING, ChannelState.SUCCEEDED)
 

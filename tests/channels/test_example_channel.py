@@ -14,11 +14,11 @@ from typing import Any
 
 import aiohttp
 import pytest
-from rig import Control, Rig
-from tealeaf_simulator import SECRET, SHOP, serve_tealeaf
 from test_contract import *  # noqa: F403 - every rule, with the rig below
 
 from hutong.channels import Codes, Http, NotificationRefused, load_codes
+from support.channel_rigs import Control, Rig
+from support.fakes.tealeaf import SECRET, SHOP, serve_tealeaf
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "add_a_channel"
 sys.path.insert(0, str(EXAMPLE))

@@ -6,10 +6,10 @@ import asyncio
 from typing import Any
 
 import pytest
-from rig import NAMES, Rig, order_of
 
 from hutong.channels import ChannelState
 from hutong.sandbox.faults import KINDS
+from support.channel_rigs import NAMES, Rig, order_of
 
 REPLIES = sorted(set(KINDS) - {"error", "slow", "refund_fails_after_accept"})
 

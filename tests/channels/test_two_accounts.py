@@ -13,7 +13,6 @@ from uuid import UUID
 
 import aiohttp
 import pytest
-from rig import NAMES, Bench, Rig, make_rig
 
 from hutong.channels import Accounts, Channel, ChannelState, Http, NotificationRefused, create_account
 from hutong.channels import replace_credentials as replace_all
@@ -23,6 +22,7 @@ from hutong.ids import Ids
 from hutong.sandbox import SandboxSettings, serve
 from hutong.sandbox import accounts as sandbox_accounts
 from hutong.vault import Vault
+from support.channel_rigs import NAMES, Bench, Rig, make_rig
 
 VAULT = Vault([b"k" * 32])
 CHANNELS = [name for name in NAMES if "-" not in name]

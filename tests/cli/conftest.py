@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from command_line import Done, Run
 from hutong.cli import main
+from support.command_line import Done, Run
 
 
 @pytest.fixture

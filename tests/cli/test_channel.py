@@ -9,8 +9,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from command_line import Run
 from hutong.sandbox import WeChatSandboxKeys
+from support.command_line import Run
 
 
 @pytest.fixture

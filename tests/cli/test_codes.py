@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from command_line import Run
+from support.command_line import Run
 
 CHANGE = ("--unified-code", "risk_refused", "--state", "failed", "--reason", "told by the channel")
 

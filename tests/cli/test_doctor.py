@@ -9,10 +9,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from command_line import Run
 from hutong.bench.rabbitmq import RabbitMQ
 from hutong.sandbox import WeChatSandboxKeys
 from support import create_database
+from support.command_line import Run
 
 
 def examined(command: Run) -> tuple[int, dict[str, tuple[bool, str]]]:

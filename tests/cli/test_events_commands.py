@@ -11,12 +11,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from command_line import Run
 from hutong import events, ids
 from hutong.clock import ManualClock, SystemClock
 from hutong.db import Database
 from hutong.ids import Ids
 from hutong.vault import Vault
+from support.command_line import Run
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import json
 import psycopg
 import pytest
 
-from command_line import Run
+from support.command_line import Run
 
 
 def test_somebody_is_added_listed_and_disabled(command: Run) -> None:

@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-from command_line import Run
 from hutong import consumer, db
 from hutong.db import Database
+from support.command_line import Run
 
 BODY = (
     b'{"id":"evt_1","stream":"hutong.payment.0","no":%d,"type":"payment.succeeded","version":1,"object_id":"%s",'

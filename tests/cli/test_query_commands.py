@@ -12,12 +12,12 @@ import duckdb
 import psycopg
 import pytest
 
-from bill_world import Bills, opened, record
-from command_line import Run
 from hutong import ids
 from hutong import search as query
 from hutong.clock import ManualClock
 from support import create_database
+from support.command_line import Run
+from support.fixtures.payment_records import Bills, opened, record
 
 DOWN = "postgresql://nobody:sesame@127.0.0.1:9/none"
 

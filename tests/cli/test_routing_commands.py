@@ -8,13 +8,13 @@ from uuid import UUID
 
 import psycopg
 
-from command_line import Run
 from hutong import payments, routing
 from hutong.clock import SystemClock
 from hutong.db import Database
 from hutong.ids import Ids, encode
 from hutong.routing import Candidate, Price, Router, RoutingRequest, Tier
 from hutong.routing.decisions.record import write_record
+from support.command_line import Run
 
 
 def _record() -> str:

@@ -7,9 +7,9 @@ import shlex
 from pathlib import Path
 
 import pytest
-from routing_world import RoutedPayments, keys
 
-from command_line import Run
+from support.command_line import Run
+from support.fixtures.routing_commands import RoutedPayments, keys
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "guides" / "routing.md").read_text()
 FILES = re.findall(r"^\*\*`(\S+)`\*\*\n\n```json\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)

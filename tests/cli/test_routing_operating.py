@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from routing_world import METHOD, RoutedPayments, keys
 
-from command_line import Run
+from support.command_line import Run
+from support.fixtures.routing_commands import METHOD, RoutedPayments, keys
 
 GOOD = {"accounts": {"wechat/a": {"price": {"tiers": [{"ppm": 6_000}]}}}, "policies": {"": {"priority": ["wechat/a"]}}}
 REASON = ("--reason", "the channel has called")

@@ -9,9 +9,9 @@ from xml.etree import ElementTree as ET
 
 import psycopg
 import pytest
-from routing_world import RoutedPayments
 
-from command_line import Run
+from support.command_line import Run
+from support.fixtures.routing_commands import RoutedPayments
 
 AMOUNTS = [10_000] * 8 + [10_000_000_000]
 """The last one is too large for every account."""

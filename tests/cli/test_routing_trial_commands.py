@@ -7,11 +7,11 @@ import json
 from pathlib import Path
 
 import pytest
-from routing_world import RoutedPayments, keys
 
-from command_line import Run
 from hutong import routing
 from hutong.db import Database
+from support.command_line import Run
+from support.fixtures.routing_commands import RoutedPayments, keys
 
 REASON = ("--reason", "cheaper")
 DRAFT = {

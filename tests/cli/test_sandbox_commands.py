@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from command_line import Run
 from hutong.sandbox import SandboxSettings, serve
+from support.command_line import Run
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ from uuid import uuid4
 import aio_pika
 import pytest
 
-from command_line import Run
 from hutong import events
 from hutong.bench.rabbitmq import RabbitMQ
 from hutong.clock import SystemClock
 from hutong.db import Database
 from hutong.ids import Ids
+from support.command_line import Run
 
 
 @pytest.fixture

@@ -10,8 +10,7 @@ from hutong import consumer
 from hutong.clock import ManualClock
 from hutong.db import Database
 from support import create_database
-
-from .told import World
+from support.fixtures.consumer import World
 
 
 @pytest.fixture(scope="session")

@@ -25,8 +25,7 @@ from hutong.consumer import Consumer, Message, Policy, Taken
 from hutong.db import Database
 from hutong.errors import ConfigurationError, Unavailable
 from hutong.ids import Ids
-
-from .told import World, message
+from support.fixtures.consumer import World, message
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "consume_events.py"
 CLOCK = SystemClock()

@@ -10,12 +10,12 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+import support.processes
 from hutong import consumer, db
 from hutong.clock import ManualClock
 from hutong.consumer import Consumer, Message, Policy, Taken
 from hutong.errors import InvalidParameter, Unavailable
-
-from .told import STREAM, World, message
+from support.fixtures.consumer import STREAM, World, message
 
 POLICY = Policy(tries=3, batch=50)
 
@@ -171,7 +171,7 @@ async def test_a_message_that_kills_the_process_is_parked_before_it_does_so_for_
 
 async def test_a_process_killed_again_and_again_leaves_the_rest_done(world: World, own_url: str) -> None:
     """With a real process and a real signal: what was done in its transaction is undone with it."""
-    program = Path(__file__).parent / "consumer_process.py"
+    program = Path(support.processes.__file__).parent / "consumer.py"
     bodies = [message(1), message(2, "killer"), message(3, "b")]
     ends = []
     for _ in range(10):

@@ -8,8 +8,7 @@ import pytest
 
 from hutong import db
 from hutong.consumer import Message, Policy, Taken
-
-from .told import STREAM, World, digest, message
+from support.fixtures.consumer import STREAM, World, digest, message
 
 SECOND = timedelta(seconds=1)
 

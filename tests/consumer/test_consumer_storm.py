@@ -10,8 +10,7 @@ from datetime import timedelta
 
 from hutong import db
 from hutong.consumer import Consumer, Message, Policy
-
-from .told import STREAM, World, digest, message
+from support.fixtures.consumer import STREAM, World, digest, message
 
 EVENTS = 10_000
 STREAMS = (STREAM, "hutong.refund.0")

@@ -9,8 +9,7 @@ import pytest
 
 from hutong import consumer, db
 from hutong.consumer import Message, Policy, Taken
-
-from .told import World, digest, message
+from support.fixtures.consumer import World, digest, message
 
 
 async def test_each_message_is_handled_once(world: World) -> None:

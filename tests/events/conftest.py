@@ -14,9 +14,8 @@ from hutong.db import Database, migrate
 from hutong.ids import Ids
 from hutong.vault import Vault
 from support import create_database
-
-from .addresses import WIRE, Wire
-from .world import Receiver, World
+from support.addresses import WIRE, Wire
+from support.fixtures.webhooks import Receiver, World
 
 
 @pytest.fixture

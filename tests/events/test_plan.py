@@ -13,8 +13,7 @@ import pytest
 
 from hutong import events
 from hutong.db import Database, Statement, Tx, load_statements
-
-from .world import World
+from support.fixtures.webhooks import World
 
 BACKLOG = 10_000
 SQL = load_statements("hutong.events")

@@ -17,8 +17,7 @@ from hutong.clock import SystemClock
 from hutong.db import Database, Tx
 from hutong.events import Event
 from hutong.ids import Ids
-
-from .world import World
+from support.fixtures.webhooks import World
 
 NEW = Ids(SystemClock()).new
 

@@ -20,8 +20,7 @@ from hutong.errors import NotFound
 from hutong.events import Counts, EventArchived, ReplayRequest
 from hutong.events.partitions import detach_partitions, make_partitions
 from support import create_database
-
-from .world import Receiver, World
+from support.fixtures.webhooks import Receiver, World
 
 DAY = timedelta(days=1)
 KEEP = timedelta(days=30)

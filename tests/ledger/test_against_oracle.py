@@ -12,13 +12,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
-from oracle import Oracle
 
 from hutong import ledger
 from hutong.clock import ManualClock
 from hutong.ledger import Account, AccountFlags, Transfer, TransferFlags
 from hutong.ledger import CreateTransferStatus as T
 from support import SEED
+from support.models.ledger import Oracle
 
 MAX = 2**128 - 1
 F = TransferFlags

@@ -11,13 +11,13 @@ from datetime import timedelta
 
 import asyncpg
 import pytest
-from oracle import Oracle
 
 from hutong import ledger
 from hutong.clock import ManualClock, SystemClock
 from hutong.db import Database, EmbeddedServer, migrate
 from hutong.ledger import Account, AccountFlags, CreateTransferStatus, Transfer, TransferFlags
 from support import SEED, create_database
+from support.models.ledger import Oracle
 
 T = CreateTransferStatus
 LIMITED = AccountFlags.DEBITS_MUST_NOT_EXCEED_CREDITS

@@ -7,7 +7,6 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from ledger_world import ledger_clock
 
 from hutong import ledger
 from hutong.ledger import (
@@ -24,6 +23,7 @@ from hutong.ledger import (
     Transfer,
     TransferFlags,
 )
+from support.fixtures.ledger import ledger_clock
 
 A, T = CreateAccountStatus, CreateTransferStatus
 

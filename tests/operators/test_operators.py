@@ -17,7 +17,7 @@ from hutong.clock import ManualClock
 from hutong.db import Database, Tx
 from hutong.errors import Conflict, InvalidParameter, InvariantBroken, NotFound, Unauthorized
 from hutong.ids import Ids
-from hutong.operators import AuditEntry, ApprovalDecision, DecisionOutcome, NewProposal, ProposalState, Role
+from hutong.operators import ApprovalDecision, AuditEntry, DecisionOutcome, NewProposal, ProposalState, Role
 
 
 async def person(tx: Tx, ids: Ids, clock: ManualClock, role: Role) -> tuple[UUID, str]:
@@ -169,7 +169,9 @@ async def test_a_proposal_expires_to_the_instant(tx: Tx, ids: Ids, clock: Manual
     before = first.expires_at - timedelta(microseconds=1)
     (last,) = await operators.decide(tx, [ApprovalDecision(first.proposal_id, checker, True, "x")], now=before)
     assert last.outcome is DecisionOutcome.APPROVED
-    (late,) = await operators.decide(tx, [ApprovalDecision(second.proposal_id, checker, True, "x")], now=second.expires_at)
+    (late,) = await operators.decide(
+        tx, [ApprovalDecision(second.proposal_id, checker, True, "x")], now=second.expires_at
+    )
     assert late.outcome is DecisionOutcome.EXPIRED
     found = await operators.find_proposal(tx, second.proposal_id, now=second.expires_at)
     assert found.state is ProposalState.EXPIRED

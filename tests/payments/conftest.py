@@ -6,15 +6,15 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from honest_channel import HonestChannel, OneAccount
-from payment_world import World
 
-from event_forms import EventForms
 from hutong.clock import ManualClock
 from hutong.db import Database, migrate
 from hutong.payments import Payments
 from hutong.vault import Vault
 from support import create_database
+from support.event_forms import EventForms
+from support.fakes.channel import HonestChannel, OneAccount
+from support.fixtures.payments import World
 
 
 @pytest.fixture(scope="session")

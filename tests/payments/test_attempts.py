@@ -6,13 +6,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from honest_channel import HonestChannel
-from payment_world import AMOUNT, METHOD, World, number, placed, sweep
 
 from hutong import payments
 from hutong.channels import ChannelState
 from hutong.ids import encode
 from hutong.payments import Payment, Payments, Source
+from support.fakes.channel import HonestChannel
+from support.fixtures.payments import AMOUNT, METHOD, World, number, placed, sweep
 
 
 async def started(world: World, lifecycle: Payments, method: str, **given: Any) -> Payment:

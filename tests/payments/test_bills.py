@@ -6,14 +6,13 @@ import random
 from datetime import timedelta
 from typing import Any
 
-from refund_world import RefundWorld
-
 from hutong import events, payments
 from hutong import search as query
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.payments import CaptureMethod, Customer, RequestCapture
+from support.fixtures.refunds import RefundWorld
 
 S = ChannelState
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from payment_world import AMOUNT, World
-
 from hutong.channels import ChannelState
 from hutong.clock import ManualClock
 from hutong.db import Database, migrate
 from hutong.payments import PaymentStatus
 from support import create_database
+from support.fixtures.payments import AMOUNT, World
 
 
 async def test_success_surplus_close_and_expiry(each_server_url: str, clock: ManualClock) -> None:

@@ -8,12 +8,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from honest_channel import CAPABILITIES, NOTHING, HonestChannel
-from payment_world import AMOUNT, World, number, placed, sweep
 
 from hutong import payments
 from hutong.channels import ChannelState
 from hutong.payments import CaptureMethod, Payment, Payments, RecordOutcome, Source
+from support.fakes.channel import CAPABILITIES, NOTHING, HonestChannel
+from support.fixtures.payments import AMOUNT, World, number, placed, sweep
 
 
 async def authorized(world: World, lifecycle: Payments, channel: HonestChannel, **changed: Any) -> Payment:

@@ -7,10 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from honest_channel import HonestChannel
-from payment_world import World, number, placed, sweep
 from prometheus_client import REGISTRY
-from refund_world import RefundWorld
 from structlog.testing import capture_logs
 
 from hutong import payments
@@ -19,6 +16,9 @@ from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.payments import CaptureMethod, Payments
 from hutong.payments.in_doubt import AGES
+from support.fakes.channel import HonestChannel
+from support.fixtures.payments import World, number, placed, sweep
+from support.fixtures.refunds import RefundWorld
 
 
 @pytest.fixture

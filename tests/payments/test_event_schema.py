@@ -8,16 +8,16 @@ from typing import Any
 
 import orjson
 import pytest
-from honest_channel import HonestChannel
-from payment_world import World, number, placed
-from refund_world import RefundWorld
 
-from event_forms import EventForms
 from hutong import api, events, payments
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.payments import CaptureMethod, Payments
+from support.event_forms import EventForms
+from support.fakes.channel import HonestChannel
+from support.fixtures.payments import World, number, placed
+from support.fixtures.refunds import RefundWorld
 
 FAILED = ChannelAnswer(ChannelState.FAILED, channel_code="ACCOUNT_EMPTY")
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import orjson
 import pytest
-from honest_channel import NOTHING
-from payment_world import METHOD, World
-from route_shop import BUSY, NOT_SENT, POOR, Shop, tries
 
 from hutong import idempotency, payments, routing
 from hutong.channels import ChannelAnswer
 from hutong.db import Database
 from hutong.ids import encode
+from support.fakes.channel import NOTHING
+from support.fixtures.payments import METHOD, World
+from support.fixtures.routed_payments import BUSY, NOT_SENT, POOR, Shop, tries
 
 
 @pytest.fixture

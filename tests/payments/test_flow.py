@@ -8,14 +8,14 @@ from typing import Any
 
 import orjson
 import pytest
-from honest_channel import CAPABILITIES, HonestChannel, OneAccount
-from payment_world import METHOD, World, number, placed, sweep
 
 from hutong import idempotency, payments
 from hutong.channels import NotificationRefused
 from hutong.errors import NotFound
 from hutong.ids import encode
 from hutong.payments import Payments, PlaceOrder
+from support.fakes.channel import CAPABILITIES, HonestChannel, OneAccount
+from support.fixtures.payments import METHOD, World, number, placed, sweep
 
 
 async def test_a_crash_between_intent_and_call_is_healed_by_sending_the_same_number(

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from refund_world import RefundWorld
 
 from hutong import ledger, payments
 from hutong.channels import ChannelAnswer, ChannelState
@@ -17,6 +16,7 @@ from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.errors import HutongError, InvalidParameter
 from hutong.payments import Discount, Funder, LineItem, NewLineItem, RefundLine, allocate_discounts, line_of
+from support.fixtures.refunds import RefundWorld
 
 FAILED = ChannelAnswer(ChannelState.FAILED)
 

@@ -7,13 +7,13 @@ from datetime import timedelta
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from payment_model import ModelPayment
-from payment_world import AMOUNT, Stored, World
 
 from hutong.channels import ChannelState
 from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.payments import CloseReason, Payment, Source
+from support.fixtures.payments import AMOUNT, Stored, World
+from support.models.payments import ModelPayment
 
 WORDS = st.tuples(
     st.just("word"),

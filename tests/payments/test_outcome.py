@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from payment_world import AMOUNT, World
 
 from hutong import ledger
 from hutong.channels import ActionKind, ChannelState, PayerAction
 from hutong.errors import InvariantBroken
 from hutong.payments import NotPayable, PaymentTransactions, PollingPolicy, RecordOutcome, Source
+from support.fixtures.payments import AMOUNT, World
 
 
 async def test_success_after_close_is_surplus_and_is_told(world: World) -> None:

@@ -8,17 +8,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from honest_channel import HonestChannel
 from hypothesis import given
 from hypothesis import strategies as st
-from payment_world import AMOUNT, METHOD, World
-from route_shop import BUSY, NOT_SENT, Shop, tries
 
 from hutong import channels, db, payments, routing
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.clock import ManualClock
 from hutong.ids import Ids, encode
 from hutong.vault import Vault
+from support.fakes.channel import HonestChannel
+from support.fixtures.payments import AMOUNT, METHOD, World
+from support.fixtures.routed_payments import BUSY, NOT_SENT, Shop, tries
 
 
 @pytest.fixture

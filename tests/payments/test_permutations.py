@@ -9,8 +9,6 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
-from honest_channel import CAPABILITIES
-from payment_world import AMOUNT, World
 
 from hutong.channels import ChannelAnswer, ChannelState, RefundRule
 from hutong.clock import ManualClock
@@ -28,6 +26,8 @@ from hutong.payments import (
     Source,
     find,
 )
+from support.fakes.channel import CAPABILITIES
+from support.fixtures.payments import AMOUNT, World
 
 STEPS = ("pay", "notify", "notify again", "query", "close", "expire", "refund", "refund")
 REFUND = 1200

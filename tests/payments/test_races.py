@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from payment_world import METHOD, World
 
 from hutong.channels import ChannelState
 from hutong.payments import CloseOutcome, PlaceOrder, RecordOutcome, Source
+from support.fixtures.payments import METHOD, World
 
 
 async def test_fifty_notifications_queries_and_closes_at_once_have_one_effect(world: World) -> None:

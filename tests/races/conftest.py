@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from running_platform import platform_api
+from support.running_platform import platform_api
 
 __all__ = ["platform_api"]

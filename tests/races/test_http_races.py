@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from running_platform import Answer, PlatformApi, Shop
+from support.running_platform import Answer, PlatformApi, Shop
 
 T = TypeVar("T")
 AT_ONCE = 200

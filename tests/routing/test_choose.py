@@ -9,7 +9,6 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from routing_facts import MIDDLE, NOW, account, ask, table, world
 
 from hutong import routing
 from hutong.routing import (
@@ -28,6 +27,7 @@ from hutong.routing import (
     choose,
     read_rules,
 )
+from support.fixtures.routing import MIDDLE, NOW, account, ask, table, world
 
 OPEN = {"": Health(State.OPEN, 0.0)}
 

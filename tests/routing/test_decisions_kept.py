@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from routing_facts import MIDDLE, account, ask, table, world
 
 from hutong import routing
 from hutong.routing import RoutingPolicy, choose, read_record, read_rules
+from support.fixtures.routing import MIDDLE, account, ask, table, world
 
 _KEPT = json.loads((Path(__file__).parent / "kept_decisions.json").read_text())
 _NAMES = {f"a{number}": f"c{number}" for number in range(1, 6)}

@@ -7,10 +7,10 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from routing_facts import account, table
 
 from hutong.routing import ConfigurationRefused, Draft, RulesRefused
 from hutong.routing.configuration.file import _walk
+from support.fixtures.routing import account, table
 
 ACCOUNTS = [account(1), account(2)]
 BLOCK = [{"target": f'"a{number}"', "action": '"block"'} for number in (1, 2)]

@@ -8,7 +8,6 @@ from uuid import UUID
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from routing_facts import MIDDLE, NOW, account, ask, table, world
 
 from hutong.routing import (
     Candidate,
@@ -23,6 +22,7 @@ from hutong.routing import (
     choose,
     read_rules,
 )
+from support.fixtures.routing import MIDDLE, NOW, account, ask, table, world
 
 BANKS = ["", "cmb", "icbc"]
 SHOPS = ["", "shop", "other"]

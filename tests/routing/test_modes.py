@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from routing_processes import ONE, TWO, Process, exchange, person, publish
 
 from hutong import operators, routing
 from hutong.clock import ManualClock, SystemClock
@@ -17,6 +16,7 @@ from hutong.errors import NotFound
 from hutong.ids import Ids
 from hutong.routing import State, Suggestion, What
 from support import create_database
+from support.fixtures.routing_processes import ONE, TWO, Process, exchange, person, publish
 
 _PRODUCTS = {"careful": "suggest", "fixed": "manual", "": "auto"}
 DOCUMENT = {

@@ -8,9 +8,9 @@ from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
-from routing_facts import NOW, account, ask
 
 from hutong.routing import HealthPolicy, Result, Router, RoutingPolicy, State, Track
+from support.fixtures.routing import NOW, account, ask
 
 POLICY = HealthPolicy()
 

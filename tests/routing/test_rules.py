@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from routing_facts import NOW, ask, table
 
 from hutong.routing import RulesRefused, facts, read_rules
+from support.fixtures.routing import NOW, ask, table
 
 ACCOUNTS = {"a1": "c1", "a2": "c2"}
 GOOD = {"method": '"card"', "target": '"a1"', "action": '"block"'}

@@ -11,8 +11,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from routing_facts import table
-from routing_processes import CAPABILITIES, OFFERS, ONE, TWO, offers
 
 from hutong import operators, routing
 from hutong.channels import Offer
@@ -22,6 +20,8 @@ from hutong.errors import Conflict, InvalidParameter, Unavailable
 from hutong.ids import Ids
 from hutong.routing import Kind, Override, Result, RoutingRequest, RoutingState, State, StateSync
 from support import create_database
+from support.fixtures.routing import table
+from support.fixtures.routing_processes import CAPABILITIES, OFFERS, ONE, TWO, offers
 
 _PRICE = {"tiers": [{"ppm": 6000}]}
 

@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from routing_processes import OFFERS, ONE, TWO, Process, exchange, person, propose, publish
 
 from hutong import operators, routing
 from hutong.clock import ManualClock, SystemClock
@@ -18,6 +17,7 @@ from hutong.errors import Conflict, InvalidParameter, NotFound, Unavailable
 from hutong.ids import Ids
 from hutong.routing import Arm
 from support import create_database
+from support.fixtures.routing_processes import OFFERS, ONE, TWO, Process, exchange, person, propose, publish
 
 BASE = {"policies": {"": {"priority": ["wechat/one"], "failovers": 1}}}
 DRAFT: dict[str, Any] = {

@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 
+import support.processes
 from hutong.db import migrate
 from support import create_database
 
@@ -23,7 +24,7 @@ LIMIT_S = 30
 
 class Process:
     def __init__(self, url: str) -> None:
-        program = Path(__file__).parent / "agreeing_process.py"
+        program = Path(support.processes.__file__).parent / "routing.py"
         self._process = subprocess.Popen(
             [sys.executable, str(program), url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )

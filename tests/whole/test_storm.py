@@ -17,12 +17,12 @@ from typing import Any
 import aiohttp
 import psycopg
 import pytest
-from storm_merchant import MOODS, StormyServer
 
 from hutong.db import EmbeddedServer
 from hutong.demo import RunningPlatform
 from hutong.demo.merchant import Client, Refused
 from support import SEED
+from support.storm_merchant import MOODS, StormyServer
 
 PAYMENTS = 60
 KILLS = 4

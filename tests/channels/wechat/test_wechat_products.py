@@ -1,0 +1,223 @@
+"""WeChat Pay's products: what each asks for, what the payer's side gets signed, how a code payment goes."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from hutong.channels import ActionKind, ChannelState
+from hutong.channels.wechat.responses import bill_no, payout_no
+from hutong.errors import InvalidParameter
+from hutong.sandbox.wechat.keys import APPID, MCHID, WeChatSandboxKeys
+from support.channel_rigs import Rig, order_of
+
+pytestmark = pytest.mark.parametrize("rig", ["wechat"], indirect=True)
+CODE = "130000000000000001"
+ADDRESS = {"client_ip": "203.0.113.7"}
+ASKING = "130000000000000000"
+
+
+def proves(keys: WeChatSandboxKeys, signature: str, *lines: str) -> None:
+    message = "".join(f"{line}\n" for line in lines).encode()
+    keys.merchant.key.public_key().verify(base64.b64decode(signature), message, PKCS1v15(), SHA256())
+
+
+async def test_a_page_gets_the_parameters_that_wechat_documents(rig: Rig, keys: WeChatSandboxKeys, now) -> None:
+    request = rig.request(now, method="wechat_jsapi", payer={"openid": "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"})
+    placed = await rig.channel.pay(request, now=now)
+    assert placed.action is not None
+    assert placed.action.kind is ActionKind.SDK
+    said: dict[str, str] = json.loads(placed.action.content)
+    assert set(said) == {"appId", "timeStamp", "nonceStr", "package", "signType", "paySign"}
+    assert (said["appId"], said["signType"], said["timeStamp"]) == (APPID, "RSA", str(int(now.timestamp())))
+    assert said["package"].startswith("prepay_id=wx")
+    proves(keys, said["paySign"], APPID, said["timeStamp"], said["nonceStr"], said["package"])
+
+
+async def test_an_app_gets_the_parameters_that_wechat_documents(rig: Rig, keys: WeChatSandboxKeys, now) -> None:
+    placed = await rig.channel.pay(rig.request(now, method="wechat_app"), now=now)
+    assert placed.action is not None
+    said: dict[str, str] = json.loads(placed.action.content)
+    assert set(said) == {"appid", "partnerid", "prepayid", "package", "noncestr", "timestamp", "sign"}
+    assert (said["appid"], said["partnerid"], said["package"]) == (APPID, MCHID, "Sign=WXPay")
+    proves(keys, said["sign"], APPID, said["timestamp"], said["noncestr"], said["prepayid"])
+
+
+async def test_a_telephones_browser_is_sent_to_an_address_and_back(rig: Rig, now) -> None:
+    request = rig.request(now, method="wechat_h5", payer=ADDRESS, return_url="https://shop.example/a?b=c&d")
+    placed = await rig.channel.pay(request, now=now)
+    assert placed.action is not None
+    assert placed.action.kind is ActionKind.REDIRECT
+    assert placed.action.content.endswith("&redirect_url=https%3A%2F%2Fshop.example%2Fa%3Fb%3Dc%26d")
+
+
+@pytest.mark.parametrize("method", ["wechat_jsapi", "wechat_h5", "wechat_app"])
+async def test_each_product_is_paid_and_told(rig: Rig, receiver, method: str, now) -> None:
+    payer = ADDRESS | {"openid": "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"}
+    request = rig.request(now, method=method, payer=payer, notify_url=receiver.url)
+    await rig.channel.pay(request, now=now)
+    await rig.pay(request)
+    notice = rig.channel.parse_notification(*(await receiver.taken.get()), now=now)
+    assert (notice.number, notice.answer.state) == (request.attempt_no, ChannelState.SUCCEEDED)
+    assert (await rig.channel.query(order_of(request), now=now)).state is ChannelState.SUCCEEDED
+
+
+async def test_a_code_payment_is_decided_at_once(rig: Rig, now) -> None:
+    request = rig.request(now, method="wechat_code", payer={"auth_code": CODE})
+    paid = await rig.channel.pay(request, now=now)
+    assert (paid.state, paid.amount_minor, paid.action) == (ChannelState.SUCCEEDED, 8800, None)
+    assert await rig.channel.query(order_of(request), now=now) == paid
+    again = await rig.channel.pay(request, now=now)
+    assert (again.state, again.amount_minor) == (ChannelState.SUCCEEDED, 8800)
+
+
+async def test_a_code_payment_whose_payer_types_his_password_is_in_doubt_then_paid(rig: Rig, now) -> None:
+    request = rig.request(now, method="wechat_code", payer={"auth_code": ASKING})
+    asked = await rig.channel.pay(request, now=now)
+    assert (asked.state, asked.channel_code) == (ChannelState.UNKNOWN, "USERPAYING")
+    assert (await rig.channel.query(order_of(request), now=now)).state is ChannelState.PENDING
+    await rig.pay(request)
+    assert (await rig.channel.query(order_of(request), now=now)).state is ChannelState.SUCCEEDED
+
+
+async def test_closing_a_code_payment_reverses_it_only_while_it_is_unpaid(rig: Rig, now) -> None:
+    waiting = rig.request(now, method="wechat_code", payer={"auth_code": ASKING})
+    await rig.channel.pay(waiting, now=now)
+    for _ in range(2):
+        closed = await rig.channel.close(order_of(waiting), now=now)
+        assert closed.state is ChannelState.CLOSED
+    assert closed.channel_code == "REVOKED"
+    paid = rig.request(now, method="wechat_code", payer={"auth_code": CODE})
+    await rig.channel.pay(paid, now=now)
+    assert (await rig.channel.close(order_of(paid), now=now)).state is ChannelState.SUCCEEDED
+    truth = (await rig.control.get("truth"))["truth"]
+    assert [e["event"] for e in truth if e["order_no"] == paid.attempt_no] == ["placed", "paid"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "param"),
+    [
+        ({"method": "wechat_jsapi", "payer": {}}, "payer.openid"),
+        ({"method": "wechat_jsapi", "payer": {"openid": "o" * 129}}, "payer.openid"),
+        ({"method": "wechat_code", "payer": {}}, "payer.auth_code"),
+        ({"method": "wechat_code", "payer": {"auth_code": "990000000000000001"}}, "payer.auth_code"),
+        ({"method": "wechat_code", "payer": {"auth_code": "13000000000000000x"}}, "payer.auth_code"),
+        ({"method": "wechat_h5", "payer": {}, "payer_ip": "203.0.113.7"}, "payer.client_ip"),
+        ({"method": "wechat_h5", "payer": {"client_ip": "here"}}, "payer.client_ip"),
+        ({"capture": False}, "capture"),
+    ],
+)
+async def test_what_a_product_needs_is_asked_for_before_anything_is_sent(
+    rig: Rig, changed: dict[str, Any], param: str, now
+) -> None:
+    request = rig.request(now, **changed)
+    with pytest.raises(InvalidParameter) as caught:
+        await rig.channel.pay(request, now=now)
+    assert caught.value.param == param
+    assert (await rig.channel.query(order_of(request), now=now)).state is ChannelState.NOT_FOUND
+
+
+def test_a_payouts_number_goes_there_and_back(rig: Rig) -> None:
+    ours = "pyo_01kanf37x9e8sv0hqkq4m7tz5r"
+    assert bill_no(ours) == "pyo01kanf37x9e8sv0hqkq4m7tz5r"
+    assert payout_no(bill_no(ours)) == ours
+    for wrong in ("pyo", "PYO_1", "pyo_" + "1" * 30, "pyo_1_2"):
+        with pytest.raises(InvalidParameter):
+            bill_no(wrong)
+
+
+# Keys that change.
+
+
+async def test_a_certificate_that_comes_into_use_is_taken_over(rig: Rig, keys: WeChatSandboxKeys, sandbox, now) -> None:
+    channel = sandbox.channel(public_key_mode=False)
+    request = rig.request(now)
+    assert (await channel.pay(request, now=now)).state is ChannelState.PENDING
+    await sandbox.post("rotate")
+    assert (await channel.pay(request, now=now)).state is ChannelState.PENDING
+    calls = len(sandbox.learned(channel))
+    assert calls == 2  # the certificate that was configured, and the one that came
+
+
+async def test_a_certificate_under_another_api_v3_key_is_not_taken_over(rig: Rig, sandbox, now) -> None:
+    channel = sandbox.channel(public_key_mode=False, api_v3_key="0" * 32)
+    await sandbox.post("rotate")
+    answer = await channel.pay(rig.request(now), now=now)
+    assert (answer.state, answer.channel_code) == (ChannelState.UNKNOWN, "unknown_key")
+    assert len(sandbox.learned(channel)) == 1
+
+
+async def test_both_keys_of_the_merchant_are_good_during_a_change(rig: Rig, keys: WeChatSandboxKeys, now) -> None:
+    request = rig.request(now)
+    assert (await rig.channel.pay(request, now=now)).state is ChannelState.PENDING
+    other = rig.make(merchant_serial=keys.merchant_next.serial, merchant_private_key=keys.merchant_next.key_pem)
+    assert (await other.pay(request, now=now)).state is ChannelState.PENDING
+
+
+async def test_an_account_moves_from_certificates_to_the_public_key(rig: Rig, sandbox, now) -> None:
+    request = rig.request(now)
+    before, after = sandbox.channel(public_key_mode=False), sandbox.channel(public_key_mode=True)
+    assert await before.pay(request, now=now) == await after.pay(request, now=now)
+
+
+# What is wrong with an account.
+
+
+async def faults(channel: Any, now: Any) -> dict[str, str]:
+    return {finding.check: finding.fault for finding in await channel.diagnose(now=now) if finding.fault}
+
+
+async def test_a_good_account_has_no_fault(rig: Rig, now) -> None:
+    findings = await rig.channel.diagnose(now=now)
+    assert {finding.fault for finding in findings} == {None}
+    checks = {finding.check for finding in findings}
+    assert {"host", "clock", "merchant_key", "platform_keys", "api_v3_key"} <= checks
+
+
+async def test_each_fault_of_an_account_is_named(rig: Rig, keys: WeChatSandboxKeys, other_keys, now) -> None:
+    certificate = {keys.platform.serial: keys.platform.certificate_pem}
+    public = {"PUB_KEY_ID_0119000001092024101500000000000001": keys.public.public_pem}
+    for changed, check, fault in (
+        ({"merchant_private_key": other_keys.merchant.key_pem}, "merchant_key", "wrong_key_for_serial"),
+        ({"merchant_serial": "1F" * 20}, "merchant_key", "merchant_serial_unknown"),
+        ({"mchid": "1900000110"}, "merchant_key", "merchant_serial_unknown"),
+        ({"api_v3_key": "0" * 32}, "api_v3_key", "wrong_api_v3_key"),
+        ({"platform_keys": {"PUB_KEY_ID_1": keys.public.public_pem}}, "platform_keys", "public_key_id_wrong"),
+        ({"platform_keys": {next(iter(public)): other_keys.public.public_pem}}, "platform_keys", "platform_key_wrong"),
+        (
+            {"platform_keys": {other_keys.platform.serial: other_keys.platform.certificate_pem}},
+            "platform_keys",
+            "platform_key_unknown",
+        ),
+        ({"base_url": "http://127.0.0.1:1"}, "host", "unreachable"),
+    ):
+        found = await faults(rig.make(**changed), now)
+        assert found.get(check) == fault, (changed.keys(), found)
+    assert await faults(rig.make(platform_keys=certificate), now) == {}
+
+
+@pytest.mark.parametrize("minutes", [-10, 10])
+async def test_a_clock_that_is_wrong_is_named(rig: Rig, minutes: int, now) -> None:
+    found = await faults(rig.channel, now + timedelta(minutes=minutes))
+    assert found["clock"] == "clock_skew"
+
+
+async def test_an_expired_certificate_is_named(rig: Rig, keys: WeChatSandboxKeys, now) -> None:
+    late = keys.platform.not_after + timedelta(days=1)
+    found = await faults(rig.channel, late)
+    assert found[f"platform_keys.{keys.platform.serial}"] == "certificate_expired"
+    early = keys.platform.not_before - timedelta(days=1)
+    found = await faults(rig.channel, early)
+    assert found[f"platform_keys.{keys.platform.serial}"] == "certificate_not_yet_valid"
+
+
+async def test_a_diagnosis_tells_no_secret(rig: Rig, keys: WeChatSandboxKeys, now) -> None:
+    told = repr(await rig.make(merchant_serial="1F" * 20).diagnose(now=now)) + repr(rig.channel)
+    assert keys.api_v3_key not in told
+    assert "PRIVATE" not in told

@@ -1,0 +1,84 @@
+"""A request that works on its key for longer than the claim holds, overtaken by its own repetition: one answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from hutong import channels, idempotency
+from hutong.channels import ChannelAnswer, PayRequest
+from hutong.clock import ManualClock
+from hutong.db import Database
+from hutong.payments import Payments, PlaceOrder, RefundOrder
+from support.fakes.channel import HonestChannel, OneAccount
+from support.fixtures.payments import World
+from support.fixtures.refunds import RefundingChannel, RefundWorld
+
+SLOW = idempotency.LEASE + timedelta(seconds=1)
+
+
+@dataclass
+class SlowChannel(HonestChannel):
+    """While it is thinking about an order the merchant asks again."""
+
+    again: Any = None
+    answers: list[tuple[int, bytes]] = field(default_factory=list)
+
+    async def pay(self, request: PayRequest, *, now: datetime) -> ChannelAnswer:
+        self.answers.append(await self.again())
+        return await super().pay(request, now=now)
+
+
+@dataclass
+class SlowRefunds(RefundingChannel):
+    """While it is thinking about a refund the merchant asks again."""
+
+    again: Any = None
+    answers: list[tuple[int, bytes]] = field(default_factory=list)
+
+    async def refund(self, refund: channels.Refund, *, now: datetime) -> ChannelAnswer:
+        self.answers.append(await self.again())
+        return await super().refund(refund, now=now)
+
+
+async def test_an_overtaken_order_is_answered_as_its_repetition_was(world: World) -> None:
+    channel = SlowChannel()
+    accounts: Any = OneAccount(world.account_id, channel)
+    lifecycle = Payments(
+        world.database, accounts, world.transactions, clock=world.clock, ids=world.ids, public_url="https://pay.example"
+    )
+    order = PlaceOrder(world.order(), idempotency.Claim(world.merchant_id, "slow", b"f" * 32))
+
+    async def again() -> tuple[int, bytes]:
+        world.clock.advance(SLOW)
+        return await lifecycle.place(order)
+
+    channel.again = again
+    answer = await lifecycle.place(order)
+    assert channel.answers == [answer]
+    assert await lifecycle.place(order) == answer
+    await lifecycle.stop()
+
+
+async def test_an_overtaken_refund_is_answered_as_its_repetition_was(
+    payments_database: Database, clock: ManualClock
+) -> None:
+    world = RefundWorld(payments_database, clock)
+    payment = await world.paid()
+    channel = SlowRefunds(capabilities=world.channel.capabilities)
+    world.channel = channel
+    world.lifecycle = world.new_flow()
+    wish = RefundOrder("slow", 500, "damaged")
+    claim = idempotency.Claim(world.merchant_id, "slow refund", b"f" * 32)
+
+    async def again() -> tuple[int, bytes]:
+        world.clock.advance(SLOW)
+        return await world.lifecycle.refunds.place(payment, wish, claim=claim)
+
+    channel.again = again
+    answer = await world.lifecycle.refunds.place(payment, wish, claim=claim)
+    assert channel.answers == [answer]
+    assert await world.lifecycle.refunds.place(payment, wish, claim=claim) == answer
+    await world.lifecycle.stop()
+    assert [refund.amount_minor for refund in await world.refunds(payment)] == [500]

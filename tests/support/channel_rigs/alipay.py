@@ -1,0 +1,68 @@
+"""Alipay under the contract, in public-key mode and in certificate mode; payers scan every code at once."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+
+from hutong.channels import ChannelAnswer, ChannelState, Codes, Http, PayRequest, load_codes
+from hutong.channels.alipay.adapter import Alipay
+from hutong.channels.alipay.credentials import AlipayCredentials
+from hutong.sandbox import AlipaySandboxKeys
+from support.channel_rigs import Bench, Control, Rig
+
+
+class Scanned(Alipay):
+    """The adapter with a payer in front of it: Alipay knows an order only once its code has been scanned."""
+
+    control: Control
+
+    async def pay(self, request: PayRequest, *, now: datetime) -> ChannelAnswer:
+        answer = await super().pay(request, now=now)
+        body = {"order_no": request.attempt_no}
+        async with self.control.session.post(f"{self.control.url}/control/alipay/scan", json=body) as response:
+            assert response.status in (200, 404)
+        return answer
+
+
+@cache
+def _keys(folder: Path) -> AlipaySandboxKeys:
+    return AlipaySandboxKeys.load(folder)
+
+
+def make_rig(name: str, bench: Bench) -> Rig:
+    certificate_mode = name == "alipay-certificate"
+    keys, other = _keys(bench.folder / "alipay"), _keys(bench.other_folder / "alipay")
+    control = Control(bench.url, bench.session, "alipay")
+
+    def make(*, http: Http | None = None, **changed: object) -> Alipay:
+        raw = keys.credentials(bench.url, certificate_mode=certificate_mode) | changed
+        credentials = AlipayCredentials.model_validate(raw, context={"sandbox": True})
+        made = Scanned(credentials, http or bench.http, Codes(load_codes(Alipay.code_map)))
+        made.control = control
+        return made
+
+    stranger: dict[str, object] = {"alipay_public_keys": [other.public.public_pem]}
+    if certificate_mode:
+        # The root stays ours, or the simulator would refuse us; Alipay's certificate is another that it issued.
+        stranger = {"alipay_certificates": [keys.chain(keys.other_merchant)]}
+    return Rig(
+        channel=make(),
+        make=make,
+        control=control,
+        method="alipay_qr",
+        currency="CNY",
+        refusal=(400, "ACQ.INVALID_PARAMETER"),
+        absent=(404, "ACQ.TRADE_NOT_EXIST"),
+        unproven={
+            "unsigned": "unsigned",
+            "bad_signature": "bad_signature",
+            "malformed": "unreadable",
+            "too_long": "no_answer",
+        },
+        stranger=stranger,
+        no_base_url={"base_url": "http://127.0.0.1:1"},
+        declined=ChannelState.PENDING,
+        payee={"identity": "2088101117955611", "identity_type": "ALIPAY_USER_ID", "name": "张三"},
+    )

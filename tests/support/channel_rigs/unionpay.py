@@ -1,0 +1,59 @@
+"""UnionPay under the contract, by its QR code: with the merchant's key in PEM, and as the file that UnionPay gives."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+from hutong.channels import Codes, Http, load_codes
+from hutong.channels.unionpay.adapter import UnionPay
+from hutong.channels.unionpay.client import settle_date
+from hutong.channels.unionpay.credentials import UnionPayCredentials
+from hutong.sandbox import UnionPaySandboxKeys
+from support.channel_rigs import Bench, Control, Rig
+
+
+class UnionPayRig(Rig):
+    def theirs(self, our_no: str) -> str:
+        return our_no.replace("_", "")
+
+    def ours(self, their_no: str) -> str:
+        return f"{their_no[:3]}_{their_no[3:]}"
+
+    def bill_day(self, now: datetime) -> date:
+        return settle_date(now, 23)
+
+    async def next(self, interface: str, kind: str, **fields: object) -> None:
+        """UnionPay has no way to close an order; the adapter asks instead."""
+        await super().next("query" if interface == "close" else interface, kind, **fields)
+
+
+def make_rig(name: str, bench: Bench) -> Rig:
+    keys = UnionPaySandboxKeys.load(bench.folder / "unionpay")
+    other = UnionPaySandboxKeys.load(bench.other_folder / "unionpay")
+
+    def make(*, http: Http | None = None, **changed: object) -> UnionPay:
+        raw = keys.credentials(bench.url, pfx=name == "unionpay-pfx") | changed
+        credentials = UnionPayCredentials.model_validate(raw, context={"sandbox": True})
+        return UnionPay(credentials, http or bench.http, Codes(load_codes(UnionPay.code_map)))
+
+    return UnionPayRig(
+        channel=make(),
+        make=make,
+        control=Control(bench.url, bench.session, "unionpay"),
+        method="unionpay_qr",
+        currency="CNY",
+        refusal=(200, "30"),
+        absent=(200, "34"),
+        unproven={
+            "unsigned": "unsigned",
+            "bad_signature": "bad_signature",
+            "stale": "stale",
+            "malformed": "unreadable",
+            "too_long": "no_answer",
+        },
+        stranger={
+            "root_certificates": other.root.certificate_pem,
+            "middle_certificates": other.middle.certificate_pem,
+        },
+        no_base_url={"base_url": "http://127.0.0.1:1", "file_url": "http://127.0.0.1:1/"},
+    )

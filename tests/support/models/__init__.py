@@ -1,0 +1,1 @@
+"""Independent models that the real thing is compared with."""

@@ -1,0 +1,51 @@
+"""One process of routing, as the platform runs it: told by lines what happens, answers with what it knows.
+
+fail ACCOUNT COUNT     attempts at the account fail
+health INSTANT         answers with the health of every account at that instant
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from hutong.clock import SystemClock
+from hutong.db import Database
+from hutong.ids import Ids
+from hutong.routing import Result, RoutingState, StateSync
+from hutong.telemetry import configure_logging
+from support.fixtures.routing_processes import ONE, TWO, offers
+
+ACCOUNTS = {"one": ONE, "two": TWO}
+
+
+async def main(url: str) -> None:
+    clock = SystemClock()
+    ids, live, stop = Ids(clock), RoutingState(draw=lambda: 0.5), asyncio.Event()
+    live.offer(await offers())
+    async with Database.open(url, size=2) as database:
+        sharing = StateSync(database, live, clock=clock, process_id=ids.new(), offers=offers)
+        running = asyncio.create_task(sharing.run(stop))
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            verb, *rest = line.split()
+            if verb == "fail":
+                for _ in range(int(rest[1])):
+                    result = Result(clock.now(), ids.new(), fault=True, interface="qr")
+                    live.router.learn(ACCOUNTS[rest[0]], result)
+            else:
+                now = datetime.fromisoformat(rest[0])
+                known = {name: asdict(live.router.health(each, now, "qr")) for name, each in ACCOUNTS.items()}
+                print(json.dumps(known, default=str), flush=True)
+        stop.set()
+        await running
+
+
+if __name__ == "__main__":
+    configure_logging(level="error", output="json")
+    asyncio.run(main(sys.argv[1]))

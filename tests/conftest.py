@@ -24,8 +24,6 @@ def pytest_report_header() -> str:
 
 
 _LONG = (
-    "tests/simulation/", "tests/whole/", "tests/races/", "tests/api/test_api_contract", "tests/events/streams/test_rabbit",
-)  # fmt: skip
     "tests/simulation/",
     "tests/whole/",
     "tests/races/",

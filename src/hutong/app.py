@@ -54,16 +54,13 @@ class Platform:
     bills: db.Database
 
 
-def database_url(settings: Settings) -> str:
-    """The database to use; with none configured, the embedded server is found or started."""
-    if settings.database_url is not None:
-        return settings.database_url.get_secret_value()
-    return db.EmbeddedServer(settings.home).start()
-
-
 @contextmanager
 def using_database(settings: Settings) -> Iterator[str]:
-    """The database for the length of a block. With its end this process no longer keeps the embedded server running."""
+    """The database for the length of a block, which gives its URL.
+
+    With none configured, the embedded server is found or started, and stopped with the block unless another process,
+    or another block of this one, uses it by then.
+    """
     if settings.database_url is not None:
         yield settings.database_url.get_secret_value()
         return
@@ -104,7 +101,7 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
         return f"{address}/pay/{encode('pay', payment.payment_id)}?token={payment.checkout_token}"
 
     async with AsyncExitStack() as stack:
-        url = await asyncio.to_thread(database_url, settings)
+        url = stack.enter_context(using_database(settings))
         database = await stack.enter_async_context(db.Database.open(url, size=settings.pool_size))
         http = await stack.enter_async_context(channels.Http.open())
         accounts = channels.Accounts(database, vault, http, clock)

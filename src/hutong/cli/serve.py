@@ -127,7 +127,7 @@ def run_serve(*, sandbox: bool) -> int:
         for child in children:
             child.wait(deadline)
         if embedded is not None:
-            embedded.stop()
+            embedded.leave()
     return 0
 
 
@@ -296,13 +296,6 @@ def run_prepare(sandbox_url: str | None) -> None:
     from hutong import app, db, events, sandbox
 
     settings = config.load()
-    db.migrate(app.database_url(settings))
-    own = app.query_database_url(settings)
-    if own is not None:
-        try:
-            db.migrate(own, rooms=app.QUERY_ROOMS)
-        except Unavailable as error:  # payments do not wait for bills; the worker does it once it can
-            print(f"hutong: bills' database is away: {error.detail}", file=sys.stderr)
 
     async def get_ready() -> None:
         async with app.open_platform(settings) as platform:
@@ -313,7 +306,15 @@ def run_prepare(sandbox_url: str | None) -> None:
                 accounts = sandbox.accounts(settings.home / "sandbox", sandbox_url)
                 await app.ensure_sandbox_accounts(platform, accounts)
 
-    _run(get_ready())
+    with app.using_database(settings) as url:
+        db.migrate(url)
+        own = app.query_database_url(settings)
+        if own is not None:
+            try:
+                db.migrate(own, rooms=app.QUERY_ROOMS)
+            except Unavailable as error:  # payments do not wait for bills; the worker does it once it can
+                print(f"hutong: bills' database is away: {error.detail}", file=sys.stderr)
+        _run(get_ready())
 
 
 def _stop_event(*, supervised: bool) -> asyncio.Event:

@@ -366,7 +366,8 @@ def test_binaries_that_the_servers_user_cannot_reach_are_copied(
 AS_NOBODY = """
 import os, pwd, sys
 from pathlib import Path
-from hutong.db import EmbeddedServer, system
+from hutong.db import EmbeddedServer
+from hutong.db import embedded_system as system
 import encodings.idna, psycopg
 nobody = pwd.getpwnam("nobody")
 folder = system.reachable_binaries(nobody)

@@ -76,3 +76,20 @@ def test_statements_used_exist_and_statements_kept_are_used(package: str) -> Non
 def test_test_files_have_names_of_their_own() -> None:
     names = [path.name for path in Path(__file__).parents[1].rglob("test_*.py")]
     assert sorted(names) == sorted(set(names))
+
+
+def test_only_what_stops_the_embedded_server_starts_it() -> None:
+    """Others use `app.using_database`; the platform's supervisor, and the command whose address outlives it, do not."""
+    started = [
+        f"{name(path)}: {ast.unparse(node.func.value)}"
+        for path in FILES
+        if path.relative_to(SOURCE).parts[0] != "db"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "start"
+        if re.search("server|embedded", ast.unparse(node.func.value), re.IGNORECASE)
+    ]
+    assert sorted(set(started) - {"bench/events_webhooks.py: server"}) == [
+        "app/platform.py: server",
+        "app/supervisor.py: embedded",
+        "cli/main.py: db.EmbeddedServer(settings.home)",
+    ]

@@ -8,7 +8,6 @@ from hutong.app.approval_handlers import approval_handlers
 from hutong.app.platform import (
     Platform,
     broker,
-    database_url,
     open_platform,
     open_vault,
     public_url,
@@ -31,7 +30,6 @@ __all__ = [
     "await_release",
     "broker",
     "check_books",
-    "database_url",
     "ensure_sandbox_accounts",
     "hold_sandbox",
     "keep_books",

@@ -41,16 +41,13 @@ class Platform:
     bills: db.Database
 
 
-def database_url(settings: Settings) -> str:
-    """The database to use; with none configured, the embedded server is found or started."""
-    if settings.database_url is not None:
-        return settings.database_url.get_secret_value()
-    return db.EmbeddedServer(settings.home).start()
-
-
 @contextmanager
 def using_database(settings: Settings) -> Iterator[str]:
-    """The database for the length of a block. With its end this process no longer keeps the embedded server running."""
+    """The database for the length of a block, which gives its URL.
+
+    With none configured, the embedded server is found or started, and stopped with the block unless another process,
+    or another block of this one, uses it by then.
+    """
     if settings.database_url is not None:
         yield settings.database_url.get_secret_value()
         return
@@ -104,7 +101,7 @@ async def open_platform(
     clock = clock or SystemClock()
     ids = ids or Ids(clock, zone=settings.zone)
     async with AsyncExitStack() as stack:
-        url = await asyncio.to_thread(database_url, settings)
+        url = stack.enter_context(using_database(settings))
         database = await stack.enter_async_context(db.Database.open(url, size=settings.pool_size))
         # With connections of its own, so that searches take none from payments; it may be away without harm to them.
         store = db.Database.open(query_database_url(settings) or url, size=_SEARCH_CONNECTIONS, eager=False)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from hutong import channels, db, events, search
-from hutong.app.platform import Platform, database_url, open_platform, query_database_url
+from hutong.app.platform import Platform, open_platform, query_database_url
 from hutong.app.worker import keep_books
 from hutong.config import Settings
 from hutong.errors import Unavailable
@@ -15,9 +15,9 @@ from hutong.errors import Unavailable
 SANDBOX_ACCOUNT = "sandbox"
 
 
-def migrate(settings: Settings) -> None:
+def migrate(settings: Settings, url: str) -> None:
     """Bring the databases to this version's schema. Payments do not wait for that of payment records."""
-    db.migrate(database_url(settings))
+    db.migrate(url)
     own = query_database_url(settings)
     if own is not None:
         try:

@@ -125,7 +125,7 @@ def run_serve(*, sandbox: bool) -> int:
         for child in children:
             child.wait(deadline)
         if embedded is not None:
-            embedded.stop()
+            embedded.leave()
     return 0
 
 

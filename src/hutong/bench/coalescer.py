@@ -25,7 +25,8 @@ def run_bench_coalescer(*, as_json: bool) -> None:
     """Measure and print; the database's user must be allowed to make a schema."""
     console = Console(stderr=as_json)
     console.print("two inserts a command, in turn one transaction each and joined …")
-    result = asyncio.run(bench_coalescer(app.database_url(config.load())))
+    with app.using_database(config.load()) as url:
+        result = asyncio.run(bench_coalescer(url))
     if as_json:
         print(json.dumps(result))
         return

@@ -57,7 +57,6 @@ def measure_broker(*, count: int, seconds: float) -> dict[str, Any]:
                 return result | uvloop.run(_measure(settings, url, broker, count, seconds))
         finally:
             broker.close()
-            db.EmbeddedServer(settings.home).stop(unless_used=False)
 
 
 async def _measure(settings: config.Settings, url: str, broker: RabbitMQ, count: int, seconds: float) -> dict[str, Any]:

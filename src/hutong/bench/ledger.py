@@ -78,14 +78,14 @@ def run_bench_ledger(
     """
     console = Console(stderr=as_json)
     settings = config.load()
-    url = app.database_url(settings)
     pgbench = db.EmbeddedServer(settings.home).binary("pgbench")
-    figures = asyncio.run(
-        measure(
-            url, pgbench, accounts=accounts, hot=hot, batch=batch, clients=clients, seconds=seconds,
-            transfers=transfers, say=console.print,
-        )
-    )  # fmt: skip
+    with app.using_database(settings) as url:
+        figures = asyncio.run(
+            measure(
+                url, pgbench, accounts=accounts, hot=hot, batch=batch, clients=clients, seconds=seconds,
+                transfers=transfers, say=console.print,
+            )
+        )  # fmt: skip
     if as_json:
         print(json.dumps(figures.as_dict()))
     else:

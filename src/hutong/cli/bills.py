@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -16,7 +15,6 @@ import typer
 
 if TYPE_CHECKING:
     from hutong import db
-    from hutong.config import Settings
     from hutong.search import PaymentRecord, Progress, Rebuilt
 
 T = TypeVar("T")
@@ -156,27 +154,23 @@ def _with_databases(work: Callable[[db.Database, db.Database], Awaitable[T]], *,
     Args:
         role: What to be in the bills' database; None is its owner.
     """
-    from hutong import config
+    from hutong import app, config, db, search
 
-    @asynccontextmanager
-    async def opened(settings: Settings) -> AsyncIterator[tuple[db.Database, db.Database]]:
-        from hutong import app, db, search
+    settings = config.load()
 
-        url, own = app.database_url(settings), app.query_database_url(settings)
-        db.migrate(url)
-        if own is not None:
-            db.migrate(own, rooms=search.SCHEMAS)
+    async def run(url: str, own: str | None) -> T:
         async with (
             db.Database.open(url, size=2) as source,
             db.Database.open(own or url, size=3, role=role) as store,
         ):
-            yield source, store
-
-    async def run() -> T:
-        async with opened(config.load()) as (source, store):
             return await work(source, store)
 
-    return asyncio.run(run())
+    with app.using_database(settings) as url:
+        own = app.query_database_url(settings)
+        db.migrate(url)
+        if own is not None:
+            db.migrate(own, rooms=search.SCHEMAS)
+        return asyncio.run(run(url, own))
 
 
 def _utc(given: datetime | None) -> datetime | None:

@@ -1,4 +1,4 @@
-"""One transaction for a command that changes something and ends."""
+"""The database for a command that does something with it and ends."""
 
 from __future__ import annotations
 
@@ -14,11 +14,16 @@ T = TypeVar("T")
 
 def in_transaction(settings: Settings, work: Callable[[db.Tx], Awaitable[T]]) -> T:
     """Find or start the database, bring it up to date, and commit `work`."""
-    url = app.database_url(settings)
-    db.migrate(url)
+    return with_database(settings, lambda database: database.run(work))
 
-    async def run() -> T:
+
+def with_database(settings: Settings, work: Callable[[db.Database], Awaitable[T]]) -> T:
+    """Find or start the database, bring it up to date, and do `work`; what was started here ends with it."""
+
+    async def run(url: str) -> T:
         async with db.Database.open(url, size=2) as database:
-            return await database.run(work)
+            return await work(database)
 
-    return asyncio.run(run())
+    with app.using_database(settings) as url:
+        db.migrate(url)
+        return asyncio.run(run(url))

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TypeVar
@@ -35,7 +36,8 @@ class Finding:
 
 def run_doctor(*, as_json: bool) -> int:
     """Look at everything; returns 0 if all is well."""
-    findings = asyncio.run(_examine(config.load()))
+    with ExitStack() as stack:
+        findings = asyncio.run(_examine(config.load(), stack))
     ok = all(finding.ok for finding in findings)
     if as_json:
         print(json.dumps({"ok": ok, "findings": [asdict(finding) for finding in findings]}))
@@ -47,7 +49,9 @@ def run_doctor(*, as_json: bool) -> int:
 
 def run_doctor_channel(account: str, *, as_json: bool) -> int:
     """Look at one channel account; returns 0 if all is well."""
-    findings = asyncio.run(_examine_account(config.load(), account))
+    settings = config.load()
+    with app.using_database(settings) as url:
+        findings = asyncio.run(_examine_account(settings, url, account))
     ok = all(finding.fault is None for finding in findings)
     if as_json:
         print(json.dumps({"ok": ok, "findings": [asdict(finding) for finding in findings]}))
@@ -58,8 +62,7 @@ def run_doctor_channel(account: str, *, as_json: bool) -> int:
     return 0 if ok else 1
 
 
-async def _examine_account(settings: Settings, account: str) -> list[channels.Finding]:
-    url = await asyncio.to_thread(app.database_url, settings)
+async def _examine_account(settings: Settings, url: str, account: str) -> list[channels.Finding]:
     vault = app.open_vault(settings)
     async with db.Database.open(url, size=2) as database, channels.Http.open() as http:
         async with database.transaction() as tx:
@@ -70,9 +73,13 @@ async def _examine_account(settings: Settings, account: str) -> list[channels.Fi
         return await channels.diagnose_account(database, vault, http, SystemClock(), named[0].account_id)
 
 
-async def _examine(settings: Settings) -> list[Finding]:
+async def _examine(settings: Settings, stack: ExitStack) -> list[Finding]:
     findings = [Finding("python", sys.version_info >= (3, 11), sys.version.split()[0])]
-    url = await _look(findings, "database", lambda: asyncio.to_thread(app.database_url, settings), "found")
+
+    async def find() -> str:
+        return stack.enter_context(app.using_database(settings))
+
+    url = await _look(findings, "database", find, "found")
     if url is None:
         return findings
     pending = await _look(findings, "migrations", lambda: asyncio.to_thread(db.pending_migrations, url), None)

@@ -55,7 +55,7 @@ def replay(
     as_json: Json = False,
 ) -> None:
     """Have events sent to an endpoint again: one, those of a time, or all that were given up."""
-    from hutong import ids
+    from hutong import app, config, ids
     from hutong.errors import InvalidParameter
     from hutong.events import ReplayRequest
 
@@ -65,12 +65,13 @@ def replay(
     if event is not None:
         wanted = ReplayRequest.one(ids.decode("evt", event))
     count = seen = 0
-    while True:
-        done = _replay_some(endpoint, wanted)
-        count, seen = count + done.count, seen + done.seen
-        if done.last is None or event is not None:
-            break
-        wanted = wanted.after(done.last)
+    with app.using_database(config.load()):  # once for all pages
+        while True:
+            done = _replay_some(endpoint, wanted)
+            count, seen = count + done.count, seen + done.seen
+            if done.last is None or event is not None:
+                break
+            wanted = wanted.after(done.last)
     if event is not None and not seen:
         raise InvalidParameter("names no event that this endpoint wants", param="--event")
     print(json.dumps({"replayed": count}) if as_json else f"{count} will be sent again")
@@ -136,29 +137,25 @@ def archive(
     as_json: Json = False,
 ) -> None:
     """Take old events out of the database and write them to files; exits 1 if something held them there."""
-    import asyncio
-
-    from hutong import app, config, db
+    from hutong import config
     from hutong import events as webhooks
+    from hutong.cli.common import with_database
     from hutong.clock import SystemClock
 
     settings = config.load()
     keep = timedelta(days=days or settings.events_keep_days)
-    url = app.database_url(settings)
-    db.migrate(url)
 
-    async def run() -> webhooks.Archived:
-        async with db.Database.open(url, size=2) as database:
-            await webhooks.sequence(database, source=settings.event_source, zone=settings.zone)
-            return await webhooks.keep_events(
-                database,
-                now=SystemClock().now(),
-                keep=keep,
-                folder=folder.absolute(),
-                published=settings.broker_url is not None,
-            )
+    async def work(database: db.Database) -> webhooks.Archived:
+        await webhooks.sequence(database, source=settings.event_source, zone=settings.zone)
+        return await webhooks.keep_events(
+            database,
+            now=SystemClock().now(),
+            keep=keep,
+            folder=folder.absolute(),
+            published=settings.broker_url is not None,
+        )
 
-    done = asyncio.run(run())
+    done = with_database(settings, work)
     if as_json:
         shown = {"detached": done.detached, "held": done.held, "files": [str(file) for file in done.files]}
         print(json.dumps(shown))

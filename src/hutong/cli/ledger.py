@@ -187,18 +187,10 @@ def _run(work: Callable[[db.Tx], Awaitable[T]]) -> T:
 
 
 def _with_database(work: Callable[[db.Database], Awaitable[T]]) -> T:
-    import asyncio
+    from hutong import config
+    from hutong.cli.common import with_database
 
-    from hutong import app, config, db
-
-    url = app.database_url(config.load())
-    db.migrate(url)
-
-    async def run() -> T:
-        async with db.Database.open(url, size=2) as database:
-            return await work(database)
-
-    return asyncio.run(run())
+    return with_database(config.load(), work)
 
 
 def _show(rows: Iterable[dict[str, Any]], *, as_json: bool = False, as_csv: bool = False) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -94,7 +96,8 @@ def migrate(as_json: Json = False) -> None:
     from hutong import config, db, search
 
     settings = config.load()
-    applied = db.migrate(root.database_url(settings))
+    with root.using_database(settings) as url:
+        applied = db.migrate(url)
     own = root.query_database_url(settings)
     if own is not None:
         applied += [f"{name} (bills)" for name in db.migrate(own, rooms=search.SCHEMAS)]
@@ -279,11 +282,17 @@ def database_stop() -> None:
 
 @database.command("url")
 def database_url() -> None:
-    """Print the address of the database, password included, for `psql` and other tools."""
-    from hutong import app as root
-    from hutong import config
+    """Print the address of the database, password included, for `psql` and other tools.
 
-    print(root.database_url(config.load()))
+    The embedded PostgreSQL is started if it is down, and then runs until `hutong db stop`.
+    """
+    from hutong import config, db
+
+    settings = config.load()
+    if settings.database_url is not None:
+        print(settings.database_url.get_secret_value())
+    else:
+        print(db.EmbeddedServer(settings.home).start(keep=True))
 
 
 @bench.command("payments")
@@ -376,7 +385,13 @@ def bench_ledger(
 
 
 def main() -> None:
-    """Run a command; an error that is meant for people ends it with one line and status 1."""
+    """Run a command; an error that is meant for people ends it with one line and status 1.
+
+    SIGTERM ends a command as Ctrl-C does, so that it stops what it has started; the processes that serve wait for it
+    in their own way.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         app()
     except HutongError as error:

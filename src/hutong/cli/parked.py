@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -90,13 +91,12 @@ def _run(url: str | None, work: Callable[[db.Tx], Awaitable[T]]) -> T:
     from hutong import app, config, db
     from hutong.errors import ConfigurationError
 
-    where = url or app.database_url(config.load())
-
-    async def run() -> T:
+    async def run(where: str) -> T:
         async with db.Database.open(where, size=2, role=None) as database:
             return await database.run(work)
 
     try:
-        return asyncio.run(run())
+        with app.using_database(config.load()) if url is None else nullcontext(url) as where:
+            return asyncio.run(run(where))
     except asyncpg.UndefinedTableError as error:
         raise ConfigurationError("no consumer has its tables in this database; name it", param="--database") from error

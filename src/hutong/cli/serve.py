@@ -40,6 +40,7 @@ def run_prepare(sandbox_url: str | None) -> None:
         sandbox_url: Have channel accounts that point at the sandbox there.
     """
     settings = config.load()
-    app.migrate(settings)
-    accounts = None if sandbox_url is None else sandbox.accounts(settings.home / "sandbox", sandbox_url)
-    app.run(app.prepare(settings, sandbox_accounts=accounts))
+    with app.using_database(settings) as url:
+        app.migrate(settings, url)
+        accounts = None if sandbox_url is None else sandbox.accounts(settings.home / "sandbox", sandbox_url)
+        app.run(app.prepare(settings, sandbox_accounts=accounts))

@@ -56,11 +56,11 @@ def resend(
     connect = app.broker(settings)
     if connect is None:
         raise ConfigurationError("no broker is configured", param="HUTONG_BROKER_URL")
-    url = app.database_url(settings)
 
-    async def run() -> int:
+    async def run(url: str) -> int:
         async with db.Database.open(url, size=2) as database, connect(None) as publisher:
             return await streams.resend(database, publisher, stream, first, last)
 
-    count = asyncio.run(run())
+    with app.using_database(settings) as url:
+        count = asyncio.run(run(url))
     print(json.dumps({"resent": count}) if as_json else f"{count} were sent again")

@@ -7,7 +7,8 @@ Files below the home folder:
     postgres/log        what the server says
     postgres.json       where the three are, and the password (0600)
     postgres.lock       held while the server is started or stopped
-    postgres.users      held, shared, by every process that uses the server
+    postgres.users      held, shared, by every process that uses the server; the last one to leave stops it
+    postgres.kept       there while the server keeps running without a user
 
 Started as root, the server runs as the system user `hutong`. If that user cannot reach the home folder or the
 binaries (a home directory of mode 0700), they live under /var/lib/hutong instead; nobody's permissions are widened.
@@ -40,7 +41,7 @@ from hutong.errors import ConfigurationError, Unavailable
 START_LIMIT_S = 600
 _START_TRIES = 5
 _ISREADY_LIMIT_S = "3"
-_LOG_BYTES_MAX = 16 * 1024 * 1024
+_STOP = ("pg_ctl", "stop", "-D", "data", "-m", "fast", "-w", "-t", str(START_LIMIT_S))
 
 _SOCKET_FOLDER = re.compile(r"[A-Za-z0-9/._+-]{1,88}")
 """What a socket's folder may look like: the kernel takes 108 bytes (macOS 104) with the socket's own name, and the
@@ -88,10 +89,13 @@ class EmbeddedServer:
         self.home = home.expanduser().absolute()
         self._users: int | None = None  # a bare descriptor: whoever drops this object still uses the server
 
-    def start(self) -> str:
+    def start(self, *, keep: bool = False) -> str:
         """Find the running server or start it, and return its URL.
 
         A crash of the server, of this process or of the machine needs no other step than this one.
+
+        Args:
+            keep: If it is not running yet, let it run until `stop`, whoever else uses and leaves it.
 
         Errors:
             Unavailable: it does not start; the last lines of its log are in the message.
@@ -100,7 +104,15 @@ class EmbeddedServer:
         try:
             self.home.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
             with self._locked():
-                place = self._bring_up(self._place())
+                place = self._place()
+                if not self._answers(place):
+                    try:
+                        place = self._bring_up(place)
+                    except (KeyboardInterrupt, SystemExit):
+                        # The signal does not reach the server, and who has not begun to use it will not leave it.
+                        self._stop(unless_used=True, unless_kept=False)
+                        raise
+                    self._mark_kept(keep)
                 if self._users is None:
                     self._users = os.open(self.home / "postgres.users", os.O_RDWR | os.O_CREAT, 0o600)
                     fcntl.flock(self._users, fcntl.LOCK_SH)
@@ -109,10 +121,11 @@ class EmbeddedServer:
             raise ConfigurationError(f"the data folder cannot be used: {error}", param="HUTONG_HOME") from error
 
     def leave(self) -> None:
-        """Give up the use of the server; it keeps running."""
+        """Give up the use of the server. The last to leave it stops it, unless it is to be kept running."""
         if self._users is not None:
-            os.close(self._users)
-            self._users = None
+            # What was done with the server is done: that it cannot be stopped is no failure of that.
+            with suppress(OSError, Unavailable):
+                self._end(unless_used=True, unless_kept=True)
 
     def stop(self, *, unless_used: bool = True) -> bool:
         """Stop the server after a checkpoint.
@@ -123,23 +136,33 @@ class EmbeddedServer:
         Returns:
             Whether the server is down now.
         """
-        self.leave()
+        return self._end(unless_used=unless_used, unless_kept=False)
+
+    def _end(self, *, unless_used: bool, unless_kept: bool) -> bool:
+        if self._users is not None:
+            os.close(self._users)
+            self._users = None
         if not self._known():
             return True
         with self._locked():
-            place = self._place()
-            if not place.data.exists():
-                return True
-            if not system.postgres_processes(place.data).server and not self._answers(place):
-                return True
-            with _open_private(self.home / "postgres.users") as users:
-                try:
-                    fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    if unless_used:
-                        return False
-                self._must(place, "pg_ctl", "stop", "-D", "data", "-m", "fast", "-w", "-t", str(START_LIMIT_S))
+            return self._stop(unless_used=unless_used, unless_kept=unless_kept)
+
+    def _stop(self, *, unless_used: bool, unless_kept: bool) -> bool:
+        place = self._place()
+        if not place.data.exists():
             return True
+        if not system.postgres_processes(place.data).server and not self._answers(place):
+            return True
+        with _open_private(self.home / "postgres.users") as users:
+            try:
+                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if unless_used:
+                    return False
+            if unless_kept and self._kept.exists():
+                return False
+            self._must(place, *_STOP)
+        return True
 
     def running(self) -> bool:
         """Whether the server of this home folder answers."""
@@ -155,6 +178,16 @@ class EmbeddedServer:
         return system.binaries() / name
 
     # The place
+
+    @property
+    def _kept(self) -> Path:
+        return self.home / "postgres.kept"
+
+    def _mark_kept(self, keep: bool) -> None:
+        if keep:
+            self._kept.touch()
+        else:
+            self._kept.unlink(missing_ok=True)
 
     def _known(self) -> bool:
         return (self.home / "postgres.json").exists()
@@ -234,8 +267,6 @@ class EmbeddedServer:
         return ready.returncode == 0
 
     def _bring_up(self, place: _Place) -> _Place:
-        if self._answers(place):
-            return place
         if not place.data.exists():
             self._initialize(place)
         output = ""
@@ -246,7 +277,7 @@ class EmbeddedServer:
             if self._answers(place):
                 return place
             place = self._with_socket_folder(place)
-            _rotate(place.log)
+            system.rotate(place.log)
             started = self._run(
                 place, "pg_ctl", "start", "-D", "data", "-l", "log", "-w", "-t", str(START_LIMIT_S),
                 "-o", f"-k {shlex.quote(str(place.socket_folder))}",
@@ -254,7 +285,7 @@ class EmbeddedServer:
             if started.returncode == 0:
                 return place
             output = started.stdout
-        raise Unavailable(f"the embedded PostgreSQL does not start:\n{output}\n{_tail(place.log)}")
+        raise Unavailable(f"the embedded PostgreSQL does not start:\n{output}\n{system.tail(place.log)}")
 
     def _settle(self, place: _Place) -> None:
         """Wait for a live server to answer or to end; clear away what outlived a dead one."""
@@ -265,13 +296,13 @@ class EmbeddedServer:
                 return
             if time.monotonic() > deadline:
                 raise Unavailable("the embedded PostgreSQL is there but does not answer")
-            if _says_ready(place.data / "postmaster.pid") and not socket.exists():
+            if system.says_ready(place.data / "postmaster.pid") and not socket.exists():
                 # A cleaner of temporary folders took the socket away; only a new start makes another.
-                self._must(place, "pg_ctl", "stop", "-D", "data", "-m", "fast", "-w", "-t", str(START_LIMIT_S))
+                self._must(place, *_STOP)
             time.sleep(0.1)
         system.end(processes.children)
         for file in (place.data / "postmaster.pid", socket.with_name(".s.PGSQL.5432.lock")):
-            _remove_stale(file)
+            system.remove_stale(file)
 
     def _initialize(self, place: _Place) -> None:
         # Each attempt has a folder of its own: the initdb of a starter that was killed may still write to its own.
@@ -352,39 +383,3 @@ def _is_private(folder: Path, owner: int) -> bool:
     except OSError:
         return False
     return stat.S_ISDIR(status.st_mode) and status.st_uid == owner and not status.st_mode & 0o077
-
-
-def _says_ready(pid_file: Path) -> bool:
-    with suppress(OSError):
-        return pid_file.read_text(errors="replace").splitlines()[7:8] == ["ready   "]
-    return False
-
-
-def _remove_stale(lock_file: Path) -> None:
-    """Remove a lock file that PostgreSQL itself would not dare to: empty, or naming a process it has no part in.
-
-    Only for when no process of this server lives.
-    """
-    try:
-        first = lock_file.read_text(errors="replace").splitlines()[:1]
-    except OSError:
-        return
-    if not first or not first[0].lstrip("-").isdigit() or system.is_alive(abs(int(first[0]))):
-        lock_file.unlink(missing_ok=True)
-
-
-def _rotate(log: Path) -> None:
-    with suppress(FileNotFoundError):
-        if log.lstat().st_size > _LOG_BYTES_MAX:
-            log.rename(log.with_name("log.1"))
-
-
-def _tail(log: Path) -> str:
-    """The last lines of the log. It lies in a folder of the server's user, so a link is not followed."""
-    try:
-        descriptor = os.open(log, os.O_RDONLY | os.O_NOFOLLOW)
-    except OSError:
-        return ""
-    with os.fdopen(descriptor, "rb") as file:
-        file.seek(max(0, os.fstat(descriptor).st_size - 2000))
-        return file.read().decode(errors="replace")

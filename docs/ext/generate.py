@@ -80,7 +80,7 @@ def trip_parts(trips: dict[str, Any]) -> dict[str, str]:
 
 
 def parts() -> dict[str, str]:
-    """The generated parts by file name, but for those that only a running platform can tell."""
+    """The generated parts by file name, except those that need a running platform."""
     diagrams = {
         f"{name}-states.svg": f'<div class="states">\n{svg}\n</div>\n' for name, svg in states.diagrams().items()
     }

@@ -9,8 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
-SOURCE = ROOT / "src" / "hutong"
+import hutong
+
+SOURCE = Path(hutong.__file__).parent
+ROOT = SOURCE.parents[1]
 DATABASE = "db"
 """This layer and those below it are the floor: everything stands on them."""
 
@@ -66,13 +68,13 @@ def _branch(folder: Path, depth: int) -> Iterator[str]:
     files = [child for child in folder.glob("*.py") if not child.name.startswith("__")] if depth == 1 else []
     for child in sorted([*packages, *files], key=lambda path: (ranks.get(path.stem, len(ranks)), path.name)):
         name = "  " * depth + (f"{child.name}/" if child.is_dir() else child.name)
-        yield from _told(f"{name:<22} ", purpose(child))
+        yield from _entry(f"{name:<22} ", purpose(child))
         if child.is_dir():
             yield from _branch(child, depth + 1)
 
 
-def _told(start: str, text: str, *, width: int = 110) -> Iterator[str]:
-    """A name and what is said of it, in as many lines as that takes."""
+def _entry(start: str, text: str, *, width: int = 88) -> Iterator[str]:
+    """A name and its purpose, on as many lines as needed."""
     line = start
     for word in text.split():
         if len(line) + len(word) > width:

@@ -41,8 +41,8 @@ def table(trips: Mapping[str, Any]) -> str:
     ]
     for name, trip in trips.items():
         most, of_most = max(trip["packages"].items(), key=lambda item: item[1]["entered"])
-        told = [name, trip["files"], trip["changes"], f"`{most}`", of_most["files"], of_most["entered"]]
-        rows.append("| " + " | ".join(map(str, told)) + " |")
+        row = [name, trip["files"], trip["changes"], f"`{most}`", of_most["files"], of_most["entered"]]
+        rows.append("| " + " | ".join(map(str, row)) + " |")
     return "\n".join(rows) + "\n"
 
 
@@ -84,8 +84,8 @@ def _rows(steps: list[Mapping[str, Any]], y: int, lanes: Mapping[str, int], text
         before = x, middle
         marks.append(f'<circle cx="{x}" cy="{middle}" r="5"/>')
         lines = _lines(step, WIDTH - text_at)
-        told = "\n".join(f"{file}: {function}" for file, function in step["calls"])
-        marks.append(f'<g><title>{escape(told)}</title><text x="{text_at}" y="{y + 13}">{lines[0]}</text>')
+        functions = "\n".join(f"{file}: {function}" for file, function in step["calls"])
+        marks.append(f'<g><title>{escape(functions)}</title><text x="{text_at}" y="{y + 13}">{lines[0]}</text>')
         for number, line in enumerate(lines[1:], 1):
             marks.append(
                 f'<text x="{text_at}" y="{y + 13 + number * _LINE}" font-size="11" fill-opacity="0.75">{line}</text>'
@@ -104,7 +104,7 @@ def _shade(top: int, bottom: int) -> str:
 
 
 def _lines(step: Mapping[str, Any], width: int) -> list[str]:
-    """What a step's row says: the package, where it is entered, and the other files that follow."""
+    """What a step's row says: the package, where it is entered, and the other files that take part."""
     (first, function), *_ = step["calls"]
     others = list(dict.fromkeys(file for file, _ in step["calls"] if file != first))
     request = " &#8594; HTTP request" if step["request"] else ""

@@ -89,8 +89,8 @@ class World:
         """A request to the platform, the merchant's unless another key is given."""
         return await self._send(method, self.address + path, body, f"Bearer {key or self.merchant_key}")
 
-    async def tell_channel(self, verb: str, body: Any) -> Any:
-        """Tell the simulated channel what happens there."""
+    async def control_channel(self, verb: str, body: Any) -> Any:
+        """Make something happen at the simulated channel."""
         return await self._send("POST", f"{self.sandbox_address}/control/{CHANNEL}/{verb}", body, "")
 
     async def refunds_at_channel(self) -> list[Any]:
@@ -186,7 +186,7 @@ async def world(settings: Settings, listener: socket.socket, keys: dict[str, str
             async with _merchant_server(here.delivered) as hook:
                 wanted = {"url": hook, "types": [WEBHOOK]}
                 here.endpoint_id = (await here.call("POST", "/v1/webhook-endpoints", wanted))["id"]
-                await here.tell_channel("faults", {"money_out_ms": None})  # refunds end when told to
+                await here.control_channel("faults", {"money_out_ms": None})  # refunds end on request
                 yield here
     finally:
         server.should_exit = True

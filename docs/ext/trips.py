@@ -31,6 +31,8 @@ from trip_world import METHOD, WEBHOOK, World, installation, world
 
 _ROUNDS = 12
 _MODELS = "model.py"
+_FEW = 2
+"""A trip through no more packages than this is shown file by file, any other package by package."""
 
 Legs = list[tuple[str, list[Call]]]
 """The parts of a trip, each with what begins it."""
@@ -53,7 +55,7 @@ async def make(here: World, number: int) -> tuple[dict[str, Legs], dict[str, str
     decision = await here.call("GET", f"/v1/routing/decisions/{decision_id}", key=here.operator_key)
     ends["routing"] = "chosen" if decision["chosen"] else "refused"
 
-    pay = here.tell_channel("pay", {"order_no": attempt["id"]})
+    pay = here.control_channel("pay", {"order_no": attempt["id"]})
     _, notification = await here.recorded("/notifications", pay)
     ends["notification"] = (await here.call("GET", f"{path}/{payment['id']}"))["status"]
 
@@ -64,7 +66,7 @@ async def make(here: World, number: int) -> tuple[dict[str, Legs], dict[str, str
     body = {"merchant_refund_no": f"refund-{number}", "amount_minor": 500, "reason": "Returned"}
     refund, ask = await here.recorded("/refunds", here.call("POST", f"{path}/{payment['id']}/refunds", body))
     known = (await here.refunds_at_channel())[-1]
-    finish = here.tell_channel("refund", {"number": known["refund_no"]})
+    finish = here.control_channel("refund", {"number": known["refund_no"]})
     _, refunded = await here.recorded("/notifications", finish)
     ends["refund"] = (await here.call("GET", f"/v1/refunds/{refund['id']}"))["state"]
 
@@ -137,14 +139,15 @@ def summary(legs: Legs, end: str) -> dict[str, Any]:
         **figures(calls),
         "packages": packages,
         "with_floor": figures(every),
-        "legs": [{"begins": begins, "steps": steps(calls)} for begins, calls in legs],
+        "legs": [{"begins": begins, "steps": steps(calls, by_file=len(names) <= _FEW)} for begins, calls in legs],
     }
 
 
-def steps(calls: Iterable[Call]) -> list[dict[str, Any]]:
-    """A way as steps: what one package does in a row, inside of one transaction or outside of any."""
+def steps(calls: Iterable[Call], *, by_file: bool = False) -> list[dict[str, Any]]:
+    """A way as steps: what one package or file does in a row, inside of one transaction or outside of any."""
     found: list[dict[str, Any]] = []
     transaction, number = 0, 0
+    last: tuple[str, int] | None = None
     for call in calls:
         if call.is_mark:
             if call.function == "begin":
@@ -156,14 +159,16 @@ def steps(calls: Iterable[Call]) -> list[dict[str, Any]]:
                 found[-1]["request"] = True
         elif counted(call):
             package = package_of(call.file)
-            if not found or (found[-1]["package"], found[-1]["transaction"]) != (package, transaction):
+            this = call.file if by_file else package, transaction
+            if this != last:
                 found.append({"package": package, "transaction": transaction, "request": False, "calls": []})
+            last = this
             found[-1]["calls"].append([call.file, call.function])
     return found
 
 
 def trace() -> dict[str, Any]:
-    """Run the platform, make the trips, and tell of each.
+    """Run the platform, make the trips, and summarize each.
 
     Errors:
         RuntimeError: a trip does not take the same way twice.
@@ -176,12 +181,12 @@ def trace() -> dict[str, Any]:
                 last: Mapping[str, Any] = {}
                 for number in range(_ROUNDS):
                     ways, ends = await make(here, number)
-                    told = {name: summary(legs, ends[name]) for name, legs in ways.items()}
-                    found |= {name: trip for name, trip in told.items() if trip == last.get(name)}
-                    if len(found) == len(told):
-                        return {name: found[name] for name in told}
-                    last = told
-            raise RuntimeError(f"never the same way twice: {sorted(told.keys() - found.keys())}")
+                    summaries = {name: summary(legs, ends[name]) for name, legs in ways.items()}
+                    found |= {name: trip for name, trip in summaries.items() if trip == last.get(name)}
+                    if len(found) == len(summaries):
+                        return {name: found[name] for name in summaries}
+                    last = summaries
+            raise RuntimeError(f"never the same way twice: {sorted(summaries.keys() - found.keys())}")
 
         return asyncio.run(run())
 

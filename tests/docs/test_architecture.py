@@ -101,17 +101,17 @@ def test_pictures_show_every_step_of_every_trip(trips: dict[str, Any], parts: di
 
 
 def test_every_package_and_file_of_the_top_is_on_the_map(parts: dict[str, str]) -> None:
-    told = re.findall(r"^ +(\w+)(?:/|\.py) ", parts["tree.md"], re.MULTILINE)
+    listed = re.findall(r"^ +(\w+)(?:/|\.py) ", parts["tree.md"], re.MULTILINE)
     packages = [file.parent.name for file in SOURCE.rglob("__init__.py") if file.parent != SOURCE]
     files = [file.stem for file in SOURCE.glob("*.py") if not file.name.startswith("__")]
-    assert sorted(told) == sorted([*packages, *files])
+    assert sorted(listed) == sorted([*packages, *files])
 
 
 def test_every_layer_says_what_it_may_import(parts: dict[str, str]) -> None:
     import layers
 
     named = re.findall(r"^\| (.+?)(?:, beside the stack)? \|", parts["layers.md"], re.MULTILINE)[1:]
-    told = [name for names in named for name in re.findall(r"`(\w+)`", names)]
+    listed = [name for names in named for name in re.findall(r"`(\w+)`", names)]
     packages = {folder.name for folder in SOURCE.iterdir() if (folder / "__init__.py").exists()}
-    assert sorted(told) == sorted({*layers.order(), *packages})
+    assert sorted(listed) == sorted({*layers.order(), *packages})
     assert "everything below, but not `config`" in parts["layers.md"]

@@ -23,6 +23,7 @@ import aiohttp
 import uvicorn
 from aiohttp import web
 from trip_recorder import Call, Recorder
+from trip_time import StillLoop
 
 from hutong import app, db, events
 from hutong.cli.web import build
@@ -187,6 +188,9 @@ async def world(settings: Settings, listener: socket.socket, keys: dict[str, str
                 wanted = {"url": hook, "types": [WEBHOOK]}
                 here.endpoint_id = (await here.call("POST", "/v1/webhook-endpoints", wanted))["id"]
                 await here.control_channel("faults", {"money_out_ms": None})  # refunds end on request
+                loop = asyncio.get_running_loop()
+                assert isinstance(loop, StillLoop)
+                await loop.settle()
                 yield here
     finally:
         server.should_exit = True

@@ -11,7 +11,7 @@ file than the one that began before it; a package is *entered* when a change lea
 figures with nothing left out.
 
 Trips are made again until each takes the same way twice in a row: caches are filled by then, connections open,
-statements prepared.
+statements prepared. Background jobs wait meanwhile, so that the same tree gives the same figures.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from typing import Any
 import trip_pictures
 from layers import floor, order, package_of
 from trip_recorder import Call
+from trip_time import StillLoop, slow_down
 from trip_world import METHOD, WEBHOOK, World, installation, world
 
 _ROUNDS = 12
@@ -188,7 +189,9 @@ def trace() -> dict[str, Any]:
                     last = summaries
             raise RuntimeError(f"never the same way twice: {sorted(summaries.keys() - found.keys())}")
 
-        return asyncio.run(run())
+        slow_down()
+        with asyncio.Runner(loop_factory=StillLoop) as runner:
+            return runner.run(run())
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import http_page
+import layers
 import states
+import trip_pictures
 import typer
 from prometheus_client import REGISTRY
 from pydantic_core import PydanticUndefined
@@ -31,7 +36,7 @@ def setup(app: Any) -> dict[str, Any]:
 def write(folder: Path) -> None:
     """Write every part; what has not changed keeps its time, so that Sphinx need not read it again."""
     folder.mkdir(exist_ok=True)
-    for name, text in parts().items():
+    for name, text in (parts() | trip_parts(traced(folder / "trips.json"))).items():
         file = folder / name
         if not file.exists() or file.read_text() != text:
             file.write_text(text)
@@ -44,13 +49,46 @@ def publish(folder: Path) -> None:
         (folder / name).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
+def traced(kept: Path) -> dict[str, Any]:
+    """The trips through the running platform; traced again only after something has changed.
+
+    Args:
+        kept: Where they are kept, with a digest of what they were traced from.
+    """
+    here = Path(__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted([*layers.SOURCE.rglob("*.py"), *layers.SOURCE.rglob("*.sql"), *here.glob("*.py")]):
+        digest.update(file.read_bytes())
+    known = json.loads(kept.read_text()) if kept.exists() else {}
+    if known.get("digest") != digest.hexdigest():
+        # In a process of its own: what is at work in this one would be traced too.
+        command = [sys.executable, str(here / "trips.py"), "--json"]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+        known = {"digest": digest.hexdigest(), "trips": json.loads(done.stdout)}
+        kept.write_text(json.dumps(known))
+    trips: dict[str, Any] = known["trips"]
+    return trips
+
+
+def trip_parts(trips: dict[str, Any]) -> dict[str, str]:
+    """The parts that are drawn from traced trips, by file name."""
+    pictures = {
+        f"{name}-trip.svg": f'<div class="states">\n{trip_pictures.draw(name, trip)}</div>\n'
+        for name, trip in trips.items()
+    }
+    return pictures | {"trips.md": trip_pictures.table(trips)}
+
+
 def parts() -> dict[str, str]:
-    """The generated parts by file name."""
+    """The generated parts by file name, except those that need a running platform."""
     diagrams = {
         f"{name}-states.svg": f'<div class="states">\n{svg}\n</div>\n' for name, svg in states.diagrams().items()
     }
     return diagrams | {
         "project.md": project_pages(Path(__file__).parents[1]),
+        "tree.md": layers.tree(),
+        "layers.md": layers.layers_table(),
+        "contracts.md": layers.contracts_table(),
         "payment-states.md": states.table(PAYMENT_TRANSITIONS) + "\n",
         "attempt-states.md": states.table(ATTEMPT_TRANSITIONS) + "\n",
         "refund-states.md": states.table(REFUND_TRANSITIONS) + "\n",

@@ -26,7 +26,7 @@ from trip_recorder import Call, Recorder
 from trip_time import StillLoop
 
 from hutong import app, db, events
-from hutong.cli.web import build
+from hutong.app.web import build
 from hutong.config import Settings
 
 CHANNEL, METHOD = "wechat", "wechat_native"
@@ -82,7 +82,7 @@ class World:
     front: _Front
     recorder: Recorder
     session: aiohttp.ClientSession
-    worker: events.Deliverer
+    worker: events.WebhookWorker
     delivered: list[dict[str, Any]] = field(default_factory=list)
     endpoint_id: str = ""
 
@@ -171,7 +171,7 @@ async def world(settings: Settings, listener: socket.socket, keys: dict[str, str
             await asyncio.sleep(0.01)
         connector = aiohttp.TCPConnector(force_close=True)  # a server may close a connection that is kept for later
         async with aiohttp.ClientSession(connector=connector) as session, app.open_platform(settings) as platform:
-            worker = events.Deliverer(
+            worker = events.WebhookWorker(
                 platform.database, platform.vault, platform.clock, new_id=platform.ids.new, allow_private=True
             )
             here = World(

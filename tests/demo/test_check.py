@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hutong import ids, payments
+from hutong import app, channels, ids, payments
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.clock import ManualClock
 from hutong.db import Database
@@ -39,10 +40,14 @@ class Demonstration:
 
 
 @pytest.fixture
-async def seen(database: Database, clock: ManualClock) -> Demonstration:
+async def seen(database: Database, clock: ManualClock, tmp_path: Path) -> Demonstration:
     made = ids.Ids(clock)
     account, merchant = made.new(), made.new()
-    transactions = payments.PaymentTransactions(database, clock=clock, ids=made, checkout_url=lambda _: "")
+    async with channels.Http.open() as http:
+        platform = app.wire(
+            app.Settings(home=tmp_path), database=database, bills=database, http=http, clock=clock, ids=made
+        )
+    transactions = platform.transactions
     orders = [
         payments.NewPayment(
             made.new(), merchant, str(number), AMOUNT, "CNY", "tea", clock.now() + timedelta(hours=1), "token",

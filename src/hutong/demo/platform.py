@@ -15,8 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from hutong import config
-from hutong.config import Settings
+from hutong import app
 from hutong.errors import ConfigurationError, Unavailable
 
 _READY_LIMIT_S = 90.0
@@ -29,7 +28,7 @@ class RunningPlatform:
         own: Start one on free ports even if the configured ones answer; so does a configured port 0.
     """
 
-    def __init__(self, settings: Settings, *, own: bool = False) -> None:
+    def __init__(self, settings: app.Settings, *, own: bool = False) -> None:
         self.settings = settings
         self._process: subprocess.Popen[bytes] | None = None
         own = own or 0 in (settings.port, settings.sandbox_port)
@@ -74,14 +73,14 @@ class RunningPlatform:
         if free_ports:
             chosen = {"port": free_port(), "sandbox_port": free_port()}
             self.settings = self.settings.model_copy(update=chosen)
-        environment = config.environment(
+        environment = app.environment(
             home=self.settings.home,
             port=self.settings.port,
             sandbox_port=self.settings.sandbox_port,
             log_level=self.settings.log_level,
         )
         try:
-            log = config.home_folder(self.settings) / "serve.log"
+            log = app.home_folder(self.settings) / "serve.log"
             output = log.open("ab")
         except OSError as error:
             raise ConfigurationError(f"the data folder cannot be used: {error}", param="HUTONG_HOME") from error

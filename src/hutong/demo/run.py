@@ -15,9 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from hutong import app, config, db, merchants
+from hutong import app, db, merchants
 from hutong.clock import SystemClock
-from hutong.config import Settings
 from hutong.demo import payers as ways
 from hutong.demo.check import Report, check
 from hutong.demo.merchant import Client
@@ -44,7 +43,7 @@ def run_demo(*, payments: int, as_json: bool, serve: bool) -> int:
     """
     console = Console(stderr=as_json)
     console.print("[bold]Hutong[/bold] 互通: starting the platform with simulated channels …")
-    platform = RunningPlatform(config.load())
+    platform = RunningPlatform(app.load_settings())
     try:
         with _progress(console) as progress:
             task = progress.add_task("payments", total=payments)
@@ -100,7 +99,7 @@ async def _demonstrate(platform: RunningPlatform, url: str, count: int, advance:
 
 
 async def _open_shops(
-    database: db.Database, settings: Settings, client: Client, receiver: Receiver, hooks: str
+    database: db.Database, settings: app.Settings, client: Client, receiver: Receiver, hooks: str
 ) -> list[Shop]:
     """Register the merchants, as an operator would, and have each ask for its webhooks over HTTP."""
     clock = SystemClock()

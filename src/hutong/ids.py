@@ -65,11 +65,6 @@ def least(instant: datetime) -> UUID:
     return UUID(int=to_ns(instant) // 1_000_000 << 80)
 
 
-def zone_of(identifier: UUID) -> int:
-    """The zone that made this id."""
-    return identifier.int >> 68 & ZONE_MAX
-
-
 def encode(prefix: str, identifier: UUID) -> str:
     """The public form of an id: the prefix, an underscore, 26 characters of lower-case base32."""
     return str(TypeID.from_uuid(suffix=cast("uuid_utils.UUID", identifier), prefix=prefix))

@@ -15,7 +15,8 @@ from unittest.mock import create_autospec
 import asyncpg
 import pytest
 
-from hutong.db import Statement, Statements, Tx, load_statements
+from hutong.db import Tx, load_statements
+from hutong.db.statements import Statement, Statements
 
 Load = Callable[..., Statements]
 _names = itertools.count()

@@ -163,7 +163,9 @@ def listen(host: str, port: int, variable: str) -> socket.socket:
         listener = socket.create_server((host, port), backlog=1024)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise ConfigurationError(f"cannot listen on {host}:{port}: {reason}", param=variable) from error
+        raise ConfigurationError(
+            f"the address {host}:{port} cannot be listened on: {reason}", param=variable
+        ) from error
     return listener
 
 

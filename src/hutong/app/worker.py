@@ -116,12 +116,7 @@ JOBS: tuple[Job, ...] = (
     Job("suggestions", 1.0, suggest_switches, "Suggest routing switches to operators."),
     Job("experiment", 1.0, guard_experiment, "End a routing experiment that performs worse than its guardrail."),
     Job("tidy", 60.0, lambda w: w.platform.lifecycle.tidy(), "Delete old idempotency keys and notifications."),
-    Job(
-        "books",
-        5.0,
-        lambda w: keep_books(w.platform),
-        "Maintain the ledger: partitions, holds, standing orders, day cut.",
-    ),
+    Job("books", 5.0, lambda w: keep_books(w.platform), "Maintain the ledger: partitions, holds, orders, day cut."),
     Job("events", 60.0, keep_events, "Make event partitions ahead, and archive old ones."),
     Job("invariants", 300.0, lambda w: check_books(w.platform), "Check the invariants of the books."),
 )

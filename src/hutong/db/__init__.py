@@ -11,7 +11,7 @@ from hutong.db.migrations import migrate, pending_migrations
 from hutong.db.partitions import Partition, Spans, plan_partitions
 from hutong.db.pool import Database, Tx
 from hutong.db.reader import reader
-from hutong.db.statements import Statement, Statements, load_statements
+from hutong.db.statements import load_statements
 
 __all__ = [
     "Coalescer",
@@ -19,8 +19,6 @@ __all__ = [
     "EmbeddedServer",
     "Partition",
     "Spans",
-    "Statement",
-    "Statements",
     "Tx",
     "every",
     "load_statements",

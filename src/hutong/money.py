@@ -96,7 +96,7 @@ def allocate(amount_minor: int, weights: Sequence[int]) -> list[int]:
     """
     total = sum(weights)
     if amount_minor < 0 or total <= 0 or any(weight < 0 for weight in weights):
-        raise ValueError("the amount and the weights must not be negative, and the sum of the weights must be positive")
+        raise ValueError("allocate needs an amount and weights that are not negative, and a positive sum of weights")
     shares = [amount_minor * weight // total for weight in weights]
     order = sorted(
         range(len(weights)),

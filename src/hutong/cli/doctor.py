@@ -17,7 +17,6 @@ from hutong.cli.common import Json, T, load_settings
 
 if TYPE_CHECKING:
     from hutong import app, channels
-    from hutong.config import Settings
 
 doctor = typer.Typer(invoke_without_command=True)
 
@@ -71,7 +70,7 @@ def channel(
     sys.exit(0 if ok else 1)
 
 
-async def _diagnose_account(settings: Settings, url: str, account: str) -> list[channels.Finding]:
+async def _diagnose_account(settings: app.Settings, url: str, account: str) -> list[channels.Finding]:
     from hutong import app, channels, db, ids
     from hutong.clock import SystemClock
     from hutong.errors import NotFound
@@ -86,7 +85,7 @@ async def _diagnose_account(settings: Settings, url: str, account: str) -> list[
         return await channels.diagnose_account(database, vault, http, SystemClock(), named[0].account_id)
 
 
-async def _check_installation(settings: Settings, stack: ExitStack) -> list[Check]:
+async def _check_installation(settings: app.Settings, stack: ExitStack) -> list[Check]:
     from hutong import app, db
 
     checks = [Check("python", sys.version_info >= (3, 11), sys.version.split()[0])]
@@ -107,7 +106,7 @@ async def _check_installation(settings: Settings, stack: ExitStack) -> list[Chec
     return checks
 
 
-async def _check_platform(settings: Settings, checks: list[Check]) -> None:
+async def _check_platform(settings: app.Settings, checks: list[Check]) -> None:
     import asyncpg
 
     from hutong import app

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
-import orjson
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from starlette.responses import Response
 
 from hutong import channels, db, ids, merchants, operators, payments, vault
 from hutong.clock import Clock
-from hutong.errors import Unauthorized
+from hutong.errors import NotFound, Unauthorized
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +83,20 @@ Caller = Annotated[merchants.Merchant, Depends(caller)]
 Acting = Annotated[operators.Operator, Depends(acting)]
 
 
-def json_answer(document: Any, status: int = 200) -> Response:
-    """An answer that is made already; FastAPI would check it against its model once more."""
-    return Response(orjson.dumps(document), status, media_type="application/json")
+def request_id(request: Request) -> str | None:
+    """Return the id under which this request is found in the audit journal and in the log."""
+    identifier: str | None = request.scope.get("request_id")
+    return identifier
+
+
+async def own_payment(use: Services, merchant: merchants.Merchant, payment_id: str) -> payments.Payment:
+    """Return the payment of the calling merchant that has this id.
+
+    Errors:
+        NotFound: there is no such payment, or it belongs to another merchant.
+    """
+    identifier = ids.decode("pay", payment_id)
+    payment = await use.lifecycle.find(identifier)
+    if payment is None or payment.merchant_id != merchant.merchant_id:
+        raise NotFound("no payment has this id")
+    return payment

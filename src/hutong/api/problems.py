@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import http
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any
 
-import orjson
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
@@ -15,10 +14,10 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.responses import Response
 
 from hutong import errors
+from hutong.http_responses import PROBLEM_MEDIA_TYPE, problem_response
 from hutong.telemetry import get_logger
 
 _log = get_logger(__name__)
-MEDIA_TYPE = "application/problem+json"
 
 _KINDS = {
     "missing": ("missing_parameter", "is required"),
@@ -55,34 +54,15 @@ class Problem(BaseModel):
     request_id: str = Field(description="Name this when asking about the request.")
 
 
-def problem(
-    request: Request, status: int, code: str, detail: str, *, param: str | None = None, retry_after_s: int | None = None
-) -> Response:
-    """Write a problem document."""
-    document = {
-        "type": f"urn:hutong:error:{code}",
-        "title": http.HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        "code": code,
-        "param": param,
-        "request_id": request.scope.get("request_id", ""),
-    }
-    headers = {}
-    if retry_after_s is not None:
-        headers["Retry-After"] = str(retry_after_s)
-    if status == http.HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = "Bearer"
-    return Response(orjson.dumps(document), status, headers=headers, media_type=MEDIA_TYPE)
-
-
 async def _expected(request: Request, error: Exception) -> Response:
     assert isinstance(error, errors.HutongError)
     if isinstance(error, errors.InvariantBroken):
         _log.critical("invariant_broken", reason=error.detail)
-        return problem(request, 500, error.code, "the books disagree; a person has been called")
+        return problem_response(request, 500, error.code, "the books disagree; a person has been called")
     retry_after_s = error.retry_after_s if isinstance(error, errors.Unavailable) else None
-    return problem(request, error.http_status, error.code, error.detail, param=error.param, retry_after_s=retry_after_s)
+    return problem_response(
+        request, error.http_status, error.code, error.detail, param=error.param, retry_after_s=retry_after_s
+    )
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
@@ -92,10 +72,12 @@ async def _invalid(request: Request, error: Exception) -> Response:
     if place[0] == "header":
         place = [part.title() for part in place]
     if first["type"] == "json_invalid":
-        return problem(request, 400, "invalid_json", f"the body is not JSON: {first['ctx']['error']}", param="body")
+        return problem_response(
+            request, 400, "invalid_json", f"the body is not JSON: {first['ctx']['error']}", param="body"
+        )
     param = ".".join(place[1:]) or place[0]
     code, text = _KINDS.get(first["type"], ("invalid_parameter", first["msg"]))
-    return problem(request, 422, code, _printable(f"{param}: {text}"), param=_printable(param))
+    return problem_response(request, 422, code, _printable(f"{param}: {text}"), param=_printable(param))
 
 
 async def _http(request: Request, error: Exception) -> Response:
@@ -103,9 +85,9 @@ async def _http(request: Request, error: Exception) -> Response:
     if isinstance(error.__cause__, errors.HutongError):
         return await _expected(request, error.__cause__)
     code = _STATUS_CODES.get(error.status_code, "invalid_request")
-    answer = problem(request, error.status_code, code, str(error.detail))
+    answer = problem_response(request, error.status_code, code, str(error.detail))
     answer.headers.update(error.headers or {})
-    if error.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         # The framework names the methods of the first route of this path only.
         answer.headers["Allow"] = ", ".join(sorted(_methods(request)))
     return answer
@@ -120,7 +102,7 @@ def _methods(request: Request) -> set[str]:
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     _log.error("unexpected_error", path=request.url.path, exc_info=error)
-    answer = problem(request, 500, "internal_error", "something went wrong here; it has been logged")
+    answer = problem_response(request, 500, "internal_error", "something went wrong here; it has been logged")
     answer.headers["X-Request-Id"] = request.scope.get("request_id", "")  # this answer passes no middleware
     return answer
 
@@ -141,7 +123,7 @@ def install(app: FastAPI, routes: Sequence[APIRoute]) -> None:
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI entries of error answers."""
     return {
-        status: {"description": http.HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": _REFERENCE}}}
+        status: {"description": HTTPStatus(status).phrase, "content": {PROBLEM_MEDIA_TYPE: {"schema": _REFERENCE}}}
         for status in statuses
     }
 

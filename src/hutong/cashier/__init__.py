@@ -7,8 +7,8 @@ answer as a payment that does not exist. Every answer forbids inline scripts and
 """
 
 from hutong.cashier.checkout import Desk
-from hutong.cashier.errors import TooManyRequests
 from hutong.cashier.model import Checkout, CheckoutStatus, CheckoutView
+from hutong.cashier.rate_limit import TooManyRequests
 from hutong.cashier.routes import TOKEN_HEADER, create_router
 
 __all__ = [

@@ -16,12 +16,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from hutong import ids
 from hutong.cashier import assets, qr
 from hutong.cashier import formatting as text
-from hutong.cashier.headers import CONTENT_SECURITY_POLICY
 from hutong.cashier.model import CheckoutStatus, CheckoutView
 from hutong.cashier.next_action import Onward, onward
 from hutong.cashier.translations import LANGUAGES, Words
 from hutong.channels import ActionKind
 
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'"
+)
 _WALLET_ICONS = {"wechat": "scan", "alipay": "scan", "unionpay": "scan", "card": "card"}
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from uuid import UUID
 
-from hutong.cashier.errors import TooManyRequests
 from hutong.clock import Clock
+from hutong.errors import Unavailable
 
 BURST = 24
 """How many requests may come at once: several windows, ten clicks, a reload."""
@@ -16,6 +16,13 @@ LINKS_MAX = 20_000
 """How many links are remembered; the one idle longest is forgotten first."""
 
 _NS = 1_000_000_000
+
+
+class TooManyRequests(Unavailable):
+    """More requests for one payment than its page makes."""
+
+    code = "too_many_requests"
+    http_status = 429
 
 
 class Limit:

@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from hutong.cashier import page
 from hutong.cashier import translations as words
-from hutong.cashier.headers import SECURITY
 from hutong.errors import HutongError, NotFound, Unavailable
+from hutong.http_responses import problem_response, security_headers
 from hutong.telemetry import get_logger
+
+SECURITY = {
+    **security_headers(page.CONTENT_SECURITY_POLICY),
+    "permissions-policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "x-robots-tag": "noindex",
+    "cache-control": "no-store",
+}
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -45,10 +51,14 @@ def _refusal(request: Request, error: HutongError) -> Response:
     payment cannot be told apart.
     """
     status = error.http_status
-    headers = {"retry-after": str(error.retry_after_s)} if isinstance(error, Unavailable) else {}
+    retry_after_s = error.retry_after_s if isinstance(error, Unavailable) else None
     if not _for_people(request):
-        shown = NotFound("there is no such payment") if isinstance(error, NotFound) else error
-        return Response(_problem(shown), status, headers, media_type="application/problem+json")
+        if isinstance(error, NotFound):
+            return problem_response(request, status, NotFound.code, "there is no such payment")
+        hidden = status >= HTTPStatus.INTERNAL_SERVER_ERROR and retry_after_s is None
+        detail = "an unexpected error occurred" if hidden else error.detail
+        return problem_response(request, status, error.code, detail, param=error.param, retry_after_s=retry_after_s)
+    headers = {} if retry_after_s is None else {"retry-after": str(retry_after_s)}
     language = words.chosen(request)
     title, detail = language.broken, language.broken_detail
     if isinstance(error, NotFound):
@@ -64,16 +74,3 @@ def _refusal(request: Request, error: HutongError) -> Response:
 def _for_people(request: Request) -> bool:
     """A status is only ever asked for by a script, and only a script sends JSON."""
     return not request.url.path.endswith("/status") and "json" not in request.headers.get("content-type", "")
-
-
-def _problem(error: HutongError) -> bytes:
-    """RFC 9457."""
-    hidden = error.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, Unavailable)
-    problem = {
-        "type": "about:blank",
-        "title": HTTPStatus(error.http_status).phrase,
-        "status": error.http_status,
-        "code": error.code,
-        "detail": "something went wrong" if hidden else error.detail,
-    }
-    return orjson.dumps(problem | ({"param": error.param} if error.param else {}))

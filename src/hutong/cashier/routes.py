@@ -17,7 +17,6 @@ from starlette.routing import Route
 from hutong import ids
 from hutong.cashier import assets, page
 from hutong.cashier import translations as words
-from hutong.cashier.headers import FOR_EVER
 from hutong.cashier.model import Checkout, CheckoutView
 from hutong.cashier.rate_limit import Limit
 from hutong.cashier.responses import guarded
@@ -25,6 +24,7 @@ from hutong.clock import Clock
 from hutong.errors import InvalidParameter, InvalidRequest, NotFound
 
 BODY_BYTES_MAX = 4_096
+IMMUTABLE = "public, max-age=31536000, immutable"
 TOKEN_HEADER = "x-checkout-token"  # noqa: S105 - the name of a header
 
 _TOKEN = re.compile(r"[\x21-\x7e]{1,256}")
@@ -96,7 +96,7 @@ async def _static(request: Request) -> Response:
     asset = assets.by_url().get(request.url.path)
     if asset is None:
         raise NotFound("there is no such file")
-    return Response(asset.body, media_type=asset.media_type, headers={"cache-control": FOR_EVER})
+    return Response(asset.body, media_type=asset.media_type, headers={"cache-control": IMMUTABLE})
 
 
 async def _nothing(_request: Request) -> Response:

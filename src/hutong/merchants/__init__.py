@@ -4,7 +4,7 @@ Promises: an API key is shown once and kept only as a hash; a revoked key stops 
 """
 
 from hutong.merchants.directory import Directory
-from hutong.merchants.merchants import create_api_key, create_merchant, find_merchants, revoke_api_key
+from hutong.merchants.merchants import check_return_url, create_api_key, create_merchant, find_merchants, revoke_api_key
 from hutong.merchants.model import ApiKey, Merchant, NewMerchant
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Directory",
     "Merchant",
     "NewMerchant",
+    "check_return_url",
     "create_api_key",
     "create_merchant",
     "find_merchants",

@@ -57,6 +57,23 @@ async def create_merchant(tx: db.Tx, new: NewMerchant, *, now: datetime) -> Merc
     )
 
 
+def check_return_url(merchant: Merchant, url: str | None) -> None:
+    """Refuse to send payers to an address that the merchant has not registered.
+
+    Errors:
+        InvalidParameter: the address has an origin that is not among the merchant's return origins.
+    """
+    if url is None:
+        return
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = None
+    origins = merchant.return_origins
+    if parts is None or "@" in parts.netloc or f"{parts.scheme}://{parts.netloc}" not in origins:
+        raise InvalidParameter("the origin of `return_url` is not registered for this merchant", param="return_url")
+
+
 def _is_origin(text: str) -> bool:
     try:
         parts = urlsplit(text)

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from datetime import datetime
+from operator import itemgetter
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Query, Request
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from hutong import db, ids, operators
-from hutong.api.dependencies import Acting, Use, json_answer
+from hutong.api.dependencies import Acting, Use, request_id
+from hutong.api.paging import CURSOR_DESCRIPTION, Limit, cut, id_cursor, page_answer, read_cursor
 from hutong.api.problems import responses
+from hutong.api.responses import json_answer
 from hutong.api.schemas import payment as schema
 from hutong.api.strict_json import StrictRoute
-from hutong.errors import InvalidParameter, NotFound
+from hutong.errors import InvalidParameter
 from hutong.payments import instant
 
 router = APIRouter(prefix="/v1/operator", tags=["Operators"], route_class=StrictRoute)
-
-Limit = Annotated[int, BeforeValidator(schema.plain_digits), Query(ge=1, le=100, description="How many at most.")]
 
 
 class DecisionCreate(BaseModel):
@@ -96,25 +97,17 @@ async def list_proposals(
     use: Use,
     _operator: Acting,
     limit: Limit = 20,
-    cursor: Annotated[
-        str | None, Query(pattern=r"^prp_[0-7][0-9a-z]{25}$", description="`next_cursor` of the page before.")
-    ] = None,
+    cursor: Annotated[str | None, id_cursor(operators.PROPOSAL_PREFIX)] = None,
     state: Annotated[Literal["open"] | None, Query(description="Only those that can still be decided.")] = None,
 ) -> Response:
     """What was proposed, newest first."""
-    try:
-        after = None if cursor is None else ids.decode(operators.PROPOSAL_PREFIX, cursor)
-    except NotFound as error:
-        raise InvalidParameter("is not the cursor of a page", param="cursor") from error
+    after = read_cursor(operators.PROPOSAL_PREFIX, cursor)
     async with use.database.transaction() as tx:
         found = await operators.list_proposals(
             tx, now=use.clock.now(), after=after, open_only=state is not None, limit=limit + 1
         )
-    page = [proposal_document(one) for one in found[:limit]]
-    has_more = len(found) > limit
-    return json_answer(
-        {"object": "list", "data": page, "has_more": has_more, "next_cursor": page[-1]["id"] if has_more else None}
-    )
+    page, next_cursor = cut([proposal_document(proposal) for proposal in found], limit, itemgetter("id"))
+    return page_answer(page, next_cursor)
 
 
 @router.get(
@@ -178,9 +171,7 @@ async def list_audit(
     use: Use,
     _operator: Acting,
     limit: Limit = 20,
-    cursor: Annotated[
-        str | None, Query(pattern=r"^[1-9][0-9]{0,17}$", description="`next_cursor` of the page before.")
-    ] = None,
+    cursor: Annotated[str | None, Query(pattern=r"^[1-9][0-9]{0,17}$", description=CURSOR_DESCRIPTION)] = None,
     object_kind: Annotated[str | None, Query(pattern=r"^[a-z][a-z_]{0,63}$", description="With `object_id`.")] = None,
     object_id: Annotated[
         str | None, Query(pattern=r"^[\x21-\x7e]{1,255}$", description="Only what was done to this object.")
@@ -194,11 +185,8 @@ async def list_audit(
         found = await operators.list_audit(
             tx, before_seq=None if cursor is None else int(cursor), about=about, limit=limit + 1
         )
-    page = [audit_document(record) for record in found[:limit]]
-    has_more = len(found) > limit
-    return json_answer(
-        {"object": "list", "data": page, "has_more": has_more, "next_cursor": page[-1]["seq"] if has_more else None}
-    )
+    page, next_cursor = cut([audit_document(record) for record in found], limit, itemgetter("seq"))
+    return page_answer(page, next_cursor)
 
 
 async def _decide(
@@ -216,12 +204,6 @@ async def _decide(
         return await operators.conclude(tx, decision, use.approval_handlers, now=use.clock.now())
 
     return json_answer(proposal_document(await use.database.run(work)))
-
-
-def request_id(request: Request) -> str | None:
-    """The id under which this request is known in the journal and in the log."""
-    found: str | None = request.scope.get("request_id")
-    return found
 
 
 def proposal_document(proposal: operators.Proposal) -> dict[str, Any]:

@@ -10,9 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from hutong import channels, db, ids, operators
-from hutong.api.dependencies import Acting, Use, json_answer
-from hutong.api.operator.approvals import ProposalObject, proposal_document, request_id
+from hutong.api.dependencies import Acting, Use, request_id
+from hutong.api.operator.approvals import ProposalObject, proposal_document
+from hutong.api.paging import list_answer
 from hutong.api.problems import responses
+from hutong.api.responses import json_answer
 from hutong.api.schemas import payment as schema
 from hutong.api.strict_json import StrictRoute
 from hutong.payments import instant
@@ -105,7 +107,7 @@ async def list_codes(use: Use, _operator: Acting, channel: Channel) -> Response:
     """The whole map of a channel as it holds now."""
     async with use.database.transaction() as tx:
         found = await channels.current_codes(tx, [channel])
-    return _list([_document(version) for version in found])
+    return list_answer(_document(version) for version in found)
 
 
 @router.get(
@@ -125,7 +127,7 @@ async def list_versions(
     """Every meaning that the code has had, newest first."""
     async with use.database.transaction() as tx:
         found = await channels.code_history(tx, channel=channel, interface=interface, code=code, sub_code=sub_code)
-    return _list([_document(version) for version in found])
+    return list_answer(_document(version) for version in found)
 
 
 @router.get(
@@ -138,7 +140,7 @@ async def list_unmapped(use: Use, _operator: Acting) -> Response:
     """What came from channels and means nothing yet, the latest first; giving it a meaning takes it off the list."""
     async with use.database.transaction() as tx:
         found = await channels.open_unmapped(tx)
-    return _list(
+    return list_answer(
         [
             {
                 "channel": one.channel,
@@ -194,7 +196,3 @@ def _document(version: channels.CodeVersion) -> dict[str, Any]:
         "changed_at": instant(version.changed_at),
         "proposal_id": None if proposal_id is None else ids.encode(operators.PROPOSAL_PREFIX, proposal_id),
     }
-
-
-def _list(data: list[dict[str, Any]]) -> Response:
-    return json_answer({"object": "list", "data": data})

@@ -34,13 +34,6 @@ def _instant(value: object) -> datetime:
     return datetime.fromisoformat(value.upper())
 
 
-def plain_digits(value: object) -> object:
-    """Refuse the other ways in which Python reads an integer: signs, blanks, underscores, digits of other scripts."""
-    if isinstance(value, str) and not (value.isascii() and value.isdigit() and len(value) <= 9):
-        raise ValueError("is not a whole number in plain digits")
-    return value
-
-
 Text = Annotated[str, AfterValidator(_clean)]
 OptionalText = Annotated[str, AfterValidator(lambda text: text and _clean(text))]
 Instant = Annotated[datetime, BeforeValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})]

@@ -22,7 +22,7 @@ T = TypeVar("T")
 def _plain_digits(value: object) -> object:
     """Refuse the other ways in which Python reads an integer: signs, blanks, underscores, digits of other scripts."""
     if isinstance(value, str) and not (value.isascii() and value.isdigit() and len(value) <= 9):
-        raise ValueError("is not a whole number in plain digits")
+        raise ValueError("is not a whole number in decimal digits")
     return value
 
 

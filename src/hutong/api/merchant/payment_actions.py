@@ -68,21 +68,6 @@ async def capture_payment(
     return rendered_answer(use.lifecycle.render(captured), 202 if captured.is_capturing else 200)
 
 
-@router.post(
-    "/cancel",
-    response_model=schema.PaymentObject,
-    responses={
-        202: {"model": schema.PaymentObject, "description": "The channel has not confirmed yet; it will be closed."},
-        **responses(400, 401, 404, 409, 422, 503),
-    },
-    summary="Cancel a payment",
-)
-async def cancel_payment(use: Use, merchant: Caller, payment_id: str) -> Response:
-    """Give up an authorization that is not captured, or close what is unpaid; the same as `close`."""
-    closed = await use.lifecycle.close(await own_payment(use, merchant, payment_id))
-    return rendered_answer(use.lifecycle.render(closed), 202 if closed.is_open else 200)
-
-
 @router.get(
     "/timeline",
     response_model=schema.Timeline,

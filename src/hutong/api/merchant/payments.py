@@ -105,13 +105,17 @@ async def get_payment(use: Use, merchant: Caller, payment_id: str) -> Response:
     "/{payment_id}/close",
     response_model=schema.PaymentObject,
     responses={
-        202: {"model": schema.PaymentObject, "description": "The channel has not confirmed yet; it will be closed."},
+        202: {
+            "model": schema.PaymentObject,
+            "description": "The channel has not confirmed yet; the payment closes later.",
+        },
         **responses(400, 401, 404, 409, 422, 503),
     },
     summary="Close a payment",
 )
+@router.post("/{payment_id}/cancel", include_in_schema=False)  # its other name, kept for clients that use it
 async def close_payment(use: Use, merchant: Caller, payment_id: str) -> Response:
-    """Ask for the end of an unpaid payment.
+    """Close a payment that is not paid, or release an authorization that is not captured.
 
     The channel is asked first: if the payer has paid in the meantime, the payment succeeds and the answer is 409.
     Closing a closed payment changes nothing.

@@ -7,22 +7,21 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BeforeValidator
 from starlette.responses import Response, StreamingResponse
 
 from hutong import ids
 from hutong import search as query
-from hutong.api.dependencies import Caller, Services, Use, json_answer
+from hutong.api.dependencies import Caller, Services, Use
+from hutong.api.paging import Limit, page_answer
 from hutong.api.problems import responses
+from hutong.api.responses import json_answer
 from hutong.api.schemas import bill as bill_schema
-from hutong.api.schemas import payment as schema
 from hutong.api.strict_json import StrictRoute
 from hutong.errors import NotFound
 
 router = APIRouter(prefix="/v1/bills", tags=["Bills"], route_class=StrictRoute)
 
 Filters = Annotated[query.RecordQuery, Depends(bill_schema.filters)]
-Limit = Annotated[int, BeforeValidator(schema.plain_digits), Query(ge=1, le=100, description="How many at most.")]
 Cursor = Annotated[
     str | None,
     Query(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="`next_cursor` of the page before, of the same search."),
@@ -48,7 +47,7 @@ async def search_bills(
     async with use.bills.transaction() as tx:
         page = await query.search(tx, wanted, limit=limit, cursor=cursor)
     data = [query.record_document(bill, use.avatar_base) for bill in page.bills]
-    return await list_answer(use, data, page.next_cursor)
+    return await records_answer(use, data, page.next_cursor)
 
 
 @router.get(
@@ -78,11 +77,10 @@ async def get_bill(use: Use, merchant: Caller, payment_id: str) -> Response:
     return json_answer(query.record_document(bill, use.avatar_base))
 
 
-async def list_answer(use: Services, data: list[dict[str, Any]], next_cursor: str | None) -> Response:
+async def records_answer(use: Services, data: list[dict[str, Any]], next_cursor: str | None) -> Response:
     """A page of bills."""
     as_of = await query.as_of(use.database, use.bills, now=use.clock.now())
-    head = {"object": "list", "data": data, "has_more": next_cursor is not None, "next_cursor": next_cursor}
-    return json_answer(head | {"as_of": as_of})
+    return page_answer(data, next_cursor, as_of=as_of)
 
 
 async def csv_answer(use: Services, wanted: query.RecordQuery) -> Response:

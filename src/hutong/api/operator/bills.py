@@ -12,9 +12,11 @@ from starlette.responses import Response, StreamingResponse
 
 from hutong import ids, merchants
 from hutong import search as query
-from hutong.api.dependencies import Acting, Services, Use, json_answer
-from hutong.api.merchant.bills import CSV, Cursor, Filters, Limit, csv_answer, list_answer
+from hutong.api.dependencies import Acting, Services, Use
+from hutong.api.merchant.bills import CSV, Cursor, Filters, csv_answer, records_answer
+from hutong.api.paging import Limit, list_answer
 from hutong.api.problems import responses
+from hutong.api.responses import json_answer
 from hutong.api.schemas import bill as bill_schema
 from hutong.api.strict_json import StrictRoute
 from hutong.errors import InvalidParameter, NotFound
@@ -43,7 +45,7 @@ async def search_all_bills(
     """Bills of all merchants, newest first; with `customer`, those of one payer wherever merchants share their ids."""
     async with use.bills.transaction() as tx:
         page = await query.search(tx, _of(wanted, merchant), limit=limit, cursor=cursor)
-    return await list_answer(use, await _documents(use, page.bills), page.next_cursor)
+    return await records_answer(use, await _documents(use, page.bills), page.next_cursor)
 
 
 @router.get(
@@ -83,7 +85,7 @@ async def see_bill(use: Use, _operator: Acting, payment_id: str) -> Response:
 async def see_bill_sources(use: Use, _operator: Acting) -> Response:
     """Each stream of events that bills are made of: how far they have followed it, and how far it goes."""
     found = await query.progress(use.database, use.bills, now=use.clock.now())
-    return json_answer({"object": "list", "data": [asdict(one) | {"lag": one.lag} for one in found]})
+    return list_answer(asdict(source) | {"lag": source.lag} for source in found)
 
 
 def _of(wanted: query.RecordQuery, merchant: str | None) -> query.RecordQuery:

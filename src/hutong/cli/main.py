@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
-import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +18,7 @@ from hutong.cli.park import park
 from hutong.cli.query import query
 from hutong.cli.routing import routing
 from hutong.cli.sandbox import sandbox
+from hutong.cli.termination import ended_by_sigterm
 from hutong.errors import HutongError
 
 app = typer.Typer(
@@ -385,15 +384,10 @@ def bench_ledger(
 
 
 def main() -> None:
-    """Run a command; an error that is meant for people ends it with one line and status 1.
-
-    SIGTERM ends a command as Ctrl-C does, so that it stops what it has started; the processes that serve wait for it
-    in their own way.
-    """
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    """Run a command; an error that is meant for people ends it with one line and status 1."""
     try:
-        app()
+        with ended_by_sigterm():
+            app()
     except HutongError as error:
         where = f" ({error.param})" if error.param else ""
         print(f"hutong: {error.code}: {error.detail}{where}", file=sys.stderr)

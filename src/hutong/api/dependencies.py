@@ -24,7 +24,7 @@ class Services:
     Attributes:
         effects: What the approval of a proposal does, by its action.
         sandbox: Whether merchants may be called back over http and on private addresses.
-        bills: Where bills are searched; it may be another database than the payments'.
+        records: The database of payment records; it may be another than the payments'.
         avatar_base: What stands before a customer's id in an avatar's address.
         payment_validity: The longest that a payment may be paid.
     """
@@ -38,7 +38,7 @@ class Services:
     clock: Clock
     ids: ids.Ids
     sandbox: bool
-    bills: db.Database
+    records: db.Database
     avatar_base: str = ""
     payment_validity: timedelta = payments.VALIDITY_MAX
 

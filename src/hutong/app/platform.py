@@ -38,7 +38,7 @@ class Platform:
     clock: Clock
     ids: Ids
     public_url: str
-    bills: db.Database
+    records: db.Database
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def using_database(settings: Settings) -> Iterator[str]:
 
 
 def query_database_url(settings: Settings) -> str | None:
-    """The database of bills, if it is one of its own."""
+    """Return the URL of the database of payment records, if they have one of their own."""
     return None if settings.query_database_url is None else settings.query_database_url.get_secret_value()
 
 
@@ -105,10 +105,10 @@ async def open_platform(
         database = await stack.enter_async_context(db.Database.open(url, size=settings.pool_size))
         # With connections of its own, so that searches take none from payments; it may be away without harm to them.
         store = db.Database.open(query_database_url(settings) or url, size=_SEARCH_CONNECTIONS, eager=False)
-        bills = await stack.enter_async_context(store)
+        records = await stack.enter_async_context(store)
         if http is None:
             http = await stack.enter_async_context(channels.Http.open())
-        platform = wire(settings, database=database, bills=bills, http=http, clock=clock, ids=ids)
+        platform = wire(settings, database=database, records=records, http=http, clock=clock, ids=ids)
         await stack.enter_async_context(_writing_down(platform.accounts.unmapped, database))
         stack.push_async_callback(platform.lifecycle.stop)
         choice = platform.lifecycle.route_selector
@@ -123,7 +123,7 @@ def wire(
     settings: Settings,
     *,
     database: db.Database,
-    bills: db.Database,
+    records: db.Database,
     http: channels.Http,
     clock: Clock,
     ids: Ids,
@@ -132,7 +132,7 @@ def wire(
     """Put the parts together over what is open already. Nothing here waits, reads or starts anything.
 
     Args:
-        bills: Where payment records are searched; it may be the same database.
+        records: The database of payment records; it may be the same.
         draw: Gives numbers from 0 up to 1, for what routing leaves to chance.
     """
     vault = open_vault(settings)
@@ -165,7 +165,7 @@ def wire(
     )
     handlers = approval_handlers(transactions)
     directory = merchants.Directory(database)
-    return Platform(settings, database, vault, directory, accounts, lifecycle, handlers, clock, ids, address, bills)
+    return Platform(settings, database, vault, directory, accounts, lifecycle, handlers, clock, ids, address, records)
 
 
 @asynccontextmanager

@@ -21,9 +21,9 @@ def migrate(settings: Settings, url: str) -> None:
     own = query_database_url(settings)
     if own is not None:
         try:
-            db.migrate(own, rooms=search.SCHEMAS)
+            db.migrate(own, packages=search.SCHEMA_PACKAGES)
         except Unavailable as error:  # the worker does it once it can
-            print(f"hutong: bills' database is away: {error.detail}", file=sys.stderr)
+            print(f"hutong: the database of payment records is unavailable: {error.detail}", file=sys.stderr)
 
 
 async def prepare(settings: Settings, *, sandbox_accounts: Mapping[str, Mapping[str, object]] | None = None) -> None:

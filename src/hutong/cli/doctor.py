@@ -13,8 +13,7 @@ from typing import TypeVar
 
 import asyncpg
 
-from hutong import app, channels, config, db, events, ids
-from hutong import search as query
+from hutong import app, channels, config, db, events, ids, search
 from hutong.clock import SystemClock
 from hutong.config import Settings
 from hutong.errors import HutongError, NotFound
@@ -22,7 +21,7 @@ from hutong.errors import HutongError, NotFound
 T = TypeVar("T")
 
 _CLOCK_LIMIT_S = 1.0
-_BILLS_LIMIT_S = 60.0
+_RECORDS_LIMIT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +100,7 @@ async def _examine_platform(settings: Settings, findings: list[Finding]) -> None
             findings.append(Finding("server", True, f"PostgreSQL {version.major}.{version.minor}, durable"))
             findings.append(Finding("clock", skew_s < _CLOCK_LIMIT_S, f"{skew_s:.3f} s from the database's"))
             findings.append(Finding("secret key", True, "read"))
-            findings += await _bills(platform)
+            findings += await _payment_records(platform)
             findings += await _broker(platform)
             findings += await _channel_accounts(platform)
     except (HutongError, OSError, asyncpg.PostgresError) as error:
@@ -122,24 +121,24 @@ async def _broker(platform: app.Platform) -> list[Finding]:
     return [Finding("broker", True, f"connected, {waiting} events wait")]
 
 
-async def _bills(platform: app.Platform) -> list[Finding]:
-    """Whether bills are shown, and how far they are."""
+async def _payment_records(platform: app.Platform) -> list[Finding]:
+    """Check that payment records can be read, and how far they lag."""
     own = app.query_database_url(platform.settings)
     found: list[Finding] = []
     if own is not None:
-        looking = partial(db.pending_migrations, own, rooms=query.SCHEMAS)
-        pending = await _look(found, "bills", lambda: asyncio.to_thread(looking), None)
+        looking = partial(db.pending_migrations, own, packages=search.SCHEMA_PACKAGES)
+        pending = await _look(found, "payment records", lambda: asyncio.to_thread(looking), None)
         if pending:
-            found.append(Finding("bills", False, f"pending: {', '.join(pending)}"))
+            found.append(Finding("payment records", False, f"pending: {', '.join(pending)}"))
         if found:
             return found
     try:
-        progress = await query.progress(platform.database, platform.bills, now=platform.clock.now())
+        progress = await search.read_progress(platform.database, platform.records, now=platform.clock.now())
     except (HutongError, OSError, asyncpg.PostgresError) as error:
-        return [Finding("bills", False, f"{type(error).__name__}: {error}")]
+        return [Finding("payment records", False, f"{type(error).__name__}: {error}")]
     lag_s = max((one.lag_s for one in progress), default=0.0)
     seen = f"{sum(one.lag for one in progress)} events behind, {lag_s:.1f} s"
-    return [Finding("bills", lag_s < _BILLS_LIMIT_S, seen)]
+    return [Finding("payment records", lag_s < _RECORDS_LIMIT_S, seen)]
 
 
 async def _channel_accounts(platform: app.Platform) -> list[Finding]:

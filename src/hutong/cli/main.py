@@ -12,12 +12,12 @@ from typing import Annotated
 import typer
 
 from hutong.cli import streams as _streams  # noqa: F401 - adds its commands to those of events
-from hutong.cli.bills import query
 from hutong.cli.codes import codes
 from hutong.cli.events import events
 from hutong.cli.ledger import ledger
 from hutong.cli.operator import operator
 from hutong.cli.parked import park
+from hutong.cli.query import query
 from hutong.cli.routing.routing import routing
 from hutong.cli.sandbox import sandbox
 from hutong.errors import HutongError
@@ -100,7 +100,7 @@ def migrate(as_json: Json = False) -> None:
         applied = db.migrate(url)
     own = root.query_database_url(settings)
     if own is not None:
-        applied += [f"{name} (bills)" for name in db.migrate(own, rooms=search.SCHEMAS)]
+        applied += [f"{name} (payment records)" for name in db.migrate(own, packages=search.SCHEMA_PACKAGES)]
     if as_json:
         print(json.dumps({"applied": applied}))
     else:
@@ -349,7 +349,7 @@ def bench_events(
     yardstick: Annotated[int, typer.Option(min=0, help="Seconds of pgbench beside it; 0 leaves it out.")] = 10,
     as_json: Json = False,
 ) -> None:
-    """From the outbox to webhooks, to a broker, and to the query store."""
+    """Measure the way from the outbox to webhooks, to a broker, and to payment records."""
     from hutong.bench import run_bench_events
 
     sys.exit(run_bench_events(count=count, seconds=seconds, part=part, yardstick_s=yardstick, as_json=as_json))

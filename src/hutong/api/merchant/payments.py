@@ -15,7 +15,7 @@ from fastapi import APIRouter, Body, Query
 from pydantic import BeforeValidator
 from starlette.responses import Response
 
-from hutong import ids, merchants, money, payments
+from hutong import customers, ids, merchants, money, payments
 from hutong.api.dependencies import Caller, Services, Use
 from hutong.api.idempotency import IdempotencyKey, claim_of
 from hutong.api.problems import responses
@@ -180,7 +180,7 @@ def _new_payment(
         capture_method=payments.CaptureMethod(body.capture_method),
         items=_items(body, discounts),
         discounts=discounts,
-        customer=None if body.customer is None else payments.Customer(**body.customer.model_dump()),
+        customer=None if body.customer is None else customers.Customer(**body.customer.model_dump()),
     )
 
 

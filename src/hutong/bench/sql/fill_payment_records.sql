@@ -99,10 +99,10 @@ CROSS JOIN LATERAL (
         generate_series(0, 25) AS i
 ) AS whole;
 
--- name: gather_bill_statistics
+-- name: analyze_payments
 -- As autovacuum would have done by then.
 ANALYZE payments.payment, payments.attempt, payments.refund, events.outbox, events.object;
 
--- name: gather_query_statistics
--- The same, once bills are there.
-ANALYZE query.bill, query.refund, query.profile;
+-- name: analyze_records
+-- The same, once the records are there.
+ANALYZE search.payment_record, search.refund, search.profile;

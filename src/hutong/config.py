@@ -61,11 +61,11 @@ class Settings(BaseSettings):
     )
     query_database_url: SecretStr | None = Field(
         default=None,
-        description="Another PostgreSQL 15 or later for payment records and their searches; unset, the same as the payments'.",
+        description="Another PostgreSQL 15 or later for payment records; unset, the same as the payments'.",
     )
     avatar_base_url: str | None = Field(
         default=None,
-        description="The beginning of an avatar's address, before `{customer}?v={avatar}`; `{merchant_id}` in it is replaced.",
+        description="The address before `{customer}?v={avatar}` of an avatar; `{merchant_id}` in it is replaced.",
     )
     broker_url: SecretStr | None = Field(
         default=None,

@@ -101,7 +101,7 @@ def test_a_killed_migration_leaves_nothing_in_the_way(server_url: str) -> None:
 def test_a_migration_that_got_another_name_is_not_applied_again(
     server_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = importlib.import_module("hutong.db.migrate")
+    module = importlib.import_module("hutong.db.migrations")
     migrate(url := create_database(server_url))
     known = run(url, "SELECT migration_id, migration_hash FROM _yoyo_migration ORDER BY 1")
     # It had two names before this one, and the prefix was another too; each database knows it by one of them.

@@ -20,16 +20,28 @@ from psycopg.sql import SQL, Identifier
 
 from hutong import ledger
 from hutong.clock import SystemClock
-from hutong.db import Database, migrate, pending_migrations, system
+from hutong.db import Database, embedded_system, migrate, pending_migrations
 from support import create_database
 
 HERE = Path(__file__).parent
 DUMP = HERE / "before_the_move.sql.gz"
 SCHEMA = (HERE / "schema_of.sql").read_text()
 
-MOVED: dict[str, str] = {}
+MOVED: dict[str, str] = {
+    "payments.customer": "customers.customer",
+    "query": "search",
+    "query.bill": "search.payment_record",
+    "query_rebuild": "search_shadow",
+    "query_rebuild.bill": "search_shadow.payment_record",
+}
 """Tables that have another name now, `schema.table`; a name without a table moves a whole schema."""
-COLUMNS: dict[str, dict[str, str]] = {}
+COLUMNS: dict[str, dict[str, str]] = {
+    "payments.attempt": {"learnt_by": "source"},
+    "payments.refund": {"learnt_by": "source"},
+    "payments.timeline": {"learnt_by": "source"},
+    "search.payment_record": {"words": "folded"},
+    "search.profile": {"words": "folded"},
+}
 """Columns that have another name now, by the table's present name."""
 REWRITTEN: dict[str, str] = {}
 """Tables whose rows a migration changes on purpose, by their present names, and why; they still keep their number."""
@@ -49,7 +61,7 @@ def upgraded(each_server_url: str) -> str:
     """The URL of the database of old, as it was, beside a fresh one on the same server."""
     migrate(create_database(each_server_url))  # so that the role is there to which the dump gives rights
     url = create_database(each_server_url)
-    psql = system.reachable_binaries(system.server_user()) / "psql"
+    psql = embedded_system.reachable_binaries(embedded_system.server_user()) / "psql"
     options = ["--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", "--single-transaction", "--output=/dev/null"]
     done = subprocess.run(
         [psql, *options, url], input=gzip.decompress(DUMP.read_bytes()), capture_output=True, check=False

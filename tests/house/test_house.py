@@ -122,7 +122,7 @@ def test_migrations_depend_on_others_that_are_there(path: Path) -> None:
 
 
 def test_renamed_migrations_lead_to_those_that_are_there() -> None:
-    tree = ast.parse((SOURCE / "db" / "migrate.py").read_text())
+    tree = ast.parse((SOURCE / "db" / "migrations.py").read_text())
     (found,) = [
         node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "RENAMED"
     ]

@@ -22,7 +22,7 @@ class Services:
     Attributes:
         approval_handlers: By the action of a proposal, the function that its approval runs.
         sandbox: Whether webhooks may go over plain http and to private addresses.
-        bills: The database in which payment records are searched; it may be another one than that of payments.
+        records: The database in which payment records are searched; it may be another one than that of payments.
         avatar_base: The part of an avatar's address before the customer's id.
         payment_validity: The longest time that an order may stay payable.
     """
@@ -36,7 +36,7 @@ class Services:
     clock: Clock
     ids: ids.Ids
     sandbox: bool
-    bills: db.Database
+    records: db.Database
     avatar_base: str = ""
     payment_validity: timedelta = payments.VALIDITY_MAX
 

@@ -31,7 +31,7 @@ def build(settings: Settings) -> FastAPI:
                 clock=platform.clock,
                 ids=platform.ids,
                 sandbox=settings.sandbox,
-                bills=platform.bills,
+                records=platform.records,
                 avatar_base=settings.avatar_base_url or "",
                 payment_validity=timedelta(days=settings.payment_validity_days),
             )

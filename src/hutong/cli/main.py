@@ -7,7 +7,6 @@ import sys
 import typer
 
 from hutong.cli.bench import bench
-from hutong.cli.bills import query
 from hutong.cli.channel import channel
 from hutong.cli.database import database
 from hutong.cli.demo import demo
@@ -18,6 +17,7 @@ from hutong.cli.ledger import ledger
 from hutong.cli.merchant import merchant
 from hutong.cli.operator import operator
 from hutong.cli.payment import payment
+from hutong.cli.query import query
 from hutong.cli.routing.routing import routing
 from hutong.cli.sandbox import sandbox
 from hutong.cli.serve import serving

@@ -30,15 +30,17 @@ RENAMED = {
     "payments-0007.customer": "payments-0008.customer",
     "routing-0003.volume_by_currency": "routing-0004.volume_by_currency",
     "routing-0004.trials": "routing-0005.trials",
+    # The package has another name.
+    "query-0001.bills": "search-0001.bills",
 }
 """Migrations whose names have changed: what older databases know them by, and their names now."""
 
 
-def migrate(dsn: str, *, rooms: Collection[str] | None = None) -> list[str]:
+def migrate(dsn: str, *, packages: Collection[str] | None = None) -> list[str]:
     """Bring the database to this version's schema.
 
     Args:
-        rooms: Only these modules' part of it, for a database that holds no more.
+        packages: The packages whose tables the database has; None means all.
 
     Repeat:
         Does nothing when there is nothing to do; several processes at once apply each migration once.
@@ -52,25 +54,25 @@ def migrate(dsn: str, *, rooms: Collection[str] | None = None) -> list[str]:
     """
     with _locked_backend(dsn) as backend:
         _rename_applied(backend)
-        todo = _to_apply(backend, rooms)
+        todo = _to_apply(backend, packages)
         names = [migration.id for migration in todo]
         with redirect_stdout(io.StringIO()):  # yoyo prints what a migration selects
             backend.apply_migrations(todo)
         return names
 
 
-def pending_migrations(dsn: str, *, rooms: Collection[str] | None = None) -> list[str]:
+def pending_migrations(dsn: str, *, packages: Collection[str] | None = None) -> list[str]:
     """The names of the migrations that `migrate` would apply. Errors as there."""
     with _locked_backend(dsn) as backend:
-        return [migration.id for migration in _to_apply(backend, rooms)]
+        return [migration.id for migration in _to_apply(backend, packages)]
 
 
-def _to_apply(backend: Any, rooms: Collection[str] | None) -> Any:
+def _to_apply(backend: Any, packages: Collection[str] | None) -> Any:
     import yoyo
 
-    package = Path(str(importlib.resources.files("hutong")))
+    root = Path(str(importlib.resources.files("hutong")))
     folders = [
-        str(folder) for folder in sorted(package.glob("*/migrations")) if not rooms or folder.parent.name in rooms
+        str(folder) for folder in sorted(root.glob("*/migrations")) if not packages or folder.parent.name in packages
     ]
     # yoyo looks dependencies up in a registry of the whole process, where another thread's reading would replace them.
     with _READING:

@@ -169,7 +169,7 @@ def wire(
 
 
 @asynccontextmanager
-async def _writing_down(unmapped: channels.Unmapped, database: db.Database) -> AsyncIterator[None]:
+async def _writing_down(unmapped: channels.codes.UnmappedCodes, database: db.Database) -> AsyncIterator[None]:
     """Write down what was noted, now and then and at the end."""
     flush = partial(unmapped.flush, database)
 

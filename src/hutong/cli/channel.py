@@ -28,7 +28,7 @@ def run_add(channel: str, name: str, file: Path, *, as_json: bool) -> None:
     vault = app.open_vault(settings)
 
     async def work(tx: db.Tx) -> None:
-        await channels.create_account(
+        await channels.accounts.create_account(
             tx,
             vault,
             account_id=account_id,
@@ -53,7 +53,7 @@ def run_add(channel: str, name: str, file: Path, *, as_json: bool) -> None:
 
 def run_list(*, as_json: bool) -> None:
     """Show every account, without what is secret."""
-    entries = [_document(entry) for entry in in_transaction(config.load(), channels.list_accounts)]
+    entries = [_document(entry) for entry in in_transaction(config.load(), channels.accounts.list_accounts)]
     if as_json:
         print(json.dumps({"accounts": entries}))
         return
@@ -73,7 +73,7 @@ def run_rotate(channel: str, name: str, file: Path) -> None:
 
     async def work(tx: db.Tx) -> None:
         account_id = await _find(tx, channel, name)
-        await channels.replace_credentials(
+        await channels.accounts.replace_credentials(
             tx, vault, account_id=account_id, credentials=credentials, now=SystemClock().now()
         )
 
@@ -86,7 +86,7 @@ def run_set_enabled(channel: str, name: str, *, enabled: bool) -> None:
 
     async def work(tx: db.Tx) -> None:
         account_id = await _find(tx, channel, name)
-        await channels.set_enabled(tx, account_id=account_id, enabled=enabled, now=SystemClock().now())
+        await channels.accounts.set_enabled(tx, account_id=account_id, enabled=enabled, now=SystemClock().now())
 
     in_transaction(config.load(), work)
     print("enabled" if enabled else "disabled; payments it has taken are still asked about")
@@ -118,13 +118,13 @@ def read_file(path: Path) -> dict[str, Any]:
 
 
 async def _find(tx: db.Tx, channel: str, name: str) -> UUID:
-    account_id = await channels.find_account(tx, channel=channel, name=name)
+    account_id = await channels.accounts.find_account(tx, channel=channel, name=name)
     if account_id is None:
         raise NotFound("the channel has no account of this name", param="name")
     return account_id
 
 
-def _document(entry: channels.AccountEntry) -> dict[str, Any]:
+def _document(entry: channels.accounts.AccountEntry) -> dict[str, Any]:
     return {
         "account_id": ids.encode("acc", entry.account_id),
         "channel": entry.channel,

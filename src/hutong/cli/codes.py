@@ -43,10 +43,10 @@ def list_codes(
 
     async def work(tx: db.Tx, now: datetime) -> list[dict[str, Any]]:
         if unmapped:
-            found = [asdict(one) for one in await channels.open_unmapped(tx) if one.channel == channel]
+            found = [asdict(one) for one in await channels.codes.open_unmapped(tx) if one.channel == channel]
             return [{name: _plain(value) for name, value in one.items()} for one in found]
-        await channels.load_shipped(tx, now=now)
-        return [_document(version) for version in await channels.current_codes(tx, [channel])]
+        await channels.codes.load_shipped(tx, now=now)
+        return [_document(version) for version in await channels.codes.current_codes(tx, [channel])]
 
     _show("codes", _run(work), as_json=as_json)
 
@@ -57,8 +57,10 @@ def history(channel: Channel, interface: Interface, code: Code, sub_code: SubCod
     from hutong import channels
 
     async def work(tx: db.Tx, now: datetime) -> list[dict[str, Any]]:
-        await channels.load_shipped(tx, now=now)
-        found = await channels.code_history(tx, channel=channel, interface=interface, code=code, sub_code=sub_code)
+        await channels.codes.load_shipped(tx, now=now)
+        found = await channels.codes.code_history(
+            tx, channel=channel, interface=interface, code=code, sub_code=sub_code
+        )
         return [_document(version) for version in found]
 
     _show("versions", _run(work), as_json=as_json)
@@ -87,14 +89,14 @@ def propose(
 
     if state not in set(channels.ChannelState):
         raise InvalidParameter(f"is one of {', '.join(channels.ChannelState)}", param="--state")
-    meaning = channels.Meaning(unified_code, channels.ChannelState(state), retryable, action, text_en, text_zh)
-    entry = channels.CodeEntry(channel, interface, code, sub_code, meaning)
+    meaning = channels.codes.Meaning(unified_code, channels.ChannelState(state), retryable, action, text_en, text_zh)
+    entry = channels.codes.CodeEntry(channel, interface, code, sub_code, meaning)
     proposal_id = Ids(SystemClock()).new()
 
     async def work(tx: db.Tx, now: datetime) -> operators.Proposal:
-        await channels.load_shipped(tx, now=now)
+        await channels.codes.load_shipped(tx, now=now)
         maker = await operators.authenticate(tx, read_key(key))
-        return await channels.propose_code(
+        return await channels.codes.propose_code(
             tx, entry, proposal_id=proposal_id, maker_id=maker.operator_id, reason=reason, now=now
         )
 
@@ -121,7 +123,7 @@ def run_coverage(*, as_json: bool) -> None:
     """Measure the maps that ship."""
     from hutong import channels
 
-    found = channels.coverage()
+    found = channels.codes.coverage()
     if as_json:
         document = {
             name: {
@@ -166,7 +168,7 @@ def _conclude(proposal_id: str, key: Path, reason: str, *, approve: bool) -> Non
     async def work(tx: db.Tx, now: datetime) -> None:
         checker = await operators.authenticate(tx, read_key(key))
         decision = operators.ApprovalDecision(identifier, checker.operator_id, approve, reason)
-        await operators.conclude(tx, decision, {channels.CHANGE: channels.change_code}, now=now)
+        await operators.conclude(tx, decision, {channels.codes.CHANGE: channels.codes.change_code}, now=now)
 
     _run(work)
 
@@ -181,7 +183,7 @@ def _run(work: Callable[[db.Tx, datetime], Awaitable[Any]]) -> Any:
     return in_transaction(config.load(), now_work)
 
 
-def _document(version: channels.CodeVersion) -> dict[str, Any]:
+def _document(version: channels.codes.CodeVersion) -> dict[str, Any]:
     from hutong import ids, operators
 
     proposal_id = version.proposal_id

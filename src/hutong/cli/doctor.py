@@ -62,15 +62,15 @@ def run_doctor_channel(account: str, *, as_json: bool) -> int:
     return 0 if ok else 1
 
 
-async def _examine_account(settings: Settings, url: str, account: str) -> list[channels.Finding]:
+async def _examine_account(settings: Settings, url: str, account: str) -> list[channels.AccountFinding]:
     vault = app.open_vault(settings)
     async with db.Database.open(url, size=2) as database, channels.Http.open() as http:
         async with database.transaction() as tx:
-            entries = await channels.list_accounts(tx)
+            entries = await channels.accounts.list_accounts(tx)
         named = [entry for entry in entries if account in (ids.encode("acc", entry.account_id), entry.name)]
         if len(named) != 1:
             raise NotFound("no channel account has this id or name" if not named else "several accounts have this name")
-        return await channels.diagnose_account(database, vault, http, SystemClock(), named[0].account_id)
+        return await channels.accounts.diagnose_account(database, vault, http, SystemClock(), named[0].account_id)
 
 
 async def _examine(settings: Settings, stack: ExitStack) -> list[Finding]:

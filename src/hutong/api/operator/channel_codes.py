@@ -104,7 +104,7 @@ class UnmappedCodeList(BaseModel):
 async def list_codes(use: Use, _operator: Acting, channel: Channel) -> Response:
     """The whole map of a channel as it holds now."""
     async with use.database.transaction() as tx:
-        found = await channels.current_codes(tx, [channel])
+        found = await channels.codes.current_codes(tx, [channel])
     return _list([_document(version) for version in found])
 
 
@@ -124,7 +124,9 @@ async def list_versions(
 ) -> Response:
     """Every meaning that the code has had, newest first."""
     async with use.database.transaction() as tx:
-        found = await channels.code_history(tx, channel=channel, interface=interface, code=code, sub_code=sub_code)
+        found = await channels.codes.code_history(
+            tx, channel=channel, interface=interface, code=code, sub_code=sub_code
+        )
     return _list([_document(version) for version in found])
 
 
@@ -137,7 +139,7 @@ async def list_versions(
 async def list_unmapped(use: Use, _operator: Acting) -> Response:
     """What came from channels and means nothing yet, the latest first; giving it a meaning takes it off the list."""
     async with use.database.transaction() as tx:
-        found = await channels.open_unmapped(tx)
+        found = await channels.codes.open_unmapped(tx)
     return _list(
         [
             {
@@ -169,11 +171,11 @@ async def propose_code(
     body: Annotated[ChannelCodeCreate, Body(openapi_examples={"one": {"value": schema.example(ChannelCodeCreate)}})],
 ) -> Response:
     """Takes the role `operator`. It holds once another person, an approver, has approved the proposal."""
-    entry = channels.CodeEntry.read(body.model_dump())
+    entry = channels.codes.CodeEntry.read(body.model_dump())
     proposal_id = use.ids.new()
 
     async def work(tx: db.Tx) -> operators.Proposal:
-        return await channels.propose_code(
+        return await channels.codes.propose_code(
             tx,
             entry,
             proposal_id=proposal_id,
@@ -187,7 +189,7 @@ async def propose_code(
     return json_answer(document, 201)
 
 
-def _document(version: channels.CodeVersion) -> dict[str, Any]:
+def _document(version: channels.codes.CodeVersion) -> dict[str, Any]:
     proposal_id = version.proposal_id
     return version.entry.document() | {
         "version": version.version,

@@ -52,7 +52,7 @@ async def ensure_sandbox_accounts(platform: Platform, accounts: Mapping[str, Map
     account_ids: dict[str, UUID] = {}
     async with platform.database.transaction() as tx:
         for channel, credentials in sorted(accounts.items()):
-            account_ids[channel] = await channels.ensure_account(
+            account_ids[channel] = await channels.accounts.ensure_account(
                 tx,
                 platform.vault,
                 account_id=platform.ids.new(),

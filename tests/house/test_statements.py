@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from hutong.db import Statement, load_statements
+from hutong.db import load_statements
+from hutong.db.statements import Statement
 
 SOURCE = Path(__file__).parents[2] / "src" / "hutong"
 FOLDERS = sorted({file.parents[1] for file in SOURCE.rglob("sql/*.sql")})
@@ -32,11 +33,11 @@ TO_BE_SHARED = {
     "code_history", "correct_messages", "current_codes",
     "decide_suggestion", "disable_endpoint", "disable_failing", "enable_endpoint", "end_trial",
     "fill_paid_payments", "fill_payments", "find_record", "find_endpoint",
-    "find_event", "find_proposal", "find_trial",
-    "insert_accounts", "insert_audit", "insert_codes", "insert_endpoint", "insert_items", "insert_messages",
-    "insert_proposals", "insert_tries", "items_of_payments", "known_accounts",
-    "latest_trial", "lift_override", "list_audit", "list_endpoints", "list_events",
-    "list_proposals", "list_delivery_attempts", "lock_proposals",
+    "find_event", "find_trial",
+    "insert_accounts", "insert_codes", "insert_endpoint", "insert_items", "insert_messages",
+    "insert_tries", "items_of_payments", "known_accounts",
+    "latest_trial", "lift_override", "list_endpoints", "list_events",
+    "list_delivery_attempts",
     "lookup_accounts", "lookup_transfers", "open_accounts", "open_unmapped", "put_bills",
     "put_profiles", "query_accounts", "query_transfers", "query_transfers_of", "query_transfers_reversed",
     "read_timeline", "record_unmapped", "rotate_secret", "search_bills",

@@ -16,7 +16,7 @@ from hutong.ids import Ids
 
 
 def build(settings: Settings) -> FastAPI:
-    """API and cashier, opened and closed with the application."""
+    """Build the application: API and cashier over a platform that opens and closes with it."""
 
     @asynccontextmanager
     async def open_services() -> AsyncIterator[api.Services]:
@@ -38,7 +38,7 @@ def build(settings: Settings) -> FastAPI:
 
     def cashier_routes(services: api.Services) -> list[APIRouter]:
         sandbox_url = f"http://{settings.sandbox_host}:{settings.sandbox_port}" if settings.sandbox else None
-        desk = cashier.Desk(
+        checkout = cashier.PaymentCheckout(
             services.database,
             services.lifecycle,
             services.directory,
@@ -46,7 +46,7 @@ def build(settings: Settings) -> FastAPI:
             texts=services.accounts.text,
             sandbox_url=sandbox_url,
         )
-        return [cashier.create_router(desk, services.clock)]
+        return [cashier.create_router(checkout, services.clock)]
 
     identifiers = Ids(SystemClock(), zone=settings.zone)
     return api.create_app(open_services, identifiers=identifiers, extra=cashier_routes)

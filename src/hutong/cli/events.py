@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from hutong.cli.common import INSTANTS, Json, as_utc, in_transaction, load_settings, with_database
+from hutong.cli.parked import park
+from hutong.cli.streams import streams
 
 if TYPE_CHECKING:
     from hutong import db
     from hutong.events import ReplayRequest, ReplayResult
 
 events = typer.Typer(help="Events, and the webhooks that carry them.", no_args_is_help=True)
+events.add_typer(streams)
+events.add_typer(park, name="park")
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
 Endpoint = Annotated[str, typer.Argument(metavar="ENDPOINT", help="The webhook endpoint, whe_….")]
 EventId = Annotated[str | None, typer.Option("--event", metavar="EVENT", help="This event alone, evt_….")]
-_INSTANTS = ["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"]
 
 
 @events.command("schema")
@@ -46,17 +50,16 @@ def replay(
     endpoint: Endpoint,
     event: EventId = None,
     begin: Annotated[
-        datetime | None,
-        typer.Option("--from", formats=_INSTANTS, help="Events recorded at or after this instant; UTC."),
+        datetime | None, typer.Option("--from", formats=INSTANTS, help="Events recorded at or after this instant; UTC.")
     ] = None,
     end: Annotated[
-        datetime | None, typer.Option("--to", formats=_INSTANTS, help="Events recorded before this instant; UTC.")
+        datetime | None, typer.Option("--to", formats=INSTANTS, help="Events recorded before this instant; UTC.")
     ] = None,
     failed: Annotated[bool, typer.Option("--failed", help="Only events whose attempts have all failed.")] = False,
     as_json: Json = False,
 ) -> None:
     """Have events sent to an endpoint again: one event, those of a period, or all that could not be delivered."""
-    from hutong import app, config, ids
+    from hutong import app, ids
     from hutong.errors import InvalidParameter
     from hutong.events import ReplayRequest
 
@@ -64,11 +67,11 @@ def replay(
         raise InvalidParameter(
             "--event excludes --from, --to and --failed, and one of them is required", param="--event"
         )
-    request = ReplayRequest.between(_in_utc(begin), _in_utc(end), failed=failed)
+    request = ReplayRequest.between(as_utc(begin), as_utc(end), failed=failed)
     if event is not None:
         request = ReplayRequest.one(ids.decode("evt", event))
     count = seen = 0
-    with app.using_database(config.load()):  # once for all pages
+    with app.using_database(load_settings()):  # once for all pages
         while True:
             result = _replay_page(endpoint, request)
             count, seen = count + result.count, seen + result.seen
@@ -91,9 +94,8 @@ def deliveries(
     as_json: Json = False,
 ) -> None:
     """Show the attempts to reach an endpoint, newest first, with the beginning of each unsuccessful answer."""
-    from hutong import config, ids
     from hutong import events as webhooks
-    from hutong.cli.common import in_transaction
+    from hutong import ids
     from hutong.errors import InvalidParameter
 
     if state is not None and state not in set(webhooks.DeliveryAttemptState):
@@ -110,7 +112,7 @@ def deliveries(
             webhooks.delivery_attempt_document(attempt, target) | {"answer": attempt.answer} for attempt in attempts
         ]
 
-    shown = in_transaction(config.load(), work)
+    shown = in_transaction(work)
     if as_json:
         print(json.dumps({"deliveries": shown}))
         return
@@ -124,11 +126,10 @@ def deliveries(
 @events.command("show")
 def show(event: Annotated[str, typer.Argument(metavar="EVENT", help="The event, evt_….")]) -> None:
     """Print one event, or the archive file that contains it."""
-    from hutong import config, ids
     from hutong import events as webhooks
-    from hutong.cli.common import in_transaction
+    from hutong import ids
 
-    recorded = in_transaction(config.load(), lambda tx: webhooks.find_event(tx, ids.decode("evt", event)))
+    recorded = in_transaction(lambda tx: webhooks.find_event(tx, ids.decode("evt", event)))
     print(webhooks.webhook_body(event, recorded).decode())
 
 
@@ -142,12 +143,10 @@ def archive(
     as_json: Json = False,
 ) -> None:
     """Move old events from the database to files; exits with status 1 if some of them must stay."""
-    from hutong import config
     from hutong import events as webhooks
-    from hutong.cli.common import with_database
     from hutong.clock import SystemClock
 
-    settings = config.load()
+    settings = load_settings()
     keep = timedelta(days=days or settings.events_keep_days)
 
     async def work(database: db.Database) -> webhooks.RetentionResult:
@@ -160,7 +159,7 @@ def archive(
             published=settings.broker_url is not None,
         )
 
-    result = with_database(settings, work)
+    result = with_database(work, settings)
     if as_json:
         shown = {"detached": result.detached, "held": result.held, "files": [str(file) for file in result.files]}
         print(json.dumps(shown))
@@ -171,17 +170,11 @@ def archive(
 
 def _replay_page(endpoint: str, request: ReplayRequest) -> ReplayResult:
     """Replay one page in a transaction of its own, so that a long range holds no locks."""
-    from hutong import config, ids
     from hutong import events as webhooks
-    from hutong.cli.common import in_transaction
+    from hutong import ids
     from hutong.clock import SystemClock
 
     async def work(tx: db.Tx) -> ReplayResult:
         return await webhooks.replay(tx, None, ids.decode("whe", endpoint), request, now=SystemClock().now())
 
-    return in_transaction(config.load(), work)
-
-
-def _in_utc(instant: datetime | None) -> datetime | None:
-    """Return an instant whose text had no zone as one in UTC."""
-    return instant.replace(tzinfo=UTC) if instant is not None and instant.tzinfo is None else instant
+    return in_transaction(work)

@@ -6,9 +6,11 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from hutong.cli.common import Json, T, load_settings
 
 if TYPE_CHECKING:
     from hutong import db
@@ -17,7 +19,6 @@ park = typer.Typer(
     help="Parked messages (dead letters), which a consumer of events could not handle.", no_args_is_help=True
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
 Database = Annotated[
     str | None,
     typer.Option(
@@ -28,7 +29,6 @@ Database = Annotated[
 ]
 Name = Annotated[str, typer.Argument(metavar="CONSUMER", help="The consumer's name.")]
 References = Annotated[list[str], typer.Argument(metavar="REFERENCE...", help="The references that `list` shows.")]
-T = TypeVar("T")
 
 
 @park.command("list")
@@ -92,7 +92,7 @@ def _run(url: str | None, work: Callable[[db.Tx], Awaitable[T]]) -> T:
     """Run one transaction in the consumer's database, as the user of the URL."""
     import asyncpg
 
-    from hutong import app, config, db
+    from hutong import app, db
     from hutong.errors import ConfigurationError
 
     async def run(address: str) -> T:
@@ -100,7 +100,7 @@ def _run(url: str | None, work: Callable[[db.Tx], Awaitable[T]]) -> T:
             return await database.run(work)
 
     try:
-        with app.using_database(config.load()) if url is None else nullcontext(url) as address:
+        with app.using_database(load_settings()) if url is None else nullcontext(url) as address:
             return asyncio.run(run(address))
     except asyncpg.UndefinedTableError as error:
         raise ConfigurationError(

@@ -6,22 +6,20 @@ import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from hutong.cli.common import INSTANTS, Json, T, as_utc, load_settings
 
 if TYPE_CHECKING:
     from hutong import db
     from hutong.search import PaymentRecord, RebuildResult, SourceProgress
 
-T = TypeVar("T")
 query = typer.Typer(help="Payment records: progress, rebuild, export.", no_args_is_help=True)
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
-_INSTANTS = ["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"]
 
 
 class Origin(StrEnum):
@@ -77,10 +75,10 @@ def rebuild(
 
     from rich.console import Console
 
-    from hutong import config, events, search
+    from hutong import events, search
     from hutong.clock import SystemClock
 
-    settings = config.load()
+    settings = load_settings()
 
     async def work(source: db.Database, store: db.Database) -> RebuildResult:
         with Console(stderr=True).status("building …") as line:
@@ -119,18 +117,18 @@ def export(
     form: Annotated[Format, typer.Option("--format", help="The format of the file.")] = Format.CSV,
     merchant: Annotated[str | None, typer.Option("--merchant", help="Only records of this merchant, mer_….")] = None,
     begin: Annotated[
-        datetime | None, typer.Option("--from", formats=_INSTANTS, help="Created at or after this instant.")
+        datetime | None, typer.Option("--from", formats=INSTANTS, help="Created at or after this instant.")
     ] = None,
-    end: Annotated[
-        datetime | None, typer.Option("--to", formats=_INSTANTS, help="Created before this instant.")
-    ] = None,
+    end: Annotated[datetime | None, typer.Option("--to", formats=INSTANTS, help="Created before this instant.")] = None,
 ) -> None:
     """Write payment records to a file, newest first."""
     from hutong import export as files
     from hutong import ids, search
 
     selection = search.RecordQuery(
-        merchant_id=None if merchant is None else ids.decode("mer", merchant), begin=_in_utc(begin), end=_in_utc(end)
+        merchant_id=None if merchant is None else ids.decode("mer", merchant),
+        begin=as_utc(begin),
+        end=as_utc(end),
     )
 
     async def write_csv(_: db.Database, store: db.Database) -> int:
@@ -157,9 +155,9 @@ def _with_databases(work: Callable[[db.Database, db.Database], Awaitable[T]], *,
     Args:
         role: The role to take in the database of payment records; None stays its owner.
     """
-    from hutong import app, config, db, search
+    from hutong import app, db, search
 
-    settings = config.load()
+    settings = load_settings()
 
     async def run(url: str, own: str | None) -> T:
         async with (
@@ -174,8 +172,3 @@ def _with_databases(work: Callable[[db.Database, db.Database], Awaitable[T]], *,
         if own is not None:
             db.migrate(own, packages=search.SCHEMA_PACKAGES)
         return asyncio.run(run(url, own))
-
-
-def _in_utc(instant: datetime | None) -> datetime | None:
-    """Return an instant whose text had no zone as one in UTC."""
-    return instant.replace(tzinfo=UTC) if instant is not None and instant.tzinfo is None else instant

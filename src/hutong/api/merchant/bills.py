@@ -7,23 +7,20 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BeforeValidator
 from starlette.responses import Response, StreamingResponse
 
 from hutong import ids, search
-from hutong.api.dependencies import Caller, Services, Use, json_answer
+from hutong.api.dependencies import Caller, Services, Use
+from hutong.api.paging import Limit, page_answer
 from hutong.api.problems import responses
+from hutong.api.responses import json_answer
 from hutong.api.schemas import bill as bill_schema
-from hutong.api.schemas import payment as schema
 from hutong.api.strict_json import StrictRoute
 from hutong.errors import NotFound
 
 router = APIRouter(prefix="/v1/bills", tags=["Bills"], route_class=StrictRoute)
 
 Filters = Annotated[search.RecordQuery, Depends(bill_schema.filters)]
-Limit = Annotated[
-    int, BeforeValidator(schema.plain_digits), Query(ge=1, le=100, description="The most records to return.")
-]
 Cursor = Annotated[
     str | None,
     Query(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="The `next_cursor` of the previous page of the same search."),
@@ -50,7 +47,7 @@ async def search_bills(
     async with use.records.transaction() as tx:
         page = await search.search_records(tx, query, limit=limit, cursor=cursor)
     data = [search.record_document(record, use.avatar_base) for record in page.records]
-    return await list_answer(use, data, page.next_cursor)
+    return await records_answer(use, data, page.next_cursor)
 
 
 @router.get(
@@ -80,11 +77,10 @@ async def get_bill(use: Use, merchant: Caller, payment_id: str) -> Response:
     return json_answer(search.record_document(record, use.avatar_base))
 
 
-async def list_answer(use: Services, data: list[dict[str, Any]], next_cursor: str | None) -> Response:
+async def records_answer(use: Services, data: list[dict[str, Any]], next_cursor: str | None) -> Response:
     """Return a page of payment records."""
     as_of = await search.as_of(use.database, use.records, now=use.clock.now())
-    head = {"object": "list", "data": data, "has_more": next_cursor is not None, "next_cursor": next_cursor}
-    return json_answer(head | {"as_of": as_of})
+    return page_answer(data, next_cursor, as_of=as_of)
 
 
 async def csv_answer(use: Services, query: search.RecordQuery) -> Response:

@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from hutong import customers, db
-from hutong.api.dependencies import Caller, Use, json_answer
+from hutong.api.dependencies import Caller, Use
 from hutong.api.problems import responses
+from hutong.api.responses import json_answer
 from hutong.api.schemas import payment as schema
 from hutong.api.strict_json import StrictRoute
 

@@ -11,9 +11,11 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response, StreamingResponse
 
 from hutong import ids, merchants, search
-from hutong.api.dependencies import Acting, Services, Use, json_answer
-from hutong.api.merchant.bills import CSV, Cursor, Filters, Limit, csv_answer, list_answer
+from hutong.api.dependencies import Acting, Services, Use
+from hutong.api.merchant.bills import CSV, Cursor, Filters, csv_answer, records_answer
+from hutong.api.paging import Limit, list_answer
 from hutong.api.problems import responses
+from hutong.api.responses import json_answer
 from hutong.api.schemas import bill as bill_schema
 from hutong.api.strict_json import StrictRoute
 from hutong.errors import InvalidParameter, NotFound
@@ -45,7 +47,7 @@ async def search_all_bills(
     """
     async with use.records.transaction() as tx:
         page = await search.search_records(tx, _restrict(query, merchant), limit=limit, cursor=cursor)
-    return await list_answer(use, await _documents(use, page.records), page.next_cursor)
+    return await records_answer(use, await _documents(use, page.records), page.next_cursor)
 
 
 @router.get(
@@ -85,7 +87,7 @@ async def see_bill(use: Use, _operator: Acting, payment_id: str) -> Response:
 async def see_bill_sources(use: Use, _operator: Acting) -> Response:
     """Return the streams of events that records are made of: the last number applied, and the last number there is."""
     sources = await search.read_progress(use.database, use.records, now=use.clock.now())
-    return json_answer({"object": "list", "data": [asdict(source) | {"lag": source.lag} for source in sources]})
+    return list_answer(asdict(source) | {"lag": source.lag} for source in sources)
 
 
 def _restrict(query: search.RecordQuery, merchant: str | None) -> search.RecordQuery:

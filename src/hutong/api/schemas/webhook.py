@@ -26,8 +26,8 @@ class WebhookEndpointCreate(RequestModel):
     scheme: Literal["hmac", "ed25519", "rsa2"] = Field(
         default="hmac",
         description=(
-            "The signature scheme of requests. `hmac` and `ed25519` follow Standard Webhooks; `rsa2` is the legacy mode: a "
-            "signed form that is acknowledged by the text `success`."
+            "The signature scheme. `hmac` and `ed25519` follow Standard Webhooks; `rsa2` is the legacy mode: "
+            "a signed form that is acknowledged by the text `success`."
         ),
     )
 

@@ -88,7 +88,7 @@ async def keep_books(platform: Platform) -> None:
 async def keep_events(worker: Worker) -> None:
     """Make event partitions ahead, and archive those past their retention."""
     platform = worker.platform
-    await events.keep_events(
+    await events.apply_retention(
         platform.database,
         now=platform.clock.now(),
         keep=timedelta(days=platform.settings.events_keep_days),

@@ -7,7 +7,7 @@ import secrets
 from datetime import timedelta
 from uuid import UUID
 
-from hutong import config, db, ids, merchants, payments
+from hutong import config, db, ids, ledger, merchants
 from hutong.cli.common import in_transaction
 from hutong.clock import SystemClock
 from hutong.errors import NotFound
@@ -43,7 +43,7 @@ def run_overdraft(merchant_id: str, limit_minor: int, currency: str, *, by: str,
     async def work(tx: db.Tx) -> int:
         if owner not in await merchants.find_merchants(tx, [owner]):
             raise NotFound("no merchant has this id")
-        return await payments.agree_overdraft(
+        return await ledger.agree_overdraft(
             tx, owner, currency, limit_minor, by=by, reason=reason, now=SystemClock().now()
         )
 

@@ -1,4 +1,4 @@
-"""Pages, or parts of them, that the code writes: the states, the HTTP API, the settings, the commands, the metrics."""
+"""Generated pages and parts of pages: states, HTTP API, settings, commands, metrics, jobs, layers, trips."""
 
 from __future__ import annotations
 
@@ -97,13 +97,15 @@ def parts() -> dict[str, str]:
         "settings.md": settings_table(),
         "commands.md": "\n".join(commands()) + "\n",
         "metrics.md": metrics_table(),
+        "jobs.md": jobs_table(),
     }
 
 
 def project_pages(docs: Path) -> str:
-    """The last part of the table of contents: measurements and decisions are listed as they are written."""
-    found = sorted([*docs.glob("performance*.md"), *docs.glob("decisions/*.md")])
-    names = ["contributing", *(str(page.relative_to(docs).with_suffix("")) for page in found)]
+    """The last part of the table of contents: contributing, measurements and decisions, as they are written."""
+    groups = ("contributing/*.md", "performance*.md", "decisions/*.md")
+    pages = [page for group in groups for page in sorted(docs.glob(group))]
+    names = ["contributing", *(str(page.relative_to(docs).with_suffix("")) for page in pages)]
     return "\n".join([":::{toctree}", ":caption: Project", ":hidden:", "", *names, ":::", ""])
 
 
@@ -177,6 +179,13 @@ def metrics_table() -> str:
     for one in sorted(collectors, key=lambda c: c._name):
         name = one._name + ("_total" if one._type == "counter" else "")
         rows.append(f"| `{name}` | {one._type} | {', '.join(one._labelnames)} | {one._documentation} |")
+    return "\n".join(rows) + "\n"
+
+
+def jobs_table() -> str:
+    """Every repeated job of the worker."""
+    rows = ["| job | pause | what it does |", "|---|---|---|"]
+    rows += [f"| `{job.name}` | {job.every_s:g} s | {job.what} |" for job in hutong.app.JOBS]
     return "\n".join(rows) + "\n"
 
 

@@ -111,7 +111,7 @@ def test_a_bills_database_that_is_away_keeps_nothing_from_starting_and_is_found_
     monkeypatch.setenv("HUTONG_QUERY_DATABASE_URL", DOWN)
     prepared = command("prepare")
     assert prepared.returncode == 0
-    assert "bills' database is away" in prepared.stderr
+    assert "payment records' database does not answer" in prepared.stderr
     done = command("doctor", "--json")
     findings = {one["name"]: one["ok"] for one in json.loads(done.stdout)["findings"]}
     assert (done.returncode, findings["bills"], findings["server"]) == (1, False, True)

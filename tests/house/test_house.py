@@ -91,5 +91,5 @@ def test_only_what_stops_the_embedded_server_starts_it() -> None:
     assert sorted(set(started) - {"bench/events_webhooks.py: server"}) == [
         "app/platform.py: server",
         "app/supervisor.py: embedded",
-        "cli/main.py: db.EmbeddedServer(settings.home)",
+        "cli/database.py: db.EmbeddedServer(settings.home)",
     ]

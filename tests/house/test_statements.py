@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from hutong.db import Statement, load_statements
+from hutong.db import load_statements
+from hutong.db.statements import Statement
 
 SOURCE = Path(__file__).parents[2] / "src" / "hutong"
 FOLDERS = sorted({file.parents[1] for file in SOURCE.rglob("sql/*.sql")})

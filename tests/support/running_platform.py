@@ -22,7 +22,8 @@ import pytest
 import uvicorn
 from yarl import URL
 
-from hutong import api, app, channels, merchants, operators, payments
+from hutong import api, channels, merchants, operators, payments
+from hutong.app.approval_handlers import approval_handlers
 from hutong.clock import SystemClock, to_ns
 from hutong.db import Database, migrate
 from hutong.ids import Ids, decode, encode
@@ -258,7 +259,7 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
                 )
                 for channel, credentials in sorted(sandbox_accounts(folder, sandbox_url).items())
             }
-        approval_handlers = dict(app.approval_handlers(transactions))  # tests add theirs
+        handlers = dict(approval_handlers(transactions))  # tests add theirs
         services = api.Services(
             bills=database,
             avatar_base="https://cdn.example/{merchant_id}/",
@@ -266,7 +267,7 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
             directory=merchants.Directory(database),
             accounts=accounts,
             lifecycle=lifecycle,
-            approval_handlers=approval_handlers,
+            approval_handlers=handlers,
             vault=vault,
             clock=clock,
             ids=ids,
@@ -304,7 +305,7 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
                 web,
                 account_ids,
                 session,
-                approval_handlers,
+                handlers,
             )
         finally:
             server.should_exit = True

@@ -14,6 +14,7 @@ import pytest
 
 from hutong import app, ids, payments
 from hutong import search as query
+from hutong.app.worker import work
 from hutong.config import Settings
 from support import create_database
 
@@ -76,7 +77,7 @@ async def test_bills_follow_and_catch_up_after_their_database_was_away(
     async with app.open_platform(settings) as platform:
         merchant_id = platform.ids.new()
         stop = asyncio.Event()
-        working = asyncio.create_task(app.work(platform, stop))
+        working = asyncio.create_task(work(platform, stop))
         try:
             expected = {await closed(platform, merchant_id, number) for number in range(3)}
             assert await shown(platform, merchant_id, 3) == expected

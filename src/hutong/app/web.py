@@ -16,7 +16,7 @@ from hutong.ids import Ids
 
 
 def build(settings: Settings) -> FastAPI:
-    """API and cashier, opened and closed with the application."""
+    """Build the application: API and cashier over a platform that opens and closes with it."""
 
     @asynccontextmanager
     async def open_services() -> AsyncIterator[api.Services]:

@@ -16,7 +16,7 @@ import orjson
 import psutil
 import uvloop
 
-from hutong import app, config, db, events
+from hutong import app, db, events
 from hutong.bench.cpu import CpuMeter
 from hutong.bench.event_data import record_payments
 from hutong.bench.rabbitmq import RabbitMQ
@@ -49,7 +49,7 @@ def measure_broker(*, count: int, seconds: float) -> dict[str, Any]:
         folder.chmod(0o711)  # as root, the servers run as users of their own, who must walk through
         (folder / "broker").mkdir()
         broker = RabbitMQ(folder / "broker")
-        settings = config.load().model_copy(update={"log_level": "warning", "home": folder / "home"})
+        settings = app.load_settings().model_copy(update={"log_level": "warning", "home": folder / "home"})
         broker.start()
         try:
             with app.using_database(settings) as url:
@@ -59,13 +59,13 @@ def measure_broker(*, count: int, seconds: float) -> dict[str, Any]:
             broker.close()
 
 
-async def _measure(settings: config.Settings, url: str, broker: RabbitMQ, count: int, seconds: float) -> dict[str, Any]:
+async def _measure(settings: app.Settings, url: str, broker: RabbitMQ, count: int, seconds: float) -> dict[str, Any]:
     async with db.Database.open(url, size=4) as database:
         await record_payments(database, [_MERCHANT], count)
         worker = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "hutong", "worker"),
             stdin=subprocess.DEVNULL,
-            env=config.environment(home=settings.home, broker_url=broker.url, log_level="warning"),
+            env=app.environment(home=settings.home, broker_url=broker.url, log_level="warning"),
         )
         try:
             process = psutil.Process(worker.pid)
@@ -136,7 +136,7 @@ async def _published(database: db.Database) -> int:
         return next((one.published_no for one in await events.list_streams(tx) if one.stream == _STREAM), 0)
 
 
-def _groups(settings: config.Settings, worker: int, broker: RabbitMQ) -> dict[str, list[int]]:
+def _groups(settings: app.Settings, worker: int, broker: RabbitMQ) -> dict[str, list[int]]:
     postmaster = db.EmbeddedServer(settings.home).pid()
     return {
         "worker": [worker],

@@ -10,7 +10,7 @@ from typing import Any
 
 import uvloop
 
-from hutong import app, config, db, events
+from hutong import app, db, events
 from hutong import search as query
 from hutong.bench.statements import sql
 from hutong.clock import SystemClock
@@ -40,7 +40,7 @@ def measure_query(*, payments: int = 100_000, from_tables: bool = True) -> dict[
     """
     with tempfile.TemporaryDirectory(prefix="hutong-bench-") as folder:
         Path(folder).chmod(0o711)  # as root, the database runs as a user of its own, who must walk through
-        settings = config.load().model_copy(update={"log_level": "warning", "home": Path(folder) / "home"})
+        settings = app.load_settings().model_copy(update={"log_level": "warning", "home": Path(folder) / "home"})
         with app.using_database(settings) as url:
             db.migrate(url)
             return uvloop.run(measure_query_at(url, payments, from_tables=from_tables))

@@ -16,12 +16,11 @@ import uvloop
 from aiohttp import web
 from standardwebhooks import Webhook
 
-from hutong import app, config, db, merchants
+from hutong import app, db, merchants
 from hutong.bench.baseline import tpcb_tps
 from hutong.bench.cpu import CpuMeter
 from hutong.bench.event_data import record_payments
 from hutong.clock import SystemClock
-from hutong.config import Settings
 from hutong.demo import RunningPlatform
 from hutong.ids import Ids
 
@@ -38,7 +37,7 @@ def measure_webhooks(*, count: int, yardstick_s: int) -> dict[str, Any]:
     """
     with tempfile.TemporaryDirectory(prefix="hutong-bench-") as folder:
         Path(folder).chmod(0o711)  # as root, the database runs as a user of its own, who must walk through
-        settings = config.load().model_copy(update={"log_level": "warning", "home": Path(folder) / "home"})
+        settings = app.load_settings().model_copy(update={"log_level": "warning", "home": Path(folder) / "home"})
         platform = RunningPlatform(settings, own=True)
         try:
             with app.using_database(settings) as url:
@@ -140,7 +139,7 @@ async def _shop(
     return new.merchant_id
 
 
-def _groups(settings: Settings, platform: RunningPlatform) -> dict[str, list[int]]:
+def _groups(settings: app.Settings, platform: RunningPlatform) -> dict[str, list[int]]:
     postmaster = db.EmbeddedServer(settings.home).pid()
     return platform.processes() | {
         "receiver": [os.getpid()],

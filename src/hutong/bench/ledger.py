@@ -22,7 +22,7 @@ import asyncpg
 import psutil
 from rich.console import Console
 
-from hutong import app, config, db, ledger
+from hutong import app, db, ledger
 from hutong.errors import InvariantBroken
 
 _DATABASE = "hutong_bench"
@@ -77,7 +77,7 @@ def run_bench_ledger(
         The exit status: 1 if the books do not hold.
     """
     console = Console(stderr=as_json)
-    settings = config.load()
+    settings = app.load_settings()
     pgbench = db.EmbeddedServer(settings.home).binary("pgbench")
     with app.using_database(settings) as url:
         figures = asyncio.run(

@@ -6,22 +6,20 @@ import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from hutong.cli.common import INSTANTS, Json, T, as_utc, load_settings
 
 if TYPE_CHECKING:
     from hutong import db
     from hutong.search import PaymentRecord, Progress, Rebuilt
 
-T = TypeVar("T")
 query = typer.Typer(help="Bills: how far they are, building them anew, writing them out.", no_args_is_help=True)
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
-_INSTANTS = ["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"]
 
 
 class Origin(StrEnum):
@@ -76,11 +74,11 @@ def rebuild(
 
     from rich.console import Console
 
-    from hutong import config, events
+    from hutong import events
     from hutong import search as bills
     from hutong.clock import SystemClock
 
-    settings = config.load()
+    settings = load_settings()
 
     async def work(source: db.Database, store: db.Database) -> Rebuilt:
         with Console(stderr=True).status("building …") as line:
@@ -119,8 +117,8 @@ def export(
     output: Annotated[Path, typer.Argument(metavar="FILE", help="Replaced if it is there.")],
     form: Annotated[Format, typer.Option("--format", help="How to write.")] = Format.CSV,
     merchant: Annotated[str | None, typer.Option("--merchant", help="Only of this merchant, mer_….")] = None,
-    begin: Annotated[datetime | None, typer.Option("--from", formats=_INSTANTS, help="Created then or later.")] = None,
-    end: Annotated[datetime | None, typer.Option("--to", formats=_INSTANTS, help="Created before then.")] = None,
+    begin: Annotated[datetime | None, typer.Option("--from", formats=INSTANTS, help="Created then or later.")] = None,
+    end: Annotated[datetime | None, typer.Option("--to", formats=INSTANTS, help="Created before then.")] = None,
 ) -> None:
     """Write bills to a file, newest first."""
     from hutong import export as files
@@ -128,7 +126,7 @@ def export(
     from hutong import search as bills
 
     wanted = bills.RecordQuery(
-        merchant_id=None if merchant is None else ids.decode("mer", merchant), begin=_utc(begin), end=_utc(end)
+        merchant_id=None if merchant is None else ids.decode("mer", merchant), begin=as_utc(begin), end=as_utc(end)
     )
 
     async def as_csv(_: db.Database, store: db.Database) -> int:
@@ -154,9 +152,9 @@ def _with_databases(work: Callable[[db.Database, db.Database], Awaitable[T]], *,
     Args:
         role: What to be in the bills' database; None is its owner.
     """
-    from hutong import app, config, db, search
+    from hutong import app, db, search
 
-    settings = config.load()
+    settings = load_settings()
 
     async def run(url: str, own: str | None) -> T:
         async with (
@@ -171,8 +169,3 @@ def _with_databases(work: Callable[[db.Database, db.Database], Awaitable[T]], *,
         if own is not None:
             db.migrate(own, rooms=search.SCHEMAS)
         return asyncio.run(run(url, own))
-
-
-def _utc(given: datetime | None) -> datetime | None:
-    """What says no zone is meant in UTC."""
-    return given.replace(tzinfo=UTC) if given is not None and given.tzinfo is None else given

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from hutong.cli.common import INSTANTS, Json, as_utc, in_transaction, load_settings, with_database
+from hutong.cli.parked import park
+from hutong.cli.streams import streams
 
 if TYPE_CHECKING:
     from hutong import db
     from hutong.events import ReplayResult
 
 events = typer.Typer(help="Events, and the webhooks that carry them.", no_args_is_help=True)
+events.add_typer(streams)
+events.add_typer(park, name="park")
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
 Endpoint = Annotated[str, typer.Argument(metavar="ENDPOINT", help="The webhook endpoint, whe_….")]
 EventId = Annotated[str | None, typer.Option("--event", metavar="EVENT", help="This event alone, evt_….")]
-_INSTANTS = ["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"]
 
 
 @events.command("schema")
@@ -46,26 +50,26 @@ def replay(
     endpoint: Endpoint,
     event: EventId = None,
     begin: Annotated[
-        datetime | None, typer.Option("--from", formats=_INSTANTS, help="Those recorded from here on; UTC.")
+        datetime | None, typer.Option("--from", formats=INSTANTS, help="Those recorded from here on; UTC.")
     ] = None,
     end: Annotated[
-        datetime | None, typer.Option("--to", formats=_INSTANTS, help="Those recorded before this; UTC.")
+        datetime | None, typer.Option("--to", formats=INSTANTS, help="Those recorded before this; UTC.")
     ] = None,
     failed: Annotated[bool, typer.Option("--failed", help="Only those whose tries have all failed.")] = False,
     as_json: Json = False,
 ) -> None:
     """Have events sent to an endpoint again: one, those of a time, or all that were given up."""
-    from hutong import app, config, ids
+    from hutong import app, ids
     from hutong.errors import InvalidParameter
     from hutong.events import ReplayRequest
 
     if (event is None) == (begin is None and end is None and not failed):
         raise InvalidParameter("name either --event, or --from, --to or --failed", param="--event")
-    wanted = ReplayRequest.between(_utc(begin), _utc(end), failed=failed)
+    wanted = ReplayRequest.between(as_utc(begin), as_utc(end), failed=failed)
     if event is not None:
         wanted = ReplayRequest.one(ids.decode("evt", event))
     count = seen = 0
-    with app.using_database(config.load()):  # once for all pages
+    with app.using_database(load_settings()):  # once for all pages
         while True:
             done = _replay_some(endpoint, wanted)
             count, seen = count + done.count, seen + done.seen
@@ -88,9 +92,8 @@ def deliveries(
     as_json: Json = False,
 ) -> None:
     """Show the tries to reach an endpoint, newest first, with the beginning of each answer that was no success."""
-    from hutong import config, ids
     from hutong import events as webhooks
-    from hutong.cli.common import in_transaction
+    from hutong import ids
     from hutong.errors import InvalidParameter
 
     if state is not None and state not in set(webhooks.DeliveryAttemptState):
@@ -105,7 +108,7 @@ def deliveries(
         )
         return [webhooks.delivery_attempt_document(one, found) | {"answer": one.answer} for one in tries]
 
-    shown = in_transaction(config.load(), work)
+    shown = in_transaction(work)
     if as_json:
         print(json.dumps({"deliveries": shown}))
         return
@@ -119,11 +122,10 @@ def deliveries(
 @events.command("show")
 def show(event: Annotated[str, typer.Argument(metavar="EVENT", help="The event, evt_….")]) -> None:
     """Print one event, or say where in the archive it lies."""
-    from hutong import config, ids
     from hutong import events as webhooks
-    from hutong.cli.common import in_transaction
+    from hutong import ids
 
-    found = in_transaction(config.load(), lambda tx: webhooks.find_event(tx, ids.decode("evt", event)))
+    found = in_transaction(lambda tx: webhooks.find_event(tx, ids.decode("evt", event)))
     print(webhooks.body_of(event, found).decode())
 
 
@@ -137,12 +139,10 @@ def archive(
     as_json: Json = False,
 ) -> None:
     """Take old events out of the database and write them to files; exits 1 if something held them there."""
-    from hutong import config
     from hutong import events as webhooks
-    from hutong.cli.common import with_database
     from hutong.clock import SystemClock
 
-    settings = config.load()
+    settings = load_settings()
     keep = timedelta(days=days or settings.events_keep_days)
 
     async def work(database: db.Database) -> webhooks.Archived:
@@ -155,7 +155,7 @@ def archive(
             published=settings.broker_url is not None,
         )
 
-    done = with_database(settings, work)
+    done = with_database(work, settings)
     if as_json:
         shown = {"detached": done.detached, "held": done.held, "files": [str(file) for file in done.files]}
         print(json.dumps(shown))
@@ -166,17 +166,11 @@ def archive(
 
 def _replay_some(endpoint: str, wanted: Any) -> ReplayResult:
     """One page in a transaction of its own, so that a long range holds no locks."""
-    from hutong import config, ids
     from hutong import events as webhooks
-    from hutong.cli.common import in_transaction
+    from hutong import ids
     from hutong.clock import SystemClock
 
     async def work(tx: db.Tx) -> ReplayResult:
         return await webhooks.replay(tx, None, ids.decode("whe", endpoint), wanted, now=SystemClock().now())
 
-    return in_transaction(config.load(), work)
-
-
-def _utc(given: datetime | None) -> datetime | None:
-    """What says no zone is meant in UTC."""
-    return given.replace(tzinfo=UTC) if given is not None and given.tzinfo is None else given
+    return in_transaction(work)

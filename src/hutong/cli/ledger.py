@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
 
 from hutong import export
+from hutong.cli.common import Json, in_transaction, with_database
 from hutong.clock import SystemClock
 
 if TYPE_CHECKING:
     from hutong import db
 
-T = TypeVar("T")
 ledger = typer.Typer(help="The books: accounts, statements, day cut, proof.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Parquet = Annotated[Path | None, typer.Option("--parquet", metavar="FILE", help="Also write a Parquet file.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 AccountId = Annotated[
@@ -43,7 +42,7 @@ def accounts(
     from hutong import ledger as books
 
     given = books.QueryFilter(0, 0, 0, 0, code, 0, 0, limit, books.QueryFilterFlags.NONE)
-    found = _run(lambda tx: books.Ledger(tx, clock=lambda: 0).query_accounts(given))
+    found = in_transaction(lambda tx: books.Ledger(tx, clock=lambda: 0).query_accounts(given))
     rows = [
         {"account": str(UUID(int=a.id)), "code": a.code, "ledger": a.ledger, "owner": str(UUID(int=a.user_data_128)),
          "debits_posted": a.debits_posted, "credits_posted": a.credits_posted, "debits_pending": a.debits_pending,
@@ -67,7 +66,7 @@ def statement(
 
     end = (until or datetime.now(UTC) + timedelta(seconds=1)).replace(tzinfo=UTC)
     start = since.replace(tzinfo=UTC) if since else end - timedelta(days=30)
-    found = _run(lambda tx: books.statement(tx, account.int, since=start, until=end))
+    found = in_transaction(lambda tx: books.statement(tx, account.int, since=start, until=end))
     if parquet is not None:
         export.to_parquet(books.StatementLine, found.lines, parquet)
     if as_json:
@@ -90,7 +89,7 @@ def trial_balance(day: Day = None, as_json: Json = False, as_csv: Csv = False, p
         even = all(row[f"debits_{kind}"] == row[f"credits_{kind}"] for row in sums for kind in ("posted", "pending"))
         return await books.general_ledger(tx, day=day.date() if day else None), even
 
-    lines, even = _run(work)
+    lines, even = in_transaction(work)
     if parquet is not None:
         export.to_parquet(books.SubjectBalance, books.roll_up(lines), parquet)
     _show([asdict(line) for line in books.roll_up(lines)], as_json=as_json, as_csv=as_csv)
@@ -106,7 +105,7 @@ def day_cut(day: Day = None, as_json: Json = False) -> None:
         wanted: date | None = day.date() if day else None
         return await books.run_day_cut(database, now=datetime.now(UTC), day=wanted)
 
-    cut = _with_database(work)
+    cut = with_database(work)
     if cut is None:
         print("null" if as_json else "no day is due")
         return
@@ -125,7 +124,7 @@ def verify(as_json: Json = False) -> None:
             pass
         return await books.verify(tx)
 
-    verdict = _run(work)
+    verdict = in_transaction(work)
     if as_json:
         print(json.dumps({**asdict(verdict), "holds": verdict.holds}))
     else:
@@ -139,7 +138,7 @@ def check(as_json: Json = False) -> None:
     """Look at what must always hold, and list money in transit by age; exits 1 if something does not hold."""
     from hutong import ledger as books
 
-    findings = _run(lambda tx: books.check_invariants(tx, now=datetime.now(UTC)))
+    findings = in_transaction(lambda tx: books.check_invariants(tx, now=datetime.now(UTC)))
     if as_json:
         print(json.dumps(asdict(findings), default=str))
     else:
@@ -174,23 +173,9 @@ def transfer(
         (result,) = await lg.create_transfers([wanted])
         return {"id": str(UUID(int=wanted.id)), "status": result.status.name.lower()}
 
-    answer = _run(work)
+    answer = in_transaction(work)
     print(json.dumps(answer) if as_json else f"{answer['status']} {answer['id']}")
     sys.exit(0 if answer["status"] in {"created", "exists"} else 1)
-
-
-def _run(work: Callable[[db.Tx], Awaitable[T]]) -> T:
-    from hutong import config
-    from hutong.cli.common import in_transaction
-
-    return in_transaction(config.load(), work)
-
-
-def _with_database(work: Callable[[db.Database], Awaitable[T]]) -> T:
-    from hutong import config
-    from hutong.cli.common import with_database
-
-    return with_database(config.load(), work)
 
 
 def _show(rows: Iterable[dict[str, Any]], *, as_json: bool = False, as_csv: bool = False) -> None:

@@ -6,16 +6,17 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from hutong.cli.common import Json, T, load_settings
 
 if TYPE_CHECKING:
     from hutong import db
 
 park = typer.Typer(help="Messages that a consumer of events could not handle.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
 Database = Annotated[
     str | None,
     typer.Option(
@@ -26,7 +27,6 @@ Database = Annotated[
 ]
 Name = Annotated[str, typer.Argument(metavar="CONSUMER", help="The consumer's name.")]
 References = Annotated[list[str], typer.Argument(metavar="REFERENCE...", help="As `list` shows them.")]
-T = TypeVar("T")
 
 
 @park.command("list")
@@ -88,7 +88,7 @@ def _run(url: str | None, work: Callable[[db.Tx], Awaitable[T]]) -> T:
     """One transaction in the consumer's database, as the user of the URL."""
     import asyncpg
 
-    from hutong import app, config, db
+    from hutong import app, db
     from hutong.errors import ConfigurationError
 
     async def run(where: str) -> T:
@@ -96,7 +96,7 @@ def _run(url: str | None, work: Callable[[db.Tx], Awaitable[T]]) -> T:
             return await database.run(work)
 
     try:
-        with app.using_database(config.load()) if url is None else nullcontext(url) as where:
+        with app.using_database(load_settings()) if url is None else nullcontext(url) as where:
             return asyncio.run(run(where))
     except asyncpg.UndefinedTableError as error:
         raise ConfigurationError("no consumer has its tables in this database; name it", param="--database") from error

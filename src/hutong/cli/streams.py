@@ -8,18 +8,18 @@ from typing import Annotated
 
 import typer
 
-from hutong.cli.events import Json, events
+from hutong.cli.common import Json, in_transaction, load_settings
+
+streams = typer.Typer()
 
 
-@events.command("streams")
-def streams(as_json: Json = False) -> None:
+@streams.command("streams")
+def list_all(as_json: Json = False) -> None:
     """Show how far each stream is: numbered, published to the broker, covered by digests."""
-    from hutong import config
-    from hutong.cli.common import in_transaction
     from hutong.clock import SystemClock
     from hutong.events import list_streams
 
-    found = in_transaction(config.load(), list_streams)
+    found = in_transaction(list_streams)
     now = SystemClock().now()
     rows = [
         {
@@ -40,7 +40,7 @@ def streams(as_json: Json = False) -> None:
         print(f"{row['stream']:<32} {row['last_no']:>12} numbered {row['published_no']:>12} published  {waiting}")
 
 
-@events.command("resend")
+@streams.command("resend")
 def resend(
     stream: Annotated[str, typer.Option("--stream", help="Such as hutong.payment.0.")],
     first: Annotated[int, typer.Option("--from", help="The first number.")],
@@ -48,18 +48,17 @@ def resend(
     as_json: Json = False,
 ) -> None:
     """Publish a range of a stream to the broker again, under the same ids."""
-    from hutong import app, config, db
-    from hutong import events as streams
+    from hutong import app, db, events
     from hutong.errors import ConfigurationError
 
-    settings = config.load()
+    settings = load_settings()
     connect = app.broker(settings)
     if connect is None:
         raise ConfigurationError("no broker is configured", param="HUTONG_BROKER_URL")
 
     async def run(url: str) -> int:
         async with db.Database.open(url, size=2) as database, connect(None) as publisher:
-            return await streams.resend(database, publisher, stream, first, last)
+            return await events.resend(database, publisher, stream, first, last)
 
     with app.using_database(settings) as url:
         count = asyncio.run(run(url))

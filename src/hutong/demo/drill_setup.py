@@ -13,7 +13,6 @@ from uuid import UUID
 
 from hutong import app, channels, db, ids, merchants, operators, sandbox
 from hutong.clock import SystemClock
-from hutong.config import Settings
 from hutong.demo.merchant import Client
 
 CHANNEL, METHOD = "wechat", "wechat_native"
@@ -62,7 +61,7 @@ async def simulators(folder: Path) -> AsyncIterator[dict[str, tuple[str, dict[st
 
 async def set_up(
     database: db.Database,
-    settings: Settings,
+    settings: app.Settings,
     client: Client,
     simulated: Mapping[str, tuple[str, Mapping[str, object]]],
     configuration: Mapping[str, Any],

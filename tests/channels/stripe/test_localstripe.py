@@ -28,7 +28,7 @@ from hutong.channels.stripe.credentials import StripeCredentials
 from hutong.errors import InvalidParameter
 from support.channel_rigs import number
 
-RUNNER = Path(support.processes.__file__).parent / "localstripe.py"
+RUNNER = Path(support.processes.__file__).parent / "localstripe_server.py"
 KEY, SECRET = "sk_test_" + "k" * 24, "whsec_" + "s" * 32
 
 

@@ -9,7 +9,8 @@ from uuid import UUID
 
 import pytest
 
-from hutong import app, operators, payments
+from hutong import operators, payments
+from hutong.app.approval_handlers import approval_handlers
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.clock import ManualClock
 from hutong.db import Database
@@ -42,7 +43,7 @@ async def decided(world: RefundWorld, refund: payments.Refund, action: str, **pa
     now = world.clock.now()
     await world.database.run(lambda tx: operators.propose(tx, [new], now=now))
     decision = operators.ApprovalDecision(proposal_id, checker, True, "checked")
-    effects = app.approval_handlers(world.transactions)
+    effects = approval_handlers(world.transactions)
     return await world.database.run(lambda tx: operators.conclude(tx, decision, effects, now=now))
 
 

@@ -1,5 +1,5 @@
 -- name: fill_paid_payments
--- $1 payments of a hundred merchants and 20,000 customers, each paid once; every tenth has given 500 back.
+-- $1 payments of a hundred merchants and 20,000 customers, each paid once; every tenth has a refund of 500.
 INSERT INTO payments.payment (
     id, merchant_id, merchant_order_no, amount_minor, currency, subject, status, fee_ppm, checkout_token, expires_at,
     created_at, succeeded_at, amount_captured_minor, amount_refunded_minor, customer
@@ -15,7 +15,7 @@ SELECT (lpad(to_hex(1767225600000 + n), 12, '0') || '70008000' || lpad(to_hex(n)
 FROM generate_series(1, $1::integer) AS n;
 
 -- name: fill_paid_attempts
--- The try that each was paid by.
+-- The successful attempt of each payment.
 INSERT INTO payments.attempt (
     id, payment_id, account_id, channel, method, state, created_at, finished_at, amount_captured_minor
 )
@@ -24,7 +24,7 @@ SELECT overlay(p.id::text PLACING '7001' FROM 15 FOR 4)::uuid, p.id, '00000000-0
 FROM payments.payment AS p;
 
 -- name: fill_refunds
--- What was given back.
+-- The refunds.
 INSERT INTO payments.refund (
     id, payment_id, attempt_id, merchant_id, account_id, channel, kind, merchant_refund_no, amount_minor, currency,
     reason, route, state, hold_id, created_at, finished_at
@@ -37,12 +37,12 @@ FROM payments.payment AS p
 WHERE p.amount_refunded_minor > 0;
 
 -- name: fill_object_counters
--- Each payment and each refund was told of once.
+-- Each payment and each refund has had one event.
 INSERT INTO events.object (object_id, last_seq)
 SELECT id, 1 FROM payments.payment UNION ALL SELECT id, 1 FROM payments.refund;
 
 -- name: fill_payment_events
--- The events of the payments, with all that such an event has.
+-- The events of the payments, with every field of such an event.
 INSERT INTO events.outbox (event_id, merchant_id, object_id, object_seq, type, data, created_at)
 SELECT overlay(p.id::text PLACING '7003' FROM 15 FOR 4)::uuid, p.merchant_id, p.id, 1, 'payment.succeeded',
     json_build_object(
@@ -100,9 +100,9 @@ CROSS JOIN LATERAL (
 ) AS whole;
 
 -- name: gather_bill_statistics
--- As autovacuum would have done by then.
+-- Update the statistics, as autovacuum would have done by then.
 ANALYZE payments.payment, payments.attempt, payments.refund, events.outbox, events.object;
 
 -- name: gather_query_statistics
--- The same, once bills are there.
+-- The same, once the payment records exist.
 ANALYZE query.bill, query.refund, query.profile;

@@ -12,7 +12,8 @@ from hutong.events.streams.streams import Publisher
 CONFIRM_LIMIT_S = 5.0
 """How long a broker may take to confirm; then it is taken for down."""
 
-_EXTRAS = {"amqp": "rabbit", "amqps": "rabbit", "kafka": "kafka"}
+_MODULES = {"amqp": "rabbitmq", "amqps": "rabbitmq", "kafka": "kafka"}
+_EXTRAS = {"rabbitmq": "rabbit", "kafka": "kafka"}
 
 
 def connector(url: str, *, source: str = "hutong", confirm_limit_s: float = CONFIRM_LIMIT_S) -> Connect:
@@ -26,14 +27,14 @@ def connector(url: str, *, source: str = "hutong", confirm_limit_s: float = CONF
         ConfigurationError: another scheme, or the package that speaks it is not installed.
     """
     scheme = url.partition("://")[0]
-    extra = _EXTRAS.get(scheme)
-    if extra is None:
+    name = _MODULES.get(scheme)
+    if name is None:
         raise ConfigurationError("begins with amqp://, amqps:// or kafka://", param="HUTONG_BROKER_URL")
     try:
-        module = importlib.import_module(f"hutong.events.{extra}")
+        module = importlib.import_module(f"hutong.events.streams.brokers.{name}")
     except ModuleNotFoundError as error:
         raise ConfigurationError(
-            f"this broker needs a package that is not installed: pip install 'hutong[{extra}]'",
+            f"this broker needs a package that is not installed: pip install 'hutong[{_EXTRAS[name]}]'",
             param="HUTONG_BROKER_URL",
         ) from error
 

@@ -15,7 +15,8 @@ from unittest.mock import create_autospec
 import asyncpg
 import pytest
 
-from hutong.db import Statement, Statements, Tx, load_statements
+from hutong.db import Tx, load_statements
+from hutong.db.statements import Statement, Statements
 
 Load = Callable[..., Statements]
 _names = itertools.count()
@@ -74,7 +75,7 @@ def test_statements_are_found_by_name_in_all_files(load: Load) -> None:
         ("-- columns: a\nx, {c}\n-- columns: c\n{a}\n-- name: b\nSELECT {a};", "'{a}' is not a column"),
         ("-- columns: a\nx, y,\n-- name: b\nSELECT {a};", "'' is not a column"),
         ("-- columns: a\nx, y + 1\n-- name: b\nSELECT {a};", r"'y \+ 1' is not a column"),
-        ("-- columns: a\nx, y AS x\n-- name: b\nSELECT {a};", "x stands twice"),
+        ("-- columns: a\nx, y AS x\n-- name: b\nSELECT {a};", "x is listed twice"),
         ("-- name: a\nSELECT :x, $1;", "named parameters beside numbered ones"),
         ("-- name: a\nSELECT :rows;", "no parameter may be named rows"),
         ("-- name: a\nSELECT :prefetch;", "no parameter may be named prefetch"),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import re
 from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
 from uuid import UUID
 
 import asyncpg
@@ -398,3 +401,20 @@ async def test_maintenance_does_everything_that_is_due_and_nothing_twice(shop, c
     assert done.day.step is DayCutStep.FINISHED
     assert await maintain() == Maintenance([], 0, 0, 0, None)
     assert (await shop.run(ledger.verify)).problems == []
+
+
+def test_codes_booked_by_an_earlier_version_are_those_of_the_table():
+    """An account's id begins with its code, so each row of an old journal shows the legs of its event."""
+    dump = gzip.decompress((Path(__file__).parents[1] / "db" / "before_the_move.sql.gz").read_bytes()).decode()
+    booked = set()
+    for columns, rows in re.findall(
+        r"^COPY ledger\.transfer_\w+ \((.*?)\) FROM stdin;\n(.*?)^\\\.$", dump, re.M | re.S
+    ):
+        names = [name.strip('"') for name in columns.split(", ")]
+        for row in rows.splitlines():
+            transfer = dict(zip(names, row.split("\t"), strict=True))
+            sides = (int(transfer[f"{side}_account_id"][:4], 16) for side in ("debit", "credit"))
+            booked.add((int(transfer["code"]), *sides))
+    legs = {(event.code, leg.debit, leg.credit) for event in ledger.EVENTS.values() for leg in event.legs}
+    assert booked - legs == set()
+    assert {code for code, _, _ in booked} >= {1, 2, 3, 4, 5, 6, 7, 9}

@@ -77,6 +77,9 @@ CASES: dict[str, Callable[[], Chain]] = {
     ),
     "surplus refunded": lambda: refund_postings.success(refund(kind=RefundKind.SURPLUS)),
     "surplus refunded, by payout": lambda: refund_postings.success(refund(kind=RefundKind.SURPLUS, **PAYOUT)),
+    "surplus refunded, by hand from the bank": lambda: refund_postings.success(
+        refund(kind=RefundKind.SURPLUS, route=RefundMethod.MANUAL), from_bank=True
+    ),
     "refund failed": lambda: refund_postings.failure(refund()),
     "surplus refund failed": lambda: refund_postings.failure(refund(kind=RefundKind.SURPLUS)),
     "refund succeeded after it had failed": lambda: refund_postings.late_success(refund()),

@@ -45,7 +45,7 @@ OTHERS = {
     ("get", "/metrics"),
     ("get", "/v1/bills/export"),  # not JSON; see test_bills_api
 }
-
+HIDDEN = {("post", "/v1/payments/{payment_id}/cancel")}  # served, and described under its other name, `close`
 
 OPERATORS = {  # asked with an operator's key; see test_operator_routes
     ("get", "/v1/operator/bills"),
@@ -85,10 +85,11 @@ OPERATORS = {  # asked with an operator's key; see test_operator_routes
 def test_every_route_has_its_place_here(platform_api: PlatformApi) -> None:
     paths = platform_api.app.openapi()["paths"]
     routes = {(method, path) for path, operations in paths.items() for method in operations}
-    assert routes == {*FOREIGN, *LISTS, *CREATES, *OTHERS, *OPERATORS}
+    assert routes | HIDDEN == {*FOREIGN, *LISTS, *CREATES, *OTHERS, *OPERATORS}
+    assert routes & HIDDEN == set()
     served = {(m.lower(), r.path) for r in platform_api.app.state.routes for m in r.methods}
     pages = {("get", "/docs"), ("get", "/docs/{name}")}  # for everybody, and the same for everybody
-    assert served == {*routes, *pages}, "a route that is not in the document"
+    assert served == {*routes, *HIDDEN, *pages}, "a route that is not in the document"
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import secrets
 import subprocess
 import sys
@@ -95,6 +96,26 @@ def test_a_killed_migration_leaves_nothing_in_the_way(server_url: str) -> None:
         process.communicate()
     run(url, "INSERT INTO yoyo_lock (locked, ctime, pid) VALUES (1, now(), 1)")  # as a killed one leaves it
     assert migrate(url) == names
+
+
+def test_a_migration_that_got_another_name_is_not_applied_again(
+    server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module("hutong.db.migrations")
+    migrate(url := create_database(server_url))
+    known = run(url, "SELECT migration_id, migration_hash FROM _yoyo_migration ORDER BY 1")
+    # It had two names before this one, and the prefix was another too; each database knows it by one of them.
+    monkeypatch.setitem(module.RENAMED, "books-0001.core", "books-0001.engine")
+    monkeypatch.setitem(module.RENAMED, "books-0001.engine", "ledger-0001.core")
+    for name in ("books-0001.core", "books-0001.engine"):
+        aside = f"UPDATE _yoyo_migration SET migration_id = '{name}', "
+        aside += f"migration_hash = encode(sha256('{name}'), 'hex') WHERE migration_id = 'ledger-0001.core'"
+        run(url, aside)
+        before = run(url, "SELECT migration_id FROM _yoyo_migration ORDER BY 1")
+        assert pending_migrations(url) == []
+        assert run(url, "SELECT migration_id FROM _yoyo_migration ORDER BY 1") == before
+        assert migrate(url) == []
+        assert run(url, "SELECT migration_id, migration_hash FROM _yoyo_migration ORDER BY 1") == known
 
 
 def test_old_and_new_servers_get_the_same_schema(server_url: str, postgres15: str) -> None:

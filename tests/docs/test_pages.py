@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 import hutong
-from hutong import events, payments
+from hutong import customers, events, payments
 from hutong.channels.stripe.adapter import Stripe
 from hutong.channels.unionpay.adapter import UnionPay
 from hutong.channels.wechat.adapter import WeChatPay
@@ -84,7 +84,7 @@ def test_every_alert_in_the_log_says_what_to_do() -> None:
 def test_every_event_type_is_told(parts: dict[str, str]) -> None:
     told = re.findall(r"^\| `(\w+\.\w+)`", parts["events.md"], re.MULTILINE)
     assert sorted(told) == sorted(
-        [*payments.PaymentEventType, *payments.RefundEventType, payments.CUSTOMER_UPDATED, events.ENDPOINT_DISABLED]
+        [*payments.PaymentEventType, *payments.RefundEventType, customers.CUSTOMER_UPDATED, events.ENDPOINT_DISABLED]
     )
 
 

@@ -261,7 +261,7 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
             }
         handlers = dict(approval_handlers(transactions))  # tests add theirs
         services = api.Services(
-            bills=database,
+            records=database,
             avatar_base="https://cdn.example/{merchant_id}/",
             database=database,
             directory=merchants.Directory(database),

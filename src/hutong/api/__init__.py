@@ -1,7 +1,7 @@
-"""HTTP for merchants and for channel notifications.
+"""The HTTP API for merchants and operators, and the address that channels notify.
 
-Promises: what is not understood is refused before anything is written; every error is an RFC 9457 problem document
-with a stable `code`; no route shows one merchant another's data.
+Promises: a request that is not understood is refused before anything is written; every error is an RFC 9457 problem
+document with a stable `code`; no route shows a merchant the data of another.
 """
 
 from hutong.api.application import create_app

@@ -1,32 +1,30 @@
-"""What the routes work with, and who is calling."""
+"""Dependencies of the routes: the services, the caller, and the objects of the caller."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
-import orjson
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from starlette.responses import Response
 
 from hutong import channels, db, ids, merchants, operators, payments, vault
 from hutong.clock import Clock
-from hutong.errors import Unauthorized
+from hutong.errors import NotFound, Unauthorized
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Wired by the composition root, kept on the application.
+    """The services of the routes, wired by the composition root and kept on the application.
 
     Attributes:
-        effects: What the approval of a proposal does, by its action.
-        sandbox: Whether merchants may be called back over http and on private addresses.
-        bills: Where bills are searched; it may be another database than the payments'.
-        avatar_base: What stands before a customer's id in an avatar's address.
-        payment_validity: The longest that a payment may be paid.
+        approval_handlers: By the action of a proposal, the function that its approval runs.
+        sandbox: Whether webhooks may go over plain http and to private addresses.
+        records: The database in which payment records are searched; it may be another one than that of payments.
+        avatar_base: The part of an avatar's address before the customer's id.
+        payment_validity: The longest time that an order may stay payable.
     """
 
     database: db.Database
@@ -38,7 +36,7 @@ class Services:
     clock: Clock
     ids: ids.Ids
     sandbox: bool
-    bills: db.Database
+    records: db.Database
     avatar_base: str = ""
     payment_validity: timedelta = payments.VALIDITY_MAX
 
@@ -48,34 +46,34 @@ _operator = HTTPBearer(auto_error=False, scheme_name="OperatorKey", description=
 
 
 async def services(request: Request) -> Services:
-    """The services of this application. Async, since FastAPI sends what is not to a thread."""
-    found: Services = request.app.state.services
-    return found
+    """Return the services of this application. Async, since FastAPI would run a plain function in a thread."""
+    opened: Services = request.app.state.services
+    return opened
 
 
 async def caller(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> merchants.Merchant:
-    """The merchant that sent this request.
+    """Return the merchant that sent this request.
 
     Errors:
-        Unauthorized: no key, or one that is not valid.
+        Unauthorized: the key is missing or not valid.
     """
     if credentials is None:
-        raise Unauthorized("send an API key: Authorization: Bearer sk_…", param="Authorization")
+        raise Unauthorized("the API key is missing: send `Authorization: Bearer sk_…`", param="Authorization")
     return await (await services(request)).directory.authenticate(credentials.credentials)
 
 
 async def acting(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_operator)]
 ) -> operators.Operator:
-    """The operator that sent this request. Merchants' keys are of no use here, and theirs of none elsewhere.
+    """Return the operator that sent this request. A merchant's key does not work here, nor an operator's elsewhere.
 
     Errors:
-        Unauthorized: no key, or one that is not valid.
+        Unauthorized: the key is missing or not valid.
     """
     if credentials is None:
-        raise Unauthorized("send an operator key: Authorization: Bearer sk_opr_…", param="Authorization")
+        raise Unauthorized("the operator key is missing: send `Authorization: Bearer sk_opr_…`", param="Authorization")
     async with (await services(request)).database.transaction() as tx:
         return await operators.authenticate(tx, credentials.credentials)
 
@@ -85,6 +83,20 @@ Caller = Annotated[merchants.Merchant, Depends(caller)]
 Acting = Annotated[operators.Operator, Depends(acting)]
 
 
-def json_answer(document: Any, status: int = 200) -> Response:
-    """An answer that is made already; FastAPI would check it against its model once more."""
-    return Response(orjson.dumps(document), status, media_type="application/json")
+def request_id(request: Request) -> str | None:
+    """Return the id under which this request is found in the audit journal and in the log."""
+    identifier: str | None = request.scope.get("request_id")
+    return identifier
+
+
+async def own_payment(use: Services, merchant: merchants.Merchant, payment_id: str) -> payments.Payment:
+    """Return the payment of the calling merchant that has this id.
+
+    Errors:
+        NotFound: there is no such payment, or it belongs to another merchant.
+    """
+    identifier = ids.decode("pay", payment_id)
+    payment = await use.lifecycle.find(identifier)
+    if payment is None or payment.merchant_id != merchant.merchant_id:
+        raise NotFound("no payment has this id")
+    return payment

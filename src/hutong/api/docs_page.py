@@ -1,4 +1,4 @@
-"""/docs: the API's description, for people. Swagger UI, from files in a package and from nowhere else."""
+"""/docs: the API's description for people, as Swagger UI; its files come from an installed package, not a network."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from starlette.responses import HTMLResponse, Response
 
 from hutong.errors import NotFound
+from hutong.http_responses import security_headers
 
 router = APIRouter(prefix="/docs", include_in_schema=False)
 
@@ -22,7 +23,7 @@ _PAGE = """<!doctype html>
 <a href="/openapi.json">/openapi.json</a>.</noscript></body></html>
 """
 
-# The key that somebody types in stays in the page: it is not persisted. No validator elsewhere is asked.
+# A key that a reader enters stays in the page and is not stored. No validator on another site is called.
 _START = b"""SwaggerUIBundle({
   url: "/openapi.json", dom_id: "#reference", deepLinking: true, validatorUrl: null, persistAuthorization: false,
   presets: [SwaggerUIBundle.presets.apis], layout: "BaseLayout", defaultModelsExpandDepth: 0,
@@ -36,33 +37,27 @@ _PACKAGED = {
     "favicon-32x32.png": "image/png",
 }
 
-_SECURITY = {
-    "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; "
-        "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-}
+_SECURITY = security_headers(
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 
 
 @router.get("")
 async def page() -> Response:
-    """The page; it reads /openapi.json."""
+    """Return the page; it reads /openapi.json."""
     return HTMLResponse(_PAGE, headers=_SECURITY)
 
 
 @router.get("/{name}")
-async def file(name: str) -> Response:
-    """A file that the page loads; read when it is asked for, since that is seldom."""
+async def page_file(name: str) -> Response:
+    """Return a file of the page; read on each request, since requests are rare."""
     if name == "start.js":
         body, media_type = _START, "text/javascript; charset=utf-8"
     elif name in _PACKAGED:
         body, media_type = _packaged(name), _PACKAGED[name]
     else:
-        raise NotFound("there is no such file")
+        raise NotFound("no file has this name")
     return Response(body, media_type=media_type, headers={**_SECURITY, "cache-control": "max-age=3600"})
 
 

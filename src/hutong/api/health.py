@@ -1,4 +1,4 @@
-"""Is the process alive, may it get traffic, how is it doing."""
+"""Liveness, readiness and metrics of the process."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from hutong.errors import Unavailable
 router = APIRouter(tags=["Operation"])
 
 
-class Health(BaseModel):
-    """How the process is."""
+class HealthObject(BaseModel):
+    """The state of the process."""
 
     status: Literal["ok", "ready"]
 
 
-@router.get("/healthz", summary="Is the process alive?")
-async def healthz() -> Health:
-    """Answers as long as the process can answer at all."""
-    return Health(status="ok")
+@router.get("/healthz", summary="Check liveness")
+async def healthz() -> HealthObject:
+    """Answer 200 as long as the process can answer at all."""
+    return HealthObject(status="ok")
 
 
-@router.get("/readyz", summary="May it get traffic?", responses=responses(503))
-async def readyz(use: Use) -> Health:
-    """Answers 200 while the database does."""
+@router.get("/readyz", summary="Check readiness", responses=responses(503))
+async def readyz(use: Use) -> HealthObject:
+    """Answer 200 while the database answers; otherwise send traffic elsewhere."""
     try:
         async with asyncio.timeout(2), use.database.transaction() as tx:
             await tx.fetchval("SELECT 1")
-    except Exception as error:  # whatever it is, traffic should go elsewhere
+    except Exception as error:  # whatever the reason, traffic should go elsewhere
         raise Unavailable("the database does not answer") from error
-    return Health(status="ready")
+    return HealthObject(status="ready")
 
 
 @router.get(
     "/metrics",
-    summary="Figures for Prometheus",
+    summary="Get metrics",
     response_class=Response,
-    responses={200: {"description": "Figures.", "content": {"text/plain": {"schema": {"type": "string"}}}}},
+    responses={200: {"description": "The metrics.", "content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 async def metrics() -> Response:
-    """In the text format of Prometheus."""
+    """Return the metrics of the process in the text format of Prometheus."""
     return Response(prometheus_client.generate_latest(), media_type=prometheus_client.CONTENT_TYPE_LATEST)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import http
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any
 
-import orjson
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
@@ -15,12 +14,12 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.responses import Response
 
 from hutong import errors
+from hutong.http_responses import PROBLEM_MEDIA_TYPE, problem_response
 from hutong.telemetry import get_logger
 
 _log = get_logger(__name__)
-MEDIA_TYPE = "application/problem+json"
 
-_KINDS = {
+_VALIDATION_ERRORS = {
     "missing": ("missing_parameter", "is required"),
     "extra_forbidden": ("unknown_parameter", "is not a field of this request"),
 }
@@ -28,7 +27,7 @@ _STATUS_CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_lar
 
 
 class Problem(BaseModel):
-    """What every error answer looks like."""
+    """The body of every error answer."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -46,81 +45,64 @@ class Problem(BaseModel):
         }
     )
 
-    type: str = Field(description="A URN that holds the code.")
-    title: str = Field(description="The HTTP status in words.")
+    type: str = Field(description="A URN that ends with the code.")
+    title: str = Field(description="The HTTP status as text.")
     status: int = Field(description="The HTTP status.")
-    detail: str = Field(description="One sentence for a person.")
-    code: str = Field(description="Stable name of the error, for programs.")
+    detail: str = Field(description="One sentence for people.")
+    code: str = Field(description="The stable name of the error, for programs.")
     param: str | None = Field(description="The field, header or parameter at fault.")
-    request_id: str = Field(description="Name this when asking about the request.")
+    request_id: str = Field(description="Quote this id in questions about the request.")
 
 
-def problem(
-    request: Request, status: int, code: str, detail: str, *, param: str | None = None, retry_after_s: int | None = None
-) -> Response:
-    """Write a problem document."""
-    document = {
-        "type": f"urn:hutong:error:{code}",
-        "title": http.HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        "code": code,
-        "param": param,
-        "request_id": request.scope.get("request_id", ""),
-    }
-    headers = {}
-    if retry_after_s is not None:
-        headers["Retry-After"] = str(retry_after_s)
-    if status == http.HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = "Bearer"
-    return Response(orjson.dumps(document), status, headers=headers, media_type=MEDIA_TYPE)
-
-
-async def _expected(request: Request, error: Exception) -> Response:
+async def _answer_expected_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, errors.HutongError)
     if isinstance(error, errors.InvariantBroken):
         _log.critical("invariant_broken", reason=error.detail)
-        return problem(request, 500, error.code, "the books disagree; a person has been called")
+        return problem_response(request, 500, error.code, "an accounting check failed; an operator has been alerted")
     retry_after_s = error.retry_after_s if isinstance(error, errors.Unavailable) else None
-    return problem(request, error.http_status, error.code, error.detail, param=error.param, retry_after_s=retry_after_s)
+    return problem_response(
+        request, error.http_status, error.code, error.detail, param=error.param, retry_after_s=retry_after_s
+    )
 
 
-async def _invalid(request: Request, error: Exception) -> Response:
+async def _answer_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    place = [str(part) for part in first["loc"]]
-    if place[0] == "header":
-        place = [part.title() for part in place]
+    location = [str(part) for part in first["loc"]]
+    if location[0] == "header":
+        location = [part.title() for part in location]
     if first["type"] == "json_invalid":
-        return problem(request, 400, "invalid_json", f"the body is not JSON: {first['ctx']['error']}", param="body")
-    param = ".".join(place[1:]) or place[0]
-    code, text = _KINDS.get(first["type"], ("invalid_parameter", first["msg"]))
-    return problem(request, 422, code, _printable(f"{param}: {text}"), param=_printable(param))
+        return problem_response(
+            request, 400, "invalid_json", f"the body is not valid JSON: {first['ctx']['error']}", param="body"
+        )
+    param = ".".join(location[1:]) or location[0]
+    code, text = _VALIDATION_ERRORS.get(first["type"], ("invalid_parameter", first["msg"]))
+    return problem_response(request, 422, code, _printable(f"{param}: {text}"), param=_printable(param))
 
 
-async def _http(request: Request, error: Exception) -> Response:
+async def _answer_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, StarletteHTTPException)
     if isinstance(error.__cause__, errors.HutongError):
-        return await _expected(request, error.__cause__)
+        return await _answer_expected_error(request, error.__cause__)
     code = _STATUS_CODES.get(error.status_code, "invalid_request")
-    answer = problem(request, error.status_code, code, str(error.detail))
+    answer = problem_response(request, error.status_code, code, str(error.detail))
     answer.headers.update(error.headers or {})
-    if error.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         # The framework names the methods of the first route of this path only.
-        answer.headers["Allow"] = ", ".join(sorted(_methods(request)))
+        answer.headers["Allow"] = ", ".join(sorted(_allowed_methods(request)))
     return answer
 
 
-def _methods(request: Request) -> set[str]:
+def _allowed_methods(request: Request) -> set[str]:
     routes: Sequence[APIRoute] = request.app.state.routes
     return {
         method for route in routes if route.path_regex.match(request.scope["path"]) for method in route.methods or ()
     }
 
 
-async def _unexpected(request: Request, error: Exception) -> Response:
+async def _answer_unexpected_error(request: Request, error: Exception) -> Response:
     _log.error("unexpected_error", path=request.url.path, exc_info=error)
-    answer = problem(request, 500, "internal_error", "something went wrong here; it has been logged")
+    answer = problem_response(request, 500, "internal_error", "an unexpected error occurred; it has been logged")
     answer.headers["X-Request-Id"] = request.scope.get("request_id", "")  # this answer passes no middleware
     return answer
 
@@ -130,23 +112,23 @@ def _printable(text: str) -> str:
 
 
 def install(app: FastAPI, routes: Sequence[APIRoute]) -> None:
-    """Make an application answer every error with a problem document."""
+    """Make the application answer every error with a problem document."""
     app.state.routes = routes
-    app.add_exception_handler(errors.HutongError, _expected)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(StarletteHTTPException, _http)
-    app.add_exception_handler(Exception, _unexpected)
+    app.add_exception_handler(errors.HutongError, _answer_expected_error)
+    app.add_exception_handler(RequestValidationError, _answer_invalid_request)
+    app.add_exception_handler(StarletteHTTPException, _answer_http_exception)
+    app.add_exception_handler(Exception, _answer_unexpected_error)
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI entries of error answers."""
+    """Return the OpenAPI entries of error answers."""
     return {
-        status: {"description": http.HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": _REFERENCE}}}
+        status: {"description": HTTPStatus(status).phrase, "content": {PROBLEM_MEDIA_TYPE: {"schema": _PROBLEM_SCHEMA}}}
         for status in statuses
     }
 
 
-_REFERENCE = {"$ref": "#/components/schemas/Problem"}
+_PROBLEM_SCHEMA = {"$ref": "#/components/schemas/Problem"}
 
 
 def as_http(error: errors.HutongError) -> HTTPException:

@@ -1,4 +1,4 @@
-"""Reading JSON strictly: no doubled keys, no numbers that JSON does not have, no other media types."""
+"""Strict reading of JSON: no duplicate names, no numbers that JSON does not have, no other media types."""
 
 from __future__ import annotations
 
@@ -16,41 +16,41 @@ from hutong.errors import InvalidParameter, InvalidRequest
 
 
 class UnsupportedMediaType(InvalidRequest):
-    """The body is not declared as JSON."""
+    """A body that is not declared as JSON."""
 
     code = "unsupported_media_type"
     http_status = 415
 
 
 class BodyTooLarge(InvalidRequest):
-    """The body is larger than any request needs to be."""
+    """A body that is larger than any request needs."""
 
     code = "body_too_large"
     http_status = 413
 
 
 class InvalidJson(InvalidRequest):
-    """The body is not JSON, or JSON that two readers may understand differently."""
+    """A body that is not JSON, or that two parsers may read differently."""
 
     code = "invalid_json"
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise InvalidJson(f"{name} is not a JSON number", param="body")
+    raise InvalidJson(f"the body holds {name}, which is not a JSON number", param="body")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise InvalidJson("an object names a field twice", param="body")
-    return found
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise InvalidJson("an object in the body has a field twice", param="body")
+    return fields
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant)
 
 
 BODY_LIMIT = 256 * 1024
-_ONCE = frozenset({b"authorization", b"content-type", b"idempotency-key"})
+_UNIQUE_HEADERS = frozenset({b"authorization", b"content-type", b"idempotency-key"})
 
 
 class StrictRequest(Request):
@@ -68,7 +68,7 @@ class StrictRequest(Request):
             async for chunk in self.stream():
                 size += len(chunk)
                 if size > BODY_LIMIT:
-                    error = BodyTooLarge(f"a body has at most {BODY_LIMIT} bytes", param="body")
+                    error = BodyTooLarge(f"the body is larger than {BODY_LIMIT} bytes", param="body")
                     raise as_http(error) from error
                 chunks.append(chunk)
             self._body = b"".join(chunks)
@@ -89,33 +89,34 @@ class StrictRequest(Request):
                 deep = InvalidJson("the body is nested too deeply", param="body")
                 raise as_http(deep) from deep
             except ValueError:  # not UTF-8, not JSON, or an integer of thousands of digits
-                wrong = InvalidJson("the body is not JSON in UTF-8", param="body")
+                wrong = InvalidJson("the body is not valid JSON in UTF-8", param="body")
                 raise as_http(wrong) from wrong
         return self._json
 
 
 class UnknownParameter(InvalidParameter):
-    """The request names a parameter that does not exist."""
+    """A parameter that does not exist."""
 
     code = "unknown_parameter"
 
 
 def _check_query(request: Request, names: set[str]) -> None:
-    given = [name for name, _ in request.query_params.multi_items()] if request.scope["query_string"] else []
-    for name in given:
+    sent = [name for name, _ in request.query_params.multi_items()] if request.scope["query_string"] else []
+    for name in sent:
         if name not in names:
             shown = name.encode("utf-8", "replace").decode()[:64]
-            raise UnknownParameter("is not a parameter of this request", param=shown)
-    if len(given) != len(set(given)):
-        raise InvalidParameter("a parameter is given twice", param=next(n for n in given if given.count(n) > 1))
+            raise UnknownParameter(f"`{shown}` is not a parameter of this request", param=shown)
+    if len(sent) != len(set(sent)):
+        twice = next(name for name in sent if sent.count(name) > 1)
+        raise InvalidParameter(f"the parameter `{twice}` is sent twice", param=twice)
 
 
 def _check_headers(request: Request) -> None:
-    """Refuse a request that says twice who sends it, what it is or which one it is."""
-    given = [name for name, _ in request.scope["headers"] if name in _ONCE]
-    if len(given) != len(set(given)):
-        name = next(n for n in given if given.count(n) > 1)
-        raise InvalidRequest("a header is given twice", param=name.decode().title())
+    """Refuse a request that repeats the header of its key, its media type or its idempotency key."""
+    sent = [name for name, _ in request.scope["headers"] if name in _UNIQUE_HEADERS]
+    if len(sent) != len(set(sent)):
+        twice = next(name for name in sent if sent.count(name) > 1).decode().title()
+        raise InvalidRequest(f"the header {twice} is sent twice", param=twice)
 
 
 def _check_media_type(request: Request) -> None:
@@ -123,23 +124,23 @@ def _check_media_type(request: Request) -> None:
     name, _, charset = rest.strip().partition("=")
     declared = charset.strip('"').lower() if name.strip().lower() == "charset" else "utf-8"
     if media_type.strip().lower() != "application/json" or declared not in ("utf-8", "utf8"):
-        raise UnsupportedMediaType("send application/json in UTF-8", param="Content-Type")
+        raise UnsupportedMediaType("`Content-Type` is not application/json in UTF-8", param="Content-Type")
 
 
-def _names(dependant: Dependant) -> set[str]:
-    """The query parameters of a route and of what it depends on."""
+def _query_names(dependant: Dependant) -> set[str]:
+    """Return the names of the query parameters of a route and of its dependencies."""
     names = {field.alias for field in dependant.query_params}
-    return names.union(*(_names(inner) for inner in dependant.dependencies))
+    return names.union(*(_query_names(inner) for inner in dependant.dependencies))
 
 
 class StrictRoute(APIRoute):
-    """A route that reads bodies with StrictRequest, takes JSON only, and no parameter it does not know."""
+    """A route that reads its body as a StrictRequest and refuses other media types and unknown parameters."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
         takes_body = self.body_field is not None
 
-        names = _names(self.dependant)
+        names = _query_names(self.dependant)
 
         async def strict(request: Request) -> Response:
             _check_query(request, names)

@@ -29,7 +29,7 @@ class Platform:
     """The wired parts of one process.
 
     Attributes:
-        bills: The database in which payment records are searched; may be the same one.
+        records: The database in which payment records are searched; may be the same one.
     """
 
     settings: Settings
@@ -43,7 +43,7 @@ class Platform:
     clock: Clock
     ids: Ids
     public_url: str
-    bills: db.Database
+    records: db.Database
 
 
 @contextmanager
@@ -110,10 +110,10 @@ async def open_platform(
         database = await stack.enter_async_context(db.Database.open(url, size=settings.pool_size))
         # A pool of its own: searches take no connection from payments, and payments go on while this database is away.
         store = db.Database.open(query_database_url(settings) or url, size=_SEARCH_CONNECTIONS, eager=False)
-        bills = await stack.enter_async_context(store)
+        records = await stack.enter_async_context(store)
         if http is None:
             http = await stack.enter_async_context(channels.Http.open())
-        platform = wire(settings, database=database, bills=bills, http=http, clock=clock, ids=ids)
+        platform = wire(settings, database=database, records=records, http=http, clock=clock, ids=ids)
         await stack.enter_async_context(_recording_unmapped_codes(platform.accounts.unmapped, database))
         stack.push_async_callback(platform.lifecycle.stop)
         selector = platform.lifecycle.route_selector
@@ -128,7 +128,7 @@ def wire(
     settings: Settings,
     *,
     database: db.Database,
-    bills: db.Database,
+    records: db.Database,
     http: channels.Http,
     clock: Clock,
     ids: Ids,
@@ -137,7 +137,7 @@ def wire(
     """Wire the parts over open resources. This neither waits, reads nor starts anything.
 
     Args:
-        bills: The database in which payment records are searched; may be the same one.
+        records: The database in which payment records are searched; may be the same one.
         draw: Returns a number in [0, 1) for routing's random choices.
     """
     vault = open_vault(settings)
@@ -180,7 +180,7 @@ def wire(
         clock=clock,
         ids=ids,
         public_url=address,
-        bills=bills,
+        records=records,
     )
 
 

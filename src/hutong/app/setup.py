@@ -21,7 +21,7 @@ def migrate(settings: Settings, url: str) -> None:
     separate_url = query_database_url(settings)
     if separate_url is not None:
         try:
-            db.migrate(separate_url, rooms=search.SCHEMAS)
+            db.migrate(separate_url, packages=search.SCHEMA_PACKAGES)
         except Unavailable as error:  # the worker migrates it later
             print(f"hutong: the payment records' database does not answer: {error.detail}", file=sys.stderr)
 

@@ -31,14 +31,14 @@ def build(settings: Settings) -> FastAPI:
                 clock=platform.clock,
                 ids=platform.ids,
                 sandbox=settings.sandbox,
-                bills=platform.bills,
+                records=platform.records,
                 avatar_base=settings.avatar_base_url or "",
                 payment_validity=timedelta(days=settings.payment_validity_days),
             )
 
     def cashier_routes(services: api.Services) -> list[APIRouter]:
         sandbox_url = f"http://{settings.sandbox_host}:{settings.sandbox_port}" if settings.sandbox else None
-        desk = cashier.Desk(
+        checkout = cashier.PaymentCheckout(
             services.database,
             services.lifecycle,
             services.directory,
@@ -46,7 +46,7 @@ def build(settings: Settings) -> FastAPI:
             texts=services.accounts.text,
             sandbox_url=sandbox_url,
         )
-        return [cashier.create_router(desk, services.clock)]
+        return [cashier.create_router(checkout, services.clock)]
 
     identifiers = Ids(SystemClock(), zone=settings.zone)
     return api.create_app(open_services, identifiers=identifiers, extra=cashier_routes)

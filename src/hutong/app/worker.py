@@ -108,7 +108,7 @@ async def check_books(platform: Platform) -> None:
 
 JOBS: tuple[Job, ...] = (
     Job("sequence", events.SEQUENCE_EVERY_S, number_events, "Number new events in their streams."),
-    Job("records", search.FOLLOW_EVERY_S, lambda w: w.records.follow(), "Bring payment records up to date."),
+    Job("records", search.PROJECT_EVERY_S, lambda w: w.records.run_once(), "Bring payment records up to date."),
     Job("sweep", 0.5, lambda w: w.platform.lifecycle.sweep(), "Poll attempts that are due, and expire payments."),
     Job("refunds", 0.5, lambda w: w.platform.lifecycle.refunds.sweep(), "Send and poll the refunds that are due."),
     Job("doubts", 15.0, lambda w: w.platform.lifecycle.report_attempts_in_doubt(), "Report the attempts in doubt."),
@@ -137,7 +137,7 @@ def make_worker(platform: Platform) -> Worker:
     if connect is not None:
         relay = events.Relay(platform.database, platform.clock, connect=connect, new_id=platform.ids.new)
     separate_url = query_database_url(platform.settings)
-    records = search.ProjectionWorker(platform.database, platform.bills, clock=platform.clock, own_url=separate_url)
+    records = search.ProjectionWorker(platform.database, platform.records, clock=platform.clock, own_url=separate_url)
     return Worker(platform, webhooks, relay, records)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 doctor = typer.Typer(invoke_without_command=True)
 
 _CLOCK_LIMIT_S = 1.0
-_BILLS_LIMIT_S = 60.0
+_RECORDS_LIMIT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,19 +154,19 @@ async def _check_records(platform: app.Platform) -> list[Check]:
     separate_url = app.query_database_url(platform.settings)
     checks: list[Check] = []
     if separate_url is not None:
-        read_pending = partial(db.pending_migrations, separate_url, rooms=search.SCHEMAS)
-        pending = await _attempt(checks, "bills", lambda: asyncio.to_thread(read_pending), None)
+        read_pending = partial(db.pending_migrations, separate_url, packages=search.SCHEMA_PACKAGES)
+        pending = await _attempt(checks, "payment records", lambda: asyncio.to_thread(read_pending), None)
         if pending:
-            checks.append(Check("bills", False, f"pending: {', '.join(pending)}"))
+            checks.append(Check("payment records", False, f"pending: {', '.join(pending)}"))
         if checks:
             return checks
     try:
-        progress = await search.progress(platform.database, platform.bills, now=platform.clock.now())
+        progress = await search.read_progress(platform.database, platform.records, now=platform.clock.now())
     except (HutongError, OSError, asyncpg.PostgresError) as error:
-        return [Check("bills", False, f"{type(error).__name__}: {error}")]
+        return [Check("payment records", False, f"{type(error).__name__}: {error}")]
     lag_s = max((source.lag_s for source in progress), default=0.0)
     seen = f"{sum(source.lag for source in progress)} events behind, {lag_s:.1f} s"
-    return [Check("bills", lag_s < _BILLS_LIMIT_S, seen)]
+    return [Check("payment records", lag_s < _RECORDS_LIMIT_S, seen)]
 
 
 async def _check_channel_accounts(platform: app.Platform) -> list[Check]:

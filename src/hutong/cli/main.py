@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 
 import typer
 
 from hutong.cli.bench import bench
-from hutong.cli.bills import query
 from hutong.cli.channel import channel
 from hutong.cli.database import database
 from hutong.cli.demo import demo
@@ -20,9 +17,11 @@ from hutong.cli.ledger import ledger
 from hutong.cli.merchant import merchant
 from hutong.cli.operator import operator
 from hutong.cli.payment import payment
+from hutong.cli.query import query
 from hutong.cli.routing.routing import routing
 from hutong.cli.sandbox import sandbox
 from hutong.cli.serve import serving
+from hutong.cli.termination import ended_by_sigterm
 from hutong.errors import HutongError
 
 app = typer.Typer(
@@ -51,15 +50,10 @@ app.add_typer(routing, name="routing")
 
 
 def main() -> None:
-    """Run a command. An error meant for people is printed as one line, with exit status 1.
-
-    SIGTERM ends a command as Ctrl-C does, so that the command stops what it has started. The processes that serve
-    handle SIGTERM themselves.
-    """
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    """Run a command. An error meant for people is printed as one line, with exit status 1."""
     try:
-        app()
+        with ended_by_sigterm():
+            app()
     except HutongError as error:
         where = f" ({error.param})" if error.param else ""
         print(f"hutong: {error.code}: {error.detail}{where}", file=sys.stderr)

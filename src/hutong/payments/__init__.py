@@ -24,7 +24,6 @@ from hutong.payments.channel_answers import (
     record,
 )
 from hutong.payments.close import CloseOutcome, CloseResult, RequestClose, request_close
-from hutong.payments.customer import CUSTOMER_UPDATED, CustomerProfile, PutCustomer, customer_document, put_customers
 from hutong.payments.decision import (
     DECISION_PREFIX,
     LoggedDecision,
@@ -50,7 +49,7 @@ from hutong.payments.errors import (
     PaymentNotCapturable,
     PaymentNotPayable,
 )
-from hutong.payments.export import one_snapshot, stream_customers, stream_payments, stream_refunds
+from hutong.payments.export import one_snapshot, stream_payments, stream_refunds
 from hutong.payments.in_doubt import AttemptInDoubt, list_attempts_in_doubt, report_attempts_in_doubt
 from hutong.payments.items import (
     Discount,
@@ -74,7 +73,6 @@ from hutong.payments.model import (
     AttemptState,
     CaptureMethod,
     CloseReason,
-    Customer,
     NewAttempt,
     NewPayment,
     Payment,
@@ -160,7 +158,6 @@ __all__ = [
     "ATTEMPT_TRANSITIONS",
     "CLOSE",
     "CONVERT_REFUND",
-    "CUSTOMER_UPDATED",
     "DECISION_PREFIX",
     "NOWHERE",
     "PAYMENT_TRANSITIONS",
@@ -188,8 +185,6 @@ __all__ = [
     "CloseResult",
     "Created",
     "CreatedRefund",
-    "Customer",
-    "CustomerProfile",
     "Discount",
     "DiscountExceedsItem",
     "Existing",
@@ -230,7 +225,6 @@ __all__ = [
     "PlaceOrder",
     "PlaceRefund",
     "PollingPolicy",
-    "PutCustomer",
     "RecordOutcome",
     "RecordRefundReport",
     "RecordReport",
@@ -280,7 +274,6 @@ __all__ = [
     "counted_attempt",
     "create",
     "create_refunds",
-    "customer_document",
     "decision_document",
     "decisions_between",
     "find",
@@ -297,7 +290,6 @@ __all__ = [
     "payment_document",
     "probe_idle",
     "proposal",
-    "put_customers",
     "read_timeline",
     "record",
     "record_refunds",
@@ -312,7 +304,6 @@ __all__ = [
     "settle_manually",
     "settle_refund",
     "start_attempts",
-    "stream_customers",
     "stream_payments",
     "stream_refunds",
     "sweep_plans",

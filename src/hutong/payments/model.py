@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from hutong.customers import Customer
 from hutong.payments.items import Discount, LineItem
 
 
@@ -149,20 +150,6 @@ class NewAttempt:
     expiry_max: timedelta = timedelta.max
     authorization_kept: timedelta | None = None
     decision: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Customer:
-    """Who pays, as the merchant knows them.
-
-    Attributes:
-        id: The merchant's own; the same person has the same one in every order.
-        avatar: What names the picture's present version, such as its hash; never the picture itself.
-    """
-
-    id: str
-    name: str | None = None
-    avatar: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,12 @@ from uuid import UUID
 import asyncpg
 
 from hutong import db
+from hutong.customers import Customer
 from hutong.payments.items import Discount, LineItem, discounts_of, insert_baskets, items_of
 from hutong.payments.model import (
     DEFAULT_POLICY,
     Attempt,
     AttemptState,
-    Customer,
     NewAttempt,
     NewPayment,
     Payment,

@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Body
 from starlette.responses import Response
 
-from hutong import payments
-from hutong.api.dependencies import Caller, Use, json_answer
-from hutong.api.merchant.payments import check_return_url, own_payment
+from hutong import merchants, payments
+from hutong.api.dependencies import Caller, Use, own_payment
 from hutong.api.problems import responses
+from hutong.api.responses import json_answer, rendered_answer
 from hutong.api.schemas import payment as schema
 from hutong.api.strict_json import StrictRoute
 
@@ -38,9 +38,9 @@ async def start_attempt(
     channel first; what cannot be closed and could still take the money is answered with `attempt_in_progress`.
     """
     payment = await own_payment(use, merchant, payment_id)
-    check_return_url(body.return_url, merchant)
+    merchants.check_return_url(merchant, body.return_url)
     started = await use.lifecycle.start(payment, body.method, payer=body.payer, return_url=body.return_url)
-    return Response(use.lifecycle.render(started), 201, media_type="application/json")
+    return rendered_answer(use.lifecycle.render(started), 201)
 
 
 @router.post(
@@ -65,24 +65,7 @@ async def capture_payment(
     The same amount again is the same capture. Capture or cancel: the first of the two that arrives is done.
     """
     captured = await use.lifecycle.capture(await own_payment(use, merchant, payment_id), body.amount_minor)
-    return Response(
-        use.lifecycle.render(captured), 202 if captured.is_capturing else 200, media_type="application/json"
-    )
-
-
-@router.post(
-    "/cancel",
-    response_model=schema.PaymentObject,
-    responses={
-        202: {"model": schema.PaymentObject, "description": "The channel has not confirmed yet; it will be closed."},
-        **responses(400, 401, 404, 409, 422, 503),
-    },
-    summary="Cancel a payment",
-)
-async def cancel_payment(use: Use, merchant: Caller, payment_id: str) -> Response:
-    """Give up an authorization that is not captured, or close what is unpaid; the same as `close`."""
-    closed = await use.lifecycle.close(await own_payment(use, merchant, payment_id))
-    return Response(use.lifecycle.render(closed), 202 if closed.is_open else 200, media_type="application/json")
+    return rendered_answer(use.lifecycle.render(captured), 202 if captured.is_capturing else 200)
 
 
 @router.get(

@@ -7,21 +7,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
-from urllib.parse import urlsplit
-from uuid import UUID
 
-import orjson
 from fastapi import APIRouter, Body, Query
-from pydantic import BeforeValidator
 from starlette.responses import Response
 
-from hutong import ids, merchants, money, payments
-from hutong.api.dependencies import Caller, Services, Use
+from hutong import customers, ids, merchants, money, payments
+from hutong.api.dependencies import Caller, Services, Use, own_payment
 from hutong.api.idempotency import IdempotencyKey, claim_of
+from hutong.api.paging import Limit, cut, id_cursor, read_cursor, rendered_page_answer
 from hutong.api.problems import responses
+from hutong.api.responses import rendered_answer
 from hutong.api.schemas import payment as schema
 from hutong.api.strict_json import StrictRoute
-from hutong.errors import InvalidParameter, NotFound
+from hutong.errors import InvalidParameter
 
 router = APIRouter(prefix="/v1/payments", tags=["Payments"], route_class=StrictRoute)
 
@@ -63,7 +61,7 @@ async def create_payment(
     else:
         answered = await use.lifecycle.place(order)
     status, answer = answered
-    return json_answer(answer, status)
+    return rendered_answer(answer, status)
 
 
 @router.get(
@@ -75,12 +73,8 @@ async def create_payment(
 async def list_payments(
     use: Use,
     merchant: Caller,
-    limit: Annotated[
-        int, BeforeValidator(schema.plain_digits), Query(ge=1, le=100, description="How many at most.")
-    ] = 20,
-    cursor: Annotated[
-        str | None, Query(pattern=r"^pay_[0-7][0-9a-z]{25}$", description="`next_cursor` of the page before.")
-    ] = None,
+    limit: Limit = 20,
+    cursor: Annotated[str | None, id_cursor("pay")] = None,
     status: Annotated[payments.PaymentStatus | None, Query(description="Only payments in this state.")] = None,
     merchant_order_no: Annotated[
         str | None, Query(pattern=schema.ORDER_NO, description="Only the payment of this order.")
@@ -92,12 +86,8 @@ async def list_payments(
         found = await payments.list_payments(
             tx, merchant.merchant_id, after=after, status=status, merchant_order_no=merchant_order_no, limit=limit + 1
         )
-    page = found[:limit]
-    has_more = len(found) > limit
-    next_cursor = ids.encode("pay", page[-1].payment_id) if has_more else None
-    head = orjson.dumps({"object": "list", "has_more": has_more, "next_cursor": next_cursor})
-    data = b",".join(use.lifecycle.render(payment) for payment in page)
-    return json_answer(head[:-1] + b',"data":[' + data + b"]}")
+    page, next_cursor = cut(found, limit, lambda payment: ids.encode("pay", payment.payment_id))
+    return rendered_page_answer((use.lifecycle.render(payment) for payment in page), next_cursor)
 
 
 @router.get(
@@ -108,26 +98,30 @@ async def list_payments(
 )
 async def get_payment(use: Use, merchant: Caller, payment_id: str) -> Response:
     """One payment, as last committed."""
-    return json_answer(use.lifecycle.render(await own_payment(use, merchant, payment_id)))
+    return rendered_answer(use.lifecycle.render(await own_payment(use, merchant, payment_id)))
 
 
 @router.post(
     "/{payment_id}/close",
     response_model=schema.PaymentObject,
     responses={
-        202: {"model": schema.PaymentObject, "description": "The channel has not confirmed yet; it will be closed."},
+        202: {
+            "model": schema.PaymentObject,
+            "description": "The channel has not confirmed yet; the payment closes later.",
+        },
         **responses(400, 401, 404, 409, 422, 503),
     },
     summary="Close a payment",
 )
+@router.post("/{payment_id}/cancel", include_in_schema=False)  # its other name, kept for clients that use it
 async def close_payment(use: Use, merchant: Caller, payment_id: str) -> Response:
-    """Ask for the end of an unpaid payment.
+    """Close a payment that is not paid, or release an authorization that is not captured.
 
     The channel is asked first: if the payer has paid in the meantime, the payment succeeds and the answer is 409.
     Closing a closed payment changes nothing.
     """
     payment = await use.lifecycle.close(await own_payment(use, merchant, payment_id))
-    return json_answer(use.lifecycle.render(payment), 202 if payment.is_open else 200)
+    return rendered_answer(use.lifecycle.render(payment), 202 if payment.is_open else 200)
 
 
 async def _check(
@@ -137,7 +131,7 @@ async def _check(
     if not now + payments.VALIDITY_MIN <= order.new.expires_at <= now + use.payment_validity:
         days = use.payment_validity.days
         raise InvalidParameter(f"lies between 1 minute and {days} days from now", param="expires_at")
-    check_return_url(body.return_url, merchant)
+    merchants.check_return_url(merchant, body.return_url)
     if body.method is None:
         return order
     wish = payments.RouteRequest(
@@ -180,14 +174,8 @@ def _new_payment(
         capture_method=payments.CaptureMethod(body.capture_method),
         items=_items(body, discounts),
         discounts=discounts,
-        customer=None if body.customer is None else payments.Customer(**body.customer.model_dump()),
+        customer=None if body.customer is None else customers.Customer(**body.customer.model_dump()),
     )
-
-
-def check_return_url(url: str | None, merchant: merchants.Merchant) -> None:
-    """Refuse to send payers where the merchant has not said that they may be sent."""
-    if url is not None and not _registered(url, merchant.return_origins):
-        raise InvalidParameter("its origin is not registered for this merchant", param="return_url")
 
 
 def _items(body: schema.PaymentCreate, discounts: Sequence[payments.Discount]) -> tuple[payments.LineItem, ...]:
@@ -199,43 +187,3 @@ def _items(body: schema.PaymentCreate, discounts: Sequence[payments.Discount]) -
         raise InvalidParameter("a payment with items is captured at once and whole", param="items")
     bought = [payments.NewLineItem(item.id, item.name, item.quantity, item.amount_minor) for item in body.items]
     return payments.allocate_discounts(body.amount_minor, bought, discounts)
-
-
-def _registered(url: str, origins: tuple[str, ...]) -> bool:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    return "@" not in parts.netloc and f"{parts.scheme}://{parts.netloc}" in origins
-
-
-async def own_payment(use: Services, merchant: merchants.Merchant, payment_id: str) -> payments.Payment:
-    """The caller's payment with this id.
-
-    Errors:
-        NotFound: there is none, or it is another merchant's.
-    """
-    identifier = ids.decode("pay", payment_id)
-    payment = await use.lifecycle.find(identifier)
-    if payment is None or payment.merchant_id != merchant.merchant_id:
-        raise NotFound("no payment has this id")
-    return payment
-
-
-def read_cursor(prefix: str, text: str | None) -> UUID | None:
-    """After what a page begins; None for the first page.
-
-    Errors:
-        InvalidParameter: the text names nothing of this kind.
-    """
-    if text is None:
-        return None
-    try:
-        return ids.decode(prefix, text)
-    except NotFound as error:
-        raise InvalidParameter("is not a cursor of this list", param="cursor") from error
-
-
-def json_answer(body: bytes, status: int = 200) -> Response:
-    """An answer whose body is JSON already."""
-    return Response(body, status, media_type="application/json")

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import orjson
-from fastapi import APIRouter, Body, Query
-from pydantic import BeforeValidator
+from fastapi import APIRouter, Body
 from starlette.responses import Response
 
 from hutong import ids, payments
-from hutong.api.dependencies import Caller, Use
+from hutong.api.dependencies import Caller, Use, own_payment
 from hutong.api.idempotency import IdempotencyKey, claim_of
-from hutong.api.merchant.payments import json_answer, own_payment, read_cursor
+from hutong.api.paging import Limit, cut, id_cursor, list_answer, read_cursor, rendered_page_answer
 from hutong.api.problems import responses
+from hutong.api.responses import rendered_answer
 from hutong.api.schemas import payment as schema
 from hutong.api.schemas import refund as refund_schema
 from hutong.api.strict_json import StrictRoute
@@ -58,7 +57,7 @@ async def create_refund(
     )
     claim = claim_of(merchant, idempotency_key, f"POST /v1/payments/{payment_id}/refunds", body)
     status, answer = await use.lifecycle.refunds.place(payment, order, claim=claim)
-    return json_answer(answer, status)
+    return rendered_answer(answer, status)
 
 
 @router.get(
@@ -71,24 +70,16 @@ async def list_refunds(
     use: Use,
     merchant: Caller,
     payment_id: str,
-    limit: Annotated[
-        int, BeforeValidator(schema.plain_digits), Query(ge=1, le=100, description="How many at most.")
-    ] = 100,
-    cursor: Annotated[
-        str | None, Query(pattern=r"^ref_[0-7][0-9a-z]{25}$", description="`next_cursor` of the page before.")
-    ] = None,
+    limit: Limit = 100,
+    cursor: Annotated[str | None, id_cursor("ref")] = None,
 ) -> Response:
     """The refunds of one payment, first to last."""
     payment = await own_payment(use, merchant, payment_id)
     after = read_cursor("ref", cursor)
     async with use.database.transaction() as tx:
         found = await payments.list_refunds(tx, payment.payment_id, after=after, limit=limit + 1)
-    page = found[:limit]
-    has_more = len(found) > limit
-    next_cursor = ids.encode("ref", page[-1].refund_id) if has_more else None
-    head = orjson.dumps({"object": "list", "has_more": has_more, "next_cursor": next_cursor})
-    data = b",".join(payments.render_refund(refund) for refund in page)
-    return json_answer(head[:-1] + b',"data":[' + data + b"]}")
+    page, next_cursor = cut(found, limit, lambda refund: ids.encode("ref", refund.refund_id))
+    return rendered_page_answer((payments.render_refund(refund) for refund in page), next_cursor)
 
 
 @router.get(
@@ -103,7 +94,7 @@ async def list_items(use: Use, merchant: Caller, payment_id: str) -> Response:
     async with use.database.transaction() as tx:
         items = (await payments.items_of(tx, [payment.payment_id])).get(payment.payment_id, ())
         refunds = (await payments.refunds_of(tx, [payment.payment_id]))[payment.payment_id]
-    return json_answer(orjson.dumps({"object": "list", "data": payments.item_documents(items, refunds)}))
+    return list_answer(payments.item_documents(items, refunds))
 
 
 @router.get(
@@ -119,4 +110,4 @@ async def get_refund(use: Use, merchant: Caller, refund_id: str) -> Response:
         found = (await payments.find_refunds(tx, [identifier], merchant_id=merchant.merchant_id)).get(identifier)
     if found is None:
         raise NotFound("no refund has this id")
-    return json_answer(payments.render_refund(found))
+    return rendered_answer(payments.render_refund(found))

@@ -7,12 +7,13 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Query
-from pydantic import BeforeValidator
 from starlette.responses import Response
 
 from hutong import events, ids
-from hutong.api.dependencies import Caller, Use, json_answer
+from hutong.api.dependencies import Caller, Use
+from hutong.api.paging import Limit, cut, id_cursor, list_answer, page_answer, read_cursor
 from hutong.api.problems import responses
+from hutong.api.responses import json_answer
 from hutong.api.schemas import payment as schema
 from hutong.api.schemas import webhook as webhook_schema
 from hutong.api.strict_json import StrictRoute
@@ -65,7 +66,7 @@ async def list_endpoints(use: Use, merchant: Caller) -> Response:
     """Your endpoints, oldest first, disabled ones included."""
     async with use.database.transaction() as tx:
         found = await events.list_endpoints(tx, merchant.merchant_id)
-    return json_answer({"object": "list", "data": [events.endpoint_document(endpoint) for endpoint in found]})
+    return list_answer(events.endpoint_document(endpoint) for endpoint in found)
 
 
 @router.delete(
@@ -178,12 +179,8 @@ async def list_deliveries(
     use: Use,
     merchant: Caller,
     endpoint_id: str,
-    limit: Annotated[
-        int, BeforeValidator(schema.plain_digits), Query(ge=1, le=100, description="How many at most.")
-    ] = 20,
-    cursor: Annotated[
-        str | None, Query(pattern=r"^whd_[0-7][0-9a-z]{25}$", description="`next_cursor` of the page before.")
-    ] = None,
+    limit: Limit = 20,
+    cursor: Annotated[str | None, id_cursor("whd")] = None,
     event_id: Annotated[
         str | None, Query(pattern=webhook_schema.EVENT_ID, description="Only tries of this event.")
     ] = None,
@@ -200,19 +197,11 @@ async def list_deliveries(
             identifier,
             event_id=None if event_id is None else _decode("evt", event_id, "event_id"),
             state=None if state is None else events.DeliveryAttemptState(state),
-            after=None if cursor is None else _decode("whd", cursor, "cursor"),
+            after=read_cursor("whd", cursor),
             limit=limit + 1,
         )
-    page = found[:limit]
-    has_more = len(found) > limit
-    return json_answer(
-        {
-            "object": "list",
-            "data": [events.delivery_attempt_document(one, endpoint) for one in page],
-            "has_more": has_more,
-            "next_cursor": ids.encode("whd", page[-1].try_id) if has_more else None,
-        }
-    )
+    page, next_cursor = cut(found, limit, lambda attempt: ids.encode("whd", attempt.try_id))
+    return page_answer((events.delivery_attempt_document(attempt, endpoint) for attempt in page), next_cursor)
 
 
 def _decode(prefix: str, text: str, param: str) -> UUID:

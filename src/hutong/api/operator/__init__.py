@@ -1,1 +1,23 @@
 """Routes for operators."""
+
+from hutong.api.operator import (
+    approvals,
+    bills,
+    channel_codes,
+    experiments,
+    payments,
+    refunds,
+    routing,
+    suggestions,
+)
+
+ROUTERS = (
+    approvals.router,
+    payments.router,
+    refunds.router,
+    bills.router,
+    channel_codes.router,
+    routing.router,
+    suggestions.router,
+    experiments.router,
+)

@@ -1,48 +1,51 @@
-"""/v1/operator: what people on the platform's side do."""
+"""/v1/operator: proposals, their approval by a second person, and the audit journal."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from operator import itemgetter
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Query, Request
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from hutong import db, ids, operators
-from hutong.api.dependencies import Acting, Use, json_answer
+from hutong.api.dependencies import Acting, Use, request_id
+from hutong.api.paging import CURSOR_DESCRIPTION, Limit, cut, id_cursor, page_answer, read_cursor
 from hutong.api.problems import responses
+from hutong.api.responses import json_answer
 from hutong.api.schemas import payment as schema
 from hutong.api.strict_json import StrictRoute
-from hutong.errors import InvalidParameter, NotFound
+from hutong.errors import InvalidParameter
 from hutong.payments import instant
 
 router = APIRouter(prefix="/v1/operator", tags=["Operators"], route_class=StrictRoute)
 
-Limit = Annotated[int, BeforeValidator(schema.plain_digits), Query(ge=1, le=100, description="How many at most.")]
-
 
 class DecisionCreate(BaseModel):
-    """What the second person says."""
+    """The reason of an approver's decision."""
 
     model_config = ConfigDict(
         strict=True,
         extra="forbid",
-        json_schema_extra={"examples": [{"reason": "checked against the channel's notice"}]},
+        json_schema_extra={"examples": [{"reason": "checked against the channel's announcement"}]},
     )
 
-    reason: schema.Text = Field(min_length=1, max_length=operators.REASON_LENGTH_MAX, description="Kept for ever.")
+    reason: schema.Text = Field(
+        min_length=1, max_length=operators.REASON_LENGTH_MAX, description="The reason; kept permanently."
+    )
 
 
 class ProposalObject(BaseModel):
-    """Something that takes two persons."""
+    """An action that takes two persons: one proposes it, another decides."""
 
     id: str
     object: Literal["proposal"]
-    action: str = Field(description="What an approval does.")
+    action: str = Field(description="The action that an approval executes.")
     object_kind: str
     object_id: str
-    payload: dict[str, Any] = Field(description="What it does it with.")
+    payload: dict[str, Any] = Field(description="The input of the action.")
     reason: str
     state: Literal["open", "approved", "rejected", "expired"]
     maker_id: str
@@ -63,11 +66,11 @@ class ProposalList(BaseModel):
 
 
 class AuditObject(BaseModel):
-    """One thing that was done."""
+    """One entry of the audit journal."""
 
     seq: int
     at: datetime
-    actor_id: str | None = Field(description="The operator; null is the system itself.")
+    actor_id: str | None = Field(description="The operator who acted; null is the system itself.")
     action: str
     object_kind: str
     object_id: str
@@ -78,7 +81,7 @@ class AuditObject(BaseModel):
 
 
 class AuditList(BaseModel):
-    """A page of the journal, newest first."""
+    """A page of the audit journal, newest first."""
 
     object: Literal["list"]
     data: list[AuditObject]
@@ -96,25 +99,17 @@ async def list_proposals(
     use: Use,
     _operator: Acting,
     limit: Limit = 20,
-    cursor: Annotated[
-        str | None, Query(pattern=r"^prp_[0-7][0-9a-z]{25}$", description="`next_cursor` of the page before.")
-    ] = None,
-    state: Annotated[Literal["open"] | None, Query(description="Only those that can still be decided.")] = None,
+    cursor: Annotated[str | None, id_cursor(operators.PROPOSAL_PREFIX)] = None,
+    state: Annotated[Literal["open"] | None, Query(description="Only proposals that can still be decided.")] = None,
 ) -> Response:
-    """What was proposed, newest first."""
-    try:
-        after = None if cursor is None else ids.decode(operators.PROPOSAL_PREFIX, cursor)
-    except NotFound as error:
-        raise InvalidParameter("is not the cursor of a page", param="cursor") from error
+    """List the proposals, newest first."""
+    after = read_cursor(operators.PROPOSAL_PREFIX, cursor)
     async with use.database.transaction() as tx:
-        found = await operators.list_proposals(
+        proposals = await operators.list_proposals(
             tx, now=use.clock.now(), after=after, open_only=state is not None, limit=limit + 1
         )
-    page = [proposal_document(one) for one in found[:limit]]
-    has_more = len(found) > limit
-    return json_answer(
-        {"object": "list", "data": page, "has_more": has_more, "next_cursor": page[-1]["id"] if has_more else None}
-    )
+    page, next_cursor = cut([proposal_document(proposal) for proposal in proposals], limit, itemgetter("id"))
+    return page_answer(page, next_cursor)
 
 
 @router.get(
@@ -124,11 +119,11 @@ async def list_proposals(
     summary="Get a proposal",
 )
 async def get_proposal(use: Use, _operator: Acting, proposal_id: str) -> Response:
-    """One proposal, with everything that an approval would act on."""
+    """Return one proposal with the whole input of its action."""
     identifier = ids.decode(operators.PROPOSAL_PREFIX, proposal_id)
     async with use.database.transaction() as tx:
-        found = await operators.find_proposal(tx, identifier, now=use.clock.now())
-    return json_answer(proposal_document(found))
+        proposal = await operators.find_proposal(tx, identifier, now=use.clock.now())
+    return json_answer(proposal_document(proposal))
 
 
 @router.post(
@@ -144,9 +139,9 @@ async def approve_proposal(
     proposal_id: str,
     body: Annotated[DecisionCreate, Body(openapi_examples={"one": {"value": schema.example(DecisionCreate)}})],
 ) -> Response:
-    """Have it done. Takes the role `approver`, and another person than the one who proposed it.
+    """Approve and execute an action. Takes the role `approver`, and a person other than the proposal's maker.
 
-    The effect and the approval are one: if the effect is refused, the proposal stays open.
+    The action and the approval are committed together: if the action is refused, the proposal stays open.
     """
     return await _decide(request, use, operator, proposal_id, body, approve=True)
 
@@ -164,7 +159,7 @@ async def reject_proposal(
     proposal_id: str,
     body: Annotated[DecisionCreate, Body(openapi_examples={"one": {"value": schema.example(DecisionCreate)}})],
 ) -> Response:
-    """Have it not done. Takes the role `approver`, and another person than the one who proposed it."""
+    """Reject an action. Takes the role `approver`, and a person other than the proposal's maker."""
     return await _decide(request, use, operator, proposal_id, body, approve=False)
 
 
@@ -178,27 +173,25 @@ async def list_audit(
     use: Use,
     _operator: Acting,
     limit: Limit = 20,
-    cursor: Annotated[
-        str | None, Query(pattern=r"^[1-9][0-9]{0,17}$", description="`next_cursor` of the page before.")
+    cursor: Annotated[str | None, Query(pattern=r"^[1-9][0-9]{0,17}$", description=CURSOR_DESCRIPTION)] = None,
+    object_kind: Annotated[
+        str | None, Query(pattern=r"^[a-z][a-z_]{0,63}$", description="The kind of the object; requires `object_id`.")
     ] = None,
-    object_kind: Annotated[str | None, Query(pattern=r"^[a-z][a-z_]{0,63}$", description="With `object_id`.")] = None,
     object_id: Annotated[
-        str | None, Query(pattern=r"^[\x21-\x7e]{1,255}$", description="Only what was done to this object.")
+        str | None,
+        Query(pattern=r"^[\x21-\x7e]{1,255}$", description="Only entries about this object; requires `object_kind`."),
     ] = None,
 ) -> Response:
-    """What was done, by whom and why, newest first."""
+    """List the actions of operators with their reasons, newest first."""
     if (object_kind is None) != (object_id is None):
-        raise InvalidParameter("object_kind and object_id go together", param="object_kind")
-    about = (object_kind, object_id) if object_kind is not None and object_id is not None else None
+        raise InvalidParameter("`object_kind` and `object_id` require each other", param="object_kind")
+    audited = (object_kind, object_id) if object_kind is not None and object_id is not None else None
     async with use.database.transaction() as tx:
-        found = await operators.list_audit(
-            tx, before_seq=None if cursor is None else int(cursor), about=about, limit=limit + 1
+        records = await operators.list_audit(
+            tx, before_seq=None if cursor is None else int(cursor), about=audited, limit=limit + 1
         )
-    page = [audit_document(record) for record in found[:limit]]
-    has_more = len(found) > limit
-    return json_answer(
-        {"object": "list", "data": page, "has_more": has_more, "next_cursor": page[-1]["seq"] if has_more else None}
-    )
+    page, next_cursor = cut([audit_document(record) for record in records], limit, itemgetter("seq"))
+    return page_answer(page, next_cursor)
 
 
 async def _decide(
@@ -218,14 +211,8 @@ async def _decide(
     return json_answer(proposal_document(await use.database.run(work)))
 
 
-def request_id(request: Request) -> str | None:
-    """The id under which this request is known in the journal and in the log."""
-    found: str | None = request.scope.get("request_id")
-    return found
-
-
 def proposal_document(proposal: operators.Proposal) -> dict[str, Any]:
-    """A proposal as the API shows it."""
+    """Return the API's document of a proposal."""
     return {
         "id": ids.encode(operators.PROPOSAL_PREFIX, proposal.proposal_id),
         "object": "proposal",
@@ -247,7 +234,7 @@ def proposal_document(proposal: operators.Proposal) -> dict[str, Any]:
 
 
 def audit_document(record: operators.AuditRecord) -> dict[str, Any]:
-    """A row of the journal as the API shows it."""
+    """Return the API's document of an audit entry."""
     entry = record.entry
     return {
         "seq": record.seq,

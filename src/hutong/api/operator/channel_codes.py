@@ -1,4 +1,4 @@
-"""/v1/operator/channel-codes: what channels' codes mean, and those that mean nothing yet."""
+"""/v1/operator/channel-codes: the meanings of channels' codes, and the codes that have none yet."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from hutong import channels, db, ids, operators
-from hutong.api.dependencies import Acting, Use, json_answer
-from hutong.api.operator.approvals import ProposalObject, proposal_document, request_id
+from hutong.api.dependencies import Acting, Use, request_id
+from hutong.api.operator.approvals import ProposalObject, proposal_document
+from hutong.api.paging import list_answer
 from hutong.api.problems import responses
+from hutong.api.responses import json_answer
 from hutong.api.schemas import payment as schema
 from hutong.api.strict_json import StrictRoute
 from hutong.payments import instant
 
 router = APIRouter(prefix="/v1/operator/channel-codes", tags=["Operators"], route_class=StrictRoute)
 
-Channel = Annotated[str, Query(pattern=r"^[a-z][a-z0-9_]{0,31}$", description="Such as `wechat`.")]
+Channel = Annotated[str, Query(pattern=r"^[a-z][a-z0-9_]{0,31}$", description="The channel, such as `wechat`.")]
 
 
 class _Code(BaseModel):
@@ -39,7 +41,7 @@ class _Code(BaseModel):
                     "action": "change_method",
                     "text_en": "This payment method cannot be used now.",
                     "text_zh": "暂时无法使用该支付方式。",
-                    "reason": "the channel told us what it means",
+                    "reason": "the channel's support explained the code",
                 }
             ]
         },
@@ -47,39 +49,43 @@ class _Code(BaseModel):
 
     channel: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
     interface: str = Field(pattern=r"^(\*|[a-z][a-z0-9_]{0,63})$", description="`*` stands for every interface.")
-    code: schema.Text = Field(min_length=1, max_length=128, description="The channel's word.")
+    code: schema.Text = Field(min_length=1, max_length=128, description="The channel's own code.")
     sub_code: schema.OptionalText = Field(max_length=128, description="Empty stands for every sub-code.")
-    unified_code: str = Field(pattern=r"^[a-z][a-z0-9_]{0,63}$", description="Our one word for it.")
+    unified_code: str = Field(pattern=r"^[a-z][a-z0-9_]{0,63}$", description="The unified code.")
     state: Literal["pending", "authorized", "succeeded", "failed", "closed", "unknown", "not_found"]
     retryable: bool
-    action: str = Field(pattern=r"^[a-z][a-z0-9_]{0,63}$", description="What to do next.")
-    text_en: schema.OptionalText = Field(max_length=500, description="For the payer.")
-    text_zh: schema.OptionalText = Field(max_length=500)
+    action: str = Field(pattern=r"^[a-z][a-z0-9_]{0,63}$", description="The next step.")
+    text_en: schema.OptionalText = Field(max_length=500, description="The text for the payer, in English.")
+    text_zh: schema.OptionalText = Field(max_length=500, description="The same in Chinese.")
 
 
 class ChannelCodeCreate(_Code):
-    """A meaning to propose."""
+    """A meaning of a code to propose."""
 
-    reason: schema.Text = Field(min_length=1, max_length=operators.REASON_LENGTH_MAX, description="Kept for ever.")
+    reason: schema.Text = Field(
+        min_length=1, max_length=operators.REASON_LENGTH_MAX, description="The reason; kept permanently."
+    )
 
 
 class ChannelCodeObject(_Code):
-    """What a code means."""
+    """The meaning of a code."""
 
-    version: int = Field(description="The version of the channel's map in which it took this meaning.")
+    version: int = Field(description="The version of the channel's map that introduced this meaning.")
     changed_at: datetime
-    proposal_id: str | None = Field(description="Who wanted it, who approved it, and why; null came with the program.")
+    proposal_id: str | None = Field(
+        description="The proposal that introduced it; null for codes that the program ships."
+    )
 
 
 class ChannelCodeList(BaseModel):
-    """Entries of a map."""
+    """Entries of a channel's map."""
 
     object: Literal["list"]
     data: list[ChannelCodeObject]
 
 
 class UnmappedCodeObject(BaseModel):
-    """A code that came and means nothing yet. Attempts that got it stay `unknown` until something else is learnt."""
+    """A code without a meaning. Attempts that got it stay `unknown` until the channel gives another answer."""
 
     channel: str
     interface: str
@@ -88,11 +94,11 @@ class UnmappedCodeObject(BaseModel):
     first_seen_at: datetime
     last_seen_at: datetime
     count: int
-    message: str = Field(description="What the channel said with it, the last time.")
+    message: str = Field(description="The channel's latest message with this code.")
 
 
 class UnmappedCodeList(BaseModel):
-    """Codes without a meaning, the latest first."""
+    """Codes without a meaning, latest first."""
 
     object: Literal["list"]
     data: list[UnmappedCodeObject]
@@ -102,10 +108,10 @@ class UnmappedCodeList(BaseModel):
     "", response_model=ChannelCodeList, responses=responses(400, 401, 422, 503), summary="List a channel's codes"
 )
 async def list_codes(use: Use, _operator: Acting, channel: Channel) -> Response:
-    """The whole map of a channel as it holds now."""
+    """List the current map of a channel."""
     async with use.database.transaction() as tx:
-        found = await channels.current_codes(tx, [channel])
-    return _list([_document(version) for version in found])
+        versions = await channels.current_codes(tx, [channel])
+    return list_answer(_document(version) for version in versions)
 
 
 @router.get(
@@ -122,10 +128,10 @@ async def list_versions(
     code: Annotated[schema.Text, Query(min_length=1, max_length=128)],
     sub_code: Annotated[schema.OptionalText, Query(max_length=128)] = "",
 ) -> Response:
-    """Every meaning that the code has had, newest first."""
+    """List every meaning that a code has had, newest first."""
     async with use.database.transaction() as tx:
-        found = await channels.code_history(tx, channel=channel, interface=interface, code=code, sub_code=sub_code)
-    return _list([_document(version) for version in found])
+        versions = await channels.code_history(tx, channel=channel, interface=interface, code=code, sub_code=sub_code)
+    return list_answer(_document(version) for version in versions)
 
 
 @router.get(
@@ -135,22 +141,22 @@ async def list_versions(
     summary="List codes without a meaning",
 )
 async def list_unmapped(use: Use, _operator: Acting) -> Response:
-    """What came from channels and means nothing yet, the latest first; giving it a meaning takes it off the list."""
+    """List the codes without a meaning, latest first. A code leaves the list when it gets a meaning."""
     async with use.database.transaction() as tx:
-        found = await channels.open_unmapped(tx)
-    return _list(
+        unmapped = await channels.open_unmapped(tx)
+    return list_answer(
         [
             {
-                "channel": one.channel,
-                "interface": one.interface,
-                "code": one.code,
-                "sub_code": one.sub_code,
-                "first_seen_at": instant(one.first_seen_at),
-                "last_seen_at": instant(one.last_seen_at),
-                "count": one.count,
-                "message": one.message,
+                "channel": code.channel,
+                "interface": code.interface,
+                "code": code.code,
+                "sub_code": code.sub_code,
+                "first_seen_at": instant(code.first_seen_at),
+                "last_seen_at": instant(code.last_seen_at),
+                "count": code.count,
+                "message": code.message,
             }
-            for one in found
+            for code in unmapped
         ]
     )
 
@@ -160,7 +166,7 @@ async def list_unmapped(use: Use, _operator: Acting) -> Response:
     status_code=201,
     response_model=ProposalObject,
     responses=responses(400, 401, 403, 413, 415, 422, 503),
-    summary="Propose what a code means",
+    summary="Propose the meaning of a code",
 )
 async def propose_code(
     request: Request,
@@ -168,7 +174,7 @@ async def propose_code(
     operator: Acting,
     body: Annotated[ChannelCodeCreate, Body(openapi_examples={"one": {"value": schema.example(ChannelCodeCreate)}})],
 ) -> Response:
-    """Takes the role `operator`. It holds once another person, an approver, has approved the proposal."""
+    """Propose the meaning of a code; takes the role `operator`. It applies once a second person has approved it."""
     entry = channels.CodeEntry.read(body.model_dump())
     proposal_id = use.ids.new()
 
@@ -194,7 +200,3 @@ def _document(version: channels.CodeVersion) -> dict[str, Any]:
         "changed_at": instant(version.changed_at),
         "proposal_id": None if proposal_id is None else ids.encode(operators.PROPOSAL_PREFIX, proposal_id),
     }
-
-
-def _list(data: list[dict[str, Any]]) -> Response:
-    return json_answer({"object": "list", "data": data})

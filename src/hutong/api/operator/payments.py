@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from hutong import db, ids, operators, payments
-from hutong.api.dependencies import Acting, Services, Use, json_answer
-from hutong.api.operator.approvals import ProposalObject, proposal_document, request_id
+from hutong.api.dependencies import Acting, Services, Use, request_id
+from hutong.api.operator.approvals import ProposalObject, proposal_document
 from hutong.api.problems import responses
+from hutong.api.responses import json_answer, rendered_answer
 from hutong.api.schemas import payment as schema
 from hutong.api.strict_json import StrictRoute
 from hutong.errors import InvalidParameter, NotFound
@@ -64,7 +65,7 @@ _SUCCESS = {"one": {"value": schema.example(BilledSuccessCreate)}}
 )
 async def see_payment(use: Use, _operator: Acting, payment_id: str) -> Response:
     """Any merchant's payment, as last committed."""
-    return Response(use.lifecycle.render(await _any_payment(use, payment_id)), media_type="application/json")
+    return rendered_answer(use.lifecycle.render(await _any_payment(use, payment_id)))
 
 
 @router.get(
@@ -157,7 +158,7 @@ async def _act(
     operators.require(operator, Role.OPERATOR)
     payment = await _any_payment(use, payment_id)
     after = await use.lifecycle.act(payment, _of(request, operator, payment, action, reason))
-    return Response(use.lifecycle.render(after), media_type="application/json")
+    return rendered_answer(use.lifecycle.render(after))
 
 
 def _of(

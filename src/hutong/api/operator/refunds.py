@@ -10,10 +10,11 @@ from pydantic import ConfigDict, Field
 from starlette.responses import Response
 
 from hutong import db, ids, operators, payments
-from hutong.api.dependencies import Acting, Services, Use, json_answer
-from hutong.api.operator.approvals import ProposalObject, proposal_document, request_id
+from hutong.api.dependencies import Acting, Services, Use, request_id
+from hutong.api.operator.approvals import ProposalObject, proposal_document
 from hutong.api.operator.payments import ActCreate
 from hutong.api.problems import responses
+from hutong.api.responses import json_answer
 from hutong.api.schemas import payment as schema
 from hutong.api.strict_json import StrictRoute
 from hutong.errors import InvalidParameter, NotFound

@@ -10,9 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from hutong import db, ids, operators, payments, routing
-from hutong.api.dependencies import Acting, Use, json_answer
-from hutong.api.operator.approvals import ProposalObject, proposal_document, request_id
+from hutong.api.dependencies import Acting, Use, request_id
+from hutong.api.operator.approvals import ProposalObject, proposal_document
 from hutong.api.problems import responses
+from hutong.api.responses import json_answer
 from hutong.api.schemas import payment as schema
 from hutong.api.strict_json import StrictRoute
 

@@ -10,10 +10,11 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from hutong import db, ids, operators, routing
-from hutong.api.dependencies import Acting, Use, json_answer
-from hutong.api.operator.approvals import request_id
+from hutong.api.dependencies import Acting, Use, request_id
 from hutong.api.operator.routing import Reason
+from hutong.api.paging import list_answer
 from hutong.api.problems import responses
+from hutong.api.responses import json_answer
 from hutong.api.schemas import payment as schema
 from hutong.api.strict_json import StrictRoute
 
@@ -49,7 +50,7 @@ async def list_suggestions(use: Use, _operator: Acting) -> Response:
     health says withdraws itself."""
     async with use.database.transaction() as tx:
         found = await routing.standing_suggestions(tx)
-    return json_answer({"object": "list", "data": [routing.suggestion_document(one) for one in found]})
+    return list_answer(routing.suggestion_document(suggestion) for suggestion in found)
 
 
 @router.post(

@@ -16,7 +16,8 @@ from hutong.api.schemas.payment import PaymentObject
 from hutong.api.schemas.refund import RefundObject
 from hutong.api.schemas.stream import add_streams
 from hutong.api.schemas.webhook import WebhookEndpointObject
-from hutong.payments import CUSTOMER_UPDATED, PaymentEventType, RefundEventType
+from hutong.customers import CUSTOMER_UPDATED
+from hutong.payments import PaymentEventType, RefundEventType
 
 _REFERENCES = "#/components/schemas/{model}"
 

@@ -1,4 +1,4 @@
-"""What merchants send and get, as models: they check requests and make the OpenAPI document."""
+"""Payments in requests and answers, as models that check requests and describe the API."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 ORDER_NO = r"^[\x21-\x7e]{1,64}$"
-"""What a merchant may use for its order numbers: visible ASCII."""
+"""The form of a merchant's order numbers: visible ASCII."""
 
 AMOUNT_MINOR_MAX = 999_999_999_999_999
-"""Within the integers that every JSON reader keeps exactly, and far below what the ledger can sum."""
+"""Small enough for every JSON parser to keep exactly, and far below the largest sum of the ledger."""
 
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -22,7 +22,7 @@ _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]
 def _clean(text: str) -> str:
     for character in text:
         if unicodedata.category(character) in ("Cc", "Cs"):
-            raise ValueError("holds a control character or half of a surrogate pair")
+            raise ValueError("contains a control character or half of a surrogate pair")
     if not text.strip():
         raise ValueError("is blank")
     return text
@@ -30,15 +30,8 @@ def _clean(text: str) -> str:
 
 def _instant(value: object) -> datetime:
     if not isinstance(value, str) or not _RFC_3339.fullmatch(value):
-        raise ValueError("is not an instant like 2026-01-01T12:00:00Z")
+        raise ValueError("is not an RFC 3339 instant such as 2026-01-01T12:00:00Z")
     return datetime.fromisoformat(value.upper())
-
-
-def plain_digits(value: object) -> object:
-    """Refuse the other ways in which Python reads an integer: signs, blanks, underscores, digits of other scripts."""
-    if isinstance(value, str) and not (value.isascii() and value.isdigit() and len(value) <= 9):
-        raise ValueError("is not a whole number in plain digits")
-    return value
 
 
 Text = Annotated[str, AfterValidator(_clean)]
@@ -50,9 +43,9 @@ class RequestModel(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-def _known_bank(payer: dict[str, str]) -> dict[str, str]:
+def _check_institution(payer: dict[str, str]) -> dict[str, str]:
     if "institution" in payer and not _INSTITUTION.fullmatch(payer["institution"]):
-        raise ValueError("institution is a bank's code: up to 32 letters, digits, hyphens and underscores")
+        raise ValueError("`institution` is not a bank's code: up to 32 letters, digits, hyphens and underscores")
     return payer
 
 
@@ -63,50 +56,54 @@ Payer = Annotated[
         Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_clean)],
     ],
     Field(max_length=8),
-    AfterValidator(_known_bank),
+    AfterValidator(_check_institution),
 ]
 _PAYER = (
-    "What the method asks of the payer, by name, such as `openid` or `auth_code`; forgotten when the try has ended. "
-    "`institution`, the code of the payer's bank, may always be told: payments go where that bank works."
+    "The method's fields about the payer, by name, such as `openid` or `auth_code`; deleted when the attempt ends. "
+    "`institution`, the code of the payer's bank, is always allowed: payments go to accounts that reach this bank."
 )
 
 ITEM_ID = r"^[\x21-\x7e]{1,64}$"
 
 
 class ItemCreate(RequestModel):
-    """One line of an order."""
+    """One item of an order."""
 
-    id: str = Field(pattern=ITEM_ID, description="Your own name of it, such as a SKU; once in a payment.")
+    id: str = Field(pattern=ITEM_ID, description="Your own id of the item, such as a SKU; unique within a payment.")
     name: Text = Field(min_length=1, max_length=127)
     quantity: int = Field(default=1, ge=1, le=1_000_000)
-    amount_minor: int = Field(ge=0, le=AMOUNT_MINOR_MAX, description="For all units together, before discounts.")
+    amount_minor: int = Field(
+        ge=0, le=AMOUNT_MINOR_MAX, description="The price of all units together, before discounts."
+    )
 
 
 class DiscountCreate(RequestModel):
-    """What is taken off, and who bears it."""
+    """A discount, and the party that bears it."""
 
     name: Text = Field(min_length=1, max_length=127)
     funder: Literal["merchant", "platform", "channel"] = Field(
-        description="Who bears it: you earn less, or the platform or the channel puts it to what the payer pays."
+        description="The party that bears it: you earn less, or the platform or the channel pays its part."
     )
     amount_minor: int = Field(ge=1, le=AMOUNT_MINOR_MAX)
-    item: str | None = Field(default=None, pattern=ITEM_ID, description="The item it is for; without it, all.")
+    item: str | None = Field(
+        default=None, pattern=ITEM_ID, description="The item that is discounted; if omitted, all items."
+    )
 
 
 class CustomerGiven(RequestModel):
-    """Who pays, as you know them."""
+    """A customer as the merchant knows them."""
 
-    id: str = Field(pattern=ORDER_NO, description="Your own; the same person has the same one in every order.")
-    name: Text | None = Field(default=None, min_length=1, max_length=64, description="Shown in lists of bills.")
+    id: str = Field(pattern=ORDER_NO, description="Your own id of the customer, the same in every order.")
+    name: Text | None = Field(default=None, min_length=1, max_length=64, description="The name that bills show.")
     avatar: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9._-]{1,64}$",
-        description="What names the picture's present version, such as its hash.",
+        description="The version of the customer's picture, such as its hash.",
     )
 
 
 class PaymentCreate(RequestModel):
-    """A merchant's order."""
+    """An order to pay for."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -124,80 +121,82 @@ class PaymentCreate(RequestModel):
 
     merchant_order_no: str = Field(
         pattern=ORDER_NO,
-        description="Your own number of the order; unique among your payments.",
+        description="Your own order number, unique among your payments.",
     )
-    amount_minor: int = Field(ge=1, le=AMOUNT_MINOR_MAX, description="In minor units: 1999 is 19.99 in CNY.")
-    currency: str = Field(pattern=r"^[A-Z]{3}$", description="ISO 4217 code.")
-    subject: Text = Field(min_length=1, max_length=127, description="What is paid for; the payer sees it.")
+    amount_minor: int = Field(ge=1, le=AMOUNT_MINOR_MAX, description="The amount in minor units: 1999 is 19.99 in CNY.")
+    currency: str = Field(pattern=r"^[A-Z]{3}$", description="The ISO 4217 code.")
+    subject: Text = Field(min_length=1, max_length=127, description="The subject of the order, shown to the payer.")
     method: str | None = Field(
         default=None,
         pattern=r"^[a-z0-9_]{1,32}$",
-        description="How to pay, such as `wechat_native`. Without it the payer chooses in the cashier.",
+        description="The payment method, such as `wechat_native`; if omitted, the payer chooses in the cashier.",
     )
     payer: Payer = Field(default={}, description=_PAYER)
     customer: CustomerGiven | None = Field(
         default=None,
-        description="Who pays. Bills can be found by it; all of a customer's bills show the newest name and avatar.",
+        description="The customer. Bills can be searched by it, and all bills of a customer show their newest profile.",
     )
     capture_method: Literal["automatic", "manual"] = Field(
-        default="automatic", description="`manual` only reserves the money; take it by a capture."
+        default="automatic", description="`manual` only reserves the money, until you capture it."
     )
     return_url: str | None = Field(
         default=None,
         pattern=r"^https?://[\x21-\x7e]{1,2000}$",
-        description="Where the payer is sent back to; its origin must be registered for the merchant.",
+        description="The address to which the payer returns; its origin must be registered for the merchant.",
     )
     expires_at: Instant | None = Field(
         default=None,
         description=(
-            "Until when it may be paid: 1 minute from now at least, 15 days at most unless the installation says "
-            "otherwise. Default: what is agreed for the merchant, or the most."
+            "The instant at which the payment expires: at least 1 minute and at most 15 days from now, unless the "
+            "installation sets another maximum. Default: the merchant's own validity, or the maximum."
         ),
     )
     items: list[ItemCreate] = Field(
         default=[],
         max_length=200,
-        description="What is bought; less the discounts it is `amount_minor`. Refunds then name items.",
+        description="The items bought. Their sum less the discounts is `amount_minor`. Refunds then name items.",
     )
     discounts: list[DiscountCreate] = Field(default=[], max_length=50)
     metadata: dict[
         Annotated[str, Field(min_length=1, max_length=40), AfterValidator(_clean)],
         Annotated[OptionalText, Field(max_length=500)],
-    ] = Field(default={}, max_length=20, description="Your own names and values; returned as they are.")
+    ] = Field(default={}, max_length=20, description="Your own names and values, returned unchanged.")
 
 
 class AttemptCreate(RequestModel):
-    """A try by a method of your choice."""
+    """An attempt by a method of your choice."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"method": "wechat_native"}]})
 
-    method: str = Field(pattern=r"^[a-z0-9_]{1,32}$", description="How to pay.")
+    method: str = Field(pattern=r"^[a-z0-9_]{1,32}$", description="The payment method.")
     payer: Payer = Field(default={}, description=_PAYER)
     return_url: str | None = Field(
         default=None,
         pattern=r"^https?://[\x21-\x7e]{1,2000}$",
-        description="Where the payer is sent back to after this try; without it, to the cashier.",
+        description="The address to which the payer returns after this attempt; if omitted, the cashier.",
     )
 
 
 class PaymentCapture(RequestModel):
-    """How much of an authorization to take."""
+    """The amount to capture of an authorization."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"amount_minor": 1500}]})
 
     amount_minor: int | None = Field(
-        default=None, ge=1, le=AMOUNT_MINOR_MAX, description="At most what was authorized; all of it if not given."
+        default=None, ge=1, le=AMOUNT_MINOR_MAX, description="At most the authorized amount; if omitted, all of it."
     )
 
 
-class TimelineEntry(BaseModel):
-    """One thing that happened to a payment."""
+class TimelineEntryObject(BaseModel):
+    """One event of a payment's timeline."""
 
     at: datetime
-    what: str = Field(description="Such as `payment.created`, `attempt.submitted` or `payment.capture_requested`.")
+    what: str = Field(
+        description="The event, such as `payment.created`, `attempt.submitted` or `payment.capture_requested`."
+    )
     attempt_id: str | None
     source: Literal["submission", "notification", "query", "close", "capture", "bill", "operator"] | None = Field(
-        description="How it was learnt from the channel, or who did it."
+        description="The source of the report: an answer or a notification of the channel, a bill, or an operator."
     )
     channel_code: str | None
     amount_minor: int | None
@@ -205,21 +204,21 @@ class TimelineEntry(BaseModel):
 
 
 class Timeline(BaseModel):
-    """The story of a payment, first to last."""
+    """The timeline of a payment, oldest entry first."""
 
     object: Literal["timeline"]
     payment_id: str
-    data: list[TimelineEntry]
+    data: list[TimelineEntryObject]
 
 
 class Action(BaseModel):
-    """What the payer has to do next."""
+    """The next action of the payer."""
 
     kind: Literal["qr_code", "redirect", "form", "sdk"]
     content: str = Field(
         description=(
             "`qr_code`: the text of the code. `redirect`: the address to open. `form`: JSON with `url`, `fields` and "
-            "`charset`, to be posted by the payer's browser. `sdk`: what the wallet's own code takes."
+            "`charset`, to be posted by the payer's browser. `sdk`: the parameters of the wallet's own SDK."
         )
     )
 
@@ -232,28 +231,26 @@ class PayerText(BaseModel):
 
 
 class AttemptObject(BaseModel):
-    """One try at a channel."""
+    """One attempt to pay at a channel."""
 
     id: str
     method: str
     channel: str
     state: Literal["created", "submitted", "unknown", "authorized", "succeeded", "failed", "closed"]
-    surplus: bool = Field(description="The channel took this money although nothing was owed; it must be given back.")
+    surplus: bool = Field(description="The channel took money that no payment counts; it is refunded.")
     action: Action | None
     channel_order_no: str | None
-    channel_code: str | None = Field(description="The channel's own code, as it came.")
+    channel_code: str | None = Field(description="The channel's own code, unchanged.")
     channel_message: str | None
-    code: str | None = Field(
-        description="Our one word for it, the same at every channel, such as `insufficient_funds`."
-    )
-    retryable: bool | None = Field(description="Whether trying again later, or elsewhere, may bring another answer.")
-    text: PayerText | None = Field(description="What the payer may be told.")
+    code: str | None = Field(description="The unified code, the same at every channel, such as `insufficient_funds`.")
+    retryable: bool | None = Field(description="Whether another attempt, later or at another channel, may succeed.")
+    text: PayerText | None = Field(description="The text to show to the payer.")
     created_at: datetime
     finished_at: datetime | None
 
 
 class CustomerObject(BaseModel):
-    """Who pays, as the merchant knows them."""
+    """The customer of a payment."""
 
     id: str
     name: str | None
@@ -269,24 +266,24 @@ class PaymentObject(BaseModel):
     merchant_order_no: str
     amount_minor: int
     capture_method: Literal["automatic", "manual"]
-    amount_captured_minor: int = Field(description="What was taken; 0 until the payment has succeeded.")
-    amount_refunded_minor: int = Field(description="What is back with the payer.")
-    amount_refunding_minor: int = Field(description="What is on its way back.")
+    amount_captured_minor: int = Field(description="The captured amount; 0 until the payment has succeeded.")
+    amount_refunded_minor: int = Field(description="The amount that has been refunded.")
+    amount_refunding_minor: int = Field(description="The amount of refunds that are not finished.")
     currency: str
     subject: str
     return_url: str | None
     metadata: dict[str, str]
-    customer: CustomerObject | None = Field(default=None, description="As it was given with the order.")
-    checkout_url: str = Field(description="The cashier page; open it for the payer.")
+    customer: CustomerObject | None = Field(default=None, description="The customer in the order, unchanged.")
+    checkout_url: str = Field(description="The address of the cashier page; open it for the payer.")
     created_at: datetime
     expires_at: datetime
     authorized_at: datetime | None
-    capture_before: datetime | None = Field(description="When an authorization that was not captured is given up.")
-    capturing: bool = Field(description="A capture was asked for and the channel has not confirmed it yet.")
+    capture_before: datetime | None = Field(description="The instant at which an uncaptured authorization is released.")
+    capturing: bool = Field(description="A capture was requested and the channel has not confirmed it yet.")
     succeeded_at: datetime | None
     closed_at: datetime | None
     close_reason: Literal["merchant", "expired", "operator"] | None
-    closing: bool = Field(description="The end was asked for and the channel has not confirmed it yet.")
+    closing: bool = Field(description="The payment's close was requested and the channel has not confirmed it yet.")
     attempts: list[AttemptObject]
 
 
@@ -300,13 +297,13 @@ class PaymentList(BaseModel):
 
 
 class ItemObject(BaseModel):
-    """One line of an order, and who bears which part of its price."""
+    """One item of an order, and the part of its price that each party bears."""
 
     id: str
     name: str
     quantity: int
-    quantity_refunded: int = Field(description="Given back, or on its way.")
-    amount_minor: int = Field(description="For all units together, before discounts.")
+    quantity_refunded: int = Field(description="The units that are refunded or being refunded.")
+    amount_minor: int = Field(description="The price of all units together, before discounts.")
     payer_minor: int
     merchant_minor: int
     platform_minor: int
@@ -314,12 +311,12 @@ class ItemObject(BaseModel):
 
 
 class ItemList(BaseModel):
-    """What was bought."""
+    """The items of a payment."""
 
     object: Literal["list"]
     data: list[ItemObject]
 
 
 def example(model: type[BaseModel]) -> Any:
-    """The first example of a model."""
+    """Return the first example of a model."""
     return model.model_config["json_schema_extra"]["examples"][0]  # type: ignore[index]

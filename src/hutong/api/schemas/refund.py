@@ -1,4 +1,4 @@
-"""What merchants send and get about refunds, as models."""
+"""Refunds in requests and answers, as models."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from hutong.api.schemas.payment import AMOUNT_MINOR_MAX, ITEM_ID, ORDER_NO, Requ
 
 
 class RefundItemCreate(RequestModel):
-    """How much of one item goes back."""
+    """The units of one item to refund."""
 
     id: str = Field(pattern=ITEM_ID)
     quantity: int = Field(default=1, ge=1, le=1_000_000)
 
 
 class RefundItemObject(BaseModel):
-    """What goes back of one item."""
+    """The refunded units of one item."""
 
     id: str
     quantity: int
-    amount_minor: int = Field(description="What the payer gets for it.")
+    amount_minor: int = Field(description="The amount that the payer gets for these units.")
 
 
 class RefundCreate(RequestModel):
-    """Money to be given back."""
+    """A refund to create."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -34,25 +34,23 @@ class RefundCreate(RequestModel):
         }
     )
 
-    merchant_refund_no: str = Field(
-        pattern=ORDER_NO, description="Your own number of the refund; unique among your refunds."
-    )
+    merchant_refund_no: str = Field(pattern=ORDER_NO, description="Your own refund number, unique among your refunds.")
     amount_minor: int | None = Field(
-        default=None, ge=1, le=AMOUNT_MINOR_MAX, description="In minor units; without it, all that is left."
+        default=None, ge=1, le=AMOUNT_MINOR_MAX, description="The amount in minor units; if omitted, all that is left."
     )
     items: list[RefundItemCreate] = Field(
         default=[],
         max_length=200,
-        description="Which items go back, for a payment that has items; without it, all that are left.",
+        description="The items to refund, for a payment with items; if omitted, all that are left.",
     )
     reason: Text = Field(
-        default="refund", min_length=1, max_length=80, description="Some channels show it to the payer."
+        default="refund", min_length=1, max_length=80, description="The reason; some channels show it to the payer."
     )
     payee: dict[Annotated[str, Field(min_length=1, max_length=40)], Annotated[Text, Field(max_length=200)]] | None = (
         Field(
             default=None,
             max_length=20,
-            description="Who receives a payout if the money cannot go back the way it came; kept sealed, never shown.",
+            description="The payee of a payout, if the money cannot go back the way it came; encrypted, never shown.",
         )
     )
 
@@ -63,32 +61,32 @@ class RefundObject(BaseModel):
     id: str
     object: Literal["refund"]
     payment_id: str
-    merchant_order_no: str = Field(description="Of the payment.")
+    merchant_order_no: str = Field(description="The order number of the payment.")
     kind: Literal["refund", "surplus"] = Field(
-        description="`surplus`: money that no payment counts, given back by itself."
+        description="`surplus`: money that no payment counts, refunded automatically."
     )
     state: Literal["created", "held", "submitted", "unknown", "succeeded", "failed", "payout", "manual"]
     route: Literal["void", "original", "payout", "manual"] = Field(
-        description="Which way the money goes, or went last."
+        description="The way that the money takes, or took last."
     )
     merchant_refund_no: str | None = Field(description="Null for surplus.")
-    amount_minor: int = Field(description="What the payer gets.")
+    amount_minor: int = Field(description="The amount that the payer gets.")
     currency: str
-    fee_returned_minor: int = Field(description="What you get back of our fee.")
+    fee_returned_minor: int = Field(description="The part of our fee that you get back.")
     items: list[RefundItemObject]
     reason: str
     channel: str
     channel_refund_no: str | None
-    channel_code: str | None = Field(description="The channel's own code, as it came.")
+    channel_code: str | None = Field(description="The channel's own code, unchanged.")
     channel_message: str | None
     created_at: datetime
     finished_at: datetime | None
 
 
 class RefundList(BaseModel):
-    """Refunds of a payment, first to last."""
+    """A page of the refunds of a payment, oldest first."""
 
     object: Literal["list"]
     has_more: bool
-    next_cursor: str | None = Field(description="Pass it as `cursor` to get the next page.")
+    next_cursor: str | None = Field(description="The `cursor` of the next page.")
     data: list[RefundObject]

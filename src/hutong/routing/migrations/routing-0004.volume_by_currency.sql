@@ -1,4 +1,4 @@
--- depends: routing-0001.routing
+-- depends: routing-0003.suggestions
 -- What has gone through an account is counted for each currency alone: fen and cents do not add up.
 
 ALTER TABLE routing.volume ADD COLUMN currency char(3) NOT NULL DEFAULT 'CNY' CHECK (currency ~ '^[A-Z]{3}$');

@@ -1,4 +1,4 @@
--- depends: payments-0005.items payments-0005.codes
+-- depends: payments-0006.items
 -- Why an attempt went where it did. Kept out of the row, since the row is rewritten as the attempt goes on.
 
 ALTER TABLE payments.attempt ADD COLUMN decision jsonb;

@@ -1,4 +1,4 @@
-"""What may be shown of what others wrote."""
+"""Texts, amounts and addresses of others in the form in which a page may show them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hutong.cashier import formatting as text
-from hutong.cashier import qr
+from hutong.cashier import formatting, qr
 from hutong.cashier.page import time_left
 from hutong.cashier.translations import CHINESE, ENGLISH
 
@@ -28,23 +27,23 @@ from hutong.cashier.translations import CHINESE, ENGLISH
     ],
 )
 def test_amount_has_its_currencys_symbol_groups_and_decimals(minor: int, code: str, shown: str) -> None:
-    amount = text.amount(minor, code)
+    amount = formatting.amount(minor, code)
     assert (str(amount), amount.code) == (shown, code)
 
 
 @given(st.text(st.characters(), max_size=400))
 def test_shown_text_is_short_printable_and_settled(written: str) -> None:
-    shown = text.display(written, limit=60)
+    shown = formatting.display(written, limit=60)
     assert len(shown) <= 60
     assert all(unicodedata.category(c) not in {"Cc", "Cs", "Zl", "Zp"} for c in shown)
     assert not set(shown) & set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c\u200b\ufeff")
-    assert text.display(shown, limit=60) == shown
+    assert formatting.display(shown, limit=60) == shown
     shown.encode()
 
 
 @pytest.mark.parametrize("kept", ["灯笼茶馆", "👨\u200d👩\u200d👧 Café ✈️", "مقهى", "a < b & c"])
 def test_honest_text_is_left_alone(kept: str) -> None:
-    assert text.display(kept, limit=60) == kept
+    assert formatting.display(kept, limit=60) == kept
 
 
 @pytest.mark.parametrize(
@@ -69,7 +68,7 @@ def test_honest_text_is_left_alone(kept: str) -> None:
     ],
 )
 def test_only_plain_web_addresses_pass(address: str | None, passes: bool) -> None:
-    assert text.web_address(address) == (address if passes else None)
+    assert formatting.web_address(address) == (address if passes else None)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +87,13 @@ def test_countdown_reads_like_a_clock(left: timedelta, english: str) -> None:
 
 
 def test_monogram_is_the_first_letter_or_nothing() -> None:
-    assert [text.monogram(name) for name in ("lantern", "灯笼", "  7-Eleven", "☕☕", "")] == ["L", "灯", "7", "", ""]
+    assert [formatting.monogram(name) for name in ("lantern", "灯笼", "  7-Eleven", "☕☕", "")] == [
+        "L",
+        "灯",
+        "7",
+        "",
+        "",
+    ]
 
 
 def test_code_is_dark_on_white_with_a_quiet_zone_of_four_modules() -> None:

@@ -1,4 +1,4 @@
--- depends: routing-0002.refusals
+-- depends: routing-0004.volume_by_currency
 -- Drafts that are tried on a share of the payments before they are published.
 
 CREATE TABLE routing.trial (

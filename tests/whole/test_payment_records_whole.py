@@ -12,10 +12,10 @@ import orjson
 import psycopg
 import pytest
 
-from hutong import app, ids, payments
-from hutong import search as query
+from hutong import app, ids, payments, search
 from hutong.app.worker import work
 from hutong.config import Settings
+from hutong.search.model import RecordPage
 from support import create_database
 
 
@@ -53,12 +53,12 @@ async def shown(platform: app.Platform, merchant_id: UUID, count: int) -> set[UU
     async with asyncio.timeout(30):
         while True:
             try:
-                async with platform.bills.transaction() as tx:
-                    page = await query.search(tx, query.RecordQuery(merchant_id=merchant_id), limit=100)
+                async with platform.records.transaction() as tx:
+                    page = await search.search_records(tx, search.RecordQuery(merchant_id=merchant_id), limit=100)
             except Exception:  # noqa: BLE001 - not made ready yet, or away
-                page = query.Page([], None)
-            if len(page.bills) >= count:
-                return {bill.payment_id for bill in page.bills}
+                page = RecordPage([], None)
+            if len(page.records) >= count:
+                return {bill.payment_id for bill in page.records}
             await asyncio.sleep(0.1)
 
 

@@ -1,4 +1,4 @@
--- depends: payments-0003.life_cycle
+-- depends: payments-0005.codes
 
 -- What was bought, with each party's part of its price: computed once, when the order was placed.
 CREATE TABLE payments.item (

@@ -1,4 +1,4 @@
-"""Going on from the cashier: to the channel's page by a link or a form, or back to the application."""
+"""The next action after the choice of a method: the channel's page, by a link or a form, or the application."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import re
 import pytest
 from aiohttp import ClientSession
 
-from hutong.cashier import CheckoutStatus
-from hutong.cashier.next_action import onward
-from hutong.cashier.page import method
+from hutong.cashier.model import CheckoutStatus
+from hutong.cashier.next_action import next_action
+from hutong.cashier.page import offered_method
 from hutong.cashier.translations import CHINESE, ENGLISH
 from hutong.channels import ActionKind, PayerAction
 from support.fakes.checkout import Link, MemoryCheckout
@@ -55,7 +55,7 @@ def panels(html: str) -> list[str]:
 
 async def test_a_redirect_is_a_link_that_the_payer_follows(http: ClientSession, checkout: MemoryCheckout) -> None:
     html, policy = await open_page(http, processing(checkout, REDIRECT))
-    assert panels(html) == ["onward"]
+    assert panels(html) == ["next_action"]
     assert 'href="https://checkout.channel.example/pay/cs_1?a=1&amp;b=2"' in html
     assert "form-action 'self';" in policy
 
@@ -64,7 +64,7 @@ async def test_a_form_is_posted_to_the_channel_and_the_policy_names_it_alone(
     http: ClientSession, checkout: MemoryCheckout
 ) -> None:
     html, policy = await open_page(http, processing(checkout, form()))
-    assert panels(html) == ["onward"]
+    assert panels(html) == ["next_action"]
     assert 'action="https://gateway.channel.example/front.do" accept-charset="UTF-8"' in html
     assert 'name="txnAmt" value="12800"' in html
     assert 'value="a&#34;b&lt;c&gt;"' in html
@@ -72,12 +72,12 @@ async def test_a_form_is_posted_to_the_channel_and_the_policy_names_it_alone(
     assert policy.count("channel.example") == 1
 
 
-async def test_the_status_tells_no_field_of_a_form(http: ClientSession, checkout: MemoryCheckout) -> None:
+async def test_the_status_shows_no_field_of_a_form(http: ClientSession, checkout: MemoryCheckout) -> None:
     link = processing(checkout, form())
     async with http.get(f"{link.path}/status", headers={"X-Checkout-Token": link.token}) as answer:
-        told = await answer.text()
-    assert json.loads(told)["onward"] == {"kind": "form", "url": "https://gateway.channel.example/front.do"}
-    assert "txnAmt" not in told
+        status = await answer.text()
+    assert json.loads(status)["next_action"] == {"kind": "form", "url": "https://gateway.channel.example/front.do"}
+    assert "txnAmt" not in status
 
 
 async def test_parameters_for_an_application_are_not_shown(http: ClientSession, checkout: MemoryCheckout) -> None:
@@ -104,30 +104,30 @@ async def test_parameters_for_an_application_are_not_shown(http: ClientSession, 
         PayerAction(ActionKind.FORM, "[]"),
     ],
 )
-async def test_what_is_no_plain_address_or_form_leads_nowhere(
+async def test_anything_but_a_plain_address_or_form_leads_nowhere(
     http: ClientSession, checkout: MemoryCheckout, action: PayerAction
 ) -> None:
-    assert onward(action) is None
+    assert next_action(action) is None
     html, policy = await open_page(http, processing(checkout, action))
     assert panels(html) == ["confirm"]
     assert "form-action 'self';" in policy
 
 
 def test_a_charset_that_no_channel_uses_is_not_passed_on() -> None:
-    step = onward(form(charset="UTF-7"))
+    step = next_action(form(charset="UTF-7"))
     assert step is not None
     assert step.charset == "UTF-8"
-    assert onward(form(charset="GBK")) != onward(form())
+    assert next_action(form(charset="GBK")) != next_action(form())
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_each_method_has_words_of_its_own(name: str) -> None:
-    for words in (ENGLISH, CHINESE):
-        assert "_" not in method(name, words).label
-    assert re.search(r"[\u4e00-\u9fff]", method(name, CHINESE).label)
+def test_each_method_has_a_label_of_its_own(name: str) -> None:
+    for texts in (ENGLISH, CHINESE):
+        assert "_" not in offered_method(name, texts).label
+    assert re.search(r"[\u4e00-\u9fff]", offered_method(name, CHINESE).label)
 
 
 def test_two_methods_that_may_stand_side_by_side_have_different_labels() -> None:
     offered = [name for name in METHODS if name != "card"]  # a token is never asked for in the cashier
-    for words in (ENGLISH, CHINESE):
-        assert len({method(name, words).label for name in offered}) == len(offered)
+    for texts in (ENGLISH, CHINESE):
+        assert len({offered_method(name, texts).label for name in offered}) == len(offered)

@@ -1,4 +1,4 @@
-"""Going on from the cashier in a real browser: by a link, by a form, and by card on the channel's own page."""
+"""The next action in a real browser: by a link, by a form, and by card on the channel's own page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from playwright.async_api import expect
 from browser.conftest import Open
 from browser.test_cashier import CONTRASTS
 from browser.test_payment import get, merchant_key, post
-from hutong.cashier import CheckoutStatus
+from hutong.cashier.model import CheckoutStatus
 from hutong.channels import ActionKind, PayerAction
 from hutong.demo import RunningPlatform
 from support.fakes.checkout import MemoryCheckout

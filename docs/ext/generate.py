@@ -1,4 +1,4 @@
-"""Generated pages and parts of pages: states, HTTP API, settings, commands, metrics, jobs, layers, trips."""
+"""Generated pages and parts of pages: states, HTTP API, settings, commands, metrics, jobs, books, layers, trips."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from pydantic_core import PydanticUndefined
 
 import hutong.app
 import hutong.app.web
+import hutong.ledger
 from hutong.api import EVENT_TYPES, asyncapi, json_schemas
 from hutong.cli.main import app as command_line
 from hutong.config import Settings
@@ -98,6 +99,8 @@ def parts() -> dict[str, str]:
         "commands.md": "\n".join(commands()) + "\n",
         "metrics.md": metrics_table(),
         "jobs.md": jobs_table(),
+        "chart.md": chart_table(),
+        "postings.md": postings_table(),
     }
 
 
@@ -187,6 +190,28 @@ def jobs_table() -> str:
     """Return the table of the worker's repeated jobs."""
     rows = ["| job | pause | what it does |", "|---|---|---|"]
     rows += [f"| `{job.name}` | {job.every_s:g} s | {job.what} |" for job in hutong.app.JOBS]
+    return "\n".join(rows) + "\n"
+
+
+def chart_table() -> str:
+    """Every subject of the chart of accounts."""
+    rows = ["| code | account | 科目 | class | one for each |", "|---|---|---|---|---|"]
+    rows += [
+        f"| {entry.code} | {entry.name_en} | {entry.name_zh} | {entry.klass.value} | {entry.per.value} |"
+        for entry in hutong.ledger.CHART.values()
+    ]
+    return "\n".join(rows) + "\n"
+
+
+def postings_table() -> str:
+    """Every accounting event with its legs; `held` marks those that are held first, and posted or released later."""
+    rows = ["| code | event | 事件 | debit | credit | amount | |", "|---|---|---|---|---|---|---|"]
+    for event in hutong.ledger.EVENTS.values():
+        head = f"| {event.code:d} | {event.name_en}{'' if event.booked else ' (planned)'} | {event.name_zh}"
+        rows += [
+            f"{head} | {leg.debit} | {leg.credit} | {leg.amount} | {'held' if leg.flags else ''} |"
+            for leg in event.legs
+        ] or [f"{head} | any | any | | |"]
     return "\n".join(rows) + "\n"
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Protocol
+
+BEIJING = timezone(timedelta(hours=8))
+"""The zone in which Chinese channels write times and count days; it has had no summer time since 1991."""
 
 
 def instant(value: datetime) -> str:

@@ -75,8 +75,8 @@ def credit_again(patch: Patch) -> None:
             occurrences.append(PaymentEvent(PaymentEventType.SUCCEEDED, payment, attempt))
         return moved
 
-    def booked(payment: Any, attempt: Any) -> Any:
-        chain, openings = success(payment, attempt)
+    def booked(payment: Any, attempt: Any, **funding: Any) -> Any:
+        chain, openings = success(payment, attempt, **funding)
         for transfer in chain if attempt.attempt_id in told else []:
             transfer.id ^= 1 + len(told)
         told.add(attempt.attempt_id)

@@ -247,7 +247,7 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
         stack.push_async_callback(lifecycle.stop)
         async with database.transaction() as tx:
             account_ids = {
-                channel: await channels.ensure_account(
+                channel: await channels.accounts.ensure_account(
                     tx,
                     vault,
                     account_id=ids.new(),

@@ -9,9 +9,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from hutong import app, ledger
+from hutong import app
 from hutong.app.worker import check_books, work
 from hutong.config import Settings
+from hutong.ledger.accounts import open_accounts
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ async def test_books_that_do_not_hold_are_told_at_the_highest_level(
     async with app.open_platform(settings) as platform:
         async with platform.database.transaction() as tx:
             wanted = [(1101, platform.ids.new(), "CNY")]
-            await ledger.open_accounts(tx, wanted, now=platform.clock.now())
+            await open_accounts(tx, wanted, now=platform.clock.now())
         with psycopg.connect(fresh_database_url, autocommit=True) as superuser:
             superuser.execute("UPDATE ledger.account SET debits_posted = 1")
         await check_books(platform)

@@ -10,7 +10,7 @@ from hutong import channels, operators, payments, routing
 def approval_handlers(transactions: payments.PaymentTransactions) -> Mapping[str, operators.ApprovalHandler]:
     """Return the handlers by the proposed action."""
     return {
-        channels.CHANGE: channels.change_code,
+        channels.codes.CHANGE: channels.codes.change_code,
         **routing.EFFECTS,
         payments.ATTACH_SUCCESS: payments.attach_success(transactions),
         payments.CONVERT_REFUND: payments.switch_refund_method(transactions),

@@ -185,7 +185,9 @@ def wire(
 
 
 @asynccontextmanager
-async def _recording_unmapped_codes(unmapped: channels.Unmapped, database: db.Database) -> AsyncIterator[None]:
+async def _recording_unmapped_codes(
+    unmapped: channels.codes.UnmappedCodes, database: db.Database
+) -> AsyncIterator[None]:
     """Store the unmapped codes that were met, periodically and at the end of the block."""
     flush = partial(unmapped.flush, database)
 

@@ -82,13 +82,13 @@ async def guard_experiment(worker: Worker) -> None:
 
 async def keep_books(platform: Platform) -> None:
     """Maintain the ledger: partitions, expiry of holds, standing orders, the seal, the day cut."""
-    await ledger.upkeep(platform.database, now=platform.clock.now(), new_id=platform.ids.new)
+    await ledger.maintain(platform.database, now=platform.clock.now(), new_id=platform.ids.new)
 
 
 async def keep_events(worker: Worker) -> None:
     """Make event partitions ahead, and archive those past their retention."""
     platform = worker.platform
-    await events.keep_events(
+    await events.apply_retention(
         platform.database,
         now=platform.clock.now(),
         keep=timedelta(days=platform.settings.events_keep_days),

@@ -38,7 +38,7 @@ def add(name: ChannelName, account: AccountName, credentials: Credentials, as_js
     vault = app.open_vault(settings)
 
     async def work(tx: db.Tx) -> None:
-        await channels.create_account(
+        await channels.accounts.create_account(
             tx,
             vault,
             account_id=account_id,
@@ -66,7 +66,7 @@ def list_accounts(as_json: Json = False) -> None:
     """List the accounts, without secrets."""
     from hutong import channels
 
-    entries = [_document(entry) for entry in in_transaction(channels.list_accounts)]
+    entries = [_document(entry) for entry in in_transaction(channels.accounts.list_accounts)]
     if as_json:
         print(json.dumps({"accounts": entries}))
         return
@@ -90,7 +90,7 @@ def rotate(name: ChannelName, account: AccountName, credentials: Credentials) ->
     async def work(tx: db.Tx) -> None:
         account_id = await _find(tx, name, account)
         now = SystemClock().now()
-        await channels.replace_credentials(tx, vault, account_id=account_id, credentials=secrets, now=now)
+        await channels.accounts.replace_credentials(tx, vault, account_id=account_id, credentials=secrets, now=now)
 
     in_transaction(work, settings)
     print("replaced; every process uses the new credentials within five seconds")
@@ -115,7 +115,7 @@ def coverage(as_json: Json = False) -> None:
     """Show what share of the codes that each channel documents is mapped."""
     from hutong import channels
 
-    reports = channels.coverage()
+    reports = channels.codes.coverage()
     if as_json:
         document = {
             name: {
@@ -140,7 +140,7 @@ def _set_enabled(channel: str, name: str, *, enabled: bool) -> None:
 
     async def work(tx: db.Tx) -> None:
         account_id = await _find(tx, channel, name)
-        await channels.set_enabled(tx, account_id=account_id, enabled=enabled, now=SystemClock().now())
+        await channels.accounts.set_enabled(tx, account_id=account_id, enabled=enabled, now=SystemClock().now())
 
     in_transaction(work)
 
@@ -167,13 +167,13 @@ async def _find(tx: db.Tx, channel: str, name: str) -> UUID:
     from hutong import channels
     from hutong.errors import NotFound
 
-    account_id = await channels.find_account(tx, channel=channel, name=name)
+    account_id = await channels.accounts.find_account(tx, channel=channel, name=name)
     if account_id is None:
         raise NotFound("the channel has no account of this name", param="name")
     return account_id
 
 
-def _document(entry: channels.AccountEntry) -> dict[str, Any]:
+def _document(entry: channels.accounts.AccountEntry) -> dict[str, Any]:
     from hutong import ids
 
     return {

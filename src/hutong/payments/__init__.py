@@ -89,7 +89,6 @@ from hutong.payments.operator_actions import (
     attach_success,
     proposal,
 )
-from hutong.payments.overdraft import agree_overdraft
 from hutong.payments.polling import SWEEP_LIMIT, claim_due, sweep_plans
 from hutong.payments.probe import probe_idle
 from hutong.payments.refunds.channel_answers import (
@@ -265,7 +264,6 @@ __all__ = [
     "Texts",
     "TimelineEntry",
     "UnknownRefundItem",
-    "agree_overdraft",
     "allocate_discounts",
     "attach_success",
     "available_minor",

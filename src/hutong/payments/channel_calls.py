@@ -107,7 +107,6 @@ class ChannelCalls:
             subject=payment.subject,
             expires_at=attempt.expires_at or _channel_end(payment, attempt, channel.capabilities),
             notify_url=attempt.notify_url or notify_url(self._public_url, attempt.account_id),
-            payer_ip=attempt.payer_ip,
             return_url=attempt.return_url or self._checkout_url(payment),
             payer=payer,
             capture=payment.capture_method is CaptureMethod.AUTOMATIC,
@@ -268,9 +267,9 @@ def of_ours(recorded: Recorded) -> Payment:
     return recorded.payment
 
 
-def order_of(payment: Payment, attempt: Attempt) -> channels.Order:
+def order_of(payment: Payment, attempt: Attempt) -> channels.OrderReference:
     """A try as every later call about it names it."""
-    return channels.Order(
+    return channels.OrderReference(
         attempt_no=ids.encode("att", attempt.attempt_id),
         method=attempt.method,
         amount_minor=payment.amount_minor,

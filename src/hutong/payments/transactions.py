@@ -11,16 +11,14 @@ import orjson
 
 from hutong import db, events, idempotency, ledger
 from hutong.clock import Clock
-from hutong.errors import InvariantBroken
 from hutong.ids import Ids
-from hutong.payments import postings as books
+from hutong.payments import postings
 from hutong.payments.capture import CaptureResult, RequestCapture, request_capture
 from hutong.payments.channel_answers import ChannelReport, PaymentEvent, PaymentEventType, Recorded, record
 from hutong.payments.close import CloseResult, RequestClose, claim_expired, request_close
 from hutong.payments.documents import CheckoutUrl, Texts, no_texts, payment_document
 from hutong.payments.items import funding_of, items_of
 from hutong.payments.model import DEFAULT_POLICY, CloseReason, NewPayment, Payment, PollingPolicy
-from hutong.payments.refunds import postings as refund_books
 from hutong.payments.refunds.create import give_surplus_back
 from hutong.payments.refunds.transactions import RefundTransactions
 from hutong.payments.store import Created, Existing, OtherContent, create, find, find_placed
@@ -28,8 +26,6 @@ from hutong.payments.store import Created, Existing, OtherContent, create, find,
 _BOOKED = (PaymentEventType.SUCCEEDED, PaymentEventType.SURPLUS)
 ORDER_NO_REUSED = 409
 """The stored status of an order that was refused for its number: the key keeps its one answer, the refusal."""
-
-_DONE = (ledger.CreateTransferStatus.CREATED, ledger.CreateTransferStatus.EXISTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +73,7 @@ class PaymentTransactions:
         self._ids = ids
         self._checkout_url = checkout_url
         self.policy = policy
-        self._open_accounts: set[books.Opening] = set()
+        self._open_accounts: set[ledger.Opening] = set()
         self.refunds = RefundTransactions(database, clock=clock, ids=ids, checkout_url=checkout_url, texts=texts)
 
     def render(self, payment: Payment) -> bytes:
@@ -136,10 +132,9 @@ class PaymentTransactions:
     async def record_reports(self, commands: Sequence[RecordReport]) -> list[Recorded]:
         """Record channels' words, book what they mean, announce it."""
         now = self._clock.now()
-        opened: list[books.Opening] = []
 
         async def work(tx: db.Tx) -> list[Recorded]:
-            results, opened[:] = await self._take_in(tx, commands, now=now)
+            results = await self.take_in_within(tx, commands, now=now)
             answers = [
                 (place, command.claim, idempotency.StoredAnswer(201, self.render(result.payment)))
                 for place, (command, result) in enumerate(zip(commands, results, strict=True))
@@ -150,22 +145,15 @@ class PaymentTransactions:
                 results[place] = replace(results[place], answer=answer)
             return results
 
-        results = await self._database.run(work)
-        self._open_accounts.update(opened)
-        return results
+        return await self._database.run(work)
 
     async def take_in_within(self, tx: db.Tx, commands: Sequence[RecordReport], *, now: datetime) -> list[Recorded]:
         """The same in a transaction that does something else as well."""
-        return (await self._take_in(tx, commands, now=now))[0]
-
-    async def _take_in(
-        self, tx: db.Tx, commands: Sequence[RecordReport], *, now: datetime
-    ) -> tuple[list[Recorded], list[books.Opening]]:
         results, occurrences = await record(tx, [c.learnt for c in commands], now=now, policy=self.policy)
-        opened = await self._book(tx, occurrences, now=now)
+        await self._book(tx, occurrences, now=now)
         await give_surplus_back(tx, occurrences, new_id=self._ids.new, now=now)
         await self._announce(tx, occurrences, now=now)
-        return results, opened
+        return results
 
     async def close(
         self, commands: Sequence[RequestClose], *, also: Callable[[db.Tx], Awaitable[None]] | None = None
@@ -205,34 +193,21 @@ class PaymentTransactions:
 
         return await self._database.run(work)
 
-    async def _book(self, tx: db.Tx, occurrences: Sequence[PaymentEvent], *, now: datetime) -> list[books.Opening]:
-        transfers: list[ledger.Transfer] = []
-        openings: set[books.Opening] = set()
+    async def _book(self, tx: db.Tx, occurrences: Sequence[PaymentEvent], *, now: datetime) -> None:
         succeeded = [o.payment.payment_id for o in occurrences if o.happening is PaymentEventType.SUCCEEDED]
         items = await items_of(tx, succeeded) if succeeded else {}
+        chains: list[ledger.Chain] = []
         for occurrence in occurrences:
             if occurrence.happening in _BOOKED and occurrence.attempt is not None:
-                chain, needed = books.success(occurrence.payment, occurrence.attempt)
-                if not occurrence.attempt.surplus and occurrence.payment.payment_id in items:
-                    put = funding_of(items, occurrence.payment.payment_id)
-                    more, also = refund_books.funding(occurrence.payment, occurrence.attempt, *put)
-                    # Before our fee, so that nothing is taken from the merchant before everything is there.
-                    chain = [*chain[:1], *more, *chain[1:]]
-                    for transfer in chain[:-1]:
-                        transfer.flags |= ledger.TransferFlags.LINKED
-                    needed = [*needed, *also]
-                transfers += chain
-                openings.update(needed)
-        if not transfers:
-            return []
-        missing = sorted(openings - self._open_accounts)
-        if missing:
-            await ledger.open_accounts(tx, missing, now=now)
-        results = await ledger.Ledger(tx, clock=self._clock.now_ns).create_transfers(transfers)
-        for transfer, result in zip(transfers, results, strict=True):
-            if result.status not in _DONE:
-                raise InvariantBroken(f"transfer {UUID(int=transfer.id)} was refused: {result.status.name}")
-        return missing
+                payment = occurrence.payment
+                platform_minor, channel_minor = funding_of(items, payment.payment_id)
+                chains.append(
+                    postings.success(
+                        payment, occurrence.attempt, platform_minor=platform_minor, channel_minor=channel_minor
+                    )
+                )
+        if chains:
+            await ledger.book(tx, chains, now=now, accounts=self._open_accounts)
 
     async def _announce(self, tx: db.Tx, occurrences: Sequence[PaymentEvent], *, now: datetime) -> None:
         if occurrences:

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from hutong import db
+from hutong import db, ledger
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.errors import InvariantBroken
 from hutong.idempotency import StoredAnswer
@@ -190,7 +190,7 @@ async def settle_manually(
 
 
 async def _write(tx: db.Tx, this: _Round) -> None:
-    await refund_books.book(tx, this.chains, now=this.now)
+    await ledger.book(tx, this.chains, now=this.now)
     await save_refunds(tx, list(this.touched.values()))
     await save_sums(tx, list(this.sums.values()))
     await write_timeline(tx, this.story, now=this.now)

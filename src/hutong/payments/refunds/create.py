@@ -131,7 +131,7 @@ async def create_refunds(tx: db.Tx, commands: Sequence[NewRefund], *, now: datet
         held = await refund_books.hold(tx, list(wanted.values()), now=now)
         for (place, refund), outcome in zip(wanted.items(), held, strict=True):
             payment = payments[refund.payment_id]
-            if outcome is refund_books.HoldOutcome.YES:
+            if outcome is refund_books.HoldOutcome.HELD:
                 created.append(refund)
                 results[place] = CreatedRefund(payment, refund)
             else:

@@ -280,10 +280,10 @@ class Refunds:
     def _notify_url(self, account_id: UUID) -> str:
         return f"{self._public_url}/channels/{ids.encode('acc', account_id)}/notifications"
 
-    async def _request(self, payment: Payment, refund: Refund) -> tuple[channels.Channel, channels.Refund]:
+    async def _request(self, payment: Payment, refund: Refund) -> tuple[channels.Channel, channels.RefundRequest]:
         attempt = next(a for a in payment.attempts if a.attempt_id == refund.attempt_id)
         channel = await self._accounts.get(refund.account_id)
-        return channel, channels.Refund(
+        return channel, channels.RefundRequest(
             refund_no=refund.number,
             order=replace(
                 order_of(payment, attempt), amount_minor=attempt.amount_captured_minor or payment.amount_minor

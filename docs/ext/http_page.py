@@ -1,4 +1,4 @@
-"""The OpenAPI document as a page."""
+"""The page of the HTTP API, from the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ JSON = dict[str, Any]
 
 
 def document() -> JSON:
-    """The OpenAPI document of this version."""
+    """Return the OpenAPI document of this version."""
 
     @asynccontextmanager
     async def nothing() -> AsyncIterator[Services]:
@@ -27,7 +27,7 @@ def document() -> JSON:
 
 
 def page(api: JSON) -> str:
-    """Operations by tag, then the objects they speak of."""
+    """Return the page: operations by tag, then the objects in them."""
     return "\n".join(_lines(api)) + "\n"
 
 

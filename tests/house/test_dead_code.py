@@ -32,7 +32,7 @@ EXTENSIONS: dict[str, str] = {
 
 TO_BE_USED = {
     "download_bill", "read_bill", "refuse_notification", "deliveries_of", "list_events", "list_published",
-    "search_plan",
+    "search_plan", "digest_live",
 }  # fmt: skip
 """Functions still to get their door or to be removed; the list becomes empty."""
 

@@ -50,8 +50,8 @@ REQUESTS = (PayRequest, OrderReference, RefundRequest, PayoutRequest)
 """Values that adapters receive: an adapter reads each field."""
 
 RESULTS = (
-    AccountFinding, Bill, BillRow, BillRule, Capabilities, ChannelAnswer, HttpAnswer, Notification, PayerAction, PaymentMethod,
-    RefundRule,
+    AccountFinding, Bill, BillRow, BillRule, Capabilities, ChannelAnswer, HttpAnswer, Notification, PayerAction,
+    PaymentMethod, RefundRule,
 )  # fmt: skip
 """Values that adapters make: something outside of the adapters reads each field."""
 

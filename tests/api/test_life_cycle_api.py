@@ -10,6 +10,8 @@ from hutong import payments
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.ids import decode
 from hutong.payments import CaptureMethod, ChannelReport, Source
+from hutong.payments.attempts import StartAttempt, start_attempts
+from hutong.payments.capture import RequestCapture, request_capture
 from support.running_platform import METHOD, PlatformApi, Shop
 
 
@@ -22,9 +24,7 @@ async def reserved(platform_api: PlatformApi, shop: Shop) -> str:
     attempt_id = platform_api.ids.new()
     new = payments.NewAttempt(attempt_id, platform_api.account_id, "wechat", METHOD)
     now = platform_api.clock.now()
-    await platform_api.database.run(
-        lambda tx: payments.start_attempts(tx, [payments.StartAttempt(payment_id, new)], now=now)
-    )
+    await platform_api.database.run(lambda tx: start_attempts(tx, [StartAttempt(payment_id, new)], now=now))
     word = ChannelReport(attempt_id, platform_api.account_id, ChannelAnswer(ChannelState.AUTHORIZED), Source.QUERY)
     await platform_api.database.run(lambda tx: payments.record(tx, [word], now=now))
     return str(answer.json["id"])
@@ -69,8 +69,8 @@ async def test_a_capture_after_the_end_was_asked_for_and_an_end_after_a_capture_
         409, "payment_not_capturable", None
     )  # fmt: skip
     capturing = await reserved(platform_api, shop)
-    intent = payments.RequestCapture(decode("pay", capturing))
-    await platform_api.database.run(lambda tx: payments.request_capture(tx, [intent], now=platform_api.clock.now()))
+    intent = RequestCapture(decode("pay", capturing))
+    await platform_api.database.run(lambda tx: request_capture(tx, [intent], now=platform_api.clock.now()))
     for path in ("cancel", "close"):
         assert await refused(platform_api, shop, f"/v1/payments/{capturing}/{path}") == (
             409, "capture_in_progress", None

@@ -33,14 +33,14 @@ TO_BE_SHARED = {
     "decide_suggestion", "disable_endpoint", "disable_failing", "enable_endpoint", "end_trial",
     "fill_paid_payments", "fill_payments", "find_record", "find_endpoint",
     "find_event", "find_proposal", "find_trial",
-    "insert_accounts", "insert_audit", "insert_codes", "insert_endpoint", "insert_items", "insert_messages",
-    "insert_proposals", "insert_tries", "items_of_payments", "known_accounts",
+    "insert_accounts", "insert_audit", "insert_codes", "insert_endpoint", "insert_messages",
+    "insert_proposals", "insert_tries", "known_accounts",
     "latest_trial", "lift_override", "list_audit", "list_endpoints", "list_events",
     "list_proposals", "list_delivery_attempts", "lock_proposals",
     "lookup_accounts", "lookup_transfers", "open_accounts", "open_unmapped", "put_bills",
     "put_profiles", "query_accounts", "query_transfers", "query_transfers_of", "query_transfers_reversed",
-    "read_timeline", "record_unmapped", "rotate_secret", "search_bills",
-    "standing_overrides", "standing_suggestions", "stream_entries", "subject_balances", "write", "write_timeline",
+    "record_unmapped", "rotate_secret", "search_bills",
+    "standing_overrides", "standing_suggestions", "stream_entries", "subject_balances", "write",
 }  # fmt: skip
 """Statements with lists that stand elsewhere as well and are still to be shared under a `-- columns:` heading."""
 

@@ -11,7 +11,8 @@ from hutong import search as query
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.clock import ManualClock
 from hutong.db import Database
-from hutong.payments import CaptureMethod, Customer, RequestCapture
+from hutong.payments import CaptureMethod, Customer
+from hutong.payments.capture import RequestCapture
 from support.fixtures.refunds import RefundWorld
 
 S = ChannelState

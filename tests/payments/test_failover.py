@@ -13,8 +13,9 @@ from hutong import idempotency, payments, routing
 from hutong.channels import ChannelAnswer
 from hutong.db import Database
 from hutong.ids import encode
+from hutong.payments.errors import NoRoute
 from support.fakes.channel import NOTHING
-from support.fixtures.payments import METHOD, World
+from support.fixtures.payments import METHOD, World, answered
 from support.fixtures.routed_payments import BUSY, NOT_SENT, POOR, Shop, tries
 
 
@@ -65,7 +66,7 @@ async def test_the_keys_answer_is_that_of_the_last_try(shop: Shop) -> None:
     payment = await shop.place(key="k1")
     claim = idempotency.Claim(shop.world.merchant_id, "k1", b"x" * 32)
     again = shop.world.order(attempt=False, merchant_order_no=payment.merchant_order_no)
-    status, body = await shop.lifecycle.place(payments.PlaceOrder(again, claim))
+    status, body = await answered(shop.lifecycle, payments.PlaceOrder(again, claim))
     assert status == 201
     answer = orjson.loads(body)
     assert answer["status"] == "processing"
@@ -112,7 +113,7 @@ async def test_an_account_that_keeps_failing_is_left_and_the_payers_own_faults_h
 
 
 async def test_without_a_way_the_refusal_says_why_for_each(shop: Shop) -> None:
-    with pytest.raises(payments.NoRoute) as refused:
+    with pytest.raises(NoRoute) as refused:
         await shop.lifecycle.route_selector.choose(payments.RouteRequest(METHOD, 5_000_000, "CNY"))
     assert "a: amount_above_limit; b: amount_above_limit; c: amount_above_limit" in refused.value.detail
 

@@ -13,13 +13,7 @@ import pytest
 import hutong
 from hutong.clock import ManualClock
 from hutong.db import Tx
-from hutong.payments import (
-    ATTEMPT_TRANSITIONS,
-    PAYMENT_TRANSITIONS,
-    REFUND_TRANSITIONS,
-    AttemptState,
-    PaymentStatus,
-)
+from hutong.payments import ATTEMPT_TRANSITIONS, PAYMENT_TRANSITIONS, REFUND_TRANSITIONS, AttemptState, PaymentStatus
 
 MIGRATIONS = Path(hutong.__file__).parent / "payments/migrations"
 MIGRATION = "".join(path.read_text() for path in sorted(MIGRATIONS.glob("*.sql")))

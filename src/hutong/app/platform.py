@@ -34,6 +34,7 @@ class Platform:
     directory: merchants.Directory
     accounts: channels.Accounts
     lifecycle: payments.Payments
+    documents: payments.Documents
     approval_handlers: Mapping[str, operators.ApprovalHandler]
     clock: Clock
     ids: Ids
@@ -88,7 +89,12 @@ def broker(settings: Settings) -> events.Connect | None:
 
 @asynccontextmanager
 async def open_platform(
-    settings: Settings, *, clock: Clock | None = None, ids: Ids | None = None, http: channels.Http | None = None
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    ids: Ids | None = None,
+    http: channels.Http | None = None,
+    answers: Callable[[payments.Documents], payments.Answers] | None = None,
 ) -> AsyncIterator[Platform]:
     """Open what the platform needs, wire it, and keep it in step with other processes until the block ends.
 
@@ -96,6 +102,7 @@ async def open_platform(
         clock: The machine's by default.
         ids: By default of this clock and the zone of the settings.
         http: The way out to channels; one of its own by default.
+        answers: Makes what renders answers to requests; None in a process that takes none.
     """
     configure_logging(level=settings.log_level, output=settings.log_format)
     clock = clock or SystemClock()
@@ -108,7 +115,7 @@ async def open_platform(
         bills = await stack.enter_async_context(store)
         if http is None:
             http = await stack.enter_async_context(channels.Http.open())
-        platform = wire(settings, database=database, bills=bills, http=http, clock=clock, ids=ids)
+        platform = wire(settings, database=database, bills=bills, http=http, clock=clock, ids=ids, answers=answers)
         await stack.enter_async_context(_writing_down(platform.accounts.unmapped, database))
         stack.push_async_callback(platform.lifecycle.stop)
         choice = platform.lifecycle.route_selector
@@ -128,12 +135,14 @@ def wire(
     clock: Clock,
     ids: Ids,
     draw: Callable[[], float] | None = None,
+    answers: Callable[[payments.Documents], payments.Answers] | None = None,
 ) -> Platform:
     """Put the parts together over what is open already. Nothing here waits, reads or starts anything.
 
     Args:
         bills: Where payment records are searched; it may be the same database.
         draw: Gives numbers from 0 up to 1, for what routing leaves to chance.
+        answers: Makes what renders answers to requests, which are stored under their idempotency keys.
     """
     vault = open_vault(settings)
     address = public_url(settings)
@@ -142,30 +151,42 @@ def wire(
         return f"{address}/pay/{encode('pay', payment.payment_id)}?token={payment.checkout_token}"
 
     accounts = channels.Accounts(database, vault, http, clock)
+    documents = payments.Documents(checkout_url, accounts.text)
     cadence = tuple(timedelta(seconds=int(part)) for part in settings.query_cadence.split(","))
     transactions = payments.PaymentTransactions(
         database,
+        documents,
         clock=clock,
         ids=ids,
-        checkout_url=checkout_url,
-        texts=accounts.text,
         policy=payments.PollingPolicy(cadence=cadence),
+        answers=None if answers is None else answers(documents),
     )
     lifecycle = payments.Payments(
         database,
         accounts,
         transactions,
+        payments.PaymentsConfig(address, sandbox=settings.sandbox, queue_limit=settings.queue_limit),
         clock=clock,
         ids=ids,
-        public_url=address,
-        sandbox=settings.sandbox,
-        queue_limit=settings.queue_limit,
         vault=vault,
         live=routing.RoutingState(draw=draw or SystemRandom().random),
     )
     handlers = approval_handlers(transactions)
     directory = merchants.Directory(database)
-    return Platform(settings, database, vault, directory, accounts, lifecycle, handlers, clock, ids, address, bills)
+    return Platform(
+        settings=settings,
+        database=database,
+        vault=vault,
+        directory=directory,
+        accounts=accounts,
+        lifecycle=lifecycle,
+        documents=documents,
+        approval_handlers=handlers,
+        clock=clock,
+        ids=ids,
+        public_url=address,
+        bills=bills,
+    )
 
 
 @asynccontextmanager

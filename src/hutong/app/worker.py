@@ -111,9 +111,7 @@ JOBS: tuple[Job, ...] = (
     Job("records", search.FOLLOW_EVERY_S, lambda w: w.records.follow(), "Bring payment records up to date."),
     Job("sweep", 0.5, lambda w: w.platform.lifecycle.sweep(), "Poll attempts, end what has expired."),
     Job("refunds", 0.5, lambda w: w.platform.lifecycle.refunds.sweep(), "Send and poll refunds that are due."),
-    Job(
-        "doubts", 15.0, lambda w: w.platform.lifecycle.report_attempts_in_doubt(), "Report attempts that are in doubt."
-    ),
+    Job("doubts", 15.0, lambda w: w.platform.lifecycle.report_in_doubt(), "Report attempts and refunds in doubt."),
     Job("probe", 5.0, probe_accounts, "Probe failed accounts that get no payments."),
     Job("suggestions", 1.0, suggest_switches, "Suggest switches of routing to operators."),
     Job("experiment", 1.0, guard_experiment, "End an experiment that does worse than its guardrail."),

@@ -11,7 +11,8 @@ import json
 import statistics
 import tempfile
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -111,8 +112,8 @@ async def _sweep(
 
     async def claim() -> None:
         nonlocal claimed
-        while taken := await payments.claim_due(database, now=clock.now(), limit=payments.SWEEP_LIMIT):
-            claimed += len(taken)
+        while taken := await database.run(partial(_claim, now=clock.now())):
+            claimed += taken
 
     await asyncio.gather(*(end() for _ in range(_WORKERS)))
     ended_s = time.perf_counter() - started
@@ -127,6 +128,10 @@ async def _sweep(
     }
 
 
+async def _claim(tx: db.Tx, *, now: datetime) -> int:
+    return len(await payments.claim_due(tx, now, now + timedelta(seconds=15), payments.SWEEP_LIMIT))
+
+
 class _Flow:
     """Payments that are placed and paid, without HTTP, through the same coalescers' handlers."""
 
@@ -135,11 +140,11 @@ class _Flow:
         self._ids = Ids(clock)
         self._merchant_id, self._account_id = self._ids.new(), self._ids.new()
         self.transactions = payments.PaymentTransactions(
-            database, clock=clock, ids=self._ids, checkout_url=lambda _: ""
+            database, payments.Documents(lambda _: ""), clock=clock, ids=self._ids
         )
         self._places: db.Coalescer[payments.PlaceOrder, Any] = db.Coalescer(self.transactions.place, name="place")
         self._words: db.Coalescer[payments.RecordReport, Any] = db.Coalescer(
-            self.transactions.record_reports, name="take_in"
+            self.transactions.reports.record, name="take_in"
         )
         self._numbers = count(1)
 

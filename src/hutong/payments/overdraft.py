@@ -1,4 +1,4 @@
-"""How far refunds may take a merchant below zero, where that was agreed."""
+"""Agreed overdrafts: how far refunds may take a merchant's balance below zero."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from hutong.payments.postings import MERCHANT_PENDING
 async def agree_overdraft(
     tx: db.Tx, merchant_id: UUID, currency: str, limit_minor: int, *, by: str, reason: str, now: datetime
 ) -> int:
-    """Let a merchant's pending settlement (2001) go below zero down to a limit; the ledger itself keeps it.
+    """Set the limit below zero of a merchant's pending settlement (2001); the ledger itself enforces it.
 
     Effects:
-        Opens the account if the merchant has none yet; records who agreed what, why and when.
+        Opens the account if the merchant has none yet; records the agreement with its author, reason and time.
 
     Returns:
-        The limit before.
+        The previous limit.
 
     Errors:
         InvalidParameter: no such currency.

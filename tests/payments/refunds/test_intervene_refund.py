@@ -15,6 +15,7 @@ from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.operators import Role
 from hutong.payments import Payment
+from hutong.payments.refunds.operator_actions import RefundMethodRefused
 from support.fixtures.refunds import RefundWorld
 
 
@@ -82,7 +83,7 @@ async def test_a_way_that_cannot_be_gone_now_leaves_the_proposal_open_and_the_re
         (payments.CONVERT_REFUND, {"route": "manual"}),
         (payments.SETTLE_REFUND, {"reference": "x", "from_bank": False}),
     ):
-        with pytest.raises(payments.RefundMethodRefused):
+        with pytest.raises(RefundMethodRefused):
             await decided(world, before, action, **payload)
     assert await world.refunds(payment) == [before]
     async with world.database.transaction() as tx:

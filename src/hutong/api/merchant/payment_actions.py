@@ -40,7 +40,7 @@ async def start_attempt(
     payment = await own_payment(use, merchant, payment_id)
     merchants.check_return_url(merchant, body.return_url)
     started = await use.lifecycle.start(payment, body.method, payer=body.payer, return_url=body.return_url)
-    return rendered_answer(use.lifecycle.render(started), 201)
+    return rendered_answer(use.answers.payment(started), 201)
 
 
 @router.post(
@@ -65,7 +65,7 @@ async def capture_payment(
     The same amount again is the same capture. Capture or cancel: the first of the two that arrives is done.
     """
     captured = await use.lifecycle.capture(await own_payment(use, merchant, payment_id), body.amount_minor)
-    return rendered_answer(use.lifecycle.render(captured), 202 if captured.is_capturing else 200)
+    return rendered_answer(use.answers.payment(captured), 202 if captured.is_capturing else 200)
 
 
 @router.get(

@@ -54,14 +54,14 @@ async def create_payment(
     try:
         order = await _check(use, merchant, body, order, now)
     except InvalidParameter:
-        # What was placed while it could be is answered as it was then, however late it is repeated.
-        answered = await use.lifecycle.repeated(order)
-        if answered is None:
+        # An order that was placed in time gets the same answer again, however late it is repeated.
+        result = await use.lifecycle.repeated(order)
+        if result is None:
             raise
     else:
-        answered = await use.lifecycle.place(order)
-    status, answer = answered
-    return rendered_answer(answer, status)
+        result = await use.lifecycle.place(order)
+    answer = use.answers.to_order(result)
+    return rendered_answer(answer.body, answer.status)
 
 
 @router.get(
@@ -87,7 +87,7 @@ async def list_payments(
             tx, merchant.merchant_id, after=after, status=status, merchant_order_no=merchant_order_no, limit=limit + 1
         )
     page, next_cursor = cut(found, limit, lambda payment: ids.encode("pay", payment.payment_id))
-    return rendered_page_answer((use.lifecycle.render(payment) for payment in page), next_cursor)
+    return rendered_page_answer((use.answers.payment(payment) for payment in page), next_cursor)
 
 
 @router.get(
@@ -98,7 +98,7 @@ async def list_payments(
 )
 async def get_payment(use: Use, merchant: Caller, payment_id: str) -> Response:
     """One payment, as last committed."""
-    return rendered_answer(use.lifecycle.render(await own_payment(use, merchant, payment_id)))
+    return rendered_answer(use.answers.payment(await own_payment(use, merchant, payment_id)))
 
 
 @router.post(
@@ -121,7 +121,7 @@ async def close_payment(use: Use, merchant: Caller, payment_id: str) -> Response
     Closing a closed payment changes nothing.
     """
     payment = await use.lifecycle.close(await own_payment(use, merchant, payment_id))
-    return rendered_answer(use.lifecycle.render(payment), 202 if payment.is_open else 200)
+    return rendered_answer(use.answers.payment(payment), 202 if payment.is_open else 200)
 
 
 async def _check(

@@ -56,8 +56,8 @@ async def create_refund(
         items=tuple((item.id, item.quantity) for item in body.items),
     )
     claim = claim_of(merchant, idempotency_key, f"POST /v1/payments/{payment_id}/refunds", body)
-    status, answer = await use.lifecycle.refunds.place(payment, order, claim=claim)
-    return rendered_answer(answer, status)
+    answer = use.answers.to_refund(await use.lifecycle.refunds.place(payment, order, claim=claim))
+    return rendered_answer(answer.body, answer.status)
 
 
 @router.get(
@@ -79,7 +79,7 @@ async def list_refunds(
     async with use.database.transaction() as tx:
         found = await payments.list_refunds(tx, payment.payment_id, after=after, limit=limit + 1)
     page, next_cursor = cut(found, limit, lambda refund: ids.encode("ref", refund.refund_id))
-    return rendered_page_answer((payments.render_refund(refund) for refund in page), next_cursor)
+    return rendered_page_answer((use.answers.refund_object(refund) for refund in page), next_cursor)
 
 
 @router.get(
@@ -110,4 +110,4 @@ async def get_refund(use: Use, merchant: Caller, refund_id: str) -> Response:
         found = (await payments.find_refunds(tx, [identifier], merchant_id=merchant.merchant_id)).get(identifier)
     if found is None:
         raise NotFound("no refund has this id")
-    return rendered_answer(payments.render_refund(found))
+    return rendered_answer(use.answers.refund_object(found))

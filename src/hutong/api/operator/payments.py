@@ -65,7 +65,7 @@ _SUCCESS = {"one": {"value": schema.example(BilledSuccessCreate)}}
 )
 async def see_payment(use: Use, _operator: Acting, payment_id: str) -> Response:
     """Any merchant's payment, as last committed."""
-    return rendered_answer(use.lifecycle.render(await _any_payment(use, payment_id)))
+    return rendered_answer(use.answers.payment(await _any_payment(use, payment_id)))
 
 
 @router.get(
@@ -158,7 +158,7 @@ async def _act(
     operators.require(operator, Role.OPERATOR)
     payment = await _any_payment(use, payment_id)
     after = await use.lifecycle.act(payment, _of(request, operator, payment, action, reason))
-    return rendered_answer(use.lifecycle.render(after))
+    return rendered_answer(use.answers.payment(after))
 
 
 def _of(

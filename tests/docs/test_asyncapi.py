@@ -15,6 +15,7 @@ import pytest
 from hutong import api, events, ids, payments
 from hutong.clock import SystemClock
 from hutong.ids import Ids
+from hutong.payments.refunds.model import RefundEventType
 from support import unavailable
 
 SPECIFICATION = "@asyncapi/specs@6.11.1"
@@ -68,7 +69,7 @@ def _references(node: Any) -> Any:
 
 def test_every_type_has_one_current_version_with_a_schema_of_its_own() -> None:
     schemas = api.json_schemas()
-    types = [*payments.PaymentEventType, *payments.RefundEventType, payments.CUSTOMER_UPDATED, events.ENDPOINT_DISABLED]
+    types = [*payments.PaymentEventType, *RefundEventType, payments.CUSTOMER_UPDATED, events.ENDPOINT_DISABLED]
     assert sorted(schemas) == sorted(f"{one}.v1.json" for one in types)
     for schema in schemas.values():
         jsonschema_rs.meta.validate(schema)

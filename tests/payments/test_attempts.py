@@ -12,6 +12,7 @@ from hutong.channels import ChannelState
 from hutong.ids import encode
 from hutong.payments import Payment, Payments, Source
 from hutong.payments.errors import AttemptInProgress, PayerDetailMissing, PaymentNotPayable
+from hutong.payments.store import read_timeline
 from support.fakes.channel import HonestChannel
 from support.fixtures.payments import AMOUNT, METHOD, World, number, placed, sweep
 
@@ -23,7 +24,7 @@ async def started(world: World, lifecycle: Payments, method: str, **given: Any) 
 
 async def told(world: World, payment: Payment) -> list[tuple[str, str | None]]:
     async with world.database.transaction() as tx:
-        return [(entry.what, entry.source) for _, entry in await payments.read_timeline(tx, [payment.payment_id])]
+        return [(entry.what, entry.source) for _, entry in await read_timeline(tx, [payment.payment_id])]
 
 
 async def test_what_the_payer_tells_is_sent_again_exactly_and_kept_sealed_until_the_end(

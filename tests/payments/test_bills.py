@@ -13,6 +13,7 @@ from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.payments import CaptureMethod, Customer
 from hutong.payments.capture import RequestCapture
+from hutong.payments.store import find
 from support.fixtures.refunds import RefundWorld
 
 S = ChannelState
@@ -94,7 +95,7 @@ async def test_live_rebuilt_from_events_and_rebuilt_from_tables_are_equal(
             assert (done.equal, done.swapped) == (True, False)
         async with database.transaction() as tx:
             shown = {bill.payment_id: bill for bill in (await query.search(tx, query.RecordQuery(), limit=100)).bills}
-            stored = await payments.find(tx, list(shown))
+            stored = await find(tx, list(shown))
             closed = [p for p in await payments.list_payments(tx, world.merchant_id, limit=100) if p.closed_at]
         assert len(shown) > 20
         assert {payment.payment_id for payment in closed} <= set(shown)

@@ -10,12 +10,11 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from hutong import payments
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.payments import CaptureMethod, Payments, PaymentTransactions, PollingPolicy
-from hutong.payments.in_doubt import AGES
+from hutong.payments.in_doubt import AGES, list_in_doubt
 from support.fakes.channel import HonestChannel
 from support.fixtures.payments import World, number, placed, sweep
 from support.fixtures.refunds import RefundWorld
@@ -55,7 +54,7 @@ async def test_an_attempt_without_a_word_is_counted_by_age_and_reported_once_at_
     ]  # fmt: skip
     assert ages(logged) == [360, 4020, 86_880]
     async with world.database.transaction() as tx:
-        ((doubt,), _) = await payments.list_in_doubt(tx)
+        ((doubt,), _) = await list_in_doubt(tx)
     assert (doubt.payment_id, doubt.doubt_since) == (payment.payment_id, payment.attempts[0].created_at)
     channel.replies = True
     await sweep(world, lifecycle, timedelta(hours=2))
@@ -110,7 +109,7 @@ async def test_refunds_without_an_answer_are_counted_by_age_listed_and_reported_
         assert counted() == {"under 1 min": 1, "5 min to 1 h": 1}
         assert [line["age_s"] for line in logged if line.get("refund") == first["id"]] == [600]
         async with database.transaction() as tx:
-            attempts, refunds = await payments.list_in_doubt(tx)
+            attempts, refunds = await list_in_doubt(tx)
         assert (attempts, [doubt.state for doubt in refunds]) == ([], ["unknown"] * 2)
         clock.advance(timedelta(days=2))
         await shop.lifecycle.report_in_doubt()

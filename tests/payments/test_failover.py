@@ -14,6 +14,7 @@ from hutong.channels import ChannelAnswer
 from hutong.db import Database
 from hutong.ids import encode
 from hutong.payments.errors import NoRoute
+from hutong.payments.store import find
 from support.fakes.channel import NOTHING
 from support.fixtures.payments import METHOD, World, answered
 from support.fixtures.routed_payments import BUSY, NOT_SENT, POOR, Shop, tries
@@ -81,7 +82,7 @@ async def test_a_second_word_that_nothing_was_sent_does_not_end_a_try(shop: Shop
     shop.world.clock.advance(timedelta(seconds=6))
     await shop.lifecycle.sweep()
     async with shop.world.database.transaction() as tx:
-        payment = (await payments.find(tx, [payment.payment_id]))[payment.payment_id]
+        payment = (await find(tx, [payment.payment_id]))[payment.payment_id]
     assert shop.channel("a").calls[-1][0] == "pay", "it was sent again"
     assert tries(payment) == [("a", "unknown")]
 

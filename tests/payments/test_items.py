@@ -15,9 +15,11 @@ from hutong.channels import ChannelAnswer, ChannelState
 from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.errors import HutongError, InvalidParameter
-from hutong.payments import Discount, Funder, LineItem, NewLineItem, allocate_discounts
-from hutong.payments.items import RefundLine, line_of
+from hutong.payments import Discount, Funder, NewLineItem, allocate_discounts
+from hutong.payments.items import LineItem, RefundLine, line_of, units_left
 from hutong.payments.refunds.errors import RefundExceedsAvailable, UnknownRefundItem
+from hutong.payments.refunds.postings import CAMPAIGN
+from hutong.payments.store import items_of
 from support.fixtures.refunds import RefundWorld
 
 FAILED = ChannelAnswer(ChannelState.FAILED)
@@ -83,9 +85,9 @@ def test_giving_all_back_in_any_order_returns_exactly_what_each_party_bore(
     chance = random.Random(seed)
     shares = allocate_discounts(*basket)
     given_back: list[RefundLine] = []
-    while left := [item for item in shares if payments.items.units_left(item, given_back)]:
+    while left := [item for item in shares if units_left(item, given_back)]:
         item = chance.choice(left)
-        line = line_of(item, chance.randint(1, payments.items.units_left(item, given_back)), given_back)
+        line = line_of(item, chance.randint(1, units_left(item, given_back)), given_back)
         assert min(line.payer_minor, line.platform_minor, line.channel_minor) >= 0
         given_back.append(line)
         if chance.random() < 0.3:  # this refund fails
@@ -153,7 +155,7 @@ OFF = [
 async def campaign(shop: RefundWorld) -> int:
     """What marketing has cost so far, everywhere."""
     async with shop.database.transaction() as tx:
-        account = ledger.account_id(5002, payments.refunds.postings.CAMPAIGN, "CNY")
+        account = ledger.account_id(5002, CAMPAIGN, "CNY")
         found = await ledger.Ledger(tx, clock=shop.clock.now_ns).lookup_accounts([account])
     return sum(a.debits_posted - a.credits_posted for a in found)
 
@@ -245,6 +247,6 @@ async def test_an_order_with_another_basket_is_another_order(shop: RefundWorld) 
         assert placed.result is not None
         assert placed.result.outcome == kind
     async with shop.database.transaction() as tx:
-        stored = (await payments.items_of(tx, [payment.payment_id]))[payment.payment_id]
+        stored = (await items_of(tx, [payment.payment_id]))[payment.payment_id]
     assert stored == order.items
     assert all(isinstance(item, LineItem) for item in stored)

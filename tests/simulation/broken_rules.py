@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -14,6 +15,7 @@ from hutong.ids import encode
 from hutong.payments import channel_answers, channel_calls, postings, resolution
 from hutong.payments.attempt_lifecycle import AttemptLifecycle
 from hutong.payments.channel_reports import Recorder
+from hutong.payments.documents import Documents
 from hutong.payments.model import AttemptState, PaymentEvent, PaymentEventType, Source
 from hutong.payments.refunds import create as refund_create
 from hutong.payments.store import find
@@ -87,13 +89,23 @@ def believe_any_amount(patch: Patch) -> None:
 
 def publish_before_the_commit(patch: Patch) -> None:
     """Events are written on their own, before what they tell is true."""
-    emit = Recorder._emit
+    record, emit = Recorder.record, Documents.emit
+    database: ContextVar[Any] = ContextVar("database")
 
-    async def first(self: Any, tx: Any, happened: Sequence[PaymentEvent], *, now: Any) -> None:
-        async with self._database.transaction() as other:
-            await emit(self, other, happened, now=now)
+    async def recorded(self: Any, commands: Any) -> Any:
+        database.set(self._database)
+        return await record(self, commands)
 
-    patch.setattr(Recorder, "_emit", first)
+    async def first(self: Any, tx: Any, happened: Sequence[PaymentEvent], **fields: Any) -> None:
+        own = database.get(None)
+        if own is None:
+            await emit(self, tx, happened, **fields)
+            return
+        async with own.transaction() as other:
+            await emit(self, other, happened, **fields)
+
+    patch.setattr(Recorder, "record", recorded)
+    patch.setattr(Documents, "emit", first)
 
 
 def take_silence_for_failure(patch: Patch) -> None:

@@ -22,6 +22,7 @@ from hutong.clock import to_ns
 from hutong.db import Database
 from hutong.errors import NotFound
 from hutong.ids import Ids
+from hutong.payments.refunds.lifecycle import RefundOrder
 
 START = datetime(2026, 3, 2, 8, tzinfo=UTC)
 
@@ -151,7 +152,7 @@ class Process:
         await self.lifecycle.capture(await self._find(order), amount_minor)
 
     async def refund(self, order: Order, number: str, amount_minor: int | None, *, fee: bool) -> tuple[int, bytes]:
-        wish = payments.RefundOrder(number, amount_minor, "damaged", returns_fee=fee)
+        wish = RefundOrder(number, amount_minor, "damaged", returns_fee=fee)
         result = await self.lifecycle.refunds.place(await self._find(order), wish, claim=self._claim(number))
         return _answered(self.answers.to_refund(result))
 

@@ -6,6 +6,7 @@ import orjson
 
 from hutong import payments
 from hutong.idempotency import StoredAnswer
+from hutong.payments import refunds
 
 _REFUSED = 409
 """The stored status of a refusal, which is rendered again for each request: a problem names its request."""
@@ -21,24 +22,23 @@ class Answers:
         """Render a payment."""
         return orjson.dumps(self._documents.payment(payment))
 
-    def refund_object(self, refund: payments.Refund) -> bytes:
+    def refund_object(self, refund: refunds.Refund) -> bytes:
         """Render a refund."""
-        return orjson.dumps(payments.refund_document(refund))
+        return orjson.dumps(refunds.refund_document(refund))
 
     def order(self, result: payments.PlaceResult) -> StoredAnswer:
         """Render the answer to an order that has this result."""
-        if result.outcome is payments.PlaceOutcome.ORDER_NO_REUSED:
+        if result.is_refused:
             return StoredAnswer(_REFUSED, b"")
         assert result.payment is not None, "what was placed has a payment"
-        created = result.outcome is payments.PlaceOutcome.CREATED
-        return StoredAnswer(201 if created else 200, self.payment(result.payment))
+        return StoredAnswer(201 if result.is_new else 200, self.payment(result.payment))
 
-    def refund(self, result: payments.RefundResult) -> StoredAnswer:
+    def refund(self, result: refunds.RefundResult) -> StoredAnswer:
         """Render the answer to a refund request that has this result."""
         if result.refusal is not None:
             return StoredAnswer(_REFUSED, result.refusal.encode())
         assert result.refund is not None, "what was not refused has a refund"
-        created = result.outcome is payments.RefundOutcome.CREATED
+        created = result.outcome is refunds.RefundOutcome.CREATED
         return StoredAnswer(201 if created else 200, self.refund_object(result.refund))
 
     def to_order(self, result: payments.PlaceResult) -> StoredAnswer:
@@ -54,7 +54,7 @@ class Answers:
             )
         return answer
 
-    def to_refund(self, result: payments.RefundResult) -> StoredAnswer:
+    def to_refund(self, result: refunds.RefundResult) -> StoredAnswer:
         """Return the answer to a refund request: the stored one, or one rendered now.
 
         Errors:
@@ -62,5 +62,5 @@ class Answers:
         """
         answer = result.answer or self.refund(result)
         if answer.status >= _REFUSED:
-            raise payments.refusal_error(payments.RefundRefusal(answer.body.decode()))
+            raise refunds.refusal_error(refunds.RefundRefusal(answer.body.decode()))
         return answer

@@ -1,4 +1,4 @@
-"""/channels/{account}/notifications: where channels call us."""
+"""/channels/{account}/notifications: notifications from channels."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ router = APIRouter(prefix="/channels", tags=["Channel notifications"])
 @router.post(
     "/{account_id}/notifications",
     responses={
-        200: {"description": "Taken."},
-        204: {"description": "Taken."},
+        200: {"description": "Accepted."},
+        204: {"description": "Accepted."},
         **responses(400, 401, 404, 409, 413, 422, 503),
     },
-    summary="Take a channel's notification",
+    summary="Receive a channel's notification",
 )
 async def notify(request: Request, use: Use, account_id: str) -> Response:
-    """Called by channels only. Proven by the channel's signature; answered once the effect is committed."""
+    """Receive a notification from a channel, proven by its signature; answer once its effect is committed."""
     body = await StrictRequest(request.scope, request.receive).body()
     # A header sent twice is one with both values (RFC 9110, 5.3), so that no two readers can see different ones.
     headers: dict[str, str] = {}

@@ -11,8 +11,7 @@ import json
 import statistics
 import tempfile
 import time
-from datetime import datetime, timedelta
-from functools import partial
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -78,7 +77,7 @@ async def _measure(url: str, open_payments: int, due: int, console: Console) -> 
         console.print("payments alone …")
         alone = await lifecycle.run(asyncio.create_task(asyncio.sleep(_ALONE_S)))
         console.print(f"ending {due:,} of them, while payments flow …")
-        sweeping = asyncio.create_task(_sweep(database, lifecycle.transactions, clock))
+        sweeping = asyncio.create_task(_sweep(lifecycle.transactions))
         beside = await lifecycle.run(sweeping)
         swept = sweeping.result()
         async with admin.transaction() as tx:
@@ -98,22 +97,20 @@ async def _measure(url: str, open_payments: int, due: int, console: Console) -> 
     }
 
 
-async def _sweep(
-    database: db.Database, transactions: payments.PaymentTransactions, clock: SystemClock
-) -> dict[str, Any]:
+async def _sweep(transactions: payments.PaymentTransactions) -> dict[str, Any]:
     """End what is due, then claim the attempts that are to be asked about for it; each as fast as it goes."""
     ended = claimed = 0
     started = time.perf_counter()
 
     async def end() -> None:
         nonlocal ended
-        while taken := await transactions.expire(limit=payments.SWEEP_LIMIT):
+        while taken := await transactions.expire():
             ended += taken
 
     async def claim() -> None:
         nonlocal claimed
-        while taken := await database.run(partial(_claim, now=clock.now())):
-            claimed += taken
+        while taken := await transactions.claim_due():
+            claimed += len(taken)
 
     await asyncio.gather(*(end() for _ in range(_WORKERS)))
     ended_s = time.perf_counter() - started
@@ -126,10 +123,6 @@ async def _sweep(
         "attempts_claimed": claimed,
         "attempt_claims_per_s": round(claimed / claimed_s),
     }
-
-
-async def _claim(tx: db.Tx, *, now: datetime) -> int:
-    return len(await payments.claim_due(tx, now, now + timedelta(seconds=15), payments.SWEEP_LIMIT))
 
 
 class _Flow:

@@ -5,9 +5,10 @@ has not proven is never taken for a failure; at most one attempt of a payment co
 surplus.
 """
 
+from hutong.payments import refunds
 from hutong.payments.answers import Answers
 from hutong.payments.channel_reports import ChannelReport, RecordReport
-from hutong.payments.create import PlaceOutcome, PlaceResult
+from hutong.payments.create import PlaceResult
 from hutong.payments.customer import CUSTOMER_UPDATED, CustomerProfile, PutCustomer, customer_document, put_customers
 from hutong.payments.decision import (
     DECISION_PREFIX,
@@ -16,11 +17,11 @@ from hutong.payments.decision import (
     decisions_between,
     find_decisions,
 )
-from hutong.payments.documents import Documents, Texts, item_documents, refund_document, timeline_document
+from hutong.payments.documents import Documents, Texts, list_items, timeline
 from hutong.payments.errors import OrderNoReused
 from hutong.payments.export import one_snapshot, stream_customers, stream_payments, stream_refunds
-from hutong.payments.in_doubt import AttemptInDoubt, RefundInDoubt, list_in_doubt
-from hutong.payments.items import Discount, Funder, LineItem, NewLineItem, allocate_discounts
+from hutong.payments.in_doubt import in_doubt_documents
+from hutong.payments.items import Discount, Funder, NewLineItem, allocate_discounts
 from hutong.payments.lifecycle import Payments, PaymentsConfig
 from hutong.payments.model import (
     ATTEMPT_TRANSITIONS,
@@ -33,58 +34,31 @@ from hutong.payments.model import (
     Customer,
     NewAttempt,
     NewPayment,
+    OperatorActionType,
     Payment,
     PaymentEventType,
     PaymentStatus,
     PollingPolicy,
     Source,
 )
-from hutong.payments.operator_actions import (
-    ATTACH_SUCCESS,
-    CLOSE,
-    QUERY,
-    BilledSuccess,
-    OperatorAction,
-    attach_success,
-    proposal,
-)
+from hutong.payments.operator_actions import BilledSuccess, OperatorAction, approval_handlers
 from hutong.payments.overdraft import agree_overdraft
-from hutong.payments.polling import SWEEP_LIMIT, claim_due, sweep_plans
+from hutong.payments.polling import sweep_plans
 from hutong.payments.probe import probe_idle
-from hutong.payments.refunds.create import RefundOutcome, RefundRefusal, RefundResult
-from hutong.payments.refunds.errors import refusal_error
-from hutong.payments.refunds.lifecycle import RefundOrder
-from hutong.payments.refunds.model import REFUND_TRANSITIONS, Refund, RefundEventType
-from hutong.payments.refunds.operator_actions import (
-    CONVERT_REFUND,
-    SETTLE_REFUND,
-    refund_proposal,
-    settle_refund,
-    switch_refund_method,
-)
-from hutong.payments.refunds.payee import seal_payee
 from hutong.payments.rehearsal import Backtest, backtest
 from hutong.payments.route_selection import RouteRequest
-from hutong.payments.store import find, find_refunds, items_of, list_payments, list_refunds, read_timeline, refunds_of
+from hutong.payments.store import list_payments
 from hutong.payments.transactions import PaymentTransactions, PlaceOrder
 
 __all__ = [
-    "ATTACH_SUCCESS",
     "ATTEMPT_TRANSITIONS",
-    "CLOSE",
-    "CONVERT_REFUND",
     "CUSTOMER_UPDATED",
     "DECISION_PREFIX",
     "PAYMENT_TRANSITIONS",
-    "QUERY",
-    "REFUND_TRANSITIONS",
-    "SETTLE_REFUND",
-    "SWEEP_LIMIT",
     "VALIDITY_MAX",
     "VALIDITY_MIN",
     "Answers",
     "Attempt",
-    "AttemptInDoubt",
     "AttemptState",
     "Backtest",
     "BilledSuccess",
@@ -95,12 +69,12 @@ __all__ = [
     "Discount",
     "Documents",
     "Funder",
-    "LineItem",
     "LoggedDecision",
     "NewAttempt",
     "NewLineItem",
     "NewPayment",
     "OperatorAction",
+    "OperatorActionType",
     "OrderNoReused",
     "Payment",
     "PaymentEventType",
@@ -109,52 +83,31 @@ __all__ = [
     "Payments",
     "PaymentsConfig",
     "PlaceOrder",
-    "PlaceOutcome",
     "PlaceResult",
     "PollingPolicy",
     "PutCustomer",
     "RecordReport",
-    "Refund",
-    "RefundEventType",
-    "RefundInDoubt",
-    "RefundOrder",
-    "RefundOutcome",
-    "RefundRefusal",
-    "RefundResult",
     "RouteRequest",
     "Source",
     "Texts",
     "agree_overdraft",
     "allocate_discounts",
-    "attach_success",
+    "approval_handlers",
     "backtest",
-    "claim_due",
     "customer_document",
     "decision_document",
     "decisions_between",
-    "find",
     "find_decisions",
-    "find_refunds",
-    "item_documents",
-    "items_of",
-    "list_in_doubt",
+    "in_doubt_documents",
+    "list_items",
     "list_payments",
-    "list_refunds",
     "one_snapshot",
     "probe_idle",
-    "proposal",
     "put_customers",
-    "read_timeline",
-    "refund_document",
-    "refund_proposal",
-    "refunds_of",
-    "refusal_error",
-    "seal_payee",
-    "settle_refund",
+    "refunds",
     "stream_customers",
     "stream_payments",
     "stream_refunds",
     "sweep_plans",
-    "switch_refund_method",
-    "timeline_document",
+    "timeline",
 ]

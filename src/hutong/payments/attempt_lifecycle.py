@@ -78,7 +78,8 @@ class AttemptLifecycle:
         run = [attempt]
         while True:
             answer = await self._place(payment, attempt)
-            following = await self._route_selector.another(payment, run, answer)
+            can_fail_over = routing.can_fail_over(answer)
+            following = await self._route_selector.another(payment, run, answer) if can_fail_over else None
             report = _report(attempt, answer, Source.SUBMISSION)
             if following is None:
                 return await self.record(attempt.channel, report, claim=claim)

@@ -82,10 +82,11 @@ class ChannelCalls:
         if refund.amount_minor == 0:
             # Nothing to send: the units' price for the payer has rounded to nothing so far.
             return ChannelAnswer(ChannelState.SUCCEEDED)
+        request = self._refund_request(payment, refund)
         try:
             channel = await self._accounts.get(refund.account_id)
             send = channel.void if refund.route is RefundMethod.VOID else channel.refund
-            return await send(self._refund_request(payment, refund), now=self._clock.now())
+            return await send(request, now=self._clock.now())
         except (channels.NotOffered, InvalidParameter) as error:
             # Nothing was sent, and nothing ever will be.
             return ChannelAnswer(ChannelState.FAILED, channel_code=error.code, channel_message=error.detail[:256])

@@ -210,8 +210,9 @@ class Recorder(Generic[Row]):
             else RecordOutcome.NOT_FOUND
             for report in reports
         ]
-        accepted = [report for report, refusal in zip(reports, refusals, strict=True) if refusal is None]
-        fresh = iter(await claim_notifications(tx, [(r.account_id, r.replay_key) for r in accepted], now=now))
+        keys = [(r.account_id, r.replay_key) for r, refusal in zip(reports, refusals, strict=True) if refusal is None]
+        signed = any(key is not None for _, key in keys)
+        fresh = iter(await claim_notifications(tx, keys, now=now) if signed else [True] * len(keys))
         results: list[Recorded[Row]] = []
         changes: list[Change[Row]] = []
         for report, refusal in zip(reports, refusals, strict=True):
@@ -226,30 +227,32 @@ class Recorder(Generic[Row]):
             changes.append(change)
             outcome = RecordOutcome.APPLIED if change.moved else RecordOutcome.UNCHANGED
             results.append(Recorded(outcome, payment, row, change.contradicts))
-        await self.write(tx, changes, now=now, opened=opened)
+        await self._subject.save(tx, changes, now=now)
+        if any(change.chains or change.events for change in changes):
+            await self._settle(tx, changes, now=now, opened=opened)
         return results
 
-    async def write(
-        self, tx: db.Tx, changes: Sequence[Change[Row]], *, now: datetime, opened: set[Opening] | None = None
-    ) -> None:
+    async def write(self, tx: db.Tx, changes: Sequence[Change[Row]], *, now: datetime) -> None:
         """Write changes to objects that the caller has locked: save, book, follow up, publish."""
         await self._subject.save(tx, changes, now=now)
+        await self._settle(tx, changes, now=now)
+
+    async def _settle(
+        self, tx: db.Tx, changes: Sequence[Change[Row]], *, now: datetime, opened: set[Opening] | None = None
+    ) -> None:
         chains = [chain for change in changes for chain in change.chains]
+        needed = {opening for _, openings in chains for opening in openings} - self._open
+        if opened is not None:
+            opened |= needed
         if chains:
-            needed = {opening for _, openings in chains for opening in openings} - self._open
-            if opened is not None:
-                opened |= needed
-            await postings.book(
-                tx, [(chain, [o for o in openings if o in needed]) for chain, openings in chains], now=now
-            )
+            # What is open already is not opened again, so that booking costs no statement more.
+            missing = [(chain, [o for o in openings if o in needed]) for chain, openings in chains]
+            await postings.book(tx, missing, now=now)
         if any(change.follow_up for change in changes):
             await self._subject.follow_up(tx, changes, now=now)
         happened = [event for change in changes for event in change.events]
         if happened:
-            await self._emit(tx, happened, now=now)
-
-    async def _emit(self, tx: db.Tx, happened: Sequence[PaymentEvent], *, now: datetime) -> None:
-        await self._documents.emit(tx, happened, new_id=self._ids.new, now=now)
+            await self._documents.emit(tx, happened, new_id=self._ids.new, now=now)
 
     async def _answer(
         self,

@@ -48,6 +48,16 @@ class PlaceResult:
     payment: Payment | None = None
     answer: StoredAnswer | None = None
 
+    @property
+    def is_new(self) -> bool:
+        """Whether the payment is new."""
+        return self.outcome is PlaceOutcome.CREATED
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the order was refused for its number."""
+        return self.outcome is PlaceOutcome.ORDER_NO_REUSED
+
 
 async def create(
     tx: db.Tx, orders: Sequence[NewPayment], *, now: datetime, policy: PollingPolicy = DEFAULT_POLICY

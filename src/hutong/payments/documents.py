@@ -13,6 +13,7 @@ from hutong.clock import instant
 from hutong.payments.items import LineItem, units_left
 from hutong.payments.model import Attempt, Payment, PaymentEvent, TimelineEntry
 from hutong.payments.refunds.model import Refund, RefundEventType
+from hutong.payments.store import items_of, read_timeline, refunds_of
 
 Texts = Callable[[str, str], tuple[str, str] | None]
 """Gives the text for the payer, in English and in Chinese, for the name of a channel and one of our codes."""
@@ -143,14 +144,25 @@ def item_documents(items: Sequence[LineItem], refunds: Sequence[Refund]) -> list
     ]
 
 
-def timeline_document(
-    payment: Payment, entries: Sequence[tuple[datetime, TimelineEntry]], *, for_operators: bool = False
-) -> dict[str, Any]:
-    """Return the public form of a payment's timeline: its recorded entries, and those that its row implies.
+async def list_items(tx: db.Tx, payment_id: UUID) -> list[dict[str, Any]]:
+    """Return the public form of a payment's line items, with how many units are refunded or on their way back."""
+    items = (await items_of(tx, [payment_id])).get(payment_id, ())
+    return item_documents(items, (await refunds_of(tx, [payment_id]))[payment_id])
+
+
+async def timeline(tx: db.Tx, payment: Payment, *, for_operators: bool = False) -> dict[str, Any]:
+    """Return the public form of a payment's timeline.
 
     Args:
         for_operators: Whether to include who on the platform's side acted, and why.
     """
+    return timeline_document(payment, await read_timeline(tx, [payment.payment_id]), for_operators=for_operators)
+
+
+def timeline_document(
+    payment: Payment, entries: Sequence[tuple[datetime, TimelineEntry]], *, for_operators: bool = False
+) -> dict[str, Any]:
+    """Return the public form of a timeline: the recorded entries, and those that the payment's row implies."""
     implied = [(payment.created_at, TimelineEntry(payment.payment_id, "payment.created"))]
     implied += [
         (a.created_at, TimelineEntry(payment.payment_id, "attempt.created", a.attempt_id)) for a in payment.attempts

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 from prometheus_client import Gauge
 
 from hutong import db, ids
+from hutong.clock import instant
 from hutong.payments.model import AttemptState, PollingPolicy
 from hutong.payments.refunds.model import RefundMethod, RefundState
 from hutong.payments.statements import sql
@@ -62,6 +64,33 @@ class RefundInDoubt:
 
 _read_attempt = db.reader(AttemptInDoubt, sql["attempt_in_doubt"])
 _read_refund = db.reader(RefundInDoubt, sql["refund_in_doubt"])
+
+
+async def in_doubt_documents(tx: db.Tx, *, now: datetime, limit: int) -> dict[str, list[dict[str, Any]]]:
+    """Return the attempts and the refunds in doubt as operators see them, the oldest doubts first."""
+    attempts, refunds = await list_in_doubt(tx, limit=limit)
+    return {
+        "attempts": [
+            {"attempt_id": ids.encode("att", attempt.attempt_id), **_columns(attempt, now, method=attempt.method)}
+            for attempt in attempts
+        ],
+        "refunds": [
+            {"refund_id": ids.encode("ref", refund.refund_id), **_columns(refund, now, route=refund.route.value)}
+            for refund in refunds
+        ],
+    }
+
+
+def _columns(doubt: AttemptInDoubt | RefundInDoubt, now: datetime, **way: str) -> dict[str, Any]:
+    return {
+        "payment_id": ids.encode("pay", doubt.payment_id),
+        "channel": doubt.channel,
+        **way,
+        "state": doubt.state.value,
+        "age_s": int((now - doubt.doubt_since).total_seconds()),
+        "next_query_at": instant(doubt.next_query_at),
+        "channel_code": doubt.channel_code,
+    }
 
 
 async def list_in_doubt(tx: db.Tx, *, limit: int = 100) -> tuple[list[AttemptInDoubt], list[RefundInDoubt]]:

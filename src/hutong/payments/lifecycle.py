@@ -26,8 +26,8 @@ from hutong.payments.channel_reports import ChannelReport, RecordOutcome
 from hutong.payments.close import CloseOutcome, RequestClose, end_attempts
 from hutong.payments.create import PlaceOutcome, PlaceResult
 from hutong.payments.in_doubt import report_in_doubt
-from hutong.payments.model import Attempt, AttemptState, CloseReason, Payment, Source
-from hutong.payments.operator_actions import CLOSE, OperatorAction, write_operator_action
+from hutong.payments.model import Attempt, AttemptState, CloseReason, OperatorActionType, Payment, Source
+from hutong.payments.operator_actions import OperatorAction, write_operator_action
 from hutong.payments.polling import SWEEP_LIMIT, Poller, claim_due, claim_verifiable
 from hutong.payments.refunds.lifecycle import Refunds
 from hutong.payments.route_selection import RouteRequest, RouteSelector
@@ -280,7 +280,7 @@ class Payments:
         async def write(tx: db.Tx) -> None:
             await write_operator_action(tx, action, now=now)
 
-        if action.action == CLOSE:
+        if action.action is OperatorActionType.CLOSE:
             return await self._close(payment, CloseReason.OPERATOR, also=write)
         await self._database.run(write)
         for attempt in payment.attempts:

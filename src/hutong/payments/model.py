@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from hutong.payments.items import Discount, LineItem
-from hutong.payments.refunds.model import Refund, RefundEventType
+
+if TYPE_CHECKING:
+    from hutong.payments.refunds.model import Refund, RefundEventType
 
 
 class PaymentStatus(StrEnum):
@@ -113,6 +115,19 @@ class CloseReason(StrEnum):
     MERCHANT = "merchant"
     EXPIRED = "expired"
     OPERATOR = "operator"
+
+
+class OperatorActionType(StrEnum):
+    """Actions of operators on payments and refunds, as the audit log names them."""
+
+    QUERY = "payment.query"
+    CLOSE = "payment.close"
+    ATTACH_SUCCESS = "payment.attach_success"
+    """Takes two persons: to accept a bill's evidence that money was taken, where the channel itself gives no answer."""
+    CONVERT_REFUND = "refund.convert"
+    """Takes two persons: to send a refund by another method."""
+    SETTLE_REFUND = "refund.settle"
+    """Takes two persons: to record that a refund was paid by hand."""
 
 
 class Source(StrEnum):

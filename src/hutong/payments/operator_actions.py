@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -11,14 +12,10 @@ from hutong.channels import ChannelAnswer, ChannelState
 from hutong.errors import NotFound
 from hutong.payments import errors
 from hutong.payments.channel_reports import ChannelReport, RecordOutcome, RecordReport
-from hutong.payments.model import Source, TimelineEntry
+from hutong.payments.model import OperatorActionType, Source, TimelineEntry
+from hutong.payments.refunds.operator_actions import settle_refund, switch_refund_method
 from hutong.payments.store import lock, lock_attempts, write_timeline
 from hutong.payments.transactions import PaymentTransactions
-
-QUERY = "payment.query"
-CLOSE = "payment.close"
-ATTACH_SUCCESS = "payment.attach_success"
-"""Takes two persons: to accept a bill's evidence that money was taken, where the channel itself gives no answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +23,33 @@ class OperatorAction:
     """An operator's action on a payment.
 
     Attributes:
-        action: Such as "payment.query".
         request_id: Of the HTTP request.
     """
 
     operator_id: UUID
     payment_id: UUID
-    action: str
+    action: OperatorActionType
     reason: str
     request_id: str | None = None
+
+    def proposal(self, new_id: UUID, success: BilledSuccess) -> operators.NewProposal:
+        """Return the proposal to accept a bill's evidence."""
+        return operators.NewProposal(
+            proposal_id=new_id,
+            maker_id=self.operator_id,
+            action=self.action,
+            object_kind="payment",
+            object_id=ids.encode("pay", self.payment_id),
+            payload={
+                "attempt_id": ids.encode("att", success.attempt_id),
+                "amount_minor": success.amount_minor,
+                "currency": success.currency,
+                "channel_order_no": success.channel_order_no,
+                "bill": success.bill,
+            },
+            reason=self.reason,
+            request_id=self.request_id,
+        )
 
 
 async def write_operator_action(tx: db.Tx, action: OperatorAction, *, now: datetime) -> None:
@@ -70,24 +85,13 @@ class BilledSuccess:
     bill: str
 
 
-def proposal(new_id: UUID, action: OperatorAction, success: BilledSuccess) -> operators.NewProposal:
-    """Return the proposal to accept a bill's evidence."""
-    return operators.NewProposal(
-        proposal_id=new_id,
-        maker_id=action.operator_id,
-        action=ATTACH_SUCCESS,
-        object_kind="payment",
-        object_id=ids.encode("pay", action.payment_id),
-        payload={
-            "attempt_id": ids.encode("att", success.attempt_id),
-            "amount_minor": success.amount_minor,
-            "currency": success.currency,
-            "channel_order_no": success.channel_order_no,
-            "bill": success.bill,
-        },
-        reason=action.reason,
-        request_id=action.request_id,
-    )
+def approval_handlers(transactions: PaymentTransactions) -> Mapping[str, operators.ApprovalHandler]:
+    """Return the handlers of approved actions, by action."""
+    return {
+        OperatorActionType.ATTACH_SUCCESS: attach_success(transactions),
+        OperatorActionType.CONVERT_REFUND: switch_refund_method(transactions.refunds),
+        OperatorActionType.SETTLE_REFUND: settle_refund(transactions.refunds),
+    }
 
 
 def attach_success(transactions: PaymentTransactions) -> operators.ApprovalHandler:

@@ -17,6 +17,7 @@ from hutong.payments.close import CloseResult, RequestClose, claim_expired, requ
 from hutong.payments.create import PlaceOutcome, PlaceResult, create, find_placed
 from hutong.payments.documents import Documents
 from hutong.payments.model import DEFAULT_POLICY, Attempt, CloseReason, NewPayment, Payment, PollingPolicy
+from hutong.payments.polling import LEASE, SWEEP_LIMIT, claim_due
 from hutong.payments.refunds.transactions import RefundTransactions
 
 
@@ -132,7 +133,7 @@ class PaymentTransactions:
         now = self._clock.now()
         return await self._database.run(lambda tx: request_capture(tx, commands, now=now))
 
-    async def expire(self, *, limit: int) -> int:
+    async def expire(self, *, limit: int = SWEEP_LIMIT) -> int:
         """Request the close of payments past their expiry; return how many there were."""
         now = self._clock.now()
 
@@ -145,3 +146,8 @@ class PaymentTransactions:
             return len(due)
 
         return await self._database.run(work)
+
+    async def claim_due(self, *, limit: int = SWEEP_LIMIT) -> list[Attempt]:
+        """Claim the attempts that are due for a query, as the poller does."""
+        now = self._clock.now()
+        return await self._database.run(lambda tx: claim_due(tx, now, now + LEASE, limit))

@@ -11,7 +11,8 @@ from hutong.channels import ChannelAnswer, PayRequest
 from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.idempotency.model import LEASE
-from hutong.payments import Payments, PaymentsConfig, PlaceOrder, RefundOrder
+from hutong.payments import Payments, PaymentsConfig, PlaceOrder
+from hutong.payments.refunds.lifecycle import RefundOrder
 from support.fakes.channel import HonestChannel, OneAccount
 from support.fixtures.payments import World, answered
 from support.fixtures.refunds import RefundingChannel, RefundWorld

@@ -13,8 +13,9 @@ from hutong.channels import ActionKind, ChannelAnswer, ChannelState, Method
 from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.errors import InvalidParameter
-from hutong.payments import seal_payee
 from hutong.payments.refunds.errors import RefundNotOffered
+from hutong.payments.refunds.model import Refund
+from hutong.payments.refunds.payee import seal_payee
 from hutong.vault import Vault
 from support.fixtures.payments import AMOUNT
 from support.fixtures.refunds import REFUNDS, RefundWorld
@@ -41,7 +42,7 @@ async def shop(payments_database: Database, clock: ManualClock) -> AsyncIterator
     await made.books_have_no_holds()
 
 
-async def failed(shop: RefundWorld, amount: int = 500, **order: object) -> tuple[payments.Payment, payments.Refund]:
+async def failed(shop: RefundWorld, amount: int = 500, **order: object) -> tuple[payments.Payment, Refund]:
     payment = await shop.paid()
     shop.channel.verdicts = [FAILED]
     await shop.refund(payment, amount, **order)
@@ -50,7 +51,7 @@ async def failed(shop: RefundWorld, amount: int = 500, **order: object) -> tuple
     return payment, refund
 
 
-def sealed(refund: payments.Refund) -> bytes:
+def sealed(refund: Refund) -> bytes:
     return seal_payee(Vault([bytes(32)]), refund.refund_id, PAYEE)
 
 

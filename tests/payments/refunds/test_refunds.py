@@ -17,9 +17,10 @@ from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.errors import HutongError
 from hutong.ids import decode, encode
-from hutong.payments import RefundOrder
 from hutong.payments.errors import NotificationMismatch
 from hutong.payments.refunds.errors import RefundExceedsAvailable
+from hutong.payments.refunds.lifecycle import RefundOrder
+from hutong.payments.refunds.model import Refund
 from support.fixtures.payments import AMOUNT
 from support.fixtures.refunds import REFUNDS, RefundWorld
 
@@ -338,7 +339,7 @@ async def test_two_hundred_at_once_never_give_back_more_than_was_taken(
 # Surplus
 
 
-async def surplus(shop: RefundWorld) -> tuple[payments.Payment, payments.Refund]:
+async def surplus(shop: RefundWorld) -> tuple[payments.Payment, Refund]:
     payment = await shop.payment()
     await shop.close(payment)
     await shop.hear(shop.word(payment.attempts[0], ChannelState.CLOSED))

@@ -10,15 +10,12 @@ from uuid import UUID
 
 from hutong import db, ids, operators
 from hutong.errors import Conflict, NotFound
-from hutong.payments.model import TimelineEntry
+from hutong.payments.model import OperatorActionType, TimelineEntry
 from hutong.payments.refunds.channel_answers import SettleManually
 from hutong.payments.refunds.fallback import SwitchMethodOutcome, SwitchRefundMethod
 from hutong.payments.refunds.model import Refund, RefundMethod
+from hutong.payments.refunds.transactions import RefundTransactions
 from hutong.payments.store import lock_refunds, write_timeline
-from hutong.payments.transactions import PaymentTransactions
-
-CONVERT_REFUND = "refund.convert"
-SETTLE_REFUND = "refund.settle"
 
 
 class RefundMethodRefused(Conflict):
@@ -37,11 +34,11 @@ _REASONS = {
 }
 
 
-def refund_proposal(
+def proposal(
     new_id: UUID,
     operator_id: UUID,
     refund: Refund,
-    action: str,
+    action: OperatorActionType,
     payload: Mapping[str, Any],
     reason: str,
     request_id: str | None,
@@ -59,7 +56,7 @@ def refund_proposal(
     )
 
 
-def switch_refund_method(transactions: PaymentTransactions) -> operators.ApprovalHandler:
+def switch_refund_method(transactions: RefundTransactions) -> operators.ApprovalHandler:
     """Return the handler that sends a refund by another method.
 
     Errors:
@@ -75,7 +72,7 @@ def switch_refund_method(transactions: PaymentTransactions) -> operators.Approva
             None if account is None else ids.decode("acc", account),
             None if payee is None else base64.b64decode(payee),
         )
-        outcome = await transactions.refunds.switch_method(tx, command)
+        outcome = await transactions.switch_method(tx, command)
         if outcome is not SwitchMethodOutcome.SWITCHED:
             raise RefundMethodRefused(_REASONS.get(outcome, outcome.value))
         await _write(tx, refund, "operator.convert_refund", approved, now)
@@ -83,7 +80,7 @@ def switch_refund_method(transactions: PaymentTransactions) -> operators.Approva
     return handle
 
 
-def settle_refund(transactions: PaymentTransactions) -> operators.ApprovalHandler:
+def settle_refund(transactions: RefundTransactions) -> operators.ApprovalHandler:
     """Return the handler that records a person's settlement of a refund.
 
     Errors:
@@ -93,7 +90,7 @@ def settle_refund(transactions: PaymentTransactions) -> operators.ApprovalHandle
     async def handle(tx: db.Tx, approved: operators.Proposal, now: datetime) -> None:
         refund, payload = await _lock(tx, approved), approved.payload
         command = SettleManually(refund.refund_id, payload["reference"], payload["from_bank"])
-        if await transactions.refunds.settle(tx, command) is None:
+        if await transactions.settle(tx, command) is None:
             raise RefundMethodRefused("the refund is not in state `manual`")
         await _write(tx, refund, "operator.settle_refund", approved, now)
 

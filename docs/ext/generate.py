@@ -1,4 +1,4 @@
-"""Pages, or parts of them, that the code writes: the states, the HTTP API, the settings, the commands, the metrics."""
+"""Generated pages and parts of pages: states, HTTP API, settings, commands, metrics, jobs, books, layers, trips."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from pydantic_core import PydanticUndefined
 
 import hutong.app
 import hutong.app.web
+import hutong.ledger
 from hutong.api import EVENT_TYPES, asyncapi, json_schemas
 from hutong.cli.main import app as command_line
 from hutong.config import Settings
@@ -97,13 +98,17 @@ def parts() -> dict[str, str]:
         "settings.md": settings_table(),
         "commands.md": "\n".join(commands()) + "\n",
         "metrics.md": metrics_table(),
+        "jobs.md": jobs_table(),
+        "chart.md": chart_table(),
+        "postings.md": postings_table(),
     }
 
 
 def project_pages(docs: Path) -> str:
-    """The last part of the table of contents: measurements and decisions are listed as they are written."""
-    found = sorted([*docs.glob("performance*.md"), *docs.glob("decisions/*.md")])
-    names = ["contributing", *(str(page.relative_to(docs).with_suffix("")) for page in found)]
+    """The last part of the table of contents: contributing, measurements and decisions, as they are written."""
+    groups = ("contributing/*.md", "performance*.md", "decisions/*.md")
+    pages = [page for group in groups for page in sorted(docs.glob(group))]
+    names = ["contributing", *(str(page.relative_to(docs).with_suffix("")) for page in pages)]
     return "\n".join([":::{toctree}", ":caption: Project", ":hidden:", "", *names, ":::", ""])
 
 
@@ -177,6 +182,35 @@ def metrics_table() -> str:
     for one in sorted(collectors, key=lambda c: c._name):
         name = one._name + ("_total" if one._type == "counter" else "")
         rows.append(f"| `{name}` | {one._type} | {', '.join(one._labelnames)} | {one._documentation} |")
+    return "\n".join(rows) + "\n"
+
+
+def jobs_table() -> str:
+    """Every repeated job of the worker."""
+    rows = ["| job | pause | what it does |", "|---|---|---|"]
+    rows += [f"| `{job.name}` | {job.every_s:g} s | {job.what} |" for job in hutong.app.JOBS]
+    return "\n".join(rows) + "\n"
+
+
+def chart_table() -> str:
+    """Every subject of the chart of accounts."""
+    rows = ["| code | account | 科目 | class | one for each |", "|---|---|---|---|---|"]
+    rows += [
+        f"| {entry.code} | {entry.name_en} | {entry.name_zh} | {entry.klass.value} | {entry.per.value} |"
+        for entry in hutong.ledger.CHART.values()
+    ]
+    return "\n".join(rows) + "\n"
+
+
+def postings_table() -> str:
+    """Every accounting event with its legs; `held` marks those that are held first, and posted or released later."""
+    rows = ["| code | event | 事件 | debit | credit | amount | |", "|---|---|---|---|---|---|---|"]
+    for event in hutong.ledger.EVENTS.values():
+        head = f"| {event.code:d} | {event.name_en}{'' if event.booked else ' (planned)'} | {event.name_zh}"
+        rows += [
+            f"{head} | {leg.debit} | {leg.credit} | {leg.amount} | {'held' if leg.flags else ''} |"
+            for leg in event.legs
+        ] or [f"{head} | any | any | | |"]
     return "\n".join(rows) + "\n"
 
 

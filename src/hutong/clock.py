@@ -1,26 +1,29 @@
-"""Time as an input: the core is told what time it is, it never asks."""
+"""Time as an input: the edges read a clock, and the core gets the instant as an argument."""
 
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Protocol
+
+BEIJING = timezone(timedelta(hours=8))
+"""The zone in which Chinese channels write times and count days; it has had no summer time since 1991."""
 
 
 def instant(value: datetime) -> str:
-    """An instant in RFC 3339, in UTC, to the millisecond."""
+    """Format an instant as RFC 3339, in UTC, to the millisecond."""
     return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{value.microsecond // 1000:03d}Z"
 
 
 class Clock(Protocol):
-    """Where the edges get the time from."""
+    """The source of time for the edges."""
 
     def now(self) -> datetime:
-        """The current instant, aware, in UTC."""
+        """Return the current instant, aware, in UTC."""
         ...
 
     def now_ns(self) -> int:
-        """The current instant in nanoseconds since 1970-01-01T00:00:00Z."""
+        """Return the current instant in nanoseconds since 1970-01-01T00:00:00Z."""
         ...
 
 
@@ -35,11 +38,11 @@ class SystemClock:
 
 
 class ManualClock:
-    """A clock that moves only when told to, for tests and simulations."""
+    """A clock that moves only by `advance`, for tests and simulations."""
 
     def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
         if start.tzinfo is None:
-            raise ValueError("a clock starts at an aware instant")
+            raise ValueError("`start` must be an aware instant")
         self._now = start.astimezone(UTC)
 
     def now(self) -> datetime:
@@ -49,7 +52,7 @@ class ManualClock:
         return to_ns(self._now)
 
     def advance(self, delta: timedelta) -> datetime:
-        """Move forward by `delta` and return the new instant."""
+        """Move the clock forward by `delta` and return the new instant."""
         self._now += delta
         return self._now
 
@@ -58,6 +61,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def to_ns(instant: datetime) -> int:
-    """Nanoseconds since 1970 of an aware instant, exact to the microsecond it carries."""
+    """Return an aware instant as nanoseconds since 1970, exact to its microsecond."""
     delta = instant - _EPOCH
     return (delta.days * 86_400 + delta.seconds) * 1_000_000_000 + delta.microseconds * 1_000

@@ -13,7 +13,7 @@ from hutong.errors import ConfigurationError
 
 
 class Settings(BaseSettings):
-    """Everything that may be set. Each field's environment variable is `HUTONG_` and its name in capitals."""
+    """The settings of an installation. The environment variable of a field is `HUTONG_` and its name in capitals."""
 
     model_config = SettingsConfigDict(
         env_prefix="HUTONG_", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
@@ -35,7 +35,7 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="Address the API listens on.")
     port: int = Field(default=8080, ge=0, le=65535, description="Port the API listens on; 0 takes a free one.")
     worker_port: int | None = Field(
-        default=None, ge=1, le=65535, description="Port on which the worker shows its metrics; unset, it does not."
+        default=None, ge=1, le=65535, description="Port on which the worker serves its metrics; unset, it serves none."
     )
     public_url: str | None = Field(
         default=None,
@@ -43,48 +43,50 @@ class Settings(BaseSettings):
     )
     sandbox: bool = Field(
         default=False,
-        description="Play with simulated channels; webhooks may go to http and private addresses. Not for real money.",
+        description="Use simulated channels; webhooks may go to http and private addresses. Not for real money.",
     )
     sandbox_host: str = Field(default="127.0.0.1", description="Address the sandbox listens on.")
     sandbox_port: int = Field(default=8090, ge=0, le=65535, description="Port the sandbox listens on; 0: a free one.")
     pool_size: int = Field(default=16, ge=2, le=200, description="Database connections of one process.")
     queue_limit: int = Field(
-        default=4096, ge=1, description="Commands that may wait for a batch; beyond it the API answers 503."
+        default=4096, ge=1, description="How many commands may wait for a batch; beyond that the API answers 503."
     )
     payment_validity_days: int = Field(
-        default=15, ge=1, le=365, description="The longest that a payment may be paid, and the default."
+        default=15, ge=1, le=365, description="How many days a payment can be paid at most, and by default."
     )
     query_cadence: str = Field(
         default="5,10,30,60,120,300,600,1800,3600",
         pattern=r"^[1-9][0-9]{0,5}(,[1-9][0-9]{0,5}){0,31}$",
-        description="Seconds to wait before a channel is asked about an attempt, and between asking; the last repeats.",
+        description="Seconds before the first query of an attempt's state, and between queries; the last wait repeats.",
     )
     query_database_url: SecretStr | None = Field(
         default=None,
-        description="Another PostgreSQL 15 or later for bills and their searches; unset, the same as the payments'.",
+        description="Another PostgreSQL 15 or later for payment records and searches; unset, the payments' database.",
     )
     avatar_base_url: str | None = Field(
         default=None,
-        description="What stands before `{customer}?v={avatar}` in bills; `{merchant_id}` in it is replaced.",
+        description="Address before `{customer}?v={avatar}` in payment records; `{merchant_id}` in it is replaced.",
     )
     broker_url: SecretStr | None = Field(
         default=None,
-        description="Broker that is told all events: amqp://… (RabbitMQ) or kafka://host:port,…; unset, none is.",
+        description="Broker for all events: amqp://… (RabbitMQ) or kafka://host:port,…; unset, none is used.",
     )
     events_keep_days: int = Field(
-        default=90, ge=2, le=3650, description="For how long events stay in the database before they are archived."
+        default=90, ge=2, le=3650, description="For how many days events stay in the database before they are archived."
     )
     events_archive: Path | None = Field(
         default=None,
-        description="Folder that the worker writes archived events to; unset, they stay in the schema events_archive.",
+        description="Folder to which the worker writes archived events; unset, they stay in the schema events_archive.",
     )
     event_source: str = Field(
         default="hutong",
         pattern=r"^[a-z][a-z0-9_-]{0,31}$",
-        description="First part of the names of the streams of events; keep it once something listens.",
+        description="First part of the names of event streams; keep it once a listener depends on it.",
     )
-    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$", description="Least level logged.")
-    log_format: str = Field(default="json", pattern="^(json|console)$", description="How a log line is written.")
+    log_level: str = Field(
+        default="info", pattern="^(debug|info|warning|error)$", description="The lowest logged level."
+    )
+    log_format: str = Field(default="json", pattern="^(json|console)$", description="The form of log lines.")
 
     @field_validator("home", "events_archive")
     @classmethod
@@ -114,14 +116,16 @@ class Settings(BaseSettings):
 
 
 def home_folder(settings: Settings) -> Path:
-    """The data folder, made if absent, for its owner alone; as root, others may walk through, since the embedded
-    server's own user must."""
+    """Return the data folder, created if absent, for its owner alone.
+
+    As root, others may pass through it, since the embedded server's own user must.
+    """
     settings.home.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
     return settings.home
 
 
 def environment(**settings: object) -> dict[str, str]:
-    """The environment for a process of ours: this one's, with these settings in place of those it has."""
+    """Return the environment for a child process: that of this process, with these settings replaced."""
     return {**os.environ, **{f"HUTONG_{name.upper()}": str(value) for name, value in settings.items()}}
 
 
@@ -129,14 +133,14 @@ def load() -> Settings:
     """Read the settings from the environment.
 
     Errors:
-        ConfigurationError: a value that is not allowed, or a variable `HUTONG_…` that nobody knows: a slip in the name
-            of the database's address must not start an empty database of our own. Each is named; no value is shown.
+        ConfigurationError: a value that is not allowed, or an unknown variable `HUTONG_…`: a slip in the name of the
+            database's address must not start an empty embedded database. Each is named; no value is shown.
     """
-    known = {f"HUTONG_{field.upper()}" for field in Settings.model_fields}
-    given = {name for name in os.environ if name.startswith("HUTONG_") and not name.startswith("HUTONG_TEST_")}
+    names = {f"HUTONG_{field.upper()}" for field in Settings.model_fields}
+    present = {name for name in os.environ if name.startswith("HUTONG_") and not name.startswith("HUTONG_TEST_")}
     faults = []
-    for name in sorted(given - known):
-        near = difflib.get_close_matches(name, known, n=1)
+    for name in sorted(present - names):
+        near = difflib.get_close_matches(name, names, n=1)
         faults.append(f"{name}: there is no such setting" + (f"; did you mean {near[0]}?" if near else ""))
     try:
         settings = Settings()

@@ -1,7 +1,7 @@
-"""The error hierarchy: exceptions mean that no answer could be given; expected answers are values.
+"""The error hierarchy. An exception means that no answer could be given; expected answers are values.
 
-Every error has a stable `code` in lower snake case. A code is part of the public contract: it never changes its
-meaning, and each one has a heading in `docs/reference/errors.md`.
+Every error has a stable `code` in lower snake case. A code is part of the public contract: its meaning
+never changes, and each one has a heading in `docs/reference/errors.md`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ class HutongError(Exception):
 
     Attributes:
         code: Stable machine-readable name.
-        http_status: What the HTTP edge answers.
-        retryable: Whether sending the same request again may succeed without any change to it.
+        http_status: The status that the HTTP edge answers.
+        retryable: Whether the same request, unchanged, may succeed later.
         param: The input field at fault, as a dotted path, or None.
-        detail: One sentence for a person. Never holds a secret or another party's data.
+        detail: One sentence for a person. It never contains a secret or another party's data.
     """
 
     code: ClassVar[str] = "internal_error"
@@ -38,28 +38,28 @@ class InvalidRequest(HutongError):
 
 
 class InvalidParameter(InvalidRequest):
-    """One field has a value that is not allowed; `param` names it."""
+    """A field, named by `param`, has a value that is not allowed."""
 
     code = "invalid_parameter"
     http_status = 422
 
 
 class Unauthorized(HutongError):
-    """The caller is not known, or what it sent is not proven to come from it."""
+    """The caller is unknown, or the message is not proven to come from the caller."""
 
     code = "unauthorized"
     http_status = 401
 
 
 class NotFound(HutongError):
-    """There is no such object for this caller; somebody else's object is absent as well."""
+    """There is no such object for this caller; another party's object counts as absent."""
 
     code = "not_found"
     http_status = 404
 
 
 class Conflict(HutongError):
-    """The state has moved on, or the same key is being worked on right now."""
+    """The state has moved on, or a request with the same key is in progress."""
 
     code = "conflict"
     http_status = 409
@@ -82,15 +82,15 @@ class Unavailable(HutongError):
 
 
 class Overloaded(Unavailable):
-    """A queue is full; the work was not taken on."""
+    """A queue is full; the work was not accepted."""
 
     code = "overloaded"
 
 
 class OutcomeUnknown(HutongError):
-    """The connection to the database broke while it was committing: the work is done whole or not at all.
+    """The connection to the database broke during a commit: the work is done whole or not at all.
 
-    Sending the same request again under the same key or number is safe and gives the answer.
+    Sending the same request again under the same key or number is safe and returns the answer.
     """
 
     code = "outcome_unknown"
@@ -99,12 +99,12 @@ class OutcomeUnknown(HutongError):
 
 
 class ConfigurationError(HutongError):
-    """The installation is not set up in a way that Hutong may run with."""
+    """The installation is not configured in a way that is safe to run."""
 
     code = "configuration_error"
 
 
 class InvariantBroken(HutongError):
-    """Something that protects money does not hold. Stop and page a person."""
+    """An invariant that protects money is broken. Stop and page a person."""
 
     code = "invariant_broken"

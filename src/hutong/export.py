@@ -19,8 +19,9 @@ _LONGEST_LINE = 64 * 1024 * 1024
 
 
 def to_csv(lines: Iterable[Any]) -> str:
-    """Lines of one kind (dataclasses or dictionaries) as CSV with a heading; text that a spreadsheet would run is made
-    harmless.
+    """Return lines of one kind (dataclasses or dictionaries) as CSV with a heading.
+
+    Text that a spreadsheet would run as a formula is made harmless.
     """
     rows = [line if isinstance(line, dict) else asdict(line) for line in lines]
     output = io.StringIO()
@@ -35,7 +36,7 @@ def to_parquet(kind: type[Any], lines: Iterable[Any], path: Path) -> None:
     """Write lines of one kind as a Parquet file: integers as 64 bits, dates as dates, ids and names as text.
 
     Args:
-        kind: The dataclass of the lines; also of none, for an empty file has its columns.
+        kind: The dataclass of the lines. It gives an empty file its columns.
 
     Effects:
         Replaces the file.
@@ -52,14 +53,14 @@ def _harmless(value: object) -> object:
 
 
 def write_parquet(lines: Path, columns: Mapping[str, str], target: Path) -> int:
-    """Turn a file of JSON lines, one object for each row, into a Parquet file.
+    """Convert a file of JSON lines, one object per row, into a Parquet file.
 
     Args:
-        columns: DuckDB's types by name, in order. They hold also when there is no row.
-        target: Is replaced.
+        columns: DuckDB's types by name, in order. They apply even to a file without rows.
+        target: The file to write; it is replaced.
 
     Returns:
-        How many rows were read back from the new file.
+        The number of rows read back from the new file.
     """
     import duckdb  # costs time and memory that a serving process does not need
 

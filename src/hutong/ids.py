@@ -31,23 +31,23 @@ ZONE_MAX = 255
 
 
 class Ids:
-    """Makes identifiers; the clock and the source of random bits are inputs.
+    """A source of identifiers; the clock and the random bits are inputs.
 
     Args:
-        clock: Gives the leading milliseconds.
-        random_bits: Takes a number of bits and returns that many random ones; must not be guessable in production.
-        zone: The zone this process runs in, 0 to 255.
+        clock: The source of the leading milliseconds.
+        random_bits: Returns this many random bits; in production they must not be guessable.
+        zone: The zone of this process, 0 to 255.
     """
 
     def __init__(self, clock: Clock, *, random_bits: Callable[[int], int] = secrets.randbits, zone: int = 0) -> None:
         if not 0 <= zone <= ZONE_MAX:
-            raise ValueError("a zone is a number from 0 to 255")
+            raise ValueError("`zone` must be a number from 0 to 255")
         self._clock = clock
         self._random_bits = random_bits
         self._zone = zone
 
     def new(self) -> UUID:
-        """A new UUIDv7; ids of later milliseconds sort after earlier ones."""
+        """Return a new UUIDv7. Ids of later milliseconds sort after earlier ones."""
         milliseconds = self._clock.now_ns() // 1_000_000
         random = self._random_bits(66)
         return UUID(
@@ -61,26 +61,21 @@ class Ids:
 
 
 def least(instant: datetime) -> UUID:
-    """The bound between ids: those made before this instant's millisecond lie below it, later ones do not."""
+    """Return the lower bound of the ids made from this instant's millisecond on; earlier ids lie below it."""
     return UUID(int=to_ns(instant) // 1_000_000 << 80)
 
 
-def zone_of(identifier: UUID) -> int:
-    """The zone that made this id."""
-    return identifier.int >> 68 & ZONE_MAX
-
-
 def encode(prefix: str, identifier: UUID) -> str:
-    """The public form of an id: the prefix, an underscore, 26 characters of lower-case base32."""
+    """Return the public form of an id: the prefix, an underscore, 26 characters of lower-case base32."""
     return str(TypeID.from_uuid(suffix=cast("uuid_utils.UUID", identifier), prefix=prefix))
 
 
 def decode(prefix: str, text: str) -> UUID:
-    """Read the public form.
+    """Read the public form of an id.
 
     Errors:
-        NotFound: malformed, or of another type. No such object can exist, so the answer is the same as for an
-            absent one.
+        NotFound: the text is malformed, or the id is of another type. No such object can exist, so the answer is
+            the same as for an absent one.
     """
     try:
         parsed = TypeID.from_string(text)

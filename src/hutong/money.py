@@ -28,7 +28,7 @@ _EXACT = decimal.Context(prec=60)
 
 
 class Rounding(Enum):
-    """The named rules by which an exact amount becomes a whole number of minor units."""
+    """The rules by which an exact amount becomes a whole number of minor units."""
 
     HALF_UP = decimal.ROUND_HALF_UP
     HALF_EVEN = decimal.ROUND_HALF_EVEN
@@ -61,20 +61,20 @@ def _table() -> dict[str, Currency]:
 
 
 def currency(code: str) -> Currency:
-    """Look a currency up by its three-letter code.
+    """Look up a currency by its three-letter code.
 
     Errors:
         InvalidParameter: unknown, lower case, or without minor units (gold, test codes); `param` is "currency".
     """
-    found = _table().get(code)
-    if found is None:
+    entry = _table().get(code)
+    if entry is None:
         raise InvalidParameter("currency is not an ISO 4217 code with minor units", param="currency")
-    return found
+    return entry
 
 
 @cache
 def currency_of_ledger(numeric: int) -> Currency:
-    """The currency that the ledger with this number keeps."""
+    """Return the currency of the ledger with this number."""
     for entry in _table().values():
         if entry.numeric == numeric:
             return entry
@@ -88,7 +88,7 @@ def allocate(amount_minor: int, weights: Sequence[int]) -> list[int]:
     heavier weight first where remainders are equal, then the earlier one.
 
     Args:
-        amount_minor: What to divide; not negative.
+        amount_minor: The amount to divide; not negative.
         weights: Not negative, with a positive sum.
 
     Returns:
@@ -96,7 +96,7 @@ def allocate(amount_minor: int, weights: Sequence[int]) -> list[int]:
     """
     total = sum(weights)
     if amount_minor < 0 or total <= 0 or any(weight < 0 for weight in weights):
-        raise ValueError("allocate needs an amount and weights that are not negative, with a positive sum")
+        raise ValueError("allocate needs an amount and weights that are not negative, and a positive sum of weights")
     shares = [amount_minor * weight // total for weight in weights]
     order = sorted(
         range(len(weights)),
@@ -108,13 +108,13 @@ def allocate(amount_minor: int, weights: Sequence[int]) -> list[int]:
 
 
 def fee_minor(amount_minor: int, rate_ppm: int, rounding: Rounding = Rounding.HALF_UP) -> int:
-    """The fee on an amount at a rate in parts per million, rounded once by the named rule."""
+    """Return the fee on an amount at a rate in parts per million, rounded once by the given rule."""
     exact = Decimal(amount_minor * rate_ppm).scaleb(-6, context=_EXACT)
     return int(exact.quantize(Decimal(1), rounding=rounding.value, context=_EXACT))
 
 
 def to_major(amount_minor: int, code: str) -> str:
-    """Write an amount in major units, with exactly the currency's decimals: 1999 CNY is "19.99"."""
+    """Format an amount in major units, with exactly the currency's decimals: 1999 CNY is "19.99"."""
     exponent = currency(code).exponent
     digits = str(abs(amount_minor)).rjust(exponent + 1, "0")
     whole, fraction = digits[: len(digits) - exponent], digits[len(digits) - exponent :]
@@ -122,7 +122,7 @@ def to_major(amount_minor: int, code: str) -> str:
 
 
 def from_major(text: str, code: str) -> int:
-    """Read an amount in major units as channels and bills write it, exactly.
+    """Read an amount in major units exactly, as channels and bills write it.
 
     Errors:
         InvalidParameter: anything but ASCII digits with an optional sign and at most the currency's decimals, or more
@@ -133,7 +133,7 @@ def from_major(text: str, code: str) -> int:
     exponent = currency(code).exponent
     valid = whole.isascii() and whole.isdigit() and (not point or (fraction.isascii() and fraction.isdigit()))
     if not valid or len(fraction) > exponent or len(whole) > 19:
-        raise InvalidParameter("not an amount in this currency's major units", param="amount")
+        raise InvalidParameter("the text is not an amount in this currency's major units", param="amount")
     minor = int(whole + fraction.ljust(exponent, "0"))
     if minor > AMOUNT_MINOR_MAX:
         raise InvalidParameter("the amount is too large", param="amount")

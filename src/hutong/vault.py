@@ -1,4 +1,4 @@
-"""Secrets at rest: AES-256-GCM under a named key, bound to the place where the secret is stored."""
+"""Secrets at rest: AES-256-GCM under a named key, bound to the place of storage."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HEADER_BYTES = len(_VERSION) + _KEY_ID_BYTES + _NONCE_BYTES
 
 
 class Vault:
-    """Encrypts with its first key and decrypts with any of its keys, so that keys rotate without an outage.
+    """A set of keys: the first one encrypts, each of them decrypts, so that keys rotate without an outage.
 
     Args:
         keys: 32 bytes each; the first is the current one.
@@ -36,16 +36,16 @@ class Vault:
         self._current = next(iter(self._keys))
 
     def seal(self, plaintext: bytes, *, context: str) -> bytes:
-        """Encrypt for storage at `context` (say "channel_account:acc_…"); nowhere else will it decrypt."""
+        """Encrypt for storage at `context`, such as "channel_account:acc_…"; the result decrypts nowhere else."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
         sealed = self._keys[self._current].encrypt(nonce, plaintext, context.encode())
         return _VERSION + self._current + nonce + sealed
 
     def open(self, sealed: bytes, *, context: str) -> bytes:
-        """Decrypt what `seal` made for the same context.
+        """Decrypt the result of `seal` for the same context.
 
         Errors:
-            ConfigurationError: the key is not at hand, or the bytes were altered or moved to another place.
+            ConfigurationError: the key is not configured, or the bytes were altered or moved to another place.
         """
         key_id, nonce, body = sealed[1:5], sealed[5:_HEADER_BYTES], sealed[_HEADER_BYTES:]
         if sealed[:1] != _VERSION or len(sealed) < _HEADER_BYTES:
@@ -63,7 +63,7 @@ def decode_keys(text: str) -> list[bytes]:
     """Read keys written in base64, separated by commas, the current one first.
 
     Errors:
-        ConfigurationError: not base64.
+        ConfigurationError: the text is not base64.
     """
     try:
         return [base64.b64decode(part.strip(), validate=True) for part in text.split(",")]
@@ -72,11 +72,11 @@ def decode_keys(text: str) -> list[bytes]:
 
 
 def key_file(path: Path) -> list[bytes]:
-    """Read the keys of a file, one a line; a file that does not exist is made with one new key, mode 0600.
+    """Read the keys of a file, one per line. A missing file is created with one new key and mode 0600.
 
     Errors:
-        ConfigurationError: others may read the file, or it does not hold keys. It is never replaced: what was sealed
-            with the keys it held would be lost.
+        ConfigurationError: others may read the file, or it does not hold keys. The file is never replaced: secrets
+            sealed with its keys would be lost.
     """
     if not path.exists():
         descriptor, temporary = tempfile.mkstemp(dir=path.parent)
@@ -87,12 +87,12 @@ def key_file(path: Path) -> list[bytes]:
                 os.fsync(file.fileno())
             os.link(temporary, path)
         except FileExistsError:
-            pass  # another process made the file first; its key is the one
+            pass  # another process created the file first; its key counts
         finally:
             os.unlink(temporary)
         folder = os.open(path.parent, os.O_RDONLY)
         try:
-            os.fsync(folder)  # before anything is sealed with the key
+            os.fsync(folder)  # before a secret is sealed with the key
         finally:
             os.close(folder)
     if path.stat().st_mode & 0o077:

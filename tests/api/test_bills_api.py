@@ -12,8 +12,7 @@ import jsonschema_rs
 import orjson
 import pytest
 
-from hutong import api, events, ids, operators
-from hutong import search as query
+from hutong import api, events, ids, operators, search
 from hutong.db import Database
 from support.running_platform import METHOD, PlatformApi, Shop
 
@@ -30,7 +29,7 @@ async def paid(platform_api: PlatformApi, shop: Shop, **changed: Any) -> Any:
 async def told(platform_api: PlatformApi) -> None:
     """What the worker does meanwhile."""
     await events.sequence(platform_api.database)
-    await query.follow(platform_api.database, platform_api.database, now=platform_api.clock.now())
+    await search.project_events(platform_api.database, platform_api.database, now=platform_api.clock.now())
 
 
 async def bills(platform_api: PlatformApi, shop: Shop, asked: str = "") -> Any:
@@ -169,13 +168,13 @@ async def test_without_the_bills_database_payments_go_on(
 ) -> None:
     services = platform_api.app.state.services
     async with Database.open(DOWN, size=1, eager=False) as down:
-        object.__setattr__(services, "bills", down)
+        object.__setattr__(services, "records", down)
         try:
             answer = await platform_api.call("GET", "/v1/bills", shop=shop)
             assert (answer.status, answer.json["code"]) == (503, "unavailable")
             payment = await paid(platform_api, shop)
         finally:
-            object.__setattr__(services, "bills", platform_api.database)
+            object.__setattr__(services, "records", platform_api.database)
     await told(platform_api)
     assert [bill["id"] for bill in (await bills(platform_api, shop))["data"]] == [payment["id"]]
 

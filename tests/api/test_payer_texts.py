@@ -1,4 +1,4 @@
-"""What the cashier tells a payer of a failed attempt: our own words in the payer's language, never the channel's."""
+"""The text for a payer whose attempt failed: our own, in the payer's language, never the channel's message."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ async def test_a_payer_reads_the_code_maps_text_and_not_the_channels_message(
     payment = (await platform_api.call("POST", "/v1/payments", shop=shop, json=order)).json
     (attempt,) = payment["attempts"]
     assert (attempt["state"], attempt["channel_code"]) == ("failed", "NO_AUTH")
-    desk = cashier.Desk(
+    checkout = cashier.PaymentCheckout(
         platform_api.database,
         platform_api.lifecycle,
         merchants.Directory(platform_api.database),
@@ -25,8 +25,8 @@ async def test_a_payer_reads_the_code_maps_text_and_not_the_channels_message(
         texts=platform_api.accounts.text,
     )
     token = payment["checkout_url"].partition("?token=")[2]
-    view = await desk.view(decode("pay", payment["id"]), token)
+    view = await checkout.view(decode("pay", payment["id"]), token)
     assert view.failure == attempt["text"]
     assert set(view.failure) == {"en", "zh"}
-    for name, words in LANGUAGES.items():
-        assert page.state(view, words)["failure"] == attempt["text"][name]
+    for name, texts in LANGUAGES.items():
+        assert page.state(view, texts)["failure"] == attempt["text"][name]

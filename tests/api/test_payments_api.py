@@ -264,7 +264,7 @@ async def test_a_disabled_account_takes_no_new_payments_but_its_notifications(
     async def switch(enabled: bool) -> None:
         async with platform_api.database.transaction() as tx:
             now = platform_api.clock.now()
-            await channels.set_enabled(tx, account_id=platform_api.account_id, enabled=enabled, now=now)
+            await channels.accounts.set_enabled(tx, account_id=platform_api.account_id, enabled=enabled, now=now)
         await platform_api.accounts.refresh()
 
     await switch(False)
@@ -338,7 +338,7 @@ async def test_a_code_without_a_meaning_leaves_the_try_unknown(
     assert attempt["text"]["en"]
     await platform_api.accounts.unmapped.flush(platform_api.database)
     async with platform_api.database.transaction() as tx:
-        assert "NEVER_SEEN" in [one.code for one in await channels.open_unmapped(tx)]
+        assert "NEVER_SEEN" in [one.code for one in await channels.codes.open_unmapped(tx)]
 
 
 async def test_an_end_does_not_keep_the_word_of_the_doubt_before_it(

@@ -11,7 +11,7 @@ import pytest
 from playwright.async_api import Page, Route, expect
 
 from browser.conftest import Open, Watched
-from hutong.cashier import CheckoutStatus
+from hutong.cashier.model import CheckoutStatus
 from hutong.errors import Unavailable
 from support.fakes.checkout import MemoryCheckout
 

@@ -15,8 +15,9 @@ import pytest
 from aiohttp import ClientResponse, ClientSession
 
 from hutong import ids
-from hutong.cashier import TOKEN_HEADER, CheckoutStatus
-from hutong.cashier.translations import CHINESE, ENGLISH, Words, choose
+from hutong.cashier.model import CheckoutStatus
+from hutong.cashier.routes import TOKEN_HEADER
+from hutong.cashier.translations import CHINESE, ENGLISH, Translations, choose
 from hutong.channels import ActionKind, PayerAction
 from hutong.clock import ManualClock
 from support.fakes.checkout import Link, MemoryCheckout
@@ -74,7 +75,7 @@ async def test_each_status_shows_one_panel_and_nobody_is_asked_to_pay_after_the_
 
 
 @pytest.mark.parametrize(("message", "hidden"), [(None, True), ("", False), ("Too little money", False)])
-async def test_failed_attempt_is_told_even_without_words(
+async def test_failed_attempt_is_shown_even_without_a_text(
     http: ClientSession, checkout: MemoryCheckout, message: str | None, hidden: bool
 ) -> None:
     html = await page(http, checkout.create(failure=None if message is None else {"en": message}))
@@ -82,7 +83,7 @@ async def test_failed_attempt_is_told_even_without_words(
     assert ("<span data-again hidden>" in html) == hidden
 
 
-async def test_hostile_words_are_shown_harmlessly(http: ClientSession, checkout: MemoryCheckout) -> None:
+async def test_hostile_texts_are_shown_harmlessly(http: ClientSession, checkout: MemoryCheckout) -> None:
     hostile = (
         "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{7*7}}\u202egnp.exe\u2066\x00\x1b\ud83d" + "W" * 5000
     )
@@ -219,7 +220,7 @@ async def test_page_shows_only_its_own_payment(http: ClientSession, checkout: Me
         ({"lang": "<script>"}, "zh", "zh-Hans"),
     ],
 )
-async def test_language_is_the_one_asked_for_then_the_readers_own(
+async def test_language_is_the_requested_one_then_the_readers_own(
     http: ClientSession, checkout: MemoryCheckout, query: dict[str, str], header: str, language: str
 ) -> None:
     link = checkout.create()
@@ -232,16 +233,16 @@ async def test_language_is_the_one_asked_for_then_the_readers_own(
 
 
 @pytest.mark.parametrize("header", ["zh;q=2", "zh;q=nan", "zh;q=", "zh;q=-1", ",,;;", "zh;q=0"])
-def test_broken_language_wishes_are_ignored(header: str) -> None:
+def test_broken_language_preferences_are_ignored(header: str) -> None:
     assert choose(None, header) is ENGLISH
 
 
-@pytest.mark.parametrize("words", [ENGLISH, CHINESE], ids=["en", "zh"])
-def test_every_language_says_everything(words: Words) -> None:
-    assert all(getattr(words, entry.name) for entry in fields(words))
-    assert words.wallets.keys() == ENGLISH.wallets.keys()
-    assert words.hints.keys() == ENGLISH.hints.keys()
-    assert words.methods.keys() == ENGLISH.methods.keys()
+@pytest.mark.parametrize("texts", [ENGLISH, CHINESE], ids=["en", "zh"])
+def test_every_language_has_every_text(texts: Translations) -> None:
+    assert all(getattr(texts, entry.name) for entry in fields(texts))
+    assert texts.wallets.keys() == ENGLISH.wallets.keys()
+    assert texts.hints.keys() == ENGLISH.hints.keys()
+    assert texts.methods.keys() == ENGLISH.methods.keys()
 
 
 @pytest.mark.parametrize(

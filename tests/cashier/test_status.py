@@ -1,4 +1,4 @@
-"""What the page's script asks for: the state and the start of an attempt."""
+"""The requests of the page's script: the state, and the start of an attempt."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import orjson
 import pytest
 from aiohttp import ClientSession
 
-from hutong.cashier import TOKEN_HEADER
-from hutong.cashier.rate_limit import BURST, LINKS_MAX, PER_SECOND, Limit
+from hutong.cashier.rate_limit import BURST, LINKS_MAX, PER_SECOND, RateLimit
+from hutong.cashier.routes import TOKEN_HEADER
 from hutong.clock import ManualClock
 from hutong.errors import Conflict, InvariantBroken, Unavailable
 from hutong.ids import Ids
@@ -40,7 +40,7 @@ async def test_status_follows_the_payment(http: ClientSession, checkout: MemoryC
         "final": False,
         "method": None,
         "qr": None,
-        "onward": None,
+        "next_action": None,
         "failure": None,
         "return_url": "https://shop.example/orders/1001",
         "sandbox_payer_url": None,
@@ -108,9 +108,7 @@ async def test_method_not_offered_is_refused(http: ClientSession, checkout: Memo
 
 
 @pytest.mark.parametrize("method", ["", "x" * 65, "wechat native", "<b>", "a\x00", 7, None, ["wechat_native"], {}])
-async def test_what_names_no_method_goes_no_further(
-    http: ClientSession, checkout: MemoryCheckout, method: object
-) -> None:
+async def test_a_malformed_method_is_refused(http: ClientSession, checkout: MemoryCheckout, method: object) -> None:
     code, problem = await pay(http, checkout.create(), method)
     assert (code, problem["code"], problem["param"]) == (422, "invalid_parameter", "method")
     assert checkout.views == 0
@@ -152,7 +150,7 @@ TROUBLE: list[tuple[Exception, tuple[int, str, str | None]]] = [
 
 
 @pytest.mark.parametrize(("error", "expected"), TROUBLE, ids=lambda value: type(value).__name__)
-async def test_trouble_behind_the_page_is_told_without_its_insides(
+async def test_an_error_behind_the_page_is_reported_without_its_details(
     http: ClientSession, checkout: MemoryCheckout, error: Exception, expected: tuple[int, str, str | None]
 ) -> None:
     link = checkout.create()
@@ -179,9 +177,9 @@ async def test_asking_without_pause_is_refused_before_it_costs_anything(
     assert [(await status(http, link))[0] for _ in range(PER_SECOND)] == [200] * PER_SECOND
 
 
-def test_memory_of_who_asks_is_bounded(clock: ManualClock, ids: Ids) -> None:
-    limit = Limit(clock)
+def test_memory_of_the_rate_limit_is_bounded(clock: ManualClock, ids: Ids) -> None:
+    limit = RateLimit(clock)
     payment_id = ids.new()
     for number in range(LINKS_MAX + 10):
-        limit.spend(payment_id, str(number))
+        limit.count(payment_id, str(number))
     assert len(limit._buckets) == LINKS_MAX

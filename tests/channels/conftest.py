@@ -13,7 +13,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from hutong.channels import Codes, Http, load_codes
+from hutong.channels import Codes, Http
+from hutong.channels.codes.codes import load_codes
 from hutong.channels.wechat.adapter import WeChatPay
 from hutong.channels.wechat.credentials import WeChatCredentials
 from hutong.clock import SystemClock

@@ -43,7 +43,7 @@ def test_all_is_well(command: Run) -> None:
         "server",
         "clock",
         "secret key",
-        "bills",
+        "payment records",
         "channel account",
     }
     assert "wechat_native" in findings["channel account"][1]

@@ -8,7 +8,8 @@ from enum import StrEnum
 
 import pytest
 
-from hutong.db import Statement, Tx, reader
+from hutong.db import Tx, reader
+from hutong.db.statements import Statement
 
 
 class State(StrEnum):

@@ -1,21 +1,22 @@
-"""What the demonstration calls broken: every way in which channel, books and webhooks can disagree is found."""
+"""The check of the demonstration: every disagreement between channel, books and webhooks is found."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hutong import ids, payments
+from hutong import app, channels, ids, payments
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.demo import Receiver
 from hutong.demo.check import Report, check
-from hutong.demo.scenarios import Ended, Shop, Story
+from hutong.demo.scenarios import FinishedPayment, Scenario, Shop
 from hutong.payments.close import RequestClose
 from hutong.payments.model import CloseReason
 
@@ -24,27 +25,31 @@ AMOUNT = 1999
 
 @dataclass
 class Demonstration:
-    """One payment that was paid, one that was closed, and what everybody saw of them."""
+    """One paid payment and one closed one, as the merchant, the receiver and the channel saw them."""
 
-    ended: list[Ended]
+    finished: list[FinishedPayment]
     receiver: Receiver
-    truth: list[dict[str, Any]]
+    channel_log: list[dict[str, Any]]
 
     def claim(self, number: int, **changed: Any) -> None:
-        """Have a merchant see something else than there is."""
-        old = self.ended[number]
-        self.ended[number] = replace(old, payment=old.payment | changed)
+        """Change what a merchant sees."""
+        old = self.finished[number]
+        self.finished[number] = replace(old, payment=old.payment | changed)
 
     def forget(self, number: int) -> None:
-        """Have a webhook not arrive."""
-        del self.receiver.events[self.ended[number].payment["id"]]
+        """Drop a webhook."""
+        del self.receiver.events[self.finished[number].payment["id"]]
 
 
 @pytest.fixture
-async def seen(database: Database, clock: ManualClock) -> Demonstration:
+async def seen(database: Database, clock: ManualClock, tmp_path: Path) -> Demonstration:
     made = ids.Ids(clock)
     account, merchant = made.new(), made.new()
-    transactions = payments.PaymentTransactions(database, payments.Documents(lambda _: ""), clock=clock, ids=made)
+    async with channels.Http.open() as http:
+        platform = app.wire(
+            app.Settings(home=tmp_path), database=database, records=database, http=http, clock=clock, ids=made
+        )
+    transactions = platform.transactions
     orders = [
         payments.NewPayment(
             made.new(), merchant, str(number), AMOUNT, "CNY", "tea", clock.now() + timedelta(hours=1), "token",
@@ -74,19 +79,19 @@ async def seen(database: Database, clock: ManualClock) -> Demonstration:
     for document in documents:
         receiver.events[document["id"]] = {"type": f"payment.{document['status']}", "data": document}
     return Demonstration(
-        [Ended(Story.PAID, Shop("tea", "key"), document) for document in documents],
+        [FinishedPayment(Scenario.PAID, Shop("tea", "key"), document) for document in documents],
         receiver,
         [{"event": "paid", "order_no": ids.encode("att", paid)}],
     )
 
 
-async def judge(database: Database, seen: Demonstration) -> Report:
+async def run_check(database: Database, seen: Demonstration) -> Report:
     async with database.transaction() as tx:
-        return await check(tx, seen.ended, seen.receiver, seen.truth, seconds=1.0)
+        return await check(tx, seen.finished, seen.receiver, seen.channel_log, seconds=1.0)
 
 
 async def test_what_agrees_is_not_broken(database: Database, seen: Demonstration) -> None:
-    report = await judge(database, seen)
+    report = await run_check(database, seen)
     assert report.broken == []
     assert (report.payments, report.succeeded, report.closed, report.unknown) == (2, 1, 1, 0)
     assert report.ledger_transfers == 1
@@ -95,8 +100,8 @@ async def test_what_agrees_is_not_broken(database: Database, seen: Demonstration
 DISAGREEMENTS: dict[str, Callable[[Demonstration], None]] = {
     "payments are neither succeeded nor closed": lambda seen: seen.claim(1, status="processing"),
     "is not booked once with its amount": lambda seen: seen.claim(0, amount_minor=AMOUNT + 1),
-    "successes differ between the channel and the books": lambda seen: seen.truth.clear(),
-    "the channel took money twice": lambda seen: seen.truth.append(seen.truth[0]),
+    "successes differ between the channel and the books": lambda seen: seen.channel_log.clear(),
+    "the channel took money twice": lambda seen: seen.channel_log.append(seen.channel_log[0]),
     "webhooks payment.succeeded have not arrived": lambda seen: seen.forget(0),
     "webhooks payment.closed have not arrived": lambda seen: seen.forget(1),
     "webhooks did not verify": lambda seen: setattr(seen.receiver, "refused", 1),
@@ -106,14 +111,14 @@ DISAGREEMENTS: dict[str, Callable[[Demonstration], None]] = {
 @pytest.mark.parametrize("broken", DISAGREEMENTS)
 async def test_what_disagrees_is_named(database: Database, seen: Demonstration, broken: str) -> None:
     DISAGREEMENTS[broken](seen)
-    report = await judge(database, seen)
+    report = await run_check(database, seen)
     assert len(report.broken) == 1
     assert broken in report.broken[0]
 
 
 async def test_a_success_that_is_only_claimed_is_found(database: Database, seen: Demonstration) -> None:
-    attempt = seen.ended[1].payment["attempts"][0] | {"state": "succeeded"}
+    attempt = seen.finished[1].payment["attempts"][0] | {"state": "succeeded"}
     seen.claim(1, status="succeeded", attempts=[attempt])
-    seen.receiver.events["more"] = {"type": "payment.succeeded", "data": {"id": seen.ended[1].payment["id"]}}
-    report = await judge(database, seen)
+    seen.receiver.events["more"] = {"type": "payment.succeeded", "data": {"id": seen.finished[1].payment["id"]}}
+    report = await run_check(database, seen)
     assert len(report.broken) == 2, "neither booked nor known to the channel"

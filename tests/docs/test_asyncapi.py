@@ -12,7 +12,7 @@ from uuid import uuid4
 import jsonschema_rs
 import pytest
 
-from hutong import api, events, ids, payments
+from hutong import api, customers, events, ids, payments
 from hutong.clock import SystemClock
 from hutong.ids import Ids
 from hutong.payments.refunds.model import RefundEventType
@@ -69,7 +69,12 @@ def _references(node: Any) -> Any:
 
 def test_every_type_has_one_current_version_with_a_schema_of_its_own() -> None:
     schemas = api.json_schemas()
-    types = [*payments.PaymentEventType, *RefundEventType, payments.CUSTOMER_UPDATED, events.ENDPOINT_DISABLED]
+    types = [
+        *payments.PaymentEventType,
+        *RefundEventType,
+        customers.CUSTOMER_UPDATED,
+        events.ENDPOINT_DISABLED,
+    ]
     assert sorted(schemas) == sorted(f"{one}.v1.json" for one in types)
     for schema in schemas.values():
         jsonschema_rs.meta.validate(schema)

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 import hutong
-from hutong import events, payments
+from hutong import customers, events, ledger, payments
 from hutong.channels.stripe.adapter import Stripe
 from hutong.channels.unionpay.adapter import UnionPay
 from hutong.channels.wechat.adapter import WeChatPay
@@ -85,7 +85,7 @@ def test_every_alert_in_the_log_says_what_to_do() -> None:
 def test_every_event_type_is_told(parts: dict[str, str]) -> None:
     told = re.findall(r"^\| `(\w+\.\w+)`", parts["events.md"], re.MULTILINE)
     assert sorted(told) == sorted(
-        [*payments.PaymentEventType, *RefundEventType, payments.CUSTOMER_UPDATED, events.ENDPOINT_DISABLED]
+        [*payments.PaymentEventType, *RefundEventType, customers.CUSTOMER_UPDATED, events.ENDPOINT_DISABLED]
     )
 
 
@@ -169,3 +169,11 @@ def test_documentation_builds_without_a_warning_and_loads_nothing_from_elsewhere
         assert [url for url in loads.urls if urlsplit(url).netloc] == [], page
     for sheet in (tmp_path / "html").rglob("*.css"):
         assert not re.search(r"url\(['\"]?(https?:)?//", sheet.read_text()), sheet
+
+
+def test_the_tables_of_the_books_are_those_of_the_code(parts: dict[str, str]) -> None:
+    page = (ROOT / "docs" / "concepts" / "books.md").read_text()
+    for name, table in (("chart.md", ledger.CHART), ("postings.md", ledger.EVENTS)):
+        codes = [int(code) for code in re.findall(r"^\| (\d+) \|", parts[name], re.MULTILINE)]
+        assert sorted(set(codes)) == sorted(table)
+        assert f"_generated/{name}" in page

@@ -12,7 +12,8 @@ import psycopg
 import pytest
 
 from hutong import events
-from hutong.db import Database, Statement, Tx, load_statements
+from hutong.db import Database, Tx, load_statements
+from hutong.db.statements import Statement
 from support.fixtures.webhooks import World
 
 BACKLOG = 10_000

@@ -91,5 +91,43 @@ def test_only_what_stops_the_embedded_server_starts_it() -> None:
     assert sorted(set(started) - {"bench/events_webhooks.py: server"}) == [
         "app/platform.py: server",
         "app/supervisor.py: embedded",
-        "cli/main.py: db.EmbeddedServer(settings.home)",
+        "cli/database.py: db.EmbeddedServer(settings.home)",
     ]
+
+
+MIGRATIONS = sorted(path.stem for path in SOURCE.rglob("migrations/*.sql"))
+
+
+@pytest.mark.parametrize("folder", sorted(SOURCE.rglob("migrations")), ids=name)
+def test_migrations_of_a_package_are_numbered_from_1_without_holes(folder: Path) -> None:
+    numbers = []
+    for path in sorted(folder.glob("*.sql")):
+        found = re.fullmatch(r"(\w+)-(\d{4})\.(\w+)", path.stem)
+        assert found is not None, f"{path.name} is not named <package>-0001.what.sql"
+        assert found[1] == folder.parent.name
+        numbers.append(int(found[2]))
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("migrations/*.sql")), ids=name)
+def test_migrations_depend_on_others_that_are_there(path: Path) -> None:
+    """And on the one before in the same package, so that they run in the order of their numbers."""
+    first = path.read_text().split("\n", 1)[0]
+    needed = first.removeprefix("-- depends: ").split() if first.startswith("-- depends: ") else []
+    assert path.stem == "db-0001.role" or needed
+    assert set(needed) <= set(MIGRATIONS)
+    package, number = path.stem.split(".")[0].rsplit("-", 1)
+    if int(number) > 1:
+        assert f"{package}-{int(number) - 1:04}" in {one.split(".")[0] for one in needed}
+
+
+def test_renamed_migrations_lead_to_those_that_are_there() -> None:
+    tree = ast.parse((SOURCE / "db" / "migrations.py").read_text())
+    (found,) = [
+        node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "RENAMED"
+    ]
+    renamed: dict[str, str] = ast.literal_eval(found)
+    assert renamed.keys().isdisjoint(MIGRATIONS)
+    assert set(renamed.values()) <= {*MIGRATIONS, *renamed}
+    for old, new in renamed.items():
+        assert new != old

@@ -17,7 +17,10 @@ from hutong.clock import ManualClock
 from hutong.db import Database, Tx
 from hutong.errors import Conflict, InvalidParameter, InvariantBroken, NotFound, Unauthorized
 from hutong.ids import Ids
-from hutong.operators import ApprovalDecision, AuditEntry, DecisionOutcome, NewProposal, ProposalState, Role
+from hutong.operators import ApprovalDecision, AuditEntry, NewProposal, Role
+from hutong.operators.approvals import decide
+from hutong.operators.errors import NotPermitted, ProposalClosed
+from hutong.operators.model import DecidedProposal, DecisionOutcome, ProposalState
 
 
 async def person(tx: Tx, ids: Ids, clock: ManualClock, role: Role) -> tuple[UUID, str]:
@@ -30,7 +33,7 @@ async def person(tx: Tx, ids: Ids, clock: ManualClock, role: Role) -> tuple[UUID
 
 
 def proposal(ids: Ids, maker: UUID, **changed: Any) -> NewProposal:
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "proposal_id": ids.new(),
         "maker_id": maker,
         "action": "test.write",
@@ -39,13 +42,13 @@ def proposal(ids: Ids, maker: UUID, **changed: Any) -> NewProposal:
         "payload": {"to": "1"},
         "reason": "it is wrong",
     }
-    return NewProposal(**given | changed)
+    return NewProposal(**fields | changed)
 
 
 # Keys
 
 
-async def test_a_key_names_its_operator_until_he_is_disabled(tx: Tx, ids: Ids, clock: ManualClock) -> None:
+async def test_a_key_names_its_operator_until_they_are_disabled(tx: Tx, ids: Ids, clock: ManualClock) -> None:
     identifier, key = await person(tx, ids, clock, Role.APPROVER)
     found = await operators.authenticate(tx, key)
     assert (found.operator_id, found.role) == (identifier, Role.APPROVER)
@@ -93,7 +96,7 @@ def test_each_role_covers_those_before_it() -> None:
 # Two persons
 
 
-async def test_what_one_proposes_another_approves(tx: Tx, ids: Ids, clock: ManualClock) -> None:
+async def test_one_proposes_and_another_approves(tx: Tx, ids: Ids, clock: ManualClock) -> None:
     maker, _ = await person(tx, ids, clock, Role.OPERATOR)
     checker, _ = await person(tx, ids, clock, Role.APPROVER)
     new = proposal(ids, maker)
@@ -101,12 +104,12 @@ async def test_what_one_proposes_another_approves(tx: Tx, ids: Ids, clock: Manua
     assert made.state is ProposalState.OPEN
     assert made.expires_at == clock.now() + timedelta(hours=72)
     later = clock.advance(timedelta(hours=1))
-    (decided,) = await operators.decide(tx, [ApprovalDecision(new.proposal_id, checker, True, "seen")], now=later)
+    (decided,) = await decide(tx, [ApprovalDecision(new.proposal_id, checker, True, "seen")], now=later)
     assert decided.outcome is DecisionOutcome.APPROVED
     assert decided.proposal is not None
     assert decided.proposal.payload == {"to": "1"}
     assert decided.proposal == await operators.find_proposal(tx, new.proposal_id, now=later)
-    (again,) = await operators.decide(tx, [ApprovalDecision(new.proposal_id, checker, False, "no")], now=later)
+    (again,) = await decide(tx, [ApprovalDecision(new.proposal_id, checker, False, "no")], now=later)
     assert again.outcome is DecisionOutcome.ALREADY_DECIDED
     actions = [(r.entry.action, r.entry.actor_id) for r in await operators.list_audit(tx, limit=2)]
     assert actions == [("proposal.approve", checker), ("proposal.propose", maker)]
@@ -117,7 +120,7 @@ async def test_only_another_person_who_is_an_approver_decides(tx: Tx, ids: Ids, 
     maker, _ = await person(tx, ids, clock, Role.ADMIN)
     checker, _ = await person(tx, ids, clock, role)
     (made,) = await operators.propose(tx, [proposal(ids, maker)], now=clock.now())
-    own, other = await operators.decide(
+    own, other = await decide(
         tx, [ApprovalDecision(made.proposal_id, who, False, "no") for who in (maker, checker)], now=clock.now()
     )
     assert own.outcome is DecisionOutcome.OWN_PROPOSAL
@@ -125,21 +128,21 @@ async def test_only_another_person_who_is_an_approver_decides(tx: Tx, ids: Ids, 
     assert other.outcome is (DecisionOutcome.REJECTED if may else DecisionOutcome.NOT_PERMITTED)
 
 
-async def test_who_was_disabled_neither_proposes_nor_decides(tx: Tx, ids: Ids, clock: ManualClock) -> None:
+async def test_a_disabled_operator_neither_proposes_nor_decides(tx: Tx, ids: Ids, clock: ManualClock) -> None:
     maker, _ = await person(tx, ids, clock, Role.OPERATOR)
     checker, _ = await person(tx, ids, clock, Role.ADMIN)
     (made,) = await operators.propose(tx, [proposal(ids, maker)], now=clock.now())
     for who in (maker, checker):
         await operators.disable_operator(tx, who, reason="left", now=clock.now())
-    with pytest.raises(operators.NotPermitted):
+    with pytest.raises(NotPermitted):
         await operators.propose(tx, [proposal(ids, maker)], now=clock.now())
-    (decided,) = await operators.decide(tx, [ApprovalDecision(made.proposal_id, checker, True, "yes")], now=clock.now())
+    (decided,) = await decide(tx, [ApprovalDecision(made.proposal_id, checker, True, "yes")], now=clock.now())
     assert decided.outcome is DecisionOutcome.NOT_PERMITTED
 
 
 async def test_a_viewer_proposes_nothing(tx: Tx, ids: Ids, clock: ManualClock) -> None:
     viewer, _ = await person(tx, ids, clock, Role.VIEWER)
-    with pytest.raises(operators.NotPermitted):
+    with pytest.raises(NotPermitted):
         await operators.propose(tx, [proposal(ids, viewer)], now=clock.now())
 
 
@@ -167,16 +170,14 @@ async def test_a_proposal_expires_to_the_instant(tx: Tx, ids: Ids, clock: Manual
     checker, _ = await person(tx, ids, clock, Role.APPROVER)
     first, second = await operators.propose(tx, [proposal(ids, maker), proposal(ids, maker)], now=clock.now())
     before = first.expires_at - timedelta(microseconds=1)
-    (last,) = await operators.decide(tx, [ApprovalDecision(first.proposal_id, checker, True, "x")], now=before)
+    (last,) = await decide(tx, [ApprovalDecision(first.proposal_id, checker, True, "x")], now=before)
     assert last.outcome is DecisionOutcome.APPROVED
-    (late,) = await operators.decide(
-        tx, [ApprovalDecision(second.proposal_id, checker, True, "x")], now=second.expires_at
-    )
+    (late,) = await decide(tx, [ApprovalDecision(second.proposal_id, checker, True, "x")], now=second.expires_at)
     assert late.outcome is DecisionOutcome.EXPIRED
     found = await operators.find_proposal(tx, second.proposal_id, now=second.expires_at)
     assert found.state is ProposalState.EXPIRED
-    open_ones = await operators.list_proposals(tx, now=second.expires_at, open_only=True)
-    assert second.proposal_id not in [one.proposal_id for one in open_ones]
+    still_open = await operators.list_proposals(tx, now=second.expires_at, open_only=True)
+    assert second.proposal_id not in [proposal.proposal_id for proposal in still_open]
 
 
 async def test_of_many_approvals_at_once_one_has_its_effect(
@@ -199,7 +200,7 @@ async def test_of_many_approvals_at_once_one_has_its_effect(
             try:
                 async with database.transaction() as tx:
                     await operators.conclude(tx, decision, {"test.write": effect}, now=clock.now())
-            except operators.ProposalClosed:
+            except ProposalClosed:
                 return False
             return True
 
@@ -218,14 +219,14 @@ async def test_a_decision_waits_for_the_one_before_it_and_sees_it(
             checkers = [(await person(tx, ids, clock, Role.APPROVER))[0] for _ in range(2)]
             (made,) = await operators.propose(tx, [proposal(ids, maker)], now=clock.now())
 
-        async def second() -> operators.LoggedDecision:
+        async def second() -> DecidedProposal:
             async with database.transaction() as tx:
                 decision = ApprovalDecision(made.proposal_id, checkers[1], True, "yes")
-                return (await operators.decide(tx, [decision], now=clock.now()))[0]
+                return (await decide(tx, [decision], now=clock.now()))[0]
 
         async with database.transaction() as tx:
             decision = ApprovalDecision(made.proposal_id, checkers[0], False, "no")
-            (first,) = await operators.decide(tx, [decision], now=clock.now())
+            (first,) = await decide(tx, [decision], now=clock.now())
             waiting = asyncio.create_task(second())
             done, _ = await asyncio.wait([waiting], timeout=0.3)
             assert not done
@@ -253,9 +254,9 @@ async def test_an_effect_that_is_refused_leaves_the_proposal_open(
             assert (await operators.find_proposal(tx, made.proposal_id, now=clock.now())).state is ProposalState.OPEN
 
 
-async def test_what_was_never_proposed_is_not_found(tx: Tx, ids: Ids, clock: ManualClock) -> None:
+async def test_an_unknown_proposal_is_not_found(tx: Tx, ids: Ids, clock: ManualClock) -> None:
     checker, _ = await person(tx, ids, clock, Role.APPROVER)
-    (decided,) = await operators.decide(tx, [ApprovalDecision(ids.new(), checker, True, "x")], now=clock.now())
+    (decided,) = await decide(tx, [ApprovalDecision(ids.new(), checker, True, "x")], now=clock.now())
     assert decided.outcome is DecisionOutcome.NOT_FOUND
     with pytest.raises(NotFound):
         await operators.find_proposal(tx, ids.new(), now=clock.now())
@@ -267,7 +268,7 @@ async def test_everything_has_a_reason(tx: Tx, ids: Ids, clock: ManualClock, rea
     with pytest.raises(InvalidParameter):
         await operators.propose(tx, [proposal(ids, maker, reason=reason)], now=clock.now())
     with pytest.raises(InvalidParameter):
-        await operators.decide(tx, [ApprovalDecision(ids.new(), maker, True, reason)], now=clock.now())
+        await decide(tx, [ApprovalDecision(ids.new(), maker, True, reason)], now=clock.now())
     with pytest.raises(InvalidParameter):
         await operators.audit(tx, [AuditEntry(None, "test.do", "thing", "1", reason)], now=clock.now())
 
@@ -313,8 +314,8 @@ async def test_the_application_cannot_rewrite_what_was_done(tx: Tx, statement: s
 TAMPERING = {
     "DELETE FROM operators.audit WHERE seq = 3": "rows are missing before row 4",
     "DELETE FROM operators.audit WHERE seq = 1": "rows are missing before row 2",
-    "DELETE FROM operators.audit WHERE seq = 6": "the journal does not end with row 6 as it did",
-    "DELETE FROM operators.audit": "the journal does not end with row 6 as it did",
+    "DELETE FROM operators.audit WHERE seq = 6": "the journal no longer ends with row 6",
+    "DELETE FROM operators.audit": "the journal no longer ends with row 6",
     "UPDATE operators.audit SET reason = 'another' WHERE seq = 6": "row 6 is not as it was written",
     "UPDATE operators.audit SET before = NULL WHERE seq = 2": "row 2 is not as it was written",
     "UPDATE operators.audit SET at = at + interval '1 microsecond' WHERE seq = 2": "row 2 is not as it was written",

@@ -6,12 +6,12 @@ import random
 from datetime import timedelta
 from typing import Any
 
-from hutong import events, payments
-from hutong import search as query
+from hutong import events, payments, search
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.clock import ManualClock
+from hutong.customers import Customer, PutCustomer, put_customers
 from hutong.db import Database
-from hutong.payments import CaptureMethod, Customer
+from hutong.payments import CaptureMethod
 from hutong.payments.capture import RequestCapture
 from hutong.payments.store import find
 from support.fixtures.refunds import RefundWorld
@@ -77,15 +77,15 @@ async def test_live_rebuilt_from_events_and_rebuilt_from_tables_are_equal(
             await live(world, rng, number)
             if rng.random() < 0.2:
                 for name in ("甲", None, f"乙{number}"):  # in one millisecond
-                    told = payments.PutCustomer(world.merchant_id, Customer(f"u{number % 4}", name))
+                    told = PutCustomer(world.merchant_id, Customer(f"u{number % 4}", name))
                     async with database.transaction() as tx:
-                        await payments.put_customers(tx, [told], new_id=world.ids.new, now=clock.now())
+                        await put_customers(tx, [told], new_id=world.ids.new, now=clock.now())
             if rng.random() < 0.2:
                 await events.sequence(database)
             if rng.random() < 0.2:
-                await query.follow(database, database, now=clock.now())
+                await search.project_events(database, database, now=clock.now())
         for from_events in (True, False):
-            done = await query.rebuild(
+            done = await search.rebuild_records(
                 database,
                 owner,
                 from_events=from_events,
@@ -94,7 +94,10 @@ async def test_live_rebuilt_from_events_and_rebuilt_from_tables_are_equal(
             )
             assert (done.equal, done.swapped) == (True, False)
         async with database.transaction() as tx:
-            shown = {bill.payment_id: bill for bill in (await query.search(tx, query.RecordQuery(), limit=100)).bills}
+            shown = {
+                bill.payment_id: bill
+                for bill in (await search.search_records(tx, search.RecordQuery(), limit=100)).records
+            }
             stored = await find(tx, list(shown))
             closed = [p for p in await payments.list_payments(tx, world.merchant_id, limit=100) if p.closed_at]
         assert len(shown) > 20
@@ -120,17 +123,19 @@ async def test_a_store_that_was_lost_is_built_from_tables_while_payments_go_on(
         world = RefundWorld(database, clock)
         first = await world.paid()
         await events.sequence(database)
-        await query.follow(database, database, now=clock.now())
+        await search.project_events(database, database, now=clock.now())
         async with owner.transaction() as tx:
-            await tx.execute("TRUNCATE query.bill, query.refund, query.profile")
+            await tx.execute("TRUNCATE search.payment_record, search.refund, search.profile")
         unnumbered = await world.paid()
-        done = await query.rebuild(
+        done = await search.rebuild_records(
             database, owner, from_events=False, number_events=lambda: events.sequence(database), now=clock.now()
         )
         assert (done.equal, done.swapped) == (False, True)
         late = await world.paid()
         await events.sequence(database)
-        assert await query.follow(database, database, now=clock.now()) == 1
+        assert await search.project_events(database, database, now=clock.now()) == 1
         async with database.transaction() as tx:
-            shown = {bill.payment_id for bill in (await query.search(tx, query.RecordQuery(), limit=100)).bills}
+            shown = {
+                bill.payment_id for bill in (await search.search_records(tx, search.RecordQuery(), limit=100)).records
+            }
         assert shown == {first.payment_id, unnumbered.payment_id, late.payment_id}

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from hutong import api, events, payments
+from hutong import api, customers, events, payments
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.clock import ManualClock
 from hutong.db import Database
@@ -66,7 +66,7 @@ async def test_every_type_is_written_in_its_published_form(
 ) -> None:
     await all_that_can_happen(shop, world, lifecycle, channel)
     seen = {event["type"] for event in [*await written(shop), *await written(world)]}
-    assert seen == {one.name for one in api.EVENT_TYPES} - {events.ENDPOINT_DISABLED, payments.CUSTOMER_UPDATED}
+    assert seen == {one.name for one in api.EVENT_TYPES} - {events.ENDPOINT_DISABLED, customers.CUSTOMER_UPDATED}
     _, faults = await EventForms().recorded(shop.database)
     assert faults == []
 

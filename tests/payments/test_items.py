@@ -15,10 +15,10 @@ from hutong.channels import ChannelAnswer, ChannelState
 from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.errors import HutongError, InvalidParameter
+from hutong.ledger.accounting.chart import PLATFORM_OWNERS, AccountOwner, account_id
 from hutong.payments import Discount, Funder, NewLineItem, allocate_discounts
 from hutong.payments.items import LineItem, RefundLine, line_of, units_left
 from hutong.payments.refunds.errors import RefundExceedsAvailable, UnknownRefundItem
-from hutong.payments.refunds.postings import CAMPAIGN
 from hutong.payments.store import items_of
 from support.fixtures.refunds import RefundWorld
 
@@ -155,7 +155,7 @@ OFF = [
 async def campaign(shop: RefundWorld) -> int:
     """What marketing has cost so far, everywhere."""
     async with shop.database.transaction() as tx:
-        account = ledger.account_id(5002, CAMPAIGN, "CNY")
+        account = account_id(5002, PLATFORM_OWNERS[AccountOwner.CAMPAIGN], "CNY")
         found = await ledger.Ledger(tx, clock=shop.clock.now_ns).lookup_accounts([account])
     return sum(a.debits_posted - a.credits_posted for a in found)
 

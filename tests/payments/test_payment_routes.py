@@ -149,7 +149,7 @@ async def test_choosing_an_account_asks_the_database_nothing(world: World, clock
     """What is known is looked after beside the payments, sooner than it would have to be asked for."""
     database, vault = Counting(world.database.pool), Vault([bytes(32)])
     async with world.database.transaction() as tx:
-        await channels.ensure_account(
+        await channels.accounts.ensure_account(
             tx, vault, account_id=Ids(clock).new(), channel="stripe", name="routes", sandbox=False,
             credentials={"secret_key": "sk_test_" + 24 * "x", "webhook_secrets": ["whsec_" + 24 * "x"]},
             now=clock.now(),

@@ -1,13 +1,13 @@
-"""A merchant's payments as events tell them."""
+"""Events of a merchant's payments."""
 
 from __future__ import annotations
 
 import pytest
 
 from hutong.clock import ManualClock
-from support.fixtures.payment_records import Bills
+from support.fixtures.payment_records import PaymentEvents
 
 
 @pytest.fixture
-def bills(clock: ManualClock) -> Bills:
-    return Bills(clock)
+def payment_events(clock: ManualClock) -> PaymentEvents:
+    return PaymentEvents(clock)

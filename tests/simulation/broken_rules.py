@@ -71,8 +71,8 @@ def credit_again(patch: Patch) -> None:
             change.events.append(PaymentEvent(PaymentEventType.SUCCEEDED, payment, attempt))
         return change
 
-    def booked(payment: Any, attempt: Any) -> Any:
-        chain, openings = success(payment, attempt)
+    def booked(payment: Any, attempt: Any, **funding: Any) -> Any:
+        chain, openings = success(payment, attempt, **funding)
         for transfer in chain if attempt.attempt_id in booked_before else []:
             transfer.id ^= 1 + len(booked_before)
         booked_before.add(attempt.attempt_id)

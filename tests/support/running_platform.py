@@ -22,7 +22,8 @@ import pytest
 import uvicorn
 from yarl import URL
 
-from hutong import api, app, channels, merchants, operators, payments
+from hutong import api, channels, merchants, operators, payments
+from hutong.app.approval_handlers import approval_handlers
 from hutong.clock import SystemClock, to_ns
 from hutong.db import Database, migrate
 from hutong.ids import Ids, decode, encode
@@ -237,7 +238,7 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
             lambda p: f"{url}/pay/{encode('pay', p.payment_id)}?token={p.checkout_token}", accounts.text
         )
         transactions = payments.PaymentTransactions(
-            database, documents, clock=clock, ids=ids, answers=api.Answers(documents)
+            database, documents, clock=clock, ids=ids, answers=api.JsonAnswers(documents)
         )
         lifecycle = payments.Payments(
             database,
@@ -251,7 +252,7 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
         stack.push_async_callback(lifecycle.stop)
         async with database.transaction() as tx:
             account_ids = {
-                channel: await channels.ensure_account(
+                channel: await channels.accounts.ensure_account(
                     tx,
                     vault,
                     account_id=ids.new(),
@@ -263,15 +264,15 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
                 )
                 for channel, credentials in sorted(sandbox_accounts(folder, sandbox_url).items())
             }
-        approval_handlers = dict(app.approval_handlers(transactions))  # tests add theirs
+        handlers = dict(approval_handlers(transactions))  # tests add theirs
         services = api.Services(
-            bills=database,
+            records=database,
             avatar_base="https://cdn.example/{merchant_id}/",
             database=database,
             directory=merchants.Directory(database),
             accounts=accounts,
             lifecycle=lifecycle,
-            approval_handlers=approval_handlers,
+            approval_handlers=handlers,
             vault=vault,
             clock=clock,
             ids=ids,
@@ -309,7 +310,7 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
                 web,
                 account_ids,
                 session,
-                approval_handlers,
+                handlers,
             )
         finally:
             server.should_exit = True

@@ -9,8 +9,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from hutong import app, ledger
+from hutong import app
+from hutong.app.worker import check_books, work
 from hutong.config import Settings
+from hutong.ledger.accounts import open_accounts
 
 
 @pytest.fixture
@@ -26,7 +28,7 @@ async def test_it_tidies_from_the_start_on(settings: Settings) -> None:
         async with platform.database.transaction() as tx:
             await tx.execute("INSERT INTO payments.notice VALUES ($1, $2, $3)", platform.ids.new(), b"taken", long_ago)
         stop = asyncio.Event()
-        working = asyncio.create_task(app.work(platform, stop))
+        working = asyncio.create_task(work(platform, stop))
         try:
             async with asyncio.timeout(20):
                 while await _notices(platform):  # noqa: ASYNC110 - the database can only be asked
@@ -47,7 +49,7 @@ async def test_it_makes_partitions(settings: Settings, table: str) -> None:
     async with app.open_platform(settings) as platform:
         before = await _partitions(platform, table)
         stop = asyncio.Event()
-        working = asyncio.create_task(app.work(platform, stop))
+        working = asyncio.create_task(work(platform, stop))
         try:
             async with asyncio.timeout(20):
                 while await _partitions(platform, table) == before:  # noqa: ASYNC110 - the database can only be asked
@@ -63,10 +65,10 @@ async def test_books_that_do_not_hold_are_told_at_the_highest_level(
     async with app.open_platform(settings) as platform:
         async with platform.database.transaction() as tx:
             wanted = [(1101, platform.ids.new(), "CNY")]
-            await ledger.open_accounts(tx, wanted, now=platform.clock.now())
+            await open_accounts(tx, wanted, now=platform.clock.now())
         with psycopg.connect(fresh_database_url, autocommit=True) as superuser:
             superuser.execute("UPDATE ledger.account SET debits_posted = 1")
-        await app.check_books(platform)
+        await check_books(platform)
     assert "books_broken" in capsys.readouterr().err
 
 

@@ -12,7 +12,7 @@ _REFUSED = 409
 """The stored status of a refusal, which is rendered again for each request: a problem names its request."""
 
 
-class Answers:
+class JsonAnswers:
     """Renders answers as JSON; implements `payments.Answers`."""
 
     def __init__(self, documents: payments.Documents) -> None:

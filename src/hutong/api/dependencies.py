@@ -11,7 +11,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from hutong import channels, db, ids, merchants, operators, payments, vault
-from hutong.api.answers import Answers
+from hutong.api.answers import JsonAnswers
 from hutong.clock import Clock
 from hutong.errors import NotFound, Unauthorized
 
@@ -24,7 +24,7 @@ class Services:
         answers: Renders payments and refunds.
         approval_handlers: By the action of a proposal, the function that its approval runs.
         sandbox: Whether webhooks may go over plain http and to private addresses.
-        bills: The database in which payment records are searched; it may be another one than that of payments.
+        records: The database in which payment records are searched; it may be another one than that of payments.
         avatar_base: The part of an avatar's address before the customer's id.
         payment_validity: The longest time that an order may stay payable.
     """
@@ -33,13 +33,13 @@ class Services:
     directory: merchants.Directory
     accounts: channels.Accounts
     lifecycle: payments.Payments
-    answers: Answers
+    answers: JsonAnswers
     approval_handlers: Mapping[str, operators.ApprovalHandler]
     vault: vault.Vault
     clock: Clock
     ids: ids.Ids
     sandbox: bool
-    bills: db.Database
+    records: db.Database
     avatar_base: str = ""
     payment_validity: timedelta = payments.VALIDITY_MAX
 

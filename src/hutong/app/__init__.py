@@ -1,10 +1,9 @@
 """The composition root: reads the configuration, wires the rest, runs the processes.
 
-Promises: there is one way to put the platform together, `open_platform`, and one table of the jobs that are repeated,
-`JOBS`. The web application is in `hutong.app.web`, which only the process that serves it loads.
+Promises: there is one way to put the platform together, `open_platform`, and one table of the repeated jobs, `JOBS`.
+The web application is in `hutong.app.web`, which only the process that serves it loads.
 """
 
-from hutong.app.approval_handlers import approval_handlers
 from hutong.app.platform import (
     Platform,
     broker,
@@ -16,24 +15,25 @@ from hutong.app.platform import (
     wire,
 )
 from hutong.app.processes import await_release, run, run_api, run_worker, stop_event
-from hutong.app.setup import SANDBOX_ACCOUNT, ensure_sandbox_accounts, migrate, prepare
+from hutong.app.setup import migrate, prepare
 from hutong.app.supervisor import hold_sandbox, listen, prepare_in_process, run_serve
-from hutong.app.worker import JOBS, Job, Worker, check_books, keep_books, work
+from hutong.app.worker import JOBS, Job, Worker
+from hutong.config import Settings, environment, home_folder
+from hutong.config import load as load_settings
 
 __all__ = [
     "JOBS",
-    "SANDBOX_ACCOUNT",
     "Job",
     "Platform",
+    "Settings",
     "Worker",
-    "approval_handlers",
     "await_release",
     "broker",
-    "check_books",
-    "ensure_sandbox_accounts",
+    "environment",
     "hold_sandbox",
-    "keep_books",
+    "home_folder",
     "listen",
+    "load_settings",
     "migrate",
     "open_platform",
     "open_vault",
@@ -48,5 +48,4 @@ __all__ = [
     "stop_event",
     "using_database",
     "wire",
-    "work",
 ]

@@ -1,4 +1,4 @@
-"""What the approval of each kind of proposal does."""
+"""The effect of an approved proposal, by the action that was proposed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from hutong import channels, operators, payments, routing
 
 
 def approval_handlers(transactions: payments.PaymentTransactions) -> Mapping[str, operators.ApprovalHandler]:
-    """Return the handlers by the action that was proposed."""
+    """Return the handlers by the proposed action."""
     return {
-        channels.CHANGE: channels.change_code,
+        channels.codes.CHANGE: channels.codes.change_code,
         **routing.EFFECTS,
         **payments.approval_handlers(transactions),
     }

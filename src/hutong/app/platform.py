@@ -1,4 +1,4 @@
-"""The platform of one process: everything wired, from the settings, a clock and a source of identifiers."""
+"""The platform of one process, wired from the settings, a clock and a source of identifiers."""
 
 from __future__ import annotations
 
@@ -26,28 +26,33 @@ _WRITE_CODES_EVERY_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """Everything wired, for one process."""
+    """The wired parts of one process.
+
+    Attributes:
+        records: The database in which payment records are searched; may be the same one.
+    """
 
     settings: Settings
     database: db.Database
     vault: Vault
     directory: merchants.Directory
     accounts: channels.Accounts
+    transactions: payments.PaymentTransactions
     lifecycle: payments.Payments
     documents: payments.Documents
     approval_handlers: Mapping[str, operators.ApprovalHandler]
     clock: Clock
     ids: Ids
     public_url: str
-    bills: db.Database
+    records: db.Database
 
 
 @contextmanager
 def using_database(settings: Settings) -> Iterator[str]:
-    """The database for the length of a block, which gives its URL.
+    """Yield the URL of a database that runs for the length of the block.
 
-    With none configured, the embedded server is found or started, and stopped with the block unless another process,
-    or another block of this one, uses it by then.
+    Without a configured one, the embedded server is found or started. It is stopped at the end of the block unless
+    another process, or another block of this process, uses it by then.
     """
     if settings.database_url is not None:
         yield settings.database_url.get_secret_value()
@@ -60,27 +65,27 @@ def using_database(settings: Settings) -> Iterator[str]:
 
 
 def query_database_url(settings: Settings) -> str | None:
-    """The database of bills, if it is one of its own."""
+    """Return the URL of the payment records' database, or None if they share the payments' database."""
     return None if settings.query_database_url is None else settings.query_database_url.get_secret_value()
 
 
 def open_vault(settings: Settings) -> Vault:
-    """The vault under the configured key, or under the key file of the data folder."""
+    """Return the vault under the configured key, or under the key file of the data folder."""
     if settings.secret_key is not None:
         return Vault(decode_keys(settings.secret_key.get_secret_value()))
     return Vault(key_file(home_folder(settings) / "secret.key"))
 
 
 def public_url(settings: Settings) -> str:
-    """The address under which payers and channels reach this installation, without a slash at its end."""
+    """Return the address at which payers and channels reach this installation, without a trailing slash."""
     return (settings.public_url or f"http://{settings.host}:{settings.port}").rstrip("/")
 
 
 def broker(settings: Settings) -> events.Connect | None:
-    """How to reach the configured broker; None without one.
+    """Return the connector to the configured broker, or None without one.
 
     Errors:
-        ConfigurationError: what speaks to such a broker is not installed.
+        ConfigurationError: the client library of this broker is not installed.
     """
     if settings.broker_url is None:
         return None
@@ -96,13 +101,13 @@ async def open_platform(
     http: channels.Http | None = None,
     answers: Callable[[payments.Documents], payments.Answers] | None = None,
 ) -> AsyncIterator[Platform]:
-    """Open what the platform needs, wire it, and keep it in step with other processes until the block ends.
+    """Open the platform's resources, wire them, and keep routing in step with other processes until the block ends.
 
     Args:
-        clock: The machine's by default.
-        ids: By default of this clock and the zone of the settings.
-        http: The way out to channels; one of its own by default.
-        answers: Makes what renders answers to requests; None in a process that takes none.
+        clock: The machine's clock by default.
+        ids: By default, a source from this clock and the zone of the settings.
+        http: The client for calls to channels; a new one by default.
+        answers: Makes the renderer of answers to requests; None in a process that takes none.
     """
     configure_logging(level=settings.log_level, output=settings.log_format)
     clock = clock or SystemClock()
@@ -110,19 +115,19 @@ async def open_platform(
     async with AsyncExitStack() as stack:
         url = stack.enter_context(using_database(settings))
         database = await stack.enter_async_context(db.Database.open(url, size=settings.pool_size))
-        # With connections of its own, so that searches take none from payments; it may be away without harm to them.
+        # A pool of its own: searches take no connection from payments, and payments go on while this database is away.
         store = db.Database.open(query_database_url(settings) or url, size=_SEARCH_CONNECTIONS, eager=False)
-        bills = await stack.enter_async_context(store)
+        records = await stack.enter_async_context(store)
         if http is None:
             http = await stack.enter_async_context(channels.Http.open())
-        platform = wire(settings, database=database, bills=bills, http=http, clock=clock, ids=ids, answers=answers)
-        await stack.enter_async_context(_writing_down(platform.accounts.unmapped, database))
+        platform = wire(settings, database=database, records=records, http=http, clock=clock, ids=ids, answers=answers)
+        await stack.enter_async_context(_recording_unmapped_codes(platform.accounts.unmapped, database))
         stack.push_async_callback(platform.lifecycle.stop)
-        choice = platform.lifecycle.route_selector
+        selector = platform.lifecycle.route_selector
         sharing = routing.StateSync(
-            database, choice.routing_state, clock=clock, process_id=ids.new(), offers=choice.look_ahead
+            database, selector.routing_state, clock=clock, process_id=ids.new(), offers=selector.look_ahead
         )
-        await stack.enter_async_context(_beside(sharing.run))
+        await stack.enter_async_context(_running(sharing.run))
         yield platform
 
 
@@ -130,19 +135,19 @@ def wire(
     settings: Settings,
     *,
     database: db.Database,
-    bills: db.Database,
+    records: db.Database,
     http: channels.Http,
     clock: Clock,
     ids: Ids,
     draw: Callable[[], float] | None = None,
     answers: Callable[[payments.Documents], payments.Answers] | None = None,
 ) -> Platform:
-    """Put the parts together over what is open already. Nothing here waits, reads or starts anything.
+    """Wire the parts over open resources. This neither waits, reads nor starts anything.
 
     Args:
-        bills: Where payment records are searched; it may be the same database.
-        draw: Gives numbers from 0 up to 1, for what routing leaves to chance.
-        answers: Makes what renders answers to requests, which are stored under their idempotency keys.
+        records: The database in which payment records are searched; may be the same one.
+        draw: Returns a number in [0, 1) for routing's random choices.
+        answers: Makes the renderer of answers, which are stored under idempotency keys.
     """
     vault = open_vault(settings)
     address = public_url(settings)
@@ -171,45 +176,46 @@ def wire(
         vault=vault,
         live=routing.RoutingState(draw=draw or SystemRandom().random),
     )
-    handlers = approval_handlers(transactions)
-    directory = merchants.Directory(database)
     return Platform(
         settings=settings,
         database=database,
         vault=vault,
-        directory=directory,
+        directory=merchants.Directory(database),
         accounts=accounts,
+        transactions=transactions,
         lifecycle=lifecycle,
         documents=documents,
-        approval_handlers=handlers,
+        approval_handlers=approval_handlers(transactions),
         clock=clock,
         ids=ids,
         public_url=address,
-        bills=bills,
+        records=records,
     )
 
 
 @asynccontextmanager
-async def _writing_down(unmapped: channels.Unmapped, database: db.Database) -> AsyncIterator[None]:
-    """Write down what was noted, now and then and at the end."""
+async def _recording_unmapped_codes(
+    unmapped: channels.codes.UnmappedCodes, database: db.Database
+) -> AsyncIterator[None]:
+    """Store the unmapped codes that were met, periodically and at the end of the block."""
     flush = partial(unmapped.flush, database)
 
     async def write(stop: asyncio.Event) -> None:
         await db.every(_WRITE_CODES_EVERY_S, flush, stop, name="unmapped codes")
 
-    async with _beside(write):
+    async with _running(write):
         yield
-    with suppress(HutongError):  # it was logged and counted when it came
+    with suppress(HutongError):  # the failure was logged and counted where it occurred
         await flush()
 
 
 @asynccontextmanager
-async def _beside(run: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
-    """Have something go on for the length of a block."""
+async def _running(run: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Run a background task for the length of a block."""
     stop = asyncio.Event()
-    going = asyncio.create_task(run(stop))
+    task = asyncio.create_task(run(stop))
     try:
         yield
     finally:
         stop.set()
-        await going
+        await task

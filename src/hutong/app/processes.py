@@ -1,4 +1,4 @@
-"""The processes below the supervisor, and how each begins and ends with it."""
+"""The processes below the supervisor: how each starts, and how it stops with the supervisor."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def run_api(fd: int) -> None:
 
 
 def run_worker(*, supervised: bool) -> None:
-    """Work until told to stop.
+    """Run the worker until SIGINT, SIGTERM or the end of the supervisor.
 
     Args:
         supervised: Started by `serve`; standard input is its pipe.
@@ -66,7 +66,7 @@ def run_worker(*, supervised: bool) -> None:
 
 
 def stop_event(*, supervised: bool) -> asyncio.Event:
-    """Return an event that SIGINT and SIGTERM set, and the end of the supervisor where there is one."""
+    """Return an event that is set by SIGINT, by SIGTERM and, under a supervisor, by its end."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -77,13 +77,13 @@ def stop_event(*, supervised: bool) -> asyncio.Event:
 
 
 def await_release() -> None:
-    """Wait until the supervisor lets us begin; end if it ends before."""
+    """Wait until the supervisor releases this process; exit if the supervisor ends first."""
     if not os.read(0, 1):
         sys.exit(0)
 
 
 def _stop_with_parent(loop: asyncio.AbstractEventLoop, stop: Any) -> None:
-    """Stop when standard input, the pipe that `serve` gave us, comes to its end."""
+    """Call `stop` when standard input, the pipe from `serve`, reaches its end."""
 
     def wait() -> None:
         while os.read(0, 1):

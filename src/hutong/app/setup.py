@@ -1,4 +1,4 @@
-"""Getting ready to serve: the schema, partitions, code maps and, for the sandbox, accounts that point at it."""
+"""Preparation to serve: the schema, partitions, code maps and, for the sandbox, channel accounts."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ SANDBOX_ACCOUNT = "sandbox"
 
 
 def migrate(settings: Settings, url: str) -> None:
-    """Bring the databases to this version's schema. Payments do not wait for that of payment records."""
+    """Bring the databases to the schema of this version. Payments do not wait for the payment records' database."""
     db.migrate(url)
-    own = query_database_url(settings)
-    if own is not None:
+    separate_url = query_database_url(settings)
+    if separate_url is not None:
         try:
-            db.migrate(own, rooms=search.SCHEMAS)
-        except Unavailable as error:  # the worker does it once it can
-            print(f"hutong: bills' database is away: {error.detail}", file=sys.stderr)
+            db.migrate(separate_url, packages=search.SCHEMA_PACKAGES)
+        except Unavailable as error:  # the worker migrates it later
+            print(f"hutong: the database of payment records is unavailable: {error.detail}", file=sys.stderr)
 
 
 async def prepare(settings: Settings, *, sandbox_accounts: Mapping[str, Mapping[str, object]] | None = None) -> None:
-    """Make what must be there before the first payment.
+    """Make what must exist before the first payment.
 
     Args:
-        sandbox_accounts: The credentials of accounts at the sandbox, by the channel's name.
+        sandbox_accounts: Credentials of accounts at the sandbox, by channel.
     """
     async with open_platform(settings) as platform:
-        await keep_books(platform)  # partitions must lie ready before the first transfer
+        await keep_books(platform)  # partitions must exist before the first transfer
         await events.make_partitions(platform.database, now=platform.clock.now())
         await platform.accounts.refresh()  # loads the code maps that ship with this version
         if sandbox_accounts is not None:
@@ -41,18 +41,18 @@ async def prepare(settings: Settings, *, sandbox_accounts: Mapping[str, Mapping[
 
 
 async def ensure_sandbox_accounts(platform: Platform, accounts: Mapping[str, Mapping[str, object]]) -> dict[str, UUID]:
-    """Make the channel accounts that point at the sandbox, or bring them up to date.
+    """Create or update the channel accounts that point at the sandbox.
 
     Args:
-        accounts: Their credentials, by the channel's name.
+        accounts: Their credentials, by channel.
 
     Returns:
-        Their ids, by the channel's name.
+        Their ids, by channel.
     """
-    found: dict[str, UUID] = {}
+    account_ids: dict[str, UUID] = {}
     async with platform.database.transaction() as tx:
         for channel, credentials in sorted(accounts.items()):
-            found[channel] = await channels.ensure_account(
+            account_ids[channel] = await channels.accounts.ensure_account(
                 tx,
                 platform.vault,
                 account_id=platform.ids.new(),
@@ -62,4 +62,4 @@ async def ensure_sandbox_accounts(platform: Platform, accounts: Mapping[str, Map
                 credentials=credentials,
                 now=platform.clock.now(),
             )
-    return found
+    return account_ids

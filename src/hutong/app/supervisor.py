@@ -1,4 +1,4 @@
-"""Running the platform: a small supervisor and the processes below it."""
+"""The supervisor of `hutong serve`: it starts the other processes and restarts those that die."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _RESTART_PAUSE_MAX_S = 5.0
 
 @dataclass(slots=True)
 class _Child:
-    """One process of ours. Its standard input is a pipe from us: it waits there until it may begin, and when we die
-    it reads the end and stops."""
+    """A child process. Its standard input is a pipe from the supervisor: the child waits there for its release, and
+    stops when the pipe ends because the supervisor died."""
 
     name: str
     command: list[str]
@@ -45,7 +45,7 @@ class _Child:
         self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, pass_fds=self.fds, env=self.environment)
 
     def release(self) -> None:
-        """Let it begin: it has loaded its program while the database was made ready."""
+        """Let the child begin; it has loaded its program while the database was prepared."""
         assert self.process is not None
         assert self.process.stdin is not None
         with suppress(BrokenPipeError):
@@ -53,17 +53,17 @@ class _Child:
             self.process.stdin.flush()
 
     def watch(self) -> None:
-        """Start again what has died: at once the first time, later the more often it happens."""
+        """Restart a dead child: at once the first time, later with growing pauses."""
         if self.process is not None and self.process.poll() is None:
             return
         now = time.monotonic()
         if self.process is not None:
-            self._bury(now)
+            self._note_death(now)
         if now >= self.not_before:
             self.start()
             self.release()
 
-    def _bury(self, now: float) -> None:
+    def _note_death(self, now: float) -> None:
         assert self.process is not None
         print(f"hutong: {self.name} ended with status {self.process.returncode}; starting it again", file=sys.stderr)
         self.failures = 0 if now - self.started_at > 10 else self.failures + 1
@@ -92,7 +92,7 @@ class _Child:
 
 
 def run_serve(*, sandbox: bool) -> int:
-    """Run everything until SIGINT or SIGTERM; returns the exit status."""
+    """Run all processes until SIGINT or SIGTERM, and return the exit status."""
     settings = config.load()
     if sandbox:
         hold_sandbox(settings)
@@ -130,7 +130,7 @@ def run_serve(*, sandbox: bool) -> int:
 
 
 def _watch(children: list[_Child], embedded: db.EmbeddedServer | None, stopping: threading.Event) -> None:
-    """Start again what has died, the database too, until told to stop."""
+    """Restart dead children, and the embedded database, until `stopping` is set."""
     look_at = time.monotonic() + _LOOK_AT_SERVER_EVERY_S
     while not stopping.wait(_WATCH_EVERY_S):
         if embedded is not None and time.monotonic() >= look_at:
@@ -142,9 +142,9 @@ def _watch(children: list[_Child], embedded: db.EmbeddedServer | None, stopping:
 
 
 def hold_sandbox(settings: Settings) -> None:
-    """Keep the sandbox of a data folder to this process until it ends.
+    """Reserve the sandbox of a data folder for this process, until the process ends.
 
-    There is one account for it: a second sandbox would take it over and leave the payments of the first without theirs.
+    Each channel has one sandbox account: a second sandbox would take it over and strand the payments of the first.
     """
     try:
         lock = config.home_folder(settings) / "sandbox.lock"
@@ -158,12 +158,14 @@ def hold_sandbox(settings: Settings) -> None:
 
 
 def listen(host: str, port: int, variable: str) -> socket.socket:
-    """Listen here, so that the address stays ours while a process below is started again."""
+    """Listen in the supervisor, so that the address stays ours while a child is restarted."""
     try:
         listener = socket.create_server((host, port), backlog=1024)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise ConfigurationError(f"cannot listen on {host}:{port}: {reason}", param=variable) from error
+        raise ConfigurationError(
+            f"the address {host}:{port} cannot be listened on: {reason}", param=variable
+        ) from error
     return listener
 
 
@@ -180,7 +182,7 @@ def _hutong() -> list[str]:
 
 
 def _announce(settings: Settings, sandbox: bool, stopping: threading.Event) -> None:
-    """Say that the platform is ready, once it is."""
+    """Print the addresses once the platform is ready."""
     address = f"http://{settings.host}:{settings.port}"
     deadline = time.monotonic() + _READY_LIMIT_S
     while time.monotonic() < deadline and not stopping.is_set():
@@ -197,9 +199,10 @@ def _announce(settings: Settings, sandbox: bool, stopping: threading.Event) -> N
 
 
 def prepare_in_process(settings: Settings, *, sandbox_port: int | None) -> None:
-    """Migrate and, for the sandbox, have channel accounts that point at it.
+    """Run `hutong prepare` in a process of its own, so that its memory is freed before serving.
 
-    In a process of its own: what this needs in memory is not needed afterwards.
+    Args:
+        sandbox_port: Where the sandbox listens, to create channel accounts for it; None without a sandbox.
     """
     command = [*_hutong(), "prepare"]
     if sandbox_port is not None:

@@ -16,30 +16,30 @@ from hutong.ids import Ids
 
 
 def build(settings: Settings) -> FastAPI:
-    """API and cashier, opened and closed with the application."""
+    """Build the application: API and cashier over a platform that opens and closes with it."""
 
     @asynccontextmanager
     async def open_services() -> AsyncIterator[api.Services]:
-        async with open_platform(settings, answers=api.Answers) as platform:
+        async with open_platform(settings, answers=api.JsonAnswers) as platform:
             yield api.Services(
                 database=platform.database,
                 directory=platform.directory,
                 accounts=platform.accounts,
                 lifecycle=platform.lifecycle,
-                answers=api.Answers(platform.documents),
+                answers=api.JsonAnswers(platform.documents),
                 approval_handlers=platform.approval_handlers,
                 vault=platform.vault,
                 clock=platform.clock,
                 ids=platform.ids,
                 sandbox=settings.sandbox,
-                bills=platform.bills,
+                records=platform.records,
                 avatar_base=settings.avatar_base_url or "",
                 payment_validity=timedelta(days=settings.payment_validity_days),
             )
 
     def cashier_routes(services: api.Services) -> list[APIRouter]:
         sandbox_url = f"http://{settings.sandbox_host}:{settings.sandbox_port}" if settings.sandbox else None
-        desk = cashier.Desk(
+        checkout = cashier.PaymentCheckout(
             services.database,
             services.lifecycle,
             services.directory,
@@ -47,7 +47,7 @@ def build(settings: Settings) -> FastAPI:
             texts=services.accounts.text,
             sandbox_url=sandbox_url,
         )
-        return [cashier.create_router(desk, services.clock)]
+        return [cashier.create_router(checkout, services.clock)]
 
     identifiers = Ids(SystemClock(), zone=settings.zone)
     return api.create_app(open_services, identifiers=identifiers, extra=cashier_routes)

@@ -1,4 +1,4 @@
-"""Measurements: `hutong bench …`. Each prints a ratio to something measured in the same run on the same server."""
+"""Measurements: `hutong bench …`. Each prints a ratio to a baseline from the same run on the same server."""
 
 from hutong.bench.channels import run_bench_channels
 from hutong.bench.coalescer import run_bench_coalescer

@@ -1,4 +1,4 @@
-"""The yardstick: PostgreSQL's own benchmark on the same server in the same run."""
+"""The baseline: PostgreSQL's own benchmark on the same server in the same run."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from psycopg.sql import SQL, Identifier
 
-from hutong import db
-from hutong.config import Settings
+from hutong import app, db
 
-_DATABASE = "hutong_yardstick"
+_DATABASE = "hutong_baseline"
 
 
-def tpcb_tps(settings: Settings, url: str, *, scale: int, clients: int, seconds: int) -> float:
-    """Transactions a second of pgbench's TPC-B, in a database that is made for it and dropped."""
+def tpcb_tps(settings: app.Settings, url: str, *, scale: int, clients: int, seconds: int) -> float:
+    """Return the transactions per second of pgbench's TPC-B, in a temporary database."""
     pgbench = str(db.EmbeddedServer(settings.home).binary("pgbench"))
     parts = urlsplit(url)
     target = urlunsplit(parts._replace(path=f"/{_DATABASE}"))
@@ -31,6 +30,6 @@ def tpcb_tps(settings: Settings, url: str, *, scale: int, clients: int, seconds:
             )  # fmt: skip
         finally:
             connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(_DATABASE)))
-    found = re.search(r"tps = ([0-9.]+)", timed.stdout)
-    assert found is not None, timed.stdout
-    return float(found[1])
+    rate = re.search(r"tps = ([0-9.]+)", timed.stdout)
+    assert rate is not None, timed.stdout
+    return float(rate[1])

@@ -1,4 +1,4 @@
-"""`hutong bench coalescer`: what joining commands into shared transactions brings on this server."""
+"""`hutong bench coalescer`: the gain from joining commands into shared transactions on this server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from hutong import app, config
+from hutong import app
 from hutong.bench.statements import sql
 from hutong.db import Coalescer, Database, Tx
 from hutong.errors import InvariantBroken
@@ -22,10 +22,10 @@ _POOL_SIZE = 16
 
 
 def run_bench_coalescer(*, as_json: bool) -> None:
-    """Measure and print; the database's user must be allowed to make a schema."""
+    """Measure and print. The database's user must be allowed to create a schema."""
     console = Console(stderr=as_json)
-    console.print("two inserts a command, in turn one transaction each and joined …")
-    with app.using_database(config.load()) as url:
+    console.print("two inserts per command, alternately one transaction each and joined …")
+    with app.using_database(app.load_settings()) as url:
         result = asyncio.run(bench_coalescer(url))
     if as_json:
         print(json.dumps(result))
@@ -44,20 +44,20 @@ async def bench_coalescer(
     seconds: float = 0.4,
     rounds: int = 9,
 ) -> dict[str, Any]:
-    """Measure a transaction of two inserts, alone and through the coalescer, in turn within the same run.
+    """Measure a transaction of two inserts, alone and through the coalescer, alternately within one run.
 
     Args:
-        url: A database in which the user may make a schema; `hutong_bench` is made and dropped.
-        callers: How many callers work at once, each handing in its next command when it has the last one's answer.
+        url: A database in which the user may create a schema; `hutong_bench` is created and dropped.
+        callers: Numbers of concurrent callers. Each submits a command when it has the answer to its previous one.
         seconds: Length of one measurement.
-        rounds: Measurements of each kind. The two kinds take turns, so that whatever else the machine does falls on
-            both; medians count, also of the ratio.
+        rounds: Measurements of each kind. The two kinds alternate, so that other load on the machine affects both.
+            Medians count, for the ratio as well.
 
     Returns:
         `points`: for each number of callers `callers`, `single_per_s`, `coalesced_per_s`, `ratio`, `mean_batch`.
 
     Errors:
-        InvariantBroken: a command that was answered is not in the tables.
+        InvariantBroken: an answered command is not in the tables.
     """
     async with Database.open(url, size=_POOL_SIZE, role=None) as database:
         async with database.transaction() as tx:
@@ -93,7 +93,7 @@ async def _point(database: Database, callers: int, seconds: float, rounds: int) 
     single_rates, coalesced_rates = [], []
     for _ in range(rounds):
         single_rates.append(await _rate(database, single, callers, seconds))
-        batches.clear()  # of single transactions
+        batches.clear()  # forget the single transactions
         coalescer: Coalescer[int, int] = Coalescer(handle, name="bench")
         coalesced_rates.append(await _rate(database, coalescer.submit, callers, seconds))
         await coalescer.close()
@@ -107,9 +107,9 @@ async def _point(database: Database, callers: int, seconds: float, rounds: int) 
 
 
 async def _rate(database: Database, submit: Callable[[int], Awaitable[int]], callers: int, seconds: float) -> float:
-    """Commands answered in a second."""
+    """Measure the commands answered per second."""
     done = 0
-    before = await _rows(database)
+    before = await _count_rows(database)
     started = time.perf_counter()
 
     async def caller() -> None:
@@ -117,21 +117,21 @@ async def _rate(database: Database, submit: Callable[[int], Awaitable[int]], cal
         while time.perf_counter() - started < seconds:
             order = next(_numbers)
             if await submit(order) != order:
-                raise InvariantBroken("a caller got another one's answer")
+                raise InvariantBroken("a caller got the answer of another caller")
             done += 1
 
     async with asyncio.TaskGroup() as group:
         for _ in range(callers):
             group.create_task(caller())
     elapsed = time.perf_counter() - started
-    if await _rows(database) - before != done:
-        raise InvariantBroken("the tables do not hold what was answered")
+    if await _count_rows(database) - before != done:
+        raise InvariantBroken("the tables do not hold the answered commands")
     return done / elapsed
 
 
-async def _rows(database: Database) -> int:
+async def _count_rows(database: Database) -> int:
     async with database.transaction() as tx:
         (row,) = await sql.count_bench_rows.fetch(tx)
     if row["orders"] != row["events"]:
-        raise InvariantBroken("a transaction was not whole")
+        raise InvariantBroken("a transaction was committed in part")
     return int(row["orders"])

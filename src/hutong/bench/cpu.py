@@ -1,4 +1,4 @@
-"""How much processor time the processes of a platform use."""
+"""The processor time of a platform's processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class CpuMeter:
 
     Args:
         groups: Process ids by name.
-        families: Groups whose processes count with their children, ended ones included.
+        families: Groups whose processes count with their children, including ended ones.
     """
 
     def __init__(self, groups: dict[str, list[int]], *, families: Collection[str] = ()) -> None:
@@ -21,7 +21,7 @@ class CpuMeter:
         self._start = self._read()
 
     def seconds(self) -> dict[str, float]:
-        """Seconds used by each group since the start."""
+        """Return the seconds used by each group since the start."""
         now = self._read()
         return {name: now[name] - self._start[name] for name in self._groups}
 
@@ -33,7 +33,7 @@ class CpuMeter:
 
 
 def _seconds(pid: int, *, family: bool) -> float:
-    """Processor seconds of a process and, for a family, of its ended and its living children."""
+    """Return the processor seconds of a process and, for a family, of its ended and living children."""
     try:
         process = psutil.Process(pid)
         own = process.cpu_times()

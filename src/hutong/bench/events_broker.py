@@ -16,7 +16,7 @@ import orjson
 import psutil
 import uvloop
 
-from hutong import app, config, db, events
+from hutong import app, db, events
 from hutong.bench.cpu import CpuMeter
 from hutong.bench.event_data import record_payments
 from hutong.bench.rabbitmq import RabbitMQ
@@ -30,26 +30,26 @@ _STALLED_S = 60.0
 
 
 def measure_broker(*, count: int, seconds: float) -> dict[str, Any]:
-    """Publish a backlog, then events as they come, by a worker as users run it and a RabbitMQ of our own.
+    """Publish a backlog, then events as they are recorded, with a worker as users run it and a RabbitMQ of our own.
 
     Args:
-        count: How many events wait when the worker starts.
-        seconds: For how long 500 events a second happen afterwards.
+        count: The events that wait when the worker starts.
+        seconds: The time for which 500 events a second are recorded afterwards.
 
     Returns:
         `broker_events_per_s`, while the backlog is published; `lag_p99_ms`, from the record of an event until a
-        listener has it, at 500 a second; `relay_rss_mb`, the most that the worker used; the processor time of an event.
-        Where there is no RabbitMQ, None and `broker_skipped`.
+        listener has it, at 500 a second; `relay_rss_mb`, the peak of the worker; the processor time of an event.
+        Without RabbitMQ, None and `broker_skipped`.
     """
     result: dict[str, Any] = dict.fromkeys(("broker_events_per_s", "lag_p99_ms", "relay_rss_mb"))
     if not RabbitMQ.available():
         return result | {"broker_skipped": "RabbitMQ is not installed"}
     with tempfile.TemporaryDirectory(prefix="hutong-bench-") as name:
         folder = Path(name)
-        folder.chmod(0o711)  # as root, the servers run as users of their own, who must walk through
+        folder.chmod(0o711)  # as root, the servers run as users of their own, which must enter the folder
         (folder / "broker").mkdir()
         broker = RabbitMQ(folder / "broker")
-        settings = config.load().model_copy(update={"log_level": "warning", "home": folder / "home"})
+        settings = app.load_settings().model_copy(update={"log_level": "warning", "home": folder / "home"})
         broker.start()
         try:
             with app.using_database(settings) as url:
@@ -59,13 +59,13 @@ def measure_broker(*, count: int, seconds: float) -> dict[str, Any]:
             broker.close()
 
 
-async def _measure(settings: config.Settings, url: str, broker: RabbitMQ, count: int, seconds: float) -> dict[str, Any]:
+async def _measure(settings: app.Settings, url: str, broker: RabbitMQ, count: int, seconds: float) -> dict[str, Any]:
     async with db.Database.open(url, size=4) as database:
         await record_payments(database, [_MERCHANT], count)
         worker = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "hutong", "worker"),
             stdin=subprocess.DEVNULL,
-            env=config.environment(home=settings.home, broker_url=broker.url, log_level="warning"),
+            env=app.environment(home=settings.home, broker_url=broker.url, log_level="warning"),
         )
         try:
             process = psutil.Process(worker.pid)
@@ -85,7 +85,7 @@ async def _measure(settings: config.Settings, url: str, broker: RabbitMQ, count:
 
 
 async def _drain(database: db.Database, count: int, groups: dict[str, list[int]]) -> tuple[float, dict[str, float]]:
-    """Events a second, from the first batch that was confirmed to the last."""
+    """Return the events per second from the first confirmed batch to the last, and the processor time."""
     first = first_at = 0.0
     meter = CpuMeter(groups, families=["postgresql", "rabbitmq"])
     deadline = time.monotonic() + _STALLED_S
@@ -104,7 +104,7 @@ async def _drain(database: db.Database, count: int, groups: dict[str, list[int]]
 
 
 async def _listen(database: db.Database, url: str, seconds: float) -> list[float]:
-    """Seconds from the record of each event until a listener has it."""
+    """Return the seconds from the record of each event until a listener has it."""
     import aio_pika
 
     lags: list[float] = []
@@ -136,7 +136,7 @@ async def _published(database: db.Database) -> int:
         return next((one.published_no for one in await events.list_streams(tx) if one.stream == _STREAM), 0)
 
 
-def _groups(settings: config.Settings, worker: int, broker: RabbitMQ) -> dict[str, list[int]]:
+def _groups(settings: app.Settings, worker: int, broker: RabbitMQ) -> dict[str, list[int]]:
     postmaster = db.EmbeddedServer(settings.home).pid()
     return {
         "worker": [worker],

@@ -1,4 +1,4 @@
-"""The part of `hutong bench events` about bills: how fast they follow the events, and what building them anew takes."""
+"""The part of `hutong bench events` about payment records: the rate of the projection, the time of a rebuild."""
 
 from __future__ import annotations
 
@@ -10,44 +10,43 @@ from typing import Any
 
 import uvloop
 
-from hutong import app, config, db, events
-from hutong import search as query
+from hutong import app, db, events, search
 from hutong.bench.statements import sql
 from hutong.clock import SystemClock
 from hutong.errors import InvariantBroken
 
 _SEARCHES = {
-    "newest": query.RecordQuery(),
-    "text": query.RecordQuery(text="牛肉面 77"),
-    "order": query.RecordQuery(merchant_order_no="paid-77"),
-    "counterparty": query.RecordQuery(counterparty="顾客777"),
-    "amount": query.RecordQuery(amount_min=90_990, amount_max=90_995),
+    "newest": search.RecordQuery(),
+    "text": search.RecordQuery(text="牛肉面 77"),
+    "order": search.RecordQuery(merchant_order_no="paid-77"),
+    "counterparty": search.RecordQuery(counterparty="顾客777"),
+    "amount": search.RecordQuery(amount_min=90_990, amount_max=90_995),
 }
 
 
 def measure_query(*, payments: int = 100_000, from_tables: bool = True) -> dict[str, Any]:
-    """Fill a database of its own with paid payments and their events, have bills follow, and build them anew.
+    """Fill a new database with paid payments and their events, project the events, and rebuild the records.
 
     Args:
-        payments: How many; every tenth has a refund, so that there are a tenth more events.
-        from_tables: Whether to build them from the tables too.
+        payments: The number of payments. Every tenth has a refund, so that there are a tenth more events.
+        from_tables: Rebuild from the tables as well.
 
     Returns:
         `query_events_per_s`; the seconds of each rebuild; the milliseconds of some searches.
 
     Errors:
-        InvariantBroken: what was built anew is not equal byte for byte to the bills in use.
+        InvariantBroken: the rebuilt records are not equal byte for byte to the live ones.
     """
     with tempfile.TemporaryDirectory(prefix="hutong-bench-") as folder:
         Path(folder).chmod(0o711)  # as root, the database runs as a user of its own, who must walk through
-        settings = config.load().model_copy(update={"log_level": "warning", "home": Path(folder) / "home"})
+        settings = app.load_settings().model_copy(update={"log_level": "warning", "home": Path(folder) / "home"})
         with app.using_database(settings) as url:
             db.migrate(url)
             return uvloop.run(measure_query_at(url, payments, from_tables=from_tables))
 
 
 async def measure_query_at(url: str, payments: int, *, from_tables: bool) -> dict[str, Any]:
-    """The same in a database that is there, migrated and empty."""
+    """Measure in an existing database, migrated and empty. Arguments and results as for `measure_query`."""
     clock = SystemClock()
     async with (
         db.Database.open(url, size=4) as database,
@@ -57,24 +56,24 @@ async def measure_query_at(url: str, payments: int, *, from_tables: bool) -> dic
         number = partial(events.sequence, database)
         numbered = await number()
         started = time.perf_counter()
-        followed = await query.follow(database, database, now=clock.now())
-        followed_s = time.perf_counter() - started
-        if followed != numbered:
-            raise InvariantBroken(f"{followed} events of {numbered} were applied")
+        projected = await search.project_events(database, database, now=clock.now())
+        projected_s = time.perf_counter() - started
+        if projected != numbered:
+            raise InvariantBroken(f"{projected} events of {numbered} were applied")
         async with owner.transaction() as tx:
-            await sql.gather_query_statistics.execute(tx)
+            await sql.analyze_records.execute(tx)
         result: dict[str, Any] = {
-            "query_events": followed,
-            "query_events_per_s": round(followed / followed_s, 1),
+            "query_events": projected,
+            "query_events_per_s": round(projected / projected_s, 1),
             "query_search_ms": await _searches(database),
         }
         for name, from_events in (("events", True), *((("tables", False),) if from_tables else ())):
             started = time.perf_counter()
-            done = await query.rebuild(
+            done = await search.rebuild_records(
                 database, owner, from_events=from_events, number_events=number, now=clock.now(), swap=False
             )
-            if not done.equal or done.built.bills != payments:
-                raise InvariantBroken(f"bills built from {name} are not those in use: {done}")
+            if not done.equal or done.rebuilt.records != payments:
+                raise InvariantBroken(f"the records rebuilt from {name} differ from the live ones: {done}")
             result[f"query_rebuild_from_{name}_s"] = round(time.perf_counter() - started, 1)
     return result
 
@@ -87,16 +86,16 @@ async def _fill(owner: db.Database, payments: int) -> None:
         await sql.fill_object_counters.execute(tx)
         await sql.fill_payment_events.execute(tx)
         await sql.fill_refund_events.execute(tx)
-        await sql.gather_bill_statistics.execute(tx)
+        await sql.analyze_payments.execute(tx)
 
 
 async def _searches(database: db.Database) -> dict[str, float]:
-    """The milliseconds that some searches take, the second time."""
-    found: dict[str, float] = {}
-    for name, wanted in _SEARCHES.items():
+    """Return the milliseconds of some searches, each measured on its second run."""
+    durations: dict[str, float] = {}
+    for name, query in _SEARCHES.items():
         for _ in range(2):
             started = time.perf_counter()
             async with database.transaction() as tx:
-                await query.search(tx, wanted, limit=20)
-            found[name] = round((time.perf_counter() - started) * 1_000, 1)
-    return found
+                await search.search_records(tx, query, limit=20)
+            durations[name] = round((time.perf_counter() - started) * 1_000, 1)
+    return durations

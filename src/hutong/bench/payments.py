@@ -1,7 +1,7 @@
-"""`hutong bench payments`: the whole way, everything on this machine.
+"""`hutong bench payments`: payments end to end, with all parts on this machine.
 
-One payment is: the merchant creates it over HTTP, the platform places it at the channel over HTTP, the simulated payer
-pays at once, the channel notifies over HTTP, the books are written, the merchant's server gets its signed webhook.
+For each payment the merchant creates it over HTTP, the platform places it at the channel over HTTP, the simulated payer
+pays at once, the channel notifies over HTTP, the books are written, and the merchant's server gets a signed webhook.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from hutong import app, config, db, merchants
+from hutong import app, db, merchants
 from hutong.bench.baseline import tpcb_tps
 from hutong.bench.cpu import CpuMeter
 from hutong.clock import SystemClock
@@ -36,7 +36,7 @@ _DRAIN_S = 30.0
 
 @dataclass(slots=True)
 class _Run:
-    """What one timed run saw; times in seconds."""
+    """The results of one timed run; times in seconds."""
 
     finished: int = 0
     failed: int = 0
@@ -45,21 +45,21 @@ class _Run:
 
 
 def run_bench_payments(*, seconds: int, callers: int, as_json: bool, rate: int | None) -> int:
-    """Run the bench on a platform of its own.
+    """Run the bench on a new platform.
 
     Args:
         seconds: How long to measure.
-        callers: How many payments are on their way at once.
-        rate: Payments a second to start on schedule, whatever the answers do; None goes as fast as it can.
+        callers: How many payments are in flight at once.
+        rate: Payments to start per second, independent of the answers; None starts them as fast as possible.
 
     Returns:
         The exit status: 1 if a payment did not succeed.
     """
     console = Console(stderr=as_json)
     with tempfile.TemporaryDirectory(prefix="hutong-bench-") as folder:
-        Path(folder).chmod(0o711)  # as root, the database runs as a user of its own, who must walk through
+        Path(folder).chmod(0o711)  # as root, the database runs as its own user, who must pass through
         changes = {"log_level": "warning", "home": Path(folder) / "home"}
-        settings = config.load().model_copy(update=changes)
+        settings = app.load_settings().model_copy(update=changes)
         console.print("starting the platform …")
         platform = RunningPlatform(settings, own=True)
         try:
@@ -83,17 +83,17 @@ async def _measure(platform: RunningPlatform, url: str, seconds: int, callers: i
         receiver.serve() as hooks,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
     ):
-        key = await _shop(platform, url, session, receiver, hooks)
+        key = await _register_merchant(platform, url, session, receiver, hooks)
         await session.post(f"{platform.sandbox_address}/control/wechat/faults", json={"auto_pay_ms": 0})
         driver = _Driver(platform.address, key, session, receiver)
         await driver.run(_WARM_UP_S, callers, rate)
-        before = await _batches(session, platform.address)
+        before = await _count_batches(session, platform.address)
         meter = CpuMeter(_groups(platform), families=["postgresql"])
         started = time.perf_counter()
         timed = await driver.run(seconds, callers, rate)
         elapsed = time.perf_counter() - started
         cpu = meter.seconds()
-        after = await _batches(session, platform.address)
+        after = await _count_batches(session, platform.address)
     per_payment = {name: round(1000 * used / max(timed.finished, 1), 3) for name, used in cpu.items()}
     commands, batches = after[0] - before[0], after[1] - before[1]
     return {
@@ -111,7 +111,7 @@ async def _measure(platform: RunningPlatform, url: str, seconds: int, callers: i
 
 
 class _Driver:
-    """Keeps payments on their way and waits for the webhook of each."""
+    """A source of load that keeps payments in flight and waits for the webhook of each."""
 
     def __init__(self, address: str, key: str, session: aiohttp.ClientSession, receiver: Receiver) -> None:
         self._url = f"{address}/v1/payments"
@@ -122,21 +122,21 @@ class _Driver:
         self._number = 0
 
     async def run(self, seconds: float, callers: int, rate: int | None) -> _Run:
-        """Start payments for so long, then wait for the last ones."""
+        """Start payments for this many seconds, then wait for the last ones."""
         timed = _Run()
         deadline = time.perf_counter() + seconds
         if rate is not None:
-            await self._scheduled(timed, deadline, rate)
+            await self._run_scheduled(timed, deadline, rate)
         else:
-            await asyncio.gather(*(self._caller(timed, deadline) for _ in range(callers)))
+            await asyncio.gather(*(self._call_repeatedly(timed, deadline) for _ in range(callers)))
         return timed
 
-    async def _caller(self, timed: _Run, deadline: float) -> None:
+    async def _call_repeatedly(self, timed: _Run, deadline: float) -> None:
         while time.perf_counter() < deadline:
             await self._pay(timed, time.perf_counter())
 
-    async def _scheduled(self, timed: _Run, deadline: float, rate: int) -> None:
-        """Start by the clock, so that a slow answer delays no later start and its wait is counted in full."""
+    async def _run_scheduled(self, timed: _Run, deadline: float, rate: int) -> None:
+        """Start payments by the clock, so that a slow answer delays no later start and its wait counts in full."""
         due = time.perf_counter()
         tasks: set[asyncio.Task[None]] = set()
         while due < deadline:
@@ -168,7 +168,7 @@ class _Driver:
         timed.finished += 1
 
 
-async def _shop(
+async def _register_merchant(
     platform: RunningPlatform, url: str, session: aiohttp.ClientSession, receiver: Receiver, hooks: str
 ) -> str:
     clock = SystemClock()
@@ -199,12 +199,12 @@ def _groups(platform: RunningPlatform) -> dict[str, list[int]]:
     }
 
 
-async def _batches(session: aiohttp.ClientSession, address: str) -> tuple[float, float]:
-    """Commands and batches so far, over all queues."""
+async def _count_batches(session: aiohttp.ClientSession, address: str) -> tuple[float, float]:
+    """Return the numbers of commands and batches so far, over all queues."""
     async with session.get(f"{address}/metrics") as response:
         text = await response.text()
-    commands = sum(float(found) for found in re.findall(r"^hutong_batch_size_sum\S* (\S+)$", text, re.MULTILINE))
-    batches = sum(float(found) for found in re.findall(r"^hutong_batch_size_count\S* (\S+)$", text, re.MULTILINE))
+    commands = sum(float(value) for value in re.findall(r"^hutong_batch_size_sum\S* (\S+)$", text, re.MULTILINE))
+    batches = sum(float(value) for value in re.findall(r"^hutong_batch_size_count\S* (\S+)$", text, re.MULTILINE))
     return commands, batches
 
 

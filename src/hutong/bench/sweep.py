@@ -1,7 +1,7 @@
-"""`hutong bench sweep`: how fast the due ones among very many open payments are found and claimed.
+"""`hutong bench sweep`: the rate at which due payments among very many open ones are found and claimed.
 
-Fills a database of its own with open payments, each with an open attempt, lets some of them become due, and has two
-workers end them, as the worker does, while new payments go on being placed and paid.
+It fills a new database with open payments, each with an open attempt, lets some of them become due, and has two workers
+expire them, as the platform's worker does, while new payments are placed and paid.
 """
 
 from __future__ import annotations
@@ -22,10 +22,8 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from hutong import app, channels, config, db, payments
+from hutong import app, channels, db, payments
 from hutong.bench.statements import sql
-from hutong.clock import SystemClock
-from hutong.ids import Ids
 
 _WORKERS = 2
 _CALLERS = 8
@@ -38,18 +36,18 @@ def run_bench_sweep(*, open_payments: int, due: int, as_json: bool) -> int:
 
     Args:
         open_payments: How many open payments there are.
-        due: How many of them are past their end.
+        due: How many of them have expired.
 
     Returns:
-        The exit status: 1 if a due one was not claimed, or if a claim reads a whole table.
+        The exit status: 1 if a due payment was not claimed, or if a claim reads a whole table.
     """
     console = Console(stderr=as_json)
     with tempfile.TemporaryDirectory(prefix="hutong-bench-") as folder:
-        Path(folder).chmod(0o711)  # as root, the database runs as a user of its own, who must walk through
-        settings = config.load().model_copy(update={"log_level": "warning", "home": Path(folder) / "home"})
+        Path(folder).chmod(0o711)  # as root, the database runs as its own user, who must pass through
+        settings = app.load_settings().model_copy(update={"log_level": "warning", "home": Path(folder) / "home"})
         with app.using_database(settings) as url:
             db.migrate(url)
-            result = uvloop.run(_measure(url, open_payments, due, console))
+            result = uvloop.run(_measure(settings, url, open_payments, due, console))
     if as_json:
         print(json.dumps(result))
     else:
@@ -57,12 +55,9 @@ def run_bench_sweep(*, open_payments: int, due: int, as_json: bool) -> int:
     return 1 if result["claimed"] != due or result["sequential_scans"] else 0
 
 
-async def _measure(url: str, open_payments: int, due: int, console: Console) -> dict[str, Any]:
-    clock = SystemClock()
-    async with (
-        db.Database.open(url, size=16) as database,
-        db.Database.open(url, size=2, role=None) as admin,
-    ):
+async def _measure(settings: app.Settings, url: str, open_payments: int, due: int, console: Console) -> dict[str, Any]:
+    async with app.open_platform(settings) as platform, db.Database.open(url, size=2, role=None) as admin:
+        clock = platform.clock
         console.print(f"placing {open_payments:,} open payments …")
         started = time.perf_counter()
         async with admin.transaction() as tx:
@@ -73,12 +68,12 @@ async def _measure(url: str, open_payments: int, due: int, console: Console) -> 
         filled_s = time.perf_counter() - started
         async with admin.transaction() as tx:
             plans = await payments.sweep_plans(tx, now=clock.now())
-        lifecycle = _Flow(database, clock)
+        load = _Load(platform)
         console.print("payments alone …")
-        alone = await lifecycle.run(asyncio.create_task(asyncio.sleep(_ALONE_S)))
-        console.print(f"ending {due:,} of them, while payments flow …")
-        sweeping = asyncio.create_task(_sweep(lifecycle.transactions))
-        beside = await lifecycle.run(sweeping)
+        alone = await load.run(asyncio.create_task(asyncio.sleep(_ALONE_S)))
+        console.print(f"expiring {due:,} of them, while payments flow …")
+        sweeping = asyncio.create_task(_sweep(platform))
+        beside = await load.run(sweeping)
         swept = sweeping.result()
         async with admin.transaction() as tx:
             sizes = await sql.index_sizes.fetch(tx, ["payment_due_idx", "attempt_due_idx"])
@@ -97,65 +92,62 @@ async def _measure(url: str, open_payments: int, due: int, console: Console) -> 
     }
 
 
-async def _sweep(transactions: payments.PaymentTransactions) -> dict[str, Any]:
-    """End what is due, then claim the attempts that are to be asked about for it; each as fast as it goes."""
-    ended = claimed = 0
+async def _sweep(platform: app.Platform) -> dict[str, Any]:
+    """Expire the due payments, then claim the attempts to poll because of it; each as fast as possible."""
+    expired = claimed = 0
     started = time.perf_counter()
 
-    async def end() -> None:
-        nonlocal ended
-        while taken := await transactions.expire():
-            ended += taken
+    async def expire() -> None:
+        nonlocal expired
+        while count := await platform.transactions.expire():
+            expired += count
 
     async def claim() -> None:
         nonlocal claimed
-        while taken := await transactions.claim_due():
-            claimed += len(taken)
+        while batch := await platform.transactions.claim_due():
+            claimed += len(batch)
 
-    await asyncio.gather(*(end() for _ in range(_WORKERS)))
-    ended_s = time.perf_counter() - started
+    await asyncio.gather(*(expire() for _ in range(_WORKERS)))
+    expired_s = time.perf_counter() - started
     started = time.perf_counter()
     await asyncio.gather(*(claim() for _ in range(_WORKERS)))
     claimed_s = time.perf_counter() - started
     return {
-        "claimed": ended,
-        "claims_per_s": round(ended / ended_s),
+        "claimed": expired,
+        "claims_per_s": round(expired / expired_s),
         "attempts_claimed": claimed,
         "attempt_claims_per_s": round(claimed / claimed_s),
     }
 
 
-class _Flow:
-    """Payments that are placed and paid, without HTTP, through the same coalescers' handlers."""
+class _Load:
+    """Payments that are placed and paid without HTTP and without a channel, through the platform's transactions."""
 
-    def __init__(self, database: db.Database, clock: SystemClock) -> None:
-        self._clock = clock
-        self._ids = Ids(clock)
+    def __init__(self, platform: app.Platform) -> None:
+        transactions = platform.transactions
+        self._clock, self._ids = platform.clock, platform.ids
         self._merchant_id, self._account_id = self._ids.new(), self._ids.new()
-        self.transactions = payments.PaymentTransactions(
-            database, payments.Documents(lambda _: ""), clock=clock, ids=self._ids
-        )
-        self._places: db.Coalescer[payments.PlaceOrder, Any] = db.Coalescer(self.transactions.place, name="place")
-        self._words: db.Coalescer[payments.RecordReport, Any] = db.Coalescer(
-            self.transactions.reports.record, name="take_in"
+        self._places: db.Coalescer[payments.PlaceOrder, Any] = db.Coalescer(transactions.place, name="bench_place")
+        self._reports: db.Coalescer[payments.RecordReport, Any] = db.Coalescer(
+            transactions.reports.record, name="bench_report"
         )
         self._numbers = count(1)
 
     async def run(self, during: asyncio.Task[Any]) -> dict[str, Any]:
-        """Keep payments on their way until something else is done."""
-        took: list[float] = []
+        """Keep payments in flight until another task is done."""
+        latencies_s: list[float] = []
 
         async def caller() -> None:
             while not during.done():
                 started = time.perf_counter()
                 await self._pay()
-                took.append(time.perf_counter() - started)
+                latencies_s.append(time.perf_counter() - started)
 
         started = time.perf_counter()
         await asyncio.gather(during, *(caller() for _ in range(_CALLERS)))
         elapsed = time.perf_counter() - started
-        p99 = statistics.quantiles(took, n=100)[98] if len(took) >= 100 else max(took, default=0.0)
-        return {"per_s": round(len(took) / elapsed), "p99_ms": round(1000 * p99, 1)}
+        p99 = statistics.quantiles(latencies_s, n=100)[98] if len(latencies_s) >= 100 else max(latencies_s, default=0.0)
+        return {"per_s": round(len(latencies_s) / elapsed), "p99_ms": round(1000 * p99, 1)}
 
     async def _pay(self) -> None:
         attempt_id: UUID = self._ids.new()
@@ -172,12 +164,12 @@ class _Flow:
         )
         await self._places.submit(payments.PlaceOrder(new))
         answer = channels.ChannelAnswer(channels.ChannelState.SUCCEEDED, _AMOUNT_MINOR, "CNY", "1")
-        word = payments.ChannelReport(attempt_id, self._account_id, answer, payments.Source.NOTIFICATION)
-        await self._words.submit(payments.RecordReport(word))
+        report = payments.ChannelReport(attempt_id, self._account_id, answer, payments.Source.NOTIFICATION)
+        await self._reports.submit(payments.RecordReport(report))
 
 
 def _show(console: Console, result: dict[str, Any]) -> None:
-    table = Table(title="Ending what is due", show_header=False)
+    table = Table(title="Expiring due payments", show_header=False)
     for name, value in result.items():
         shown = orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() if name == "plans" else str(value)
         table.add_row(name.replace("_", " "), shown)

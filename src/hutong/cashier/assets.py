@@ -1,4 +1,4 @@
-"""The page's own script, style and icon, each under an address that holds the hash of what it is."""
+"""The page's own script, style and icon, each under an address that contains the hash of its content."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _MEDIA_TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """One file.
+    """One static file.
 
     Attributes:
-        url: Where it is served. New content has a new address, so it may be kept for ever.
-        integrity: What the page tells the browser to expect (Subresource Integrity).
+        url: The address of the file. New content has a new address, so browsers may cache it permanently.
+        integrity: The hash that the browser checks (Subresource Integrity).
     """
 
     url: str
@@ -33,13 +33,13 @@ class Asset:
 
 @cache
 def assets() -> dict[str, Asset]:
-    """Every file by its name; read once."""
+    """Return every file by name; each is read once."""
     return {name: _read(name, media_type) for name, media_type in _MEDIA_TYPES.items()}
 
 
 @cache
 def by_url() -> dict[str, Asset]:
-    """Every file by its address."""
+    """Return every file by address."""
     return {asset.url: asset for asset in assets().values()}
 
 

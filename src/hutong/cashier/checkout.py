@@ -1,4 +1,4 @@
-"""The cashier's `Checkout`, on the real life cycle."""
+"""The cashier's `Checkout` on the payments' life cycle."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from hutong.clock import Clock
 from hutong.errors import NotFound
 
 
-class Desk:
-    """Shows payments to those who hold their link, and starts attempts for them.
+class PaymentCheckout:
+    """Shows payments to the holders of their links, and starts attempts for them.
 
     Args:
-        texts: What payers may be told of our codes.
+        texts: Looks up the text for payers of a unified code.
         sandbox_url: Where a developer plays the payer; None outside the sandbox.
     """
 
@@ -39,15 +39,15 @@ class Desk:
         self._sandbox_url = sandbox_url
 
     async def view(self, payment_id: UUID, token: str) -> CheckoutView:
-        """The payment as it stands."""
-        return await self._view(await self._open(payment_id, token))
+        """Return the view of a payment as last committed."""
+        return await self._view(await self._authorized_payment(payment_id, token))
 
     async def pay(self, payment_id: UUID, token: str, method: str, *, payer_ip: str | None) -> CheckoutView:
-        """Start an attempt by this method, or go on with the one that runs."""
-        payment = await self._open(payment_id, token)
+        """Start an attempt by this method, or continue with the one that runs."""
+        payment = await self._authorized_payment(payment_id, token)
         return await self._view(await self._lifecycle.start(payment, method, payer_ip=payer_ip))
 
-    async def _open(self, payment_id: UUID, token: str) -> payments.Payment:
+    async def _authorized_payment(self, payment_id: UUID, token: str) -> payments.Payment:
         payment = await self._lifecycle.find(payment_id)
         if payment is None or not hmac.compare_digest(
             token.encode("utf-8", "replace"), payment.checkout_token.encode()
@@ -97,7 +97,7 @@ class Desk:
 
 
 def _status(payment: payments.Payment) -> CheckoutStatus:
-    """For the payer it is done once the money is reserved."""
+    """Return the status for the payer, who is done once the money is reserved."""
     if payment.status is payments.PaymentStatus.REQUIRES_CAPTURE:
         return CheckoutStatus.SUCCEEDED
     return CheckoutStatus(payment.status.value)

@@ -1,4 +1,4 @@
-"""Turning what merchants wrote, amounts and addresses into what may be shown."""
+"""Merchants' texts, amounts and addresses in the form in which a page may show them."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from urllib.parse import urlsplit
 
 from hutong import money
 
-_JOINERS = "\u200c\u200d"  # they hold emoji and several scripts together and cannot reorder anything
+_JOINERS = "\u200c\u200d"  # they join emoji and letters of several scripts and cannot reorder text
 _SYMBOLS = {
     "AUD": "A$", "BRL": "R$", "CAD": "C$", "CNY": "¥", "EUR": "€", "GBP": "£", "HKD": "HK$", "INR": "₹", "JPY": "¥",
     "KRW": "₩", "MOP": "MOP$", "NZD": "NZ$", "SGD": "S$", "THB": "฿", "TWD": "NT$", "USD": "$", "VND": "₫",
 }  # fmt: skip
-"""Each amount also carries its code, so that a yuan is never taken for a yen."""
+"""Each amount also shows its code, so that a yuan is never mistaken for a yen."""
 
 
 def display(text: str, *, limit: int) -> str:
-    """The same text without what could mislead the reader.
+    """Remove from a text everything that could mislead the reader.
 
-    Controls and invisible characters, those that change the direction of text among them, are removed; every kind
-    of white space becomes one space; what is longer than `limit` characters is cut. HTML is not touched: escaping
-    belongs to the template.
+    Control and invisible characters, including those that change the direction of text, are removed. Every kind of
+    white space becomes one space, and the text is cut at `limit` characters. HTML is left alone: escaping belongs to
+    the template.
     """
     kept = []
     for character in text:
@@ -37,13 +37,13 @@ def display(text: str, *, limit: int) -> str:
 
 
 def monogram(name: str) -> str:
-    """The first letter or digit of a name in capitals, or an empty string."""
+    """Return the first letter or digit of a name as a capital, or an empty string."""
     return next((character.upper()[:1] for character in name if character.isalnum()), "")
 
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """An amount cut into the parts that are set in different sizes."""
+    """An amount in the parts that the page sets in different sizes."""
 
     symbol: str
     whole: str
@@ -57,16 +57,16 @@ class Amount:
 
 
 def amount(amount_minor: int, code: str) -> Amount:
-    """Write an amount as Chinese and English readers both do: thousands by commas, decimals after a point."""
+    """Format an amount as Chinese and English readers both do: commas between thousands, a decimal point."""
     whole, point, fraction = money.to_major(amount_minor, code).partition(".")
     return Amount(_SYMBOLS.get(code, ""), f"{int(whole):,}", point + fraction, code)
 
 
 def web_address(address: str | None) -> str | None:
-    """The address if a browser may be sent there by a link, otherwise None.
+    """Return the address if a link may send a browser there, otherwise None.
 
-    Only http and https with a host pass. An address that names a user ("https://shop.example@evil.example") or
-    holds characters that browsers and this parser read differently does not.
+    Only http and https with a host pass. An address with a user name ("https://shop.example@evil.example"), or
+    with characters that browsers and this parser read differently, does not.
     """
     if address is None or not address.isascii() or any(c in address for c in "\\ \t\r\n") or not address.isprintable():
         return None

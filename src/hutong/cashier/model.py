@@ -1,4 +1,4 @@
-"""What the cashier asks of the life cycle behind it: frozen values and one protocol, no I/O."""
+"""The cashier's view of a payment, and the protocol of the life cycle behind it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hutong.channels import PayerAction
 
 
 class CheckoutStatus(StrEnum):
-    """Where the payment stands, as the life cycle says."""
+    """The status of the payment in the life cycle."""
 
     REQUIRES_PAYMENT = "requires_payment"
     PROCESSING = "processing"
@@ -23,16 +23,16 @@ class CheckoutStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CheckoutView:
-    """Everything a payer may know about one payment.
+    """Everything that a payer may know about one payment.
 
     Attributes:
-        merchant_name, subject: The merchant's own words; never trusted, any text at all.
-        methods: Methods offered, in the order in which they are shown.
+        merchant_name, subject: Texts of the merchant; never trusted, any text at all.
+        methods: The methods offered, in the order in which they are shown.
         method: The method of the running attempt, or None.
-        action: What the payer has to do in the running attempt, or None while nothing can be shown.
-        failure: Why the last attempt failed, in our own words for the payer by language, "en" and "zh", perhaps none;
-            None if it did not fail. What the channel said is for the merchant.
-        return_url: Where the merchant wants the payer back. Shown as a link only if it is http or https.
+        action: The payer's action in the running attempt, or None while there is none to show.
+        failure: Why the last attempt failed: our own text for the payer by language, "en" and "zh", possibly none;
+            None if it did not fail. The channel's message is for the merchant.
+        return_url: The merchant's address for the payer to return to. Shown as a link only if it is http or https.
         sandbox_payer_url: In the sandbox, where a developer plays the payer; None otherwise.
         server_time: The instant at which this view was true.
     """
@@ -54,13 +54,13 @@ class CheckoutView:
 
 
 class Checkout(Protocol):
-    """The life cycle as the cashier sees it. Every call names the payment and proves the right to see it."""
+    """The life cycle as the cashier uses it. Every call names the payment and proves the right to see it."""
 
     async def view(self, payment_id: UUID, token: str) -> CheckoutView:
-        """The payment as it stands.
+        """Return the current view of a payment.
 
         Errors:
-            NotFound: no such payment, or the token is not the one of this payment (compared in constant time).
+            NotFound: there is no such payment, or the token is another one (compared in constant time).
         """
         ...
 
@@ -68,7 +68,7 @@ class Checkout(Protocol):
         """Start an attempt by this method.
 
         Repeat:
-            While an attempt by this method runs, it is returned and nothing is started, however many calls come in
+            While an attempt by this method runs, it is returned and nothing is started, however many calls arrive
             at once.
 
         Errors:

@@ -1,4 +1,4 @@
-"""From what the life cycle says to what the payer sees: the page and the state that its script follows."""
+"""The payment page, and the state that its script follows, made from the view of the life cycle."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from hutong import ids
-from hutong.cashier import assets, qr
-from hutong.cashier import formatting as text
+from hutong.cashier import assets, formatting, qr
 from hutong.cashier.model import CheckoutStatus, CheckoutView
-from hutong.cashier.next_action import Onward, onward
-from hutong.cashier.translations import LANGUAGES, Words
+from hutong.cashier.next_action import NextAction, next_action
+from hutong.cashier.translations import LANGUAGES, Translations
 from hutong.channels import ActionKind
 
 CONTENT_SECURITY_POLICY = (
@@ -29,11 +28,11 @@ _WALLET_ICONS = {"wechat": "scan", "alipay": "scan", "unionpay": "scan", "card":
 
 
 class Phase(StrEnum):
-    """What the page shows; exactly one of its panels."""
+    """The panel that the page shows; always exactly one."""
 
     CHOOSE = "choose"
     SCAN = "scan"
-    ONWARD = "onward"
+    NEXT_ACTION = "next_action"
     IN_APP = "in_app"
     CONFIRM = "confirm"
     SUCCEEDED = "succeeded"
@@ -41,8 +40,8 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Method:
-    """A payment method as it is offered."""
+class OfferedMethod:
+    """A payment method as the page offers it."""
 
     name: str
     wallet: str
@@ -52,10 +51,10 @@ class Method:
 
 
 def phase(view: CheckoutView) -> Phase:
-    """Which panel fits. The server decides this alone, so that no payer's clock has a say.
+    """Choose the panel. The server decides this alone, so that no payer's clock matters.
 
-    Past its end nobody is invited to pay any more, even before the life cycle has closed the payment; who may have
-    paid in the last second is told to wait for the answer.
+    After the expiry nobody is invited to pay any more, even before the life cycle has closed the payment; a payer who
+    may have paid in the last second is asked to wait for the result.
     """
     expired = view.server_time >= view.expires_at
     match view.status:
@@ -72,11 +71,11 @@ def phase(view: CheckoutView) -> Phase:
                 return Phase.SCAN
             if view.action.kind is ActionKind.SDK:
                 return Phase.IN_APP
-            return Phase.CONFIRM if onward(view.action) is None else Phase.ONWARD
+            return Phase.CONFIRM if next_action(view.action) is None else Phase.NEXT_ACTION
 
 
-def state(view: CheckoutView, words: Words) -> dict[str, Any]:
-    """What changes while the page is open, in the payer's language.
+def state(view: CheckoutView, texts: Translations) -> dict[str, Any]:
+    """Return the part of the page that changes while it is open, in the payer's language.
 
     It holds no time, so that an unchanged payment has an unchanged ETag.
     """
@@ -88,95 +87,95 @@ def state(view: CheckoutView, words: Words) -> dict[str, Any]:
         "final": view.status in {CheckoutStatus.SUCCEEDED, CheckoutStatus.CLOSED},
         "method": view.method,
         "qr": qr.picture(view.action.content) if scanning and view.action else None,
-        "onward": _told(onward(view.action)) if shown is Phase.ONWARD else None,
-        "failure": None if failure is None else text.display(failure.get(words.code, ""), limit=200),
-        "return_url": text.web_address(view.return_url),
-        "sandbox_payer_url": text.web_address(view.sandbox_payer_url),
+        "next_action": _public(next_action(view.action)) if shown is Phase.NEXT_ACTION else None,
+        "failure": None if failure is None else formatting.display(failure.get(texts.code, ""), limit=200),
+        "return_url": formatting.web_address(view.return_url),
+        "sandbox_payer_url": formatting.web_address(view.sandbox_payer_url),
     }
 
 
-def _told(step: Onward | None) -> dict[str, str | None] | None:
-    """The step as the script needs it. A form is not in it: only a page that was made for it may post it."""
+def _public(step: NextAction | None) -> dict[str, str | None] | None:
+    """Return what the script needs of an action. A form's fields are left out: only a page made for it may post it."""
     return None if step is None else {"kind": step.kind, "url": step.url}
 
 
 def policy(view: CheckoutView) -> str:
-    """The page's Content-Security-Policy: a form that leads to the channel may be posted to the channel alone."""
-    step = onward(view.action) if phase(view) is Phase.ONWARD else None
+    """Return the page's Content-Security-Policy: a form for the channel may be posted to the channel alone."""
+    step = next_action(view.action) if phase(view) is Phase.NEXT_ACTION else None
     if step is None or step.kind is not ActionKind.FORM:
         return CONTENT_SECURITY_POLICY
     return CONTENT_SECURITY_POLICY.replace("form-action 'self'", f"form-action 'self' {step.origin}")
 
 
 def encoded(current: dict[str, Any]) -> tuple[bytes, str]:
-    """A state as JSON and its entity tag."""
+    """Return a state as JSON, and its entity tag."""
     body = orjson.dumps(current)
     return body, f'"{hashlib.sha256(body).hexdigest()[:24]}"'
 
 
-def method(name: str, words: Words) -> Method:
-    """A method in the payer's words; one that nobody has named yet is shown by its own name."""
+def offered_method(name: str, texts: Translations) -> OfferedMethod:
+    """Describe a method in the payer's language; without a translation it is shown by its own name."""
     wallet = name.partition("_")[0]
-    return Method(
+    return OfferedMethod(
         name=name,
         wallet=wallet if wallet in _WALLET_ICONS else "other",
-        label=words.methods.get(name) or words.wallets.get(wallet) or name.replace("_", " ").capitalize(),
-        hint=words.hints.get(name, words.any_hint),
+        label=texts.methods.get(name) or texts.wallets.get(wallet) or name.replace("_", " ").capitalize(),
+        hint=texts.hints.get(name, texts.any_hint),
         icon=_WALLET_ICONS.get(wallet, "wallet"),
     )
 
 
-def render(view: CheckoutView, token: str, words: Words, *, changing: bool = False) -> str:
-    """The whole page, complete before any script runs.
+def render(view: CheckoutView, token: str, texts: Translations, *, changing: bool = False) -> str:
+    """Render the whole page, complete before any script runs.
 
     Args:
         changing: The payer asked to choose another method while an attempt is running.
     """
-    current = state(view, words)
+    current = state(view, texts)
     shown = current["phase"]
-    if changing and shown in {Phase.SCAN, Phase.ONWARD, Phase.IN_APP, Phase.CONFIRM}:
+    if changing and shown in {Phase.SCAN, Phase.NEXT_ACTION, Phase.IN_APP, Phase.CONFIRM}:
         shown = Phase.CHOOSE
-    merchant = text.display(view.merchant_name, limit=120)
-    methods = [method(name, words) for name in view.methods]
-    running = method(view.method, words) if view.method else None
+    merchant = formatting.display(view.merchant_name, limit=120)
+    methods = [offered_method(name, texts) for name in view.methods]
+    running = offered_method(view.method, texts) if view.method else None
     return _template("checkout.html").render(
-        words=words,
+        texts=texts,
         languages=LANGUAGES.values(),
         assets=assets.assets(),
         payment_id=ids.encode("pay", view.payment_id),
         token=token,
         state=current,
-        onward=onward(view.action) if current["onward"] else None,
+        next_action=next_action(view.action) if current["next_action"] else None,
         etag=encoded(current)[1],
         phase=shown,
         merchant=merchant,
-        monogram=text.monogram(merchant),
-        subject=text.display(view.subject, limit=300),
-        amount=text.amount(view.amount_minor, view.currency),
+        monogram=formatting.monogram(merchant),
+        subject=formatting.display(view.subject, limit=300),
+        amount=formatting.amount(view.amount_minor, view.currency),
         methods=methods,
         running=running,
         selected=view.method if view.method in view.methods else next(iter(view.methods), None),
         server_time_ms=int(view.server_time.timestamp() * 1000),
         expires_at_ms=int(view.expires_at.timestamp() * 1000),
-        time_left=time_left(view.expires_at - view.server_time, words),
+        time_left=time_left(view.expires_at - view.server_time, texts),
     )
 
 
-def render_message(title: str, detail: str, words: Words) -> str:
-    """A page that says one thing and nothing about any payment."""
+def render_message(title: str, detail: str, texts: Translations) -> str:
+    """Render a page with one message and nothing about any payment."""
     return _template("message.html").render(
-        words=words, languages=LANGUAGES.values(), assets=assets.assets(), title=title, detail=detail
+        texts=texts, languages=LANGUAGES.values(), assets=assets.assets(), title=title, detail=detail
     )
 
 
-def time_left(left: timedelta, words: Words) -> str:
-    """A countdown's text, such as "14:59", "2:05:00" or "3 d 2:05:00"; the page's script continues it."""
+def time_left(left: timedelta, texts: Translations) -> str:
+    """Write the time left, such as "14:59", "2:05:00" or "3 d 2:05:00"; the page's script continues it."""
     seconds = max(0, -(-left // timedelta(seconds=1)))
     days, hours, minutes = seconds // 86_400, seconds // 3_600 % 24, seconds // 60 % 60
     clock = f"{minutes:02}:{seconds % 60:02}"
     if days or hours:
         clock = f"{hours}:{clock}"
-    return words.time_left_days.format(days=days, time=clock) if days else clock
+    return texts.time_left_days.format(days=days, time=clock) if days else clock
 
 
 @cache

@@ -1,4 +1,4 @@
-"""How often one payer may ask: a bucket per link, in a bounded amount of memory."""
+"""The rate limit of the cashier: one token bucket per link, in a bounded amount of memory."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from hutong.clock import Clock
 from hutong.errors import Unavailable
 
 BURST = 24
-"""How many requests may come at once: several windows, ten clicks, a reload."""
+"""Requests that may come at once: several windows, ten clicks, a reload."""
 PER_SECOND = 6
-"""How many may follow each second; one page asks less than once a second."""
+"""Requests that may follow each second; one page sends less than one a second."""
 LINKS_MAX = 20_000
-"""How many links are remembered; the one idle longest is forgotten first."""
+"""Links that are kept; the one that was idle longest is dropped first."""
 
 _NS = 1_000_000_000
 
@@ -25,15 +25,15 @@ class TooManyRequests(Unavailable):
     http_status = 429
 
 
-class Limit:
-    """A token bucket per link, so that whoever guesses tokens uses up nobody's but their own."""
+class RateLimit:
+    """A token bucket per link, so that a client that guesses tokens uses up no other's bucket."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._buckets: OrderedDict[tuple[UUID, str], tuple[int, int]] = OrderedDict()
 
-    def spend(self, payment_id: UUID, token: str) -> None:
-        """Count one request.
+    def count(self, payment_id: UUID, token: str) -> None:
+        """Count one request against the link's bucket.
 
         Errors:
             TooManyRequests: the bucket is empty; nothing was done.
@@ -47,4 +47,4 @@ class Limit:
         if len(self._buckets) > LINKS_MAX:
             self._buckets.popitem(last=False)
         if not allowed:
-            raise TooManyRequests("this page asks too often")
+            raise TooManyRequests("too many requests for this payment's page")

@@ -1,4 +1,4 @@
-"""The addresses under /pay."""
+"""The routes under /pay."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from hutong import ids
-from hutong.cashier import assets, page
-from hutong.cashier import translations as words
+from hutong.cashier import assets, page, translations
 from hutong.cashier.model import Checkout, CheckoutView
-from hutong.cashier.rate_limit import Limit
+from hutong.cashier.rate_limit import RateLimit
 from hutong.cashier.responses import guarded
 from hutong.clock import Clock
 from hutong.errors import InvalidParameter, InvalidRequest, NotFound
@@ -32,80 +31,80 @@ _METHOD = re.compile(r"[a-z0-9_]{1,64}")
 
 
 def create_router(checkout: Checkout, clock: Clock) -> APIRouter:
-    """The cashier's addresses, all under /pay and none in the API's description.
+    """Build the cashier's routes, all under /pay and none in the API's description.
 
     Args:
         checkout: The life cycle behind the page.
-        clock: Paces how often one link may ask; the page's own time is the view's `server_time`.
+        clock: Paces the requests of each link; the page's own time is the view's `server_time`.
     """
-    limit = Limit(clock)
-    everything_else = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+    limit = RateLimit(clock)
+    all_methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
     return APIRouter(
         routes=[
             Route("/pay/static/{name}", guarded(_static), methods=["GET"]),
             Route("/pay/{payment_id}", guarded(partial(_page, checkout)), methods=["GET"]),
             Route("/pay/{payment_id}/status", guarded(partial(_status, checkout, limit)), methods=["GET"]),
             Route("/pay/{payment_id}/attempts", guarded(partial(_attempts, checkout, limit)), methods=["POST"]),
-            Route("/pay/{rest:path}", guarded(_nothing), methods=everything_else),
+            Route("/pay/{rest:path}", guarded(_not_found), methods=all_methods),
         ],
         include_in_schema=False,
     )
 
 
 async def _page(checkout: Checkout, request: Request) -> Response:
-    """The page as a whole; it reads well before its script runs, and without it."""
+    """Answer with the whole page, which is complete before its script runs and without it."""
     token = _token(request.query_params.get("token"))
     view = await checkout.view(_payment_id(request), token)
-    language = words.chosen(request)
-    html = page.render(view, token, language, changing=request.query_params.get("change") == "1")
-    headers = {"content-language": language.tag, "content-security-policy": page.policy(view)}
+    texts = translations.of_request(request)
+    html = page.render(view, token, texts, changing=request.query_params.get("change") == "1")
+    headers = {"content-language": texts.tag, "content-security-policy": page.policy(view)}
     return HTMLResponse(html, headers=headers)
 
 
-async def _status(checkout: Checkout, limit: Limit, request: Request) -> Response:
-    """The state that an open page follows; 304 while nothing has changed."""
+async def _status(checkout: Checkout, limit: RateLimit, request: Request) -> Response:
+    """Answer with the state that an open page follows; 304 while nothing has changed."""
     payment_id, token = _payment_id(request), _token(request.headers.get(TOKEN_HEADER))
-    limit.spend(payment_id, token)
+    limit.count(payment_id, token)
     view = await checkout.view(payment_id, token)
-    return _state(view, words.chosen(request), request.headers.get("if-none-match", ""))
+    return _state_response(view, translations.of_request(request), request.headers.get("if-none-match", ""))
 
 
-async def _attempts(checkout: Checkout, limit: Limit, request: Request) -> Response:
-    """Start paying by a method: JSON from the page's script, a form where there is none.
+async def _attempts(checkout: Checkout, limit: RateLimit, request: Request) -> Response:
+    """Start an attempt by a method: JSON from the page's script, a form where scripts do not run.
 
     Repeat:
-        The running attempt by the same method is the answer, so ten clicks are one attempt.
+        A running attempt by the same method is continued, so ten clicks are one attempt.
     """
     fields = await _fields(request)
     payment_id, token = _payment_id(request), _token(request.headers.get(TOKEN_HEADER) or fields.get("token"))
     method = fields.get("method")
     if not isinstance(method, str) or not _METHOD.fullmatch(method):
-        raise InvalidParameter("method is not the name of a payment method", param="method")
-    limit.spend(payment_id, token)
+        raise InvalidParameter("`method` is not the name of a payment method", param="method")
+    limit.count(payment_id, token)
     payer_ip = request.client.host if request.client else None
     view = await checkout.pay(payment_id, token, method, payer_ip=payer_ip)
     if _is_form(request):
         language = fields.get("lang")
-        query = urlencode({"token": token} | ({"lang": language} if language in words.LANGUAGES else {}))
+        query = urlencode({"token": token} | ({"lang": language} if language in translations.LANGUAGES else {}))
         return RedirectResponse(f"/pay/{ids.encode('pay', payment_id)}?{query}", status_code=303)
-    return _state(view, words.chosen(request), "")
+    return _state_response(view, translations.of_request(request), "")
 
 
 async def _static(request: Request) -> Response:
-    """A file of ours. An address with another hash is absent: the page that wants it would refuse this content."""
+    """Answer with a static file. Under another hash it is absent: the page that asks would refuse this content."""
     asset = assets.by_url().get(request.url.path)
     if asset is None:
-        raise NotFound("there is no such file")
+        raise NotFound("no file has this address")
     return Response(asset.body, media_type=asset.media_type, headers={"cache-control": IMMUTABLE})
 
 
-async def _nothing(_request: Request) -> Response:
-    raise NotFound("there is no such page")
+async def _not_found(_request: Request) -> Response:
+    raise NotFound("no page has this address")
 
 
-def _state(view: CheckoutView, language: words.Words, known: str) -> Response:
-    body, etag = page.encoded(page.state(view, language))
-    if etag in known:
+def _state_response(view: CheckoutView, texts: translations.Translations, known_etags: str) -> Response:
+    body, etag = page.encoded(page.state(view, texts))
+    if etag in known_etags:
         return Response(status_code=304, headers={"etag": etag})
     return Response(body, media_type="application/json", headers={"etag": etag})
 
@@ -114,11 +113,11 @@ def _payment_id(request: Request) -> UUID:
     return ids.decode("pay", request.path_params["payment_id"])
 
 
-def _token(given: Any) -> str:
-    """A token that may be compared; what cannot be one names no payment."""
-    if not isinstance(given, str) or not _TOKEN.fullmatch(given):
-        raise NotFound("this is not a token")
-    return given
+def _token(value: Any) -> str:
+    """Return a token that is safe to compare; a value that cannot be one opens no payment."""
+    if not isinstance(value, str) or not _TOKEN.fullmatch(value):
+        raise NotFound("this is not the token of a payment")
+    return value
 
 
 def _is_form(request: Request) -> bool:
@@ -126,12 +125,12 @@ def _is_form(request: Request) -> bool:
 
 
 async def _fields(request: Request) -> dict[str, Any]:
-    """The fields of a small JSON or form body."""
+    """Read the fields of a small body, JSON or a form."""
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > BODY_BYTES_MAX:
-            raise InvalidRequest("the body is too long")
+            raise InvalidRequest(f"the body is larger than {BODY_BYTES_MAX} bytes")
     try:
         if _is_form(request):
             return {name: values[0] for name, values in parse_qs(body.decode("ascii"), max_num_fields=8).items()}

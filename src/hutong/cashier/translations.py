@@ -1,4 +1,4 @@
-"""The page's words, in every language it speaks."""
+"""The page's texts in each of its languages."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from starlette.requests import Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Words:
-    """One language. Every text is required, so that none can be forgotten."""
+class Translations:
+    """The texts of one language. Each is required, so that none can be forgotten."""
 
     code: str
     tag: str
@@ -26,7 +26,7 @@ class Words:
     reference: str
     time_left: str
     time_left_days: str
-    """Holds {days} and {time}."""
+    """Contains {days} and {time}."""
     choose: str
     no_methods: str
     pay: str
@@ -39,9 +39,9 @@ class Words:
     waiting: str
     other_method: str
     play_payer: str
-    onward: str
-    onward_detail: str
-    onward_button: str
+    proceed: str
+    proceed_detail: str
+    proceed_button: str
     in_app: str
     in_app_detail: str
     confirming: str
@@ -64,13 +64,13 @@ class Words:
     broken_detail: str
     wallets: Mapping[str, str] = field(repr=False)
     methods: Mapping[str, str] = field(repr=False)
-    """By the method's name; the wallet's name where there is none."""
+    """By the method's name; the wallet's name is the fallback."""
     hints: Mapping[str, str] = field(repr=False)
     """By the method's name."""
     any_hint: str
 
 
-ENGLISH = Words(
+ENGLISH = Translations(
     code="en",
     tag="en",
     own_name="English",
@@ -97,9 +97,9 @@ ENGLISH = Words(
     waiting="Waiting for your payment",
     other_method="Choose another method",
     play_payer="Play the payer",
-    onward="Continue to pay",
-    onward_detail="You pay on the page of the payment provider and come back here afterwards.",
-    onward_button="Continue",
+    proceed="Continue to pay",
+    proceed_detail="You pay on the page of the payment provider and come back here afterwards.",
+    proceed_button="Continue",
     in_app="Continue in the app",
     in_app_detail="Pay in the application in which you started. This page updates by itself.",
     confirming="Confirming your payment",
@@ -147,7 +147,7 @@ ENGLISH = Words(
     any_hint="The next step tells you what to do",
 )
 
-CHINESE = Words(
+CHINESE = Translations(
     code="zh",
     tag="zh-Hans",
     own_name="中文",
@@ -174,9 +174,9 @@ CHINESE = Words(
     waiting="等待您完成支付",
     other_method="换一种支付方式",
     play_payer="模拟付款人",
-    onward="前往付款",
-    onward_detail="您将在支付机构的页面完成付款，之后会回到本页。",
-    onward_button="继续付款",
+    proceed="前往付款",
+    proceed_detail="您将在支付机构的页面完成付款，之后会回到本页。",
+    proceed_button="继续付款",
     in_app="请在应用内完成付款",
     in_app_detail="请回到发起支付的应用完成付款，本页会自动更新。",
     confirming="正在确认支付结果",
@@ -227,27 +227,27 @@ CHINESE = Words(
 LANGUAGES = {"en": ENGLISH, "zh": CHINESE}
 
 
-def chosen(request: Request) -> Words:
-    """The language of the answer to this request."""
+def of_request(request: Request) -> Translations:
+    """Return the texts in the language of a request."""
     return choose(request.query_params.get("lang"), request.headers.get("accept-language", ""))
 
 
-def choose(wanted: str | None, accept_language: str) -> Words:
-    """The language of a page: the one asked for by name, else the reader's first that is spoken, else English.
+def choose(requested: str | None, accept_language: str) -> Translations:
+    """Choose the language of a page: the requested one, else the reader's first that is available, else English.
 
     Args:
-        wanted: The query's `lang`, if there is one.
+        requested: The query's `lang`, if there is one.
         accept_language: The header, any text at all.
     """
-    if wanted in LANGUAGES:
-        return LANGUAGES[wanted]
+    if requested in LANGUAGES:
+        return LANGUAGES[requested]
     best, best_weight = ENGLISH, 0.0
     for part in accept_language.split(",")[:20]:
         tag, _, parameter = part.strip().lower().partition(";")
-        words = LANGUAGES.get(tag.strip().partition("-")[0])
+        texts = LANGUAGES.get(tag.strip().partition("-")[0])
         weight = _weight(parameter.strip())
-        if words is not None and weight > best_weight:
-            best, best_weight = words, weight
+        if texts is not None and weight > best_weight:
+            best, best_weight = texts, weight
     return best
 
 

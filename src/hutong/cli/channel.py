@@ -1,59 +1,72 @@
-"""`hutong channels …`"""
+"""`hutong channels …`: your accounts at payment channels."""
 
 from __future__ import annotations
 
 import json
-import os
-import stat
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
-from hutong import app, channels, config, db, ids
-from hutong.cli.common import in_transaction
+import typer
+
+from hutong.cli.codes import codes
+from hutong.cli.common import Json, in_transaction, load_settings, make_ids, read_private_file
 from hutong.clock import SystemClock
-from hutong.errors import InvalidParameter, NotFound
-from hutong.ids import Ids
 
-_FILE_BYTES_MAX = 1 << 20
-_OPTION = "--credentials"
+if TYPE_CHECKING:
+    from hutong import channels, db
+
+channel = typer.Typer(help="Payment channels: your accounts there, and what their codes mean.", no_args_is_help=True)
+channel.add_typer(codes, name="codes")
+
+ChannelName = Annotated[str, typer.Argument(metavar="CHANNEL", help="The channel, such as wechat.")]
+AccountName = Annotated[str, typer.Argument(metavar="NAME", help="Your name of the account.")]
+Credentials = Annotated[
+    Path, typer.Option("--credentials", metavar="FILE", help="A JSON file that only its owner may read (chmod 600).")
+]
 
 
-def run_add(channel: str, name: str, file: Path, *, as_json: bool) -> None:
-    """Connect an account, enabled."""
-    settings, clock = config.load(), SystemClock()
-    credentials = read_file(file)
-    account_id = Ids(clock, zone=settings.zone).new()
+@channel.command("add")
+def add(name: ChannelName, account: AccountName, credentials: Credentials, as_json: Json = False) -> None:
+    """Connect an account at a channel; payments go to it from then on."""
+    from hutong import app, channels, ids
+
+    settings = load_settings()
+    secrets = _read_credentials(credentials)
+    account_id = make_ids(settings).new()
     vault = app.open_vault(settings)
 
     async def work(tx: db.Tx) -> None:
-        await channels.create_account(
+        await channels.accounts.create_account(
             tx,
             vault,
             account_id=account_id,
-            channel=channel,
-            name=name,
+            channel=name,
+            name=account,
             sandbox=False,
-            credentials=credentials,
-            now=clock.now(),
+            credentials=secrets,
+            now=SystemClock().now(),
         )
 
-    in_transaction(settings, work)
-    shown = {"account_id": ids.encode("acc", account_id), "channel": channel, "name": name}
-    print(json.dumps(shown) if as_json else "\n".join(f"{key:<12} {value}" for key, value in shown.items()))
+    in_transaction(work, settings)
+    document = {"account_id": ids.encode("acc", account_id), "channel": name, "name": account}
+    print(json.dumps(document) if as_json else "\n".join(f"{key:<12} {value}" for key, value in document.items()))
     address = app.public_url(settings)
     if not address.startswith("https://"):
         print(
-            f"Channels will be told to notify {address}, which they cannot reach: "
+            f"Channels will send notifications to {address}, which they cannot reach: "
             "set HUTONG_PUBLIC_URL to the https address of this installation before you serve.",
             file=sys.stderr,
         )
 
 
-def run_list(*, as_json: bool) -> None:
-    """Show every account, without what is secret."""
-    entries = [_document(entry) for entry in in_transaction(config.load(), channels.list_accounts)]
+@channel.command("list")
+def list_accounts(as_json: Json = False) -> None:
+    """List the accounts, without secrets."""
+    from hutong import channels
+
+    entries = [_document(entry) for entry in in_transaction(channels.accounts.list_accounts)]
     if as_json:
         print(json.dumps({"accounts": entries}))
         return
@@ -65,66 +78,104 @@ def run_list(*, as_json: bool) -> None:
         print("There is no channel account. `hutong channels add` connects one.")
 
 
-def run_rotate(channel: str, name: str, file: Path) -> None:
-    """Replace an account's credentials whole."""
-    settings = config.load()
-    credentials = read_file(file)
+@channel.command("rotate")
+def rotate(name: ChannelName, account: AccountName, credentials: Credentials) -> None:
+    """Replace all credentials of an account; every process uses the new ones within five seconds."""
+    from hutong import app, channels
+
+    settings = load_settings()
+    secrets = _read_credentials(credentials)
     vault = app.open_vault(settings)
 
     async def work(tx: db.Tx) -> None:
-        account_id = await _find(tx, channel, name)
-        await channels.replace_credentials(
-            tx, vault, account_id=account_id, credentials=credentials, now=SystemClock().now()
-        )
+        account_id = await _find(tx, name, account)
+        now = SystemClock().now()
+        await channels.accounts.replace_credentials(tx, vault, account_id=account_id, credentials=secrets, now=now)
 
-    in_transaction(settings, work)
+    in_transaction(work, settings)
     print("replaced; every process uses the new credentials within five seconds")
 
 
-def run_set_enabled(channel: str, name: str, *, enabled: bool) -> None:
-    """Offer an account for new payments, or no longer."""
+@channel.command("disable")
+def disable(name: ChannelName, account: AccountName) -> None:
+    """Send an account no new payments; its existing ones are still polled, closed and notified."""
+    _set_enabled(name, account, enabled=False)
+    print("disabled; existing payments of the account are still polled")
+
+
+@channel.command("enable")
+def enable(name: ChannelName, account: AccountName) -> None:
+    """Send an account payments again."""
+    _set_enabled(name, account, enabled=True)
+    print("enabled")
+
+
+@channel.command("coverage")
+def coverage(as_json: Json = False) -> None:
+    """Show what share of the codes that each channel documents is mapped."""
+    from hutong import channels
+
+    reports = channels.codes.coverage()
+    if as_json:
+        document = {
+            name: {
+                "documented": report.documented,
+                "mapped": report.mapped,
+                "ratio": report.ratio,
+                "missing": ["/".join(key) for key in report.missing],
+            }
+            for name, report in reports.items()
+        }
+        print(json.dumps(document))
+        return
+    for name, report in reports.items():
+        share = "nothing listed" if report.ratio is None else f"{report.ratio:.1%}"
+        print(f"{name:<12} {report.mapped:>5} of {report.documented:>5} documented codes  {share}")
+        for key in report.missing:
+            print(f"{'':<12} missing: {' '.join(key)}")
+
+
+def _set_enabled(channel: str, name: str, *, enabled: bool) -> None:
+    from hutong import channels
 
     async def work(tx: db.Tx) -> None:
         account_id = await _find(tx, channel, name)
-        await channels.set_enabled(tx, account_id=account_id, enabled=enabled, now=SystemClock().now())
+        await channels.accounts.set_enabled(tx, account_id=account_id, enabled=enabled, now=SystemClock().now())
 
-    in_transaction(config.load(), work)
-    print("enabled" if enabled else "disabled; payments it has taken are still asked about")
+    in_transaction(work)
 
 
-def read_file(path: Path) -> dict[str, Any]:
+def _read_credentials(path: Path) -> dict[str, Any]:
     """Read credentials: a JSON object in a file that only its owner may read.
 
     Errors:
-        InvalidParameter: no such file, not private, or not a JSON object. What is in it is never repeated.
+        InvalidParameter: the file is missing, not private, or not a JSON object. Its content is never repeated.
     """
+    from hutong.errors import InvalidParameter
+
+    option = "--credentials"
     try:
-        with path.open("rb") as file:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                raise InvalidParameter(f"{path} is not a file", param=_OPTION)
-            if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-                raise InvalidParameter(f"others may read {path}; run: chmod 600 {path}", param=_OPTION)
-            text = file.read(_FILE_BYTES_MAX)
-    except OSError as error:
-        raise InvalidParameter(f"{path} cannot be read: {error.strerror}", param=_OPTION) from error
-    try:
-        read = json.loads(text)
+        document = json.loads(read_private_file(path, option))
     except ValueError:
-        raise InvalidParameter(f"{path} is not JSON", param=_OPTION) from None
-    if not isinstance(read, dict):
-        raise InvalidParameter(f"{path} does not hold a JSON object", param=_OPTION)
-    return read
+        raise InvalidParameter(f"{path} is not JSON", param=option) from None
+    if not isinstance(document, dict):
+        raise InvalidParameter(f"{path} does not hold a JSON object", param=option)
+    return document
 
 
 async def _find(tx: db.Tx, channel: str, name: str) -> UUID:
-    account_id = await channels.find_account(tx, channel=channel, name=name)
+    from hutong import channels
+    from hutong.errors import NotFound
+
+    account_id = await channels.accounts.find_account(tx, channel=channel, name=name)
     if account_id is None:
         raise NotFound("the channel has no account of this name", param="name")
     return account_id
 
 
-def _document(entry: channels.AccountEntry) -> dict[str, Any]:
+def _document(entry: channels.accounts.AccountEntry) -> dict[str, Any]:
+    from hutong import ids
+
     return {
         "account_id": ids.encode("acc", entry.account_id),
         "channel": entry.channel,

@@ -1,29 +1,102 @@
-"""The database for a command that does something with it and ends."""
+"""The shell that commands share: options, settings, the database for one piece of work, an operator's key.
+
+Imports that cost start-up time stand in the functions: `hutong --help` loads this module with every group of commands.
+"""
 
 from __future__ import annotations
 
-import asyncio
+import os
+import stat
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
-from hutong import app, db
-from hutong.config import Settings
+import typer
+
+if TYPE_CHECKING:
+    from hutong import db
+    from hutong.config import Settings
+    from hutong.ids import Ids
 
 T = TypeVar("T")
 
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; kept permanently.")]
+KeyFile = Annotated[
+    Path, typer.Option("--key", metavar="FILE", help="Your operator key, in a file that only you may read (chmod 600).")
+]
+INSTANTS = ["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"]
+"""How an instant may be written; without a zone it is in UTC."""
 
-def in_transaction(settings: Settings, work: Callable[[db.Tx], Awaitable[T]]) -> T:
-    """Find or start the database, bring it up to date, and commit `work`."""
-    return with_database(settings, lambda database: database.run(work))
+_FILE_BYTES_MAX = 1 << 20
 
 
-def with_database(settings: Settings, work: Callable[[db.Database], Awaitable[T]]) -> T:
-    """Find or start the database, bring it up to date, and do `work`; what was started here ends with it."""
+def load_settings() -> Settings:
+    """Read the settings from the environment, without loading the platform: some commands need only an address.
+
+    Errors:
+        ConfigurationError.
+    """
+    from hutong import config
+
+    return config.load()
+
+
+def in_transaction(work: Callable[[db.Tx], Awaitable[T]], settings: Settings | None = None) -> T:
+    """Run `work` in one transaction. The database and the settings are those of `with_database`."""
+    return with_database(lambda database: database.run(work), settings)
+
+
+def with_database(work: Callable[[db.Database], Awaitable[T]], settings: Settings | None = None) -> T:
+    """Run `work` on the database, migrated to this version; an embedded server that this call starts ends with it.
+
+    Args:
+        settings: Those of the environment by default.
+    """
+    import asyncio
+
+    from hutong import app, db
 
     async def run(url: str) -> T:
         async with db.Database.open(url, size=2) as database:
             return await work(database)
 
-    with app.using_database(settings) as url:
+    with app.using_database(settings or load_settings()) as url:
         db.migrate(url)
         return asyncio.run(run(url))
+
+
+def make_ids(settings: Settings | None = None) -> Ids:
+    """Return the source of new identifiers, which carry the zone of this installation."""
+    from hutong.clock import SystemClock
+    from hutong.ids import Ids
+
+    return Ids(SystemClock(), zone=(settings or load_settings()).zone)
+
+
+def as_utc(instant: datetime | None) -> datetime | None:
+    """Return the instant; one without a zone is in UTC."""
+    return instant.replace(tzinfo=UTC) if instant is not None and instant.tzinfo is None else instant
+
+
+def read_private_file(path: Path, option: str) -> bytes:
+    """Read a secret from a file that only its owner may read.
+
+    Errors:
+        InvalidParameter: the file does not exist or is not private. Its content is never repeated.
+    """
+    from hutong.errors import InvalidParameter
+
+    try:
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+                raise InvalidParameter(f"others may read {path}; run: chmod 600 {path}", param=option)
+            return file.read(_FILE_BYTES_MAX)
+    except OSError as error:
+        raise InvalidParameter(f"{path} cannot be read: {error.strerror}", param=option) from error
+
+
+def read_key(path: Path) -> str:
+    """Read an operator's key. Errors as `read_private_file`."""
+    return read_private_file(path, "--key").decode("ascii", "replace").strip()

@@ -1,4 +1,4 @@
-"""`hutong doctor`: what an operator would look at first, looked at."""
+"""`hutong doctor`: the checks that an operator would make first."""
 
 from __future__ import annotations
 
@@ -9,107 +9,129 @@ from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, Annotated
 
-import asyncpg
+import typer
 
-from hutong import app, channels, config, db, events, ids
-from hutong import search as query
-from hutong.clock import SystemClock
-from hutong.config import Settings
-from hutong.errors import HutongError, NotFound
+from hutong.cli.common import Json, T, load_settings
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from hutong import app, channels
+
+doctor = typer.Typer(invoke_without_command=True)
 
 _CLOCK_LIMIT_S = 1.0
-_BILLS_LIMIT_S = 60.0
+_RECORDS_LIMIT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at: fine or not, and what was seen."""
+class Check:
+    """One check: whether it passed, and what it saw."""
 
     name: str
     ok: bool
     seen: str
 
 
-def run_doctor(*, as_json: bool) -> int:
-    """Look at everything; returns 0 if all is well."""
+@doctor.callback()
+def installation(context: typer.Context, as_json: Json = False) -> None:
+    """Check the installation and name its faults; exits 1 if there is any."""
+    if context.invoked_subcommand is not None:
+        return
     with ExitStack() as stack:
-        findings = asyncio.run(_examine(config.load(), stack))
-    ok = all(finding.ok for finding in findings)
+        checks = asyncio.run(_check_installation(load_settings(), stack))
+    ok = all(check.ok for check in checks)
     if as_json:
-        print(json.dumps({"ok": ok, "findings": [asdict(finding) for finding in findings]}))
+        print(json.dumps({"ok": ok, "findings": [asdict(check) for check in checks]}))
     else:
-        for finding in findings:
-            print(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.name:<18} {finding.seen}")
-    return 0 if ok else 1
+        for check in checks:
+            print(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<18} {check.seen}")
+    sys.exit(0 if ok else 1)
 
 
-def run_doctor_channel(account: str, *, as_json: bool) -> int:
-    """Look at one channel account; returns 0 if all is well."""
-    settings = config.load()
+@doctor.command("channel")
+def channel(
+    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="Its id (acc_…) or your name of it.")],
+    as_json: Json = False,
+) -> None:
+    """Check a channel account and name its faults; exits 1 if there is any. No money moves."""
+    from hutong import app
+
+    settings = load_settings()
     with app.using_database(settings) as url:
-        findings = asyncio.run(_examine_account(settings, url, account))
+        findings = asyncio.run(_diagnose_account(settings, url, account))
     ok = all(finding.fault is None for finding in findings)
     if as_json:
         print(json.dumps({"ok": ok, "findings": [asdict(finding) for finding in findings]}))
     else:
         for finding in findings:
-            told = finding.advice if finding.fault is None else f"{finding.fault}: {finding.advice}"
-            print(f"{'ok  ' if finding.fault is None else 'FAIL'}  {finding.check:<18} {told}")
-    return 0 if ok else 1
+            advice = finding.advice if finding.fault is None else f"{finding.fault}: {finding.advice}"
+            print(f"{'ok  ' if finding.fault is None else 'FAIL'}  {finding.check:<18} {advice}")
+    sys.exit(0 if ok else 1)
 
 
-async def _examine_account(settings: Settings, url: str, account: str) -> list[channels.Finding]:
+async def _diagnose_account(settings: app.Settings, url: str, account: str) -> list[channels.AccountFinding]:
+    from hutong import app, channels, db, ids
+    from hutong.clock import SystemClock
+    from hutong.errors import NotFound
+
     vault = app.open_vault(settings)
     async with db.Database.open(url, size=2) as database, channels.Http.open() as http:
         async with database.transaction() as tx:
-            entries = await channels.list_accounts(tx)
+            entries = await channels.accounts.list_accounts(tx)
         named = [entry for entry in entries if account in (ids.encode("acc", entry.account_id), entry.name)]
         if len(named) != 1:
             raise NotFound("no channel account has this id or name" if not named else "several accounts have this name")
-        return await channels.diagnose_account(database, vault, http, SystemClock(), named[0].account_id)
+        return await channels.accounts.diagnose_account(database, vault, http, SystemClock(), named[0].account_id)
 
 
-async def _examine(settings: Settings, stack: ExitStack) -> list[Finding]:
-    findings = [Finding("python", sys.version_info >= (3, 11), sys.version.split()[0])]
+async def _check_installation(settings: app.Settings, stack: ExitStack) -> list[Check]:
+    from hutong import app, db
 
-    async def find() -> str:
+    checks = [Check("python", sys.version_info >= (3, 11), sys.version.split()[0])]
+
+    async def find_database() -> str:
         return stack.enter_context(app.using_database(settings))
 
-    url = await _look(findings, "database", find, "found")
+    url = await _attempt(checks, "database", find_database, "found")
     if url is None:
-        return findings
-    pending = await _look(findings, "migrations", lambda: asyncio.to_thread(db.pending_migrations, url), None)
+        return checks
+    pending = await _attempt(checks, "migrations", lambda: asyncio.to_thread(db.pending_migrations, url), None)
     if pending is not None:
-        findings.append(
-            Finding("migrations", not pending, "none pending" if not pending else f"pending: {', '.join(pending)}")
+        checks.append(
+            Check("migrations", not pending, "none pending" if not pending else f"pending: {', '.join(pending)}")
         )
     if pending == []:
-        await _examine_platform(settings, findings)
-    return findings
+        await _check_platform(settings, checks)
+    return checks
 
 
-async def _examine_platform(settings: Settings, findings: list[Finding]) -> None:
+async def _check_platform(settings: app.Settings, checks: list[Check]) -> None:
+    import asyncpg
+
+    from hutong import app
+    from hutong.errors import HutongError
+
     try:
         async with app.open_platform(settings) as platform:
             async with platform.database.transaction() as tx:
                 version = tx.get_server_version()
                 skew_s = abs((await tx.fetchval("SELECT clock_timestamp()") - platform.clock.now()).total_seconds())
-            findings.append(Finding("server", True, f"PostgreSQL {version.major}.{version.minor}, durable"))
-            findings.append(Finding("clock", skew_s < _CLOCK_LIMIT_S, f"{skew_s:.3f} s from the database's"))
-            findings.append(Finding("secret key", True, "read"))
-            findings += await _bills(platform)
-            findings += await _broker(platform)
-            findings += await _channel_accounts(platform)
+            checks.append(Check("server", True, f"PostgreSQL {version.major}.{version.minor}, durable"))
+            checks.append(Check("clock", skew_s < _CLOCK_LIMIT_S, f"{skew_s:.3f} s from the database's"))
+            checks.append(Check("secret key", True, "read"))
+            checks += await _check_records(platform)
+            checks += await _check_broker(platform)
+            checks += await _check_channel_accounts(platform)
     except (HutongError, OSError, asyncpg.PostgresError) as error:
-        findings.append(Finding("platform", False, str(error)))
+        checks.append(Check("platform", False, str(error)))
 
 
-async def _broker(platform: app.Platform) -> list[Finding]:
-    """Whether the configured broker lets us in, and how much waits for it."""
+async def _check_broker(platform: app.Platform) -> list[Check]:
+    """Check that the configured broker accepts a connection, and count the events that wait for it."""
+    from hutong import app, events
+    from hutong.errors import HutongError
+
     try:
         connect = app.broker(platform.settings)
         if connect is None:
@@ -117,38 +139,45 @@ async def _broker(platform: app.Platform) -> list[Finding]:
         async with connect(None):
             streams = await platform.database.run(events.list_streams)
     except HutongError as error:
-        return [Finding("broker", False, error.detail)]
-    waiting = sum(one.last_no - one.published_no for one in streams)
-    return [Finding("broker", True, f"connected, {waiting} events wait")]
+        return [Check("broker", False, error.detail)]
+    waiting = sum(stream.last_no - stream.published_no for stream in streams)
+    return [Check("broker", True, f"connected, {waiting} events wait")]
 
 
-async def _bills(platform: app.Platform) -> list[Finding]:
-    """Whether bills are shown, and how far they are."""
-    own = app.query_database_url(platform.settings)
-    found: list[Finding] = []
-    if own is not None:
-        looking = partial(db.pending_migrations, own, rooms=query.SCHEMAS)
-        pending = await _look(found, "bills", lambda: asyncio.to_thread(looking), None)
+async def _check_records(platform: app.Platform) -> list[Check]:
+    """Check the database of payment records, and how far they are behind the events."""
+    import asyncpg
+
+    from hutong import app, db, search
+    from hutong.errors import HutongError
+
+    separate_url = app.query_database_url(platform.settings)
+    checks: list[Check] = []
+    if separate_url is not None:
+        read_pending = partial(db.pending_migrations, separate_url, packages=search.SCHEMA_PACKAGES)
+        pending = await _attempt(checks, "payment records", lambda: asyncio.to_thread(read_pending), None)
         if pending:
-            found.append(Finding("bills", False, f"pending: {', '.join(pending)}"))
-        if found:
-            return found
+            checks.append(Check("payment records", False, f"pending: {', '.join(pending)}"))
+        if checks:
+            return checks
     try:
-        progress = await query.progress(platform.database, platform.bills, now=platform.clock.now())
+        progress = await search.read_progress(platform.database, platform.records, now=platform.clock.now())
     except (HutongError, OSError, asyncpg.PostgresError) as error:
-        return [Finding("bills", False, f"{type(error).__name__}: {error}")]
-    lag_s = max((one.lag_s for one in progress), default=0.0)
-    seen = f"{sum(one.lag for one in progress)} events behind, {lag_s:.1f} s"
-    return [Finding("bills", lag_s < _BILLS_LIMIT_S, seen)]
+        return [Check("payment records", False, f"{type(error).__name__}: {error}")]
+    lag_s = max((source.lag_s for source in progress), default=0.0)
+    seen = f"{sum(source.lag for source in progress)} events behind, {lag_s:.1f} s"
+    return [Check("payment records", lag_s < _RECORDS_LIMIT_S, seen)]
 
 
-async def _channel_accounts(platform: app.Platform) -> list[Finding]:
-    """The accounts that payments would go to. A simulated channel is none for real money, and the other way round."""
+async def _check_channel_accounts(platform: app.Platform) -> list[Check]:
+    """List the accounts that take payments: simulated ones in the sandbox, real ones otherwise, never both."""
+    from hutong import ids
+
     offers = await platform.accounts.offers()
     used = [offer for offer in offers if offer.sandbox is platform.settings.sandbox]
     if used:
         return [
-            Finding(
+            Check(
                 "channel account",
                 True,
                 f"{ids.encode('acc', offer.account_id)}: {', '.join(sorted(offer.capabilities.methods))}",
@@ -158,15 +187,16 @@ async def _channel_accounts(platform: app.Platform) -> list[Finding]:
     seen = "none can be used; payments cannot be taken"
     if offers:
         seen += ": there are only simulated ones" if offers[0].sandbox else ": real ones are not used in the sandbox"
-    return [Finding("channel account", False, seen)]
+    return [Check("channel account", False, seen)]
 
 
-async def _look(findings: list[Finding], name: str, look: Callable[[], Awaitable[T]], fine: str | None) -> T | None:
+async def _attempt(checks: list[Check], name: str, read: Callable[[], Awaitable[T]], success: str | None) -> T | None:
+    """Read something, and add a check that failed if that raises, or one that passed if `success` describes it."""
     try:
-        seen = await look()
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is what the operator must see
-        findings.append(Finding(name, False, f"{type(error).__name__}: {error}"))
+        result = await read()
+    except Exception as error:  # noqa: BLE001 - the operator must see any error
+        checks.append(Check(name, False, f"{type(error).__name__}: {error}"))
         return None
-    if fine is not None:
-        findings.append(Finding(name, True, fine))
-    return seen
+    if success is not None:
+        checks.append(Check(name, True, success))
+    return result

@@ -1,92 +1,124 @@
-"""`hutong merchant …`"""
+"""`hutong merchant …`: merchants and their API keys."""
 
 from __future__ import annotations
 
 import json
 import secrets
 from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
-from hutong import config, db, ids, merchants, payments
-from hutong.cli.common import in_transaction
+import typer
+
+from hutong.cli.common import Json, in_transaction, load_settings, make_ids
 from hutong.clock import SystemClock
-from hutong.errors import NotFound
-from hutong.ids import Ids
+
+if TYPE_CHECKING:
+    from hutong import db, merchants
+
+merchant = typer.Typer(help="Merchants and their API keys.", no_args_is_help=True)
 
 
-def run_create(
-    name: str,
-    fee_ppm: int,
-    return_origins: tuple[str, ...],
-    validity_minutes: int | None = None,
-    *,
-    returns_fee: bool = True,
-    as_json: bool,
+@merchant.command("create")
+def create(
+    name: Annotated[str, typer.Argument(help="Shown to payers.")],
+    fee_ppm: Annotated[int, typer.Option(help="Our fee, in parts per million of each payment.")] = 0,
+    return_origin: Annotated[
+        list[str] | None, typer.Option(help="An origin to which payers may be sent back; may be repeated.")
+    ] = None,
+    validity_minutes: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="How long a payment can be paid if its order does not say; at most the platform's limit."
+        ),
+    ] = None,
+    keep_fee: Annotated[
+        bool, typer.Option("--keep-fee", help="Refunds return nothing of our fee; by default its share.")
+    ] = False,
+    as_json: Json = False,
 ) -> None:
-    """Register a merchant with its first key."""
-    settings, clock = config.load(), SystemClock()
-    identifiers = Ids(clock, zone=settings.zone)
+    """Register a merchant and issue the first API key, which is shown this once."""
+    from hutong import merchants
+
+    settings = load_settings()
+    validity = None if validity_minutes is None else timedelta(minutes=validity_minutes)
+    merchant_id = make_ids(settings).new()
+    new = merchants.NewMerchant(merchant_id, name, fee_ppm, tuple(return_origin or ()), validity, not keep_fee)
 
     async def work(tx: db.Tx) -> merchants.ApiKey:
-        validity = None if validity_minutes is None else timedelta(minutes=validity_minutes)
-        new = merchants.NewMerchant(identifiers.new(), name, fee_ppm, return_origins, validity, returns_fee)
-        await merchants.create_merchant(tx, new, now=clock.now())
-        return await _key(tx, new.merchant_id, identifiers, clock)
+        await merchants.create_merchant(tx, new, now=SystemClock().now())
+        return await _create_key(tx, merchant_id, make_ids(settings).new())
 
-    _show(in_transaction(settings, work), as_json=as_json)
+    _print_key(in_transaction(work, settings), as_json=as_json)
 
 
-def run_overdraft(merchant_id: str, limit_minor: int, currency: str, *, by: str, reason: str) -> None:
-    """Agree how far refunds may take a merchant's balance below zero."""
+@merchant.command("overdraft")
+def overdraft(
+    merchant_id: str,
+    limit_minor: Annotated[int, typer.Argument(min=0, help="In minor units; 0 ends the agreement.")],
+    reason: Annotated[str, typer.Option(help="Kept permanently.")],
+    by: Annotated[str, typer.Option(help="The person who agreed to it.")],
+    currency: Annotated[str, typer.Option(help="ISO 4217 code.")] = "CNY",
+) -> None:
+    """Set how far refunds may take a merchant's balance below zero."""
+    from hutong import ids, ledger, merchants
+    from hutong.errors import NotFound
+
     owner = ids.decode("mer", merchant_id)
 
     async def work(tx: db.Tx) -> int:
         if owner not in await merchants.find_merchants(tx, [owner]):
             raise NotFound("no merchant has this id")
-        return await payments.agree_overdraft(
+        return await ledger.agree_overdraft(
             tx, owner, currency, limit_minor, by=by, reason=reason, now=SystemClock().now()
         )
 
-    print(f"{in_transaction(config.load(), work)} -> {limit_minor} {currency}")
+    print(f"{in_transaction(work)} -> {limit_minor} {currency}")
 
 
-def run_add_key(merchant_id: str, *, as_json: bool) -> None:
-    """Give a merchant one more key."""
-    settings, clock = config.load(), SystemClock()
+@merchant.command("add-key")
+def add_key(merchant_id: str, as_json: Json = False) -> None:
+    """Issue one more API key to a merchant."""
+    from hutong import ids
+
+    settings = load_settings()
     owner = ids.decode("mer", merchant_id)
-
-    async def work(tx: db.Tx) -> merchants.ApiKey:
-        return await _key(tx, owner, Ids(clock, zone=settings.zone), clock)
-
-    _show(in_transaction(settings, work), as_json=as_json)
+    key_id = make_ids(settings).new()
+    _print_key(in_transaction(lambda tx: _create_key(tx, owner, key_id), settings), as_json=as_json)
 
 
-def run_revoke_key(key_id: str) -> None:
-    """Take a key back."""
+@merchant.command("revoke-key")
+def revoke_key(key_id: str) -> None:
+    """Revoke an API key; it stops working within five seconds."""
+    from hutong import ids, merchants
+
     identifier = ids.decode("key", key_id)
 
     async def work(tx: db.Tx) -> None:
         await merchants.revoke_api_key(tx, identifier, now=SystemClock().now())
 
-    in_transaction(config.load(), work)
+    in_transaction(work)
     print("revoked")
 
 
-async def _key(tx: db.Tx, merchant_id: UUID, identifiers: Ids, clock: SystemClock) -> merchants.ApiKey:
-    return await merchants.create_api_key(
-        tx, merchant_id, key_id=identifiers.new(), random=secrets.token_urlsafe(32), now=clock.now()
-    )
+async def _create_key(tx: db.Tx, merchant_id: UUID, key_id: UUID) -> merchants.ApiKey:
+    from hutong import merchants
+
+    random = secrets.token_urlsafe(32)
+    return await merchants.create_api_key(tx, merchant_id, key_id=key_id, random=random, now=SystemClock().now())
 
 
-def _show(key: merchants.ApiKey, *, as_json: bool) -> None:
-    shown = {
+def _print_key(key: merchants.ApiKey, *, as_json: bool) -> None:
+    from hutong import ids
+
+    document = {
         "merchant_id": ids.encode("mer", key.merchant_id),
         "key_id": ids.encode("key", key.key_id),
         "api_key": key.secret,
     }
     if as_json:
-        print(json.dumps(shown))
+        print(json.dumps(document))
         return
-    for name, value in shown.items():
+    for name, value in document.items():
         print(f"{name:<12} {value}")
     print("The API key is not shown again.")

@@ -1,4 +1,4 @@
-"""`hutong operator …`: the people who act on the platform, and the journal of what they did."""
+"""`hutong operator …`: the people who act on the platform, and the journal of their actions."""
 
 from __future__ import annotations
 
@@ -9,34 +9,32 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hutong.cli.common import Json, in_transaction, load_settings, make_ids
 from hutong.clock import SystemClock
 
 if TYPE_CHECKING:
-    from hutong import db
+    from hutong import db, operators
 
-operator = typer.Typer(help="People who act on the platform, and the journal of what they did.", no_args_is_help=True)
-audit = typer.Typer(help="The journal: written once, chained.", no_args_is_help=True)
+operator = typer.Typer(help="People who act on the platform, and the journal of their actions.", no_args_is_help=True)
+audit = typer.Typer(help="The journal: append-only and hash-chained.", no_args_is_help=True)
 operator.add_typer(audit, name="audit")
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the journal.")]
 
 
 @operator.command("add")
 def add(
-    name: Annotated[str, typer.Argument(help="Who it is.")],
+    name: Annotated[str, typer.Argument(help="The person's name.")],
     role: Annotated[str, typer.Option("--role", help="viewer, operator, approver or admin.")] = "viewer",
     reason: Reason = "from the command line",
     as_json: Json = False,
 ) -> None:
-    """Register somebody and give out the key, which is shown this once."""
-    from hutong import config, ids, operators
-    from hutong.cli.common import in_transaction
+    """Register an operator and issue the key, which is shown this once."""
+    from hutong import ids, operators
     from hutong.errors import InvalidParameter
-    from hutong.ids import Ids
 
-    settings, clock = config.load(), SystemClock()
-    operator_id = Ids(clock, zone=settings.zone).new()
+    settings = load_settings()
+    operator_id = make_ids(settings).new()
     if role not in set(operators.Role):
         raise InvalidParameter(f"a role is one of {', '.join(operators.Role)}", param="--role")
 
@@ -48,56 +46,54 @@ def add(
             role=operators.Role(role),
             random=secrets.token_urlsafe(32),
             reason=reason,
-            now=clock.now(),
+            now=SystemClock().now(),
         )
 
-    key = in_transaction(settings, work)
-    shown = {"operator_id": ids.encode(operators.OPERATOR_PREFIX, operator_id), "role": role, "key": key}
+    key = in_transaction(work, settings)
+    document = {"operator_id": ids.encode(operators.OPERATOR_PREFIX, operator_id), "role": role, "key": key}
     if as_json:
-        print(json.dumps(shown))
+        print(json.dumps(document))
         return
-    for label, value in shown.items():
+    for label, value in document.items():
         print(f"{label:<12} {value}")
     print("The key is not shown again.")
 
 
 @operator.command("list")
 def list_all(as_json: Json = False) -> None:
-    """Show everybody, without what is secret."""
-    from hutong import config, ids, operators
-    from hutong.cli.common import in_transaction
+    """List the operators, without secrets."""
+    from hutong import ids, operators
 
-    found = [
+    documents = [
         {
-            "operator_id": ids.encode(operators.OPERATOR_PREFIX, one.operator_id),
-            "name": one.name,
-            "role": one.role,
-            "disabled_at": None if one.disabled_at is None else one.disabled_at.isoformat(),
+            "operator_id": ids.encode(operators.OPERATOR_PREFIX, entry.operator_id),
+            "name": entry.name,
+            "role": entry.role,
+            "disabled_at": None if entry.disabled_at is None else entry.disabled_at.isoformat(),
         }
-        for one in in_transaction(config.load(), operators.list_operators)
+        for entry in in_transaction(operators.list_operators)
     ]
     if as_json:
-        print(json.dumps({"operators": found}))
+        print(json.dumps({"operators": documents}))
         return
-    for one in found:
-        state = "enabled" if one["disabled_at"] is None else "disabled"
-        print(f"{one['operator_id']}  {one['role']:<9} {state:<9} {one['name']}")
-    if not found:
-        print("There is nobody. `hutong operator add` registers somebody.")
+    for document in documents:
+        state = "enabled" if document["disabled_at"] is None else "disabled"
+        print(f"{document['operator_id']}  {document['role']:<9} {state:<9} {document['name']}")
+    if not documents:
+        print("There is no operator. `hutong operator add` registers one.")
 
 
 @operator.command("disable")
 def disable(operator_id: str, reason: Reason = "from the command line") -> None:
-    """Take somebody's rights away, at once and for good."""
-    from hutong import config, ids, operators
-    from hutong.cli.common import in_transaction
+    """Disable an operator, at once and permanently."""
+    from hutong import ids, operators
 
     identifier = ids.decode(operators.OPERATOR_PREFIX, operator_id)
 
     async def work(tx: db.Tx) -> None:
         await operators.disable_operator(tx, identifier, reason=reason, now=SystemClock().now())
 
-    in_transaction(config.load(), work)
+    in_transaction(work)
     print("disabled")
 
 
@@ -105,39 +101,37 @@ def disable(operator_id: str, reason: Reason = "from the command line") -> None:
 def audit_list(
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 50, as_json: Json = False
 ) -> None:
-    """Show what was done, newest first."""
-    from hutong import config, operators
-    from hutong.cli.common import in_transaction
+    """List the recorded actions, newest first."""
+    from hutong import operators
 
     async def work(tx: db.Tx) -> list[operators.AuditRecord]:
         return await operators.list_audit(tx, limit=limit)
 
-    found = [_document(record) for record in in_transaction(config.load(), work)]
+    entries = [_document(record) for record in in_transaction(work)]
     if as_json:
-        print(json.dumps({"audit": found}))
+        print(json.dumps({"audit": entries}))
         return
-    for one in found:
-        print(f"{one['seq']:>6}  {one['at']}  {one['actor_id']}  {one['action']}  {one['object_id']}  {one['reason']}")
+    for entry in entries:
+        columns = (entry[name] for name in ("at", "actor_id", "action", "object_id", "reason"))
+        print("  ".join([f"{entry['seq']:>6}", *columns]))
 
 
 @audit.command("verify")
 def audit_verify(as_json: Json = False) -> None:
     """Prove that no row was removed or altered; exits 1 if one was. Keep the head elsewhere to prove it later."""
-    from hutong import config, operators
-    from hutong.cli.common import in_transaction
+    from hutong import operators
 
-    found = in_transaction(config.load(), operators.verify_audit)
+    verdict = in_transaction(operators.verify_audit)
+    problems = verdict.problems
     if as_json:
-        print(
-            json.dumps({"ok": not found.problems, "rows": found.rows, "head": found.head, "problems": found.problems})
-        )
+        print(json.dumps({"ok": not problems, "rows": verdict.rows, "head": verdict.head, "problems": problems}))
     else:
-        print(f"{found.rows} rows, head {found.head}")
-        print("\n".join(found.problems) or "the journal is as it was written")
-    sys.exit(1 if found.problems else 0)
+        print(f"{verdict.rows} rows, head {verdict.head}")
+        print("\n".join(problems) or "the journal is unaltered")
+    sys.exit(1 if problems else 0)
 
 
-def _document(record: Any) -> dict[str, Any]:
+def _document(record: operators.AuditRecord) -> dict[str, Any]:
     from hutong import ids, operators
 
     entry = record.entry

@@ -3,32 +3,44 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from rich.console import Console
-from rich.table import Table
+import typer
 
-from hutong import config, db, payments
-from hutong.cli.common import in_transaction
-from hutong.clock import SystemClock
+from hutong.cli.common import Json, in_transaction
+
+if TYPE_CHECKING:
+    from hutong import db
+
+payment = typer.Typer(help="Payments and their attempts.", no_args_is_help=True)
 
 
-def run_in_doubt(limit: int, *, as_json: bool) -> None:
-    """List the attempts and refunds whose channel owes an answer."""
+@payment.command("in-doubt")
+def in_doubt(
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many of each at most.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """List the attempts and refunds without a channel answer, oldest first."""
+    from hutong import payments
+    from hutong.clock import SystemClock
+
     now = SystemClock().now()
 
     async def work(tx: db.Tx) -> dict[str, list[dict[str, Any]]]:
         return await payments.in_doubt_documents(tx, now=now, limit=limit)
 
-    in_doubt = in_transaction(config.load(), work)
+    listed = in_transaction(work)
     if as_json:
-        print(json.dumps(in_doubt))
-        return
-    if not any(in_doubt.values()):
+        print(json.dumps(listed))
+    elif any(listed.values()):
+        from rich.console import Console
+        from rich.table import Table
+
+        for rows in listed.values():
+            if rows:
+                table = Table(*rows[0])
+                for row in rows:
+                    table.add_row(*("" if value is None else str(value) for value in row.values()))
+                Console().print(table)
+    else:
         print("nothing is in doubt")
-    for rows in in_doubt.values():
-        if rows:
-            table = Table(*rows[0])
-            for row in rows:
-                table.add_row(*("" if value is None else str(value) for value in row.values()))
-            Console().print(table)

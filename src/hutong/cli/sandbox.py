@@ -1,8 +1,9 @@
-"""`hutong sandbox …`: plays payers and banks at a running sandbox, and tells its channels to misbehave."""
+"""`hutong sandbox …`: the simulated channels, and the control of a running sandbox: payers, banks and faults."""
 
 from __future__ import annotations
 
 import json
+import socket
 import sys
 import urllib.error
 import urllib.request
@@ -11,29 +12,31 @@ from typing import Annotated, Any
 
 import typer
 
+from hutong.cli.common import load_settings
+
 sandbox = typer.Typer(invoke_without_command=True)
 
 Channel = Annotated[str, typer.Argument(metavar="CHANNEL", help="The simulated channel, such as wechat.")]
-Number = Annotated[str, typer.Argument(metavar="NUMBER", help="Our number there, or the code that payers scan.")]
+Number = Annotated[
+    str, typer.Argument(metavar="NUMBER", help="Our number at the channel, or the code that payers scan.")
+]
 
 
 @sandbox.callback()
 def run(
     context: typer.Context,
-    speed: Annotated[float, typer.Option(help="Divides the waits between notification tries.")] = 10.0,
+    speed: Annotated[float, typer.Option(help="Divides the waits between repeated notifications.")] = 10.0,
     fd: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    """Run the simulated channels alone; or, with a command, tell a running sandbox what to do."""
+    """Run the simulated channels alone; with a command, control a running sandbox."""
     if context.invoked_subcommand is None:
-        from hutong.cli.serve import run_sandbox
-
-        run_sandbox(speed, fd)
+        _serve(speed, fd)
 
 
 @sandbox.command()
 def scan(channel: Channel, number: Number) -> None:
-    """The payer scans the code, or opens the page; some channels know an order only from then on."""
-    _tell(channel, "scan", _named(number))
+    """Scan the code or open the page, as the payer does; some channels know an order only from then on."""
+    _post(channel, "scan", _named(number))
 
 
 @sandbox.command()
@@ -41,13 +44,13 @@ def pay(
     channel: Channel,
     number: Number,
     force: Annotated[bool, typer.Option("--force", help="Take the money although the order is closed.")] = False,
-    copies: Annotated[int, typer.Option(help="Notify so many times at once.")] = 1,
-    lose: Annotated[int, typer.Option(help="Lose so many of the first notifications.")] = 0,
+    copies: Annotated[int, typer.Option(help="How many notifications to send at once.")] = 1,
+    lose: Annotated[int, typer.Option(help="How many of the first notifications to lose.")] = 0,
     delay_ms: Annotated[int, typer.Option(help="Wait before the first notification.")] = 0,
     reorder: Annotated[bool, typer.Option("--reorder", help="Notify after a later notification.")] = False,
-    amount_delta_minor: Annotated[int, typer.Option(help="Tell another amount in the notification.")] = 0,
+    amount_delta_minor: Annotated[int, typer.Option(help="Falsify the amount in the notification by this much.")] = 0,
 ) -> None:
-    """The payer pays."""
+    """Pay, as the payer does."""
     notify = {
         "copies": copies,
         "lose": lose,
@@ -55,83 +58,83 @@ def pay(
         "reorder": reorder,
         "amount_delta_minor": amount_delta_minor,
     }
-    _tell(channel, "pay", _named(number) | {"force": force, "notify": notify})
+    _post(channel, "pay", _named(number) | {"force": force, "notify": notify})
 
 
 @sandbox.command()
 def decline(channel: Channel, number: Number) -> None:
-    """The payer's bank declines."""
-    _tell(channel, "decline", _named(number))
+    """Decline the payment, as the payer's bank does."""
+    _post(channel, "decline", _named(number))
 
 
 @sandbox.command()
 def refund(
     channel: Channel,
     number: Number,
-    failed: Annotated[bool, typer.Option("--failed", help="It fails.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Let it fail; by default it succeeds.")] = False,
 ) -> None:
-    """A refund under way ends."""
-    _tell(channel, "refund", {"number": number, "outcome": "failed" if failed else "succeeded"})
+    """Conclude a pending refund."""
+    _post(channel, "refund", {"number": number, "outcome": "failed" if failed else "succeeded"})
 
 
 @sandbox.command()
 def payout(
     channel: Channel,
     number: Number,
-    failed: Annotated[bool, typer.Option("--failed", help="It fails.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Let it fail; by default it succeeds.")] = False,
 ) -> None:
-    """A payout under way ends."""
-    _tell(channel, "payout", {"number": number, "outcome": "failed" if failed else "succeeded"})
+    """Conclude a pending payout."""
+    _post(channel, "payout", {"number": number, "outcome": "failed" if failed else "succeeded"})
 
 
 @sandbox.command()
 def fault(
     channel: Channel,
-    interface: Annotated[str, typer.Argument(help="What is called: place, query, close, refund, …")],
+    interface: Annotated[str, typer.Argument(help="The interface: place, query, close, refund, …")],
     kind: Annotated[str, typer.Argument(help="dropped, reply_lost, paid_reply_lost, error, slow, unsigned, …")],
-    match: Annotated[str, typer.Option(help="Only calls whose number or description holds this.")] = "",
-    times: Annotated[int, typer.Option(help="For so many calls.")] = 1,
+    match: Annotated[str, typer.Option(help="Only calls whose number or description contains this.")] = "",
+    times: Annotated[int, typer.Option(help="For how many calls.")] = 1,
     status: Annotated[int, typer.Option(help="For error: the status.")] = 500,
     code: Annotated[str, typer.Option(help="For error: the channel's code.")] = "SYSTEM_ERROR",
     ms: Annotated[int, typer.Option(help="For slow: how slow.")] = 0,
 ) -> None:
-    """The next calls of an interface meet a fault."""
+    """Inject a fault into the next calls of an interface."""
     fields = {"interface": interface, "kind": kind, "match": match, "times": times, "status": status}
-    _tell(channel, "next", fields | {"code": code, "ms": ms})
+    _post(channel, "next", fields | {"code": code, "ms": ms})
 
 
 @sandbox.command()
 def faults(
     channel: Channel,
     latency_ms: Annotated[int | None, typer.Option(help="Before every answer.")] = None,
-    percent: Annotated[int | None, typer.Option(help="So many of a hundred calls fail.")] = None,
-    maintenance_ms: Annotated[int | None, typer.Option(help="Nothing works for so long.")] = None,
-    auto_pay_ms: Annotated[int | None, typer.Option(help="Payers pay by themselves after so long.")] = None,
-    money_out_ms: Annotated[int | None, typer.Option(help="Refunds and payouts end after so long.")] = None,
-    hold: Annotated[bool, typer.Option("--hold", help="Refunds and payouts end only when told to.")] = False,
+    percent: Annotated[int | None, typer.Option(help="The percentage of calls that fail.")] = None,
+    maintenance_ms: Annotated[int | None, typer.Option(help="For how long nothing works.")] = None,
+    auto_pay_ms: Annotated[int | None, typer.Option(help="After how long payers pay by themselves.")] = None,
+    money_out_ms: Annotated[int | None, typer.Option(help="After how long refunds and payouts end.")] = None,
+    hold: Annotated[bool, typer.Option("--hold", help="Refunds and payouts end only by a command.")] = False,
 ) -> None:
     """Show the faults in force, or change those that last."""
-    given = {
+    options = {
         "latency_ms": latency_ms,
         "percent": percent,
         "maintenance_ms": maintenance_ms,
         "auto_pay_ms": auto_pay_ms,
         "money_out_ms": money_out_ms,
     }
-    changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    _tell(channel, "faults", changed | ({"money_out_ms": None} if hold else {}))
+    changes: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    _post(channel, "faults", changes | ({"money_out_ms": None} if hold else {}))
 
 
 @sandbox.command()
 def reset(channel: Channel) -> None:
-    """No more faults."""
-    _tell(channel, "reset", {})
+    """End all faults."""
+    _post(channel, "reset", {})
 
 
 @sandbox.command()
 def rotate(channel: Channel) -> None:
-    """The channel signs with its next key from now on."""
-    _tell(channel, "rotate", {})
+    """Have the channel sign with its next key from now on."""
+    _post(channel, "rotate", {})
 
 
 @sandbox.command()
@@ -140,16 +143,16 @@ def bill(
     day: Annotated[str, typer.Argument(metavar="DAY", help="The channel's day, YYYY-MM-DD.")],
     kind: Annotated[str | None, typer.Option(help="Which bill; the channel's first by default.")] = None,
     plant: Annotated[list[str] | None, typer.Option(help="A difference to plant, such as missing=2.")] = None,
-    seed: Annotated[int, typer.Option(help="Another seed plants them elsewhere.")] = 0,
+    seed: Annotated[int, typer.Option(help="A different seed plants them elsewhere.")] = 0,
 ) -> None:
-    """Close a day and make its bill now, with planted differences; prints their key."""
+    """Close a day and make its bill now, with planted differences; print what was planted."""
     differences = {}
-    for wish in plant or []:
-        name, _, count = wish.partition("=")
+    for difference in plant or []:
+        name, _, count = difference.partition("=")
         if not count.isdecimal():
             raise typer.BadParameter("a difference is planted as NAME=COUNT")
         differences[name] = int(count)
-    _tell(channel, "bill", {"day": day, "kind": kind, "differences": differences, "seed": seed})
+    _post(channel, "bill", {"day": day, "kind": kind, "differences": differences, "seed": seed})
 
 
 @sandbox.command()
@@ -157,16 +160,45 @@ def show(
     channel: Channel,
     what: Annotated[str, typer.Argument(metavar="WHAT", help="orders, refunds, payouts, truth or faults.")] = "truth",
 ) -> None:
-    """What the channel knows, or what it did, in order."""
+    """Show the channel's records, or its log in order."""
     _print(_call(channel, what, None))
 
 
+def _serve(speed: float, fd: int | None) -> None:
+    """Simulate channels until interrupted.
+
+    Args:
+        speed: Divides the waits between repeated notifications.
+        fd: A listening socket inherited from `serve`; without one the configured port is taken.
+    """
+    from hutong import app
+    from hutong import sandbox as simulators
+
+    settings = load_settings()
+    if fd is None:
+        app.hold_sandbox(settings)
+        listener = app.listen(settings.sandbox_host, settings.sandbox_port, "HUTONG_SANDBOX_PORT")
+        app.prepare_in_process(settings, sandbox_port=listener.getsockname()[1])
+        print(f"The sandbox is at http://{settings.sandbox_host}:{listener.getsockname()[1]}", flush=True)
+    else:
+        listener = socket.socket(fileno=fd)
+        app.await_release()
+
+    async def serve() -> None:
+        stop = app.stop_event(supervised=fd is not None)
+        sandbox_settings = simulators.SandboxSettings(settings.home / "sandbox", speed=speed)
+        async with simulators.serve(sandbox_settings, sock=listener):
+            await stop.wait()
+
+    app.run(serve())
+
+
 def _named(number: str) -> dict[str, Any]:
-    """An order by our number or by what payers scan; the sandbox takes whichever it knows."""
+    """Name an order both by our number and by the code that payers scan; the sandbox takes the one it knows."""
     return {"order_no": number, "code_url": number}
 
 
-def _tell(channel: str, verb: str, fields: Mapping[str, Any]) -> None:
+def _post(channel: str, verb: str, fields: Mapping[str, Any]) -> None:
     _print(_call(channel, verb, fields))
 
 
@@ -175,10 +207,8 @@ def _print(answer: Any) -> None:
 
 
 def _call(channel: str, verb: str, fields: Mapping[str, Any] | None) -> Any:
-    """One call to the sandbox's control API; what it refuses goes to standard error, with status 1."""
-    from hutong import config
-
-    settings = config.load()
+    """Call the sandbox's control API; print a refusal to standard error and exit with status 1."""
+    settings = load_settings()
     url = f"http://{settings.sandbox_host}:{settings.sandbox_port}/control/{channel}/{verb}"
     body = None if fields is None else json.dumps(fields).encode()
     headers = {"Content-Type": "application/json"}

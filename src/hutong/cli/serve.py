@@ -1,45 +1,71 @@
-"""The sandbox as a process, and getting ready to serve: what the supervisor of `app` starts by command."""
+"""`hutong serve`, the processes that it starts, and `hutong migrate`."""
 
 from __future__ import annotations
 
-import socket
+import json
+import sys
+from typing import Annotated
 
-from hutong import app, config, sandbox
+import typer
+
+from hutong.cli.common import Json, load_settings
+
+serving = typer.Typer()
 
 
-def run_sandbox(speed: float, fd: int | None) -> None:
-    """Simulate channels until told to stop.
+@serving.command()
+def serve(
+    sandbox: Annotated[bool, typer.Option("--sandbox", help="Also run simulated channels, and use them.")] = False,
+) -> None:
+    """Run API, cashier and worker until interrupted."""
+    from hutong.app import run_serve
 
-    Args:
-        speed: Divides the waits between notification tries.
-        fd: A listening socket inherited from `serve`; without one the configured port is taken.
-    """
-    settings = config.load()
-    if fd is None:
-        app.hold_sandbox(settings)
-        listener = app.listen(settings.sandbox_host, settings.sandbox_port, "HUTONG_SANDBOX_PORT")
-        app.prepare_in_process(settings, sandbox_port=listener.getsockname()[1])
-        print(f"The sandbox is at http://{settings.sandbox_host}:{listener.getsockname()[1]}", flush=True)
+    sys.exit(run_serve(sandbox=sandbox))
+
+
+@serving.command(hidden=True)
+def api(fd: Annotated[int, typer.Option(help="A listening socket, inherited.")]) -> None:
+    """Run the API and the cashier alone, as `serve` does for each of its processes."""
+    from hutong.app import run_api
+
+    run_api(fd)
+
+
+@serving.command()
+def worker(supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False) -> None:
+    """Run the worker alone: webhooks, streams, polling, expiry, bookkeeping."""
+    from hutong.app import run_worker
+
+    run_worker(supervised=supervised)
+
+
+@serving.command()
+def migrate(as_json: Json = False) -> None:
+    """Bring the database to the schema of this version."""
+    from hutong import app, db, search
+
+    settings = load_settings()
+    with app.using_database(settings) as url:
+        applied = db.migrate(url)
+    separate_url = app.query_database_url(settings)
+    if separate_url is not None:
+        applied += [f"{name} (payment records)" for name in db.migrate(separate_url, packages=search.SCHEMA_PACKAGES)]
+    if as_json:
+        print(json.dumps({"applied": applied}))
     else:
-        listener = socket.socket(fileno=fd)
-        app.await_release()
-
-    async def serve() -> None:
-        stop = app.stop_event(supervised=fd is not None)
-        running = sandbox.SandboxSettings(settings.home / "sandbox", speed=speed)
-        async with sandbox.serve(running, sock=listener):
-            await stop.wait()
-
-    app.run(serve())
+        print("\n".join(applied) if applied else "nothing to do")
 
 
-def run_prepare(sandbox_url: str | None) -> None:
-    """Migrate and make what must be there before the first payment.
+@serving.command(hidden=True)
+def prepare(
+    sandbox_url: Annotated[
+        str | None, typer.Option(help="Ensure channel accounts that point at the sandbox at this address.")
+    ] = None,
+) -> None:
+    """Migrate, and make what must exist before the first payment, as `serve` does first."""
+    from hutong import app, sandbox
 
-    Args:
-        sandbox_url: Have channel accounts that point at the sandbox there.
-    """
-    settings = config.load()
+    settings = load_settings()
     with app.using_database(settings) as url:
         app.migrate(settings, url)
         accounts = None if sandbox_url is None else sandbox.accounts(settings.home / "sandbox", sandbox_url)

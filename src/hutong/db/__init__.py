@@ -1,7 +1,7 @@
-"""PostgreSQL for everybody else: connections, statements, migrations, the embedded server, the coalescer.
+"""PostgreSQL for all other packages: connections, statements, migrations, the embedded server, the coalescer.
 
-Promises: a statement that runs comes from a `sql/` folder; a transaction commits whole or not at all; the server
-underneath keeps what it acknowledged (start-up refuses one that is set not to).
+Promises: every statement comes from a `sql/` folder; a transaction commits whole or not at all; the server keeps what
+it has acknowledged (start-up refuses a server that is configured otherwise).
 """
 
 from hutong.db.coalescer import Coalescer
@@ -11,7 +11,7 @@ from hutong.db.migrations import migrate, pending_migrations
 from hutong.db.partitions import Partition, Spans, plan_partitions
 from hutong.db.pool import Database, Tx
 from hutong.db.reader import reader
-from hutong.db.statements import Statement, Statements, load_statements
+from hutong.db.statements import load_statements
 
 __all__ = [
     "Coalescer",
@@ -19,8 +19,6 @@ __all__ = [
     "EmbeddedServer",
     "Partition",
     "Spans",
-    "Statement",
-    "Statements",
     "Tx",
     "every",
     "load_statements",

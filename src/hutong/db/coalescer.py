@@ -27,11 +27,11 @@ _SIZE = Histogram(
 )
 _WAIT = Histogram(
     "hutong_batch_wait_seconds",
-    "Time the oldest command of a batch waited to be taken up.",
+    "Time that the oldest command of a batch waited.",
     ["queue"],
     buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
 )
-_SPLITS = Counter("hutong_batch_splits_total", "Batches halved to find a poisoned command.", ["queue"])
+_SPLITS = Counter("hutong_batch_splits_total", "Batches halved to isolate a command that fails.", ["queue"])
 _DEPTH = Gauge("hutong_batch_queue_depth", "Commands waiting for a batch.", ["queue"])
 
 
@@ -43,24 +43,24 @@ class _Entry(Generic[C, R]):
 
 
 class Coalescer(Generic[C, R]):
-    """Joins concurrent `submit` calls into lists for one handler.
+    """A queue that joins concurrent `submit` calls into lists for one handler.
 
-    While batches are in flight the next commands gather. With few callers the batches are spread over the free
-    places, so that joining never costs against single transactions; with many they grow.
+    While batches are in flight the next commands gather. With few callers the commands are spread over the free
+    places, so that joining never costs more than single transactions; with many callers the batches grow.
 
-    A batch that fails is halved until the command at fault stands alone. Three failures belong to the whole batch
-    and are not tried again: Unavailable, OutcomeUnknown, and a handler that gives a wrong number of results.
+    A batch that fails is halved until the faulty command stands alone. Three failures belong to the whole batch and
+    are not retried: Unavailable, OutcomeUnknown, and a wrong number of results from the handler.
 
-    Batches in flight at the same time have no order between them.
+    Batches that are in flight at the same time have no order between them.
 
     Args:
-        handler: Takes a list and returns one result per command, in order. It must be whole or nothing (one
-            transaction), and a command that is handled twice must have one effect, because an error whose outcome
-            is not known leads to a second run.
-        name: Names the queue in metrics and errors.
-        max_batch: The most commands handed over at once.
-        queue_limit: The most commands that may wait; beyond it `submit` raises Overloaded.
-        in_flight: The most batches handled at once.
+        handler: Takes a list and returns one result per command, in order. It must be atomic (one transaction), and
+            a command that is handled twice must have one effect, because an error with an unknown outcome leads to
+            a second run.
+        name: The name of the queue in metrics and errors.
+        max_batch: The largest number of commands in one list.
+        queue_limit: The largest number of waiting commands; beyond it `submit` raises Overloaded.
+        in_flight: The largest number of batches handled at once.
     """
 
     def __init__(
@@ -87,21 +87,21 @@ class Coalescer(Generic[C, R]):
         _DEPTH.labels(name).set_function(lambda: len(self._waiting))
 
     async def submit(self, command: C) -> R:
-        """Hand one command in and wait for its own result.
+        """Submit one command and wait for its own result.
 
-        Cancelling the caller takes the command back if no batch holds it yet; once one does, the command runs to
-        its end with the others and only its result is dropped.
+        Cancelling the caller withdraws the command if no batch holds it yet. Once a batch holds it, the command runs
+        to its end with the others and only its result is dropped.
 
         Errors:
-            Overloaded: the queue is full; the command was not taken on.
-            Unavailable: it is closed, or the handler could do nothing.
-            OutcomeUnknown: the handler cannot tell whether it was done, or was stopped in the middle.
-            Whatever else the handler raises for this command when it stands alone.
+            Overloaded: the queue is full; the command was not accepted.
+            Unavailable: the queue is closed, or the handler did nothing.
+            OutcomeUnknown: the handler does not know whether the command was done, or was stopped in the middle.
+            Any other error that the handler raises for this command alone.
         """
         if self._closed:
-            raise Unavailable("shutting down")
+            raise Unavailable("this process is shutting down")
         if len(self._waiting) >= self._queue_limit:
-            raise Overloaded(f"too much is waiting for {self._name}")
+            raise Overloaded(f"too many commands wait for {self._name}")
         loop = asyncio.get_running_loop()
         entry: _Entry[C, R] = _Entry(command, loop.create_future(), time.perf_counter())
         self._waiting[entry] = None
@@ -109,10 +109,10 @@ class Coalescer(Generic[C, R]):
         try:
             return await entry.answer
         finally:
-            self._waiting.pop(entry, None)  # there only if the caller was cancelled before a batch took it up
+            self._waiting.pop(entry, None)  # present only if the caller was cancelled before a batch held it
 
     async def close(self) -> None:
-        """Take nothing more on, and wait until everything taken on has its answer."""
+        """Accept no more commands, and wait until every accepted one has its answer."""
         self._closed = True
         while self._waiting or self._running:
             await asyncio.sleep(0)
@@ -120,7 +120,7 @@ class Coalescer(Generic[C, R]):
                 await asyncio.wait(self._running)
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
-        # One turn of the loop later, so that callers of the same turn share a batch.
+        # One turn of the event loop later, so that callers of the same turn share a batch.
         if not self._scheduled and len(self._running) < self._in_flight:
             self._scheduled = True
             loop.call_soon(self._dispatch)
@@ -138,7 +138,7 @@ class Coalescer(Generic[C, R]):
 
     def _finished(self, batch: list[_Entry[C, R]], task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        # Only a task that was stopped leaves any unanswered; their callers were not, and are told what is known.
+        # Only a stopped task leaves commands unanswered. Their callers still wait, and get the known outcome.
         _fail(batch, OutcomeUnknown(f"{self._name} was stopped in the middle"))
         if self._waiting:
             self._schedule(task.get_loop())
@@ -151,7 +151,7 @@ class Coalescer(Generic[C, R]):
                 await self._handle(part)
             except (Unavailable, OutcomeUnknown, _WrongCount) as error:
                 _fail(part, error)
-            except Exception as error:  # noqa: BLE001 - every kind of failure goes to the caller it belongs to
+            except Exception as error:  # noqa: BLE001 - each failure goes to its own caller
                 if len(part) == 1:
                     _fail(part, error)
                 else:
@@ -169,7 +169,7 @@ class Coalescer(Generic[C, R]):
 
 
 class _WrongCount(InvariantBroken):
-    """The handler's answers cannot be told apart, and what it did may be committed: doing it again is no cure."""
+    """The answers cannot be assigned to commands, and the work may be committed, so that a retry does not help."""
 
     code = InvariantBroken.code
 
@@ -177,14 +177,14 @@ class _WrongCount(InvariantBroken):
 def _fail(part: Sequence[_Entry[C, R]], error: Exception) -> None:
     for entry in part:
         if not entry.answer.done():
-            # Each caller raises an error of its own: a shared one would gather the traces of all.
-            entry.answer.set_exception(_own(error) if len(part) > 1 else error)
-            entry.answer.exception()  # a caller cancelled at this very moment will not look; that is no mistake
+            # Each caller raises a copy: a shared error would gather the tracebacks of all callers.
+            entry.answer.set_exception(_copy(error) if len(part) > 1 else error)
+            entry.answer.exception()  # marked as read: a caller cancelled at this moment will not read it
 
 
-def _own(error: Exception) -> Exception:
+def _copy(error: Exception) -> Exception:
     if not isinstance(error, HutongError):
         return error
-    own = copy.copy(error)
-    own.__cause__ = error
-    return own
+    copied = copy.copy(error)
+    copied.__cause__ = error
+    return copied

@@ -1,14 +1,14 @@
-"""The embedded PostgreSQL 18: a real server in the data folder, from the binaries of a wheel.
+"""The embedded PostgreSQL 18: a full server in the data folder, run from the binaries of a wheel.
 
 Files below the home folder:
 
     postgres/data       the cluster (0700, SCRAM, checksums)
-    postgres/run        its socket, unless the path does not suit one
-    postgres/log        what the server says
-    postgres.json       where the three are, and the password (0600)
-    postgres.lock       held while the server is started or stopped
-    postgres.users      held, shared, by every process that uses the server; the last one to leave stops it
-    postgres.kept       there while the server keeps running without a user
+    postgres/run        its socket, unless the path is unsuitable for one
+    postgres/log        the log of the server
+    postgres.json       the paths of these three, and the password (0600)
+    postgres.lock       locked while the server is started or stopped
+    postgres.users      locked, shared, by each process that uses the server; the last one to leave stops it
+    postgres.kept       exists while the server is to keep running without a user
 
 Started as root, the server runs as the system user `hutong`. If that user cannot reach the home folder or the
 binaries (a home directory of mode 0700), they live under /var/lib/hutong instead; nobody's permissions are widened.
@@ -39,13 +39,13 @@ from hutong.db import embedded_system as system
 from hutong.errors import ConfigurationError, Unavailable
 
 START_LIMIT_S = 600
-_START_TRIES = 5
+_START_ATTEMPTS = 5
 _ISREADY_LIMIT_S = "3"
 _STOP = ("pg_ctl", "stop", "-D", "data", "-m", "fast", "-w", "-t", str(START_LIMIT_S))
 
 _SOCKET_FOLDER = re.compile(r"[A-Za-z0-9/._+-]{1,88}")
-"""What a socket's folder may look like: the kernel takes 108 bytes (macOS 104) with the socket's own name, and the
-path passes through a list of PostgreSQL's own and a URL."""
+"""A suitable path of a socket's folder: the kernel takes 108 bytes (macOS 104) including the socket's name, and the
+path passes through a list of PostgreSQL's and a URL."""
 
 _SERVER_SETTINGS = {
     "listen_addresses": "",
@@ -63,7 +63,7 @@ _SERVER_SETTINGS = {
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where one embedded server lives."""
+    """The files of one embedded server."""
 
     folder: Path
     socket_folder: Path
@@ -79,27 +79,27 @@ class _Place:
 
 
 class EmbeddedServer:
-    """The server of one home folder. Any number of processes may hold one of these at once.
+    """The server of one home folder. Any number of processes may use such an object at once.
 
     Args:
-        home: The data folder; made with mode 0700 if absent (0711 as root, for the server's own user to pass).
+        home: The data folder; created with mode 0700 if absent (0711 as root, so that the server's user can pass).
     """
 
     def __init__(self, home: Path) -> None:
         self.home = home.expanduser().absolute()
-        self._users: int | None = None  # a bare descriptor: whoever drops this object still uses the server
+        self._users: int | None = None  # a bare descriptor: a process that drops this object still uses the server
 
     def start(self, *, keep: bool = False) -> str:
         """Find the running server or start it, and return its URL.
 
-        A crash of the server, of this process or of the machine needs no other step than this one.
+        This is the only step needed after a crash of the server, of this process or of the machine.
 
         Args:
-            keep: If it is not running yet, let it run until `stop`, whoever else uses and leaves it.
+            keep: If this call starts the server, let it run until `stop`, regardless of its users.
 
         Errors:
-            Unavailable: it does not start; the last lines of its log are in the message.
-            ConfigurationError: the data folder cannot be used, or the system user cannot be made.
+            Unavailable: the server does not start; the message has the last lines of its log.
+            ConfigurationError: the data folder cannot be used, or the system user cannot be created.
         """
         try:
             self.home.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
@@ -109,7 +109,7 @@ class EmbeddedServer:
                     try:
                         place = self._bring_up(place)
                     except (KeyboardInterrupt, SystemExit):
-                        # The signal does not reach the server, and who has not begun to use it will not leave it.
+                        # The signal does not reach the server, and this process, not yet a user, will not leave it.
                         self._stop(unless_used=True, unless_kept=False)
                         raise
                     self._mark_kept(keep)
@@ -121,9 +121,9 @@ class EmbeddedServer:
             raise ConfigurationError(f"the data folder cannot be used: {error}", param="HUTONG_HOME") from error
 
     def leave(self) -> None:
-        """Give up the use of the server. The last to leave it stops it, unless it is to be kept running."""
+        """End the use of the server. The last user stops it, unless it is to keep running."""
         if self._users is not None:
-            # What was done with the server is done: that it cannot be stopped is no failure of that.
+            # The work on the server is done: a failure to stop the server is no failure of the work.
             with suppress(OSError, Unavailable):
                 self._end(unless_used=True, unless_kept=True)
 
@@ -134,7 +134,7 @@ class EmbeddedServer:
             unless_used: Leave it running while another process uses it.
 
         Returns:
-            Whether the server is down now.
+            Whether the server is now down.
         """
         return self._end(unless_used=unless_used, unless_kept=False)
 
@@ -161,20 +161,20 @@ class EmbeddedServer:
                     return False
             if unless_kept and self._kept.exists():
                 return False
-            self._must(place, *_STOP)
+            self._run_checked(place, *_STOP)
         return True
 
     def running(self) -> bool:
-        """Whether the server of this home folder answers."""
+        """Return whether the server of this home folder answers."""
         return self._known() and (place := self._place()).data.exists() and self._answers(place)
 
     def pid(self) -> int | None:
-        """The process id of the server while it lives; a cheaper question than `running`."""
+        """Return the process id of a living server; cheaper than `running`."""
         servers = system.postgres_processes(self._place().data).server if self._known() else []
         return servers[0].pid if servers else None
 
     def binary(self, name: str) -> Path:
-        """The path of one of the server's programs, such as `pgbench` or `psql`."""
+        """Return the path of one of the server's programs, such as `pgbench` or `psql`."""
         return system.binaries() / name
 
     # The place
@@ -203,25 +203,25 @@ class EmbeddedServer:
         file = self.home / "postgres.json"
         if file.exists():
             try:
-                kept = json.loads(file.read_text())
-                return _Place(self.home / kept["folder"], self.home / kept["socket_folder"], kept["password"])
+                stored = json.loads(file.read_text())
+                return _Place(self.home / stored["folder"], self.home / stored["socket_folder"], stored["password"])
             except (ValueError, KeyError, TypeError) as error:
                 raise ConfigurationError(f"{file} cannot be read; restore it from a backup") from error
         folder = self._make_folder()
         if (folder / "data").exists():
             raise ConfigurationError(f"{file} is missing beside an existing database; restore it from a backup")
-        return self._keep(_Place(folder, folder / "run", secrets.token_urlsafe(32)))
+        return self._store(_Place(folder, folder / "run", secrets.token_urlsafe(32)))
 
-    def _keep(self, place: _Place) -> _Place:
+    def _store(self, place: _Place) -> _Place:
         def portable(path: Path) -> str:
             return str(path.relative_to(self.home) if path.is_relative_to(self.home) else path)
 
-        kept = {
+        document = {
             "folder": portable(place.folder),
             "socket_folder": portable(place.socket_folder),
             "password": place.password,
         }
-        _write_private(self.home / "postgres.json", json.dumps(kept, indent=2))
+        _write_private(self.home / "postgres.json", json.dumps(document, indent=2))
         return place
 
     def _make_folder(self) -> Path:
@@ -240,20 +240,20 @@ class EmbeddedServer:
         return folder
 
     def _with_socket_folder(self, place: _Place) -> _Place:
-        """The same place, with a socket folder that exists, suits a socket, and belongs to the server alone."""
+        """Return the place with a socket folder that exists, is suitable, and belongs to the server alone."""
         user = system.server_user()
         owner = os.geteuid() if user is None else user.pw_uid
         folder = place.socket_folder
         if _SOCKET_FOLDER.fullmatch(str(folder)):
-            with suppress(OSError):  # it exists, or its parent is gone
+            with suppress(OSError):  # the folder exists, or its parent is gone
                 folder.mkdir(mode=0o700)
                 os.chown(folder, owner, -1)
             if _is_private(folder, owner):
                 return place
-        short = "/tmp" if user is None else system.system_folder()  # noqa: S108 - mkdtemp makes it ours alone
+        short = "/tmp" if user is None else system.system_folder()  # noqa: S108 - mkdtemp creates a private folder
         folder = Path(tempfile.mkdtemp(prefix="hutong-", dir=short))
         os.chown(folder, owner, -1)
-        return self._keep(replace(place, socket_folder=folder))
+        return self._store(replace(place, socket_folder=folder))
 
     @staticmethod
     def _url(place: _Place) -> str:
@@ -270,8 +270,8 @@ class EmbeddedServer:
         if not place.data.exists():
             self._initialize(place)
         output = ""
-        for attempt in range(_START_TRIES):
-            # More than one, because a program started by a process that was killed may still be at work.
+        for attempt in range(_START_ATTEMPTS):
+            # Several attempts, since a program that a killed process started may still be running.
             time.sleep(attempt * 0.2)
             self._settle(place)
             if self._answers(place):
@@ -288,24 +288,24 @@ class EmbeddedServer:
         raise Unavailable(f"the embedded PostgreSQL does not start:\n{output}\n{system.tail(place.log)}")
 
     def _settle(self, place: _Place) -> None:
-        """Wait for a live server to answer or to end; clear away what outlived a dead one."""
+        """Wait until a living server answers or ends; clean up after a dead one."""
         socket = place.socket_folder / ".s.PGSQL.5432"
         deadline = time.monotonic() + START_LIMIT_S
         while (processes := system.postgres_processes(place.data)).server:
             if self._answers(place):
                 return
             if time.monotonic() > deadline:
-                raise Unavailable("the embedded PostgreSQL is there but does not answer")
+                raise Unavailable("the embedded PostgreSQL runs but does not answer")
             if system.says_ready(place.data / "postmaster.pid") and not socket.exists():
-                # A cleaner of temporary folders took the socket away; only a new start makes another.
-                self._must(place, *_STOP)
+                # A cleaner of temporary folders removed the socket; only a restart makes another.
+                self._run_checked(place, *_STOP)
             time.sleep(0.1)
         system.end(processes.children)
         for file in (place.data / "postmaster.pid", socket.with_name(".s.PGSQL.5432.lock")):
             system.remove_stale(file)
 
     def _initialize(self, place: _Place) -> None:
-        # Each attempt has a folder of its own: the initdb of a starter that was killed may still write to its own.
+        # Each attempt has a folder of its own, since the initdb of a killed process may still write to its folder.
         for leftover in place.folder.glob("data.*"):
             shutil.rmtree(leftover, ignore_errors=True)
         for leftover in place.folder.glob("initdb-*"):
@@ -317,29 +317,29 @@ class EmbeddedServer:
             password.flush()
             if (user := system.server_user()) is not None:
                 os.fchown(password.fileno(), user.pw_uid, user.pw_gid)
-            self._must(
+            self._run_checked(
                 place, "initdb", "-D", fresh.name, "-A", "scram-sha-256", "-k", "-U", "postgres", "-E", "UTF8",
                 "--no-locale", f"--pwfile={Path(password.name).name}", *settings,
             )  # fmt: skip
-        # The database is made before the cluster is in its place, so that no crash leaves one without the other.
-        self._must(
+        # The database is created before the cluster is moved into place, so that no crash leaves one without the other.
+        self._run_checked(
             place, "postgres", "--single", "-D", fresh.name, "-c", "exit_on_error=on", "postgres",
             typed="CREATE DATABASE hutong\n",
         )  # fmt: skip
         fresh.rename(place.data)
         _sync_folder(place.folder)
 
-    def _must(self, place: _Place, program: str, *arguments: str, typed: str = "") -> None:
+    def _run_checked(self, place: _Place, program: str, *arguments: str, typed: str = "") -> None:
         done = self._run(place, program, *arguments, typed=typed)
         if done.returncode != 0:
             raise Unavailable(f"{program} failed: {done.stdout.strip()[-2000:]}")
 
     @staticmethod
     def _run(place: _Place, program: str, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
-        # Paths are given relative to the server's folder: pg_ctl and initdb pass them to a shell unquoted.
+        # Paths are relative to the server's folder, since pg_ctl and initdb pass them to a shell unquoted.
         user = system.server_user()
         command = [str(system.reachable_binaries(user) / program), *arguments]
-        # The server outlives us and inherits what it is given, so it gets files and not our pipes.
+        # The server outlives this process and inherits its descriptors, so it gets files instead of our pipes.
         with tempfile.TemporaryFile() as entry, tempfile.TemporaryFile() as output:
             entry.write(typed.encode())
             entry.seek(0)
@@ -353,12 +353,12 @@ class EmbeddedServer:
 
 
 def _open_private(path: Path) -> IO[bytes]:
-    """Open a file to lock it; nobody else may, for a lock needs no more than a look."""
+    """Open a file to lock it, with mode 0600: a reader of the file could lock it as well."""
     return open(path, "ab", opener=lambda name, flags: os.open(name, flags, 0o600))
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Write a file of mode 0600 that is there whole or not at all, even after a power cut."""
+    """Write a file of mode 0600 atomically, even across a power cut."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
@@ -377,7 +377,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _is_private(folder: Path, owner: int) -> bool:
-    """Whether this is a folder, not a link, that `owner` has for itself."""
+    """Return whether this is a folder, not a link, that only `owner` can use."""
     try:
         status = folder.lstat()
     except OSError:

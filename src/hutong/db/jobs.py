@@ -1,4 +1,4 @@
-"""Work that is repeated until a process stops."""
+"""Repeated work, and waiting that ends early."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _log = get_logger(__name__)
 
 
 async def every(seconds: float, job: Callable[[], Awaitable[object]], stop: asyncio.Event, *, name: str) -> None:
-    """Run a job again and again until `stop` is set. A failure is logged and does not end it.
+    """Run a job repeatedly until `stop` is set. A failure is logged and does not end the repetition.
 
     Args:
         seconds: The pause between the end of one run and the start of the next.
@@ -19,13 +19,13 @@ async def every(seconds: float, job: Callable[[], Awaitable[object]], stop: asyn
     while not stop.is_set():
         try:
             await job()
-        except Exception as error:  # noqa: BLE001 - the database may be away; the next round finds it again
+        except Exception as error:  # noqa: BLE001 - the database may be back in the next round
             _log.warning("job_failed", job=name, reason=repr(error))
         await wait_for(stop, seconds)
 
 
 async def wait_for(event: asyncio.Event, seconds: float) -> bool:
-    """Wait until an event is set, but not longer than this; return whether it is set."""
+    """Wait at most this long until an event is set, and return whether it is set."""
     try:
         async with asyncio.timeout(seconds):
             await event.wait()

@@ -1,8 +1,9 @@
 """Migrations: plain SQL files, forward only, applied by yoyo under an advisory lock.
 
 Each module keeps its own in `<module>/migrations/`, named `<module>-0001.what.sql`; a file that needs another names
-it in its first line: `-- depends: ledger-0001.accounts`. yoyo and its driver are loaded when they are used: they cost
-time and memory that a serving process does not need.
+it in its first line: `-- depends: ledger-0001.accounts`. A database knows what it has by these names, so one that
+changes is entered in `RENAMED`. yoyo and its driver are loaded when they are used: they cost time and memory that a
+serving process does not need.
 """
 
 from __future__ import annotations
@@ -22,12 +23,24 @@ from hutong.errors import ConfigurationError, Unavailable
 _LOCK = 0x4875746F6E67  # "Hutong"
 _READING = threading.Lock()
 
+RENAMED = {
+    # Others of their package had the same numbers.
+    "payments-0005.items": "payments-0006.items",
+    "payments-0006.routing": "payments-0007.routing",
+    "payments-0007.customer": "payments-0008.customer",
+    "routing-0003.volume_by_currency": "routing-0004.volume_by_currency",
+    "routing-0004.trials": "routing-0005.trials",
+    # The package has another name.
+    "query-0001.bills": "search-0001.bills",
+}
+"""Migrations whose names have changed: what older databases know them by, and their names now."""
 
-def migrate(dsn: str, *, rooms: Collection[str] | None = None) -> list[str]:
+
+def migrate(dsn: str, *, packages: Collection[str] | None = None) -> list[str]:
     """Bring the database to this version's schema.
 
     Args:
-        rooms: Only these modules' part of it, for a database that holds no more.
+        packages: The packages whose tables the database has; None means all.
 
     Repeat:
         Does nothing when there is nothing to do; several processes at once apply each migration once.
@@ -40,29 +53,59 @@ def migrate(dsn: str, *, rooms: Collection[str] | None = None) -> list[str]:
         Unavailable: the server does not answer.
     """
     with _locked_backend(dsn) as backend:
-        todo = _to_apply(backend, rooms)
+        _rename_applied(backend)
+        todo = _to_apply(backend, packages)
         names = [migration.id for migration in todo]
         with redirect_stdout(io.StringIO()):  # yoyo prints what a migration selects
             backend.apply_migrations(todo)
         return names
 
 
-def pending_migrations(dsn: str, *, rooms: Collection[str] | None = None) -> list[str]:
+def pending_migrations(dsn: str, *, packages: Collection[str] | None = None) -> list[str]:
     """The names of the migrations that `migrate` would apply. Errors as there."""
     with _locked_backend(dsn) as backend:
-        return [migration.id for migration in _to_apply(backend, rooms)]
+        return [migration.id for migration in _to_apply(backend, packages)]
 
 
-def _to_apply(backend: Any, rooms: Collection[str] | None) -> Any:
+def _to_apply(backend: Any, packages: Collection[str] | None) -> Any:
     import yoyo
 
-    package = Path(str(importlib.resources.files("hutong")))
+    root = Path(str(importlib.resources.files("hutong")))
     folders = [
-        str(folder) for folder in sorted(package.glob("*/migrations")) if not rooms or folder.parent.name in rooms
+        str(folder) for folder in sorted(root.glob("*/migrations")) if not packages or folder.parent.name in packages
     ]
     # yoyo looks dependencies up in a registry of the whole process, where another thread's reading would replace them.
     with _READING:
-        return backend.to_apply(yoyo.read_migrations(*folders))
+        applied = {new for _, new in _applied_under_old_names(backend)}
+        return backend.to_apply(yoyo.read_migrations(*folders).filter(lambda one: one.id not in applied))
+
+
+def _applied_under_old_names(backend: Any) -> list[tuple[str, str]]:
+    """The old and the present name of each migration that the database knows by an old one."""
+    from yoyo.migrations import get_migration_hash
+
+    applied = set(backend.get_applied_migration_hashes())
+    return [(old, _present_name(old)) for old in RENAMED if get_migration_hash(old) in applied]
+
+
+def _present_name(name: str) -> str:
+    while name in RENAMED:
+        name = RENAMED[name]
+    return name
+
+
+def _rename_applied(backend: Any) -> None:
+    """Enter the present names of what was applied under older ones. The log keeps the name that it happened under."""
+    from yoyo.migrations import get_migration_hash
+
+    found = _applied_under_old_names(backend)
+    with backend.transaction():
+        for old, new in found:
+            backend.execute(
+                "UPDATE _yoyo_migration SET migration_hash = :new_hash, migration_id = :new "
+                "WHERE migration_hash = :old_hash",
+                {"new_hash": get_migration_hash(new), "new": new, "old_hash": get_migration_hash(old)},
+            )
 
 
 @contextmanager

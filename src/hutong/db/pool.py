@@ -21,7 +21,7 @@ else:
 T = TypeVar("T")
 
 APP_ROLE = "hutong_app"
-"""The role that every connection of the application takes; it can neither change tables nor rewrite journals."""
+"""The role of the application's connections; it can neither change tables nor rewrite journals."""
 
 MINIMUM_VERSION = 15
 CONNECT_LIMIT_S = 10
@@ -32,7 +32,7 @@ _RETRYABLE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 _LOST = (
     OSError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # the driver lost count of a connection that broke while it was writing
+    asyncpg.InternalClientError,  # the driver lost track of a connection that broke during a write
     asyncpg.PostgresConnectionError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
@@ -64,23 +64,24 @@ class Database:
     async def open(
         cls, dsn: str, *, size: int = 16, role: str | None = APP_ROLE, eager: bool = True
     ) -> AsyncIterator[Database]:
-        """Connect, and refuse a server that may lose what it acknowledged.
+        """Connect, and refuse a server that may lose acknowledged data.
 
         Args:
             dsn: A PostgreSQL URL.
-            size: Most connections held at once.
-            role: The role to take on each connection; None keeps the one that logged in.
-            eager: Whether to connect at once; otherwise a server that is away is found out when it is needed.
+            size: The largest number of connections held at once.
+            role: The role to take on each connection; None keeps the login role.
+            eager: Whether to connect at once; otherwise an absent server is noticed at the first use.
 
         Errors:
-            ConfigurationError: older than PostgreSQL 15, or fsync, full_page_writes or synchronous_commit is off.
+            ConfigurationError: the server is older than PostgreSQL 15, or fsync, full_page_writes or synchronous_commit
+                is off.
             Unavailable: the server does not answer.
         """
         settings = {
             "application_name": "hutong",
             "jit": "off",
             "timezone": "UTC",
-            # Nobody thinks while a transaction is open; one that was left so must not keep its locks.
+            # No transaction waits for a person; one that was left open must not keep its locks.
             "idle_in_transaction_session_timeout": "60s",
         }
         if role is not None:
@@ -95,7 +96,7 @@ class Database:
                 init=_refuse_unsafe,
             )
         except _REFUSED as error:
-            reason = f"the database does not let us in: {error}; `hutong migrate` makes the role {APP_ROLE}"
+            reason = f"the database refuses the connection: {error}; `hutong migrate` creates the role {APP_ROLE}"
             raise ConfigurationError(reason, param="HUTONG_DATABASE_URL") from error
         except _LOST as error:
             raise Unavailable(f"the database does not answer: {type(error).__name__}") from error
@@ -106,10 +107,10 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
-        """One transaction: commits when the block ends, rolls back when it raises.
+        """Open a transaction for a block: commit at its end, roll back if it raises.
 
         Errors:
-            Unavailable: no connection could be had, or it was lost before the commit, so nothing was done.
+            Unavailable: there was no connection, or it was lost before the commit, so nothing was done.
             OutcomeUnknown: the connection was lost during the commit.
         """
         try:
@@ -136,13 +137,13 @@ class Database:
             await self.pool.release(connection)
 
     async def run(self, work: Callable[[Tx], Awaitable[T]]) -> T:
-        """Run `work` in a transaction of its own, again from the start after a deadlock or serialization failure.
+        """Run `work` in a transaction, again from the start after a deadlock or serialization failure.
 
         Args:
-            work: Must have no effect but on the transaction, since it may run several times.
+            work: It may run several times, so it must have no effect outside of the transaction.
 
         Errors:
-            Unavailable, OutcomeUnknown: as `transaction`; Unavailable also when others stood in the way every time.
+            Unavailable, OutcomeUnknown: as `transaction`; Unavailable also after repeated conflicts.
         """
         for attempt in range(_RETRIES):
             try:
@@ -150,39 +151,39 @@ class Database:
                     return await work(tx)
             except _RETRYABLE as error:
                 if attempt == _RETRIES - 1:
-                    raise Unavailable("others work on the same rows all the time") from error
+                    raise Unavailable("gave up after repeated conflicts with other transactions") from error
                 _log.info("transaction_retried", reason=type(error).__name__, attempt=attempt + 1)
                 await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 - spreads retries only
         raise AssertionError("unreachable")
 
 
 def _is_lost(error: BaseException, connection: Tx) -> bool:
-    if isinstance(error, (TimeoutError, asyncpg.InterfaceError)):  # of the work, unless the connection is gone as well
+    if isinstance(error, (TimeoutError, asyncpg.InterfaceError)):  # the work's own error, unless the connection is gone
         try:
             return connection.is_closed()
-        except asyncpg.InterfaceError:  # the pool has taken a dead one back
+        except asyncpg.InterfaceError:  # the pool has taken the dead connection back
             return True
     return isinstance(error, _LOST)
 
 
 def _discard(connection: Tx) -> None:
-    with suppress(asyncpg.InterfaceError):  # the pool has taken a dead one back
+    with suppress(asyncpg.InterfaceError):  # the pool has taken the dead connection back
         connection.terminate()
 
 
 async def _roll_back(transaction: asyncpg.transaction.Transaction, connection: Tx) -> None:
-    """Undo; a connection on which that does not work is thrown away, and the server undoes by itself."""
+    """Roll back. If that fails, discard the connection, so that the server rolls back by itself."""
     try:
-        # A request to cancel that overtook its query is lost, and the rollback would wait for the query's own end.
+        # A cancel request that overtakes its query is lost, and the rollback would wait for the end of the query.
         async with asyncio.timeout(_ROLLBACK_LIMIT_S):
             await transaction.rollback()
-    except Exception as error:  # noqa: BLE001 - the error that led here matters, this one does not
+    except Exception as error:  # noqa: BLE001 - only the first error matters
         _log.info("rollback_failed", reason=type(error).__name__)
         _discard(connection)
 
 
 async def _refuse_unsafe(connection: Tx) -> None:
-    """Look at each new connection, for behind the same address another server may stand by now."""
+    """Check each new connection, since another server may answer at the same address by now."""
     if connection.get_server_version().major < MINIMUM_VERSION:
         raise ConfigurationError(f"PostgreSQL {MINIMUM_VERSION} or later is needed", param="HUTONG_DATABASE_URL")
     query = "SELECT name, current_setting(name) AS value FROM unnest($1::text[]) AS name"
@@ -197,5 +198,5 @@ async def _refuse_unsafe(connection: Tx) -> None:
 async def _close(pool: asyncpg.Pool[asyncpg.Record]) -> None:
     try:
         await asyncio.wait_for(pool.close(), timeout=10)
-    except _LOST:  # a time-out is one of them
+    except _LOST:  # this includes a time-out
         pool.terminate()

@@ -1,4 +1,4 @@
-"""Rows by name: from a row of a statement to the dataclass that it is."""
+"""Rows by name: the conversion of a statement's rows to a dataclass."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ else:
 def reader(
     cls: type[R], columns: Collection[str], *, without: Collection[str] = (), **converters: Callable[[Any], object]
 ) -> Callable[[asyncpg.Record], R]:
-    """Make the function that reads rows as objects of a dataclass, each field from the column of its name.
+    """Make a function that reads rows as objects of a dataclass, each field from the column of its name.
 
-    A field whose type is an enum, or an enum or None, gets the member of the column's value.
+    A field of an enum type, optional or not, gets the member for the column's value.
 
     Args:
-        columns: The columns that the rows have, such as `sql["refund"]`; further ones are not looked at.
-        without: Fields that are no columns; they get their defaults.
-        converters: For fields by name, what makes the field's value of the column's; called for None as well.
+        columns: The columns of the rows, such as `sql["refund"]`; further columns are ignored.
+        without: Fields without a column; they get their defaults.
+        converters: Functions by field that convert the column's value; they are called for None as well.
 
     Errors:
-        ValueError: a column without a field, a field without a column, a converter for no column, or a field in
-            `without` that has no default. All are mistakes in the source, found when the module is imported.
+        ValueError: a column without a field, a field without a column, a converter without a column, or a field in
+            `without` without a default. All are mistakes in the source, found when the module is imported.
     """
     fields = [field for field in dataclasses.fields(cls) if field.init]
     names = {field.name for field in fields}
@@ -49,9 +49,9 @@ def reader(
         step = _default(cls, field) if field.name in without else converters.get(field.name, _enum(hints[field.name]))
         if step is not None:
             steps.append((place, step))
-    # By position is twice as fast as by keyword. A field that is no column reads any and passes over it.
-    anything = next(iter(columns))
-    get = itemgetter(*(anything if field.name in without else field.name for field in fields))
+    # By position is twice as fast as by keyword. A field without a column reads any column and drops its value.
+    placeholder = next(iter(columns))
+    get = itemgetter(*(placeholder if field.name in without else field.name for field in fields))
 
     def read(row: asyncpg.Record) -> R:
         values = list(get(row))
@@ -72,7 +72,7 @@ def _default(cls: type[Any], field: dataclasses.Field[Any]) -> Callable[[object]
 
 
 def _enum(hint: Any) -> Callable[[Any], object] | None:
-    """What makes a member of an enum, if a field has such a type."""
+    """Return the conversion to an enum, if the type of a field is one."""
     if isinstance(hint, type) and issubclass(hint, Enum):
         return hint
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:

@@ -1,9 +1,9 @@
-"""SQL lives in files; this loads it. Nothing else in Hutong makes a statement.
+"""The loader of SQL files, the only source of statements.
 
 A file holds statements, and lists of columns that statements share:
 
     -- columns: refund_state
-    state text, tries integer, finished_at timestamptz
+    state text, sent_count integer, finished_at timestamptz
 
     -- columns: refund
     id AS refund_id, payment_id, {refund_state}
@@ -22,14 +22,14 @@ A file holds statements, and lists of columns that statements share:
     WHERE r.id = u.refund_id;
 
 `{refund}` stands for the columns, `{r.refund}` for the same columns of the table `r`, and `{refund_state[]}` for one
-array parameter per column, here `:state::text[], :tries::integer[], :finished_at::timestamptz[]`. `:refund_ids` is a
-named parameter. Callers name what they pass:
+array parameter per column, here `:state::text[], :sent_count::integer[], :finished_at::timestamptz[]`. `:refund_ids` is
+a named parameter. Callers name what they pass:
 
     find_refunds.fetch(tx, refund_ids=refund_ids)
     update_refunds.execute(tx, rows=refunds)
 
-`rows` fills every array parameter that is not named from the attribute of the same name of each object, so that a new
-column needs no change here. Short statements may number their parameters (`$1`) and take them by position instead.
+`rows` fills every array parameter that is not passed from the attribute of the same name of each object, so that a new
+column changes no caller. Short statements may number their parameters (`$1`) and take them by position instead.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _COMMENT = re.compile(r"--[^\n]*")
 _MARKER = re.compile(r"(?:(?P<table>\w+)\.)?(?P<columns>\w+)(?P<arrays>\[\])?")
 _COLUMN = re.compile(r"(?P<name>\w+)(?: (?!AS )(?P<type>[\w.() ]+?))?(?: AS (?P<alias>\w+))?", re.IGNORECASE)
-# What a parameter or a marker may be mistaken for comes first, so that it is stepped over.
+# Strings and comments come first, so that their content is not mistaken for a parameter or a marker.
 _TOKEN = re.compile(
     r"""
       (?<!\w)[eE]'(?:[^'\\]|\\.|'')*'                        # a string with escapes
@@ -72,17 +72,17 @@ _TAKEN = {"rows", "prefetch"}
 
 
 class Statement:
-    """One statement with its name. asyncpg prepares it once per connection and reuses the plan.
+    """A statement with its name. asyncpg prepares it once per connection and reuses the plan.
 
     Attributes:
-        text: As the server gets it, with numbered parameters.
+        text: The text for the server, with numbered parameters.
         parameters: The names of its parameters in the order of their numbers; empty if they are given by position.
-        arrays: Those of them that are cast to an array, so that `rows` may fill them.
-        positional: How many parameters are given by position; 0 if they have names.
+        arrays: The parameters that are cast to an array, which `rows` can fill.
+        positional: The number of parameters given by position; 0 if they have names.
 
     Errors:
-        ValueError: it has both named and numbered parameters, a parameter is named as an argument of `cursor` is, or a
-            comment holds another.
+        ValueError: the statement has both named and numbered parameters, a parameter has the name of an argument of
+            `cursor`, or a comment contains another.
     """
 
     __slots__ = ("_from_rows", "_in_order", "arrays", "name", "parameters", "positional", "text")
@@ -90,9 +90,9 @@ class Statement:
     def __init__(self, name: str, text: str) -> None:
         self.name = name
         numbers: dict[str, int] = {}
-        found = list(_TOKEN.finditer(text))
-        self.positional = max((int(token["number"]) for token in found if token["number"]), default=0)
-        self.arrays = frozenset(token["name"] for token in found if token["array"] is not None)
+        tokens = list(_TOKEN.finditer(text))
+        self.positional = max((int(token["number"]) for token in tokens if token["number"]), default=0)
+        self.arrays = frozenset(token["name"] for token in tokens if token["array"] is not None)
 
         def number(token: re.Match[str]) -> str:
             return f"${numbers.setdefault(token['name'], len(numbers) + 1)}" if token["name"] else token[0]
@@ -103,7 +103,7 @@ class Statement:
             raise ValueError(f"{name} has named parameters beside numbered ones")
         if wrong := _TAKEN & set(numbers):
             raise ValueError(f"{name}: no parameter may be named {wrong.pop()}")
-        if any("/*" in token["block"][2:] for token in found if token["block"]):
+        if any("/*" in token["block"][2:] for token in tokens if token["block"]):
             raise ValueError(f"{name} has a comment within a comment")
         self._in_order = _getter(itemgetter, self.parameters)
         self._from_rows: dict[tuple[str, ...], tuple[tuple[str, ...], Callable[[Any], tuple[object, ...]]]] = {}
@@ -153,14 +153,14 @@ class Statement:
 
         Args:
             arguments: The values themselves, for a statement whose parameters have no names.
-            rows: Objects of one kind. Each array parameter that is not named below becomes the list of their
-                attributes of its name.
+            rows: Objects of one kind. Each array parameter that is not in `named` becomes the list of their attributes
+                of its name.
             named: The values by the names of the parameters.
 
         Errors:
-            TypeError: a name is missing, or is none of the statement's, or values come by position to names.
-            ValueError: an array beside `rows` has more or fewer values than there are rows; PostgreSQL would pair them
-                up and fill the shorter one with nulls.
+            TypeError: a parameter is missing or unknown, or values come by position to named parameters.
+            ValueError: an array beside `rows` has more or fewer values than there are rows; PostgreSQL would fill the
+                shorter array with nulls.
             AttributeError: the objects have no attribute of an array parameter's name.
         """
         if not self.parameters:
@@ -180,22 +180,22 @@ class Statement:
         return values
 
     def _read(self, rows: Sequence[object], named: dict[str, object]) -> None:
-        given = tuple(named)
-        if given not in self._from_rows:
+        passed = tuple(named)
+        if passed not in self._from_rows:
             absent = tuple(name for name in self.parameters if name in self.arrays and name not in named)
             if not absent:
                 raise TypeError(f"{self.name} needs no rows beside these parameters")
-            self._from_rows[given] = absent, _getter(attrgetter, absent)
+            self._from_rows[passed] = absent, _getter(attrgetter, absent)
         for name in self.arrays.intersection(named):
             array: Any = named[name]
             if len(array) != len(rows):
                 raise ValueError(f"{self.name} has {len(array)} values of {name} for {len(rows)} rows")
-        absent, get = self._from_rows[given]
+        absent, get = self._from_rows[passed]
         named.update(zip(absent, zip(*map(get, rows), strict=True) if rows else ((),) * len(absent), strict=True))
 
 
 class Statements:
-    """The statements of one package, each an attribute of its name."""
+    """The statements of one package, as attributes."""
 
     def __init__(self, entries: dict[str, Statement], columns: Mapping[str, tuple[str, ...]]) -> None:
         self._entries = entries
@@ -208,7 +208,7 @@ class Statements:
             raise AttributeError(f"no statement is named {name}") from error
 
     def __getitem__(self, name: str) -> tuple[str, ...]:
-        """Return the names of a list's columns as rows have them, for `reader`."""
+        """Return the names of a list's columns in a row, for `reader`."""
         return self._columns[name]
 
     def __iter__(self) -> Iterator[Statement]:
@@ -222,9 +222,9 @@ def load_statements(package: str) -> Statements:
         package: Usually `__package__`.
 
     Errors:
-        ValueError: a file has SQL above its first heading; a name is no name, is used twice or has nothing below it;
-            a marker names no list of columns, or no marker names a list; a statement mixes named and numbered
-            parameters. All are mistakes in the source, found when the module is imported.
+        ValueError: a file has SQL above its first heading; a name is malformed, duplicate or without a text; a marker
+            names no list of columns, or no marker names a list; a statement mixes named and numbered parameters.
+            All are mistakes in the source, found when the module is imported.
     """
     texts: dict[str, dict[str, str]] = {"name": {}, "columns": {}}
     folder = importlib.resources.files(package) / "sql"
@@ -258,7 +258,7 @@ class _Lists:
         self._columns = {name: self._columns_of(name, ()) for name in texts}
 
     def expand(self, where: str, text: str) -> str:
-        """Put the columns in the place of each marker of a statement."""
+        """Replace each marker of a statement by its columns."""
         return _TOKEN.sub(lambda token: token[0] if token["marker"] is None else self._fill(where, token), text)
 
     def names(self) -> dict[str, tuple[str, ...]]:
@@ -290,7 +290,7 @@ class _Lists:
         )
 
     def _columns_of(self, name: str, around: tuple[str, ...]) -> list[re.Match[str]]:
-        """The columns of a list, with those of the lists within it."""
+        """Return the columns of a list, including those of nested lists."""
         columns: list[re.Match[str]] = []
         for item in _COMMENT.sub("", self._texts[name]).split(","):
             text = " ".join(item.split())
@@ -303,21 +303,21 @@ class _Lists:
             else:
                 raise ValueError(f"{self._package}: columns {name}: {text!r} is not a column")
         names = [column["alias"] or column["name"] for column in columns]
-        if twice := {one for one in names if names.count(one) > 1}:
-            raise ValueError(f"{self._package}: columns {name}: {min(twice)} stands twice")
+        if duplicates := {each for each in names if names.count(each) > 1}:
+            raise ValueError(f"{self._package}: columns {name}: {min(duplicates)} is listed twice")
         return columns
 
 
 def _getter(make: Callable[..., Any], names: tuple[str, ...]) -> Callable[[Any], tuple[object, ...]]:
-    """What takes these items or attributes of a thing, as a tuple also if there is only one."""
+    """Make a function that returns these items or attributes as a tuple, even if there is only one."""
     if not names:
         return tuple
     get: Callable[[Any], tuple[object, ...]] = make(*names)
-    return get if len(names) > 1 else partial(_alone, get)
+    return get if len(names) > 1 else partial(_as_tuple, get)
 
 
-def _alone(get: Callable[[Any], object], thing: object) -> tuple[object]:
-    return (get(thing),)
+def _as_tuple(get: Callable[[Any], object], value: object) -> tuple[object]:
+    return (get(value),)
 
 
 def _holds_sql(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""The demonstration: payments end to end, through the sandbox, with every invariant checked."""
+"""The demonstration: payments end to end through the sandbox, with every invariant checked."""
 
 from hutong.demo.drill import run_drill_routing
 from hutong.demo.platform import RunningPlatform, free_port

@@ -1,4 +1,4 @@
-"""What must hold after the demonstration, checked against the channel's own log, the books and the webhooks."""
+"""The invariants after the demonstration, checked against the channels' logs, the books and the webhooks."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hutong import db, ids, ledger, money
-from hutong.demo.payers import plain
+from hutong.demo.payers import alphanumeric
 from hutong.demo.receiver import Receiver
-from hutong.demo.scenarios import Ended
+from hutong.demo.scenarios import FinishedPayment
 
 
 @dataclass(slots=True)
 class Report:
-    """The demonstration in figures. `broken` names every invariant that does not hold; `cashier` is the page of one
-    more payment, left unpaid to be looked at."""
+    """The demonstration in figures.
+
+    Attributes:
+        broken: The invariants that do not hold.
+        cashier: The page of one more payment, left unpaid for a visit.
+    """
 
     payments: int
     succeeded: int
@@ -34,46 +38,51 @@ class Report:
 
 
 async def check(
-    tx: db.Tx, ended: Sequence[Ended], receiver: Receiver, truth: Sequence[dict[str, Any]], *, seconds: float
+    tx: db.Tx,
+    finished: Sequence[FinishedPayment],
+    receiver: Receiver,
+    channel_log: Sequence[dict[str, Any]],
+    *,
+    seconds: float,
 ) -> Report:
-    """Look at everything that can be looked at.
+    """Check every invariant, and count.
 
     Args:
-        truth: The sandbox's log of what the channel did.
+        channel_log: The sandbox's log of what the channels did.
     """
-    succeeded = [e for e in ended if e.payment["status"] == "succeeded"]
-    closed = [e for e in ended if e.payment["status"] == "closed"]
-    transfers = await _transfers(tx, ended)
+    succeeded = [e for e in finished if e.payment["status"] == "succeeded"]
+    closed = [e for e in finished if e.payment["status"] == "closed"]
+    transfers = await _find_transfers(tx, finished)
     report = Report(
-        payments=len(ended),
+        payments=len(finished),
         succeeded=len(succeeded),
         closed=len(closed),
-        unknown=len(ended) - len(succeeded) - len(closed),
+        unknown=len(finished) - len(succeeded) - len(closed),
         webhooks_verified=len(receiver.events),
         ledger_transfers=len(transfers),
         trial_balance=await _trial_balance(tx),
         seconds=round(seconds, 2),
         channels=dict(Counter(e.channel for e in succeeded)),
-        stories=dict(Counter(e.story.value for e in ended)),
+        stories=dict(Counter(e.scenario.value for e in finished)),
     )
     if report.unknown:
         report.broken.append("payments are neither succeeded nor closed")
     _check_books(report, succeeded, transfers)
-    _check_truth(report, ended, truth)
+    _check_channel_log(report, finished, channel_log)
     _check_webhooks(report, succeeded, closed, receiver)
     return report
 
 
-async def _transfers(tx: db.Tx, ended: Sequence[Ended]) -> dict[int, ledger.Transfer]:
-    """The transfers of these payments: an attempt's id is its transfer's, a payment's id is its fee's."""
-    wanted = [ids.decode("pay", e.payment["id"]).int for e in ended]
-    wanted += [ids.decode("att", a["id"]).int for e in ended for a in e.payment["attempts"]]
-    found: dict[int, ledger.Transfer] = {}
+async def _find_transfers(tx: db.Tx, finished: Sequence[FinishedPayment]) -> dict[int, ledger.Transfer]:
+    """Find the transfers of these payments: a transfer has the id of its attempt, a fee's that of its payment."""
+    transfer_ids = [ids.decode("pay", e.payment["id"]).int for e in finished]
+    transfer_ids += [ids.decode("att", a["id"]).int for e in finished for a in e.payment["attempts"]]
+    transfers: dict[int, ledger.Transfer] = {}
     books = ledger.Ledger(tx, clock=lambda: 0)
-    for start in range(0, len(wanted), 1000):
-        for transfer in await books.lookup_transfers(wanted[start : start + 1000]):
-            found[transfer.id] = transfer
-    return found
+    for start in range(0, len(transfer_ids), 1000):
+        for transfer in await books.lookup_transfers(transfer_ids[start : start + 1000]):
+            transfers[transfer.id] = transfer
+    return transfers
 
 
 async def _trial_balance(tx: db.Tx) -> dict[str, dict[str, int]]:
@@ -86,7 +95,7 @@ async def _trial_balance(tx: db.Tx) -> dict[str, dict[str, int]]:
     }
 
 
-def _check_books(report: Report, succeeded: Sequence[Ended], transfers: dict[int, ledger.Transfer]) -> None:
+def _check_books(report: Report, succeeded: Sequence[FinishedPayment], transfers: dict[int, ledger.Transfer]) -> None:
     for code, row in report.trial_balance.items():
         if row["debits"] != row["credits"]:
             report.broken.append(f"the trial balance of {code} does not balance")
@@ -97,19 +106,23 @@ def _check_books(report: Report, succeeded: Sequence[Ended], transfers: dict[int
             report.broken.append(f"{e.payment['id']} is not booked once with its amount")
 
 
-def _check_truth(report: Report, ended: Sequence[Ended], truth: Sequence[dict[str, Any]]) -> None:
-    """Every success at the channel is credited once, and nothing is credited that the channel does not know."""
-    ours = {plain(a["id"]) for e in ended for a in e.payment["attempts"]}
-    paid = [plain(row["order_no"]) for row in truth if row["event"] == "paid"]
+def _check_channel_log(
+    report: Report, finished: Sequence[FinishedPayment], channel_log: Sequence[dict[str, Any]]
+) -> None:
+    """Check that every success at a channel is credited once, and that nothing else is credited."""
+    ours = {alphanumeric(a["id"]) for e in finished for a in e.payment["attempts"]}
+    paid = [alphanumeric(row["order_no"]) for row in channel_log if row["event"] == "paid"]
     taken = Counter(number for number in paid if number in ours)
-    credited = {plain(a["id"]) for e in ended for a in e.payment["attempts"] if a["state"] == "succeeded"}
+    credited = {alphanumeric(a["id"]) for e in finished for a in e.payment["attempts"] if a["state"] == "succeeded"}
     if set(taken) != credited:
         report.broken.append(f"{len(set(taken) ^ credited)} successes differ between the channel and the books")
     if any(times > 1 for times in taken.values()):
         report.broken.append("the channel took money twice for one order")
 
 
-def _check_webhooks(report: Report, succeeded: Sequence[Ended], closed: Sequence[Ended], receiver: Receiver) -> None:
+def _check_webhooks(
+    report: Report, succeeded: Sequence[FinishedPayment], closed: Sequence[FinishedPayment], receiver: Receiver
+) -> None:
     for kind, expected in (("payment.succeeded", succeeded), ("payment.closed", closed)):
         missing = {e.payment["id"] for e in expected} - receiver.seen(kind)
         if missing:

@@ -15,9 +15,8 @@ from typing import Any
 import aiohttp
 from rich.console import Console
 
-from hutong import app, config, db, payments
+from hutong import app, db, payments
 from hutong.clock import SystemClock
-from hutong.config import Settings
 from hutong.demo import drill_report as reports
 from hutong.demo.drill_report import DrillReport
 from hutong.demo.drill_run import Course, run
@@ -42,12 +41,12 @@ def run_drill_routing(*, rate: float, outage_s: float, as_json: bool) -> int:
     Errors:
         ConfigurationError: a database is configured: the drill changes how payments are routed, and leaves that alone.
     """
-    settings = config.load()
+    settings = app.load_settings()
     if settings.database_url is not None:
         raise ConfigurationError("a drill takes a database of its own; unset this", param="HUTONG_DATABASE_URL")
     console = Console(stderr=as_json, soft_wrap=True)
     console.print("[bold]Hutong[/bold] 互通: starting a platform and three simulated channels …")
-    platform = RunningPlatform(settings.model_copy(update={"home": _fresh(config.home_folder(settings))}), own=True)
+    platform = RunningPlatform(settings.model_copy(update={"home": _fresh(app.home_folder(settings))}), own=True)
     try:
         with app.using_database(platform.settings) as url:
             show = partial(console.print, highlight=False)
@@ -103,7 +102,7 @@ async def _decided(database: db.Database, course: Course) -> list[payments.Logge
         return [one async for one in found]
 
 
-def _write_drafts(settings: Settings, world: World) -> None:
+def _write_drafts(settings: app.Settings, world: World) -> None:
     """Leave the configuration, and one with a better offer of the second account's, to be rehearsed."""
     folder, second = settings.home, list(world.accounts.values())[1]
     cheaper = {second: {"price": {"tiers": [{"ppm": _CHEAPER_PPM}]}}}

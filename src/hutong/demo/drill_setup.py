@@ -13,7 +13,6 @@ from uuid import UUID
 
 from hutong import app, channels, db, ids, merchants, operators, sandbox
 from hutong.clock import SystemClock
-from hutong.config import Settings
 from hutong.demo.merchant import Client
 
 CHANNEL, METHOD = "wechat", "wechat_native"
@@ -62,7 +61,7 @@ async def simulators(folder: Path) -> AsyncIterator[dict[str, tuple[str, dict[st
 
 async def set_up(
     database: db.Database,
-    settings: Settings,
+    settings: app.Settings,
     client: Client,
     simulated: Mapping[str, tuple[str, Mapping[str, object]]],
     configuration: Mapping[str, Any],
@@ -73,16 +72,16 @@ async def set_up(
     vault, now = app.open_vault(settings), clock.now()
     async with database.transaction() as tx:
         accounts = {
-            await channels.ensure_account(
+            await channels.accounts.ensure_account(
                 tx, vault, account_id=new.new(), channel=CHANNEL, name=name.partition("/")[2], sandbox=True,
                 credentials=credentials, now=now,
             ): name
             for name, (_, credentials) in simulated.items()
         }  # fmt: skip
-        for entry in await channels.list_accounts(tx):
+        for entry in await channels.accounts.list_accounts(tx):
             wanted = entry.account_id in accounts
             if entry.enabled is not wanted:
-                await channels.set_enabled(tx, account_id=entry.account_id, enabled=wanted, now=now)
+                await channels.accounts.set_enabled(tx, account_id=entry.account_id, enabled=wanted, now=now)
         merchant = merchants.NewMerchant(new.new(), "Example Store", FEE_PPM)
         await merchants.create_merchant(tx, merchant, now=now)
         key = await merchants.create_api_key(

@@ -1,4 +1,4 @@
-"""How payers of the demonstration pay: one way through each simulated channel."""
+"""The payers of the demonstration: one payment method at each simulated channel."""
 
 from __future__ import annotations
 
@@ -18,67 +18,67 @@ _PATIENCE_S = 90.0
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """A channel, one of its methods, and a currency that it takes."""
+class ChannelMethod:
+    """A channel, one of its methods, and a currency that the channel takes."""
 
     channel: str
     method: str
     currency: str
 
 
-WECHAT = Way("wechat", "wechat_native", "CNY")
+WECHAT = ChannelMethod("wechat", "wechat_native", "CNY")
 
 
-async def ways(client: Client) -> list[Way]:
-    """One way through each channel that the sandbox simulates: by a code, or on the channel's own page."""
+async def find_methods(client: Client) -> list[ChannelMethod]:
+    """Return one method of each channel that the sandbox simulates: by a code, or on the channel's own page."""
     simulated = await client.call("GET", f"{client.sandbox_address}/control")
-    found = []
+    methods = []
     for name in simulated["channels"]:
-        can = channels.adapters()[name].capabilities
-        offered = (m for m, method in can.methods.items() if method.action in _OPENED and not method.requires)
-        method = next(offered, None)
+        capabilities = channels.adapters()[name].capabilities
+        suitable = (m for m, method in capabilities.methods.items() if method.action in _OPENED and not method.requires)
+        method = next(suitable, None)
         if method is not None:
-            found.append(Way(name, method, "CNY" if "CNY" in can.currencies else "USD"))
-    return found
+            methods.append(ChannelMethod(name, method, "CNY" if "CNY" in capabilities.currencies else "USD"))
+    return methods
 
 
-async def truth(client: Client) -> list[dict[str, Any]]:
-    """What all simulated channels did."""
+async def read_channel_log(client: Client) -> list[dict[str, Any]]:
+    """Return the logs of all simulated channels: what each channel did."""
     simulated = await client.call("GET", f"{client.sandbox_address}/control")
-    told: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     for name in simulated["channels"]:
-        told += (await client.call("GET", f"{client.sandbox_address}/control/{name}/truth"))["truth"]
-    return told
+        entries += (await client.call("GET", f"{client.sandbox_address}/control/{name}/truth"))["truth"]
+    return entries
 
 
-def plain(number: str) -> str:
-    """A number of ours without what some channels' alphabets lack."""
+def alphanumeric(number: str) -> str:
+    """Return our number without the characters that some channels do not allow."""
     return "".join(character for character in number if character.isalnum())
 
 
-async def pay(client: Client, key: str, payment_id: str, token: str, way: Way) -> None:
-    """Choose the method in the cashier, go where it leads, and pay there."""
+async def pay(client: Client, key: str, payment_id: str, token: str, method: ChannelMethod) -> None:
+    """Choose the method in the cashier, open the channel's page, and pay there."""
     headers = {"X-Checkout-Token": token}
     try:
         address = f"{client.address}/pay/{payment_id}/attempts"
-        await client.call("POST", address, json={"method": way.method}, headers=headers)
+        await client.call("POST", address, json={"method": method.method}, headers=headers)
     except Refused as refused:
-        if refused.status != 409:  # an earlier click, whose answer was lost, was enough
+        if refused.status != 409:  # an earlier click, whose answer was lost, has started the attempt
             raise
-    attempt = await _attempt(client, key, payment_id)
+    attempt = await _wait_for_attempt(client, key, payment_id)
     if attempt is None:
         return
-    await _open(client, attempt["action"])
-    for number in (attempt["id"], plain(attempt["id"])):
+    await _open_page(client, attempt["action"])
+    for number in (attempt["id"], alphanumeric(attempt["id"])):
         try:
-            await client.control(way.channel, "pay", order_no=number)
+            await client.control(method.channel, "pay", order_no=number)
         except Refused as refused:
-            if refused.status not in (404, 409):  # 409: paid by a call whose answer was cut off
+            if refused.status not in (404, 409):  # 409: an earlier call, whose answer was lost, has paid
                 raise
 
 
-async def _attempt(client: Client, key: str, payment_id: str) -> dict[str, Any] | None:
-    """The running try, once there is something for the payer to do; None if the payment ended before."""
+async def _wait_for_attempt(client: Client, key: str, payment_id: str) -> dict[str, Any] | None:
+    """Wait for an open attempt with an action for the payer, and return it; None if the payment ended before."""
     deadline = asyncio.get_running_loop().time() + _PATIENCE_S
     while True:
         payment = await client.payment(key, payment_id)
@@ -88,12 +88,12 @@ async def _attempt(client: Client, key: str, payment_id: str) -> dict[str, Any] 
         if attempt is not None and attempt["action"] is not None:
             return dict(attempt)
         if asyncio.get_running_loop().time() > deadline:
-            raise TimeoutError(f"{payment_id} gets no page to pay on")
+            raise TimeoutError(f"{payment_id} got no page to pay on")
         await asyncio.sleep(0.1)
 
 
-async def _open(client: Client, action: dict[str, str]) -> None:
-    """Go to the channel's page as the payer's browser does; some channels know the order only from then on."""
+async def _open_page(client: Client, action: dict[str, str]) -> None:
+    """Open the channel's page as the payer's browser does; some channels know the order only from then on."""
     if action["kind"] == ActionKind.REDIRECT:
         await client.visit("GET", action["content"])
     elif action["kind"] == ActionKind.FORM:

@@ -1,4 +1,4 @@
-"""A running platform to play with: the one that is up, or one that is started."""
+"""A running platform for the demonstration: the one that already runs, or a new one."""
 
 from __future__ import annotations
 
@@ -15,21 +15,20 @@ from pathlib import Path
 
 import psutil
 
-from hutong import config
-from hutong.config import Settings
+from hutong import app
 from hutong.errors import ConfigurationError, Unavailable
 
 _READY_LIMIT_S = 90.0
 
 
 class RunningPlatform:
-    """`hutong serve --sandbox` as a process of its own, or the one that already listens.
+    """`hutong serve --sandbox` as a child process, or the platform that already listens.
 
     Args:
-        own: Start one on free ports even if the configured ones answer; so does a configured port 0.
+        own: Start a new one on free ports even if the configured ports answer; a configured port 0 does the same.
     """
 
-    def __init__(self, settings: Settings, *, own: bool = False) -> None:
+    def __init__(self, settings: app.Settings, *, own: bool = False) -> None:
         self.settings = settings
         self._process: subprocess.Popen[bytes] | None = None
         own = own or 0 in (settings.port, settings.sandbox_port)
@@ -46,26 +45,26 @@ class RunningPlatform:
 
     @property
     def pid(self) -> int | None:
-        """The supervisor's process id, if this started it."""
+        """The supervisor's process id, if this object started it."""
         return None if self._process is None else self._process.pid
 
     def processes(self) -> dict[str, list[int]]:
-        """The living processes below the supervisor, if this started it, by what they do."""
-        found: dict[str, list[int]] = {}
+        """Return the living processes below the supervisor, if this object started it, by role."""
+        pids: dict[str, list[int]] = {}
         for child in [] if self._process is None else psutil.Process(self._process.pid).children():
             with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
                 arguments = child.cmdline()
                 for name in ("api", "worker", "sandbox"):
                     if name in arguments:
-                        found.setdefault(name, []).append(child.pid)
-        return found
+                        pids.setdefault(name, []).append(child.pid)
+        return pids
 
     def wait(self) -> int:
-        """Wait until the platform that this started ends."""
+        """Wait until the platform ends, if this object started it."""
         return 0 if self._process is None else self._process.wait()
 
     def stop(self) -> None:
-        """Stop the platform if this started it."""
+        """Stop the platform if this object started it."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             self._process.wait(30)
@@ -74,14 +73,14 @@ class RunningPlatform:
         if free_ports:
             chosen = {"port": free_port(), "sandbox_port": free_port()}
             self.settings = self.settings.model_copy(update=chosen)
-        environment = config.environment(
+        environment = app.environment(
             home=self.settings.home,
             port=self.settings.port,
             sandbox_port=self.settings.sandbox_port,
             log_level=self.settings.log_level,
         )
         try:
-            log = config.home_folder(self.settings) / "serve.log"
+            log = app.home_folder(self.settings) / "serve.log"
             output = log.open("ab")
         except OSError as error:
             raise ConfigurationError(f"the data folder cannot be used: {error}", param="HUTONG_HOME") from error
@@ -102,7 +101,7 @@ class RunningPlatform:
                 return
             time.sleep(0.05)
         self.stop()
-        raise Unavailable(f"the platform does not start; the end of {log}:\n{log.read_text()[-2000:]}")
+        raise Unavailable(f"the platform did not start; the end of {log}:\n{log.read_text()[-2000:]}")
 
 
 def _answers(address: str, sandbox_address: str) -> bool:
@@ -116,8 +115,10 @@ def _answers(address: str, sandbox_address: str) -> bool:
 
 
 def free_port() -> int:
-    """A port that nobody listens on now, below those that systems give to outgoing connections: between this look and
-    the server's start one of those could take it."""
+    """Return a port without a listener, below the range of outgoing connections.
+
+    A port of that range could be taken by an outgoing connection before the server listens.
+    """
     for port in random.sample(range(20_000, 32_000), 50):
         try:
             with socket.create_server(("127.0.0.1", port)):

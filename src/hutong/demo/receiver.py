@@ -1,4 +1,4 @@
-"""A merchant's server: takes webhooks, verifies each with the Standard Webhooks library, keeps what it learnt."""
+"""A merchant's server that receives webhooks, verified with the Standard Webhooks library."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 
 class Receiver:
-    """Takes webhooks for several merchants, each under a path and secret of its own.
+    """A receiver of webhooks for several merchants, each with its own path and secret.
 
     Attributes:
-        events: Verified events by their id, however often each came.
-        deliveries: How many verified calls there were.
-        refused: How many calls did not verify.
+        events: Verified events by id, each once.
+        deliveries: The number of verified calls.
+        refused: The number of calls that did not verify.
     """
 
     def __init__(self) -> None:
@@ -29,14 +29,14 @@ class Receiver:
         self._arrivals: dict[tuple[str, str], asyncio.Future[None]] = {}
 
     def trust(self, name: str, secret: str) -> None:
-        """Verify calls to `/hooks/{name}` with this secret."""
+        """Register the secret that verifies calls to `/hooks/{name}`."""
         self._secrets[name] = Webhook(secret)
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[str]:
-        """Listen on a free port until the block ends; returns the address."""
+        """Listen on a free port for the length of a block, which gets the address."""
         app = web.Application()
-        app.router.add_post("/hooks/{name}", self._take)
+        app.router.add_post("/hooks/{name}", self._receive)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await runner.setup()
         try:
@@ -47,21 +47,21 @@ class Receiver:
             await runner.cleanup()
 
     def seen(self, kind: str) -> set[str]:
-        """The ids of the objects that events of this type were about."""
+        """Return the ids of the objects of the received events of a type."""
         return {event["data"]["id"] for event in self.events.values() if event["type"] == kind}
 
     async def arrival(self, object_id: str, kind: str, *, within_s: float) -> None:
-        """Wait for the event of this type about this object; raises TimeoutError if it does not come."""
+        """Wait for an event of this type about this object; raise TimeoutError if it does not arrive."""
         waiting = self._arrivals.setdefault((object_id, kind), asyncio.get_running_loop().create_future())
         async with asyncio.timeout(within_s):
             await waiting
 
-    async def _take(self, request: web.Request) -> web.Response:
+    async def _receive(self, request: web.Request) -> web.Response:
         secret = self._secrets.get(request.match_info["name"])
         body = await request.text()
         try:
             if secret is None:
-                raise WebhookVerificationError("no secret is known for this address")
+                raise WebhookVerificationError("no secret is registered for this path")
             event: dict[str, Any] = secret.verify(body, dict(request.headers))
         except WebhookVerificationError:
             self.refused += 1

@@ -15,26 +15,25 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from hutong import app, config, db, merchants
+from hutong import app, db, merchants
 from hutong.clock import SystemClock
-from hutong.config import Settings
-from hutong.demo import payers as ways
 from hutong.demo.check import Report, check
 from hutong.demo.merchant import Client
+from hutong.demo.payers import find_methods, read_channel_log
 from hutong.demo.platform import RunningPlatform
 from hutong.demo.receiver import Receiver
-from hutong.demo.scenarios import Ended, Shop, play, way_of
+from hutong.demo.scenarios import FinishedPayment, Shop, method_of, play
 from hutong.ids import Ids
 
 SHOPS = {"Example Store": 6_000, "Example Books 示例书店": 3_800}
 """The demonstration's merchants and their fees in parts per million."""
 
 _AT_ONCE = 16
-_WEBHOOK_PATIENCE_S = 60.0
+_WEBHOOK_LIMIT_S = 60.0
 
 
 def run_demo(*, payments: int, as_json: bool, serve: bool) -> int:
-    """Run the demonstration.
+    """Run the demonstration and print the report.
 
     Args:
         serve: Keep the platform running afterwards, until interrupted.
@@ -44,7 +43,7 @@ def run_demo(*, payments: int, as_json: bool, serve: bool) -> int:
     """
     console = Console(stderr=as_json)
     console.print("[bold]Hutong[/bold] 互通: starting the platform with simulated channels …")
-    platform = RunningPlatform(config.load())
+    platform = RunningPlatform(app.load_settings())
     try:
         with _progress(console) as progress:
             task = progress.add_task("payments", total=payments)
@@ -74,20 +73,20 @@ async def _demonstrate(platform: RunningPlatform, url: str, count: int, advance:
         client = Client(session, platform.address, platform.sandbox_address)
         shops = await _open_shops(database, platform.settings, client, receiver, hooks)
         run = secrets.token_hex(4)
-        offered = await ways.ways(client)
+        methods = await find_methods(client)
         places = asyncio.Semaphore(_AT_ONCE)
 
-        async def one(number: int) -> Ended:
+        async def take(number: int) -> FinishedPayment:
             async with places:
-                ended = await play(client, shops[number % len(shops)], number, run, way_of(number, offered))
+                result = await play(client, shops[number % len(shops)], number, run, method_of(number, methods))
                 advance()
-                return ended
+                return result
 
-        ended = await asyncio.gather(*(one(number) for number in range(count)))
-        await _await_webhooks(receiver, ended)
-        truth = await ways.truth(client)
+        finished = await asyncio.gather(*(take(number) for number in range(count)))
+        await _wait_for_webhooks(receiver, finished)
+        channel_log = await read_channel_log(client)
         async with database.transaction() as tx:
-            report = await check(tx, ended, receiver, truth, seconds=time.monotonic() - started)
+            report = await check(tx, finished, receiver, channel_log, seconds=time.monotonic() - started)
         report.repeated_calls = client.repeated
         unpaid = {
             "merchant_order_no": f"{run}-look",
@@ -100,9 +99,9 @@ async def _demonstrate(platform: RunningPlatform, url: str, count: int, advance:
 
 
 async def _open_shops(
-    database: db.Database, settings: Settings, client: Client, receiver: Receiver, hooks: str
+    database: db.Database, settings: app.Settings, client: Client, receiver: Receiver, hooks: str
 ) -> list[Shop]:
-    """Register the merchants, as an operator would, and have each ask for its webhooks over HTTP."""
+    """Register the merchants, as an operator would, and let each register its webhook endpoint over HTTP."""
     clock = SystemClock()
     ids = Ids(clock, zone=settings.zone)
     shops: list[Shop] = []
@@ -122,12 +121,12 @@ async def _open_shops(
     return shops
 
 
-async def _await_webhooks(receiver: Receiver, ended: Sequence[Ended]) -> None:
-    """Wait until every end has been told, or patience is over."""
-    wanted = {e.payment["id"] for e in ended if e.payment["status"] in ("succeeded", "closed")}
-    deadline = time.monotonic() + _WEBHOOK_PATIENCE_S
+async def _wait_for_webhooks(receiver: Receiver, finished: Sequence[FinishedPayment]) -> None:
+    """Wait until every final payment has had its webhook, or until the time limit."""
+    expected = {e.payment["id"] for e in finished if e.payment["status"] in ("succeeded", "closed")}
+    deadline = time.monotonic() + _WEBHOOK_LIMIT_S
     while time.monotonic() < deadline:
-        if wanted <= receiver.seen("payment.succeeded") | receiver.seen("payment.closed"):
+        if expected <= receiver.seen("payment.succeeded") | receiver.seen("payment.closed"):
             return
         await asyncio.sleep(0.1)
 
@@ -138,20 +137,20 @@ def _progress(console: Console) -> Progress:
 
 
 def _show(console: Console, platform: RunningPlatform, report: Report) -> None:
-    table = Table(title="What happened", show_header=False)
+    table = Table(title="Results", show_header=False)
     for name in ("payments", "succeeded", "closed", "unknown", "webhooks_verified", "ledger_transfers", "seconds"):
         table.add_row(name.replace("_", " "), str(getattr(report, name)))
     for channel, count in report.channels.items():
         table.add_row(f"  through {channel}", str(count))
-    for story, count in report.stories.items():
-        table.add_row(f"  {story}", str(count))
+    for scenario, count in report.stories.items():
+        table.add_row(f"  {scenario}", str(count))
     for code, row in report.trial_balance.items():
         table.add_row(f"trial balance {code}", f"debits {row['debits']:,} = credits {row['credits']:,}")
     console.print(table)
-    for broken in report.broken:
-        console.print(f"[bold red]broken:[/bold red] {broken}")
+    for invariant in report.broken:
+        console.print(f"[bold red]broken:[/bold red] {invariant}")
     if not report.broken:
-        console.print("[green]Every success is booked once, told once, and the books balance.[/green]")
+        console.print("[green]Every success is booked once and notified once, and the books balance.[/green]")
     console.print(f"API reference  {platform.address}/docs")
     console.print(f"cashier        {report.cashier}", soft_wrap=True)
     console.print(f"sandbox payer  {platform.sandbox_address}/payer")

@@ -1,4 +1,4 @@
-"""Who is calling? Answered from memory, since it is asked on every request."""
+"""Merchants by API key and by id, kept in memory since every request needs its caller."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from uuid import UUID
 
 from hutong import db
 from hutong.errors import Unauthorized
-from hutong.merchants.merchants import hash_key, merchant_of
+from hutong.merchants.keys import hash_key
+from hutong.merchants.merchants import read_merchant
 from hutong.merchants.model import Merchant
 from hutong.merchants.statements import sql
 
@@ -23,7 +24,7 @@ class Directory:
     """Looks merchants up by API key and by id, each answer kept for five seconds.
 
     Args:
-        monotonic: Measures how long answers have been kept, in seconds.
+        monotonic: The clock of the answers' age, in seconds.
     """
 
     def __init__(self, database: db.Database, *, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -33,36 +34,36 @@ class Directory:
         self._by_id: dict[UUID, tuple[float, Merchant]] = {}
 
     async def authenticate(self, secret: str) -> Merchant:
-        """The merchant whose key this is.
+        """Return the merchant of a key.
 
         Errors:
-            Unauthorized: no such key, revoked, or its merchant is disabled. Which of them is not told.
+            Unauthorized: the key does not exist, is revoked, or its merchant is disabled; the error does not say which.
         """
         hashed = hash_key(secret)
-        known = self._by_key.get(hashed)
-        if known is not None and known[0] > self._monotonic():
-            return known[1]
-        asked_at = self._monotonic()
+        cached = self._by_key.get(hashed)
+        if cached is not None and cached[0] > self._monotonic():
+            return cached[1]
+        queried_at = self._monotonic()
         async with self._database.transaction() as tx:
             row = await sql.authenticate.fetchrow(tx, hashed)
         if row is None:
             self._by_key.pop(hashed, None)
             raise Unauthorized("the API key is not valid", param="Authorization")
-        return self._keep(self._by_key, hashed, merchant_of(row), asked_at)
+        return self._keep(self._by_key, hashed, read_merchant(row), queried_at)
 
     async def merchant(self, merchant_id: UUID) -> Merchant:
-        """The merchant with this id, which must exist."""
-        known = self._by_id.get(merchant_id)
-        if known is not None and known[0] > self._monotonic():
-            return known[1]
-        asked_at = self._monotonic()
+        """Return the merchant with this id, which must exist."""
+        cached = self._by_id.get(merchant_id)
+        if cached is not None and cached[0] > self._monotonic():
+            return cached[1]
+        queried_at = self._monotonic()
         async with self._database.transaction() as tx:
             (row,) = await sql.find_merchants.fetch(tx, [merchant_id])
-        return self._keep(self._by_id, merchant_id, merchant_of(row), asked_at)
+        return self._keep(self._by_id, merchant_id, read_merchant(row), queried_at)
 
     @staticmethod
-    def _keep(cache: dict[K, tuple[float, Merchant]], key: K, merchant: Merchant, asked_at: float) -> Merchant:
+    def _keep(cache: dict[K, tuple[float, Merchant]], key: K, merchant: Merchant, queried_at: float) -> Merchant:
         if len(cache) >= _CACHE_LIMIT:
             cache.clear()
-        cache[key] = (asked_at + _KEPT_S, merchant)
+        cache[key] = (queried_at + _KEPT_S, merchant)
         return merchant

@@ -1,4 +1,4 @@
-"""A merchant and its keys, as values."""
+"""Merchants and their keys, as values."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class NewMerchant:
-    """What it takes to register a merchant.
+    """A merchant to register.
 
     Attributes:
         name: Shown to payers; 1 to 64 characters.
-        fee_ppm: What we keep of each payment, in parts per million of its amount, taken at success.
-        return_origins: Origins (`https://shop.example`) that payers may be sent back to.
-        payment_validity: How long its payments may be paid where an order does not say; None takes the installation's.
-        returns_fee: Whether our fee goes back in proportion with what is refunded.
+        fee_ppm: Our fee for each payment, in parts per million of its amount, taken at success.
+        return_origins: Origins (`https://shop.example`) to which payers may return.
+        payment_validity: The default time for which its payments stay payable; None takes the installation's.
+        returns_fee: Whether a refund returns our fee in proportion.
     """
 
     merchant_id: UUID
@@ -42,7 +42,7 @@ class Merchant:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key as it is given out, once. `secret` is the text for the Authorization header; we keep its hash only."""
+    """A key as it is shown once. `secret` is the text for the Authorization header; only its hash is kept."""
 
     key_id: UUID
     merchant_id: UUID

@@ -1,4 +1,4 @@
-"""Two persons for what one must not do alone: one proposes, another decides; the effect commits with the decision."""
+"""Approvals by a second person: one proposes, another decides, and the effect commits with the decision."""
 
 from __future__ import annotations
 
@@ -25,86 +25,78 @@ from hutong.operators.model import (
     ProposalState,
     Role,
 )
-from hutong.operators.operators import operator_of, require
+from hutong.operators.operators import find_operators, require
 from hutong.operators.statements import sql
 
 ApprovalHandler = Callable[[db.Tx, Proposal, datetime], Awaitable[None]]
-"""What an approval does, in the transaction of the approval. An error undoes both: the proposal stays open."""
+"""The effect of an approval, in the approval's transaction. An error undoes both: the proposal stays open."""
 
 
 async def propose(tx: db.Tx, new: Sequence[NewProposal], *, now: datetime) -> list[Proposal]:
-    """Ask for something that a second person has to approve.
+    """Propose actions that a second person has to approve.
 
     Effects:
-        Writes one audit entry each.
+        Writes one audit entry per proposal.
 
     Errors:
-        InvalidParameter: a reason that is blank or too long.
-        NotPermitted: a maker may not propose, or no longer.
+        InvalidParameter: a reason is blank or too long.
+        NotPermitted: a maker lacks the role, or is disabled.
     """
-    for one in new:
-        check_reason(one.reason)
-    await _makers_may(tx, new)
+    for proposal in new:
+        check_reason(proposal.reason)
+    await _check_makers(tx, new)
+    expiries = [now + proposal.validity for proposal in new]
     await sql.insert_proposals.execute(
         tx,
-        [one.proposal_id for one in new],
-        [one.action for one in new],
-        [one.object_kind for one in new],
-        [one.object_id for one in new],
-        [orjson.dumps(dict(one.payload)).decode() for one in new],
-        [one.reason for one in new],
-        [one.maker_id for one in new],
-        now,
-        [now + one.validity for one in new],
+        rows=new,
+        payload=[orjson.dumps(dict(proposal.payload)).decode() for proposal in new],
+        proposed_at=now,
+        expires_at=expiries,
     )
-    await audit(
-        tx,
-        [
-            AuditEntry(
-                one.maker_id,
-                "proposal.propose",
-                "proposal",
-                ids.encode(PROPOSAL_PREFIX, one.proposal_id),
-                one.reason,
-                after={"action": one.action, "object_kind": one.object_kind, "object_id": one.object_id},
-                request_id=one.request_id,
-            )
-            for one in new
-        ],
-        now=now,
-    )
+    entries = [
+        AuditEntry(
+            proposal.maker_id,
+            "proposal.propose",
+            "proposal",
+            ids.encode(PROPOSAL_PREFIX, proposal.proposal_id),
+            proposal.reason,
+            after=_audited(proposal),
+            request_id=proposal.request_id,
+        )
+        for proposal in new
+    ]
+    await audit(tx, entries, now=now)
     return [
         Proposal(
-            one.proposal_id,
-            one.action,
-            one.object_kind,
-            one.object_id,
-            one.payload,
-            one.reason,
-            one.maker_id,
-            now,
-            now + one.validity,
-            ProposalState.OPEN,
+            proposal_id=proposal.proposal_id,
+            action=proposal.action,
+            object_kind=proposal.object_kind,
+            object_id=proposal.object_id,
+            payload=proposal.payload,
+            reason=proposal.reason,
+            maker_id=proposal.maker_id,
+            proposed_at=now,
+            expires_at=expires_at,
+            state=ProposalState.OPEN,
         )
-        for one in new
+        for proposal, expires_at in zip(new, expiries, strict=True)
     ]
 
 
-async def _makers_may(tx: db.Tx, new: Sequence[NewProposal]) -> None:
-    rows = await sql.find_operators.fetch(tx, list({one.maker_id for one in new}))
-    makers = {row["id"]: operator_of(row) for row in rows}
-    for one in new:
-        maker = makers.get(one.maker_id)
+async def _check_makers(tx: db.Tx, new: Sequence[NewProposal]) -> None:
+    makers = await find_operators(tx, [proposal.maker_id for proposal in new])
+    for proposal in new:
+        maker = makers.get(proposal.maker_id)
         if maker is None or maker.disabled_at is not None:
-            raise NotPermitted("this operator may do nothing any more")
+            raise NotPermitted("the operator is disabled")
         require(maker, Role.OPERATOR)
 
 
 async def decide(tx: db.Tx, decisions: Sequence[ApprovalDecision], *, now: datetime) -> list[DecidedProposal]:
-    """Approve or reject what somebody else has proposed. Executes nothing: the caller does, in this transaction.
+    """Approve or reject proposals of other persons. Executes nothing: the caller does, in this transaction.
 
     Effects:
-        Writes one audit entry for each decision that stands.
+        Writes one audit entry for each decision that takes effect.
 
     Repeat:
         A proposal is decided once; a second decision is ALREADY_DECIDED, also within one list.
@@ -113,114 +105,102 @@ async def decide(tx: db.Tx, decisions: Sequence[ApprovalDecision], *, now: datet
         One result per decision, in order; an APPROVED one carries the payload.
 
     Errors:
-        InvalidParameter: a reason that is blank or too long.
-        InvariantBroken: another decision stands by now, although ours held the lock.
+        InvalidParameter: a reason is blank or too long.
+        InvariantBroken: another decision took effect while this one held the lock.
     """
     for decision in decisions:
         check_reason(decision.reason)
-    people = await sql.find_operators.fetch(tx, list({decision.checker_id for decision in decisions}))
-    checkers = {row["id"]: operator_of(row) for row in people}
+    checkers = await find_operators(tx, [decision.checker_id for decision in decisions])
     rows = await sql.lock_proposals.fetch(tx, list({decision.proposal_id for decision in decisions}))
-    standing = {row["id"]: _proposal(row, now) for row in rows}
+    by_id = {proposal.proposal_id: proposal for proposal in (_proposal(row, now) for row in rows)}
     results: list[DecidedProposal] = []
+    effective: list[ApprovalDecision] = []
     for decision in decisions:
-        found = standing.get(decision.proposal_id)
+        proposal = by_id.get(decision.proposal_id)
         checker = checkers.get(decision.checker_id)
-        allowed = checker is not None and checker.disabled_at is None and checker.role.covers(Role.APPROVER)
-        outcome = _outcome(decision, found, allowed=allowed)
+        permitted = checker is not None and checker.disabled_at is None and checker.role.covers(Role.APPROVER)
+        outcome = _outcome(decision, proposal, permitted=permitted)
         if outcome in (DecisionOutcome.APPROVED, DecisionOutcome.REJECTED):
-            assert found is not None
-            found = standing[decision.proposal_id] = _after(found, decision, now)
-        results.append(DecidedProposal(outcome, found))
-    done = [
-        decision
-        for decision, result in zip(decisions, results, strict=True)
-        if result.outcome in (DecisionOutcome.APPROVED, DecisionOutcome.REJECTED)
-    ]
-    await _write(tx, done, standing, now)
+            assert proposal is not None
+            proposal = by_id[decision.proposal_id] = _decided(proposal, decision, now)
+            effective.append(decision)
+        results.append(DecidedProposal(outcome, proposal))
+    await _write(tx, effective, by_id, now)
     return results
 
 
 async def conclude(
     tx: db.Tx, decision: ApprovalDecision, approval_handlers: Mapping[str, ApprovalHandler], *, now: datetime
 ) -> Proposal:
-    """Decide one proposal and, if it is approved, do what it says; for the edges, in a transaction of its own.
+    """Decide one proposal and, if it is approved, execute its action; for the edges, in a transaction of its own.
 
     Errors:
-        NotFound, NotPermitted, OwnProposal, ProposalClosed: as `decide` says; nothing was done.
-        InvariantBroken: nothing is attached to the proposal's action.
-        And what the effect raises: the proposal then stays open.
+        NotFound, NotPermitted, OwnProposal, ProposalClosed: the outcome of `decide`; nothing was done.
+        InvariantBroken: no handler is attached to the proposal's action.
+        Any error of the handler: the proposal then stays open.
     """
     (decided,) = await decide(tx, [decision], now=now)
     outcome, proposal = decided.outcome, decided.proposal
     if proposal is None:
         raise NotFound("no proposal has this id")
     if outcome is DecisionOutcome.NOT_PERMITTED:
-        raise NotPermitted("this takes the role approver")
+        raise NotPermitted("this requires the role approver")
     if outcome is DecisionOutcome.OWN_PROPOSAL:
-        raise OwnProposal("you proposed this; another person decides it")
+        raise OwnProposal("this is your own proposal; another person has to decide it")
     if outcome in (DecisionOutcome.ALREADY_DECIDED, DecisionOutcome.EXPIRED):
         raise ProposalClosed(f"the proposal is {proposal.state}")
     if outcome is DecisionOutcome.APPROVED:
-        effect = approval_handlers.get(proposal.action)
-        if effect is None:
-            raise InvariantBroken(f"nothing is attached to {proposal.action}")
-        await effect(tx, proposal, now)
+        handler = approval_handlers.get(proposal.action)
+        if handler is None:
+            raise InvariantBroken(f"no handler is attached to {proposal.action}")
+        await handler(tx, proposal, now)
     return proposal
 
 
-def _outcome(decision: ApprovalDecision, found: Proposal | None, *, allowed: bool) -> DecisionOutcome:
-    if found is None:
+def _outcome(decision: ApprovalDecision, proposal: Proposal | None, *, permitted: bool) -> DecisionOutcome:
+    if proposal is None:
         return DecisionOutcome.NOT_FOUND
-    if not allowed:
+    if not permitted:
         return DecisionOutcome.NOT_PERMITTED
-    if found.maker_id == decision.checker_id:
+    if proposal.maker_id == decision.checker_id:
         return DecisionOutcome.OWN_PROPOSAL
-    if found.state is ProposalState.EXPIRED:
+    if proposal.state is ProposalState.EXPIRED:
         return DecisionOutcome.EXPIRED
-    if found.state is not ProposalState.OPEN:
+    if proposal.state is not ProposalState.OPEN:
         return DecisionOutcome.ALREADY_DECIDED
     return DecisionOutcome.APPROVED if decision.approve else DecisionOutcome.REJECTED
 
 
-async def _write(tx: db.Tx, done: Sequence[ApprovalDecision], standing: Mapping[UUID, Proposal], now: datetime) -> None:
-    if not done:
+async def _write(
+    tx: db.Tx, decisions: Sequence[ApprovalDecision], by_id: Mapping[UUID, Proposal], now: datetime
+) -> None:
+    if not decisions:
         return
-    states = [ProposalState.APPROVED if one.approve else ProposalState.REJECTED for one in done]
-    written = await sql.decide_proposals.execute(
-        tx,
-        [one.proposal_id for one in done],
-        states,
-        [one.checker_id for one in done],
-        [one.reason for one in done],
-        now,
-    )
-    if written != f"UPDATE {len(done)}":
-        raise InvariantBroken("a proposal was decided by somebody else while we held it")
-    await audit(
-        tx,
-        [
-            AuditEntry(
-                one.checker_id,
-                "proposal.approve" if one.approve else "proposal.reject",
-                "proposal",
-                ids.encode(PROPOSAL_PREFIX, one.proposal_id),
-                one.reason,
-                after={
-                    "action": standing[one.proposal_id].action,
-                    "object_kind": standing[one.proposal_id].object_kind,
-                    "object_id": standing[one.proposal_id].object_id,
-                },
-                request_id=one.request_id,
-            )
-            for one in done
-        ],
-        now=now,
-    )
+    decided = [by_id[decision.proposal_id] for decision in decisions]
+    written = await sql.decide_proposals.execute(tx, rows=decided, decided_at=now)
+    if written != f"UPDATE {len(decided)}":
+        raise InvariantBroken("a locked proposal was decided by another transaction")
+    entries = [
+        AuditEntry(
+            decision.checker_id,
+            "proposal.approve" if decision.approve else "proposal.reject",
+            "proposal",
+            ids.encode(PROPOSAL_PREFIX, decision.proposal_id),
+            decision.reason,
+            after=_audited(proposal),
+            request_id=decision.request_id,
+        )
+        for decision, proposal in zip(decisions, decided, strict=True)
+    ]
+    await audit(tx, entries, now=now)
+
+
+def _audited(proposal: NewProposal | Proposal) -> dict[str, str]:
+    return {"action": proposal.action, "object_kind": proposal.object_kind, "object_id": proposal.object_id}
 
 
 async def find_proposal(tx: db.Tx, proposal_id: UUID, *, now: datetime) -> Proposal:
-    """One proposal as it stands.
+    """Return the current state of one proposal.
 
     Errors:
         NotFound: there is no such proposal.
@@ -234,38 +214,28 @@ async def find_proposal(tx: db.Tx, proposal_id: UUID, *, now: datetime) -> Propo
 async def list_proposals(
     tx: db.Tx, *, now: datetime, after: UUID | None = None, open_only: bool = False, limit: int = 100
 ) -> list[Proposal]:
-    """Proposals, newest first.
+    """Return proposals, newest first.
 
     Args:
-        after: Only those made before this one.
-        open_only: Only those that can still be decided.
+        after: Only proposals older than this one.
+        open_only: Only proposals that can still be decided.
     """
-    return [_proposal(row, now) for row in await sql.list_proposals.fetch(tx, after, open_only, now, limit)]
+    rows = await sql.list_proposals.fetch(tx, after=after, open_only=open_only, now=now, limit=limit)
+    return [_proposal(row, now) for row in rows]
 
 
-def _after(proposal: Proposal, decision: ApprovalDecision, now: datetime) -> Proposal:
+def _decided(proposal: Proposal, decision: ApprovalDecision, now: datetime) -> Proposal:
     state = ProposalState.APPROVED if decision.approve else ProposalState.REJECTED
     return replace(
         proposal, state=state, checker_id=decision.checker_id, decision_reason=decision.reason, decided_at=now
     )
 
 
+_read_proposal = db.reader(Proposal, sql["proposal"], payload=orjson.loads)
+
+
 def _proposal(row: asyncpg.Record, now: datetime) -> Proposal:
-    state = ProposalState(row["state"])
-    if state is ProposalState.OPEN and row["expires_at"] <= now:
-        state = ProposalState.EXPIRED
-    return Proposal(
-        row["id"],
-        row["action"],
-        row["object_kind"],
-        row["object_id"],
-        orjson.loads(row["payload"]),
-        row["reason"],
-        row["maker_id"],
-        row["proposed_at"],
-        row["expires_at"],
-        state,
-        row["checker_id"],
-        row["decision_reason"],
-        row["decided_at"],
-    )
+    """Read a proposal; one that nobody decided in time is EXPIRED, whatever its row says."""
+    proposal = _read_proposal(row)
+    expired = proposal.state is ProposalState.OPEN and proposal.expires_at <= now
+    return replace(proposal, state=ProposalState.EXPIRED) if expired else proposal

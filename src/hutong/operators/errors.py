@@ -1,23 +1,23 @@
-"""Why an operator's wish is refused."""
+"""Refusals of operators' requests."""
 
 from hutong.errors import Conflict, Unauthorized
 
 
 class NotPermitted(Unauthorized):
-    """The operator is known and has no right to do this."""
+    """An operator who is known but lacks the right to do this."""
 
     code = "not_permitted"
     http_status = 403
 
 
 class OwnProposal(Unauthorized):
-    """Who proposed something cannot decide it: that takes a second person."""
+    """A decision on one's own proposal, which takes a second person."""
 
     code = "own_proposal"
     http_status = 403
 
 
 class ProposalClosed(Conflict):
-    """The proposal has been decided, or its time is over."""
+    """A proposal that is decided or expired."""
 
     code = "proposal_closed"

@@ -1,4 +1,4 @@
-"""Operators, what they propose and what they did, as values."""
+"""Operators, proposals and audit entries, as values."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ OPERATOR_PREFIX = "opr"
 PROPOSAL_PREFIX = "prp"
 
 VALIDITY = timedelta(hours=72)
-"""How long a proposal waits for its second person."""
+"""The time for which a proposal waits for a decision."""
 
 REASON_LENGTH_MAX = 500
 
 
 class Role(StrEnum):
-    """What somebody may do; each role may also do what those before it may."""
+    """An operator's role; each covers the roles before it."""
 
     VIEWER = "viewer"
-    """See."""
+    """Look, but change nothing."""
     OPERATOR = "operator"
-    """Act where one person is enough, and propose what takes two."""
+    """Act where one person is enough, and propose where it takes two."""
     APPROVER = "approver"
-    """Decide what somebody else has proposed."""
+    """Decide the proposals of others."""
     ADMIN = "admin"
-    """Everything that operators can do."""
+    """Everything that an operator can do."""
 
     def covers(self, needed: Role) -> bool:
-        """Whether this role may do what `needed` may."""
+        """Return whether this role includes the rights of `needed`."""
         ranks = list(Role)
         return ranks.index(self) >= ranks.index(needed)
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """A person who acts on the platform."""
+    """A person who operates the platform."""
 
     operator_id: UUID
     name: str
@@ -48,15 +48,15 @@ class Operator:
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One thing that was done.
+    """One action in the audit journal.
 
     Attributes:
-        actor_id: The operator; None is the system itself.
-        action: Such as "proposal.approve".
-        object_id: Its public id, such as "prp_…".
-        reason: 1 to 500 characters, always given.
-        before, after: What it changed, as JSON; nothing secret.
-        request_id: The HTTP request that brought it.
+        actor_id: The operator who acted; None is the system itself.
+        action: The action, such as "proposal.approve".
+        object_id: The public id of the object, such as "prp_…".
+        reason: 1 to 500 characters; required.
+        before, after: The state before and after the action, as JSON; nothing secret.
+        request_id: The HTTP request that caused the action.
     """
 
     actor_id: UUID | None
@@ -71,7 +71,7 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class AuditRecord:
-    """An entry as it stands in the journal."""
+    """An entry with its place in the journal."""
 
     seq: int
     at: datetime
@@ -80,11 +80,11 @@ class AuditRecord:
 
 @dataclass(frozen=True, slots=True)
 class NewProposal:
-    """What one person wants done.
+    """An action to propose.
 
     Attributes:
-        action: What an approval does; the composition root attaches the effect to this name.
-        payload: Everything the effect needs, as JSON; nothing secret.
+        action: The name to which the composition root attaches the handler of an approval.
+        payload: The whole input of the handler, as JSON; nothing secret.
     """
 
     proposal_id: UUID
@@ -99,18 +99,18 @@ class NewProposal:
 
 
 class ProposalState(StrEnum):
-    """Where a proposal stands."""
+    """The state of a proposal."""
 
     OPEN = "open"
     APPROVED = "approved"
     REJECTED = "rejected"
     EXPIRED = "expired"
-    """Nobody decided in time."""
+    """Nobody decided it in time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A proposal as it stands."""
+    """The current state of a proposal."""
 
     proposal_id: UUID
     action: str
@@ -129,7 +129,7 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalDecision:
-    """What the second person says."""
+    """The decision of a second person about a proposal."""
 
     proposal_id: UUID
     checker_id: UUID
@@ -139,13 +139,13 @@ class ApprovalDecision:
 
 
 class DecisionOutcome(StrEnum):
-    """What came of a decision. Only APPROVED and REJECTED changed anything."""
+    """The outcome of a decision. Only APPROVED and REJECTED change anything."""
 
     APPROVED = "approved"
     REJECTED = "rejected"
     NOT_FOUND = "not_found"
     NOT_PERMITTED = "not_permitted"
-    """The person is no approver, or no longer."""
+    """The person is not an approver, or is disabled."""
     OWN_PROPOSAL = "own_proposal"
     ALREADY_DECIDED = "already_decided"
     EXPIRED = "expired"
@@ -153,7 +153,7 @@ class DecisionOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DecidedProposal:
-    """The outcome, and the proposal after it; None where there is none."""
+    """The outcome of a decision, and the proposal after it; None if there is no such proposal."""
 
     outcome: DecisionOutcome
     proposal: Proposal | None = None
@@ -161,11 +161,11 @@ class DecidedProposal:
 
 @dataclass(frozen=True, slots=True)
 class AuditVerdict:
-    """What `verify_audit` found.
+    """The result of `verify_audit`.
 
     Attributes:
-        head: The hash of the last row, in hexadecimal; kept elsewhere, it proves everything before it.
-        problems: One sentence each; empty if the journal is whole.
+        head: The hash of the last row, in hexadecimal; a copy kept elsewhere proves all rows before it.
+        problems: One sentence each; empty if the journal is intact.
     """
 
     rows: int

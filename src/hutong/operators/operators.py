@@ -1,12 +1,11 @@
-"""Adding operators, recognizing them by their key, taking their rights away."""
+"""The registration of operators, their authentication by key, and their roles."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
-
-import asyncpg
 
 from hutong import db, ids
 from hutong.errors import Conflict, InvalidParameter, NotFound, Unauthorized
@@ -21,31 +20,31 @@ NAME_LENGTH_MAX = 64
 async def add_operator(
     tx: db.Tx, *, operator_id: UUID, name: str, role: Role, random: str, reason: str, now: datetime
 ) -> str:
-    """Register somebody and give out the key, once.
+    """Register an operator and return their key, once.
 
     Args:
-        random: At least 32 random bytes as text; the part of the key that cannot be guessed.
+        random: At least 32 random bytes as text: the part of the key that cannot be guessed.
 
     Returns:
-        The text for the Authorization header; we keep its hash only.
+        The text for the Authorization header; only its hash is kept.
 
     Errors:
-        InvalidParameter: a name that is empty, too long or not printable.
-        Conflict: somebody enabled has this name.
+        InvalidParameter: the name is empty, too long or not printable.
+        Conflict: an enabled operator has this name.
     """
     if not name.strip() or len(name) > NAME_LENGTH_MAX or not name.isprintable():
-        raise InvalidParameter("an operator's name has 1 to 64 printable characters", param="name")
+        raise InvalidParameter(f"`name` must have 1 to {NAME_LENGTH_MAX} printable characters", param="name")
     public_id = ids.encode(OPERATOR_PREFIX, operator_id)
     secret = f"sk_{public_id}_{random}"
     if await sql.insert_operator.fetchval(tx, operator_id, name, role, _hash(secret), now) is None:
-        raise Conflict("another operator has this name", param="name")
+        raise Conflict("another enabled operator has this `name`", param="name")
     after = {"name": name, "role": role}
     await audit(tx, [AuditEntry(None, "operator.add", "operator", public_id, reason, after=after)], now=now)
     return secret
 
 
 async def disable_operator(tx: db.Tx, operator_id: UUID, *, reason: str, now: datetime) -> Operator:
-    """Take somebody's rights away, at once and for good.
+    """Revoke an operator's rights, at once and permanently.
 
     Repeat:
         The first time stays.
@@ -58,40 +57,45 @@ async def disable_operator(tx: db.Tx, operator_id: UUID, *, reason: str, now: da
         raise NotFound("no operator has this id")
     public_id = ids.encode(OPERATOR_PREFIX, operator_id)
     await audit(tx, [AuditEntry(None, "operator.disable", "operator", public_id, reason)], now=now)
-    return operator_of(row)
+    return _read_operator(row)
 
 
 async def authenticate(tx: db.Tx, secret: str) -> Operator:
-    """The operator whose key this is. Not kept in memory: who is disabled is so from the next request on.
+    """Return the operator of a key. Never cached: a disabled operator is refused from the next request on.
 
     Errors:
-        Unauthorized: no such key, or its owner is disabled. Which of them is not told.
+        Unauthorized: the key does not exist, or its operator is disabled; the error does not say which.
     """
     row = await sql.authenticate.fetchrow(tx, _hash(secret))
     if row is None:
         raise Unauthorized("the operator key is not valid", param="Authorization")
-    return operator_of(row)
+    return _read_operator(row)
+
+
+async def find_operators(tx: db.Tx, operator_ids: Collection[UUID]) -> dict[UUID, Operator]:
+    """Return the operators with these ids, by id; absent ones are left out."""
+    rows = await sql.find_operators.fetch(tx, list(set(operator_ids)))
+    return {operator.operator_id: operator for operator in map(_read_operator, rows)}
 
 
 async def list_operators(tx: db.Tx) -> list[Operator]:
-    """Everybody, in the order they came, those who left included."""
-    return [operator_of(row) for row in await sql.list_operators.fetch(tx)]
+    """Return all operators in the order of their registration, disabled ones included."""
+    return [_read_operator(row) for row in await sql.list_operators.fetch(tx)]
 
 
 def require(operator: Operator, needed: Role) -> None:
-    """Let somebody pass who has a role or more.
+    """Refuse an operator whose role does not cover the needed one.
 
     Errors:
         NotPermitted: the role is not enough.
     """
     if not operator.role.covers(needed):
-        raise NotPermitted(f"this takes the role {needed}")
+        raise NotPermitted(f"this requires the role {needed}")
 
 
-def operator_of(row: asyncpg.Record) -> Operator:
-    return Operator(row["id"], row["name"], Role(row["role"]), row["disabled_at"])
+_read_operator = db.reader(Operator, sql["operator"])
 
 
 def _hash(secret: str) -> bytes:
-    """What we keep of a key. A key holds 256 random bits, so a plain hash cannot be searched."""
+    """Return the hash under which a key is kept. A key has 256 random bits, so a plain hash cannot be searched."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()

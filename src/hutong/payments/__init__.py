@@ -9,7 +9,6 @@ from hutong.payments import refunds
 from hutong.payments.answers import Answers
 from hutong.payments.channel_reports import ChannelReport, RecordReport
 from hutong.payments.create import PlaceResult
-from hutong.payments.customer import CUSTOMER_UPDATED, CustomerProfile, PutCustomer, customer_document, put_customers
 from hutong.payments.decision import (
     DECISION_PREFIX,
     LoggedDecision,
@@ -18,8 +17,8 @@ from hutong.payments.decision import (
     find_decisions,
 )
 from hutong.payments.documents import Documents, Texts, list_items, timeline
-from hutong.payments.errors import OrderNoReused
-from hutong.payments.export import one_snapshot, stream_customers, stream_payments, stream_refunds
+from hutong.payments.errors import NotificationMismatch, NotificationReplayed, OrderNoReused
+from hutong.payments.export import one_snapshot, stream_payments, stream_refunds
 from hutong.payments.in_doubt import in_doubt_documents
 from hutong.payments.items import Discount, Funder, NewLineItem, allocate_discounts
 from hutong.payments.lifecycle import Payments, PaymentsConfig
@@ -31,7 +30,6 @@ from hutong.payments.model import (
     Attempt,
     AttemptState,
     CaptureMethod,
-    Customer,
     NewAttempt,
     NewPayment,
     OperatorActionType,
@@ -42,7 +40,6 @@ from hutong.payments.model import (
     Source,
 )
 from hutong.payments.operator_actions import BilledSuccess, OperatorAction, approval_handlers
-from hutong.payments.overdraft import agree_overdraft
 from hutong.payments.polling import sweep_plans
 from hutong.payments.probe import probe_idle
 from hutong.payments.rehearsal import Backtest, backtest
@@ -52,7 +49,6 @@ from hutong.payments.transactions import PaymentTransactions, PlaceOrder
 
 __all__ = [
     "ATTEMPT_TRANSITIONS",
-    "CUSTOMER_UPDATED",
     "DECISION_PREFIX",
     "PAYMENT_TRANSITIONS",
     "VALIDITY_MAX",
@@ -64,8 +60,6 @@ __all__ = [
     "BilledSuccess",
     "CaptureMethod",
     "ChannelReport",
-    "Customer",
-    "CustomerProfile",
     "Discount",
     "Documents",
     "Funder",
@@ -73,6 +67,8 @@ __all__ = [
     "NewAttempt",
     "NewLineItem",
     "NewPayment",
+    "NotificationMismatch",
+    "NotificationReplayed",
     "OperatorAction",
     "OperatorActionType",
     "OrderNoReused",
@@ -85,16 +81,13 @@ __all__ = [
     "PlaceOrder",
     "PlaceResult",
     "PollingPolicy",
-    "PutCustomer",
     "RecordReport",
     "RouteRequest",
     "Source",
     "Texts",
-    "agree_overdraft",
     "allocate_discounts",
     "approval_handlers",
     "backtest",
-    "customer_document",
     "decision_document",
     "decisions_between",
     "find_decisions",
@@ -103,9 +96,7 @@ __all__ = [
     "list_payments",
     "one_snapshot",
     "probe_idle",
-    "put_customers",
     "refunds",
-    "stream_customers",
     "stream_payments",
     "stream_refunds",
     "sweep_plans",

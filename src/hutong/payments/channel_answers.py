@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from hutong import db, ledger
+from hutong import db
 from hutong.channels import NOT_SENT, ChannelAnswer, ChannelState
 from hutong.payments import postings
-from hutong.payments.channel_reports import Change, ChannelReport, RecordOutcome
+from hutong.payments.channel_reports import ChannelReport, RecordOutcome, ReportChange
 from hutong.payments.items import funding_of
 from hutong.payments.model import (
     ATTEMPT_TRANSITIONS,
@@ -27,7 +27,6 @@ from hutong.payments.model import (
     Source,
     TimelineEntry,
 )
-from hutong.payments.refunds import postings as refund_postings
 from hutong.payments.refunds.create import refund_surplus
 from hutong.payments.store import items_of, lock_attempts, save, save_attempts, write_timeline
 
@@ -55,11 +54,11 @@ class AttemptReports:
             return RecordOutcome.NOT_FOUND
         return RecordOutcome.MISMATCH if _mismatch(payment, row, report.answer) else None
 
-    def apply(self, payment: Payment, row: Attempt, report: ChannelReport, *, now: datetime) -> Change[Attempt]:
+    def apply(self, payment: Payment, row: Attempt, report: ChannelReport, *, now: datetime) -> ReportChange[Attempt]:
         """Apply a report to an attempt and its payment; return what that changes."""
         return _apply(payment, row, report, now, self._policy)
 
-    async def save(self, tx: db.Tx, changes: Sequence[Change[Attempt]], *, now: datetime) -> None:
+    async def save(self, tx: db.Tx, changes: Sequence[ReportChange[Attempt]], *, now: datetime) -> None:
         """Write attempts, payments and timelines, and add the chains that book successes."""
         attempts = {c.row.attempt_id: (c.row, Source(c.source)) for c in changes if c.row_changed}
         payments = {c.payment.payment_id: c.payment for c in changes if c.payment_changed}
@@ -71,28 +70,17 @@ class AttemptReports:
         ]
         items = await items_of(tx, succeeded) if succeeded else {}
         for change in changes:
+            platform_minor, channel_minor = funding_of(items.get(change.payment.payment_id, ()))
             change.chains += [
-                _chain(change.payment, change.row, *funding_of(items.get(change.payment.payment_id, ())))
+                postings.success(change.payment, change.row, platform_minor=platform_minor, channel_minor=channel_minor)
                 for event in change.events
                 if event.type in _BOOKED
             ]
 
-    async def follow_up(self, tx: db.Tx, changes: Sequence[Change[Attempt]], *, now: datetime) -> None:
+    async def follow_up(self, tx: db.Tx, changes: Sequence[ReportChange[Attempt]], *, now: datetime) -> None:
         """Write the refunds of surplus successes."""
         surplus = [(change.payment, change.row) for change in changes if change.follow_up]
         await refund_surplus(tx, surplus, new_id=self._new_id, now=now)
-
-
-def _chain(payment: Payment, attempt: Attempt, platform_minor: int, channel_minor: int) -> refund_postings.Chain:
-    chain, openings = postings.success(payment, attempt)
-    if attempt.surplus or not (platform_minor or channel_minor):
-        return chain, openings
-    funding, also = refund_postings.funding(payment, attempt, platform_minor, channel_minor)
-    # Before our fee, so that nothing is taken from the merchant before everything is there.
-    chain = [*chain[:1], *funding, *chain[1:]]
-    for transfer in chain[:-1]:
-        transfer.flags |= ledger.TransferFlags.LINKED
-    return chain, [*openings, *also]
 
 
 def _amount_to_capture(payment: Payment, attempt: Attempt) -> int | None:
@@ -122,9 +110,9 @@ def _contradicts(payment: Payment, attempt: Attempt, answer: ChannelAnswer) -> b
 
 def _apply(
     payment: Payment, attempt: Attempt, report: ChannelReport, now: datetime, policy: PollingPolicy
-) -> Change[Attempt]:
-    """Change one attempt and its payment as a report demands."""
-    change = Change(payment, attempt, report.source.value)
+) -> ReportChange[Attempt]:
+    """ReportChange one attempt and its payment as a report demands."""
+    change = ReportChange(payment, attempt, report.source.value)
     was_open, state, status = attempt.is_open, attempt.state, payment.status
     answer = report.answer
     target = _target(payment, attempt, report)

@@ -53,7 +53,6 @@ class ChannelCalls:
             subject=payment.subject,
             expires_at=attempt.expires_at or _channel_expiry(payment, attempt, channel.capabilities),
             notify_url=attempt.notify_url or notify_url(self._public_url, attempt.account_id),
-            payer_ip=attempt.payer_ip,
             return_url=attempt.return_url or self._checkout_url(payment),
             payer=payer,
             capture=payment.capture_method is CaptureMethod.AUTOMATIC,
@@ -106,10 +105,10 @@ class ChannelCalls:
         channel = await self._accounts.get(_payout_account(refund))
         return await channel.query_payout(self._payout_request(refund), now=self._clock.now())
 
-    def _refund_request(self, payment: Payment, refund: Refund) -> channels.Refund:
+    def _refund_request(self, payment: Payment, refund: Refund) -> channels.RefundRequest:
         attempt = payment.attempt(refund.attempt_id)
         captured_minor = attempt.amount_captured_minor or payment.amount_minor
-        return channels.Refund(
+        return channels.RefundRequest(
             refund_no=refund.number,
             order=replace(_order(payment, attempt), amount_minor=captured_minor),
             amount_minor=refund.amount_minor,
@@ -119,7 +118,7 @@ class ChannelCalls:
             channel_refund_no=refund.channel_refund_no,
         )
 
-    def _payout_request(self, refund: Refund) -> channels.Payout:
+    def _payout_request(self, refund: Refund) -> channels.PayoutRequest:
         url = notify_url(self._public_url, _payout_account(refund))
         return payout_request(self._vault, refund, notify_url=url)
 
@@ -129,9 +128,9 @@ def notify_url(public_url: str, account_id: UUID) -> str:
     return f"{public_url}/channels/{ids.encode('acc', account_id)}/notifications"
 
 
-def _order(payment: Payment, attempt: Attempt) -> channels.Order:
+def _order(payment: Payment, attempt: Attempt) -> channels.OrderReference:
     """Return an attempt's order as every later call identifies it."""
-    return channels.Order(
+    return channels.OrderReference(
         attempt_no=ids.encode("att", attempt.attempt_id),
         method=attempt.method,
         amount_minor=payment.amount_minor,

@@ -2,7 +2,7 @@
 
 Whichever way a report came (submission, notification, query), it is applied under the payment's lock, and the state,
 the transfers, the events and the answer under the idempotency key are written in the same transaction. What differs
-between attempts and refunds is a `Subject`.
+between attempts and refunds is a `ReportSubject`.
 """
 
 from __future__ import annotations
@@ -16,15 +16,13 @@ from uuid import UUID
 
 from prometheus_client import Counter
 
-from hutong import db
+from hutong import db, ledger
 from hutong.channels import ChannelAnswer
 from hutong.clock import Clock
 from hutong.idempotency import Claim, StoredAnswer, store
 from hutong.ids import Ids, encode
 from hutong.payments.documents import Documents
 from hutong.payments.model import Payment, PaymentEvent, Source, TimelineEntry
-from hutong.payments.postings import Opening
-from hutong.payments.refunds import postings
 from hutong.payments.refunds.model import RefundMethod
 from hutong.payments.store import claim_notifications
 from hutong.telemetry import get_logger
@@ -95,7 +93,7 @@ class Recorded(Generic[Row]):
 
 
 @dataclass(slots=True)
-class Change(Generic[Row]):
+class ReportChange(Generic[Row]):
     """What one report changes.
 
     Attributes:
@@ -115,11 +113,11 @@ class Change(Generic[Row]):
     contradicts: bool = False
     follow_up: bool = False
     events: list[PaymentEvent] = field(default_factory=list)
-    chains: list[postings.Chain] = field(default_factory=list)
+    chains: list[ledger.Chain] = field(default_factory=list)
     timeline: list[TimelineEntry] = field(default_factory=list)
 
 
-class Subject(Protocol[Row]):
+class ReportSubject(Protocol[Row]):
     """What attempts and refunds supply for recording reports about them."""
 
     async def lock(self, tx: db.Tx, object_ids: Sequence[UUID]) -> Mapping[UUID, tuple[Payment, Row]]:
@@ -130,15 +128,15 @@ class Subject(Protocol[Row]):
         """Return why a report must not be applied: NOT_FOUND or MISMATCH; None if it may be."""
         ...
 
-    def apply(self, payment: Payment, row: Row, report: ChannelReport, *, now: datetime) -> Change[Row]:
+    def apply(self, payment: Payment, row: Row, report: ChannelReport, *, now: datetime) -> ReportChange[Row]:
         """Apply a report to an object; return what that changes."""
         ...
 
-    async def save(self, tx: db.Tx, changes: Sequence[Change[Row]], *, now: datetime) -> None:
+    async def save(self, tx: db.Tx, changes: Sequence[ReportChange[Row]], *, now: datetime) -> None:
         """Write the changed rows and the timelines, and complete the changes' chains."""
         ...
 
-    async def follow_up(self, tx: db.Tx, changes: Sequence[Change[Row]], *, now: datetime) -> None:
+    async def follow_up(self, tx: db.Tx, changes: Sequence[ReportChange[Row]], *, now: datetime) -> None:
         """Write the intents that follow from the changes, once these are booked."""
         ...
 
@@ -153,7 +151,7 @@ class Recorder(Generic[Row]):
     def __init__(
         self,
         database: db.Database,
-        subject: Subject[Row],
+        subject: ReportSubject[Row],
         documents: Documents,
         *,
         clock: Clock,
@@ -166,7 +164,7 @@ class Recorder(Generic[Row]):
         self._clock = clock
         self._ids = ids
         self._render = render
-        self._open: set[Opening] = set()
+        self._open_accounts: set[ledger.Opening] = set()
 
     async def record(self, commands: Sequence[RecordReport]) -> list[Recorded[Row]]:
         """Record channels' reports, book what they mean and publish it.
@@ -181,27 +179,17 @@ class Recorder(Generic[Row]):
             One result per command, in order.
         """
         now = self._clock.now()
-        opened: set[Opening] = set()
 
         async def work(tx: db.Tx) -> list[Recorded[Row]]:
-            opened.clear()
-            results = await self.record_within(tx, commands, now=now, opened=opened)
+            results = await self.record_within(tx, commands, now=now)
             if self._render is not None and any(command.claim is not None for command in commands):
                 results = await self._answer(tx, commands, results, self._render)
             return results
 
-        results = await self._database.run(work)
-        self._open |= opened
-        return results
+        return await self._database.run(work)
 
-    async def record_within(
-        self, tx: db.Tx, commands: Sequence[RecordReport], *, now: datetime, opened: set[Opening] | None = None
-    ) -> list[Recorded[Row]]:
-        """Record reports in a transaction that does something else as well.
-
-        Args:
-            opened: Takes the ledger accounts that were opened, to be remembered after the commit.
-        """
+    async def record_within(self, tx: db.Tx, commands: Sequence[RecordReport], *, now: datetime) -> list[Recorded[Row]]:
+        """Record reports in a transaction that does something else as well."""
         reports = [_storable(command.report) for command in commands]
         objects = await self._subject.lock(tx, [report.object_id for report in reports])
         refusals = [
@@ -214,7 +202,7 @@ class Recorder(Generic[Row]):
         signed = any(key is not None for _, key in keys)
         fresh = iter(await claim_notifications(tx, keys, now=now) if signed else [True] * len(keys))
         results: list[Recorded[Row]] = []
-        changes: list[Change[Row]] = []
+        changes: list[ReportChange[Row]] = []
         for report, refusal in zip(reports, refusals, strict=True):
             if refusal is RecordOutcome.NOT_FOUND:
                 results.append(Recorded(refusal))
@@ -229,25 +217,18 @@ class Recorder(Generic[Row]):
             results.append(Recorded(outcome, payment, row, change.contradicts))
         await self._subject.save(tx, changes, now=now)
         if any(change.chains or change.events for change in changes):
-            await self._settle(tx, changes, now=now, opened=opened)
+            await self._settle(tx, changes, now=now)
         return results
 
-    async def write(self, tx: db.Tx, changes: Sequence[Change[Row]], *, now: datetime) -> None:
+    async def write(self, tx: db.Tx, changes: Sequence[ReportChange[Row]], *, now: datetime) -> None:
         """Write changes to objects that the caller has locked: save, book, follow up, publish."""
         await self._subject.save(tx, changes, now=now)
         await self._settle(tx, changes, now=now)
 
-    async def _settle(
-        self, tx: db.Tx, changes: Sequence[Change[Row]], *, now: datetime, opened: set[Opening] | None = None
-    ) -> None:
+    async def _settle(self, tx: db.Tx, changes: Sequence[ReportChange[Row]], *, now: datetime) -> None:
         chains = [chain for change in changes for chain in change.chains]
-        needed = {opening for _, openings in chains for opening in openings} - self._open
-        if opened is not None:
-            opened |= needed
         if chains:
-            # What is open already is not opened again, so that booking costs no statement more.
-            missing = [(chain, [o for o in openings if o in needed]) for chain, openings in chains]
-            await postings.book(tx, missing, now=now)
+            await ledger.book(tx, chains, now=now, accounts=self._open_accounts)
         if any(change.follow_up for change in changes):
             await self._subject.follow_up(tx, changes, now=now)
         happened = [event for change in changes for event in change.events]

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from hutong.customers import Customer
 from hutong.payments.items import Discount, LineItem
 
 if TYPE_CHECKING:
@@ -170,20 +171,6 @@ class NewAttempt:
     expiry_max: timedelta = timedelta.max
     authorization_kept: timedelta | None = None
     decision: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Customer:
-    """The payer, as the merchant knows them.
-
-    Attributes:
-        id: The merchant's own id; the same person has the same id in every order.
-        avatar: A name of the picture's current version, such as its hash; never the picture itself.
-    """
-
-    id: str
-    name: str | None = None
-    avatar: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

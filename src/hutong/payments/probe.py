@@ -25,7 +25,9 @@ async def probe_idle(
     for account_id, method in idle:
         channel = await accounts.get(account_id)
         can, number, now = channel.capabilities, new_id(), clock.now()
-        order = channels.Order(ids.encode("att", number), method, can.amount_minor_min, min(can.currencies), now)
+        order = channels.OrderReference(
+            ids.encode("att", number), method, can.amount_minor_min, min(can.currencies), now
+        )
         answer = await channel.query(order, now=now)
         told_at = clock.now()
         latency_ms = int((told_at - now) / timedelta(milliseconds=1))

@@ -12,8 +12,9 @@ import asyncpg
 import orjson
 
 from hutong import db
+from hutong.customers import Customer
 from hutong.payments.items import Discount, LineItem, RefundLine
-from hutong.payments.model import Attempt, Customer, NewPayment, Payment, PaymentStatus, Source, TimelineEntry
+from hutong.payments.model import Attempt, NewPayment, Payment, PaymentStatus, Source, TimelineEntry
 from hutong.payments.refunds.model import Refund
 from hutong.payments.statements import sql
 

@@ -1,4 +1,4 @@
-"""How a bill is written: as a document, as a line of an export."""
+"""Payment records as documents and as lines of an export."""
 
 from __future__ import annotations
 
@@ -13,47 +13,47 @@ from hutong.clock import instant
 from hutong.search.model import PaymentRecord
 
 
-def record_document(bill: PaymentRecord, avatar_base: str = "") -> dict[str, Any]:
-    """The public form of a bill.
+def record_document(record: PaymentRecord, avatar_base: str = "") -> dict[str, Any]:
+    """The public form of a record.
 
     Args:
         avatar_base: What stands before the customer's id in an avatar's address.
     """
     return {
-        "id": ids.encode("pay", bill.payment_id),
+        "id": ids.encode("pay", record.payment_id),
         "object": "bill",
-        "status": bill.status.value,
-        "merchant_order_no": bill.merchant_order_no,
-        "subject": bill.subject,
-        "amount_minor": bill.amount_minor,
-        "currency": bill.currency,
-        "amount_captured_minor": bill.amount_captured_minor,
-        "amount_refunded_minor": bill.amount_refunded_minor,
-        "method": bill.method,
-        "channel": bill.channel,
-        "counterparty": _counterparty(bill, avatar_base),
-        "created_at": instant(bill.created_at),
-        "authorized_at": _optional(bill.authorized_at),
-        "succeeded_at": _optional(bill.succeeded_at),
-        "closed_at": _optional(bill.closed_at),
-        "refunds": bill.refunds,
+        "status": record.status.value,
+        "merchant_order_no": record.merchant_order_no,
+        "subject": record.subject,
+        "amount_minor": record.amount_minor,
+        "currency": record.currency,
+        "amount_captured_minor": record.amount_captured_minor,
+        "amount_refunded_minor": record.amount_refunded_minor,
+        "method": record.method,
+        "channel": record.channel,
+        "counterparty": _counterparty(record, avatar_base),
+        "created_at": instant(record.created_at),
+        "authorized_at": _optional(record.authorized_at),
+        "succeeded_at": _optional(record.succeeded_at),
+        "closed_at": _optional(record.closed_at),
+        "refunds": record.refunds,
     }
 
 
-def _counterparty(bill: PaymentRecord, avatar_base: str) -> dict[str, Any] | None:
-    if bill.customer_id is None:
+def _counterparty(record: PaymentRecord, avatar_base: str) -> dict[str, Any] | None:
+    if record.customer_id is None:
         return None
     url = None
-    if bill.customer_avatar is not None:
-        # Always the same address for the same person, so that old bills show the newest picture; `v` is for caches.
-        base = avatar_base.replace("{merchant_id}", ids.encode("mer", bill.merchant_id))
-        url = f"{base}{quote(bill.customer_id, safe='')}?v={bill.customer_avatar}"
-    return {"id": bill.customer_id, "name": bill.customer_name, "avatar_url": url}
+    if record.customer_avatar is not None:
+        # One address per customer, so that old records show the newest picture; `v` is for caches.
+        base = avatar_base.replace("{merchant_id}", ids.encode("mer", record.merchant_id))
+        url = f"{base}{quote(record.customer_id, safe='')}?v={record.customer_avatar}"
+    return {"id": record.customer_id, "name": record.customer_name, "avatar_url": url}
 
 
 @dataclass(frozen=True, slots=True)
 class RecordLine:
-    """A bill as a line of an export; amounts in minor units, and in major ones as people read them."""
+    """A payment record as a line of an export; amounts in minor units, and in major ones for people."""
 
     id: str
     merchant_id: str
@@ -75,33 +75,33 @@ class RecordLine:
     closed_at: str
 
 
-def record_line(bill: PaymentRecord) -> RecordLine:
-    """A bill as a line; what it has not is empty."""
+def record_line(record: PaymentRecord) -> RecordLine:
+    """Return a payment record as a line; a missing value is empty."""
     return RecordLine(
-        id=ids.encode("pay", bill.payment_id),
-        merchant_id=ids.encode("mer", bill.merchant_id),
-        merchant_order_no=bill.merchant_order_no,
-        status=bill.status.value,
-        subject=bill.subject,
-        currency=bill.currency,
-        amount=money.to_major(bill.amount_minor, bill.currency),
-        amount_minor=bill.amount_minor,
-        amount_captured_minor=bill.amount_captured_minor,
-        amount_refunded_minor=bill.amount_refunded_minor,
-        method=bill.method or "",
-        channel=bill.channel or "",
-        customer_id=bill.customer_id or "",
-        customer_name=bill.customer_name or "",
-        created_at=instant(bill.created_at),
-        authorized_at=_optional(bill.authorized_at) or "",
-        succeeded_at=_optional(bill.succeeded_at) or "",
-        closed_at=_optional(bill.closed_at) or "",
+        id=ids.encode("pay", record.payment_id),
+        merchant_id=ids.encode("mer", record.merchant_id),
+        merchant_order_no=record.merchant_order_no,
+        status=record.status.value,
+        subject=record.subject,
+        currency=record.currency,
+        amount=money.to_major(record.amount_minor, record.currency),
+        amount_minor=record.amount_minor,
+        amount_captured_minor=record.amount_captured_minor,
+        amount_refunded_minor=record.amount_refunded_minor,
+        method=record.method or "",
+        channel=record.channel or "",
+        customer_id=record.customer_id or "",
+        customer_name=record.customer_name or "",
+        created_at=instant(record.created_at),
+        authorized_at=_optional(record.authorized_at) or "",
+        succeeded_at=_optional(record.succeeded_at) or "",
+        closed_at=_optional(record.closed_at) or "",
     )
 
 
-def to_csv(bills: Iterable[PaymentRecord], *, heading: bool) -> str:
-    """Bills as CSV; text that a spreadsheet would run is made harmless."""
-    lines = [record_line(bill) for bill in bills]
+def to_csv(records: Iterable[PaymentRecord], *, heading: bool) -> str:
+    """Return payment records as CSV. Text that a spreadsheet would run as a formula is made harmless."""
+    lines = [record_line(record) for record in records]
     names = ",".join(RecordLine.__dataclass_fields__) + "\r\n"
     text = export.to_csv(lines)
     return names + text.removeprefix(names) if heading else text.removeprefix(names)

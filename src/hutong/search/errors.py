@@ -1,4 +1,4 @@
-"""What the query store refuses."""
+"""Refusals of the search."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ class SearchTooWide(InvalidRequest):
 
 
 class EventsArchived(Conflict):
-    """The streams do not go back to their beginning any more."""
+    """The first events of a stream are no longer in the database."""
 
     code = "events_archived"

@@ -1,4 +1,4 @@
-"""Reading facts out of events."""
+"""Facts from events."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from hutong.telemetry import get_logger
 
 _log = get_logger(__name__)
 TOPICS = frozenset({"payment", "refund", "customer"})
-"""What bills are made of; other streams are not read."""
+"""The topics that payment records are made of; other streams are not read."""
 
 
 def facts_of(events: Iterable[RecordedEvent]) -> Facts:
-    """What events tell of payments, refunds and customers.
+    """Return the facts about payments, refunds and customers that events carry.
 
-    An event that cannot be read is logged and left out: one broken row must not keep all later bills from showing.
+    An event that cannot be read is logged and left out: one broken row must not keep all later records from showing.
     """
     payments: list[PaymentFact] = []
     refunds: list[RefundFact] = []
@@ -36,7 +36,7 @@ def facts_of(events: Iterable[RecordedEvent]) -> Facts:
             elif topic == "customer":
                 profiles.append(_profile(event, orjson.loads(event.data)))
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it
-            _log.error("bill_event_unreadable", event_id=str(event.event_id), type=event.type, reason=repr(error))
+            _log.error("record_event_unreadable", event_id=str(event.event_id), type=event.type, reason=repr(error))
     return Facts(payments, refunds, profiles)
 
 
@@ -49,7 +49,7 @@ def refund_text(
     created_at: str,
     finished_at: str | None,
 ) -> str:
-    """What a bill shows of a refund, as JSON."""
+    """Return a refund as payment records show it, as JSON."""
     return orjson.dumps(
         {
             "id": refund_id,
@@ -64,18 +64,31 @@ def refund_text(
 
 
 def _payment(event: RecordedEvent, data: dict[str, Any]) -> PaymentFact:
-    paid = next((a for a in data["attempts"] if a["state"] == "succeeded" and not a["surplus"]), None)
-    # There is one at most: a payment is authorized by one attempt, and captured through it.
-    paid = paid or next((a for a in data["attempts"] if a["state"] == "authorized"), None)
+    attempts = data["attempts"]
+    paid = next((a for a in attempts if a["state"] == "succeeded" and not a["surplus"]), None)
+    # At most one attempt is authorized: a payment is captured through the attempt that authorized it.
+    paid = paid or next((a for a in attempts if a["state"] == "authorized"), None) or {}
     customer = data.get("customer") or {}
     return PaymentFact(
-        event.object_id, event.object_seq, event.merchant_id, data["status"], data["merchant_order_no"],
-        data["subject"], data["amount_minor"], data["currency"], data["amount_captured_minor"],
-        paid and paid["method"], paid and paid["channel"],
-        customer.get("id"), customer.get("name"), customer.get("avatar"),
-        datetime.fromisoformat(data["created_at"]), _optional(data["authorized_at"]), _optional(data["succeeded_at"]),
-        _optional(data["closed_at"]),
-    )  # fmt: skip
+        payment_id=event.object_id,
+        version=event.object_seq,
+        merchant_id=event.merchant_id,
+        status=data["status"],
+        merchant_order_no=data["merchant_order_no"],
+        subject=data["subject"],
+        amount_minor=data["amount_minor"],
+        currency=data["currency"],
+        amount_captured_minor=data["amount_captured_minor"],
+        method=paid.get("method"),
+        channel=paid.get("channel"),
+        customer_id=customer.get("id"),
+        customer_name=customer.get("name"),
+        customer_avatar=customer.get("avatar"),
+        created_at=datetime.fromisoformat(data["created_at"]),
+        authorized_at=_optional(data["authorized_at"]),
+        succeeded_at=_optional(data["succeeded_at"]),
+        closed_at=_optional(data["closed_at"]),
+    )
 
 
 def _refund(event: RecordedEvent, data: dict[str, Any]) -> RefundFact:

@@ -1,4 +1,4 @@
-"""What the query store is told, and what it answers: frozen values, no I/O."""
+"""Payment records, the facts that they are made of, and the queries that find them: frozen values, no I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from uuid import UUID
 
 
 class RecordStatus(StrEnum):
-    """What has come of a payment. One that is open is no bill yet."""
+    """The state of a payment that has a record. An open payment has none."""
 
     REQUIRES_CAPTURE = "requires_capture"
     SUCCEEDED = "succeeded"
@@ -22,7 +22,7 @@ SHOWN = frozenset(status.value for status in RecordStatus)
 
 
 class PaymentFact(NamedTuple):
-    """A payment as one version of it was told, by an event or by its row."""
+    """One version of a payment, from an event or from its row."""
 
     payment_id: UUID
     version: int
@@ -45,7 +45,7 @@ class PaymentFact(NamedTuple):
 
 
 class RefundFact(NamedTuple):
-    """A refund as one version of it was told. `document` is what bills show of it; None while they show nothing."""
+    """One version of a refund. `document` is the refund as records show it; None while they do not."""
 
     refund_id: UUID
     version: int
@@ -55,8 +55,10 @@ class RefundFact(NamedTuple):
 
 
 class ProfileFact(NamedTuple):
-    """What was said of a customer, by an order or outside of one. What was said later holds; `by` says what said it,
-    for what was said at the same time."""
+    """A customer's profile at one instant, from an order or outside of one.
+
+    The latest wins; `by`, the id of the source, breaks ties.
+    """
 
     merchant_id: UUID
     customer_id: str
@@ -68,7 +70,7 @@ class ProfileFact(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What was told, in any order."""
+    """Facts to apply, in any order."""
 
     payments: Sequence[PaymentFact] = ()
     refunds: Sequence[RefundFact] = ()
@@ -77,11 +79,11 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class PaymentRecord:
-    """One payment with its refunds and the newest of its customer.
+    """One payment with its refunds and the newest profile of its customer.
 
     Attributes:
-        refunds: Those whose money is back, first to last.
-        customer_name, customer_avatar: As the customer's newest order has them.
+        refunds: Those whose money is back with the payer, oldest first.
+        customer_name, customer_avatar: From the customer's newest profile.
     """
 
     payment_id: UUID
@@ -107,14 +109,14 @@ class PaymentRecord:
 
 @dataclass(frozen=True, slots=True)
 class RecordQuery:
-    """Which bills are asked for; None asks for nothing in particular.
+    """The conditions of a search; None sets no condition.
 
     Attributes:
-        merchant_id: Whose; None sees everybody's.
-        begin, end: Created from the one on, before the other.
-        customer_id: The merchant's own name of the customer.
-        counterparty: The customer's id, or part of the name.
-        text: Words of the subject, each of which must occur.
+        merchant_id: The merchant whose records are searched; None searches everybody's.
+        begin, end: Created at or after `begin` and before `end`.
+        customer_id: The merchant's own id of the customer.
+        counterparty: The customer's id, or part of the customer's name.
+        text: Terms, each of which must occur in the subject.
     """
 
     merchant_id: UUID | None = None
@@ -131,20 +133,20 @@ class RecordQuery:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """Some bills, newest first, and where the next ones begin."""
+class RecordPage:
+    """A page of payment records, newest first, and the cursor of the next page."""
 
-    bills: list[PaymentRecord]
+    records: list[PaymentRecord]
     next_cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """How far one source has been read.
+class SourceProgress:
+    """The progress of the projection in one stream of events.
 
     Attributes:
         no: The last number applied.
-        last_no: The last number there is.
+        last_no: The last number in the stream.
         lag_s: For how long the first event that is not applied has been waiting; 0 without one.
     """
 

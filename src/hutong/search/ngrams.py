@@ -1,8 +1,8 @@
-"""How text is searched: in one spelling, by every two neighboring characters.
+"""Text for searching: one spelling, indexed by every two neighboring characters.
 
-PostgreSQL's own parsers take a run of Chinese for one word, and the trigram extension is neither in the embedded server
-nor of use for the usual Chinese word, which has two characters. Pairs of characters find any part of any text, and what
-they find is looked at again, so that nothing is found which does not hold the text.
+PostgreSQL's own parsers take a run of Chinese for one term, and the trigram extension is neither in the embedded server
+nor of use for a usual Chinese term, which has two characters. Pairs of characters find any part of any text. The text
+itself is compared afterwards, so that a search returns nothing that does not contain its terms.
 """
 
 from __future__ import annotations
@@ -13,32 +13,38 @@ TERMS_MAX = 8
 
 
 def fold(text: str) -> str:
-    """The one spelling: full width as half, capitals as small letters, one blank between words."""
+    """Return a text in one spelling: full width as half, capitals as small letters, one blank between terms."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def grams(words: str) -> list[str]:
-    """The pairs of neighboring characters in each word, and each character beyond ASCII, which may be a word by itself.
+def grams_of(folded: str) -> list[str]:
+    """Return the grams of a folded text: pairs of neighboring characters, and each character beyond ASCII.
 
-    Args:
-        words: Folded.
+    A single Chinese character may be a whole term.
     """
-    found: set[str] = set()
-    for word in words.split(" "):
-        found.update(word[place : place + 2] for place in range(len(word) - 1))
-        found.update(character for character in word if not character.isascii())
-    return sorted(found)
+    grams: set[str] = set()
+    for term in folded.split(" "):
+        grams.update(_pairs(term))
+        grams.update(character for character in term if not character.isascii())
+    return sorted(grams)
 
 
-def terms(text: str) -> list[str]:
-    """What a search asks for: each of these must occur."""
+def terms_of(text: str) -> list[str]:
+    """Return the terms of a search, each of which must occur."""
     return fold(text).split(" ")[:TERMS_MAX]
 
 
-def needed(asked: list[str]) -> list[str]:
-    """The pairs that whatever holds all terms must have. A single ASCII letter has none and is looked for without."""
-    found: set[str] = set()
-    for term in asked:
-        found.update([term] if len(term) == 1 and not term.isascii() else ())
-        found.update(term[place : place + 2] for place in range(len(term) - 1))
-    return sorted(found)
+def required_grams(terms: list[str]) -> list[str]:
+    """Return the grams of every text that contains all terms.
+
+    A single ASCII letter has none, so the index cannot help to find it.
+    """
+    grams: set[str] = set()
+    for term in terms:
+        grams.update([term] if len(term) == 1 and not term.isascii() else ())
+        grams.update(_pairs(term))
+    return sorted(grams)
+
+
+def _pairs(term: str) -> set[str]:
+    return {term[place : place + 2] for place in range(len(term) - 1)}

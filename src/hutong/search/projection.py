@@ -1,4 +1,4 @@
-"""Taking facts into the store, in whatever order and however often they come."""
+"""The projection of facts into payment records, in any order and with any number of repetitions."""
 
 from __future__ import annotations
 
@@ -9,82 +9,90 @@ from uuid import UUID
 
 from hutong import db
 from hutong.search.model import SHOWN, Facts, PaymentFact, ProfileFact, RefundFact
-from hutong.search.ngrams import fold, grams
+from hutong.search.ngrams import fold, grams_of
 from hutong.search.statements import sql
 
-HOUSE = "query"
-"""The schema that is read."""
+LIVE = "search"
+"""The schema that searches read."""
 
-BESIDE = "query_rebuild"
-"""The schema in which its like is built."""
+SHADOW = "search_shadow"
+"""The schema of the same form that a rebuild fills."""
 
 F = TypeVar("F", PaymentFact, RefundFact)
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 _NOBODY = UUID(int=0)
+_HIDDEN = dict.fromkeys(PaymentFact._fields[3:])
 
 
-async def apply(tx: db.Tx, facts: Facts) -> None:
-    """Take in what was told of payments, refunds and customers.
+async def apply_facts(tx: db.Tx, facts: Facts) -> None:
+    """Apply facts about payments, refunds and customers.
 
     Args:
-        tx: In which `use_house` has been called, and which nobody else's applying runs beside.
+        tx: A transaction in which `use_schema` has run, and which holds the lock of the projection.
 
     Repeat:
         The same facts, in any order, any number of times, leave the same rows: each object's newest version holds.
     """
-    newest_refunds = _newest(facts.refunds)
-    if newest_refunds:
-        await sql.put_refunds.execute(tx, *zip(*newest_refunds, strict=True))
-    newest = _newest(facts.payments)
-    if newest:
-        await sql.put_bills.execute(tx, *zip(*map(_row, newest), strict=True))
-    touched = {fact.payment_id for fact in newest} | {fact.payment_id for fact in newest_refunds}
-    if touched:
-        await sql.add_refunds_up.execute(tx, sorted(touched))
-    profiles = _profiles(facts)
+    refunds = _newest(facts.refunds)
+    if refunds:
+        await sql.put_refunds.execute(tx, rows=refunds)
+    payments = _newest(facts.payments)
+    if payments:
+        await _put_records(tx, payments)
+    payment_ids = {fact.payment_id for fact in payments} | {fact.payment_id for fact in refunds}
+    if payment_ids:
+        await sql.sum_refunds.execute(tx, sorted(payment_ids))
+    profiles = _newest_profiles(facts)
     if profiles:
-        await sql.put_profiles.execute(tx, *zip(*profiles, strict=True))
+        texts = [fold(fact.name or "") for fact in profiles]
+        await sql.put_profiles.execute(
+            tx,
+            rows=profiles,
+            version_at=[fact.at for fact in profiles],
+            version_id=[fact.by for fact in profiles],
+            folded=texts,
+            grams=[" ".join(grams_of(text)) for text in texts],
+        )
 
 
 def _newest(facts: Sequence[F]) -> list[F]:
-    """The newest version of each object, in order of the ids, since rows are locked in that order."""
-    found: dict[UUID, F] = {}
+    """Return the newest version of each object, in order of the ids, since rows are locked in that order."""
+    newest: dict[UUID, F] = {}
     for fact in facts:
-        known = found.get(fact[0])
-        if known is None or known.version < fact.version:
-            found[fact[0]] = fact
-    return [found[key] for key in sorted(found)]
+        other = newest.get(fact[0])
+        if other is None or other.version < fact.version:
+            newest[fact[0]] = fact
+    return [newest[key] for key in sorted(newest)]
 
 
-def _row(fact: PaymentFact) -> tuple[object, ...]:
-    if fact.status not in SHOWN:
-        return (fact.payment_id, fact.version, fact.merchant_id, *[None] * 15)
-    words = fold(fact.subject)
-    return (
-        fact.payment_id, fact.version, fact.merchant_id, fact.status, fact.merchant_order_no, fact.subject, words,
-        " ".join(grams(words)), fact.amount_minor, fact.currency, fact.amount_captured_minor, fact.method, fact.channel,
-        fact.customer_id, fact.created_at, fact.authorized_at, fact.succeeded_at, fact.closed_at,
-    )  # fmt: skip
+async def _put_records(tx: db.Tx, facts: Sequence[PaymentFact]) -> None:
+    """Write the rows of payments. The row of an open payment remembers its version and shows nothing."""
+    texts = [fold(fact.subject) if fact.status in SHOWN else None for fact in facts]
+    await sql.put_records.execute(
+        tx,
+        rows=[fact if fact.status in SHOWN else fact._replace(**_HIDDEN) for fact in facts],  # type: ignore[arg-type]
+        folded=texts,
+        grams=[None if text is None else " ".join(grams_of(text)) for text in texts],
+    )
 
 
-def _profiles(facts: Facts) -> list[tuple[object, ...]]:
-    """The newest that is said of each customer, in the order of the key."""
-    found: dict[tuple[UUID, str], ProfileFact] = {}
-    for fact in (*facts.profiles, *filter(None, map(_said, facts.payments))):
+def _newest_profiles(facts: Facts) -> list[ProfileFact]:
+    """Return the newest profile of each customer, in the order of the key."""
+    newest: dict[tuple[UUID, str], ProfileFact] = {}
+    for fact in (*facts.profiles, *filter(None, map(_profile_of, facts.payments))):
         key = (fact.merchant_id, fact.customer_id)
-        if key not in found or (found[key].at, found[key].by) < (fact.at, fact.by):
-            found[key] = fact
-    return [
-        (merchant, customer, fact.name, words, " ".join(grams(words)), fact.avatar, fact.at, fact.by)
-        for (merchant, customer), fact in sorted(found.items(), key=lambda one: one[0])
-        for words in (fold(fact.name or ""),)
-    ]
+        if key not in newest or (newest[key].at, newest[key].by) < (fact.at, fact.by):
+            newest[key] = fact
+    return [newest[key] for key in sorted(newest)]
 
 
-def _said(fact: PaymentFact) -> ProfileFact | None:
-    """What an order says of its customer. One that only names the customer is older than any that says something."""
+def _profile_of(fact: PaymentFact) -> ProfileFact | None:
+    """Return the profile that an order gives of its customer.
+
+    An order that has the customer's id alone counts as older than every order that has a name or an avatar.
+    """
     if fact.customer_id is None:
         return None
-    says = fact.customer_name is not None or fact.customer_avatar is not None
-    at, by = (fact.created_at, fact.payment_id) if says else (_NEVER, _NOBODY)
+    complete = fact.customer_name is not None or fact.customer_avatar is not None
+    at, by = (fact.created_at, fact.payment_id) if complete else (_NEVER, _NOBODY)
     return ProfileFact(fact.merchant_id, fact.customer_id, fact.customer_name, fact.customer_avatar, at, by)

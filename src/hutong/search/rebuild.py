@@ -1,4 +1,4 @@
-"""Building the store anew beside the one in use, from all events or from the tables, and comparing the two."""
+"""A second set of payment records beside the live one, built from all events or from the tables, and compared."""
 
 from __future__ import annotations
 
@@ -13,38 +13,46 @@ import orjson
 
 from hutong import db, events, ids
 from hutong.clock import instant
+from hutong.customers import stream_customers
 from hutong.errors import InvariantBroken
-from hutong.payments import one_snapshot, stream_customers, stream_payments, stream_refunds
+from hutong.payments import one_snapshot, stream_payments, stream_refunds
 from hutong.search.errors import EventsArchived
 from hutong.search.facts import refund_text
 from hutong.search.model import Facts, PaymentFact, ProfileFact, RefundFact
-from hutong.search.projection import BESIDE, HOUSE, apply
-from hutong.search.projector import BATCH, Told, follow_stream, numbers_of, sources, watermarks
-from hutong.search.statements import sql as _sql
+from hutong.search.projection import LIVE, SHADOW, apply_facts
+from hutong.search.projector import (
+    BATCH,
+    OnProgress,
+    project_stream,
+    read_sources,
+    read_watermarks,
+    sources_among,
+)
+from hutong.search.statements import sql
 
 
 @dataclass(frozen=True, slots=True)
-class Digest:
-    """How many bills a house holds, and a hash of all its rows in order."""
+class RecordsDigest:
+    """The number of payment records in a schema, and a hash of all its rows in order."""
 
-    bills: int
+    records: int
     value: str
 
 
 @dataclass(frozen=True, slots=True)
-class Rebuilt:
-    """What came of a rebuild: the house as it was in use, the one built beside it, and whether they traded places."""
+class RebuildResult:
+    """The digests of the live records and of the rebuilt ones, and whether the two traded places."""
 
-    live: Digest
-    built: Digest
+    live: RecordsDigest
+    rebuilt: RecordsDigest
     swapped: bool
 
     @property
     def equal(self) -> bool:
-        return self.live == self.built
+        return self.live == self.rebuilt
 
 
-async def rebuild(
+async def rebuild_records(
     source: db.Database,
     store: db.Database,
     *,
@@ -52,71 +60,75 @@ async def rebuild(
     number_events: Callable[[], Any],
     now: datetime,
     swap: bool = True,
-    told: Told = lambda _: None,
-) -> Rebuilt:
-    """Build all bills anew, beside those in use; bring both to the same number of every source; compare them.
+    on_progress: OnProgress = lambda _: None,
+) -> RebuildResult:
+    """Build all payment records beside the live ones, bring both to the same numbers, and compare them.
 
     Args:
-        store: Opened as the owner of its schemas, who alone may have them trade places.
-        from_events: From the streams' first numbers on; otherwise from the rows of payments and refunds.
-        number_events: Has every event that is committed numbered.
-        swap: Whether to use the new one if it is not equal.
+        store: Opened as the owner of its schemas; only the owner may rename them.
+        from_events: Build from the first number of each stream; otherwise from the rows of payments and refunds.
+        number_events: Gives every committed event its number.
+        swap: Replace the live records if the rebuilt ones differ.
 
     Effects:
-        Keeps all applying out meanwhile: bills go on being shown, and lag. What was replaced is emptied.
+        Keeps all other projections out: records are still shown meanwhile, and lag. Empties what was replaced.
 
     Errors:
-        EventsArchived: old events are gone, so that only the tables know everything.
+        EventsArchived: old events are gone, so that only the tables are complete.
     """
-    async with _alone(store):
-        await _empty(store)
+    async with _projection_locked(store):
+        await _empty_shadow(store)
         if not from_events:
-            await _from_tables(source, store, now=now, told=told)
+            await _fill_from_tables(source, store, now=now, on_progress=on_progress)
         await number_events()
-        targets = await sources(source)
-        for stream, last_no in targets:
-            for house in (HOUSE, BESIDE):
-                await follow_stream(source, store, stream, upto=last_no, now=now, house=house, locked=True, told=told)
-            if (await watermarks(store, BESIDE)).get(stream) != last_no:
-                raise EventsArchived(f"{stream} does not begin at its first number any more; rebuild from tables")
-        live, built = await _digest(store, HOUSE), await _digest(store, BESIDE)
-        swapped = swap and live != built
+        for stream, last_no in await read_sources(source):
+            for schema in (LIVE, SHADOW):
+                await project_stream(
+                    source, store, stream, upto=last_no, now=now, schema=schema, locked=True, on_progress=on_progress
+                )
+            if (await read_watermarks(store, SHADOW)).get(stream) != last_no:
+                raise EventsArchived(f"the first events of {stream} are archived; rebuild from the tables instead")
+        live, rebuilt = await digest_records(store, LIVE), await digest_records(store, SHADOW)
+        swapped = swap and live != rebuilt
         if swapped:
             async with store.transaction() as tx:
-                await _sql.gather_statistics.execute(tx)
-                await _sql.rename_live.execute(tx)
-                await _sql.rename_beside.execute(tx)
-                await _sql.rename_former.execute(tx)
-        await _empty(store)
-    return Rebuilt(live, built, swapped)
+                await sql.analyze_shadow.execute(tx)
+                await sql.move_live_aside.execute(tx)
+                await sql.make_shadow_live.execute(tx)
+                await sql.make_former_shadow.execute(tx)
+        await _empty_shadow(store)
+    return RebuildResult(live, rebuilt, swapped)
 
 
-async def _from_tables(source: db.Database, store: db.Database, *, now: datetime, told: Told) -> None:
-    """Take in every row as it was at one moment, and note the numbers given by then: what they stand for is in it."""
+async def _fill_from_tables(source: db.Database, store: db.Database, *, now: datetime, on_progress: OnProgress) -> None:
+    """Apply every row as of one moment, and set the watermarks to the numbers given by then.
+
+    The rows contain what the events up to these numbers say.
+    """
     async with source.transaction() as tx:
         await one_snapshot(tx)
-        numbers = numbers_of(await events.list_streams(tx))
-        done = 0
+        sources = sources_among(await events.list_streams(tx))
+        applied = 0
         async for rows in _batches(stream_payments(tx)):
             versions = await events.object_versions(tx, [row["id"] for row in rows])
             payments = [_payment(row, versions[row["id"]]) for row in rows if row["id"] in versions]
-            await _apply(store, Facts(payments=payments))
-            done += len(rows)
-            told(done)
+            await _apply_to_shadow(store, Facts(payments=payments))
+            applied += len(rows)
+            on_progress(applied)
         async for rows in _batches(stream_refunds(tx)):
             versions = await events.object_versions(tx, [row["id"] for row in rows])
             refunds = [_refund(row, versions[row["id"]]) for row in rows if row["id"] in versions]
-            await _apply(store, Facts(refunds=refunds))
-            done += len(rows)
-            told(done)
+            await _apply_to_shadow(store, Facts(refunds=refunds))
+            applied += len(rows)
+            on_progress(applied)
         async for rows in _batches(stream_customers(tx)):
-            await _apply(store, Facts(profiles=[ProfileFact(*row.values()) for row in rows]))
-            done += len(rows)
-            told(done)
+            await _apply_to_shadow(store, Facts(profiles=[_profile(row) for row in rows]))
+            applied += len(rows)
+            on_progress(applied)
     async with store.transaction() as tx:
-        await _sql.use_house.execute(tx, BESIDE)
-        for stream, no in numbers:
-            await _sql.move_watermark.execute(tx, stream, no, now, now)
+        await sql.use_schema.execute(tx, SHADOW)
+        for stream, no in sources:
+            await sql.move_watermark.execute(tx, stream, no, now, now)
 
 
 async def _batches(rows: AsyncIterator[asyncpg.Record]) -> AsyncIterator[list[asyncpg.Record]]:
@@ -130,20 +142,34 @@ async def _batches(rows: AsyncIterator[asyncpg.Record]) -> AsyncIterator[list[as
         yield batch
 
 
-async def _apply(store: db.Database, facts: Facts) -> None:
+async def _apply_to_shadow(store: db.Database, facts: Facts) -> None:
     async with store.transaction() as tx:
-        await _sql.use_house.execute(tx, BESIDE)
-        await apply(tx, facts)
+        await sql.use_schema.execute(tx, SHADOW)
+        await apply_facts(tx, facts)
 
 
 def _payment(row: asyncpg.Record, version: int) -> PaymentFact:
     customer = {} if row["customer"] is None else orjson.loads(row["customer"])
     return PaymentFact(
-        row["id"], version, row["merchant_id"], row["status"], row["merchant_order_no"], row["subject"],
-        row["amount_minor"], row["currency"], row["amount_captured_minor"], row["method"], row["channel"],
-        customer.get("id"), customer.get("name"), customer.get("avatar"), row["created_at"], row["authorized_at"],
-        row["succeeded_at"], row["closed_at"],
-    )  # fmt: skip
+        payment_id=row["id"],
+        version=version,
+        merchant_id=row["merchant_id"],
+        status=row["status"],
+        merchant_order_no=row["merchant_order_no"],
+        subject=row["subject"],
+        amount_minor=row["amount_minor"],
+        currency=row["currency"],
+        amount_captured_minor=row["amount_captured_minor"],
+        method=row["method"],
+        channel=row["channel"],
+        customer_id=customer.get("id"),
+        customer_name=customer.get("name"),
+        customer_avatar=customer.get("avatar"),
+        created_at=row["created_at"],
+        authorized_at=row["authorized_at"],
+        succeeded_at=row["succeeded_at"],
+        closed_at=row["closed_at"],
+    )
 
 
 def _refund(row: asyncpg.Record, version: int) -> RefundFact:
@@ -156,31 +182,32 @@ def _refund(row: asyncpg.Record, version: int) -> RefundFact:
     return RefundFact(row["id"], version, row["payment_id"], row["amount_minor"], document)
 
 
+def _profile(row: asyncpg.Record) -> ProfileFact:
+    return ProfileFact(
+        row["merchant_id"], row["customer_id"], row["name"], row["avatar"], at=row["updated_at"], by=row["event_id"]
+    )
+
+
 @asynccontextmanager
-async def _alone(store: db.Database) -> AsyncIterator[None]:
-    """Keep all applying out for the length of a block; the lock goes with its connection, whatever happens."""
+async def _projection_locked(store: db.Database) -> AsyncIterator[None]:
+    """Keep all other projections out for a block. The lock ends with its connection, whatever happens."""
     async with store.pool.acquire() as connection:
-        await _sql.keep_out.execute(connection)
+        await sql.lock_projection.execute(connection)
         try:
             yield
         finally:
-            await _sql.let_in.execute(connection)
+            await sql.unlock_projection.execute(connection)
 
 
-async def _empty(store: db.Database) -> None:
+async def _empty_shadow(store: db.Database) -> None:
     async with store.transaction() as tx:
-        await _sql.empty_beside.execute(tx)
+        await sql.empty_shadow.execute(tx)
 
 
-async def _digest(store: db.Database, house: str) -> Digest:
+async def digest_records(store: db.Database, schema: str) -> RecordsDigest:
     async with store.transaction() as tx:
-        await _sql.use_house.execute(tx, house)
-        row = await _sql.digest_house.fetchrow(tx)
+        await sql.use_schema.execute(tx, schema)
+        row = await sql.digest_schema.fetchrow(tx)
     if row is None:
-        raise InvariantBroken("a statement that gives one row gave none")
-    return Digest(row["bills"], row["digest"])
-
-
-async def digest(store: db.Database) -> Digest:
-    """The bills in use, as one value."""
-    return await _digest(store, HOUSE)
+        raise InvariantBroken("a statement that returns one row returned none")
+    return RecordsDigest(row["records"], row["value"])

@@ -1,4 +1,4 @@
-"""What the worker does for bills, again and again."""
+"""The worker that keeps payment records up to date."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from prometheus_client import Gauge
 
 from hutong import db
 from hutong.clock import Clock
-from hutong.search.projector import follow
+from hutong.search.projector import project_events
 
-FOLLOW_EVERY_S = 0.5
-"""How often to look for what is new."""
+PROJECT_EVERY_S = 0.5
+"""The pause between two looks for new events."""
 
-SCHEMAS = ("db", "query")
-"""Whose migrations a database of its own needs."""
+SCHEMA_PACKAGES = ("db", "search")
+"""The packages whose migrations make a database of payment records alone."""
 
 _PAUSE = timedelta(seconds=5)
-"""How long to leave a store alone that was away."""
+"""The pause after a failed run."""
 
-_UP = Gauge("hutong_query_up", "Whether bills were brought up to date when last tried: 1 or 0.")
+_UP = Gauge("hutong_query_up", "1 while payment records can be brought up to date, 0 after a failure.")
 
 
 class ProjectionWorker:
-    """Brings bills up to date. Whatever goes wrong here, payments go on; the next round catches up.
+    """Brings payment records up to date. No failure here touches payments; the next run catches up.
 
     Args:
-        source: Where the events are.
-        store: Where the bills are.
-        own_url: Of the store's database, if it has one of its own, which may have been away when the others were
-            brought to this version's schema.
+        source: The database of the events.
+        store: The database of the payment records.
+        own_url: The URL of the store's database if it has one of its own, which may have been away when the others
+            were brought to this version's schema.
     """
 
     def __init__(self, source: db.Database, store: db.Database, *, clock: Clock, own_url: str | None = None) -> None:
@@ -40,19 +40,19 @@ class ProjectionWorker:
         self._unmigrated = own_url
         self._not_before: datetime | None = None
 
-    async def follow(self) -> int:
-        """One round; returns how many events were applied. For a while after one that failed it does nothing."""
+    async def run_once(self) -> int:
+        """Apply new events and return their number. Does nothing for a while after a failure."""
         if self._not_before is not None and self._clock.now() < self._not_before:
             return 0
         self._not_before = None
         try:
             if self._unmigrated is not None:
-                await asyncio.to_thread(db.migrate, self._unmigrated, rooms=SCHEMAS)
+                await asyncio.to_thread(db.migrate, self._unmigrated, packages=SCHEMA_PACKAGES)
                 self._unmigrated = None
-            done = await follow(self._source, self._store, now=self._clock.now())
+            applied = await project_events(self._source, self._store, now=self._clock.now())
         except Exception:
             _UP.set(0)
             self._not_before = self._clock.now() + _PAUSE
             raise
         _UP.set(1)
-        return done
+        return applied

@@ -1,4 +1,4 @@
-"""Logs and their masking: set up once by the composition root, used everywhere by name."""
+"""Structured logs with masked secrets: configured once by the composition root, used everywhere by name."""
 
 from hutong.telemetry.logging import configure_logging, get_logger
 from hutong.telemetry.masking import mask

@@ -1,4 +1,4 @@
-"""Structured logs: set up once by the composition root, used everywhere by name."""
+"""Structured logs: their configuration, and the logger of each module."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from hutong.telemetry.masking import masked_under
 
 def _mask_event(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for name, value in event.items():
-        if name not in {"_record", "_from_structlog"}:  # the standard library's record, not written itself
+        if name not in {"_record", "_from_structlog"}:  # the standard library's record; it is not written itself
             event[name] = masked_under(name, value)
     return event
 
 
 class _StandardError(logging.Handler):
-    """Writes to standard error as it is when something is logged."""
+    """A handler that writes to the standard error of the moment, which tests replace."""
 
     def emit(self, record: logging.LogRecord) -> None:
         print(self.format(record), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def configure_logging(*, level: str = "info", output: str = "json") -> None:
-    """Send structured logs to standard error, one event a line, with secrets masked.
+    """Send structured logs to standard error, one event per line, with secrets masked.
 
     Args:
-        level: The least level that is written.
+        level: The lowest level that is written.
         output: "json" for machines, "console" for people.
     """
     renderer: Any = structlog.processors.JSONRenderer()
@@ -47,7 +47,7 @@ def configure_logging(*, level: str = "info", output: str = "json") -> None:
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(numeric),
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # as it is when something is logged
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # the standard error of the moment
         cache_logger_on_first_use=False,
     )
     handler = _StandardError()
@@ -61,5 +61,5 @@ def configure_logging(*, level: str = "info", output: str = "json") -> None:
 
 
 def get_logger(name: str) -> Any:
-    """The logger of a module; events are short names, everything else is a keyword."""
+    """Return the logger of a module. Events are short names; everything else is a keyword."""
     return structlog.get_logger(module=name)

@@ -1,4 +1,4 @@
-"""Masking: what is secret does not reach a log."""
+"""The masking of secrets in logs."""
 
 from __future__ import annotations
 
@@ -38,19 +38,20 @@ _IDENTITY_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 
 
 def mask(text: str) -> str:
-    """The same text without secrets.
+    """Return the text without secrets.
 
-    Hidden are API keys, webhook secrets, private keys, passwords in URLs, `name=value` pairs whose name says secret,
-    card numbers (right length, brand and check digit) and Chinese identity numbers (right check character).
+    Masked are API keys, webhook secrets, private keys, passwords in URLs, `name=value` pairs with the name of a secret,
+    card numbers (with the right length, brand and check digit) and Chinese identity numbers (with the right check
+    character).
     """
     text = _SECRET_VALUE.sub(_MASK, text)
-    text = _NAMED_VALUE.sub(lambda found: f"{found['name']}{found['quote']}{_MASK}", text)
-    text = _IDENTITY_NUMBER.sub(lambda found: _MASK if _is_identity(found[0]) else found[0], text)
-    return _CARD_NUMBER.sub(lambda found: _MASK if _is_card(found[0]) else found[0], text)
+    text = _NAMED_VALUE.sub(lambda match: f"{match['name']}{match['quote']}{_MASK}", text)
+    text = _IDENTITY_NUMBER.sub(lambda match: _MASK if _is_identity(match[0]) else match[0], text)
+    return _CARD_NUMBER.sub(lambda match: _MASK if _is_card(match[0]) else match[0], text)
 
 
 def _is_card(text: str) -> bool:
-    """Whether the check digit (Luhn) fits and a card brand's numbers begin like this."""
+    """Return whether the check digit (Luhn) and the first digits are those of a card."""
     digits = [int(digit) for digit in text if digit.isdigit()]
     doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
     fits = (sum(doubled) + sum(digits[-1::-2])) % 10 == 0
@@ -58,13 +59,13 @@ def _is_card(text: str) -> bool:
 
 
 def _is_identity(text: str) -> bool:
-    """Whether the check character of a citizen's number (GB 11643, ISO 7064 MOD 11-2) fits."""
+    """Return whether the check character is that of a citizen's number (GB 11643, ISO 7064 MOD 11-2)."""
     total = sum(int(digit) * weight for digit, weight in zip(text[:17], _IDENTITY_WEIGHTS, strict=True))
     return "10X98765432"[total % 11] == text[17].upper()
 
 
 def _masked(value: Any, depth: int = 0) -> Any:
-    """The same value without secrets, however deep; what is no plain data becomes masked text."""
+    """Return the value without secrets at any depth. A value that is not plain data becomes masked text."""
     if value is None or isinstance(value, bool | float):
         return value
     if isinstance(value, int):
@@ -79,5 +80,5 @@ def _masked(value: Any, depth: int = 0) -> Any:
 
 
 def masked_under(name: str, value: Any, depth: int = 0) -> Any:
-    """Return the value without secrets; whole values go whose name says that they are secret."""
+    """Return the value without secrets. Under the name of a secret the whole value is masked."""
     return _MASK if _SECRET_NAME.search(name) else _masked(value, depth)

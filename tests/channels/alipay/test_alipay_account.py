@@ -146,7 +146,7 @@ async def test_no_secret_reaches_errors_or_representations(world: AlipayWorld) -
     channel = world.channel(certificate_mode=True)
     credentials = channel._credentials
     shown: list[object] = [channel, vars(channel), vars(channel._keys), credentials, credentials.model_dump_json()]
-    shown += [vars(channel._gateway), await channel.pay(world.request(), now=world.clock.now())]
+    shown += [vars(channel._client), await channel.pay(world.request(), now=world.clock.now())]
     shown += await channel.diagnose(now=world.clock.now())
     with pytest.raises(NotificationRefused) as forged:
         channel.parse_notification({}, b"sign=x", now=world.clock.now())

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from hutong.channels import Codes, Http, load_codes
+from hutong.channels import Codes, Http
+from hutong.channels.codes.codes import load_codes
 from hutong.channels.stripe.adapter import Stripe
 from hutong.channels.stripe.credentials import StripeCredentials
 from hutong.sandbox import StripeSandboxKeys

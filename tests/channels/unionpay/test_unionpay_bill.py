@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from hutong.channels import Bill, BillRefused, BillRowKind, BillState, ChannelState
 from hutong.channels.unionpay.bill import ROW_LENGTH, WIDTHS, read_bill, unpack
-from hutong.channels.unionpay.client import settle_date
 from hutong.channels.unionpay.credentials import UnionPayCredentials
+from hutong.channels.unionpay.requests import settle_date
 from hutong.sandbox import UnionPaySandboxKeys
 from hutong.sandbox.bill import Entry
 from hutong.sandbox.unionpay.bill import pack_bill, write_bill

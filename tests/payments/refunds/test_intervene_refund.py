@@ -9,7 +9,8 @@ from uuid import UUID
 
 import pytest
 
-from hutong import app, operators
+from hutong import operators
+from hutong.app.approval_handlers import approval_handlers
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.clock import ManualClock
 from hutong.db import Database
@@ -45,7 +46,7 @@ async def decided(world: RefundWorld, refund: Refund, action: str, **payload: An
     now = world.clock.now()
     await world.database.run(lambda tx: operators.propose(tx, [new], now=now))
     decision = operators.ApprovalDecision(proposal_id, checker, True, "checked")
-    effects = app.approval_handlers(world.transactions)
+    effects = approval_handlers(world.transactions)
     return await world.database.run(lambda tx: operators.conclude(tx, decision, effects, now=now))
 
 

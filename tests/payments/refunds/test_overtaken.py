@@ -39,7 +39,7 @@ class SlowRefunds(RefundingChannel):
     again: Any = None
     answers: list[tuple[int, bytes]] = field(default_factory=list)
 
-    async def refund(self, refund: channels.Refund, *, now: datetime) -> ChannelAnswer:
+    async def refund(self, refund: channels.RefundRequest, *, now: datetime) -> ChannelAnswer:
         self.answers.append(await self.again())
         return await super().refund(refund, now=now)
 

@@ -12,7 +12,8 @@ from hutong import ledger
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.clock import ManualClock
 from hutong.db import Database
-from hutong.ledger import AccountFilter, AccountFilterFlags
+from hutong.ledger.accounting.chart import account_id
+from hutong.ledger.model import AccountFilter, AccountFilterFlags
 from hutong.money import fee_minor
 from hutong.payments.refunds.errors import InsufficientMerchantFunds, RefundExceedsAvailable
 from support.fixtures.payments import AMOUNT
@@ -33,7 +34,7 @@ async def shop(payments_database: Database, clock: ManualClock) -> AsyncIterator
 
 async def lowest(shop: RefundWorld) -> int:
     """The lowest that the merchant's balance ever was, holds counted."""
-    account = ledger.account_id(2001, shop.merchant_id, "CNY")
+    account = account_id(2001, shop.merchant_id, "CNY")
     both = AccountFilterFlags.DEBITS | AccountFilterFlags.CREDITS
     async with shop.database.transaction() as tx:
         book = ledger.Ledger(tx, clock=shop.clock.now_ns)

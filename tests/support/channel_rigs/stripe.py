@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
 
-from hutong.channels import Codes, Http, load_codes
+from hutong.channels import Codes, Http
+from hutong.channels.codes.codes import load_codes
 from hutong.channels.stripe.adapter import Stripe
 from hutong.channels.stripe.credentials import StripeCredentials
 from hutong.sandbox import StripeSandboxKeys

@@ -17,7 +17,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from hutong import ids
-from hutong.cashier import CheckoutStatus, CheckoutView, create_router
+from hutong.cashier import create_router
+from hutong.cashier.model import CheckoutStatus, CheckoutView
 from hutong.channels import ActionKind, PayerAction
 from hutong.clock import Clock, SystemClock
 from hutong.errors import Conflict, InvalidParameter, NotFound

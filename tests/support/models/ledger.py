@@ -8,8 +8,8 @@ from __future__ import annotations
 import copy
 
 from hutong.ledger import Account, Transfer
-from hutong.ledger import CreateAccountStatus as A
 from hutong.ledger import CreateTransferStatus as T
+from hutong.ledger.model import CreateAccountStatus as A
 
 MAX = 2**128 - 1
 SUM_MAX = 2**63 - 1

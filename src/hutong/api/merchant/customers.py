@@ -1,4 +1,4 @@
-"""/v1/customers: what a merchant tells of its customers outside of orders."""
+"""The route of `/v1/customers`: names and pictures of customers, outside of orders."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
-from hutong import db, payments
+from hutong import customers, db
 from hutong.api.dependencies import Caller, Use
 from hutong.api.problems import responses
 from hutong.api.responses import json_answer
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1/customers", tags=["Bills"], route_class=StrictRou
 
 
 class CustomerPut(schema.CustomerGiven):
-    """What a customer is called from now on, and which picture is theirs."""
+    """The new name and picture of a customer."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"id": "u-1001", "name": "张三", "avatar": "5f2b9c"}]},
@@ -28,7 +28,7 @@ class CustomerPut(schema.CustomerGiven):
 
 
 class CustomerProfileObject(BaseModel):
-    """What is known of a customer."""
+    """The current name and picture of a customer."""
 
     id: str
     object: Literal["customer"]
@@ -41,22 +41,22 @@ class CustomerProfileObject(BaseModel):
     "",
     response_model=CustomerProfileObject,
     responses=responses(400, 401, 413, 415, 422, 503),
-    summary="Tell of a customer",
+    summary="Set a customer's name and picture",
 )
 async def put_customer(
     use: Use,
     merchant: Caller,
     body: Annotated[CustomerPut, Body(openapi_examples={"one": {"value": schema.example(CustomerPut)}})],
 ) -> Response:
-    """Give one of your customers a new name or picture; all bills of theirs show it, old ones too.
+    """Give one of your customers a new name or picture. All their payment records show it, old ones too.
 
-    What you leave out is not known any more. Saying the same again changes nothing. Orders may tell the same in
-    `customer`; what was said last counts.
+    A field that you leave out is cleared. A repetition changes nothing. Orders may set the same fields in `customer`;
+    the latest setting wins.
     """
-    command = payments.PutCustomer(merchant.merchant_id, payments.Customer(**body.model_dump()))
+    command = customers.PutCustomer(merchant.merchant_id, customers.Customer(**body.model_dump()))
 
-    async def work(tx: db.Tx) -> list[payments.CustomerProfile]:
-        return await payments.put_customers(tx, [command], new_id=use.ids.new, now=use.clock.now())
+    async def work(tx: db.Tx) -> list[customers.CustomerProfile]:
+        return await customers.put_customers(tx, [command], new_id=use.ids.new, now=use.clock.now())
 
     (profile,) = await use.database.run(work)
-    return json_answer(payments.customer_document(profile))
+    return json_answer(customers.customer_document(profile))

@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Query
 from starlette.responses import Response
 
-from hutong import ids, merchants, money, payments
+from hutong import customers, ids, merchants, money, payments
 from hutong.api.dependencies import Caller, Services, Use, own_payment
 from hutong.api.idempotency import IdempotencyKey, claim_of
 from hutong.api.paging import Limit, cut, id_cursor, read_cursor, rendered_page_answer
@@ -174,7 +174,7 @@ def _new_payment(
         capture_method=payments.CaptureMethod(body.capture_method),
         items=payments.allocate_discounts(body.amount_minor, _items(body), discounts) if has_items else (),
         discounts=discounts,
-        customer=None if body.customer is None else payments.Customer(**body.customer.model_dump()),
+        customer=None if body.customer is None else customers.Customer(**body.customer.model_dump()),
     )
 
 

@@ -1,4 +1,4 @@
-"""/v1/operator/bills: the bills of all merchants, also by payer, and how far they have followed the events."""
+"""Routes of `/v1/operator/bills`: the payment records of all merchants, also by payer, and how far they lag."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from starlette.responses import Response, StreamingResponse
 
-from hutong import ids, merchants
-from hutong import search as query
+from hutong import ids, merchants, search
 from hutong.api.dependencies import Acting, Services, Use
 from hutong.api.merchant.bills import CSV, Cursor, Filters, csv_answer, records_answer
 from hutong.api.paging import Limit, list_answer
@@ -24,7 +23,7 @@ from hutong.errors import InvalidParameter, NotFound
 router = APIRouter(prefix="/v1/operator", tags=["Operators"], route_class=StrictRoute)
 
 MerchantId = Annotated[
-    str | None, Query(pattern=r"^mer_[0-7][0-9a-z]{25}$", description="Only bills of this merchant.")
+    str | None, Query(pattern=r"^mer_[0-7][0-9a-z]{25}$", description="Only records of this merchant.")
 ]
 
 
@@ -32,47 +31,50 @@ MerchantId = Annotated[
     "/bills",
     response_model=bill_schema.OperatorBillList,
     responses=responses(400, 401, 422, 503),
-    summary="Search all bills",
+    summary="Search all payment records",
 )
 async def search_all_bills(
     use: Use,
     _operator: Acting,
-    wanted: Filters,
+    query: Filters,
     merchant: MerchantId = None,
     limit: Limit = 20,
     cursor: Cursor = None,
 ) -> Response:
-    """Bills of all merchants, newest first; with `customer`, those of one payer wherever merchants share their ids."""
-    async with use.bills.transaction() as tx:
-        page = await query.search(tx, _of(wanted, merchant), limit=limit, cursor=cursor)
-    return await records_answer(use, await _documents(use, page.bills), page.next_cursor)
+    """Return payment records of all merchants, newest first.
+
+    `customer` selects those of one payer, across merchants that share their customers' ids.
+    """
+    async with use.records.transaction() as tx:
+        page = await search.search_records(tx, _restrict(query, merchant), limit=limit, cursor=cursor)
+    return await records_answer(use, await _documents(use, page.records), page.next_cursor)
 
 
 @router.get(
     "/bills/export",
     response_class=StreamingResponse,
     responses=CSV | responses(400, 401, 422, 503),
-    summary="Export all bills",
+    summary="Export all payment records",
 )
-async def export_all_bills(use: Use, _operator: Acting, wanted: Filters, merchant: MerchantId = None) -> Response:
-    """All bills of a search as CSV, newest first."""
-    return await csv_answer(use, _of(wanted, merchant))
+async def export_all_bills(use: Use, _operator: Acting, query: Filters, merchant: MerchantId = None) -> Response:
+    """Return all records of a search as CSV, newest first."""
+    return await csv_answer(use, _restrict(query, merchant))
 
 
 @router.get(
     "/bills/{payment_id}",
     response_model=bill_schema.OperatorBillObject,
     responses=responses(400, 401, 404, 422, 503),
-    summary="See a bill",
+    summary="See a payment record",
 )
 async def see_bill(use: Use, _operator: Acting, payment_id: str) -> Response:
-    """Any merchant's bill."""
+    """Return the record of one payment of any merchant."""
     identifier = ids.decode("pay", payment_id)
-    async with use.bills.transaction() as tx:
-        bill = await query.find_record(tx, identifier)
-    if bill is None:
-        raise NotFound("no bill has this id")
-    (document,) = await _documents(use, [bill])
+    async with use.records.transaction() as tx:
+        record = await search.find_record(tx, identifier)
+    if record is None:
+        raise NotFound("no payment record has this id")
+    (document,) = await _documents(use, [record])
     return json_answer(document)
 
 
@@ -80,35 +82,35 @@ async def see_bill(use: Use, _operator: Acting, payment_id: str) -> Response:
     "/bill-sources",
     response_model=bill_schema.BillSourceList,
     responses=responses(400, 401, 422, 503),
-    summary="See how far bills are",
+    summary="See how far payment records lag",
 )
 async def see_bill_sources(use: Use, _operator: Acting) -> Response:
-    """Each stream of events that bills are made of: how far they have followed it, and how far it goes."""
-    found = await query.progress(use.database, use.bills, now=use.clock.now())
-    return list_answer(asdict(source) | {"lag": source.lag} for source in found)
+    """Return the streams of events that records are made of: the last number applied, and the last number there is."""
+    sources = await search.read_progress(use.database, use.records, now=use.clock.now())
+    return list_answer(asdict(source) | {"lag": source.lag} for source in sources)
 
 
-def _of(wanted: query.RecordQuery, merchant: str | None) -> query.RecordQuery:
+def _restrict(query: search.RecordQuery, merchant: str | None) -> search.RecordQuery:
     if merchant is None:
-        return wanted
+        return query
     try:
-        return replace(wanted, merchant_id=ids.decode("mer", merchant))
+        return replace(query, merchant_id=ids.decode("mer", merchant))
     except NotFound as error:
-        raise InvalidParameter("is no such id", param="merchant") from error
+        raise InvalidParameter("merchant is not the id of a merchant", param="merchant") from error
 
 
-async def _documents(use: Services, bills: Sequence[query.PaymentRecord]) -> list[dict[str, Any]]:
-    """Bills with their merchants."""
-    wanted: list[UUID] = sorted({bill.merchant_id for bill in bills})
+async def _documents(use: Services, records: Sequence[search.PaymentRecord]) -> list[dict[str, Any]]:
+    """Return the public form of records, with their merchants."""
+    merchant_ids: list[UUID] = sorted({record.merchant_id for record in records})
     async with use.database.transaction() as tx:
-        known = await merchants.find_merchants(tx, wanted) if wanted else {}
+        by_id = await merchants.find_merchants(tx, merchant_ids) if merchant_ids else {}
     return [
-        query.record_document(bill, use.avatar_base)
+        search.record_document(record, use.avatar_base)
         | {
             "merchant": {
-                "id": ids.encode("mer", bill.merchant_id),
-                "name": known[bill.merchant_id].name if bill.merchant_id in known else None,
+                "id": ids.encode("mer", record.merchant_id),
+                "name": by_id[record.merchant_id].name if record.merchant_id in by_id else None,
             }
         }
-        for bill in bills
+        for record in records
     ]

@@ -1,4 +1,4 @@
-"""Bills as they are shown and asked for."""
+"""Payment records in the API: responses and the filters of a search."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from fastapi import Query
 from pydantic import BaseModel, BeforeValidator, Field
 
-from hutong import search as query
+from hutong import search
 from hutong.api.schemas.payment import AMOUNT_MINOR_MAX, ORDER_NO, Instant, Text
 from hutong.errors import InvalidParameter
 
@@ -26,19 +26,19 @@ class BillRefund(BaseModel):
 
 
 class CounterpartyObject(BaseModel):
-    """Who paid, as the merchant's newest order has it, also for old bills."""
+    """The payer, with the newest name and picture that the merchant has given, also on old records."""
 
-    id: str = Field(description="The merchant's own.")
+    id: str = Field(description="The merchant's own id of the customer.")
     name: str | None
     avatar_url: str | None = Field(
-        description="`{id}?v={avatar}` behind the address that is set for avatars: it changes when the picture does."
+        description="The configured address of avatars followed by `{id}?v={avatar}`; it changes when the picture does."
     )
 
 
 class BillObject(BaseModel):
-    """A payment that is done, reserved or closed, with its refunds."""
+    """A payment that is reserved, succeeded or closed, with its refunds."""
 
-    id: str = Field(description="The payment's.")
+    id: str = Field(description="The id of the payment.")
     object: Literal["bill"]
     status: Literal["requires_capture", "succeeded", "closed"]
     merchant_order_no: str
@@ -47,7 +47,7 @@ class BillObject(BaseModel):
     currency: str
     amount_captured_minor: int
     amount_refunded_minor: int = Field(description="The sum of `refunds`.")
-    method: str | None = Field(description="Of the try that the money came through.")
+    method: str | None = Field(description="The method of the attempt that took the money.")
     channel: str | None
     counterparty: CounterpartyObject | None
     created_at: datetime
@@ -58,46 +58,46 @@ class BillObject(BaseModel):
 
 
 class BillList(BaseModel):
-    """A page of bills, newest first."""
+    """A page of payment records, newest first."""
 
     object: Literal["list"]
     data: list[BillObject]
     has_more: bool
     next_cursor: str | None
-    as_of: datetime = Field(description="What happened until then is in it; mostly less than a second ago.")
+    as_of: datetime = Field(description="Everything up to this instant is included; usually less than a second ago.")
 
 
 class BillMerchant(BaseModel):
-    """Whose bill it is."""
+    """The merchant of a payment record."""
 
     id: str
     name: str | None
 
 
 class OperatorBillObject(BillObject):
-    """Any merchant's bill."""
+    """A payment record with its merchant."""
 
     merchant: BillMerchant
 
 
 class OperatorBillList(BillList):
-    """A page of bills of all merchants, newest first."""
+    """A page of payment records of all merchants, newest first."""
 
     data: list[OperatorBillObject]  # type: ignore[assignment]
 
 
 class BillSource(BaseModel):
-    """How far bills have followed one stream of events."""
+    """The progress of payment records in one stream of events."""
 
     source: str
-    no: int = Field(description="The last number that bills show.")
-    last_no: int = Field(description="The last number that there is.")
+    no: int = Field(description="The last number that payment records show.")
+    last_no: int = Field(description="The last number in the stream.")
     lag: int
-    lag_s: float = Field(description="For how long the first that is not shown has been waiting.")
+    lag_s: float = Field(description="For how long the first event that is not shown has been waiting.")
 
 
 class BillSourceList(BaseModel):
-    """All streams that bills are made of."""
+    """All streams that payment records are made of."""
 
     object: Literal["list"]
     data: list[BillSource]
@@ -105,7 +105,7 @@ class BillSourceList(BaseModel):
 
 def _amount(value: object) -> object:
     if isinstance(value, str) and not (value.isascii() and value.isdigit() and len(value) <= 15):
-        raise ValueError("is not an amount in minor units, in plain digits")
+        raise ValueError("must be an amount in minor units, in plain digits")
     return value
 
 
@@ -113,33 +113,37 @@ Amount = Annotated[int | None, BeforeValidator(_amount)]
 
 
 async def filters(
-    begin: Annotated[Instant | None, Query(alias="from", description="Created then or later.")] = None,
-    end: Annotated[Instant | None, Query(alias="to", description="Created before then.")] = None,
-    status: Annotated[query.RecordStatus | None, Query(description="Only bills in this state.")] = None,
+    begin: Annotated[Instant | None, Query(alias="from", description="Created at or after this instant.")] = None,
+    end: Annotated[Instant | None, Query(alias="to", description="Created before this instant.")] = None,
+    status: Annotated[search.RecordStatus | None, Query(description="Only records with this status.")] = None,
     amount_min: Annotated[Amount, Query(ge=0, le=AMOUNT_MINOR_MAX, description="In minor units.")] = None,
     amount_max: Annotated[Amount, Query(ge=0, le=AMOUNT_MINOR_MAX, description="In minor units.")] = None,
     currency: Annotated[str | None, Query(pattern=r"^[A-Z]{3}$", description="ISO 4217 code.")] = None,
-    merchant_order_no: Annotated[str | None, Query(pattern=ORDER_NO, description="Only of this order.")] = None,
+    merchant_order_no: Annotated[
+        str | None, Query(pattern=ORDER_NO, description="Only the record of this order.")
+    ] = None,
     customer: Annotated[
-        str | None, Query(pattern=ORDER_NO, description="Only of this customer, by the merchant's own id.")
+        str | None, Query(pattern=ORDER_NO, description="Only records of this customer, by the merchant's own id.")
     ] = None,
     counterparty: Annotated[
-        Text | None, Query(min_length=1, max_length=64, description="A customer's id, or part of the name.")
+        Text | None,
+        Query(min_length=1, max_length=64, description="The customer's id, or part of the customer's name."),
     ] = None,
     q: Annotated[
-        Text | None, Query(min_length=1, max_length=127, description="Words of the subject; each must occur in it.")
+        Text | None,
+        Query(min_length=1, max_length=127, description="Terms, separated by blanks; each must occur in the subject."),
     ] = None,
-) -> query.RecordQuery:
-    """What a search asks for; whose bills is not the caller's to say.
+) -> search.RecordQuery:
+    """Return the query of a search. The route sets its merchant.
 
     Errors:
-        InvalidParameter: a range that ends before it begins.
+        InvalidParameter: a range ends before it begins.
     """
     if begin is not None and end is not None and end <= begin:
-        raise InvalidParameter("lies at or before `from`", param="to")
+        raise InvalidParameter("`to` must be after `from`", param="to")
     if amount_min is not None and amount_max is not None and amount_max < amount_min:
-        raise InvalidParameter("is less than `amount_min`", param="amount_max")
-    return query.RecordQuery(
+        raise InvalidParameter("`amount_max` must not be less than `amount_min`", param="amount_max")
+    return search.RecordQuery(
         begin=begin,
         end=end,
         status=status,

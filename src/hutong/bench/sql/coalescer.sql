@@ -1,9 +1,9 @@
 -- name: make_bench_schema
--- A schema of its own, so that measuring leaves no trace in anybody's tables.
+-- A separate schema, so that measuring leaves no trace in other tables.
 CREATE SCHEMA hutong_bench;
 
 -- name: make_bench_order
--- The first of the two tables that one transaction writes to, as a payment and its event would be.
+-- The first of the two tables that a transaction writes; the pair stands for a payment and its event.
 CREATE TABLE hutong_bench.bench_order (
     order_id bigint PRIMARY KEY,
     amount_minor bigint NOT NULL,
@@ -11,7 +11,7 @@ CREATE TABLE hutong_bench.bench_order (
 );
 
 -- name: make_bench_event
--- The second table.
+-- The second of the two tables.
 CREATE TABLE hutong_bench.bench_event (
     event_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     order_id bigint NOT NULL,
@@ -19,23 +19,23 @@ CREATE TABLE hutong_bench.bench_event (
 );
 
 -- name: drop_bench_schema
--- Also takes away what an earlier run that was killed has left.
+-- Also removes the leftovers of an earlier run that was killed.
 DROP SCHEMA IF EXISTS hutong_bench CASCADE;
 
 -- name: add_bench_orders
--- Set-based, so that the same statement serves one command and five hundred.
+-- Set-based: the same statement serves one command and five hundred.
 INSERT INTO hutong_bench.bench_order (order_id, amount_minor, currency)
-SELECT given.order_id, given.amount_minor, given.currency
-FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS given (order_id, amount_minor, currency);
+SELECT input.order_id, input.amount_minor, input.currency
+FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS input (order_id, amount_minor, currency);
 
 -- name: add_bench_events
--- Set-based as well.
+-- Set-based as well, for the second table.
 INSERT INTO hutong_bench.bench_event (order_id, body)
-SELECT given.order_id, given.body
-FROM unnest($1::bigint[], $2::text[]) AS given (order_id, body);
+SELECT input.order_id, input.body
+FROM unnest($1::bigint[], $2::text[]) AS input (order_id, body);
 
 -- name: count_bench_rows
--- Proves that every command counted as done is there, in both tables.
+-- Proves that every command counted as done is in both tables.
 SELECT
     (SELECT count(*) FROM hutong_bench.bench_order) AS orders,
     (SELECT count(*) FROM hutong_bench.bench_event) AS events;

@@ -1,5 +1,5 @@
 -- name: fill_payments
--- $1 open payments of a hundred merchants; every one within the last $3 ends at $4, the others spread after $2.
+-- $1 open payments of a hundred merchants: $3 of them end at $4, the others one by one after $2.
 INSERT INTO payments.payment (
     id, merchant_id, merchant_order_no, amount_minor, currency, subject, status, fee_ppm, checkout_token, expires_at,
     created_at
@@ -9,7 +9,7 @@ SELECT lpad(to_hex(n), 32, '0')::uuid, lpad(to_hex(n % 100), 32, '0')::uuid, 'op
 FROM generate_series(1, $1::integer) AS n;
 
 -- name: fill_attempts
--- An open attempt for each, to be asked about in a day.
+-- An open attempt for each payment, to be polled in a day.
 INSERT INTO payments.attempt (
     id, payment_id, account_id, channel, method, state, action_kind, action_content, created_at, next_query_at
 )
@@ -19,11 +19,11 @@ SELECT lpad(to_hex(n + 16000000), 32, '0')::uuid, lpad(to_hex(n), 32, '0')::uuid
 FROM generate_series(1, $1::integer) AS n;
 
 -- name: gather_statistics
--- As autovacuum would have done by then.
+-- Update the statistics, as autovacuum would have done by then.
 ANALYZE payments.payment, payments.attempt;
 
 -- name: index_sizes
--- How much of the tables a sweep touches.
+-- The sizes of the indexes that a sweep reads.
 SELECT indexrelname AS name, pg_relation_size(indexrelid) AS bytes
 FROM pg_stat_user_indexes
 WHERE schemaname = 'payments' AND indexrelname = ANY ($1::text [])

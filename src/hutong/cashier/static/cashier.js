@@ -1,15 +1,15 @@
-// Follows one payment while its page is open. The server decides what is shown; this asks, shows and counts down.
-// Text goes in as text, never as markup.
+// Follows one payment while its page is open. The server decides what is shown; this script polls, shows the answer and
+// counts down. Text is inserted as text, never as markup.
 
 const VISIBLE_MS = 1500;
 const HIDDEN_MS = 3000;
 const SLOWEST_MS = 30000;
 const FAILING_MS = 15000;
 const TIMEOUT_MS = 10000;
-const WAITING = ["scan", "onward", "in_app", "confirm"];
+const WAITING = ["scan", "next_action", "in_app", "confirm"];
 
 const { base, token, days } = document.body.dataset;
-const language = document.documentElement.lang; // answers are to be in the language of the page
+const language = document.documentElement.lang; // answers come in the language of the page
 const find = (selector) => document.querySelector(selector);
 const panels = [...document.querySelectorAll("[data-phase]")];
 const form = find("[data-choose]");
@@ -24,11 +24,11 @@ let changing = false; // the payer is choosing another method while an attempt r
 let paying = false;
 let asking = false;
 let failures = 0;
-let quiet = 0; // how many times nobody looked, or nothing more can be paid
+let quiet = 0; // polls since nobody looked, or nothing more can be paid
 let round = 0; // counts payments started, so that an older answer never overwrites a newer one
 let timer;
 
-// ---- what is shown
+// ---- showing the state
 
 function link(selector, address) {
   for (const anchor of document.querySelectorAll(selector)) {
@@ -66,7 +66,7 @@ function follow(next) {
   if (!next.qr) picture.removeAttribute("src");
   else if (picture.getAttribute("src") !== next.qr) picture.src = next.qr;
 
-  const failed = next.failure !== null; // it may have failed without a word
+  const failed = next.failure !== null; // a failure may have no text
   find("[data-failure]").hidden = !failed;
   find("[data-failure-message]").textContent = next.failure ?? "";
   find("[data-again]").hidden = !failed;
@@ -75,24 +75,24 @@ function follow(next) {
   find("[data-time-left]").hidden = next.phase === "succeeded" || next.phase === "closed";
   link("[data-payer]", next.sandbox_payer_url);
   link("[data-return]", next.return_url);
-  link("[data-onward]", next.onward?.kind === "redirect" ? next.onward.url : null);
+  link("[data-next-action]", next.next_action?.kind === "redirect" ? next.next_action.url : null);
   show(next.phase);
-  needForm(next.onward);
+  needForm(next.next_action);
 }
 
-// A form may be posted to the channel only by a page whose policy names the channel: such a page is asked for anew.
-function needForm(onward) {
-  const made = find("[data-onward-form]")?.dataset.onwardForm;
-  if (onward?.kind === "form" && onward.url !== made && !changing) location.reload();
+// A form may be posted to the channel only by a page whose policy names the channel: such a page is loaded again.
+function needForm(action) {
+  const made = find("[data-next-action-form]")?.dataset.nextActionForm;
+  if (action?.kind === "form" && action.url !== made && !changing) location.reload();
 }
 
-// ---- asking
+// ---- polling
 
 function wait() {
   let ms = VISIBLE_MS;
   if (document.hidden || left() <= 0) ms = Math.min(HIDDEN_MS * 2 ** quiet++, SLOWEST_MS);
   if (failures) ms = Math.max(ms, Math.min(VISIBLE_MS * 2 ** failures, FAILING_MS));
-  return ms * (0.9 + Math.random() * 0.2); // so that pages opened together do not ask together
+  return ms * (0.9 + Math.random() * 0.2); // so that pages opened together do not poll together
 }
 
 function schedule(ms = wait()) {
@@ -159,10 +159,10 @@ async function pay(event) {
     changing = false;
     const next = await answer.json();
     follow(next);
-    if (next.onward?.kind === "redirect") location.assign(next.onward.url);
+    if (next.next_action?.kind === "redirect") location.assign(next.next_action.url);
     else schedule();
   } catch {
-    // The answer is missing, so only the server knows whether an attempt runs: ask it before anything else.
+    // The answer is missing, so only the server knows whether an attempt runs: poll it before anything else.
     find("[data-start-failed]").hidden = false;
     soon();
   } finally {
@@ -170,7 +170,7 @@ async function pay(event) {
   }
 }
 
-// ---- the time that is left, by the server's clock
+// ---- the time left, by the server's clock
 
 const ahead = Number(document.body.dataset.serverTime) - Date.now();
 const expiresAt = Number(document.body.dataset.expiresAt);

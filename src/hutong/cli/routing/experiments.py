@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hutong.cli.common import Json, KeyFile, Reason, in_transaction
+
 if TYPE_CHECKING:
     from hutong import db, operators, routing
 
 trial = typer.Typer(help="Drafts that are tried on a share of the payments.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
 Draft = Annotated[Path, typer.Option("--draft", metavar="FILE", help="A configuration, or a file of decision tables.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why; kept for ever.")]
-KeyFile = Annotated[
-    Path, typer.Option("--key", metavar="FILE", help="Your operator key, in a file that only you may read (chmod 600).")
-]
 
 
 @trial.command("start")
@@ -70,11 +67,10 @@ def start(
 @trial.command("status")
 def status(as_json: Json = False) -> None:
     """Show what has come of both arms of the trial that runs, or of the last one."""
-    from hutong import config, routing
-    from hutong.cli.common import in_transaction
+    from hutong import routing
     from hutong.errors import NotFound
 
-    found = in_transaction(config.load(), routing.latest_trial)
+    found = in_transaction(routing.latest_trial)
     if found is None:
         raise NotFound("no draft was ever tried")
     document = routing.trial_document(found)
@@ -84,8 +80,7 @@ def status(as_json: Json = False) -> None:
 @trial.command("stop")
 def stop(key: KeyFile, reason: Reason) -> None:
     """End the trial that runs; every process goes by the configuration in force within two seconds."""
-    from hutong import config, routing
-    from hutong.cli.common import in_transaction
+    from hutong import routing
     from hutong.cli.routing.state import acting
     from hutong.clock import SystemClock
 
@@ -93,7 +88,7 @@ def stop(key: KeyFile, reason: Reason) -> None:
         operator_id = await acting(tx, key)
         await routing.end_trial(tx, operator_id=operator_id, reason=reason, now=SystemClock().now())
 
-    in_transaction(config.load(), work)
+    in_transaction(work)
     print("ended; every process goes by the configuration in force within two seconds")
 
 

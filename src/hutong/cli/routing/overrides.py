@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from hutong import config, db, ids, routing
+from hutong import db, ids, routing
 from hutong.cli.common import in_transaction
 from hutong.cli.routing.state import acting, moment, new_id, with_routing
 from hutong.clock import SystemClock, instant
@@ -29,7 +29,7 @@ def run_lift(override: str, key: Path, reason: str) -> None:
         operator_id = await acting(tx, key)
         await routing.lift_override(tx, identifier, operator_id=operator_id, reason=reason, now=SystemClock().now())
 
-    in_transaction(config.load(), work)
+    in_transaction(work)
     print("lifted; every process goes by it within two seconds")
 
 

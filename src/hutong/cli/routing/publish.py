@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from hutong import config, db, ids, operators, routing
-from hutong.cli.codes import read_key
-from hutong.cli.common import in_transaction
+from hutong import db, ids, operators, routing
+from hutong.cli.common import in_transaction, read_key
 from hutong.cli.routing.state import acting, new_id, read_text, standing_document, with_routing
 from hutong.clock import SystemClock
 
@@ -69,7 +68,7 @@ def run_decide(proposal: str, key: Path, reason: str, *, approve: bool) -> None:
         decision = operators.ApprovalDecision(identifier, checker.operator_id, approve, reason)
         await operators.conclude(tx, decision, routing.EFFECTS, now=SystemClock().now())
 
-    in_transaction(config.load(), work)
+    in_transaction(work)
     print("approved; every process goes by it within two seconds" if approve else "rejected")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hutong.cli.common import Json, KeyFile, Reason, in_transaction
 from hutong.cli.routing.experiments import trial
 from hutong.cli.routing.suggestions import suggestions
 
@@ -19,16 +20,11 @@ routing = typer.Typer(help="Where payments go, why, and what a draft would chang
 routing.add_typer(suggestions, name="suggestions")
 routing.add_typer(trial, name="trial")
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
 File = Annotated[
     Path, typer.Argument(metavar="FILE", help="A configuration, or a file of decision tables that becomes its rules.")
 ]
 Draft = Annotated[Path, typer.Option("--draft", metavar="FILE", help="A configuration, or a file of decision tables.")]
 Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="Such as wechat/main.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why; kept for ever.")]
-KeyFile = Annotated[
-    Path, typer.Option("--key", metavar="FILE", help="Your operator key, in a file that only you may read (chmod 600).")
-]
 Proposal = Annotated[str, typer.Argument(metavar="PROPOSAL", help="Such as prp_…")]
 
 
@@ -37,8 +33,7 @@ def explain(
     payment: Annotated[str, typer.Argument(metavar="PAYMENT", help="Such as pay_…")], as_json: Json = False
 ) -> None:
     """Tell of each try of a payment which accounts there were, why some did not qualify, and why one was chosen."""
-    from hutong import config, ids, payments
-    from hutong.cli.common import in_transaction
+    from hutong import ids, payments
     from hutong.errors import NotFound
 
     identifier = ids.decode("pay", payment)
@@ -47,7 +42,7 @@ def explain(
         found = await payments.find_decisions(tx, identifier)
         return [payments.decision_document(one) for one in found if one.record is not None]
 
-    decisions = in_transaction(config.load(), work)
+    decisions = in_transaction(work)
     if not decisions:
         raise NotFound("no decision of such a payment is kept")
     if as_json:

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
 
-from hutong import app, channels, config, db, operators, routing
-from hutong.cli.codes import read_key
-from hutong.cli.common import with_database
+from hutong import app, channels, db, operators, routing
+from hutong.cli.common import load_settings, read_key, with_database
 from hutong.clock import SystemClock
 from hutong.errors import InvalidParameter
 from hutong.ids import Ids
@@ -23,7 +22,7 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 def with_routing(work: Callable[[db.Database, routing.RoutingState], Awaitable[T]]) -> T:
     """Do something with the database and with routing as the running processes share it."""
-    settings, clock = config.load(), SystemClock()
+    settings, clock = load_settings(), SystemClock()
 
     async def look(database: db.Database) -> T:
         async with channels.Http.open() as http:
@@ -39,7 +38,7 @@ def with_routing(work: Callable[[db.Database, routing.RoutingState], Awaitable[T
             await sharing.look(clock.now())
             return await work(database, live)
 
-    return with_database(settings, look)
+    return with_database(look, settings)
 
 
 async def acting(tx: db.Tx, key: Path) -> UUID:

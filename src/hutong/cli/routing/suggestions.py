@@ -8,26 +8,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hutong.cli.common import Json, KeyFile, Reason, in_transaction
+
 if TYPE_CHECKING:
     from hutong import db, routing
 
 suggestions = typer.Typer(help="Switches that wait for an operator's word.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
 Name = Annotated[str, typer.Argument(metavar="SUGGESTION", help="Such as rts_…")]
-Reason = Annotated[str, typer.Option("--reason", help="Why; kept for ever.")]
-KeyFile = Annotated[
-    Path, typer.Option("--key", metavar="FILE", help="Your operator key, in a file that only you may read (chmod 600).")
-]
 
 
 @suggestions.command("list")
 def list_all(as_json: Json = False) -> None:
     """Show what health suggests where operators confirm each switch."""
-    from hutong import config, routing
-    from hutong.cli.common import in_transaction
+    from hutong import routing
 
-    found = [routing.suggestion_document(one) for one in in_transaction(config.load(), routing.standing_suggestions)]
+    found = [routing.suggestion_document(one) for one in in_transaction(routing.standing_suggestions)]
     if as_json:
         print(json.dumps({"suggestions": found}))
         return
@@ -56,8 +52,7 @@ def dismiss(suggestion: Name, key: KeyFile, reason: Reason) -> None:
 
 
 def _decide(suggestion: str, key: Path, reason: str, *, confirm: bool) -> routing.Suggestion:
-    from hutong import config, ids, routing
-    from hutong.cli.common import in_transaction
+    from hutong import ids, routing
     from hutong.cli.routing.state import acting, new_id
     from hutong.clock import SystemClock
 
@@ -74,4 +69,4 @@ def _decide(suggestion: str, key: Path, reason: str, *, confirm: bool) -> routin
             now=SystemClock().now(),
         )
 
-    return in_transaction(config.load(), work)
+    return in_transaction(work)

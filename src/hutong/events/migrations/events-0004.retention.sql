@@ -1,4 +1,4 @@
--- depends: events-0002.webhooks
+-- depends: events-0003.stream
 
 -- Where partitions lie whose time is over, until somebody has written them to files.
 CREATE SCHEMA events_archive;

@@ -1,4 +1,4 @@
--- depends: events-0003.stream events-0004.retention
+-- depends: events-0004.retention
 
 -- Whether each event of a partition has its number, and whether each was published if anybody wants that. Nothing is
 -- added to a partition whose time is over, so what holds here holds later too; it is asked before any lock is taken.

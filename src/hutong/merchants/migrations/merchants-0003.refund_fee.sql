@@ -1,4 +1,4 @@
--- depends: merchants-0001.merchants
+-- depends: merchants-0002.validity
 
 -- Whether our fee goes back in proportion with what is refunded, by the merchant's contract.
 ALTER TABLE merchants.merchant ADD COLUMN returns_fee boolean NOT NULL DEFAULT TRUE;

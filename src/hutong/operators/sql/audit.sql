@@ -1,23 +1,24 @@
+-- columns: audit_entry
+actor_id uuid, action text, object_kind text, object_id text, reason text, before jsonb, after jsonb, request_id text
+
 -- name: insert_audit
--- Number and hash are given by the table itself.
-INSERT INTO operators.audit (at, actor_id, action, object_kind, object_id, reason, before, after, request_id)
-SELECT $1::timestamptz, a.actor_id, a.action, a.object_kind, a.object_id, a.reason, a.before, a.after, a.request_id
-FROM unnest($2::uuid [], $3::text [], $4::text [], $5::text [], $6::text [], $7::jsonb [], $8::jsonb [], $9::text [])
-    WITH ORDINALITY
-    AS a (actor_id, action, object_kind, object_id, reason, before, after, request_id, place)
+-- The table itself assigns number and hash.
+INSERT INTO operators.audit (at, {audit_entry})
+SELECT :at::timestamptz, {a.audit_entry}
+FROM unnest({audit_entry[]}) WITH ORDINALITY AS a ({audit_entry}, place)
 ORDER BY a.place;
 
 -- name: list_audit
--- Newest first, of everything or of one object.
-SELECT seq, at, actor_id, action, object_kind, object_id, reason, before, after, request_id
+-- The whole journal, or the rows about one object, newest first.
+SELECT seq, at, {audit_entry}
 FROM operators.audit
-WHERE ($1::bigint IS NULL OR seq < $1)
-    AND ($2::text IS NULL OR (object_kind = $2 AND object_id = $3))
+WHERE (:before_seq::bigint IS NULL OR seq < :before_seq)
+    AND (:object_kind::text IS NULL OR (object_kind = :object_kind AND object_id = :object_id))
 ORDER BY seq DESC
-LIMIT $4;
+LIMIT :limit;
 
 -- name: verify_audit
--- The first row that is not as it was written, the rows there are, and whether the last is the one the head names.
+-- The first row that was altered, the number of rows, and whether the last row is the one that the head names.
 WITH linked AS (
     SELECT a.seq, a.hash, lag(a.seq, 1, 0::bigint) OVER w AS seq_before,
         operators.audit_hash(lag(a.hash, 1, decode(repeat('00', 32), 'hex')) OVER w, a) AS hash_now

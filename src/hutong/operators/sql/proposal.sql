@@ -1,40 +1,44 @@
+-- columns: proposal_intent
+object_kind text, object_id text, action text, payload jsonb, reason text, maker_id uuid, expires_at timestamptz
+
+-- columns: proposal_decision
+state text, checker_id uuid, decision_reason text
+
+-- columns: proposal
+id AS proposal_id, {proposal_intent}, {proposal_decision}, proposed_at, decided_at
+
 -- name: insert_proposals
--- What one person wants done, for another to decide.
-INSERT INTO operators.proposal
-    (id, action, object_kind, object_id, payload, reason, maker_id, proposed_at, expires_at, state)
-SELECT p.id, p.action, p.object_kind, p.object_id, p.payload, p.reason, p.maker_id, $8::timestamptz, p.expires_at, 'open'
-FROM unnest($1::uuid [], $2::text [], $3::text [], $4::text [], $5::jsonb [], $6::text [], $7::uuid [], $9::timestamptz [])
-    AS p (id, action, object_kind, object_id, payload, reason, maker_id, expires_at);
+-- Open proposals, for another person to decide.
+INSERT INTO operators.proposal (id, proposed_at, state, {proposal_intent})
+SELECT p.id, :proposed_at::timestamptz, 'open', {p.proposal_intent}
+FROM unnest(:proposal_id::uuid [], {proposal_intent[]}) AS p (id, {proposal_intent});
 
 -- name: lock_proposals
--- What is to be decided; locked in id order, so that of two decisions one comes first and the other sees it.
-SELECT id, action, object_kind, object_id, payload, reason, maker_id, proposed_at, expires_at, state, checker_id,
-    decision_reason, decided_at
+-- Proposals to decide. Locked in the order of their ids, so that of two decisions the second one sees the first.
+SELECT {proposal}
 FROM operators.proposal
 WHERE id = ANY ($1::uuid [])
 ORDER BY id
 FOR UPDATE;
 
 -- name: decide_proposals
--- The decision, once.
+-- The decisions. An open proposal is decided once.
 UPDATE operators.proposal AS p
-SET state = d.state, checker_id = d.checker_id, decision_reason = d.reason, decided_at = $5
-FROM unnest($1::uuid [], $2::text [], $3::uuid [], $4::text []) AS d (id, state, checker_id, reason)
+SET ({proposal_decision}) = ROW ({d.proposal_decision}), decided_at = :decided_at
+FROM unnest(:proposal_id::uuid [], {proposal_decision[]}) AS d (id, {proposal_decision})
 WHERE p.id = d.id AND p.state = 'open';
 
 -- name: find_proposal
--- One proposal as it stands.
-SELECT id, action, object_kind, object_id, payload, reason, maker_id, proposed_at, expires_at, state, checker_id,
-    decision_reason, decided_at
+-- The current state of one proposal.
+SELECT {proposal}
 FROM operators.proposal
 WHERE id = $1;
 
 -- name: list_proposals
--- Newest first; only those still to be decided where that is asked for.
-SELECT id, action, object_kind, object_id, payload, reason, maker_id, proposed_at, expires_at, state, checker_id,
-    decision_reason, decided_at
+-- Proposals, newest first; on request only those that can still be decided.
+SELECT {proposal}
 FROM operators.proposal
-WHERE ($1::uuid IS NULL OR id < $1)
-    AND (NOT $2::boolean OR (state = 'open' AND expires_at > $3))
+WHERE (:after::uuid IS NULL OR id < :after)
+    AND (NOT :open_only::boolean OR (state = 'open' AND expires_at > :now))
 ORDER BY id DESC
-LIMIT $4;
+LIMIT :limit;

@@ -1,4 +1,4 @@
--- depends: payments-0001.payments
+-- depends: payments-0002.refunds
 
 -- Payments that the merchant captures itself, and what was captured of each.
 ALTER TABLE payments.payment

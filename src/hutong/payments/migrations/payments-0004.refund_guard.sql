@@ -1,4 +1,4 @@
--- depends: payments-0002.refunds payments-0003.life_cycle
+-- depends: payments-0003.life_cycle
 
 -- What has gone back and what is on its way never exceeds what was captured, whatever the code may think.
 ALTER TABLE payments.payment

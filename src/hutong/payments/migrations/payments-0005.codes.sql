@@ -1,4 +1,4 @@
--- depends: payments-0003.life_cycle
+-- depends: payments-0004.refund_guard
 -- Our one word for what the channel said of an attempt, beside the channel's own.
 
 ALTER TABLE payments.attempt ADD COLUMN code text;

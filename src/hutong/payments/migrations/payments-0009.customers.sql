@@ -1,4 +1,4 @@
--- depends: payments-0007.customer events-0002.webhooks
+-- depends: payments-0008.customer events-0002.webhooks
 -- What a merchant tells of its customers outside of orders. Each change has a later instant than the one before, and
 -- the id of the event that told it, so that whoever hears of it in another order knows which is newer.
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from hutong import db
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.errors import InvariantBroken
-from hutong.payments.channel_reports import Change, ChannelReport, RecordOutcome
+from hutong.payments.channel_reports import ChannelReport, RecordOutcome, ReportChange
 from hutong.payments.model import Payment, PaymentEvent, PollingPolicy, Source, TimelineEntry
 from hutong.payments.refunds import postings
 from hutong.payments.refunds.fallback import SwitchMethodOutcome, SwitchRefundMethod, switch_locked
@@ -48,18 +48,18 @@ class RefundReports:
         other_currency = answer.currency is not None and answer.currency != row.currency
         return RecordOutcome.MISMATCH if other_amount or other_currency else None
 
-    def apply(self, payment: Payment, row: Refund, report: ChannelReport, *, now: datetime) -> Change[Refund]:
+    def apply(self, payment: Payment, row: Refund, report: ChannelReport, *, now: datetime) -> ReportChange[Refund]:
         """Apply a report to a refund and its payment; return what that changes."""
         return _apply(payment, row, report, now, self._policy)
 
-    async def save(self, tx: db.Tx, changes: Sequence[Change[Refund]], *, now: datetime) -> None:
+    async def save(self, tx: db.Tx, changes: Sequence[ReportChange[Refund]], *, now: datetime) -> None:
         """Write refunds, the refunded sums of their payments, and timelines."""
         refunds = {c.row.refund_id: (c.row, c.source) for c in changes if c.row_changed}
         await save_refunds(tx, list(refunds.values()))
         await save_refund_sums(tx, {c.payment.payment_id: c.payment for c in changes if c.payment_changed})
         await write_timeline(tx, [entry for change in changes for entry in change.timeline], now=now)
 
-    async def follow_up(self, tx: db.Tx, changes: Sequence[Change[Refund]], *, now: datetime) -> None:
+    async def follow_up(self, tx: db.Tx, changes: Sequence[ReportChange[Refund]], *, now: datetime) -> None:
         """Send refunds whose original method has failed by the payout that was agreed for them."""
         failed = [change for change in changes if change.follow_up]
         commands = [SwitchRefundMethod(change.row.refund_id, _M.PAYOUT) for change in failed]
@@ -85,11 +85,11 @@ class SettleManually:
     from_bank: bool = False
 
 
-def settle(payment: Payment, refund: Refund, command: SettleManually, *, now: datetime) -> Change[Refund] | None:
+def settle(payment: Payment, refund: Refund, command: SettleManually, *, now: datetime) -> ReportChange[Refund] | None:
     """Apply a person's settlement to a refund in state `manual`; return what that changes, None in any other state."""
     if refund.state is not _S.MANUAL:
         return None
-    change = Change(payment, refund, Source.OPERATOR.value, moved=True, row_changed=True)
+    change = ReportChange(payment, refund, Source.OPERATOR.value, moved=True, row_changed=True)
     refund.reference = command.reference
     if command.reference is None:
         _fail(change, now)
@@ -100,9 +100,9 @@ def settle(payment: Payment, refund: Refund, command: SettleManually, *, now: da
 
 def _apply(
     payment: Payment, refund: Refund, report: ChannelReport, now: datetime, policy: PollingPolicy
-) -> Change[Refund]:
-    """Change one refund and its payment as a report demands."""
-    change = Change(payment, refund, report.source.value)
+) -> ReportChange[Refund]:
+    """ReportChange one refund and its payment as a report demands."""
+    change = ReportChange(payment, refund, report.source.value)
     before = (refund.state, refund.route, refund.tries, refund.late_success_at)
     answer, final = report.answer, refund.finished_at is not None
     current = report.method is refund.route and refund.state is not _S.MANUAL
@@ -128,7 +128,7 @@ def _apply(
     return change
 
 
-def _transition(change: Change[Refund], answer: ChannelAnswer, now: datetime) -> None:
+def _transition(change: ReportChange[Refund], answer: ChannelAnswer, now: datetime) -> None:
     if answer.state is ChannelState.SUCCEEDED:
         _succeed(change, now)
     elif answer.state in (ChannelState.FAILED, ChannelState.CLOSED):
@@ -150,7 +150,7 @@ def _doubt_since(refund: Refund, answer: ChannelAnswer, now: datetime) -> dateti
     return refund.doubt_since or now if unanswered or refund.state is _S.UNKNOWN else None
 
 
-def _succeed(change: Change[Refund], now: datetime, *, from_bank: bool = False) -> None:
+def _succeed(change: ReportChange[Refund], now: datetime, *, from_bank: bool = False) -> None:
     """Record that the money is back."""
     payment, refund = change.payment, change.row
     refund.state, refund.finished_at, refund.next_query_at = _S.SUCCEEDED, now, None
@@ -165,7 +165,7 @@ def _succeed(change: Change[Refund], now: datetime, *, from_bank: bool = False) 
     change.events.append(PaymentEvent(_Type.SUCCEEDED, payment, refund=refund))
 
 
-def _refuse(change: Change[Refund], answer: ChannelAnswer, now: datetime) -> None:
+def _refuse(change: ReportChange[Refund], answer: ChannelAnswer, now: datetime) -> None:
     """Record that this method is proven to have failed: go on by the next one, or later, or not at all."""
     refund = change.row
     following = _NEEDS_NO_NEW_HOLD.get(refund.route)
@@ -183,7 +183,7 @@ def _refuse(change: Change[Refund], answer: ChannelAnswer, now: datetime) -> Non
     _fail(change, now)
 
 
-def _fail(change: Change[Refund], now: datetime) -> None:
+def _fail(change: ReportChange[Refund], now: datetime) -> None:
     """Record that no money went back: the hold is released, and an agreed payout follows."""
     payment, refund = change.payment, change.row
     refund.state, refund.finished_at, refund.next_query_at = _S.FAILED, now, None
@@ -201,7 +201,7 @@ def _fail(change: Change[Refund], now: datetime) -> None:
     change.events.append(PaymentEvent(_Type.FAILED, payment, refund=refund))
 
 
-def _record_late_success(change: Change[Refund], now: datetime) -> None:
+def _record_late_success(change: ReportChange[Refund], now: datetime) -> None:
     """Record money that left by a method that was proven to have failed.
 
     It is booked as unexplained, so that it is never lost; people must look.

@@ -144,7 +144,7 @@ async def create_refunds(
         holds = await postings.hold(tx, list(to_hold.values()), now=now)
         for (place, refund), outcome in zip(to_hold.items(), holds, strict=True):
             payment = payments[refund.payment_id]
-            if outcome is postings.HoldOutcome.YES:
+            if outcome is postings.HoldOutcome.HELD:
                 created.append(refund)
                 results[place] = RefundResult(RefundOutcome.CREATED, refund, payment)
             else:

@@ -44,7 +44,7 @@ def payout_account(attempt: Attempt, can: channels.Capabilities, payee: Mapping[
     return attempt.account_id if attempt.method.endswith(COLLECTION) else None
 
 
-def payout_request(vault: Vault | None, refund: Refund, *, notify_url: str) -> channels.Payout:
+def payout_request(vault: Vault | None, refund: Refund, *, notify_url: str) -> channels.PayoutRequest:
     """Return the request for a payout; the same however often it is sent.
 
     Errors:
@@ -53,15 +53,13 @@ def payout_request(vault: Vault | None, refund: Refund, *, notify_url: str) -> c
     if vault is None or refund.payee_sealed is None:
         raise Unavailable("this process cannot open the payee of the payout")
     payee = orjson.loads(vault.open(refund.payee_sealed, context=_context(refund.refund_id)))
-    return channels.Payout(
+    return channels.PayoutRequest(
         payout_no=refund.number,
         amount_minor=refund.amount_minor,
         currency=refund.currency,
         payee=payee,
         remark=refund.reason,
         notify_url=notify_url,
-        created_at=refund.created_at,
-        channel_payout_no=refund.channel_refund_no,
     )
 
 

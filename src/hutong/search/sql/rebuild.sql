@@ -1,40 +1,43 @@
--- name: keep_out
--- Keeps all applying out until `let_in`, longer than one transaction.
+-- name: lock_projection
+-- Keep every projection out until `unlock_projection`, for longer than one transaction.
 SELECT pg_advisory_lock(hashtext('hutong.search'));
 
--- name: let_in
--- The opposite.
+-- name: unlock_projection
+-- Let projections continue.
 SELECT pg_advisory_unlock(hashtext('hutong.search'));
 
--- name: empty_beside
--- Begins anew, or frees the space of what has been replaced.
-TRUNCATE query_rebuild.watermark, query_rebuild.bill, query_rebuild.refund, query_rebuild.profile;
+-- name: empty_shadow
+-- Start a rebuild with nothing, or free the space of the rows that a rebuild has replaced.
+TRUNCATE search_shadow.watermark, search_shadow.payment_record, search_shadow.refund, search_shadow.profile;
 
--- name: gather_statistics
--- What was filled in one go is not known to the planner yet.
-ANALYZE query_rebuild.bill, query_rebuild.refund, query_rebuild.profile;
+-- name: analyze_shadow
+-- The planner knows nothing yet about tables that were filled in one go.
+ANALYZE search_shadow.payment_record, search_shadow.refund, search_shadow.profile;
 
--- name: rename_live
--- The first of three steps in which the two trade places.
-ALTER SCHEMA query RENAME TO query_former;
+-- name: move_live_aside
+-- The first of three steps in which the two schemas trade places.
+ALTER SCHEMA search RENAME TO search_former;
 
--- name: rename_beside
--- The second.
-ALTER SCHEMA query_rebuild RENAME TO query;
+-- name: make_shadow_live
+-- The second step.
+ALTER SCHEMA search_shadow RENAME TO search;
 
--- name: rename_former
--- The third.
-ALTER SCHEMA query_former RENAME TO query_rebuild;
+-- name: make_former_shadow
+-- The third step.
+ALTER SCHEMA search_former RENAME TO search_shadow;
 
--- name: digest_house
--- All that a house holds in two values: equal digests mean rows equal byte for byte.
+-- name: digest_schema
+-- A schema's contents as two values: equal digests mean rows that are equal byte for byte.
 SELECT
-    (SELECT count(*) FROM bill) AS bills,
+    (SELECT count(*) FROM payment_record) AS records,
     encode(sha256(
-        coalesce((SELECT string_agg(sha256(convert_to(b::text, 'UTF8')), ''::bytea ORDER BY b.payment_id) FROM bill AS b), '')
+        coalesce((
+            SELECT string_agg(sha256(convert_to(b::text, 'UTF8')), ''::bytea ORDER BY b.payment_id)
+            FROM payment_record AS b
+        ), '')
         || coalesce((SELECT string_agg(sha256(convert_to(r::text, 'UTF8')), ''::bytea ORDER BY r.refund_id) FROM refund AS r), '')
         || coalesce((
             SELECT string_agg(sha256(convert_to(p::text, 'UTF8')), ''::bytea ORDER BY p.merchant_id, p.customer_id COLLATE "C")
             FROM profile AS p
         ), '')
-    ), 'hex') AS digest;
+    ), 'hex') AS value;

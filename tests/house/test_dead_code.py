@@ -1,0 +1,118 @@
+"""What stands in the source is used by the source: no function that only tests call, no class name twice."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import Counter, defaultdict
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src" / "hutong"
+FILES = sorted(SOURCE.rglob("*.py"))
+OTHERS = [path for folder in ("examples", "docs/ext") for path in sorted((ROOT / folder).rglob("*.py"))]
+DECORATED = re.compile(
+    r"\.(command|callback|get|post|put|patch|delete|exception_handler|middleware)\(|validator|serializer"
+)
+"""Decorators that hand a function to a framework, which calls it."""
+
+CALLED_BY_OTHERS = {
+    "emit",  # logging
+    "get_route_handler",  # FastAPI
+}
+"""Methods that a library calls by their names."""
+
+EXTENSIONS: dict[str, str] = {
+    "get_account_balances": "TigerBeetle's client has it",
+    "get_account_transfers": "TigerBeetle's client has it",
+    "query_transfers": "TigerBeetle's client has it",
+}
+"""Functions that the documentation offers and nothing in the house uses, by name, each with its purpose."""
+
+TO_BE_USED = {
+    "download_bill", "read_bill", "refuse_notification", "deliveries_of", "list_events", "list_published",
+    "search_plan",
+}  # fmt: skip
+"""Functions still to get their door or to be removed; the list becomes empty."""
+
+SEVERAL: dict[str, str] = {
+    "Order": "the sandbox imports nothing of the channels: the two sides of one protocol",
+    "Payout": "as Order",
+    "Refund": "as Order; and payments' own",
+    "TimelineEntry": "the schema of the API, and what payments record",
+    "Message": "a consumer stands alone and imports nothing of events",
+    "Digest": "as Message",
+    "Source": "as Message",
+    "Progress": "as Message",
+}
+"""Class names of several packages, each with the reason."""
+
+TO_BE_RENAMED = {
+    "Claim", "Event", "Finding", "Health", "KeyReused", "Method", "Outcome", "Result", "Running",
+    "Wire", "World",
+}  # fmt: skip
+"""Class names of several packages, still to become unique; the list becomes empty."""
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def definitions() -> dict[str, list[tuple[Path, ast.AST]]]:
+    """Functions and methods that no framework calls, by name."""
+    found: dict[str, list[tuple[Path, ast.AST]]] = defaultdict(list)
+    for path in FILES:
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                handed = any(DECORATED.search(ast.unparse(decorator) + "(") for decorator in node.decorator_list)
+                if not handed and not node.name.startswith("__"):
+                    found[node.name].append((path, node))
+    return found
+
+
+def mentions() -> Counter[str]:
+    """How often each name is read in the source, apart from imports and from lists of exported names."""
+    counts: Counter[str] = Counter()
+    for path in [*FILES, *OTHERS]:
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+                counts[node.id] += 1
+            elif isinstance(node, ast.Attribute):
+                counts[node.attr] += 1
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and path.name != "__init__.py":
+                counts.update(re.findall(r"^\w+$", node.value))
+    text = (ROOT / "pyproject.toml").read_text()
+    counts.update(re.findall(r'^\w+ = "hutong[\w.]*:(\w+)"', text, re.MULTILINE))
+    return counts
+
+
+def inside(node: ast.AST, name: str) -> int:
+    """How often a function mentions itself."""
+    return sum(
+        (isinstance(child, ast.Name) and child.id == name) or (isinstance(child, ast.Attribute) and child.attr == name)
+        for child in ast.walk(node)
+    )
+
+
+def test_no_function_is_there_for_tests_only() -> None:
+    counts = mentions()
+    unused = {
+        f"{path.relative_to(SOURCE)}: {name}"
+        for name, places in definitions().items()
+        for path, _ in places
+        if name not in CALLED_BY_OTHERS | EXTENSIONS.keys() | TO_BE_USED
+        and counts[name] <= sum(inside(node, name) for _, node in places)
+    }
+    assert unused == set()
+
+
+def test_class_names_are_unique_across_packages() -> None:
+    packages: dict[str, set[str]] = defaultdict(set)
+    for path in FILES:
+        for node in tree(path).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                packages[node.name].add(str(path.relative_to(SOURCE)))
+    twice = {name for name, paths in packages.items() if len({path.split("/")[0] for path in paths}) > 1}
+    assert twice - SEVERAL.keys() - TO_BE_RENAMED == set()

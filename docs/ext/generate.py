@@ -24,7 +24,7 @@ import hutong.ledger
 from hutong.api import EVENT_TYPES, asyncapi, json_schemas
 from hutong.cli.main import app as command_line
 from hutong.config import Settings
-from hutong.payments import ATTEMPT_TRANSITIONS, PAYMENT_TRANSITIONS, REFUND_TRANSITIONS
+from hutong.payments import ATTEMPT_TRANSITIONS, PAYMENT_TRANSITIONS, refunds
 
 
 def setup(app: Any) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def parts() -> dict[str, str]:
         "contracts.md": layers.contracts_table(),
         "payment-states.md": states.table(PAYMENT_TRANSITIONS) + "\n",
         "attempt-states.md": states.table(ATTEMPT_TRANSITIONS) + "\n",
-        "refund-states.md": states.table(REFUND_TRANSITIONS) + "\n",
+        "refund-states.md": states.table(refunds.REFUND_TRANSITIONS) + "\n",
         "events.md": events_table(),
         "http.md": http_page.page(http_page.document()),
         "settings.md": settings_table(),

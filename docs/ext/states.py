@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from enum import StrEnum
 
-from hutong.payments import ATTEMPT_TRANSITIONS, PAYMENT_TRANSITIONS, REFUND_TRANSITIONS
+from hutong.payments import ATTEMPT_TRANSITIONS, PAYMENT_TRANSITIONS, refunds
 
 WIDTH, HEIGHT = 150, 42
 PLACES: dict[str, dict[str, tuple[int, int]]] = {
@@ -27,7 +27,6 @@ PLACES: dict[str, dict[str, tuple[int, int]]] = {
         "closed": (680, 340),
     },
     "refund": {
-        "created": (90, 190),
         "held": (90, 330),
         "submitted": (320, 250),
         "unknown": (320, 410),
@@ -48,7 +47,7 @@ def diagrams() -> dict[str, str]:
     return {
         "payment": draw("payment", PAYMENT_TRANSITIONS),
         "attempt": draw("attempt", ATTEMPT_TRANSITIONS),
-        "refund": draw("refund", REFUND_TRANSITIONS),
+        "refund": draw("refund", refunds.REFUND_TRANSITIONS),
     }
 
 

@@ -22,6 +22,7 @@ from hutong.channels.stripe.adapter import Stripe
 from hutong.channels.unionpay.adapter import UnionPay
 from hutong.channels.wechat.adapter import WeChatPay
 from hutong.errors import HutongError
+from hutong.payments.refunds.model import REFUND_TRANSITIONS, RefundEventType
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -84,7 +85,7 @@ def test_every_alert_in_the_log_says_what_to_do() -> None:
 def test_every_event_type_is_told(parts: dict[str, str]) -> None:
     told = re.findall(r"^\| `(\w+\.\w+)`", parts["events.md"], re.MULTILINE)
     assert sorted(told) == sorted(
-        [*payments.PaymentEventType, *payments.RefundEventType, customers.CUSTOMER_UPDATED, events.ENDPOINT_DISABLED]
+        [*payments.PaymentEventType, *RefundEventType, customers.CUSTOMER_UPDATED, events.ENDPOINT_DISABLED]
     )
 
 
@@ -113,7 +114,7 @@ def test_diagrams_show_every_state_and_transition(name: str, parts: dict[str, st
     transitions = {
         "payment": payments.PAYMENT_TRANSITIONS,
         "attempt": payments.ATTEMPT_TRANSITIONS,
-        "refund": payments.REFUND_TRANSITIONS,
+        "refund": REFUND_TRANSITIONS,
     }[name]
     drawn = parts[f"{name}-states.svg"]
     assert drawn.count("<path d=") - 1 == sum(len(ends) for ends in transitions.values())  # one is the arrow's tip

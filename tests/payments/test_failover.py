@@ -13,8 +13,10 @@ from hutong import idempotency, payments, routing
 from hutong.channels import ChannelAnswer
 from hutong.db import Database
 from hutong.ids import encode
+from hutong.payments.errors import NoRoute
+from hutong.payments.store import find
 from support.fakes.channel import NOTHING
-from support.fixtures.payments import METHOD, World
+from support.fixtures.payments import METHOD, World, answered
 from support.fixtures.routed_payments import BUSY, NOT_SENT, POOR, Shop, tries
 
 
@@ -65,7 +67,7 @@ async def test_the_keys_answer_is_that_of_the_last_try(shop: Shop) -> None:
     payment = await shop.place(key="k1")
     claim = idempotency.Claim(shop.world.merchant_id, "k1", b"x" * 32)
     again = shop.world.order(attempt=False, merchant_order_no=payment.merchant_order_no)
-    status, body = await shop.lifecycle.place(payments.PlaceOrder(again, claim))
+    status, body = await answered(shop.lifecycle, payments.PlaceOrder(again, claim))
     assert status == 201
     answer = orjson.loads(body)
     assert answer["status"] == "processing"
@@ -80,7 +82,7 @@ async def test_a_second_word_that_nothing_was_sent_does_not_end_a_try(shop: Shop
     shop.world.clock.advance(timedelta(seconds=6))
     await shop.lifecycle.sweep()
     async with shop.world.database.transaction() as tx:
-        payment = (await payments.find(tx, [payment.payment_id]))[payment.payment_id]
+        payment = (await find(tx, [payment.payment_id]))[payment.payment_id]
     assert shop.channel("a").calls[-1][0] == "pay", "it was sent again"
     assert tries(payment) == [("a", "unknown")]
 
@@ -112,7 +114,7 @@ async def test_an_account_that_keeps_failing_is_left_and_the_payers_own_faults_h
 
 
 async def test_without_a_way_the_refusal_says_why_for_each(shop: Shop) -> None:
-    with pytest.raises(payments.NoRoute) as refused:
+    with pytest.raises(NoRoute) as refused:
         await shop.lifecycle.route_selector.choose(payments.RouteRequest(METHOD, 5_000_000, "CNY"))
     assert "a: amount_above_limit; b: amount_above_limit; c: amount_above_limit" in refused.value.detail
 

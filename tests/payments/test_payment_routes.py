@@ -82,7 +82,7 @@ async def test_a_months_limit_is_used_up_by_what_succeeds(shop: Shop) -> None:
         paid = ChannelAnswer(ChannelState.SUCCEEDED, amount_minor=AMOUNT, currency="CNY", channel_order_no="4200")
         attempt = payment.attempts[0]
         learnt = payments.ChannelReport(attempt.attempt_id, attempt.account_id, paid, payments.Source.QUERY)
-        await shop.lifecycle._calls.record_reports(attempt.channel, learnt)
+        await shop.lifecycle._attempts.record(attempt.channel, learnt)
     assert went == ["a", "a", "b"]
 
 
@@ -157,8 +157,8 @@ async def test_choosing_an_account_asks_the_database_nothing(world: World, clock
     async with channels.Http.open() as http:
         accounts, live = channels.Accounts(database, vault, http, clock), routing.RoutingState(draw=lambda: 0.5)
         lifecycle = payments.Payments(
-            database, accounts, world.transactions, clock=clock, ids=world.ids, public_url="https://pay.example",
-            vault=vault, live=live,
+            database, accounts, world.transactions, payments.PaymentsConfig("https://pay.example"), clock=clock,
+            ids=world.ids, vault=vault, live=live,
         )  # fmt: skip
         sharing = routing.StateSync(
             database, live, clock=clock, process_id=world.ids.new(), offers=lifecycle.route_selector.look_ahead

@@ -234,15 +234,20 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
         admin = await stack.enter_async_context(Database.open(database_url, size=2, role=None))
         http = await stack.enter_async_context(channels.Http.open(connect_timeout_s=2, total_timeout_s=2))
         accounts = channels.Accounts(database, vault, http, clock)
+        documents = payments.Documents(
+            lambda p: f"{url}/pay/{encode('pay', p.payment_id)}?token={p.checkout_token}", accounts.text
+        )
         transactions = payments.PaymentTransactions(
-            database,
-            clock=clock,
-            ids=ids,
-            checkout_url=lambda p: f"{url}/pay/{encode('pay', p.payment_id)}?token={p.checkout_token}",
-            texts=accounts.text,
+            database, documents, clock=clock, ids=ids, answers=api.JsonAnswers(documents)
         )
         lifecycle = payments.Payments(
-            database, accounts, transactions, clock=clock, ids=ids, public_url=url, sandbox=True, vault=vault
+            database,
+            accounts,
+            transactions,
+            payments.PaymentsConfig(url, sandbox=True),
+            clock=clock,
+            ids=ids,
+            vault=vault,
         )
         stack.push_async_callback(lifecycle.stop)
         async with database.transaction() as tx:

@@ -12,7 +12,5 @@ def approval_handlers(transactions: payments.PaymentTransactions) -> Mapping[str
     return {
         channels.codes.CHANGE: channels.codes.change_code,
         **routing.EFFECTS,
-        payments.ATTACH_SUCCESS: payments.attach_success(transactions),
-        payments.CONVERT_REFUND: payments.switch_refund_method(transactions),
-        payments.SETTLE_REFUND: payments.settle_refund(transactions),
+        **payments.approval_handlers(transactions),
     }

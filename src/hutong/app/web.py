@@ -20,12 +20,13 @@ def build(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def open_services() -> AsyncIterator[api.Services]:
-        async with open_platform(settings) as platform:
+        async with open_platform(settings, answers=api.JsonAnswers) as platform:
             yield api.Services(
                 database=platform.database,
                 directory=platform.directory,
                 accounts=platform.accounts,
                 lifecycle=platform.lifecycle,
+                answers=api.JsonAnswers(platform.documents),
                 approval_handlers=platform.approval_handlers,
                 vault=platform.vault,
                 clock=platform.clock,

@@ -111,7 +111,7 @@ JOBS: tuple[Job, ...] = (
     Job("records", search.PROJECT_EVERY_S, lambda w: w.records.run_once(), "Bring payment records up to date."),
     Job("sweep", 0.5, lambda w: w.platform.lifecycle.sweep(), "Poll attempts that are due, and expire payments."),
     Job("refunds", 0.5, lambda w: w.platform.lifecycle.refunds.sweep(), "Send and poll the refunds that are due."),
-    Job("doubts", 15.0, lambda w: w.platform.lifecycle.report_attempts_in_doubt(), "Report the attempts in doubt."),
+    Job("doubts", 15.0, lambda w: w.platform.lifecycle.report_in_doubt(), "Report the attempts and refunds in doubt."),
     Job("probe", 5.0, probe_accounts, "Probe failed channel accounts that get no payments."),
     Job("suggestions", 1.0, suggest_switches, "Suggest routing switches to operators."),
     Job("experiment", 1.0, guard_experiment, "End a routing experiment that performs worse than its guardrail."),

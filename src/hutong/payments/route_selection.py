@@ -13,6 +13,7 @@ from hutong import channels, ids, routing
 from hutong.clock import Clock
 from hutong.errors import ConfigurationError, HutongError
 from hutong.payments import errors
+from hutong.payments.channel_calls import notify_url
 from hutong.payments.model import Attempt, CaptureMethod, NewAttempt, Payment
 from hutong.telemetry import get_logger
 from hutong.vault import Vault
@@ -214,11 +215,6 @@ class RouteSelector:
         if self._vault is None:
             raise ConfigurationError("what a payer tells us can be kept only under a secret key")
         return self._vault
-
-
-def notify_url(public_url: str, account_id: UUID) -> str:
-    """Where a channel tells us of what went through one of our accounts there."""
-    return f"{public_url}/channels/{ids.encode('acc', account_id)}/notifications"
 
 
 def _context(attempt_id: UUID) -> str:

@@ -108,7 +108,7 @@ async def test_a_repetition_changes_nothing_and_is_accepted_a_replay_is_refused(
     replayed = await notice.send(*message)
     assert (replayed.status, check_problem(replayed)["code"]) == (409, "notification_replayed")
     assert await platform_api.fingerprint() == before
-    assert (await notice.send(*notice.make())).status == 204  # signed anew, as WeChat does
+    assert (await notice.send(*notice.make())).status == 204  # signed again, as WeChat does
     assert await platform_api.transfers_of(payment["id"]) == transfers
 
 

@@ -32,8 +32,8 @@ from hutong.config import Settings
 from hutong.db import Database, migrate
 from hutong.ids import Ids, decode
 from hutong.sandbox import SandboxSettings, serve
-from hutong.sandbox.wechat.keys import WeChatSandboxKeys
 from hutong.sandbox import accounts as sandbox_accounts
+from hutong.sandbox.wechat.keys import WeChatSandboxKeys
 from hutong.vault import Vault
 from support import create_database
 

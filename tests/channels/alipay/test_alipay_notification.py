@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hutong.channels import About, ChannelState, Codes, Notification, NotificationRefused, load_codes
 from hutong.channels.alipay.adapter import Alipay
 from hutong.channels.alipay.credentials import AlipayCredentials
-from hutong.sandbox import AlipaySandboxKeys
+from hutong.sandbox.alipay.keys import AlipaySandboxKeys
 from support.fakes.alipay_messages import ATTEMPT_NO, form, notice, signed
 
 NOW = datetime(2026, 1, 1, 0, 0, 5, tzinfo=UTC)

@@ -17,8 +17,7 @@ from hutong.channels import About, ChannelState, Codes, NotificationRefused, loa
 from hutong.channels.unionpay.adapter import UnionPay
 from hutong.channels.unionpay.client import read_form
 from hutong.channels.unionpay.credentials import UnionPayCredentials
-from hutong.sandbox import UnionPaySandboxKeys
-from hutong.sandbox.unionpay.keys import SIGNER_NAME, Issued
+from hutong.sandbox.unionpay.keys import SIGNER_NAME, Issued, UnionPaySandboxKeys
 from support.fakes.unionpay_messages import ATTEMPT_NO, form, payment, sign
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -9,7 +9,7 @@ from pathlib import Path
 from hutong.channels import ChannelAnswer, ChannelState, Codes, Http, PayRequest, load_codes
 from hutong.channels.alipay.adapter import Alipay
 from hutong.channels.alipay.credentials import AlipayCredentials
-from hutong.sandbox import AlipaySandboxKeys
+from hutong.sandbox.alipay.keys import AlipaySandboxKeys
 from support.channel_rigs import Bench, Control, Rig
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from hutong.channels import Codes, Http, load_codes
 from hutong.channels.stripe.adapter import Stripe
 from hutong.channels.stripe.credentials import StripeCredentials
-from hutong.sandbox import StripeSandboxKeys
+from hutong.sandbox.stripe.keys import StripeSandboxKeys
 from support.channel_rigs import Bench, Control, Rig
 
 

@@ -8,7 +8,7 @@ from hutong.channels import Codes, Http, load_codes
 from hutong.channels.unionpay.adapter import UnionPay
 from hutong.channels.unionpay.client import settle_date
 from hutong.channels.unionpay.credentials import UnionPayCredentials
-from hutong.sandbox import UnionPaySandboxKeys
+from hutong.sandbox.unionpay.keys import UnionPaySandboxKeys
 from support.channel_rigs import Bench, Control, Rig
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from hutong.sandbox import WeChatSandboxKeys
+from hutong.sandbox.wechat.keys import WeChatSandboxKeys
 from support.command_line import Run
 
 

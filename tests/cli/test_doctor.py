@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from hutong.bench.rabbitmq import RabbitMQ
-from hutong.sandbox import WeChatSandboxKeys
+from hutong.sandbox.wechat.keys import WeChatSandboxKeys
 from support import create_database
 from support.command_line import Run
 

@@ -14,6 +14,7 @@ import pytest
 
 from hutong import api, events, ids, operators, search
 from hutong.db import Database
+from support.fixtures.webhooks import recorded_events
 from support.running_platform import METHOD, PlatformApi, Shop
 
 FORMULA = '=HYPERLINK("http://evil.example","两行")'
@@ -193,7 +194,7 @@ async def test_a_customer_s_new_picture_is_shown_on_old_bills(platform_api: Plat
     assert bill["counterparty"]["name"] == "新名"
     assert bill["counterparty"]["avatar_url"].endswith("/u1?v=v2")
     async with platform_api.database.transaction() as tx:
-        recorded = [e for e in await events.list_events(tx, shop.merchant_id) if e.type == "customer.updated"]
+        recorded = [e for e in await recorded_events(tx, shop.merchant_id) if e.type == "customer.updated"]
     assert [event.object_seq for event in recorded] == [1]
     schema = api.json_schemas()["customer.updated.v1.json"]["$defs"]["CustomerProfileObject"]
     assert jsonschema_rs.is_valid(schema, orjson.loads(recorded[0].data))

@@ -116,7 +116,7 @@ def old_event(fresh_database_url: str) -> str:
 
     async def happen() -> None:
         async with Database.open(fresh_database_url, size=2) as database:
-            await events.keep_events(database, now=clock.now(), keep=timedelta(days=90), folder=None)
+            await events.apply_retention(database, now=clock.now(), keep=timedelta(days=90), folder=None)
             async with database.transaction() as tx:
                 await events.record(tx, [event], now=clock.now())
 

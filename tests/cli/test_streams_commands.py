@@ -72,7 +72,7 @@ def test_a_range_is_sent_again(
             connect = events.connector(rabbitmq.url, source="cli")
             relay = events.Relay(database, clock, connect=connect, new_id=Ids(clock).new)
             async with connect(None) as publisher:
-                await relay.turn(publisher)
+                await relay.run_once(publisher)
 
     async def result() -> list[tuple[int, bool]]:
         async with await aio_pika.connect(rabbitmq.url) as connection:

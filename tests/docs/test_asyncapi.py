@@ -14,6 +14,7 @@ import pytest
 
 from hutong import api, customers, events, ids, payments
 from hutong.clock import SystemClock
+from hutong.events.streams.messages import digest_hash, digest_item, item_hash, message_body
 from hutong.ids import Ids
 from support import unavailable
 
@@ -116,7 +117,7 @@ def test_a_message_of_a_stream_is_as_described() -> None:
         "disabled_at": "2026-01-06T00:00:00.000Z",
     }
     event = events.RecordedEvent(NEW(), name, 1, NEW(), uuid4(), 1, json.dumps(data), now)
-    documented = json.loads(events.message("hutong.webhook_endpoint.0", 7, event))
+    documented = json.loads(message_body("hutong.webhook_endpoint.0", 7, event))
     described = stream_validator(f"stream.{name}.v1")
     assert [str(error) for error in described.iter_errors(documented)] == []
     for field in ("id", "stream", "no", "type", "version", "object_id", "object_seq", "merchant_id", "data"):
@@ -124,8 +125,8 @@ def test_a_message_of_a_stream_is_as_described() -> None:
 
 
 def test_a_digest_is_as_described() -> None:
-    hashed = events.digest_hash([events.item_hash(b"{}")])
-    made = events.digest(NEW(), "hutong.payment.0", 3, 3, hashed, now=SystemClock().now(), answer=True)
+    hashed = digest_hash([item_hash(b"{}")])
+    made = digest_item(NEW(), "hutong.payment.0", 3, 3, hashed, now=SystemClock().now(), answer=True)
     documented, described = json.loads(made.body), stream_validator(events.DIGEST)
     assert [str(error) for error in described.iter_errors(documented)] == []
     assert set(documented) == set(api.asyncapi()["components"]["schemas"]["StreamDigest"]["properties"])

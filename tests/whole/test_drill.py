@@ -44,8 +44,8 @@ def test_the_drill_over_http_and_its_traffic_rehearsed_under_a_draft(environment
         assert report["failed_over"] == report["failures_to_leave"] + report["probes_lost"]
         events = [event for second in report["timeline"] for event in second["events"] if "wechat/one" in event]
         wanted = ["failed", "open", "recovered", "probing 1 %", "probing 5 %", "probing 25 %", "probing 100 %"]
-        told = iter(event.removeprefix("wechat/one ") for event in events)
-        assert all(what in told for what in [*wanted, "healthy"]), events
+        actual = iter(event.removeprefix("wechat/one ") for event in events)
+        assert all(what in actual for what in [*wanted, "healthy"]), events
         assert all(second["payments"] == second["succeeded"] for second in report["timeline"])
         assert "probing 100 %" in done.stderr, "people see it as it happens"
 

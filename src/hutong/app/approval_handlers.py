@@ -11,7 +11,7 @@ def approval_handlers(transactions: payments.PaymentTransactions) -> Mapping[str
     """Return the handlers by the action that was proposed."""
     return {
         channels.CHANGE: channels.change_code,
-        **routing.EFFECTS,
+        **routing.APPROVAL_HANDLERS,
         payments.ATTACH_SUCCESS: payments.attach_success(transactions),
         payments.CONVERT_REFUND: payments.switch_refund_method(transactions),
         payments.SETTLE_REFUND: payments.settle_refund(transactions),

@@ -111,11 +111,11 @@ async def open_platform(
         platform = wire(settings, database=database, bills=bills, http=http, clock=clock, ids=ids)
         await stack.enter_async_context(_writing_down(platform.accounts.unmapped, database))
         stack.push_async_callback(platform.lifecycle.stop)
-        choice = platform.lifecycle.route_selector
-        sharing = routing.StateSync(
-            database, choice.routing_state, clock=clock, process_id=ids.new(), offers=choice.look_ahead
+        selector = platform.lifecycle.route_selector
+        state_sync = routing.StateSync(
+            database, selector.routing_state, clock=clock, process_id=ids.new(), offers=selector.refresh_offers
         )
-        await stack.enter_async_context(_beside(sharing.run))
+        await stack.enter_async_context(_beside(state_sync.run))
         yield platform
 
 
@@ -161,7 +161,7 @@ def wire(
         sandbox=settings.sandbox,
         queue_limit=settings.queue_limit,
         vault=vault,
-        live=routing.RoutingState(draw=draw or SystemRandom().random),
+        routing_state=routing.RoutingState(draw=draw or SystemRandom().random),
     )
     handlers = approval_handlers(transactions)
     directory = merchants.Directory(database)

@@ -6,6 +6,7 @@ surplus.
 """
 
 from hutong.clock import instant
+from hutong.payments.attempt_outcomes import attempt_outcomes
 from hutong.payments.attempts import (
     NotPayable,
     OtherRunning,
@@ -25,13 +26,6 @@ from hutong.payments.channel_answers import (
 )
 from hutong.payments.close import CloseOutcome, CloseResult, RequestClose, request_close
 from hutong.payments.customer import CUSTOMER_UPDATED, CustomerProfile, PutCustomer, customer_document, put_customers
-from hutong.payments.decision import (
-    DECISION_PREFIX,
-    LoggedDecision,
-    decision_document,
-    decisions_between,
-    find_decisions,
-)
 from hutong.payments.documents import Texts, payment_document, timeline_document
 from hutong.payments.errors import (
     AttemptInProgress,
@@ -93,7 +87,6 @@ from hutong.payments.operator_actions import (
 )
 from hutong.payments.overdraft import agree_overdraft
 from hutong.payments.polling import SWEEP_LIMIT, claim_due, sweep_plans
-from hutong.payments.probe import probe_idle
 from hutong.payments.refunds.channel_answers import (
     RefundEvent,
     RefundEventType,
@@ -149,7 +142,6 @@ from hutong.payments.refunds.operator_actions import (
 )
 from hutong.payments.refunds.payee import seal_payee
 from hutong.payments.refunds.transactions import PlaceRefund, RecordRefundReport, RefundTransactions, render_refund
-from hutong.payments.rehearsal import NOWHERE, Backtest, BacktestTotals, backtest
 from hutong.payments.route_selection import RouteRequest, RouteSelector
 from hutong.payments.store import Created, Existing, OtherContent, create, find, list_payments
 from hutong.payments.timeline import TimelineEntry, read_timeline, write_timeline
@@ -161,8 +153,6 @@ __all__ = [
     "CLOSE",
     "CONVERT_REFUND",
     "CUSTOMER_UPDATED",
-    "DECISION_PREFIX",
-    "NOWHERE",
     "PAYMENT_TRANSITIONS",
     "QUERY",
     "REFUND_TRANSITIONS",
@@ -174,8 +164,6 @@ __all__ = [
     "AttemptInDoubt",
     "AttemptInProgress",
     "AttemptState",
-    "Backtest",
-    "BacktestTotals",
     "BilledSuccess",
     "CaptureExceedsAuthorized",
     "CaptureInProgress",
@@ -200,7 +188,6 @@ __all__ = [
     "KeyInFlight",
     "KeyReused",
     "LineItem",
-    "LoggedDecision",
     "ManualCaptureNotOffered",
     "NewAttempt",
     "NewLineItem",
@@ -274,17 +261,14 @@ __all__ = [
     "agree_overdraft",
     "allocate_discounts",
     "attach_success",
+    "attempt_outcomes",
     "available_minor",
-    "backtest",
     "claim_due",
     "counted_attempt",
     "create",
     "create_refunds",
     "customer_document",
-    "decision_document",
-    "decisions_between",
     "find",
-    "find_decisions",
     "find_refunds",
     "instant",
     "item_documents",
@@ -295,7 +279,6 @@ __all__ = [
     "list_refunds",
     "one_snapshot",
     "payment_document",
-    "probe_idle",
     "proposal",
     "put_customers",
     "read_timeline",

@@ -81,7 +81,7 @@ class ChannelCalls:
         run = [attempt]
         while True:
             answer = await self._place(payment, attempt)
-            other = await self._route_selector.another(payment, run, answer)
+            other = await self._route_selector.failover_attempt(payment, run, answer)
             after = await self._learn(
                 attempt, answer, Source.SUBMISSION, claim=None if other else claim, goes_on=other is not None
             )
@@ -115,7 +115,7 @@ class ChannelCalls:
         )
         answer = await channel.pay(request, now=now)
         told_at = self._clock.now()
-        result = routing.Result(
+        result = routing.AttemptResult(
             told_at,
             attempt.attempt_id,
             fault=routing.is_technical_failure(answer),
@@ -225,7 +225,7 @@ class ChannelCalls:
         succeeded = learnt.answer.state is channels.ChannelState.SUCCEEDED
         if succeeded and recorded.effect is RecordOutcome.APPLIED and recorded.payment is not None:
             amount_minor = learnt.answer.amount_minor or recorded.payment.amount_minor
-            self._route_selector.routing_state.took(
+            self._route_selector.routing_state.add_volume(
                 learnt.account_id, amount_minor, recorded.payment.currency, now=self._clock.now()
             )
         if recorded.effect is RecordOutcome.APPLIED and recorded.payment is not None and not goes_on:
@@ -244,7 +244,7 @@ class ChannelCalls:
         attempt = next(each for each in payment.attempts if each.attempt_id == learnt.attempt_id)
         if attempt.is_open or attempt.surplus:
             return
-        self._route_selector.routing_state.ended(
+        self._route_selector.routing_state.count_outcome(
             payment.payment_id,
             attempt.account_id,
             amount_minor=payment.amount_minor,

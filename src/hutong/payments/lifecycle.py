@@ -54,7 +54,7 @@ class Payments:
             channel cannot be taken for a real one.
         queue_limit: The most commands that may wait for a batch.
         vault: Seals what methods ask of the payer; without one such methods cannot be used.
-        live: Where payments go; without one, by what this process learns alone.
+        routing_state: Selects accounts; without one, by the results of this object alone.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Payments:
         sandbox: bool = False,
         queue_limit: int = 4096,
         vault: Vault | None = None,
-        live: routing.RoutingState | None = None,
+        routing_state: routing.RoutingState | None = None,
     ) -> None:
         self._database = database
         self._accounts = accounts
@@ -78,7 +78,7 @@ class Payments:
         self._verify_from = clock.now()
         self._route_selector = RouteSelector(
             accounts,
-            live or routing.RoutingState(draw=Random(0).random),  # noqa: S311 - decides on nothing secret
+            routing_state or routing.RoutingState(draw=Random(0).random),  # noqa: S311 - decides on nothing secret
             clock=clock,
             ids=ids,
             public_url=public_url,

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
-from hutong import db
+from hutong import db, routing
 from hutong.payments.items import Discount, LineItem, discounts_of, insert_baskets, items_of
 from hutong.payments.model import (
     DEFAULT_POLICY,
@@ -117,6 +117,14 @@ async def insert_attempts(tx: db.Tx, attempts: Sequence[Attempt], *, now: dateti
     """Write the intents of tries down."""
     if attempts:
         await sql.insert_attempts.execute(tx, rows=attempts, created_at=now)
+        await routing.log_decisions(
+            tx,
+            [
+                routing.LoggedDecision(each.attempt_id, each.payment_id, each.account_id, now, each.decision)
+                for each in attempts
+                if each.decision is not None
+            ],
+        )
 
 
 async def find_placed(tx: db.Tx, order: NewPayment) -> Existing | OtherContent | None:

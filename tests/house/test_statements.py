@@ -28,19 +28,19 @@ TO_BE_NAMED = {
 """Statements with more parameters by position that are still to get names."""
 
 TO_BE_SHARED = {
-    "account_transfers", "account_transfers_reversed", "add_override", "balance_accounts", "balance_subjects",
+    "account_transfers", "account_transfers_reversed", "balance_accounts", "balance_subjects",
     "code_history", "correct_messages", "current_codes",
-    "decide_suggestion", "disable_endpoint", "disable_failing", "enable_endpoint", "end_trial",
+    "disable_endpoint", "disable_failing", "enable_endpoint",
     "fill_paid_payments", "fill_payments", "find_record", "find_endpoint",
-    "find_event", "find_proposal", "find_trial",
+    "find_event", "find_proposal",
     "insert_accounts", "insert_audit", "insert_codes", "insert_endpoint", "insert_items", "insert_messages",
     "insert_proposals", "insert_tries", "items_of_payments", "known_accounts",
-    "latest_trial", "lift_override", "list_audit", "list_endpoints", "list_events",
+    "list_audit", "list_endpoints", "list_events",
     "list_proposals", "list_delivery_attempts", "lock_proposals",
     "lookup_accounts", "lookup_transfers", "open_accounts", "open_unmapped", "put_bills",
     "put_profiles", "query_accounts", "query_transfers", "query_transfers_of", "query_transfers_reversed",
     "read_timeline", "record_unmapped", "rotate_secret", "search_bills",
-    "standing_overrides", "standing_suggestions", "stream_entries", "subject_balances", "write", "write_timeline",
+    "stream_entries", "subject_balances", "write", "write_timeline",
 }  # fmt: skip
 """Statements with lists that stand elsewhere as well and are still to be shared under a `-- columns:` heading."""
 

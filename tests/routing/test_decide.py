@@ -15,11 +15,11 @@ from hutong.routing.configuration.price import Price, Tier
 from hutong.routing.configuration.rules import read_rules
 from hutong.routing.decide import decide
 from hutong.routing.decisions.record import read_record, write_record
-from hutong.routing.health import Health, HealthState
+from hutong.routing.health import AccountHealth, HealthState
 from hutong.routing.model import Candidate, Draws, Mode, Objective, RoutingPolicy, SelectionReason, Weights
 from support.fixtures.routing import MIDDLE, NOW, account, routing_request, table, world
 
-OPEN = {"": Health(HealthState.OPEN, 0.0)}
+OPEN = {"": AccountHealth(HealthState.OPEN, 0.0)}
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,9 @@ ACCOUNTS = st.builds(
     institutions=st.sampled_from([frozenset(), frozenset({"icbc"}), frozenset({"cmb"})]),
     blocked=st.sampled_from(["", "", "no"]),
     price=st.builds(lambda ppm: Price((Tier(0, ppm),)), st.integers(0, 20_000)),
-    health=st.sampled_from([{}, OPEN, {"": Health(HealthState.PROBING, 0.05)}, {"": Health(success=0.5)}]),
+    health=st.sampled_from(
+        [{}, OPEN, {"": AccountHealth(HealthState.PROBING, 0.05)}, {"": AccountHealth(success=0.5)}]
+    ),
     probe_due=st.booleans(),
 )
 UNIT = st.floats(0, 1, exclude_max=True)
@@ -120,9 +122,9 @@ def test_the_order_of_the_candidates_does_not_matter() -> None:
 
 
 def test_each_objective_has_its_own_winner() -> None:
-    cheap = account(1, price=Price((Tier(0, 1_000),)), health={"": Health(success=0.80)})
-    sure = account(2, price=Price((Tier(0, 15_000),)), health={"": Health(success=0.99)})
-    middle = account(3, price=Price((Tier(0, 3_000),)), health={"": Health(success=0.97)})
+    cheap = account(1, price=Price((Tier(0, 1_000),)), health={"": AccountHealth(success=0.80)})
+    sure = account(2, price=Price((Tier(0, 15_000),)), health={"": AccountHealth(success=0.99)})
+    middle = account(3, price=Price((Tier(0, 3_000),)), health={"": AccountHealth(success=0.97)})
     chosen = {
         objective: decide(routing_request(), world(cheap, sure, middle, objective=objective), MIDDLE).chosen
         for objective in Objective
@@ -154,7 +156,7 @@ def test_every_factor_stands_in_the_record_and_adds_up_to_the_score() -> None:
 
 
 def test_a_bank_in_trouble_is_left_at_one_channel_and_kept_when_it_is_in_trouble_everywhere() -> None:
-    sick = {"": Health(), "cmb": Health(HealthState.OPEN, 0.0, success=0.1)}
+    sick = {"": AccountHealth(), "cmb": AccountHealth(HealthState.OPEN, 0.0, success=0.1)}
     cheap, dear = account(1, price=Price(), health=sick), account(2)
     assert decide(routing_request(institution="cmb"), world(cheap, dear), MIDDLE).chosen == dear.account_id
     assert decide(routing_request(institution="icbc"), world(cheap, dear), MIDDLE).chosen == cheap.account_id
@@ -172,7 +174,7 @@ def test_an_open_channel_gets_nothing_but_as_the_default() -> None:
 
 
 def test_a_probing_channel_gets_its_share_and_one_when_a_probe_is_due() -> None:
-    probing = account(1, price=Price(), health={"": Health(HealthState.PROBING, 0.05)})
+    probing = account(1, price=Price(), health={"": AccountHealth(HealthState.PROBING, 0.05)})
     well = account(2)
     low, high = replace(MIDDLE, share=0.049), replace(MIDDLE, share=0.05)
     assert decide(routing_request(), world(probing, well), low).chosen == probing.account_id
@@ -183,13 +185,13 @@ def test_a_probing_channel_gets_its_share_and_one_when_a_probe_is_due() -> None:
 
 def test_a_share_is_drawn_for_the_probing_one_whatever_its_score_and_not_against_a_list() -> None:
     """Little is known of it: by its score it would get nothing by which more could be known."""
-    dear = account(1, price=Price((Tier(0, 15_000),)), health={"": Health(HealthState.PROBING, 0.25)})
-    well = account(2, health={"": Health(success=0.99)})
+    dear = account(1, price=Price((Tier(0, 15_000),)), health={"": AccountHealth(HealthState.PROBING, 0.25)})
+    well = account(2, health={"": AccountHealth(success=0.99)})
     low, high = replace(MIDDLE, share=0.249), replace(MIDDLE, share=0.25)
     drawn = decide(routing_request(), world(dear, well), low)
     assert (drawn.chosen, drawn.reason) == (dear.account_id, SelectionReason.PROBE)
     assert decide(routing_request(), world(dear, well), high).chosen == well.account_id
-    full = replace(dear, health={"": Health(HealthState.PROBING, 1.0)})
+    full = replace(dear, health={"": AccountHealth(HealthState.PROBING, 1.0)})
     assert decide(routing_request(), world(full, well), low).chosen == well.account_id, "from then on the score decides"
     assert decide(routing_request(), world(dear, well, priority=("a2", "a1")), low).chosen == well.account_id
     assert decide(routing_request(), world(dear, well, pin="a2"), low).chosen == well.account_id

@@ -14,7 +14,7 @@ from hutong.routing.configuration.calendar import Window
 from hutong.routing.configuration.price import Price, Tier
 from hutong.routing.configuration.rules import read_rules
 from hutong.routing.decide import decide
-from hutong.routing.health import Health, HealthState
+from hutong.routing.health import AccountHealth, HealthState
 from hutong.routing.model import Candidate, Draws, Mode
 from support.fixtures.routing import MIDDLE, NOW, account, routing_request, table, world
 
@@ -93,9 +93,9 @@ WINDOWS = st.builds(
 HEALTH = st.sampled_from(
     [
         {},
-        {"": Health(HealthState.OPEN, 0.0)},
-        {"": Health(HealthState.PROBING, 0.05)},
-        {"cmb": Health(HealthState.OPEN, 0.0)},
+        {"": AccountHealth(HealthState.OPEN, 0.0)},
+        {"": AccountHealth(HealthState.PROBING, 0.05)},
+        {"cmb": AccountHealth(HealthState.OPEN, 0.0)},
     ]
 )
 SMALL = st.sampled_from([1, 5_000, 10_000, 20_000])

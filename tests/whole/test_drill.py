@@ -66,7 +66,7 @@ def test_a_configured_database_is_left_alone(environment: dict[str, str]) -> Non
     assert "HUTONG_DATABASE_URL" in done.stderr
 
 
-def course(*events: tuple[float, str], status: str = "succeeded") -> DrillRun:
+def drill_run(*events: tuple[float, str], status: str = "succeeded") -> DrillRun:
     made = DrillRun(BEGAN, "wechat/one", BEGAN + timedelta(seconds=20))
     made.events = [AccountEvent(at, "wechat/one", what) for at, what in events]
     made.payments = {f"pay_{number:026d}": (number / 10, "succeeded") for number in range(200)}
@@ -85,7 +85,7 @@ def attempts(*, refused_until: float = 5.2, away_until: float = 15.0) -> list[re
 
 
 def test_a_drill_that_went_well_is_reported_so() -> None:
-    found = reports.report(course(*COMES_BACK), attempts(), home="")
+    found = reports.report(drill_run(*COMES_BACK), attempts(), home="")
     assert found.broken == []
     assert (found.failures_to_leave, found.probes_lost, found.seconds_to_return) == (3, 0, 4.0)
     assert (found.share_before, found.share_after) == (1.0, 1.0)
@@ -106,5 +106,5 @@ def test_a_drill_that_went_well_is_reported_so() -> None:
 def test_what_was_not_as_it_must_be_is_named(
     events: tuple[tuple[float, str], ...], made: dict[str, float], status: str, says: str
 ) -> None:
-    found = reports.report(course(*events, status=status), attempts(**made), home="")
+    found = reports.report(drill_run(*events, status=status), attempts(**made), home="")
     assert any(says in broken for broken in found.broken), found.broken

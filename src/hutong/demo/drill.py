@@ -89,26 +89,26 @@ async def _drill(
         setup = await set_up(database, platform.settings, client, simulated, CONFIGURATION)
         names = list(setup.accounts.values())
 
-        async def show_second(course: DrillRun, number: int) -> None:
-            seconds = reports.seconds(course, await _attempts(database, setup, course))
+        async def show_second(drill_run: DrillRun, number: int) -> None:
+            seconds = reports.seconds(drill_run, await _attempts(database, setup, drill_run))
             with suppress(IndexError):
                 show(reports.line(seconds[number], names))
 
-        course = await run(client, setup, rate=rate, outage_s=outage_s, on_second=show_second)
-        report = reports.report(course, await _attempts(database, setup, course), home=str(home))
+        drill_run = await run(client, setup, rate=rate, outage_s=outage_s, on_second=show_second)
+        report = reports.report(drill_run, await _attempts(database, setup, drill_run), home=str(home))
     _write_drafts(platform.settings, setup)
     return report
 
 
-async def _attempts(database: db.Database, setup: DrillSetup, course: DrillRun) -> list[DrillAttempt]:
+async def _attempts(database: db.Database, setup: DrillSetup, drill_run: DrillRun) -> list[DrillAttempt]:
     """Return the attempts of this drill so far, in order of time."""
-    end = course.ended or SystemClock().now() + timedelta(minutes=1)
+    end = drill_run.ended or SystemClock().now() + timedelta(minutes=1)
     async with database.transaction() as tx:
-        decisions = [decision async for decision in routing.decisions_between(tx, course.began, end)]
+        decisions = [decision async for decision in routing.decisions_between(tx, drill_run.began, end)]
         outcomes = await payments.attempt_outcomes(tx, [decision.attempt_id for decision in decisions])
     return [
         DrillAttempt(
-            course.at(decision.decided_at),
+            drill_run.at(decision.decided_at),
             decision.payment_id,
             setup.accounts[decision.account_id],
             refused=outcomes[decision.attempt_id].state == payments.AttemptState.FAILED,

@@ -41,7 +41,7 @@ class Second:
     """One second of a drill.
 
     Attributes:
-        tries, refused: By account, how many attempts began, and how many of these were refused.
+        `tries`, `refused`: By account, how many attempts began, and how many of these were refused.
         probes: How many attempts were made to find out whether an account is back.
         payments, succeeded: How many payments began, and how many of these have succeeded.
         states: The states of accounts that are not healthy, at the end of the second.
@@ -96,7 +96,7 @@ class DrillReport:
         return asdict(self)
 
 
-def seconds(course: DrillRun, attempts: Iterable[DrillAttempt]) -> list[Second]:
+def seconds(drill_run: DrillRun, attempts: Iterable[DrillAttempt]) -> list[Second]:
     """Return the seconds of a drill in their order.
 
     Args:
@@ -113,13 +113,13 @@ def seconds(course: DrillRun, attempts: Iterable[DrillAttempt]) -> list[Second]:
         second.probes += attempt.probe
         if attempt.refused:
             second.refused[account] = second.refused.get(account, 0) + 1
-    for started, status in course.payments.values():
+    for started, status in drill_run.payments.values():
         second_of(started).payments += 1
         second_of(started).succeeded += status == "succeeded"
     states: dict[str, str] = {}
     for number in range(max(by_number, default=-1) + 1):
         second = second_of(number)
-        for event in course.events:
+        for event in drill_run.events:
             if int(event.at) == number:
                 second.events.append(f"{event.account} {event.what}")
                 states[event.account] = states.get(event.account, "") if event.what in _BY_THE_DRILL else event.what
@@ -130,30 +130,30 @@ def seconds(course: DrillRun, attempts: Iterable[DrillAttempt]) -> list[Second]:
 _BY_THE_DRILL = ("failed", "recovered")
 
 
-def report(course: DrillRun, attempts: Sequence[DrillAttempt], *, home: str) -> DrillReport:
+def report(drill_run: DrillRun, attempts: Sequence[DrillAttempt], *, home: str) -> DrillReport:
     """Return the figures of a drill, checked against the requirements."""
-    failed, recovered = course.when("failed") or 0.0, course.when("recovered") or 0.0
-    left = course.when("open", after=failed)
-    back = course.when("healthy", after=recovered)
-    refused = [attempt.at for attempt in attempts if attempt.refused and attempt.account == course.failing]
+    failed, recovered = drill_run.when("failed") or 0.0, drill_run.when("recovered") or 0.0
+    left = drill_run.when("open", after=failed)
+    back = drill_run.when("healthy", after=recovered)
+    refused = [attempt.at for attempt in attempts if attempt.refused and attempt.account == drill_run.failing]
     per_payment = Counter(attempt.payment_id for attempt in attempts)
-    timeline = seconds(course, attempts)
-    before = [second.share(course.failing) for second in timeline if 1 <= second.number < int(CALM_S)]
-    after = [second.share(course.failing) for second in timeline if back is not None and second.number > back]
-    assert course.ended is not None, "the run has ended"
+    timeline = seconds(drill_run, attempts)
+    before = [second.share(drill_run.failing) for second in timeline if 1 <= second.number < int(CALM_S)]
+    after = [second.share(drill_run.failing) for second in timeline if back is not None and second.number > back]
+    assert drill_run.ended is not None, "the run has ended"
     figures = DrillReport(
-        payments=len(course.payments),
-        succeeded=sum(status == "succeeded" for _, status in course.payments.values()),
-        failed_over=sum(per_payment[ids.decode("pay", payment_id)] > 1 for payment_id in course.payments),
+        payments=len(drill_run.payments),
+        succeeded=sum(status == "succeeded" for _, status in drill_run.payments.values()),
+        failed_over=sum(per_payment[ids.decode("pay", payment_id)] > 1 for payment_id in drill_run.payments),
         failures_to_leave=sum(left is None or at <= left for at in refused),
         seconds_to_leave=round((left or recovered) - failed, 2),
         probes_lost=sum(left is not None and at > left for at in refused),
-        seconds_to_return=round((back or course.at(course.ended)) - recovered, 2),
-        returns=sum(event.what == "healthy" and event.account == course.failing for event in course.events),
+        seconds_to_return=round((back or drill_run.at(drill_run.ended)) - recovered, 2),
+        returns=sum(event.what == "healthy" and event.account == drill_run.failing for event in drill_run.events),
         share_before=_mean(before),
         share_after=_mean(after),
-        began=course.began.isoformat(),
-        ended=course.ended.isoformat(),
+        began=drill_run.began.isoformat(),
+        ended=drill_run.ended.isoformat(),
         home=home,
         timeline=timeline,
     )

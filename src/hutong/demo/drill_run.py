@@ -81,29 +81,29 @@ async def run(
         on_second: Called at the end of each second.
     """
     clock = SystemClock()
-    course = DrillRun(clock.now(), next(iter(setup.accounts.values())))
+    drill_run = DrillRun(clock.now(), next(iter(setup.accounts.values())))
 
     def record(account: str, what: str) -> None:
-        course.events.append(AccountEvent(round(course.at(clock.now()), 2), account, what))
+        drill_run.events.append(AccountEvent(round(drill_run.at(clock.now()), 2), account, what))
 
     async with _in_background(
-        course,
-        _pay_at_rate(client, setup, course, rate),
-        _observe_health(client, setup, course, record),
-        _count_seconds(course, on_second),
+        drill_run,
+        _pay_at_rate(client, setup, drill_run, rate),
+        _observe_health(client, setup, drill_run, record),
+        _count_seconds(drill_run, on_second),
     ):
         await asyncio.sleep(CALM_S)
-        await _set_faults(client, setup, course.failing, calls=[_REFUSAL])
-        record(course.failing, "failed")
+        await _set_faults(client, setup, drill_run.failing, calls=[_REFUSAL])
+        record(drill_run.failing, "failed")
         await asyncio.sleep(outage_s)
-        await _set_faults(client, setup, course.failing, calls=[])
-        record(course.failing, "recovered")
-        recovered = course.events[-1].at
+        await _set_faults(client, setup, drill_run.failing, calls=[])
+        record(drill_run.failing, "recovered")
+        recovered = drill_run.events[-1].at
         async with asyncio.timeout(_RETURN_LIMIT_S):
-            while course.when("healthy", after=recovered) is None:  # noqa: ASYNC110 - another task observes it
+            while drill_run.when("healthy", after=recovered) is None:  # noqa: ASYNC110 - another task observes it
                 await asyncio.sleep(_OBSERVE_EVERY_S)
         await asyncio.sleep(_AFTERWARDS_S)
-    return course
+    return drill_run
 
 
 async def _set_faults(client: Client, setup: DrillSetup, account: str, **faults: Any) -> None:
@@ -112,7 +112,7 @@ async def _set_faults(client: Client, setup: DrillSetup, account: str, **faults:
 
 @asynccontextmanager
 async def _in_background(
-    course: DrillRun, load: Coroutine[Any, Any, None], *observers: Coroutine[Any, Any, None]
+    drill_run: DrillRun, load: Coroutine[Any, Any, None], *observers: Coroutine[Any, Any, None]
 ) -> AsyncIterator[None]:
     """Run the load and the observers during a block; at its end, payments that were started are finished first."""
     loading = asyncio.create_task(load)
@@ -122,25 +122,25 @@ async def _in_background(
     finally:
         loading.cancel()
         await asyncio.wait([loading])
-        course.ended = SystemClock().now()
+        drill_run.ended = SystemClock().now()
         await asyncio.gather(*observing)
 
 
-async def _pay_at_rate(client: Client, setup: DrillSetup, course: DrillRun, rate: float) -> None:
+async def _pay_at_rate(client: Client, setup: DrillSetup, drill_run: DrillRun, rate: float) -> None:
     loop, run_id = asyncio.get_running_loop(), secrets.token_hex(4)
     began = loop.time()
     async with asyncio.TaskGroup() as started:
         try:
             for number in itertools.count():
                 await asyncio.sleep(max(began + number / rate - loop.time(), 0))
-                started.create_task(_pay(client, setup, course, f"{run_id}-{number:06d}", number))
+                started.create_task(_pay(client, setup, drill_run, f"{run_id}-{number:06d}", number))
         except asyncio.CancelledError:
             pass  # no more payments; those that were started go on to their end
 
 
-async def _pay(client: Client, setup: DrillSetup, course: DrillRun, order_no: str, number: int) -> None:
+async def _pay(client: Client, setup: DrillSetup, drill_run: DrillRun, order_no: str, number: int) -> None:
     """Create a payment and wait until it has ended or the patience is over; the simulated payer pays unasked."""
-    started = course.at(SystemClock().now())
+    started = drill_run.at(SystemClock().now())
     order = {
         "merchant_order_no": order_no,
         "amount_minor": 100 + number * 7919 % 50_000,
@@ -149,21 +149,21 @@ async def _pay(client: Client, setup: DrillSetup, course: DrillRun, order_no: st
         "method": METHOD,
     }
     payment = await client.create_payment(setup.key, order)
-    course.payments[payment["id"]] = started, payment["status"]
+    drill_run.payments[payment["id"]] = started, payment["status"]
     deadline, pause_s = asyncio.get_running_loop().time() + _PATIENCE_S, 0.1
     while payment["status"] not in _FINAL and asyncio.get_running_loop().time() < deadline:
         await asyncio.sleep(pause_s)
         pause_s = min(pause_s * 2, 1.0)
         payment = await client.payment(setup.key, payment["id"])
-    course.payments[payment["id"]] = started, payment["status"]
+    drill_run.payments[payment["id"]] = started, payment["status"]
 
 
 async def _observe_health(
-    client: Client, setup: DrillSetup, course: DrillRun, record: Callable[[str, str], None]
+    client: Client, setup: DrillSetup, drill_run: DrillRun, record: Callable[[str, str], None]
 ) -> None:
     """Record each change of an account's health."""
     previous: dict[str, str] = {}
-    while course.ended is None:
+    while drill_run.ended is None:
         for account in (await see_routing(client, setup))["accounts"]:
             for interface in account["interfaces"]:
                 state, share = interface["state"], interface["share"]
@@ -174,10 +174,10 @@ async def _observe_health(
         await asyncio.sleep(_OBSERVE_EVERY_S)
 
 
-async def _count_seconds(course: DrillRun, on_second: Callable[[DrillRun, int], Awaitable[None]]) -> None:
+async def _count_seconds(drill_run: DrillRun, on_second: Callable[[DrillRun, int], Awaitable[None]]) -> None:
     for number in itertools.count():
-        if course.ended is not None:
+        if drill_run.ended is not None:
             return
         # A little later, so that the payments of the second have been processed.
-        await asyncio.sleep(max(number + 2 - course.at(SystemClock().now()), 0))
-        await on_second(course, number)
+        await asyncio.sleep(max(number + 2 - drill_run.at(SystemClock().now()), 0))
+        await on_second(drill_run, number)

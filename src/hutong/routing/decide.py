@@ -8,7 +8,7 @@ from datetime import datetime
 
 from hutong.routing.configuration.calendar import BEIJING
 from hutong.routing.configuration.rules import NO_RULES, RuleOutcome
-from hutong.routing.health import Health, HealthState
+from hutong.routing.health import AccountHealth, HealthState
 from hutong.routing.model import (
     Candidate,
     Draws,
@@ -23,15 +23,15 @@ from hutong.routing.model import (
 )
 
 _SLOW_MS = 10_000.0
-_HEALTHY = Health()
-_STEADY = Health(latency_ms=1_500.0)
+_HEALTHY = AccountHealth()
+_STEADY = AccountHealth(latency_ms=1_500.0)
 _NO_FACTORS: dict[str, float] = {}
 _NOTHING: frozenset[str] = frozenset()
 _BY_RULE = "excluded_by_rule"
 _NO_EXPLANATION = ("", "")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Scored:
     """A candidate that passed the hard filters.
 
@@ -42,8 +42,8 @@ class _Scored:
 
     candidate: Candidate
     evaluation: Evaluation
-    health: Health
-    overall: Health
+    health: AccountHealth
+    overall: AccountHealth
 
     @property
     def qualifies(self) -> bool:
@@ -151,7 +151,7 @@ def _in_maintenance(candidate: Candidate, at: datetime) -> bool:
     return any(start <= at < end for start, end in candidate.maintenance)
 
 
-def health_of(candidate: Candidate, institution: str) -> Health:
+def health_of(candidate: Candidate, institution: str) -> AccountHealth:
     """Return the account's health for a payer of this bank.
 
     The bank's own failures count only while the account as a whole is well.
@@ -176,7 +176,9 @@ def _score(
     return _Scored(candidate, replace(evaluation, refused=refused) if refused else evaluation, health, overall)
 
 
-def _refused_for_health(mode: Mode, request: RoutingRequest, candidate: Candidate, health: Health, draw: float) -> str:
+def _refused_for_health(
+    mode: Mode, request: RoutingRequest, candidate: Candidate, health: AccountHealth, draw: float
+) -> str:
     if mode is not Mode.AUTO:
         return "left_by_operator" if mode is Mode.SUGGEST and request.method in candidate.left else ""
     if health.is_open:
@@ -187,7 +189,7 @@ def _refused_for_health(mode: Mode, request: RoutingRequest, candidate: Candidat
 
 
 def _evaluate(
-    request: RoutingRequest, candidate: Candidate, policy: RoutingPolicy, rules: RuleOutcome, health: Health
+    request: RoutingRequest, candidate: Candidate, policy: RoutingPolicy, rules: RuleOutcome, health: AccountHealth
 ) -> Evaluation:
     weights = policy.weights
     points, *explanations = rules.points(candidate.name, candidate.channel)

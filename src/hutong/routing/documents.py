@@ -16,7 +16,7 @@ from hutong.routing.decisions.log import AttemptOutcome, LoggedDecision
 from hutong.routing.decisions.record import read_record
 from hutong.routing.experiments.assignment import Arm
 from hutong.routing.experiments.experiment import Experiment, ExperimentStatus
-from hutong.routing.health import Health, HealthState
+from hutong.routing.health import AccountHealth, HealthState
 from hutong.routing.process_state import RoutingState
 
 
@@ -163,7 +163,7 @@ def _arm_document(status: ExperimentStatus, arm: Arm) -> dict[str, Any]:
     }
 
 
-def why(health: Health) -> str:
+def why(health: AccountHealth) -> str:
     """Return why an account is in its state, in English; empty if there is nothing to explain."""
     match health.state:
         case HealthState.OPEN | HealthState.DEGRADED:
@@ -174,7 +174,7 @@ def why(health: Health) -> str:
             return "" if health.since is None else "it has recovered"
 
 
-def _health_document(health: Health) -> dict[str, Any]:
+def _health_document(health: AccountHealth) -> dict[str, Any]:
     return {
         "state": health.state,
         "share": health.share,

@@ -96,7 +96,7 @@ class HealthPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class AccountHealth:
     """The health of a channel at one moment.
 
     Attributes:
@@ -164,7 +164,7 @@ class Track:
         """Return a track of the same results under another policy, as far as the results are kept."""
         return fold(policy, self._results)
 
-    def health(self, now: datetime) -> Health:
+    def health(self, now: datetime) -> AccountHealth:
         """Return the health at this moment."""
         return self._fold.health(now)
 
@@ -206,7 +206,7 @@ class _Fold:
         other.recent, other.banks = list(self.recent), dict(self.banks)
         return other
 
-    def health(self, now: datetime) -> Health:
+    def health(self, now: datetime) -> AccountHealth:
         """Return the health at a moment after the last result; nothing changes."""
         state, since = self.state, self.since
         if state is HealthState.OPEN and since is not None and now >= since + self._cooldown():
@@ -219,7 +219,7 @@ class _Fold:
         weight, prior = self.all_weight * faded, self.policy.prior_weight
         success = (self.good_weight * faded + self.policy.prior_success * prior) / (weight + prior)
         latency = (self.latency_weight * faded + self.policy.prior_latency_ms * prior) / (weight + prior)
-        return Health(state, share.get(state, 1.0), success, weight, latency, since, self.faults, self.seen)
+        return AccountHealth(state, share.get(state, 1.0), success, weight, latency, since, self.faults, self.seen)
 
     def add(self, result: AttemptResult) -> None:
         """Move on by one result."""

@@ -11,7 +11,7 @@ from uuid import UUID
 from hutong.routing.configuration.calendar import Window
 from hutong.routing.configuration.price import Price
 from hutong.routing.configuration.rules import Rules
-from hutong.routing.health import Health
+from hutong.routing.health import AccountHealth
 
 PRODUCT = "payment"
 """The product of a request that names none."""
@@ -162,7 +162,7 @@ class Candidate:
     maintenance: tuple[tuple[datetime, datetime], ...] = ()
     blocked: str = ""
     left: frozenset[str] = frozenset()
-    health: Mapping[str, Health] = field(default_factory=dict)
+    health: Mapping[str, AccountHealth] = field(default_factory=dict)
     probe_due: bool = False
     requires: Mapping[str, frozenset[str]] = field(default_factory=dict)
     manual: frozenset[str] = frozenset()

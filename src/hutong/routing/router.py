@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from hutong.routing.decide import decide
-from hutong.routing.health import AttemptResult, Health, HealthPolicy, HealthState, Track
+from hutong.routing.health import AccountHealth, AttemptResult, HealthPolicy, HealthState, Track
 from hutong.routing.model import Candidate, Draws, RoutingDecision, RoutingPolicy, RoutingRequest, Snapshot
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -165,7 +165,7 @@ class Router:
             self._on_new_result(account_id, result)
         return True
 
-    def health(self, account_id: UUID, now: datetime, interface: str = "", institution: str = "") -> Health:
+    def health(self, account_id: UUID, now: datetime, interface: str = "", institution: str = "") -> AccountHealth:
         """Return the health of an account now."""
         tracks = self._tracks.get((account_id, interface))
         if tracks is None:
@@ -207,5 +207,5 @@ class Router:
         return replace(candidate, health=health, probe_due=due)
 
 
-def _is_well(health: Mapping[str, Health]) -> bool:
+def _is_well(health: Mapping[str, AccountHealth]) -> bool:
     return len(health) == 1 and health[""].state is HealthState.HEALTHY

@@ -38,7 +38,7 @@ ACTIONS = frozenset({"block", "only", "prefer"})
 _OUTPUTS = frozenset({"target", "action", "points", "text_en", "text_zh"})
 
 CheckedRow = tuple[dict[str, Any], "RuleRow"]
-"""A row as it stands in the file, and its outputs."""
+"""A row of the file, and its outputs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from uuid import UUID
 from hutong import db, operators
 from hutong.errors import NotFound
 from hutong.routing.configuration.overrides import Override, OverrideKind, active_overrides, insert_override
-from hutong.routing.health import Health, HealthState
+from hutong.routing.health import AccountHealth, HealthState
 from hutong.routing.model import Mode
 from hutong.routing.process_state import RoutingState
 from hutong.routing.statements import sql
@@ -62,7 +62,7 @@ class _Switch:
     """
 
     what: SuggestionKind
-    health: Health
+    health: AccountHealth
     why: str
 
 

@@ -18,7 +18,7 @@ from pydantic import Field, TypeAdapter
 
 from hutong.routing.configuration.configuration import Configuration
 from hutong.routing.experiments.assignment import Arm
-from hutong.routing.health import Health
+from hutong.routing.health import AccountHealth
 from hutong.routing.model import (
     Candidate,
     Draws,
@@ -32,7 +32,7 @@ from hutong.routing.model import (
 
 
 @dataclass(frozen=True, slots=True)
-class AccountState:
+class RecordedAccountState:
     """The state of one account when a decision was made.
 
     Attributes:
@@ -41,7 +41,7 @@ class AccountState:
     """
 
     account_id: UUID
-    health: dict[str, Health]
+    health: dict[str, AccountHealth]
     probe_due: bool
     month_minor: int
     blocked: str
@@ -68,7 +68,7 @@ class DecisionRecord:
     capability_digest: Annotated[str, Field(alias="basis")]
     pin: str
     pin_until: datetime | None
-    account_states: Annotated[tuple[AccountState, ...], Field(alias="moments")]
+    account_states: Annotated[tuple[RecordedAccountState, ...], Field(alias="moments")]
     chosen: UUID | None
     reason: Annotated[SelectionReason, Field(alias="how")]
     evaluations: Annotated[tuple[Evaluation, ...], Field(alias="verdicts")]
@@ -167,7 +167,7 @@ def snapshot_of(record: DecisionRecord, accounts: ConfiguredAccounts, policy: Ro
     return Snapshot(candidates, policy, record.pin, record.pin_until)
 
 
-def _candidate(account: Candidate, state: AccountState) -> Candidate:
+def _candidate(account: Candidate, state: RecordedAccountState) -> Candidate:
     price = account.price.after_subsidies(state.month_subsidy_minor)
     if state.subsidy_left_minor is not None:
         price = replace(price, subsidy_left_minor=state.subsidy_left_minor)

@@ -28,11 +28,10 @@ TO_BE_NAMED = {
 """Statements with more parameters by position that are still to get names."""
 
 TO_BE_SHARED = {
-    "add_override", "correct_messages", "decide_suggestion", "disable_endpoint", "disable_failing",
-    "enable_endpoint", "end_trial", "fill_paid_payments", "fill_payments", "find_endpoint", "find_event",
-    "find_record", "find_trial", "insert_endpoint", "insert_messages", "insert_tries", "latest_trial",
-    "lift_override", "list_delivery_attempts", "list_endpoints", "list_events", "put_bills", "put_profiles",
-    "rotate_secret", "search_bills", "standing_overrides", "standing_suggestions", "stream_entries",
+    "correct_messages", "disable_endpoint", "disable_failing", "enable_endpoint", "fill_paid_payments",
+    "fill_payments", "find_endpoint", "find_event", "find_record", "insert_endpoint", "insert_messages",
+    "insert_tries", "list_delivery_attempts", "list_endpoints", "list_events", "put_bills", "put_profiles",
+    "rotate_secret", "search_bills", "stream_entries",
 }  # fmt: skip
 """Statements with lists that stand elsewhere as well and are still to be shared under a `-- columns:` heading."""
 

@@ -7,15 +7,9 @@ surplus.
 
 from hutong.payments import refunds
 from hutong.payments.answers import Answers
+from hutong.payments.attempt_outcomes import attempt_outcomes
 from hutong.payments.channel_reports import ChannelReport, RecordReport
 from hutong.payments.create import PlaceResult
-from hutong.payments.decision import (
-    DECISION_PREFIX,
-    LoggedDecision,
-    decision_document,
-    decisions_between,
-    find_decisions,
-)
 from hutong.payments.documents import Documents, Texts, list_items, timeline
 from hutong.payments.errors import NotificationMismatch, NotificationReplayed, OrderNoReused
 from hutong.payments.export import one_snapshot, stream_payments, stream_refunds
@@ -41,29 +35,24 @@ from hutong.payments.model import (
 )
 from hutong.payments.operator_actions import BilledSuccess, OperatorAction, approval_handlers
 from hutong.payments.polling import sweep_plans
-from hutong.payments.probe import probe_idle
-from hutong.payments.rehearsal import Backtest, backtest
 from hutong.payments.route_selection import RouteRequest
-from hutong.payments.store import list_payments
+from hutong.payments.store import find, list_payments
 from hutong.payments.transactions import PaymentTransactions, PlaceOrder
 
 __all__ = [
     "ATTEMPT_TRANSITIONS",
-    "DECISION_PREFIX",
     "PAYMENT_TRANSITIONS",
     "VALIDITY_MAX",
     "VALIDITY_MIN",
     "Answers",
     "Attempt",
     "AttemptState",
-    "Backtest",
     "BilledSuccess",
     "CaptureMethod",
     "ChannelReport",
     "Discount",
     "Documents",
     "Funder",
-    "LoggedDecision",
     "NewAttempt",
     "NewLineItem",
     "NewPayment",
@@ -87,15 +76,12 @@ __all__ = [
     "Texts",
     "allocate_discounts",
     "approval_handlers",
-    "backtest",
-    "decision_document",
-    "decisions_between",
-    "find_decisions",
+    "attempt_outcomes",
+    "find",
     "in_doubt_documents",
     "list_items",
     "list_payments",
     "one_snapshot",
-    "probe_idle",
     "refunds",
     "stream_payments",
     "stream_refunds",

@@ -66,7 +66,7 @@ class Payments:
     Args:
         accounts: Gives ready channel adapters.
         vault: Seals the payer's details; without one, methods that require any cannot be used.
-        live: The routing state; without one, this process learns alone.
+        routing_state: The routing state; without one, this process learns alone.
 
     Attributes:
         route_selector: Chooses the account that an attempt goes through.

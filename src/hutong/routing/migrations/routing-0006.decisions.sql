@@ -1,4 +1,4 @@
--- depends: routing-0003.suggestions
+-- depends: routing-0005.trials
 -- The decision log: why each attempt goes through its account.
 
 CREATE TABLE routing.decision (

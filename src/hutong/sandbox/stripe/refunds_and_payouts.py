@@ -20,7 +20,7 @@ from hutong.sandbox.stripe.validation import (
 )
 
 
-class StripeRefunds:
+class StripeRefundSimulator:
     """The refunds of the account.
 
     Args:

@@ -32,7 +32,7 @@ from hutong.sandbox.stripe import objects, pages
 from hutong.sandbox.stripe.bill import KIND, balance_transactions, bill_entries
 from hutong.sandbox.stripe.keys import StripeSandboxKeys
 from hutong.sandbox.stripe.orders import StripeOrders
-from hutong.sandbox.stripe.refunds_and_payouts import StripeRefunds
+from hutong.sandbox.stripe.refunds_and_payouts import StripeRefundSimulator
 from hutong.sandbox.stripe.validation import Form, StripeRefusal, parse
 
 SCHEDULE_S = (300, 1800, 7200, 18000, 36000, 43200, 43200, 43200, 43200)
@@ -74,7 +74,7 @@ class StripeSimulator(Simulator):
         self._keys = StripeSandboxKeys.load(folder)
         self._notifier = notifier
         self._orders = StripeOrders(store, self._notify)
-        self._refunds = StripeRefunds(store, self._orders, self._notify)
+        self._refunds = StripeRefundSimulator(store, self._orders, self._notify)
         self._kept: dict[str, _KeptAnswer] = {}
         self._notify_faults = NotifyFaults()
         self._rolled = 0

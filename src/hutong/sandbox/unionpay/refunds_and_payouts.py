@@ -15,7 +15,7 @@ _REFUND_DAYS_DEFAULT = 330
 _CODES = {OutgoingState.PENDING: "05", OutgoingState.SUCCEEDED: "00", OutgoingState.FAILED: "60"}
 
 
-class UnionPayRefunds:
+class UnionPayRefundSimulator:
     """The refunds and voids of the merchant."""
 
     def __init__(self, store: Store) -> None:

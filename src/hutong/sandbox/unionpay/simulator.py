@@ -31,7 +31,7 @@ from hutong.sandbox.unionpay.bill import BEIJING, pack_bill, payment_entry, refu
 from hutong.sandbox.unionpay.fields import MESSAGES, Fields, response
 from hutong.sandbox.unionpay.keys import Issued, UnionPaySandboxKeys
 from hutong.sandbox.unionpay.orders import UnionPayOrders
-from hutong.sandbox.unionpay.refunds_and_payouts import UnionPayRefunds
+from hutong.sandbox.unionpay.refunds_and_payouts import UnionPayRefundSimulator
 from hutong.sandbox.unionpay.validation import UnionPayRefusal, check_fields
 
 
@@ -49,7 +49,7 @@ class UnionPaySimulator(Simulator):
         self._keys = UnionPaySandboxKeys.load(folder)
         self._notifier = notifier
         self._orders = UnionPayOrders(store)
-        self._refunds = UnionPayRefunds(store)
+        self._refunds = UnionPayRefundSimulator(store)
         self._merchant_key = self._keys.merchant.key.public_key()
         self._works: Mapping[tuple[str, str], tuple[str, Callable[[Fields], Fields]]] = {
             ("01", "06"): ("place", self._orders.place),

@@ -122,7 +122,7 @@ async def test_a_repetition_changes_nothing_and_is_accepted_a_replay_is_refused(
     before = await platform_api.fingerprint()
     check_refused(await notice.send(*message))
     assert await platform_api.fingerprint() == before
-    assert (await notice.send(*notice.make())).status == 204  # signed anew, as WeChat does
+    assert (await notice.send(*notice.make())).status == 204  # signed again, as WeChat does
     assert await platform_api.transfers_of(payment["id"]) == transfers
 
 

@@ -24,24 +24,14 @@ LISTED_MAX = 7
 
 TO_BE_NAMED = {
     "put_bills", "search_bills",
-    "write",
 }  # fmt: skip
 """Statements with more parameters by position that are still to get names."""
 
 TO_BE_SHARED = {
-    "account_transfers", "account_transfers_reversed", "add_override", "balance_accounts", "balance_subjects",
-    "correct_messages",
-    "decide_suggestion", "disable_endpoint", "disable_failing", "enable_endpoint", "end_trial",
-    "fill_paid_payments", "fill_payments", "find_record", "find_endpoint",
-    "find_event", "find_trial",
-    "insert_accounts", "insert_endpoint", "insert_items", "insert_messages",
-    "insert_tries", "items_of_payments", "known_accounts",
-    "latest_trial", "lift_override", "list_endpoints", "list_events",
-    "list_delivery_attempts",
-    "lookup_accounts", "lookup_transfers", "open_accounts", "put_bills",
-    "put_profiles", "query_accounts", "query_transfers", "query_transfers_of", "query_transfers_reversed",
-    "read_timeline", "rotate_secret", "search_bills",
-    "standing_overrides", "standing_suggestions", "stream_entries", "subject_balances", "write", "write_timeline",
+    "correct_messages", "disable_endpoint", "disable_failing", "enable_endpoint", "fill_paid_payments",
+    "fill_payments", "find_endpoint", "find_event", "find_record", "insert_endpoint", "insert_messages",
+    "insert_tries", "list_delivery_attempts", "list_endpoints", "list_events", "put_bills", "put_profiles",
+    "rotate_secret", "search_bills", "stream_entries",
 }  # fmt: skip
 """Statements with lists that stand elsewhere as well and are still to be shared under a `-- columns:` heading."""
 

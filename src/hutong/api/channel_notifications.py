@@ -37,7 +37,7 @@ router = APIRouter(prefix="/channels", tags=["Channel notifications"])
     summary="Accept a channel's notification",
 )
 async def notify(request: Request, use: Use, account_id: str) -> Response:
-    """Called by channels only. Proven by the channel's signature; answered once the effect is committed."""
+    """Receive a notification from a channel, proven by its signature; answer once its effect is committed."""
     body = await StrictRequest(request.scope, request.receive).body()
     account = ids.decode("acc", account_id)
     channel = await use.accounts.get(account)

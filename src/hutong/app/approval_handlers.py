@@ -11,8 +11,6 @@ def approval_handlers(transactions: payments.PaymentTransactions) -> Mapping[str
     """Return the handlers by the proposed action."""
     return {
         channels.codes.CHANGE: channels.codes.change_code,
-        **routing.EFFECTS,
-        payments.ATTACH_SUCCESS: payments.attach_success(transactions),
-        payments.CONVERT_REFUND: payments.switch_refund_method(transactions),
-        payments.SETTLE_REFUND: payments.settle_refund(transactions),
+        **routing.APPROVAL_HANDLERS,
+        **payments.approval_handlers(transactions),
     }

@@ -23,7 +23,7 @@ def migrate(settings: Settings, url: str) -> None:
         try:
             db.migrate(separate_url, packages=search.SCHEMA_PACKAGES)
         except Unavailable as error:  # the worker migrates it later
-            print(f"hutong: the payment records' database does not answer: {error.detail}", file=sys.stderr)
+            print(f"hutong: the database of payment records is unavailable: {error.detail}", file=sys.stderr)
 
 
 async def prepare(settings: Settings, *, sandbox_accounts: Mapping[str, Mapping[str, object]] | None = None) -> None:

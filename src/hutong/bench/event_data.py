@@ -1,4 +1,4 @@
-"""Events as payments record them when they succeed, whole, so that whoever listens has its usual work."""
+"""Complete events as successful payments record them, so that receivers have their usual work."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _BATCH = 500
 
 
 async def record_payments(database: db.Database, merchants: Sequence[UUID], count: int) -> None:
-    """Record so many payments of these merchants in turn, each of another object, some hundred in one transaction."""
+    """Record events of payments of these merchants in turn, each of another object, 500 in one transaction."""
     clock = SystemClock()
     ids = Ids(clock)
     for begin in range(0, count, _BATCH):
         now = clock.now()
-        told = [
+        batch = [
             _succeeded(ids, merchants[at % len(merchants)], at, now) for at in range(begin, min(begin + _BATCH, count))
         ]
         async with database.transaction() as tx:
-            await events.record(tx, told, now=now)
+            await events.record(tx, batch, now=now)
 
 
 def payment_data(payment_id: UUID, attempt_id: UUID, number: int, now: datetime) -> dict[str, Any]:
-    """The public form of a payment that has just succeeded."""
+    """Return the public form of a payment that has just succeeded."""
     at = instant(now)
     name = encode("pay", payment_id)
     return {

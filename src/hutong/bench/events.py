@@ -1,8 +1,8 @@
-"""`hutong bench events`: from the outbox to those who must know.
+"""`hutong bench events`: from the outbox to webhooks, to a broker, and to payment records.
 
 Each part has a platform or database of its own, one after the other: webhooks to a merchant's server that verifies
-them, messages to a broker that confirms them, and the query store that is kept from the events. A part that cannot
-run here says why, and its figures are null.
+them, messages to a broker that confirms them, and payment records that are projected from the events. A part that
+cannot run here says why, and its figures are null.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ def run_bench_events(*, count: int, seconds: int, part: str | None, yardstick_s:
     """Run the parts.
 
     Args:
-        count: How many events to deliver in each part.
-        seconds: For how long the lag is measured.
-        part: Only this one.
-        yardstick_s: How long pgbench runs; 0 leaves it and the ratios out.
+        count: The number of events to deliver in each part.
+        seconds: The duration of the measurement of the lag.
+        part: Run only this part.
+        yardstick_s: The duration of pgbench; 0 leaves it and the ratios out.
 
     Returns:
-        The exit status: 1 if a part broke, not if it cannot run here.
+        The exit status: 1 if a part failed, but not if it cannot run here.
     """
     console = Console(stderr=as_json)
     parts: dict[str, Callable[[], dict[str, Any]]] = {
@@ -49,7 +49,7 @@ def run_bench_events(*, count: int, seconds: int, part: str | None, yardstick_s:
         "query": partial(measure_query, payments=count),
     }
     if part is not None and part not in parts:
-        raise InvalidParameter(f"is one of {', '.join(parts)}", param="--part")
+        raise InvalidParameter(f"--part must be one of {', '.join(parts)}", param="--part")
     result: dict[str, Any] = dict.fromkeys(_FIGURES)
     broken = False
     for name, measure in parts.items():
@@ -68,7 +68,7 @@ def run_bench_events(*, count: int, seconds: int, part: str | None, yardstick_s:
 
 
 def _add_ratios(result: dict[str, Any]) -> None:
-    """What was measured beside what the same machine does in pgbench's TPC-B."""
+    """Add the ratios of the measured rates to pgbench's TPC-B on the same machine."""
     if yardstick := result.get("tpcb_tps"):
         for name in _FIGURES:
             if name.endswith("_per_s") and result[name]:

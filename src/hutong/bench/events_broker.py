@@ -30,23 +30,23 @@ _STALLED_S = 60.0
 
 
 def measure_broker(*, count: int, seconds: float) -> dict[str, Any]:
-    """Publish a backlog, then events as they come, by a worker as users run it and a RabbitMQ of our own.
+    """Publish a backlog, then events as they are recorded, with a worker as users run it and a RabbitMQ of our own.
 
     Args:
-        count: How many events wait when the worker starts.
-        seconds: For how long 500 events a second happen afterwards.
+        count: The events that wait when the worker starts.
+        seconds: The time for which 500 events a second are recorded afterwards.
 
     Returns:
         `broker_events_per_s`, while the backlog is published; `lag_p99_ms`, from the record of an event until a
-        listener has it, at 500 a second; `relay_rss_mb`, the most that the worker used; the processor time of an event.
-        Where there is no RabbitMQ, None and `broker_skipped`.
+        listener has it, at 500 a second; `relay_rss_mb`, the peak of the worker; the processor time of an event.
+        Without RabbitMQ, None and `broker_skipped`.
     """
     result: dict[str, Any] = dict.fromkeys(("broker_events_per_s", "lag_p99_ms", "relay_rss_mb"))
     if not RabbitMQ.available():
         return result | {"broker_skipped": "RabbitMQ is not installed"}
     with tempfile.TemporaryDirectory(prefix="hutong-bench-") as name:
         folder = Path(name)
-        folder.chmod(0o711)  # as root, the servers run as users of their own, who must walk through
+        folder.chmod(0o711)  # as root, the servers run as users of their own, which must enter the folder
         (folder / "broker").mkdir()
         broker = RabbitMQ(folder / "broker")
         settings = app.load_settings().model_copy(update={"log_level": "warning", "home": folder / "home"})
@@ -85,7 +85,7 @@ async def _measure(settings: app.Settings, url: str, broker: RabbitMQ, count: in
 
 
 async def _drain(database: db.Database, count: int, groups: dict[str, list[int]]) -> tuple[float, dict[str, float]]:
-    """Events a second, from the first batch that was confirmed to the last."""
+    """Return the events per second from the first confirmed batch to the last, and the processor time."""
     first = first_at = 0.0
     meter = CpuMeter(groups, families=["postgresql", "rabbitmq"])
     deadline = time.monotonic() + _STALLED_S
@@ -104,7 +104,7 @@ async def _drain(database: db.Database, count: int, groups: dict[str, list[int]]
 
 
 async def _listen(database: db.Database, url: str, seconds: float) -> list[float]:
-    """Seconds from the record of each event until a listener has it."""
+    """Return the seconds from the record of each event until a listener has it."""
     import aio_pika
 
     lags: list[float] = []

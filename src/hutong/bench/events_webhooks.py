@@ -29,14 +29,14 @@ _STALLED_S = 30.0
 
 
 def measure_webhooks(*, count: int, yardstick_s: int) -> dict[str, Any]:
-    """Deliver so many events, on a platform of its own whose processes are those that users run.
+    """Deliver events on a platform of its own, with the processes that users run.
 
     Returns:
         `webhooks_per_s`, from the first arrival to the last; the processor time of each; and pgbench's TPC-B on the
         same server, unless `yardstick_s` is 0.
     """
     with tempfile.TemporaryDirectory(prefix="hutong-bench-") as folder:
-        Path(folder).chmod(0o711)  # as root, the database runs as a user of its own, who must walk through
+        Path(folder).chmod(0o711)  # as root, the database runs as a user of its own, which must enter the folder
         settings = app.load_settings().model_copy(update={"log_level": "warning", "home": Path(folder) / "home"})
         platform = RunningPlatform(settings, own=True)
         try:
@@ -76,7 +76,7 @@ async def _measure(platform: RunningPlatform, url: str, count: int) -> dict[str,
 
 
 class _Server:
-    """A merchant's server: verifies and counts."""
+    """A merchant's server, which verifies and counts requests."""
 
     def __init__(self) -> None:
         self._trusted: dict[str, Webhook] = {}
@@ -84,7 +84,7 @@ class _Server:
         self.begin()
 
     def begin(self) -> None:
-        """Forget what came."""
+        """Start to count from zero."""
         self.seen: set[str] = set()
         self.calls = 0
         self.first_at = self.last_at = 0.0
@@ -104,7 +104,7 @@ class _Server:
         await self._runner.cleanup()
 
     async def wait_for(self, count: int) -> None:
-        """Until so many different events have come; raises TimeoutError when none comes any more."""
+        """Wait for this many different events; raise TimeoutError when no more arrive."""
         while len(self.seen) < count:
             self._arrived.clear()
             async with asyncio.timeout(_STALLED_S):
@@ -123,7 +123,7 @@ class _Server:
 async def _shop(
     address: str, database: db.Database, session: aiohttp.ClientSession, server: _Server, target: str
 ) -> UUID:
-    """A merchant with an endpoint."""
+    """Create a merchant with an endpoint."""
     clock = SystemClock()
     ids = Ids(clock)
     async with database.transaction() as tx:

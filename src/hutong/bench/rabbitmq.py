@@ -1,4 +1,4 @@
-"""A RabbitMQ of the operating system, started for a while: its own folder, node name and ports, on loopback alone."""
+"""The operating system's RabbitMQ, started temporarily with its own folder, node name and ports, on loopback alone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _START_LIMIT_S = 120.0
 
 
 class RabbitMQ:
-    """A broker that can be stopped, killed and started again with what it kept."""
+    """A broker that can be stopped, killed, and started again with its data."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -29,7 +29,7 @@ class RabbitMQ:
         self._name = f"hutong{secrets.token_hex(4)}@localhost"
         self._process: subprocess.Popen[bytes] | None = None
         if os.geteuid() == 0:
-            for place in (folder, *folder.parents):  # it runs as a user of its own
+            for place in (folder, *folder.parents):  # the broker runs as a user of its own
                 if place.stat().st_uid == 0 and place.stat().st_mode & 0o777 == 0o700:
                     place.chmod(0o711)
             shutil.chown(folder, "rabbitmq", "rabbitmq")
@@ -41,21 +41,21 @@ class RabbitMQ:
 
     @staticmethod
     def available() -> bool:
-        """Whether this machine has one."""
+        """Check that RabbitMQ is installed on this machine."""
         return (_BIN / "rabbitmq-server").exists()
 
     @property
     def url(self) -> str:
-        """Its address."""
+        """The address of the broker."""
         return f"amqp://guest:guest@127.0.0.1:{self.port}/"
 
     @property
     def pid(self) -> int | None:
-        """Its process, while it runs."""
+        """The id of its process, while it runs."""
         return None if self._process is None else self._process.pid
 
     def start(self) -> None:
-        """Start and wait until connections are taken."""
+        """Start the broker and wait until it accepts connections."""
         self._process = subprocess.Popen(
             [str(_BIN / "rabbitmq-server")],
             env=self._environment(),
@@ -80,7 +80,7 @@ class RabbitMQ:
             time.sleep(0.1)
 
     def kill(self) -> None:
-        """End it at once, as a machine that loses power would, but for what the system still writes."""
+        """Kill the broker, as a power failure would, except that the system still writes its buffers."""
         assert self._process is not None
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
@@ -88,7 +88,7 @@ class RabbitMQ:
         self._process = None
 
     def stop(self) -> None:
-        """End it in good order."""
+        """Stop the broker in order."""
         assert self._process is not None
         self._process.terminate()
         try:
@@ -99,10 +99,10 @@ class RabbitMQ:
         self._process = None
 
     def close(self) -> None:
-        """End it and its port mapper."""
+        """Kill the broker and its port mapper."""
         if self._process is not None:
             self.kill()
-        for _ in range(30):  # it stays while it believes that a node lives
+        for _ in range(30):  # it stays while it believes that a node is alive
             done = subprocess.run(
                 ["epmd", "-port", str(self._epmd), "-kill"], check=False, capture_output=True, text=True
             )

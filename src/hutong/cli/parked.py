@@ -1,4 +1,4 @@
-"""`hutong events park …`: messages that a consumer of events could not handle, and what becomes of them."""
+"""`hutong events park …`: parked messages (dead letters) of a consumer of events, retried or dropped."""
 
 from __future__ import annotations
 
@@ -15,88 +15,94 @@ from hutong.cli.common import Json, T, load_settings
 if TYPE_CHECKING:
     from hutong import db
 
-park = typer.Typer(help="Messages that a consumer of events could not handle.", no_args_is_help=True)
+park = typer.Typer(
+    help="Parked messages (dead letters), which a consumer of events could not handle.", no_args_is_help=True
+)
 
 Database = Annotated[
     str | None,
     typer.Option(
         "--database",
         metavar="URL",
-        help="The consumer's database, postgresql://…; without it, Hutong's own.",
+        help="The consumer's database, postgresql://…; Hutong's own by default.",
     ),
 ]
 Name = Annotated[str, typer.Argument(metavar="CONSUMER", help="The consumer's name.")]
-References = Annotated[list[str], typer.Argument(metavar="REFERENCE...", help="As `list` shows them.")]
+References = Annotated[list[str], typer.Argument(metavar="REFERENCE...", help="The references that `list` shows.")]
 
 
 @park.command("list")
 def list_(
-    name: Annotated[str | None, typer.Argument(metavar="[CONSUMER]", help="Its name; without it, all.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 100,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[CONSUMER]", help="The consumer's name; all by default.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="The most messages to show.")] = 100,
     database: Database = None,
     as_json: Json = False,
 ) -> None:
-    """Show what is parked, why, and how many messages wait behind each."""
+    """Show parked messages, the reason of each, and the number of messages that wait behind it."""
     from hutong import consumer
 
-    found = _run(database, lambda tx: consumer.list_parked(tx, name, limit=limit))
+    parked = _run(database, lambda tx: consumer.list_parked(tx, name, limit=limit))
     if as_json:
-        print(json.dumps({"parked": [_document(one) for one in found]}))
+        print(json.dumps({"parked": [_document(one) for one in parked]}))
         return
-    for one in found:
+    for one in parked:
         print(f"{one.consumer}  {one.reference}  {one.type or '-'}  {one.object_id or '-'}")
-        print(f"    {one.attempts} tries, {one.behind} behind: {one.reason}")
+        print(f"    {one.attempts} attempts, {one.behind} behind: {one.reason}")
 
 
 @park.command("retry")
 def retry(name: Name, references: References, database: Database = None, as_json: Json = False) -> None:
-    """Have parked messages handled again, by the consumer that runs."""
+    """Have parked messages handled again by the running consumer."""
     from hutong import consumer
     from hutong.clock import SystemClock
 
     now = SystemClock().now()
-    done = _run(database, lambda tx: consumer.retry_parked(tx, name, references, now=now))
-    print(json.dumps({"retried": done}) if as_json else f"{len(done)} will be handled again")
+    retried = _run(database, lambda tx: consumer.retry_parked(tx, name, references, now=now))
+    print(json.dumps({"retried": retried}) if as_json else f"{len(retried)} will be handled again")
 
 
 @park.command("drop")
 def drop(
     name: Name,
     references: References,
-    reason: Annotated[str, typer.Option("--reason", help="Why; it is kept with the message.")],
+    reason: Annotated[str, typer.Option("--reason", help="The reason, which is kept with the message.")],
     database: Database = None,
     as_json: Json = False,
 ) -> None:
-    """Decide that parked messages are never handled; what waits behind them goes on."""
+    """Drop parked messages: they are never handled, and the messages behind them continue."""
     from hutong import consumer
     from hutong.clock import SystemClock
 
     now = SystemClock().now()
-    done = _run(database, lambda tx: consumer.drop_parked(tx, name, references, reason=reason, now=now))
-    print(json.dumps({"dropped": done}) if as_json else f"{len(done)} will not be handled")
+    dropped = _run(database, lambda tx: consumer.drop_parked(tx, name, references, reason=reason, now=now))
+    print(json.dumps({"dropped": dropped}) if as_json else f"{len(dropped)} will not be handled")
 
 
-def _document(one: Any) -> dict[str, Any]:
+def _document(parked: Any) -> dict[str, Any]:
     from dataclasses import asdict
 
     from hutong.clock import instant
 
-    return asdict(one) | {"received_at": instant(one.received_at)}
+    return asdict(parked) | {"received_at": instant(parked.received_at)}
 
 
 def _run(url: str | None, work: Callable[[db.Tx], Awaitable[T]]) -> T:
-    """One transaction in the consumer's database, as the user of the URL."""
+    """Run one transaction in the consumer's database, as the user of the URL."""
     import asyncpg
 
     from hutong import app, db
     from hutong.errors import ConfigurationError
 
-    async def run(where: str) -> T:
-        async with db.Database.open(where, size=2, role=None) as database:
+    async def run(address: str) -> T:
+        async with db.Database.open(address, size=2, role=None) as database:
             return await database.run(work)
 
     try:
-        with app.using_database(load_settings()) if url is None else nullcontext(url) as where:
-            return asyncio.run(run(where))
+        with app.using_database(load_settings()) if url is None else nullcontext(url) as address:
+            return asyncio.run(run(address))
     except asyncpg.UndefinedTableError as error:
-        raise ConfigurationError("no consumer has its tables in this database; name it", param="--database") from error
+        raise ConfigurationError(
+            "--database must name a database with the tables of a consumer", param="--database"
+        ) from error

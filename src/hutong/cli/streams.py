@@ -1,4 +1,4 @@
-"""`hutong events streams` and `hutong events resend`: what listeners at a broker get."""
+"""`hutong events streams` and `hutong events resend`: streams at a broker."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ streams = typer.Typer()
 
 @streams.command("streams")
 def list_all(as_json: Json = False) -> None:
-    """Show how far each stream is: numbered, published to the broker, covered by digests."""
+    """Show the progress of each stream: numbered, published to the broker, covered by digests."""
     from hutong.clock import SystemClock
     from hutong.events import list_streams
 
-    found = in_transaction(list_streams)
+    entries = in_transaction(list_streams)
     now = SystemClock().now()
     rows = [
         {
@@ -30,21 +30,21 @@ def list_all(as_json: Json = False) -> None:
             "backlog": one.last_no - one.published_no,
             "lag_s": round((now - one.waiting_since).total_seconds(), 3) if one.waiting_since else 0.0,
         }
-        for one in found
+        for one in entries
     ]
     if as_json:
         print(json.dumps({"streams": rows}))
         return
     for row in rows:
-        waiting = f"{row['backlog']} wait, the oldest for {row['lag_s']} s" if row["backlog"] else "none waits"
+        waiting = f"{row['backlog']} waiting, the oldest for {row['lag_s']} s" if row["backlog"] else "none waiting"
         print(f"{row['stream']:<32} {row['last_no']:>12} numbered {row['published_no']:>12} published  {waiting}")
 
 
 @streams.command("resend")
 def resend(
-    stream: Annotated[str, typer.Option("--stream", help="Such as hutong.payment.0.")],
+    stream: Annotated[str, typer.Option("--stream", help="The stream, such as hutong.payment.0.")],
     first: Annotated[int, typer.Option("--from", help="The first number.")],
-    last: Annotated[int, typer.Option("--to", help="The last number; at most 10,000 at once.")],
+    last: Annotated[int, typer.Option("--to", help="The last number; at most 10,000 numbers per call.")],
     as_json: Json = False,
 ) -> None:
     """Publish a range of a stream to the broker again, under the same ids."""
@@ -54,7 +54,7 @@ def resend(
     settings = load_settings()
     connect = app.broker(settings)
     if connect is None:
-        raise ConfigurationError("no broker is configured", param="HUTONG_BROKER_URL")
+        raise ConfigurationError("HUTONG_BROKER_URL must be set: no broker is configured", param="HUTONG_BROKER_URL")
 
     async def run(url: str) -> int:
         async with db.Database.open(url, size=2) as database, connect(None) as publisher:

@@ -1,4 +1,4 @@
-"""What is recorded, whom it is told to, and what came of telling: frozen values, no I/O."""
+"""Events, endpoints and deliveries: frozen values, no I/O."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Event:
     """Something that happened to one object of one merchant.
 
     Attributes:
-        event_id: A new UUIDv7; receivers know repetitions by it.
-        type: Dotted, object first, such as "payment.succeeded".
-        object_id: What it happened to; its events are numbered and kept in order.
+        event_id: A new UUIDv7; receivers recognize repetitions by it.
+        type: Dotted, the object first, such as "payment.succeeded".
+        object_id: The object of the event; the events of an object are numbered and kept in order.
         payload: The JSON object `data`, as a mapping or as JSON text.
-        version: Of the form that the payload has.
+        version: The version of the payload's form.
     """
 
     event_id: UUID
@@ -32,7 +32,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class RecordedEvent:
-    """An event as the journal has it. `object_seq` counts the object's events from 1 without a gap."""
+    """An event in the outbox. `object_seq` counts the object's events from 1 without a gap."""
 
     event_id: UUID
     type: str
@@ -45,7 +45,7 @@ class RecordedEvent:
 
 
 class Scheme(StrEnum):
-    """How an endpoint's requests are signed."""
+    """The way in which an endpoint's requests are signed."""
 
     HMAC = "hmac"
     """Standard Webhooks with a shared secret."""
@@ -56,22 +56,22 @@ class Scheme(StrEnum):
 
 
 class DisabledReason(StrEnum):
-    """Why an endpoint gets nothing."""
+    """The reason why an endpoint is disabled."""
 
     MERCHANT = "merchant"
     FAILING = "failing"
-    """Every try had failed for days."""
+    """Every attempt had failed for days."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An address of a merchant that wants events.
+    """An address of a merchant that receives events.
 
     Attributes:
-        types: Exact names; empty means all.
-        public_key: What verifies the signatures, unless that is the shared secret.
-        previous_until: While the secret of before signs too.
-        failing_since: The first try of those that have failed without a success since.
+        types: Exact names of event types; empty means all.
+        public_key: Verifies the signatures, unless the shared secret does.
+        previous_until: The previous secret signs too until this instant.
+        failing_since: The first failed attempt since the last success.
     """
 
     endpoint_id: UUID
@@ -89,63 +89,48 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class NewEndpoint:
-    """An endpoint with its shared secret, which is shown this once; None if it has a public key instead."""
+    """An endpoint with its shared secret, which is shown only now; None if the endpoint has a public key instead."""
 
     endpoint: Endpoint
     secret: str | None
 
 
 class DeliveryState(StrEnum):
-    """DELIVERED and DEAD are final, unless somebody has the event sent again."""
+    """The state of a delivery. DELIVERED and DEAD are final, unless somebody replays the event."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
     """The endpoint answered 2xx."""
     DEAD = "dead"
-    """Every try failed, or the endpoint was disabled; only a person sends it again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """What came of telling one endpoint of one event. `next_at` is set while it is pending."""
-
-    endpoint_id: UUID
-    event_id: UUID
-    state: DeliveryState
-    attempts: int
-    next_at: datetime | None
-    last_at: datetime | None
-    last_status: int | None
-    last_error: str | None
-    last_duration_ms: int | None
+    """Every attempt failed, or the endpoint was disabled; only a person sends the event again."""
 
 
 class DeliveryAttemptState(StrEnum):
-    """What came of one try."""
+    """The result of one delivery attempt."""
 
     DELIVERED = "delivered"
     FAILED = "failed"
-    """Another one follows."""
+    """Another attempt follows."""
     DEAD = "dead"
-    """It was the last one."""
+    """It was the last attempt."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryAttempt:
-    """One try of a delivery, as the log has it.
+    """One attempt to deliver an event, from the log.
 
     Attributes:
-        number: Counts the tries since the event was recorded or sent again.
-        answer: The beginning of an answer that was not a success, without what looks secret. It is for operators: shown
-            to merchants it would let them read what they cannot reach themselves.
+        number: Counts the attempts since the event was recorded or replayed.
+        answer: The beginning of an unsuccessful answer, with what looks secret masked. For operators only: shown to
+            merchants it would let them read servers that they cannot reach themselves.
     """
 
-    try_id: UUID
+    attempt_id: UUID
     endpoint_id: UUID
     event: RecordedEvent
     number: int
     state: DeliveryAttemptState
-    tried_at: datetime
+    attempted_at: datetime
     duration_ms: int
     status: int | None
     error: str | None

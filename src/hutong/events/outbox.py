@@ -1,4 +1,4 @@
-"""Writing down what happened, and reading it again."""
+"""The outbox: events recorded in the transactions that make them true."""
 
 from __future__ import annotations
 
@@ -9,53 +9,34 @@ from uuid import UUID
 import orjson
 
 from hutong import db
-from hutong.events.model import Delivery, DeliveryState, Event, RecordedEvent
-from hutong.events.statements import sql as _sql
+from hutong.events.model import Event, RecordedEvent
+from hutong.events.statements import sql
+
+read_event = db.reader(RecordedEvent, sql["event"])
+"""Reads a row of the outbox."""
 
 
 async def record(tx: db.Tx, events: Sequence[Event], *, now: datetime) -> None:
-    """Write events in the transaction that makes them true.
+    """Record events in the transaction that makes them true.
 
     Args:
-        events: In the order they happened; several may concern one object.
+        events: In the order in which they happened; several may concern one object.
 
     Effects:
-        Numbers each object's events on from its last one, and holds the objects' counters until the transaction
-        ends. Writes one delivery for each enabled endpoint of the merchant that wants the type. One statement.
+        Numbers each object's events on from its last one, and locks the objects' counters until the transaction
+        ends. Writes one delivery for each enabled endpoint of the merchant that subscribes to the type. One statement.
 
     Errors:
         asyncpg.DataError: a payload is not a JSON object; the transaction is lost.
     """
-    if not events:
-        return
-    await _sql.record_events.execute(
-        tx,
-        [event.event_id for event in events],
-        [event.type for event in events],
-        [event.merchant_id for event in events],
-        [event.object_id for event in events],
-        [_text(event) for event in events],
-        now,
-        [event.version for event in events],
-    )
+    if events:
+        await sql.record_events.execute(tx, rows=events, data=[_text(event) for event in events], now=now)
 
 
-async def list_events(
-    tx: db.Tx, merchant_id: UUID, *, after: UUID | None = None, limit: int = 100
-) -> list[RecordedEvent]:
-    """A merchant's events in order of their ids, oldest first.
-
-    Args:
-        after: The last event id already seen. An event whose transaction took long may appear behind it later, so
-            whoever must miss nothing goes by `object_seq`.
-    """
-    return [RecordedEvent(**row) for row in await _sql.list_events.fetch(tx, merchant_id, after, limit)]
-
-
-async def deliveries_of(tx: db.Tx, merchant_id: UUID, event_id: UUID) -> list[Delivery]:
-    """The delivery log of one event, one entry per endpoint; empty for another merchant's event."""
-    rows = await _sql.deliveries_of_event.fetch(tx, merchant_id, event_id)
-    return [Delivery(**{**row, "state": DeliveryState(row["state"])}) for row in rows]
+async def object_versions(tx: db.Tx, object_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """Return the number of each object's last event; an object without events is left out."""
+    rows = await sql.object_versions.fetch(tx, object_ids)
+    return {row["object_id"]: row["last_seq"] for row in rows}
 
 
 def _text(event: Event) -> str:

@@ -88,7 +88,11 @@ async def rebuild_records(
                 )
             if (await read_watermarks(store, SHADOW)).get(stream) != last_no:
                 raise EventsArchived(f"the first events of {stream} are archived; rebuild from the tables instead")
-        live, rebuilt = await _digest(store, LIVE), await _digest(store, SHADOW)
+<<<<<<< HEAD
+        live, rebuilt = await digest_records(store, LIVE), await digest_records(store, SHADOW)
+=======
+        live, rebuilt = await digest_schema(store, LIVE), await digest_schema(store, SHADOW)
+>>>>>>> h-events
         swapped = swap and live != rebuilt
         if swapped:
             async with store.transaction() as tx:
@@ -98,11 +102,6 @@ async def rebuild_records(
                 await sql.make_former_shadow.execute(tx)
         await _empty_shadow(store)
     return RebuildResult(live, rebuilt, swapped)
-
-
-async def digest_live(store: db.Database) -> RecordsDigest:
-    """Return the live payment records as one value."""
-    return await _digest(store, LIVE)
 
 
 async def _fill_from_tables(source: db.Database, store: db.Database, *, now: datetime, on_progress: OnProgress) -> None:
@@ -209,7 +208,12 @@ async def _empty_shadow(store: db.Database) -> None:
         await sql.empty_shadow.execute(tx)
 
 
-async def _digest(store: db.Database, schema: str) -> RecordsDigest:
+<<<<<<< HEAD
+async def digest_records(store: db.Database, schema: str) -> RecordsDigest:
+=======
+async def digest_schema(store: db.Database, schema: str) -> RecordsDigest:
+    """Return the payment records of a schema as one value."""
+>>>>>>> h-events
     async with store.transaction() as tx:
         await sql.use_schema.execute(tx, schema)
         row = await sql.digest_schema.fetchrow(tx)

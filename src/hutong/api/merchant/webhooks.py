@@ -1,4 +1,4 @@
-"""/v1/webhook-endpoints"""
+"""Routes of `/v1/webhook-endpoints`: endpoints, their secrets, deliveries and replays."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def create_endpoint(
 ) -> Response:
     """Have events sent to an address of yours, signed by the rules of Standard Webhooks.
 
-    The answer holds the secret that verifies them, which is not shown again, or a public key that verifies them.
+    The answer contains the secret that verifies the signatures, which is not shown again, or a public key.
     """
     async with use.database.transaction() as tx:
         new = await events.create_endpoint(
@@ -63,10 +63,10 @@ async def create_endpoint(
     summary="List webhook endpoints",
 )
 async def list_endpoints(use: Use, merchant: Caller) -> Response:
-    """Your endpoints, oldest first, disabled ones included."""
+    """Return your endpoints, oldest first, disabled ones included."""
     async with use.database.transaction() as tx:
-        found = await events.list_endpoints(tx, merchant.merchant_id)
-    return list_answer(events.endpoint_document(endpoint) for endpoint in found)
+        endpoints = await events.list_endpoints(tx, merchant.merchant_id)
+    return list_answer(events.endpoint_document(endpoint) for endpoint in endpoints)
 
 
 @router.delete(
@@ -76,7 +76,7 @@ async def list_endpoints(use: Use, merchant: Caller) -> Response:
     summary="Disable a webhook endpoint",
 )
 async def disable_endpoint(use: Use, merchant: Caller, endpoint_id: str) -> Response:
-    """Send nothing more to this endpoint. Disabling it again changes nothing."""
+    """Send nothing more to this endpoint. A repetition changes nothing."""
     async with use.database.transaction() as tx:
         endpoint = await events.disable_endpoint(
             tx, merchant.merchant_id, ids.decode("whe", endpoint_id), now=use.clock.now()
@@ -91,7 +91,7 @@ async def disable_endpoint(use: Use, merchant: Caller, endpoint_id: str) -> Resp
     summary="Enable a webhook endpoint",
 )
 async def enable_endpoint(use: Use, merchant: Caller, endpoint_id: str) -> Response:
-    """Send to a disabled endpoint again, from now on. What it has missed is sent on request: replay it."""
+    """Send events to a disabled endpoint again, from now on. Replay the events that it has missed."""
     async with use.database.transaction() as tx:
         endpoint = await events.enable_endpoint(tx, merchant.merchant_id, ids.decode("whe", endpoint_id))
     return json_answer(events.endpoint_document(endpoint))
@@ -112,9 +112,9 @@ async def rotate_endpoint(
         Body(openapi_examples={"day": {"value": schema.example(webhook_schema.WebhookEndpointRotate)}}),
     ],
 ) -> Response:
-    """Make a new secret. For a while requests carry a signature by either, so that you may change yours at any time.
+    """Make a new secret. During the overlap requests carry a signature by each, so that you can switch at any time.
 
-    The legacy form has room for one signature: it changes to the new key when the overlap ends.
+    The legacy form carries one signature: it changes to the new key when the overlap ends.
     """
     async with use.database.transaction() as tx:
         new = await events.rotate_endpoint(
@@ -143,28 +143,28 @@ async def replay(
         Body(openapi_examples={"failed": {"value": schema.example(webhook_schema.WebhookReplay)}}),
     ],
 ) -> Response:
-    """Have events sent again, under the ids they have: one, those of a time, or all that were given up.
+    """Have events sent again, under their existing ids: one event, those of a period, or all undeliverable ones.
 
-    Works through 1,000 events a call; go on with `next_cursor` while `has_more`. Events older than the endpoint are
-    sent too, so a new endpoint can be brought up to date.
+    One call covers 1,000 events; continue with `next_cursor` while `has_more`. Events older than the endpoint are sent
+    too, so that a new endpoint can be brought up to date.
     """
     identifier = ids.decode("whe", endpoint_id)
-    wanted = events.ReplayRequest.between(body.begin, body.end, failed=body.failed)
+    request = events.ReplayRequest.between(body.begin, body.end, failed=body.failed)
     if body.event_id is not None:
-        wanted = events.ReplayRequest.one(_decode("evt", body.event_id, "event_id"))
+        request = events.ReplayRequest.one(_decode("evt", body.event_id, "event_id"))
     if body.cursor is not None:
-        wanted = wanted.after(_decode("evt", body.cursor, "cursor"))
+        request = request.after(_decode("evt", body.cursor, "cursor"))
     async with use.database.transaction() as tx:
-        done = await events.replay(tx, merchant.merchant_id, identifier, wanted, now=use.clock.now())
-    if body.event_id is not None and not done.seen:
-        raise InvalidParameter("names no event that this endpoint wants", param="event_id")
-    more = done.last is not None and body.event_id is None
+        result = await events.replay(tx, merchant.merchant_id, identifier, request, now=use.clock.now())
+    if body.event_id is not None and not result.seen:
+        raise InvalidParameter("event_id is not the id of an event that this endpoint receives", param="event_id")
+    more = result.last is not None and body.event_id is None
     return json_answer(
         {
             "object": "webhook_replay",
-            "replayed": done.count,
+            "replayed": result.count,
             "has_more": more,
-            "next_cursor": ids.encode("evt", done.last) if more and done.last else None,
+            "next_cursor": ids.encode("evt", result.last) if more and result.last else None,
         }
     )
 
@@ -182,17 +182,17 @@ async def list_deliveries(
     limit: Limit = 20,
     cursor: Annotated[str | None, id_cursor("whd")] = None,
     event_id: Annotated[
-        str | None, Query(pattern=webhook_schema.EVENT_ID, description="Only tries of this event.")
+        str | None, Query(pattern=webhook_schema.EVENT_ID, description="Only attempts to deliver this event.")
     ] = None,
     state: Annotated[
-        Literal["delivered", "failed", "dead"] | None, Query(description="Only tries that ended so.")
+        Literal["delivered", "failed", "dead"] | None, Query(description="Only attempts with this result.")
     ] = None,
 ) -> Response:
-    """Every try to deliver an event to this endpoint, newest first: what was sent, what came back, how long it took."""
+    """Return the attempts to deliver events to this endpoint, newest first: request, status of the answer, duration."""
     identifier = ids.decode("whe", endpoint_id)
     async with use.database.transaction() as tx:
         endpoint = await events.find_endpoint(tx, merchant.merchant_id, identifier)
-        found = await events.list_delivery_attempts(
+        attempts = await events.list_delivery_attempts(
             tx,
             identifier,
             event_id=None if event_id is None else _decode("evt", event_id, "event_id"),
@@ -200,7 +200,7 @@ async def list_deliveries(
             after=read_cursor("whd", cursor),
             limit=limit + 1,
         )
-    page, next_cursor = cut(found, limit, lambda attempt: ids.encode("whd", attempt.try_id))
+    page, next_cursor = cut(attempts, limit, lambda attempt: ids.encode("whd", attempt.attempt_id))
     return page_answer((events.delivery_attempt_document(attempt, endpoint) for attempt in page), next_cursor)
 
 
@@ -208,4 +208,4 @@ def _decode(prefix: str, text: str, param: str) -> UUID:
     try:
         return ids.decode(prefix, text)
     except NotFound as error:
-        raise InvalidParameter("is no such id", param=param) from error
+        raise InvalidParameter(f"{param} is not a valid id", param=param) from error

@@ -1,4 +1,4 @@
-"""What events carry: a model for every type and version, JSON Schema for each, one AsyncAPI document for all."""
+"""Event types: a model for every type and version, JSON Schema for each, one AsyncAPI document for all."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from hutong.api.schemas.refund import RefundObject
 from hutong.api.schemas.stream import add_streams
 from hutong.api.schemas.webhook import WebhookEndpointObject
 from hutong.customers import CUSTOMER_UPDATED
-from hutong.payments import PaymentEventType, RefundEventType
+from hutong.payments import PaymentEventType, refunds
 
 _REFERENCES = "#/components/schemas/{model}"
 
 
 class EventObject(BaseModel):
-    """What every event has around its `data`."""
+    """The fields around the `data` of every event."""
 
     id: str = Field(pattern=r"^evt_[0-7][0-9a-z]{25}$", description="The same in every repetition.")
     type: str
-    version: int = Field(description="Of the form of `data`; a field that is only added does not raise it.")
-    created_at: datetime = Field(description="When it was recorded.")
+    version: int = Field(description="The version of the form of `data`; an added field does not raise it.")
+    created_at: datetime = Field(description="The instant of recording.")
     object_seq: int = Field(ge=1, description="Counts the events of this object, from 1, without a gap.")
 
 
@@ -37,9 +37,9 @@ class EventType:
     """One type of event in one version.
 
     Attributes:
-        data: What it carries: the object as the transaction that wrote the event left it.
-        when: What has happened.
-        books: What was booked with it.
+        data: The model of its data: the object as the transaction of the event left it.
+        when: The occasion of the event.
+        books: The bookings of the same transaction.
     """
 
     name: str
@@ -56,17 +56,17 @@ class EventType:
     @property
     def model(self) -> type[EventObject]:
         """The whole event as a model."""
-        words = self.name.replace(".", "_").split("_")
+        parts = self.name.replace(".", "_").split("_")
         fields: dict[str, Any] = {
             "type": (Literal[self.name], ...),
             "version": (Literal[self.version], EventObject.model_fields["version"]),
-            "data": (self.data, Field(description="The object as it was then.")),
+            "data": (self.data, Field(description="The object at that moment.")),
         }
-        name = "".join(word.capitalize() for word in words) + f"V{self.version}"
+        name = "".join(part.capitalize() for part in parts) + f"V{self.version}"
         return create_model(name, __base__=EventObject, __doc__=self.when + ".", **fields)
 
 
-_P, _R = PaymentEventType, RefundEventType
+_P, _R = PaymentEventType, refunds.RefundEventType
 EVENT_TYPES = (
     EventType(
         _P.SUCCEEDED,
@@ -90,7 +90,7 @@ EVENT_TYPES = (
         "See there",
     ),
     EventType(_P.CLOSED, 1, PaymentObject, "The payment ended unpaid; `close_reason` says why"),
-    EventType(_P.ATTEMPT_FAILED, 1, PaymentObject, "A channel has refused an attempt; the payer may try again"),
+    EventType(_P.ATTEMPT_FAILED, 1, PaymentObject, "A channel has refused an attempt; the payer may start another one"),
     EventType(
         _P.SURPLUS,
         1,
@@ -111,37 +111,37 @@ EVENT_TYPES = (
         _R.NEEDS_ATTENTION,
         1,
         RefundObject,
-        "Surplus could not be given back yet, or money went out by a way that had failed",
-        "What is not explained is booked as suspense",
+        "Surplus could not be returned yet, or money went out through a method that had failed",
+        "The unexplained part is booked as suspense",
     ),
     EventType(
         CUSTOMER_UPDATED,
         1,
         CustomerProfileObject,
-        "You have told of a customer outside of orders: a new name or picture",
+        "You have set a customer's name or picture outside of orders",
     ),
     EventType(
         events.ENDPOINT_DISABLED,
         1,
         WebhookEndpointObject,
-        "Every try to reach one of your endpoints had failed for five days, and nothing more is sent there",
+        "Every attempt to reach one of your endpoints had failed for five days, and nothing more is sent there",
     ),
 )
-"""Every type that is sent, each in the version that is sent now."""
+"""Every type of event, each in its current version."""
 
 
 def json_schemas() -> dict[str, dict[str, Any]]:
-    """A JSON Schema (2020-12) for each type, complete in itself, by file name."""
-    found = {}
+    """Return a JSON Schema (2020-12) for each type, complete in itself, by file name."""
+    documents = {}
     for one in EVENT_TYPES:
         schema = one.model.model_json_schema()
         head = {"$schema": GenerateJsonSchema.schema_dialect, "$id": f"urn:hutong:event:{one.name}:v{one.version}"}
-        found[one.file] = head | schema
-    return found
+        documents[one.file] = head | schema
+    return documents
 
 
 def asyncapi() -> dict[str, Any]:
-    """The AsyncAPI 3.0 document of webhooks and of streams."""
+    """Return the AsyncAPI 3.0 document of webhooks and of streams."""
     mode: Literal["validation"] = "validation"
     _, schemas = models_json_schema([(one.model, mode) for one in EVENT_TYPES], ref_template=_REFERENCES)
     messages = {
@@ -160,15 +160,15 @@ def asyncapi() -> dict[str, Any]:
         "info": {
             "title": "Hutong events",
             "version": hutong.__version__,
-            "description": "What happened: told to merchants by webhooks signed after the Standard Webhooks rules, "
-            "and to your own systems by numbered streams at a broker.",
+            "description": "Events, sent to merchants as webhooks signed by the Standard Webhooks rules, "
+            "and to your own systems in numbered streams at a broker.",
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",
         "channels": {
             "webhooks": {
                 "address": None,
-                "description": "The address of a webhook endpoint that the merchant has named.",
+                "description": "The address of a webhook endpoint that the merchant has created.",
                 "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
                 "bindings": {"http": {}},
             }
@@ -176,7 +176,7 @@ def asyncapi() -> dict[str, Any]:
         "operations": {
             "tell": {
                 "action": "send",
-                "summary": "Tell a merchant what has happened; at least once, an object's events in order.",
+                "summary": "Send an event to a merchant; at least once, an object's events in order.",
                 "channel": {"$ref": "#/channels/webhooks"},
                 "bindings": {"http": {"method": "POST", "bindingVersion": "0.3.0"}},
             }
@@ -192,7 +192,7 @@ _HEADERS = {
     "required": ["webhook-id", "webhook-timestamp", "webhook-signature"],
     "properties": {
         "webhook-id": {"type": "string", "description": "The event's id."},
-        "webhook-timestamp": {"type": "string", "description": "When this try was made, in seconds since 1970."},
+        "webhook-timestamp": {"type": "string", "description": "The instant of this attempt, in seconds since 1970."},
         "webhook-signature": {"type": "string", "description": "`v1,…` or `v1a,…`; several, separated by a blank."},
     },
 }

@@ -1,4 +1,4 @@
-"""What streams carry at a broker: their part of the AsyncAPI document."""
+"""Streams at a broker: their part of the AsyncAPI document."""
 
 from __future__ import annotations
 
@@ -14,18 +14,22 @@ _LAST = {**_NUMBER, "description": "The last number of the range, included."}
 SCHEMAS: dict[str, Any] = {
     "InStream": {
         "type": "object",
-        "description": "What an event has in its stream besides what a webhook carries.",
+        "description": "The fields of an event in its stream, besides those of a webhook.",
         "required": ["stream", "no", "object_id", "merchant_id"],
         "properties": {
             "stream": _STREAM,
             "no": {**_NUMBER, "description": "Counts the events of the stream, from 1, without a gap."},
-            "object_id": {"type": "string", "format": "uuid", "description": "What it happened to; keeps its order."},
+            "object_id": {
+                "type": "string",
+                "format": "uuid",
+                "description": "The object of the event; its events keep their order.",
+            },
             "merchant_id": {"type": "string", "pattern": "^mer_[0-7][0-9a-z]{25}$"},
         },
     },
     "StreamDigest": {
         "type": "object",
-        "description": "What a stream has carried from one number to another.",
+        "description": "A summary of what a stream has carried from one number to another.",
         "required": ["id", "type", "version", "stream", "from", "to", "count", "hash", "created_at"],
         "properties": {
             "id": {"type": "string", "pattern": "^dig_[0-7][0-9a-z]{25}$"},
@@ -34,14 +38,14 @@ SCHEMAS: dict[str, Any] = {
             "stream": _STREAM,
             "from": _FIRST,
             "to": _LAST,
-            "count": {**_NUMBER, "description": "How many numbers the range has."},
+            "count": {**_NUMBER, "description": "The number of messages in the range."},
             "hash": {
                 "type": "string",
                 "pattern": "^[0-9a-f]{64}$",
                 "description": "SHA-256 of the messages' SHA-256 hashes, joined in order of their numbers.",
             },
             "created_at": {"type": "string", "format": "date-time"},
-            "answer": {"type": "boolean", "description": "Somebody asked for it."},
+            "answer": {"type": "boolean", "description": "The digest answers a request."},
         },
     },
     "StreamRequest": {
@@ -53,7 +57,7 @@ SCHEMAS: dict[str, Any] = {
             "stream": _STREAM,
             "from": _FIRST,
             "to": {**_LAST, "description": f"The last number; at most {events.RESEND_MAX} at once."},
-            "parts": {**_NUMBER, "description": "In how many parts, for digests; 16 if it is left out."},
+            "parts": {**_NUMBER, "description": "The number of parts, for digests; 16 by default."},
         },
     },
     "StreamHeaders": {
@@ -62,15 +66,15 @@ SCHEMAS: dict[str, Any] = {
         "properties": {
             "stream": _STREAM,
             "type": {"type": "string"},
-            "no": {**_NUMBER, "description": "Not in a digest."},
-            "resent": {"type": "boolean", "description": "It was asked for again."},
+            "no": {**_NUMBER, "description": "Absent in a digest."},
+            "resent": {"type": "boolean", "description": "The message was sent again on request."},
         },
     },
 }
 
 
 def add_streams(document: dict[str, Any]) -> None:
-    """Add exchange and queue of the broker, and what goes over them, to the AsyncAPI document of webhooks."""
+    """Add the exchange and the queue of the broker, with their messages, to the AsyncAPI document of webhooks."""
     in_stream = {"$ref": "#/components/schemas/InStream"}
     messages = {
         f"stream.{name}": _message(one["name"], {"allOf": [one["payload"], in_stream]})
@@ -96,7 +100,7 @@ def add_streams(document: dict[str, Any]) -> None:
         },
         "requests": {
             "address": "hutong.events.requests",
-            "description": "Where listeners ask for what they miss.",
+            "description": "The queue of listeners' requests for missing messages.",
             "messages": {"request": {"$ref": "#/components/messages/stream.request"}},
             "bindings": {
                 "amqp": {

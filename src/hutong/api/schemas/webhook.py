@@ -1,4 +1,4 @@
-"""What merchants send and see of webhook endpoints."""
+"""Webhook endpoints in the API: requests and responses."""
 
 from __future__ import annotations
 
@@ -13,90 +13,94 @@ EVENT_ID = r"^evt_[0-7][0-9a-z]{25}$"
 
 
 class WebhookEndpointCreate(RequestModel):
-    """Where events are to be sent."""
+    """A new endpoint."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"url": "https://shop.example/hutong/events", "types": ["payment.succeeded"]}]}
     )
 
-    url: str = Field(pattern=r"^https?://[\x21-\x7e]{1,2000}$", description="https, outside the sandbox.")
+    url: str = Field(pattern=r"^https?://[\x21-\x7e]{1,2000}$", description="Must be https, outside the sandbox.")
     types: list[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$", max_length=100)]] = Field(
         default=[], max_length=64, description="Event types to send, such as `payment.succeeded`; none means all."
     )
     scheme: Literal["hmac", "ed25519", "rsa2"] = Field(
         default="hmac",
         description=(
-            "How requests are signed. `hmac` and `ed25519` follow Standard Webhooks; `rsa2` is the legacy mode: a "
-            "signed form that is acknowledged by the text `success`."
+            "The signature scheme. `hmac` and `ed25519` follow Standard Webhooks; `rsa2` is the legacy mode: "
+            "a signed form that is acknowledged by the text `success`."
         ),
     )
 
 
 class WebhookEndpointRotate(RequestModel):
-    """A new secret, beside the one of before for a while."""
+    """A new secret, beside the previous one for a while."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"overlap_hours": 24}]})
 
     overlap_hours: int = Field(
-        default=24, ge=0, le=168, description="How long the secret of before signs too; 0 forgets it at once."
+        default=24, ge=0, le=168, description="The time for which the previous secret signs too; 0 drops it at once."
     )
 
 
 class WebhookReplay(RequestModel):
-    """Which events to send again: one, those of a time, or those that were given up."""
+    """The events to send again: one event, those of a period, or those that could not be delivered."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"failed": True}]})
 
-    event_id: str | None = Field(default=None, pattern=EVENT_ID, description="This one alone.")
-    begin: Instant | None = Field(default=None, description="Those recorded from here on.")
-    end: Instant | None = Field(default=None, description="Those recorded before this instant.")
-    failed: bool = Field(default=False, description="Only those whose tries have all failed.")
-    cursor: str | None = Field(default=None, pattern=EVENT_ID, description="`next_cursor` of the answer before.")
+    event_id: str | None = Field(default=None, pattern=EVENT_ID, description="This event alone.")
+    begin: Instant | None = Field(default=None, description="Events recorded at or after this instant.")
+    end: Instant | None = Field(default=None, description="Events recorded before this instant.")
+    failed: bool = Field(default=False, description="Only events whose attempts have all failed.")
+    cursor: str | None = Field(default=None, pattern=EVENT_ID, description="The `next_cursor` of the previous answer.")
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if (self.event_id is None) == (self.begin is None and self.end is None and not self.failed):
-            raise ValueError("name either event_id, or begin, end or failed")
+            raise ValueError("event_id excludes begin, end and failed, and one of them is required")
         return self
 
 
 class WebhookReplayed(BaseModel):
-    """What will be sent again."""
+    """The result of a replay."""
 
     object: Literal["webhook_replay"]
-    replayed: int = Field(description="How many; what is on its way already is not counted.")
-    has_more: bool = Field(description="Whether to go on with `next_cursor`.")
+    replayed: int = Field(
+        description="The number of events that will be sent again; pending deliveries are not counted."
+    )
+    has_more: bool = Field(description="Whether to continue with `next_cursor`.")
     next_cursor: str | None
 
 
 class WebhookRequest(BaseModel):
-    """What was sent."""
+    """The request of an attempt."""
 
-    url: str = Field(description="Without what looks secret in it.")
-    headers: dict[str, str] = Field(description="Without the signature.")
-    body: str = Field(description="At most 1,024 characters of it.")
+    url: str = Field(description="With what looks secret masked.")
+    headers: dict[str, str] = Field(description="With the signature masked.")
+    body: str = Field(description="The first 1,024 characters.")
 
 
 class WebhookDelivery(BaseModel):
-    """One try to deliver an event."""
+    """One attempt to deliver an event."""
 
     id: str
     object: Literal["webhook_delivery"]
     event_id: str
     event_type: str
-    number: int = Field(description="Counts the tries, from 1; again from 1 when the event is sent again.")
-    state: Literal["delivered", "failed", "dead"] = Field(description="`failed` is tried again, `dead` is not.")
+    number: int = Field(description="Counts the attempts from 1, and again from 1 after a replay.")
+    state: Literal["delivered", "failed", "dead"] = Field(
+        description="After `failed` another attempt follows, after `dead` none."
+    )
     at: datetime
     duration_ms: int
-    status: int | None = Field(description="Of your answer; null if there was none.")
+    status: int | None = Field(description="The HTTP status of your answer; null if there was none.")
     error: str | None = Field(
-        description="Such as `status`, `timeout`, `tls_failed`, `connection_failed`, `address_refused`."
+        description="The failure, such as `status`, `timeout`, `tls_failed`, `connection_failed`, `address_refused`."
     )
     request: WebhookRequest
 
 
 class WebhookDeliveryList(BaseModel):
-    """A page of tries, newest first."""
+    """A page of attempts, newest first."""
 
     object: Literal["list"]
     data: list[WebhookDelivery]
@@ -115,18 +119,18 @@ class WebhookEndpointObject(BaseModel):
     public_key: str | None = Field(
         description="Verifies signatures: `whpk_…` for `ed25519`, base64 for `rsa2`, null for `hmac`."
     )
-    previous_until: datetime | None = Field(description="Until when the secret of before signs too.")
-    failing_since: datetime | None = Field(description="Since when every try has failed.")
+    previous_until: datetime | None = Field(description="Until when the previous secret signs too.")
+    failing_since: datetime | None = Field(description="The first failed attempt since the last success.")
     enabled: bool
     disabled_at: datetime | None
     disabled_reason: Literal["merchant", "failing"] | None = Field(
-        description="`failing`: every try had failed for five days."
+        description="`failing`: every attempt had failed for five days."
     )
     created_at: datetime
 
 
 class NewWebhookEndpointObject(WebhookEndpointObject):
-    """A webhook endpoint as it is created or gets a new secret: the only time that it is shown."""
+    """A webhook endpoint with its new secret, which is shown only now."""
 
     secret: str | None = Field(
         description="Verifies signatures, by the rules of Standard Webhooks: `whsec_…`; null if there is a public key."

@@ -1,67 +1,65 @@
+-- columns: endpoint
+endpoint_id, merchant_id, url, types, scheme, public_key, previous_until, failing_since, created_at, disabled_at,
+disabled_reason
+
 -- name: insert_endpoint
--- One more endpoint, unless the merchant has as many as the hot path can bear.
+-- Add an endpoint, unless the merchant has as many as the hot path can bear.
 INSERT INTO events.endpoint (endpoint_id, merchant_id, url, types, scheme, sealed_secret, public_key, created_at)
-SELECT $1, $2, $3, $4, $5, $6, $7, $8
-WHERE (SELECT count(*) FROM events.endpoint WHERE merchant_id = $2 AND disabled_at IS NULL) < $9
-RETURNING endpoint_id, merchant_id, url, types, scheme, public_key, previous_until, failing_since, created_at,
-    disabled_at, disabled_reason;
+SELECT :endpoint_id, :merchant_id, :url, :types, :scheme, :sealed_secret, :public_key, :now
+WHERE (SELECT count(*) FROM events.endpoint WHERE merchant_id = :merchant_id AND disabled_at IS NULL) < :most
+RETURNING {endpoint};
 
 -- name: list_endpoints
--- All of a merchant's endpoints, oldest first; few, so no page.
-SELECT endpoint_id, merchant_id, url, types, scheme, public_key, previous_until, failing_since, created_at,
-    disabled_at, disabled_reason
+-- All endpoints of a merchant, oldest first; few, so no pages.
+SELECT {endpoint}
 FROM events.endpoint
 WHERE merchant_id = $1
 ORDER BY endpoint_id;
 
 -- name: find_endpoint
--- One endpoint; of any merchant only for operators, who name none.
-SELECT endpoint_id, merchant_id, url, types, scheme, public_key, previous_until, failing_since, created_at,
-    disabled_at, disabled_reason
+-- One endpoint, of the given merchant, or of any for operators.
+SELECT {endpoint}
 FROM events.endpoint
 WHERE ($1::uuid IS NULL OR merchant_id = $1) AND endpoint_id = $2;
 
 -- name: disable_endpoint
--- Marks it once; the first instant stays. The merchant is part of the key, so a foreign endpoint is absent.
+-- Disable an endpoint once; the first instant stays. The merchant is part of the key, so that a foreign endpoint is absent.
 UPDATE events.endpoint
 SET disabled_at = coalesce(disabled_at, $3),
     disabled_reason = CASE WHEN disabled_at IS NULL THEN 'merchant' ELSE disabled_reason END
 WHERE merchant_id = $1 AND endpoint_id = $2
-RETURNING endpoint_id, merchant_id, url, types, scheme, public_key, previous_until, failing_since, created_at,
-    disabled_at, disabled_reason;
+RETURNING {endpoint};
 
 -- name: enable_endpoint
--- Takes a disabled one up again as if it had never failed, unless the merchant has as many as the hot path can bear.
+-- Enable an endpoint as if it had never failed, unless the merchant has as many as the hot path can bear.
 UPDATE events.endpoint SET disabled_at = NULL, disabled_reason = NULL, failing_since = NULL
 WHERE endpoint_id = $2
     AND (SELECT count(*) FROM events.endpoint WHERE merchant_id = $1 AND disabled_at IS NULL) < $3
-RETURNING endpoint_id, merchant_id, url, types, scheme, public_key, previous_until, failing_since, created_at,
-    disabled_at, disabled_reason;
+RETURNING {endpoint};
 
 -- name: rotate_secret
--- The secret of now becomes the one of before; an older one is forgotten.
+-- The current secret becomes the previous one; an older one is forgotten.
 UPDATE events.endpoint
 SET sealed_previous = CASE WHEN $4 THEN sealed_secret END, previous_until = CASE WHEN $4 THEN $5::timestamptz END,
     sealed_secret = $2, public_key = $3
 WHERE endpoint_id = $1
-RETURNING endpoint_id, merchant_id, url, types, scheme, public_key, previous_until, failing_since, created_at,
-    disabled_at, disabled_reason;
+RETURNING {endpoint};
 
--- name: note_health
--- Whether endpoints have failed or not, in the last batch of tries. What is known already is not written again.
+-- name: record_health
+-- Whether endpoints failed or succeeded in the last batch of attempts. Only changes are written.
 WITH held AS (
-    SELECT e.endpoint_id, r.succeeded, r.tried_at
-    FROM unnest($1::uuid[], $2::boolean[], $3::timestamptz[]) AS r (endpoint_id, succeeded, tried_at)
+    SELECT e.endpoint_id, r.succeeded, r.attempted_at
+    FROM unnest($1::uuid[], $2::boolean[], $3::timestamptz[]) AS r (endpoint_id, succeeded, attempted_at)
     JOIN events.endpoint e ON e.endpoint_id = r.endpoint_id
     WHERE r.succeeded = (e.failing_since IS NOT NULL)
     ORDER BY e.endpoint_id
     FOR UPDATE OF e
 )
-UPDATE events.endpoint e SET failing_since = CASE WHEN NOT h.succeeded THEN h.tried_at END
+UPDATE events.endpoint e SET failing_since = CASE WHEN NOT h.succeeded THEN h.attempted_at END
 FROM held h WHERE e.endpoint_id = h.endpoint_id;
 
 -- name: disable_failing
--- Those of a batch that have failed since the given instant or longer; each is disabled, and told, once.
+-- Disable the endpoints of a batch that have failed since the given instant or longer, each once.
 UPDATE events.endpoint e SET disabled_at = $2, disabled_reason = 'failing'
 FROM (
     SELECT f.endpoint_id FROM events.endpoint f
@@ -70,5 +68,4 @@ FROM (
     FOR UPDATE
 ) long
 WHERE e.endpoint_id = long.endpoint_id
-RETURNING e.endpoint_id, e.merchant_id, e.url, e.types, e.scheme, e.public_key, e.previous_until, e.failing_since,
-    e.created_at, e.disabled_at, e.disabled_reason;
+RETURNING {e.endpoint};

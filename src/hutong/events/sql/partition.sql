@@ -1,33 +1,34 @@
--- name: one_keeper
--- One process at a time changes partitions; another has nothing to do meanwhile.
+-- name: try_lock_partitions
+-- One process at a time changes partitions; the others need not wait.
 SELECT pg_try_advisory_xact_lock(x'6576656e7473'::bigint) AS ours;
 
 -- name: partitioned_tables
--- The tables here that are cut by time, the journal first, since what hangs on it follows it into the archive.
+-- The tables that are partitioned by time, the outbox first, since the rows that refer to it follow it into the archive.
 SELECT c.relname AS name FROM pg_class c
 WHERE c.relkind = 'p' AND c.relnamespace = 'events'::regnamespace
 ORDER BY c.relname <> 'outbox', c.relname;
 
 -- name: partitions_of
--- A table's partitions, oldest first, with the rows each has taken.
+-- A table's partitions, oldest first, with the number of rows inserted into each.
 SELECT p.name, p.low_ms, p.high_ms, p.detached_at,
     coalesce(pg_stat_get_tuples_inserted(to_regclass('events.' || p.name)), 0) AS inserted
 FROM events.partition p WHERE p.parent = $1 ORDER BY p.low_ms;
 
 -- name: begin_partitions
--- From now on cut by time.
+-- Start to partition a table by time.
 SELECT events.begin_partitions($1, $2) AS name;
 
 -- name: add_partition
--- One partition, for ids of these milliseconds.
+-- Add one partition, for ids of these milliseconds.
 SELECT events.add_partition($1, $2, $3) AS name;
 
--- name: told
--- What is still to be done with a partition's events before they may go, if anything is.
+-- name: held_by_streams
+-- Whether a partition's events still need their numbers, or to be published.
 SELECT events.told($1, $2) AS held_by;
 
--- name: hangs_on
--- What holds a partition, looked at before its table is locked, so that one that stays for days is not locked in vain.
+-- name: held_by_references
+-- The rows that refer to a partition, checked before its table is locked, so that one that stays for days is not locked in
+-- vain.
 SELECT CASE
     WHEN p.parent <> 'outbox' AND EXISTS (
         SELECT FROM events.partition o
@@ -41,8 +42,8 @@ END AS held_by
 FROM events.partition p WHERE p.name = $1;
 
 -- name: skip_publishing
--- Where nobody listens, what goes to the archive counts as published: a broker that is set up later begins after it.
-WITH gone AS (
+-- Without a broker, archived events count as published: a broker that is configured later begins after them.
+WITH archived AS (
     SELECT e.stream, max(e.no) AS no
     FROM events.partition p
     JOIN events.stream_entry e ON e.event_id >= events.first_id(p.low_ms) AND e.event_id < events.first_id(p.high_ms)
@@ -50,18 +51,18 @@ WITH gone AS (
     GROUP BY e.stream
 ),
 held AS (
-    SELECT s.stream, g.no FROM events.stream s JOIN gone g ON g.stream = s.stream
+    SELECT s.stream, g.no FROM events.stream s JOIN archived g ON g.stream = s.stream
     WHERE s.published_no < g.no ORDER BY s.stream FOR UPDATE OF s
 )
 UPDATE events.stream s SET published_no = h.no, digested_no = greatest(s.digested_no, h.no)
 FROM held h WHERE s.stream = h.stream;
 
 -- name: detach_partition
--- Out of its table, or what holds it there.
+-- Detach a partition, or return what holds it.
 SELECT events.detach_partition($1, $2) AS held_by;
 
 -- name: detached_partitions
--- What waits to be written to files, oldest first.
+-- The detached partitions that are not yet in files, oldest first.
 SELECT p.name, p.parent, p.low_ms, p.high_ms FROM events.partition p
 WHERE p.detached_at IS NOT NULL AND p.dropped_at IS NULL ORDER BY p.low_ms, p.name;
 
@@ -72,23 +73,18 @@ WHERE a.attrelid = to_regclass('events_archive.' || quote_ident($1)) AND a.attnu
 ORDER BY a.attnum;
 
 -- name: archived_rows
--- All of a detached partition, in order of its key.
+-- All rows of a detached partition, in order of its key.
 SELECT r.line FROM events.archived_rows($1) AS r (line);
 
 -- name: drop_archived
--- A file holds it now.
+-- Drop a detached partition that is in a file now.
 SELECT events.drop_archived($1, $2, $3, $4);
 
 -- name: archive_of
--- The part of the archive that holds the events of a millisecond, if their time is over.
+-- The part of the archive that has the events of a millisecond, if they are archived.
 SELECT p.name, p.file FROM events.partition p
 WHERE p.parent = 'outbox' AND p.detached_at IS NOT NULL AND p.low_ms <= $1 AND p.high_ms > $1;
 
 -- name: archived_until
--- Where the time begins whose events are at hand.
+-- The first millisecond whose events are still in the database.
 SELECT max(p.high_ms) AS high_ms FROM events.partition p WHERE p.parent = 'outbox' AND p.detached_at IS NOT NULL;
-
--- name: find_event
--- One event of the journal.
-SELECT event_id, type, version, merchant_id, object_id, object_seq, data, created_at
-FROM events.outbox WHERE event_id = $1;

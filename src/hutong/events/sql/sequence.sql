@@ -1,6 +1,6 @@
 -- name: anything_new
--- Asked ten times a second, so it takes no lock and writes nothing. Transactions that were not complete at the last
--- round are those behind its end and those it lists; one index range and one probe each, however long one runs.
+-- Runs ten times a second, so it takes no lock and writes nothing. The transactions that the last round did not see are
+-- those after its snapshot and those that its snapshot lists; one index range and one probe each, however long one runs.
 WITH last AS MATERIALIZED (
     SELECT snapshot FROM events.sequencer
     WHERE cluster = (SELECT system_identifier FROM pg_control_system())
@@ -18,16 +18,17 @@ SELECT NOT EXISTS (SELECT FROM last)
     );
 
 -- name: lock_sequencer
--- One round at a time, and the round's own statement comes after, so that its snapshot is younger than the lock. Who
--- finds it taken need not wait: the other one does the work.
+-- One round at a time. The round's own statement runs afterwards, so that its snapshot is younger than the lock. A
+-- process that finds it taken need not wait: the other one does the work.
 SELECT single FROM events.sequencer FOR UPDATE SKIP LOCKED;
 
 -- name: number_new
--- Gives numbers to all new events, inside the server: a backlog of millions does not pass through us. New is what the
--- last snapshot did not see and this statement's does; that takes in what commits late and waits for nothing. Where
--- transaction ids mean nothing (the first round, or another cluster than the last round's) new is what has no number.
--- Rows restored from another cluster may bear ids that are still to come here: they have numbers, which is looked at,
--- and the range ends at what has begun, so that they are met once. Order is by id, but one object's by its own numbers.
+-- Give numbers to all new events, inside the server: a backlog of millions does not pass through this process. New events
+-- are those that the last snapshot did not see and this statement's does, which includes late commits and waits for
+-- nothing. Where transaction ids mean nothing (in the first round, or in another cluster than the last round's), new
+-- events are those without a number. Rows restored from another cluster may have ids that are still to come in this one:
+-- rows with a number are skipped, and the range ends at the transactions that have begun, so that each row is met once.
+-- The order is that of the ids, but the events of one object keep their own order.
 WITH state AS MATERIALIZED (
     SELECT known.snapshot, known.snapshot IS NULL AS unknown
     FROM events.sequencer s

@@ -1,6 +1,6 @@
 -- name: claim_streams
--- Takes the streams in which there is something to tell, under a lease: no transaction stays open while a broker is
--- waited for. A stream that somebody is writing to this moment is left for the next turn.
+-- Claim the streams that have something to publish, under a lease: no transaction stays open while a broker is awaited.
+-- A stream that is being written at this moment is left for the next pass.
 UPDATE events.stream s SET lease_owner = $1, lease_until = $3
 FROM (
     SELECT c.stream FROM events.stream c
@@ -13,29 +13,29 @@ WHERE s.stream = due.stream
 RETURNING s.stream, s.last_no, s.published_no, s.digested_no, s.digested_at;
 
 -- name: stream_entries
--- A range of a stream with its events, in order; what was archived is not there.
-SELECT e.no, o.event_id, o.type, o.version, o.merchant_id, o.object_id, o.object_seq, o.data, o.created_at
+-- A range of a stream with its events, in order, without archived ones.
+SELECT e.no, {o.event}
 FROM events.stream_entry e
 JOIN events.outbox o ON o.event_id = e.event_id
 WHERE e.stream = $1 AND e.no BETWEEN $2 AND $3
 ORDER BY e.no;
 
 -- name: mark_published
--- Only the holder of the lease moves it; one that was taken for dead moves nothing.
+-- Only the holder of the lease moves the number; a relay whose lease has expired moves nothing.
 UPDATE events.stream SET published_no = $3 WHERE stream = $1 AND lease_owner = $2 AND published_no <= $3 RETURNING stream;
 
 -- name: mark_digested
--- As above; the instant is noted also when nothing new was in it.
+-- As above. The instant is recorded even if the digest covers nothing new.
 UPDATE events.stream SET digested_no = $3, digested_at = $4
 WHERE stream = $1 AND lease_owner = $2 AND digested_no <= $3
 RETURNING stream;
 
 -- name: release_streams
--- Another relay need not wait for the end of a lease whose holder says that it cannot use it.
+-- Release the leases of a relay that cannot use them, so that another relay need not wait for their end.
 UPDATE events.stream SET lease_owner = NULL, lease_until = NULL WHERE lease_owner = $1;
 
 -- name: list_streams
--- How far each stream is, and since when its first unpublished event waits.
+-- The progress of each stream, and the instant since when its first unpublished event has been waiting.
 SELECT s.stream, s.last_no, s.published_no, s.digested_no, s.digested_at, waiting.created_at AS waiting_since
 FROM events.stream s
 LEFT JOIN LATERAL (

@@ -1,4 +1,8 @@
-"""What a stream carries: the bytes of a message, its hash, and digests by which listeners find a loss."""
+"""The messages of a stream: their bytes, their hashes, and the digests by which listeners notice a loss.
+
+`item_hash` and `digest_hash` stand in `hutong.consumer.message` as well, on purpose: a consumer needs nothing else of
+Hutong. A test compares the two.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from hutong import ids
 from hutong.events.model import RecordedEvent
 
 DIGEST = "stream.digest"
-"""The type of messages that say what a stream has carried."""
+"""The type of a digest: a message that says what a stream has carried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +27,11 @@ class StreamItem:
     """One message for a broker.
 
     Attributes:
-        message_id: The event's; listeners know repetitions by it.
-        key: What keeps its order: the object's id, or the stream's name for a digest.
-        no: Its number in the stream; a digest has none.
-        resent: It was asked for again.
-        expires_s: After so long nobody needs it any more; None means never.
+        message_id: The event's id; listeners recognize repetitions by it.
+        key: Messages of one key keep their order: the object's id, or the stream's name for a digest.
+        no: The number in the stream; a digest has none.
+        resent: A listener or an operator asked for it again.
+        expires_s: The message is of no use after so many seconds; None means never.
     """
 
     message_id: str
@@ -42,7 +46,7 @@ class StreamItem:
 
 
 @dataclass(frozen=True, slots=True)
-class DigestEntry:
+class StreamEntry:
     """An event with its number in its stream."""
 
     stream: str
@@ -50,8 +54,8 @@ class DigestEntry:
     event: RecordedEvent
 
 
-def message(stream: str, no: int, event: RecordedEvent) -> bytes:
-    """The JSON text of an event in its stream: the same bytes each time; `data` is the text that was recorded."""
+def message_body(stream: str, no: int, event: RecordedEvent) -> bytes:
+    """Return the JSON text of an event in its stream: the same bytes each time, with `data` as it was recorded."""
     return orjson.dumps(
         {
             "id": ids.encode("evt", event.event_id),
@@ -70,39 +74,39 @@ def message(stream: str, no: int, event: RecordedEvent) -> bytes:
 
 
 def item_hash(body: bytes) -> bytes:
-    """The SHA-256 of a message, 32 bytes."""
+    """Return the SHA-256 of a message, 32 bytes."""
     return hashlib.sha256(body).digest()
 
 
 def digest_hash(hashes: Iterable[bytes]) -> str:
-    """The SHA-256, in hexadecimal, of the hashes of a range's messages joined in order of their numbers."""
+    """Return the SHA-256, in hexadecimal, of the hashes of a range's messages, joined in order of their numbers."""
     return hashlib.sha256(b"".join(hashes)).hexdigest()
 
 
-def item(entry: DigestEntry, *, resent: bool = False) -> StreamItem:
-    """The message of an event."""
+def event_item(entry: StreamEntry, *, resent: bool = False) -> StreamItem:
+    """Return the message of an event."""
     event = entry.event
-    body = message(entry.stream, entry.no, event)
+    body = message_body(entry.stream, entry.no, event)
     name, key = ids.encode("evt", event.event_id), str(event.object_id)
     return StreamItem(name, entry.stream, event.type, key, body, entry.no, resent, recorded_at=event.created_at)
 
 
-def digest(
+def digest_item(
     digest_id: UUID,
     stream: str,
     first: int,
     last: int,
-    digested: str,
+    digest: str,
     *,
     now: datetime,
     answer: bool = False,
     expires_s: int | None = None,
 ) -> StreamItem:
-    """A message that says what a stream has carried from one number to another.
+    """Return a message that says what a stream has carried from one number to another.
 
     Args:
-        digested: The range's `digest_hash`.
-        answer: Somebody asked for it.
+        digest: The `digest_hash` of the range.
+        answer: The digest answers a request.
     """
     name = ids.encode("dig", digest_id)
     fields: dict[str, Any] = {
@@ -113,7 +117,7 @@ def digest(
         "from": first,
         "to": last,
         "count": last - first + 1,
-        "hash": digested,
+        "hash": digest,
         "created_at": now,
     }
     if answer:

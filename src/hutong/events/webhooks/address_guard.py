@@ -1,7 +1,7 @@
-"""Where a webhook may go: the guard against being sent into our own network.
+"""The guard that keeps webhooks out of our own network.
 
-Three checks: the URL as the merchant writes it, every address its host resolves to, and the address of each socket
-just before it is made. The last one decides; the others give the merchant an earlier answer.
+It checks the URL that the merchant gives, every address that its host resolves to, and the address of each socket just
+before it is made. The last check decides; the others give the merchant an earlier answer.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ URL_LENGTH_MAX = 2048
 _LOOKUPS = 64
 _USER = re.compile(r"[^/?#]*//[^/?#]*@")
 
-# Beside what Python calls not global: space that some network translates to another address, and addresses that look
-# public and answer inside a cloud.
+# Beyond the addresses that Python does not call global: ranges that some network translates to other addresses, and
+# addresses that look public and answer inside a cloud.
 _REFUSED_4 = tuple(
     ipaddress.IPv4Network(text)
     for text in (
@@ -55,11 +55,11 @@ _ISATAP = frozenset({0x00005EFE, 0x02005EFE})  # these interface identifiers car
 
 
 class AddressRefused(OSError):
-    """The address is not one that a webhook may go to."""
+    """A webhook may not be sent to the address."""
 
 
 def is_public(text: str) -> bool:
-    """Whether an IP address is global unicast and stands for itself alone, not for another address behind it."""
+    """Check that an IP address is global unicast, and stands for itself alone, not for another address behind it."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
@@ -77,21 +77,21 @@ def is_public(text: str) -> bool:
 
 
 def check_url(text: str, *, allow_private: bool) -> URL:
-    """Read the URL of an endpoint with the parser that will send to it.
+    """Read the URL of an endpoint, with the parser that the client uses too.
 
     Args:
         allow_private: Permits http, any port and any host: for the sandbox only.
 
     Errors:
-        InvalidParameter: not such a URL; `param` is "url".
+        InvalidParameter: the URL is not allowed; `param` is "url".
     """
     if not text.isascii() or not text.isprintable() or " " in text or "\\" in text or len(text) > URL_LENGTH_MAX:
-        raise InvalidParameter("url is not a plain ASCII URL of at most 2,048 characters", param="url")
+        raise InvalidParameter("url must be a plain ASCII URL of at most 2,048 characters", param="url")
     try:
         url = URL(text)
         port = url.port
     except ValueError as error:
-        raise InvalidParameter("url cannot be read", param="url") from error
+        raise InvalidParameter("url must be a valid URL", param="url") from error
     host = url.host or ""
     if url.scheme not in ({"http", "https"} if allow_private else {"https"}) or not host:
         raise InvalidParameter("url must begin with https:// and name a host", param="url")
@@ -104,13 +104,13 @@ def check_url(text: str, *, allow_private: bool) -> URL:
 
 def _may_be_public(host: str) -> bool:
     if ":" in host or host.rstrip(".").rpartition(".")[2][:1].isdigit():
-        return is_public(host)  # a last label that begins with a digit is an address, in whatever notation
+        return is_public(host)  # a last label that begins with a digit is an address, in any notation
     return "." in host.strip(".") and "%" not in host
 
 
 class GuardedResolver(AbstractResolver):
-    """Resolves names in threads of its own, so that slow name servers hold up nobody else, and refuses a host of
-    which any address is not public.
+    """Resolves names in threads of its own, so that slow name servers delay nothing else. Refuses a host if any of its
+    addresses is not public.
     """
 
     def __init__(self) -> None:
@@ -120,14 +120,14 @@ class GuardedResolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._threads, self._look_up, host, port, family)
-        if not found or not all(is_public(address) for _, address in found):
-            raise AddressRefused("the host does not resolve to public addresses alone")
+        addresses = await loop.run_in_executor(self._threads, self._look_up, host, port, family)
+        if not addresses or not all(is_public(address) for _, address in addresses):
+            raise AddressRefused("the host resolves to an address that is not public, or to none")
         return [
             ResolveResult(
                 hostname=host, host=address, port=port, family=kind, proto=0, flags=int(socket.AI_NUMERICHOST)
             )
-            for kind, address in found
+            for kind, address in addresses
         ]
 
     async def close(self) -> None:
@@ -139,7 +139,7 @@ class GuardedResolver(AbstractResolver):
 
 
 def guarded_socket(info: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socket:
-    """Make the socket for a connection, or refuse its address; nothing has been sent by then.
+    """Make the socket of a connection, or refuse its address before anything is sent.
 
     Errors:
         AddressRefused: the address is not public.

@@ -1,7 +1,8 @@
-"""The log of tries: what was sent, what came back, how long it took."""
+"""The log of delivery attempts: what was sent, what came back, how long it took."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -10,16 +11,38 @@ import orjson
 
 from hutong import db, ids
 from hutong.clock import instant
-from hutong.events.model import DeliveryAttempt, DeliveryAttemptState, Endpoint, RecordedEvent, Scheme
-from hutong.events.statements import sql as _sql
-from hutong.events.webhooks import legacy_form as form
-from hutong.events.webhooks.client import body_of
+from hutong.events.model import DeliveryAttempt, DeliveryAttemptState, DeliveryState, Endpoint, Scheme
+from hutong.events.outbox import read_event
+from hutong.events.statements import sql
+from hutong.events.webhooks import legacy_form
+from hutong.events.webhooks.client import webhook_body
+from hutong.events.webhooks.queue import DeliveryResult
 from hutong.telemetry import mask
 
 _BODY_SHOWN = 1_024
 _MASKED = "[masked]"
-_OF_TRY = ("try_id", "endpoint_id", "number", "tried_at", "duration_ms", "status", "error", "answer")
-_OF_EVENT = ("event_id", "type", "version", "merchant_id", "object_id", "object_seq", "data", "created_at")
+_STATES = {
+    DeliveryState.DELIVERED: DeliveryAttemptState.DELIVERED,
+    DeliveryState.PENDING: DeliveryAttemptState.FAILED,
+    DeliveryState.DEAD: DeliveryAttemptState.DEAD,
+}
+
+
+async def log_attempts(tx: db.Tx, results: Sequence[DeliveryResult]) -> None:
+    """Write the attempts of a batch to the log, each once, however often the batch is recorded."""
+    await sql.insert_delivery_attempts.execute(
+        tx,
+        attempt_id=[r.attempt_id for r in results],
+        endpoint_id=[r.claim.webhook.endpoint_id for r in results],
+        event_id=[r.claim.webhook.event_id for r in results],
+        number=[r.claim.attempts + 1 for r in results],
+        state=[_STATES[r.state] for r in results],
+        attempted_at=[r.attempted_at for r in results],
+        duration_ms=[r.response.duration_ms for r in results],
+        status=[r.response.status for r in results],
+        error=[r.response.error for r in results],
+        answer=[r.response.answer for r in results],
+    )
 
 
 async def list_delivery_attempts(
@@ -31,44 +54,52 @@ async def list_delivery_attempts(
     after: UUID | None = None,
     limit: int = 100,
 ) -> list[DeliveryAttempt]:
-    """The tries of one endpoint, newest first.
+    """Return the attempts to reach one endpoint, newest first.
 
     Args:
-        event_id, state: Only tries of this event, with this result.
-        after: The last try already seen.
+        event_id, state: Only attempts to deliver this event, with this result.
+        after: The last attempt of the previous page.
     """
-    rows = await _sql.list_delivery_attempts.fetch(tx, endpoint_id, event_id, state, after, limit)
+    rows = await sql.list_delivery_attempts.fetch(tx, endpoint_id, event_id, state, after, limit)
     return [
         DeliveryAttempt(
-            **{name: row[name] for name in _OF_TRY},
-            event=RecordedEvent(**{name: row[name] for name in _OF_EVENT}),
+            attempt_id=row["attempt_id"],
+            endpoint_id=row["endpoint_id"],
+            event=read_event(row),
+            number=row["number"],
             state=DeliveryAttemptState(row["state"]),
+            attempted_at=row["attempted_at"],
+            duration_ms=row["duration_ms"],
+            status=row["status"],
+            error=row["error"],
+            answer=row["answer"],
         )
         for row in rows
     ]
 
 
-def delivery_attempt_document(one: DeliveryAttempt, endpoint: Endpoint) -> dict[str, Any]:
-    """The public form of a try: the request as it was, without signature and secrets, and no word of the answer."""
-    name = ids.encode("evt", one.event.event_id)
-    body, headers = body_of(name, one.event), {"content-type": "application/json"}
+def delivery_attempt_document(attempt: DeliveryAttempt, endpoint: Endpoint) -> dict[str, Any]:
+    """Return the public form of an attempt: the request without signature and secrets, nothing of the answer."""
+    name = ids.encode("evt", attempt.event.event_id)
+    body, headers = webhook_body(name, attempt.event), {"content-type": "application/json"}
     if endpoint.scheme is Scheme.RSA2:
         merchant = ids.encode("mer", endpoint.merchant_id)
-        body = urlencode(form.fields_of(orjson.loads(body), merchant=merchant, now=one.tried_at)).encode()
-        headers = {"content-type": form.MEDIA_TYPE, "webhook-id": name}
+        fields = legacy_form.fields_of(orjson.loads(body), merchant=merchant, now=attempt.attempted_at)
+        body = urlencode(fields).encode()
+        headers = {"content-type": legacy_form.MEDIA_TYPE, "webhook-id": name}
     else:
-        stamp = str(int(one.tried_at.timestamp()))
+        stamp = str(int(attempt.attempted_at.timestamp()))
         headers |= {"webhook-id": name, "webhook-timestamp": stamp, "webhook-signature": _MASKED}
     return {
-        "id": ids.encode("whd", one.try_id),
+        "id": ids.encode("whd", attempt.attempt_id),
         "object": "webhook_delivery",
         "event_id": name,
-        "event_type": one.event.type,
-        "number": one.number,
-        "state": one.state.value,
-        "at": instant(one.tried_at),
-        "duration_ms": one.duration_ms,
-        "status": one.status,
-        "error": one.error,
+        "event_type": attempt.event.type,
+        "number": attempt.number,
+        "state": attempt.state.value,
+        "at": instant(attempt.attempted_at),
+        "duration_ms": attempt.duration_ms,
+        "status": attempt.status,
+        "error": attempt.error,
         "request": {"url": mask(endpoint.url), "headers": headers, "body": mask(body.decode())[:_BODY_SHOWN]},
     }

@@ -1,4 +1,4 @@
-"""One try: sign, send, and say what came of it."""
+"""The HTTP client of one delivery attempt: signs, sends, and judges the answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from yarl import URL
 from hutong import ids
 from hutong.errors import ConfigurationError, InvalidParameter
 from hutong.events.model import RecordedEvent, Scheme
-from hutong.events.webhooks import legacy_form as form
+from hutong.events.webhooks import legacy_form
 from hutong.events.webhooks.address_guard import AddressRefused, GuardedResolver, check_url, guarded_socket
 from hutong.events.webhooks.endpoints import secret_context
 from hutong.events.webhooks.signing import signer
@@ -32,13 +32,13 @@ _DESTINATIONS_MAX = 10_000
 _NOBODY = UUID(int=0)
 _HEADERS = {"User-Agent": "Hutong-Webhooks/1"}
 
-Prepare = Callable[["Message", datetime], tuple[bytes, dict[str, str]]]
-"""Makes the body and the headers of one try."""
+Prepare = Callable[["Webhook", datetime], tuple[bytes, dict[str, str]]]
+"""Makes the body and the headers of one attempt."""
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """What to send where. `sealed_previous` is the secret of before while it signs too."""
+class Webhook:
+    """An event and the endpoint that it is sent to. `sealed_previous` is the previous secret while it signs too."""
 
     event_id: UUID
     type: str
@@ -55,11 +55,11 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of a try: a success if there is no error.
+class WebhookResponse:
+    """The outcome of one attempt: a success if there is no error.
 
     Attributes:
-        answer: The beginning of an answer that was no success, without what looks secret.
+        answer: The beginning of an unsuccessful answer, with what looks secret masked.
     """
 
     status: int | None
@@ -75,8 +75,8 @@ class Outcome:
 class WebhookClient:
     """An HTTP client for merchants' servers; an async context manager.
 
-    It trusts nothing of them: no redirects, no cookies, no proxies, no decompression, 10 s and 64 KiB at most, and
-    unless `allow_private` no address that is not public.
+    It trusts nothing about these servers: no redirects, no cookies, no proxies, no decompression, 10 s and 64 KiB at
+    most, and unless `allow_private` no address that is not public.
     """
 
     def __init__(self, vault: Vault, *, allow_private: bool) -> None:
@@ -106,72 +106,78 @@ class WebhookClient:
         if self._resolver is not None:
             await self._resolver.close()
 
-    async def send(self, message: Message, *, now: datetime) -> Outcome:
-        """Send once. Never raises for what a merchant's server may do."""
+    async def send(self, webhook: Webhook, *, now: datetime) -> WebhookResponse:
+        """Send once. Never raises for anything that a merchant's server may do."""
         try:
-            url, prepare = self._destination(message)
+            url, prepare = self._destination(webhook)
         except (InvalidParameter, ConfigurationError) as error:
-            return Outcome(None, "url_refused" if isinstance(error, InvalidParameter) else "secret_unavailable", 0)
-        body, headers = prepare(message, now)
+            name = "url_refused" if isinstance(error, InvalidParameter) else "secret_unavailable"
+            return WebhookResponse(None, name, 0)
+        body, headers = prepare(webhook, now)
         begun = time.perf_counter()
-        status, said, failure = await self._post(url, body, headers)
+        status, answer, failure = await self._post(url, body, headers)
         duration_ms = round((time.perf_counter() - begun) * 1000)
-        error_name = failure or _judge(message.scheme, status, said)
-        kept = None if error_name is None or not said else _excerpt(said)
-        return Outcome(status, error_name, duration_ms, kept)
+        error_name = failure or _judge(webhook.scheme, status, answer)
+        kept = None if error_name is None or not answer else _excerpt(answer)
+        return WebhookResponse(status, error_name, duration_ms, kept)
 
     async def _post(self, url: URL, body: bytes, headers: dict[str, str]) -> tuple[int | None, bytes, str | None]:
-        """The status, the beginning of the answer, and what went wrong before there was a status.
+        """Return the status, the beginning of the answer, and the failure if there was no status.
 
-        What happens to the answer's body after the status is no failure by itself.
+        A failure while reading the answer's body, after the status, does not fail the attempt.
         """
-        status, said = None, bytearray()
+        status, beginning = None, bytearray()
         try:
             async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
                 status = answer.status
-                await _drain(answer, said)
+                await _drain(answer, beginning)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             if status is None:
                 return None, b"", _name_of(error)
-        return status, bytes(said), None
+        return status, bytes(beginning), None
 
-    def _destination(self, message: Message) -> tuple[URL, Prepare]:
-        key = (message.endpoint_id, message.url, message.sealed_secret, message.sealed_previous)
-        found = self._destinations.get(key)
-        if found is None:
-            url = check_url(message.url, allow_private=self._allow_private)
-            context = secret_context(message.endpoint_id)
-            sealed = [message.sealed_secret, *([message.sealed_previous] if message.sealed_previous else [])]
-            secrets = [self._vault.open(one, context=context).decode() for one in sealed]
-            found = url, _form(secrets) if message.scheme is Scheme.RSA2 else _standard(secrets)
+    def _destination(self, webhook: Webhook) -> tuple[URL, Prepare]:
+        key = (webhook.endpoint_id, webhook.url, webhook.sealed_secret, webhook.sealed_previous)
+        destination = self._destinations.get(key)
+        if destination is None:
+            url = check_url(webhook.url, allow_private=self._allow_private)
+            context = secret_context(webhook.endpoint_id)
+            sealed = [webhook.sealed_secret, *([webhook.sealed_previous] if webhook.sealed_previous else [])]
+            secrets = [self._vault.open(secret, context=context).decode() for secret in sealed]
+            prepare = _prepare_form if webhook.scheme is Scheme.RSA2 else _prepare_standard
+            destination = url, prepare(secrets)
             if len(self._destinations) >= _DESTINATIONS_MAX:
                 self._destinations.clear()
-            self._destinations[key] = found
-        return found
+            self._destinations[key] = destination
+        return destination
 
 
-def body_of(name: str, message: Message | RecordedEvent) -> bytes:
-    """The JSON text that is signed and sent: the same bytes for every try and every endpoint."""
+def webhook_body(name: str, event: Webhook | RecordedEvent) -> bytes:
+    """Return the JSON text that is signed and sent: the same bytes for every attempt and every endpoint.
+
+    Args:
+        name: The event's id, `evt_…`.
+    """
     return orjson.dumps(
         {
             "id": name,
-            "type": message.type,
-            "version": message.version,
-            "created_at": message.created_at,
-            "object_seq": message.object_seq,
-            "data": orjson.Fragment(message.data),
+            "type": event.type,
+            "version": event.version,
+            "created_at": event.created_at,
+            "object_seq": event.object_seq,
+            "data": orjson.Fragment(event.data),
         },
         option=orjson.OPT_UTC_Z,
     )
 
 
-def _standard(secrets: list[str]) -> Prepare:
-    """Standard Webhooks: one signature by each secret."""
+def _prepare_standard(secrets: list[str]) -> Prepare:
+    """Prepare requests by the rules of Standard Webhooks, with one signature per secret."""
     signers = [signer(secret) for secret in secrets]
 
-    def prepare(message: Message, now: datetime) -> tuple[bytes, dict[str, str]]:
-        name = ids.encode("evt", message.event_id)
-        body = body_of(name, message)
+    def prepare(webhook: Webhook, now: datetime) -> tuple[bytes, dict[str, str]]:
+        name = ids.encode("evt", webhook.event_id)
+        body = webhook_body(name, webhook)
         text = body.decode()
         return body, {
             "Content-Type": "application/json",
@@ -183,35 +189,38 @@ def _standard(secrets: list[str]) -> Prepare:
     return prepare
 
 
-def _form(secrets: list[str]) -> Prepare:
-    """The legacy mode: one signature has room, and until the overlap ends it is that of the key of before."""
-    key = form.load(secrets[-1])
+def _prepare_form(secrets: list[str]) -> Prepare:
+    """Prepare requests in the legacy form, which carries one signature.
 
-    def prepare(message: Message, now: datetime) -> tuple[bytes, dict[str, str]]:
-        name = ids.encode("evt", message.event_id)
-        event = orjson.loads(body_of(name, message))
-        fields = form.fields_of(event, merchant=ids.encode("mer", message.merchant_id), now=now)
-        return form.encode(fields, key), {"Content-Type": form.MEDIA_TYPE, "webhook-id": name}
+    During a rotation it is made with the previous key, the last of the secrets.
+    """
+    key = legacy_form.load(secrets[-1])
+
+    def prepare(webhook: Webhook, now: datetime) -> tuple[bytes, dict[str, str]]:
+        name = ids.encode("evt", webhook.event_id)
+        event = orjson.loads(webhook_body(name, webhook))
+        fields = legacy_form.fields_of(event, merchant=ids.encode("mer", webhook.merchant_id), now=now)
+        return legacy_form.encode(fields, key), {"Content-Type": legacy_form.MEDIA_TYPE, "webhook-id": name}
 
     return prepare
 
 
-def _judge(scheme: Scheme, status: int | None, said: bytes) -> str | None:
-    """What is wrong with an answer; None if it acknowledges."""
+def _judge(scheme: Scheme, status: int | None, answer: bytes) -> str | None:
+    """Return the error of an answer, or None if it acknowledges the event."""
     if status is None or not 200 <= status < 300:
         return "status"
-    if scheme is Scheme.RSA2 and said.strip() != form.ACKNOWLEDGED:
+    if scheme is Scheme.RSA2 and answer.strip() != legacy_form.ACKNOWLEDGED:
         return "not_acknowledged"
     return None
 
 
-def _excerpt(said: bytes) -> str:
-    """The beginning of an answer as text that the database can hold and the log may show."""
-    return mask(said.decode(errors="replace").replace("\x00", "\ufffd"))[:ANSWER_KEPT]
+def _excerpt(answer: bytes) -> str:
+    """Return the beginning of an answer as text that the database can hold and the log may show."""
+    return mask(answer.decode(errors="replace").replace("\x00", "\ufffd"))[:ANSWER_KEPT]
 
 
 async def _drain(answer: aiohttp.ClientResponse, beginning: bytearray) -> None:
-    """Read a short answer to its end, so that the connection can serve again; a long one costs its connection."""
+    """Read a short answer to its end, so that the connection can be reused; close the connection of a long one."""
     left = ANSWER_MAX
     while left > 0:
         piece = await answer.content.read(left)
@@ -225,7 +234,7 @@ async def _drain(answer: aiohttp.ClientResponse, beginning: bytearray) -> None:
 def _name_of(error: Exception) -> str:
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     if isinstance(cause, AddressRefused) or isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "address_refused"  # one word for both, so that nobody learns which names exist inside
+        return "address_refused"  # one name for both, so that nobody finds out which hosts exist in our network
     if isinstance(error, asyncio.TimeoutError):
         return "timeout"
     if isinstance(error, aiohttp.ClientSSLError):

@@ -1,4 +1,4 @@
-"""Marking results, writing the log of tries, and giving up an endpoint that has failed for days."""
+"""The health of endpoints: those that have failed for days are disabled."""
 
 from __future__ import annotations
 
@@ -7,77 +7,55 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from hutong import db
-from hutong.events.model import DeliveryAttemptState, DeliveryState, Endpoint, Event
+from hutong.events.model import DeliveryState, Endpoint, Event
 from hutong.events.outbox import record
-from hutong.events.statements import sql as _sql
+from hutong.events.statements import sql
 from hutong.events.webhooks.endpoints import disable_failing, endpoint_document
-from hutong.events.webhooks.queue import Result, finish
+from hutong.events.webhooks.queue import DeliveryResult
 
 FAILING_MAX = timedelta(days=5)
-"""For how long every try may fail before the endpoint is disabled, when the next delivery is given up."""
+"""The time for which every attempt may fail before the endpoint is disabled, at the next delivery that becomes dead."""
 
 ENDPOINT_DISABLED = "webhook_endpoint.disabled"
-_STATES = {
-    DeliveryState.DELIVERED: DeliveryAttemptState.DELIVERED,
-    DeliveryState.PENDING: DeliveryAttemptState.FAILED,
-    DeliveryState.DEAD: DeliveryAttemptState.DEAD,
-}
 
 
-async def settle(tx: db.Tx, results: Sequence[Result], *, now: datetime, new_id: Callable[[], UUID]) -> list[Endpoint]:
-    """Mark a batch of results, log the tries, and disable endpoints that have failed for FAILING_MAX.
+async def record_health(
+    tx: db.Tx, results: Sequence[DeliveryResult], *, now: datetime, new_id: Callable[[], UUID]
+) -> list[Endpoint]:
+    """Record which endpoints failed and which succeeded, and disable those that have failed for FAILING_MAX.
 
     Effects:
-        Tells the merchant's other endpoints of each that is disabled, by `webhook_endpoint.disabled`.
+        Emits `webhook_endpoint.disabled` to the merchant's other endpoints for each endpoint that is disabled.
 
     Repeat:
         Changes nothing.
 
     Returns:
-        The endpoints disabled by this.
+        The endpoints disabled by this call.
     """
-    await finish(tx, results)
-    tried = [result for result in results if result.tried_at is not None]
-    if not tried:
-        return []
-    await _log_tries(tx, tried)
-    failing = await _note_health(tx, tried)
+    failing = await _record_results(tx, results)
     if not failing:
         return []
     disabled = await disable_failing(tx, failing, now=now, since=now - FAILING_MAX)
-    told = [
-        Event(new_id(), ENDPOINT_DISABLED, one.merchant_id, one.endpoint_id, endpoint_document(one)) for one in disabled
+    events = [
+        Event(new_id(), ENDPOINT_DISABLED, endpoint.merchant_id, endpoint.endpoint_id, endpoint_document(endpoint))
+        for endpoint in disabled
     ]
-    await record(tx, told, now=now)
+    await record(tx, events, now=now)
     return disabled
 
 
-async def _log_tries(tx: db.Tx, tried: Sequence[Result]) -> None:
-    await _sql.insert_tries.execute(
-        tx,
-        [r.try_id for r in tried],
-        [r.claim.message.endpoint_id for r in tried],
-        [r.claim.message.event_id for r in tried],
-        [r.claim.attempts + 1 for r in tried],
-        [_STATES[r.state] for r in tried],
-        [r.tried_at for r in tried],
-        [r.outcome.duration_ms for r in tried],
-        [r.outcome.status for r in tried],
-        [r.outcome.error for r in tried],
-        [r.outcome.answer for r in tried],
-    )
-
-
-async def _note_health(tx: db.Tx, tried: Sequence[Result]) -> list[UUID]:
-    """Note which endpoints have failed and which have not; one success in a batch is a success.
+async def _record_results(tx: db.Tx, results: Sequence[DeliveryResult]) -> list[UUID]:
+    """Record the health of the endpoints of a batch; one success in a batch is a success.
 
     Returns:
-        Those that may have failed long enough: where a delivery was given up. One failure after days of silence is not
-        days of failure.
+        The endpoints that may have failed long enough: those with a dead delivery. One failure after days without
+        events is not days of failure.
     """
-    succeeded = {r.claim.message.endpoint_id for r in tried if r.state is DeliveryState.DELIVERED}
+    succeeded = {r.claim.webhook.endpoint_id for r in results if r.state is DeliveryState.DELIVERED}
     first: dict[UUID, datetime | None] = {}
-    for result in sorted(tried, key=lambda r: (r.claim.message.endpoint_id, r.tried_at)):
-        first.setdefault(result.claim.message.endpoint_id, result.tried_at)
-    await _sql.note_health.execute(tx, list(first), [one in succeeded for one in first], list(first.values()))
-    return sorted({r.claim.message.endpoint_id for r in tried if r.state is DeliveryState.DEAD} - succeeded)
+    for result in sorted(results, key=lambda r: (r.claim.webhook.endpoint_id, r.attempted_at)):
+        first.setdefault(result.claim.webhook.endpoint_id, result.attempted_at)
+    successes = [endpoint_id in succeeded for endpoint_id in first]
+    await sql.record_health.execute(tx, list(first), successes, list(first.values()))
+    return sorted({r.claim.webhook.endpoint_id for r in results if r.state is DeliveryState.DEAD} - succeeded)

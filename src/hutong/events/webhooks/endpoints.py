@@ -1,4 +1,4 @@
-"""The addresses at which merchants want to be told."""
+"""Endpoints: the addresses at which merchants receive events."""
 
 from __future__ import annotations
 
@@ -7,26 +7,23 @@ import re
 import secrets
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from hutong import db, ids
 from hutong.clock import instant
 from hutong.errors import Conflict, InvalidParameter, NotFound
-from hutong.events.model import DisabledReason, Endpoint, NewEndpoint, Scheme
-from hutong.events.statements import sql as _sql
+from hutong.events.model import Endpoint, NewEndpoint, Scheme
+from hutong.events.statements import sql
 from hutong.events.webhooks.address_guard import check_url
-from hutong.events.webhooks.signing import Key, new_key
+from hutong.events.webhooks.signing import SigningKey, new_key
 from hutong.vault import Vault
 
-if TYPE_CHECKING:
-    import asyncpg
-
 ENDPOINTS_MAX = 16
-"""Enabled endpoints of one merchant; each costs a row for every event."""
+"""The most enabled endpoints of one merchant; each costs a row for every event."""
 
 OVERLAP_MAX = timedelta(days=7)
-"""How long the secret of before may sign beside the new one."""
+"""The longest time for which the previous secret signs beside the new one."""
 
 TYPES_MAX = 64
 _TYPE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+", re.ASCII)
@@ -45,15 +42,15 @@ async def create_endpoint(
     allow_private: bool = False,
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
 ) -> NewEndpoint:
-    """Begin to tell a merchant's address of what happens from now on.
+    """Create an endpoint, which receives the events from now on.
 
     Args:
-        types: The event types wanted, exact names; none means all.
+        types: The event types to send, exact names; none means all.
         allow_private: Permits http and private hosts: for the sandbox only.
-        random_bytes: Where the secret comes from; must not be guessable in production.
+        random_bytes: The source of the secret; must not be guessable in production.
 
     Returns:
-        The endpoint, and the secret that it shares with us, of which only the sealed form is kept.
+        The endpoint, and the secret that it shares with us, which is kept only in sealed form.
 
     Errors:
         InvalidParameter: `url` or `types` is not allowed.
@@ -61,15 +58,23 @@ async def create_endpoint(
     """
     check_url(url, allow_private=allow_private)
     if len(types) > TYPES_MAX or not all(len(name) <= 100 and _TYPE.fullmatch(name) for name in types):
-        raise InvalidParameter("types are names such as payment.succeeded", param="types")
+        raise InvalidParameter(f"types must be at most {TYPES_MAX} names such as payment.succeeded", param="types")
     key, sealed = await _make_key(scheme, endpoint_id, vault, random_bytes)
-    wanted = sorted(set(types))
-    row = await _sql.insert_endpoint.fetchrow(
-        tx, endpoint_id, merchant_id, url, wanted, scheme, sealed, key.public, now, ENDPOINTS_MAX
+    row = await sql.insert_endpoint.fetchrow(
+        tx,
+        endpoint_id=endpoint_id,
+        merchant_id=merchant_id,
+        url=url,
+        types=sorted(set(types)),
+        scheme=scheme,
+        sealed_secret=sealed,
+        public_key=key.public,
+        now=now,
+        most=ENDPOINTS_MAX,
     )
     if row is None:
         raise Conflict(f"a merchant has at most {ENDPOINTS_MAX} enabled webhook endpoints")
-    return NewEndpoint(_endpoint(row), key.secret if scheme is Scheme.HMAC else None)
+    return NewEndpoint(_read_endpoint(row), key.secret if scheme is Scheme.HMAC else None)
 
 
 async def rotate_endpoint(
@@ -85,11 +90,11 @@ async def rotate_endpoint(
     """Give an endpoint a new secret.
 
     Args:
-        overlap: How long the one of before signs too, at most OVERLAP_MAX. A form of the legacy mode has room for one
+        overlap: The time for which the previous secret signs too, at most OVERLAP_MAX. The legacy form carries one
             signature: there the new key takes over when the overlap ends.
 
     Repeat:
-        Makes another one; of two secrets before it only the later is kept.
+        Makes another secret; of the two previous ones only the later is kept.
 
     Errors:
         NotFound: the merchant has no such endpoint.
@@ -97,28 +102,28 @@ async def rotate_endpoint(
     endpoint = await find_endpoint(tx, merchant_id, endpoint_id)
     key, sealed = await _make_key(endpoint.scheme, endpoint_id, vault, random_bytes)
     overlaps = overlap > timedelta(0)
-    row = await _sql.rotate_secret.fetchrow(tx, endpoint_id, sealed, key.public, overlaps, now + overlap)
+    row = await sql.rotate_secret.fetchrow(tx, endpoint_id, sealed, key.public, overlaps, now + overlap)
     assert row is not None
-    return NewEndpoint(_endpoint(row), key.secret if endpoint.scheme is Scheme.HMAC else None)
+    return NewEndpoint(_read_endpoint(row), key.secret if endpoint.scheme is Scheme.HMAC else None)
 
 
 async def find_endpoint(tx: db.Tx, merchant_id: UUID | None, endpoint_id: UUID) -> Endpoint:
-    """One endpoint.
+    """Return one endpoint.
 
     Args:
-        merchant_id: Whose it must be; None, for operators, anybody's.
+        merchant_id: The merchant that it must belong to; None, for operators, means any.
 
     Errors:
-        NotFound: there is none.
+        NotFound: there is no such endpoint.
     """
-    row = await _sql.find_endpoint.fetchrow(tx, merchant_id, endpoint_id)
+    row = await sql.find_endpoint.fetchrow(tx, merchant_id, endpoint_id)
     if row is None:
         raise NotFound("no webhook endpoint has this id")
-    return _endpoint(row)
+    return _read_endpoint(row)
 
 
 async def enable_endpoint(tx: db.Tx, merchant_id: UUID, endpoint_id: UUID) -> Endpoint:
-    """Send to a disabled endpoint again, from now on. What became dead meanwhile stays so until it is replayed.
+    """Enable an endpoint, which receives the events from now on. Dead deliveries stay dead until they are replayed.
 
     Repeat:
         Changes nothing.
@@ -130,19 +135,19 @@ async def enable_endpoint(tx: db.Tx, merchant_id: UUID, endpoint_id: UUID) -> En
     endpoint = await find_endpoint(tx, merchant_id, endpoint_id)
     if endpoint.disabled_at is None:
         return endpoint
-    row = await _sql.enable_endpoint.fetchrow(tx, merchant_id, endpoint_id, ENDPOINTS_MAX)
+    row = await sql.enable_endpoint.fetchrow(tx, merchant_id, endpoint_id, ENDPOINTS_MAX)
     if row is None:
         raise Conflict(f"a merchant has at most {ENDPOINTS_MAX} enabled webhook endpoints")
-    return _endpoint(row)
+    return _read_endpoint(row)
 
 
 async def list_endpoints(tx: db.Tx, merchant_id: UUID) -> list[Endpoint]:
-    """All of a merchant's endpoints, oldest first."""
-    return [_endpoint(row) for row in await _sql.list_endpoints.fetch(tx, merchant_id)]
+    """Return all endpoints of a merchant, oldest first."""
+    return [_read_endpoint(row) for row in await sql.list_endpoints.fetch(tx, merchant_id)]
 
 
 async def disable_endpoint(tx: db.Tx, merchant_id: UUID, endpoint_id: UUID, *, now: datetime) -> Endpoint:
-    """Send nothing more to an endpoint. What is pending for it becomes dead as it falls due.
+    """Disable an endpoint. Its pending deliveries become dead as they fall due.
 
     Repeat:
         Keeps the first instant.
@@ -150,24 +155,24 @@ async def disable_endpoint(tx: db.Tx, merchant_id: UUID, endpoint_id: UUID, *, n
     Errors:
         NotFound: the merchant has no such endpoint.
     """
-    row = await _sql.disable_endpoint.fetchrow(tx, merchant_id, endpoint_id, now)
+    row = await sql.disable_endpoint.fetchrow(tx, merchant_id, endpoint_id, now)
     if row is None:
         raise NotFound("no webhook endpoint has this id")
-    return _endpoint(row)
+    return _read_endpoint(row)
 
 
 def secret_context(endpoint_id: UUID) -> str:
-    """The place that an endpoint's sealed secret is bound to."""
+    """Return the context that an endpoint's sealed secret is bound to."""
     return f"webhook_endpoint:{ids.encode('whe', endpoint_id)}"
 
 
 async def disable_failing(tx: db.Tx, endpoint_ids: Sequence[UUID], *, now: datetime, since: datetime) -> list[Endpoint]:
-    """Disable those of these endpoints that have failed since `since` or longer, each once."""
-    return [_endpoint(row) for row in await _sql.disable_failing.fetch(tx, endpoint_ids, now, since)]
+    """Disable the endpoints among these that have failed since `since` or longer, each once."""
+    return [_read_endpoint(row) for row in await sql.disable_failing.fetch(tx, endpoint_ids, now, since)]
 
 
 def endpoint_document(endpoint: Endpoint) -> dict[str, Any]:
-    """The one public form of an endpoint: in answers and in events alike."""
+    """Return the public form of an endpoint, in answers and events."""
     return {
         "id": ids.encode("whe", endpoint.endpoint_id),
         "object": "webhook_endpoint",
@@ -186,8 +191,8 @@ def endpoint_document(endpoint: Endpoint) -> dict[str, Any]:
 
 async def _make_key(
     scheme: Scheme, endpoint_id: UUID, vault: Vault, random_bytes: Callable[[int], bytes]
-) -> tuple[Key, bytes]:
-    """A key and its sealed secret; one for RSA2 is made in a thread, since that takes long."""
+) -> tuple[SigningKey, bytes]:
+    """Return a key and its sealed secret. An RSA2 key is made in a thread, since that takes long."""
     key = (
         await asyncio.to_thread(new_key, scheme, random_bytes)
         if scheme is Scheme.RSA2
@@ -200,13 +205,4 @@ def _optional(value: datetime | None) -> str | None:
     return None if value is None else instant(value)
 
 
-def _endpoint(row: asyncpg.Record) -> Endpoint:
-    reason = row["disabled_reason"]
-    return Endpoint(
-        **{
-            **row,
-            "types": tuple(row["types"]),
-            "scheme": Scheme(row["scheme"]),
-            "disabled_reason": None if reason is None else DisabledReason(reason),
-        }
-    )
+_read_endpoint = db.reader(Endpoint, sql["endpoint"], types=tuple)

@@ -1,4 +1,4 @@
-"""The queue of deliveries in the database: claim what is due, mark what came of it."""
+"""The queue of deliveries in the database: due deliveries are claimed, their results recorded."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from uuid import UUID
 
 from hutong import db
 from hutong.events.model import DeliveryState, Scheme
-from hutong.events.statements import sql as _sql
-from hutong.events.webhooks.client import Message, Outcome
+from hutong.events.statements import sql
+from hutong.events.webhooks.client import Webhook, WebhookResponse
 
 if TYPE_CHECKING:
     import asyncpg
@@ -21,50 +21,50 @@ _RESTS = tuple(timedelta(milliseconds=ms) for ms in (100, 200, 400, 800, 1000))
 
 @dataclass(slots=True)
 class EndpointSlots:
-    """What one worker has on its way to one endpoint, and how much it may have.
+    """The deliveries of one worker in flight to one endpoint, and the most that it may have.
 
-    Half the places are lost with each failure, and one is won by each success. With one place left, failures make it
-    rest, longer and longer, for a second at most: an endpoint that is down is not run into, and one that comes back
-    gets its backlog at the pace at which it answers.
+    Each failure halves the slots, and each success adds one. With one slot left, failures make the endpoint rest,
+    longer and longer, for a second at most: an endpoint that is down is not overrun, and one that comes back gets its
+    backlog at the pace at which it answers.
 
     Attributes:
-        failures: How many tries have failed in a row at one place.
-        rests_until: It gets nothing before.
+        failures: The attempts that have failed in a row with one slot.
+        rests_until: The endpoint gets nothing before.
     """
 
     in_flight: int
-    places: int
+    slots: int
     failures: int = 0
     rests_until: datetime | None = None
 
-    def free_at(self, now: datetime) -> int:
-        """How many may be on their way at this moment."""
-        return 0 if self.rests_until is not None and now < self.rests_until else self.places
+    def slots_at(self, now: datetime) -> int:
+        """Return how many deliveries may be in flight at this moment."""
+        return 0 if self.rests_until is not None and now < self.rests_until else self.slots
 
     def succeeded(self, most: int) -> None:
-        """One more place."""
-        self.places = min(self.places + 1, most)
+        """Add a slot, up to `most`."""
+        self.slots = min(self.slots + 1, most)
         self.failures, self.rests_until = 0, None
 
     def failed(self, now: datetime) -> None:
-        """Fewer places, and a rest when there are none to lose."""
-        if self.places == 1:
+        """Halve the slots, or rest if there is only one."""
+        if self.slots == 1:
             self.rests_until = now + _RESTS[min(self.failures, len(_RESTS) - 1)]
             self.failures += 1
-        self.places = max(self.places // 2, 1)
+        self.slots = max(self.slots // 2, 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """One try to make, ours alone until `until`.
+class ClaimedDelivery:
+    """A delivery to attempt, ours alone until `until`.
 
     Attributes:
-        attempts: How many were made before.
-        disabled: The endpoint gets none.
-        failing: The endpoint's last tries have failed.
+        attempts: The number of earlier attempts.
+        disabled: The endpoint is disabled, so nothing is sent.
+        failing: The endpoint's last attempts have failed.
     """
 
-    message: Message
+    webhook: Webhook
     object_id: UUID
     attempts: int
     disabled: bool
@@ -73,86 +73,93 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """What came of a claim; PENDING, with `next_at`, means that it failed and comes again.
+class DeliveryResult:
+    """The result of a claimed delivery. PENDING, with `next_at`, means that it failed and is attempted again.
 
     Attributes:
-        try_id: Its name in the log; the same when the result is marked once more.
+        attempt_id: The attempt's id in the log; the same when the result is recorded again.
+        attempted_at: None if nothing was sent.
     """
 
-    try_id: UUID
-    claim: Claim
+    attempt_id: UUID
+    claim: ClaimedDelivery
     state: DeliveryState
     next_at: datetime | None
-    tried_at: datetime | None
-    outcome: Outcome
+    attempted_at: datetime | None
+    response: WebhookResponse
 
 
-async def claim(
-    tx: db.Tx, *, now: datetime, until: datetime, free: int, places: int, lanes: Mapping[UUID, EndpointSlots]
-) -> list[Claim]:
-    """Take deliveries that are due, none twice, and of one object and endpoint only the first that is pending.
+async def claim_deliveries(
+    tx: db.Tx,
+    *,
+    now: datetime,
+    until: datetime,
+    free: int,
+    endpoint_slots: int,
+    by_endpoint: Mapping[UUID, EndpointSlots],
+) -> list[ClaimedDelivery]:
+    """Claim due deliveries, none twice, and of one object and endpoint only the first that is pending.
 
     Args:
-        free: Most to take in all; endpoints with little on its way come first.
-        places: Most on its way to an endpoint that `lanes` does not hold.
-        lanes: Endpoints that have something on its way, or fewer places.
+        free: The most to claim in all; endpoints with few deliveries in flight come first.
+        endpoint_slots: The most in flight to an endpoint that `by_endpoint` does not list.
+        by_endpoint: The endpoints that have deliveries in flight, or fewer slots.
     """
-    await _sql.keep_to_indexes.execute(tx)
-    rows = await _sql.claim_deliveries.fetch(
+    await sql.keep_to_indexes.execute(tx)
+    rows = await sql.claim_deliveries.fetch(
         tx,
-        now,
-        until,
-        free,
-        places,
-        list(lanes),
-        [lane.in_flight for lane in lanes.values()],
-        [lane.free_at(now) for lane in lanes.values()],
+        now=now,
+        until=until,
+        free=free,
+        endpoint_slots=endpoint_slots,
+        endpoint_ids=list(by_endpoint),
+        in_flight=[slots.in_flight for slots in by_endpoint.values()],
+        slots=[slots.slots_at(now) for slots in by_endpoint.values()],
     )
-    return [_claim_of(row, until) for row in rows]
+    return [_read_claim(row, until) for row in rows]
 
 
-async def finish(tx: db.Tx, results: Sequence[Result]) -> None:
-    """Mark results, one statement for all and a second one if some failed.
+async def finish_deliveries(tx: db.Tx, results: Sequence[DeliveryResult]) -> None:
+    """Record results, with one statement for all and a second one if some failed.
 
     Repeat:
-        A result marked before, or of a claim that has passed to another, changes nothing; but a success counts
-        whoever holds the claim.
+        A result recorded before, or of a claim that has passed to another worker, changes nothing. A success counts
+        whichever worker has the claim.
     """
     if not results:
         return
-    ordered = sorted(results, key=lambda r: (r.claim.message.event_id, r.claim.message.endpoint_id))
-    await _sql.finish_deliveries.execute(
+    ordered = sorted(results, key=lambda r: (r.claim.webhook.event_id, r.claim.webhook.endpoint_id))
+    await sql.finish_deliveries.execute(
         tx,
-        [r.claim.message.event_id for r in ordered],
-        [r.claim.message.endpoint_id for r in ordered],
-        [r.claim.until for r in ordered],
-        [r.state.value for r in ordered],
-        [r.next_at for r in ordered],
-        [r.tried_at for r in ordered],
-        [r.outcome.status for r in ordered],
-        [r.outcome.error for r in ordered],
-        [r.outcome.duration_ms for r in ordered],
+        event_id=[r.claim.webhook.event_id for r in ordered],
+        endpoint_id=[r.claim.webhook.endpoint_id for r in ordered],
+        claimed_until=[r.claim.until for r in ordered],
+        state=[r.state.value for r in ordered],
+        next_at=[r.next_at for r in ordered],
+        last_at=[r.attempted_at for r in ordered],
+        status=[r.response.status for r in ordered],
+        error=[r.response.error for r in ordered],
+        duration_ms=[r.response.duration_ms for r in ordered],
     )
     failed = [r for r in ordered if r.state is DeliveryState.PENDING]
     if failed:
-        await _sql.postpone_successors.execute(
+        await sql.postpone_successors.execute(
             tx,
-            [r.claim.message.endpoint_id for r in failed],
+            [r.claim.webhook.endpoint_id for r in failed],
             [r.claim.object_id for r in failed],
-            [r.claim.message.object_seq for r in failed],
+            [r.claim.webhook.object_seq for r in failed],
             [r.next_at for r in failed],
         )
 
 
-async def backlog(tx: db.Tx) -> tuple[int, datetime | None]:
-    """How many deliveries are pending, and when the first of them falls or fell due."""
-    [row] = await _sql.backlog.fetch(tx)
+async def read_backlog(tx: db.Tx) -> tuple[int, datetime | None]:
+    """Return the number of pending deliveries, and the instant at which the first of them is or was due."""
+    [row] = await sql.read_backlog.fetch(tx)
     return row["pending"], row["oldest_at"]
 
 
-def _claim_of(row: asyncpg.Record, until: datetime) -> Claim:
-    message = Message(
+def _read_claim(row: asyncpg.Record, until: datetime) -> ClaimedDelivery:
+    webhook = Webhook(
         event_id=row["event_id"],
         type=row["type"],
         object_seq=row["object_seq"],
@@ -166,4 +173,4 @@ def _claim_of(row: asyncpg.Record, until: datetime) -> Claim:
         scheme=Scheme(row["scheme"]),
         sealed_previous=row["sealed_previous"],
     )
-    return Claim(message, row["object_id"], row["attempts"], row["disabled"], row["failing"], until)
+    return ClaimedDelivery(webhook, row["object_id"], row["attempts"], row["disabled"], row["failing"], until)

@@ -1,4 +1,4 @@
-"""The worker that tells merchants."""
+"""The worker that delivers events to merchants."""
 
 from __future__ import annotations
 
@@ -16,24 +16,32 @@ from hutong import db, ids
 from hutong.clock import Clock
 from hutong.errors import HutongError
 from hutong.events.model import DeliveryState, Endpoint
-from hutong.events.webhooks.client import TIMEOUT_S, Outcome, WebhookClient
-from hutong.events.webhooks.endpoint_health import settle
-from hutong.events.webhooks.queue import Claim, EndpointSlots, Result, backlog, claim
+from hutong.events.webhooks.attempts import log_attempts
+from hutong.events.webhooks.client import TIMEOUT_S, WebhookClient, WebhookResponse
+from hutong.events.webhooks.endpoint_health import record_health
+from hutong.events.webhooks.queue import (
+    ClaimedDelivery,
+    DeliveryResult,
+    EndpointSlots,
+    claim_deliveries,
+    finish_deliveries,
+    read_backlog,
+)
 from hutong.events.webhooks.retry import delay_after
 from hutong.telemetry import get_logger
 from hutong.vault import Vault
 
 LEASE = timedelta(seconds=TIMEOUT_S + 10)
-"""How long a claim holds. A worker that has died is taken for dead after it; a try ends well before."""
+"""The duration of a claim. After it, another worker takes over from one that has died; an attempt ends well before."""
 
-_TURN_S = 0.05
-_TURN_BACKLOG_S = 0.01
+_PASS_S = 0.05
+_PASS_BACKLOG_S = 0.01
 _IDLE_MAX_S = 0.2
 _DOWN_S = 1.0
 _BACKLOG_EVERY = timedelta(seconds=10)
-_LANES_MAX = 10_000
+_ENDPOINTS_MAX = 10_000
 
-_TRIES = Counter("hutong_webhook_tries_total", "Tries to deliver an event to an endpoint.", ["outcome"])
+_ATTEMPTS = Counter("hutong_webhook_tries_total", "Attempts to deliver an event to an endpoint.", ["outcome"])
 _LATENCY = Histogram(
     "hutong_webhook_latency_seconds",
     "From the record of an event to its delivery.",
@@ -41,30 +49,30 @@ _LATENCY = Histogram(
 )
 _DURATION = Histogram(
     "hutong_webhook_try_seconds",
-    "Duration of one try.",
+    "Duration of one delivery attempt.",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 _PENDING = Gauge("hutong_webhook_pending", "Deliveries not yet made, retries included.")
-_OVERDUE = Gauge("hutong_webhook_overdue_seconds", "For how long the oldest delivery that is due has been due.")
+_OVERDUE = Gauge("hutong_webhook_overdue_seconds", "Age of the oldest delivery that is due, since it fell due.")
 _DISABLED = Counter("hutong_webhook_endpoints_disabled_total", "Endpoints disabled because they failed for days.")
 _OUTCOMES = {
-    DeliveryState.DELIVERED: _TRIES.labels("delivered"),
-    DeliveryState.PENDING: _TRIES.labels("failed"),
-    DeliveryState.DEAD: _TRIES.labels("dead"),
+    DeliveryState.DELIVERED: _ATTEMPTS.labels("delivered"),
+    DeliveryState.PENDING: _ATTEMPTS.labels("failed"),
+    DeliveryState.DEAD: _ATTEMPTS.labels("dead"),
 }
 _DATABASE_DOWN = (
     HutongError,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # what asyncpg makes of a connection that was cut while it lay idle
+    asyncpg.InternalClientError,  # raised by asyncpg for a connection that was cut while it lay idle
     OSError,
 )
 _log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
-    """What one pass did. `failed` will be tried again."""
+class DeliveryCounts:
+    """The results of one pass. Failed deliveries are attempted again."""
 
     delivered: int
     failed: int
@@ -72,20 +80,20 @@ class Counts:
 
 
 class WebhookWorker:
-    """Delivers what `record` wrote; as many may run at once as one likes, on any machines.
+    """Delivers recorded events. Any number may run at once, on any machines.
 
-    Promises at least once: a try that is cut off is made again under the same webhook-id when its claim ends. An
-    object's events reach an endpoint in order; the next is not sent before the one before is delivered or dead.
+    Promises at least once: an attempt that is cut off is repeated under the same webhook-id when its claim ends. An
+    object's events reach an endpoint in order; the next one is not sent before the previous one is delivered or dead.
 
-    An endpoint that fails is given half the places for each failure and one more for each success, so that many
-    that hang still leave places for the others, and one that comes back is not met by its whole backlog.
+    Each failure of an endpoint halves its slots, and each success adds one, so that many hanging endpoints still leave
+    slots for the others, and one that comes back is not met by its whole backlog.
 
     Args:
-        new_id: Names tries and events.
+        new_id: Names attempts and events.
         allow_private: Permits http and private addresses: for the sandbox only.
-        in_flight: Most tries at once.
-        per_endpoint: Most tries at once to one endpoint.
-        random: Gives numbers from 0 up to 1, which spread retries.
+        in_flight: The most attempts at once.
+        per_endpoint: The most attempts at once to one endpoint.
+        random: Returns numbers from 0 up to 1, to spread retries.
     """
 
     def __init__(
@@ -108,27 +116,27 @@ class WebhookWorker:
         self._in_flight = in_flight
         self._per_endpoint = per_endpoint
         self._random = random
-        self._lanes: dict[UUID, EndpointSlots] = {}
+        self._slots: dict[UUID, EndpointSlots] = {}
         self._running: set[asyncio.Task[None]] = set()
-        self._results: list[Result] = []
+        self._results: list[DeliveryResult] = []
         self._wake = asyncio.Event()
         self._stopping = False
         self._measured_at: datetime | None = None
 
     async def run(self) -> None:
-        """Deliver until `stop` is called; then end the tries on their way, mark them and return.
+        """Deliver until `stop` is called; then finish the running attempts, record them and return.
 
-        Cancelling it drops them: their claims end by themselves, and another worker makes the tries again.
+        A cancellation drops running attempts: their claims expire, and another worker repeats them.
         """
-        async with WebhookClient(self._vault, allow_private=self._allow_private) as sender:
+        async with WebhookClient(self._vault, allow_private=self._allow_private) as client:
             try:
-                pause_s = _TURN_S
+                pause_s = _PASS_S
                 while not self._stopping:
-                    pause_s = await self._turn_and_pause(sender, pause_s)
+                    pause_s = await self._run_pass_and_pause(client, pause_s)
                 if self._running:
                     await asyncio.wait(self._running)
-                _alert(await self._database.run(lambda tx: self._settle(tx, self._results)))
-            except _DATABASE_DOWN as error:  # the last marks are lost, so their tries are made once more
+                _alert(await self._database.run(lambda tx: self._record_results(tx, self._results)))
+            except _DATABASE_DOWN as error:  # the last results are lost, so their attempts are repeated
                 _log.warning("webhook_results_lost", reason=type(error).__name__, count=len(self._results))
             finally:
                 for task in self._running:
@@ -139,45 +147,44 @@ class WebhookWorker:
         self._stopping = True
         self._wake.set()
 
-    async def run_once(self) -> Counts:
-        """One pass: claim what is due, send all of it, mark it."""
-        async with WebhookClient(self._vault, allow_private=self._allow_private) as sender:
+    async def run_once(self) -> DeliveryCounts:
+        """Claim the due deliveries, send all of them, and record the results."""
+        async with WebhookClient(self._vault, allow_private=self._allow_private) as client:
             claims = await self._database.run(self._claim)
-            results = await asyncio.gather(*(self._try(sender, one) for one in claims))
-            _alert(await self._database.run(lambda tx: self._settle(tx, results)))
+            results = await asyncio.gather(*(self._attempt(client, claim) for claim in claims))
+            _alert(await self._database.run(lambda tx: self._record_results(tx, results)))
         states = [result.state for result in results]
-        return Counts(
+        return DeliveryCounts(
             delivered=states.count(DeliveryState.DELIVERED),
             failed=states.count(DeliveryState.PENDING),
             dead=states.count(DeliveryState.DEAD),
         )
 
-    async def _turn_and_pause(self, sender: WebhookClient, pause_s: float) -> float:
-        """One turn and the pause after it: short while there is work, else growing until something happens."""
+    async def _run_pass_and_pause(self, client: WebhookClient, pause_s: float) -> float:
+        """Run one pass and pause after it: shortly while there is work, else longer and longer until something happens.
+
+        Returns:
+            The next pause of an idle worker.
+        """
         self._wake.clear()
         try:
-            worked = await self._turn(sender)
+            worked = await self._run_pass(client)
         except _DATABASE_DOWN as error:
             _log.warning("webhook_turn_failed", reason=type(error).__name__)
             worked, pause_s = False, _DOWN_S
         if worked:
             # Results and new events gather meanwhile, so that a batch is worth its trip; a backlog need not gather.
-            backlogged = any(lane.in_flight >= self._per_endpoint for lane in self._lanes.values())
-            await asyncio.sleep(_TURN_BACKLOG_S if backlogged else _TURN_S)
-            return _TURN_S
-        try:
-            async with asyncio.timeout(pause_s):
-                await self._wake.wait()
-        except TimeoutError:
-            return min(2 * pause_s, _IDLE_MAX_S)
-        return _TURN_S
+            backlogged = any(slots.in_flight >= self._per_endpoint for slots in self._slots.values())
+            await asyncio.sleep(_PASS_BACKLOG_S if backlogged else _PASS_S)
+            return _PASS_S
+        return _PASS_S if await db.wait_for(self._wake, pause_s) else min(2 * pause_s, _IDLE_MAX_S)
 
-    async def _turn(self, sender: WebhookClient) -> bool:
-        """Mark what has ended and start what is due, in one transaction; says whether there was anything."""
+    async def _run_pass(self, client: WebhookClient) -> bool:
+        """Record finished attempts and start due ones, in one transaction; return whether there was any of either."""
         results, self._results = self._results, []
 
-        async def work(tx: db.Tx) -> tuple[list[Claim], list[Endpoint]]:
-            disabled = await self._settle(tx, results)
+        async def work(tx: db.Tx) -> tuple[list[ClaimedDelivery], list[Endpoint]]:
+            disabled = await self._record_results(tx, results)
             await self._measure(tx)
             return await self._claim(tx), disabled
 
@@ -187,60 +194,63 @@ class WebhookWorker:
             self._results[:0] = results
             raise
         _alert(disabled)
-        for one in claims:
-            places = 1 if one.failing else self._per_endpoint
-            lane = self._lanes.setdefault(one.message.endpoint_id, EndpointSlots(0, places))
-            lane.in_flight += 1
-            task = asyncio.create_task(self._deliver(sender, one, lane))
+        for claim in claims:
+            initial = EndpointSlots(0, 1 if claim.failing else self._per_endpoint)
+            slots = self._slots.setdefault(claim.webhook.endpoint_id, initial)
+            slots.in_flight += 1
+            task = asyncio.create_task(self._deliver(client, claim, slots))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
         return bool(claims or results)
 
-    async def _settle(self, tx: db.Tx, results: Sequence[Result]) -> list[Endpoint]:
-        return await settle(tx, results, now=self._clock.now(), new_id=self._new_id)
+    async def _record_results(self, tx: db.Tx, results: Sequence[DeliveryResult]) -> list[Endpoint]:
+        return await record_results(tx, results, now=self._clock.now(), new_id=self._new_id)
 
-    async def _claim(self, tx: db.Tx) -> list[Claim]:
+    async def _claim(self, tx: db.Tx) -> list[ClaimedDelivery]:
         free = self._in_flight - len(self._running)
         if free <= 0:
             return []
         now = self._clock.now()
-        return await claim(tx, now=now, until=now + LEASE, free=free, places=self._per_endpoint, lanes=self._lanes)
+        return await claim_deliveries(
+            tx, now=now, until=now + LEASE, free=free, endpoint_slots=self._per_endpoint, by_endpoint=self._slots
+        )
 
-    async def _deliver(self, sender: WebhookClient, one: Claim, lane: EndpointSlots) -> None:
+    async def _deliver(self, client: WebhookClient, claim: ClaimedDelivery, slots: EndpointSlots) -> None:
         try:
-            result = await self._try(sender, one)
+            result = await self._attempt(client, claim)
         finally:
-            lane.in_flight -= 1
-        if result.state is DeliveryState.DELIVERED or one.disabled:
-            lane.succeeded(self._per_endpoint)
+            slots.in_flight -= 1
+        if result.state is DeliveryState.DELIVERED or claim.disabled:
+            slots.succeeded(self._per_endpoint)
         else:
-            lane.failed(self._clock.now())
-        well = lane.places == self._per_endpoint and lane.rests_until is None
-        forget = well or len(self._lanes) > _LANES_MAX
-        if forget and lane.in_flight == 0:
-            del self._lanes[one.message.endpoint_id]
+            slots.failed(self._clock.now())
+        healthy = slots.slots == self._per_endpoint and slots.rests_until is None
+        forget = healthy or len(self._slots) > _ENDPOINTS_MAX
+        if forget and slots.in_flight == 0:
+            del self._slots[claim.webhook.endpoint_id]
         self._results.append(result)
         self._wake.set()
 
-    async def _try(self, sender: WebhookClient, one: Claim) -> Result:
-        now, name = self._clock.now(), self._new_id()
-        if one.disabled:
-            return Result(name, one, DeliveryState.DEAD, None, None, Outcome(None, "endpoint_disabled", 0))
+    async def _attempt(self, client: WebhookClient, claim: ClaimedDelivery) -> DeliveryResult:
+        now, attempt_id = self._clock.now(), self._new_id()
+        if claim.disabled:
+            response = WebhookResponse(None, "endpoint_disabled", 0)
+            return DeliveryResult(attempt_id, claim, DeliveryState.DEAD, None, None, response)
         try:
-            outcome = await sender.send(one.message, now=now)
-        except Exception:  # noqa: BLE001 - what cannot be sent at all must die in time like the rest, not come for ever
-            _log.exception("webhook_not_sent", event_id=str(one.message.event_id))
-            outcome = Outcome(None, "internal_error", 0)
+            response = await client.send(claim.webhook, now=now)
+        except Exception:  # noqa: BLE001 - an event that cannot be sent at all must become dead in time like the rest
+            _log.exception("webhook_not_sent", event_id=str(claim.webhook.event_id))
+            response = WebhookResponse(None, "internal_error", 0)
         ended_at = self._clock.now()
-        delay = delay_after(one.attempts + 1, self._random)
-        _DURATION.observe(outcome.duration_ms / 1000)
-        if outcome.succeeded:
-            _LATENCY.observe((ended_at - one.message.created_at).total_seconds())
-            result = Result(name, one, DeliveryState.DELIVERED, None, now, outcome)
+        delay = delay_after(claim.attempts + 1, self._random)
+        _DURATION.observe(response.duration_ms / 1000)
+        if response.succeeded:
+            _LATENCY.observe((ended_at - claim.webhook.created_at).total_seconds())
+            result = DeliveryResult(attempt_id, claim, DeliveryState.DELIVERED, None, now, response)
         elif delay is None:
-            result = Result(name, one, DeliveryState.DEAD, None, now, outcome)
+            result = DeliveryResult(attempt_id, claim, DeliveryState.DEAD, None, now, response)
         else:
-            result = Result(name, one, DeliveryState.PENDING, ended_at + delay, now, outcome)
+            result = DeliveryResult(attempt_id, claim, DeliveryState.PENDING, ended_at + delay, now, response)
         _OUTCOMES[result.state].inc()
         return result
 
@@ -249,13 +259,32 @@ class WebhookWorker:
         if self._measured_at is not None and now < self._measured_at + _BACKLOG_EVERY:
             return
         self._measured_at = now
-        pending, oldest_at = await backlog(tx)
+        pending, oldest_at = await read_backlog(tx)
         _PENDING.set(pending)
         _OVERDUE.set(max(0.0, (now - oldest_at).total_seconds()) if oldest_at else 0)
 
 
+async def record_results(
+    tx: db.Tx, results: Sequence[DeliveryResult], *, now: datetime, new_id: Callable[[], UUID]
+) -> list[Endpoint]:
+    """Record a batch of results, log the attempts, and disable endpoints that have failed for days.
+
+    Repeat:
+        Changes nothing.
+
+    Returns:
+        The endpoints disabled by this call.
+    """
+    await finish_deliveries(tx, results)
+    attempted = [result for result in results if result.attempted_at is not None]
+    if not attempted:
+        return []
+    await log_attempts(tx, attempted)
+    return await record_health(tx, attempted, now=now, new_id=new_id)
+
+
 def _alert(disabled: Sequence[Endpoint]) -> None:
-    """Page somebody: a merchant's systems have been deaf for days. Only once it is committed."""
+    """Page a person, once the change is committed: a merchant's systems have been unreachable for days."""
     for endpoint in disabled:
         _DISABLED.inc()
         _log.error(

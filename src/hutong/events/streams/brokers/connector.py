@@ -6,30 +6,32 @@ import importlib
 from contextlib import AbstractAsyncContextManager
 
 from hutong.errors import ConfigurationError
-from hutong.events.streams.relay import Connect, Request
+from hutong.events.streams.relay import AnswerRequest, Connect
 from hutong.events.streams.streams import Publisher
 
 CONFIRM_LIMIT_S = 5.0
-"""How long a broker may take to confirm; then it is taken for down."""
+"""The longest time to wait for a confirmation; a slower broker counts as down."""
 
 _MODULES = {"amqp": "rabbitmq", "amqps": "rabbitmq", "kafka": "kafka"}
 _EXTRAS = {"rabbitmq": "rabbit", "kafka": "kafka"}
 
 
 def connector(url: str, *, source: str = "hutong", confirm_limit_s: float = CONFIRM_LIMIT_S) -> Connect:
-    """How to reach a broker.
+    """Return a function that connects to a broker.
 
     Args:
         url: `amqp://…` or `amqps://…` for RabbitMQ, `kafka://host:port,host:port` for Kafka.
-        source: What the names of exchange, queues and topics begin with.
+        source: The prefix of the names of exchange, queues and topics.
 
     Errors:
-        ConfigurationError: another scheme, or the package that speaks it is not installed.
+        ConfigurationError: the scheme is another one, or the package for it is not installed.
     """
     scheme = url.partition("://")[0]
     name = _MODULES.get(scheme)
     if name is None:
-        raise ConfigurationError("begins with amqp://, amqps:// or kafka://", param="HUTONG_BROKER_URL")
+        raise ConfigurationError(
+            "HUTONG_BROKER_URL must begin with amqp://, amqps:// or kafka://", param="HUTONG_BROKER_URL"
+        )
     try:
         module = importlib.import_module(f"hutong.events.streams.brokers.{name}")
     except ModuleNotFoundError as error:
@@ -38,10 +40,10 @@ def connector(url: str, *, source: str = "hutong", confirm_limit_s: float = CONF
             param="HUTONG_BROKER_URL",
         ) from error
 
-    def connect(answer: Request | None) -> AbstractAsyncContextManager[Publisher]:
-        opened: AbstractAsyncContextManager[Publisher] = module.connect(
+    def connect(answer: AnswerRequest | None) -> AbstractAsyncContextManager[Publisher]:
+        publisher: AbstractAsyncContextManager[Publisher] = module.connect(
             url, answer, source=source, confirm_limit_s=confirm_limit_s
         )
-        return opened
+        return publisher
 
     return connect

@@ -11,8 +11,8 @@ from faststream.confluent import KafkaBroker
 
 from hutong.errors import Unavailable
 from hutong.events.streams.messages import StreamItem
-from hutong.events.streams.relay import Request
-from hutong.events.streams.streams import confirmed
+from hutong.events.streams.relay import AnswerRequest
+from hutong.events.streams.streams import confirm_each
 
 _CLOSE_LIMIT_S = 5.0
 
@@ -20,12 +20,12 @@ _CLOSE_LIMIT_S = 5.0
 @asynccontextmanager
 async def connect(
     url: str,
-    answer: Request | None,  # noqa: ARG001 - listeners ask by `hutong events resend` instead
+    answer: AnswerRequest | None,  # noqa: ARG001 - operators use `hutong events resend` instead
     *,
     source: str,
     confirm_limit_s: float,
 ) -> AsyncIterator[KafkaPublisher]:
-    """Connect.
+    """Connect to the brokers.
 
     Errors:
         Unavailable: no broker answers.
@@ -54,7 +54,7 @@ async def connect(
 
 
 class KafkaPublisher:
-    """Publishes to `{source}.{topic}` and waits until all replicas in sync have each message."""
+    """Publishes to `{source}.{topic}`, and waits until all in-sync replicas have each message."""
 
     def __init__(self, broker: KafkaBroker, source: str, confirm_limit_s: float) -> None:
         self._broker = broker
@@ -62,10 +62,10 @@ class KafkaPublisher:
         self._confirm_limit_s = confirm_limit_s
 
     async def publish(self, items: Sequence[StreamItem]) -> list[bool]:
-        """Of each, whether the broker confirmed it in time."""
-        return await confirmed((self._one(item) for item in items), self._confirm_limit_s + 1)
+        """Publish items, and return for each whether the broker confirmed it in time."""
+        return await confirm_each((self._publish_one(item) for item in items), self._confirm_limit_s + 1)
 
-    async def _one(self, item: StreamItem) -> None:
+    async def _publish_one(self, item: StreamItem) -> None:
         headers: dict[str, Any] = {
             "stream": item.stream,
             "type": item.type,
@@ -86,5 +86,5 @@ class KafkaPublisher:
 
 
 def topic_of(stream: str, source: str) -> str:
-    """What stands between a stream's source and its zone."""
+    """Return the part of a stream's name between its source and its zone."""
     return stream.removeprefix(f"{source}.").rpartition(".")[0]

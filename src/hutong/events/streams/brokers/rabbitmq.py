@@ -14,8 +14,8 @@ from pamqp.commands import Basic
 
 from hutong.errors import Unavailable
 from hutong.events.streams.messages import StreamItem
-from hutong.events.streams.relay import Request
-from hutong.events.streams.streams import confirmed
+from hutong.events.streams.relay import AnswerRequest
+from hutong.events.streams.streams import confirm_each
 
 _CLOSE_LIMIT_S = 1.0
 _REDELIVERIES_MAX = 20
@@ -25,14 +25,14 @@ _CLOSING: set[asyncio.Task[None]] = set()  # the loop itself holds tasks weakly
 
 @asynccontextmanager
 async def connect(
-    url: str, answer: Request | None, *, source: str, confirm_limit_s: float
+    url: str, answer: AnswerRequest | None, *, source: str, confirm_limit_s: float
 ) -> AsyncIterator[RabbitPublisher]:
-    """Connect, and have the exchange, a queue that takes everything, and the queue of requests.
+    """Connect, and declare the exchange, a queue of everything, and the queue of requests.
 
-    The queue makes sure that nothing is told to nobody; others bind queues of their own to the exchange.
+    The queue of everything keeps what no other queue takes; listeners bind queues of their own to the exchange.
 
     Errors:
-        Unavailable: the broker does not answer, or does not let us in.
+        Unavailable: the broker does not answer, or refuses the login.
     """
     exchange = RabbitExchange(f"{source}.events", type=ExchangeType.TOPIC, durable=True)
     queue = RabbitQueue(f"{source}.events", queue_type=QueueType.QUORUM, durable=True)
@@ -44,10 +44,10 @@ async def connect(
     )
     broker = RabbitBroker(
         url,
-        # A message that no queue takes comes back, and coming back is not being confirmed.
+        # A message that no queue takes is returned, and a returned message is not confirmed.
         default_channel=Channel(publisher_confirms=True, on_return_raises=True),
         timeout=confirm_limit_s,
-        # It is connected anew by the relay, which knows what was not confirmed.
+        # The relay reconnects, since it knows what was not confirmed.
         reconnect_interval=3600,
         graceful_timeout=_CLOSE_LIMIT_S,
         logger=None,
@@ -74,9 +74,9 @@ async def connect(
 
 
 async def _close(broker: RabbitBroker, *, in_order: bool) -> None:
-    """Close the connection; one that failed without the words that nobody would answer.
+    """Close the connection; one that has failed is closed without a handshake that nobody would answer.
 
-    What takes longer than a moment goes on beside us: the broker may be reached again meanwhile.
+    A close that takes longer than a moment continues in the background: the broker may be reached again meanwhile.
     """
 
     async def close() -> None:
@@ -95,8 +95,8 @@ async def _close(broker: RabbitBroker, *, in_order: bool) -> None:
     await asyncio.wait([task], timeout=_CLOSE_LIMIT_S)
 
 
-def _listen(broker: RabbitBroker, requests: RabbitQueue, answer: Request) -> None:
-    """Take requests one at a time; one that fails goes back."""
+def _listen(broker: RabbitBroker, requests: RabbitQueue, answer: AnswerRequest) -> None:
+    """Take requests one at a time; one that fails goes back to the queue."""
 
     async def raw(message: Any) -> bytes:
         return bytes(message.body)
@@ -109,10 +109,10 @@ def _listen(broker: RabbitBroker, requests: RabbitQueue, answer: Request) -> Non
 
 
 class RabbitPublisher:
-    """Publishes persistent messages that must be taken by a queue, and waits for the confirmation of each.
+    """Publishes persistent messages that a queue must take, and waits for the confirmation of each.
 
     A batch is written to the channel as a whole. FastStream's own `publish` waits for the socket after each message,
-    which costs half of the speed.
+    which halves the rate.
     """
 
     def __init__(self, channel: WireChannel, exchange: str, confirm_limit_s: float) -> None:
@@ -121,10 +121,10 @@ class RabbitPublisher:
         self._confirm_limit_s = confirm_limit_s
 
     async def publish(self, items: Sequence[StreamItem]) -> list[bool]:
-        """Of each, whether the broker confirmed it in time."""
-        return await confirmed((self._one(item) for item in items), self._confirm_limit_s)
+        """Publish items, and return for each whether the broker confirmed it in time."""
+        return await confirm_each((self._publish_one(item) for item in items), self._confirm_limit_s)
 
-    async def _one(self, item: StreamItem) -> None:
+    async def _publish_one(self, item: StreamItem) -> None:
         headers: dict[str, Any] = {"stream": item.stream, "type": item.type}
         if item.no is not None:
             headers["no"] = item.no

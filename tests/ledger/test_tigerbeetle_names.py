@@ -1,4 +1,4 @@
-"""The words are those of TigerBeetle's own Python client."""
+"""The names, fields and numbers are those of TigerBeetle's own Python client."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 import tigerbeetle
 
 from hutong import ledger
+from hutong.ledger import model
 
 ENUMS = (
     "AccountFlags", "TransferFlags", "AccountFilterFlags", "QueryFilterFlags", "CreateAccountStatus",
@@ -21,13 +22,13 @@ VALUES = (
 
 @pytest.mark.parametrize("name", ENUMS)
 def test_every_name_has_the_same_number(name):
-    ours, theirs = getattr(ledger, name), getattr(tigerbeetle, name)
+    ours, theirs = getattr(model, name), getattr(tigerbeetle, name)
     assert {entry.name: entry.value for entry in ours} == {entry.name: entry.value for entry in theirs}
 
 
 @pytest.mark.parametrize("name", VALUES)
 def test_every_value_has_the_same_fields_in_the_same_order(name):
-    ours, theirs = getattr(ledger, name), getattr(tigerbeetle, name)
+    ours, theirs = getattr(model, name), getattr(tigerbeetle, name)
     assert [(f.name, f.default) for f in dataclasses.fields(ours)] == [
         (f.name, f.default) for f in dataclasses.fields(theirs)
     ]

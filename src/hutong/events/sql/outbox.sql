@@ -1,0 +1,45 @@
+-- columns: event
+event_id, type, version, merchant_id, object_id, object_seq, data, created_at
+
+-- name: record_events
+-- Numbers, events and deliveries in one statement, because it is part of every payment's transaction. The counters are
+-- locked in id order. A delivery waits as long as its predecessor waits, so that a claim does not read it in vain.
+WITH input AS (
+    SELECT g.event_id, g.type, g.merchant_id, g.object_id, g.data, g.version, g.position
+    FROM unnest(
+        :event_id::uuid[], :type::text[], :merchant_id::uuid[], :object_id::uuid[], :data::text[], :version::smallint[]
+    ) WITH ORDINALITY AS g (event_id, type, merchant_id, object_id, data, version, position)
+),
+counter AS (
+    INSERT INTO events.object AS o (object_id, last_seq)
+    SELECT g.object_id, count(*) FROM input g GROUP BY g.object_id ORDER BY g.object_id
+    ON CONFLICT (object_id) DO UPDATE SET last_seq = o.last_seq + EXCLUDED.last_seq
+    RETURNING o.object_id, o.last_seq
+),
+written AS (
+    INSERT INTO events.outbox (event_id, merchant_id, object_id, object_seq, type, version, data, created_at)
+    SELECT g.event_id, g.merchant_id, g.object_id,
+        c.last_seq + 1 - row_number() OVER (PARTITION BY g.object_id ORDER BY g.position DESC),
+        g.type, g.version, g.data::json, :now::timestamptz
+    FROM input g JOIN counter c ON c.object_id = g.object_id
+    RETURNING event_id, merchant_id, object_id, object_seq, type
+)
+INSERT INTO events.delivery (event_id, endpoint_id, object_id, object_seq, next_at)
+SELECT w.event_id, e.endpoint_id, w.object_id, w.object_seq, greatest(:now, before.next_at)
+FROM written w
+JOIN events.endpoint e
+    ON e.merchant_id = w.merchant_id AND e.disabled_at IS NULL AND (e.types = '{}' OR w.type = ANY (e.types))
+LEFT JOIN LATERAL (
+    SELECT d.next_at FROM events.delivery d
+    WHERE d.endpoint_id = e.endpoint_id AND d.object_id = w.object_id AND d.state = 'pending' AND w.object_seq > 1
+    ORDER BY d.object_seq DESC LIMIT 1
+) before ON true;
+
+-- name: find_event
+-- One event of the outbox.
+SELECT {event}
+FROM events.outbox WHERE event_id = $1;
+
+-- name: object_versions
+-- The number of each object's last event.
+SELECT object_id, last_seq FROM events.object WHERE object_id = ANY ($1::uuid []);

@@ -208,7 +208,8 @@ def postings_table() -> str:
     for event in hutong.ledger.EVENTS.values():
         head = f"| {event.code:d} | {event.name_en}{'' if event.booked else ' (planned)'} | {event.name_zh}"
         rows += [
-            f"{head} | {leg.debit} | {leg.credit} | {leg.amount} | {'held' if leg.flags else ''} |" for leg in event.legs
+            f"{head} | {leg.debit} | {leg.credit} | {leg.amount} | {'held' if leg.flags else ''} |"
+            for leg in event.legs
         ] or [f"{head} | any | any | | |"]
     return "\n".join(rows) + "\n"
 

@@ -16,7 +16,7 @@ SPEAK_HTTP = {"api", "cashier", "channels", "consumer", "sandbox", "bench", "dem
 SENDS_HTTP = "events/webhooks/"
 """Webhooks are HTTP requests, so their answers have statuses."""
 
-STATUSES_TO_BE_MOVED = {"payments"}
+STATUSES_TO_BE_MOVED: set[str] = set()
 """Packages whose statuses are still to be moved to the API."""
 
 HEADLESS = re.compile(
@@ -26,7 +26,7 @@ HEADLESS = re.compile(
 """A detail that begins so has no subject: the parameter is named elsewhere, if at all."""
 
 DETAILS_TO_BE_REWRITTEN = {
-    "api", "bench", "cli", "consumer", "demo", "events", "payments", "routing", "search",
+    "api", "bench", "cli", "consumer", "demo", "events", "routing", "search",
 }  # fmt: skip
 """Packages whose error details are still to become sentences."""
 

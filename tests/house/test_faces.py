@@ -27,7 +27,7 @@ EXTENSIONS: dict[str, str] = {
 """Names without a user in the house, such as `channels.Adapter`, each with its purpose."""
 
 TO_BE_NARROWED = {
-    "cashier", "consumer", "db", "events", "idempotency", "operators", "payments", "routing",
+    "cashier", "consumer", "db", "events", "operators", "payments", "routing",
     "sandbox", "search",
 }  # fmt: skip
 """Packages whose face is still to be narrowed; the list becomes empty."""

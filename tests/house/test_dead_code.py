@@ -27,9 +27,8 @@ EXTENSIONS: dict[str, str] = {}
 """Functions that the documentation offers and nothing in the house uses, by name, each with its purpose."""
 
 TO_BE_USED = {
-    "download_bill", "read_bill", "refuse_notification", "deliveries_of", "list_events", "set_cut_time", "enter",
+    "download_bill", "read_bill", "refuse_notification", "set_cut_time", "enter",
     "transfers_of", "add_sweep", "get_account_balances", "get_account_transfers", "query_transfers", "list_published",
-    "search_plan",
 }  # fmt: skip
 """Functions still to get their door or to be removed; the list becomes empty."""
 

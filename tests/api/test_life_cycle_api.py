@@ -9,12 +9,15 @@ import pytest
 from hutong import payments
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.ids import decode
-from hutong.payments import CaptureMethod, ChannelReport, Source
+from hutong.payments import CaptureMethod, ChannelReport, RecordReport, Source
+from hutong.payments.attempts import StartAttempt, start_attempts
+from hutong.payments.capture import RequestCapture, request_capture
+from hutong.payments.store import find
 from support.running_platform import METHOD, PlatformApi, Shop
 
 
 async def reserved(platform_api: PlatformApi, shop: Shop) -> str:
-    """A payment that the payer has authorized, told by hand: WeChat Native reserves no money."""
+    """A payment that the payer has authorized, recorded by hand: WeChat Native reserves no money."""
     answer = await platform_api.call(
         "POST", "/v1/payments", shop=shop, json=platform_api.order(capture_method="manual")
     )
@@ -22,11 +25,9 @@ async def reserved(platform_api: PlatformApi, shop: Shop) -> str:
     attempt_id = platform_api.ids.new()
     new = payments.NewAttempt(attempt_id, platform_api.account_id, "wechat", METHOD)
     now = platform_api.clock.now()
-    await platform_api.database.run(
-        lambda tx: payments.start_attempts(tx, [payments.StartAttempt(payment_id, new)], now=now)
-    )
+    await platform_api.database.run(lambda tx: start_attempts(tx, [StartAttempt(payment_id, new)], now=now))
     word = ChannelReport(attempt_id, platform_api.account_id, ChannelAnswer(ChannelState.AUTHORIZED), Source.QUERY)
-    await platform_api.database.run(lambda tx: payments.record(tx, [word], now=now))
+    await platform_api.lifecycle._transactions.reports.record([RecordReport(word)])
     return str(answer.json["id"])
 
 
@@ -69,8 +70,8 @@ async def test_a_capture_after_the_end_was_asked_for_and_an_end_after_a_capture_
         409, "payment_not_capturable", None
     )  # fmt: skip
     capturing = await reserved(platform_api, shop)
-    intent = payments.RequestCapture(decode("pay", capturing))
-    await platform_api.database.run(lambda tx: payments.request_capture(tx, [intent], now=platform_api.clock.now()))
+    intent = RequestCapture(decode("pay", capturing))
+    await platform_api.database.run(lambda tx: request_capture(tx, [intent], now=platform_api.clock.now()))
     for path in ("cancel", "close"):
         assert await refused(platform_api, shop, f"/v1/payments/{capturing}/{path}") == (
             409, "capture_in_progress", None
@@ -118,7 +119,7 @@ async def test_an_attempt_is_started_by_the_merchant_and_again_only_when_it_has_
     assert await refused(platform_api, shop, path, {"method": METHOD}) == (409, "payment_not_payable", None)
 
 
-async def test_the_timeline_tells_what_happened_and_how_it_was_learnt(platform_api: PlatformApi, shop: Shop) -> None:
+async def test_the_timeline_shows_the_events_with_their_sources(platform_api: PlatformApi, shop: Shop) -> None:
     payment = await platform_api.create(shop)
     await platform_api.control("pay", code_url=payment["attempts"][0]["action"]["content"])
     await platform_api.until(shop, payment["id"], "succeeded")
@@ -147,7 +148,7 @@ async def test_without_an_end_a_payment_has_the_merchants_validity_within_the_pl
     answer = await platform_api.call("POST", "/v1/payments", shop=shop, json=order)
     payment_id = decode("pay", answer.json["id"])
     async with platform_api.database.transaction() as tx:
-        payment = (await payments.find(tx, [payment_id]))[payment_id]
+        payment = (await find(tx, [payment_id]))[payment_id]
     assert (payment.expires_at - payment.created_at).total_seconds() == pytest.approx(
         60 * min(minutes, 15 * 24 * 60), abs=1
     )

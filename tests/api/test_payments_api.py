@@ -264,7 +264,7 @@ async def test_a_disabled_account_takes_no_new_payments_but_its_notifications(
     async def switch(enabled: bool) -> None:
         async with platform_api.database.transaction() as tx:
             now = platform_api.clock.now()
-            await channels.set_enabled(tx, account_id=platform_api.account_id, enabled=enabled, now=now)
+            await channels.accounts.set_enabled(tx, account_id=platform_api.account_id, enabled=enabled, now=now)
         await platform_api.accounts.refresh()
 
     await switch(False)
@@ -294,7 +294,7 @@ async def test_a_payer_is_sent_back_to_registered_origins_only(platform_api: Pla
 
 
 @pytest.mark.parametrize("bank", ["", "ICBC CN", "工商银行", "-", "x" * 33])
-async def test_a_bank_is_told_by_a_code(platform_api: PlatformApi, shop: Shop, bank: str) -> None:
+async def test_a_bank_is_named_by_a_code(platform_api: PlatformApi, shop: Shop, bank: str) -> None:
     order = platform_api.order(method=METHOD, payer={"institution": bank})
     answer = await platform_api.call("POST", "/v1/payments", shop=shop, json=order)
     assert (answer.status, answer.json["param"].partition(".")[0]) == (422, "payer")
@@ -338,7 +338,7 @@ async def test_a_code_without_a_meaning_leaves_the_try_unknown(
     assert attempt["text"]["en"]
     await platform_api.accounts.unmapped.flush(platform_api.database)
     async with platform_api.database.transaction() as tx:
-        assert "NEVER_SEEN" in [one.code for one in await channels.open_unmapped(tx)]
+        assert "NEVER_SEEN" in [one.code for one in await channels.codes.open_unmapped(tx)]
 
 
 async def test_an_end_does_not_keep_the_word_of_the_doubt_before_it(
@@ -356,7 +356,7 @@ async def test_an_end_does_not_keep_the_word_of_the_doubt_before_it(
     assert paid["attempts"][0]["code"] in (None, "paid")
 
 
-async def test_a_customer_is_kept_with_the_order_and_told_with_its_events(
+async def test_a_customer_is_kept_with_the_order_and_sent_with_its_events(
     platform_api: PlatformApi, shop: Shop
 ) -> None:
     order = platform_api.order(customer={"id": "u-1", "name": "张三", "avatar": "a1b2"})

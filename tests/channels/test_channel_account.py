@@ -8,7 +8,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from hutong.channels import Accounts, create_account, find_account, replace_credentials, set_enabled
+from hutong.channels import Accounts
+from hutong.channels.accounts import create_account, find_account, replace_credentials, set_enabled
 from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.errors import ConfigurationError, Conflict, InvalidParameter, NotFound

@@ -8,14 +8,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 
-from hutong.channels import (
-    Accounts,
-    ChannelUnreachable,
-    NotificationRefused,
-    Order,
-    create_account,
-    replace_credentials,
-)
+from hutong.channels import Accounts, ChannelUnreachable, NotificationRefused, OrderReference
+from hutong.channels.accounts import create_account, replace_credentials
 from hutong.channels.registry import read_credentials
 from hutong.channels.wechat.adapter import WeChatPay
 from hutong.errors import ConfigurationError, InvalidParameter
@@ -151,7 +145,7 @@ async def test_no_secret_reaches_logs_errors_or_representations(keys, world, cap
     shown += [channel, vars(channel), vars(channel._keys), check(credentials), check(credentials).model_dump_json()]
     shown.append(
         await channel.query(
-            Order("att_01h2xcejqtf2nbrexx3vqjhp41", "wechat_native", 1, "CNY", clock.now()), now=clock.now()
+            OrderReference("att_01h2xcejqtf2nbrexx3vqjhp41", "wechat_native", 1, "CNY", clock.now()), now=clock.now()
         )
     )
     with pytest.raises(NotificationRefused) as forged:

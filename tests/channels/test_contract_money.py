@@ -22,10 +22,10 @@ from hutong.channels import (
     ChannelState,
     Http,
     NotOffered,
-    Order,
-    Payout,
+    OrderReference,
+    PayoutRequest,
     PayRequest,
-    Refund,
+    RefundRequest,
 )
 from hutong.errors import InvalidParameter
 from support.channel_rigs import Rig, number, order_of
@@ -39,7 +39,7 @@ async def hasty_http() -> AsyncIterator[Http]:
         yield opened
 
 
-async def paid(rig: Rig, now: datetime, **changed: Any) -> tuple[PayRequest, Order]:
+async def paid(rig: Rig, now: datetime, **changed: Any) -> tuple[PayRequest, OrderReference]:
     """An order that its payer has paid, as later calls name it."""
     request = rig.request(now, **changed)
     placed = await rig.channel.pay(request, now=now)
@@ -49,7 +49,7 @@ async def paid(rig: Rig, now: datetime, **changed: Any) -> tuple[PayRequest, Ord
     return request, order_of(request, found.channel_order_no or placed.channel_order_no)
 
 
-def refund_of(order: Order, now: datetime, **changed: Any) -> Refund:
+def refund_of(order: OrderReference, now: datetime, **changed: Any) -> RefundRequest:
     fields: dict[str, Any] = {
         "refund_no": number("ref"),
         "order": order,
@@ -58,10 +58,10 @@ def refund_of(order: Order, now: datetime, **changed: Any) -> Refund:
         "notify_url": "http://127.0.0.1:1/notify",
         "created_at": now,
     } | changed
-    return Refund(**fields)
+    return RefundRequest(**fields)
 
 
-async def settled(rig: Rig, refund: Refund, now: datetime) -> ChannelAnswer:
+async def settled(rig: Rig, refund: RefundRequest, now: datetime) -> ChannelAnswer:
     """The refund once it is no longer under way."""
     for _ in range(200):
         answer = await rig.channel.query_refund(refund, now=now)
@@ -209,7 +209,7 @@ async def test_a_refund_can_fail_after_it_was_accepted(rig: Rig, now) -> None:
 async def test_a_refunds_outcome_is_notified_where_the_channel_does_that(rig: Rig, receiver, outcome: str, now) -> None:
     rule = rig.channel.capabilities.refund
     assert rule is not None
-    if not rule.notifies:
+    if not rig.notifies_refunds:
         return
     await rig.control.post("faults", money_out_ms=None)
     _, order = await paid(rig, now)
@@ -283,7 +283,7 @@ async def test_a_payment_is_voided_on_its_own_day(rig: Rig, now) -> None:
 # Payouts.
 
 
-def payout(rig: Rig, now: datetime, **changed: Any) -> Payout:
+def payout(rig: Rig, now: datetime, **changed: Any) -> PayoutRequest:
     fields: dict[str, Any] = {
         "payout_no": number("pyo"),
         "amount_minor": 1234,
@@ -291,9 +291,8 @@ def payout(rig: Rig, now: datetime, **changed: Any) -> Payout:
         "payee": rig.payee,
         "remark": "prize",
         "notify_url": "http://127.0.0.1:1/notify",
-        "created_at": now,
     } | changed
-    return Payout(**fields)
+    return PayoutRequest(**fields)
 
 
 async def test_a_payout_is_sent_once_and_tells_its_end(rig: Rig, now) -> None:

@@ -18,14 +18,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from hutong.channels import Http, create_account, diagnose_account
-from hutong.channels.accounts.diagnostics import CLOCK_LIMIT, look_at_host
+from hutong.channels import Http
+from hutong.channels.accounts import create_account, diagnose_account
+from hutong.channels.accounts.diagnostics import CLOCK_LIMIT, check_host
 from hutong.channels.wechat.adapter import WeChatPay
 from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.errors import NotFound
 from hutong.ids import Ids
-from hutong.sandbox import WeChatSandboxKeys
+from hutong.sandbox.wechat.keys import WeChatSandboxKeys
 from hutong.vault import Vault
 
 VAULT = Vault([b"k" * 32])
@@ -92,7 +93,7 @@ def account(database: Database, ids: Ids, clock: ManualClock, tmp_path: Path) ->
 
 
 async def faults(http: Http, url: str, now: datetime = NOW) -> dict[str, str | None]:
-    return {finding.check: finding.fault for finding in await look_at_host(http, url, ManualClock(now))}
+    return {finding.check: finding.fault for finding in await check_host(http, url, ManualClock(now))}
 
 
 async def test_a_host_that_answers_is_well(http: Http) -> None:
@@ -103,7 +104,7 @@ async def test_a_host_that_answers_is_well(http: Http) -> None:
 @pytest.mark.parametrize("seconds", [31, -31, 86_400])
 async def test_a_clock_that_is_off_is_named_with_its_direction(http: Http, seconds: int) -> None:
     async with host(format_datetime(NOW, usegmt=True)) as url:
-        findings = await look_at_host(http, url, ManualClock(NOW + timedelta(seconds=seconds)))
+        findings = await check_host(http, url, ManualClock(NOW + timedelta(seconds=seconds)))
     assert findings[1].fault == "clock_skew"
     assert f"{abs(seconds)} s {'ahead of' if seconds > 0 else 'behind'}" in findings[1].advice
 
@@ -144,10 +145,10 @@ async def test_an_account_out_of_reach_is_not_asked_further(
 async def test_what_the_adapter_finds_is_told_as_well(
     database: Database, http: Http, clock: ManualClock, account: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hutong.channels import Finding
+    from hutong.channels import AccountFinding
 
-    async def diagnose(self: WeChatPay, *, now: datetime) -> list[Finding]:
-        return [Finding("merchant_key", "wrong_serial", f"asked at {now:%Y}")]
+    async def diagnose(self: WeChatPay, *, now: datetime) -> list[AccountFinding]:
+        return [AccountFinding("merchant_key", "wrong_serial", f"asked at {now:%Y}")]
 
     monkeypatch.setattr(WeChatPay, "diagnose", diagnose)
     async with host(format_datetime(clock.now(), usegmt=True)) as url:

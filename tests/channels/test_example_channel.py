@@ -16,7 +16,8 @@ import aiohttp
 import pytest
 from test_contract import *  # noqa: F403 - every rule, with the rig below
 
-from hutong.channels import Codes, Http, NotificationRefused, load_codes
+from hutong.channels import Codes, Http, NotificationRefused
+from hutong.channels.codes.codes import load_codes
 from support.channel_rigs import Control, Rig
 from support.fakes.tealeaf import SECRET, SHOP, serve_tealeaf
 

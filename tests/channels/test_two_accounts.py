@@ -14,8 +14,9 @@ from uuid import UUID
 import aiohttp
 import pytest
 
-from hutong.channels import Accounts, Channel, ChannelState, Http, NotificationRefused, create_account
-from hutong.channels import replace_credentials as replace_all
+from hutong.channels import Accounts, Channel, ChannelState, Http, NotificationRefused
+from hutong.channels.accounts import create_account
+from hutong.channels.accounts import replace_credentials as replace_all
 from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.ids import Ids

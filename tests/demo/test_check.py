@@ -17,6 +17,8 @@ from hutong.db import Database
 from hutong.demo import Receiver
 from hutong.demo.check import Report, check
 from hutong.demo.scenarios import FinishedPayment, Scenario, Shop
+from hutong.payments.close import RequestClose
+from hutong.payments.model import CloseReason
 
 AMOUNT = 1999
 
@@ -45,7 +47,7 @@ async def seen(database: Database, clock: ManualClock, tmp_path: Path) -> Demons
     account, merchant = made.new(), made.new()
     async with channels.Http.open() as http:
         platform = app.wire(
-            app.Settings(home=tmp_path), database=database, bills=database, http=http, clock=clock, ids=made
+            app.Settings(home=tmp_path), database=database, records=database, http=http, clock=clock, ids=made
         )
     transactions = platform.transactions
     orders = [
@@ -56,23 +58,23 @@ async def seen(database: Database, clock: ManualClock, tmp_path: Path) -> Demons
         for number in range(2)
     ]  # fmt: skip
     placed = [
-        result.payment
-        for result in await transactions.place([payments.PlaceOrder(order) for order in orders])
-        if isinstance(result, payments.Created)
+        placed.result.payment
+        for placed in await transactions.place([payments.PlaceOrder(order) for order in orders])
+        if placed.result is not None and placed.result.payment is not None
     ]
     paid, closed = (payment.attempts[0].attempt_id for payment in placed)
-    await transactions.close([payments.RequestClose(placed[1].payment_id, payments.CloseReason.MERCHANT)])
+    await transactions.close([RequestClose(placed[1].payment_id, CloseReason.MERCHANT)])
     answers = {
         paid: ChannelAnswer(ChannelState.SUCCEEDED, amount_minor=AMOUNT, currency="CNY"),
         closed: ChannelAnswer(ChannelState.CLOSED),
     }
-    recorded = await transactions.record_reports(
+    recorded = await transactions.reports.record(
         [
             payments.RecordReport(payments.ChannelReport(attempt, account, answer, payments.Source.QUERY))
             for attempt, answer in answers.items()
         ]
     )
-    documents = [payments.payment_document(r.payment, lambda _: "") for r in recorded if r.payment is not None]
+    documents = [transactions.documents.payment(r.payment) for r in recorded if r.payment is not None]
     receiver = Receiver()
     for document in documents:
         receiver.events[document["id"]] = {"type": f"payment.{document['status']}", "data": document}

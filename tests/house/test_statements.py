@@ -23,24 +23,12 @@ LISTED_MAX = 7
 """The most columns that may stand in the same order in two places of a package."""
 
 TO_BE_NAMED = {
-    "insert_codes",
-    "write",
 }  # fmt: skip
 """Statements with more parameters by position that are still to get names."""
 
 TO_BE_SHARED = {
-    "account_transfers", "account_transfers_reversed", "add_override", "balance_accounts", "balance_subjects",
-    "code_history", "current_codes",
-    "decide_suggestion", "end_trial",
-    "fill_paid_payments", "fill_payments",
-    "find_trial",
-    "insert_accounts", "insert_codes", "insert_items",
-    "items_of_payments", "known_accounts",
-    "latest_trial", "lift_override",
-    "lookup_accounts", "lookup_transfers", "open_accounts", "open_unmapped",
-    "query_accounts", "query_transfers", "query_transfers_of", "query_transfers_reversed",
-    "read_timeline", "record_unmapped",
-    "standing_overrides", "standing_suggestions", "subject_balances", "write", "write_timeline",
+    "fill_paid_payments",
+    "fill_payments",
 }  # fmt: skip
 """Statements with lists that stand elsewhere as well and are still to be shared under a `-- columns:` heading."""
 

@@ -15,8 +15,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from hutong import ledger
 from hutong.clock import ManualClock
-from hutong.ledger import Account, AccountFlags, Transfer, TransferFlags
+from hutong.ledger import Account, Transfer, TransferFlags
 from hutong.ledger import CreateTransferStatus as T
+from hutong.ledger.model import AccountFlags
+from hutong.ledger.overdraft import set_overdraft_limit
 from support import SEED
 from support.models.ledger import Oracle
 
@@ -212,7 +214,7 @@ class World(RuleBasedStateMachine):
     def overdraft(self, account, limit):
         if account in self.oracle.accounts:
             change = {"by": "test", "reason": "test", "now": self.clock.now()}
-            self.wait(ledger.set_overdraft_limit(self.conn, account, limit, **change))
+            self.wait(set_overdraft_limit(self.conn, account, limit, **change))
             self.oracle.overdraft[account] = limit
 
     def first(self, count):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from uuid import UUID
 
@@ -10,6 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from hutong.cli.main import app
+from hutong.clock import SystemClock
+from hutong.db import Database
+from hutong.ids import Ids
+from hutong.ledger import maintain
 
 
 @pytest.fixture
@@ -46,6 +51,9 @@ def test_a_transfer_by_hand_is_booked_once_and_shown_everywhere(command):
     ]  # fmt: skip
     statement = json.loads(command("statement", TWO, "--json")[1])
     assert (statement["opening"], statement["closing"], len(statement["lines"])) == (0, 1234, 1)
+    assert [(line["event"], line["event_en"], line["event_zh"]) for line in statement["lines"]] == [
+        (99, "transfer by hand", "手工记账")
+    ]
     assert "1234" in command("statement", TWO, "--csv")[1]
     status, output = command("trial-balance", "--json")
     assert status == 0
@@ -55,6 +63,59 @@ def test_a_transfer_by_hand_is_booked_once_and_shown_everywhere(command):
     assert command("check")[0] == 0
     status, output = command("day-cut", "--json")
     assert (status, json.loads(output)["step"]) == (0, "finished")
+
+
+def test_a_transfer_is_reversed_once(command):
+    identifier = str(UUID(int=77))
+    command("transfer", ONE, TWO, "1234", "--id", identifier)
+    arguments = ("reverse", identifier, "--by", "A. Li", "--reason", "wrong account")
+    status, output = command(*arguments, "--json")
+    assert (status, json.loads(output)["status"]) == (0, "reversed")
+    assert command(*arguments) == (0, "already_reversed\n")
+    assert command("reverse", str(UUID(int=78)), "--by", "A. Li", "--reason", "none")[0] == 1
+    shown = json.loads(command("accounts", "--json")[1])
+    assert [row["debits_posted"] - row["credits_posted"] for row in shown] == [0, 0]
+
+
+def test_a_standing_order_is_added_and_run(command, fresh_database_url):
+    command("transfer", TWO, ONE, "70")
+    status, output = command("add-standing-order", ONE, TWO, "50", "--every-minutes", "60", "--by", "A. Li")
+    assert (status, UUID(output.strip()).version) == (0, 7)
+
+    async def run() -> int:
+        async with Database.open(fresh_database_url, size=2) as database:
+            clock = SystemClock()
+            return (await maintain(database, now=clock.now(), new_id=Ids(clock).new)).orders
+
+    assert asyncio.run(run()) == 1
+    statement = json.loads(command("statement", TWO, "--json")[1])
+    assert [(line["event_en"], line["credit"]) for line in statement["lines"]] == [
+        ("transfer by hand", 0), ("standing order", 50),
+    ]  # fmt: skip
+
+
+def test_a_memo_is_counted_once(command):
+    memo = ("enter-memo", "points", ONE, "order 1")
+    assert command(*memo, "10") == (0, "entered\n")
+    assert command(*memo, "10") == (0, "exists\n")
+    assert command(*memo, "11") == (1, "exists_with_different_amount\n")
+
+
+def test_days_end_at_the_time_that_was_set(command, fresh_database_url):
+    assert command("set-cut-time", "01:30", "--zone", "Europe/Berlin") == (0, "days end at 01:30 in Europe/Berlin\n")
+    with psycopg.connect(fresh_database_url) as connection:
+        row = connection.execute("SELECT cut_time::text, zone FROM ledger.accounting_day").fetchone()
+    assert row == ("01:30:00", "Europe/Berlin")
+
+
+def test_the_table_of_events_is_shown(command):
+    rows = json.loads(command("events", "--json")[1])
+    assert (rows[0]["code"], rows[0]["name"], rows[0]["name_zh"], rows[0]["legs"]) == (
+        1,
+        "payment",
+        "收款",
+        "1101>2001",
+    )
 
 
 def test_verify_names_the_row_that_was_altered_by_hand(command, fresh_database_url):

@@ -15,8 +15,10 @@ import pytest
 from hutong import ledger
 from hutong.clock import ManualClock, SystemClock
 from hutong.db import Database, EmbeddedServer, migrate
-from hutong.ledger import Account, AccountFlags, CreateTransferStatus, Transfer, TransferFlags
+from hutong.ledger import Account, CreateTransferStatus, Transfer, TransferFlags
+from hutong.ledger.model import AccountFlags
 from support import SEED, create_database
+from support.fixtures.ledger import LedgerClient
 from support.models.ledger import Oracle
 
 T = CreateTransferStatus
@@ -30,8 +32,7 @@ async def alone(fresh_database_url):
 
 
 async def run_on(database, work, clock=None):
-    async with database.pool.acquire() as connection:
-        return await work(ledger.Ledger(connection, clock=(clock or SystemClock()).now_ns))
+    return await work(LedgerClient(database.run, clock))
 
 
 async def assert_books_hold(database):
@@ -62,10 +63,10 @@ async def test_8192_transfers_compete_for_a_balance_that_covers_half(alone):
 async def test_concurrent_batches_end_as_some_serial_order_would(alone):
     """Replayed one by one in the order of their timestamps, the oracle answers the same.
 
-    One answer has no place in that order: a resolution that was sent before the hold was acknowledged may be told that
-    there is no such hold, and still take a later timestamp than the hold, for nothing but the hold's accounts makes it
-    wait. It changed nothing, so the oracle must not see it either, or it resolves the hold and its balances differ
-    from then on. Once the hold is acknowledged, or made earlier in the same batch, "not found" is wrong.
+    One answer has no place in that order: a resolution sent before the hold was acknowledged may be answered "not
+    found" and still take a later timestamp than the hold, because only the hold's accounts make it wait. It changed
+    nothing, so the oracle must not see it either, or the oracle resolves the hold and its balances differ from then
+    on. Once the hold is acknowledged, or made earlier in the same batch, "not found" is wrong.
     """
     rnd = random.Random(SEED)
     made = [Account(n, ledger=1, code=1, flags=LIMITED if n > 1 else 0) for n in range(1, 9)]
@@ -150,7 +151,7 @@ async def test_a_hold_is_resolved_once_when_posting_voiding_and_expiry_race(alon
 
 
 class Load:
-    """Clients that book until told to stop and remember what was acknowledged and what is in doubt."""
+    """Clients that book until stopped, and remember what was acknowledged and what is in doubt."""
 
     def __init__(self, url):
         self.url = url
@@ -163,7 +164,7 @@ class Load:
             try:
                 connection = await asyncpg.connect(self.url, timeout=5)
                 await connection.execute("SET ROLE hutong_app")
-                lg = ledger.Ledger(connection, clock=SystemClock().now_ns)
+                lg = LedgerClient.on(connection)
                 while not self.stopped:
                     batch = [move(1, 2), move(2, 3), move(3, 1, 2)]
                     ids = {t.id for t in batch}

@@ -12,17 +12,17 @@ from hutong import ledger
 from hutong.ledger import (
     AMOUNT_MAX,
     Account,
-    AccountBalance,
-    AccountFilter,
-    AccountFilterFlags,
-    AccountFlags,
-    CreateAccountStatus,
     CreateTransferStatus,
     QueryFilter,
     QueryFilterFlags,
     Transfer,
     TransferFlags,
 )
+from hutong.ledger.accounting.chart import account_id
+from hutong.ledger.accounts import open_accounts
+from hutong.ledger.codec import IntegerOverflowError
+from hutong.ledger.model import AccountBalance, AccountFilter, AccountFilterFlags, AccountFlags, CreateAccountStatus
+from hutong.ledger.overdraft import set_overdraft_limit
 from support.fixtures.ledger import ledger_clock
 
 A, T = CreateAccountStatus, CreateTransferStatus
@@ -190,9 +190,9 @@ async def test_an_account_again_exists_or_differs(lg, new):
 async def test_chart_accounts_open_on_demand_and_only_once(tx, lg, ids, clock):
     owner = ids.new()
     wanted = [(2001, owner, "CNY"), (1101, owner, "CNY"), (2001, owner, "CNY")]
-    await ledger.open_accounts(tx, wanted, now=clock.now())
-    await ledger.open_accounts(tx, wanted, now=clock.now())
-    merchant, channel = (ledger.account_id(code, owner, "CNY") for code in (2001, 1101))
+    await open_accounts(tx, wanted, now=clock.now())
+    await open_accounts(tx, wanted, now=clock.now())
+    merchant, channel = (account_id(code, owner, "CNY") for code in (2001, 1101))
     found = await lg.lookup_accounts([merchant, channel])
     assert [(a.code, a.ledger, UUID(int=a.user_data_128)) for a in found] == [(2001, 156, owner), (1101, 156, owner)]
     moves = [transfer(channel, merchant, 5, ledger=156), transfer(merchant, channel, 6, ledger=156)]
@@ -221,7 +221,7 @@ async def test_rows_of_the_journal_never_change(lg, tx):
 
 async def test_numbers_that_do_not_fit_are_refused(lg):
     for wrong in ({"amount": -1}, {"amount": 2**128}, {"code": 2**16}, {"timeout": 2**32}, {"user_data_64": -1}):
-        with pytest.raises(ledger.IntegerOverflowError):
+        with pytest.raises(IntegerOverflowError):
             await lg.create_transfers([Transfer(**{"id": 1, **wrong})])
 
 
@@ -315,12 +315,12 @@ async def test_accounts_and_transfers_are_found_by_their_fields(lg):
 async def test_an_overdraft_limit_lets_an_account_go_below_zero_and_no_further(lg, tx, clock):
     a, b = await accounts(lg, AccountFlags.DEBITS_MUST_NOT_EXCEED_CREDITS, AccountFlags.NONE)
     change = {"by": "ops@example.com", "reason": "trusted merchant", "now": clock.now()}
-    assert await ledger.set_overdraft_limit(tx, a, 100, **change) == 0
+    assert await set_overdraft_limit(tx, a, 100, **change) == 0
     hold = transfer(a, b, 60, flags=TransferFlags.PENDING)
     assert await statuses(lg, hold, transfer(a, b, 41), transfer(a, b, 40), transfer(a, b, 1)) == [
         T.CREATED, T.EXCEEDS_CREDITS, T.CREATED, T.EXCEEDS_CREDITS,
     ]  # fmt: skip
-    assert await ledger.set_overdraft_limit(tx, a, 0, **change) == 100
+    assert await set_overdraft_limit(tx, a, 0, **change) == 100
     assert await statuses(lg, transfer(a, b, 0), transfer(b, a, 100), transfer(a, b, 0)) == [
         T.EXCEEDS_CREDITS, T.CREATED, T.CREATED,
     ]  # fmt: skip

@@ -11,8 +11,10 @@ from hutong import ledger
 from hutong.clock import ManualClock, SystemClock
 from hutong.db import Database, migrate
 from hutong.ids import Ids
-from hutong.ledger import Account, AccountFlags, Transfer, TransferFlags
+from hutong.ledger import Account, Transfer, TransferFlags
+from hutong.ledger.model import AccountFlags
 from support import create_database
+from support.fixtures.ledger import LedgerClient
 
 
 @pytest.fixture
@@ -24,7 +26,7 @@ async def owner(fresh_database_url):
 
 async def some_history(connection, clock):
     """Plain transfers, holds posted, voided, expired and open, in several transactions; returns the last id."""
-    lg = ledger.Ledger(connection, clock=clock.now_ns)
+    lg = LedgerClient.on(connection, clock)
     limited = AccountFlags.DEBITS_MUST_NOT_EXCEED_CREDITS
     await lg.create_accounts([Account(id=n, ledger=1, code=1, flags=limited if n == 2 else 0) for n in range(1, 5)])
     both = {"ledger": 1, "code": 1}
@@ -96,7 +98,7 @@ async def test_a_balance_altered_by_hand_is_named(owner):
     await owner.execute("UPDATE ledger.account SET credits_posted = credits_posted + 1 WHERE version > 0 AND code = 1")
     async with owner.transaction():
         verdict = await ledger.verify(owner)
-    assert any("its balances are not those its last row gave it" in problem for problem in verdict.problems)
+    assert any("its balances differ from those in its last row" in problem for problem in verdict.problems)
 
 
 async def test_a_running_transaction_holds_the_seal_back_and_is_not_skipped(owner, fresh_database_url):
@@ -107,7 +109,7 @@ async def test_a_running_transaction_holds_the_seal_back_and_is_not_skipped(owne
     transaction = slow.transaction()
     await transaction.start()
     await ledger.Ledger(slow, clock=clock.now_ns).create_transfers([Transfer(ledger.id(), 3, 4, 1, ledger=1, code=1)])
-    await ledger.Ledger(owner, clock=clock.now_ns).create_transfers([Transfer(ledger.id(), 1, 2, 1, ledger=1, code=1)])
+    await LedgerClient.on(owner, clock).create_transfers([Transfer(ledger.id(), 1, 2, 1, ledger=1, code=1)])
     assert await seal_all(owner, clock) == 0
     await transaction.commit()
     await slow.close()
@@ -137,7 +139,7 @@ async def test_an_archived_partition_keeps_its_checksum_and_its_ids(owner):
     archive = "SELECT ledger.archive_partition($1, $2)"
     with pytest.raises(asyncpg.ObjectInUseError, match="open holds"):
         await owner.fetchval(archive, first, clock.now())
-    lg = ledger.Ledger(owner, clock=clock.now_ns)
+    lg = LedgerClient.on(owner, clock)
     await lg.create_transfers([Transfer(ledger.id(), pending_id=ids[5], flags=TransferFlags.VOID_PENDING_TRANSFER)])
     await seal_all(owner, clock)
     before = await owner.fetch("SELECT id FROM ledger.journal ORDER BY id")
@@ -156,13 +158,13 @@ async def test_the_oldest_and_the_newest_server_keep_the_same_books(each_server_
     migrate(url)
     async with Database.open(url, size=4) as database:
         clock = ManualClock(SystemClock().now())
-        await ledger.upkeep(database, now=clock.now(), new_id=Ids(clock).new)
+        await ledger.maintain(database, now=clock.now(), new_id=Ids(clock).new)
         async with database.pool.acquire() as connection:
             await some_history(connection, clock)
             large = [Transfer(ledger.id(), 3, 4, 1, ledger=1, code=1) for _ in range(300)]
-            results = await ledger.Ledger(connection, clock=clock.now_ns).create_transfers(large)
+            results = await LedgerClient.on(connection, clock).create_transfers(large)
             assert {result.status.name for result in results} == {"CREATED"}
-        done = await ledger.upkeep(database, now=clock.now(), new_id=Ids(clock).new)
+        done = await ledger.maintain(database, now=clock.now(), new_id=Ids(clock).new)
         assert done.sealed == 310
         verdict = await database.run(ledger.verify)
         assert (verdict.problems, verdict.rows) == ([], 310)

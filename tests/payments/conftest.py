@@ -9,7 +9,7 @@ import pytest
 
 from hutong.clock import ManualClock
 from hutong.db import Database, migrate
-from hutong.payments import Payments
+from hutong.payments import Payments, PaymentsConfig
 from hutong.vault import Vault
 from support import create_database
 from support.event_forms import EventForms
@@ -48,9 +48,9 @@ async def lifecycle(world: World, channel: HonestChannel) -> AsyncIterator[Payme
         world.database,
         accounts,
         world.transactions,
+        PaymentsConfig("https://pay.example/"),
         clock=world.clock,
         ids=world.ids,
-        public_url="https://pay.example/",
         vault=Vault([bytes(32)]),
     )
     yield made

@@ -11,7 +11,9 @@ from hutong.channels import ChannelAnswer, ChannelState
 from hutong.clock import ManualClock
 from hutong.customers import Customer, PutCustomer, put_customers
 from hutong.db import Database
-from hutong.payments import CaptureMethod, RequestCapture
+from hutong.payments import CaptureMethod
+from hutong.payments.capture import RequestCapture
+from hutong.payments.store import find
 from support.fixtures.refunds import RefundWorld
 
 S = ChannelState
@@ -96,7 +98,7 @@ async def test_live_rebuilt_from_events_and_rebuilt_from_tables_are_equal(
                 bill.payment_id: bill
                 for bill in (await search.search_records(tx, search.RecordQuery(), limit=100)).records
             }
-            stored = await payments.find(tx, list(shown))
+            stored = await find(tx, list(shown))
             closed = [p for p in await payments.list_payments(tx, world.merchant_id, limit=100) if p.closed_at]
         assert len(shown) > 20
         assert {payment.payment_id for payment in closed} <= set(shown)

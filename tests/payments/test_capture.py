@@ -9,9 +9,17 @@ from typing import Any
 
 import pytest
 
-from hutong import payments
 from hutong.channels import ChannelState
-from hutong.payments import CaptureMethod, Payment, Payments, RecordOutcome, Source
+from hutong.payments import CaptureMethod, Payment, Payments, Source
+from hutong.payments.capture import RequestCapture
+from hutong.payments.channel_reports import RecordOutcome
+from hutong.payments.errors import (
+    CaptureExceedsAuthorized,
+    CaptureInProgress,
+    PartialCaptureNotOffered,
+    PaymentAlreadySucceeded,
+    PaymentNotCapturable,
+)
 from support.fakes.channel import CAPABILITIES, NOTHING, HonestChannel
 from support.fixtures.payments import AMOUNT, World, number, placed, sweep
 
@@ -57,7 +65,7 @@ async def test_the_same_capture_again_is_the_same_and_another_is_refused(
     await lifecycle.capture(payment, 1000)
     again = await lifecycle.capture(payment, 1000)
     assert again.amount_captured_minor == 1000
-    with pytest.raises(payments.PaymentNotCapturable):
+    with pytest.raises(PaymentNotCapturable):
         await lifecycle.capture(payment, 999)
     assert [call for call, _ in channel.calls].count("capture") == 1
 
@@ -67,7 +75,7 @@ async def test_more_than_was_authorized_is_refused_and_nothing_written(
 ) -> None:
     payment = await authorized(world, lifecycle, channel)
     before = await world.see(payment)
-    with pytest.raises(payments.CaptureExceedsAuthorized):
+    with pytest.raises(CaptureExceedsAuthorized):
         await lifecycle.capture(payment, AMOUNT + 1)
     assert await world.see(payment) == before
 
@@ -77,7 +85,7 @@ async def test_a_channel_that_takes_the_whole_only_is_not_asked_for_a_part(
 ) -> None:
     channel.capabilities = replace(CAPABILITIES, partial_capture=False)
     payment = await authorized(world, lifecycle, channel)
-    with pytest.raises(payments.PartialCaptureNotOffered):
+    with pytest.raises(PartialCaptureNotOffered):
         await lifecycle.capture(payment, 1)
     assert (await lifecycle.capture(payment)).status == "succeeded"
 
@@ -87,11 +95,11 @@ async def test_capture_after_void_and_void_after_capture_are_refused(
 ) -> None:
     voided = await authorized(world, lifecycle, channel)
     assert (await lifecycle.close(voided)).status == "closed"
-    with pytest.raises(payments.PaymentNotCapturable):
+    with pytest.raises(PaymentNotCapturable):
         await lifecycle.capture(voided)
     captured = await authorized(world, lifecycle, channel)
     await lifecycle.capture(captured)
-    with pytest.raises(payments.PaymentAlreadySucceeded):
+    with pytest.raises(PaymentAlreadySucceeded):
         await lifecycle.close(captured)
     assert [call for call, _ in channel.calls].count("capture") == 1
     assert (await world.see(voided)).events == [(1, "payment.authorized"), (2, "payment.closed")]
@@ -105,7 +113,7 @@ async def test_an_unpaid_or_ordinary_payment_cannot_be_captured(
         await placed(world, lifecycle),
         await placed(world, lifecycle, attempt=False),
     ):
-        with pytest.raises(payments.PaymentNotCapturable):
+        with pytest.raises(PaymentNotCapturable):
             await lifecycle.capture(payment)
 
 
@@ -120,7 +128,7 @@ async def test_captures_and_voids_at_once_have_one_winner(
         for result in results:
             assert isinstance(
                 result,
-                Payment | payments.PaymentNotCapturable | payments.CaptureInProgress | payments.PaymentAlreadySucceeded,
+                Payment | PaymentNotCapturable | CaptureInProgress | PaymentAlreadySucceeded,
             )
         stored = await world.see(payment)
         order = channel.orders[number(payment)]
@@ -140,9 +148,9 @@ async def test_a_capture_in_doubt_is_asked_about_and_never_decided_again(
     channel.replies = False
     pending = await lifecycle.capture(payment, 700)
     assert (pending.status, pending.capture_minor) == ("requires_capture", 700)
-    with pytest.raises(payments.CaptureInProgress):
+    with pytest.raises(CaptureInProgress):
         await lifecycle.close(payment)
-    with pytest.raises(payments.CaptureInProgress):
+    with pytest.raises(CaptureInProgress):
         await lifecycle.capture(payment, 701)
     world.clock.advance(timedelta(days=8))  # nor does its lapse end it
     await world.transactions.expire(limit=10_000)
@@ -160,7 +168,7 @@ async def test_a_capture_that_never_arrived_is_sent_again_as_it_was(
     world: World, lifecycle: Payments, channel: HonestChannel
 ) -> None:
     payment = await authorized(world, lifecycle, channel)
-    await world.transactions.capture([payments.RequestCapture(payment.payment_id, 900)])  # the process dies here
+    await world.transactions.capture([RequestCapture(payment.payment_id, 900)])  # the process dies here
     await sweep(world, lifecycle)
     stored = (await world.see(payment)).payment
     assert (stored.status, stored.amount_captured_minor) == ("succeeded", 900)
@@ -172,7 +180,7 @@ async def test_a_capture_that_the_channel_refuses_leaves_nothing_to_capture(
 ) -> None:
     payment = await authorized(world, lifecycle, channel)
     channel.orders[number(payment)].state = ChannelState.FAILED
-    with pytest.raises(payments.PaymentNotCapturable):
+    with pytest.raises(PaymentNotCapturable):
         await lifecycle.capture(payment)
     stored = (await world.see(payment)).payment
     assert (stored.status, stored.capture_minor, stored.attempts[0].state) == ("requires_payment", None, "failed")
@@ -193,7 +201,7 @@ async def test_an_authorization_is_given_up_at_its_end(
 async def test_a_channel_that_took_the_money_at_once_is_believed(world: World) -> None:
     payment = await world.payment(capture_method=CaptureMethod.MANUAL)
     (recorded,) = await world.hear(world.word(payment.attempts[0], ChannelState.SUCCEEDED, amount_minor=AMOUNT - 1))
-    assert recorded.effect is RecordOutcome.APPLIED
+    assert recorded.outcome is RecordOutcome.APPLIED
     stored = (await world.see(payment)).payment
     assert (stored.status, stored.amount_captured_minor) == ("succeeded", AMOUNT - 1)
 
@@ -203,9 +211,9 @@ async def test_a_captured_amount_that_was_not_asked_for_is_not_booked(world: Wor
     payment = await world.payment(capture_method=CaptureMethod.MANUAL)
     (attempt,) = payment.attempts
     await world.hear(world.word(attempt, ChannelState.AUTHORIZED, amount_minor=AMOUNT))
-    await world.transactions.capture([payments.RequestCapture(payment.payment_id, 700)])
+    await world.transactions.capture([RequestCapture(payment.payment_id, 700)])
     (recorded,) = await world.hear(world.word(attempt, ChannelState.SUCCEEDED, Source.CAPTURE, amount_minor=said))
-    assert recorded.effect is RecordOutcome.MISMATCH
+    assert recorded.outcome is RecordOutcome.MISMATCH
     assert (await world.see(payment)).transfers == []
 
 
@@ -223,7 +231,7 @@ async def test_the_channels_silence_on_an_unreachable_line_changes_nothing(
     channel.reachable = False
     assert (await lifecycle.close(payment)).status == "requires_capture"
     assert NOTHING.state is ChannelState.UNKNOWN
-    with pytest.raises(payments.PaymentNotCapturable):
+    with pytest.raises(PaymentNotCapturable):
         await lifecycle.capture(payment)
     channel.reachable = True
     await sweep(world, lifecycle)

@@ -14,6 +14,7 @@ from hutong.channels import ChannelAnswer, ChannelState
 from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.payments import CaptureMethod, Payments
+from hutong.payments.documents import refund_document
 from support.event_forms import EventForms
 from support.fakes.channel import HonestChannel
 from support.fixtures.payments import World, number, placed
@@ -77,9 +78,9 @@ async def test_the_last_event_tells_the_row_that_was_committed_with_it(shop: Ref
     payment = (await shop.see(payment)).payment
     (refund,) = await shop.refunds(payment)
     told = [event for event in await written(shop) if event["object_id"] == refund.refund_id]
-    assert told[-1]["data"] == payments.refund_document(refund)
+    assert told[-1]["data"] == refund_document(refund)
     same = {"amount_refunded_minor": 0, "amount_refunding_minor": 0}  # what the refund changed afterwards
-    assert last["data"] == payments.payment_document(payment, lambda p: f"/{p.checkout_token}") | same
+    assert last["data"] == payments.Documents(lambda p: f"/{p.checkout_token}").payment(payment) | same
 
 
 @pytest.mark.parametrize(

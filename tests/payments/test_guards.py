@@ -13,13 +13,8 @@ import pytest
 import hutong
 from hutong.clock import ManualClock
 from hutong.db import Tx
-from hutong.payments import (
-    ATTEMPT_TRANSITIONS,
-    PAYMENT_TRANSITIONS,
-    REFUND_TRANSITIONS,
-    AttemptState,
-    PaymentStatus,
-)
+from hutong.payments import ATTEMPT_TRANSITIONS, PAYMENT_TRANSITIONS, AttemptState, PaymentStatus
+from hutong.payments.refunds.model import REFUND_TRANSITIONS
 
 MIGRATIONS = Path(hutong.__file__).parent / "payments/migrations"
 MIGRATION = "".join(path.read_text() for path in sorted(MIGRATIONS.glob("*.sql")))

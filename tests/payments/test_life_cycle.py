@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hutong.channels import ChannelState
 from hutong.clock import ManualClock
 from hutong.db import Database
-from hutong.payments import CloseReason, Payment, Source
+from hutong.payments import Payment, Source
+from hutong.payments.model import CloseReason
 from support.fixtures.payments import AMOUNT, Stored, World
 from support.models.payments import ModelPayment
 
@@ -60,7 +61,7 @@ async def test_any_words_in_any_order_do_what_the_model_does(
 async def _do(world: World, model: ModelPayment, payment: Payment, step: list[tuple]) -> None:
     kind = step[0][0]
     if kind == "start":
-        assert type(await world.start(payment)).__name__ == model.start()
+        assert (await world.start(payment)).outcome == model.start()
     elif kind == "close":
         (result,) = await world.close(payment)
         assert result.outcome == model.close()
@@ -77,7 +78,7 @@ async def _do(world: World, model: ModelPayment, payment: Payment, step: list[tu
             attempt = attempts[number % len(attempts)]
             words.append(world.word(attempt, state, source, key=key, **SAID[amount]))
             expected.append(model.word(number % len(attempts), state, wrong=amount.startswith("wrong"), key=key))
-        assert [recorded.effect for recorded in await world.hear(*words)] == expected
+        assert [recorded.outcome for recorded in await world.hear(*words)] == expected
 
 
 def check(world: World, model: ModelPayment, stored: Stored) -> None:

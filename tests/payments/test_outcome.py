@@ -9,7 +9,8 @@ import pytest
 from hutong import ledger
 from hutong.channels import ActionKind, ChannelState, PayerAction
 from hutong.errors import InvariantBroken
-from hutong.payments import NotPayable, PaymentTransactions, PollingPolicy, RecordOutcome, Source
+from hutong.payments import Documents, PaymentTransactions, PollingPolicy, Source
+from hutong.payments.channel_reports import RecordOutcome
 from support.fixtures.payments import AMOUNT, World
 
 
@@ -19,7 +20,7 @@ async def test_success_after_close_is_surplus_and_is_told(world: World) -> None:
     await world.close(payment)
     await world.hear(world.word(attempt, ChannelState.CLOSED, Source.CLOSE))
     (recorded,) = await world.hear(world.word(attempt, ChannelState.SUCCEEDED, Source.NOTIFICATION, key=b"late"))
-    assert recorded.effect is RecordOutcome.APPLIED
+    assert recorded.outcome is RecordOutcome.APPLIED
     stored = await world.see(payment)
     assert stored.payment.status == "closed"
     assert (stored.payment.attempts[0].state, stored.payment.attempts[0].surplus) == ("succeeded", True)
@@ -32,7 +33,7 @@ async def test_success_of_an_attempt_that_had_failed_is_surplus_although_the_pay
     payment = await world.payment()
     (attempt,) = payment.attempts
     await world.hear(world.word(attempt, ChannelState.FAILED))
-    assert type(await world.start(payment)).__name__ == "Started"
+    assert (await world.start(payment)).outcome == "started"
     await world.hear(world.word(attempt, ChannelState.SUCCEEDED))
     stored = await world.see(payment)
     assert stored.payment.status == "processing"
@@ -52,10 +53,10 @@ async def test_a_wrong_amount_writes_nothing_whatever_else_is_in_the_list(world:
         first.attempts[0], ChannelState.SUCCEEDED, Source.NOTIFICATION, key=b"wrong amount", amount_minor=1998
     )
     right = world.word(second.attempts[0], ChannelState.SUCCEEDED)
-    assert [r.effect for r in await world.hear(wrong, right)] == [RecordOutcome.MISMATCH, RecordOutcome.APPLIED]
+    assert [r.outcome for r in await world.hear(wrong, right)] == [RecordOutcome.MISMATCH, RecordOutcome.APPLIED]
     assert await world.see(first) == before
     # Nor is the message spent: it was never taken.
-    assert [r.effect for r in await world.hear(wrong)] == [RecordOutcome.MISMATCH]
+    assert [r.outcome for r in await world.hear(wrong)] == [RecordOutcome.MISMATCH]
     async with world.database.transaction() as tx:
         assert await tx.fetchval("SELECT count(*) FROM payments.notice WHERE account_id = $1", world.account_id) == 0
 
@@ -69,7 +70,7 @@ async def test_text_of_a_channel_that_the_database_cannot_hold_stops_nothing(wor
         payment.attempts[0], state, channel_order_no=nasty, channel_code=nasty, channel_message=nasty, action=action
     )
     (recorded,) = await world.hear(word)
-    assert recorded.effect is RecordOutcome.APPLIED
+    assert recorded.outcome is RecordOutcome.APPLIED
     attempt = (await world.see(payment)).payment.attempts[0]
     assert attempt.channel_message == "a\ufffdb?"
     assert attempt.channel_order_no == "a\ufffdb?"
@@ -155,14 +156,14 @@ async def test_nothing_is_written_when_the_ledger_refuses_the_transfers(world: W
 async def test_no_attempt_is_started_from_the_very_instant_of_the_end_on(world: World) -> None:
     payment = await world.payment(attempt=False)
     world.clock.advance(payment.expires_at - world.clock.now() - timedelta(milliseconds=1))
-    assert isinstance(await world.start(payment), NotPayable)  # `start` lets the last millisecond pass
+    assert (await world.start(payment)).outcome == "not_payable"  # `start` lets the last millisecond pass
     assert (await world.see(payment)).payment.attempts == []
 
 
 async def test_another_cadence_is_kept_from_the_first_question_on(world: World) -> None:
     policy = PollingPolicy(cadence=(timedelta(seconds=2), timedelta(seconds=7)))
     world.transactions = PaymentTransactions(
-        world.database, clock=world.clock, ids=world.ids, checkout_url=lambda _: "", policy=policy
+        world.database, Documents(lambda _: ""), clock=world.clock, ids=world.ids, policy=policy
     )
     payment = await world.payment()
     (attempt,) = payment.attempts

@@ -13,19 +13,12 @@ import pytest
 from hutong.channels import ChannelAnswer, ChannelState, RefundRule
 from hutong.clock import ManualClock
 from hutong.db import Database
-from hutong.payments import (
-    CloseReason,
-    CreatedRefund,
-    NewRefund,
-    Payment,
-    PlaceRefund,
-    RecordRefundReport,
-    RefundMethod,
-    RefundRefusal,
-    RefundReport,
-    Source,
-    find,
-)
+from hutong.payments import ChannelReport, Payment, RecordReport, Source
+from hutong.payments.model import CloseReason
+from hutong.payments.refunds.create import NewRefund, RefundRefusal
+from hutong.payments.refunds.model import RefundMethod
+from hutong.payments.refunds.transactions import PlaceRefund
+from hutong.payments.store import find
 from support.fakes.channel import CAPABILITIES
 from support.fixtures.payments import AMOUNT, World
 
@@ -146,19 +139,21 @@ async def _refund(world: World, those: Sequence[Life], position: int, refusals: 
     answers = await world.transactions.refunds.place(wishes)
     given = []
     for life, answer in zip(those, answers, strict=True):
-        if isinstance(answer, CreatedRefund):
+        result = answer.result
+        assert result is not None
+        if result.refund is not None:
             said = ChannelAnswer(ChannelState.SUCCEEDED, REFUND, "CNY")
-            refund_id = answer.refund.refund_id
+            refund_id = result.refund.refund_id
             given.append(
-                RecordRefundReport(
-                    RefundReport(refund_id, world.account_id, RefundMethod.ORIGINAL, said, Source.SUBMISSION)
+                RecordReport(
+                    ChannelReport(refund_id, world.account_id, said, Source.SUBMISSION, method=RefundMethod.ORIGINAL)
                 )
             )
         else:
-            assert isinstance(answer, RefundRefusal)
-            refusals[id(life)].append(answer)
+            assert result.refusal is not None
+            refusals[id(life)].append(result.refusal)
     if given:
-        await world.transactions.refunds.record_reports(given)
+        await world.transactions.refunds.reports.record(given)
 
 
 async def _compare(world: World, lives: Sequence[Life], refusals: dict[int, list[RefundRefusal]]) -> None:

@@ -94,7 +94,9 @@ HOT = {
     "claim_lapsing": ((NOW, 200), {"payment_lapse_idx"}),
     "claim_verifiable_attempts": ((NOW, LATER, 200, NOW), {"attempt_verify_idx"}),
     "list_attempts_in_doubt": ((100,), {"attempt_doubt_idx"}),
-    "claim_doubt_alarms": ((NOW, 1, 100), {"attempt_doubt_idx"}),
+    "claim_attempt_alarms": ((NOW, 1, 100), {"attempt_doubt_idx"}),
+    "list_refunds_in_doubt": ((100,), {"refund_doubt_idx"}),
+    "claim_refund_alarms": ((NOW, 1, 100), {"refund_doubt_idx"}),
     "read_timeline": ((SOME,), {"timeline_pkey"}),
     "list_payments": ((MERCHANT, UUID(int=15_000), None, 21), {"payment_merchant_idx"}),
     "find_by_order_no": (

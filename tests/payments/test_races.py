@@ -7,7 +7,9 @@ import asyncio
 import pytest
 
 from hutong.channels import ChannelState
-from hutong.payments import CloseOutcome, PlaceOrder, RecordOutcome, Source
+from hutong.payments import PlaceOrder, Source
+from hutong.payments.channel_reports import RecordOutcome
+from hutong.payments.close import CloseOutcome
 from support.fixtures.payments import METHOD, World
 
 
@@ -21,9 +23,9 @@ async def test_fifty_notifications_queries_and_closes_at_once_have_one_effect(wo
     results = await asyncio.gather(
         *(work for pair in zip(closing, heard[:10], strict=True) for work in pair), *heard[10:]
     )
-    recorded = [answer[0] for answer in results if hasattr(answer[0], "effect")]
-    assert [one.effect for one in recorded].count(RecordOutcome.APPLIED) == 1
-    assert {one.effect for one in recorded} == {RecordOutcome.APPLIED, RecordOutcome.UNCHANGED}
+    recorded = [answer[0] for answer in results if hasattr(answer[0], "contradicts")]
+    assert [one.outcome for one in recorded].count(RecordOutcome.APPLIED) == 1
+    assert {one.outcome for one in recorded} == {RecordOutcome.APPLIED, RecordOutcome.UNCHANGED}
     stored = await world.see(payment)
     assert stored.payment.status == "succeeded"
     assert stored.events == [(1, "payment.succeeded")]
@@ -34,11 +36,11 @@ async def test_fifty_notifications_queries_and_closes_at_once_have_one_effect(wo
 async def test_the_very_same_notification_is_taken_once(world: World) -> None:
     payment = await world.payment()
     word = world.word(payment.attempts[0], ChannelState.PENDING, Source.NOTIFICATION, key=b"one message")
-    effects = [result[0].effect for result in await asyncio.gather(*(world.hear(word) for _ in range(20)))]
+    effects = [result[0].outcome for result in await asyncio.gather(*(world.hear(word) for _ in range(20)))]
     assert sorted(effects) == [RecordOutcome.APPLIED, *[RecordOutcome.REPLAYED] * 19]
     # Twice in one list as well.
     other = world.word(payment.attempts[0], ChannelState.PENDING, Source.NOTIFICATION, key=b"another message")
-    assert [r.effect for r in await world.hear(other, other)] == [RecordOutcome.UNCHANGED, RecordOutcome.REPLAYED]
+    assert [r.outcome for r in await world.hear(other, other)] == [RecordOutcome.UNCHANGED, RecordOutcome.REPLAYED]
 
 
 async def test_starts_at_once_make_one_attempt(world: World) -> None:
@@ -46,9 +48,9 @@ async def test_starts_at_once_make_one_attempt(world: World) -> None:
     results = await asyncio.gather(
         *(world.start(payment) for _ in range(20)), *(world.start(payment, "m2") for _ in range(5))
     )
-    names = sorted(type(result).__name__ for result in results)
-    assert names.count("Started") == 1
-    assert set(names) <= {"Started", "Running", "OtherRunning"}
+    outcomes = [result.outcome for result in results]
+    assert outcomes.count("started") == 1
+    assert set(outcomes) <= {"started", "running", "other_running"}
     assert len((await world.see(payment)).payment.attempts) == 1
 
 
@@ -63,17 +65,17 @@ async def test_a_start_and_a_close_at_once_never_leave_a_closed_payment_with_an_
 async def test_orders_under_one_number_at_once_make_one_payment(world: World) -> None:
     orders = [world.order(merchant_order_no="race-1") for _ in range(20)]
     results = await asyncio.gather(*(world.transactions.place([PlaceOrder(order)]) for order in orders))
-    names = [type(answer).__name__ for (answer,) in results]
-    assert sorted(names) == ["Created", *["Existing"] * 19]
-    assert len({answer.payment.payment_id for (answer,) in results}) == 1
+    assert sorted(answer.result.outcome for (answer,) in results) == ["created", *["existing"] * 19]
+    assert len({answer.result.payment.payment_id for (answer,) in results}) == 1
 
 
 async def test_an_order_number_twice_in_one_list_makes_one_payment(world: World) -> None:
     first = world.order(merchant_order_no="twice-1")
     second = world.order(merchant_order_no="twice-1")
     other = world.order(merchant_order_no="twice-1", amount_minor=1)
-    results = await world.transactions.place([PlaceOrder(order) for order in (first, second, other)])
-    assert [type(result).__name__ for result in results] == ["Created", "Existing", "OtherContent"]
+    placed = await world.transactions.place([PlaceOrder(order) for order in (first, second, other)])
+    results = [each.result for each in placed]
+    assert [result.outcome for result in results] == ["created", "existing", "order_no_reused"]
     assert len(results[1].payment.attempts) == 1
     assert results[1].payment.payment_id == first.payment_id
 
@@ -92,8 +94,9 @@ async def test_an_order_number_with_other_content_is_refused(world: World, chang
     first = world.order()
     await world.place(first)
     again = world.order(merchant_order_no=first.merchant_order_no, **changed)
-    (result,) = await world.transactions.place([PlaceOrder(again)])
-    assert type(result).__name__ == "OtherContent"
+    (placed,) = await world.transactions.place([PlaceOrder(again)])
+    result = placed.result
+    assert result.outcome == "order_no_reused"
     assert (await world.see(result.payment)).payment.amount_minor == first.amount_minor
 
 
@@ -107,7 +110,7 @@ async def test_another_accounts_word_does_not_reach_an_attempt(world: World) -> 
     attempt = payment.attempts[0]
     attempt.account_id = world.ids.new()
     (recorded,) = await world.hear(world.word(attempt, ChannelState.SUCCEEDED))
-    assert recorded.effect is RecordOutcome.NO_SUCH_ATTEMPT
+    assert recorded.outcome is RecordOutcome.NOT_FOUND
     assert recorded.payment is None
     stored = await world.see(payment)
     assert (stored.payment.attempts[0].state, stored.events, stored.transfers) == ("created", [], [])
@@ -115,9 +118,9 @@ async def test_another_accounts_word_does_not_reach_an_attempt(world: World) -> 
 
 async def test_an_open_attempt_by_another_method_stands_in_the_way(world: World) -> None:
     payment = await world.payment(attempt=False)
-    assert type(await world.start(payment)).__name__ == "Started"
-    assert type(await world.start(payment, METHOD)).__name__ == "Running"
-    assert type(await world.start(payment, "another")).__name__ == "OtherRunning"
+    assert (await world.start(payment)).outcome == "started"
+    assert (await world.start(payment, METHOD)).outcome == "running"
+    assert (await world.start(payment, "another")).outcome == "other_running"
 
 
 async def test_closing_waits_for_what_could_still_take_money(world: World) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,12 +12,11 @@ import pytest
 
 from hutong import channels
 from hutong.ids import encode
-from hutong.payments import PaymentEvent, PaymentEventType, PollingPolicy
-from hutong.payments import channel_answers as outcome
-from hutong.payments import channel_calls as calls
-from hutong.payments import postings as books
-from hutong.payments import transactions as commit
-from hutong.payments.model import DEFAULT_POLICY, AttemptState, Source
+from hutong.payments import channel_answers, channel_calls, postings, resolution
+from hutong.payments.attempt_lifecycle import AttemptLifecycle
+from hutong.payments.channel_reports import Recorder
+from hutong.payments.documents import Documents
+from hutong.payments.model import AttemptState, PaymentEvent, PaymentEventType, Source
 from hutong.payments.refunds import create as refund_create
 from hutong.payments.store import find
 
@@ -26,17 +25,16 @@ Patch = pytest.MonkeyPatch
 
 def close_without_asking(patch: Patch) -> None:
     """What shall end is ended here, whatever its channel knows."""
-    resolve = calls.ChannelCalls.resolve
+    resolve = AttemptLifecycle._resolve_open
 
     async def ends(self: Any, attempt: Any) -> None:
-        async with self._database.transaction() as tx:
-            payment = (await find(tx, [attempt.payment_id]))[attempt.payment_id]
-        if payment.wants_end(attempt) and attempt.is_open:
-            await self.learn(attempt, channels.ChannelAnswer(channels.ChannelState.CLOSED), Source.CLOSE)
+        payment = await self._find(attempt.payment_id)
+        if payment.wants_end(attempt):
+            await self._record_answer(attempt, channels.ChannelAnswer(channels.ChannelState.CLOSED), Source.CLOSE)
         else:
             await resolve(self, attempt)
 
-    patch.setattr(calls.ChannelCalls, "resolve", ends)
+    patch.setattr(AttemptLifecycle, "_resolve_open", ends)
 
 
 def refund_without_a_lock(patch: Patch) -> None:
@@ -59,70 +57,74 @@ def send_again_under_a_new_number(patch: Patch) -> None:
             seen.add(request.attempt_no)
             return request
 
-    patch.setattr(calls, "channels", Channels())
+    patch.setattr(channel_calls, "channels", Channels())
 
 
 def credit_again(patch: Patch) -> None:
     """A success that is told again is booked again."""
-    apply, success, told = outcome._apply, books.success, set[UUID]()
+    apply, success, booked_before = channel_answers._apply, postings.success, set[UUID]()
 
-    def applied(
-        payment: Any, attempt: Any, message: Any, now: Any, policy: Any, occurrences: list[PaymentEvent]
-    ) -> bool:
-        moved = apply(payment, attempt, message, now, policy, occurrences)
-        again = message.answer.state is channels.ChannelState.SUCCEEDED and attempt.state is AttemptState.SUCCEEDED
-        if again and not moved and not attempt.surplus:
-            occurrences.append(PaymentEvent(PaymentEventType.SUCCEEDED, payment, attempt))
-        return moved
+    def applied(payment: Any, attempt: Any, report: Any, now: Any, policy: Any) -> Any:
+        change = apply(payment, attempt, report, now, policy)
+        again = report.answer.state is channels.ChannelState.SUCCEEDED and attempt.state is AttemptState.SUCCEEDED
+        if again and not change.moved and not attempt.surplus:
+            change.events.append(PaymentEvent(PaymentEventType.SUCCEEDED, payment, attempt))
+        return change
 
-    def booked(payment: Any, attempt: Any) -> Any:
-        chain, openings = success(payment, attempt)
-        for transfer in chain if attempt.attempt_id in told else []:
-            transfer.id ^= 1 + len(told)
-        told.add(attempt.attempt_id)
+    def booked(payment: Any, attempt: Any, **funding: Any) -> Any:
+        chain, openings = success(payment, attempt, **funding)
+        for transfer in chain if attempt.attempt_id in booked_before else []:
+            transfer.id ^= 1 + len(booked_before)
+        booked_before.add(attempt.attempt_id)
         return chain, openings
 
-    patch.setattr(outcome, "_apply", applied)
-    patch.setattr(books, "success", booked)
+    patch.setattr(channel_answers, "_apply", applied)
+    patch.setattr(postings, "success", booked)
 
 
 def believe_any_amount(patch: Patch) -> None:
     """A genuine message is taken without a look at the amount."""
-    patch.setattr(outcome, "_mismatch", lambda *_: False)
+    patch.setattr(channel_answers, "_mismatch", lambda *_: False)
 
 
 def publish_before_the_commit(patch: Patch) -> None:
     """Events are written on their own, before what they tell is true."""
-    announce = commit.PaymentTransactions._announce
+    record, emit = Recorder.record, Documents.emit
+    database: ContextVar[Any] = ContextVar("database")
 
-    async def first(self: Any, tx: Any, occurrences: Sequence[PaymentEvent], *, now: Any) -> None:
-        if occurrences:
-            async with self._database.transaction() as other:
-                await announce(self, other, occurrences, now=now)
+    async def recorded(self: Any, commands: Any) -> Any:
+        database.set(self._database)
+        return await record(self, commands)
 
-    patch.setattr(commit.PaymentTransactions, "_announce", first)
+    async def first(self: Any, tx: Any, happened: Sequence[PaymentEvent], **fields: Any) -> None:
+        own = database.get(None)
+        if own is None:
+            await emit(self, tx, happened, **fields)
+            return
+        async with own.transaction() as other:
+            await emit(self, other, happened, **fields)
+
+    patch.setattr(Recorder, "record", recorded)
+    patch.setattr(Documents, "emit", first)
 
 
 def take_silence_for_failure(patch: Patch) -> None:
     """No answer counts as a refusal."""
-    patch.setitem(outcome._FINAL, channels.ChannelState.UNKNOWN, AttemptState.FAILED)
+    patch.setitem(channel_answers._FINAL, channels.ChannelState.UNKNOWN, AttemptState.FAILED)
 
 
 def take_not_found_for_absent(patch: Patch) -> None:
     """What the channel does not find at once is given up at once."""
-    policy: PollingPolicy = replace(DEFAULT_POLICY, not_found_grace=timedelta(0))
-    patch.setattr(
-        calls.ChannelCalls, "_is_gone", lambda self, attempt, now, ending: policy.not_found_grace == timedelta(0)
-    )
+    patch.setattr(resolution, "_is_gone", lambda *_: True)
 
 
 def keep_the_surplus(patch: Patch) -> None:
     """Money that no payment counts stays where it is."""
 
-    async def nothing(*_: Any, **__: Any) -> list[Any]:
-        return []
+    async def nothing(*_: Any, **__: Any) -> None:
+        return None
 
-    patch.setattr(commit, "give_surplus_back", nothing)
+    patch.setattr(channel_answers, "refund_surplus", nothing)
 
 
 BROKEN: list[Callable[[Patch], None]] = [

@@ -20,16 +20,16 @@ from hutong.channels import (
     ChannelAnswer,
     ChannelState,
     HttpAnswer,
-    Method,
     Notification,
     NotificationRefused,
     Offer,
     PayerAction,
+    PaymentMethod,
     PayRequest,
-    Refund,
+    RefundRequest,
     RefundRule,
 )
-from hutong.channels import Order as ChannelOrder
+from hutong.channels import OrderReference as ChannelOrder
 from hutong.errors import NotFound
 
 TIMEOUT_S = 10.0
@@ -114,7 +114,7 @@ class Order:
 class RefundOrder:
     """What the channel knows of one refund."""
 
-    refund: Refund
+    refund: RefundRequest
     state: ChannelState
     retryable: bool = False
 
@@ -275,7 +275,7 @@ class ChannelWorld:
 
     # Refunds
 
-    def refund(self, refund: Refund) -> ChannelAnswer:
+    def refund(self, refund: RefundRequest) -> ChannelAnswer:
         asked = replace(refund, channel_refund_no=None, order=replace(refund.order, channel_order_no=None))
         known = self.refunds.get(refund.refund_no)
         if known is not None and known.refund != asked:
@@ -380,21 +380,18 @@ class ModelledChannel(Channel):
         self.capabilities = Capabilities(
             channel="modelled",
             methods={
-                "qr": Method(ActionKind.QR_CODE),
-                "qr_other": Method(ActionKind.QR_CODE),
-                "card": Method(ActionKind.QR_CODE, manual_capture=True),
-                "card_other": Method(ActionKind.QR_CODE, manual_capture=True),
+                "qr": PaymentMethod(ActionKind.QR_CODE),
+                "qr_other": PaymentMethod(ActionKind.QR_CODE),
+                "card": PaymentMethod(ActionKind.QR_CODE, manual_capture=True),
+                "card_other": PaymentMethod(ActionKind.QR_CODE, manual_capture=True),
             },
             currencies=frozenset({"CNY"}),
             amount_minor_min=1,
             amount_minor_max=1_000_000,
-            order_no_length_max=32,
             expiry_min=timedelta(minutes=1),
             expiry_max=timedelta(hours=2),
-            notifies=True,
             resubmits=world.resubmits,
-            subject_length_max=127,
-            refund=RefundRule(timedelta(days=90), count_max=4, notifies=True),
+            refund=RefundRule(timedelta(days=90), count_max=4),
             same_day_void=world.voids,
             partial_capture=True,
             authorization_kept=timedelta(seconds=world.authorization_kept_s),
@@ -413,13 +410,13 @@ class ModelledChannel(Channel):
         number = order.attempt_no
         return await self.world.call("capture", number, lambda: self.world.capture(number, amount_minor))
 
-    async def refund(self, refund: Refund, *, now: datetime) -> ChannelAnswer:
+    async def refund(self, refund: RefundRequest, *, now: datetime) -> ChannelAnswer:
         return await self.world.call("refund", refund.refund_no, lambda: self.world.refund(refund))
 
-    async def void(self, refund: Refund, *, now: datetime) -> ChannelAnswer:
+    async def void(self, refund: RefundRequest, *, now: datetime) -> ChannelAnswer:
         return await self.world.call("void", refund.refund_no, lambda: self.world.refund(refund))
 
-    async def query_refund(self, refund: Refund, *, now: datetime) -> ChannelAnswer:
+    async def query_refund(self, refund: RefundRequest, *, now: datetime) -> ChannelAnswer:
         number = refund.refund_no
         return await self.world.call("query_refund", number, lambda: self.world.query_refund(number))
 
@@ -431,12 +428,12 @@ class ModelledChannel(Channel):
             ChannelState(said["state"]), said["amount"], said["currency"], retryable=said["retryable"]
         )
         key = headers["x-key"]
-        return Notification(key, said["number"], answer, About(said["about"]), replay_key=key.encode())
+        return Notification(said["number"], answer, About(said["about"]), replay_key=key.encode())
 
     def accept_notification(self) -> HttpAnswer:
         return HttpAnswer(204)
 
-    def refuse_notification(self, reason: str) -> HttpAnswer:
+    def refuse_notification(self) -> HttpAnswer:
         return HttpAnswer(401)
 
 

@@ -17,10 +17,12 @@ from simulated_database import Gate, Pool
 from simulated_loop import OWNER, SimulatedLoop
 
 from hutong import idempotency, payments
+from hutong.api.answers import JsonAnswers
 from hutong.clock import to_ns
 from hutong.db import Database
 from hutong.errors import NotFound
 from hutong.ids import Ids
+from hutong.payments.refunds.lifecycle import RefundOrder
 
 START = datetime(2026, 3, 2, 8, tzinfo=UTC)
 
@@ -72,16 +74,18 @@ class Process:
         self.tasks: dict[asyncio.Task[Any], None] = {}
         self.sweeping = False
         self.database = Database(self.pool)  # type: ignore[arg-type]
+        documents = payments.Documents(lambda p: f"/pay/{p.checkout_token}")
+        self.answers = JsonAnswers(documents)
         self.transactions = payments.PaymentTransactions(
-            self.database, clock=clock, ids=self.ids, checkout_url=lambda p: f"/pay/{p.checkout_token}"
+            self.database, documents, clock=clock, ids=self.ids, answers=self.answers
         )
         self.lifecycle = payments.Payments(
             self.database,
             accounts,  # type: ignore[arg-type]
             self.transactions,
+            payments.PaymentsConfig("https://pay.example"),
             clock=clock,
             ids=self.ids,
-            public_url="https://pay.example",
         )
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
@@ -124,8 +128,9 @@ class Process:
         )
         wish = payments.PlaceOrder(new, self._claim(order.number))
         if order.expires_at <= self.clock.now():
-            return await self.lifecycle.repeated(wish) or (422, b"")
-        return await self.lifecycle.place(wish)
+            repeated = await self.lifecycle.repeated(wish)
+            return (422, b"") if repeated is None else _answered(self.answers.to_order(repeated))
+        return _answered(self.answers.to_order(await self.lifecycle.place(wish)))
 
     def _claim(self, key: str) -> idempotency.Claim:
         return idempotency.Claim(self.merchant_id, key, hashlib.sha256(key.encode()).digest())
@@ -147,8 +152,9 @@ class Process:
         await self.lifecycle.capture(await self._find(order), amount_minor)
 
     async def refund(self, order: Order, number: str, amount_minor: int | None, *, fee: bool) -> tuple[int, bytes]:
-        wish = payments.RefundOrder(number, amount_minor, "damaged", returns_fee=fee)
-        return await self.lifecycle.refunds.place(await self._find(order), wish, claim=self._claim(number))
+        wish = RefundOrder(number, amount_minor, "damaged", returns_fee=fee)
+        result = await self.lifecycle.refunds.place(await self._find(order), wish, claim=self._claim(number))
+        return _answered(self.answers.to_refund(result))
 
     async def sweep(self, due: Collection[str]) -> None:
         """What the worker does again and again, done when it would find something."""
@@ -158,3 +164,7 @@ class Process:
             await asyncio.gather(*(sweeps[kind]() for kind in due))
         finally:
             self.sweeping = False
+
+
+def _answered(answer: idempotency.StoredAnswer) -> tuple[int, bytes]:
+    return answer.status, answer.body

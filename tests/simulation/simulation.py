@@ -19,7 +19,7 @@ from simulated_loop import SimulatedLoop
 from simulated_process import START, Order, Process, SimulatedClock
 from simulation_judge import BALANCES, OBSERVE, PUT_ASIDE, TRANSFERS, Judge
 
-from hutong import payments
+from hutong import idempotency
 from hutong.errors import Conflict, InvalidRequest, NotFound, OutcomeUnknown, Unavailable
 
 STEPS_MAX = 6_000
@@ -27,7 +27,7 @@ TROUBLE_S = 150.0
 """For how long things go wrong; what is broken then must heal by itself."""
 
 _EXPECTED = (Conflict, InvalidRequest, NotFound, Unavailable, OutcomeUnknown, ConnectionError)
-_AGAIN = (Unavailable, OutcomeUnknown, ConnectionError, payments.KeyInFlight)
+_AGAIN = (Unavailable, OutcomeUnknown, ConnectionError, idempotency.KeyInFlight)
 _LOST = asyncpg.ConnectionDoesNotExistError
 
 
@@ -364,9 +364,7 @@ class Simulation:
         for error in self.loop.errors:
             judge.wrong(error)
         for entry in logs:
-            if entry["event"] in ("resolve_failed", "refund_not_resolved") and not entry["reason"].startswith(
-                _HARMLESS
-            ):
+            if entry["event"] == "resolve_failed" and not entry["reason"].startswith(_HARMLESS):
                 judge.wrong(f"a sweep met {entry['reason']}")
         self.trace += [f"end {rows}" for rows in judge.state.items()]
         self.trace += [f"end {tuple(row)}" for row in transfers]

@@ -11,8 +11,8 @@ from uuid import UUID
 
 from modelled_channel import ChannelWorld
 
-from hutong import ledger
 from hutong.ids import encode
+from hutong.ledger.accounting.chart import account_id
 
 OBSERVE = """
 WITH p AS (
@@ -284,7 +284,7 @@ class Judge:
                 self.wrong("an account of money in transit is not at zero")
 
     def account(self, code: int, owner: UUID) -> UUID:
-        return UUID(int=ledger.account_id(code, owner, "CNY"))
+        return UUID(int=account_id(code, owner, "CNY"))
 
     def accounts(self) -> list[UUID]:
         own = [self.account(code, self.account_id) for code in (1101, 2201, 2202, 2203, 2301)]

@@ -8,7 +8,7 @@ import jsonschema_rs
 import orjson
 
 from hutong import api, db, ids
-from hutong.payments import instant
+from hutong.clock import instant
 
 
 def _closed(node: Any) -> Any:

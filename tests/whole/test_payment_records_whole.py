@@ -17,6 +17,7 @@ from hutong.app.worker import work
 from hutong.config import Settings
 from hutong.search.model import RecordPage
 from support import create_database
+from support.fixtures.payments import answered
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ async def closed(platform: app.Platform, merchant_id: UUID, number: int) -> UUID
         platform.ids.new(), merchant_id, f"order-{number}", 1999, "CNY", "糖醋排骨",
         platform.clock.now() + timedelta(hours=1), "unguessable",
     )  # fmt: skip
-    status, body = await platform.lifecycle.place(payments.PlaceOrder(new))
+    status, body = await answered(platform.lifecycle, payments.PlaceOrder(new))
     assert status == 201
     payment = await platform.lifecycle.find(ids.decode("pay", orjson.loads(body)["id"]))
     assert payment is not None

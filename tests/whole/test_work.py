@@ -1,4 +1,4 @@
-"""What the worker is wired to do."""
+"""The worker on an open platform: its jobs run, and broken books are noticed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from hutong import app, ledger
+from hutong import app
 from hutong.app.worker import check_books, work
 from hutong.config import Settings
+from hutong.ledger.accounts import open_accounts
 
 
 @pytest.fixture
@@ -58,13 +59,13 @@ async def test_it_makes_partitions(settings: Settings, table: str) -> None:
             await working
 
 
-async def test_books_that_do_not_hold_are_told_at_the_highest_level(
+async def test_broken_books_are_logged_at_the_highest_level(
     settings: Settings, fresh_database_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with app.open_platform(settings) as platform:
         async with platform.database.transaction() as tx:
             wanted = [(1101, platform.ids.new(), "CNY")]
-            await ledger.open_accounts(tx, wanted, now=platform.clock.now())
+            await open_accounts(tx, wanted, now=platform.clock.now())
         with psycopg.connect(fresh_database_url, autocommit=True) as superuser:
             superuser.execute("UPDATE ledger.account SET debits_posted = 1")
         await check_books(platform)

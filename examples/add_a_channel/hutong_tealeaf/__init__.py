@@ -1,8 +1,8 @@
-"""Tealeaf Pay, which does not exist: a channel in a package of its own.
+"""Tealeaf Pay, a fictitious channel in a package of its own.
 
-It speaks JSON over HTTPS: POST /tealeaf/pay, /query, /close. Requests, answers and notifications carry the headers
+Its API is JSON over HTTPS: POST /tealeaf/pay, /query, /close. Requests, answers and notifications carry the headers
 `tealeaf-time`, `tealeaf-nonce` and `tealeaf-signature`: HMAC-SHA256, in hexadecimal, over time, nonce, path (empty in
-answers and notifications) and body, one a line.
+answers and notifications) and body, one per line.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import json
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from typing import Annotated, Any, ClassVar
@@ -30,23 +29,25 @@ from hutong.channels import (
     Codes,
     Http,
     HttpAnswer,
-    Method,
     Notification,
     NotificationRefused,
-    Order,
+    OrderReference,
     PayerAction,
+    PaymentMethod,
     PayRequest,
+    confirm_refusal,
 )
 from hutong.errors import InvalidParameter
 
 _WINDOW_S = 300
+_SUBJECT_LENGTH_MAX = 64
 _NUMBER = re.compile(r"[0-9a-z_]{1,32}")
 
 
 class TealeafCredentials(BaseModel):
     """One shop at Tealeaf Pay."""
 
-    # What is not known is refused, and an error never repeats what was given.
+    # Unknown fields are refused, and an error never repeats the input.
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     shop: Annotated[str, Field(pattern=r"^[0-9]{1,16}$")]
@@ -55,20 +56,17 @@ class TealeafCredentials(BaseModel):
 
 
 class TealeafPay(Channel):
-    """One shop. It holds its credentials and nothing else."""
+    """One shop. It holds its credentials and no other state."""
 
     capabilities = Capabilities(
         channel="tealeaf",
-        methods={"tealeaf_qr": Method(ActionKind.QR_CODE)},
+        methods={"tealeaf_qr": PaymentMethod(ActionKind.QR_CODE)},
         currencies=frozenset({"CNY"}),
         amount_minor_min=1,
         amount_minor_max=100_000_00,
-        order_no_length_max=32,
         expiry_min=timedelta(minutes=1),
         expiry_max=timedelta(hours=2),
-        notifies=True,
         resubmits=True,
-        subject_length_max=64,
     )
     Credentials: ClassVar[type[BaseModel]] = TealeafCredentials
     code_map = files(__package__) / "tealeaf.csv"
@@ -87,54 +85,47 @@ class TealeafPay(Channel):
             raise InvalidParameter("Tealeaf Pay does not offer this method", param="method")
         if request.currency not in self.capabilities.currencies:
             raise InvalidParameter("Tealeaf Pay takes CNY only", param="currency")
-        # Only what never changes: placing again must repeat the order.
+        # Only values that never change: placing again must repeat the order.
         order = {
             "amount": request.amount_minor,
             "currency": request.currency,
-            "subject": request.subject[: self.capabilities.subject_length_max],
+            "subject": request.subject[:_SUBJECT_LENGTH_MAX],
             "expires_at": request.expires_at.isoformat(),
             "notify_url": request.notify_url,
         }
         answer = await self._call("pay", request.attempt_no, order, now)
-        if answer.state is not ChannelState.FAILED:
-            return answer
-        # A refusal speaks of this submission. An earlier one, whose reply was lost, may have left an order behind.
-        found = await self._call("query", request.attempt_no, {}, now)
-        if found.state is ChannelState.NOT_FOUND:
-            return answer
-        if found.state in (ChannelState.SUCCEEDED, ChannelState.CLOSED, ChannelState.FAILED):
-            return found
-        return replace(answer, state=ChannelState.UNKNOWN)
+        # A refusal concerns this submission. An earlier one, whose reply was lost, may have placed the order.
+        return await confirm_refusal(answer, lambda: self._call("query", request.attempt_no, {}, now))
 
-    async def query(self, order: Order, *, now: datetime) -> ChannelAnswer:
-        """Ask for the order by our number."""
+    async def query(self, order: OrderReference, *, now: datetime) -> ChannelAnswer:
+        """Query the order by our number."""
         return await self._call("query", order.attempt_no, {}, now)
 
-    async def close(self, order: Order, *, now: datetime) -> ChannelAnswer:
-        """Close the order; what is paid is told as such."""
+    async def close(self, order: OrderReference, *, now: datetime) -> ChannelAnswer:
+        """Close the order; a paid one is answered as SUCCEEDED."""
         return await self._call("close", order.attempt_no, {}, now)
 
     def parse_notification(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Notification:
-        """Verify and read; it must be about this shop."""
+        """Verify and read a notification; it must be about this shop."""
         try:
             order = self._read(headers, body, now).get("order")
             if not isinstance(order, dict) or not isinstance(number := order.get("no"), str):
-                raise _Unproven("unreadable")
+                raise _NotAuthentic("unreadable")
             answer = self._order(order, number)
-        except _Unproven as error:
+        except _NotAuthentic as error:
             raise NotificationRefused(f"the notification is refused: {error}") from None
-        # Each repetition is signed anew, so the very same signature is a replay.
+        # Tealeaf signs each repetition separately, so the very same signature is a replay.
         replay_key = hashlib.sha256(headers["tealeaf-signature"].encode()).digest()
-        return Notification(number, number, answer, replay_key=replay_key)
+        return Notification(number, answer, replay_key=replay_key)
 
     def accept_notification(self) -> HttpAnswer:
         return HttpAnswer(200, b"taken")
 
-    def refuse_notification(self, reason: str) -> HttpAnswer:  # noqa: ARG002 - a forger learns nothing from us
+    def refuse_notification(self) -> HttpAnswer:
         return HttpAnswer(401)
 
     async def _call(self, interface: str, number: str, fields: Mapping[str, Any], now: datetime) -> ChannelAnswer:
-        """One call. What is not proven to be Tealeaf's word is UNKNOWN, with the reason as its code."""
+        """Send one request. An answer that is not proven to be Tealeaf's is UNKNOWN, with the reason as its code."""
         if not _NUMBER.fullmatch(number):
             raise InvalidParameter("Tealeaf Pay does not take this number", param="attempt_no")
         path = f"/tealeaf/{interface}"
@@ -145,14 +136,14 @@ class TealeafPay(Channel):
             return self._meaning(interface, number, self._read(reply.headers, reply.body, now))
         except ChannelUnreachable as error:
             return ChannelAnswer(ChannelState.UNKNOWN, channel_code="no_answer" if error.sent else "not_sent")
-        except _Unproven as error:
+        except _NotAuthentic as error:
             return ChannelAnswer(ChannelState.UNKNOWN, channel_code=str(error))
 
-    def _meaning(self, interface: str, number: str, said: Mapping[str, Any]) -> ChannelAnswer:
-        order = said.get("order")
+    def _meaning(self, interface: str, number: str, content: Mapping[str, Any]) -> ChannelAnswer:
+        order = content.get("order")
         if isinstance(order, dict):
             return self._order(order, number)
-        code, message = _text(said.get("code"), 64), _text(said.get("message"), 256)
+        code, message = _text(content.get("code"), 64), _text(content.get("message"), 256)
         meaning = self._codes.read(interface, code, message=message)
         return ChannelAnswer(
             meaning.state,
@@ -163,29 +154,29 @@ class TealeafPay(Channel):
         )
 
     def _order(self, order: Mapping[str, Any], number: str) -> ChannelAnswer:
-        """What a proven order object says. Its state is a code like any other: what the map lacks is UNKNOWN."""
+        """Read a proven order object. Its state is a code like any other: an unmapped one is UNKNOWN."""
         if (order.get("shop"), order.get("no")) != (self._shop, number):
-            raise _Unproven("not_ours")
-        word = _text(order.get("state"), 64)
-        meaning = self._codes.read("state", word)
+            raise _NotAuthentic("not_ours")
+        state = _text(order.get("state"), 64)
+        meaning = self._codes.read("state", state)
         amount, currency, qr = order.get("amount"), order.get("currency"), order.get("qr")
         if type(amount) is not int or amount <= 0 or not isinstance(currency, str):
-            raise _Unproven("unreadable")
-        waits = meaning.state is ChannelState.PENDING and isinstance(qr, str)
+            raise _NotAuthentic("unreadable")
+        payable = meaning.state is ChannelState.PENDING and isinstance(qr, str)
         return ChannelAnswer(
             meaning.state,
             amount_minor=amount,
             currency=currency,
             channel_order_no=_text(order.get("id"), 64) or None,
-            channel_code=word,
+            channel_code=state,
             code=meaning.unified_code,
             retryable=meaning.retryable,
             happened_at=_instant(order.get("paid_at")),
-            action=PayerAction(ActionKind.QR_CODE, qr) if waits else None,
+            action=PayerAction(ActionKind.QR_CODE, qr) if payable else None,
         )
 
     def sign(self, path: str, body: bytes, now: datetime) -> dict[str, str]:
-        """The headers that prove a message."""
+        """Return the headers that prove a message."""
         time, nonce = str(int(now.timestamp())), secrets.token_hex(16)
         return {
             "tealeaf-time": time,
@@ -194,26 +185,26 @@ class TealeafPay(Channel):
         }
 
     def _read(self, headers: Mapping[str, str], body: bytes, now: datetime) -> dict[str, Any]:
-        """Verify first, over the bytes as they came; then read."""
+        """Verify first, over the bytes as received; then read."""
         time, nonce = headers.get("tealeaf-time", ""), headers.get("tealeaf-nonce", "")
-        given = headers.get("tealeaf-signature", "")
-        if not (given.isascii() and given and nonce and re.fullmatch("[0-9]{1,12}", time)):
-            raise _Unproven("unsigned")
-        if not hmac.compare_digest(_signature(self._secret, time, nonce, "", body), given):
-            raise _Unproven("bad_signature")
+        signature = headers.get("tealeaf-signature", "")
+        if not (signature.isascii() and signature and nonce and re.fullmatch("[0-9]{1,12}", time)):
+            raise _NotAuthentic("unsigned")
+        if not hmac.compare_digest(_signature(self._secret, time, nonce, "", body), signature):
+            raise _NotAuthentic("bad_signature")
         if abs(int(time) - now.timestamp()) > _WINDOW_S:
-            raise _Unproven("stale")
+            raise _NotAuthentic("stale")
         try:
-            said = json.loads(body)
+            content = json.loads(body)
         except (ValueError, RecursionError):
-            said = None
-        if not isinstance(said, dict):
-            raise _Unproven("unreadable")
-        return said
+            content = None
+        if not isinstance(content, dict):
+            raise _NotAuthentic("unreadable")
+        return content
 
 
-class _Unproven(Exception):
-    """Not proven to be Tealeaf's word about this order of this shop; the text says why."""
+class _NotAuthentic(Exception):
+    """A message is not proven to be Tealeaf's about this order of this shop; the text is the reason."""
 
 
 def _signature(secret: bytes, time: str, nonce: str, path: str, body: bytes) -> str:
@@ -221,7 +212,7 @@ def _signature(secret: bytes, time: str, nonce: str, path: str, body: bytes) -> 
 
 
 def _text(value: object, length: int) -> str:
-    """Words as they came, cut, without the one character that PostgreSQL does not keep."""
+    """Return a text cut to a length, without the one character that PostgreSQL does not store."""
     return value.replace("\0", "")[:length] if isinstance(value, str) else ""
 
 

@@ -1,14 +1,26 @@
-"""/channels/{account}/notifications: where channels call us."""
+"""/channels/{account}/notifications: the address that channels notify."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter, Request
+from prometheus_client import Counter
 from starlette.responses import Response
 
-from hutong import channels, ids
+from hutong import channels, errors, ids, payments
 from hutong.api.dependencies import Use
 from hutong.api.problems import responses
 from hutong.api.strict_json import StrictRequest
+from hutong.telemetry import get_logger
+
+_log = get_logger(__name__)
+_REFUSED = Counter("hutong_notifications_refused_total", "Notifications that were refused.", ["channel", "reason"])
+_REFUSALS = (
+    channels.NotificationRefused,
+    payments.NotificationMismatch,
+    payments.NotificationReplayed,
+    errors.NotFound,
+)
+"""Reasons not to accept a message: not authentic, of another amount, replayed, about no number of the account."""
 
 router = APIRouter(prefix="/channels", tags=["Channel notifications"])
 
@@ -16,19 +28,34 @@ router = APIRouter(prefix="/channels", tags=["Channel notifications"])
 @router.post(
     "/{account_id}/notifications",
     responses={
-        200: {"description": "Taken."},
-        204: {"description": "Taken."},
-        **responses(400, 401, 404, 409, 413, 422, 503),
+        200: {"description": "Accepted."},
+        204: {"description": "Accepted."},
+        400: {"description": "Refused, in the channel's own form and without a reason."},
+        401: {"description": "Refused, in the channel's own form and without a reason."},
+        **responses(404, 413, 503),
     },
-    summary="Take a channel's notification",
+    summary="Accept a channel's notification",
 )
 async def notify(request: Request, use: Use, account_id: str) -> Response:
-    """Called by channels only. Proven by the channel's signature; answered once the effect is committed."""
+    """Receive a notification from a channel, proven by its signature; answer once its effect is committed."""
     body = await StrictRequest(request.scope, request.receive).body()
-    # A header sent twice is one with both values (RFC 9110, 5.3), so that no two readers can see different ones.
+    account = ids.decode("acc", account_id)
+    channel = await use.accounts.get(account)
+    try:
+        answer: channels.HttpAnswer = await use.lifecycle.notify(account, _headers(request), body)
+    except _REFUSALS as error:
+        # A forger learns nothing from the answer; the reason stays in our log.
+        name = channel.capabilities.channel
+        _REFUSED.labels(name, error.code).inc()
+        _log.warning("notification_refused", channel=name, account=account_id, reason=error.code, detail=error.detail)
+        answer = channel.refuse_notification()
+    return Response(answer.body, answer.status, headers=dict(answer.headers))
+
+
+def _headers(request: Request) -> dict[str, str]:
+    """Return the headers by name. A header sent twice has both values, so that no two readers see different ones."""
     headers: dict[str, str] = {}
     for raw_name, raw_value in request.scope["headers"]:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    answer: channels.HttpAnswer = await use.lifecycle.notify(ids.decode("acc", account_id), headers, body)
-    return Response(answer.body, answer.status, headers=dict(answer.headers))
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value  # RFC 9110, 5.3
+    return headers

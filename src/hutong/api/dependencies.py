@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from hutong import channels, db, ids, merchants, operators, payments, vault
+from hutong.api.answers import JsonAnswers
 from hutong.clock import Clock
 from hutong.errors import NotFound, Unauthorized
 
@@ -20,6 +21,7 @@ class Services:
     """The services of the routes, wired by the composition root and kept on the application.
 
     Attributes:
+        answers: Renders payments and refunds.
         approval_handlers: By the action of a proposal, the function that its approval runs.
         sandbox: Whether webhooks may go over plain http and to private addresses.
         records: The database in which payment records are searched; it may be another one than that of payments.
@@ -31,6 +33,7 @@ class Services:
     directory: merchants.Directory
     accounts: channels.Accounts
     lifecycle: payments.Payments
+    answers: JsonAnswers
     approval_handlers: Mapping[str, operators.ApprovalHandler]
     vault: vault.Vault
     clock: Clock

@@ -1,4 +1,4 @@
-"""The header Idempotency-Key, and what it stands for."""
+"""The header Idempotency-Key, and the claim that a request makes on it."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ IdempotencyKey = Annotated[
 def claim_of(
     merchant: merchants.Merchant, key: str | None, operation: str, body: BaseModel
 ) -> idempotency.Claim | None:
-    """The claim that a request makes on its key; None without one.
+    """Return the claim that a request makes on its key; None without a key.
 
     Args:
         operation: The method and the path, so that one key cannot stand for two operations.
     """
     if key is None:
         return None
-    # Fields that are not given are left out, so that a later version's new field changes no fingerprint.
+    # Absent fields are left out, so that a later version's new field changes no fingerprint.
     canonical = orjson.dumps(body.model_dump(mode="json", exclude_defaults=True), option=orjson.OPT_SORT_KEYS)
     fingerprint = hashlib.sha256(f"{operation}\n".encode() + canonical).digest()
     return idempotency.Claim(merchant.merchant_id, key, fingerprint)

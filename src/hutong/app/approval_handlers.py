@@ -10,9 +10,7 @@ from hutong import channels, operators, payments, routing
 def approval_handlers(transactions: payments.PaymentTransactions) -> Mapping[str, operators.ApprovalHandler]:
     """Return the handlers by the proposed action."""
     return {
-        channels.CHANGE: channels.change_code,
-        **routing.EFFECTS,
-        payments.ATTACH_SUCCESS: payments.attach_success(transactions),
-        payments.CONVERT_REFUND: payments.switch_refund_method(transactions),
-        payments.SETTLE_REFUND: payments.settle_refund(transactions),
+        channels.codes.CHANGE: channels.codes.change_code,
+        **routing.APPROVAL_HANDLERS,
+        **payments.approval_handlers(transactions),
     }

@@ -39,6 +39,7 @@ class Platform:
     accounts: channels.Accounts
     transactions: payments.PaymentTransactions
     lifecycle: payments.Payments
+    documents: payments.Documents
     approval_handlers: Mapping[str, operators.ApprovalHandler]
     clock: Clock
     ids: Ids
@@ -93,7 +94,12 @@ def broker(settings: Settings) -> events.Connect | None:
 
 @asynccontextmanager
 async def open_platform(
-    settings: Settings, *, clock: Clock | None = None, ids: Ids | None = None, http: channels.Http | None = None
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    ids: Ids | None = None,
+    http: channels.Http | None = None,
+    answers: Callable[[payments.Documents], payments.Answers] | None = None,
 ) -> AsyncIterator[Platform]:
     """Open the platform's resources, wire them, and keep routing in step with other processes until the block ends.
 
@@ -101,6 +107,7 @@ async def open_platform(
         clock: The machine's clock by default.
         ids: By default, a source from this clock and the zone of the settings.
         http: The client for calls to channels; a new one by default.
+        answers: Makes the renderer of answers to requests; None in a process that takes none.
     """
     configure_logging(level=settings.log_level, output=settings.log_format)
     clock = clock or SystemClock()
@@ -113,14 +120,14 @@ async def open_platform(
         records = await stack.enter_async_context(store)
         if http is None:
             http = await stack.enter_async_context(channels.Http.open())
-        platform = wire(settings, database=database, records=records, http=http, clock=clock, ids=ids)
+        platform = wire(settings, database=database, records=records, http=http, clock=clock, ids=ids, answers=answers)
         await stack.enter_async_context(_recording_unmapped_codes(platform.accounts.unmapped, database))
         stack.push_async_callback(platform.lifecycle.stop)
         selector = platform.lifecycle.route_selector
-        sharing = routing.StateSync(
-            database, selector.routing_state, clock=clock, process_id=ids.new(), offers=selector.look_ahead
+        state_sync = routing.StateSync(
+            database, selector.routing_state, clock=clock, process_id=ids.new(), offers=selector.refresh_offers
         )
-        await stack.enter_async_context(_running(sharing.run))
+        await stack.enter_async_context(_running(state_sync.run))
         yield platform
 
 
@@ -133,12 +140,14 @@ def wire(
     clock: Clock,
     ids: Ids,
     draw: Callable[[], float] | None = None,
+    answers: Callable[[payments.Documents], payments.Answers] | None = None,
 ) -> Platform:
     """Wire the parts over open resources. This neither waits, reads nor starts anything.
 
     Args:
         records: The database in which payment records are searched; may be the same one.
         draw: Returns a number in [0, 1) for routing's random choices.
+        answers: Makes the renderer of answers, which are stored under idempotency keys.
     """
     vault = open_vault(settings)
     address = public_url(settings)
@@ -147,26 +156,25 @@ def wire(
         return f"{address}/pay/{encode('pay', payment.payment_id)}?token={payment.checkout_token}"
 
     accounts = channels.Accounts(database, vault, http, clock)
+    documents = payments.Documents(checkout_url, accounts.text)
     cadence = tuple(timedelta(seconds=int(part)) for part in settings.query_cadence.split(","))
     transactions = payments.PaymentTransactions(
         database,
+        documents,
         clock=clock,
         ids=ids,
-        checkout_url=checkout_url,
-        texts=accounts.text,
         policy=payments.PollingPolicy(cadence=cadence),
+        answers=None if answers is None else answers(documents),
     )
     lifecycle = payments.Payments(
         database,
         accounts,
         transactions,
+        payments.PaymentsConfig(address, sandbox=settings.sandbox, queue_limit=settings.queue_limit),
         clock=clock,
         ids=ids,
-        public_url=address,
-        sandbox=settings.sandbox,
-        queue_limit=settings.queue_limit,
         vault=vault,
-        live=routing.RoutingState(draw=draw or SystemRandom().random),
+        routing_state=routing.RoutingState(draw=draw or SystemRandom().random),
     )
     return Platform(
         settings=settings,
@@ -176,6 +184,7 @@ def wire(
         accounts=accounts,
         transactions=transactions,
         lifecycle=lifecycle,
+        documents=documents,
         approval_handlers=approval_handlers(transactions),
         clock=clock,
         ids=ids,
@@ -185,7 +194,9 @@ def wire(
 
 
 @asynccontextmanager
-async def _recording_unmapped_codes(unmapped: channels.Unmapped, database: db.Database) -> AsyncIterator[None]:
+async def _recording_unmapped_codes(
+    unmapped: channels.codes.UnmappedCodes, database: db.Database
+) -> AsyncIterator[None]:
     """Store the unmapped codes that were met, periodically and at the end of the block."""
     flush = partial(unmapped.flush, database)
 

@@ -23,7 +23,7 @@ def migrate(settings: Settings, url: str) -> None:
         try:
             db.migrate(separate_url, packages=search.SCHEMA_PACKAGES)
         except Unavailable as error:  # the worker migrates it later
-            print(f"hutong: the payment records' database does not answer: {error.detail}", file=sys.stderr)
+            print(f"hutong: the database of payment records is unavailable: {error.detail}", file=sys.stderr)
 
 
 async def prepare(settings: Settings, *, sandbox_accounts: Mapping[str, Mapping[str, object]] | None = None) -> None:
@@ -52,7 +52,7 @@ async def ensure_sandbox_accounts(platform: Platform, accounts: Mapping[str, Map
     account_ids: dict[str, UUID] = {}
     async with platform.database.transaction() as tx:
         for channel, credentials in sorted(accounts.items()):
-            account_ids[channel] = await channels.ensure_account(
+            account_ids[channel] = await channels.accounts.ensure_account(
                 tx,
                 platform.vault,
                 account_id=platform.ids.new(),

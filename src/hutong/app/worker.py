@@ -10,7 +10,7 @@ from functools import partial
 
 from prometheus_client import Gauge
 
-from hutong import db, events, ledger, payments, routing, search
+from hutong import db, events, ledger, routing, search
 from hutong.app.platform import Platform, broker, query_database_url
 from hutong.telemetry import get_logger
 
@@ -59,7 +59,7 @@ async def number_events(worker: Worker) -> None:
 async def probe_accounts(worker: Worker) -> None:
     """Probe the failed accounts that get no payments."""
     platform = worker.platform
-    await payments.probe_idle(
+    await routing.probe_idle(
         platform.accounts,
         platform.lifecycle.route_selector.routing_state,
         clock=platform.clock,
@@ -70,19 +70,19 @@ async def probe_accounts(worker: Worker) -> None:
 async def suggest_switches(worker: Worker) -> None:
     """Record the switches that channel health suggests, where operators confirm each one."""
     platform = worker.platform
-    live, now = platform.lifecycle.route_selector.routing_state, platform.clock.now()
-    await platform.database.run(lambda tx: routing.suggest(tx, live, now=now, new_id=platform.ids.new))
+    state, now = platform.lifecycle.route_selector.routing_state, platform.clock.now()
+    await platform.database.run(lambda tx: routing.suggest(tx, state, now=now, new_id=platform.ids.new))
 
 
 async def guard_experiment(worker: Worker) -> None:
     """End an experiment whose draft performs worse than its guardrail allows."""
     platform = worker.platform
-    await platform.database.run(lambda tx: routing.guard_trial(tx, now=platform.clock.now()))
+    await platform.database.run(lambda tx: routing.guard_experiment(tx, now=platform.clock.now()))
 
 
 async def keep_books(platform: Platform) -> None:
     """Maintain the ledger: partitions, expiry of holds, standing orders, the seal, the day cut."""
-    await ledger.upkeep(platform.database, now=platform.clock.now(), new_id=platform.ids.new)
+    await ledger.maintain(platform.database, now=platform.clock.now(), new_id=platform.ids.new)
 
 
 async def keep_events(worker: Worker) -> None:
@@ -111,7 +111,7 @@ JOBS: tuple[Job, ...] = (
     Job("records", search.PROJECT_EVERY_S, lambda w: w.records.run_once(), "Bring payment records up to date."),
     Job("sweep", 0.5, lambda w: w.platform.lifecycle.sweep(), "Poll attempts that are due, and expire payments."),
     Job("refunds", 0.5, lambda w: w.platform.lifecycle.refunds.sweep(), "Send and poll the refunds that are due."),
-    Job("doubts", 15.0, lambda w: w.platform.lifecycle.report_attempts_in_doubt(), "Report the attempts in doubt."),
+    Job("doubts", 15.0, lambda w: w.platform.lifecycle.report_in_doubt(), "Report the attempts and refunds in doubt."),
     Job("probe", 5.0, probe_accounts, "Probe failed channel accounts that get no payments."),
     Job("suggestions", 1.0, suggest_switches, "Suggest routing switches to operators."),
     Job("experiment", 1.0, guard_experiment, "End a routing experiment that performs worse than its guardrail."),

@@ -167,7 +167,6 @@ def _request(channel: channels.Channel, notify_url: str, now: datetime) -> chann
         subject="糖醋排骨",
         expires_at=now + timedelta(minutes=30),
         notify_url=notify_url,
-        payer_ip="203.0.113.7",
         return_url="https://shop.example/thanks",
         payer={name: _PAYER[name] for name in can.methods[method].requires},
         placed_at=now,
@@ -202,7 +201,7 @@ async def _cpu_ms(work: Callable[[], Awaitable[None]]) -> float:
 async def _pool(channel: channels.Channel, request: channels.PayRequest, placed: channels.ChannelAnswer) -> Pool:
     """Ask for one order from many tasks at once, which makes the simulator remember nothing."""
     now = SystemClock().now()
-    order = channels.Order(
+    order = channels.OrderReference(
         request.attempt_no, request.method, request.amount_minor, request.currency, now, placed.channel_order_no
     )
 

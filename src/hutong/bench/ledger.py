@@ -1,4 +1,4 @@
-"""`hutong bench ledger`: how fast the ledger is, beside the same server's TPC-B and the classical hot row."""
+"""`hutong bench ledger`: the speed of the ledger, beside the same server's TPC-B and the classical hot row."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -28,11 +29,11 @@ from hutong.errors import InvariantBroken
 _DATABASE = "hutong_bench"
 _FIRST_ACCOUNT = 1 << 64
 _SCRIPTS = importlib.resources.files("hutong.bench") / "pgbench"
-_Say = Callable[[str], None]
+_Report = Callable[[str], None]
 
 
 @dataclass(slots=True)
-class Bench:
+class LedgerFigures:
     """The figures of one run; the ratios compare rates of the same server and the same minutes."""
 
     transfers_per_s: float = 0.0
@@ -52,7 +53,7 @@ class Bench:
     memory_mb: float = 0.0
 
     def as_dict(self) -> dict[str, float | int | bool]:
-        """The figures by name."""
+        """Return the figures by name."""
         return asdict(self)
 
 
@@ -71,7 +72,7 @@ class _Run:
 def run_bench_ledger(
     *, accounts: int, hot: bool, batch: int, clients: int, seconds: float, transfers: int | None, as_json: bool
 ) -> int:
-    """Run the bench on the installation's server, in a database that is dropped afterwards.
+    """Run the benchmark on the installation's server, in a database that is dropped afterwards.
 
     Returns:
         The exit status: 1 if the books do not hold.
@@ -83,7 +84,7 @@ def run_bench_ledger(
         figures = asyncio.run(
             measure(
                 url, pgbench, accounts=accounts, hot=hot, batch=batch, clients=clients, seconds=seconds,
-                transfers=transfers, say=console.print,
+                transfers=transfers, report=console.print,
             )
         )  # fmt: skip
     if as_json:
@@ -104,29 +105,29 @@ async def measure(
     clients: int = 2,
     seconds: float = 15,
     transfers: int | None = None,
-    say: _Say = lambda _: None,
-) -> Bench:
+    report: _Report = lambda _: None,
+) -> LedgerFigures:
     """Measure in a database of its own on this server, which is dropped afterwards.
 
     Args:
         dsn: The owner's URL of any database on the server.
         pgbench: The program.
-        accounts: Among how many accounts the transfers are spread.
+        accounts: The number of accounts that take part.
         hot: Let one account take part in every transfer.
         batch: Transfers in one call and one commit.
         clients: Connections that book at the same time.
-        seconds: How long each measurement takes.
+        seconds: The length of each measurement.
         transfers: Book this many instead, however long it takes.
-        say: Takes a line about what is going on.
+        report: Receives lines about the progress.
     """
-    figures = Bench()
+    figures = LedgerFigures()
     async with _database(dsn) as url:
-        figures.tpcb_tps, figures.hotrow_tps = await _baselines(url, pgbench, seconds, say)
-        say(f"{batch} transfers a batch, {clients} connections, {'one hot account' if hot else 'random accounts'}")
+        figures.tpcb_tps, figures.hotrow_tps = await _baselines(url, pgbench, seconds, report)
+        report(f"{batch} transfers a batch, {clients} connections, {'one hot account' if hot else 'random accounts'}")
         async with db.Database.open(url, size=clients + 2) as database:
             await _open_accounts(database, accounts)
-            await _measure(database, figures, _Plan(accounts, hot, batch, clients, seconds, transfers), say)
-            say("verifying")
+            await _measure(database, figures, _Plan(accounts, hot, batch, clients, seconds, transfers), report)
+            report("verifying")
             async with database.transaction() as tx:
                 figures.invariants = (await ledger.verify(tx)).holds
     figures.ratio_tpcb = figures.transfers_per_s / figures.tpcb_tps
@@ -145,13 +146,13 @@ class _Plan:
     transfers: int | None
 
 
-async def _measure(database: db.Database, figures: Bench, plan: _Plan, say: _Say) -> None:
+async def _measure(database: db.Database, figures: LedgerFigures, plan: _Plan, report: _Report) -> None:
     keeper = asyncio.create_task(_keep_partitions(database))
     await asyncio.sleep(0.5)
     run = _Run(time.monotonic() + plan.seconds, plan.transfers)
     server = await _server(database)
     python_before, server_before, start = time.process_time(), _cpu(server), time.monotonic()
-    await asyncio.gather(*(_client(database, plan, run, seed, say) for seed in range(plan.clients)))
+    await asyncio.gather(*(_client(database, plan, run, seed, report) for seed in range(plan.clients)))
     took = time.monotonic() - start
     figures.transfers = run.booked
     figures.transfers_per_s = run.booked / took
@@ -166,22 +167,24 @@ async def _measure(database: db.Database, figures: Bench, plan: _Plan, say: _Say
         await keeper
 
 
-async def _client(database: db.Database, plan: _Plan, run: _Run, seed: int, say: _Say) -> None:
+async def _client(database: db.Database, plan: _Plan, run: _Run, seed: int, report: _Report) -> None:
     rnd = random.Random(seed)  # noqa: S311 - a spread, not a secret
     created = ledger.CreateTransferStatus.CREATED
-    async with database.pool.acquire() as connection:
-        books = ledger.Ledger(connection, clock=time.time_ns)
-        while not run.over():
-            events = _events(rnd, plan)
-            before = time.perf_counter()
-            results = await books.create_transfers(events)
-            run.latencies.append(time.perf_counter() - before)
-            if any(result.status is not created for result in results):
-                raise InvariantBroken("the bench's transfers must all be created")
-            run.booked += plan.batch
-            run.finished.append((time.monotonic(), plan.batch))
-            if len(run.finished) % 500 == 0:
-                say(f"{run.booked:,} transfers")
+    while not run.over():
+        events = _events(rnd, plan)
+        before = time.perf_counter()
+        results = await database.run(partial(_create_transfers, events))
+        run.latencies.append(time.perf_counter() - before)
+        if any(result.status is not created for result in results):
+            raise InvariantBroken("a transfer of the benchmark was not created")
+        run.booked += plan.batch
+        run.finished.append((time.monotonic(), plan.batch))
+        if len(run.finished) % 500 == 0:
+            report(f"{run.booked:,} transfers")
+
+
+async def _create_transfers(events: Sequence[ledger.Transfer], tx: db.Tx) -> Sequence[Any]:
+    return await ledger.Ledger(tx, clock=time.time_ns).create_transfers(events)
 
 
 def _events(rnd: random.Random, plan: _Plan) -> list[ledger.Transfer]:
@@ -199,7 +202,7 @@ def _events(rnd: random.Random, plan: _Plan) -> list[ledger.Transfer]:
 
 
 def _rates(finished: Sequence[tuple[float, int]], start: float, width: float) -> list[float]:
-    """Transfers per second in twelve windows of equal length."""
+    """Return the transfers per second in twelve windows of equal length."""
     sums = [0] * 12
     for moment, count in finished:
         sums[min(int((moment - start) / width), 11)] += count
@@ -207,15 +210,18 @@ def _rates(finished: Sequence[tuple[float, int]], start: float, width: float) ->
 
 
 async def _open_accounts(database: db.Database, accounts: int) -> None:
-    async with database.pool.acquire() as connection:
-        books = ledger.Ledger(connection, clock=time.time_ns)
-        for low in range(0, accounts, 8_000):
-            wanted = range(low, min(low + 8_000, accounts))
-            await books.create_accounts([ledger.Account(_FIRST_ACCOUNT + n, ledger=1, code=1) for n in wanted])
+    for low in range(0, accounts, 8_000):
+        numbers = range(low, min(low + 8_000, accounts))
+        batch = [ledger.Account(_FIRST_ACCOUNT + n, ledger=1, code=1) for n in numbers]
+        await database.run(partial(_create_accounts, batch))
+
+
+async def _create_accounts(batch: Sequence[ledger.Account], tx: db.Tx) -> None:
+    await ledger.Ledger(tx, clock=time.time_ns).create_accounts(batch)
 
 
 async def _keep_partitions(database: db.Database) -> None:
-    """What the worker does in an installation."""
+    """Make partitions ahead, as the worker of an installation does."""
     while True:
         with suppress(asyncpg.LockNotAvailableError, asyncpg.CheckViolationError):
             async with database.transaction() as tx:
@@ -223,13 +229,13 @@ async def _keep_partitions(database: db.Database) -> None:
         await asyncio.sleep(5)
 
 
-async def _baselines(url: str, pgbench: Path, seconds: float, say: _Say) -> tuple[float, float]:
-    say("pgbench: filling TPC-B at scale 50")
+async def _baselines(url: str, pgbench: Path, seconds: float, report: _Report) -> tuple[float, float]:
+    report("pgbench: filling TPC-B at scale 50")
     await _pgbench(pgbench, "-i", "-q", "-s", "50", url)
     rates = []
     for clients in (8, 32):
         rates.append(await _pgbench(pgbench, "-c", str(clients), "-j", "2", "-T", f"{seconds:.0f}", url))
-        say(f"pgbench: TPC-B with {clients} clients: {rates[-1]:,.0f} transactions/s")
+        report(f"pgbench: TPC-B with {clients} clients: {rates[-1]:,.0f} transactions/s")
     connection = await asyncpg.connect(url)
     try:
         await connection.execute((_SCRIPTS / "hotrow-setup.sql").read_text())
@@ -237,7 +243,7 @@ async def _baselines(url: str, pgbench: Path, seconds: float, say: _Say) -> tupl
         await connection.close()
     script = ("-n", "-f", str(_SCRIPTS / "hotrow.sql"))
     hot = await _pgbench(pgbench, "-c", "32", "-j", "2", "-T", f"{seconds:.0f}", *script, url)
-    say(f"pgbench: one hot row with 32 clients: {hot:,.0f} transactions/s")
+    report(f"pgbench: one hot row with 32 clients: {hot:,.0f} transactions/s")
     return max(rates), hot
 
 
@@ -245,8 +251,8 @@ async def _pgbench(program: Path, *arguments: str) -> float:
     done = await asyncio.to_thread(
         subprocess.run, [str(program), *arguments], capture_output=True, text=True, check=True
     )
-    found = re.search(r"^tps = ([\d.]+)", done.stdout, re.MULTILINE)
-    return float(found.group(1)) if found else 0.0
+    rate = re.search(r"^tps = ([\d.]+)", done.stdout, re.MULTILINE)
+    return float(rate.group(1)) if rate else 0.0
 
 
 @asynccontextmanager
@@ -264,7 +270,7 @@ async def _database(dsn: str) -> AsyncIterator[str]:
 
 
 async def _server(database: db.Database) -> Any:
-    """The server's first process, if it runs on this machine."""
+    """Return the server's first process, if the server runs on this machine."""
     async with database.pool.acquire() as connection:
         try:
             return psutil.Process(connection.get_server_pid()).parent()
@@ -273,7 +279,7 @@ async def _server(database: db.Database) -> Any:
 
 
 def _cpu(server: Any) -> float:
-    """Seconds of processor time that the server's processes have used."""
+    """Return the seconds of processor time that the server's processes have used."""
     total = 0.0
     for process in [server, *server.children()] if server is not None else []:
         with suppress(psutil.Error):

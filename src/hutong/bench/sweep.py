@@ -99,13 +99,12 @@ async def _sweep(platform: app.Platform) -> dict[str, Any]:
 
     async def expire() -> None:
         nonlocal expired
-        while count := await platform.transactions.expire(limit=payments.SWEEP_LIMIT):
+        while count := await platform.transactions.expire():
             expired += count
 
     async def claim() -> None:
         nonlocal claimed
-        limit = payments.SWEEP_LIMIT
-        while batch := await payments.claim_due(platform.database, now=platform.clock.now(), limit=limit):
+        while batch := await platform.transactions.claim_due():
             claimed += len(batch)
 
     await asyncio.gather(*(expire() for _ in range(_WORKERS)))
@@ -130,7 +129,7 @@ class _Load:
         self._merchant_id, self._account_id = self._ids.new(), self._ids.new()
         self._places: db.Coalescer[payments.PlaceOrder, Any] = db.Coalescer(transactions.place, name="bench_place")
         self._reports: db.Coalescer[payments.RecordReport, Any] = db.Coalescer(
-            transactions.record_reports, name="bench_report"
+            transactions.reports.record, name="bench_report"
         )
         self._numbers = count(1)
 

@@ -48,8 +48,7 @@ class PaymentCheckout:
         return await self._view(await self._lifecycle.start(payment, method, payer_ip=payer_ip))
 
     async def _authorized_payment(self, payment_id: UUID, token: str) -> payments.Payment:
-        async with self._database.transaction() as tx:
-            payment = (await payments.find(tx, [payment_id])).get(payment_id)
+        payment = await self._lifecycle.find(payment_id)
         if payment is None or not hmac.compare_digest(
             token.encode("utf-8", "replace"), payment.checkout_token.encode()
         ):

@@ -1,4 +1,4 @@
-"""What may stand as a channel's address in the credentials of an account."""
+"""Validation of a channel's address in the credentials of an account."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from pydantic import ValidationInfo
 
 
 def after_scheme(value: str, info: ValidationInfo) -> str:
-    """What follows the scheme, which is https: without TLS answers could be anybody's. A sandbox may use http."""
+    """Return the part after the scheme, which must be https: without TLS anybody could answer. A sandbox may use http.
+
+    Errors:
+        ValueError: another scheme.
+    """
     sandbox = bool((info.context or {}).get("sandbox"))
     scheme, _, rest = value.partition("://")
     if scheme != "https" and not (sandbox and scheme == "http"):
@@ -15,7 +19,11 @@ def after_scheme(value: str, info: ValidationInfo) -> str:
 
 
 def base_url(value: str, info: ValidationInfo) -> str:
-    """A scheme and a host, as they came."""
+    """Return a checked address that is a scheme and a host alone.
+
+    Errors:
+        ValueError: it is not.
+    """
     rest = after_scheme(value, info)
     if not rest or any(character in rest for character in "/?#@ ") or not rest.isascii():
         raise ValueError("must be a scheme and a host, without a path")

@@ -1,4 +1,4 @@
-"""A channel's daily bill: how it is fetched, and one row of it in the words of all channels."""
+"""A channel's daily bill: the result of fetching it, and one row of it in the terms of all channels."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pathlib import Path
 
 
 class BillState(StrEnum):
-    """What came of fetching a bill."""
+    """The result of fetching a bill."""
 
     READY = "ready"
-    """It is in the folder, complete and checked against what the channel says of it."""
+    """The files are in the folder, complete and checked against the channel's own hash or totals."""
     EMPTY = "empty"
-    """The channel says that the day has no rows."""
+    """The channel answers that the day has no rows."""
     NOT_READY = "not_ready"
-    """Not yet made; ask again later."""
+    """Not made yet; ask again later."""
     UNKNOWN = "unknown"
     """No proven answer; ask again."""
     REFUSED = "refused"
-    """The channel will not give it: too old, no right, no such day."""
+    """The channel does not give the bill: too old, not permitted, no such day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,8 @@ class Bill:
     """A fetched bill.
 
     Attributes:
-        day: The channel's day that it is about.
-        files: As they came, in the folder; the first holds the rows.
+        day: The channel's day that the bill covers.
+        files: The channel's files, in the folder; the first holds the rows.
         channel_code, channel_message: Why there is none.
     """
 
@@ -42,7 +42,7 @@ class Bill:
 
 
 class BillRowKind(StrEnum):
-    """What a row is about."""
+    """The subject of a row."""
 
     PAYMENT = "payment"
     REFUND = "refund"
@@ -53,16 +53,17 @@ class BillRowKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BillRow:
-    """One row in the words of all channels.
+    """One row in the terms of all channels.
 
     Attributes:
         our_no: Our number of the attempt, the refund or the payout; None where the row has none.
-        channel_no: The channel's own number of it.
+        channel_no: The channel's own number.
         original_no: For a refund: our number of the attempt.
-        amount_minor: What was paid, given back or sent, never negative.
-        fee_minor: What the channel keeps; negative where it gives a fee back. None where the bill does not say.
-        state: The channel's word.
+        amount_minor: The amount paid, refunded or sent, never negative.
+        fee_minor: The channel's fee; negative where the channel gives a fee back. None where the bill has no fee.
+        state: The channel's own term for the state.
         happened_at: None where the bill has no time.
+        settle_date: When the channel settles the row, where the bill has that date.
     """
 
     kind: BillRowKind

@@ -1,4 +1,4 @@
-"""What a channel can do, as data: read by the cashier, the router and the life cycle."""
+"""Capabilities of a channel, as data: read by the cashier, the router and the life cycle."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from hutong.channels.model import ActionKind
 
 
 @dataclass(frozen=True, slots=True)
-class Method:
+class PaymentMethod:
     """One way to pay.
 
     Attributes:
-        action: What the payer has to do after submission; None where the channel decides at once or asks him itself.
-        requires: What `PayRequest.payer` must hold.
+        action: The payer's next step after submission; None where the channel decides at once or asks the payer
+            itself.
+        requires: The values that `PayRequest.payer` must hold.
         closable: Whether an unpaid order can be closed at the channel, so that another method may be offered.
         manual_capture: Whether `PayRequest.capture=False` is possible.
     """
@@ -28,15 +29,14 @@ class Method:
 
 @dataclass(frozen=True, slots=True)
 class RefundRule:
-    """How captured money goes back by the original way.
+    """Limits of refunds to the original payment method.
 
     Attributes:
         window: How long after the success the channel still refunds.
         count_max: Most refunds of one order.
         partial: Whether less than the whole may be given back.
-        same_day: Whether it may be on the day of the payment.
+        same_day: Whether a refund may be on the day of the payment.
         returns_fee: Whether the channel gives its fee back.
-        notifies: Whether it tells us the outcome; otherwise it is only asked.
     """
 
     window: timedelta
@@ -44,7 +44,6 @@ class RefundRule:
     partial: bool = True
     same_day: bool = True
     returns_fee: bool = False
-    notifies: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +53,8 @@ class BillRule:
     Attributes:
         kinds: Such as "trade" and "fund_flow"; the first is the one to reconcile by.
         format: The layout's name, such as "wechat_csv".
-        ready_hour: The hour of the next day, in `utc_offset`, from which it may be fetched.
-        kept: How long it may be fetched.
+        ready_hour: The hour of the next day, in `utc_offset`, from which the bill may be fetched.
+        kept: How long the channel keeps the bill.
     """
 
     kinds: tuple[str, ...]
@@ -67,7 +66,7 @@ class BillRule:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What one channel can do.
+    """Everything that one channel can do.
 
     Attributes:
         channel: Its name, such as "wechat".
@@ -75,32 +74,26 @@ class Capabilities:
         currencies: ISO 4217 codes.
         amount_minor_min, amount_minor_max: Limits of one payment, both inclusive, in minor units of each currency.
         amount_minor_min_of: The least amount by currency, where it is above `amount_minor_min`.
-        order_no_length_max: Longest number of ours that the channel takes.
-        expiry_min, expiry_max: The range in which an order's end may lie after its start.
-        notifies: Whether the channel calls us; otherwise it is only asked.
+        expiry_min, expiry_max: The range in which an order's expiry may lie after its start.
         resubmits: Whether sending the same number again is safe and returns the same order.
-        subject_length_max: Longest description, in characters; longer ones are cut by the adapter.
-        refund: How money goes back; None where it cannot.
+        refund: Limits of refunds; None where there are none.
         same_day_void: Whether `void` cancels a whole payment on its own day, before it is settled.
         partial_capture: Whether less than the authorized amount may be captured.
-        authorization_kept: How long an authorization stands; None where there are none.
-        institutions: The banks it reaches, by code; empty where that is no question.
+        authorization_kept: How long an authorization lasts; None where there are none.
+        institutions: The banks that the channel reaches, by code; empty where it reaches every bank.
         payout_methods: Ways to send money out; empty where there is none.
-        payee_requires: What `Payout.payee` must hold.
+        payee_requires: The values that `PayoutRequest.payee` must hold.
         bill: The daily bill; None where there is none.
     """
 
     channel: str
-    methods: Mapping[str, Method]
+    methods: Mapping[str, PaymentMethod]
     currencies: frozenset[str]
     amount_minor_min: int
     amount_minor_max: int
-    order_no_length_max: int
     expiry_min: timedelta
     expiry_max: timedelta
-    notifies: bool
     resubmits: bool
-    subject_length_max: int
     refund: RefundRule | None = None
     same_day_void: bool = False
     partial_capture: bool = False
@@ -112,6 +105,6 @@ class Capabilities:
     amount_minor_min_of: Mapping[str, int] = field(default_factory=dict)
 
     def takes(self, amount_minor: int, currency: str) -> bool:
-        """Whether one payment may be of this amount."""
+        """Return whether one payment may be of this amount."""
         least = max(self.amount_minor_min, self.amount_minor_min_of.get(currency, 0))
         return currency in self.currencies and least <= amount_minor <= self.amount_minor_max

@@ -1,5 +1,11 @@
-"""What can be wrong with a channel's message, with a channel account, or with the way to the channel."""
+"""Errors of a channel's messages, of channel accounts, and of the connection to a channel."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hutong.channels.model import NOT_SENT, ChannelAnswer, ChannelState, text
 from hutong.errors import HutongError, Unauthorized
 
 
@@ -10,7 +16,7 @@ class NotificationRefused(Unauthorized):
 
 
 class ChannelUnreachable(HutongError):
-    """A call to a channel brought no answer. Adapters turn it into ChannelState.UNKNOWN; it goes no further.
+    """A call to a channel brought no answer. Adapters turn it into ChannelState.UNKNOWN; callers never see it.
 
     Attributes:
         sent: Whether the channel may have received the call. False only where no connection was made at all.
@@ -25,7 +31,7 @@ class ChannelUnreachable(HutongError):
 
 
 class NotOffered(HutongError):
-    """The channel has no such verb. Its capabilities say so, so that nobody asks."""
+    """The channel has no such verb. Its capabilities state that beforehand, so that no caller needs to try."""
 
     code = "channel_verb_not_offered"
     http_status = 422
@@ -36,3 +42,44 @@ class BillRefused(HutongError):
 
     code = "bill_refused"
     http_status = 422
+
+
+class NotAuthentic(Exception):
+    """A message is not proven to come from the channel for this account. Never leaves an adapter.
+
+    The text is one term for the reason: "unsigned", "bad_signature", "unknown_key", "stale", "unreadable", "not_ours"…
+    """
+
+
+class NoAnswer(Exception):
+    """A call brought no answer that can be relied on. Never leaves an adapter.
+
+    Attributes:
+        answer: The UNKNOWN answer that the verb returns instead, with the code and the message for people.
+        reason: Why nothing is proven, whatever code the unproven answer itself carries.
+    """
+
+    def __init__(
+        self, code: str, message: str | None = None, *, unified_code: str | None = None, reason: str | None = None
+    ) -> None:
+        super().__init__(code)
+        self.reason = reason or code
+        self.answer = ChannelAnswer(
+            ChannelState.UNKNOWN, channel_code=text(code, 64), channel_message=text(message, 256), code=unified_code
+        )
+
+    @classmethod
+    def unreachable(cls, error: ChannelUnreachable) -> NoAnswer:
+        """Return the error for a call without a reply; only one that was never sent carries the code NOT_SENT."""
+        return cls("no_answer" if error.sent else NOT_SENT, error.detail)
+
+
+@contextmanager
+def refusing_notifications() -> Iterator[None]:
+    """Turn every reason not to rely on a notification into NotificationRefused."""
+    try:
+        yield
+    except NotAuthentic as error:
+        raise NotificationRefused(f"the notification is refused: {error}") from None
+    except NoAnswer as error:
+        raise NotificationRefused(f"the notification is refused: {error.answer.channel_code}") from None

@@ -1,4 +1,4 @@
-"""The one way out to channels: bounded in time, bounded in size, following no redirects."""
+"""HTTP calls to channels, the only ones: bounded in time, bounded in size, following no redirects."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from yarl import URL
 from hutong.channels.errors import ChannelUnreachable
 
 BODY_LIMIT = 1 << 20
-"""Longest answer read, in bytes; a longer one counts as no answer."""
+"""Longest body that is read, in bytes; a longer one counts as no answer."""
 
-_DOWNLOAD_WITHIN_S = 300.0
+_DOWNLOAD_TIMEOUT_S = 300.0
 _NOTHING_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
-    """An answer as it came. Header names are lower case; the body is the raw bytes that signatures cover."""
+    """A raw HTTP answer. Header names are lower case; the body is the bytes that signatures cover."""
 
     status: int
     headers: Mapping[str, str]
@@ -31,7 +31,7 @@ class HttpReply:
 
 
 class Http:
-    """Calls to channels over one pool of connections. One per process, made by `Http.open`."""
+    """A client for all channels over one pool of connections. One per process, made by `Http.open`."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
@@ -55,7 +55,7 @@ class Http:
             timeout=timeout,
             # A cookie of one merchant's account must not travel with another's call.
             cookie_jar=aiohttp.DummyCookieJar(),
-            # Signatures cover the bytes on the wire, and a packed answer could unpack to any size.
+            # Signatures cover the bytes on the wire, and a compressed answer could expand to any size.
             auto_decompress=False,
             headers={"Accept-Encoding": "identity", "User-Agent": "hutong"},
         ) as session:
@@ -68,7 +68,7 @@ class Http:
             url: Sent exactly as written, since adapters sign it.
 
         Errors:
-            ChannelUnreachable: no connection, no answer in time, or an answer that breaks off or is too long.
+            ChannelUnreachable: no connection, no answer in time, or an answer that is cut off or too long.
         """
         async with self._request(method, url, headers=headers, body=body) as response:
             return HttpReply(response.status, _lower(response.headers), await _read(response))
@@ -76,18 +76,18 @@ class Http:
     async def download(
         self, method: str, url: str, *, headers: Mapping[str, str], into: Path, limit: int, body: bytes = b""
     ) -> HttpReply:
-        """Send one request and write the body of its answer to a file, which is there only if all of it came.
+        """Send one request and write the body of its answer to a file, which exists only if it is complete.
 
         Args:
             limit: Longest body, in bytes.
 
         Returns:
-            The answer; with status 200 its body is in the file and not here.
+            The answer; with status 200 the body is in the file instead.
 
         Errors:
             ChannelUnreachable: as for `call`.
         """
-        timeout = aiohttp.ClientTimeout(total=_DOWNLOAD_WITHIN_S, connect=self._session.timeout.connect, sock_read=30)
+        timeout = aiohttp.ClientTimeout(total=_DOWNLOAD_TIMEOUT_S, connect=self._session.timeout.connect, sock_read=30)
         async with self._request(method, url, headers=headers, body=body, timeout=timeout) as response:
             if response.status != 200:
                 return HttpReply(response.status, _lower(response.headers), await _read(response))
@@ -125,7 +125,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     async for chunk in response.content.iter_any():
         received += chunk
         if len(received) > BODY_LIMIT:
-            raise ChannelUnreachable("the answer is too long", sent=True)
+            raise ChannelUnreachable("the answer is longer than the limit", sent=True)
     return bytes(received)
 
 
@@ -134,5 +134,5 @@ async def _copy(response: aiohttp.ClientResponse, file: BinaryIO, limit: int) ->
     async for chunk in response.content.iter_chunked(1 << 18):
         length += len(chunk)
         if length > limit:
-            raise ChannelUnreachable("the answer is too long", sent=True)
+            raise ChannelUnreachable("the answer is longer than the limit", sent=True)
         await asyncio.to_thread(file.write, chunk)

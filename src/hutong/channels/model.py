@@ -1,4 +1,4 @@
-"""What passes between the life cycle and a channel adapter: frozen values, no I/O."""
+"""Values that pass between the life cycle and a channel adapter: frozen, no I/O."""
 
 from __future__ import annotations
 
@@ -9,35 +9,40 @@ from enum import StrEnum
 
 
 class ChannelState(StrEnum):
-    """What a channel's word amounts to, about a payment, a refund or a payout. Only SUCCEEDED, FAILED and CLOSED are
-    final."""
+    """The meaning of a channel's answer about a payment, a refund or a payout.
+
+    Only SUCCEEDED, FAILED and CLOSED are final.
+    """
 
     PENDING = "pending"
-    """The channel knows the order and it is not decided: nobody has paid yet, or the refund or payout is under way."""
+    """The channel knows the number and has not decided: nobody has paid yet, or the refund or payout is under way."""
     AUTHORIZED = "authorized"
     """The payer's side has reserved the money; it moves when it is captured."""
     SUCCEEDED = "succeeded"
     FAILED = "failed"
-    """The channel says that no money was taken, and that it never will be under this number."""
+    """The channel has proven that no money moved, and that none ever will under this number."""
     CLOSED = "closed"
     """The channel has closed the order unpaid; nobody can pay it any more."""
     UNKNOWN = "unknown"
-    """No proven answer: a time-out, a broken or unsigned reply, a code we do not know. Ask, never resend elsewhere."""
+    """No proven answer: a timeout, a broken or unsigned reply, an unmapped code. Query; never resend elsewhere."""
     NOT_FOUND = "not_found"
     """The channel does not know the number. Right after submission this proves nothing."""
 
 
+FINAL_STATES = frozenset({ChannelState.SUCCEEDED, ChannelState.FAILED, ChannelState.CLOSED})
+
+
 class ActionKind(StrEnum):
-    """What the payer has to do next."""
+    """The payer's next step."""
 
     QR_CODE = "qr_code"
-    """Scan a code; `content` is the text of it."""
+    """Scan a code; `content` is its text."""
     REDIRECT = "redirect"
     """Open an address; `content` is the address."""
     FORM = "form"
     """Post a form in the payer's browser; `content` is JSON: {"url": …, "fields": {name: value}, "charset": …}."""
     SDK = "sdk"
-    """Hand parameters to the wallet's own code in an application or a page; `content` is what that code takes."""
+    """Pass parameters to the wallet's SDK in an application or a page; `content` is what the SDK takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +53,17 @@ class PayerAction:
 
 @dataclass(frozen=True, slots=True)
 class PayRequest:
-    """One try to take money. `attempt_no` is our number at the channel and never changes for this try.
+    """One attempt to take money. `attempt_no` is our number at the channel and identifies this attempt permanently.
+
+    The payer's network address is not part of it: placing the order again must repeat it exactly, and by then the
+    payer may have moved. A method that requires the address gets it in `payer`, which is stored with the attempt.
 
     Attributes:
-        notify_url: Where the channel tells us of it; stored with the try, so that sending again repeats it.
-        return_url: Where the payer's browser goes afterwards. What it brings proves nothing.
-        payer: What the method asks of the payer, by the names in `Method.requires`: "openid", "auth_code", "token"…
+        notify_url: Where the channel sends its notifications; stored with the attempt, so that resending repeats it.
+        return_url: Where the payer's browser goes afterwards. What the browser brings back proves nothing.
+        payer: The values that the method needs, by the names in `PaymentMethod.requires`, such as "openid".
         capture: False only reserves the money, to be taken by `capture`.
-        placed_at: When the intent was written: the same in every submission, and the one in `Order`.
+        placed_at: When the intent was written: the same in every submission, and in `OrderReference`.
     """
 
     attempt_no: str
@@ -65,7 +73,6 @@ class PayRequest:
     subject: str
     expires_at: datetime
     notify_url: str
-    payer_ip: str | None = None
     return_url: str | None = None
     payer: Mapping[str, str] = field(default_factory=dict)
     capture: bool = True
@@ -73,13 +80,13 @@ class PayRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """A try that the channel was asked to make, for every later call about it.
+class OrderReference:
+    """An attempt that was sent to the channel, for every later call about it.
 
     Attributes:
         placed_at: When the intent was written, which is never after the channel received it; the same in every call.
-        channel_order_no: The channel's own number, if we have learnt it.
-        expires_at: Until when its payer may pay, as `PayRequest.expires_at` said.
+        channel_order_no: The channel's own number, if it is known.
+        expires_at: Until when the payer may pay, as in `PayRequest.expires_at`.
     """
 
     attempt_no: str
@@ -92,17 +99,17 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Refund:
-    """Money to be given back from a captured order, under a number that never changes however often it is sent.
+class RefundRequest:
+    """Money to give back from a captured order. `refund_no` is the same however often the request is sent.
 
     Attributes:
-        amount_minor: Of the order's currency; `order.amount_minor` is the order's whole.
+        amount_minor: In the order's currency; `order.amount_minor` is the whole order.
         created_at: When the intent was written; the same in every call.
-        channel_refund_no: The channel's own number, if we have learnt it.
+        channel_refund_no: The channel's own number, if it is known.
     """
 
     refund_no: str
-    order: Order
+    order: OrderReference
     amount_minor: int
     reason: str
     notify_url: str
@@ -111,11 +118,11 @@ class Refund:
 
 
 @dataclass(frozen=True, slots=True)
-class Payout:
-    """Money to be sent out, under a number that never changes however often it is sent.
+class PayoutRequest:
+    """Money to send out. `payout_no` is the same however often the request is sent.
 
     Attributes:
-        payee: Who receives it, by the names in `Capabilities.payee_requires`.
+        payee: The recipient, by the names in `Capabilities.payee_requires`.
     """
 
     payout_no: str
@@ -124,26 +131,23 @@ class Payout:
     payee: Mapping[str, str]
     remark: str
     notify_url: str
-    created_at: datetime
-    channel_payout_no: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelAnswer:
-    """What the channel said about one order, refund or payout, whichever way we learnt it.
+    """A channel's answer about one order, refund or payout, from a call or from a notification.
 
     Attributes:
-        state: What it amounts to.
-        amount_minor, currency: What the channel says the order, the capture, the refund or the payout is about; None
-            where it does not say.
-        channel_order_no: The channel's own number of it, if it has one by now.
-        channel_code, channel_message: The channel's words as they came, cut to 64 and 256 characters.
-        code: Our one word for them, from the code map; None where the channel gave no code, "unmapped" where the map
-            has none.
-        retryable: Whether the same may be tried again later, or elsewhere, with hope of another answer.
-        happened_at: When the channel says it happened.
-        action: What the payer has to do, after a successful submission.
-        fee_minor: What the channel keeps for it, where it says so.
+        state: The meaning of the answer.
+        amount_minor, currency: The amount of the order, the capture, the refund or the payout as the channel states
+            it; None where it does not.
+        channel_order_no: The channel's own number, if it has assigned one.
+        channel_code, channel_message: The channel's own texts, cut to 64 and 256 characters.
+        code: Our unified code for them, from the code map; None where the channel gave no code, "unmapped" where the
+            map has none.
+        retryable: Whether another attempt, later or elsewhere, may bring another answer.
+        happened_at: When it happened, by the channel's clock.
+        action: The payer's next step, after a successful submission.
     """
 
     state: ChannelState
@@ -156,17 +160,16 @@ class ChannelAnswer:
     action: PayerAction | None = None
     code: str | None = None
     retryable: bool = False
-    fee_minor: int | None = None
 
 
 class About(StrEnum):
-    """What a notification is about."""
+    """The subject of a notification."""
 
     PAYMENT = "payment"
     REFUND = "refund"
     PAYOUT = "payout"
     NOTHING = "nothing"
-    """Genuine, but of no concern: it is accepted and forgotten."""
+    """Genuine, but about nothing of ours: accepted and dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,12 +177,11 @@ class Notification:
     """A verified message from a channel.
 
     Attributes:
-        number: Our number of what it is about: attempt, refund or payout; empty where it is about nothing.
-        replay_key: What identifies the very message, where the channel signs each repetition anew; a second message
+        number: Our number of its subject: attempt, refund or payout; empty where it is about nothing.
+        replay_key: Identifies this very message, where the channel signs each repetition separately: a second message
             with the same key is refused. None where a channel repeats the same bytes.
     """
 
-    notification_id: str
     number: str
     answer: ChannelAnswer
     about: About = About.PAYMENT
@@ -188,7 +190,7 @@ class Notification:
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """What to answer the channel's HTTP call with."""
+    """The answer to a channel's HTTP call."""
 
     status: int
     body: bytes = b""
@@ -196,15 +198,20 @@ class HttpAnswer:
 
 
 NOT_SENT = "not_sent"
-"""The `channel_code` of a submission for which no connection was made at all: nothing can have come of it."""
+"""The `channel_code` of a submission for which no connection was made at all: it cannot have had any effect."""
 
 
 def after_sending(answer: ChannelAnswer) -> ChannelAnswer:
-    """What a question is worth that was to tell what became of something sent: without a connection for the question
-    there is no answer, but something was sent."""
+    """Return the answer to a query that follows a submission, never with the code NOT_SENT.
+
+    Without a connection the query was not sent, but the submission before it was.
+    """
     return replace(answer, channel_code="no_answer") if answer.channel_code == NOT_SENT else answer
 
 
 def text(value: object, length: int) -> str | None:
-    """Words as they came, cut, without the one character that PostgreSQL does not keep; None where there are none."""
+    """Return a channel's text cut to a length; None for an empty text and for anything else.
+
+    It loses the one character that PostgreSQL does not store.
+    """
     return value.replace("\0", "")[:length] or None if isinstance(value, str) else None

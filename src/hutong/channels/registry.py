@@ -1,4 +1,4 @@
-"""What a channel's file offers to the rest: its capabilities, what an account needs, and how to make one callable.
+"""The installed channel adapters: their capabilities, their credentials, and the making of a callable account.
 
 Adapters are found by the entry point group `hutong.channels`: the name of the entry point is the channel's name, its
 value the class. Any installed package may add one.
@@ -28,11 +28,11 @@ class Adapter(Protocol):
 
     Attributes:
         capabilities: The same for all accounts of the channel.
-        Credentials: What an account consists of. It forbids unknown fields, hides its input in errors, and reads
-            `sandbox` and `stored` (bool) from the validation context where a rule depends on it.
-        code_map: The data file that says what the channel's codes mean; see `read_codes`.
-        documented_codes: The data file that lists the codes which the channel documents: CSV with the columns
-            interface, code, sub_code, source. Kept apart from the map, so that the map can be measured against it.
+        Credentials: The model of an account's credentials. It forbids unknown fields, hides its input in errors, and
+            reads `sandbox` and `stored` (bool) from the validation context where a rule depends on them.
+        code_map: The data file with the meanings of the channel's codes; see `read_codes`.
+        documented_codes: The data file with the codes that the channel documents: CSV with the columns interface,
+            code, sub_code, source. It is kept apart from the map, so that the map can be measured against it.
     """
 
     capabilities: ClassVar[Capabilities]
@@ -47,32 +47,32 @@ class Adapter(Protocol):
 
 @cache
 def adapters() -> Mapping[str, Adapter]:
-    """All installed adapters by the channel's name."""
+    """Return all installed adapters by the channel's name."""
     return {entry.name: cast("Adapter", entry.load()) for entry in entry_points(group=GROUP)}
 
 
 def adapter(channel: str) -> Adapter:
-    """The adapter of a channel.
+    """Return the adapter of a channel.
 
     Errors:
         InvalidParameter: no adapter of this name is installed.
     """
-    found = adapters().get(channel)
-    if found is None:
+    entry = adapters().get(channel)
+    if entry is None:
         raise InvalidParameter("no adapter for this channel is installed", param="channel")
-    return found
+    return entry
 
 
 def read_credentials(
     channel: str, credentials: Mapping[str, object], *, sandbox: bool, stored: bool = False
 ) -> BaseModel:
-    """Check what an account consists of.
+    """Validate the credentials of an account.
 
     Args:
         stored: They were checked when they were stored and have not been altered since.
 
     Errors:
-        InvalidParameter: `param` names the first field at fault, as "credentials.name"; no value is repeated.
+        InvalidParameter: `param` names the first wrong field, as "credentials.name"; no value is repeated.
     """
     try:
         return adapter(channel).Credentials.model_validate(
@@ -85,10 +85,11 @@ def read_credentials(
 
 
 def make_channel(channel: str, credentials: Mapping[str, object], http: Http, *, sandbox: bool) -> Channel:
-    """One account ready to be called, with the code map that ships: to try an adapter out, without a database.
+    """Return one account ready to be called, with the code map that ships: to test an adapter without a database.
 
     Errors:
         InvalidParameter: as `read_credentials`.
     """
-    made = adapter(channel)
-    return made(read_credentials(channel, credentials, sandbox=sandbox), http, Codes(load_codes(made.code_map)))
+    channel_class = adapter(channel)
+    codes = Codes(load_codes(channel_class.code_map))
+    return channel_class(read_credentials(channel, credentials, sandbox=sandbox), http, codes)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -11,11 +13,12 @@ from uuid import UUID
 import typer
 
 from hutong.cli.codes import codes
-from hutong.cli.common import Json, in_transaction, load_settings, make_ids, read_private_file
+from hutong.cli.common import Json, in_transaction, load_settings, make_ids, read_private_file, with_database
 from hutong.clock import SystemClock
 
 if TYPE_CHECKING:
     from hutong import channels, db
+    from hutong.vault import Vault
 
 channel = typer.Typer(help="Payment channels: your accounts there, and what their codes mean.", no_args_is_help=True)
 channel.add_typer(codes, name="codes")
@@ -38,7 +41,7 @@ def add(name: ChannelName, account: AccountName, credentials: Credentials, as_js
     vault = app.open_vault(settings)
 
     async def work(tx: db.Tx) -> None:
-        await channels.create_account(
+        await channels.accounts.create_account(
             tx,
             vault,
             account_id=account_id,
@@ -66,7 +69,7 @@ def list_accounts(as_json: Json = False) -> None:
     """List the accounts, without secrets."""
     from hutong import channels
 
-    entries = [_document(entry) for entry in in_transaction(channels.list_accounts)]
+    entries = [_document(entry) for entry in in_transaction(channels.accounts.list_accounts)]
     if as_json:
         print(json.dumps({"accounts": entries}))
         return
@@ -90,7 +93,7 @@ def rotate(name: ChannelName, account: AccountName, credentials: Credentials) ->
     async def work(tx: db.Tx) -> None:
         account_id = await _find(tx, name, account)
         now = SystemClock().now()
-        await channels.replace_credentials(tx, vault, account_id=account_id, credentials=secrets, now=now)
+        await channels.accounts.replace_credentials(tx, vault, account_id=account_id, credentials=secrets, now=now)
 
     in_transaction(work, settings)
     print("replaced; every process uses the new credentials within five seconds")
@@ -115,7 +118,7 @@ def coverage(as_json: Json = False) -> None:
     """Show what share of the codes that each channel documents is mapped."""
     from hutong import channels
 
-    reports = channels.coverage()
+    reports = channels.codes.coverage()
     if as_json:
         document = {
             name: {
@@ -135,12 +138,95 @@ def coverage(as_json: Json = False) -> None:
             print(f"{'':<12} missing: {' '.join(key)}")
 
 
+@channel.command("bill")
+def bill(
+    name: ChannelName,
+    account: AccountName,
+    into: Annotated[Path, typer.Option("--into", metavar="FOLDER", file_okay=False, help="For the channel's files.")],
+    day: Annotated[
+        datetime | None, typer.Option("--day", formats=["%Y-%m-%d"], help="The channel's day; yesterday if left out.")
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option("--kind", help="Such as trade; left out, the one that reconciliation uses.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Fetch an account's bill of one day, check it against its own totals, and print its rows as CSV.
+
+    Exits 1 if there is none.
+    """
+    from hutong import app
+
+    settings = load_settings()
+    into.mkdir(parents=True, exist_ok=True)
+
+    async def work(database: db.Database) -> tuple[channels.Bill, list[channels.BillRow]]:
+        return await _fetch_bill(database, app.open_vault(settings), name, account, day and day.date(), kind, into)
+
+    fetched, rows = with_database(work, settings)
+    if as_json:
+        documents = [_row_document(row) for row in rows]
+        print(json.dumps(_bill_document(fetched) | {"rows": documents}, ensure_ascii=False))
+    else:
+        writer = csv.writer(sys.stdout)
+        writer.writerow(_ROW_COLUMNS)
+        writer.writerows(_row_document(row).values() for row in rows)
+        reason = f": {fetched.channel_code} {fetched.channel_message or ''}" if fetched.channel_code else ""
+        print(f"{fetched.kind} {fetched.day}: {fetched.state}, {len(rows)} rows{reason}", file=sys.stderr)
+    if fetched.state not in ("ready", "empty"):
+        sys.exit(1)
+
+
+async def _fetch_bill(
+    database: db.Database, vault: Vault, name: str, account: str, day: date | None, kind: str | None, into: Path
+) -> tuple[channels.Bill, list[channels.BillRow]]:
+    from hutong import channels
+
+    clock = SystemClock()
+    async with database.transaction() as tx:
+        account_id = await _find(tx, name, account)
+    async with channels.Http.open() as http:
+        adapter = await channels.Accounts(database, vault, http, clock).get(account_id)
+        rule = adapter.capabilities.bill
+        if rule is None:
+            raise channels.NotOffered(f"{name} has no bills")
+        yesterday = (clock.now().astimezone(UTC) + rule.utc_offset).date() - timedelta(days=1)
+        fetched = await adapter.download_bill(kind or rule.kinds[0], day or yesterday, into, now=clock.now())
+        complete = fetched.state in (channels.BillState.READY, channels.BillState.EMPTY)
+        return fetched, list(adapter.read_bill(fetched)) if complete else []
+
+
+_ROW_COLUMNS = (
+    "kind", "our_no", "channel_no", "original_no", "amount_minor", "currency", "fee_minor", "state", "happened_at",
+    "settle_date",
+)  # fmt: skip
+
+
+def _row_document(row: channels.BillRow) -> dict[str, Any]:
+    values = (
+        row.kind.value, row.our_no, row.channel_no, row.original_no, row.amount_minor, row.currency, row.fee_minor,
+        row.state, row.happened_at and row.happened_at.isoformat(), row.settle_date and row.settle_date.isoformat(),
+    )  # fmt: skip
+    return dict(zip(_ROW_COLUMNS, values, strict=True))
+
+
+def _bill_document(fetched: channels.Bill) -> dict[str, Any]:
+    return {
+        "state": fetched.state.value,
+        "kind": fetched.kind,
+        "day": fetched.day.isoformat(),
+        "files": [str(file) for file in fetched.files],
+        "channel_code": fetched.channel_code,
+        "channel_message": fetched.channel_message,
+    }
+
+
 def _set_enabled(channel: str, name: str, *, enabled: bool) -> None:
     from hutong import channels
 
     async def work(tx: db.Tx) -> None:
         account_id = await _find(tx, channel, name)
-        await channels.set_enabled(tx, account_id=account_id, enabled=enabled, now=SystemClock().now())
+        await channels.accounts.set_enabled(tx, account_id=account_id, enabled=enabled, now=SystemClock().now())
 
     in_transaction(work)
 
@@ -167,13 +253,13 @@ async def _find(tx: db.Tx, channel: str, name: str) -> UUID:
     from hutong import channels
     from hutong.errors import NotFound
 
-    account_id = await channels.find_account(tx, channel=channel, name=name)
+    account_id = await channels.accounts.find_account(tx, channel=channel, name=name)
     if account_id is None:
         raise NotFound("the channel has no account of this name", param="name")
     return account_id
 
 
-def _document(entry: channels.AccountEntry) -> dict[str, Any]:
+def _document(entry: channels.accounts.AccountEntry) -> dict[str, Any]:
     from hutong import ids
 
     return {

@@ -37,10 +37,10 @@ def list_codes(
 
     async def work(tx: db.Tx, now: datetime) -> list[dict[str, Any]]:
         if unmapped:
-            entries = [asdict(entry) for entry in await channels.open_unmapped(tx) if entry.channel == channel]
+            entries = [asdict(entry) for entry in await channels.codes.open_unmapped(tx) if entry.channel == channel]
             return [{name: _plain(value) for name, value in entry.items()} for entry in entries]
-        await channels.load_shipped(tx, now=now)
-        return [_document(version) for version in await channels.current_codes(tx, [channel])]
+        await channels.codes.load_shipped(tx, now=now)
+        return [_document(version) for version in await channels.codes.current_codes(tx, [channel])]
 
     _show("codes", _run(work), as_json=as_json)
 
@@ -51,8 +51,10 @@ def history(channel: Channel, interface: Interface, code: Code, sub_code: SubCod
     from hutong import channels
 
     async def work(tx: db.Tx, now: datetime) -> list[dict[str, Any]]:
-        await channels.load_shipped(tx, now=now)
-        versions = await channels.code_history(tx, channel=channel, interface=interface, code=code, sub_code=sub_code)
+        await channels.codes.load_shipped(tx, now=now)
+        versions = await channels.codes.code_history(
+            tx, channel=channel, interface=interface, code=code, sub_code=sub_code
+        )
         return [_document(version) for version in versions]
 
     _show("versions", _run(work), as_json=as_json)
@@ -80,14 +82,14 @@ def propose(
 
     if state not in set(channels.ChannelState):
         raise InvalidParameter(f"is one of {', '.join(channels.ChannelState)}", param="--state")
-    meaning = channels.Meaning(unified_code, channels.ChannelState(state), retryable, action, text_en, text_zh)
-    entry = channels.CodeEntry(channel, interface, code, sub_code, meaning)
+    meaning = channels.codes.Meaning(unified_code, channels.ChannelState(state), retryable, action, text_en, text_zh)
+    entry = channels.codes.CodeEntry(channel, interface, code, sub_code, meaning)
     proposal_id = make_ids().new()
 
     async def work(tx: db.Tx, now: datetime) -> operators.Proposal:
-        await channels.load_shipped(tx, now=now)
+        await channels.codes.load_shipped(tx, now=now)
         maker = await operators.authenticate(tx, read_key(key))
-        return await channels.propose_code(
+        return await channels.codes.propose_code(
             tx, entry, proposal_id=proposal_id, maker_id=maker.operator_id, reason=reason, now=now
         )
 
@@ -118,7 +120,7 @@ def _conclude(proposal_id: str, key: Path, reason: str, *, approve: bool) -> Non
     async def work(tx: db.Tx, now: datetime) -> None:
         checker = await operators.authenticate(tx, read_key(key))
         decision = operators.ApprovalDecision(identifier, checker.operator_id, approve, reason)
-        await operators.conclude(tx, decision, {channels.CHANGE: channels.change_code}, now=now)
+        await operators.conclude(tx, decision, {channels.codes.CHANGE: channels.codes.change_code}, now=now)
 
     _run(work)
 
@@ -127,7 +129,7 @@ def _run(work: Callable[[db.Tx, datetime], Awaitable[T]]) -> T:
     return in_transaction(lambda tx: work(tx, SystemClock().now()))
 
 
-def _document(version: channels.CodeVersion) -> dict[str, Any]:
+def _document(version: channels.codes.CodeVersion) -> dict[str, Any]:
     from hutong import ids, operators
 
     proposal_id = version.proposal_id

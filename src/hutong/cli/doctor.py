@@ -70,7 +70,7 @@ def channel(
     sys.exit(0 if ok else 1)
 
 
-async def _diagnose_account(settings: app.Settings, url: str, account: str) -> list[channels.Finding]:
+async def _diagnose_account(settings: app.Settings, url: str, account: str) -> list[channels.AccountFinding]:
     from hutong import app, channels, db, ids
     from hutong.clock import SystemClock
     from hutong.errors import NotFound
@@ -78,11 +78,11 @@ async def _diagnose_account(settings: app.Settings, url: str, account: str) -> l
     vault = app.open_vault(settings)
     async with db.Database.open(url, size=2) as database, channels.Http.open() as http:
         async with database.transaction() as tx:
-            entries = await channels.list_accounts(tx)
+            entries = await channels.accounts.list_accounts(tx)
         named = [entry for entry in entries if account in (ids.encode("acc", entry.account_id), entry.name)]
         if len(named) != 1:
             raise NotFound("no channel account has this id or name" if not named else "several accounts have this name")
-        return await channels.diagnose_account(database, vault, http, SystemClock(), named[0].account_id)
+        return await channels.accounts.diagnose_account(database, vault, http, SystemClock(), named[0].account_id)
 
 
 async def _check_installation(settings: app.Settings, stack: ExitStack) -> list[Check]:

@@ -61,7 +61,7 @@ def overdraft(
     currency: Annotated[str, typer.Option(help="ISO 4217 code.")] = "CNY",
 ) -> None:
     """Set how far refunds may take a merchant's balance below zero."""
-    from hutong import ids, merchants, payments
+    from hutong import ids, ledger, merchants
     from hutong.errors import NotFound
 
     owner = ids.decode("mer", merchant_id)
@@ -69,7 +69,7 @@ def overdraft(
     async def work(tx: db.Tx) -> int:
         if owner not in await merchants.find_merchants(tx, [owner]):
             raise NotFound("no merchant has this id")
-        return await payments.agree_overdraft(
+        return await ledger.agree_overdraft(
             tx, owner, currency, limit_minor, by=by, reason=reason, now=SystemClock().now()
         )
 

@@ -49,7 +49,7 @@ def migrate(as_json: Json = False) -> None:
         applied = db.migrate(url)
     separate_url = app.query_database_url(settings)
     if separate_url is not None:
-        applied += [f"{name} (bills)" for name in db.migrate(separate_url, packages=search.SCHEMA_PACKAGES)]
+        applied += [f"{name} (payment records)" for name in db.migrate(separate_url, packages=search.SCHEMA_PACKAGES)]
     if as_json:
         print(json.dumps({"applied": applied}))
     else:

@@ -4,19 +4,20 @@ Promises: the key is claimed and its answer stored in the transactions that have
 which the effect exists without the key. A claim whose process died is taken over after a minute.
 """
 
-from hutong.idempotency.keys import claim, find, forget, store
-from hutong.idempotency.model import KEPT_FOR, LEASE, Claim, Claimed, InFlight, KeyReused, StoredAnswer
+from hutong.idempotency.errors import KeyInFlight, KeyReused
+from hutong.idempotency.keys import Keyed, OnceResult, find, forget, once, store
+from hutong.idempotency.model import Claim, ClaimOutcome, StoredAnswer
 
 __all__ = [
-    "KEPT_FOR",
-    "LEASE",
     "Claim",
-    "Claimed",
-    "InFlight",
+    "ClaimOutcome",
+    "KeyInFlight",
     "KeyReused",
+    "Keyed",
+    "OnceResult",
     "StoredAnswer",
-    "claim",
     "find",
     "forget",
+    "once",
     "store",
 ]

@@ -2,74 +2,155 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Generic, Protocol, TypeVar
 
 import asyncpg
 
 from hutong import db
-from hutong.idempotency.model import KEPT_FOR, LEASE, Claim, Claimed, InFlight, KeyReused, StoredAnswer
+from hutong.idempotency.errors import KeyInFlight, KeyReused
+from hutong.idempotency.model import KEPT_FOR, LEASE, Claim, ClaimOutcome, ClaimResult, StoredAnswer
 from hutong.idempotency.statements import sql
 
-Outcome = Claimed | InFlight | KeyReused | StoredAnswer
+
+class Keyed(Protocol):
+    """A command that may come with an idempotency key."""
+
+    @property
+    def claim(self) -> Claim | None: ...
 
 
-async def claim(tx: db.Tx, claims: Sequence[Claim], *, now: datetime) -> list[Outcome]:
-    """Claim each key, or say what stands in the way.
+C = TypeVar("C", bound=Keyed)
+R = TypeVar("R")
+
+_CLAIMED = ClaimResult(ClaimOutcome.CLAIMED)
+
+
+@dataclass(frozen=True, slots=True)
+class OnceResult(Generic[R]):
+    """What one command came to under its key.
+
+    Attributes:
+        outcome: CLAIMED if the command was run now.
+        result: Its result then.
+        answer: What is stored under the key by now, if anything is.
+    """
+
+    outcome: ClaimOutcome
+    result: R | None = None
+    answer: StoredAnswer | None = None
+
+    def check(self) -> None:
+        """Raise the error that a command without a result or an answer ends in.
+
+        Errors:
+            KeyInFlight, KeyReused.
+        """
+        if self.outcome is ClaimOutcome.IN_FLIGHT:
+            raise KeyInFlight("a request with this idempotency key is in progress", param="Idempotency-Key")
+        if self.outcome is ClaimOutcome.KEY_REUSED:
+            raise KeyReused("the idempotency key was used with a different request", param="Idempotency-Key")
+
+
+async def once(
+    tx: db.Tx,
+    commands: Sequence[C],
+    *,
+    now: datetime,
+    create: Callable[[Sequence[C]], Awaitable[Sequence[R]]],
+    answer: Callable[[C, R], StoredAnswer | None],
+) -> list[OnceResult[R]]:
+    """Run each command unless its key shows that it was run before.
+
+    Args:
+        create: Runs the commands whose keys are free, in one list; returns one result per command, in order. Not called
+            without any.
+        answer: Renders what is answered to a command with a key; None if the answer is not final yet. It is stored
+            later then, by `store`.
+
+    Effects:
+        Claims the keys and stores the final answers, in the transaction of the commands' own effect.
+
+    Returns:
+        One result per command, in order.
+    """
+    claims = iter(await claim(tx, [command.claim for command in commands if command.claim is not None], now=now))
+    states = [_CLAIMED if command.claim is None else next(claims) for command in commands]
+    free = [c for c, s in zip(commands, states, strict=True) if s.outcome is ClaimOutcome.CLAIMED]
+    created = iter(await create(free) if free else ())
+    results: list[OnceResult[R]] = []
+    answers: list[tuple[Claim, StoredAnswer]] = []
+    for command, state in zip(commands, states, strict=True):
+        if state.outcome is not ClaimOutcome.CLAIMED:
+            results.append(OnceResult(state.outcome, answer=state.answer))
+            continue
+        result = next(created)
+        final = None if command.claim is None else answer(command, result)
+        if command.claim is not None and final is not None:
+            answers.append((command.claim, final))
+        results.append(OnceResult(state.outcome, result, final))
+    await store(tx, answers)
+    return results
+
+
+async def claim(tx: db.Tx, claims: Sequence[Claim], *, now: datetime) -> list[ClaimResult]:
+    """Claim each key, or return what prevents it.
 
     Two claims of one key in one list: the first may be CLAIMED, the second is then in flight.
 
     Returns:
-        One outcome per claim, in order.
+        One result per claim, in order.
     """
     if not claims:
         return []
     owners, keys = [c.owner_id for c in claims], [c.key for c in claims]
-    taken = await sql.claim_keys.fetch(
+    rows = await sql.claim_keys.fetch(
         tx, owners, keys, [c.fingerprint for c in claims], now, now - LEASE, now + KEPT_FOR
     )
-    ours = {(row["owner_id"], row["key"]): row["fingerprint"] for row in taken}
-    if len(taken) == len(claims):
-        return [Claimed()] * len(claims)
-    rows = {(r["owner_id"], r["key"]): r for r in await sql.read_keys.fetch(tx, owners, keys)}
-    outcomes: list[Outcome] = []
-    for wish in claims:
-        identity = (wish.owner_id, wish.key)
-        if ours.get(identity) == wish.fingerprint:
+    ours = {(row["owner_id"], row["key"]): row["fingerprint"] for row in rows}
+    if len(rows) == len(claims):
+        return [_CLAIMED] * len(claims)
+    existing = {(row["owner_id"], row["key"]): row for row in await sql.read_keys.fetch(tx, owners, keys)}
+    results: list[ClaimResult] = []
+    for each in claims:
+        identity = (each.owner_id, each.key)
+        if ours.get(identity) == each.fingerprint:
             del ours[identity]
-            outcomes.append(Claimed())
+            results.append(_CLAIMED)
         else:
-            outcomes.append(_standing(rows[identity], wish))
-    return outcomes
+            results.append(_existing(existing[identity], each))
+    return results
 
 
-async def find(tx: db.Tx, wish: Claim, *, now: datetime) -> InFlight | KeyReused | StoredAnswer | None:
-    """What stands in the way of claiming this key, without claiming it; None if it is free."""
-    row = await sql.read_keys.fetchrow(tx, [wish.owner_id], [wish.key])
+async def find(tx: db.Tx, claim: Claim, *, now: datetime) -> ClaimResult:
+    """Return the result that claiming this key would have, without claiming it."""
+    row = await sql.read_keys.fetchrow(tx, [claim.owner_id], [claim.key])
     if row is None or row["forget_at"] < now:
-        return None
-    standing = _standing(row, wish)
-    lapsed = isinstance(standing, InFlight) and row["claimed_at"] < now - LEASE
-    return None if lapsed else standing
+        return _CLAIMED
+    result = _existing(row, claim)
+    lapsed = result.outcome is ClaimOutcome.IN_FLIGHT and row["claimed_at"] < now - LEASE
+    return _CLAIMED if lapsed else result
 
 
-def _standing(row: asyncpg.Record, wish: Claim) -> InFlight | KeyReused | StoredAnswer:
-    if row["fingerprint"] != wish.fingerprint:
-        return KeyReused()
+def _existing(row: asyncpg.Record, claim: Claim) -> ClaimResult:
+    if row["fingerprint"] != claim.fingerprint:
+        return ClaimResult(ClaimOutcome.KEY_REUSED)
     if row["status"] is None:
-        return InFlight()
-    return StoredAnswer(row["status"], row["body"])
+        return ClaimResult(ClaimOutcome.IN_FLIGHT)
+    return ClaimResult(ClaimOutcome.ANSWERED, StoredAnswer(row["status"], row["body"]))
 
 
 async def store(tx: db.Tx, answers: Sequence[tuple[Claim, StoredAnswer]]) -> list[StoredAnswer]:
-    """Keep the answers of claimed keys, in the transaction of their effect.
+    """Store the answers of claimed keys, in the transaction of their effect.
 
     Repeat:
-        The first answer stays, and is what has to be answered: whoever worked for longer than its claim held may have
-        been overtaken by a repetition.
+        The first answer stays, and is the one to give: a request that took longer than its claim held may have been
+        overtaken by its repetition.
 
     Returns:
-        What stands under each key, in order.
+        The answer under each key, in order.
     """
     if not answers:
         return []
@@ -79,14 +160,14 @@ async def store(tx: db.Tx, answers: Sequence[tuple[Claim, StoredAnswer]]) -> lis
     )
     if len(stored) == len(answers):
         return [answer for _, answer in answers]
-    standing = {
+    existing = {
         (row["owner_id"], row["key"]): StoredAnswer(row["status"], row["body"])
         for row in await sql.read_keys.fetch(tx, owners, keys)
     }
-    # A key that was forgotten meanwhile stands for nothing any more.
-    return [standing.get((wish.owner_id, wish.key), answer) for wish, answer in answers]
+    # A key that was deleted meanwhile has no answer any more.
+    return [existing.get((each.owner_id, each.key), answer) for each, answer in answers]
 
 
 async def forget(tx: db.Tx, *, now: datetime, limit: int) -> int:
-    """Delete keys past their time, at most `limit`; returns how many."""
+    """Delete keys past their time, at most `limit`; return how many."""
     return len(await sql.forget_keys.fetch(tx, now, limit))

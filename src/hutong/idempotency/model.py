@@ -1,24 +1,25 @@
-"""A claim on a key, and what may come of it."""
+"""Claims on idempotency keys, and their outcomes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 from uuid import UUID
 
 LEASE = timedelta(seconds=60)
 """How long a claim without an answer keeps others out."""
 
 KEPT_FOR = timedelta(days=7)
-"""How long an answer is kept. The merchant's order number goes on preventing a second charge afterwards."""
+"""How long an answer is kept. The merchant's order number still prevents a second charge afterwards."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The wish to be the one who answers for a key.
+    """A request's claim on its key.
 
     Attributes:
-        owner_id: Whose key it is; the same text of another owner is another key.
+        owner_id: The owner of the key; the same text of another owner is another key.
         key: 1 to 255 characters.
         fingerprint: Hash of everything that makes the request what it is.
     """
@@ -29,23 +30,33 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
-    """Nobody has answered for this key; the caller goes ahead."""
-
-
-@dataclass(frozen=True, slots=True)
-class InFlight:
-    """Somebody else is working on this key right now."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeyReused:
-    """The key stands for another request."""
-
-
-@dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """What was answered the first time, to be answered again."""
+    """The first answer under a key, to be repeated byte for byte."""
 
     status: int
     body: bytes
+
+
+class ClaimOutcome(StrEnum):
+    """Outcomes of a claim."""
+
+    CLAIMED = "claimed"
+    """The key is free, or there is none; the caller goes ahead."""
+    IN_FLIGHT = "in_flight"
+    """Another request works on this key right now."""
+    KEY_REUSED = "key_reused"
+    """The key was used with a different request."""
+    ANSWERED = "answered"
+    """The request was answered before; the result has the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimResult:
+    """The outcome of a claim.
+
+    Attributes:
+        answer: The stored answer, if the outcome is ANSWERED.
+    """
+
+    outcome: ClaimOutcome
+    answer: StoredAnswer | None = None

@@ -1,4 +1,4 @@
-"""The SQL of this package, loaded once."""
+"""The SQL of this package."""
 
 from hutong import db
 

@@ -1,4 +1,4 @@
-"""Creating accounts: any account as TigerBeetle does it, and the chart's accounts on demand."""
+"""The creation of accounts: any account with TigerBeetle's rules, and the chart's accounts on demand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import asyncpg
 from hutong import db, money
 from hutong.clock import to_ns
 from hutong.ledger.accounting.chart import account_id, subject
-from hutong.ledger.codec import check_numbers, signed, uuid_of
+from hutong.ledger.codec import check_numbers, signed, unsigned, uuid_of
 from hutong.ledger.model import (
     ID_MAX,
     TIMESTAMP_MAX,
@@ -27,7 +27,6 @@ _LINKED = int(AccountFlags.LINKED)
 _IMPORTED = int(AccountFlags.IMPORTED)
 _LIMITS = int(AccountFlags.DEBITS_MUST_NOT_EXCEED_CREDITS | AccountFlags.CREDITS_MUST_NOT_EXCEED_DEBITS)
 _UNKNOWN = ~0x3F
-_UNSIGNED = (1 << 64) - 1
 _COMPARED = (
     S.EXISTS_WITH_DIFFERENT_FLAGS,
     S.EXISTS_WITH_DIFFERENT_USER_DATA_128,
@@ -37,22 +36,18 @@ _COMPARED = (
     S.EXISTS_WITH_DIFFERENT_CODE,
 )
 
+_Fields = tuple[int, int, int, int, int, int, int]
+"""An account in the order of `_COMPARED`, then its timestamp."""
 
-async def create(tx: db.Tx, accounts: Sequence[Account], now_ns: int) -> list[CreateAccountResult]:
-    """Create accounts; `Ledger.create_accounts` is the face of this."""
+
+async def create_accounts(tx: db.Tx, accounts: Sequence[Account], now_ns: int) -> list[CreateAccountResult]:
+    """Create accounts, as `Ledger.create_accounts` promises."""
     for a in accounts:
         balances = a.debits_pending | a.debits_posted | a.credits_pending | a.credits_posted
         check_numbers(a.id | a.user_data_128 | balances, a.user_data_64 | a.timestamp, a.user_data_32 | a.ledger,
                       a.code | a.flags)  # fmt: skip
     records = await _sql.known_accounts.fetch(tx, [uuid_of(a.id) for a in accounts])
-    known: dict[int, tuple[int, ...]] = {
-        r["id"].int: (
-            r["flags"], r["user_data_128"].int, r["user_data_64"] & _UNSIGNED, r["user_data_32"], r["ledger"],
-            r["code"], r["timestamp"],
-        )
-        for r in records
-    }  # fmt: skip
-    creation = _Creation(known)
+    creation = _Creation({record["id"].int: _fields_of(record) for record in records})
     if int(accounts[0].flags) & _IMPORTED:
         stamps = [a.timestamp for a in accounts if a.timestamp <= TIMESTAMP_MAX]
         (bounds,) = await _sql.newest_account.fetch(tx, stamps)
@@ -63,28 +58,39 @@ async def create(tx: db.Tx, accounts: Sequence[Account], now_ns: int) -> list[Cr
     return results
 
 
-async def _insert(tx: db.Tx, created: dict[int, tuple[int, ...]]) -> None:
+def _fields_of(record: Any) -> _Fields:
+    return (
+        record["flags"], record["user_data_128"].int, unsigned(record["user_data_64"]), record["user_data_32"],
+        record["ledger"], record["code"], record["timestamp"],
+    )  # fmt: skip
+
+
+async def _insert(tx: db.Tx, created: dict[int, _Fields]) -> None:
     if not created:
         return
-    rows = list(created.values())
+    flags, data_128, data_64, data_32, ledgers, codes, timestamps = zip(*created.values(), strict=True)
     opened = await _sql.insert_accounts.fetch(
         tx,
-        [uuid_of(number) for number in created],
-        [uuid_of(row[1]) for row in rows],
-        [signed(row[2]) for row in rows],
-        *([row[index] for row in rows] for index in (3, 4, 5, 0, 6)),
+        id=[uuid_of(number) for number in created],
+        user_data_128=[uuid_of(number) for number in data_128],
+        user_data_64=[signed(number) for number in data_64],
+        user_data_32=data_32,
+        ledger=ledgers,
+        code=codes,
+        flags=flags,
+        timestamp=timestamps,
     )
-    if len(opened) != len(rows):
-        # Opened by somebody else between our look and our insert: seen from the start, they exist.
-        raise asyncpg.SerializationError("an account was opened at the same moment")
+    if len(opened) != len(created):
+        # Another connection opened one of them between our lookup and our insert: run again, this one finds it.
+        raise asyncpg.SerializationError("an account was opened by a concurrent transaction")
 
 
 class _Creation:
-    """One batch of accounts against those that exist; a row is flags, user data, ledger, code, timestamp."""
+    """One batch of accounts against those that exist."""
 
-    def __init__(self, known: dict[int, tuple[int, ...]]) -> None:
-        self.known = known
-        self.created: dict[int, tuple[int, ...]] = {}
+    def __init__(self, existing: dict[int, _Fields]) -> None:
+        self.existing = existing
+        self.created: dict[int, _Fields] = {}
         self.newest = 0
         self.taken: frozenset[int] = frozenset()
         self._imported = False
@@ -119,10 +125,10 @@ class _Creation:
         status = self._refusal(a, flags)
         if status is not S.CREATED:
             return status, stamp
-        row = (flags, a.user_data_128, a.user_data_64, a.user_data_32, a.ledger, a.code)
-        existing = self.known.get(a.id) or self.created.get(a.id)
+        fields = (flags, a.user_data_128, a.user_data_64, a.user_data_32, a.ledger, a.code)
+        existing = self.existing.get(a.id) or self.created.get(a.id)
         if existing is not None:
-            for answer, new, old in zip(_COMPARED, row, existing[:6], strict=True):
+            for answer, new, old in zip(_COMPARED, fields, existing[:6], strict=True):
                 if new != old:
                     return answer, stamp
             return S.EXISTS, existing[6]
@@ -133,7 +139,7 @@ class _Creation:
                 return S.IMPORTED_EVENT_TIMESTAMP_MUST_NOT_REGRESS, stamp
             self.newest = stamp
         if status is S.CREATED:
-            self.created[a.id] = (*row, stamp)
+            self.created[a.id] = (*fields, stamp)
         return status, stamp
 
     def _refusal(self, a: Account, flags: int) -> S:
@@ -166,32 +172,32 @@ def _new_account_refusal(a: Account, flags: int) -> S:
     return next((answer for wrong, answer in checks if wrong), S.CREATED)
 
 
-async def open_accounts(tx: db.Tx, wanted: Sequence[tuple[int, UUID, str]], *, now: datetime) -> None:
-    """Open accounts of the chart where they do not exist yet; one round trip.
+async def open_accounts(tx: db.Tx, openings: Sequence[tuple[int, UUID, str]], *, now: datetime) -> None:
+    """Open accounts of the chart that do not exist yet; one round trip.
 
     Args:
-        wanted: Chart code, owner, currency of each.
+        openings: Chart code, owner and currency of each account.
 
     Repeat:
-        Harmless, and cheap: an account that exists costs a look.
+        Harmless, and cheap: an account that exists costs a lookup.
 
     Errors:
-        InvalidParameter: no such code in the chart, or no such currency.
+        InvalidParameter: the chart has no such code, or there is no such currency.
     """
-    accounts = {account_id(code, owner, currency): (code, owner, currency) for code, owner, currency in wanted}
+    accounts = {account_id(*opening): opening for opening in openings}
     await _sql.open_accounts.execute(
         tx,
-        [uuid_of(number) for number in accounts],
-        [owner for _, owner, _ in accounts.values()],
-        [money.currency(currency).numeric for _, _, currency in accounts.values()],
-        [code for code, _, _ in accounts.values()],
-        [int(subject(code).flags) for code, _, _ in accounts.values()],
-        to_ns(now),
+        id=[uuid_of(number) for number in accounts],
+        owner=[owner for _, owner, _ in accounts.values()],
+        ledger=[money.currency(currency).numeric for _, _, currency in accounts.values()],
+        code=[code for code, _, _ in accounts.values()],
+        flags=[int(subject(code).flags) for code, _, _ in accounts.values()],
+        now_ns=to_ns(now),
     )
 
 
 async def trial_balance(tx: db.Tx) -> list[asyncpg.Record]:
-    """The four sums of each ledger.
+    """Return the four sums of each ledger.
 
     Returns:
         Rows of `ledger`, `debits_posted`, `credits_posted`, `debits_pending`, `credits_pending`, one per ledger.

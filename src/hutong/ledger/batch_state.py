@@ -1,4 +1,4 @@
-"""What a batch works on: locked accounts, and the rows of the journal."""
+"""The state of a batch: locked accounts and the rows of the journal."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 Row: TypeAlias = "tuple[int, ...]"
-"""A transfer as the journal keeps it: the fields of `Transfer` in the order of the constants below, then both versions,
-then the four balances of the debit account and the four of the credit account."""
+"""A row of the journal: the fields of `Transfer` in the order of the constants below, then both versions, then the four
+balances of the debit account and the four of the credit account."""
 
 ID, DEBIT, CREDIT, AMOUNT, PENDING_ID, USER_DATA_128, USER_DATA_64, USER_DATA_32 = range(8)
 TIMEOUT, LEDGER, CODE, FLAGS, TIMESTAMP = range(8, 13)
@@ -16,14 +16,14 @@ PENDING, POSTED, VOIDED, EXPIRED = 1, 2, 3, 4
 """The states of a hold."""
 
 EXPIRY_FLAG = 1 << 15
-"""Marks the rows that the ledger writes itself when a hold expires; the API never shows them."""
+"""Marks the rows that the ledger itself writes when a hold expires; the API never shows them."""
 
 NS_PER_S = 1_000_000_000
 NEVER = 2**63 - 1
 
 
-class AccountState:
-    """One locked account: balances, version and limits, as the batch goes along."""
+class LockedAccount:
+    """One locked account: balances, version and limits, kept current while the batch runs."""
 
     __slots__ = (
         "bytes",
@@ -58,12 +58,13 @@ class AccountState:
         ) = values
         self.loaded = (self.version, self.next_expiry)
 
+    @property
     def changed(self) -> bool:
-        """Whether the batch left anything to write."""
+        """Whether the batch changed the account."""
         return self.loaded != (self.version, self.next_expiry)
 
-    def image(self) -> tuple[AccountState, int, int, int, int, int, int, int]:
-        """What `restore` needs to bring this moment back."""
+    def image(self) -> tuple[LockedAccount, int, int, int, int, int, int, int]:
+        """Return the state that a rollback of the chain restores."""
         return (
             self, self.debits_pending, self.debits_posted, self.credits_pending, self.credits_posted,
             self.version, self.next_expiry, self.flags,

@@ -1,27 +1,24 @@
-"""Between the whole numbers of the ledger and the columns of the database."""
+"""The conversion between the whole numbers of the ledger and the columns of the database."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
+from operator import attrgetter
 from typing import Any
 
 from asyncpg.pgproto import pgproto
 
-from hutong.ledger.batch_state import AccountState, Row
-from hutong.ledger.model import Account, AccountFlags, Transfer, TransferFlags
+from hutong import db
+from hutong.ledger.batch_state import LockedAccount, Row
+from hutong.ledger.model import Account, Transfer
+from hutong.ledger.statements import sql as _sql
 
 UUID: Any = pgproto.UUID
 """asyncpg's own UUID: made from bytes at a tenth of the cost of the standard library's."""
 
-COLUMNS = (
-    "id", "debit_account_id", "credit_account_id", "amount", "pending_id", "user_data_128", "user_data_64",
-    "user_data_32", "timeout", "ledger", "code", "flags", "timestamp", "debit_version", "credit_version",
-    "debit_debits_pending", "debit_debits_posted", "debit_credits_pending", "debit_credits_posted",
-    "credit_debits_pending", "credit_debits_posted", "credit_credits_pending", "credit_credits_posted",
-    "accounting_date", "xact",
-)  # fmt: skip
+COLUMNS = (*_sql["journal"], "accounting_date", "xact")
 """The columns of the journal in the order of `pack_rows`."""
 
 _NO_UUID = bytes(16)
@@ -35,26 +32,31 @@ _ROW = struct.Struct(">h" + "i16s" * 3 + "iq" + "i16s" * 2 + "iQ" + "iq" * 3 + "
 _ACCOUNT = struct.Struct(">4x8x16s" + "8xq" * 10)
 
 
-def unpack_accounts(packed: bytes | None) -> dict[int, AccountState]:
-    """The accounts that `acquire` locked, by id."""
-    unpacked = [AccountState(row[0], row[1:]) for row in _ACCOUNT.iter_unpack(packed or b"")]
+def unpack_accounts(packed: bytes | None) -> dict[int, LockedAccount]:
+    """Return the accounts that `acquire` locked, by id."""
+    unpacked = [LockedAccount(row[0], row[1:]) for row in _ACCOUNT.iter_unpack(packed or b"")]
     return {account.id: account for account in unpacked}
 
 
 def uuid_of(number: int) -> Any:
-    """The 128-bit number as the database keeps it."""
+    """Return a 128-bit number in the form that the database stores."""
     return UUID(number.to_bytes(16, "big"))
 
 
 def signed(number: int) -> int:
-    """64 bits without a sign, as they stand in a bigint."""
+    """Return the signed number of a bigint with the same 64 bits."""
     return number - (1 << 64) if number >> 63 else number
 
 
+def unsigned(number: int) -> int:
+    """Return the unsigned number with the same 64 bits as a bigint."""
+    return number & (1 << 64) - 1
+
+
 def pack_rows(
-    rows: Sequence[Row], accounts: dict[int, AccountState], accounting_date: date, xact: int
+    rows: Sequence[Row], accounts: dict[int, LockedAccount], accounting_date: date, xact: int
 ) -> Iterator[bytes]:
-    """The rows as a binary COPY takes them, some at a time."""
+    """Yield the rows in the format of a binary COPY, some at a time."""
     day = accounting_date.toordinal() - _POSTGRES_EPOCH
     pack = _ROW.pack
     size = len(COLUMNS)
@@ -79,52 +81,54 @@ def pack_rows(
 
 
 def numbers(values: Iterable[int]) -> str:
-    """Whole numbers as the text of an array."""
+    """Return whole numbers as the text of an array."""
     return "{" + ",".join(map(str, values)) + "}"
 
 
 def uuids(values: Iterable[int]) -> str:
-    """128-bit numbers as the text of an array of uuid."""
+    """Return 128-bit numbers as the text of an array of uuid."""
     return "{" + ",".join([f"{number:032x}" for number in values]) + "}"
 
 
-def columns_of(rows: Sequence[Row]) -> list[str]:
-    """The rows as one array per column, for `unnest`."""
-    columns = list(zip(*rows, strict=True)) or [()] * (len(COLUMNS) - 2)
-    columns[6] = tuple(map(signed, columns[6]))
-    return [
-        uuids(column) if name.endswith("id") or name == "user_data_128" else numbers(column)
-        for name, column in zip(COLUMNS, columns, strict=False)
-    ]
+def arrays_of(rows: Sequence[Row]) -> dict[str, str]:
+    """Return the rows as one array per column of the journal, for `unnest`."""
+    columns = zip(*rows, strict=True) if rows else [()] * len(_ENCODERS)
+    return {name: encode(column) for (name, encode), column in zip(_ENCODERS, columns, strict=True)}
 
 
-def account_of(record: Any) -> Account:
-    """An account as the API shows it."""
-    id_, dp, dpo, cp, cpo, data_128, data_64, data_32, ledger, code, flags, timestamp = record
-    return Account(
-        id_.int, dp, dpo, cp, cpo, data_128.int, data_64 & (1 << 64) - 1, data_32, ledger, code, AccountFlags(flags),
-        timestamp,
-    )  # fmt: skip
+def _signed_numbers(values: Iterable[int]) -> str:
+    return numbers(map(signed, values))
 
 
-def transfer_of(record: Any) -> Transfer:
-    """A transfer as the API shows it."""
-    id_, debit, credit, amount, pending_id, data_128, data_64, data_32, timeout, ledger, code, flags, timestamp = record
-    return Transfer(
-        id_.int, debit.int, credit.int, amount, pending_id.int, data_128.int, data_64 & (1 << 64) - 1, data_32, timeout,
-        ledger, code, TransferFlags(flags), timestamp,
-    )  # fmt: skip
+_ENCODERS: list[tuple[str, Callable[[Iterable[int]], str]]] = [
+    (
+        name,
+        uuids if name.endswith("id") or name == "user_data_128"
+        else _signed_numbers if name == "user_data_64" else numbers,
+    )
+    for name in _sql["journal"]
+]  # fmt: skip
+
+_number = attrgetter("int")
+read_account = db.reader(Account, _sql["account"], id=_number, user_data_128=_number, user_data_64=unsigned)
+"""Reads a row as an account of the API."""
+
+read_transfer = db.reader(
+    Transfer, _sql["transfer"], id=_number, debit_account_id=_number, credit_account_id=_number, pending_id=_number,
+    user_data_128=_number, user_data_64=unsigned,
+)  # fmt: skip
+"""Reads a row as a transfer of the API."""
 
 
 class IntegerOverflowError(ValueError):
-    """A number does not fit the field it was given for."""
+    """A number that does not fit its field."""
 
 
 def check_numbers(wide: int, u64: int, u32: int, u16: int) -> None:
-    """Refuse numbers that do not fit: each argument is the bitwise or of what has its width.
+    """Refuse numbers that do not fit: each argument is the bitwise or of all numbers of one width.
 
     Errors:
-        IntegerOverflowError: negative, or too large.
+        IntegerOverflowError: a number is negative or too large.
     """
     if wide >> 128 or u64 >> 64 or u32 >> 32 or u16 >> 16:
         raise IntegerOverflowError("a number is negative or too large for its field")

@@ -1,4 +1,4 @@
-"""What a batch of transfers does to its accounts: pure arithmetic on what the database gave, one event after another.
+"""The engine: applies a batch of transfers to its locked accounts, one event after another, in memory.
 
 The answers and their precedence are TigerBeetle's. Nothing here reads or writes; `ledger.py` does.
 """
@@ -25,7 +25,7 @@ from hutong.ledger.batch_state import (
     USER_DATA_64,
     USER_DATA_128,
     VOIDED,
-    AccountState,
+    LockedAccount,
     Row,
 )
 from hutong.ledger.model import (
@@ -47,7 +47,7 @@ from hutong.ledger.validation import (
     resolution_answer,
 )
 
-# Plain numbers, because operations on enum members cost more than all the rest.
+# Plain numbers, because operations on enum members cost more than everything else.
 _LINKED = int(TransferFlags.LINKED)
 _PENDING = int(TransferFlags.PENDING)
 _POST = int(TransferFlags.POST_PENDING_TRANSFER)
@@ -70,18 +70,18 @@ _LINKED_FAILED = CreateTransferStatus.LINKED_EVENT_FAILED
 
 
 class Batch:
-    """One batch on its accounts.
+    """One batch of transfers on its accounts.
 
     Args:
         accounts: The locked accounts by id.
-        stored: The transfers known by id: those the batch's ids or pending ids name.
+        stored: The existing transfers that the batch's ids or pending ids name, by id.
         states: The state of each of them that is a hold.
-        failed: The ids among the batch's that failed for good.
+        failed: The ids of the batch that have failed permanently.
     """
 
     def __init__(
         self,
-        accounts: dict[int, AccountState],
+        accounts: dict[int, LockedAccount],
         stored: dict[int, Row],
         states: dict[int, int],
         failed: set[int],
@@ -99,7 +99,7 @@ class Batch:
         self._imported = False
         self._newest = 0
         self._stamp = 0
-        self._undo: list[tuple[AccountState, int, int, int, int, int, int, int]] | None = None
+        self._undo: list[tuple[LockedAccount, int, int, int, int, int, int, int]] | None = None
         self._mark = (0, 0, 0, 0)
 
     def run(self, events: Sequence[Transfer], first_timestamp: int) -> list[CreateTransferResult]:
@@ -137,16 +137,16 @@ class Batch:
         return results
 
     def import_after(self, newest: int, taken: frozenset[int]) -> None:
-        """Imported transfers must come after `newest`, and not at the moments `taken` by accounts."""
+        """Refuse imported transfers with timestamps up to `newest`, and those `taken` by accounts."""
         self._imported_after, self._taken = newest, taken
 
     def has_accounts_of(self, hold_id: int) -> bool:
-        """Whether both accounts of this hold are locked."""
+        """Return whether both accounts of a hold are locked."""
         hold = self.stored[hold_id]
         return hold[DEBIT] in self.accounts and hold[CREDIT] in self.accounts
 
     def expire(self, hold: Row, timestamp: int) -> None:
-        """Release a hold whose time is over, in a row of the ledger's own."""
+        """Release a due hold, in a row that the ledger writes itself."""
         debit, credit = self.accounts[hold[DEBIT]], self.accounts[hold[CREDIT]]
         self._release(hold, debit, credit, reopen=True)
         self.states[hold[ID]] = EXPIRED
@@ -225,7 +225,7 @@ class Batch:
             self._hold(row, expires_at, debit, credit)
         return _CREATED
 
-    def _hold(self, row: Row, expires_at: int, debit: AccountState, credit: AccountState) -> None:
+    def _hold(self, row: Row, expires_at: int, debit: LockedAccount, credit: LockedAccount) -> None:
         if row[FLAGS] & _CLOSING_DEBIT:
             debit.flags |= _CLOSED
         if row[FLAGS] & _CLOSING_CREDIT:
@@ -272,7 +272,7 @@ class Batch:
         return _CREATED
 
     @staticmethod
-    def _release(hold: Row, debit: AccountState, credit: AccountState, *, reopen: bool) -> None:
+    def _release(hold: Row, debit: LockedAccount, credit: LockedAccount, *, reopen: bool) -> None:
         debit.debits_pending -= hold[AMOUNT]
         credit.credits_pending -= hold[AMOUNT]
         if reopen and hold[FLAGS] & _CLOSING_DEBIT:
@@ -280,7 +280,7 @@ class Batch:
         if reopen and hold[FLAGS] & _CLOSING_CREDIT:
             credit.flags &= ~_CLOSED
 
-    def _record(self, fields: Row, debit: AccountState, credit: AccountState) -> Row:
+    def _record(self, fields: Row, debit: LockedAccount, credit: LockedAccount) -> Row:
         debit.version += 1
         credit.version += 1
         row = (
@@ -307,7 +307,7 @@ class Batch:
         return _CREATED
 
     def _imported_answer(
-        self, event: Transfer, debit: AccountState | None, credit: AccountState | None
+        self, event: Transfer, debit: LockedAccount | None, credit: LockedAccount | None
     ) -> CreateTransferStatus:
         if event.timestamp <= self._imported_after or event.timestamp in self._taken:
             return _S.IMPORTED_EVENT_TIMESTAMP_MUST_NOT_REGRESS
@@ -324,7 +324,7 @@ class Batch:
         self._mark = (len(self.rows), len(self.opened), len(self.resolved), self._imported_after)
 
     def _roll_back(self) -> None:
-        """Undo what the chain did so far, newest first."""
+        """Undo the effects of the chain so far, newest first."""
         for account, *values in reversed(self._undo or ()):
             (
                 account.debits_pending, account.debits_posted, account.credits_pending, account.credits_posted,
@@ -342,9 +342,9 @@ class Batch:
 
 
 def _limit_answer(
-    flags: int, amount: int, expires_at: int, debit: AccountState, credit: AccountState
+    flags: int, amount: int, expires_at: int, debit: LockedAccount, credit: LockedAccount
 ) -> CreateTransferStatus:
-    """Whether both accounts may take this amount."""
+    """Return CREATED if both accounts can take the amount, or the reason why not."""
     both = debit.flags | credit.flags
     if both & _CLOSED:
         return _S.DEBIT_ACCOUNT_ALREADY_CLOSED if debit.flags & _CLOSED else _S.CREDIT_ACCOUNT_ALREADY_CLOSED
@@ -361,5 +361,5 @@ def _limit_answer(
 
 
 def expiry_id(pending_id: int, timestamp: int) -> int:
-    """The id of the row that records the expiry of a hold: of its time, and the same whoever finds it due."""
+    """Return the id of the row that records the expiry of a hold: deterministic, so that concurrent workers agree."""
     return (timestamp // 1_000_000) << 80 | (pending_id ^ pending_id >> 48) & (1 << 80) - 1

@@ -1,4 +1,4 @@
-"""The chain over the committed rows: built behind the writers, so that it costs them nothing; proven at any time."""
+"""The hash chain over the committed rows: built behind the writers, so that it costs them nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hutong import db
 from hutong.ledger.statements import sql as _sql
 
 SEAL_ROWS = 100_000
-"""About how many rows one seal covers."""
+"""The approximate number of rows that one seal covers."""
 
 _LEAF_BYTES = 16
 _GENESIS = bytes(32)
@@ -19,13 +19,13 @@ _GENESIS = bytes(32)
 
 @dataclass(frozen=True, slots=True)
 class ChainVerdict:
-    """What `verify` found.
+    """The result of `verify`.
 
     Attributes:
-        rows: Rows under seal whose digests were compared.
-        seals: Seals in the chain.
-        head: The hash of the newest seal, in hexadecimal; kept elsewhere, it proves everything before it.
-        problems: One sentence each, the first wrong row of each kind by its id; empty if the books hold.
+        rows: The number of sealed rows whose digests were compared.
+        seals: The number of seals in the chain.
+        head: The hash of the newest seal, in hexadecimal; a copy kept elsewhere proves everything before it.
+        problems: One sentence each, naming the first wrong row of each kind; empty if the books hold.
     """
 
     rows: int
@@ -35,17 +35,17 @@ class ChainVerdict:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether no problem was found."""
         return not self.problems
 
 
 async def seal(tx: db.Tx, *, now: datetime, rows: int = SEAL_ROWS) -> int:
-    """Add one seal over the oldest rows that have none.
+    """Add one seal over the oldest unsealed rows.
 
-    Only rows of transactions older than every running one are sealed, so none can appear behind a seal.
+    Only rows of transactions older than every running one are sealed, so no row can appear behind a seal.
 
     Returns:
-        How many rows it covers; 0 if there was nothing to seal. Call again while it returns `rows` or more.
+        The number of rows sealed; 0 if there was nothing to seal. Call again while it returns `rows` or more.
     """
     await _sql.one_sealer.execute(tx)
     (head,) = await _sql.last_seal.fetch(tx)
@@ -61,9 +61,9 @@ async def seal(tx: db.Tx, *, now: datetime, rows: int = SEAL_ROWS) -> int:
 
 
 async def verify(tx: db.Tx) -> ChainVerdict:
-    """Prove the books: the chain, each row's digest, each account's versions and balances, holds, sums.
+    """Verify the books: the chain, each row's digest, each account's versions and balances, holds, sums.
 
-    Reads everything; meant for quiet hours and for after a crash.
+    Reads everything; meant for quiet hours and for the time after a crash.
     """
     rows, seals, head = 0, 0, _GENESIS
     problems: list[str] = []
@@ -82,10 +82,10 @@ async def verify(tx: db.Tx) -> ChainVerdict:
         )
     account = await _sql.first_broken_account.fetchval(tx, archived)
     if account is not None:
-        problems.append(f"account {account}: its balances are not those its last row gave it")
+        problems.append(f"account {account}: its balances differ from those in its last row")
     hold = await _sql.first_broken_hold.fetchval(tx)
     if hold is not None:
-        problems.append(f"account {hold}: its pending sums are not those of its open holds")
+        problems.append(f"account {hold}: its pending sums differ from those of its open holds")
     for record in await _sql.trial_balance.fetch(tx):
         problems += [
             f"ledger {record['ledger']}: {kind} debits and credits differ"
@@ -95,9 +95,9 @@ async def verify(tx: db.Tx) -> ChainVerdict:
     return ChainVerdict(rows, seals, head.hex(), problems)
 
 
-async def _seal_problem(tx: db.Tx, record: Any, seq: int, before: bytes) -> str | None:
+async def _seal_problem(tx: db.Tx, record: Any, seq: int, previous: bytes) -> str | None:
     leaves, now = record["leaves"], record["leaves_now"]
-    if record["seq"] != seq or record["hash"] != _link(before, seq, leaves):
+    if record["seq"] != seq or record["hash"] != _link(previous, seq, leaves):
         return f"seal {record['seq']}: the chain does not hold"
     if leaves == now:
         return None
@@ -110,5 +110,5 @@ async def _seal_problem(tx: db.Tx, record: Any, seq: int, before: bytes) -> str 
     return f"seal {seq}: its last rows are gone"
 
 
-def _link(before: bytes, seq: int, leaves: bytes) -> bytes:
-    return hashlib.sha256(before + seq.to_bytes(8, "big") + leaves).digest()
+def _link(previous: bytes, seq: int, leaves: bytes) -> bytes:
+    return hashlib.sha256(previous + seq.to_bytes(8, "big") + leaves).digest()

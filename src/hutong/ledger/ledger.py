@@ -1,29 +1,29 @@
-"""The ledger on a connection: brings what a batch needs, lets the engine decide, writes what it decided."""
+"""The ledger on a connection: loads the state that a batch needs, runs the engine, writes the result."""
 
 from __future__ import annotations
 
-import asyncio
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
 
 import asyncpg
 
 from hutong import db
+from hutong.clock import BEIJING
 from hutong.errors import InvariantBroken
-from hutong.ledger import accounts as account
-from hutong.ledger import queries as query
-from hutong.ledger.batch_state import NEVER, PENDING, AccountState, Row
+from hutong.ledger import queries
+from hutong.ledger.accounts import create_accounts
+from hutong.ledger.batch_state import CREDIT, DEBIT, ID, NEVER, NS_PER_S, PENDING, LockedAccount, Row
 from hutong.ledger.codec import (
     COLUMNS,
-    account_of,
+    arrays_of,
     check_transfers,
-    columns_of,
     numbers,
     pack_rows,
-    transfer_of,
+    read_account,
+    read_transfer,
     unpack_accounts,
+    unsigned,
     uuid_of,
     uuids,
 )
@@ -43,34 +43,30 @@ from hutong.ledger.statements import sql as _sql
 T = TypeVar("T")
 
 BATCH_MAX = 8_192
-"""The most events of one call."""
+"""The most events in one call."""
 
 _COPY_FROM = 128
-"""From this many rows on, COPY costs less than arrays."""
+"""The number of rows from which COPY costs less than arrays."""
 
-_RETRIES = 8
-_RETRYABLE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 _EPOCH = date(1970, 1, 1)
-_DEFAULT_ZONE = timedelta(hours=8)
-_UNSIGNED = (1 << 64) - 1
 
 
 class Ledger:
     """Accounts and transfers on one connection, with TigerBeetle's names and semantics.
 
-    Joins the connection's transaction if one is open (the caller then runs it again after a deadlock or serialization
-    failure, as `Database.run` does); opens one of its own otherwise, and retries by itself.
+    Works in the caller's transaction, which the caller runs again after a deadlock or serialization failure, as
+    `Database.run` does. Reading needs no transaction.
 
     Two differences: sums are limited to 2^63-1 (`OVERFLOWS_…` beyond); timestamps are unique and rise along each
     account, but across accounts they need not follow the order of commits when several connections write.
 
     Args:
-        conn: An asyncpg connection.
+        tx: The caller's transaction.
         clock: Returns nanoseconds since 1970.
     """
 
-    def __init__(self, conn: db.Tx, *, clock: Callable[[], int]) -> None:
-        self._conn = conn
+    def __init__(self, tx: db.Tx, *, clock: Callable[[], int]) -> None:
+        self._tx = tx
         self._clock = clock
 
     async def create_accounts(self, accounts: Sequence[Account]) -> list[CreateAccountResult]:
@@ -86,10 +82,10 @@ class Ledger:
             One result per account, in order.
         """
         _check_size(accounts)
-        return await self._run(lambda: account.create(self._conn, accounts, self._clock())) if accounts else []
+        return await self._run(lambda: create_accounts(self._tx, accounts, self._clock())) if accounts else []
 
     async def create_transfers(self, transfers: Sequence[Transfer]) -> list[CreateTransferResult]:
-        """Create transfers in order, each alone or in linked chains; first expire what is due on their accounts.
+        """Create transfers in order, each alone or in linked chains; first expire the due holds on their accounts.
 
         Args:
             transfers: At most 8,192.
@@ -99,7 +95,7 @@ class Ledger:
 
         Repeat:
             A transfer that exists is answered EXISTS, or with the first field that differs; one that failed for a
-            reason that may pass is answered ID_ALREADY_FAILED for ever.
+            transient reason is answered ID_ALREADY_FAILED permanently.
 
         Returns:
             One result per transfer, in order.
@@ -112,60 +108,50 @@ class Ledger:
         return await self._run(lambda: self._create_transfers(transfers)) if transfers else []
 
     async def lookup_accounts(self, ids: Sequence[int]) -> list[Account]:
-        """The accounts with these ids, in the order asked; unknown ones are left out."""
-        records = await _sql.lookup_accounts.fetch(self._conn, [uuid_of(number) for number in ids])
-        return _in_order(ids, [account_of(record) for record in records])
+        """Return the accounts with these ids, in the order of the ids; unknown ids are left out."""
+        records = await _sql.lookup_accounts.fetch(self._tx, [uuid_of(number) for number in ids])
+        return _in_order(ids, [read_account(record) for record in records])
 
     async def lookup_transfers(self, ids: Sequence[int]) -> list[Transfer]:
-        """The transfers with these ids, in the order asked; unknown ones are left out."""
+        """Return the transfers with these ids, in the order of the ids; unknown ids are left out."""
         if not ids:
             return []
         uuids = [uuid_of(number) for number in ids]
-        records = await _sql.lookup_transfers.fetch(self._conn, uuids, uuid_of(min(ids)), uuid_of(max(ids)))
-        return _in_order(ids, [transfer_of(record) for record in records])
+        records = await _sql.lookup_transfers.fetch(self._tx, uuids, uuid_of(min(ids)), uuid_of(max(ids)))
+        return _in_order(ids, [read_transfer(record) for record in records])
 
     async def get_account_transfers(self, filter: AccountFilter) -> list[Transfer]:  # noqa: A002 - the client's name
-        """The transfers of one account by timestamp; nothing if the filter is not valid. At most 8,192."""
-        return await query.get_account_transfers(self._conn, filter)
+        """Return the transfers of one account by timestamp; none if the filter is not valid. At most 8,192."""
+        return await queries.get_account_transfers(self._tx, filter)
 
     async def get_account_balances(self, filter: AccountFilter) -> list[AccountBalance]:  # noqa: A002
-        """The balances of one account after each of its transfers; nothing unless it has the flag HISTORY."""
-        return await query.get_account_balances(self._conn, filter)
+        """Return the balances of one account after each of its transfers; none unless it has the flag HISTORY."""
+        return await queries.get_account_balances(self._tx, filter)
 
     async def query_accounts(self, filter: QueryFilter) -> list[Account]:  # noqa: A002
-        """Accounts by their fields; nothing if the filter is not valid. At most 8,192."""
-        return await query.query_accounts(self._conn, filter)
+        """Return accounts by their fields; none if the filter is not valid. At most 8,192."""
+        return await queries.query_accounts(self._tx, filter)
 
     async def query_transfers(self, filter: QueryFilter) -> list[Transfer]:  # noqa: A002
-        """Transfers by their fields; nothing if the filter is not valid. At most 8,192."""
-        return await query.query_transfers(self._conn, filter)
+        """Return transfers by their fields; none if the filter is not valid. At most 8,192."""
+        return await queries.query_transfers(self._tx, filter)
 
     async def expire_pending_transfers(self, limit: int = 1_000) -> int:
-        """One pulse of expiry: release the holds that have been due longest.
+        """Release the holds that have been due longest: one pulse of expiry.
 
         Returns:
-            How many were released; as many as `limit` means that more may be due.
+            The number of holds released; as many as `limit` means that more may be due.
         """
         return await self._run(lambda: self._expire(limit))
 
-    # How it is done
-
     async def _run(self, work: Callable[[], Awaitable[T]]) -> T:
-        if self._conn.is_in_transaction():
-            try:
-                return await work()
-            except asyncpg.UniqueViolationError as error:
-                # The same id came in on another connection with other accounts: seen from the start, it exists.
-                raise asyncpg.SerializationError(str(error)) from error
-        for attempt in range(_RETRIES):
-            try:
-                async with self._conn.transaction():
-                    return await work()
-            except (*_RETRYABLE, asyncpg.UniqueViolationError):
-                if attempt == _RETRIES - 1:
-                    raise
-                await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 - spreads retries only
-        raise AssertionError("unreachable")
+        if not self._tx.is_in_transaction():
+            raise InvariantBroken("the ledger writes in a transaction only")
+        try:
+            return await work()
+        except asyncpg.UniqueViolationError as error:
+            # The same id was written on another connection with other accounts: run again, the transaction finds it.
+            raise asyncpg.SerializationError(str(error)) from error
 
     async def _create_transfers(self, events: Sequence[Transfer]) -> list[CreateTransferResult]:
         event_ids = [event.id for event in events]
@@ -184,7 +170,7 @@ class Ledger:
         if int(events[0].flags) & TransferFlags.IMPORTED:
             await self._prepare_import(batch, events)
         if any(state.next_expiry <= first for state in loaded.accounts.values()):
-            first = await self._settle_due(batch, len(events), now, first)
+            first = await self._release_due(batch, len(events), now, first)
         results = batch.run(events, first)
         await self._write(batch, loaded)
         return results
@@ -194,30 +180,36 @@ class Ledger:
     ) -> _Loaded:
         named = event_ids + pending_ids
         records = await _sql.acquire.fetch(
-            self._conn, uuids(event_ids), uuids(pending_ids), uuids(account_ids), uuid_of(min(named)),
-            uuid_of(max(named)), ticks, now,
-        )  # fmt: skip
+            self._tx,
+            event_ids=uuids(event_ids),
+            pending_ids=uuids(pending_ids),
+            account_ids=uuids(account_ids),
+            least_id=uuid_of(min(named)),
+            greatest_id=uuid_of(max(named)),
+            tick_count=ticks,
+            now_ns=now,
+        )
         return _Loaded(records)
 
     async def _prepare_import(self, batch: Batch, events: Sequence[Transfer]) -> None:
-        await _sql.one_importer.execute(self._conn)
+        await _sql.one_importer.execute(self._tx)
         stamps = [event.timestamp for event in events if event.timestamp < NEVER]
-        (bounds,) = await _sql.imported_bounds.fetch(self._conn, stamps)
+        (bounds,) = await _sql.imported_bounds.fetch(self._tx, stamps)
         batch.import_after(bounds["newest"], frozenset(bounds["taken"]))
 
-    async def _settle_due(self, batch: Batch, count: int, now: int, first: int) -> int:
-        """Release what is due on the locked accounts, and return the batch's new first timestamp."""
+    async def _release_due(self, batch: Batch, count: int, now: int, first: int) -> int:
+        """Release the due holds of the locked accounts, and return the batch's new first timestamp."""
         touched = [*batch.accounts.values()]
         numbers_touched = uuids(state.id for state in touched)
         while True:
-            due = await _sql.due_holds.fetch(self._conn, numbers_touched, first)
+            due = await _sql.due_holds.fetch(self._tx, numbers_touched, first)
             due = [record for record in due if batch.states.get(record["id"].int, PENDING) == PENDING]
             if not due:
                 break
             first, _ = await self._release(batch, due, count, now)
-        # Not for the accounts on the other side of these holds: they may have holds due that nobody released.
+        # Only for these: the accounts on the other side of the holds may have due holds that are not released yet.
         states = [state for state in touched if state.next_expiry <= first]
-        for record in await _sql.next_expiries.fetch(self._conn, uuids(state.id for state in states)):
+        for record in await _sql.next_expiries.fetch(self._tx, uuids(state.id for state in states)):
             batch.accounts[record["id"].int].next_expiry = record["next_expiry"] or NEVER
         return first
 
@@ -235,7 +227,7 @@ class Ledger:
 
     async def _expire(self, limit: int) -> int:
         now = self._clock()
-        due = await _sql.due_hold_ids.fetch(self._conn, now, limit)
+        due = await _sql.due_hold_ids.fetch(self._tx, now, limit)
         if not due:
             return 0
         batch = Batch({}, {}, {}, set())
@@ -244,68 +236,63 @@ class Ledger:
         return len(batch.resolved)
 
     async def _write(self, batch: Batch, loaded: _Loaded) -> None:
-        changed = [state for state in batch.accounts.values() if state.changed()]
+        changed = [state for state in batch.accounts.values() if state.changed]
         if not (batch.rows or changed or batch.newly_failed):
             return
-        opened = {row[0] for row, _ in batch.opened}
+        opened = {row[ID] for row, _ in batch.opened}
         resolved = [number for number in batch.resolved if number not in opened]
         accounting_date = loaded.accounting_date()
-        changes: list[str] = []
+        changes: dict[str, str] = {}
         if len(batch.rows) < _COPY_FROM:
-            changes += (*columns_of(batch.rows), *_changes(batch, changed, resolved))
+            changes = arrays_of(batch.rows) | _changes(batch, changed, resolved)
         else:
 
             async def source() -> AsyncIterator[bytes]:
-                """Packs the next rows, and at last the other changes, while the server takes the rows before."""
+                """Pack rows, and at last the other changes, while the server takes the previous rows."""
                 for packed in pack_rows(batch.rows, batch.accounts, accounting_date, loaded.xact):
                     yield packed
-                changes.extend((*columns_of([]), *_changes(batch, changed, resolved)))
+                changes.update(arrays_of([]) | _changes(batch, changed, resolved))
 
-            await self._conn.copy_to_table(
+            await self._tx.copy_to_table(
                 "transfer", schema_name="ledger", columns=COLUMNS, source=source(), format="binary"
             )
-        (written,) = await _sql.write.fetch(self._conn, accounting_date, loaded.xact, *changes)
+        (written,) = await _sql.write.fetch(self._tx, accounting_date=accounting_date, xact=loaded.xact, **changes)
         if written["accounts"] != len(changed) or written["holds"] != len(resolved):
             raise InvariantBroken("an account or a hold changed while it was locked")
 
 
-def _changes(batch: Batch, changed: Sequence[AccountState], resolved: Sequence[int]) -> list[str]:
-    """The arrays of everything but the journal's rows; left empty where no account of the batch changed."""
+def _changes(batch: Batch, changed: Sequence[LockedAccount], resolved: Sequence[int]) -> dict[str, str]:
+    """Return the arrays of everything but the journal's rows; empty ones where no account of the batch changed."""
     states, failed, opened = batch.states, batch.newly_failed, batch.opened
-    with_holds = bool(opened or batch.resolved)
-    return [
-        uuids(state.id for state in changed),
-        numbers(state.debits_posted for state in changed),
-        numbers(state.credits_posted for state in changed),
-        numbers(state.version for state in changed),
-        *(
-            (
-                numbers(state.debits_pending for state in changed),
-                numbers(state.credits_pending for state in changed),
-                numbers(state.next_expiry for state in changed),
-                numbers(state.flags for state in changed),
-            )
-            if with_holds or any(state.next_expiry != state.loaded[1] for state in changed)
-            else ("{}",) * 4
-        ),
-        uuids(row[0] for row, _ in opened),
-        uuids(row[1] for row, _ in opened),
-        uuids(row[2] for row, _ in opened),
-        numbers(expires_at for _, expires_at in opened),
-        numbers(states[row[0]] for row, _ in opened),
-        uuids(resolved),
-        numbers(states[number] for number in resolved),
-        uuids(number for number, _, _ in failed),
-        numbers(int(status) for _, status, _ in failed),
-        numbers(timestamp for _, _, timestamp in failed),
-    ]
+    with_holds = bool(opened or batch.resolved) or any(state.next_expiry != state.loaded[1] for state in changed)
+    held = changed if with_holds else ()
+    return {
+        "account_id": uuids(state.id for state in changed),
+        "account_debits_posted": numbers(state.debits_posted for state in changed),
+        "account_credits_posted": numbers(state.credits_posted for state in changed),
+        "account_version": numbers(state.version for state in changed),
+        "account_debits_pending": numbers(state.debits_pending for state in held),
+        "account_credits_pending": numbers(state.credits_pending for state in held),
+        "account_next_expiry": numbers(state.next_expiry for state in held),
+        "account_flags": numbers(state.flags for state in held),
+        "opened_id": uuids(row[ID] for row, _ in opened),
+        "opened_debit_account_id": uuids(row[DEBIT] for row, _ in opened),
+        "opened_credit_account_id": uuids(row[CREDIT] for row, _ in opened),
+        "opened_expires_at": numbers(expires_at for _, expires_at in opened),
+        "opened_state": numbers(states[row[ID]] for row, _ in opened),
+        "resolved_id": uuids(resolved),
+        "resolved_state": numbers(states[number] for number in resolved),
+        "failed_id": uuids(number for number, _, _ in failed),
+        "failed_status": numbers(int(status) for _, status, _ in failed),
+        "failed_timestamp": numbers(timestamp for _, _, timestamp in failed),
+    }
 
 
 class _Loaded:
-    """What `acquire` brought, sorted out."""
+    """The rows of `acquire` by kind: locked accounts, existing transfers with the states of holds, failed ids, time."""
 
     def __init__(self, records: Sequence[Any]) -> None:
-        self.accounts: dict[int, AccountState] = {}
+        self.accounts: dict[int, LockedAccount] = {}
         self.stored: dict[int, Row] = {}
         self.states: dict[int, int] = {}
         self.failed: set[int] = set()
@@ -314,29 +301,30 @@ class _Loaded:
         for record in records:
             kind = record[0]
             if kind == 0:
-                self.accounts = unpack_accounts(record[15])
+                self.accounts = unpack_accounts(record["packed"])
             elif kind == 1:
-                number = record[1].int
+                number = record["a"].int
+                # The columns have general names, because each kind has other values: see `ledger.acquire`.
                 self.stored[number] = (
-                    number, record[2].int, record[3].int, record[6], record[4].int, record[5].int,
-                    record[7] & _UNSIGNED, *record[8:14],
+                    number, record["b"].int, record["c"].int, record["n1"], record["d"].int, record["e"].int,
+                    unsigned(record["n2"]), *record[8:14],
                 )  # fmt: skip
-                if record[14] is not None:
-                    self.states[number] = record[14]
+                if record["n9"] is not None:
+                    self.states[number] = record["n9"]
             elif kind == 2:
-                self.failed.add(record[1].int)
+                self.failed.add(record["a"].int)
             else:
-                self.first_timestamp, self._days, self.xact = record[6], record[7], record[8]
+                self.first_timestamp, self._days, self.xact = record["n1"], record["n2"], record["n3"]
 
     def accounting_date(self) -> date:
-        """The day that new rows belong to; before the first day cut, the calendar's."""
+        """Return the accounting date of new rows; before the first day cut, the calendar's."""
         if self._days is not None:
             return _EPOCH + timedelta(days=self._days)
-        return (datetime.fromtimestamp(self.first_timestamp // 1_000_000_000, UTC) + _DEFAULT_ZONE).date()
+        return datetime.fromtimestamp(self.first_timestamp // NS_PER_S, BEIJING).date()
 
 
 def _join(batch: Batch, more: _Loaded) -> int:
-    """Add accounts and holds that were locked later; returns the timestamp to go on from."""
+    """Add accounts and holds that were locked later, and return the next timestamp."""
     for number, state in more.accounts.items():
         batch.accounts.setdefault(number, state)
     batch.stored.update(more.stored)
@@ -346,9 +334,9 @@ def _join(batch: Batch, more: _Loaded) -> int:
 
 def _check_size(events: Sequence[object]) -> None:
     if len(events) > BATCH_MAX:
-        raise ValueError(f"at most {BATCH_MAX} events at once")
+        raise ValueError(f"a call takes at most {BATCH_MAX} events")
 
 
-def _in_order(ids: Sequence[int], found: Sequence[Any]) -> list[Any]:
-    by_id = {entry.id: entry for entry in found}
+def _in_order(ids: Sequence[int], entries: Sequence[Any]) -> list[Any]:
+    by_id = {entry.id: entry for entry in entries}
     return [by_id[number] for number in ids if number in by_id]

@@ -1,4 +1,4 @@
-"""What the ledger needs done again and again; a worker calls it every few seconds, and several may at once."""
+"""The periodic maintenance of the ledger; a worker calls it every few seconds, and several workers may at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import asyncpg
 from hutong import db, telemetry
 from hutong.clock import to_ns
 from hutong.ledger.accounting.day_cut import DayCut, run_day_cut
-from hutong.ledger.accounting.standing_orders import sweep
+from hutong.ledger.accounting.standing_orders import run_standing_orders
 from hutong.ledger.hash_chain import seal
 from hutong.ledger.ledger import Ledger
 from hutong.ledger.partitions import make_partitions
@@ -24,31 +24,31 @@ _log = telemetry.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Upkeep:
-    """What one call did."""
+class Maintenance:
+    """The work that one call of `maintain` did."""
 
     partitions: list[str]
     expired: int
-    swept: int
+    orders: int
     sealed: int
     day: DayCut | None
 
 
-async def upkeep(database: db.Database, *, now: datetime, new_id: Callable[[], UUID]) -> Upkeep:
-    """Make partitions ahead, release due holds, run sweeps, seal what is committed, close the day if it is due.
+async def maintain(database: db.Database, *, now: datetime, new_id: Callable[[], UUID]) -> Maintenance:
+    """Make partitions ahead, release due holds, run standing orders, seal committed rows, close the day if it is due.
 
     Effects:
-        Each part in transactions of its own; what is left over is done at the next call.
+        Runs each part in transactions of its own; the next call does the rest.
     """
     partitions = await _partitions(database, now)
-    expired = swept = sealed = 0
+    expired = orders = sealed = 0
     for _ in range(_ROUNDS):
         count = await database.run(partial(_expire, now))
         expired += count
         if count < _PULSE:
             break
-    while count := await database.run(partial(sweep, now=now, new_id=new_id)):
-        swept += count
+    while count := await database.run(partial(run_standing_orders, now=now, new_id=new_id)):
+        orders += count
     for _ in range(_ROUNDS):
         count = await database.run(partial(seal, now=now))
         sealed += count
@@ -57,7 +57,7 @@ async def upkeep(database: db.Database, *, now: datetime, new_id: Callable[[], U
     day = await run_day_cut(database, now=now)
     if day is not None and day.problem:
         _log.error("day_cut_refused", day=str(day.day), problem=day.problem)
-    return Upkeep(partitions, expired, swept, sealed, day)
+    return Maintenance(partitions, expired, orders, sealed, day)
 
 
 async def _expire(now: datetime, tx: db.Tx) -> int:
@@ -68,7 +68,7 @@ async def _partitions(database: db.Database, now: datetime) -> list[str]:
     try:
         return await database.run(partial(make_partitions, now=now))
     except asyncpg.LockNotAvailableError:
-        return []  # writers were in the way; the next call tries again, and partitions lie ready for days
+        return []  # writers were in the way; the next call repeats it, and enough partitions are ready
     except (asyncpg.CheckViolationError, asyncpg.UniqueViolationError) as error:
         _log.warning("partition_not_made", reason=type(error).__name__)
         return []

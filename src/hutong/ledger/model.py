@@ -1,6 +1,6 @@
-"""The words of the ledger: the same names, fields and numbers as TigerBeetle's own Python client uses.
+"""The types of the ledger, with the names, fields and numbers of TigerBeetle's own Python client.
 
-Amounts, ids and user data are whole numbers without a sign; ids and `user_data_128` have 128 bits. Timestamps are
+Amounts, ids and user data are unsigned whole numbers; ids and `user_data_128` have 128 bits. Timestamps are
 nanoseconds since 1970, time-outs seconds.
 
 Source:
@@ -13,17 +13,17 @@ import enum
 from dataclasses import dataclass
 
 AMOUNT_MAX = 2**128 - 1
-"""As much as possible: the limit of a balancing transfer, or the whole of a hold."""
+"""As much as possible: no limit for a balancing transfer, or the whole of a hold."""
 
 BALANCE_MAX = 2**63 - 1
-"""The largest sum an account can hold; what would exceed it is answered with `OVERFLOWS_…`."""
+"""The largest sum of an account; a transfer that would exceed it is answered with `OVERFLOWS_…`."""
 
 ID_MAX = 2**128 - 1
 TIMESTAMP_MAX = 2**63 - 1
 
 
 class AccountFlags(enum.IntFlag):
-    """What an account refuses, keeps or is."""
+    """The limits and properties of an account."""
 
     NONE = 0
     LINKED = 1 << 0
@@ -35,7 +35,7 @@ class AccountFlags(enum.IntFlag):
 
 
 class TransferFlags(enum.IntFlag):
-    """What kind of transfer it is."""
+    """The kind of a transfer."""
 
     NONE = 0
     LINKED = 1 << 0
@@ -50,7 +50,7 @@ class TransferFlags(enum.IntFlag):
 
 
 class AccountFilterFlags(enum.IntFlag):
-    """Which side of an account a query looks at, and from which end."""
+    """The sides of an account that a query returns, and its direction."""
 
     NONE = 0
     DEBITS = 1 << 0
@@ -59,7 +59,7 @@ class AccountFilterFlags(enum.IntFlag):
 
 
 class QueryFilterFlags(enum.IntFlag):
-    """From which end a query looks."""
+    """The direction of a query."""
 
     NONE = 0
     REVERSED = 1 << 0
@@ -181,12 +181,12 @@ TRANSIENT = frozenset(
         CreateTransferStatus.CREDIT_ACCOUNT_ALREADY_CLOSED,
     }
 )
-"""Failures whose cause may pass; the id stays failed for ever all the same (`ID_ALREADY_FAILED`)."""
+"""Failures with a transient cause; the id is failed permanently all the same (`ID_ALREADY_FAILED`)."""
 
 
 @dataclass(slots=True)
 class Account:
-    """One account of one ledger. The balances and the timestamp are the ledger's to set."""
+    """One account of one ledger. The ledger sets the balances and the timestamp."""
 
     id: int = 0
     debits_pending: int = 0
@@ -223,7 +223,7 @@ class Transfer:
 
 @dataclass(slots=True)
 class CreateAccountResult:
-    """The answer to one account: when it was created, or what stood against it."""
+    """The answer to one account: when it was created, or why it was not."""
 
     timestamp: int
     status: CreateAccountStatus
@@ -231,7 +231,7 @@ class CreateAccountResult:
 
 @dataclass(slots=True)
 class CreateTransferResult:
-    """The answer to one transfer: when it was created, or what stood against it."""
+    """The answer to one transfer: when it was created, or why it was not."""
 
     timestamp: int
     status: CreateTransferStatus
@@ -239,7 +239,7 @@ class CreateTransferResult:
 
 @dataclass(slots=True)
 class AccountFilter:
-    """Which transfers or balances of one account to return."""
+    """A selection of the transfers or balances of one account; zero does not filter."""
 
     account_id: int
     user_data_128: int
@@ -265,7 +265,7 @@ class AccountBalance:
 
 @dataclass(slots=True)
 class QueryFilter:
-    """Which accounts or transfers to return; zero does not filter."""
+    """A selection of accounts or transfers; zero does not filter."""
 
     user_data_128: int
     user_data_64: int

@@ -1,16 +1,13 @@
-"""Reading: the transfers and balances of an account, accounts and transfers by their fields, limits on overdrafts."""
+"""The queries of TigerBeetle: the transfers and balances of an account, accounts and transfers by their fields."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from hutong import db
-from hutong.errors import NotFound
-from hutong.ledger.codec import account_of, check_numbers, signed, transfer_of, uuid_of
+from hutong.ledger.codec import check_numbers, read_account, read_transfer, signed, uuid_of
 from hutong.ledger.model import (
-    BALANCE_MAX,
     ID_MAX,
     TIMESTAMP_MAX,
     Account,
@@ -25,100 +22,94 @@ from hutong.ledger.statements import sql as _sql
 
 ROWS_MAX = 8_192
 _SIDES = int(AccountFilterFlags.DEBITS | AccountFilterFlags.CREDITS)
+_read_balance = db.reader(
+    AccountBalance, ("debits_pending", "debits_posted", "credits_pending", "credits_posted", "timestamp")
+)
 
 
-async def get_account_transfers(tx: db.Tx, given: AccountFilter) -> list[Transfer]:
-    """The transfers of one account; `Ledger.get_account_transfers` is the face of this."""
-    return [transfer_of(record[:13]) for record in await _account_rows(tx, given)]
+async def get_account_transfers(tx: db.Tx, query: AccountFilter) -> list[Transfer]:
+    """Return the transfers of one account, as `Ledger.get_account_transfers` promises."""
+    return [read_transfer(record) for record in await _account_rows(tx, query)]
 
 
-async def get_account_balances(tx: db.Tx, given: AccountFilter) -> list[AccountBalance]:
-    """The balances of one account after each of its transfers; empty unless it keeps its history."""
-    check_numbers(given.account_id, 0, 0, 0)
-    if not await _sql.keeps_history.fetchval(tx, uuid_of(given.account_id)):
+async def get_account_balances(tx: db.Tx, query: AccountFilter) -> list[AccountBalance]:
+    """Return the balances of one account after each of its transfers; none unless it keeps its history."""
+    check_numbers(query.account_id, 0, 0, 0)
+    if not await _sql.keeps_history.fetchval(tx, uuid_of(query.account_id)):
         return []
-    rows = await _account_rows(tx, given)
-    return [AccountBalance(row[13], row[14], row[15], row[16], row[12]) for row in rows]
+    return [_read_balance(record) for record in await _account_rows(tx, query)]
 
 
-async def query_accounts(tx: db.Tx, given: QueryFilter) -> list[Account]:
-    """Accounts by their fields."""
-    arguments = _query_arguments(given)
+async def query_accounts(tx: db.Tx, query: QueryFilter) -> list[Account]:
+    """Return accounts by their fields."""
+    arguments = _query_arguments(query)
     if arguments is None:
         return []
-    reverse = bool(given.flags & QueryFilterFlags.REVERSED)
-    records = await _sql.query_accounts.fetch(tx, *arguments, uuid_of(given.user_data_128), reverse)
-    return [account_of(record) for record in records]
+    reverse = bool(query.flags & QueryFilterFlags.REVERSED)
+    records = await _sql.query_accounts.fetch(
+        tx, user_data_128=uuid_of(query.user_data_128), reversed=reverse, **arguments
+    )
+    return [read_account(record) for record in records]
 
 
-async def query_transfers(tx: db.Tx, given: QueryFilter) -> list[Transfer]:
-    """Transfers by their fields."""
-    arguments = _query_arguments(given)
+async def query_transfers(tx: db.Tx, query: QueryFilter) -> list[Transfer]:
+    """Return transfers by their fields."""
+    arguments = _query_arguments(query)
     if arguments is None:
         return []
-    reverse = bool(given.flags & QueryFilterFlags.REVERSED)
-    if given.user_data_128:
-        records = await _sql.query_transfers_of.fetch(tx, *arguments, uuid_of(given.user_data_128), reverse)
+    reverse = bool(query.flags & QueryFilterFlags.REVERSED)
+    if query.user_data_128:
+        records = await _sql.query_transfers_of.fetch(
+            tx, user_data_128=uuid_of(query.user_data_128), reversed=reverse, **arguments
+        )
     elif reverse:
-        records = await _sql.query_transfers_reversed.fetch(tx, *arguments)
+        records = await _sql.query_transfers_reversed.fetch(tx, **arguments)
     else:
-        records = await _sql.query_transfers.fetch(tx, *arguments)
-    return [transfer_of(record) for record in records]
+        records = await _sql.query_transfers.fetch(tx, **arguments)
+    return [read_transfer(record) for record in records]
 
 
-async def set_overdraft_limit(
-    tx: db.Tx, account_id: int, limit_minor: int, *, by: str, reason: str, now: datetime
-) -> int:
-    """Let an account that must not be overdrawn go below zero down to a limit, holds counted.
-
-    A limit below what is overdrawn already refuses further debits and takes nothing back.
-
-    Effects:
-        Locks the account; records who changed what, why and when.
-
-    Returns:
-        The limit before.
-
-    Errors:
-        NotFound: no such account.
-    """
-    if not 0 <= limit_minor <= BALANCE_MAX:
-        raise ValueError("an overdraft limit is an amount")
-    old = await _sql.set_overdraft_limit.fetchval(tx, uuid_of(account_id), limit_minor, now, by, reason)
-    if old is None:
-        raise NotFound("no account has this id")
-    return int(old)
-
-
-async def _account_rows(tx: db.Tx, given: AccountFilter) -> Sequence[Any]:
-    flags = int(given.flags)
-    bounds = _bounds(given)
-    check_numbers(given.account_id | given.user_data_128, given.user_data_64, given.user_data_32, given.code)
-    if bounds is None or given.account_id in (0, ID_MAX) or not flags & _SIDES or flags >> 3:
+async def _account_rows(tx: db.Tx, query: AccountFilter) -> Sequence[Any]:
+    flags = int(query.flags)
+    bounds = _bounds(query)
+    check_numbers(query.account_id | query.user_data_128, query.user_data_64, query.user_data_32, query.code)
+    if bounds is None or query.account_id in (0, ID_MAX) or not flags & _SIDES or flags >> 3:
         return []
     reverse = flags & AccountFilterFlags.REVERSED
     statement = _sql.account_transfers_reversed if reverse else _sql.account_transfers
     return await statement.fetch(
-        tx, uuid_of(given.account_id), *bounds, uuid_of(given.user_data_128), signed(given.user_data_64),
-        given.user_data_32, given.code, bool(flags & AccountFilterFlags.DEBITS),
-        bool(flags & AccountFilterFlags.CREDITS), min(given.limit, ROWS_MAX),
-    )  # fmt: skip
+        tx,
+        account_id=uuid_of(query.account_id),
+        user_data_128=uuid_of(query.user_data_128),
+        user_data_64=signed(query.user_data_64),
+        user_data_32=query.user_data_32,
+        code=query.code,
+        debits=bool(flags & AccountFilterFlags.DEBITS),
+        credits=bool(flags & AccountFilterFlags.CREDITS),
+        limit=min(query.limit, ROWS_MAX),
+        **bounds,
+    )
 
 
-def _query_arguments(given: QueryFilter) -> tuple[int, ...] | None:
-    """The arguments all queries share; None for a filter that is not valid, which finds nothing."""
-    check_numbers(given.user_data_128, given.user_data_64, given.user_data_32 | given.ledger, given.code)
-    bounds = _bounds(given)
-    if bounds is None or int(given.flags) >> 1:
+def _query_arguments(query: QueryFilter) -> dict[str, Any] | None:
+    """Return the arguments that all queries share; None for a filter that is not valid, which matches nothing."""
+    check_numbers(query.user_data_128, query.user_data_64, query.user_data_32 | query.ledger, query.code)
+    bounds = _bounds(query)
+    if bounds is None or int(query.flags) >> 1:
         return None
-    return (
-        *bounds, signed(given.user_data_64), given.user_data_32, given.ledger, given.code, min(given.limit, ROWS_MAX),
-    )  # fmt: skip
+    return {
+        "user_data_64": signed(query.user_data_64),
+        "user_data_32": query.user_data_32,
+        "ledger": query.ledger,
+        "code": query.code,
+        "limit": min(query.limit, ROWS_MAX),
+        **bounds,
+    }
 
 
-def _bounds(given: AccountFilter | QueryFilter) -> tuple[int, int] | None:
-    """The range of timestamps asked for, ends included; None if the filter is not valid."""
-    least, most = given.timestamp_min, given.timestamp_max or TIMESTAMP_MAX - 1
-    if not 0 <= least <= most < TIMESTAMP_MAX or given.limit <= 0:
+def _bounds(query: AccountFilter | QueryFilter) -> dict[str, Any] | None:
+    """Return the requested range of timestamps, both ends included; None if the filter is not valid."""
+    least, most = query.timestamp_min, query.timestamp_max or TIMESTAMP_MAX - 1
+    if not 0 <= least <= most < TIMESTAMP_MAX or query.limit <= 0:
         return None
-    return least, most
+    return {"least": least, "most": most}

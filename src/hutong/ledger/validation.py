@@ -1,4 +1,4 @@
-"""Which of several reasons is given when a transfer is refused: the one that comes first in TigerBeetle's order."""
+"""The reasons for refusing a transfer; if several apply, the first in TigerBeetle's order wins."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hutong.ledger.model import AMOUNT_MAX, BALANCE_MAX, ID_MAX, Transfer, Trans
 from hutong.ledger.model import CreateTransferStatus as S
 
 if TYPE_CHECKING:
-    from hutong.ledger.batch_state import AccountState, Row
+    from hutong.ledger.batch_state import LockedAccount, Row
 
 _PENDING = int(TransferFlags.PENDING)
 _POST = int(TransferFlags.POST_PENDING_TRANSFER)
@@ -26,8 +26,8 @@ _STATE_ANSWERS = {
 }
 
 
-def refusal_answer(event: Transfer, flags: int, debit: AccountState | None, credit: AccountState | None) -> S:
-    """Why a transfer is refused that stands on its own and whose fields do not fit each other or its accounts."""
+def refusal_answer(event: Transfer, flags: int, debit: LockedAccount | None, credit: LockedAccount | None) -> S:
+    """Return why a plain transfer is refused whose fields do not fit each other or its accounts."""
     checks = (
         (event.debit_account_id == 0, S.DEBIT_ACCOUNT_ID_MUST_NOT_BE_ZERO),
         (event.debit_account_id == ID_MAX, S.DEBIT_ACCOUNT_ID_MUST_NOT_BE_INT_MAX),
@@ -49,8 +49,8 @@ def refusal_answer(event: Transfer, flags: int, debit: AccountState | None, cred
     )
 
 
-def balanced_amount(amount: int, flags: int, debit: AccountState, credit: AccountState) -> int:
-    """As much of the amount as neither account would be overdrawn by, holds counted."""
+def balanced_amount(amount: int, flags: int, debit: LockedAccount, credit: LockedAccount) -> int:
+    """Return as much of the amount as overdraws neither account, holds included."""
     if flags & _BALANCING_DEBIT:
         amount = min(amount, max(debit.credits_posted - debit.debits_posted - debit.debits_pending, 0))
     if flags & _BALANCING_CREDIT:
@@ -58,8 +58,8 @@ def balanced_amount(amount: int, flags: int, debit: AccountState, credit: Accoun
     return amount
 
 
-def overflow_answer(flags: int, amount: int, debit: AccountState, credit: AccountState) -> S:
-    """Which sum would exceed what an account can hold."""
+def overflow_answer(flags: int, amount: int, debit: LockedAccount, credit: LockedAccount) -> S:
+    """Return which sum would exceed the limit of an account."""
     if flags & _PENDING and amount + debit.debits_pending > BALANCE_MAX:
         return S.OVERFLOWS_DEBITS_PENDING
     if flags & _PENDING and amount + credit.credits_pending > BALANCE_MAX:
@@ -78,7 +78,7 @@ def overflow_answer(flags: int, amount: int, debit: AccountState, credit: Accoun
 def resolution_answer(
     event: Transfer, flags: int, hold: Row | None, state: int | None, timestamp: int
 ) -> tuple[S, int]:
-    """Whether a hold may be posted or voided as asked, and the amount to book."""
+    """Return whether a hold can be posted or voided as requested, and the amount to book."""
     status = _resolution_fields(event, flags)
     if status is not S.CREATED:
         return status, 0
@@ -122,13 +122,13 @@ def _resolution_fields(event: Transfer, flags: int) -> S:
 
 
 def resolved_amount(amount: int, flags: int, held: int) -> int:
-    """The amount meant: zero voids the whole hold, AMOUNT_MAX posts the whole of it."""
+    """Return the amount to book: zero voids the whole hold, AMOUNT_MAX posts the whole hold."""
     whole = 0 if flags & _VOID else AMOUNT_MAX
     return held if amount == whole else amount
 
 
 def existing_answer(event: Transfer, flags: int, existing: Row, stored: dict[int, Row]) -> S:
-    """How a transfer with a known id compares with the one that bears it."""
+    """Return how a transfer compares with the existing one of the same id."""
     _, debit, credit, amount, pending_id, data_128, data_64, data_32, timeout, ledger, code, old_flags, _ = existing[
         :13
     ]
@@ -138,21 +138,22 @@ def existing_answer(event: Transfer, flags: int, existing: Row, stored: dict[int
         return S.EXISTS_WITH_DIFFERENT_PENDING_ID
     if event.timeout != timeout:
         return S.EXISTS_WITH_DIFFERENT_TIMEOUT
-    given = (
+    requested = (
         event.debit_account_id, event.credit_account_id, event.amount, event.user_data_128, event.user_data_64,
         event.user_data_32, event.ledger, event.code,
     )  # fmt: skip
     if flags & _RESOLVES:
-        # What a posting or voiding transfer left out, it took from its hold.
+        # A posting or voiding transfer took the fields that it left out from its hold.
         hold = stored[pending_id]
-        given = (
-            given[0] or debit, given[1] or credit, resolved_amount(event.amount, flags, hold[3]),
-            given[3] or hold[5], given[4] or hold[6], given[5] or hold[7], given[6] or ledger, given[7] or code,
+        requested = (
+            requested[0] or debit, requested[1] or credit, resolved_amount(event.amount, flags, hold[3]),
+            requested[3] or hold[5], requested[4] or hold[6], requested[5] or hold[7],
+            requested[6] or ledger, requested[7] or code,
         )  # fmt: skip
     elif flags & _BALANCING and event.amount >= amount:
-        given = (*given[:2], amount, *given[3:])
+        requested = (*requested[:2], amount, *requested[3:])
     kept = (debit, credit, amount, data_128, data_64, data_32, ledger, code)
-    return next((answer for answer, new, old in zip(_DIFFERENT, given, kept, strict=True) if new != old), S.EXISTS)
+    return next((answer for answer, new, old in zip(_DIFFERENT, requested, kept, strict=True) if new != old), S.EXISTS)
 
 
 _DIFFERENT = (

@@ -1,69 +1,21 @@
-"""The life cycle of payments and attempts.
+"""The life cycle of payments, attempts and refunds.
 
 Promises: a payment's state, its transfers in the ledger and its events commit together or not at all; what a channel
 has not proven is never taken for a failure; at most one attempt of a payment counts, and every other success is
 surplus.
 """
 
-from hutong.clock import instant
-from hutong.payments.attempts import (
-    NotPayable,
-    OtherRunning,
-    Running,
-    StartAttempt,
-    Started,
-    start_attempts,
-)
-from hutong.payments.capture import CaptureOutcome, CaptureResult, RequestCapture, request_capture
-from hutong.payments.channel_answers import (
-    ChannelReport,
-    PaymentEvent,
-    PaymentEventType,
-    Recorded,
-    RecordOutcome,
-    record,
-)
-from hutong.payments.close import CloseOutcome, CloseResult, RequestClose, request_close
-from hutong.payments.decision import (
-    DECISION_PREFIX,
-    LoggedDecision,
-    decision_document,
-    decisions_between,
-    find_decisions,
-)
-from hutong.payments.documents import Texts, payment_document, timeline_document
-from hutong.payments.errors import (
-    AttemptInProgress,
-    CaptureExceedsAuthorized,
-    CaptureInProgress,
-    KeyInFlight,
-    KeyReused,
-    ManualCaptureNotOffered,
-    NoRoute,
-    NotificationMismatch,
-    NotificationReplayed,
-    OrderNoReused,
-    PartialCaptureNotOffered,
-    PayerDetailMissing,
-    PaymentAlreadySucceeded,
-    PaymentNotCapturable,
-    PaymentNotPayable,
-)
+from hutong.payments import refunds
+from hutong.payments.answers import Answers
+from hutong.payments.attempt_outcomes import attempt_outcomes
+from hutong.payments.channel_reports import ChannelReport, RecordReport
+from hutong.payments.create import PlaceResult
+from hutong.payments.documents import Documents, Texts, list_items, timeline
+from hutong.payments.errors import NotificationMismatch, NotificationReplayed, OrderNoReused
 from hutong.payments.export import one_snapshot, stream_payments, stream_refunds
-from hutong.payments.in_doubt import AttemptInDoubt, list_attempts_in_doubt, report_attempts_in_doubt
-from hutong.payments.items import (
-    Discount,
-    DiscountExceedsItem,
-    Funder,
-    ItemsDoNotAddUp,
-    LineItem,
-    NewLineItem,
-    RefundLine,
-    allocate_discounts,
-    items_of,
-    line_of,
-)
-from hutong.payments.lifecycle import Payments
+from hutong.payments.in_doubt import in_doubt_documents
+from hutong.payments.items import Discount, Funder, NewLineItem, allocate_discounts
+from hutong.payments.lifecycle import Payments, PaymentsConfig
 from hutong.payments.model import (
     ATTEMPT_TRANSITIONS,
     PAYMENT_TRANSITIONS,
@@ -72,243 +24,67 @@ from hutong.payments.model import (
     Attempt,
     AttemptState,
     CaptureMethod,
-    CloseReason,
     NewAttempt,
     NewPayment,
+    OperatorActionType,
     Payment,
+    PaymentEventType,
     PaymentStatus,
     PollingPolicy,
     Source,
 )
-from hutong.payments.operator_actions import (
-    ATTACH_SUCCESS,
-    CLOSE,
-    QUERY,
-    BilledSuccess,
-    OperatorAction,
-    attach_success,
-    proposal,
-)
-from hutong.payments.overdraft import agree_overdraft
-from hutong.payments.polling import SWEEP_LIMIT, claim_due, sweep_plans
-from hutong.payments.probe import probe_idle
-from hutong.payments.refunds.channel_answers import (
-    RefundEvent,
-    RefundEventType,
-    RefundRecorded,
-    RefundReport,
-    SettleManually,
-    record_refunds,
-    settle_manually,
-)
-from hutong.payments.refunds.create import (
-    CreatedRefund,
-    ExistingRefund,
-    NewRefund,
-    RefundRefusal,
-    available_minor,
-    counted_attempt,
-    create_refunds,
-)
-from hutong.payments.refunds.documents import item_documents, refund_document
-from hutong.payments.refunds.errors import (
-    InsufficientMerchantFunds,
-    PartialRefundNotOffered,
-    PaymentNotRefundable,
-    RefundByItemOnly,
-    RefundCountExceeded,
-    RefundExceedsAvailable,
-    RefundNoReused,
-    RefundNotOffered,
-    RefundQuantityExceeded,
-    RefundWindowClosed,
-    SameDayRefundNotOffered,
-    UnknownRefundItem,
-)
-from hutong.payments.refunds.fallback import SwitchMethodOutcome, SwitchRefundMethod, switch_refund_methods
-from hutong.payments.refunds.lifecycle import RefundOrder, Refunds
-from hutong.payments.refunds.model import (
-    REFUND_TRANSITIONS,
-    Refund,
-    RefundKind,
-    RefundMethod,
-    RefundState,
-    find_refunds,
-    list_refunds,
-    refunds_of,
-)
-from hutong.payments.refunds.operator_actions import (
-    CONVERT_REFUND,
-    SETTLE_REFUND,
-    RefundMethodRefused,
-    refund_proposal,
-    settle_refund,
-    switch_refund_method,
-)
-from hutong.payments.refunds.payee import seal_payee
-from hutong.payments.refunds.transactions import PlaceRefund, RecordRefundReport, RefundTransactions, render_refund
-from hutong.payments.rehearsal import NOWHERE, Backtest, BacktestTotals, backtest
-from hutong.payments.route_selection import RouteRequest, RouteSelector
-from hutong.payments.store import Created, Existing, OtherContent, create, find, list_payments
-from hutong.payments.timeline import TimelineEntry, read_timeline, write_timeline
-from hutong.payments.transactions import PaymentTransactions, PlaceOrder, RecordReport
+from hutong.payments.operator_actions import BilledSuccess, OperatorAction, approval_handlers
+from hutong.payments.polling import sweep_plans
+from hutong.payments.route_selection import RouteRequest
+from hutong.payments.store import find, list_payments
+from hutong.payments.transactions import PaymentTransactions, PlaceOrder
 
 __all__ = [
-    "ATTACH_SUCCESS",
     "ATTEMPT_TRANSITIONS",
-    "CLOSE",
-    "CONVERT_REFUND",
-    "DECISION_PREFIX",
-    "NOWHERE",
     "PAYMENT_TRANSITIONS",
-    "QUERY",
-    "REFUND_TRANSITIONS",
-    "SETTLE_REFUND",
-    "SWEEP_LIMIT",
     "VALIDITY_MAX",
     "VALIDITY_MIN",
+    "Answers",
     "Attempt",
-    "AttemptInDoubt",
-    "AttemptInProgress",
     "AttemptState",
-    "Backtest",
-    "BacktestTotals",
     "BilledSuccess",
-    "CaptureExceedsAuthorized",
-    "CaptureInProgress",
     "CaptureMethod",
-    "CaptureOutcome",
-    "CaptureResult",
     "ChannelReport",
-    "CloseOutcome",
-    "CloseReason",
-    "CloseResult",
-    "Created",
-    "CreatedRefund",
     "Discount",
-    "DiscountExceedsItem",
-    "Existing",
-    "ExistingRefund",
+    "Documents",
     "Funder",
-    "InsufficientMerchantFunds",
-    "ItemsDoNotAddUp",
-    "KeyInFlight",
-    "KeyReused",
-    "LineItem",
-    "LoggedDecision",
-    "ManualCaptureNotOffered",
     "NewAttempt",
     "NewLineItem",
     "NewPayment",
-    "NewRefund",
-    "NoRoute",
-    "NotPayable",
     "NotificationMismatch",
     "NotificationReplayed",
     "OperatorAction",
+    "OperatorActionType",
     "OrderNoReused",
-    "OtherContent",
-    "OtherRunning",
-    "PartialCaptureNotOffered",
-    "PartialRefundNotOffered",
-    "PayerDetailMissing",
     "Payment",
-    "PaymentAlreadySucceeded",
-    "PaymentEvent",
     "PaymentEventType",
-    "PaymentNotCapturable",
-    "PaymentNotPayable",
-    "PaymentNotRefundable",
     "PaymentStatus",
     "PaymentTransactions",
     "Payments",
+    "PaymentsConfig",
     "PlaceOrder",
-    "PlaceRefund",
+    "PlaceResult",
     "PollingPolicy",
-    "RecordOutcome",
-    "RecordRefundReport",
     "RecordReport",
-    "Recorded",
-    "Refund",
-    "RefundByItemOnly",
-    "RefundCountExceeded",
-    "RefundEvent",
-    "RefundEventType",
-    "RefundExceedsAvailable",
-    "RefundKind",
-    "RefundLine",
-    "RefundMethod",
-    "RefundMethodRefused",
-    "RefundNoReused",
-    "RefundNotOffered",
-    "RefundOrder",
-    "RefundQuantityExceeded",
-    "RefundRecorded",
-    "RefundRefusal",
-    "RefundReport",
-    "RefundState",
-    "RefundTransactions",
-    "RefundWindowClosed",
-    "Refunds",
-    "RequestCapture",
-    "RequestClose",
     "RouteRequest",
-    "RouteSelector",
-    "Running",
-    "SameDayRefundNotOffered",
-    "SettleManually",
     "Source",
-    "StartAttempt",
-    "Started",
-    "SwitchMethodOutcome",
-    "SwitchRefundMethod",
     "Texts",
-    "TimelineEntry",
-    "UnknownRefundItem",
-    "agree_overdraft",
     "allocate_discounts",
-    "attach_success",
-    "available_minor",
-    "backtest",
-    "claim_due",
-    "counted_attempt",
-    "create",
-    "create_refunds",
-    "decision_document",
-    "decisions_between",
+    "approval_handlers",
+    "attempt_outcomes",
     "find",
-    "find_decisions",
-    "find_refunds",
-    "instant",
-    "item_documents",
-    "items_of",
-    "line_of",
-    "list_attempts_in_doubt",
+    "in_doubt_documents",
+    "list_items",
     "list_payments",
-    "list_refunds",
     "one_snapshot",
-    "payment_document",
-    "probe_idle",
-    "proposal",
-    "read_timeline",
-    "record",
-    "record_refunds",
-    "refund_document",
-    "refund_proposal",
-    "refunds_of",
-    "render_refund",
-    "report_attempts_in_doubt",
-    "request_capture",
-    "request_close",
-    "seal_payee",
-    "settle_manually",
-    "settle_refund",
-    "start_attempts",
+    "refunds",
     "stream_payments",
     "stream_refunds",
     "sweep_plans",
-    "switch_refund_method",
-    "switch_refund_methods",
-    "timeline_document",
-    "write_timeline",
+    "timeline",
 ]

@@ -1,68 +1,59 @@
-"""Starting a try at a channel: the intent, checked and written down under the payment's lock."""
+"""Starting an attempt at a channel: the intent, checked and written under the payment's lock."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from uuid import UUID
 
 from hutong import db
+from hutong.payments.create import new_attempt
 from hutong.payments.model import DEFAULT_POLICY, Attempt, NewAttempt, Payment, PaymentStatus, PollingPolicy
-from hutong.payments.store import insert_attempts, lock, new_attempt, save
+from hutong.payments.store import insert_attempts, lock, save
 
 
 @dataclass(frozen=True, slots=True)
 class StartAttempt:
-    """The wish to try a payment by `new.method`."""
+    """A request to start an attempt by `new.method`."""
 
     payment_id: UUID
     new: NewAttempt
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
-    """The intent is written; the caller may call the channel once the transaction is committed."""
+class StartOutcome(StrEnum):
+    """Outcomes of starting an attempt. Only STARTED wrote anything."""
 
-    payment: Payment
-    attempt: Attempt
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A try by the same method is open; it is the one to go on with."""
-
-    payment: Payment
-    attempt: Attempt
+    STARTED = "started"
+    """The intent is written; the channel may be called once the transaction is committed."""
+    RUNNING = "running"
+    """An attempt by the same method is open; the result has it."""
+    OTHER_RUNNING = "other_running"
+    """Another attempt is open, or this one is being closed, and could still take the money."""
+    NOT_PAYABLE = "not_payable"
+    """The payment is final, is being closed, or is past its expiry."""
 
 
 @dataclass(frozen=True, slots=True)
-class OtherRunning:
-    """Another try is open, or this one is being ended, and it could still take the money."""
+class StartResult:
+    """The outcome of starting an attempt, with the payment and, if there is one to continue with, the attempt."""
 
+    outcome: StartOutcome
     payment: Payment
-
-
-@dataclass(frozen=True, slots=True)
-class NotPayable:
-    """The payment is final, is being closed, or is past its end."""
-
-    payment: Payment
-
-
-StartResult = Started | Running | OtherRunning | NotPayable
+    attempt: Attempt | None = None
 
 
 async def start_attempts(
     tx: db.Tx, commands: Sequence[StartAttempt], *, now: datetime, policy: PollingPolicy = DEFAULT_POLICY
 ) -> list[StartResult]:
-    """Begin tries; every payment must exist.
+    """Start attempts; every payment must exist.
 
     Effects:
         Writes the attempt as `created` and moves the payment to `processing`.
 
     Repeat:
-        While a try by the same method is open there is no second one, however often it is asked for.
+        While an attempt by the same method is open there is no second one, however often it is requested.
 
     Returns:
         One result per command, in order.
@@ -75,18 +66,18 @@ async def start_attempts(
         payment = payments[command.payment_id]
         running = payment.open_attempts
         if not payment.is_open or payment.close_requested_at is not None or payment.expires_at <= now:
-            results.append(NotPayable(payment))
+            results.append(StartResult(StartOutcome.NOT_PAYABLE, payment))
         elif running and running[-1].method == command.new.method and running[-1].close_requested_at is None:
-            results.append(Running(payment, running[-1]))
+            results.append(StartResult(StartOutcome.RUNNING, payment, running[-1]))
         elif running:
-            results.append(OtherRunning(payment))
+            results.append(StartResult(StartOutcome.OTHER_RUNNING, payment))
         else:
             attempt = new_attempt(payment.payment_id, command.new, payment.expires_at, now=now, policy=policy)
             payment.attempts.append(attempt)
             payment.status = PaymentStatus.PROCESSING
             started.append(attempt)
             changed[payment.payment_id] = payment
-            results.append(Started(payment, attempt))
+            results.append(StartResult(StartOutcome.STARTED, payment, attempt))
     await insert_attempts(tx, started, now=now)
     await save(tx, list(changed.values()))
     return results

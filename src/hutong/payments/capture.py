@@ -1,4 +1,4 @@
-"""Taking what a payer has authorized. The intent and the request for an end exclude each other under one lock."""
+"""Capturing authorized money. The intent and a request to close exclude each other under one lock."""
 
 from __future__ import annotations
 
@@ -9,22 +9,21 @@ from enum import StrEnum
 from uuid import UUID
 
 from hutong import db
-from hutong.payments.model import Payment, PaymentStatus
+from hutong.payments.model import Payment, PaymentStatus, TimelineEntry
 from hutong.payments.statements import sql
-from hutong.payments.store import lock, save
-from hutong.payments.timeline import TimelineEntry, write_timeline
+from hutong.payments.store import lock, save, write_timeline
 
 _CALL_LIMIT = timedelta(seconds=15)
-"""How long the caller has for its call before the sweep asks what has become of it."""
+"""How long the caller has for its call before the poller queries the outcome."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestCapture:
-    """The wish to take authorized money, once.
+    """A request to capture authorized money, once.
 
     Attributes:
-        amount_minor: How much; None takes all. The rest is given up.
-        partial: Whether the channel takes less than the whole.
+        amount_minor: The amount; None captures all. The rest is given up.
+        partial: Whether the channel captures less than the whole.
     """
 
     payment_id: UUID
@@ -33,26 +32,26 @@ class RequestCapture:
 
 
 class CaptureOutcome(StrEnum):
-    """What came of it."""
+    """Outcomes of a request to capture."""
 
     CAPTURING = "capturing"
-    """The intent is written, now or by an equal wish before; the caller may call the channel after the commit."""
+    """The intent is written, by this request or an equal earlier one; the channel may be called after the commit."""
     ALREADY_CAPTURED = "already_captured"
-    """An equal wish has been fulfilled."""
+    """An equal request has been fulfilled."""
     EXCEEDS_AUTHORIZED = "exceeds_authorized"
     NOT_IN_PART = "not_in_part"
     IN_PROGRESS = "in_progress"
-    """Another amount is being taken."""
+    """Another amount is being captured."""
     NOT_CAPTURABLE = "not_capturable"
-    """Nothing is authorized: not yet, or no more; or it is being given up."""
+    """Nothing is authorized, not yet or no longer, or the authorization is being given up."""
 
 
 @dataclass(frozen=True, slots=True)
 class CaptureResult:
-    """The outcome of one wish, and the payment as it is now.
+    """The outcome of one request, and the payment in its state afterwards.
 
     Attributes:
-        is_new: Whether this very wish wrote the intent.
+        is_new: Whether this request wrote the intent.
     """
 
     outcome: CaptureOutcome
@@ -64,10 +63,10 @@ async def request_capture(tx: db.Tx, commands: Sequence[RequestCapture], *, now:
     """Write the intents of captures; every payment must exist.
 
     Effects:
-        From now on the payment cannot be closed. The authorized attempt becomes due to be asked about.
+        From now on the payment cannot be closed. The authorized attempt becomes due for a query.
 
     Repeat:
-        An equal wish changes nothing and gets the same answer; another amount is refused. A capture that the channel
+        An equal request changes nothing and gets the same answer; another amount is refused. A capture that the channel
         has refused leaves nothing to capture.
 
     Returns:
@@ -87,9 +86,9 @@ async def request_capture(tx: db.Tx, commands: Sequence[RequestCapture], *, now:
         results.append(CaptureResult(outcome, payment, is_new))
     if intents:
         await save(tx, intents)
-        # The caller is about to call the channel itself; the sweep asks soon if it dies before it has.
-        await sql.ask_now.execute(tx, [payment.payment_id for payment in intents], now + _CALL_LIMIT, now)
-        await write_timeline(tx, [_entry(payment) for payment in intents], now=now)
+        # The caller is about to call the channel itself; the poller queries soon if it dies before that.
+        await sql.query_now.execute(tx, [payment.payment_id for payment in intents], now + _CALL_LIMIT, now)
+        await write_timeline(tx, [_timeline_entry(payment) for payment in intents], now=now)
     return results
 
 
@@ -107,9 +106,11 @@ def _outcome(payment: Payment, amount_minor: int, *, partial: bool) -> CaptureOu
     return CaptureOutcome.CAPTURING
 
 
-def _entry(payment: Payment) -> TimelineEntry:
+def _timeline_entry(payment: Payment) -> TimelineEntry:
     attempt = payment.authorized_attempt
     return TimelineEntry(
-        payment.payment_id, "payment.capture_requested", None if attempt is None else attempt.attempt_id,
+        payment.payment_id,
+        "payment.capture_requested",
+        None if attempt is None else attempt.attempt_id,
         amount_minor=payment.capture_minor,
-    )  # fmt: skip
+    )

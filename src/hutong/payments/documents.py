@@ -1,61 +1,90 @@
-"""How a payment is written for the merchant: in answers, stored answers and events alike."""
+"""The public form of payments, refunds and timelines: the same in answers, in stored answers and in events."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
-from hutong import ids
+from hutong import db, events, ids
 from hutong.clock import instant
-from hutong.payments.model import Attempt, Payment
-from hutong.payments.timeline import TimelineEntry
-
-CheckoutUrl = Callable[[Payment], str]
-"""Gives the address of a payment's cashier page."""
+from hutong.payments.items import LineItem, units_left
+from hutong.payments.model import Attempt, Payment, PaymentEvent, TimelineEntry
+from hutong.payments.refunds.model import Refund, RefundEventType
+from hutong.payments.store import items_of, read_timeline, refunds_of
 
 Texts = Callable[[str, str], tuple[str, str] | None]
-"""Gives what a payer may be told, in English and in Chinese: of a channel's name and one of our codes."""
+"""Gives the text for the payer, in English and in Chinese, for the name of a channel and one of our codes."""
 
 
 def no_texts(_channel: str, _code: str) -> None:
-    """For documents that are not shown to anybody."""
+    """Return no text, for documents that nobody reads."""
 
 
-def payment_document(payment: Payment, checkout_url: CheckoutUrl, texts: Texts = no_texts) -> dict[str, Any]:
-    """The one public form of a payment."""
-    return {
-        "id": ids.encode("pay", payment.payment_id),
-        "object": "payment",
-        "status": payment.status.value,
-        "merchant_order_no": payment.merchant_order_no,
-        "amount_minor": payment.amount_minor,
-        "capture_method": payment.capture_method.value,
-        "amount_captured_minor": payment.amount_captured_minor,
-        "amount_refunded_minor": payment.amount_refunded_minor,
-        "amount_refunding_minor": payment.amount_refunding_minor,
-        "currency": payment.currency,
-        "subject": payment.subject,
-        "return_url": payment.return_url,
-        "metadata": payment.metadata,
-        "customer": None if payment.customer is None else asdict(payment.customer),
-        "checkout_url": checkout_url(payment),
-        "created_at": instant(payment.created_at),
-        "expires_at": instant(payment.expires_at),
-        "authorized_at": _optional(payment.authorized_at),
-        "capture_before": _optional(payment.capture_before),
-        "capturing": payment.is_capturing,
-        "succeeded_at": _optional(payment.succeeded_at),
-        "closed_at": _optional(payment.closed_at),
-        "close_reason": payment.close_reason if payment.closed_at else None,
-        "closing": payment.is_open and payment.close_requested_at is not None,
-        "attempts": [attempt_document(attempt, texts) for attempt in payment.attempts],
-    }
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """What the documents of an installation need besides the rows.
+
+    Attributes:
+        checkout_url: Gives the address of a payment's cashier page.
+        texts: Gives the texts for payers.
+    """
+
+    checkout_url: Callable[[Payment], str]
+    texts: Texts = no_texts
+
+    def payment(self, payment: Payment) -> dict[str, Any]:
+        """Return the public form of a payment."""
+        return {
+            "id": ids.encode("pay", payment.payment_id),
+            "object": "payment",
+            "status": payment.status.value,
+            "merchant_order_no": payment.merchant_order_no,
+            "amount_minor": payment.amount_minor,
+            "capture_method": payment.capture_method.value,
+            "amount_captured_minor": payment.amount_captured_minor,
+            "amount_refunded_minor": payment.amount_refunded_minor,
+            "amount_refunding_minor": payment.amount_refunding_minor,
+            "currency": payment.currency,
+            "subject": payment.subject,
+            "return_url": payment.return_url,
+            "metadata": payment.metadata,
+            "customer": None if payment.customer is None else asdict(payment.customer),
+            "checkout_url": self.checkout_url(payment),
+            "created_at": instant(payment.created_at),
+            "expires_at": instant(payment.expires_at),
+            "authorized_at": _optional(payment.authorized_at),
+            "capture_before": _optional(payment.capture_before),
+            "capturing": payment.is_capturing,
+            "succeeded_at": _optional(payment.succeeded_at),
+            "closed_at": _optional(payment.closed_at),
+            "close_reason": payment.close_reason if payment.closed_at else None,
+            "closing": payment.is_open and payment.close_requested_at is not None,
+            "attempts": [_attempt_document(attempt, self.texts) for attempt in payment.attempts],
+        }
+
+    async def emit(
+        self, tx: db.Tx, happened: Sequence[PaymentEvent], *, new_id: Callable[[], UUID], now: datetime
+    ) -> None:
+        """Write events to the outbox, in the transaction that makes them true."""
+        if happened:
+            await events.record(tx, [self._event(event, new_id()) for event in happened], now=now)
+
+    def _event(self, event: PaymentEvent, event_id: UUID) -> events.Event:
+        payment, refund = event.payment, event.refund
+        about_refund = refund is not None and event.type is not RefundEventType.SURPLUS_REFUNDED
+        return events.Event(
+            event_id=event_id,
+            type=event.type.value,
+            merchant_id=payment.merchant_id,
+            object_id=refund.refund_id if refund is not None and about_refund else payment.payment_id,
+            payload=refund_document(refund) if refund is not None and about_refund else self.payment(payment),
+        )
 
 
-def attempt_document(attempt: Attempt, texts: Texts) -> dict[str, Any]:
-    """The one public form of an attempt."""
+def _attempt_document(attempt: Attempt, texts: Texts) -> dict[str, Any]:
     action = None
     if attempt.is_open and attempt.action_kind:
         action = {"kind": attempt.action_kind, "content": attempt.action_content}
@@ -78,26 +107,70 @@ def attempt_document(attempt: Attempt, texts: Texts) -> dict[str, Any]:
     }
 
 
-def _optional(value: datetime | None) -> str | None:
-    return None if value is None else instant(value)
+def refund_document(refund: Refund) -> dict[str, Any]:
+    """Return the public form of a refund."""
+    return {
+        "id": ids.encode("ref", refund.refund_id),
+        "object": "refund",
+        "payment_id": ids.encode("pay", refund.payment_id),
+        "merchant_order_no": refund.merchant_order_no,
+        "kind": refund.kind.value,
+        "state": refund.state.value,
+        "route": refund.route.value,
+        "merchant_refund_no": refund.merchant_refund_no,
+        "amount_minor": refund.amount_minor,
+        "currency": refund.currency,
+        "fee_returned_minor": refund.fee_minor,
+        "items": [
+            {"id": line.item_id, "quantity": line.quantity, "amount_minor": line.payer_minor} for line in refund.lines
+        ],
+        "reason": refund.reason,
+        "channel": refund.channel,
+        "channel_refund_no": refund.channel_refund_no,
+        "channel_code": refund.channel_code,
+        "channel_message": refund.channel_message,
+        "created_at": instant(refund.created_at),
+        "finished_at": None if refund.finished_at is None else instant(refund.finished_at),
+    }
+
+
+def item_documents(items: Sequence[LineItem], refunds: Sequence[Refund]) -> list[dict[str, Any]]:
+    """Return the public form of line items, with how many units are refunded or on their way back."""
+    lines = [line for refund in refunds if refund.counts for line in refund.lines]
+    return [
+        {"id": item.item_id, "quantity_refunded": item.quantity - units_left(item, lines)}
+        | {name: value for name, value in asdict(item).items() if name != "item_id"}
+        for item in items
+    ]
+
+
+async def list_items(tx: db.Tx, payment_id: UUID) -> list[dict[str, Any]]:
+    """Return the public form of a payment's line items, with how many units are refunded or on their way back."""
+    items = (await items_of(tx, [payment_id])).get(payment_id, ())
+    return item_documents(items, (await refunds_of(tx, [payment_id]))[payment_id])
+
+
+async def timeline(tx: db.Tx, payment: Payment, *, for_operators: bool = False) -> dict[str, Any]:
+    """Return the public form of a payment's timeline.
+
+    Args:
+        for_operators: Whether to include who on the platform's side acted, and why.
+    """
+    return timeline_document(payment, await read_timeline(tx, [payment.payment_id]), for_operators=for_operators)
 
 
 def timeline_document(
     payment: Payment, entries: Sequence[tuple[datetime, TimelineEntry]], *, for_operators: bool = False
 ) -> dict[str, Any]:
-    """The one public form of a payment's story; what its row tells by itself is told here.
-
-    Args:
-        for_operators: Whether to tell who on the platform's side did it and why.
-    """
-    own = [(payment.created_at, TimelineEntry(payment.payment_id, "payment.created"))]
-    own += [
+    """Return the public form of a timeline: the recorded entries, and those that the payment's row implies."""
+    implied = [(payment.created_at, TimelineEntry(payment.payment_id, "payment.created"))]
+    implied += [
         (a.created_at, TimelineEntry(payment.payment_id, "attempt.created", a.attempt_id)) for a in payment.attempts
     ]
     ends = [("payment.succeeded", payment.succeeded_at), ("payment.closed", payment.closed_at)]
     last = [(at, TimelineEntry(payment.payment_id, what)) for what, at in ends if at is not None]
-    # Sorting keeps the order of what happened at the same instant: an intent before its outcome, the end at the end.
-    story = sorted([*own, *entries, *last], key=lambda one: one[0])
+    # Sorting keeps the order of entries of the same instant: an intent before its outcome, the end at the end.
+    ordered = sorted([*implied, *entries, *last], key=lambda dated: dated[0])
     return {
         "object": "timeline",
         "payment_id": ids.encode("pay", payment.payment_id),
@@ -111,6 +184,10 @@ def timeline_document(
                 "amount_minor": entry.amount_minor,
                 "reason": entry.note if for_operators or entry.source is None else None,
             }
-            for at, entry in story
+            for at, entry in ordered
         ],
     }
+
+
+def _optional(value: datetime | None) -> str | None:
+    return None if value is None else instant(value)

@@ -1,22 +1,24 @@
-"""What a payment may refuse."""
+"""Refusals of payments."""
+
+from __future__ import annotations
 
 from hutong.errors import Conflict, InvalidParameter
 
 
 class OrderNoReused(Conflict):
-    """The merchant's order number stands for a payment with other content."""
+    """The merchant's order number belongs to a payment with other content."""
 
     code = "order_no_reused"
 
 
 class PaymentNotPayable(Conflict):
-    """The payment has succeeded, is closed, or is past its end."""
+    """The payment has succeeded, is closed, or is past its expiry."""
 
     code = "payment_not_payable"
 
 
 class AttemptInProgress(Conflict):
-    """Another try could still take the money; it must end first."""
+    """Another attempt could still take the money; it must end first."""
 
     code = "attempt_in_progress"
 
@@ -28,66 +30,54 @@ class PaymentAlreadySucceeded(Conflict):
 
 
 class NoRoute(InvalidParameter):
-    """No channel account takes this method, currency and amount."""
+    """No channel account accepts this method, currency and amount."""
 
     code = "no_route"
 
 
-class KeyInFlight(Conflict):
-    """A request with this idempotency key is being worked on right now."""
-
-    code = "idempotency_key_in_flight"
-
-
-class KeyReused(InvalidParameter):
-    """The idempotency key stands for another request."""
-
-    code = "idempotency_key_reused"
-
-
 class NotificationMismatch(InvalidParameter):
-    """The channel's message is genuine but is not about what we ordered. Nothing is booked; a person must look."""
+    """The notification is genuine, but names another amount or currency. Nothing is booked; a person must look."""
 
     code = "notification_mismatch"
 
 
 class NotificationReplayed(Conflict):
-    """The very same message has been taken before."""
+    """The same notification was taken before."""
 
     code = "notification_replayed"
 
 
 class PaymentNotCapturable(Conflict):
-    """Nothing is authorized: the payer has not agreed yet, or it has been captured, given up or has lapsed."""
+    """Nothing is authorized: not yet, or it was captured, given up or has lapsed."""
 
     code = "payment_not_capturable"
 
 
 class CaptureInProgress(Conflict):
-    """The authorized money is being taken; the channel's answer decides."""
+    """The authorized money is being captured; the channel's answer decides."""
 
     code = "capture_in_progress"
 
 
 class CaptureExceedsAuthorized(InvalidParameter):
-    """More than was authorized."""
+    """The amount is larger than the authorized amount."""
 
     code = "capture_exceeds_authorized"
 
 
 class PartialCaptureNotOffered(InvalidParameter):
-    """The channel takes an authorization as a whole only."""
+    """The channel captures only the whole authorized amount."""
 
     code = "partial_capture_not_offered"
 
 
 class ManualCaptureNotOffered(InvalidParameter):
-    """The method takes the money at once and cannot reserve it."""
+    """The method takes the money at once and cannot authorize it first."""
 
     code = "manual_capture_not_offered"
 
 
 class PayerDetailMissing(InvalidParameter):
-    """The method needs to know something of the payer; `param` names it."""
+    """The method requires a detail of the payer; `param` names it."""
 
     code = "missing_parameter"

@@ -1,22 +1,28 @@
-"""Attempts in doubt: how many, how old, which; each is reported once at each age, and none is forgotten."""
+"""Attempts and refunds in doubt: counted by age, listed, and reported once at each age, so that none is forgotten."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
+import asyncpg
 from prometheus_client import Gauge
 
 from hutong import db, ids
+from hutong.clock import instant
 from hutong.payments.model import AttemptState, PollingPolicy
+from hutong.payments.refunds.model import RefundMethod, RefundState
 from hutong.payments.statements import sql
 from hutong.telemetry import get_logger
 
 _log = get_logger(__name__)
-_IN_DOUBT = Gauge("hutong_attempts_in_doubt", "Attempts whose channel owes us a word, by how long it does.", ["age"])
-_REFUNDS = Gauge("hutong_refunds_in_doubt", "Refunds whose outcome a channel owes us, by how long it does.", ["age"])
+_ATTEMPTS = Gauge(
+    "hutong_attempts_in_doubt", "Attempts without a final channel answer, by their age in doubt.", ["age"]
+)
+_REFUNDS = Gauge("hutong_refunds_in_doubt", "Refunds without a channel answer, by their age in doubt.", ["age"])
 
 AGES = (
     ("under 1 min", timedelta(0)),
@@ -30,56 +36,99 @@ _REPORTED_AT_ONCE = 100
 
 @dataclass(frozen=True, slots=True)
 class AttemptInDoubt:
-    """One attempt whose channel owes us a word."""
+    """An attempt whose channel owes an answer."""
 
     attempt_id: UUID
     payment_id: UUID
     channel: str
     method: str
     state: AttemptState
-    since: datetime
+    doubt_since: datetime
     next_query_at: datetime
     channel_code: str | None
 
 
-async def list_attempts_in_doubt(tx: db.Tx, *, limit: int = 100) -> list[AttemptInDoubt]:
-    """The attempts in doubt, oldest doubt first."""
-    return [
-        AttemptInDoubt(
-            row["id"], row["payment_id"], row["channel"], row["method"], AttemptState(row["state"]),
-            row["doubt_since"], row["next_query_at"], row["channel_code"],
-        )
-        for row in await sql.list_attempts_in_doubt.fetch(tx, limit)
-    ]  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class RefundInDoubt:
+    """A refund whose channel owes an answer."""
+
+    refund_id: UUID
+    payment_id: UUID
+    channel: str
+    route: RefundMethod
+    state: RefundState
+    doubt_since: datetime
+    next_query_at: datetime
+    channel_code: str | None
 
 
-async def report_attempts_in_doubt(tx: db.Tx, *, now: datetime, policy: PollingPolicy) -> dict[str, int]:
-    """Count what is in doubt, attempts and refunds, and report what has reached an age at which a person should look.
+_read_attempt = db.reader(AttemptInDoubt, sql["attempt_in_doubt"])
+_read_refund = db.reader(RefundInDoubt, sql["refund_in_doubt"])
+
+
+async def in_doubt_documents(tx: db.Tx, *, now: datetime, limit: int) -> dict[str, list[dict[str, Any]]]:
+    """Return the attempts and the refunds in doubt as operators see them, the oldest doubts first."""
+    attempts, refunds = await list_in_doubt(tx, limit=limit)
+    return {
+        "attempts": [
+            {"attempt_id": ids.encode("att", attempt.attempt_id), **_columns(attempt, now, method=attempt.method)}
+            for attempt in attempts
+        ],
+        "refunds": [
+            {"refund_id": ids.encode("ref", refund.refund_id), **_columns(refund, now, route=refund.route.value)}
+            for refund in refunds
+        ],
+    }
+
+
+def _columns(doubt: AttemptInDoubt | RefundInDoubt, now: datetime, **way: str) -> dict[str, Any]:
+    return {
+        "payment_id": ids.encode("pay", doubt.payment_id),
+        "channel": doubt.channel,
+        **way,
+        "state": doubt.state.value,
+        "age_s": int((now - doubt.doubt_since).total_seconds()),
+        "next_query_at": instant(doubt.next_query_at),
+        "channel_code": doubt.channel_code,
+    }
+
+
+async def list_in_doubt(tx: db.Tx, *, limit: int = 100) -> tuple[list[AttemptInDoubt], list[RefundInDoubt]]:
+    """Return the attempts and the refunds in doubt, the oldest doubts first, at most `limit` of each."""
+    attempts = await sql.list_attempts_in_doubt.fetch(tx, limit)
+    refunds = await sql.list_refunds_in_doubt.fetch(tx, limit)
+    return [_read_attempt(row) for row in attempts], [_read_refund(row) for row in refunds]
+
+
+async def report_in_doubt(tx: db.Tx, *, now: datetime, policy: PollingPolicy) -> dict[str, int]:
+    """Count what is in doubt, and report what has reached an age at which a person should look.
 
     Effects:
-        Sets the gauges; logs `attempt_in_doubt` once for each attempt and age.
+        Sets the gauges; logs `attempt_in_doubt` and `refund_in_doubt` once for each attempt or refund and age.
 
     Returns:
-        How many attempts there are, by age.
+        How many attempts and refunds there are, by age.
     """
     starts = [now - age for _, age in reversed(AGES[1:])]
-    found = _by_age({row["bucket"]: row["attempts"] for row in await sql.count_doubts.fetch(tx, starts)})
-    refunds = _by_age({row["bucket"]: row["refunds"] for row in await sql.count_open_refunds.fetch(tx, starts)})
-    for name in found:
-        _IN_DOUBT.labels(name).set(found[name])
-        _REFUNDS.labels(name).set(refunds[name])
-    for level, age in reversed(list(enumerate(policy.doubt_alarms, 1))):
-        for row in await sql.claim_doubt_alarms.fetch(tx, now - age, level, _REPORTED_AT_ONCE):
-            _log.error(
-                "attempt_in_doubt",
-                attempt=ids.encode("att", row["id"]),
-                channel=row["channel"],
-                state=row["state"],
-                age_s=int((now - row["doubt_since"]).total_seconds()),
-            )
-    return found
+    attempts = _by_age(await sql.count_attempts_in_doubt.fetch(tx, starts))
+    refunds = _by_age(await sql.count_refunds_in_doubt.fetch(tx, starts))
+    for age in attempts:
+        _ATTEMPTS.labels(age).set(attempts[age])
+        _REFUNDS.labels(age).set(refunds[age])
+    for level, doubt_age in reversed(list(enumerate(policy.doubt_alarms, 1))):
+        for row in await sql.claim_attempt_alarms.fetch(tx, now - doubt_age, level, _REPORTED_AT_ONCE):
+            _report("attempt_in_doubt", row, now, attempt=ids.encode("att", row["id"]))
+        for row in await sql.claim_refund_alarms.fetch(tx, now - doubt_age, level, _REPORTED_AT_ONCE):
+            _report("refund_in_doubt", row, now, refund=ids.encode("ref", row["id"]))
+    return {age: attempts[age] + refunds[age] for age in attempts}
 
 
-def _by_age(counts: Mapping[int, int]) -> dict[str, int]:
-    """Counts by the names of the ages; the buckets are numbered from the oldest on."""
+def _report(event: str, row: asyncpg.Record, now: datetime, **number: str) -> None:
+    age_s = int((now - row["doubt_since"]).total_seconds())
+    _log.error(event, **number, channel=row["channel"], state=row["state"], age_s=age_s)
+
+
+def _by_age(rows: Sequence[asyncpg.Record]) -> dict[str, int]:
+    """Return counts by the names of the ages; the buckets are numbered from the oldest age."""
+    counts = {row["bucket"]: row["count"] for row in rows}
     return {name: counts.get(len(AGES) - position, 0) for position, (name, _) in enumerate(AGES)}

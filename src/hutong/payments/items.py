@@ -1,36 +1,34 @@
-"""What was bought, who bears which part of its price, and what a unit of it is worth when it is given back.
+"""Line items: each party's share of the price, and the value of a refunded unit.
 
-A discount is spread over the items in proportion to what is left to pay of each, by largest remainder, so that no
-minor unit is lost. Of n units, the first k are worth round(k/n of the item's part): a refund takes the difference to
-what went back before, so that all of them together, in any order, return exactly the part.
+A discount is allocated over the items in proportion to the remaining price of each, by largest remainder, so that no
+minor unit is lost. Of n units, the first k are worth round(k/n of the item's share): a refund takes the difference from
+the previous ones, so that all refunds together, in any order, return exactly the share.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from uuid import UUID
 
-from hutong import db, money
+from hutong import money
 from hutong.errors import InvalidParameter
-from hutong.payments.statements import sql
 
 
 class ItemsDoNotAddUp(InvalidParameter):
-    """The items less the discounts are not the payment's amount."""
+    """The items minus the discounts do not add up to the payment's amount."""
 
     code = "items_do_not_add_up"
 
 
 class DiscountExceedsItem(InvalidParameter):
-    """A discount is larger than what is left to pay of what it is for."""
+    """A discount is larger than the remaining price of the items that it applies to."""
 
     code = "discount_exceeds_item"
 
 
 class Funder(StrEnum):
-    """Who bears a discount."""
+    """Parties that bear a discount."""
 
     MERCHANT = "merchant"
     """The merchant earns less."""
@@ -52,7 +50,7 @@ class NewLineItem:
 
 @dataclass(frozen=True, slots=True)
 class Discount:
-    """What is taken off: of one item, or of all."""
+    """A discount on one item, or on all."""
 
     name: str
     funder: Funder
@@ -62,7 +60,7 @@ class Discount:
 
 @dataclass(frozen=True, slots=True)
 class LineItem:
-    """One line of an order with each party's part of its price; the parts add up to `amount_minor`."""
+    """One line of an order with each party's share of its price; the shares add up to `amount_minor`."""
 
     item_id: str
     name: str
@@ -76,7 +74,7 @@ class LineItem:
 
 @dataclass(frozen=True, slots=True)
 class RefundLine:
-    """What a refund gives back of one item: to the payer, and to the funders of discounts."""
+    """The refund of one item: to the payer, and to the funders of discounts."""
 
     item_id: str
     quantity: int
@@ -88,29 +86,31 @@ class RefundLine:
 def allocate_discounts(
     amount_minor: int, items: Sequence[NewLineItem], discounts: Sequence[Discount]
 ) -> tuple[LineItem, ...]:
-    """Each item with each party's part of its price.
+    """Allocate discounts over items; return each item with each party's share of its price.
 
     Errors:
-        ItemsDoNotAddUp, DiscountExceedsItem; InvalidParameter: an item stands twice, or a discount is for none.
+        ItemsDoNotAddUp, DiscountExceedsItem; InvalidParameter: an item id is repeated, or a discount names no item.
     """
     places = {item.item_id: place for place, item in enumerate(items)}
     if len(places) < len(items):
-        raise InvalidParameter("an item stands twice", param="items")
+        raise InvalidParameter("item ids must be unique", param="items")
     left = [item.amount_minor for item in items]
     parts = [dict.fromkeys(Funder, 0) for _ in items]
     for number, discount in enumerate(discounts):
         if discount.item_id is not None and discount.item_id not in places:
-            raise InvalidParameter("there is no such item", param=f"discounts.{number}.item")
+            raise InvalidParameter("`items` has no item with this id", param=f"discounts.{number}.item")
         weights = [
             rest if discount.item_id in (None, item.item_id) else 0 for item, rest in zip(items, left, strict=True)
         ]
         if discount.amount_minor > sum(weights):
-            raise DiscountExceedsItem("larger than what is left to pay", param=f"discounts.{number}.amount_minor")
+            raise DiscountExceedsItem(
+                "the discount is larger than the remaining price", param=f"discounts.{number}.amount_minor"
+            )
         for place, share in enumerate(money.allocate(discount.amount_minor, weights)):
             left[place] -= share
             parts[place][discount.funder] += share
     if sum(left) != amount_minor:
-        raise ItemsDoNotAddUp("the items less the discounts are not the amount", param="items")
+        raise ItemsDoNotAddUp("the items minus the discounts do not add up to `amount_minor`", param="items")
     return tuple(
         LineItem(
             item.item_id, item.name, item.quantity, item.amount_minor, rest, part[Funder.MERCHANT],
@@ -121,79 +121,34 @@ def allocate_discounts(
 
 
 def line_of(item: LineItem, quantity: int, before: Sequence[RefundLine]) -> RefundLine:
-    """What `quantity` more units of an item give back, after the lines that did before; at most what is left."""
-    own = [line for line in before if line.item_id == item.item_id]
-    units = sum(line.quantity for line in own) + quantity
+    """Return the refund of `quantity` more units of an item, after the lines of `before`; at most the rest."""
+    earlier = [line for line in before if line.item_id == item.item_id]
+    units = sum(line.quantity for line in earlier) + quantity
     assert units <= item.quantity, "more units than were bought"
     return RefundLine(
         item.item_id,
         quantity,
         *(
-            max(_worth(part, units, item.quantity) - sum(given), 0)
-            for part, given in (
-                (item.payer_minor, (line.payer_minor for line in own)),
-                (item.platform_minor, (line.platform_minor for line in own)),
-                (item.channel_minor, (line.channel_minor for line in own)),
+            max(_worth(share, units, item.quantity) - sum(refunded), 0)
+            for share, refunded in (
+                (item.payer_minor, (line.payer_minor for line in earlier)),
+                (item.platform_minor, (line.platform_minor for line in earlier)),
+                (item.channel_minor, (line.channel_minor for line in earlier)),
             )
         ),
     )
 
 
-def _worth(part_minor: int, units: int, of: int) -> int:
-    """What the first `units` of so many are worth, rounded half up."""
-    return (2 * part_minor * units + of) // (2 * of)
+def _worth(share_minor: int, units: int, of: int) -> int:
+    """Return the value of the first `units` of `of`, rounded half up."""
+    return (2 * share_minor * units + of) // (2 * of)
 
 
 def units_left(item: LineItem, before: Sequence[RefundLine]) -> int:
-    """How many units have not been given back."""
+    """Return how many units are not refunded."""
     return item.quantity - sum(line.quantity for line in before if line.item_id == item.item_id)
 
 
-async def insert_baskets(tx: db.Tx, baskets: Sequence[tuple[UUID, Sequence[LineItem], Sequence[Discount]]]) -> None:
-    """Write what was bought, with the payments that it belongs to."""
-    rows = [
-        (
-            payment_id, place, i.item_id, i.name, i.quantity, i.amount_minor, i.payer_minor, i.merchant_minor,
-            i.platform_minor, i.channel_minor,
-        )
-        for payment_id, items, _ in baskets
-        for place, i in enumerate(items)
-    ]  # fmt: skip
-    if rows:
-        await sql.insert_items.execute(tx, *(list(column) for column in zip(*rows, strict=True)))
-    taken = [
-        (payment_id, place, d.name, d.funder, d.amount_minor, d.item_id)
-        for payment_id, _, discounts in baskets
-        for place, d in enumerate(discounts)
-    ]
-    if taken:
-        await sql.insert_discounts.execute(tx, *(list(column) for column in zip(*taken, strict=True)))
-
-
-async def items_of(tx: db.Tx, payment_ids: Collection[UUID]) -> dict[UUID, tuple[LineItem, ...]]:
-    """The items of payments that have any."""
-    found: dict[UUID, list[LineItem]] = {}
-    for row in await sql.items_of_payments.fetch(tx, payment_ids):
-        found.setdefault(row["payment_id"], []).append(
-            LineItem(
-                row["item_id"], row["name"], row["quantity"], row["amount_minor"], row["payer_minor"],
-                row["merchant_minor"], row["platform_minor"], row["channel_minor"],
-            )
-        )  # fmt: skip
-    return {payment_id: tuple(items) for payment_id, items in found.items()}
-
-
-async def discounts_of(tx: db.Tx, payment_ids: Collection[UUID]) -> dict[UUID, tuple[Discount, ...]]:
-    """The discounts of payments that have any."""
-    found: dict[UUID, list[Discount]] = {}
-    for row in await sql.discounts_of_payments.fetch(tx, payment_ids):
-        found.setdefault(row["payment_id"], []).append(
-            Discount(row["name"], Funder(row["funder"]), row["amount_minor"], row["item_id"])
-        )
-    return {payment_id: tuple(discounts) for payment_id, discounts in found.items()}
-
-
-def funding_of(items: Mapping[UUID, Sequence[LineItem]], payment_id: UUID) -> tuple[int, int]:
-    """What the platform and the channel put to a payment."""
-    own = items.get(payment_id, ())
-    return sum(item.platform_minor for item in own), sum(item.channel_minor for item in own)
+def funding_of(items: Sequence[LineItem]) -> tuple[int, int]:
+    """Return the amounts that the platform and the channel contribute to a payment of these items."""
+    return sum(item.platform_minor for item in items), sum(item.channel_minor for item in items)

@@ -1,31 +1,34 @@
-"""Payments and attempts as values, their states, and the legal ways between those."""
+"""Payments, attempts and their events as values; their states and the legal transitions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from hutong.customers import Customer
 from hutong.payments.items import Discount, LineItem
 
+if TYPE_CHECKING:
+    from hutong.payments.refunds.model import Refund, RefundEventType
+
 
 class PaymentStatus(StrEnum):
-    """The merchant's order with us."""
+    """States of a payment: the merchant's order with us."""
 
     REQUIRES_PAYMENT = "requires_payment"
     PROCESSING = "processing"
     REQUIRES_CAPTURE = "requires_capture"
-    """The payer's side has reserved the money; the merchant takes it or gives it up."""
+    """The payer's side has reserved the money; the merchant captures it or gives it up."""
     SUCCEEDED = "succeeded"
     CLOSED = "closed"
 
 
 class AttemptState(StrEnum):
-    """One try at a channel."""
+    """States of an attempt: one payment order at a channel."""
 
     CREATED = "created"
     SUBMITTED = "submitted"
@@ -41,7 +44,7 @@ _P, _A = PaymentStatus, AttemptState
 PAYMENT_TRANSITIONS: Mapping[PaymentStatus, frozenset[PaymentStatus]] = {
     _P.REQUIRES_PAYMENT: frozenset({_P.PROCESSING, _P.CLOSED}),
     _P.PROCESSING: frozenset({_P.REQUIRES_PAYMENT, _P.REQUIRES_CAPTURE, _P.SUCCEEDED, _P.CLOSED}),
-    # Without a capture it ends when the merchant gives it up, or goes back when the channel lets it lapse.
+    # Without a capture it closes when the merchant gives it up, and goes back when the channel lets it lapse.
     _P.REQUIRES_CAPTURE: frozenset({_P.REQUIRES_PAYMENT, _P.SUCCEEDED, _P.CLOSED}),
     _P.SUCCEEDED: frozenset(),
     _P.CLOSED: frozenset(),
@@ -53,7 +56,7 @@ ATTEMPT_TRANSITIONS: Mapping[AttemptState, frozenset[AttemptState]] = {
     _A.UNKNOWN: frozenset({_A.SUBMITTED, _A.AUTHORIZED, _A.SUCCEEDED, _A.FAILED, _A.CLOSED}),
     _A.AUTHORIZED: frozenset({_A.SUCCEEDED, _A.FAILED, _A.CLOSED}),
     _A.SUCCEEDED: frozenset(),
-    # Money proven to have moved after we closed the try is recorded, as surplus.
+    # Money proven to have moved after we closed the attempt is recorded, as surplus.
     _A.FAILED: frozenset({_A.SUCCEEDED}),
     _A.CLOSED: frozenset({_A.SUCCEEDED}),
 }
@@ -63,27 +66,26 @@ OPEN_ATTEMPTS = frozenset({_A.CREATED, _A.SUBMITTED, _A.UNKNOWN, _A.AUTHORIZED})
 IN_DOUBT = frozenset({_A.CREATED, _A.UNKNOWN})
 
 VALIDITY_MAX = timedelta(days=15)
-"""How long a payment may be paid if nothing shorter is asked for, unless the installation says otherwise."""
+"""The default of the longest time that a payment may be paid in."""
 
 VALIDITY_MIN = timedelta(minutes=1)
 
 QUERY_CADENCE = tuple(timedelta(seconds=s) for s in (5, 10, 30, 60, 120, 300, 600, 1800, 3600))
 WITHOUT_ACTION_MAX = timedelta(seconds=10)
-"""The longest wait between questions in the first minutes of a payer who has been given nothing to do."""
+"""The longest pause between queries in the first minutes of a payer who has been given nothing to do."""
 
 WITHOUT_ACTION_FOR = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
 class PollingPolicy:
-    """When channels are asked, and when doubt becomes an alarm.
+    """When channels are queried about attempts and refunds, and when doubt becomes an alarm.
 
     Attributes:
-        cadence: How long to wait for a notification before asking the channel, and between the questions; the last
-            one repeats.
+        cadence: How long to wait for a notification before the first query, and between queries; the last one repeats.
         not_found_grace: How long after submission "no such order" proves nothing.
-        verify_after: How long after an unpaid end the channel is asked once more whether it took money all the same.
-        doubt_alarms: The ages at which an attempt in doubt is reported, once each.
+        verify_after: How long after an unpaid end the channel is queried once more, in case it took money all the same.
+        doubt_alarms: The ages at which an attempt or refund in doubt is reported, once each.
     """
 
     cadence: tuple[timedelta, ...] = QUERY_CADENCE
@@ -91,17 +93,21 @@ class PollingPolicy:
     verify_after: timedelta = timedelta(days=1)
     doubt_alarms: tuple[timedelta, ...] = (timedelta(minutes=5), timedelta(hours=1), timedelta(days=1))
 
+    def pause(self, queries: int) -> timedelta:
+        """Return how long to wait for the next query after so many of them."""
+        return self.cadence[min(queries, len(self.cadence) - 1)]
+
 
 DEFAULT_POLICY = PollingPolicy()
 
 
 class CaptureMethod(StrEnum):
-    """Who takes the money once the payer has agreed."""
+    """Who captures the money once the payer has authorized it."""
 
     AUTOMATIC = "automatic"
     """The channel, at once."""
     MANUAL = "manual"
-    """The merchant, by a capture; until then it is reserved."""
+    """The merchant, by a capture request; until then the money is reserved."""
 
 
 class CloseReason(StrEnum):
@@ -112,8 +118,21 @@ class CloseReason(StrEnum):
     OPERATOR = "operator"
 
 
+class OperatorActionType(StrEnum):
+    """Actions of operators on payments and refunds, as the audit log names them."""
+
+    QUERY = "payment.query"
+    CLOSE = "payment.close"
+    ATTACH_SUCCESS = "payment.attach_success"
+    """Takes two persons: to accept a bill's evidence that money was taken, where the channel itself gives no answer."""
+    CONVERT_REFUND = "refund.convert"
+    """Takes two persons: to send a refund by another method."""
+    SETTLE_REFUND = "refund.settle"
+    """Takes two persons: to record that a refund was paid by hand."""
+
+
 class Source(StrEnum):
-    """How a state was learnt."""
+    """Where a state was taken from."""
 
     SUBMISSION = "submission"
     NOTIFICATION = "notification"
@@ -126,16 +145,18 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NewAttempt:
-    """A try that is about to be made. Written down before the channel is called, with all that the call will say:
-    sending it again must say the same.
+    """An attempt about to be made.
+
+    It is written before the channel is called, with everything that the call will contain, because a repeated call must
+    be identical.
 
     Attributes:
-        notify_url: Where the channel tells us of it.
+        notify_url: Where the channel sends its notifications.
         return_url: Where the payer's browser goes afterwards.
-        payer_sealed: What the method asks of the payer, sealed for this try; forgotten with its end.
-        expiry_min, expiry_max: The range in which the channel takes an end.
+        payer_sealed: The payer's details that the method requires, sealed for this attempt and deleted at its end.
+        expiry_min, expiry_max: The range of expiry that the channel accepts.
         authorization_kept: How long the channel keeps an authorization.
-        decision: Why it goes through this account, as routing wrote it down.
+        decision: The routing decision that chose this account, as routing recorded it.
     """
 
     attempt_id: UUID
@@ -154,14 +175,14 @@ class NewAttempt:
 
 @dataclass(frozen=True, slots=True)
 class NewPayment:
-    """A merchant's order, checked at the edge.
+    """A merchant's order, validated at the edge.
 
     Attributes:
         amount_minor: 1 to 2^63−1 minor units of `currency`.
-        checkout_token: What makes the cashier's link unguessable.
-        first_attempt: A try to be made at once, if the merchant has chosen the method.
-        items: What was bought, with each party's part of its price; none if the merchant does not say.
-        discounts: What was taken off, as those parts were computed from it.
+        checkout_token: The random part that makes the cashier's link unguessable.
+        first_attempt: An attempt to make at once, if the merchant has chosen the method.
+        items: The line items, with each party's share of the price; empty if the merchant sends none.
+        discounts: The discounts from which those shares were computed.
     """
 
     payment_id: UUID
@@ -191,33 +212,33 @@ class Attempt:
     account_id: UUID
     channel: str
     method: str
-    state: AttemptState
-    surplus: bool
-    action_kind: str | None
-    action_content: str | None
-    channel_order_no: str | None
-    channel_code: str | None
-    channel_message: str | None
-    queries: int
     created_at: datetime
-    finished_at: datetime | None
-    next_query_at: datetime | None
-    payer_ip: str | None
+    state: AttemptState = AttemptState.CREATED
+    surplus: bool = False
+    action_kind: str | None = None
+    action_content: str | None = None
+    channel_order_no: str | None = None
+    channel_code: str | None = None
+    channel_message: str | None = None
+    queries: int = 0
+    finished_at: datetime | None = None
+    next_query_at: datetime | None = None
+    payer_ip: str | None = None
     notify_url: str | None = None
     return_url: str | None = None
     payer_sealed: bytes | None = field(default=None, repr=False)
     expires_at: datetime | None = None
-    """The end that the channel was told; None for a try that was written down before it was kept."""
+    """The expiry sent to the channel; None for an attempt from before this was recorded."""
     authorization_kept: timedelta | None = None
     amount_captured_minor: int | None = None
     close_requested_at: datetime | None = None
     doubt_since: datetime | None = None
     verify_at: datetime | None = None
     code: str | None = None
-    """Our one word for what the channel said last; `retryable` goes with it."""
+    """Our code for the channel's latest answer; `retryable` goes with it."""
     retryable: bool | None = None
     decision: str | None = field(default=None, repr=False, compare=False)
-    """Why it goes through its account; known to the process that began it."""
+    """The routing decision; known only to the process that started the attempt."""
 
     @property
     def is_open(self) -> bool:
@@ -235,17 +256,17 @@ class Payment:
     currency: str
     subject: str
     status: PaymentStatus
-    amount_refunded_minor: int
     fee_ppm: int
     checkout_token: str
     return_url: str | None
     metadata: Mapping[str, Any]
     expires_at: datetime
     created_at: datetime
-    succeeded_at: datetime | None
-    closed_at: datetime | None
-    close_reason: str | None
-    close_requested_at: datetime | None
+    succeeded_at: datetime | None = None
+    closed_at: datetime | None = None
+    close_reason: str | None = None
+    close_requested_at: datetime | None = None
+    amount_refunded_minor: int = 0
     amount_refunding_minor: int = 0
     attempts: list[Attempt] = field(default_factory=list)
     capture_method: CaptureMethod = CaptureMethod.AUTOMATIC
@@ -253,7 +274,7 @@ class Payment:
     authorized_at: datetime | None = None
     capture_before: datetime | None = None
     capture_minor: int | None = None
-    """What the merchant wants to take of the authorized amount, from the intent on."""
+    """The part of the authorized amount that the merchant captures, from the intent on."""
     capture_requested_at: datetime | None = None
     customer: Customer | None = None
 
@@ -273,9 +294,72 @@ class Payment:
     def authorized_attempt(self) -> Attempt | None:
         return next((attempt for attempt in self.attempts if attempt.state is AttemptState.AUTHORIZED), None)
 
+    @property
+    def counted_attempt(self) -> Attempt | None:
+        """The one successful attempt whose money the payment counts; every other success is surplus."""
+        return next((a for a in self.attempts if a.state is AttemptState.SUCCEEDED and not a.surplus), None)
+
+    @property
+    def refundable_minor(self) -> int:
+        """The captured amount that is neither refunded nor on its way back."""
+        return self.amount_captured_minor - self.amount_refunded_minor - self.amount_refunding_minor
+
+    def attempt(self, attempt_id: UUID) -> Attempt:
+        """Return one of the payment's attempts."""
+        return next(attempt for attempt in self.attempts if attempt.attempt_id == attempt_id)
+
+    def copy(self) -> Payment:
+        """Return a copy that shares nothing that can be changed."""
+        return replace(self, attempts=[replace(attempt) for attempt in self.attempts])
+
     def wants_end(self, attempt: Attempt) -> bool:
-        """Whether an open try is to be closed at its channel: with its payment, or to make room for another try, unless
-        the payer has authorized it meanwhile."""
+        """Tell whether an open attempt has to be closed at its channel.
+
+        It has if its payment is to be closed, or if it must make way for another attempt and the payer has not
+        authorized it meanwhile.
+        """
         if self.close_requested_at is not None:
             return True
         return attempt.close_requested_at is not None and attempt.state is not AttemptState.AUTHORIZED
+
+
+class PaymentEventType(StrEnum):
+    """Events of a payment that are published, and booked where money has moved."""
+
+    AUTHORIZED = "payment.authorized"
+    CAPTURED = "payment.captured"
+    SUCCEEDED = "payment.succeeded"
+    CLOSED = "payment.closed"
+    ATTEMPT_FAILED = "payment.attempt_failed"
+    SURPLUS = "payment.surplus_received"
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentEvent:
+    """An event of a payment or of one of its refunds, with the attempt or refund that it is about."""
+
+    type: PaymentEventType | RefundEventType
+    payment: Payment
+    attempt: Attempt | None = None
+    refund: Refund | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineEntry:
+    """One entry of a payment's timeline.
+
+    Attributes:
+        what: Such as "attempt.submitted" or "payment.close_requested".
+        source: Where it was taken from, if it was reported.
+        channel_code: The channel's own code.
+        amount_minor: The amount, where it can be less than the whole.
+        note: Who did it and why, for what people do.
+    """
+
+    payment_id: UUID
+    what: str
+    attempt_id: UUID | None = None
+    source: str | None = None
+    channel_code: str | None = None
+    amount_minor: int | None = None
+    note: str | None = None

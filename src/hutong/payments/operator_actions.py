@@ -1,7 +1,8 @@
-"""What people on the platform's side do with a payment: with a reason, in the journal and in the payment's story."""
+"""Actions of operators on a payment: each has a reason and is written to the audit log and the payment's timeline."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -10,58 +11,71 @@ from hutong import db, ids, operators
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.errors import NotFound
 from hutong.payments import errors
-from hutong.payments.channel_answers import ChannelReport, RecordOutcome
-from hutong.payments.model import Source
-from hutong.payments.store import lock, lock_by_attempt
-from hutong.payments.timeline import TimelineEntry, write_timeline
-from hutong.payments.transactions import PaymentTransactions, RecordReport
-
-QUERY = "payment.query"
-CLOSE = "payment.close"
-ATTACH_SUCCESS = "payment.attach_success"
-"""What takes two persons: to believe a bill that money was taken, where the channel's own word is missing."""
+from hutong.payments.channel_reports import ChannelReport, RecordOutcome, RecordReport
+from hutong.payments.model import OperatorActionType, Source, TimelineEntry
+from hutong.payments.refunds.operator_actions import settle_refund, switch_refund_method
+from hutong.payments.store import lock, lock_attempts, write_timeline
+from hutong.payments.transactions import PaymentTransactions
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorAction:
-    """Who does something to a payment, and why.
+    """An operator's action on a payment.
 
     Attributes:
-        action: Such as "payment.query".
-        request_id: The HTTP request that brought it.
+        request_id: Of the HTTP request.
     """
 
     operator_id: UUID
     payment_id: UUID
-    action: str
+    action: OperatorActionType
     reason: str
     request_id: str | None = None
 
+    def proposal(self, new_id: UUID, success: BilledSuccess) -> operators.NewProposal:
+        """Return the proposal to accept a bill's evidence."""
+        return operators.NewProposal(
+            proposal_id=new_id,
+            maker_id=self.operator_id,
+            action=self.action,
+            object_kind="payment",
+            object_id=ids.encode("pay", self.payment_id),
+            payload={
+                "attempt_id": ids.encode("att", success.attempt_id),
+                "amount_minor": success.amount_minor,
+                "currency": success.currency,
+                "channel_order_no": success.channel_order_no,
+                "bill": success.bill,
+            },
+            reason=self.reason,
+            request_id=self.request_id,
+        )
 
-async def write_operator_action(tx: db.Tx, act: OperatorAction, *, now: datetime) -> None:
-    """Write an act to the payment's story and to the journal; called last in its transaction."""
-    await lock(tx, [act.payment_id])
-    who = ids.encode(operators.OPERATOR_PREFIX, act.operator_id)
-    what = f"operator.{act.action.partition('.')[2]}"
-    note = f"{who}: {act.reason}"
-    await write_timeline(tx, [TimelineEntry(act.payment_id, what, source=Source.OPERATOR.value, note=note)], now=now)
+
+async def write_operator_action(tx: db.Tx, action: OperatorAction, *, now: datetime) -> None:
+    """Write an action to the payment's timeline and to the audit log; the last step of its transaction."""
+    await lock(tx, [action.payment_id])
+    who = ids.encode(operators.OPERATOR_PREFIX, action.operator_id)
+    what = f"operator.{action.action.partition('.')[2]}"
+    note = f"{who}: {action.reason}"
+    await write_timeline(tx, [TimelineEntry(action.payment_id, what, source=Source.OPERATOR.value, note=note)], now=now)
     entry = operators.AuditEntry(
-        act.operator_id,
-        act.action,
+        action.operator_id,
+        action.action,
         "payment",
-        ids.encode("pay", act.payment_id),
-        act.reason,
-        request_id=act.request_id,
+        ids.encode("pay", action.payment_id),
+        action.reason,
+        request_id=action.request_id,
     )
     await operators.audit(tx, [entry], now=now)
 
 
 @dataclass(frozen=True, slots=True)
 class BilledSuccess:
-    """A success that a channel's bill tells of.
+    """A success that stands in a channel's bill.
 
     Attributes:
-        bill: Which bill and which row, for people.
+        bill: The bill and the row, for people.
     """
 
     attempt_id: UUID
@@ -71,59 +85,49 @@ class BilledSuccess:
     bill: str
 
 
-def proposal(new_id: UUID, act: OperatorAction, found: BilledSuccess) -> operators.NewProposal:
-    """The proposal to believe a bill."""
-    return operators.NewProposal(
-        proposal_id=new_id,
-        maker_id=act.operator_id,
-        action=ATTACH_SUCCESS,
-        object_kind="payment",
-        object_id=ids.encode("pay", act.payment_id),
-        payload={
-            "attempt_id": ids.encode("att", found.attempt_id),
-            "amount_minor": found.amount_minor,
-            "currency": found.currency,
-            "channel_order_no": found.channel_order_no,
-            "bill": found.bill,
-        },
-        reason=act.reason,
-        request_id=act.request_id,
-    )
+def approval_handlers(transactions: PaymentTransactions) -> Mapping[str, operators.ApprovalHandler]:
+    """Return the handlers of approved actions, by action."""
+    return {
+        OperatorActionType.ATTACH_SUCCESS: attach_success(transactions),
+        OperatorActionType.CONVERT_REFUND: switch_refund_method(transactions.refunds),
+        OperatorActionType.SETTLE_REFUND: settle_refund(transactions.refunds),
+    }
 
 
 def attach_success(transactions: PaymentTransactions) -> operators.ApprovalHandler:
-    """What the approval does: the success is recorded, booked and announced like one that the channel told us itself.
+    """Return the handler of the approval: it records, books and publishes the success as if the channel reported it.
 
     Errors:
         NotFound: no such attempt of this payment.
-        NotificationMismatch: another amount or currency than was ordered.
-        PaymentAlreadySucceeded: this attempt's success is known by now.
+        NotificationMismatch: another amount or currency than that of the order.
+        PaymentAlreadySucceeded: this attempt's success is recorded by now.
     """
 
-    async def effect(tx: db.Tx, approved: operators.Proposal, now: datetime) -> None:
+    async def handle(tx: db.Tx, approved: operators.Proposal, now: datetime) -> None:
         payload = approved.payload
         attempt_id = ids.decode("att", payload["attempt_id"])
-        found = await lock_by_attempt(tx, [attempt_id])
-        if not found or ids.encode("pay", found[0].payment_id) != approved.object_id:
+        locked = await lock_attempts(tx, [attempt_id])
+        if attempt_id not in locked:
             raise NotFound("no attempt of this payment has this id")
-        (payment,) = found
-        attempt = next(one for one in payment.attempts if one.attempt_id == attempt_id)
+        payment, attempt = locked[attempt_id]
+        if ids.encode("pay", payment.payment_id) != approved.object_id:
+            raise NotFound("no attempt of this payment has this id")
         answer = ChannelAnswer(
             ChannelState.SUCCEEDED,
             amount_minor=payload["amount_minor"],
             currency=payload["currency"],
             channel_order_no=payload["channel_order_no"],
         )
-        word = RecordReport(ChannelReport(attempt_id, attempt.account_id, answer, Source.BILL))
-        (recorded,) = await transactions.take_in_within(tx, [word], now=now)
-        if recorded.effect is RecordOutcome.MISMATCH:
-            raise errors.NotificationMismatch("the bill is not about the amount that was ordered", param="amount_minor")
-        if recorded.effect is RecordOutcome.UNCHANGED:
+        report = RecordReport(ChannelReport(attempt_id, attempt.account_id, answer, Source.BILL))
+        (recorded,) = await transactions.reports.record_within(tx, [report], now=now)
+        if recorded.outcome is RecordOutcome.MISMATCH:
+            raise errors.NotificationMismatch("the bill names another amount or currency", param="amount_minor")
+        if recorded.outcome is RecordOutcome.UNCHANGED:
             raise errors.PaymentAlreadySucceeded("this success is recorded already")
-        who = f"{ids.encode(operators.PROPOSAL_PREFIX, approved.proposal_id)}: {approved.reason}"
+        note = f"{ids.encode(operators.PROPOSAL_PREFIX, approved.proposal_id)}: {approved.reason}"
         entry = TimelineEntry(
-            payment.payment_id, "operator.attach_success", attempt_id, Source.OPERATOR.value, note=who
+            payment.payment_id, "operator.attach_success", attempt_id, Source.OPERATOR.value, note=note
         )
         await write_timeline(tx, [entry], now=now)
 
-    return effect
+    return handle

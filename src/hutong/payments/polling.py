@@ -1,60 +1,110 @@
-"""Finding what is due: claims that many workers may make at once, in batches, without a timer for each payment."""
+"""Polling what is due at channels: claims in batches, by any number of workers, without a timer for each payment."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import orjson
 
 from hutong import db
+from hutong.clock import Clock
 from hutong.payments.model import Attempt
 from hutong.payments.statements import sql
 from hutong.payments.store import read_attempt
+from hutong.telemetry import get_logger
+
+_log = get_logger(__name__)
+
+T = TypeVar("T")
 
 SWEEP_LIMIT = 500
-"""How much one claim takes: large enough to be cheap, small enough to be done before anybody waits for its locks."""
+"""The most rows of one claim: enough to be cheap, few enough to be done before anybody waits for its locks."""
 
-_CLAIM_LEASE = timedelta(seconds=15)
-"""How long a worker keeps others from asking about the same attempt. Two that ask do no harm; a dead one delays."""
+LEASE = timedelta(seconds=15)
+"""How long a claim keeps other workers from the same row. Two at once do no harm; a dead one delays."""
+
+_CLAIM_LIMIT = 200
+_WIDTH = 16
+"""How many calls to channels one round makes at once."""
+
 _VERIFY_AGAIN = timedelta(hours=1)
 _VERIFY_FOR = timedelta(days=3)
 
 
-async def claim_due(database: db.Database, *, now: datetime, limit: int) -> list[Attempt]:
-    """Take attempts that are to be asked about, those longest due first; others skip them for the time of the lease."""
+class Poller(Generic[T]):
+    """Resolves what is due in one queue, a round at a time.
 
-    async def claim(tx: db.Tx) -> list[Attempt]:
-        return [read_attempt(row) for row in await sql.claim_due_attempts.fetch(tx, now, now + _CLAIM_LEASE, limit)]
+    Args:
+        claim: Claims what is due: the transaction, the time, the end of the lease, the most rows.
+        resolve: Brings one of them on, by asking its channel.
+        describe: Gives the fields that name it in logs.
+    """
 
-    return await database.run(claim)
+    def __init__(
+        self,
+        database: db.Database,
+        *,
+        clock: Clock,
+        claim: Callable[[db.Tx, datetime, datetime, int], Awaitable[list[T]]],
+        resolve: Callable[[T], Awaitable[None]],
+        describe: Callable[[T], dict[str, str]],
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._claim = claim
+        self._resolve = resolve
+        self._describe = describe
+
+    async def poll(self) -> int:
+        """Resolve what is due, some of it at once; return how much there was."""
+        now = self._clock.now()
+        due = await self._database.run(lambda tx: self._claim(tx, now, now + LEASE, _CLAIM_LIMIT))
+        width = asyncio.Semaphore(_WIDTH)
+
+        async def resolve(item: T) -> None:
+            async with width:
+                await self.resolve(item)
+
+        await asyncio.gather(*(resolve(item) for item in due))
+        return len(due)
+
+    async def resolve(self, item: T) -> None:
+        """Resolve one item, whatever goes wrong: it stays due."""
+        try:
+            await self._resolve(item)
+        except Exception as error:  # noqa: BLE001 - one item's trouble must not stop others; it is tried again
+            _log.warning("resolve_failed", **self._describe(item), reason=repr(error))
 
 
-async def claim_verifiable(database: db.Database, *, now: datetime, limit: int) -> list[Attempt]:
-    """The same for attempts that ended unpaid a day ago and are to be asked about once more."""
+async def claim_due(tx: db.Tx, now: datetime, until: datetime, limit: int) -> list[Attempt]:
+    """Claim the attempts that are due for a query, those longest due first; others skip them until `until`."""
+    return [read_attempt(row) for row in await sql.claim_due_attempts.fetch(tx, now, until, limit)]
 
-    async def claim(tx: db.Tx) -> list[Attempt]:
-        rows = await sql.claim_verifiable_attempts.fetch(tx, now, now + _VERIFY_AGAIN, limit, now - _VERIFY_FOR)
-        return [read_attempt(row) for row in rows]
 
-    return await database.run(claim)
+async def claim_verifiable(tx: db.Tx, now: datetime, _until: datetime, limit: int) -> list[Attempt]:
+    """Claim attempts that ended unpaid a day ago, to be queried once more; again every hour without an answer."""
+    rows = await sql.claim_verifiable_attempts.fetch(tx, now, now + _VERIFY_AGAIN, limit, now - _VERIFY_FOR)
+    return [read_attempt(row) for row in rows]
 
 
 async def sweep_plans(tx: db.Tx, *, now: datetime) -> dict[str, Any]:
-    """How PostgreSQL goes about the claims just now, for showing: plans by the statement's name."""
-    wanted = {
+    """Return PostgreSQL's current plans of the claims, by the statement's name; for display."""
+    statements = {
         "claim_expired": (sql.claim_expired.text, (now, SWEEP_LIMIT)),
         "claim_lapsing": (sql.claim_lapsing.text, (now, SWEEP_LIMIT)),
-        "claim_due_attempts": (sql.claim_due_attempts.text, (now, now + _CLAIM_LEASE, SWEEP_LIMIT)),
+        "claim_due_attempts": (sql.claim_due_attempts.text, (now, now + LEASE, SWEEP_LIMIT)),
     }
     plans = {}
-    for name, (text, arguments) in wanted.items():
+    for name, (text, arguments) in statements.items():
         plan = orjson.loads(await tx.fetchval(f"EXPLAIN (FORMAT JSON) {text}", *arguments))[0]["Plan"]
-        plans[name] = [_step(node) for node in _nodes(plan)]
+        plans[name] = [_describe_node(node) for node in _nodes(plan)]
     return plans
 
 
-def _step(node: dict[str, Any]) -> str:
+def _describe_node(node: dict[str, Any]) -> str:
     return " ".join(str(node[key]) for key in ("Node Type", "Index Name", "Relation Name") if key in node)
 
 

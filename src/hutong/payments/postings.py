@@ -1,86 +1,45 @@
-"""What a payment's events mean in the books: each one a linked chain of transfers, all of it or none."""
+"""The postings of a successful attempt: one linked chain of transfers, all of them or none."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from enum import IntEnum
-from uuid import UUID
-
 from hutong import ledger, money
+from hutong.ledger import AccountOwner, EventCode, Posting
 from hutong.payments.model import Attempt, Payment
 
-CHANNEL_RECEIVABLE = 1101
-MERCHANT_PENDING = 2001
-SURPLUS_TO_REFUND = 2202
-FEE_INCOME = 4001
 
-PRODUCT = UUID(int=1)
-"""The product whose fee income is booked; one for all until products differ."""
-
-Opening = tuple[int, UUID, str]
-"""Chart code, owner, currency: an account that must be open."""
-
-
-class Code(IntEnum):
-    """Why a transfer was made; the `code` of the ledger's transfers."""
-
-    PAYMENT = 1
-    FEE = 2
-    SURPLUS = 3
-
-
-def success(payment: Payment, attempt: Attempt) -> tuple[list[ledger.Transfer], list[Opening]]:
-    """The chain that books a success: to the merchant with our fee, or to surplus.
+def success(payment: Payment, attempt: Attempt, *, platform_minor: int = 0, channel_minor: int = 0) -> ledger.Chain:
+    """Return the chain that books a success: to the merchant with discount funding and our fee, or to surplus.
 
     The attempt's id is the first transfer's id, so the ledger itself refuses to book a success twice.
 
-    Returns:
-        The transfers, and the accounts that they need.
+    Args:
+        platform_minor, channel_minor: What the platform and the channel pay of the order's discounts. It is owed to
+            the merchant; surplus has none.
     """
-    receivable = (CHANNEL_RECEIVABLE, attempt.account_id, payment.currency)
     if attempt.surplus:
-        surplus = (SURPLUS_TO_REFUND, attempt.account_id, payment.currency)
-        return [_transfer(attempt.attempt_id.int, receivable, surplus, payment, attempt, Code.SURPLUS)], [
-            receivable,
-            surplus,
+        postings = [Posting(EventCode.SURPLUS, "surplus", attempt.attempt_id.int, taken_minor(attempt))]
+    else:
+        fee_minor = money.fee_minor(taken_minor(attempt), payment.fee_ppm)
+        # The fee comes last, so that nothing is taken from the merchant before everything has been credited.
+        extras = [
+            Posting(EventCode.FUNDING, "platform", _funding_id(attempt, "platform"), platform_minor),
+            Posting(EventCode.FUNDING, "channel", _funding_id(attempt, "channel"), channel_minor),
+            # The payment's own id: time-ordered, and as unique as the one success that counts.
+            Posting(EventCode.FEE, "fee", attempt.payment_id.int, fee_minor),
         ]
-    pending = (MERCHANT_PENDING, payment.merchant_id, payment.currency)
-    fee_minor = money.fee_minor(taken_minor(attempt), payment.fee_ppm)
-    main = _transfer(attempt.attempt_id.int, receivable, pending, payment, attempt, Code.PAYMENT)
-    if not fee_minor:
-        return [main], [receivable, pending]
-    income = (FEE_INCOME, PRODUCT, payment.currency)
-    main.flags = ledger.TransferFlags.LINKED
-    fee = _transfer(_fee_id(attempt), pending, income, payment, attempt, Code.FEE)
-    fee.amount = fee_minor
-    return [main, fee], [receivable, pending, income]
+        postings = [
+            Posting(EventCode.PAYMENT, "payment", attempt.attempt_id.int, taken_minor(attempt)),
+            *(posting for posting in extras if posting.amount_minor),
+        ]
+    owners = {AccountOwner.MERCHANT: payment.merchant_id, AccountOwner.CHANNEL_ACCOUNT: attempt.account_id}
+    return ledger.make_chain(postings, owners=owners, currency=payment.currency, reference=payment.payment_id)
 
 
-def _fee_id(attempt: Attempt) -> int:
-    """The payment's own id: time-ordered, and as unique as the one success that counts."""
-    return attempt.payment_id.int
+def _funding_id(attempt: Attempt, funder: str) -> int:
+    return ledger.derive_id(attempt.attempt_id, f"fund:{funder}")
 
 
 def taken_minor(attempt: Attempt) -> int:
-    """What a successful attempt took."""
-    assert attempt.amount_captured_minor is not None, "a success says how much"
+    """Return the amount that a successful attempt took."""
+    assert attempt.amount_captured_minor is not None, "a success has a captured amount"
     return attempt.amount_captured_minor
-
-
-def _transfer(
-    identifier: int, debit: Opening, credit: Opening, payment: Payment, attempt: Attempt, code: Code
-) -> ledger.Transfer:
-    return ledger.Transfer(
-        id=identifier,
-        debit_account_id=ledger.account_id(*debit),
-        credit_account_id=ledger.account_id(*credit),
-        amount=taken_minor(attempt),
-        ledger=money.currency(payment.currency).numeric,
-        code=code,
-        user_data_128=payment.payment_id.int,
-    )
-
-
-def distinct(openings: Iterable[Opening]) -> list[Opening]:
-    """The accounts without repetition, in a fixed order."""
-    return sorted(set(openings))

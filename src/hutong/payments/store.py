@@ -1,153 +1,72 @@
-"""Creating, finding, locking and saving payments."""
+"""The rows of payments, attempts, refunds, items and timelines: found, locked and saved, whole lists at a time."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from uuid import UUID
 
 import asyncpg
+import orjson
 
-from hutong import db
+from hutong import db, routing
 from hutong.customers import Customer
-from hutong.payments.items import Discount, LineItem, discounts_of, insert_baskets, items_of
-from hutong.payments.model import (
-    DEFAULT_POLICY,
-    Attempt,
-    AttemptState,
-    NewAttempt,
-    NewPayment,
-    Payment,
-    PaymentStatus,
-    PollingPolicy,
-)
+from hutong.payments.items import Discount, LineItem, RefundLine
+from hutong.payments.model import Attempt, NewPayment, Payment, PaymentStatus, Source, TimelineEntry
+from hutong.payments.refunds.model import Refund
 from hutong.payments.statements import sql
 
-
-@dataclass(frozen=True, slots=True)
-class Created:
-    """The payment is new."""
-
-    payment: Payment
-
-
-@dataclass(frozen=True, slots=True)
-class Existing:
-    """The order was placed before, with the same content; this is its payment."""
-
-    payment: Payment
-
-
-@dataclass(frozen=True, slots=True)
-class OtherContent:
-    """The order number stands for a payment with other content."""
-
-    payment: Payment
-
-
-async def create(
-    tx: db.Tx, commands: Sequence[NewPayment], *, now: datetime, policy: PollingPolicy = DEFAULT_POLICY
-) -> list[Created | Existing | OtherContent]:
-    """Write down merchants' orders, each with the try that is to be made at once.
-
-    Repeat:
-        One payment per merchant order number, for ever. The same content again yields EXISTING, other content
-        OTHER_CONTENT; neither writes anything.
-
-    Returns:
-        One result per command, in order.
-    """
-    inserted = {row["id"] for row in await _insert_payments(tx, commands, now)}
-    attempts = {
-        c.payment_id: new_attempt(c.payment_id, c.first_attempt, c.expires_at, now=now, policy=policy)
-        for c in commands
-        if c.first_attempt and c.payment_id in inserted
-    }
-    await insert_attempts(tx, list(attempts.values()), now=now)
-    await insert_baskets(tx, [(c.payment_id, c.items, c.discounts) for c in commands if c.payment_id in inserted])
-    standing: dict[tuple[UUID, str], Payment] = {}
-    if len(inserted) < len(commands):
-        others = [c for c in commands if c.payment_id not in inserted]
-        rows = await sql.find_by_order_no.fetch(
-            tx, [c.merchant_id for c in others], [c.merchant_order_no for c in others]
-        )
-        found = await _with_attempts(tx, rows)
-        standing = {(p.merchant_id, p.merchant_order_no): p for p in found}
-    baskets = await _baskets(tx, list(standing.values()))
-    results: list[Created | Existing | OtherContent] = []
-    for command in commands:
-        if command.payment_id in inserted:
-            results.append(Created(_new(command, attempts.get(command.payment_id), now)))
-        else:
-            payment = standing[command.merchant_id, command.merchant_order_no]
-            same = _same(payment, command) and baskets[payment.payment_id] == (command.items, command.discounts)
-            results.append(Existing(payment) if same else OtherContent(payment))
-    return results
-
-
-async def _baskets(
-    tx: db.Tx, payments: Sequence[Payment]
-) -> dict[UUID, tuple[tuple[LineItem, ...], tuple[Discount, ...]]]:
-    """What was bought with some payments."""
-    if not payments:
-        return {}
-    payment_ids = [payment.payment_id for payment in payments]
-    items, discounts = await items_of(tx, payment_ids), await discounts_of(tx, payment_ids)
-    return {payment_id: (items.get(payment_id, ()), discounts.get(payment_id, ())) for payment_id in payment_ids}
-
-
-def new_attempt(
-    payment_id: UUID, new: NewAttempt, payment_end: datetime, *, now: datetime, policy: PollingPolicy
-) -> Attempt:
-    """A try as it is before the channel is called."""
-    end = max(payment_end, now + new.expiry_min)
-    if end - now > new.expiry_max:
-        end = now + new.expiry_max
-    return Attempt(
-        new.attempt_id, payment_id, new.account_id, new.channel, new.method, AttemptState.CREATED,
-        False, None, None, None, None, None, 0, now, None, now + policy.cadence[0], new.payer_ip,
-        notify_url=new.notify_url, return_url=new.return_url, payer_sealed=new.payer_sealed, expires_at=end,
-        authorization_kept=new.authorization_kept, decision=new.decision,
-    )  # fmt: skip
-
-
-async def insert_attempts(tx: db.Tx, attempts: Sequence[Attempt], *, now: datetime) -> None:
-    """Write the intents of tries down."""
-    if attempts:
-        await sql.insert_attempts.execute(tx, rows=attempts, created_at=now)
-
-
-async def find_placed(tx: db.Tx, order: NewPayment) -> Existing | OtherContent | None:
-    """What stands under this order's number, if anything does."""
-    rows = await sql.find_by_order_no.fetch(tx, [order.merchant_id], [order.merchant_order_no])
-    for payment in await _with_attempts(tx, rows):
-        basket = (await _baskets(tx, [payment]))[payment.payment_id]
-        same = _same(payment, order) and basket == (order.items, order.discounts)
-        return Existing(payment) if same else OtherContent(payment)
-    return None
+Basket = tuple[tuple[LineItem, ...], tuple[Discount, ...]]
+"""The items and discounts of an order."""
 
 
 async def find(tx: db.Tx, payment_ids: Collection[UUID], *, merchant_id: UUID | None = None) -> dict[UUID, Payment]:
-    """Payments with their attempts, as last committed; absent ones are left out.
+    """Return payments with their attempts, as last committed; absent ones are left out.
 
     Args:
-        merchant_id: Whose payments may be seen; another's are absent. None sees all.
+        merchant_id: Whose payments may be seen; another merchant's count as absent. None sees all.
     """
     rows = await sql.find_payments.fetch(tx, payment_ids, merchant_id)
     return {payment.payment_id: payment for payment in await _with_attempts(tx, rows)}
 
 
+async def find_each(database: db.Database, payment_ids: Sequence[UUID]) -> list[Payment | None]:
+    """Return payments in the order of their ids, each None if there is none; equal ids get copies of their own."""
+    async with database.transaction() as tx:
+        payments: dict[UUID, Payment | None] = dict(await find(tx, payment_ids))
+    if len(set(payment_ids)) == len(payment_ids):
+        return [payments.get(payment_id) for payment_id in payment_ids]
+    each = (payments.get(payment_id) for payment_id in payment_ids)
+    return [None if payment is None else payment.copy() for payment in each]
+
+
 async def lock(tx: db.Tx, payment_ids: Collection[UUID]) -> dict[UUID, Payment]:
-    """The same, locked against every other change until the transaction ends."""
+    """Return payments as `find` does, locked against every other change until the transaction ends."""
     rows = await sql.lock_payments.fetch(tx, payment_ids)
     return {payment.payment_id: payment for payment in await _with_attempts(tx, rows)}
 
 
-async def lock_by_attempt(tx: db.Tx, attempt_ids: Collection[UUID]) -> list[Payment]:
-    """The payments that these attempts belong to, locked in id order."""
-    return await _with_attempts(tx, await sql.lock_payments_of_attempts.fetch(tx, attempt_ids))
+async def lock_attempts(tx: db.Tx, attempt_ids: Collection[UUID]) -> dict[UUID, tuple[Payment, Attempt]]:
+    """Return attempts by id, each with its payment; the payments are locked in id order."""
+    payments = await _with_attempts(tx, await sql.lock_payments_of_attempts.fetch(tx, attempt_ids))
+    return {attempt.attempt_id: (payment, attempt) for payment in payments for attempt in payment.attempts}
+
+
+async def lock_refunds(tx: db.Tx, refund_ids: Collection[UUID]) -> dict[UUID, tuple[Payment, Refund]]:
+    """Return refunds by id, each with its payment; the payments are locked in id order, and the refunds read then."""
+    payments = await lock(tx, [row["payment_id"] for row in await sql.payments_of_refunds.fetch(tx, refund_ids)])
+    refunds = await find_refunds(tx, refund_ids)
+    return {refund_id: (payments[refund.payment_id], refund) for refund_id, refund in refunds.items()}
+
+
+async def find_by_order_no(tx: db.Tx, orders: Sequence[NewPayment]) -> dict[tuple[UUID, str], Payment]:
+    """Return the payments that exist under the order numbers of these orders, by merchant and number."""
+    rows = await sql.find_by_order_no.fetch(
+        tx, [order.merchant_id for order in orders], [order.merchant_order_no for order in orders]
+    )
+    return {(p.merchant_id, p.merchant_order_no): p for p in await _with_attempts(tx, rows)}
 
 
 async def list_payments(
@@ -159,68 +78,208 @@ async def list_payments(
     merchant_order_no: str | None = None,
     limit: int = 20,
 ) -> list[Payment]:
-    """A merchant's payments, newest first, from after the one given."""
+    """Return a merchant's payments, newest first, from after the given one."""
     if merchant_order_no is None:
         return await _with_attempts(tx, await sql.list_payments.fetch(tx, merchant_id, after, status, limit))
     # At most one: found by its own index, however many payments the merchant has.
     rows = await sql.find_by_order_no.fetch(tx, [merchant_id], [merchant_order_no])
-    fitting = [
+    matching = [
         row for row in rows if (not after or row["payment_id"] < after) and (not status or row["status"] == status)
     ]
-    return await _with_attempts(tx, fitting)
+    return await _with_attempts(tx, matching)
 
 
-async def save(tx: db.Tx, changed: Sequence[Payment]) -> None:
-    """Write the states of payments that the caller has locked and changed."""
-    if changed:
-        await sql.update_payments.execute(tx, rows=changed)
-
-
-async def _insert_payments(tx: db.Tx, commands: Sequence[NewPayment], now: datetime) -> list[asyncpg.Record]:
-    processing, waiting = PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_PAYMENT
-    return await sql.insert_payments.fetch(
+async def insert_payments(tx: db.Tx, orders: Sequence[NewPayment], *, now: datetime) -> set[UUID]:
+    """Insert the payments of orders whose numbers are free; return the ids of those."""
+    rows = await sql.insert_payments.fetch(
         tx,
-        rows=commands,
+        rows=orders,
         created_at=now,
-        status=[processing if c.first_attempt else waiting for c in commands],
-        metadata=[json.dumps(dict(c.metadata), ensure_ascii=False, sort_keys=True) for c in commands],
-        customer=[_customer_text(c.customer) for c in commands],
+        status=[
+            PaymentStatus.PROCESSING if order.first_attempt else PaymentStatus.REQUIRES_PAYMENT for order in orders
+        ],
+        metadata=[json.dumps(dict(order.metadata), ensure_ascii=False, sort_keys=True) for order in orders],
+        customer=[
+            None if order.customer is None else json.dumps(asdict(order.customer), ensure_ascii=False)
+            for order in orders
+        ],
     )
+    return {row["id"] for row in rows}
 
 
-def _customer_text(customer: Customer | None) -> str | None:
-    return None if customer is None else json.dumps(asdict(customer), ensure_ascii=False)
+async def save(tx: db.Tx, payments: Sequence[Payment]) -> None:
+    """Write the states of payments that the caller has locked and changed."""
+    if payments:
+        await sql.update_payments.execute(tx, rows=payments)
+
+
+async def insert_attempts(tx: db.Tx, attempts: Sequence[Attempt], *, now: datetime) -> None:
+    """Write the intents of attempts, and the routing decisions that chose their accounts."""
+    if attempts:
+        await sql.insert_attempts.execute(tx, rows=attempts, created_at=now)
+        await routing.log_decisions(
+            tx,
+            [
+                routing.LoggedDecision(each.attempt_id, each.payment_id, each.account_id, now, each.decision)
+                for each in attempts
+                if each.decision is not None
+            ],
+        )
+
+
+async def save_attempts(tx: db.Tx, attempts: Sequence[tuple[Attempt, Source]]) -> None:
+    """Write the states of attempts whose payments the caller has locked, each with the source of its state."""
+    if attempts:
+        await sql.update_attempts.execute(
+            tx, rows=[attempt for attempt, _ in attempts], source=[source for _, source in attempts]
+        )
+
+
+async def claim_notifications(tx: db.Tx, keys: Sequence[tuple[UUID, bytes | None]], *, now: datetime) -> list[bool]:
+    """Record notifications by account and replay key; tell for each whether it is taken for the first time.
+
+    Those without a key always are. Of two equal ones in one list the first is.
+    """
+    distinct = sorted({(account_id, key) for account_id, key in keys if key is not None})
+    if not distinct:
+        return [True] * len(keys)
+    rows = await sql.claim_notifications.fetch(
+        tx, [account_id for account_id, _ in distinct], [k for _, k in distinct], now
+    )
+    claimed = {(row["account_id"], row["replay_key"]) for row in rows}
+    fresh: list[bool] = []
+    for identity in keys:
+        fresh.append(identity[1] is None or identity in claimed)
+        claimed.discard(identity)
+    return fresh
+
+
+async def find_refunds(
+    tx: db.Tx, refund_ids: Collection[UUID], *, merchant_id: UUID | None = None
+) -> dict[UUID, Refund]:
+    """Return refunds as last committed; absent ones are left out, and so are another merchant's."""
+    rows = await sql.find_refunds.fetch(tx, refund_ids, merchant_id)
+    return {row["refund_id"]: _read_refund(row) for row in rows}
+
+
+async def find_refunds_by_no(tx: db.Tx, numbers: Sequence[tuple[UUID, str]]) -> dict[tuple[UUID, str], Refund]:
+    """Return the refunds that exist under these refund numbers, by merchant and number."""
+    rows = await sql.find_refunds_by_no.fetch(tx, [merchant for merchant, _ in numbers], [no for _, no in numbers])
+    return {(row["merchant_id"], row["merchant_refund_no"]): _read_refund(row) for row in rows}
+
+
+async def refunds_of(tx: db.Tx, payment_ids: Collection[UUID]) -> dict[UUID, list[Refund]]:
+    """Return all refunds of some payments, first to last."""
+    refunds: dict[UUID, list[Refund]] = {payment_id: [] for payment_id in payment_ids}
+    for row in await sql.refunds_of_payments.fetch(tx, payment_ids):
+        refunds[row["payment_id"]].append(_read_refund(row))
+    return refunds
+
+
+async def list_refunds(tx: db.Tx, payment_id: UUID, *, after: UUID | None, limit: int) -> list[Refund]:
+    """Return refunds of one payment, first to last, from after the given one."""
+    return [_read_refund(row) for row in await sql.page_of_refunds.fetch(tx, payment_id, after, limit)]
+
+
+async def insert_refunds(tx: db.Tx, refunds: Sequence[Refund], *, now: datetime) -> None:
+    """Write the intents of refunds."""
+    if not refunds:
+        return
+    lines = [
+        orjson.dumps(
+            [[li.item_id, li.quantity, li.payer_minor, li.platform_minor, li.channel_minor] for li in refund.lines]
+        ).decode()
+        for refund in refunds
+    ]
+    try:
+        await sql.insert_refunds.execute(tx, rows=refunds, created_at=now, lines=lines)
+    except asyncpg.UniqueViolationError as error:
+        # Another transaction has taken the number since this one read it: run again from the start, this one sees it.
+        raise asyncpg.SerializationError(str(error)) from error
+
+
+async def save_refunds(tx: db.Tx, refunds: Sequence[tuple[Refund, str | None]]) -> None:
+    """Write the states of refunds whose payments the caller has locked; a source of None keeps the recorded one."""
+    if refunds:
+        await sql.update_refunds.execute(
+            tx, rows=[refund for refund, _ in refunds], source=[source for _, source in refunds]
+        )
+
+
+async def save_refund_sums(tx: db.Tx, payments: Mapping[UUID, Payment]) -> None:
+    """Write how much is refunded and on its way back, of payments that the caller has locked and changed."""
+    if payments:
+        await sql.update_refund_sums.execute(
+            tx,
+            list(payments),
+            [payment.amount_refunded_minor for payment in payments.values()],
+            [payment.amount_refunding_minor for payment in payments.values()],
+        )
+
+
+async def insert_baskets(tx: db.Tx, baskets: Sequence[tuple[UUID, Basket]]) -> None:
+    """Write the items and discounts of new payments."""
+    items = [(owner, place, item) for owner, (items, _) in baskets for place, item in enumerate(items)]
+    if items:
+        await sql.insert_items.execute(
+            tx,
+            rows=[item for _, _, item in items],
+            payment_id=[owner for owner, _, _ in items],
+            position=[place for _, place, _ in items],
+        )
+    discounts = [(owner, place, off) for owner, (_, discounts) in baskets for place, off in enumerate(discounts)]
+    if discounts:
+        await sql.insert_discounts.execute(
+            tx,
+            rows=[discount for _, _, discount in discounts],
+            payment_id=[owner for owner, _, _ in discounts],
+            position=[place for _, place, _ in discounts],
+        )
+
+
+async def baskets_of(tx: db.Tx, payment_ids: Collection[UUID]) -> dict[UUID, Basket]:
+    """Return the items and discounts of payments."""
+    if not payment_ids:
+        return {}
+    items, discounts = await items_of(tx, payment_ids), dict[UUID, list[Discount]]()
+    for row in await sql.discounts_of_payments.fetch(tx, payment_ids):
+        discounts.setdefault(row["payment_id"], []).append(_read_discount(row))
+    return {owner: (items.get(owner, ()), tuple(discounts.get(owner, ()))) for owner in payment_ids}
+
+
+async def items_of(tx: db.Tx, payment_ids: Collection[UUID]) -> dict[UUID, tuple[LineItem, ...]]:
+    """Return the items of those payments that have any."""
+    items: dict[UUID, list[LineItem]] = {}
+    for row in await sql.items_of_payments.fetch(tx, payment_ids):
+        items.setdefault(row["payment_id"], []).append(_read_item(row))
+    return {payment_id: tuple(entries) for payment_id, entries in items.items()}
+
+
+async def write_timeline(tx: db.Tx, entries: Sequence[TimelineEntry], *, now: datetime) -> None:
+    """Append to the timelines of payments that the caller has locked."""
+    if entries:
+        await sql.write_timeline.execute(tx, rows=entries, at=now)
+
+
+async def read_timeline(tx: db.Tx, payment_ids: Collection[UUID]) -> list[tuple[datetime, TimelineEntry]]:
+    """Return the recorded entries of these payments, first to last."""
+    return [(row["at"], _read_entry(row)) for row in await sql.read_timeline.fetch(tx, payment_ids)]
 
 
 def _read_customer(text: str | None) -> Customer | None:
     return None if text is None else Customer(**json.loads(text))
 
 
+def _read_lines(text: str) -> tuple[RefundLine, ...]:
+    return tuple(RefundLine(*line) for line in orjson.loads(text))
+
+
 _read_payment = db.reader(Payment, sql["payment"], without=("attempts",), metadata=json.loads, customer=_read_customer)
+_read_refund = db.reader(Refund, (*sql["refund"], "merchant_order_no"), lines=_read_lines)
+_read_item = db.reader(LineItem, sql["item"])
+_read_discount = db.reader(Discount, sql["discount"])
+_read_entry = db.reader(TimelineEntry, sql["timeline_entry"])
 read_attempt = db.reader(Attempt, sql["attempt"], without=("decision",))
-
-
-def _new(command: NewPayment, attempt: Attempt | None, now: datetime) -> Payment:
-    return Payment(
-        command.payment_id, command.merchant_id, command.merchant_order_no, command.amount_minor, command.currency,
-        command.subject, PaymentStatus.PROCESSING if attempt else PaymentStatus.REQUIRES_PAYMENT, 0, command.fee_ppm,
-        command.checkout_token, command.return_url, dict(command.metadata), command.expires_at, now, None, None,
-        None, None, attempts=[attempt] if attempt else [], capture_method=command.capture_method,
-        customer=command.customer,
-    )  # fmt: skip
-
-
-def _same(payment: Payment, command: NewPayment) -> bool:
-    """Whether the repeated order asks for what the first one did. The end is left out: it may be derived from now."""
-    return (
-        payment.amount_minor == command.amount_minor
-        and payment.currency == command.currency
-        and payment.subject == command.subject
-        and payment.return_url == command.return_url
-        and payment.metadata == command.metadata
-        and payment.capture_method is command.capture_method
-        and payment.customer == command.customer
-    )
 
 
 async def _with_attempts(tx: db.Tx, rows: Sequence[asyncpg.Record]) -> list[Payment]:

@@ -1,171 +1,113 @@
-"""One transaction is the truth: state, transfers and events of a whole list, committed together."""
+"""One transaction is the truth: the state, transfers and events of a whole list, committed together."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
-from uuid import UUID
+from dataclasses import dataclass
 
-import orjson
-
-from hutong import db, events, idempotency, ledger
+from hutong import db, idempotency
 from hutong.clock import Clock
-from hutong.errors import InvariantBroken
 from hutong.ids import Ids
-from hutong.payments import postings as books
+from hutong.payments.answers import Answers
+from hutong.payments.attempts import StartAttempt, StartResult, start_attempts
 from hutong.payments.capture import CaptureResult, RequestCapture, request_capture
-from hutong.payments.channel_answers import ChannelReport, PaymentEvent, PaymentEventType, Recorded, record
+from hutong.payments.channel_answers import AttemptReports
+from hutong.payments.channel_reports import Recorder
 from hutong.payments.close import CloseResult, RequestClose, claim_expired, request_close
-from hutong.payments.documents import CheckoutUrl, Texts, no_texts, payment_document
-from hutong.payments.items import funding_of, items_of
-from hutong.payments.model import DEFAULT_POLICY, CloseReason, NewPayment, Payment, PollingPolicy
-from hutong.payments.refunds import postings as refund_books
-from hutong.payments.refunds.create import give_surplus_back
+from hutong.payments.create import PlaceOutcome, PlaceResult, create, find_placed
+from hutong.payments.documents import Documents
+from hutong.payments.model import DEFAULT_POLICY, Attempt, CloseReason, NewPayment, Payment, PollingPolicy
+from hutong.payments.polling import LEASE, SWEEP_LIMIT, claim_due
 from hutong.payments.refunds.transactions import RefundTransactions
-from hutong.payments.store import Created, Existing, OtherContent, create, find, find_placed
-
-_BOOKED = (PaymentEventType.SUCCEEDED, PaymentEventType.SURPLUS)
-ORDER_NO_REUSED = 409
-"""The stored status of an order that was refused for its number: the key keeps its one answer, the refusal."""
-
-_DONE = (ledger.CreateTransferStatus.CREATED, ledger.CreateTransferStatus.EXISTS)
 
 
 @dataclass(frozen=True, slots=True)
 class PlaceOrder:
-    """A merchant's order and, if it came with one, the idempotency key that it stands under."""
+    """A merchant's order and, if it came with one, its idempotency key."""
 
     new: NewPayment
     claim: idempotency.Claim | None = None
 
 
-Refused = idempotency.InFlight | idempotency.KeyReused | idempotency.StoredAnswer
-Placed = Created | Existing | OtherContent | Refused
-
-
-@dataclass(frozen=True, slots=True)
-class RecordReport:
-    """A channel's word, and the idempotency key whose answer becomes final with it."""
-
-    learnt: ChannelReport
-    claim: idempotency.Claim | None = None
-
-
 class PaymentTransactions:
-    """The handlers that the coalescers call: each takes a list and commits it in one transaction.
+    """The handlers of the queues: each takes a list and commits it in one transaction.
 
     Args:
-        checkout_url: Gives the address of a payment's cashier page.
-        policy: When channels are asked.
-        texts: What payers may be told of our codes.
+        documents: The public form of payments and refunds, for events.
+        policy: When channels are queried.
+        answers: Renders what is stored under idempotency keys; None in a process that takes no requests.
+
+    Attributes:
+        reports: Records channels' reports about attempts.
+        refunds: The same handlers for refunds.
     """
 
     def __init__(
         self,
         database: db.Database,
+        documents: Documents,
         *,
         clock: Clock,
         ids: Ids,
-        checkout_url: CheckoutUrl,
         policy: PollingPolicy = DEFAULT_POLICY,
-        texts: Texts = no_texts,
+        answers: Answers | None = None,
     ) -> None:
-        self._texts = texts
         self._database = database
         self._clock = clock
         self._ids = ids
-        self._checkout_url = checkout_url
+        self._answers = answers
+        self.documents = documents
         self.policy = policy
-        self._open_accounts: set[books.Opening] = set()
-        self.refunds = RefundTransactions(database, clock=clock, ids=ids, checkout_url=checkout_url, texts=texts)
+        self.reports: Recorder[Attempt] = Recorder(
+            database,
+            AttemptReports(policy, new_id=ids.new),
+            documents,
+            clock=clock,
+            ids=ids,
+            render=None if answers is None else self._created,
+        )
+        self.refunds = RefundTransactions(database, documents, clock=clock, ids=ids, policy=policy, answers=answers)
 
-    def render(self, payment: Payment) -> bytes:
-        """The payment's document as bytes, as it is answered and stored."""
-        return orjson.dumps(payment_document(payment, self._checkout_url, self._texts))
-
-    def checkout_url(self, payment: Payment) -> str:
-        """The address of a payment's cashier page."""
-        return self._checkout_url(payment)
-
-    async def find(self, payment_ids: Sequence[UUID]) -> list[Payment | None]:
-        """Payments as last committed, each None if there is none."""
-        async with self._database.transaction() as tx:
-            found = await find(tx, payment_ids)
-        return [found.get(payment_id) for payment_id in payment_ids]
-
-    async def place(self, commands: Sequence[PlaceOrder]) -> list[Placed]:
+    async def place(self, commands: Sequence[PlaceOrder]) -> list[idempotency.OnceResult[PlaceResult]]:
         """Claim keys and write orders. An answer that needs no channel is stored at once."""
         now = self._clock.now()
 
-        async def work(tx: db.Tx) -> list[Placed]:
-            claims = [c.claim for c in commands if c.claim is not None]
-            outcomes = iter(await idempotency.claim(tx, claims, now=now))
-            standing = [idempotency.Claimed() if c.claim is None else next(outcomes) for c in commands]
-            free = [c for c, s in zip(commands, standing, strict=True) if isinstance(s, idempotency.Claimed)]
-            created = iter(await create(tx, [c.new for c in free], now=now, policy=self.policy) if free else [])
-            results: list[Placed] = []
-            answers: list[tuple[idempotency.Claim, idempotency.StoredAnswer]] = []
-            for command, outcome in zip(commands, standing, strict=True):
-                if not isinstance(outcome, idempotency.Claimed):
-                    results.append(outcome)
-                    continue
-                result = next(created)
-                results.append(result)
-                waits_for_channel = isinstance(result, Created) and command.new.first_attempt is not None
-                if command.claim and not waits_for_channel:
-                    answers.append((command.claim, self._answer(result)))
-            await idempotency.store(tx, answers)
-            return results
+        async def work(tx: db.Tx) -> list[idempotency.OnceResult[PlaceResult]]:
+            return await idempotency.once(
+                tx,
+                commands,
+                now=now,
+                create=lambda free: create(tx, [command.new for command in free], now=now, policy=self.policy),
+                answer=self._answer,
+            )
 
         return await self._database.run(work)
 
-    def _answer(self, result: Created | Existing | OtherContent) -> idempotency.StoredAnswer:
-        if isinstance(result, OtherContent):
-            return idempotency.StoredAnswer(ORDER_NO_REUSED, b"")
-        return idempotency.StoredAnswer(201 if isinstance(result, Created) else 200, self.render(result.payment))
+    def _answer(self, command: PlaceOrder, result: PlaceResult) -> idempotency.StoredAnswer | None:
+        """Render the answer if it is final already: that to a new payment with an attempt waits for its channel."""
+        waits_for_channel = result.outcome is PlaceOutcome.CREATED and command.new.first_attempt is not None
+        return None if waits_for_channel else self._render(result)
 
-    async def repeated(self, order: PlaceOrder) -> Placed | None:
-        """What was answered for this order or its key before, if anything was; writes nothing."""
+    def _created(self, payment: Payment, _attempt: Attempt) -> idempotency.StoredAnswer:
+        return self._render(PlaceResult(PlaceOutcome.CREATED, payment))
+
+    def _render(self, result: PlaceResult) -> idempotency.StoredAnswer:
+        assert self._answers is not None, "a process that takes keys renders answers"
+        return self._answers.order(result)
+
+    async def is_repeated(self, order: PlaceOrder) -> bool:
+        """Tell whether this order or its key was used before; write nothing."""
         async with self._database.transaction() as tx:
-            standing = None
             if order.claim is not None:
-                standing = await idempotency.find(tx, order.claim, now=self._clock.now())
-            return standing or await find_placed(tx, order.new)
+                claimed = await idempotency.find(tx, order.claim, now=self._clock.now())
+                if claimed.outcome is not idempotency.ClaimOutcome.CLAIMED:
+                    return True
+            return await find_placed(tx, order.new) is not None
 
-    async def record_reports(self, commands: Sequence[RecordReport]) -> list[Recorded]:
-        """Record channels' words, book what they mean, announce it."""
+    async def start(self, commands: Sequence[StartAttempt]) -> list[StartResult]:
+        """Write the intents of attempts."""
         now = self._clock.now()
-        opened: list[books.Opening] = []
-
-        async def work(tx: db.Tx) -> list[Recorded]:
-            results, opened[:] = await self._take_in(tx, commands, now=now)
-            answers = [
-                (place, command.claim, idempotency.StoredAnswer(201, self.render(result.payment)))
-                for place, (command, result) in enumerate(zip(commands, results, strict=True))
-                if command.claim is not None and result.payment is not None
-            ]
-            standing = await idempotency.store(tx, [(claim, answer) for _, claim, answer in answers])
-            for (place, _, _), answer in zip(answers, standing, strict=True):
-                results[place] = replace(results[place], answer=answer)
-            return results
-
-        results = await self._database.run(work)
-        self._open_accounts.update(opened)
-        return results
-
-    async def take_in_within(self, tx: db.Tx, commands: Sequence[RecordReport], *, now: datetime) -> list[Recorded]:
-        """The same in a transaction that does something else as well."""
-        return (await self._take_in(tx, commands, now=now))[0]
-
-    async def _take_in(
-        self, tx: db.Tx, commands: Sequence[RecordReport], *, now: datetime
-    ) -> tuple[list[Recorded], list[books.Opening]]:
-        results, occurrences = await record(tx, [c.learnt for c in commands], now=now, policy=self.policy)
-        opened = await self._book(tx, occurrences, now=now)
-        await give_surplus_back(tx, occurrences, new_id=self._ids.new, now=now)
-        await self._announce(tx, occurrences, now=now)
-        return results, opened
+        return await self._database.run(lambda tx: start_attempts(tx, commands, now=now, policy=self.policy))
 
     async def close(
         self, commands: Sequence[RequestClose], *, also: Callable[[db.Tx], Awaitable[None]] | None = None
@@ -173,13 +115,13 @@ class PaymentTransactions:
         """Close what can be closed at once; mark the rest.
 
         Args:
-            also: What else belongs to it, such as writing down who wanted it.
+            also: Writes what belongs to the same transaction, such as who requested it.
         """
         now = self._clock.now()
 
         async def work(tx: db.Tx) -> list[CloseResult]:
-            results, occurrences = await request_close(tx, commands, now=now)
-            await self._announce(tx, occurrences, now=now)
+            results, happened = await request_close(tx, commands, now=now)
+            await self.documents.emit(tx, happened, new_id=self._ids.new, now=now)
             if also is not None:
                 await also(tx)
             return results
@@ -191,62 +133,21 @@ class PaymentTransactions:
         now = self._clock.now()
         return await self._database.run(lambda tx: request_capture(tx, commands, now=now))
 
-    async def expire(self, *, limit: int) -> int:
-        """Ask for the end of payments that are past theirs; returns how many there were."""
+    async def expire(self, *, limit: int = SWEEP_LIMIT) -> int:
+        """Request the close of payments past their expiry; return how many there were."""
         now = self._clock.now()
 
         async def work(tx: db.Tx) -> int:
             due = await claim_expired(tx, now=now, limit=limit)
             if due:
                 commands = [RequestClose(payment_id, CloseReason.EXPIRED) for payment_id in due]
-                _, occurrences = await request_close(tx, commands, now=now)
-                await self._announce(tx, occurrences, now=now)
+                _, happened = await request_close(tx, commands, now=now)
+                await self.documents.emit(tx, happened, new_id=self._ids.new, now=now)
             return len(due)
 
         return await self._database.run(work)
 
-    async def _book(self, tx: db.Tx, occurrences: Sequence[PaymentEvent], *, now: datetime) -> list[books.Opening]:
-        transfers: list[ledger.Transfer] = []
-        openings: set[books.Opening] = set()
-        succeeded = [o.payment.payment_id for o in occurrences if o.happening is PaymentEventType.SUCCEEDED]
-        items = await items_of(tx, succeeded) if succeeded else {}
-        for occurrence in occurrences:
-            if occurrence.happening in _BOOKED and occurrence.attempt is not None:
-                chain, needed = books.success(occurrence.payment, occurrence.attempt)
-                if not occurrence.attempt.surplus and occurrence.payment.payment_id in items:
-                    put = funding_of(items, occurrence.payment.payment_id)
-                    more, also = refund_books.funding(occurrence.payment, occurrence.attempt, *put)
-                    # Before our fee, so that nothing is taken from the merchant before everything is there.
-                    chain = [*chain[:1], *more, *chain[1:]]
-                    for transfer in chain[:-1]:
-                        transfer.flags |= ledger.TransferFlags.LINKED
-                    needed = [*needed, *also]
-                transfers += chain
-                openings.update(needed)
-        if not transfers:
-            return []
-        missing = sorted(openings - self._open_accounts)
-        if missing:
-            await ledger.open_accounts(tx, missing, now=now)
-        results = await ledger.Ledger(tx, clock=self._clock.now_ns).create_transfers(transfers)
-        for transfer, result in zip(transfers, results, strict=True):
-            if result.status not in _DONE:
-                raise InvariantBroken(f"transfer {UUID(int=transfer.id)} was refused: {result.status.name}")
-        return missing
-
-    async def _announce(self, tx: db.Tx, occurrences: Sequence[PaymentEvent], *, now: datetime) -> None:
-        if occurrences:
-            await events.record(
-                tx,
-                [
-                    events.Event(
-                        event_id=self._ids.new(),
-                        type=occurrence.happening.value,
-                        merchant_id=occurrence.payment.merchant_id,
-                        object_id=occurrence.payment.payment_id,
-                        payload=payment_document(occurrence.payment, self._checkout_url, self._texts),
-                    )
-                    for occurrence in occurrences
-                ],
-                now=now,
-            )
+    async def claim_due(self, *, limit: int = SWEEP_LIMIT) -> list[Attempt]:
+        """Claim the attempts that are due for a query, as the poller does."""
+        now = self._clock.now()
+        return await self._database.run(lambda tx: claim_due(tx, now, now + LEASE, limit))

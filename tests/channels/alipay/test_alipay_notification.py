@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hutong.channels import About, ChannelState, Codes, Notification, NotificationRefused, load_codes
+from hutong.channels import About, ChannelState, Codes, Notification, NotificationRefused
 from hutong.channels.alipay.adapter import Alipay
 from hutong.channels.alipay.credentials import AlipayCredentials
-from hutong.sandbox import AlipaySandboxKeys
+from hutong.channels.codes.codes import load_codes
+from hutong.sandbox.alipay.keys import AlipaySandboxKeys
 from support.fakes.alipay_messages import ATTEMPT_NO, form, notice, signed
 
 NOW = datetime(2026, 1, 1, 0, 0, 5, tzinfo=UTC)
@@ -66,7 +67,7 @@ def genuine(alipay_keys: AlipaySandboxKeys) -> bytes:
 
 def test_a_genuine_notification_is_read(alipay: Alipay, genuine: bytes) -> None:
     told = alipay.parse_notification({}, genuine, now=NOW)
-    assert (told.notification_id, told.number) == ("2026010100222080001012345678901234", ATTEMPT_NO)
+    assert told.number == ATTEMPT_NO
     assert (told.about, told.answer.state) == (About.PAYMENT, ChannelState.SUCCEEDED)
     assert (told.answer.amount_minor, told.answer.currency) == (8800, "CNY")
     assert told.answer.channel_order_no == "2026010122001455610512345678"
@@ -231,7 +232,7 @@ def test_a_message_of_another_kind_is_taken_and_forgotten(alipay: Alipay, alipay
 
 def test_what_is_answered(alipay: Alipay) -> None:
     assert alipay.accept_notification().body == b"success"
-    assert b"success" not in alipay.refuse_notification("x").body
+    assert b"success" not in alipay.refuse_notification().body
 
 
 words = st.text(max_size=30) | st.sampled_from(["", "TRADE_SUCCESS", "88.00", "RSA2", "utf-8", ATTEMPT_NO, "\0"])

@@ -22,7 +22,8 @@ import aiohttp
 import pytest
 
 import support.processes
-from hutong.channels import ChannelState, Codes, Http, Order, PayRequest, Refund, load_codes
+from hutong.channels import ChannelState, Codes, Http, OrderReference, PayRequest, RefundRequest
+from hutong.channels.codes.codes import load_codes
 from hutong.channels.stripe.adapter import Stripe
 from hutong.channels.stripe.credentials import StripeCredentials
 from hutong.errors import InvalidParameter
@@ -80,7 +81,7 @@ async def pay(stripe: Stripe, server: str, now: datetime, *, card: str = "424242
     pm = await token(server, card)
     request = PayRequest(number("att"), "card", 8800, "USD", "", now, "http://127.0.0.1:1", payer={"token": pm}, **more)
     answer = await stripe.pay(request, now=now)
-    return Order(request.attempt_no, "card", 8800, "USD", now, answer.channel_order_no), answer
+    return OrderReference(request.attempt_no, "card", 8800, "USD", now, answer.channel_order_no), answer
 
 
 def test_it_listens_on_the_loopback_address_alone(server: str) -> None:
@@ -123,8 +124,8 @@ async def test_refunds_stop_at_what_was_paid_although_this_server_would_give_mor
 ) -> None:
     order, _ = await pay(stripe, server, now)
 
-    def refund(amount_minor: int) -> Refund:
-        return Refund(number("ref"), order, amount_minor, "", "http://127.0.0.1:1", now)
+    def refund(amount_minor: int) -> RefundRequest:
+        return RefundRequest(number("ref"), order, amount_minor, "", "http://127.0.0.1:1", now)
 
     first = refund(8000)
     given = await stripe.refund(first, now=now)

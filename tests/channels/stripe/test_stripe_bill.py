@@ -24,19 +24,20 @@ from hutong.channels import (
     ChannelState,
     Codes,
     Http,
-    Order,
+    OrderReference,
     PayRequest,
-    Refund,
-    load_codes,
+    RefundRequest,
 )
+from hutong.channels.codes.codes import load_codes
 from hutong.channels.stripe import bill as stripe_bill
 from hutong.channels.stripe.adapter import Stripe
-from hutong.channels.stripe.bill import _Totals
+from hutong.channels.stripe.bill import BalanceTotals
 from hutong.channels.stripe.credentials import StripeCredentials
 from hutong.clock import ManualClock
 from hutong.errors import InvalidParameter
-from hutong.sandbox import SandboxSettings, StripeSandboxKeys, serve
+from hutong.sandbox import SandboxSettings, serve
 from hutong.sandbox.bill import Entry
+from hutong.sandbox.stripe.keys import StripeSandboxKeys
 from hutong.sandbox.stripe.objects import transaction
 from support.channel_rigs import Control, number
 
@@ -52,7 +53,7 @@ def account(folder: Path, url: str, http: Http) -> Stripe:
 
 
 def write(folder: Path, entries: list[Any], **totals: object) -> Bill:
-    counted, lines = _Totals(), []
+    counted, lines = BalanceTotals(), []
     for entry in entries:
         counted.add(entry)
         lines.append(orjson.dumps(entry) + b"\n")
@@ -76,8 +77,8 @@ async def test_a_day_is_fetched_over_many_pages_and_read_back(tmp_path: Path, ht
             assert paid.state is ChannelState.SUCCEEDED
             wanted.append((BillRowKind.PAYMENT, attempt_no, None, 1000 + place, currency, paid.channel_order_no))
             if place % 10 == 0:
-                order = Order(attempt_no, "card", 1000 + place, currency, clock.now(), paid.channel_order_no)
-                refund = Refund(number("ref"), order, 100, "", "", clock.now())
+                order = OrderReference(attempt_no, "card", 1000 + place, currency, clock.now(), paid.channel_order_no)
+                refund = RefundRequest(number("ref"), order, 100, "", "", clock.now())
                 given_back = await stripe.refund(refund, now=clock.now())
                 await stripe.query_refund(refund, now=clock.now())
                 wanted.append(

@@ -12,13 +12,14 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from hutong.channels import ActionKind, ChannelState, Codes, Http, Order, PayRequest, Refund, load_codes
+from hutong.channels import ActionKind, ChannelState, Codes, Http, OrderReference, PayRequest, RefundRequest
+from hutong.channels.codes.codes import load_codes
 from hutong.channels.registry import read_credentials
 from hutong.channels.stripe.adapter import Stripe
 from hutong.channels.stripe.credentials import StripeCredentials
-from hutong.channels.stripe.limits import AMOUNT_MINOR_MIN
+from hutong.channels.stripe.requests import AMOUNT_MINOR_MIN
 from hutong.errors import InvalidParameter
-from hutong.sandbox import StripeSandboxKeys
+from hutong.sandbox.stripe.keys import StripeSandboxKeys
 from support.channel_rigs import Control, number
 
 
@@ -30,7 +31,7 @@ class World:
     control: Control
     now: datetime
 
-    async def pay(self, token: str = "pm_card_visa", **changed: Any) -> tuple[Order, Any]:
+    async def pay(self, token: str = "pm_card_visa", **changed: Any) -> tuple[OrderReference, Any]:
         fields: dict[str, Any] = {
             "attempt_no": number("att"),
             "method": "card",
@@ -44,7 +45,7 @@ class World:
         } | changed
         request = PayRequest(**fields)
         answer = await self.stripe.pay(request, now=self.now)
-        order = Order(
+        order = OrderReference(
             request.attempt_no,
             request.method,
             request.amount_minor,
@@ -54,15 +55,15 @@ class World:
         )
         return order, answer
 
-    async def again(self, order: Order, token: str = "pm_card_visa", **changed: Any) -> Any:
+    async def again(self, order: OrderReference, token: str = "pm_card_visa", **changed: Any) -> Any:
         return (await self.pay(token, attempt_no=order.attempt_no, method=order.method, **changed))[1]
 
-    def refund(self, order: Order, amount_minor: int = 8800, **changed: Any) -> Refund:
-        return Refund(
+    def refund(self, order: OrderReference, amount_minor: int = 8800, **changed: Any) -> RefundRequest:
+        return RefundRequest(
             number("ref"), order, amount_minor, "changed my mind", "http://127.0.0.1:1/notify", self.now, **changed
         )
 
-    async def truth(self, order: Order) -> list[str]:
+    async def truth(self, order: OrderReference) -> list[str]:
         rows = (await self.control.get("truth"))["truth"]
         return [row["event"] for row in rows if row["order_no"] == order.attempt_no]
 
@@ -207,7 +208,7 @@ async def test_a_lost_capture_is_unknown_and_found(world: World) -> None:
     assert (await world.stripe.query(order, now=world.now)).state is ChannelState.SUCCEEDED
 
 
-async def page(world: World, **changed: Any) -> tuple[Order, Any]:
+async def page(world: World, **changed: Any) -> tuple[OrderReference, Any]:
     return await world.pay(method="card_page", payer={}, **changed)
 
 
@@ -337,7 +338,7 @@ async def test_a_refund_after_the_window_is_not_sent(world: World) -> None:
 
 
 async def test_an_order_that_stripe_does_not_know_has_no_refund(world: World) -> None:
-    unseen = Order(number("att"), "card", 8800, "USD", world.now)
+    unseen = OrderReference(number("att"), "card", 8800, "USD", world.now)
     assert (await world.stripe.refund(world.refund(unseen), now=world.now)).state is ChannelState.NOT_FOUND
     assert (await world.stripe.query_refund(world.refund(unseen), now=world.now)).state is ChannelState.NOT_FOUND
 
@@ -442,8 +443,8 @@ async def test_no_secret_is_shown(world: World, sandbox_folder: Path, http: Http
     keys = StripeSandboxKeys.load(sandbox_folder / "stripe")
     raw = keys.credentials("http://127.0.0.1:1")
     stripe = Stripe(StripeCredentials.model_validate(raw, context={"sandbox": True}), http, Codes({}))
-    answer = await stripe.query(Order(number("att"), "card", 1, "USD", datetime.now(UTC)), now=world.now)
-    shown = [stripe, vars(stripe), vars(stripe._keys), vars(stripe._wire), answer]
+    answer = await stripe.query(OrderReference(number("att"), "card", 1, "USD", datetime.now(UTC)), now=world.now)
+    shown = [stripe, vars(stripe), vars(stripe._keys), vars(stripe._client), answer]
     shown.append(StripeCredentials.model_validate(raw, context={"sandbox": True}).model_dump_json())
     text = "".join(f"{thing!r}{thing}" for thing in shown)
     assert keys.secret_key not in text

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from hutong.channels import ChannelState, Codes, load_codes
+from hutong.channels import ChannelState, Codes
+from hutong.channels.codes.codes import load_codes
 from hutong.channels.unionpay.adapter import UnionPay
 
 INTERFACES = ("pay", "trade_state", "query", "refund", "refund_state", "bill")

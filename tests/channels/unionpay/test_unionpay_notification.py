@@ -13,12 +13,12 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hutong.channels import About, ChannelState, Codes, NotificationRefused, load_codes
+from hutong.channels import About, ChannelState, Codes, NotificationRefused
+from hutong.channels.codes.codes import load_codes
 from hutong.channels.unionpay.adapter import UnionPay
-from hutong.channels.unionpay.client import read_form
 from hutong.channels.unionpay.credentials import UnionPayCredentials
-from hutong.sandbox import UnionPaySandboxKeys
-from hutong.sandbox.unionpay.keys import SIGNER_NAME, Issued
+from hutong.channels.unionpay.notifications import read_form
+from hutong.sandbox.unionpay.keys import SIGNER_NAME, Issued, UnionPaySandboxKeys
 from support.fakes.unionpay_messages import ATTEMPT_NO, form, payment, sign
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

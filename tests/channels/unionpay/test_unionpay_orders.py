@@ -9,16 +9,16 @@ from typing import Any
 import orjson
 import pytest
 
-from hutong.channels import About, ActionKind, ChannelState, Http, Order, Refund
+from hutong.channels import About, ActionKind, ChannelState, Http, OrderReference, RefundRequest
 from hutong.channels.unionpay.adapter import UnionPay
-from hutong.channels.unionpay.client import settle_date
+from hutong.channels.unionpay.requests import settle_date
 from hutong.errors import InvalidParameter
 from support.channel_rigs import Rig, number, order_of
 
 pytestmark = pytest.mark.parametrize("rig", ["unionpay"], indirect=True)
 
 
-async def paid(rig: Rig, now, **changed: Any) -> Order:
+async def paid(rig: Rig, now, **changed: Any) -> OrderReference:
     request = rig.request(now, **changed)
     await rig.channel.pay(request, now=now)
     await rig.pay(request)
@@ -27,7 +27,7 @@ async def paid(rig: Rig, now, **changed: Any) -> Order:
     return order_of(request, answer.channel_order_no)
 
 
-def refund_of(order: Order, now, **changed: Any) -> Refund:
+def refund_of(order: OrderReference, now, **changed: Any) -> RefundRequest:
     fields: dict[str, Any] = {
         "refund_no": number("ref"),
         "order": order,
@@ -36,7 +36,7 @@ def refund_of(order: Order, now, **changed: Any) -> Refund:
         "notify_url": "http://127.0.0.1:1/notify",
         "created_at": now,
     } | changed
-    return Refund(**fields)
+    return RefundRequest(**fields)
 
 
 async def test_the_gateway_payment_is_a_form_and_calls_nobody(rig: Rig, now) -> None:

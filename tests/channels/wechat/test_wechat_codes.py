@@ -8,17 +8,17 @@ from typing import Any
 import orjson
 import pytest
 
-from hutong.channels import ChannelState, Codes, HttpReply, Order, PayRequest, load_codes
+from hutong.channels import ChannelState, Codes, HttpReply, OrderReference, PayRequest
+from hutong.channels.codes.codes import load_codes
 from hutong.channels.wechat.adapter import WeChatPay
 from hutong.channels.wechat.credentials import WeChatCredentials
 from hutong.clock import ManualClock
-from hutong.sandbox import WeChatSandboxKeys
-from hutong.sandbox.wechat.keys import PUBLIC_KEY_ID
+from hutong.sandbox.wechat.keys import PUBLIC_KEY_ID, WeChatSandboxKeys
 from support.fakes.wechat_messages import ATTEMPT_NO, sign, transaction
 
 FAILED, CLOSED, UNKNOWN = ChannelState.FAILED, ChannelState.CLOSED, ChannelState.UNKNOWN
 PENDING, SUCCEEDED, NOT_FOUND = ChannelState.PENDING, ChannelState.SUCCEEDED, ChannelState.NOT_FOUND
-ORDER = Order(ATTEMPT_NO, "wechat_native", 8800, "CNY", datetime(2026, 1, 1, tzinfo=UTC))
+ORDER = OrderReference(ATTEMPT_NO, "wechat_native", 8800, "CNY", datetime(2026, 1, 1, tzinfo=UTC))
 ABSENT = (404, {"code": "ORDER_NOT_EXIST", "message": "订单不存在"})
 
 DOCUMENTED = [

@@ -9,13 +9,16 @@ from uuid import UUID
 
 import pytest
 
-from hutong import operators, payments
+from hutong import operators
 from hutong.app.approval_handlers import approval_handlers
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.operators import Role
-from hutong.payments import Payment
+from hutong.payments import OperatorActionType, Payment, refunds
+from hutong.payments.refunds.model import Refund
+from hutong.payments.refunds.operator_actions import RefundMethodRefused
+from hutong.payments.store import read_timeline
 from support.fixtures.refunds import RefundWorld
 
 
@@ -36,10 +39,10 @@ async def person(world: RefundWorld) -> UUID:
     return identifier
 
 
-async def decided(world: RefundWorld, refund: payments.Refund, action: str, **payload: Any) -> operators.Proposal:
+async def decided(world: RefundWorld, refund: Refund, action: str, **payload: Any) -> operators.Proposal:
     """Propose and approve."""
     maker, checker, proposal_id = await person(world), await person(world), world.ids.new()
-    new = payments.refund_proposal(proposal_id, maker, refund, action, payload, "the card is closed", None)
+    new = refunds.proposal(proposal_id, maker, refund, OperatorActionType(action), payload, "the card is closed", None)
     now = world.clock.now()
     await world.database.run(lambda tx: operators.propose(tx, [new], now=now))
     decision = operators.ApprovalDecision(proposal_id, checker, True, "checked")
@@ -47,7 +50,7 @@ async def decided(world: RefundWorld, refund: payments.Refund, action: str, **pa
     return await world.database.run(lambda tx: operators.conclude(tx, decision, effects, now=now))
 
 
-async def failed(world: RefundWorld) -> tuple[Payment, payments.Refund]:
+async def failed(world: RefundWorld) -> tuple[Payment, Refund]:
     await world.paid(amount_minor=50_000)
     payment = await world.paid(amount_minor=1000)
     world.channel.verdicts.append(ChannelAnswer(ChannelState.FAILED))
@@ -59,15 +62,15 @@ async def failed(world: RefundWorld) -> tuple[Payment, payments.Refund]:
 
 async def test_a_failed_refund_is_paid_by_hand_by_two_persons_and_the_story_tells_it(world: RefundWorld) -> None:
     payment, refund = await failed(world)
-    approved = await decided(world, refund, payments.CONVERT_REFUND, route="manual")
+    approved = await decided(world, refund, OperatorActionType.CONVERT_REFUND, route="manual")
     assert approved.state == "approved"
     (refund,) = await world.refunds(payment)
     assert (refund.route, refund.state) == ("manual", "manual")
-    await decided(world, refund, payments.SETTLE_REFUND, reference="bank 77", from_bank=False)
+    await decided(world, refund, OperatorActionType.SETTLE_REFUND, reference="bank 77", from_bank=False)
     (refund,) = await world.refunds(payment)
     assert refund.state == "succeeded"
     async with world.database.transaction() as tx:
-        told = [entry.what for _, entry in await payments.read_timeline(tx, [payment.payment_id])]
+        told = [entry.what for _, entry in await read_timeline(tx, [payment.payment_id])]
     assert told[-2:] == ["operator.convert_refund", "operator.settle_refund"]
     assert (await world.again(payment)).amount_refunded_minor == 300
 
@@ -80,10 +83,10 @@ async def test_a_way_that_cannot_be_gone_now_leaves_the_proposal_open_and_the_re
     await world.refund(payment, 300)
     (before,) = await world.refunds(payment)
     for action, payload in (
-        (payments.CONVERT_REFUND, {"route": "manual"}),
-        (payments.SETTLE_REFUND, {"reference": "x", "from_bank": False}),
+        (OperatorActionType.CONVERT_REFUND, {"route": "manual"}),
+        (OperatorActionType.SETTLE_REFUND, {"reference": "x", "from_bank": False}),
     ):
-        with pytest.raises(payments.RefundMethodRefused):
+        with pytest.raises(RefundMethodRefused):
             await decided(world, before, action, **payload)
     assert await world.refunds(payment) == [before]
     async with world.database.transaction() as tx:

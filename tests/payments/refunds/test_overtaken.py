@@ -10,12 +10,14 @@ from hutong import channels, idempotency
 from hutong.channels import ChannelAnswer, PayRequest
 from hutong.clock import ManualClock
 from hutong.db import Database
-from hutong.payments import Payments, PlaceOrder, RefundOrder
+from hutong.idempotency.model import LEASE
+from hutong.payments import Payments, PaymentsConfig, PlaceOrder
+from hutong.payments.refunds.lifecycle import RefundOrder
 from support.fakes.channel import HonestChannel, OneAccount
-from support.fixtures.payments import World
+from support.fixtures.payments import World, answered
 from support.fixtures.refunds import RefundingChannel, RefundWorld
 
-SLOW = idempotency.LEASE + timedelta(seconds=1)
+SLOW = LEASE + timedelta(seconds=1)
 
 
 @dataclass
@@ -37,7 +39,7 @@ class SlowRefunds(RefundingChannel):
     again: Any = None
     answers: list[tuple[int, bytes]] = field(default_factory=list)
 
-    async def refund(self, refund: channels.Refund, *, now: datetime) -> ChannelAnswer:
+    async def refund(self, refund: channels.RefundRequest, *, now: datetime) -> ChannelAnswer:
         self.answers.append(await self.again())
         return await super().refund(refund, now=now)
 
@@ -46,18 +48,23 @@ async def test_an_overtaken_order_is_answered_as_its_repetition_was(world: World
     channel = SlowChannel()
     accounts: Any = OneAccount(world.account_id, channel)
     lifecycle = Payments(
-        world.database, accounts, world.transactions, clock=world.clock, ids=world.ids, public_url="https://pay.example"
+        world.database,
+        accounts,
+        world.transactions,
+        PaymentsConfig("https://pay.example"),
+        clock=world.clock,
+        ids=world.ids,
     )
     order = PlaceOrder(world.order(), idempotency.Claim(world.merchant_id, "slow", b"f" * 32))
 
     async def again() -> tuple[int, bytes]:
         world.clock.advance(SLOW)
-        return await lifecycle.place(order)
+        return await answered(lifecycle, order)
 
     channel.again = again
-    answer = await lifecycle.place(order)
+    answer = await answered(lifecycle, order)
     assert channel.answers == [answer]
-    assert await lifecycle.place(order) == answer
+    assert await answered(lifecycle, order) == answer
     await lifecycle.stop()
 
 
@@ -74,11 +81,11 @@ async def test_an_overtaken_refund_is_answered_as_its_repetition_was(
 
     async def again() -> tuple[int, bytes]:
         world.clock.advance(SLOW)
-        return await world.lifecycle.refunds.place(payment, wish, claim=claim)
+        return await world.answered(payment, wish, claim=claim)
 
     channel.again = again
-    answer = await world.lifecycle.refunds.place(payment, wish, claim=claim)
+    answer = await world.answered(payment, wish, claim=claim)
     assert channel.answers == [answer]
-    assert await world.lifecycle.refunds.place(payment, wish, claim=claim) == answer
+    assert await world.answered(payment, wish, claim=claim) == answer
     await world.lifecycle.stop()
     assert [refund.amount_minor for refund in await world.refunds(payment)] == [500]

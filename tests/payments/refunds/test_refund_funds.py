@@ -8,12 +8,14 @@ from datetime import timedelta
 
 import pytest
 
-from hutong import ledger, payments
+from hutong import ledger
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.clock import ManualClock
 from hutong.db import Database
-from hutong.ledger import AccountFilter, AccountFilterFlags
+from hutong.ledger.accounting.chart import account_id
+from hutong.ledger.model import AccountFilter, AccountFilterFlags
 from hutong.money import fee_minor
+from hutong.payments.refunds.errors import InsufficientMerchantFunds, RefundExceedsAvailable
 from support.fixtures.payments import AMOUNT
 from support.fixtures.refunds import RefundWorld
 
@@ -32,7 +34,7 @@ async def shop(payments_database: Database, clock: ManualClock) -> AsyncIterator
 
 async def lowest(shop: RefundWorld) -> int:
     """The lowest that the merchant's balance ever was, holds counted."""
-    account = ledger.account_id(2001, shop.merchant_id, "CNY")
+    account = account_id(2001, shop.merchant_id, "CNY")
     both = AccountFilterFlags.DEBITS | AccountFilterFlags.CREDITS
     async with shop.database.transaction() as tx:
         book = ledger.Ledger(tx, clock=shop.clock.now_ns)
@@ -69,7 +71,7 @@ async def test_the_fee_comes_back_exactly_in_whatever_parts_and_order(shop: Refu
     amount, fee_ppm = chance.randint(1, 3000), chance.choice([1, 3_800, 6_000, 33_333, 200_000])
     payment = await shop.paid(amount_minor=amount, fee_ppm=fee_ppm)
     returned = 0
-    while (left := payments.available_minor(await shop.again(payment))) > 0:
+    while (left := (await shop.again(payment)).refundable_minor) > 0:
         fails = chance.random() < 0.3
         shop.channel.verdicts = [FAILED] if fails else []
         part = chance.randint(1, max(1, min(left, left // 3 + 1)))
@@ -84,12 +86,12 @@ async def test_an_agreed_overdraft_lets_refunds_take_the_balance_below_zero_and_
     payment, other = await shop.paid(fee_ppm=200_000), await shop.paid(fee_ppm=200_000)
     await shop.agree(799)
     assert (await shop.refund(payment))["state"] == "succeeded"
-    with pytest.raises(payments.InsufficientMerchantFunds):
+    with pytest.raises(InsufficientMerchantFunds):
         await shop.refund(other)
     assert (await shop.refund(other, AMOUNT - 1))["state"] == "succeeded"
     assert (await shop.balances())[2001] == (-799, 0)
     await shop.agree(0)  # the end of the agreement takes nothing back and gives nothing more
-    with pytest.raises(payments.InsufficientMerchantFunds):
+    with pytest.raises(InsufficientMerchantFunds):
         await shop.refund(other, 1)
     await shop.paid()
     assert (await shop.refund(other, 1))["state"] == "succeeded"
@@ -117,9 +119,9 @@ async def test_no_sequence_of_refunds_passes_the_overdraft(shop: RefundWorld, se
                 amount = chance.randint(1, AMOUNT)
                 try:
                     await shop.refund(chance.choice(paid), amount)
-                except payments.InsufficientMerchantFunds:
+                except InsufficientMerchantFunds:
                     assert sum(before) + limit < amount
-                except payments.RefundExceedsAvailable:
+                except RefundExceedsAvailable:
                     pass
                 else:
                     assert sum(before) + limit >= amount

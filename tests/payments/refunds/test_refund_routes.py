@@ -9,11 +9,13 @@ from datetime import timedelta
 import pytest
 
 from hutong import payments
-from hutong.channels import ActionKind, ChannelAnswer, ChannelState, Method
+from hutong.channels import ActionKind, ChannelAnswer, ChannelState, PaymentMethod
 from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.errors import InvalidParameter
-from hutong.payments import seal_payee
+from hutong.payments.refunds.errors import RefundNotOffered
+from hutong.payments.refunds.model import Refund
+from hutong.payments.refunds.payee import seal_payee
 from hutong.vault import Vault
 from support.fixtures.payments import AMOUNT
 from support.fixtures.refunds import REFUNDS, RefundWorld
@@ -24,7 +26,7 @@ SUCCEEDED = ChannelAnswer(ChannelState.SUCCEEDED)
 PAYEE = {"name": "李雷", "account": "6222020000000000"}
 PAYS_OUT = replace(
     REFUNDS,
-    methods={"test_qr": Method(ActionKind.QR_CODE), "test_collection": Method(None)},
+    methods={"test_qr": PaymentMethod(ActionKind.QR_CODE), "test_collection": PaymentMethod(None)},
     payout_methods=frozenset({"card"}),
     payee_requires=frozenset({"name", "account"}),
 )
@@ -40,7 +42,7 @@ async def shop(payments_database: Database, clock: ManualClock) -> AsyncIterator
     await made.books_have_no_holds()
 
 
-async def failed(shop: RefundWorld, amount: int = 500, **order: object) -> tuple[payments.Payment, payments.Refund]:
+async def failed(shop: RefundWorld, amount: int = 500, **order: object) -> tuple[payments.Payment, Refund]:
     payment = await shop.paid()
     shop.channel.verdicts = [FAILED]
     await shop.refund(payment, amount, **order)
@@ -49,7 +51,7 @@ async def failed(shop: RefundWorld, amount: int = 500, **order: object) -> tuple
     return payment, refund
 
 
-def sealed(refund: payments.Refund) -> bytes:
+def sealed(refund: Refund) -> bytes:
     return seal_payee(Vault([bytes(32)]), refund.refund_id, PAYEE)
 
 
@@ -78,7 +80,7 @@ async def test_a_channel_without_refunds_gives_a_deduction_back_by_payout(shop: 
     shop.channel.capabilities = replace(PAYS_OUT, refund=None)
     shop.channel.verdicts = [FAILED]
     assert (await shop.refund(payment, 500, payee=PAYEE))["state"] == "payout"
-    with pytest.raises(payments.RefundNotOffered):
+    with pytest.raises(RefundNotOffered):
         await shop.refund(payment, 500)
 
 
@@ -91,7 +93,7 @@ async def test_a_payee_must_hold_what_payouts_of_the_channel_need(shop: RefundWo
 async def test_other_methods_wait_for_a_person_to_choose_the_next_way(shop: RefundWorld) -> None:
     payment, refund = await failed(shop, payee=PAYEE)
     assert await shop.convert(refund, "payout") == "refund_payee_missing"  # nobody has said through which account
-    assert await shop.convert(refund, "payout", payout_account_id=shop.account_id) == "converted"
+    assert await shop.convert(refund, "payout", payout_account_id=shop.account_id) == "switched"
     assert await shop.convert(refund, "payout", payout_account_id=shop.account_id) == "refund_not_failed"
     await shop.sweep()
     assert [(r.state, r.route) for r in await shop.refunds(payment)] == [("succeeded", "payout")]
@@ -115,14 +117,14 @@ async def test_no_other_way_begins_while_one_may_still_succeed(shop: RefundWorld
 async def test_a_failed_payout_goes_on_by_hand_and_never_back(shop: RefundWorld) -> None:
     payment, refund = await failed(shop)
     said = {"payout_account_id": shop.account_id, "payee_sealed": sealed(refund)}
-    assert await shop.convert(refund, "payout", **said) == "converted"
+    assert await shop.convert(refund, "payout", **said) == "switched"
     shop.channel.verdicts = [FAILED]
     await shop.sweep()
     (refund,) = await shop.refunds(payment)
     assert (refund.state, refund.route) == ("failed", "payout")
     assert (await shop.balances())[2001] == (AMOUNT, 0)
     assert await shop.convert(refund, "payout", **said) == "refund_route_tried"
-    assert await shop.convert(refund, "manual") == "converted"
+    assert await shop.convert(refund, "manual") == "switched"
     assert (await shop.balances())[2001] == (AMOUNT, -500)
     settled = await shop.settle(refund, "icbc-20260101-7", from_bank=True)
     assert settled is not None
@@ -138,14 +140,14 @@ async def test_a_failed_payout_goes_on_by_hand_and_never_back(shop: RefundWorld)
 
 async def test_what_is_paid_by_hand_at_the_channels_portal_leaves_its_receivable(shop: RefundWorld) -> None:
     _, refund = await failed(shop)
-    assert await shop.convert(refund, "manual") == "converted"
+    assert await shop.convert(refund, "manual") == "switched"
     assert await shop.settle(refund, "portal-1") is not None
     assert (await shop.balances())[1101] == (500 - AMOUNT, 0)
 
 
 async def test_what_a_person_gives_up_can_be_refunded_anew(shop: RefundWorld) -> None:
     payment, refund = await failed(shop)
-    assert await shop.convert(refund, "manual") == "converted"
+    assert await shop.convert(refund, "manual") == "switched"
     assert await shop.settle(refund, None) is not None
     assert (await shop.refund(payment, AMOUNT))["state"] == "succeeded"
 
@@ -161,13 +163,13 @@ async def test_a_merchant_who_has_spent_the_money_gets_no_other_way(shop: Refund
     await shop.refund(await shop.paid(fee_ppm=200_000), AMOUNT)  # a fifth of it was gone for the fee
     assert await shop.convert(refund, "manual") == "insufficient_merchant_funds"
     await shop.paid()
-    assert await shop.convert(refund, "manual") == "converted"
+    assert await shop.convert(refund, "manual") == "switched"
 
 
 async def test_a_payout_is_not_sent_if_the_original_way_has_succeeded_meanwhile(shop: RefundWorld) -> None:
     payment, refund = await failed(shop)
     said = {"payout_account_id": shop.account_id, "payee_sealed": sealed(refund)}
-    assert await shop.convert(refund, "payout", **said) == "converted"
+    assert await shop.convert(refund, "payout", **said) == "switched"
     shop.channel.outcomes[refund.number] = SUCCEEDED
     await shop.sweep()
     assert shop.channel.payouts == {}
@@ -203,7 +205,7 @@ async def test_an_original_success_beside_a_payout_is_a_difference_that_people_a
     await shop.convert(refund, "payout", **said)
     await shop.sweep()
     shop.channel.outcomes[refund.number] = SUCCEEDED
-    await shop.lifecycle.refunds.heard(shop.account_id, shop.channel.refund_notice(refund.number))
+    await shop.notify(shop.channel.refund_notice(refund.number))
     balances = await shop.balances()
     assert (balances[1101], balances[2301]) == ((1000 - AMOUNT, 0), (-500, 0))
     assert [kind for _, kind in await shop.told(refund.refund_id)] == [
@@ -221,7 +223,7 @@ async def test_surplus_that_a_channel_refuses_for_ever_is_given_back_by_hand(sho
     for _ in range(8):
         await shop.sweep(timedelta(days=2))
     (refund,) = await shop.refunds(payment)
-    assert await shop.convert(refund, "manual") == "converted"
+    assert await shop.convert(refund, "manual") == "switched"
     assert await shop.settle(refund, "portal-2") is not None
     balances = await shop.balances()
     assert (balances[1101], balances[2202]) == ((0, 0), (0, 0))

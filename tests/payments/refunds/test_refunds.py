@@ -17,7 +17,10 @@ from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.errors import HutongError
 from hutong.ids import decode, encode
-from hutong.payments import RefundOrder
+from hutong.payments.errors import NotificationMismatch
+from hutong.payments.refunds.errors import RefundExceedsAvailable
+from hutong.payments.refunds.lifecycle import RefundOrder
+from hutong.payments.refunds.model import Refund
 from support.fixtures.payments import AMOUNT
 from support.fixtures.refunds import REFUNDS, RefundWorld
 
@@ -89,8 +92,10 @@ async def test_a_refund_that_stays_in_doubt_is_reported_twice_and_never_given_up
     with capture_logs() as logs:
         for _ in range(40):
             await shop.sweep(timedelta(hours=1))
-    assert [line["event"] for line in logs] == ["refund_in_doubt"] * 2
+            await shop.lifecycle.report_in_doubt()
     (refund,) = await shop.refunds(payment)
+    mine = [line["event"] for line in logs if line.get("refund") == refund.number]
+    assert mine == ["refund_in_doubt"] * 2
     assert (refund.state, refund.next_query_at is None) == ("unknown", False)
     assert (await shop.balances())[2001] == (AMOUNT, -500)
 
@@ -148,7 +153,7 @@ async def test_a_notification_decides_and_its_repetition_changes_nothing(shop: R
     refund = await shop.refund(payment, 500)
     shop.channel.outcomes[refund["id"]] = ChannelAnswer(ChannelState.SUCCEEDED, channel_order_no="5030")
     for _ in range(3):
-        await shop.lifecycle.refunds.heard(shop.account_id, shop.channel.refund_notice(refund["id"]))
+        await shop.notify(shop.channel.refund_notice(refund["id"]))
     (after,) = await shop.refunds(payment)
     assert (after.state, after.channel_refund_no) == ("succeeded", "5030")
     assert await shop.told(after.refund_id) == [(1, "refund.succeeded")]
@@ -161,8 +166,8 @@ async def test_a_notification_about_another_amount_is_refused_and_writes_nothing
     refund = await shop.refund(payment, 500)
     notice = shop.channel.refund_notice(refund["id"])
     wrong = replace(notice, answer=ChannelAnswer(ChannelState.SUCCEEDED, 501, "CNY"))
-    with pytest.raises(payments.NotificationMismatch):
-        await shop.lifecycle.refunds.heard(shop.account_id, wrong)
+    with pytest.raises(NotificationMismatch):
+        await shop.notify(wrong)
     assert (await shop.refunds(payment))[0].state == "submitted"
 
 
@@ -170,8 +175,8 @@ async def test_another_account_cannot_speak_of_a_refund(shop: RefundWorld) -> No
     payment = await shop.paid()
     shop.channel.verdicts = [PENDING]
     refund = await shop.refund(payment, 500)
-    with pytest.raises(HutongError, match="no refund of this account"):
-        await shop.lifecycle.refunds.heard(shop.ids.new(), shop.channel.refund_notice(refund["id"]))
+    with pytest.raises(HutongError, match="no order or refund of this account"):
+        await shop.notify(shop.channel.refund_notice(refund["id"]), account_id=shop.ids.new())
 
 
 # What is refused
@@ -208,7 +213,7 @@ async def test_a_merchant_without_money_is_refused(shop: RefundWorld) -> None:
 async def test_one_that_falls_away_for_want_of_money_does_not_stand_in_the_way_of_the_next(shop: RefundWorld) -> None:
     payment = await shop.paid(fee_ppm=6_000)
     asked = await shop.intend(payment, AMOUNT, 900, 1000)
-    assert asked[0] == "insufficient_merchant_funds"
+    assert asked[0].refusal == "insufficient_merchant_funds"
     assert [a.refund.amount_minor for a in asked[1:]] == [900, 1000]
     assert (await shop.balances())[2001] == (AMOUNT - 12, -1900)
 
@@ -271,9 +276,9 @@ async def test_a_void_that_is_refused_for_now_is_tried_again_before_another_way_
 async def test_a_refund_number_stands_for_one_refund_for_ever(shop: RefundWorld) -> None:
     payment = await shop.paid()
     order = RefundOrder("one-1", 500, "damaged")
-    status, first = await shop.lifecycle.refunds.place(payment, order)
+    status, first = await shop.answered(payment, order)
     assert status == 201
-    assert await shop.lifecycle.refunds.place(payment, order) == (200, first)
+    assert await shop.answered(payment, order) == (200, first)
     assert await refused(shop, payment, 501, merchant_refund_no="one-1") == "refund_no_reused"
     other = await shop.paid()
     assert await refused(shop, other, 500, merchant_refund_no="one-1") == "refund_no_reused"
@@ -284,21 +289,19 @@ async def test_a_key_gets_its_first_answer_again_also_a_refusal(shop: RefundWorl
     payment = await shop.paid()
     claim = idempotency.Claim(shop.merchant_id, "key-1", b"1" * 32)
     order = RefundOrder("keyed-1", 500, "damaged")
-    first = await shop.lifecycle.refunds.place(payment, order, claim=claim)
-    assert await shop.lifecycle.refunds.place(payment, order, claim=claim) == first
+    first = await shop.answered(payment, order, claim=claim)
+    assert await shop.answered(payment, order, claim=claim) == first
     refusal = idempotency.Claim(shop.merchant_id, "key-2", b"2" * 32)
     for _ in range(2):
-        with pytest.raises(payments.RefundExceedsAvailable):
-            await shop.lifecycle.refunds.place(payment, RefundOrder("keyed-2", 5000, "damaged"), claim=refusal)
-    with pytest.raises(payments.KeyReused):
-        await shop.lifecycle.refunds.place(payment, order, claim=replace(refusal, fingerprint=b"3" * 32))
+        with pytest.raises(RefundExceedsAvailable):
+            await shop.answered(payment, RefundOrder("keyed-2", 5000, "damaged"), claim=refusal)
+    with pytest.raises(idempotency.KeyReused):
+        await shop.answered(payment, order, claim=replace(refusal, fingerprint=b"3" * 32))
 
 
 async def test_one_number_asked_for_many_times_at_once_is_one_refund(shop: RefundWorld) -> None:
     first, second = await shop.paid(), await shop.paid()
-    orders = [
-        shop.lifecycle.refunds.place(p, RefundOrder("race-1", 5, "x")) for p in (first, second) for _ in range(20)
-    ]
+    orders = [shop.answered(p, RefundOrder("race-1", 5, "x")) for p in (first, second) for _ in range(20)]
     answers = await asyncio.gather(*orders, return_exceptions=True)
     created = [a for a in answers if isinstance(a, tuple) and a[0] == 201]
     assert len(created) == 1
@@ -317,7 +320,7 @@ async def test_two_hundred_at_once_never_give_back_more_than_was_taken(
     shop.channel.verdicts = [FAILED] * 10
     answers = await asyncio.gather(
         *(
-            processes[n % flows].refunds.place(payment, RefundOrder(f"r{flows}-{n}", amount, "race"))
+            shop.answered(payment, RefundOrder(f"r{flows}-{n}", amount, "race"), lifecycle=processes[n % flows])
             for n, amount in enumerate(amounts)
         ),
         return_exceptions=True,
@@ -336,7 +339,7 @@ async def test_two_hundred_at_once_never_give_back_more_than_was_taken(
 # Surplus
 
 
-async def surplus(shop: RefundWorld) -> tuple[payments.Payment, payments.Refund]:
+async def surplus(shop: RefundWorld) -> tuple[payments.Payment, Refund]:
     payment = await shop.payment()
     await shop.close(payment)
     await shop.hear(shop.word(payment.attempts[0], ChannelState.CLOSED))
@@ -404,7 +407,7 @@ async def test_a_refund_that_succeeds_after_it_was_proven_failed_is_booked_as_un
     shop.channel.outcomes[refund["id"]] = ChannelAnswer(ChannelState.SUCCEEDED)
     with capture_logs() as logs:
         for _ in range(2):
-            await shop.lifecycle.refunds.heard(shop.account_id, shop.channel.refund_notice(refund["id"]))
+            await shop.notify(shop.channel.refund_notice(refund["id"]))
     balances = await shop.balances()
     assert (balances[1101], balances[2001], balances[2301]) == ((500 - AMOUNT, 0), (AMOUNT, 0), (-500, 0))
     (after,) = await shop.refunds(payment)

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import aiohttp
 
-from hutong.channels import Channel, ChannelState, Http, Order, PayRequest
+from hutong.channels import Channel, ChannelState, Http, OrderReference, PayRequest
 
 NAMES = ("wechat", "wechat-certificate", "alipay", "alipay-certificate", "stripe", "unionpay", "unionpay-pfx")
 INTERFACES = ("place", "query", "close")
@@ -75,7 +75,7 @@ class Rig:
         declined: What a query tells after the payer's bank has declined.
         notice_window: How old a notification may be; None if it tells no time.
         payee: Who receives the payouts that the tests send.
-        notifies_payouts: Whether the channel tells how they end.
+        notifies_refunds, notifies_payouts: Whether the channel reports their outcome.
         signed_anew: Whether each repetition of a notification is signed anew, so that the same twice is a replay.
     """
 
@@ -98,6 +98,7 @@ class Rig:
     notice_window: timedelta | None = None
     signed_anew: bool = False
     payee: Mapping[str, str] = field(default_factory=dict)
+    notifies_refunds: bool = True
     notifies_payouts: bool = False
 
     def request(self, now: datetime, **changed: Any) -> PayRequest:
@@ -153,9 +154,9 @@ class Rig:
         return await verb(order_of(request), now=now)
 
 
-def order_of(request: PayRequest, channel_order_no: str | None = None) -> Order:
+def order_of(request: PayRequest, channel_order_no: str | None = None) -> OrderReference:
     placed_at = request.placed_at or datetime.now(UTC)
-    return Order(
+    return OrderReference(
         request.attempt_no, request.method, request.amount_minor, request.currency, placed_at, channel_order_no
     )
 

@@ -6,10 +6,11 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 
-from hutong.channels import ChannelAnswer, ChannelState, Codes, Http, PayRequest, load_codes
+from hutong.channels import ChannelAnswer, ChannelState, Codes, Http, PayRequest
 from hutong.channels.alipay.adapter import Alipay
 from hutong.channels.alipay.credentials import AlipayCredentials
-from hutong.sandbox import AlipaySandboxKeys
+from hutong.channels.codes.codes import load_codes
+from hutong.sandbox.alipay.keys import AlipaySandboxKeys
 from support.channel_rigs import Bench, Control, Rig
 
 
@@ -64,5 +65,6 @@ def make_rig(name: str, bench: Bench) -> Rig:
         stranger=stranger,
         no_base_url={"base_url": "http://127.0.0.1:1"},
         declined=ChannelState.PENDING,
+        notifies_refunds=False,
         payee={"identity": "2088101117955611", "identity_type": "ALIPAY_USER_ID", "name": "张三"},
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from hutong.channels import Codes, Http, load_codes
+from hutong.channels import Codes, Http
+from hutong.channels.codes.codes import load_codes
 from hutong.channels.unionpay.adapter import UnionPay
-from hutong.channels.unionpay.client import settle_date
 from hutong.channels.unionpay.credentials import UnionPayCredentials
-from hutong.sandbox import UnionPaySandboxKeys
+from hutong.channels.unionpay.requests import settle_date
+from hutong.sandbox.unionpay.keys import UnionPaySandboxKeys
 from support.channel_rigs import Bench, Control, Rig
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from hutong.channels import Codes, Http, load_codes
+from hutong.channels import Codes, Http
+from hutong.channels.codes.codes import load_codes
 from hutong.channels.wechat.adapter import WeChatPay
 from hutong.channels.wechat.credentials import WeChatCredentials
-from hutong.sandbox import WeChatSandboxKeys
+from hutong.sandbox.wechat.keys import WeChatSandboxKeys
 from support.channel_rigs import Bench, Control, Rig
 
 

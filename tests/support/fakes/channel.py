@@ -14,34 +14,29 @@ from hutong.channels import (
     ChannelAnswer,
     ChannelState,
     HttpAnswer,
-    Method,
     Notification,
     NotificationRefused,
     Offer,
     PayerAction,
+    PaymentMethod,
     PayRequest,
 )
-from hutong.channels import (
-    Order as ChannelOrder,
-)
+from hutong.channels import OrderReference as ChannelOrder
 from hutong.errors import NotFound
 
 CAPABILITIES = Capabilities(
     channel="test",
     methods={
-        "test_qr": Method(ActionKind.QR_CODE),
-        "test_card": Method(ActionKind.REDIRECT, frozenset({"token"}), closable=False, manual_capture=True),
-        "test_barcode": Method(None, frozenset({"auth_code"})),
+        "test_qr": PaymentMethod(ActionKind.QR_CODE),
+        "test_card": PaymentMethod(ActionKind.REDIRECT, frozenset({"token"}), closable=False, manual_capture=True),
+        "test_barcode": PaymentMethod(None, frozenset({"auth_code"})),
     },
     currencies=frozenset({"CNY"}),
     amount_minor_min=1,
     amount_minor_max=1_000_000,
-    order_no_length_max=32,
     expiry_min=timedelta(minutes=1),
     expiry_max=timedelta(hours=2),
-    notifies=True,
     resubmits=True,
-    subject_length_max=127,
     partial_capture=True,
     authorization_kept=timedelta(days=7),
 )
@@ -116,12 +111,12 @@ class HonestChannel(Channel):
         attempt_no = body.decode()
         order = self.orders.get(attempt_no)
         answer = self._answer(order) if order else ChannelAnswer(ChannelState.SUCCEEDED, 1, "CNY")
-        return Notification("n", attempt_no, answer, replay_key=headers.get("x-key", "").encode() or None)
+        return Notification(attempt_no, answer, replay_key=headers.get("x-key", "").encode() or None)
 
     def accept_notification(self) -> HttpAnswer:
         return HttpAnswer(204)
 
-    def refuse_notification(self, reason: str) -> HttpAnswer:
+    def refuse_notification(self) -> HttpAnswer:
         return HttpAnswer(401)
 
     def _answer(self, order: Order, answer: ChannelAnswer | None = None) -> ChannelAnswer:

@@ -62,12 +62,12 @@ class ModelPayment:
 
     def start(self) -> str:
         if not self.is_open or self.close_requested or self.expired:
-            return "NotPayable"
+            return "not_payable"
         if any(attempt.is_open for attempt in self.attempts):
-            return "Running"
+            return "running"
         self.attempts.append(ModelAttempt())
         self.status = "processing"
-        return "Started"
+        return "started"
 
     def close(self) -> str:
         if not self.is_open:

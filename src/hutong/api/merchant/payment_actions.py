@@ -1,4 +1,4 @@
-"""/v1/payments/{id}/…: what may be done with a payment, and what has happened to it."""
+"""/v1/payments/{id}/…: the actions on a payment, and its timeline."""
 
 from __future__ import annotations
 
@@ -32,22 +32,25 @@ async def start_attempt(
         schema.AttemptCreate, Body(openapi_examples={"wechat": {"value": schema.example(schema.AttemptCreate)}})
     ],
 ) -> Response:
-    """Try a payment by a method, the first time or after another try.
+    """Start an attempt to pay by a method, the first or a further one.
 
-    While a try by the same method is open, it is the one that is returned. A code of another method is closed at its
-    channel first; what cannot be closed and could still take the money is answered with `attempt_in_progress`.
+    While an attempt by the same method is open, it is the one that is returned. An attempt by another method is closed
+    at its channel first; if it cannot be closed and could still take the money, the answer is `attempt_in_progress`.
     """
     payment = await own_payment(use, merchant, payment_id)
     merchants.check_return_url(merchant, body.return_url)
     started = await use.lifecycle.start(payment, body.method, payer=body.payer, return_url=body.return_url)
-    return rendered_answer(use.lifecycle.render(started), 201)
+    return rendered_answer(use.answers.payment(started), 201)
 
 
 @router.post(
     "/capture",
     response_model=schema.PaymentObject,
     responses={
-        202: {"model": schema.PaymentObject, "description": "The channel has not confirmed yet; it will be asked."},
+        202: {
+            "model": schema.PaymentObject,
+            "description": "The channel has not confirmed yet; it is queried until it does.",
+        },
         **responses(400, 401, 404, 409, 413, 415, 422, 503),
     },
     summary="Capture a payment",
@@ -60,12 +63,12 @@ async def capture_payment(
         schema.PaymentCapture, Body(openapi_examples={"part": {"value": schema.example(schema.PaymentCapture)}})
     ],
 ) -> Response:
-    """Take what the payer has authorized: all of it, or once a part of it, and the rest is given up.
+    """Capture the authorized amount, or once a part of it, and the rest is given up.
 
-    The same amount again is the same capture. Capture or cancel: the first of the two that arrives is done.
+    The same amount again is the same capture. Of a capture and a close, the first to arrive is done.
     """
     captured = await use.lifecycle.capture(await own_payment(use, merchant, payment_id), body.amount_minor)
-    return rendered_answer(use.lifecycle.render(captured), 202 if captured.is_capturing else 200)
+    return rendered_answer(use.answers.payment(captured), 202 if captured.is_capturing else 200)
 
 
 @router.get(
@@ -75,8 +78,7 @@ async def capture_payment(
     summary="Get a payment's timeline",
 )
 async def get_timeline(use: Use, merchant: Caller, payment_id: str) -> Response:
-    """What has happened to a payment, in order, and how each thing was learnt."""
+    """Return the timeline of a payment: its events in order, each with its source."""
     payment = await own_payment(use, merchant, payment_id)
     async with use.database.transaction() as tx:
-        entries = await payments.read_timeline(tx, [payment.payment_id])
-    return json_answer(payments.timeline_document(payment, entries))
+        return json_answer(await payments.timeline(tx, payment))

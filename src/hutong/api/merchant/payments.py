@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
@@ -45,8 +44,8 @@ async def create_payment(
     """Create a payment for one of your orders.
 
     `merchant_order_no` is unique: repeating it with the same content returns the same payment, with other content it
-    is refused. With `method`, the order is placed at a channel at once and the answer carries what the payer has to
-    do; without, send the payer to `checkout_url`.
+    is refused. With `method`, the order is placed at a channel at once and the answer has the action for the payer;
+    without it, send the payer to `checkout_url`.
     """
     now = use.clock.now()
     claim = claim_of(merchant, idempotency_key, "POST /v1/payments", body)
@@ -54,14 +53,14 @@ async def create_payment(
     try:
         order = await _check(use, merchant, body, order, now)
     except InvalidParameter:
-        # What was placed while it could be is answered as it was then, however late it is repeated.
-        answered = await use.lifecycle.repeated(order)
-        if answered is None:
+        # An order that was placed in time gets the same answer again, however late it is repeated.
+        result = await use.lifecycle.repeated(order)
+        if result is None:
             raise
     else:
-        answered = await use.lifecycle.place(order)
-    status, answer = answered
-    return rendered_answer(answer, status)
+        result = await use.lifecycle.place(order)
+    answer = use.answers.to_order(result)
+    return rendered_answer(answer.body, answer.status)
 
 
 @router.get(
@@ -80,14 +79,14 @@ async def list_payments(
         str | None, Query(pattern=schema.ORDER_NO, description="Only the payment of this order.")
     ] = None,
 ) -> Response:
-    """Your payments, newest first."""
+    """Return your payments, newest first."""
     after = read_cursor("pay", cursor)
     async with use.database.transaction() as tx:
-        found = await payments.list_payments(
+        entries = await payments.list_payments(
             tx, merchant.merchant_id, after=after, status=status, merchant_order_no=merchant_order_no, limit=limit + 1
         )
-    page, next_cursor = cut(found, limit, lambda payment: ids.encode("pay", payment.payment_id))
-    return rendered_page_answer((use.lifecycle.render(payment) for payment in page), next_cursor)
+    page, next_cursor = cut(entries, limit, lambda payment: ids.encode("pay", payment.payment_id))
+    return rendered_page_answer((use.answers.payment(payment) for payment in page), next_cursor)
 
 
 @router.get(
@@ -97,8 +96,8 @@ async def list_payments(
     summary="Get a payment",
 )
 async def get_payment(use: Use, merchant: Caller, payment_id: str) -> Response:
-    """One payment, as last committed."""
-    return rendered_answer(use.lifecycle.render(await own_payment(use, merchant, payment_id)))
+    """Return one payment, as last committed."""
+    return rendered_answer(use.answers.payment(await own_payment(use, merchant, payment_id)))
 
 
 @router.post(
@@ -121,7 +120,7 @@ async def close_payment(use: Use, merchant: Caller, payment_id: str) -> Response
     Closing a closed payment changes nothing.
     """
     payment = await use.lifecycle.close(await own_payment(use, merchant, payment_id))
-    return rendered_answer(use.lifecycle.render(payment), 202 if payment.is_open else 200)
+    return rendered_answer(use.answers.payment(payment), 202 if payment.is_open else 200)
 
 
 async def _check(
@@ -130,11 +129,11 @@ async def _check(
     """Check what may change between a request and its repetition, and choose a channel account."""
     if not now + payments.VALIDITY_MIN <= order.new.expires_at <= now + use.payment_validity:
         days = use.payment_validity.days
-        raise InvalidParameter(f"lies between 1 minute and {days} days from now", param="expires_at")
+        raise InvalidParameter(f"`expires_at` must lie between 1 minute and {days} days from now", param="expires_at")
     merchants.check_return_url(merchant, body.return_url)
     if body.method is None:
         return order
-    wish = payments.RouteRequest(
+    request = payments.RouteRequest(
         body.method,
         body.amount_minor,
         body.currency,
@@ -145,7 +144,7 @@ async def _check(
         fee_ppm=merchant.fee_ppm,
         payment_id=order.new.payment_id,
     )
-    first = await use.lifecycle.route_selector.choose(wish)
+    first = await use.lifecycle.route_selector.choose(request)
     return replace(order, new=replace(order.new, first_attempt=first))
 
 
@@ -154,11 +153,12 @@ def _new_payment(
 ) -> payments.NewPayment:
     money.currency(body.currency)
     if body.payer and body.method is None:
-        raise InvalidParameter("says something of the payer for a method that is not given", param="payer")
+        raise InvalidParameter("`payer` requires `method`", param="payer")
     validity = min(merchant.payment_validity or use.payment_validity, use.payment_validity)
     discounts = tuple(
         payments.Discount(d.name, payments.Funder(d.funder), d.amount_minor, d.item) for d in body.discounts
     )
+    has_items = bool(body.items or discounts)
     return payments.NewPayment(
         payment_id=use.ids.new(),
         merchant_id=merchant.merchant_id,
@@ -172,18 +172,14 @@ def _new_payment(
         metadata=body.metadata,
         fee_ppm=merchant.fee_ppm,
         capture_method=payments.CaptureMethod(body.capture_method),
-        items=_items(body, discounts),
+        items=payments.allocate_discounts(body.amount_minor, _items(body), discounts) if has_items else (),
         discounts=discounts,
         customer=None if body.customer is None else customers.Customer(**body.customer.model_dump()),
     )
 
 
-def _items(body: schema.PaymentCreate, discounts: Sequence[payments.Discount]) -> tuple[payments.LineItem, ...]:
-    """What is bought, with each party's part of its price."""
-    if not body.items and not discounts:
-        return ()
+def _items(body: schema.PaymentCreate) -> list[payments.NewLineItem]:
     if body.capture_method != "automatic":
-        # Each party's part is computed for the whole.
-        raise InvalidParameter("a payment with items is captured at once and whole", param="items")
-    bought = [payments.NewLineItem(item.id, item.name, item.quantity, item.amount_minor) for item in body.items]
-    return payments.allocate_discounts(body.amount_minor, bought, discounts)
+        # Each party's share is computed for the whole.
+        raise InvalidParameter("`items` requires that the whole amount is captured automatically", param="items")
+    return [payments.NewLineItem(item.id, item.name, item.quantity, item.amount_minor) for item in body.items]

@@ -17,6 +17,7 @@ from hutong.api.schemas import payment as schema
 from hutong.api.schemas import refund as refund_schema
 from hutong.api.strict_json import StrictRoute
 from hutong.errors import NotFound
+from hutong.payments import refunds
 
 router = APIRouter(prefix="/v1", tags=["Refunds"], route_class=StrictRoute)
 
@@ -26,7 +27,7 @@ router = APIRouter(prefix="/v1", tags=["Refunds"], route_class=StrictRoute)
     status_code=201,
     response_model=refund_schema.RefundObject,
     responses={
-        200: {"model": refund_schema.RefundObject, "description": "This refund was asked for before."},
+        200: {"model": refund_schema.RefundObject, "description": "This refund was requested before."},
         **responses(400, 401, 404, 409, 413, 415, 422, 503),
     },
     summary="Create a refund",
@@ -41,13 +42,13 @@ async def create_refund(
     ],
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Give money of a payment back, in whole or in part.
+    """Refund a payment, in whole or in part.
 
     `merchant_refund_no` is unique: repeating it with the same content returns the same refund, with other content it
-    is refused. The money is reserved first, then the channel is called; the answer tells how far that has come.
+    is refused. The money is reserved first, then the channel is called; the answer has the state that this led to.
     """
     payment = await own_payment(use, merchant, payment_id)
-    order = payments.RefundOrder(
+    order = refunds.RefundOrder(
         body.merchant_refund_no,
         body.amount_minor,
         body.reason,
@@ -56,8 +57,8 @@ async def create_refund(
         items=tuple((item.id, item.quantity) for item in body.items),
     )
     claim = claim_of(merchant, idempotency_key, f"POST /v1/payments/{payment_id}/refunds", body)
-    status, answer = await use.lifecycle.refunds.place(payment, order, claim=claim)
-    return rendered_answer(answer, status)
+    answer = use.answers.to_refund(await use.lifecycle.refunds.place(payment, order, claim=claim))
+    return rendered_answer(answer.body, answer.status)
 
 
 @router.get(
@@ -73,13 +74,13 @@ async def list_refunds(
     limit: Limit = 100,
     cursor: Annotated[str | None, id_cursor("ref")] = None,
 ) -> Response:
-    """The refunds of one payment, first to last."""
+    """Return the refunds of one payment, first to last."""
     payment = await own_payment(use, merchant, payment_id)
     after = read_cursor("ref", cursor)
     async with use.database.transaction() as tx:
-        found = await payments.list_refunds(tx, payment.payment_id, after=after, limit=limit + 1)
-    page, next_cursor = cut(found, limit, lambda refund: ids.encode("ref", refund.refund_id))
-    return rendered_page_answer((payments.render_refund(refund) for refund in page), next_cursor)
+        entries = await refunds.list_refunds(tx, payment.payment_id, after=after, limit=limit + 1)
+    page, next_cursor = cut(entries, limit, lambda refund: ids.encode("ref", refund.refund_id))
+    return rendered_page_answer((use.answers.refund_object(refund) for refund in page), next_cursor)
 
 
 @router.get(
@@ -89,12 +90,10 @@ async def list_refunds(
     summary="List a payment's items",
 )
 async def list_items(use: Use, merchant: Caller, payment_id: str) -> Response:
-    """What was bought with a payment, and who bears which part of its price."""
+    """Return the line items of a payment, with each party's share of the price."""
     payment = await own_payment(use, merchant, payment_id)
     async with use.database.transaction() as tx:
-        items = (await payments.items_of(tx, [payment.payment_id])).get(payment.payment_id, ())
-        refunds = (await payments.refunds_of(tx, [payment.payment_id]))[payment.payment_id]
-    return list_answer(payments.item_documents(items, refunds))
+        return list_answer(await payments.list_items(tx, payment.payment_id))
 
 
 @router.get(
@@ -104,10 +103,10 @@ async def list_items(use: Use, merchant: Caller, payment_id: str) -> Response:
     summary="Get a refund",
 )
 async def get_refund(use: Use, merchant: Caller, refund_id: str) -> Response:
-    """One refund, as last committed."""
+    """Return one refund, as last committed."""
     identifier = ids.decode("ref", refund_id)
     async with use.database.transaction() as tx:
-        found = (await payments.find_refunds(tx, [identifier], merchant_id=merchant.merchant_id)).get(identifier)
-    if found is None:
+        refund = (await refunds.find_refunds(tx, [identifier], merchant_id=merchant.merchant_id)).get(identifier)
+    if refund is None:
         raise NotFound("no refund has this id")
-    return rendered_answer(payments.render_refund(found))
+    return rendered_answer(use.answers.refund_object(refund))

@@ -17,8 +17,8 @@ from hutong.api.problems import responses
 from hutong.api.responses import json_answer
 from hutong.api.schemas import payment as schema
 from hutong.api.strict_json import StrictRoute
+from hutong.clock import instant
 from hutong.errors import InvalidParameter
-from hutong.payments import instant
 
 router = APIRouter(prefix="/v1/operator", tags=["Operators"], route_class=StrictRoute)
 

@@ -17,7 +17,7 @@ from hutong.api.problems import responses
 from hutong.api.responses import json_answer
 from hutong.api.schemas import payment as schema
 from hutong.api.strict_json import StrictRoute
-from hutong.payments import instant
+from hutong.clock import instant
 
 router = APIRouter(prefix="/v1/operator/channel-codes", tags=["Operators"], route_class=StrictRoute)
 
@@ -110,7 +110,7 @@ class UnmappedCodeList(BaseModel):
 async def list_codes(use: Use, _operator: Acting, channel: Channel) -> Response:
     """List the current map of a channel."""
     async with use.database.transaction() as tx:
-        versions = await channels.current_codes(tx, [channel])
+        versions = await channels.codes.current_codes(tx, [channel])
     return list_answer(_document(version) for version in versions)
 
 
@@ -130,7 +130,9 @@ async def list_versions(
 ) -> Response:
     """List every meaning that a code has had, newest first."""
     async with use.database.transaction() as tx:
-        versions = await channels.code_history(tx, channel=channel, interface=interface, code=code, sub_code=sub_code)
+        versions = await channels.codes.code_history(
+            tx, channel=channel, interface=interface, code=code, sub_code=sub_code
+        )
     return list_answer(_document(version) for version in versions)
 
 
@@ -143,7 +145,7 @@ async def list_versions(
 async def list_unmapped(use: Use, _operator: Acting) -> Response:
     """List the codes without a meaning, latest first. A code leaves the list when it gets a meaning."""
     async with use.database.transaction() as tx:
-        unmapped = await channels.open_unmapped(tx)
+        unmapped = await channels.codes.open_unmapped(tx)
     return list_answer(
         [
             {
@@ -175,11 +177,11 @@ async def propose_code(
     body: Annotated[ChannelCodeCreate, Body(openapi_examples={"one": {"value": schema.example(ChannelCodeCreate)}})],
 ) -> Response:
     """Propose the meaning of a code; takes the role `operator`. It applies once a second person has approved it."""
-    entry = channels.CodeEntry.read(body.model_dump())
+    entry = channels.codes.CodeEntry.read(body.model_dump())
     proposal_id = use.ids.new()
 
     async def work(tx: db.Tx) -> operators.Proposal:
-        return await channels.propose_code(
+        return await channels.codes.propose_code(
             tx,
             entry,
             proposal_id=proposal_id,
@@ -193,7 +195,7 @@ async def propose_code(
     return json_answer(document, 201)
 
 
-def _document(version: channels.CodeVersion) -> dict[str, Any]:
+def _document(version: channels.codes.CodeVersion) -> dict[str, Any]:
     proposal_id = version.proposal_id
     return version.entry.document() | {
         "version": version.version,

@@ -1,4 +1,4 @@
-"""/v1/operator/payments: what people on the platform's side see of a payment and do with it."""
+"""/v1/operator/payments: payments as operators see them, and their actions."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ router = APIRouter(prefix="/v1/operator/payments/{payment_id}", tags=["Operators
 
 
 class ActCreate(BaseModel):
-    """Why it is done."""
+    """The reason of an action."""
 
     model_config = ConfigDict(
         strict=True, extra="forbid", json_schema_extra={"examples": [{"reason": "the payer called: paid an hour ago"}]}
     )
 
-    reason: schema.Text = Field(min_length=1, max_length=operators.REASON_LENGTH_MAX, description="Kept for ever.")
+    reason: schema.Text = Field(min_length=1, max_length=operators.REASON_LENGTH_MAX, description="Kept permanently.")
 
 
 class BilledSuccessCreate(ActCreate):
-    """A success that a channel's bill tells of."""
+    """A success that stands in a channel's bill."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -50,9 +50,9 @@ class BilledSuccessCreate(ActCreate):
     )
 
     attempt_id: str
-    amount_minor: int = Field(ge=1, le=schema.AMOUNT_MINOR_MAX, description="As the bill says.")
-    currency: str = Field(pattern=r"^[A-Z]{3}$", description="As the bill says.")
-    channel_order_no: schema.Text = Field(min_length=1, max_length=64, description="As the bill says.")
+    amount_minor: int = Field(ge=1, le=schema.AMOUNT_MINOR_MAX, description="As in the bill.")
+    currency: str = Field(pattern=r"^[A-Z]{3}$", description="As in the bill.")
+    channel_order_no: schema.Text = Field(min_length=1, max_length=64, description="As in the bill.")
     bill: schema.Text = Field(min_length=1, max_length=200, description="Which bill and which row.")
 
 
@@ -64,8 +64,8 @@ _SUCCESS = {"one": {"value": schema.example(BilledSuccessCreate)}}
     "", response_model=schema.PaymentObject, responses=responses(400, 401, 404, 422, 503), summary="See a payment"
 )
 async def see_payment(use: Use, _operator: Acting, payment_id: str) -> Response:
-    """Any merchant's payment, as last committed."""
-    return rendered_answer(use.lifecycle.render(await _any_payment(use, payment_id)))
+    """Return any merchant's payment, as last committed."""
+    return rendered_answer(use.answers.payment(await _any_payment(use, payment_id)))
 
 
 @router.get(
@@ -75,19 +75,17 @@ async def see_payment(use: Use, _operator: Acting, payment_id: str) -> Response:
     summary="See a payment's timeline",
 )
 async def see_timeline(use: Use, _operator: Acting, payment_id: str) -> Response:
-    """The same story that its merchant sees, and who on our side did what and why."""
+    """Return the timeline that the merchant sees, with the platform's operators, their actions and reasons."""
     payment = await _any_payment(use, payment_id)
     async with use.database.transaction() as tx:
-        entries = await payments.read_timeline(tx, [payment.payment_id])
-    document = payments.timeline_document(payment, entries, for_operators=True)
-    return json_answer(document)
+        return json_answer(await payments.timeline(tx, payment, for_operators=True))
 
 
 @router.post(
     "/query",
     response_model=schema.PaymentObject,
     responses=responses(400, 401, 403, 404, 413, 415, 422, 503),
-    summary="Ask the channel about a payment now",
+    summary="Query the channel about a payment now",
 )
 async def query_now(
     request: Request,
@@ -96,8 +94,8 @@ async def query_now(
     payment_id: str,
     body: Annotated[ActCreate, Body(openapi_examples=_ACT)],
 ) -> Response:
-    """Ask about every attempt that has not succeeded, those that have ended too. Takes the role `operator`."""
-    return await _act(request, use, operator, payment_id, payments.QUERY, body.reason)
+    """Query the channel about every attempt that has not succeeded, open or ended. Takes the role `operator`."""
+    return await _act(request, use, operator, payment_id, payments.OperatorActionType.QUERY, body.reason)
 
 
 @router.post(
@@ -113,8 +111,8 @@ async def close_payment(
     payment_id: str,
     body: Annotated[ActCreate, Body(openapi_examples=_ACT)],
 ) -> Response:
-    """Ask for the end of what is unpaid or not captured; the channel is asked first. Takes the role `operator`."""
-    return await _act(request, use, operator, payment_id, payments.CLOSE, body.reason)
+    """Close a payment that is not paid or not captured; the channel is queried first. Takes the role `operator`."""
+    return await _act(request, use, operator, payment_id, payments.OperatorActionType.CLOSE, body.reason)
 
 
 @router.post(
@@ -131,46 +129,57 @@ async def propose_success(
     payment_id: str,
     body: Annotated[BilledSuccessCreate, Body(openapi_examples=_SUCCESS)],
 ) -> Response:
-    """Believe a channel's bill where its own word is missing. It moves money in the books, so it takes two persons:
-    this proposes, and an approval records the success, as surplus where the attempt or the payment had ended."""
+    """Accept a channel's bill as evidence where the channel itself gives no answer.
+
+    It moves money in the books, so it takes two persons: this proposes it, and an approval records the success, as
+    surplus where the attempt or the payment had ended.
+    """
     payment = await _any_payment(use, payment_id)
     try:
         attempt_id = ids.decode("att", body.attempt_id)
     except NotFound:
         attempt_id = None
     if attempt_id not in {attempt.attempt_id for attempt in payment.attempts} or attempt_id is None:
-        raise InvalidParameter("is not an attempt of this payment", param="attempt_id")
-    found = payments.BilledSuccess(attempt_id, body.amount_minor, body.currency, body.channel_order_no, body.bill)
-    act = _of(request, operator, payment, payments.ATTACH_SUCCESS, body.reason)
-    new = payments.proposal(use.ids.new(), act, found)
+        raise InvalidParameter("`attempt_id` is not an attempt of this payment", param="attempt_id")
+    success = payments.BilledSuccess(attempt_id, body.amount_minor, body.currency, body.channel_order_no, body.bill)
+    action = _action(request, operator, payment, payments.OperatorActionType.ATTACH_SUCCESS, body.reason)
+    new = action.proposal(use.ids.new(), success)
 
     async def work(tx: db.Tx) -> operators.Proposal:
-        (made,) = await operators.propose(tx, [new], now=use.clock.now())
-        return made
+        (proposal,) = await operators.propose(tx, [new], now=use.clock.now())
+        return proposal
 
     document = proposal_document(await use.database.run(work))
     return json_answer(document, 201)
 
 
 async def _act(
-    request: Request, use: Services, operator: operators.Operator, payment_id: str, action: str, reason: str
+    request: Request,
+    use: Services,
+    operator: operators.Operator,
+    payment_id: str,
+    action: payments.OperatorActionType,
+    reason: str,
 ) -> Response:
     operators.require(operator, Role.OPERATOR)
     payment = await _any_payment(use, payment_id)
-    after = await use.lifecycle.act(payment, _of(request, operator, payment, action, reason))
-    return rendered_answer(use.lifecycle.render(after))
+    after = await use.lifecycle.act(payment, _action(request, operator, payment, action, reason))
+    return rendered_answer(use.answers.payment(after))
 
 
-def _of(
-    request: Request, operator: operators.Operator, payment: payments.Payment, action: str, reason: str
+def _action(
+    request: Request,
+    operator: operators.Operator,
+    payment: payments.Payment,
+    action: payments.OperatorActionType,
+    reason: str,
 ) -> payments.OperatorAction:
     return payments.OperatorAction(operator.operator_id, payment.payment_id, action, reason, request_id(request))
 
 
 async def _any_payment(use: Services, payment_id: str) -> payments.Payment:
     identifier = ids.decode("pay", payment_id)
-    async with use.database.transaction() as tx:
-        payment = (await payments.find(tx, [identifier])).get(identifier)
+    payment = await use.lifecycle.find(identifier)
     if payment is None:
         raise NotFound("no payment has this id")
     return payment

@@ -1,4 +1,4 @@
-"""/v1/operator/refunds: another way for a refund that its first way could not carry, decided by two persons."""
+"""/v1/operator/refunds: another method for a refund whose first method failed, decided by two persons."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from hutong.api.responses import json_answer
 from hutong.api.schemas import payment as schema
 from hutong.api.strict_json import StrictRoute
 from hutong.errors import InvalidParameter, NotFound
+from hutong.payments import refunds
 
 router = APIRouter(prefix="/v1/operator/refunds/{refund_id}", tags=["Operators"], route_class=StrictRoute)
 
 
 class RefundRouteCreate(ActCreate):
-    """Another way for a failed refund."""
+    """Another method for a failed refund."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"route": "manual", "reason": "the card is closed; the payer gave an account"}]}
@@ -31,11 +32,11 @@ class RefundRouteCreate(ActCreate):
 
     route: Literal["payout", "manual"] = Field(description="`payout` sends it out; `manual` waits for a person.")
     payout_account_id: str | None = Field(default=None, description="The channel account that pays out.")
-    payee: schema.Payer = Field(default={}, description="Who receives a payout, by name; kept sealed.")
+    payee: schema.Payer = Field(default={}, description="The payee of a payout; kept sealed.")
 
 
 class RefundSettleCreate(ActCreate):
-    """A person's word about a refund that is paid by hand."""
+    """A person's settlement of a refund that is paid by hand."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -58,7 +59,7 @@ _SETTLE = {"one": {"value": schema.example(RefundSettleCreate)}}
     status_code=201,
     response_model=ProposalObject,
     responses=responses(400, 401, 403, 404, 413, 415, 422, 503),
-    summary="Propose another way for a refund",
+    summary="Propose another method for a refund",
 )
 async def propose_route(
     request: Request,
@@ -67,20 +68,26 @@ async def propose_route(
     refund_id: str,
     body: Annotated[RefundRouteCreate, Body(openapi_examples=_ROUTE)],
 ) -> Response:
-    """Send a failed refund by payout, or have a person pay it. The approval does it, if the way before is proven failed
-    then, so that money never goes out twice."""
+    """Send a failed refund by payout, or have a person pay it.
+
+    The approval does it, if the previous method is proven to have failed by then, so that money never goes out twice.
+    """
     refund = await _refund(use, refund_id)
     payload: dict[str, Any] = {"route": body.route}
     if body.payout_account_id is not None:
         try:
             ids.decode("acc", body.payout_account_id)
         except NotFound as error:
-            raise InvalidParameter("is not the id of a channel account", param="payout_account_id") from error
+            raise InvalidParameter(
+                "`payout_account_id` is not the id of a channel account", param="payout_account_id"
+            ) from error
         payload["payout_account_id"] = body.payout_account_id
     if body.payee:
-        sealed = payments.seal_payee(use.vault, refund.refund_id, body.payee)
+        sealed = refunds.seal_payee(use.vault, refund.refund_id, body.payee)
         payload["payee_sealed"] = base64.b64encode(sealed).decode()
-    return await _propose(request, use, operator, refund, payments.CONVERT_REFUND, payload, body.reason)
+    return await _propose(
+        request, use, operator, refund, payments.OperatorActionType.CONVERT_REFUND, payload, body.reason
+    )
 
 
 @router.post(
@@ -97,36 +104,36 @@ async def propose_settlement(
     refund_id: str,
     body: Annotated[RefundSettleCreate, Body(openapi_examples=_SETTLE)],
 ) -> Response:
-    """Say that a manual refund was paid, and where that can be found; or give it up."""
+    """Record that a manual refund was paid, with a reference to the payment, or give the refund up."""
     refund = await _refund(use, refund_id)
     payload = {"reference": body.reference, "from_bank": body.from_bank}
-    return await _propose(request, use, operator, refund, payments.SETTLE_REFUND, payload, body.reason)
+    return await _propose(
+        request, use, operator, refund, payments.OperatorActionType.SETTLE_REFUND, payload, body.reason
+    )
 
 
 async def _propose(
     request: Request,
     use: Services,
     operator: operators.Operator,
-    refund: payments.Refund,
-    action: str,
+    refund: refunds.Refund,
+    action: payments.OperatorActionType,
     payload: dict[str, Any],
     reason: str,
 ) -> Response:
-    new = payments.refund_proposal(
-        use.ids.new(), operator.operator_id, refund, action, payload, reason, request_id(request)
-    )
+    new = refunds.proposal(use.ids.new(), operator.operator_id, refund, action, payload, reason, request_id(request))
 
     async def work(tx: db.Tx) -> operators.Proposal:
-        (made,) = await operators.propose(tx, [new], now=use.clock.now())
-        return made
+        (proposal,) = await operators.propose(tx, [new], now=use.clock.now())
+        return proposal
 
     return json_answer(proposal_document(await use.database.run(work)), 201)
 
 
-async def _refund(use: Services, refund_id: str) -> payments.Refund:
+async def _refund(use: Services, refund_id: str) -> refunds.Refund:
     identifier = ids.decode("ref", refund_id)
     async with use.database.transaction() as tx:
-        found = (await payments.find_refunds(tx, [identifier])).get(identifier)
-    if found is None:
+        refund = (await refunds.find_refunds(tx, [identifier])).get(identifier)
+    if refund is None:
         raise NotFound("no refund has this id")
-    return found
+    return refund

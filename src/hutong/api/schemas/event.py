@@ -17,7 +17,7 @@ from hutong.api.schemas.refund import RefundObject
 from hutong.api.schemas.stream import add_streams
 from hutong.api.schemas.webhook import WebhookEndpointObject
 from hutong.customers import CUSTOMER_UPDATED
-from hutong.payments import PaymentEventType, RefundEventType
+from hutong.payments import PaymentEventType, refunds
 
 _REFERENCES = "#/components/schemas/{model}"
 
@@ -66,7 +66,7 @@ class EventType:
         return create_model(name, __base__=EventObject, __doc__=self.when + ".", **fields)
 
 
-_P, _R = PaymentEventType, RefundEventType
+_P, _R = PaymentEventType, refunds.RefundEventType
 EVENT_TYPES = (
     EventType(
         _P.SUCCEEDED,

@@ -99,20 +99,10 @@ CROSS JOIN LATERAL (
         generate_series(0, 25) AS i
 ) AS whole;
 
-<<<<<<< HEAD:src/hutong/bench/sql/fill_bills.sql
--- name: gather_bill_statistics
+-- name: analyze_payments
 -- Update the statistics, as autovacuum would have done by then.
 ANALYZE payments.payment, payments.attempt, payments.refund, events.outbox, events.object;
 
--- name: gather_query_statistics
--- The same, once the payment records exist.
-ANALYZE query.bill, query.refund, query.profile;
-=======
--- name: analyze_payments
--- As autovacuum would have done by then.
-ANALYZE payments.payment, payments.attempt, payments.refund, events.outbox, events.object;
-
 -- name: analyze_records
--- The same, once the records are there.
+-- The same, once the payment records exist.
 ANALYZE search.payment_record, search.refund, search.profile;
->>>>>>> h-events:src/hutong/bench/sql/fill_payment_records.sql

@@ -1,4 +1,4 @@
-"""Channel accounts: making them, rotating their credentials, and having them at hand ready to call."""
+"""Channel accounts: their creation, the rotation of their credentials, and the accounts of a process, ready to call."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hutong import db, ids
 from hutong.channels.capability import Capabilities
 from hutong.channels.codes.codes import Codes
 from hutong.channels.codes.store import current_codes, load_shipped
-from hutong.channels.codes.unmapped import Unmapped
+from hutong.channels.codes.unmapped import UnmappedCodes
 from hutong.channels.http import Http
 from hutong.channels.protocol import Channel
 from hutong.channels.registry import adapter, read_credentials
@@ -35,6 +35,28 @@ _REFRESH_AHEAD = timedelta(seconds=2)
 _REFRESH_AFTER_MISS = timedelta(seconds=1)
 
 
+@dataclass(frozen=True, slots=True)
+class AccountEntry:
+    """One account without its credentials. `version` counts its changes."""
+
+    account_id: UUID
+    channel: str
+    name: str
+    enabled: bool
+    sandbox: bool
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+_read_entry = db.reader(AccountEntry, sql["account"])
+
+
+async def list_accounts(tx: db.Tx) -> list[AccountEntry]:
+    """Return all accounts, by channel and name."""
+    return [_read_entry(row) for row in await sql.list_accounts.fetch(tx)]
+
+
 async def create_account(
     tx: db.Tx,
     vault: Vault,
@@ -46,10 +68,10 @@ async def create_account(
     credentials: Mapping[str, object],
     now: datetime,
 ) -> None:
-    """Make an account at a channel, enabled.
+    """Create an enabled account at a channel.
 
     Args:
-        credentials: What the adapter's `Credentials` asks for, as JSON would hold it.
+        credentials: The fields of the adapter's `Credentials`, as JSON values.
 
     Errors:
         InvalidParameter: no such channel, or a field is wrong; `param` names it, the value is never repeated.
@@ -72,18 +94,18 @@ async def ensure_account(
     credentials: Mapping[str, object],
     now: datetime,
 ) -> UUID:
-    """Make an account, or replace the credentials of the one that has this name already.
+    """Create an account, or replace the credentials of the existing one of this name.
 
     Returns:
-        Its id: `account_id` if it was made.
+        Its id: `account_id` if it was created.
 
     Errors:
         As `create_account`.
     """
-    found = await find_account(tx, channel=channel, name=name)
-    if found is not None:
-        await replace_credentials(tx, vault, account_id=found, credentials=credentials, now=now)
-        return found
+    existing = await find_account(tx, channel=channel, name=name)
+    if existing is not None:
+        await replace_credentials(tx, vault, account_id=existing, credentials=credentials, now=now)
+        return existing
     await create_account(
         tx,
         vault,
@@ -98,22 +120,22 @@ async def ensure_account(
 
 
 async def find_account(tx: db.Tx, *, channel: str, name: str) -> UUID | None:
-    """The id of a channel's account by its name."""
-    found: UUID | None = await sql.find_account.fetchval(tx, channel, name)
-    return found
+    """Return the id of a channel's account by its name."""
+    account_id: UUID | None = await sql.find_account.fetchval(tx, channel, name)
+    return account_id
 
 
 async def replace_credentials(
     tx: db.Tx, vault: Vault, *, account_id: UUID, credentials: Mapping[str, object], now: datetime
 ) -> int:
-    """Replace an account's credentials whole; every process uses the new ones within seconds, without a restart.
+    """Replace all credentials of an account; every process uses the new ones within seconds, without a restart.
 
     Returns:
         The account's new version.
 
     Errors:
         NotFound: no such account.
-        InvalidParameter: a field is wrong; the old credentials stay.
+        InvalidParameter: a field is wrong; the previous credentials stay.
     """
     row = await sql.lock_account.fetchrow(tx, account_id)
     if row is None:
@@ -124,7 +146,7 @@ async def replace_credentials(
 
 
 async def set_enabled(tx: db.Tx, *, account_id: UUID, enabled: bool, now: datetime) -> int:
-    """Offer an account for new payments, or no longer. What it has taken is still queried, closed and notified.
+    """Enable or disable an account for new payments. Existing ones are still queried, closed and notified.
 
     Returns:
         The account's new version.
@@ -140,7 +162,7 @@ async def set_enabled(tx: db.Tx, *, account_id: UUID, enabled: bool, now: dateti
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """An enabled account and what it can do, for choosing; the channel and the name together are unique."""
+    """An enabled account with its capabilities, for routing; channel and name together are unique."""
 
     account_id: UUID
     capabilities: Capabilities
@@ -149,21 +171,22 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Loaded:
+class _LoadedAccount:
     version: int
     name: str
     enabled: bool
     sandbox: bool
     channel: Channel | None
-    """None where the stored credentials cannot be used; the log says why."""
+    """None where the stored credentials cannot be used; the log has the reason."""
 
 
 class Accounts:
-    """Channel accounts ready to be called, and what their channels' codes mean, kept current with the database by
-    looking at most every five seconds.
+    """Channel accounts ready to be called, with the code maps of their channels.
+
+    They are reloaded from the database when they are used, at most every five seconds.
 
     Attributes:
-        unmapped: The codes that came and have no meaning; whoever opens this flushes it now and then.
+        unmapped: The unmapped codes seen by this process; the owner of this object flushes them regularly.
     """
 
     def __init__(self, database: db.Database, vault: Vault, http: Http, clock: Clock) -> None:
@@ -171,15 +194,15 @@ class Accounts:
         self._vault = vault
         self._http = http
         self._clock = clock
-        self.unmapped = Unmapped(clock)
+        self.unmapped = UnmappedCodes(clock)
         self._codes: dict[str, Codes] = {}
         self._code_versions: dict[str, int] | None = None
-        self._loaded: dict[UUID, _Loaded] = {}
-        self._looked_at: datetime | None = None
+        self._loaded: dict[UUID, _LoadedAccount] = {}
+        self._refreshed_at: datetime | None = None
         self._lock = asyncio.Lock()
 
     async def get(self, account_id: UUID) -> Channel:
-        """The account ready to be called, enabled or not.
+        """Return an account ready to be called, enabled or not.
 
         Errors:
             NotFound: no such account.
@@ -188,18 +211,18 @@ class Accounts:
         await self._refresh(_REFRESH_AFTER)
         if account_id not in self._loaded:
             await self._refresh(_REFRESH_AFTER_MISS)
-        found = self._loaded.get(account_id)
-        if found is None:
+        account = self._loaded.get(account_id)
+        if account is None:
             raise NotFound("no channel account has this id")
-        if found.channel is None:
+        if account.channel is None:
             raise ConfigurationError("the stored credentials of this channel account cannot be used")
-        return found.channel
+        return account.channel
 
     async def offers(self, *, ahead: bool = False) -> list[Offer]:
-        """The enabled accounts that can be called, in the order they were made.
+        """Return the enabled accounts that can be called, in the order of their creation.
 
         Args:
-            ahead: Look at the database while it is not yet needed, so that who asks for a payment never waits for it.
+            ahead: Reload before it is necessary, in the background, so that no payment waits for it.
         """
         await self._refresh(_REFRESH_AHEAD if ahead else _REFRESH_AFTER)
         return [
@@ -209,12 +232,12 @@ class Accounts:
         ]
 
     def text(self, channel: str, code: str) -> tuple[str, str] | None:
-        """What a payer may be told of one of our codes, in English and in Chinese; None where there is nothing."""
-        known = self._codes.get(channel)
-        return None if known is None else known.text(code)
+        """Return the text for payers of a unified code, in English and in Chinese; None where there is none."""
+        codes = self._codes.get(channel)
+        return None if codes is None else codes.text(code)
 
     async def refresh(self) -> None:
-        """Look at the database now, after a change made by this process."""
+        """Reload now, after a change made by this process."""
         await self._refresh(timedelta(0))
 
     async def _refresh(self, age: timedelta) -> None:
@@ -222,7 +245,7 @@ class Accounts:
             return
         async with self._lock:
             if self._is_fresh(age):
-                return  # another caller has just looked
+                return  # another caller has just reloaded
             started = self._clock.now()
             async with self._database.transaction() as tx:
                 await self._refresh_codes(tx, started)
@@ -234,22 +257,22 @@ class Accounts:
                 ]
                 rows = await sql.load_accounts.fetch(tx, changed) if changed else []
             for row in rows:
-                self._loaded[row["id"]] = _Loaded(
+                self._loaded[row["id"]] = _LoadedAccount(
                     row["version"], row["name"], row["enabled"], row["sandbox"], self._make(row["id"], row)
                 )
-            self._looked_at = started
+            self._refreshed_at = started
 
     async def _refresh_codes(self, tx: db.Tx, now: datetime) -> None:
-        """Read the code maps that have changed; those who hold a map read by the new one at once."""
+        """Reload the changed code maps; adapters use the new meanings at once."""
         if self._code_versions is None:
             await load_shipped(tx, now=now)
         versions = {row["channel"]: row["version"] for row in await sql.code_versions.fetch(tx)}
-        known = self._code_versions or {}
-        changed = [channel for channel, version in versions.items() if known.get(channel) != version]
+        previous = self._code_versions or {}
+        changed = [channel for channel, version in versions.items() if previous.get(channel) != version]
         rows = await current_codes(tx, changed) if changed else []
         for channel in changed:
             self._codes_of(channel).replace(
-                {row.entry.place[1:]: row.entry.meaning for row in rows if row.entry.channel == channel}
+                {row.entry.key[1:]: row.entry.meaning for row in rows if row.entry.channel == channel}
             )
         self._code_versions = versions
 
@@ -259,7 +282,7 @@ class Accounts:
         return self._codes[channel]
 
     def _is_fresh(self, age: timedelta) -> bool:
-        return self._looked_at is not None and self._clock.now() - self._looked_at < age
+        return self._refreshed_at is not None and self._clock.now() - self._refreshed_at < age
 
     def _make(self, account_id: UUID, row: Any) -> Channel | None:
         channel = row["channel"]
@@ -267,32 +290,32 @@ class Accounts:
             credentials = open_credentials(self._vault, account_id, row)
             return adapter(channel)(credentials, self._http, self._codes_of(channel))
         except HutongError as error:
-            # One account that cannot be used must not take the others down.
+            # One unusable account must not disable the others.
             _log.error("channel_account_unusable", account=ids.encode(ACCOUNT_PREFIX, account_id), reason=error.detail)
             return None
 
 
 async def read_account(tx: db.Tx, account_id: UUID) -> asyncpg.Record:
-    """An account's row, its credentials sealed.
+    """Return an account's row, with sealed credentials.
 
     Errors:
         NotFound: no such account.
     """
-    row = await sql.load_accounts.fetch(tx, [account_id])
-    if not row:
+    rows = await sql.load_accounts.fetch(tx, [account_id])
+    if not rows:
         raise NotFound("no channel account has this id")
-    return row[0]
+    return rows[0]
 
 
 def open_credentials(vault: Vault, account_id: UUID, row: asyncpg.Record) -> BaseModel:
-    """The credentials of an account's row.
+    """Decrypt and validate the credentials of an account's row.
 
     Errors:
         ConfigurationError: they cannot be decrypted.
-        InvalidParameter: no adapter is installed, or they are no longer enough for it.
+        InvalidParameter: no adapter is installed, or the adapter no longer accepts them.
     """
-    opened = vault.open(row["credentials_sealed"], context=_context(account_id))
-    return read_credentials(row["channel"], orjson.loads(opened), sandbox=row["sandbox"], stored=True)
+    plain = vault.open(row["credentials_sealed"], context=_context(account_id))
+    return read_credentials(row["channel"], orjson.loads(plain), sandbox=row["sandbox"], stored=True)
 
 
 def _context(account_id: UUID) -> str:

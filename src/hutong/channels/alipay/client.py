@@ -1,6 +1,6 @@
-"""Alipay's gateway: one address for every interface, parameters signed going out, one signed node coming back.
+"""Alipay's HTTP client: one address for every interface, signed parameters out, one signed node back.
 
-The signature covers the bytes of the node exactly as they came, so the node is cut out of the answer, never rebuilt.
+The signature covers the bytes of the node exactly as received, so the node is cut out of the answer, never rebuilt.
 
 Source:
     https://opendocs.alipay.com/common/02kf5p (parameters and answers), https://opendocs.alipay.com/common/02mse7
@@ -13,42 +13,25 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote_plus, urlencode
 
-from hutong.channels.alipay.credentials import CHARSET, SIGN_TYPE, AlipayCredentials, AlipayKeys, Unproven
+from hutong.channels.alipay.credentials import CHARSET, SIGN_TYPE, AlipayCredentials, AlipayKeys
 from hutong.channels.codes.codes import Codes
-from hutong.channels.errors import ChannelUnreachable
+from hutong.channels.errors import ChannelUnreachable, NoAnswer, NotAuthentic
 from hutong.channels.http import Http, HttpReply
-from hutong.channels.model import ChannelAnswer, ChannelState, text
+from hutong.channels.model import text
+from hutong.clock import BEIJING
 
-BEIJING = timezone(timedelta(hours=8))
 SUCCESS = "10000"
 PATH = "/gateway.do"
-_FETCH_AFTER = timedelta(minutes=1)
-"""How long between two attempts to learn a certificate, so that a forger cannot make us call at will."""
+_FETCH_INTERVAL = timedelta(minutes=1)
+"""Time between two attempts to fetch a certificate, so that a forger cannot make us call at will."""
 
 
-class NoWord(Exception):
-    """Alipay has not said anything that is proven; carries the UNKNOWN answer.
-
-    Attributes:
-        reason: Why it is not proven, whatever the unproven answer says of itself.
-    """
-
-    def __init__(
-        self, code: str, message: str | None, *, unified_code: str | None = None, reason: str | None = None
-    ) -> None:
-        super().__init__(code)
-        self.reason = reason or code
-        self.answer = ChannelAnswer(
-            ChannelState.UNKNOWN, channel_code=text(code, 64), channel_message=text(message, 256), code=unified_code
-        )
-
-
-class Gateway:
-    """One application's way to Alipay."""
+class AlipayClient:
+    """The calls of one application."""
 
     def __init__(self, credentials: AlipayCredentials, keys: AlipayKeys, http: Http, codes: Codes) -> None:
         self._app_id = credentials.app_id
@@ -56,10 +39,10 @@ class Gateway:
         self._keys = keys
         self._http = http
         self._codes = codes
-        self._wanted: str | None = None
+        self._requested_sn: str | None = None
         self._fetched_at: datetime | None = None
         self.date: str | None = None
-        """What the last answer said of the time, for diagnosis only."""
+        """The time in the last answer's header, for diagnosis only."""
 
     @property
     def address(self) -> str:
@@ -74,7 +57,7 @@ class Gateway:
         notify_url: str | None = None,
         return_url: str | None = None,
     ) -> dict[str, str]:
-        """All parameters of a request, signed."""
+        """Return all parameters of a request, signed."""
         parameters = {
             "app_id": self._app_id,
             "method": method,
@@ -95,43 +78,48 @@ class Gateway:
     async def call(
         self, method: str, content: Mapping[str, Any], *, now: datetime, notify_url: str | None = None
     ) -> dict[str, Any]:
-        """The node that Alipay answers with, proven; anything else raises `NoWord`."""
-        if self._wanted is not None:
-            await self._fetch(self._wanted, now)
+        """Send one request and return the node of its answer, proven to be Alipay's.
+
+        Errors:
+            NoAnswer: there is no answer, or it is not proven.
+        """
+        if self._requested_sn is not None:
+            await self._fetch(self._requested_sn, now)
         reply = await self._send(method, content, now=now, notify_url=notify_url)
         parts = _open(reply, method)
-        if parts.certificate_sn is not None and not self._keys.knows(parts.certificate_sn):
+        if parts.certificate_sn is not None and not self._keys.has_certificate(parts.certificate_sn):
             await self._fetch(parts.certificate_sn, now)
         try:
             self._keys.verify(parts.signature, parts.raw, parts.certificate_sn, now=now)
-        except Unproven as error:
+        except NotAuthentic as error:
             raise self._unproven(parts.node, str(error)) from None
         return parts.node
 
-    def want(self, certificate_sn: str) -> None:
-        """Learn this certificate before the next call: a notification named it."""
-        if self._keys.certificate_mode and not self._keys.knows(certificate_sn) and len(certificate_sn) <= 64:
-            self._wanted = certificate_sn
+    def request_certificate(self, certificate_sn: str) -> None:
+        """Fetch this certificate before the next call, because a notification has named it."""
+        unknown = self._keys.certificate_mode and not self._keys.has_certificate(certificate_sn)
+        if unknown and len(certificate_sn) <= 64:
+            self._requested_sn = certificate_sn
 
     async def _send(
         self, method: str, content: Mapping[str, Any], *, now: datetime, notify_url: str | None = None
     ) -> HttpReply:
         parameters = self.signed(method, content, now=now, notify_url=notify_url)
-        # What is not the business content travels in the address, as Alipay's own kits do it.
+        # All but the business content is in the address, as in Alipay's own SDKs.
         body = urlencode({"biz_content": parameters.pop("biz_content")}).encode()
         headers = {"Content-Type": f"application/x-www-form-urlencoded;charset={CHARSET}"}
         try:
             reply = await self._http.call("POST", f"{self.address}?{urlencode(parameters)}", headers=headers, body=body)
         except ChannelUnreachable as error:
-            raise NoWord("no_answer" if error.sent else "not_sent", error.detail) from None
+            raise NoAnswer.unreachable(error) from None
         self.date = reply.headers.get("date")
         return reply
 
     async def _fetch(self, certificate_sn: str, now: datetime) -> None:
-        """Learn a certificate from Alipay; what fails shows when the certificate is needed."""
-        if self._fetched_at is not None and abs(now - self._fetched_at) < _FETCH_AFTER:
+        """Fetch a certificate from Alipay; a failure shows when the certificate is needed."""
+        if self._fetched_at is not None and abs(now - self._fetched_at) < _FETCH_INTERVAL:
             return
-        self._fetched_at, self._wanted = now, None
+        self._fetched_at, self._requested_sn = now, None
         if not self._keys.certificate_mode:
             return
         method = "alipay.open.app.alipaycert.download"
@@ -139,27 +127,22 @@ class Gateway:
             parts = _open(await self._send(method, {"alipay_cert_sn": certificate_sn}, now=now), method)
             content = parts.node.get("alipay_cert_content")
             if isinstance(content, str):
-                self._keys.learn(certificate_sn, base64.b64decode(content, validate=True).decode())
-        except (NoWord, Unproven, binascii.Error, ValueError):
+                self._keys.adopt_certificate(certificate_sn, base64.b64decode(content, validate=True).decode())
+        except (NoAnswer, NotAuthentic, binascii.Error, ValueError):
             return
 
-    def _unproven(self, node: Mapping[str, Any], reason: str) -> NoWord:
-        """An answer without proof; the code of a refusal is kept for people, but nothing is concluded from it."""
+    def _unproven(self, node: Mapping[str, Any], reason: str) -> NoAnswer:
+        """Return the error for an answer without proof; a refusal's code is kept for people and decides nothing."""
         code, sub_code = text(node.get("code"), 64), text(node.get("sub_code"), 64)
         if code is not None and code != SUCCESS and sub_code is not None:
             meaning = self._codes.find("*", code, sub_code)
             unified_code = meaning.unified_code if meaning is not None else None
-            return NoWord(sub_code, text(node.get("sub_msg"), 256), unified_code=unified_code, reason=reason)
-        return NoWord(reason, "an answer that is not proven to come from Alipay")
-
-
-def succeeded(node: Mapping[str, Any]) -> bool:
-    """Whether Alipay has done what was asked; it then names no code besides."""
-    return node.get("code") == SUCCESS and "sub_code" not in node
+            return NoAnswer(sub_code, text(node.get("sub_msg"), 256), unified_code=unified_code, reason=reason)
+        return NoAnswer(reason, "the answer is not proven to come from Alipay")
 
 
 class _Parts:
-    """An answer taken apart. `raw` is the node as it came, byte for byte."""
+    """The parts of an answer. `raw` is the node as received, byte for byte."""
 
     __slots__ = ("certificate_sn", "node", "raw", "signature")
 
@@ -172,29 +155,30 @@ class _Parts:
 
 def _open(reply: HttpReply, method: str) -> _Parts:
     try:
-        found = _members(reply.body.decode())
-        value, raw = found[method.replace(".", "_") + "_response"] if "error_response" not in found else _error(found)
-        certificate_sn = found["alipay_cert_sn"][0] if "alipay_cert_sn" in found else None
+        members = _members(reply.body.decode())
+        name = method.replace(".", "_") + "_response"
+        value, raw = members[name] if "error_response" not in members else _error(members)
+        certificate_sn = members["alipay_cert_sn"][0] if "alipay_cert_sn" in members else None
         if not isinstance(value, dict) or not (certificate_sn is None or isinstance(certificate_sn, str)):
             raise ValueError
     except (ValueError, KeyError, RecursionError):
-        raise NoWord("unreadable", f"an answer with status {reply.status} that is not one of Alipay's") from None
-    return _Parts(value, raw.encode(), found["sign"][0] if "sign" in found else None, certificate_sn)
+        raise NoAnswer("unreadable", f"an answer with status {reply.status} is not of Alipay's form") from None
+    return _Parts(value, raw.encode(), members["sign"][0] if "sign" in members else None, certificate_sn)
 
 
-def _error(found: Mapping[str, tuple[Any, str]]) -> tuple[Any, str]:
-    """The gateway's own refusal stands under another name; only a refusal may."""
-    value, raw = found["error_response"]
+def _error(members: Mapping[str, tuple[Any, str]]) -> tuple[Any, str]:
+    """Return the gateway's own refusal, which has another name; nothing but a refusal may use it."""
+    value, raw = members["error_response"]
     if not isinstance(value, dict) or value.get("code") in (None, SUCCESS, "10003"):
         raise ValueError
     return value, raw
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name stands twice")
-    return found
+    unique = dict(pairs)
+    if len(unique) != len(pairs):
+        raise ValueError("a name occurs twice")
+    return unique
 
 
 def _refuse(name: str) -> Any:
@@ -206,12 +190,12 @@ _BLANK = " \t\r\n"
 
 
 def _members(document: str) -> dict[str, tuple[Any, str]]:
-    """The members of a JSON object, each as a value and as it is written.
+    """Return the members of a JSON object, each as a value and as its text.
 
     Errors:
-        ValueError: not one JSON object, or a name stands twice.
+        ValueError: not one JSON object, or a name occurs twice.
     """
-    found: dict[str, tuple[Any, str]] = {}
+    members: dict[str, tuple[Any, str]] = {}
     at = _skip(document, 0)
     if document[at : at + 1] != "{":
         raise ValueError("not an object")
@@ -219,11 +203,11 @@ def _members(document: str) -> dict[str, tuple[Any, str]]:
     while document[at : at + 1] not in ("}", ""):
         name, at = _DECODER.raw_decode(document, at)
         at = _skip(document, at)
-        if not isinstance(name, str) or name in found or document[at : at + 1] != ":":
+        if not isinstance(name, str) or name in members or document[at : at + 1] != ":":
             raise ValueError("not an object")
         start = _skip(document, at + 1)
         value, at = _DECODER.raw_decode(document, start)
-        found[name] = (value, document[start:at])
+        members[name] = (value, document[start:at])
         at = _skip(document, at)
         if document[at : at + 1] == ",":
             at = _skip(document, at + 1)
@@ -231,7 +215,7 @@ def _members(document: str) -> dict[str, tuple[Any, str]]:
             raise ValueError("not an object")
     if document[at : at + 1] != "}" or _skip(document, at + 1) != len(document):
         raise ValueError("not one object")
-    return found
+    return members
 
 
 def _skip(document: str, at: int) -> int:
@@ -241,5 +225,5 @@ def _skip(document: str, at: int) -> int:
 
 
 def order_string(parameters: Mapping[str, str]) -> str:
-    """Signed parameters as the application's kit takes them."""
+    """Return signed parameters as the application's SDK takes them."""
     return "&".join(f"{name}={quote_plus(value)}" for name, value in sorted(parameters.items()))

@@ -1,8 +1,8 @@
-"""Alipay open platform: what an account consists of, and how it signs and verifies, RSA2 (SHA256withRSA) only.
+"""Alipay open platform: the credentials of an account, signing and verifying, RSA2 (SHA256withRSA) only.
 
 Two modes, which may be in force side by side during a change: public keys, or certificates. In certificate mode every
-answer names the certificate it is signed with; one that is not known yet can be learnt from Alipay, if it chains to
-Alipay's root and is issued to the same organization as a certificate that the merchant has configured.
+answer names the certificate it is signed with; an unknown one can be fetched from Alipay, if it chains to Alipay's root
+and is issued to the same organization as a certificate that the merchant has configured.
 
 Source:
     https://opendocs.alipay.com/common/057k53 (signing), https://opendocs.alipay.com/common/056zub (certificates),
@@ -13,10 +13,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
+from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -27,15 +31,20 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
     load_pem_public_key,
 )
+from cryptography.x509.oid import NameOID
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from hutong.channels.address import base_url
-from hutong.channels.alipay.certificates import AlipayCertificate, Roots, certificates, sn
+from hutong.channels.encoding import decode_base64
+from hutong.channels.errors import NotAuthentic
 
 SIGN_TYPE = "RSA2"
 CHARSET = "utf-8"
 _KEY_BITS_MIN = 2048
-_LEARNT_MAX = 8
+_ADOPTED_MAX = 8
+_RSA = "1.2.840.113549.1.1."
+_CHAIN_MAX = 4
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----")
 
 
 class AlipayCredentials(BaseModel):
@@ -45,12 +54,12 @@ class AlipayCredentials(BaseModel):
         app_id: The application.
         seller_id: The merchant's own Alipay user id; it begins with 2088.
         app_private_key: The application's private key, PEM or the bare base64 that Alipay's key tool writes.
-        alipay_public_keys: What Alipay signs with in public-key mode, PEM or bare base64; several during a change.
+        alipay_public_keys: Alipay's keys in public-key mode, PEM or bare base64; several during a change.
         app_certificate: For certificate mode: the application's certificate, PEM.
-        alipay_certificates: What Alipay signs with in certificate mode, each PEM followed by those that issued it;
-            several during a change.
+        alipay_certificates: Alipay's certificates in certificate mode, each PEM followed by its issuers; several
+            during a change.
         alipay_root_certificates: The file of Alipay's root certificates, PEM.
-        base_url: Where Alipay is reached.
+        base_url: The address of Alipay.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -91,28 +100,28 @@ class AlipayCredentials(BaseModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> AlipayCredentials:
-        own = private_key(self.app_private_key.get_secret_value(), checked=True).public_key().public_numbers()
+        application = private_key(self.app_private_key.get_secret_value(), checked=True).public_key().public_numbers()
         parts = (self.app_certificate, self.alipay_root_certificates, self.alipay_certificates)
         if any(parts) and not all(parts):
             raise ValueError("certificate mode needs app_certificate, alipay_certificates and alipay_root_certificates")
         if not any(parts) and not self.alipay_public_keys:
             raise ValueError("needs alipay_public_keys, or the certificates of certificate mode")
-        if any(public_key(text).public_numbers() == own for text in self.alipay_public_keys):
+        if any(public_key(text).public_numbers() == application for text in self.alipay_public_keys):
             raise ValueError("alipay_public_keys holds the application's own key in place of Alipay's")
         if self.app_certificate is None or self.alipay_root_certificates is None:
             return self
         certified = certificates(self.app_certificate)[0].public_key()
-        if not isinstance(certified, rsa.RSAPublicKey) or certified.public_numbers() != own:
+        if not isinstance(certified, rsa.RSAPublicKey) or certified.public_numbers() != application:
             raise ValueError("app_certificate is not the certificate of app_private_key")
         roots = Roots(self.alipay_root_certificates)
         for pem in self.alipay_certificates:
-            if AlipayCertificate.read(pem, roots).key.public_numbers() == own:
+            if AlipayCertificate.read(pem, roots).key.public_numbers() == application:
                 raise ValueError("alipay_certificates holds the application's own certificate in place of Alipay's")
         return self
 
 
 def _bare(text: str) -> bytes | None:
-    """The bytes of a key in base64 without PEM's frame; None where it has one."""
+    """Return the bytes of a key in base64 without PEM's frame; None where it has one."""
     if "-----BEGIN" in text:
         return None
     try:
@@ -125,7 +134,7 @@ def private_key(text: str, *, checked: bool = False) -> rsa.RSAPrivateKey:
     """Read the application's key.
 
     Args:
-        checked: The key was read before, so its numbers need not be proven to fit again, which takes long.
+        checked: The key was read before, so the slow proof that its numbers fit is skipped.
 
     Errors:
         ValueError: not an unencrypted RSA key of at least 2,048 bits.
@@ -144,7 +153,7 @@ def private_key(text: str, *, checked: bool = False) -> rsa.RSAPrivateKey:
 
 
 def public_key(text: str) -> rsa.RSAPublicKey:
-    """Read a public key of Alipay's.
+    """Read one of Alipay's public keys.
 
     Errors:
         ValueError: not an RSA key of at least 2,048 bits.
@@ -159,29 +168,25 @@ def public_key(text: str) -> rsa.RSAPublicKey:
     return key
 
 
-class Unproven(Exception):
-    """A message is not proven to be Alipay's; the text is one word that says why."""
-
-
 class AlipayKeys:
-    """An account's keys, read once; certificates that Alipay has changed to since are learnt."""
+    """An account's keys, parsed once, and the certificates that Alipay has changed to since."""
 
     def __init__(self, credentials: AlipayCredentials) -> None:
         self._private = private_key(credentials.app_private_key.get_secret_value(), checked=True)
         self._public = [public_key(text) for text in credentials.alipay_public_keys]
         self._roots: Roots | None = None
         self._certificates: dict[str, AlipayCertificate] = {}
-        self._learnt: list[str] = []
+        self._adopted: list[str] = []
         self.common: dict[str, str] = {}
-        """What every request names besides its own: the certificates in force, in certificate mode."""
+        """The parameters that every request has in certificate mode: the certificates in force."""
         if credentials.app_certificate is not None and credentials.alipay_root_certificates is not None:
             self.app_certificate = certificates(credentials.app_certificate)[0]
             self._roots = Roots(credentials.alipay_root_certificates)
             for pem in credentials.alipay_certificates:
-                read = AlipayCertificate.read(pem, self._roots)
-                self._certificates[read.sn] = read
+                certificate = AlipayCertificate.read(pem, self._roots)
+                self._certificates[certificate.sn] = certificate
             self.common = {"app_cert_sn": sn(self.app_certificate), "alipay_root_cert_sn": self._roots.sn}
-        self._organizations = {known.organization for known in self._certificates.values()}
+        self._organizations = {certificate.organization for certificate in self._certificates.values()}
 
     @property
     def certificate_mode(self) -> bool:
@@ -192,85 +197,177 @@ class AlipayKeys:
         return list(self._certificates.values())
 
     def sign(self, parameters: Mapping[str, str]) -> str:
-        """The signature of a request or of an application's order string; no parameter is empty."""
+        """Return the signature of a request or of an application's order string; no parameter is empty."""
         return base64.b64encode(self._private.sign(_sorted(parameters), PKCS1v15(), SHA256())).decode()
 
-    def knows(self, certificate_sn: str) -> bool:
+    def has_certificate(self, certificate_sn: str) -> bool:
         return certificate_sn in self._certificates
 
-    def learn(self, certificate_sn: str, pem: str) -> None:
-        """Take a certificate that Alipay has changed to.
+    def adopt_certificate(self, certificate_sn: str, pem: str) -> None:
+        """Adopt a certificate that Alipay has changed to.
 
         Errors:
-            Unproven: it is another than was asked for, does not chain to the root, or is not issued to Alipay.
+            NotAuthentic: it is not the requested one, does not chain to the root, or is not issued to Alipay.
         """
         if self._roots is None:
-            raise Unproven("unknown_key")
+            raise NotAuthentic("unknown_key")
         try:
-            read = AlipayCertificate.read(pem, self._roots)
+            certificate = AlipayCertificate.read(pem, self._roots)
         except ValueError:
-            raise Unproven("unknown_key") from None
-        # The same authority issues the merchants' certificates; with one of these a merchant could speak as Alipay.
-        if read.sn != certificate_sn or read.organization not in self._organizations:
-            raise Unproven("unknown_key")
-        if len(self._learnt) >= _LEARNT_MAX:
-            del self._certificates[self._learnt.pop(0)]
-        self._certificates[read.sn] = read
-        self._learnt.append(read.sn)
+            raise NotAuthentic("unknown_key") from None
+        # The same authority issues the merchants' certificates; with one of these a merchant could sign as Alipay.
+        if certificate.sn != certificate_sn or certificate.organization not in self._organizations:
+            raise NotAuthentic("unknown_key")
+        if len(self._adopted) >= _ADOPTED_MAX:
+            del self._certificates[self._adopted.pop(0)]
+        self._certificates[certificate_sn] = certificate
+        self._adopted.append(certificate_sn)
 
     def verify(self, signature: object, message: bytes, certificate_sn: object, *, now: datetime) -> None:
-        """Prove that a message is Alipay's.
+        """Verify that a message is Alipay's.
 
         Args:
-            certificate_sn: The certificate that it names; None in public-key mode.
+            certificate_sn: The certificate that the message names; None in public-key mode.
 
         Errors:
-            Unproven: unsigned, signed with a key we do not hold or that is not valid now, or wrongly signed.
+            NotAuthentic: unsigned, signed with a key that we do not hold or that is not valid now, or wrongly signed.
         """
         if not isinstance(signature, str) or not signature:
-            raise Unproven("unsigned")
+            raise NotAuthentic("unsigned")
         if certificate_sn is None:
             keys = self._public
         else:
-            known = self._certificates.get(certificate_sn) if isinstance(certificate_sn, str) else None
-            keys = [known.key] if known is not None and known.valid(now) else []
+            certificate = self._certificates.get(certificate_sn) if isinstance(certificate_sn, str) else None
+            keys = [certificate.key] if certificate is not None and certificate.is_valid(now) else []
         if not keys:
-            raise Unproven("unknown_key")
+            raise NotAuthentic("unknown_key")
         try:
-            raw = _strict_base64(signature)
+            raw = decode_base64(signature)
         except ValueError:
-            raise Unproven("bad_signature") from None
+            raise NotAuthentic("bad_signature") from None
         for key in keys:
             try:
                 key.verify(raw, message, PKCS1v15(), SHA256())
             except InvalidSignature:
                 continue
             return
-        raise Unproven("bad_signature")
+        raise NotAuthentic("bad_signature")
 
     def verify_parameters(self, parameters: Mapping[str, str], *, now: datetime) -> None:
-        """Prove that the parameters of a notification are Alipay's.
+        """Verify that the parameters of a notification are Alipay's.
 
         Errors:
-            Unproven: as `verify`; also another algorithm than ours, whatever the message calls it.
+            NotAuthentic: as `verify`; also any other algorithm, whatever the message calls it.
         """
         if parameters.get("sign_type") != SIGN_TYPE:
-            raise Unproven("unsigned")
+            raise NotAuthentic("unsigned")
         covered = {name: value for name, value in parameters.items() if name not in ("sign", "sign_type")}
         self.verify(parameters.get("sign"), _sorted(covered), parameters.get("alipay_cert_sn"), now=now)
 
 
 def _sorted(parameters: Mapping[str, str]) -> bytes:
-    """What is signed: the parameters in the order of their names, unescaped."""
+    """Return the signed text: the parameters in the order of their names, unescaped."""
     return "&".join(f"{name}={value}" for name, value in sorted(parameters.items())).encode()
 
 
-def _strict_base64(text: str) -> bytes:
-    """Decode; of the several spellings of the same bytes only the canonical one is taken."""
+def certificates(pem: str) -> list[x509.Certificate]:
+    """Return the certificates of a PEM file that are signed with RSA, in its order; Alipay's root file has others too.
+
+    Errors:
+        ValueError: there is none.
+    """
+    parsed: list[x509.Certificate] = []
+    for text in _PEM.findall(pem):
+        try:
+            certificate = x509.load_pem_x509_certificate(text.encode())
+        except ValueError:
+            continue  # it is on a curve of the Chinese standards, which the library may not know
+        if certificate.signature_algorithm_oid.dotted_string.startswith(_RSA):
+            parsed.append(certificate)
+    if not parsed:
+        raise ValueError("must be certificates in PEM, signed with RSA")
+    return parsed
+
+
+def sn(certificate: x509.Certificate) -> str:
+    """Return the serial number that Alipay's interfaces use: MD5 over the issuer and the serial number."""
+    text = f"{certificate.issuer.rfc4514_string()}{certificate.serial_number}"
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+class Roots:
+    """Alipay's root certificates."""
+
+    def __init__(self, pem: str) -> None:
+        self.certificates = certificates(pem)
+        self.sn = "_".join(sn(root) for root in self.certificates)
+
+
+@dataclass(frozen=True, slots=True)
+class AlipayCertificate:
+    """A certificate that Alipay signs with, verified up to the root.
+
+    Attributes:
+        not_before, not_after: The period in which the whole chain is valid.
+        organization: The holder of the certificate.
+    """
+
+    sn: str
+    key: rsa.RSAPublicKey
+    organization: str
+    not_before: datetime
+    not_after: datetime
+
+    def is_valid(self, now: datetime) -> bool:
+        return self.not_before <= now <= self.not_after
+
+    @classmethod
+    def read(cls, pem: str, roots: Roots) -> AlipayCertificate:
+        """Read a certificate that is followed by its issuers.
+
+        Errors:
+            ValueError: not a strong RSA key, or it does not chain to one of the roots.
+        """
+        leaf, *issuers = certificates(pem)
+        chain = _chain(leaf, issuers, roots.certificates)
+        key = leaf.public_key()
+        if not isinstance(key, rsa.RSAPublicKey) or key.key_size < _KEY_BITS_MIN:
+            raise ValueError("must be RSA keys of at least 2048 bits")
+        names = leaf.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+        return cls(
+            sn(leaf),
+            key,
+            str(names[0].value) if names else "",
+            max(link.not_valid_before_utc for link in chain),
+            min(link.not_valid_after_utc for link in chain),
+        )
+
+
+def _chain(
+    leaf: x509.Certificate, issuers: list[x509.Certificate], roots: list[x509.Certificate]
+) -> list[x509.Certificate]:
+    """Return the certificate, its issuers, and the root that they lead to.
+
+    Errors:
+        ValueError: they lead to none.
+    """
+    chain = [leaf]
+    while len(chain) <= _CHAIN_MAX:
+        issuer = next((root for root in roots if _issued(chain[-1], root)), None)
+        if issuer is not None:
+            return [*chain, issuer]
+        issuer = next((link for link in issuers if link not in chain and _issued(chain[-1], link)), None)
+        if issuer is None:
+            break
+        chain.append(issuer)
+    raise ValueError("must chain to Alipay's root certificates")
+
+
+def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     try:
-        decoded = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise ValueError("not base64") from None
-    if base64.b64encode(decoded).decode() != text:
-        raise ValueError("not canonical base64")
-    return decoded
+        if not issuer.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
+            return False
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
+        return False
+    return True

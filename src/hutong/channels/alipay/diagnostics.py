@@ -1,16 +1,16 @@
-"""What may be wrong with an Alipay account, looked for without touching money."""
+"""Diagnosis of an Alipay account, without touching money."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from hutong.channels.alipay.client import Gateway, NoWord
+from hutong.channels.alipay.client import AlipayClient
 from hutong.channels.alipay.credentials import AlipayKeys
-from hutong.channels.protocol import Finding
+from hutong.channels.errors import NoAnswer
+from hutong.channels.protocol import AccountFinding
 
-_NOBODY = "hutong_diagnose"
-"""A number that no order of ours has."""
+_UNKNOWN_ORDER = "hutong_diagnose"
 _SKEW_MAX_S = 300
 
 _FAULTS = {
@@ -38,7 +38,7 @@ _FAULTS = {
     "isv.missing-app-cert-sn": (
         "mode",
         "certificate_mode_required",
-        "this application signs with certificates; give app_certificate and what belongs to it",
+        "this application signs with certificates; configure the certificates of certificate mode",
     ),
     "isv.app-cert-not-exist": (
         "app_certificate",
@@ -60,13 +60,13 @@ _FAULTS = {
         "the product is not signed, or the application is not bound to the merchant",
     ),
     "unsigned": ("alipay_key", "unsigned", "the answer carries no signature; is base_url Alipay's?"),
-    "unreadable": ("host", "not_alipay", "what answers at base_url is not Alipay"),
+    "unreadable": ("host", "not_alipay", "the server at base_url is not Alipay's"),
     "no_answer": ("host", "no_answer", "Alipay was reached but did not answer"),
     "not_sent": ("host", "unreachable", "Alipay cannot be reached; check the network, DNS and base_url"),
     "bad_signature": (
         "alipay_key",
         "alipay_key_mismatch",
-        "the answer is not signed with any key given; Alipay's public key is not the application's own public key",
+        "the answer is not signed with any configured key; Alipay's public key is not the application's own public key",
     ),
 }
 _UNKNOWN_KEY = {
@@ -78,60 +78,61 @@ _UNKNOWN_KEY = {
     False: (
         "mode",
         "certificate_mode_required",
-        "Alipay signs with a certificate; give app_certificate and what belongs to it",
+        "Alipay signs with a certificate; configure the certificates of certificate mode",
     ),
 }
 
 
-async def diagnose(gateway: Gateway, keys: AlipayKeys, *, now: datetime) -> list[Finding]:
-    """Look at the certificates, at Alipay's clock, and at the answer to a question about an order that is none."""
-    found = _certificates(keys, now)
+async def diagnose(client: AlipayClient, keys: AlipayKeys, *, now: datetime) -> list[AccountFinding]:
+    """Check the certificates, Alipay's clock, and the answer to a query for an order that does not exist."""
+    findings = _certificates(keys, now)
     code = None
     try:
-        node = await gateway.call("alipay.trade.query", {"out_trade_no": _NOBODY}, now=now)
+        node = await client.call("alipay.trade.query", {"out_trade_no": _UNKNOWN_ORDER}, now=now)
         if node.get("sub_code") != "ACQ.TRADE_NOT_EXIST":
             code = str(node.get("sub_code") or node.get("code"))
-    except NoWord as nothing:
-        code = nothing.answer.channel_code or nothing.reason
+    except NoAnswer as error:
+        code = error.answer.channel_code or error.reason
         if code not in _FAULTS:
-            code = nothing.reason
-    found.append(_clock(gateway.date, now))
+            code = error.reason
+    findings.append(_clock(client.date, now))
     if code is None:
-        found.append(Finding("alipay_key", None, "Alipay took our signature and we proved its own"))
-        return found
+        findings.append(AccountFinding("alipay_key", None, "Alipay accepts our signature, and its own verifies"))
+        return findings
     if code == "unknown_key":
-        found.append(Finding(*_UNKNOWN_KEY[keys.certificate_mode]))
+        findings.append(AccountFinding(*_UNKNOWN_KEY[keys.certificate_mode]))
     else:
-        found.append(Finding(*_FAULTS.get(code, ("answer", "refused", f"Alipay refused a question: {code}"))))
-    return found
+        findings.append(AccountFinding(*_FAULTS.get(code, ("answer", "refused", f"Alipay refused a query: {code}"))))
+    return findings
 
 
-def _certificates(keys: AlipayKeys, now: datetime) -> list[Finding]:
+def _certificates(keys: AlipayKeys, now: datetime) -> list[AccountFinding]:
     if not keys.certificate_mode:
         return []
-    ours = keys.app_certificate
-    found = [_validity("app_certificate", ours.not_valid_before_utc, ours.not_valid_after_utc, now)]
-    found += [
-        _validity("alipay_certificate", known.not_before, known.not_after, now) for known in keys.alipay_certificates
+    application = keys.app_certificate
+    findings = [_validity("app_certificate", application.not_valid_before_utc, application.not_valid_after_utc, now)]
+    findings += [
+        _validity("alipay_certificate", certificate.not_before, certificate.not_after, now)
+        for certificate in keys.alipay_certificates
     ]
-    return found
+    return findings
 
 
-def _validity(check: str, start: datetime, end: datetime, now: datetime) -> Finding:
+def _validity(check: str, start: datetime, end: datetime, now: datetime) -> AccountFinding:
     if now > end:
-        return Finding(check, "certificate_expired", f"expired on {end:%Y-%m-%d}; get a new one from Alipay")
+        return AccountFinding(check, "certificate_expired", f"expired on {end:%Y-%m-%d}; get a new one from Alipay")
     if now < start:
-        return Finding(check, "certificate_not_yet_valid", f"valid from {start:%Y-%m-%d}; is the clock right?")
-    return Finding(check, None, f"valid until {end:%Y-%m-%d}")
+        return AccountFinding(check, "certificate_not_yet_valid", f"valid from {start:%Y-%m-%d}; is the clock right?")
+    return AccountFinding(check, None, f"valid until {end:%Y-%m-%d}")
 
 
-def _clock(date: str | None, now: datetime) -> Finding:
-    """Whether our clock and Alipay's agree."""
+def _clock(date: str | None, now: datetime) -> AccountFinding:
+    """Compare this machine's clock with Alipay's."""
     try:
-        theirs = parsedate_to_datetime(date or "").astimezone(UTC)
+        channel_time = parsedate_to_datetime(date or "").astimezone(UTC)
     except ValueError:
-        return Finding("clock", None, "Alipay's answer tells no time")
-    skew_s = round((now - theirs).total_seconds())
+        return AccountFinding("clock", None, "Alipay's answer has no time")
+    skew_s = round((now - channel_time).total_seconds())
     if abs(skew_s) > _SKEW_MAX_S:
-        return Finding("clock", "clock_skew", f"this machine's clock is {skew_s} s ahead of Alipay's; set it")
-    return Finding("clock", None, f"{skew_s} s ahead of Alipay's")
+        return AccountFinding("clock", "clock_skew", f"this machine's clock is {skew_s} s ahead of Alipay's; set it")
+    return AccountFinding("clock", None, f"{skew_s} s ahead of Alipay's")

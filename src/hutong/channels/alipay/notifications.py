@@ -1,7 +1,7 @@
 """Alipay's notifications: a form, signed over its own parameters.
 
-Only one spelling of a body is taken, so that no byte of it can be changed unnoticed: each name once, `+` for a blank,
-capitals in escapes, nothing unescaped but what Alipay leaves unescaped.
+Only one spelling of a body is accepted, so that no byte of it can be changed unnoticed: each name once, `+` for a
+space, capitals in escapes, nothing unescaped but what Alipay leaves unescaped.
 
 Source:
     https://opendocs.alipay.com/common/02mse7 (verifying), https://opendocs.alipay.com/open/05osv8 (parameters).
@@ -15,11 +15,10 @@ from dataclasses import replace
 from datetime import datetime
 from urllib.parse import unquote_plus
 
-from hutong.channels.alipay.client import Gateway, NoWord
-from hutong.channels.alipay.credentials import CHARSET, AlipayCredentials, AlipayKeys, Unproven
-from hutong.channels.alipay.responses import explain, instant, trade
-from hutong.channels.codes.codes import Codes
-from hutong.channels.errors import NotificationRefused
+from hutong.channels.alipay.client import AlipayClient
+from hutong.channels.alipay.credentials import CHARSET, AlipayCredentials, AlipayKeys
+from hutong.channels.alipay.responses import AlipayResponses, to_instant
+from hutong.channels.errors import NotAuthentic, refusing_notifications
 from hutong.channels.model import About, ChannelAnswer, ChannelState, Notification, text
 
 _NAME = r"[a-z][a-z0-9_]{0,63}"
@@ -30,75 +29,73 @@ _BODY_LIMIT = 64 << 10
 _PARAMETERS_MAX = 100
 
 
-def parse(
-    credentials: AlipayCredentials, keys: AlipayKeys, gateway: Gateway, codes: Codes, body: bytes, *, now: datetime
+def parse_notification(
+    credentials: AlipayCredentials,
+    keys: AlipayKeys,
+    client: AlipayClient,
+    responses: AlipayResponses,
+    body: bytes,
+    *,
+    now: datetime,
 ) -> Notification:
     """Verify and read.
 
     Errors:
         NotificationRefused: not proven to be Alipay's, not about this application and seller, or not readable.
     """
-    try:
-        said = _form(body)
-        keys.verify_parameters(said, now=now)
-        _check_ours(said, credentials)
-        return _read(said, codes)
-    except Unproven as error:
-        if str(error) == "unknown_key" and (wanted := _certificate_of(body)) is not None:
-            gateway.want(wanted)
-        raise NotificationRefused(f"the notification is refused: {error}") from None
-    except NoWord as nothing:
-        raise NotificationRefused(f"the notification is refused: {nothing.answer.channel_code}") from None
+    with refusing_notifications():
+        parameters = _parameters(body)
+        try:
+            keys.verify_parameters(parameters, now=now)
+        except NotAuthentic as error:
+            if str(error) == "unknown_key" and (certificate_sn := parameters.get("alipay_cert_sn")) is not None:
+                client.request_certificate(certificate_sn)
+            raise
+        _check_ours(parameters, credentials)
+        return _read(parameters, responses)
 
 
-def _form(body: bytes) -> dict[str, str]:
+def _parameters(body: bytes) -> dict[str, str]:
     if len(body) > _BODY_LIMIT:
-        raise Unproven("unreadable")
+        raise NotAuthentic("unreadable")
     try:
-        written = body.decode("ascii")
-        if not _FORM.fullmatch(written):
-            raise Unproven("unreadable")
-        pairs = [pair.split("=") for pair in written.split("&")]
-        said = {name: unquote_plus(value, encoding=CHARSET, errors="strict") for name, value in pairs}
+        form = body.decode("ascii")
+        if not _FORM.fullmatch(form):
+            raise NotAuthentic("unreadable")
+        pairs = [pair.split("=") for pair in form.split("&")]
+        parameters = {name: unquote_plus(value, encoding=CHARSET, errors="strict") for name, value in pairs}
     except ValueError:
-        raise Unproven("unreadable") from None
-    if len(said) != len(pairs) or len(pairs) > _PARAMETERS_MAX:
-        raise Unproven("unreadable")
-    if said.get("charset", "").lower() != CHARSET:
-        raise Unproven("charset")
-    return said
+        raise NotAuthentic("unreadable") from None
+    if len(parameters) != len(pairs) or len(pairs) > _PARAMETERS_MAX:
+        raise NotAuthentic("unreadable")
+    if parameters.get("charset", "").lower() != CHARSET:
+        raise NotAuthentic("charset")
+    return parameters
 
 
-def _certificate_of(body: bytes) -> str | None:
-    try:
-        return _form(body).get("alipay_cert_sn")
-    except Unproven:
-        return None
+def _check_ours(parameters: Mapping[str, str], credentials: AlipayCredentials) -> None:
+    app_id = credentials.app_id
+    if parameters.get("app_id") != app_id or parameters.get("auth_app_id", app_id) != app_id:
+        raise NotAuthentic("not_ours")
+    if "out_trade_no" in parameters and parameters.get("seller_id") != credentials.seller_id:
+        raise NotAuthentic("not_ours")
 
 
-def _check_ours(said: Mapping[str, str], credentials: AlipayCredentials) -> None:
-    if said.get("app_id") != credentials.app_id or said.get("auth_app_id", credentials.app_id) != credentials.app_id:
-        raise Unproven("not_ours")
-    if "out_trade_no" in said and said.get("seller_id") != credentials.seller_id:
-        raise Unproven("not_ours")
-
-
-def _read(said: Mapping[str, str], codes: Codes) -> Notification:
-    notification_id = text(said.get("notify_id"), 128)
-    if notification_id is None:
-        raise Unproven("unreadable")
-    if said.get("notify_type") != "trade_status_sync":
-        return Notification(notification_id, "", ChannelAnswer(ChannelState.UNKNOWN), About.NOTHING)
-    attempt_no, refund_no = said.get("out_trade_no", ""), said.get("out_biz_no", "")
+def _read(parameters: Mapping[str, str], responses: AlipayResponses) -> Notification:
+    if text(parameters.get("notify_id"), 128) is None:
+        raise NotAuthentic("unreadable")
+    if parameters.get("notify_type") != "trade_status_sync":
+        return Notification("", ChannelAnswer(ChannelState.UNKNOWN), About.NOTHING)
+    attempt_no, refund_no = parameters.get("out_trade_no", ""), parameters.get("out_biz_no", "")
     if not _NUMBER.fullmatch(attempt_no):
-        raise Unproven("unreadable")
-    answer = trade(codes, said, attempt_no, paid_at=said.get("gmt_payment"))
-    if said.get("gmt_refund") and _NUMBER.fullmatch(refund_no) and refund_no != attempt_no:
-        # It tells the sum of all refunds of the order, but not the amount of this one.
-        told = replace(
-            explain(codes.read("refund_status", "REFUND_SUCCESS"), answer.channel_code),
+        raise NotAuthentic("unreadable")
+    answer = responses.trade(parameters, attempt_no, paid_at=parameters.get("gmt_payment"))
+    if parameters.get("gmt_refund") and _NUMBER.fullmatch(refund_no) and refund_no != attempt_no:
+        # The notification holds the sum of all refunds of the order, but not the amount of this one.
+        refund = replace(
+            responses.status("refund_status", "REFUND_SUCCESS", shown=answer.channel_code),
             channel_order_no=answer.channel_order_no,
-            happened_at=instant(said["gmt_refund"][:19]),
+            happened_at=to_instant(parameters["gmt_refund"][:19]),
         )
-        return Notification(notification_id, refund_no, told, About.REFUND)
-    return Notification(notification_id, attempt_no, answer)
+        return Notification(refund_no, refund, About.REFUND)
+    return Notification(attempt_no, answer)

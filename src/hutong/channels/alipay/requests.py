@@ -1,71 +1,188 @@
-"""What an order consists of at each of Alipay's ways to pay."""
+"""Requests to Alipay: the contents of orders, refunds and transfers, and the checks before they are sent."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from hutong.channels.alipay.client import BEIJING
-from hutong.channels.capability import Capabilities, Method
-from hutong.channels.model import ActionKind, PayRequest
+from hutong.channels.capability import Capabilities, PaymentMethod, RefundRule
+from hutong.channels.model import ActionKind, PayoutRequest, PayRequest, RefundRequest
+from hutong.clock import BEIJING
 from hutong.errors import InvalidParameter
 from hutong.money import to_major
+
+CURRENCY = "CNY"
+SUBJECT_LENGTH_MAX = 128
+TRANSFER_PRODUCT = {"product_code": "TRANS_ACCOUNT_NO_PWD", "biz_scene": "DIRECT_TRANSFER"}
 
 _NUMBER = re.compile(r"[0-9A-Za-z_]{1,64}")
 _AUTH_CODE = re.compile(r"(?:2[5-9]|30)[0-9]{14,22}")
 _SUBJECT = str.maketrans({"/": "／", "=": "＝", "&": "＆", ",": "，", "\t": " ", "\r": " ", "\n": " ", "\0": ""})
 """Alipay refuses the first three in a subject; the others would break the rows of its bill."""
 
+_REASON_LENGTH_MAX = 256
+_IDENTITY_TYPES = ("ALIPAY_USER_ID", "ALIPAY_LOGON_ID", "ALIPAY_OPEN_ID")
+_TRANSFER_MINOR_MIN = 10
+_TRANSFER_TITLE = "转账"
+_REMARK_LENGTH_MAX = 200
+
 
 @dataclass(frozen=True, slots=True)
-class Product:
-    """A way to pay as Alipay calls it."""
+class AlipayProduct:
+    """A way to pay, by Alipay's own names."""
 
     interface: str
     content: Mapping[str, str]
-    method: Method
+    method: PaymentMethod
 
 
-PRODUCTS: Mapping[str, Product] = {
-    "alipay_qr": Product("alipay.trade.precreate", {"product_code": "QR_CODE_OFFLINE"}, Method(ActionKind.QR_CODE)),
-    "alipay_code": Product(
+PRODUCTS: Mapping[str, AlipayProduct] = {
+    "alipay_qr": AlipayProduct(
+        "alipay.trade.precreate", {"product_code": "QR_CODE_OFFLINE"}, PaymentMethod(ActionKind.QR_CODE)
+    ),
+    "alipay_code": AlipayProduct(
         "alipay.trade.pay",
         {"product_code": "FACE_TO_FACE_PAYMENT", "scene": "bar_code"},
-        Method(None, requires=frozenset({"auth_code"})),
+        PaymentMethod(None, requires=frozenset({"auth_code"})),
     ),
-    "alipay_page": Product(
-        "alipay.trade.page.pay", {"product_code": "FAST_INSTANT_TRADE_PAY"}, Method(ActionKind.REDIRECT)
+    "alipay_page": AlipayProduct(
+        "alipay.trade.page.pay", {"product_code": "FAST_INSTANT_TRADE_PAY"}, PaymentMethod(ActionKind.REDIRECT)
     ),
-    "alipay_wap": Product("alipay.trade.wap.pay", {"product_code": "QUICK_WAP_WAY"}, Method(ActionKind.REDIRECT)),
-    "alipay_app": Product("alipay.trade.app.pay", {"product_code": "QUICK_MSECURITY_PAY"}, Method(ActionKind.SDK)),
+    "alipay_wap": AlipayProduct(
+        "alipay.trade.wap.pay", {"product_code": "QUICK_WAP_WAY"}, PaymentMethod(ActionKind.REDIRECT)
+    ),
+    "alipay_app": AlipayProduct(
+        "alipay.trade.app.pay", {"product_code": "QUICK_MSECURITY_PAY"}, PaymentMethod(ActionKind.SDK)
+    ),
 }
 
-METHODS: Mapping[str, Method] = {name: product.method for name, product in PRODUCTS.items()}
+METHODS: Mapping[str, PaymentMethod] = {name: product.method for name, product in PRODUCTS.items()}
 
 
-def content_of(request: PayRequest, can: Capabilities) -> dict[str, Any]:
-    """The order as Alipay takes it. The same request gives the same order, however often it is sent."""
+def check_number(number: str, param: str = "attempt_no") -> None:
+    """Check that Alipay takes a number.
+
+    Errors:
+        InvalidParameter: it does not.
+    """
+    if not _NUMBER.fullmatch(number):
+        raise InvalidParameter("Alipay does not take this number", param=param)
+
+
+def check_order(request: PayRequest, capabilities: Capabilities) -> None:
+    """Check that Alipay could take an order.
+
+    Errors:
+        InvalidParameter: it could not; `param` names the field.
+    """
+    if request.method not in METHODS:
+        raise InvalidParameter("Alipay does not offer this method", param="method")
+    _check_currency(request.currency)
+    if not request.capture:
+        raise InvalidParameter("Alipay cannot reserve money by this method", param="capture")
     check_number(request.attempt_no)
-    if not can.amount_minor_min <= request.amount_minor <= can.amount_minor_max:
+    if not capabilities.amount_minor_min <= request.amount_minor <= capabilities.amount_minor_max:
         raise InvalidParameter("Alipay does not take this amount", param="amount_minor")
-    # The payer's address is left out: placing again must repeat the order, and by then the payer may have moved.
+
+
+def order_content(request: PayRequest) -> dict[str, Any]:
+    """Return the order as Alipay takes it. The same request gives the same content, however often it is sent.
+
+    Errors:
+        InvalidParameter: the payer's code is missing or malformed.
+    """
     content = {
         "out_trade_no": request.attempt_no,
         "total_amount": to_major(request.amount_minor, request.currency),
-        "subject": request.subject.translate(_SUBJECT)[: can.subject_length_max],
+        "subject": request.subject.translate(_SUBJECT)[:SUBJECT_LENGTH_MAX],
         "time_expire": request.expires_at.astimezone(BEIJING).strftime("%Y-%m-%d %H:%M:%S"),
         **PRODUCTS[request.method].content,
     }
     if request.method == "alipay_code":
         auth_code = request.payer.get("auth_code", "")
         if not _AUTH_CODE.fullmatch(auth_code):
-            raise InvalidParameter("this is not a payment code of Alipay's", param="payer.auth_code")
+            raise InvalidParameter("this is not one of Alipay's payment codes", param="payer.auth_code")
         content["auth_code"] = auth_code
     return content
 
 
-def check_number(number: str, param: str = "attempt_no") -> None:
-    if not _NUMBER.fullmatch(number):
-        raise InvalidParameter("Alipay does not take this number", param=param)
+def check_refund(refund: RefundRequest, rule: RefundRule) -> None:
+    """Check that Alipay could take a refund.
+
+    Errors:
+        InvalidParameter: it could not; `param` names the field.
+    """
+    check_number(refund.refund_no, "refund_no")
+    check_number(refund.order.attempt_no)
+    _check_currency(refund.order.currency)
+    if not 0 < refund.amount_minor <= refund.order.amount_minor:
+        raise InvalidParameter("a refund is at most the order's amount", param="amount_minor")
+    # A refund that was begun in time is still repeated afterwards, since only that reveals its outcome.
+    if refund.created_at - refund.order.placed_at > rule.window:
+        raise InvalidParameter("Alipay refunds within a year only", param="payment")
+
+
+def check_void(refund: RefundRequest, *, now: datetime) -> None:
+    """Check that Alipay could cancel a payment: the whole, on its own day in Beijing.
+
+    Errors:
+        InvalidParameter: it could not; `param` names the field.
+    """
+    if refund.amount_minor != refund.order.amount_minor:
+        raise InvalidParameter("Alipay cancels whole payments only", param="amount_minor")
+    if refund.order.placed_at.astimezone(BEIJING).date() != now.astimezone(BEIJING).date():
+        raise InvalidParameter("Alipay cancels a payment on its own day only", param="payment")
+    check_number(refund.order.attempt_no)
+
+
+def refund_content(refund: RefundRequest) -> dict[str, Any]:
+    """Return a refund as Alipay takes it."""
+    content = {
+        "out_trade_no": refund.order.attempt_no,
+        "out_request_no": refund.refund_no,
+        "refund_amount": to_major(refund.amount_minor, refund.order.currency),
+    }
+    if refund.reason:
+        content["refund_reason"] = refund.reason.replace("\0", "")[:_REASON_LENGTH_MAX]
+    return content
+
+
+def check_payout(payout: PayoutRequest) -> None:
+    """Check that Alipay could take a transfer.
+
+    Errors:
+        InvalidParameter: it could not; `param` names the field.
+    """
+    check_number(payout.payout_no, "payout_no")
+    _check_currency(payout.currency)
+    if payout.amount_minor < _TRANSFER_MINOR_MIN:
+        raise InvalidParameter("Alipay sends at least 0.10 yuan", param="amount_minor")
+    if payout.payee.get("identity_type") not in _IDENTITY_TYPES:
+        raise InvalidParameter(
+            f"identity_type must be one of {', '.join(_IDENTITY_TYPES)}", param="payee.identity_type"
+        )
+    for name in ("identity", "name"):
+        if not payout.payee.get(name):
+            raise InvalidParameter(f"Alipay requires the payee's {name}", param=f"payee.{name}")
+
+
+def transfer_content(payout: PayoutRequest) -> dict[str, Any]:
+    """Return a transfer as Alipay takes it."""
+    content = {
+        "out_biz_no": payout.payout_no,
+        "trans_amount": to_major(payout.amount_minor, payout.currency),
+        "order_title": _TRANSFER_TITLE,
+        "payee_info": {name: payout.payee[name] for name in ("identity", "identity_type", "name")},
+        **TRANSFER_PRODUCT,
+    }
+    if payout.remark:
+        content["remark"] = payout.remark.replace("\0", "")[:_REMARK_LENGTH_MAX]
+    return content
+
+
+def _check_currency(currency: str) -> None:
+    if currency != CURRENCY:
+        raise InvalidParameter("Alipay takes CNY only", param="currency")

@@ -1,4 +1,4 @@
-"""What channels' codes mean: data, not code. What the map does not hold is UNKNOWN: no success and no failure."""
+"""Meanings of channels' codes, as data. An unmapped code is UNKNOWN: neither a success nor a failure."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What one code amounts to.
+    """The meaning of one code.
 
     Attributes:
-        unified_code: The same word for the same thing at every channel, such as "insufficient_funds".
-        retryable: Whether trying again later, or elsewhere, may bring another answer.
-        action: What to do next, such as "query", "change_method", "fix_configuration", "none".
-        text_en, text_zh: For the payer; says nothing that only the merchant should know.
+        unified_code: The same term for the same thing at every channel, such as "insufficient_funds".
+        retryable: Whether another attempt, later or elsewhere, may bring another answer.
+        action: The next step, such as "query", "change_method", "fix_configuration", "none".
+        text_en, text_zh: For the payer, without anything that only the merchant should know.
     """
 
     unified_code: str
@@ -45,7 +45,7 @@ class Meaning:
     text_zh: str
 
 
-_WORD = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_TERM = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _LENGTHS = {"interface": (1, 64), "code": (1, 128), "sub_code": (0, 128), "text_en": (0, 500), "text_zh": (0, 500)}
 
 Key = tuple[str, str, str]
@@ -54,7 +54,7 @@ Key = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class CodeEntry:
-    """One entry of a channel's map, whole."""
+    """One entry of a channel's map."""
 
     channel: str
     interface: str
@@ -63,22 +63,22 @@ class CodeEntry:
     meaning: Meaning
 
     @property
-    def place(self) -> tuple[str, str, str, str]:
-        """What the entry is about."""
+    def key(self) -> tuple[str, str, str, str]:
+        """The code that the entry explains."""
         return self.channel, self.interface, self.code, self.sub_code
 
     @property
     def name(self) -> str:
-        """The same as one text: channel/interface/code, and /sub-code if there is one."""
-        return "/".join(self.place).removesuffix("/")
+        """The key as one text: channel/interface/code, and /sub-code if there is one."""
+        return "/".join(self.key).removesuffix("/")
 
     def document(self) -> dict[str, Any]:
-        """Its fields by the names of the data files' columns."""
-        return dict(zip(("channel", "interface", "code", "sub_code"), self.place, strict=True)) | asdict(self.meaning)
+        """Return the fields by the names of the data files' columns."""
+        return dict(zip(("channel", "interface", "code", "sub_code"), self.key, strict=True)) | asdict(self.meaning)
 
     @classmethod
     def read(cls, fields: Mapping[str, Any]) -> CodeEntry:
-        """The entry whose fields these are."""
+        """Make an entry of its fields."""
         meaning = Meaning(
             fields["unified_code"],
             ChannelState(fields["state"]),
@@ -91,18 +91,18 @@ class CodeEntry:
 
 
 def check_entry(entry: CodeEntry) -> None:
-    """Refuse an entry that could not hold.
+    """Check the form of an entry.
 
     Errors:
-        InvalidParameter: names the field.
+        InvalidParameter: `param` names the field.
     """
     fields = entry.document()
     for name, (least, most) in _LENGTHS.items():
         if not least <= len(fields[name]) <= most or "\0" in fields[name]:
-            raise InvalidParameter(f"has {least} to {most} characters", param=name)
+            raise InvalidParameter(f"{name} must have {least} to {most} characters", param=name)
     for name in ("unified_code", "action"):
-        if not _WORD.fullmatch(fields[name]) or fields[name] == UNMAPPED:
-            raise InvalidParameter("is one word in lower snake case, and not the word for what has none", param=name)
+        if not _TERM.fullmatch(fields[name]) or fields[name] == UNMAPPED:
+            raise InvalidParameter(f'{name} must be in lower snake case and not "{UNMAPPED}"', param=name)
 
 
 _NO_MEANING = Meaning(
@@ -119,7 +119,7 @@ class Codes:
     """One channel's code map.
 
     Args:
-        on_unmapped: Told of each code that the map does not hold: interface, code, sub-code, message.
+        on_unmapped: Called for each unmapped code: interface, code, sub-code, message.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class Codes:
         self.replace(meanings)
 
     def replace(self, meanings: Mapping[Key, Meaning]) -> None:
-        """Use another map from now on; whoever holds this one reads by it at once."""
+        """Replace the map; every holder of this object uses the new one at once."""
         self._meanings = meanings
         self._texts = {UNMAPPED: (_NO_MEANING.text_en, _NO_MEANING.text_zh)}
         for meaning in meanings.values():
@@ -139,11 +139,11 @@ class Codes:
                 self._texts.setdefault(meaning.unified_code, (meaning.text_en, meaning.text_zh))
 
     def text(self, unified_code: str) -> tuple[str, str] | None:
-        """What a payer may be told, in English and in Chinese: the text of the first entry that has this word."""
+        """Return the text for payers, in English and in Chinese, of the first entry with this unified code."""
         return self._texts.get(unified_code)
 
     def find(self, interface: str, code: str, sub_code: str = "") -> Meaning | None:
-        """The nearest entry: exact, without the sub-code, for every interface; None if there is none."""
+        """Return the most specific entry: exact, without the sub-code, for every interface; None if there is none."""
         meanings = self._meanings
         return (
             meanings.get((interface, code, sub_code))
@@ -153,19 +153,19 @@ class Codes:
         )
 
     def read(self, interface: str, code: str, sub_code: str = "", *, message: str = "") -> Meaning:
-        """What a code means. One that the map does not hold is told to whoever watches, and is UNKNOWN."""
-        found = self.find(interface, code, sub_code)
-        if found is None:
+        """Look up a channel's code. An unmapped code is reported and means UNKNOWN."""
+        meaning = self.find(interface, code, sub_code)
+        if meaning is None:
             self._on_unmapped(interface, code, sub_code, message)
             return _NO_MEANING
-        return found
+        return meaning
 
 
 def read_codes(lines: Iterable[str]) -> dict[Key, Meaning]:
-    """A map from its data file: CSV with the columns `COLUMNS`.
+    """Read a map from its data file: CSV with the columns `COLUMNS`.
 
     Errors:
-        ValueError: a column is missing, a value is not one of its kind, or an entry stands twice; names the line.
+        ValueError: a column is missing, a value is invalid, or an entry occurs twice; the text names the line.
     """
     reader = csv.DictReader(lines, strict=True)
     if tuple(reader.fieldnames or ()) != COLUMNS:
@@ -177,21 +177,21 @@ def read_codes(lines: Iterable[str]) -> dict[Key, Meaning]:
         if None in row or None in row.values() or not (row["interface"] and row["code"] and row["unified_code"]):
             raise ValueError(f"{where}: a value is missing")
         if key in meanings:
-            raise ValueError(f"{where}: {key} stands twice")
+            raise ValueError(f"{where}: {key} occurs twice")
         if row["state"] not in set(ChannelState):
-            raise ValueError(f"{where}: no such state: {row['state']}")
+            raise ValueError(f"{where}: unknown state: {row['state']}")
         if row["retryable"] not in ("yes", "no"):
-            raise ValueError(f"{where}: retryable is yes or no")
+            raise ValueError(f"{where}: retryable must be yes or no")
         entry = CodeEntry.read({"channel": "", **row, "retryable": row["retryable"] == "yes"})
         try:
             check_entry(entry)
         except InvalidParameter as error:
-            raise ValueError(f"{where}: {error.param} {error.detail}") from None
+            raise ValueError(f"{where}: {error.detail}") from None
         meanings[key] = entry.meaning
     return meanings
 
 
 def load_codes(file: Traversable) -> dict[Key, Meaning]:
-    """A map from a file that ships with an adapter."""
+    """Read a map from a file that ships with an adapter."""
     with file.open(encoding="utf-8") as lines:
         return read_codes(lines)

@@ -1,4 +1,4 @@
-"""How much of what a channel documents its map holds."""
+"""Coverage of channels' documented codes by their maps."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ DOCUMENTED_COLUMNS = ("interface", "code", "sub_code", "source")
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """The measure of one channel's map.
+    """The coverage of one channel's map.
 
     Attributes:
-        documented: How many codes the channel documents, each counted once for each interface.
-        missing: Those that the map does not hold.
+        documented: The number of codes that the channel documents, each counted once for each interface.
+        missing: The documented codes without an entry in the map.
     """
 
     documented: int
@@ -25,45 +25,45 @@ class Coverage:
 
     @property
     def mapped(self) -> int:
-        """How many of them the map holds."""
+        """The number of documented codes with an entry in the map."""
         return self.documented - len(self.missing)
 
     @property
     def ratio(self) -> float | None:
-        """Their share; None where nothing is known to be documented."""
+        """Their share; None where no documented code is listed."""
         return round(self.mapped / self.documented, 4) if self.documented else None
 
 
 def coverage() -> dict[str, Coverage]:
-    """The measure of each installed adapter's own files, by the channel's name.
+    """Measure the files of each installed adapter; by the channel's name.
 
     Errors:
-        ValueError: a file is not of its layout.
+        ValueError: a file has another layout.
     """
-    return {name: _measure(made) for name, made in sorted(adapters().items())}
+    return {name: _measure(entry) for name, entry in sorted(adapters().items())}
 
 
-def _measure(made: Adapter) -> Coverage:
-    codes = Codes(load_codes(made.code_map))
-    documented = documented_codes(made)
+def _measure(entry: Adapter) -> Coverage:
+    codes = Codes(load_codes(entry.code_map))
+    documented = documented_codes(entry)
     return Coverage(len(documented), tuple(key for key in documented if codes.find(*key) is None))
 
 
-def documented_codes(made: Adapter) -> list[Key]:
-    """What the channel documents, as the adapter lists it.
+def documented_codes(entry: Adapter) -> list[Key]:
+    """Read the list of codes that the channel documents.
 
     Errors:
-        ValueError: not of its layout, or a code stands twice.
+        ValueError: another layout, or a code occurs twice.
     """
-    with made.documented_codes.open(encoding="utf-8") as lines:
+    with entry.documented_codes.open(encoding="utf-8") as lines:
         reader = csv.DictReader(lines, strict=True)
         if tuple(reader.fieldnames or ()) != DOCUMENTED_COLUMNS:
             raise ValueError(f"the columns must be {','.join(DOCUMENTED_COLUMNS)}")
-        found: list[Key] = []
+        keys: list[Key] = []
         for row in reader:
             if None in row or None in row.values() or not (row["interface"] and row["code"] and row["source"]):
                 raise ValueError(f"line {reader.line_num}: a value is missing")
-            found.append((row["interface"], row["code"], row["sub_code"]))
-    if len(set(found)) != len(found):
-        raise ValueError("a documented code stands twice")
-    return sorted(found)
+            keys.append((row["interface"], row["code"], row["sub_code"]))
+    if len(set(keys)) != len(keys):
+        raise ValueError("a documented code occurs twice")
+    return sorted(keys)

@@ -1,4 +1,4 @@
-"""Code maps in the database: loaded from the files that ship, changed by two persons, every version kept."""
+"""Code maps in the database: loaded from the shipped files, changed under maker-checker, every version kept."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import SimpleNamespace
 from uuid import UUID
 
 import asyncpg
@@ -27,7 +28,7 @@ class CodeVersion:
     """One version of one entry.
 
     Attributes:
-        proposal_id: Who wanted it, who approved it and why stands there; None came with the program.
+        proposal_id: Holds the author, the approver and the reason; None for an entry that came with the program.
     """
 
     entry: CodeEntry
@@ -38,7 +39,7 @@ class CodeVersion:
 
 @dataclass(frozen=True, slots=True)
 class UnmappedCode:
-    """A code that no map holds, and how often it came."""
+    """An unmapped code with its number of occurrences."""
 
     channel: str
     interface: str
@@ -50,48 +51,48 @@ class UnmappedCode:
     message: str
 
 
-async def load_shipped(tx: db.Tx, *, now: datetime) -> list[str]:
-    """Bring the maps up to the files that ship with the installed adapters.
+_read_unmapped = db.reader(UnmappedCode, sql["unmapped_code"])
 
-    An entry that operators have changed stays as they want it; what a newer file no longer has stays as well.
+
+async def load_shipped(tx: db.Tx, *, now: datetime) -> list[str]:
+    """Update the maps from the files that ship with the installed adapters.
+
+    An entry that operators have changed stays; an entry that a newer file no longer has stays as well.
 
     Repeat:
-        Does nothing while the files are the same.
+        Does nothing while the files are unchanged.
 
     Returns:
-        The channels whose map was changed.
+        The channels whose map has changed.
 
     Errors:
-        ConfigurationError: a file is not of its layout.
+        ConfigurationError: a file has another layout.
     """
-    files = {name: made.code_map.read_bytes() for name, made in adapters().items()}
-    digests = {name: hashlib.sha256(text).digest() for name, text in files.items()}
-    known = {row["channel"]: row["shipped_digest"] for row in await sql.code_versions.fetch(tx)}
-    if all(known.get(name) == digest for name, digest in digests.items()):
+    files = {name: entry.code_map.read_bytes() for name, entry in adapters().items()}
+    digests = {name: hashlib.sha256(content).digest() for name, content in files.items()}
+    loaded = {row["channel"]: row["shipped_digest"] for row in await sql.code_versions.fetch(tx)}
+    if all(loaded.get(name) == digest for name, digest in digests.items()):
         return []
     await sql.start_code_maps.execute(tx, sorted(files))
     locked = await sql.lock_code_maps.fetch(tx, sorted(files))
     versions = {row["channel"]: row["version"] for row in locked if row["shipped_digest"] != digests[row["channel"]]}
-    standing = {version.entry.place: version for version in await current_codes(tx, sorted(versions))}
-    fresh = [
-        entry
-        for channel in sorted(versions)
-        for entry in _shipped(channel)
-        if _takes_over(standing.get(entry.place), entry)
+    current = {version.entry.key: version for version in await current_codes(tx, sorted(versions))}
+    new = [
+        entry for channel in sorted(versions) for entry in _shipped(channel) if _replaces(current.get(entry.key), entry)
     ]
-    changed = {entry.channel for entry in fresh}
+    changed = {entry.channel for entry in new}
     versions = {channel: version + (channel in changed) for channel, version in versions.items()}
-    await _insert(tx, fresh, versions, now=now, proposal_id=None)
+    await _insert(tx, new, versions, now=now, proposal_id=None)
     await sql.set_code_maps.execute(
         tx, list(versions), list(versions.values()), [digests[channel] for channel in versions]
     )
     return sorted(changed)
 
 
-def _takes_over(standing: CodeVersion | None, shipped: CodeEntry) -> bool:
-    if standing is None:
+def _replaces(current: CodeVersion | None, shipped: CodeEntry) -> bool:
+    if current is None:
         return True
-    return standing.proposal_id is None and standing.entry != shipped
+    return current.proposal_id is None and current.entry != shipped
 
 
 def _shipped(channel: str) -> list[CodeEntry]:
@@ -105,18 +106,18 @@ def _shipped(channel: str) -> list[CodeEntry]:
 
 
 async def current_codes(tx: db.Tx, channels: Sequence[str]) -> list[CodeVersion]:
-    """The maps of some channels as they hold now, in the order of their keys."""
+    """Return the current maps of some channels, in the order of their keys."""
     return [_version(row) for row in await sql.current_codes.fetch(tx, channels)]
 
 
 async def code_history(tx: db.Tx, *, channel: str, interface: str, code: str, sub_code: str = "") -> list[CodeVersion]:
-    """Every version of one entry, newest first; empty if there never was one."""
+    """Return every version of one entry, newest first; empty if there never was one."""
     return [_version(row) for row in await sql.code_history.fetch(tx, channel, interface, code, sub_code)]
 
 
 async def open_unmapped(tx: db.Tx, *, limit: int = 1000) -> list[UnmappedCode]:
-    """Codes that came and have no meaning to this day, the latest first."""
-    return [UnmappedCode(*row) for row in await sql.open_unmapped.fetch(tx, limit)]
+    """Return the codes that still have no meaning, the latest first."""
+    return [_read_unmapped(row) for row in await sql.open_unmapped.fetch(tx, limit)]
 
 
 async def propose_code(
@@ -129,35 +130,35 @@ async def propose_code(
     now: datetime,
     request_id: str | None = None,
 ) -> operators.Proposal:
-    """Propose that a code means something, or something else than it does now.
+    """Propose a new or another meaning for a code.
 
     Errors:
-        InvalidParameter: no such channel, a field is wrong, or the entry means this already.
+        InvalidParameter: no such channel, a field is wrong, or the code already has this meaning.
         NotPermitted: the maker may not propose.
     """
     if entry.channel not in adapters():
         raise InvalidParameter("no adapter for this channel is installed", param="channel")
     check_entry(entry)
-    standing = await _standing(tx, entry)
-    if standing is not None and standing.entry == entry:
-        raise InvalidParameter("the code means this already", param="code")
+    current = await _current(tx, entry)
+    if current is not None and current.entry == entry:
+        raise InvalidParameter("the code already has this meaning", param="code")
     new = operators.NewProposal(
         proposal_id=proposal_id,
         maker_id=maker_id,
         action=CHANGE,
         object_kind=_KIND,
         object_id=entry.name,
-        # The version that the maker has seen: what is approved is the step from there and from nowhere else.
-        payload={"version": 0 if standing is None else standing.version, "entry": entry.document()},
+        # The version that the maker has seen: the approval covers the change of this version alone.
+        payload={"version": 0 if current is None else current.version, "entry": entry.document()},
         reason=reason,
         request_id=request_id,
     )
-    (made,) = await operators.propose(tx, [new], now=now)
-    return made
+    (proposal,) = await operators.propose(tx, [new], now=now)
+    return proposal
 
 
 async def change_code(tx: db.Tx, proposal: operators.Proposal, now: datetime) -> None:
-    """Let an approved change hold: every process reads the map again within seconds.
+    """Apply an approved change; every process reloads the map within seconds.
 
     Errors:
         Conflict: the entry has been changed since it was proposed.
@@ -167,9 +168,9 @@ async def change_code(tx: db.Tx, proposal: operators.Proposal, now: datetime) ->
     locked = await sql.lock_code_maps.fetchrow(tx, [entry.channel])
     if locked is None:
         raise NotFound("the channel has no code map")
-    standing = await _standing(tx, entry)
-    if (0 if standing is None else standing.version) != proposal.payload["version"]:
-        raise Conflict("the entry has been changed since this was proposed; propose it again")
+    current = await _current(tx, entry)
+    if (0 if current is None else current.version) != proposal.payload["version"]:
+        raise Conflict("the entry has been changed since the proposal; propose the change again")
     versions = {entry.channel: locked["version"] + 1}
     await _insert(tx, [entry], versions, now=now, proposal_id=proposal.proposal_id)
     await sql.set_code_maps.execute(tx, [entry.channel], [versions[entry.channel]], [locked["shipped_digest"]])
@@ -182,7 +183,7 @@ async def change_code(tx: db.Tx, proposal: operators.Proposal, now: datetime) ->
                 _KIND,
                 entry.name,
                 proposal.reason,
-                before=None if standing is None else standing.entry.document(),
+                before=None if current is None else current.entry.document(),
                 after=entry.document(),
             )
         ],
@@ -190,33 +191,18 @@ async def change_code(tx: db.Tx, proposal: operators.Proposal, now: datetime) ->
     )
 
 
-async def _standing(tx: db.Tx, entry: CodeEntry) -> CodeVersion | None:
-    found = await code_history(
+async def _current(tx: db.Tx, entry: CodeEntry) -> CodeVersion | None:
+    history = await code_history(
         tx, channel=entry.channel, interface=entry.interface, code=entry.code, sub_code=entry.sub_code
     )
-    return found[0] if found else None
+    return history[0] if history else None
 
 
 async def _insert(
     tx: db.Tx, entries: Sequence[CodeEntry], versions: Mapping[str, int], *, now: datetime, proposal_id: UUID | None
 ) -> None:
-    meanings = [entry.meaning for entry in entries]
-    await sql.insert_codes.execute(
-        tx,
-        [entry.channel for entry in entries],
-        [entry.interface for entry in entries],
-        [entry.code for entry in entries],
-        [entry.sub_code for entry in entries],
-        [versions[entry.channel] for entry in entries],
-        [meaning.unified_code for meaning in meanings],
-        [meaning.state for meaning in meanings],
-        [meaning.retryable for meaning in meanings],
-        [meaning.action for meaning in meanings],
-        [meaning.text_en for meaning in meanings],
-        [meaning.text_zh for meaning in meanings],
-        now,
-        proposal_id,
-    )
+    rows = [SimpleNamespace(**entry.document(), version=versions[entry.channel]) for entry in entries]
+    await sql.insert_codes.execute(tx, rows=rows, changed_at=now, proposal_id=proposal_id)
 
 
 def _version(row: asyncpg.Record) -> CodeVersion:

@@ -1,8 +1,8 @@
-"""Stripe: what an account consists of, and how its messages are proven.
+"""Stripe: the credentials of an account, and the verification of its notifications.
 
-Requests carry the secret key over TLS; answers are not signed and are believed because TLS proves the host. Messages
-are signed with HMAC-SHA256 under a secret that Stripe gives to each webhook endpoint. The scheme is fixed here: of a
-signature header only `v1` counts, whatever else stands in it.
+Requests carry the secret key over TLS; answers are not signed and are trusted because TLS proves the host.
+Notifications are signed with HMAC-SHA256 under a secret that Stripe gives to each webhook endpoint. The scheme is fixed
+here: of a signature header only `v1` counts, whatever else it contains.
 
 Source:
     https://docs.stripe.com/webhooks#verify-manually, https://docs.stripe.com/keys.
@@ -20,9 +20,9 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
 from hutong.channels.address import base_url
+from hutong.channels.errors import NotAuthentic
 
 HOST = "https://api.stripe.com"
-SIGNATURE_HEADER = "stripe-signature"
 _WINDOW_S = 300
 _SECRET_KEY = re.compile(r"(?:sk|rk)_(?:test|live)_[A-Za-z0-9]{8,240}")
 _WEBHOOK_SECRET = re.compile(r"whsec_[A-Za-z0-9+/=]{16,240}")
@@ -34,8 +34,8 @@ class StripeCredentials(BaseModel):
     Attributes:
         secret_key: `sk_…`, or a restricted key `rk_…` that may write PaymentIntents, Checkout Sessions and refunds and
             read balance transactions. A live key moves money, a test key does not.
-        webhook_secrets: The signing secret of the webhook endpoint, `whsec_…`; two while it is rolled.
-        base_url: Where Stripe is reached.
+        webhook_secrets: The signing secret of the webhook endpoint, `whsec_…`; two during a rotation.
+        base_url: The address of Stripe.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -64,43 +64,39 @@ class StripeCredentials(BaseModel):
         return base_url(value, info)
 
 
-class Unproven(Exception):
-    """A message is not proven to be Stripe's; the text is one word that says why."""
-
-
 class StripeKeys:
-    """An account's secrets, read once."""
+    """An account's secrets, parsed once."""
 
     def __init__(self, credentials: StripeCredentials) -> None:
         key = credentials.secret_key.get_secret_value()
         self._authorization = SecretStr(f"Bearer {key}")
         self._webhook_secrets: Sequence[SecretStr] = credentials.webhook_secrets
         self.livemode = "_live_" in key[:8]
-        """Whether money moves. What Stripe says of the other mode is not about this account."""
+        """Whether money moves. An object of the other mode is not about this account."""
 
     def authorize(self) -> str:
-        """The Authorization header of a request."""
+        """Return the Authorization header of a request."""
         return self._authorization.get_secret_value()
 
     def verify(self, header: str, body: bytes, *, now: datetime) -> None:
-        """Prove that the message is Stripe's and at most five minutes old.
+        """Verify that the message is Stripe's and at most five minutes old.
 
         Args:
-            header: `t=…,v1=…`, with several `v1` while an endpoint's secret is rolled.
+            header: `t=…,v1=…`, with several `v1` during the rotation of an endpoint's secret.
 
         Errors:
-            Unproven: unsigned, stale, or signed with none of our secrets.
+            NotAuthentic: unsigned, stale, or signed with none of our secrets.
         """
         pairs = [part.partition("=") for part in header.split(",")]
         times = [value for name, _, value in pairs if name == "t"]
         signatures = [value for name, _, value in pairs if name == "v1"]
         if len(times) != 1 or not signatures:
-            raise Unproven("unsigned")
+            raise NotAuthentic("unsigned")
         (timestamp,) = times
         if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):
-            raise Unproven("stale")
+            raise NotAuthentic("stale")
         if abs(int(timestamp) - now.timestamp()) > _WINDOW_S:
-            raise Unproven("stale")
+            raise NotAuthentic("stale")
         message = timestamp.encode() + b"." + body
         proven = False
         for secret in self._webhook_secrets:
@@ -109,4 +105,4 @@ class StripeKeys:
                 # Every pair is compared, each in constant time.
                 proven |= hmac.compare_digest(expected, signature.encode("utf-8", "replace"))
         if not proven:
-            raise Unproven("bad_signature")
+            raise NotAuthentic("bad_signature")

@@ -1,49 +1,58 @@
-"""Stripe: what a proven event says.
+"""Stripe's notifications: signed events.
 
-An event holds its object as it was when it happened, and events come in any order; what they say is a state, and the
-life cycle takes no state back.
+An event holds its object as of the time of the event, and events arrive in any order. So an event reports a state, and
+the life cycle never takes a state back.
+
+Source:
+    https://docs.stripe.com/api/events/types.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
 
-import orjson
-
+from hutong.channels.encoding import decode_object
+from hutong.channels.errors import NotAuthentic, refusing_notifications
 from hutong.channels.model import About, ChannelAnswer, ChannelState, Notification, text
-from hutong.channels.stripe.client import NoWord, instant, metadata
-from hutong.channels.stripe.responses import StripeObjects, is_id
+from hutong.channels.stripe.credentials import StripeKeys
+from hutong.channels.stripe.requests import NUMBER
+from hutong.channels.stripe.responses import StripeResponses, is_id, metadata, to_instant
 
-NUMBER = re.compile(r"[0-9A-Za-z_-]{6,64}")
+_SIGNATURE_HEADER = "stripe-signature"
 _INTENT_EVENTS = "payment_intent."
 _REFUND_EVENTS = frozenset({"refund.created", "refund.updated", "refund.failed", "charge.refund.updated"})
 
 
-def read_event(objects: StripeObjects, body: bytes) -> Notification:
-    """Read an event. What carries no number of ours, disputes among it, is about nothing.
+def parse_notification(
+    keys: StripeKeys, responses: StripeResponses, headers: Mapping[str, str], body: bytes, *, now: datetime
+) -> Notification:
+    """Verify and read. An event without a number of ours, such as a dispute's, is about nothing.
 
     Errors:
-        NoWord: not an event, or its object cannot be read.
+        NotificationRefused: not proven to be Stripe's, stale, not an event, or its object cannot be read.
     """
-    try:
-        event = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise NoWord("unreadable") from None
-    event_id = event.get("id") if isinstance(event, dict) else None
-    if not isinstance(event_id, str) or not is_id(event_id, "evt_") or event.get("object") != "event":
-        raise NoWord("unreadable")
+    with refusing_notifications():
+        keys.verify(headers.get(_SIGNATURE_HEADER, ""), body, now=now)
+        return _read(responses, decode_object(body))
+
+
+def _read(responses: StripeResponses, event: Mapping[str, Any]) -> Notification:
     kind, data = event.get("type"), event.get("data")
-    thing = data.get("object") if isinstance(data, dict) else None
-    if not isinstance(kind, str) or not isinstance(thing, dict):
-        raise NoWord("unreadable")
-    at = instant(event.get("created"))
+    subject = data.get("object") if isinstance(data, dict) else None
+    if not is_id(event.get("id"), "evt_") or event.get("object") != "event":
+        raise NotAuthentic("unreadable")
+    if not isinstance(kind, str) or not isinstance(subject, dict):
+        raise NotAuthentic("unreadable")
+    at = to_instant(event.get("created"))
     if kind.startswith(_INTENT_EVENTS) or kind == "checkout.session.expired":
-        number = metadata(thing, "attempt_no")
+        number = metadata(subject, "attempt_no")
         if number is not None and NUMBER.fullmatch(number):
-            reader = objects.intent if kind.startswith(_INTENT_EVENTS) else objects.session
-            return Notification(event_id, number, reader(thing, number, at=at))
+            read = responses.intent if kind.startswith(_INTENT_EVENTS) else responses.session
+            return Notification(number, read(subject, number, at=at))
     elif kind in _REFUND_EVENTS:
-        number = metadata(thing, "refund_no")
+        number = metadata(subject, "refund_no")
         if number is not None and NUMBER.fullmatch(number):
-            return Notification(event_id, number, objects.refund(thing, number, at=at), About.REFUND)
-    return Notification(event_id, "", ChannelAnswer(ChannelState.UNKNOWN, channel_code=text(kind, 64)), About.NOTHING)
+            return Notification(number, responses.refund(subject, number, at=at), About.REFUND)
+    return Notification("", ChannelAnswer(ChannelState.UNKNOWN, channel_code=text(kind, 64)), About.NOTHING)

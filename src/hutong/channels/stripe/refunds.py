@@ -1,8 +1,10 @@
-"""Stripe: giving money back.
+"""Stripe's refunds.
 
-The list of an intent's refunds is always current, unlike the search. It is looked at before every refund: for one that
-was made under our number already, however long ago, and for how much is left, since a refund above the rest must not
-be sent at all.
+The list of an intent's refunds is always current, unlike the search. It is read before every refund, for a refund that
+already exists under our number, however old, and for the amount left, since a refund above it must not be sent at all.
+
+Source:
+    https://docs.stripe.com/api/refunds.
 """
 
 from __future__ import annotations
@@ -12,126 +14,143 @@ from datetime import datetime
 from typing import Any
 
 from hutong.channels.capability import Capabilities
-from hutong.channels.model import ChannelAnswer, ChannelState, Order, Refund
-from hutong.channels.stripe.client import NoWord, StripeWire, amount, metadata
-from hutong.channels.stripe.responses import StripeObjects, is_id
+from hutong.channels.errors import NoAnswer
+from hutong.channels.model import ChannelAnswer, ChannelState, OrderReference, RefundRequest
+from hutong.channels.refusals import confirm_refusal
+from hutong.channels.stripe.client import StripeClient
+from hutong.channels.stripe.requests import check_number, refund_fields
+from hutong.channels.stripe.responses import StripeResponses, is_id, metadata, to_amount
 from hutong.errors import InvalidParameter
 
 _PAGES_MAX = 10
-_NOT_GIVEN = frozenset({"failed", "canceled"})
+_NOT_REFUNDED = frozenset({"failed", "canceled"})
 
 
 class StripeRefunds:
-    """Refunds of one account. Every verb may raise NoWord."""
+    """The refunds of one account."""
 
-    def __init__(self, wire: StripeWire, objects: StripeObjects, can: Capabilities) -> None:
-        self._wire = wire
-        self._objects = objects
-        self._can = can
+    def __init__(self, client: StripeClient, responses: StripeResponses, capabilities: Capabilities) -> None:
+        self._client = client
+        self._responses = responses
+        self._capabilities = capabilities
 
-    async def refund(self, refund: Refund, *, now: datetime) -> ChannelAnswer:
-        """Make a refund, or tell of the one that stands under this number.
+    async def refund(self, refund: RefundRequest, *, now: datetime) -> ChannelAnswer:
+        """Create a refund, or return the state of the one that exists under this number.
 
         Errors:
-            InvalidParameter: above what is left, or too late; nothing was sent.
+            InvalidParameter: above the amount left, or too late; nothing was sent.
         """
-        order, rule = refund.order, self._can.refund
-        assert rule is not None, "Stripe refunds"
-        if not 0 < refund.amount_minor <= order.amount_minor:
-            raise InvalidParameter("more than was paid", param="amount_minor")
-        intent_id = await self.intent_of(order)
-        if intent_id is None:
-            return ChannelAnswer(ChannelState.NOT_FOUND)
-        made = await self._made(intent_id)
-        if isinstance(made, ChannelAnswer):
-            return made
-        own = [thing for thing in made if metadata(thing, "refund_no") == refund.refund_no]
-        if own:
-            return self._objects.refund(own[0], refund.refund_no, asked=refund)
-        given = sum(amount(thing.get("amount")) or 0 for thing in made if thing.get("status") not in _NOT_GIVEN)
-        if given + refund.amount_minor > order.amount_minor:
-            raise InvalidParameter("more than is left of what was paid", param="amount_minor")
-        if now - order.placed_at > rule.window:
-            raise InvalidParameter("the payment is too old to be refunded", param="refund")
-        fields = {
-            "payment_intent": intent_id,
-            "amount": str(refund.amount_minor),
-            "metadata[refund_no]": refund.refund_no,
-            "metadata[attempt_no]": order.attempt_no,
-            "metadata[notify_url]": refund.notify_url[:500],
-        }
-        if refund.reason:
-            fields["metadata[reason]"] = refund.reason[:500]
-        reply = await self._wire.post("/v1/refunds", fields, key=refund.refund_no)
-        if reply.ok and not reply.replayed:
-            return self._objects.refund(reply.content, refund.refund_no, asked=refund)
-        refusal = self._wire.refusal("refund", reply)
-        if reply.ok or refusal.state is ChannelState.FAILED:
-            # A refusal speaks of this submission; only the list can say that no earlier one was taken.
-            found = await self.query(refund)
-            return found if found.state is not ChannelState.NOT_FOUND or reply.ok else refusal
-        return refusal
+        check_number(refund.refund_no, "refund_no")
+        check_number(refund.order.attempt_no, "attempt_no")
+        try:
+            return await self._refund(refund, now)
+        except NoAnswer as error:
+            return error.answer
 
-    async def query(self, refund: Refund) -> ChannelAnswer:
-        """Ask by Stripe's id where it is known, else look through the intent's refunds for our number."""
-        known = refund.channel_refund_no
-        if known is not None and is_id(known, "re_"):
-            reply = await self._wire.get(f"/v1/refunds/{known}")
-            if not reply.ok:
-                return self._wire.refusal("query_refund", reply)
-            return self._objects.refund(reply.content, refund.refund_no, asked=refund)
-        intent_id = await self.intent_of(refund.order)
+    async def _refund(self, refund: RefundRequest, now: datetime) -> ChannelAnswer:
+        if not 0 < refund.amount_minor <= refund.order.amount_minor:
+            raise InvalidParameter("a refund is at most the order's amount", param="amount_minor")
+        intent_id = await self.find_intent(refund.order)
         if intent_id is None:
             return ChannelAnswer(ChannelState.NOT_FOUND)
-        made = await self._made(intent_id)
-        if isinstance(made, ChannelAnswer):
-            return made
-        for thing in made:
-            if metadata(thing, "refund_no") == refund.refund_no:
-                return self._objects.refund(thing, refund.refund_no, asked=refund)
+        refunds = await self._list(intent_id)
+        if isinstance(refunds, ChannelAnswer):
+            return refunds
+        for existing in refunds:
+            if metadata(existing, "refund_no") == refund.refund_no:
+                return self._responses.refund(existing, refund.refund_no, request=refund)
+        self._check_rest(refund, refunds, now)
+        reply = await self._client.post("/v1/refunds", refund_fields(refund, intent_id), key=refund.refund_no)
+        if reply.ok and reply.replayed:
+            return await self._query(refund)
+        if reply.ok:
+            return self._responses.refund(reply.content, refund.refund_no, request=refund)
+        refusal = self._responses.refusal("refund", reply)
+        # Only the list can show that Stripe accepted no earlier submission.
+        return await confirm_refusal(refusal, lambda: self._query(refund), pending=True)
+
+    def _check_rest(self, refund: RefundRequest, refunds: list[Mapping[str, Any]], now: datetime) -> None:
+        rule = self._capabilities.refund
+        assert rule is not None
+        refunded = sum(
+            to_amount(existing.get("amount")) or 0
+            for existing in refunds
+            if existing.get("status") not in _NOT_REFUNDED
+        )
+        if refunded + refund.amount_minor > refund.order.amount_minor:
+            raise InvalidParameter("a refund is at most the amount that is left of the order", param="amount_minor")
+        if now - refund.order.placed_at > rule.window:
+            raise InvalidParameter("Stripe no longer refunds this order", param="refund")
+
+    async def query_refund(self, refund: RefundRequest, *, now: datetime) -> ChannelAnswer:
+        """Query by Stripe's id where it is known, else look through the intent's refunds for our number."""
+        del now
+        check_number(refund.refund_no, "refund_no")
+        try:
+            return await self._query(refund)
+        except NoAnswer as error:
+            return error.answer
+
+    async def _query(self, refund: RefundRequest) -> ChannelAnswer:
+        refund_id = refund.channel_refund_no
+        if refund_id is not None and is_id(refund_id, "re_"):
+            reply = await self._client.get(f"/v1/refunds/{refund_id}")
+            if not reply.ok:
+                return self._responses.refusal("query_refund", reply)
+            return self._responses.refund(reply.content, refund.refund_no, request=refund)
+        intent_id = await self.find_intent(refund.order)
+        if intent_id is None:
+            return ChannelAnswer(ChannelState.NOT_FOUND)
+        refunds = await self._list(intent_id)
+        if isinstance(refunds, ChannelAnswer):
+            return refunds
+        for existing in refunds:
+            if metadata(existing, "refund_no") == refund.refund_no:
+                return self._responses.refund(existing, refund.refund_no, request=refund)
         return ChannelAnswer(ChannelState.NOT_FOUND)
 
-    async def intent_of(self, order: Order) -> str | None:
-        """The PaymentIntent of an order; None where Stripe knows of none.
+    async def find_intent(self, order: OrderReference) -> str | None:
+        """Return the id of an order's PaymentIntent; None where Stripe has none.
 
         Errors:
-            NoWord: no proven answer.
+            NoAnswer: no usable answer.
         """
-        known = order.channel_order_no
-        if known is not None and is_id(known, "pi_"):
-            return known
-        if known is not None and is_id(known, "cs_"):
-            reply = await self._wire.get(f"/v1/checkout/sessions/{known}")
-            found = [reply.content.get("payment_intent")]
+        order_no = order.channel_order_no
+        if order_no is not None and is_id(order_no, "pi_"):
+            return order_no
+        if order_no is not None and is_id(order_no, "cs_"):
+            reply = await self._client.get(f"/v1/checkout/sessions/{order_no}")
+            candidates = [reply.content.get("payment_intent")]
         else:
-            wanted = {"query": f"metadata['attempt_no']:'{order.attempt_no}'"}
-            reply = await self._wire.get("/v1/payment_intents/search", wanted)
+            search = {"query": f"metadata['attempt_no']:'{order.attempt_no}'"}
+            reply = await self._client.get("/v1/payment_intents/search", search)
             data = reply.content.get("data")
-            found = [thing.get("id") for thing in data if isinstance(thing, dict)] if isinstance(data, list) else []
+            intents = data if isinstance(data, list) else []
+            candidates = [intent.get("id") for intent in intents if isinstance(intent, dict)]
         if not reply.ok:
-            refusal = self._wire.refusal("query", reply)
+            refusal = self._responses.refusal("query", reply)
             if refusal.state is ChannelState.NOT_FOUND:
                 return None
-            raise NoWord(refusal.channel_code or "unreadable", refusal.channel_message)
-        intent_ids = [intent_id for intent_id in found if is_id(intent_id, "pi_")]
+            raise NoAnswer(refusal.channel_code or "unreadable", refusal.channel_message)
+        intent_ids = [intent_id for intent_id in candidates if is_id(intent_id, "pi_")]
         return intent_ids[0] if len(intent_ids) == 1 else None
 
-    async def _made(self, intent_id: str) -> list[Mapping[str, Any]] | ChannelAnswer:
-        """All refunds of an intent, or what kept us from learning them."""
-        made: list[Mapping[str, Any]] = []
-        wanted = {"payment_intent": intent_id, "limit": "100"}
+    async def _list(self, intent_id: str) -> list[Mapping[str, Any]] | ChannelAnswer:
+        """Return all refunds of an intent, or Stripe's refusal to list them."""
+        refunds: list[Mapping[str, Any]] = []
+        filters = {"payment_intent": intent_id, "limit": "100"}
         for _ in range(_PAGES_MAX):
-            reply = await self._wire.get("/v1/refunds", wanted)
+            reply = await self._client.get("/v1/refunds", filters)
             if not reply.ok:
-                return self._wire.refusal("query_refund", reply)
+                return self._responses.refusal("query_refund", reply)
             data = reply.content.get("data")
-            if not isinstance(data, list) or not all(isinstance(thing, dict) for thing in data):
-                raise NoWord("unreadable", "not a list of refunds")
-            made += data
+            if not isinstance(data, list) or not all(isinstance(entry, dict) for entry in data):
+                raise NoAnswer("unreadable", "not a list of refunds")
+            refunds += data
             last = data[-1].get("id") if data else None
             if reply.content.get("has_more") is not True:
-                return made
+                return refunds
             if not is_id(last, "re_"):
-                raise NoWord("unreadable", "not a list of refunds")
-            wanted = wanted | {"starting_after": str(last)}
-        raise NoWord("unreadable", "more refunds than one payment has")
+                raise NoAnswer("unreadable", "not a list of refunds")
+            filters = filters | {"starting_after": str(last)}
+        raise NoAnswer("unreadable", "more refunds than one payment has")

@@ -1,154 +1,205 @@
-"""Stripe: what its objects say, each proven to be about our number before a word of it counts."""
+"""Stripe's objects and errors, read into the terms of all channels.
+
+An object counts only if it is about our number.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
-from hutong.channels.model import ActionKind, ChannelAnswer, ChannelState, Order, PayerAction, Refund, text
-from hutong.channels.stripe.client import NoWord, StripeWire, amount, currency, instant, metadata
+from hutong.channels.codes.codes import Codes
+from hutong.channels.errors import NoAnswer
+from hutong.channels.model import (
+    FINAL_STATES,
+    ActionKind,
+    ChannelAnswer,
+    ChannelState,
+    OrderReference,
+    PayerAction,
+    RefundRequest,
+    text,
+)
+from hutong.channels.stripe.client import StripeReply
+from hutong.money import AMOUNT_MINOR_MAX
 
-CARD = "card"
-PAGE = "card_page"
-"""The methods: a token that the merchant's application got from Stripe, and Stripe's own page."""
-
-_ENDED = frozenset({ChannelState.SUCCEEDED, ChannelState.FAILED, ChannelState.CLOSED})
+_PROVEN_REFUSALS = frozenset({400, 401, 402, 403, 404})
+"""Statuses with which Stripe states that it did nothing. After 409, 429 and from 500 on it may still act."""
 
 
-class StripeObjects:
-    """Reads for one account."""
+class StripeResponses:
+    """A reader of the answers and objects of one account."""
 
-    def __init__(self, wire: StripeWire, *, livemode: bool) -> None:
-        self._wire = wire
+    def __init__(self, codes: Codes, *, livemode: bool) -> None:
+        self._codes = codes
         self._livemode = livemode
 
+    def refusal(self, interface: str, reply: StripeReply) -> ChannelAnswer:
+        """Look up the error of an answer that is not the requested success."""
+        error = reply.error
+        code = text(error.get("code"), 64) or text(error.get("type"), 64)
+        message = text(error.get("message"), 256)
+        if code is None or reply.status < 400:
+            return ChannelAnswer(
+                ChannelState.UNKNOWN, channel_code=code or f"http_{reply.status}", channel_message=message
+            )
+        answer = self._code(interface, code, text(error.get("decline_code"), 64) or "", message)
+        if answer.state is not ChannelState.UNKNOWN and reply.status not in _PROVEN_REFUSALS:
+            return replace(answer, state=ChannelState.UNKNOWN, code="in_doubt", retryable=True)
+        return answer
+
+    def _code(self, interface: str, code: str, decline_code: str, message: str | None) -> ChannelAnswer:
+        """Look up a code with its decline code."""
+        meaning = self._codes.read(interface, code, decline_code, message=message or "")
+        shown = f"{code}/{decline_code}" if decline_code and decline_code != code else code
+        return ChannelAnswer(
+            meaning.state,
+            channel_code=shown[:64],
+            channel_message=message,
+            code=meaning.unified_code,
+            retryable=meaning.retryable,
+        )
+
+    def _status(self, interface: str, status: object) -> tuple[ChannelState, str]:
+        """Look up a status and its unified code. An unmapped one is UNKNOWN."""
+        meaning = self._codes.read(interface, text(status, 64) or "missing")
+        return meaning.state, meaning.unified_code
+
     def intent(
-        self, intent: Mapping[str, Any], number: str, *, order: Order | None = None, at: datetime | None = None
+        self, intent: Mapping[str, Any], number: str, *, order: OrderReference | None = None, at: datetime | None = None
     ) -> ChannelAnswer:
-        """What a PaymentIntent says.
+        """Read a PaymentIntent.
 
         Args:
             number: Our number of the attempt, which it must carry.
-            order: What was ordered, where we know it; amount and currency must be the same.
-            at: When it came to this, where a message says so.
+            order: The order, where it is known; amount and currency must be the same.
+            at: When the intent reached this state, where a notification has that time.
 
         Errors:
-            NoWord: it is not a PaymentIntent, not about this number, account mode, amount or currency.
+            NoAnswer: it is not a PaymentIntent, not about this number, account mode, amount or currency.
         """
         intent_id = self._ours(intent, "payment_intent", "pi_", number, "attempt_no")
-        ordered, spoken = amount(intent.get("amount")), currency(intent.get("currency"))
-        if ordered is None or spoken is None:
-            raise NoWord("unreadable", "a PaymentIntent without an amount or a currency")
-        if order is not None and (ordered, spoken) != (order.amount_minor, order.currency):
-            raise NoWord("not_ours", "the answer is about another amount or currency")
-        word = text(intent.get("status"), 64)
-        state, code = self._wire.state("intent_status", word)
-        answer = ChannelAnswer(state, ordered, spoken, intent_id, word, code=code, action=_action(intent))
+        ordered, currency = to_amount(intent.get("amount")), to_currency(intent.get("currency"))
+        if ordered is None or currency is None:
+            raise NoAnswer("unreadable", "a PaymentIntent without an amount or a currency")
+        if order is not None and (ordered, currency) != (order.amount_minor, order.currency):
+            raise NoAnswer("not_ours", "the answer is about another amount or currency")
+        status = text(intent.get("status"), 64)
+        state, code = self._status("intent_status", status)
+        answer = ChannelAnswer(state, ordered, currency, intent_id, status, code=code, action=_action(intent))
         error = intent.get("last_payment_error")
-        if isinstance(error, dict) and word in ("requires_payment_method", "canceled"):
-            # A canceled intent whose card was declined has failed; one that nobody tried to pay is closed.
+        if isinstance(error, dict) and status in ("requires_payment_method", "canceled"):
+            # A canceled intent whose card was declined has failed; one that nobody paid is closed.
             answer = self._declined(answer, error)
         if state is ChannelState.SUCCEEDED:
             answer = replace(answer, amount_minor=_received(intent, ordered))
         charge = intent.get("latest_charge")
-        charged_at = instant(charge.get("created")) if isinstance(charge, dict) else None
-        when = at or instant(intent.get("canceled_at")) or charged_at or instant(intent.get("created"))
-        decided = answer.state in _ENDED or state is ChannelState.AUTHORIZED
+        charged_at = to_instant(charge.get("created")) if isinstance(charge, dict) else None
+        when = at or to_instant(intent.get("canceled_at")) or charged_at or to_instant(intent.get("created"))
+        decided = answer.state in FINAL_STATES or state is ChannelState.AUTHORIZED
         return replace(answer, happened_at=when if decided else None)
 
     def _declined(self, answer: ChannelAnswer, error: Mapping[str, Any]) -> ChannelAnswer:
         code = text(error.get("code"), 64) or text(error.get("type"), 64) or "missing"
-        words = self._wire.words(
-            "pay", code, text(error.get("decline_code"), 64) or "", text(error.get("message"), 256)
-        )
+        decline = self._code("pay", code, text(error.get("decline_code"), 64) or "", text(error.get("message"), 256))
         return replace(
             answer,
             state=ChannelState.FAILED if answer.state is ChannelState.CLOSED else answer.state,
-            channel_code=words.channel_code,
-            channel_message=words.channel_message,
-            code=words.code,
-            retryable=words.retryable,
+            channel_code=decline.channel_code,
+            channel_message=decline.channel_message,
+            code=decline.code,
+            retryable=decline.retryable,
         )
 
     def session(
-        self, session: Mapping[str, Any], number: str, *, order: Order | None = None, at: datetime | None = None
+        self,
+        session: Mapping[str, Any],
+        number: str,
+        *,
+        order: OrderReference | None = None,
+        at: datetime | None = None,
     ) -> ChannelAnswer:
-        """What a Checkout Session says; once it is complete, what its PaymentIntent says, which must be in it whole.
+        """Read a Checkout Session; once it is complete, its PaymentIntent, which must be expanded in it.
 
         Errors:
-            NoWord: as for `intent`.
+            NoAnswer: as for `intent`.
         """
         session_id = self._ours(session, "checkout.session", "cs_", number, "attempt_no")
-        ordered, spoken = amount(session.get("amount_total")), currency(session.get("currency"))
-        if order is not None and (ordered, spoken) != (order.amount_minor, order.currency):
-            raise NoWord("not_ours", "the answer is about another amount or currency")
-        word = text(session.get("status"), 64)
-        if word == "complete":
+        ordered, currency = to_amount(session.get("amount_total")), to_currency(session.get("currency"))
+        if order is not None and (ordered, currency) != (order.amount_minor, order.currency):
+            raise NoAnswer("not_ours", "the answer is about another amount or currency")
+        status = text(session.get("status"), 64)
+        if status == "complete":
             intent = session.get("payment_intent")
             if not isinstance(intent, dict):
-                raise NoWord("unreadable", "a complete session without its PaymentIntent")
+                raise NoAnswer("unreadable", "a complete session without its PaymentIntent")
             return self.intent(intent, number, order=order, at=at)
-        state, code = self._wire.state("session_status", word)
+        state, code = self._status("session_status", status)
         address = str(session.get("url")) if state is ChannelState.PENDING else ""
         return ChannelAnswer(
             state,
             ordered,
-            spoken,
+            currency,
             session_id,
-            word,
+            status,
             code=code,
             action=PayerAction(ActionKind.REDIRECT, address) if _is_address(address) else None,
             happened_at=at if state is ChannelState.CLOSED else None,
         )
 
     def refund(
-        self, refund: Mapping[str, Any], number: str, *, asked: Refund | None = None, at: datetime | None = None
+        self,
+        refund: Mapping[str, Any],
+        number: str,
+        *,
+        request: RefundRequest | None = None,
+        at: datetime | None = None,
     ) -> ChannelAnswer:
-        """What a refund says.
+        """Read a refund.
 
         Errors:
-            NoWord: it is not a refund, not about this number, amount or currency.
+            NoAnswer: it is not a refund, not about this number, amount or currency.
         """
         refund_id = self._ours(refund, "refund", "re_", number, "refund_no")
-        given, spoken = amount(refund.get("amount")), currency(refund.get("currency"))
-        if given is None or spoken is None:
-            raise NoWord("unreadable", "a refund without an amount or a currency")
-        if asked is not None and (given, spoken) != (asked.amount_minor, asked.order.currency):
-            raise NoWord("not_ours", "the answer is about another amount or currency")
-        word = text(refund.get("status"), 64)
-        state, code = self._wire.state("refund_status", word)
+        refunded, currency = to_amount(refund.get("amount")), to_currency(refund.get("currency"))
+        if refunded is None or currency is None:
+            raise NoAnswer("unreadable", "a refund without an amount or a currency")
+        if request is not None and (refunded, currency) != (request.amount_minor, request.order.currency):
+            raise NoAnswer("not_ours", "the answer is about another amount or currency")
+        status = text(refund.get("status"), 64)
+        state, code = self._status("refund_status", status)
         reason = text(refund.get("failure_reason"), 64) if state is ChannelState.FAILED else None
         if reason is not None:
-            code = self._wire.words("refund_failure", reason, "", None).code
-        decided = state in _ENDED
+            code = self._codes.read("refund_failure", reason).unified_code
         return ChannelAnswer(
             state,
-            given,
-            spoken,
+            refunded,
+            currency,
             refund_id,
-            reason or word,
+            reason or status,
             code=code,
-            happened_at=(at or instant(refund.get("created"))) if decided else None,
+            happened_at=(at or to_instant(refund.get("created"))) if state in FINAL_STATES else None,
         )
 
     def _ours(self, thing: Mapping[str, Any], kind: str, prefix: str, number: str, name: str) -> str:
-        """The object's id, if it is of this kind, of our mode and carries our number."""
-        found = thing.get("id")
-        if thing.get("object") != kind or not isinstance(found, str) or not is_id(found, prefix):
-            raise NoWord("unreadable", f"the answer is not a {kind}")
+        """Return the object's id, after checking its kind, its mode and its number of ours."""
+        object_id = thing.get("id")
+        if thing.get("object") != kind or not isinstance(object_id, str) or not is_id(object_id, prefix):
+            raise NoAnswer("unreadable", f"the answer is not a {kind}")
         if thing.get("livemode", self._livemode) is not self._livemode:
-            raise NoWord("not_ours", "the answer is about the other mode of the account")
+            raise NoAnswer("not_ours", "the answer is about the other mode of the account")
         if metadata(thing, name) != number:
-            raise NoWord("not_ours", "the answer is about another number")
-        return found
+            raise NoAnswer("not_ours", "the answer is about another number")
+        return object_id
 
 
 def is_id(value: object, prefix: str) -> bool:
-    """Whether this may be an id of Stripe's of this kind; it goes into an address."""
+    """Return whether this may be one of Stripe's ids of this kind; it goes into an address."""
     return (
         isinstance(value, str)
         and value.startswith(prefix)
@@ -159,17 +210,17 @@ def is_id(value: object, prefix: str) -> bool:
 
 
 def _received(intent: Mapping[str, Any], ordered: int) -> int:
-    """What was taken. Stripe always says; where it is not said, nothing but the whole is on record."""
+    """Return the amount taken. Stripe always states it; where it is missing, only the whole is on record."""
     if "amount_received" not in intent:
         return ordered
-    received = amount(intent["amount_received"])
+    received = to_amount(intent["amount_received"])
     if received is None:
-        raise NoWord("unreadable", "a success without an amount")
+        raise NoAnswer("unreadable", "a success without an amount")
     return received
 
 
 def _action(intent: Mapping[str, Any]) -> PayerAction | None:
-    """What the payer has to do: 3-D Secure on a page of his bank's, or in the application by Stripe's own code."""
+    """Return the payer's action: 3-D Secure on a page of the payer's bank, or in the application by Stripe's SDK."""
     action = intent.get("next_action")
     if intent.get("status") != "requires_action" or not isinstance(action, dict):
         return None
@@ -184,3 +235,27 @@ def _action(intent: Mapping[str, Any]) -> PayerAction | None:
 
 def _is_address(value: object) -> bool:
     return isinstance(value, str) and value.startswith(("https://", "http://")) and len(value) <= 4096
+
+
+def to_amount(value: object) -> int | None:
+    """Return an amount in minor units, which is how Stripe counts too; None for anything else."""
+    return value if type(value) is int and 0 < value <= AMOUNT_MINOR_MAX else None
+
+
+def to_currency(value: object) -> str | None:
+    """Return an ISO 4217 code, which Stripe writes in lower case; None for anything else."""
+    return value.upper() if isinstance(value, str) and re.fullmatch("[a-z]{3}", value) else None
+
+
+def to_instant(value: object) -> datetime | None:
+    """Convert seconds since 1970; None for anything else."""
+    if type(value) is not int or not 0 < value < 1 << 36:
+        return None
+    return datetime.fromtimestamp(value, UTC)
+
+
+def metadata(thing: Mapping[str, Any], name: str) -> str | None:
+    """Return a value that we attached to an object when we created it."""
+    values = thing.get("metadata")
+    value = values.get(name) if isinstance(values, dict) else None
+    return value if isinstance(value, str) else None

@@ -1,10 +1,10 @@
-"""UnionPay's daily file: a signed answer holds a zip, packed once more, with one ZM file of fixed width.
+"""UnionPay's daily file: a signed answer holds a zip, compressed again, with one ZM file of fixed width.
 
-A row is cut by bytes before it is read, since one Chinese character takes two. The file has no totals, so a bill is
-whole if every row has its full length and every field in it its form. The ZME file holds corrections made by people.
+A row is cut by bytes before it is decoded, since one Chinese character takes two. The file has no totals, so a bill is
+complete if every row has its full length and every field its form. A ZME file holds corrections made by people.
 
 Source:
-    UnionPay's file interface specification as its public clients read it: widths, names of the columns, packing.
+    UnionPay's file interface specification as its public clients read it: widths, names of the columns, compression.
 """
 
 from __future__ import annotations
@@ -17,16 +17,20 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from dataclasses import replace
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
 from hutong.channels.bill import Bill, BillRow, BillRowKind, BillState
+from hutong.channels.capability import BillRule
 from hutong.channels.codes.codes import Codes
-from hutong.channels.errors import BillRefused, ChannelUnreachable
-from hutong.channels.http import Http
+from hutong.channels.errors import BillRefused, NoAnswer
 from hutong.channels.model import ChannelState
-from hutong.channels.unionpay.client import BEIJING, Unreadable, from_short_time, read_answer, to_our_number
-from hutong.channels.unionpay.credentials import BillSettings, UnionPayCredentials, UnionPayKeys, Unproven
+from hutong.channels.unionpay.client import UnionPayClient
+from hutong.channels.unionpay.credentials import BillSettings, UnionPayCredentials
+from hutong.channels.unionpay.requests import bill_fields
+from hutong.channels.unionpay.responses import from_short_time, to_our_number
+from hutong.clock import BEIJING
 
 WIDTHS = {
     "trade_code": 3,
@@ -73,7 +77,7 @@ WIDTHS = {
     "reserved": 98,
 }
 ROW_LENGTH = sum(WIDTHS.values()) + len(WIDTHS) - 1
-"""607 bytes: one blank stands between two columns."""
+"""607 bytes, with one blank between two columns."""
 
 _ENDS = list(itertools.accumulate(width + 1 for width in WIDTHS.values()))
 _COLUMNS = {name: slice(end - width - 1, end - 1) for (name, width), end in zip(WIDTHS.items(), _ENDS, strict=True)}
@@ -83,67 +87,61 @@ _PACKED_LIMIT = 1 << 26
 _UNPACKED_LIMIT = 1 << 30
 _RATIO_MAX = 200
 _SMALL = 1 << 20
-"""Up to this size a file may be packed as tightly as it likes."""
+"""Size up to which the compression ratio of a file is not limited."""
 
 
 async def download_bill(
-    http: Http,
-    keys: UnionPayKeys,
+    client: UnionPayClient,
     credentials: UnionPayCredentials,
     codes: Codes,
-    body: bytes,
-    bill: Bill,
+    rule: BillRule,
+    day: date,
     folder: Path,
     *,
     now: datetime,
-    ready: bool,
 ) -> Bill:
-    """Send the signed request `body` and put the files of its answer into a folder.
-
-    Args:
-        bill: What is asked for.
-        ready: Whether the channel makes the file by now; before, that there is none proves nothing.
+    """Request the file of a clearing day and unpack it into a folder.
 
     Errors:
-        BillRefused: the answer is UnionPay's, but what it holds is not a bill.
+        BillRefused: the answer is UnionPay's, but it holds no bill.
     """
-
-    def without(state: BillState, code: str, message: str | None) -> Bill:
-        return Bill(state, bill.kind, bill.day, channel_code=code[:64], channel_message=(message or "")[:256] or None)
-
-    into = folder / f"unionpay-{bill.day:%Y%m%d}.answer"
-    headers = {"Content-Type": "application/x-www-form-urlencoded; charset=UTF-8"}
+    unknown = Bill(BillState.UNKNOWN, rule.kinds[0], day)
+    into = folder / f"unionpay-{day:%Y%m%d}.answer"
     try:
-        reply = await http.download(
-            "POST", credentials.file_url, headers=headers, into=into, limit=_ANSWER_LIMIT, body=body
-        )
-        if reply.status != 200:
-            return without(BillState.UNKNOWN, f"http_{reply.status}", None)
-        answer = read_answer(await asyncio.to_thread(into.read_bytes))
-        keys.verify(answer, now=now)
-    except ChannelUnreachable as error:
-        return without(BillState.UNKNOWN, "no_answer" if error.sent else "not_sent", error.detail)
-    except (Unproven, Unreadable) as error:
-        return without(BillState.UNKNOWN, str(error), None)
-    finally:
-        into.unlink(missing_ok=True)
-    if answer.get("merId") != credentials.mer_id or answer.get("settleDate", f"{bill.day:%m%d}") != f"{bill.day:%m%d}":
-        return without(BillState.UNKNOWN, "not_ours", None)
+        answer = await client.download(bill_fields(day, credentials, now), now, into=into, limit=_ANSWER_LIMIT)
+    except NoAnswer as error:
+        return replace(unknown, channel_code=error.answer.channel_code, channel_message=error.answer.channel_message)
+    if answer.get("merId") != credentials.mer_id or answer.get("settleDate", f"{day:%m%d}") != f"{day:%m%d}":
+        return replace(unknown, channel_code="not_ours")
     code, message = answer.get("respCode", "unreadable"), answer.get("respMsg")
     if code == "00":
         files = await asyncio.to_thread(unpack, answer.get("fileContent", ""), folder)
-        return Bill(BillState.READY, bill.kind, bill.day, files)
+        return replace(unknown, state=BillState.READY, files=files)
     state = codes.read("bill", code, message=message or "").state
+    return replace(
+        unknown,
+        state=_missing_state(state, ready=now >= _ready_at(day, rule)),
+        channel_code=code[:64],
+        channel_message=(message or "")[:256] or None,
+    )
+
+
+def _ready_at(day: date, rule: BillRule) -> datetime:
+    return datetime.combine(day + timedelta(days=1), time(rule.ready_hour), BEIJING)
+
+
+def _missing_state(state: ChannelState, *, ready: bool) -> BillState:
+    """Return why there is no bill. A missing bill means an empty day only after the time at which bills are made."""
     if state is ChannelState.NOT_FOUND:
-        return without(BillState.EMPTY if ready else BillState.NOT_READY, code, message)
-    return without(BillState.REFUSED if state is ChannelState.FAILED else BillState.UNKNOWN, code, message)
+        return BillState.EMPTY if ready else BillState.NOT_READY
+    return BillState.REFUSED if state is ChannelState.FAILED else BillState.UNKNOWN
 
 
 def unpack(content: str, folder: Path) -> tuple[Path, ...]:
     """Write the ZM file, and the ZME file if there is one, into a folder.
 
     Errors:
-        BillRefused: not base64 of a packed zip, more than the limits, or without one ZM file.
+        BillRefused: not base64 of a compressed zip, above the limits, or without one ZM file.
     """
     packed = folder / "unionpay.zip"
     try:
@@ -162,9 +160,9 @@ def unpack(content: str, folder: Path) -> tuple[Path, ...]:
 
 def _extract(archive: zipfile.ZipFile, folder: Path) -> tuple[Path, ...]:
     members = {member.filename: member for member in archive.infolist()}
-    wrong = any(member.header_offset < 0 for member in members.values())  # one that lies before the file's start
+    wrong = any(member.header_offset < 0 for member in members.values())  # it lies before the start of the file
     if wrong or len(members) != len(archive.infolist()) or len(members) > 16:
-        raise BillRefused("the bill's archive holds other files than a bill has")
+        raise BillRefused("the bill's archive does not hold a bill's files")
     names = [
         name for kind in ("ZM", "ZME") for name in members if re.fullmatch(rf"[A-Z]{{3}}[0-9]{{8}}{kind}_\w+", name)
     ]
@@ -174,20 +172,20 @@ def _extract(archive: zipfile.ZipFile, folder: Path) -> tuple[Path, ...]:
     for name in names:
         member, path = members[name], folder / name
         if member.file_size > _SMALL and member.file_size > _RATIO_MAX * member.compress_size:
-            raise BillRefused("the bill is packed more tightly than a bill can be")
+            raise BillRefused("the bill's compression ratio is above the limit")
         length = 0
         with archive.open(member) as source, path.open("wb") as target:
-            while piece := source.read(1 << 16):
-                length += len(piece)
+            while chunk := source.read(1 << 16):
+                length += len(chunk)
                 if length > _UNPACKED_LIMIT:
-                    raise BillRefused("the bill is too large")
-                target.write(piece)
+                    raise BillRefused("the bill is larger than the limit")
+                target.write(chunk)
         written.append(path)
     return tuple(written)
 
 
 def read_bill(bill: Bill, credentials: UnionPayCredentials) -> Iterator[BillRow]:
-    """The rows of a ZM file, one after another."""
+    """Yield the rows of a ZM file."""
     if not bill.files:
         return
     noon = datetime(bill.day.year, bill.day.month, bill.day.day, 12, tzinfo=BEIJING)
@@ -206,17 +204,17 @@ def _row(line: bytes, day: date, noon: datetime, credentials: UnionPayCredential
     settings = credentials.bill
     row = line.removesuffix(b"\n").removesuffix(b"\r")
     if not line.endswith(b"\n") or len(row) != ROW_LENGTH or any(row[blank : blank + 1] != b" " for blank in _BLANKS):
-        raise BillRefused("not of the layout's length")
-    row.decode(settings.encoding)  # nothing of it is used, but a file in another encoding is not this bill
+        raise BillRefused("it does not have the length of the layout")
+    row.decode(settings.encoding)  # the text is not used, but a file in another encoding is not this bill
 
     def column(name: str) -> str:
         return row[_COLUMNS[name]].decode("ascii").strip()
 
     if column("merchant") != credentials.mer_id:
-        raise BillRefused("it is another merchant's")
+        raise BillRefused("it belongs to another merchant")
     happened_at = from_short_time(column("time"), noon)
     if happened_at is None or not timedelta(days=-40) < happened_at - noon < timedelta(days=2):
-        raise BillRefused("its time is none")
+        raise BillRefused("its time is not near the day of the bill")
     order_no = column("order_no")
     kind = settings.kinds.get(column("transaction_type"), "other")
     fee = _signed(column("fee"), settings)
@@ -241,8 +239,8 @@ def _digits(text: str) -> int:
 
 
 def _signed(text: str, settings: BillSettings) -> int:
-    """A fee: what is taken from the merchant is positive, what is given back to him negative."""
+    """Return a fee: positive if taken from the merchant, negative if given back to the merchant."""
     letter, amount = text[:1], _digits(text[1:])
     if letter not in (settings.debit, settings.credit):
-        raise BillRefused("a fee has another letter than those for debit and credit")
+        raise BillRefused("a fee has neither the letter for debit nor that for credit")
     return amount if letter == settings.debit else -amount

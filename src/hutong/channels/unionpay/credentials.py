@@ -1,6 +1,6 @@
-"""UnionPay online gateway 5.1.0: what an account consists of, and its two cryptographic duties.
+"""UnionPay online gateway 5.1.0: the credentials of an account, and its two cryptographic duties.
 
-Requests are signed with the merchant's certificate. Answers and notifications bring the certificate they are signed
+Requests are signed with the merchant's certificate. Answers and notifications carry the certificate they are signed
 with; it counts only if UnionPay's certification authority issued it to UnionPay. The algorithm is fixed here and never
 taken from a message.
 """
@@ -8,7 +8,7 @@ taken from a message.
 from __future__ import annotations
 
 import base64
-import binascii
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,7 +25,8 @@ from cryptography.x509.oid import NameOID
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from hutong.channels.address import after_scheme
-from hutong.channels.unionpay.client import sign_digest
+from hutong.channels.encoding import decode_base64
+from hutong.channels.errors import NotAuthentic
 
 VERSION = "5.1.0"
 SIGN_METHOD = "01"
@@ -36,13 +37,13 @@ _PEM_START = "-----BEGIN CERTIFICATE-----"
 
 
 class BillSettings(BaseModel):
-    """How UnionPay writes the bill, as far as its public descriptions leave it open.
+    """The details of the bill's format that UnionPay's public descriptions leave open.
 
     Attributes:
-        cut_hour: The hour of Beijing at which a clearing day ends.
-        encoding: What the file's texts are written in; fields are cut by bytes.
-        debit, credit: The letters before an amount that is taken from the merchant, and one that is given to him.
-        kinds: What a row is about, by its transaction type.
+        cut_hour: The hour in Beijing at which a clearing day ends.
+        encoding: The encoding of the file's texts; fields are cut by bytes.
+        debit, credit: The letters before an amount taken from the merchant, and before one given to the merchant.
+        kinds: The subject of a row, by its transaction type.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -68,11 +69,11 @@ class UnionPayCredentials(BaseModel):
             base64, and its password.
         merchant_private_key, merchant_certificate: The same two in PEM, in place of the file.
         root_certificates, middle_certificates: UnionPay's certification authority, PEM, one or more after another.
-        signer_name: Whom UnionPay's certificates name.
-        term_id: The terminal number, for taking the payer's code.
-        base_url: Where the gateway is reached.
-        file_url: Where bills are fetched.
-        bill: How bills are written.
+        signer_name: The owner that UnionPay's certificates name.
+        term_id: The terminal number, for payments with the payer's code.
+        base_url: The address of the gateway.
+        file_url: The address of the bills.
+        bill: The format of the bills.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -138,10 +139,10 @@ def read_certificates(pem: str) -> list[x509.Certificate]:
 def merchant_pair(
     credentials: UnionPayCredentials, *, checked: bool = False
 ) -> tuple[rsa.RSAPrivateKey, x509.Certificate]:
-    """The merchant's key and the certificate that names it, from either of the two forms.
+    """Return the merchant's key and its certificate, from either of the two forms.
 
     Args:
-        checked: The pair was read before, so its numbers need not be proven to fit again, which takes long.
+        checked: The pair was read before, so the slow proof that its numbers fit is skipped.
 
     Errors:
         ValueError: neither form, both, a wrong password, a weak key, or a key of another certificate.
@@ -174,16 +175,12 @@ def _from_pfx(credentials: UnionPayCredentials) -> tuple[object, x509.Certificat
     password = credentials.merchant_pfx_password
     try:
         packed = base64.b64decode(credentials.merchant_pfx.get_secret_value(), validate=True)
-        found = load_pkcs12(packed, password.get_secret_value().encode() if password is not None else None)
+        content = load_pkcs12(packed, password.get_secret_value().encode() if password is not None else None)
     except (ValueError, TypeError):
         raise ValueError("merchant_pfx must be a PKCS#12 file in base64, with its password") from None
-    if found.key is None or found.cert is None:
+    if content.key is None or content.cert is None:
         raise ValueError("merchant_pfx must hold a key and its certificate")
-    return found.key, found.cert.certificate
-
-
-class Unproven(Exception):
-    """A message from UnionPay is not proven to be UnionPay's; the text is one word that says why."""
+    return content.key, content.cert.certificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,16 +189,16 @@ class _Authority:
     middles: Sequence[x509.Certificate]
 
     def vouches(self, certificate: x509.Certificate, now: datetime) -> bool:
-        """Whether one of the middle certificates, itself issued by a root, issued this one, all valid now."""
+        """Return whether a valid middle certificate, itself issued by a valid root, has issued this one."""
         return any(
-            _issued(certificate, middle) and any(_issued(middle, root) and _valid(root, now) for root in self.roots)
+            is_issued(certificate, middle) and any(is_issued(middle, root) and _valid(root, now) for root in self.roots)
             for middle in self.middles
             if _valid(middle, now) and _may_issue(middle)
         )
 
 
 class UnionPayKeys:
-    """An account's keys, read once."""
+    """An account's keys, parsed once."""
 
     def __init__(self, credentials: UnionPayCredentials) -> None:
         self._private, self.certificate = merchant_pair(credentials, checked=True)
@@ -212,7 +209,7 @@ class UnionPayKeys:
         )
 
     def sign(self, fields: Mapping[str, str]) -> dict[str, str]:
-        """The fields with version, method, certificate number and signature."""
+        """Return the fields with version, method, certificate number and signature."""
         signed: dict[str, str] = {
             "version": VERSION,
             "encoding": "UTF-8",
@@ -220,46 +217,46 @@ class UnionPayKeys:
             "certId": self.cert_id,
             **fields,
         }
-        signature = self._private.sign(sign_digest(signed), PKCS1v15(), SHA256())
+        signature = self._private.sign(_digest(signed), PKCS1v15(), SHA256())
         return signed | {"signature": base64.b64encode(signature).decode()}
 
     def verify(self, fields: Mapping[str, str], *, now: datetime) -> None:
-        """Prove that the message is UnionPay's.
+        """Verify that the message is UnionPay's.
 
         Errors:
-            Unproven: unsigned, of another method, signed by somebody whom UnionPay's authority does not name, with a
-                certificate that is not valid now, or wrongly signed.
+            NotAuthentic: unsigned, of another method, signed by a party that UnionPay's authority does not name, with
+                a certificate that is not valid now, or wrongly signed.
         """
         signature, pem = fields.get("signature"), fields.get("signPubKeyCert")
         if not signature or not pem or fields.get("signMethod") != SIGN_METHOD or fields.get("version") != VERSION:
-            raise Unproven("unsigned")
+            raise NotAuthentic("unsigned")
         try:
             public = self._signer(pem, now)
-        except Unproven:
+        except NotAuthentic:
             raise
-        except Exception:  # noqa: BLE001 - a stranger's certificate may be broken in ways of which nobody made a list
-            raise Unproven("unknown_key") from None
+        except Exception:  # noqa: BLE001 - a stranger's certificate may be broken in unforeseeable ways
+            raise NotAuthentic("unknown_key") from None
         try:
-            public.verify(_strict_base64(signature), sign_digest(fields), PKCS1v15(), SHA256())
+            public.verify(decode_base64(signature), _digest(fields), PKCS1v15(), SHA256())
         except (InvalidSignature, ValueError):
-            raise Unproven("bad_signature") from None
+            raise NotAuthentic("bad_signature") from None
 
     def _signer(self, pem: str, now: datetime) -> rsa.RSAPublicKey:
-        """The key of UnionPay's certificate, which the message brings with it."""
+        """Return the key of UnionPay's certificate, which the message carries."""
         if pem.count(_PEM_START) != 1 or not pem.startswith(_PEM_START):
-            raise Unproven("unknown_key")
+            raise NotAuthentic("unknown_key")
         certificate = x509.load_pem_x509_certificate(pem.encode())
         if not self._authority.vouches(certificate, now) or not self._is_unionpay(certificate):
-            raise Unproven("unknown_key")
+            raise NotAuthentic("unknown_key")
         if not _valid(certificate, now):
-            raise Unproven("stale")
+            raise NotAuthentic("stale")
         public = certificate.public_key()
         if not isinstance(public, rsa.RSAPublicKey) or public.key_size < _KEY_BITS_MIN:
-            raise Unproven("unknown_key")
+            raise NotAuthentic("unknown_key")
         return public
 
     def _is_unionpay(self, certificate: x509.Certificate) -> bool:
-        """The subject reads "041@…@中国银联股份有限公司@…": the third part names the owner."""
+        """Return whether UnionPay owns the certificate, whose subject reads "041@…@owner@…"."""
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         parts = str(names[0].value).split("@") if len(names) == 1 else []
         return len(parts) > 2 and parts[2] == self._signer_name
@@ -276,7 +273,8 @@ def _may_issue(certificate: x509.Certificate) -> bool:
         return False
 
 
-def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+def is_issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Return whether one certificate has issued another."""
     try:
         certificate.verify_directly_issued_by(issuer)
     except (InvalidSignature, ValueError, TypeError):
@@ -284,12 +282,7 @@ def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     return True
 
 
-def _strict_base64(text: str) -> bytes:
-    """Decode; of the several spellings of the same bytes only the canonical one is taken."""
-    try:
-        decoded = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise ValueError("not base64") from None
-    if base64.b64encode(decoded).decode() != text:
-        raise ValueError("not canonical base64")
-    return decoded
+def _digest(fields: Mapping[str, str]) -> bytes:
+    """Return the signed text: the hexadecimal SHA-256 of all fields but the signature, in the order of their names."""
+    text = "&".join(f"{name}={fields[name]}" for name in sorted(fields) if name != "signature")
+    return hashlib.sha256(text.encode()).hexdigest().encode()

@@ -1,4 +1,11 @@
-"""The fields of UnionPay's transactions, and what is refused before anything is sent."""
+"""Requests to UnionPay: the fields of orders, refunds, queries and files, and the checks before they are sent.
+
+Times are Beijing's, without a zone; numbers have no marks. Free text holds none of the characters that have a meaning
+in a message, so that a signed message has one reading only.
+
+Source:
+    https://open.unionpay.com/tjweb/acproduct/APIList?apiservId=448 (fields).
+"""
 
 from __future__ import annotations
 
@@ -7,23 +14,25 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from urllib.parse import urljoin
 
-from hutong.channels.model import Order, PayRequest, Refund
-from hutong.channels.unionpay.client import plain, settle_date, to_their_number, to_time
+from hutong.channels.model import OrderReference, PayRequest, RefundRequest
 from hutong.channels.unionpay.credentials import UnionPayCredentials
+from hutong.clock import BEIJING
 from hutong.errors import InvalidParameter
 
 AMOUNT_MINOR_MAX = 10**12 - 1
 SUBJECT_LENGTH_MAX = 32
 REFUND_WINDOW = timedelta(days=330)
+_OUR_NUMBER = re.compile(r"([a-z]{3})_([0-9a-z]{5,29})")
+_FULL_WIDTH = str.maketrans("&={}[]\"'", "＆＝｛｝［］＂＇")
 
 
 @dataclass(frozen=True, slots=True)
-class Product:
-    """How a method is asked for.
+class UnionPayProduct:
+    """A way to pay, by UnionPay's own codes.
 
     Attributes:
-        refund_window: For how long it is refunded.
-        payer_may_retry: Whether a payer whose card was declined may go on with another one, until the order's end.
+        refund_window: How long after the payment UnionPay still refunds.
+        payer_may_retry: Whether a payer whose card was declined may use another one, until the order expires.
     """
 
     txn_type: str
@@ -36,10 +45,10 @@ class Product:
 
 FRONT, QR, WALLET, COLLECTION = "unionpay_front", "unionpay_qr", "unionpay_wallet", "unionpay_collection"
 PRODUCTS = {
-    FRONT: Product("01", "01", "000201", "07", REFUND_WINDOW, payer_may_retry=True),
-    QR: Product("01", "07", "000000", "08", timedelta(days=30), payer_may_retry=True),
-    WALLET: Product("01", "06", "000000", "08", timedelta(days=30), payer_may_retry=False),
-    COLLECTION: Product("11", "00", "000501", "07", REFUND_WINDOW, payer_may_retry=False),
+    FRONT: UnionPayProduct("01", "01", "000201", "07", REFUND_WINDOW, payer_may_retry=True),
+    QR: UnionPayProduct("01", "07", "000000", "08", timedelta(days=30), payer_may_retry=True),
+    WALLET: UnionPayProduct("01", "06", "000000", "08", timedelta(days=30), payer_may_retry=False),
+    COLLECTION: UnionPayProduct("11", "00", "000501", "07", REFUND_WINDOW, payer_may_retry=False),
 }
 RETRIED = frozenset(
     (product.txn_type, product.txn_sub_type) for product in PRODUCTS.values() if product.payer_may_retry
@@ -47,7 +56,7 @@ RETRIED = frozenset(
 
 
 def order_fields(request: PayRequest, credentials: UnionPayCredentials) -> dict[str, str]:
-    """A payment.
+    """Return the fields of a payment.
 
     Errors:
         InvalidParameter: UnionPay could not take it; `param` names the field.
@@ -58,11 +67,11 @@ def order_fields(request: PayRequest, credentials: UnionPayCredentials) -> dict[
     if request.currency != "CNY":
         raise InvalidParameter("UnionPay takes CNY only", param="currency")
     if not request.capture:
-        raise InvalidParameter("UnionPay does not only reserve money here", param="capture")
+        raise InvalidParameter("UnionPay cannot reserve money by this method", param="capture")
     if not 0 < request.amount_minor <= AMOUNT_MINOR_MAX:
         raise InvalidParameter("UnionPay does not take this amount", param="amount_minor")
     if request.placed_at is None:
-        raise InvalidParameter("UnionPay needs the time at which the order was made", param="placed_at")
+        raise InvalidParameter("UnionPay needs the time at which the order was placed", param="placed_at")
     fields = _transaction(product, product.txn_type, product.txn_sub_type, credentials) | {
         "orderId": _number(request.attempt_no, "attempt_no"),
         "txnTime": to_time(request.placed_at),
@@ -70,13 +79,13 @@ def order_fields(request: PayRequest, credentials: UnionPayCredentials) -> dict[
         "currencyCode": "156",
         "backUrl": request.notify_url,
     }
-    description = plain(request.subject, SUBJECT_LENGTH_MAX)
+    description = _plain(request.subject, SUBJECT_LENGTH_MAX)
     if description:
         fields["orderDesc"] = description
     if product.payer_may_retry:
         fields["payTimeout"] = to_time(request.expires_at)
     if request.method == FRONT:
-        # UnionPay asks for a page to return to; without one the payer comes to the platform's front door.
+        # UnionPay requires a page to return to; without one the payer comes to the platform's root page.
         fields["frontUrl"] = request.return_url or urljoin(request.notify_url, "/")
     if request.method == WALLET:
         if credentials.term_id is None:
@@ -87,11 +96,11 @@ def order_fields(request: PayRequest, credentials: UnionPayCredentials) -> dict[
     return fields
 
 
-def check_refund(refund: Refund, now: datetime) -> None:
-    """Refuse what UnionPay would not give back.
+def check_refund(refund: RefundRequest, now: datetime) -> None:
+    """Check that UnionPay could take a refund.
 
     Errors:
-        InvalidParameter: as for `order_fields`.
+        InvalidParameter: it could not; `param` names the field.
     """
     order = refund.order
     product = PRODUCTS.get(order.method)
@@ -104,18 +113,22 @@ def check_refund(refund: Refund, now: datetime) -> None:
         raise InvalidParameter("UnionPay no longer refunds this order", param="order")
 
 
-def check_void(refund: Refund, now: datetime, cut_hour: int) -> None:
-    """Refuse what UnionPay would not cancel: a part, or a payment of an earlier clearing day."""
+def check_void(refund: RefundRequest, now: datetime, cut_hour: int) -> None:
+    """Check that UnionPay could cancel a payment: the whole, on its own clearing day.
+
+    Errors:
+        InvalidParameter: it could not; `param` names the field.
+    """
     if refund.amount_minor != refund.order.amount_minor:
         raise InvalidParameter("UnionPay cancels whole payments only", param="amount_minor")
     if settle_date(refund.order.placed_at, cut_hour) != settle_date(now, cut_hour):
-        raise InvalidParameter("UnionPay cancels payments of the same clearing day only", param="order")
+        raise InvalidParameter("UnionPay cancels a payment on its own clearing day only", param="order")
 
 
 def refund_fields(
-    refund: Refund, txn_type: str, original_query_id: str, credentials: UnionPayCredentials
+    refund: RefundRequest, txn_type: str, original_query_id: str, credentials: UnionPayCredentials
 ) -> dict[str, str]:
-    """A refund ("04") or a void ("31") that was checked."""
+    """Return the fields of a checked refund ("04") or void ("31")."""
     return _transaction(PRODUCTS[refund.order.method], txn_type, "00", credentials) | {
         "orderId": _number(refund.refund_no, "refund_no"),
         "origQryId": original_query_id,
@@ -127,7 +140,7 @@ def refund_fields(
 
 
 def query_fields(our_no: str, placed_at: datetime, credentials: UnionPayCredentials) -> dict[str, str]:
-    """A query for a payment, a refund or a void."""
+    """Return the fields of a query for a payment, a refund or a void."""
     return {
         "txnType": "00",
         "txnSubType": "00",
@@ -140,7 +153,7 @@ def query_fields(our_no: str, placed_at: datetime, credentials: UnionPayCredenti
 
 
 def bill_fields(day: date, credentials: UnionPayCredentials, now: datetime) -> dict[str, str]:
-    """A request for the file of a clearing day."""
+    """Return the fields of a request for the file of a clearing day."""
     return {
         "txnType": "76",
         "txnSubType": "01",
@@ -153,10 +166,10 @@ def bill_fields(day: date, credentials: UnionPayCredentials, now: datetime) -> d
     }
 
 
-def order_of(request: PayRequest) -> Order:
-    """The order that a request places, for asking about it."""
-    assert request.placed_at is not None, "order_fields has looked"
-    return Order(
+def order_reference(request: PayRequest) -> OrderReference:
+    """Return the reference of the order that a checked request places, to query it."""
+    assert request.placed_at is not None, "order_fields has checked it"
+    return OrderReference(
         request.attempt_no,
         request.method,
         request.amount_minor,
@@ -167,7 +180,7 @@ def order_of(request: PayRequest) -> Order:
 
 
 def _transaction(
-    product: Product, txn_type: str, txn_sub_type: str, credentials: UnionPayCredentials
+    product: UnionPayProduct, txn_type: str, txn_sub_type: str, credentials: UnionPayCredentials
 ) -> dict[str, str]:
     return {
         "txnType": txn_type,
@@ -177,6 +190,27 @@ def _transaction(
         "accessType": "0",
         "merId": credentials.mer_id,
     }
+
+
+def to_their_number(number: str) -> str | None:
+    """Return our number in UnionPay's form: letters and digits alone, at most 32 as in the bill; None for another's."""
+    match = _OUR_NUMBER.fullmatch(number)
+    return "".join(match.groups()) if match else None
+
+
+def to_time(instant: datetime) -> str:
+    """Return an instant as UnionPay writes it."""
+    return instant.astimezone(BEIJING).strftime("%Y%m%d%H%M%S")
+
+
+def settle_date(instant: datetime, cut_hour: int) -> date:
+    """Return the clearing day of an instant, which begins at the cut of the evening before."""
+    return (instant.astimezone(BEIJING) + timedelta(hours=24 - cut_hour)).date()
+
+
+def _plain(text: str, length: int) -> str:
+    """Return free text without the characters that have a meaning in a message, cut to a length."""
+    return "".join(character for character in text if character.isprintable()).translate(_FULL_WIDTH)[:length]
 
 
 def _number(our_no: str, param: str) -> str:
@@ -189,5 +223,5 @@ def _number(our_no: str, param: str) -> str:
 def _payer(request: PayRequest, name: str, pattern: str) -> str:
     value = request.payer.get(name, "")
     if not re.fullmatch(pattern, value):
-        raise InvalidParameter("UnionPay needs this of the payer", param=f"payer.{name}")
+        raise InvalidParameter(f"this method needs the payer's {name}", param=f"payer.{name}")
     return value

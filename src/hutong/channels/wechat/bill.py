@@ -1,7 +1,7 @@
-"""WeChat Pay's daily bills: the trade bill, by which to reconcile, and the fund-flow bill.
+"""WeChat Pay's daily bills: the trade bill, which reconciliation uses, and the fund-flow bill.
 
-UTF-8 with a byte order mark, CRLF line ends, each value behind a back-tick, a header, rows, a second header and one row
-of totals. In yuan. The hash covers the unpacked file; the download itself is not signed.
+The format: UTF-8 with a byte order mark, CRLF line ends, a backtick before each value, a header, rows, a second header
+and one row of totals. Amounts are in yuan. The hash covers the unpacked file; the download itself is not signed.
 
 Source:
     https://pay.weixin.qq.com/doc/v3/merchant/4012791866 (trade bill), 4012791867 (fund-flow bill),
@@ -22,11 +22,12 @@ from pathlib import Path
 from typing import TextIO
 
 from hutong.channels.bill import Bill, BillRow, BillRowKind, BillState
-from hutong.channels.errors import BillRefused
+from hutong.channels.errors import BillRefused, NoAnswer
 from hutong.channels.model import text
-from hutong.channels.wechat.client import NoWord, Wire
-from hutong.channels.wechat.requests import BEIJING
-from hutong.channels.wechat.responses import Reader, payout_no
+from hutong.channels.wechat.client import WeChatClient
+from hutong.channels.wechat.requests import to_payout_no
+from hutong.channels.wechat.responses import WeChatResponses
+from hutong.clock import BEIJING
 from hutong.errors import InvalidParameter
 
 PACKED_MAX = 512 << 20
@@ -37,7 +38,7 @@ _LINE_MAX = 1 << 16
 _BOM = b"\xef\xbb\xbf"
 _YUAN = re.compile(r"-?[0-9]{1,14}(\.[0-9]{1,5})?")
 _UNITS = 100_000
-"""Parts of a yuan that bills count in: fees are told with five decimals."""
+"""Parts of a yuan that bills count in: fees have five decimals."""
 
 _TARGETS = {
     "trade": "/v3/bill/tradebill?bill_date={day}&bill_type=ALL&tar_type=GZIP",
@@ -45,33 +46,35 @@ _TARGETS = {
 }
 
 
-async def download(wire: Wire, said: Reader, kind: str, day: date, folder: Path, *, now: datetime) -> Bill:
-    """Fetch a bill into a folder, unpacked, and prove it with the hash that WeChat has signed.
+async def download_bill(
+    client: WeChatClient, responses: WeChatResponses, kind: str, day: date, folder: Path, *, now: datetime
+) -> Bill:
+    """Fetch a bill into a folder, unpacked, and check it against the hash that WeChat has signed.
 
     Errors:
         InvalidParameter: WeChat has no bill of this kind.
-        BillRefused: what came is not what the hash names, is cut off, or unpacks to more than a bill may be.
+        BillRefused: the file does not have this hash, is cut off, or unpacks to more than the limit.
     """
     if kind not in _TARGETS:
         raise InvalidParameter("WeChat Pay has no bill of this kind", param="kind")
     try:
-        status, answer = await wire.call("GET", _TARGETS[kind].format(day=day.isoformat()), now)
+        status, content = await client.call("GET", _TARGETS[kind].format(day=day.isoformat()), now)
         if status != 200:
-            return _without(kind, day, said.refusal("bill", status, answer).code, answer, now)
-        wanted, target = answer.get("hash_value"), wire.target_of(answer.get("download_url"))
-        if answer.get("hash_type") != "SHA1" or not isinstance(wanted, str) or target is None:
+            return _missing(kind, day, responses.refusal("bill", status, content).code, content, now)
+        expected, target = content.get("hash_value"), client.target_of(content.get("download_url"))
+        if content.get("hash_type") != "SHA1" or not isinstance(expected, str) or target is None:
             return Bill(BillState.UNKNOWN, kind, day, channel_code="unreadable")
         packed = folder / f"wechat-{kind}-{day}.csv.gz"
-        reply = await wire.download(target, now, into=packed, limit=PACKED_MAX)
-    except NoWord as nothing:
-        word = nothing.answer
-        return Bill(BillState.UNKNOWN, kind, day, (), word.channel_code, word.channel_message)
+        reply = await client.download(target, now, into=packed, limit=PACKED_MAX)
+    except NoAnswer as error:
+        unknown = error.answer
+        return Bill(BillState.UNKNOWN, kind, day, (), unknown.channel_code, unknown.channel_message)
     if reply.status != 200:
         return Bill(BillState.UNKNOWN, kind, day, channel_code=f"http_{reply.status}")
     unpacked = folder / f"wechat-{kind}-{day}.csv"
     try:
-        if await asyncio.to_thread(unpack, packed, unpacked) != wanted.lower():
-            raise BillRefused("the bill is not the one that WeChat's hash names")
+        if await asyncio.to_thread(unpack, packed, unpacked) != expected.lower():
+            raise BillRefused("the bill does not have the hash that WeChat has signed")
     except BillRefused:
         await asyncio.to_thread(unpacked.unlink, missing_ok=True)
         raise
@@ -80,8 +83,8 @@ async def download(wire: Wire, said: Reader, kind: str, day: date, folder: Path,
     return Bill(BillState.READY, kind, day, (unpacked,))
 
 
-def _without(kind: str, day: date, code: str | None, answer: Mapping[str, object], now: datetime) -> Bill:
-    """Why there is no bill. That there is none says that the day has no rows only once it would have been made."""
+def _missing(kind: str, day: date, code: str | None, content: Mapping[str, object], now: datetime) -> Bill:
+    """Return why there is no bill. A missing bill means an empty day only after the time at which bills are made."""
     ready_at = datetime.combine(day + timedelta(days=1), READY_AT, BEIJING)
     states = {
         "bill_not_ready": BillState.NOT_READY,
@@ -89,15 +92,15 @@ def _without(kind: str, day: date, code: str | None, answer: Mapping[str, object
         "parameter_invalid": BillState.REFUSED,
         "merchant_not_permitted": BillState.REFUSED,
     }
-    words = text(answer.get("code"), 64), text(answer.get("message"), 256)
-    return Bill(states.get(code or "", BillState.UNKNOWN), kind, day, (), *words)
+    refusal = text(content.get("code"), 64), text(content.get("message"), 256)
+    return Bill(states.get(code or "", BillState.UNKNOWN), kind, day, (), *refusal)
 
 
 def unpack(packed: Path, into: Path) -> str:
-    """Unpack a bill, or copy one that is not packed, and return its SHA-1.
+    """Unpack a bill, or copy an uncompressed one, and return its SHA-1.
 
     Errors:
-        BillRefused: cut off, damaged, or too much for its size.
+        BillRefused: cut off, damaged, or larger than the limit.
     """
     digest, length = hashlib.sha1(usedforsecurity=False), 0
     size = packed.stat().st_size
@@ -110,7 +113,7 @@ def unpack(packed: Path, into: Path) -> str:
             while chunk := source.read(1 << 20):
                 length += len(chunk)
                 if length > limit:
-                    raise BillRefused("the bill unpacks to more than a bill may be")
+                    raise BillRefused("the bill unpacks to more than the limit")
                 digest.update(chunk)
                 out.write(chunk)
         except (OSError, EOFError, zlib.error) as error:
@@ -118,8 +121,8 @@ def unpack(packed: Path, into: Path) -> str:
     return digest.hexdigest()
 
 
-def read(bill: Bill) -> Iterator[BillRow]:
-    """The rows of a bill, then the proof that they add up."""
+def read_bill(bill: Bill) -> Iterator[BillRow]:
+    """Yield the rows of a bill, then check that they add up."""
     if bill.state is BillState.EMPTY:
         return
     if bill.state is not BillState.READY or bill.kind not in _LAYOUTS:
@@ -137,13 +140,13 @@ def read(bill: Bill) -> Iterator[BillRow]:
 
 @dataclass(frozen=True)
 class _Layout:
-    """What stands in a bill's columns.
+    """The columns of one kind of bill.
 
     Attributes:
-        header: Its columns; later ones may be added, so they are found by name.
-        row: Reads one.
-        totals: What the last line must tell of the rows, and what each row adds to it.
-        counts: Those of them that are counts, not amounts.
+        header: Their names; WeChat may add columns, so they are found by name.
+        row: Reads one row.
+        totals: The totals of the last line, and the part that each row adds.
+        counts: The totals that are counts, not amounts.
     """
 
     header: tuple[str, ...]
@@ -155,26 +158,26 @@ class _Layout:
 def _rows(lines: TextIO, layout: _Layout) -> Iterator[BillRow]:
     names = _line(lines).split(",")
     if len(set(names)) != len(names) or not set(layout.header) <= set(names):
-        raise BillRefused("the bill does not have this bill's columns")
+        raise BillRefused("the bill lacks columns of its kind, or names one twice")
     sums = dict.fromkeys(layout.totals, 0)
     while (line := _line(lines)).startswith("`"):
         values = line[1:].split(",`")
         if len(values) != len(names):
-            raise BillRefused("a row does not have as many values as there are columns")
+            raise BillRefused("a row has another number of values than the header has columns")
         row = dict(zip(names, values, strict=True))
         for name, add in layout.totals.items():
             sums[name] += add(row)
         yield layout.row(row)
-    headings, told = line.split(","), _line(lines)
-    values = told[1:].split(",`")
-    if not told.startswith("`") or len(values) != len(headings) or not set(layout.totals) <= set(headings):
+    headings, last = line.split(","), _line(lines)
+    values = last[1:].split(",`")
+    if not last.startswith("`") or len(values) != len(headings) or not set(layout.totals) <= set(headings):
         raise BillRefused("the bill has no totals")
     totals = dict(zip(headings, values, strict=True))
     for name, added in sums.items():
         if added != (_count(totals[name]) if name in layout.counts else _units(totals[name])):
             raise BillRefused(f"the rows do not add up to the bill's total: {name}")
     if lines.read(1):
-        raise BillRefused("something stands behind the totals")
+        raise BillRefused("data follows the totals")
 
 
 def _line(lines: TextIO) -> str:
@@ -185,7 +188,7 @@ def _line(lines: TextIO) -> str:
 
 
 def _units(value: str) -> int:
-    """Yuan as exact parts of a yuan."""
+    """Return an amount in yuan as exact parts of a yuan."""
     if not _YUAN.fullmatch(value):
         raise BillRefused("an amount of the bill cannot be read")
     whole, _, fraction = value.removeprefix("-").partition(".")
@@ -196,12 +199,12 @@ def _units(value: str) -> int:
 def _minor(value: str) -> int:
     units = _units(value)
     if units % (_UNITS // 100):
-        raise BillRefused("an amount of the bill is not of whole fen")
+        raise BillRefused("an amount of the bill has a fraction of a fen")
     return units // (_UNITS // 100)
 
 
 def _fee(value: str) -> int:
-    """Rounded half up, away from zero, to whole fen; WeChat tells five decimals."""
+    """Return a fee in fen, rounded half up, away from zero; WeChat writes five decimals."""
     units, per_fen = _units(value), _UNITS // 100
     rounded = (abs(units) * 2 + per_fen) // (2 * per_fen)
     return -rounded if units < 0 else rounded
@@ -220,21 +223,22 @@ def _instant(value: str) -> datetime:
         raise BillRefused("a time of the bill cannot be read") from None
 
 
-def _given(value: str) -> str | None:
-    """A number, which stands as 0 or not at all where there is none."""
+def _number(value: str) -> str | None:
+    """Return a number of ours or of WeChat's; a missing one is written as 0 or as nothing."""
     return None if value in ("", "0") else value
 
 
 def _trade_row(row: Mapping[str, str]) -> BillRow:
-    refund_no = _given(row["商户退款单号"])
-    is_refund = refund_no is not None or _given(row["微信退款单号"]) is not None
-    order_no = _given(row["商户订单号"])
+    refund_no = _number(row["商户退款单号"])
+    is_refund = refund_no is not None or _number(row["微信退款单号"]) is not None
+    order_no = _number(row["商户订单号"])
     return BillRow(
         kind=BillRowKind.REFUND if is_refund else BillRowKind.PAYMENT,
         our_no=refund_no if is_refund else order_no,
-        channel_no=_given(row["微信退款单号"]) if is_refund else _given(row["微信订单号"]),
+        channel_no=_number(row["微信退款单号"]) if is_refund else _number(row["微信订单号"]),
         original_no=order_no if is_refund else None,
-        # With coupons, what was asked for stands in these two columns and what moved in others; ours is what was asked.
+        # With coupons, these two columns hold the requested amounts and others the amounts moved; our records hold the
+        # requested ones.
         amount_minor=_minor(row["申请退款金额"]) if is_refund else _minor(row["订单金额"]),
         currency=row["货币种类"],
         fee_minor=_fee(row["手续费"]),
@@ -253,14 +257,14 @@ _FLOW_KINDS = {
 
 def _flow_row(row: Mapping[str, str]) -> BillRow:
     kind = _FLOW_KINDS.get(row["业务类型"], BillRowKind.OTHER)
-    our_no = _given(row["业务凭证号"])
+    our_no = _number(row["业务凭证号"])
     amount_minor = _minor(row["收支金额(元)"])
     if amount_minor < 0 or row["收支类型"] not in ("收入", "支出"):
         raise BillRefused("a row is neither income nor expense")
     return BillRow(
         kind=kind,
-        our_no=payout_no(our_no) if our_no and kind is BillRowKind.PAYOUT else our_no,
-        channel_no=_given(row["微信支付业务单号"]),
+        our_no=to_payout_no(our_no) if our_no and kind is BillRowKind.PAYOUT else our_no,
+        channel_no=_number(row["微信支付业务单号"]),
         original_no=None,
         amount_minor=amount_minor,
         currency="CNY",
@@ -274,8 +278,8 @@ def _sum(column: str) -> Callable[[Mapping[str, str]], int]:
     return lambda row: _units(row[column])
 
 
-def _flow_sum(word: str) -> Callable[[Mapping[str, str]], int]:
-    return lambda row: _units(row["收支金额(元)"]) if row["收支类型"] == word else 0
+def _flow_sum(direction: str) -> Callable[[Mapping[str, str]], int]:
+    return lambda row: _units(row["收支金额(元)"]) if row["收支类型"] == direction else 0
 
 
 _LAYOUTS = {

@@ -1,4 +1,4 @@
-"""WeChat Pay API v3: what an account consists of, and its three cryptographic duties.
+"""WeChat Pay API v3: the credentials of an account, and its three cryptographic duties.
 
 Requests are signed with the merchant's key; answers and notifications are verified with the platform key that their
 serial names; what notifications carry is decrypted with the API v3 key. Algorithms are fixed here and never taken from
@@ -12,7 +12,6 @@ Source:
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -29,6 +28,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, l
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from hutong.channels.address import base_url
+from hutong.channels.encoding import decode_base64
+from hutong.channels.errors import NotAuthentic
 
 SCHEME = "WECHATPAY2-SHA256-RSA2048"
 PUBLIC_KEY_PREFIX = "PUB_KEY_ID_"
@@ -37,11 +38,11 @@ _KEY_BITS_MIN = 2048
 
 
 class TransferScene(BaseModel):
-    """What WeChat has approved transfers for, and what it wants to be told with each.
+    """The purpose for which WeChat has approved transfers, and the report that it requires with each.
 
     Attributes:
         id: The scene's number.
-        report: What is reported, by the kind that the scene asks for.
+        report: The texts to report, by the kind that the scene requires.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -58,10 +59,10 @@ class WeChatCredentials(BaseModel):
         merchant_serial: Serial number of the merchant's certificate, in hexadecimal.
         merchant_private_key: The key of that certificate, PEM.
         api_v3_key: 32 characters, set by the merchant at WeChat.
-        platform_keys: What WeChat signs with: the certificate's serial, or `PUB_KEY_ID_…`, to PEM. Several during a
-            rotation; the first public key, if there is one, is the one that WeChat is asked to sign with.
-        transfer_scene: What transfers are made for; without it there are none.
-        base_url: Where WeChat Pay is reached.
+        platform_keys: The keys that WeChat signs with: a certificate's serial, or `PUB_KEY_ID_…`, to PEM. Several
+            during a rotation; the first public key, if there is one, is requested for WeChat's signatures.
+        transfer_scene: The purpose of transfers; without it there are none.
+        base_url: The address of WeChat Pay.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -102,9 +103,9 @@ class WeChatCredentials(BaseModel):
 
     @model_validator(mode="after")
     def _keys_differ(self) -> WeChatCredentials:
-        own = private_key(self.merchant_private_key.get_secret_value(), checked=True).public_key().public_numbers()
+        merchant = private_key(self.merchant_private_key.get_secret_value(), checked=True).public_key().public_numbers()
         for serial, pem in self.platform_keys.items():
-            if PlatformKey.read(serial, pem).key.public_numbers() == own:
+            if PlatformKey.read(serial, pem).key.public_numbers() == merchant:
                 raise ValueError("platform_keys holds the merchant's own key in place of the platform's")
         return self
 
@@ -113,7 +114,7 @@ def private_key(pem: str, *, checked: bool = False) -> rsa.RSAPrivateKey:
     """Read the merchant's key.
 
     Args:
-        checked: The key was read before, so its numbers need not be proven to fit again, which takes long.
+        checked: The key was read before, so the slow proof that its numbers fit is skipped.
 
     Errors:
         ValueError: not an unencrypted RSA key of at least 2,048 bits.
@@ -129,7 +130,7 @@ def private_key(pem: str, *, checked: bool = False) -> rsa.RSAPrivateKey:
 
 @dataclass(frozen=True, slots=True)
 class PlatformKey:
-    """A key that WeChat signs with, and when it may be used."""
+    """A key that WeChat signs with, and its period of validity."""
 
     key: rsa.RSAPublicKey
     not_before: datetime
@@ -140,7 +141,7 @@ class PlatformKey:
         """Read a certificate or, for a serial that starts with PUB_KEY_ID_, a public key.
 
         Errors:
-            ValueError: not PEM of that kind, another certificate than the serial names, or not a strong RSA key.
+            ValueError: not PEM of that kind, a certificate of another serial, or not a strong RSA key.
         """
         try:
             if serial.startswith(PUBLIC_KEY_PREFIX):
@@ -161,12 +162,8 @@ class PlatformKey:
         return cls(key, start, end)
 
 
-class Unproven(Exception):
-    """A message from WeChat is not proven to be WeChat's; the text is one word that says why."""
-
-
 class WeChatKeys:
-    """An account's keys, read once."""
+    """An account's keys, parsed once."""
 
     def __init__(self, credentials: WeChatCredentials) -> None:
         self.mchid = credentials.mchid
@@ -176,11 +173,11 @@ class WeChatKeys:
         self._aead = AESGCM(credentials.api_v3_key.get_secret_value().encode())
         self._platform = {serial: PlatformKey.read(serial, pem) for serial, pem in credentials.platform_keys.items()}
         public_keys = [serial for serial in self._platform if serial.startswith(PUBLIC_KEY_PREFIX)]
-        self.wanted_serial = public_keys[0] if public_keys else None
-        """The public key that WeChat is asked to sign its answers with; None leaves it to its certificates."""
+        self.requested_serial = public_keys[0] if public_keys else None
+        """The public key that we ask WeChat to sign its answers with; None leaves WeChat to its certificates."""
 
     def validity(self) -> list[tuple[str, datetime, datetime]]:
-        """WeChat's certificates that we hold, by serial, from when and until when each may be used."""
+        """Return serial, start and end of validity of each of WeChat's certificates that we hold."""
         return [
             (serial, key.not_before, key.not_after)
             for serial, key in self._platform.items()
@@ -188,7 +185,7 @@ class WeChatKeys:
         ]
 
     def authorize(self, method: str, target: str, body: bytes, *, nonce: str, now: datetime) -> str:
-        """The Authorization header of a request to `target` (path and query as sent)."""
+        """Return the Authorization header of a request to `target` (path and query as sent)."""
         timestamp = int(now.timestamp())
         message = b"%s\n%s\n%d\n%s\n%s\n" % (method.encode(), target.encode(), timestamp, nonce.encode(), body)
         signature = self._sign(message)
@@ -198,88 +195,77 @@ class WeChatKeys:
         )
 
     def sign_lines(self, *lines: str) -> str:
-        """The signature over these lines, each ended by a line feed, as the payer's side wants it."""
+        """Return the signature over these lines, each ended by a line feed, for the payer's page or application."""
         return self._sign("".join(f"{line}\n" for line in lines).encode())
 
     def _sign(self, message: bytes) -> str:
         return base64.b64encode(self._private.sign(message, PKCS1v15(), SHA256())).decode()
 
     def verify(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> None:
-        """Prove that the message is WeChat's and at most five minutes old.
+        """Verify that the message is WeChat's and at most five minutes old.
 
-        No signature is treated apart, those that start with `WECHATPAY/SIGNTEST/` included: WeChat sends these to see
-        whether they are refused.
+        No signature has a special treatment, also not one that starts with `WECHATPAY/SIGNTEST/`: WeChat sends these
+        to test whether they are refused.
 
         Errors:
-            Unproven: unsigned, stale, signed with a key we do not hold, or wrongly signed.
+            NotAuthentic: unsigned, stale, signed with a key we do not hold, or wrongly signed.
         """
         timestamp, nonce = headers.get("wechatpay-timestamp", ""), headers.get("wechatpay-nonce", "")
         signature, serial = headers.get("wechatpay-signature", ""), headers.get("wechatpay-serial", "")
         if not (timestamp and nonce and signature and serial):
-            raise Unproven("unsigned")
+            raise NotAuthentic("unsigned")
         if not (nonce.isascii() and nonce.isprintable()):
-            raise Unproven("bad_signature")  # a line break in it could move the border between nonce and body
+            raise NotAuthentic("bad_signature")  # a line break in it could move the border between nonce and body
         if headers.get("wechatpay-signature-type", SCHEME) != SCHEME:
-            raise Unproven("unsigned")
+            raise NotAuthentic("unsigned")
         if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):
-            raise Unproven("stale")
+            raise NotAuthentic("stale")
         if abs(int(timestamp) - now.timestamp()) > _WINDOW.total_seconds():
-            raise Unproven("stale")
+            raise NotAuthentic("stale")
         platform = self._platform.get(serial)
         if platform is None or not platform.not_before <= now <= platform.not_after:
-            raise Unproven("unknown_key")
+            raise NotAuthentic("unknown_key")
         message = b"%s\n%s\n%s\n" % (timestamp.encode(), nonce.encode(), body)
         try:
-            platform.key.verify(_strict_base64(signature), message, PKCS1v15(), SHA256())
+            platform.key.verify(decode_base64(signature), message, PKCS1v15(), SHA256())
         except (InvalidSignature, ValueError):
-            raise Unproven("bad_signature") from None
+            raise NotAuthentic("bad_signature") from None
 
-    def learn(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> bool:
-        """Take over the platform certificates of WeChat's list; whether one of them is new.
+    def adopt_certificates(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> bool:
+        """Adopt the platform certificates of WeChat's list; return whether one of them is new.
 
         Errors:
-            Unproven: one is not encrypted for us, not a certificate, or the list is not signed by any of them or of
-                those that we hold. None is taken over.
+            NotAuthentic: one is not encrypted for us, not a certificate, or the list is not signed by one of them or
+                by one that we hold. None is adopted.
         """
-        found = {}
+        listed = {}
         try:
             for entry in orjson.loads(body)["data"]:
                 pem = self.decrypt(entry["encrypt_certificate"]).decode()
-                found[entry["serial_no"]] = PlatformKey.read(entry["serial_no"], pem)
+                listed[entry["serial_no"]] = PlatformKey.read(entry["serial_no"], pem)
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-            raise Unproven("unreadable") from None
-        known, self._platform = self._platform, found | self._platform
+            raise NotAuthentic("unreadable") from None
+        previous, self._platform = self._platform, listed | self._platform
         try:
             self.verify(headers, body, now=now)
-        except Unproven:
-            self._platform = known
+        except NotAuthentic:
+            self._platform = previous
             raise
-        return len(self._platform) > len(known)
+        return len(self._platform) > len(previous)
 
     def decrypt(self, resource: Mapping[str, object]) -> bytes:
-        """The plain text of a notification's resource.
+        """Return the plain text of a notification's resource.
 
         Errors:
-            Unproven: not AEAD_AES_256_GCM under our API v3 key.
+            NotAuthentic: not AEAD_AES_256_GCM under our API v3 key.
         """
         nonce, sealed = resource.get("nonce"), resource.get("ciphertext")
         associated = resource.get("associated_data", "")
         if resource.get("algorithm") != "AEAD_AES_256_GCM" or not (
             isinstance(nonce, str) and isinstance(sealed, str) and isinstance(associated, str)
         ):
-            raise Unproven("unreadable")
+            raise NotAuthentic("unreadable")
         try:
-            return self._aead.decrypt(nonce.encode(), _strict_base64(sealed), associated.encode())
+            return self._aead.decrypt(nonce.encode(), decode_base64(sealed), associated.encode())
         except (InvalidTag, ValueError):
-            raise Unproven("undecryptable") from None
-
-
-def _strict_base64(text: str) -> bytes:
-    """Decode; of the several spellings of the same bytes only the canonical one is taken."""
-    try:
-        decoded = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise ValueError("not base64") from None
-    if base64.b64encode(decoded).decode() != text:
-        raise ValueError("not canonical base64")
-    return decoded
+            raise NotAuthentic("undecryptable") from None

@@ -1,34 +1,32 @@
-"""WeChat Pay's products: what an order asks for, and what the payer gets to do.
+"""Requests to WeChat Pay: the contents of orders, refunds and transfers, and the checks before they are sent.
 
 Source:
     https://pay.weixin.qq.com/doc/v3/merchant/4012791877 (Native), 4012791856 (JSAPI), 4012791834 (H5),
-    4013070176 (App), 4012382150 (code payment); 4012365341 and 4013070351 (the parameters that pages and apps sign).
+    4013070176 (App), 4012382150 (code payment), 4012791862 (refund), 4012716434 (transfer).
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta, timezone
+import re
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode
 
-import orjson
-
-from hutong.channels.capability import Method
-from hutong.channels.model import ActionKind, PayerAction, PayRequest
-from hutong.channels.wechat.credentials import WeChatKeys
+from hutong.channels.capability import Capabilities, PaymentMethod
+from hutong.channels.model import ActionKind, PayoutRequest, PayRequest, RefundRequest
+from hutong.channels.wechat.credentials import TransferScene
+from hutong.clock import BEIJING
 from hutong.errors import InvalidParameter
 
-BEIJING = timezone(timedelta(hours=8))
 SUBJECT_LENGTH_MAX = 127
 
-METHODS: Mapping[str, Method] = {
-    "wechat_native": Method(ActionKind.QR_CODE),
-    "wechat_jsapi": Method(ActionKind.SDK, requires=frozenset({"openid"})),
-    "wechat_h5": Method(ActionKind.REDIRECT, requires=frozenset({"client_ip"})),
-    "wechat_app": Method(ActionKind.SDK),
-    "wechat_code": Method(None, requires=frozenset({"auth_code"})),
+METHODS: Mapping[str, PaymentMethod] = {
+    "wechat_native": PaymentMethod(ActionKind.QR_CODE),
+    "wechat_jsapi": PaymentMethod(ActionKind.SDK, requires=frozenset({"openid"})),
+    "wechat_h5": PaymentMethod(ActionKind.REDIRECT, requires=frozenset({"client_ip"})),
+    "wechat_app": PaymentMethod(ActionKind.SDK),
+    "wechat_code": PaymentMethod(None, requires=frozenset({"auth_code"})),
 }
 
 PATHS: Mapping[str, str] = {
@@ -39,12 +37,42 @@ PATHS: Mapping[str, str] = {
     "wechat_code": "/v3/pay/transactions/codepay",
 }
 
+_NUMBER = re.compile(r"[0-9A-Za-z_-]{6,32}")
+_PAYOUT_NO = re.compile(r"([a-z]{3})_([0-9a-z]{1,29})")
+_BILL_NO = re.compile(r"([a-z]{3})([0-9a-z]{1,29})")
+_UNNAMED_MINOR_MAX = 199_999
+"""From 2,000 yuan on WeChat requires the payee's name."""
 
-def content(request: PayRequest, *, mchid: str, appid: str) -> dict[str, Any]:
-    """The order as WeChat takes it. Placing again must repeat it, so nothing in it depends on when it is sent.
+
+def check_number(number: str, param: str = "attempt_no") -> None:
+    """Check that a number may stand in an address of WeChat Pay.
 
     Errors:
-        InvalidParameter: the payer's part is missing or not of its form.
+        InvalidParameter: it may not.
+    """
+    if not _NUMBER.fullmatch(number):
+        raise InvalidParameter("WeChat Pay does not take this number", param=param)
+
+
+def check_order(request: PayRequest) -> None:
+    """Check that WeChat Pay could take an order.
+
+    Errors:
+        InvalidParameter: it could not; `param` names the field.
+    """
+    if request.method not in METHODS:
+        raise InvalidParameter("WeChat Pay does not offer this method", param="method")
+    _check_currency(request.currency)
+    if not request.capture:
+        raise InvalidParameter("WeChat Pay cannot reserve money", param="capture")
+    check_number(request.attempt_no)
+
+
+def order_content(request: PayRequest, *, mchid: str, appid: str) -> dict[str, Any]:
+    """Return the order as WeChat takes it. Placing again must repeat it, so nothing in it depends on when it is sent.
+
+    Errors:
+        InvalidParameter: the payer's part is missing or malformed.
     """
     order: dict[str, Any] = {
         "appid": appid,
@@ -63,8 +91,7 @@ def content(request: PayRequest, *, mchid: str, appid: str) -> dict[str, Any]:
     if request.method == "wechat_jsapi":
         order["payer"] = {"openid": _payer(request, "openid")}
     elif request.method == "wechat_h5":
-        # The address that is kept with the try. `payer_ip` is left out everywhere: placing again must repeat the
-        # order, and by then the payer may have moved.
+        # The address stored with the attempt, which placing again repeats even if the payer has moved.
         order["scene_info"] = {"payer_client_ip": _payer(request, "client_ip"), "h5_info": {"type": "Wap"}}
     return order
 
@@ -72,12 +99,12 @@ def content(request: PayRequest, *, mchid: str, appid: str) -> dict[str, Any]:
 def _payer(request: PayRequest, name: str) -> str:
     value = request.payer.get(name, "")
     if name == "auth_code":
-        good = value.isascii() and value.isdigit() and len(value) == 18 and "10" <= value[:2] <= "15"
+        valid = value.isascii() and value.isdigit() and len(value) == 18 and "10" <= value[:2] <= "15"
     elif name == "client_ip":
-        good = _is_address(value)
+        valid = _is_address(value)
     else:
-        good = value.isascii() and 0 < len(value) <= 128 and value.isprintable()
-    if not good:
+        valid = value.isascii() and 0 < len(value) <= 128 and value.isprintable()
+    if not valid:
         raise InvalidParameter(f"this method needs the payer's {name}", param=f"payer.{name}")
     return value
 
@@ -90,52 +117,80 @@ def _is_address(value: str) -> bool:
     return True
 
 
-def action(
-    request: PayRequest, answer: Mapping[str, Any], keys: WeChatKeys, *, now: datetime, nonce: Callable[[], str]
-) -> PayerAction | None:
-    """What the payer does with a placed order; None if the answer does not hold it."""
-    if request.method == "wechat_native":
-        code_url = _text(answer, "code_url", 512)
-        return PayerAction(ActionKind.QR_CODE, code_url) if code_url else None
-    if request.method == "wechat_h5":
-        address = _text(answer, "h5_url", 512)
-        if not address or not address.startswith(("https://", "http://")):
-            return None
-        if request.return_url is not None:
-            address += ("&" if "?" in address else "?") + urlencode({"redirect_url": request.return_url})
-        return PayerAction(ActionKind.REDIRECT, address)
-    prepay_id = _text(answer, "prepay_id", 64)
-    if not prepay_id or not prepay_id.isascii() or not prepay_id.isprintable():
-        return None
-    make = _page_parameters if request.method == "wechat_jsapi" else _app_parameters
-    parameters = make(keys, prepay_id, str(int(now.timestamp())), nonce())
-    return PayerAction(ActionKind.SDK, orjson.dumps(parameters).decode())
+def check_refund(refund: RefundRequest, capabilities: Capabilities, *, now: datetime) -> None:
+    """Check that WeChat Pay could take a refund.
+
+    Errors:
+        InvalidParameter: it could not; `param` names the field.
+    """
+    check_number(refund.refund_no, "refund_no")
+    check_number(refund.order.attempt_no)
+    rule = capabilities.refund
+    assert rule is not None
+    _check_currency(refund.order.currency)
+    if not 0 < refund.amount_minor <= refund.order.amount_minor:
+        raise InvalidParameter("a refund is at most the order's amount", param="amount_minor")
+    if now - refund.order.placed_at > rule.window + capabilities.expiry_max:
+        raise InvalidParameter("WeChat Pay refunds an order within a year only", param="order")
 
 
-def _page_parameters(keys: WeChatKeys, prepay_id: str, timestamp: str, nonce: str) -> dict[str, str]:
-    package = f"prepay_id={prepay_id}"
+def refund_content(refund: RefundRequest) -> dict[str, Any]:
+    """Return a refund as WeChat takes it."""
     return {
-        "appId": keys.appid,
-        "timeStamp": timestamp,
-        "nonceStr": nonce,
-        "package": package,
-        "signType": "RSA",
-        "paySign": keys.sign_lines(keys.appid, timestamp, nonce, package),
+        "out_trade_no": refund.order.attempt_no,
+        "out_refund_no": refund.refund_no,
+        "reason": refund.reason[:80] or "refund",
+        "notify_url": refund.notify_url,
+        "amount": {"refund": refund.amount_minor, "total": refund.order.amount_minor, "currency": "CNY"},
     }
 
 
-def _app_parameters(keys: WeChatKeys, prepay_id: str, timestamp: str, nonce: str) -> dict[str, str]:
+def transfer_content(payout: PayoutRequest, *, appid: str, scene: TransferScene | None) -> dict[str, Any]:
+    """Return a transfer as WeChat takes it.
+
+    Errors:
+        InvalidParameter: WeChat could not take it; `param` names the field.
+    """
+    openid = payout.payee.get("openid", "")
+    if scene is None:
+        raise InvalidParameter("this account has no transfer scene", param="transfer_scene")
+    _check_currency(payout.currency)
+    if not 0 < payout.amount_minor <= _UNNAMED_MINOR_MAX:
+        raise InvalidParameter("a transfer is of less than 2,000 yuan", param="amount_minor")
+    if not (openid.isascii() and openid.isprintable() and 0 < len(openid) <= 64):
+        raise InvalidParameter("a transfer needs the payee's openid", param="payee.openid")
     return {
-        "appid": keys.appid,
-        "partnerid": keys.mchid,
-        "prepayid": prepay_id,
-        "package": "Sign=WXPay",
-        "noncestr": nonce,
-        "timestamp": timestamp,
-        "sign": keys.sign_lines(keys.appid, timestamp, nonce, prepay_id),
+        "appid": appid,
+        "out_bill_no": to_bill_no(payout.payout_no),
+        "transfer_scene_id": scene.id,
+        "openid": openid,
+        "transfer_amount": payout.amount_minor,
+        "transfer_remark": payout.remark[:32] or "payout",
+        "notify_url": payout.notify_url,
+        "transfer_scene_report_infos": [
+            {"info_type": kind, "info_content": content} for kind, content in scene.report.items()
+        ],
     }
 
 
-def _text(answer: Mapping[str, Any], name: str, length: int) -> str | None:
-    value = answer.get(name)
-    return value if isinstance(value, str) and 0 < len(value) <= length else None
+def to_bill_no(payout_no: str) -> str:
+    """Return our number of a payout without its underscore, which WeChat does not take here.
+
+    Errors:
+        InvalidParameter: not a number of this kind.
+    """
+    match = _PAYOUT_NO.fullmatch(payout_no)
+    if match is None:
+        raise InvalidParameter("WeChat Pay does not take this number", param="payout_no")
+    return match[1] + match[2]
+
+
+def to_payout_no(bill_no: str) -> str:
+    """Reverse `to_bill_no`; a number of another form is returned unchanged."""
+    match = _BILL_NO.fullmatch(bill_no)
+    return f"{match[1]}_{match[2]}" if match else bill_no
+
+
+def _check_currency(currency: str) -> None:
+    if currency != "CNY":
+        raise InvalidParameter("WeChat Pay takes CNY only", param="currency")

@@ -1,6 +1,6 @@
 -- name: claim_keys
--- Takes keys that are free, past their time, or left behind by a process that died. In key order, so that two
--- batches never wait for each other crosswise.
+-- Claims keys that are free, past their time, or left behind by a process that died. In key order, so that two
+-- batches never deadlock.
 INSERT INTO idempotency.key AS k (owner_id, key, fingerprint, claimed_at, forget_at)
 SELECT DISTINCT ON (c.owner_id, c.key) c.owner_id, c.key, c.fingerprint, $4::timestamptz, $6::timestamptz
 FROM unnest($1::uuid [], $2::text [], $3::bytea []) WITH ORDINALITY AS c (owner_id, key, fingerprint, place)
@@ -13,14 +13,14 @@ WHERE k.forget_at < $4
 RETURNING k.owner_id, k.key, k.fingerprint;
 
 -- name: read_keys
--- What stands under keys that could not be claimed.
+-- The answers and claims under keys that could not be claimed.
 SELECT k.owner_id, k.key, k.fingerprint, k.status, k.body, k.claimed_at, k.forget_at
 FROM idempotency.key AS k
 JOIN (SELECT DISTINCT owner_id, key FROM unnest($1::uuid [], $2::text []) AS c (owner_id, key)) AS c
     USING (owner_id, key);
 
 -- name: store_answers
--- The answer a key gets from now on; an answer once given is never replaced.
+-- Stores answers; an answer that exists is never replaced.
 UPDATE idempotency.key AS k
 SET status = a.status, body = a.body
 FROM unnest($1::uuid [], $2::text [], $3::integer [], $4::bytea []) AS a (owner_id, key, status, body)
@@ -28,7 +28,7 @@ WHERE k.owner_id = a.owner_id AND k.key = a.key AND k.status IS NULL
 RETURNING k.owner_id, k.key;
 
 -- name: forget_keys
--- Old keys go, a few at a time, leaving alone what somebody is using.
+-- Deletes old keys, a few at a time, except those that another transaction uses.
 DELETE FROM idempotency.key AS k
 USING (
     SELECT owner_id, key FROM idempotency.key

@@ -1,9 +1,10 @@
-"""The chart of accounts, as data: which subjects there are, whose accounts hang on them, what those refuse."""
+"""The chart of accounts as data: its subjects, who owns their accounts, and what those accounts refuse."""
 
 from __future__ import annotations
 
 import enum
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from uuid import UUID
@@ -12,9 +13,24 @@ from hutong import money
 from hutong.errors import InvalidParameter
 from hutong.ledger.model import AccountFlags
 
+BANK_DEPOSITS = 1001
+OWN_FUNDS = 1002
+CHANNEL_RECEIVABLE = 1101
+MERCHANT_PENDING = 2001
+MERCHANT_AVAILABLE = 2002
+MERCHANT_PAYOUT_FUNDS = 2003
+USER_BALANCE = 2101
+REFUND_IN_TRANSIT = 2201
+SURPLUS_TO_REFUND = 2202
+PAYOUT_IN_TRANSIT = 2203
+SUSPENSE = 2301
+FEE_INCOME = 4001
+CHANNEL_COST = 5001
+MARKETING_COST = 5002
 
-class Class(enum.Enum):
-    """The classes of subjects."""
+
+class SubjectClass(enum.Enum):
+    """The class of a subject."""
 
     ASSET = "asset"
     LIABILITY = "liability"
@@ -22,11 +38,32 @@ class Class(enum.Enum):
     EXPENSE = "expense"
 
 
-class Side(enum.Enum):
-    """The side on which a subject normally stands."""
+class NormalSide(enum.Enum):
+    """The side on which a subject's balance normally stands."""
 
     DEBIT = "debit"
     CREDIT = "credit"
+
+
+class AccountOwner(enum.Enum):
+    """The kind of owner that a subject has one account for."""
+
+    BANK_ACCOUNT = "bank account"
+    CHANNEL_ACCOUNT = "channel account"
+    MERCHANT = "merchant"
+    USER = "user"
+    PRODUCT = "product"
+    CAMPAIGN = "campaign"
+    SENDING_ACCOUNT = "channel account that sends the money"
+    """In postings only: a refund may leave by another channel account than the one that took the payment."""
+
+
+PLATFORM_OWNERS: Mapping[AccountOwner, UUID] = {
+    AccountOwner.BANK_ACCOUNT: UUID(int=1),
+    AccountOwner.PRODUCT: UUID(int=1),
+    AccountOwner.CAMPAIGN: UUID(int=1),
+}
+"""The owners of the platform's own accounts: one of each kind until there are more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,67 +72,71 @@ class Subject:
 
     Attributes:
         code: Four digits; a leaf has accounts, a parent (its code with zeros at the end) has subjects.
-        per: Whose accounts these are.
-        flags: What accounts of this subject refuse.
+        per: The kind of owner that has one account each.
+        flags: The limits of the accounts of this subject.
     """
 
     code: int
     name_en: str
     name_zh: str
-    klass: Class
-    per: str
+    klass: SubjectClass
+    per: AccountOwner
     flags: AccountFlags = AccountFlags.HISTORY
 
     @property
-    def normal_side(self) -> Side:
+    def normal_side(self) -> NormalSide:
         """Assets and expenses stand on the debit side, liabilities and income on the credit side."""
-        return Side.DEBIT if self.klass in (Class.ASSET, Class.EXPENSE) else Side.CREDIT
+        return NormalSide.DEBIT if self.klass in (SubjectClass.ASSET, SubjectClass.EXPENSE) else NormalSide.CREDIT
 
     @property
     def parent(self) -> int:
-        """The code of the group it belongs to: 1101 to 1100, 1100 to 1000."""
+        """The code of the group that the subject belongs to: 1101 to 1100, 1100 to 1000."""
         return self.code // 100 * 100 if self.code % 100 else self.code // 1000 * 1000
 
 
+_C, _O = SubjectClass, AccountOwner
 _COVERED = AccountFlags.HISTORY | AccountFlags.DEBITS_MUST_NOT_EXCEED_CREDITS
 
 CHART: dict[int, Subject] = {
     entry.code: entry
     for entry in (
-        Subject(1001, "bank deposits (client reserve)", "备付金银行存款", Class.ASSET, "bank account"),
-        Subject(1002, "own funds", "自有资金", Class.ASSET, "bank account"),
-        Subject(1101, "channel receivable", "应收渠道款", Class.ASSET, "channel account"),
-        Subject(2001, "merchant pending settlement", "商户待结算款", Class.LIABILITY, "merchant", _COVERED),
-        Subject(2002, "merchant available", "商户可用余额", Class.LIABILITY, "merchant", _COVERED),
-        Subject(2003, "merchant payout funds", "商户付款账户", Class.LIABILITY, "merchant", _COVERED),
-        Subject(2101, "user balance", "用户余额", Class.LIABILITY, "user", _COVERED),
-        Subject(2201, "refund in transit", "在途退款", Class.LIABILITY, "channel account", _COVERED),
-        Subject(2202, "surplus to refund", "多收待退款", Class.LIABILITY, "channel account", _COVERED),
-        Subject(2203, "payout in transit", "在途付款", Class.LIABILITY, "channel account", _COVERED),
-        Subject(2301, "suspense, long and short", "待查长短款", Class.LIABILITY, "channel account"),
-        Subject(4001, "fee income", "手续费收入", Class.INCOME, "product"),
-        Subject(5001, "channel cost", "渠道成本", Class.EXPENSE, "channel account"),
-        Subject(5002, "marketing cost", "营销费用", Class.EXPENSE, "campaign"),
+        Subject(BANK_DEPOSITS, "bank deposits (client reserve)", "备付金银行存款", _C.ASSET, _O.BANK_ACCOUNT),
+        Subject(OWN_FUNDS, "own funds", "自有资金", _C.ASSET, _O.BANK_ACCOUNT),
+        Subject(CHANNEL_RECEIVABLE, "channel receivable", "应收渠道款", _C.ASSET, _O.CHANNEL_ACCOUNT),
+        Subject(MERCHANT_PENDING, "merchant pending settlement", "商户待结算款", _C.LIABILITY, _O.MERCHANT, _COVERED),
+        Subject(MERCHANT_AVAILABLE, "merchant available", "商户可用余额", _C.LIABILITY, _O.MERCHANT, _COVERED),
+        Subject(MERCHANT_PAYOUT_FUNDS, "merchant payout funds", "商户付款账户", _C.LIABILITY, _O.MERCHANT, _COVERED),
+        Subject(USER_BALANCE, "user balance", "用户余额", _C.LIABILITY, _O.USER, _COVERED),
+        Subject(REFUND_IN_TRANSIT, "refund in transit", "在途退款", _C.LIABILITY, _O.CHANNEL_ACCOUNT, _COVERED),
+        Subject(SURPLUS_TO_REFUND, "surplus to refund", "多收待退款", _C.LIABILITY, _O.CHANNEL_ACCOUNT, _COVERED),
+        Subject(PAYOUT_IN_TRANSIT, "payout in transit", "在途付款", _C.LIABILITY, _O.CHANNEL_ACCOUNT, _COVERED),
+        Subject(SUSPENSE, "suspense, long and short", "待查长短款", _C.LIABILITY, _O.CHANNEL_ACCOUNT),
+        Subject(FEE_INCOME, "fee income", "手续费收入", _C.INCOME, _O.PRODUCT),
+        Subject(CHANNEL_COST, "channel cost", "渠道成本", _C.EXPENSE, _O.CHANNEL_ACCOUNT),
+        Subject(MARKETING_COST, "marketing cost", "营销费用", _C.EXPENSE, _O.CAMPAIGN),
     )
 }
 """The subjects that have accounts, by code."""
 
+CLEARING = (CHANNEL_RECEIVABLE, REFUND_IN_TRANSIT, SURPLUS_TO_REFUND, PAYOUT_IN_TRANSIT, SUSPENSE)
+"""Subjects whose accounts come back to zero when everything in transit has arrived."""
+
 
 def subject(code: int) -> Subject:
-    """Look a subject up.
+    """Return the subject with this code.
 
     Errors:
         InvalidParameter: the chart has no such code; `param` is "code".
     """
-    found = CHART.get(code)
-    if found is None:
-        raise InvalidParameter("the chart of accounts has no such code", param="code")
-    return found
+    entry = CHART.get(code)
+    if entry is None:
+        raise InvalidParameter(f"the chart of accounts has no code {code}", param="code")
+    return entry
 
 
 @lru_cache(maxsize=65_536)
 def account_id(code: int, owner: UUID, currency: str) -> int:
-    """The id of the account of this subject, owner and currency: the same at any time, with no lookup.
+    """Return the id of the account of a subject, owner and currency: always the same, without a lookup.
 
     Its first four hexadecimal digits hold the code, the next four the currency's numeric code.
     """

@@ -1,4 +1,4 @@
-"""Memo ledgers: points, quotas, pending interest. Counted beside the business, never part of the books."""
+"""Memo ledgers: points, quotas, pending interest. They are counted beside the business and never part of the books."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hutong.ledger.statements import sql as _sql
 
 @dataclass(frozen=True, slots=True)
 class Memo:
-    """One entry; `ref` names what it belongs to, once per ledger and owner."""
+    """One entry; `ref` names the object that the entry belongs to, unique per ledger and owner."""
 
     ledger: str
     owner: UUID
@@ -25,18 +25,18 @@ class Memo:
 
 
 class MemoStatus(enum.Enum):
-    """What became of one entry."""
+    """The outcome of one entry."""
 
     ENTERED = "entered"
     EXISTS = "exists"
     EXISTS_WITH_DIFFERENT_AMOUNT = "exists_with_different_amount"
 
 
-async def enter(tx: db.Tx, memos: Sequence[Memo], *, now: datetime) -> list[MemoStatus]:
+async def enter_memos(tx: db.Tx, memos: Sequence[Memo], *, now: datetime) -> list[MemoStatus]:
     """Add entries and move their totals, in the caller's transaction.
 
     Repeat:
-        An entry whose `ref` exists is answered EXISTS, or that its amount differs.
+        An entry whose `ref` exists is answered EXISTS, or EXISTS_WITH_DIFFERENT_AMOUNT.
 
     Returns:
         One status per entry, in order.
@@ -49,18 +49,18 @@ async def enter(tx: db.Tx, memos: Sequence[Memo], *, now: datetime) -> list[Memo
         (r["ledger"], r["owner"]): (r["total"], r["seq"])
         for r in await _sql.lock_memo_totals.fetch(tx, ledgers, owners)
     }
-    known = {
+    amounts = {
         (r["ledger"], r["owner"], r["ref"]): r["amount"]
         for r in await _sql.known_memos.fetch(tx, ledgers, owners, [memo.ref for memo in memos])
     }
     statuses, rows = [], []
     for memo in memos:
         key = (memo.ledger, memo.owner, memo.ref)
-        if key in known:
-            same = known[key] == memo.amount
+        if key in amounts:
+            same = amounts[key] == memo.amount
             statuses.append(MemoStatus.EXISTS if same else MemoStatus.EXISTS_WITH_DIFFERENT_AMOUNT)
             continue
-        known[key] = memo.amount
+        amounts[key] = memo.amount
         total, seq = totals[memo.ledger, memo.owner]
         totals[memo.ledger, memo.owner] = total, seq = total + memo.amount, seq + 1
         rows.append((memo.ledger, memo.owner, seq, memo.ref, memo.amount, total))
@@ -71,5 +71,5 @@ async def enter(tx: db.Tx, memos: Sequence[Memo], *, now: datetime) -> list[Memo
 
 
 async def wrong_totals(tx: db.Tx) -> list[asyncpg.Record]:
-    """Totals that are not the sum of their entries: `ledger` and `owner` of each. The daily comparison."""
+    """Return the `ledger` and `owner` of each total that is not the sum of its entries. The daily check."""
     return await _sql.wrong_memo_totals.fetch(tx)

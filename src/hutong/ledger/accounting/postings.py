@@ -1,100 +1,304 @@
-"""Posting templates: a business event becomes one linked chain of transfers, all of it or none."""
+"""The accounting events: one table of codes, names and legs, and the one way to book chains of their transfers.
+
+To add an event, give it a code that no event has had, a row in `EVENTS`, and its legs. Codes and legs already booked
+lie in the journal for good: a row may gain legs, but its code keeps its meaning.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import enum
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
-from hutong import money
-from hutong.errors import InvalidParameter
-from hutong.ledger.accounting.chart import account_id, subject
-from hutong.ledger.model import Transfer, TransferFlags
+import asyncpg
+
+from hutong import db, money
+from hutong.clock import to_ns
+from hutong.errors import InvalidParameter, InvariantBroken
+from hutong.ledger.accounting import chart
+from hutong.ledger.accounting.chart import PLATFORM_OWNERS, AccountOwner, account_id, subject
+from hutong.ledger.accounts import open_accounts
+from hutong.ledger.ledger import Ledger
+from hutong.ledger.model import CreateTransferStatus, Transfer, TransferFlags
+
+Opening = tuple[int, UUID, str]
+"""Chart code, owner and currency: an account that must be open."""
+
+Chain = tuple[list[Transfer], list[Opening]]
+"""Linked transfers, booked together or not at all, and the accounts that must be open for them."""
+
+
+class EventCode(enum.IntEnum):
+    """The reason for a transfer: the `code` of its row in the journal."""
+
+    PAYMENT = 1
+    FEE = 2
+    SURPLUS = 3
+    REFUND = 4
+    FEE_RETURN = 5
+    FUNDING_RETURN = 6
+    SURPLUS_REFUND = 7
+    LATE_REFUND = 8
+    FUNDING = 9
+    CHANNEL_COST = 10
+    CHANNEL_SETTLEMENT = 11
+    MERCHANT_SETTLEMENT = 12
+    PAYOUT = 13
+    STANDING_ORDER = 60
+    MANUAL = 99
 
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """One line of a template: which subjects, and which of the event's amounts."""
+    """One transfer of an event.
 
+    Attributes:
+        name: Tells the legs of an event apart.
+        debit, credit: Codes of the chart. Whose accounts they are, the chart says.
+        amount: The amount that the leg moves, in English.
+        flags: PENDING for money that is held first, and posted or voided later.
+        credit_owner: The owner of the credited account, where it is not the one that the chart names.
+    """
+
+    name: str
     debit: int
     credit: int
     amount: str
     flags: TransferFlags = TransferFlags.NONE
+    credit_owner: AccountOwner | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """One kind of business event; `code` marks its transfers for good."""
+class AccountingEvent:
+    """One row of the table.
 
-    code: int
-    name: str
-    legs: tuple[Leg, ...]
+    Attributes:
+        legs: Its transfers. An event without legs moves money between accounts that the caller names.
+        booked: Whether anything books the event yet.
+    """
+
+    code: EventCode
+    name_en: str
+    name_zh: str
+    legs: tuple[Leg, ...] = ()
+    booked: bool = True
+
+    @property
+    def name(self) -> str:
+        """The name in code and configuration: `surplus_refund`."""
+        return self.code.name.lower()
 
 
-EVENTS: dict[str, Event] = {
-    event.name: event
+_PENDING = TransferFlags.PENDING
+_SENDER = AccountOwner.SENDING_ACCOUNT
+
+EVENTS: dict[int, AccountingEvent] = {
+    int(event.code): event
     for event in (
-        Event(1, "payment_succeeded", (Leg(1101, 2001, "amount"), Leg(2001, 4001, "fee"), Leg(5001, 1101, "cost"))),
-        Event(2, "surplus_received", (Leg(1101, 2202, "amount"),)),
-        Event(3, "surplus_refunded", (Leg(2202, 1101, "amount"),)),
-        Event(4, "refund_requested", (Leg(2001, 2201, "amount", TransferFlags.PENDING),)),
-        Event(5, "refund_succeeded", (Leg(2201, 1101, "amount"),)),
-        Event(6, "channel_settled", (Leg(1001, 1101, "amount"),)),
-        Event(7, "statement_settled", (Leg(2001, 2002, "amount"),)),
-        Event(8, "payout_requested", (Leg(2002, 2203, "amount", TransferFlags.PENDING),)),
-        Event(9, "payout_succeeded", (Leg(2203, 1001, "amount"),)),
+        AccountingEvent(
+            EventCode.PAYMENT, "payment", "收款",
+            (Leg("payment", chart.CHANNEL_RECEIVABLE, chart.MERCHANT_PENDING, "amount captured"),),
+        ),
+        AccountingEvent(
+            EventCode.FEE, "merchant fee", "手续费",
+            (Leg("fee", chart.MERCHANT_PENDING, chart.FEE_INCOME, "fee"),),
+        ),
+        AccountingEvent(
+            EventCode.SURPLUS, "surplus: late or second success", "多收款",
+            (Leg("surplus", chart.CHANNEL_RECEIVABLE, chart.SURPLUS_TO_REFUND, "amount captured"),),
+        ),
+        AccountingEvent(
+            EventCode.REFUND, "refund", "退款",
+            (
+                Leg("merchant", chart.MERCHANT_PENDING, chart.REFUND_IN_TRANSIT, "refund less returned fee", _PENDING),
+                Leg("out", chart.REFUND_IN_TRANSIT, chart.CHANNEL_RECEIVABLE, "refund", credit_owner=_SENDER),
+                Leg("out_of_bank", chart.REFUND_IN_TRANSIT, chart.BANK_DEPOSITS, "refund paid by hand from the bank"),
+            ),
+        ),
+        AccountingEvent(
+            EventCode.FEE_RETURN, "fee returned with a refund", "手续费退还",
+            (Leg("fee", chart.FEE_INCOME, chart.REFUND_IN_TRANSIT, "returned fee", _PENDING),),
+        ),
+        AccountingEvent(
+            EventCode.FUNDING_RETURN, "discount funding returned with a refund", "优惠资金退还",
+            (
+                Leg("platform", chart.MERCHANT_PENDING, chart.MARKETING_COST, "platform's part", _PENDING),
+                Leg("channel", chart.MERCHANT_PENDING, chart.CHANNEL_RECEIVABLE, "channel's part", _PENDING),
+            ),
+        ),
+        AccountingEvent(
+            EventCode.SURPLUS_REFUND, "surplus refunded", "多收款退还",
+            (
+                Leg("out", chart.SURPLUS_TO_REFUND, chart.CHANNEL_RECEIVABLE, "surplus", credit_owner=_SENDER),
+                Leg("out_of_bank", chart.SURPLUS_TO_REFUND, chart.BANK_DEPOSITS, "surplus paid by hand from the bank"),
+            ),
+        ),
+        AccountingEvent(
+            EventCode.LATE_REFUND, "refund that succeeded after it had failed", "迟到退款",
+            (Leg("late", chart.SUSPENSE, chart.CHANNEL_RECEIVABLE, "refund"),),
+        ),
+        AccountingEvent(
+            EventCode.FUNDING, "discount funding", "优惠资金",
+            (
+                Leg("platform", chart.MARKETING_COST, chart.MERCHANT_PENDING, "platform's part"),
+                Leg("channel", chart.CHANNEL_RECEIVABLE, chart.MERCHANT_PENDING, "channel's part"),
+            ),
+        ),
+        AccountingEvent(
+            EventCode.CHANNEL_COST, "channel cost", "渠道成本",
+            (Leg("cost", chart.CHANNEL_COST, chart.CHANNEL_RECEIVABLE, "cost"),), booked=False,
+        ),
+        AccountingEvent(
+            EventCode.CHANNEL_SETTLEMENT, "channel settled to the bank", "渠道结算到账",
+            (Leg("net", chart.BANK_DEPOSITS, chart.CHANNEL_RECEIVABLE, "net amount"),), booked=False,
+        ),
+        AccountingEvent(
+            EventCode.MERCHANT_SETTLEMENT, "settlement to the merchant's balance", "商户结算",
+            (Leg("settled", chart.MERCHANT_PENDING, chart.MERCHANT_AVAILABLE, "statement amount"),), booked=False,
+        ),
+        AccountingEvent(
+            EventCode.PAYOUT, "payout", "付款",
+            (
+                Leg("hold", chart.MERCHANT_AVAILABLE, chart.PAYOUT_IN_TRANSIT, "payout", _PENDING),
+                Leg("out", chart.PAYOUT_IN_TRANSIT, chart.BANK_DEPOSITS, "payout"),
+            ),
+            booked=False,
+        ),
+        AccountingEvent(EventCode.STANDING_ORDER, "standing order", "自动归集"),
+        AccountingEvent(EventCode.MANUAL, "transfer by hand", "手工记账"),
     )
-}
-"""The events of the design, by name; a leg whose amount is absent or zero is left out."""
+}  # fmt: skip
+"""Every accounting event by its code. A reversal carries the code of the transfer that it reverses, and the posting,
+voiding or expiry of a hold carries the code of the hold."""
+
+_LEGS = {(event.code, leg.name): leg for event in EVENTS.values() for leg in event.legs}
+_DONE = frozenset({CreateTransferStatus.CREATED, CreateTransferStatus.EXISTS})
+_NOT_OPEN = frozenset({CreateTransferStatus.DEBIT_ACCOUNT_NOT_FOUND, CreateTransferStatus.CREDIT_ACCOUNT_NOT_FOUND})
 
 
-def transfers_of(
-    name: str,
-    *,
-    owners: Mapping[str, UUID],
-    amounts: Mapping[str, int],
-    currency: str,
-    reference: UUID,
-    ids: list[UUID],
-) -> list[Transfer]:
-    """The linked chain of one event.
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """One leg of an event with its figures: it becomes one transfer."""
+
+    code: EventCode
+    leg: str
+    transfer_id: int
+    amount_minor: int
+
+
+def derive_id(base: UUID, name: str) -> int:
+    """Return the id of a transfer that has no object of its own: of the time of `base`, and always the same.
+
+    The same id each time makes the ledger itself refuse to book the transfer twice.
+    """
+    # `person` separates these ids from other digests. It is part of ids already booked, so it keeps its name.
+    digest = hashlib.blake2b(name.encode() + base.bytes, digest_size=8, person=b"hutong-refund").digest()
+    return base.int >> 64 << 64 | int.from_bytes(digest, "big")
+
+
+def make_chain(
+    postings: Sequence[Posting], *, owners: Mapping[AccountOwner, UUID], currency: str, reference: UUID
+) -> Chain:
+    """Make one linked chain of the postings' transfers, in order.
 
     Args:
-        owners: Whose accounts, by what the chart says of the subject: merchant, channel account, bank account, product.
-        amounts: The event's amounts in minor units: amount, fee, cost.
+        owners: The owners of the accounts that the legs name; the platform's own are known.
         reference: The payment, refund or payout, kept in `user_data_128` of each transfer.
-        ids: A fresh id for each leg, at least as many as the event has.
 
     Errors:
-        InvalidParameter: no such event, or an owner that it needs is missing.
+        InvalidParameter: an owner that a leg needs is missing; `param` is "owners".
     """
-    event = EVENTS.get(name)
-    if event is None:
-        raise InvalidParameter("no posting template has this name", param="name")
-    legs = [leg for leg in event.legs if amounts.get(leg.amount)]
     ledger = money.currency(currency).numeric
-    chain = []
-    for number, leg in enumerate(legs):
-        debit, credit = (_account(code, owners, currency) for code in (leg.debit, leg.credit))
-        linked = TransferFlags.LINKED if number < len(legs) - 1 else TransferFlags.NONE
-        chain.append(
+    transfers: list[Transfer] = []
+    openings: list[Opening] = []
+    for posting in postings:
+        leg = _LEGS[posting.code, posting.leg]
+        debit = (leg.debit, _owner(owners, subject(leg.debit).per), currency)
+        credit = (leg.credit, _owner(owners, leg.credit_owner or subject(leg.credit).per), currency)
+        openings += (debit, credit)
+        transfers.append(
             Transfer(
-                id=ids[number].int,
-                debit_account_id=debit,
-                credit_account_id=credit,
-                amount=amounts[leg.amount],
+                id=posting.transfer_id,
+                debit_account_id=account_id(*debit),
+                credit_account_id=account_id(*credit),
+                amount=posting.amount_minor,
                 user_data_128=reference.int,
                 ledger=ledger,
-                code=event.code,
-                flags=leg.flags | linked,
+                code=posting.code,
+                flags=leg.flags,
             )
-        )  # fmt: skip
-    return chain
+        )
+    return link(transfers), openings
 
 
-def _account(code: int, owners: Mapping[str, UUID], currency: str) -> int:
-    per = subject(code).per
-    owner = owners.get(per)
+def link(transfers: list[Transfer]) -> list[Transfer]:
+    """Link transfers to one chain: all of them are booked or none."""
+    for transfer in transfers[:-1]:
+        transfer.flags |= TransferFlags.LINKED
+    return transfers
+
+
+async def book(
+    tx: db.Tx,
+    chains: Sequence[Chain],
+    *,
+    now: datetime,
+    accounts: set[Opening] | None = None,
+    refusable: Collection[CreateTransferStatus] = (),
+) -> list[CreateTransferStatus]:
+    """Book chains of transfers in the caller's transaction.
+
+    Args:
+        accounts: The accounts that this process knows to be open, which saves opening them; new ones are added.
+        refusable: Refusals that the caller handles. Any other stops the transaction.
+
+    Effects:
+        Opens the accounts that the chains need; writes the transfers.
+
+    Repeat:
+        A transfer that exists counts as booked.
+
+    Returns:
+        One status per chain, in order: CREATED, or a refusal out of `refusable`.
+
+    Errors:
+        InvariantBroken: a transfer was refused for another reason.
+        asyncpg.SerializationError: an account in `accounts` is not open, because the transaction that opened it was
+            rolled back. `accounts` is empty then, so that running the transaction again opens it.
+    """
+    needed = {opening for _, openings in chains for opening in openings}
+    missing = sorted(needed if accounts is None else needed - accounts)
+    if missing:
+        await open_accounts(tx, missing, now=now)
+    transfers = [transfer for chain, _ in chains for transfer in chain]
+    results = await Ledger(tx, clock=lambda: to_ns(now)).create_transfers(transfers)
+    remaining = iter(results)
+    statuses = []
+    for chain, _ in chains:
+        refused, status = _outcome([(transfer, next(remaining).status) for transfer in chain])
+        if accounts is not None and status in _NOT_OPEN:
+            accounts.clear()
+            raise asyncpg.SerializationError("an account was opened in a transaction that was rolled back")
+        if refused is not None and status not in refusable:
+            raise InvariantBroken(f"transfer {UUID(int=refused.id)} was refused: {status.name}")
+        statuses.append(status)
+    if accounts is not None:
+        accounts.update(missing)
+    return statuses
+
+
+def _outcome(results: Sequence[tuple[Transfer, CreateTransferStatus]]) -> tuple[Transfer | None, CreateTransferStatus]:
+    """Return the transfer of a chain that was refused, if any, and the reason rather than what followed from it."""
+    refused = [(transfer, status) for transfer, status in results if status not in _DONE]
+    causes = [entry for entry in refused if entry[1] is not CreateTransferStatus.LINKED_EVENT_FAILED]
+    return next(iter(causes or refused), (None, CreateTransferStatus.CREATED))
+
+
+def _owner(owners: Mapping[AccountOwner, UUID], role: AccountOwner) -> UUID:
+    owner = owners.get(role) or PLATFORM_OWNERS.get(role)
     if owner is None:
-        raise InvalidParameter(f"the event needs an owner for {per}", param="owners")
-    return account_id(code, owner, currency)
+        raise InvalidParameter(f"the posting needs the owner of the {role.value}'s account", param="owners")
+    return owner

@@ -1,4 +1,4 @@
-"""Corrections: what was booked stays, its opposite is booked beside it, once."""
+"""Corrections: a booking stays, and its opposite is booked beside it, once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NOT_BOOKED = int(TransferFlags.PENDING | TransferFlags.VOID_PENDING_TRANSFER)
 
 
 class ReversalStatus(enum.Enum):
-    """What became of one reversal."""
+    """The outcome of one reversal."""
 
     REVERSED = "reversed"
     ALREADY_REVERSED = "already_reversed"
@@ -32,7 +32,7 @@ class ReversalStatus(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class ReversalResult:
-    """The answer to one reversal; `refusal` says which limit stood against it."""
+    """The answer to one reversal; `refusal` names the limit that prevented it."""
 
     status: ReversalStatus
     reversal_id: UUID | None = None
@@ -45,13 +45,14 @@ async def reverse(
     """Book the opposite of each transfer.
 
     Args:
-        transfer_ids: Booked transfers: plain ones, or those that posted a hold. Each once.
+        transfer_ids: Booked transfers: plain ones, or those that posted a hold. Each at most once.
 
     Effects:
-        One transfer each with both sides changed over, `user_data_128` kept; a record of who reversed what and why.
+        Books one transfer each with both sides exchanged, `user_data_128` and `code` kept; records who reversed it and
+        why.
 
     Repeat:
-        ALREADY_REVERSED, whoever asks and however many at once.
+        ALREADY_REVERSED, also for concurrent callers.
 
     Returns:
         One result per id, in order.
@@ -59,12 +60,12 @@ async def reverse(
     ledger = Ledger(tx, clock=lambda: to_ns(now))
     originals = {t.id: t for t in await ledger.lookup_transfers(transfer_ids)}
     uuids = [uuid_of(number) for number in transfer_ids]
-    done = {record["transfer_id"].int for record in await _sql.known_reversals.fetch(tx, uuids)}
+    reversed_ids = {record["transfer_id"].int for record in await _sql.known_reversals.fetch(tx, uuids)}
     results: dict[int, ReversalResult] = {}
     opposites: dict[int, Transfer] = {}
     for number in transfer_ids:
         original = originals.get(number)
-        if number in done:
+        if number in reversed_ids:
             results[number] = ReversalResult(ReversalStatus.ALREADY_REVERSED)
         elif original is None:
             results[number] = ReversalResult(ReversalStatus.NOT_FOUND)
@@ -90,6 +91,6 @@ async def reverse(
             reason, by, now,
         )  # fmt: skip
     except asyncpg.UniqueViolationError as error:
-        # Somebody reversed one of them at the same moment: seen from the start, it is reversed already.
+        # A concurrent transaction reversed one of these transfers: run again, this one finds it reversed already.
         raise asyncpg.SerializationError(str(error)) from error
     return [results[number] for number in transfer_ids]

@@ -1,4 +1,4 @@
-"""What a finance team reads: statements, the general ledger, the trial balance by subject; and their export."""
+"""Reports of the books for a finance team: account statements and the general ledger by subject."""
 
 from __future__ import annotations
 
@@ -11,14 +11,20 @@ from uuid import UUID
 from hutong import db
 from hutong.clock import to_ns
 from hutong.errors import NotFound
-from hutong.ledger.accounting.chart import CHART, Side
+from hutong.ledger.accounting.chart import CHART, NormalSide
+from hutong.ledger.accounting.postings import EVENTS
 from hutong.ledger.codec import uuid_of
 from hutong.ledger.statements import sql as _sql
 
 
 @dataclass(frozen=True, slots=True)
 class StatementLine:
-    """One booking on an account; `balance` stands on the account's normal side."""
+    """One booking on an account; `balance` is on the account's normal side.
+
+    Attributes:
+        event: The code of the accounting event.
+        event_en, event_zh: The name of the event; empty for a code that the table of events does not have.
+    """
 
     id: UUID
     timestamp: int
@@ -29,11 +35,13 @@ class StatementLine:
     debit: int
     credit: int
     balance: int
+    event_en: str = ""
+    event_zh: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
-    """An account between two moments: opening + bookings = closing."""
+class AccountStatement:
+    """An account between two instants: opening + bookings = closing."""
 
     account_id: UUID
     code: int
@@ -45,7 +53,7 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class SubjectBalance:
-    """One line of the general ledger: a subject of a ledger over a day, or as it stands."""
+    """One line of the general ledger: a subject of a ledger over a day, or its current sums."""
 
     ledger: int
     code: int
@@ -57,11 +65,11 @@ class SubjectBalance:
     closing: int
 
 
-async def statement(tx: db.Tx, account_id: int, *, since: datetime, until: datetime) -> Statement:
-    """The statement of an account from `since` up to before `until`.
+async def statement(tx: db.Tx, account_id: int, *, since: datetime, until: datetime) -> AccountStatement:
+    """Return the statement of an account from `since` up to, but not including, `until`.
 
     Errors:
-        NotFound: no such account.
+        NotFound: no account has this id.
     """
     uuid = uuid_of(account_id)
     account = await _sql.account_code.fetchrow(tx, uuid)
@@ -70,25 +78,42 @@ async def statement(tx: db.Tx, account_id: int, *, since: datetime, until: datet
     sign = _sign(account["code"])
     before = await _sql.balance_before.fetchrow(tx, uuid, to_ns(since))
     opening = sign * (before["debits"] - before["credits"]) if before is not None else 0
-    records = await _sql.statement_lines.fetch(tx, uuid, to_ns(since), to_ns(until))
     lines = [
-        StatementLine(
-            r["id"], r["timestamp"], r["accounting_date"], r["code"], r["other"], r["reference"], r["debit"],
-            r["credit"], sign * (r["debits"] - r["credits"]),
-        )
-        for r in records
-    ]  # fmt: skip
-    return Statement(
-        UUID(int=account_id), account["code"], account["ledger"], opening, lines,
-        lines[-1].balance if lines else opening,
-    )  # fmt: skip
+        _statement_line(record, sign)
+        for record in await _sql.statement_lines.fetch(tx, uuid, to_ns(since), to_ns(until))
+    ]
+    return AccountStatement(
+        account_id=UUID(int=account_id),
+        code=account["code"],
+        ledger=account["ledger"],
+        opening=opening,
+        lines=lines,
+        closing=lines[-1].balance if lines else opening,
+    )
+
+
+def _statement_line(record: Any, sign: int) -> StatementLine:
+    event = EVENTS.get(record["code"])
+    return StatementLine(
+        id=record["id"],
+        timestamp=record["timestamp"],
+        accounting_date=record["accounting_date"],
+        event=record["code"],
+        other_account=record["other"],
+        reference=record["reference"],
+        debit=record["debit"],
+        credit=record["credit"],
+        balance=sign * (record["debits"] - record["credits"]),
+        event_en=event.name_en if event else "",
+        event_zh=event.name_zh if event else "",
+    )
 
 
 async def general_ledger(tx: db.Tx, *, day: date | None = None) -> list[SubjectBalance]:
-    """The subjects of every ledger on a closed day, or as they stand now.
+    """Return the subjects of every ledger on a closed day, or now.
 
     Returns:
-        One line per ledger and subject that ever moved. Balances stand on the subject's normal side; over the lines of
+        One line per ledger and subject that ever moved. Balances are on the subject's normal side; over the lines of
         one ledger, those on debit sides equal those on credit sides.
     """
     records = await (_sql.subject_balances.fetch(tx, day) if day else _sql.subject_balances_now.fetch(tx))
@@ -96,7 +121,7 @@ async def general_ledger(tx: db.Tx, *, day: date | None = None) -> list[SubjectB
 
 
 def roll_up(lines: Sequence[SubjectBalance]) -> list[SubjectBalance]:
-    """The same lines with their parents added: a parent is the sum of its children, on the debit side."""
+    """Return the lines with their parents added: a parent is the sum of its children, on the debit side."""
     sums: dict[tuple[int, int], list[int]] = {}
     for line in lines:
         subject = CHART.get(line.code)
@@ -113,8 +138,8 @@ def _subject_balance(record: Any) -> SubjectBalance:
     subject = CHART.get(record["code"])
     sign = _sign(record["code"])
 
-    def side(which: str) -> int:
-        return int(sign * (record[f"{which}_debits"] - record[f"{which}_credits"]))
+    def balance(at: str) -> int:
+        return int(sign * (record[f"{at}_debits"] - record[f"{at}_credits"]))
 
     daily = "debits" in record
     return SubjectBalance(
@@ -122,13 +147,13 @@ def _subject_balance(record: Any) -> SubjectBalance:
         code=record["code"],
         name_en=subject.name_en if subject else "",
         name_zh=subject.name_zh if subject else "",
-        opening=side("opening") if daily else 0,
+        opening=balance("opening") if daily else 0,
         debits=int(record["debits"]) if daily else int(record["closing_debits"]),
         credits=int(record["credits"]) if daily else int(record["closing_credits"]),
-        closing=side("closing"),
+        closing=balance("closing"),
     )
 
 
 def _sign(code: int) -> int:
     subject = CHART.get(code)
-    return -1 if subject is not None and subject.normal_side is Side.CREDIT else 1
+    return -1 if subject is not None and subject.normal_side is NormalSide.CREDIT else 1

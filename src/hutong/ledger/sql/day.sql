@@ -1,13 +1,16 @@
+-- columns: day_sums
+ledger, code, opening_debits, opening_credits, debits, credits, closing_debits, closing_credits
+
 -- name: accounting_day
--- Where the books stand; locked, so that one day cut moves at a time.
+-- The current accounting dates; locked, so that one day cut moves at a time.
 SELECT online_date, batch_date, cut_time, zone FROM ledger.accounting_day FOR UPDATE;
 
 -- name: set_cut_time
--- From the next day cut on.
+-- A new cut time and zone, from the next day cut on.
 UPDATE ledger.accounting_day SET cut_time = $1, zone = $2;
 
 -- name: day_cut
--- How far the closing of one day has come, and the day before it.
+-- The progress of the closing of one day.
 SELECT day, step, from_xact, switched_xact FROM ledger.day_cut WHERE day = $1;
 
 -- name: begin_day_cut
@@ -22,26 +25,24 @@ VALUES ($1, 'switched', coalesce((SELECT c.began_xact FROM ledger.day_cut c ORDE
         ELSE pg_snapshot_xmin(pg_current_snapshot())::text::bigint END, $3);
 
 -- name: note_switch
--- Once the switch is committed: every transaction that may still have seen the old date has a lower number than this.
+-- Run once the switch is committed: every transaction that may still have seen the old date has a lower number.
 UPDATE ledger.day_cut SET switched_xact = pg_snapshot_xmax(pg_current_snapshot())::text::bigint WHERE day = $1;
 
 -- name: drain
--- The day is drained when none of those transactions runs any more.
+-- The day is drained when none of those transactions is still running.
 UPDATE ledger.day_cut SET
     step = CASE WHEN pg_snapshot_xmin(pg_current_snapshot())::text::bigint >= switched_xact THEN 'drained' ELSE step END
 WHERE day = $1
 RETURNING step;
 
 -- name: forget_day_balances
--- A day is balanced from nothing each time, so that a broken run leaves no trace.
+-- A day is balanced from scratch each time, so that an interrupted run leaves no trace.
 WITH accounts AS (DELETE FROM ledger.day_balance WHERE day = $1)
 DELETE FROM ledger.day_subject WHERE day = $1;
 
 -- name: balance_accounts
--- The movements of the day by account, from its rows one by one; opening from the last day it moved.
-INSERT INTO ledger.day_balance (
-    day, account_id, ledger, code, opening_debits, opening_credits, debits, credits, closing_debits, closing_credits
-)
+-- The movements of the day by account, added up from single rows; the opening balance is that of the account's last day.
+INSERT INTO ledger.day_balance (day, account_id, {day_sums})
 SELECT $1, m.account_id, a.ledger, a.code, coalesce(p.closing_debits, 0), coalesce(p.closing_credits, 0),
     m.debits, m.credits, coalesce(p.closing_debits, 0) + m.debits, coalesce(p.closing_credits, 0) + m.credits
 FROM (
@@ -62,10 +63,8 @@ LEFT JOIN LATERAL (
 ) p ON true;
 
 -- name: balance_subjects
--- The same by subject: yesterday's closing and today's movements.
-INSERT INTO ledger.day_subject (
-    day, ledger, code, opening_debits, opening_credits, debits, credits, closing_debits, closing_credits
-)
+-- The same by subject: the previous day's closing balance and the day's movements.
+INSERT INTO ledger.day_subject (day, {day_sums})
 SELECT $1, ledger, code, sum(od), sum(oc), sum(d), sum(c), sum(od) + sum(d), sum(oc) + sum(c) FROM (
     SELECT s.ledger, s.code, s.closing_debits AS od, s.closing_credits AS oc, 0 AS d, 0 AS c
     FROM ledger.day_subject s WHERE s.day = (SELECT max(x.day) FROM ledger.day_subject x WHERE x.day < $1)
@@ -74,7 +73,7 @@ SELECT $1, ledger, code, sum(od), sum(oc), sum(d), sum(c), sum(od) + sum(d), sum
 ) parts GROUP BY ledger, code;
 
 -- name: day_imbalance
--- A ledger whose debits and credits of the day differ.
+-- A ledger whose debits and credits of the day differ, if there is one.
 SELECT ledger, sum(debits) AS debits, sum(credits) AS credits FROM ledger.day_balance WHERE day = $1
 GROUP BY ledger HAVING sum(debits) <> sum(credits) LIMIT 1;
 
@@ -96,8 +95,8 @@ WHERE b.day = $1 AND (last.debits, last.credits) <> (b.closing_debits, b.closing
 ORDER BY b.account_id LIMIT 1;
 
 -- name: day_negative_account
--- An account below zero at the end of the day that must not be. Limits on overdrafts are for within a day, but for
--- merchants' pending settlement (2001): what a merchant may owe by agreement is netted over several days.
+-- An account that must not be below zero at the end of the day, but is. Overdraft limits hold within a day only, except for
+-- merchants' pending settlement (2001): a merchant's agreed debt is netted over several days.
 SELECT a.id AS account_id FROM ledger.account a
 JOIN LATERAL (
     SELECT b.closing_debits, b.closing_credits FROM ledger.day_balance b
@@ -111,19 +110,19 @@ WHERE (
 ORDER BY a.id LIMIT 1;
 
 -- name: advance_day_cut
--- The next step of the closing.
+-- Advance the closing of a day.
 UPDATE ledger.day_cut SET step = $2, finished_at = $3 WHERE day = $1;
 
 -- name: finish_batch_date
--- The day is closed.
+-- Close the day.
 UPDATE ledger.accounting_day SET batch_date = $1;
 
 -- name: subject_balances
 -- The books of one closed day by subject.
-SELECT ledger, code, opening_debits, opening_credits, debits, credits, closing_debits, closing_credits
+SELECT {day_sums}
 FROM ledger.day_subject WHERE day = $1 ORDER BY ledger, code;
 
 -- name: subject_balances_now
--- The books as they stand, by subject.
+-- The current books by subject.
 SELECT ledger, code, sum(debits_posted) AS closing_debits, sum(credits_posted) AS closing_credits
 FROM ledger.account WHERE version > 0 GROUP BY ledger, code ORDER BY ledger, code;

@@ -1,16 +1,16 @@
 -- name: one_sealer
--- A chain has one head, so one sealer works at a time.
+-- The chain has one head, so one sealer works at a time.
 SELECT pg_advisory_xact_lock(x'7365616c'::bigint);
 
 -- name: last_seal
--- The head of the chain, and the number below which no transaction is running any more.
+-- The head of the chain, and the number below which no transaction is still running.
 SELECT s.seq, s.to_xact, s.hash, pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS settled
 FROM (SELECT 1) one LEFT JOIN (
     SELECT seq, to_xact, hash FROM ledger.seal ORDER BY seq DESC LIMIT 1
 ) s ON true;
 
 -- name: seal_bound
--- Where a seal of about so many rows ends: always between two transactions.
+-- The end of a seal of about that many rows: always between two transactions.
 SELECT max(x.xact) + 1 AS to_xact FROM (
     SELECT t.xact FROM ledger.transfer t WHERE t.xact >= $1 AND t.xact < $2 ORDER BY t.xact LIMIT $3
 ) x;
@@ -21,11 +21,11 @@ SELECT count(*)::integer AS row_count, coalesce(string_agg(ledger.leaf(t), ''::b
 FROM ledger.transfer t WHERE t.xact >= $1 AND t.xact < $2;
 
 -- name: insert_seal
--- One more seal.
+-- Append a seal to the chain.
 INSERT INTO ledger.seal (seq, from_xact, to_xact, row_count, leaves, hash, sealed_at) VALUES ($1, $2, $3, $4, $5, $6, $7);
 
 -- name: seals
--- The whole chain from its beginning, each seal with the digests of its rows as they are now.
+-- The whole chain from its beginning, each seal with the current digests of its rows.
 SELECT s.seq, s.from_xact, s.to_xact, s.row_count, s.leaves, s.hash, (
     SELECT coalesce(string_agg(ledger.leaf(ROW(t.*)::ledger.transfer), ''::bytea ORDER BY t.timestamp), '')
     FROM ledger.journal t WHERE t.xact >= s.from_xact AND t.xact < s.to_xact
@@ -37,8 +37,8 @@ FROM ledger.seal s ORDER BY s.seq;
 SELECT t.id FROM ledger.journal t WHERE t.xact >= $1 AND t.xact < $2 ORDER BY t.timestamp;
 
 -- name: first_broken_step
--- The first row whose version or balances do not follow from the row before on the same account. Where the archive took
--- the row before, there is nothing to compare with.
+-- The first row whose version or balances do not follow from the previous row of the same account. If that row is in the
+-- archive, there is nothing to compare with.
 WITH entry AS (
     SELECT t.id, t.timestamp, t.debit_account_id AS account_id, t.debit_version AS version,
         t.debit_debits_pending AS debits_pending, t.debit_debits_posted AS debits_posted,
@@ -65,7 +65,7 @@ WITH entry AS (
 SELECT s.id, s.account_id, s.version, CASE
     WHEN s.version <> coalesce(s.old_version, 0) + 1 THEN 'a version is missing or doubled'
     WHEN s.timestamp <= s.old_timestamp THEN 'the timestamp does not rise'
-    ELSE 'the balance does not follow from the one before' END AS problem
+    ELSE 'the balance does not follow from the previous one' END AS problem
 FROM step s
 WHERE NOT (s.old_version IS NULL AND s.version > 1 AND $1::boolean) AND (
     s.version <> coalesce(s.old_version, 0) + 1
@@ -78,7 +78,7 @@ WHERE NOT (s.old_version IS NULL AND s.version > 1 AND $1::boolean) AND (
 ORDER BY s.timestamp LIMIT 1;
 
 -- name: first_broken_account
--- An account whose balances or version are not those its last row gave it.
+-- An account whose balances or version differ from those in its last row.
 SELECT a.id FROM ledger.account a LEFT JOIN (
     SELECT DISTINCT ON (e.account_id) e.account_id, e.version, e.dp, e.dpo, e.cp, e.cpo FROM (
         SELECT debit_account_id AS account_id, debit_version AS version, debit_debits_pending AS dp,
@@ -96,7 +96,7 @@ WHERE (a.version, a.debits_pending, a.debits_posted, a.credits_pending, a.credit
 ORDER BY a.id LIMIT 1;
 
 -- name: first_broken_hold
--- An account whose pending sums are not those of its open holds.
+-- An account whose pending sums differ from those of its open holds.
 SELECT a.id FROM ledger.account a
 LEFT JOIN (
     SELECT p.debit_account_id AS account_id, sum(t.amount) AS held
@@ -110,15 +110,15 @@ WHERE a.debits_pending <> coalesce(d.held, 0) OR a.credits_pending <> coalesce(c
 ORDER BY a.id LIMIT 1;
 
 -- name: partitions
--- The partitions made so far, newest first, with the rows each has taken.
+-- The partitions made so far, newest first, each with the number of rows that it has taken.
 SELECT p.name, p.low_ms, p.high_ms, p.archived_at,
     coalesce(pg_stat_get_tuples_inserted(to_regclass('ledger.' || p.name)), 0) AS inserted
 FROM ledger.partition p ORDER BY p.high_ms DESC;
 
 -- name: add_partition
--- One partition, for ids of these milliseconds.
+-- Make one partition, for the ids of these milliseconds.
 SELECT ledger.add_partition($1, $2) AS name;
 
 -- name: anything_archived
--- Whether the journal is whole.
+-- Archived partitions leave gaps in the journal that are no errors.
 SELECT EXISTS (SELECT 1 FROM ledger.partition WHERE archived_at IS NOT NULL) AS archived;

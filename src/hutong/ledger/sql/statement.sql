@@ -1,5 +1,5 @@
 -- name: balance_before
--- Where an account stood just before a moment: the newest of its rows before, on either side.
+-- The balance of an account just before an instant: that of its newest earlier row, on either side.
 SELECT e.debits, e.credits FROM (
     (SELECT t.debit_version AS version, t.debit_debits_posted AS debits, t.debit_credits_posted AS credits
         FROM ledger.journal t WHERE t.debit_account_id = $1 AND t.timestamp < $2
@@ -11,7 +11,7 @@ SELECT e.debits, e.credits FROM (
 ) e ORDER BY e.version DESC LIMIT 1;
 
 -- name: statement_lines
--- What was booked on an account between two moments, with the balance after each line; holds are no bookings.
+-- The bookings on an account between two instants, with the balance after each; holds are no bookings.
 SELECT e.id, e.timestamp, e.accounting_date, e.code, e.other, e.reference, e.debit, e.credit, e.debits, e.credits FROM (
     SELECT t.id, t.timestamp, t.accounting_date, t.code, t.credit_account_id AS other, t.user_data_128 AS reference,
         t.amount AS debit, 0::bigint AS credit, t.debit_debits_posted AS debits, t.debit_credits_posted AS credits,
@@ -30,7 +30,7 @@ SELECT e.id, e.timestamp, e.accounting_date, e.code, e.other, e.reference, e.deb
 SELECT code, ledger FROM ledger.account WHERE id = $1;
 
 -- name: clearing_ages
--- Clearing accounts that did not come back to zero, and since when: the first row after the last time they stood at it.
+-- Clearing accounts that are not at zero, and since when: the first row after the last time they were.
 SELECT a.id, a.code, a.ledger, a.debits_posted - a.credits_posted AS balance, coalesce((
     SELECT min(e.timestamp) FROM (
         SELECT t.timestamp FROM ledger.journal t WHERE t.debit_account_id = a.id AND t.timestamp > z.at
@@ -52,22 +52,22 @@ WHERE a.code = ANY ($1::integer[]) AND a.debits_posted <> a.credits_posted
 ORDER BY 5, a.id;
 
 -- name: known_reversals
--- Which of these transfers were reversed already.
+-- Those of these transfers that have been reversed already.
 SELECT transfer_id FROM ledger.reversal WHERE transfer_id = ANY ($1::uuid[]);
 
 -- name: insert_reversals
--- Each transfer once; a second one at the same moment meets the primary key.
+-- Each transfer is reversed once; a concurrent second reversal violates the primary key.
 INSERT INTO ledger.reversal (transfer_id, reversal_id, reason, reversed_by, reversed_at)
 SELECT u.transfer_id, u.reversal_id, $3, $4, $5
 FROM unnest($1::uuid[], $2::uuid[]) u (transfer_id, reversal_id);
 
 -- name: add_sweep
--- A standing order between two accounts.
+-- Add a standing order between two accounts.
 INSERT INTO ledger.sweep (id, from_account_id, to_account_id, most_minor, every, next_at, created_by)
 VALUES ($1, $2, $3, $4, $5, $6, $7);
 
 -- name: due_sweeps
--- What is due, each taken by one worker, and put off to its next time.
+-- Claim the standing orders that are due, each for one worker, and set the time of their next runs.
 UPDATE ledger.sweep s SET next_at = $1 + s.every
 FROM (
     SELECT id FROM ledger.sweep WHERE active AND next_at <= $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED
@@ -78,7 +78,7 @@ WHERE s.id = due.id
 RETURNING s.id, s.from_account_id, s.to_account_id, s.most_minor, a.ledger;
 
 -- name: insert_sweep_runs
--- What each run moved.
+-- Record the amount that each run moved.
 INSERT INTO ledger.sweep_run (sweep_id, ran_at, transfer_id, status, amount_minor)
 SELECT u.sweep_id, $2, u.transfer_id, u.status, u.amount_minor
 FROM unnest($1::uuid[], $3::uuid[], $4::integer[], $5::bigint[]) u (sweep_id, transfer_id, status, amount_minor);
@@ -97,14 +97,14 @@ WHERE (m.ledger, m.owner) IN (SELECT u.ledger, u.owner FROM unnest($1::text[], $
 ORDER BY m.ledger, m.owner FOR UPDATE;
 
 -- name: known_memos
--- The entries of a batch that exist already; read after the totals are locked.
+-- The entries of a batch that exist already, read after the totals are locked.
 SELECT e.ledger, e.owner, e.ref, e.amount FROM ledger.memo_entry e
 WHERE (e.ledger, e.owner, e.ref) IN (
     SELECT u.ledger, u.owner, u.ref FROM unnest($1::text[], $2::uuid[], $3::text[]) u (ledger, owner, ref)
 );
 
 -- name: write_memos
--- New entries and the totals after them, together.
+-- Write new entries together with the totals after them.
 WITH entries AS (
     INSERT INTO ledger.memo_entry (ledger, owner, seq, ref, amount, total_after, entered_at)
     SELECT u.ledger, u.owner, u.seq, u.ref, u.amount, u.total_after, $7

@@ -1,11 +1,29 @@
+-- columns: transfer
+id, debit_account_id, credit_account_id, amount, pending_id, user_data_128, user_data_64, user_data_32, timeout, ledger,
+code, flags, timestamp
+
+-- columns: journal
+-- A row of the journal, in the order of `Row` and of the binary COPY in codec.py.
+{transfer}, debit_version, credit_version,
+debit_debits_pending, debit_debits_posted, debit_credits_pending, debit_credits_posted,
+credit_debits_pending, credit_debits_posted, credit_credits_pending, credit_credits_posted
+
+-- name: lookup_transfers
+-- Transfers by id; the bounds keep the search to the partitions that can hold them.
+SELECT {transfer}
+FROM ledger.transfer WHERE id = ANY ($1::uuid[]) AND id BETWEEN $2 AND $3 AND flags < 32768;
+
 -- name: acquire
 -- Lock the accounts of a batch and read all that the batch must know, in one round trip. Arrays travel as text, here and
 -- below: the driver looks at every element of a list twice before it encodes it, which costs more than all parsing.
 SELECT kind, a, b, c, d, e, n1, n2, n3, n4, n5, n6, n7, n8, n9, packed
-FROM ledger.acquire($1::text::uuid[], $2::text::uuid[], $3::text::uuid[], $4, $5, $6, $7);
+FROM ledger.acquire(
+    :event_ids::text::uuid[], :pending_ids::text::uuid[], :account_ids::text::uuid[], :least_id, :greatest_id,
+    :tick_count, :now_ns
+);
 
 -- name: due_holds
--- The holds whose time is over on accounts that a batch has locked; they are released before the batch runs.
+-- The due holds on accounts that a batch has locked; they are released before the batch runs.
 SELECT p.id, p.debit_account_id, p.credit_account_id
 FROM ledger.pending p
 WHERE p.state = 1 AND p.expires_at > 0 AND p.expires_at <= $2 AND p.debit_account_id = ANY ($1::text::uuid[])
@@ -16,7 +34,7 @@ WHERE p.state = 1 AND p.expires_at > 0 AND p.expires_at <= $2 AND p.credit_accou
 
 -- name: next_expiries
 -- When the next hold of each account expires, once those due are released: holds that this transaction is about to
--- release are counted still, which is early but never late.
+-- release still count, which is early but never late.
 SELECT x.id, least(
     (SELECT min(p.expires_at) FROM ledger.pending p
         WHERE p.debit_account_id = x.id AND p.state = 1 AND p.expires_at > 0),
@@ -33,7 +51,7 @@ WHERE p.state = 1 AND p.expires_at > 0 AND p.expires_at <= $1
 ORDER BY p.expires_at LIMIT $2;
 
 -- name: imported_bounds
--- What imported transfers must come after, and which of their timestamps an account has.
+-- The timestamp that imported transfers must come after, and those of their timestamps that an account has.
 SELECT
     coalesce((SELECT max(t.timestamp) FROM ledger.transfer t WHERE t.flags < 32768), 0) AS newest,
     (SELECT coalesce(array_agg(a.timestamp), '{}') FROM ledger.account a WHERE a.timestamp = ANY ($1::bigint[])) AS taken;
@@ -46,20 +64,18 @@ SELECT pg_advisory_xact_lock(x'696d706f7274'::bigint);
 -- Everything a batch changes, in one round trip: journal rows, balances, holds, failed ids. The journal rows of a large
 -- batch went ahead by COPY, and their arrays are empty here; so are those of what no account of the batch changed.
 WITH journal AS (
-    INSERT INTO ledger.transfer (
-        accounting_date, xact,
-        id, debit_account_id, credit_account_id, amount, pending_id, user_data_128, user_data_64, user_data_32, timeout,
-        ledger, code, flags, timestamp, debit_version, credit_version,
-        debit_debits_pending, debit_debits_posted, debit_credits_pending, debit_credits_posted,
-        credit_debits_pending, credit_debits_posted, credit_credits_pending, credit_credits_posted
-    )
-    SELECT $1::date, $2::bigint, j.*
+    INSERT INTO ledger.transfer (accounting_date, xact, {journal})
+    SELECT :accounting_date::date, :xact::bigint, {j.journal}
     FROM unnest(
-        $3::text::uuid[], $4::text::uuid[], $5::text::uuid[], $6::text::bigint[], $7::text::uuid[], $8::text::uuid[], $9::text::bigint[], $10::text::bigint[],
-        $11::text::bigint[], $12::text::bigint[], $13::text::integer[], $14::text::integer[], $15::text::bigint[], $16::text::bigint[],
-        $17::text::bigint[], $18::text::bigint[], $19::text::bigint[], $20::text::bigint[], $21::text::bigint[], $22::text::bigint[], $23::text::bigint[],
-        $24::text::bigint[], $25::text::bigint[]
-    ) j
+        :id::text::uuid[], :debit_account_id::text::uuid[], :credit_account_id::text::uuid[], :amount::text::bigint[],
+        :pending_id::text::uuid[], :user_data_128::text::uuid[], :user_data_64::text::bigint[],
+        :user_data_32::text::bigint[], :timeout::text::bigint[], :ledger::text::bigint[], :code::text::integer[],
+        :flags::text::integer[], :timestamp::text::bigint[], :debit_version::text::bigint[],
+        :credit_version::text::bigint[], :debit_debits_pending::text::bigint[], :debit_debits_posted::text::bigint[],
+        :debit_credits_pending::text::bigint[], :debit_credits_posted::text::bigint[],
+        :credit_debits_pending::text::bigint[], :credit_debits_posted::text::bigint[],
+        :credit_credits_pending::text::bigint[], :credit_credits_posted::text::bigint[]
+    ) AS j ({journal})
 ), balances AS (
     UPDATE ledger.account a SET
         debits_posted = u.debits_posted, credits_posted = u.credits_posted, version = u.version,
@@ -67,24 +83,28 @@ WITH journal AS (
         credits_pending = coalesce(u.credits_pending, a.credits_pending),
         next_expiry = coalesce(u.next_expiry, a.next_expiry), flags = coalesce(u.flags, a.flags)
     FROM unnest(
-        $26::text::uuid[], $27::text::bigint[], $28::text::bigint[], $29::text::bigint[], $30::text::bigint[], $31::text::bigint[], $32::text::bigint[],
-        $33::text::integer[]
+        :account_id::text::uuid[], :account_debits_posted::text::bigint[], :account_credits_posted::text::bigint[],
+        :account_version::text::bigint[], :account_debits_pending::text::bigint[],
+        :account_credits_pending::text::bigint[], :account_next_expiry::text::bigint[], :account_flags::text::integer[]
     ) u (id, debits_posted, credits_posted, version, debits_pending, credits_pending, next_expiry, flags)
     WHERE a.id = u.id
     RETURNING 1
 ), opened AS (
     INSERT INTO ledger.pending (id, debit_account_id, credit_account_id, expires_at, state)
     SELECT o.id, o.debit_account_id, o.credit_account_id, o.expires_at, o.state
-    FROM unnest($34::text::uuid[], $35::text::uuid[], $36::text::uuid[], $37::text::bigint[], $38::text::smallint[])
-        o (id, debit_account_id, credit_account_id, expires_at, state)
+    FROM unnest(
+        :opened_id::text::uuid[], :opened_debit_account_id::text::uuid[], :opened_credit_account_id::text::uuid[],
+        :opened_expires_at::text::bigint[], :opened_state::text::smallint[]
+    ) o (id, debit_account_id, credit_account_id, expires_at, state)
 ), resolved AS (
     UPDATE ledger.pending p SET state = r.state
-    FROM unnest($39::text::uuid[], $40::text::smallint[]) r (id, state)
+    FROM unnest(:resolved_id::text::uuid[], :resolved_state::text::smallint[]) r (id, state)
     WHERE p.id = r.id AND p.state = 1
     RETURNING 1
 ), failed AS (
     INSERT INTO ledger.failed_transfer (id, status, timestamp)
     SELECT f.id, f.status, f.timestamp
-    FROM unnest($41::text::uuid[], $42::text::integer[], $43::text::bigint[]) f (id, status, timestamp)
+    FROM unnest(:failed_id::text::uuid[], :failed_status::text::integer[], :failed_timestamp::text::bigint[])
+        f (id, status, timestamp)
 )
 SELECT (SELECT count(*) FROM balances) AS accounts, (SELECT count(*) FROM resolved) AS holds;

@@ -1,1 +1,30 @@
-"""Refunds: asking for one, calling the channel, recording what it answers, and the ways on when it refuses."""
+"""Refunds: money of a payment given back by void, original method, payout or hand, never by two at once.
+
+Promises: a refund's money is reserved in the ledger before its channel is called; what a channel has not proven is
+never taken for a failure; a payment is never refunded above what was captured.
+"""
+
+from hutong.payments.documents import refund_document
+from hutong.payments.refunds.create import RefundOutcome, RefundRefusal, RefundResult
+from hutong.payments.refunds.errors import refusal_error
+from hutong.payments.refunds.lifecycle import RefundOrder
+from hutong.payments.refunds.model import REFUND_TRANSITIONS, Refund, RefundEventType
+from hutong.payments.refunds.operator_actions import proposal
+from hutong.payments.refunds.payee import seal_payee
+from hutong.payments.store import find_refunds, list_refunds
+
+__all__ = [
+    "REFUND_TRANSITIONS",
+    "Refund",
+    "RefundEventType",
+    "RefundOrder",
+    "RefundOutcome",
+    "RefundRefusal",
+    "RefundResult",
+    "find_refunds",
+    "list_refunds",
+    "proposal",
+    "refund_document",
+    "refusal_error",
+    "seal_payee",
+]

@@ -1,4 +1,4 @@
-"""Asking for a refund: checked, reserved in the books and written down under the payment's lock."""
+"""Creating refunds: checked, reserved in the books and written as intents, under the payment's lock."""
 
 from __future__ import annotations
 
@@ -10,39 +10,37 @@ from uuid import UUID
 
 from hutong import db, money
 from hutong.channels import Capabilities
-from hutong.payments import postings as books
-from hutong.payments.channel_answers import PaymentEvent, PaymentEventType
-from hutong.payments.items import LineItem, RefundLine, items_of, line_of, units_left
-from hutong.payments.model import QUERY_CADENCE, Attempt, AttemptState, Payment
-from hutong.payments.refunds import postings as refund_books
-from hutong.payments.refunds.model import (
-    Refund,
-    RefundKind,
-    RefundMethod,
-    RefundState,
+from hutong.idempotency import StoredAnswer
+from hutong.payments.items import LineItem, RefundLine, line_of, units_left
+from hutong.payments.model import DEFAULT_POLICY, Attempt, Payment, PollingPolicy, TimelineEntry
+from hutong.payments.postings import taken_minor
+from hutong.payments.refunds import postings
+from hutong.payments.refunds.model import Refund, RefundKind, RefundMethod
+from hutong.payments.store import (
+    find_refunds_by_no,
     insert_refunds,
-    read_refund,
+    items_of,
+    lock,
     refunds_of,
+    save_refund_sums,
+    write_timeline,
 )
-from hutong.payments.statements import sql
-from hutong.payments.store import lock
-from hutong.payments.timeline import TimelineEntry, write_timeline
 
 _DEFAULT_OFFSET = timedelta(hours=8)
-"""Whose day a channel counts by, where its capabilities do not say: most settle in Beijing time."""
+"""The zone of the channel's days if its capabilities name none: most channels settle in Beijing time."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewRefund:
-    """A merchant's wish to give money back, checked at the edge.
+    """A merchant's request for a refund, validated at the edge.
 
     Attributes:
-        amount_minor: What the payer gets; None is what the items are worth or, without items, all that is left.
-        items: Which items, and how many of each; for a payment that has items.
-        capabilities: What the channel that took the money can do.
-        returns_fee: Whether our fee goes back in proportion, by the merchant's contract.
-        payout_account_id: Where a payout goes out by itself if the original way fails.
-        payee_sealed: Who receives a payout, sealed.
+        amount_minor: The amount for the payer; None is the value of the items or, without items, all that is left.
+        items: Ids and quantities, for a payment that has items.
+        capabilities: Those of the channel that took the money.
+        returns_fee: Whether our fee is returned in proportion, by the merchant's contract.
+        payout_account_id: The account of an automatic payout if the original method fails.
+        payee_sealed: The payee of a payout, sealed.
     """
 
     refund_id: UUID
@@ -59,7 +57,7 @@ class NewRefund:
 
 
 class RefundRefusal(StrEnum):
-    """Why a refund was not taken on. Nothing is written then."""
+    """Reasons for refusing a refund. Nothing is written then."""
 
     NUMBER_REUSED = "refund_no_reused"
     NOT_REFUNDABLE = "payment_not_refundable"
@@ -75,150 +73,177 @@ class RefundRefusal(StrEnum):
     BY_ITEM_ONLY = "refund_by_item_only"
 
 
+class RefundOutcome(StrEnum):
+    """Outcomes of asking for a refund."""
+
+    CREATED = "created"
+    """The refund is new and its money is reserved; the channel may be called once this is committed."""
+    EXISTING = "existing"
+    """The refund was requested before, with the same content; the result has it."""
+    REFUSED = "refused"
+    """The result has the reason."""
+    ANSWERED = "answered"
+    """The idempotency key has an answer already. Nothing was done."""
+
+
 @dataclass(frozen=True, slots=True)
-class CreatedRefund:
-    """The refund is new and its money is reserved; the caller may call the channel once this is committed."""
+class RefundResult:
+    """The outcome of asking for a refund.
 
-    payment: Payment
-    refund: Refund
+    Attributes:
+        answer: The answer stored under the idempotency key, once there is one.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class ExistingRefund:
-    """The refund was asked for before, with the same content."""
-
-    payment: Payment
-    refund: Refund
-
-
-RefundResult = CreatedRefund | ExistingRefund | RefundRefusal
+    outcome: RefundOutcome
+    refund: Refund | None = None
+    payment: Payment | None = None
+    refusal: RefundRefusal | None = None
+    answer: StoredAnswer | None = None
 
 
-async def create_refunds(tx: db.Tx, commands: Sequence[NewRefund], *, now: datetime) -> list[RefundResult]:
-    """Take refunds on; every payment must exist and be the merchant's.
+async def create_refunds(
+    tx: db.Tx, requests: Sequence[NewRefund], *, now: datetime, policy: PollingPolicy = DEFAULT_POLICY
+) -> list[RefundResult]:
+    """Create refunds; every payment must exist and be the merchant's.
 
     Effects:
-        Reserves the money in the ledger, writes the refunds as `held`, and what is on its way of each payment.
+        Reserves the money in the ledger; writes the refunds as `held`, and the amount on its way back of each payment.
 
     Repeat:
-        One refund per merchant refund number, for ever. The same content again yields EXISTING; other content is
-        NUMBER_REUSED.
+        One refund per merchant refund number, permanently. The same content again yields EXISTING; other content is
+        refused with NUMBER_REUSED.
 
     Returns:
-        One result per command, in order.
+        One result per request, in order.
     """
-    payments = await lock(tx, {command.payment_id for command in commands})
+    payments = await lock(tx, {request.payment_id for request in requests})
     refunds = await refunds_of(tx, list(payments))
-    baskets = await items_of(tx, list(payments))
-    known = await _known(tx, commands)
+    items = await items_of(tx, list(payments))
+    by_number = await find_refunds_by_no(tx, [(r.merchant_id, r.merchant_refund_no) for r in requests])
     results: dict[int, RefundResult] = {}
     created: list[Refund] = []
-    waiting = list(range(len(commands)))
+    waiting = list(range(len(requests)))
     while waiting:
-        wanted: dict[int, Refund] = {}
+        to_hold: dict[int, Refund] = {}
         for place in waiting:
-            command = commands[place]
-            payment = payments[command.payment_id]
-            items = baskets.get(payment.payment_id, ())
-            answer = _decide(payment, items, refunds[payment.payment_id], known, command, now)
-            if isinstance(answer, Refund):
-                wanted[place] = answer
-                known[command.merchant_id, command.merchant_refund_no] = answer
-                _reserve(payment, refunds[payment.payment_id], answer)
-            else:
-                results[place] = answer
+            request = requests[place]
+            payment = payments[request.payment_id]
+            existing = by_number.get((request.merchant_id, request.merchant_refund_no))
+            if existing is not None:
+                results[place] = _compare(payment, existing, request)
+                continue
+            payment_items = items.get(payment.payment_id, ())
+            answer = _decide(payment, payment_items, refunds[payment.payment_id], request, now + policy.pause(0), now)
+            if isinstance(answer, RefundRefusal):
+                results[place] = _refused(answer)
+                continue
+            to_hold[place] = by_number[request.merchant_id, request.merchant_refund_no] = answer
+            refunds[payment.payment_id].append(answer)
+            payment.amount_refunding_minor += answer.amount_minor
         short: set[UUID] = set()
-        held = await refund_books.hold(tx, list(wanted.values()), now=now)
-        for (place, refund), outcome in zip(wanted.items(), held, strict=True):
+        holds = await postings.hold(tx, list(to_hold.values()), now=now)
+        for (place, refund), outcome in zip(to_hold.items(), holds, strict=True):
             payment = payments[refund.payment_id]
-            if outcome is refund_books.HoldOutcome.YES:
+            if outcome is postings.HoldOutcome.HELD:
                 created.append(refund)
-                results[place] = CreatedRefund(payment, refund)
+                results[place] = RefundResult(RefundOutcome.CREATED, refund, payment)
             else:
-                _release(payment, refunds[payment.payment_id], refund)
-                del known[refund.merchant_id, refund.merchant_refund_no or ""]
-                results[place] = RefundRefusal.INSUFFICIENT_FUNDS
+                refunds[payment.payment_id].remove(refund)
+                payment.amount_refunding_minor -= refund.amount_minor
+                del by_number[refund.merchant_id, refund.merchant_refund_no or ""]
+                results[place] = _refused(RefundRefusal.INSUFFICIENT_FUNDS)
                 short.add(payment.payment_id)
-        # What stood behind one that fell away is looked at again: now there may be room for it.
-        waiting = [place for place in waiting if commands[place].payment_id in short and place not in wanted]
+        # A refund that could not be held frees its share: decide again about those queued behind it.
+        waiting = [place for place in waiting if requests[place].payment_id in short and place not in to_hold]
     await insert_refunds(tx, created, now=now)
-    story = [TimelineEntry(refund.payment_id, "refund.held", amount_minor=refund.amount_minor) for refund in created]
-    await write_timeline(tx, story, now=now)
-    await save_sums(tx, [payments[payment_id] for payment_id in sorted({r.payment_id for r in created})])
-    return [results[place] for place in range(len(commands))]
+    entries = [TimelineEntry(refund.payment_id, "refund.held", amount_minor=refund.amount_minor) for refund in created]
+    await write_timeline(tx, entries, now=now)
+    owners = sorted({refund.payment_id for refund in created})
+    await save_refund_sums(tx, {payment_id: payments[payment_id] for payment_id in owners})
+    return [results[place] for place in range(len(requests))]
 
 
-async def _known(tx: db.Tx, commands: Sequence[NewRefund]) -> dict[tuple[UUID, str], Refund]:
-    rows = await sql.find_refunds_by_no.fetch(
-        tx, [c.merchant_id for c in commands], [c.merchant_refund_no for c in commands]
-    )
-    return {(row["merchant_id"], row["merchant_refund_no"]): read_refund(row) for row in rows}
+def _refused(refusal: RefundRefusal) -> RefundResult:
+    return RefundResult(RefundOutcome.REFUSED, refusal=refusal)
 
 
-def _standing(payment: Payment, standing: Refund, command: NewRefund) -> ExistingRefund | RefundRefusal:
-    same = standing.payment_id == command.payment_id and standing.reason == command.reason
-    items = sorted((line.item_id, line.quantity) for line in standing.lines)
-    same = same and (not command.items or sorted(command.items) == items)
-    if same and command.amount_minor in (None, standing.amount_minor):
-        return ExistingRefund(payment, standing)
-    return RefundRefusal.NUMBER_REUSED
+def _compare(payment: Payment, existing: Refund, request: NewRefund) -> RefundResult:
+    """Compare a repeated request with the refund that exists under its number."""
+    same = existing.payment_id == request.payment_id and existing.reason == request.reason
+    items = sorted((line.item_id, line.quantity) for line in existing.lines)
+    same = same and (not request.items or sorted(request.items) == items)
+    if same and request.amount_minor in (None, existing.amount_minor):
+        return RefundResult(RefundOutcome.EXISTING, existing, payment)
+    return _refused(RefundRefusal.NUMBER_REUSED)
 
 
 def _decide(
     payment: Payment,
     items: Sequence[LineItem],
     refunds: Sequence[Refund],
-    known: dict[tuple[UUID, str], Refund],
-    command: NewRefund,
+    request: NewRefund,
+    next_query_at: datetime,
     now: datetime,
-) -> Refund | ExistingRefund | RefundRefusal:
-    """A refund to reserve money for, or why there is none."""
-    standing = known.get((command.merchant_id, command.merchant_refund_no))
-    if standing is not None:
-        return _standing(payment, standing, command)
-    attempt = counted_attempt(payment)
+) -> Refund | RefundRefusal:
+    """Return the refund to reserve money for, or the reason against it."""
+    attempt = payment.counted_attempt
     if attempt is None or payment.succeeded_at is None:
         return RefundRefusal.NOT_REFUNDABLE
-    left = available_minor(payment)
-    lines = _lines(items, refunds, command)
+    lines = _lines(items, refunds, request)
     if isinstance(lines, RefundRefusal):
         return lines
     if lines:
         amount = sum(line.payer_minor for line in lines)
     else:
-        amount = left if command.amount_minor is None else command.amount_minor
-    if not (amount > 0 or lines) or amount > left:
+        amount = payment.refundable_minor if request.amount_minor is None else request.amount_minor
+    if not (amount > 0 or lines) or amount > payment.refundable_minor:
         return RefundRefusal.EXCEEDS_AVAILABLE
-    route = _route(payment, refunds, amount, command.capabilities, now)
-    if isinstance(route, RefundRefusal):
-        if command.payout_account_id is None or command.payee_sealed is None:
-            return route
-        route = RefundMethod.ORIGINAL  # the channel decides; what it refuses goes on by payout
-    fee = fee_back_minor(payment, refunds, amount) if command.returns_fee else 0
+    method = _first_method(payment, refunds, amount, request.capabilities, now)
+    if isinstance(method, RefundRefusal):
+        if request.payout_account_id is None or request.payee_sealed is None:
+            return method
+        method = RefundMethod.ORIGINAL  # the channel decides; a refusal is followed by the payout
     return Refund(
-        command.refund_id, payment.payment_id, attempt.attempt_id, payment.merchant_id, attempt.account_id,
-        attempt.channel, RefundKind.REFUND, command.merchant_refund_no, amount, payment.currency, command.reason,
-        sum(line.platform_minor for line in lines), sum(line.channel_minor for line in lines), fee, route,
-        RefundState.HELD, command.refund_id, 0, 0, None, None, None, command.payout_account_id, command.payee_sealed,
-        None, now, None, now + QUERY_CADENCE[0], None, payment.merchant_order_no, tuple(lines),
-    )  # fmt: skip
+        refund_id=request.refund_id,
+        payment_id=payment.payment_id,
+        attempt_id=attempt.attempt_id,
+        merchant_id=payment.merchant_id,
+        merchant_order_no=payment.merchant_order_no,
+        account_id=attempt.account_id,
+        channel=attempt.channel,
+        kind=RefundKind.REFUND,
+        merchant_refund_no=request.merchant_refund_no,
+        amount_minor=amount,
+        currency=payment.currency,
+        reason=request.reason,
+        hold_id=request.refund_id,
+        created_at=now,
+        next_query_at=next_query_at,
+        route=method,
+        platform_minor=sum(line.platform_minor for line in lines),
+        channel_minor=sum(line.channel_minor for line in lines),
+        fee_minor=fee_back_minor(payment, refunds, amount) if request.returns_fee else 0,
+        payout_account_id=request.payout_account_id,
+        payee_sealed=request.payee_sealed,
+        lines=tuple(lines),
+    )
 
 
 def _lines(
-    items: Sequence[LineItem], refunds: Sequence[Refund], command: NewRefund
+    items: Sequence[LineItem], refunds: Sequence[Refund], request: NewRefund
 ) -> list[RefundLine] | RefundRefusal:
-    """What each item asked for gives back; nothing for a payment without items."""
+    """Return the refund of each requested item; empty for a payment without items."""
     if not items:
-        return RefundRefusal.UNKNOWN_ITEM if command.items else []
-    if command.amount_minor is not None:
+        return RefundRefusal.UNKNOWN_ITEM if request.items else []
+    if request.amount_minor is not None:
         return RefundRefusal.BY_ITEM_ONLY
     by_id = {item.item_id: item for item in items}
     before = [line for refund in refunds if refund.counts for line in refund.lines]
-    wanted = command.items or tuple((i.item_id, left) for i in items if (left := units_left(i, before)))
-    if not wanted:
+    requested = request.items or tuple((i.item_id, left) for i in items if (left := units_left(i, before)))
+    if not requested:
         return RefundRefusal.EXCEEDS_AVAILABLE
     lines: list[RefundLine] = []
-    for item_id, quantity in wanted:
+    for item_id, quantity in requested:
         item = by_id.get(item_id)
         if item is None:
             return RefundRefusal.UNKNOWN_ITEM
@@ -228,10 +253,10 @@ def _lines(
     return lines
 
 
-def _route(
+def _first_method(
     payment: Payment, refunds: Sequence[Refund], amount: int, can: Capabilities, now: datetime
 ) -> RefundMethod | RefundRefusal:
-    """The first way that the channel offers for this refund, or the rule that stands against all of them."""
+    """Return the first method that the channel offers for this refund, or the rule that forbids every method."""
     assert payment.succeeded_at is not None
     offset = can.bill.utc_offset if can.bill else _DEFAULT_OFFSET
     same_day = (payment.succeeded_at + offset).date() == (now + offset).date()
@@ -253,66 +278,45 @@ def _route(
     return RefundMethod.ORIGINAL
 
 
-def available_minor(payment: Payment) -> int:
-    """What can still be given back."""
-    return payment.amount_captured_minor - payment.amount_refunded_minor - payment.amount_refunding_minor
-
-
-def counted_attempt(payment: Payment) -> Attempt | None:
-    """The one success that counts."""
-    return next((a for a in payment.attempts if a.state is AttemptState.SUCCEEDED and not a.surplus), None)
-
-
 def fee_back_minor(payment: Payment, refunds: Iterable[Refund], amount: int) -> int:
-    """What goes back of our fee with this refund: with all of them, in any order, exactly the fee.
+    """Return the part of our fee that this refund returns; all refunds together, in any order, return exactly the fee.
 
-    Never more than the refund itself, for it is paid out of it.
+    Never more than the refund itself, which it helps to pay.
     """
     fee = money.fee_minor(payment.amount_captured_minor, payment.fee_ppm)
     counted = [refund for refund in refunds if refund.counts]
-    given = sum(refund.amount_minor for refund in counted) + amount
-    due = money.fee_minor(given, payment.fee_ppm) if given < payment.amount_captured_minor else fee
+    total = sum(refund.amount_minor for refund in counted) + amount
+    due = money.fee_minor(total, payment.fee_ppm) if total < payment.amount_captured_minor else fee
     return min(max(due - sum(refund.fee_minor for refund in counted), 0), amount)
 
 
-def _reserve(payment: Payment, refunds: list[Refund], refund: Refund) -> None:
-    refunds.append(refund)
-    payment.amount_refunding_minor += refund.amount_minor
-
-
-def _release(payment: Payment, refunds: list[Refund], refund: Refund) -> None:
-    refunds.remove(refund)
-    payment.amount_refunding_minor -= refund.amount_minor
-
-
-async def save_sums(tx: db.Tx, payments: Sequence[Payment]) -> None:
-    """Write what has gone back and what is on its way, of payments that the caller has locked and changed."""
-    if payments:
-        await sql.update_refund_sums.execute(
-            tx,
-            [payment.payment_id for payment in payments],
-            [payment.amount_refunded_minor for payment in payments],
-            [payment.amount_refunding_minor for payment in payments],
-        )
-
-
-async def give_surplus_back(
-    tx: db.Tx, occurrences: Sequence[PaymentEvent], *, new_id: Callable[[], UUID], now: datetime
-) -> list[Refund]:
-    """Take the refund of each surplus success on, in the transaction that books it.
+async def refund_surplus(
+    tx: db.Tx, successes: Sequence[tuple[Payment, Attempt]], *, new_id: Callable[[], UUID], now: datetime
+) -> None:
+    """Create the refund of each surplus success, in the transaction that books it.
 
     Effects:
-        One refund of kind `surplus` for each, due at once. Its money lies apart already, so nothing is reserved.
+        Writes one refund of kind `surplus` for each, due at once. Its money is in an account of its own already, so
+        nothing is reserved.
     """
     refunds = [
         Refund(
-            new_id(), o.payment.payment_id, o.attempt.attempt_id, o.payment.merchant_id, o.attempt.account_id,
-            o.attempt.channel, RefundKind.SURPLUS, None, books.taken_minor(o.attempt), o.payment.currency,
-            "surplus", 0, 0, 0, RefundMethod.ORIGINAL, RefundState.HELD, o.attempt.attempt_id, 0, 0, None, None, None,
-            None, None, None, now, None, now, None, o.payment.merchant_order_no,
+            refund_id=new_id(),
+            payment_id=payment.payment_id,
+            attempt_id=attempt.attempt_id,
+            merchant_id=payment.merchant_id,
+            merchant_order_no=payment.merchant_order_no,
+            account_id=attempt.account_id,
+            channel=attempt.channel,
+            kind=RefundKind.SURPLUS,
+            merchant_refund_no=None,
+            amount_minor=taken_minor(attempt),
+            currency=payment.currency,
+            reason="surplus",
+            hold_id=attempt.attempt_id,
+            created_at=now,
+            next_query_at=now,
         )
-        for o in occurrences
-        if o.happening is PaymentEventType.SURPLUS and o.attempt is not None
-    ]  # fmt: skip
+        for payment, attempt in successes
+    ]
     await insert_refunds(tx, refunds, now=now)
-    return refunds

@@ -1,4 +1,4 @@
-"""The other ways back, once one is proven failed: a payout to the payer, then by a person's hand. Never two at once."""
+"""Further methods of a refund, once one is proven to have failed: a payout, then payment by hand. Never two at once."""
 
 from __future__ import annotations
 
@@ -10,18 +10,9 @@ from uuid import UUID
 
 from hutong import db
 from hutong.payments.model import Payment
-from hutong.payments.refunds import postings as refund_books
-from hutong.payments.refunds.create import available_minor, save_sums
-from hutong.payments.refunds.model import (
-    Refund,
-    RefundKind,
-    RefundMethod,
-    RefundState,
-    find_refunds,
-    save_refunds,
-)
-from hutong.payments.statements import sql
-from hutong.payments.store import lock
+from hutong.payments.refunds import postings
+from hutong.payments.refunds.model import Refund, RefundKind, RefundMethod, RefundState
+from hutong.payments.store import lock_refunds, save_refund_sums, save_refunds
 
 _ORDER = list(RefundMethod)
 _STATES = {RefundMethod.PAYOUT: RefundState.PAYOUT, RefundMethod.MANUAL: RefundState.MANUAL}
@@ -29,92 +20,90 @@ _STATES = {RefundMethod.PAYOUT: RefundState.PAYOUT, RefundMethod.MANUAL: RefundS
 
 @dataclass(frozen=True, slots=True)
 class SwitchRefundMethod:
-    """The wish to send a failed refund by another way.
+    """A request to send a failed refund by another method.
 
     Attributes:
-        route: PAYOUT or MANUAL.
+        method: PAYOUT or MANUAL.
         payout_account_id: The channel account that pays out; needed for PAYOUT unless the refund names one.
-        payee_sealed: Who receives it, sealed; needed for PAYOUT unless the refund has it.
+        payee_sealed: The payee, sealed; needed for PAYOUT unless the refund has one.
     """
 
     refund_id: UUID
-    route: RefundMethod
+    method: RefundMethod
     payout_account_id: UUID | None = None
     payee_sealed: bytes | None = None
 
 
 class SwitchMethodOutcome(StrEnum):
-    """What came of it. Only CONVERTED changed anything."""
+    """Outcomes of switching the method. Only SWITCHED changed anything."""
 
-    CONVERTED = "converted"
+    SWITCHED = "switched"
     NOT_FOUND = "not_found"
     NOT_FAILED = "refund_not_failed"
-    """The way before is not proven failed, so money could go out twice."""
+    """The previous method is not proven to have failed, so money could go out twice."""
     WENT_OUT = "refund_went_out"
-    """The money went out after all by a way that had failed."""
-    ROUTE_TRIED = "refund_route_tried"
-    """A way is tried once, and they have an order."""
+    """The money went out after all by a method that had failed."""
+    METHOD_USED = "refund_route_tried"
+    """Each method is used once, in their order."""
     PAYEE_MISSING = "refund_payee_missing"
     EXCEEDS_AVAILABLE = "refund_exceeds_available"
-    """The amount has been refunded anew since."""
+    """The amount has been refunded otherwise since."""
     INSUFFICIENT_FUNDS = "insufficient_merchant_funds"
 
 
 async def switch_refund_methods(
     tx: db.Tx, commands: Sequence[SwitchRefundMethod], *, new_id: Callable[[], UUID], now: datetime
 ) -> list[SwitchMethodOutcome]:
-    """Send failed refunds by their next way.
+    """Send failed refunds by their next method.
 
     Effects:
-        Reserves the money anew. A payout is due at once; what is manual waits for a person.
+        Reserves the money again. A payout is due at once; a manual refund waits for a person.
 
     Repeat:
-        A refund that is on that way already is NOT_FAILED.
+        A refund that was switched already is NOT_FAILED.
 
     Returns:
         One outcome per command, in order.
     """
-    payments, refunds = await lock_refunds(tx, [command.refund_id for command in commands])
-    return await switch_locked(tx, commands, payments, refunds, new_id=new_id, now=now)
+    locked = await lock_refunds(tx, [command.refund_id for command in commands])
+    return await switch_locked(tx, commands, locked, new_id=new_id, now=now)
 
 
 async def switch_locked(
     tx: db.Tx,
     commands: Sequence[SwitchRefundMethod],
-    payments: Mapping[UUID, Payment],
-    refunds: Mapping[UUID, Refund],
+    locked: Mapping[UUID, tuple[Payment, Refund]],
     *,
     new_id: Callable[[], UUID],
     now: datetime,
 ) -> list[SwitchMethodOutcome]:
-    """The same for refunds that the caller has locked and read."""
+    """Switch refunds that the caller has locked and read, as `switch_refund_methods` does."""
     outcomes: dict[int, SwitchMethodOutcome] = {}
-    wanted: dict[int, Refund] = {}
+    switched: dict[int, tuple[Payment, Refund]] = {}
     for place, command in enumerate(commands):
-        refund = refunds.get(command.refund_id)
-        if refund is None:
+        if command.refund_id not in locked:
             outcomes[place] = SwitchMethodOutcome.NOT_FOUND
             continue
-        payment = payments[refund.payment_id]
+        payment, refund = locked[command.refund_id]
         refusal = _refusal(payment, refund, command)
         if refusal is not None:
             outcomes[place] = refusal
             continue
-        _turn(payment, refund, command, new_id(), now)
-        wanted[place] = refund
-    # Surplus lies apart already; everything else is reserved anew.
-    to_hold = [refund for refund in wanted.values() if refund.kind is RefundKind.REFUND]
-    held = dict(zip([r.refund_id for r in to_hold], await refund_books.hold(tx, to_hold, now=now), strict=True))
-    done: list[Refund] = []
-    for place, refund in wanted.items():
-        if held.get(refund.refund_id) is refund_books.HoldOutcome.INSUFFICIENT:
-            payments[refund.payment_id].amount_refunding_minor -= refund.amount_minor
+        _switch(payment, refund, command, new_id(), now)
+        switched[place] = payment, refund
+    # Surplus money is in an account of its own already; everything else is reserved again.
+    to_hold = [refund for _, refund in switched.values() if refund.kind is RefundKind.REFUND]
+    holds = dict(zip([r.refund_id for r in to_hold], await postings.hold(tx, to_hold, now=now), strict=True))
+    done: list[tuple[Payment, Refund]] = []
+    for place, (payment, refund) in switched.items():
+        if holds.get(refund.refund_id) is postings.HoldOutcome.INSUFFICIENT:
+            payment.amount_refunding_minor -= refund.amount_minor
             outcomes[place] = SwitchMethodOutcome.INSUFFICIENT_FUNDS
         else:
-            done.append(refund)
-            outcomes[place] = SwitchMethodOutcome.CONVERTED
-    await save_refunds(tx, [(refund, None) for refund in done])
-    await save_sums(tx, [payments[payment_id] for payment_id in sorted({r.payment_id for r in done})])
+            done.append((payment, refund))
+            outcomes[place] = SwitchMethodOutcome.SWITCHED
+    await save_refunds(tx, [(refund, None) for _, refund in done])
+    await save_refund_sums(tx, {payment.payment_id: payment for payment, _ in done})
     return [outcomes[place] for place in range(len(commands))]
 
 
@@ -123,30 +112,23 @@ def _refusal(payment: Payment, refund: Refund, command: SwitchRefundMethod) -> S
         return SwitchMethodOutcome.WENT_OUT
     if refund.state is not RefundState.FAILED:
         return SwitchMethodOutcome.NOT_FAILED
-    if command.route not in _STATES or _ORDER.index(command.route) <= _ORDER.index(refund.route):
-        return SwitchMethodOutcome.ROUTE_TRIED
-    if command.route is RefundMethod.PAYOUT and not (
+    if command.method not in _STATES or _ORDER.index(command.method) <= _ORDER.index(refund.route):
+        return SwitchMethodOutcome.METHOD_USED
+    if command.method is RefundMethod.PAYOUT and not (
         (command.payout_account_id or refund.payout_account_id) and (command.payee_sealed or refund.payee_sealed)
     ):
         return SwitchMethodOutcome.PAYEE_MISSING
-    if refund.kind is RefundKind.REFUND and refund.amount_minor > available_minor(payment):
+    if refund.kind is RefundKind.REFUND and refund.amount_minor > payment.refundable_minor:
         return SwitchMethodOutcome.EXCEEDS_AVAILABLE
     return None
 
 
-def _turn(payment: Payment, refund: Refund, command: SwitchRefundMethod, hold_id: UUID, now: datetime) -> None:
-    refund.route, refund.state = command.route, _STATES[command.route]
+def _switch(payment: Payment, refund: Refund, command: SwitchRefundMethod, hold_id: UUID, now: datetime) -> None:
+    refund.route, refund.state = command.method, _STATES[command.method]
     refund.payout_account_id = command.payout_account_id or refund.payout_account_id
     refund.payee_sealed = command.payee_sealed or refund.payee_sealed
     refund.finished_at, refund.channel_refund_no = None, None
-    refund.next_query_at = now if command.route is RefundMethod.PAYOUT else None
+    refund.next_query_at = now if command.method is RefundMethod.PAYOUT else None
     if refund.kind is RefundKind.REFUND:
         refund.hold_id = hold_id
         payment.amount_refunding_minor += refund.amount_minor
-
-
-async def lock_refunds(tx: db.Tx, refund_ids: Sequence[UUID]) -> tuple[dict[UUID, Payment], dict[UUID, Refund]]:
-    """Refunds and their payments, locked by the payments in id order, and read under the lock."""
-    owners = [row["payment_id"] for row in await sql.payments_of_refunds.fetch(tx, refund_ids)]
-    payments = await lock(tx, owners)
-    return payments, await find_refunds(tx, refund_ids)

@@ -1,4 +1,4 @@
-"""What two persons do with a refund that its first way could not carry: send it another way, or say that it is paid."""
+"""Actions of operators on a refund whose first method failed: send it by another, or record that it is paid by hand."""
 
 from __future__ import annotations
 
@@ -10,43 +10,40 @@ from uuid import UUID
 
 from hutong import db, ids, operators
 from hutong.errors import Conflict, NotFound
+from hutong.payments.model import OperatorActionType, TimelineEntry
 from hutong.payments.refunds.channel_answers import SettleManually
 from hutong.payments.refunds.fallback import SwitchMethodOutcome, SwitchRefundMethod
-from hutong.payments.refunds.model import Refund, RefundMethod, find_refunds
-from hutong.payments.store import lock
-from hutong.payments.timeline import TimelineEntry, write_timeline
-from hutong.payments.transactions import PaymentTransactions
-
-CONVERT_REFUND = "refund.convert"
-SETTLE_REFUND = "refund.settle"
+from hutong.payments.refunds.model import Refund, RefundMethod
+from hutong.payments.refunds.transactions import RefundTransactions
+from hutong.payments.store import lock_refunds, write_timeline
 
 
 class RefundMethodRefused(Conflict):
-    """The refund cannot go, or be settled, that way now; nothing was done."""
+    """The refund cannot be sent or settled by that method now; nothing was done."""
 
     code = "refund_route_refused"
 
 
-_WHY = {
-    SwitchMethodOutcome.NOT_FAILED: "the way before is not proven failed, so money could go out twice",
-    SwitchMethodOutcome.WENT_OUT: "the money went out after all by the way before",
-    SwitchMethodOutcome.ROUTE_TRIED: "this way was tried, or comes before the one that was",
-    SwitchMethodOutcome.PAYEE_MISSING: "a payout needs an account and a payee",
-    SwitchMethodOutcome.EXCEEDS_AVAILABLE: "the amount has been refunded anew since",
-    SwitchMethodOutcome.INSUFFICIENT_FUNDS: "the merchant's balance does not cover it any more",
+_REASONS = {
+    SwitchMethodOutcome.NOT_FAILED: "the previous method is not proven to have failed, so money could go out twice",
+    SwitchMethodOutcome.WENT_OUT: "the money went out after all by the previous method",
+    SwitchMethodOutcome.METHOD_USED: "this method was used already, or precedes the one that was",
+    SwitchMethodOutcome.PAYEE_MISSING: "a payout needs `payout_account_id` and `payee`",
+    SwitchMethodOutcome.EXCEEDS_AVAILABLE: "the amount has been refunded otherwise since",
+    SwitchMethodOutcome.INSUFFICIENT_FUNDS: "the merchant's balance no longer covers the refund",
 }
 
 
-def refund_proposal(
+def proposal(
     new_id: UUID,
     operator_id: UUID,
     refund: Refund,
-    action: str,
+    action: OperatorActionType,
     payload: Mapping[str, Any],
     reason: str,
     request_id: str | None,
 ) -> operators.NewProposal:
-    """The proposal of either act."""
+    """Return the proposal of either action."""
     return operators.NewProposal(
         proposal_id=new_id,
         maker_id=operator_id,
@@ -59,15 +56,15 @@ def refund_proposal(
     )
 
 
-def switch_refund_method(transactions: PaymentTransactions) -> operators.ApprovalHandler:
-    """What the approval of another way does.
+def switch_refund_method(transactions: RefundTransactions) -> operators.ApprovalHandler:
+    """Return the handler that sends a refund by another method.
 
     Errors:
-        NotFound: no such refund. RefundRouteRefused: it cannot go that way, or not now.
+        NotFound: no such refund. RefundMethodRefused: it cannot be sent by that method, or not now.
     """
 
-    async def effect(tx: db.Tx, approved: operators.Proposal, now: datetime) -> None:
-        refund, payload = await _locked(tx, approved), approved.payload
+    async def handle(tx: db.Tx, approved: operators.Proposal, now: datetime) -> None:
+        refund, payload = await _lock(tx, approved), approved.payload
         account, payee = payload.get("payout_account_id"), payload.get("payee_sealed")
         command = SwitchRefundMethod(
             refund.refund_id,
@@ -75,41 +72,40 @@ def switch_refund_method(transactions: PaymentTransactions) -> operators.Approva
             None if account is None else ids.decode("acc", account),
             None if payee is None else base64.b64decode(payee),
         )
-        outcome = await transactions.refunds.convert(tx, command)
-        if outcome is not SwitchMethodOutcome.CONVERTED:
-            raise RefundMethodRefused(_WHY.get(outcome, outcome.value))
-        await _tell(tx, refund, "operator.convert_refund", approved, now)
+        outcome = await transactions.switch_method(tx, command)
+        if outcome is not SwitchMethodOutcome.SWITCHED:
+            raise RefundMethodRefused(_REASONS.get(outcome, outcome.value))
+        await _write(tx, refund, "operator.convert_refund", approved, now)
 
-    return effect
+    return handle
 
 
-def settle_refund(transactions: PaymentTransactions) -> operators.ApprovalHandler:
-    """What the approval of a person's word about a refund does.
+def settle_refund(transactions: RefundTransactions) -> operators.ApprovalHandler:
+    """Return the handler that records a person's settlement of a refund.
 
     Errors:
-        NotFound: no such refund. RefundRouteRefused: it does not wait for a person.
+        NotFound: no such refund. RefundMethodRefused: it is not in state `manual`.
     """
 
-    async def effect(tx: db.Tx, approved: operators.Proposal, now: datetime) -> None:
-        refund, payload = await _locked(tx, approved), approved.payload
+    async def handle(tx: db.Tx, approved: operators.Proposal, now: datetime) -> None:
+        refund, payload = await _lock(tx, approved), approved.payload
         command = SettleManually(refund.refund_id, payload["reference"], payload["from_bank"])
-        if await transactions.refunds.settle(tx, command) is None:
-            raise RefundMethodRefused("this refund does not wait for a person")
-        await _tell(tx, refund, "operator.settle_refund", approved, now)
+        if await transactions.settle(tx, command) is None:
+            raise RefundMethodRefused("the refund is not in state `manual`")
+        await _write(tx, refund, "operator.settle_refund", approved, now)
 
-    return effect
+    return handle
 
 
-async def _locked(tx: db.Tx, approved: operators.Proposal) -> Refund:
+async def _lock(tx: db.Tx, approved: operators.Proposal) -> Refund:
     refund_id = ids.decode("ref", approved.object_id)
-    found = (await find_refunds(tx, [refund_id])).get(refund_id)
-    if found is None:
+    locked = await lock_refunds(tx, [refund_id])
+    if refund_id not in locked:
         raise NotFound("no refund has this id")
-    await lock(tx, [found.payment_id])
-    return found
+    return locked[refund_id][1]
 
 
-async def _tell(tx: db.Tx, refund: Refund, what: str, approved: operators.Proposal, now: datetime) -> None:
+async def _write(tx: db.Tx, refund: Refund, what: str, approved: operators.Proposal, now: datetime) -> None:
     note = f"{ids.encode(operators.PROPOSAL_PREFIX, approved.proposal_id)}: {approved.reason}"
     entry = TimelineEntry(
         refund.payment_id, what, refund.attempt_id, "operator", amount_minor=refund.amount_minor, note=note

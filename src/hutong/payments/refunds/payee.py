@@ -1,4 +1,4 @@
-"""Refund by payout: who receives it, and how it is sent without ever going out beside the original way."""
+"""The payee of a refund by payout: sealed, checked against the channel's requirements, opened for the call."""
 
 from __future__ import annotations
 
@@ -14,52 +14,52 @@ from hutong.payments.refunds.model import Refund
 from hutong.vault import Vault
 
 COLLECTION = "_collection"
-"""How the names of methods end by which merchants deduct under an agreement: what they took goes back by payout."""
+"""The suffix of the methods by which merchants deduct under an agreement: that money is refunded by payout."""
 
 
 def seal_payee(vault: Vault | None, refund_id: UUID, payee: Mapping[str, str]) -> bytes:
-    """Who receives a payout, as it is kept.
+    """Return a payee as it is stored.
 
     Errors:
-        InvalidParameter: this installation keeps no such data.
+        InvalidParameter: this installation has no key to seal it.
     """
     if vault is None:
-        raise InvalidParameter("payees cannot be kept here", param="payee")
+        raise InvalidParameter("payouts need `HUTONG_SECRET_KEY`", param="payee")
     return vault.seal(orjson.dumps(dict(payee)), context=_context(refund_id))
 
 
-def payout_account(attempt: Attempt, can: channels.Capabilities, payee: Mapping[str, str] | None) -> UUID | None:
-    """Where a refund of this try is paid out by itself if the original way fails; None if a person decides.
+def payout_account(attempt: Attempt, can: channels.Capabilities, payee: Mapping[str, str]) -> UUID | None:
+    """Return the account of an automatic payout if the original method fails; None if a person decides.
 
     Errors:
-        InvalidParameter: the channel's payouts need something that the payee does not hold.
+        InvalidParameter: the payee lacks something that the channel's payouts require.
     """
-    if payee is None or not can.payout_methods:
+    if not can.payout_methods:
         return None
     missing = sorted(can.payee_requires - payee.keys())
     if missing:
-        raise InvalidParameter("a payout of this channel needs it", param=f"payee.{missing[0]}")
+        raise InvalidParameter(
+            f"payee.{missing[0]}: is required for payouts of this channel", param=f"payee.{missing[0]}"
+        )
     return attempt.account_id if attempt.method.endswith(COLLECTION) else None
 
 
-def payout_request(vault: Vault | None, refund: Refund, *, notify_url: str) -> channels.Payout:
-    """What the channel is asked to send out; the same however often it is sent.
+def payout_request(vault: Vault | None, refund: Refund, *, notify_url: str) -> channels.PayoutRequest:
+    """Return the request for a payout; the same however often it is sent.
 
     Errors:
-        Unavailable: this process cannot read who receives it.
+        Unavailable: this process cannot open the payee.
     """
     if vault is None or refund.payee_sealed is None:
-        raise Unavailable("this process cannot read who receives the payout")
+        raise Unavailable("this process cannot open the payee of the payout")
     payee = orjson.loads(vault.open(refund.payee_sealed, context=_context(refund.refund_id)))
-    return channels.Payout(
+    return channels.PayoutRequest(
         payout_no=refund.number,
         amount_minor=refund.amount_minor,
         currency=refund.currency,
         payee=payee,
         remark=refund.reason,
         notify_url=notify_url,
-        created_at=refund.created_at,
-        channel_payout_no=refund.channel_refund_no,
     )
 
 

@@ -1,154 +1,107 @@
-"""Refunds, their holds in the books and their events, committed together: lists in, one transaction each."""
+"""Refunds, their holds and their events, committed together: a list in, one transaction."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import orjson
-
-from hutong import db, events, idempotency
+from hutong import db, idempotency
 from hutong.clock import Clock
 from hutong.ids import Ids
-from hutong.payments.documents import CheckoutUrl, Texts, no_texts, payment_document
-from hutong.payments.refunds.channel_answers import (
-    RefundEvent,
-    RefundEventType,
-    RefundRecorded,
-    RefundReport,
-    SettleManually,
-    record_refunds,
-    settle_manually,
-)
-from hutong.payments.refunds.create import (
-    CreatedRefund,
-    ExistingRefund,
-    NewRefund,
-    RefundRefusal,
-    RefundResult,
-    create_refunds,
-)
-from hutong.payments.refunds.documents import refund_document
+from hutong.payments.answers import Answers
+from hutong.payments.channel_reports import Recorder
+from hutong.payments.documents import Documents
+from hutong.payments.model import Payment, PollingPolicy
+from hutong.payments.refunds.channel_answers import RefundReports, SettleManually, settle
+from hutong.payments.refunds.create import NewRefund, RefundOutcome, RefundResult, create_refunds
 from hutong.payments.refunds.fallback import SwitchMethodOutcome, SwitchRefundMethod, switch_refund_methods
 from hutong.payments.refunds.model import Refund
-
-REFUSED = 409
-"""The stored status of a refund that was not taken on: the key keeps its one answer, the refusal."""
+from hutong.payments.store import lock_refunds
 
 
 @dataclass(frozen=True, slots=True)
 class PlaceRefund:
-    """A merchant's wish and, if it came with one, the idempotency key that it stands under."""
+    """A merchant's refund request and, if it came with one, its idempotency key."""
 
     new: NewRefund
     claim: idempotency.Claim | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RecordRefundReport:
-    """A channel's word about a refund, and the idempotency key whose answer becomes final with it."""
-
-    word: RefundReport
-    claim: idempotency.Claim | None = None
-
-
-PlacedRefund = RefundResult | idempotency.InFlight | idempotency.KeyReused | idempotency.StoredAnswer
-
-
 class RefundTransactions:
-    """The handlers that the coalescers call: each takes a list and commits it in one transaction."""
+    """The handlers of the queues: each takes a list and commits it in one transaction.
+
+    Attributes:
+        reports: Records channels' reports about refunds.
+    """
 
     def __init__(
-        self, database: db.Database, *, clock: Clock, ids: Ids, checkout_url: CheckoutUrl, texts: Texts = no_texts
+        self,
+        database: db.Database,
+        documents: Documents,
+        *,
+        clock: Clock,
+        ids: Ids,
+        policy: PollingPolicy,
+        answers: Answers | None,
     ) -> None:
         self._database = database
         self._clock = clock
         self._ids = ids
-        self._checkout_url = checkout_url
-        self._texts = texts
+        self._policy = policy
+        self._answers = answers
+        self.reports: Recorder[Refund] = Recorder(
+            database,
+            RefundReports(policy, new_id=ids.new),
+            documents,
+            clock=clock,
+            ids=ids,
+            render=None if answers is None else self._created,
+        )
 
-    async def place(self, commands: Sequence[PlaceRefund]) -> list[PlacedRefund]:
+    async def place(self, commands: Sequence[PlaceRefund]) -> list[idempotency.OnceResult[RefundResult]]:
         """Claim keys, reserve money and write refunds. An answer that needs no channel is stored at once."""
         now = self._clock.now()
 
-        async def work(tx: db.Tx) -> list[PlacedRefund]:
-            claims = [c.claim for c in commands if c.claim is not None]
-            outcomes = iter(await idempotency.claim(tx, claims, now=now))
-            standing = [idempotency.Claimed() if c.claim is None else next(outcomes) for c in commands]
-            free = [c for c, s in zip(commands, standing, strict=True) if isinstance(s, idempotency.Claimed)]
-            created = iter(await create_refunds(tx, [c.new for c in free], now=now) if free else [])
-            results: list[PlacedRefund] = []
-            answers: list[tuple[idempotency.Claim, idempotency.StoredAnswer]] = []
-            for command, outcome in zip(commands, standing, strict=True):
-                result = next(created) if isinstance(outcome, idempotency.Claimed) else outcome
-                results.append(result)
-                if command.claim and isinstance(outcome, idempotency.Claimed):
-                    answers += [(command.claim, answer) for answer in stored_answer(result)]
-            await idempotency.store(tx, answers)
-            return results
+        async def work(tx: db.Tx) -> list[idempotency.OnceResult[RefundResult]]:
+            return await idempotency.once(
+                tx,
+                commands,
+                now=now,
+                create=lambda free: create_refunds(tx, [c.new for c in free], now=now, policy=self._policy),
+                answer=self._answer,
+            )
 
         return await self._database.run(work)
 
-    async def record_reports(self, commands: Sequence[RecordRefundReport]) -> list[RefundRecorded]:
-        """Record channels' words about refunds, book what they mean, announce it."""
-        now = self._clock.now()
+    def _answer(self, _command: PlaceRefund, result: RefundResult) -> idempotency.StoredAnswer | None:
+        """Render the answer if it is final already: that to a new refund waits for its channel."""
+        return None if result.outcome is RefundOutcome.CREATED else self._render(result)
 
-        async def work(tx: db.Tx) -> list[RefundRecorded]:
-            results, occurrences = await record_refunds(tx, [c.word for c in commands], new_id=self._ids.new, now=now)
-            await self.announce(tx, occurrences)
-            answers = [
-                (place, command.claim, idempotency.StoredAnswer(201, render_refund(result.refund)))
-                for place, (command, result) in enumerate(zip(commands, results, strict=True))
-                if command.claim is not None and result.refund is not None
-            ]
-            standing = await idempotency.store(tx, [(claim, answer) for _, claim, answer in answers])
-            for (place, _, _), answer in zip(answers, standing, strict=True):
-                results[place] = replace(results[place], answer=answer)
-            return results
+    def _created(self, payment: Payment, refund: Refund) -> idempotency.StoredAnswer:
+        return self._render(RefundResult(RefundOutcome.CREATED, refund, payment))
 
-        return await self._database.run(work)
+    def _render(self, result: RefundResult) -> idempotency.StoredAnswer:
+        assert self._answers is not None, "a process that takes keys renders answers"
+        return self._answers.refund(result)
 
-    async def convert(self, tx: db.Tx, command: SwitchRefundMethod) -> SwitchMethodOutcome:
-        """Send a failed refund by its next way, in the transaction of whoever decides that."""
+    async def switch_method(self, tx: db.Tx, command: SwitchRefundMethod) -> SwitchMethodOutcome:
+        """Send a failed refund by its next method, in the transaction of the approval."""
         (outcome,) = await switch_refund_methods(tx, [command], new_id=self._ids.new, now=self._clock.now())
         return outcome
 
     async def settle(self, tx: db.Tx, command: SettleManually) -> Refund | None:
-        """Take in what a person did about a refund, in the transaction of whoever says so; None if it is not manual."""
-        (refund,), occurrences = await settle_manually(tx, [command], now=self._clock.now())
-        await self.announce(tx, occurrences)
-        return refund
+        """Record a person's settlement of a refund, in the transaction of the approval.
 
-    async def announce(self, tx: db.Tx, occurrences: Sequence[RefundEvent]) -> None:
-        """Write the events of what has happened, in the transaction that makes it true."""
-        await events.record(tx, [self._event(occurrence) for occurrence in occurrences], now=self._clock.now())
+        Repeat:
+            Only a refund in state `manual` can be settled; a final one stays.
 
-    def _event(self, occurrence: RefundEvent) -> events.Event:
-        about_payment = occurrence.happening is RefundEventType.SURPLUS_REFUNDED
-        refund = occurrence.refund
-        if about_payment:
-            payload = payment_document(occurrence.payment, self._checkout_url, self._texts)
-        else:
-            payload = refund_document(refund)
-        return events.Event(
-            event_id=self._ids.new(),
-            type=occurrence.happening.value,
-            merchant_id=refund.merchant_id,
-            object_id=occurrence.payment.payment_id if about_payment else refund.refund_id,
-            payload=payload,
-        )
-
-
-def stored_answer(result: PlacedRefund) -> list[idempotency.StoredAnswer]:
-    """The answer that is final already, if it is: a new refund's waits for its channel."""
-    if isinstance(result, RefundRefusal):
-        return [idempotency.StoredAnswer(REFUSED, result.encode())]
-    if isinstance(result, ExistingRefund):
-        return [idempotency.StoredAnswer(200, render_refund(result.refund))]
-    assert isinstance(result, CreatedRefund)
-    return []
-
-
-def render_refund(refund: Refund) -> bytes:
-    """A refund's document as bytes, as it is answered and stored."""
-    return orjson.dumps(refund_document(refund))
+        Returns:
+            The refund; None if it does not wait for a person.
+        """
+        now = self._clock.now()
+        for payment, refund in (await lock_refunds(tx, [command.refund_id])).values():
+            change = settle(payment, refund, command, now=now)
+            if change is not None:
+                await self.reports.write(tx, [change], now=now)
+                return refund
+        return None

@@ -1,5 +1,5 @@
 -- columns: attempt_intent
--- What is known before the channel is called.
+-- The intent, known before the channel is called.
 payment_id uuid, account_id uuid, channel text, method text, payer_ip text, notify_url text, return_url text,
 payer_sealed bytea, expires_at timestamptz, authorization_kept interval
 
@@ -14,10 +14,10 @@ id AS attempt_id, {attempt_intent}, {attempt_state}, queries, created_at, close_
 
 -- name: insert_attempts
 -- The intent, written down before the channel is called.
-INSERT INTO payments.attempt (id, state, created_at, next_query_at, decision, {attempt_intent})
-SELECT n.id, 'created', :created_at::timestamptz, n.next_query_at, n.decision, {n.attempt_intent}
-FROM unnest(:attempt_id::uuid [], :next_query_at::timestamptz [], :decision::jsonb [], {attempt_intent[]})
-    AS n (id, next_query_at, decision, {attempt_intent});
+INSERT INTO payments.attempt (id, state, created_at, next_query_at, {attempt_intent})
+SELECT n.id, 'created', :created_at::timestamptz, n.next_query_at, {n.attempt_intent}
+FROM unnest(:attempt_id::uuid [], :next_query_at::timestamptz [], {attempt_intent[]})
+    AS n (id, next_query_at, {attempt_intent});
 
 -- name: find_attempts
 -- All attempts of some payments, first to last.
@@ -26,22 +26,14 @@ FROM payments.attempt
 WHERE payment_id = ANY ($1::uuid [])
 ORDER BY payment_id, created_at, id;
 
--- name: find_decisions
--- Why attempts went where they did; of a payment's, or one by its own id.
-SELECT a.id, a.payment_id, a.account_id, a.state, a.code, a.created_at, a.decision
-FROM payments.attempt AS a
-WHERE a.payment_id = $1 OR a.id = $1
-ORDER BY a.created_at, a.id;
-
--- name: decisions_between
--- The decisions of a span of time; attempts' ids rise with time, so that their own index finds them.
-SELECT a.id, a.payment_id, a.account_id, a.state, a.code, a.created_at, a.decision
-FROM payments.attempt AS a
-WHERE a.id >= $1 AND a.id < $2
-ORDER BY a.id;
+-- name: find_attempt_outcomes
+-- The outcomes of attempts that routing has decided about.
+SELECT id, state, code
+FROM payments.attempt
+WHERE id = ANY ($1::uuid []);
 
 -- name: update_attempts
--- The new states of attempts whose payments the caller has locked. What the payer told us goes with the end.
+-- The new states of attempts whose payments the caller has locked. The payer's details are deleted at the end.
 UPDATE payments.attempt AS a
 SET ({attempt_state}) = ROW ({u.attempt_state}),
     source = u.source,
@@ -50,26 +42,28 @@ SET ({attempt_state}) = ROW ({u.attempt_state}),
 FROM unnest(:attempt_id::uuid [], :source::text [], {attempt_state[]}) AS u (id, source, {attempt_state})
 WHERE a.id = u.id;
 
--- name: ask_now
--- Attempts that are to end or to be captured are asked about from this time on, often again at first; until then they
--- are in doubt.
+-- name: query_now
+-- Attempts to be closed or captured are due from this time on, with the fast cadence again; until they are answered
+-- they are in doubt.
 UPDATE payments.attempt
 SET next_query_at = $2, queries = 0, doubt_since = coalesce(doubt_since, $3)
 WHERE payment_id = ANY ($1::uuid []) AND state IN ('created', 'submitted', 'unknown', 'authorized');
 
--- name: ask_attempts_to_end
--- Attempts that make room for another one. The first request's time stays.
+-- name: end_attempts
+-- Attempts that make way for another one. The first request's time stays.
 UPDATE payments.attempt
 SET close_requested_at = coalesce(close_requested_at, $2), next_query_at = $2, queries = 0,
     doubt_since = coalesce(doubt_since, $2)
 WHERE id = ANY ($1::uuid []) AND state IN ('created', 'submitted', 'unknown');
 
 -- name: claim_due_attempts
--- Attempts that nobody has told us about in time. The claim is a later time: who dies with it loses nothing. One that
--- has no answer by now is in doubt.
+-- Attempts without a report in time. The claim is a later time, so that a process that dies loses nothing. One that has
+-- no answer by now is in doubt.
 UPDATE payments.attempt AS a
 SET next_query_at = $2, queries = a.queries + 1,
-    doubt_since = CASE WHEN a.state IN ('created', 'unknown') THEN coalesce(a.doubt_since, a.created_at) ELSE a.doubt_since END
+    doubt_since = CASE
+        WHEN a.state IN ('created', 'unknown') THEN coalesce(a.doubt_since, a.created_at) ELSE a.doubt_since
+    END
 WHERE a.id = ANY (
     ARRAY(
         SELECT due.id
@@ -83,7 +77,7 @@ WHERE a.id = ANY (
 RETURNING {a.attempt};
 
 -- name: claim_verifiable_attempts
--- Attempts that ended unpaid a while ago, to be asked about once more; without an answer again, but not for ever.
+-- Attempts that ended unpaid a while ago, to be queried once more; without an answer again, but for days at most.
 UPDATE payments.attempt AS a
 SET verify_at = CASE WHEN a.finished_at > $4 THEN $2::timestamptz END
 WHERE a.id = ANY (
@@ -104,8 +98,8 @@ UPDATE payments.attempt
 SET verify_at = NULL
 WHERE id = $1;
 
--- name: spend_notices
--- The messages that have not been taken before; in key order, so that batches never wait crosswise.
+-- name: claim_notifications
+-- The notifications that were not taken before; in key order, so that batches never deadlock.
 INSERT INTO payments.notice (account_id, replay_key, received_at)
 SELECT n.account_id, n.replay_key, $3::timestamptz
 FROM unnest($1::uuid [], $2::bytea []) AS n (account_id, replay_key)
@@ -113,7 +107,7 @@ ORDER BY n.account_id, n.replay_key
 ON CONFLICT DO NOTHING
 RETURNING account_id, replay_key;
 
--- name: forget_notices
--- A message older than the time window is refused for its age, so it need not be remembered.
+-- name: forget_notifications
+-- A notification older than the time window is refused for its age, so it need not be kept.
 DELETE FROM payments.notice
 WHERE received_at < $1;

@@ -1,5 +1,5 @@
 -- columns: payment_order
--- What the merchant has ordered; it never changes.
+-- The merchant's order; it never changes.
 merchant_id uuid, merchant_order_no text, amount_minor bigint, currency text, subject text, fee_ppm integer,
 checkout_token text, return_url text, metadata text, expires_at timestamptz, capture_method text, customer text
 
@@ -22,7 +22,7 @@ ON CONFLICT (merchant_id, merchant_order_no) DO NOTHING
 RETURNING id;
 
 -- name: find_by_order_no
--- The payments that already stand under these order numbers.
+-- The payments that exist under these order numbers.
 SELECT {p.payment}
 FROM payments.payment AS p
 JOIN (
@@ -31,13 +31,13 @@ JOIN (
 ) AS o USING (merchant_id, merchant_order_no);
 
 -- name: find_payments
--- Payments by id, of one merchant or of all, as last committed; for showing, never for deciding.
+-- Payments by id, of one merchant or of all, as last committed; for display, never for decisions.
 SELECT {payment}
 FROM payments.payment
 WHERE id = ANY ($1::uuid []) AND ($2::uuid IS NULL OR merchant_id = $2);
 
 -- name: lock_payments
--- Payments by id, locked in id order; whoever changes a payment or one of its attempts holds this lock.
+-- Payments by id, locked in id order; every change of a payment or of one of its attempts takes this lock.
 SELECT {payment}
 FROM payments.payment
 WHERE id = ANY ($1::uuid [])
@@ -56,7 +56,7 @@ FOR UPDATE;
 -- A merchant's payments, newest first, from after the cursor.
 SELECT {payment}
 FROM payments.payment
--- Written as one range of (merchant_id, id), since for `merchant_id = $1 ORDER BY id` the planner may read everybody's
+-- Written as one range of (merchant_id, id), since for `merchant_id = $1 ORDER BY id` the planner may read all merchants'
 -- payments from the newest on until it has met enough of a small merchant's.
 WHERE (merchant_id, id) > ($1, '00000000-0000-0000-0000-000000000000')
     AND (merchant_id, id) < ($1, coalesce($2::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
@@ -72,7 +72,7 @@ FROM unnest(:payment_id::uuid [], {payment_state[]}) AS u (id, {payment_state})
 WHERE p.id = u.id;
 
 -- name: claim_expired
--- Open payments past their end, oldest first; what another worker is looking at is left to it.
+-- Open payments past their expiry, oldest first; those that another worker has locked are left to it.
 SELECT id
 FROM payments.payment
 WHERE status IN ('requires_payment', 'processing') AND close_requested_at IS NULL AND expires_at <= $1
@@ -81,7 +81,7 @@ LIMIT $2
 FOR UPDATE SKIP LOCKED;
 
 -- name: claim_lapsing
--- Authorizations that nobody has captured in time; the same way. One that is being captured is left alone.
+-- Authorizations that were not captured in time, likewise. One that is being captured is left alone.
 SELECT id
 FROM payments.payment
 WHERE status = 'requires_capture' AND close_requested_at IS NULL AND capture_requested_at IS NULL

@@ -1,31 +1,31 @@
 -- columns: refund_request
--- What is given back, to whom and why; it never changes.
+-- What is refunded, to whom and why; it never changes.
 payment_id uuid, attempt_id uuid, merchant_id uuid, account_id uuid, channel text, kind text, merchant_refund_no text,
 amount_minor bigint, currency text, reason text, platform_minor bigint, channel_minor bigint, fee_minor bigint,
 lines text
 
--- columns: refund_way
--- Which way it goes just now.
+-- columns: refund_method
+-- The current method and state.
 route text, state text, hold_id uuid, payout_account_id uuid, next_query_at timestamptz, payee_sealed bytea
 
 -- columns: refund_answer
--- What was sent and what came back.
+-- What changes with each report.
 tries integer, channel_refund_no text, channel_code text, channel_message text, reference text,
-finished_at timestamptz, late_success_at timestamptz
+finished_at timestamptz, late_success_at timestamptz, doubt_since timestamptz
 
 -- columns: refund
-id AS refund_id, {refund_request}, {refund_way}, {refund_answer}, queries, created_at
+id AS refund_id, {refund_request}, {refund_method}, {refund_answer}, queries, created_at
 
 -- name: insert_refunds
--- The intents, written down before any channel is called. A number that another transaction has just taken is an
--- error here, on which the whole list is looked at again.
-INSERT INTO payments.refund (id, created_at, {refund_request}, {refund_way})
-SELECT n.id, :created_at::timestamptz, {n.refund_request}, {n.refund_way}
-FROM unnest(:refund_id::uuid [], {refund_request[]}, {refund_way[]}) AS n (id, {refund_request}, {refund_way})
+-- The intents, written before any channel is called. A number that another transaction has just taken is an error
+-- here, and the whole list is run again.
+INSERT INTO payments.refund (id, created_at, {refund_request}, {refund_method})
+SELECT n.id, :created_at::timestamptz, {n.refund_request}, {n.refund_method}
+FROM unnest(:refund_id::uuid [], {refund_request[]}, {refund_method[]}) AS n (id, {refund_request}, {refund_method})
 ORDER BY n.merchant_refund_no, n.merchant_id;
 
 -- name: find_refunds_by_no
--- The refunds that already stand under these numbers.
+-- The refunds that exist under these numbers.
 SELECT {r.refund},
     (SELECT p.merchant_order_no FROM payments.payment AS p WHERE p.id = r.payment_id) AS merchant_order_no
 FROM payments.refund AS r
@@ -50,7 +50,7 @@ WHERE payment_id = ANY ($1::uuid [])
 ORDER BY payment_id, id;
 
 -- name: page_of_refunds
--- The refunds of one payment, first to last, from after the one given.
+-- The refunds of one payment, first to last, from after the given one.
 SELECT {refund},
     (SELECT p.merchant_order_no FROM payments.payment AS p WHERE p.id = refund.payment_id) AS merchant_order_no
 FROM payments.refund
@@ -59,7 +59,7 @@ ORDER BY id
 LIMIT $3;
 
 -- name: payments_of_refunds
--- Whose lock to take before touching these refunds.
+-- The payments to lock before these refunds are touched.
 SELECT DISTINCT payment_id
 FROM payments.refund
 WHERE id = ANY ($1::uuid []);
@@ -67,23 +67,30 @@ WHERE id = ANY ($1::uuid []);
 -- name: update_refunds
 -- The new states of refunds whose payments the caller has locked.
 UPDATE payments.refund AS r
-SET ({refund_way}, {refund_answer}) = ROW ({u.refund_way}, {u.refund_answer}),
-    source = coalesce(u.source, r.source)
-FROM unnest(:refund_id::uuid [], :source::text [], {refund_way[]}, {refund_answer[]})
-    AS u (id, source, {refund_way}, {refund_answer})
+SET ({refund_method}, {refund_answer}) = ROW ({u.refund_method}, {u.refund_answer}),
+    source = coalesce(u.source, r.source),
+    doubt_alarms = CASE WHEN u.doubt_since IS NULL THEN 0 ELSE r.doubt_alarms END
+FROM unnest(:refund_id::uuid [], :source::text [], {refund_method[]}, {refund_answer[]})
+    AS u (id, source, {refund_method}, {refund_answer})
 WHERE r.id = u.id;
 
 -- name: update_refund_sums
--- What has gone back and what is on its way, of payments that the caller has locked.
+-- How much is refunded and on its way back, of payments that the caller has locked.
 UPDATE payments.payment AS p
 SET amount_refunded_minor = u.refunded, amount_refunding_minor = u.refunding
 FROM unnest($1::uuid [], $2::bigint [], $3::bigint []) AS u (id, refunded, refunding)
 WHERE p.id = u.id;
 
 -- name: claim_due_refunds
--- Refunds that wait for a call or for an answer. The claim is a later time: who dies with it loses nothing.
+-- Refunds that are due for a call or a query. The claim is a later time, so that a process that dies loses nothing. A
+-- refund that its channel has neither accepted nor refused by now is in doubt.
 UPDATE payments.refund AS r
-SET next_query_at = $2, queries = r.queries + 1
+SET next_query_at = $2, queries = r.queries + 1,
+    doubt_since = CASE
+        WHEN r.state IN ('held', 'unknown') OR (r.state = 'payout' AND r.channel_refund_no IS NULL)
+            THEN coalesce(r.doubt_since, $1)
+        ELSE r.doubt_since
+    END
 WHERE r.id = ANY (
     ARRAY(
         SELECT due.id

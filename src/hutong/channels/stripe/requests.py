@@ -1,0 +1,149 @@
+"""Requests to Stripe: the fields of payments and refunds, their limits, and the checks before they are sent.
+
+Stripe sets the least amount of each currency for its settlement.
+
+Source:
+    https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+
+from hutong.channels.capability import Capabilities
+from hutong.channels.model import OrderReference, PayRequest, RefundRequest
+from hutong.errors import InvalidParameter
+
+CARD = "card"
+PAGE = "card_page"
+"""The methods: a token that the merchant's application got from Stripe, and Stripe's own page."""
+
+AMOUNT_MINOR_MAX = 99_999_999
+"""Eight digits, whatever the currency."""
+
+AMOUNT_MINOR_MIN: Mapping[str, int] = {
+    "AED": 200, "AUD": 50, "BRL": 50, "CAD": 50, "CHF": 50, "CNY": 400, "CZK": 1500, "DKK": 250, "EUR": 50, "GBP": 30,
+    "HKD": 400, "INR": 50, "JPY": 50, "MXN": 1000, "MYR": 200, "NOK": 300, "NZD": 50, "PLN": 200, "RON": 200,
+    "SEK": 300, "SGD": 50, "THB": 1000, "USD": 50,
+}  # fmt: skip
+"""The least amount by currency, in minor units, which Stripe counts in as ISO 4217 does: JPY has none below the yen.
+
+For CNY Stripe names no amount of its own; four yuan is about half a dollar.
+"""
+
+NUMBER = re.compile(r"[0-9A-Za-z_-]{6,64}")
+EXPAND = {"expand[]": "latest_charge"}
+EXPAND_SESSION = {"expand[]": "payment_intent.latest_charge"}
+
+_SUBJECT_LENGTH_MAX = 250
+_METADATA_LENGTH_MAX = 500
+_TOKEN = re.compile(r"pm_[0-9A-Za-z_]{1,252}")
+
+
+def check_number(number: str, param: str) -> None:
+    """Check that a number may stand in Stripe's search and in its keys.
+
+    Errors:
+        InvalidParameter: it may not.
+    """
+    if not NUMBER.fullmatch(number):
+        raise InvalidParameter("Stripe does not take this number", param=param)
+
+
+def check_order(request: PayRequest, capabilities: Capabilities) -> None:
+    """Check that Stripe could take an order.
+
+    Errors:
+        InvalidParameter: it could not; `param` names the field.
+    """
+    if request.method not in capabilities.methods:
+        raise InvalidParameter("Stripe does not offer this method", param="method")
+    if request.currency not in capabilities.currencies:
+        raise InvalidParameter("Stripe does not take this currency", param="currency")
+    if not capabilities.takes(request.amount_minor, request.currency):
+        raise InvalidParameter("Stripe does not take this amount", param="amount_minor")
+    check_number(request.attempt_no, "attempt_no")
+    if request.method == CARD and not _TOKEN.fullmatch(request.payer.get("token", "")):
+        raise InvalidParameter("this method needs one of Stripe's payment methods (pm_…)", param="token")
+    if request.method == PAGE and not request.return_url:
+        raise InvalidParameter("Stripe's page needs an address to return to", param="return_url")
+
+
+def charge_fields(request: PayRequest) -> dict[str, str]:
+    """Return the fields of a PaymentIntent."""
+    fields = {
+        "amount": str(request.amount_minor),
+        "currency": request.currency.lower(),
+        "payment_method": request.payer["token"],
+        "payment_method_types[]": "card",
+        "capture_method": "automatic" if request.capture else "manual",
+        **_metadata("metadata", request),
+    }
+    if request.subject:
+        fields["description"] = request.subject[:_SUBJECT_LENGTH_MAX]
+    return fields
+
+
+def page_fields(request: PayRequest) -> dict[str, str]:
+    """Return the fields of a Checkout Session."""
+    return_url = str(request.return_url)
+    subject = request.subject[:_SUBJECT_LENGTH_MAX] or request.attempt_no
+    return {
+        "mode": "payment",
+        "payment_method_types[]": "card",
+        "client_reference_id": request.attempt_no,
+        "line_items[0][quantity]": "1",
+        "line_items[0][price_data][currency]": request.currency.lower(),
+        "line_items[0][price_data][unit_amount]": str(request.amount_minor),
+        "line_items[0][price_data][product_data][name]": subject,
+        "payment_intent_data[capture_method]": "automatic" if request.capture else "manual",
+        "payment_intent_data[description]": subject,
+        "success_url": return_url,
+        "cancel_url": return_url,
+        **_metadata("metadata", request),
+        **_metadata("payment_intent_data[metadata]", request),
+    }
+
+
+def _metadata(name: str, request: PayRequest) -> dict[str, str]:
+    """Return the metadata by which an order is found, and which tells the sandbox where to send notifications."""
+    return {
+        f"{name}[attempt_no]": request.attempt_no,
+        f"{name}[notify_url]": request.notify_url[:_METADATA_LENGTH_MAX],
+    }
+
+
+def close_key(order: OrderReference, now: datetime) -> str:
+    """Return the Idempotency-Key of a close.
+
+    Stripe keeps a refusal for a day too, and a later close must not be answered with it, so the minute is in the key.
+    Closing twice does no more than closing once.
+    """
+    return f"{order.attempt_no}-end-{now:%Y%m%d%H%M}"
+
+
+def check_capture(order: OrderReference, amount_minor: int) -> None:
+    """Check that Stripe could capture this amount.
+
+    Errors:
+        InvalidParameter: it could not; `param` names the field.
+    """
+    check_number(order.attempt_no, "attempt_no")
+    if not 0 < amount_minor <= order.amount_minor:
+        raise InvalidParameter("a capture is at most the authorized amount", param="amount_minor")
+
+
+def refund_fields(refund: RefundRequest, intent_id: str) -> dict[str, str]:
+    """Return the fields of a refund."""
+    fields = {
+        "payment_intent": intent_id,
+        "amount": str(refund.amount_minor),
+        "metadata[refund_no]": refund.refund_no,
+        "metadata[attempt_no]": refund.order.attempt_no,
+        "metadata[notify_url]": refund.notify_url[:_METADATA_LENGTH_MAX],
+    }
+    if refund.reason:
+        fields["metadata[reason]"] = refund.reason[:_METADATA_LENGTH_MAX]
+    return fields

@@ -1,0 +1,65 @@
+"""UnionPay's notifications: a form as browsers encode it, signed like an answer."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import datetime
+from urllib.parse import unquote_to_bytes
+
+from hutong.channels.errors import NotAuthentic, refusing_notifications
+from hutong.channels.model import About, ChannelAnswer, ChannelState, Notification
+from hutong.channels.unionpay.credentials import UnionPayCredentials, UnionPayKeys
+from hutong.channels.unionpay.requests import RETRIED
+from hutong.channels.unionpay.responses import UnionPayResponses, put_field, to_our_number
+
+_BODY_LIMIT = 1 << 16
+_SUBJECTS = {"01": About.PAYMENT, "11": About.PAYMENT, "04": About.REFUND, "31": About.REFUND}
+
+
+def parse_notification(
+    credentials: UnionPayCredentials, keys: UnionPayKeys, responses: UnionPayResponses, body: bytes, *, now: datetime
+) -> Notification:
+    """Verify and read.
+
+    Errors:
+        NotificationRefused: not proven to be UnionPay's, not about this merchant, or not readable.
+    """
+    with refusing_notifications():
+        if len(body) > _BODY_LIMIT:
+            raise NotAuthentic("unreadable")
+        fields = read_form(body)
+        keys.verify(fields, now=now)
+        if fields.get("merId") != credentials.mer_id:
+            raise NotAuthentic("not_ours")
+        about = _SUBJECTS.get(fields.get("txnType", ""), About.NOTHING)
+        number = to_our_number(fields.get("orderId", ""))
+        if about is About.NOTHING or number is None:
+            return Notification("", ChannelAnswer(ChannelState.UNKNOWN), About.NOTHING)
+        interface = "trade_state" if about is About.PAYMENT else "refund_state"
+        answer = responses.outcome(interface, fields, fields.get("respCode"), fields.get("respMsg"), now)
+    if answer.state is ChannelState.FAILED and (fields["txnType"], fields.get("txnSubType")) in RETRIED:
+        answer = replace(answer, state=ChannelState.PENDING)
+    return Notification(number, answer, about)
+
+
+def read_form(body: bytes) -> dict[str, str]:
+    """Parse a form in UTF-8.
+
+    Errors:
+        NotAuthentic: not such a form, or a name occurs twice.
+    """
+    fields: dict[str, str] = {}
+    try:
+        for part in body.decode("ascii").split("&"):
+            put_field(fields, _unescape(part))
+    except UnicodeDecodeError:
+        raise NotAuthentic("unreadable") from None
+    return fields
+
+
+def _unescape(part: str) -> str:
+    name, equals, value = part.partition("=")
+    if re.search("%(?![0-9A-Fa-f]{2})", value):
+        raise NotAuthentic("unreadable")
+    return name + equals + unquote_to_bytes(value.replace("+", " ")).decode()

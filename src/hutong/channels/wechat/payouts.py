@@ -1,0 +1,47 @@
+"""WeChat Pay's transfers to the balance of a person."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from hutong.channels.errors import NoAnswer
+from hutong.channels.model import ChannelAnswer, PayoutRequest
+from hutong.channels.refusals import confirm_refusal
+from hutong.channels.wechat.client import WeChatClient
+from hutong.channels.wechat.credentials import WeChatCredentials
+from hutong.channels.wechat.requests import to_bill_no, transfer_content
+from hutong.channels.wechat.responses import WeChatResponses, is_paid
+
+_PATH = "/v3/fund-app/mch-transfer/transfer-bills"
+
+
+class WeChatPayouts:
+    """The transfers of one account."""
+
+    def __init__(self, client: WeChatClient, responses: WeChatResponses, credentials: WeChatCredentials) -> None:
+        self._client = client
+        self._responses = responses
+        self._appid, self._scene = credentials.appid, credentials.transfer_scene
+
+    async def payout(self, payout: PayoutRequest, *, now: datetime) -> ChannelAnswer:
+        transfer = transfer_content(payout, appid=self._appid, scene=self._scene)
+        try:
+            status, content = await self._client.call("POST", _PATH, now, transfer)
+            if status == 200:
+                return self._responses.payout_accepted(content, payout)
+        except NoAnswer as error:
+            return error.answer
+        refusal = self._responses.refusal("payout", status, content)
+        return await confirm_refusal(
+            refusal, lambda: self.query_payout(payout, now=now), inconclusive=is_paid(refusal), pending=True
+        )
+
+    async def query_payout(self, payout: PayoutRequest, *, now: datetime) -> ChannelAnswer:
+        bill_no = to_bill_no(payout.payout_no)
+        try:
+            status, content = await self._client.call("GET", f"{_PATH}/out-bill-no/{bill_no}", now)
+            if status == 200:
+                return self._responses.payout(content, bill_no)
+        except NoAnswer as error:
+            return error.answer
+        return self._responses.refusal("query_payout", status, content)

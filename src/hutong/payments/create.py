@@ -1,0 +1,162 @@
+"""Creating payments: the order, and the attempt that is made at once, written as intents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from hutong import db
+from hutong.idempotency import StoredAnswer
+from hutong.payments.model import (
+    DEFAULT_POLICY,
+    Attempt,
+    NewAttempt,
+    NewPayment,
+    Payment,
+    PaymentStatus,
+    PollingPolicy,
+)
+from hutong.payments.store import Basket, baskets_of, find_by_order_no, insert_attempts, insert_baskets, insert_payments
+
+
+class PlaceOutcome(StrEnum):
+    """Outcomes of placing an order."""
+
+    CREATED = "created"
+    """The payment is new."""
+    EXISTING = "existing"
+    """The order was placed before, with the same content; the result has its payment."""
+    ORDER_NO_REUSED = "order_no_reused"
+    """The order number belongs to a payment with other content. Nothing was written."""
+    ANSWERED = "answered"
+    """The idempotency key has an answer already. Nothing was done."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceResult:
+    """The outcome of placing an order.
+
+    Attributes:
+        payment: The payment under the order number; None if the key was answered before.
+        answer: The answer stored under the idempotency key, once there is one.
+    """
+
+    outcome: PlaceOutcome
+    payment: Payment | None = None
+    answer: StoredAnswer | None = None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the payment is new."""
+        return self.outcome is PlaceOutcome.CREATED
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the order was refused for its number."""
+        return self.outcome is PlaceOutcome.ORDER_NO_REUSED
+
+
+async def create(
+    tx: db.Tx, orders: Sequence[NewPayment], *, now: datetime, policy: PollingPolicy = DEFAULT_POLICY
+) -> list[PlaceResult]:
+    """Write merchants' orders, each with its first attempt.
+
+    Repeat:
+        One payment per merchant order number, permanently. The same content again yields EXISTING, other content
+        ORDER_NO_REUSED; neither writes anything.
+
+    Returns:
+        One result per order, in order.
+    """
+    created = {order.payment_id: _new(order, now, policy) for order in orders}
+    inserted = await insert_payments(tx, orders, now=now)
+    attempts = [attempt for owner, payment in created.items() if owner in inserted for attempt in payment.attempts]
+    await insert_attempts(tx, attempts, now=now)
+    await insert_baskets(tx, [(o.payment_id, (o.items, o.discounts)) for o in orders if o.payment_id in inserted])
+    existing, baskets = dict[tuple[UUID, str], Payment](), dict[UUID, Basket]()
+    if len(inserted) < len(orders):
+        existing = await find_by_order_no(tx, [order for order in orders if order.payment_id not in inserted])
+        baskets = await baskets_of(tx, [payment.payment_id for payment in existing.values()])
+    results: list[PlaceResult] = []
+    for order in orders:
+        if order.payment_id in inserted:
+            results.append(PlaceResult(PlaceOutcome.CREATED, created[order.payment_id]))
+        else:
+            payment = existing[order.merchant_id, order.merchant_order_no]
+            results.append(_compare(payment, baskets[payment.payment_id], order))
+    return results
+
+
+async def find_placed(tx: db.Tx, order: NewPayment) -> PlaceResult | None:
+    """Return the result that placing an order would have if its number is taken; None if it is free."""
+    existing = await find_by_order_no(tx, [order])
+    baskets = await baskets_of(tx, [payment.payment_id for payment in existing.values()])
+    for payment in existing.values():
+        return _compare(payment, baskets[payment.payment_id], order)
+    return None
+
+
+def new_attempt(
+    payment_id: UUID, new: NewAttempt, payment_expires_at: datetime, *, now: datetime, policy: PollingPolicy
+) -> Attempt:
+    """Return an attempt in its state before the channel is called."""
+    expires_at = max(payment_expires_at, now + new.expiry_min)
+    if expires_at - now > new.expiry_max:
+        expires_at = now + new.expiry_max
+    return Attempt(
+        attempt_id=new.attempt_id,
+        payment_id=payment_id,
+        account_id=new.account_id,
+        channel=new.channel,
+        method=new.method,
+        created_at=now,
+        next_query_at=now + policy.cadence[0],
+        payer_ip=new.payer_ip,
+        notify_url=new.notify_url,
+        return_url=new.return_url,
+        payer_sealed=new.payer_sealed,
+        expires_at=expires_at,
+        authorization_kept=new.authorization_kept,
+        decision=new.decision,
+    )
+
+
+def _new(order: NewPayment, now: datetime, policy: PollingPolicy) -> Payment:
+    first = order.first_attempt
+    attempts = [new_attempt(order.payment_id, first, order.expires_at, now=now, policy=policy)] if first else []
+    return Payment(
+        payment_id=order.payment_id,
+        merchant_id=order.merchant_id,
+        merchant_order_no=order.merchant_order_no,
+        amount_minor=order.amount_minor,
+        currency=order.currency,
+        subject=order.subject,
+        status=PaymentStatus.PROCESSING if first else PaymentStatus.REQUIRES_PAYMENT,
+        fee_ppm=order.fee_ppm,
+        checkout_token=order.checkout_token,
+        return_url=order.return_url,
+        metadata=dict(order.metadata),
+        expires_at=order.expires_at,
+        created_at=now,
+        attempts=attempts,
+        capture_method=order.capture_method,
+        customer=order.customer,
+    )
+
+
+def _compare(payment: Payment, basket: Basket, order: NewPayment) -> PlaceResult:
+    """Compare a repeated order with the first one. The expiry is left out, since it may be derived from the time."""
+    same = (
+        payment.amount_minor == order.amount_minor
+        and payment.currency == order.currency
+        and payment.subject == order.subject
+        and payment.return_url == order.return_url
+        and payment.metadata == order.metadata
+        and payment.capture_method is order.capture_method
+        and payment.customer == order.customer
+        and basket == (order.items, order.discounts)
+    )
+    return PlaceResult(PlaceOutcome.EXISTING if same else PlaceOutcome.ORDER_NO_REUSED, payment)

@@ -31,7 +31,7 @@ EXTENSIONS: dict[str, str] = {
 """Functions that the documentation offers and nothing in the house uses, by name, each with its purpose."""
 
 TO_BE_USED = {
-    "deliveries_of", "list_events", "list_published", "search_plan",
+    "list_published",
 }  # fmt: skip
 """Functions still to get their door or to be removed; the list becomes empty."""
 

@@ -1,4 +1,4 @@
-"""What every test may use: real PostgreSQL, a seeded world, a clock that moves when told."""
+"""Fixtures for every test: a real PostgreSQL, a printed seed, a clock that moves by `advance`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _LONG = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes long, so that at the end no process is left alone with it."""
+    """Run long tests first, so that no process is left alone with them at the end."""
     items.sort(key=lambda item: not item.nodeid.startswith(_LONG))
 
 
@@ -49,7 +49,7 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServe
 
 @pytest.fixture(scope="session")
 def server_url(request: pytest.FixtureRequest) -> str:
-    """The server that tests use: the embedded one, or with HUTONG_TEST_POSTGRES=15 the oldest one supported."""
+    """The URL of the tests' server: the embedded one, or with HUTONG_TEST_POSTGRES=15 the oldest supported version."""
     if os.environ.get("HUTONG_TEST_POSTGRES") == "15":
         url: str = request.getfixturevalue("postgres15")
         return url
@@ -68,7 +68,7 @@ def postgres15(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
-    """A RabbitMQ for the whole run; each test uses names of its own there."""
+    """A RabbitMQ for the whole run; each test uses its own names."""
     if not RabbitMQ.available():
         unavailable("RabbitMQ is not installed")
     broker = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"))
@@ -89,7 +89,7 @@ def each_server_url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def database_url(server_url: str) -> str:
-    """A migrated database that all tests share; each test works with owners of its own."""
+    """A migrated database that all tests share; each test works with its own owners."""
     url = create_database(server_url)
     migrate(url)
     return url
@@ -138,7 +138,7 @@ def ids(clock: ManualClock) -> Ids:
 
 @pytest.fixture
 def short_folder() -> Iterator[Path]:
-    """A temporary folder with a path short enough for sockets, which any user may walk through."""
+    """A temporary folder with a path short enough for sockets, which any user can pass through."""
     import shutil
     import tempfile
 
@@ -148,12 +148,12 @@ def short_folder() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-# The platform as users run it, in processes of its own
+# The platform as users run it, in separate processes
 
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A data folder for platforms; what they leave running is stopped at the end."""
+    """A data folder for platforms; a server that is left running is stopped at the end."""
     folder = tmp_path_factory.mktemp("platform")
     let_through(folder)
     yield str(folder)

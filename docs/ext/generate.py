@@ -28,14 +28,14 @@ from hutong.payments import ATTEMPT_TRANSITIONS, PAYMENT_TRANSITIONS, refunds
 
 
 def setup(app: Any) -> dict[str, Any]:
-    """Sphinx calls this."""
+    """Connect the generator to Sphinx."""
     app.connect("builder-inited", lambda app: write(Path(app.srcdir) / "_generated"))
     app.connect("build-finished", lambda app, error: error or publish(Path(app.outdir) / "events"))
     return {"parallel_read_safe": True}
 
 
 def write(folder: Path) -> None:
-    """Write every part; what has not changed keeps its time, so that Sphinx need not read it again."""
+    """Write every part. An unchanged part keeps its time, so that Sphinx does not read it again."""
     folder.mkdir(exist_ok=True)
     for name, text in (parts() | trip_parts(traced(folder / "trips.json"))).items():
         file = folder / name
@@ -44,35 +44,35 @@ def write(folder: Path) -> None:
 
 
 def publish(folder: Path) -> None:
-    """Put beside the pages what programs read: the AsyncAPI document, a JSON Schema for each type of event."""
+    """Write the files for programs beside the pages: the AsyncAPI document, and a JSON Schema for each event type."""
     folder.mkdir(exist_ok=True)
     for name, document in {"asyncapi.json": asyncapi(), **json_schemas()}.items():
         (folder / name).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
-def traced(kept: Path) -> dict[str, Any]:
-    """The trips through the running platform; traced again only after something has changed.
+def traced(cache: Path) -> dict[str, Any]:
+    """Return the trips through the running platform, traced again only after a change of the source.
 
     Args:
-        kept: Where they are kept, with a digest of what they were traced from.
+        cache: The file with the last trips and a digest of their source.
     """
     here = Path(__file__).parent
     digest = hashlib.sha256()
     for file in sorted([*layers.SOURCE.rglob("*.py"), *layers.SOURCE.rglob("*.sql"), *here.glob("*.py")]):
         digest.update(file.read_bytes())
-    known = json.loads(kept.read_text()) if kept.exists() else {}
-    if known.get("digest") != digest.hexdigest():
-        # In a process of its own: what is at work in this one would be traced too.
+    stored = json.loads(cache.read_text()) if cache.exists() else {}
+    if stored.get("digest") != digest.hexdigest():
+        # In a separate process: the work of this process would be traced as well.
         command = [sys.executable, str(here / "trips.py"), "--json"]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
-        known = {"digest": digest.hexdigest(), "trips": json.loads(done.stdout)}
-        kept.write_text(json.dumps(known))
-    trips: dict[str, Any] = known["trips"]
+        stored = {"digest": digest.hexdigest(), "trips": json.loads(done.stdout)}
+        cache.write_text(json.dumps(stored))
+    trips: dict[str, Any] = stored["trips"]
     return trips
 
 
 def trip_parts(trips: dict[str, Any]) -> dict[str, str]:
-    """The parts that are drawn from traced trips, by file name."""
+    """Return the parts drawn from traced trips, by file name."""
     pictures = {
         f"{name}-trip.svg": f'<div class="states">\n{trip_pictures.draw(name, trip)}</div>\n'
         for name, trip in trips.items()
@@ -81,7 +81,7 @@ def trip_parts(trips: dict[str, Any]) -> dict[str, str]:
 
 
 def parts() -> dict[str, str]:
-    """The generated parts by file name, except those that need a running platform."""
+    """Return the generated parts by file name, except those that need a running platform."""
     diagrams = {
         f"{name}-states.svg": f'<div class="states">\n{svg}\n</div>\n' for name, svg in states.diagrams().items()
     }
@@ -105,7 +105,7 @@ def parts() -> dict[str, str]:
 
 
 def project_pages(docs: Path) -> str:
-    """The last part of the table of contents: contributing, measurements and decisions, as they are written."""
+    """Return the last part of the table of contents: contributing, measurements and decisions."""
     groups = ("contributing/*.md", "performance*.md", "decisions/*.md")
     pages = [page for group in groups for page in sorted(docs.glob(group))]
     names = ["contributing", *(str(page.relative_to(docs).with_suffix("")) for page in pages)]
@@ -113,7 +113,7 @@ def project_pages(docs: Path) -> str:
 
 
 def settings_table() -> str:
-    """Every setting, as a table."""
+    """Return the table of settings."""
     rows = ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
         default = "unset" if field.default is None else f"`{str(field.default).lower()}`"
@@ -124,7 +124,7 @@ def settings_table() -> str:
 
 
 def events_table() -> str:
-    """Every type of event, as a table; the schemas lie beside the pages, so their links are plain HTML."""
+    """Return the table of event types. The schemas are files beside the pages, so their links are plain HTML."""
     rows = ["| type | version | when | the books | schema |", "|---|---|---|---|---|"]
     for one in EVENT_TYPES:
         link = f'<a href="../events/{one.file}">{one.data.__name__}</a>'
@@ -133,7 +133,7 @@ def events_table() -> str:
 
 
 def commands() -> Iterator[str]:
-    """Every command that is not hidden, with its arguments and options."""
+    """Yield every command that is not hidden, with its arguments and options."""
     yield from _commands(typer.main.get_command(command_line), "hutong")
 
 
@@ -150,16 +150,17 @@ def _commands(command: Any, path: str) -> Iterator[str]:
 
 
 def _command(command: Any, path: str) -> Iterator[str]:
-    given = [one for one in command.params if not getattr(one, "hidden", False) and one.name != "help"]
-    words = [_name(one) if one.required else f"[{_name(one)}]"
-             for one in given if one.param_type_name == "argument"]  # fmt: skip
+    parameters = [one for one in command.params if not getattr(one, "hidden", False) and one.name != "help"]
+    arguments = [_name(one) if one.required else f"[{_name(one)}]"
+                 for one in parameters if one.param_type_name == "argument"]  # fmt: skip
     yield f"## {path}\n"
     yield f"{command.help}\n"
-    yield f"```text\n{' '.join([path, *words, '[options]' if len(words) < len(given) else '']).strip()}\n```\n"
-    if not given:
+    options = ["[options]"] if len(arguments) < len(parameters) else []
+    yield f"```text\n{' '.join([path, *arguments, *options])}\n```\n"
+    if not parameters:
         return
     yield "| | default | |\n|---|---|---|"
-    for one in given:
+    for one in parameters:
         option = one.param_type_name == "option"
         name = one.opts[0] if option else _name(one)
         default = (
@@ -174,10 +175,10 @@ def _command(command: Any, path: str) -> Iterator[str]:
 
 
 def metrics_table() -> str:
-    """Every figure of ours that Prometheus can read."""
+    """Return the table of metrics."""
     assert hutong.app, "importing it registers them"
     assert hutong.app.web
-    rows = ["| figure | kind | labels | meaning |", "|---|---|---|---|"]
+    rows = ["| metric | kind | labels | meaning |", "|---|---|---|---|"]
     collectors = {c for c in REGISTRY._collector_to_names if getattr(c, "_name", "").startswith("hutong_")}
     for one in sorted(collectors, key=lambda c: c._name):
         name = one._name + ("_total" if one._type == "counter" else "")
@@ -186,7 +187,7 @@ def metrics_table() -> str:
 
 
 def jobs_table() -> str:
-    """Every repeated job of the worker."""
+    """Return the table of the worker's repeated jobs."""
     rows = ["| job | pause | what it does |", "|---|---|---|"]
     rows += [f"| `{job.name}` | {job.every_s:g} s | {job.what} |" for job in hutong.app.JOBS]
     return "\n".join(rows) + "\n"

@@ -1,4 +1,4 @@
-"""The OpenAPI document as a page."""
+"""The page of the HTTP API, from the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ JSON = dict[str, Any]
 
 
 def document() -> JSON:
-    """The OpenAPI document of this version."""
+    """Return the OpenAPI document of this version."""
 
     @asynccontextmanager
-    async def nothing() -> AsyncIterator[Services]:
+    async def no_services() -> AsyncIterator[Services]:
         raise AssertionError("the description needs no services")
         yield
 
-    found: JSON = create_app(nothing, identifiers=Ids(SystemClock())).openapi()
-    return found
+    openapi: JSON = create_app(no_services, identifiers=Ids(SystemClock())).openapi()
+    return openapi
 
 
 def page(api: JSON) -> str:
-    """Operations by tag, then the objects they speak of."""
+    """Render the operations by tag, then their objects."""
     return "\n".join(_lines(api)) + "\n"
 
 
@@ -50,15 +50,16 @@ def _lines(api: JSON) -> Iterator[str]:
 def _operation(api: JSON, method: str, path: str, operation: JSON) -> Iterator[str]:
     yield f"### {operation['summary']}\n"
     yield f"```http\n{method} {path} HTTP/1.1\n```\n"
-    for scheme in (name for one in operation.get("security", []) for name in one):
+    for scheme in (name for required in operation.get("security", []) for name in required):
         key = {"ApiKey": "an API key: `Authorization: Bearer sk_…`", "OperatorKey": "an operator's key: `sk_opr_…`"}
-        yield f"Needs {key[scheme]}.\n"
+        yield f"Requires {key[scheme]}.\n"
     yield operation.get("description", "") + "\n"
     if operation.get("parameters"):
         yield "| parameter | in | type | |\n|---|---|---|---|"
-        for one in operation["parameters"]:
-            needed = "Required. " if one.get("required") else ""
-            yield _row(f"`{one['name']}`", one["in"], _type(one["schema"]), needed + one.get("description", ""))
+        for parameter in operation["parameters"]:
+            required = "Required. " if parameter.get("required") else ""
+            description = required + parameter.get("description", "")
+            yield _row(f"`{parameter['name']}`", parameter["in"], _type(parameter["schema"]), description)
         yield ""
     body = operation.get("requestBody", {}).get("content", {}).get("application/json")
     if body:
@@ -69,9 +70,9 @@ def _operation(api: JSON, method: str, path: str, operation: JSON) -> Iterator[s
     for status, answer in sorted(operation["responses"].items()):
         schemas = [content["schema"] for content in answer.get("content", {}).values() if "schema" in content]
         if any("HTTPValidationError" in schema.get("$ref", "") for schema in schemas):
-            continue  # what the framework would answer; such requests get a problem, or 404
+            continue  # the framework's own answer; such requests get a problem document, or 404
         contents = [_type(schema) for schema in schemas]
-        meaning = answer["description"].replace("Successful Response", "Done.")
+        meaning = answer["description"].replace("Successful Response", "Success.")
         yield _row(status, meaning, ", ".join(contents))
     yield ""
 
@@ -93,7 +94,7 @@ def _type(schema: JSON) -> str:
         name = schema["$ref"].rpartition("/")[2]
         return f"[{name}](#{_anchor(name)})"
     if "anyOf" in schema:
-        return " or ".join(_type(one) for one in schema["anyOf"])
+        return " or ".join(_type(option) for option in schema["anyOf"])
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if "const" in schema:
@@ -103,8 +104,8 @@ def _type(schema: JSON) -> str:
         return f"list of {_type(schema['items'])}"
     text = f"{kind} ({schema['format']})" if "format" in schema else str(kind)
     limits = [
-        f"{word} {schema[key]:,}"
-        for key, word in (("minimum", "≥"), ("maximum", "≤"), ("minLength", "length ≥"), ("maxLength", "length ≤"))
+        f"{label} {schema[key]:,}"
+        for key, label in (("minimum", "≥"), ("maximum", "≤"), ("minLength", "length ≥"), ("maxLength", "length ≤"))
         if key in schema
     ]
     if "pattern" in schema:

@@ -1,4 +1,4 @@
-"""The packages, what each is for, and what each may import: from the folders, their docstrings and pyproject.toml."""
+"""The packages, their purposes and their allowed imports, from the folders, the docstrings and pyproject.toml."""
 
 from __future__ import annotations
 
@@ -14,50 +14,50 @@ import hutong
 SOURCE = Path(hutong.__file__).parent
 ROOT = SOURCE.parents[1]
 DATABASE = "db"
-"""This layer and those below it are the floor: everything stands on them."""
+"""This layer and those below it are the floor, which every package uses."""
 
 
 @cache
 def contracts() -> list[dict[str, Any]]:
-    """The import contracts, as import-linter reads them."""
+    """Return the import contracts, as import-linter reads them."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     found: list[dict[str, Any]] = project["tool"]["importlinter"]["contracts"]
     return found
 
 
 def layers() -> list[list[str]]:
-    """The layers of the stack, the highest first; the packages of one layer do not import each other."""
+    """Return the layers of the stack, the highest first. The packages of one layer do not import each other."""
     stack = next(contract for contract in contracts() if contract["type"] == "layers")
     return [[name.strip(" ()") for name in layer.replace(":", "|").split("|")] for layer in stack["layers"]]
 
 
 @cache
 def floor() -> frozenset[str]:
-    """The database and the vocabulary below it."""
+    """Return the names of the database package and of the vocabulary below it."""
     stack = layers()
     start = next(number for number, layer in enumerate(stack) if DATABASE in layer)
     return frozenset(name for layer in stack[start:] for name in layer)
 
 
 def order() -> list[str]:
-    """Every name of the stack, the highest layer first."""
+    """Return every name of the stack, the highest layer first."""
     return [name for layer in layers() for name in layer]
 
 
 def package_of(file: str) -> str:
-    """The name in the stack that a file below `src/hutong` belongs to."""
+    """Return the name in the stack of a file below `src/hutong`."""
     return Path(file).parts[0].removesuffix(".py")
 
 
 def purpose(path: Path) -> str:
-    """The first sentence of a package's or a file's docstring."""
+    """Return the first paragraph of the docstring of a package or a file."""
     file = path / "__init__.py" if path.is_dir() else path
     text = ast.get_docstring(ast.parse(file.read_text())) or ""
     return " ".join(text.partition("\n\n")[0].split())
 
 
 def tree() -> str:
-    """The packages with their packages, each with its purpose."""
+    """Return the tree of packages, each with its purpose."""
     lines = ["```text", "src/hutong/", *_branch(SOURCE, 1), "```"]
     return "\n".join(lines) + "\n"
 
@@ -74,7 +74,7 @@ def _branch(folder: Path, depth: int) -> Iterator[str]:
 
 
 def _entry(start: str, text: str, *, width: int = 88) -> Iterator[str]:
-    """A name and its purpose, on as many lines as needed."""
+    """Wrap a name and its purpose to the width."""
     line = start
     for word in text.split():
         if len(line) + len(word) > width:
@@ -85,7 +85,7 @@ def _entry(start: str, text: str, *, width: int = 88) -> Iterator[str]:
 
 
 def layers_table() -> str:
-    """The stack, the highest layer first, and what each package of it may import; then what stands beside it."""
+    """Return the table of layers, the highest first, with the allowed imports; then the packages beside the stack."""
     stack = layers()
     rows = ["| layer | may import |", "|---|---|"]
     for number, layer in enumerate(stack):
@@ -102,7 +102,7 @@ def layers_table() -> str:
 
 
 def forbidden(package: str) -> set[str]:
-    """What the contracts forbid a package as a whole to import."""
+    """Return the names that the contracts forbid a whole package to import."""
     return {
         name.removeprefix("hutong.")
         for contract in contracts()
@@ -123,7 +123,7 @@ def _code(names: Iterable[str]) -> str:
 
 
 def contracts_table() -> str:
-    """The contracts that narrow what the stack allows."""
+    """Return the table of the contracts that are narrower than the layers."""
     rows = ["| rule | holds for | must not import |", "|---|---|---|"]
     for contract in contracts():
         if contract["type"] == "forbidden":
@@ -133,7 +133,7 @@ def contracts_table() -> str:
 
 
 def _modules(names: list[str], *, most: int = 20) -> str:
-    """Modules by their names; where they are many, the packages that they are in."""
+    """Return the names of modules; if there are many, those of their packages."""
     shown = [name.removeprefix("hutong.") for name in names]
     if len(shown) > most:
         shown = [f"{package}.*" for package in dict.fromkeys(name.partition(".")[0] for name in shown)]

@@ -36,14 +36,14 @@ PLACES: dict[str, dict[str, tuple[int, int]]] = {
         "manual": (800, 440),
     },
 }
-"""Where the middle of each state stands. A state without a place fails the build."""
+"""The center of each state. A state without one fails the build."""
 
 _BENT = {("attempt", "closed", "succeeded"): 190, ("payment", "requires_payment", "closed"): -70}
-"""Arrows that go round something, and how far."""
+"""Arrows that bend around other states, and how far."""
 
 
 def diagrams() -> dict[str, str]:
-    """The diagrams by name, as SVG that takes the color of the text around it."""
+    """Return the diagrams by name, as SVG in the color of the surrounding text."""
     return {
         "payment": draw("payment", PAYMENT_TRANSITIONS),
         "attempt": draw("attempt", ATTEMPT_TRANSITIONS),
@@ -52,7 +52,7 @@ def diagrams() -> dict[str, str]:
 
 
 def draw(name: str, transitions: Mapping[StrEnum, frozenset[StrEnum]]) -> str:
-    """One diagram: a box for each state, an arrow for each transition."""
+    """Draw a diagram: a box for each state, an arrow for each transition."""
     places = PLACES[name]
     height = max(y for _, y in places.values()) + 50
     width = max(x for x, _ in places.values()) + 160
@@ -86,7 +86,7 @@ def draw(name: str, transitions: Mapping[StrEnum, frozenset[StrEnum]]) -> str:
 
 
 def table(transitions: Mapping[StrEnum, frozenset[StrEnum]]) -> str:
-    """The same as a table, for those who read rather than look."""
+    """Return the transitions as a table, for screen readers and for search."""
     rows = [
         f"| `{start}` | {', '.join(f'`{end}`' for end in sorted(ends)) or 'none: it is final'} |"
         for start, ends in transitions.items()
@@ -115,7 +115,7 @@ def _arrow(start: tuple[int, int], end: tuple[int, int], *, bend: int, aside: bo
 
 
 def _border(x: float, y: float, to_x: float, to_y: float, gap: int) -> tuple[float, float]:
-    """Where the line from the middle of a box leaves it."""
+    """Return the point at which a line from the center of a box leaves the box."""
     dx, dy = to_x - x, to_y - y
     scale = min(
         (WIDTH / 2 + gap) / abs(dx) if dx else math.inf,

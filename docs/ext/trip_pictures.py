@@ -12,11 +12,11 @@ _LANES_AT, _LANE = 22, 26
 _LINE, _GAP = 15, 9
 _HEAD = 96
 _CHARACTER = 6.1
-"""About how wide a character of the small text is."""
+"""The approximate width of a small character."""
 
 
 def draw(name: str, trip: Mapping[str, Any]) -> str:
-    """The picture of one trip, as SVG that takes the color of the text around it."""
+    """Draw a trip, as SVG in the color of the surrounding text."""
     lanes = {package: _LANES_AT + number * _LANE for number, package in enumerate(trip["packages"])}
     text_at = _LANES_AT + len(lanes) * _LANE + 8
     body: list[str] = []
@@ -34,7 +34,7 @@ def draw(name: str, trip: Mapping[str, Any]) -> str:
 
 
 def table(trips: Mapping[str, Any]) -> str:
-    """The figures of every trip, as a table."""
+    """Return the figures of every trip as a table."""
     rows = [
         "| trip | files | changes of file | entered most often | its files | times entered |",
         "|---|---|---|---|---|---|",
@@ -62,7 +62,7 @@ def _begins(text: str, y: int, text_at: int) -> str:
 
 
 def _rows(steps: list[Mapping[str, Any]], y: int, lanes: Mapping[str, int], text_at: int) -> tuple[list[str], int]:
-    """The rows of one part of a trip, and where they end."""
+    """Draw the rows of one part of a trip; return them and their lower end."""
     shades: list[str] = []
     marks: list[str] = []
     before: tuple[int, int] | None = None
@@ -96,7 +96,7 @@ def _rows(steps: list[Mapping[str, Any]], y: int, lanes: Mapping[str, int], text
 
 
 def _shade(top: int, bottom: int) -> str:
-    """A transaction, from its first step to its last."""
+    """Draw a transaction, from its first step to its last."""
     return (
         f'<rect x="2" y="{top}" width="{WIDTH - 4}" height="{bottom - top}" rx="6" fill-opacity="0.07"/>'
         f'<text x="{WIDTH - 10}" y="{top + 13}" text-anchor="end" font-size="10" fill-opacity="0.6">transaction</text>'
@@ -104,7 +104,7 @@ def _shade(top: int, bottom: int) -> str:
 
 
 def _lines(step: Mapping[str, Any], width: int) -> list[str]:
-    """What a step's row says: the package, where it is entered, and the other files that take part."""
+    """Draw the text of a step: the package, its entry, and the other files that take part."""
     (first, function), *_ = step["calls"]
     others = list(dict.fromkeys(file for file, _ in step["calls"] if file != first))
     request = " &#8594; HTTP request" if step["request"] else ""
@@ -124,7 +124,7 @@ def _wrapped(text: str, most: int) -> Iterator[str]:
 
 
 def _short(file: str) -> str:
-    """A file's name inside of its package."""
+    """Return a file's name inside its package."""
     path = Path(file)
     inside = path.relative_to(path.parts[0]) if len(path.parts) > 1 else path
     return inside.with_suffix("").as_posix()

@@ -1,4 +1,4 @@
-"""Writes down which functions of ours begin, and where transactions begin and end."""
+"""The recorder of trips: which of our functions begin, and where transactions begin and end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 from layers import SOURCE
 
 _OUTSIDE = ("sandbox",)
-"""What simulates other people's systems is no part of ours."""
+"""Packages that simulate the systems of others are not part of a trip."""
 
 _MARKS = {
     ("asyncpg/transaction.py", "start"): "begin",
@@ -28,11 +28,11 @@ _RESUME = opmap["RESUME"]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A function that began, or a mark: a transaction began or ended, a request left.
+    """The start of a function, or a mark: the start or end of a transaction, or an outgoing request.
 
     Attributes:
-        file: Its file below `src/hutong`, such as "payments/model.py"; for a mark "".
-        callers: The calls above it that had not ended, the outermost first, by their places in the record.
+        file: The function's file below `src/hutong`, such as "payments/model.py"; for a mark "".
+        callers: The calls that enclose it, the outermost first, by their positions in the record.
     """
 
     file: str
@@ -45,7 +45,7 @@ class Call:
 
 
 class Recorder:
-    """Records one way at a time, in the thread of the event loop."""
+    """A recorder of one trip at a time, in the thread of the event loop."""
 
     def __init__(self) -> None:
         self._known: dict[CodeType, tuple[str, str] | None] = {}
@@ -55,7 +55,7 @@ class Recorder:
 
     @contextlib.contextmanager
     def recording(self) -> Iterator[list[Call]]:
-        """Record until the block ends. Tasks that were there before it began do other things and are left out."""
+        """Record for the length of a block. Tasks that started earlier are left out, since they do other work."""
         self._calls, self._frames = [], {}
         self._others = asyncio.all_tasks() - {asyncio.current_task()}
         sys.setprofile(self._see)
@@ -79,7 +79,7 @@ class Recorder:
             if id(above) in self._frames:
                 callers.append(self._frames[id(above)][1])
             above = above.f_back
-        # The frame is kept, so that its id names no other one meanwhile.
+        # The frame is kept, so that no other frame gets its id.
         self._frames[id(frame)] = frame, len(self._calls)
         self._calls.append(Call(*name, tuple(reversed(callers))))
 
@@ -92,7 +92,7 @@ def _task() -> asyncio.Task[Any] | None:
 
 
 def _name(code: CodeType) -> tuple[str, str] | None:
-    """File and function, or "" and a mark; None for what is neither."""
+    """Return file and function, or "" and a mark, or None for other code."""
     path = Path(code.co_filename)
     if path.is_relative_to(SOURCE):
         inside = path.relative_to(SOURCE)
@@ -103,6 +103,6 @@ def _name(code: CodeType) -> tuple[str, str] | None:
 
 
 def _begins(frame: FrameType) -> bool:
-    """Whether a function begins here; one that goes on after a wait is seen as well, at another kind of RESUME."""
+    """Return whether a function begins here; one that resumes after an await has another kind of RESUME."""
     code, at = frame.f_code.co_code, frame.f_lasti
     return at < 0 or code[at] != _RESUME or code[at + 1] & 3 == 0

@@ -1,4 +1,4 @@
-"""Time while trips are traced: nothing expires and nothing comes round, so that a way depends on the code alone."""
+"""The clock and the event loop for tracing: nothing expires and no job repeats, so only the code decides a trip."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _PUT_OFF_S = 3600.0
 class StillLoop(asyncio.SelectorEventLoop):
     """An event loop in which our background jobs run once, when they start, and then wait until they are stopped.
 
-    Routing, for one, learns every half second what other processes have learnt, and looks at all accounts afresh after
-    that. A trip that this happens to comes by other functions than the one before it.
+    Otherwise routing, for example, would exchange results with other processes every half second and evaluate all
+    accounts again. A trip during such a round would call other functions than the trip before.
     """
 
     def __init__(self) -> None:
@@ -28,13 +28,13 @@ class StillLoop(asyncio.SelectorEventLoop):
         self._background: set[asyncio.Task[Any]] = set()
 
     async def settle(self) -> None:
-        """Wait until every background job waits; whatever starts from now on keeps its time."""
-        while {task for task in asyncio.all_tasks() if _is_ours(task)} - self._background:  # noqa: ASYNC110 - they say nothing
+        """Wait until every background job waits. Tasks that start later keep their times."""
+        while {task for task in asyncio.all_tasks() if _is_ours(task)} - self._background:  # noqa: ASYNC110 - jobs set no event
             await asyncio.sleep(0.01)
         self._starting = False
 
     def call_at(self, when: float, callback: Callable[..., object], *args: Any, context: Any = None) -> Any:
-        """Call back at a time; an hour later for a background job."""
+        """Schedule a callback; that of a background job an hour later."""
         task = asyncio.current_task(self)
         if task is not None and self._starting and _is_ours(task):
             self._background.add(task)
@@ -49,8 +49,7 @@ def _is_ours(task: asyncio.Task[Any]) -> bool:
 
 
 def slow_down() -> None:
-    """Let the platform's clock go a hundred times slower from now on: what is kept for seconds stays through all trips,
-    however busy the machine is."""
+    """Slow the platform's clock by a factor of a hundred, so that caches of seconds last through all trips."""
     real = SystemClock.now
     start = real(SystemClock())
 

@@ -31,11 +31,11 @@ from hutong.config import Settings
 
 CHANNEL, METHOD = "wechat", "wechat_native"
 WEBHOOK = "payment.succeeded"
-_PATIENCE_S = 30.0
+_LIMIT_S = 30.0
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals alone."""
+    """A server that handles no signals."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -43,14 +43,14 @@ class _Server(uvicorn.Server):
 
 
 class _Front:
-    """The web application; a request that is waited for is recorded from its arrival to the end of its answer."""
+    """The web application, with a recording of each expected request from its arrival to the end of its answer."""
 
     def __init__(self, application: Any, recorder: Recorder) -> None:
         self._application, self._recorder = application, recorder
         self._awaited: tuple[str, asyncio.Future[list[Call]]] | None = None
 
     def expect(self, path_end: str) -> asyncio.Future[list[Call]]:
-        """What the next POST to such a path goes through."""
+        """Return a future of the calls of the next POST to a path with this end."""
         future: asyncio.Future[list[Call]] = asyncio.get_running_loop().create_future()
         self._awaited = path_end, future
         return future
@@ -69,10 +69,10 @@ class _Front:
 
 @dataclass(slots=True)
 class World:
-    """What trips are made with.
+    """The platform and its surroundings, with which trips are made.
 
     Attributes:
-        delivered: The events that the merchant's server was sent.
+        delivered: The events that the merchant's server has received.
     """
 
     address: str
@@ -87,25 +87,25 @@ class World:
     endpoint_id: str = ""
 
     async def call(self, method: str, path: str, body: Any = None, *, key: str | None = None) -> Any:
-        """A request to the platform, the merchant's unless another key is given."""
+        """Send a request to the platform, as the merchant unless another key is passed."""
         return await self._send(method, self.address + path, body, f"Bearer {key or self.merchant_key}")
 
     async def control_channel(self, verb: str, body: Any) -> Any:
-        """Make something happen at the simulated channel."""
+        """Control the simulated channel."""
         return await self._send("POST", f"{self.sandbox_address}/control/{CHANNEL}/{verb}", body, "")
 
     async def refunds_at_channel(self) -> list[Any]:
-        """The refunds that the simulated channel knows, first to last."""
+        """Return the refunds at the simulated channel, first to last."""
         answer = await self._send("GET", f"{self.sandbox_address}/control/{CHANNEL}/refunds", None, "")
-        found: list[Any] = answer["refunds"]
-        return found
+        refunds: list[Any] = answer["refunds"]
+        return refunds
 
     async def recorded(self, path_end: str, trigger: Any) -> tuple[Any, list[Call]]:
-        """What a request comes back with that leads to a POST to such a path, and what that POST goes through."""
-        way = self.front.expect(path_end)
+        """Await a request that causes a POST to a path with this end; return the answer and the calls of the POST."""
+        calls = self.front.expect(path_end)
         answer = await trigger
-        async with asyncio.timeout(_PATIENCE_S):
-            return answer, await way
+        async with asyncio.timeout(_LIMIT_S):
+            return answer, await calls
 
     async def _send(self, method: str, url: str, body: Any, authorization: str) -> Any:
         headers = {"Authorization": authorization} if authorization else {}
@@ -117,12 +117,11 @@ class World:
 
 @contextlib.contextmanager
 def installation() -> Iterator[tuple[Settings, socket.socket, dict[str, str]]]:
-    """A database and simulated channels; gives what a platform there is started with: its settings, the socket it
-    listens on, and the keys of those who call it."""
+    """Start a database and simulated channels; yield the settings, the socket and the callers' keys of a platform."""
     for name in [name for name in os.environ if name.startswith("HUTONG_")]:
         del os.environ[name]
     folder = Path(tempfile.mkdtemp(prefix="hutong-trips-"))
-    folder.chmod(0o711)  # as root, the server runs as a user of its own that must pass
+    folder.chmod(0o711)  # as root, the server runs as its own user, who must pass through
     os.environ |= {"HUTONG_HOME": str(folder), "HUTONG_SANDBOX": "true", "HUTONG_SANDBOX_PORT": "0"}
     server = db.EmbeddedServer(folder)
     try:
@@ -140,7 +139,7 @@ def installation() -> Iterator[tuple[Settings, socket.socket, dict[str, str]]]:
 
 @contextlib.contextmanager
 def _sandbox() -> Iterator[int]:
-    """The simulated channels; gives their port, once the database has its tables and accounts."""
+    """Start the simulated channels; yield their port once the database has its tables and accounts."""
     command = [sys.executable, "-m", "hutong", "sandbox"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -152,15 +151,14 @@ def _sandbox() -> Iterator[int]:
             process.terminate()
 
 
-def _command(*words: str) -> Any:
-    done = subprocess.run([sys.executable, "-m", "hutong", *words], check=True, stdout=subprocess.PIPE)
+def _command(*arguments: str) -> Any:
+    done = subprocess.run([sys.executable, "-m", "hutong", *arguments], check=True, stdout=subprocess.PIPE)
     return json.loads(done.stdout)
 
 
 @contextlib.asynccontextmanager
 async def world(settings: Settings, listener: socket.socket, keys: dict[str, str]) -> AsyncIterator[World]:
-    """The platform in this process: the web application, what the worker delivers webhooks with, and a merchant's
-    server that takes them."""
+    """Run the platform in this process: the web application, the webhook worker, and a merchant's server."""
     recorder = Recorder()
     front = _Front(build(settings), recorder)
     server = _Server(uvicorn.Config(front, access_log=False, log_config=None, ws="none"))

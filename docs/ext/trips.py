@@ -4,14 +4,13 @@
     python docs/ext/trips.py --json              the same and every step, for programs
     python docs/ext/trips.py --pictures FOLDER   a picture of each trip
 
-What is counted are the functions of `src/hutong` that begin while a trip is under way, in the order in which they
-begin. Left out is what everything stands on or is made of: the database and the vocabulary below it, the values of each
-`model.py`, special methods (`__init__`), comprehensions and lambdas. A *change* is a function that stands in another
-file than the one that began before it; a package is *entered* when a change leads to a file of it. `with_floor` has the
-figures with nothing left out.
+Counted are the functions of `src/hutong` that begin during a trip, in order. Left out are the parts that every trip
+uses: the database and the vocabulary below it, the values of each `model.py`, special methods (`__init__`),
+comprehensions and lambdas. A *change* is a function in another file than the function before it; a package is *entered*
+when a change leads to one of its files. `with_floor` has the figures with nothing left out.
 
-Trips are made again until each takes the same way twice in a row: caches are filled by then, connections open,
-statements prepared. Background jobs wait meanwhile, so that the same tree gives the same figures.
+Trips are repeated until each is the same twice in a row: by then caches are filled, connections open and statements
+prepared. Background jobs wait meanwhile, so that the same tree gives the same figures.
 """
 
 from __future__ import annotations
@@ -36,11 +35,11 @@ _FEW = 2
 """A trip through no more packages than this is shown file by file, any other package by package."""
 
 Legs = list[tuple[str, list[Call]]]
-"""The parts of a trip, each with what begins it."""
+"""The parts of a trip, each with the request or event that begins it."""
 
 
 async def make(here: World, number: int) -> tuple[dict[str, Legs], dict[str, str]]:
-    """Make every trip once; returns the ways that they took and the states that they ended in."""
+    """Make every trip once; return their calls and their final states."""
     order = {
         "merchant_order_no": f"order-{number}",
         "amount_minor": 1999,
@@ -66,8 +65,8 @@ async def make(here: World, number: int) -> tuple[dict[str, Legs], dict[str, str
 
     body = {"merchant_refund_no": f"refund-{number}", "amount_minor": 500, "reason": "Returned"}
     refund, ask = await here.recorded("/refunds", here.call("POST", f"{path}/{payment['id']}/refunds", body))
-    known = (await here.refunds_at_channel())[-1]
-    finish = here.control_channel("refund", {"number": known["refund_no"]})
+    at_channel = (await here.refunds_at_channel())[-1]
+    finish = here.control_channel("refund", {"number": at_channel["refund_no"]})
     _, refunded = await here.recorded("/notifications", finish)
     ends["refund"] = (await here.call("GET", f"/v1/refunds/{refund['id']}"))["state"]
 
@@ -85,16 +84,16 @@ async def make(here: World, number: int) -> tuple[dict[str, Legs], dict[str, str
 
 
 async def _delivery(here: World, payment_id: str) -> str:
-    """What the platform says of the delivery, once the merchant has the event."""
+    """Return the state of the delivery, once the merchant has the event."""
     (event,) = [event for event in here.delivered if event["data"]["id"] == payment_id]
     assert event["type"] == WEBHOOK
-    found = await here.call("GET", f"/v1/webhook-endpoints/{here.endpoint_id}/deliveries")
-    (delivery,) = [delivery for delivery in found["data"] if delivery["event_id"] == event["id"]]
+    deliveries = await here.call("GET", f"/v1/webhook-endpoints/{here.endpoint_id}/deliveries")
+    (delivery,) = [delivery for delivery in deliveries["data"] if delivery["event_id"] == event["id"]]
     return str(delivery["state"])
 
 
 def _within(calls: Sequence[Call], package: str, *, with_callers: bool = False) -> list[Call]:
-    """What a package does in a trip, and what is done on its behalf; with the functions that call it, if wanted."""
+    """Return the calls of a package in a trip and the calls that they cause, with their callers if `with_callers`."""
     own = {place for place, call in enumerate(calls) if not call.is_mark and package_of(call.file) == package}
     wanted = own | {place for place, call in enumerate(calls) if own.intersection(call.callers)}
     if with_callers:
@@ -105,7 +104,7 @@ def _within(calls: Sequence[Call], package: str, *, with_callers: bool = False) 
 
 
 def counted(call: Call) -> bool:
-    """Whether a call takes part in the figures and the pictures."""
+    """Return whether a call counts in the figures and the pictures."""
     name = call.function.rpartition(".")[2]
     return not (
         call.is_mark
@@ -116,13 +115,13 @@ def counted(call: Call) -> bool:
 
 
 def figures(calls: Iterable[Call]) -> dict[str, int]:
-    """The distinct files of a way, and how often the next function stands in another file."""
+    """Count the distinct files of a trip, and how often the next function is in another file."""
     files = [call.file for call in calls if not call.is_mark]
     return {"files": len(set(files)), "changes": sum(one != other for one, other in pairwise(files))}
 
 
 def summary(legs: Legs, end: str) -> dict[str, Any]:
-    """A trip as programs and pictures want it."""
+    """Summarize a trip for programs and pictures."""
     every = [call for _, calls in legs for call in calls]
     calls = [call for call in every if counted(call)]
     files = [call.file for call in calls]
@@ -145,7 +144,7 @@ def summary(legs: Legs, end: str) -> dict[str, Any]:
 
 
 def steps(calls: Iterable[Call], *, by_file: bool = False) -> list[dict[str, Any]]:
-    """A way as steps: what one package or file does in a row, inside of one transaction or outside of any."""
+    """Group calls into steps: consecutive calls of one package or file, inside one transaction or outside of any."""
     found: list[dict[str, Any]] = []
     transaction, number = 0, 0
     last: tuple[str, int] | None = None
@@ -172,7 +171,7 @@ def trace() -> dict[str, Any]:
     """Run the platform, make the trips, and summarize each.
 
     Errors:
-        RuntimeError: a trip does not take the same way twice.
+        RuntimeError: a trip was never the same twice in a row.
     """
     with installation() as (settings, listener, keys):
 
@@ -187,7 +186,7 @@ def trace() -> dict[str, Any]:
                     if len(found) == len(summaries):
                         return {name: found[name] for name in summaries}
                     last = summaries
-            raise RuntimeError(f"never the same way twice: {sorted(summaries.keys() - found.keys())}")
+            raise RuntimeError(f"never the same twice in a row: {sorted(summaries.keys() - found.keys())}")
 
         slow_down()
         with asyncio.Runner(loop_factory=StillLoop) as runner:
@@ -195,7 +194,7 @@ def trace() -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The command."""
+    """Run the command."""
     trips = trace()
     if arguments[:1] == ["--pictures"]:
         for name, trip in trips.items():

@@ -134,8 +134,8 @@ async def test_a_request_id_that_is_not_sound_is_replaced(platform_api: Platform
 async def test_a_body_shorter_than_it_says_has_no_effect(platform_api: PlatformApi, shop: Shop) -> None:
     before = await platform_api.fingerprint()
     body = b'{"merchant_order_no":"short-1","amount_minor":1,"currency":"CNY","subject":"x"}'
-    for said in (len(body) + 1, 10_000_000):
-        await _raw(platform_api, shop, f"Content-Length: {said}", body)
+    for length in (len(body) + 1, 10_000_000):
+        await _raw(platform_api, shop, f"Content-Length: {length}", body)
     for lines in ("Content-Length: -1", "Content-Length: x", "Transfer-Encoding: chunked\r\nContent-Length: 5"):
         answer = await _raw(platform_api, shop, lines, body)
         assert not answer.startswith(b"HTTP/1.1 2"), lines

@@ -184,9 +184,7 @@ async def test_an_idempotency_key_out_of_bounds_is_refused(platform_api: Platfor
 
 
 @pytest.mark.parametrize("name", ["Authorization", "Idempotency-Key", "Content-Type"])
-async def test_a_header_that_must_be_said_once_is_refused_twice(
-    platform_api: PlatformApi, shop: Shop, name: str
-) -> None:
+async def test_a_header_that_must_be_unique_is_refused_twice(platform_api: PlatformApi, shop: Shop, name: str) -> None:
     once = {
         "Authorization": f"Bearer {shop.key}", "Idempotency-Key": "doubled", "Content-Type": "application/json"
     }  # fmt: skip

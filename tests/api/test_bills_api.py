@@ -14,6 +14,7 @@ import pytest
 
 from hutong import api, events, ids, operators, search
 from hutong.db import Database
+from support.fixtures.webhooks import recorded_events
 from support.running_platform import METHOD, PlatformApi, Shop
 
 FORMULA = '=HYPERLINK("http://evil.example","两行")'
@@ -26,7 +27,7 @@ async def paid(platform_api: PlatformApi, shop: Shop, **changed: Any) -> Any:
     return await platform_api.until(shop, payment["id"], "succeeded")
 
 
-async def told(platform_api: PlatformApi) -> None:
+async def followed(platform_api: PlatformApi) -> None:
     """What the worker does meanwhile."""
     await events.sequence(platform_api.database)
     await search.project_events(platform_api.database, platform_api.database, now=platform_api.clock.now())
@@ -41,7 +42,7 @@ async def bills(platform_api: PlatformApi, shop: Shop, asked: str = "") -> Any:
 async def test_a_payment_becomes_a_bill_and_its_refund_is_added(platform_api: PlatformApi, shop: Shop) -> None:
     customer = {"id": "u/1", "name": "张三", "avatar": "a1"}
     payment = await paid(platform_api, shop, customer=customer, subject="糖醋排骨")
-    await told(platform_api)
+    await followed(platform_api)
     (bill,) = (await bills(platform_api, shop))["data"]
     assert (bill["id"], bill["status"], bill["method"], bill["subject"]) == (
         payment["id"],
@@ -58,7 +59,7 @@ async def test_a_payment_becomes_a_bill_and_its_refund_is_added(platform_api: Pl
     refund = {"merchant_refund_no": "r-1", "amount_minor": 500, "reason": "退货"}
     await platform_api.call("POST", f"/v1/payments/{payment['id']}/refunds", shop=shop, json=refund)
     for _ in range(200):
-        await told(platform_api)
+        await followed(platform_api)
         answer = await platform_api.call("GET", f"/v1/bills/{payment['id']}", shop=shop)
         if answer.json["amount_refunded_minor"]:
             break
@@ -70,7 +71,7 @@ async def test_a_payment_becomes_a_bill_and_its_refund_is_added(platform_api: Pl
 async def test_bills_are_found_by_what_is_asked(platform_api: PlatformApi, shop: Shop) -> None:
     first = await paid(platform_api, shop, subject="红烧排骨", amount_minor=100)
     second = await paid(platform_api, shop, subject="糖醋里脊", amount_minor=200, customer={"id": "u2", "name": "李四"})
-    await told(platform_api)
+    await followed(platform_api)
 
     async def found(asked: str) -> list[str]:
         return [bill["id"] for bill in (await bills(platform_api, shop, asked))["data"]]
@@ -126,7 +127,7 @@ async def test_an_export_is_csv_without_formulas(platform_api: PlatformApi, shop
         platform_api, shop, subject='=HYPERLINK("http://evil.example","两行")', customer={"id": "@u", "name": "+1"}
     )
     await paid(platform_api, shop, subject="plain")
-    await told(platform_api)
+    await followed(platform_api)
     answer = await platform_api.call("GET", "/v1/bills/export", shop=shop)
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     rows = list(csv.DictReader(io.StringIO(answer.body.decode())))
@@ -144,7 +145,7 @@ async def test_operators_see_all_bills_also_by_payer(platform_api: PlatformApi, 
     payer = {"id": f"payer-{ids.encode('mer', other.merchant_id)}"}
     first = await paid(platform_api, shop, customer=payer)
     second = await paid(platform_api, other, customer=payer)
-    await told(platform_api)
+    await followed(platform_api)
 
     async def seen(asked: str) -> Any:
         answer = await platform_api.call("GET", f"/v1/operator/{asked}", headers=headers)
@@ -175,7 +176,7 @@ async def test_without_the_bills_database_payments_go_on(
             payment = await paid(platform_api, shop)
         finally:
             object.__setattr__(services, "records", platform_api.database)
-    await told(platform_api)
+    await followed(platform_api)
     assert [bill["id"] for bill in (await bills(platform_api, shop))["data"]] == [payment["id"]]
 
 
@@ -188,12 +189,12 @@ async def test_a_customer_s_new_picture_is_shown_on_old_bills(platform_api: Plat
     assert again.json == first.json
     other = await platform_api.shop()
     await platform_api.call("POST", "/v1/customers", shop=other, json=customer | {"name": "别人"})
-    await told(platform_api)
+    await followed(platform_api)
     (bill,) = (await bills(platform_api, shop))["data"]
     assert bill["counterparty"]["name"] == "新名"
     assert bill["counterparty"]["avatar_url"].endswith("/u1?v=v2")
     async with platform_api.database.transaction() as tx:
-        recorded = [e for e in await events.list_events(tx, shop.merchant_id) if e.type == "customer.updated"]
+        recorded = [e for e in await recorded_events(tx, shop.merchant_id) if e.type == "customer.updated"]
     assert [event.object_seq for event in recorded] == [1]
     schema = api.json_schemas()["customer.updated.v1.json"]["$defs"]["CustomerProfileObject"]
     assert jsonschema_rs.is_valid(schema, orjson.loads(recorded[0].data))

@@ -88,7 +88,7 @@ def test_every_route_has_its_place_here(platform_api: PlatformApi) -> None:
     assert routes | HIDDEN == {*FOREIGN, *LISTS, *CREATES, *OTHERS, *OPERATORS}
     assert routes & HIDDEN == set()
     served = {(m.lower(), r.path) for r in platform_api.app.state.routes for m in r.methods}
-    pages = {("get", "/docs"), ("get", "/docs/{name}")}  # for everybody, and the same for everybody
+    pages = {("get", "/docs"), ("get", "/docs/{name}")}  # public, and the same for all callers
     assert served == {*routes, *HIDDEN, *pages}, "a route that is not in the document"
 
 

@@ -17,7 +17,7 @@ from support.running_platform import METHOD, PlatformApi, Shop
 
 
 async def reserved(platform_api: PlatformApi, shop: Shop) -> str:
-    """A payment that the payer has authorized, told by hand: WeChat Native reserves no money."""
+    """A payment that the payer has authorized, recorded by hand: WeChat Native reserves no money."""
     answer = await platform_api.call(
         "POST", "/v1/payments", shop=shop, json=platform_api.order(capture_method="manual")
     )
@@ -119,7 +119,7 @@ async def test_an_attempt_is_started_by_the_merchant_and_again_only_when_it_has_
     assert await refused(platform_api, shop, path, {"method": METHOD}) == (409, "payment_not_payable", None)
 
 
-async def test_the_timeline_tells_what_happened_and_how_it_was_learnt(platform_api: PlatformApi, shop: Shop) -> None:
+async def test_the_timeline_shows_the_events_with_their_sources(platform_api: PlatformApi, shop: Shop) -> None:
     payment = await platform_api.create(shop)
     await platform_api.control("pay", code_url=payment["attempts"][0]["action"]["content"])
     await platform_api.until(shop, payment["id"], "succeeded")

@@ -77,8 +77,8 @@ async def test_a_success_found_in_a_bill_takes_two_persons_and_is_booked_once(
     assert [t["amount"] for t in await platform_api.transfers_of(payment["id"])] == [1999, 12]
     assert (await post(platform_api, checker, path, reason="again")).json["code"] == "proposal_closed"
     story = await platform_api.call("GET", f"/v1/payments/{payment['id']}/timeline", shop=shop)
-    told = {one["what"]: one["source"] for one in story.json["data"]}
-    assert (told["attempt.succeeded"], told["operator.attach_success"]) == ("bill", "operator")
+    sources = {entry["what"]: entry["source"] for entry in story.json["data"]}
+    assert (sources["attempt.succeeded"], sources["operator.attach_success"]) == ("bill", "operator")
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ async def test_an_unmapped_code_is_listed_until_two_persons_have_given_it_a_mean
 
     (found,) = await unmapped()
     assert (found["count"], found["message"]) == (1, "奇怪")
-    proposed = await platform_api.call("POST", base, json=CODE | {"reason": "told"}, headers=maker)
+    proposed = await platform_api.call("POST", base, json=CODE | {"reason": "announced"}, headers=maker)
     assert proposed.status == 201
     assert proposed.json["payload"] == {"version": 0, "entry": CODE}
     path = f"/v1/operator/proposals/{proposed.json['id']}/approve"
@@ -153,7 +153,7 @@ async def test_an_unmapped_code_is_listed_until_two_persons_have_given_it_a_mean
     (version,) = (await platform_api.call("GET", f"{base}/history?{at}", headers=maker)).json["data"]
     assert version["proposal_id"] == proposed.json["id"]
     assert version in (await platform_api.call("GET", f"{base}?channel=wechat", headers=maker)).json["data"]
-    same = await platform_api.call("POST", base, json=CODE | {"reason": "told"}, headers=maker)
+    same = await platform_api.call("POST", base, json=CODE | {"reason": "announced"}, headers=maker)
     assert (same.status, same.json["param"]) == (422, "code")
 
 

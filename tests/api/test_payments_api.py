@@ -294,7 +294,7 @@ async def test_a_payer_is_sent_back_to_registered_origins_only(platform_api: Pla
 
 
 @pytest.mark.parametrize("bank", ["", "ICBC CN", "工商银行", "-", "x" * 33])
-async def test_a_bank_is_told_by_a_code(platform_api: PlatformApi, shop: Shop, bank: str) -> None:
+async def test_a_bank_is_named_by_a_code(platform_api: PlatformApi, shop: Shop, bank: str) -> None:
     order = platform_api.order(method=METHOD, payer={"institution": bank})
     answer = await platform_api.call("POST", "/v1/payments", shop=shop, json=order)
     assert (answer.status, answer.json["param"].partition(".")[0]) == (422, "payer")
@@ -356,7 +356,7 @@ async def test_an_end_does_not_keep_the_word_of_the_doubt_before_it(
     assert paid["attempts"][0]["code"] in (None, "paid")
 
 
-async def test_a_customer_is_kept_with_the_order_and_told_with_its_events(
+async def test_a_customer_is_kept_with_the_order_and_sent_with_its_events(
     platform_api: PlatformApi, shop: Shop
 ) -> None:
     order = platform_api.order(customer={"id": "u-1", "name": "张三", "avatar": "a1b2"})

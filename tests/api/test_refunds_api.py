@@ -74,7 +74,7 @@ async def test_bad_refunds_are_refused_and_nothing_is_written(platform_api: Plat
     payment = await paid(platform_api, shop)
     basket = await paid(platform_api, shop, **BASKET)
     before = await platform_api.fingerprint()
-    for wanted, target, said in (
+    for status, target, fields in (
         ((409, "payment_not_refundable"), unpaid, {}),
         ((409, "refund_exceeds_available"), payment, {"amount_minor": 2_000}),
         ((422, "invalid_parameter"), payment, {"amount_minor": 0}),
@@ -84,9 +84,9 @@ async def test_bad_refunds_are_refused_and_nothing_is_written(platform_api: Plat
         ((409, "refund_quantity_exceeded"), basket, {"items": [{"id": "gone", "quantity": 3}]}),
         ((422, "refund_by_item_only"), basket, {"amount_minor": 100}),
     ):
-        body = {"merchant_refund_no": "bad-1"} | said
+        body = {"merchant_refund_no": "bad-1"} | fields
         answer = await platform_api.call("POST", f"/v1/payments/{target['id']}/refunds", shop=shop, json=body)
-        assert (answer.status, answer.json["code"]) == wanted
+        assert (answer.status, answer.json["code"]) == status
     assert await platform_api.fingerprint() == before
 
 

@@ -1,4 +1,4 @@
-"""Merchants manage their endpoints, see what came of each try and have events sent again."""
+"""Merchants manage their endpoints, see the outcome of each attempt and have events sent again."""
 
 from __future__ import annotations
 
@@ -75,9 +75,9 @@ async def test_a_webhook_carries_the_payment_as_the_api_shows_it(
     await create(platform_api, shop, hook)
     payment = await closed(platform_api, shop)
     await deliver(platform_api)
-    [told] = hook.bodies
-    assert EventForms().faults(told) == []
-    assert (told["type"], told["version"], told["data"]) == ("payment.closed", 1, payment)
+    [event] = hook.bodies
+    assert EventForms().faults(event) == []
+    assert (event["type"], event["version"], event["data"]) == ("payment.closed", 1, payment)
 
 
 async def test_deliveries_show_the_request_and_the_status_but_nothing_of_the_answer(

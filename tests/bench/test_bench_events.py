@@ -43,7 +43,7 @@ def test_its_events_have_the_form_of_real_ones(clock: ManualClock, ids: Ids) -> 
     event = events.RecordedEvent(
         ids.new(), "payment.succeeded", 1, ids.new(), payment_id, 1, orjson.dumps(data).decode(), now
     )
-    assert EventForms().faults(orjson.loads(events.body_of(encode("evt", event.event_id), event))) == []
+    assert EventForms().faults(orjson.loads(events.webhook_body(encode("evt", event.event_id), event))) == []
 
 
 def test_a_part_that_is_none_is_refused(environment: dict[str, str]) -> None:

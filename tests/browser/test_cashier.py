@@ -201,7 +201,7 @@ async def test_text_stands_out_enough_from_its_ground(
     assert [(text, ratio) for text, ratio in measured if ratio < 4.5] == []
 
 
-async def test_lost_connection_is_told_and_healed(
+async def test_lost_connection_is_shown_and_restored(
     checkout: MemoryCheckout, cashier_url: str, open_page: Open, watched: Watched
 ) -> None:
     watched.allowed = ("ERR_INTERNET_DISCONNECTED",)

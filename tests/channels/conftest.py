@@ -18,7 +18,8 @@ from hutong.channels.codes.codes import load_codes
 from hutong.channels.wechat.adapter import WeChatPay
 from hutong.channels.wechat.credentials import WeChatCredentials
 from hutong.clock import SystemClock
-from hutong.sandbox import SandboxSettings, WeChatSandboxKeys, serve
+from hutong.sandbox import SandboxSettings, serve
+from hutong.sandbox.wechat.keys import WeChatSandboxKeys
 from support.channel_rigs import NAMES, Bench, Control, Rig, make_rig
 
 

@@ -26,7 +26,7 @@ from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.errors import NotFound
 from hutong.ids import Ids
-from hutong.sandbox import WeChatSandboxKeys
+from hutong.sandbox.wechat.keys import WeChatSandboxKeys
 from hutong.vault import Vault
 
 VAULT = Vault([b"k" * 32])

@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from hutong.sandbox import WeChatSandboxKeys
+from hutong.sandbox.wechat.keys import WeChatSandboxKeys
 from support.command_line import Run
 
 
@@ -61,7 +61,7 @@ def test_file_that_others_may_read_or_write_is_refused(run: Run, file: Path, mod
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"api_v3_key": "shorter-than-it-should-be"}, "credentials.api_v3_key: Value error, must be 32 bytes"),
         ({"merchant_private_key": "not-a-key-at-all"}, "must be an unencrypted private key in PEM"),
@@ -70,12 +70,12 @@ def test_file_that_others_may_read_or_write_is_refused(run: Run, file: Path, mod
     ],
 )
 def test_wrong_field_is_named_and_its_value_is_not_repeated(
-    run: Run, file: Path, change: dict[str, str], said: str
+    run: Run, file: Path, change: dict[str, str], message: str
 ) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
     refused = run("add", "wechat", "main", "--credentials", str(file))
     assert refused.returncode == 1
-    assert said in refused.stderr
+    assert message in refused.stderr
     assert next(iter(change.values())) not in refused.stderr
     assert "Traceback" not in refused.stderr
 
@@ -88,7 +88,7 @@ def test_file_that_holds_no_json_object_is_refused(run: Run, file: Path, text: s
     assert "JSON" in refused.stderr
 
 
-def test_unknown_account_channel_and_repeated_name_are_told_apart(run: Run, file: Path) -> None:
+def test_unknown_account_unknown_channel_and_duplicate_name_have_different_errors(run: Run, file: Path) -> None:
     assert "not_found" in run("rotate", "wechat", "main", "--credentials", str(file)).stderr
     assert "no adapter" in run("add", "nopay", "main", "--credentials", str(file)).stderr
     assert run("add", "wechat", "main", "--credentials", str(file)).returncode == 0

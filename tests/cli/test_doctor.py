@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from hutong.bench.rabbitmq import RabbitMQ
-from hutong.sandbox import WeChatSandboxKeys
+from hutong.sandbox.wechat.keys import WeChatSandboxKeys
 from support import create_database
 from support.command_line import Run
 
@@ -137,7 +137,7 @@ def test_the_first_command_of_all_prints_its_json_and_nothing_else(
     ],
     ids=" ".join,
 )
-def test_what_cannot_be_done_is_said_in_one_line(command: Run, arguments: tuple[str, ...]) -> None:
+def test_a_refused_command_prints_one_line(command: Run, arguments: tuple[str, ...]) -> None:
     done = command(*arguments)
     assert done.returncode == 1
     assert done.stderr.startswith("hutong: ")

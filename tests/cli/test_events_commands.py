@@ -37,12 +37,12 @@ def endpoint(fresh_database_url: str) -> str:
                     vault=vault,
                     allow_private=True,
                 )
-                told = [events.Event(new_id(), "payment.closed", merchant_id, uuid4(), {"id": "x"}) for _ in range(3)]
-                await events.record(tx, told, now=clock.now())
+                result = [events.Event(new_id(), "payment.closed", merchant_id, uuid4(), {"id": "x"}) for _ in range(3)]
+                await events.record(tx, result, now=clock.now())
             await events.WebhookWorker(database, vault, clock, new_id=new_id, allow_private=True).run_once()
             async with database.transaction() as tx:
                 await tx.execute(
-                    "UPDATE events.delivery SET state = 'dead', next_at = NULL WHERE event_id = $1", told[0].event_id
+                    "UPDATE events.delivery SET state = 'dead', next_at = NULL WHERE event_id = $1", result[0].event_id
                 )
         return new.endpoint.endpoint_id
 
@@ -62,7 +62,7 @@ def replayed(command: Run, endpoint: str, *options: str) -> int:
     return int(json.loads(done.stdout)["replayed"])
 
 
-def test_tries_are_listed_with_what_was_sent(command: Run, endpoint: str) -> None:
+def test_delivery_attempts_are_listed_with_the_content_sent(command: Run, endpoint: str) -> None:
     found = listed(command, endpoint)
     assert [(one["number"], one["state"], one["error"]) for one in found] == [(1, "failed", "connection_failed")] * 3
     assert [one["event_id"] for one in listed(command, endpoint, "--event", found[1]["event_id"])] == [
@@ -116,7 +116,7 @@ def old_event(fresh_database_url: str) -> str:
 
     async def happen() -> None:
         async with Database.open(fresh_database_url, size=2) as database:
-            await events.keep_events(database, now=clock.now(), keep=timedelta(days=90), folder=None)
+            await events.apply_retention(database, now=clock.now(), keep=timedelta(days=90), folder=None)
             async with database.transaction() as tx:
                 await events.record(tx, [event], now=clock.now())
 

@@ -18,7 +18,7 @@ BODY = (
 HEAD = "hutong.payment.0/1"
 
 
-async def refuse(tx: db.Tx, told: consumer.Message) -> None:
+async def refuse(tx: db.Tx, result: consumer.Message) -> None:
     raise ValueError("no such order")
 
 
@@ -30,8 +30,8 @@ def with_parked(fresh_database_url: str, capsys: pytest.CaptureFixture[str]) -> 
         async with Database.open(fresh_database_url, size=2, role=None) as database:
             async with database.transaction() as tx:
                 await consumer.install(tx)
-            told = consumer.Consumer("shop", refuse, database, policy=consumer.Policy(tries=1))
-            await told.take([BODY % (1, b"a", 1), BODY % (2, b"a", 2), b"{"])
+            result = consumer.Consumer("shop", refuse, database, policy=consumer.Policy(tries=1))
+            await result.take([BODY % (1, b"a", 1), BODY % (2, b"a", 2), b"{"])
 
     asyncio.run(fill())
     capsys.readouterr()

@@ -8,12 +8,16 @@ from uuid import UUID
 
 import psycopg
 
-from hutong import payments, routing
+from hutong import payments
 from hutong.clock import SystemClock
 from hutong.db import Database
 from hutong.ids import Ids, encode
-from hutong.routing import Candidate, Price, Router, RoutingRequest, Tier
+from hutong.routing import RoutingRequest
+from hutong.routing.configuration.configuration import UNCONFIGURED
+from hutong.routing.configuration.price import Price, Tier
 from hutong.routing.decisions.record import write_record
+from hutong.routing.model import Candidate
+from hutong.routing.router import Router
 from support.command_line import Run
 
 
@@ -22,7 +26,7 @@ def _record() -> str:
         UUID(int=7), "wechat/main", "wechat", frozenset({"qr"}), frozenset({"CNY"}), 1, 100, Price((Tier(0, 6_000),))
     )
     router = Router(lambda: 0.5)
-    router.configure([account], routing.UNCONFIGURED.policies)
+    router.configure([account], UNCONFIGURED.policies)
     ask = RoutingRequest("qr", 50, "CNY", SystemClock().now())
     decision, snapshot = router.decide(ask)
     return write_record(ask, snapshot, decision, "basis")
@@ -57,10 +61,10 @@ def test_a_payment_that_is_not_there_cannot_be_explained(command: Run) -> None:
     assert (refused.returncode, refused.stderr.split(":")[1].strip()) == (1, "not_found")
 
 
-def test_a_decision_is_kept_out_of_the_row_that_is_rewritten(command: Run, fresh_database_url: str) -> None:
+def test_the_record_of_a_decision_is_not_compressed(command: Run, fresh_database_url: str) -> None:
     assert command("migrate").returncode == 0
     with psycopg.connect(fresh_database_url) as connection:
         (storage,) = connection.execute(
-            "SELECT attstorage FROM pg_attribute WHERE attrelid = 'payments.attempt'::regclass AND attname = 'decision'"
+            "SELECT attstorage FROM pg_attribute WHERE attrelid = 'routing.decision'::regclass AND attname = 'record'"
         ).fetchone() or ("",)
     assert storage in ("e", b"e")

@@ -109,7 +109,7 @@ def test_the_status_shows_how_each_account_is_doing_and_why(command: Run, routed
     (account,) = (one for one in status(command)["accounts"] if one["name"] == "wechat/a")
     (interface,) = account["interfaces"]
     assert (interface["interface"], interface["state"], interface["share"]) == (METHOD, "open", 0.0)
-    assert "tries failed technically" in interface["why"]
+    assert "attempts failed technically" in interface["why"]
     assert interface["since"]
     assert "open" in command("routing", "status").stdout
 
@@ -118,7 +118,7 @@ def test_a_suggested_switch_is_listed_confirmed_and_dismissed(
     command: Run, routed: RoutedPayments, tmp_path: Path
 ) -> None:
     files = keys(command, tmp_path)
-    assert "There is none." in command("routing", "suggestions", "list").stdout
+    assert "There are no suggestions." in command("routing", "suggestions", "list").stdout
     asking = written(tmp_path, json.dumps({"policies": {"": {"mode": "suggest"}}}))
     made = command("routing", "publish", asking, "--key", files["operator"], *REASON, "--json")
     proposal = json.loads(made.stdout)["proposal_id"]

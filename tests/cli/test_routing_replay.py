@@ -69,8 +69,8 @@ def test_what_was_recorded_comes_out_again_and_the_draft_shows_the_difference(
 def test_a_record_that_does_not_come_out_again_is_told(command: Run, routed: RoutedPayments, tmp_path: Path) -> None:
     with psycopg.connect(routed.url) as connection:
         connection.execute(
-            """UPDATE payments.attempt SET decision = jsonb_set(decision, '{ask,amount_minor}', '10000000000')
-               WHERE id = %s""",
+            """UPDATE routing.decision SET record = jsonb_set(record, '{ask,amount_minor}', '10000000000')
+               WHERE attempt_id = %s""",
             (routed.attempts[0],),
         )
     done = command("routing", "replay", "--from", "1h", "--draft", draft(tmp_path, {}), "--json")
@@ -80,7 +80,7 @@ def test_a_record_that_does_not_come_out_again_is_told(command: Run, routed: Rou
 def test_what_rests_on_a_basis_that_is_gone_is_left_out(command: Run, routed: RoutedPayments, tmp_path: Path) -> None:
     with psycopg.connect(routed.url) as connection:
         connection.execute(
-            """UPDATE payments.attempt SET decision = jsonb_set(decision, '{basis}', '"gone"') WHERE id = %s""",
+            """UPDATE routing.decision SET record = jsonb_set(record, '{basis}', '"gone"') WHERE attempt_id = %s""",
             (routed.attempts[0],),
         )
     told = json.loads(command("routing", "replay", "--from", "1h", "--draft", draft(tmp_path, {}), "--json").stdout)

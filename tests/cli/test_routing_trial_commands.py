@@ -10,6 +10,8 @@ import pytest
 
 from hutong import routing
 from hutong.db import Database
+from hutong.routing.experiments.assignment import Arm, ArmOutcome
+from hutong.routing.experiments.experiment import add_outcomes
 from support.command_line import Run
 from support.fixtures.routing_commands import RoutedPayments, keys
 
@@ -28,13 +30,13 @@ def routed(command: Run, fresh_database_url: str, tmp_path: Path) -> RoutedPayme
 async def outcomes(url: str, *, draft: int, control: int) -> None:
     """A thousand payments of each arm are over, and so many of them succeeded."""
     async with Database.open(url, size=1) as database, database.transaction() as tx:
-        found = await routing.latest_trial(tx)
+        found = await routing.latest_experiment(tx)
         assert found is not None
-        await routing.experiments.experiment.add_outcomes(
+        await add_outcomes(
             tx,
             {
-                (found.trial.trial_id, arm, "CNY"): routing.Outcome(1_000, paid, paid * 10_000, paid * 500_000)
-                for arm, paid in ((routing.Arm.DRAFT, draft), (routing.Arm.CONTROL, control))
+                (found.experiment.experiment_id, arm, "CNY"): ArmOutcome(1_000, paid, paid * 10_000, paid * 500_000)
+                for arm, paid in ((Arm.DRAFT, draft), (Arm.CONTROL, control))
             },
         )
 

@@ -22,29 +22,29 @@ async def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
         yield url
 
 
-async def told(command: Run, *arguments: str) -> Any:
+async def result(command: Run, *arguments: str) -> Any:
     done = await asyncio.to_thread(command, "sandbox", *arguments)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
 async def test_faults_are_set_shown_and_taken_back(command: Run, running: str) -> None:
-    faults = await told(command, "faults", "wechat", "--percent", "7", "--latency-ms", "3", "--hold")
+    faults = await result(command, "faults", "wechat", "--percent", "7", "--latency-ms", "3", "--hold")
     assert (faults["percent"], faults["latency_ms"], faults["money_out_ms"]) == (7, 3, None)
-    faults = await told(command, "fault", "wechat", "place", "reply_lost", "--match", "tea", "--times", "2")
+    faults = await result(command, "fault", "wechat", "place", "reply_lost", "--match", "tea", "--times", "2")
     assert [(f["interface"], f["kind"], f["match"], f["times"]) for f in faults["calls"]] == [
         ("place", "reply_lost", "tea", 2)
     ]
-    assert await told(command, "show", "wechat", "faults") == faults
-    faults = await told(command, "reset", "wechat")
+    assert await result(command, "show", "wechat", "faults") == faults
+    faults = await result(command, "reset", "wechat")
     assert (faults["percent"], faults["money_out_ms"], faults["calls"]) == (0, 0, [])
 
 
 async def test_a_day_is_closed_and_its_bill_made(command: Run, running: str) -> None:
-    made = await told(command, "bill", "wechat", "2026-01-01", "--plant", "missing=1", "--plant", "extra=1")
+    made = await result(command, "bill", "wechat", "2026-01-01", "--plant", "missing=1", "--plant", "extra=1")
     assert (made["day"], made["kind"], made["rows"], made["key"]) == ("2026-01-01", "trade", 0, [])
-    assert await told(command, "show", "wechat") == {"truth": []}
-    assert await told(command, "rotate", "wechat") == {"rotated": True}
+    assert await result(command, "show", "wechat") == {"truth": []}
+    assert await result(command, "rotate", "wechat") == {"rotated": True}
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ async def test_a_day_is_closed_and_its_bill_made(command: Run, running: str) -> 
         (("reset", "barter"), "no such channel"),
     ],
 )
-async def test_what_the_sandbox_refuses_is_said_and_fails(
+async def test_a_refusal_of_the_sandbox_is_printed_and_fails(
     command: Run, running: str, arguments: tuple[str, ...], words: str
 ) -> None:
     done = await asyncio.to_thread(command, "sandbox", *arguments)

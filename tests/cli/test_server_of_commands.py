@@ -1,4 +1,4 @@
-"""The embedded server of commands: who starts it stops it, and takes it from nobody."""
+"""The embedded server of commands: the command that starts it stops it, unless another process uses it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ COMMANDS = [
     ["migrate"],
     ["prepare"],
 ]
-"""One of each group at least, and each that opens the database in a way of its own; some are refused."""
+"""At least one command of each group, and each that opens the database in its own manner; some are refused."""
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def processes(home: Path) -> list[int]:
 
 
 def starts(home: Path) -> int:
-    """How often the server was started."""
+    """Return how often the server was started."""
     kept = json.loads((home / "postgres.json").read_text())
     return (home / kept["folder"] / "log").read_text().count("starting PostgreSQL")
 

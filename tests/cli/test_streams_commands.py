@@ -72,9 +72,9 @@ def test_a_range_is_sent_again(
             connect = events.connector(rabbitmq.url, source="cli")
             relay = events.Relay(database, clock, connect=connect, new_id=Ids(clock).new)
             async with connect(None) as publisher:
-                await relay.turn(publisher)
+                await relay.run_once(publisher)
 
-    async def told() -> list[tuple[int, bool]]:
+    async def result() -> list[tuple[int, bool]]:
         async with await aio_pika.connect(rabbitmq.url) as connection:
             channel = await connection.channel()
             queue = await channel.get_queue("cli.events")
@@ -89,7 +89,7 @@ def test_a_range_is_sent_again(
     monkeypatch.setenv("HUTONG_EVENT_SOURCE", "cli")
     done = command("events", "resend", "--stream", "cli.payment.0", "--from", "2", "--to", "3", "--json")
     assert (done.returncode, json.loads(done.stdout)) == (0, {"resent": 2})
-    assert asyncio.run(told()) == [(1, False), (2, False), (3, False), (2, True), (3, True)]
+    assert asyncio.run(result()) == [(1, False), (2, False), (3, False), (2, True), (3, True)]
     refused = command("events", "resend", "--stream", "cli.payment.0", "--from", "2", "--to", "4")
     assert refused.returncode == 1
     assert "published up to 3" in refused.stderr

@@ -207,7 +207,7 @@ async def test_a_poisoned_command_fails_alone() -> None:
 
 
 @pytest.mark.parametrize("error", [Unavailable("gone"), OutcomeUnknown("lost")])
-async def test_a_failure_of_the_database_is_told_to_all_and_not_tried_again(error: Exception) -> None:
+async def test_a_failure_of_the_database_goes_to_all_callers_and_is_not_retried(error: Exception) -> None:
     calls = 0
 
     async def handler(commands: Sequence[int]) -> Sequence[int]:

@@ -1,4 +1,4 @@
-"""Migrations: once, whoever runs them, and a killed one leaves nothing in the way."""
+"""Migrations: each runs once, also when several processes migrate, and a killed run leaves no obstacle."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ async def test_on_a_new_server_the_owner_makes_the_role_and_may_take_it(short_fo
         server.stop(unless_used=False)
 
 
-def test_an_owner_without_the_right_is_told_what_to_have_done(each_server_url: str, owner: str) -> None:
+def test_an_owner_without_the_right_gets_the_statements_to_run(each_server_url: str, owner: str) -> None:
     migrate(create_database(each_server_url))  # the role is there, made by somebody else
     theirs = owned_database(each_server_url, owner, "NOCREATEROLE")
     with pytest.raises(ConfigurationError, match=f'GRANT hutong_app TO "{owner}"') as refused:

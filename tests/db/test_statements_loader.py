@@ -103,7 +103,7 @@ def test_an_unknown_statement_is_an_attribute_error(load: Load) -> None:
 FILE = """
 -- columns: state
 -- What changes.
-state text, tries integer, finished_at timestamptz
+state text, sends integer, finished_at timestamptz
 
 -- columns: refund
 id AS refund_id, amount_minor, -- What goes back, in minor units.
@@ -127,17 +127,17 @@ WHERE r.id = u.refund_id;
 def test_a_marker_stands_for_a_list_of_columns(load: Load) -> None:
     sql = load(refund=FILE)
     assert sql.find.text.splitlines()[1:] == [
-        "SELECT r.id AS refund_id, r.amount_minor, r.state, r.tries, r.finished_at, now() FROM refund AS r",
+        "SELECT r.id AS refund_id, r.amount_minor, r.state, r.sends, r.finished_at, now() FROM refund AS r",
         "WHERE r.id = ANY ($1::uuid[]);",
     ]
     assert sql.save.text.splitlines()[1:] == [
         "UPDATE refund AS r",
-        "SET (state, tries, finished_at, by) = ROW (u.state, u.tries, u.finished_at, $1::text)",
+        "SET (state, sends, finished_at, by) = ROW (u.state, u.sends, u.finished_at, $1::text)",
         "FROM unnest($2::uuid [], $3::text[], $4::integer[], $5::timestamptz[])",
-        "    AS u (refund_id, state, tries, finished_at)",
+        "    AS u (refund_id, state, sends, finished_at)",
         "WHERE r.id = u.refund_id;",
     ]
-    assert sql["refund"] == ("refund_id", "amount_minor", "state", "tries", "finished_at")
+    assert sql["refund"] == ("refund_id", "amount_minor", "state", "sends", "finished_at")
 
 
 def test_a_list_may_stand_in_another_file(load: Load) -> None:
@@ -192,7 +192,7 @@ class Change:
 
     refund_id: int
     state: str
-    tries: int
+    sends: int
     finished_at: str | None = None
 
 
@@ -204,13 +204,13 @@ def test_rows_fill_the_arrays_that_are_not_named(load: Load) -> None:
     given = ["by", (1, 2), ("held", "succeeded"), (0, 3), (None, "noon")]
     assert list(sql.save.values(rows=CHANGES, by="by")) == given
     assert list(sql.save.values(rows=[], by="by")) == ["by", (), (), (), ()]
-    assert list(sql.save.values(by="by", tries=[7, 8], rows=CHANGES)) == [*given[:3], [7, 8], given[4]]
+    assert list(sql.save.values(by="by", sends=[7, 8], rows=CHANGES)) == [*given[:3], [7, 8], given[4]]
     assert list(sql.save.values(rows=CHANGES, by="by")) == given
-    three = {"state": ["s"], "tries": [9], "finished_at": [None]}
+    three = {"state": ["s"], "sends": [9], "finished_at": [None]}
     assert list(sql.save.values(rows=CHANGES[1:], by="by", **three)) == ["by", (2,), ["s"], [9], [None]]
-    for tries in ([], [7], [7, 8, 9]):
-        with pytest.raises(ValueError, match=f"save has {len(tries)} values of tries for 2 rows"):
-            sql.save.values(rows=CHANGES, by="by", tries=tries)
+    for sends in ([], [7], [7, 8, 9]):
+        with pytest.raises(ValueError, match=f"save has {len(sends)} values of sends for 2 rows"):
+            sql.save.values(rows=CHANGES, by="by", sends=sends)
 
 
 @pytest.mark.parametrize(
@@ -243,15 +243,15 @@ async def test_other_names_than_the_statement_s_are_refused_unsent(
 
 def test_rows_without_a_column_are_refused() -> None:
     with pytest.raises(AttributeError, match="'Change' object has no attribute 'fee_minor'"):
-        Statement("a", "SELECT :tries::int[], :fee_minor::bigint[]").values(rows=CHANGES)
+        Statement("a", "SELECT :sends::int[], :fee_minor::bigint[]").values(rows=CHANGES)
 
 
 async def test_each_way_to_run_a_statement_by_name(tx: Tx) -> None:
     statement = Statement(
-        "numbers", "SELECT n * :by::int AS n FROM unnest(:tries::int[], :state::text[]) AS n (n, state)"
+        "numbers", "SELECT n * :by::int AS n FROM unnest(:sends::int[], :state::text[]) AS n (n, state)"
     )
     assert [row["n"] for row in await statement.fetch(tx, rows=CHANGES, by=2)] == [0, 6]
-    row = await statement.fetchrow(tx, by=2, tries=[5], state=["held"])
+    row = await statement.fetchrow(tx, by=2, sends=[5], state=["held"])
     assert row is not None
     assert row["n"] == 10
     assert await statement.fetchval(tx, rows=CHANGES[1:], by=1) == 3

@@ -11,7 +11,7 @@ from hutong.channels.alipay.adapter import Alipay
 GUIDE = (Path(__file__).parents[2] / "docs" / "guides" / "alipay.md").read_text()
 
 
-def told(heading: str) -> list[str]:
+def documented(heading: str) -> list[str]:
     table = GUIDE.partition(heading)[2].partition("\n\n")[0]
     return [
         name
@@ -20,11 +20,11 @@ def told(heading: str) -> list[str]:
     ]
 
 
-def test_every_credential_and_method_is_told() -> None:
-    assert told("| field | what |") == list(Alipay.Credentials.model_fields)
-    assert told("| method | product | what the payer does |") == list(Alipay.capabilities.methods)
+def test_every_credential_and_method_is_documented() -> None:
+    assert documented("| field | what |") == list(Alipay.Credentials.model_fields)
+    assert documented("| method | product | what the payer does |") == list(Alipay.capabilities.methods)
 
 
-def test_every_fault_is_told() -> None:
+def test_every_fault_is_documented() -> None:
     named = {fault for _, fault, _ in [*alipay_doctor._FAULTS.values(), *alipay_doctor._UNKNOWN_KEY.values()]}
-    assert sorted(told("| fault | meaning |")) == sorted(named | {"certificate_not_yet_valid"})
+    assert sorted(documented("| fault | meaning |")) == sorted(named | {"certificate_not_yet_valid"})

@@ -43,10 +43,10 @@ def codes() -> dict[str, int | None]:
             importlib.import_module(module.name)
     problem = importlib.import_module("hutong.api.problems")
     found: dict[str, int | None] = {error.code: error.http_status for error in error_classes()}
-    found |= {code: None for code, _ in problem._KINDS.values() if code not in found}
+    found |= {code: None for code, _ in problem._VALIDATION_ERRORS.values() if code not in found}
     found |= {code: status for status, code in problem._STATUS_CODES.items() if code not in found}
     for call in ast.walk(ast.parse(inspect.getsource(problem))):
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "problem":
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "problem_response":
             code = call.args[2]
             if isinstance(code, ast.Constant):
                 found.setdefault(code.value, None)
@@ -60,16 +60,16 @@ def test_every_error_code_has_a_heading_and_every_heading_a_code() -> None:
 
 def test_headings_of_errors_name_the_status_that_is_answered() -> None:
     text = (DOCS / "reference" / "errors.md").read_text()
-    told = {code: int(status) for code, status in re.findall(r"^## (\w+)\n\n(\d{3})\. ", text, re.MULTILINE)}
-    assert told.keys() == codes().keys()
-    assert {code: told[code] for code, status in codes().items() if status} == {
+    documented = {code: int(status) for code, status in re.findall(r"^## (\w+)\n\n(\d{3})\. ", text, re.MULTILINE)}
+    assert documented.keys() == codes().keys()
+    assert {code: documented[code] for code, status in codes().items() if status} == {
         code: status for code, status in codes().items() if status
     }
 
 
 def test_every_alert_in_the_log_says_what_to_do() -> None:
     table = (DOCS / "guides" / "operating.md").read_text().partition("(alerts)=")[2]
-    told = set(re.findall(r"^\| `(\w+)` \| (\w+) \|", table, re.MULTILINE))
+    documented = set(re.findall(r"^\| `(\w+)` \| (\w+) \|", table, re.MULTILINE))
     logged = set()
     for path in SOURCE.rglob("*.py"):
         for call in ast.walk(ast.parse(path.read_text())):
@@ -79,18 +79,18 @@ def test_every_alert_in_the_log_says_what_to_do() -> None:
             if isinstance(logger, ast.Name) and logger.id in ("_log", "log") and level in LEVELS:
                 assert isinstance(call.args[0], ast.Constant)
                 logged.add((call.args[0].value, "error" if level == "exception" else level))
-    assert sorted(told) == sorted(logged)
+    assert sorted(documented) == sorted(logged)
 
 
-def test_every_event_type_is_told(parts: dict[str, str]) -> None:
-    told = re.findall(r"^\| `(\w+\.\w+)`", parts["events.md"], re.MULTILINE)
-    assert sorted(told) == sorted(
+def test_every_event_type_is_documented(parts: dict[str, str]) -> None:
+    documented = re.findall(r"^\| `(\w+\.\w+)`", parts["events.md"], re.MULTILINE)
+    assert sorted(documented) == sorted(
         [*payments.PaymentEventType, *RefundEventType, customers.CUSTOMER_UPDATED, events.ENDPOINT_DISABLED]
     )
 
 
 @pytest.mark.parametrize(("guide", "adapter"), [("wechat", WeChatPay), ("stripe", Stripe), ("unionpay", UnionPay)])
-def test_every_credential_of_a_channel_is_told(
+def test_every_credential_of_a_channel_is_documented(
     guide: str, adapter: type[WeChatPay] | type[Stripe] | type[UnionPay]
 ) -> None:
     text = (DOCS / "guides" / f"{guide}.md").read_text().partition("| field | what |")[2].partition("\n\n")[0]
@@ -121,15 +121,15 @@ def test_diagrams_show_every_state_and_transition(name: str, parts: dict[str, st
     assert re.findall(r">(\w+)</text>", drawn) == [str(state) for state in transitions]
 
 
-def test_waits_that_are_told_are_the_ones_that_are_kept() -> None:
+def test_documented_waits_are_those_of_the_code() -> None:
     retry = importlib.import_module("hutong.events.webhooks.retry")
     webhooks = " ".join((DOCS / "concepts" / "webhooks.md").read_text().split())
-    assert f"repeated after {_spoken(retry._DELAYS_S)}: {retry.TRIES} tries" in webhooks
+    assert f"repeated after {_spoken(retry._DELAYS_S)}: {retry.ATTEMPTS_MAX} tries" in webhooks
     model = importlib.import_module("hutong.payments.model")
     cadence = [wait.total_seconds() for wait in model.QUERY_CADENCE]
     questions = " ".join((DOCS / "concepts" / "payments.md").read_text().split())
-    told = "after 5 s, then 10 s, 30 s, 1, 2, 5, 10, 30 minutes, then every hour"
-    assert told in questions
+    documented = "after 5 s, then 10 s, 30 s, 1, 2, 5, 10, 30 minutes, then every hour"
+    assert documented in questions
     assert cadence == [5, 10, 30, 60, 120, 300, 600, 1800, 3600]
 
 

@@ -100,9 +100,9 @@ def test_both_languages_give_the_same_commands_and_answers() -> None:
 
 
 @pytest.mark.parametrize("path", [ENGLISH, CHINESE], ids=lambda path: path.name)
-def test_every_setting_is_told_with_its_default(path: Path, parts: dict[str, str]) -> None:
-    told = re.findall(r"^\| (`HUTONG_\w+` \| [^|]+) \|", path.read_text(), re.MULTILINE)
-    assert told == re.findall(r"^\| (`HUTONG_\w+` \| [^|]+) \|", parts["settings.md"], re.MULTILINE)
+def test_every_setting_is_documented_with_its_default(path: Path, parts: dict[str, str]) -> None:
+    documented = re.findall(r"^\| (`HUTONG_\w+` \| [^|]+) \|", path.read_text(), re.MULTILINE)
+    assert documented == re.findall(r"^\| (`HUTONG_\w+` \| [^|]+) \|", parts["settings.md"], re.MULTILINE)
     if path is ENGLISH:
         assert parts["settings.md"] in path.read_text()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,7 +14,7 @@ import pytest
 from hutong import events
 from hutong.db import Database, Tx, load_statements
 from hutong.db.statements import Statement
-from support.fixtures.webhooks import World
+from support.fixtures.webhooks import World, recorded_events
 
 BACKLOG = 10_000
 SQL = load_statements("hutong.events")
@@ -27,10 +27,24 @@ async def world(world: World, fresh_database_url: str) -> AsyncIterator[World]:
         yield world
 
 
-async def plan(tx: Tx, statement: Statement, *arguments: object) -> list[dict[str, Any]]:
+def claim(now: datetime) -> dict[str, Any]:
+    """The parameters of a claim of a worker that has nothing in flight."""
+    return {
+        "now": now,
+        "until": now + timedelta(seconds=20),
+        "free": 512,
+        "endpoint_slots": 32,
+        "endpoint_ids": [],
+        "in_flight": [],
+        "slots": [],
+    }
+
+
+async def plan(tx: Tx, statement: Statement, *arguments: object, **named: object) -> list[dict[str, Any]]:
     """Run the statement as PostgreSQL keeps it for repeated use, and return the nodes of its plan."""
     await tx.execute("SET LOCAL plan_cache_mode = force_generic_plan")
-    [[text]] = await tx.fetch("EXPLAIN (ANALYZE, FORMAT JSON) " + statement.text.rstrip().rstrip(";"), *arguments)
+    text = "EXPLAIN (ANALYZE, FORMAT JSON) " + statement.text.rstrip().rstrip(";")
+    [[text]] = await tx.fetch(text, *statement.values(*arguments, **named))
     return list(_nodes(orjson.loads(text)[0]["Plan"]))
 
 
@@ -67,8 +81,7 @@ async def test_a_claim_reads_what_it_takes_and_not_the_backlog(
     now = world.clock.now()
     async with world.database.transaction() as tx:
         await SQL.keep_to_indexes.execute(tx)
-        arguments = (now, now + timedelta(seconds=20), 512, 32, [], [], [])
-        nodes = await plan(tx, SQL.claim_deliveries, *arguments)
+        nodes = await plan(tx, SQL.claim_deliveries, **claim(now))
     assert nodes[0]["Actual Rows"] == 32
     used = {node["Index Name"] for node in reads(nodes, "delivery_first")}
     assert used == {
@@ -89,48 +102,50 @@ async def test_an_idle_poll_reads_nothing_of_what_is_done(world: World, fresh_da
     now = world.clock.now()
     async with world.database.transaction() as tx:
         await SQL.keep_to_indexes.execute(tx)
-        arguments = (now, now + timedelta(seconds=20), 512, 32, [], [], [])
-        nodes = await plan(tx, SQL.claim_deliveries, *arguments)
+        nodes = await plan(tx, SQL.claim_deliveries, **claim(now))
     assert sum(node["Actual Rows"] * node["Actual Loops"] for node in reads(nodes, "delivery_first")) == 0
     assert {node["Node Type"] for node in reads(nodes, "delivery_first")} <= {"Index Scan", "Index Only Scan"}
 
 
-async def test_marking_and_listing_go_by_key(world: World, fresh_database_url: str) -> None:
+async def test_recording_results_goes_by_key(world: World, fresh_database_url: str) -> None:
     await backlog(world, analyze="after", owner_url=fresh_database_url)
     async with world.database.transaction() as tx:
-        listed = await events.list_events(tx, world.merchant, limit=20)
+        event_ids = [event.event_id for event in (await recorded_events(tx, world.merchant))[:20]]
         [endpoint] = await events.list_endpoints(tx, world.merchant)
-        now, count = world.clock.now(), len(listed)
-        ids = [event.event_id for event in listed]
-        marked = await plan(
-            tx, SQL.finish_deliveries, ids, [endpoint.endpoint_id] * count, [now] * count,
-            ["delivered"] * count, [None] * count, [now] * count, [200] * count, [None] * count, [1] * count,
-        )  # fmt: skip
-        page = await plan(tx, SQL.list_events, world.merchant, ids[0], 20)
-        log = await plan(tx, SQL.deliveries_of_event, world.merchant, ids[0])
-    assert [node["Index Name"] for node in reads(marked, "delivery_first")] == ["delivery_first_pkey"]
-    assert [node["Index Name"] for node in reads(page, "outbox_first")] == ["outbox_first_merchant_id_event_id_idx"]
-    assert [node["Index Name"] for node in reads(log, "delivery_first")] == ["delivery_first_pkey"]
-    for nodes in (marked, page, log):
-        assert "Seq Scan" not in {node["Node Type"] for node in nodes}
+        now, count = world.clock.now(), len(event_ids)
+        nodes = await plan(
+            tx,
+            SQL.finish_deliveries,
+            event_id=event_ids,
+            endpoint_id=[endpoint.endpoint_id] * count,
+            claimed_until=[now] * count,
+            state=["delivered"] * count,
+            next_at=[None] * count,
+            last_at=[now] * count,
+            status=[200] * count,
+            error=[None] * count,
+            duration_ms=[1] * count,
+        )
+    assert [node["Index Name"] for node in reads(nodes, "delivery_first")] == ["delivery_first_pkey"]
+    assert "Seq Scan" not in {node["Node Type"] for node in nodes}
 
 
 @pytest.mark.parametrize("analyze", ["after", "before", "never"])
 async def test_recording_does_not_read_the_backlog(world: World, fresh_database_url: str, analyze: str) -> None:
     await backlog(world, analyze=analyze, owner_url=fresh_database_url)
     async with world.database.transaction() as tx:
-        [first, *_] = await events.list_events(tx, world.merchant, limit=1)
-        made = [world.event(first.object_id), *(world.event(uuid4()) for _ in range(49))]
+        [first, *_] = await recorded_events(tx, world.merchant)
+        batch = [world.event(first.object_id), *(world.event(uuid4()) for _ in range(49))]
         nodes = await plan(
             tx,
             SQL.record_events,
-            [event.event_id for event in made],
-            [event.type for event in made],
-            [event.merchant_id for event in made],
-            [event.object_id for event in made],
-            ["{}" for _ in made],
-            world.clock.now(),
-            [1 for _ in made],
+            event_id=[event.event_id for event in batch],
+            type=[event.type for event in batch],
+            merchant_id=[event.merchant_id for event in batch],
+            object_id=[event.object_id for event in batch],
+            data=["{}" for _ in batch],
+            version=[1 for _ in batch],
+            now=world.clock.now(),
         )
     for node in reads(nodes, "delivery_first"):
         assert node["Index Name"] == "delivery_first_endpoint_id_object_id_object_seq_idx"

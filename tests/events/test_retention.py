@@ -17,8 +17,11 @@ import pytest
 from hutong import events
 from hutong.db import Database, migrate
 from hutong.errors import NotFound
-from hutong.events import Counts, EventArchived, ReplayRequest
+from hutong.events import ReplayRequest, RetentionResult
+from hutong.events.archive import EventArchived
+from hutong.events.model import NewEndpoint
 from hutong.events.partitions import detach_partitions, make_partitions
+from hutong.events.webhooks.worker import DeliveryCounts
 from support import create_database
 from support.fixtures.webhooks import Receiver, World
 
@@ -55,14 +58,14 @@ async def partitions(world: World) -> dict[str, int]:
     return {name.removeprefix("events."): count for name, count in found}
 
 
-async def keep(world: World, folder: Path | None = None, *, published: bool = False) -> events.Archived:
+async def keep(world: World, folder: Path | None = None, *, published: bool = False) -> RetentionResult:
     """What the worker does, with all events numbered."""
     await events.sequence(world.database)
     now = world.clock.now()
-    return await events.keep_events(world.database, now=now, keep=KEEP, folder=folder, published=published)
+    return await events.apply_retention(world.database, now=now, keep=KEEP, folder=folder, published=published)
 
 
-async def replayed(world: World, endpoint: events.NewEndpoint, wanted: ReplayRequest) -> events.ReplayResult:
+async def replayed(world: World, endpoint: NewEndpoint, wanted: ReplayRequest) -> events.ReplayResult:
     async with world.database.transaction() as tx:
         identifier = endpoint.endpoint.endpoint_id
         return await events.replay(tx, world.merchant, identifier, wanted, now=world.clock.now())
@@ -79,7 +82,7 @@ async def test_what_is_there_becomes_the_first_partition_and_weeks_lie_ready(wor
     await world.happens(count=2)
     assert sorted((await partitions(world)).values()) == [2, 3]
     assert "outbox_rest" not in await partitions(world)
-    assert await world.deliverer().run_once() == Counts(delivered=5, failed=0, dead=0)
+    assert await world.deliverer().run_once() == DeliveryCounts(delivered=5, failed=0, dead=0)
     more = await make_partitions(world.database, now=world.clock.now())
     assert len(more) == 2 * len(TABLES)
     stored = await rows(
@@ -160,7 +163,7 @@ async def test_events_that_somebody_waits_for_are_not_archived(world: World, rec
         "delivery_try_first": "events_not_archived",
         "stream_entry_first": "events_not_archived",
     }
-    assert await world.deliverer().run_once() == Counts(delivered=1, failed=0, dead=0)
+    assert await world.deliverer().run_once() == DeliveryCounts(delivered=1, failed=0, dead=0)
     assert len((await keep(world)).detached) == len(TABLES)
 
 
@@ -182,7 +185,7 @@ async def test_a_replay_that_is_being_made_holds_its_events(world: World, receiv
             archiving = asyncio.create_task(keep(world))
             await asyncio.sleep(0.2)
         assert (await archiving).held["outbox_first"] in {"deliveries_pending", "in_use"}
-        assert await world.deliverer().run_once() == Counts(delivered=1, failed=0, dead=0)
+        assert await world.deliverer().run_once() == DeliveryCounts(delivered=1, failed=0, dead=0)
     assert len((await keep(world)).detached) == len(TABLES)
     assert (await replayed(world, endpoint, ReplayRequest(failed=True))).seen == 0
 

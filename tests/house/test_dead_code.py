@@ -31,15 +31,12 @@ EXTENSIONS: dict[str, str] = {
 """Functions that the documentation offers and nothing in the house uses, by name, each with its purpose."""
 
 TO_BE_USED = {
-    "download_bill", "read_bill", "refuse_notification", "deliveries_of", "list_events", "list_published",
-    "search_plan",
+    "deliveries_of", "list_events", "list_published", "search_plan",
 }  # fmt: skip
 """Functions still to get their door or to be removed; the list becomes empty."""
 
 SEVERAL: dict[str, str] = {
-    "Order": "the sandbox imports nothing of the channels: the two sides of one protocol",
-    "Payout": "as Order",
-    "Refund": "as Order; and payments' own",
+    "Refund": "the sandbox imports nothing of payments: the two sides of one protocol",
     "TimelineEntry": "the schema of the API, and what payments record",
     "Message": "a consumer stands alone and imports nothing of events",
     "Digest": "as Message",
@@ -49,8 +46,7 @@ SEVERAL: dict[str, str] = {
 """Class names of several packages, each with the reason."""
 
 TO_BE_RENAMED = {
-    "Claim", "Event", "Finding", "Health", "KeyReused", "Method", "Outcome", "Result", "Running",
-    "Wire", "World",
+    "Claim", "Event", "Health", "KeyReused", "Outcome", "Result", "Running", "World",
 }  # fmt: skip
 """Class names of several packages, still to become unique; the list becomes empty."""
 

@@ -26,7 +26,7 @@ HEADLESS = re.compile(
 """A detail that begins so has no subject: the parameter is named elsewhere, if at all."""
 
 DETAILS_TO_BE_REWRITTEN = {
-    "api", "bench", "channels", "cli", "consumer", "demo", "events", "routing", "search",
+    "api", "bench", "cli", "consumer", "demo", "events", "routing", "search",
 }  # fmt: skip
 """Packages whose error details are still to become sentences."""
 

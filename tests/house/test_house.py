@@ -131,3 +131,14 @@ def test_renamed_migrations_lead_to_those_that_are_there() -> None:
     assert set(renamed.values()) <= {*MIGRATIONS, *renamed}
     for old, new in renamed.items():
         assert new != old
+
+
+def test_no_file_has_the_marks_of_a_merge() -> None:
+    root = SOURCE.parents[1]
+    texts = [path for folder in ("src", "tests", "docs", "examples") for path in (root / folder).rglob("*.*")]
+    marked = re.compile(r"^(<{7}|>{7}) ", re.MULTILINE)
+    suffixes = {".py", ".sql", ".md", ".toml", ".csv", ".html", ".js", ".css"}
+    found = [
+        path for path in [*texts, *root.glob("*.*")] if path.suffix in suffixes and marked.search(path.read_text())
+    ]
+    assert [str(path.relative_to(root)) for path in found if "_build" not in path.parts] == []

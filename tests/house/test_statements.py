@@ -23,20 +23,15 @@ LISTED_MAX = 7
 """The most columns that may stand in the same order in two places of a package."""
 
 TO_BE_NAMED = {
-    "insert_codes", "put_bills", "search_bills",
+    "put_bills", "search_bills",
 }  # fmt: skip
 """Statements with more parameters by position that are still to get names."""
 
 TO_BE_SHARED = {
-    "add_override",
-    "code_history", "correct_messages", "current_codes",
-    "decide_suggestion", "disable_endpoint", "disable_failing", "enable_endpoint", "end_trial",
-    "fill_paid_payments", "fill_payments", "find_record", "find_endpoint",
-    "find_event", "find_trial", "insert_codes", "insert_endpoint", "insert_messages", "insert_tries",
-    "latest_trial", "lift_override", "list_delivery_attempts", "list_endpoints", "list_events", "open_unmapped",
-    "put_bills", "put_profiles",
-    "record_unmapped", "rotate_secret", "search_bills",
-    "standing_overrides", "standing_suggestions", "stream_entries",
+    "correct_messages", "disable_endpoint", "disable_failing", "enable_endpoint", "fill_paid_payments",
+    "fill_payments", "find_endpoint", "find_event", "find_record", "insert_endpoint", "insert_messages",
+    "insert_tries", "list_delivery_attempts", "list_endpoints", "list_events", "put_bills", "put_profiles",
+    "rotate_secret", "search_bills", "stream_entries",
 }  # fmt: skip
 """Statements with lists that stand elsewhere as well and are still to be shared under a `-- columns:` heading."""
 

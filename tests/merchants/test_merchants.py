@@ -25,7 +25,7 @@ from hutong.merchants import (
 
 
 class Stopwatch:
-    """Seconds that pass when told to."""
+    """Seconds that pass on demand."""
 
     def __init__(self) -> None:
         self.seconds = 100.0
@@ -89,7 +89,7 @@ async def test_a_revoked_key_stops_working_everywhere_within_five_seconds(
     async with database.transaction() as tx:
         await revoke_api_key(tx, key.key_id, now=clock.now())
     stopwatch.seconds += 4.9
-    assert await elsewhere.authenticate(key.secret) == merchant  # answered from memory: no look at the database
+    assert await elsewhere.authenticate(key.secret) == merchant  # answered from memory, without the database
     stopwatch.seconds += 0.1
     for _ in range(2):
         with pytest.raises(Unauthorized):

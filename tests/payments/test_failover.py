@@ -15,6 +15,11 @@ from hutong.db import Database
 from hutong.ids import encode
 from hutong.payments.errors import NoRoute
 from hutong.payments.store import find
+from hutong.routing.configuration.configuration import UNCONFIGURED
+from hutong.routing.decisions.record import configured_accounts, read_capabilities, read_record
+from hutong.routing.decisions.replay import decide_again
+from hutong.routing.experiments.assignment import RunningExperiment
+from hutong.routing.health import HealthState
 from support.fakes.channel import NOTHING
 from support.fixtures.payments import METHOD, World, answered
 from support.fixtures.routed_payments import BUSY, NOT_SENT, POOR, Shop, tries
@@ -93,14 +98,18 @@ async def test_each_try_keeps_the_decision_that_led_to_it_and_it_can_be_made_aga
     shop.channel("a").mood = BUSY
     payment = await shop.place()
     async with payments_database.transaction() as tx:
-        found = await payments.find_decisions(tx, payment.payment_id)
-    basis = routing.read_basis(shop.live.basis[1])
+        found = await routing.find_decisions(tx, [attempt.attempt_id for attempt in payment.attempts])
+    basis = read_capabilities(shop.state.capability_snapshot.document)
     for decided, attempt in zip(found, payment.attempts, strict=True):
-        record = routing.read_record(decided.record or "")
-        assert record.basis == shop.live.basis[0]
-        again = routing.again(record, routing.base_of(basis, routing.UNCONFIGURED), routing.UNCONFIGURED)
-        assert (again.chosen, again.how, again.verdicts) == (attempt.account_id, record.how, record.verdicts)
-    assert again.verdicts[0].refused == "already_tried"
+        record = read_record(decided.record)
+        assert record.capability_digest == shop.state.capability_snapshot.digest
+        again = decide_again(record, configured_accounts(basis, UNCONFIGURED), UNCONFIGURED)
+        assert (again.chosen, again.reason, again.evaluations) == (
+            attempt.account_id,
+            record.reason,
+            record.evaluations,
+        )
+    assert again.evaluations[0].refused == "already_tried"
 
 
 async def test_an_account_that_keeps_failing_is_left_and_the_payers_own_faults_harm_none(shop: Shop) -> None:
@@ -120,36 +129,34 @@ async def test_without_a_way_the_refusal_says_why_for_each(shop: Shop) -> None:
 
 
 async def test_an_idle_account_that_failed_is_asked_and_comes_back(shop: Shop) -> None:
-    clock, live, account_id = shop.world.clock, shop.live, next(iter(shop.accounts.channels))
+    clock, state, account_id = shop.world.clock, shop.state, next(iter(shop.accounts.channels))
     await shop.lifecycle.route_selector.offers()
     for _ in range(20):
-        fault = routing.Result(clock.now(), shop.world.ids.new(), fault=True, interface=METHOD)
-        live.router.learn(account_id, fault)
-    assert live.router.health(account_id, clock.now(), METHOD).state is routing.State.OPEN
+        fault = routing.AttemptResult(clock.now(), shop.world.ids.new(), fault=True, interface=METHOD)
+        state.router.learn(account_id, fault)
+    assert state.router.health(account_id, clock.now(), METHOD).state is HealthState.OPEN
     accounts: Any = shop.accounts
     asked = 0
-    while live.router.health(account_id, clock.now(), METHOD).state is not routing.State.HEALTHY:
+    while state.router.health(account_id, clock.now(), METHOD).state is not HealthState.HEALTHY:
         clock.advance(timedelta(seconds=21))
-        assert await payments.probe_idle(accounts, live, clock=clock, new_id=shop.world.ids.new) == 1
+        assert await routing.probe_idle(accounts, state, clock=clock, new_id=shop.world.ids.new) == 1
         asked += 1
     assert [verb for verb, _ in shop.channel("a").calls] == ["query"] * asked
-    assert await payments.probe_idle(accounts, live, clock=clock, new_id=shop.world.ids.new) == 0
+    assert await routing.probe_idle(accounts, state, clock=clock, new_id=shop.world.ids.new) == 0
 
 
 async def test_in_a_trial_a_payment_counts_once_when_it_is_over_and_not_when_it_goes_on_elsewhere(shop: Shop) -> None:
     clock = shop.world.clock
-    trial = routing.experiments.assignment.Running(
-        shop.world.ids.new(), 0.5, clock.now() - timedelta(minutes=1), routing.UNCONFIGURED
-    )
+    trial = RunningExperiment(shop.world.ids.new(), 0.5, clock.now() - timedelta(minutes=1), UNCONFIGURED)
     await shop.lifecycle.route_selector.offers()
-    shop.live.adopt(routing.UNCONFIGURED, [], {}, trial)
+    shop.state.adopt(UNCONFIGURED, [], {}, trial)
     shop.channel("a").mood = BUSY
     payment = await shop.place()
     assert tries(payment) == [("a", "failed"), ("b", "submitted")]
-    assert shop.live.outcomes == {}, "nothing has come of it yet"
+    assert shop.state.take_pending(results_max=0, refusals_max=0).outcomes == {}, "the payment has no outcome yet"
     shop.channel("b").mood = POOR
     payment = await shop.place()
     assert tries(payment) == [("b", "failed")]
-    ((_, arm, currency), outcome) = next(iter(shop.live.outcomes.items()))
+    ((_, arm, currency), outcome) = next(iter(shop.state.take_pending(results_max=0, refusals_max=0).outcomes.items()))
     assert (arm, currency) == (trial.arm(payment.payment_id), "CNY")
     assert (outcome.ended, outcome.succeeded) == (1, 0)

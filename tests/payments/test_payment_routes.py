@@ -15,6 +15,8 @@ from hutong import channels, db, payments, routing
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.clock import ManualClock
 from hutong.ids import Ids, encode
+from hutong.routing.configuration.configuration import read_configuration
+from hutong.routing.failures import TECHNICAL
 from hutong.vault import Vault
 from support.fakes.channel import HonestChannel
 from support.fixtures.payments import AMOUNT, METHOD, World
@@ -32,8 +34,8 @@ async def configure(shop: Shop, **account: Any) -> None:
     """Publish what operators say of account a, which is preferred wherever it can be used."""
     await shop.lifecycle.route_selector.offers()
     document = {"accounts": {"a": account}, "policies": {"": {"priority": ["a", "b"], "default": "*"}}}
-    configuration = routing.read_configuration(document, version=1, candidates=shop.live.candidates)
-    shop.live.adopt(configuration, (), {})
+    configuration = read_configuration(document, version=1, candidates=shop.state.candidates)
+    shop.state.adopt(configuration, (), {})
 
 
 async def went_to(shop: Shop, **more: Any) -> str:
@@ -98,9 +100,7 @@ async def test_a_bank_in_trouble_at_one_account_is_sent_elsewhere_and_other_bank
     assert await went_to(shop, payer={"institution": "icbc"}) == "a"
 
 
-TEXTS = st.sampled_from(
-    [None, "in_doubt", "unmapped", "insufficient_funds", "wrong_password", *sorted(routing.failures.TECHNICAL)]
-)
+TEXTS = st.sampled_from([None, "in_doubt", "unmapped", "insufficient_funds", "wrong_password", *sorted(TECHNICAL)])
 
 
 @given(st.sampled_from(list(ChannelState)), TEXTS, st.sampled_from([None, "SYSTEMERROR", "timeout", "not_sent"]))
@@ -112,13 +112,13 @@ def test_only_what_proves_that_nothing_was_taken_goes_elsewhere(
     proven = state is ChannelState.FAILED or (state, channel_code) == (ChannelState.UNKNOWN, "not_sent")
     if routing.can_fail_over(answer):
         assert proven
-        assert state is not ChannelState.FAILED or code in routing.failures.TECHNICAL
+        assert state is not ChannelState.FAILED or code in TECHNICAL
     elif proven:
         assert state is ChannelState.FAILED
-        assert code not in routing.failures.TECHNICAL
+        assert code not in TECHNICAL
 
 
-@pytest.mark.parametrize("code", [None, *sorted(routing.failures.TECHNICAL)])
+@pytest.mark.parametrize("code", [None, *sorted(TECHNICAL)])
 @pytest.mark.parametrize("state", [ChannelState.UNKNOWN, ChannelState.PENDING])
 async def test_a_try_in_doubt_stays_where_it_is_whatever_the_channel_says(
     shop: Shop, state: ChannelState, code: str | None
@@ -155,18 +155,18 @@ async def test_choosing_an_account_asks_the_database_nothing(world: World, clock
             now=clock.now(),
         )  # fmt: skip
     async with channels.Http.open() as http:
-        accounts, live = channels.Accounts(database, vault, http, clock), routing.RoutingState(draw=lambda: 0.5)
+        accounts, state = channels.Accounts(database, vault, http, clock), routing.RoutingState(draw=lambda: 0.5)
         lifecycle = payments.Payments(
             database, accounts, world.transactions, payments.PaymentsConfig("https://pay.example"), clock=clock,
-            ids=world.ids, vault=vault, live=live,
+            ids=world.ids, vault=vault, live=state,
         )  # fmt: skip
-        sharing = routing.StateSync(
-            database, live, clock=clock, process_id=world.ids.new(), offers=lifecycle.route_selector.look_ahead
+        state_sync = routing.StateSync(
+            database, state, clock=clock, process_id=world.ids.new(), offers=lifecycle.route_selector.refresh_offers
         )
-        await sharing.exchange()
+        await state_sync.exchange()
         asked = database.transactions
         assert asked > 0
-        method = min(live.candidates[0].methods - live.candidates[0].requires.keys())
+        method = min(state.candidates[0].methods - state.candidates[0].requires.keys())
         in_payments = 0
         for _ in range(20):
             clock.advance(timedelta(milliseconds=200))
@@ -175,7 +175,7 @@ async def test_choosing_an_account_asks_the_database_nothing(world: World, clock
             in_payments += database.transactions - before
             assert new.decision
             clock.advance(timedelta(milliseconds=600))
-            await sharing.exchange()
+            await state_sync.exchange()
             clock.advance(timedelta(milliseconds=200))
         assert in_payments == 0
         await lifecycle.stop()

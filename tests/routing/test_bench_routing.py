@@ -8,26 +8,26 @@ import pytest
 
 from hutong.bench import run_bench_routing
 from hutong.bench.routing import oracle, play, play_hutong, round_robin, static_priority
-from hutong.bench.routing_simulation import make_world
+from hutong.bench.routing_simulation import make_simulation
 
 PAYMENTS = 5_000
 
 
 def test_a_seed_makes_one_world_and_one_course_of_it() -> None:
-    assert make_world(3, payments=100) == make_world(3, payments=100)
-    assert make_world(3, payments=100) != make_world(4, payments=100)
-    assert play_hutong(make_world(3, payments=1_000))[:2] == play_hutong(make_world(3, payments=1_000))[:2]
+    assert make_simulation(3, payments=100) == make_simulation(3, payments=100)
+    assert make_simulation(3, payments=100) != make_simulation(4, payments=100)
+    assert play_hutong(make_simulation(3, payments=1_000))[:2] == play_hutong(make_simulation(3, payments=1_000))[:2]
 
 
 def test_nobody_is_better_than_the_oracle_and_the_router_is_better_than_a_list() -> None:
-    world = make_world(7, payments=PAYMENTS)
-    best = play(world, oracle(world))
+    simulation = make_simulation(7, payments=PAYMENTS)
+    best = play(simulation, oracle(simulation))
     assert best.regret == 0
-    ours, watch, took = play_hutong(world)
-    listed, turns = play(world, static_priority(world)), play(world, round_robin(world))
-    assert 0 < ours.regret < min(listed.regret, turns.regret)
-    assert {score.payments for score in (best, ours, listed, turns)} == {len(took)} == {PAYMENTS}
-    assert watch.switches <= watch.changes
+    hutong, metrics, durations = play_hutong(simulation)
+    listed, turns = play(simulation, static_priority(simulation)), play(simulation, round_robin(simulation))
+    assert 0 < hutong.regret < min(listed.regret, turns.regret)
+    assert {score.payments for score in (best, hutong, listed, turns)} == {len(durations)} == {PAYMENTS}
+    assert metrics.switches <= metrics.changes
 
 
 def test_the_report_is_one_object_with_every_figure(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,16 +8,27 @@ from pathlib import Path
 
 import pytest
 
-from hutong import routing
-from hutong.routing import RoutingPolicy, choose, read_record, read_rules
-from support.fixtures.routing import MIDDLE, account, ask, table, world
+from hutong.routing.configuration.configuration import UNCONFIGURED, Configuration
+from hutong.routing.configuration.rules import read_rules
+from hutong.routing.decide import decide, facts
+from hutong.routing.decisions.record import (
+    capability_snapshot,
+    configured_accounts,
+    read_capabilities,
+    read_record,
+    snapshot_of,
+    write_record,
+)
+from hutong.routing.decisions.replay import decide_again
+from hutong.routing.model import Evaluation, RoutingPolicy
+from support.fixtures.routing import MIDDLE, account, routing_request, table, world
 
 _KEPT = json.loads((Path(__file__).parent / "kept_decisions.json").read_text())
 _NAMES = {f"a{number}": f"c{number}" for number in range(1, 6)}
 
 
-def without_words(verdict: routing.Evaluation) -> routing.Evaluation:
-    return replace(verdict, explanation="", explanation_zh="")
+def without_words(evaluation: Evaluation) -> Evaluation:
+    return replace(evaluation, explanation="", explanation_zh="")
 
 
 @pytest.mark.parametrize("text", _KEPT["records"])
@@ -25,25 +36,25 @@ def test_a_decision_of_an_older_version_is_made_again(text: str) -> None:
     record = read_record(text)
     rules = read_rules(_KEPT["rules"], accounts=_NAMES)
     policy = RoutingPolicy(version=3, explore=0.1, default="a1", rules=rules)
-    configuration = routing.Configuration(3, {"": policy})
-    again = routing.again(record, routing.base_of(routing.read_basis(_KEPT["basis"]), configuration), configuration)
-    assert (again.chosen, again.how) == (record.chosen, record.how)
+    configuration = Configuration(3, {"": policy})
+    again = decide_again(record, configured_accounts(read_capabilities(_KEPT["basis"]), configuration), configuration)
+    assert (again.chosen, again.reason) == (record.chosen, record.reason)
     # These were written before the words of rules that take an account away were kept.
-    assert [without_words(one) for one in again.verdicts] == [without_words(one) for one in record.verdicts]
+    assert [without_words(one) for one in again.evaluations] == [without_words(one) for one in record.evaluations]
 
 
 def test_a_decision_written_now_is_read_as_it_was_made() -> None:
     candidates = (account(1), account(2, merchants=frozenset({"other"})))
-    asked = ask(tried=frozenset({account(3).account_id}), payer=frozenset({"institution"}), institution="cmb")
-    snapshot = world(*candidates, pin="a1", pin_until=ask().at)
-    decision = choose(asked, snapshot, MIDDLE)
-    digest, basis = routing.basis_of(candidates)
-    record = read_record(routing.write_record(asked, snapshot, decision, digest))
-    assert (record.ask, record.verdicts, record.draws) == (asked, decision.verdicts, MIDDLE)
-    assert (
-        routing.snapshot_of(record, routing.base_of(routing.read_basis(basis), routing.UNCONFIGURED), snapshot.policy)
-        == snapshot
+    asked = routing_request(
+        tried=frozenset({account(3).account_id}), payer=frozenset({"institution"}), institution="cmb"
     )
+    snapshot = world(*candidates, pin="a1", pin_until=routing_request().at)
+    decision = decide(asked, snapshot, MIDDLE)
+    capabilities = capability_snapshot(candidates)
+    record = read_record(write_record(asked, snapshot, decision, capabilities.digest))
+    assert (record.request, record.evaluations, record.draws) == (asked, decision.evaluations, MIDDLE)
+    accounts = configured_accounts(read_capabilities(capabilities.document), UNCONFIGURED)
+    assert snapshot_of(record, accounts, snapshot.policy) == snapshot
 
 
 def test_all_tables_of_a_file_are_heard() -> None:
@@ -56,4 +67,4 @@ def test_all_tables_of_a_file_are_heard() -> None:
         {"id": "e4", "sourceId": "t2", "targetId": "out", "type": "edge"},
     ]
     rules = read_rules(json.dumps(model), accounts=_NAMES)
-    assert [said.target for said in rules.ask(routing.facts(ask()))] == ["a1", "a2"]
+    assert [said.target for said in rules.evaluate(facts(routing_request()))] == ["a1", "a2"]

@@ -9,20 +9,14 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hutong.routing import (
-    Candidate,
-    Draws,
-    Health,
-    Mode,
-    Price,
-    RoutingRequest,
-    State,
-    Tier,
-    Window,
-    choose,
-    read_rules,
-)
-from support.fixtures.routing import MIDDLE, NOW, account, ask, table, world
+from hutong.routing import RoutingRequest
+from hutong.routing.configuration.calendar import Window
+from hutong.routing.configuration.price import Price, Tier
+from hutong.routing.configuration.rules import read_rules
+from hutong.routing.decide import decide
+from hutong.routing.health import AccountHealth, HealthState
+from hutong.routing.model import Candidate, Draws, Mode
+from support.fixtures.routing import MIDDLE, NOW, account, routing_request, table, world
 
 BANKS = ["", "cmb", "icbc"]
 SHOPS = ["", "shop", "other"]
@@ -97,7 +91,12 @@ WINDOWS = st.builds(
     st.frozensets(st.sampled_from(DAYS), max_size=1),
 )
 HEALTH = st.sampled_from(
-    [{}, {"": Health(State.OPEN, 0.0)}, {"": Health(State.PROBING, 0.05)}, {"cmb": Health(State.OPEN, 0.0)}]
+    [
+        {},
+        {"": AccountHealth(HealthState.OPEN, 0.0)},
+        {"": AccountHealth(HealthState.PROBING, 0.05)},
+        {"cmb": AccountHealth(HealthState.OPEN, 0.0)},
+    ]
 )
 SMALL = st.sampled_from([1, 5_000, 10_000, 20_000])
 
@@ -172,13 +171,13 @@ def test_what_routing_chooses_the_oracle_allows_and_what_it_refuses_the_oracle_d
     wishes: dict[str, Any],
 ) -> None:
     snapshot = world(*accounts, pin=pin, rules=RULES[rules], **wishes)
-    decision = choose(asked, snapshot, draws)
+    decision = decide(asked, snapshot, draws)
     rows = [ROWS[rules[0]], ROWS[rules[1]]]
     able = {each.account_id for each in accounts if oracle(each, asked, rows, pin)}
     assert decision.chosen is None or decision.chosen in able
-    for verdict in decision.verdicts:
-        by_filter = verdict.refused not in ("", "health_open", "health_probing")
-        assert by_filter == (verdict.account_id not in able), (verdict.refused, asked)
+    for evaluation in decision.evaluations:
+        by_filter = evaluation.refused not in ("", "health_open", "health_probing")
+        assert by_filter == (evaluation.account_id not in able), (evaluation.refused, asked)
 
 
 def test_a_limit_holds_for_its_currency_alone() -> None:
@@ -189,14 +188,14 @@ def test_a_limit_holds_for_its_currency_alone() -> None:
         month_limit_minor_of={"USD": 15_000},
         month_minor_of={"CNY": 20_000, "USD": 5_001},
     )
-    assert choose(ask(currency="CNY"), world(both), MIDDLE).chosen == both.account_id
-    dollars = choose(ask(currency="USD"), world(both), MIDDLE)
-    assert (dollars.chosen, dollars.verdicts[0].refused) == (None, "month_limit_reached")
-    assert choose(ask(currency="USD", amount_minor=9_999), world(both), MIDDLE).chosen == both.account_id
+    assert decide(routing_request(currency="CNY"), world(both), MIDDLE).chosen == both.account_id
+    dollars = decide(routing_request(currency="USD"), world(both), MIDDLE)
+    assert (dollars.chosen, dollars.evaluations[0].refused) == (None, "month_limit_reached")
+    assert decide(routing_request(currency="USD", amount_minor=9_999), world(both), MIDDLE).chosen == both.account_id
 
 
 def test_a_window_goes_by_its_own_zone() -> None:
     utc = account(1, hours=(Window(start=time(4), end=time(5), utc_offset_minutes=0),))
     noon_in_utc: datetime = NOW
-    assert choose(ask(at=noon_in_utc), world(utc), MIDDLE).chosen == utc.account_id
-    assert choose(ask(at=noon_in_utc + timedelta(hours=1)), world(utc), MIDDLE).chosen is None
+    assert decide(routing_request(at=noon_in_utc), world(utc), MIDDLE).chosen == utc.account_id
+    assert decide(routing_request(at=noon_in_utc + timedelta(hours=1)), world(utc), MIDDLE).chosen is None

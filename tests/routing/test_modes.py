@@ -14,7 +14,13 @@ from hutong.clock import ManualClock, SystemClock
 from hutong.db import Database, migrate
 from hutong.errors import NotFound
 from hutong.ids import Ids
-from hutong.routing import State, Suggestion, What
+from hutong.routing import Suggestion
+from hutong.routing.configuration.suggestions import SuggestionKind
+from hutong.routing.decisions.log import refusals_between
+from hutong.routing.decisions.record import configured_accounts, read_capabilities, read_record
+from hutong.routing.decisions.replay import decide_again
+from hutong.routing.health import HealthState
+from hutong.routing.model import SelectionReason
 from support import create_database
 from support.fixtures.routing_processes import ONE, TWO, Process, exchange, person, publish
 
@@ -47,13 +53,13 @@ async def processes(modes_database: Database, clock: ManualClock) -> list[Proces
 async def suggest(process: Process) -> list[Suggestion]:
     ids = Ids(SystemClock())
     return await process.database.run(
-        lambda tx: routing.suggest(tx, process.live, now=process.clock.now(), new_id=ids.new)
+        lambda tx: routing.suggest(tx, process.state, now=process.clock.now(), new_id=ids.new)
     )
 
 
-async def standing(process: Process) -> list[Suggestion]:
+async def listed(process: Process) -> list[Suggestion]:
     async with process.database.transaction() as tx:
-        return await routing.standing_suggestions(tx)
+        return await routing.list_suggestions(tx)
 
 
 async def decide(process: Process, suggestion: Suggestion, *, confirm: bool) -> None:
@@ -89,7 +95,7 @@ async def test_by_score_too_health_moves_nothing_where_people_switch(
     await publish(modes_database, {"accounts": prices, "policies": by_score}, clock.now())
     await exchange(processes)
     processes[0].learn(4, fault=True)
-    health = processes[0].live.router.health(ONE, clock.now(), "qr")
+    health = processes[0].state.router.health(ONE, clock.now(), "qr")
     assert (health.share, health.success < 0.7) == (1.0, True)
     assert ways(processes[0]) == {"payment": TWO, "careful": ONE, "fixed": ONE}
 
@@ -99,11 +105,11 @@ async def test_a_switch_is_suggested_once_with_its_figures_and_waits(processes: 
     first.learn(20, fault=True)
     await exchange(processes)
     (made,) = await suggest(first)
-    assert (made.what, made.account, made.interface) == (What.LEAVE, "wechat/one", "qr")
-    assert "tries failed technically" in made.why
+    assert (made.what, made.account, made.interface) == (SuggestionKind.LEAVE, "wechat/one", "qr")
+    assert "attempts failed technically" in made.why
     assert made.since <= made.suggested_at
     assert await suggest(second) == await suggest(first) == []
-    assert [one.suggestion_id for one in await standing(first)] == [made.suggestion_id]
+    assert [one.suggestion_id for one in await listed(first)] == [made.suggestion_id]
     assert first.chosen(product="careful") == ONE
 
 
@@ -116,7 +122,7 @@ async def test_a_confirmed_switch_holds_in_every_process_and_is_in_the_journal(p
     await exchange(processes)
     for process in processes:
         assert ways(process) == {"payment": TWO, "careful": TWO, "fixed": ONE}
-    assert await standing(second) == []
+    assert await listed(second) == []
     async with first.database.transaction() as tx:
         (entry, *_) = await operators.list_audit(tx, limit=1)
     assert (entry.entry.action, entry.entry.object_id) == ("routing.leave", "wechat/one")
@@ -133,10 +139,10 @@ async def test_the_switch_back_is_suggested_and_confirmed_in_the_same_way(proces
     assert await suggest(first) == []
     first.clock.advance(timedelta(minutes=1))
     first.learn(25, fault=False)
-    assert first.live.router.health(ONE, first.clock.now(), "qr").state is State.HEALTHY
+    assert first.state.router.health(ONE, first.clock.now(), "qr").state is HealthState.HEALTHY
     assert ways(first) == {"payment": ONE, "careful": TWO, "fixed": ONE}, "only the confirmed switch stays"
     (back,) = await suggest(first)
-    assert (back.what, back.account) == (What.RETURN, "wechat/one")
+    assert (back.what, back.account) == (SuggestionKind.RETURN, "wechat/one")
     await decide(first, back, confirm=True)
     await exchange(processes)
     for process in processes:
@@ -149,12 +155,12 @@ async def test_a_suggestion_that_health_no_longer_makes_withdraws_itself(process
     (made,) = await suggest(first)
     first.clock.advance(timedelta(minutes=1))
     first.learn(2, fault=False)
-    assert first.live.router.health(ONE, first.clock.now(), "qr").state is State.PROBING
+    assert first.state.router.health(ONE, first.clock.now(), "qr").state is HealthState.PROBING
     assert await suggest(first) == []
-    assert len(await standing(first)) == 1, "being tried again it is not yet well"
+    assert len(await listed(first)) == 1, "being tried again it is not yet well"
     first.learn(25, fault=False)
     await suggest(first)
-    assert await standing(first) == []
+    assert await listed(first) == []
     with pytest.raises(NotFound):
         await decide(first, made, confirm=True)
 
@@ -182,7 +188,7 @@ async def test_without_a_product_that_asks_nothing_is_suggested(
     await publish(modes_database, {}, clock.now())
     await exchange(processes)
     assert await suggest(first) == []
-    assert await standing(first) == []
+    assert await listed(first) == []
 
 
 async def test_a_process_that_has_not_heard_the_others_withdraws_nothing(
@@ -192,7 +198,7 @@ async def test_a_process_that_has_not_heard_the_others_withdraws_nothing(
     await exchange(processes)
     await suggest(processes[0])
     await suggest(Process(modes_database, clock, 3))
-    assert len(await standing(processes[0])) == 1
+    assert len(await listed(processes[0])) == 1
 
 
 @pytest.mark.parametrize("product", ["payment", "careful", "fixed"])
@@ -202,7 +208,7 @@ async def test_a_pin_wins_in_every_mode_until_its_end(processes: list[Process], 
     operator_id = await person(first.database, operators.Role.OPERATOR, now)
     pin = routing.Override(
         Ids(SystemClock()).new(),
-        routing.Kind.PIN,
+        routing.OverrideKind.PIN,
         product,
         "alipay/two",
         now + timedelta(hours=1),
@@ -211,7 +217,7 @@ async def test_a_pin_wins_in_every_mode_until_its_end(processes: list[Process], 
         now,
     )
     async with first.database.transaction() as tx:
-        await routing.add_override(tx, pin, candidates=first.live.candidates, products=_PRODUCTS)
+        await routing.add_override(tx, pin, candidates=first.state.candidates, products=_PRODUCTS)
     await exchange(processes)
     assert first.chosen(product=product) == TWO
     first.clock.advance(timedelta(hours=1))
@@ -223,11 +229,13 @@ async def test_a_decision_under_a_confirmed_switch_is_made_again(processes: list
     first.learn(20, fault=True)
     await decide(first, (await suggest(first))[0], confirm=True)
     await exchange(processes)
-    chosen = first.live.decide(routing.RoutingRequest("qr", 1000, "CNY", first.clock.now(), product="careful"))
-    record = routing.read_record(chosen.record)
-    assert {verdict.name: verdict.refused for verdict in record.verdicts}["wechat/one"] == "left_by_operator"
-    base = routing.base_of(routing.read_basis(first.live.basis[1]), first.live.configuration)
-    assert routing.again(record, base, first.live.configuration) == chosen.decision
+    chosen = first.state.decide(routing.RoutingRequest("qr", 1000, "CNY", first.clock.now(), product="careful"))
+    record = read_record(chosen.record)
+    assert {evaluation.name: evaluation.refused for evaluation in record.evaluations}[
+        "wechat/one"
+    ] == "left_by_operator"
+    base = configured_accounts(read_capabilities(first.state.capability_snapshot.document), first.state.configuration)
+    assert decide_again(record, base, first.state.configuration) == chosen.decision
 
 
 async def test_a_confirmation_holds_in_every_running_process_within_two_seconds(
@@ -237,15 +245,15 @@ async def test_a_confirmation_holds_in_every_running_process_within_two_seconds(
     clock = SystemClock()
     running = [Process(modes_database, clock, number) for number in (11, 12)]
     for _ in range(20):
-        result = routing.Result(clock.now(), Ids(clock).new(), fault=True, interface="qr")
-        await running[0].sharing.look(clock.now())
-        running[0].live.router.learn(ONE, result)
-    await running[0].sharing.look(clock.now())
+        result = routing.AttemptResult(clock.now(), Ids(clock).new(), fault=True, interface="qr")
+        await running[0].state_sync.sync(clock.now())
+        running[0].state.router.learn(ONE, result)
+    await running[0].state_sync.sync(clock.now())
     (made,) = await suggest(running[0])
     stop = asyncio.Event()
-    rounds = [asyncio.create_task(process.sharing.run(stop)) for process in running]
+    rounds = [asyncio.create_task(process.state_sync.run(stop)) for process in running]
     async with asyncio.timeout(10):
-        while not all(process.live.shared_at for process in running):  # noqa: ASYNC110 - processes have no event
+        while not all(process.state.is_synced for process in running):  # noqa: ASYNC110 - processes have no event
             await asyncio.sleep(0.02)
         await decide(running[0], made, confirm=True)
         began = asyncio.get_running_loop().time()
@@ -260,9 +268,9 @@ async def test_what_found_no_way_is_kept_unless_nobody_offers_it(processes: list
     first, _ = processes
     now = first.clock.now()
     for wanted in (routing.RoutingRequest("qr", 2_000_000, "CNY", now), routing.RoutingRequest("card", 1, "CNY", now)):
-        assert first.live.decide(wanted).decision.chosen is None
-    await first.sharing.exchange()
+        assert first.state.decide(wanted).decision.chosen is None
+    await first.state_sync.exchange()
     async with first.database.transaction() as tx:
-        kept = [text async for text in routing.refusals_between(tx, now, now + timedelta(seconds=1))]
-    (record,) = [routing.read_record(text) for text in kept]
-    assert (record.ask.method, record.how) == ("qr", routing.SelectionReason.NO_ROUTE)
+        kept = [text async for text in refusals_between(tx, now, now + timedelta(seconds=1))]
+    (record,) = [read_record(text) for text in kept]
+    assert (record.request.method, record.reason) == ("qr", SelectionReason.NO_ROUTE)

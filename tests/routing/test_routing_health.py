@@ -9,15 +9,18 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hutong.routing import HealthPolicy, Result, Router, RoutingPolicy, State, Track
-from support.fixtures.routing import NOW, account, ask
+from hutong.routing import AttemptResult
+from hutong.routing.health import HealthPolicy, HealthState, Track
+from hutong.routing.model import RoutingPolicy
+from hutong.routing.router import Router
+from support.fixtures.routing import NOW, account, routing_request
 
 POLICY = HealthPolicy()
 
 
-def result(number: int, *, fault: bool, seconds: float | None = None, institution: str = "") -> Result:
+def result(number: int, *, fault: bool, seconds: float | None = None, institution: str = "") -> AttemptResult:
     at = NOW + timedelta(seconds=number if seconds is None else seconds)
-    return Result(at, UUID(int=number + 1), fault=fault, latency_ms=500, institution=institution)
+    return AttemptResult(at, UUID(int=number + 1), fault=fault, latency_ms=500, institution=institution)
 
 
 def run(*faults: bool, start: int = 0) -> Track:
@@ -63,7 +66,7 @@ def test_a_repeated_result_says_nothing_new() -> None:
 def test_a_dead_channel_is_left_within_a_few_faults_and_a_weak_one_is_not() -> None:
     faults = 0
     track = run(*[False] * 30)
-    while track.health(at(30 + faults)).state is not State.OPEN:
+    while track.health(at(30 + faults)).state is not HealthState.OPEN:
         track.learn(result(30 + faults, fault=True))
         faults += 1
     assert faults <= 8
@@ -74,17 +77,17 @@ def test_a_dead_channel_is_left_within_a_few_faults_and_a_weak_one_is_not() -> N
 def test_a_channel_that_fails_more_than_it_should_is_degraded_and_recovers_with_a_gap_between() -> None:
     pattern = [number % 3 == 0 for number in range(40)]
     track = run(*pattern)
-    assert track.health(at(40)).state is State.DEGRADED
+    assert track.health(at(40)).state is HealthState.DEGRADED
     for number in range(40, 60):
         track.learn(result(number, fault=number == 41))
-    assert track.health(at(60)).state is State.HEALTHY
+    assert track.health(at(60)).state is HealthState.HEALTHY
     border = run(*[number % 6 == 0 for number in range(60)])  # between the two ratios: stays what it was
-    assert border.health(at(60)).state is State.HEALTHY
+    assert border.health(at(60)).state is HealthState.HEALTHY
 
 
 def _opened() -> tuple[Track, int]:
     track, number = run(*[False] * 10), 10
-    while track.health(at(number)).state is not State.OPEN:
+    while track.health(at(number)).state is not HealthState.OPEN:
         track.learn(result(number, fault=True))
         number += 1
     return track, number - 1
@@ -95,7 +98,7 @@ def test_it_is_probed_after_a_pause_and_returns_by_a_ramp() -> None:
     assert track.health(at(opened + 14.9)).share == 0.0
     shares = []
     number = opened + 15
-    while track.health(at(number)).state is not State.HEALTHY:
+    while track.health(at(number)).state is not HealthState.HEALTHY:
         share = track.health(at(number)).share
         if not shares or shares[-1] != share:
             shares.append(share)
@@ -111,7 +114,7 @@ def test_a_probe_that_fails_doubles_the_pause_up_to_its_limit() -> None:
     since = float(opened)
     for _ in range(5):
         pause = 1.0
-        while track.health(at(since + pause)).state is State.OPEN:
+        while track.health(at(since + pause)).state is HealthState.OPEN:
             pause += 1.0
         pauses.append(pause)
         since += pause
@@ -123,7 +126,7 @@ def test_what_was_sent_before_it_opened_does_not_prolong_it() -> None:
     track, opened = _opened()
     for number in range(1, 10):
         track.learn(result(opened + number, fault=True))
-    assert track.health(at(opened + 15)).state is State.PROBING
+    assert track.health(at(opened + 15)).state is HealthState.PROBING
 
 
 def test_one_banks_outage_does_not_open_the_channel() -> None:
@@ -143,8 +146,8 @@ def test_results_fade_so_that_an_old_bad_time_is_forgotten() -> None:
 
 
 def test_two_routers_that_share_results_agree() -> None:
-    told: list[tuple[UUID, Result]] = []
-    one = Router(lambda: 0.5, fresh=lambda account_id, result: told.append((account_id, result)))
+    told: list[tuple[UUID, AttemptResult]] = []
+    one = Router(lambda: 0.5, on_new_result=lambda account_id, result: told.append((account_id, result)))
     other = Router(lambda: 0.5)
     for router in (one, other):
         router.configure([account(1), account(2)], {"": RoutingPolicy()})
@@ -166,10 +169,10 @@ def test_a_new_configuration_keeps_what_was_learnt() -> None:
     router.configure([account(1), account(2)], {"": RoutingPolicy()})
     for number in range(10):
         router.learn(UUID(int=1), replace(result(number, fault=True), interface="card"))
-    assert router.health(UUID(int=1), at(10), "card").state is State.OPEN
+    assert router.health(UUID(int=1), at(10), "card").state is HealthState.OPEN
     router.configure([account(1), account(3)], {"": RoutingPolicy()})
-    assert router.health(UUID(int=1), at(10), "card").state is State.OPEN
-    assert router.decide(ask(at=at(10)))[0].chosen == UUID(int=3)
+    assert router.health(UUID(int=1), at(10), "card").state is HealthState.OPEN
+    assert router.decide(routing_request(at=at(10)))[0].chosen == UUID(int=3)
     assert not router.learn(UUID(int=2), replace(result(99, fault=True), interface="card"))
 
 
@@ -178,8 +181,8 @@ def test_each_interface_of_an_account_has_a_health_of_its_own() -> None:
     router.configure([account(1)], {"": RoutingPolicy()})
     for number in range(10):
         router.learn(UUID(int=1), replace(result(number, fault=True), interface="card"))
-    assert router.health(UUID(int=1), at(10), "card").state is State.OPEN
-    assert router.health(UUID(int=1), at(10), "qr").state is State.HEALTHY
+    assert router.health(UUID(int=1), at(10), "card").state is HealthState.OPEN
+    assert router.health(UUID(int=1), at(10), "qr").state is HealthState.HEALTHY
 
 
 def test_a_configuration_says_how_soon_an_account_that_failed_is_tried_again() -> None:
@@ -189,11 +192,11 @@ def test_a_configuration_says_how_soon_an_account_that_failed_is_tried_again() -
         each = result(number, fault=True, institution=("cmb", "icbc")[number % 2])
         router.learn(UUID(int=1), replace(each, interface="card"))
 
-    def states() -> list[State]:
+    def states() -> list[HealthState]:
         return [router.health(UUID(int=1), at(seconds), "card").state for seconds in (8, 15, 25)]
 
-    assert states() == [State.OPEN, State.OPEN, State.PROBING]
+    assert states() == [HealthState.OPEN, HealthState.OPEN, HealthState.PROBING]
     router.configure([account(1)], {"": RoutingPolicy()}, health_policy=HealthPolicy(cooldown=timedelta(seconds=6)))
-    assert states() == [State.OPEN, State.PROBING, State.PROBING]
+    assert states() == [HealthState.OPEN, HealthState.PROBING, HealthState.PROBING]
     router.configure([account(1)], {"": RoutingPolicy()})
-    assert states() == [State.OPEN, State.PROBING, State.PROBING], "what is not said stays"
+    assert states() == [HealthState.OPEN, HealthState.PROBING, HealthState.PROBING], "what is not said stays"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from hutong.routing import RulesRefused, facts, read_rules
-from support.fixtures.routing import NOW, ask, table
+from hutong.routing.configuration.rules import read_rules
+from hutong.routing.decide import facts
+from hutong.routing.errors import RulesRefused
+from support.fixtures.routing import NOW, routing_request, table
 
 ACCOUNTS = {"a1": "c1", "a2": "c2"}
 GOOD = {"method": '"card"', "target": '"a1"', "action": '"block"'}
@@ -64,7 +66,7 @@ def test_other_hit_policies_are_refused() -> None:
 def test_a_file_that_leaves_no_channel_to_any_payment_is_refused() -> None:
     rows = [{"target": '"a1"', "action": '"block"'}, {"amount_minor": ">= 0", "target": '"c2"', "action": '"block"'}]
     source = table(*rows)
-    samples = [facts(ask()), facts(ask(amount_minor=1))]
+    samples = [facts(routing_request()), facts(routing_request(amount_minor=1))]
     found = refused(source, samples=samples)
     assert found.line == line_of(source, "row-1")
     assert "every channel is excluded" in found.detail
@@ -80,7 +82,7 @@ def test_rows_that_match_speak_in_the_order_of_the_file() -> None:
         ),
         accounts=ACCOUNTS,
     )
-    said = rules.ask(facts(ask(at=NOW)))
+    said = rules.evaluate(facts(routing_request(at=NOW)))
     assert [(row.target, row.action, row.points, row.text_zh) for row in said] == [
         ("a1", "block", 0.0, "维护中"),
         ("c2", "prefer", 0.25, ""),

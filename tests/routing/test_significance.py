@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hutong.routing import compare
-from hutong.routing.experiments.significance import Finding
+from hutong.routing.experiments.significance import ExperimentVerdict, compare
 
 ARM = st.integers(1, 5_000).flatmap(lambda ended: st.tuples(st.just(ended), st.integers(0, ended)))
 
 
-def looks(rng: random.Random, draft: float, control: float, *, share: float = 0.2, count: int = 4_000) -> list[Finding]:
+def looks(
+    rng: random.Random, draft: float, control: float, *, share: float = 0.2, count: int = 4_000
+) -> list[ExperimentVerdict]:
     """What is found at every fiftieth payment of a trial with these true chances."""
     arms = {True: [0, 0], False: [0, 0]}
     found = []
@@ -31,12 +32,12 @@ def looks(rng: random.Random, draft: float, control: float, *, share: float = 0.
 def test_without_a_difference_hardly_any_trial_ever_speaks_however_often_one_looks() -> None:
     """By a plain test at the same level and with as many looks, one in four would."""
     rng = random.Random(7)
-    spoke = sum(any(found is not Finding.UNDECIDED for found in looks(rng, 0.9, 0.9)) for _ in range(200))
+    spoke = sum(any(found is not ExperimentVerdict.UNDECIDED for found in looks(rng, 0.9, 0.9)) for _ in range(200))
     assert spoke <= 10  # the level, 5 %, of 200
 
 
-@pytest.mark.parametrize(("draft", "finding"), [(0.75, Finding.WORSE), (0.98, Finding.BETTER)])
-def test_a_real_difference_is_found(draft: float, finding: Finding) -> None:
+@pytest.mark.parametrize(("draft", "finding"), [(0.75, ExperimentVerdict.WORSE), (0.98, ExperimentVerdict.BETTER)])
+def test_a_real_difference_is_found(draft: float, finding: ExperimentVerdict) -> None:
     rng = random.Random(7)
     assert all(finding in looks(rng, draft, 0.9) for _ in range(20))
 
@@ -56,14 +57,14 @@ def test_the_interval_holds_the_difference_and_agrees_with_the_p_value(
 
 
 def test_of_few_payments_nothing_is_said() -> None:
-    assert compare((99, 0), (10_000, 10_000)).verdict(0.0) is Finding.UNDECIDED
+    assert compare((99, 0), (10_000, 10_000)).verdict(0.0) is ExperimentVerdict.UNDECIDED
     assert compare((0, 0), (10_000, 10_000)).p_value == 1.0
 
 
 def test_the_guardrail_is_what_a_draft_may_be_worse_by() -> None:
     compared = compare((10_000, 8_950), (10_000, 9_000))
-    assert compared.verdict(0.0) is Finding.UNDECIDED
-    assert compared.verdict(0.05) is Finding.NO_WORSE
+    assert compared.verdict(0.0) is ExperimentVerdict.UNDECIDED
+    assert compared.verdict(0.05) is ExperimentVerdict.NO_WORSE
     worse = compare((10_000, 8_000), (10_000, 9_000))
     assert (worse.breaks(0.02), worse.breaks(0.15)) == (True, False)
-    assert worse.verdict(0.15) is Finding.WORSE
+    assert worse.verdict(0.15) is ExperimentVerdict.WORSE

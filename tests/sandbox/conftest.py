@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hutong.sandbox import SandboxSettings, WeChatSandboxKeys, serve
+from hutong.sandbox import SandboxSettings, serve
+from hutong.sandbox.wechat.keys import WeChatSandboxKeys
 
 
 @pytest.fixture(scope="session")

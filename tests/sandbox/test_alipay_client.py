@@ -1,4 +1,4 @@
-"""The Alipay simulator is honest: a client that nobody here wrote uses it and believes what it says."""
+"""The Alipay simulator is honest: an independent client uses it and accepts its answers."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from aiohttp import web
 from alipay import AliPay, DCAliPay
 from alipay.exceptions import AliPayException, AliPayValidationError
 
-from hutong.sandbox import AlipaySandboxKeys
-from hutong.sandbox.alipay.keys import APP_ID, SELLER_ID
+from hutong.sandbox.alipay.keys import APP_ID, SELLER_ID, AlipaySandboxKeys
 
 
 @pytest.fixture(scope="session")
@@ -91,12 +90,16 @@ async def test_the_client_proves_the_notification_and_refunds(client: AliPay, ur
     notify_url, taken = notices
     number, placed = await place(client, notify_url=notify_url)
     await control(url, "pay", code_url=placed["qr_code"])
-    told = dict(parse_qsl((await taken.get()).decode(), strict_parsing=True))
-    signature = told.pop("sign")
-    assert client.verify(dict(told), signature)
-    assert not client.verify(told | {"total_amount": "88.01"}, signature)
-    assert (told["out_trade_no"], told["trade_status"], told["total_amount"]) == (number, "TRADE_SUCCESS", "88.00")
-    assert (told["app_id"], told["seller_id"]) == (APP_ID, SELLER_ID)
+    fields = dict(parse_qsl((await taken.get()).decode(), strict_parsing=True))
+    signature = fields.pop("sign")
+    assert client.verify(dict(fields), signature)
+    assert not client.verify(fields | {"total_amount": "88.01"}, signature)
+    assert (fields["out_trade_no"], fields["trade_status"], fields["total_amount"]) == (
+        number,
+        "TRADE_SUCCESS",
+        "88.00",
+    )
+    assert (fields["app_id"], fields["seller_id"]) == (APP_ID, SELLER_ID)
 
     first = {"out_trade_no": number, "refund_amount": "8.00", "out_request_no": f"{number}_1"}
     given = await asyncio.to_thread(client.api_alipay_trade_refund, **first)
@@ -137,7 +140,9 @@ async def test_the_page_that_the_client_signs_opens_the_order(client: AliPay, ur
     assert found["trade_status"] == "WAIT_BUYER_PAY"
 
 
-async def test_the_client_is_told_what_is_wrong(client: AliPay, url: str, alipay_keys: AlipaySandboxKeys) -> None:
+async def test_the_client_gets_the_reason_of_a_refusal(
+    client: AliPay, url: str, alipay_keys: AlipaySandboxKeys
+) -> None:
     number, placed = await place(client)
     await control(url, "scan", code_url=placed["qr_code"])
     _, answer = await place(client, out_trade_no=number, total_amount="0.01")

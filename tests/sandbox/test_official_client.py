@@ -1,4 +1,4 @@
-"""The WeChat Pay simulator is honest: a client that nobody here wrote uses it and believes what it says."""
+"""The WeChat Pay simulator is honest: an independent client uses it and accepts its answers."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from aiohttp import web
 from wechatpayv3 import WeChatPay, WeChatPayType
 from wechatpayv3.core import Core
 
-from hutong.sandbox import WeChatSandboxKeys
-from hutong.sandbox.wechat.keys import APPID, MCHID, PUBLIC_KEY_ID
+from hutong.sandbox.wechat.keys import APPID, MCHID, PUBLIC_KEY_ID, WeChatSandboxKeys
 
 
 @pytest.fixture(params=["certificate", "public key"])
@@ -98,7 +97,7 @@ async def test_the_client_accepts_the_notification(client: WeChatPay, url: str, 
     assert await asyncio.to_thread(client.callback, headers, body.replace(b"TRANSACTION", b"transaction")) is None
 
 
-async def test_the_client_is_told_what_is_wrong(client: WeChatPay) -> None:
+async def test_the_client_gets_the_reason_of_a_refusal(client: WeChatPay) -> None:
     status, text = await asyncio.to_thread(client.query, out_trade_no=uuid4().hex)
     assert (status, json.loads(text)["code"]) == (404, "ORDER_NOT_EXIST")
     _, status, answer = await place(client, amount={"total": 0, "currency": "CNY"})
@@ -108,7 +107,7 @@ async def test_the_client_is_told_what_is_wrong(client: WeChatPay) -> None:
     assert (status, answer["code"]) == (403, "OUT_TRADE_NO_USED")
 
 
-async def test_the_client_refunds_asks_and_is_told(client: WeChatPay, url: str, notices) -> None:
+async def test_the_client_refunds_queries_and_is_notified(client: WeChatPay, url: str, notices) -> None:
     notify_url, taken = notices
     number, _, _ = await place(client, notify_url=notify_url)
     async with aiohttp.ClientSession() as session:
@@ -139,11 +138,11 @@ async def test_the_client_fetches_the_bill(client: WeChatPay, url: str) -> None:
         await session.post(f"{url}/control/wechat/pay", json={"order_no": number})
         await session.post(f"{url}/control/wechat/bill", json={"day": day})
     status, text = await asyncio.to_thread(client.trade_bill, bill_date=day)
-    said = json.loads(text)
-    assert (status, said["hash_type"]) == (200, "SHA1")
-    _, bill = await asyncio.to_thread(client.download_bill, said["download_url"])
+    content = json.loads(text)
+    assert (status, content["hash_type"]) == (200, "SHA1")
+    _, bill = await asyncio.to_thread(client.download_bill, content["download_url"])
     body = gzip.decompress(bill)
-    assert hashlib.sha1(body, usedforsecurity=False).hexdigest() == said["hash_value"]
+    assert hashlib.sha1(body, usedforsecurity=False).hexdigest() == content["hash_value"]
     assert f"`{number},".encode() in body
 
 
@@ -158,7 +157,7 @@ async def test_the_client_sends_a_transfer_and_asks(client: WeChatPay, url: str)
         transfer_remark="prize",
         transfer_scene_report_infos=[{"info_type": "活动名称", "info_content": "新会员有礼"}],
     )
-    said = json.loads(text)
-    assert (status, said["state"], said["out_bill_no"]) == (200, "WAIT_USER_CONFIRM", number)
+    content = json.loads(text)
+    assert (status, content["state"], content["out_bill_no"]) == (200, "WAIT_USER_CONFIRM", number)
     status, text = await asyncio.to_thread(client.mch_transfer_bills_query, out_bill_no=number)
     assert (status, json.loads(text)["transfer_amount"]) == (200, 100)

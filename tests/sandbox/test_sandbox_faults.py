@@ -1,4 +1,4 @@
-"""Faults that all simulated channels share, and what the control API offers for each of them."""
+"""Faults that all simulated channels share, and the control API for each of them."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ async def test_a_reordered_notification_comes_after_a_later_one(mailbox) -> None
 
 
 @pytest.mark.parametrize(("body", "accepted"), [(b"success", True), (b"fail", False)])
-async def test_a_channel_may_want_words_for_an_acceptance(mailbox, body: bytes, accepted: bool) -> None:
+async def test_a_channel_may_require_a_body_for_an_acceptance(mailbox, body: bytes, accepted: bool) -> None:
     url, taken = mailbox
-    notifier = Notifier([], lambda status, said: said == body)
+    notifier = Notifier([], lambda status, answer: answer == body)
     about = About(url)
     notifier.start(about, NotifyFaults(), lambda: ({}, b""))
     await taken.get()
@@ -78,7 +78,7 @@ def test_so_many_percent_of_the_calls_fail(clock: ManualClock) -> None:
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
-async def test_maintenance_lasts_as_long_as_it_was_said(url: str, channel: str) -> None:
+async def test_maintenance_lasts_for_its_time(url: str, channel: str) -> None:
     async with aiohttp.ClientSession() as session:
         async with session.post(f"{url}/control/{channel}/faults", json={"maintenance_ms": 60_000}) as response:
             assert (await response.json())["maintenance_until"] is not None
@@ -119,7 +119,7 @@ async def test_the_control_api_names_its_channels(url: str, folder) -> None:
         ("bill", {"day": "2026-01-01", "kind": "wrong"}),
     ],
 )
-async def test_a_wrong_wish_is_refused(url: str, channel: str, path: str, fields: dict[str, Any]) -> None:
+async def test_a_wrong_request_is_refused(url: str, channel: str, path: str, fields: dict[str, Any]) -> None:
     async with (
         aiohttp.ClientSession() as session,
         session.post(f"{url}/control/{channel}/{path}", json=fields) as response,
@@ -147,20 +147,20 @@ def entry(clock: ManualClock, number: int) -> Entry:
     )
 
 
-def test_each_difference_is_planted_on_a_row_of_its_own_and_told_in_the_key(clock: ManualClock) -> None:
+def test_each_difference_is_planted_on_a_row_of_its_own_and_listed_in_the_key(clock: ManualClock) -> None:
     true = [entry(clock, number) for number in range(40)]
-    wanted = dict.fromkeys(DIFFERENCES, 2)
-    said, key = plant(true, wanted, seed=7, odd_state="ODD")
+    differences = dict.fromkeys(DIFFERENCES, 2)
+    rows, key = plant(true, differences, seed=7, odd_state="ODD")
     assert sorted(row["class"] for row in key) == sorted(list(DIFFERENCES) * 2)
-    assert len(said) == 40 - 2 + 2 + 2
+    assert len(rows) == 40 - 2 + 2 + 2
     assert len({row["number"] for row in key}) == len(key)
-    untouched = [row for row in said if row.number not in {told["number"] for told in key}]
+    untouched = [row for row in rows if row.number not in {difference["number"] for difference in key}]
     assert all(row in true for row in untouched)
-    assert plant(true, wanted, seed=7, odd_state="ODD") == (said, key)
-    assert plant(true, wanted, seed=8, odd_state="ODD") != (said, key)
+    assert plant(true, differences, seed=7, odd_state="ODD") == (rows, key)
+    assert plant(true, differences, seed=8, odd_state="ODD") != (rows, key)
 
 
 def test_more_differences_than_rows_plant_what_there_is_room_for(clock: ManualClock) -> None:
     assert plant([], {"missing": 3, "extra": 3}, seed=1, odd_state="ODD") == ([], [])
-    said, key = plant([entry(clock, 1)], {"missing": 3}, seed=1, odd_state="ODD")
-    assert (said, len(key)) == ([], 1)
+    rows, key = plant([entry(clock, 1)], {"missing": 3}, seed=1, odd_state="ODD")
+    assert (rows, len(key)) == ([], 1)

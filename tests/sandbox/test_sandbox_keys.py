@@ -5,8 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from hutong.sandbox import WeChatSandboxKeys
-from hutong.sandbox.wechat.keys import PUBLIC_KEY_ID
+from hutong.sandbox.wechat.keys import PUBLIC_KEY_ID, WeChatSandboxKeys
 
 
 def test_keys_are_made_once(tmp_path: Path) -> None:

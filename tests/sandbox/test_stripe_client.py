@@ -1,4 +1,4 @@
-"""The Stripe simulator is honest: Stripe's own client uses it and believes what it says."""
+"""The Stripe simulator is honest: Stripe's own client uses it and accepts its answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 import stripe
 from aiohttp import web
 
-from hutong.sandbox import StripeSandboxKeys
+from hutong.sandbox.stripe.keys import StripeSandboxKeys
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ async def test_the_client_cancels_what_waits_for_3d_secure(client: stripe.Stripe
     assert (await do(client.v1.payment_intents.cancel, waiting.id)).status == "canceled"
 
 
-async def test_the_client_is_told_of_a_declined_card(client: stripe.StripeClient) -> None:
+async def test_the_client_gets_a_declined_card(client: stripe.StripeClient) -> None:
     with pytest.raises(stripe.CardError) as declined:
         await intent(client, payment_method="pm_card_visa_chargeDeclinedInsufficientFunds", confirm=True)
     error = declined.value
@@ -194,7 +194,9 @@ async def test_the_client_makes_a_page_and_expires_it(client: stripe.StripeClien
         ({"colour": "red"}, "parameter_unknown"),
     ],
 )
-async def test_the_client_is_told_what_is_wrong(client: stripe.StripeClient, changed: Any, code: str | None) -> None:
+async def test_the_client_gets_the_reason_of_a_refusal(
+    client: stripe.StripeClient, changed: Any, code: str | None
+) -> None:
     with pytest.raises(stripe.InvalidRequestError) as refused:
         await intent(client, **changed)
     assert (refused.value.http_status, refused.value.code) == (400, code)

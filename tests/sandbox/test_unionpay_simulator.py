@@ -17,8 +17,8 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from hutong.sandbox import SandboxSettings, UnionPaySandboxKeys, serve
-from hutong.sandbox.unionpay.keys import MER_ID, Issued
+from hutong.sandbox import SandboxSettings, serve
+from hutong.sandbox.unionpay.keys import MER_ID, Issued, UnionPaySandboxKeys
 from hutong.sandbox.unionpay.simulator import UnionPaySimulator
 
 ORDER_NO = "att01kas0000000000000000000zz"
@@ -194,9 +194,11 @@ def _openssl_believes(own: UnionPaySandboxKeys, fields: dict[str, str], folder: 
     _run("openssl", "verify", "-CAfile", "root.pem", "-untrusted", "middle.pem", "signer.pem", folder=folder)
     key = _run("openssl", "x509", "-in", "signer.pem", "-pubkey", "-noout", folder=folder)
     (folder / "key.pem").write_text(key)
-    told = _run("openssl", "dgst", "-sha256", "-verify", "key.pem", "-signature", "signature", "digest", folder=folder)
-    assert told.strip() == "Verified OK"
+    output = _run(
+        "openssl", "dgst", "-sha256", "-verify", "key.pem", "-signature", "signature", "digest", folder=folder
+    )
+    assert output.strip() == "Verified OK"
 
 
-def _run(*words: str, folder: Path) -> str:
-    return subprocess.run(words, cwd=folder, check=True, capture_output=True, text=True).stdout
+def _run(*command: str, folder: Path) -> str:
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout

@@ -1,4 +1,4 @@
-"""The simulator is as strict as WeChat Pay, misbehaves when told, and its truth log tells what it did."""
+"""The simulator is as strict as WeChat Pay, misbehaves on request, and records its actions in the truth log."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from hutong.clock import ManualClock
-from hutong.sandbox import SandboxSettings, WeChatSandboxKeys, serve
-from hutong.sandbox.wechat.keys import APPID, MCHID, PUBLIC_KEY_ID
+from hutong.sandbox import SandboxSettings, serve
+from hutong.sandbox.wechat.keys import APPID, MCHID, PUBLIC_KEY_ID, WeChatSandboxKeys
 from hutong.sandbox.wechat.simulator import SCHEDULE_S
 
 SPEED = 1_000_000
@@ -36,15 +36,17 @@ class Merchant:
 
     def authorization(self, method: str, target: str, body: bytes, **changed: Any) -> str:
         key: RSAPrivateKey = changed.get("key", self.keys.merchant.key)
-        said = {
+        authorization = {
             "mchid": MCHID,
             "nonce_str": secrets.token_hex(8),
             "timestamp": str(int(self.clock.now().timestamp())),
             "serial_no": self.keys.merchant.serial,
         } | {name: value for name, value in changed.items() if name != "key"}
-        message = f"{method}\n{target}\n{said['timestamp']}\n{said['nonce_str']}\n".encode() + body + b"\n"
-        said["signature"] = base64.b64encode(key.sign(message, PKCS1v15(), SHA256())).decode()
-        return "WECHATPAY2-SHA256-RSA2048 " + ",".join(f'{name}="{value}"' for name, value in said.items())
+        message = (
+            f"{method}\n{target}\n{authorization['timestamp']}\n{authorization['nonce_str']}\n".encode() + body + b"\n"
+        )
+        authorization["signature"] = base64.b64encode(key.sign(message, PKCS1v15(), SHA256())).decode()
+        return "WECHATPAY2-SHA256-RSA2048 " + ",".join(f'{name}="{value}"' for name, value in authorization.items())
 
     async def send(self, method: str, target: str, content: Any = None, **headers: str) -> tuple[int, Any]:
         body = b"" if content is None else content if isinstance(content, bytes) else orjson.dumps(content)
@@ -97,7 +99,7 @@ async def merchant(keys: WeChatSandboxKeys, folder, clock: ManualClock) -> Async
 
 @pytest.fixture
 async def platform() -> AsyncIterator[Any]:
-    """Takes notifications and answers as told."""
+    """Takes notifications and gives the configured answers."""
 
     class Platform:
         url = ""
@@ -219,10 +221,10 @@ async def test_each_answer_is_signed_with_the_key_that_was_asked_for(merchant: M
         headers = {"Authorization": merchant.authorization("POST", PLACE, body), "Accept": "*/*"}
         headers |= {"Content-Type": "application/json"} | wanted
         async with merchant.session.post(merchant.url + PLACE, data=body, headers=headers) as response:
-            said = await response.read()
+            content = await response.read()
             got = response.headers
         assert got["Wechatpay-Serial"] == serial
-        message = f"{got['Wechatpay-Timestamp']}\n{got['Wechatpay-Nonce']}\n".encode() + said + b"\n"
+        message = f"{got['Wechatpay-Timestamp']}\n{got['Wechatpay-Nonce']}\n".encode() + content + b"\n"
         key.public_key().verify(base64.b64decode(got["Wechatpay-Signature"]), message, PKCS1v15(), SHA256())
 
 
@@ -383,9 +385,9 @@ async def test_the_sandbox_listens_on_a_socket_that_it_is_given(keys: WeChatSand
 
 
 @pytest.mark.parametrize(
-    ("language", "words"), [("zh-CN,zh;q=0.9", ["付款", "拒绝", "等待"]), ("en", ["Pay", "Decline", "Waiting"])]
+    ("language", "texts"), [("zh-CN,zh;q=0.9", ["付款", "拒绝", "等待"]), ("en", ["Pay", "Decline", "Waiting"])]
 )
-async def test_the_payers_page_shows_the_order_and_two_buttons(merchant: Merchant, language: str, words) -> None:
+async def test_the_payers_page_shows_the_order_and_two_buttons(merchant: Merchant, language: str, texts) -> None:
     order = await merchant.place(description="<script>alert(1)</script>")
     async with merchant.session.get(
         f"{merchant.url}/payer", params={"code_url": order["code_url"]}, headers={"Accept-Language": language}
@@ -393,7 +395,7 @@ async def test_the_payers_page_shows_the_order_and_two_buttons(merchant: Merchan
         text = await response.text()
         assert response.status == 200
         assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
-    assert all(word in text for word in [*words, "CNY 1.00", "&lt;script&gt;"])
+    assert all(part in text for part in [*texts, "CNY 1.00", "&lt;script&gt;"])
     assert "<script" not in text
     assert "http" not in text.lower().replace("http-equiv", "")
 

@@ -1,4 +1,4 @@
-"""What tests share that is not a fixture."""
+"""Functions that tests share and that are no fixtures."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ SEED = int(os.environ.setdefault("HUTONG_TEST_SEED", str(secrets.randbits(32))))
 
 
 def unavailable(reason: str) -> None:
-    """Skip where an optional part is missing; in continuous integration that is a failure."""
+    """Skip a test because an optional part is missing; in continuous integration, fail."""
     if CI:
         pytest.fail(f"must not be skipped in CI: {reason}")
     pytest.skip(reason)
 
 
 def create_database(server_url: str, template: str | None = None) -> str:
-    """Make an empty database on the server, or a copy of another one there, and return its URL."""
+    """Create an empty database on the server, or a copy of a template, and return its URL."""
     name = f"test_{secrets.token_hex(6)}"
     copied = "" if template is None else f' TEMPLATE "{urlsplit(template).path.lstrip("/")}"'
     with psycopg.connect(server_url, autocommit=True) as connection:
@@ -32,7 +32,7 @@ def create_database(server_url: str, template: str | None = None) -> str:
 
 
 def let_through(folder: Path) -> None:
-    """Let other users walk to a temporary folder of ours: as root, servers run as users of their own."""
+    """Let other users reach a temporary folder: as root, servers run as users of their own."""
     for place in (folder, *folder.parents):
         if place.stat().st_uid == os.geteuid() and place.stat().st_mode & 0o777 == 0o700:
             place.chmod(0o711)

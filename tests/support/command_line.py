@@ -1,4 +1,4 @@
-"""What a command of ours printed, and how it ended."""
+"""The result of a command: its exit status and its output."""
 
 from __future__ import annotations
 

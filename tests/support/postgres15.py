@@ -1,4 +1,4 @@
-"""A PostgreSQL 15 of the operating system, started for the tests in a folder of its own."""
+"""A PostgreSQL 15 of the operating system, started for the tests in a temporary folder."""
 
 from __future__ import annotations
 

@@ -6,12 +6,13 @@ from support.running_platform import platform_api  # noqa: F401
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import itertools
 import secrets
 import socket
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -20,25 +21,32 @@ import aiohttp
 import orjson
 import pytest
 import uvicorn
+from fastapi import FastAPI
+from pydantic import SecretStr
 from yarl import URL
 
-from hutong import api, channels, merchants, operators, payments
-from hutong.app.approval_handlers import approval_handlers
+from hutong import api, app, channels, merchants, operators, payments
+from hutong.app import web
 from hutong.clock import SystemClock, to_ns
+from hutong.config import Settings
 from hutong.db import Database, migrate
-from hutong.ids import Ids, decode, encode
-from hutong.sandbox import SandboxSettings, WeChatSandboxKeys, serve
+from hutong.ids import Ids, decode
+from hutong.sandbox import SandboxSettings, serve
 from hutong.sandbox import accounts as sandbox_accounts
+from hutong.sandbox.wechat.keys import WeChatSandboxKeys
 from hutong.vault import Vault
 from support import create_database
 
 METHOD = "wechat_native"
+_WRITTEN_IN_THE_BACKGROUND = {
+    "channels.unmapped_code", "routing.basis", "routing.refusal", "routing.result", "routing.volume",
+}  # fmt: skip
 _numbers = itertools.count(1)
 _RUN = secrets.token_hex(3)
 
 
 class ShiftedClock:
-    """The machine's clock, moved forward when told to."""
+    """The machine's clock, moved forward on demand."""
 
     def __init__(self) -> None:
         self._system = SystemClock()
@@ -69,7 +77,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """A merchant and a key of its."""
+    """A merchant with one of its keys."""
 
     merchant_id: UUID
     key: str
@@ -77,23 +85,43 @@ class Shop:
 
 @dataclass
 class PlatformApi:
-    """The platform as merchants, channels and tests see it."""
+    """The running platform as merchants, operators, channels and tests use it."""
 
     url: str
     sandbox_url: str
-    database: Database
+    platform: app.Platform
     admin: Database
-    lifecycle: payments.Payments
-    accounts: channels.Accounts
-    vault: Vault
     clock: ShiftedClock
-    ids: Ids
     keys: WeChatSandboxKeys
-    app: Any
+    app: FastAPI
     account_ids: dict[str, UUID]
     session: aiohttp.ClientSession
-    approval_handlers: dict[str, operators.ApprovalHandler]
-    shops: list[Shop] = field(default_factory=list)
+
+    @property
+    def database(self) -> Database:
+        return self.platform.database
+
+    @property
+    def lifecycle(self) -> payments.Payments:
+        return self.platform.lifecycle
+
+    @property
+    def accounts(self) -> channels.Accounts:
+        return self.platform.accounts
+
+    @property
+    def vault(self) -> Vault:
+        return self.platform.vault
+
+    @property
+    def ids(self) -> Ids:
+        return self.platform.ids
+
+    @property
+    def approval_handlers(self) -> dict[str, operators.ApprovalHandler]:
+        """The handlers that the application runs; a test may add its own."""
+        assert isinstance(self.platform.approval_handlers, dict)
+        return self.platform.approval_handlers
 
     @property
     def account_id(self) -> UUID:
@@ -101,7 +129,7 @@ class PlatformApi:
         return self.account_ids["wechat"]
 
     async def shop(self, *, fee_ppm: int = 6_000, return_origins: tuple[str, ...] = ("https://shop.example",)) -> Shop:
-        """A new merchant with a key."""
+        """Create a merchant with a key."""
         now = self.clock.now()
         async with self.database.transaction() as tx:
             new = merchants.NewMerchant(self.ids.new(), "Example Store", fee_ppm, return_origins)
@@ -112,7 +140,7 @@ class PlatformApi:
         return Shop(new.merchant_id, key.secret)
 
     async def person(self, role: operators.Role) -> tuple[UUID, dict[str, str]]:
-        """A new operator, and the header that says who is calling."""
+        """Create an operator, and the header with their key."""
         identifier = self.ids.new()
         async with self.database.transaction() as tx:
             key = await operators.add_operator(
@@ -136,7 +164,7 @@ class PlatformApi:
         body: bytes | None = None,
         headers: Mapping[str, str] | list[tuple[str, str]] | None = None,
     ) -> Answer:
-        """One request; `path` is sent as it is written."""
+        """Send one request; `path` goes out unchanged."""
         sent = list(headers.items()) if isinstance(headers, Mapping) else list(headers or [])
         if shop is not None:
             sent.append(("Authorization", f"Bearer {shop.key}"))
@@ -151,7 +179,7 @@ class PlatformApi:
             return Answer(response.status, {k.lower(): v for k, v in response.headers.items()}, await response.read())
 
     def order(self, **changed: Any) -> dict[str, Any]:
-        """A merchant's order that is in order."""
+        """Return a valid order of a merchant."""
         return {
             "merchant_order_no": f"{_RUN}-{next(_numbers)}",
             "amount_minor": 1999,
@@ -160,7 +188,7 @@ class PlatformApi:
         } | changed
 
     async def create(self, shop: Shop, **changed: Any) -> Any:
-        """A payment, placed at the channel."""
+        """Create a payment and place it at the channel."""
         answer = await self.call("POST", "/v1/payments", shop=shop, json=self.order(method=METHOD) | changed)
         assert answer.status == 201, answer.body
         return answer.json
@@ -171,7 +199,7 @@ class PlatformApi:
         return answer.json
 
     async def until(self, shop: Shop, payment_id: str, status: str) -> Any:
-        """The payment once it has this status."""
+        """Wait until a payment has a status, and return the payment."""
         for _ in range(500):
             if (payment := await self.get(shop, payment_id))["status"] == status:
                 return payment
@@ -179,12 +207,15 @@ class PlatformApi:
         raise AssertionError(f"the payment does not become {status}: {payment}")
 
     async def control(self, path: str, *, channel: str = "wechat", **fields: Any) -> Any:
-        """The simulator's control API."""
+        """Call the simulator's control API."""
         async with self.session.post(f"{self.sandbox_url}/control/{channel}/{path}", json=fields) as response:
             return await response.json()
 
     async def fingerprint(self) -> dict[str, tuple[int, int]]:
-        """Every table's number of rows and a hash of them: equal before and after means that nothing was written."""
+        """Count and hash the rows of each table: equal before and after a request means that it wrote nothing.
+
+        Left out are the tables that background tasks of the platform write at any time.
+        """
         async with self.admin.transaction() as tx:
             tables = await tx.fetch(
                 "SELECT schemaname || '.' || relname AS name FROM pg_stat_user_tables "
@@ -196,10 +227,10 @@ class PlatformApi:
                     f"SELECT count(*), coalesce(sum(hashtext(t::text)), 0)::bigint FROM {table['name']} AS t"
                 )
                 found[table["name"]] = tuple(row)
-        return found
+        return {name: rows for name, rows in found.items() if name not in _WRITTEN_IN_THE_BACKGROUND}
 
     async def transfers_of(self, payment_id: str) -> list[Any]:
-        """The ledger's transfers of one payment."""
+        """Return the ledger's transfers of one payment."""
         async with self.admin.transaction() as tx:
             return await tx.fetch(
                 "SELECT id, debit_account_id, credit_account_id, amount, code FROM ledger.transfer "
@@ -218,44 +249,37 @@ class _Server(uvicorn.Server):
 
 @pytest.fixture(scope="session")
 async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PlatformApi]:
-    """API, simulator and database of their own for the whole run. No worker: tests call `flow.sweep` themselves."""
+    """The platform, the simulator and a database of their own for the whole run. No worker: tests poll themselves."""
     database_url = create_database(server_url)
     await asyncio.to_thread(migrate, database_url)
     clock = ShiftedClock()
-    ids = Ids(clock)
-    vault = Vault([secrets.token_bytes(32)])
     folder = tmp_path_factory.mktemp("platform-sandbox")
     keys = WeChatSandboxKeys.load(folder / "wechat")
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    settings = Settings(
+        home=folder,
+        database_url=SecretStr(database_url),
+        secret_key=SecretStr(base64.b64encode(secrets.token_bytes(32)).decode()),
+        public_url=url,
+        sandbox=True,
+        avatar_base_url="https://cdn.example/{merchant_id}/",
+        log_format="console",
+    )
     async with contextlib.AsyncExitStack() as stack:
         sandbox_url = await stack.enter_async_context(serve(SandboxSettings(folder, speed=1000, clock=clock)))
-        database = await stack.enter_async_context(Database.open(database_url, size=16))
         admin = await stack.enter_async_context(Database.open(database_url, size=2, role=None))
         http = await stack.enter_async_context(channels.Http.open(connect_timeout_s=2, total_timeout_s=2))
-        accounts = channels.Accounts(database, vault, http, clock)
-        documents = payments.Documents(
-            lambda p: f"{url}/pay/{encode('pay', p.payment_id)}?token={p.checkout_token}", accounts.text
+        opened = await stack.enter_async_context(
+            app.open_platform(settings, clock=clock, http=http, answers=api.JsonAnswers)
         )
-        transactions = payments.PaymentTransactions(
-            database, documents, clock=clock, ids=ids, answers=api.JsonAnswers(documents)
-        )
-        lifecycle = payments.Payments(
-            database,
-            accounts,
-            transactions,
-            payments.PaymentsConfig(url, sandbox=True),
-            clock=clock,
-            ids=ids,
-            vault=vault,
-        )
-        stack.push_async_callback(lifecycle.stop)
-        async with database.transaction() as tx:
+        platform = replace(opened, approval_handlers=dict(opened.approval_handlers))  # tests add theirs
+        async with platform.database.transaction() as tx:
             account_ids = {
                 channel: await channels.accounts.ensure_account(
                     tx,
-                    vault,
-                    account_id=ids.new(),
+                    platform.vault,
+                    account_id=platform.ids.new(),
                     channel=channel,
                     name="sandbox",
                     sandbox=True,
@@ -264,28 +288,10 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
                 )
                 for channel, credentials in sorted(sandbox_accounts(folder, sandbox_url).items())
             }
-        handlers = dict(approval_handlers(transactions))  # tests add theirs
-        services = api.Services(
-            records=database,
-            avatar_base="https://cdn.example/{merchant_id}/",
-            database=database,
-            directory=merchants.Directory(database),
-            accounts=accounts,
-            lifecycle=lifecycle,
-            approval_handlers=handlers,
-            vault=vault,
-            clock=clock,
-            ids=ids,
-            sandbox=True,
-        )
-
-        @contextlib.asynccontextmanager
-        async def open_services() -> AsyncIterator[api.Services]:
-            yield services
-
-        web = api.create_app(open_services, identifiers=ids)
+        await platform.accounts.refresh()  # the platform may have read them before they were there
+        web_app = web.build(settings, opened=platform)
         config = uvicorn.Config(
-            web, http="httptools", access_log=False, log_config=None, ws="none", timeout_keep_alive=300
+            web_app, http="httptools", access_log=False, log_config=None, ws="none", timeout_keep_alive=300
         )
         server = _Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -296,22 +302,7 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), auto_decompress=False)
         )
         try:
-            yield PlatformApi(
-                url,
-                sandbox_url,
-                database,
-                admin,
-                lifecycle,
-                accounts,
-                vault,
-                clock,
-                ids,
-                keys,
-                web,
-                account_ids,
-                session,
-                handlers,
-            )
+            yield PlatformApi(url, sandbox_url, platform, admin, clock, keys, web_app, account_ids, session)
         finally:
             server.should_exit = True
             await serving

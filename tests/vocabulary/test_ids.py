@@ -113,7 +113,7 @@ def test_nanoseconds_are_exact(instant: datetime) -> None:
     assert ns % 1000 == 0
 
 
-def test_a_manual_clock_moves_when_told_and_is_aware() -> None:
+def test_a_manual_clock_moves_by_advance_and_is_aware() -> None:
     clock = ManualClock()
     start = clock.now()
     assert clock.now() == start

@@ -11,14 +11,12 @@ from uuid import UUID
 
 import pytest
 
-from hutong import payments
 from hutong.db import EmbeddedServer
 from hutong.demo import drill_report as reports
-from hutong.demo.drill_run import Course, Event
+from hutong.demo.drill_run import AccountEvent, DrillRun
 
 BEGAN = datetime(2026, 3, 2, tzinfo=UTC)
-ONE, TWO = UUID(int=1), UUID(int=2)
-NAMES = {ONE: "wechat/one", TWO: "wechat/two"}
+ONE, TWO = "wechat/one", "wechat/two"
 COMES_BACK = ((5.0, "failed"), (5.2, "open"), (7.2, "probing 1 %"), (11.0, "recovered"), (15.0, "healthy"))
 
 
@@ -44,8 +42,8 @@ def test_the_drill_over_http_and_its_traffic_rehearsed_under_a_draft(environment
         assert report["failed_over"] == report["failures_to_leave"] + report["probes_lost"]
         events = [event for second in report["timeline"] for event in second["events"] if "wechat/one" in event]
         wanted = ["failed", "open", "recovered", "probing 1 %", "probing 5 %", "probing 25 %", "probing 100 %"]
-        told = iter(event.removeprefix("wechat/one ") for event in events)
-        assert all(what in told for what in [*wanted, "healthy"]), events
+        actual = iter(event.removeprefix("wechat/one ") for event in events)
+        assert all(what in actual for what in [*wanted, "healthy"]), events
         assert all(second["payments"] == second["succeeded"] for second in report["timeline"])
         assert "probing 100 %" in done.stderr, "people see it as it happens"
 
@@ -68,35 +66,31 @@ def test_a_configured_database_is_left_alone(environment: dict[str, str]) -> Non
     assert "HUTONG_DATABASE_URL" in done.stderr
 
 
-def course(*events: tuple[float, str], status: str = "succeeded") -> Course:
-    made = Course(BEGAN, "wechat/one", BEGAN + timedelta(seconds=20))
-    made.events = [Event(at, "wechat/one", what) for at, what in events]
+def drill_run(*events: tuple[float, str], status: str = "succeeded") -> DrillRun:
+    made = DrillRun(BEGAN, "wechat/one", BEGAN + timedelta(seconds=20))
+    made.events = [AccountEvent(at, "wechat/one", what) for at, what in events]
     made.payments = {f"pay_{number:026d}": (number / 10, "succeeded") for number in range(200)}
     made.payments["pay_00000000000000000000000199"] = 19.9, status
     return made
 
 
-def tries(*, refused_until: float = 5.2, away_until: float = 15.0) -> list[payments.LoggedDecision]:
+def attempts(*, refused_until: float = 5.2, away_until: float = 15.0) -> list[reports.DrillAttempt]:
     found = []
     for number in range(200):
         at = number / 10
         account = TWO if refused_until < at < away_until else ONE
-        state = payments.AttemptState.FAILED if 5 <= at <= refused_until else payments.AttemptState.SUCCEEDED
-        found.append(
-            payments.LoggedDecision(
-                UUID(int=number), UUID(int=number), account, state, None, BEGAN + timedelta(seconds=at), None
-            )
-        )
+        refused = 5 <= at <= refused_until
+        found.append(reports.DrillAttempt(at, UUID(int=number), account, refused=refused, probe=False))
     return found
 
 
 def test_a_drill_that_went_well_is_reported_so() -> None:
-    found = reports.report(course(*COMES_BACK), NAMES, tries(), home="")
+    found = reports.report(drill_run(*COMES_BACK), attempts(), home="")
     assert found.broken == []
     assert (found.failures_to_leave, found.probes_lost, found.seconds_to_return) == (3, 0, 4.0)
     assert (found.share_before, found.share_after) == (1.0, 1.0)
     assert found.timeline[6].states == {"wechat/one": "open"}
-    assert [row[-20:] for row in reports.picture(found.timeline, NAMES.values())][1] == " " * 5 + "█" * 10 + " " * 5
+    assert [row[-20:] for row in reports.picture(found.timeline, (ONE, TWO))][1] == " " * 5 + "█" * 10 + " " * 5
 
 
 @pytest.mark.parametrize(
@@ -112,5 +106,5 @@ def test_a_drill_that_went_well_is_reported_so() -> None:
 def test_what_was_not_as_it_must_be_is_named(
     events: tuple[tuple[float, str], ...], made: dict[str, float], status: str, says: str
 ) -> None:
-    found = reports.report(course(*events, status=status), NAMES, tries(**made), home="")
+    found = reports.report(drill_run(*events, status=status), attempts(**made), home="")
     assert any(says in broken for broken in found.broken), found.broken

@@ -76,7 +76,7 @@ def test_a_killed_database_is_started_again_without_a_human_step(platform: Runni
     assert within(20, lambda: ready(platform))
 
 
-def test_the_worker_shows_its_metrics_where_it_is_told_to(
+def test_the_worker_serves_its_metrics_on_the_configured_port(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = free_port()

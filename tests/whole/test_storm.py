@@ -130,14 +130,14 @@ async def havoc(storm: Storm, platform: RunningPlatform) -> None:
             await storm.post(f"/v1/webhook-endpoints/{storm.endpoint}/replay", begin="2020-01-01T00:00:00Z")
 
 
-def differences(path: str, believed: Any, told: Any) -> list[str]:
-    """Where two documents differ."""
-    if isinstance(believed, dict) and isinstance(told, dict) and believed.keys() == told.keys():
-        return [found for name in told for found in differences(f"{path}.{name}", believed[name], told[name])]
-    if isinstance(believed, list) and isinstance(told, list) and len(believed) == len(told):
-        pairs = enumerate(zip(believed, told, strict=True))
-        return [found for at, (one, other) in pairs for found in differences(f"{path}[{at}]", one, other)]
-    return [] if believed == told else [f"{path}: {believed!r} is {told!r}"]
+def differences(path: str, believed: Any, actual: Any) -> list[str]:
+    """List the places at which two documents differ."""
+    if isinstance(believed, dict) and isinstance(actual, dict) and believed.keys() == actual.keys():
+        return [place for name in actual for place in differences(f"{path}.{name}", believed[name], actual[name])]
+    if isinstance(believed, list) and isinstance(actual, list) and len(believed) == len(actual):
+        pairs = enumerate(zip(believed, actual, strict=True))
+        return [place for at, (one, other) in pairs for place in differences(f"{path}[{at}]", one, other)]
+    return [] if believed == actual else [f"{path}: {believed!r} is {actual!r}"]
 
 
 async def calm(storm: Storm, platform: RunningPlatform) -> None:

@@ -1,4 +1,4 @@
-"""What the worker is wired to do."""
+"""The worker on an open platform: its jobs run, and broken books are noticed."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def test_it_makes_partitions(settings: Settings, table: str) -> None:
             await working
 
 
-async def test_books_that_do_not_hold_are_told_at_the_highest_level(
+async def test_broken_books_are_logged_at_the_highest_level(
     settings: Settings, fresh_database_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with app.open_platform(settings) as platform:

@@ -29,11 +29,11 @@ from hutong.channels import (
     Codes,
     Http,
     HttpAnswer,
-    Method,
     Notification,
     NotificationRefused,
     OrderReference,
     PayerAction,
+    PaymentMethod,
     PayRequest,
     confirm_refusal,
 )
@@ -60,7 +60,7 @@ class TealeafPay(Channel):
 
     capabilities = Capabilities(
         channel="tealeaf",
-        methods={"tealeaf_qr": Method(ActionKind.QR_CODE)},
+        methods={"tealeaf_qr": PaymentMethod(ActionKind.QR_CODE)},
         currencies=frozenset({"CNY"}),
         amount_minor_min=1,
         amount_minor_max=100_000_00,

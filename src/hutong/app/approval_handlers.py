@@ -11,6 +11,6 @@ def approval_handlers(transactions: payments.PaymentTransactions) -> Mapping[str
     """Return the handlers by the proposed action."""
     return {
         channels.codes.CHANGE: channels.codes.change_code,
-        **routing.EFFECTS,
+        **routing.APPROVAL_HANDLERS,
         **payments.approval_handlers(transactions),
     }

@@ -124,10 +124,10 @@ async def open_platform(
         await stack.enter_async_context(_recording_unmapped_codes(platform.accounts.unmapped, database))
         stack.push_async_callback(platform.lifecycle.stop)
         selector = platform.lifecycle.route_selector
-        sharing = routing.StateSync(
-            database, selector.routing_state, clock=clock, process_id=ids.new(), offers=selector.look_ahead
+        state_sync = routing.StateSync(
+            database, selector.routing_state, clock=clock, process_id=ids.new(), offers=selector.refresh_offers
         )
-        await stack.enter_async_context(_running(sharing.run))
+        await stack.enter_async_context(_running(state_sync.run))
         yield platform
 
 
@@ -174,7 +174,7 @@ def wire(
         clock=clock,
         ids=ids,
         vault=vault,
-        live=routing.RoutingState(draw=draw or SystemRandom().random),
+        routing_state=routing.RoutingState(draw=draw or SystemRandom().random),
     )
     return Platform(
         settings=settings,

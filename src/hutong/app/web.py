@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
 
 from fastapi import APIRouter, FastAPI
 
 from hutong import api, cashier
-from hutong.app.platform import open_platform
+from hutong.app.platform import Platform, open_platform
 from hutong.clock import SystemClock
 from hutong.config import Settings
 from hutong.ids import Ids
 
 
-def build(settings: Settings) -> FastAPI:
-    """Build the application: API and cashier over a platform that opens and closes with it."""
+def build(settings: Settings, *, opened: Platform | None = None) -> FastAPI:
+    """Build the application of API and cashier.
+
+    Args:
+        opened: A platform that stays open; by default the application opens its own and closes it at its end.
+    """
 
     @asynccontextmanager
     async def open_services() -> AsyncIterator[api.Services]:
-        async with open_platform(settings, answers=api.JsonAnswers) as platform:
+        async with nullcontext(opened) if opened else open_platform(settings, answers=api.JsonAnswers) as platform:
             yield api.Services(
                 database=platform.database,
                 directory=platform.directory,
@@ -49,5 +53,5 @@ def build(settings: Settings) -> FastAPI:
         )
         return [cashier.create_router(checkout, services.clock)]
 
-    identifiers = Ids(SystemClock(), zone=settings.zone)
+    identifiers = opened.ids if opened else Ids(SystemClock(), zone=settings.zone)
     return api.create_app(open_services, identifiers=identifiers, extra=cashier_routes)

@@ -10,7 +10,7 @@ from functools import partial
 
 from prometheus_client import Gauge
 
-from hutong import db, events, ledger, payments, routing, search
+from hutong import db, events, ledger, routing, search
 from hutong.app.platform import Platform, broker, query_database_url
 from hutong.telemetry import get_logger
 
@@ -59,7 +59,7 @@ async def number_events(worker: Worker) -> None:
 async def probe_accounts(worker: Worker) -> None:
     """Probe the failed accounts that get no payments."""
     platform = worker.platform
-    await payments.probe_idle(
+    await routing.probe_idle(
         platform.accounts,
         platform.lifecycle.route_selector.routing_state,
         clock=platform.clock,
@@ -70,14 +70,14 @@ async def probe_accounts(worker: Worker) -> None:
 async def suggest_switches(worker: Worker) -> None:
     """Record the switches that channel health suggests, where operators confirm each one."""
     platform = worker.platform
-    live, now = platform.lifecycle.route_selector.routing_state, platform.clock.now()
-    await platform.database.run(lambda tx: routing.suggest(tx, live, now=now, new_id=platform.ids.new))
+    state, now = platform.lifecycle.route_selector.routing_state, platform.clock.now()
+    await platform.database.run(lambda tx: routing.suggest(tx, state, now=now, new_id=platform.ids.new))
 
 
 async def guard_experiment(worker: Worker) -> None:
     """End an experiment whose draft performs worse than its guardrail allows."""
     platform = worker.platform
-    await platform.database.run(lambda tx: routing.guard_trial(tx, now=platform.clock.now()))
+    await platform.database.run(lambda tx: routing.guard_experiment(tx, now=platform.clock.now()))
 
 
 async def keep_books(platform: Platform) -> None:

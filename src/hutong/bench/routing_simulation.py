@@ -1,4 +1,4 @@
-"""A seeded world of six channels: prices, drifting success, outages, outages of banks, and payers' own faults."""
+"""A seeded simulation of six channels: prices, drifting success rates, outages, outages of banks, and declines."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _KNOT_S = 900.0
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """From when to when a channel, or a bank at every channel, does not work; in seconds of the world."""
+    """A time in which a channel, or a bank at every channel, does not work; in seconds of the simulation."""
 
     start: float
     end: float
 
 
 @dataclass(slots=True)
-class Line:
-    """One channel of the world."""
+class SimulatedChannel:
+    """One channel of the simulation."""
 
     name: str
     ppm: int
@@ -37,20 +37,21 @@ class Line:
     banks: frozenset[int]
 
     def cost(self, amount_minor: int) -> float:
+        """Return the price of a payment."""
         return amount_minor * self.ppm / 1e6 + self.fixed_minor
 
     def success(self, at: float) -> float:
-        """The true chance that it does its work."""
+        """Return the true chance that it processes a payment."""
         if any(outage.start <= at < outage.end for outage in self.outages):
             return 0.02
-        place = at / _KNOT_S
-        left = int(place)
-        return self.knots[left] + (self.knots[left + 1] - self.knots[left]) * (place - left)
+        position = at / _KNOT_S
+        left = int(position)
+        return self.knots[left] + (self.knots[left + 1] - self.knots[left]) * (position - left)
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One payment of the world, with its luck: whichever way it goes, the same payment meets the same luck."""
+    """One payment of the simulation, with its luck: at whichever channel, the same payment meets the same luck."""
 
     at: float
     amount_minor: int
@@ -61,39 +62,39 @@ class Arrival:
 
 
 @dataclass(slots=True)
-class World:
-    """All of it."""
+class RoutingSimulation:
+    """The channels, the outages of banks, and the payments in order of time."""
 
     seed: int
-    lines: list[Line]
+    channels: list[SimulatedChannel]
     bank_outages: dict[int, list[Outage]]
     arrivals: list[Arrival] = field(default_factory=list)
 
-    def chance(self, line: Line, bank: int, at: float) -> float:
-        """The true chance that this channel does its work for this bank now."""
+    def chance(self, channel: SimulatedChannel, bank: int, at: float) -> float:
+        """Return the true chance that a channel processes a payment of this bank at this time."""
         if any(outage.start <= at < outage.end for outage in self.bank_outages.get(bank, ())):
             return 0.02
-        return line.success(at)
+        return channel.success(at)
 
-    def value(self, line: Line, arrival: Arrival) -> float:
-        """What sending the payment there is worth, by the truth."""
+    def value(self, channel: SimulatedChannel, arrival: Arrival) -> float:
+        """Return the true expected value of sending a payment to a channel."""
         worth = arrival.amount_minor * (FEE_PPM + SUCCESS_VALUE_PPM) / 1e6
-        return self.chance(line, arrival.bank, arrival.at) * (worth - line.cost(arrival.amount_minor))
+        return self.chance(channel, arrival.bank, arrival.at) * (worth - channel.cost(arrival.amount_minor))
 
 
-def make_world(seed: int, *, payments: int = PAYMENTS) -> World:
-    """The world of a seed."""
+def make_simulation(seed: int, *, payments: int = PAYMENTS) -> RoutingSimulation:
+    """Return the simulation of a seed."""
     rng = random.Random(seed)  # noqa: S311 - a simulation
     end = HOURS * 3600
-    lines = []
+    channels = []
     for number in range(CHANNELS):
         base = rng.uniform(0.93, 0.985)
         knots, drift = [], 0.0
         for _ in range(int(end / _KNOT_S) + 2):
             drift = drift * 0.9 + rng.gauss(0, 0.012)
             knots.append(min(max(base + drift, 0.75), 0.995))
-        lines.append(
-            Line(
+        channels.append(
+            SimulatedChannel(
                 name=f"channel-{number + 1}",
                 ppm=rng.randrange(2_000, 6_001, 100),
                 fixed_minor=rng.choice([0, 0, 5, 10]),
@@ -103,11 +104,11 @@ def make_world(seed: int, *, payments: int = PAYMENTS) -> World:
             )
         )
     banks = {bank: _outages(rng, end, 1) for bank in rng.sample(range(BANKS), 2)}
-    world = World(seed, lines, banks)
+    simulation = RoutingSimulation(seed, channels, banks)
     times = sorted(rng.uniform(0, end) for _ in range(payments))
     shares = [1 / (rank + 1) for rank in range(BANKS)]
     for at in times:
-        world.arrivals.append(
+        simulation.arrivals.append(
             Arrival(
                 at=at,
                 amount_minor=min(max(int(rng.lognormvariate(math.log(10_000), 1.0)), 100), 5_000_000),
@@ -117,16 +118,16 @@ def make_world(seed: int, *, payments: int = PAYMENTS) -> World:
                 patience=rng.random(),
             )
         )
-    return world
+    return simulation
 
 
 def _outages(rng: random.Random, end: float, count: int) -> list[Outage]:
-    """Outages of 30 seconds to two hours that do not touch."""
-    found: list[Outage] = []
-    while len(found) < count:
-        # The first is a long one: a day in which nothing lasting happens tells no policy from another.
-        length = math.exp(rng.uniform(math.log(30 if found or count == 1 else 1800), math.log(7200)))
+    """Draw outages of 30 seconds to two hours that are apart from each other."""
+    outages: list[Outage] = []
+    while len(outages) < count:
+        # The first is a long one: without a lasting outage all policies are much alike.
+        length = math.exp(rng.uniform(math.log(30 if outages or count == 1 else 1800), math.log(7200)))
         start = rng.uniform(600, end - length - 1800)
-        if all(start > other.end + 1800 or start + length < other.start - 1800 for other in found):
-            found.append(Outage(start, start + length))
-    return sorted(found, key=lambda outage: outage.start)
+        if all(start > other.end + 1800 or start + length < other.start - 1800 for other in outages):
+            outages.append(Outage(start, start + length))
+    return sorted(outages, key=lambda outage: outage.start)

@@ -9,7 +9,7 @@ An adapter needs the names of this package alone. Accounts and code maps are the
 from hutong.channels import accounts, codes
 from hutong.channels.accounts.accounts import Accounts, Offer
 from hutong.channels.bill import Bill, BillRow, BillRowKind, BillState
-from hutong.channels.capability import BillRule, Capabilities, Method, RefundRule
+from hutong.channels.capability import BillRule, Capabilities, PaymentMethod, RefundRule
 from hutong.channels.codes.codes import Codes
 from hutong.channels.errors import BillRefused, ChannelUnreachable, NotificationRefused, NotOffered
 from hutong.channels.http import Http, HttpReply
@@ -53,7 +53,6 @@ __all__ = [
     "Http",
     "HttpAnswer",
     "HttpReply",
-    "Method",
     "NotOffered",
     "Notification",
     "NotificationRefused",
@@ -61,6 +60,7 @@ __all__ = [
     "OrderReference",
     "PayRequest",
     "PayerAction",
+    "PaymentMethod",
     "PayoutRequest",
     "RefundRequest",
     "RefundRule",

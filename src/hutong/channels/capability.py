@@ -10,7 +10,7 @@ from hutong.channels.model import ActionKind
 
 
 @dataclass(frozen=True, slots=True)
-class Method:
+class PaymentMethod:
     """One way to pay.
 
     Attributes:
@@ -87,7 +87,7 @@ class Capabilities:
     """
 
     channel: str
-    methods: Mapping[str, Method]
+    methods: Mapping[str, PaymentMethod]
     currencies: frozenset[str]
     amount_minor_min: int
     amount_minor_max: int

@@ -61,7 +61,7 @@ class PayRequest:
     Attributes:
         notify_url: Where the channel sends its notifications; stored with the attempt, so that resending repeats it.
         return_url: Where the payer's browser goes afterwards. What the browser brings back proves nothing.
-        payer: The values that the method needs, by the names in `Method.requires`: "openid", "auth_code", "token"…
+        payer: The values that the method needs, by the names in `PaymentMethod.requires`, such as "openid".
         capture: False only reserves the money, to be taken by `capture`.
         placed_at: When the intent was written: the same in every submission, and in `OrderReference`.
     """

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -11,11 +13,12 @@ from uuid import UUID
 import typer
 
 from hutong.cli.codes import codes
-from hutong.cli.common import Json, in_transaction, load_settings, make_ids, read_private_file
+from hutong.cli.common import Json, in_transaction, load_settings, make_ids, read_private_file, with_database
 from hutong.clock import SystemClock
 
 if TYPE_CHECKING:
     from hutong import channels, db
+    from hutong.vault import Vault
 
 channel = typer.Typer(help="Payment channels: your accounts there, and what their codes mean.", no_args_is_help=True)
 channel.add_typer(codes, name="codes")
@@ -133,6 +136,89 @@ def coverage(as_json: Json = False) -> None:
         print(f"{name:<12} {report.mapped:>5} of {report.documented:>5} documented codes  {share}")
         for key in report.missing:
             print(f"{'':<12} missing: {' '.join(key)}")
+
+
+@channel.command("bill")
+def bill(
+    name: ChannelName,
+    account: AccountName,
+    into: Annotated[Path, typer.Option("--into", metavar="FOLDER", file_okay=False, help="For the channel's files.")],
+    day: Annotated[
+        datetime | None, typer.Option("--day", formats=["%Y-%m-%d"], help="The channel's day; yesterday if left out.")
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option("--kind", help="Such as trade; left out, the one that reconciliation uses.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Fetch an account's bill of one day, check it against its own totals, and print its rows as CSV.
+
+    Exits 1 if there is none.
+    """
+    from hutong import app
+
+    settings = load_settings()
+    into.mkdir(parents=True, exist_ok=True)
+
+    async def work(database: db.Database) -> tuple[channels.Bill, list[channels.BillRow]]:
+        return await _fetch_bill(database, app.open_vault(settings), name, account, day and day.date(), kind, into)
+
+    fetched, rows = with_database(work, settings)
+    if as_json:
+        documents = [_row_document(row) for row in rows]
+        print(json.dumps(_bill_document(fetched) | {"rows": documents}, ensure_ascii=False))
+    else:
+        writer = csv.writer(sys.stdout)
+        writer.writerow(_ROW_COLUMNS)
+        writer.writerows(_row_document(row).values() for row in rows)
+        reason = f": {fetched.channel_code} {fetched.channel_message or ''}" if fetched.channel_code else ""
+        print(f"{fetched.kind} {fetched.day}: {fetched.state}, {len(rows)} rows{reason}", file=sys.stderr)
+    if fetched.state not in ("ready", "empty"):
+        sys.exit(1)
+
+
+async def _fetch_bill(
+    database: db.Database, vault: Vault, name: str, account: str, day: date | None, kind: str | None, into: Path
+) -> tuple[channels.Bill, list[channels.BillRow]]:
+    from hutong import channels
+
+    clock = SystemClock()
+    async with database.transaction() as tx:
+        account_id = await _find(tx, name, account)
+    async with channels.Http.open() as http:
+        adapter = await channels.Accounts(database, vault, http, clock).get(account_id)
+        rule = adapter.capabilities.bill
+        if rule is None:
+            raise channels.NotOffered(f"{name} has no bills")
+        yesterday = (clock.now().astimezone(UTC) + rule.utc_offset).date() - timedelta(days=1)
+        fetched = await adapter.download_bill(kind or rule.kinds[0], day or yesterday, into, now=clock.now())
+        complete = fetched.state in (channels.BillState.READY, channels.BillState.EMPTY)
+        return fetched, list(adapter.read_bill(fetched)) if complete else []
+
+
+_ROW_COLUMNS = (
+    "kind", "our_no", "channel_no", "original_no", "amount_minor", "currency", "fee_minor", "state", "happened_at",
+    "settle_date",
+)  # fmt: skip
+
+
+def _row_document(row: channels.BillRow) -> dict[str, Any]:
+    values = (
+        row.kind.value, row.our_no, row.channel_no, row.original_no, row.amount_minor, row.currency, row.fee_minor,
+        row.state, row.happened_at and row.happened_at.isoformat(), row.settle_date and row.settle_date.isoformat(),
+    )  # fmt: skip
+    return dict(zip(_ROW_COLUMNS, values, strict=True))
+
+
+def _bill_document(fetched: channels.Bill) -> dict[str, Any]:
+    return {
+        "state": fetched.state.value,
+        "kind": fetched.kind,
+        "day": fetched.day.isoformat(),
+        "files": [str(file) for file in fetched.files],
+        "channel_code": fetched.channel_code,
+        "channel_message": fetched.channel_message,
+    }
 
 
 def _set_enabled(channel: str, name: str, *, enabled: bool) -> None:

@@ -80,7 +80,7 @@ def replay(
             request = request.after(result.last)
     if event is not None and not seen:
         raise InvalidParameter("--event is not the id of an event that this endpoint receives", param="--event")
-    print(json.dumps({"replayed": count}) if as_json else f"{count} events will be sent again")
+    print(json.dumps({"replayed": count}) if as_json else f"{count} will be sent again")
 
 
 @events.command("deliveries")

@@ -60,7 +60,7 @@ def retry(name: Name, references: References, database: Database = None, as_json
 
     now = SystemClock().now()
     retried = _run(database, lambda tx: consumer.retry_parked(tx, name, references, now=now))
-    print(json.dumps({"retried": retried}) if as_json else f"{len(retried)} messages will be handled again")
+    print(json.dumps({"retried": retried}) if as_json else f"{len(retried)} will be handled again")
 
 
 @park.command("drop")
@@ -77,7 +77,7 @@ def drop(
 
     now = SystemClock().now()
     dropped = _run(database, lambda tx: consumer.drop_parked(tx, name, references, reason=reason, now=now))
-    print(json.dumps({"dropped": dropped}) if as_json else f"{len(dropped)} messages will not be handled")
+    print(json.dumps({"dropped": dropped}) if as_json else f"{len(dropped)} will not be handled")
 
 
 def _document(parked: Any) -> dict[str, Any]:

@@ -62,4 +62,4 @@ def resend(
 
     with app.using_database(settings) as url:
         count = asyncio.run(run(url))
-    print(json.dumps({"resent": count}) if as_json else f"{count} messages were sent again")
+    print(json.dumps({"resent": count}) if as_json else f"{count} were sent again")

@@ -1,4 +1,4 @@
-"""What SIGTERM does to a command."""
+"""The end of a command by SIGTERM."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from contextlib import contextmanager
 def ended_by_sigterm() -> Iterator[None]:
     """Let SIGTERM end a command as Ctrl-C does, so that it stops what it has started.
 
-    The processes that serve wait for the signal in their own way.
+    The processes that serve handle the signal themselves.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, previous)

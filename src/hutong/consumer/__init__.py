@@ -1,8 +1,8 @@
-"""For those who want the events: each handled once, in order, and none missing without being noticed.
+"""A consumer of events: handles each event once and in order, and notices every missing one.
 
-Promises: what the handler does in its transaction and the fact that the message was handled are committed together; an
-object's messages are handled in order; a number that is missing is asked for until it comes; a message that cannot be
-handled is parked, what comes later for its object waits behind it, and everything else goes on.
+Promises: the handler's changes in its transaction and the fact that the message was handled are committed together; an
+object's messages are handled in order; a missing number is requested until it arrives; a message that cannot be handled
+is parked, later messages of its object wait behind it, and everything else continues.
 
 It needs a PostgreSQL of its own and nothing else of Hutong.
 """

@@ -12,7 +12,7 @@ from faststream.confluent import KafkaBroker
 from faststream.confluent.annotations import KafkaMessage
 
 from hutong.consumer.consumer import Consumer
-from hutong.consumer.transport import taken
+from hutong.consumer.transport import take_batch
 from hutong.errors import Unavailable
 
 _CLOSE_LIMIT_S = 5.0
@@ -20,11 +20,11 @@ _START_LIMIT_S = 30.0
 
 
 async def run(consumer: Consumer, servers: str, *, topics: Sequence[str], group: str | None, batch: int) -> None:
-    """See `transport.kafka`."""
+    """Run a consumer on topics of Kafka; see `transport.kafka`."""
     broker = KafkaBroker(
         servers.split(","),
         graceful_timeout=_CLOSE_LIMIT_S,
-        allow_auto_create_topics=False,  # topics are the publisher's; one that is not there yet is waited for
+        allow_auto_create_topics=False,  # topics belong to the publisher; a missing one is awaited
         logger=None,
     )
 
@@ -42,7 +42,7 @@ async def run(consumer: Consumer, servers: str, *, topics: Sequence[str], group:
         no_reply=True,
     )
     async def handle(message: KafkaMessage) -> None:
-        await taken(consumer, [bytes(body) for body in message.body])
+        await take_batch(consumer, [bytes(body) for body in message.body])
         await message.ack()
 
     try:

@@ -1,4 +1,4 @@
-"""One consumer: takes messages in, handles them, asks for what is missing."""
+"""The consumer: receives messages, handles them, and requests missing ones."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ _log = telemetry.get_logger(__name__)
 
 
 class Consumer:
-    """Handles each event of its streams once, an object's events in order, and notices what is missing.
+    """Handles each event of its streams once, an object's events in order, and notices missing ones.
 
-    Any number of processes may run the same consumer on one database; two consumers, which have different names, know
-    nothing of each other.
+    Any number of processes may run the same consumer on one database. Consumers with different names are independent.
 
     Args:
-        name: Stays the same for good: what was handled is known under it.
-        handler: Called as `handler(tx, message)`. What it does in `tx` is committed together with the fact that the
-            message was handled, or not at all. It must not commit. If it raises, the message is tried again later and
-            parked in the end; if it raises `Unavailable`, the message is not to blame and is tried until it works.
-        database: The consumer's own, with the tables of `install`.
-        topics: Which streams are wanted, by the part of their name between source and zone, such as "payment"; None
-            means all. Others may come and are ignored.
-        versions: The highest version of each type that the handler understands, 1 where a type is not named.
+        name: Must never change: handled messages are recorded under it.
+        handler: Called as `handler(tx, message)`. Its changes in `tx` are committed together with the fact that the
+            message was handled, or not at all. It must not commit. If it raises, the message is attempted again later
+            and parked in the end; if it raises `Unavailable`, the message is not to blame and is attempted until it
+            succeeds.
+        database: The consumer's own database, with the tables of `install`.
+        topics: The streams to handle, by the part of their name between source and zone, such as "payment"; None
+            means all. Messages of other streams are ignored.
+        versions: The highest version of each type that the handler understands; 1 by default.
     """
 
     def __init__(
@@ -59,61 +59,61 @@ class Consumer:
         )
 
     async def take(self, messages: Sequence[bytes]) -> Taken:
-        """Take a batch in and handle what can be handled. When this returns, the broker may forget the messages.
+        """Receive a batch and handle the messages that are ready. Afterwards the broker may forget the batch.
 
         Errors:
-            Unavailable, OutcomeUnknown: the database is gone; giving the same messages again is safe.
+            Unavailable, OutcomeUnknown: the database is unavailable; passing the same messages again is safe.
         """
         taken = await self.receive(messages)
         await self._handling.drain()
         return taken
 
     async def receive(self, messages: Sequence[bytes]) -> Taken:
-        """Write a batch into the inbox without handling it. Errors as `take`."""
-        arrived = [one for one in map(read, messages) if self._wants(one)]
+        """Write a batch into the inbox without handling it. Errors as for `take`."""
+        contents = [content for content in map(read, messages) if self._is_subscribed(content)]
         now = self._clock.now()
-        return await self._database.run(lambda tx: receive(tx, self.name, arrived, policy=self._policy, now=now))
+        return await self._database.run(lambda tx: receive(tx, self.name, contents, policy=self._policy, now=now))
 
     async def handle(self) -> int:
-        """Handle all that is ready by now: what waited for a second try, what a person wants tried again.
+        """Handle all messages that are ready by now, further attempts and retries of parked messages included.
 
         Returns:
-            How many messages were done. Errors as `take`.
+            The number of messages handled. Errors as for `take`.
         """
         return await self._handling.drain()
 
     async def repair(self, source: Source | None) -> int:
-        """Ask the source for what is missing or differs and is due.
+        """Request the missing and the differing messages that are due.
 
         Args:
-            source: Where to ask; None: a person has to, by what the log says.
+            source: Receives the requests; without one they are logged, for a person.
 
         Returns:
-            How many requests were sent. What could not be sent is asked for again later.
+            The number of requests sent. A request that could not be sent is repeated later.
         """
         now, policy = self._clock.now(), self._policy
         await self._database.run(lambda tx: give_up(tx, self.name, policy=policy, now=now))
-        wishes = await self._database.run(lambda tx: due_gaps(tx, self.name, policy=policy, now=now))
-        wishes += await self._database.run(lambda tx: due_digests(tx, self.name, policy=policy, now=now))
+        requests = await self._database.run(lambda tx: due_gaps(tx, self.name, policy=policy, now=now))
+        requests += await self._database.run(lambda tx: due_digests(tx, self.name, policy=policy, now=now))
         if source is None:
-            for wish in wishes:
+            for request in requests:
                 _log.warning(
                     "stream_needs_resending",
                     consumer=self.name,
-                    stream=wish.stream,
-                    first=wish.first,
-                    last=wish.last,
+                    stream=request.stream,
+                    first=request.first,
+                    last=request.last,
                 )
             return 0
-        for wish in wishes:
-            await wish.send(source)
-        return len(wishes)
+        for request in requests:
+            await request.send(source)
+        return len(requests)
 
     async def tidy(self, *, keep: timedelta) -> int:
-        """Delete what was done longer ago than this. A repetition of it is still known as one.
+        """Delete messages handled longer ago than this. Their repetitions are still recognized.
 
         Returns:
-            How many rows were deleted.
+            The number of rows deleted.
         """
         before = self._clock.now() - keep
         return await self._database.run(lambda tx: tidy(tx, self.name, before=before))
@@ -121,7 +121,7 @@ class Consumer:
     async def attend(
         self, source: Source | None, *, every: timedelta = timedelta(seconds=1), keep: timedelta = timedelta(days=7)
     ) -> None:
-        """Do what has to be done beside taking messages, until cancelled: second tries, requests, tidying up."""
+        """Do the work beside receiving messages, until cancelled: further attempts, requests, deletion of old rows."""
         tidied_at = None
         while True:
             try:
@@ -130,16 +130,16 @@ class Consumer:
                 if tidied_at is None or self._clock.now() - tidied_at > timedelta(minutes=10):
                     await self.tidy(keep=keep)
                     tidied_at = self._clock.now()
-            except asyncpg.SyntaxOrAccessError:  # no tables, no rights: waiting does not help
+            except asyncpg.SyntaxOrAccessError:  # no tables or no rights: waiting does not help
                 raise
             except (HutongError, asyncpg.PostgresError, OSError) as error:
                 _log.warning("consumer_interrupted", consumer=self.name, reason=type(error).__name__)
             await asyncio.sleep(every.total_seconds())
 
-    def _wants(self, one: Message | Digest | Reject) -> bool:
-        return isinstance(one, Reject) or self.topics is None or topic_of(one.stream) in self.topics
+    def _is_subscribed(self, content: Message | Digest | Reject) -> bool:
+        return isinstance(content, Reject) or self.topics is None or topic_of(content.stream) in self.topics
 
 
 def topic_of(stream: str) -> str:
-    """What stands between a stream's source and its zone."""
+    """Return the part of a stream's name between its source and its zone."""
     return stream.rpartition(".")[0].partition(".")[2]

@@ -1,4 +1,4 @@
-"""Which numbers are missing: arithmetic on ranges, no I/O."""
+"""Gaps in streams: arithmetic on ranges, no I/O."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from hutong.consumer.model import RANGE_MAX
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Numbers that exist and have not come; `first` and `last` are missing too.
+    """A range of numbers that exist and have not arrived, `first` and `last` included.
 
     Attributes:
-        asked: How often it was asked for.
+        asked: How often the range was requested.
     """
 
     first: int
@@ -28,25 +28,25 @@ class Gap:
 def close(
     gaps: Sequence[Gap], last: int, numbers: Iterable[int], *, known: int = 0, now: datetime
 ) -> tuple[list[Gap], int]:
-    """What is missing after some numbers came.
+    """Return the gaps that are left after some numbers arrived.
 
     Args:
-        gaps: What was missing before, in order.
+        gaps: The gaps before, in order.
         last: The highest number that was known to exist.
-        numbers: Those that came, in any order.
-        known: The highest number that somebody says exists, without having brought it.
+        numbers: The numbers that arrived, in any order.
+        known: The highest number that a digest reports, whether or not it has arrived.
 
     Returns:
-        What is missing now, in order, and the highest number now known to exist. A part of a gap keeps when it was
-        found and how often it was asked for.
+        The gaps now, in order, and the highest number now known to exist. A part of a gap keeps its `found_at` and
+        `asked`.
 
     Repeat:
         The same numbers once more change nothing.
     """
-    came = sorted(set(numbers))
-    left = [part for gap in gaps for part in _without(gap, came)]
+    arrived = sorted(set(numbers))
+    left = [part for gap in gaps for part in _without(gap, arrived)]
     top = last
-    for number in came[bisect_right(came, last) :]:
+    for number in arrived[bisect_right(arrived, last) :]:
         if number > top + 1:
             left.append(Gap(top + 1, number - 1, now))
         top = number
@@ -56,10 +56,10 @@ def close(
     return left, top
 
 
-def _without(gap: Gap, came: Sequence[int]) -> Iterator[Gap]:
-    """The parts of a gap that are still missing."""
+def _without(gap: Gap, arrived: Sequence[int]) -> Iterator[Gap]:
+    """Yield the parts of a gap that are still missing."""
     start = gap.first
-    for number in came[bisect_left(came, gap.first) : bisect_right(came, gap.last)]:
+    for number in arrived[bisect_left(arrived, gap.first) : bisect_right(arrived, gap.last)]:
         if number > start:
             yield replace(gap, first=start, last=number - 1)
         start = number + 1
@@ -67,16 +67,16 @@ def _without(gap: Gap, came: Sequence[int]) -> Iterator[Gap]:
         yield replace(gap, first=start)
 
 
-def allot(gaps: Sequence[Gap], awaited: int) -> tuple[list[Gap], list[Gap]]:
-    """What of the gaps of one stream is asked for now, so that a listener is never sent more than it can take.
+def select_requests(gaps: Sequence[Gap], awaited: int) -> tuple[list[Gap], list[Gap]]:
+    """Select the gaps of one stream to request now, so that the consumer is never sent more than it can take.
 
     Args:
-        gaps: In the order they are wanted, those asked for before first.
-        awaited: Numbers that are on their way.
+        gaps: In order of priority, those requested before first.
+        awaited: The numbers requested and not yet arrived.
 
     Returns:
-        Gaps to ask for, and what is left of those that were split. What was asked for before is asked for again,
-        whatever is on its way: it is part of that.
+        The gaps to request, and the rests of those that were split. A gap requested before is requested again in any
+        case, since it is part of the awaited numbers.
     """
     now: list[Gap] = []
     rest: list[Gap] = []
@@ -94,6 +94,6 @@ def allot(gaps: Sequence[Gap], awaited: int) -> tuple[list[Gap], list[Gap]]:
 
 
 def pieces(first: int, last: int, size: int = RANGE_MAX) -> Iterator[tuple[int, int]]:
-    """A range in parts small enough for one request."""
+    """Yield the parts of a range, each small enough for one request."""
     for start in range(first, last + 1, size):
         yield start, min(start + size - 1, last)

@@ -1,4 +1,4 @@
-"""Taking messages in: each once, what is missing written down, what may be handled made ready."""
+"""The intake of messages: each is stored once, gaps are recorded, and messages that may be handled become ready."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from datetime import datetime
 from hutong import db, telemetry
 from hutong.consumer.gaps import Gap, close
 from hutong.consumer.model import Digest, Message, Policy, Reject, Taken
-from hutong.consumer.statements import sql as _sql
+from hutong.consumer.statements import sql
 
 _log = telemetry.get_logger(__name__)
 
 
 @dataclass(slots=True)
-class _Stream:
-    """A stream under its lock."""
+class _LockedStream:
+    """A stream whose row is locked."""
 
     first_no: int
     last_no: int
@@ -26,58 +26,58 @@ class _Stream:
 
 
 async def install(tx: db.Tx) -> None:
-    """Make the tables of consumers, in a schema of their own, where they are absent.
+    """Create the tables of consumers, in a schema of their own, where they are absent.
 
     Repeat:
         Changes nothing.
     """
-    await _sql.install.execute(tx)
+    await sql.install.execute(tx)
 
 
 async def receive(
-    tx: db.Tx, consumer: str, arrived: Sequence[Message | Digest | Reject], *, policy: Policy, now: datetime
+    tx: db.Tx, consumer: str, contents: Sequence[Message | Digest | Reject], *, policy: Policy, now: datetime
 ) -> Taken:
     """Write a batch into the inbox.
 
     Args:
-        arrived: In any order, with or without repetitions.
+        contents: In any order, with or without repetitions.
 
     Effects:
-        One statement per table. Holds the rows of the streams until the transaction ends.
+        One statement per table. Locks the rows of the streams until the transaction ends.
 
     Repeat:
-        What is known already changes nothing.
+        Messages that arrived before change nothing.
     """
     await keep_to_indexes(tx)
-    streams = await _lock(tx, consumer, arrived, policy)
-    rejects = [one for one in arrived if isinstance(one, Reject)]
+    streams = await _lock(tx, consumer, contents, policy)
+    rejects = [content for content in contents if isinstance(content, Reject)]
     messages: dict[tuple[str, int], Message] = {}
     digests: list[Digest] = []
-    for one in arrived:
-        if isinstance(one, Reject):
+    for content in contents:
+        if isinstance(content, Reject):
             continue
-        known = streams[one.stream]
-        if (one.no if isinstance(one, Message) else one.last) > known.last_no + policy.jump_max:
-            rejects.append(_too_far(one))
-        elif isinstance(one, Digest):
-            digests.append(one)
-        elif one.no >= known.first_no and one.no > known.tidied_no:
-            messages.setdefault((one.stream, one.no), one)
+        stream = streams[content.stream]
+        if (content.no if isinstance(content, Message) else content.last) > stream.last_no + policy.jump_max:
+            rejects.append(_reject_far(content))
+        elif isinstance(content, Digest):
+            digests.append(content)
+        elif content.no >= stream.first_no and content.no > stream.tidied_no:
+            messages.setdefault((content.stream, content.no), content)
     new = await _insert(tx, consumer, list(messages.values()), now)
     repeated = messages.keys() - set(new)
-    corrected = await _repeated(tx, consumer, [messages[key] for key in sorted(repeated)], now)
+    corrected = await _compare_repeated(tx, consumer, [messages[key] for key in sorted(repeated)], now)
     if digests:
-        await _keep_digests(tx, consumer, digests, now)
+        await _insert_digests(tx, consumer, digests, now)
     if rejects:
-        await _keep_rejects(tx, consumer, rejects, now)
+        await _insert_rejects(tx, consumer, rejects, now)
     fresh = [messages[key] for key in new]
-    await _settle(tx, consumer, streams, fresh, digests, corrected, policy=policy, now=now)
-    return Taken(len(new), len(arrived) - len(new) - len(digests) - len(rejects), len(digests), len(rejects))
+    await _advance(tx, consumer, streams, fresh, digests, corrected, policy=policy, now=now)
+    return Taken(len(new), len(contents) - len(new) - len(digests) - len(rejects), len(digests), len(rejects))
 
 
 async def keep_to_indexes(tx: db.Tx) -> None:
-    """Have no plan made in the rest of this transaction that reads the whole inbox."""
-    await _sql.keep_to_indexes.execute(tx)
+    """Keep the plans of the rest of this transaction from reading the whole inbox."""
+    await sql.keep_to_indexes.execute(tx)
 
 
 async def promote(
@@ -88,50 +88,56 @@ async def promote(
     *,
     now: datetime,
 ) -> None:
-    """Make ready what may be handled. The streams' rows must be held.
+    """Make the messages ready that may be handled. The rows of the streams must be locked.
 
     Args:
-        objects: Stream and object of what came or was done.
-        advanced: Streams of which nothing is missing any more from one number up to another.
+        objects: Stream and object of messages that arrived or were handled.
+        advanced: Streams, each with two numbers between which nothing is missing any longer.
     """
     pairs = sorted(set(objects))
-    await _sql.promote.execute(
+    await sql.promote.execute(
         tx,
-        consumer,
-        [stream for stream, _ in pairs],
-        [object_id for _, object_id in pairs],
-        [stream for stream, _, _ in advanced],
-        [before for _, before, _ in advanced],
-        [after for _, _, after in advanced],
-        now,
+        consumer=consumer,
+        object_streams=[stream for stream, _ in pairs],
+        object_ids=[object_id for _, object_id in pairs],
+        streams=[stream for stream, _, _ in advanced],
+        befores=[before for _, before, _ in advanced],
+        afters=[after for _, _, after in advanced],
+        now=now,
     )
 
 
-async def lock_streams(tx: db.Tx, consumer: str, streams: Iterable[str]) -> dict[str, _Stream]:
-    """Hold the rows of these streams until the transaction ends."""
-    rows = await _sql.lock_streams.fetch(tx, consumer, sorted(set(streams)))
-    return {row["stream"]: _Stream(row["first_no"], row["last_no"], row["seen_no"], row["tidied_no"]) for row in rows}
+async def lock_streams(tx: db.Tx, consumer: str, streams: Iterable[str]) -> dict[str, _LockedStream]:
+    """Lock the rows of these streams until the transaction ends."""
+    rows = await sql.lock_streams.fetch(tx, consumer, sorted(set(streams)))
+    return {
+        row["stream"]: _LockedStream(row["first_no"], row["last_no"], row["seen_no"], row["tidied_no"]) for row in rows
+    }
 
 
 async def insert_gaps(tx: db.Tx, consumer: str, gaps: Sequence[tuple[str, Gap, datetime]]) -> None:
-    """Write gaps down, each with its stream and when it is asked for."""
-    await _sql.insert_gaps.execute(
+    """Record gaps, each with its stream and the instant of its next request."""
+    await sql.insert_gaps.execute(
         tx,
-        consumer,
-        [stream for stream, _, _ in gaps],
-        [gap.first for _, gap, _ in gaps],
-        [gap.last for _, gap, _ in gaps],
-        [gap.found_at for _, gap, _ in gaps],
-        [gap.lost_at for _, gap, _ in gaps],
-        [gap.asked for _, gap, _ in gaps],
-        [next_at for _, _, next_at in gaps],
+        consumer=consumer,
+        stream=[stream for stream, _, _ in gaps],
+        from_no=[gap.first for _, gap, _ in gaps],
+        to_no=[gap.last for _, gap, _ in gaps],
+        found_at=[gap.found_at for _, gap, _ in gaps],
+        lost_at=[gap.lost_at for _, gap, _ in gaps],
+        asked=[gap.asked for _, gap, _ in gaps],
+        next_at=[next_at for _, _, next_at in gaps],
     )
 
 
-async def settle(tx: db.Tx, consumer: str, streams: dict[str, _Stream]) -> list[tuple[str, int, int]]:
-    """Write what is known of streams whose gaps changed; returns those of which less is missing than before."""
+async def update_streams(tx: db.Tx, consumer: str, streams: dict[str, _LockedStream]) -> list[tuple[str, int, int]]:
+    """Update streams whose gaps changed.
+
+    Returns:
+        The streams that advanced, each with the number up to which nothing was and nothing is missing.
+    """
     names = sorted(streams)
-    rows = await _sql.settle_streams.fetch(tx, consumer, names, [streams[name].last_no for name in names])
+    rows = await sql.update_streams.fetch(tx, consumer, names, [streams[name].last_no for name in names])
     return [
         (row["stream"], streams[row["stream"]].seen_no, row["seen_no"])
         for row in rows
@@ -140,18 +146,18 @@ async def settle(tx: db.Tx, consumer: str, streams: dict[str, _Stream]) -> list[
 
 
 async def _lock(
-    tx: db.Tx, consumer: str, arrived: Sequence[Message | Digest | Reject], policy: Policy
-) -> dict[str, _Stream]:
-    """Hold the streams; those met for the first time begin where the policy says."""
+    tx: db.Tx, consumer: str, contents: Sequence[Message | Digest | Reject], policy: Policy
+) -> dict[str, _LockedStream]:
+    """Lock the streams of a batch; new ones start at the number that the policy sets."""
     lowest: dict[str, int] = {}
-    for one in arrived:
-        if not isinstance(one, Reject):
-            no = one.no if isinstance(one, Message) else one.first
-            lowest[one.stream] = min(no, lowest.get(one.stream, no))
+    for content in contents:
+        if not isinstance(content, Reject):
+            no = content.no if isinstance(content, Message) else content.first
+            lowest[content.stream] = min(no, lowest.get(content.stream, no))
     streams = await lock_streams(tx, consumer, lowest)
     if missing := sorted(lowest.keys() - streams.keys()):
         starts = [1 if policy.from_start else lowest[stream] for stream in missing]
-        await _sql.open_streams.execute(tx, consumer, missing, starts)
+        await sql.open_streams.execute(tx, consumer, missing, starts)
         streams = await lock_streams(tx, consumer, lowest)
     return streams
 
@@ -159,79 +165,73 @@ async def _lock(
 async def _insert(tx: db.Tx, consumer: str, messages: Sequence[Message], now: datetime) -> list[tuple[str, int]]:
     if not messages:
         return []
-    rows = await _sql.insert_messages.fetch(tx, consumer, now, *_columns(messages))
+    rows = await sql.insert_messages.fetch(tx, consumer=consumer, now=now, rows=messages)
     return [(row["stream"], row["no"]) for row in rows]
 
 
-def _columns(messages: Sequence[Message]) -> tuple[list[object], ...]:
-    return (
-        [one.stream for one in messages],
-        [one.no for one in messages],
-        [one.event_id for one in messages],
-        [one.type for one in messages],
-        [one.object_id for one in messages],
-        [one.object_seq for one in messages],
-        [one.hash for one in messages],
-        [one.body for one in messages],
-    )
-
-
-async def _repeated(tx: db.Tx, consumer: str, messages: Sequence[Message], now: datetime) -> list[tuple[str, str]]:
-    """Look at what came again: the same is nothing new; what differs is right or wrong by the source's own word.
+async def _compare_repeated(
+    tx: db.Tx, consumer: str, messages: Sequence[Message], now: datetime
+) -> list[tuple[str, str]]:
+    """Compare repeated messages with the stored ones; a differing one is right or wrong by the source's own digest.
 
     Returns:
-        Stream and object of what was corrected, before and after.
+        Stream and object of corrected messages, before and after the correction.
     """
     if not messages:
         return []
-    rows = await _sql.differing.fetch(
+    rows = await sql.differing.fetch(
         tx,
         consumer,
-        [one.stream for one in messages],
-        [one.no for one in messages],
-        [one.hash for one in messages],
+        [message.stream for message in messages],
+        [message.no for message in messages],
+        [message.hash for message in messages],
     )
     if not rows:
         return []
-    by_number = {(one.stream, one.no): one for one in messages}
+    by_number = {(message.stream, message.no): message for message in messages}
     right = [by_number[row["stream"], row["no"]] for row in rows if row["right"]]
     doubtful = [(row["stream"], row["no"]) for row in rows if not row["right"]]
     if right:
-        await _sql.correct_messages.execute(tx, consumer, *_columns(right))
+        await sql.correct_messages.execute(tx, consumer=consumer, rows=right)
         _log.warning("stream_message_corrected", consumer=consumer, numbers=[(m.stream, m.no) for m in right][:10])
     if doubtful:
         _log.warning("stream_message_differs", consumer=consumer, numbers=doubtful[:10])
         numbers = [no for _, no in doubtful]
-        await _sql.insert_digests.execute(
+        await sql.insert_digests.execute(
             tx, consumer, now, [stream for stream, _ in doubtful], numbers, numbers, [None] * len(doubtful)
         )
     before = [(row["stream"], row["object_id"]) for row in rows if row["right"]]
-    return before + [(one.stream, one.object_id) for one in right]
+    return before + [(message.stream, message.object_id) for message in right]
 
 
-async def _keep_digests(tx: db.Tx, consumer: str, digests: Sequence[Digest], now: datetime) -> None:
-    await _sql.insert_digests.execute(
+async def _insert_digests(tx: db.Tx, consumer: str, digests: Sequence[Digest], now: datetime) -> None:
+    await sql.insert_digests.execute(
         tx,
         consumer,
         now,
-        [one.stream for one in digests],
-        [one.first for one in digests],
-        [one.last for one in digests],
-        [one.hash for one in digests],
+        [digest.stream for digest in digests],
+        [digest.first for digest in digests],
+        [digest.last for digest in digests],
+        [digest.hash for digest in digests],
     )
 
 
-async def _keep_rejects(tx: db.Tx, consumer: str, rejects: Sequence[Reject], now: datetime) -> None:
-    await _sql.insert_rejects.execute(
-        tx, consumer, now, [one.hash for one in rejects], [one.body for one in rejects], [one.reason for one in rejects]
+async def _insert_rejects(tx: db.Tx, consumer: str, rejects: Sequence[Reject], now: datetime) -> None:
+    await sql.insert_rejects.execute(
+        tx,
+        consumer,
+        now,
+        [reject.hash for reject in rejects],
+        [reject.body for reject in rejects],
+        [reject.reason for reject in rejects],
     )
-    _log.warning("stream_message_rejected", consumer=consumer, reasons=sorted({one.reason for one in rejects}))
+    _log.warning("stream_message_rejected", consumer=consumer, reasons=sorted({reject.reason for reject in rejects}))
 
 
-async def _settle(
+async def _advance(
     tx: db.Tx,
     consumer: str,
-    streams: dict[str, _Stream],
+    streams: dict[str, _LockedStream],
     fresh: Sequence[Message],
     digests: Sequence[Digest],
     corrected: Sequence[tuple[str, str]],
@@ -239,62 +239,62 @@ async def _settle(
     policy: Policy,
     now: datetime,
 ) -> None:
-    """Close and find gaps, then make ready what waited for nothing else."""
-    came: dict[str, list[int]] = defaultdict(list)
-    for one in fresh:
-        came[one.stream].append(one.no)
+    """Close and find gaps, then make the messages ready that need not wait any longer."""
+    arrived: dict[str, list[int]] = defaultdict(list)
+    for message in fresh:
+        arrived[message.stream].append(message.no)
     known: dict[str, int] = defaultdict(int)
     for digest in digests:
         known[digest.stream] = max(known[digest.stream], digest.last)
-    touched = {
+    affected = {
         name: streams[name]
-        for name in {*came, *known}
-        if came[name] or known[name] > streams[name].last_no  # a digest that says nothing new changes nothing
+        for name in {*arrived, *known}
+        if arrived[name] or known[name] > streams[name].last_no  # a digest of known numbers changes nothing
     }
     late: list[tuple[str, int]] = []
-    if touched:
-        late = await _gaps(tx, consumer, touched, came, known, policy=policy, now=now)
-    advanced = await settle(tx, consumer, touched) if touched else []
+    if affected:
+        late = await _update_gaps(tx, consumer, affected, arrived, known, policy=policy, now=now)
+    advanced = await update_streams(tx, consumer, affected) if affected else []
     if late:
-        await _sql.park_late.execute(tx, consumer, [stream for stream, _ in late], [no for _, no in late])
-    objects = [(one.stream, one.object_id) for one in fresh] + list(corrected)
+        await sql.park_late.execute(tx, consumer, [stream for stream, _ in late], [no for _, no in late])
+    objects = [(message.stream, message.object_id) for message in fresh] + list(corrected)
     if objects or advanced:
         await promote(tx, consumer, objects, advanced, now=now)
 
 
-async def _gaps(
+async def _update_gaps(
     tx: db.Tx,
     consumer: str,
-    streams: dict[str, _Stream],
-    came: dict[str, list[int]],
+    streams: dict[str, _LockedStream],
+    arrived: dict[str, list[int]],
     known: dict[str, int],
     *,
     policy: Policy,
     now: datetime,
 ) -> list[tuple[str, int]]:
-    """Write the gaps as they are now; returns the numbers that had been given up and came after all."""
+    """Record the current gaps; return the numbers that had been given up and arrived nevertheless."""
     before: dict[str, list[Gap]] = defaultdict(list)
-    for row in await _sql.gaps_of_streams.fetch(tx, consumer, sorted(streams)):
+    for row in await sql.gaps_of_streams.fetch(tx, consumer, sorted(streams)):
         before[row["stream"]].append(Gap(row["from_no"], row["to_no"], row["found_at"], row["lost_at"], row["asked"]))
     closed: list[tuple[str, Gap]] = []
     opened: list[tuple[str, Gap]] = []
     late: list[tuple[str, int]] = []
     for name, stream in streams.items():
-        after, stream.last_no = close(before[name], stream.last_no, came[name], known=known[name], now=now)
+        after, stream.last_no = close(before[name], stream.last_no, arrived[name], known=known[name], now=now)
         closed += [(name, gap) for gap in before[name] if gap not in after]
         opened += [(name, gap) for gap in after if gap not in before[name]]
         for gap in before[name]:
             if gap.lost_at is not None:
-                late += [(name, no) for no in came[name] if gap.first <= no <= gap.last]
+                late += [(name, no) for no in arrived[name] if gap.first <= no <= gap.last]
     if closed:
-        await _sql.delete_gaps.execute(tx, consumer, [name for name, _ in closed], [gap.first for _, gap in closed])
+        await sql.delete_gaps.execute(tx, consumer, [name for name, _ in closed], [gap.first for _, gap in closed])
     if opened:
         await insert_gaps(tx, consumer, [(name, gap, now + policy.repeat_after(gap.asked)) for name, gap in opened])
     return late
 
 
-def _too_far(one: Message | Digest) -> Reject:
-    if isinstance(one, Message):
-        return Reject(one.body, one.hash, "its number is far above all that is known")
-    text = f"digest of {one.stream} {one.first} to {one.last}".encode()
-    return Reject(text, one.hash, "its numbers are far above all that is known")
+def _reject_far(content: Message | Digest) -> Reject:
+    if isinstance(content, Message):
+        return Reject(content.body, content.hash, "the number is far above all known ones")
+    text = f"digest of {content.stream} {content.first} to {content.last}".encode()
+    return Reject(text, content.hash, "the numbers are far above all known ones")

@@ -1,4 +1,4 @@
-"""What comes in, what is known of it, and how patient a consumer is: frozen values, no I/O."""
+"""Messages, the progress of a consumer, and its policy: frozen values, no I/O."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 RANGE_MAX = 10_000
-"""Numbers that one request may name."""
+"""The most numbers of one request."""
 PARTS = 16
-"""Into how many parts a range that differs is split, until the parts are single messages."""
+"""The number of parts into which a differing range is split, until the parts are single messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +20,11 @@ class Message:
     Attributes:
         no: Counts the stream's messages from 1 without a gap.
         object_seq: Counts the object's messages from 1 without a gap.
-        data: The payload, as `docs/reference/events.md` says.
+        data: The payload; see `docs/reference/events.md`.
         body: The bytes that were received; `hash` is their SHA-256.
-        attempt: Counts the tries of this message, from 1.
-        corrects: A different message was received, and handled, under this number before; the source has said since
-            that this one is right. Later messages of the object may have been handled meanwhile.
+        attempt: Counts the attempts to handle this message, from 1.
+        corrects: A different message was received and handled under this number before, and the source has confirmed
+            this one since. Later messages of the object may have been handled meanwhile.
     """
 
     stream: str
@@ -45,7 +45,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """What the source says it sent under the numbers of a range: the SHA-256 over their hashes in order."""
+    """A report of the source about the messages of a range: the SHA-256 over their hashes in order."""
 
     stream: str
     first: int
@@ -55,7 +55,7 @@ class Digest:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """What cannot be read, and why."""
+    """A message that cannot be read, with the reason."""
 
     body: bytes
     hash: bytes
@@ -64,7 +64,7 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What was in a batch. `duplicates` were known already; `rejected` cannot be read and are parked."""
+    """The contents of a batch. `duplicates` had arrived before; `rejected` cannot be read and are parked."""
 
     new: int
     duplicates: int
@@ -77,8 +77,9 @@ class Parked:
     """A message that waits for a person.
 
     Attributes:
-        reference: Names it to `retry_parked` and `drop_parked`: `STREAM/NO`; `rejected/HASH` for what cannot be read.
-        behind: How many messages of the same object wait until it is done or dropped.
+        reference: The argument of `retry_parked` and `drop_parked`: `STREAM/NO`, or `rejected/HASH` for an unreadable
+            message.
+        behind: The messages of the same object that wait until this one is handled or dropped.
     """
 
     consumer: str
@@ -94,15 +95,15 @@ class Parked:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a consumer knows of one stream.
+    """The progress of a consumer in one stream.
 
     Attributes:
         last_no: The highest number known to exist.
-        seen_no: Up to it nothing is missing.
-        done_no: Up to it everything is done.
-        tidied_no: Up to it what was done has been deleted.
-        waiting, parked: Messages that are here and not done.
-        missing: Numbers that are asked for; `lost` were given up.
+        seen_no: Up to this number no message is missing.
+        done_no: Up to this number every message is handled.
+        tidied_no: Up to this number handled messages have been deleted.
+        waiting, parked: Messages that have arrived and are not handled.
+        missing: Numbers that are requested; `lost` were given up.
     """
 
     consumer: str
@@ -119,34 +120,33 @@ class Progress:
 
 
 class Source(Protocol):
-    """Where a consumer asks for what it misses. Answers come like all messages, some time later or never."""
+    """Receives a consumer's requests for missing messages. Answers arrive like all messages, later or never."""
 
     async def resend(self, stream: str, first: int, last: int) -> None:
-        """Ask for the messages of a range again, at most 10,000."""
+        """Request the messages of a range again, at most 10,000."""
         ...
 
     async def digests(self, stream: str, first: int, last: int, parts: int) -> None:
-        """Ask for the digests of a range split in so many parts."""
+        """Request the digests of a range, split into this many parts."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How a consumer treats what does not go as it should.
+    """The limits and waits of a consumer.
 
     Attributes:
-        batch: Messages handled in one transaction at most, while all goes well.
-        tries: How often a message is tried before it is parked.
-        wait: Before the second try; doubles each time, up to `wait_max`.
-        limit: How long the handler may take for one message.
-        lease: For how long a message picked by a process that died is left alone.
-        size_max: Bytes of a message above which it is parked unread.
-        jump_max: A number so far above the highest known is not believed.
-        patience: How long a missing number may simply be late before it is asked for.
-        repeat_max: The longest wait between two requests for the same.
-        give_up: After so long a missing number is given up, and nothing waits for it any more.
-        from_start: A stream met for the first time is wanted from number 1; else from the lowest number that is in the
-            first batch.
+        batch: The most messages handled in one transaction, while all succeed.
+        `tries`: The attempts to handle a message before it is parked.
+        wait: The wait before the second attempt; it doubles each time, up to `wait_max`.
+        limit: The longest time for the handler to handle one message.
+        lease: The time after which another process takes over a message from one that died.
+        size_max: The bytes of a message above which it is parked unread.
+        jump_max: A number further than this above the highest known one is rejected.
+        patience: The time for which a missing number may simply be late before it is requested.
+        repeat_max: The longest wait between two requests for the same numbers.
+        give_up: The time after which a missing number is given up, and nothing waits for it any longer.
+        from_start: Handle a new stream from number 1; otherwise from the lowest number in the first batch.
     """
 
     batch: int = 200
@@ -163,5 +163,5 @@ class Policy:
     from_start: bool = True
 
     def repeat_after(self, asked: int) -> timedelta:
-        """How long to wait for what was asked for so often; at first, how long it may simply be late."""
+        """Return the wait after so many requests; before the first one, the time for which a number may be late."""
         return min(self.repeat_max, self.patience * (1 << min(asked, 30)))

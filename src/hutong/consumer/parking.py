@@ -1,4 +1,4 @@
-"""The manual hatch: what waits for a person, and what the person decides; and what is known of each stream."""
+"""Parked messages, which wait for a person's decision, and the progress of each stream."""
 
 from __future__ import annotations
 
@@ -11,103 +11,103 @@ from hutong import db
 from hutong.consumer.intake import keep_to_indexes, lock_streams, promote, receive
 from hutong.consumer.message import read
 from hutong.consumer.model import Parked, Policy, Progress
-from hutong.consumer.statements import sql as _sql
+from hutong.consumer.statements import sql
 from hutong.errors import InvalidParameter
 
 _REJECTED = "rejected/"
 
 
 async def list_parked(tx: db.Tx, consumer: str | None = None, *, limit: int = 100) -> list[Parked]:
-    """What waits for a person, of one consumer or of all."""
+    """Return the parked messages of one consumer or of all."""
     messages = [
         Parked(
-            row["consumer"],
-            f"{row['stream']}/{row['no']}",
-            row["event_id"],
-            row["type"],
-            row["object_id"],
-            row["attempts"],
-            row["reason"],
-            row["received_at"],
-            row["behind"],
+            consumer=row["consumer"],
+            reference=f"{row['stream']}/{row['no']}",
+            event_id=row["event_id"],
+            type=row["type"],
+            object_id=row["object_id"],
+            attempts=row["attempts"],
+            reason=row["reason"],
+            received_at=row["received_at"],
+            behind=row["behind"],
         )
-        for row in await _sql.list_parked.fetch(tx, consumer, limit)
+        for row in await sql.list_parked.fetch(tx, consumer, limit)
     ]
     rejects = [
         Parked(
-            row["consumer"],
-            _REJECTED + row["hash"].hex(),
-            None,
-            None,
-            None,
-            row["times"],
-            row["reason"],
-            row["received_at"],
-            0,
+            consumer=row["consumer"],
+            reference=_REJECTED + row["hash"].hex(),
+            event_id=None,
+            type=None,
+            object_id=None,
+            attempts=row["times"],
+            reason=row["reason"],
+            received_at=row["received_at"],
+            behind=0,
         )
-        for row in await _sql.list_rejects.fetch(tx, consumer, limit)
+        for row in await sql.list_rejects.fetch(tx, consumer, limit)
     ]
     return (messages + rejects)[:limit]
 
 
 async def retry_parked(tx: db.Tx, consumer: str, references: Sequence[str], *, now: datetime) -> list[str]:
-    """Have parked messages handled again, with all their tries before them; read again what could not be read.
+    """Have parked messages handled again, with all their attempts, and read unreadable ones again.
 
     Args:
-        references: As `list_parked` shows them.
+        references: The references that `list_parked` returns.
 
     Returns:
-        The references of those that were parked. What still cannot be read is parked again.
+        The references that were parked. A message that still cannot be read is parked again.
     """
     streams, numbers, hashes = _split(references)
     await keep_to_indexes(tx)
     await lock_streams(tx, consumer, streams)
-    rows = await _sql.retry_parked.fetch(tx, consumer, streams, numbers)
+    rows = await sql.retry_parked.fetch(tx, consumer, streams, numbers)
     await promote(tx, consumer, [(row["stream"], row["object_id"]) for row in rows], now=now)
-    rejects = await _sql.take_rejects.fetch(tx, consumer, hashes) if hashes else []
+    rejects = await sql.take_rejects.fetch(tx, consumer, hashes) if hashes else []
     await receive(tx, consumer, [read(row["body"]) for row in rejects], policy=Policy(), now=now)
     return _references(rows, rejects)
 
 
 async def drop_parked(tx: db.Tx, consumer: str, references: Sequence[str], *, reason: str, now: datetime) -> list[str]:
-    """Decide that parked messages are never handled; what stood behind them goes on.
+    """Drop parked messages: they are never handled, and the messages behind them continue.
 
     Effects:
         Their rows stay, with the reason.
 
     Returns:
-        The references of those that were parked.
+        The references that were parked.
     """
     streams, numbers, hashes = _split(references)
     await keep_to_indexes(tx)
     await lock_streams(tx, consumer, streams)
-    rows = await _sql.drop_parked.fetch(tx, consumer, streams, numbers, now, reason)
+    rows = await sql.drop_parked.fetch(tx, consumer, streams, numbers, now, reason)
     await promote(tx, consumer, [(row["stream"], row["object_id"]) for row in rows], now=now)
-    rejects = await _sql.drop_rejects.fetch(tx, consumer, hashes, now, reason) if hashes else []
+    rejects = await sql.drop_rejects.fetch(tx, consumer, hashes, now, reason) if hashes else []
     return _references(rows, rejects)
 
 
 async def progress(tx: db.Tx, consumer: str | None = None) -> list[Progress]:
-    """What is known of each stream, of one consumer or of all."""
-    return [Progress(**row) for row in await _sql.watermarks.fetch(tx, consumer)]
+    """Return the progress in each stream, of one consumer or of all."""
+    return [Progress(**row) for row in await sql.watermarks.fetch(tx, consumer)]
 
 
 async def tidy(tx: db.Tx, consumer: str, *, before: datetime) -> int:
-    """Delete what was done before an instant, as far as nothing below it is open.
+    """Delete messages handled before an instant, up to the first one that is not.
 
     Returns:
-        How many rows were deleted.
+        The number of rows deleted.
     """
     await keep_to_indexes(tx)
     await lock_streams(tx, consumer, [one.stream for one in await progress(tx, consumer)])
-    known = await progress(tx, consumer)
-    command = await _sql.tidy.execute(
+    streams = await progress(tx, consumer)
+    command = await sql.tidy.execute(
         tx,
         consumer,
-        [one.stream for one in known],
+        [one.stream for one in streams],
         before,
-        [one.tidied_no for one in known],
-        [one.done_no for one in known],
+        [one.tidied_no for one in streams],
+        [one.done_no for one in streams],
     )
     return int(command.rpartition(" ")[2])
 
@@ -129,5 +129,7 @@ def _split(references: Sequence[str]) -> tuple[list[str], list[int], list[bytes]
                 numbers.append(int(end))
                 streams.append(stream)
         except ValueError as error:
-            raise InvalidParameter(f"{reference!r} is not STREAM/NUMBER or rejected/HASH", param="reference") from error
+            raise InvalidParameter(
+                f"reference must be STREAM/NUMBER or rejected/HASH, not {reference!r}", param="reference"
+            ) from error
     return streams, numbers, hashes

@@ -1,4 +1,4 @@
-"""RabbitMQ: a quorum queue of the consumer's own, acknowledged after the commit; requests through a queue of theirs."""
+"""RabbitMQ: a quorum queue per consumer, acknowledged after the commit, and a queue for requests to the source."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from faststream.rabbit.annotations import RabbitMessage
 
 from hutong.consumer.consumer import Consumer
 from hutong.consumer.message import DIGEST
-from hutong.consumer.transport import taken
+from hutong.consumer.transport import take_batch
 from hutong.errors import Unavailable
 
 _CLOSE_LIMIT_S = 5.0
@@ -22,11 +22,11 @@ _REQUEST_LIMIT_S = 10.0
 
 
 async def run(consumer: Consumer, url: str, *, queue: str, source: str, batch: int) -> None:
-    """See `transport.rabbit`."""
+    """Run a consumer on a queue of RabbitMQ; see `transport.rabbit`."""
     arrived: asyncio.Queue[RabbitMessage] = asyncio.Queue()
     exchange = RabbitExchange(f"{source}.events", type=ExchangeType.TOPIC, durable=True)
     keys = ["#"] if consumer.topics is None else [DIGEST, *(f"{topic}.#" for topic in sorted(consumer.topics))]
-    own = RabbitQueue(queue, queue_type=QueueType.QUORUM, durable=True, routing_key=keys[0])
+    inbox = RabbitQueue(queue, queue_type=QueueType.QUORUM, durable=True, routing_key=keys[0])
     broker = RabbitBroker(
         url,
         default_channel=Channel(publisher_confirms=True, on_return_raises=True),
@@ -38,7 +38,7 @@ async def run(consumer: Consumer, url: str, *, queue: str, source: str, batch: i
         return bytes(message.body)
 
     @broker.subscriber(
-        own,
+        inbox,
         exchange,
         channel=Channel(prefetch_count=2 * batch),
         ack_policy=AckPolicy.MANUAL,
@@ -53,9 +53,9 @@ async def run(consumer: Consumer, url: str, *, queue: str, source: str, batch: i
             async with asyncio.timeout(_START_LIMIT_S):
                 await broker.start()
                 declared = await broker.declare_exchange(exchange)
-                taking = await broker.declare_queue(own)
+                bound = await broker.declare_queue(inbox)
                 for key in keys[1:]:
-                    await taking.bind(declared, routing_key=key)
+                    await bound.bind(declared, routing_key=key)
         except Exception as error:
             raise Unavailable(f"the broker does not answer: {type(error).__name__}") from error
         async with asyncio.TaskGroup() as group:
@@ -72,11 +72,11 @@ async def _take(consumer: Consumer, arrived: asyncio.Queue[RabbitMessage], batch
         messages = [await arrived.get()]
         while len(messages) < batch and not arrived.empty():
             messages.append(arrived.get_nowait())
-        await taken(consumer, [bytes(one.body) for one in messages])
-        for one in messages:
-            # Over a connection that broke meanwhile nothing can be acknowledged; the message comes again and is known.
+        await take_batch(consumer, [bytes(message.body) for message in messages])
+        for message in messages:
+            # A broken connection cannot acknowledge; the message is delivered again and recognized as a duplicate.
             with suppress(Exception):
-                await one.ack()
+                await message.ack()
 
 
 class RabbitSource:
@@ -87,12 +87,12 @@ class RabbitSource:
         self._queue = f"{source}.events.requests"
 
     async def resend(self, stream: str, first: int, last: int) -> None:
-        await self._ask({"kind": "resend", "stream": stream, "from": first, "to": last})
+        await self._send({"kind": "resend", "stream": stream, "from": first, "to": last})
 
     async def digests(self, stream: str, first: int, last: int, parts: int) -> None:
-        await self._ask({"kind": "digest", "stream": stream, "from": first, "to": last, "parts": parts})
+        await self._send({"kind": "digest", "stream": stream, "from": first, "to": last, "parts": parts})
 
-    async def _ask(self, request: dict[str, Any]) -> None:
+    async def _send(self, request: dict[str, Any]) -> None:
         try:
             async with asyncio.timeout(_REQUEST_LIMIT_S):
                 await self._broker.publish(orjson.dumps(request), self._queue, mandatory=True, persist=True)

@@ -1,4 +1,4 @@
-"""Feeding a consumer from a broker. FastStream is loaded when one is used: it is an extra."""
+"""Transports that feed a consumer from a broker. FastStream is loaded when one is used: it is an extra."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ async def rabbit(consumer: Consumer, url: str, *, queue: str, source: str = "hut
 
     Args:
         url: `amqp://…` or `amqps://…`.
-        queue: The consumer's own; a durable quorum queue, made if absent and bound to the exchange of events.
-        source: What the names of the exchange and of the queue of requests begin with.
-        batch: Messages taken at once at most; twice as many are held unacknowledged.
+        queue: The consumer's own durable quorum queue, created if absent and bound to the exchange of events.
+        source: The prefix of the names of the exchange and of the queue of requests.
+        batch: The most messages received at once; twice as many are held unacknowledged.
 
     Effects:
-        A message is acknowledged after its transaction was committed. What is missing is asked for.
+        A message is acknowledged after its transaction was committed. Missing messages are requested.
 
     Errors:
-        Unavailable: the broker does not answer at the start. Later interruptions are waited out.
-        ConfigurationError: the package that speaks to it is not installed.
+        Unavailable: the broker does not answer at the start. After later interruptions the consumer continues.
+        ConfigurationError: the package for the broker is not installed.
     """
     await _module("rabbitmq", "rabbit").run(consumer, url, queue=queue, source=source, batch=batch)
 
@@ -46,25 +46,25 @@ async def kafka(
         servers: `host:port,host:port`.
         topics: Such as "hutong.payment".
         group: The consumer group; None takes the consumer's name.
-        batch: Messages taken at once at most.
+        batch: The most messages received at once.
 
     Effects:
-        Offsets are committed after the transaction was. What is missing is logged as `stream_needs_resending`, for
-        `hutong events resend`: over Kafka nobody listens to requests.
+        Offsets are committed after the transaction. Missing messages are logged as `stream_needs_resending`, for
+        `hutong events resend`: over Kafka nobody receives requests.
 
     Errors:
-        As `rabbit`.
+        As for `rabbit`.
     """
     await _module("confluent", "kafka").run(consumer, servers, topics=topics, group=group, batch=batch)
 
 
-async def taken(consumer: Consumer, bodies: Sequence[bytes]) -> None:
-    """Take a batch, however long the database is away."""
+async def take_batch(consumer: Consumer, bodies: Sequence[bytes]) -> None:
+    """Let the consumer take a batch, and repeat that while the database is unavailable."""
     pause = _PAUSE_S
     while True:
         try:
             await consumer.take(bodies)
-        except asyncpg.SyntaxOrAccessError:  # no tables, no rights: waiting does not help
+        except asyncpg.SyntaxOrAccessError:  # no tables or no rights: waiting does not help
             raise
         except (Unavailable, OutcomeUnknown, asyncpg.PostgresError) as error:
             _log.warning("consumer_interrupted", consumer=consumer.name, reason=type(error).__name__)

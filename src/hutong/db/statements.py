@@ -3,7 +3,7 @@
 A file holds statements, and lists of columns that statements share:
 
     -- columns: refund_state
-    state text, sent_count integer, finished_at timestamptz
+    state text, sends integer, finished_at timestamptz
 
     -- columns: refund
     id AS refund_id, payment_id, {refund_state}
@@ -22,7 +22,7 @@ A file holds statements, and lists of columns that statements share:
     WHERE r.id = u.refund_id;
 
 `{refund}` stands for the columns, `{r.refund}` for the same columns of the table `r`, and `{refund_state[]}` for one
-array parameter per column, here `:state::text[], :sent_count::integer[], :finished_at::timestamptz[]`. `:refund_ids` is
+array parameter per column, here `:state::text[], :sends::integer[], :finished_at::timestamptz[]`. `:refund_ids` is
 a named parameter. Callers name what they pass:
 
     find_refunds.fetch(tx, refund_ids=refund_ids)

@@ -1,4 +1,4 @@
-"""`hutong drill routing`: one of three accounts fails under load and recovers; payments have to go on succeeding."""
+"""`hutong drill routing`: one of three accounts fails under load and recovers, and payments must keep succeeding."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import orjson
 from rich.console import Console
 
-from hutong import app, db, payments
+from hutong import app, db, payments, routing
 from hutong.clock import SystemClock
 from hutong.demo import drill_report as reports
-from hutong.demo.drill_report import DrillReport
-from hutong.demo.drill_run import Course, run
-from hutong.demo.drill_setup import CONFIGURATION, World, set_up, simulators
+from hutong.demo.drill_report import DrillAttempt, DrillReport
+from hutong.demo.drill_run import DrillRun, run
+from hutong.demo.drill_setup import CONFIGURATION, DrillSetup, set_up, simulators
 from hutong.demo.merchant import Client
 from hutong.demo.platform import RunningPlatform
 from hutong.errors import ConfigurationError
@@ -36,17 +37,19 @@ def run_drill_routing(*, rate: float, outage_s: float, as_json: bool) -> int:
         outage_s: For how long the account fails.
 
     Returns:
-        The exit status: 1 if something was not as it must be.
+        The exit status: 1 if a requirement was not met.
 
     Errors:
-        ConfigurationError: a database is configured: the drill changes how payments are routed, and leaves that alone.
+        ConfigurationError: a database is configured. The drill changes the routing of payments, so it does not use one.
     """
     settings = app.load_settings()
     if settings.database_url is not None:
-        raise ConfigurationError("a drill takes a database of its own; unset this", param="HUTONG_DATABASE_URL")
+        raise ConfigurationError(
+            "HUTONG_DATABASE_URL must not be set: a drill uses a database of its own", param="HUTONG_DATABASE_URL"
+        )
     console = Console(stderr=as_json, soft_wrap=True)
     console.print("[bold]Hutong[/bold] 互通: starting a platform and three simulated channels …")
-    platform = RunningPlatform(settings.model_copy(update={"home": _fresh(app.home_folder(settings))}), own=True)
+    platform = RunningPlatform(settings.model_copy(update={"home": _empty_home(app.home_folder(settings))}), own=True)
     try:
         with app.using_database(platform.settings) as url:
             show = partial(console.print, highlight=False)
@@ -60,8 +63,8 @@ def run_drill_routing(*, rate: float, outage_s: float, as_json: bool) -> int:
     return 1 if report.broken else 0
 
 
-def _fresh(folder: Path) -> Path:
-    """A folder for the drill's platform, without what the drill before has left there."""
+def _empty_home(folder: Path) -> Path:
+    """Return the folder of the drill's platform, without what the previous drill left there."""
     home = folder / "drill"
     if home.exists():
         db.EmbeddedServer(home).stop(unless_used=False)
@@ -80,31 +83,41 @@ async def _drill(
         simulators(home) as simulated,
     ):
         client = Client(session, platform.address, platform.sandbox_address)
-        world = await set_up(database, platform.settings, client, simulated, CONFIGURATION)
-        names = list(world.accounts.values())
+        setup = await set_up(database, platform.settings, client, simulated, CONFIGURATION)
+        names = list(setup.accounts.values())
 
-        async def second(course: Course, number: int) -> None:
-            found = reports.seconds(course, world.accounts, await _decided(database, course))
+        async def show_second(drill_run: DrillRun, number: int) -> None:
+            seconds = reports.seconds(drill_run, await _attempts(database, setup, drill_run))
             with suppress(IndexError):
-                show(reports.line(found[number], names))
+                show(reports.line(seconds[number], names))
 
-        course = await run(client, world, rate=rate, outage_s=outage_s, second=second)
-        report = reports.report(course, world.accounts, await _decided(database, course), home=str(home))
-    _write_drafts(platform.settings, world)
+        drill_run = await run(client, setup, rate=rate, outage_s=outage_s, on_second=show_second)
+        report = reports.report(drill_run, await _attempts(database, setup, drill_run), home=str(home))
+    _write_drafts(platform.settings, setup)
     return report
 
 
-async def _decided(database: db.Database, course: Course) -> list[payments.LoggedDecision]:
-    """The tries of this drill so far."""
-    end = course.ended or SystemClock().now() + timedelta(minutes=1)
+async def _attempts(database: db.Database, setup: DrillSetup, drill_run: DrillRun) -> list[DrillAttempt]:
+    """Return the attempts of this drill so far, in order of time."""
+    end = drill_run.ended or SystemClock().now() + timedelta(minutes=1)
     async with database.transaction() as tx:
-        found = payments.decisions_between(tx, course.began, end)
-        return [one async for one in found]
+        decisions = [decision async for decision in routing.decisions_between(tx, drill_run.began, end)]
+        outcomes = await payments.attempt_outcomes(tx, [decision.attempt_id for decision in decisions])
+    return [
+        DrillAttempt(
+            drill_run.at(decision.decided_at),
+            decision.payment_id,
+            setup.accounts[decision.account_id],
+            refused=outcomes[decision.attempt_id].state == payments.AttemptState.FAILED,
+            probe=orjson.loads(decision.record)["how"] == "probe",
+        )
+        for decision in decisions
+    ]
 
 
-def _write_drafts(settings: app.Settings, world: World) -> None:
-    """Leave the configuration, and one with a better offer of the second account's, to be rehearsed."""
-    folder, second = settings.home, list(world.accounts.values())[1]
+def _write_drafts(settings: app.Settings, setup: DrillSetup) -> None:
+    """Write the configuration, and a draft with a lower price of the second account, for a backtest."""
+    folder, second = settings.home, list(setup.accounts.values())[1]
     cheaper = {second: {"price": {"tiers": [{"ppm": _CHEAPER_PPM}]}}}
     draft = {**CONFIGURATION, "accounts": {**CONFIGURATION["accounts"], **cheaper}}
     for name, document in (("routing.json", CONFIGURATION), ("draft.json", draft)):
@@ -119,14 +132,14 @@ def _show(console: Console, report: DrillReport) -> None:
         f"\n{report.succeeded} of {report.payments} payments succeeded, {report.failed_over} of them on another account"
         f" than the first.\nLeft after {report.failures_to_leave} failures in {report.seconds_to_leave:.1f} s;"
         f" {report.probes_lost} probes met the outage; back {report.seconds_to_return:.1f} s after recovery."
-        f"\nIts part of the traffic: {report.share_before:.0%} before, {report.share_after:.0%} after."
+        f"\nIts share of the traffic: {report.share_before:.0%} before, {report.share_after:.0%} after."
     )
     for broken in report.broken:
         console.print(f"[bold red]broken:[/bold red] {broken}")
     if not report.broken:
-        console.print("[green]Payments went on succeeding, and the account came back.[/green]")
+        console.print("[green]Payments kept succeeding, and the account came back.[/green]")
     console.print(
-        "\nWhat this traffic would have been under another configuration, in money:\n"
+        "\nTo see what another configuration would have changed, in money:\n"
         f"HUTONG_HOME={report.home} hutong routing replay --from {report.began} --to {report.ended}"
         f" --draft {report.home}/draft.json",
         soft_wrap=True,

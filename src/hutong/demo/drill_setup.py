@@ -1,10 +1,10 @@
-"""What a routing drill takes place in: a platform of its own, and three accounts at three simulated channels."""
+"""The setup of a routing drill: a platform of its own, and three accounts at three simulated channels."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +17,13 @@ from hutong.demo.merchant import Client
 
 CHANNEL, METHOD = "wechat", "wechat_native"
 PRICES = {"one": 3_800, "two": 4_500, "three": 6_000}
-"""What the accounts take of each payment, in parts per million: the first is the one that traffic prefers."""
+"""The prices of the accounts, in parts per million: traffic prefers the first."""
 FEE_PPM = 6_000
 _PAYERS_PAY_AFTER_MS = 50
 _PATIENCE_S = 30.0
 
 CONFIGURATION: Mapping[str, Any] = {
-    # A drill is over in a minute; the times that hold without this are minutes.
+    # A drill takes a minute; with the default times it would take several.
     "health": {"cooldown_s": 2, "cooldown_max_s": 4, "probe_pause_s": 1},
     "accounts": {f"{CHANNEL}/{name}": {"price": {"tiers": [{"ppm": ppm}]}} for name, ppm in PRICES.items()},
     "policies": {"": {"objective": "expected_value", "default": f"{CHANNEL}/three"}},
@@ -31,14 +31,14 @@ CONFIGURATION: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class World:
-    """Everything that the drill's people hold in their hands.
+class DrillSetup:
+    """The accounts, addresses and keys of a drill.
 
     Attributes:
-        accounts: The accounts' names by their number.
+        accounts: The names of the accounts, by id.
         simulators: The address of each account's channel, by the account's name.
-        key: The merchant's.
-        operator: An operator's.
+        key: The merchant's API key.
+        operator: An operator's key.
     """
 
     accounts: Mapping[UUID, str]
@@ -49,14 +49,14 @@ class World:
 
 @asynccontextmanager
 async def simulators(folder: Path) -> AsyncIterator[dict[str, tuple[str, dict[str, object]]]]:
-    """A simulated channel for each account; its address and the credentials of the account, by the account's name."""
+    """Run a simulated channel for each account; yield its address and the account's credentials, by account name."""
     async with AsyncExitStack() as stack:
-        found = {}
+        simulated = {}
         for name in PRICES:
-            own = folder / "channels" / name
-            url = await stack.enter_async_context(sandbox.serve(sandbox.SandboxSettings(own, speed=10)))
-            found[f"{CHANNEL}/{name}"] = url, sandbox.accounts(own, url)[CHANNEL]
-        yield found
+            channel_folder = folder / "channels" / name
+            url = await stack.enter_async_context(sandbox.serve(sandbox.SandboxSettings(channel_folder, speed=10)))
+            simulated[f"{CHANNEL}/{name}"] = url, sandbox.accounts(channel_folder, url)[CHANNEL]
+        yield simulated
 
 
 async def set_up(
@@ -65,8 +65,8 @@ async def set_up(
     client: Client,
     simulated: Mapping[str, tuple[str, Mapping[str, object]]],
     configuration: Mapping[str, Any],
-) -> World:
-    """Open the accounts and no others, register a merchant, and publish the configuration as two people would."""
+) -> DrillSetup:
+    """Enable the accounts and no others, create a merchant, and publish the configuration as two people would."""
     clock = SystemClock()
     new = ids.Ids(clock, zone=settings.zone)
     vault, now = app.open_vault(settings), clock.now()
@@ -79,9 +79,9 @@ async def set_up(
             for name, (_, credentials) in simulated.items()
         }  # fmt: skip
         for entry in await channels.accounts.list_accounts(tx):
-            wanted = entry.account_id in accounts
-            if entry.enabled is not wanted:
-                await channels.accounts.set_enabled(tx, account_id=entry.account_id, enabled=wanted, now=now)
+            enabled = entry.account_id in accounts
+            if entry.enabled is not enabled:
+                await channels.accounts.set_enabled(tx, account_id=entry.account_id, enabled=enabled, now=now)
         merchant = merchants.NewMerchant(new.new(), "Example Store", FEE_PPM)
         await merchants.create_merchant(tx, merchant, now=now)
         key = await merchants.create_api_key(
@@ -94,42 +94,47 @@ async def set_up(
             )
             for role in (operators.Role.OPERATOR, operators.Role.APPROVER)
         ]  # fmt: skip
-    world = World(accounts, {name: url for name, (url, _) in simulated.items()}, key.secret, maker)
-    await _until_offered(client, world)
-    await _publish(client, world, checker, configuration)
-    for url in world.simulators.values():
+    setup = DrillSetup(accounts, {name: url for name, (url, _) in simulated.items()}, key.secret, maker)
+    await _await_accounts(client, setup)
+    await _publish(client, setup, checker, configuration)
+    for url in setup.simulators.values():
         await client.call("POST", f"{url}/control/{CHANNEL}/faults", json={"auto_pay_ms": _PAYERS_PAY_AFTER_MS})
-    return world
+    return setup
 
 
-async def _until_offered(client: Client, world: World) -> None:
-    """Until the platform routes among these accounts and no others."""
-    await _see(client, world, lambda seen: _names(seen) == sorted(world.accounts.values()), "open the accounts")
+async def _await_accounts(client: Client, setup: DrillSetup) -> None:
+    """Wait until the platform routes among these accounts and no others."""
+    names = sorted(setup.accounts.values())
+    await _await_routing(client, setup, lambda document: _names(document) == names, "use the accounts")
 
 
-async def _publish(client: Client, world: World, checker: str, configuration: Mapping[str, Any]) -> None:
-    proposed = await client.call(
-        "POST", f"{client.address}/v1/operator/routing/configurations", key=world.operator,
+async def _publish(client: Client, setup: DrillSetup, checker: str, configuration: Mapping[str, Any]) -> None:
+    proposal = await client.call(
+        "POST", f"{client.address}/v1/operator/routing/configurations", key=setup.operator,
         json={"document": configuration, "reason": "a drill"},
     )  # fmt: skip
-    approve = f"{client.address}/v1/operator/proposals/{proposed['id']}/approve"
+    approve = f"{client.address}/v1/operator/proposals/{proposal['id']}/approve"
     await client.call("POST", approve, key=checker, json={"reason": "a drill"})
-    version = proposed["payload"]["version"]
-    await _see(client, world, lambda seen: seen["configuration"] == version, "take the configuration")
+    version = proposal["payload"]["version"]
+    await _await_routing(
+        client, setup, lambda document: document["configuration"] == version, "apply the configuration"
+    )
 
 
-async def _see(client: Client, world: World, wanted: Any, what: str) -> None:
+async def _await_routing(
+    client: Client, setup: DrillSetup, condition: Callable[[dict[str, Any]], bool], what: str
+) -> None:
     deadline = asyncio.get_running_loop().time() + _PATIENCE_S
-    while not wanted(await look(client, world)):
+    while not condition(await see_routing(client, setup)):
         if asyncio.get_running_loop().time() > deadline:
-            raise TimeoutError(f"the platform does not {what}")
+            raise TimeoutError(f"the platform did not {what} in time")
         await asyncio.sleep(0.1)
 
 
-async def look(client: Client, world: World) -> dict[str, Any]:
-    """How routing is doing, as an operator sees it."""
-    return await client.call("GET", f"{client.address}/v1/operator/routing", key=world.operator)
+async def see_routing(client: Client, setup: DrillSetup) -> dict[str, Any]:
+    """Return the state of routing, as an operator sees it."""
+    return await client.call("GET", f"{client.address}/v1/operator/routing", key=setup.operator)
 
 
-def _names(seen: Mapping[str, Any]) -> Sequence[str]:
-    return sorted(account["name"] for account in seen["accounts"])
+def _names(document: Mapping[str, Any]) -> Sequence[str]:
+    return sorted(account["name"] for account in document["accounts"])

@@ -7,17 +7,11 @@ surplus.
 
 from hutong.payments import refunds
 from hutong.payments.answers import Answers
+from hutong.payments.attempt_outcomes import attempt_outcomes
 from hutong.payments.channel_reports import ChannelReport, RecordReport
 from hutong.payments.create import PlaceResult
-from hutong.payments.decision import (
-    DECISION_PREFIX,
-    LoggedDecision,
-    decision_document,
-    decisions_between,
-    find_decisions,
-)
-from hutong.payments.documents import Documents, Texts, list_items, timeline
-from hutong.payments.errors import NotificationMismatch, NotificationReplayed, OrderNoReused
+from hutong.payments.documents import Documents, list_items, timeline
+from hutong.payments.errors import NOTIFICATION_REFUSALS, OrderNoReused
 from hutong.payments.export import one_snapshot, stream_payments, stream_refunds
 from hutong.payments.in_doubt import in_doubt_documents
 from hutong.payments.items import Discount, Funder, NewLineItem, allocate_discounts
@@ -41,34 +35,28 @@ from hutong.payments.model import (
 )
 from hutong.payments.operator_actions import BilledSuccess, OperatorAction, approval_handlers
 from hutong.payments.polling import sweep_plans
-from hutong.payments.probe import probe_idle
-from hutong.payments.rehearsal import Backtest, backtest
 from hutong.payments.route_selection import RouteRequest
-from hutong.payments.store import list_payments
+from hutong.payments.store import find, list_payments
 from hutong.payments.transactions import PaymentTransactions, PlaceOrder
 
 __all__ = [
     "ATTEMPT_TRANSITIONS",
-    "DECISION_PREFIX",
+    "NOTIFICATION_REFUSALS",
     "PAYMENT_TRANSITIONS",
     "VALIDITY_MAX",
     "VALIDITY_MIN",
     "Answers",
     "Attempt",
     "AttemptState",
-    "Backtest",
     "BilledSuccess",
     "CaptureMethod",
     "ChannelReport",
     "Discount",
     "Documents",
     "Funder",
-    "LoggedDecision",
     "NewAttempt",
     "NewLineItem",
     "NewPayment",
-    "NotificationMismatch",
-    "NotificationReplayed",
     "OperatorAction",
     "OperatorActionType",
     "OrderNoReused",
@@ -84,18 +72,14 @@ __all__ = [
     "RecordReport",
     "RouteRequest",
     "Source",
-    "Texts",
     "allocate_discounts",
     "approval_handlers",
-    "backtest",
-    "decision_document",
-    "decisions_between",
-    "find_decisions",
+    "attempt_outcomes",
+    "find",
     "in_doubt_documents",
     "list_items",
     "list_payments",
     "one_snapshot",
-    "probe_idle",
     "refunds",
     "stream_payments",
     "stream_refunds",

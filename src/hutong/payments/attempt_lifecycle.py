@@ -79,7 +79,7 @@ class AttemptLifecycle:
         while True:
             answer = await self._place(payment, attempt)
             can_fail_over = routing.can_fail_over(answer)
-            following = await self._route_selector.another(payment, run, answer) if can_fail_over else None
+            following = await self._route_selector.failover_attempt(payment, run, answer) if can_fail_over else None
             report = _report(attempt, answer, Source.SUBMISSION)
             if following is None:
                 return await self.record(attempt.channel, report, claim=claim)
@@ -98,7 +98,7 @@ class AttemptLifecycle:
         sent_at = self._clock.now()
         answer = await self._calls.pay(payment, attempt, payer)
         answered_at = self._clock.now()
-        result = routing.Result(
+        result = routing.AttemptResult(
             answered_at,
             attempt.attempt_id,
             fault=routing.is_technical_failure(answer),
@@ -167,9 +167,9 @@ class AttemptLifecycle:
         state = self._route_selector.routing_state
         if report.answer.state is ChannelState.SUCCEEDED:
             amount_minor = report.answer.amount_minor or payment.amount_minor
-            state.took(report.account_id, amount_minor, payment.currency, now=self._clock.now())
+            state.add_volume(report.account_id, amount_minor, payment.currency, now=self._clock.now())
         if is_last and not attempt.is_open and not attempt.surplus:
-            state.ended(
+            state.count_outcome(
                 payment.payment_id,
                 attempt.account_id,
                 amount_minor=payment.amount_minor,

@@ -83,7 +83,7 @@ class Payments:
         clock: Clock,
         ids: ids.Ids,
         vault: Vault | None = None,
-        live: routing.RoutingState | None = None,
+        routing_state: routing.RoutingState | None = None,
     ) -> None:
         self._database = database
         self._accounts = accounts
@@ -93,7 +93,7 @@ class Payments:
         limit, checkout_url = config.queue_limit, transactions.documents.checkout_url
         self.route_selector = RouteSelector(
             accounts,
-            live or routing.RoutingState(draw=Random(0).random),  # noqa: S311 - decides on nothing secret
+            routing_state or routing.RoutingState(draw=Random(0).random),  # noqa: S311 - decides on nothing secret
             clock=clock,
             ids=ids,
             public_url=config.public_url,

@@ -1,4 +1,4 @@
-"""Choosing the channel account that a try goes through, and writing down all that its call will say."""
+"""Selection of the channel account for an attempt, and everything that the call to the channel will contain."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RouteRequest:
-    """What somebody wants to pay, and how.
+    """A payment that needs an account, and how the payer wants to pay.
 
     Attributes:
-        payer: What the method asks of the payer; "institution" is the code of his bank, where it is known.
+        payer: The payer details that the method requires; "institution" is the code of the payer's bank, if known.
         return_url: Where the payer's browser goes afterwards.
-        merchant_id, fee_ppm: Whose payment it is, and what he pays us.
-        tried: Accounts that have refused it before taking money.
-        payment_id: By it a payment stays in one arm of a trial.
+        merchant_id, fee_ppm: The merchant, and the merchant's fee in millionths of the amount.
+        tried: Accounts that have refused the payment before taking money.
+        payment_id: Keeps a payment in one arm of an experiment.
     """
 
     method: str
@@ -48,21 +48,21 @@ class RouteRequest:
 
 
 class RouteSelector:
-    """What may be paid by which method now, and through which account.
+    """Selects accounts for attempts and lists the methods by which a payer may pay now.
 
     Args:
-        accounts: Gives ready channel adapters.
-        live: Knows how channels are doing and what operators want.
+        accounts: Returns channel adapters that are ready to be called.
+        state: Selects accounts by their health, the configuration and the overrides.
         public_url: The address under which channels reach this installation.
-        sandbox: Play: sandbox accounts are used and no others. Otherwise they are never used, so that a simulated
-            channel cannot be taken for a real one.
-        vault: Seals what methods ask of the payer.
+        sandbox: Whether to use sandbox accounts only. Otherwise they are never used, so that a simulated channel cannot
+            be mistaken for a real one.
+        vault: Seals payer details.
     """
 
     def __init__(
         self,
         accounts: channels.Accounts,
-        live: routing.RoutingState,
+        state: routing.RoutingState,
         *,
         clock: Clock,
         ids: ids.Ids,
@@ -71,57 +71,60 @@ class RouteSelector:
         vault: Vault | None,
     ) -> None:
         self._accounts = accounts
-        self.routing_state = live
+        self.routing_state = state
         self._clock = clock
         self._ids = ids
         self._public_url = public_url.rstrip("/")
         self._sandbox = sandbox
         self._vault = vault
 
-    async def choose(self, wish: RouteRequest) -> NewAttempt:
-        """A try of what is wished, at the account that routing chooses.
+    async def choose(self, request: RouteRequest) -> NewAttempt:
+        """Build an attempt on the account that routing selects.
 
         Errors:
-            NoRoute: there is none; the detail says why for each.
-            PayerDetailMissing, ManualCaptureNotOffered: there would be one, if this were not so.
+            NoRoute: no account qualifies; the detail says why for each.
+            PayerDetailMissing, ManualCaptureNotOffered: an account would qualify without this requirement.
         """
         offers = {offer.account_id: offer for offer in await self.offers()}
-        chosen = self.routing_state.decide(self._ask(wish))
+        chosen = self.routing_state.decide(self._routing_request(request))
         account_id = chosen.decision.chosen
         if account_id is None:
-            raise self._refusal(wish, chosen.decision, offers)
+            raise self._refusal(request, chosen.decision, offers)
         offer = offers[account_id]
         attempt_id = self._ids.new()
         return NewAttempt(
             attempt_id,
             account_id,
             offer.capabilities.channel,
-            wish.method,
-            wish.payer_ip,
+            request.method,
+            request.payer_ip,
             notify_url=notify_url(self._public_url, account_id),
-            return_url=wish.return_url,
-            payer_sealed=self._seal(attempt_id, wish.payer) if wish.payer else None,
+            return_url=request.return_url,
+            payer_sealed=self._seal(attempt_id, request.payer) if request.payer else None,
             expiry_min=offer.capabilities.expiry_min,
             expiry_max=offer.capabilities.expiry_max,
             authorization_kept=offer.capabilities.authorization_kept,
             decision=chosen.record,
         )
 
-    async def another(
+    async def failover_attempt(
         self, payment: Payment, run: Sequence[Attempt], answer: channels.ChannelAnswer
     ) -> NewAttempt | None:
-        """The next try of a payment whose channel has refused it before taking money, for no fault of the payer's;
-        None if it may not go elsewhere, has tried enough, or has nowhere to go.
+        """Build the next attempt of a payment that its channel has refused before taking money.
 
         Args:
-            run: The tries made so far for one request, the refused one last.
+            run: The attempts made so far for one request, the refused one last.
+
+        Returns:
+            None if the failure was the payer's or left the payment in doubt, the policy allows no more attempts, or no
+            other account qualifies.
         """
         attempt = run[-1]
-        policy = self.routing_state.policy(routing.PRODUCT, payment.payment_id)
+        policy = self.routing_state.policy(payment.payment_id)
         late = self._clock.now() - run[0].created_at > policy.failover_within
         if not routing.can_fail_over(answer) or len(run) > policy.failovers or late:
             return None
-        wish = RouteRequest(
+        request = RouteRequest(
             attempt.method,
             payment.amount_minor,
             payment.currency,
@@ -135,7 +138,7 @@ class RouteSelector:
             payment_id=payment.payment_id,
         )
         try:
-            return await self.choose(wish)
+            return await self.choose(request)
         except HutongError as error:
             _log.info("no_other_route", attempt=ids.encode("att", attempt.attempt_id), reason=error.detail)
             return None
@@ -143,8 +146,10 @@ class RouteSelector:
     async def methods(
         self, amount_minor: int, currency: str, *, capture_method: CaptureMethod = CaptureMethod.AUTOMATIC
     ) -> list[str]:
-        """The methods by which a payer may pay such an amount now in the cashier: by a code or on the channel's own
-        page, without telling us anything."""
+        """Return the methods by which a payer may pay such an amount in the cashier now.
+
+        These are the methods with a code or with the channel's own page that require no payer details.
+        """
         manual = capture_method is CaptureMethod.MANUAL
         return sorted(
             {
@@ -158,54 +163,54 @@ class RouteSelector:
         )
 
     async def offers(self) -> list[channels.Offer]:
-        """The accounts that may be used; routing chooses among these from now on."""
+        """Return the accounts that may be used; routing selects among these from now on."""
         return self._take(await self._accounts.offers())
 
-    async def look_ahead(self) -> list[channels.Offer]:
-        """As `offers`, asked beside the payments and sooner than they would have to."""
+    async def refresh_offers(self) -> list[channels.Offer]:
+        """Return the same as `offers`, read ahead of time so that payments do not have to."""
         return self._take(await self._accounts.offers(ahead=True))
 
     def _take(self, offers: Sequence[channels.Offer]) -> list[channels.Offer]:
-        found = [offer for offer in offers if offer.sandbox is self._sandbox]
-        self.routing_state.offer(found)
-        return found
+        usable = [offer for offer in offers if offer.sandbox is self._sandbox]
+        self.routing_state.offer(usable)
+        return usable
 
     def open_payer(self, attempt_id: UUID, sealed: bytes | None) -> Mapping[str, str]:
-        """What was sealed for a try."""
+        """Return the payer details that were sealed for an attempt."""
         if sealed is None:
             return {}
         opened: dict[str, str] = orjson.loads(self._keeper().open(sealed, context=_context(attempt_id)))
         return opened
 
-    def _ask(self, wish: RouteRequest) -> routing.RoutingRequest:
-        payer = wish.payer or {}
+    def _routing_request(self, request: RouteRequest) -> routing.RoutingRequest:
+        payer = request.payer or {}
         return routing.RoutingRequest(
-            wish.method,
-            wish.amount_minor,
-            wish.currency,
+            request.method,
+            request.amount_minor,
+            request.currency,
             self._clock.now(),
-            merchant="" if wish.merchant_id is None else ids.encode("mer", wish.merchant_id),
+            merchant="" if request.merchant_id is None else ids.encode("mer", request.merchant_id),
             institution=payer.get("institution", ""),
-            fee_ppm=wish.fee_ppm,
-            tried=wish.tried,
-            manual=wish.capture_method is CaptureMethod.MANUAL,
+            fee_ppm=request.fee_ppm,
+            tried=request.tried,
+            manual=request.capture_method is CaptureMethod.MANUAL,
             payer=frozenset(payer),
-            payment=wish.payment_id,
+            payment=request.payment_id,
         )
 
     def _refusal(
-        self, wish: RouteRequest, decision: routing.Decision, offers: Mapping[UUID, channels.Offer]
+        self, request: RouteRequest, decision: routing.RoutingDecision, offers: Mapping[UUID, channels.Offer]
     ) -> errors.NoRoute | errors.ManualCaptureNotOffered | errors.PayerDetailMissing:
-        reasons = {verdict.account_id: verdict.refused for verdict in decision.verdicts}
+        reasons = {evaluation.account_id: evaluation.refused for evaluation in decision.evaluations}
         for account_id, reason in reasons.items():
             if reason == "payer_detail_missing":
-                known = offers[account_id].capabilities.methods[wish.method]
-                name = min(known.requires - (wish.payer or {}).keys())
+                method = offers[account_id].capabilities.methods[request.method]
+                name = min(method.requires - (request.payer or {}).keys())
                 return errors.PayerDetailMissing(f"payer.{name}: is required by this method", param=f"payer.{name}")
         if "manual_capture_not_offered" in reasons.values():
             return errors.ManualCaptureNotOffered("this method takes the money at once", param="capture_method")
-        told = Counter(f"{offers[account].capabilities.channel}: {reason}" for account, reason in reasons.items())
-        why = "; ".join(sorted(told)) or "there is no account"
+        counted = Counter(f"{offers[account].capabilities.channel}: {reason}" for account, reason in reasons.items())
+        why = "; ".join(sorted(counted)) or "there is no account"
         return errors.NoRoute(f"no channel takes this method, currency and amount now ({why})", param="method")
 
     def _seal(self, attempt_id: UUID, payer: Mapping[str, str]) -> bytes:
@@ -213,7 +218,7 @@ class RouteSelector:
 
     def _keeper(self) -> Vault:
         if self._vault is None:
-            raise ConfigurationError("what a payer tells us can be kept only under a secret key")
+            raise ConfigurationError("payer details can be stored only with HUTONG_SECRET_KEY")
         return self._vault
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from hutong import db
+from hutong import db, routing
 from hutong.customers import Customer
 from hutong.payments.items import Discount, LineItem, RefundLine
 from hutong.payments.model import Attempt, NewPayment, Payment, PaymentStatus, Source, TimelineEntry
@@ -114,9 +114,17 @@ async def save(tx: db.Tx, payments: Sequence[Payment]) -> None:
 
 
 async def insert_attempts(tx: db.Tx, attempts: Sequence[Attempt], *, now: datetime) -> None:
-    """Write the intents of attempts."""
+    """Write the intents of attempts, and the routing decisions that chose their accounts."""
     if attempts:
         await sql.insert_attempts.execute(tx, rows=attempts, created_at=now)
+        await routing.log_decisions(
+            tx,
+            [
+                routing.LoggedDecision(each.attempt_id, each.payment_id, each.account_id, now, each.decision)
+                for each in attempts
+                if each.decision is not None
+            ],
+        )
 
 
 async def save_attempts(tx: db.Tx, attempts: Sequence[tuple[Attempt, Source]]) -> None:

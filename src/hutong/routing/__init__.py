@@ -1,184 +1,80 @@
-"""Where a payment goes: filter, score, leave what fails, come back when it recovers.
+"""Routing: selects the account that a payment goes through; leaves accounts that fail and returns when they recover.
 
 Promises: a decision is a pure function of the payment, a snapshot and four draws, so it can be explained and made
-again; an account that does not support a payment never gets it; a payer's own faults never harm a channel.
+again; an account that does not support a payment never gets it; a payer's own failures never harm a channel.
 """
 
-from hutong.routing.configuration.calendar import Window
-from hutong.routing.configuration.configuration import UNCONFIGURED, Configuration, read_configuration
-from hutong.routing.configuration.file import Draft
-from hutong.routing.configuration.overrides import (
-    OVERRIDE_PREFIX,
-    Kind,
-    Override,
-    add_override,
-    lift_override,
-    standing_overrides,
+from hutong.routing.configuration.file import ConfigurationFile
+from hutong.routing.configuration.overrides import Override, OverrideKind, active_overrides, add_override, lift_override
+from hutong.routing.configuration.suggestions import Suggestion, decide_suggestion, list_suggestions, suggest
+from hutong.routing.configuration.versions import APPROVAL_HANDLERS, current_configuration, propose_configuration
+from hutong.routing.decisions.backtest import backtest
+from hutong.routing.decisions.log import (
+    AttemptOutcome,
+    LoggedDecision,
+    decisions_between,
+    find_decisions,
+    log_decisions,
 )
-from hutong.routing.configuration.price import Price, Tier
-from hutong.routing.configuration.rules import Rules, read_rules
-from hutong.routing.configuration.suggestions import (
-    SUGGESTION_PREFIX,
-    Suggestion,
-    What,
-    decide_suggestion,
-    standing_suggestions,
-    suggest,
+from hutong.routing.documents import (
+    decision_document,
+    experiment_document,
+    override_document,
+    routing_document,
+    suggestion_document,
 )
-from hutong.routing.configuration.versions import (
-    EFFECTS,
-    PUBLISH,
-    Published,
-    current_version,
-    find_bases,
-    find_published,
-    list_published,
-    load_configuration,
-    propose_configuration,
-    publish_configuration,
-)
-from hutong.routing.decide import choose, facts
-from hutong.routing.decisions.record import (
-    Base,
-    Record,
-    base_of,
-    basis_of,
-    read_basis,
-    read_record,
-    snapshot_of,
-    write_record,
-)
-from hutong.routing.decisions.replay import Prospect, Replayed, Replayer, again, refusals_between
-from hutong.routing.documents import override_document, routing_document, suggestion_document, trial_document
-from hutong.routing.errors import ConfigurationRefused, DecisionGone, RulesRefused, TrialUndecided
-from hutong.routing.experiments.assignment import Arm, Outcome
+from hutong.routing.errors import DecisionNotFound
 from hutong.routing.experiments.experiment import (
     SHARE_MAX,
-    TRIAL,
-    TRIAL_PREFIX,
-    Standing,
-    Trial,
-    end_trial,
-    find_trial,
-    guard_trial,
-    latest_trial,
-    propose_trial,
-    start_trial,
+    end_experiment,
+    guard_experiment,
+    latest_experiment,
+    propose_experiment,
 )
-from hutong.routing.experiments.significance import Comparison, compare
 from hutong.routing.failures import can_fail_over, is_technical_failure
-from hutong.routing.health import Health, HealthPolicy, Result, State, Track
-from hutong.routing.model import (
-    PRODUCT,
-    Candidate,
-    Decision,
-    Draws,
-    Evaluation,
-    Mode,
-    Objective,
-    RoutingPolicy,
-    RoutingRequest,
-    SelectionReason,
-    Snapshot,
-    Weights,
-)
-from hutong.routing.process_state import Chosen, RoutingState, Volume, candidate_of
-from hutong.routing.router import Router
+from hutong.routing.health import AttemptResult
+from hutong.routing.model import RoutingDecision, RoutingRequest
+from hutong.routing.probes import probe_idle
+from hutong.routing.process_state import RoutingState
 from hutong.routing.sync import StateSync
 
 __all__ = [
-    "EFFECTS",
-    "OVERRIDE_PREFIX",
-    "PRODUCT",
-    "PUBLISH",
+    "APPROVAL_HANDLERS",
     "SHARE_MAX",
-    "SUGGESTION_PREFIX",
-    "TRIAL",
-    "TRIAL_PREFIX",
-    "UNCONFIGURED",
-    "Arm",
-    "Base",
-    "Candidate",
-    "Chosen",
-    "Comparison",
-    "Configuration",
-    "ConfigurationRefused",
-    "Decision",
-    "DecisionGone",
-    "Draft",
-    "Draws",
-    "Evaluation",
-    "Health",
-    "HealthPolicy",
-    "Kind",
-    "Mode",
-    "Objective",
-    "Outcome",
+    "AttemptOutcome",
+    "AttemptResult",
+    "ConfigurationFile",
+    "DecisionNotFound",
+    "LoggedDecision",
     "Override",
-    "Price",
-    "Prospect",
-    "Published",
-    "Record",
-    "Replayed",
-    "Replayer",
-    "Result",
-    "Router",
-    "RoutingPolicy",
+    "OverrideKind",
+    "RoutingDecision",
     "RoutingRequest",
     "RoutingState",
-    "Rules",
-    "RulesRefused",
-    "SelectionReason",
-    "Snapshot",
-    "Standing",
-    "State",
     "StateSync",
     "Suggestion",
-    "Tier",
-    "Track",
-    "Trial",
-    "TrialUndecided",
-    "Volume",
-    "Weights",
-    "What",
-    "Window",
+    "active_overrides",
     "add_override",
-    "again",
-    "base_of",
-    "basis_of",
+    "backtest",
     "can_fail_over",
-    "candidate_of",
-    "choose",
-    "compare",
-    "current_version",
+    "current_configuration",
     "decide_suggestion",
-    "end_trial",
-    "facts",
-    "find_bases",
-    "find_published",
-    "find_trial",
-    "guard_trial",
+    "decision_document",
+    "decisions_between",
+    "end_experiment",
+    "experiment_document",
+    "find_decisions",
+    "guard_experiment",
     "is_technical_failure",
-    "latest_trial",
+    "latest_experiment",
     "lift_override",
-    "list_published",
-    "load_configuration",
+    "list_suggestions",
+    "log_decisions",
     "override_document",
+    "probe_idle",
     "propose_configuration",
-    "propose_trial",
-    "publish_configuration",
-    "read_basis",
-    "read_configuration",
-    "read_record",
-    "read_rules",
-    "refusals_between",
+    "propose_experiment",
     "routing_document",
-    "snapshot_of",
-    "standing_overrides",
-    "standing_suggestions",
-    "start_trial",
     "suggest",
     "suggestion_document",
-    "trial_document",
-    "write_record",
 ]

@@ -1,4 +1,4 @@
-"""How routing stands, for people and programs: the same in the API and on the command line."""
+"""Public documents of routing, the same in the API and on the command line."""
 
 from __future__ import annotations
 
@@ -10,44 +10,84 @@ from uuid import UUID
 from hutong import ids, money
 from hutong.clock import instant
 from hutong.operators import OPERATOR_PREFIX
-from hutong.routing.configuration.overrides import OVERRIDE_PREFIX, Override
-from hutong.routing.configuration.suggestions import SUGGESTION_PREFIX, Suggestion
+from hutong.routing.configuration.overrides import Override
+from hutong.routing.configuration.suggestions import Suggestion
+from hutong.routing.decisions.log import AttemptOutcome, LoggedDecision
+from hutong.routing.decisions.record import read_record
 from hutong.routing.experiments.assignment import Arm
-from hutong.routing.experiments.experiment import TRIAL_PREFIX, Standing
-from hutong.routing.health import Health, State
+from hutong.routing.experiments.experiment import Experiment, ExperimentStatus
+from hutong.routing.health import AccountHealth, HealthState
 from hutong.routing.process_state import RoutingState
 
 
-def routing_document(live: RoutingState, overrides: Sequence[Override], *, now: datetime) -> dict[str, Any]:
-    """How the accounts are doing, as one process knows it, and what operators want."""
+def routing_document(state: RoutingState, overrides: Sequence[Override], *, now: datetime) -> dict[str, Any]:
+    """Return the health of the accounts, as one process knows it, and the overrides."""
     interfaces: dict[UUID, list[dict[str, Any]]] = {}
-    for account_id, interface in live.router.known():
-        health = live.router.health(account_id, now, interface)
-        interfaces.setdefault(account_id, []).append({"interface": interface} | _health(health))
+    for account_id, interface in state.router.tracked():
+        health = state.router.health(account_id, now, interface)
+        interfaces.setdefault(account_id, []).append({"interface": interface} | _health_document(health))
+    experiment = state.experiment
     return {
         "object": "routing",
-        "configuration": live.configuration.version,
-        "modes": {product: policy.mode for product, policy in sorted(live.configuration.policies.items())},
+        "configuration": state.configuration.version,
+        "modes": {product: policy.mode for product, policy in sorted(state.configuration.policies.items())},
         "accounts": [
             {
-                "id": ids.encode("acc", each.account_id),
-                "name": each.name,
-                "blocked": each.blocked or None,
-                "month_minor": each.month_minor,
-                "month_minor_of": dict(each.month_minor_of),
-                "interfaces": interfaces.get(each.account_id, []),
+                "id": ids.encode("acc", candidate.account_id),
+                "name": candidate.name,
+                "blocked": candidate.blocked or None,
+                "month_minor": candidate.month_minor,
+                "month_minor_of": dict(candidate.month_minor_of),
+                "interfaces": interfaces.get(candidate.account_id, []),
             }
-            for each in live.candidates
+            for candidate in state.candidates
         ],
-        "overrides": [override_document(one) for one in overrides],
-        "trial": None if live.trial is None else ids.encode(TRIAL_PREFIX, live.trial.trial_id),
+        "overrides": [override_document(override) for override in overrides],
+        "trial": None if experiment is None else ids.encode(Experiment.PREFIX, experiment.experiment_id),
+    }
+
+
+def decision_document(decision: LoggedDecision, outcome: AttemptOutcome) -> dict[str, Any]:
+    """Return the public form of a decision and of its attempt's outcome."""
+    record = read_record(decision.record)
+    names = {evaluation.account_id: evaluation.name for evaluation in record.evaluations}
+    return {
+        "id": ids.encode(LoggedDecision.PREFIX, decision.attempt_id),
+        "object": "routing_decision",
+        "payment_id": ids.encode("pay", decision.payment_id),
+        "attempt_id": ids.encode("att", decision.attempt_id),
+        "decided_at": instant(record.request.at),
+        "chosen": None if record.chosen is None else names[record.chosen],
+        "how": record.reason,
+        "configuration": record.version,
+        "pin": record.pin or None,
+        "arm": record.arm,
+        "method": record.request.method,
+        "amount_minor": record.request.amount_minor,
+        "currency": record.request.currency,
+        "merchant": record.request.merchant,
+        "institution": record.request.institution or None,
+        "formula": record.formula or None,
+        "outcome": outcome.state,
+        "code": outcome.code,
+        "candidates": [
+            {
+                "account": evaluation.name,
+                "refused": evaluation.refused or None,
+                "score": evaluation.score,
+                "factors": dict(evaluation.factors),
+                "explanation": evaluation.explanation or None,
+                "explanation_zh": evaluation.explanation_zh or None,
+            }
+            for evaluation in record.evaluations
+        ],
     }
 
 
 def override_document(override: Override) -> dict[str, Any]:
-    """The one public form of a pin or a block."""
+    """Return the public form of a pin or a block."""
     return {
-        "id": ids.encode(OVERRIDE_PREFIX, override.override_id),
+        "id": ids.encode(Override.PREFIX, override.override_id),
         "object": "routing_override",
         "kind": override.kind,
         "product": override.product,
@@ -62,9 +102,9 @@ def override_document(override: Override) -> dict[str, Any]:
 
 
 def suggestion_document(suggestion: Suggestion) -> dict[str, Any]:
-    """The one public form of a suggestion."""
+    """Return the public form of a suggestion."""
     return {
-        "id": ids.encode(SUGGESTION_PREFIX, suggestion.suggestion_id),
+        "id": ids.encode(Suggestion.PREFIX, suggestion.suggestion_id),
         "object": "routing_suggestion",
         "what": suggestion.what,
         "account": suggestion.account,
@@ -76,32 +116,32 @@ def suggestion_document(suggestion: Suggestion) -> dict[str, Any]:
     }
 
 
-def trial_document(standing: Standing) -> dict[str, Any]:
-    """A trial and what has come of it."""
-    trial, compared = standing.trial, standing.comparison
+def experiment_document(status: ExperimentStatus) -> dict[str, Any]:
+    """Return the public form of an experiment with its outcomes so far."""
+    experiment, comparison = status.experiment, status.comparison
     return {
-        "id": ids.encode(TRIAL_PREFIX, trial.trial_id),
+        "id": ids.encode(Experiment.PREFIX, experiment.experiment_id),
         "object": "routing_trial",
-        "configuration": trial.version,
-        "document": dict(trial.document),
-        "share": trial.share,
-        "guardrail": trial.guardrail,
-        "started_at": instant(trial.started_at),
-        "ended_at": _instant(trial.ended_at),
-        "end_reason": trial.end_reason,
-        "arms": [_arm(standing, arm) for arm in Arm],
+        "configuration": experiment.version,
+        "document": dict(experiment.document),
+        "share": experiment.share,
+        "guardrail": experiment.guardrail,
+        "started_at": instant(experiment.started_at),
+        "ended_at": _instant(experiment.ended_at),
+        "end_reason": experiment.end_reason,
+        "arms": [_arm_document(status, arm) for arm in Arm],
         "comparison": {
-            "difference": compared.difference,
-            "low": compared.low,
-            "high": compared.high,
-            "p_value": compared.p_value,
+            "difference": comparison.difference,
+            "low": comparison.low,
+            "high": comparison.high,
+            "p_value": comparison.p_value,
         },
-        "verdict": standing.verdict,
+        "verdict": status.verdict,
     }
 
 
-def _arm(standing: Standing, arm: Arm) -> dict[str, Any]:
-    ended, succeeded = standing.arm(arm)
+def _arm_document(status: ExperimentStatus, arm: Arm) -> dict[str, Any]:
+    ended, succeeded = status.arm(arm)
     currencies = [
         {
             "currency": currency,
@@ -111,8 +151,8 @@ def _arm(standing: Standing, arm: Arm) -> dict[str, Any]:
             if outcome.captured_minor
             else None,
         }
-        for (own, currency), outcome in standing.outcomes.items()
-        if own is arm
+        for (each, currency), outcome in status.outcomes.items()
+        if each is arm
     ]
     return {
         "arm": arm,
@@ -123,19 +163,18 @@ def _arm(standing: Standing, arm: Arm) -> dict[str, Any]:
     }
 
 
-def why(health: Health) -> str:
-    """Why an account is in the state it is in."""
-    figures = f"{health.faults} of its last {health.seen} tries failed technically"
+def why(health: AccountHealth) -> str:
+    """Return why an account is in its state, in English; empty if there is nothing to explain."""
     match health.state:
-        case State.OPEN | State.DEGRADED:
-            return figures
-        case State.PROBING:
-            return f"tried with {health.share:.0%} of its traffic after it had failed"
-        case State.HEALTHY:
+        case HealthState.OPEN | HealthState.DEGRADED:
+            return f"{health.faults} of its last {health.seen} attempts failed technically"
+        case HealthState.PROBING:
+            return f"probed with {health.share:.0%} of its traffic after it failed"
+        case HealthState.HEALTHY:
             return "" if health.since is None else "it has recovered"
 
 
-def _health(health: Health) -> dict[str, Any]:
+def _health_document(health: AccountHealth) -> dict[str, Any]:
     return {
         "state": health.state,
         "share": health.share,

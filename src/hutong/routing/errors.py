@@ -1,13 +1,13 @@
-"""What can be wrong with a routing configuration, or with the wish for a way."""
+"""Errors of routing: a configuration that is refused, a record that is not kept, an experiment without a result."""
 
 from hutong.errors import Conflict, HutongError, InvalidParameter
 
 
 class RulesRefused(InvalidParameter):
-    """A rule file is not taken; the one in force stays.
+    """A file of rules is refused; the rules in force stay.
 
     Attributes:
-        line: Where in the file.
+        line: The line of the file that is wrong.
     """
 
     code = "routing_rules_refused"
@@ -18,19 +18,19 @@ class RulesRefused(InvalidParameter):
 
 
 class ConfigurationRefused(InvalidParameter):
-    """A routing configuration is not taken; the one in force stays."""
+    """A routing configuration is refused; the one in force stays."""
 
     code = "routing_configuration_refused"
 
 
-class DecisionGone(HutongError):
-    """There is no record of such a decision, or it has been archived."""
+class DecisionNotFound(HutongError):
+    """No such decision is recorded, or what it was based on is not kept."""
 
     code = "routing_decision_not_found"
     http_status = 404
 
 
-class TrialUndecided(Conflict):
-    """The draft was tried on a share of the payments, and that does not speak for it."""
+class ExperimentUndecided(Conflict):
+    """The experiment with this draft has not shown that the draft may be published."""
 
     code = "routing_trial_undecided"

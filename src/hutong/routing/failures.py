@@ -1,4 +1,4 @@
-"""Whose fault a refusal is. Only what the channel itself cannot do harms it; a payer's own faults never do."""
+"""Classification of failed attempts: only the channel's own failures count against it, a payer's never do."""
 
 from __future__ import annotations
 
@@ -17,26 +17,29 @@ TECHNICAL = frozenset(
         "signature_invalid",
     }
 )
-"""Our words for what the channel, its bank or our account there cannot do; another account may be able to."""
+"""Unified codes for what the channel, its bank or our account there cannot do; another account may be able to."""
 
-_NO_WORD = frozenset({None, "in_doubt", "unmapped"})
+_WITHOUT_RESULT = frozenset({None, "in_doubt", "unmapped"})
 
 
 def is_technical_failure(answer: ChannelAnswer) -> bool:
-    """Whether an answer to a submission speaks against the channel: it failed technically, or said nothing usable."""
+    """Return whether an answer to a submission counts against the channel: a technical failure or no usable answer."""
     if answer.code in TECHNICAL:
         return answer.state in (ChannelState.FAILED, ChannelState.UNKNOWN)
-    return answer.state is ChannelState.UNKNOWN and answer.code in _NO_WORD
+    return answer.state is ChannelState.UNKNOWN and answer.code in _WITHOUT_RESULT
 
 
 def can_fail_over(answer: ChannelAnswer) -> bool:
-    """Whether the payment may be tried at another account: this one proved that it has taken nothing and never will,
-    or was never reached, and it was no fault of the payer's."""
+    """Return whether the payment may be attempted at another account.
+
+    It may if this account has proved that it took no money and never will, or was never reached, and the failure was
+    not the payer's.
+    """
     if answer.state is ChannelState.FAILED:
         return answer.code in TECHNICAL
     return is_not_sent(answer)
 
 
 def is_not_sent(answer: ChannelAnswer) -> bool:
-    """Whether nothing was sent at all."""
+    """Return whether the request never left for the channel."""
     return answer.state is ChannelState.UNKNOWN and answer.channel_code == NOT_SENT

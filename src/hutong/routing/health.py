@@ -1,8 +1,8 @@
-"""How a channel is doing, from the results of its attempts: a fold over them in the order of time.
+"""Health of a channel, from the results of its attempts: a fold over them in the order of time.
 
-Whatever order results arrive in, and however often, the same set of results gives the same health: each is kept once by
-its attempt, in the order of (time, attempt). Only technical faults count: a payer's wrong code or empty balance is
-no fault of the channel's.
+Whatever order results arrive in, and however often, the same set of results gives the same health: each attempt counts
+once, in the order of (time, attempt). Only technical failures count: a payer's wrong code or empty balance is not the
+channel's failure.
 """
 
 from __future__ import annotations
@@ -17,35 +17,35 @@ from math import log
 from uuid import UUID
 
 _OTHERS_OF, _OTHERS_MIN, _OTHERS_RATIO = 10, 2, 0.7
-"""Of the last ten results, those of other banks than the worst one must be two at least, and so many of them faults, to
-say that the fault is not that bank's own."""
+"""A failure is not one bank's own if, of the last ten results, at least two are of other banks than the worst one, and
+at least this share of those are faults."""
 _FAULTS_MIN = 0.03
 _USUAL_WEIGHT = 40.0
-"""What is usual must change slowly, or a dying channel would make dying usual."""
+"""The usual rate must change slowly, or a dying channel would make dying usual."""
 _STAGE_PATIENCE = 3
 
 
-class State(StrEnum):
-    """healthy → degraded → open → probing → healthy; a degraded one may also recover by itself."""
+class HealthState(StrEnum):
+    """healthy → degraded → open → probing → healthy; a degraded account may also recover by itself."""
 
     HEALTHY = "healthy"
     DEGRADED = "degraded"
-    """It fails more than it should: its score falls, it is still used."""
+    """It fails more than it should: its score falls, and it is still used."""
     OPEN = "open"
-    """It gets nothing."""
+    """It gets no payments."""
     PROBING = "probing"
-    """It gets a small share that grows with its successes."""
+    """It gets a small share of payments, which grows with its successes."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Result:
-    """What one attempt told.
+class AttemptResult:
+    """The result of one attempt, as health counts it.
 
     Attributes:
-        at: When it was learnt, by the clock of who learnt it.
+        at: When the answer was received, by the clock of the process that received it.
         attempt_id: Two results of one attempt count once; the later one is left out.
-        institution: The payer's bank, where it is known.
-        interface: What was called, such as the payment method; each has a health of its own.
+        institution: The payer's bank, if it is known.
+        interface: The interface that was called, such as the payment method; each has a health of its own.
     """
 
     at: datetime
@@ -58,23 +58,23 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class HealthPolicy:
-    """When health changes.
+    """The thresholds and times by which health changes.
 
     Attributes:
-        window: How many of the last results are looked at.
-        sample_min: Fewer say nothing.
-        degrade_ratio, recover_ratio: The share of faults in the window from which it is degraded, and below which
-            it is healthy again; the gap between them keeps it from swinging.
-        open_evidence: It opens when the results speak so strongly for a dead channel against what it was before: the
-            natural logarithm of how many times likelier they are (CUSUM). 11.5 is one false alarm in 100,000 results.
+        window: How many of the last results the share of faults is taken of.
+        sample_min: With fewer results the share of faults is not judged.
+        degrade_ratio, recover_ratio: The share of faults in the window from which the account is degraded, and below
+            which it is healthy again; the gap between them keeps it from swinging.
+        open_evidence: The account opens when the results favor a dead channel over its usual behavior by this much: the
+            natural logarithm of the likelihood ratio (CUSUM). 11.5 is one false alarm in 100,000 results.
         dead_faults: The share of faults of a dead channel.
-        quiet: A result older than this says nothing about now.
-        cooldown, cooldown_max: How long it gets nothing after opening; doubled with every probe that fails.
+        quiet: A result older than this is no evidence about the present.
+        cooldown, cooldown_max: How long the account gets no payments after opening; doubled with every failed probe.
         ramp: Shares while probing, each until `ramp_successes` results in a row were good. The last one is 1.
-        ramp_pause: While probing, one payment may be tried after so long, however small the share.
-        half_life: In which a result loses half of its weight in the estimate.
-        prior_success, prior_latency_ms: What is believed before anything is known.
-        prior_weight: How many results that belief is worth.
+        ramp_pause: While probing, one payment may be sent after this long, however small the share.
+        half_life: The time in which a result loses half of its weight in the estimate.
+        prior_success, prior_latency_ms: The estimates before any result is known.
+        prior_weight: How many results the prior is worth.
     """
 
     window: int = 20
@@ -96,18 +96,18 @@ class HealthPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
-    """A channel's health at one moment.
+class AccountHealth:
+    """The health of a channel at one moment.
 
     Attributes:
-        share: The part of the traffic it may get, 0–1.
-        success: The estimated chance that it does its work.
-        confidence: How many results that rests on, decayed.
-        since: Since when it is in this state.
-        faults, seen: When it came into this state, so many of its last results were faults, of so many.
+        share: The part of its traffic that it may get, 0–1.
+        success: The estimated chance that it processes a payment.
+        confidence: How many results the estimate is based on, decayed.
+        since: When it entered this state.
+        faults, seen: How many of its last results were faults when it entered this state, and how many there were.
     """
 
-    state: State = State.HEALTHY
+    state: HealthState = HealthState.HEALTHY
     share: float = 1.0
     success: float = 0.95
     confidence: float = 0.0
@@ -116,62 +116,67 @@ class Health:
     faults: int = 0
     seen: int = 0
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it gets no payments."""
+        return self.state is HealthState.OPEN
+
 
 class Track:
-    """The results of one channel, account, interface or institution, and the health they amount to.
+    """The results of one channel, account, interface or institution, and the health that follows from them.
 
     Args:
-        kept: How many results are kept to fold again when one arrives late. One that is older than all kept is left out
-            once the track is full.
+        kept: How many results are kept to be folded again when one arrives late. Once the track is full, a result that
+            is older than all of these is left out.
     """
 
     def __init__(self, policy: HealthPolicy, *, kept: int = 400) -> None:
         self._policy = policy
         self._kept = kept
-        self._results: list[Result] = []
-        self._seen: dict[UUID, Result] = {}
+        self._results: list[AttemptResult] = []
+        self._by_attempt: dict[UUID, AttemptResult] = {}
         self._base = _Fold(policy)
         self._fold = _Fold(policy)
 
-    def learn(self, result: Result) -> bool:
-        """Take a result in; False if it says nothing new."""
-        known = self._seen.get(result.attempt_id)
-        if known is not None:
-            if known <= result:
+    def learn(self, result: AttemptResult) -> bool:
+        """Add a result; return False if it changes nothing."""
+        previous = self._by_attempt.get(result.attempt_id)
+        if previous is not None:
+            if previous <= result:
                 return False
-            self._results.remove(known)  # the earlier word about the same attempt is the one that counts
-        elif len(self._seen) >= self._kept and self._results and result < self._results[0]:
+            self._results.remove(previous)  # the earlier result of an attempt is the one that counts
+        elif len(self._by_attempt) >= self._kept and self._results and result < self._results[0]:
             return False
-        self._seen[result.attempt_id] = result
-        if known is None and (not self._results or result > self._results[-1]):
+        self._by_attempt[result.attempt_id] = result
+        if previous is None and (not self._results or result > self._results[-1]):
             self._results.append(result)
-            self._fold.take(result)
+            self._fold.add(result)
         else:
             insort(self._results, result)
             self._fold = self._base.copy()
             for each in self._results:
-                self._fold.take(each)
+                self._fold.add(each)
         if len(self._results) > 2 * self._kept:
             self._forget()
         return True
 
     def under(self, policy: HealthPolicy) -> Track:
-        """The same results under another policy, as far as they are kept."""
+        """Return a track of the same results under another policy, as far as the results are kept."""
         return fold(policy, self._results)
 
-    def health(self, now: datetime) -> Health:
-        """What it amounts to now."""
-        return self._fold.look(now)
+    def health(self, now: datetime) -> AccountHealth:
+        """Return the health at this moment."""
+        return self._fold.health(now)
 
     def _forget(self) -> None:
         old, self._results = self._results[: self._kept], self._results[self._kept :]
         for result in old:
-            self._base.take(result)
-            del self._seen[result.attempt_id]
+            self._base.add(result)
+            del self._by_attempt[result.attempt_id]
 
 
 class _Fold:
-    """The running state. Every move depends on results and times only."""
+    """The running state of a track. Every transition depends on results and times only."""
 
     __slots__ = (
         "all_weight", "at", "banks", "evidence", "faults", "good_weight", "latency_weight", "opens", "policy", "recent",
@@ -180,10 +185,10 @@ class _Fold:
 
     def __init__(self, policy: HealthPolicy) -> None:
         self.policy = policy
-        self.state = State.HEALTHY
+        self.state = HealthState.HEALTHY
         self.since: datetime | None = None
         self.at: datetime | None = None
-        self.recent: list[Result] = []
+        self.recent: list[AttemptResult] = []
         self.faults = self.seen = 0
         self.opens = 0
         self.stage = 0
@@ -201,73 +206,81 @@ class _Fold:
         other.recent, other.banks = list(self.recent), dict(self.banks)
         return other
 
-    def look(self, now: datetime) -> Health:
-        """The state at a moment after the last result, without changing anything."""
+    def health(self, now: datetime) -> AccountHealth:
+        """Return the health at a moment after the last result; nothing changes."""
         state, since = self.state, self.since
-        if state is State.OPEN and since is not None and now >= since + self._cooldown():
-            state, since = State.PROBING, since + self._cooldown()
-        share = {State.OPEN: 0.0, State.PROBING: self.policy.ramp[min(self.stage, len(self.policy.ramp) - 1)]}
+        if state is HealthState.OPEN and since is not None and now >= since + self._cooldown():
+            state, since = HealthState.PROBING, since + self._cooldown()
+        share = {
+            HealthState.OPEN: 0.0,
+            HealthState.PROBING: self.policy.ramp[min(self.stage, len(self.policy.ramp) - 1)],
+        }
         faded = self._faded(now)
         weight, prior = self.all_weight * faded, self.policy.prior_weight
         success = (self.good_weight * faded + self.policy.prior_success * prior) / (weight + prior)
         latency = (self.latency_weight * faded + self.policy.prior_latency_ms * prior) / (weight + prior)
-        return Health(state, share.get(state, 1.0), success, weight, latency, since, self.faults, self.seen)
+        return AccountHealth(state, share.get(state, 1.0), success, weight, latency, since, self.faults, self.seen)
 
-    def take(self, result: Result) -> None:
-        """Go on by one result."""
-        if self.state is State.OPEN and self.since is not None:
+    def add(self, result: AttemptResult) -> None:
+        """Move on by one result."""
+        if self.state is HealthState.OPEN and self.since is not None:
             if result.at < self.since + self._cooldown():
-                return  # sent before it opened; what it says is known
-            self.state, self.since, self.stage, self.stage_good = State.PROBING, self.since + self._cooldown(), 0, 0
+                return  # sent before the account opened, so it is no news
+            self.state, self.since, self.stage, self.stage_good = (
+                HealthState.PROBING,
+                self.since + self._cooldown(),
+                0,
+                0,
+            )
         faded = self._faded(result.at)
         self.evidence = self._evidence(self.evidence, result, faded)
         if result.institution:
             self.banks[result.institution] = self._evidence(self.banks.get(result.institution, 0.0), result, faded)
-        # A bank that fails by itself says nothing about what other banks' payers would meet.
+        # A bank that fails on its own says nothing about the payers of other banks.
         counts = 0.0 if self.banks.get(result.institution, 0.0) >= self.policy.open_evidence / 2 else 1.0
         self.good_weight = self.good_weight * faded + (0.0 if result.fault else counts)
         self.all_weight = self.all_weight * faded + counts
         self.latency_weight = self.latency_weight * faded + result.latency_ms * counts
         self.at = max(result.at, self.at or result.at)
         self.recent = [*self.recent[-(self.policy.window - 1) :], result]
-        if self.state is State.PROBING:
+        if self.state is HealthState.PROBING:
             self._probe(result)
         else:
-            self._weigh(result)
+            self._judge(result)
 
-    def _probe(self, result: Result) -> None:
+    def _probe(self, result: AttemptResult) -> None:
         policy = self.policy
         if result.fault:
-            # A probe may fail by chance; a second fault among the stage's results is no chance.
+            # A single probe may fail by chance; a second fault among the results of the stage is no chance.
             self.stage_good -= 2
             if self.stage == 0 or self.stage_good < -_STAGE_PATIENCE:
-                self._move(State.OPEN, result.at)
+                self._enter(HealthState.OPEN, result.at)
                 self.opens += 1
             return
         self.stage_good += 1
         if self.stage_good >= policy.ramp_successes[self.stage]:
             self.stage, self.stage_good = self.stage + 1, 0
             if self.stage == len(policy.ramp):
-                self._move(State.HEALTHY, result.at)
+                self._enter(HealthState.HEALTHY, result.at)
                 self.opens = 0
 
-    def _weigh(self, result: Result) -> None:
+    def _judge(self, result: AttemptResult) -> None:
         policy = self.policy
         fresh = [each for each in self.recent if each.at > result.at - policy.quiet]
         if result.fault and self.evidence >= policy.open_evidence and _fails_everywhere(fresh[-_OTHERS_OF:]):
-            self._move(State.OPEN, result.at)
+            self._enter(HealthState.OPEN, result.at)
             self.opens += 1
             return
         if len(fresh) < policy.sample_min:
             return
         ratio = sum(each.fault for each in fresh) / len(fresh)
-        if self.state is State.HEALTHY and ratio >= policy.degrade_ratio:
-            self._move(State.DEGRADED, result.at)
-        elif self.state is State.DEGRADED and ratio < policy.recover_ratio:
-            self._move(State.HEALTHY, result.at)
+        if self.state is HealthState.HEALTHY and ratio >= policy.degrade_ratio:
+            self._enter(HealthState.DEGRADED, result.at)
+        elif self.state is HealthState.DEGRADED and ratio < policy.recover_ratio:
+            self._enter(HealthState.HEALTHY, result.at)
 
-    def _evidence(self, before: float, result: Result, faded: float) -> float:
-        """How much likelier the last results are if the channel is dead than if it is as it was (CUSUM)."""
+    def _evidence(self, before: float, result: AttemptResult, faded: float) -> float:
+        """Return the evidence that the channel is dead rather than as usual, after one more result (CUSUM)."""
         policy = self.policy
         weight, prior = self.all_weight * faded, _USUAL_WEIGHT
         success = (self.good_weight * faded + policy.prior_success * prior) / (weight + prior)
@@ -277,12 +290,12 @@ class _Fold:
             before = 0.0
         return min(max(before + step, 0.0), policy.open_evidence)
 
-    def _move(self, state: State, at: datetime) -> None:
+    def _enter(self, state: HealthState, at: datetime) -> None:
         self.state, self.since = state, at
         self.faults, self.seen = sum(each.fault for each in self.recent), len(self.recent)
         self.stage = self.stage_good = 0
-        if state is State.OPEN:
-            # What is known of the bad time must not speak against it once it is back.
+        if state is HealthState.OPEN:
+            # The results of an outage must not count against the account once it is back.
             self.recent, self.good_weight, self.all_weight, self.latency_weight = [], 0.0, 0.0, 0.0
         self.evidence = 0.0
 
@@ -296,15 +309,15 @@ class _Fold:
         return float(0.5 ** (max((now - self.at).total_seconds(), 0.0) / self.policy.half_life.total_seconds()))
 
 
-def _fails_everywhere(last: Sequence[Result]) -> bool:
-    """Whether the faults are not those of one bank only."""
+def _fails_everywhere(last: Sequence[AttemptResult]) -> bool:
+    """Return whether the faults are more than one bank's."""
     bank, _ = Counter(each.institution for each in last if each.fault).most_common(1)[0]
     others = [each.fault for each in last if each.institution != bank]
     return not bank or (len(others) >= _OTHERS_MIN and sum(others) >= _OTHERS_RATIO * len(others))
 
 
-def fold(policy: HealthPolicy, results: Iterable[Result]) -> Track:
-    """A track that has learnt all results."""
+def fold(policy: HealthPolicy, results: Iterable[AttemptResult]) -> Track:
+    """Return a track with all these results."""
     track = Track(policy)
     for result in results:
         track.learn(result)

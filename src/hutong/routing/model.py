@@ -1,4 +1,4 @@
-"""What a routing decision is made of: frozen values. The same ask, snapshot and draws give the same decision."""
+"""Values of a routing decision, all frozen. The same request, snapshot and draws give the same decision."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from uuid import UUID
 from hutong.routing.configuration.calendar import Window
 from hutong.routing.configuration.price import Price
 from hutong.routing.configuration.rules import Rules
-from hutong.routing.health import Health
+from hutong.routing.health import AccountHealth
 
 PRODUCT = "payment"
-"""What is routed where nothing else is said."""
+"""The product of a request that names none."""
 
 
 class Objective(StrEnum):
-    """What a payment is routed for."""
+    """The value that routing maximizes."""
 
     LOWEST_COST = "lowest_cost"
     HIGHEST_SUCCESS = "highest_success"
     EXPECTED_VALUE = "expected_value"
-    """Chance of success times what a success leaves after the channel's price."""
+    """Chance of success times what remains of a success after the channel's price."""
 
 
 class Mode(StrEnum):
-    """Who switches when a channel fails and when it recovers."""
+    """Who moves traffic when a channel fails and when it recovers."""
 
     AUTO = "auto"
     SUGGEST = "suggest"
-    """An operator confirms each switch and each switch back; until then traffic stays where it is."""
+    """An operator confirms each switch and each switch back; until then traffic stays at its account."""
     MANUAL = "manual"
     """Only pins and blocks move traffic."""
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """How much each factor counts in the score. Each lies in 0–1.
+    """The weight of each factor in the score. Each lies in 0–1.
 
     Attributes:
         objective: The objective's own value.
-        latency: Seconds until an answer; 1 is at once, 0 is ten seconds.
+        latency: The time to an answer; 1 is immediate, 0 is ten seconds.
         merchant: The merchant's class prefers this account.
-        position: What is left of the account's limit of the month.
+        position: The unused part of the account's monthly limit.
     """
 
     objective: float = 1.0
@@ -55,18 +55,18 @@ class Weights:
 
 @dataclass(frozen=True, slots=True)
 class RoutingPolicy:
-    """How one product is routed.
+    """The routing policy of one product.
 
     Attributes:
-        version: Of the published configuration that it comes from.
-        priority: Accounts by name, best first; a plain list for those who want no more. Wins over the score.
-        split: Shares by account name; drawn among those that qualify. Wins over priority and score.
-        success_value_ppm: What a success is worth beyond the merchant's fee, in millionths of its amount.
-        default: The account that takes what nothing else qualifies for, its health left aside; "*" is whichever scores
-            best.
-        failovers: How many more accounts a payment may try after one that refused it before taking money.
-        failover_within: How long after its first try.
-        explore: The share of decisions that go to a random one of the candidates, so that estimates stay true.
+        version: The version of the published configuration that the policy belongs to.
+        priority: Accounts by name, best first. A plain list takes precedence over the score.
+        split: Shares by account name, drawn among the accounts that qualify. Takes precedence over priority and score.
+        success_value_ppm: The value of a success beyond the merchant's fee, in millionths of its amount.
+        default: The account that takes payments for which no other qualifies, whatever its health; "*" is the one with
+            the best score.
+        failovers: How many more accounts a payment may be attempted at after one that refused it before taking money.
+        failover_within: How long after the first attempt this is allowed.
+        explore: The share of decisions that select a candidate at random, so that estimates stay accurate.
     """
 
     version: int = 0
@@ -84,7 +84,7 @@ class RoutingPolicy:
 
     @property
     def formula(self) -> str:
-        """How factors become the score, for people."""
+        """How the score is computed from the factors, for people."""
         weights = self.weights
         return (
             f"{weights.objective:g} objective ({self.objective}) + {weights.latency:g} latency + "
@@ -94,16 +94,16 @@ class RoutingPolicy:
 
 @dataclass(frozen=True, slots=True)
 class RoutingRequest:
-    """A payment that looks for its way.
+    """A payment that needs an account.
 
     Attributes:
-        fee_ppm: What the merchant pays us.
-        institution: The payer's bank, by code, where it is known.
+        fee_ppm: The merchant's fee, in millionths of the amount.
+        institution: The code of the payer's bank, if it is known.
         tried: Accounts that have refused this payment before taking money.
-        manual: The merchant wants to capture later.
-        payer: What is known of the payer, by name.
-        at: When it is asked.
-        payment: Its number; by it a payment stays in one arm of a trial.
+        manual: The merchant captures later.
+        payer: The names of the details that are known of the payer.
+        at: The time of the request.
+        payment: The payment's id, which keeps a payment in one arm of an experiment.
     """
 
     method: str
@@ -126,22 +126,22 @@ class Candidate:
     """An account as routing sees it at one moment.
 
     Attributes:
-        requires: What a method wants to know of the payer.
-        manual: Methods that can reserve the money for a capture.
-        amount_minor_min_of: The least amount by currency, where it is above `amount_minor_min`.
-        merchants: Who has a contract here; None where everybody does.
-        preferred_by: Merchant classes that are better off here.
-        month_limit_minor: What the account may take in a month of each currency; None where there is no limit.
-        month_limit_minor_of: The same by currency, where it differs.
-        month_minor: What it has taken this month, where it takes one currency only.
-        month_minor_of: The same by currency, where it takes several.
-        month_subsidy_minor: What of its subsidy quota has been used this month.
-        hours: When it works; empty where it always does.
-        maintenance: When it does not, whatever the hours say.
-        left: Interfaces that an operator has confirmed to leave, where he is asked.
-        blocked: An operator's word that it may not be used, with its reason; empty if not blocked.
+        requires: The payer details that each method requires.
+        manual: Methods that can reserve the money for a later capture.
+        amount_minor_min_of: The smallest amount by currency, if it is above `amount_minor_min`.
+        merchants: The merchants with a contract for this account; None if every merchant may use it.
+        preferred_by: Merchant classes that prefer this account.
+        month_limit_minor: The limit for a month in each currency; None if there is none.
+        month_limit_minor_of: The limit by currency, if it differs.
+        month_minor: This month's volume, if the account takes one currency only.
+        month_minor_of: This month's volume by currency, if it takes several.
+        month_subsidy_minor: The part of its subsidy quota that has been used this month.
+        hours: Operating hours; empty if it always operates.
+        maintenance: Times at which it does not operate, whatever its hours.
+        left: Interfaces that get no payments because an operator confirmed the suggestion to leave them.
+        blocked: The reason for which an operator blocked it; empty if it is not blocked.
         health: By institution; the key "" is the account as a whole.
-        probe_due: Whether it may be tried now though its turn by share has not come.
+        probe_due: Whether it may get a payment as a probe now, outside its share.
     """
 
     account_id: UUID
@@ -162,7 +162,7 @@ class Candidate:
     maintenance: tuple[tuple[datetime, datetime], ...] = ()
     blocked: str = ""
     left: frozenset[str] = frozenset()
-    health: Mapping[str, Health] = field(default_factory=dict)
+    health: Mapping[str, AccountHealth] = field(default_factory=dict)
     probe_due: bool = False
     requires: Mapping[str, frozenset[str]] = field(default_factory=dict)
     manual: frozenset[str] = frozenset()
@@ -171,20 +171,20 @@ class Candidate:
     month_minor_of: Mapping[str, int] = field(default_factory=dict)
 
     def taken_minor(self, currency: str) -> int:
-        """What it has taken this month of a currency."""
+        """Return this month's volume in a currency."""
         return self.month_minor_of.get(currency, self.month_minor)
 
     def limit_minor(self, currency: str) -> int | None:
-        """What it may take in a month of a currency."""
+        """Return the limit for a month in a currency; None if there is none."""
         return self.month_limit_minor_of.get(currency, self.month_limit_minor)
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All that a decision depends on besides the ask and the draws.
+    """Everything that a decision depends on besides the request and the draws.
 
     Attributes:
-        pin: The account by name that an operator has pinned, while the pin lasts.
+        pin: The name of the account that an operator has pinned, while the pin lasts.
     """
 
     candidates: tuple[Candidate, ...]
@@ -204,7 +204,7 @@ class Draws:
 
 
 class SelectionReason(StrEnum):
-    """Why the chosen one was chosen."""
+    """Why the selected account was selected."""
 
     SCORE = "score"
     PRIORITY = "priority"
@@ -218,13 +218,13 @@ class SelectionReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What was thought of one candidate.
+    """The evaluation of one candidate.
 
     Attributes:
         refused: Why it does not qualify; empty if it does.
-        factors: Every factor's value, each 0–1, but "cost_minor", "success" and "latency_s", which are as they are.
-        score: None where it was not scored.
-        explanation, explanation_zh: What the rules say of it.
+        factors: The value of every factor, each 0–1 except "cost_minor", "success" and "latency_s", which have units.
+        score: None if it was not scored.
+        explanation, explanation_zh: The reason that the rules give, in English and in Chinese.
     """
 
     account_id: UUID
@@ -237,11 +237,20 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """A decision with all that is needed to make it again."""
+class RoutingDecision:
+    """A decision, with what else is needed to make it again.
+
+    Attributes:
+        chosen: The account; None if none qualifies.
+    """
 
     chosen: UUID | None
-    how: SelectionReason
+    reason: SelectionReason
     policy_version: int
-    verdicts: tuple[Evaluation, ...]
+    evaluations: tuple[Evaluation, ...]
     draws: Draws
+
+    @property
+    def is_probe(self) -> bool:
+        """Whether the payment goes to an account to find out whether that account is back."""
+        return self.reason is SelectionReason.PROBE

@@ -1,4 +1,4 @@
-"""Routing as one process does it: its router, what operators want, and what it has yet to tell others."""
+"""Routing state of one process: its router, the configuration in force, and what it has yet to share with others."""
 
 from __future__ import annotations
 
@@ -6,209 +6,308 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from typing import TypeVar
 from uuid import UUID
 
 from hutong import channels
 from hutong.routing.configuration.calendar import BEIJING
 from hutong.routing.configuration.configuration import UNCONFIGURED, Configuration
-from hutong.routing.configuration.overrides import Kind, Override
+from hutong.routing.configuration.overrides import Override, OverrideKind
 from hutong.routing.configuration.price import Price
-from hutong.routing.decisions.record import basis_of, write_record
-from hutong.routing.experiments.assignment import Arm, Outcome, Running
-from hutong.routing.health import Result
-from hutong.routing.model import Candidate, Decision, RoutingPolicy, RoutingRequest
+from hutong.routing.decisions.record import CapabilitySnapshot, capability_snapshot, write_record
+from hutong.routing.experiments.assignment import Arm, ArmOutcome, OutcomeKey, RunningExperiment
+from hutong.routing.health import AttemptResult
+from hutong.routing.model import PRODUCT, Candidate, RoutingDecision, RoutingPolicy, RoutingRequest
 from hutong.routing.router import Router
 
-_UNTOLD_MAX = 50_000
-"""What is kept to be told while the database is away; then the oldest is forgotten."""
+T = TypeVar("T")
 
-_REFUSED_MAX = 2_000
-"""Decisions without a way that wait to be written down; whoever asks for what is never there must not fill memory."""
+_RESULTS_MAX = 50_000
+"""How many results are kept while the database is away; beyond that the oldest are dropped."""
+
+_REFUSALS_MAX = 2_000
+"""How many decisions without an account wait to be written; requests for what is never offered must not fill memory."""
 
 _NEVER_OFFERED = frozenset(
     {"method_not_offered", "currency_not_offered", "manual_capture_not_offered", "payer_detail_missing"}
 )
-"""No configuration can do anything about these: what was refused for nothing else is not worth rehearsing."""
+"""No configuration can change these: a decision refused for these reasons alone is not worth replaying."""
 
 
 @dataclass(slots=True)
 class Volume:
-    """What has gone through an account in a month, of one currency."""
+    """The volume of an account in a month, in one currency."""
 
     amount_minor: int = 0
     subsidy_minor: int = 0
 
+    def add(self, other: Volume) -> None:
+        """Add another volume to this one."""
+        self.amount_minor += other.amount_minor
+        self.subsidy_minor += other.subsidy_minor
+
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class RecordedDecision:
     """A decision and its record."""
 
-    decision: Decision
+    decision: RoutingDecision
     record: str
 
 
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Changes of one process that have to be shared with the others.
+
+    Attributes:
+        results: Results of attempts, each with its account.
+        refusals: Decisions without an account, each with its time.
+        volumes: By account, month and currency.
+        outcomes: Of the payments of an experiment.
+    """
+
+    results: Sequence[tuple[UUID, AttemptResult]]
+    refusals: Sequence[tuple[datetime, str]]
+    volumes: Mapping[tuple[UUID, date, str], Volume]
+    outcomes: Mapping[OutcomeKey, ArmOutcome]
+
+
 class RoutingState:
-    """What payments ask where to go, and tell what came of it. Nothing here waits for anything.
+    """Routing state of one process, in memory: selects accounts and records outcomes. No I/O.
 
     Args:
-        draw: Gives numbers in [0, 1).
+        draw: Returns numbers in [0, 1).
+
+    Attributes:
+        router: Decides, and knows the health of accounts.
     """
 
     def __init__(self, *, draw: Callable[[], float]) -> None:
-        self.untold: deque[tuple[UUID, Result]] = deque(maxlen=_UNTOLD_MAX)
-        self.refused: deque[tuple[datetime, str]] = deque(maxlen=_REFUSED_MAX)
-        self.router = Router(draw, fresh=lambda *said: self.untold.append(said))
-        self.configuration = UNCONFIGURED
-        self.basis = ("", "")
-        self.shared_at: datetime | None = None
-        self.unadded: dict[tuple[UUID, date, str], Volume] = {}
-        self.trial: Running | None = None
-        self.outcomes: dict[tuple[UUID, Arm, str], Outcome] = {}
-        self._trial_base: Mapping[UUID, Candidate] = {}
+        self._pending_results: deque[tuple[UUID, AttemptResult]] = deque(maxlen=_RESULTS_MAX)
+        self._pending_refusals: deque[tuple[datetime, str]] = deque(maxlen=_REFUSALS_MAX)
+        self._pending_volumes: dict[tuple[UUID, date, str], Volume] = {}
+        self._pending_outcomes: dict[OutcomeKey, ArmOutcome] = {}
+        self.router = Router(draw, on_new_result=lambda *entry: self._pending_results.append(entry))
+        self._configuration = UNCONFIGURED
+        self._capability_snapshot = CapabilitySnapshot("", "")
+        self._is_synced = False
+        self._experiment: RunningExperiment | None = None
+        self._experiment_accounts: Mapping[UUID, Candidate] = {}
         self._offers: tuple[channels.Offer, ...] = ()
         self._overrides: tuple[Override, ...] = ()
         self._volumes: Mapping[tuple[UUID, str], Volume] = {}
-        self._bare: tuple[Candidate, ...] = ()
-        self._base: tuple[Candidate, ...] = ()
+        self._offered: tuple[Candidate, ...] = ()
+        self._configured: tuple[Candidate, ...] = ()
         self._candidates: tuple[Candidate, ...] = ()
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
-        """The accounts there are, with what operators have said of them."""
+        """The accounts, with the configuration, volumes and overrides applied."""
         return self._candidates
 
     @property
+    def configuration(self) -> Configuration:
+        """The configuration in force."""
+        return self._configuration
+
+    @property
+    def experiment(self) -> RunningExperiment | None:
+        """The experiment that is running."""
+        return self._experiment
+
+    @property
+    def capability_snapshot(self) -> CapabilitySnapshot:
+        """The capabilities of the accounts, on which decisions are based."""
+        return self._capability_snapshot
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether the results of other processes have been read."""
+        return self._is_synced
+
+    @property
     def left(self) -> frozenset[tuple[str, str]]:
-        """What operators have confirmed to leave: accounts by name, and interfaces."""
-        return frozenset((each.account, each.interface) for each in self._overrides if each.kind is Kind.LEAVE)
+        """The interfaces that operators have confirmed to leave: each the account's name and the interface."""
+        return frozenset(
+            (override.account, override.interface)
+            for override in self._overrides
+            if override.kind is OverrideKind.LEAVE
+        )
 
     def offer(self, offers: Sequence[channels.Offer]) -> None:
-        """Take the accounts that are offered now."""
+        """Take over the accounts that are offered now."""
         if tuple(offers) != self._offers:
             self._offers = tuple(offers)
-            self._build()
+            self._rebuild()
 
     def adopt(
         self,
         configuration: Configuration,
         overrides: Sequence[Override],
         volumes: Mapping[tuple[UUID, str], Volume],
-        trial: Running | None = None,
+        experiment: RunningExperiment | None = None,
     ) -> None:
-        """Take what the database says now."""
-        is_new = configuration is not self.configuration or trial is not self.trial
-        self.trial = trial
+        """Take over what all processes share, as read from the database."""
+        is_new = configuration is not self._configuration or experiment is not self._experiment
+        self._experiment = experiment
         if is_new or (tuple(overrides), volumes) != (self._overrides, self._volumes):
-            self.configuration, self._overrides, self._volumes = configuration, tuple(overrides), volumes
+            self._configuration, self._overrides, self._volumes = configuration, tuple(overrides), volumes
             if is_new:
-                self._build()
+                self._rebuild()
             else:
                 self._refresh()
 
-    def decide(self, ask: RoutingRequest) -> Chosen:
-        """Choose an account."""
-        trial = self.trial
-        arm = None if trial is None else trial.arm(ask.payment)
-        known = self._configuration(ask.payment).classes.get(ask.merchant, "")
-        wanted = ask if known == ask.merchant_class else replace(ask, merchant_class=known)
-        if trial is not None and arm is Arm.DRAFT:
+    def learn_shared(self, results: Sequence[tuple[UUID, AttemptResult]]) -> None:
+        """Add the results of other processes."""
+        for account_id, result in results:
+            self.router.learn(account_id, result, shared=True)
+        self._is_synced = True
+
+    def take_pending(self, *, results_max: int, refusals_max: int) -> Pending:
+        """Remove what is to be shared, oldest first, and return it. `restore` takes back what could not be shared."""
+        pending = Pending(
+            _pop_left(self._pending_results, results_max),
+            _pop_left(self._pending_refusals, refusals_max),
+            self._pending_volumes,
+            self._pending_outcomes,
+        )
+        self._pending_volumes, self._pending_outcomes = {}, {}
+        return pending
+
+    def restore(self, pending: Pending) -> None:
+        """Take back what could not be shared, in front of and in addition to what came in the meantime."""
+        self._pending_results.extendleft(reversed(pending.results))
+        self._pending_refusals.extendleft(reversed(pending.refusals))
+        for volume_key, volume in pending.volumes.items():
+            self._pending_volumes.setdefault(volume_key, Volume()).add(volume)
+        for outcome_key, outcome in pending.outcomes.items():
+            self._pending_outcomes.setdefault(outcome_key, ArmOutcome()).add(outcome)
+
+    def decide(self, request: RoutingRequest) -> RecordedDecision:
+        """Select an account."""
+        experiment = self._experiment
+        arm = None if experiment is None else experiment.arm(request.payment)
+        merchant_class = self._configuration_for(request.payment).merchant_classes.get(request.merchant, "")
+        if merchant_class != request.merchant_class:
+            request = replace(request, merchant_class=merchant_class)
+        if experiment is not None and arm is Arm.DRAFT:
+            product = request.product
             decision, snapshot = self.router.decide(
-                wanted, over=lambda moment: trial.over(moment, self._trial_base, ask.product)
+                request, transform=lambda current: experiment.apply(current, self._experiment_accounts, product)
             )
         else:
-            decision, snapshot = self.router.decide(wanted)
-        trial_id = None if trial is None else trial.trial_id
-        chosen = Chosen(decision, write_record(wanted, snapshot, decision, self.basis[0], trial=trial_id, arm=arm))
-        if decision.chosen is None and any(each.refused not in _NEVER_OFFERED for each in decision.verdicts):
-            self.refused.append((ask.at, chosen.record))
-        return chosen
+            decision, snapshot = self.router.decide(request)
+        record = write_record(
+            request,
+            snapshot,
+            decision,
+            self._capability_snapshot.digest,
+            experiment_id=None if experiment is None else experiment.experiment_id,
+            arm=arm,
+        )
+        if decision.chosen is None and any(each.refused not in _NEVER_OFFERED for each in decision.evaluations):
+            self._pending_refusals.append((request.at, record))
+        return RecordedDecision(decision, record)
 
-    def policy(self, product: str, payment: UUID | None = None) -> RoutingPolicy:
-        """How a payment of a product is routed."""
-        return self._configuration(payment).policy(product)
+    def policy(self, payment_id: UUID | None = None, *, product: str = PRODUCT) -> RoutingPolicy:
+        """Return the policy by which a payment of a product is routed."""
+        return self._configuration_for(payment_id).policy(product)
 
-    def ended(
-        self, payment: UUID, account_id: UUID, *, amount_minor: int, currency: str, created_at: datetime, paid: bool
+    def count_outcome(
+        self, payment_id: UUID, account_id: UUID, *, amount_minor: int, currency: str, created_at: datetime, paid: bool
     ) -> None:
-        """Count a try that is over in its arm, while a draft is tried. One that goes on at another account is not over.
+        """Count the final outcome of a payment in its arm, while an experiment runs.
+
+        A payment that is attempted at another account next has no final outcome yet.
 
         Args:
-            created_at: When the try was made.
+            created_at: When the attempt was created.
         """
-        trial = self.trial
-        if trial is None or not trial.counts(created_at):
+        experiment = self._experiment
+        if experiment is None or not experiment.counts(created_at):
             return
-        outcome = self.outcomes.setdefault((trial.trial_id, trial.arm(payment), currency), Outcome())
+        key = experiment.experiment_id, experiment.arm(payment_id), currency
+        outcome = self._pending_outcomes.setdefault(key, ArmOutcome())
         outcome.ended += 1
         if paid:
             outcome.succeeded += 1
             outcome.captured_minor += amount_minor
-            candidate = self._trial_base.get(account_id)
-            if candidate is not None:  # both arms at the draft's prices: a new price list is no saving
+            candidate = self._experiment_accounts.get(account_id)
+            if candidate is not None:  # both arms at the draft's prices: a new price list is not a saving
                 outcome.cost_ten_thousandths += candidate.price.ten_thousandths(
                     amount_minor, candidate.taken_minor(currency)
                 )
 
-    def _configuration(self, payment: UUID | None) -> Configuration:
-        """What decides about a payment."""
-        if self.trial is not None and self.trial.arm(payment) is Arm.DRAFT:
-            return self.trial.configuration
-        return self.configuration
-
-    def took(self, account_id: UUID, amount_minor: int, currency: str, *, now: datetime) -> None:
-        """Count what a payment has brought through an account."""
-        volume = self.unadded.setdefault((account_id, month_of(now), currency), Volume())
+    def add_volume(self, account_id: UUID, amount_minor: int, currency: str, *, now: datetime) -> None:
+        """Add the amount of a successful payment to the volume of its account."""
+        volume = self._pending_volumes.setdefault((account_id, month_of(now), currency), Volume())
         volume.amount_minor += amount_minor
         candidate = next((each for each in self._candidates if each.account_id == account_id), None)
         if candidate is not None:
             volume.subsidy_minor += int(candidate.price.subsidy_of(amount_minor))
-        if candidate is not None and _counts(candidate):
+        if candidate is not None and _depends_on_volume(candidate):
             self._refresh()
 
-    def _build(self) -> None:
-        self._bare = tuple(candidate_of(offer) for offer in self._offers)
-        self.basis = basis_of(self._bare)
-        self._base = tuple(self.configuration.configured(candidate) for candidate in self._bare)
+    def _configuration_for(self, payment_id: UUID | None) -> Configuration:
+        """Return the configuration by which a payment is routed."""
+        if self._experiment is not None and self._experiment.arm(payment_id) is Arm.DRAFT:
+            return self._experiment.configuration
+        return self._configuration
+
+    def _rebuild(self) -> None:
+        self._offered = tuple(candidate_from_offer(offer) for offer in self._offers)
+        self._capability_snapshot = capability_snapshot(self._offered)
+        self._configured = tuple(self._configuration.apply(candidate) for candidate in self._offered)
         self._refresh()
 
     def _refresh(self) -> None:
-        blocks = {override.account: override.reason for override in self._overrides if override.kind is Kind.BLOCK}
+        blocks = {
+            override.account: override.reason for override in self._overrides if override.kind is OverrideKind.BLOCK
+        }
         left = self.left
-        self._candidates = tuple(self._with_volume(each, blocks, left) for each in self._base)
-        if self.trial is not None:
-            drafted = (self.trial.configuration.configured(each) for each in self._bare)
-            self._trial_base = {each.account_id: self._with_volume(each, blocks, left) for each in drafted}
-        pins = {each.product: (each.account, each.until) for each in self._overrides if each.kind is Kind.PIN}
+        self._candidates = tuple(self._with_shared(each, blocks, left) for each in self._configured)
+        if self._experiment is not None:
+            drafted = (self._experiment.configuration.apply(candidate) for candidate in self._offered)
+            self._experiment_accounts = {each.account_id: self._with_shared(each, blocks, left) for each in drafted}
+        pins = {
+            override.product: (override.account, override.until)
+            for override in self._overrides
+            if override.kind is OverrideKind.PIN
+        }
         self.router.configure(
-            self._candidates, self.configuration.policies, pins, health_policy=self.configuration.health
+            self._candidates, self._configuration.policies, pins, health_policy=self._configuration.health
         )
 
-    def _with_volume(
+    def _with_shared(
         self, candidate: Candidate, blocks: Mapping[str, str], left: frozenset[tuple[str, str]]
     ) -> Candidate:
-        known = [(key, each) for key, each in self._volumes.items() if key[0] == candidate.account_id]
-        known += [((key[0], key[2]), each) for key, each in self.unadded.items() if key[0] == candidate.account_id]
-        used = sum(volume.subsidy_minor for _, volume in known)
-        taken: dict[str, int] = {}
-        for (_, currency), volume in known:
-            taken[currency] = taken.get(currency, 0) + volume.amount_minor
-        several = len(candidate.currencies) > 1
+        """Return a candidate with this month's volumes and its overrides."""
+        account_id = candidate.account_id
+        volumes = [(currency, volume) for (of, currency), volume in self._volumes.items() if of == account_id]
+        volumes += [
+            (currency, volume) for (of, _, currency), volume in self._pending_volumes.items() if of == account_id
+        ]
+        subsidy_used = sum(volume.subsidy_minor for _, volume in volumes)
+        by_currency: dict[str, int] = {}
+        for currency, volume in volumes:
+            by_currency[currency] = by_currency.get(currency, 0) + volume.amount_minor
+        takes_several = len(candidate.currencies) > 1
         return replace(
             candidate,
-            month_minor=0 if several else sum(taken.values()),
-            month_minor_of=taken if several else {},
-            month_subsidy_minor=used,
-            price=candidate.price.after_subsidies(used),
+            month_minor=0 if takes_several else sum(by_currency.values()),
+            month_minor_of=by_currency if takes_several else {},
+            month_subsidy_minor=subsidy_used,
+            price=candidate.price.after_subsidies(subsidy_used),
             left=frozenset(interface for name, interface in left if name == candidate.name),
             blocked=blocks.get(candidate.name) or blocks.get(candidate.channel) or "",
         )
 
 
-def candidate_of(offer: channels.Offer) -> Candidate:
-    """An account as its adapter describes it; it costs nothing until somebody says otherwise."""
+def candidate_from_offer(offer: channels.Offer) -> Candidate:
+    """Return an account as its adapter describes it; its price is zero until a configuration sets one."""
     can = offer.capabilities
     return Candidate(
-        account_id=UUID(int=offer.account_id.int),  # the driver's own kind of number is slow to write down
+        account_id=UUID(int=offer.account_id.int),  # the driver's own subclass of UUID is slow to serialize
         name=f"{can.channel}/{offer.name}" if offer.name else can.channel,
         channel=can.channel,
         methods=frozenset(can.methods),
@@ -224,12 +323,16 @@ def candidate_of(offer: channels.Offer) -> Candidate:
 
 
 def month_of(now: datetime) -> date:
-    """The month, in Beijing, that a payment counts towards."""
+    """Return the month, in Beijing, that a payment made now counts in."""
     return now.astimezone(BEIJING).date().replace(day=1)
 
 
-def _counts(candidate: Candidate) -> bool:
-    """Whether an account's volume bears on decisions."""
+def _pop_left(queue: deque[T], most: int) -> list[T]:
+    return [queue.popleft() for _ in range(min(len(queue), most))]
+
+
+def _depends_on_volume(candidate: Candidate) -> bool:
+    """Return whether decisions depend on the volume of an account."""
     price = candidate.price
     limited = candidate.month_limit_minor is not None or bool(candidate.month_limit_minor_of)
     return limited or len(price.tiers) > 1 or price.subsidy_ppm > 0

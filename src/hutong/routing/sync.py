@@ -1,9 +1,10 @@
-"""Telling other processes what this one has learnt, and learning what they have, beside the payments."""
+"""Synchronization of routing state between processes, through the database and apart from the payments."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
@@ -12,203 +13,185 @@ from prometheus_client import Counter, Gauge
 from hutong import channels, db
 from hutong.clock import Clock
 from hutong.routing.configuration.configuration import Configuration
-from hutong.routing.configuration.overrides import Override, standing_overrides
+from hutong.routing.configuration.overrides import Override, active_overrides
 from hutong.routing.configuration.versions import current_version, load_configuration
-from hutong.routing.experiments.assignment import Arm, Outcome, Running
-from hutong.routing.experiments.experiment import add_outcomes, running_trial
-from hutong.routing.health import Result, State
-from hutong.routing.process_state import RoutingState, Volume, month_of
+from hutong.routing.decisions.log import add_capability_snapshot
+from hutong.routing.decisions.record import CapabilitySnapshot
+from hutong.routing.experiments.assignment import RunningExperiment
+from hutong.routing.experiments.experiment import add_outcomes, running_experiment
+from hutong.routing.health import AttemptResult, HealthState
+from hutong.routing.process_state import Pending, RoutingState, Volume, month_of
 from hutong.routing.statements import sql
 from hutong.telemetry import get_logger
 
 _log = get_logger(__name__)
 _EVERY_S = 0.5
-_REMEMBERED = timedelta(hours=1)
-_TOLD_AT_ONCE = 5_000
-_REFUSALS_AT_ONCE = 50
+_RESULTS_KEPT = timedelta(hours=1)
 _REFUSALS_KEPT = timedelta(days=30)
-_FORGET_EVERY = timedelta(minutes=1)
-_STATES = Gauge("hutong_routing_share", "The part of its traffic that an account may get.", ["account", "interface"])
+_DELETE_EVERY = timedelta(minutes=1)
+_RESULTS_AT_ONCE = 5_000
+_REFUSALS_AT_ONCE = 50
+_SHARES = Gauge("hutong_routing_share", "The share of its traffic that an account may get.", ["account", "interface"])
 _CHANGES = Counter("hutong_routing_changes_total", "Changes of an account's health.", ["account", "interface", "state"])
-_FAILURES = Counter("hutong_routing_sharing_failures_total", "Rounds in which the database did not answer.")
+_FAILURES = Counter("hutong_routing_sharing_failures_total", "Failed exchanges of routing state with the database.")
 
-_Learnt = tuple[list[tuple[UUID, Result]], str, Configuration, list[Override], dict[tuple[UUID, str], Volume]]
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """The state that all processes share, as read in one exchange.
+
+    Attributes:
+        read_from: The oldest transaction that may have been missed; the next exchange reads from it.
+        results: Results of other processes, each with its account.
+        volumes: This month's, by account and currency.
+    """
+
+    read_from: str
+    results: Sequence[tuple[UUID, AttemptResult]]
+    configuration: Configuration
+    overrides: Sequence[Override]
+    volumes: Mapping[tuple[UUID, str], Volume]
+    experiment: RunningExperiment | None
 
 
 class StateSync:
-    """Keeps one process's routing in step with the others'.
+    """Keeps the routing state of one process in step with the others.
 
     Args:
-        process_id: What this process is known by among them.
-        offers: Gives the accounts that may be used.
+        process_id: Identifies this process among the others.
+        offers: Returns the accounts that may be used.
     """
 
     def __init__(
         self,
         database: db.Database,
-        live: RoutingState,
+        state: RoutingState,
         *,
         clock: Clock,
         process_id: UUID,
         offers: Callable[[], Awaitable[Sequence[channels.Offer]]],
     ) -> None:
         self._database = database
-        self._live = live
+        self._state = state
         self._clock = clock
         self._process_id = process_id
         self._offers = offers
-        self._seen_before = "0"
-        self._basis_told = ""
-        self._configuration = live.configuration
-        self._forget_at = clock.now()
-        self._states: dict[tuple[UUID, str], State] = {}
+        self._read_from = "0"
+        self._kept_digest = ""
+        self._configuration = state.configuration
+        self._delete_at = clock.now()
+        self._health_states: dict[tuple[UUID, str], HealthState] = {}
+        self._is_failing = False
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Go on until told to stop, whatever the database does; decisions meanwhile go by what is known."""
-        well = True
-        while not stop.is_set():
-            try:
-                await self.exchange()
-                well = True
-            except Exception as error:  # noqa: BLE001 - whatever is wrong with one round, the next may find it mended
-                _FAILURES.inc()
-                if well:
-                    _log.warning("routing_not_shared", reason=repr(error))
-                well = False
-            try:
-                async with asyncio.timeout(_EVERY_S):
-                    await stop.wait()
-            except TimeoutError:
-                pass
+        """Exchange state until `stop` is set. While the database is away, decisions go by what is known."""
+        await db.every(_EVERY_S, self._exchange_or_count, stop, name="routing sync")
+
+    async def _exchange_or_count(self) -> None:
+        try:
+            await self.exchange()
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one exchange, the next may succeed
+            _FAILURES.inc()
+            if not self._is_failing:
+                _log.warning("routing_not_shared", reason=repr(error))
+            self._is_failing = True
+        else:
+            self._is_failing = False
 
     async def exchange(self) -> None:
-        """One round: tell, then learn, and say what has changed."""
+        """Synchronize, report changes of health, and delete what is too old now and then."""
         now = self._clock.now()
-        await self.look(now)
-        self._report(now)
-        if now >= self._forget_at:
-            self._forget_at = now + _FORGET_EVERY
-            await self._database.run(lambda tx: _forget(tx, now))
+        await self.sync(now)
+        self._report_health(now)
+        if now >= self._delete_at:
+            self._delete_at = now + _DELETE_EVERY
+            await self._database.run(lambda tx: _delete_old(tx, now))
 
-    async def look(self, now: datetime) -> None:
-        """Tell and learn. What could not be told is told in the next round."""
-        live = self._live
-        live.offer(await self._offers())
-        results = [live.untold.popleft() for _ in range(min(len(live.untold), _TOLD_AT_ONCE))]
-        refused = [live.refused.popleft() for _ in range(min(len(live.refused), _REFUSALS_AT_ONCE))]
-        volumes, live.unadded = live.unadded, {}
-        outcomes, live.outcomes = live.outcomes, {}
+    async def sync(self, now: datetime) -> None:
+        """Share what is pending and take over what others have shared. What could not be shared stays pending."""
+        state = self._state
+        state.offer(await self._offers())
+        snapshot = state.capability_snapshot
+        pending = state.take_pending(results_max=_RESULTS_AT_ONCE, refusals_max=_REFUSALS_AT_ONCE)
         try:
-            learnt, trial = await self._database.run(
-                lambda tx: self._exchange_all(tx, results, volumes, refused, outcomes, now)
-            )
+            shared = await self._database.run(lambda tx: self._exchange(tx, pending, snapshot, now))
         except BaseException:
-            live.untold.extendleft(reversed(results))
-            live.refused.extendleft(reversed(refused))
-            for key, volume in volumes.items():
-                again = live.unadded.setdefault(key, Volume())
-                again.amount_minor += volume.amount_minor
-                again.subsidy_minor += volume.subsidy_minor
-            for place, outcome in outcomes.items():
-                live.outcomes.setdefault(place, Outcome()).join(outcome)
+            state.restore(pending)
             raise
-        told, self._seen_before, configuration, overrides, known = learnt
-        self._basis_told = live.basis[0]
-        self._configuration = configuration
-        live.adopt(configuration, overrides, known, trial)
-        for account_id, result in told:
-            live.router.learn(account_id, result, shared=True)
-        live.shared_at = now
+        self._read_from, self._kept_digest = shared.read_from, snapshot.digest
+        self._configuration = shared.configuration
+        state.adopt(shared.configuration, shared.overrides, shared.volumes, shared.experiment)
+        state.learn_shared(shared.results)
 
-    async def _exchange_all(
-        self,
-        tx: db.Tx,
-        results: Sequence[tuple[UUID, Result]],
-        volumes: dict[tuple[UUID, date, str], Volume],
-        refused: Sequence[tuple[datetime, str]],
-        outcomes: dict[tuple[UUID, Arm, str], Outcome],
-        now: datetime,
-    ) -> tuple[_Learnt, Running | None]:
-        learnt = await self._exchange(tx, results, volumes, now)
-        if refused:
-            await sql.add_refusals.execute(tx, [at for at, _ in refused], [record for _, record in refused])
-        if outcomes:
-            await add_outcomes(tx, outcomes)
-        return learnt, await running_trial(tx, self._live.trial)
+    async def _exchange(self, tx: db.Tx, pending: Pending, snapshot: CapabilitySnapshot, now: datetime) -> _Shared:
+        if snapshot.digest != self._kept_digest:
+            await add_capability_snapshot(tx, snapshot, now=now)
+        # Before the results: what commits after this statement is read by the next exchange.
+        read_from: str = await sql.visible_before.fetchval(tx)
+        rows = await sql.results_since.fetch(tx, self._read_from, self._process_id, now - _RESULTS_KEPT)
+        configuration = await self._current_configuration(tx)
+        overrides = await active_overrides(tx, now=now)
+        await self._write(tx, pending)
+        return _Shared(
+            read_from,
+            [(row["account_id"], _read_result(row)) for row in rows],
+            configuration,
+            overrides,
+            await _read_volumes(tx, month_of(now)),
+            await running_experiment(tx, self._state.experiment),
+        )
 
-    async def _exchange(
-        self,
-        tx: db.Tx,
-        results: Sequence[tuple[UUID, Result]],
-        volumes: dict[tuple[UUID, date, str], Volume],
-        now: datetime,
-    ) -> _Learnt:
-        digest, document = self._live.basis
-        if digest != self._basis_told:
-            await sql.add_basis.execute(tx, digest, document, now)
-        # First, so that what commits after this look is looked for from here on.
-        seen_before: str = await sql.visible_before.fetchval(tx)
-        rows = await sql.results_since.fetch(tx, self._seen_before, self._process_id, now - _REMEMBERED)
+    async def _current_configuration(self, tx: db.Tx) -> Configuration:
         version = await current_version(tx)
-        configuration = self._configuration
-        if version != configuration.version:
-            configuration = await load_configuration(tx, version)
-        overrides = await standing_overrides(tx, now=now)
-        if results:
+        if version == self._configuration.version:
+            return self._configuration
+        return await load_configuration(tx, version)
+
+    async def _write(self, tx: db.Tx, pending: Pending) -> None:
+        if pending.results:
             await sql.add_results.execute(
                 tx,
-                self._process_id,
-                [result.attempt_id for _, result in results],
-                [account_id for account_id, _ in results],
-                [result.interface for _, result in results],
-                [result.institution for _, result in results],
-                [result.fault for _, result in results],
-                [result.latency_ms for _, result in results],
-                [result.at for _, result in results],
+                rows=[result for _, result in pending.results],
+                process_id=self._process_id,
+                account_id=[account_id for account_id, _ in pending.results],
             )
-        if volumes:
+        if pending.volumes:
             await sql.add_volumes.execute(
                 tx,
-                [account_id for account_id, _, _ in volumes],
-                [month for _, month, _ in volumes],
-                [currency for _, _, currency in volumes],
-                [volume.amount_minor for volume in volumes.values()],
-                [volume.subsidy_minor for volume in volumes.values()],
+                rows=list(pending.volumes.values()),
+                account_id=[account_id for account_id, _, _ in pending.volumes],
+                month=[month for _, month, _ in pending.volumes],
+                currency=[currency for _, _, currency in pending.volumes],
             )
-        known = {
-            (row["account_id"], row["currency"]): Volume(row["amount_minor"], row["subsidy_minor"])
-            for row in await sql.volumes.fetch(tx, month_of(now))
-        }
-        told = [
-            (
-                row["account_id"],
-                Result(
-                    row["at"],
-                    row["attempt_id"],
-                    row["fault"],
-                    row["latency_ms"],
-                    row["institution"],
-                    row["interface"],
-                ),
-            )
-            for row in rows
-        ]
-        return told, seen_before, configuration, overrides, known
+        if pending.refusals:
+            at, records = zip(*pending.refusals, strict=True)
+            await sql.add_refusals.execute(tx, at, records)
+        if pending.outcomes:
+            await add_outcomes(tx, pending.outcomes)
 
-    def _report(self, now: datetime) -> None:
-        names = {candidate.account_id: candidate.name for candidate in self._live.candidates}
-        for account_id, interface in self._live.router.known():
-            health = self._live.router.health(account_id, now, interface)
-            _STATES.labels(names[account_id], interface).set(health.share)
-            before = self._states.get((account_id, interface), State.HEALTHY)
-            if health.state is not before:
-                self._states[account_id, interface] = health.state
+    def _report_health(self, now: datetime) -> None:
+        names = {candidate.account_id: candidate.name for candidate in self._state.candidates}
+        for account_id, interface in self._state.router.tracked():
+            health = self._state.router.health(account_id, now, interface)
+            _SHARES.labels(names[account_id], interface).set(health.share)
+            previous = self._health_states.get((account_id, interface), HealthState.HEALTHY)
+            if health.state is not previous:
+                self._health_states[account_id, interface] = health.state
                 _CHANGES.labels(names[account_id], interface, health.state).inc()
                 _log.warning(
-                    "channel_health", account=names[account_id], interface=interface, was=before, is_now=health.state
+                    "channel_health", account=names[account_id], interface=interface, was=previous, is_now=health.state
                 )
 
 
-async def _forget(tx: db.Tx, now: datetime) -> None:
-    await sql.forget_results.execute(tx, now - _REMEMBERED)
-    await sql.forget_refusals.execute(tx, now - _REFUSALS_KEPT)
+async def _read_volumes(tx: db.Tx, month: date) -> dict[tuple[UUID, str], Volume]:
+    rows = await sql.volumes.fetch(tx, month)
+    return {(row["account_id"], row["currency"]): _read_volume(row) for row in rows}
+
+
+async def _delete_old(tx: db.Tx, now: datetime) -> None:
+    await sql.delete_results.execute(tx, now - _RESULTS_KEPT)
+    await sql.delete_refusals.execute(tx, now - _REFUSALS_KEPT)
+
+
+_read_result = db.reader(AttemptResult, sql["result"])
+_read_volume = db.reader(Volume, sql["volume"])

@@ -1,4 +1,4 @@
-"""How a simulated channel misbehaves when told to."""
+"""The faults of a simulated channel, on request."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from datetime import datetime
 
 @dataclass(slots=True)
 class NotifyFaults:
-    """How notifications misbehave.
+    """Faults of notifications.
 
     Attributes:
-        delay_ms: Wait before the first one.
-        copies: How many are sent at once, whatever is answered.
-        lose: How many of the first sendings get lost on the way.
-        reorder: Wait with the first one until the channel has sent a later one.
-        amount_delta_minor: Added to the amount that the notification tells.
+        delay_ms: The wait before the first notification.
+        copies: The number of copies sent at once, regardless of the answer.
+        lose: The number of first deliveries that are lost on the way.
+        reorder: Hold the first delivery until the channel has sent a later notification.
+        amount_delta_minor: Added to the amount in the notification.
     """
 
     delay_ms: int = 0
@@ -37,22 +37,22 @@ KINDS = {
     "stale": "the work is done and the answer is signed with a time of an hour ago",
     "malformed": "the work is done and the answer is signed, but cannot be read",
     "too_long": "the work is done and the answer is two megabytes long",
-    "other_order": "the work is done and the answer tells of another order",
+    "other_order": "the work is done and the answer is about another order",
     "refund_fails_after_accept": "the refund is accepted, and fails afterwards",
 }
 
 
 @dataclass(slots=True)
 class CallFault:
-    """What the next calls of an interface meet.
+    """A fault of the next calls of an interface.
 
     Attributes:
         interface: One of the simulator's `interfaces`.
         kind: See `KINDS`.
-        match: Only calls whose number or description holds this text.
-        times: For how many calls.
-        status, code: For kind "error": what is answered. A channel that always answers 200 takes no notice of status.
-        ms: For kind "slow".
+        match: Only calls whose number or description contains this text.
+        times: The number of calls affected.
+        status, code: For kind "error", the answer. A channel that always answers 200 ignores the status.
+        ms: For kind "slow", the delay.
     """
 
     interface: str
@@ -66,14 +66,14 @@ class CallFault:
 
 @dataclass(slots=True)
 class Faults:
-    """All faults in force, and how eager payers and banks are.
+    """All active faults, and the delays of payers and banks.
 
     Attributes:
-        latency_ms: Before every answer.
-        percent: So many of a hundred calls are answered with the channel's own system error, undone.
-        maintenance_until: Until then every call is answered with the channel's own system error, undone.
-        auto_pay_ms: How long after placing an order its payer pays by himself; None: only when told to.
-        money_out_ms: How long after it was accepted a refund or a payout succeeds by itself; None: only when told to.
+        latency_ms: The delay of every answer.
+        percent: The percentage of calls that fail with the channel's own system error and have no effect.
+        maintenance_until: Until then every call fails with the channel's own system error and has no effect.
+        auto_pay_ms: The time after which the payer of a placed order pays automatically; None: only on request.
+        money_out_ms: The time after which an accepted refund or payout succeeds automatically; None: only on request.
     """
 
     latency_ms: int = 0
@@ -86,7 +86,7 @@ class Faults:
     _dice: random.Random = field(default_factory=lambda: random.Random(0), repr=False)  # noqa: S311 - a fault, no secret
 
     def take(self, interface: str, *texts: str) -> CallFault | None:
-        """The fault that this call meets, used up once."""
+        """Return the fault of this call, if any, and count it as used once."""
         for fault in self.calls:
             if fault.interface == interface and (not fault.match or any(fault.match in text for text in texts)):
                 fault.times -= 1
@@ -96,7 +96,7 @@ class Faults:
         return None
 
     def refuses(self, now: datetime) -> bool:
-        """Whether a call made now meets the maintenance window or is one of the `percent`."""
+        """Return whether a call made now falls into the maintenance window or among the `percent`."""
         if self.maintenance_until is not None and now < self.maintenance_until:
             return True
         return self.percent > 0 and self._dice.randrange(100) < self.percent

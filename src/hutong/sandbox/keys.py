@@ -1,4 +1,4 @@
-"""Key material of the simulators: made once, kept as files, so that accounts made for it stay good."""
+"""Key material of the simulators: created once and kept as files, so that accounts stay valid across restarts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TEN_YEARS = timedelta(days=3650)
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A private key with the certificate that names it."""
+    """A private key with its certificate."""
 
     key: rsa.RSAPrivateKey
     key_pem: str
@@ -41,10 +41,10 @@ class Pair:
 
 
 def pair(folder: Path, name: str) -> Pair:
-    """The key and certificate of this name in a folder; made and kept if it is missing."""
+    """Load the key and certificate of this name from a folder; create and keep missing ones."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    pem = kept(folder / f"{name}.pem", lambda: _make(name))
-    key = load_pem_private_key(pem.encode(), password=None, unsafe_skip_rsa_key_validation=True)  # made here
+    pem = load_or_create(folder / f"{name}.pem", lambda: _make(name))
+    key = load_pem_private_key(pem.encode(), password=None, unsafe_skip_rsa_key_validation=True)  # created here
     certificate = x509.load_pem_x509_certificate(pem[pem.index("-----BEGIN CERTIFICATE") :].encode())
     if not isinstance(key, rsa.RSAPrivateKey):
         raise TypeError(f"{name}.pem does not hold an RSA key")
@@ -59,7 +59,7 @@ def pair(folder: Path, name: str) -> Pair:
 
 
 def _make(name: str) -> str:
-    """A new key and its self-signed certificate, in one PEM file so that they cannot part."""
+    """Create a key and its self-signed certificate, in one PEM file so that they stay together."""
     key = rsa.generate_private_key(65537, 2048)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Hutong sandbox {name}")])
     start = datetime(2020, 1, 1, tzinfo=UTC)  # before any clock that a test may set
@@ -68,7 +68,7 @@ def _make(name: str) -> str:
         .subject_name(subject)
         .issuer_name(subject)
         .public_key(key.public_key())
-        .serial_number(1 << 158 | secrets.randbits(158))  # always 40 hexadecimal digits, as WeChat's are
+        .serial_number(1 << 158 | secrets.randbits(158))  # always 40 hexadecimal digits, like WeChat's
         .not_valid_before(start)
         .not_valid_after(start + 2 * _TEN_YEARS)
         .sign(key, SHA256())
@@ -77,8 +77,8 @@ def _make(name: str) -> str:
     return (key_pem + certificate.public_bytes(Encoding.PEM)).decode()
 
 
-def kept(path: Path, make: Callable[[], str]) -> str:
-    """The text of a file, readable by its owner alone; made and kept if it is missing."""
+def load_or_create(path: Path, make: Callable[[], str]) -> str:
+    """Return the text of a file that only its owner can read; create a missing file."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not path.exists():
         temporary = path.with_suffix(f".{secrets.token_hex(4)}")
@@ -88,7 +88,7 @@ def kept(path: Path, make: Callable[[], str]) -> str:
         try:
             os.link(temporary, path)
         except FileExistsError:
-            pass  # another process was first; its keys are the ones
+            pass  # another process was first, and its keys are used
         finally:
             temporary.unlink()
     return path.read_text()

@@ -1,4 +1,4 @@
-"""Sends notifications the way channels do: again and again until the platform accepts."""
+"""The delivery of notifications, repeated like a channel's until the platform accepts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _REORDER_WAIT_S = 30.0
 
 
 class Notified(Protocol):
-    """What can be notified of: an order, a refund, a payout."""
+    """The subject of a notification: an order, a refund or a payout."""
 
     notify_url: str
     notified: int
@@ -25,11 +25,11 @@ class Notified(Protocol):
 
 
 class Notifier:
-    """Delivers in the background; `close` gives up what is still waiting.
+    """Delivers notifications in the background; `close` drops those that still wait.
 
     Args:
-        schedule_s: The waits between the tries.
-        accepted: Whether an answer, by status and body, ends the repetition.
+        schedule_s: The waits between the deliveries.
+        accepted: Tells from status and body of an answer whether it ends the repetition.
         speed: Divides every wait of the schedule.
     """
 
@@ -44,48 +44,49 @@ class Notifier:
         self._overtaken = asyncio.Event()
 
     async def close(self) -> None:
+        """Stop all deliveries."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._session is not None:
             await self._session.close()
 
-    def start(self, about: Notified, faults: NotifyFaults, make: Callable[[], Message]) -> None:
-        """Begin to notify of something; an empty `notify_url` means that nobody wants to know.
+    def start(self, subject: Notified, faults: NotifyFaults, make: Callable[[], Message]) -> None:
+        """Start to notify about a subject; an empty `notify_url` means no notifications.
 
         Args:
-            make: Makes one message; called anew for every sending, since some channels sign each with its own time.
+            make: Makes one message; called for every delivery, since some channels sign each with its own time.
         """
-        if not about.notify_url:
+        if not subject.notify_url:
             return
-        task = asyncio.create_task(self._deliver(about, faults, make))
+        task = asyncio.create_task(self._deliver(subject, faults, make))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _deliver(self, about: Notified, faults: NotifyFaults, make: Callable[[], Message]) -> None:
+    async def _deliver(self, subject: Notified, faults: NotifyFaults, make: Callable[[], Message]) -> None:
         if faults.delay_ms:
             await asyncio.sleep(faults.delay_ms / 1000)
         if faults.reorder:
-            await self._be_overtaken()
-        lose, accepted, begun = faults.lose, False, False
+            await self._wait_to_be_overtaken()
+        lose, accepted, started = faults.lose, False, False
         for wait_s in (*self._schedule_s, None):
             for _ in range(max(faults.copies, 1)):
-                about.notified += 1
+                subject.notified += 1
                 if lose > 0:
                     lose -= 1
-                elif await self._send(about.notify_url, *make()):
-                    accepted = about.accepted = True
-            if not begun and not faults.reorder:
-                # Only what is sent for the first time overtakes: a repetition began earlier.
+                elif await self._send(subject.notify_url, *make()):
+                    accepted = subject.accepted = True
+            if not started and not faults.reorder:
+                # Only a first delivery overtakes others: a repetition started earlier.
                 self._overtaken.set()
                 self._overtaken = asyncio.Event()
-            begun = True
+            started = True
             if accepted or wait_s is None:
                 return
             await asyncio.sleep(wait_s / self._speed)
 
-    async def _be_overtaken(self) -> None:
-        """Wait until a notification that began later was sent, or until it is clear that none comes."""
+    async def _wait_to_be_overtaken(self) -> None:
+        """Wait until a later notification was sent, or until it is clear that none comes."""
         try:
             async with asyncio.timeout(_REORDER_WAIT_S):
                 await self._overtaken.wait()
@@ -101,4 +102,4 @@ class Notifier:
             async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as response:
                 return self._accepted(response.status, await response.content.read(4096))
         except (aiohttp.ClientError, TimeoutError, OSError):
-            return False  # so it is sent again
+            return False  # so the message is sent again

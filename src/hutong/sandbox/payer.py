@@ -1,4 +1,4 @@
-"""The payer's telephone, for people who try the cashier on a desktop: one page with two buttons."""
+"""The payer's phone for developers who use the cashier on a desktop: one page with two buttons."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from aiohttp import web
 
 from hutong.money import to_major
 from hutong.sandbox.simulator import Simulator
-from hutong.sandbox.store import Order, OrderState
+from hutong.sandbox.store import OrderState, SandboxOrder
 
-_WORDS = {
+_TEXTS = {
     "en": {
         "title": "Sandbox payer",
         "note": "A simulated wallet. No money moves.",
@@ -24,7 +24,7 @@ _WORDS = {
         "paid": "Paid",
         "declined": "Declined",
         "closed": "Closed: nobody can pay it any more",
-        "expired": "Too late: its time has passed",
+        "expired": "Too late: the order has expired",
     },
     "zh": {
         "title": "沙箱付款人",
@@ -56,65 +56,68 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; fr
 
 
 def routes(simulators: Mapping[str, Simulator]) -> list[web.RouteDef]:
-    """GET /payer?code_url=… shows the order; POST /payer with `code_url` and `do` (pay or decline) decides it."""
+    """Return the routes.
 
-    def find(code_url: str) -> tuple[Simulator, Order] | None:
+    GET /payer?code_url=… shows an order; POST /payer with `code_url` and `do` (pay or decline) decides it.
+    """
+
+    def find(code_url: str) -> tuple[Simulator, SandboxOrder] | None:
         for simulator in simulators.values():
-            order = simulator.book.by_code.get(code_url)
+            order = simulator.store.by_code.get(code_url)
             if order is not None:
                 return simulator, order
         return None
 
     async def show(request: web.Request) -> web.Response:
-        found = find(request.query.get("code_url", ""))
-        if found is not None:
-            simulator, order = found
+        match = find(request.query.get("code_url", ""))
+        if match is not None:
+            simulator, order = match
             simulator.opened(order)
-        return _page(request, found)
+        return _page(request, match)
 
     async def decide(request: web.Request) -> web.Response:
         form = await request.post()
-        found = find(str(form.get("code_url", "")))
-        if found is not None:
-            simulator, order = found
+        match = find(str(form.get("code_url", "")))
+        if match is not None:
+            simulator, order = match
             if form.get("do") == "pay":
-                simulator.pay(order, simulator.book.faults.notify)
+                simulator.pay(order, simulator.store.faults.notify)
             elif form.get("do") == "decline":
-                simulator.decline(order, simulator.book.faults.notify)
-        return _page(request, found)
+                simulator.decline(order, simulator.store.faults.notify)
+        return _page(request, match)
 
     return [web.get("/payer", show), web.post("/payer", decide)]
 
 
-def _page(request: web.Request, found: tuple[Simulator, Order] | None) -> web.Response:
-    wanted = request.query.get("lang", request.headers.get("Accept-Language", ""))
-    lang = "zh" if wanted.lower().startswith("zh") else "en"
-    words = _WORDS[lang]
-    body = f"<p>{escape(words['absent'])}</p>"
-    if found is not None:
-        simulator, order = found
-        body = _order(order, words, payable=simulator.book.payable(order))
-    text = _PAGE.substitute(lang=lang, title=words["title"], note=words["note"], body=body)
+def _page(request: web.Request, match: tuple[Simulator, SandboxOrder] | None) -> web.Response:
+    language = request.query.get("lang", request.headers.get("Accept-Language", ""))
+    lang = "zh" if language.lower().startswith("zh") else "en"
+    texts = _TEXTS[lang]
+    body = f"<p>{escape(texts['absent'])}</p>"
+    if match is not None:
+        simulator, order = match
+        body = _order(order, texts, payable=simulator.store.payable(order))
+    text = _PAGE.substitute(lang=lang, title=texts["title"], note=texts["note"], body=body)
     return web.Response(
-        status=200 if found is not None else 404,
+        status=200 if match is not None else 404,
         text=text,
         content_type="text/html",
         headers={"Content-Security-Policy": _POLICY, "Cache-Control": "no-store"},
     )
 
 
-def _order(order: Order, words: dict[str, str], *, payable: bool) -> str:
+def _order(order: SandboxOrder, texts: dict[str, str], *, payable: bool) -> str:
     state = order.state.value if payable or order.state is not OrderState.OPEN else "expired"
     amount = f"{order.currency} {to_major(order.amount_minor, order.currency)}"
     shown = (
         f"<p>{escape(order.description)}</p><p class='amount'>{escape(amount)}</p>"
-        f"<p role='status' data-state='{state}'>{escape(words[state])}</p>"
+        f"<p role='status' data-state='{state}'>{escape(texts[state])}</p>"
     )
     if not payable:
         return shown
     return (
         f"{shown}<form method='post' action='/payer'>"
         f"<input type='hidden' name='code_url' value='{escape(order.code_url)}'>"
-        f"<button class='yes' name='do' value='pay'>{escape(words['pay'])}</button>"
-        f"<button class='no' name='do' value='decline'>{escape(words['decline'])}</button></form>"
+        f"<button class='yes' name='do' value='pay'>{escape(texts['pay'])}</button>"
+        f"<button class='no' name='do' value='decline'>{escape(texts['decline'])}</button></form>"
     )

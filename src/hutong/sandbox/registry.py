@@ -1,4 +1,4 @@
-"""Which channels the sandbox simulates."""
+"""The list of simulated channels."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ SIMULATORS: Sequence[type[Simulator]] = (WeChatSimulator, AlipaySimulator, Strip
 
 
 def accounts(folder: Path, url: str) -> dict[str, dict[str, object]]:
-    """The credentials of an account at each simulated channel, by the channel's name.
+    """Return the credentials of an account at each simulated channel, by the channel's name.
 
     Args:
         folder: The sandbox's folder; each channel keeps its key material in a folder of its own below it.
-        url: Where the sandbox listens, such as "http://127.0.0.1:8090".
+        url: The address of the sandbox, such as "http://127.0.0.1:8090".
     """
     return {kind.channel: kind.credentials(folder / kind.channel, url) for kind in SIMULATORS}

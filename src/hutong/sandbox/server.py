@@ -1,4 +1,4 @@
-"""Puts the simulators behind one address."""
+"""The sandbox server: all simulators at one address."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from hutong.sandbox import control, payer
 from hutong.sandbox.notifier import Notifier
 from hutong.sandbox.registry import SIMULATORS
 from hutong.sandbox.simulator import Simulator
-from hutong.sandbox.store import Book
+from hutong.sandbox.store import Store
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxSettings:
-    """How the sandbox runs.
+    """The settings of the sandbox.
 
     Attributes:
-        folder: Where the key material is kept; made when it is missing.
-        speed: Divides the waits between notification tries.
-        clock: What the simulated channels take for the time.
+        folder: The folder of the key material; created if missing.
+        speed: Divides the waits between deliveries of a notification.
+        clock: The clock of the simulated channels.
     """
 
     folder: Path
@@ -34,23 +34,23 @@ class SandboxSettings:
 
 
 def create_app(settings: SandboxSettings) -> web.Application:
-    """The sandbox as an application: the channels' own interfaces, /control and /payer."""
+    """Build the sandbox as an application: the channels' own interfaces, /control and /payer."""
     simulators: dict[str, Simulator] = {}
     notifiers: list[Notifier] = []
     app = web.Application()
     for kind in SIMULATORS:
         notifier = Notifier(kind.schedule_s, kind.accepted, speed=settings.speed)
         notifiers.append(notifier)
-        made = kind(settings.folder / kind.channel, Book(kind.channel, settings.clock), notifier)
-        simulators[kind.channel] = made
-        app.add_routes(made.routes())
+        simulator = kind(settings.folder / kind.channel, Store(kind.channel, settings.clock), notifier)
+        simulators[kind.channel] = simulator
+        app.add_routes(simulator.routes())
     app.add_routes([*control.routes(simulators), *payer.routes(simulators)])
 
-    async def give_up(_app: web.Application) -> None:
+    async def close_notifiers(_app: web.Application) -> None:
         for notifier in notifiers:
             await notifier.close()
 
-    app.on_cleanup.append(give_up)
+    app.on_cleanup.append(close_notifiers)
     return app
 
 
@@ -62,10 +62,10 @@ async def serve(
 
     Args:
         port: 0 takes a free one.
-        sock: A listening socket to use instead.
+        sock: A listening socket to use instead of `host` and `port`.
 
     Returns:
-        The address it listens on, such as "http://127.0.0.1:8090".
+        The address of the server, such as "http://127.0.0.1:8090".
     """
     runner = web.AppRunner(create_app(settings), access_log=None, shutdown_timeout=1.0)
     await runner.setup()

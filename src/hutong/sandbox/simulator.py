@@ -1,4 +1,4 @@
-"""What every simulated channel offers to the control API, and how a call meets the faults that were asked for."""
+"""The protocol of a simulated channel, and the application of faults to its calls."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aiohttp import web
 from hutong.sandbox.bill import Entry
 from hutong.sandbox.faults import NotifyFaults
 from hutong.sandbox.notifier import Notifier
-from hutong.sandbox.store import Book, MoneyOut, Order, OrderState, Payout, Refund
+from hutong.sandbox.store import OrderState, OutgoingState, SandboxOrder, SandboxPayout, SandboxRefund, Store
 
 Answer = TypeVar("Answer")
 
@@ -22,12 +22,12 @@ class Simulator(Protocol):
     """One merchant's view of one channel.
 
     Attributes:
-        channel: Its name, the same as the adapter's.
-        interfaces: What `CallFault.interface` may name; "place", "query", "close", "refund", "query_refund", "payout",
-            "query_payout", "capture", "void" and "bill" wherever the channel has such a thing.
-        schedule_s: The waits between its tries to notify.
-        bill_kinds: The bills it makes.
-        odd_state: A word that its bill shows for a payment only when something is wrong.
+        channel: The name of the channel, the same as the adapter's.
+        interfaces: The interfaces that `CallFault.interface` may name; "place", "query", "close", "refund",
+            "query_refund", "payout", "query_payout", "capture", "void" and "bill" where the channel has them.
+        schedule_s: The waits between deliveries of a notification.
+        bill_kinds: The kinds of bills that it provides.
+        odd_state: A state that its bill shows for a payment only if something is wrong.
     """
 
     channel: ClassVar[str]
@@ -35,59 +35,59 @@ class Simulator(Protocol):
     schedule_s: ClassVar[Sequence[float]]
     bill_kinds: ClassVar[tuple[str, ...]]
     odd_state: ClassVar[str]
-    book: Book
+    store: Store
 
-    def __init__(self, folder: Path, book: Book, notifier: Notifier) -> None:
-        """Read the channel's key material from a folder of its own; what is missing is made and kept."""
+    def __init__(self, folder: Path, store: Store, notifier: Notifier) -> None:
+        """Load the channel's key material from its own folder; missing keys are created."""
         ...
 
     @classmethod
     def credentials(cls, folder: Path, url: str) -> dict[str, object]:
-        """The credentials of a channel account that points at this simulator, listening at `url`."""
+        """Return the credentials of a channel account that points at this simulator at `url`."""
         ...
 
     @staticmethod
     def accepted(status: int, body: bytes) -> bool:
-        """Whether the platform's answer to a notification ends its repetition."""
+        """Return whether the platform's answer to a notification ends its repetition."""
         ...
 
     def routes(self) -> list[web.RouteDef]:
-        """The channel's own interfaces. Paths of two channels do not collide."""
+        """Return the routes of the channel's own interfaces. Paths of two channels do not collide."""
         ...
 
-    def opened(self, order: Order) -> None:
-        """The payer has scanned the code or opened the page; some channels know the order only from then on."""
+    def opened(self, order: SandboxOrder) -> None:
+        """Note that the payer scanned the code or opened the page; at some channels the order exists from then on."""
 
-    def pay(self, order: Order, faults: NotifyFaults, *, force: bool = False) -> bool:
-        """The payer pays, and the platform is notified; whether it was done, see `Book.pay`."""
+    def pay(self, order: SandboxOrder, faults: NotifyFaults, *, force: bool = False) -> bool:
+        """Pay an order as its payer and notify the platform; return whether it was paid, see `Store.pay`."""
         ...
 
-    def decline(self, order: Order, faults: NotifyFaults) -> bool:
-        """The payer's side declines; whether it was done."""
+    def decline(self, order: SandboxOrder, faults: NotifyFaults) -> bool:
+        """Decline an order as the payer's bank; return whether that was possible."""
         ...
 
-    def finish_refund(self, refund: Refund, faults: NotifyFaults, *, succeeded: bool) -> bool:
-        """A refund under way ends, and the platform is notified where the channel does that; whether it was done."""
+    def finish_refund(self, refund: SandboxRefund, faults: NotifyFaults, *, succeeded: bool) -> bool:
+        """End a pending refund, and notify the platform if the channel does; return whether it was still pending."""
         ...
 
-    def finish_payout(self, payout: Payout, faults: NotifyFaults, *, succeeded: bool) -> bool:
-        """As `finish_refund`."""
+    def finish_payout(self, payout: SandboxPayout, faults: NotifyFaults, *, succeeded: bool) -> bool:
+        """End a pending payout, like `finish_refund`."""
         ...
 
     def entries(self, kind: str, day: date) -> list[Entry]:
-        """What the bill of a day holds, before anything is planted."""
+        """Return the rows of a day's bill, without planted differences."""
         ...
 
     def bill(self, kind: str, day: date) -> bytes:
-        """The bill of a day as the channel delivers it, unpacked, with what is planted."""
+        """Return a day's bill as the channel delivers it, unpacked, with planted differences."""
         ...
 
     def rotate(self) -> bool:
-        """The channel signs with its next key from now on; whether it has one."""
+        """Sign with the channel's next key from now on; return whether there is one."""
         return False
 
 
-async def meet(
+async def answer_call(
     simulator: Simulator,
     request: web.Request,
     interface: str,
@@ -98,54 +98,54 @@ async def meet(
     fail: Callable[[int | None, str | None], Answer],
     reply: Callable[[Answer, str], web.StreamResponse],
 ) -> web.StreamResponse:
-    """Do the work of one authenticated call, unless a fault says otherwise.
+    """Answer one authenticated call: do its work, unless a fault prevents or distorts that.
 
     Args:
-        number: The platform's number of the order, refund or payout that the call is about.
-        text: More to match faults by, such as the order's description.
-        work: Does it; what it refuses is an answer too.
-        fail: The answer for a status and a code; for None and None the channel's own "system error".
-        reply: Makes the response; the second argument is the fault's kind, of which it must heed "unsigned",
-            "bad_signature", "stale", "malformed", "too_long" and "other_order", as far as its channel signs its
-            answers and tells of orders in them.
+        number: The platform's number of the call's order, refund or payout.
+        text: Further text to match faults by, such as the order's description.
+        work: Does the work; a refusal is an answer too.
+        fail: Makes the answer for a status and a code; for None and None the channel's own "system error".
+        reply: Makes the response; the second argument is the fault's kind. It applies "unsigned", "bad_signature",
+            "stale", "malformed", "too_long" and "other_order", as far as its channel signs answers and names orders
+            in them.
     """
-    book, faults = simulator.book, simulator.book.faults
+    store, faults = simulator.store, simulator.store.faults
     fault = faults.take(interface, number, text)
     kind = fault.kind if fault else ""
     if faults.latency_ms or (fault and kind == "slow"):
         await asyncio.sleep((faults.latency_ms + (fault.ms if fault else 0)) / 1000)
     if kind == "dropped":
-        return _break_off(request)
+        return _break_connection(request)
     if fault is not None and kind == "error":
         return reply(fail(fault.status, fault.code), kind)
-    if faults.refuses(book.clock.now()):
+    if faults.refuses(store.clock.now()):
         return reply(fail(None, None), kind)
-    known = _known(book, number)
+    existed = _exists(store, number)
     answer = work()
-    if _known(book, number) and (not known or kind == "paid_reply_lost"):
-        _let_happen(simulator, number, kind)
+    if _exists(store, number) and (not existed or kind == "paid_reply_lost"):
+        _schedule_followups(simulator, number, kind)
     if kind in ("reply_lost", "paid_reply_lost"):
-        return _break_off(request)
+        return _break_connection(request)
     return reply(answer, kind)
 
 
-def _known(book: Book, number: str) -> bool:
-    return number in book.orders or number in book.refunds or number in book.payouts
+def _exists(store: Store, number: str) -> bool:
+    return number in store.orders or number in store.refunds or number in store.payouts
 
 
-def _let_happen(simulator: Simulator, number: str, kind: str) -> None:
-    """What follows by itself from an order, a refund or a payout that was just taken on."""
-    book, loop = simulator.book, asyncio.get_running_loop()
-    faults = book.faults
-    order, refund, payout = book.orders.get(number), book.refunds.get(number), book.payouts.get(number)
+def _schedule_followups(simulator: Simulator, number: str, kind: str) -> None:
+    """Schedule what follows automatically from a new order, refund or payout."""
+    store, loop = simulator.store, asyncio.get_running_loop()
+    faults = store.faults
+    order, refund, payout = store.orders.get(number), store.refunds.get(number), store.payouts.get(number)
     if order is not None and kind == "paid_reply_lost":
         simulator.pay(order, faults.notify)
     elif order is not None and order.state is OrderState.OPEN and faults.auto_pay_ms is not None:
         loop.call_later(faults.auto_pay_ms / 1000, simulator.pay, order, faults.notify)
     finish: Callable[..., Any] | None = None
-    if refund is not None and refund.state is MoneyOut.PENDING:
+    if refund is not None and refund.state is OutgoingState.PENDING:
         finish = simulator.finish_refund
-    if payout is not None and payout.state is MoneyOut.PENDING:
+    if payout is not None and payout.state is OutgoingState.PENDING:
         finish = simulator.finish_payout
     if finish is not None and (faults.money_out_ms is not None or kind == "refund_fails_after_accept"):
         succeeded = kind != "refund_fails_after_accept"
@@ -154,7 +154,7 @@ def _let_happen(simulator: Simulator, number: str, kind: str) -> None:
         )
 
 
-def _break_off(request: web.Request) -> web.StreamResponse:
+def _break_connection(request: web.Request) -> web.StreamResponse:
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=500)

@@ -1,4 +1,4 @@
-"""What a simulated channel knows: orders, refunds and payouts, and an append-only log of what it did."""
+"""The store of a simulated channel: orders, refunds and payouts, and an append-only log of its actions."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from hutong.sandbox.faults import Faults
 
 
 class OrderState(StrEnum):
+    """The state of an order."""
+
     OPEN = "open"
     AUTHORIZED = "authorized"
     PAID = "paid"
@@ -21,7 +23,7 @@ class OrderState(StrEnum):
     CLOSED = "closed"
 
 
-class MoneyOut(StrEnum):
+class OutgoingState(StrEnum):
     """The state of a refund or a payout."""
 
     PENDING = "pending"
@@ -30,20 +32,20 @@ class MoneyOut(StrEnum):
 
 
 @dataclass(slots=True)
-class Order:
-    """One order at the channel, by the number the platform gave it.
+class SandboxOrder:
+    """One order at the channel, under the platform's number.
 
     Attributes:
-        content: The placing request as it came; placing again must repeat it.
-        code_url: What the payer scans or opens, one of its kind; the channel may never show it to anybody.
-        expires_at: Until when a payer can pay; None if the merchant set no end.
-        method: The channel's word for the way of paying.
-        capture: False only reserves the money when the payer pays.
-        data: What else the simulator keeps with it.
-        captured_minor: What was taken.
-        paid_at: When it was taken.
-        notified: How many times the notification was sent.
-        accepted: Whether the platform has accepted one.
+        content: The request that placed the order; a repetition must have the same content.
+        code_url: The address that the payer scans or opens, unique; some methods never show it.
+        expires_at: When payers can no longer pay; None if the merchant set no expiry.
+        method: The channel's own name of the payment method.
+        capture: Whether a payment takes the money; False only reserves it.
+        data: Further fields of the simulator.
+        captured_minor: The captured amount.
+        paid_at: The time of the capture.
+        notified: The number of notifications sent.
+        accepted: Whether the platform has accepted a notification.
     """
 
     order_no: str
@@ -67,27 +69,27 @@ class Order:
 
 
 @dataclass(slots=True)
-class Refund:
-    """Money on its way back, by the number the platform gave it; the other attributes are as in `Order`."""
+class SandboxRefund:
+    """A refund, under the platform's number; the other attributes are those of `SandboxOrder`."""
 
     refund_no: str
     channel_refund_no: str
-    order: Order
+    order: SandboxOrder
     amount_minor: int
     currency: str
     notify_url: str
     content: Mapping[str, Any]
     created_at: datetime
     data: dict[str, Any] = field(default_factory=dict)
-    state: MoneyOut = MoneyOut.PENDING
+    state: OutgoingState = OutgoingState.PENDING
     changed_at: datetime | None = None
     notified: int = 0
     accepted: bool = False
 
 
 @dataclass(slots=True)
-class Payout:
-    """Money sent out, by the number the platform gave it; the other attributes are as in `Order`."""
+class SandboxPayout:
+    """A payout, under the platform's number; the other attributes are those of `SandboxOrder`."""
 
     payout_no: str
     channel_payout_no: str
@@ -98,50 +100,52 @@ class Payout:
     content: Mapping[str, Any]
     created_at: datetime
     data: dict[str, Any] = field(default_factory=dict)
-    state: MoneyOut = MoneyOut.PENDING
+    state: OutgoingState = OutgoingState.PENDING
     changed_at: datetime | None = None
     notified: int = 0
     accepted: bool = False
 
 
-class Book:
-    """What one simulated channel has in its books. Kept in memory: a restarted sandbox starts empty."""
+class Store:
+    """The data of one simulated channel. Kept in memory: a restarted sandbox starts empty."""
 
     def __init__(self, channel: str, clock: Clock) -> None:
         self.clock = clock
         self.channel = channel
-        self.orders: dict[str, Order] = {}
-        self.by_code: dict[str, Order] = {}
-        self.refunds: dict[str, Refund] = {}
-        self.payouts: dict[str, Payout] = {}
+        self.orders: dict[str, SandboxOrder] = {}
+        self.by_code: dict[str, SandboxOrder] = {}
+        self.refunds: dict[str, SandboxRefund] = {}
+        self.payouts: dict[str, SandboxPayout] = {}
         self.planted: dict[tuple[str, str], list[Entry]] = {}
-        """Bills that were altered on request, by kind and day."""
+        """Bills with planted differences, by kind and day."""
         self.faults = Faults()
         self.truth: list[dict[str, Any]] = []
 
     def new_channel_no(self, prefix: str = "4200") -> str:
-        """The prefix and 24 digits that no earlier or later run of the sandbox gives again."""
+        """Return the prefix and 24 digits that no other run of the sandbox produces."""
         count = len(self.orders) + len(self.refunds) + len(self.payouts)
         return f"{prefix}{to_ns(self.clock.now()):019d}{count % 100_000:05d}"
 
-    def place(self, order: Order) -> None:
+    def place(self, order: SandboxOrder) -> None:
         self.orders[order.order_no] = order
         self.by_code[order.code_url] = order
         self._record(order, "placed")
 
-    def payable(self, order: Order) -> bool:
-        """Whether a payer can still pay it. An order whose time has passed stays unpaid until somebody closes it."""
+    def payable(self, order: SandboxOrder) -> bool:
+        """Return whether a payer can still pay an order. An expired order stays unpaid until it is closed."""
         return order.state is OrderState.OPEN and (order.expires_at is None or self.clock.now() < order.expires_at)
 
-    def pay(self, order: Order, *, force: bool = False) -> bool:
-        """The payer pays, or where the order says so, his money is reserved. An order that is closed or too old is
-        paid only by force: a channel that took money late.
+    def pay(self, order: SandboxOrder, *, force: bool = False) -> bool:
+        """Pay an order, or reserve the money if the order is not captured automatically.
+
+        Args:
+            force: Also pay an order that is closed or expired, like a channel that takes money late.
 
         Returns:
-            Whether it was done.
+            Whether the order was paid now.
         """
-        done = order.state in (OrderState.PAID, OrderState.AUTHORIZED)
-        if done or not (force or self.payable(order)):
+        already_paid = order.state in (OrderState.PAID, OrderState.AUTHORIZED)
+        if already_paid or not (force or self.payable(order)):
             return False
         if order.capture:
             self._take(order, order.amount_minor, "paid")
@@ -149,64 +153,68 @@ class Book:
             self.change(order, OrderState.AUTHORIZED, "authorized")
         return True
 
-    def decline(self, order: Order) -> bool:
-        """The payer's side declines, for good."""
+    def decline(self, order: SandboxOrder) -> bool:
+        """Decline an order finally; return whether that was possible."""
         if not self.payable(order):
             return False
         self.change(order, OrderState.DECLINED, "declined")
         return True
 
-    def capture(self, order: Order, amount_minor: int) -> None:
-        """Take authorized money, once; the rest is released."""
+    def capture(self, order: SandboxOrder, amount_minor: int) -> None:
+        """Capture authorized money, once; the rest is released."""
         assert order.state is OrderState.AUTHORIZED
         assert 0 < amount_minor <= order.amount_minor
         self._take(order, amount_minor, "captured")
 
-    def change(self, order: Order, state: OrderState, event: str) -> None:
+    def change(self, order: SandboxOrder, state: OrderState, event: str) -> None:
         order.state = state
         order.changed_at = self.clock.now()
         self._record(order, event)
 
-    def refundable_minor(self, order: Order) -> int:
-        """What of an order has neither been given back nor is on its way."""
-        given = (r.amount_minor for r in self.refunds.values() if r.order is order and r.state is not MoneyOut.FAILED)
-        return order.captured_minor - sum(given)
+    def refundable_minor(self, order: SandboxOrder) -> int:
+        """Return the part of an order that is neither refunded nor being refunded."""
+        refunded = (
+            r.amount_minor for r in self.refunds.values() if r.order is order and r.state is not OutgoingState.FAILED
+        )
+        return order.captured_minor - sum(refunded)
 
-    def start_refund(self, refund: Refund) -> None:
+    def start_refund(self, refund: SandboxRefund) -> None:
         self.refunds[refund.refund_no] = refund
         self._record(refund, "refund_accepted")
 
-    def finish_refund(self, refund: Refund, *, succeeded: bool) -> bool:
-        """Returns whether it was done: a refund ends once."""
+    def finish_refund(self, refund: SandboxRefund, *, succeeded: bool) -> bool:
+        """End a refund; return whether it was still pending."""
         return self._finish(refund, "refunded" if succeeded else "refund_failed", succeeded=succeeded)
 
-    def start_payout(self, payout: Payout) -> None:
+    def start_payout(self, payout: SandboxPayout) -> None:
         self.payouts[payout.payout_no] = payout
         self._record(payout, "payout_accepted")
 
-    def finish_payout(self, payout: Payout, *, succeeded: bool) -> bool:
-        """Returns whether it was done: a payout ends once."""
+    def finish_payout(self, payout: SandboxPayout, *, succeeded: bool) -> bool:
+        """End a payout; return whether it was still pending."""
         return self._finish(payout, "paid_out" if succeeded else "payout_failed", succeeded=succeeded)
 
-    def _take(self, order: Order, amount_minor: int, event: str) -> None:
+    def _take(self, order: SandboxOrder, amount_minor: int, event: str) -> None:
         order.captured_minor = amount_minor
         order.paid_at = self.clock.now()
         self.change(order, OrderState.PAID, event)
 
-    def _finish(self, record: Refund | Payout, event: str, *, succeeded: bool) -> bool:
-        if record.state is not MoneyOut.PENDING:
+    def _finish(self, record: SandboxRefund | SandboxPayout, event: str, *, succeeded: bool) -> bool:
+        if record.state is not OutgoingState.PENDING:
             return False
-        record.state = MoneyOut.SUCCEEDED if succeeded else MoneyOut.FAILED
+        record.state = OutgoingState.SUCCEEDED if succeeded else OutgoingState.FAILED
         record.changed_at = self.clock.now()
         self._record(record, event)
         return True
 
-    def _record(self, record: Order | Refund | Payout, event: str) -> None:
+    def _record(self, record: SandboxOrder | SandboxRefund | SandboxPayout, event: str) -> None:
         number, channel_no = numbers(record)
         amount_minor = record.amount_minor
-        if event == "captured" and isinstance(record, Order):
+        if event == "captured" and isinstance(record, SandboxOrder):
             amount_minor = record.captured_minor
-        order = record if isinstance(record, Order) else record.order if isinstance(record, Refund) else None
+        order = (
+            record if isinstance(record, SandboxOrder) else record.order if isinstance(record, SandboxRefund) else None
+        )
         self.truth.append(
             {
                 "seq": len(self.truth) + 1,
@@ -215,25 +223,25 @@ class Book:
                 "event": event,
                 "number": number,
                 "channel_no": channel_no,
-                "order_no": order.order_no if order else None,
+                "order_no": order.order_no if isinstance(order, SandboxOrder) else None,
                 "amount_minor": amount_minor,
                 "currency": record.currency,
             }
         )
 
 
-def numbers(record: Order | Refund | Payout) -> tuple[str, str]:
-    """The platform's number of something and the channel's."""
-    if isinstance(record, Order):
+def numbers(record: SandboxOrder | SandboxRefund | SandboxPayout) -> tuple[str, str]:
+    """Return the platform's number of a record and the channel's."""
+    if isinstance(record, SandboxOrder):
         return record.order_no, record.channel_order_no
-    if isinstance(record, Refund):
+    if isinstance(record, SandboxRefund):
         return record.refund_no, record.channel_refund_no
     return record.payout_no, record.channel_payout_no
 
 
-def describe(record: Order | Refund | Payout) -> dict[str, Any]:
-    """Something as the control API shows it."""
-    shown = {f.name: getattr(record, f.name) for f in fields(record) if f.name not in ("content", "data", "order")}
-    if isinstance(record, Refund):
-        shown["order_no"] = record.order.order_no
-    return shown
+def describe(record: SandboxOrder | SandboxRefund | SandboxPayout) -> dict[str, Any]:
+    """Return a record as the control API shows it."""
+    document = {f.name: getattr(record, f.name) for f in fields(record) if f.name not in ("content", "data", "order")}
+    if isinstance(record, SandboxRefund):
+        document["order_no"] = record.order.order_no
+    return document

@@ -47,7 +47,7 @@ async def test_a_page_is_signed_without_a_call_and_opens_the_order(world: Alipay
     assert answer.state is PENDING
     assert answer.action is not None
     assert answer.action.kind is ActionKind.REDIRECT
-    assert world.simulator.book.orders == {}
+    assert world.simulator.store.orders == {}
     sent = parse_qs(urlsplit(answer.action.content).query)
     assert sent["return_url"] == ["https://shop.example/thanks?x=1&y=2"]
     assert (await channel.query(world.order(request), now=now)).state is NOT_FOUND
@@ -65,7 +65,7 @@ async def test_an_application_gets_a_string_for_its_kit(world: AlipayWorld) -> N
     answer = await channel.pay(request, now=now)
     assert answer.action is not None
     assert answer.action.kind is ActionKind.SDK
-    assert world.simulator.book.orders == {}
+    assert world.simulator.store.orders == {}
     async with world.session.get(f"{world.url}/gateway.do?{answer.action.content}", allow_redirects=False) as reply:
         assert reply.status == 302
     assert (await channel.query(world.order(request), now=now)).state is PENDING
@@ -113,7 +113,7 @@ async def test_what_is_no_payment_code_is_not_sent(world: AlipayWorld, auth_code
     with pytest.raises(InvalidParameter) as caught:
         await world.channel().pay(world.request("alipay_code", payer={"auth_code": auth_code}), now=world.clock.now())
     assert caught.value.param == "payer.auth_code"
-    assert world.simulator.book.orders == {}
+    assert world.simulator.store.orders == {}
 
 
 @pytest.mark.parametrize("amount_minor", [0, -1, 10_000_000_001])
@@ -139,7 +139,7 @@ async def test_closing_a_paid_code_tells_of_the_money_and_keeps_it(world: Alipay
     await channel.pay(request, now=now)
     answer = await channel.close(world.order(request), now=now)
     assert (answer.state, answer.amount_minor) == (SUCCEEDED, 8800)
-    assert world.simulator.book.refunds == {}
+    assert world.simulator.store.refunds == {}
 
 
 async def test_closing_a_code_that_waits_closes_it(world: AlipayWorld) -> None:
@@ -155,7 +155,7 @@ async def test_a_code_in_doubt_is_cancelled_and_what_was_taken_goes_back(world: 
     await world.control("next", interface="query", kind="unsigned")
     answer = await channel.close(world.order(request), now=now)
     assert (answer.state, answer.channel_code) == (CLOSED, "action=refund")
-    assert [refund.amount_minor for refund in world.simulator.book.refunds.values()] == [8800]
+    assert [refund.amount_minor for refund in world.simulator.store.refunds.values()] == [8800]
 
 
 async def test_cancelling_what_alipay_does_not_know_is_not_found(world: AlipayWorld) -> None:
@@ -176,7 +176,7 @@ async def test_money_goes_back_in_parts_each_once(world: AlipayWorld) -> None:
         assert (again.state, again.amount_minor) == (SUCCEEDED, amount_minor)
         found = await channel.query_refund(refund, now=now)
         assert (found.state, found.amount_minor, found.happened_at) == (SUCCEEDED, amount_minor, now)
-    assert sum(refund.amount_minor for refund in world.simulator.book.refunds.values()) == 800
+    assert sum(refund.amount_minor for refund in world.simulator.store.refunds.values()) == 800
     paid = await channel.query(world.order(request), now=now)
     assert (paid.state, paid.amount_minor) == (SUCCEEDED, 8800)
 
@@ -274,7 +274,7 @@ async def test_a_payment_is_voided_whole_on_its_own_day(world: AlipayWorld) -> N
         answer = await channel.void(refund, now=now)
         assert (answer.state, answer.amount_minor, answer.channel_code) == (SUCCEEDED, 8800, "action=refund")
     assert (await channel.query_refund(refund, now=now)).state is SUCCEEDED
-    assert len(world.simulator.book.refunds) == 1
+    assert len(world.simulator.store.refunds) == 1
     with pytest.raises(InvalidParameter):
         await channel.void(world.refund(request, 8799), now=now)
     with pytest.raises(InvalidParameter):
@@ -284,8 +284,8 @@ async def test_a_payment_is_voided_whole_on_its_own_day(world: AlipayWorld) -> N
 async def test_the_notification_of_a_cancellation_tells_of_a_payment_that_was_made(world: AlipayWorld) -> None:
     channel, request, now = world.channel(), await world.paid(), world.clock.now()
     await channel.void(world.refund(request, 8800), now=now)
-    (given_back,) = world.simulator.book.refunds.values()
-    headers, body = world.simulator._notice(given_back.order, 0, given_back)
+    (given_back,) = world.simulator.store.refunds.values()
+    headers, body = world.simulator._notification(given_back.order, 0, given_back)
     told = channel.parse_notification(headers, body, now=now)
     assert (told.about, told.number) == (About.PAYMENT, request.attempt_no)
     assert (told.answer.channel_code, told.answer.state) == ("TRADE_CLOSED", SUCCEEDED)
@@ -308,7 +308,7 @@ async def test_money_is_sent_out_once(world: AlipayWorld) -> None:
         assert (answer.state, answer.amount_minor) == (SUCCEEDED, 100)
     found = await channel.query_payout(payout, now=now)
     assert (found.state, found.channel_order_no) == (SUCCEEDED, answer.channel_order_no)
-    assert len(world.simulator.book.payouts) == 1
+    assert len(world.simulator.store.payouts) == 1
     assert (await channel.query_payout(world.payout(), now=now)).state is NOT_FOUND
 
 
@@ -367,9 +367,9 @@ async def test_a_notification_with_an_unknown_certificate_is_refused_and_then_le
     request = world.request()
     await channel.pay(request, now=now)
     world.simulator.signer = world.simulator.keys.successor
-    order = world.simulator.book.orders[request.attempt_no]
-    world.simulator.book.pay(order)
-    headers, body = world.simulator._notice(order, 0)
+    order = world.simulator.store.orders[request.attempt_no]
+    world.simulator.store.pay(order)
+    headers, body = world.simulator._notification(order, 0)
     with pytest.raises(Exception, match="unknown_key"):
         channel.parse_notification(headers, body, now=now)
     world.simulator.signer = world.simulator.keys.platform

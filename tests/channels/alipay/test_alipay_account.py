@@ -24,7 +24,7 @@ from hutong.channels.alipay.client import _members
 from hutong.channels.codes.coverage import coverage
 from hutong.channels.registry import read_credentials
 from hutong.errors import InvalidParameter
-from hutong.sandbox import AlipaySandboxKeys
+from hutong.sandbox.alipay.keys import AlipaySandboxKeys
 from support.fixtures.alipay import AlipayWorld, alipay_world
 
 SECRET = "S3CRET-S3CRET-S3CRET-S3CRET-S3CRET"
@@ -167,7 +167,7 @@ async def faults(channel: Alipay, world: AlipayWorld, **moved: Any) -> set[tuple
 async def test_a_sound_account_has_no_fault(world: AlipayWorld, certificate_mode: bool) -> None:
     channel = world.channel(certificate_mode=certificate_mode)
     assert await faults(channel, world) == set()
-    assert world.simulator.book.orders == {}
+    assert world.simulator.store.orders == {}
 
 
 async def test_the_exact_fault_is_named(world: AlipayWorld) -> None:

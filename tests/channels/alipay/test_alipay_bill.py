@@ -91,11 +91,11 @@ def repack(body: bytes, change: Callable[[bytes], bytes], *, which: int = 0) -> 
     return buffer.getvalue()
 
 
-PACKED = alipay_bill.pack(ENTRIES, DAY, AT)
+PACKED = alipay_bill.pack_bill(ENTRIES, DAY, AT)
 
 
 def test_the_layout_is_alipays_byte_for_byte() -> None:
-    lines = alipay_bill.detail(ENTRIES, DAY, AT).decode("gbk").split("\r\n")
+    lines = alipay_bill.bill_rows(ENTRIES, DAY, AT).decode("gbk").split("\r\n")
     assert lines[0] == "#支付宝业务明细查询"
     assert lines[1] == f"#账号：[{SELLER_ID}0156]"
     assert lines[2] == "#起始日期：[2026年03月10日 00:00:00]   终止日期：[2026年03月11日 00:00:00]"
@@ -138,15 +138,15 @@ entries = st.lists(
 @settings(max_examples=150, deadline=None)
 @given(made=entries)
 def test_whatever_stands_in_a_bill_is_read_back(tmp_path_factory, made: list[Entry]) -> None:
-    packed = alipay_bill.pack(made, DAY, AT)
+    packed = alipay_bill.pack_bill(made, DAY, AT)
     folder = tmp_path_factory.getbasetemp()
     assert list(read_bill(keep(folder, packed), SELLER_ID)) == [row(one) for one in made]
 
 
 @settings(max_examples=150, deadline=None)
-@given(position=st.integers(0, len(alipay_bill.detail(ENTRIES, DAY, AT)) - 1), other=st.integers(0, 255))
+@given(position=st.integers(0, len(alipay_bill.bill_rows(ENTRIES, DAY, AT)) - 1), other=st.integers(0, 255))
 def test_a_changed_byte_never_adds_or_drops_a_row_unnoticed(tmp_path_factory, position: int, other: int) -> None:
-    body = bytearray(alipay_bill.detail(ENTRIES, DAY, AT))
+    body = bytearray(alipay_bill.bill_rows(ENTRIES, DAY, AT))
     body[position] = other
     bill = keep(tmp_path_factory.getbasetemp(), repack(PACKED, lambda _: bytes(body)))
     try:
@@ -194,12 +194,12 @@ def test_a_row_more_or_less_is_refused(tmp_path: Path) -> None:
         return b"\r\n".join(lines[:5] + lines[6:])
 
     assert "add up" in refused(tmp_path, repack(PACKED, without))
-    swapped = alipay_bill.summary(ENTRIES[:1], DAY, AT)
+    swapped = alipay_bill.bill_summary(ENTRIES[:1], DAY, AT)
     assert "summary" in refused(tmp_path, repack(PACKED, lambda _: swapped, which=1))
 
 
 def test_a_bill_that_is_cut_off_anywhere_is_refused(tmp_path: Path) -> None:
-    body = alipay_bill.detail(ENTRIES, DAY, AT)
+    body = alipay_bill.bill_rows(ENTRIES, DAY, AT)
     for end in range(0, len(body), 11):
         refused(tmp_path, repack(PACKED, lambda _, end=end: body[:end]))
     for end in range(0, len(PACKED), 41):

@@ -16,7 +16,7 @@ from hutong.channels import About, ChannelState, Codes, Notification, Notificati
 from hutong.channels.alipay.adapter import Alipay
 from hutong.channels.alipay.credentials import AlipayCredentials
 from hutong.channels.codes.codes import load_codes
-from hutong.sandbox import AlipaySandboxKeys
+from hutong.sandbox.alipay.keys import AlipaySandboxKeys
 from support.fakes.alipay_messages import ATTEMPT_NO, form, notice, signed
 
 NOW = datetime(2026, 1, 1, 0, 0, 5, tzinfo=UTC)

@@ -35,8 +35,9 @@ from hutong.channels.stripe.bill import BalanceTotals
 from hutong.channels.stripe.credentials import StripeCredentials
 from hutong.clock import ManualClock
 from hutong.errors import InvalidParameter
-from hutong.sandbox import SandboxSettings, StripeSandboxKeys, serve
+from hutong.sandbox import SandboxSettings, serve
 from hutong.sandbox.bill import Entry
+from hutong.sandbox.stripe.keys import StripeSandboxKeys
 from hutong.sandbox.stripe.objects import transaction
 from support.channel_rigs import Control, number
 

@@ -14,7 +14,7 @@ from hutong.channels import Codes, Http
 from hutong.channels.codes.codes import load_codes
 from hutong.channels.stripe.adapter import Stripe
 from hutong.channels.stripe.credentials import StripeCredentials
-from hutong.sandbox import StripeSandboxKeys
+from hutong.sandbox.stripe.keys import StripeSandboxKeys
 
 
 def account(url: str, http: Http, key: str = "sk_test_" + "k" * 24) -> Stripe:

@@ -19,7 +19,7 @@ from hutong.channels.stripe.adapter import Stripe
 from hutong.channels.stripe.credentials import StripeCredentials
 from hutong.channels.stripe.requests import AMOUNT_MINOR_MIN
 from hutong.errors import InvalidParameter
-from hutong.sandbox import StripeSandboxKeys
+from hutong.sandbox.stripe.keys import StripeSandboxKeys
 from support.channel_rigs import Control, number
 
 

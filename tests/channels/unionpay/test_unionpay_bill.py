@@ -22,9 +22,9 @@ from hutong.channels import Bill, BillRefused, BillRowKind, BillState, ChannelSt
 from hutong.channels.unionpay.bill import ROW_LENGTH, WIDTHS, read_bill, unpack
 from hutong.channels.unionpay.credentials import UnionPayCredentials
 from hutong.channels.unionpay.requests import settle_date
-from hutong.sandbox import UnionPaySandboxKeys
 from hutong.sandbox.bill import Entry
 from hutong.sandbox.unionpay.bill import pack_bill, write_bill
+from hutong.sandbox.unionpay.keys import UnionPaySandboxKeys
 from support.channel_rigs import Rig, order_of
 
 DAY = date(2026, 1, 1)

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from hutong.channels import Http
 from hutong.channels.unionpay.credentials import UnionPayCredentials
-from hutong.sandbox import UnionPaySandboxKeys
+from hutong.sandbox.unionpay.keys import UnionPaySandboxKeys
 from support.channel_rigs import Rig
 
 

@@ -18,8 +18,7 @@ from hutong.channels.codes.codes import load_codes
 from hutong.channels.unionpay.adapter import UnionPay
 from hutong.channels.unionpay.credentials import UnionPayCredentials
 from hutong.channels.unionpay.notifications import read_form
-from hutong.sandbox import UnionPaySandboxKeys
-from hutong.sandbox.unionpay.keys import SIGNER_NAME, Issued
+from hutong.sandbox.unionpay.keys import SIGNER_NAME, Issued, UnionPaySandboxKeys
 from support.fakes.unionpay_messages import ATTEMPT_NO, form, payment, sign
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hutong.channels import Bill, BillRefused, BillRowKind, BillState
 from hutong.channels.wechat.bill import RATIO_MAX, read_bill, unpack
 from hutong.sandbox.bill import Entry
-from hutong.sandbox.wechat.bill import write
+from hutong.sandbox.wechat.bill import write_bill
 from support.channel_rigs import Rig
 
 DAY = date(2026, 1, 1)
@@ -58,7 +58,7 @@ def bill(folder: Path, body: bytes, kind: str = "trade") -> Bill:
 
 
 def test_the_trade_bill_is_byte_for_byte_as_wechat_publishes_it() -> None:
-    body = write("trade", [PAID, REFUNDED])
+    body = write_bill("trade", [PAID, REFUNDED])
     assert body.startswith("\ufeff交易时间,公众账号ID,商户号,特约商户号,设备号,".encode())
     assert body.endswith(b"\r\n")
     assert body.count(b"\n") == body.count(b"\r\n") == 5
@@ -93,7 +93,7 @@ def test_every_bill_of_the_simulator_parses_back_to_its_rows(tmp_path_factory, r
         for number, amount, fee, second, refund in rows
     ]
     folder = tmp_path_factory.mktemp("bill")
-    found = list(read_bill(bill(folder, write("trade", written))))
+    found = list(read_bill(bill(folder, write_bill("trade", written))))
     assert [(r.our_no, r.amount_minor, r.fee_minor, r.happened_at, r.kind.value) for r in found] == [
         (e.number, e.amount_minor, e.fee_minor, e.at, e.kind) for e in written
     ]
@@ -102,7 +102,7 @@ def test_every_bill_of_the_simulator_parses_back_to_its_rows(tmp_path_factory, r
 
 def test_the_fund_flow_bill_tells_every_move(tmp_path: Path) -> None:
     payout = entry("pyo01kanf37x9e8", kind="payout", fee_minor=0, amount_minor=500)
-    rows = list(read_bill(bill(tmp_path, write("fund_flow", [PAID, REFUNDED, payout]), "fund_flow")))
+    rows = list(read_bill(bill(tmp_path, write_bill("fund_flow", [PAID, REFUNDED, payout]), "fund_flow")))
     assert [(r.kind, r.our_no, r.amount_minor, r.state) for r in rows] == [
         (BillRowKind.PAYMENT, "att_1", 8800, "收入"),
         (BillRowKind.REFUND, "ref_1", 100, "支出"),
@@ -112,7 +112,7 @@ def test_the_fund_flow_bill_tells_every_move(tmp_path: Path) -> None:
     ]
 
 
-GOOD = write("trade", [PAID, REFUNDED])
+GOOD = write_bill("trade", [PAID, REFUNDED])
 
 
 @pytest.mark.parametrize(

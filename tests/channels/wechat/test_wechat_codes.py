@@ -13,8 +13,7 @@ from hutong.channels.codes.codes import load_codes
 from hutong.channels.wechat.adapter import WeChatPay
 from hutong.channels.wechat.credentials import WeChatCredentials
 from hutong.clock import ManualClock
-from hutong.sandbox import WeChatSandboxKeys
-from hutong.sandbox.wechat.keys import PUBLIC_KEY_ID
+from hutong.sandbox.wechat.keys import PUBLIC_KEY_ID, WeChatSandboxKeys
 from support.fakes.wechat_messages import ATTEMPT_NO, sign, transaction
 
 FAILED, CLOSED, UNKNOWN = ChannelState.FAILED, ChannelState.CLOSED, ChannelState.UNKNOWN

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from hutong.channels import ChannelState, Codes, Notification, NotificationRefused
 from hutong.channels.codes.codes import load_codes
 from hutong.channels.wechat.adapter import WeChatPay
-from hutong.sandbox import WeChatSandboxKeys
-from hutong.sandbox.wechat.keys import PUBLIC_KEY_ID
+from hutong.sandbox.wechat.keys import PUBLIC_KEY_ID, WeChatSandboxKeys
 from support.fakes.wechat_messages import ATTEMPT_NO, envelope, seal, sign, transaction
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -25,6 +25,7 @@ from hutong.bench.rabbitmq import RabbitMQ
 from hutong.clock import SystemClock
 from hutong.db import Database
 from hutong.events import DIGEST, Event, Relay
+from hutong.events.streams.messages import StreamItem
 from hutong.ids import Ids
 from support import unavailable
 from support.fakes.broker import check, check_digests, names
@@ -173,7 +174,7 @@ async def test_what_no_queue_takes_is_not_published(stand: Stand, rabbitmq: Rabb
     async def ignore(_: bytes) -> None: ...
 
     async with events.connector(rabbitmq.url, source=stand.source)(ignore) as publisher:
-        item = events.StreamItem("evt_1", stand.stream, "payment.x", "1", b"{}", 1)
+        item = StreamItem("evt_1", stand.stream, "payment.x", "1", b"{}", 1)
         assert await publisher.publish([item]) == [True]
         async with await aio_pika.connect(rabbitmq.url) as connection:
             channel = await connection.channel()

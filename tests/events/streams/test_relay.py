@@ -20,6 +20,7 @@ from hutong import events, ids
 from hutong.errors import InvalidParameter, InvalidRequest, NotFound, Unavailable
 from hutong.events import DIGEST, Event, Relay
 from hutong.events.streams.relay import _BrokerFailed
+from hutong.events.streams.streams import answer_request
 from support.fakes.broker import MemoryBroker, check, check_digests, names
 from support.fixtures.webhooks import World, until
 
@@ -65,7 +66,7 @@ async def test_a_message_says_what_was_recorded(world: World, broker: MemoryBrok
     event = Event(world.ids.new(), "payment.succeeded", world.merchant, uuid4(), '{"b": 1.0,  "a":"茶"}', version=3)
     await world.record(event)
     await events.sequence(world.database)
-    await relay_of(world, broker).turn(broker)
+    await relay_of(world, broker).run_once(broker)
     item = broker.kept[0]
     assert (item.message_id, item.stream, item.no) == (ids.encode("evt", event.event_id), PAYMENTS, 1)
     assert (item.type, item.key) == ("payment.succeeded", str(event.object_id))
@@ -87,7 +88,7 @@ async def test_a_message_says_what_was_recorded(world: World, broker: MemoryBrok
 async def test_of_an_object_the_next_goes_when_the_one_before_is_confirmed(world: World, broker: MemoryBroker) -> None:
     one, other = str(uuid4()), str(uuid4())
     await happen(world, 7, [UUID(one), UUID(other)])
-    await relay_of(world, broker).turn(broker)
+    await relay_of(world, broker).run_once(broker)
     waves = [Counter(item.key for item in batch) for batch in broker.batches if batch[0].type != DIGEST]
     assert sum(waves, Counter()) == Counter({one: 4, other: 3}) or sum(waves, Counter()) == Counter({one: 3, other: 4})
     assert max(max(wave.values()) for wave in waves) == 1
@@ -101,10 +102,10 @@ async def test_what_is_not_confirmed_is_told_again_and_holds_back_its_object(
     broker.keeps = lambda item: item.no != 3
     relay = relay_of(world, broker)
     with pytest.raises(_BrokerFailed, match="not_confirmed"):
-        await relay.turn(broker)
+        await relay.run_once(broker)
     assert (await stream_of(world)).published_no == 2
     broker.keeps = lambda _: True
-    await relay.turn(broker)
+    await relay.run_once(broker)
     assert (await stream_of(world)).published_no == 6
     check(told(broker), names(made))
 
@@ -116,9 +117,9 @@ async def test_what_was_kept_but_not_confirmed_is_repeated_under_the_same_id(
     broker.confirms = lambda _: False
     relay = relay_of(world, broker)
     with pytest.raises(_BrokerFailed, match="not_confirmed"):
-        await relay.turn(broker)
+        await relay.run_once(broker)
     broker.confirms = lambda _: True
-    await relay.turn(broker)
+    await relay.run_once(broker)
     assert check(told(broker), names(made)) == 4
 
 
@@ -128,13 +129,13 @@ async def test_a_relay_that_dies_between_publishing_and_marking_is_followed_by_a
     made = await happen(world, 5)
     broker.dies = True
     with pytest.raises(asyncio.CancelledError):
-        await relay_of(world, broker).turn(broker)
+        await relay_of(world, broker).run_once(broker)
     broker.dies = False
     other = relay_of(world, broker)
-    assert await other.turn(broker) is False
+    assert await other.run_once(broker) is False
     assert (await stream_of(world)).published_no == 0, "the lease still holds"
     world.clock.advance(LEASE)
-    await other.turn(broker)
+    await other.run_once(broker)
     assert (await stream_of(world)).published_no == 5
     assert check(told(broker), names(made)) == 5
 
@@ -147,13 +148,13 @@ async def test_one_that_was_taken_for_dead_moves_nothing(world: World, broker: M
         broker.publish = publish  # type: ignore[method-assign]
         world.clock.advance(LEASE)
         other = relay_of(world, broker)
-        await other.turn(broker)
+        await other.run_once(broker)
         made.extend(await happen(world, 2))
-        await other.turn(broker)
+        await other.run_once(broker)
         return await publish(items)
 
     broker.publish = stall  # type: ignore[method-assign]
-    await slow.turn(broker)
+    await slow.run_once(broker)
     assert (await stream_of(world)).published_no == 5
     assert check(told(broker), names(made)) == 3
 
@@ -161,7 +162,7 @@ async def test_one_that_was_taken_for_dead_moves_nothing(world: World, broker: M
 async def test_each_stream_is_told_by_one_of_many_relays(world: World, broker: MemoryBroker) -> None:
     made = await happen(world, 30)
     relays = [relay_of(world, broker) for _ in range(4)]
-    await asyncio.gather(*(relay.turn(broker) for relay in relays))
+    await asyncio.gather(*(relay.run_once(broker) for relay in relays))
     assert check(told(broker), names(made)) == 0
 
 
@@ -176,7 +177,7 @@ async def test_whatever_fails_all_arrive_in_order(world: World, broker: MemoryBr
         broker.dies = rng.random() < 0.1
         i = rng.randrange(2)
         try:
-            await relays[i].turn(broker)
+            await relays[i].run_once(broker)
         except (_BrokerFailed, asyncio.CancelledError):
             if broker.dies:
                 relays[i] = relay_of(world, broker, digest_every=7)
@@ -185,7 +186,7 @@ async def test_whatever_fails_all_arrive_in_order(world: World, broker: MemoryBr
     broker.dies = False
     while (await stream_of(world)).digested_no < len(made):
         world.clock.advance(LEASE)
-        await relays[0].turn(broker)
+        await relays[0].run_once(broker)
     assert check(told(broker), names(made)) > 0
     check_digests(broker.digests(), numbered(broker))
 
@@ -200,10 +201,10 @@ async def test_of_two_transactions_that_commit_in_reverse_order_both_are_publish
         await events.record(first, [early], now=world.clock.now())
         await world.record(late)
         await events.sequence(world.database)
-        await relay.turn(broker)
+        await relay.run_once(broker)
         assert [body["id"] for body in broker.bodies()] == [ids.encode("evt", late.event_id)]
     await events.sequence(world.database)
-    await relay.turn(broker)
+    await relay.run_once(broker)
     assert check(told(broker), names([early, late])) == 0
 
 
@@ -213,12 +214,12 @@ async def test_of_two_transactions_that_commit_in_reverse_order_both_are_publish
 async def test_a_digest_covers_what_was_told_since_the_last_one(world: World, broker: MemoryBroker) -> None:
     relay = relay_of(world, broker)
     await happen(world, 3)
-    await relay.turn(broker)
+    await relay.run_once(broker)
     await happen(world, 2)
-    await relay.turn(broker)
+    await relay.run_once(broker)
     assert [(d["from"], d["to"]) for d in broker.digests()] == [(1, 3)], "the second waits for the interval"
     world.clock.advance(INTERVAL)
-    await relay.turn(broker)
+    await relay.run_once(broker)
     assert [(d["from"], d["to"], d["count"]) for d in broker.digests()] == [(1, 3, 3), (4, 5, 2)]
     check_digests(broker.digests(), numbered(broker))
     last = broker.digests()[-1]
@@ -231,7 +232,7 @@ async def test_a_digest_covers_what_was_told_since_the_last_one(world: World, br
 async def test_a_digest_follows_so_many_events(world: World, broker: MemoryBroker) -> None:
     await happen(world, 25)
     relay = relay_of(world, broker, digest_every=10)
-    while await relay.turn(broker):
+    while await relay.run_once(broker):
         pass
     assert [(d["from"], d["to"]) for d in broker.digests()] == [(1, 10), (11, 20)]
     check_digests([*broker.digests(), *await rest(world, broker, relay)], numbered(broker))
@@ -239,17 +240,17 @@ async def test_a_digest_follows_so_many_events(world: World, broker: MemoryBroke
 
 async def rest(world: World, broker: MemoryBroker, relay: Relay) -> list[dict[str, Any]]:
     world.clock.advance(INTERVAL)
-    await relay.turn(broker)
+    await relay.run_once(broker)
     return broker.digests()[-1:]
 
 
 async def test_an_idle_stream_repeats_its_last_number(world: World, broker: MemoryBroker) -> None:
     await happen(world, 3)
     relay = relay_of(world, broker)
-    await relay.turn(broker)
-    assert await relay.turn(broker) is False
+    await relay.run_once(broker)
+    assert await relay.run_once(broker) is False
     world.clock.advance(INTERVAL)
-    await relay.turn(broker)
+    await relay.run_once(broker)
     assert [(d["from"], d["to"]) for d in broker.digests()] == [(1, 3), (3, 3)]
     check_digests(broker.digests(), numbered(broker))
     assert [item.expires_s for item in broker.kept if item.type == DIGEST] == [None, 60]
@@ -259,10 +260,10 @@ async def test_a_digest_that_was_not_confirmed_is_made_again(world: World, broke
     await happen(world, 3)
     broker.keeps = lambda item: item.type != DIGEST
     with pytest.raises(_BrokerFailed, match="not_confirmed"):
-        await relay_of(world, broker).turn(broker)
+        await relay_of(world, broker).run_once(broker)
     broker.keeps = lambda _: True
     world.clock.advance(LEASE)
-    await relay_of(world, broker).turn(broker)
+    await relay_of(world, broker).run_once(broker)
     assert [(d["from"], d["to"]) for d in broker.digests()] == [(1, 3)]
     check_digests(broker.digests(), numbered(broker))
 
@@ -273,7 +274,7 @@ async def test_a_digest_that_was_not_confirmed_is_made_again(world: World, broke
 async def published(world: World, broker: MemoryBroker, count: int) -> Relay:
     await happen(world, count)
     relay = relay_of(world, broker)
-    await relay.turn(broker)
+    await relay.run_once(broker)
     return relay
 
 
@@ -283,7 +284,7 @@ def asking(**fields: Any) -> bytes:
 
 async def answer(world: World, broker: MemoryBroker, request: bytes) -> int:
     now = world.clock.now()
-    return await events.answer_request(world.database, broker, request, new_id=world.ids.new, now=now)
+    return await answer_request(world.database, broker, request, new_id=world.ids.new, now=now)
 
 
 async def test_what_is_sent_again_is_the_same_and_says_so(world: World, broker: MemoryBroker) -> None:
@@ -354,9 +355,9 @@ async def test_archived_numbers_are_refused_and_do_not_hold_up_other_streams(
     with pytest.raises(NotFound, match="archived"):
         await answer(world, broker, asking(to=3))
     broker.kept.clear()
-    await relay_of(world, broker).turn(broker)
+    await relay_of(world, broker).run_once(broker)
     world.clock.advance(LEASE)
-    await relay_of(world, broker).turn(broker)
+    await relay_of(world, broker).run_once(broker)
     assert [body["type"] for body in broker.bodies()] == ["refund.succeeded"]
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from hutong.errors import InvalidParameter
 from hutong.events.webhooks.address_guard import AddressRefused, check_url, guarded_socket, is_public
-from hutong.events.webhooks.client import Message, Outcome, WebhookClient
+from hutong.events.webhooks.client import Webhook, WebhookClient, WebhookResponse
 from hutong.events.webhooks.endpoints import secret_context
 from hutong.vault import Vault
 from support.addresses import NOT_PUBLIC, PUBLIC, URLS, Wire
@@ -95,13 +95,13 @@ async def sender() -> AsyncIterator[WebhookClient]:
         yield sender
 
 
-def message(url: str) -> Message:
+def message(url: str) -> Webhook:
     endpoint_id = uuid4()
     sealed = VAULT.seal(b"whsec_" + b"A" * 44, context=secret_context(endpoint_id))
-    return Message(uuid4(), "payment.succeeded", 1, "{}", NOW, endpoint_id, url, sealed)
+    return Webhook(uuid4(), "payment.succeeded", 1, "{}", NOW, endpoint_id, url, sealed)
 
 
-async def send(sender: WebhookClient, url: str) -> Outcome:
+async def send(sender: WebhookClient, url: str) -> WebhookResponse:
     return replace(await sender.send(message(url), now=NOW), duration_ms=0)
 
 
@@ -111,7 +111,7 @@ async def test_nothing_leaves_for_a_url_that_was_stored_before_the_rules(
     names["merchant.example"] = [["8.8.8.8"]]
     literals = [f"https://[{address}]/" if ":" in address else f"https://{address}/" for address in NOT_PUBLIC]
     for url in [*URLS, *literals]:
-        assert await send(sender, url) == Outcome(None, "url_refused", 0), url
+        assert await send(sender, url) == WebhookResponse(None, "url_refused", 0), url
     assert wire.attempts == []
 
 
@@ -125,7 +125,7 @@ async def test_nothing_leaves_for_a_name_that_leads_inside(
         names[f"last{index}.example"] = [[address, "2606:4700:4700::1111"]]
         for kind in ("m", "first", "last", "absent"):
             outcome = await send(sender, f"https://{kind}{index}.example:{port}/hook")
-            assert outcome == Outcome(None, "address_refused", 0), address
+            assert outcome == WebhookResponse(None, "address_refused", 0), address
     assert wire.attempts == []
 
 
@@ -133,7 +133,7 @@ async def test_the_connection_goes_to_the_address_that_was_checked(
     sender: WebhookClient, wire: Wire, names: dict[str, list[list[str]]]
 ) -> None:
     names["merchant.example"] = [["8.8.8.8"], ["127.0.0.1"]]  # rebound as soon as it has been looked up
-    assert await send(sender, "https://merchant.example/hook") == Outcome(None, "connection_failed", 0)
+    assert await send(sender, "https://merchant.example/hook") == WebhookResponse(None, "connection_failed", 0)
     assert wire.attempts == ["8.8.8.8"]
 
 
@@ -143,7 +143,7 @@ async def test_a_name_that_is_rebound_is_refused_when_it_is_looked_up_again(
     names["merchant.example"] = [["8.8.8.8"], ["127.0.0.1"]]
     for expected in ("connection_failed", "address_refused"):
         async with WebhookClient(VAULT, allow_private=False) as sender:
-            assert await send(sender, "https://merchant.example/hook") == Outcome(None, expected, 0)
+            assert await send(sender, "https://merchant.example/hook") == WebhookResponse(None, expected, 0)
     assert wire.attempts == ["8.8.8.8"]
 
 
@@ -152,7 +152,7 @@ async def test_the_socket_is_the_last_guard_when_the_resolver_errs(
 ) -> None:
     names["merchant.example"] = [["127.0.0.1"]]
     monkeypatch.setattr("hutong.events.webhooks.address_guard.GuardedResolver.resolve", _blind)
-    assert await send(sender, "https://merchant.example/hook") == Outcome(None, "address_refused", 0)
+    assert await send(sender, "https://merchant.example/hook") == WebhookResponse(None, "address_refused", 0)
     assert wire.attempts == []
 
 
@@ -165,7 +165,7 @@ async def _blind(self: object, host: str, port: int = 0, family: int = 0) -> lis
 async def test_without_the_guard_the_same_name_is_called(wire: Wire, names: dict[str, list[list[str]]]) -> None:
     names["merchant.example"] = [["127.0.0.1"]]
     async with WebhookClient(VAULT, allow_private=True) as sender:
-        assert await send(sender, "https://merchant.example/hook") == Outcome(None, "connection_failed", 0)
+        assert await send(sender, "https://merchant.example/hook") == WebhookResponse(None, "connection_failed", 0)
     assert wire.attempts == ["127.0.0.1"]
 
 

@@ -17,10 +17,10 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from hutong import ids as typeids
 from hutong.clock import SystemClock
 from hutong.db import Database, migrate
-from hutong.events import Counts, DeliveryState
+from hutong.events.model import DeliveryState
 from hutong.events.webhooks.queue import EndpointSlots
-from hutong.events.webhooks.retry import TRIES, delay_after
-from hutong.events.webhooks.worker import LEASE
+from hutong.events.webhooks.retry import ATTEMPTS_MAX, delay_after
+from hutong.events.webhooks.worker import LEASE, DeliveryCounts
 from support.fixtures.webhooks import Receiver, World, until
 
 
@@ -29,7 +29,7 @@ async def test_a_delivery_is_signed_as_the_standard_library_verifies(world: Worl
     endpoint, other = await world.endpoint(), await world.endpoint("/other")
     event = world.event(uuid4(), amount=1999, subject="茶")
     await world.record(event)
-    assert await world.deliverer().run_once() == Counts(delivered=2, failed=0, dead=0)
+    assert await world.deliverer().run_once() == DeliveryCounts(delivered=2, failed=0, dead=0)
     [(headers, body)] = [(headers, body) for path, headers, body in receiver.requests if path == "/hook"]
     verified = Webhook(endpoint.secret).verify(body, headers)
     assert verified == {
@@ -53,16 +53,16 @@ async def test_the_log_says_what_came_of_each_try(world: World, receiver: Receiv
     await world.endpoint()
     [event] = await world.happens()
     receiver.fail(status=503)
-    assert await world.deliverer().run_once() == Counts(delivered=0, failed=1, dead=0)
+    assert await world.deliverer().run_once() == DeliveryCounts(delivered=0, failed=1, dead=0)
     [delivery] = await world.deliveries(event)
     assert (delivery.state, delivery.attempts, delivery.last_status) == (DeliveryState.PENDING, 1, 503)
     assert delivery.last_error == "status"
     assert delivery.next_at == world.clock.now() + timedelta(seconds=5)
     assert delivery.last_at == world.clock.now()
     receiver.succeed()
-    assert await world.deliverer().run_once() == Counts(0, 0, 0)
+    assert await world.deliverer().run_once() == DeliveryCounts(0, 0, 0)
     world.later(delivery.next_at)
-    assert await world.deliverer().run_once() == Counts(delivered=1, failed=0, dead=0)
+    assert await world.deliverer().run_once() == DeliveryCounts(delivered=1, failed=0, dead=0)
     [delivery] = await world.deliveries(event)
     assert (delivery.state, delivery.attempts, delivery.last_status) == (DeliveryState.DELIVERED, 2, 200)
     assert (delivery.last_error, delivery.next_at) == (None, None)
@@ -75,7 +75,7 @@ async def test_after_sixteen_tries_a_delivery_is_dead(world: World, receiver: Re
     [event] = await world.happens()
     receiver.fail()
     begun = world.clock.now()
-    for attempts in range(1, TRIES + 1):
+    for attempts in range(1, ATTEMPTS_MAX + 1):
         await world.deliverer().run_once()
         [delivery] = await world.deliveries(event)
         assert delivery.attempts == attempts
@@ -84,8 +84,8 @@ async def test_after_sixteen_tries_a_delivery_is_dead(world: World, receiver: Re
     assert (delivery.state, delivery.next_at) == (DeliveryState.DEAD, None)
     assert timedelta(hours=24) <= world.clock.now() - begun <= timedelta(hours=25)
     world.clock.advance(timedelta(days=30))
-    assert await world.deliverer().run_once() == Counts(0, 0, 0)
-    assert len(receiver.requests) == TRIES
+    assert await world.deliverer().run_once() == DeliveryCounts(0, 0, 0)
+    assert len(receiver.requests) == ATTEMPTS_MAX
 
 
 async def test_retries_are_spread_around_their_times(world: World, receiver: Receiver) -> None:
@@ -97,7 +97,7 @@ async def test_retries_are_spread_around_their_times(world: World, receiver: Rec
     drawn = random.Random(7).random
     for attempts in range(1, 4):
         deliverer = world.deliverer(random=drawn)
-        deliverer._lanes[(await world.deliveries(made[0]))[0].endpoint_id] = EndpointSlots(0, 40)
+        deliverer._slots[(await world.deliveries(made[0]))[0].endpoint_id] = EndpointSlots(0, 40)
         await deliverer.run_once()
         due = [(await world.deliveries(event))[0].next_at for event in made]
         middle = delay_after(attempts, lambda: 0.5)
@@ -115,9 +115,9 @@ async def test_an_objects_events_wait_for_the_one_before(world: World, receiver:
     await world.happens(other)
     receiver.fail()
     deliverer = world.deliverer()
-    assert await deliverer.run_once() == Counts(delivered=0, failed=2, dead=0)
+    assert await deliverer.run_once() == DeliveryCounts(delivered=0, failed=2, dead=0)
     [third] = await world.happens(payment)
-    assert await deliverer.run_once() == Counts(0, 0, 0)
+    assert await deliverer.run_once() == DeliveryCounts(0, 0, 0)
     receiver.succeed()
     world.clock.advance(timedelta(seconds=6))
     for _ in range(3):
@@ -132,12 +132,12 @@ async def test_a_dead_event_lets_the_next_one_go(world: World, receiver: Receive
     first, second = await world.happens(payment, 2)
     receiver.fail()
     deliverer = world.deliverer()
-    for _ in range(TRIES):
+    for _ in range(ATTEMPTS_MAX):
         assert len(receiver.bodies()) == len([b for b in receiver.bodies() if b["object_seq"] == 1])
         await deliverer.run_once()
         world.clock.advance(timedelta(hours=7))
     receiver.succeed()
-    assert await deliverer.run_once() == Counts(delivered=1, failed=0, dead=0)
+    assert await deliverer.run_once() == DeliveryCounts(delivered=1, failed=0, dead=0)
     assert receiver.bodies()[-1]["id"] in names(second)
     assert [d.state for d in await world.deliveries(first)] == [DeliveryState.DEAD]
 
@@ -167,9 +167,9 @@ async def test_a_worker_killed_between_send_and_mark_loses_nothing(world: World,
         await task
     receiver.succeed()
     assert [d.state for d in await world.deliveries(event)] == [DeliveryState.PENDING]
-    assert await world.deliverer().run_once() == Counts(0, 0, 0), "the dead worker's claim still holds"
+    assert await world.deliverer().run_once() == DeliveryCounts(0, 0, 0), "the dead worker's claim still holds"
     world.clock.advance(LEASE)
-    assert await world.deliverer().run_once() == Counts(delivered=1, failed=0, dead=0)
+    assert await world.deliverer().run_once() == DeliveryCounts(delivered=1, failed=0, dead=0)
     assert [headers["webhook-id"] for _, headers, _ in receiver.requests] == [*names(event), *names(event)]
 
 
@@ -177,9 +177,9 @@ async def test_a_worker_killed_between_claim_and_send_loses_nothing(world: World
     await world.endpoint()
     await world.happens()
     await world.database.run(world.deliverer()._claim)
-    assert await world.deliverer().run_once() == Counts(0, 0, 0)
+    assert await world.deliverer().run_once() == DeliveryCounts(0, 0, 0)
     world.clock.advance(LEASE)
-    assert await world.deliverer().run_once() == Counts(delivered=1, failed=0, dead=0)
+    assert await world.deliverer().run_once() == DeliveryCounts(delivered=1, failed=0, dead=0)
 
 
 async def test_a_failure_after_its_claim_has_passed_on_does_not_count(world: World, receiver: Receiver) -> None:
@@ -190,7 +190,7 @@ async def test_a_failure_after_its_claim_has_passed_on_does_not_count(world: Wor
         """The first worker hangs; meanwhile its claim ends and another one delivers."""
         receiver.succeed()
         world.clock.advance(LEASE)
-        assert await world.deliverer().run_once() == Counts(delivered=1, failed=0, dead=0)
+        assert await world.deliverer().run_once() == DeliveryCounts(delivered=1, failed=0, dead=0)
         return web.Response(status=500)
 
     receiver.answers["/hook"] = answer
@@ -206,7 +206,7 @@ async def test_a_success_counts_although_its_claim_has_passed_on(world: World, r
     async def answer(_: web.Request) -> web.Response:
         receiver.fail()
         world.clock.advance(LEASE)
-        assert await world.deliverer().run_once() == Counts(delivered=0, failed=1, dead=0)
+        assert await world.deliverer().run_once() == DeliveryCounts(delivered=0, failed=1, dead=0)
         return web.Response()
 
     receiver.answers["/hook"] = answer
@@ -230,7 +230,7 @@ async def test_a_failure_does_not_end_the_claim_of_another_worker(world: World, 
     [delivery] = await world.deliveries(event)
     assert delivery.attempts == 0
     receiver.succeed()
-    assert await world.deliverer().run_once() == Counts(0, 0, 0), "the second worker's claim still holds"
+    assert await world.deliverer().run_once() == DeliveryCounts(0, 0, 0), "the second worker's claim still holds"
 
 
 async def test_two_claims_at_once_take_different_deliveries_and_do_not_wait(world: World, receiver: Receiver) -> None:
@@ -239,7 +239,7 @@ async def test_two_claims_at_once_take_different_deliveries_and_do_not_wait(worl
     async with world.database.transaction() as one, world.database.transaction() as two:
         first = await world.deliverer(per_endpoint=4)._claim(one)
         second = await asyncio.wait_for(world.deliverer(per_endpoint=4)._claim(two), 30)
-    taken = [claim.message.event_id for claim in (*first, *second)]
+    taken = [claim.webhook.event_id for claim in (*first, *second)]
     assert (len(first), len(second), len(set(taken))) == (4, 2, 6)
 
 
@@ -362,7 +362,7 @@ async def test_an_endpoint_that_is_down_is_asked_less_and_less(world: World, rec
     await until(lambda: len(receiver.requests) == 7 and not deliverer._running)
     receiver.succeed()
     world.clock.advance(timedelta(minutes=1))
-    await until(lambda: len({body["id"] for body in receiver.bodies()}) == 20 and not deliverer._lanes)
+    await until(lambda: len({body["id"] for body in receiver.bodies()}) == 20 and not deliverer._slots)
     deliverer.stop()
     await task
 
@@ -375,7 +375,7 @@ async def test_the_backlog_of_a_disabled_endpoint_dies_at_once(world: World, rec
     events = [world.event(uuid4()) for _ in range(50)]
     await world.record(*events)
     await world.disable(new.endpoint.endpoint_id)
-    assert await world.deliverer(per_endpoint=100).run_once() == Counts(delivered=0, failed=0, dead=50)
+    assert await world.deliverer(per_endpoint=100).run_once() == DeliveryCounts(delivered=0, failed=0, dead=50)
 
 
 async def test_few_places_go_round_the_endpoints(world: World, receiver: Receiver) -> None:
@@ -383,7 +383,7 @@ async def test_few_places_go_round_the_endpoints(world: World, receiver: Receive
         world.merchant = world.ids.new()
         await world.endpoint(f"/{index}")
         await world.record(*(world.event(uuid4()) for _ in range(50 if index < 3 else 1)))
-    assert await world.deliverer(in_flight=4).run_once() == Counts(delivered=4, failed=0, dead=0)
+    assert await world.deliverer(in_flight=4).run_once() == DeliveryCounts(delivered=4, failed=0, dead=0)
     assert sorted(path for path, _, _ in receiver.requests) == ["/0", "/1", "/2", "/3"]
 
 
@@ -394,10 +394,10 @@ async def test_an_endpoint_that_fails_holds_fewer_and_fewer_places(world: World,
     deliverer = world.deliverer(per_endpoint=8)
     task = asyncio.create_task(deliverer.run())
     await until(lambda: len(receiver.requests) >= 24, meanwhile=lambda: world.clock.advance(timedelta(milliseconds=50)))
-    assert [lane.places for lane in deliverer._lanes.values()] == [1]
+    assert [slots.slots for slots in deliverer._slots.values()] == [1]
     receiver.succeed()
     world.clock.advance(timedelta(seconds=10))
-    await until(lambda: len(receiver.requests) >= 48 and not deliverer._lanes)
+    await until(lambda: len(receiver.requests) >= 48 and not deliverer._slots)
     deliverer.stop()
     await task
 
@@ -406,7 +406,7 @@ async def test_what_is_pending_for_a_disabled_endpoint_dies_unsent(world: World,
     new = await world.endpoint()
     [event] = await world.happens()
     await world.disable(new.endpoint.endpoint_id)
-    assert await world.deliverer().run_once() == Counts(delivered=0, failed=0, dead=1)
+    assert await world.deliverer().run_once() == DeliveryCounts(delivered=0, failed=0, dead=1)
     [delivery] = await world.deliveries(event)
     assert (delivery.state, delivery.attempts, delivery.last_error) == (DeliveryState.DEAD, 0, "endpoint_disabled")
     assert receiver.requests == []
@@ -482,7 +482,7 @@ async def test_an_event_that_cannot_be_sent_at_all_fails_like_any_other(world: W
     [event] = await world.happens()
     async with world.database.transaction() as tx:
         await tx.execute("UPDATE events.endpoint SET sealed_secret = 'x'")
-    assert await world.deliverer().run_once() == Counts(delivered=0, failed=1, dead=0)
+    assert await world.deliverer().run_once() == DeliveryCounts(delivered=0, failed=1, dead=0)
     [delivery] = await world.deliveries(event)
     assert (delivery.endpoint_id, delivery.last_error) == (new.endpoint.endpoint_id, "secret_unavailable")
 
@@ -517,7 +517,7 @@ async def test_the_oldest_supported_server_records_and_delivers(
         await world.endpoint()
         first, second = await world.happens(uuid4(), 2)
         for _ in range(2):
-            assert await world.deliverer().run_once() == Counts(delivered=1, failed=0, dead=0)
+            assert await world.deliverer().run_once() == DeliveryCounts(delivered=1, failed=0, dead=0)
         assert [headers["webhook-id"] for _, headers, _ in receiver.requests] == names(first, second)
 
 

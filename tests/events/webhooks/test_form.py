@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from hutong import events, ids
-from hutong.events import Counts
+from hutong.events.model import NewEndpoint
+from hutong.events.webhooks.worker import DeliveryCounts
 from support.fixtures.webhooks import Receiver, World
 
 PAYMENT = {
@@ -59,7 +60,7 @@ def verifies(public_key: str | None, form: dict[str, str]) -> bool:
 
 
 @pytest.fixture
-async def legacy(world: World, receiver: Receiver) -> events.NewEndpoint:
+async def legacy(world: World, receiver: Receiver) -> NewEndpoint:
     async def answer(_: web.Request) -> web.Response:
         return web.Response(text="success\n")
 
@@ -78,7 +79,7 @@ async def told(world: World, receiver: Receiver, name: str, data: dict[str, Any]
 
 
 async def test_a_payment_is_told_in_alipays_words_and_verifies(
-    world: World, receiver: Receiver, legacy: events.NewEndpoint
+    world: World, receiver: Receiver, legacy: NewEndpoint
 ) -> None:
     form = await told(world, receiver, "payment.succeeded", PAYMENT)
     assert verifies(legacy.endpoint.public_key, form)
@@ -108,7 +109,7 @@ async def test_a_payment_is_told_in_alipays_words_and_verifies(
     }
 
 
-async def test_a_refund_is_told_too(world: World, receiver: Receiver, legacy: events.NewEndpoint) -> None:
+async def test_a_refund_is_told_too(world: World, receiver: Receiver, legacy: NewEndpoint) -> None:
     form = await told(world, receiver, "refund.succeeded", REFUND)
     assert verifies(legacy.endpoint.public_key, form)
     assert (form["notify_type"], form["refund_status"], form["refund_fee"]) == (
@@ -130,7 +131,7 @@ async def test_a_refund_is_told_too(world: World, receiver: Receiver, legacy: ev
     ],
 )
 async def test_the_status_is_the_one_that_alipay_would_tell(
-    world: World, receiver: Receiver, legacy: events.NewEndpoint, changed: dict[str, Any], status: str
+    world: World, receiver: Receiver, legacy: NewEndpoint, changed: dict[str, Any], status: str
 ) -> None:
     form = await told(world, receiver, "payment.closed", PAYMENT | changed)
     assert form["trade_status"] == status
@@ -138,32 +139,30 @@ async def test_the_status_is_the_one_that_alipay_would_tell(
 
 @pytest.mark.parametrize("said", ["", "fail", "Success!", "success success", "<html>success</html>", "{}"])
 async def test_only_the_word_success_acknowledges(
-    world: World, receiver: Receiver, legacy: events.NewEndpoint, said: str
+    world: World, receiver: Receiver, legacy: NewEndpoint, said: str
 ) -> None:
     async def answer(_: web.Request) -> web.Response:
         return web.Response(text=said)
 
     receiver.answers["/hook"] = answer
     [event] = await world.happens()
-    assert await world.deliverer().run_once() == Counts(delivered=0, failed=1, dead=0)
+    assert await world.deliverer().run_once() == DeliveryCounts(delivered=0, failed=1, dead=0)
     [delivery] = await world.deliveries(event)
     assert (delivery.last_status, delivery.last_error) == (200, "not_acknowledged")
 
 
 async def test_the_word_with_another_status_does_not_acknowledge(
-    world: World, receiver: Receiver, legacy: events.NewEndpoint
+    world: World, receiver: Receiver, legacy: NewEndpoint
 ) -> None:
     async def answer(_: web.Request) -> web.Response:
         return web.Response(text="success", status=500)
 
     receiver.answers["/hook"] = answer
     await world.happens()
-    assert await world.deliverer().run_once() == Counts(delivered=0, failed=1, dead=0)
+    assert await world.deliverer().run_once() == DeliveryCounts(delivered=0, failed=1, dead=0)
 
 
-async def test_the_old_key_signs_until_the_overlap_ends(
-    world: World, receiver: Receiver, legacy: events.NewEndpoint
-) -> None:
+async def test_the_old_key_signs_until_the_overlap_ends(world: World, receiver: Receiver, legacy: NewEndpoint) -> None:
     async with world.database.transaction() as tx:
         new = await events.rotate_endpoint(
             tx,

@@ -11,20 +11,22 @@ from structlog.testing import capture_logs
 
 from hutong import events, ids
 from hutong.errors import Conflict, NotFound
-from hutong.events import FAILING_MAX, Counts, DisabledReason
+from hutong.events.model import DisabledReason, Endpoint, NewEndpoint
+from hutong.events.webhooks.endpoint_health import FAILING_MAX
 from hutong.events.webhooks.endpoints import ENDPOINTS_MAX
 from hutong.events.webhooks.queue import EndpointSlots
-from hutong.events.webhooks.retry import TRIES
+from hutong.events.webhooks.retry import ATTEMPTS_MAX
+from hutong.events.webhooks.worker import DeliveryCounts
 from support.event_forms import EventForms
-from support.fixtures.webhooks import Receiver, World
+from support.fixtures.webhooks import Receiver, World, recorded_events
 
 
-async def enable(world: World, endpoint_id: UUID) -> events.Endpoint:
+async def enable(world: World, endpoint_id: UUID) -> Endpoint:
     async with world.database.transaction() as tx:
         return await events.enable_endpoint(tx, world.merchant, endpoint_id)
 
 
-async def look(world: World, new: events.NewEndpoint) -> events.Endpoint:
+async def look(world: World, new: NewEndpoint) -> Endpoint:
     async with world.database.transaction() as tx:
         return await events.find_endpoint(tx, world.merchant, new.endpoint.endpoint_id)
 
@@ -42,7 +44,7 @@ async def fail_for(world: World, receiver: Receiver, duration: timedelta) -> Non
 async def make_last(world: World) -> None:
     """Whatever is pending has one try left."""
     async with world.database.transaction() as tx:
-        await tx.execute(f"UPDATE events.delivery SET attempts = {TRIES - 1} WHERE state = 'pending'")
+        await tx.execute(f"UPDATE events.delivery SET attempts = {ATTEMPTS_MAX - 1} WHERE state = 'pending'")
 
 
 async def test_an_endpoint_that_fails_for_days_is_disabled_and_the_others_are_told(
@@ -90,7 +92,7 @@ async def test_one_failure_after_days_of_silence_is_not_days_of_failure(world: W
     await fail_for(world, receiver, timedelta(days=1))
     world.clock.advance(FAILING_MAX)
     await world.happens()
-    assert await world.deliverer().run_once() == Counts(delivered=0, failed=1, dead=0)
+    assert await world.deliverer().run_once() == DeliveryCounts(delivered=0, failed=1, dead=0)
     assert (await look(world, new)).disabled_at is None
 
 
@@ -120,10 +122,10 @@ async def test_of_successes_and_failures_at_once_the_success_counts(world: World
     await world.record(*(world.event(uuid4()) for _ in range(5)))
     await make_last(world)
     deliverer = world.deliverer()
-    deliverer._lanes[new.endpoint.endpoint_id] = EndpointSlots(
+    deliverer._slots[new.endpoint.endpoint_id] = EndpointSlots(
         0, 5
     )  # as long as it is known to fail it gets one at a time
-    assert await deliverer.run_once() == Counts(delivered=1, failed=0, dead=4)
+    assert await deliverer.run_once() == DeliveryCounts(delivered=1, failed=0, dead=4)
     assert (await look(world, new)).disabled_at is None
 
 
@@ -137,13 +139,13 @@ async def test_a_disabled_endpoint_is_enabled_as_if_new_and_what_it_missed_is_re
     assert (enabled.disabled_at, enabled.disabled_reason, enabled.failing_since) == (None, None, None)
     receiver.succeed()
     await world.happens()
-    assert await world.deliverer().run_once() == Counts(delivered=1, failed=0, dead=0)
+    assert await world.deliverer().run_once() == DeliveryCounts(delivered=1, failed=0, dead=0)
     async with world.database.transaction() as tx:
         done = await events.replay(
             tx, world.merchant, new.endpoint.endpoint_id, events.ReplayRequest(failed=True), now=world.clock.now()
         )
     assert (done.count, done.last) == (1, None)
-    assert await world.deliverer().run_once() == Counts(delivered=1, failed=0, dead=0)
+    assert await world.deliverer().run_once() == DeliveryCounts(delivered=1, failed=0, dead=0)
 
 
 async def test_who_disabled_it_is_remembered(world: World, receiver: Receiver) -> None:
@@ -179,5 +181,5 @@ async def test_a_worker_that_marks_again_after_the_disabling_changes_nothing(wor
         await world.deliverer(in_flight=2, per_endpoint=1).run_once()
     assert (await look(world, new)).disabled_reason is DisabledReason.FAILING
     async with world.database.transaction() as tx:
-        recorded = await events.list_events(tx, world.merchant, limit=1000)
+        recorded = await recorded_events(tx, world.merchant)
     assert [event.type for event in recorded].count(events.ENDPOINT_DISABLED) == 1

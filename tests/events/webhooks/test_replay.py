@@ -9,13 +9,15 @@ import pytest
 
 from hutong import events, ids
 from hutong.errors import Conflict, NotFound
-from hutong.events import Counts, DeliveryState, Event, ReplayRequest
-from hutong.events.webhooks.retry import TRIES
+from hutong.events import Event, ReplayRequest
+from hutong.events.model import DeliveryAttempt, DeliveryState, NewEndpoint
+from hutong.events.webhooks.retry import ATTEMPTS_MAX
+from hutong.events.webhooks.worker import DeliveryCounts
 from support.fixtures.webhooks import Receiver, World
 
 
 async def replay(
-    world: World, new: events.NewEndpoint, wanted: ReplayRequest, *, limit: int = 1_000, merchant: UUID | None = None
+    world: World, new: NewEndpoint, wanted: ReplayRequest, *, limit: int = 1_000, merchant: UUID | None = None
 ) -> events.ReplayResult:
     async with world.database.transaction() as tx:
         return await events.replay(
@@ -26,7 +28,7 @@ async def replay(
 async def deliver_all(world: World) -> int:
     """Deliver until nothing is left; says how many were."""
     delivered = 0
-    while (counts := await world.deliverer().run_once()) != Counts(0, 0, 0):
+    while (counts := await world.deliverer().run_once()) != DeliveryCounts(0, 0, 0):
         delivered += counts.delivered
     return delivered
 
@@ -78,7 +80,7 @@ async def test_only_what_was_given_up_is_sent_again(world: World, receiver: Rece
     await deliver_all(world)
     receiver.fail()
     dead = await world.happens(count=1) + await world.happens(count=1)
-    for _ in range(TRIES):
+    for _ in range(ATTEMPTS_MAX):
         for _ in dead:  # one at a time, since it is known to fail
             await world.deliverer().run_once()
         world.clock.advance(timedelta(hours=7))
@@ -158,7 +160,7 @@ async def test_a_disabled_or_foreign_endpoint_gets_nothing(world: World) -> None
 # The log of tries
 
 
-async def tries(world: World, new: events.NewEndpoint, **wanted: object) -> list[events.DeliveryAttempt]:
+async def tries(world: World, new: NewEndpoint, **wanted: object) -> list[DeliveryAttempt]:
     async with world.database.transaction() as tx:
         return await events.list_delivery_attempts(tx, new.endpoint.endpoint_id, **wanted)  # type: ignore[arg-type]
 
@@ -177,10 +179,10 @@ async def test_every_try_is_in_the_log_newest_first(world: World, receiver: Rece
         (1, "failed", 503, "status"),
         (2, "delivered", 200, None),
     ]
-    assert (first.tried_at, second.tried_at) == (begun, begun + timedelta(seconds=6))
+    assert (first.attempted_at, second.attempted_at) == (begun, begun + timedelta(seconds=6))
     assert first.event.event_id == second.event.event_id == event.event_id
     assert first.duration_ms >= 0
-    assert [t.number for t in await tries(world, new, after=second.try_id)] == [1]
+    assert [t.number for t in await tries(world, new, after=second.attempt_id)] == [1]
     assert [t.number for t in await tries(world, new, state="delivered")] == [2]
     assert await tries(world, new, event_id=uuid4()) == []
     assert await tries(world, await world.endpoint("/other")) == []
@@ -190,12 +192,12 @@ async def test_the_last_try_is_logged_as_dead(world: World, receiver: Receiver) 
     new = await world.endpoint()
     await world.happens()
     receiver.fail()
-    for _ in range(TRIES):
+    for _ in range(ATTEMPTS_MAX):
         await world.deliverer().run_once()
         world.clock.advance(timedelta(hours=7))
     log = await tries(world, new)
-    assert [one.number for one in log] == list(range(TRIES, 0, -1))
-    assert [one.state for one in log] == ["dead", *["failed"] * (TRIES - 1)]
+    assert [one.number for one in log] == list(range(ATTEMPTS_MAX, 0, -1))
+    assert [one.state for one in log] == ["dead", *["failed"] * (ATTEMPTS_MAX - 1)]
 
 
 async def test_the_log_shows_the_request_but_no_secret_and_no_answer(world: World, receiver: Receiver) -> None:

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from aiohttp import web
 
-from hutong.events.webhooks.client import ANSWER_MAX, Message, Outcome, WebhookClient
+from hutong.events.webhooks.client import ANSWER_MAX, Webhook, WebhookClient, WebhookResponse
 from hutong.events.webhooks.endpoints import secret_context
 from hutong.vault import Vault
 from support.fixtures.webhooks import Receiver
@@ -18,11 +18,11 @@ from support.fixtures.webhooks import Receiver
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-async def send(vault: Vault, url: str) -> Outcome:
+async def send(vault: Vault, url: str) -> WebhookResponse:
     endpoint_id = uuid4()
     sealed = vault.seal(b"whsec_" + b"A" * 44, context=secret_context(endpoint_id))
     async with WebhookClient(vault, allow_private=True) as sender:
-        return await sender.send(Message(uuid4(), "payment.succeeded", 1, "{}", NOW, endpoint_id, url, sealed), now=NOW)
+        return await sender.send(Webhook(uuid4(), "payment.succeeded", 1, "{}", NOW, endpoint_id, url, sealed), now=NOW)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -140,8 +140,8 @@ async def test_a_certificate_that_proves_nothing_is_a_failure(vault: Vault, rece
 
 async def _with_server(
     serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
-    call: Callable[[str], Awaitable[Outcome]],
-) -> Outcome:
+    call: Callable[[str], Awaitable[WebhookResponse]],
+) -> WebhookResponse:
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         return await call(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")

@@ -13,12 +13,13 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from hutong import events
 from hutong.clock import SystemClock
 from hutong.errors import NotFound
+from hutong.events.model import NewEndpoint
 from support.fixtures.webhooks import Receiver, World
 
 DAY = timedelta(days=1)
 
 
-async def rotate(world: World, new: events.NewEndpoint, overlap: timedelta = DAY) -> events.NewEndpoint:
+async def rotate(world: World, new: NewEndpoint, overlap: timedelta = DAY) -> NewEndpoint:
     async with world.database.transaction() as tx:
         return await events.rotate_endpoint(
             tx,

@@ -10,8 +10,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from hutong import events
-from hutong.events import Counts, Scheme
+from hutong.events import Scheme
 from hutong.events.webhooks.endpoints import secret_context
+from hutong.events.webhooks.worker import DeliveryCounts
 from support.addresses import NOT_PUBLIC, URLS, Wire
 from support.fixtures.webhooks import Receiver, World
 
@@ -63,7 +64,7 @@ async def test_no_request_leaves_for_any_url_of_the_corpus(
     await store(world, urls, scheme)
     await world.happens()
     worker = world.deliverer(allow_private=False, in_flight=1_000)
-    assert await worker.run_once() == Counts(delivered=0, failed=len(urls), dead=0)
+    assert await worker.run_once() == DeliveryCounts(delivered=0, failed=len(urls), dead=0)
     assert wire.attempts == []
     assert receiver.requests == []
     assert {error for errors in (await errors_of(world)).values() for error in errors} == {"url_refused None"}
@@ -80,7 +81,7 @@ async def test_no_request_leaves_for_a_name_that_leads_inside(
     await store(world, urls, scheme)
     await world.happens()
     worker = world.deliverer(allow_private=False, in_flight=1_000)
-    assert await worker.run_once() == Counts(delivered=0, failed=len(urls), dead=0)
+    assert await worker.run_once() == DeliveryCounts(delivered=0, failed=len(urls), dead=0)
     assert wire.attempts == []
     # One word for all, so that the log tells nobody which names exist inside.
     assert {error for errors in (await errors_of(world)).values() for error in errors} == {"address_refused None"}
@@ -110,7 +111,7 @@ async def test_a_replay_is_guarded_like_a_first_try(
     async with world.database.transaction() as tx:
         for endpoint in await events.list_endpoints(tx, world.merchant):
             await events.replay(tx, None, endpoint.endpoint_id, events.ReplayRequest(), now=world.clock.now())
-    assert await world.deliverer(allow_private=False).run_once() == Counts(delivered=0, failed=2, dead=0)
+    assert await world.deliverer(allow_private=False).run_once() == DeliveryCounts(delivered=0, failed=2, dead=0)
     assert wire.attempts == []
 
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from hutong import payments
-from hutong.channels import ActionKind, ChannelAnswer, ChannelState, Method
+from hutong.channels import ActionKind, ChannelAnswer, ChannelState, PaymentMethod
 from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.errors import InvalidParameter
@@ -26,7 +26,7 @@ SUCCEEDED = ChannelAnswer(ChannelState.SUCCEEDED)
 PAYEE = {"name": "李雷", "account": "6222020000000000"}
 PAYS_OUT = replace(
     REFUNDS,
-    methods={"test_qr": Method(ActionKind.QR_CODE), "test_collection": Method(None)},
+    methods={"test_qr": PaymentMethod(ActionKind.QR_CODE), "test_collection": PaymentMethod(None)},
     payout_methods=frozenset({"card"}),
     payee_requires=frozenset({"name", "account"}),
 )

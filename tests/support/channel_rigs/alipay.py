@@ -10,7 +10,7 @@ from hutong.channels import ChannelAnswer, ChannelState, Codes, Http, PayRequest
 from hutong.channels.alipay.adapter import Alipay
 from hutong.channels.alipay.credentials import AlipayCredentials
 from hutong.channels.codes.codes import load_codes
-from hutong.sandbox import AlipaySandboxKeys
+from hutong.sandbox.alipay.keys import AlipaySandboxKeys
 from support.channel_rigs import Bench, Control, Rig
 
 

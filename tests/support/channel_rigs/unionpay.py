@@ -9,7 +9,7 @@ from hutong.channels.codes.codes import load_codes
 from hutong.channels.unionpay.adapter import UnionPay
 from hutong.channels.unionpay.credentials import UnionPayCredentials
 from hutong.channels.unionpay.requests import settle_date
-from hutong.sandbox import UnionPaySandboxKeys
+from hutong.sandbox.unionpay.keys import UnionPaySandboxKeys
 from support.channel_rigs import Bench, Control, Rig
 
 

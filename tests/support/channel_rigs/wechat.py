@@ -8,7 +8,7 @@ from hutong.channels import Codes, Http
 from hutong.channels.codes.codes import load_codes
 from hutong.channels.wechat.adapter import WeChatPay
 from hutong.channels.wechat.credentials import WeChatCredentials
-from hutong.sandbox import WeChatSandboxKeys
+from hutong.sandbox.wechat.keys import WeChatSandboxKeys
 from support.channel_rigs import Bench, Control, Rig
 
 

@@ -12,7 +12,8 @@ import orjson
 
 from hutong import ids
 from hutong.errors import Unavailable
-from hutong.events import DIGEST, Event, StreamItem
+from hutong.events import DIGEST, Event
+from hutong.events.streams.messages import StreamItem
 
 
 class MemoryBroker:

@@ -14,11 +14,11 @@ from hutong.channels import (
     ChannelAnswer,
     ChannelState,
     HttpAnswer,
-    Method,
     Notification,
     NotificationRefused,
     Offer,
     PayerAction,
+    PaymentMethod,
     PayRequest,
 )
 from hutong.channels import OrderReference as ChannelOrder
@@ -27,9 +27,9 @@ from hutong.errors import NotFound
 CAPABILITIES = Capabilities(
     channel="test",
     methods={
-        "test_qr": Method(ActionKind.QR_CODE),
-        "test_card": Method(ActionKind.REDIRECT, frozenset({"token"}), closable=False, manual_capture=True),
-        "test_barcode": Method(None, frozenset({"auth_code"})),
+        "test_qr": PaymentMethod(ActionKind.QR_CODE),
+        "test_card": PaymentMethod(ActionKind.REDIRECT, frozenset({"token"}), closable=False, manual_capture=True),
+        "test_barcode": PaymentMethod(None, frozenset({"auth_code"})),
     },
     currencies=frozenset({"CNY"}),
     amount_minor_min=1,

@@ -1,4 +1,4 @@
-"""The other side of the cashier's protocol, kept in memory, and a real server for the two."""
+"""An implementation of the cashier's protocol in memory, and a real server for both."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class MemoryCheckout:
 
     Attributes:
         attempts: One entry per attempt that was really started: the payment, the method, the payer's address.
-        views: How often a payment was looked at.
+        views: The number of views of payments.
         broken: Raised by every call, if set.
-        actions: What the payer has to do, by method; a code to scan where nothing else is said.
-        closes_by_itself: Whether a payment past its end is closed at once; a real one is closed a little later.
+        actions: The payer's action, by method; by default a code to scan.
+        closes_by_itself: Whether an expired payment is closed at once; a real one is closed a little later.
     """
 
     clock: Clock = field(default_factory=SystemClock)
@@ -46,7 +46,7 @@ class MemoryCheckout:
     _payments: dict[UUID, tuple[str, CheckoutView]] = field(default_factory=dict)
 
     def create(self, *, lasts: timedelta = timedelta(minutes=15), **fields: object) -> Link:
-        """A new payment and the link to it."""
+        """Create a payment and the link to it."""
         payment_id = Ids(self.clock).new()
         view = CheckoutView(
             payment_id=payment_id,
@@ -108,13 +108,13 @@ class MemoryCheckout:
                 action=self.actions.get(method, PayerAction(ActionKind.QR_CODE, content)),
                 failure=None,
             )
-            await asyncio.sleep(0)  # as the real one, it lets others in before it answers
+            await asyncio.sleep(0)  # like the real one, it yields to others before it answers
         return await self.view(payment_id, token)
 
 
 @dataclass(frozen=True)
 class Link:
-    """What a merchant hands to a payer."""
+    """The link that a merchant gives to a payer."""
 
     payment_id: UUID
     token: str

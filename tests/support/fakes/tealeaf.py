@@ -19,8 +19,8 @@ from hutong.clock import SystemClock
 from hutong.sandbox import control
 from hutong.sandbox.faults import NotifyFaults
 from hutong.sandbox.notifier import Notifier
-from hutong.sandbox.simulator import Simulator, meet
-from hutong.sandbox.store import Book, Order, OrderState
+from hutong.sandbox.simulator import Simulator, answer_call
+from hutong.sandbox.store import OrderState, SandboxOrder, Store
 
 SHOP, SECRET = "1001", "a secret of thirty-two characters"
 WORDS = {
@@ -38,8 +38,8 @@ class TealeafSimulator(Simulator):
     bill_kinds = ()
     odd_state = "ODD"
 
-    def __init__(self, folder: Path, book: Book, notifier: Notifier) -> None:
-        self.book = book
+    def __init__(self, folder: Path, store: Store, notifier: Notifier) -> None:
+        self.store = store
         self._notifier = notifier
 
     def routes(self) -> list[web.RouteDef]:
@@ -50,15 +50,15 @@ class TealeafSimulator(Simulator):
     def accepted(status: int, body: bytes) -> bool:
         return status == 200 and body == b"taken"
 
-    def pay(self, order: Order, faults: NotifyFaults, *, force: bool = False) -> bool:
-        if not self.book.pay(order, force=force):
+    def pay(self, order: SandboxOrder, faults: NotifyFaults, *, force: bool = False) -> bool:
+        if not self.store.pay(order, force=force):
             return False
         body = orjson.dumps({"order": self._said(order, faults.amount_delta_minor)})
-        self._notifier.start(order, faults, lambda: (sign(body, self.book.clock.now()), body))
+        self._notifier.start(order, faults, lambda: (sign(body, self.store.clock.now()), body))
         return True
 
-    def decline(self, order: Order, faults: NotifyFaults) -> bool:
-        return self.book.decline(order)
+    def decline(self, order: SandboxOrder, faults: NotifyFaults) -> bool:
+        return self.store.decline(order)
 
     async def _answer(self, interface: str, work: Any, request: web.Request) -> web.StreamResponse:
         body = await request.read()
@@ -66,7 +66,7 @@ class TealeafSimulator(Simulator):
         if not hmac.compare_digest(signature(lines, body), request.headers.get("tealeaf-signature", "")):
             return self._reply((401, {"code": "SIGNATURE"}), "")
         said = orjson.loads(body)
-        return await meet(
+        return await answer_call(
             self,
             request,
             interface,
@@ -83,36 +83,36 @@ class TealeafSimulator(Simulator):
         body = b"{" if kind == "malformed" else orjson.dumps(said)
         if kind == "too_long":
             body += b" " * (2 << 20)
-        now = self.book.clock.now()
+        now = self.store.clock.now()
         headers = sign(body, now, age_s=3600 if kind == "stale" else 0)
         if kind == "bad_signature":
             headers["tealeaf-signature"] = "0" * 64
         return web.Response(status=status, body=body, headers={} if kind == "unsigned" else headers)
 
     def _place(self, said: dict[str, Any]) -> tuple[int, Any]:
-        order = self.book.orders.get(said["no"])
+        order = self.store.orders.get(said["no"])
         if order is None:
-            order = Order(
-                said["no"], self.book.new_channel_no("T"), said["amount"], said["currency"], said["subject"],
+            order = SandboxOrder(
+                said["no"], self.store.new_channel_no("T"), said["amount"], said["currency"], said["subject"],
                 said["notify_url"], said, f"tealeaf://{secrets.token_hex(8)}",
                 datetime.fromisoformat(said["expires_at"]),
             )  # fmt: skip
-            self.book.place(order)
+            self.store.place(order)
         elif order.content != said:
             return 409, {"code": "NUMBER_REUSED"}
         return 200, {"order": self._said(order)}
 
     def _find(self, said: dict[str, Any]) -> tuple[int, Any]:
-        order = self.book.orders.get(said["no"])
+        order = self.store.orders.get(said["no"])
         return (404, {"code": "NO_SUCH_ORDER"}) if order is None else (200, {"order": self._said(order)})
 
     def _close(self, said: dict[str, Any]) -> tuple[int, Any]:
-        order = self.book.orders.get(said["no"])
+        order = self.store.orders.get(said["no"])
         if order is not None and order.state is OrderState.OPEN:
-            self.book.change(order, OrderState.CLOSED, "closed")
+            self.store.change(order, OrderState.CLOSED, "closed")
         return self._find(said)
 
-    def _said(self, order: Order, amount_delta_minor: int = 0) -> dict[str, Any]:
+    def _said(self, order: SandboxOrder, amount_delta_minor: int = 0) -> dict[str, Any]:
         return {
             "shop": SHOP,
             "no": order.order_no,
@@ -144,7 +144,7 @@ def sign(body: bytes, now: datetime, *, age_s: int = 0) -> dict[str, str]:
 async def serve_tealeaf() -> AsyncIterator[str]:
     """The simulator with its control API, on an address of its own."""
     notifier = Notifier(TealeafSimulator.schedule_s, TealeafSimulator.accepted, speed=1000)
-    simulator = TealeafSimulator(Path(), Book("tealeaf", SystemClock()), notifier)
+    simulator = TealeafSimulator(Path(), Store("tealeaf", SystemClock()), notifier)
     app = web.Application()
     app.add_routes([*simulator.routes(), *control.routes({"tealeaf": simulator})])
     runner = web.AppRunner(app, access_log=None)

@@ -12,8 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from hutong.sandbox import WeChatSandboxKeys
-from hutong.sandbox.wechat.keys import APPID, MCHID
+from hutong.sandbox.wechat.keys import APPID, MCHID, WeChatSandboxKeys
 
 ATTEMPT_NO = "att_01h2xcejqtf2nbrexx3vqjhp41"
 

@@ -1,6 +1,6 @@
-"""TigerBeetle's rules once more, as plainly as they can be put: one dictionary each, whole copies for chains.
+"""A second implementation of TigerBeetle's rules, as plain as possible: dictionaries, and whole copies for chains.
 
-Written from the reference, not from the engine, so that the two can disagree.
+It is written from the reference, not from the engine, so that the two can disagree.
 """
 
 from __future__ import annotations
@@ -326,7 +326,7 @@ class Oracle:
             cr.flags &= ~A_CLOSED
 
     def expire(self, now, touched=None):
-        """Release what is due, on these accounts or on all; returns how many."""
+        """Release the due holds, on these accounts or on all, and return their number."""
         due = [
             p for p in self.transfers.values()
             if self.holds.get(p.id) == "pending" and p.timeout and p.timestamp + p.timeout * SECOND <= now

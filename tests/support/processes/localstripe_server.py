@@ -33,7 +33,6 @@ def open_in_folder(path: Any, *args: Any, **options: Any) -> Any:
 
 
 if __name__ == "__main__":
-    sys.path.remove(os.path.dirname(os.path.abspath(__file__)))  # where this file hides the module of the same name
     socket.socket = LoopbackSocket  # type: ignore[misc]
     builtins.open = open_in_folder  # type: ignore[assignment]
     sys.argv = ["localstripe", "--port", PORT, "--from-scratch"]

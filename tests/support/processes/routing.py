@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from hutong.clock import SystemClock
 from hutong.db import Database
 from hutong.ids import Ids
-from hutong.routing import Result, RoutingState, StateSync
+from hutong.routing import AttemptResult, RoutingState, StateSync
 from hutong.telemetry import configure_logging
 from support.fixtures.routing_processes import ONE, TWO, offers
 
@@ -27,20 +27,20 @@ ACCOUNTS = {"one": ONE, "two": TWO}
 
 async def main(url: str) -> None:
     clock = SystemClock()
-    ids, live, stop = Ids(clock), RoutingState(draw=lambda: 0.5), asyncio.Event()
-    live.offer(await offers())
+    ids, state, stop = Ids(clock), RoutingState(draw=lambda: 0.5), asyncio.Event()
+    state.offer(await offers())
     async with Database.open(url, size=2) as database:
-        sharing = StateSync(database, live, clock=clock, process_id=ids.new(), offers=offers)
-        running = asyncio.create_task(sharing.run(stop))
+        state_sync = StateSync(database, state, clock=clock, process_id=ids.new(), offers=offers)
+        running = asyncio.create_task(state_sync.run(stop))
         while line := await asyncio.to_thread(sys.stdin.readline):
             verb, *rest = line.split()
             if verb == "fail":
                 for _ in range(int(rest[1])):
-                    result = Result(clock.now(), ids.new(), fault=True, interface="qr")
-                    live.router.learn(ACCOUNTS[rest[0]], result)
+                    result = AttemptResult(clock.now(), ids.new(), fault=True, interface="qr")
+                    state.router.learn(ACCOUNTS[rest[0]], result)
             else:
                 now = datetime.fromisoformat(rest[0])
-                known = {name: asdict(live.router.health(each, now, "qr")) for name, each in ACCOUNTS.items()}
+                known = {name: asdict(state.router.health(each, now, "qr")) for name, each in ACCOUNTS.items()}
                 print(json.dumps(known, default=str), flush=True)
         stop.set()
         await running

@@ -1,4 +1,4 @@
-"""/v1/operator/routing/trials: drafts that are tried on a share of the payments."""
+"""/v1/operator/routing/trials: experiments in which a draft routes a share of the payments."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ router = APIRouter(prefix="/v1/operator/routing/trials", tags=["Routing"], route
 
 
 class CurrencyObject(BaseModel):
-    """What an arm's payments in one currency have brought, at the draft's prices."""
+    """The amounts of an arm's payments in one currency, at the draft's prices."""
 
     currency: str
     captured: str
@@ -31,17 +31,17 @@ class CurrencyObject(BaseModel):
 
 
 class ArmObject(BaseModel):
-    """The payments that one configuration decided about."""
+    """The payments that one configuration routed."""
 
     arm: Literal["draft", "control"]
-    ended: int = Field(description="Payments that are over.")
+    ended: int = Field(description="Payments that have ended.")
     succeeded: int
     success: float | None
     currencies: list[CurrencyObject]
 
 
 class ComparisonObject(BaseModel):
-    """The success rate of the draft less that of the control. It may be looked at any time, however often."""
+    """The success rate of the draft minus that of the control. It is valid whenever and however often it is read."""
 
     difference: float
     low: float = Field(description="The confidence interval, of 95 % over all looks together.")
@@ -50,11 +50,11 @@ class ComparisonObject(BaseModel):
 
 
 class TrialObject(BaseModel):
-    """A draft that is tried, or was."""
+    """A trial of a draft, running or ended."""
 
     id: str
     object: Literal["routing_trial"]
-    configuration: int = Field(description="What it is tried against.")
+    configuration: int = Field(description="The version that the draft is compared with.")
     document: dict[str, Any]
     share: float
     guardrail: float
@@ -67,7 +67,7 @@ class TrialObject(BaseModel):
 
 
 class TrialCreate(Reason):
-    """A draft to try."""
+    """A trial to propose."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -82,10 +82,12 @@ class TrialCreate(Reason):
         }
     )
 
-    document: dict[str, Any] = Field(description="As for a configuration.")
-    share: float = Field(gt=0, le=routing.SHARE_MAX, description="The part of the payments that it routes.")
+    document: dict[str, Any] = Field(description="The draft, in the form of a configuration.")
+    share: float = Field(gt=0, le=routing.SHARE_MAX, description="The share of the payments that the draft routes.")
     guardrail: float = Field(
-        ge=0, le=1, description="How much lower its success rate may be; significantly beyond that, it ends by itself."
+        ge=0,
+        le=1,
+        description="How much lower the draft's success rate may be; if significantly more, the trial ends by itself.",
     )
 
 
@@ -93,12 +95,12 @@ class TrialCreate(Reason):
     "/latest", response_model=TrialObject, responses=responses(400, 401, 404, 422, 503), summary="See the trial"
 )
 async def see_trial(use: Use, _operator: Acting) -> Response:
-    """What has come of both arms of the trial that runs, or of the last one."""
+    """Return the outcomes of both arms of the running trial, or of the latest one."""
     async with use.database.transaction() as tx:
-        found = await routing.latest_trial(tx)
-    if found is None:
-        raise routing.DecisionGone("no draft was ever tried")
-    return json_answer(routing.trial_document(found))
+        latest = await routing.latest_experiment(tx)
+    if latest is None:
+        raise routing.DecisionNotFound("no draft was ever tried")
+    return json_answer(routing.experiment_document(latest))
 
 
 @router.post(
@@ -114,15 +116,15 @@ async def propose_trial(
     operator: Acting,
     body: Annotated[TrialCreate, Body(openapi_examples={"one": {"value": schema.example(TrialCreate)}})],
 ) -> Response:
-    """Propose to try a draft on a share of the payments; it starts once another person has approved it."""
+    """Propose to route a share of the payments by a draft; the trial starts once another person has approved it."""
     await use.lifecycle.route_selector.offers()
     proposal_id = use.ids.new()
 
     async def work(tx: db.Tx) -> operators.Proposal:
-        return await routing.propose_trial(
+        return await routing.propose_experiment(
             tx,
             body.document,
-            version=await routing.current_version(tx),
+            version=(await routing.current_configuration(tx)).version,
             share=body.share,
             guardrail=body.guardrail,
             candidates=use.lifecycle.route_selector.routing_state.candidates,
@@ -148,17 +150,17 @@ async def end_trial(
     operator: Acting,
     body: Annotated[Reason, Body(openapi_examples={"one": {"value": schema.example(Reason)}})],
 ) -> Response:
-    """Have all payments routed by the configuration in force; holds everywhere within two seconds."""
+    """End the running trial: the configuration in force routes all payments, in every process within two seconds."""
     operators.require(operator, operators.Role.OPERATOR)
 
-    async def work(tx: db.Tx) -> routing.Standing:
-        ended = await routing.end_trial(
+    async def work(tx: db.Tx) -> dict[str, Any]:
+        ended = await routing.end_experiment(
             tx,
             operator_id=operator.operator_id,
             reason=body.reason,
             now=use.clock.now(),
             request_id=request_id(request),
         )
-        return await routing.find_trial(tx, ended.trial_id)
+        return routing.experiment_document(ended)
 
-    return json_answer(routing.trial_document(await use.database.run(work)))
+    return json_answer(await use.database.run(work))

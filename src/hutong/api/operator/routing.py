@@ -1,4 +1,4 @@
-"""/v1/routing and /v1/operator/routing: why payments went where they did, and where they shall go."""
+"""/v1/routing and /v1/operator/routing: why payments went where they did, and where they go from now on."""
 
 from __future__ import annotations
 
@@ -25,53 +25,55 @@ AccountName = Annotated[
 
 
 class CandidateObject(BaseModel):
-    """What was thought of one account."""
+    """The evaluation of one account."""
 
     account: str
     refused: str | None = Field(description="Why it did not qualify, such as `amount_above_limit`.")
     score: float | None
-    factors: dict[str, float] = Field(description="Every factor of the score by its name.")
-    explanation: str | None = Field(description="What the rules say of it.")
-    explanation_zh: str | None = Field(description="The same in Chinese.")
+    factors: dict[str, float] = Field(description="Every factor of the score, by name.")
+    explanation: str | None = Field(description="The reason that the rules give.")
+    explanation_zh: str | None = Field(description="The same reason in Chinese.")
 
 
 class DecisionObject(BaseModel):
-    """Why an attempt went where it did."""
+    """Why an attempt goes through its account."""
 
     id: str
     object: Literal["routing_decision"]
     payment_id: str
     attempt_id: str
     decided_at: datetime
-    chosen: str | None = Field(description="The account.")
+    chosen: str | None = Field(description="The account; null if none qualified.")
     how: Literal["score", "priority", "split", "pin", "probe", "explore", "default", "no_route"]
-    configuration: int = Field(description="The version in force; 0 while none was published.")
+    configuration: int = Field(description="The version in force; 0 before the first is published.")
     pin: str | None
-    arm: Literal["draft", "control"] | None = Field(description="Which configuration decided, while a draft was tried.")
+    arm: Literal["draft", "control"] | None = Field(
+        description="The configuration that decided, while a trial was running."
+    )
     method: str
     amount_minor: int
     currency: str
     merchant: str
-    institution: str | None = Field(description="The payer's bank, where the merchant told it.")
+    institution: str | None = Field(description="The payer's bank, if the merchant named it.")
     formula: str | None = Field(
-        description="How the factors made the score; null for a decision from before it was kept."
+        description="How the score is computed from the factors; null for decisions that are older than this field."
     )
-    outcome: str = Field(description="The attempt's state now.")
+    outcome: str = Field(description="The current state of the attempt.")
     code: str | None
     candidates: list[CandidateObject]
 
 
 class InterfaceObject(BaseModel):
-    """How an account is doing at one method."""
+    """The health of an account at one method."""
 
     interface: str
     state: Literal["healthy", "degraded", "open", "probing"]
-    share: float = Field(description="The part of its traffic that it may get, 0–1.")
+    share: float = Field(description="The share of its traffic that it may get, 0–1.")
     success: float
-    confidence: float = Field(description="How many results this rests on; older ones count for less.")
+    confidence: float = Field(description="How many results the estimate is based on; older ones count less.")
     latency_ms: float
-    since: datetime | None = Field(description="Since when it is in this state.")
-    why: str | None = Field(description="Why, with the figures.")
+    since: datetime | None = Field(description="When it entered this state.")
+    why: str | None = Field(description="The reason for the state, with figures.")
 
 
 class RoutingAccountObject(BaseModel):
@@ -79,9 +81,9 @@ class RoutingAccountObject(BaseModel):
 
     id: str
     name: str
-    blocked: str | None = Field(description="Why it gets nothing new.")
-    month_minor: int = Field(description="What has gone through it this month, where it takes one currency only.")
-    month_minor_of: dict[str, int] = Field(description="The same by currency, where it takes several.")
+    blocked: str | None = Field(description="Why it gets no new payments; null if it is not blocked.")
+    month_minor: int = Field(description="This month's volume, if the account takes one currency only.")
+    month_minor_of: dict[str, int] = Field(description="This month's volume by currency, if the account takes several.")
     interfaces: list[InterfaceObject]
 
 
@@ -93,7 +95,7 @@ class OverrideObject(BaseModel):
     kind: Literal["pin", "block", "leave"]
     product: str
     account: str
-    interface: str | None = Field(description="The method that is left, where a suggestion to leave was confirmed.")
+    interface: str | None = Field(description="The method that is left, if a suggestion to leave it was confirmed.")
     until: datetime | None
     reason: str
     operator_id: str
@@ -102,26 +104,26 @@ class OverrideObject(BaseModel):
 
 
 class RoutingObject(BaseModel):
-    """Where payments go now, as the process that answers knows it."""
+    """Where payments go now, as known to the process that answers."""
 
     object: Literal["routing"]
     configuration: int
     modes: dict[str, Literal["auto", "suggest", "manual"]] = Field(description='By product; `""` is all others.')
     accounts: list[RoutingAccountObject]
     overrides: list[OverrideObject]
-    trial: str | None = Field(description="The draft that is being tried.")
+    trial: str | None = Field(description="The trial that is running.")
 
 
 class Reason(schema.RequestModel):
-    """Why it is done."""
+    """The reason for an action."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "the channel has called"}]})
 
-    reason: schema.Text = Field(min_length=1, max_length=operators.REASON_LENGTH_MAX, description="Kept for ever.")
+    reason: schema.Text = Field(min_length=1, max_length=operators.REASON_LENGTH_MAX, description="Kept permanently.")
 
 
 class OverrideCreate(Reason):
-    """A pin or a block to be set."""
+    """A pin or a block to set."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -131,8 +133,10 @@ class OverrideCreate(Reason):
 
     kind: Literal["pin", "block"]
     account: AccountName
-    product: str = Field(default="", pattern=r"^[a-z0-9_]{0,32}$", description="What is pinned; empty is everything.")
-    until: schema.Instant | None = Field(default=None, description="A pin ends within seven days.")
+    product: str = Field(
+        default="", pattern=r"^[a-z0-9_]{0,32}$", description="The product that is pinned; empty is every product."
+    )
+    until: schema.Instant | None = Field(default=None, description="The end; a pin must end within seven days.")
 
 
 class ConfigurationCreate(Reason):
@@ -150,10 +154,7 @@ class ConfigurationCreate(Reason):
     )
 
     document: dict[str, Any] = Field(description="Accounts, policies and merchants' classes; see the guide.")
-    anyway: bool = Field(default=False, description="Although the draft was tried and that does not speak for it.")
-
-
-_CONFIGURATION = {"one": {"value": schema.example(ConfigurationCreate)}}
+    anyway: bool = Field(default=False, description="Propose it although its trial does not support it.")
 
 
 @router.get(
@@ -163,29 +164,29 @@ _CONFIGURATION = {"one": {"value": schema.example(ConfigurationCreate)}}
     summary="Get a routing decision",
 )
 async def get_decision(use: Use, _operator: Acting, decision_id: str) -> Response:
-    """Why an attempt went where it did: every candidate, why it did not qualify, and every factor of its score.
+    """Return why an attempt goes through its account: every candidate, why it did not qualify, and its score's factors.
 
-    Takes an operator's key. A decision has the number of its attempt: `rtd_` for `att_`.
+    Requires an operator's key. A decision has the id of its attempt, with `rtd_` for `att_`.
     """
-    identifier = ids.decode(payments.DECISION_PREFIX, decision_id)
+    attempt_id = ids.decode(routing.LoggedDecision.PREFIX, decision_id)
     async with use.database.transaction() as tx:
-        found = [one for one in await payments.find_decisions(tx, identifier) if one.attempt_id == identifier]
-    if not found or found[0].record is None:
-        raise routing.DecisionGone("no decision has this id")
-    return json_answer(payments.decision_document(found[0]))
+        decisions = await routing.find_decisions(tx, [attempt_id])
+        outcomes = await payments.attempt_outcomes(tx, [attempt_id])
+    if not decisions:
+        raise routing.DecisionNotFound("no decision has this id")
+    return json_answer(routing.decision_document(decisions[0], outcomes[attempt_id]))
 
 
 @router.get(
     "/operator/routing", response_model=RoutingObject, responses=responses(400, 401, 422, 503), summary="See routing"
 )
 async def see_routing(use: Use, _operator: Acting) -> Response:
-    """How the accounts are doing, which configuration is in force, and what operators have pinned or blocked."""
+    """Return the health of the accounts, the configuration in force, and the active pins and blocks."""
     now = use.clock.now()
     await use.lifecycle.route_selector.offers()
-    live = use.lifecycle.route_selector.routing_state
     async with use.database.transaction() as tx:
-        overrides = await routing.standing_overrides(tx, now=now)
-    return json_answer(routing.routing_document(live, overrides, now=now))
+        overrides = await routing.active_overrides(tx, now=now)
+    return json_answer(routing.routing_document(use.lifecycle.route_selector.routing_state, overrides, now=now))
 
 
 @router.post(
@@ -203,9 +204,9 @@ async def propose_configuration(
         ConfigurationCreate, Body(openapi_examples={"one": {"value": schema.example(ConfigurationCreate)}})
     ],
 ) -> Response:
-    """Propose how payments shall be routed; it holds once another person has approved it.
+    """Propose a routing configuration; it comes into force once another person has approved it.
 
-    What is wrong with it is refused now, with its place: the one in force stays.
+    A configuration with an error is refused now, naming the place of the error; the one in force stays.
     """
     await use.lifecycle.route_selector.offers()
     proposal_id = use.ids.new()
@@ -239,11 +240,11 @@ async def add_override(
     operator: Acting,
     body: Annotated[OverrideCreate, Body(openapi_examples={"one": {"value": schema.example(OverrideCreate)}})],
 ) -> Response:
-    """Send everything through one account, or nothing new through it; holds everywhere within two seconds."""
+    """Send all payments through one account, or no new ones; applied by every process within two seconds."""
     operators.require(operator, operators.Role.OPERATOR)
-    wanted = routing.Override(
+    override = routing.Override(
         use.ids.new(),
-        routing.Kind(body.kind),
+        routing.OverrideKind(body.kind),
         body.product,
         body.account,
         body.until,
@@ -252,19 +253,18 @@ async def add_override(
         use.clock.now(),
     )
     await use.lifecycle.route_selector.offers()
-    live = use.lifecycle.route_selector.routing_state
+    state = use.lifecycle.route_selector.routing_state
 
     async def work(tx: db.Tx) -> routing.Override:
         return await routing.add_override(
             tx,
-            wanted,
-            candidates=live.candidates,
-            products=live.configuration.policies.keys(),
+            override,
+            candidates=state.candidates,
+            products=state.configuration.policies.keys(),
             request_id=request_id(request),
         )
 
-    made = await use.database.run(work)
-    return json_answer(routing.override_document(made), 201)
+    return json_answer(routing.override_document(await use.database.run(work)), 201)
 
 
 @router.post(
@@ -280,9 +280,9 @@ async def lift_override(
     override_id: str,
     body: Annotated[Reason, Body(openapi_examples={"one": {"value": schema.example(Reason)}})],
 ) -> Response:
-    """End a pin or a block before its time."""
+    """Lift a pin or a block before its end."""
     operators.require(operator, operators.Role.OPERATOR)
-    identifier = ids.decode(routing.OVERRIDE_PREFIX, override_id)
+    identifier = ids.decode(routing.Override.PREFIX, override_id)
 
     async def work(tx: db.Tx) -> routing.Override:
         return await routing.lift_override(

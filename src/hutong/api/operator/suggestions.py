@@ -1,4 +1,4 @@
-"""/v1/operator/routing/suggestions: switches that wait for an operator's word."""
+"""/v1/operator/routing/suggestions: switches that an operator has to confirm or dismiss."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ router = APIRouter(prefix="/v1/operator/routing/suggestions", tags=["Routing"], 
 
 
 class SuggestionObject(BaseModel):
-    """A switch, or a switch back, that health suggests where operators confirm each."""
+    """A switch, or a switch back, that health suggests where operators confirm them."""
 
     id: str
     object: Literal["routing_suggestion"]
     what: Literal["leave", "return"]
     account: str
     interface: str
-    why: str = Field(description="With the figures.")
-    since: datetime = Field(description="Since when health says so.")
+    why: str = Field(description="The reason, with figures.")
+    since: datetime = Field(description="Since when health has called for it.")
     suggested_at: datetime
     dismissed_at: datetime | None = Field(
-        description="An operator did not want it; it does not come again while health says the same."
+        description="When an operator dismissed it; it is not repeated while health stays the same."
     )
 
 
 class SuggestionList(BaseModel):
-    """What health suggests now, oldest first."""
+    """The suggestions, oldest first."""
 
     object: Literal["list"]
     data: list[SuggestionObject]
@@ -46,10 +46,12 @@ class SuggestionList(BaseModel):
 
 @router.get("", response_model=SuggestionList, responses=responses(400, 401, 422, 503), summary="List suggestions")
 async def list_suggestions(use: Use, _operator: Acting) -> Response:
-    """What waits for an operator, and what was dismissed and is still what health says. One that is no longer what
-    health says withdraws itself."""
+    """Return the open suggestions and the dismissed ones that health still calls for.
+
+    A suggestion that health no longer calls for is withdrawn.
+    """
     async with use.database.transaction() as tx:
-        found = await routing.standing_suggestions(tx)
+        found = await routing.list_suggestions(tx)
     return list_answer(routing.suggestion_document(suggestion) for suggestion in found)
 
 
@@ -66,7 +68,7 @@ async def confirm_suggestion(
     suggestion_id: str,
     body: Annotated[Reason, Body(openapi_examples={"one": {"value": schema.example(Reason)}})],
 ) -> Response:
-    """Leave the account at this method, or return to it; holds everywhere within two seconds. One person is enough."""
+    """Leave the account at this method, or return to it, in every process within two seconds. One person is enough."""
     return await _decide(request, use, operator, suggestion_id, body, confirm=True)
 
 
@@ -83,7 +85,7 @@ async def dismiss_suggestion(
     suggestion_id: str,
     body: Annotated[Reason, Body(openapi_examples={"one": {"value": schema.example(Reason)}})],
 ) -> Response:
-    """Leave things as they are; it does not come again while health says the same."""
+    """Change nothing; the suggestion is not repeated while health stays the same."""
     return await _decide(request, use, operator, suggestion_id, body, confirm=False)
 
 
@@ -91,7 +93,7 @@ async def _decide(
     request: Request, use: Use, operator: operators.Operator, suggestion_id: str, body: Reason, *, confirm: bool
 ) -> Response:
     operators.require(operator, operators.Role.OPERATOR)
-    identifier = ids.decode(routing.SUGGESTION_PREFIX, suggestion_id)
+    identifier = ids.decode(routing.Suggestion.PREFIX, suggestion_id)
 
     async def work(tx: db.Tx) -> routing.Suggestion:
         return await routing.decide_suggestion(

@@ -100,9 +100,9 @@ CROSS JOIN LATERAL (
 ) AS whole;
 
 -- name: analyze_payments
--- As autovacuum would have done by then.
+-- Update the statistics, as autovacuum would have done by then.
 ANALYZE payments.payment, payments.attempt, payments.refund, events.outbox, events.object;
 
 -- name: analyze_records
--- The same, once the records are there.
+-- The same, once the payment records exist.
 ANALYZE search.payment_record, search.refund, search.profile;

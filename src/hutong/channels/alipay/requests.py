@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from hutong.channels.capability import Capabilities, Method, RefundRule
+from hutong.channels.capability import Capabilities, PaymentMethod, RefundRule
 from hutong.channels.model import ActionKind, PayoutRequest, PayRequest, RefundRequest
 from hutong.clock import BEIJING
 from hutong.errors import InvalidParameter
@@ -36,28 +36,30 @@ class AlipayProduct:
 
     interface: str
     content: Mapping[str, str]
-    method: Method
+    method: PaymentMethod
 
 
 PRODUCTS: Mapping[str, AlipayProduct] = {
     "alipay_qr": AlipayProduct(
-        "alipay.trade.precreate", {"product_code": "QR_CODE_OFFLINE"}, Method(ActionKind.QR_CODE)
+        "alipay.trade.precreate", {"product_code": "QR_CODE_OFFLINE"}, PaymentMethod(ActionKind.QR_CODE)
     ),
     "alipay_code": AlipayProduct(
         "alipay.trade.pay",
         {"product_code": "FACE_TO_FACE_PAYMENT", "scene": "bar_code"},
-        Method(None, requires=frozenset({"auth_code"})),
+        PaymentMethod(None, requires=frozenset({"auth_code"})),
     ),
     "alipay_page": AlipayProduct(
-        "alipay.trade.page.pay", {"product_code": "FAST_INSTANT_TRADE_PAY"}, Method(ActionKind.REDIRECT)
+        "alipay.trade.page.pay", {"product_code": "FAST_INSTANT_TRADE_PAY"}, PaymentMethod(ActionKind.REDIRECT)
     ),
-    "alipay_wap": AlipayProduct("alipay.trade.wap.pay", {"product_code": "QUICK_WAP_WAY"}, Method(ActionKind.REDIRECT)),
+    "alipay_wap": AlipayProduct(
+        "alipay.trade.wap.pay", {"product_code": "QUICK_WAP_WAY"}, PaymentMethod(ActionKind.REDIRECT)
+    ),
     "alipay_app": AlipayProduct(
-        "alipay.trade.app.pay", {"product_code": "QUICK_MSECURITY_PAY"}, Method(ActionKind.SDK)
+        "alipay.trade.app.pay", {"product_code": "QUICK_MSECURITY_PAY"}, PaymentMethod(ActionKind.SDK)
     ),
 }
 
-METHODS: Mapping[str, Method] = {name: product.method for name, product in PRODUCTS.items()}
+METHODS: Mapping[str, PaymentMethod] = {name: product.method for name, product in PRODUCTS.items()}
 
 
 def check_number(number: str, param: str = "attempt_no") -> None:
@@ -159,7 +161,9 @@ def check_payout(payout: PayoutRequest) -> None:
     if payout.amount_minor < _TRANSFER_MINOR_MIN:
         raise InvalidParameter("Alipay sends at least 0.10 yuan", param="amount_minor")
     if payout.payee.get("identity_type") not in _IDENTITY_TYPES:
-        raise InvalidParameter(f"must be one of {', '.join(_IDENTITY_TYPES)}", param="payee.identity_type")
+        raise InvalidParameter(
+            f"identity_type must be one of {', '.join(_IDENTITY_TYPES)}", param="payee.identity_type"
+        )
     for name in ("identity", "name"):
         if not payout.payee.get(name):
             raise InvalidParameter(f"Alipay requires the payee's {name}", param=f"payee.{name}")

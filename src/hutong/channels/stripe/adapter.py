@@ -27,7 +27,7 @@ from typing import ClassVar
 from pydantic import BaseModel
 
 from hutong.channels.bill import Bill, BillRow
-from hutong.channels.capability import BillRule, Capabilities, Method, RefundRule
+from hutong.channels.capability import BillRule, Capabilities, PaymentMethod, RefundRule
 from hutong.channels.codes.codes import Codes
 from hutong.channels.errors import NoAnswer
 from hutong.channels.http import Http
@@ -76,8 +76,8 @@ class Stripe(Channel):
     capabilities = Capabilities(
         channel="stripe",
         methods={
-            CARD: Method(ActionKind.REDIRECT, requires=frozenset({"token"}), manual_capture=True),
-            PAGE: Method(ActionKind.REDIRECT, manual_capture=True),
+            CARD: PaymentMethod(ActionKind.REDIRECT, requires=frozenset({"token"}), manual_capture=True),
+            PAGE: PaymentMethod(ActionKind.REDIRECT, manual_capture=True),
         },
         currencies=frozenset(AMOUNT_MINOR_MIN),
         amount_minor_min=min(AMOUNT_MINOR_MIN.values()),

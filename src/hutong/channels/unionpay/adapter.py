@@ -22,7 +22,7 @@ import orjson
 from pydantic import BaseModel
 
 from hutong.channels.bill import Bill, BillRow
-from hutong.channels.capability import BillRule, Capabilities, Method, RefundRule
+from hutong.channels.capability import BillRule, Capabilities, PaymentMethod, RefundRule
 from hutong.channels.codes.codes import Codes
 from hutong.channels.errors import NoAnswer
 from hutong.channels.http import Http
@@ -70,10 +70,10 @@ class UnionPay(Channel):
     capabilities = Capabilities(
         channel="unionpay",
         methods={
-            FRONT: Method(ActionKind.FORM, closable=False),
-            QR: Method(ActionKind.QR_CODE, closable=False),
-            WALLET: Method(None, requires=frozenset({"auth_code"}), closable=False),
-            COLLECTION: Method(None, requires=frozenset({"agreement"}), closable=False),
+            FRONT: PaymentMethod(ActionKind.FORM, closable=False),
+            QR: PaymentMethod(ActionKind.QR_CODE, closable=False),
+            WALLET: PaymentMethod(None, requires=frozenset({"auth_code"}), closable=False),
+            COLLECTION: PaymentMethod(None, requires=frozenset({"agreement"}), closable=False),
         },
         currencies=frozenset({"CNY"}),
         amount_minor_min=1,

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from hutong.channels.capability import Capabilities, Method
+from hutong.channels.capability import Capabilities, PaymentMethod
 from hutong.channels.model import ActionKind, PayoutRequest, PayRequest, RefundRequest
 from hutong.channels.wechat.credentials import TransferScene
 from hutong.clock import BEIJING
@@ -21,12 +21,12 @@ from hutong.errors import InvalidParameter
 
 SUBJECT_LENGTH_MAX = 127
 
-METHODS: Mapping[str, Method] = {
-    "wechat_native": Method(ActionKind.QR_CODE),
-    "wechat_jsapi": Method(ActionKind.SDK, requires=frozenset({"openid"})),
-    "wechat_h5": Method(ActionKind.REDIRECT, requires=frozenset({"client_ip"})),
-    "wechat_app": Method(ActionKind.SDK),
-    "wechat_code": Method(None, requires=frozenset({"auth_code"})),
+METHODS: Mapping[str, PaymentMethod] = {
+    "wechat_native": PaymentMethod(ActionKind.QR_CODE),
+    "wechat_jsapi": PaymentMethod(ActionKind.SDK, requires=frozenset({"openid"})),
+    "wechat_h5": PaymentMethod(ActionKind.REDIRECT, requires=frozenset({"client_ip"})),
+    "wechat_app": PaymentMethod(ActionKind.SDK),
+    "wechat_code": PaymentMethod(None, requires=frozenset({"auth_code"})),
 }
 
 PATHS: Mapping[str, str] = {

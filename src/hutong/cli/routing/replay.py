@@ -1,4 +1,4 @@
-"""`hutong routing replay`: what a draft would have changed, as a table, as a picture, and for programs."""
+"""`hutong routing replay`: the changes that a draft would have made, as a table, as a picture, and for programs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hutong import db, money, payments, routing
-from hutong.cli.routing.state import moment, read_text, standing_document, with_routing
+from hutong.cli.routing.state import active_configuration, read_instant, read_text, with_routing
 from hutong.clock import SystemClock
 from hutong.errors import InvalidParameter
 
@@ -24,31 +24,33 @@ _WAS, _WOULD = "#9aa5b1", "#2563eb"
 
 
 def run_replay(start: str, end: str | None, draft: Path, picture: Path | None, *, as_json: bool) -> int:
-    """Rehearse a draft; the exit status is 1 if the records could not be made again as they were."""
+    """Backtest a draft; return the exit status, 1 if any decision was not made again as recorded."""
     now = SystemClock().now()
-    first = moment(start, "--from", now=now, back=True)
-    last = now if end is None else moment(end, "--to", now=now, back=True)
+    first = read_instant(start, "--from", now=now, back=True)
+    last = now if end is None else read_instant(end, "--to", now=now, back=True)
     if first >= last:
-        raise InvalidParameter("lies before --from", param="--to")
+        raise InvalidParameter("--to must be later than --from", param="--to")
     source = read_text(draft)
 
-    async def work(database: db.Database, live: routing.RoutingState) -> payments.Backtest:
-        version, standing = await standing_document(database)
-        configuration = routing.Draft(source, standing=standing).check(version=version + 1, candidates=live.candidates)
+    async def work(database: db.Database, state: routing.RoutingState) -> Mapping[str, Any]:
+        version, active = await active_configuration(database)
+        file = routing.ConfigurationFile(source, active=active)
+        configuration = file.check(version=version + 1, candidates=state.candidates)
         async with database.transaction() as tx:
-            return await payments.backtest(tx, first, last, configuration)
+            result = await routing.backtest(tx, first, last, configuration, outcomes=payments.attempt_outcomes)
+        return result.document()
 
-    began = time.perf_counter()
-    found = with_routing(work)
-    took = time.perf_counter() - began
-    document = dict(found.document()) | {"from": first.isoformat(), "to": last.isoformat(), "seconds": round(took, 3)}
+    started = time.perf_counter()
+    result = with_routing(work)
+    seconds = round(time.perf_counter() - started, 3)
+    document = {**result, "from": first.isoformat(), "to": last.isoformat(), "seconds": seconds}
     if picture is not None:
         picture.write_text(draw(document), "utf-8")
     if as_json:
         print(json.dumps(document))
     else:
         _print(document)
-    return 1 if found.differing else 0
+    return 1 if document["differing"] else 0
 
 
 def _print(document: Mapping[str, Any]) -> None:
@@ -57,26 +59,26 @@ def _print(document: Mapping[str, Any]) -> None:
     if document["differing"]:
         print(f"the rest cannot be trusted; the first of them: {', '.join(document['examples'])}", file=sys.stderr)
     if document["gone"]:
-        print(f"{document['gone']} were left out: what they rested on is not kept")
-    print(f"the draft would send {document['moved']} elsewhere")
+        print(f"{document['gone']} were left out: what they were based on is not kept")
+    print(f"the draft would send {document['moved']} to another account")
     console = Console(width=None if sys.stdout.isatty() else _WIDE)
-    for currency, found in document["currencies"].items():
-        console.print(_table(currency, found))
+    for currency, result in document["currencies"].items():
+        console.print(_table(currency, result))
 
 
-def _table(currency: str, found: Mapping[str, Any]) -> Table:
+def _table(currency: str, result: Mapping[str, Any]) -> Table:
     table = Table(title=currency)
     table.add_column("account")
     table.add_column("", no_wrap=True)
     table.add_column("share", no_wrap=True)
-    for heading in ("decisions", "expected", "observed", "taken", "cost", "margin"):
+    for heading in ("decisions", "expected", "observed", "captured", "cost", "margin"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for line in found["accounts"]:
+    for line in result["accounts"]:
         table.add_row(line["account"], "was", *_cells(line["was"], currency))
         table.add_row("", "draft", *_cells(line["would"], currency), end_section=True)
-    table.add_row("all", "was", *_cells(found["was"], currency))
-    table.add_row("", "draft", *_cells(found["would"], currency))
-    change = found["change"]
+    table.add_row("all", "was", *_cells(result["was"], currency))
+    table.add_row("", "draft", *_cells(result["would"], currency))
+    change = result["change"]
     amounts = (_money(change[name], currency, sign="+") for name in ("captured_minor", "cost_minor", "margin_minor"))
     table.add_row("", "change", "", "", f"{change['expected_success']:+.2%}", "", *amounts)
     return table
@@ -92,22 +94,22 @@ def _cells(side: Mapping[str, Any], currency: str) -> tuple[str, ...]:
 
 
 def _money(amount_minor: int, currency: str, *, sign: str = "") -> str:
-    """An amount in the currency's own unit."""
+    """Return an amount in the currency's major unit."""
     return f"{sign if amount_minor >= 0 else ''}{money.to_major(amount_minor, currency)}"
 
 
 def draw(document: Mapping[str, Any]) -> str:
-    """A picture of each account's share, as it was and under the draft, as SVG."""
+    """Return a picture of each account's share, as recorded and under the draft, as SVG."""
     rows: list[str] = []
     at = 34
-    for currency, found in document["currencies"].items():
-        change = found["change"]
+    for currency, result in document["currencies"].items():
+        change = result["change"]
         margin = _money(change["margin_minor"], currency, sign="+")
         cost = _money(change["cost_minor"], currency, sign="+")
-        told = f"{currency}: success {change['expected_success']:+.2%}, cost {cost}, margin {margin}"
-        rows.append(f'<text x="16" y="{at}" font-weight="bold">{escape(told)}</text>')
+        summary = f"{currency}: success {change['expected_success']:+.2%}, cost {cost}, margin {margin}"
+        rows.append(f'<text x="16" y="{at}" font-weight="bold">{escape(summary)}</text>')
         at += 26
-        for line in found["accounts"]:
+        for line in result["accounts"]:
             rows.append(f'<text x="16" y="{at + 14}">{escape(line["account"])}</text>')
             for offset, (side, color) in enumerate(((line["was"], _WAS), (line["would"], _WOULD))):
                 top, width = at + offset * 14, round(side["share"] * 400, 1)

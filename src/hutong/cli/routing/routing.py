@@ -1,4 +1,4 @@
-"""`hutong routing …`: where payments go, why they went there, and what would be otherwise."""
+"""`hutong routing …`: the configuration of routing, the decisions that were made, and changes to both."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 
 from hutong.cli.common import Json, KeyFile, Reason, in_transaction
 from hutong.cli.routing.experiments import trial
+from hutong.cli.routing.options import Draft
 from hutong.cli.routing.suggestions import suggestions
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ routing.add_typer(trial, name="trial")
 File = Annotated[
     Path, typer.Argument(metavar="FILE", help="A configuration, or a file of decision tables that becomes its rules.")
 ]
-Draft = Annotated[Path, typer.Option("--draft", metavar="FILE", help="A configuration, or a file of decision tables.")]
 Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="Such as wechat/main.")]
 Proposal = Annotated[str, typer.Argument(metavar="PROPOSAL", help="Such as prp_…")]
 
@@ -32,19 +32,22 @@ Proposal = Annotated[str, typer.Argument(metavar="PROPOSAL", help="Such as prp_�
 def explain(
     payment: Annotated[str, typer.Argument(metavar="PAYMENT", help="Such as pay_…")], as_json: Json = False
 ) -> None:
-    """Tell of each try of a payment which accounts there were, why some did not qualify, and why one was chosen."""
-    from hutong import ids, payments
+    """Explain each attempt of a payment: the accounts, why some did not qualify, and why one was selected."""
+    from hutong import ids, payments, routing
     from hutong.errors import NotFound
 
     identifier = ids.decode("pay", payment)
 
     async def work(tx: db.Tx) -> list[dict[str, Any]]:
-        found = await payments.find_decisions(tx, identifier)
-        return [payments.decision_document(one) for one in found if one.record is not None]
+        existing = (await payments.find(tx, [identifier])).get(identifier)
+        attempt_ids = [] if existing is None else [attempt.attempt_id for attempt in existing.attempts]
+        outcomes = await payments.attempt_outcomes(tx, attempt_ids)
+        decisions = await routing.find_decisions(tx, attempt_ids)
+        return [routing.decision_document(decision, outcomes[decision.attempt_id]) for decision in decisions]
 
     decisions = in_transaction(work)
     if not decisions:
-        raise NotFound("no decision of such a payment is kept")
+        raise NotFound("no decision is recorded for this payment")
     if as_json:
         print(json.dumps({"decisions": decisions}, default=str))
         return
@@ -57,11 +60,11 @@ def check(
     file: File,
     here: Annotated[
         bool,
-        typer.Option("--accounts", help="Also against the accounts in the database: names, and a way for payments."),
+        typer.Option("--accounts", help="Also check names against the accounts in the database, and that one is left."),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Say whether a file may be published, and if not, its line and why. Without --accounts no database is asked."""
+    """Check whether a file may be published; if not, print the line and why. Needs a database only with --accounts."""
     from hutong.cli.routing.publish import run_check
 
     sys.exit(run_check(file, here=here, as_json=as_json))
@@ -73,11 +76,11 @@ def publish(
     key: KeyFile,
     reason: Reason,
     anyway: Annotated[
-        bool, typer.Option("--anyway", help="Although it was tried and its trial does not speak for it; say why.")
+        bool, typer.Option("--anyway", help="Publish although its trial does not support it; the reason says why.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Check a file against the accounts and propose it; it is in force once another person has approved it."""
+    """Check a file against the accounts and propose it; it comes into force once another person has approved it."""
     from hutong.cli.routing.publish import run_publish
 
     run_publish(file, key, reason, anyway=anyway, as_json=as_json)
@@ -85,7 +88,7 @@ def publish(
 
 @routing.command("approve")
 def approve(proposal: Proposal, key: KeyFile, reason: Reason) -> None:
-    """Approve what somebody else has proposed; every process goes by it within two seconds."""
+    """Approve another person's proposal; every process applies it within two seconds."""
     from hutong.cli.routing.publish import run_decide
 
     run_decide(proposal, key, reason, approve=True)
@@ -93,7 +96,7 @@ def approve(proposal: Proposal, key: KeyFile, reason: Reason) -> None:
 
 @routing.command("reject")
 def reject(proposal: Proposal, key: KeyFile, reason: Reason) -> None:
-    """Reject what somebody else has proposed."""
+    """Reject another person's proposal."""
     from hutong.cli.routing.publish import run_decide
 
     run_decide(proposal, key, reason, approve=False)
@@ -101,7 +104,7 @@ def reject(proposal: Proposal, key: KeyFile, reason: Reason) -> None:
 
 @routing.command("status")
 def status(as_json: Json = False) -> None:
-    """Show how the accounts are doing at each method and why, what is in force, and what operators want."""
+    """Show the health of the accounts at each method, the configuration in force, and the overrides."""
     from hutong.cli.routing.status import run_status
 
     run_status(as_json=as_json)
@@ -109,14 +112,14 @@ def status(as_json: Json = False) -> None:
 
 @routing.command("pin")
 def pin(
-    product: Annotated[str, typer.Argument(metavar="PRODUCT", help="Such as payment; * is every one.")],
+    product: Annotated[str, typer.Argument(metavar="PRODUCT", help="Such as payment; * is every product.")],
     account: Account,
-    until: Annotated[str, typer.Option("--until", help="When it ends: an instant, or such as 30m, 2h or 1d.")],
+    until: Annotated[str, typer.Option("--until", help="The end: an instant, or a duration such as 30m, 2h or 1d.")],
     key: KeyFile,
     reason: Reason,
     as_json: Json = False,
 ) -> None:
-    """Send everything through one account until an end within seven days, however it is doing."""
+    """Send all payments through one account, whatever its health, until an end within seven days."""
     from hutong.cli.routing.overrides import run_pin
 
     run_pin("" if product == "*" else product, account, until, key, reason, as_json=as_json)
@@ -127,10 +130,12 @@ def block(
     account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="Such as wechat/main, or a channel.")],
     key: KeyFile,
     reason: Reason,
-    until: Annotated[str | None, typer.Option("--until", help="When it ends; by default when it is lifted.")] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", help="The end; by default the block lasts until it is lifted.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Send nothing new through an account, or through a channel."""
+    """Send no new payments through an account, or through a channel."""
     from hutong.cli.routing.overrides import run_block
 
     run_block(account, until, key, reason, as_json=as_json)
@@ -140,7 +145,7 @@ def block(
 def lift(
     override: Annotated[str, typer.Argument(metavar="OVERRIDE", help="Such as rto_…")], key: KeyFile, reason: Reason
 ) -> None:
-    """End a pin or a block before its time."""
+    """Lift a pin or a block before its end."""
     from hutong.cli.routing.overrides import run_lift
 
     run_lift(override, key, reason)
@@ -148,15 +153,17 @@ def lift(
 
 @routing.command("replay")
 def replay(
-    start: Annotated[str, typer.Option("--from", help="An instant, or how long ago: 30m, 2h or 1d.")],
+    start: Annotated[
+        str, typer.Option("--from", help="The start: an instant, or how long ago, such as 30m, 2h or 1d.")
+    ],
     draft: Draft,
-    end: Annotated[str | None, typer.Option("--to", help="The same; by default now.")] = None,
-    picture: Annotated[Path | None, typer.Option("--picture", help="Also draw it into this SVG file.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="The end, in the same form; by default now.")] = None,
+    picture: Annotated[Path | None, typer.Option("--picture", help="Also draw the result into this SVG file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Make the recorded decisions of a time again under a draft and show, by account, what would change.
+    """Make recorded decisions again under a draft and show, by account, what would change.
 
-    First each is made again under the configuration that was in force, which must give what was recorded.
+    Each decision is first made again under the configuration that was in force, which must give the recorded one.
     """
     from hutong.cli.routing.replay import run_replay
 
@@ -164,18 +171,18 @@ def replay(
 
 
 def _print(decision: dict[str, Any]) -> None:
-    what = f"{decision['amount_minor']} {decision['currency']} by {decision['method']}"
-    print(f"{decision['attempt_id']}  {decision['decided_at']}  {what}")
+    payment = f"{decision['amount_minor']} {decision['currency']} by {decision['method']}"
+    print(f"{decision['attempt_id']}  {decision['decided_at']}  {payment}")
     print(f"  went to {decision['chosen']} by {decision['how']}, configuration {decision['configuration']}")
-    print(f"  came to {decision['outcome']}{'' if decision['code'] is None else ': ' + decision['code']}")
+    print(f"  outcome: {decision['outcome']}{'' if decision['code'] is None else ', ' + decision['code']}")
     if decision["formula"]:
         print(f"  score = {decision['formula']}")
-    for candidate in sorted(decision["candidates"], key=lambda one: -(one["score"] or 0)):
+    for candidate in sorted(decision["candidates"], key=lambda each: -(each["score"] or 0)):
         score = "" if candidate["score"] is None else f"{candidate['score']:.4f}"
         print(f"  {candidate['account']:<32} {score:>8}  {candidate['refused'] or ''}")
         factors = "  ".join(f"{name} {value:.4g}" for name, value in candidate["factors"].items())
         if factors:
             print(f"    {factors}")
-        for words in (candidate["explanation"], candidate["explanation_zh"]):
-            if words:
-                print(f"    {words}")
+        for explanation in (candidate["explanation"], candidate["explanation_zh"]):
+            if explanation:
+                print(f"    {explanation}")

@@ -1,9 +1,9 @@
-"""What commands about routing share: the accounts there are, how they are doing, and who acts."""
+"""Inputs of commands about routing: the shared state, the configuration in force, the acting operator, files, times."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -21,28 +21,28 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 def with_routing(work: Callable[[db.Database, routing.RoutingState], Awaitable[T]]) -> T:
-    """Do something with the database and with routing as the running processes share it."""
+    """Run `work` with the database and with the routing state that the running processes share."""
     settings, clock = load_settings(), SystemClock()
 
-    async def look(database: db.Database) -> T:
+    async def run(database: db.Database) -> T:
         async with channels.Http.open() as http:
             accounts = channels.Accounts(database, app.open_vault(settings), http, clock)
 
             async def offers() -> list[channels.Offer]:
-                found = await accounts.offers()
-                # The sandbox's accounts are beside the point where there are real ones.
-                return [offer for offer in found if not offer.sandbox] or found
+                offered = await accounts.offers()
+                # Sandbox accounts do not matter if there are real ones.
+                return [offer for offer in offered if not offer.sandbox] or offered
 
-            live = routing.RoutingState(draw=lambda: 0.0)
-            sharing = routing.StateSync(database, live, clock=clock, process_id=new_id(), offers=offers)
-            await sharing.look(clock.now())
-            return await work(database, live)
+            state = routing.RoutingState(draw=lambda: 0.0)
+            state_sync = routing.StateSync(database, state, clock=clock, process_id=new_id(), offers=offers)
+            await state_sync.sync(clock.now())
+            return await work(database, state)
 
-    return with_database(look, settings)
+    return with_database(run, settings)
 
 
-async def acting(tx: db.Tx, key: Path) -> UUID:
-    """Who acts, by the key in a file; he may act where one person is enough.
+async def acting_operator(tx: db.Tx, key: Path) -> UUID:
+    """Authenticate the operator by the key in a file, for what one person may do alone.
 
     Errors:
         Unauthorized, NotPermitted.
@@ -52,18 +52,18 @@ async def acting(tx: db.Tx, key: Path) -> UUID:
     return operator.operator_id
 
 
-async def standing_document(database: db.Database) -> tuple[int, dict[str, object]]:
-    """The configuration in force and its number; none is version 0."""
+async def active_configuration(database: db.Database) -> tuple[int, Mapping[str, object]]:
+    """Return the version and the document of the configuration in force; version 0 if there is none."""
     async with database.transaction() as tx:
-        version = await routing.current_version(tx)
-        return version, {} if version == 0 else dict((await routing.find_published(tx, version)).document)
+        active = await routing.current_configuration(tx)
+        return active.version, active.document
 
 
 def read_text(file: Path) -> str:
-    """Read a file that somebody has written.
+    """Read a text file.
 
     Errors:
-        InvalidParameter: there is none, it is too large, or it is not text.
+        InvalidParameter: it does not exist, is too large, or is not text.
     """
     try:
         with file.open("rb") as opened:
@@ -71,31 +71,33 @@ def read_text(file: Path) -> str:
     except OSError as error:
         raise InvalidParameter(f"{file} cannot be read: {error.strerror}", param="FILE") from error
     if len(text) > _FILE_BYTES_MAX:
-        raise InvalidParameter(f"{file} is larger than a configuration may be", param="FILE")
+        raise InvalidParameter(f"{file} is too large for a configuration", param="FILE")
     try:
         return text.decode()
     except UnicodeDecodeError:
         raise InvalidParameter(f"{file} is not text in UTF-8", param="FILE") from None
 
 
-def moment(text: str, option: str, *, now: datetime, back: bool = False) -> datetime:
-    """An instant with its zone, or how far away it is, such as 30m, 2h or 1d.
+def read_instant(text: str, option: str, *, now: datetime, back: bool = False) -> datetime:
+    """Return an instant that is given with its zone, or by its distance from now, such as 30m, 2h or 1d.
 
     Args:
-        back: Whether far away means in the past.
+        back: Whether a distance leads into the past.
     """
     match = re.fullmatch(r"(\d{1,4})([mhd])", text)
     if match is not None:
-        away = timedelta(**{_UNITS[match[2]]: int(match[1])})
-        return now - away if back else now + away
+        distance = timedelta(**{_UNITS[match[2]]: int(match[1])})
+        return now - distance if back else now + distance
     try:
-        found = datetime.fromisoformat(text)
+        instant = datetime.fromisoformat(text)
     except ValueError:
-        raise InvalidParameter("is neither an instant nor such as 30m, 2h or 1d", param=option) from None
-    # Without a zone it is as in the logs.
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+        raise InvalidParameter(
+            f"{option} must be an instant or a duration such as 30m, 2h or 1d", param=option
+        ) from None
+    # Without a zone it is in UTC, as in the logs.
+    return instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
 
 
 def new_id() -> UUID:
-    """A number for something new."""
+    """Return a new identifier."""
     return Ids(SystemClock()).new()

@@ -1,4 +1,4 @@
-"""`hutong routing suggestions …`: switches that wait for an operator's word."""
+"""`hutong routing suggestions …`: switches that an operator has to confirm or dismiss."""
 
 from __future__ import annotations
 
@@ -8,62 +8,63 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hutong.cli.common import Json, KeyFile, Reason, in_transaction
+from hutong.cli.common import Json, KeyFile, Reason
 
 if TYPE_CHECKING:
     from hutong import db, routing
 
-suggestions = typer.Typer(help="Switches that wait for an operator's word.", no_args_is_help=True)
+suggestions = typer.Typer(help="Switches that an operator has to confirm or dismiss.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="SUGGESTION", help="Such as rts_…")]
 
 
 @suggestions.command("list")
 def list_all(as_json: Json = False) -> None:
-    """Show what health suggests where operators confirm each switch."""
+    """List the switches that health suggests where operators confirm them."""
     from hutong import routing
+    from hutong.cli.common import in_transaction
 
-    found = [routing.suggestion_document(one) for one in in_transaction(routing.standing_suggestions)]
+    found = [routing.suggestion_document(each) for each in in_transaction(routing.list_suggestions)]
     if as_json:
         print(json.dumps({"suggestions": found}))
         return
-    for one in found:
-        dismissed = " (dismissed)" if one["dismissed_at"] else ""
-        print(
-            f"{one['id']}  {one['what']} {one['account']} {one['interface']}: {one['why']}, {one['since']}{dismissed}"
-        )
+    for each in found:
+        switch = f"{each['what']} {each['account']} {each['interface']}"
+        dismissed = " (dismissed)" if each["dismissed_at"] else ""
+        print(f"{each['id']}  {switch}: {each['why']}, {each['since']}{dismissed}")
     if not found:
-        print("There is none.")
+        print("There are no suggestions.")
 
 
 @suggestions.command("confirm")
 def confirm(suggestion: Name, key: KeyFile, reason: Reason) -> None:
-    """Do what is suggested; every process goes by it within two seconds. One person is enough."""
-    done = _decide(suggestion, key, reason, confirm=True)
-    verb = "left" if done.what == "leave" else "used again"
-    print(f"{done.account} is {verb} for {done.interface} by every process within two seconds")
+    """Confirm a suggestion; every process applies it within two seconds. One person is enough."""
+    confirmed = _decide(suggestion, key, reason, confirm=True)
+    verb = "left" if confirmed.what == "leave" else "used again"
+    print(f"{confirmed.account} is {verb} for {confirmed.interface} by every process within two seconds")
 
 
 @suggestions.command("dismiss")
 def dismiss(suggestion: Name, key: KeyFile, reason: Reason) -> None:
-    """Leave things as they are; it does not come again while health says the same."""
+    """Dismiss a suggestion; it is not repeated while health stays the same."""
     _decide(suggestion, key, reason, confirm=False)
     print("dismissed")
 
 
 def _decide(suggestion: str, key: Path, reason: str, *, confirm: bool) -> routing.Suggestion:
     from hutong import ids, routing
-    from hutong.cli.routing.state import acting, new_id
+    from hutong.cli.common import in_transaction
+    from hutong.cli.routing.state import acting_operator, new_id
     from hutong.clock import SystemClock
 
-    identifier = ids.decode(routing.SUGGESTION_PREFIX, suggestion)
+    identifier = ids.decode(routing.Suggestion.PREFIX, suggestion)
 
     async def work(tx: db.Tx) -> routing.Suggestion:
         return await routing.decide_suggestion(
             tx,
             identifier,
             confirm=confirm,
-            operator_id=await acting(tx, key),
+            operator_id=await acting_operator(tx, key),
             reason=reason,
             override_id=new_id(),
             now=SystemClock().now(),

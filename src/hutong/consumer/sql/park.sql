@@ -1,5 +1,5 @@
 -- name: list_parked
--- What waits for a person, oldest first, with how much waits behind each.
+-- Parked messages, oldest first, each with the number of messages that wait behind it.
 SELECT i.consumer, i.stream, i.no, i.event_id, i.type, i.object_id, i.object_seq, i.attempts, i.reason, i.received_at,
     (
         SELECT count(*) FROM consumer.inbox b
@@ -12,7 +12,7 @@ ORDER BY i.consumer, i.stream, i.no
 LIMIT $2;
 
 -- name: list_rejects
--- What could not be read, oldest first.
+-- Unreadable messages, oldest first.
 SELECT r.consumer, r.hash, r.reason, r.times, r.received_at, length(r.body) AS size
 FROM consumer.reject r
 WHERE r.dropped_at IS NULL AND ($1::text IS NULL OR r.consumer = $1)
@@ -20,33 +20,33 @@ ORDER BY r.received_at, r.hash
 LIMIT $2;
 
 -- name: retry_parked
--- Tried again from the start, as if it had just come.
+-- Handle parked messages again, as if they had just arrived.
 UPDATE consumer.inbox i SET state = 'waiting', attempts = 0
 FROM unnest($2::text[], $3::bigint[]) AS p (stream, no)
 WHERE i.consumer = $1 AND i.stream = p.stream AND i.no = p.no AND i.state = 'parked'
 RETURNING i.stream, i.no, i.object_id;
 
 -- name: drop_parked
--- Never done; the row says so and why. What stood behind it goes on.
+-- Drop parked messages for good, with the reason. The messages behind them continue.
 UPDATE consumer.inbox i SET state = 'dropped', ended_at = $4, reason = concat_ws('; ', $5::text, i.reason)
 FROM unnest($2::text[], $3::bigint[]) AS p (stream, no)
 WHERE i.consumer = $1 AND i.stream = p.stream AND i.no = p.no AND i.state = 'parked'
 RETURNING i.stream, i.no, i.object_id;
 
 -- name: take_rejects
--- Read again: taken out, so that what can still not be read comes back as new.
+-- Take unreadable messages out to read them again; those that still cannot be read come back as new.
 DELETE FROM consumer.reject r
 WHERE r.consumer = $1 AND r.hash = ANY ($2::bytea[]) AND r.dropped_at IS NULL
 RETURNING r.hash, r.body;
 
 -- name: drop_rejects
--- Kept without being shown, so that it is still known when it comes again.
+-- Hide unreadable messages, but keep them, so that repetitions are recognized.
 UPDATE consumer.reject r SET dropped_at = $3, reason = concat_ws('; ', $4::text, r.reason)
 WHERE r.consumer = $1 AND r.hash = ANY ($2::bytea[]) AND r.dropped_at IS NULL
 RETURNING r.hash;
 
 -- name: watermarks
--- Per stream what is known of it: up to `done_no` everything is done.
+-- The progress in each stream: up to `done_no` every message is handled.
 SELECT s.consumer, s.stream, s.first_no, s.last_no, s.seen_no, s.tidied_no,
     least(
         s.seen_no,
@@ -80,8 +80,8 @@ WHERE $1::text IS NULL OR s.consumer = $1
 ORDER BY s.consumer, s.stream;
 
 -- name: tidy
--- Deletes what was done before $3, up to the first number of which that is not so; numbers up to there are duplicates from
--- then on. What was dropped stays, as a record.
+-- Delete messages handled before $3, up to the first one that is not; numbers up to there are duplicates from then on.
+-- Dropped messages stay, as a record.
 WITH bound AS (
     SELECT w.stream, coalesce(
         (

@@ -1,12 +1,12 @@
 -- name: install
--- The tables of all consumers in one database. Running it again changes nothing, so that a consumer may do it whenever it
--- starts. The lock keeps two that start at once from making the same table.
+-- The tables of all consumers in one database. A repetition changes nothing, so that a consumer may run it at each start.
+-- The lock keeps two that start at once from creating the same table.
 SELECT pg_advisory_xact_lock(x'4875746F6E67636F'::bigint);
 
 CREATE SCHEMA IF NOT EXISTS consumer;
 
--- How far each consumer knows each stream. `last_no` is the highest number known to exist, `seen_no` the highest up to
--- which nothing is missing any more, `tidied_no` the highest up to which what was done has been deleted.
+-- The progress of each consumer in each stream. `last_no` is the highest number known to exist, `seen_no` the highest up to
+-- which nothing is missing any longer, `tidied_no` the highest up to which handled messages have been deleted.
 CREATE TABLE IF NOT EXISTS consumer.stream (
     consumer text NOT NULL,
     stream text NOT NULL,
@@ -18,7 +18,7 @@ CREATE TABLE IF NOT EXISTS consumer.stream (
     CHECK (tidied_no <= seen_no AND seen_no <= last_no)
 ) WITH (fillfactor = 50);
 
--- Every message once. Its hash stays after it is done, its body does not.
+-- Every message once. Its hash stays after it was handled, its body does not.
 CREATE TABLE IF NOT EXISTS consumer.inbox (
     consumer text NOT NULL,
     stream text NOT NULL,
@@ -46,7 +46,7 @@ CREATE INDEX IF NOT EXISTS inbox_fresh ON consumer.inbox (consumer, next_at, str
 CREATE INDEX IF NOT EXISTS inbox_tried ON consumer.inbox (consumer, next_at) WHERE state = 'ready' AND attempts > 0;
 CREATE INDEX IF NOT EXISTS inbox_parked ON consumer.inbox (consumer, stream, no) WHERE state = 'parked';
 
--- Numbers that exist and have not come.
+-- Numbers that exist and have not arrived.
 CREATE TABLE IF NOT EXISTS consumer.gap (
     consumer text NOT NULL,
     stream text NOT NULL,
@@ -59,7 +59,7 @@ CREATE TABLE IF NOT EXISTS consumer.gap (
     PRIMARY KEY (consumer, stream, from_no)
 );
 
--- What the source says a range contains, for as long as ours is not the same. No hash: the source has to be asked.
+-- Reports of the source on ranges, as long as the received messages differ. Without a hash the source has to be asked.
 CREATE TABLE IF NOT EXISTS consumer.digest (
     consumer text NOT NULL,
     stream text NOT NULL,
@@ -71,7 +71,7 @@ CREATE TABLE IF NOT EXISTS consumer.digest (
     PRIMARY KEY (consumer, stream, from_no, to_no)
 );
 
--- What cannot be read, so has no place in a stream.
+-- Unreadable messages, which have no place in a stream.
 CREATE TABLE IF NOT EXISTS consumer.reject (
     consumer text NOT NULL,
     hash bytea NOT NULL,

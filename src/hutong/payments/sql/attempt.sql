@@ -14,10 +14,10 @@ id AS attempt_id, {attempt_intent}, {attempt_state}, queries, created_at, close_
 
 -- name: insert_attempts
 -- The intent, written down before the channel is called.
-INSERT INTO payments.attempt (id, state, created_at, next_query_at, decision, {attempt_intent})
-SELECT n.id, 'created', :created_at::timestamptz, n.next_query_at, n.decision, {n.attempt_intent}
-FROM unnest(:attempt_id::uuid [], :next_query_at::timestamptz [], :decision::jsonb [], {attempt_intent[]})
-    AS n (id, next_query_at, decision, {attempt_intent});
+INSERT INTO payments.attempt (id, state, created_at, next_query_at, {attempt_intent})
+SELECT n.id, 'created', :created_at::timestamptz, n.next_query_at, {n.attempt_intent}
+FROM unnest(:attempt_id::uuid [], :next_query_at::timestamptz [], {attempt_intent[]})
+    AS n (id, next_query_at, {attempt_intent});
 
 -- name: find_attempts
 -- All attempts of some payments, first to last.
@@ -26,19 +26,11 @@ FROM payments.attempt
 WHERE payment_id = ANY ($1::uuid [])
 ORDER BY payment_id, created_at, id;
 
--- name: find_decisions
--- The routing decisions of a payment's attempts, or of one attempt.
-SELECT a.id, a.payment_id, a.account_id, a.state, a.code, a.created_at, a.decision
-FROM payments.attempt AS a
-WHERE a.payment_id = $1 OR a.id = $1
-ORDER BY a.created_at, a.id;
-
--- name: decisions_between
--- The decisions of a span of time; attempts' ids rise with time, so that their own index finds them.
-SELECT a.id, a.payment_id, a.account_id, a.state, a.code, a.created_at, a.decision
-FROM payments.attempt AS a
-WHERE a.id >= $1 AND a.id < $2
-ORDER BY a.id;
+-- name: find_attempt_outcomes
+-- The outcomes of attempts that routing has decided about.
+SELECT id, state, code
+FROM payments.attempt
+WHERE id = ANY ($1::uuid []);
 
 -- name: update_attempts
 -- The new states of attempts whose payments the caller has locked. The payer's details are deleted at the end.

@@ -1,1 +1,1 @@
-"""What operators configure: rules, prices, calendars, overrides, suggestions, and the versions of all of it."""
+"""Configuration by operators: rules, prices, calendars, overrides, suggestions, and the versions of the document."""

@@ -1,4 +1,4 @@
-"""Operating hours: when a channel works, by weekday, hour and holiday, in its own zone."""
+"""Operating hours of a channel, by weekday, hour and holiday, in the channel's own time zone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Window:
 
     Attributes:
         weekdays: 0 is Monday.
-        start, end: Of the local day; the end is not included. A window never passes midnight: write two.
+        start, end: Of the local day; the end is excluded. A window never crosses midnight: write two.
         closed_on: Days on which it does not apply, such as public holidays.
         utc_offset_minutes: The zone of the local day.
     """
@@ -25,8 +25,8 @@ class Window:
     closed_on: frozenset[date] = frozenset()
     utc_offset_minutes: int = 480
 
-    def holds(self, instant: datetime) -> bool:
-        """Whether the instant lies in it."""
+    def contains(self, instant: datetime) -> bool:
+        """Return whether the instant lies within the window."""
         local = instant.astimezone(timezone(timedelta(minutes=self.utc_offset_minutes)))
         return (
             local.weekday() in self.weekdays

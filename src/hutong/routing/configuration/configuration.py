@@ -1,4 +1,4 @@
-"""What operators want of routing, as one document: checked whole before it comes into force."""
+"""The routing configuration: one document, checked as a whole before it comes into force."""
 
 from __future__ import annotations
 
@@ -103,66 +103,66 @@ class _Document(_Part):
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """A configuration as it is used.
+    """A configuration that is ready to be used.
 
     Attributes:
-        version: 0 is what holds while nothing has been published.
+        version: 0 is the configuration before the first one is published.
         policies: By product; "" is for all others.
-        classes: The class of a merchant.
-        health: How soon an account that failed is tried again.
+        merchant_classes: The class of each merchant.
+        health: How soon a failed account gets payments again.
     """
 
     version: int
     policies: Mapping[str, RoutingPolicy]
     accounts: Mapping[str, _Account] = field(default_factory=dict)
-    classes: Mapping[str, str] = field(default_factory=dict)
+    merchant_classes: Mapping[str, str] = field(default_factory=dict)
     health: HealthPolicy = field(default_factory=HealthPolicy)
 
     def policy(self, product: str) -> RoutingPolicy:
-        """How a product is routed."""
+        """Return the policy of a product."""
         return self.policies.get(product) or self.policies[""]
 
-    def configured(self, candidate: Candidate) -> Candidate:
-        """An account as its adapter describes it, with what operators have said of it."""
-        wanted = self.accounts.get(candidate.name)
-        if wanted is None:
+    def apply(self, candidate: Candidate) -> Candidate:
+        """Return an account, as its adapter describes it, with its configuration applied."""
+        configured = self.accounts.get(candidate.name)
+        if configured is None:
             return candidate
         return replace(
             candidate,
-            price=candidate.price if wanted.price is None else _price(wanted.price),
-            amount_minor_min=max(candidate.amount_minor_min, wanted.amount_minor_min or 0),
+            price=candidate.price if configured.price is None else _price(configured.price),
+            amount_minor_min=max(candidate.amount_minor_min, configured.amount_minor_min or 0),
             amount_minor_max=candidate.amount_minor_max
-            if wanted.amount_minor_max is None
-            else min(candidate.amount_minor_max, wanted.amount_minor_max),
-            institutions=wanted.institutions or candidate.institutions,
-            merchants=wanted.merchants,
-            preferred_by=wanted.preferred_by,
-            month_limit_minor=wanted.month_limit_minor,
-            month_limit_minor_of=wanted.month_limit_minor_of,
+            if configured.amount_minor_max is None
+            else min(candidate.amount_minor_max, configured.amount_minor_max),
+            institutions=configured.institutions or candidate.institutions,
+            merchants=configured.merchants,
+            preferred_by=configured.preferred_by,
+            month_limit_minor=configured.month_limit_minor,
+            month_limit_minor_of=configured.month_limit_minor_of,
             hours=tuple(
                 Window(each.weekdays, each.start, each.end, each.closed_on, each.utc_offset_minutes)
-                for each in wanted.hours
+                for each in configured.hours
             ),
-            maintenance=tuple((each.start, each.end) for each in wanted.maintenance),
+            maintenance=tuple((each.start, each.end) for each in configured.maintenance),
         )
 
 
 UNCONFIGURED = Configuration(0, {"": RoutingPolicy(default="*", explore=0.0)})
-"""What holds until something is published: by score, and the last account left is used however it is doing, since
-refusing payments would help nobody."""
+"""The configuration before one is published: by score. If no account is healthy the best one is used, since refusing
+payments would help nobody."""
 
 
 def read_configuration(
     document: Mapping[str, Any], *, version: int, candidates: Sequence[Candidate] | None = None
 ) -> Configuration:
-    """Check a document and make it usable.
+    """Check a document and return the configuration, ready to be used.
 
     Args:
-        candidates: The accounts there are, by which its names and rules are checked; None for one that was published,
-            whose accounts may be gone.
+        candidates: The existing accounts, by which names and rules are checked. None for a published document, whose
+            accounts may be gone.
 
     Errors:
-        ConfigurationRefused: names the field; RulesRefused: names the line. What is in force stays.
+        ConfigurationRefused: names the field; RulesRefused: names the line. The configuration in force stays.
     """
     try:
         read = _Document.model_validate(document)
@@ -173,7 +173,7 @@ def read_configuration(
     _check_accounts(read.accounts)
     if candidates is not None:
         _check_names(read, {candidate.name for candidate in candidates})
-        _check_some_account_is_open(read.accounts, candidates)
+        _check_an_account_is_open(read.accounts, candidates)
     policies: dict[str, RoutingPolicy] = {}
     for product, each in read.policies.items():
         try:
@@ -185,13 +185,15 @@ def read_configuration(
     return Configuration(version, policies, read.accounts, read.merchant_classes, _health(read.health))
 
 
-def _health(wanted: _Health) -> HealthPolicy:
-    if wanted.cooldown_max_s < wanted.cooldown_s:
-        raise ConfigurationRefused("health.cooldown_max_s: is less than cooldown_s", param="health.cooldown_max_s")
+def _health(settings: _Health) -> HealthPolicy:
+    if settings.cooldown_max_s < settings.cooldown_s:
+        raise ConfigurationRefused(
+            "health.cooldown_max_s: must not be less than cooldown_s", param="health.cooldown_max_s"
+        )
     return HealthPolicy(
-        cooldown=timedelta(seconds=wanted.cooldown_s),
-        cooldown_max=timedelta(seconds=wanted.cooldown_max_s),
-        ramp_pause=timedelta(seconds=wanted.probe_pause_s),
+        cooldown=timedelta(seconds=settings.cooldown_s),
+        cooldown_max=timedelta(seconds=settings.cooldown_max_s),
+        ramp_pause=timedelta(seconds=settings.probe_pause_s),
     )
 
 
@@ -232,28 +234,30 @@ def _check_accounts(accounts: Mapping[str, _Account]) -> None:
         for number, window in enumerate(account.maintenance):
             if window.start >= window.end:
                 where = f"accounts.{name}.maintenance.{number}"
-                raise ConfigurationRefused(f"{where}: ends before it starts", param=where)
+                raise ConfigurationRefused(f"{where}: must end after it starts", param=where)
         for number, span in enumerate(account.hours):
             if span.start >= span.end:
                 where = f"accounts.{name}.hours.{number}"
-                raise ConfigurationRefused(f"{where}: ends before it starts; write two", param=where)
+                raise ConfigurationRefused(
+                    f"{where}: must end after it starts; write two for a window across midnight", param=where
+                )
 
 
 def _check_names(document: _Document, names: set[str]) -> None:
-    wanted = [(f"accounts.{name}", name) for name in document.accounts]
+    references = [(f"accounts.{name}", name) for name in document.accounts]
     for product, policy in document.policies.items():
         place = f"policies.{product}"
-        wanted += [(f"{place}.priority.{number}", name) for number, name in enumerate(policy.priority)]
-        wanted += [(f"{place}.split.{name}", name) for name in policy.split]
+        references += [(f"{place}.priority.{number}", name) for number, name in enumerate(policy.priority)]
+        references += [(f"{place}.split.{name}", name) for name in policy.split]
         if policy.default not in (None, "*"):
-            wanted.append((f"{place}.default", str(policy.default)))
-    for place, name in wanted:
+            references.append((f"{place}.default", str(policy.default)))
+    for place, name in references:
         if name not in names:
             raise ConfigurationRefused(f"{place}: there is no account {name}", param=place)
 
 
-def _check_some_account_is_open(accounts: Mapping[str, _Account], candidates: Sequence[Candidate]) -> None:
-    """A configuration that closes every account to every payment is refused, by the last account that it closes."""
+def _check_an_account_is_open(accounts: Mapping[str, _Account], candidates: Sequence[Candidate]) -> None:
+    """Refuse a configuration that closes every account to every payment, naming the last account that it closes."""
     closed = [name for name in accounts if _is_closed(accounts[name])]
     if candidates and {candidate.name for candidate in candidates} <= set(closed):
         where = f"accounts.{closed[-1]}"
@@ -271,8 +275,8 @@ _HOURS = (4, 14)
 
 
 def _samples(candidates: Sequence[Candidate]) -> list[Mapping[str, object]]:
-    """Payments as they come: of every method and currency, small, middling and large, by day and by night."""
-    asks = {
+    """Return facts of typical payments: of every method and currency, small, medium and large, by day and by night."""
+    payments = {
         (method, currency, amount_minor, hour)
         for candidate in candidates
         for method in candidate.methods
@@ -282,5 +286,5 @@ def _samples(candidates: Sequence[Candidate]) -> list[Mapping[str, object]]:
     }
     return [
         facts(RoutingRequest(method, amount_minor, currency, datetime(2026, 3, 2, hour, tzinfo=UTC)))
-        for method, currency, amount_minor, hour in sorted(asks)
+        for method, currency, amount_minor, hour in sorted(payments)
     ]

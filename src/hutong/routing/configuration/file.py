@@ -1,4 +1,4 @@
-"""A configuration as a file that people edit: what is wrong with it is told with its line."""
+"""The configuration as a file that people edit: errors in it are reported with their line."""
 
 from __future__ import annotations
 
@@ -16,18 +16,23 @@ _scalar = json.JSONDecoder().raw_decode
 Span = tuple[int, int]
 
 
-class Draft:
-    """A file that is to become a configuration: a whole one, in which the rules may stand as they are or as text, or a
-    file of decision tables alone, which takes the place of the rules of what is in force.
+class ConfigurationFile:
+    """A file that is to become a configuration.
+
+    It holds either a whole configuration, with the rules as JSON or as text, or decision tables only, which replace the
+    rules of the configuration in force.
 
     Args:
-        standing: The document in force, which a file of rules changes.
+        active: The document in force, to which a file of decision tables is applied.
+
+    Attributes:
+        document: The configuration as a document.
 
     Errors:
         ConfigurationRefused: it is not JSON, names a field twice, or is no object.
     """
 
-    def __init__(self, source: str, *, standing: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, source: str, *, active: Mapping[str, Any] | None = None) -> None:
         self._source = source
         self._spans: dict[tuple[str, ...], Span] = {}
         try:
@@ -35,22 +40,22 @@ class Draft:
             _walk(source, _after_space(source, 0), (), self._spans)
         except json.JSONDecodeError as error:
             raise ConfigurationRefused(f"line {error.lineno}: not JSON: {error.msg}", param="document") from None
-        except _Twice as error:
+        except _DuplicateField as error:
             raise ConfigurationRefused(
-                f"line {self._twice(str(error))}: {error} stands twice", param="document"
+                f"line {self._last_line_of(str(error))}: {error} is given twice", param="document"
             ) from None
         except RecursionError:
             raise ConfigurationRefused("line 1: nested too deeply", param="document") from None
         if not isinstance(read, dict):
             raise ConfigurationRefused("line 1: not a JSON object", param="document")
         self._rules_at: dict[str, int] = {}
-        self.document = self._with_rules(standing or {}) if "nodes" in read else self._whole(read)
+        self.document = self._with_rules(active or {}) if "nodes" in read else self._with_text_rules(read)
 
     def check(self, *, version: int, candidates: Sequence[Candidate] | None) -> Configuration:
-        """Check it whole and make it usable.
+        """Check the whole file and return its configuration, ready to be used.
 
         Args:
-            candidates: The accounts there are; None leaves names unchecked.
+            candidates: The existing accounts; None leaves names unchecked.
 
         Errors:
             ConfigurationRefused, RulesRefused: each begins with the line.
@@ -59,7 +64,7 @@ class Draft:
             return read_configuration(self.document, version=version, candidates=candidates)
         except RulesRefused as error:
             offset = self._rules_at.get(error.param or "")
-            if offset is None:  # the rules stand as text in one line of the file
+            if offset is None:  # the rules are text on one line of the file
                 line = self._line(error.param or "")
                 raise RulesRefused(
                     f"line {line}: {error.param}, {error.detail}", line=line, param=error.param
@@ -72,13 +77,13 @@ class Draft:
                 f"line {self._line(error.param or '')}: {error.detail}", param=error.param
             ) from None
 
-    def _with_rules(self, standing: Mapping[str, Any]) -> dict[str, Any]:
-        policies = dict(standing.get("policies") or {})
+    def _with_rules(self, active: Mapping[str, Any]) -> dict[str, Any]:
+        policies = dict(active.get("policies") or {})
         policies[""] = dict(policies.get("") or {}) | {"rules": self._source}
         self._rules_at["policies..rules"] = 0
-        return dict(standing) | {"policies": policies}
+        return dict(active) | {"policies": policies}
 
-    def _whole(self, read: dict[str, Any]) -> dict[str, Any]:
+    def _with_text_rules(self, read: dict[str, Any]) -> dict[str, Any]:
         policies = read.get("policies")
         for product, policy in policies.items() if isinstance(policies, dict) else ():
             if isinstance(policy, dict) and isinstance(policy.get("rules"), dict):
@@ -88,28 +93,29 @@ class Draft:
         return read
 
     def _line(self, param: str) -> int:
-        """The line of a field, or of the part of the file in which it is missing."""
-        known = {".".join(path): start for path, (start, _) in self._spans.items()}
-        while param and param not in known:
+        """Return the line of a field, or of the part of the file in which the field is missing."""
+        starts = {".".join(path): start for path, (start, _) in self._spans.items()}
+        while param and param not in starts:
             param = param.rpartition(".")[0]
-        return self._source.count("\n", 0, known.get(param, 0)) + 1
+        return self._source.count("\n", 0, starts.get(param, 0)) + 1
 
-    def _twice(self, name: str) -> int:
-        found = [match.start() for match in re.finditer(re.escape(json.dumps(name, ensure_ascii=False)), self._source)]
-        return self._source.count("\n", 0, found[-1]) + 1 if found else 1
+    def _last_line_of(self, name: str) -> int:
+        pattern = re.escape(json.dumps(name, ensure_ascii=False))
+        starts = [match.start() for match in re.finditer(pattern, self._source)]
+        return self._source.count("\n", 0, starts[-1]) + 1 if starts else 1
 
 
-class _Twice(Exception):
-    """A field that stands twice in one object."""
+class _DuplicateField(Exception):
+    """A field that an object has twice."""
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for name, value in pairs:
-        if name in found:
-            raise _Twice(name)
-        found[name] = value
-    return found
+        if name in fields:
+            raise _DuplicateField(name)
+        fields[name] = value
+    return fields
 
 
 def _no_constant(name: str) -> None:
@@ -123,7 +129,7 @@ def _after_space(text: str, at: int) -> int:
 
 
 def _walk(text: str, at: int, path: tuple[str, ...], spans: dict[tuple[str, ...], Span]) -> int:
-    """Note where every value of a text that is known to be JSON begins and ends; returns where this one ends."""
+    """Record where every value of a text, which is valid JSON, begins and ends; return where this value ends."""
     start = at
     if text[at] in "{[":
         closing = "}" if text[at] == "{" else "]"

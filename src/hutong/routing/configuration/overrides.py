@@ -1,4 +1,4 @@
-"""Pins and blocks: what an operator wants whatever the score."""
+"""Overrides: pins and blocks that operators set, whatever the score."""
 
 from __future__ import annotations
 
@@ -6,30 +6,27 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
-
-import asyncpg
 
 from hutong import db, operators
 from hutong.errors import InvalidParameter, NotFound
 from hutong.routing.model import PRODUCT, Candidate
 from hutong.routing.statements import sql
 
-OVERRIDE_PREFIX = "rto"
 PIN_MAX = timedelta(days=7)
-"""A pin that nobody remembers must not outlive its reason."""
+"""A forgotten pin must not outlive its reason."""
 
 
-class Kind(StrEnum):
-    """What an override does."""
+class OverrideKind(StrEnum):
+    """The effect of an override."""
 
     PIN = "pin"
-    """The product goes through this account and no other, however it is doing, until the end."""
+    """The product's payments go through this account only, whatever its health, until the end of the pin."""
     BLOCK = "block"
-    """The account gets nothing new, until the end or until it is lifted."""
+    """The account gets no new payments, until the end of the block or until it is lifted."""
     LEAVE = "leave"
-    """Where operators confirm switches, one interface of the account gets nothing: they confirmed to leave it."""
+    """One interface of the account gets no payments: an operator confirmed the suggestion to leave it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +34,16 @@ class Override:
     """A pin or a block.
 
     Attributes:
-        product: What is pinned; empty is every product.
-        account: Its name, such as "wechat/main"; a block may name a channel.
+        product: The product that is pinned; empty is every product.
+        account: The account's name, such as "wechat/main"; a block may name a channel.
         until: Never None for a pin.
-        interface: What is left.
+        interface: The interface that is left.
     """
 
+    PREFIX: ClassVar[str] = "rto"
+
     override_id: UUID
-    kind: Kind
+    kind: OverrideKind
     product: str
     account: str
     until: datetime | None
@@ -55,7 +54,7 @@ class Override:
     interface: str = ""
 
     def document(self) -> Mapping[str, Any]:
-        """As the journal keeps it."""
+        """Return the override as the audit log records it."""
         until = None if self.until is None else self.until.isoformat()
         return {
             "kind": self.kind,
@@ -68,89 +67,91 @@ class Override:
 
 async def add_override(
     tx: db.Tx,
-    wanted: Override,
+    override: Override,
     *,
     candidates: Sequence[Candidate],
     products: Collection[str] = (),
     request_id: str | None = None,
 ) -> Override:
-    """Pin or block; every process goes by it within two seconds. A new pin of a product takes the old one's place.
+    """Pin or block an account; every process applies it within two seconds.
+
+    A new pin of a product replaces the previous one.
 
     Args:
-        candidates: The accounts there are.
-        products: Those that have a policy of their own.
+        candidates: The existing accounts.
+        products: The products that have a policy of their own.
 
     Effects:
         Writes one audit entry.
 
     Errors:
         InvalidParameter: a pin without an end, an end that is past or too far, a blank reason, an account or a product
-            that is not there.
+            that does not exist.
     """
-    operators.check_reason(wanted.reason)
-    _check_names(wanted, candidates, products)
-    if wanted.until is not None and wanted.until <= wanted.created_at:
-        raise InvalidParameter("must lie in the future", param="until")
-    if wanted.kind is Kind.PIN:
-        if wanted.until is None or wanted.until - wanted.created_at > PIN_MAX:
-            raise InvalidParameter(f"a pin ends within {PIN_MAX.days} days", param="until")
-        await sql.end_pins.execute(tx, wanted.product, wanted.created_at)
-    await insert_override(tx, wanted)
+    operators.check_reason(override.reason)
+    _check_names(override, candidates, products)
+    if override.until is not None and override.until <= override.created_at:
+        raise InvalidParameter("until must lie in the future", param="until")
+    if override.kind is OverrideKind.PIN:
+        if override.until is None or override.until - override.created_at > PIN_MAX:
+            raise InvalidParameter(f"a pin must end within {PIN_MAX.days} days", param="until")
+        await sql.end_pins.execute(tx, override.product, override.created_at)
+    await insert_override(tx, override)
     entry = operators.AuditEntry(
-        wanted.operator_id,
-        f"routing.{wanted.kind}",
+        override.operator_id,
+        f"routing.{override.kind}",
         "routing",
-        wanted.account,
-        wanted.reason,
-        after=wanted.document(),
+        override.account,
+        override.reason,
+        after=override.document(),
         request_id=request_id,
     )
-    await operators.audit(tx, [entry], now=wanted.created_at)
-    return wanted
+    await operators.audit(tx, [entry], now=override.created_at)
+    return override
 
 
-async def insert_override(tx: db.Tx, wanted: Override) -> None:
-    """Write one that was checked and is audited by the caller."""
+async def insert_override(tx: db.Tx, override: Override) -> None:
+    """Insert an override that the caller has checked and audits."""
     await sql.add_override.execute(
         tx,
-        wanted.override_id,
-        wanted.kind,
-        wanted.product,
-        wanted.account,
-        wanted.until,
-        wanted.reason,
-        wanted.operator_id,
-        wanted.created_at,
-        wanted.interface,
+        override_id=override.override_id,
+        kind=override.kind,
+        product=override.product,
+        account=override.account,
+        until=override.until,
+        reason=override.reason,
+        operator_id=override.operator_id,
+        created_at=override.created_at,
+        interface=override.interface,
     )
 
 
-def _check_names(wanted: Override, candidates: Sequence[Candidate], products: Collection[str]) -> None:
-    """A pin on what is not there would refuse every payment, and a block would keep nothing away."""
+def _check_names(override: Override, candidates: Sequence[Candidate], products: Collection[str]) -> None:
+    """Refuse names that do not exist: such a pin would refuse every payment, and such a block would have no effect."""
     names = {candidate.name for candidate in candidates}
-    if wanted.kind is Kind.BLOCK:
+    if override.kind is OverrideKind.BLOCK:
         names |= {candidate.channel for candidate in candidates}
-    if wanted.account not in names:
+    if override.account not in names:
         raise InvalidParameter(
-            f"there is no account {wanted.account}; there are {', '.join(sorted(names))}", param="account"
+            f"there is no account {override.account}; there are {', '.join(sorted(names))}", param="account"
         )
-    if wanted.product not in {"", PRODUCT, *products}:
-        raise InvalidParameter(f"there is no product {wanted.product}", param="product")
+    if override.product not in {"", PRODUCT, *products}:
+        raise InvalidParameter(f"there is no product {override.product}", param="product")
 
 
 async def lift_override(
     tx: db.Tx, override_id: UUID, *, operator_id: UUID, reason: str, now: datetime, request_id: str | None = None
 ) -> Override:
-    """End a pin or a block before its time.
+    """Lift a pin or a block before its end.
 
     Errors:
-        NotFound: there is none, or it has ended.
+        NotFound: there is no such override, or it has ended.
     """
     operators.check_reason(reason)
     row = await sql.lift_override.fetchrow(tx, override_id, now)
     if row is None:
-        raise NotFound("nothing that still holds has this id")
-    lifted = _override(row)
+        raise NotFound("no active override has this id")
+    lifted = _read_override(row)
     entry = operators.AuditEntry(
         operator_id, "routing.lift", "routing", lifted.account, reason, before=lifted.document(), request_id=request_id
     )
@@ -158,21 +159,9 @@ async def lift_override(
     return lifted
 
 
-async def standing_overrides(tx: db.Tx, *, now: datetime) -> list[Override]:
-    """The pins and blocks that hold, in the order they were made."""
-    return [_override(row) for row in await sql.standing_overrides.fetch(tx, now)]
+async def active_overrides(tx: db.Tx, *, now: datetime) -> list[Override]:
+    """Return the overrides that have not ended, oldest first."""
+    return [_read_override(row) for row in await sql.active_overrides.fetch(tx, now)]
 
 
-def _override(row: asyncpg.Record) -> Override:
-    return Override(
-        row["id"],
-        Kind(row["kind"]),
-        row["product"],
-        row["account"],
-        row["until"],
-        row["reason"],
-        row["operator_id"],
-        row["created_at"],
-        row["lifted_at"],
-        row["interface"],
-    )
+_read_override = db.reader(Override, sql["override"])

@@ -1,4 +1,4 @@
-"""What a channel takes for a payment: a share, a fixed part, tiers by the month's volume, and subsidies."""
+"""The price of a payment at a channel: a share, a fixed part, tiers by the month's volume, and subsidies."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _MILLION = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """A price from a month's volume on.
+    """A price that applies from a monthly volume on.
 
     Attributes:
-        from_minor: The account's volume of the month, in minor units, from which it holds; the whole payment is
-            charged by the tier in which the month stands before it.
+        from_minor: The account's volume of the month, in minor units, from which the tier applies; a payment is charged
+            as a whole by the tier that the volume before it has reached.
         ppm: Millionths of the amount.
     """
 
@@ -30,8 +30,8 @@ class Price:
     Attributes:
         tiers: By rising `from_minor`, the first from 0.
         min_minor, max_minor: Bounds of one payment's price.
-        subsidy_ppm: What somebody else pays of the price, in millionths of the amount, while the quota lasts.
-        subsidy_left_minor: What is left of that quota.
+        subsidy_ppm: The part of the price that is subsidized, in millionths of the amount, while the quota lasts.
+        subsidy_left_minor: The rest of that quota.
     """
 
     tiers: tuple[Tier, ...] = (Tier(0, 0),)
@@ -41,12 +41,14 @@ class Price:
     subsidy_left_minor: int = 0
 
     def of(self, amount_minor: int, month_minor: int) -> Decimal:
-        """What a payment costs, in minor units to four decimals; negative where a subsidy exceeds the price."""
+        """Return the price of a payment, in minor units to four decimals; negative if a subsidy exceeds the price."""
         return Decimal(self.ten_thousandths(amount_minor, month_minor)) / 10_000
 
     def ten_thousandths(self, amount_minor: int, month_minor: int) -> int:
-        """As `of`, in ten thousandths of a minor unit, the half rounded away from zero: a decision asks it of every
-        account, and whole numbers are quick."""
+        """Return the same as `of` in ten thousandths of a minor unit, half rounded away from zero.
+
+        Every decision computes it for every account, and integers are fast.
+        """
         tier = self.tiers[0]
         for step in self.tiers:
             if month_minor < step.from_minor:
@@ -60,11 +62,11 @@ class Price:
         return (cost + 50) // 100 if cost >= 0 else -((50 - cost) // 100)
 
     def after_subsidies(self, used_minor: int) -> Price:
-        """The price when so much of its quota has been used."""
+        """Return the price after this much of its subsidy quota has been used."""
         if not used_minor:
             return self
         return replace(self, subsidy_left_minor=max(self.subsidy_left_minor - used_minor, 0))
 
     def subsidy_of(self, amount_minor: int) -> Decimal:
-        """What somebody else pays of a payment's price, as long as the quota lasts."""
+        """Return the subsidy of a payment, as long as the quota lasts."""
         return min(Decimal(amount_minor * self.subsidy_ppm) / _MILLION, Decimal(self.subsidy_left_minor))

@@ -1,8 +1,8 @@
 """Rules as decision tables: JSON that operators edit, checked cell by cell before it comes into force.
 
 A file holds one table or several in the JSON Decision Model, each collecting all rows that match. Inputs are facts of
-the payment; each row that matches says what to do with an account or a channel, and why, in two languages. Every table
-is asked about the payment itself: edges that would lead one table's answers into another mean nothing here.
+the payment; each matching row blocks, allows or prefers an account or a channel and gives the reason in two languages.
+Every table is evaluated on the payment itself: edges from one table's outputs to another have no effect here.
 """
 
 from __future__ import annotations
@@ -30,20 +30,23 @@ FIELDS = frozenset(
         "weekday",
     }
 )
-"""What a rule may ask for. `hour` and `weekday` (0 is Monday) are Beijing's."""
+"""The inputs that a rule may have. `hour` and `weekday` (0 is Monday) are in Beijing time."""
 
 ACTIONS = frozenset({"block", "only", "prefer"})
-"""block: not this one. only: no other than those named so. prefer: added to the score, `points` in 0–1."""
+"""block: exclude it. only: exclude all but the targets of such rows. prefer: add `points` in 0–1 to the score."""
 
 _OUTPUTS = frozenset({"target", "action", "points", "text_en", "text_zh"})
 
+CheckedRow = tuple[dict[str, Any], "RuleRow"]
+"""A row of the file, and its outputs."""
+
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What one matching row says.
+class RuleRow:
+    """The outputs of one row.
 
     Attributes:
-        target: The name of an account, or of a channel.
+        target: The name of an account or of a channel.
     """
 
     target: str
@@ -54,48 +57,48 @@ class Said:
 
 
 class Rules:
-    """A checked rule file, ready to be asked.
+    """A checked file of rules, ready to be evaluated.
 
     Args:
-        tables: Each with what its rows say, in the order of the file.
+        tables: Each with the outputs of its rows, in the order of the file.
     """
 
-    def __init__(self, source: str, tables: Sequence[tuple[Mapping[str, Any], Sequence[Said]]]) -> None:
+    def __init__(self, source: str, tables: Sequence[tuple[Mapping[str, Any], Sequence[RuleRow]]]) -> None:
         self.source = source
-        self._said = [said for _, rows in tables for said in rows]
+        self._rows = [row for _, rows in tables for row in rows]
         content, number = {}, 0
         for key, (table, rows) in enumerate(tables):
             content[str(key)] = _numbered(table, number)
             number += len(rows)
-        # Only what an engine loads by itself is kept compiled. What a row says was read when it was checked; the engine
-        # has to tell no more than which rows match.
+        # The engine keeps compiled only what it loads by itself. The outputs of rows were read when the file was
+        # checked; the engine only has to find the rows that match.
         self._engine = zen.ZenEngine({"loader": {"type": "static", "content": content}})
         self._tables = tuple(content)
 
-    def ask(self, facts: Mapping[str, object]) -> list[Said]:
-        """The rows that match, in the order of the file."""
+    def evaluate(self, facts: Mapping[str, object]) -> list[RuleRow]:
+        """Return the rows that match, in the order of the file."""
         payment = dict(facts)
-        found: list[Said] = []
+        matching: list[RuleRow] = []
         for table in self._tables:
             rows: Any = self._engine.evaluate(table, payment)["result"]
-            found += [self._said[row["row"]] for row in rows or ()]
-        return found
+            matching += [self._rows[row["row"]] for row in rows or ()]
+        return matching
 
 
 def _numbered(table: Mapping[str, Any], first: int) -> dict[str, Any]:
-    """A table alone, whose rows give their number and nothing else."""
+    """Return a model of this table alone, whose rows output their number and nothing else."""
     content = table["content"]
     inputs = content.get("inputs") or []
     rows = [
         {column["id"]: row.get(column["id"], "") for column in inputs} | {"_id": str(number), "row": str(number)}
         for number, row in enumerate(content.get("rules") or [], first)
     ]
-    asked = {**content, "inputs": inputs, "rules": rows, "outputs": [{"id": "row", "name": "row", "field": "row"}]}
-    place = {"x": 0, "y": 0}
+    numbered = {**content, "inputs": inputs, "rules": rows, "outputs": [{"id": "row", "name": "row", "field": "row"}]}
+    position = {"x": 0, "y": 0}
     nodes = [
-        {"id": "in", "type": "inputNode", "name": "in", "position": place},
-        {"id": "table", "type": "decisionTableNode", "name": "table", "position": place, "content": asked},
-        {"id": "out", "type": "outputNode", "name": "out", "position": place},
+        {"id": "in", "type": "inputNode", "name": "in", "position": position},
+        {"id": "table", "type": "decisionTableNode", "name": "table", "position": position, "content": numbered},
+        {"id": "out", "type": "outputNode", "name": "out", "position": position},
     ]
     edges = [
         {"id": "1", "sourceId": "in", "targetId": "table", "type": "edge"},
@@ -107,11 +110,12 @@ def _numbered(table: Mapping[str, Any], first: int) -> dict[str, Any]:
 def read_rules(
     source: str, *, accounts: Mapping[str, str] | None, samples: Sequence[Mapping[str, object]] = ()
 ) -> Rules:
-    """Check a rule file whole.
+    """Check a whole file of rules and make it ready to be evaluated.
 
     Args:
-        accounts: The channel of each account by name; a rule may name either. None leaves names unchecked.
-        samples: Facts of payments as they come; the rules must leave a way for one of them at least.
+        accounts: The channel of each account by the account's name; a rule may name either. None leaves names
+            unchecked.
+        samples: Facts of typical payments; the rules must leave an account to at least one of them.
 
     Errors:
         RulesRefused: names the line and the reason; the rules in force stay.
@@ -120,68 +124,69 @@ def read_rules(
         model = orjson.loads(source)
     except orjson.JSONDecodeError as error:
         raise RulesRefused(f"line {error.lineno}: not JSON: {error.msg}", line=error.lineno) from None
-    lines = _Lines(source)
+    lines = _SourceLines(source)
     names = None if accounts is None else frozenset(accounts) | frozenset(accounts.values())
     tables = [node for node in _nodes(model, lines) if node.get("type") == "decisionTableNode"]
     if not tables:
-        raise RulesRefused("line 1: the file holds no decision table", line=1)
-    seen = [_check_table(table, lines, names) for table in tables]
+        raise RulesRefused("line 1: the file has no decision table", line=1)
+    checked = [_check_table(table, lines, names) for table in tables]
     try:
-        rules = Rules(source, [(table, [said for _, said in rows]) for table, rows in zip(tables, seen, strict=True)])
-        rules.ask(dict.fromkeys(FIELDS, ""))
+        rules = Rules(source, [(table, [row for _, row in rows]) for table, rows in zip(tables, checked, strict=True)])
+        rules.evaluate(dict.fromkeys(FIELDS, ""))
     except RuntimeError as error:
         raise RulesRefused(f"line 1: {_first_line(error)}", line=1) from None
-    _check_some_way_is_left(rules, [row for rows in seen for row in rows], lines, accounts or {}, samples)
+    _check_an_account_is_left(rules, [row for rows in checked for row in rows], lines, accounts or {}, samples)
     return rules
 
 
-class _Lines:
-    """Where things stand in the source, for people."""
+class _SourceLines:
+    """The lines of a file on which its values stand, for people."""
 
     def __init__(self, source: str) -> None:
         self._source = source
 
-    def of(self, identifier: object) -> int:
-        """The line on which a text value of the file stands first; 1 if it cannot be told."""
+    def line_of(self, identifier: object) -> int:
+        """Return the line on which a text value stands first; 1 if it is not found."""
         at = self._source.find(json.dumps(identifier, ensure_ascii=False))
         return self._source.count("\n", 0, at) + 1 if at >= 0 else 1
 
 
-def _nodes(model: Any, lines: _Lines) -> Sequence[dict[str, Any]]:
+def _nodes(model: Any, lines: _SourceLines) -> Sequence[dict[str, Any]]:
     nodes = model.get("nodes") if isinstance(model, dict) else None
     if not isinstance(nodes, list) or not all(isinstance(node, dict) for node in nodes):
         raise RulesRefused("line 1: the file has no list of nodes", line=1)
     for node in nodes:
         if node.get("type") not in ("inputNode", "decisionTableNode", "outputNode"):
-            line = lines.of(node.get("type"))
+            line = lines.line_of(node.get("type"))
             raise RulesRefused(f"line {line}: a node of type {node.get('type')} is not a decision table", line=line)
     return nodes
 
 
-def _check_table(
-    table: dict[str, Any], lines: _Lines, names: frozenset[str] | None
-) -> list[tuple[dict[str, Any], Said]]:
+def _check_table(table: dict[str, Any], lines: _SourceLines, names: frozenset[str] | None) -> list[CheckedRow]:
     content = table.get("content")
     if not isinstance(content, dict):
         raise RulesRefused("line 1: a decision table has no content", line=1)
     if content.get("hitPolicy") != "collect":
-        line = lines.of(content.get("hitPolicy"))
+        line = lines.line_of(content.get("hitPolicy"))
         raise RulesRefused(f'line {line}: "hitPolicy" must be "collect"', line=line)
     inputs, outputs = content.get("inputs") or [], content.get("outputs") or []
     for column in inputs:
         if column.get("field") not in FIELDS:
-            line = lines.of(column.get("field"))
+            line = lines.line_of(column.get("field"))
             raise RulesRefused(
                 f"line {line}: {column.get('field')} is no field of a payment; known are {', '.join(sorted(FIELDS))}",
                 line=line,
             )
     for column in outputs:
         if column.get("field") not in _OUTPUTS:
-            line = lines.of(column.get("field"))
-            raise RulesRefused(f"line {line}: {column.get('field')} is nothing that a rule says", line=line)
+            line = lines.line_of(column.get("field"))
+            known = ", ".join(sorted(_OUTPUTS))
+            raise RulesRefused(
+                f"line {line}: {column.get('field')} is no output of a rule; known are {known}", line=line
+            )
     by_name = {column["field"]: column["id"] for column in outputs}
     if not {"target", "action"} <= by_name.keys():
-        raise RulesRefused("line 1: a table must say target and action", line=1)
+        raise RulesRefused("line 1: a table must have the outputs target and action", line=1)
     return [(row, _check_row(row, inputs, by_name, lines, names)) for row in content.get("rules") or []]
 
 
@@ -189,27 +194,28 @@ def _check_row(
     row: dict[str, Any],
     inputs: Sequence[Mapping[str, Any]],
     outputs: Mapping[str, str],
-    lines: _Lines,
+    lines: _SourceLines,
     names: frozenset[str] | None,
-) -> Said:
-    line = lines.of(row.get("_id"))
+) -> RuleRow:
+    line = lines.line_of(row.get("_id"))
     for column in inputs:
         cell = row.get(column["id"]) or ""
         try:
             if cell:
                 zen.compile_unary_expression(cell)
         except RuntimeError:
-            # The engine takes a cell that it cannot read for one that never matches.
+            # The engine treats a cell that it cannot read as one that never matches.
             raise RulesRefused(f"line {line}: {column['field']}: {cell} cannot be read", line=line) from None
-    said = {name: _literal(row.get(column), name, line) for name, column in outputs.items()}
-    target, action, points = said.get("target"), said.get("action"), said.get("points") or 0
+    values = {name: _literal(row.get(column), name, line) for name, column in outputs.items()}
+    target, action, points = values.get("target"), values.get("action"), values.get("points") or 0
     if names is not None and target not in names:
         raise RulesRefused(f"line {line}: there is no account or channel {target}", line=line)
     if action not in ACTIONS:
         raise RulesRefused(f"line {line}: {action} is not an action; known are {', '.join(sorted(ACTIONS))}", line=line)
     if not isinstance(points, int | float) or isinstance(points, bool) or not 0 <= points <= 1:
         raise RulesRefused(f"line {line}: points must lie in 0–1", line=line)
-    return Said(str(target), str(action), float(points), str(said.get("text_en") or ""), str(said.get("text_zh") or ""))
+    texts = (str(values.get(name) or "") for name in ("text_en", "text_zh"))
+    return RuleRow(str(target), str(action), float(points), *texts)
 
 
 def _literal(cell: object, name: str, line: int) -> object:
@@ -221,59 +227,59 @@ def _literal(cell: object, name: str, line: int) -> object:
         raise RulesRefused(f"line {line}: {name} must be a plain value, not {cell}", line=line) from None
 
 
-def _check_some_way_is_left(
+def _check_an_account_is_left(
     rules: Rules,
-    rows: Sequence[tuple[dict[str, Any], Said]],
-    lines: _Lines,
+    rows: Sequence[CheckedRow],
+    lines: _SourceLines,
     accounts: Mapping[str, str],
     samples: Sequence[Mapping[str, object]],
 ) -> None:
-    """A file that leaves no account to any payment is refused, by the last row that takes one away."""
+    """Refuse a file that leaves no account to any sample, naming the last row that excludes accounts."""
     if not accounts or not samples:
         return
     for facts in samples:
-        said = Sayings(rules.ask(facts))
-        if any(said.allow(name, channel) for name, channel in accounts.items()):
+        outcome = RuleOutcome(rules.evaluate(facts))
+        if any(outcome.allows(name, channel) for name, channel in accounts.items()):
             return
-    taking = [row for row, said in rows if said.action != "prefer"]
-    line = lines.of(taking[-1].get("_id"))
+    excluding = [source for source, row in rows if row.action != "prefer"]
+    line = lines.line_of(excluding[-1].get("_id"))
     raise RulesRefused(f"line {line}: with this rule every channel is excluded", line=line)
 
 
-class Sayings:
-    """What the rules say about one payment, by target."""
+class RuleOutcome:
+    """The effect of the matching rows on one payment, by target."""
 
-    def __init__(self, said: Sequence[Said]) -> None:
-        self._only = {row.target: row for row in reversed(said) if row.action == "only"}
-        self._blocked = {row.target: row for row in reversed(said) if row.action == "block"}
+    def __init__(self, rows: Sequence[RuleRow]) -> None:
+        self._only = {row.target: row for row in reversed(rows) if row.action == "only"}
+        self._blocked = {row.target: row for row in reversed(rows) if row.action == "block"}
         self._preferred: dict[str, tuple[float, str, str]] = {}
-        for row in said:
+        for row in rows:
             if row.action == "prefer":
                 points, text_en, text_zh = self._preferred.get(row.target, _NO_POINTS)
                 self._preferred[row.target] = points + row.points, row.text_en or text_en, row.text_zh or text_zh
 
-    def allow(self, name: str, channel: str) -> bool:
-        """Whether they leave an account in."""
+    def allows(self, name: str, channel: str) -> bool:
+        """Return whether no rule excludes an account."""
         if name in self._blocked or channel in self._blocked:
             return False
         return not self._only or name in self._only or channel in self._only
 
     def reason(self, name: str, channel: str) -> tuple[str, str]:
-        """Why they do not leave an account in, in English and in Chinese: the words of the first row that says so."""
+        """Return why an account is excluded, in English and in Chinese: the texts of the first row that excludes it."""
         row = self._blocked.get(name) or self._blocked.get(channel) or next(reversed(self._only.values()))
         return row.text_en, row.text_zh
 
     def points(self, name: str, channel: str) -> tuple[float, str, str]:
-        """What they add to its score, and why, in English and in Chinese."""
-        own, text_en, text_zh = self._preferred.get(name, _NO_POINTS)
+        """Return what the rules add to an account's score, and why, in English and in Chinese."""
+        points, text_en, text_zh = self._preferred.get(name, _NO_POINTS)
         if channel == name:
-            return own, text_en, text_zh
-        shared, reason_en, reason_zh = self._preferred.get(channel, _NO_POINTS)
-        return own + shared, text_en or reason_en, text_zh or reason_zh
+            return points, text_en, text_zh
+        channel_points, channel_text_en, channel_text_zh = self._preferred.get(channel, _NO_POINTS)
+        return points + channel_points, text_en or channel_text_en, text_zh or channel_text_zh
 
 
 _NO_POINTS = (0.0, "", "")
-NOTHING_SAID = Sayings(())
+NO_RULES = RuleOutcome(())
 
 
 def _first_line(error: Exception) -> str:

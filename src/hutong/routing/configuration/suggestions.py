@@ -1,4 +1,4 @@
-"""Where operators confirm each switch: what health suggests, what they say to it, and how it takes effect."""
+"""Suggestions: where operators confirm each switch, the switches that health suggests and how they are decided."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import ClassVar
 from uuid import UUID
-
-import asyncpg
 
 from hutong import db, operators
 from hutong.errors import NotFound
-from hutong.routing.configuration.overrides import Kind, Override, insert_override, standing_overrides
-from hutong.routing.health import Health, State
+from hutong.routing.configuration.overrides import Override, OverrideKind, active_overrides, insert_override
+from hutong.routing.health import AccountHealth, HealthState
 from hutong.routing.model import Mode
 from hutong.routing.process_state import RoutingState
 from hutong.routing.statements import sql
@@ -21,13 +20,12 @@ from hutong.telemetry import get_logger
 
 _log = get_logger(__name__)
 
-SUGGESTION_PREFIX = "rts"
-Place = tuple[str, str]
-"""An account by its name, and an interface."""
+Interface = tuple[str, str]
+"""An account's name and one of its interfaces."""
 
 
-class What(StrEnum):
-    """What is suggested."""
+class SuggestionKind(StrEnum):
+    """What a suggestion proposes."""
 
     LEAVE = "leave"
     RETURN = "return"
@@ -35,16 +33,18 @@ class What(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A switch, or a switch back, that waits for an operator.
+    """A switch, or a switch back, that an operator has to decide on.
 
     Attributes:
-        why: With the figures.
-        since: Since when health says so.
-        dismissed_at: An operator does not want it; it does not come again while health says the same.
+        why: The reason, with figures.
+        since: Since when health has called for it.
+        dismissed_at: When an operator dismissed it; it is not repeated while health stays the same.
     """
 
+    PREFIX: ClassVar[str] = "rts"
+
     suggestion_id: UUID
-    what: What
+    what: SuggestionKind
     account: str
     interface: str
     why: str
@@ -53,46 +53,65 @@ class Suggestion:
     dismissed_at: datetime | None = None
 
 
-async def suggest(tx: db.Tx, live: RoutingState, *, now: datetime, new_id: Callable[[], UUID]) -> list[Suggestion]:
-    """Write down what health says now where operators confirm; withdraw what it no longer says.
+@dataclass(frozen=True, slots=True)
+class _Switch:
+    """A switch that health calls for now.
+
+    Attributes:
+        why: Empty if an existing suggestion stays, but no new one is made.
+    """
+
+    what: SuggestionKind
+    health: AccountHealth
+    why: str
+
+
+async def suggest(tx: db.Tx, state: RoutingState, *, now: datetime, new_id: Callable[[], UUID]) -> list[Suggestion]:
+    """Record the switches that health calls for where operators confirm them; withdraw those it no longer calls for.
 
     Effects:
-        Each new one is logged, since somebody has to look.
+        Each new suggestion is logged, since an operator has to look at it.
 
     Repeat:
-        What stands is not written again.
+        An open suggestion is not written again.
 
     Returns:
-        The new ones.
+        The new suggestions.
     """
-    if live.shared_at is None:
-        return []  # what this process knows of health by itself is not all
-    standing = await standing_suggestions(tx)
-    left = {(one.account, one.interface) for one in await standing_overrides(tx, now=now) if one.kind is Kind.LEAVE}
-    said = _said(live, left, now) if _confirms(live) else {}
-    ended = [one.suggestion_id for one in standing if one.what not in said.get((one.account, one.interface), {})]
+    if not state.is_synced:
+        return []  # without the results of other processes this process does not know enough to withdraw anything
+    open_suggestions = await list_suggestions(tx)
+    overrides = await active_overrides(tx, now=now)
+    left = {(each.account, each.interface) for each in overrides if each.kind is OverrideKind.LEAVE}
+    switches = _switches(state, left, now) if _operators_confirm(state) else {}
+    ended: set[UUID] = set()
+    kept: set[Interface] = set()
+    for each in open_suggestions:
+        interface = each.account, each.interface
+        switch = switches.get(interface)
+        if switch is None or switch.what is not each.what:
+            ended.add(each.suggestion_id)
+        else:
+            kept.add(interface)
     if ended:
-        await sql.end_suggestions.execute(tx, ended, now)
-    kept = {(one.account, one.interface) for one in standing if one.suggestion_id not in ended}
-    wanted = [
-        Suggestion(new_id(), what, *place, why, health.since or now, now)
-        for place, whats in said.items()
-        if place not in kept
-        for what, (health, why) in whats.items()
-        if why
+        await sql.end_suggestions.execute(tx, list(ended), now)
+    candidates = [
+        Suggestion(new_id(), switch.what, *interface, switch.why, switch.health.since or now, now)
+        for interface, switch in switches.items()
+        if interface not in kept and switch.why
     ]
-    if not wanted:
+    if not candidates:
         return []
-    added = {row["id"] for row in await _add(tx, wanted, now)}
-    new = [one for one in wanted if one.suggestion_id in added]
-    for one in new:
-        _log.warning("routing_suggested", what=one.what, account=one.account, interface=one.interface, why=one.why)
+    added = {row["id"] for row in await sql.add_suggestions.fetch(tx, rows=candidates)}
+    new = [suggestion for suggestion in candidates if suggestion.suggestion_id in added]
+    for each in new:
+        _log.warning("routing_suggested", what=each.what, account=each.account, interface=each.interface, why=each.why)
     return new
 
 
-async def standing_suggestions(tx: db.Tx) -> list[Suggestion]:
-    """What waits for an operator, and what was dismissed and is still what health says; oldest first."""
-    return [_suggestion(row) for row in await sql.standing_suggestions.fetch(tx)]
+async def list_suggestions(tx: db.Tx) -> list[Suggestion]:
+    """Return the suggestions that health still calls for, open or dismissed, oldest first."""
+    return [_read_suggestion(row) for row in await sql.list_suggestions.fetch(tx)]
 
 
 async def decide_suggestion(
@@ -106,8 +125,9 @@ async def decide_suggestion(
     now: datetime,
     request_id: str | None = None,
 ) -> Suggestion:
-    """Confirm a suggestion, so that every process goes by it within two seconds, or dismiss it. One person is enough:
-    in an outage there is no time for two.
+    """Confirm a suggestion, which every process applies within two seconds, or dismiss it.
+
+    One person is enough: in an outage there is no time for two.
 
     Args:
         override_id: For the leave that a confirmation makes.
@@ -116,81 +136,66 @@ async def decide_suggestion(
         Writes one audit entry.
 
     Errors:
-        NotFound: there is none, it was decided, or health no longer says so.
+        NotFound: there is no such suggestion, it was decided, or health no longer calls for it.
         InvalidParameter: a blank reason.
     """
     operators.check_reason(reason)
     decision = "confirmed" if confirm else "dismissed"
     row = await sql.decide_suggestion.fetchrow(tx, suggestion_id, decision, operator_id, now, reason)
     if row is None:
-        raise NotFound("no suggestion that waits has this id")
-    found = _suggestion(row)
-    if confirm and found.what is What.LEAVE:
+        raise NotFound("no open suggestion has this id")
+    suggestion = _read_suggestion(row)
+    if confirm and suggestion.what is SuggestionKind.LEAVE:
         leave = Override(
-            override_id, Kind.LEAVE, "", found.account, None, reason, operator_id, now, interface=found.interface
+            override_id,
+            OverrideKind.LEAVE,
+            "",
+            suggestion.account,
+            None,
+            reason,
+            operator_id,
+            now,
+            interface=suggestion.interface,
         )
         await insert_override(tx, leave)
     elif confirm:
-        await sql.lift_leave.execute(tx, found.account, found.interface, now)
+        await sql.lift_leave.execute(tx, suggestion.account, suggestion.interface, now)
     entry = operators.AuditEntry(
         operator_id,
-        f"routing.{found.what}" if confirm else "routing.dismiss",
+        f"routing.{suggestion.what}" if confirm else "routing.dismiss",
         "routing",
-        found.account,
+        suggestion.account,
         reason,
-        after={"suggestion": found.what, "interface": found.interface, "why": found.why},
+        after={"suggestion": suggestion.what, "interface": suggestion.interface, "why": suggestion.why},
         request_id=request_id,
     )
     await operators.audit(tx, [entry], now=now)
-    return found
+    return suggestion
 
 
-def _confirms(live: RoutingState) -> bool:
-    return any(policy.mode is Mode.SUGGEST for policy in live.configuration.policies.values())
+def _operators_confirm(state: RoutingState) -> bool:
+    return any(policy.mode is Mode.SUGGEST for policy in state.configuration.policies.values())
 
 
-def _said(live: RoutingState, left: Iterable[Place], now: datetime) -> dict[Place, dict[What, tuple[Health, str]]]:
-    """What health says of each place: what may stand, and why where it is to be said anew."""
-    names = {candidate.account_id: candidate.name for candidate in live.candidates}
-    ids = {name: account_id for account_id, name in names.items()}
-    gone = set(left)
-    places = {(names[account_id], interface) for account_id, interface in live.router.known()}
-    places |= {place for place in gone if place[0] in ids}
-    found: dict[Place, dict[What, tuple[Health, str]]] = {}
-    for name, interface in sorted(places):
-        health = live.router.health(ids[name], now, interface)
-        if (name, interface) in gone:
-            if health.state is State.HEALTHY:
-                why = f"its tries have gone well again; estimated success {health.success:.0%}"
-                found[name, interface] = {What.RETURN: (health, why)}
-        elif health.state in (State.OPEN, State.PROBING):
-            # One that is tried again keeps what was said of it, and nothing new is said.
-            why = f"{health.faults} of its last {health.seen} tries failed technically"
-            found[name, interface] = {What.LEAVE: (health, why if health.state is State.OPEN else "")}
-    return found
+def _switches(state: RoutingState, left: Iterable[Interface], now: datetime) -> dict[Interface, _Switch]:
+    """Return the switches that the health of each interface calls for."""
+    names = {candidate.account_id: candidate.name for candidate in state.candidates}
+    by_name = {name: account_id for account_id, name in names.items()}
+    away = set(left)
+    interfaces = {(names[account_id], interface) for account_id, interface in state.router.tracked()}
+    interfaces |= {interface for interface in away if interface[0] in by_name}
+    switches: dict[Interface, _Switch] = {}
+    for name, interface in sorted(interfaces):
+        health = state.router.health(by_name[name], now, interface)
+        if (name, interface) in away:
+            if health.state is HealthState.HEALTHY:
+                why = f"its attempts succeed again; estimated success {health.success:.0%}"
+                switches[name, interface] = _Switch(SuggestionKind.RETURN, health, why)
+        elif health.state in (HealthState.OPEN, HealthState.PROBING):
+            # While an account is probed, an existing suggestion to leave it stays, and no new one is made.
+            why = f"{health.faults} of its last {health.seen} attempts failed technically" if health.is_open else ""
+            switches[name, interface] = _Switch(SuggestionKind.LEAVE, health, why)
+    return switches
 
 
-async def _add(tx: db.Tx, wanted: list[Suggestion], now: datetime) -> list[asyncpg.Record]:
-    return await sql.add_suggestions.fetch(
-        tx,
-        [one.suggestion_id for one in wanted],
-        [one.what for one in wanted],
-        [one.account for one in wanted],
-        [one.interface for one in wanted],
-        [one.why for one in wanted],
-        [one.since for one in wanted],
-        now,
-    )
-
-
-def _suggestion(row: asyncpg.Record) -> Suggestion:
-    return Suggestion(
-        row["id"],
-        What(row["what"]),
-        row["account"],
-        row["interface"],
-        row["why"],
-        row["since"],
-        row["suggested_at"],
-        row["decided_at"],
-    )
+_read_suggestion = db.reader(Suggestion, sql["suggestion"])

@@ -1,38 +1,34 @@
-"""Configurations in the database: proposed by one person, approved by another, every version kept."""
+"""Versions of the configuration in the database: proposed by one person, approved by another, all of them kept."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import orjson
 
 from hutong import db, operators
 from hutong.errors import Conflict
 from hutong.routing.configuration.configuration import UNCONFIGURED, Configuration, read_configuration
-from hutong.routing.decisions.record import read_basis
-from hutong.routing.errors import ConfigurationRefused, DecisionGone, TrialUndecided
-from hutong.routing.experiments.experiment import TRIAL, latest_trial, start_trial
-from hutong.routing.experiments.significance import Finding
+from hutong.routing.errors import ConfigurationRefused, DecisionNotFound, ExperimentUndecided
+from hutong.routing.experiments.experiment import START_EXPERIMENT, latest_experiment, start_experiment
+from hutong.routing.experiments.significance import ExperimentVerdict
 from hutong.routing.model import Candidate
 from hutong.routing.statements import sql
 
 PUBLISH = "routing.publish"
-"""The action of a proposal to bring a configuration into force."""
+"""The action of a proposal to publish a configuration."""
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
-    """A configuration as it was published."""
+class PublishedConfiguration:
+    """A version of the configuration as a document; version 0, before the first is published, is empty."""
 
     version: int
     document: Mapping[str, Any]
-    published_at: datetime
-    proposal_id: UUID | None
 
 
 async def propose_configuration(
@@ -47,56 +43,56 @@ async def propose_configuration(
     now: datetime,
     request_id: str | None = None,
 ) -> operators.Proposal:
-    """Propose a configuration. What is wrong with it is found now, before anybody has to approve it.
+    """Propose a configuration. Errors in it are found now, before another person has to approve it.
 
     Args:
-        candidates: The accounts there are.
-        anyway: Although it was tried and its trial does not speak for it; kept with the proposal.
+        candidates: The existing accounts.
+        anyway: Although the experiment with it does not support it; kept with the proposal.
 
     Errors:
-        TrialUndecided: its trial does not speak for it.
-        ConfigurationRefused, RulesRefused: what is in force stays. NotPermitted: the maker may not propose.
+        ExperimentUndecided: the experiment with it does not support it.
+        ConfigurationRefused, RulesRefused: the configuration in force stays. NotPermitted: the maker may not propose.
     """
-    standing = await current_version(tx)
-    read_configuration(document, version=standing + 1, candidates=candidates)
-    payload: dict[str, Any] = {"version": standing + 1, "document": dict(document)}
+    version = await current_version(tx) + 1
+    read_configuration(document, version=version, candidates=candidates)
+    payload: dict[str, Any] = {"version": version, "document": dict(document)}
     if anyway:
         payload["anyway"] = True
     else:
-        await _check_trial(tx, document)
+        await _check_experiment(tx, document)
     new = operators.NewProposal(
         proposal_id=proposal_id,
         maker_id=maker_id,
         action=PUBLISH,
         object_kind="routing",
-        object_id=f"version/{standing + 1}",
-        # What is approved is the step from the version that the maker has seen and from no other.
+        object_id=f"version/{version}",
+        # Approved is the step from the version that the maker has seen, and from no other.
         payload=payload,
         reason=reason,
         request_id=request_id,
     )
-    (made,) = await operators.propose(tx, [new], now=now)
-    return made
+    (proposal,) = await operators.propose(tx, [new], now=now)
+    return proposal
 
 
 async def publish_configuration(tx: db.Tx, proposal: operators.Proposal, now: datetime) -> None:
-    """Let an approved configuration hold; every process goes by it within two seconds.
+    """Bring an approved configuration into force; every process applies it within two seconds.
 
     Errors:
-        Conflict: another one was published since it was proposed.
-        TrialUndecided: its trial has come to speak against it, and the proposal does not say `anyway`.
+        Conflict: another configuration was published since this one was proposed.
+        ExperimentUndecided: the experiment with it does not support it any more, and the proposal has no `anyway`.
 
     Effects:
-        Ends the trial that runs, since what it was tried against is gone.
+        Ends the running experiment, since the configuration that it compares with is replaced.
     """
     version, document = proposal.payload["version"], proposal.payload["document"]
     read_configuration(document, version=version)
     if not proposal.payload.get("anyway"):
-        await _check_trial(tx, document)
+        await _check_experiment(tx, document)
     text = orjson.dumps(document).decode()
     if await sql.publish.fetchval(tx, version, text, now, proposal.proposal_id) is None:
         raise Conflict("another configuration was published since this was proposed; propose it again")
-    await sql.end_trial.execute(tx, now, f"version {version} was published")
+    await sql.end_experiment.execute(tx, now, f"version {version} was published")
     entry = operators.AuditEntry(
         proposal.checker_id,
         PUBLISH,
@@ -109,64 +105,50 @@ async def publish_configuration(tx: db.Tx, proposal: operators.Proposal, now: da
     await operators.audit(tx, [entry], now=now)
 
 
-async def _check_trial(tx: db.Tx, document: Mapping[str, Any]) -> None:
-    tried = await latest_trial(tx, of=document)
-    if tried is None or tried.verdict in (Finding.BETTER, Finding.NO_WORSE):
+async def _check_experiment(tx: db.Tx, document: Mapping[str, Any]) -> None:
+    status = await latest_experiment(tx, of=document)
+    if status is None or status.verdict in (ExperimentVerdict.BETTER, ExperimentVerdict.NO_WORSE):
         return
-    compared = tried.comparison
-    raise TrialUndecided(
-        f"this draft was tried and its trial says {tried.verdict}: {compared.difference:+.2%} success"
-        f" ({compared.low:+.2%} to {compared.high:+.2%}); publish it anyway only with a reason"
+    comparison = status.comparison
+    raise ExperimentUndecided(
+        f"this draft was tried and its trial says {status.verdict}: {comparison.difference:+.2%} success"
+        f" ({comparison.low:+.2%} to {comparison.high:+.2%}); publish it anyway only with a reason"
     )
 
 
 async def current_version(tx: db.Tx) -> int:
-    """The version in force; 0 while nothing has been published."""
+    """Return the version in force; 0 before the first is published."""
     version: int = await sql.current_version.fetchval(tx)
     return version
 
 
+async def current_configuration(tx: db.Tx) -> PublishedConfiguration:
+    """Return the configuration in force as a document."""
+    row = await sql.current_configuration.fetchrow(tx)
+    return PublishedConfiguration(0, {}) if row is None else _read_published(row)
+
+
 async def load_configuration(tx: db.Tx, version: int) -> Configuration:
-    """A version, ready to be used.
+    """Return a version of the configuration, ready to be used.
 
     Errors:
-        DecisionGone: there is no such version.
+        DecisionNotFound: there is no such version.
     """
     if version == 0:
         return UNCONFIGURED
-    published = await find_published(tx, version)
+    row = await sql.find_configuration.fetchrow(tx, version)
+    if row is None:
+        raise DecisionNotFound(f"there is no routing configuration {version}")
     try:
-        return read_configuration(published.document, version=version)
+        return read_configuration(_read_published(row).document, version=version)
     except ConfigurationRefused as error:
         raise ConfigurationRefused(f"version {version} cannot be read: {error.detail}") from error
 
 
-async def find_published(tx: db.Tx, version: int) -> Published:
-    """A version as it was published.
+_read_published = db.reader(PublishedConfiguration, ("version", "document"), document=orjson.loads)
 
-    Errors:
-        DecisionGone: there is no such version.
-    """
-    row = await sql.find_configuration.fetchrow(tx, version)
-    if row is None:
-        raise DecisionGone(f"there is no routing configuration {version}")
-    return _published(row)
-
-
-async def list_published(tx: db.Tx, *, limit: int = 20) -> list[Published]:
-    """What was in force and when, newest first."""
-    return [_published(row) for row in await sql.list_configurations.fetch(tx, limit)]
-
-
-async def find_bases(tx: db.Tx, digests: Collection[str]) -> dict[str, tuple[Candidate, ...]]:
-    """What accounts could do when decisions were made, by the name that their records give; absent are left out."""
-    rows = await sql.find_bases.fetch(tx, sorted(set(digests)))
-    return {row["digest"]: read_basis(row["document"]) for row in rows}
-
-
-def _published(row: asyncpg.Record) -> Published:
-    return Published(row["version"], orjson.loads(row["document"]), row["published_at"], row["proposal_id"])
-
-
-EFFECTS: Mapping[str, operators.ApprovalHandler] = {PUBLISH: publish_configuration, TRIAL: start_trial}
-"""What the approval of each kind of proposal about routing does."""
+APPROVAL_HANDLERS: Mapping[str, operators.ApprovalHandler] = {
+    PUBLISH: publish_configuration,
+    START_EXPERIMENT: start_experiment,
+}
+"""The effect of approving each kind of proposal about routing."""

@@ -1,1 +1,1 @@
-"""Routing decisions as they are kept: recorded, replayed, tried against a draft."""
+"""Routing decisions as they are kept: recorded, logged, replayed, tested against a draft."""

@@ -1,7 +1,7 @@
-"""A decision as it is kept with its attempt: small, and enough to make it again exactly.
+"""The record of a decision: small, and enough to make the decision again exactly.
 
-What accounts can do changes seldom and is kept once, as a basis named by its hash; what changes from payment to payment
-is in the record itself.
+The capabilities of accounts change seldom and are kept once, as a snapshot named by its hash; the record itself holds
+what changes from payment to payment.
 """
 
 from __future__ import annotations
@@ -10,19 +10,20 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Annotated
 from uuid import UUID
 
 import orjson
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from hutong.routing.configuration.configuration import Configuration
 from hutong.routing.experiments.assignment import Arm
-from hutong.routing.health import Health
+from hutong.routing.health import AccountHealth
 from hutong.routing.model import (
     Candidate,
-    Decision,
     Draws,
     Evaluation,
+    RoutingDecision,
     RoutingPolicy,
     RoutingRequest,
     SelectionReason,
@@ -31,16 +32,16 @@ from hutong.routing.model import (
 
 
 @dataclass(frozen=True, slots=True)
-class AccountState:
-    """What was known of one account when a decision was made.
+class RecordedAccountState:
+    """The state of one account when a decision was made.
 
     Attributes:
         health: By institution, as `Candidate.health`.
-        subsidy_left_minor: In records from before what was used was kept.
+        subsidy_left_minor: Only in records older than `month_subsidy_minor`.
     """
 
     account_id: UUID
-    health: dict[str, Health]
+    health: dict[str, AccountHealth]
     probe_due: bool
     month_minor: int
     blocked: str
@@ -51,67 +52,75 @@ class AccountState:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """A decision with all that it depended on.
+class DecisionRecord:
+    """A decision with everything that it depended on. Its stored form has some keys of their own: see the aliases.
 
     Attributes:
-        basis: The hash of what the accounts could do.
         version: The configuration in force.
-        trial, arm: The draft that was being tried, and whether it decided.
-        formula: How factors became the score; empty in records from before it was kept.
+        capability_digest: The hash of the accounts' capabilities.
+        experiment_id, arm: The experiment that was running, and the arm that the payment was in.
+        formula: How the score was computed from the factors; empty in records that are older than the field.
     """
 
-    ask: RoutingRequest
+    request: Annotated[RoutingRequest, Field(alias="ask")]
     draws: Draws
     version: int
-    basis: str
+    capability_digest: Annotated[str, Field(alias="basis")]
     pin: str
     pin_until: datetime | None
-    moments: tuple[AccountState, ...]
+    account_states: Annotated[tuple[RecordedAccountState, ...], Field(alias="moments")]
     chosen: UUID | None
-    how: SelectionReason
-    verdicts: tuple[Evaluation, ...]
-    trial: UUID | None = None
+    reason: Annotated[SelectionReason, Field(alias="how")]
+    evaluations: Annotated[tuple[Evaluation, ...], Field(alias="verdicts")]
+    experiment_id: Annotated[UUID | None, Field(alias="trial")] = None
     arm: Arm | None = None
     formula: str = ""
 
 
-Base = Mapping[UUID, Candidate]
-_RECORD = TypeAdapter(Record)
-_BASIS = TypeAdapter(tuple[Candidate, ...])
+@dataclass(frozen=True, slots=True)
+class CapabilitySnapshot:
+    """The capabilities of accounts as a document, and its hash."""
+
+    digest: str
+    document: str
 
 
-def basis_of(candidates: tuple[Candidate, ...]) -> tuple[str, str]:
-    """The hash of what accounts can do, and what it is the hash of.
+ConfiguredAccounts = Mapping[UUID, Candidate]
+_RECORD = TypeAdapter(DecisionRecord)
+_CAPABILITIES = TypeAdapter(tuple[Candidate, ...])
+
+
+def capability_snapshot(candidates: tuple[Candidate, ...]) -> CapabilitySnapshot:
+    """Return the capabilities of accounts as a document.
 
     Args:
-        candidates: As their adapters describe them: what operators say of them is in the configuration.
+        candidates: As their adapters describe them; what operators set is in the configuration.
     """
-    # Sets come in any order; what is equal must have one hash in every process.
+    # Sets have no order; equal capabilities must have one hash in every process.
     document = orjson.dumps(candidates, default=_plain, option=orjson.OPT_SORT_KEYS)
-    return hashlib.sha256(document).hexdigest()[:32], document.decode()
+    return CapabilitySnapshot(hashlib.sha256(document).hexdigest()[:32], document.decode())
 
 
 def _plain(value: object) -> object:
     return str(value) if isinstance(value, UUID) else sorted(value)  # type: ignore[call-overload]
 
 
-def read_basis(document: str) -> tuple[Candidate, ...]:
-    """What accounts could do."""
-    return _BASIS.validate_json(document)
+def read_capabilities(document: str) -> tuple[Candidate, ...]:
+    """Return the accounts of a capability snapshot."""
+    return _CAPABILITIES.validate_json(document)
 
 
 def write_record(
-    ask: RoutingRequest,
+    request: RoutingRequest,
     snapshot: Snapshot,
-    decision: Decision,
-    basis: str,
+    decision: RoutingDecision,
+    capability_digest: str,
     *,
-    trial: UUID | None = None,
+    experiment_id: UUID | None = None,
     arm: Arm | None = None,
 ) -> str:
-    """A decision as text, to be kept."""
-    moments = [
+    """Return the record of a decision as text."""
+    account_states = [
         {
             "account_id": each.account_id,
             "health": each.health,
@@ -125,52 +134,51 @@ def write_record(
         for each in snapshot.candidates
     ]
     record = {
-        "ask": ask,
+        "ask": request,
         "draws": decision.draws,
         "version": decision.policy_version,
-        "basis": basis,
+        "basis": capability_digest,
         "pin": snapshot.pin,
         "pin_until": snapshot.pin_until,
-        "moments": moments,
+        "moments": account_states,
         "chosen": decision.chosen,
-        "how": decision.how,
-        "verdicts": decision.verdicts,
-        "trial": trial,
+        "how": decision.reason,
+        "verdicts": decision.evaluations,
+        "trial": experiment_id,
         "arm": arm,
         "formula": snapshot.policy.formula,
     }
     return orjson.dumps(record, default=_plain).decode()
 
 
-def read_record(text: str) -> Record:
-    """A record that was kept."""
+def read_record(text: str) -> DecisionRecord:
+    """Return a record from its text."""
     return _RECORD.validate_json(text)
 
 
-def base_of(basis: tuple[Candidate, ...], configuration: Configuration) -> Base:
-    """The accounts of a basis with what a configuration says of them, by their ids."""
-    return {candidate.account_id: configuration.configured(candidate) for candidate in basis}
+def configured_accounts(candidates: tuple[Candidate, ...], configuration: Configuration) -> ConfiguredAccounts:
+    """Return the accounts of a capability snapshot with a configuration applied, by id."""
+    return {candidate.account_id: configuration.apply(candidate) for candidate in candidates}
 
 
-def snapshot_of(record: Record, base: Base, policy: RoutingPolicy) -> Snapshot:
-    """All that a decision depended on, put together again."""
-    return Snapshot(
-        tuple(_at(base[moment.account_id], moment) for moment in record.moments), policy, record.pin, record.pin_until
-    )
+def snapshot_of(record: DecisionRecord, accounts: ConfiguredAccounts, policy: RoutingPolicy) -> Snapshot:
+    """Return the snapshot that a decision was made from."""
+    candidates = tuple(_candidate(accounts[state.account_id], state) for state in record.account_states)
+    return Snapshot(candidates, policy, record.pin, record.pin_until)
 
 
-def _at(candidate: Candidate, moment: AccountState) -> Candidate:
-    price = candidate.price.after_subsidies(moment.month_subsidy_minor)
-    if moment.subsidy_left_minor is not None:
-        price = replace(price, subsidy_left_minor=moment.subsidy_left_minor)
+def _candidate(account: Candidate, state: RecordedAccountState) -> Candidate:
+    price = account.price.after_subsidies(state.month_subsidy_minor)
+    if state.subsidy_left_minor is not None:
+        price = replace(price, subsidy_left_minor=state.subsidy_left_minor)
     return replace(
-        candidate,
-        health=moment.health,
-        probe_due=moment.probe_due,
-        month_minor=moment.month_minor,
-        month_minor_of=moment.month_minor_of,
-        month_subsidy_minor=moment.month_subsidy_minor,
+        account,
+        health=state.health,
+        probe_due=state.probe_due,
+        month_minor=state.month_minor,
+        month_minor_of=state.month_minor_of,
+        month_subsidy_minor=state.month_subsidy_minor,
         price=price,
-        blocked=moment.blocked,
-        left=moment.left,
+        blocked=state.blocked,
+        left=state.left,
     )

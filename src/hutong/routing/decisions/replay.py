@@ -1,33 +1,31 @@
-"""Making recorded decisions again: under the configuration that was in force, to prove that they can be, and under a
-draft, to see what it would change."""
+"""Replay of recorded decisions: under the configuration that was in force, to prove that they can be made again, and
+under a draft, to see what it would change."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from datetime import datetime
 from uuid import UUID
 
 from hutong import db
 from hutong.routing.configuration.configuration import Configuration
-from hutong.routing.configuration.versions import find_bases, load_configuration
-from hutong.routing.decide import choose, health_of
-from hutong.routing.decisions.record import Base, Record, base_of, snapshot_of
-from hutong.routing.errors import DecisionGone
+from hutong.routing.configuration.versions import load_configuration
+from hutong.routing.decide import decide, health_of
+from hutong.routing.decisions.log import find_capabilities
+from hutong.routing.decisions.record import ConfiguredAccounts, DecisionRecord, configured_accounts, snapshot_of
+from hutong.routing.errors import DecisionNotFound
 from hutong.routing.experiments.assignment import Arm
-from hutong.routing.experiments.experiment import configuration_of, find_trial
-from hutong.routing.model import Decision, Snapshot
-from hutong.routing.statements import sql
+from hutong.routing.experiments.experiment import draft_configuration, find_experiment
+from hutong.routing.model import RoutingDecision, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
-class Prospect:
-    """What could be expected of one decision.
+class Expectation:
+    """The expected result of one decision.
 
     Attributes:
-        account: None where it found no way.
-        success: The chance that the channel does its work, by the health in the record.
-        cost_minor: What a success costs.
+        account: None if no account qualified.
+        success: The chance that the channel processes the payment, by the health in the record.
+        cost_minor: The cost of a success.
     """
 
     account: str | None
@@ -36,95 +34,101 @@ class Prospect:
 
 
 @dataclass(frozen=True, slots=True)
-class Replayed:
-    """One decision made again.
+class ReplayedDecision:
+    """A decision that was made again.
 
     Attributes:
-        same: Under the configuration that was in force it is what was recorded, verdict by verdict.
-        was, would: As it was recorded, and under the draft.
+        same: Under the configuration that was in force it is as recorded, in every evaluation.
+        recorded, drafted: The expectations as recorded and under the draft.
     """
 
     same: bool
-    was: Prospect
-    would: Prospect
+    recorded: Expectation
+    drafted: Expectation
 
 
 class Replayer:
-    """Makes decisions again, one after the other; what they rest on is read when it is first needed.
+    """Makes decisions again, one after the other; what they are based on is read when it is first needed.
 
     Args:
-        draft: What they are tried against.
+        draft: The configuration that they are tested against.
     """
 
     def __init__(self, tx: db.Tx, draft: Configuration) -> None:
         self._tx = tx
         self._draft = draft
         self._configurations: dict[int | UUID, Configuration] = {}
-        self._bases: dict[tuple[str, int | UUID | None], Base] = {}
+        self._accounts: dict[tuple[str, int | UUID | None], ConfiguredAccounts] = {}
 
-    async def replay(self, record: Record) -> Replayed:
-        """Make one again, both ways.
+    async def replay(self, record: DecisionRecord) -> ReplayedDecision:
+        """Make a decision again under both configurations.
 
         Errors:
-            DecisionGone: what it rested on is not kept any more.
+            DecisionNotFound: what it was based on is not kept any more.
         """
         configuration = await self._configuration(record)
-        base = await self._base(record, _by(record), configuration)
-        decision = again(record, base, configuration)
-        same = (decision.chosen, decision.how, decision.verdicts) == (record.chosen, record.how, record.verdicts)
+        accounts = await self._configured_accounts(record, _decided_by(record), configuration)
+        repeated = decide_again(record, accounts, configuration)
+        same = (repeated.chosen, repeated.reason, repeated.evaluations) == (
+            record.chosen,
+            record.reason,
+            record.evaluations,
+        )
         # The draft may put the merchant into another class.
-        ask = replace(record.ask, merchant_class=self._draft.classes.get(record.ask.merchant, ""))
-        base = await self._base(record, None, self._draft)
-        then = snapshot_of(record, base, self._draft.policy(ask.product))
-        would = choose(ask, then, record.draws)
-        # Both at the draft's prices: a new price list is no saving.
-        return Replayed(same, _prospect(record, then, record.chosen), _prospect(record, then, would.chosen))
+        request = replace(record.request, merchant_class=self._draft.merchant_classes.get(record.request.merchant, ""))
+        accounts = await self._configured_accounts(record, None, self._draft)
+        snapshot = snapshot_of(record, accounts, self._draft.policy(request.product))
+        drafted = decide(request, snapshot, record.draws)
+        # Both at the draft's prices: a new price list is not a saving.
+        return ReplayedDecision(
+            same, _expectation(record, snapshot, record.chosen), _expectation(record, snapshot, drafted.chosen)
+        )
 
-    async def _configuration(self, record: Record) -> Configuration:
-        by = _by(record)
-        found = self._configurations.get(by)
-        if found is None and isinstance(by, UUID):
-            found = configuration_of((await find_trial(self._tx, by)).trial)
-        elif found is None:
-            found = await load_configuration(self._tx, record.version)
-        self._configurations[by] = found
-        return found
+    async def _configuration(self, record: DecisionRecord) -> Configuration:
+        key = _decided_by(record)
+        if key not in self._configurations:
+            if isinstance(key, UUID):
+                configuration = draft_configuration((await find_experiment(self._tx, key)).experiment)
+            else:
+                configuration = await load_configuration(self._tx, key)
+            self._configurations[key] = configuration
+        return self._configurations[key]
 
-    async def _base(self, record: Record, by: int | UUID | None, configuration: Configuration) -> Base:
-        key = record.basis, by
-        found = self._bases.get(key)
-        if found is None:
-            bases = await find_bases(self._tx, [record.basis])
-            if record.basis not in bases:
-                raise DecisionGone(f"what accounts could do as {record.basis} is not kept")
-            found = self._bases[key] = base_of(bases[record.basis], configuration)
-        return found
-
-
-async def refusals_between(tx: db.Tx, start: datetime, end: datetime) -> AsyncIterator[str]:
-    """The records of a span of time that found no way; rows are read as they are needed."""
-    async for row in sql.refusals_between.cursor(tx, start, end):
-        yield row["record"]
+    async def _configured_accounts(
+        self, record: DecisionRecord, decided_by: int | UUID | None, configuration: Configuration
+    ) -> ConfiguredAccounts:
+        digest = record.capability_digest
+        if (digest, decided_by) not in self._accounts:
+            capabilities = await find_capabilities(self._tx, [digest])
+            if digest not in capabilities:
+                raise DecisionNotFound(f"the capabilities of accounts with the hash {digest} are not kept")
+            self._accounts[digest, decided_by] = configured_accounts(capabilities[digest], configuration)
+        return self._accounts[digest, decided_by]
 
 
-def again(record: Record, base: Base, configuration: Configuration) -> Decision:
+def decide_again(record: DecisionRecord, accounts: ConfiguredAccounts, configuration: Configuration) -> RoutingDecision:
     """Make a decision again under the configuration that was in force: it is the same.
 
     Args:
-        base: Of the record's basis under that configuration.
+        accounts: Of the record's capability snapshot, under that configuration.
     """
-    return choose(record.ask, snapshot_of(record, base, configuration.policy(record.ask.product)), record.draws)
+    policy = configuration.policy(record.request.product)
+    return decide(record.request, snapshot_of(record, accounts, policy), record.draws)
 
 
-def _by(record: Record) -> int | UUID:
-    """What decided: the number of a configuration, or of a draft that was being tried."""
-    return record.trial if record.trial is not None and record.arm is Arm.DRAFT else record.version
+def _decided_by(record: DecisionRecord) -> int | UUID:
+    """Return which configuration decided: its version, or the experiment whose draft it is."""
+    if record.experiment_id is not None and record.arm is Arm.DRAFT:
+        return record.experiment_id
+    return record.version
 
 
-def _prospect(record: Record, snapshot: Snapshot, chosen: UUID | None) -> Prospect:
+def _expectation(record: DecisionRecord, snapshot: Snapshot, chosen: UUID | None) -> Expectation:
     if chosen is None:
-        return Prospect(None)
+        return Expectation(None)
+    request = record.request
     candidate = next(each for each in snapshot.candidates if each.account_id == chosen)
-    health = health_of(candidate, record.ask.institution)
-    cost = candidate.price.ten_thousandths(record.ask.amount_minor, candidate.taken_minor(record.ask.currency)) / 10_000
-    return Prospect(candidate.name, health.success, cost)
+    health = health_of(candidate, request.institution)
+    volume_minor = candidate.taken_minor(request.currency)
+    cost = candidate.price.ten_thousandths(request.amount_minor, volume_minor) / 10_000
+    return Expectation(candidate.name, health.success, cost)

@@ -1,1 +1,1 @@
-"""Experiments: a draft of the configuration on a share of the payments."""
+"""Experiments: a draft of the configuration routes a share of the payments."""

@@ -1,4 +1,4 @@
-"""Which of a trial's arms a payment belongs to, and what has come of those that are over."""
+"""Assignment of payments to the arms of an experiment, and the outcomes of each arm."""
 
 from __future__ import annotations
 
@@ -13,27 +13,31 @@ from hutong.routing.configuration.configuration import Configuration
 from hutong.routing.model import Candidate, Snapshot
 
 _KNOWN_AFTER = timedelta(seconds=5)
-"""Tries made sooner may come from a process that did not know of the trial yet: they are in neither arm."""
+"""Earlier attempts may come from a process that did not know of the experiment yet: they are in neither arm."""
 
 
 class Arm(StrEnum):
-    """By which configuration a payment is routed while a draft is tried."""
+    """The configuration by which a payment is routed while an experiment runs."""
 
     DRAFT = "draft"
     CONTROL = "control"
 
 
+OutcomeKey = tuple[UUID, Arm, str]
+"""An experiment, an arm and a currency."""
+
+
 @dataclass(slots=True)
-class Outcome:
-    """What has come of an arm's payments in one currency."""
+class ArmOutcome:
+    """The outcomes of an arm's payments in one currency."""
 
     ended: int = 0
     succeeded: int = 0
     captured_minor: int = 0
     cost_ten_thousandths: int = 0
 
-    def join(self, other: Outcome) -> None:
-        """Add another one up with this one."""
+    def add(self, other: ArmOutcome) -> None:
+        """Add further outcomes to these."""
         self.ended += other.ended
         self.succeeded += other.succeeded
         self.captured_minor += other.captured_minor
@@ -41,37 +45,38 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
-    """A trial as a process goes by it.
+class RunningExperiment:
+    """An experiment as processes apply it.
 
     Attributes:
         share: The part of the payments that the draft routes.
         configuration: The draft.
     """
 
-    trial_id: UUID
+    experiment_id: UUID
     share: float
     started_at: datetime
     configuration: Configuration
 
     def arm(self, payment_id: UUID | None) -> Arm:
-        """A payment's arm: always the same, in every process, whatever its tries."""
+        """Return the arm of a payment: the same in every process and for all attempts of the payment."""
         if payment_id is None:
             return Arm.CONTROL
-        digest = hashlib.blake2b(self.trial_id.bytes + payment_id.bytes, digest_size=8).digest()
+        digest = hashlib.blake2b(self.experiment_id.bytes + payment_id.bytes, digest_size=8).digest()
         return Arm.DRAFT if int.from_bytes(digest) < self.share * 2**64 else Arm.CONTROL
 
     def counts(self, created_at: datetime) -> bool:
-        """Whether a try belongs to the trial."""
+        """Return whether an attempt is part of the experiment."""
         return created_at >= self.started_at + _KNOWN_AFTER
 
-    def over(self, snapshot: Snapshot, base: Mapping[UUID, Candidate], product: str) -> Snapshot:
-        """The same moment under the draft.
+    def apply(self, snapshot: Snapshot, accounts: Mapping[UUID, Candidate], product: str) -> Snapshot:
+        """Return the same snapshot under the draft.
 
         Args:
-            base: The accounts with what the draft says of them.
+            accounts: The accounts with the draft applied.
         """
         candidates = tuple(
-            replace(base[each.account_id], health=each.health, probe_due=each.probe_due) for each in snapshot.candidates
+            replace(accounts[each.account_id], health=each.health, probe_due=each.probe_due)
+            for each in snapshot.candidates
         )
         return replace(snapshot, candidates=candidates, policy=self.configuration.policy(product))

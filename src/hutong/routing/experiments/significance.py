@@ -1,9 +1,9 @@
-"""Whether one share of payments succeeds more often than another, said so that one may look at any time.
+"""Significance of the difference between two success rates, valid however often the result is looked at.
 
-A plain test of two proportions is meant for one look at a sample fixed beforehand; who looks again and again, and stops
-when he likes what he sees, is fooled far more often than the level says. This is the mixture sequential probability
-ratio test: the difference is weighed against none by a normal mixture, and its confidence interval holds for all looks
-together.
+A plain test of two proportions is meant for one look at a sample of fixed size. Looking repeatedly and stopping at a
+welcome result is misleading far more often than the level of the test allows. This is the mixture sequential
+probability ratio test: a normal mixture weighs the difference against none, and the confidence interval holds for all
+looks together.
 """
 
 from __future__ import annotations
@@ -13,34 +13,34 @@ from enum import StrEnum
 from math import exp, log, sqrt
 
 LEVEL = 0.05
-"""The chance that the truth ever lies outside the interval, over all looks."""
+"""The chance that the true difference is ever outside the interval, over all looks."""
 
 ENDED_MIN = 100
-"""With fewer in either arm the normal approximation does not hold, and nothing is said."""
+"""With fewer payments in either arm the normal approximation does not hold, and there is no result."""
 
 _SCALE = 0.02
-"""The size of the differences looked for; another one changes how soon they are found, not whether the level holds."""
+"""The size of the differences to be found. It changes how soon they are found, not whether the level holds."""
 
 
-class Finding(StrEnum):
-    """What a trial says of its draft."""
+class ExperimentVerdict(StrEnum):
+    """The result of an experiment for its draft."""
 
     UNDECIDED = "undecided"
     BETTER = "better"
-    """It succeeds more often, significantly."""
+    """It succeeds significantly more often."""
     NO_WORSE = "no_worse"
-    """By more than the guardrail it is no worse, significantly."""
+    """It is significantly not worse by more than the guardrail."""
     WORSE = "worse"
-    """It succeeds less often, significantly."""
+    """It succeeds significantly less often."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The success rate of the draft less that of the control.
+    """The success rate of the draft minus that of the control.
 
     Attributes:
-        low, high: The confidence interval, which holds however often one looks.
-        p_value: The chance of such a difference if there were none, over all looks.
+        low, high: The confidence interval, valid for any number of looks.
+        p_value: The chance of such a difference if there is none, over all looks.
     """
 
     difference: float
@@ -48,20 +48,20 @@ class Comparison:
     high: float = 1.0
     p_value: float = 1.0
 
-    def verdict(self, guardrail: float) -> Finding:
-        """What it says of the draft.
+    def verdict(self, guardrail: float) -> ExperimentVerdict:
+        """Return the result for the draft.
 
         Args:
-            guardrail: How much less often it may succeed.
+            guardrail: How much lower its success rate may be.
         """
         if self.high < 0:
-            return Finding.WORSE
+            return ExperimentVerdict.WORSE
         if self.low > 0:
-            return Finding.BETTER
-        return Finding.NO_WORSE if self.low > -guardrail else Finding.UNDECIDED
+            return ExperimentVerdict.BETTER
+        return ExperimentVerdict.NO_WORSE if self.low > -guardrail else ExperimentVerdict.UNDECIDED
 
     def breaks(self, guardrail: float) -> bool:
-        """Whether the draft is significantly worse by more than the guardrail."""
+        """Return whether the draft is significantly worse by more than the guardrail."""
         return self.high < -guardrail
 
 
@@ -69,7 +69,7 @@ def compare(draft: tuple[int, int], control: tuple[int, int]) -> Comparison:
     """Compare two arms.
 
     Args:
-        draft, control: How many payments are over, and how many of them succeeded.
+        draft, control: How many payments have ended, and how many of them succeeded.
 
     Source:
         Johari, Koomen, Pekelis, Walsh: Always Valid Inference: Continuous Monitoring of A/B Tests, Operations Research
@@ -93,6 +93,6 @@ def compare(draft: tuple[int, int], control: tuple[int, int]) -> Comparison:
 
 
 def _variance(ended: int, succeeded: int) -> float:
-    """Of a rate; one more success and failure keep it from being nothing where none or all have succeeded."""
+    """Return the variance of a rate; one more success and failure keep it above zero if none or all have succeeded."""
     rate = (succeeded + 1) / (ended + 2)
     return rate * (1 - rate) / ended

@@ -1,24 +1,32 @@
--- name: standing_overrides
--- Pins and blocks that hold, or will until their end.
-SELECT id, kind, product, account, until, reason, operator_id, created_at, lifted_at, interface
+-- columns: override_setting
+kind, product, account, until, reason, operator_id, created_at
+
+-- columns: override
+id AS override_id, {override_setting}, lifted_at, interface
+
+-- name: active_overrides
+-- Pins and blocks that have not ended.
+SELECT {override}
 FROM routing.override
 WHERE lifted_at IS NULL AND (until IS NULL OR until > $1)
 ORDER BY created_at, id;
 
 -- name: end_pins
--- A new pin takes the place of the one before it.
+-- A new pin replaces the previous one.
 UPDATE routing.override
 SET lifted_at = $2
 WHERE kind = 'pin' AND product = $1 AND lifted_at IS NULL;
 
 -- name: add_override
--- A pin or a block.
-INSERT INTO routing.override (id, kind, product, account, until, reason, operator_id, created_at, interface)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+-- A pin, a block or a confirmed leave.
+INSERT INTO routing.override (id, {override_setting}, interface)
+VALUES (
+    :override_id, :kind, :product, :account, :until, :reason, :operator_id, :created_at, :interface
+);
 
 -- name: lift_override
--- Its end before its time; once.
+-- The end of an override before its time, once.
 UPDATE routing.override
 SET lifted_at = $2
 WHERE id = $1 AND lifted_at IS NULL
-RETURNING id, kind, product, account, until, reason, operator_id, created_at, lifted_at, interface;
+RETURNING {override};

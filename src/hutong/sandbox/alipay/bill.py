@@ -9,13 +9,13 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta
 
 from hutong.money import to_major
 from hutong.sandbox.alipay.keys import SELLER_ID
+from hutong.sandbox.alipay.validation import BEIJING
 from hutong.sandbox.bill import Entry
 
-_BEIJING = timezone(timedelta(hours=8))
 _ACCOUNT = f"{SELLER_ID}0156"
 _COLUMNS = (
     "支付宝交易号,商户订单号,业务类型,商品名称,创建时间,完成时间,门店编号,门店名称,操作员,终端号,对方账户,订单金额（元）,商家实收（元）,"
@@ -29,8 +29,8 @@ _SUMMARY_COLUMNS = (
 PAYMENT, REFUND = "交易", "退款"
 
 
-def detail(entries: Sequence[Entry], day: date, exported_at: datetime) -> bytes:
-    """The file of rows."""
+def bill_rows(entries: Sequence[Entry], day: date, exported_at: datetime) -> bytes:
+    """Write the file of rows."""
     payments = [entry for entry in entries if entry.state == PAYMENT]
     refunds = [entry for entry in entries if entry.state == REFUND]
     lines = [
@@ -46,9 +46,9 @@ def detail(entries: Sequence[Entry], day: date, exported_at: datetime) -> bytes:
     return _encode(lines)
 
 
-def summary(entries: Sequence[Entry], day: date, exported_at: datetime) -> bytes:
-    """The file of totals."""
-    counts = [sum(entry.state == word for entry in entries) for word in (PAYMENT, REFUND)]
+def bill_summary(entries: Sequence[Entry], day: date, exported_at: datetime) -> bytes:
+    """Write the file of totals."""
+    counts = [sum(entry.state == state for entry in entries) for state in (PAYMENT, REFUND)]
     total_minor = sum(_signed(entry) for entry in entries)
     fee_minor = -sum(entry.fee_minor for entry in entries)
     amounts = [total_minor, total_minor, 0, 0, 0, fee_minor, 0, total_minor + fee_minor]
@@ -65,14 +65,14 @@ def summary(entries: Sequence[Entry], day: date, exported_at: datetime) -> bytes
     return _encode(lines)
 
 
-def pack(entries: Sequence[Entry], day: date, exported_at: datetime) -> bytes:
-    """Both files as Alipay delivers them; their names are in GBK, which the zip does not say."""
+def pack_bill(entries: Sequence[Entry], day: date, exported_at: datetime) -> bytes:
+    """Pack both files as Alipay delivers them; their names are in GBK, which the zip does not declare."""
     buffer = io.BytesIO()
     stem = f"{_ACCOUNT}_{day:%Y%m%d}"
     names = [f"{stem}_业务明细.csv".encode("gbk"), f"{stem}_业务明细(汇总).csv".encode("gbk")]
-    bodies = (detail(entries, day, exported_at), summary(entries, day, exported_at))
-    made_at = exported_at.astimezone(_BEIJING).timetuple()[:6]
-    # The library writes names in UTF-8 only, so it is given others of the same length, which are then replaced.
+    bodies = (bill_rows(entries, day, exported_at), bill_summary(entries, day, exported_at))
+    made_at = exported_at.astimezone(BEIJING).timetuple()[:6]
+    # The library writes names in UTF-8 only, so the names are replaced afterwards by ones of the same length.
     stand_ins = [f"{number}".rjust(len(name), "-") for number, name in enumerate(names)]
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
         for stand_in, body in zip(stand_ins, bodies, strict=True):
@@ -93,7 +93,7 @@ def _head(title: str, day: date) -> list[str]:
 
 
 def _exported(at: datetime) -> str:
-    return f"#导出时间：[{at.astimezone(_BEIJING):%Y年%m月%d日 %H:%M:%S}]"
+    return f"#导出时间：[{at.astimezone(BEIJING):%Y年%m月%d日 %H:%M:%S}]"
 
 
 def _row(entry: Entry) -> str:
@@ -138,7 +138,7 @@ def _yuan(amount_minor: int) -> str:
 
 
 def _time(at: datetime) -> str:
-    return at.astimezone(_BEIJING).strftime("%Y-%m-%d %H:%M:%S")
+    return at.astimezone(BEIJING).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _encode(lines: Sequence[str]) -> bytes:

@@ -1,4 +1,4 @@
-"""What the Alipay simulator and its one merchant know of each other."""
+"""Key material of the Alipay simulator and of its one merchant."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from cryptography.x509.oid import NameOID
 
-from hutong.sandbox.keys import Pair, kept
+from hutong.sandbox.keys import Pair, load_or_create
 
 APP_ID = "2021000118641234"
 SELLER_ID = "2088102146225135"
@@ -27,7 +27,7 @@ _KEY_BEGIN = "-----BEGIN PRIVATE KEY"
 
 
 def sn(certificate: x509.Certificate) -> str:
-    """The serial number that Alipay's interfaces name a certificate by."""
+    """Return the serial number by which Alipay's interfaces name a certificate."""
     text = f"{certificate.issuer.rfc4514_string()}{certificate.serial_number}"
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
@@ -37,10 +37,10 @@ class AlipaySandboxKeys:
     """Key material of the Alipay simulator.
 
     Attributes:
-        root, authority: Alipay's root certificate, and the authority below it that issues all others.
+        root, authority: Alipay's root certificate, and the authority below it that issues the others.
         application: Signs the merchant's requests; its certificate is for certificate mode.
         platform: Signs for Alipay in certificate mode.
-        successor: What Alipay changes to from `platform`.
+        successor: The successor of `platform`.
         public: Signs for Alipay in public-key mode.
         other_merchant: A certificate of the same authority that is not Alipay's.
     """
@@ -55,7 +55,7 @@ class AlipaySandboxKeys:
 
     @classmethod
     def load(cls, folder: Path) -> AlipaySandboxKeys:
-        """Read the keys of a folder; what is missing is made and kept, the folder closed to other users."""
+        """Load the keys from a folder that other users cannot read; create missing ones."""
         root = _pair(folder, "root", "Ant Financial Certification Authority R1 (sandbox)", None)
         authority = _pair(folder, "authority", "Ant Financial Certification Authority Class 2 R1 (sandbox)", root)
         return cls(
@@ -69,14 +69,14 @@ class AlipaySandboxKeys:
         )
 
     def chain(self, pair: Pair) -> str:
-        """A certificate followed by the one that issued it, as Alipay hands its own out."""
+        """Return a certificate followed by its issuer's, as Alipay delivers its own."""
         return pair.certificate_pem + self.authority.certificate_pem
 
     def credentials(self, base_url: str, *, certificate_mode: bool = False) -> dict[str, object]:
-        """The credentials of a channel account that points at this simulator.
+        """Return the credentials of a channel account that points at this simulator.
 
         Args:
-            base_url: Where the simulator listens, such as "http://127.0.0.1:8090".
+            base_url: The address of the simulator, such as "http://127.0.0.1:8090".
         """
         shared: dict[str, object] = {
             "app_id": APP_ID,
@@ -98,8 +98,10 @@ def certificate_of(pair: Pair) -> x509.Certificate:
 
 
 def _pair(folder: Path, name: str, common_name: str, issuer: Pair | None) -> Pair:
-    pem = kept(folder / f"{name}.pem", lambda: _make(common_name, issuer, authority=name in ("root", "authority")))
-    # Made here and never shown to anybody: that its numbers fit need not be proven, which takes long.
+    pem = load_or_create(
+        folder / f"{name}.pem", lambda: _make(common_name, issuer, authority=name in ("root", "authority"))
+    )
+    # The key was created here, so its numbers need no validation, which takes long.
     key = load_pem_private_key(pem.encode(), password=None, unsafe_skip_rsa_key_validation=True)
     if not isinstance(key, rsa.RSAPrivateKey):
         raise TypeError(f"{name}.pem does not hold an RSA key")
@@ -115,7 +117,7 @@ def _pair(folder: Path, name: str, common_name: str, issuer: Pair | None) -> Pai
 
 
 def _make(common_name: str, issuer: Pair | None, *, authority: bool) -> str:
-    """A new key and its certificate, in one PEM file so that they cannot part."""
+    """Create a key and its certificate, in one PEM file so that they stay together."""
     key = rsa.generate_private_key(65537, 2048)
     organization = _MERCHANT if common_name.startswith("2088") else _ALIPAY
     subject = x509.Name(

@@ -1,4 +1,4 @@
-"""What the simulated Alipay does with money on its way back and out."""
+"""Refunds, cancellations and transfers at the Alipay simulator."""
 
 from __future__ import annotations
 
@@ -6,39 +6,45 @@ from datetime import timedelta
 from typing import Any
 
 from hutong.money import to_major
-from hutong.sandbox.alipay.orders import AlipayTrades, Lazy, Refusal, beijing, invalid, yuan
+from hutong.sandbox.alipay.orders import AlipayOrders, AnswerNode, beijing
+from hutong.sandbox.alipay.validation import AlipayRefusal, invalid, yuan
 from hutong.sandbox.simulator import Simulator
-from hutong.sandbox.store import MoneyOut, Order, OrderState, Payout, Refund
+from hutong.sandbox.store import OrderState, OutgoingState, SandboxOrder, SandboxPayout, SandboxRefund
 
 _WINDOW = timedelta(days=365)
+_TRANSFER_STATES = {
+    OutgoingState.PENDING: "DEALING",
+    OutgoingState.SUCCEEDED: "SUCCESS",
+    OutgoingState.FAILED: "FAIL",
+}
 _CANCEL_WITHIN = timedelta(hours=24)
 _NUMBER_LENGTH_MAX = 64
 _NOBODY = "nobody"
-"""A payee whose identity holds this does not exist."""
+"""A payee whose identity contains this text does not exist."""
 
 
-class AlipayMoney:
-    """Refunds, cancellations and transfers."""
+class AlipayRefundsAndPayouts:
+    """The refunds, cancellations and transfers of the merchant."""
 
-    def __init__(self, simulator: Simulator, trades: AlipayTrades) -> None:
+    def __init__(self, simulator: Simulator, orders: AlipayOrders) -> None:
         self._simulator = simulator
-        self._book = simulator.book
-        self._trades = trades
+        self._store = simulator.store
+        self._orders = orders
 
-    def cancel(self, content: dict[str, Any], _said: dict[str, str]) -> Lazy:
+    def cancel(self, content: dict[str, Any], _parameters: dict[str, str]) -> AnswerNode:
         try:
-            order = self._trades.find(content)
-        except Refusal as refusal:
+            order = self._orders.find(content)
+        except AlipayRefusal as refusal:
             if refusal.node["sub_code"] != "ACQ.TRADE_NOT_EXIST":
                 raise
             node = {"code": "10000", "msg": "Success", "out_trade_no": content.get("out_trade_no"), "retry_flag": "N"}
             return lambda _kind: node
         action = "close"
         if order.state is OrderState.OPEN:
-            self._book.change(order, OrderState.CLOSED, "closed")
+            self._store.change(order, OrderState.CLOSED, "closed")
         elif order.paid_at is not None:
             action = "refund"
-            self._give_all_back(order)
+            self._refund_in_full(order)
         node = {
             "code": "10000",
             "msg": "Success",
@@ -49,47 +55,49 @@ class AlipayMoney:
         }
         return lambda _kind: node
 
-    def _give_all_back(self, order: Order) -> None:
+    def _refund_in_full(self, order: SandboxOrder) -> None:
         assert order.paid_at is not None
-        if self._book.clock.now() - order.paid_at > _CANCEL_WITHIN:
-            raise Refusal("40004", "ACQ.TRADE_CANCEL_TIME_OUT", "超过撤销时间范围")
-        left_minor = self._book.refundable_minor(order)
+        if self._store.clock.now() - order.paid_at > _CANCEL_WITHIN:
+            raise AlipayRefusal("40004", "ACQ.TRADE_CANCEL_TIME_OUT", "超过撤销时间范围")
+        left_minor = self._store.refundable_minor(order)
         if left_minor:
-            # Alipay gives it a number of its own; the platform asks for it by the order's.
-            refund = self._start_refund(order, self._book.new_channel_no("2088"), left_minor, {})
+            # Alipay gives this refund its own number; the platform queries it by the order's number.
+            refund = self._start_refund(order, self._store.new_channel_no("2088"), left_minor, {})
             order.data["cancelled"] = refund.refund_no
-            self._simulator.finish_refund(refund, self._book.faults.notify, succeeded=True)
+            self._simulator.finish_refund(refund, self._store.faults.notify, succeeded=True)
 
-    def refund(self, content: dict[str, Any], _said: dict[str, str]) -> Lazy:
-        order = self._trades.find(content)
+    def refund(self, content: dict[str, Any], _parameters: dict[str, str]) -> AnswerNode:
+        order = self._orders.find(content)
         amount_minor = yuan(content.get("refund_amount"), "refund_amount")
         number = content.get("out_request_no", order.order_no)
         if not isinstance(number, str) or not 0 < len(number) <= _NUMBER_LENGTH_MAX:
             raise invalid("out_request_no")
-        refund = self._book.refunds.get(number)
+        refund = self._store.refunds.get(number)
         if refund is not None and (refund.order is not order or refund.amount_minor != amount_minor):
-            raise Refusal("40004", "ACQ.DISCORDANT_REPEAT_REQUEST", "不一致的请求")
+            raise AlipayRefusal("40004", "ACQ.DISCORDANT_REPEAT_REQUEST", "不一致的请求")
         if refund is not None:
-            return lambda _kind: self._refunded(order, changed=False)
+            return lambda _kind: self._refund_node(order, changed=False)
         if order.paid_at is None:
-            raise Refusal("40004", "ACQ.TRADE_STATUS_ERROR", "交易状态不合法")
-        if self._book.clock.now() - order.paid_at > _WINDOW:
-            raise Refusal("40004", "ACQ.TRADE_HAS_FINISHED", "交易已完结")
-        if amount_minor > self._book.refundable_minor(order):
-            raise Refusal("40004", "ACQ.REFUND_AMT_NOT_EQUAL_TOTAL", "退款金额超限")
+            raise AlipayRefusal("40004", "ACQ.TRADE_STATUS_ERROR", "交易状态不合法")
+        if self._store.clock.now() - order.paid_at > _WINDOW:
+            raise AlipayRefusal("40004", "ACQ.TRADE_HAS_FINISHED", "交易已完结")
+        if amount_minor > self._store.refundable_minor(order):
+            raise AlipayRefusal("40004", "ACQ.REFUND_AMT_NOT_EQUAL_TOTAL", "退款金额超限")
         started = self._start_refund(order, number, amount_minor, content)
 
         def answer(kind: str) -> dict[str, Any]:
-            faults = self._book.faults
-            done = kind != "refund_fails_after_accept" and faults.money_out_ms == 0
-            if done:
+            faults = self._store.faults
+            succeeds_now = kind != "refund_fails_after_accept" and faults.money_out_ms == 0
+            if succeeds_now:
                 self._simulator.finish_refund(started, faults.notify, succeeded=True)
-            return self._refunded(order, changed=done)
+            return self._refund_node(order, changed=succeeds_now)
 
         return answer
 
-    def _start_refund(self, order: Order, number: str, amount_minor: int, content: dict[str, Any]) -> Refund:
-        refund = Refund(
+    def _start_refund(
+        self, order: SandboxOrder, number: str, amount_minor: int, content: dict[str, Any]
+    ) -> SandboxRefund:
+        refund = SandboxRefund(
             refund_no=number,
             channel_refund_no=order.channel_order_no,
             order=order,
@@ -97,13 +105,13 @@ class AlipayMoney:
             currency=order.currency,
             notify_url=order.notify_url,
             content=content,
-            created_at=self._book.clock.now(),
+            created_at=self._store.clock.now(),
         )
-        self._book.start_refund(refund)
+        self._store.start_refund(refund)
         return refund
 
-    def _refunded(self, order: Order, *, changed: bool) -> dict[str, Any]:
-        given = [r for r in self._book.refunds.values() if r.order is order and r.state is MoneyOut.SUCCEEDED]
+    def _refund_node(self, order: SandboxOrder, *, changed: bool) -> dict[str, Any]:
+        refunds = [r for r in self._store.refunds.values() if r.order is order and r.state is OutgoingState.SUCCEEDED]
         return {
             "code": "10000",
             "msg": "Success",
@@ -111,17 +119,17 @@ class AlipayMoney:
             "trade_no": order.channel_order_no,
             "buyer_logon_id": "159****5620",
             "fund_change": "Y" if changed else "N",
-            "refund_fee": to_major(sum(refund.amount_minor for refund in given), order.currency),
+            "refund_fee": to_major(sum(refund.amount_minor for refund in refunds), order.currency),
         }
 
-    def query_refund(self, content: dict[str, Any], _said: dict[str, str]) -> Lazy:
-        order, number = self._trades.find(content), content.get("out_request_no")
+    def query_refund(self, content: dict[str, Any], _parameters: dict[str, str]) -> AnswerNode:
+        order, number = self._orders.find(content), content.get("out_request_no")
         if not isinstance(number, str) or not number:
             raise invalid("out_request_no")
-        asked = order.data.get("cancelled", number) if number == order.order_no else number
-        refund = self._book.refunds.get(asked)
+        refund_no = order.data.get("cancelled", number) if number == order.order_no else number
+        refund = self._store.refunds.get(refund_no)
         node: dict[str, Any] = {"code": "10000", "msg": "Success"}
-        if refund is not None and refund.order is order and refund.state is MoneyOut.SUCCEEDED:
+        if refund is not None and refund.order is order and refund.state is OutgoingState.SUCCEEDED:
             node |= {
                 "out_trade_no": order.order_no,
                 "trade_no": order.channel_order_no,
@@ -133,82 +141,82 @@ class AlipayMoney:
             if "gmt_refund_pay" in content.get("query_options", []) and refund.changed_at is not None:
                 node["gmt_refund_pay"] = beijing(refund.changed_at)
         elif refund is not None and refund.order is order:
-            # The words for a refund that Alipay works off by and by.
-            word = {MoneyOut.PENDING: "REFUND_PROCESSING", MoneyOut.FAILED: "REFUND_FAIL"}[refund.state]
-            amounts = {"refund_amount": to_major(refund.amount_minor, order.currency), "refund_status": word}
+            # The states of a refund that Alipay processes later.
+            state = {OutgoingState.PENDING: "REFUND_PROCESSING", OutgoingState.FAILED: "REFUND_FAIL"}[refund.state]
+            amounts = {"refund_amount": to_major(refund.amount_minor, order.currency), "refund_status": state}
             node |= {"out_trade_no": order.order_no, "trade_no": order.channel_order_no, "out_request_no": number}
             node |= amounts
         return lambda _kind: node
 
-    def transfer(self, content: dict[str, Any], _said: dict[str, str]) -> Lazy:
+    def transfer(self, content: dict[str, Any], _parameters: dict[str, str]) -> AnswerNode:
         number, payee = content.get("out_biz_no"), content.get("payee_info")
         if not isinstance(number, str) or not 0 < len(number) <= _NUMBER_LENGTH_MAX:
-            raise _wrong("out_biz_no")
+            raise _invalid("out_biz_no")
         if content.get("product_code") != "TRANS_ACCOUNT_NO_PWD" or content.get("biz_scene") != "DIRECT_TRANSFER":
-            raise _wrong("product_code")
+            raise _invalid("product_code")
         if not isinstance(payee, dict) or not payee.get("identity") or not content.get("order_title"):
-            raise _wrong("payee_info")
+            raise _invalid("payee_info")
         by_logon = payee.get("identity_type") == "ALIPAY_LOGON_ID"
         if payee.get("identity_type") not in ("ALIPAY_USER_ID", "ALIPAY_LOGON_ID", "ALIPAY_OPEN_ID") or (
             by_logon and not payee.get("name")
         ):
-            raise _wrong("payee_info")
+            raise _invalid("payee_info")
         amount_minor = yuan(content.get("trans_amount"), "trans_amount")
-        payout = self._book.payouts.get(number)
+        payout = self._store.payouts.get(number)
         if payout is not None and (payout.amount_minor, payout.payee) != (amount_minor, payee):
-            raise Refusal("40004", "PAYMENT_INFO_INCONSISTENCY", "两次请求商户单号一样，但是参数不一致")
+            raise AlipayRefusal("40004", "PAYMENT_INFO_INCONSISTENCY", "两次请求商户单号一样，但是参数不一致")
         if payout is None:
             payout = self._start_transfer(number, payee, amount_minor, content)
         started = payout
 
         def answer(kind: str) -> dict[str, Any]:
-            faults = self._book.faults
+            faults = self._store.faults
             if kind != "refund_fails_after_accept" and faults.money_out_ms == 0:
                 self._simulator.finish_payout(started, faults.notify, succeeded=True)
-            return self._sent(started)
+            return self._transfer_node(started)
 
         return answer
 
-    def _start_transfer(self, number: str, payee: dict[str, str], amount_minor: int, content: dict[str, Any]) -> Payout:
+    def _start_transfer(
+        self, number: str, payee: dict[str, str], amount_minor: int, content: dict[str, Any]
+    ) -> SandboxPayout:
         if amount_minor < 10:
-            raise Refusal("40004", "EXCEED_LIMIT_SM_AMOUNT", "单笔额度超限")
+            raise AlipayRefusal("40004", "EXCEED_LIMIT_SM_AMOUNT", "单笔额度超限")
         if _NOBODY in payee["identity"]:
-            raise Refusal("40004", "PAYEE_NOT_EXIST", "收款用户不存在")
-        payout = Payout(
+            raise AlipayRefusal("40004", "PAYEE_NOT_EXIST", "收款用户不存在")
+        payout = SandboxPayout(
             payout_no=number,
-            channel_payout_no=self._book.new_channel_no("2026"),
+            channel_payout_no=self._store.new_channel_no("2026"),
             amount_minor=amount_minor,
             currency="CNY",
             payee=payee,
             notify_url="",
             content=content,
-            created_at=self._book.clock.now(),
+            created_at=self._store.clock.now(),
         )
-        self._book.start_payout(payout)
+        self._store.start_payout(payout)
         return payout
 
-    def query_transfer(self, content: dict[str, Any], _said: dict[str, str]) -> Lazy:
-        payout = self._book.payouts.get(str(content.get("out_biz_no")))
+    def query_transfer(self, content: dict[str, Any], _parameters: dict[str, str]) -> AnswerNode:
+        payout = self._store.payouts.get(str(content.get("out_biz_no")))
         if payout is None:
-            raise Refusal("40004", "ORDER_NOT_EXIST", "转账订单不存在")
-        node = self._sent(payout) | {"trans_amount": to_major(payout.amount_minor, payout.currency)}
+            raise AlipayRefusal("40004", "ORDER_NOT_EXIST", "转账订单不存在")
+        node = self._transfer_node(payout) | {"trans_amount": to_major(payout.amount_minor, payout.currency)}
         return lambda _kind: node
 
-    def _sent(self, payout: Payout) -> dict[str, Any]:
+    def _transfer_node(self, payout: SandboxPayout) -> dict[str, Any]:
         node = {
             "code": "10000",
             "msg": "Success",
             "out_biz_no": payout.payout_no,
             "order_id": payout.channel_payout_no,
-            "status": {MoneyOut.PENDING: "DEALING", MoneyOut.SUCCEEDED: "SUCCESS", MoneyOut.FAILED: "FAIL"}[
-                payout.state
-            ],
+            "status": _TRANSFER_STATES[payout.state],
             "trans_date": beijing(payout.changed_at or payout.created_at),
         }
-        if payout.state is MoneyOut.FAILED:
+        if payout.state is OutgoingState.FAILED:
             node |= {"error_code": "PAYEE_ACCOUNT_STATUS_ERROR", "fail_reason": "收款方账号异常"}
         return node
 
 
-def _wrong(name: str) -> Refusal:
-    return Refusal("40004", "INVALID_PARAMETER", f"参数有误：{name}")
+def _invalid(name: str) -> AlipayRefusal:
+    return AlipayRefusal("40004", "INVALID_PARAMETER", f"参数有误：{name}")

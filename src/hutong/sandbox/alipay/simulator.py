@@ -1,6 +1,6 @@
-"""Alipay's open platform as it answers: strict about our signatures, honest about its own.
+"""Alipay's open platform with Alipay's own strictness and its own signatures.
 
-The gateway proves who asks; what is asked for is done by `AlipayTrades` and `AlipayMoney`.
+The gateway authenticates a request; `AlipayOrders` and `AlipayRefundsAndPayouts` fulfill it.
 
 Source:
     https://opendocs.alipay.com/common/02kf5p (parameters), https://opendocs.alipay.com/common/02km9f (common codes),
@@ -25,21 +25,22 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from hutong.money import to_major
-from hutong.sandbox.alipay import bill as alipay_bill
+from hutong.sandbox.alipay.bill import bill_rows, pack_bill
 from hutong.sandbox.alipay.keys import APP_ID, BUYER_ID, SELLER_ID, AlipaySandboxKeys, certificate_of, sn
-from hutong.sandbox.alipay.orders import BEIJING, PAGES, AlipayTrades, Lazy, Refusal, beijing, trade_status
-from hutong.sandbox.alipay.refunds_and_payouts import AlipayMoney
+from hutong.sandbox.alipay.orders import PAGES, AlipayOrders, AnswerNode, beijing, trade_status
+from hutong.sandbox.alipay.refunds_and_payouts import AlipayRefundsAndPayouts
+from hutong.sandbox.alipay.validation import BEIJING, AlipayRefusal
 from hutong.sandbox.bill import Entry
 from hutong.sandbox.faults import NotifyFaults
 from hutong.sandbox.notifier import Message, Notifier
-from hutong.sandbox.simulator import Simulator, meet
-from hutong.sandbox.store import Book, Order, Payout, Refund
+from hutong.sandbox.simulator import Simulator, answer_call
+from hutong.sandbox.store import SandboxOrder, SandboxPayout, SandboxRefund, Store
 
 SCHEDULE_S = (240, 600, 600, 3600, 7200, 21600, 54000)
-"""The waits between Alipay's tries: 4m,10m,10m,1h,2h,6h,15h."""
+"""The waits between Alipay's deliveries: 4m,10m,10m,1h,2h,6h,15h."""
 
 _CLOCK_SKEW_MAX_S = 86_400
-_BILL_LIVES_S = 30
+_BILL_LIFETIME_S = 30
 _REQUIRED = {
     "method": "isv.missing-method",
     "app_id": "isv.missing-app-id",
@@ -48,6 +49,7 @@ _REQUIRED = {
     "timestamp": "isv.missing-timestamp",
     "version": "isv.missing-version",
 }
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 _NUMBERS = ("out_request_no", "out_biz_no", "out_trade_no", "trade_no", "order_id")
 
 
@@ -59,25 +61,25 @@ class AlipaySimulator(Simulator):
     bill_kinds = ("trade",)
     odd_state = "其他"
 
-    def __init__(self, folder: Path, book: Book, notifier: Notifier) -> None:
-        self.book = book
+    def __init__(self, folder: Path, store: Store, notifier: Notifier) -> None:
+        self.store = store
         self.keys = AlipaySandboxKeys.load(folder)
         self.signer = self.keys.platform
-        """Signs in certificate mode; set it to `successor` and Alipay has changed its certificate."""
+        """Signs in certificate mode. Set to `successor`, Alipay has changed its certificate."""
         self._notifier = notifier
         self._bills: dict[str, tuple[date, datetime]] = {}
-        self._trades = AlipayTrades(self)
-        money = AlipayMoney(self, self._trades)
-        self._interfaces: dict[str, tuple[str, Callable[[dict[str, Any], dict[str, str]], Lazy]]] = {
-            "alipay.trade.precreate": ("place", self._trades.precreate),
-            "alipay.trade.pay": ("place", self._trades.charge),
-            "alipay.trade.query": ("query", self._trades.query),
-            "alipay.trade.close": ("close", self._trades.close),
-            "alipay.trade.cancel": ("void", money.cancel),
-            "alipay.trade.refund": ("refund", money.refund),
-            "alipay.trade.fastpay.refund.query": ("query_refund", money.query_refund),
-            "alipay.fund.trans.uni.transfer": ("payout", money.transfer),
-            "alipay.fund.trans.common.query": ("query_payout", money.query_transfer),
+        self._orders = AlipayOrders(self)
+        outgoing = AlipayRefundsAndPayouts(self, self._orders)
+        self._interfaces: dict[str, tuple[str, Callable[[dict[str, Any], dict[str, str]], AnswerNode]]] = {
+            "alipay.trade.precreate": ("place", self._orders.precreate),
+            "alipay.trade.pay": ("place", self._orders.charge),
+            "alipay.trade.query": ("query", self._orders.query),
+            "alipay.trade.close": ("close", self._orders.close),
+            "alipay.trade.cancel": ("void", outgoing.cancel),
+            "alipay.trade.refund": ("refund", outgoing.refund),
+            "alipay.trade.fastpay.refund.query": ("query_refund", outgoing.query_refund),
+            "alipay.fund.trans.uni.transfer": ("payout", outgoing.transfer),
+            "alipay.fund.trans.common.query": ("query_payout", outgoing.query_transfer),
             "alipay.data.dataservice.bill.downloadurl.query": ("bill", self._bill_address),
             "alipay.open.app.alipaycert.download": ("certificates", self._certificate),
         }
@@ -101,45 +103,45 @@ class AlipaySimulator(Simulator):
             web.get("/alipay/bill/{token}", self._deliver_bill),
         ]
 
-    # What payers and banks do, told by the control API or the payer's page.
+    # Actions of payers and banks, requested by the control API or the payer's page.
 
-    def opened(self, order: Order) -> None:
+    def opened(self, order: SandboxOrder) -> None:
         order.data["opened"] = True
 
-    def pay(self, order: Order, faults: NotifyFaults, *, force: bool = False) -> bool:
+    def pay(self, order: SandboxOrder, faults: NotifyFaults, *, force: bool = False) -> bool:
         self.opened(order)
-        if not self.book.pay(order, force=force):
+        if not self.store.pay(order, force=force):
             return False
-        self._notifier.start(order, faults, self._same(self._notice(order, faults.amount_delta_minor)))
+        self._notifier.start(order, faults, self._repeat(self._notification(order, faults.amount_delta_minor)))
         return True
 
-    def decline(self, order: Order, faults: NotifyFaults) -> bool:  # noqa: ARG002 - nobody is told
-        """The payer's bank declines. To Alipay the order still waits: the payer may pay another way."""
+    def decline(self, order: SandboxOrder, faults: NotifyFaults) -> bool:  # noqa: ARG002 - Alipay sends no notification
+        """Decline as the payer's bank. To Alipay the order stays open: the payer may pay another way."""
         self.opened(order)
-        return self.book.payable(order)
+        return self.store.payable(order)
 
-    def finish_refund(self, refund: Refund, faults: NotifyFaults, *, succeeded: bool) -> bool:
-        if not self.book.finish_refund(refund, succeeded=succeeded):
+    def finish_refund(self, refund: SandboxRefund, faults: NotifyFaults, *, succeeded: bool) -> bool:
+        if not self.store.finish_refund(refund, succeeded=succeeded):
             return False
         if succeeded:
-            self._notifier.start(refund, faults, self._same(self._notice(refund.order, 0, refund)))
+            self._notifier.start(refund, faults, self._repeat(self._notification(refund.order, 0, refund)))
         return True
 
-    def finish_payout(self, payout: Payout, faults: NotifyFaults, *, succeeded: bool) -> bool:  # noqa: ARG002
-        return self.book.finish_payout(payout, succeeded=succeeded)
+    def finish_payout(self, payout: SandboxPayout, faults: NotifyFaults, *, succeeded: bool) -> bool:  # noqa: ARG002
+        return self.store.finish_payout(payout, succeeded=succeeded)
 
     def entries(self, kind: str, day: date) -> list[Entry]:  # noqa: ARG002 - there is one kind
-        return self._trades.entries(day)
+        return self._orders.entries(day)
 
     def bill(self, kind: str, day: date) -> bytes:
-        return alipay_bill.detail(self._planted(kind, day), day, self.book.clock.now())
+        return bill_rows(self._planted(kind, day), day, self.store.clock.now())
 
     def rotate(self) -> bool:
         self.signer = self.keys.successor
         return True
 
     def _planted(self, kind: str, day: date) -> list[Entry]:
-        planted = self.book.planted.get((kind, day.isoformat()))
+        planted = self.store.planted.get((kind, day.isoformat()))
         return self.entries(kind, day) if planted is None else planted
 
     # The gateway.
@@ -147,49 +149,49 @@ class AlipaySimulator(Simulator):
     async def _gateway(self, request: web.Request) -> web.StreamResponse:
         form = [(name, str(value)) for name, value in (await request.post()).items()]
         pairs = [*request.query.items(), *form]
-        said = dict(pairs)
-        method = said.get("method", "")
+        parameters = dict(pairs)
+        method = parameters.get("method", "")
         try:
-            if len(said) != len(pairs):
-                raise Refusal("40002", "isv.invalid-parameter", "参数重复")
-            content = self._authenticate(said)
+            if len(parameters) != len(pairs):
+                raise AlipayRefusal("40002", "isv.invalid-parameter", "参数重复")
+            content = self._authenticate(parameters)
             if method in PAGES:
-                order = self._trades.open_page(content, said)
+                order = self._orders.open_page(content, parameters)
                 raise web.HTTPFound(f"/payer?code_url={quote(order.code_url, safe='')}")
             if method not in self._interfaces:
-                raise Refusal("40002", "isv.invalid-method", "不存在的方法名")
-        except Refusal as refusal:
-            # What is refused before anything else is answered without a signature.
+                raise AlipayRefusal("40002", "isv.invalid-method", "不存在的方法名")
+        except AlipayRefusal as refusal:
+            # A refusal before the request is authenticated carries no signature.
             return _json_response({_node_name(method): refusal.node})
         interface, work = self._interfaces[method]
         content["_origin"] = f"{request.scheme}://{request.host}"
 
-        def do() -> Lazy:
+        def answer() -> AnswerNode:
             try:
-                return work(content, said)
-            except Refusal as refusal:
+                return work(content, parameters)
+            except AlipayRefusal as refusal:
                 node = refusal.node
                 return lambda _kind: node
 
         number = next((str(content[name]) for name in _NUMBERS if name in content), "")
-        return await meet(
+        return await answer_call(
             self,
             request,
             interface,
             number=number,
             text=f"{content.get('out_trade_no', '')} {content.get('subject', '')}",
-            work=do,
+            work=answer,
             fail=_fail,
-            reply=lambda answer, kind: self._reply(said, answer(kind), kind),
+            reply=lambda node, kind: self._reply(parameters, node(kind), kind),
         )
 
-    def _reply(self, said: dict[str, str], node: dict[str, Any], kind: str) -> web.Response:
+    def _reply(self, parameters: dict[str, str], node: dict[str, Any], kind: str) -> web.Response:
         if kind == "other_order":
             node = node | {name: "another_number" for name in _NUMBERS if name in node}
         raw = orjson.dumps(node)
-        answer: dict[str, Any] = {_node_name(said["method"]): orjson.Fragment(raw)}
+        answer: dict[str, Any] = {_node_name(parameters["method"]): orjson.Fragment(raw)}
         if kind != "unsigned":
-            certified = "app_cert_sn" in said
+            certified = "app_cert_sn" in parameters
             if certified:
                 answer["alipay_cert_sn"] = sn(certificate_of(self.signer))
             answer["sign"] = self._sign(raw + (b" " if kind == "bad_signature" else b""), certified=certified)
@@ -198,49 +200,54 @@ class AlipaySimulator(Simulator):
             body = body[: len(body) // 2]
         return _json_response(body + b" " * (2 << 20) if kind == "too_long" else body)
 
-    def _authenticate(self, said: dict[str, str]) -> dict[str, Any]:
+    def _authenticate(self, parameters: dict[str, str]) -> dict[str, Any]:
         for name, code in _REQUIRED.items():
-            if not said.get(name):
-                raise Refusal("40001", code, f"缺少{name}参数")
-        if said["app_id"] != APP_ID:
-            raise Refusal("40002", "isv.invalid-app-id", "无效的AppID参数")
-        if said["sign_type"] != "RSA2":
-            raise Refusal("40002", "isv.invalid-signature-type", "无效的签名类型")
-        if said.get("charset", "").lower() not in ("utf-8", "gbk") or said.get("format", "JSON").upper() != "JSON":
-            raise Refusal("40002", "isv.invalid-charset", "字符集错误")
-        if said["version"] != "1.0" or not re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", said["timestamp"]):
-            raise Refusal("40002", "isv.invalid-timestamp", "非法的时间戳参数")
-        self._check_certificates(said)
-        message = "&".join(f"{name}={value}" for name, value in sorted(said.items()) if name != "sign" and value)
+            if not parameters.get(name):
+                raise AlipayRefusal("40001", code, f"缺少{name}参数")
+        if parameters["app_id"] != APP_ID:
+            raise AlipayRefusal("40002", "isv.invalid-app-id", "无效的AppID参数")
+        if parameters["sign_type"] != "RSA2":
+            raise AlipayRefusal("40002", "isv.invalid-signature-type", "无效的签名类型")
+        if (
+            parameters.get("charset", "").lower() not in ("utf-8", "gbk")
+            or parameters.get("format", "JSON").upper() != "JSON"
+        ):
+            raise AlipayRefusal("40002", "isv.invalid-charset", "字符集错误")
+        if parameters["version"] != "1.0" or not re.fullmatch(
+            r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", parameters["timestamp"]
+        ):
+            raise AlipayRefusal("40002", "isv.invalid-timestamp", "非法的时间戳参数")
+        self._check_certificates(parameters)
+        message = "&".join(f"{name}={value}" for name, value in sorted(parameters.items()) if name != "sign" and value)
         try:
-            signature = base64.b64decode(said["sign"], validate=True)
+            signature = base64.b64decode(parameters["sign"], validate=True)
             self.keys.application.key.public_key().verify(signature, message.encode(), PKCS1v15(), SHA256())
         except (InvalidSignature, ValueError):
-            raise Refusal("40002", "isv.invalid-signature", "无效签名") from None
-        self._check_time(said["timestamp"])
+            raise AlipayRefusal("40002", "isv.invalid-signature", "无效签名") from None
+        self._check_time(parameters["timestamp"])
         try:
-            content = orjson.loads(said.get("biz_content", "{}"))
+            content = orjson.loads(parameters.get("biz_content", "{}"))
         except orjson.JSONDecodeError:
             content = None
         if not isinstance(content, dict):
-            raise Refusal("40002", "isv.illegal-json", "请求参数不是JSON")
+            raise AlipayRefusal("40002", "isv.illegal-json", "请求参数不是JSON")
         return content
 
-    def _check_certificates(self, said: dict[str, str]) -> None:
-        if "app_cert_sn" not in said and "alipay_root_cert_sn" not in said:
+    def _check_certificates(self, parameters: dict[str, str]) -> None:
+        if "app_cert_sn" not in parameters and "alipay_root_cert_sn" not in parameters:
             return
-        if said.get("app_cert_sn") != sn(certificate_of(self.keys.application)):
-            raise Refusal("40002", "isv.app-cert-not-exist", "应用证书不存在")
-        if said.get("alipay_root_cert_sn") != sn(certificate_of(self.keys.root)):
-            raise Refusal("40002", "isv.invalid-alipay-root-cert-sn", "支付宝根证书序列号错误")
+        if parameters.get("app_cert_sn") != sn(certificate_of(self.keys.application)):
+            raise AlipayRefusal("40002", "isv.app-cert-not-exist", "应用证书不存在")
+        if parameters.get("alipay_root_cert_sn") != sn(certificate_of(self.keys.root)):
+            raise AlipayRefusal("40002", "isv.invalid-alipay-root-cert-sn", "支付宝根证书序列号错误")
 
     def _check_time(self, timestamp: str) -> None:
         try:
-            told = datetime.fromisoformat(timestamp).replace(tzinfo=BEIJING)
+            sent_at = datetime.fromisoformat(timestamp).replace(tzinfo=BEIJING)
         except ValueError:
-            raise Refusal("40002", "isv.invalid-timestamp", "非法的时间戳参数") from None
-        if abs((told - self.book.clock.now()).total_seconds()) > _CLOCK_SKEW_MAX_S:
-            raise Refusal("40002", "isv.invalid-timestamp", "非法的时间戳参数")
+            raise AlipayRefusal("40002", "isv.invalid-timestamp", "非法的时间戳参数") from None
+        if abs((sent_at - self.store.clock.now()).total_seconds()) > _CLOCK_SKEW_MAX_S:
+            raise AlipayRefusal("40002", "isv.invalid-timestamp", "非法的时间戳参数")
 
     def _sign(self, message: bytes, *, certified: bool) -> str:
         pair = self.signer if certified else self.keys.public
@@ -248,14 +255,16 @@ class AlipaySimulator(Simulator):
 
     # Notifications.
 
-    def _notice(self, order: Order, amount_delta_minor: int, refund: Refund | None = None) -> Message:
-        """The notification of a trade's new state; the same in every sending."""
-        certified, paid_at = bool(order.data.get("certified")), order.paid_at or self.book.clock.now()
+    def _notification(
+        self, order: SandboxOrder, amount_delta_minor: int, refund: SandboxRefund | None = None
+    ) -> Message:
+        """Make the notification of an order's new state, the same in every delivery."""
+        certified, paid_at = bool(order.data.get("certified")), order.paid_at or self.store.clock.now()
         amount = to_major(order.captured_minor + amount_delta_minor, order.currency)
-        said = {
+        fields = {
             "notify_type": "trade_status_sync",
-            "notify_id": f"{self.book.clock.now():%Y%m%d}002222{secrets.randbelow(10**18):018d}",
-            "notify_time": beijing(self.book.clock.now()),
+            "notify_id": f"{self.store.clock.now():%Y%m%d}002222{secrets.randbelow(10**18):018d}",
+            "notify_time": beijing(self.store.clock.now()),
             "charset": "utf-8",
             "version": "1.0",
             "app_id": APP_ID,
@@ -264,7 +273,7 @@ class AlipaySimulator(Simulator):
             "buyer_id": BUYER_ID,
             "out_trade_no": order.order_no,
             "trade_no": order.channel_order_no,
-            "trade_status": trade_status(self.book, order),
+            "trade_status": trade_status(self.store, order),
             "subject": order.description,
             **dict.fromkeys(("total_amount", "receipt_amount", "invoice_amount", "buyer_pay_amount"), amount),
             "point_amount": "0.00",
@@ -273,68 +282,68 @@ class AlipaySimulator(Simulator):
             "gmt_payment": beijing(paid_at),
         }
         if refund is not None:
-            given_minor = order.captured_minor - self.book.refundable_minor(order)
+            refunded_minor = order.captured_minor - self.store.refundable_minor(order)
             refunded_at = refund.changed_at or paid_at
             if order.data.get("cancelled") != refund.refund_no:
-                said["out_biz_no"] = refund.refund_no
-            said |= {
-                "refund_fee": to_major(given_minor, order.currency),
+                fields["out_biz_no"] = refund.refund_no
+            fields |= {
+                "refund_fee": to_major(refunded_minor, order.currency),
                 "gmt_refund": f"{beijing(refunded_at)}.{refunded_at.microsecond // 1000:03d}",
             }
         if certified:
-            said["alipay_cert_sn"] = sn(certificate_of(self.signer))
-        message = "&".join(f"{name}={value}" for name, value in sorted(said.items())).encode()
-        said |= {"sign_type": "RSA2", "sign": self._sign(message, certified=certified)}
-        body = "&".join(f"{name}={quote_plus(value, safe='*')}" for name, value in said.items())
+            fields["alipay_cert_sn"] = sn(certificate_of(self.signer))
+        message = "&".join(f"{name}={value}" for name, value in sorted(fields.items())).encode()
+        fields |= {"sign_type": "RSA2", "sign": self._sign(message, certified=certified)}
+        body = "&".join(f"{name}={quote_plus(value, safe='*')}" for name, value in fields.items())
         return {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}, body.encode()
 
     @staticmethod
-    def _same(message: Message) -> Callable[[], Message]:
+    def _repeat(message: Message) -> Callable[[], Message]:
         return lambda: message
 
     # Bills and certificates.
 
-    def _bill_address(self, content: dict[str, Any], _said: dict[str, str]) -> Lazy:
+    def _bill_address(self, content: dict[str, Any], _parameters: dict[str, str]) -> AnswerNode:
         try:
             day = date.fromisoformat(str(content.get("bill_date")))
         except ValueError:
-            raise Refusal("40004", "invalid_arguments", "参数不合法") from None
+            raise AlipayRefusal("40004", "invalid_arguments", "参数不合法") from None
         if content.get("bill_type") not in self.bill_kinds:
-            raise Refusal("40004", "TYPE_NOT_SUPPORTED", "账单类型不支持")
-        now = self.book.clock.now()
-        closed = day < now.astimezone(BEIJING).date() or ("trade", day.isoformat()) in self.book.planted
+            raise AlipayRefusal("40004", "TYPE_NOT_SUPPORTED", "账单类型不支持")
+        now = self.store.clock.now()
+        closed = day < now.astimezone(BEIJING).date() or ("trade", day.isoformat()) in self.store.planted
         if not closed or not self._planted("trade", day):
-            raise Refusal("40004", "isp.bill_not_exist", "账单不存在")
+            raise AlipayRefusal("40004", "isp.bill_not_exist", "账单不存在")
         token = secrets.token_hex(16)
         self._bills[token] = (day, now)
         return _node(bill_download_url=f"{content['_origin']}/alipay/bill/{token}")
 
     async def _deliver_bill(self, request: web.Request) -> web.Response:
-        day, since = self._bills.pop(request.match_info["token"], (None, datetime.min.replace(tzinfo=UTC)))
-        now = self.book.clock.now()
-        if day is None or (now - since).total_seconds() > _BILL_LIVES_S:
+        day, prepared_at = self._bills.pop(request.match_info["token"], (None, datetime.min.replace(tzinfo=UTC)))
+        now = self.store.clock.now()
+        if day is None or (now - prepared_at).total_seconds() > _BILL_LIFETIME_S:
             return web.Response(status=403, text="the address has expired")
-        body = alipay_bill.pack(self._planted("trade", day), day, now)
+        body = pack_bill(self._planted("trade", day), day, now)
         return web.Response(body=body, content_type="application/zip")
 
-    def _certificate(self, content: dict[str, Any], _said: dict[str, str]) -> Lazy:
+    def _certificate(self, content: dict[str, Any], _parameters: dict[str, str]) -> AnswerNode:
         for pair in (self.keys.platform, self.keys.successor):
             if content.get("alipay_cert_sn") == sn(certificate_of(pair)):
                 return _node(alipay_cert_content=base64.b64encode(self.keys.chain(pair).encode()).decode())
-        raise Refusal("40004", "isv.alipay-cert-not-exist", "支付宝公钥证书不存在")
+        raise AlipayRefusal("40004", "isv.alipay-cert-not-exist", "支付宝公钥证书不存在")
 
 
-def _node(**said: Any) -> Lazy:
-    node = {"code": "10000", "msg": "Success", **said}
+def _node(**fields: Any) -> AnswerNode:
+    node = {"code": "10000", "msg": "Success", **fields}
     return lambda _kind: node
 
 
-def _fail(status: int | None, code: str | None) -> Lazy:
-    """Alipay always answers 200; what another channel says by its status it says by its own code."""
+def _fail(status: int | None, code: str | None) -> AnswerNode:
+    """Make an error answer. Alipay always answers 200 and reports errors by its own codes."""
     if status is None:
-        node = Refusal("20000", "isp.unknow-error", "服务暂不可用", msg="Service Currently Unavailable").node
+        node = AlipayRefusal("20000", "isp.unknow-error", "服务暂不可用", msg="Service Currently Unavailable").node
     else:
-        node = Refusal("40004" if status >= 400 else "10000", code or "ACQ.SYSTEM_ERROR", "系统异常").node
+        node = AlipayRefusal("40004" if status >= 400 else "10000", code or "ACQ.SYSTEM_ERROR", "系统异常").node
     return lambda _kind: node
 
 

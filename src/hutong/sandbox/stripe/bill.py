@@ -1,4 +1,4 @@
-"""Stripe's balance transactions: what the book comes to, a day at a time or listed."""
+"""Stripe's balance transactions, as the rows of a day's bill or as a list."""
 
 from __future__ import annotations
 
@@ -6,47 +6,49 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from hutong.sandbox.bill import Entry
-from hutong.sandbox.store import Book, MoneyOut, Order, Refund
+from hutong.sandbox.store import OutgoingState, SandboxOrder, SandboxRefund, Store
 from hutong.sandbox.stripe import objects
 from hutong.sandbox.stripe.validation import Form, expands, page
 
 KIND = "balance"
 
 
-def entries(book: Book, day: date) -> list[Entry]:
-    """What the balance did on a day of UTC, oldest first."""
-    paid = [_paid(order) for order in book.orders.values() if order.paid_at and _day(order.paid_at) == day]
-    given = [
-        _given(refund, refund.changed_at)
-        for refund in book.refunds.values()
-        if refund.state is MoneyOut.SUCCEEDED and refund.changed_at and _day(refund.changed_at) == day
+def bill_entries(store: Store, day: date) -> list[Entry]:
+    """Return the changes of the balance on a day in UTC, oldest first."""
+    payments = [_payment(order) for order in store.orders.values() if order.paid_at and _day(order.paid_at) == day]
+    refunds = [
+        _refund(refund, refund.changed_at)
+        for refund in store.refunds.values()
+        if refund.state is OutgoingState.SUCCEEDED and refund.changed_at and _day(refund.changed_at) == day
     ]
-    return sorted([*paid, *given], key=lambda entry: entry.at)
+    return sorted([*payments, *refunds], key=lambda entry: entry.at)
 
 
-def balance_transactions(book: Book, query: Form) -> dict[str, Any]:
-    """The list, newest first. What was planted in a day's bill shows here too."""
+def balance_transactions(store: Store, query: Form) -> dict[str, Any]:
+    """List the balance transactions, newest first, with differences planted in a day's bill."""
     created = query.get("created", {})
     start, end = 0, 1 << 35
     if isinstance(created, dict):
         start, end = int(created.get("gte", start)), int(created.get("lt", end))
-    found = [entry for entry in _all(book) if start <= entry.at.timestamp() < end]
-    cut = page(found[::-1], query, objects.transaction_id, "/v1/balance_transactions")
-    return cut | {"data": [objects.transaction(entry, expand=expands(query, "data.source")) for entry in cut["data"]]}
+    rows = [entry for entry in _all(store) if start <= entry.at.timestamp() < end]
+    listed = page(rows[::-1], query, objects.transaction_id, "/v1/balance_transactions")
+    return listed | {
+        "data": [objects.transaction(entry, expand=expands(query, "data.source")) for entry in listed["data"]]
+    }
 
 
-def _all(book: Book) -> list[Entry]:
-    moments = [order.paid_at for order in book.orders.values()] + [r.changed_at for r in book.refunds.values()]
-    days = sorted({_day(at) for at in moments if at is not None})
-    found = [entry for day in days for entry in book.planted.get((KIND, day.isoformat()), entries(book, day))]
-    return sorted(found, key=lambda entry: entry.at)
+def _all(store: Store) -> list[Entry]:
+    instants = [order.paid_at for order in store.orders.values()] + [r.changed_at for r in store.refunds.values()]
+    days = sorted({_day(at) for at in instants if at is not None})
+    rows = [entry for day in days for entry in store.planted.get((KIND, day.isoformat()), bill_entries(store, day))]
+    return sorted(rows, key=lambda entry: entry.at)
 
 
 def _day(at: datetime) -> date:
     return at.astimezone(UTC).date()
 
 
-def _paid(order: Order) -> Entry:
+def _payment(order: SandboxOrder) -> Entry:
     assert order.paid_at is not None
     return Entry(
         kind="payment",
@@ -66,7 +68,7 @@ def _paid(order: Order) -> Entry:
     )
 
 
-def _given(refund: Refund, at: datetime) -> Entry:
+def _refund(refund: SandboxRefund, at: datetime) -> Entry:
     return Entry(
         kind="refund",
         number=refund.refund_no,
@@ -76,7 +78,7 @@ def _given(refund: Refund, at: datetime) -> Entry:
         amount_minor=refund.amount_minor,
         order_amount_minor=refund.order.amount_minor,
         currency=refund.currency,
-        fee_minor=0,  # Stripe does not give its fee back
+        fee_minor=0,  # Stripe does not return its fee
         state="refund",
         at=at,
         description="REFUND FOR CHARGE",

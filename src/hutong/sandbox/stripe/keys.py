@@ -1,4 +1,4 @@
-"""What the Stripe simulator and its one account know of each other."""
+"""Secrets of the Stripe simulator and of its one account."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from hutong.sandbox.keys import kept
+from hutong.sandbox.keys import load_or_create
 
 
 @dataclass(frozen=True, slots=True)
 class StripeSandboxKeys:
-    """What the Stripe simulator and its one account know of each other.
+    """Secrets of the Stripe simulator and of its one account.
 
     Attributes:
-        secret_key: What the account calls with.
-        webhook_secret: Signs the messages that its endpoint is sent.
-        next_webhook_secret: Takes its place when the endpoint's secret is rolled.
+        secret_key: The account's API key.
+        webhook_secret: Signs the events for its endpoint.
+        next_webhook_secret: Replaces `webhook_secret` when the endpoint's secret is rolled.
     """
 
     secret_key: str
@@ -27,15 +27,17 @@ class StripeSandboxKeys:
 
     @classmethod
     def load(cls, folder: Path) -> StripeSandboxKeys:
-        """Read the secrets of a folder; what is missing is made and kept."""
+        """Load the secrets from a folder; create missing ones."""
         return cls(
-            secret_key=kept(folder / "secret_key", lambda: f"sk_test_{secrets.token_hex(24)}"),
-            webhook_secret=kept(folder / "webhook_secret", lambda: f"whsec_{secrets.token_hex(24)}"),
-            next_webhook_secret=kept(folder / "next_webhook_secret", lambda: f"whsec_{secrets.token_hex(24)}"),
+            secret_key=load_or_create(folder / "secret_key", lambda: f"sk_test_{secrets.token_hex(24)}"),
+            webhook_secret=load_or_create(folder / "webhook_secret", lambda: f"whsec_{secrets.token_hex(24)}"),
+            next_webhook_secret=load_or_create(
+                folder / "next_webhook_secret", lambda: f"whsec_{secrets.token_hex(24)}"
+            ),
         )
 
     def credentials(self, base_url: str) -> dict[str, object]:
-        """The credentials of a channel account that points at this simulator."""
+        """Return the credentials of a channel account that points at this simulator."""
         return {
             "secret_key": self.secret_key,
             "webhook_secrets": [self.webhook_secret, self.next_webhook_secret],
@@ -43,11 +45,11 @@ class StripeSandboxKeys:
         }
 
     def sign(self, body: bytes, timestamp: int, *, rolled: int) -> str:
-        """The signature header of a message.
+        """Return the signature header of an event.
 
         Args:
-            rolled: 0 signs with the first secret; 1 with both, as Stripe does while the old one has not ended; 2 with
-                the next one alone.
+            rolled: 0 signs with the first secret; 1 with both, as Stripe does until the old one expires; 2 with the
+                next one alone.
         """
         message = str(timestamp).encode() + b"." + body
         with_secrets = (self.webhook_secret, self.next_webhook_secret)[rolled // 2 : rolled + 1]

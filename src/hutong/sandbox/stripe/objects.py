@@ -1,4 +1,4 @@
-"""Stripe's objects as the simulator shows them, made from its book."""
+"""Stripe's objects in answers and events, made from the store."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from hutong.sandbox.bill import Entry
-from hutong.sandbox.store import MoneyOut, Order, OrderState, Refund
+from hutong.sandbox.store import OrderState, OutgoingState, SandboxOrder, SandboxRefund
 
 API_VERSION = "2025-03-31.basil"
 _INTENT_STATES = {
@@ -16,27 +16,32 @@ _INTENT_STATES = {
     OrderState.AUTHORIZED: "requires_capture",
     OrderState.DECLINED: "requires_payment_method",
 }
-_REFUND_STATES = {MoneyOut.PENDING: "pending", MoneyOut.SUCCEEDED: "succeeded", MoneyOut.FAILED: "failed"}
+_REFUND_STATES = {
+    OutgoingState.PENDING: "pending",
+    OutgoingState.SUCCEEDED: "succeeded",
+    OutgoingState.FAILED: "failed",
+}
 
 
 def seconds(at: datetime | None) -> int | None:
+    """Return an instant as Stripe writes it, in whole seconds."""
     return None if at is None else int(at.timestamp())
 
 
-def status(order: Order) -> str:
-    """A PaymentIntent's status."""
+def status(order: SandboxOrder) -> str:
+    """Return the status of a PaymentIntent."""
     return _INTENT_STATES.get(order.state) or str(order.data["status"])
 
 
-def intent(order: Order, *, expand: bool = False, delta_minor: int = 0) -> dict[str, Any]:
-    """A PaymentIntent.
+def intent(order: SandboxOrder, *, expand: bool = False, delta_minor: int = 0) -> dict[str, Any]:
+    """Return a PaymentIntent.
 
     Args:
-        expand: Show its charge whole.
-        delta_minor: Added to what it tells of money.
+        expand: Include its charge as an object.
+        delta_minor: Added to its amounts.
     """
     state, charged = status(order), order.state in (OrderState.PAID, OrderState.AUTHORIZED)
-    shown = charge(order) if expand else order.data["charge"]
+    latest_charge = charge(order) if expand else order.data["charge"]
     return {
         "id": order.channel_order_no,
         "object": "payment_intent",
@@ -50,7 +55,7 @@ def intent(order: Order, *, expand: bool = False, delta_minor: int = 0) -> dict[
         "currency": order.currency.lower(),
         "description": order.description or None,
         "last_payment_error": order.data.get("error") if state in ("requires_payment_method", "canceled") else None,
-        "latest_charge": shown if charged else None,
+        "latest_charge": latest_charge if charged else None,
         "livemode": False,
         "metadata": order.data["metadata"],
         "next_action": _next_action(order) if state == "requires_action" else None,
@@ -60,15 +65,15 @@ def intent(order: Order, *, expand: bool = False, delta_minor: int = 0) -> dict[
     }
 
 
-def _next_action(order: Order) -> dict[str, Any]:
-    back = order.data.get("return_url")
-    if back is None:
+def _next_action(order: SandboxOrder) -> dict[str, Any]:
+    return_url = order.data.get("return_url")
+    if return_url is None:
         return {"type": "use_stripe_sdk", "use_stripe_sdk": {"type": "three_d_secure_redirect", "stripe_js": ""}}
-    return {"type": "redirect_to_url", "redirect_to_url": {"return_url": back, "url": order.code_url}}
+    return {"type": "redirect_to_url", "redirect_to_url": {"return_url": return_url, "url": order.code_url}}
 
 
-def charge(order: Order) -> dict[str, Any]:
-    """The charge of an intent that was paid or authorized."""
+def charge(order: SandboxOrder) -> dict[str, Any]:
+    """Return the charge of an intent that is paid or authorized."""
     return {
         "id": order.data["charge"],
         "object": "charge",
@@ -85,10 +90,10 @@ def charge(order: Order) -> dict[str, Any]:
     }
 
 
-def session(order: Order, *, expand: bool = False) -> dict[str, Any]:
-    """A Checkout Session. Its PaymentIntent is made when the payer first tries to pay."""
+def session(order: SandboxOrder, *, expand: bool = False) -> dict[str, Any]:
+    """Return a Checkout Session. Its PaymentIntent exists once the payer first attempts to pay."""
     state = {OrderState.OPEN: "open", OrderState.CLOSED: "expired"}.get(order.state, "complete")
-    found = intent(order, expand=True) if expand else order.channel_order_no
+    payment_intent = intent(order, expand=True) if expand else order.channel_order_no
     return {
         "id": order.data["session"],
         "object": "checkout.session",
@@ -101,7 +106,7 @@ def session(order: Order, *, expand: bool = False) -> dict[str, Any]:
         "livemode": False,
         "metadata": order.data["metadata"],
         "mode": "payment",
-        "payment_intent": found if order.data["born"] else None,
+        "payment_intent": payment_intent if order.data["born"] else None,
         "payment_status": "paid" if order.state is OrderState.PAID else "unpaid",
         "status": state,
         "success_url": order.data["return_url"],
@@ -109,8 +114,9 @@ def session(order: Order, *, expand: bool = False) -> dict[str, Any]:
     }
 
 
-def refund(refund: Refund, *, delta_minor: int = 0) -> dict[str, Any]:
-    said: dict[str, Any] = {
+def refund(refund: SandboxRefund, *, delta_minor: int = 0) -> dict[str, Any]:
+    """Return a refund."""
+    document: dict[str, Any] = {
         "id": refund.channel_refund_no,
         "object": "refund",
         "amount": refund.amount_minor + delta_minor,
@@ -122,18 +128,19 @@ def refund(refund: Refund, *, delta_minor: int = 0) -> dict[str, Any]:
         "reason": None,
         "status": _REFUND_STATES[refund.state],
     }
-    if refund.state is MoneyOut.FAILED:
-        said["failure_reason"] = "expired_or_canceled_card"
-    return said
+    if refund.state is OutgoingState.FAILED:
+        document["failure_reason"] = "expired_or_canceled_card"
+    return document
 
 
-def event(event_id: str, kind: str, thing: dict[str, Any], at: datetime) -> dict[str, Any]:
+def event(event_id: str, kind: str, subject: dict[str, Any], at: datetime) -> dict[str, Any]:
+    """Return an event about an object."""
     return {
         "id": event_id,
         "object": "event",
         "api_version": API_VERSION,
         "created": seconds(at),
-        "data": {"object": thing},
+        "data": {"object": subject},
         "livemode": False,
         "pending_webhooks": 1,
         "request": {"id": None, "idempotency_key": None},
@@ -142,11 +149,12 @@ def event(event_id: str, kind: str, thing: dict[str, Any], at: datetime) -> dict
 
 
 def transaction_id(entry: Entry) -> str:
+    """Return the id of a row's balance transaction."""
     return "txn_" + hashlib.sha256(f"{entry.kind} {entry.channel_no}".encode()).hexdigest()[:24]
 
 
 def transaction(entry: Entry, *, expand: bool) -> dict[str, Any]:
-    """A balance transaction. Everything is told from the row, so that what is planted in it agrees with itself."""
+    """Return a balance transaction, made from the row alone, so that planted differences are consistent."""
     paid = entry.kind == "payment"
     amount = entry.amount_minor if paid else -entry.amount_minor
     source_id = entry.data["charge"] if paid else entry.channel_no

@@ -1,4 +1,4 @@
-"""Stripe's hosted pages, where the payer gives his card to Stripe alone: Checkout, and his bank's 3-D Secure page."""
+"""Stripe's hosted pages, which alone see the payer's card: Checkout, and the bank's 3-D Secure page."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from hutong.money import to_major
-from hutong.sandbox.store import Order, OrderState
+from hutong.sandbox.store import OrderState, SandboxOrder
 from hutong.sandbox.stripe import objects
-from hutong.sandbox.stripe.api import StripeApi
+from hutong.sandbox.stripe.orders import StripeOrders
 
-_WORDS = {
+_TEXTS = {
     "en": {
         "pay": "Pay with the test card 4242",
         "authenticate": "Confirm that it is you",
@@ -45,25 +45,28 @@ button{font:inherit;display:block;width:100%;padding:.75rem;margin:.5rem 0;borde
 """)
 
 
-def routes(api: StripeApi) -> list[web.RouteDef]:
-    """GET shows a page; POST with `do` (pay, decline, back) decides and sends the payer back to the merchant."""
+def routes(orders: StripeOrders) -> list[web.RouteDef]:
+    """Return the routes.
+
+    GET shows a page; POST with `do` (pay, decline, back) decides and sends the payer back to the merchant.
+    """
 
     async def show(request: web.Request) -> web.Response:
-        return _show(request, api.order(request.match_info["id"]), asks=_asks(request))
+        return _show(request, orders.find(request.match_info["id"]), asks=_asks(request))
 
     async def decide(request: web.Request) -> web.Response:
-        order = api.order(request.match_info["id"])
-        done = str((await request.post()).get("do", ""))
+        order = orders.find(request.match_info["id"])
+        action = str((await request.post()).get("do", ""))
         if order is None or not _open(order):
             return _show(request, order, asks=_asks(request))
-        if done == "pay":
-            api.pay(order)
-        elif done == "decline":
-            api.decline(order, None if _asks(request) == "authenticate" else "generic_decline")
+        if action == "pay":
+            orders.pay(order)
+        elif action == "decline":
+            orders.decline(order, None if _asks(request) == "authenticate" else "generic_decline")
             if order.data.get("session"):
                 return _show(request, order, asks="pay")
-        back = order.data.get("cancel_url") if done == "back" else order.data.get("return_url")
-        raise web.HTTPSeeOther(str(back or "/"))
+        address = order.data.get("cancel_url") if action == "back" else order.data.get("return_url")
+        raise web.HTTPSeeOther(str(address or "/"))
 
     paths = ("/stripe/pay/{id}", "/stripe/authenticate/{id}")
     return [route for path in paths for route in (web.get(path, show), web.post(path, decide))]
@@ -73,34 +76,34 @@ def _asks(request: web.Request) -> str:
     return "authenticate" if "/authenticate/" in request.path else "pay"
 
 
-def _open(order: Order) -> bool:
-    waits = order.data.get("session") or objects.status(order) == "requires_action"
-    return order.state is OrderState.OPEN and bool(waits)
+def _open(order: SandboxOrder) -> bool:
+    awaits_payer = order.data.get("session") or objects.status(order) == "requires_action"
+    return order.state is OrderState.OPEN and bool(awaits_payer)
 
 
-def _show(request: web.Request, order: Order | None, *, asks: str) -> web.Response:
+def _show(request: web.Request, order: SandboxOrder | None, *, asks: str) -> web.Response:
     lang = "zh" if request.headers.get("Accept-Language", "").lower().startswith("zh") else "en"
-    words = _WORDS[lang]
-    body = f"<p role='status'>{escape(words['ended'])}</p>"
+    texts = _TEXTS[lang]
+    body = f"<p role='status'>{escape(texts['ended'])}</p>"
     sources = "'self'"
     if order is not None and _open(order):
         amount = f"{order.currency} {to_major(order.amount_minor, order.currency)}"
-        failed = f"<p class='bad' role='alert'>{escape(words['declined'])}</p>" if order.data["error"] else ""
+        failed = f"<p class='bad' role='alert'>{escape(texts['declined'])}</p>" if order.data["error"] else ""
         verbs = [("pay", "yes", asks), ("decline", "no", "decline")] + ([("back", "no", "back")] * (asks == "pay"))
         buttons = "".join(
-            f"<button class='{look}' name='do' value='{do}'>{escape(words[word])}</button>" for do, look, word in verbs
+            f"<button class='{look}' name='do' value='{do}'>{escape(texts[name])}</button>" for do, look, name in verbs
         )
         body = (
             f"<p>{escape(order.description)}</p><p class='amount'>{escape(amount)}</p>{failed}"
             f"<form method='post' action='{escape(request.path)}'>{buttons}</form>"
         )
-        # Browsers hold the redirect that follows a form to the same rule as the form.
+        # Browsers apply the policy of a form to the redirect that follows it.
         parts = urlsplit(str(order.data.get("return_url") or ""))
         sources += f" {parts.scheme}://{parts.netloc}" if parts.netloc else ""
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action"
     return web.Response(
         status=200 if order is not None else 404,
-        text=_PAGE.substitute(lang=lang, title="Sandbox Stripe", note=words["note"], body=body),
+        text=_PAGE.substitute(lang=lang, title="Sandbox Stripe", note=texts["note"], body=body),
         content_type="text/html",
         headers={
             "Content-Security-Policy": f"{policy} {sources}",

@@ -1,4 +1,4 @@
-"""UnionPay's daily file as UnionPay writes it: rows of 607 bytes, in a zip, packed once more, in base64."""
+"""UnionPay's daily file in UnionPay's layout: rows of 607 bytes in a zip, compressed again, in base64."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 from hutong.sandbox.bill import Entry
-from hutong.sandbox.store import Order, Refund
+from hutong.sandbox.store import SandboxOrder, SandboxRefund
 from hutong.sandbox.unionpay.keys import MER_ID, TERM_ID
 
 BEIJING = timezone(timedelta(hours=8))
@@ -22,12 +22,12 @@ _SHORT_NAME = "互通沙箱"
 
 
 def settle_date(at: datetime) -> date:
-    """The clearing day of an instant."""
+    """Return the clearing day of an instant."""
     return (at.astimezone(BEIJING) + _CUT).date()
 
 
-def payment_entry(order: Order) -> Entry:
-    """A payment as the bill tells it."""
+def payment_entry(order: SandboxOrder) -> Entry:
+    """Make a bill's row of a payment."""
     assert order.paid_at is not None
     return Entry(
         kind="payment",
@@ -47,8 +47,8 @@ def payment_entry(order: Order) -> Entry:
     )
 
 
-def refund_entry(refund: Refund) -> Entry:
-    """A refund or a void as the bill tells it."""
+def refund_entry(refund: SandboxRefund) -> Entry:
+    """Make a bill's row of a refund or a void."""
     order = refund.order
     assert order.paid_at is not None
     original_time = f"{order.paid_at.astimezone(BEIJING):%m%d%H%M%S}"
@@ -75,12 +75,12 @@ def _kind(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_bill(entries: Sequence[Entry]) -> bytes:
-    """The ZM file: no header, no totals, one row after another."""
+    """Write the ZM file: rows without a header or totals."""
     return b"".join(_row(entry) for entry in entries)
 
 
 def pack_bill(rows: bytes, day: date) -> tuple[str, str]:
-    """The file as the answer carries it, and its name."""
+    """Pack the file as an answer carries it; return its content and its name."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(f"INN{day:%y%m%d}88ZM_{MER_ID}", rows)
@@ -139,11 +139,11 @@ def _row(entry: Entry) -> bytes:
 
 
 def _column(text: str, width: int) -> bytes:
-    written = text.encode("gbk")
-    assert len(written) <= width, text
-    return written.ljust(width)
+    encoded = text.encode("gbk")
+    assert len(encoded) <= width, text
+    return encoded.ljust(width)
 
 
 def _signed(amount_minor: int) -> str:
-    """C for what the merchant gets, D for what is taken from him."""
+    """Write an amount with C for the merchant's credit or D for the merchant's debit."""
     return f"{'D' if amount_minor < 0 else 'C'}{abs(amount_minor):012d}"

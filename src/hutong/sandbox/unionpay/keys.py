@@ -1,4 +1,4 @@
-"""What the UnionPay simulator and its one merchant know of each other: a certification authority and what it issued."""
+"""Key material of the UnionPay simulator and of its one merchant: a certification authority and its certificates."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 from cryptography.x509.oid import NameOID
 
-from hutong.sandbox.keys import kept
+from hutong.sandbox.keys import load_or_create
 
 MER_ID = "777290058110048"
 TERM_ID = "49000002"
@@ -54,7 +54,7 @@ class UnionPaySandboxKeys:
     Attributes:
         root, middle: The certification authority.
         signer: Signs for UnionPay.
-        stale: Issued to UnionPay as well, but its time is over.
+        stale: UnionPay's as well, but expired.
         merchant: Signs the merchant's requests.
     """
 
@@ -66,22 +66,22 @@ class UnionPaySandboxKeys:
 
     @classmethod
     def load(cls, folder: Path) -> UnionPaySandboxKeys:
-        """Read the keys of a folder; what is missing is made and kept, the folder closed to other users."""
-        root = _kept(folder, "root", None, "Hutong sandbox root")
-        middle = _kept(folder, "middle", root, "Hutong sandbox middle")
+        """Load the keys from a folder that other users cannot read; create missing ones."""
+        root = _load(folder, "root", None, "Hutong sandbox root")
+        middle = _load(folder, "middle", root, "Hutong sandbox middle")
         return cls(
             root=root,
             middle=middle,
-            signer=_kept(folder, "signer", middle, f"041@Z2020-1-1@{SIGNER_NAME}@00000001"),
-            stale=_kept(folder, "stale", middle, f"041@Z2020-1-1@{SIGNER_NAME}@00000002", ends=timedelta(days=1)),
-            merchant=_kept(folder, "merchant", middle, f"041@Z2020-1-1@{MER_ID}@00000003"),
+            signer=_load(folder, "signer", middle, f"041@Z2020-1-1@{SIGNER_NAME}@00000001"),
+            stale=_load(folder, "stale", middle, f"041@Z2020-1-1@{SIGNER_NAME}@00000002", ends=timedelta(days=1)),
+            merchant=_load(folder, "merchant", middle, f"041@Z2020-1-1@{MER_ID}@00000003"),
         )
 
     def credentials(self, url: str, *, pfx: bool = False) -> dict[str, object]:
-        """The credentials of a channel account that points at this simulator, listening at `url`.
+        """Return the credentials of a channel account that points at this simulator at `url`.
 
         Args:
-            pfx: Hand the merchant's key over as a PKCS#12 file, as UnionPay does.
+            pfx: Deliver the merchant's key as a PKCS#12 file, as UnionPay does.
         """
         if pfx:
             packed = serialize_key_and_certificates(
@@ -91,18 +91,18 @@ class UnionPaySandboxKeys:
                 None,
                 BestAvailableEncryption(PFX_PASSWORD.encode()),
             )
-            own: dict[str, object] = {
+            merchant: dict[str, object] = {
                 "merchant_pfx": base64.b64encode(packed).decode(),
                 "merchant_pfx_password": PFX_PASSWORD,
             }
         else:
-            own = {
+            merchant = {
                 "merchant_private_key": self.merchant.key_pem,
                 "merchant_certificate": self.merchant.certificate_pem,
             }
         return {
             "mer_id": MER_ID,
-            **own,
+            **merchant,
             "root_certificates": self.root.certificate_pem,
             "middle_certificates": self.middle.certificate_pem,
             "term_id": TERM_ID,
@@ -111,13 +111,13 @@ class UnionPaySandboxKeys:
         }
 
 
-def _kept(folder: Path, name: str, issuer: Issued | None, common_name: str, ends: timedelta = _TWENTY_YEARS) -> Issued:
+def _load(folder: Path, name: str, issuer: Issued | None, common_name: str, ends: timedelta = _TWENTY_YEARS) -> Issued:
     def make() -> str:
-        made = _make(common_name, issuer, ends)
-        return made.key_pem + made.certificate_pem
+        issued = _make(common_name, issuer, ends)
+        return issued.key_pem + issued.certificate_pem
 
-    pem = kept(folder / f"{name}.pem", make)
-    # The key was made here, so its numbers need not be proven to fit again, which takes long.
+    pem = load_or_create(folder / f"{name}.pem", make)
+    # The key was created here, so its numbers need no validation, which takes long.
     key = load_pem_private_key(pem.encode(), password=None, unsafe_skip_rsa_key_validation=True)
     if not isinstance(key, rsa.RSAPrivateKey):
         raise TypeError(f"{name}.pem does not hold an RSA key")
@@ -133,7 +133,7 @@ def _make(common_name: str, issuer: Issued | None, ends: timedelta) -> Issued:
         .subject_name(subject)
         .issuer_name(issuer.certificate.subject if issuer else subject)
         .public_key(key.public_key())
-        .serial_number(1 << 38 | secrets.randbits(38))  # twelve digits, as those of UnionPay's merchants
+        .serial_number(1 << 38 | secrets.randbits(38))  # twelve digits, like those of UnionPay's merchants
         .not_valid_before(_START)
         .not_valid_after(_START + ends)
         .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)

@@ -1,4 +1,4 @@
-"""What UnionPay refuses in a request that is signed rightly."""
+"""The validation of signed requests by UnionPay's rules."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _ALWAYS = frozenset(
     | {"merId", "txnTime"}
 )
 _PAYMENT = frozenset({"channelType", "orderId", "txnAmt", "currencyCode", "backUrl"})
-_NEEDED = {
+_REQUIRED = {
     ("01", "01"): _PAYMENT | {"frontUrl"},
     ("01", "06"): _PAYMENT | {"qrNo", "termId"},
     ("01", "07"): _PAYMENT,
@@ -65,36 +65,37 @@ _BIZ_TYPES = {
 }
 
 
-class Refusal(Exception):
-    """What UnionPay answers in place of doing what was asked: a code, and words for people."""
+class UnionPayRefusal(Exception):
+    """A refusal by UnionPay: a code, and a message for people."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
 
 
-def check(fields: Mapping[str, str]) -> None:
-    """Refuse what UnionPay refuses.
+def check_fields(fields: Mapping[str, str]) -> None:
+    """Check the fields of a request.
 
     Errors:
         Refusal: a field is missing, unknown, or not of its form.
     """
     kind = (fields.get("txnType", ""), fields.get("txnSubType", ""))
-    needed = _NEEDED.get(kind)
-    if needed is None:
-        raise Refusal("10", "报文格式错误，交易类型不正确")
-    missing = (_ALWAYS | needed) - fields.keys()
+    required = _REQUIRED.get(kind)
+    if required is None:
+        raise UnionPayRefusal("10", "报文格式错误，交易类型不正确")
+    missing = (_ALWAYS | required) - fields.keys()
     if missing:
-        raise Refusal("13", f"报文交易要素缺失，缺少{min(missing)}")
+        raise UnionPayRefusal("13", f"报文交易要素缺失，缺少{min(missing)}")
     for name, value in fields.items():
         form = _FORMS.get(name)
         if form is None or not re.fullmatch(form, value):
-            raise Refusal("10", f"报文格式错误，{name}格式不正确")
+            raise UnionPayRefusal("10", f"报文格式错误，{name}格式不正确")
     if fields["bizType"] not in _BIZ_TYPES[kind]:
-        raise Refusal("10", "报文格式错误，bizType格式不正确")
+        raise UnionPayRefusal("10", "报文格式错误，bizType格式不正确")
     if "payTimeout" in fields and fields["payTimeout"] <= fields["txnTime"]:
-        raise Refusal("10", "报文格式错误，payTimeout格式不正确")
+        raise UnionPayRefusal("10", "报文格式错误，payTimeout格式不正确")
 
 
 def read_time(text: str) -> datetime:
+    """Read a time in UnionPay's format, as Beijing time."""
     return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=BEIJING)

@@ -1,4 +1,6 @@
-"""WeChat Pay's bills, byte for byte: a byte order mark, CRLF, each value behind a back-tick, totals in the last line.
+"""WeChat Pay's bills, byte for byte, and their download by an address that works once.
+
+A bill has a byte order mark, CRLF, a back-tick before each value, and totals in the last line.
 
 Source:
     https://pay.weixin.qq.com/doc/v3/merchant/4012791866 (trade bill), 4012791867 (fund-flow bill).
@@ -6,16 +8,23 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import gzip
+import hashlib
+import secrets
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 
+from aiohttp import web
+
 from hutong.money import to_major
 from hutong.sandbox.bill import Entry
-from hutong.sandbox.store import Book, MoneyOut, Order
+from hutong.sandbox.store import OutgoingState, SandboxOrder, Store
 from hutong.sandbox.wechat.keys import APPID, MCHID
-from hutong.sandbox.wechat.wire import BEIJING
+from hutong.sandbox.wechat.protocol import BEIJING, Answer, WeChatRefusal
 
+_MADE_AT = time(9)
+_KEPT = timedelta(days=92)
 FEE_RATE = Decimal("0.006")
 OPENID = "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"
 _TRADE = (
@@ -29,19 +38,23 @@ _FLOW = (
     "业务凭证号"
 )
 _FLOW_TOTALS = "资金流水总笔数,收入笔数,收入金额,支出笔数,支出金额"
-_FLOW_WORDS = {
+_FLOW_TYPES = {
     "payment": ("交易", "收入"),
     "refund": ("退款", "支出"),
     "payout": ("商家转账", "支出"),
 }
-_WORDS = {MoneyOut.PENDING: "PROCESSING", MoneyOut.SUCCEEDED: "SUCCESS", MoneyOut.FAILED: "ABNORMAL"}
+REFUND_STATES = {
+    OutgoingState.PENDING: "PROCESSING",
+    OutgoingState.SUCCEEDED: "SUCCESS",
+    OutgoingState.FAILED: "ABNORMAL",
+}
 
 
-def entries(book: Book, kind: str, day: date) -> list[Entry]:
-    """What happened on a day, by Beijing time: payments by when they were paid, refunds by when they were accepted."""
+def bill_entries(store: Store, kind: str, day: date) -> list[Entry]:
+    """Return the rows of a day in Beijing: payments by the time of payment, refunds by the time of acceptance."""
     start = datetime.combine(day, time(0), BEIJING)
-    found = [_payment(order) for order in book.orders.values() if _within(order.paid_at, start)]
-    found += [
+    rows = [_payment(order) for order in store.orders.values() if _within(order.paid_at, start)]
+    rows += [
         Entry(
             kind="refund",
             number=refund.refund_no,
@@ -52,18 +65,18 @@ def entries(book: Book, kind: str, day: date) -> list[Entry]:
             order_amount_minor=refund.order.amount_minor,
             currency=refund.currency,
             fee_minor=-_fee(refund.amount_minor),
-            state=_WORDS[refund.state],
+            state=REFUND_STATES[refund.state],
             at=refund.created_at,
             description=refund.order.description,
             method=refund.order.method,
             data={},
         )
-        for refund in book.refunds.values()
+        for refund in store.refunds.values()
         if _within(refund.created_at, start)
     ]
     if kind == "fund_flow":
-        found = [entry for entry in found if entry.state == "SUCCESS"]
-        found += [
+        rows = [entry for entry in rows if entry.state == "SUCCESS"]
+        rows += [
             Entry(
                 kind="payout",
                 number=payout.payout_no,
@@ -80,13 +93,13 @@ def entries(book: Book, kind: str, day: date) -> list[Entry]:
                 method="transfer",
                 data={},
             )
-            for payout in book.payouts.values()
-            if payout.state is MoneyOut.SUCCEEDED and _within(payout.changed_at, start)
+            for payout in store.payouts.values()
+            if payout.state is OutgoingState.SUCCEEDED and _within(payout.changed_at, start)
         ]
-    return sorted(found, key=lambda entry: (entry.at, entry.number))
+    return sorted(rows, key=lambda entry: (entry.at, entry.number))
 
 
-def _payment(order: Order) -> Entry:
+def _payment(order: SandboxOrder) -> Entry:
     assert order.paid_at is not None
     return Entry(
         kind="payment",
@@ -114,8 +127,8 @@ def _within(instant: datetime | None, start: datetime) -> bool:
     return instant is not None and start <= instant < start + timedelta(days=1)
 
 
-def write(kind: str, rows: Sequence[Entry]) -> bytes:
-    """The bill's bytes, unpacked."""
+def write_bill(kind: str, rows: Sequence[Entry]) -> bytes:
+    """Write a bill, unpacked."""
     lines = _trade(rows) if kind == "trade" else _flow(rows)
     return b"\xef\xbb\xbf" + "".join(f"{line}\r\n" for line in lines).encode()
 
@@ -154,18 +167,18 @@ def _flow(rows: Sequence[Entry]) -> list[str]:
     balance, lines = 100_000_000, []
     income: list[int] = []
     expense: list[int] = []
-    moves = [(row, *_FLOW_WORDS[row.kind], row.amount_minor) for row in rows]
+    moves = [(row, *_FLOW_TYPES[row.kind], row.amount_minor) for row in rows]
     moves += [
         (row, "扣除交易手续费", "支出" if row.fee_minor > 0 else "收入", abs(row.fee_minor))
         for row in rows
         if row.fee_minor
     ]
-    for number, (row, word, way, amount_minor) in enumerate(moves):
-        (income if way == "收入" else expense).append(amount_minor)
-        balance += amount_minor if way == "收入" else -amount_minor
+    for number, (row, name, direction, amount_minor) in enumerate(moves):
+        (income if direction == "收入" else expense).append(amount_minor)
+        balance += amount_minor if direction == "收入" else -amount_minor
         values = (
-            _time(row.at), row.channel_no, f"{row.channel_no[:20]}{number:08d}", word, word, way, _yuan(amount_minor),
-            _yuan(balance), "system", "", row.number,
+            _time(row.at), row.channel_no, f"{row.channel_no[:20]}{number:08d}", name, name, direction,
+            _yuan(amount_minor), _yuan(balance), "system", "", row.number,
         )  # fmt: skip
         lines.append(_ticked(values))
     totals = (str(len(moves)), str(len(income)), _yuan(sum(income)), str(len(expense)), _yuan(sum(expense)))
@@ -185,5 +198,49 @@ def _time(instant: datetime) -> str:
 
 
 def _goods(description: str) -> str:
-    """A description as bills show it: nothing in it may look like the bill's own structure."""
+    """Write a description without characters of the bill's own structure."""
     return "".join(" " if character in "`,\r\n" else character for character in description)
+
+
+class BillDownloads:
+    """Bills by kind and day. A bill with planted differences is ready at once, others from the next morning on."""
+
+    def __init__(self, store: Store, make: Callable[[str, date], bytes]) -> None:
+        self._store = store
+        self._make = make
+        self._waiting: dict[str, bytes] = {}
+
+    def prepare(self, kind: str, request: web.Request, _body: bytes) -> Answer:
+        """Make a bill ready, and answer with its hash and the address of its download."""
+        try:
+            day = date.fromisoformat(request.query.get("bill_date", ""))
+        except ValueError:
+            raise WeChatRefusal(400, "PARAM_ERROR", "账单日期格式错误", field="bill_date") from None
+        packing = request.query.get("tar_type")
+        if packing not in (None, "GZIP"):
+            raise WeChatRefusal(400, "PARAM_ERROR", "压缩类型错误", field="tar_type")
+        now = self._store.clock.now().astimezone(BEIJING)
+        if (kind, day.isoformat()) not in self._store.planted:
+            if day >= now.date() or now.date() - day > _KEPT:
+                raise WeChatRefusal(400, "PARAM_ERROR", "账单日期不在可查询范围内", field="bill_date")
+            if now < datetime.combine(day + timedelta(days=1), _MADE_AT, BEIJING):
+                raise WeChatRefusal(
+                    400, "STATEMENT_CREATING", "账单生成中，请先检查当前商户号在指定日期内是否有成功的交易"
+                )
+        bill = self._make(kind, day)
+        if bill.count(b"\r\n") <= 3:
+            raise WeChatRefusal(400, "NO_STATEMENT_EXIST", "账单文件不存在")
+        token = secrets.token_urlsafe(24)
+        self._waiting[token] = gzip.compress(bill, mtime=0) if packing else bill
+        return 200, {
+            "hash_type": "SHA1",
+            "hash_value": hashlib.sha1(bill, usedforsecurity=False).hexdigest(),
+            "download_url": f"{request.url.origin()}/v3/billdownload/file?token={token}",
+        }
+
+    def fetch(self, request: web.Request, _body: bytes) -> Answer:
+        """Answer with a bill, once."""
+        bill = self._waiting.pop(request.query.get("token", ""), None)
+        if bill is None:
+            raise WeChatRefusal(400, "INVALID_REQUEST", "token无效或已过期")
+        return 200, bill

@@ -1,4 +1,4 @@
-"""What the WeChat Pay simulator and its one merchant know of each other."""
+"""Key material of the WeChat Pay simulator and of its one merchant."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from hutong.sandbox.keys import Pair, kept, pair
+from hutong.sandbox.keys import Pair, load_or_create, pair
 
 MCHID = "1900000109"
 APPID = "wxd678efh567hg6787"
@@ -15,12 +15,12 @@ PUBLIC_KEY_ID = "PUB_KEY_ID_0119000001092024101500000000000001"
 
 @dataclass(frozen=True, slots=True)
 class WeChatSandboxKeys:
-    """What the WeChat Pay simulator and its one merchant know of each other.
+    """Key material of the WeChat Pay simulator and of its one merchant.
 
     Attributes:
-        merchant, merchant_next: Sign the merchant's requests; WeChat takes both, as during a change of certificates.
+        merchant, merchant_next: Sign the merchant's requests; both are valid, as during a change of certificates.
         platform: Signs for WeChat in certificate mode.
-        platform_next: Takes its place after a rotation; before that, WeChat only lists it.
+        platform_next: Signs after a rotation; before that, WeChat only lists it.
         public: Signs for WeChat in public-key mode, under the id `PUBLIC_KEY_ID`.
         api_v3_key: 32 characters.
     """
@@ -34,23 +34,23 @@ class WeChatSandboxKeys:
 
     @classmethod
     def load(cls, folder: Path) -> WeChatSandboxKeys:
-        """Read the keys of a folder; what is missing is made and kept, the folder closed to other users."""
+        """Load the keys from a folder that other users cannot read; create missing ones."""
         return cls(
             merchant=pair(folder, "merchant"),
             merchant_next=pair(folder, "merchant_next"),
             platform=pair(folder, "platform"),
             platform_next=pair(folder, "platform_next"),
             public=pair(folder, "public"),
-            api_v3_key=kept(folder / "api_v3_key", lambda: secrets.token_hex(16)),
+            api_v3_key=load_or_create(folder / "api_v3_key", lambda: secrets.token_hex(16)),
         )
 
     def credentials(self, base_url: str, *, public_key_mode: bool = True) -> dict[str, object]:
-        """The credentials of a channel account that points at this simulator.
+        """Return the credentials of a channel account that points at this simulator.
 
         Args:
-            base_url: Where the simulator listens, such as "http://127.0.0.1:8090".
-            public_key_mode: Have answers signed with the public key, as WeChat does for new merchants; otherwise
-                with the platform certificate. Both are known to the account.
+            base_url: The address of the simulator, such as "http://127.0.0.1:8090".
+            public_key_mode: Sign answers with the public key, as WeChat does for new merchants; otherwise with the
+                platform certificate. The account knows both.
         """
         platform_keys = {self.platform.serial: self.platform.certificate_pem}
         if public_key_mode:

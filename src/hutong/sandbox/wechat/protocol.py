@@ -1,4 +1,4 @@
-"""The WeChat Pay simulator's wire: proves the merchant's signatures, signs what WeChat says, encrypts its messages."""
+"""WeChat Pay's side of the protocol: verifies the merchant's signatures, signs answers, encrypts notifications."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _WINDOW_S = 300
 _AUTHORIZATION = re.compile(r'(\w+)="([^"]*)"')
 
 Answer = tuple[int, Any]
-"""A status, and what is said with it; None for nothing, bytes for a file."""
+"""A status and its content: a JSON value, None for no content, or bytes for a file."""
 
 Work = Callable[[web.Request, bytes], Answer]
 
 
-class Refusal(Exception):
-    """What WeChat answers in place of doing what was asked."""
+class WeChatRefusal(Exception):
+    """A refusal by WeChat: its answer to a request that it does not fulfill."""
 
     def __init__(self, status: int, code: str, message: str, *, field: str | None = None) -> None:
         super().__init__(code)
@@ -41,8 +41,8 @@ class Refusal(Exception):
             self.body["detail"] = {"location": "body", "field": field, "issue": message}
 
 
-class Wire:
-    """What the simulator and its merchant prove to each other."""
+class WeChatProtocol:
+    """The proofs between the simulator and its merchant: signatures and encryption."""
 
     def __init__(self, keys: WeChatSandboxKeys, clock: Clock) -> None:
         self._keys = keys
@@ -51,40 +51,43 @@ class Wire:
         self._platform = keys.platform
 
     def rotate(self) -> None:
-        """From now on sign with the certificate that comes next."""
+        """Sign with the next certificate from now on."""
         self._platform = self._keys.platform_next
 
     def authenticate(self, request: web.Request, body: bytes) -> None:
-        """Refuse a request that the merchant has not signed as WeChat wants it."""
+        """Refuse a request that the merchant has not signed by WeChat's rules."""
         if request.headers.get("Accept") is None or request.headers.get("User-Agent") is None:
-            raise Refusal(400, "PARAM_ERROR", "Http头缺少Accept或User-Agent")
+            raise WeChatRefusal(400, "PARAM_ERROR", "Http头缺少Accept或User-Agent")
         scheme, _, rest = request.headers.get("Authorization", "").partition(" ")
-        said = dict(_AUTHORIZATION.findall(rest))
-        if scheme != SCHEME or set(said) != {"mchid", "nonce_str", "signature", "timestamp", "serial_no"}:
-            raise Refusal(401, "SIGN_ERROR", "Http头Authorization值格式错误，请参考《微信支付商户REST API签名规则》")
+        authorization = dict(_AUTHORIZATION.findall(rest))
+        if scheme != SCHEME or set(authorization) != {"mchid", "nonce_str", "signature", "timestamp", "serial_no"}:
+            raise WeChatRefusal(
+                401, "SIGN_ERROR", "Http头Authorization值格式错误，请参考《微信支付商户REST API签名规则》"
+            )
         merchant = {pair.serial: pair for pair in (self._keys.merchant, self._keys.merchant_next)}
-        pair = merchant.get(said["serial_no"])
-        if said["mchid"] != MCHID or pair is None:
-            raise Refusal(401, "SIGN_ERROR", "商户证书序列号有误")
-        if not said["timestamp"].isdigit() or abs(int(said["timestamp"]) - self._clock.now().timestamp()) > _WINDOW_S:
-            raise Refusal(401, "SIGN_ERROR", "Http头Authorization中的timestamp与发起请求的时间不得超过5分钟")
-        lines = (request.method, request.raw_path, said["timestamp"], said["nonce_str"])
+        pair = merchant.get(authorization["serial_no"])
+        if authorization["mchid"] != MCHID or pair is None:
+            raise WeChatRefusal(401, "SIGN_ERROR", "商户证书序列号有误")
+        timestamp, now = authorization["timestamp"], self._clock.now().timestamp()
+        if not timestamp.isdigit() or abs(int(timestamp) - now) > _WINDOW_S:
+            raise WeChatRefusal(401, "SIGN_ERROR", "Http头Authorization中的timestamp与发起请求的时间不得超过5分钟")
+        lines = (request.method, request.raw_path, timestamp, authorization["nonce_str"])
         message = "".join(f"{line}\n" for line in lines).encode() + body + b"\n"
         try:
-            signature = base64.b64decode(said["signature"], validate=True)
+            signature = base64.b64decode(authorization["signature"], validate=True)
             pair.key.public_key().verify(signature, message, PKCS1v15(), SHA256())
         except (InvalidSignature, ValueError):
-            raise Refusal(401, "SIGN_ERROR", "错误的签名，验签失败") from None
+            raise WeChatRefusal(401, "SIGN_ERROR", "错误的签名，验签失败") from None
 
     def reply(self, request: web.Request, answer: Answer, kind: str) -> web.Response:
-        """The response, with the fault that is asked for."""
-        status, said = answer
-        if isinstance(said, bytes):
-            body = said[: len(said) // 2] if kind == "malformed" else said
+        """Make the response, with the effect of a fault of this kind."""
+        status, content = answer
+        if isinstance(content, bytes):
+            body = content[: len(content) // 2] if kind == "malformed" else content
             return web.Response(status=status, body=body, content_type="application/octet-stream")
-        if kind == "other_order" and isinstance(said, dict):
-            said = said | dict.fromkeys(("out_trade_no", "out_refund_no", "out_bill_no"), "another_number")
-        body = b"" if said is None else orjson.dumps(said)
+        if kind == "other_order" and isinstance(content, dict):
+            content = content | dict.fromkeys(("out_trade_no", "out_refund_no", "out_bill_no"), "another_number")
+        body = b"" if content is None else orjson.dumps(content)
         if kind == "malformed":
             body = b'{"code_url": "weixin'
         elif kind == "too_long":
@@ -100,10 +103,10 @@ class Wire:
             headers["Content-Type"] = "application/json; charset=utf-8"
         return web.Response(status=status, body=body, headers=headers)
 
-    def sign(self, body: bytes, wanted_serial: str | None, *, age_s: int = 0) -> dict[str, str]:
-        """The headers that prove a message; with the public key where the merchant asks for it."""
+    def sign(self, body: bytes, requested_serial: str | None, *, age_s: int = 0) -> dict[str, str]:
+        """Return the headers that sign a message, with the public key if the merchant requests that."""
         platform = self._platform
-        public = wanted_serial == PUBLIC_KEY_ID
+        public = requested_serial == PUBLIC_KEY_ID
         key, serial = (self._keys.public.key, PUBLIC_KEY_ID) if public else (platform.key, platform.serial)
         timestamp, nonce = str(int(self._clock.now().timestamp()) - age_s), secrets.token_hex(16)
         message = f"{timestamp}\n{nonce}\n".encode() + body + b"\n"
@@ -116,7 +119,7 @@ class Wire:
         }
 
     def seal(self, plain: bytes, associated: str) -> dict[str, str]:
-        """What only the merchant can read."""
+        """Encrypt a text for the merchant alone."""
         nonce = secrets.token_hex(6)
         sealed = self._aead.encrypt(nonce.encode(), plain, associated.encode())
         return {
@@ -126,27 +129,27 @@ class Wire:
             "ciphertext": base64.b64encode(sealed).decode(),
         }
 
-    def envelope(self, event: str, kind: str, summary: str, channel_no: str, said: Mapping[str, Any]) -> bytes:
-        """A notification's body: the same in every sending."""
+    def envelope(self, event: str, kind: str, summary: str, channel_no: str, content: Mapping[str, Any]) -> bytes:
+        """Return the body of a notification, the same in every delivery."""
         return orjson.dumps(
             {
                 "id": f"{secrets.token_hex(4)}-{channel_no}",
-                "create_time": told(self._clock.now()),
+                "create_time": format_time(self._clock.now()),
                 "resource_type": "encrypt-resource",
                 "event_type": event,
                 "summary": summary,
-                "resource": {"original_type": kind} | self.seal(orjson.dumps(said), kind),
+                "resource": {"original_type": kind} | self.seal(orjson.dumps(content), kind),
             }
         )
 
     def certificates(self) -> Answer:
-        """The certificates that the merchant should know: the one in use, and the one that comes next."""
+        """Return the certificates for the merchant: the current one and the next one."""
         return 200, {
             "data": [
                 {
                     "serial_no": pair.serial,
-                    "effective_time": told(pair.not_before),
-                    "expire_time": told(pair.not_after),
+                    "effective_time": format_time(pair.not_before),
+                    "expire_time": format_time(pair.not_after),
                     "encrypt_certificate": self.seal(pair.certificate_pem.encode(), "certificate"),
                 }
                 for pair in (self._keys.platform, self._keys.platform_next)
@@ -154,21 +157,22 @@ class Wire:
         }
 
 
-def told(instant: datetime) -> str:
-    """A time as WeChat writes it."""
+def format_time(instant: datetime) -> str:
+    """Write a time in WeChat's format."""
     return instant.astimezone(BEIJING).isoformat(timespec="seconds")
 
 
 def fail(status: int | None, code: str | None) -> Answer:
-    """An error as WeChat words it."""
+    """Make an error answer in WeChat's form."""
     return status or 500, {"code": code or "SYSTEM_ERROR", "message": code or "系统异常，请稍后重试"}
 
 
 def read_json(body: bytes) -> dict[str, Any]:
+    """Read a request's body, which must be a JSON object."""
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError:
         content = None
     if not isinstance(content, dict):
-        raise Refusal(400, "PARAM_ERROR", "请求体不是JSON对象")
+        raise WeChatRefusal(400, "PARAM_ERROR", "请求体不是JSON对象")
     return content

@@ -10,26 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hutong import routing
-from hutong.routing import (
-    Candidate,
-    Draws,
-    Health,
-    Mode,
-    Objective,
-    Price,
-    RoutingPolicy,
-    SelectionReason,
-    State,
-    Tier,
-    Weights,
-    Window,
-    choose,
-    read_rules,
-)
-from support.fixtures.routing import MIDDLE, NOW, account, ask, table, world
+from hutong.routing.configuration.calendar import Window
+from hutong.routing.configuration.price import Price, Tier
+from hutong.routing.configuration.rules import read_rules
+from hutong.routing.decide import decide
+from hutong.routing.decisions.record import read_record, write_record
+from hutong.routing.health import AccountHealth, HealthState
+from hutong.routing.model import Candidate, Draws, Mode, Objective, RoutingPolicy, SelectionReason, Weights
+from support.fixtures.routing import MIDDLE, NOW, account, routing_request, table, world
 
-OPEN = {"": Health(State.OPEN, 0.0)}
+OPEN = {"": AccountHealth(HealthState.OPEN, 0.0)}
 
 
 @pytest.mark.parametrize(
@@ -50,13 +40,13 @@ OPEN = {"": Health(State.OPEN, 0.0)}
     ],
 )
 def test_an_account_that_cannot_take_a_payment_is_named_with_the_reason(changed: dict, reason: str) -> None:
-    asked = ask(institution="cmb", merchant="shop")
+    asked = routing_request(institution="cmb", merchant="shop")
     fit, unfit = account(1, price=Price((Tier(0, 9_000),))), account(2, **changed)
-    decision = choose(asked, world(fit, unfit), MIDDLE)
+    decision = decide(asked, world(fit, unfit), MIDDLE)
     assert decision.chosen == fit.account_id
-    assert [verdict.refused for verdict in decision.verdicts] == ["", reason]
-    alone = choose(asked, world(unfit), MIDDLE)
-    assert (alone.chosen, alone.how, alone.verdicts[0].refused) == (None, SelectionReason.NO_ROUTE, reason)
+    assert [evaluation.refused for evaluation in decision.evaluations] == ["", reason]
+    alone = decide(asked, world(unfit), MIDDLE)
+    assert (alone.chosen, alone.reason, alone.evaluations[0].refused) == (None, SelectionReason.NO_ROUTE, reason)
 
 
 def test_limits_are_inclusive_and_a_window_ends_before_its_end() -> None:
@@ -68,12 +58,12 @@ def test_limits_are_inclusive_and_a_window_ends_before_its_end() -> None:
         maintenance=((NOW - timedelta(hours=1), NOW),),
         hours=(Window(start=time(12), end=time(12, 1)),),
     )
-    assert choose(ask(), world(edge), MIDDLE).chosen == edge.account_id
+    assert decide(routing_request(), world(edge), MIDDLE).chosen == edge.account_id
 
 
 def test_one_that_has_refused_this_payment_is_not_asked_again() -> None:
     first, second = account(1, price=Price()), account(2)
-    decision = choose(ask(tried=frozenset({first.account_id})), world(first, second), MIDDLE)
+    decision = decide(routing_request(tried=frozenset({first.account_id})), world(first, second), MIDDLE)
     assert decision.chosen == second.account_id
 
 
@@ -87,7 +77,9 @@ ACCOUNTS = st.builds(
     institutions=st.sampled_from([frozenset(), frozenset({"icbc"}), frozenset({"cmb"})]),
     blocked=st.sampled_from(["", "", "no"]),
     price=st.builds(lambda ppm: Price((Tier(0, ppm),)), st.integers(0, 20_000)),
-    health=st.sampled_from([{}, OPEN, {"": Health(State.PROBING, 0.05)}, {"": Health(success=0.5)}]),
+    health=st.sampled_from(
+        [{}, OPEN, {"": AccountHealth(HealthState.PROBING, 0.05)}, {"": AccountHealth(success=0.5)}]
+    ),
     probe_due=st.booleans(),
 )
 UNIT = st.floats(0, 1, exclude_max=True)
@@ -104,14 +96,14 @@ UNIT = st.floats(0, 1, exclude_max=True)
 def test_nothing_unfit_ever_gets_a_payment_and_the_choice_can_be_made_again(
     accounts: list[Candidate], amount_minor: int, draws: Draws, objective: Objective, explore: float, default: str
 ) -> None:
-    asked = ask(amount_minor=amount_minor, institution="cmb")
+    asked = routing_request(amount_minor=amount_minor, institution="cmb")
     snapshot = world(*accounts, objective=objective, explore=explore, default=default, split={"a1": 1, "a3": 3})
-    decision = choose(asked, snapshot, draws)
-    assert choose(asked, snapshot, draws) == decision
-    assert len(decision.verdicts) == len(accounts)
+    decision = decide(asked, snapshot, draws)
+    assert decide(asked, snapshot, draws) == decision
+    assert len(decision.evaluations) == len(accounts)
     if decision.chosen is None:
-        assert decision.how is SelectionReason.NO_ROUTE
-        assert all(verdict.refused for verdict in decision.verdicts)
+        assert decision.reason is SelectionReason.NO_ROUTE
+        assert all(evaluation.refused for evaluation in decision.evaluations)
         return
     chosen = next(candidate for candidate in accounts if candidate.account_id == decision.chosen)
     assert "card" in chosen.methods
@@ -120,21 +112,21 @@ def test_nothing_unfit_ever_gets_a_payment_and_the_choice_can_be_made_again(
     assert not chosen.institutions or "cmb" in chosen.institutions
     assert not chosen.blocked
     if chosen.health == OPEN:
-        assert decision.how is SelectionReason.DEFAULT
+        assert decision.reason is SelectionReason.DEFAULT
 
 
 def test_the_order_of_the_candidates_does_not_matter() -> None:
     accounts = [account(number) for number in range(1, 5)]
-    forth, back = (choose(ask(), world(*some), MIDDLE) for some in (accounts, accounts[::-1]))
+    forth, back = (decide(routing_request(), world(*some), MIDDLE) for some in (accounts, accounts[::-1]))
     assert forth.chosen == back.chosen == UUID(int=1)
 
 
 def test_each_objective_has_its_own_winner() -> None:
-    cheap = account(1, price=Price((Tier(0, 1_000),)), health={"": Health(success=0.80)})
-    sure = account(2, price=Price((Tier(0, 15_000),)), health={"": Health(success=0.99)})
-    middle = account(3, price=Price((Tier(0, 3_000),)), health={"": Health(success=0.97)})
+    cheap = account(1, price=Price((Tier(0, 1_000),)), health={"": AccountHealth(success=0.80)})
+    sure = account(2, price=Price((Tier(0, 15_000),)), health={"": AccountHealth(success=0.99)})
+    middle = account(3, price=Price((Tier(0, 3_000),)), health={"": AccountHealth(success=0.97)})
     chosen = {
-        objective: choose(ask(), world(cheap, sure, middle, objective=objective), MIDDLE).chosen
+        objective: decide(routing_request(), world(cheap, sure, middle, objective=objective), MIDDLE).chosen
         for objective in Objective
     }
     assert chosen == {
@@ -147,12 +139,14 @@ def test_each_objective_has_its_own_winner() -> None:
 def test_every_factor_stands_in_the_record_and_adds_up_to_the_score() -> None:
     candidate = account(1, preferred_by=frozenset({"gold"}), month_limit_minor=100_000, month_minor=40_000)
     weights = Weights(objective=0.5, latency=0.2, merchant=0.1, position=0.2)
-    (verdict,) = choose(ask(merchant_class="gold"), world(candidate, weights=weights), MIDDLE).verdicts
-    factors = verdict.factors
+    (evaluation,) = decide(
+        routing_request(merchant_class="gold"), world(candidate, weights=weights), MIDDLE
+    ).evaluations
+    factors = evaluation.factors
     assert factors["cost_minor"] == 60
     assert factors["merchant"] == 1.0
     assert factors["position"] == pytest.approx(0.6)
-    assert verdict.score == pytest.approx(
+    assert evaluation.score == pytest.approx(
         0.5 * factors["objective"]
         + 0.2 * factors["latency"]
         + 0.1 * factors["merchant"]
@@ -162,60 +156,60 @@ def test_every_factor_stands_in_the_record_and_adds_up_to_the_score() -> None:
 
 
 def test_a_bank_in_trouble_is_left_at_one_channel_and_kept_when_it_is_in_trouble_everywhere() -> None:
-    sick = {"": Health(), "cmb": Health(State.OPEN, 0.0, success=0.1)}
+    sick = {"": AccountHealth(), "cmb": AccountHealth(HealthState.OPEN, 0.0, success=0.1)}
     cheap, dear = account(1, price=Price(), health=sick), account(2)
-    assert choose(ask(institution="cmb"), world(cheap, dear), MIDDLE).chosen == dear.account_id
-    assert choose(ask(institution="icbc"), world(cheap, dear), MIDDLE).chosen == cheap.account_id
+    assert decide(routing_request(institution="cmb"), world(cheap, dear), MIDDLE).chosen == dear.account_id
+    assert decide(routing_request(institution="icbc"), world(cheap, dear), MIDDLE).chosen == cheap.account_id
     both = world(cheap, replace(dear, health=sick))
-    assert choose(ask(institution="cmb"), both, MIDDLE).chosen == cheap.account_id
+    assert decide(routing_request(institution="cmb"), both, MIDDLE).chosen == cheap.account_id
 
 
 def test_an_open_channel_gets_nothing_but_as_the_default() -> None:
     closed = account(1, health=OPEN)
-    assert choose(ask(), world(closed), MIDDLE).chosen is None
-    decision = choose(ask(), world(closed, default="a1"), MIDDLE)
-    assert (decision.chosen, decision.how) == (closed.account_id, SelectionReason.DEFAULT)
+    assert decide(routing_request(), world(closed), MIDDLE).chosen is None
+    decision = decide(routing_request(), world(closed, default="a1"), MIDDLE)
+    assert (decision.chosen, decision.reason) == (closed.account_id, SelectionReason.DEFAULT)
     well = account(2, price=Price((Tier(0, 19_000),)))
-    assert choose(ask(), world(closed, well, default="a1"), MIDDLE).chosen == well.account_id
+    assert decide(routing_request(), world(closed, well, default="a1"), MIDDLE).chosen == well.account_id
 
 
 def test_a_probing_channel_gets_its_share_and_one_when_a_probe_is_due() -> None:
-    probing = account(1, price=Price(), health={"": Health(State.PROBING, 0.05)})
+    probing = account(1, price=Price(), health={"": AccountHealth(HealthState.PROBING, 0.05)})
     well = account(2)
     low, high = replace(MIDDLE, share=0.049), replace(MIDDLE, share=0.05)
-    assert choose(ask(), world(probing, well), low).chosen == probing.account_id
-    assert choose(ask(), world(probing, well), high).chosen == well.account_id
-    due = choose(ask(), world(replace(probing, probe_due=True), well), high)
-    assert (due.chosen, due.how) == (probing.account_id, SelectionReason.PROBE)
+    assert decide(routing_request(), world(probing, well), low).chosen == probing.account_id
+    assert decide(routing_request(), world(probing, well), high).chosen == well.account_id
+    due = decide(routing_request(), world(replace(probing, probe_due=True), well), high)
+    assert (due.chosen, due.reason) == (probing.account_id, SelectionReason.PROBE)
 
 
 def test_a_share_is_drawn_for_the_probing_one_whatever_its_score_and_not_against_a_list() -> None:
     """Little is known of it: by its score it would get nothing by which more could be known."""
-    dear = account(1, price=Price((Tier(0, 15_000),)), health={"": Health(State.PROBING, 0.25)})
-    well = account(2, health={"": Health(success=0.99)})
+    dear = account(1, price=Price((Tier(0, 15_000),)), health={"": AccountHealth(HealthState.PROBING, 0.25)})
+    well = account(2, health={"": AccountHealth(success=0.99)})
     low, high = replace(MIDDLE, share=0.249), replace(MIDDLE, share=0.25)
-    drawn = choose(ask(), world(dear, well), low)
-    assert (drawn.chosen, drawn.how) == (dear.account_id, SelectionReason.PROBE)
-    assert choose(ask(), world(dear, well), high).chosen == well.account_id
-    full = replace(dear, health={"": Health(State.PROBING, 1.0)})
-    assert choose(ask(), world(full, well), low).chosen == well.account_id, "from then on the score decides"
-    assert choose(ask(), world(dear, well, priority=("a2", "a1")), low).chosen == well.account_id
-    assert choose(ask(), world(dear, well, pin="a2"), low).chosen == well.account_id
+    drawn = decide(routing_request(), world(dear, well), low)
+    assert (drawn.chosen, drawn.reason) == (dear.account_id, SelectionReason.PROBE)
+    assert decide(routing_request(), world(dear, well), high).chosen == well.account_id
+    full = replace(dear, health={"": AccountHealth(HealthState.PROBING, 1.0)})
+    assert decide(routing_request(), world(full, well), low).chosen == well.account_id, "from then on the score decides"
+    assert decide(routing_request(), world(dear, well, priority=("a2", "a1")), low).chosen == well.account_id
+    assert decide(routing_request(), world(dear, well, pin="a2"), low).chosen == well.account_id
 
 
 def test_modes_pins_priorities_and_splits() -> None:
     first, second, third = (account(number) for number in (1, 2, 3))
     ill = replace(first, health=OPEN)
-    assert choose(ask(), world(ill, second, mode=Mode.MANUAL), MIDDLE).chosen == first.account_id
+    assert decide(routing_request(), world(ill, second, mode=Mode.MANUAL), MIDDLE).chosen == first.account_id
     pinned = world(first, second, pin="a2", pin_until=NOW + timedelta(seconds=1))
-    assert choose(ask(), pinned, MIDDLE).how is SelectionReason.PIN
-    assert choose(ask(), pinned, MIDDLE).chosen == second.account_id
-    assert choose(ask(at=NOW + timedelta(seconds=1)), pinned, MIDDLE).chosen == first.account_id
+    assert decide(routing_request(), pinned, MIDDLE).reason is SelectionReason.PIN
+    assert decide(routing_request(), pinned, MIDDLE).chosen == second.account_id
+    assert decide(routing_request(at=NOW + timedelta(seconds=1)), pinned, MIDDLE).chosen == first.account_id
     listed = world(first, second, third, priority=("a3", "a1"))
-    assert choose(ask(), listed, MIDDLE).chosen == third.account_id
+    assert decide(routing_request(), listed, MIDDLE).chosen == third.account_id
     shared = world(first, second, third, split={"a1": 1, "a2": 3})
     draws = [replace(MIDDLE, split=(number + 0.5) / 100) for number in range(100)]
-    chosen = [choose(ask(), shared, draw).chosen for draw in draws]
+    chosen = [decide(routing_request(), shared, draw).chosen for draw in draws]
     assert [chosen.count(one.account_id) for one in (first, second, third)] == [25, 75, 0]
 
 
@@ -231,8 +225,10 @@ def test_tiers_bounds_and_subsidies_of_a_price() -> None:
 def test_an_account_left_out_by_only_is_told_which_one_is_wanted() -> None:
     row = {"target": '"a2"', "action": '"only"', "text_en": '"contract with a2"', "text_zh": '"只走二号"'}
     rules = read_rules(table(row), accounts={"a1": "c1", "a2": "c2"})
-    decision = choose(ask(), world(account(1), account(2), rules=rules), MIDDLE)
-    words = [(verdict.refused, verdict.explanation, verdict.explanation_zh) for verdict in decision.verdicts]
+    decision = decide(routing_request(), world(account(1), account(2), rules=rules), MIDDLE)
+    words = [
+        (evaluation.refused, evaluation.explanation, evaluation.explanation_zh) for evaluation in decision.evaluations
+    ]
     assert words == [("excluded_by_rule", "contract with a2", "只走二号"), ("", "", "")]
 
 
@@ -240,14 +236,14 @@ def test_the_formula_makes_the_score_from_the_factors() -> None:
     weights = Weights(objective=0.9, latency=0.2, merchant=0.1, position=0.3)
     policy = RoutingPolicy(weights=weights, objective=Objective.LOWEST_COST)
     snapshot = replace(world(account(1)), policy=policy)
-    [verdict] = choose(ask(), snapshot, MIDDLE).verdicts
+    [evaluation] = decide(routing_request(), snapshot, MIDDLE).evaluations
     assert policy.formula == "0.9 objective (lowest_cost) + 0.2 latency + 0.1 merchant + 0.3 position + rules"
     by_hand = sum(
-        weight * verdict.factors[name]
+        weight * evaluation.factors[name]
         for name, weight in (("objective", 0.9), ("latency", 0.2), ("merchant", 0.1), ("position", 0.3), ("rules", 1))
     )
-    assert verdict.score == pytest.approx(by_hand)
-    record = routing.read_record(routing.write_record(ask(), snapshot, choose(ask(), snapshot, MIDDLE), ""))
+    assert evaluation.score == pytest.approx(by_hand)
+    record = read_record(write_record(routing_request(), snapshot, decide(routing_request(), snapshot, MIDDLE), ""))
     assert record.formula == policy.formula
 
 
@@ -274,9 +270,11 @@ def test_rules_block_prefer_and_say_why() -> None:
         accounts={"a1": "c1", "a2": "c2", "a3": "c3"},
     )
     snapshot = world(account(1, price=Price()), account(2), account(3), rules=rules)
-    decision = choose(ask(), snapshot, MIDDLE)
+    decision = decide(routing_request(), snapshot, MIDDLE)
     assert decision.chosen == UUID(int=3)
-    assert [verdict.refused for verdict in decision.verdicts] == ["excluded_by_rule", "", ""]
-    words = [(verdict.explanation, verdict.explanation_zh) for verdict in decision.verdicts]
+    assert [evaluation.refused for evaluation in decision.evaluations] == ["excluded_by_rule", "", ""]
+    words = [(evaluation.explanation, evaluation.explanation_zh) for evaluation in decision.evaluations]
     assert words == [("no large cards", "不收大额银行卡"), ("", ""), ("settles on the day", "当日到账")]
-    assert choose(ask(amount_minor=5_000, at=NOW + timedelta(hours=8)), snapshot, MIDDLE).chosen == UUID(int=1)
+    assert decide(routing_request(amount_minor=5_000, at=NOW + timedelta(hours=8)), snapshot, MIDDLE).chosen == UUID(
+        int=1
+    )

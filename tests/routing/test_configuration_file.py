@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hutong.routing import ConfigurationRefused, Draft, RulesRefused
+from hutong.routing import ConfigurationFile
 from hutong.routing.configuration.file import _walk
+from hutong.routing.errors import ConfigurationRefused, RulesRefused
 from support.fixtures.routing import account, table
 
 ACCOUNTS = [account(1), account(2)]
@@ -18,7 +19,7 @@ BLOCK = [{"target": f'"a{number}"', "action": '"block"'} for number in (1, 2)]
 
 def refused(source: str) -> ConfigurationRefused | RulesRefused:
     with pytest.raises((ConfigurationRefused, RulesRefused)) as caught:
-        Draft(source).check(version=1, candidates=ACCOUNTS)
+        ConfigurationFile(source).check(version=1, candidates=ACCOUNTS)
     return caught.value
 
 
@@ -27,7 +28,7 @@ def refused(source: str) -> ConfigurationRefused | RulesRefused:
     [
         ("{\n,", "line 2: not JSON"),
         ("[]", "line 1: not a JSON object"),
-        ('{"policies": {},\n"policies": {}}', "line 2: policies stands twice"),
+        ('{"policies": {},\n"policies": {}}', "line 2: policies is given twice"),
         ('{"policies": {"": {\n"explore": NaN}}}', "not JSON: NaN is not a JSON number"),
         ('{\n\n"acounts": {}}', "line 3: acounts: Extra inputs"),
         ('{"policies": {"":\n{"weights":\n{"latency": 1.5}}}}', "line 3: policies..weights.latency"),
@@ -45,11 +46,11 @@ def test_what_is_wrong_is_told_with_its_line(source: str, says: str) -> None:
 
 
 def test_rules_in_a_file_of_their_own_take_the_place_of_those_in_force() -> None:
-    standing = {"policies": {"": {"objective": "lowest_cost"}, "x": {}}}
-    draft = Draft(table(BLOCK[0]), standing=standing)
+    active = {"policies": {"": {"objective": "lowest_cost"}, "x": {}}}
+    draft = ConfigurationFile(table(BLOCK[0]), active=active)
     assert draft.document["policies"][""]["objective"] == "lowest_cost"
     assert draft.check(version=1, candidates=ACCOUNTS).policies[""].rules is not None
-    assert standing == {"policies": {"": {"objective": "lowest_cost"}, "x": {}}}
+    assert active == {"policies": {"": {"objective": "lowest_cost"}, "x": {}}}
 
 
 def test_rules_that_exclude_every_channel_are_refused_with_the_line_of_the_last() -> None:

@@ -15,7 +15,13 @@ from hutong.clock import ManualClock, SystemClock
 from hutong.db import Database, migrate
 from hutong.errors import Conflict, InvalidParameter, NotFound, Unavailable
 from hutong.ids import Ids
-from hutong.routing import Arm
+from hutong.routing.configuration.configuration import UNCONFIGURED
+from hutong.routing.decisions.record import read_record
+from hutong.routing.decisions.replay import Replayer
+from hutong.routing.errors import ExperimentUndecided
+from hutong.routing.experiments.assignment import Arm, RunningExperiment
+from hutong.routing.experiments.experiment import ExperimentStatus
+from hutong.routing.process_state import candidate_from_offer
 from support import create_database
 from support.fixtures.routing_processes import OFFERS, ONE, TWO, Process, exchange, person, propose, publish
 
@@ -24,7 +30,7 @@ DRAFT: dict[str, Any] = {
     "accounts": {"alipay/two": {"price": {"tiers": [{"ppm": 2_000}]}}},
     "policies": {"": {"priority": ["alipay/two"], "failovers": 3}},
 }
-CANDIDATES = [routing.candidate_of(offer) for offer in OFFERS]
+CANDIDATES = [candidate_from_offer(offer) for offer in OFFERS]
 NUMBERS = Ids(SystemClock())
 
 
@@ -53,10 +59,10 @@ async def start(process: Process, *, share: float = 0.3, guardrail: float = 0.05
     maker = await person(process.database, operators.Role.OPERATOR, now)
     checker = await person(process.database, operators.Role.APPROVER, now)
     async with process.database.transaction() as tx:
-        proposal = await routing.propose_trial(
+        proposal = await routing.propose_experiment(
             tx,
             document,
-            version=process.live.configuration.version,
+            version=process.state.configuration.version,
             share=share,
             guardrail=guardrail,
             candidates=CANDIDATES,
@@ -65,33 +71,35 @@ async def start(process: Process, *, share: float = 0.3, guardrail: float = 0.05
             reason="cheaper",
             now=now,
         )
-        assert await routing.latest_trial(tx, of=document) is None, "one person alone starts nothing"
+        assert await routing.latest_experiment(tx, of=document) is None, "one person alone starts nothing"
         decision = operators.ApprovalDecision(proposal.proposal_id, checker, True, "agreed")
-        await operators.conclude(tx, decision, routing.EFFECTS, now=now)
+        await operators.conclude(tx, decision, routing.APPROVAL_HANDLERS, now=now)
     process.clock.advance(timedelta(seconds=10))
 
 
-async def latest(process: Process) -> routing.Standing:
+async def latest(process: Process) -> ExperimentStatus:
     async with process.database.transaction() as tx:
-        found = await routing.latest_trial(tx)
+        found = await routing.latest_experiment(tx)
     assert found is not None
     return found
 
 
-async def guard(process: Process) -> routing.Standing | None:
-    return await process.database.run(lambda tx: routing.guard_trial(tx, now=process.clock.now()))
+async def guard(process: Process) -> ExperimentStatus | None:
+    return await process.database.run(lambda tx: routing.guard_experiment(tx, now=process.clock.now()))
 
 
 def end(process: Process, arm: Arm, *, paid: int, unpaid: int) -> None:
     """Payments of an arm are over."""
-    trial = process.live.trial
+    trial = process.state.experiment
     assert trial is not None
     account_id, now = (TWO if arm is Arm.DRAFT else ONE), process.clock.now()
     for number in range(paid + unpaid):
         payment = NUMBERS.new()
         while trial.arm(payment) is not arm:
             payment = NUMBERS.new()
-        process.live.ended(payment, account_id, amount_minor=10_000, currency="CNY", created_at=now, paid=number < paid)
+        process.state.count_outcome(
+            payment, account_id, amount_minor=10_000, currency="CNY", created_at=now, paid=number < paid
+        )
 
 
 async def test_the_draft_decides_on_its_share_and_a_payment_keeps_its_arm(processes: list[Process]) -> None:
@@ -103,8 +111,8 @@ async def test_the_draft_decides_on_its_share_and_a_payment_keeps_its_arm(proces
     assert 0.27 < arms.count(TWO) / len(arms) < 0.33
     assert [second.chosen(payment=payment) for payment in payments] == arms
     drafted = next(payment for payment, chosen in zip(payments, arms, strict=True) if chosen == TWO)
-    assert first.live.policy("payment", drafted).failovers == 3
-    assert first.live.policy("payment").failovers == 1
+    assert first.state.policy(drafted).failovers == 3
+    assert first.state.policy().failovers == 1
 
 
 async def test_decisions_of_both_arms_say_so_and_are_made_again(processes: list[Process]) -> None:
@@ -113,10 +121,10 @@ async def test_decisions_of_both_arms_say_so_and_are_made_again(processes: list[
     await exchange(processes)
     seen = set()
     async with first.database.transaction() as tx:
-        replayer = routing.Replayer(tx, routing.UNCONFIGURED)
+        replayer = Replayer(tx, UNCONFIGURED)
         for _ in range(30):
             ask = routing.RoutingRequest("qr", 1000, "CNY", first.clock.now(), payment=NUMBERS.new())
-            record = routing.read_record(first.live.decide(ask).record)
+            record = read_record(first.state.decide(ask).record)
             assert (await replayer.replay(record)).same
             assert record.arm is (Arm.DRAFT if record.chosen == TWO else Arm.CONTROL)
             seen.add(record.arm)
@@ -143,8 +151,8 @@ async def test_tries_from_before_everybody_knew_are_in_neither_arm(processes: li
     await exchange(processes)
     for age, counted in ((timedelta(seconds=6), 0), (timedelta(seconds=4), 1)):
         created_at = first.clock.now() - age
-        first.live.ended(NUMBERS.new(), ONE, amount_minor=1, currency="CNY", created_at=created_at, paid=True)
-        assert len(first.live.outcomes) == counted
+        first.state.count_outcome(NUMBERS.new(), ONE, amount_minor=1, currency="CNY", created_at=created_at, paid=True)
+        assert len(first.state.take_pending(results_max=0, refusals_max=0).outcomes) == counted
 
 
 async def test_nothing_counted_is_lost_while_the_database_is_away(
@@ -161,7 +169,7 @@ async def test_nothing_counted_is_lost_while_the_database_is_away(
     with monkeypatch.context() as patch:
         patch.setattr(first.database, "run", away)
         with pytest.raises(Unavailable):
-            await first.sharing.exchange()
+            await first.state_sync.exchange()
     end(first, Arm.DRAFT, paid=1, unpaid=0)
     await exchange(processes)
     assert (await latest(first)).arm(Arm.DRAFT) == (2, 2)
@@ -182,7 +190,7 @@ async def test_a_draft_that_does_worse_ends_by_itself_in_every_process(processes
     await exchange(processes)
     assert {process.chosen(payment=NUMBERS.new()) for process in processes for _ in range(50)} == {ONE}
     found = await latest(first)
-    assert (found.trial.end_reason or "").startswith("guardrail: the draft's success rate is 39.00% below")
+    assert (found.experiment.end_reason or "").startswith("guardrail: the draft's success rate is 39.00% below")
     async with first.database.transaction() as tx:
         (entry,) = await operators.list_audit(tx, limit=1)
     assert (entry.entry.action, entry.entry.actor_id) == ("routing.trial.end", None)
@@ -195,13 +203,13 @@ async def test_a_person_ends_a_trial_once(processes: list[Process]) -> None:
     operator_id = await person(first.database, operators.Role.OPERATOR, first.clock.now())
     for _ in range(2):
         async with first.database.transaction() as tx:
-            if (await latest(first)).trial.ended_at is None:
-                await routing.end_trial(tx, operator_id=operator_id, reason="enough", now=first.clock.now())
+            if (await latest(first)).experiment.ended_at is None:
+                await routing.end_experiment(tx, operator_id=operator_id, reason="enough", now=first.clock.now())
             else:
                 with pytest.raises(NotFound):
-                    await routing.end_trial(tx, operator_id=operator_id, reason="again", now=first.clock.now())
+                    await routing.end_experiment(tx, operator_id=operator_id, reason="again", now=first.clock.now())
     await exchange(processes)
-    assert first.live.trial is None
+    assert first.state.experiment is None
 
 
 async def test_one_draft_is_tried_at_a_time_and_only_against_what_was_seen(processes: list[Process]) -> None:
@@ -212,7 +220,7 @@ async def test_one_draft_is_tried_at_a_time_and_only_against_what_was_seen(proce
     await publish(first.database, {}, first.clock.now())
     with pytest.raises(Conflict, match="another configuration"):
         await start(first, document=BASE)
-    assert "version 2 was published" in ((await latest(first)).trial.end_reason or "")
+    assert "version 2 was published" in ((await latest(first)).experiment.end_reason or "")
 
 
 @pytest.mark.parametrize(
@@ -230,7 +238,7 @@ async def test_a_draft_is_published_only_when_its_trial_speaks_for_it_or_anyway(
     first, _ = processes
     await start(first, share=0.5)
     await exchange(processes)
-    with pytest.raises(routing.TrialUndecided):
+    with pytest.raises(ExperimentUndecided):
         await propose(first.database, DRAFT, first.clock.now())
     await propose(first.database, {}, first.clock.now())
     end(first, Arm.CONTROL, paid=1_900, unpaid=100)
@@ -241,18 +249,18 @@ async def test_a_draft_is_published_only_when_its_trial_speaks_for_it_or_anyway(
     await exchange(processes)
     checker = await person(first.database, operators.Role.APPROVER, first.clock.now())
     decision = operators.ApprovalDecision(accepted.proposal_id, checker, True, "agreed")
-    with pytest.raises(routing.TrialUndecided, match="says worse"):
+    with pytest.raises(ExperimentUndecided, match="says worse"):
         async with first.database.transaction() as tx:
-            await operators.conclude(tx, decision, routing.EFFECTS, now=first.clock.now())
+            await operators.conclude(tx, decision, routing.APPROVAL_HANDLERS, now=first.clock.now())
     anyway = await propose(first.database, DRAFT, first.clock.now(), anyway=True)
     async with first.database.transaction() as tx:
         await operators.conclude(
-            tx, replace(decision, proposal_id=anyway.proposal_id), routing.EFFECTS, now=first.clock.now()
+            tx, replace(decision, proposal_id=anyway.proposal_id), routing.APPROVAL_HANDLERS, now=first.clock.now()
         )
         (entry,) = await operators.list_audit(tx, limit=1, about=("routing", "version/2"))
     assert (entry.entry.after, entry.entry.reason) == ({"version": 2, "anyway": True}, "a test")
 
 
 def test_a_payment_without_a_number_is_in_the_control() -> None:
-    trial = routing.experiments.assignment.Running(UUID(int=1), 0.5, ManualClock().now(), routing.UNCONFIGURED)
+    trial = RunningExperiment(UUID(int=1), 0.5, ManualClock().now(), UNCONFIGURED)
     assert trial.arm(None) is Arm.CONTROL

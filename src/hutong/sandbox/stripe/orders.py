@@ -1,0 +1,284 @@
+"""Orders at the Stripe simulator: PaymentIntents and Checkout Sessions."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hutong.sandbox.store import OrderState, SandboxOrder, Store
+from hutong.sandbox.stripe import objects
+from hutong.sandbox.stripe.validation import (
+    Form,
+    StripeRefusal,
+    address,
+    check_names,
+    expands,
+    integer,
+    metadata_of,
+    money,
+    one_of,
+    required,
+)
+
+_METHODS: Mapping[str, str | None] = {
+    # Stripe's own test methods, with the answer of the card's bank to a charge.
+    "pm_card_visa": None,
+    "pm_card_mastercard": None,
+    "pm_card_unionpay": None,
+    "pm_card_threeDSecure2Required": "3ds",
+    "pm_card_authenticationRequired": "3ds",
+    "pm_card_chargeDeclined": "generic_decline",
+    "pm_card_chargeDeclinedInsufficientFunds": "insufficient_funds",
+    "pm_card_visa_chargeDeclinedInsufficientFunds": "insufficient_funds",
+    "pm_card_visa_chargeDeclinedLostCard": "lost_card",
+    "pm_card_visa_chargeDeclinedStolenCard": "stolen_card",
+    "pm_card_chargeDeclinedFraudulent": "fraudulent",
+}
+_CANCELABLE = (OrderState.OPEN, OrderState.DECLINED, OrderState.AUTHORIZED)
+_INTENT = (
+    "amount", "currency", "payment_method", "payment_method_types", "capture_method", "confirm", "return_url",
+    "description", "metadata", "expand",
+)  # fmt: skip
+_SESSION = (
+    "mode", "payment_method_types", "client_reference_id", "line_items", "payment_intent_data", "success_url",
+    "cancel_url", "metadata", "expand",
+)  # fmt: skip
+_QUERY = re.compile(r"metadata\['(\w{1,40})'\]:'([^']{1,500})'")
+
+Notify = Callable[[str, SandboxOrder], None]
+
+
+class StripeOrders:
+    """The PaymentIntents and Checkout Sessions of the account.
+
+    Args:
+        notify: Notifies about an order, as an event of this type.
+    """
+
+    def __init__(self, store: Store, notify: Notify) -> None:
+        self._store = store
+        self._notify = notify
+        self._intents: dict[str, SandboxOrder] = {}
+        self._sessions: dict[str, SandboxOrder] = {}
+
+    def find(self, object_id: str) -> SandboxOrder | None:
+        """Return the order of an intent's or a session's id."""
+        return self._intents.get(object_id) or self._sessions.get(object_id)
+
+    def of_intent(self, intent_id: str) -> SandboxOrder | None:
+        """Return the order of an intent's id."""
+        return self._intents.get(intent_id)
+
+    def of_charge(self, charge_id: str) -> SandboxOrder | None:
+        """Return the order of a charge's id."""
+        return next((order for order in self._intents.values() if order.data["charge"] == charge_id), None)
+
+    # PaymentIntents.
+
+    def create_intent(self, form: Form, base: str) -> dict[str, Any]:
+        check_names(form, _INTENT)
+        amount, currency = money(form, "amount", required(form, "currency"))
+        method = form.get("payment_method")
+        if method is not None and method not in _METHODS:
+            raise StripeRefusal(400, "resource_missing", f"No such PaymentMethod: '{method}'", param="payment_method")
+        capture = one_of(form, "capture_method", ("automatic", "automatic_async", "manual"), "automatic") != "manual"
+        order = self._place(form, amount, currency, capture=capture, code_url=f"{base}/stripe/authenticate/")
+        order.data |= {"payment_method": method, "return_url": form.get("return_url")}
+        order.data["status"] = "requires_confirmation" if method else "requires_payment_method"
+        if form.get("confirm") == "true":
+            self._confirm(order)
+        return objects.intent(order, expand=expands(form, "latest_charge"))
+
+    def _place(self, form: Form, amount: int, currency: str, *, capture: bool, code_url: str) -> SandboxOrder:
+        metadata = metadata_of(form)
+        intent_id = f"pi_{secrets.token_hex(12)}"
+        order = SandboxOrder(
+            order_no=metadata.get("attempt_no", intent_id),
+            channel_order_no=intent_id,
+            amount_minor=amount,
+            currency=currency.upper(),
+            description=str(form.get("description", "")),
+            notify_url=metadata.get("notify_url", ""),
+            content=form,
+            code_url=code_url + intent_id,
+            expires_at=None,
+            method="card",
+            capture=capture,
+            data={
+                "born": True,
+                "error": None,
+                "secret": secrets.token_hex(12),
+                "created": objects.seconds(self._store.clock.now()),
+                "metadata": metadata,
+                "charge": f"ch_{secrets.token_hex(12)}",
+            },
+        )
+        self._store.place(order)
+        self._intents[intent_id] = order
+        return order
+
+    def confirm(self, intent_id: str, form: Form) -> dict[str, Any]:
+        check_names(form, ("return_url", "payment_method", "expand"))
+        order = self._intent(intent_id)
+        if objects.status(order) not in ("requires_confirmation", "requires_payment_method"):
+            raise self._unexpected(order, "confirm")
+        if "return_url" in form:
+            order.data["return_url"] = address(form, "return_url")
+        if "payment_method" in form:
+            if form["payment_method"] not in _METHODS:
+                raise StripeRefusal(400, "resource_missing", "No such PaymentMethod", param="payment_method")
+            order.data["payment_method"] = form["payment_method"]
+            order.state = OrderState.OPEN
+        self._confirm(order)
+        return objects.intent(order, expand=expands(form, "latest_charge"))
+
+    def _confirm(self, order: SandboxOrder) -> None:
+        method = order.data["payment_method"]
+        if method is None:
+            raise self._unexpected(order, "confirm")
+        decline_code = _METHODS[method]
+        if decline_code == "3ds":
+            order.data["status"] = "requires_action"
+        elif decline_code is not None:
+            self.decline(order, decline_code)
+            error = {name: value for name, value in order.data["error"].items() if name != "type"}
+            raise StripeRefusal(402, kind="card_error", kept=True, payment_intent=objects.intent(order), **error)
+        else:
+            self.pay(order)
+
+    def intent(self, intent_id: str, query: Form) -> dict[str, Any]:
+        return objects.intent(self._intent(intent_id), expand=expands(query, "latest_charge"))
+
+    def search(self, query: Form) -> dict[str, Any]:
+        matched = _QUERY.fullmatch(str(query.get("query", "")))
+        if matched is None:
+            raise StripeRefusal(400, None, "We were unable to parse your search query.", param="query")
+        name, value = matched.groups()
+        orders = [o for o in self._intents.values() if o.data["born"] and o.data["metadata"].get(name) == value]
+        intents = [objects.intent(order, expand=expands(query, "data.latest_charge")) for order in orders]
+        return {"object": "search_result", "data": intents, "has_more": False, "next_page": None, "url": "…/search"}
+
+    def capture(self, intent_id: str, form: Form) -> dict[str, Any]:
+        check_names(form, ("amount_to_capture", "expand"))
+        order = self._intent(intent_id)
+        if order.state is not OrderState.AUTHORIZED:
+            raise self._unexpected(order, "capture")
+        amount = integer(form, "amount_to_capture") if "amount_to_capture" in form else order.amount_minor
+        if amount > order.amount_minor:
+            raise StripeRefusal(400, "amount_too_large", "More than is capturable.", param="amount_to_capture")
+        self._store.capture(order, amount)
+        self._notify("payment_intent.succeeded", order)
+        return objects.intent(order, expand=expands(form, "latest_charge"))
+
+    def cancel(self, intent_id: str, form: Form) -> dict[str, Any]:
+        check_names(form, ("cancellation_reason", "expand"))
+        order = self._intent(intent_id)
+        if order.state not in _CANCELABLE or (order.data.get("session") and order.state is OrderState.OPEN):
+            raise self._unexpected(order, "cancel")
+        self._store.change(order, OrderState.CLOSED, "closed")
+        return objects.intent(order, expand=expands(form, "latest_charge"))
+
+    def _intent(self, intent_id: str) -> SandboxOrder:
+        order = self._intents.get(intent_id)
+        if order is None or not order.data["born"]:
+            raise StripeRefusal(404, "resource_missing", f"No such payment_intent: '{intent_id}'", param="intent")
+        return order
+
+    def _unexpected(self, order: SandboxOrder, verb: str) -> StripeRefusal:
+        return StripeRefusal(
+            400,
+            "payment_intent_unexpected_state",
+            f"You cannot {verb} this PaymentIntent because it has a status of {objects.status(order)}.",
+            payment_intent=objects.intent(order),
+            kept=True,
+        )
+
+    # Actions of payers.
+
+    def pay(self, order: SandboxOrder, *, force: bool = False, delta_minor: int = 0) -> bool:
+        """Charge the card; return whether that was possible, see `Store.pay`."""
+        if not self._store.pay(order, force=force):
+            return False
+        order.data |= {"born": True, "delta": delta_minor}
+        captured = order.state is OrderState.PAID
+        self._notify("payment_intent.succeeded" if captured else "payment_intent.amount_capturable_updated", order)
+        return True
+
+    def decline(self, order: SandboxOrder, decline_code: str | None = None) -> bool:
+        """Decline an order as the bank; without a code, the payer's authentication has failed.
+
+        That uses a token up; on Stripe's page the payer may take another card.
+        """
+        if not self._store.payable(order):
+            return False
+        code, message = "card_declined", "Your card was declined."
+        if decline_code is None:
+            code, message = "payment_intent_authentication_failure", "The card has failed authentication."
+        order.data |= {"born": True, "error": {"type": "card_error", "code": code, "message": message}}
+        if decline_code is not None:
+            order.data["error"]["decline_code"] = decline_code
+        order.data["status"] = "requires_payment_method"
+        if not order.data.get("session"):
+            self._store.decline(order)
+        self._notify("payment_intent.payment_failed", order)
+        return True
+
+    # Checkout Sessions.
+
+    def create_session(self, form: Form, base: str) -> dict[str, Any]:
+        check_names(form, _SESSION)
+        one_of(form, "mode", ("payment",), "")
+        amount, currency, name = _line(form)
+        inner = form.get("payment_intent_data", {})
+        check_names(inner, ("capture_method", "description", "metadata"), "payment_intent_data")
+        capture = one_of(inner, "capture_method", ("automatic", "automatic_async", "manual"), "automatic") != "manual"
+        success_url, cancel_url = address(form, "success_url"), address(form, "cancel_url")
+        session_id = f"cs_test_{secrets.token_hex(24)}"
+        intent_form = {"metadata": inner.get("metadata", {}), "description": inner.get("description", name)}
+        order = self._place(intent_form, amount, currency, capture=capture, code_url=f"{base}/stripe/pay/{session_id}?")
+        order.data |= {
+            "session": session_id,
+            "born": False,
+            "status": "requires_payment_method",
+            "metadata": metadata_of(form),
+            "reference": form.get("client_reference_id"),
+            "return_url": success_url,
+            "cancel_url": cancel_url,
+        }
+        self._sessions[session_id] = order
+        return objects.session(order)
+
+    def session(self, session_id: str, query: Form) -> dict[str, Any]:
+        return objects.session(self._session(session_id), expand=expands(query, "payment_intent"))
+
+    def expire(self, session_id: str, form: Form) -> dict[str, Any]:
+        check_names(form, ("expand",))
+        order = self._session(session_id)
+        if order.state is not OrderState.OPEN:
+            raise StripeRefusal(400, None, "Only Checkout Sessions with a status in [open] can be expired.", kept=True)
+        self._store.change(order, OrderState.CLOSED, "closed")
+        return objects.session(order, expand=expands(form, "payment_intent"))
+
+    def _session(self, session_id: str) -> SandboxOrder:
+        order = self._sessions.get(session_id)
+        if order is None:
+            raise StripeRefusal(404, "resource_missing", f"No such checkout.session: {session_id}", param="session")
+        return order
+
+
+def _line(form: Form) -> tuple[int, str, str]:
+    """Return the amount, currency and name of the one line item."""
+    items = required(form, "line_items")
+    item = items.get("0") if isinstance(items, dict) and len(items) == 1 else None
+    if not isinstance(item, dict) or item.get("quantity") != "1" or not isinstance(item.get("price_data"), dict):
+        raise StripeRefusal(400, "parameter_missing", "Missing required param: line_items[0].", param="line_items")
+    price = item["price_data"]
+    check_names(price, ("currency", "unit_amount", "product_data"), "line_items[0][price_data]")
+    amount, currency = money(price, "unit_amount", required(price, "currency"))
+    product = price.get("product_data")
+    name = product.get("name") if isinstance(product, dict) else None
+    if not isinstance(name, str) or not 0 < len(name) <= 250:
+        raise StripeRefusal(400, "parameter_missing", "Missing required param: name.", param="product_data[name]")
+    return amount, currency, name

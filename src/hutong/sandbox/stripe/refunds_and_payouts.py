@@ -1,0 +1,95 @@
+"""Refunds at the Stripe simulator; its account makes no payouts."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from hutong.sandbox.store import OrderState, SandboxOrder, SandboxRefund, Store
+from hutong.sandbox.stripe import objects
+from hutong.sandbox.stripe.orders import StripeOrders
+from hutong.sandbox.stripe.validation import (
+    Form,
+    StripeRefusal,
+    check_names,
+    integer,
+    metadata_of,
+    page,
+    required,
+)
+
+
+class StripeRefunds:
+    """The refunds of the account.
+
+    Args:
+        notify: Notifies about a refund, as an event of this type.
+    """
+
+    def __init__(self, store: Store, orders: StripeOrders, notify: Callable[[str, SandboxRefund], None]) -> None:
+        self._store = store
+        self._orders = orders
+        self._notify = notify
+        self._refunds: dict[str, SandboxRefund] = {}
+
+    def create(self, form: Form) -> dict[str, Any]:
+        check_names(form, ("payment_intent", "charge", "amount", "metadata", "reason", "expand"))
+        order = self._order_of(form)
+        left = self._store.refundable_minor(order)
+        if order.state is not OrderState.PAID:
+            raise StripeRefusal(400, None, "This PaymentIntent does not have a successful charge to refund.")
+        if left <= 0:
+            raise StripeRefusal(
+                400, "charge_already_refunded", f"Charge {order.data['charge']} has already been refunded."
+            )
+        amount = integer(form, "amount") if "amount" in form else left
+        if amount > left:
+            raise StripeRefusal(
+                400, None, f"Refund amount ({amount}) is greater than what is left ({left}).", param="amount"
+            )
+        metadata = metadata_of(form)
+        refund_id = f"re_{secrets.token_hex(12)}"
+        refund = SandboxRefund(
+            refund_no=metadata.get("refund_no", refund_id),
+            channel_refund_no=refund_id,
+            order=order,
+            amount_minor=amount,
+            currency=order.currency,
+            notify_url=metadata.get("notify_url", order.notify_url),
+            content=form,
+            created_at=self._store.clock.now(),
+            data={"metadata": metadata},
+        )
+        self._refunds[refund_id] = refund
+        self._store.start_refund(refund)
+        return objects.refund(refund)
+
+    def _order_of(self, form: Form) -> SandboxOrder:
+        if "charge" in form:
+            order = self._orders.of_charge(form["charge"])
+            if order is None:
+                raise StripeRefusal(400, "resource_missing", f"No such charge: '{form['charge']}'", param="charge")
+            return order
+        order = self._orders.of_intent(required(form, "payment_intent"))
+        if order is None:
+            raise StripeRefusal(400, "resource_missing", "No such payment_intent", param="payment_intent")
+        return order
+
+    def retrieve(self, refund_id: str) -> dict[str, Any]:
+        refund = self._refunds.get(refund_id)
+        if refund is None:
+            raise StripeRefusal(404, "resource_missing", f"No such refund: '{refund_id}'", param="id")
+        return objects.refund(refund)
+
+    def list_refunds(self, query: Form) -> dict[str, Any]:
+        intent_id = query.get("payment_intent")
+        refunds = [r for r in self._refunds.values() if intent_id in (None, r.order.channel_order_no)]
+        listed = page(refunds[::-1], query, lambda refund: str(refund.channel_refund_no), "/v1/refunds")
+        return listed | {"data": [objects.refund(refund) for refund in listed["data"]]}
+
+    def finish(self, refund: SandboxRefund, *, succeeded: bool) -> bool:
+        if not self._store.finish_refund(refund, succeeded=succeeded):
+            return False
+        self._notify("refund.updated" if succeeded else "refund.failed", refund)
+        return True

@@ -24,7 +24,8 @@ import hutong.ledger
 from hutong.api import EVENT_TYPES, asyncapi, json_schemas
 from hutong.cli.main import app as command_line
 from hutong.config import Settings
-from hutong.payments import ATTEMPT_TRANSITIONS, PAYMENT_TRANSITIONS, refunds
+from hutong.payments import refunds
+from hutong.payments.model import ATTEMPT_TRANSITIONS, PAYMENT_TRANSITIONS
 
 
 def setup(app: Any) -> dict[str, Any]:

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from enum import StrEnum
 
-from hutong.payments import ATTEMPT_TRANSITIONS, PAYMENT_TRANSITIONS, refunds
+from hutong.payments import refunds
+from hutong.payments.model import ATTEMPT_TRANSITIONS, PAYMENT_TRANSITIONS
 
 WIDTH, HEIGHT = 150, 42
 PLACES: dict[str, dict[str, tuple[int, int]]] = {

@@ -30,9 +30,7 @@ EXTENSIONS: dict[str, str] = {
 }
 """Functions that the documentation offers and nothing in the house uses, by name, each with its purpose."""
 
-TO_BE_USED = {
-    "list_published",
-}  # fmt: skip
+TO_BE_USED: set[str] = set()
 """Functions still to get their door or to be removed; the list becomes empty."""
 
 SEVERAL: dict[str, str] = {
@@ -45,9 +43,7 @@ SEVERAL: dict[str, str] = {
 }
 """Class names of several packages, each with the reason."""
 
-TO_BE_RENAMED = {
-    "Claim", "Event", "Health", "KeyReused", "Outcome", "Result", "Running", "World",
-}  # fmt: skip
+TO_BE_RENAMED: set[str] = set()
 """Class names of several packages, still to become unique; the list becomes empty."""
 
 

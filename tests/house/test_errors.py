@@ -25,9 +25,7 @@ HEADLESS = re.compile(
 )
 """A detail that begins so has no subject: the parameter is named elsewhere, if at all."""
 
-DETAILS_TO_BE_REWRITTEN = {
-    "api", "bench", "cli", "consumer", "demo", "events", "routing", "search",
-}  # fmt: skip
+DETAILS_TO_BE_REWRITTEN: set[str] = set()
 """Packages whose error details are still to become sentences."""
 
 

@@ -34,9 +34,7 @@ EXTENSIONS: dict[str, str] = {
 }
 """Names without a user in the house, such as `channels.Adapter`, each with its purpose."""
 
-TO_BE_NARROWED = {
-    "cashier", "db", "operators", "payments", "routing", "sandbox",
-}  # fmt: skip
+TO_BE_NARROWED: set[str] = set()
 """Packages whose face is still to be narrowed; the list becomes empty."""
 
 

@@ -25,10 +25,7 @@ LISTED_MAX = 7
 TO_BE_NAMED: set[str] = set()
 """Statements with more parameters by position that are still to get names."""
 
-TO_BE_SHARED = {
-    "fill_paid_payments",
-    "fill_payments",
-}  # fmt: skip
+TO_BE_SHARED: set[str] = set()
 """Statements with lists that stand elsewhere as well and are still to be shared under a `-- columns:` heading."""
 
 

@@ -13,7 +13,7 @@ import pytest
 import hutong
 from hutong.clock import ManualClock
 from hutong.db import Tx
-from hutong.payments import ATTEMPT_TRANSITIONS, PAYMENT_TRANSITIONS, AttemptState, PaymentStatus
+from hutong.payments.model import ATTEMPT_TRANSITIONS, PAYMENT_TRANSITIONS, AttemptState, PaymentStatus
 from hutong.payments.refunds.model import REFUND_TRANSITIONS
 
 MIGRATIONS = Path(hutong.__file__).parent / "payments/migrations"

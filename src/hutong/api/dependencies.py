@@ -41,7 +41,7 @@ class Services:
     sandbox: bool
     records: db.Database
     avatar_base: str = ""
-    payment_validity: timedelta = payments.VALIDITY_MAX
+    payment_validity: timedelta = payments.NewPayment.VALIDITY_MAX
 
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="A merchant's API key: `sk_…`")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Callable
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -28,7 +29,7 @@ class PaymentCheckout:
         directory: merchants.Directory,
         clock: Clock,
         *,
-        texts: payments.Texts,
+        texts: Callable[[str, str], tuple[str, str] | None],
         sandbox_url: str | None = None,
     ) -> None:
         self._database = database

@@ -110,10 +110,10 @@ def _rename_applied(backend: Any) -> None:
 
 @contextmanager
 def _locked_backend(dsn: str) -> Iterator[Any]:
-    """yoyo's hold on the database, for one process at a time.
+    """Yield yoyo's backend of the database, for one process at a time.
 
-    yoyo's own lock is a row, which a killed process leaves behind; ours goes with its connection, so whoever has it
-    may take the row away.
+    yoyo's own lock is a row, which a killed process leaves behind. Ours ends with its connection, so the process that
+    holds ours may delete the row.
     """
     import psycopg
     import yoyo

@@ -10,17 +10,13 @@ from hutong.payments.answers import Answers
 from hutong.payments.attempt_outcomes import attempt_outcomes
 from hutong.payments.channel_reports import ChannelReport, RecordReport
 from hutong.payments.create import PlaceResult
-from hutong.payments.documents import Documents, Texts, list_items, timeline
-from hutong.payments.errors import NotificationMismatch, NotificationReplayed, OrderNoReused
-from hutong.payments.export import one_snapshot, stream_payments, stream_refunds
+from hutong.payments.documents import Documents, list_items, timeline
+from hutong.payments.errors import NOTIFICATION_REFUSALS, OrderNoReused
+from hutong.payments.export import stream_payments, stream_refunds
 from hutong.payments.in_doubt import in_doubt_documents
 from hutong.payments.items import Discount, Funder, NewLineItem, allocate_discounts
 from hutong.payments.lifecycle import Payments, PaymentsConfig
 from hutong.payments.model import (
-    ATTEMPT_TRANSITIONS,
-    PAYMENT_TRANSITIONS,
-    VALIDITY_MAX,
-    VALIDITY_MIN,
     Attempt,
     AttemptState,
     CaptureMethod,
@@ -40,10 +36,7 @@ from hutong.payments.store import find, list_payments
 from hutong.payments.transactions import PaymentTransactions, PlaceOrder
 
 __all__ = [
-    "ATTEMPT_TRANSITIONS",
-    "PAYMENT_TRANSITIONS",
-    "VALIDITY_MAX",
-    "VALIDITY_MIN",
+    "NOTIFICATION_REFUSALS",
     "Answers",
     "Attempt",
     "AttemptState",
@@ -56,8 +49,6 @@ __all__ = [
     "NewAttempt",
     "NewLineItem",
     "NewPayment",
-    "NotificationMismatch",
-    "NotificationReplayed",
     "OperatorAction",
     "OperatorActionType",
     "OrderNoReused",
@@ -73,7 +64,6 @@ __all__ = [
     "RecordReport",
     "RouteRequest",
     "Source",
-    "Texts",
     "allocate_discounts",
     "approval_handlers",
     "attempt_outcomes",
@@ -81,7 +71,6 @@ __all__ = [
     "in_doubt_documents",
     "list_items",
     "list_payments",
-    "one_snapshot",
     "refunds",
     "stream_payments",
     "stream_refunds",

@@ -292,9 +292,10 @@ class ReportQueue(Generic[Row]):
         about = {self._kind: encode(self._prefix, report.object_id), "source": source}
         if recorded.outcome is RecordOutcome.MISMATCH:
             _MISMATCHES.inc()
-            notified = report.source is Source.NOTIFICATION
-            event = "notification_mismatch" if notified else "channel_answer_mismatch"
-            _log.error(event, **about, channel_order_no=report.answer.channel_order_no)
+            if report.source is Source.NOTIFICATION:
+                _log.error("notification_mismatch", **about, channel_order_no=report.answer.channel_order_no)
+            else:
+                _log.error("channel_answer_mismatch", **about, channel_order_no=report.answer.channel_order_no)
         if recorded.contradicts:
             _CONTRADICTIONS.inc()
             _log.error("channel_contradiction", **about, answer=state, channel_code=report.answer.channel_code)

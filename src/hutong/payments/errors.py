@@ -81,3 +81,7 @@ class PayerDetailMissing(InvalidParameter):
     """The method requires a detail of the payer; `param` names it."""
 
     code = "missing_parameter"
+
+
+NOTIFICATION_REFUSALS = (NotificationMismatch, NotificationReplayed)
+"""The errors by which a genuine notification is refused."""

@@ -10,11 +10,6 @@ from hutong import db
 from hutong.payments.statements import sql
 
 
-async def one_snapshot(tx: db.Tx) -> None:
-    """Let everything that the transaction reads be as of one moment. Must be its first statement."""
-    await sql.one_snapshot.execute(tx)
-
-
 def stream_payments(tx: db.Tx) -> AsyncIterator[asyncpg.Record]:
     """Yield every payment with the attempt that took its money, in order of the ids."""
     return sql.stream_payments.cursor(tx)

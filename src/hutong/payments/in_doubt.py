@@ -117,15 +117,15 @@ async def report_in_doubt(tx: db.Tx, *, now: datetime, policy: PollingPolicy) ->
         _REFUNDS.labels(age).set(refunds[age])
     for level, doubt_age in reversed(list(enumerate(policy.doubt_alarms, 1))):
         for row in await sql.claim_attempt_alarms.fetch(tx, now - doubt_age, level, _REPORTED_AT_ONCE):
-            _report("attempt_in_doubt", row, now, attempt=ids.encode("att", row["id"]))
+            _log.error("attempt_in_doubt", attempt=ids.encode("att", row["id"]), **_alarm(row, now))
         for row in await sql.claim_refund_alarms.fetch(tx, now - doubt_age, level, _REPORTED_AT_ONCE):
-            _report("refund_in_doubt", row, now, refund=ids.encode("ref", row["id"]))
+            _log.error("refund_in_doubt", refund=ids.encode("ref", row["id"]), **_alarm(row, now))
     return {age: attempts[age] + refunds[age] for age in attempts}
 
 
-def _report(event: str, row: asyncpg.Record, now: datetime, **number: str) -> None:
+def _alarm(row: asyncpg.Record, now: datetime) -> dict[str, Any]:
     age_s = int((now - row["doubt_since"]).total_seconds())
-    _log.error(event, **number, channel=row["channel"], state=row["state"], age_s=age_s)
+    return {"channel": row["channel"], "state": row["state"], "age_s": age_s}
 
 
 def _by_age(rows: Sequence[asyncpg.Record]) -> dict[str, int]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from hutong.customers import Customer
@@ -64,11 +64,6 @@ ATTEMPT_TRANSITIONS: Mapping[AttemptState, frozenset[AttemptState]] = {
 OPEN_PAYMENTS = frozenset({_P.REQUIRES_PAYMENT, _P.PROCESSING, _P.REQUIRES_CAPTURE})
 OPEN_ATTEMPTS = frozenset({_A.CREATED, _A.SUBMITTED, _A.UNKNOWN, _A.AUTHORIZED})
 IN_DOUBT = frozenset({_A.CREATED, _A.UNKNOWN})
-
-VALIDITY_MAX = timedelta(days=15)
-"""The default of the longest time that a payment may be paid in."""
-
-VALIDITY_MIN = timedelta(minutes=1)
 
 QUERY_CADENCE = tuple(timedelta(seconds=s) for s in (5, 10, 30, 60, 120, 300, 600, 1800, 3600))
 WITHOUT_ACTION_MAX = timedelta(seconds=10)
@@ -184,6 +179,10 @@ class NewPayment:
         items: The line items, with each party's share of the price; empty if the merchant sends none.
         discounts: The discounts from which those shares were computed.
     """
+
+    VALIDITY_MIN: ClassVar = timedelta(minutes=1)
+    VALIDITY_MAX: ClassVar = timedelta(days=15)
+    """The default of the longest time that a payment may be paid in."""
 
     payment_id: UUID
     merchant_id: UUID

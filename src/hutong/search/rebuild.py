@@ -15,7 +15,7 @@ from hutong import db, events, ids
 from hutong.clock import instant
 from hutong.customers import stream_customers
 from hutong.errors import InvariantBroken
-from hutong.payments import one_snapshot, stream_payments, stream_refunds
+from hutong.payments import stream_payments, stream_refunds
 from hutong.search.errors import EventsArchived
 from hutong.search.facts import refund_text
 from hutong.search.model import Facts, PaymentFact, ProfileFact, RefundFact
@@ -106,7 +106,7 @@ async def _fill_from_tables(source: db.Database, store: db.Database, *, now: dat
     The rows contain what the events up to these numbers say.
     """
     async with source.transaction() as tx:
-        await one_snapshot(tx)
+        await sql.one_snapshot.execute(tx)
         sources = sources_among(await events.list_streams(tx))
         applied = 0
         async for rows in _batches(stream_payments(tx)):

@@ -127,7 +127,7 @@ async def _check(
     use: Services, merchant: merchants.Merchant, body: schema.PaymentCreate, order: payments.PlaceOrder, now: datetime
 ) -> payments.PlaceOrder:
     """Check what may change between a request and its repetition, and choose a channel account."""
-    if not now + payments.VALIDITY_MIN <= order.new.expires_at <= now + use.payment_validity:
+    if not now + payments.NewPayment.VALIDITY_MIN <= order.new.expires_at <= now + use.payment_validity:
         days = use.payment_validity.days
         raise InvalidParameter(f"`expires_at` must lie between 1 minute and {days} days from now", param="expires_at")
     merchants.check_return_url(merchant, body.return_url)

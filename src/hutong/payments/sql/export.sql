@@ -1,7 +1,3 @@
--- name: one_snapshot
--- Everything that this transaction reads is as of one moment.
-SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;
-
 -- name: stream_payments
 -- Every payment with the attempt that took its money, for views that others build. Instants are cut to milliseconds, as
 -- in events.

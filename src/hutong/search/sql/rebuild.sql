@@ -1,3 +1,7 @@
+-- name: one_snapshot
+-- Everything that this transaction reads is as of one moment.
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;
+
 -- name: lock_projection
 -- Keep every projection out until `unlock_projection`, for longer than one transaction.
 SELECT pg_advisory_lock(hashtext('hutong.search'));

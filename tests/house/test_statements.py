@@ -22,8 +22,7 @@ POSITIONAL_MAX = 12
 LISTED_MAX = 7
 """The most columns that may stand in the same order in two places of a package."""
 
-TO_BE_NAMED = {
-}  # fmt: skip
+TO_BE_NAMED: set[str] = set()
 """Statements with more parameters by position that are still to get names."""
 
 TO_BE_SHARED = {

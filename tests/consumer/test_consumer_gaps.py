@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hutong.consumer.gaps import Gap, allot, close, pieces
+from hutong.consumer.gaps import Gap, close, pieces, select_requests
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NUMBERS = st.lists(st.integers(1, 60), max_size=40)
@@ -48,7 +48,7 @@ def test_what_is_asked_for_is_bounded_and_the_rest_is_kept(lengths: list[tuple[i
     for length, asked in sorted(lengths, key=lambda one: not one[1]):
         gaps.append(Gap(first, first + min(length, 10_000 if asked else length) - 1, NOW, asked=int(asked)))
         first += length + 1
-    now, rest = allot(gaps, awaited)
+    now, rest = select_requests(gaps, awaited)
     new = [gap for gap in now if not gap.asked]
     assert [gap for gap in now if gap.asked] == [gap for gap in gaps if gap.asked]
     assert awaited + sum(gap.last - gap.first + 1 for gap in new) <= max(10_000, awaited)

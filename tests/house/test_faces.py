@@ -23,13 +23,22 @@ EXTENSIONS: dict[str, str] = {
     "channels.BillRule": "a capability of adapters, see docs/add-a-channel.md",
     "channels.RefundRule": "a capability of adapters, see docs/add-a-channel.md",
     "channels.after_sending": "adapters call it, see docs/add-a-channel.md",
-}
+} | dict.fromkeys(
+    (
+        "consumer.Handler",
+        "consumer.Parked",
+        "consumer.Policy",
+        "consumer.Progress",
+        "consumer.Source",
+        "consumer.Taken",
+        "consumer.kafka",
+        "consumer.progress",
+    ),
+    "the library for systems that consume events, see docs/guides/consuming-events.md",
+)
 """Names without a user in the house, such as `channels.Adapter`, each with its purpose."""
 
-TO_BE_NARROWED = {
-    "cashier", "consumer", "db", "events", "idempotency", "operators", "payments", "routing",
-    "sandbox", "search",
-}  # fmt: skip
+TO_BE_NARROWED = {"idempotency", "payments"}
 """Packages whose face is still to be narrowed; the list becomes empty."""
 
 

@@ -1,8 +1,8 @@
-"""`hutong bench channels`: what an adapter costs, without the network.
+"""`hutong bench channels`: the cost of an adapter without the network.
 
-Each adapter places one real order at its simulator and takes one real notification; both are recorded. What is measured
-is the adapter on those recordings: build and sign the request, verify and parse the answer; verify and parse the
-notification. Nothing is stubbed but the wire, and every signature is checked anew each time.
+Each adapter places one real order at its simulator and takes one real notification; both are recorded. Measured is the
+adapter on those recordings: build and sign the request, verify and parse the answer; verify and parse the
+notification. Nothing is stubbed but the wire, and every signature is checked again each time.
 """
 
 from __future__ import annotations

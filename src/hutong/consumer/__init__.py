@@ -10,7 +10,6 @@ It needs a PostgreSQL of its own and nothing else of Hutong.
 from hutong.consumer.consumer import Consumer
 from hutong.consumer.handling import Handler
 from hutong.consumer.intake import install
-from hutong.consumer.message import digest_hash, item_hash
 from hutong.consumer.model import Message, Parked, Policy, Progress, Source, Taken
 from hutong.consumer.parking import drop_parked, list_parked, progress, retry_parked
 from hutong.consumer.transport import kafka, rabbit
@@ -24,10 +23,8 @@ __all__ = [
     "Progress",
     "Source",
     "Taken",
-    "digest_hash",
     "drop_parked",
     "install",
-    "item_hash",
     "kafka",
     "list_parked",
     "progress",

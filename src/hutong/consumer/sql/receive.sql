@@ -65,14 +65,14 @@ DELETE FROM consumer.gap g
 USING unnest($2::text[], $3::bigint[]) AS c (stream, from_no)
 WHERE g.consumer = $1 AND g.stream = c.stream AND g.from_no = c.from_no;
 
+-- columns: gap
+stream text, from_no bigint, to_no bigint, found_at timestamptz, lost_at timestamptz, asked integer, next_at timestamptz
+
 -- name: insert_gaps
 -- Add new gaps and the rests of others. They are requested if nothing of them arrives for a while.
-INSERT INTO consumer.gap (consumer, stream, from_no, to_no, found_at, lost_at, asked, next_at)
-SELECT :consumer, g.stream, g.from_no, g.to_no, g.found_at, g.lost_at, g.asked, g.next_at
-FROM unnest(
-    :stream::text[], :from_no::bigint[], :to_no::bigint[], :found_at::timestamptz[], :lost_at::timestamptz[],
-    :asked::int[], :next_at::timestamptz[]
-) AS g (stream, from_no, to_no, found_at, lost_at, asked, next_at);
+INSERT INTO consumer.gap (consumer, {gap})
+SELECT :consumer, {g.gap}
+FROM unnest({gap[]}) AS g ({gap});
 
 -- name: update_streams
 -- The state of streams after a batch; numbers that were given up are not awaited.

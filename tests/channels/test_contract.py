@@ -308,6 +308,27 @@ async def test_the_channel_stops_when_we_accept_and_repeats_when_we_refuse(rig: 
     assert refusal.body != rig.channel.accept_notification().body or not refusal.body
 
 
+REFUSALS = {
+    "wechat": (401, b'{"code":"FAIL","message":"refused"}'),
+    "alipay": (401, b"failure"),
+    "unionpay": (400, b"refused"),
+    "stripe": (400, b""),
+    "tealeaf": (401, b""),
+}
+
+
+async def test_a_notification_is_refused_in_the_channels_own_form(rig: Rig, receiver, now) -> None:
+    refusal = rig.channel.refuse_notification()
+    assert (refusal.status, refusal.body) == REFUSALS[rig.control.channel]
+    request = rig.request(now, notify_url=receiver.url)
+    await rig.channel.pay(request, now=now)
+    receiver.answers.append(refusal.status)
+    await rig.pay(request)
+    await receiver.taken.get()
+    headers, body = await receiver.taken.get()  # refused, the channel repeats it
+    assert rig.channel.parse_notification(headers, body, now=now).number == request.attempt_no
+
+
 @pytest.mark.parametrize(
     ("field", "value"), [("method", "barter"), ("currency", "XTS"), ("attempt_no", "../../evil?x=1")]
 )

@@ -387,12 +387,12 @@ async def test_planted_differences_are_in_the_bill_and_in_its_key(rig: Rig, tmp_
     day = rig.bill_day(now)
     made = await rig.control.post("bill", day=day.isoformat(), differences={"missing": 1, "amount": 1}, seed=3)
     bill = await rig.channel.download_bill(rule.kinds[0], day, tmp_path, now=rig.bill_now(now, day))
-    said = {row.our_no: row for row in rig.channel.read_bill(bill)}
-    told = {entry["class"]: entry for entry in made["key"]}
-    assert rig.ours(told["missing"]["number"]) not in said
-    changed = said[rig.ours(told["amount"]["number"])]
-    assert changed.amount_minor == told["amount"]["said"]["amount_minor"]
-    assert changed.amount_minor == told["amount"]["true"]["amount_minor"] + 1
+    message = {row.our_no: row for row in rig.channel.read_bill(bill)}
+    results = {entry["class"]: entry for entry in made["key"]}
+    assert rig.ours(results["missing"]["number"]) not in message
+    changed = message[rig.ours(results["amount"]["number"])]
+    assert changed.amount_minor == results["amount"]["said"]["amount_minor"]
+    assert changed.amount_minor == results["amount"]["true"]["amount_minor"] + 1
 
 
 async def test_a_day_to_come_has_no_bill(rig: Rig, tmp_path: Path, now) -> None:

@@ -53,9 +53,9 @@ async def test_late_and_reordered_notices_come_late_and_in_another_order(rig: Ri
         await rig.channel.pay(request, now=now)
     await rig.pay(first, notify={"reorder": True})
     await rig.pay(second, notify={"delay_ms": 20})
-    told = []
+    results = []
     async with asyncio.timeout(10):
-        while len(told) < 2:  # whatever is told again in between does not count
+        while len(results) < 2:  # whatever is told again in between does not count
             number = rig.channel.parse_notification(*(await receiver.taken.get()), now=now).number
-            told += [number] * (number not in told)
-    assert told == [second.attempt_no, first.attempt_no]
+            results += [number] * (number not in results)
+    assert results == [second.attempt_no, first.attempt_no]

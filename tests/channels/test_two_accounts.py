@@ -93,11 +93,11 @@ async def test_each_account_believes_its_own_channel_alone_and_changes_its_keys_
     accounts = Accounts(database, VAULT, http, clock)
     assert {first_id, second_id} <= {offer.account_id for offer in await accounts.offers()}
 
-    async def told(account_id: UUID, shop: Shop) -> tuple[str, Notice]:
+    async def results(account_id: UUID, shop: Shop) -> tuple[str, Notice]:
         return await shop.paid(await accounts.get(account_id), receiver, now)
 
-    first_no, first_notice = await told(first_id, first)
-    second_no, second_notice = await told(second_id, second)
+    first_no, first_notice = await results(first_id, first)
+    second_no, second_notice = await results(second_id, second)
     assert reads(await accounts.get(first_id), first_notice, now) == first_no
     assert reads(await accounts.get(second_id), second_notice, now) == second_no
     assert reads(await accounts.get(first_id), second_notice, now) is None
@@ -108,5 +108,5 @@ async def test_each_account_believes_its_own_channel_alone_and_changes_its_keys_
     clock.advance(timedelta(seconds=5))
     assert reads(await accounts.get(first_id), second_notice, now) == second_no
     assert reads(await accounts.get(first_id), first_notice, now) is None
-    changed_no, changed_notice = await told(first_id, second)
+    changed_no, changed_notice = await results(first_id, second)
     assert reads(await accounts.get(second_id), changed_notice, now) == changed_no

@@ -15,7 +15,8 @@ from hutong.cli.channel import _fetch_bill, _row_document
 from hutong.clock import SystemClock
 from hutong.db import Database
 from hutong.ids import Ids
-from hutong.sandbox import SandboxSettings, WeChatSandboxKeys, serve
+from hutong.sandbox import SandboxSettings, serve
+from hutong.sandbox.wechat.keys import WeChatSandboxKeys
 from hutong.vault import Vault
 from support.channel_rigs import Bench, make_rig
 from support.command_line import Run

@@ -27,9 +27,9 @@ def _record() -> str:
     )
     router = Router(lambda: 0.5)
     router.configure([account], UNCONFIGURED.policies)
-    ask = RoutingRequest("qr", 50, "CNY", SystemClock().now())
-    decision, snapshot = router.decide(ask)
-    return write_record(ask, snapshot, decision, "basis")
+    request = RoutingRequest("qr", 50, "CNY", SystemClock().now())
+    decision, snapshot = router.decide(request)
+    return write_record(request, snapshot, decision, "basis")
 
 
 async def _payment(url: str) -> UUID:
@@ -48,9 +48,9 @@ async def _payment(url: str) -> UUID:
 def test_a_payments_way_is_explained(command: Run, fresh_database_url: str) -> None:
     assert command("migrate").returncode == 0
     number = encode("pay", asyncio.run(_payment(fresh_database_url)))
-    told = command("routing", "explain", number)
-    assert told.returncode == 0, told.stderr
-    assert "went to wechat/main by score" in told.stdout
+    output = command("routing", "explain", number)
+    assert output.returncode == 0, output.stderr
+    assert "went to wechat/main by score" in output.stdout
     (decision,) = json.loads(command("routing", "explain", number, "--json").stdout)["decisions"]
     assert decision["candidates"][0]["factors"]["cost_minor"] == 0.3
 

@@ -42,12 +42,12 @@ def test_the_guide_does_what_it_says(
     for line, printed in steps():
         arguments = [known.get(part, part) for part in shlex.split(line)[1:]]
         done = command(*arguments)
-        told = done.stdout + done.stderr
+        output = done.stdout + done.stderr
         refused = bool(printed) and printed[0].startswith("hutong: ")
-        assert done.returncode == int(refused), f"{line}: {told}"
-        known |= dict(zip(ID.findall("\n".join(printed)), ID.findall(told), strict=False))
+        assert done.returncode == int(refused), f"{line}: {output}"
+        known |= dict(zip(ID.findall("\n".join(printed)), ID.findall(output), strict=False))
         for each in printed:
-            assert ID.sub("ID", each) in ID.sub("ID", told), line
+            assert ID.sub("ID", each) in ID.sub("ID", output), line
     assert (tmp_path / "change.svg").read_text().startswith("<svg")
     assert len(steps()) == COMMANDS
 

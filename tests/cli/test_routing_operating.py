@@ -38,8 +38,8 @@ def test_a_file_is_checked_without_a_database(command: Run, tmp_path: Path, monk
     refused = command("routing", "check", wrong)
     assert refused.returncode == 1
     assert "routing_configuration_refused: line 3: policies..weights.latency" in refused.stderr
-    told = json.loads(command("routing", "check", wrong, "--json").stdout)
-    assert (told["ok"], told["param"]) == (False, "policies..weights.latency")
+    output = json.loads(command("routing", "check", wrong, "--json").stdout)
+    assert (output["ok"], output["param"]) == (False, "policies..weights.latency")
 
 
 def test_a_file_is_checked_against_the_accounts_there_are(command: Run, routed: RoutedPayments, tmp_path: Path) -> None:

@@ -49,8 +49,8 @@ def test_what_was_recorded_comes_out_again_and_the_draft_shows_the_difference(
     arguments = ("routing", "replay", "--from", "1h", "--draft", draft(tmp_path, document))
     done = command(*arguments, "--picture", str(picture), "--json")
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert (told["replayed"], told["differing"], told["moved"], told["gone"]) == (9, 0, 8, 0)
+    output = json.loads(done.stdout)
+    assert (output["replayed"], output["differing"], output["moved"], output["gone"]) == (9, 0, 8, 0)
     lines = {line["account"]: line for line in cny(done.stdout)["accounts"]}
     assert set(lines) == {"wechat/a", "wechat/b", "no_route"}
     assert [lines[name]["was"]["decisions"] for name in ("wechat/a", "wechat/b", "no_route")] == [8, 0, 1]
@@ -66,7 +66,9 @@ def test_what_was_recorded_comes_out_again_and_the_draft_shows_the_difference(
     assert "-3.04" in shown
 
 
-def test_a_record_that_does_not_come_out_again_is_told(command: Run, routed: RoutedPayments, tmp_path: Path) -> None:
+def test_a_decision_that_is_not_repeated_as_recorded_is_reported(
+    command: Run, routed: RoutedPayments, tmp_path: Path
+) -> None:
     with psycopg.connect(routed.url) as connection:
         connection.execute(
             """UPDATE routing.decision SET record = jsonb_set(record, '{ask,amount_minor}', '10000000000')
@@ -77,14 +79,16 @@ def test_a_record_that_does_not_come_out_again_is_told(command: Run, routed: Rou
     assert (done.returncode, json.loads(done.stdout)["differing"]) == (1, 1)
 
 
-def test_what_rests_on_a_basis_that_is_gone_is_left_out(command: Run, routed: RoutedPayments, tmp_path: Path) -> None:
+def test_a_decision_whose_capabilities_are_not_kept_is_left_out(
+    command: Run, routed: RoutedPayments, tmp_path: Path
+) -> None:
     with psycopg.connect(routed.url) as connection:
         connection.execute(
             """UPDATE routing.decision SET record = jsonb_set(record, '{basis}', '"gone"') WHERE attempt_id = %s""",
             (routed.attempts[0],),
         )
-    told = json.loads(command("routing", "replay", "--from", "1h", "--draft", draft(tmp_path, {}), "--json").stdout)
-    assert (told["replayed"], told["gone"]) == (8, 1)
+    output = json.loads(command("routing", "replay", "--from", "1h", "--draft", draft(tmp_path, {}), "--json").stdout)
+    assert (output["replayed"], output["gone"]) == (8, 1)
 
 
 @pytest.mark.parametrize(

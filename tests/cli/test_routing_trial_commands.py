@@ -30,12 +30,12 @@ def routed(command: Run, fresh_database_url: str, tmp_path: Path) -> RoutedPayme
 async def outcomes(url: str, *, draft: int, control: int) -> None:
     """A thousand payments of each arm are over, and so many of them succeeded."""
     async with Database.open(url, size=1) as database, database.transaction() as tx:
-        found = await routing.latest_experiment(tx)
-        assert found is not None
+        status = await routing.latest_experiment(tx)
+        assert status is not None
         await add_outcomes(
             tx,
             {
-                (found.experiment.experiment_id, arm, "CNY"): ArmOutcome(1_000, paid, paid * 10_000, paid * 500_000)
+                (status.experiment.experiment_id, arm, "CNY"): ArmOutcome(1_000, paid, paid * 10_000, paid * 500_000)
                 for arm, paid in ((Arm.DRAFT, draft), (Arm.CONTROL, control))
             },
         )
@@ -68,13 +68,13 @@ def test_a_draft_is_tried_watched_and_published_only_if_it_does_no_worse_or_anyw
     assert command("routing", "approve", proposal, *checker, *REASON).returncode == 0
     assert "a draft is being tried" in command("routing", "status").stdout
     asyncio.run(outcomes(routed.url, draft=800, control=900))
-    told = json.loads(command("routing", "trial", "status", "--json").stdout)
-    assert (told["share"], told["guardrail"], told["ended_at"], told["verdict"]) == (0.2, 0.05, None, "worse")
-    assert [(arm["arm"], arm["ended"], arm["success"]) for arm in told["arms"]] == [
+    output = json.loads(command("routing", "trial", "status", "--json").stdout)
+    assert (output["share"], output["guardrail"], output["ended_at"], output["verdict"]) == (0.2, 0.05, None, "worse")
+    assert [(arm["arm"], arm["ended"], arm["success"]) for arm in output["arms"]] == [
         ("draft", 1_000, 0.8), ("control", 1_000, 0.9),
     ]  # fmt: skip
-    assert told["comparison"]["low"] < told["comparison"]["difference"] < told["comparison"]["high"] < 0
-    assert told["comparison"]["p_value"] < 0.001
+    assert output["comparison"]["low"] < output["comparison"]["difference"] < output["comparison"]["high"] < 0
+    assert output["comparison"]["p_value"] < 0.001
     shown = command("routing", "trial", "status").stdout
     assert "difference -10.00%" in shown
     assert "0.50%" in shown, "the cost of what was taken"

@@ -92,4 +92,4 @@ def test_a_range_is_sent_again(
     assert asyncio.run(result()) == [(1, False), (2, False), (3, False), (2, True), (3, True)]
     refused = command("events", "resend", "--stream", "cli.payment.0", "--from", "2", "--to", "4")
     assert refused.returncode == 1
-    assert "published up to 3" in refused.stderr
+    assert "to must not be greater than 3" in refused.stderr

@@ -166,7 +166,7 @@ async def test_a_message_that_kills_the_process_is_parked_before_it_does_so_for_
             world.clock.advance(POLICY.lease)
     assert deaths == 3
     assert sorted(await world.applied()) == [1, 3]
-    assert [(one.reason, one.behind) for one in await world.parked()] == [("the process did not outlive 3 tries", 1)]
+    assert [(one.reason, one.behind) for one in await world.parked()] == [("the process died in each of 3 attempts", 1)]
 
 
 async def test_a_process_killed_again_and_again_leaves_the_rest_done(world: World, own_url: str) -> None:
@@ -184,7 +184,7 @@ async def test_a_process_killed_again_and_again_leaves_the_rest_done(world: Worl
             break
     assert ends == [-9, -9, 0]
     assert sorted(await world.applied()) == [1, 3]
-    assert [one.reason for one in await world.parked()] == ["the process did not outlive 2 tries"]
+    assert [one.reason for one in await world.parked()] == ["the process died in each of 2 attempts"]
 
 
 UNREADABLE = [
@@ -231,7 +231,7 @@ async def test_a_version_that_is_not_known_waits_for_a_consumer_that_knows_it(wo
     await told.take([message(1, version=2), message(2, "a", 2), message(3, "b")])
     assert await world.applied() == [3]
     (parked,) = await world.parked()
-    assert parked.reason == "version 2 of payment.succeeded is not known"
+    assert parked.reason == "version 2 of payment.succeeded is not supported"
     await world.retry(parked.reference)
     assert await told.handle() == 0
     await world.retry(parked.reference)

@@ -176,7 +176,7 @@ async def test_what_never_comes_is_given_up_and_what_waited_goes_on(world: World
     await told.take([message(3, "b"), message(1, "a", 1)])  # and comes after all
     assert await world.applied() == [2, 4, 3]
     (parked,) = await world.parked()
-    assert (parked.reference, parked.reason) == (f"{STREAM}/1", "came after later messages of its object")
+    assert (parked.reference, parked.reason) == (f"{STREAM}/1", "arrived after later messages of its object")
     await world.retry(parked.reference)
     assert await told.handle() == 1
 

@@ -18,24 +18,20 @@ EXTENSIONS: dict[str, str] = {
     "app.wire": "tests and simulations wire the platform over a database, a clock and identifiers of their own",
     "app.Job": "the kind of `app.JOBS`, see docs/contributing/job.md",
     "app.Worker": "the argument of a job, see docs/contributing/job.md",
+    "consumer.Handler": "the type of a consumer's handler, see docs/guides/consuming-events.md",
+    "consumer.Parked": "what list_parked returns, see docs/guides/consuming-events.md",
+    "consumer.Policy": "an argument of a consumer, see docs/guides/consuming-events.md",
+    "consumer.Progress": "what progress returns, see docs/guides/consuming-events.md",
+    "consumer.Source": "what other transports give to attend, see docs/guides/consuming-events.md",
+    "consumer.Taken": "what take returns, see docs/guides/consuming-events.md",
+    "consumer.kafka": "runs a consumer on Kafka, see docs/guides/consuming-events.md",
+    "consumer.progress": "the progress of a consumer, see docs/guides/consuming-events.md",
     "channels.BillRefused": "adapters raise it, see docs/add-a-channel.md",
     "channels.BillRowKind": "adapters set it, see docs/add-a-channel.md",
     "channels.BillRule": "a capability of adapters, see docs/add-a-channel.md",
     "channels.RefundRule": "a capability of adapters, see docs/add-a-channel.md",
     "channels.after_sending": "adapters call it, see docs/add-a-channel.md",
-} | dict.fromkeys(
-    (
-        "consumer.Handler",
-        "consumer.Parked",
-        "consumer.Policy",
-        "consumer.Progress",
-        "consumer.Source",
-        "consumer.Taken",
-        "consumer.kafka",
-        "consumer.progress",
-    ),
-    "the library for systems that consume events, see docs/guides/consuming-events.md",
-)
+}
 """Names without a user in the house, such as `channels.Adapter`, each with its purpose."""
 
 TO_BE_NARROWED = {"idempotency", "payments"}

@@ -22,16 +22,12 @@ POSITIONAL_MAX = 12
 LISTED_MAX = 7
 """The most columns that may stand in the same order in two places of a package."""
 
-TO_BE_NAMED = {
-    "put_bills", "search_bills",
-}  # fmt: skip
+TO_BE_NAMED: set[str] = set()
 """Statements with more parameters by position that are still to get names."""
 
 TO_BE_SHARED = {
-    "correct_messages", "disable_endpoint", "disable_failing", "enable_endpoint", "fill_paid_payments",
-    "fill_payments", "find_endpoint", "find_event", "find_record", "insert_endpoint", "insert_messages",
-    "insert_tries", "list_delivery_attempts", "list_endpoints", "list_events", "put_bills", "put_profiles",
-    "rotate_secret", "search_bills", "stream_entries",
+    "fill_paid_payments",
+    "fill_payments",
 }  # fmt: skip
 """Statements with lists that stand elsewhere as well and are still to be shared under a `-- columns:` heading."""
 

@@ -1,4 +1,4 @@
-"""What is wrong with a file is told with its line, whichever way its rules stand in it."""
+"""Errors in a file are reported with their line, whichever way the file holds its rules."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def refused(source: str) -> ConfigurationRefused | RulesRefused:
         ("[" * 100_000, "line 1: "),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_told_with_its_line(source: str, says: str) -> None:
+def test_an_error_is_reported_with_its_line(source: str, says: str) -> None:
     assert refused(source).detail.startswith(says) or says in refused(source).detail
 
 
@@ -71,12 +71,12 @@ VALUES = st.recursive(
 
 
 @given(VALUES, st.sampled_from([None, 0, 2]))
-def test_each_value_is_found_where_it_stands(value: object, indent: int | None) -> None:
+def test_the_place_of_each_value_is_found(value: object, indent: int | None) -> None:
     text = json.dumps(value, indent=indent)
     spans: dict[tuple[str, ...], tuple[int, int]] = {}
     assert _walk(text, 0, (), spans) == len(text)
     for path, (start, end) in spans.items():
-        found = value
+        part_value = value
         for part in path:
-            found = found[int(part)] if isinstance(found, list) else found[part]  # type: ignore[index]
-        assert json.loads(text[start:end]) == found
+            part_value = part_value[int(part)] if isinstance(part_value, list) else part_value[part]  # type: ignore[index]
+        assert json.loads(text[start:end]) == part_value

@@ -17,7 +17,7 @@ from hutong.routing.decide import decide
 from hutong.routing.decisions.record import read_record, write_record
 from hutong.routing.health import AccountHealth, HealthState
 from hutong.routing.model import Candidate, Draws, Mode, Objective, RoutingPolicy, SelectionReason, Weights
-from support.fixtures.routing import MIDDLE, NOW, account, routing_request, table, world
+from support.fixtures.routing import MIDDLE, NOW, account, routing_request, snapshot_with, table
 
 OPEN = {"": AccountHealth(HealthState.OPEN, 0.0)}
 
@@ -40,12 +40,12 @@ OPEN = {"": AccountHealth(HealthState.OPEN, 0.0)}
     ],
 )
 def test_an_account_that_cannot_take_a_payment_is_named_with_the_reason(changed: dict, reason: str) -> None:
-    asked = routing_request(institution="cmb", merchant="shop")
+    payment = routing_request(institution="cmb", merchant="shop")
     fit, unfit = account(1, price=Price((Tier(0, 9_000),))), account(2, **changed)
-    decision = decide(asked, world(fit, unfit), MIDDLE)
+    decision = decide(payment, snapshot_with(fit, unfit), MIDDLE)
     assert decision.chosen == fit.account_id
     assert [evaluation.refused for evaluation in decision.evaluations] == ["", reason]
-    alone = decide(asked, world(unfit), MIDDLE)
+    alone = decide(payment, snapshot_with(unfit), MIDDLE)
     assert (alone.chosen, alone.reason, alone.evaluations[0].refused) == (None, SelectionReason.NO_ROUTE, reason)
 
 
@@ -58,12 +58,12 @@ def test_limits_are_inclusive_and_a_window_ends_before_its_end() -> None:
         maintenance=((NOW - timedelta(hours=1), NOW),),
         hours=(Window(start=time(12), end=time(12, 1)),),
     )
-    assert decide(routing_request(), world(edge), MIDDLE).chosen == edge.account_id
+    assert decide(routing_request(), snapshot_with(edge), MIDDLE).chosen == edge.account_id
 
 
-def test_one_that_has_refused_this_payment_is_not_asked_again() -> None:
+def test_an_account_that_has_refused_this_payment_is_not_selected_again() -> None:
     first, second = account(1, price=Price()), account(2)
-    decision = decide(routing_request(tried=frozenset({first.account_id})), world(first, second), MIDDLE)
+    decision = decide(routing_request(tried=frozenset({first.account_id})), snapshot_with(first, second), MIDDLE)
     assert decision.chosen == second.account_id
 
 
@@ -96,10 +96,10 @@ UNIT = st.floats(0, 1, exclude_max=True)
 def test_nothing_unfit_ever_gets_a_payment_and_the_choice_can_be_made_again(
     accounts: list[Candidate], amount_minor: int, draws: Draws, objective: Objective, explore: float, default: str
 ) -> None:
-    asked = routing_request(amount_minor=amount_minor, institution="cmb")
-    snapshot = world(*accounts, objective=objective, explore=explore, default=default, split={"a1": 1, "a3": 3})
-    decision = decide(asked, snapshot, draws)
-    assert decide(asked, snapshot, draws) == decision
+    payment = routing_request(amount_minor=amount_minor, institution="cmb")
+    snapshot = snapshot_with(*accounts, objective=objective, explore=explore, default=default, split={"a1": 1, "a3": 3})
+    decision = decide(payment, snapshot, draws)
+    assert decide(payment, snapshot, draws) == decision
     assert len(decision.evaluations) == len(accounts)
     if decision.chosen is None:
         assert decision.reason is SelectionReason.NO_ROUTE
@@ -117,7 +117,7 @@ def test_nothing_unfit_ever_gets_a_payment_and_the_choice_can_be_made_again(
 
 def test_the_order_of_the_candidates_does_not_matter() -> None:
     accounts = [account(number) for number in range(1, 5)]
-    forth, back = (decide(routing_request(), world(*some), MIDDLE) for some in (accounts, accounts[::-1]))
+    forth, back = (decide(routing_request(), snapshot_with(*some), MIDDLE) for some in (accounts, accounts[::-1]))
     assert forth.chosen == back.chosen == UUID(int=1)
 
 
@@ -126,7 +126,7 @@ def test_each_objective_has_its_own_winner() -> None:
     sure = account(2, price=Price((Tier(0, 15_000),)), health={"": AccountHealth(success=0.99)})
     middle = account(3, price=Price((Tier(0, 3_000),)), health={"": AccountHealth(success=0.97)})
     chosen = {
-        objective: decide(routing_request(), world(cheap, sure, middle, objective=objective), MIDDLE).chosen
+        objective: decide(routing_request(), snapshot_with(cheap, sure, middle, objective=objective), MIDDLE).chosen
         for objective in Objective
     }
     assert chosen == {
@@ -140,7 +140,7 @@ def test_every_factor_stands_in_the_record_and_adds_up_to_the_score() -> None:
     candidate = account(1, preferred_by=frozenset({"gold"}), month_limit_minor=100_000, month_minor=40_000)
     weights = Weights(objective=0.5, latency=0.2, merchant=0.1, position=0.2)
     (evaluation,) = decide(
-        routing_request(merchant_class="gold"), world(candidate, weights=weights), MIDDLE
+        routing_request(merchant_class="gold"), snapshot_with(candidate, weights=weights), MIDDLE
     ).evaluations
     factors = evaluation.factors
     assert factors["cost_minor"] == 60
@@ -158,28 +158,28 @@ def test_every_factor_stands_in_the_record_and_adds_up_to_the_score() -> None:
 def test_a_bank_in_trouble_is_left_at_one_channel_and_kept_when_it_is_in_trouble_everywhere() -> None:
     sick = {"": AccountHealth(), "cmb": AccountHealth(HealthState.OPEN, 0.0, success=0.1)}
     cheap, dear = account(1, price=Price(), health=sick), account(2)
-    assert decide(routing_request(institution="cmb"), world(cheap, dear), MIDDLE).chosen == dear.account_id
-    assert decide(routing_request(institution="icbc"), world(cheap, dear), MIDDLE).chosen == cheap.account_id
-    both = world(cheap, replace(dear, health=sick))
+    assert decide(routing_request(institution="cmb"), snapshot_with(cheap, dear), MIDDLE).chosen == dear.account_id
+    assert decide(routing_request(institution="icbc"), snapshot_with(cheap, dear), MIDDLE).chosen == cheap.account_id
+    both = snapshot_with(cheap, replace(dear, health=sick))
     assert decide(routing_request(institution="cmb"), both, MIDDLE).chosen == cheap.account_id
 
 
 def test_an_open_channel_gets_nothing_but_as_the_default() -> None:
     closed = account(1, health=OPEN)
-    assert decide(routing_request(), world(closed), MIDDLE).chosen is None
-    decision = decide(routing_request(), world(closed, default="a1"), MIDDLE)
+    assert decide(routing_request(), snapshot_with(closed), MIDDLE).chosen is None
+    decision = decide(routing_request(), snapshot_with(closed, default="a1"), MIDDLE)
     assert (decision.chosen, decision.reason) == (closed.account_id, SelectionReason.DEFAULT)
     well = account(2, price=Price((Tier(0, 19_000),)))
-    assert decide(routing_request(), world(closed, well, default="a1"), MIDDLE).chosen == well.account_id
+    assert decide(routing_request(), snapshot_with(closed, well, default="a1"), MIDDLE).chosen == well.account_id
 
 
 def test_a_probing_channel_gets_its_share_and_one_when_a_probe_is_due() -> None:
     probing = account(1, price=Price(), health={"": AccountHealth(HealthState.PROBING, 0.05)})
     well = account(2)
     low, high = replace(MIDDLE, share=0.049), replace(MIDDLE, share=0.05)
-    assert decide(routing_request(), world(probing, well), low).chosen == probing.account_id
-    assert decide(routing_request(), world(probing, well), high).chosen == well.account_id
-    due = decide(routing_request(), world(replace(probing, probe_due=True), well), high)
+    assert decide(routing_request(), snapshot_with(probing, well), low).chosen == probing.account_id
+    assert decide(routing_request(), snapshot_with(probing, well), high).chosen == well.account_id
+    due = decide(routing_request(), snapshot_with(replace(probing, probe_due=True), well), high)
     assert (due.chosen, due.reason) == (probing.account_id, SelectionReason.PROBE)
 
 
@@ -188,54 +188,60 @@ def test_a_share_is_drawn_for_the_probing_one_whatever_its_score_and_not_against
     dear = account(1, price=Price((Tier(0, 15_000),)), health={"": AccountHealth(HealthState.PROBING, 0.25)})
     well = account(2, health={"": AccountHealth(success=0.99)})
     low, high = replace(MIDDLE, share=0.249), replace(MIDDLE, share=0.25)
-    drawn = decide(routing_request(), world(dear, well), low)
+    drawn = decide(routing_request(), snapshot_with(dear, well), low)
     assert (drawn.chosen, drawn.reason) == (dear.account_id, SelectionReason.PROBE)
-    assert decide(routing_request(), world(dear, well), high).chosen == well.account_id
+    assert decide(routing_request(), snapshot_with(dear, well), high).chosen == well.account_id
     full = replace(dear, health={"": AccountHealth(HealthState.PROBING, 1.0)})
-    assert decide(routing_request(), world(full, well), low).chosen == well.account_id, "from then on the score decides"
-    assert decide(routing_request(), world(dear, well, priority=("a2", "a1")), low).chosen == well.account_id
-    assert decide(routing_request(), world(dear, well, pin="a2"), low).chosen == well.account_id
+    assert decide(routing_request(), snapshot_with(full, well), low).chosen == well.account_id, (
+        "from then on the score decides"
+    )
+    assert decide(routing_request(), snapshot_with(dear, well, priority=("a2", "a1")), low).chosen == well.account_id
+    assert decide(routing_request(), snapshot_with(dear, well, pin="a2"), low).chosen == well.account_id
 
 
 def test_modes_pins_priorities_and_splits() -> None:
     first, second, third = (account(number) for number in (1, 2, 3))
     ill = replace(first, health=OPEN)
-    assert decide(routing_request(), world(ill, second, mode=Mode.MANUAL), MIDDLE).chosen == first.account_id
-    pinned = world(first, second, pin="a2", pin_until=NOW + timedelta(seconds=1))
+    assert decide(routing_request(), snapshot_with(ill, second, mode=Mode.MANUAL), MIDDLE).chosen == first.account_id
+    pinned = snapshot_with(first, second, pin="a2", pin_until=NOW + timedelta(seconds=1))
     assert decide(routing_request(), pinned, MIDDLE).reason is SelectionReason.PIN
     assert decide(routing_request(), pinned, MIDDLE).chosen == second.account_id
     assert decide(routing_request(at=NOW + timedelta(seconds=1)), pinned, MIDDLE).chosen == first.account_id
-    listed = world(first, second, third, priority=("a3", "a1"))
+    listed = snapshot_with(first, second, third, priority=("a3", "a1"))
     assert decide(routing_request(), listed, MIDDLE).chosen == third.account_id
-    shared = world(first, second, third, split={"a1": 1, "a2": 3})
+    shared = snapshot_with(first, second, third, split={"a1": 1, "a2": 3})
     draws = [replace(MIDDLE, split=(number + 0.5) / 100) for number in range(100)]
     chosen = [decide(routing_request(), shared, draw).chosen for draw in draws]
-    assert [chosen.count(one.account_id) for one in (first, second, third)] == [25, 75, 0]
+    assert [chosen.count(each.account_id) for each in (first, second, third)] == [25, 75, 0]
 
 
 def test_tiers_bounds_and_subsidies_of_a_price() -> None:
     price = Price((Tier(0, 6_000, 10), Tier(1_000_000, 3_000)), min_minor=20, max_minor=50)
-    assert [price.of(amount, month) for amount, month in [(100, 0), (5_000, 0), (50_000, 0), (5_000, 1_000_000)]] == [
+    costs = [
+        price.ten_thousandths(amount, month)
+        for amount, month in [(100, 0), (5_000, 0), (50_000, 0), (5_000, 1_000_000)]
+    ]
+    assert [cost / 10_000 for cost in costs] == [
         20, 40, 50, 20,
     ]  # fmt: skip
-    assert Price((Tier(0, 6_000),), subsidy_ppm=2_000, subsidy_left_minor=100).of(10_000, 0) == 40
-    assert Price((Tier(0, 6_000),), subsidy_ppm=2_000, subsidy_left_minor=5).of(10_000, 0) == 55
+    assert Price((Tier(0, 6_000),), subsidy_ppm=2_000, subsidy_left_minor=100).ten_thousandths(10_000, 0) == 400_000
+    assert Price((Tier(0, 6_000),), subsidy_ppm=2_000, subsidy_left_minor=5).ten_thousandths(10_000, 0) == 550_000
 
 
-def test_an_account_left_out_by_only_is_told_which_one_is_wanted() -> None:
+def test_an_account_excluded_by_only_names_the_reason() -> None:
     row = {"target": '"a2"', "action": '"only"', "text_en": '"contract with a2"', "text_zh": '"只走二号"'}
     rules = read_rules(table(row), accounts={"a1": "c1", "a2": "c2"})
-    decision = decide(routing_request(), world(account(1), account(2), rules=rules), MIDDLE)
-    words = [
+    decision = decide(routing_request(), snapshot_with(account(1), account(2), rules=rules), MIDDLE)
+    explanations = [
         (evaluation.refused, evaluation.explanation, evaluation.explanation_zh) for evaluation in decision.evaluations
     ]
-    assert words == [("excluded_by_rule", "contract with a2", "只走二号"), ("", "", "")]
+    assert explanations == [("excluded_by_rule", "contract with a2", "只走二号"), ("", "", "")]
 
 
 def test_the_formula_makes_the_score_from_the_factors() -> None:
     weights = Weights(objective=0.9, latency=0.2, merchant=0.1, position=0.3)
     policy = RoutingPolicy(weights=weights, objective=Objective.LOWEST_COST)
-    snapshot = replace(world(account(1)), policy=policy)
+    snapshot = replace(snapshot_with(account(1)), policy=policy)
     [evaluation] = decide(routing_request(), snapshot, MIDDLE).evaluations
     assert policy.formula == "0.9 objective (lowest_cost) + 0.2 latency + 0.1 merchant + 0.3 position + rules"
     by_hand = sum(
@@ -269,12 +275,12 @@ def test_rules_block_prefer_and_say_why() -> None:
         ),
         accounts={"a1": "c1", "a2": "c2", "a3": "c3"},
     )
-    snapshot = world(account(1, price=Price()), account(2), account(3), rules=rules)
+    snapshot = snapshot_with(account(1, price=Price()), account(2), account(3), rules=rules)
     decision = decide(routing_request(), snapshot, MIDDLE)
     assert decision.chosen == UUID(int=3)
     assert [evaluation.refused for evaluation in decision.evaluations] == ["excluded_by_rule", "", ""]
-    words = [(evaluation.explanation, evaluation.explanation_zh) for evaluation in decision.evaluations]
-    assert words == [("no large cards", "不收大额银行卡"), ("", ""), ("settles on the day", "当日到账")]
+    explanations = [(evaluation.explanation, evaluation.explanation_zh) for evaluation in decision.evaluations]
+    assert explanations == [("no large cards", "不收大额银行卡"), ("", ""), ("settles on the day", "当日到账")]
     assert decide(routing_request(amount_minor=5_000, at=NOW + timedelta(hours=8)), snapshot, MIDDLE).chosen == UUID(
         int=1
     )

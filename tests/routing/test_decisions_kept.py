@@ -1,4 +1,4 @@
-"""Decisions that were written down long ago are made again exactly, and are made without asking anybody."""
+"""Decisions that older versions recorded are made again exactly."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from hutong.routing.decisions.record import (
 )
 from hutong.routing.decisions.replay import decide_again
 from hutong.routing.model import Evaluation, RoutingPolicy
-from support.fixtures.routing import MIDDLE, account, routing_request, table, world
+from support.fixtures.routing import MIDDLE, account, routing_request, snapshot_with, table
 
 _KEPT = json.loads((Path(__file__).parent / "kept_decisions.json").read_text())
 _NAMES = {f"a{number}": f"c{number}" for number in range(1, 6)}
 
 
-def without_words(evaluation: Evaluation) -> Evaluation:
+def without_explanations(evaluation: Evaluation) -> Evaluation:
     return replace(evaluation, explanation="", explanation_zh="")
 
 
@@ -39,25 +39,27 @@ def test_a_decision_of_an_older_version_is_made_again(text: str) -> None:
     configuration = Configuration(3, {"": policy})
     again = decide_again(record, configured_accounts(read_capabilities(_KEPT["basis"]), configuration), configuration)
     assert (again.chosen, again.reason) == (record.chosen, record.reason)
-    # These were written before the words of rules that take an account away were kept.
-    assert [without_words(one) for one in again.evaluations] == [without_words(one) for one in record.evaluations]
+    # These are older than the explanations of rules that exclude an account.
+    assert [without_explanations(each) for each in again.evaluations] == [
+        without_explanations(each) for each in record.evaluations
+    ]
 
 
-def test_a_decision_written_now_is_read_as_it_was_made() -> None:
+def test_a_record_is_read_as_it_was_written() -> None:
     candidates = (account(1), account(2, merchants=frozenset({"other"})))
-    asked = routing_request(
+    payment = routing_request(
         tried=frozenset({account(3).account_id}), payer=frozenset({"institution"}), institution="cmb"
     )
-    snapshot = world(*candidates, pin="a1", pin_until=routing_request().at)
-    decision = decide(asked, snapshot, MIDDLE)
+    snapshot = snapshot_with(*candidates, pin="a1", pin_until=routing_request().at)
+    decision = decide(payment, snapshot, MIDDLE)
     capabilities = capability_snapshot(candidates)
-    record = read_record(write_record(asked, snapshot, decision, capabilities.digest))
-    assert (record.request, record.evaluations, record.draws) == (asked, decision.evaluations, MIDDLE)
+    record = read_record(write_record(payment, snapshot, decision, capabilities.digest))
+    assert (record.request, record.evaluations, record.draws) == (payment, decision.evaluations, MIDDLE)
     accounts = configured_accounts(read_capabilities(capabilities.document), UNCONFIGURED)
     assert snapshot_of(record, accounts, snapshot.policy) == snapshot
 
 
-def test_all_tables_of_a_file_are_heard() -> None:
+def test_all_tables_of_a_file_are_evaluated() -> None:
     model = json.loads(table({"method": '"card"', "target": '"a1"', "action": '"block"'}))
     first = next(node for node in model["nodes"] if node["type"] == "decisionTableNode")
     row = {"_id": "more", "out_target": '"a2"', "out_action": '"block"'}
@@ -67,4 +69,4 @@ def test_all_tables_of_a_file_are_heard() -> None:
         {"id": "e4", "sourceId": "t2", "targetId": "out", "type": "edge"},
     ]
     rules = read_rules(json.dumps(model), accounts=_NAMES)
-    assert [said.target for said in rules.evaluate(facts(routing_request()))] == ["a1", "a2"]
+    assert [row.target for row in rules.evaluate(facts(routing_request()))] == ["a1", "a2"]

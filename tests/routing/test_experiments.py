@@ -1,4 +1,4 @@
-"""A draft is tried on a share of the payments, the same ones everywhere, and gives up by itself when it does worse."""
+"""A draft routes a share of the payments, the same ones in every process, and is ended when it does worse."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NUMBERS = Ids(SystemClock())
 
 
 @pytest.fixture(scope="module")
-async def trial_database(server_url: str) -> AsyncIterator[Database]:
+async def experiments_database(server_url: str) -> AsyncIterator[Database]:
     url = create_database(server_url)
     migrate(url)
     async with Database.open(url, size=4) as opened:
@@ -43,18 +43,18 @@ async def trial_database(server_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def processes(trial_database: Database, clock: ManualClock) -> list[Process]:
-    async with trial_database.transaction() as tx:
+async def processes(experiments_database: Database, clock: ManualClock) -> list[Process]:
+    async with experiments_database.transaction() as tx:
         await tx.execute("SET LOCAL ROLE NONE")
         await tx.execute("TRUNCATE routing.configuration, routing.override, routing.result, routing.trial CASCADE")
-    await publish(trial_database, BASE, clock.now())
-    made = [Process(trial_database, clock, number) for number in (1, 2)]
+    await publish(experiments_database, BASE, clock.now())
+    made = [Process(experiments_database, clock, number) for number in (1, 2)]
     await exchange(made)
     return made
 
 
 async def start(process: Process, *, share: float = 0.3, guardrail: float = 0.05, document: Any = DRAFT) -> None:
-    """Two persons have a draft tried; all know of it a while later."""
+    """Start an experiment as two people, and wait until all processes know of it."""
     now = process.clock.now()
     maker = await person(process.database, operators.Role.OPERATOR, now)
     checker = await person(process.database, operators.Role.APPROVER, now)
@@ -79,9 +79,9 @@ async def start(process: Process, *, share: float = 0.3, guardrail: float = 0.05
 
 async def latest(process: Process) -> ExperimentStatus:
     async with process.database.transaction() as tx:
-        found = await routing.latest_experiment(tx)
-    assert found is not None
-    return found
+        status = await routing.latest_experiment(tx)
+    assert status is not None
+    return status
 
 
 async def guard(process: Process) -> ExperimentStatus | None:
@@ -89,13 +89,13 @@ async def guard(process: Process) -> ExperimentStatus | None:
 
 
 def end(process: Process, arm: Arm, *, paid: int, unpaid: int) -> None:
-    """Payments of an arm are over."""
-    trial = process.state.experiment
-    assert trial is not None
+    """End payments of an arm."""
+    experiment = process.state.experiment
+    assert experiment is not None
     account_id, now = (TWO if arm is Arm.DRAFT else ONE), process.clock.now()
     for number in range(paid + unpaid):
         payment = NUMBERS.new()
-        while trial.arm(payment) is not arm:
+        while experiment.arm(payment) is not arm:
             payment = NUMBERS.new()
         process.state.count_outcome(
             payment, account_id, amount_minor=10_000, currency="CNY", created_at=now, paid=number < paid
@@ -131,7 +131,7 @@ async def test_decisions_of_both_arms_say_so_and_are_made_again(processes: list[
     assert seen == set(Arm)
 
 
-async def test_what_comes_of_both_arms_is_counted_over_all_processes(processes: list[Process]) -> None:
+async def test_the_outcomes_of_both_arms_are_counted_over_all_processes(processes: list[Process]) -> None:
     first, second = processes
     await start(first)
     await exchange(processes)
@@ -139,13 +139,13 @@ async def test_what_comes_of_both_arms_is_counted_over_all_processes(processes: 
     end(second, Arm.DRAFT, paid=1, unpaid=0)
     end(second, Arm.CONTROL, paid=2, unpaid=2)
     await exchange(processes)
-    found = await latest(first)
-    assert (found.arm(Arm.DRAFT), found.arm(Arm.CONTROL)) == ((5, 4), (4, 2))
-    drafted = found.outcomes[Arm.DRAFT, "CNY"]
+    status = await latest(first)
+    assert (status.arm(Arm.DRAFT), status.arm(Arm.CONTROL)) == ((5, 4), (4, 2))
+    drafted = status.outcomes[Arm.DRAFT, "CNY"]
     assert (drafted.captured_minor, drafted.cost_ten_thousandths) == (40_000, 4 * 20 * 10_000)
 
 
-async def test_tries_from_before_everybody_knew_are_in_neither_arm(processes: list[Process]) -> None:
+async def test_attempts_from_before_all_processes_knew_are_in_neither_arm(processes: list[Process]) -> None:
     first, _ = processes
     await start(first)
     await exchange(processes)
@@ -182,21 +182,21 @@ async def test_a_draft_that_does_worse_ends_by_itself_in_every_process(processes
     end(first, Arm.CONTROL, paid=950, unpaid=50)
     end(second, Arm.DRAFT, paid=460, unpaid=40)
     await exchange(processes)
-    assert await guard(first) is None, "3 points below, and 5 are allowed"
+    assert await guard(first) is None, "it is 3 points below, and 5 are allowed"
     end(second, Arm.DRAFT, paid=100, unpaid=400)
     await exchange(processes)
     assert await guard(first) is not None
     assert await guard(second) is None, "it ends once"
     await exchange(processes)
     assert {process.chosen(payment=NUMBERS.new()) for process in processes for _ in range(50)} == {ONE}
-    found = await latest(first)
-    assert (found.experiment.end_reason or "").startswith("guardrail: the draft's success rate is 39.00% below")
+    status = await latest(first)
+    assert (status.experiment.end_reason or "").startswith("guardrail: the draft's success rate is 39.00% below")
     async with first.database.transaction() as tx:
         (entry,) = await operators.list_audit(tx, limit=1)
     assert (entry.entry.action, entry.entry.actor_id) == ("routing.trial.end", None)
 
 
-async def test_a_person_ends_a_trial_once(processes: list[Process]) -> None:
+async def test_a_person_ends_an_experiment_once(processes: list[Process]) -> None:
     first, _ = processes
     await start(first)
     await exchange(processes)
@@ -212,7 +212,9 @@ async def test_a_person_ends_a_trial_once(processes: list[Process]) -> None:
     assert first.state.experiment is None
 
 
-async def test_one_draft_is_tried_at_a_time_and_only_against_what_was_seen(processes: list[Process]) -> None:
+async def test_one_experiment_runs_at_a_time_and_only_against_the_version_that_was_seen(
+    processes: list[Process],
+) -> None:
     first, _ = processes
     await start(first)
     with pytest.raises(Conflict, match="another draft"):
@@ -228,13 +230,15 @@ async def test_one_draft_is_tried_at_a_time_and_only_against_what_was_seen(proce
     [({"share": 0.0}, "share"), ({"share": 0.51}, "share"), ({"guardrail": -0.1}, "guardrail"),
      ({"document": {"policies": {"": {"priority": ["nobody"]}}}}, "policies..priority.0")],
 )  # fmt: skip
-async def test_what_cannot_be_tried_is_refused(processes: list[Process], changed: dict[str, Any], says: str) -> None:
+async def test_an_experiment_that_cannot_be_run_is_refused(
+    processes: list[Process], changed: dict[str, Any], says: str
+) -> None:
     with pytest.raises(InvalidParameter) as refused:
         await start(processes[0], **changed)
     assert refused.value.param == says
 
 
-async def test_a_draft_is_published_only_when_its_trial_speaks_for_it_or_anyway(processes: list[Process]) -> None:
+async def test_a_draft_is_published_only_when_its_experiment_supports_it_or_anyway(processes: list[Process]) -> None:
     first, _ = processes
     await start(first, share=0.5)
     await exchange(processes)
@@ -261,6 +265,6 @@ async def test_a_draft_is_published_only_when_its_trial_speaks_for_it_or_anyway(
     assert (entry.entry.after, entry.entry.reason) == ({"version": 2, "anyway": True}, "a test")
 
 
-def test_a_payment_without_a_number_is_in_the_control() -> None:
-    trial = RunningExperiment(UUID(int=1), 0.5, ManualClock().now(), UNCONFIGURED)
-    assert trial.arm(None) is Arm.CONTROL
+def test_a_payment_without_an_id_is_in_the_control() -> None:
+    experiment = RunningExperiment(UUID(int=1), 0.5, ManualClock().now(), UNCONFIGURED)
+    assert experiment.arm(None) is Arm.CONTROL

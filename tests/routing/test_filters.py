@@ -16,7 +16,7 @@ from hutong.routing.configuration.rules import read_rules
 from hutong.routing.decide import decide
 from hutong.routing.health import AccountHealth, HealthState
 from hutong.routing.model import Candidate, Draws, Mode
-from support.fixtures.routing import MIDDLE, NOW, account, routing_request, table, world
+from support.fixtures.routing import MIDDLE, NOW, account, routing_request, snapshot_with, table
 
 BANKS = ["", "cmb", "icbc"]
 SHOPS = ["", "shop", "other"]
@@ -36,45 +36,45 @@ RULES = {
 }
 
 
-def oracle(account: Candidate, asked: RoutingRequest, rows: list[dict[str, str]], pin: str) -> bool:
+def oracle(account: Candidate, payment: RoutingRequest, rows: list[dict[str, str]], pin: str) -> bool:
     """What an account can take, from its description alone: by sets of what there is, in minutes of the local week."""
     limits = {"CNY": account.month_limit_minor, **account.month_limit_minor_of}
-    taken = {"CNY": account.month_minor, **account.month_minor_of}.get(asked.currency, account.month_minor)
-    limit = limits.get(asked.currency, account.month_limit_minor)
-    beijing = asked.at.replace(tzinfo=None) + timedelta(hours=8)
+    taken = {"CNY": account.month_minor, **account.month_minor_of}.get(payment.currency, account.month_minor)
+    limit = limits.get(payment.currency, account.month_limit_minor)
+    beijing = payment.at.replace(tzinfo=None) + timedelta(hours=8)
     minute = beijing.hour * 60 + beijing.minute
     open_minutes = [
         set(range(window.start.hour * 60 + window.start.minute, window.end.hour * 60 + window.end.minute))
         for window in account.hours
         if beijing.isoweekday() - 1 in window.weekdays and beijing.date() not in window.closed_on
     ]
-    said = [row for row in rows if row and holds(row, asked, beijing.hour)]
+    matching = [row for row in rows if row and holds(row, payment, beijing.hour)]
     named = {f'"{account.name}"', f'"{account.channel}"'}
-    allowed = {row["target"] for row in said if row["action"] == '"only"'}
-    limits_of = {account.amount_minor_min, account.amount_minor_min_of.get(asked.currency, 1)}
+    allowed = {row["target"] for row in matching if row["action"] == '"only"'}
+    limits_of = {account.amount_minor_min, account.amount_minor_min_of.get(payment.currency, 1)}
     return not (
-        {asked.method} - account.methods
-        or {asked.currency} - account.currencies
-        or asked.amount_minor not in range(max(limits_of), account.amount_minor_max + 1)
-        or (asked.institution and account.institutions and {asked.institution} - account.institutions)
-        or (account.merchants is not None and {asked.merchant} - account.merchants)
+        {payment.method} - account.methods
+        or {payment.currency} - account.currencies
+        or payment.amount_minor not in range(max(limits_of), account.amount_minor_max + 1)
+        or (payment.institution and account.institutions and {payment.institution} - account.institutions)
+        or (account.merchants is not None and {payment.merchant} - account.merchants)
         or account.blocked
-        or account.account_id in asked.tried
-        or any(not (asked.at < start or asked.at >= end) for start, end in account.maintenance)
+        or account.account_id in payment.tried
+        or any(not (payment.at < start or payment.at >= end) for start, end in account.maintenance)
         or (account.hours and not any(minute in minutes for minutes in open_minutes))
-        or (limit is not None and limit - taken - asked.amount_minor < 0)
-        or (asked.manual and {asked.method} - account.manual)
-        or account.requires.get(asked.method, frozenset()) - asked.payer
-        or any(row["action"] == '"block"' and row["target"] in named for row in said)
+        or (limit is not None and limit - taken - payment.amount_minor < 0)
+        or (payment.manual and {payment.method} - account.manual)
+        or account.requires.get(payment.method, frozenset()) - payment.payer
+        or any(row["action"] == '"block"' and row["target"] in named for row in matching)
         or (allowed and not allowed & named)
         or (pin and pin != account.name)
     )
 
 
-def holds(row: dict[str, str], asked: RoutingRequest, hour: int) -> bool:
+def holds(row: dict[str, str], payment: RoutingRequest, hour: int) -> bool:
     return (
-        ("method" not in row or asked.method == "card")
-        and ("amount_minor" not in row or asked.amount_minor > 10_000)
+        ("method" not in row or payment.method == "card")
+        and ("amount_minor" not in row or payment.amount_minor > 10_000)
         and ("hour" not in row or 9 <= hour <= 17)
     )
 
@@ -129,7 +129,7 @@ ACCOUNTS = st.builds(
     probe_due=st.booleans(),
     price=st.builds(lambda ppm: Price((Tier(0, ppm),)), st.integers(0, 20_000)),
 )
-ASKS = st.builds(
+PAYMENTS = st.builds(
     RoutingRequest,
     st.sampled_from(["card", "card", "qr"]),
     st.sampled_from([1, 4_999, 5_000, 10_000, 10_001, 20_000]),
@@ -142,7 +142,7 @@ ASKS = st.builds(
     payer=st.sampled_from([frozenset(), frozenset({"openid"})]),
 )
 UNIT = st.floats(0, 1, exclude_max=True)
-WISHES = st.fixed_dictionaries(
+POLICIES = st.fixed_dictionaries(
     {
         "mode": st.sampled_from([Mode.AUTO, Mode.MANUAL]),
         "default": st.sampled_from([None, "*", "a1"]),
@@ -156,28 +156,28 @@ WISHES = st.fixed_dictionaries(
 @settings(max_examples=150)
 @given(
     st.lists(ACCOUNTS, min_size=1, max_size=5, unique_by=lambda candidate: candidate.account_id),
-    ASKS,
+    PAYMENTS,
     st.sampled_from(sorted(RULES)),
     st.sampled_from(["", "", "", "a2"]),
     st.builds(Draws, UNIT, UNIT, UNIT, UNIT),
-    WISHES,
+    POLICIES,
 )
 def test_what_routing_chooses_the_oracle_allows_and_what_it_refuses_the_oracle_does_not(
     accounts: list[Candidate],
-    asked: RoutingRequest,
+    payment: RoutingRequest,
     rules: tuple[int, int],
     pin: str,
     draws: Draws,
-    wishes: dict[str, Any],
+    policy: dict[str, Any],
 ) -> None:
-    snapshot = world(*accounts, pin=pin, rules=RULES[rules], **wishes)
-    decision = decide(asked, snapshot, draws)
+    snapshot = snapshot_with(*accounts, pin=pin, rules=RULES[rules], **policy)
+    decision = decide(payment, snapshot, draws)
     rows = [ROWS[rules[0]], ROWS[rules[1]]]
-    able = {each.account_id for each in accounts if oracle(each, asked, rows, pin)}
+    able = {each.account_id for each in accounts if oracle(each, payment, rows, pin)}
     assert decision.chosen is None or decision.chosen in able
     for evaluation in decision.evaluations:
         by_filter = evaluation.refused not in ("", "health_open", "health_probing")
-        assert by_filter == (evaluation.account_id not in able), (evaluation.refused, asked)
+        assert by_filter == (evaluation.account_id not in able), (evaluation.refused, payment)
 
 
 def test_a_limit_holds_for_its_currency_alone() -> None:
@@ -188,14 +188,17 @@ def test_a_limit_holds_for_its_currency_alone() -> None:
         month_limit_minor_of={"USD": 15_000},
         month_minor_of={"CNY": 20_000, "USD": 5_001},
     )
-    assert decide(routing_request(currency="CNY"), world(both), MIDDLE).chosen == both.account_id
-    dollars = decide(routing_request(currency="USD"), world(both), MIDDLE)
+    assert decide(routing_request(currency="CNY"), snapshot_with(both), MIDDLE).chosen == both.account_id
+    dollars = decide(routing_request(currency="USD"), snapshot_with(both), MIDDLE)
     assert (dollars.chosen, dollars.evaluations[0].refused) == (None, "month_limit_reached")
-    assert decide(routing_request(currency="USD", amount_minor=9_999), world(both), MIDDLE).chosen == both.account_id
+    assert (
+        decide(routing_request(currency="USD", amount_minor=9_999), snapshot_with(both), MIDDLE).chosen
+        == both.account_id
+    )
 
 
 def test_a_window_goes_by_its_own_zone() -> None:
     utc = account(1, hours=(Window(start=time(4), end=time(5), utc_offset_minutes=0),))
     noon_in_utc: datetime = NOW
-    assert decide(routing_request(at=noon_in_utc), world(utc), MIDDLE).chosen == utc.account_id
-    assert decide(routing_request(at=noon_in_utc + timedelta(hours=1)), world(utc), MIDDLE).chosen is None
+    assert decide(routing_request(at=noon_in_utc), snapshot_with(utc), MIDDLE).chosen == utc.account_id
+    assert decide(routing_request(at=noon_in_utc + timedelta(hours=1)), snapshot_with(utc), MIDDLE).chosen is None

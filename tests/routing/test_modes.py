@@ -40,14 +40,14 @@ async def modes_database(server_url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def processes(modes_database: Database, clock: ManualClock) -> list[Process]:
-    """Two processes under a configuration with a product of each mode; both have looked."""
+    """Two processes under a configuration with a product of each mode; both are synchronized."""
     async with modes_database.transaction() as tx:
         await tx.execute("SET LOCAL ROLE NONE")
         await tx.execute("TRUNCATE routing.configuration, routing.override, routing.result, routing.suggestion")
     await publish(modes_database, DOCUMENT, clock.now())
-    made = [Process(modes_database, clock, number) for number in (1, 2)]
-    await exchange(made)
-    return made
+    pair = [Process(modes_database, clock, number) for number in (1, 2)]
+    await exchange(pair)
+    return pair
 
 
 async def suggest(process: Process) -> list[Suggestion]:
@@ -104,21 +104,21 @@ async def test_a_switch_is_suggested_once_with_its_figures_and_waits(processes: 
     first, second = processes
     first.learn(20, fault=True)
     await exchange(processes)
-    (made,) = await suggest(first)
-    assert (made.what, made.account, made.interface) == (SuggestionKind.LEAVE, "wechat/one", "qr")
-    assert "attempts failed technically" in made.why
-    assert made.since <= made.suggested_at
+    (suggestion,) = await suggest(first)
+    assert (suggestion.what, suggestion.account, suggestion.interface) == (SuggestionKind.LEAVE, "wechat/one", "qr")
+    assert "attempts failed technically" in suggestion.why
+    assert suggestion.since <= suggestion.suggested_at
     assert await suggest(second) == await suggest(first) == []
-    assert [one.suggestion_id for one in await listed(first)] == [made.suggestion_id]
+    assert [each.suggestion_id for each in await listed(first)] == [suggestion.suggestion_id]
     assert first.chosen(product="careful") == ONE
 
 
-async def test_a_confirmed_switch_holds_in_every_process_and_is_in_the_journal(processes: list[Process]) -> None:
+async def test_a_confirmed_switch_applies_in_every_process_and_is_audited(processes: list[Process]) -> None:
     first, second = processes
     first.learn(20, fault=True)
     await exchange(processes)
-    (made,) = await suggest(first)
-    await decide(first, made, confirm=True)
+    (suggestion,) = await suggest(first)
+    await decide(first, suggestion, confirm=True)
     await exchange(processes)
     for process in processes:
         assert ways(process) == {"payment": TWO, "careful": TWO, "fixed": ONE}
@@ -127,7 +127,7 @@ async def test_a_confirmed_switch_holds_in_every_process_and_is_in_the_journal(p
         (entry, *_) = await operators.list_audit(tx, limit=1)
     assert (entry.entry.action, entry.entry.object_id) == ("routing.leave", "wechat/one")
     with pytest.raises(NotFound):
-        await decide(first, made, confirm=True)
+        await decide(first, suggestion, confirm=True)
 
 
 async def test_the_switch_back_is_suggested_and_confirmed_in_the_same_way(processes: list[Process]) -> None:
@@ -149,27 +149,27 @@ async def test_the_switch_back_is_suggested_and_confirmed_in_the_same_way(proces
         assert process.chosen(product="careful") == ONE
 
 
-async def test_a_suggestion_that_health_no_longer_makes_withdraws_itself(processes: list[Process]) -> None:
+async def test_a_suggestion_that_health_no_longer_calls_for_is_withdrawn(processes: list[Process]) -> None:
     first, _ = processes
     first.learn(20, fault=True)
-    (made,) = await suggest(first)
+    (suggestion,) = await suggest(first)
     first.clock.advance(timedelta(minutes=1))
     first.learn(2, fault=False)
     assert first.state.router.health(ONE, first.clock.now(), "qr").state is HealthState.PROBING
     assert await suggest(first) == []
-    assert len(await listed(first)) == 1, "being tried again it is not yet well"
+    assert len(await listed(first)) == 1, "while it is probed it is not yet well"
     first.learn(25, fault=False)
     await suggest(first)
     assert await listed(first) == []
     with pytest.raises(NotFound):
-        await decide(first, made, confirm=True)
+        await decide(first, suggestion, confirm=True)
 
 
-async def test_what_was_dismissed_comes_again_only_after_health_has_changed(processes: list[Process]) -> None:
+async def test_a_dismissed_suggestion_is_repeated_only_after_health_has_changed(processes: list[Process]) -> None:
     first, _ = processes
     first.learn(20, fault=True)
-    (made,) = await suggest(first)
-    await decide(first, made, confirm=False)
+    (suggestion,) = await suggest(first)
+    await decide(first, suggestion, confirm=False)
     assert await suggest(first) == []
     assert first.chosen(product="careful") == ONE
     first.clock.advance(timedelta(minutes=1))
@@ -179,7 +179,7 @@ async def test_what_was_dismissed_comes_again_only_after_health_has_changed(proc
     assert len(await suggest(first)) == 1
 
 
-async def test_without_a_product_that_asks_nothing_is_suggested(
+async def test_without_a_product_in_the_mode_nothing_is_suggested(
     modes_database: Database, processes: list[Process], clock: ManualClock
 ) -> None:
     first, _ = processes
@@ -191,7 +191,7 @@ async def test_without_a_product_that_asks_nothing_is_suggested(
     assert await listed(first) == []
 
 
-async def test_a_process_that_has_not_heard_the_others_withdraws_nothing(
+async def test_a_process_without_the_results_of_others_withdraws_nothing(
     modes_database: Database, processes: list[Process], clock: ManualClock
 ) -> None:
     processes[0].learn(20, fault=True)
@@ -238,10 +238,10 @@ async def test_a_decision_under_a_confirmed_switch_is_made_again(processes: list
     assert decide_again(record, base, first.state.configuration) == chosen.decision
 
 
-async def test_a_confirmation_holds_in_every_running_process_within_two_seconds(
+async def test_a_confirmation_applies_in_every_running_process_within_two_seconds(
     modes_database: Database, processes: list[Process]
 ) -> None:
-    del processes  # the configuration they were made under is what is wanted
+    del processes  # only the configuration that they set up is needed
     clock = SystemClock()
     running = [Process(modes_database, clock, number) for number in (11, 12)]
     for _ in range(20):
@@ -249,13 +249,13 @@ async def test_a_confirmation_holds_in_every_running_process_within_two_seconds(
         await running[0].state_sync.sync(clock.now())
         running[0].state.router.learn(ONE, result)
     await running[0].state_sync.sync(clock.now())
-    (made,) = await suggest(running[0])
+    (suggestion,) = await suggest(running[0])
     stop = asyncio.Event()
     rounds = [asyncio.create_task(process.state_sync.run(stop)) for process in running]
     async with asyncio.timeout(10):
         while not all(process.state.is_synced for process in running):  # noqa: ASYNC110 - processes have no event
             await asyncio.sleep(0.02)
-        await decide(running[0], made, confirm=True)
+        await decide(running[0], suggestion, confirm=True)
         began = asyncio.get_running_loop().time()
         while {process.chosen(product="careful") for process in running} != {TWO}:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
@@ -264,7 +264,7 @@ async def test_a_confirmation_holds_in_every_running_process_within_two_seconds(
     await asyncio.gather(*rounds)
 
 
-async def test_what_found_no_way_is_kept_unless_nobody_offers_it(processes: list[Process]) -> None:
+async def test_a_refused_decision_is_kept_unless_no_account_offers_the_method(processes: list[Process]) -> None:
     first, _ = processes
     now = first.clock.now()
     for wanted in (routing.RoutingRequest("qr", 2_000_000, "CNY", now), routing.RoutingRequest("card", 1, "CNY", now)):

@@ -46,10 +46,12 @@ def test_any_order_of_late_and_repeated_results_gives_the_same_health(facts, rng
     straight, shuffled = Track(POLICY), Track(POLICY)
     for each in sorted(results):
         straight.learn(each)
-    again = rng.sample(results, len(results) // 2)
-    # A later word about an attempt, whatever it says, is not the one that counts.
-    later = [replace(each, at=each.at + timedelta(seconds=rng.randint(1, 60)), fault=not each.fault) for each in again]
-    order = [*results, *again, *later]
+    repeated = rng.sample(results, len(results) // 2)
+    # A later result of an attempt never counts.
+    later = [
+        replace(each, at=each.at + timedelta(seconds=rng.randint(1, 60)), fault=not each.fault) for each in repeated
+    ]
+    order = [*results, *repeated, *later]
     rng.shuffle(order)
     for each in order:
         shuffled.learn(each)
@@ -146,25 +148,25 @@ def test_results_fade_so_that_an_old_bad_time_is_forgotten() -> None:
 
 
 def test_two_routers_that_share_results_agree() -> None:
-    told: list[tuple[UUID, AttemptResult]] = []
-    one = Router(lambda: 0.5, on_new_result=lambda account_id, result: told.append((account_id, result)))
-    other = Router(lambda: 0.5)
-    for router in (one, other):
+    shared_results: list[tuple[UUID, AttemptResult]] = []
+    first = Router(lambda: 0.5, on_new_result=lambda account_id, result: shared_results.append((account_id, result)))
+    second = Router(lambda: 0.5)
+    for router in (first, second):
         router.configure([account(1), account(2)], {"": RoutingPolicy()})
     for number in range(40):
-        one.learn(UUID(int=1 + number % 2), result(number, fault=number % 2 == 0, institution="cmb"))
-    assert not one.learn(UUID(int=1), result(0, fault=True, institution="cmb"))
-    assert len(told) == 40
-    for account_id, each in reversed(told):
-        other.learn(account_id, each, shared=True)
+        first.learn(UUID(int=1 + number % 2), result(number, fault=number % 2 == 0, institution="cmb"))
+    assert not first.learn(UUID(int=1), result(0, fault=True, institution="cmb"))
+    assert len(shared_results) == 40
+    for account_id, each in reversed(shared_results):
+        second.learn(account_id, each, shared=True)
     for number in (1, 2):
         for bank in ("", "cmb"):
             account_id = UUID(int=number)
-            assert one.health(account_id, at(50), "", bank) == other.health(account_id, at(50), "", bank)
-    assert one.snapshot(at(50)) == other.snapshot(at(50))
+            assert first.health(account_id, at(50), "", bank) == second.health(account_id, at(50), "", bank)
+    assert first.snapshot(at(50)) == second.snapshot(at(50))
 
 
-def test_a_new_configuration_keeps_what_was_learnt() -> None:
+def test_a_new_configuration_keeps_the_results() -> None:
     router = Router(lambda: 0.5)
     router.configure([account(1), account(2)], {"": RoutingPolicy()})
     for number in range(10):
@@ -199,4 +201,4 @@ def test_a_configuration_says_how_soon_an_account_that_failed_is_tried_again() -
     router.configure([account(1)], {"": RoutingPolicy()}, health_policy=HealthPolicy(cooldown=timedelta(seconds=6)))
     assert states() == [HealthState.OPEN, HealthState.PROBING, HealthState.PROBING]
     router.configure([account(1)], {"": RoutingPolicy()})
-    assert states() == [HealthState.OPEN, HealthState.PROBING, HealthState.PROBING], "what is not said stays"
+    assert states() == [HealthState.OPEN, HealthState.PROBING, HealthState.PROBING], "a policy that is not given stays"

@@ -82,8 +82,8 @@ def test_rows_that_match_speak_in_the_order_of_the_file() -> None:
         ),
         accounts=ACCOUNTS,
     )
-    said = rules.evaluate(facts(routing_request(at=NOW)))
-    assert [(row.target, row.action, row.points, row.text_zh) for row in said] == [
+    matching = rules.evaluate(facts(routing_request(at=NOW)))
+    assert [(row.target, row.action, row.points, row.text_zh) for row in matching] == [
         ("a1", "block", 0.0, "维护中"),
         ("c2", "prefer", 0.25, ""),
     ]

@@ -1,4 +1,4 @@
-"""What one process has learnt the others know within seconds; what an operator wants holds everywhere."""
+"""The results of one process reach the others within seconds; overrides and configurations apply everywhere."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def routing_database(server_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture(autouse=True)
-async def nothing_there(routing_database: Database) -> None:
+async def empty_tables(routing_database: Database) -> None:
     async with routing_database.transaction() as tx:
         await tx.execute("SET LOCAL ROLE NONE")
         await tx.execute("TRUNCATE routing.configuration, routing.override, routing.result, routing.volume")

@@ -1,4 +1,4 @@
-"""Two processes of their own, one database: they come to know the same, also after their connections were cut."""
+"""Two operating system processes, one database: their health agrees, also after their connections were cut."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class Process:
             [sys.executable, str(program), url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def tell(self, line: str) -> None:
+    def send(self, line: str) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
 
     def health(self, now: datetime) -> dict[str, Any]:
-        self.tell(f"health {now.isoformat()}")
+        self.send(f"health {now.isoformat()}")
         assert self._process.stdout is not None
-        known: dict[str, Any] = json.loads(self._process.stdout.readline())
-        return known
+        health: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return health
 
     def end(self) -> int:
         self._process.communicate(timeout=LIMIT_S)
@@ -62,7 +62,7 @@ def pair(shared_url: str) -> Iterator[tuple[Process, Process]]:
 
 
 def await_agreement(pair: tuple[Process, Process], account: str) -> float:
-    """Until both leave an account and know the same of everything; how long it took."""
+    """Wait until both have left an account and agree on everything; return how long it took."""
     began = time.monotonic()
     while True:
         now = datetime.now(UTC) + timedelta(seconds=1)
@@ -73,21 +73,21 @@ def await_agreement(pair: tuple[Process, Process], account: str) -> float:
         time.sleep(0.02)
 
 
-def test_what_one_process_learns_the_other_knows(pair: tuple[Process, Process]) -> None:
-    pair[0].tell("fail one 20")
+def test_the_results_of_one_process_reach_the_other(pair: tuple[Process, Process]) -> None:
+    pair[0].send("fail one 20")
     took = await_agreement(pair, "one")
     print(f"they agreed after {took:.2f} s")
 
 
 def test_they_agree_again_after_their_connections_were_cut(pair: tuple[Process, Process], shared_url: str) -> None:
-    pair[0].tell("fail one 20")
+    pair[0].send("fail one 20")
     await_agreement(pair, "one")
     with psycopg.connect(shared_url, autocommit=True) as connection:
         cut = connection.execute(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         ).fetchone()
-        pair[1].tell("fail two 20")
+        pair[1].send("fail two 20")
     took = await_agreement(pair, "two")
     assert cut is not None
     assert cut[0] >= 2

@@ -8,7 +8,7 @@ from hutong import events, search
 from hutong.db import Database
 from hutong.search.errors import EventsArchived
 from hutong.search.projection import LIVE
-from hutong.search.rebuild import digest_records
+from hutong.search.rebuild import digest_schema
 from support.fixtures.payment_records import PaymentEvents, find_records, open_database, project, record_events
 
 
@@ -41,7 +41,7 @@ async def test_a_rebuild_from_events_equals_the_live_store(
         await fill(database, payment_events)
         done = await rebuild(database, owner, payment_events)
         assert (done.equal, done.swapped, done.live.records) == (True, False, 30)
-        assert await digest_records(database, LIVE) == done.live
+        assert await digest_schema(database, LIVE) == done.live
 
 
 async def test_events_recorded_since_are_in_both(fresh_database_url: str, payment_events: PaymentEvents) -> None:
@@ -66,17 +66,17 @@ async def test_a_damaged_store_is_found_out_and_replaced(
 ) -> None:
     async with open_database(fresh_database_url) as database, open_database(fresh_database_url, role=None) as owner:
         await fill(database, payment_events)
-        whole = await digest_records(database, LIVE)
+        whole = await digest_schema(database, LIVE)
         async with database.transaction() as tx:
             record = (await find_records(tx))[7]
         async with owner.transaction() as tx:
             await tx.execute(damage.format(order=record.merchant_order_no, payment=record.payment_id))
         looked = await rebuild(database, owner, payment_events, swap=False)
         assert (looked.equal, looked.swapped) == (False, False)
-        assert await digest_records(database, LIVE) != whole
+        assert await digest_schema(database, LIVE) != whole
         done = await rebuild(database, owner, payment_events)
         assert (done.equal, done.swapped) == (False, True)
-        assert await digest_records(database, LIVE) == whole
+        assert await digest_schema(database, LIVE) == whole
         await record_events(database, payment_events.payment())
         assert (
             await project(database, database, payment_events.clock.now()) == 1

@@ -19,15 +19,15 @@ from simulated_loop import SimulatedLoop
 from simulated_process import START, Order, Process, SimulatedClock
 from simulation_judge import BALANCES, OBSERVE, PUT_ASIDE, TRANSFERS, Judge
 
-from hutong import idempotency
 from hutong.errors import Conflict, InvalidRequest, NotFound, OutcomeUnknown, Unavailable
+from hutong.idempotency.errors import KeyInFlight
 
 STEPS_MAX = 6_000
 TROUBLE_S = 150.0
 """For how long things go wrong; what is broken then must heal by itself."""
 
 _EXPECTED = (Conflict, InvalidRequest, NotFound, Unavailable, OutcomeUnknown, ConnectionError)
-_AGAIN = (Unavailable, OutcomeUnknown, ConnectionError, idempotency.KeyInFlight)
+_AGAIN = (Unavailable, OutcomeUnknown, ConnectionError, KeyInFlight)
 _LOST = asyncpg.ConnectionDoesNotExistError
 
 

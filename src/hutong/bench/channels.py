@@ -1,8 +1,8 @@
-"""`hutong bench channels`: the cost of an adapter without the network.
+"""`hutong bench channels`: the cost of an adapter, without the network.
 
-Each adapter places one real order at its simulator and takes one real notification; both are recorded. Measured is the
-adapter on those recordings: build and sign the request, verify and parse the answer; verify and parse the
-notification. Nothing is stubbed but the wire, and every signature is checked again each time.
+Each adapter places one real order at its simulator and receives one real notification; both are recorded. The adapter
+is measured on those recordings: build and sign the request, verify and parse the answer; verify and parse the
+notification. Only the network is replaced, and every signature is verified each time.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ _PAYER = {"openid": "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o", "auth_code": "13123456789012
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """200 calls at once over one pool of connections, again and again.
+    """Waves of 200 concurrent calls over one pool of connections.
 
     Attributes:
         blocks_before, blocks_after: Blocks of memory that Python holds; more of them afterwards would be a leak, while
-            the process's own size also settles by its allocator's ways.
+            the size of the process also depends on its allocator.
     """
 
     calls_per_second: float
@@ -56,7 +56,7 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """One channel's figures; None where the channel has no such thing."""
+    """The figures of one channel; None where a figure does not apply."""
 
     cpu_ms_pay: float
     cpu_ms_notify: float | None
@@ -64,28 +64,28 @@ class Cost:
 
 
 class _Tape(channels.Http):
-    """The wire: records what the simulator answers, and plays it back."""
+    """A recorder of the simulator's answers, which plays them back."""
 
     def __init__(self, http: channels.Http) -> None:
         self._http = http
-        self._taken: dict[tuple[str, str], list[channels.HttpReply]] = {}
-        self._place: dict[tuple[str, str], int] = {}
+        self._recorded: dict[tuple[str, str], list[channels.HttpReply]] = {}
+        self._position: dict[tuple[str, str], int] = {}
         self.playing = False
 
     async def call(self, method: str, url: str, *, headers: Mapping[str, str], body: bytes = b"") -> channels.HttpReply:
-        where = (method, url.partition("?")[0])
+        key = (method, url.partition("?")[0])
         if self.playing:
-            answers = self._taken[where]
-            place = self._place.get(where, 0)
-            self._place[where] = place + 1
-            return answers[place % len(answers)]
+            replies = self._recorded[key]
+            position = self._position.get(key, 0)
+            self._position[key] = position + 1
+            return replies[position % len(replies)]
         reply = await self._http.call(method, url, headers=headers, body=body)
-        self._taken.setdefault(where, []).append(reply)
+        self._recorded.setdefault(key, []).append(reply)
         return reply
 
 
 def run_bench_channels(*, as_json: bool) -> int:
-    """Measure every channel that is simulated; returns the exit status."""
+    """Measure every simulated channel; return the exit status."""
     costs = asyncio.run(_measure())
     if as_json:
         print(json.dumps({name: asdict(cost) for name, cost in costs.items()}))
@@ -148,17 +148,17 @@ async def _cost(
         headers, body = notice
 
         async def notify() -> None:
-            found = channel.parse_notification(headers, body, now=now)
-            assert found.number == request.attempt_no, found
+            parsed = channel.parse_notification(headers, body, now=now)
+            assert parsed.number == request.attempt_no, parsed
 
         cpu_ms_notify = await _cpu_ms(notify)
     return Cost(cpu_ms_pay, cpu_ms_notify, await _pool(unrecorded, request, placed))
 
 
 def _request(channel: channels.Channel, notify_url: str, now: datetime) -> channels.PayRequest:
-    """An order by the first method for which we have what it asks of the payer."""
+    """Return an order by the first method whose required values are at hand."""
     can = channel.capabilities
-    method = next(name for name, one in can.methods.items() if one.requires <= _PAYER.keys())
+    method = next(name for name, offered in can.methods.items() if offered.requires <= _PAYER.keys())
     return channels.PayRequest(
         attempt_no=encode("att", Ids(SystemClock()).new()),
         method=method,
@@ -174,7 +174,7 @@ def _request(channel: channels.Channel, notify_url: str, now: datetime) -> chann
 
 
 async def _let_payer_pay(session: aiohttp.ClientSession, url: str, name: str, placed: channels.ChannelAnswer) -> None:
-    """Bring the payer's form to the channel where there is one, and pay what was ordered."""
+    """Post the payer's form to the channel where there is one, and pay the order."""
     if placed.action is not None and placed.action.kind is channels.ActionKind.FORM:
         form = json.loads(placed.action.content)
         async with session.post(form["url"], data=form["fields"]) as shown:
@@ -186,7 +186,7 @@ async def _let_payer_pay(session: aiohttp.ClientSession, url: str, name: str, pl
 
 
 async def _cpu_ms(work: Callable[[], Awaitable[None]]) -> float:
-    """Processor time of one call: the median of several rounds."""
+    """Return the processor time of one call: the median of several rounds."""
     await work()
     rounds = []
     for _ in range(_ROUNDS):
@@ -199,7 +199,7 @@ async def _cpu_ms(work: Callable[[], Awaitable[None]]) -> float:
 
 
 async def _pool(channel: channels.Channel, request: channels.PayRequest, placed: channels.ChannelAnswer) -> Pool:
-    """Ask for one order from many tasks at once, which makes the simulator remember nothing."""
+    """Query one order from many tasks at once, so that the simulator's memory does not grow."""
     now = SystemClock().now()
     order = channels.OrderReference(
         request.attempt_no, request.method, request.amount_minor, request.currency, now, placed.channel_order_no
@@ -225,7 +225,7 @@ def _memory_mb() -> float:
 
 
 class _Receiver:
-    """Where the simulator sends its notifications."""
+    """The receiver of the simulator's notifications."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -244,7 +244,7 @@ class _Receiver:
         await self._runner.cleanup()
 
     async def notice(self) -> tuple[dict[str, str], bytes] | None:
-        """The next notification; None if none comes."""
+        """Return the next notification; None if none comes."""
         try:
             async with asyncio.timeout(_NOTICE_LIMIT_S):
                 return await self._taken.get()

@@ -4,16 +4,12 @@ Promises: the key is claimed and its answer stored in the transactions that have
 which the effect exists without the key. A claim whose process died is taken over after a minute.
 """
 
-from hutong.idempotency.errors import KeyInFlight, KeyReused
-from hutong.idempotency.keys import Keyed, OnceResult, find, forget, once, store
+from hutong.idempotency.keys import OnceResult, find, forget, once, store
 from hutong.idempotency.model import Claim, ClaimOutcome, StoredAnswer
 
 __all__ = [
     "Claim",
     "ClaimOutcome",
-    "KeyInFlight",
-    "KeyReused",
-    "Keyed",
     "OnceResult",
     "StoredAnswer",
     "find",

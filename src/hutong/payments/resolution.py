@@ -79,7 +79,7 @@ def _is_gone(attempt: Attempt, ending: bool, policy: PollingPolicy, now: datetim
 
 
 def _may_arrive(attempt: Attempt, can: Capabilities, now: datetime) -> bool:
-    """Tell whether the payer can still bring the order to a channel that cannot be told to refuse it."""
+    """Tell whether the payer can still bring the order to a channel that cannot be made to refuse it."""
     method = can.methods.get(attempt.method)
     closable = method is None or method.closable
     return not closable and bool(attempt.action_kind) and not _is_over(attempt, now)

@@ -125,15 +125,6 @@ class RoutingState:
         """Whether the results of other processes have been read."""
         return self._is_synced
 
-    @property
-    def left(self) -> frozenset[tuple[str, str]]:
-        """The interfaces that operators have confirmed to leave: each the account's name and the interface."""
-        return frozenset(
-            (override.account, override.interface)
-            for override in self._overrides
-            if override.kind is OverrideKind.LEAVE
-        )
-
     def offer(self, offers: Sequence[channels.Offer]) -> None:
         """Take over the accounts that are offered now."""
         if tuple(offers) != self._offers:
@@ -264,7 +255,11 @@ class RoutingState:
         blocks = {
             override.account: override.reason for override in self._overrides if override.kind is OverrideKind.BLOCK
         }
-        left = self.left
+        left = frozenset(
+            (override.account, override.interface)
+            for override in self._overrides
+            if override.kind is OverrideKind.LEAVE
+        )
         self._candidates = tuple(self._with_shared(each, blocks, left) for each in self._configured)
         if self._experiment is not None:
             drafted = (self._experiment.configuration.apply(candidate) for candidate in self._offered)

@@ -88,7 +88,7 @@ async def rebuild_records(
                 )
             if (await read_watermarks(store, SHADOW)).get(stream) != last_no:
                 raise EventsArchived(f"the first events of {stream} are archived; rebuild from the tables instead")
-        live, rebuilt = await digest_records(store, LIVE), await digest_records(store, SHADOW)
+        live, rebuilt = await digest_schema(store, LIVE), await digest_schema(store, SHADOW)
         swapped = swap and live != rebuilt
         if swapped:
             async with store.transaction() as tx:
@@ -204,7 +204,8 @@ async def _empty_shadow(store: db.Database) -> None:
         await sql.empty_shadow.execute(tx)
 
 
-async def digest_records(store: db.Database, schema: str) -> RecordsDigest:
+async def digest_schema(store: db.Database, schema: str) -> RecordsDigest:
+    """Return the payment records of a schema as one value."""
     async with store.transaction() as tx:
         await sql.use_schema.execute(tx, schema)
         row = await sql.digest_schema.fetchrow(tx)

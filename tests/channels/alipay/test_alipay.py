@@ -286,9 +286,9 @@ async def test_the_notification_of_a_cancellation_tells_of_a_payment_that_was_ma
     await channel.void(world.refund(request, 8800), now=now)
     (given_back,) = world.simulator.store.refunds.values()
     headers, body = world.simulator._notification(given_back.order, 0, given_back)
-    told = channel.parse_notification(headers, body, now=now)
-    assert (told.about, told.number) == (About.PAYMENT, request.attempt_no)
-    assert (told.answer.channel_code, told.answer.state) == ("TRADE_CLOSED", SUCCEEDED)
+    results = channel.parse_notification(headers, body, now=now)
+    assert (results.about, results.number) == (About.PAYMENT, request.attempt_no)
+    assert (results.answer.channel_code, results.answer.state) == ("TRADE_CLOSED", SUCCEEDED)
 
 
 async def test_voiding_what_nobody_paid_gives_nothing_back(world: AlipayWorld) -> None:

@@ -299,11 +299,11 @@ async def test_a_planted_difference_stands_in_the_bill(world: AlipayWorld, tmp_p
     happened = await day_of_business(world)
     now = world.clock.advance(timedelta(days=1))
     wanted = {"missing": 1, "amount": 1, "extra": 1}
-    told = await world.control("bill", day=DAY.isoformat(), seed=7, differences=wanted)
-    assert sorted(one["class"] for one in told["key"]) == ["amount", "extra", "missing"]
+    results = await world.control("bill", day=DAY.isoformat(), seed=7, differences=wanted)
+    assert sorted(one["class"] for one in results["key"]) == ["amount", "extra", "missing"]
     channel = world.channel()
     rows = list(channel.read_bill(await channel.download_bill("trade", DAY, tmp_path, now=now)))
-    assert len(rows) == len(happened) == told["rows"]
+    assert len(rows) == len(happened) == results["rows"]
     assert [(found.our_no, found.amount_minor) for found in rows] != happened
 
 

@@ -66,13 +66,13 @@ def genuine(alipay_keys: AlipaySandboxKeys) -> bytes:
 
 
 def test_a_genuine_notification_is_read(alipay: Alipay, genuine: bytes) -> None:
-    told = alipay.parse_notification({}, genuine, now=NOW)
-    assert told.number == ATTEMPT_NO
-    assert (told.about, told.answer.state) == (About.PAYMENT, ChannelState.SUCCEEDED)
-    assert (told.answer.amount_minor, told.answer.currency) == (8800, "CNY")
-    assert told.answer.channel_order_no == "2026010122001455610512345678"
-    assert told.answer.happened_at == datetime(2026, 1, 1, tzinfo=UTC)
-    assert (told.answer.channel_code, told.answer.code) == ("TRADE_SUCCESS", "paid")
+    results = alipay.parse_notification({}, genuine, now=NOW)
+    assert results.number == ATTEMPT_NO
+    assert (results.about, results.answer.state) == (About.PAYMENT, ChannelState.SUCCEEDED)
+    assert (results.answer.amount_minor, results.answer.currency) == (8800, "CNY")
+    assert results.answer.channel_order_no == "2026010122001455610512345678"
+    assert results.answer.happened_at == datetime(2026, 1, 1, tzinfo=UTC)
+    assert (results.answer.channel_code, results.answer.code) == ("TRADE_SUCCESS", "paid")
 
 
 def test_no_byte_may_change(alipay: Alipay, genuine: bytes) -> None:
@@ -105,9 +105,9 @@ def test_a_parameter_that_stands_twice_is_refused(alipay: Alipay, genuine: bytes
 
 
 def test_another_parameter_or_one_less_is_refused(alipay: Alipay, genuine: bytes) -> None:
-    said = dict(parse_qsl(genuine.decode()))
-    for name in said:
-        assert parse(alipay, form({n: v for n, v in said.items() if n != name})) is None
+    fields = dict(parse_qsl(genuine.decode()))
+    for name in fields:
+        assert parse(alipay, form({n: v for n, v in fields.items() if n != name})) is None
     assert refused(alipay, genuine + b"&extra=1") == "bad_signature"
 
 
@@ -196,8 +196,8 @@ def test_a_success_that_is_not_whole_or_not_ours_is_refused(alipay: Alipay, alip
     ("written", "minor"), [("0.01", 1), ("88.88", 8888), ("1", 100), ("1.5", 150), ("100000000", 10**10)]
 )
 def test_yuan_become_fen_exactly(alipay: Alipay, alipay_keys, written: str, minor: int) -> None:
-    told = alipay.parse_notification({}, signed(alipay_keys.public.key, notice(total_amount=written)), now=NOW)
-    assert told.answer.amount_minor == minor
+    results = alipay.parse_notification({}, signed(alipay_keys.public.key, notice(total_amount=written)), now=NOW)
+    assert results.answer.amount_minor == minor
 
 
 @pytest.mark.parametrize(
@@ -218,11 +218,11 @@ def test_each_word_of_a_trade(alipay: Alipay, alipay_keys, word: str, changed: d
 
 
 def test_a_refund_is_told_by_its_own_number(alipay: Alipay, alipay_keys) -> None:
-    said = notice(gmt_refund="2026-01-01 09:00:00.123", refund_fee="8.00", out_biz_no="ref_1")
-    told = alipay.parse_notification({}, signed(alipay_keys.public.key, said), now=NOW)
-    assert (told.about, told.number, told.answer.state) == (About.REFUND, "ref_1", ChannelState.SUCCEEDED)
-    assert told.answer.amount_minor is None  # it tells the sum of all refunds only
-    assert told.answer.happened_at == datetime(2026, 1, 1, 1, tzinfo=UTC)
+    fields = notice(gmt_refund="2026-01-01 09:00:00.123", refund_fee="8.00", out_biz_no="ref_1")
+    results = alipay.parse_notification({}, signed(alipay_keys.public.key, fields), now=NOW)
+    assert (results.about, results.number, results.answer.state) == (About.REFUND, "ref_1", ChannelState.SUCCEEDED)
+    assert results.answer.amount_minor is None  # it tells the sum of all refunds only
+    assert results.answer.happened_at == datetime(2026, 1, 1, 1, tzinfo=UTC)
 
 
 def test_a_message_of_another_kind_is_taken_and_forgotten(alipay: Alipay, alipay_keys) -> None:
@@ -249,19 +249,19 @@ def test_what_is_not_signed_never_crashes_and_is_never_accepted(alipay: Alipay, 
 @given(changed=st.dictionaries(st.sampled_from(sorted(notice())), words | st.none(), min_size=1))
 def test_a_genuine_signature_over_something_else_is_never_accepted(alipay: Alipay, genuine: bytes, changed) -> None:
     true = dict(parse_qsl(genuine.decode()))
-    said = {name: value for name, value in (true | changed).items() if value is not None}
-    if said != true:
-        assert parse(alipay, form(said)) is None
+    fields = {name: value for name, value in (true | changed).items() if value is not None}
+    if fields != true:
+        assert parse(alipay, form(fields)) is None
 
 
 @settings(max_examples=200, deadline=None)
 @given(changed=st.dictionaries(st.sampled_from(sorted(notice())), words | st.none(), min_size=1))
 def test_whatever_alipay_signs_only_a_whole_success_is_a_success(alipay: Alipay, alipay_keys, changed) -> None:
-    said = notice(**changed)
-    told = parse(alipay, signed(alipay_keys.public.key, said))
-    if told is not None and told.answer.state is ChannelState.SUCCEEDED:
-        assert (said["app_id"], said["seller_id"]) == (notice()["app_id"], notice()["seller_id"])
-        assert said["trade_status"] in ("TRADE_SUCCESS", "TRADE_FINISHED", "TRADE_CLOSED")
-        assert told.about is About.PAYMENT
-        assert told.answer.amount_minor is not None
-        assert told.answer.amount_minor > 0
+    fields = notice(**changed)
+    results = parse(alipay, signed(alipay_keys.public.key, fields))
+    if results is not None and results.answer.state is ChannelState.SUCCEEDED:
+        assert (fields["app_id"], fields["seller_id"]) == (notice()["app_id"], notice()["seller_id"])
+        assert fields["trade_status"] in ("TRADE_SUCCESS", "TRADE_FINISHED", "TRADE_CLOSED")
+        assert results.about is About.PAYMENT
+        assert results.answer.amount_minor is not None
+        assert results.answer.amount_minor > 0

@@ -100,13 +100,13 @@ async def test_a_day_is_fetched_over_many_pages_and_read_back(tmp_path: Path, ht
         planted = list(stripe.read_bill(await stripe.download_bill("balance", DAY, tmp_path, now=AFTER)))
         assert len(planted) == len(rows)
         amounts = {row.our_no: row.amount_minor for row in planted}
-        for told in key:
-            if told["class"] == "missing":
-                assert told["number"] not in amounts
-            elif told["class"] == "amount":
-                assert amounts[told["number"]] == told["said"]["amount_minor"]
+        for results in key:
+            if results["class"] == "missing":
+                assert results["number"] not in amounts
+            elif results["class"] == "amount":
+                assert amounts[results["number"]] == results["said"]["amount_minor"]
             else:
-                assert told["said"]["amount_minor"] in amounts.values()
+                assert results["said"]["amount_minor"] in amounts.values()
 
 
 @pytest.mark.parametrize(

@@ -80,8 +80,8 @@ async def test_each_fault_is_named(
     http: Http, now: datetime, balance: Any, endpoints: Any, check: str, fault: str | None
 ) -> None:
     async def answer(request: web.Request) -> web.Response:
-        status, said = balance if request.path == "/v1/balance" else endpoints
-        return web.json_response(said, status=status)
+        status, fields = balance if request.path == "/v1/balance" else endpoints
+        return web.json_response(fields, status=status)
 
     async def page(request: web.Request) -> web.Response:
         return web.Response(text="<html>")

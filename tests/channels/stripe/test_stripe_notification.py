@@ -47,14 +47,14 @@ def intent(**changed: Any) -> dict[str, Any]:
 
 
 def event(kind: str = "payment_intent.succeeded", thing: Any = None, **changed: Any) -> bytes:
-    said = {
+    fields = {
         "id": "evt_1",
         "object": "event",
         "created": 1795262390,
         "data": {"object": intent() if thing is None else thing},
         "type": kind,
     }
-    return orjson.dumps(said | changed)
+    return orjson.dumps(fields | changed)
 
 
 def sign(body: bytes, *secrets: str, at: datetime = NOW, scheme: str = "v1") -> dict[str, str]:

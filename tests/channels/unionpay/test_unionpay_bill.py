@@ -279,8 +279,8 @@ async def test_planted_differences_stand_in_the_bill_and_in_the_answer_key(rig: 
         await rig.pay(request)
     day = settle_date(now, 23)
     wanted = {"amount": 1, "extra": 1, "missing": 1}
-    told = await rig.control.post("bill", kind="trade", day=day.isoformat(), differences=wanted)
-    key = {line["class"]: line for line in told["key"]}
+    results = await rig.control.post("bill", kind="trade", day=day.isoformat(), differences=wanted)
+    key = {line["class"]: line for line in results["key"]}
     bill = await rig.channel.download_bill("trade", day, tmp_path, now=now)
     rows = {(row.our_no or "").replace("_", ""): row for row in rig.channel.read_bill(bill)}
     assert rows[key["amount"]["number"]].amount_minor == key["amount"]["said"]["amount_minor"]

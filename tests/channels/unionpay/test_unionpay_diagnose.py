@@ -37,18 +37,18 @@ async def faults(rig: Rig, now, **changed: Any) -> dict[str, str]:
 @pytest.fixture
 async def somebody() -> AsyncIterator[dict[str, Any]]:
     """A server that is not UnionPay, told what to answer."""
-    told: dict[str, Any] = {"body": b"<html>", "headers": {}, "url": ""}
+    results: dict[str, Any] = {"body": b"<html>", "headers": {}, "url": ""}
 
     async def answer(_request: web.Request) -> web.Response:
-        return web.Response(body=told["body"], headers=told["headers"])
+        return web.Response(body=results["body"], headers=results["headers"])
 
     app = web.Application()
     app.router.add_post("/gateway/api/queryTrans.do", answer)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    told["url"] = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield told
+    results["url"] = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield results
     await runner.cleanup()
 
 

@@ -222,9 +222,9 @@ def test_no_mutation_is_believed(channel, genuine, data) -> None:
     signature=st.binary(max_size=256),
 )
 def test_no_unsigned_fields_are_believed(channel, keys, fields, signature) -> None:
-    said = sign(keys.signer, payment()) | fields | {"signature": base64.b64encode(signature).decode()}
+    message = sign(keys.signer, payment()) | fields | {"signature": base64.b64encode(signature).decode()}
     try:
-        body = form(said)
+        body = form(message)
     except UnicodeEncodeError:
         return
     refused(channel, body)

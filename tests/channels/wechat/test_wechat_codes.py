@@ -58,8 +58,8 @@ class Wire:
 
     async def call(self, method: str, url: str, *, headers: Any, body: bytes = b"") -> HttpReply:
         self.calls.append(f"{method} {url}")
-        status, said = self.answers.pop(0)
-        raw = b"" if said is None else orjson.dumps(said)
+        status, fields = self.answers.pop(0)
+        raw = b"" if fields is None else orjson.dumps(fields)
         return HttpReply(status, sign(self.keys.public.key, PUBLIC_KEY_ID, raw, now=self.clock.now()), raw)
 
 
@@ -131,8 +131,8 @@ async def test_each_documented_trade_state(channel, wire, clock, word: str, stat
 
 
 @pytest.mark.parametrize("said", [{}, {"code_url": ""}, {"code_url": None}, {"code_url": 7}, {"code_url": "x" * 513}])
-async def test_an_order_placed_without_a_code_to_scan_is_unknown(channel, wire, clock, said) -> None:
-    wire.answers = [(200, said)]
+async def test_an_order_placed_without_a_code_to_scan_is_unknown(channel, wire, clock, fields) -> None:
+    wire.answers = [(200, fields)]
     assert (await channel.pay(request(clock), now=clock.now())).state is UNKNOWN
 
 

@@ -39,8 +39,8 @@ KINDS = {"refund": ("REFUND.SUCCESS", REFUND), "mch_payment": ("MCHTRANSFER.BILL
 
 
 def notice(keys, kind: str, **changed: Any) -> tuple[dict[str, str], bytes]:
-    event, said = KINDS[kind]
-    resource = seal(keys, orjson.dumps(said | changed), original_type=kind)
+    event, fields = KINDS[kind]
+    resource = seal(keys, orjson.dumps(fields | changed), original_type=kind)
     body = envelope(keys, {}, event_type=event, resource=resource)
     return sign(keys.public.key, PUBLIC_KEY_ID, body, now=NOW), body
 

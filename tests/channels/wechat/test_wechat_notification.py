@@ -93,8 +93,8 @@ def test_no_character_of_a_header_may_change(channel, genuine, name: str) -> Non
 
 
 def test_the_border_between_nonce_and_body_does_not_move(channel, keys) -> None:
-    said = transaction(trade_state_desc="x")
-    body = b"{}\n" + envelope(keys, said)
+    fields = transaction(trade_state_desc="x")
+    body = b"{}\n" + envelope(keys, fields)
     headers = sign(keys.public.key, PUBLIC_KEY_ID, body, now=NOW, nonce="n")
     assert refused(channel, headers | {"wechatpay-nonce": "n\n{}"}, body.removeprefix(b"{}\n")) == "bad_signature"
 
@@ -258,13 +258,13 @@ def test_a_genuine_notification_with_a_foreign_header_is_never_accepted(channel,
 @settings(max_examples=200, deadline=None)
 @given(changed=st.dictionaries(st.sampled_from(sorted(transaction())), json, min_size=1))
 def test_whatever_wechat_signs_only_a_whole_success_is_a_success(channel, keys, changed) -> None:
-    said = transaction(**changed)
-    result = parse(channel, *signed(keys, envelope(keys, said)))
+    fields = transaction(**changed)
+    result = parse(channel, *signed(keys, envelope(keys, fields)))
     if result is not None and result.answer.state is ChannelState.SUCCEEDED:
-        assert type(said["amount"]["total"]) is int
-        assert result.answer.amount_minor == said["amount"]["total"] > 0
-        assert (said["mchid"], said["appid"]) == (transaction()["mchid"], transaction()["appid"])
-        assert said["trade_state"] in ("SUCCESS", "REFUND")
+        assert type(fields["amount"]["total"]) is int
+        assert result.answer.amount_minor == fields["amount"]["total"] > 0
+        assert (fields["mchid"], fields["appid"]) == (transaction()["mchid"], transaction()["appid"])
+        assert fields["trade_state"] in ("SUCCESS", "REFUND")
 
 
 @settings(max_examples=200, deadline=None)

@@ -33,20 +33,20 @@ async def test_a_page_gets_the_parameters_that_wechat_documents(rig: Rig, keys: 
     placed = await rig.channel.pay(request, now=now)
     assert placed.action is not None
     assert placed.action.kind is ActionKind.SDK
-    said: dict[str, str] = json.loads(placed.action.content)
-    assert set(said) == {"appId", "timeStamp", "nonceStr", "package", "signType", "paySign"}
-    assert (said["appId"], said["signType"], said["timeStamp"]) == (APPID, "RSA", str(int(now.timestamp())))
-    assert said["package"].startswith("prepay_id=wx")
-    proves(keys, said["paySign"], APPID, said["timeStamp"], said["nonceStr"], said["package"])
+    fields: dict[str, str] = json.loads(placed.action.content)
+    assert set(fields) == {"appId", "timeStamp", "nonceStr", "package", "signType", "paySign"}
+    assert (fields["appId"], fields["signType"], fields["timeStamp"]) == (APPID, "RSA", str(int(now.timestamp())))
+    assert fields["package"].startswith("prepay_id=wx")
+    proves(keys, fields["paySign"], APPID, fields["timeStamp"], fields["nonceStr"], fields["package"])
 
 
 async def test_an_app_gets_the_parameters_that_wechat_documents(rig: Rig, keys: WeChatSandboxKeys, now) -> None:
     placed = await rig.channel.pay(rig.request(now, method="wechat_app"), now=now)
     assert placed.action is not None
-    said: dict[str, str] = json.loads(placed.action.content)
-    assert set(said) == {"appid", "partnerid", "prepayid", "package", "noncestr", "timestamp", "sign"}
-    assert (said["appid"], said["partnerid"], said["package"]) == (APPID, MCHID, "Sign=WXPay")
-    proves(keys, said["sign"], APPID, said["timestamp"], said["noncestr"], said["prepayid"])
+    fields: dict[str, str] = json.loads(placed.action.content)
+    assert set(fields) == {"appid", "partnerid", "prepayid", "package", "noncestr", "timestamp", "sign"}
+    assert (fields["appid"], fields["partnerid"], fields["package"]) == (APPID, MCHID, "Sign=WXPay")
+    proves(keys, fields["sign"], APPID, fields["timestamp"], fields["noncestr"], fields["prepayid"])
 
 
 async def test_a_telephones_browser_is_sent_to_an_address_and_back(rig: Rig, now) -> None:
@@ -218,6 +218,6 @@ async def test_an_expired_certificate_is_named(rig: Rig, keys: WeChatSandboxKeys
 
 
 async def test_a_diagnosis_tells_no_secret(rig: Rig, keys: WeChatSandboxKeys, now) -> None:
-    told = repr(await rig.make(merchant_serial="1F" * 20).diagnose(now=now)) + repr(rig.channel)
-    assert keys.api_v3_key not in told
-    assert "PRIVATE" not in told
+    results = repr(await rig.make(merchant_serial="1F" * 20).diagnose(now=now)) + repr(rig.channel)
+    assert keys.api_v3_key not in results
+    assert "PRIVATE" not in results

@@ -16,6 +16,7 @@ from hutong.channels import ChannelAnswer, ChannelState, RefundRule
 from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.errors import HutongError
+from hutong.idempotency.errors import KeyReused
 from hutong.ids import decode, encode
 from hutong.payments.errors import NotificationMismatch
 from hutong.payments.refunds.errors import RefundExceedsAvailable
@@ -295,7 +296,7 @@ async def test_a_key_gets_its_first_answer_again_also_a_refusal(shop: RefundWorl
     for _ in range(2):
         with pytest.raises(RefundExceedsAvailable):
             await shop.answered(payment, RefundOrder("keyed-2", 5000, "damaged"), claim=refusal)
-    with pytest.raises(idempotency.KeyReused):
+    with pytest.raises(KeyReused):
         await shop.answered(payment, order, claim=replace(refusal, fingerprint=b"3" * 32))
 
 

@@ -1,4 +1,4 @@
-"""What the contract tests need to know of an adapter and its simulator. Each channel has a module here.
+"""The properties of an adapter and its simulator for the contract tests. Each channel has a module here.
 
 Its function `make_rig(name, bench)` makes the rig for one of the names that `NAMES` lists: "<channel>" alone, or
 "<channel>-<variant>" for another kind of account.
@@ -43,12 +43,12 @@ class Control:
 
 @dataclass(frozen=True)
 class Bench:
-    """What a rig is made from: the running sandbox, its folder (each channel's keys below it), and a way to call it."""
+    """The running sandbox, its folder (with each channel's keys below it), and the means to call it."""
 
     url: str
     folder: Path
     other_folder: Path
-    """The folder of a sandbox with keys of its own: somebody else's."""
+    """The folder of another sandbox, with other keys."""
     http: Http
     session: aiohttp.ClientSession
 
@@ -59,24 +59,24 @@ class Rig:
 
     Attributes:
         channel: The adapter, called over the network.
-        make: Makes the adapter again: `http=` is another `Http`, all else is changed credentials.
-        method, currency, amount_minor: Of the orders that the tests place. Placing one leaves it open, for the payer.
-        payer: What the method asks of the payer.
-        refusal: Status and code by which the channel refuses an order for good.
-        absent: Status and code by which the channel says that it does not know the number.
-        unproven: Kinds of wrong answers of which the adapter must believe nothing, with the `channel_code` that it
-            then reports; what the channel does not sign cannot be "unsigned", for one.
-        harmless: Interface and kind of those of them that this channel's protocol cannot tell from a good answer.
+        make: Makes the adapter again, with another `Http` (`http=`) or with changed credentials.
+        method, currency, amount_minor: Of the orders that the tests place. An order is open until its payer pays.
+        payer: The values that the method needs from the payer.
+        refusal: Status and code with which the channel refuses an order permanently.
+        absent: Status and code with which the channel answers that it does not know the number.
+        unproven: Kinds of wrong answers that prove nothing, with the `channel_code` that the adapter then returns. A
+            channel that signs no answers has no "unsigned" ones, for example.
+        harmless: Interface and kind of those wrong answers that the protocol cannot tell from a good one.
         stranger: Credentials under which answers are signed with a key that we do not hold; None if none are signed.
-        no_base_url: Credentials that point to an address where nobody listens.
-        placed: What a query tells of an order that was placed and not paid yet; some channels know it only once the
-            payer has come.
-        closed_unseen: What closing an order tells that the channel does not know.
-        declined: What a query tells after the payer's bank has declined.
-        notice_window: How old a notification may be; None if it tells no time.
-        payee: Who receives the payouts that the tests send.
+        no_base_url: Credentials with an address where no server listens.
+        placed: The queried state of an order that was placed and not paid yet; some channels know an order only once
+            its payer has opened it.
+        closed_unseen: The result of closing an order that the channel does not know.
+        declined: The queried state after the payer's bank has declined.
+        notice_window: The greatest age of a notification; None if it has no signed time.
+        payee: The recipient of the payouts that the tests send.
         notifies_refunds, notifies_payouts: Whether the channel reports their outcome.
-        signed_anew: Whether each repetition of a notification is signed anew, so that the same twice is a replay.
+        signed_anew: Whether each repetition of a notification has its own signature, so that the same one is a replay.
     """
 
     channel: Channel
@@ -139,8 +139,10 @@ class Rig:
         return (now + rule.utc_offset).date()
 
     def bill_now(self, now: datetime, day: date) -> datetime:
-        """When to ask for the bill of a day that the control API has closed early; an adapter that looks at the hour
-        itself is asked with a later one."""
+        """Return when to request the bill of a day that the control API has closed early.
+
+        An adapter that checks the hour itself gets a later one.
+        """
         return now
 
     def ours(self, their_no: str) -> str:

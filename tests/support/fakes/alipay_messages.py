@@ -17,7 +17,7 @@ ATTEMPT_NO = "att_01h2xcejqtf2nbrexx3vqjhp41"
 
 def notice(**changed: str | None) -> dict[str, str]:
     """A notification of a payment; None leaves a parameter out."""
-    said: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "gmt_create": "2026-01-01 07:59:00",
         "charset": "utf-8",
         "gmt_payment": "2026-01-01 08:00:00",
@@ -37,14 +37,14 @@ def notice(**changed: str | None) -> dict[str, str]:
         "app_id": APP_ID,
         "seller_id": SELLER_ID,
     } | changed
-    return {name: value for name, value in said.items() if value is not None}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
-def signed(key: RSAPrivateKey, said: dict[str, str], **unsigned: str) -> bytes:
-    message = "&".join(f"{name}={value}" for name, value in sorted(said.items())).encode()
+def signed(key: RSAPrivateKey, fields: dict[str, str], **unsigned: str) -> bytes:
+    message = "&".join(f"{name}={value}" for name, value in sorted(fields.items())).encode()
     signature = base64.b64encode(key.sign(message, PKCS1v15(), SHA256())).decode()
-    return form(said | {"sign_type": "RSA2", "sign": signature} | unsigned)
+    return form(fields | {"sign_type": "RSA2", "sign": signature} | unsigned)
 
 
-def form(said: dict[str, str]) -> bytes:
-    return "&".join(f"{name}={quote_plus(value, safe='*')}" for name, value in said.items()).encode()
+def form(fields: dict[str, str]) -> bytes:
+    return "&".join(f"{name}={quote_plus(value, safe='*')}" for name, value in fields.items()).encode()

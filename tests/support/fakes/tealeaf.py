@@ -53,7 +53,7 @@ class TealeafSimulator(Simulator):
     def pay(self, order: SandboxOrder, faults: NotifyFaults, *, force: bool = False) -> bool:
         if not self.store.pay(order, force=force):
             return False
-        body = orjson.dumps({"order": self._said(order, faults.amount_delta_minor)})
+        body = orjson.dumps({"order": self._document(order, faults.amount_delta_minor)})
         self._notifier.start(order, faults, lambda: (sign(body, self.store.clock.now()), body))
         return True
 
@@ -65,22 +65,22 @@ class TealeafSimulator(Simulator):
         lines = [request.headers.get(f"tealeaf-{name}", "") for name in ("time", "nonce")] + [request.path]
         if not hmac.compare_digest(signature(lines, body), request.headers.get("tealeaf-signature", "")):
             return self._reply((401, {"code": "SIGNATURE"}), "")
-        said = orjson.loads(body)
+        fields = orjson.loads(body)
         return await answer_call(
             self,
             request,
             interface,
-            number=said["no"],
-            work=lambda: work(said),
+            number=fields["no"],
+            work=lambda: work(fields),
             fail=lambda status, code: (status or 500, {"code": code or "BUSY", "message": "as told"}),
             reply=self._reply,
         )
 
     def _reply(self, answer: tuple[int, Any], kind: str) -> web.StreamResponse:
-        status, said = answer
-        if kind == "other_order" and "order" in said:
-            said["order"]["no"] = "att_another"
-        body = b"{" if kind == "malformed" else orjson.dumps(said)
+        status, fields = answer
+        if kind == "other_order" and "order" in fields:
+            fields["order"]["no"] = "att_another"
+        body = b"{" if kind == "malformed" else orjson.dumps(fields)
         if kind == "too_long":
             body += b" " * (2 << 20)
         now = self.store.clock.now()
@@ -89,30 +89,30 @@ class TealeafSimulator(Simulator):
             headers["tealeaf-signature"] = "0" * 64
         return web.Response(status=status, body=body, headers={} if kind == "unsigned" else headers)
 
-    def _place(self, said: dict[str, Any]) -> tuple[int, Any]:
-        order = self.store.orders.get(said["no"])
+    def _place(self, fields: dict[str, Any]) -> tuple[int, Any]:
+        order = self.store.orders.get(fields["no"])
         if order is None:
             order = SandboxOrder(
-                said["no"], self.store.new_channel_no("T"), said["amount"], said["currency"], said["subject"],
-                said["notify_url"], said, f"tealeaf://{secrets.token_hex(8)}",
-                datetime.fromisoformat(said["expires_at"]),
+                fields["no"], self.store.new_channel_no("T"), fields["amount"], fields["currency"], fields["subject"],
+                fields["notify_url"], fields, f"tealeaf://{secrets.token_hex(8)}",
+                datetime.fromisoformat(fields["expires_at"]),
             )  # fmt: skip
             self.store.place(order)
-        elif order.content != said:
+        elif order.content != fields:
             return 409, {"code": "NUMBER_REUSED"}
-        return 200, {"order": self._said(order)}
+        return 200, {"order": self._document(order)}
 
-    def _find(self, said: dict[str, Any]) -> tuple[int, Any]:
-        order = self.store.orders.get(said["no"])
-        return (404, {"code": "NO_SUCH_ORDER"}) if order is None else (200, {"order": self._said(order)})
+    def _find(self, fields: dict[str, Any]) -> tuple[int, Any]:
+        order = self.store.orders.get(fields["no"])
+        return (404, {"code": "NO_SUCH_ORDER"}) if order is None else (200, {"order": self._document(order)})
 
-    def _close(self, said: dict[str, Any]) -> tuple[int, Any]:
-        order = self.store.orders.get(said["no"])
+    def _close(self, fields: dict[str, Any]) -> tuple[int, Any]:
+        order = self.store.orders.get(fields["no"])
         if order is not None and order.state is OrderState.OPEN:
             self.store.change(order, OrderState.CLOSED, "closed")
-        return self._find(said)
+        return self._find(fields)
 
-    def _said(self, order: SandboxOrder, amount_delta_minor: int = 0) -> dict[str, Any]:
+    def _document(self, order: SandboxOrder, amount_delta_minor: int = 0) -> dict[str, Any]:
         return {
             "shop": SHOP,
             "no": order.order_no,

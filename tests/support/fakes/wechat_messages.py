@@ -42,7 +42,7 @@ def seal(keys: WeChatSandboxKeys, plain: bytes, **changed: Any) -> dict[str, Any
     } | changed
 
 
-def envelope(keys: WeChatSandboxKeys, said: Any, **changed: Any) -> bytes:
+def envelope(keys: WeChatSandboxKeys, fields: Any, **changed: Any) -> bytes:
     return orjson.dumps(
         {
             "id": "EV-2026010100000001",
@@ -50,7 +50,7 @@ def envelope(keys: WeChatSandboxKeys, said: Any, **changed: Any) -> bytes:
             "resource_type": "encrypt-resource",
             "event_type": "TRANSACTION.SUCCESS",
             "summary": "支付成功",
-            "resource": seal(keys, orjson.dumps(said)),
+            "resource": seal(keys, orjson.dumps(fields)),
         }
         | changed
     )

@@ -1,7 +1,7 @@
-"""One process of routing, as the platform runs it: told by lines what happens, answers with what it knows.
+"""One process with routing state, as the platform runs it, controlled by lines on its standard input.
 
-fail ACCOUNT COUNT     attempts at the account fail
-health INSTANT         answers with the health of every account at that instant
+fail ACCOUNT COUNT     let attempts at the account fail
+health INSTANT         print the health of every account at that instant
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ async def main(url: str) -> None:
                     state.router.learn(ACCOUNTS[rest[0]], result)
             else:
                 now = datetime.fromisoformat(rest[0])
-                known = {name: asdict(state.router.health(each, now, "qr")) for name, each in ACCOUNTS.items()}
-                print(json.dumps(known, default=str), flush=True)
+                health = {name: asdict(state.router.health(each, now, "qr")) for name, each in ACCOUNTS.items()}
+                print(json.dumps(health, default=str), flush=True)
         stop.set()
         await running
 

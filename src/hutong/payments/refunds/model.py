@@ -75,7 +75,7 @@ class Refund:
         platform_minor, channel_minor: The amounts that the funders of discounts on the same goods get back.
         fee_minor: The part of our fee that we return; it pays for a part of the refund.
         hold_id: The hold in the ledger; a new one each time that money is reserved again.
-        tries: How many refusals that may pass the channel has given.
+        tries: The number of refusals that may pass.
         merchant_order_no: The payment's.
         lines: The returned quantity and amount of each item, where the payment has items.
         late_success_at: When the channel proved that a method succeeded after proving that it had failed.

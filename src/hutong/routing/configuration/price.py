@@ -40,14 +40,10 @@ class Price:
     subsidy_ppm: int = 0
     subsidy_left_minor: int = 0
 
-    def of(self, amount_minor: int, month_minor: int) -> Decimal:
-        """Return the price of a payment, in minor units to four decimals; negative if a subsidy exceeds the price."""
-        return Decimal(self.ten_thousandths(amount_minor, month_minor)) / 10_000
-
     def ten_thousandths(self, amount_minor: int, month_minor: int) -> int:
-        """Return the same as `of` in ten thousandths of a minor unit, half rounded away from zero.
+        """Return the price of a payment in ten thousandths of a minor unit, half rounded away from zero.
 
-        Every decision computes it for every account, and integers are fast.
+        It is negative if a subsidy exceeds the price. Every decision computes it for every account, hence integers.
         """
         tier = self.tiers[0]
         for step in self.tiers:

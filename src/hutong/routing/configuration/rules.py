@@ -63,8 +63,7 @@ class Rules:
         tables: Each with the outputs of its rows, in the order of the file.
     """
 
-    def __init__(self, source: str, tables: Sequence[tuple[Mapping[str, Any], Sequence[RuleRow]]]) -> None:
-        self.source = source
+    def __init__(self, tables: Sequence[tuple[Mapping[str, Any], Sequence[RuleRow]]]) -> None:
         self._rows = [row for _, rows in tables for row in rows]
         content, number = {}, 0
         for key, (table, rows) in enumerate(tables):
@@ -131,7 +130,7 @@ def read_rules(
         raise RulesRefused("line 1: the file has no decision table", line=1)
     checked = [_check_table(table, lines, names) for table in tables]
     try:
-        rules = Rules(source, [(table, [row for _, row in rows]) for table, rows in zip(tables, checked, strict=True)])
+        rules = Rules([(table, [row for _, row in rows]) for table, rows in zip(tables, checked, strict=True)])
         rules.evaluate(dict.fromkeys(FIELDS, ""))
     except RuntimeError as error:
         raise RulesRefused(f"line 1: {_first_line(error)}", line=1) from None

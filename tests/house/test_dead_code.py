@@ -30,21 +30,10 @@ EXTENSIONS: dict[str, str] = {
 }
 """Functions that the documentation offers and nothing in the house uses, by name, each with its purpose."""
 
-TO_BE_USED: set[str] = set()
-"""Functions still to get their door or to be removed; the list becomes empty."""
-
 SEVERAL: dict[str, str] = {
-    "Refund": "the sandbox imports nothing of payments: the two sides of one protocol",
-    "TimelineEntry": "the schema of the API, and what payments record",
-    "Message": "a consumer stands alone and imports nothing of events",
-    "Digest": "as Message",
-    "Source": "as Message",
-    "Progress": "as Message",
+    "Source": "a consumer stands alone: its source of messages, and the source of a state",
 }
 """Class names of several packages, each with the reason."""
-
-TO_BE_RENAMED: set[str] = set()
-"""Class names of several packages, still to become unique; the list becomes empty."""
 
 
 @cache
@@ -94,7 +83,7 @@ def test_no_function_is_there_for_tests_only() -> None:
         f"{path.relative_to(SOURCE)}: {name}"
         for name, places in definitions().items()
         for path, _ in places
-        if name not in CALLED_BY_OTHERS | EXTENSIONS.keys() | TO_BE_USED
+        if name not in CALLED_BY_OTHERS | EXTENSIONS.keys()
         and counts[name] <= sum(inside(node, name) for _, node in places)
     }
     assert unused == set()
@@ -107,4 +96,4 @@ def test_class_names_are_unique_across_packages() -> None:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 packages[node.name].add(str(path.relative_to(SOURCE)))
     twice = {name for name, paths in packages.items() if len({path.split("/")[0] for path in paths}) > 1}
-    assert twice - SEVERAL.keys() - TO_BE_RENAMED == set()
+    assert twice - SEVERAL.keys() == set()

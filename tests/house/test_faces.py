@@ -34,7 +34,6 @@ EXTENSIONS: dict[str, str] = {
 }
 """Names without a user in the house, such as `channels.Adapter`, each with its purpose."""
 
-TO_BE_NARROWED: set[str] = set()
 """Packages whose face is still to be narrowed; the list becomes empty."""
 
 

@@ -81,7 +81,7 @@ def propose(
     from hutong.errors import InvalidParameter
 
     if state not in set(channels.ChannelState):
-        raise InvalidParameter(f"the state is not one of {', '.join(channels.ChannelState)}", param="--state")
+        raise InvalidParameter(f"the state must be one of {', '.join(channels.ChannelState)}", param="--state")
     meaning = channels.codes.Meaning(unified_code, channels.ChannelState(state), retryable, action, text_en, text_zh)
     entry = channels.codes.CodeEntry(channel, interface, code, sub_code, meaning)
     proposal_id = make_ids().new()

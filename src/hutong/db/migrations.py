@@ -1,9 +1,8 @@
 """Migrations: plain SQL files, forward only, applied by yoyo under an advisory lock.
 
-Each module keeps its own in `<module>/migrations/`, named `<module>-0001.what.sql`; a file that needs another names
-it in its first line: `-- depends: ledger-0001.accounts`. A database knows what it has by these names, so one that
-changes is entered in `RENAMED`. yoyo and its driver are loaded when they are used: they cost time and memory that a
-serving process does not need.
+Each package keeps its own in `<package>/migrations/`, named `<package>-0001.what.sql`. A file that depends on another
+names it in its first line: `-- depends: ledger-0001.accounts`. A database records the applied migrations by name, so a
+changed name is entered in `RENAMED`. yoyo and its driver are imported at use, since a serving process needs neither.
 """
 
 from __future__ import annotations
@@ -24,16 +23,16 @@ _LOCK = 0x4875746F6E67  # "Hutong"
 _READING = threading.Lock()
 
 RENAMED = {
-    # Others of their package had the same numbers.
+    # The numbers were not unique in the package.
     "payments-0005.items": "payments-0006.items",
     "payments-0006.routing": "payments-0007.routing",
     "payments-0007.customer": "payments-0008.customer",
     "routing-0003.volume_by_currency": "routing-0004.volume_by_currency",
     "routing-0004.trials": "routing-0005.trials",
-    # The package has another name.
+    # The package was renamed.
     "query-0001.bills": "search-0001.bills",
 }
-"""Migrations whose names have changed: what older databases know them by, and their names now."""
+"""Renamed migrations: the names in older databases, and the current names."""
 
 
 def migrate(dsn: str, *, packages: Collection[str] | None = None) -> list[str]:
@@ -43,13 +42,13 @@ def migrate(dsn: str, *, packages: Collection[str] | None = None) -> list[str]:
         packages: The packages whose tables the database has; None means all.
 
     Repeat:
-        Does nothing when there is nothing to do; several processes at once apply each migration once.
+        Nothing is applied twice; concurrent processes apply each migration once.
 
     Returns:
-        The names of the migrations applied now, in order.
+        The names of the migrations that this call applied, in order.
 
     Errors:
-        ConfigurationError: the user of the URL may not do it, or the server is too old; the message says what to do.
+        ConfigurationError: the user of the URL lacks a right, or the server is too old; the message has the remedy.
         Unavailable: the server does not answer.
     """
     with _locked_backend(dsn) as backend:
@@ -62,7 +61,7 @@ def migrate(dsn: str, *, packages: Collection[str] | None = None) -> list[str]:
 
 
 def pending_migrations(dsn: str, *, packages: Collection[str] | None = None) -> list[str]:
-    """The names of the migrations that `migrate` would apply. Errors as there."""
+    """Return the names of the migrations that `migrate` would apply. Errors as `migrate`."""
     with _locked_backend(dsn) as backend:
         return [migration.id for migration in _to_apply(backend, packages)]
 
@@ -74,33 +73,33 @@ def _to_apply(backend: Any, packages: Collection[str] | None) -> Any:
     folders = [
         str(folder) for folder in sorted(root.glob("*/migrations")) if not packages or folder.parent.name in packages
     ]
-    # yoyo looks dependencies up in a registry of the whole process, where another thread's reading would replace them.
+    # yoyo keeps dependencies in a registry of the process, which a concurrent read in another thread would replace.
     with _READING:
         applied = {new for _, new in _applied_under_old_names(backend)}
-        return backend.to_apply(yoyo.read_migrations(*folders).filter(lambda one: one.id not in applied))
+        return backend.to_apply(yoyo.read_migrations(*folders).filter(lambda migration: migration.id not in applied))
 
 
 def _applied_under_old_names(backend: Any) -> list[tuple[str, str]]:
-    """The old and the present name of each migration that the database knows by an old one."""
+    """Return the old and the current name of each migration that is recorded under an old name."""
     from yoyo.migrations import get_migration_hash
 
     applied = set(backend.get_applied_migration_hashes())
-    return [(old, _present_name(old)) for old in RENAMED if get_migration_hash(old) in applied]
+    return [(old, _current_name(old)) for old in RENAMED if get_migration_hash(old) in applied]
 
 
-def _present_name(name: str) -> str:
+def _current_name(name: str) -> str:
     while name in RENAMED:
         name = RENAMED[name]
     return name
 
 
 def _rename_applied(backend: Any) -> None:
-    """Enter the present names of what was applied under older ones. The log keeps the name that it happened under."""
+    """Record applied migrations under their current names. The log keeps the original names."""
     from yoyo.migrations import get_migration_hash
 
-    found = _applied_under_old_names(backend)
+    renamed = _applied_under_old_names(backend)
     with backend.transaction():
-        for old, new in found:
+        for old, new in renamed:
             backend.execute(
                 "UPDATE _yoyo_migration SET migration_hash = :new_hash, migration_id = :new "
                 "WHERE migration_hash = :old_hash",
@@ -110,10 +109,10 @@ def _rename_applied(backend: Any) -> None:
 
 @contextmanager
 def _locked_backend(dsn: str) -> Iterator[Any]:
-    """Yield yoyo's backend of the database, for one process at a time.
+    """Open yoyo's backend for one process at a time.
 
-    yoyo's own lock is a row, which a killed process leaves behind. Ours ends with its connection, so the process that
-    holds ours may delete the row.
+    yoyo's own lock is a row, which a killed process leaves behind. Our advisory lock ends with its connection, so its
+    holder may delete the row.
     """
     import psycopg
     import yoyo
@@ -124,7 +123,8 @@ def _locked_backend(dsn: str) -> Iterator[Any]:
         raise Unavailable(f"the database cannot be reached: {error}") from error
     with connection:
         if connection.info.server_version < MINIMUM_VERSION * 10_000:
-            raise ConfigurationError(f"PostgreSQL {MINIMUM_VERSION} or later is needed", param="HUTONG_DATABASE_URL")
+            detail = f"the database must be PostgreSQL {MINIMUM_VERSION} or later"
+            raise ConfigurationError(detail, param="HUTONG_DATABASE_URL")
         connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
         backend = yoyo.get_backend(urlunsplit(urlsplit(dsn)._replace(scheme="postgresql+psycopg")))
         try:
@@ -133,7 +133,7 @@ def _locked_backend(dsn: str) -> Iterator[Any]:
         except psycopg.errors.InsufficientPrivilege as error:
             user = connection.info.user
             raise ConfigurationError(
-                f"the database user {user} may not do this: {error}. Have an administrator run: "
+                f"the database user {user} lacks a right: {error}. Have an administrator run: "
                 f'CREATE ROLE {APP_ROLE} NOLOGIN; GRANT {APP_ROLE} TO "{user}"; '
                 f'ALTER DATABASE "{connection.info.dbname}" OWNER TO "{user}";',
                 param="HUTONG_DATABASE_URL",

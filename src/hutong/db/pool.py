@@ -185,7 +185,8 @@ async def _roll_back(transaction: asyncpg.transaction.Transaction, connection: T
 async def _refuse_unsafe(connection: Tx) -> None:
     """Check each new connection, since another server may answer at the same address by now."""
     if connection.get_server_version().major < MINIMUM_VERSION:
-        raise ConfigurationError(f"PostgreSQL {MINIMUM_VERSION} or later is needed", param="HUTONG_DATABASE_URL")
+        detail = f"the database must be PostgreSQL {MINIMUM_VERSION} or later"
+        raise ConfigurationError(detail, param="HUTONG_DATABASE_URL")
     query = "SELECT name, current_setting(name) AS value FROM unnest($1::text[]) AS name"
     for name, value in await connection.fetch(query, _MUST_BE_ON):
         if value == "off":

@@ -130,7 +130,7 @@ async def test_each_documented_trade_state(channel, wire, clock, word: str, stat
     assert (answer.state, answer.channel_code) == (state, word)
 
 
-@pytest.mark.parametrize("said", [{}, {"code_url": ""}, {"code_url": None}, {"code_url": 7}, {"code_url": "x" * 513}])
+@pytest.mark.parametrize("fields", [{}, {"code_url": ""}, {"code_url": None}, {"code_url": 7}, {"code_url": "x" * 513}])
 async def test_an_order_placed_without_a_code_to_scan_is_unknown(channel, wire, clock, fields) -> None:
     wire.answers = [(200, fields)]
     assert (await channel.pay(request(clock), now=clock.now())).state is UNKNOWN

@@ -87,6 +87,7 @@ async def test_what_needs_no_page_is_accepted_and_decided_later(rig: Rig, now, r
         request = rig.request(now, method=method, payer=payer, notify_url=receiver.url)
         placed = await rig.channel.pay(request, now=now)
         assert (placed.state, placed.action, placed.channel_code) == (ChannelState.PENDING, None, "00")
+        receiver.answers.append(200)  # any other status makes UnionPay repeat the notification
         await rig.control.post(word, order_no=rig.theirs(request.attempt_no))
         notice = rig.channel.parse_notification(*(await receiver.taken.get()), now=now)
         assert (notice.number, notice.answer.state) == (request.attempt_no, state)

@@ -1,6 +1,6 @@
-"""Receive webhooks, verify each, print what happened. Needs: pip install standardwebhooks.
+"""Receive webhooks, verify each, print its type. Needs: pip install standardwebhooks.
 
-WEBHOOK_SECRET=whsec_… python examples/webhook_receiver.py [PORT] [HOW_MANY]
+WEBHOOK_SECRET=whsec_… python examples/webhook_receiver.py [PORT] [COUNT]
 """
 
 import os
@@ -35,7 +35,7 @@ class Receiver(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    port, how_many = (int(given) for given in [*sys.argv[1:], "9000", "1000000"][:2])
+    port, count = (int(argument) for argument in [*sys.argv[1:], "9000", "1000000"][:2])
     with HTTPServer(("127.0.0.1", port), Receiver) as server:
-        while len(seen) < how_many:
+        while len(seen) < count:
             server.handle_request()

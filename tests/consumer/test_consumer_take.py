@@ -9,6 +9,8 @@ import pytest
 
 from hutong import consumer, db
 from hutong.consumer import Message, Policy, Taken
+from hutong.consumer.message import digest_hash, item_hash
+from hutong.events.streams import messages as source
 from support.fixtures.consumer import World, digest, message
 
 
@@ -145,3 +147,9 @@ async def test_only_the_topics_wanted_are_taken(world: World) -> None:
     other = [message(1), message(2, stream="x"), digest([message(1)], 1)]
     assert await told.take([*other, message(1, stream="hutong.refund.0")]) == Taken(1, 0, 0, 0)
     assert [one.stream for one in await world.all_progress()] == ["hutong.refund.0"]
+
+
+def test_the_hashes_are_those_of_the_source() -> None:
+    hashes = [item_hash(body) for body in (b"{}", b'{"no":2}')]
+    assert hashes == [source.item_hash(body) for body in (b"{}", b'{"no":2}')]
+    assert digest_hash(hashes).hex() == source.digest_hash(hashes)

@@ -124,7 +124,7 @@ def test_diagrams_show_every_state_and_transition(name: str, parts: dict[str, st
 def test_documented_waits_are_those_of_the_code() -> None:
     retry = importlib.import_module("hutong.events.webhooks.retry")
     webhooks = " ".join((DOCS / "concepts" / "webhooks.md").read_text().split())
-    assert f"repeated after {_spoken(retry._DELAYS_S)}: {retry.ATTEMPTS_MAX} tries" in webhooks
+    assert f"repeated after {_spoken(retry._DELAYS_S)}: {retry.ATTEMPTS_MAX} attempts" in webhooks
     model = importlib.import_module("hutong.payments.model")
     cadence = [wait.total_seconds() for wait in model.QUERY_CADENCE]
     questions = " ".join((DOCS / "concepts" / "payments.md").read_text().split())

@@ -34,6 +34,7 @@ EXTENSIONS: dict[str, str] = {
 }
 """Names without a user in the house, such as `channels.Adapter`, each with its purpose."""
 
+TO_BE_NARROWED = {"payments"}
 """Packages whose face is still to be narrowed; the list becomes empty."""
 
 

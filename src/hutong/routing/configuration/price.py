@@ -43,7 +43,7 @@ class Price:
     def ten_thousandths(self, amount_minor: int, month_minor: int) -> int:
         """Return the price of a payment in ten thousandths of a minor unit, half rounded away from zero.
 
-        It is negative if a subsidy exceeds the price. Every decision computes it for every account, hence integers.
+        It is negative if a subsidy exceeds the price. Every decision computes it for every account: integers are fast.
         """
         tier = self.tiers[0]
         for step in self.tiers:

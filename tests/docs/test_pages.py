@@ -22,6 +22,7 @@ from hutong.channels.stripe.adapter import Stripe
 from hutong.channels.unionpay.adapter import UnionPay
 from hutong.channels.wechat.adapter import WeChatPay
 from hutong.errors import HutongError
+from hutong.payments.model import ATTEMPT_TRANSITIONS, PAYMENT_TRANSITIONS
 from hutong.payments.refunds.model import REFUND_TRANSITIONS, RefundEventType
 
 ROOT = Path(__file__).parents[2]
@@ -112,8 +113,8 @@ def test_every_operation_is_on_the_page_and_every_link_to_an_object_has_its_end(
 @pytest.mark.parametrize("name", ["payment", "attempt", "refund"])
 def test_diagrams_show_every_state_and_transition(name: str, parts: dict[str, str]) -> None:
     transitions = {
-        "payment": payments.PAYMENT_TRANSITIONS,
-        "attempt": payments.ATTEMPT_TRANSITIONS,
+        "payment": PAYMENT_TRANSITIONS,
+        "attempt": ATTEMPT_TRANSITIONS,
         "refund": REFUND_TRANSITIONS,
     }[name]
     drawn = parts[f"{name}-states.svg"]

@@ -158,7 +158,7 @@ async def test_choosing_an_account_asks_the_database_nothing(world: World, clock
         accounts, state = channels.Accounts(database, vault, http, clock), routing.RoutingState(draw=lambda: 0.5)
         lifecycle = payments.Payments(
             database, accounts, world.transactions, payments.PaymentsConfig("https://pay.example"), clock=clock,
-            ids=world.ids, vault=vault, live=state,
+            ids=world.ids, vault=vault, routing_state=state,
         )  # fmt: skip
         state_sync = routing.StateSync(
             database, state, clock=clock, process_id=world.ids.new(), offers=lifecycle.route_selector.refresh_offers

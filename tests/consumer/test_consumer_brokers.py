@@ -187,7 +187,7 @@ async def test_a_database_that_is_away_is_waited_for(world: World, monkeypatch: 
             return await super().take(messages)
 
     away = Away(world.name, world.write_down, world.database, clock=world.clock)
-    await transport.taken(away, [message(1)])
+    await transport.take_batch(away, [message(1)])
     assert await world.applied() == [1]
     assert away.tries == 4
 
@@ -200,7 +200,7 @@ async def test_a_database_without_the_tables_is_not_waited_for(database_url: str
     async with Database.open(database_url, size=2) as database:
         told = Consumer("x", nothing, database)
         with pytest.raises(asyncpg.UndefinedTableError):
-            await transport.taken(told, [message(1)])
+            await transport.take_batch(told, [message(1)])
         with pytest.raises(asyncpg.UndefinedTableError):
             await told.attend(None)
 

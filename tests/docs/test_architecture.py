@@ -74,7 +74,7 @@ def test_intent_is_committed_before_the_channel_is_called_and_the_outcome_after(
 ) -> None:
     first = trips[name]["legs"][0]["steps"]
     (called,) = [place for place, step in enumerate(first) if step["request"]]
-    written = [place for place, step in enumerate(first) if step["transaction"] and step["package"] == "idempotency"]
+    written = [place for place, step in enumerate(first) if step["transaction"] and step["package"] == "payments"]
     assert first[called]["package"] == "channels"
     assert min(written) < called < max(written)
 

@@ -71,7 +71,7 @@ def run_decide(proposal: str, key: Path, reason: str, *, approve: bool) -> None:
         await operators.conclude(tx, decision, routing.APPROVAL_HANDLERS, now=SystemClock().now())
 
     in_transaction(work)
-    print("approved; every process goes by it within two seconds" if approve else "rejected")
+    print("approved; every process applies it within two seconds" if approve else "rejected")
 
 
 def show_proposal(proposal: operators.Proposal, *, as_json: bool) -> None:

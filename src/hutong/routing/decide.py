@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from hutong.routing.configuration.calendar import BEIJING
+from hutong.clock import BEIJING
 from hutong.routing.configuration.rules import NO_RULES, RuleOutcome
 from hutong.routing.health import AccountHealth, HealthState
 from hutong.routing.model import (

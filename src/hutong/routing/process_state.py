@@ -10,7 +10,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from hutong import channels
-from hutong.routing.configuration.calendar import BEIJING
+from hutong.clock import BEIJING
 from hutong.routing.configuration.configuration import UNCONFIGURED, Configuration
 from hutong.routing.configuration.overrides import Override, OverrideKind
 from hutong.routing.configuration.price import Price

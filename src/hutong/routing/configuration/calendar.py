@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone
 
-BEIJING = timezone(timedelta(hours=8))
-
 
 @dataclass(frozen=True, slots=True)
 class Window:

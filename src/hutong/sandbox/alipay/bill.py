@@ -11,9 +11,9 @@ import zipfile
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
+from hutong.clock import BEIJING
 from hutong.money import to_major
 from hutong.sandbox.alipay.keys import SELLER_ID
-from hutong.sandbox.alipay.validation import BEIJING
 from hutong.sandbox.bill import Entry
 
 _ACCOUNT = f"{SELLER_ID}0156"

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from datetime import date, datetime
 from typing import Any
 
+from hutong.clock import BEIJING
 from hutong.money import fee_minor, to_major
 from hutong.sandbox.alipay.bill import PAYMENT, REFUND
 from hutong.sandbox.alipay.keys import BUYER_ID
-from hutong.sandbox.alipay.validation import BEIJING, AlipayRefusal, check_order, invalid
+from hutong.sandbox.alipay.validation import AlipayRefusal, check_order, invalid
 from hutong.sandbox.bill import Entry
 from hutong.sandbox.simulator import Simulator
 from hutong.sandbox.store import OrderState, OutgoingState, SandboxOrder, Store

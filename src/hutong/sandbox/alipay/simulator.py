@@ -24,12 +24,13 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from hutong.clock import BEIJING
 from hutong.money import to_major
 from hutong.sandbox.alipay.bill import bill_rows, pack_bill
 from hutong.sandbox.alipay.keys import APP_ID, BUYER_ID, SELLER_ID, AlipaySandboxKeys, certificate_of, sn
 from hutong.sandbox.alipay.orders import PAGES, AlipayOrders, AnswerNode, beijing, trade_status
 from hutong.sandbox.alipay.refunds_and_payouts import AlipayRefundsAndPayouts
-from hutong.sandbox.alipay.validation import BEIJING, AlipayRefusal
+from hutong.sandbox.alipay.validation import AlipayRefusal
 from hutong.sandbox.bill import Entry
 from hutong.sandbox.faults import NotifyFaults
 from hutong.sandbox.notifier import Message, Notifier

@@ -7,14 +7,14 @@ import io
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta
 from typing import Any
 
+from hutong.clock import BEIJING
 from hutong.sandbox.bill import Entry
 from hutong.sandbox.store import SandboxOrder, SandboxRefund
 from hutong.sandbox.unionpay.keys import MER_ID, TERM_ID
 
-BEIJING = timezone(timedelta(hours=8))
 _CUT = timedelta(hours=1)
 """A clearing day ends at 23:00."""
 _ACQUIRER = "48020000"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from hutong.clock import to_ns
+from hutong.clock import BEIJING, to_ns
 from hutong.sandbox.store import Store
-from hutong.sandbox.unionpay.bill import BEIJING, settle_date
+from hutong.sandbox.unionpay.bill import settle_date
 
 Fields = dict[str, str]
 

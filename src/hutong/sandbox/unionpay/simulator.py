@@ -22,12 +22,13 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from hutong.clock import BEIJING
 from hutong.sandbox.bill import Entry
 from hutong.sandbox.faults import NotifyFaults
 from hutong.sandbox.notifier import Notifier
 from hutong.sandbox.simulator import Simulator, answer_call
 from hutong.sandbox.store import OutgoingState, SandboxOrder, SandboxPayout, SandboxRefund, Store
-from hutong.sandbox.unionpay.bill import BEIJING, pack_bill, payment_entry, refund_entry, settle_date, write_bill
+from hutong.sandbox.unionpay.bill import pack_bill, payment_entry, refund_entry, settle_date, write_bill
 from hutong.sandbox.unionpay.fields import MESSAGES, Fields, response
 from hutong.sandbox.unionpay.keys import Issued, UnionPaySandboxKeys
 from hutong.sandbox.unionpay.orders import UnionPayOrders

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 
-from hutong.sandbox.unionpay.bill import BEIJING
+from hutong.clock import BEIJING
 from hutong.sandbox.unionpay.keys import MER_ID, TERM_ID
 
 _TIME = r"20[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])([01][0-9]|2[0-3])[0-5][0-9][0-5][0-9]"

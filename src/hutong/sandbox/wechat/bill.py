@@ -17,11 +17,12 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from aiohttp import web
 
+from hutong.clock import BEIJING
 from hutong.money import to_major
 from hutong.sandbox.bill import Entry
 from hutong.sandbox.store import OutgoingState, SandboxOrder, Store
 from hutong.sandbox.wechat.keys import APPID, MCHID
-from hutong.sandbox.wechat.protocol import BEIJING, Answer, WeChatRefusal
+from hutong.sandbox.wechat.protocol import Answer, WeChatRefusal
 
 _MADE_AT = time(9)
 _KEPT = timedelta(days=92)

@@ -6,7 +6,7 @@ import base64
 import re
 import secrets
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -16,11 +16,10 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from hutong.clock import Clock
+from hutong.clock import BEIJING, Clock
 from hutong.sandbox.wechat.keys import MCHID, PUBLIC_KEY_ID, WeChatSandboxKeys
 
 SCHEME = "WECHATPAY2-SHA256-RSA2048"
-BEIJING = timezone(timedelta(hours=8))
 _WINDOW_S = 300
 _AUTHORIZATION = re.compile(r'(\w+)="([^"]*)"')
 

@@ -15,6 +15,7 @@ from hutong.config import Settings
 from hutong.db import Database, EmbeddedServer, Tx, migrate
 from hutong.demo import RunningPlatform
 from hutong.ids import Ids
+from hutong.telemetry import configure_logging
 from support import SEED, create_database, let_through, unavailable
 from support.postgres15 import Postgres15
 
@@ -35,6 +36,12 @@ _LONG = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run long tests first, so that no process is left alone with them at the end."""
     items.sort(key=lambda item: not item.nodeid.startswith(_LONG))
+
+
+@pytest.fixture(autouse=True)
+def default_logs() -> None:
+    """Every test begins with logs as they are by default: a platform opened before it may have hushed them."""
+    configure_logging()
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from hutong import db, routing
 from hutong.cli.routing.state import with_routing
+from hutong.cli.tables import console
 from hutong.clock import SystemClock
 
 
@@ -31,8 +31,7 @@ def run_status(*, as_json: bool) -> None:
     print(f"configuration {document['configuration']}; modes: {modes}")
     if document["trial"]:
         print(f"{document['trial']}  a draft is being tried: hutong routing trial status")
-    console = Console()
-    console.print(_accounts(document["accounts"]))
+    console().print(_accounts(document["accounts"]))
     for override in document["overrides"]:
         until = f" until {override['until']}" if override["until"] else ""
         of = f" of {override['product']}" if override["product"] else ""

@@ -48,6 +48,9 @@ class EventCode(enum.IntEnum):
     MERCHANT_SETTLEMENT = 12
     PAYOUT = 13
     STANDING_ORDER = 60
+    MONTH_CLOSING = 70
+    YEAR_CLOSING = 71
+    MANUAL_ENTRY = 80
     MANUAL = 99
 
 
@@ -168,6 +171,9 @@ EVENTS: dict[int, AccountingEvent] = {
             booked=False,
         ),
         AccountingEvent(EventCode.STANDING_ORDER, "standing order", "自动归集"),
+        AccountingEvent(EventCode.MONTH_CLOSING, "closing of a month", "月结"),
+        AccountingEvent(EventCode.YEAR_CLOSING, "closing of a year", "年结"),
+        AccountingEvent(EventCode.MANUAL_ENTRY, "manual entry", "手工分录"),
         AccountingEvent(EventCode.MANUAL, "transfer by hand", "手工记账"),
     )
 }  # fmt: skip

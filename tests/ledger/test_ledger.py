@@ -13,15 +13,21 @@ from hutong.ledger import (
     AMOUNT_MAX,
     Account,
     CreateTransferStatus,
-    QueryFilter,
-    QueryFilterFlags,
     Transfer,
     TransferFlags,
 )
 from hutong.ledger.accounting.chart import account_id
 from hutong.ledger.accounts import open_accounts
 from hutong.ledger.codec import IntegerOverflowError
-from hutong.ledger.model import AccountBalance, AccountFilter, AccountFilterFlags, AccountFlags, CreateAccountStatus
+from hutong.ledger.model import (
+    AccountBalance,
+    AccountFilter,
+    AccountFilterFlags,
+    AccountFlags,
+    CreateAccountStatus,
+    QueryFilter,
+    QueryFilterFlags,
+)
 from hutong.ledger.overdraft import set_overdraft_limit
 from support.fixtures.ledger import ledger_clock
 

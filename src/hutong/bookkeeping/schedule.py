@@ -8,7 +8,7 @@ from uuid import UUID
 
 from hutong import db, ledger
 from hutong.bookkeeping.person import Person
-from hutong.errors import Conflict
+from hutong.errors import Conflict, InvalidParameter
 from hutong.ledger import finance, partitions
 
 
@@ -71,6 +71,8 @@ async def enter_memo(tx: db.Tx, person: Person, memo: ledger.Memo, *, now: datet
     (status,) = await ledger.enter_memos(tx, [memo], now=now)
     if status.value == "exists_with_different_amount":
         raise Conflict(f"{memo.ref} is counted already, with another amount", param="ref")
+    if status.value == "overflows_total":
+        raise InvalidParameter("the amount, and the total after it, must be at most 2^63-1", param="amount")
     if status.value == "exists":
         return False
     after = {"owner": str(memo.owner), "ref": memo.ref, "amount": memo.amount}

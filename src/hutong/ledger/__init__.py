@@ -31,8 +31,6 @@ from hutong.ledger.model import (
     AMOUNT_MAX,
     Account,
     CreateTransferStatus,
-    QueryFilter,
-    QueryFilterFlags,
     Transfer,
     TransferFlags,
 )
@@ -54,8 +52,6 @@ __all__ = [
     "Memo",
     "Opening",
     "Posting",
-    "QueryFilter",
-    "QueryFilterFlags",
     "StatementLine",
     "SubjectBalance",
     "Transfer",

@@ -3,6 +3,7 @@
 Promises: a period is closed once, and an account only without a balance; a refused request writes nothing.
 """
 
+from hutong.ledger.accounting.chart import Subject
 from hutong.ledger.accounting.memo import (
     MemoEntry,
     MemoLedger,
@@ -37,6 +38,7 @@ __all__ = [
     "Period",
     "Side",
     "StandingOrder",
+    "Subject",
     "add_subject",
     "book_entry",
     "book_transfer",

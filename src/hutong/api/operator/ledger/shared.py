@@ -34,7 +34,9 @@ PUBLIC_ID = r"^([a-z]{3}_[0-7][0-9a-z]{25}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0
 Day = Annotated[date, Query(description="A closed day.")]
 Code = Annotated[int | None, Query(ge=1, le=65_535, description="Only this subject of the chart.")]
 Currency = Annotated[str | None, Query(pattern=CURRENCY, description="Only this currency.")]
-PlaceCursor = Annotated[str | None, Query(pattern=r"^[1-9][0-9]{0,17}$", description=CURSOR_DESCRIPTION)]
+PlaceCursor = Annotated[
+    str | None, Query(pattern=r"^([1-9][0-9]{0,17}|[1-8][0-9]{18})$", description=CURSOR_DESCRIPTION)
+]
 UuidCursor = Annotated[str | None, Query(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
                                          description=CURSOR_DESCRIPTION)]  # fmt: skip
 

@@ -112,7 +112,7 @@ async def test_an_account_is_closed_when_it_is_empty_and_reopened(books: Books) 
     await books.book(channel, merchant, 0, flags=TransferFlags.VOID_PENDING_TRANSFER, pending_id=hold.int)
     order = books.ids.new()
     await books.run(
-        lambda tx: ledger.add_standing_order(
+        lambda tx: finance.add_standing_order(
             tx, order, from_account_id=merchant.int, to_account_id=channel.int, most_minor=1,
             every=timedelta(days=1), first_at=now(), by="x",
         )

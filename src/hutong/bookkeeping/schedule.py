@@ -38,7 +38,7 @@ async def add_standing_order(
 ) -> finance.StandingOrder:  # fmt: skip
     """Add a standing order. Errors as `ledger`'s."""
     person.check()
-    await ledger.add_standing_order(
+    await finance.add_standing_order(
         tx, order_id, from_account_id=from_account_id.int, to_account_id=to_account_id.int, most_minor=most_minor,
         every=every, first_at=first_at, by=person.by,
     )  # fmt: skip

@@ -19,7 +19,6 @@ from hutong.ledger.accounting.postings import (
     make_chain,
 )
 from hutong.ledger.accounting.reversal import reverse
-from hutong.ledger.accounting.standing_orders import add_standing_order
 from hutong.ledger.accounting.statements import StatementLine, SubjectBalance, general_ledger, roll_up, statement
 from hutong.ledger.accounts import trial_balance
 from hutong.ledger.hash_chain import ChainVerdict, seal, verify
@@ -56,7 +55,6 @@ __all__ = [
     "SubjectBalance",
     "Transfer",
     "TransferFlags",
-    "add_standing_order",
     "agree_overdraft",
     "book",
     "check_invariants",

@@ -12,7 +12,12 @@ from hutong.ledger.accounting.memo import (
     list_memo_ledgers,
     list_memo_totals,
 )
-from hutong.ledger.accounting.standing_orders import StandingOrder, list_standing_orders, stop_standing_order
+from hutong.ledger.accounting.standing_orders import (
+    StandingOrder,
+    add_standing_order,
+    list_standing_orders,
+    stop_standing_order,
+)
 from hutong.ledger.finance.accounts import (
     AccountQuery,
     ListedAccount,
@@ -39,6 +44,7 @@ __all__ = [
     "Side",
     "StandingOrder",
     "Subject",
+    "add_standing_order",
     "add_subject",
     "book_entry",
     "book_transfer",

@@ -14,9 +14,6 @@ from hutong.ledger.accounting.postings import (
     Opening,
     Posting,
     book,
-    derive_id,
-    link,
-    make_chain,
 )
 from hutong.ledger.accounting.reversal import reverse
 from hutong.ledger.accounting.standing_orders import add_standing_order
@@ -64,13 +61,10 @@ __all__ = [
     "agree_overdraft",
     "book",
     "check_invariants",
-    "derive_id",
     "enter_memos",
     "general_ledger",
     "id",
-    "link",
     "maintain",
-    "make_chain",
     "make_partitions",
     "reverse",
     "roll_up",

@@ -6,6 +6,7 @@ The answers and their precedence are TigerBeetle's. Nothing here reads or writes
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from hutong.ledger.batch_state import (
     AMOUNT,
@@ -68,6 +69,9 @@ _CREATED = CreateTransferStatus.CREATED
 _CHAIN_OPEN = CreateTransferStatus.LINKED_EVENT_CHAIN_OPEN
 _LINKED_FAILED = CreateTransferStatus.LINKED_EVENT_FAILED
 
+_Image: TypeAlias = tuple[LockedAccount, int, int, int, int, int, int, int]
+"""An account and the state that a rollback of the chain restores."""
+
 
 class Batch:
     """One batch of transfers on its accounts.
@@ -99,7 +103,7 @@ class Batch:
         self._imported = False
         self._newest = 0
         self._stamp = 0
-        self._undo: list[tuple[LockedAccount, int, int, int, int, int, int, int]] | None = None
+        self._undo: list[_Image] | None = None
         self._mark = (0, 0, 0, 0)
 
     def run(self, events: Sequence[Transfer], first_timestamp: int) -> list[CreateTransferResult]:
@@ -207,7 +211,7 @@ class Batch:
             return status
 
         if self._undo is not None:
-            self._undo += (debit.image(), credit.image())
+            self._undo += (_image(debit), _image(credit))
         if flags & _PENDING:
             debit.debits_pending += amount
             credit.credits_pending += amount
@@ -254,7 +258,7 @@ class Batch:
             return _S.DEBIT_ACCOUNT_ALREADY_CLOSED if debit.flags & _CLOSED else _S.CREDIT_ACCOUNT_ALREADY_CLOSED
 
         if self._undo is not None:
-            self._undo += (debit.image(), credit.image())
+            self._undo += (_image(debit), _image(credit))
         self._release(hold, debit, credit, reopen=not posts)
         if posts:
             debit.debits_posted += amount
@@ -339,6 +343,13 @@ class Batch:
             del self.states[row[ID]]
         del self.rows[rows:], self.opened[opened:], self.resolved[resolved:]
         self._undo = []
+
+
+def _image(account: LockedAccount) -> _Image:
+    return (
+        account, account.debits_pending, account.debits_posted, account.credits_pending, account.credits_posted,
+        account.version, account.next_expiry, account.flags,
+    )  # fmt: skip
 
 
 def _limit_answer(

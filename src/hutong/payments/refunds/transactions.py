@@ -67,7 +67,9 @@ class RefundTransactions:
                 tx,
                 commands,
                 now=now,
-                create=lambda free: create_refunds(tx, [c.new for c in free], now=now, policy=self._policy),
+                create=lambda free: create_refunds(
+                    tx, [c.new for c in free], now=now, policy=self._policy, accounts=self.reports.open_accounts
+                ),
                 answer=self._answer,
             )
 

@@ -4,6 +4,7 @@ Promises: a decision is a pure function of the payment, a snapshot and four draw
 again; an account that does not support a payment never gets it; a payer's own failures never harm a channel.
 """
 
+from hutong.routing.configuration.configuration import Configuration
 from hutong.routing.configuration.file import ConfigurationFile
 from hutong.routing.configuration.overrides import Override, OverrideKind, active_overrides, add_override, lift_override
 from hutong.routing.configuration.suggestions import Suggestion, decide_suggestion, list_suggestions, suggest
@@ -43,6 +44,7 @@ __all__ = [
     "SHARE_MAX",
     "AttemptOutcome",
     "AttemptResult",
+    "Configuration",
     "ConfigurationFile",
     "DecisionNotFound",
     "LoggedDecision",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body
+from fastapi import APIRouter
 from starlette.responses import Response
 
 from hutong import ids, payments
@@ -13,8 +13,9 @@ from hutong.api.idempotency import IdempotencyKey, claim_of
 from hutong.api.paging import Limit, cut, id_cursor, list_answer, read_cursor, rendered_page_answer
 from hutong.api.problems import responses
 from hutong.api.responses import rendered_answer
-from hutong.api.schemas import payment as schema
-from hutong.api.schemas import refund as refund_schema
+from hutong.api.schemas.fields import example_body
+from hutong.api.schemas.payment import ItemList
+from hutong.api.schemas.refund import RefundCreate, RefundList, RefundObject
 from hutong.api.strict_json import StrictRoute
 from hutong.errors import NotFound
 from hutong.payments import refunds
@@ -25,9 +26,9 @@ router = APIRouter(prefix="/v1", tags=["Refunds"], route_class=StrictRoute)
 @router.post(
     "/payments/{payment_id}/refunds",
     status_code=201,
-    response_model=refund_schema.RefundObject,
+    response_model=RefundObject,
     responses={
-        200: {"model": refund_schema.RefundObject, "description": "This refund was requested before."},
+        200: {"model": RefundObject, "description": "This refund was requested before."},
         **responses(400, 401, 404, 409, 413, 415, 422, 503),
     },
     summary="Create a refund",
@@ -37,8 +38,8 @@ async def create_refund(
     merchant: Caller,
     payment_id: str,
     body: Annotated[
-        refund_schema.RefundCreate,
-        Body(openapi_examples={"partial": {"value": schema.example(refund_schema.RefundCreate)}}),
+        RefundCreate,
+        example_body(RefundCreate),
     ],
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
@@ -63,7 +64,7 @@ async def create_refund(
 
 @router.get(
     "/payments/{payment_id}/refunds",
-    response_model=refund_schema.RefundList,
+    response_model=RefundList,
     responses=responses(400, 401, 404, 422, 503),
     summary="List a payment's refunds",
 )
@@ -85,7 +86,7 @@ async def list_refunds(
 
 @router.get(
     "/payments/{payment_id}/items",
-    response_model=schema.ItemList,
+    response_model=ItemList,
     responses=responses(400, 401, 404, 503),
     summary="List a payment's items",
 )
@@ -98,7 +99,7 @@ async def list_items(use: Use, merchant: Caller, payment_id: str) -> Response:
 
 @router.get(
     "/refunds/{refund_id}",
-    response_model=refund_schema.RefundObject,
+    response_model=RefundObject,
     responses=responses(400, 401, 404, 503),
     summary="Get a refund",
 )

@@ -299,4 +299,5 @@ class Stripe(Channel):
 
     async def diagnose(self, *, now: datetime) -> list[AccountFinding]:
         """Check the key, the mode, the clock, the account and its webhook endpoint."""
-        return await diagnose(self._client, livemode=self._keys.livemode, now=now)
+        del now
+        return await diagnose(self._client, livemode=self._keys.livemode)

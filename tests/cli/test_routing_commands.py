@@ -36,7 +36,7 @@ async def _payment(url: str) -> UUID:
     clock = SystemClock()
     ids = Ids(clock)
     async with Database.open(url, size=2) as database:
-        transactions = payments.PaymentTransactions(database, payments.Documents(lambda _: ""), clock=clock, ids=ids)
+        transactions = payments.PaymentTransactions(database, payments.Documents(""), clock=clock, ids=ids)
         new = payments.NewPayment(
             ids.new(), ids.new(), "o-1", 50, "CNY", "x", clock.now(), "t",
             first_attempt=payments.NewAttempt(ids.new(), UUID(int=7), "wechat", "qr", decision=_record()),

@@ -163,7 +163,7 @@ async def test_no_attempt_is_started_from_the_very_instant_of_the_end_on(world: 
 async def test_another_cadence_is_kept_from_the_first_question_on(world: World) -> None:
     policy = PollingPolicy(cadence=(timedelta(seconds=2), timedelta(seconds=7)))
     world.transactions = PaymentTransactions(
-        world.database, Documents(lambda _: ""), clock=world.clock, ids=world.ids, policy=policy
+        world.database, Documents(""), clock=world.clock, ids=world.ids, policy=policy
     )
     payment = await world.payment()
     (attempt,) = payment.attempts

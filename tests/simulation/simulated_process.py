@@ -17,7 +17,7 @@ from simulated_database import Gate, Pool
 from simulated_loop import OWNER, SimulatedLoop
 
 from hutong import idempotency, payments
-from hutong.api.answers import JsonAnswers
+from hutong.api.responses import JsonAnswers
 from hutong.clock import to_ns
 from hutong.db import Database
 from hutong.errors import NotFound
@@ -74,7 +74,7 @@ class Process:
         self.tasks: dict[asyncio.Task[Any], None] = {}
         self.sweeping = False
         self.database = Database(self.pool)  # type: ignore[arg-type]
-        documents = payments.Documents(lambda p: f"/pay/{p.checkout_token}")
+        documents = payments.Documents("")
         self.answers = JsonAnswers(documents)
         self.transactions = payments.PaymentTransactions(
             self.database, documents, clock=clock, ids=self.ids, answers=self.answers

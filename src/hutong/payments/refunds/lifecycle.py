@@ -112,7 +112,8 @@ class Refunds:
         attempt = payment.counted_attempt
         if attempt is None:
             return RefundResult(RefundOutcome.REFUSED, refusal=RefundRefusal.NOT_REFUNDABLE)
-        can = (await self._accounts.get(attempt.account_id)).capabilities
+        channel = await self._accounts.get(attempt.account_id)
+        can = channel.capabilities
         refund_id = self._ids.new()
         new = NewRefund(
             refund_id=refund_id,
@@ -128,13 +129,14 @@ class Refunds:
             items=order.items,
         )
         placed = await self._places.submit(PlaceRefund(new, claim))
-        placed.check()
         result = placed.result
         if result is None:
-            return RefundResult(RefundOutcome.ANSWERED, answer=placed.answer)
+            return RefundResult(RefundOutcome.ANSWERED, answer=placed.stored())
         if result.outcome is not RefundOutcome.CREATED or result.refund is None or result.payment is None:
             return replace(result, answer=placed.answer)
-        recorded = await self._submit(result.payment, result.refund, claim=claim)
+        sent = await self._calls.refund(channel, result.payment, result.refund)
+        report = _report(result.refund, sent, Source.SUBMISSION)
+        recorded = await self._record(result.refund.channel, report, claim)
         return replace(result, refund=recorded.row, answer=recorded.answer)
 
     async def record_notification(
@@ -162,27 +164,21 @@ class Refunds:
             payment = (await find(tx, [refund.payment_id]))[refund.payment_id]
         if refund.next_query_at is None:
             return
-        if refund.state is RefundState.HELD:
-            await self._submit(payment, refund)
-        elif refund.state is RefundState.PAYOUT:
+        if refund.state is RefundState.PAYOUT:
             await self._pay_out(payment, refund)
-        else:
-            answer = await self._calls.query_refund(payment, refund)
+            return
+        channel = await self._accounts.get(refund.account_id)
+        is_sent = refund.state is not RefundState.HELD
+        answer = await self._calls.query_refund(channel, payment, refund) if is_sent else None
+        source = Source.QUERY
+        if answer is None or answer.state is ChannelState.NOT_FOUND:
             # Sending the same number again is safe, and the only way on for a refund that the channel does not know.
-            if answer.state is ChannelState.NOT_FOUND:
-                await self._submit(payment, refund)
-            else:
-                await self._record(refund.channel, _report(refund, answer, Source.QUERY))
+            answer, source = await self._calls.refund(channel, payment, refund), Source.SUBMISSION
+        await self._record(refund.channel, _report(refund, answer, source))
 
     async def stop(self) -> None:
         """Finish what has been taken on and take nothing more."""
         await asyncio.gather(self._places.close(), self._reports.close())
-
-    async def _submit(
-        self, payment: Payment, refund: Refund, *, claim: idempotency.Claim | None = None
-    ) -> Recorded[Refund]:
-        answer = await self._calls.refund(payment, refund)
-        return await self._record(refund.channel, _report(refund, answer, Source.SUBMISSION), claim)
 
     async def _pay_out(self, payment: Payment, refund: Refund) -> None:
         """Query a payout; send it where the channel has none, once the original method is proven to have failed."""
@@ -200,8 +196,9 @@ class Refunds:
     async def _query_original(self, payment: Payment, refund: Refund) -> ChannelState:
         """Return what the channel answers now about the method that had failed; a success is recorded as late."""
         original = replace(refund, route=RefundMethod.ORIGINAL, channel_refund_no=None)
+        channel = await self._accounts.get(refund.account_id)
         try:
-            answer = await self._calls.query_refund(payment, original)
+            answer = await self._calls.query_refund(channel, payment, original)
         except channels.NotOffered:
             return ChannelState.FAILED
         if answer.state is ChannelState.SUCCEEDED:

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from hutong.channels.encoding import decode_object
 from hutong.channels.errors import NoAnswer, NotAuthentic, NotificationRefused
+from hutong.channels.http import decode_object
 from hutong.channels.model import About, ChannelAnswer, ChannelState, Notification, text
 from hutong.channels.stripe.credentials import StripeKeys
 from hutong.channels.stripe.requests import NUMBER

@@ -10,9 +10,8 @@ from typing import Any
 
 import orjson
 
-from hutong.channels.encoding import decode_object
 from hutong.channels.errors import ChannelUnreachable, NoAnswer, NotAuthentic
-from hutong.channels.http import Http, HttpReply
+from hutong.channels.http import Http, HttpReply, decode_object
 from hutong.channels.model import text
 from hutong.channels.wechat.credentials import PUBLIC_KEY_PREFIX, WeChatCredentials, WeChatKeys
 

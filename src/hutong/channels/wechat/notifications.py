@@ -11,8 +11,8 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 
-from hutong.channels.encoding import decode_object
 from hutong.channels.errors import NoAnswer, NotAuthentic, NotificationRefused
+from hutong.channels.http import decode_object
 from hutong.channels.model import About, Notification, text
 from hutong.channels.wechat.credentials import WeChatKeys
 from hutong.channels.wechat.requests import to_payout_no

@@ -143,7 +143,7 @@ async def test_an_account_whose_opening_was_rolled_back_is_opened_again(shop, cl
         assert await shop.run(lambda tx, c=booked: ledger.book(tx, [c], now=clock.now(), accounts=accounts)) == [
             T.CREATED
         ]
-        assert accounts == set(booked[1])
+        assert accounts == set(transfers_of(booked)[1])
 
 
 def test_codes_keep_their_meaning():
@@ -213,7 +213,7 @@ async def test_the_cut_waits_for_transactions_begun_before_it_and_late_ones_go_t
     slow = await shop.database.pool.acquire()
     transaction = slow.transaction()
     await transaction.start()
-    await ledger.Ledger(slow, clock=clock.now_ns).create_transfers(shop.chain(surplus=7)[0])
+    await ledger.Ledger(slow, clock=clock.now_ns).create_transfers(transfers_of(shop.chain(surplus=7))[0])
     cut = await shop.cut()
     assert (cut.step, cut.waiting) == (DayCutStep.SWITCHED, True)
     other = Transfer(ledger.id(), shop.account(5001), shop.account(4001), 9, ledger=156, code=9)

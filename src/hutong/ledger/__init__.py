@@ -25,7 +25,6 @@ from hutong.ledger.invariants import check_invariants
 from hutong.ledger.ledger import Ledger
 from hutong.ledger.maintenance import maintain
 from hutong.ledger.model import (
-    AMOUNT_MAX,
     Account,
     CreateTransferStatus,
     QueryFilter,
@@ -37,7 +36,6 @@ from hutong.ledger.overdraft import agree_overdraft
 from hutong.ledger.partitions import make_partitions
 
 __all__ = [
-    "AMOUNT_MAX",
     "CHART",
     "EVENTS",
     "Account",

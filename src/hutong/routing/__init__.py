@@ -10,7 +10,7 @@ from hutong.routing.configuration.overrides import Override, OverrideKind, activ
 from hutong.routing.configuration.suggestions import Suggestion, decide_suggestion, list_suggestions, suggest
 from hutong.routing.configuration.versions import APPROVAL_HANDLERS, current_configuration, propose_configuration
 from hutong.routing.decisions.backtest import backtest
-from hutong.routing.decisions.log import (
+from hutong.routing.decisions.record import (
     AttemptOutcome,
     LoggedDecision,
     decisions_between,
@@ -32,8 +32,7 @@ from hutong.routing.experiments.experiment import (
     latest_experiment,
     propose_experiment,
 )
-from hutong.routing.failures import can_fail_over, is_technical_failure
-from hutong.routing.health import AttemptResult
+from hutong.routing.health import AttemptResult, can_fail_over, is_technical_failure
 from hutong.routing.model import RoutingDecision, RoutingRequest
 from hutong.routing.probes import probe_idle
 from hutong.routing.process_state import RoutingState

@@ -37,7 +37,8 @@ async def start_attempt(
     at its channel first; if it cannot be closed and could still take the money, the answer is `attempt_in_progress`.
     """
     payment = await own_payment(use, merchant, payment_id)
-    merchants.check_return_url(merchant, body.return_url)
+    if body.return_url is not None:
+        merchants.check_return_url(merchant, body.return_url)
     started = await use.lifecycle.start(payment, body.method, payer=body.payer, return_url=body.return_url)
     return rendered_answer(use.answers.payment(started), 201)
 

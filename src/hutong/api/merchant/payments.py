@@ -11,8 +11,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from hutong import customers, ids, merchants, money, payments
-from hutong.api.dependencies import Caller, Services, Use, own_payment
-from hutong.api.idempotency import IdempotencyKey, claim_of
+from hutong.api.dependencies import Caller, IdempotencyKey, Services, Use, claim_of, own_payment
 from hutong.api.paging import Limit, cut, id_cursor, read_cursor, rendered_page_answer
 from hutong.api.problems import responses
 from hutong.api.responses import rendered_answer
@@ -58,8 +57,7 @@ async def create_payment(
             raise
     else:
         result = await use.lifecycle.place(order)
-    answer = use.answers.to_order(result)
-    return rendered_answer(answer.body, answer.status)
+    return use.answers.to_order(result)
 
 
 @router.get(
@@ -129,7 +127,8 @@ async def _check(
     if not now + payments.NewPayment.VALIDITY_MIN <= order.new.expires_at <= now + use.payment_validity:
         days = use.payment_validity.days
         raise InvalidParameter(f"`expires_at` must lie between 1 minute and {days} days from now", param="expires_at")
-    merchants.check_return_url(merchant, body.return_url)
+    if body.return_url is not None:
+        merchants.check_return_url(merchant, body.return_url)
     if body.method is None:
         return order
     request = payments.RouteRequest(

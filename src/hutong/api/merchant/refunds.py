@@ -8,8 +8,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from hutong import ids, payments
-from hutong.api.dependencies import Caller, Use, own_payment
-from hutong.api.idempotency import IdempotencyKey, claim_of
+from hutong.api.dependencies import Caller, IdempotencyKey, Use, claim_of, own_payment
 from hutong.api.paging import Limit, cut, id_cursor, list_answer, read_cursor, rendered_page_answer
 from hutong.api.problems import responses
 from hutong.api.responses import rendered_answer
@@ -48,6 +47,7 @@ async def create_refund(
     `merchant_refund_no` is unique: repeating it with the same content returns the same refund, with other content it
     is refused. The money is reserved first, then the channel is called; the answer has the state that this led to.
     """
+    claim = claim_of(merchant, idempotency_key, f"POST /v1/payments/{payment_id}/refunds", body)
     payment = await own_payment(use, merchant, payment_id)
     order = refunds.RefundOrder(
         body.merchant_refund_no,
@@ -57,9 +57,7 @@ async def create_refund(
         payee=body.payee,
         items=tuple((item.id, item.quantity) for item in body.items),
     )
-    claim = claim_of(merchant, idempotency_key, f"POST /v1/payments/{payment_id}/refunds", body)
-    answer = use.answers.to_refund(await use.lifecycle.refunds.place(payment, order, claim=claim))
-    return rendered_answer(answer.body, answer.status)
+    return use.answers.to_refund(await use.lifecycle.refunds.place(payment, order, claim=claim))
 
 
 @router.get(

@@ -91,6 +91,8 @@ class Stripe(Channel):
         amount_minor_min_of=AMOUNT_MINOR_MIN,
         bill=BillRule((KIND,), "stripe_balance_jsonl", 1, timedelta(0), timedelta(days=3650)),
     )
+    acceptance = HttpAnswer(200)
+    refusal = HttpAnswer(400)
     Credentials: ClassVar[type[BaseModel]] = StripeCredentials
     code_map = files("hutong.channels.codes") / "maps" / "stripe.csv"
     documented_codes = files("hutong.channels.codes") / "maps" / "stripe.documented.csv"
@@ -283,12 +285,6 @@ class Stripe(Channel):
     def parse_notification(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Notification:
         """Verify and read an event. An event that is about nothing of ours is accepted and dropped."""
         return parse_notification(self._keys, self._responses, headers, body, now=now)
-
-    def accept_notification(self) -> HttpAnswer:
-        return HttpAnswer(200)
-
-    def refuse_notification(self) -> HttpAnswer:
-        return HttpAnswer(400)
 
     async def download_bill(self, kind: str, day: date, folder: Path, *, now: datetime) -> Bill:
         """Fetch the day's balance transactions, page by page."""

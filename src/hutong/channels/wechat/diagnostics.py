@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from hutong.channels.encoding import decode_object
 from hutong.channels.errors import NoAnswer, NotAuthentic
-from hutong.channels.http import HttpReply
+from hutong.channels.http import HttpReply, decode_object
 from hutong.channels.protocol import AccountFinding
 from hutong.channels.wechat.client import WeChatClient
 from hutong.channels.wechat.credentials import PUBLIC_KEY_PREFIX, WeChatCredentials, WeChatKeys

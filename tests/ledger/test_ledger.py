@@ -10,7 +10,6 @@ import pytest
 
 from hutong import ledger
 from hutong.ledger import (
-    AMOUNT_MAX,
     Account,
     CreateTransferStatus,
     Transfer,
@@ -20,6 +19,7 @@ from hutong.ledger.accounting.chart import account_id
 from hutong.ledger.accounts import open_accounts
 from hutong.ledger.codec import IntegerOverflowError
 from hutong.ledger.model import (
+    AMOUNT_MAX,
     AccountBalance,
     AccountFilter,
     AccountFilterFlags,

@@ -15,8 +15,6 @@ from hutong.ledger.accounting.postings import (
     Posting,
     book,
     derive_id,
-    link,
-    make_chain,
 )
 from hutong.ledger.accounting.reversal import reverse
 from hutong.ledger.accounting.statements import StatementLine, SubjectBalance, general_ledger, roll_up, statement
@@ -27,7 +25,6 @@ from hutong.ledger.invariants import check_invariants
 from hutong.ledger.ledger import Ledger
 from hutong.ledger.maintenance import maintain
 from hutong.ledger.model import (
-    AMOUNT_MAX,
     Account,
     CreateTransferStatus,
     Transfer,
@@ -37,7 +34,6 @@ from hutong.ledger.overdraft import agree_overdraft
 from hutong.ledger.partitions import make_partitions
 
 __all__ = [
-    "AMOUNT_MAX",
     "CHART",
     "EVENTS",
     "Account",
@@ -62,9 +58,7 @@ __all__ = [
     "enter_memos",
     "general_ledger",
     "id",
-    "link",
     "maintain",
-    "make_chain",
     "make_partitions",
     "reverse",
     "roll_up",

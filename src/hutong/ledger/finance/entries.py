@@ -13,10 +13,10 @@ from uuid import UUID
 from hutong import db, money
 from hutong.clock import to_ns
 from hutong.errors import Conflict, InvalidParameter
-from hutong.ledger.accounting.postings import EventCode, derive_id, link
+from hutong.ledger.accounting.postings import EventCode, derive_id
 from hutong.ledger.codec import uuid_of
 from hutong.ledger.ledger import Ledger
-from hutong.ledger.model import AccountFlags, CreateTransferStatus, Transfer
+from hutong.ledger.model import AccountFlags, CreateTransferStatus, Transfer, TransferFlags
 from hutong.ledger.statements import sql as _sql
 
 LINES_MAX = 200
@@ -102,20 +102,20 @@ async def book_entry(
         Conflict: the ledger refused a transfer, because of a limit for instance.
     """
     await check_entry(tx, lines)
-    transfers = link(
-        [
-            Transfer(
-                id=derive_id(entry_id, f"entry {number}"),
-                debit_account_id=debit.int,
-                credit_account_id=credit.int,
-                amount=amount,
-                user_data_128=(reference or entry_id).int,
-                ledger=money.currency(currency).numeric,
-                code=EventCode.MANUAL_ENTRY,
-            )
-            for number, (debit, credit, amount, currency) in enumerate(_pairs(lines))
-        ]
-    )
+    transfers = [
+        Transfer(
+            id=derive_id(entry_id, f"entry {number}"),
+            debit_account_id=debit.int,
+            credit_account_id=credit.int,
+            amount=amount,
+            user_data_128=(reference or entry_id).int,
+            ledger=money.currency(currency).numeric,
+            code=EventCode.MANUAL_ENTRY,
+        )
+        for number, (debit, credit, amount, currency) in enumerate(_pairs(lines))
+    ]
+    for transfer in transfers[:-1]:
+        transfer.flags |= TransferFlags.LINKED  # all of them are booked or none
     await create_or_refuse(tx, transfers, now=now)
     return [UUID(int=transfer.id) for transfer in transfers]
 

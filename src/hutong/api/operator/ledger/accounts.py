@@ -6,24 +6,20 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Query, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from hutong import bookkeeping, db, ids, ledger
 from hutong.api.dependencies import Acting, Use
 from hutong.api.operator.ledger.shared import (
-    AMOUNT_MINOR_MAX,
     CURRENCY,
     PREFIX,
     PUBLIC_ID,
-    REASONED,
     TAGS,
     Code,
     Currency,
-    ListPage,
     PlaceCursor,
-    Reasoned,
     document,
     page,
     person_of,
@@ -31,7 +27,8 @@ from hutong.api.operator.ledger.shared import (
 from hutong.api.paging import Limit, cut, list_answer
 from hutong.api.problems import responses
 from hutong.api.responses import json_answer
-from hutong.api.schemas import payment as schema
+from hutong.api.schemas.fields import ListObject, PageObject, Reason, Text, example_body
+from hutong.api.schemas.payment import AMOUNT_MINOR_MAX
 from hutong.api.strict_json import StrictRoute
 from hutong.ledger import finance
 
@@ -60,7 +57,7 @@ class AccountObject(BaseModel):
     opened_at: datetime
 
 
-class AccountList(ListPage):
+class AccountList(PageObject):
     """A page of accounts in the order of their creation."""
 
     data: list[AccountObject]
@@ -77,10 +74,9 @@ class OverdraftObject(BaseModel):
     reason: str
 
 
-class OverdraftList(BaseModel):
+class OverdraftList(ListObject):
     """The changes, newest first."""
 
-    object: Literal["list"]
     data: list[OverdraftObject]
 
 
@@ -98,14 +94,13 @@ class SubjectObject(BaseModel):
     added: bool = Field(description="Whether it was added to the chart of this version.")
 
 
-class SubjectList(BaseModel):
+class SubjectList(ListObject):
     """The chart, by code."""
 
-    object: Literal["list"]
     data: list[SubjectObject]
 
 
-class AccountCreate(Reasoned):
+class AccountCreate(Reason):
     """An account of the chart to open."""
 
     model_config = ConfigDict(
@@ -119,7 +114,7 @@ class AccountCreate(Reasoned):
     )
 
 
-class OverdraftCreate(Reasoned):
+class OverdraftCreate(Reason):
     """A new overdraft limit."""
 
     model_config = ConfigDict(
@@ -129,7 +124,7 @@ class OverdraftCreate(Reasoned):
     limit_minor: int = Field(ge=0, le=AMOUNT_MINOR_MAX, description="0 ends the agreement.")
 
 
-class SubjectCreate(Reasoned):
+class SubjectCreate(Reason):
     """A subject to add to the chart."""
 
     model_config = ConfigDict(
@@ -143,17 +138,14 @@ class SubjectCreate(Reasoned):
 
     code: int = Field(ge=1_001, le=5_999, description="Four digits; the first is that of its class.")
     parent: int = Field(ge=1_000, le=5_900, description="The group that it belongs to.")
-    name_en: schema.Text = Field(min_length=1, max_length=64)
-    name_zh: schema.Text = Field(min_length=1, max_length=64)
+    name_en: Text = Field(min_length=1, max_length=64)
+    name_zh: Text = Field(min_length=1, max_length=64)
     per: Literal["company", "bank account", "channel account", "merchant", "user", "product", "campaign"] = Field(
         default="company", description="The kind of owner that has an account each."
     )
     covered: bool = Field(default=False, description="Whether its accounts must not be overdrawn.")
 
 
-_ACCOUNT = {"one": {"value": schema.example(AccountCreate)}}
-_OVERDRAFT = {"one": {"value": schema.example(OverdraftCreate)}}
-_SUBJECT = {"one": {"value": schema.example(SubjectCreate)}}
 _WRITE = responses(400, 401, 403, 404, 409, 413, 415, 422, 503)
 
 
@@ -201,7 +193,7 @@ async def open_account(
     request: Request,
     use: Use,
     operator: Acting,
-    body: Annotated[AccountCreate, Body(openapi_examples=_ACCOUNT)],
+    body: Annotated[AccountCreate, example_body(AccountCreate)],
 ) -> Response:
     """Open the account of a subject, an owner and a currency. Repeating it returns the account that is open."""
     owner = None if body.owner is None else ids.read_any(body.owner, param="owner")
@@ -223,7 +215,7 @@ async def close_account(
     use: Use,
     operator: Acting,
     account_id: UUID,
-    body: Annotated[Reasoned, Body(openapi_examples=REASONED)],
+    body: Annotated[Reason, example_body(Reason)],
 ) -> Response:
     """Close an account that has neither balance nor holds: the ledger refuses further transfers on it."""
 
@@ -242,7 +234,7 @@ async def reopen_account(
     use: Use,
     operator: Acting,
     account_id: UUID,
-    body: Annotated[Reasoned, Body(openapi_examples=REASONED)],
+    body: Annotated[Reason, example_body(Reason)],
 ) -> Response:
     """Reopen a closed account."""
 
@@ -264,7 +256,7 @@ async def set_overdraft(
     use: Use,
     operator: Acting,
     account_id: UUID,
-    body: Annotated[OverdraftCreate, Body(openapi_examples=_OVERDRAFT)],
+    body: Annotated[OverdraftCreate, example_body(OverdraftCreate)],
 ) -> Response:
     """Set how far an account that must not be overdrawn may go below zero."""
 
@@ -303,7 +295,7 @@ async def add_subject(
     request: Request,
     use: Use,
     operator: Acting,
-    body: Annotated[SubjectCreate, Body(openapi_examples=_SUBJECT)],
+    body: Annotated[SubjectCreate, example_body(SubjectCreate)],
 ) -> Response:
     """Add a subject to the chart of accounts, permanently, and return it."""
 

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Query, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -14,16 +14,12 @@ from hutong import bookkeeping, db, ids, operators
 from hutong.api.dependencies import Acting, Use
 from hutong.api.operator.approvals import ProposalObject, proposal_document
 from hutong.api.operator.ledger.shared import (
-    AMOUNT_MINOR_MAX,
     CURRENCY,
     PREFIX,
     PUBLIC_ID,
-    REASONED,
     TAGS,
     Currency,
-    ListPage,
     PlaceCursor,
-    Reasoned,
     UuidCursor,
     done_or_proposed,
     page,
@@ -32,7 +28,8 @@ from hutong.api.operator.ledger.shared import (
 from hutong.api.paging import Limit, cut
 from hutong.api.problems import responses
 from hutong.api.responses import json_answer
-from hutong.api.schemas import payment as schema
+from hutong.api.schemas.fields import PageObject, Reason, example_body
+from hutong.api.schemas.payment import AMOUNT_MINOR_MAX
 from hutong.api.strict_json import StrictRoute
 from hutong.errors import InvalidParameter
 from hutong.ledger import finance, reports
@@ -60,7 +57,7 @@ class TransferObject(BaseModel):
     reversal_id: UUID | None
 
 
-class TransferList(ListPage):
+class TransferList(PageObject):
     """A page of transfers in the order of the journal."""
 
     data: list[TransferObject]
@@ -83,7 +80,7 @@ class HoldObject(BaseModel):
     reference: UUID
 
 
-class HoldList(ListPage):
+class HoldList(PageObject):
     """A page of open holds."""
 
     data: list[HoldObject]
@@ -104,7 +101,7 @@ class ReversalObject(BaseModel):
     reversed_at: datetime
 
 
-class ReversalList(ListPage):
+class ReversalList(PageObject):
     """A page of reversals, newest first."""
 
     data: list[ReversalObject]
@@ -127,7 +124,7 @@ class BookedObject(BaseModel):
     already: bool = Field(description="Whether it was booked before.")
 
 
-class TransferCreate(Reasoned):
+class TransferCreate(Reason):
     """A transfer to book by hand."""
 
     model_config = ConfigDict(
@@ -163,7 +160,7 @@ class EntryLineCreate(BaseModel):
     currency: str = Field(pattern=CURRENCY)
 
 
-class EntryCreate(Reasoned):
+class EntryCreate(Reason):
     """A manual entry: in each currency, its debits equal its credits."""
 
     model_config = ConfigDict(
@@ -188,8 +185,6 @@ class EntryCreate(Reasoned):
     )
 
 
-_TRANSFER = {"one": {"value": schema.example(TransferCreate)}}
-_ENTRY = {"one": {"value": schema.example(EntryCreate)}}
 _WRITE = responses(400, 401, 403, 404, 409, 413, 415, 422, 503)
 
 
@@ -267,7 +262,7 @@ async def book(
     request: Request,
     use: Use,
     operator: Acting,
-    body: Annotated[TransferCreate, Body(openapi_examples=_TRANSFER)],
+    body: Annotated[TransferCreate, example_body(TransferCreate)],
 ) -> Response:
     """Book one transfer. Above the limit of one person it becomes a proposal, which a second person decides."""
     booking = bookkeeping.Booking(
@@ -299,7 +294,7 @@ async def reverse(
     use: Use,
     operator: Acting,
     transfer_id: UUID,
-    body: Annotated[Reasoned, Body(openapi_examples=REASONED)],
+    body: Annotated[Reason, example_body(Reason)],
 ) -> Response:
     """Book the opposite of a transfer, once. Above the limit of one person it becomes a proposal."""
 
@@ -319,7 +314,7 @@ async def propose_entry(
     request: Request,
     use: Use,
     operator: Acting,
-    body: Annotated[EntryCreate, Body(openapi_examples=_ENTRY)],
+    body: Annotated[EntryCreate, example_body(EntryCreate)],
 ) -> Response:
     """Propose a manual entry of several lines. The approval of a second person books it under its own code."""
     lines = [

@@ -6,20 +6,17 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Path, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from hutong import bookkeeping, db, ids, ledger
 from hutong.api.dependencies import Acting, Use
 from hutong.api.operator.ledger.shared import (
-    AMOUNT_MINOR_MAX,
     PREFIX,
     PUBLIC_ID,
     TAGS,
-    ListPage,
     PlaceCursor,
-    Reasoned,
     UuidCursor,
     document,
     page,
@@ -28,7 +25,8 @@ from hutong.api.operator.ledger.shared import (
 from hutong.api.paging import Limit, cut, list_answer
 from hutong.api.problems import responses
 from hutong.api.responses import json_answer
-from hutong.api.schemas import payment as schema
+from hutong.api.schemas.fields import ListObject, PageObject, Reason, Text, example_body
+from hutong.api.schemas.payment import AMOUNT_MINOR_MAX
 from hutong.api.strict_json import StrictRoute
 from hutong.ledger import finance
 
@@ -45,10 +43,9 @@ class MemoLedgerObject(BaseModel):
     total: str = Field(description="A whole number, which may be too large for JSON.")
 
 
-class MemoLedgerList(BaseModel):
+class MemoLedgerList(ListObject):
     """The memo ledgers by name."""
 
-    object: Literal["list"]
     data: list[MemoLedgerObject]
 
 
@@ -61,7 +58,7 @@ class MemoTotalObject(BaseModel):
     entries: int
 
 
-class MemoTotalList(ListPage):
+class MemoTotalList(PageObject):
     """A page of totals in the order of the owners."""
 
     data: list[MemoTotalObject]
@@ -78,13 +75,13 @@ class MemoEntryObject(BaseModel):
     entered_at: datetime
 
 
-class MemoEntryList(ListPage):
+class MemoEntryList(PageObject):
     """A page of an owner's entries in their order."""
 
     data: list[MemoEntryObject]
 
 
-class MemoCreate(Reasoned):
+class MemoCreate(Reason):
     """An entry to count."""
 
     model_config = ConfigDict(
@@ -101,7 +98,7 @@ class MemoCreate(Reasoned):
     )
 
     owner: str = Field(pattern=PUBLIC_ID)
-    ref: schema.Text = Field(min_length=1, max_length=255, description="The object; each is counted once.")
+    ref: Text = Field(min_length=1, max_length=255, description="The object; each is counted once.")
     amount: int = Field(ge=-AMOUNT_MINOR_MAX, le=AMOUNT_MINOR_MAX)
 
 
@@ -113,7 +110,6 @@ class MemoAnswer(BaseModel):
 
 
 MemoName = Annotated[str, Path(min_length=1, max_length=255, description="The memo ledger, such as `points`.")]
-_MEMO = {"one": {"value": schema.example(MemoCreate)}}
 _READ = responses(400, 401, 422, 503)
 
 
@@ -170,7 +166,7 @@ async def enter_memo(
     use: Use,
     operator: Acting,
     memo_ledger: MemoName,
-    body: Annotated[MemoCreate, Body(openapi_examples=_MEMO)],
+    body: Annotated[MemoCreate, example_body(MemoCreate)],
 ) -> Response:
     """Count an amount, once for each object. A ledger begins with its first entry."""
     memo = ledger.Memo(memo_ledger, ids.read_any(body.owner, param="owner"), body.ref, body.amount)

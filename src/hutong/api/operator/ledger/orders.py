@@ -6,20 +6,16 @@ from datetime import datetime, timedelta
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Query, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from hutong import bookkeeping, db, ids
 from hutong.api.dependencies import Acting, Use
 from hutong.api.operator.ledger.shared import (
-    AMOUNT_MINOR_MAX,
     PREFIX,
     PUBLIC_ID,
-    REASONED,
     TAGS,
-    ListPage,
-    Reasoned,
     UuidCursor,
     document,
     page,
@@ -28,7 +24,8 @@ from hutong.api.operator.ledger.shared import (
 from hutong.api.paging import Limit, cut
 from hutong.api.problems import responses
 from hutong.api.responses import json_answer
-from hutong.api.schemas import payment as schema
+from hutong.api.schemas.fields import Instant, PageObject, Reason, example_body
+from hutong.api.schemas.payment import AMOUNT_MINOR_MAX
 from hutong.api.strict_json import StrictRoute
 from hutong.ledger import finance
 
@@ -57,13 +54,13 @@ class OrderObject(BaseModel):
     failures: int = Field(description="How many runs have failed since the last that succeeded.")
 
 
-class OrderList(ListPage):
+class OrderList(PageObject):
     """A page of standing orders."""
 
     data: list[OrderObject]
 
 
-class OrderCreate(Reasoned):
+class OrderCreate(Reason):
     """A standing order to add."""
 
     model_config = ConfigDict(
@@ -84,10 +81,9 @@ class OrderCreate(Reasoned):
     to_account_id: str = Field(pattern=PUBLIC_ID)
     most_minor: int = Field(ge=1, le=AMOUNT_MINOR_MAX, description="The most that one run moves.")
     every_minutes: int = Field(ge=1, le=5_270_400, description="Whole days keep the time of the day.")
-    first_at: schema.Instant | None = Field(default=None, description="The first run; by default now.")
+    first_at: Instant | None = Field(default=None, description="The first run; by default now.")
 
 
-_ORDER = {"one": {"value": schema.example(OrderCreate)}}
 _WRITE = responses(400, 401, 403, 404, 409, 413, 415, 422, 503)
 
 
@@ -120,7 +116,7 @@ async def add_standing_order(
     request: Request,
     use: Use,
     operator: Acting,
-    body: Annotated[OrderCreate, Body(openapi_examples=_ORDER)],
+    body: Annotated[OrderCreate, example_body(OrderCreate)],
 ) -> Response:
     """Move the free balance of one account to another at an interval. Two accounts have one active order at most."""
     order_id, now = use.ids.new(), use.clock.now()
@@ -144,7 +140,7 @@ async def stop_standing_order(
     use: Use,
     operator: Acting,
     order_id: UUID,
-    body: Annotated[Reasoned, Body(openapi_examples=REASONED)],
+    body: Annotated[Reason, example_body(Reason)],
 ) -> Response:
     """Stop a standing order, permanently."""
 

@@ -6,17 +6,17 @@ from datetime import date, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from hutong import bookkeeping, db
 from hutong.api.dependencies import Acting, Use
-from hutong.api.operator.ledger.shared import PREFIX, TAGS, Reasoned, document, person_of
+from hutong.api.operator.ledger.shared import PREFIX, TAGS, document, person_of
 from hutong.api.paging import list_answer
 from hutong.api.problems import responses
 from hutong.api.responses import json_answer
-from hutong.api.schemas import payment as schema
+from hutong.api.schemas.fields import ListObject, Reason, example_body
 from hutong.api.strict_json import StrictRoute
 from hutong.ledger import finance
 
@@ -37,10 +37,9 @@ class PeriodObject(BaseModel):
     accounts: int = Field(description="The number of accounts whose balances were carried.")
 
 
-class PeriodList(BaseModel):
+class PeriodList(ListObject):
     """The closed periods in order."""
 
-    object: Literal["list"]
     data: list[PeriodObject]
 
 
@@ -56,14 +55,13 @@ class CarryObject(BaseModel):
     amount: str
 
 
-class CarryList(BaseModel):
+class CarryList(ListObject):
     """The amounts that a closing carried."""
 
-    object: Literal["list"]
     data: list[CarryObject]
 
 
-class PeriodCreate(Reasoned):
+class PeriodCreate(Reason):
     """A month or a year to close."""
 
     model_config = ConfigDict(
@@ -71,9 +69,6 @@ class PeriodCreate(Reasoned):
     )
 
     period: str = Field(pattern=PERIOD, description="A month, 2026-03, or a year, 2026.")
-
-
-_PERIOD = {"one": {"value": schema.example(PeriodCreate)}}
 
 
 @router.get(
@@ -110,7 +105,7 @@ async def close_period(
     request: Request,
     use: Use,
     operator: Acting,
-    body: Annotated[PeriodCreate, Body(openapi_examples=_PERIOD)],
+    body: Annotated[PeriodCreate, example_body(PeriodCreate)],
 ) -> Response:
     """Close a period, permanently, and return what was carried.
 

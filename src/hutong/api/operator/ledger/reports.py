@@ -11,9 +11,10 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from hutong.api.dependencies import Acting, Use
-from hutong.api.operator.ledger.shared import PREFIX, TAGS, Code, Day, ListPage, UuidCursor, document, page
+from hutong.api.operator.ledger.shared import PREFIX, TAGS, Code, Day, UuidCursor, document, page
 from hutong.api.paging import Limit, cut, list_answer, page_answer
 from hutong.api.problems import responses
+from hutong.api.schemas.fields import ListObject, PageObject
 from hutong.api.strict_json import StrictRoute
 from hutong.ledger import reports
 
@@ -35,7 +36,7 @@ class BalanceObject(BaseModel):
     balance: str
 
 
-class BalanceList(ListPage):
+class BalanceList(PageObject):
     """A page of balances in the order of the accounts' ids."""
 
     data: list[BalanceObject]
@@ -61,14 +62,13 @@ class LedgerLineObject(BaseModel):
     closing: str
 
 
-class SubjectLineList(BaseModel):
+class SubjectLineList(ListObject):
     """The general ledger by subject."""
 
-    object: Literal["list"]
     data: list[LedgerLineObject]
 
 
-class AccountLineList(ListPage):
+class AccountLineList(PageObject):
     """A page of the general ledger by account."""
 
     data: list[LedgerLineObject]
@@ -111,7 +111,7 @@ class DayStatementObject(BaseModel):
     lines: list[DayLineObject]
 
 
-class DayStatementList(ListPage):
+class DayStatementList(PageObject):
     """A page of statements in the order of the accounts' ids."""
 
     data: list[DayStatementObject]

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Query, Request
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from hutong import bookkeeping, operators
@@ -17,7 +16,7 @@ from hutong.api.dependencies import request_id
 from hutong.api.operator.approvals import proposal_document
 from hutong.api.paging import CURSOR_DESCRIPTION, page_answer
 from hutong.api.responses import json_answer
-from hutong.api.schemas import payment as schema
+from hutong.api.schemas.fields import Reason
 from hutong.clock import instant
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 PREFIX = "/v1/operator/ledger"
 TAGS: list[str | Enum] = ["Ledger"]
 
-AMOUNT_MINOR_MAX = schema.AMOUNT_MINOR_MAX
 CURRENCY = r"^[A-Z]{3}$"
 PUBLIC_ID = r"^([a-z]{3}_[0-7][0-9a-z]{25}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$"
 """An id in its public form or as a plain UUID."""
@@ -41,28 +39,7 @@ UuidCursor = Annotated[str | None, Query(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}
                                          description=CURSOR_DESCRIPTION)]  # fmt: skip
 
 
-class Reasoned(BaseModel):
-    """An act with its reason."""
-
-    model_config = ConfigDict(
-        strict=True, extra="forbid", json_schema_extra={"examples": [{"reason": "agreed with the auditor"}]}
-    )
-
-    reason: schema.Text = Field(min_length=1, max_length=operators.REASON_LENGTH_MAX, description="Kept permanently.")
-
-
-class ListPage(BaseModel):
-    """The frame of every page."""
-
-    object: Literal["list"]
-    has_more: bool
-    next_cursor: str | int | None
-
-
-REASONED = {"one": {"value": schema.example(Reasoned)}}
-
-
-def person_of(request: Request, operator: operators.Operator, body: Reasoned) -> bookkeeping.Person:
+def person_of(request: Request, operator: operators.Operator, body: Reason) -> bookkeeping.Person:
     """Return the person behind a request, with the reason that they give."""
     return bookkeeping.Person(operator, body.reason, request_id(request))
 

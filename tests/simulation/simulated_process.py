@@ -158,4 +158,4 @@ class Process:
 
 
 def _answered(answer: idempotency.StoredAnswer) -> tuple[int, bytes]:
-    return answer.status, answer.body
+    return answer.status_code, bytes(answer.body)

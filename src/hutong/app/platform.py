@@ -120,7 +120,17 @@ async def open_platform(
         records = await stack.enter_async_context(store)
         if http is None:
             http = await stack.enter_async_context(channels.Http.open())
-        platform = wire(settings, database=database, records=records, http=http, clock=clock, ids=ids, answers=answers)
+        vault = open_vault(settings)
+        platform = wire(
+            settings,
+            database=database,
+            records=records,
+            vault=vault,
+            accounts=channels.Accounts(database, vault, http, clock),
+            clock=clock,
+            ids=ids,
+            answers=answers,
+        )
         await stack.enter_async_context(_recording_unmapped_codes(platform.accounts.unmapped, database))
         stack.push_async_callback(platform.lifecycle.stop)
         selector = platform.lifecycle.route_selector
@@ -140,7 +150,8 @@ def wire(
     *,
     database: db.Database,
     records: db.Database,
-    http: channels.Http,
+    vault: Vault,
+    accounts: channels.Accounts,
     clock: Clock,
     ids: Ids,
     draw: Callable[[], float] | None = None,
@@ -153,10 +164,8 @@ def wire(
         draw: Returns a number in [0, 1) for routing's random choices.
         answers: Makes the renderer of answers, which are stored under idempotency keys.
     """
-    vault = open_vault(settings)
     address = public_url(settings)
 
-    accounts = channels.Accounts(database, vault, http, clock)
     documents = payments.Documents(address, accounts.text)
     cadence = tuple(timedelta(seconds=int(part)) for part in settings.query_cadence.split(","))
     transactions = payments.PaymentTransactions(

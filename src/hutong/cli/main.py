@@ -13,7 +13,7 @@ from hutong.cli.demo import demo
 from hutong.cli.doctor import doctor
 from hutong.cli.drill import drill
 from hutong.cli.events import events
-from hutong.cli.ledger import ledger
+from hutong.cli.ledger.ledger import ledger
 from hutong.cli.merchant import merchant
 from hutong.cli.operator import operator
 from hutong.cli.payment import payment

@@ -137,5 +137,8 @@ class OneAccount:
             raise NotFound("no channel account has this id")
         return self.channel
 
+    def text(self, channel: str, code: str) -> None:
+        """Return no text for payers: this channel's codes have none."""
+
     async def offers(self) -> list[Offer]:
         return [Offer(self.account_id, self.channel.capabilities, sandbox=False)] if self.enabled else []

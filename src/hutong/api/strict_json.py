@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+import unicodedata
 from collections.abc import Callable, Coroutine
-from typing import Any, NoReturn
+from datetime import datetime
+from typing import Annotated, Any, NoReturn
 
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 from starlette.responses import Response
 
 from hutong.api.problems import as_http
@@ -150,3 +154,37 @@ class StrictRoute(APIRoute):
             return await handler(StrictRequest(request.scope, request.receive))
 
         return strict
+
+
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def clean_text(text: str) -> str:
+    """Return a text unchanged.
+
+    Errors:
+        ValueError: it is blank, or has a control character.
+    """
+    for character in text:
+        if unicodedata.category(character) in ("Cc", "Cs"):
+            raise ValueError("contains a control character or half of a surrogate pair")
+    if not text.strip():
+        raise ValueError("is blank")
+    return text
+
+
+def _instant(value: object) -> datetime:
+    if not isinstance(value, str) or not _RFC_3339.fullmatch(value):
+        raise ValueError("is not an RFC 3339 instant such as 2026-01-01T12:00:00Z")
+    return datetime.fromisoformat(value.upper())
+
+
+Text = Annotated[str, AfterValidator(clean_text)]
+OptionalText = Annotated[str, AfterValidator(lambda text: text and clean_text(text))]
+Instant = Annotated[datetime, BeforeValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})]
+
+
+class RequestModel(BaseModel):
+    """The body of a request: types are not converted, and unknown fields are refused."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")

@@ -16,7 +16,7 @@ from hutong.api.paging import CURSOR_DESCRIPTION, Limit, cut, id_cursor, page_an
 from hutong.api.problems import responses
 from hutong.api.responses import json_answer
 from hutong.api.schemas import payment as schema
-from hutong.api.strict_json import StrictRoute
+from hutong.api.strict_json import StrictRoute, Text
 from hutong.clock import instant
 from hutong.errors import InvalidParameter
 
@@ -32,7 +32,7 @@ class DecisionCreate(BaseModel):
         json_schema_extra={"examples": [{"reason": "checked against the channel's announcement"}]},
     )
 
-    reason: schema.Text = Field(
+    reason: Text = Field(
         min_length=1, max_length=operators.REASON_LENGTH_MAX, description="The reason; kept permanently."
     )
 

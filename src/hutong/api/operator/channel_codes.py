@@ -16,7 +16,7 @@ from hutong.api.paging import list_answer
 from hutong.api.problems import responses
 from hutong.api.responses import json_answer
 from hutong.api.schemas import payment as schema
-from hutong.api.strict_json import StrictRoute
+from hutong.api.strict_json import OptionalText, StrictRoute, Text
 from hutong.clock import instant
 
 router = APIRouter(prefix="/v1/operator/channel-codes", tags=["Operators"], route_class=StrictRoute)
@@ -49,20 +49,20 @@ class _Code(BaseModel):
 
     channel: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
     interface: str = Field(pattern=r"^(\*|[a-z][a-z0-9_]{0,63})$", description="`*` stands for every interface.")
-    code: schema.Text = Field(min_length=1, max_length=128, description="The channel's own code.")
-    sub_code: schema.OptionalText = Field(max_length=128, description="Empty stands for every sub-code.")
+    code: Text = Field(min_length=1, max_length=128, description="The channel's own code.")
+    sub_code: OptionalText = Field(max_length=128, description="Empty stands for every sub-code.")
     unified_code: str = Field(pattern=r"^[a-z][a-z0-9_]{0,63}$", description="The unified code.")
     state: Literal["pending", "authorized", "succeeded", "failed", "closed", "unknown", "not_found"]
     retryable: bool
     action: str = Field(pattern=r"^[a-z][a-z0-9_]{0,63}$", description="The next step.")
-    text_en: schema.OptionalText = Field(max_length=500, description="The text for the payer, in English.")
-    text_zh: schema.OptionalText = Field(max_length=500, description="The same in Chinese.")
+    text_en: OptionalText = Field(max_length=500, description="The text for the payer, in English.")
+    text_zh: OptionalText = Field(max_length=500, description="The same in Chinese.")
 
 
 class ChannelCodeCreate(_Code):
     """A meaning of a code to propose."""
 
-    reason: schema.Text = Field(
+    reason: Text = Field(
         min_length=1, max_length=operators.REASON_LENGTH_MAX, description="The reason; kept permanently."
     )
 
@@ -125,8 +125,8 @@ async def list_versions(
     _operator: Acting,
     channel: Channel,
     interface: Annotated[str, Query(pattern=r"^(\*|[a-z][a-z0-9_]{0,63})$")],
-    code: Annotated[schema.Text, Query(min_length=1, max_length=128)],
-    sub_code: Annotated[schema.OptionalText, Query(max_length=128)] = "",
+    code: Annotated[Text, Query(min_length=1, max_length=128)],
+    sub_code: Annotated[OptionalText, Query(max_length=128)] = "",
 ) -> Response:
     """List every meaning that a code has had, newest first."""
     async with use.database.transaction() as tx:

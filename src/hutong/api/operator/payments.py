@@ -14,7 +14,7 @@ from hutong.api.operator.approvals import ProposalObject, proposal_document
 from hutong.api.problems import responses
 from hutong.api.responses import json_answer, rendered_answer
 from hutong.api.schemas import payment as schema
-from hutong.api.strict_json import StrictRoute
+from hutong.api.strict_json import StrictRoute, Text
 from hutong.errors import InvalidParameter, NotFound
 from hutong.operators import Role
 
@@ -28,7 +28,7 @@ class ActCreate(BaseModel):
         strict=True, extra="forbid", json_schema_extra={"examples": [{"reason": "the payer called: paid an hour ago"}]}
     )
 
-    reason: schema.Text = Field(min_length=1, max_length=operators.REASON_LENGTH_MAX, description="Kept permanently.")
+    reason: Text = Field(min_length=1, max_length=operators.REASON_LENGTH_MAX, description="Kept permanently.")
 
 
 class BilledSuccessCreate(ActCreate):
@@ -52,8 +52,8 @@ class BilledSuccessCreate(ActCreate):
     attempt_id: str
     amount_minor: int = Field(ge=1, le=schema.AMOUNT_MINOR_MAX, description="As in the bill.")
     currency: str = Field(pattern=r"^[A-Z]{3}$", description="As in the bill.")
-    channel_order_no: schema.Text = Field(min_length=1, max_length=64, description="As in the bill.")
-    bill: schema.Text = Field(min_length=1, max_length=200, description="Which bill and which row.")
+    channel_order_no: Text = Field(min_length=1, max_length=64, description="As in the bill.")
+    bill: Text = Field(min_length=1, max_length=200, description="Which bill and which row.")
 
 
 _ACT = {"one": {"value": schema.example(ActCreate)}}

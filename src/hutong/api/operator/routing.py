@@ -15,7 +15,7 @@ from hutong.api.operator.approvals import ProposalObject, proposal_document
 from hutong.api.problems import responses
 from hutong.api.responses import json_answer
 from hutong.api.schemas import payment as schema
-from hutong.api.strict_json import StrictRoute
+from hutong.api.strict_json import Instant, RequestModel, StrictRoute, Text
 
 router = APIRouter(prefix="/v1", tags=["Routing"], route_class=StrictRoute)
 
@@ -114,12 +114,12 @@ class RoutingObject(BaseModel):
     trial: str | None = Field(description="The trial that is running.")
 
 
-class Reason(schema.RequestModel):
+class Reason(RequestModel):
     """The reason for an action."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "the channel has called"}]})
 
-    reason: schema.Text = Field(min_length=1, max_length=operators.REASON_LENGTH_MAX, description="Kept permanently.")
+    reason: Text = Field(min_length=1, max_length=operators.REASON_LENGTH_MAX, description="Kept permanently.")
 
 
 class OverrideCreate(Reason):
@@ -136,7 +136,7 @@ class OverrideCreate(Reason):
     product: str = Field(
         default="", pattern=r"^[a-z0-9_]{0,32}$", description="The product that is pinned; empty is every product."
     )
-    until: schema.Instant | None = Field(default=None, description="The end; a pin must end within seven days.")
+    until: Instant | None = Field(default=None, description="The end; a pin must end within seven days.")
 
 
 class ConfigurationCreate(Reason):

@@ -12,9 +12,9 @@ from starlette.responses import Response
 from hutong import customers, db
 from hutong.api.dependencies import Caller, Use
 from hutong.api.problems import responses
+from hutong.api.requests import StrictRoute
 from hutong.api.responses import json_answer
 from hutong.api.schemas import payment as schema
-from hutong.api.strict_json import StrictRoute
 
 router = APIRouter(prefix="/v1/customers", tags=["Bills"], route_class=StrictRoute)
 

@@ -14,9 +14,9 @@ from hutong import db, ids, operators
 from hutong.api.dependencies import Acting, Use, request_id
 from hutong.api.paging import CURSOR_DESCRIPTION, Limit, cut, id_cursor, page_answer, read_cursor
 from hutong.api.problems import responses
+from hutong.api.requests import StrictRoute, Text
 from hutong.api.responses import json_answer
 from hutong.api.schemas import payment as schema
-from hutong.api.strict_json import StrictRoute, Text
 from hutong.clock import instant
 from hutong.errors import InvalidParameter
 

@@ -14,9 +14,9 @@ from hutong.api.dependencies import Acting, Use, request_id
 from hutong.api.operator.approvals import ProposalObject, proposal_document
 from hutong.api.paging import list_answer
 from hutong.api.problems import responses
+from hutong.api.requests import OptionalText, StrictRoute, Text
 from hutong.api.responses import json_answer
 from hutong.api.schemas import payment as schema
-from hutong.api.strict_json import OptionalText, StrictRoute, Text
 from hutong.clock import instant
 
 router = APIRouter(prefix="/v1/operator/channel-codes", tags=["Operators"], route_class=StrictRoute)

@@ -12,9 +12,9 @@ from hutong import db, ids, operators, payments
 from hutong.api.dependencies import Acting, Services, Use, request_id
 from hutong.api.operator.approvals import ProposalObject, proposal_document
 from hutong.api.problems import responses
+from hutong.api.requests import StrictRoute, Text
 from hutong.api.responses import json_answer, rendered_answer
 from hutong.api.schemas import payment as schema
-from hutong.api.strict_json import StrictRoute, Text
 from hutong.errors import InvalidParameter, NotFound
 from hutong.operators import Role
 

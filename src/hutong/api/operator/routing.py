@@ -13,9 +13,9 @@ from hutong import db, ids, operators, payments, routing
 from hutong.api.dependencies import Acting, Use, request_id
 from hutong.api.operator.approvals import ProposalObject, proposal_document
 from hutong.api.problems import responses
+from hutong.api.requests import Instant, RequestModel, StrictRoute, Text
 from hutong.api.responses import json_answer
 from hutong.api.schemas import payment as schema
-from hutong.api.strict_json import Instant, RequestModel, StrictRoute, Text
 
 router = APIRouter(prefix="/v1", tags=["Routing"], route_class=StrictRoute)
 

@@ -9,8 +9,8 @@ from fastapi import Query
 from pydantic import BaseModel, BeforeValidator, Field
 
 from hutong import search
+from hutong.api.requests import Instant, Text
 from hutong.api.schemas.payment import AMOUNT_MINOR_MAX, ORDER_NO
-from hutong.api.strict_json import Instant, Text
 from hutong.errors import InvalidParameter
 
 

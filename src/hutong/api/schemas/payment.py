@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from hutong.api.strict_json import Instant, OptionalText, RequestModel, Text, clean_text
+from hutong.api.requests import Instant, OptionalText, RequestModel, Text, clean_text
 
 ORDER_NO = r"^[\x21-\x7e]{1,64}$"
 """The form of a merchant's order numbers: visible ASCII."""

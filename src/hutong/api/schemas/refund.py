@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from hutong.api.requests import RequestModel, Text
 from hutong.api.schemas.payment import AMOUNT_MINOR_MAX, ITEM_ID, ORDER_NO
-from hutong.api.strict_json import RequestModel, Text
 
 
 class RefundItemCreate(RequestModel):

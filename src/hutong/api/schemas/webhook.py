@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from hutong.api.strict_json import Instant, RequestModel
+from hutong.api.requests import Instant, RequestModel
 
 EVENT_ID = r"^evt_[0-7][0-9a-z]{25}$"
 

@@ -15,6 +15,7 @@ from uuid import UUID
 from modelled_channel import ModelledAccounts
 from simulated_database import Gate, Pool
 from simulated_loop import OWNER, SimulatedLoop
+from starlette.responses import Response
 
 from hutong import idempotency, payments
 from hutong.api.responses import JsonAnswers
@@ -157,5 +158,5 @@ class Process:
             self.sweeping = False
 
 
-def _answered(answer: idempotency.StoredAnswer) -> tuple[int, bytes]:
-    return answer.status, answer.body
+def _answered(answer: Response) -> tuple[int, bytes]:
+    return answer.status_code, bytes(answer.body)

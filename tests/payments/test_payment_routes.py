@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -157,14 +158,16 @@ async def test_choosing_an_account_asks_the_database_nothing(world: World, clock
     async with channels.Http.open() as http:
         accounts = channels.Accounts(database, VAULT, http, clock)
         lifecycle = wired(database, accounts, clock=clock, ids=world.ids).lifecycle
-        state = lifecycle.route_selector.routing_state
+        selector = lifecycle.route_selector
+        offers = partial(selector.offers, ahead=True)
         state_sync = routing.StateSync(
-            database, state, clock=clock, process_id=world.ids.new(), offers=lifecycle.route_selector.refresh_offers
+            database, selector.routing_state, clock=clock, process_id=world.ids.new(), offers=offers
         )
         await state_sync.exchange()
         asked = database.transactions
         assert asked > 0
-        method = min(state.candidates[0].methods - state.candidates[0].requires.keys())
+        (account, *_) = selector.routing_state.candidates
+        method = min(account.methods - account.requires.keys())
         in_payments = 0
         for _ in range(20):
             clock.advance(timedelta(milliseconds=200))

@@ -13,9 +13,9 @@ from hutong import ids, search
 from hutong.api.dependencies import Caller, Services, Use
 from hutong.api.paging import Limit, page_answer
 from hutong.api.problems import responses
+from hutong.api.requests import StrictRoute
 from hutong.api.responses import json_answer
 from hutong.api.schemas.bill import BillList, BillObject, filters
-from hutong.api.strict_json import StrictRoute
 from hutong.errors import NotFound
 
 router = APIRouter(prefix="/v1/bills", tags=["Bills"], route_class=StrictRoute)

@@ -15,9 +15,9 @@ from hutong.api.dependencies import Acting, Services, Use
 from hutong.api.merchant.bills import CSV, Cursor, Filters, csv_answer, records_answer
 from hutong.api.paging import Limit, list_answer
 from hutong.api.problems import responses
+from hutong.api.requests import StrictRoute
 from hutong.api.responses import json_answer
 from hutong.api.schemas.bill import BillSourceList, OperatorBillList, OperatorBillObject
-from hutong.api.strict_json import StrictRoute
 from hutong.errors import InvalidParameter, NotFound
 
 router = APIRouter(prefix="/v1/operator", tags=["Operators"], route_class=StrictRoute)

@@ -72,8 +72,6 @@ async def see_bill(use: Use, _operator: Acting, payment_id: str) -> Response:
     identifier = ids.decode("pay", payment_id)
     async with use.records.transaction() as tx:
         record = await search.find_record(tx, identifier)
-    if record is None:
-        raise NotFound("no payment record has this id")
     (document,) = await _documents(use, [record])
     return json_answer(document)
 

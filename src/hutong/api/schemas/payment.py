@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from hutong.api.requests import Instant, OptionalText, RequestModel, Text
+from hutong.api.requests import Instant, OptionalText, RequestModel, Text, clean_text
 from hutong.api.schemas.fields import ListObject, PageObject
 
 ORDER_NO = r"^[\x21-\x7e]{1,64}$"

@@ -13,6 +13,7 @@ import re
 import secrets
 import shlex
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from hutong.errors import Conflict, Unavailable
 
 _RECOVERY_LIMIT_S = 7 * 86_400
 _TIMELINE = re.compile(r"^Latest checkpoint's TimeLineID: +(\d+)$", re.MULTILINE)
+_LOOK_EVERY_S = 0.1
 _FRESH = "restoring-"
 
 
@@ -151,7 +153,7 @@ def _run_recovery(server: EmbeddedServer, place: Place, fresh: Path, recovery: R
         "restore_command": restore_command(recovery.archive / "wal"),
         **recovery.target,
         "recovery_target_action": "promote",
-        "hot_standby": "off",  # "ready" then means that the recovery has ended
+        "hot_standby": "off",  # no connections before the recovery has ended
         "archive_mode": "on",
         "archive_command": "",
     }
@@ -161,7 +163,7 @@ def _run_recovery(server: EmbeddedServer, place: Place, fresh: Path, recovery: R
         place, "pg_ctl", "start", "-D", fresh.name, "-l", f"{fresh.name}/{log.name}", "-w", "-t",
         str(_RECOVERY_LIMIT_S), "-o", shlex.join(["-k", str(place.socket_folder), *options]),
     )  # fmt: skip
-    if started.returncode != 0:
+    if started.returncode != 0 or not _becomes_ready(fresh):
         raise Unavailable(f"PostgreSQL cannot recover from this backup:\n{system.tail(log) or started.stdout}")
     server.run_checked(place, "pg_ctl", "stop", "-D", fresh.name, "-m", "fast", "-w", "-t", str(_RECOVERY_LIMIT_S))
     log.unlink()
@@ -173,6 +175,16 @@ def _run_recovery(server: EmbeddedServer, place: Place, fresh: Path, recovery: R
     found = _TIMELINE.search(server.run(place, "pg_controldata", fresh.name).stdout)
     assert found is not None
     return int(found[1])
+
+
+def _becomes_ready(fresh: Path) -> bool:
+    """Wait until the server has recovered; False if it ends before."""
+    # pg_ctl waits for the begin of the recovery only.
+    while not system.says_ready(fresh / "postmaster.pid"):
+        if not system.postgres_processes(fresh).server:
+            return False
+        time.sleep(_LOOK_EVERY_S)
+    return True
 
 
 def _swap(place: Place, fresh: Path) -> Path | None:

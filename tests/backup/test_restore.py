@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import psycopg
@@ -94,6 +95,9 @@ def test_a_restored_database_archives_on_and_both_its_futures_can_be_restored(
     done = command("backup", "verify", str(installation.folder), "--json")
     (verified,) = json.loads(done.stdout)["backups"]
     assert (done.returncode, verified["faults"], verified["latest_timeline"]) == (0, [], 2)
+    gap = installation.between + (datetime.fromisoformat(verified["recoverable_to"]) - installation.between) / 2
+    done = command("backup", "restore", str(installation.folder), "--replace", "--to", gap.isoformat())
+    assert (done.returncode, "name the timeline to follow with --timeline (--to)" in done.stderr) == (1, True)
     assert restored(installation, command, "--replace")["timeline"] == 3
     assert booked(installation, command) == {*installation.before, *later}
     restored(installation, command, "--replace", "--timeline", "1")

@@ -75,9 +75,11 @@ def list_backups(folder: Path) -> list[Backup]:
     """Return the finished backups of a folder, the oldest first.
 
     Errors:
-        NotFound: there is none.
+        NotFound: there is none, or no such folder.
         ConfigurationError: a description cannot be read.
     """
+    if not folder.is_dir():
+        raise NotFound(f"there is no folder {folder}", param="FOLDER")
     found = sorted(path for path in (folder / "backups").glob("*") if _ID.fullmatch(path.name))
     if not found:
         raise NotFound(f"there is no backup in {folder}", param="FOLDER")

@@ -66,7 +66,7 @@ def restore_backup(
 
     Args:
         to: The point in time: everything up to it is there, nothing later. None means the end of the log.
-        timeline: The timeline to follow; the newest by default.
+        timeline: The timeline to follow; the newest by default, whose history has no gap at `to`.
         replace: Whether an existing database is renamed.
 
     Errors:
@@ -121,7 +121,16 @@ def _plan(folder: Path, *, to: datetime | None, timeline: int | None, own_wal: P
     if to is not None and (end is None or to >= end):
         reason = f"the newest transaction in the log is of {'no time' if end is None else end.isoformat()}"
         raise InvalidParameter(f"{reason}; without --to everything is restored", param="--to")
+    if to is not None and timeline is None:
+        _refuse_gap(log, chosen, backup, to)
     return Plan(backup, chosen, to or end, tuple(newer))
+
+
+def _refuse_gap(log: Log, timeline: int, backup: Backup, to: datetime) -> None:
+    for before, after in log.seams(timeline, backup.start_lsn):
+        if before < to < after:
+            reason = f"a restore went back to {before.isoformat()}, and its history goes on at {after.isoformat()}"
+            raise InvalidParameter(f"{reason}; name the timeline to follow with --timeline", param="--to")
 
 
 def _refuse_damaged(folder: Path, backup: Backup, archive: Log, log: Log, timeline: int, vault: Vault) -> None:

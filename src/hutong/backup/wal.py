@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 import struct
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 from hutong import db
@@ -110,10 +111,32 @@ class Log:
 
     def newest_time(self, names: Iterable[str]) -> datetime | None:
         """Return the time of the newest transaction that ended in these segments, which are in order."""
-        for name in reversed(list(names)):
-            if times := _TIME.findall(_dump("--rmgr=Transaction", str(self.files[name])).stdout):
-                return max(datetime.fromisoformat(time).replace(tzinfo=UTC) for time in times)
-        return None
+        return next((max(times) for name in reversed(list(names)) if (times := self._times(name))), None)
+
+    def seams(self, timeline: int, start: int) -> Iterator[tuple[datetime, datetime]]:
+        """Yield, for each restore in the history of a timeline since an LSN, the times of two transactions.
+
+        One is the last before the restored moment, the other is the first after the restore; nothing is in between.
+        """
+        names, missing = self.chain(timeline, start)
+        if missing:
+            return
+        first = start // SEGMENT_BYTES
+        for reach in self.reaches(timeline)[1:]:
+            place = reach.begin // SEGMENT_BYTES - first
+            if reach.begin <= start or place >= len(names):
+                continue
+            edge = show_lsn(reach.begin)
+            before = max(self._times(names[place], f"--end={edge}"), default=None) or self.newest_time(names[:place])
+            after = chain([self._times(names[place], f"--start={edge}")], map(self._times, names[place + 1 :]))
+            first_after = next((min(times) for times in after if times), None)
+            if before is not None and first_after is not None:
+                yield before, first_after
+
+    def _times(self, name: str, *options: str) -> list[datetime]:
+        """Return the times of the transactions that ended in a segment."""
+        found = _TIME.findall(_dump("--rmgr=Transaction", *options, str(self.files[name])).stdout)
+        return [datetime.fromisoformat(time).replace(tzinfo=UTC) for time in found]
 
     def faults(self, names: Sequence[str], *, timeline: int, start: int, system_identifier: int) -> list[str]:
         """Read these segments from an LSN on, which are whole and in order, and return their faults.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hutong.cli.common import Json, load_settings
-from hutong.errors import ConfigurationError, InvalidParameter, NotFound
+from hutong.errors import ConfigurationError, InvalidParameter
 
 if TYPE_CHECKING:
     from hutong import backup as backups
@@ -141,10 +141,7 @@ def _folder(argument: Path | None, settings: Settings) -> Path:
     folder = argument or settings.backup_folder
     if not isinstance(folder, Path):
         raise InvalidParameter("name the backup folder, or set HUTONG_BACKUP_FOLDER", param="FOLDER")
-    folder = folder.expanduser().absolute()
-    if not folder.is_dir():
-        raise NotFound(f"there is no folder {folder}", param="FOLDER")
-    return folder
+    return folder.expanduser().absolute()
 
 
 def _instant(text: str | None) -> datetime | None:

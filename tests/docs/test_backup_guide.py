@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from hutong.cli import main
@@ -86,6 +87,8 @@ def shell(
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home.parent))
     shell = Shell(short_folder, monkeypatch, capsys)
+    with psycopg.connect(server_url, autocommit=True) as connection, suppress(psycopg.errors.DuplicateObject):
+        connection.execute("CREATE ROLE hutong_app NOLOGIN")  # the second way to prepare a server
     shell.replacements["postgresql://hutong:…@db.example/hutong"] = create_database(server_url)
     shell.run(".venv/bin/hutong merchant create 'Example Store'")  # makes the secret key
     yield shell

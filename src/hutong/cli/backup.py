@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -49,7 +51,7 @@ def create(
     settings = _embedded_settings()
     target = _folder(folder, settings)
     start = time.monotonic()
-    with app.using_database(settings) as url:
+    with app.using_database(settings) as url, _file_errors(target):
         made = asyncio.run(backups.create_backup(url, target, vault=app.open_vault(settings), keep=keep))
     duration_s = time.monotonic() - start
     if as_json:
@@ -75,10 +77,11 @@ def verify(folder: Folder = None, as_json: Json = False) -> None:
     settings = load_settings()
     target = _folder(folder, settings)
     found = []
-    for verified in backups.verify_backups(target, vault=app.existing_vault(settings)):
-        found.append(verified)
-        if not as_json:
-            _print_verified(verified)
+    with _file_errors(target):
+        for verified in backups.verify_backups(target, vault=app.existing_vault(settings)):
+            found.append(verified)
+            if not as_json:
+                _print_verified(verified)
     ok = not any(verified.faults for verified in found)
     if as_json:
         print(json.dumps({"ok": ok, "backups": [_verified_document(verified) for verified in found]}))
@@ -109,14 +112,12 @@ def restore(
 
     settings = _embedded_settings()
     instant = _instant(to)
-    restored = backups.restore_backup(
-        db.EmbeddedServer(settings.home, archive=settings.backup_folder),
-        _folder(folder, settings),
-        to=instant,
-        timeline=timeline,
-        replace=replace,
-        vault=app.existing_vault(settings),
-    )
+    target = _folder(folder, settings)
+    server = db.EmbeddedServer(settings.home, archive=settings.backup_folder)
+    with _file_errors(target):
+        restored = backups.restore_backup(
+            server, target, to=instant, timeline=timeline, replace=replace, vault=app.existing_vault(settings)
+        )
     if as_json:
         print(json.dumps(restored.document()))
         return
@@ -142,6 +143,15 @@ def _folder(argument: Path | None, settings: Settings) -> Path:
     if not isinstance(folder, Path):
         raise InvalidParameter("name the backup folder, or set HUTONG_BACKUP_FOLDER", param="FOLDER")
     return folder.expanduser().absolute()
+
+
+@contextmanager
+def _file_errors(folder: Path) -> Iterator[None]:
+    """Report errors of the file system in a block, such as a full disk, in one line."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(f"{folder}: {error}", param="FOLDER") from error
 
 
 def _instant(text: str | None) -> datetime | None:

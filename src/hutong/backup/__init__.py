@@ -4,7 +4,7 @@ Promises: a backup is made while payments continue; only one that was read whole
 and is recorded in `restored.json` in the data folder. The secret key is never in a backup, only a mark of it.
 """
 
-from hutong.backup.archiving import Archiving, read_archiving
+from hutong.backup.archiving import read_archiving
 from hutong.backup.create import create_backup
 from hutong.backup.model import Backup, list_backups
 from hutong.backup.restore import restore_backup
@@ -12,7 +12,6 @@ from hutong.backup.verify import Verified, verify_backups
 from hutong.backup.wal import show_lsn
 
 __all__ = [
-    "Archiving",
     "Backup",
     "Verified",
     "create_backup",

@@ -86,7 +86,7 @@ class Subject:
     @property
     def normal_side(self) -> NormalSide:
         """Assets and expenses stand on the debit side, liabilities and income on the credit side."""
-        return NormalSide.DEBIT if self.klass in (SubjectClass.ASSET, SubjectClass.EXPENSE) else NormalSide.CREDIT
+        return normal_side(self.code)
 
     @property
     def parent(self) -> int:
@@ -118,8 +118,25 @@ CHART: dict[int, Subject] = {
 }
 """The subjects that have accounts, by code."""
 
+GROUPS: dict[int, tuple[str, str]] = {
+    1000: ("assets", "资产"),
+    1100: ("receivables", "应收款项"),
+    2000: ("liabilities", "负债"),
+    2100: ("balances of users", "用户款项"),
+    2200: ("money in transit", "在途款项"),
+    2300: ("money to be explained", "待查款项"),
+    4000: ("income", "收入"),
+    5000: ("expenses", "费用"),
+}
+"""The names of the groups that subjects belong to, by code."""
+
 CLEARING = (CHANNEL_RECEIVABLE, REFUND_IN_TRANSIT, SURPLUS_TO_REFUND, PAYOUT_IN_TRANSIT, SUSPENSE)
 """Subjects whose accounts come back to zero when everything in transit has arrived."""
+
+
+def normal_side(code: int) -> NormalSide:
+    """Return the side of a subject or a group, which its first digit tells."""
+    return NormalSide.DEBIT if code // 1000 in (1, 5) else NormalSide.CREDIT
 
 
 def subject(code: int) -> Subject:

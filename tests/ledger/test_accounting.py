@@ -143,7 +143,7 @@ async def test_an_account_whose_opening_was_rolled_back_is_opened_again(shop, cl
         assert await shop.run(lambda tx, c=booked: ledger.book(tx, [c], now=clock.now(), accounts=accounts)) == [
             T.CREATED
         ]
-        assert accounts == set(booked[1])
+        assert accounts == set(transfers_of(booked)[1])
 
 
 def test_codes_keep_their_meaning():
@@ -151,7 +151,7 @@ def test_codes_keep_their_meaning():
     assert {event.code: event.name for event in ledger.EVENTS.values()} == {
         1: "payment", 2: "fee", 3: "surplus", 4: "refund", 5: "fee_return", 6: "funding_return", 7: "surplus_refund",
         8: "late_refund", 9: "funding", 10: "channel_cost", 11: "channel_settlement", 12: "merchant_settlement",
-        13: "payout", 60: "standing_order", 99: "manual",
+        13: "payout", 60: "standing_order", 70: "month_closing", 71: "year_closing", 80: "manual_entry", 99: "manual",
     }  # fmt: skip
     assert set(ledger.EVENTS) == set(EventCode)
     pairs = {event.name: [(leg.debit, leg.credit) for leg in event.legs] for event in ledger.EVENTS.values()}
@@ -161,7 +161,8 @@ def test_codes_keep_their_meaning():
         "funding_return": [(2001, 5002), (2001, 1101)], "surplus_refund": [(2202, 1101), (2202, 1001)],
         "late_refund": [(2301, 1101)], "funding": [(5002, 2001), (1101, 2001)], "channel_cost": [(5001, 1101)],
         "channel_settlement": [(1001, 1101)], "merchant_settlement": [(2001, 2002)],
-        "payout": [(2002, 2203), (2203, 1001)], "standing_order": [], "manual": [],
+        "payout": [(2002, 2203), (2203, 1001)], "standing_order": [], "month_closing": [], "year_closing": [],
+        "manual_entry": [], "manual": [],
     }  # fmt: skip
     for event in ledger.EVENTS.values():
         assert event.name_en
@@ -213,7 +214,7 @@ async def test_the_cut_waits_for_transactions_begun_before_it_and_late_ones_go_t
     slow = await shop.database.pool.acquire()
     transaction = slow.transaction()
     await transaction.start()
-    await ledger.Ledger(slow, clock=clock.now_ns).create_transfers(shop.chain(surplus=7)[0])
+    await ledger.Ledger(slow, clock=clock.now_ns).create_transfers(transfers_of(shop.chain(surplus=7))[0])
     clock.advance(timedelta(days=1))
     cut = await shop.cut()
     assert (cut.step, cut.waiting) == (DayCutStep.SWITCHED, True)

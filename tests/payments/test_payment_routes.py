@@ -16,7 +16,7 @@ from hutong.channels import ChannelAnswer, ChannelState
 from hutong.clock import ManualClock
 from hutong.ids import Ids, encode
 from hutong.routing.configuration.configuration import read_configuration
-from hutong.routing.failures import TECHNICAL
+from hutong.routing.health import TECHNICAL
 from support.fakes.channel import HonestChannel
 from support.fixtures.payments import AMOUNT, METHOD, World
 from support.fixtures.routed_payments import BUSY, NOT_SENT, Shop, tries

@@ -13,6 +13,7 @@ import pytest
 from hutong import ledger
 from hutong.ledger.accounting.chart import account_id
 from hutong.ledger.accounting.postings import transfers_of
+from hutong.ledger.model import AMOUNT_MAX
 from hutong.payments import postings
 from hutong.payments.refunds import postings as refund_postings
 from hutong.payments.refunds.model import RefundKind, RefundMethod
@@ -87,7 +88,7 @@ CASES: dict[str, Callable[[], ledger.Chain]] = {
 
 
 def shown(transfer: ledger.Transfer) -> str:
-    amount = "max" if transfer.amount == ledger.AMOUNT_MAX else transfer.amount
+    amount = "max" if transfer.amount == AMOUNT_MAX else transfer.amount
     assert (transfer.user_data_64, transfer.user_data_32, transfer.timeout, transfer.timestamp) == (0, 0, 0, 0)
     if transfer.pending_id:
         rest = (transfer.debit_account_id, transfer.credit_account_id, transfer.ledger, transfer.code)

@@ -375,6 +375,9 @@ class ChannelWorld:
 class ModelledChannel(Channel):
     """The adapter that a process of ours holds."""
 
+    acceptance = HttpAnswer(204)
+    refusal = HttpAnswer(401)
+
     def __init__(self, world: ChannelWorld) -> None:
         self.world = world
         self.capabilities = Capabilities(
@@ -429,12 +432,6 @@ class ModelledChannel(Channel):
         )
         key = headers["x-key"]
         return Notification(said["number"], answer, About(said["about"]), replay_key=key.encode())
-
-    def accept_notification(self) -> HttpAnswer:
-        return HttpAnswer(204)
-
-    def refuse_notification(self) -> HttpAnswer:
-        return HttpAnswer(401)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from simulated_database import Gate, Pool
 from simulated_loop import OWNER, SimulatedLoop
 
 from hutong import idempotency, payments
-from hutong.api.answers import JsonAnswers
+from hutong.api.responses import JsonAnswers
 from hutong.clock import to_ns
 from hutong.db import Database
 from hutong.errors import NotFound

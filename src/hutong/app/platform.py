@@ -16,7 +16,7 @@ from hutong.app.approval_handlers import approval_handlers
 from hutong.clock import Clock, SystemClock
 from hutong.config import Settings, home_folder
 from hutong.errors import HutongError
-from hutong.ids import Ids, encode
+from hutong.ids import Ids
 from hutong.telemetry import configure_logging
 from hutong.vault import Vault, decode_keys, key_file
 
@@ -135,7 +135,11 @@ async def open_platform(
         stack.push_async_callback(platform.lifecycle.stop)
         selector = platform.lifecycle.route_selector
         state_sync = routing.StateSync(
-            database, selector.routing_state, clock=clock, process_id=ids.new(), offers=selector.refresh_offers
+            database,
+            selector.routing_state,
+            clock=clock,
+            process_id=ids.new(),
+            offers=partial(selector.offers, ahead=True),
         )
         await stack.enter_async_context(_running(state_sync.run))
         yield platform
@@ -161,11 +165,7 @@ def wire(
         answers: Makes the renderer of answers, which are stored under idempotency keys.
     """
     address = public_url(settings)
-
-    def checkout_url(payment: payments.Payment) -> str:
-        return f"{address}/pay/{encode('pay', payment.payment_id)}?token={payment.checkout_token}"
-
-    documents = payments.Documents(checkout_url, accounts.text)
+    documents = payments.Documents(address, accounts.text)
     cadence = tuple(timedelta(seconds=int(part)) for part in settings.query_cadence.split(","))
     transactions = payments.PaymentTransactions(
         database,

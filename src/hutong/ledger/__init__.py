@@ -15,10 +15,12 @@ from hutong.ledger.accounting.postings import (
     Opening,
     Posting,
     book,
+    derive_id,
 )
 from hutong.ledger.accounting.reversal import reverse
 from hutong.ledger.accounting.standing_orders import add_standing_order
 from hutong.ledger.accounting.statements import (
+    AccountStatement,
     StatementLine,
     SubjectBalance,
     differences,
@@ -34,7 +36,6 @@ from hutong.ledger.invariants import check_invariants
 from hutong.ledger.ledger import Ledger
 from hutong.ledger.maintenance import maintain
 from hutong.ledger.model import (
-    AMOUNT_MAX,
     Account,
     CreateTransferStatus,
     QueryFilter,
@@ -46,11 +47,11 @@ from hutong.ledger.overdraft import agree_overdraft
 from hutong.ledger.partitions import make_partitions
 
 __all__ = [
-    "AMOUNT_MAX",
     "CHART",
     "EVENTS",
     "Account",
     "AccountOwner",
+    "AccountStatement",
     "Chain",
     "ChainVerdict",
     "CreateTransferStatus",
@@ -71,6 +72,7 @@ __all__ = [
     "book",
     "check_invariants",
     "days",
+    "derive_id",
     "differences",
     "enter_memos",
     "general_ledger",

@@ -21,6 +21,7 @@ from hutong.ledger.batch_state import (
     NS_PER_S,
     PENDING,
     POSTED,
+    TIMEOUT,
     TIMESTAMP,
     USER_DATA_32,
     USER_DATA_64,
@@ -30,6 +31,7 @@ from hutong.ledger.batch_state import (
     Row,
 )
 from hutong.ledger.model import (
+    AMOUNT_MAX,
     BALANCE_MAX,
     ID_MAX,
     TIMESTAMP_MAX,
@@ -63,6 +65,7 @@ _DEBITS_LIMITED = int(AccountFlags.DEBITS_MUST_NOT_EXCEED_CREDITS)
 _CREDITS_LIMITED = int(AccountFlags.CREDITS_MUST_NOT_EXCEED_DEBITS)
 _LIMITED = _DEBITS_LIMITED | _CREDITS_LIMITED
 _CLOSED = int(AccountFlags.CLOSED)
+_RESOLVES_OTHERWISE = _PENDING | _BALANCING | _CLOSING
 
 _S = CreateTransferStatus
 _CREATED = CreateTransferStatus.CREATED
@@ -244,16 +247,23 @@ class Batch:
         """Post or void a hold."""
         hold = self.stored.get(event.pending_id)
         state = self.states.get(event.pending_id)
-        status, amount = resolution_answer(event, flags, hold, state, timestamp)
-        if status is not _CREATED or hold is None:
-            return status
+        posts = flags & _POST
+        if (
+            hold is None or state != PENDING or hold[TIMEOUT] or event.amount != (AMOUNT_MAX if posts else 0)
+            or flags & _RESOLVES_OTHERWISE or flags & _RESOLVES == _RESOLVES
+            or event.debit_account_id or event.credit_account_id or event.ledger or event.code or event.timeout
+        ):  # fmt: skip
+            status, amount = resolution_answer(event, flags, hold, state, timestamp)
+            if status is not _CREATED or hold is None:
+                return status
+        else:
+            amount = hold[AMOUNT]
         debit, credit = self.accounts[hold[DEBIT]], self.accounts[hold[CREDIT]]
         if flags & _IMPORTED:
             status = self._imported_answer(event, None, None)
             if status is not _CREATED:
                 return status
             timestamp = event.timestamp
-        posts = flags & _POST
         if posts and (debit.flags | credit.flags) & _CLOSED:
             return _S.DEBIT_ACCOUNT_ALREADY_CLOSED if debit.flags & _CLOSED else _S.CREDIT_ACCOUNT_ALREADY_CLOSED
 

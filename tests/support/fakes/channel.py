@@ -40,6 +40,7 @@ CAPABILITIES = Capabilities(
     partial_capture=True,
     authorization_kept=timedelta(days=7),
 )
+ACCEPTANCE, REFUSAL = HttpAnswer(204), HttpAnswer(401)
 NOTHING = ChannelAnswer(ChannelState.UNKNOWN, channel_code="no_answer")
 
 
@@ -55,6 +56,8 @@ class HonestChannel(Channel):
     """Orders by number. `reachable` and `replies` say what the network does; `before_pay` runs first."""
 
     capabilities: Capabilities = CAPABILITIES
+    acceptance: HttpAnswer = ACCEPTANCE
+    refusal: HttpAnswer = REFUSAL
     orders: dict[str, Order] = field(default_factory=dict)
     calls: list[tuple[str, str]] = field(default_factory=list)
     reachable: bool = True
@@ -112,12 +115,6 @@ class HonestChannel(Channel):
         order = self.orders.get(attempt_no)
         answer = self._answer(order) if order else ChannelAnswer(ChannelState.SUCCEEDED, 1, "CNY")
         return Notification(attempt_no, answer, replay_key=headers.get("x-key", "").encode() or None)
-
-    def accept_notification(self) -> HttpAnswer:
-        return HttpAnswer(204)
-
-    def refuse_notification(self) -> HttpAnswer:
-        return HttpAnswer(401)
 
     def _answer(self, order: Order, answer: ChannelAnswer | None = None) -> ChannelAnswer:
         if not self.replies:

@@ -23,7 +23,6 @@ __all__ = [
     "DayRule",
     "DayState",
     "day_rule",
-    "is_closed",
     "list_days",
     "make_rule",
     "set_day_rule",
@@ -118,8 +117,3 @@ def _new_day(day: date, rule: DayRule, now: datetime) -> AccountingDay:
     late = now - due_at
     state = DayState.DUE if due_at <= now else DayState.OPEN
     return AccountingDay(day, state, None, due_at, None, late if late > LATE_AFTER else None)
-
-
-async def is_closed(tx: db.Tx, day: date) -> bool:
-    """Return whether a day is closed: its movements and balances are final."""
-    return bool(await _sql.day_is_closed.fetchval(tx, day))

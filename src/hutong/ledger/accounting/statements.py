@@ -10,9 +10,9 @@ from uuid import UUID
 
 from hutong import db
 from hutong.clock import to_ns
-from hutong.errors import Conflict, InvalidParameter, NotFound
+from hutong.errors import InvalidParameter, NotFound
 from hutong.ledger.accounting.chart import CHART, GROUPS, NormalSide, normal_side
-from hutong.ledger.accounting.days import is_closed
+from hutong.ledger.accounting.closed_days import require_closed
 from hutong.ledger.accounting.postings import EVENTS
 from hutong.ledger.codec import uuid_of
 from hutong.ledger.model import TIMESTAMP_MAX
@@ -165,8 +165,8 @@ async def general_ledger(tx: db.Tx, *, day: date | None = None) -> list[SubjectB
     Errors:
         Conflict: the day is not closed, so its balances are not known yet.
     """
-    if day is not None and not await is_closed(tx, day):
-        raise Conflict(f"the day {day} is not closed")
+    if day is not None:
+        await require_closed(tx, day)
     records = await (_sql.subject_balances.fetch(tx, day) if day else _sql.subject_balances_now.fetch(tx))
     return [_subject_balance(record) for record in records]
 
@@ -184,12 +184,14 @@ def roll_up(lines: Sequence[SubjectBalance]) -> list[SubjectBalance]:
     """Return the lines with their parents added: a parent is the sum of all subjects below it, on its normal side."""
     sums: dict[tuple[int, int], list[int]] = {}
     for line in lines:
-        for parent in {line.code // 100 * 100, line.code // 1000 * 1000} & GROUPS.keys():
+        for parent in {line.code // 100 * 100, line.code // 1000 * 1000} - {0, line.code}:
             sign = _sign(line.code) * _sign(parent)
             total = sums.setdefault((line.ledger, parent), [0, 0, 0, 0])
             for place, value in enumerate((sign * line.opening, line.debits, line.credits, sign * line.closing)):
                 total[place] += value
-    parents = [SubjectBalance(ledger, code, *GROUPS[code], *total) for (ledger, code), total in sums.items()]
+    parents = [
+        SubjectBalance(ledger, code, *GROUPS.get(code, ("", "")), *total) for (ledger, code), total in sums.items()
+    ]
     return sorted([*lines, *parents], key=lambda line: (line.ledger, line.code))
 
 
@@ -214,4 +216,4 @@ def _subject_balance(record: Any) -> SubjectBalance:
 
 
 def _sign(code: int) -> int:
-    return -1 if (code in CHART or code in GROUPS) and normal_side(code) is NormalSide.CREDIT else 1
+    return -1 if normal_side(code) is NormalSide.CREDIT else 1

@@ -178,10 +178,6 @@ UPDATE ledger.day_cut SET step = $2, finished_at = $3 WHERE day = $1;
 -- Close the day.
 UPDATE ledger.accounting_day SET batch_date = $1;
 
--- name: day_is_closed
--- Whether a day has its balances for good.
-SELECT batch_date >= $1 AND EXISTS (SELECT FROM ledger.day_cut WHERE day = $1) AS closed FROM ledger.accounting_day;
-
 -- name: subject_balances
 -- The books of one closed day by subject.
 SELECT {day_sums}

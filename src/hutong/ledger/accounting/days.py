@@ -98,7 +98,7 @@ async def list_days(tx: db.Tx, *, now: datetime, limit: int = 31) -> list[Accoun
     rule, cuts = rule_of_books(books), await _sql.recent_day_cuts.fetch(tx, limit)
     known = [_known_day(cut, now) for cut in cuts]
     today = rule.day_of(now)
-    first = cuts[0]["day"] + _DAY if cuts else today
+    first = cuts[0]["day"] + _DAY if cuts else await _sql.first_business_day.fetchval(tx) or today
     newer = [first + _DAY * n for n in range(min((today - first).days + 1, limit + 1))]
     return [_new_day(day, rule, now) for day in reversed(newer)] + known
 

@@ -141,12 +141,12 @@ def _balance_line(name_en: str, name_zh: str, day: date, balance: int) -> Statem
 def _statement_line(record: Any, sign: int) -> StatementLine:
     event = EVENTS.get(record["code"])
     return StatementLine(
-        id=record["id"],
+        id=UUID(int=record["id"].int),
         timestamp=record["timestamp"],
         accounting_date=record["accounting_date"],
         event=record["code"],
-        other_account=record["other"],
-        reference=record["reference"],
+        other_account=UUID(int=record["other"].int),
+        reference=UUID(int=record["reference"].int),
         debit=record["debit"],
         credit=record["credit"],
         balance=sign * (record["debits"] - record["credits"]),

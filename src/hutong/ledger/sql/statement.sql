@@ -83,7 +83,7 @@ UPDATE ledger.sweep s SET next_at = u.next_at
 FROM unnest(:sweep_id::uuid[], :next_at::timestamptz[]) u (sweep_id, next_at)
 WHERE s.id = u.sweep_id;
 
--- name: lock_accounts
+-- name: lock_balances
 -- Accounts with their balances, locked in the order in which every batch locks them.
 SELECT {t.account} FROM ledger.account t WHERE t.id = ANY ($1::uuid[]) ORDER BY t.id FOR NO KEY UPDATE;
 

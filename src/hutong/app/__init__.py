@@ -7,6 +7,7 @@ The web application is in `hutong.app.web`, which only the process that serves i
 from hutong.app.platform import (
     Platform,
     broker,
+    existing_vault,
     open_platform,
     open_vault,
     public_url,
@@ -30,6 +31,7 @@ __all__ = [
     "await_release",
     "broker",
     "environment",
+    "existing_vault",
     "hold_sandbox",
     "home_folder",
     "listen",

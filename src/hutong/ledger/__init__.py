@@ -4,8 +4,9 @@ Promises: debits equal credits in every ledger after every commit; a balance tha
 included; an id has one effect and one answer, permanently; rows of the journal never change, and `verify` proves it.
 """
 
+from hutong.ledger.accounting import days
 from hutong.ledger.accounting.chart import CHART, AccountOwner
-from hutong.ledger.accounting.day_cut import DayCut, run_day_cut, set_cut_time
+from hutong.ledger.accounting.day_cut import DayCut, run_day_cut
 from hutong.ledger.accounting.memo import Memo, enter_memos
 from hutong.ledger.accounting.postings import (
     EVENTS,
@@ -17,7 +18,16 @@ from hutong.ledger.accounting.postings import (
     derive_id,
 )
 from hutong.ledger.accounting.reversal import reverse
-from hutong.ledger.accounting.statements import StatementLine, SubjectBalance, general_ledger, roll_up, statement
+from hutong.ledger.accounting.statements import (
+    AccountStatement,
+    StatementLine,
+    SubjectBalance,
+    differences,
+    general_ledger,
+    roll_up,
+    statement,
+    statement_of_days,
+)
 from hutong.ledger.accounts import trial_balance
 from hutong.ledger.hash_chain import ChainVerdict, seal, verify
 from hutong.ledger.ids import id  # noqa: A004 - the name the TigerBeetle client gives it
@@ -38,6 +48,7 @@ __all__ = [
     "EVENTS",
     "Account",
     "AccountOwner",
+    "AccountStatement",
     "Chain",
     "ChainVerdict",
     "CreateTransferStatus",
@@ -54,7 +65,9 @@ __all__ = [
     "agree_overdraft",
     "book",
     "check_invariants",
+    "days",
     "derive_id",
+    "differences",
     "enter_memos",
     "general_ledger",
     "id",
@@ -64,8 +77,8 @@ __all__ = [
     "roll_up",
     "run_day_cut",
     "seal",
-    "set_cut_time",
     "statement",
+    "statement_of_days",
     "trial_balance",
     "verify",
 ]

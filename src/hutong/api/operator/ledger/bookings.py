@@ -27,10 +27,10 @@ from hutong.api.operator.ledger.shared import (
 )
 from hutong.api.paging import Limit, cut
 from hutong.api.problems import responses
+from hutong.api.requests import StrictRoute
 from hutong.api.responses import json_answer
 from hutong.api.schemas.fields import PageObject, Reason, example_body
 from hutong.api.schemas.payment import AMOUNT_MINOR_MAX
-from hutong.api.strict_json import StrictRoute
 from hutong.errors import InvalidParameter
 from hutong.ledger import finance, reports
 

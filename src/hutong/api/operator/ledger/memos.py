@@ -24,10 +24,10 @@ from hutong.api.operator.ledger.shared import (
 )
 from hutong.api.paging import Limit, cut, list_answer
 from hutong.api.problems import responses
+from hutong.api.requests import StrictRoute, Text
 from hutong.api.responses import json_answer
-from hutong.api.schemas.fields import ListObject, PageObject, Reason, Text, example_body
+from hutong.api.schemas.fields import ListObject, PageObject, Reason, example_body
 from hutong.api.schemas.payment import AMOUNT_MINOR_MAX
-from hutong.api.strict_json import StrictRoute
 from hutong.ledger import finance
 
 router = APIRouter(prefix=f"{PREFIX}/memos", tags=TAGS, route_class=StrictRoute)

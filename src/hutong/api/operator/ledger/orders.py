@@ -23,10 +23,10 @@ from hutong.api.operator.ledger.shared import (
 )
 from hutong.api.paging import Limit, cut
 from hutong.api.problems import responses
+from hutong.api.requests import Instant, StrictRoute
 from hutong.api.responses import json_answer
-from hutong.api.schemas.fields import Instant, PageObject, Reason, example_body
+from hutong.api.schemas.fields import PageObject, Reason, example_body
 from hutong.api.schemas.payment import AMOUNT_MINOR_MAX
-from hutong.api.strict_json import StrictRoute
 from hutong.ledger import finance
 
 router = APIRouter(prefix=PREFIX, tags=TAGS, route_class=StrictRoute)

@@ -15,9 +15,9 @@ from hutong.api.dependencies import Acting, Use
 from hutong.api.operator.ledger.shared import PREFIX, TAGS, document, person_of
 from hutong.api.paging import list_answer
 from hutong.api.problems import responses
+from hutong.api.requests import StrictRoute
 from hutong.api.responses import json_answer
 from hutong.api.schemas.fields import ListObject, Reason, example_body
-from hutong.api.strict_json import StrictRoute
 from hutong.ledger import finance
 
 router = APIRouter(prefix=PREFIX, tags=TAGS, route_class=StrictRoute)

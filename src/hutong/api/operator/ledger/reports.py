@@ -14,8 +14,8 @@ from hutong.api.dependencies import Acting, Use
 from hutong.api.operator.ledger.shared import PREFIX, TAGS, Code, Day, UuidCursor, document, page
 from hutong.api.paging import Limit, cut, list_answer, page_answer
 from hutong.api.problems import responses
+from hutong.api.requests import StrictRoute
 from hutong.api.schemas.fields import ListObject, PageObject
-from hutong.api.strict_json import StrictRoute
 from hutong.ledger import reports
 
 router = APIRouter(prefix=PREFIX, tags=TAGS, route_class=StrictRoute)

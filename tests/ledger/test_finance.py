@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import defaultdict
 from collections.abc import AsyncIterator
@@ -136,6 +137,61 @@ async def test_an_account_is_closed_when_it_is_empty_and_reopened(books: Books) 
     assert [record.entry.action for record in journal] == ["ledger.reopen_account", "ledger.close_account"]
 
 
+async def test_an_account_is_never_closed_with_a_balance_whoever_books_meanwhile(books: Books) -> None:
+    person, now = await books.person(), books.clock.now
+    bank = await books.account(1001)
+    for number in range(12):
+        account = await books.account(2001, UUID(int=100 + number))
+        transfer = ledger.Transfer(
+            id=books.ids.new().int, debit_account_id=bank.int, credit_account_id=account.int, amount=5, ledger=156,
+            code=99,
+        )  # fmt: skip
+
+        async def book() -> str:
+            (result,) = await books.run(
+                lambda tx: ledger.Ledger(tx, clock=books.clock.now_ns).create_transfers([transfer])  # noqa: B023
+            )
+            return result.status.name
+
+        async def close() -> str:
+            try:
+                await books.run(lambda tx: bookkeeping.close_account(tx, person, account, now=now()))  # noqa: B023
+            except Conflict as error:
+                return error.detail
+            return "closed"
+
+        outcome = tuple(await asyncio.gather(*((book(), close()) if number % 2 else (close(), book()))))
+        assert outcome[:: 1 if number % 2 else -1] in {
+            ("CREATED", "the account has a balance of 5 in minor units"),
+            ("CREDIT_ACCOUNT_ALREADY_CLOSED", "closed"),
+        }
+
+
+async def test_two_approvals_of_the_same_reversal_book_it_once(books: Books) -> None:
+    maker = await books.person()
+    checkers = [await books.person(operators.Role.APPROVER) for _ in range(4)]
+    channel, merchant = await books.account(1101), await books.account(2001)
+    transfer = await books.book(channel, merchant, 5_000)
+    proposals = [
+        await books.run(
+            lambda tx: bookkeeping.reverse(
+                tx, maker, transfer, limits=LIMITS, new_id=books.ids.new, now=books.clock.now()
+            )
+        )
+        for _ in checkers
+    ]
+
+    async def approve(proposal, checker) -> str:
+        try:
+            return str((await decide(books, proposal, checker)).state)
+        except Conflict as error:
+            return error.detail
+
+    answers = await asyncio.gather(*map(approve, proposals, checkers))
+    assert sorted(answers) == ["approved", *["the transfer is reversed already"] * 3]
+    assert await books.balance(merchant) == 0
+
+
 async def test_an_account_that_a_transfer_closed_is_reopened_by_voiding_that_transfer(books: Books) -> None:
     one, two = await books.account(1101), await books.account(1101, OTHER)
     await books.book(one, two, 0, flags=TransferFlags.PENDING | TransferFlags.CLOSING_DEBIT)
@@ -209,7 +265,7 @@ async def test_a_subject_is_added_once_with_its_parent_and_names(books: Books) -
     )  # fmt: skip
     await books.book(account.account_id, await books.account(1101), 70)
     line = next(line for line in await books.run(ledger.general_ledger) if line.code == 5101)
-    assert line.closing == 70
+    assert (line.closing, line.name_en, line.name_zh) == (70, "bank charges", "银行手续费")
 
 
 # Reversals and bookings

@@ -11,9 +11,10 @@ from uuid import UUID
 from hutong import db
 from hutong.clock import to_ns
 from hutong.errors import InvalidParameter, NotFound
-from hutong.ledger.accounting.chart import CHART, GROUPS, NormalSide, normal_side
+from hutong.ledger.accounting.chart import GROUPS, NormalSide, Subject, normal_side
 from hutong.ledger.accounting.closed_days import require_closed
 from hutong.ledger.accounting.postings import EVENTS
+from hutong.ledger.accounting.subjects import list_subjects
 from hutong.ledger.codec import uuid_of
 from hutong.ledger.model import TIMESTAMP_MAX
 from hutong.ledger.statements import sql as _sql
@@ -168,7 +169,8 @@ async def general_ledger(tx: db.Tx, *, day: date | None = None) -> list[SubjectB
     if day is not None:
         await require_closed(tx, day)
     records = await (_sql.subject_balances.fetch(tx, day) if day else _sql.subject_balances_now.fetch(tx))
-    return [_subject_balance(record) for record in records]
+    subjects = await list_subjects(tx)
+    return [_subject_balance(record, subjects.get(record["code"])) for record in records]
 
 
 def differences(lines: Sequence[SubjectBalance]) -> list[int]:
@@ -195,8 +197,7 @@ def roll_up(lines: Sequence[SubjectBalance]) -> list[SubjectBalance]:
     return sorted([*lines, *parents], key=lambda line: (line.ledger, line.code))
 
 
-def _subject_balance(record: Any) -> SubjectBalance:
-    subject = CHART.get(record["code"])
+def _subject_balance(record: Any, subject: Subject | None) -> SubjectBalance:
     sign = _sign(record["code"])
 
     def balance(at: str) -> int:

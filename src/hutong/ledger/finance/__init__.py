@@ -18,6 +18,7 @@ from hutong.ledger.accounting.standing_orders import (
     list_standing_orders,
     stop_standing_order,
 )
+from hutong.ledger.accounting.subjects import add_subject, list_subjects, make_subject, open_account
 from hutong.ledger.finance.accounts import (
     AccountQuery,
     ListedAccount,
@@ -30,7 +31,6 @@ from hutong.ledger.finance.accounts import (
 )
 from hutong.ledger.finance.entries import EntryLine, Side, book_entry, book_transfer, check_entry
 from hutong.ledger.finance.periods import Carry, Period, close_month, close_year, list_carries, list_periods
-from hutong.ledger.finance.subjects import add_subject, list_subjects, make_subject, open_account
 
 __all__ = [
     "AccountQuery",

@@ -14,8 +14,8 @@ from hutong import db, money
 from hutong.errors import Conflict, InvalidParameter, NotFound
 from hutong.ledger.accounting.amounts import currency_of, in_major_units, on_normal_side
 from hutong.ledger.accounting.chart import Subject
+from hutong.ledger.accounting.subjects import list_subjects
 from hutong.ledger.codec import uuid_of
-from hutong.ledger.finance.subjects import list_subjects
 from hutong.ledger.model import AccountFlags
 from hutong.ledger.overdraft import set_overdraft_limit
 from hutong.ledger.statements import sql as _sql

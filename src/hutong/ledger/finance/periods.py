@@ -27,10 +27,10 @@ from hutong.ledger.accounting.chart import (
 )
 from hutong.ledger.accounting.closed_days import require_closed
 from hutong.ledger.accounting.postings import EventCode
+from hutong.ledger.accounting.subjects import list_subjects
 from hutong.ledger.accounts import open_accounts
 from hutong.ledger.codec import uuid_of
 from hutong.ledger.finance.entries import create_or_refuse
-from hutong.ledger.finance.subjects import list_subjects
 from hutong.ledger.ledger import BATCH_MAX
 from hutong.ledger.model import Transfer
 from hutong.ledger.statements import sql as _sql

@@ -11,7 +11,7 @@ from hutong import db
 from hutong.errors import InvalidParameter
 from hutong.ledger.accounting.amounts import currency_of, in_major_units, on_normal_side
 from hutong.ledger.accounting.closed_days import require_closed
-from hutong.ledger.finance.subjects import list_subjects
+from hutong.ledger.accounting.subjects import list_subjects
 from hutong.ledger.statements import sql as _sql
 
 

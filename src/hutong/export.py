@@ -15,6 +15,7 @@ from uuid import UUID
 import orjson
 
 _PARQUET_TYPES = {int: "BIGINT", str: "VARCHAR", UUID: "VARCHAR", date: "DATE"}
+_BIGINT_MAX = 2**63 - 1
 _LONGEST_LINE = 64 * 1024 * 1024
 
 
@@ -35,15 +36,23 @@ def to_csv(lines: Iterable[Any]) -> str:
 def to_parquet(kind: type[Any], lines: Iterable[Any], path: Path) -> None:
     """Write lines of one kind as a Parquet file: integers as 64 bits, dates as dates, ids and names as text.
 
+    A column with an integer beyond 64 bits, such as the sum of a subject, is a decimal of 38 digits.
+
     Args:
         kind: The dataclass of the lines. It gives an empty file its columns.
 
     Effects:
         Replaces the file.
     """
+    listed = [asdict(line) for line in lines]
     columns = {name: _PARQUET_TYPES[hint] for name, hint in get_type_hints(kind).items()}
+    for name in [name for name, kind_of in columns.items() if kind_of == "BIGINT"]:
+        if any(abs(line[name]) > _BIGINT_MAX for line in listed):
+            columns[name] = "DECIMAL(38, 0)"
+            for line in listed:
+                line[name] = str(line[name])  # neither orjson nor DuckDB reads such a number without loss
     with tempfile.NamedTemporaryFile("wb", suffix=".jsonl") as rows:
-        rows.writelines(orjson.dumps(asdict(line), option=orjson.OPT_APPEND_NEWLINE) for line in lines)
+        rows.writelines(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in listed)
         rows.flush()
         write_parquet(Path(rows.name), columns, path)
 

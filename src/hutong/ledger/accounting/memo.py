@@ -11,6 +11,7 @@ from uuid import UUID
 import asyncpg
 
 from hutong import db
+from hutong.ledger.model import BALANCE_MAX
 from hutong.ledger.statements import sql as _sql
 
 
@@ -30,13 +31,15 @@ class MemoStatus(enum.Enum):
     ENTERED = "entered"
     EXISTS = "exists"
     EXISTS_WITH_DIFFERENT_AMOUNT = "exists_with_different_amount"
+    OVERFLOWS_TOTAL = "overflows_total"
 
 
 async def enter_memos(tx: db.Tx, memos: Sequence[Memo], *, now: datetime) -> list[MemoStatus]:
     """Add entries and move their totals, in the caller's transaction.
 
     Repeat:
-        An entry whose `ref` exists is answered EXISTS, or EXISTS_WITH_DIFFERENT_AMOUNT.
+        An entry whose `ref` exists is answered EXISTS, or EXISTS_WITH_DIFFERENT_AMOUNT. One that would take the total
+        beyond 2^63-1 on either side is answered OVERFLOWS_TOTAL and not entered.
 
     Returns:
         One status per entry, in order.
@@ -60,8 +63,11 @@ async def enter_memos(tx: db.Tx, memos: Sequence[Memo], *, now: datetime) -> lis
             same = amounts[key] == memo.amount
             statuses.append(MemoStatus.EXISTS if same else MemoStatus.EXISTS_WITH_DIFFERENT_AMOUNT)
             continue
-        amounts[key] = memo.amount
         total, seq = totals[memo.ledger, memo.owner]
+        if max(abs(memo.amount), abs(total + memo.amount)) > BALANCE_MAX:
+            statuses.append(MemoStatus.OVERFLOWS_TOTAL)
+            continue
+        amounts[key] = memo.amount
         totals[memo.ledger, memo.owner] = total, seq = total + memo.amount, seq + 1
         rows.append((memo.ledger, memo.owner, seq, memo.ref, memo.amount, total))
         statuses.append(MemoStatus.ENTERED)

@@ -46,12 +46,14 @@ WITH entry AS (
         CASE WHEN t.flags & 2 <> 0 THEN t.amount WHEN t.flags & 32780 <> 0 THEN -h.amount ELSE 0 END AS pending_change,
         CASE WHEN t.flags & 32778 <> 0 THEN 0 ELSE t.amount END AS posted_change, true AS is_debit
     FROM ledger.journal t LEFT JOIN ledger.journal h ON t.pending_id <> ledger.nil() AND h.id = t.pending_id
+    WHERE t.flags < 65536
     UNION ALL
     SELECT t.id, t.timestamp, t.credit_account_id, t.credit_version,
         t.credit_debits_pending, t.credit_debits_posted, t.credit_credits_pending, t.credit_credits_posted,
         CASE WHEN t.flags & 2 <> 0 THEN t.amount WHEN t.flags & 32780 <> 0 THEN -h.amount ELSE 0 END,
         CASE WHEN t.flags & 32778 <> 0 THEN 0 ELSE t.amount END, false
     FROM ledger.journal t LEFT JOIN ledger.journal h ON t.pending_id <> ledger.nil() AND h.id = t.pending_id
+    WHERE t.flags < 65536
 ), step AS (
     SELECT e.id, e.timestamp, e.account_id, e.version, e.debits_pending, e.debits_posted, e.credits_pending,
         e.credits_posted, e.pending_change, e.posted_change, e.is_debit,

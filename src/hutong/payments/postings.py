@@ -16,27 +16,23 @@ def success(payment: Payment, attempt: Attempt, *, platform_minor: int = 0, chan
         platform_minor, channel_minor: What the platform and the channel pay of the order's discounts. It is owed to
             the merchant; surplus has none.
     """
+    taken, attempt_id = taken_minor(attempt), attempt.attempt_id
     if attempt.surplus:
-        postings = [Posting(EventCode.SURPLUS, "surplus", attempt.attempt_id.int, taken_minor(attempt))]
+        postings = [Posting(EventCode.SURPLUS, "surplus", taken, attempt_id)]
     else:
-        fee_minor = money.fee_minor(taken_minor(attempt), payment.fee_ppm)
         # The fee comes last, so that nothing is taken from the merchant before everything has been credited.
         extras = [
-            Posting(EventCode.FUNDING, "platform", _funding_id(attempt, "platform"), platform_minor),
-            Posting(EventCode.FUNDING, "channel", _funding_id(attempt, "channel"), channel_minor),
+            Posting(EventCode.FUNDING, "platform", platform_minor, attempt_id, "fund:platform"),
+            Posting(EventCode.FUNDING, "channel", channel_minor, attempt_id, "fund:channel"),
             # The payment's own id: time-ordered, and as unique as the one success that counts.
-            Posting(EventCode.FEE, "fee", attempt.payment_id.int, fee_minor),
+            Posting(EventCode.FEE, "fee", money.fee_minor(taken, payment.fee_ppm), attempt.payment_id),
         ]
         postings = [
-            Posting(EventCode.PAYMENT, "payment", attempt.attempt_id.int, taken_minor(attempt)),
+            Posting(EventCode.PAYMENT, "payment", taken, attempt_id),
             *(posting for posting in extras if posting.amount_minor),
         ]
     owners = {AccountOwner.MERCHANT: payment.merchant_id, AccountOwner.CHANNEL_ACCOUNT: attempt.account_id}
-    return ledger.make_chain(postings, owners=owners, currency=payment.currency, reference=payment.payment_id)
-
-
-def _funding_id(attempt: Attempt, funder: str) -> int:
-    return ledger.derive_id(attempt.attempt_id, f"fund:{funder}")
+    return ledger.Chain(postings, owners, payment.currency, payment.payment_id)
 
 
 def taken_minor(attempt: Attempt) -> int:

@@ -36,21 +36,19 @@ def start(
     """Propose to route a share of the payments by a draft; it starts once another person has approved it."""
     from hutong import routing
     from hutong.cli.routing.publish import show_proposal
-    from hutong.cli.routing.state import acting_operator, active_configuration, new_id, read_text, with_routing
+    from hutong.cli.routing.state import acting_operator, new_id, read_draft, read_text, with_routing
     from hutong.clock import SystemClock
 
     source = read_text(draft)
 
     async def work(database: db.Database, state: routing.RoutingState) -> operators.Proposal:
-        version, active = await active_configuration(database)
-        file = routing.ConfigurationFile(source, active=active)
-        file.check(version=version, candidates=state.candidates)
+        checked = await read_draft(database, state, source)
 
         async def propose(tx: db.Tx) -> operators.Proposal:
             return await routing.propose_experiment(
                 tx,
-                file.document,
-                version=version,
+                checked.document,
+                version=checked.version,
                 share=share / 100,
                 guardrail=guardrail / 100,
                 candidates=state.candidates,

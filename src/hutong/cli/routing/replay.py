@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hutong import db, money, payments, routing
-from hutong.cli.routing.state import active_configuration, read_instant, read_text, with_routing
+from hutong.cli.routing.state import read_draft, read_instant, read_text, with_routing
 from hutong.clock import SystemClock
 from hutong.errors import InvalidParameter
 
@@ -33,9 +33,7 @@ def run_replay(start: str, end: str | None, draft: Path, picture: Path | None, *
     source = read_text(draft)
 
     async def work(database: db.Database, state: routing.RoutingState) -> Mapping[str, Any]:
-        version, active = await active_configuration(database)
-        file = routing.ConfigurationFile(source, active=active)
-        configuration = file.check(version=version + 1, candidates=state.candidates)
+        configuration = (await read_draft(database, state, source)).configuration
         async with database.transaction() as tx:
             result = await routing.backtest(tx, first, last, configuration, outcomes=payments.attempt_outcomes)
         return result.document()

@@ -19,7 +19,7 @@ from hutong.ledger.accounting.reversal import reverse
 from hutong.ledger.accounting.standing_orders import add_standing_order
 from hutong.ledger.accounting.statements import StatementLine, SubjectBalance, general_ledger, roll_up, statement
 from hutong.ledger.accounts import trial_balance
-from hutong.ledger.hash_chain import ChainVerdict, seal, verify
+from hutong.ledger.hash_chain import seal
 from hutong.ledger.ids import id  # noqa: A004 - the name the TigerBeetle client gives it
 from hutong.ledger.invariants import check_invariants
 from hutong.ledger.ledger import Ledger
@@ -34,6 +34,7 @@ from hutong.ledger.model import (
 )
 from hutong.ledger.overdraft import agree_overdraft
 from hutong.ledger.partitions import make_partitions
+from hutong.ledger.verification import ChainVerdict, verify
 
 __all__ = [
     "CHART",

@@ -74,7 +74,7 @@ SELECT ledger.add_partition($1, $2);
 
 -- name: this_xact
 -- The number of this transaction, as rows of the journal keep it.
-SELECT pg_current_xact_id()::text::bigint;
+SELECT db.xact_offset() + pg_current_xact_id()::text::bigint;
 
 -- name: analyze_books
 -- Update the statistics, as autovacuum would have done by then.

@@ -1,4 +1,4 @@
--- depends: ledger-0003.accounting
+-- depends: ledger-0004.cluster
 
 -- An id whose transfer failed for a reason that may pass stays failed permanently. It is a row of the journal of its own,
 -- so that the one index on ids decides between the connections that use it at the same time, and the seals cover it. It
@@ -12,7 +12,7 @@ INSERT INTO ledger.transfer (
 )
 SELECT f.id, ledger.nil(), ledger.nil(), 0, ledger.nil(), ledger.nil(), 0, f.status, 0, 0, 0, 98304, f.timestamp,
     (to_timestamp(f.timestamp / 1000000000) AT TIME ZONE 'Asia/Shanghai')::date, f.timestamp, f.timestamp,
-    0, 0, 0, 0, 0, 0, 0, 0, pg_current_xact_id()::text::bigint
+    0, 0, 0, 0, 0, 0, 0, 0, db.xact_offset() + pg_current_xact_id()::text::bigint
 FROM ledger.failed_transfer f
 WHERE NOT EXISTS (SELECT 1 FROM ledger.journal t WHERE t.id = f.id)
     AND NOT EXISTS (
@@ -78,7 +78,7 @@ BEGIN
     RETURN QUERY
         SELECT 3::smallint, NULL::uuid, NULL::uuid, NULL::uuid, NULL::uuid, NULL::uuid,
             ledger.tick(tick_count, now_ns), (y.online_date - DATE '1970-01-01')::bigint,
-            pg_current_xact_id()::text::bigint,
+            db.xact_offset() + pg_current_xact_id()::text::bigint,
             NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bytea
         FROM ledger.accounting_day y;
 END

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -16,6 +17,7 @@ import orjson
 
 _PARQUET_TYPES = {int: "BIGINT", str: "VARCHAR", UUID: "VARCHAR", date: "DATE"}
 _BIGINT_MAX = 2**63 - 1
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _LONGEST_LINE = 64 * 1024 * 1024
 
 
@@ -44,13 +46,12 @@ def to_parquet(kind: type[Any], lines: Iterable[Any], path: Path) -> None:
     Effects:
         Replaces the file.
     """
-    listed = [asdict(line) for line in lines]
-    columns = {name: _PARQUET_TYPES[hint] for name, hint in get_type_hints(kind).items()}
-    for name in [name for name, kind_of in columns.items() if kind_of == "BIGINT"]:
-        if any(abs(line[name]) > _BIGINT_MAX for line in listed):
+    columns, listed = dict(_columns(kind)), [asdict(line) for line in lines]
+    for name in [name for name, type_ in columns.items() if type_ == "BIGINT"]:
+        if any(abs(line[name] or 0) > _BIGINT_MAX for line in listed):
             columns[name] = "DECIMAL(38, 0)"
             for line in listed:
-                line[name] = str(line[name])  # neither orjson nor DuckDB reads such a number without loss
+                line[name] = str(line[name])  # as a number, neither orjson nor DuckDB would keep all its digits
     with tempfile.NamedTemporaryFile("wb", suffix=".jsonl") as rows:
         rows.writelines(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in listed)
         rows.flush()
@@ -58,7 +59,8 @@ def to_parquet(kind: type[Any], lines: Iterable[Any], path: Path) -> None:
 
 
 def _harmless(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value
+    dangerous = isinstance(value, str) and value[:1] in "=+-@\t\r" and value and not _NUMBER.fullmatch(value)
+    return f"'{value}" if dangerous else value
 
 
 def write_parquet(lines: Path, columns: Mapping[str, str], target: Path) -> int:
@@ -80,3 +82,25 @@ def write_parquet(lines: Path, columns: Mapping[str, str], target: Path) -> int:
         rows.write_parquet(str(target), compression="zstd")
         [(count,)] = engine.read_parquet(str(target)).count("*").fetchall()
     return int(count)
+
+
+def write_lines(lines: Path, kind: type[Any], target: Path) -> None:
+    """Convert a file of JSON lines into CSV or Parquet, as the ending of the target says.
+
+    Args:
+        kind: The dataclass of the lines.
+        target: The file to write; it is replaced.
+    """
+    if target.suffix == ".parquet":
+        write_parquet(lines, _columns(kind), target)
+        return
+    with lines.open("rb") as rows, target.open("w", newline="") as output:
+        writer = csv.DictWriter(output, fieldnames=list(_columns(kind)))
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({name: _harmless(value) for name, value in orjson.loads(row).items()})
+
+
+def _columns(kind: type[Any]) -> dict[str, str]:
+    """Return DuckDB's types of the fields of a dataclass, by name."""
+    return {name: _PARQUET_TYPES[hint] for name, hint in get_type_hints(kind).items()}

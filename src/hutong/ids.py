@@ -22,12 +22,13 @@ from typeid import TypeID
 from typeid.core.errors import TypeIDException
 
 from hutong.clock import Clock, to_ns
-from hutong.errors import NotFound
+from hutong.errors import InvalidParameter, NotFound
 
 if TYPE_CHECKING:
     import uuid_utils
 
 ZONE_MAX = 255
+_UUID_LENGTH = 36
 
 
 class Ids:
@@ -84,3 +85,15 @@ def decode(prefix: str, text: str) -> UUID:
     if parsed.prefix != prefix or str(parsed) != text:
         raise NotFound("no object has this id")
     return UUID(int=parsed.uuid.int)
+
+
+def read_any(text: str, *, param: str) -> UUID:
+    """Read an id of any type in its public form, or as a plain UUID.
+
+    Errors:
+        InvalidParameter: the text is neither.
+    """
+    try:
+        return UUID(text) if len(text) == _UUID_LENGTH else decode(text.partition("_")[0], text)
+    except (ValueError, NotFound) as error:
+        raise InvalidParameter(f"`{param}` is neither a public id nor a UUID", param=param) from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from uuid import UUID
 
 import asyncpg
 import psycopg
@@ -273,20 +272,9 @@ async def test_a_backend_terminated_while_rows_are_copied_is_a_lost_connection(
                     killer.execute("SELECT pg_terminate_backend(%s, 5000)", (pid,))
                 yield packed
 
-    monkeypatch.setattr("hutong.ledger.ledger.pack_rows", broken)
+    monkeypatch.setattr(codec, "pack_rows", broken)
     events = [move(1, 2) for _ in range(2_000)]
     await owner.transaction().start()
     with pytest.raises((asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, OSError)):
         await ledger.Ledger(owner, clock=SystemClock().now_ns).create_transfers(events)
     assert await LedgerClient(alone.run).lookup_transfers([events[0].id]) == []
-
-
-async def test_a_memo_beyond_64_bits_is_answered_and_not_entered(alone):
-    holder = UUID(int=ledger.id())
-    amounts = {"a": 2**63 - 2, "b": 2, "c": 1, "d": 2**63, "e": -(2**64), "f": -1}
-    memos = [ledger.Memo("points", holder, ref, amount) for ref, amount in amounts.items()]
-    statuses = await alone.run(lambda tx: ledger.enter_memos(tx, memos, now=SystemClock().now()))
-    assert [status.value for status in statuses] == [
-        "entered", "overflows_total", "entered", "overflows_total", "overflows_total", "entered",
-    ]  # fmt: skip
-    assert await alone.run(lambda tx: tx.fetchval("SELECT total FROM ledger.memo_total")) == 2**63 - 2

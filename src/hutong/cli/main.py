@@ -8,6 +8,7 @@ import typer
 
 from hutong.cli.bench import bench
 from hutong.cli.channel import channel
+from hutong.cli.common import print_error
 from hutong.cli.database import database
 from hutong.cli.demo import demo
 from hutong.cli.doctor import doctor
@@ -55,6 +56,5 @@ def main() -> None:
         with ended_by_sigterm():
             app()
     except HutongError as error:
-        where = f" ({error.param})" if error.param else ""
-        print(f"hutong: {error.code}: {error.detail}{where}", file=sys.stderr)
+        print_error(error)
         sys.exit(1)

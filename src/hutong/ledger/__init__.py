@@ -14,6 +14,7 @@ from hutong.ledger.accounting.postings import (
     Opening,
     Posting,
     book,
+    derive_id,
 )
 from hutong.ledger.accounting.reversal import reverse
 from hutong.ledger.accounting.standing_orders import add_standing_order
@@ -60,6 +61,7 @@ __all__ = [
     "agree_overdraft",
     "book",
     "check_invariants",
+    "derive_id",
     "enter_memos",
     "general_ledger",
     "id",

@@ -9,6 +9,7 @@ import typer
 
 from hutong.cli.common import Json, KeyFile, Reason
 from hutong.cli.routing.options import Draft
+from hutong.cli.tables import console
 
 if TYPE_CHECKING:
     from hutong import db, operators, routing
@@ -94,7 +95,6 @@ def stop(key: KeyFile, reason: Reason) -> None:
 
 
 def _print(document: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     state = "running" if document["ended_at"] is None else f"ended {document['ended_at']}: {document['end_reason']}"
@@ -107,7 +107,7 @@ def _print(document: dict[str, Any]) -> None:
             table.add_row(*(head if number == 0 else ("",) * len(head)), *shown)
         if not arm["currencies"]:
             table.add_row(*head)
-    Console().print(table)
+    console().print(table)
     comparison = document["comparison"]
     interval = f"{comparison['low']:+.2%} to {comparison['high']:+.2%}, 95 % over all looks"
     print(f"difference {comparison['difference']:+.2%} ({interval}), p-value {comparison['p_value']:.3g}")

@@ -48,8 +48,9 @@ def status(as_json: Json = False) -> None:
 
 
 def _print_accounts(accounts: list[dict[str, Any]]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from hutong.cli.tables import console
 
     table = Table("account", "method", "state", "share", "success", "since", "why")
     for account in accounts:
@@ -60,4 +61,4 @@ def _print_accounts(accounts: list[dict[str, Any]]) -> None:
             reasons = "; ".join(part for part in (blocked, each["why"]) if part)
             figures = f"{each['share']:.0%}", f"{each['success']:.1%} ({each['confidence']:.0f} attempts)"
             table.add_row(account["name"], each["interface"], each["state"], *figures, each["since"] or "", reasons)
-    Console().print(table)
+    console().print(table)

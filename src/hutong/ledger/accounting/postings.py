@@ -46,6 +46,9 @@ class EventCode(enum.IntEnum):
     PAYOUT = 13
     STANDING_ORDER = 60
     REVERSAL = 61
+    MONTH_CLOSING = 70
+    YEAR_CLOSING = 71
+    MANUAL_ENTRY = 80
     MANUAL = 99
 
 
@@ -167,6 +170,9 @@ EVENTS: dict[int, AccountingEvent] = {
         ),
         AccountingEvent(EventCode.STANDING_ORDER, "standing order", "自动归集"),
         AccountingEvent(EventCode.REVERSAL, "reversal", "冲正"),
+        AccountingEvent(EventCode.MONTH_CLOSING, "closing of a month", "月结"),
+        AccountingEvent(EventCode.YEAR_CLOSING, "closing of a year", "年结"),
+        AccountingEvent(EventCode.MANUAL_ENTRY, "manual entry", "手工分录"),
         AccountingEvent(EventCode.MANUAL, "transfer by hand", "手工记账"),
     )
 }  # fmt: skip
@@ -201,7 +207,7 @@ class Posting:
     @property
     def transfer_id(self) -> int:
         """The id of the transfer."""
-        return _derive_id(self.base, self.name) if self.name else self.base.int
+        return derive_id(self.base, self.name) if self.name else self.base.int
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +238,7 @@ def transfers_of(chain: Chain) -> tuple[list[Transfer], list[Opening]]:
     amount = AMOUNT_MAX if chain.resolution is TransferFlags.POST_PENDING_TRANSFER else 0
     transfers = [
         Transfer(
-            id=_derive_id(hold.base, f"{chain.resolution.name}:{hold.name}"),
+            id=derive_id(hold.base, f"{chain.resolution.name}:{hold.name}"),
             pending_id=hold.transfer_id,
             amount=amount,
             flags=chain.resolution,
@@ -263,7 +269,7 @@ def transfers_of(chain: Chain) -> tuple[list[Transfer], list[Opening]]:
     return transfers, openings
 
 
-def _derive_id(base: UUID, name: str) -> int:
+def derive_id(base: UUID, name: str) -> int:
     """Return an id of the time of `base`, and always the same."""
     # `person` separates these ids from other digests. It is part of ids already booked, so it keeps its name.
     digest = hashlib.blake2b(name.encode() + base.bytes, digest_size=8, person=b"hutong-refund").digest()

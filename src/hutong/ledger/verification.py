@@ -72,7 +72,7 @@ class ChainVerdict:
 
 
 async def verify(tx: db.Tx, *, since: str | None = None) -> ChainVerdict:
-    """Verify the books: the chain, each row under it, and everything that rows, accounts, holds and days say of each other.
+    """Verify the books: the chain, each row under it, and what rows, accounts, holds and days say of each other.
 
     Changes nothing. Reads everything, or with `since` what came after: the seals after that head, their rows, the
     accounts that they touched, the days since.
@@ -98,7 +98,8 @@ async def verify(tx: db.Tx, *, since: str | None = None) -> ChainVerdict:
     if seals != (end["seq"] or 0) - start:
         problems.append(Problem("seals", f"seal {end['seq']}", "the chain has gaps before it"))
     arguments = {
-        "from_xact": from_xact if start else -BALANCE_MAX, "is_whole": start == 0, "first_day": end["first_day"], "most": PROBLEMS_MAX,
+        "from_xact": from_xact if start else -BALANCE_MAX, "is_whole": start == 0, "first_day": end["first_day"],
+        "most": PROBLEMS_MAX,
         "since_day": await _sql.first_whole_day.fetchval(tx, start), "reversal_code": int(EventCode.REVERSAL),
         "next_xact": await _sql.next_xact.fetchval(tx),
     }  # fmt: skip

@@ -176,8 +176,8 @@ EVENTS: dict[int, AccountingEvent] = {
         AccountingEvent(EventCode.MANUAL, "transfer by hand", "手工记账"),
     )
 }  # fmt: skip
-"""Every accounting event by its code. The posting, voiding or expiry of a hold carries the code of the hold. A reversal has
-a code of its own, and keeps that of the transfer that it reverses in `user_data_32`."""
+"""Every accounting event by its code. The posting, voiding or expiry of a hold carries the code of the hold. A reversal
+has a code of its own, and keeps that of the transfer that it reverses in `user_data_32`."""
 
 _LEGS = {
     (event.code, leg.name): (leg, subject(leg.debit).per, leg.credit_owner or subject(leg.credit).per)

@@ -51,10 +51,6 @@ CROSS JOIN LATERAL (
 WHERE a.code = ANY ($1::integer[]) AND a.debits_posted <> a.credits_posted
 ORDER BY 5, a.id;
 
--- name: lock_accounts
--- The accounts of bookings that are about to be reversed, so that one caller at a time finds out whether they are.
-SELECT id FROM ledger.account WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE;
-
 -- name: known_reversals
 -- Those of these transfers that have been reversed already, and those that are reversals.
 SELECT transfer_id, reversal_id FROM ledger.reversal WHERE transfer_id = ANY ($1::uuid[]) OR reversal_id = ANY ($1::uuid[]);

@@ -62,7 +62,7 @@ SELECT set_config('work_mem', $1, true);
 -- name: wrong_steps
 -- Every row from a transaction on against the row before it on the same account, in one sorted pass; then the last row of
 -- each account against the account, and the last of each closed day against the balance of that day. Rows before the
--- first cut belong to the first day. An imported row may be older than the expiry of a hold before it, which no client made.
+-- first cut belong to the first day. An imported row may be older than the expiry of a hold before it: no client made that.
 WITH entry AS (
     SELECT t.id, t.debit_account_id AS account_id, t.debit_version AS version, true AS is_debit, t.timestamp, t.flags,
         t.ledger, greatest(t.accounting_date, :first_day::date) AS day, t.debit_debits_pending AS dp,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from datetime import UTC, date, datetime, timedelta
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 import asyncpg
@@ -16,8 +18,10 @@ from hutong.db import Database, migrate
 from hutong.errors import InvalidParameter
 from hutong.ids import Ids
 from hutong.ledger import Account, CreateTransferStatus, Transfer, TransferFlags
+from hutong.ledger.hash_chain import GENESIS, link
 from hutong.ledger.model import AccountFlags
 from hutong.ledger.overdraft import set_overdraft_limit
+from hutong.ledger.verification import PROBLEMS_MAX
 from support import SEED, create_database
 from support.fixtures.ledger import LedgerClient
 
@@ -152,120 +156,18 @@ async def _verdict(connection, since=None):
         return await ledger.verify(connection, since=since)
 
 
-def change(table, key, column, value):
-    """Return a change of one column of one row; the key names a row of the history."""
-    return f"UPDATE ledger.{table} SET {column} = {value} WHERE id = '{{{key}}}'"
+def _tamperings() -> dict[str, tuple[str, str, str]]:
+    """Return the statement of each kind, the check that must find it, and what the proof must name."""
+    text = (Path(__file__).parent / "tamperings.sql").read_text()
+    found = re.findall(r"^-- (.+?) \| (\w+) \| (.+)\n((?:[^-\n].*\n)+)", text, re.MULTILINE)
+    return {name: (" ".join(statement.split()).rstrip(";"), check, subject) for name, check, subject, statement in found}
 
 
-ROW = "ledger.transfer"
-FORGED = (
-    "INSERT INTO ledger.transfer SELECT (t).* FROM (SELECT jsonb_populate_record(x, jsonb_build_object("
-    "'id', '019c0000-0000-0000-0000-00000000f0e5', 'timestamp', x.timestamp + 7, 'debit_version', 9000, "
-    "'credit_version', 9000, 'xact', {xact})) AS t FROM ledger.transfer x WHERE id = '{{plain}}') y"
-)
-FORGED_ID = "019c0000-0000-0000-0000-00000000f0e5"
+TAMPERINGS = _tamperings()
 
-# What is done, and what the proof must say: the kind of the check and the row that it names.
-TAMPERINGS = {
-    "amount": (change("transfer", "plain", "amount", "amount + 1"), "rows", "row {plain}"),
-    "reference": (change("transfer", "plain", "user_data_128", "'{old}'"), "rows", "row {plain}"),
-    "user data 64": (change("transfer", "plain", "user_data_64", "5"), "rows", "row {plain}"),
-    "user data 32": (change("transfer", "reversal", "user_data_32", "5"), "rows", "row {reversal}"),
-    "accounting date": (change("transfer", "plain", "accounting_date", "accounting_date + 1"), "rows", "row {plain}"),
-    "debited account": (change("transfer", "fee", "debit_account_id", "'{account 5}'"), "rows", "row {fee}"),
-    "credited account": (change("transfer", "fee", "credit_account_id", "'{account 6}'"), "rows", "row {fee}"),
-    "ledger of a row": (change("transfer", "fee", "ledger", "840"), "rows", "row {fee}"),
-    "code of a row": (change("transfer", "fee", "code", "2"), "rows", "row {fee}"),
-    "flags of a row": (change("transfer", "open", "flags", "0"), "rows", "row {open}"),
-    "timestamp": (change("transfer", "fee", "timestamp", "timestamp + 1"), "rows", "row {fee}"),
-    "version": (change("transfer", "fee", "debit_version", "debit_version + 1000"), "rows", "row {fee}"),
-    "balance after": (change("transfer", "fee", "debit_debits_posted", "1"), "rows", "row {fee}"),
-    "timeout of a hold": (change("transfer", "expired", "timeout", "9"), "rows", "row {expired}"),
-    "hold of a posting": (change("transfer", "end of posted", "pending_id", "'{voided}'"), "rows", "row {end of posted}"),
-    "transaction of a row": (change("transfer", "plain", "xact", "xact + 1"), "rows", "row {plain}"),
-    "row deleted": ("DELETE FROM ledger.transfer WHERE id = '{fee}'", "steps", "account {account 4}"),
-    "last row deleted": ("DELETE FROM ledger.transfer WHERE id = '{last}'", "steps", "account {account 1}"),
-    "row forged outside of seals": (FORGED.format(xact="-1"), "outside", f"row {FORGED_ID}"),
-    "row forged in a seal": (FORGED.format(xact="x.xact"), "rows", f"row {FORGED_ID}"),
-    "row forged after the seals": (FORGED.format(xact="pg_current_xact_id()::text::bigint"), "steps", f"row {FORGED_ID}"),
-    "row forged in the future": (FORGED.format(xact="1000000000000"), "outside", f"row {FORGED_ID}"),
-    "accounts of a row deleted": ("DELETE FROM ledger.account WHERE id = '{account 4}'", "steps", "row {fee}"),
-    "account balance": (change("account", "account 3", "credits_posted", "0"), "steps", "account {account 3}"),
-    "two balances": ("UPDATE ledger.account SET debits_posted = debits_posted + 1, credits_posted = credits_posted + 1 "
-                     "WHERE id = '{account 3}'", "steps", "account {account 3}"),
-    "account version": (change("account", "account 3", "version", "1"), "steps", "account {account 3}"),
-    "code of an account": (change("account", "account 1", "code", "4001"), "accounts", "account {account 1}"),
-    "owner of an account": (change("account", "account 2", "user_data_128", "'{old}'"), "accounts", "account {account 2}"),
-    "ledger of an account": (change("account", "account 6", "ledger", "840"), "accounts", "account {account 6}"),
-    "limit taken off": (change("account", "account 5", "flags", "0"), "accounts", "account {account 5}"),
-    "account closed": (change("account", "account 5", "flags", "flags | 32"), "accounts", "account {account 5}"),
-    "overdraft limit": (change("account", "account 2", "overdraft_limit", "9999"), "accounts", "account {account 2}"),
-    "time of an account": (change("account", "account 6", "timestamp", "timestamp - 1"), "accounts", "account {account 6}"),
-    "unused account deleted": ("DELETE FROM ledger.account WHERE id = '{account 6}'", "accounts", "account {account 6}"),
-    "account added": ("INSERT INTO ledger.account (id, timestamp, ledger, code, flags, user_data_128, user_data_64, "
-                      "user_data_32) VALUES ('{plain}', 5, 156, 4001, 0, '{plain}', 0, 0)", "accounts", "account {plain}"),
-    "record of an account": ("UPDATE ledger.account_change SET flags = 0 WHERE account_id = '{account 5}'",
-                             "records", "account_change "),
-    "record and account": ("WITH a AS (UPDATE ledger.account SET flags = 0 WHERE id = '{account 5}') "
-                           "UPDATE ledger.account_change SET flags = 0 WHERE account_id = '{account 5}'",
-                           "records", "account_change "),
-    "record of an account deleted": ("DELETE FROM ledger.account_change WHERE account_id = '{account 6}'",
-                                     "accounts", "account {account 6}"),
-    "overdraft record": ("UPDATE ledger.overdraft_change SET changed_by = 'B. Wang' WHERE new_limit = 60",
-                         "records", "overdraft_change "),
-    "overdraft record deleted": ("DELETE FROM ledger.overdraft_change WHERE new_limit = 60",
-                                 "accounts", "account {account 2}"),
-    "first overdraft record deleted": ("DELETE FROM ledger.overdraft_change WHERE new_limit = 40",
-                                       "accounts", "overdraft_change "),
-    "failed id forgotten": ("DELETE FROM ledger.transfer WHERE id = '{failed}'", "rows", "seal "),
-    "failed id with another reason": (change("transfer", "failed", "user_data_32", "1"), "rows", "row {failed}"),
-    "hold posted to voided": (change("pending", "posted", "state", "3"), "holds", "hold {posted}"),
-    "hold set back": (change("pending", "voided", "state", "1"), "holds", "hold {voided}"),
-    "open hold closed": (change("pending", "open", "state", "3"), "holds", "hold {open}"),
-    "hold forgotten": ("DELETE FROM ledger.pending WHERE id = '{open}'", "holds", "hold {open}"),
-    "end of a hold": (change("pending", "open", "expires_at", "5"), "holds", "hold {open}"),
-    "account of a hold": (change("pending", "open", "debit_account_id", "'{account 5}'"), "holds", "hold {open}"),
-    "hold without a row": ("INSERT INTO ledger.pending VALUES ('{plain}', '{account 1}', '{account 2}', 0, 1)",
-                           "holds", "hold {plain}"),
-    "reversal forgotten": ("DELETE FROM ledger.reversal", "holds", "row {reversal}"),
-    "reversal of another": ("UPDATE ledger.reversal SET transfer_id = '{plain}'", "reversals", "reversal of {plain}"),
-    "reason of a reversal": ("UPDATE ledger.reversal SET reason = 'none'", "records", "reversal {wrong}"),
-    "day balance": ("UPDATE ledger.day_balance SET closing_debits = closing_debits + 1 WHERE account_id = '{account 1}'",
-                    "days", "account {account 1}"),
-    "day balance that adds up": (
-        "UPDATE ledger.day_balance SET debits = debits + 1, closing_debits = closing_debits + 1 "
-        "WHERE account_id = '{account 4}'", "steps", "account {account 4}"),
-    "day balance deleted": ("DELETE FROM ledger.day_balance WHERE account_id = '{account 4}'", "steps",
-                            "account {account 4}"),
-    "day balance forged": ("INSERT INTO ledger.day_balance SELECT '{first day}', '{account 6}', 156, 4001, 0, 0, 5, 0, 5, 0",
-                           "steps", "account {account 6}"),
-    "day of a subject": ("UPDATE ledger.day_subject SET closing_credits = closing_credits + 1 WHERE code = 2001",
-                         "days", "subject 2001 of ledger 156"),
-    "day of a subject deleted": ("DELETE FROM ledger.day_subject WHERE code = 4001 AND day = '{last day}'",
-                                 "days", "subject 4001 of ledger 156"),
-    "closed day forgotten": ("DELETE FROM ledger.day_cut WHERE day = '{middle day}'", "days", "day "),
-    "closed day set back": ("UPDATE ledger.accounting_day SET batch_date = batch_date - 1", "days", "day {middle day}"),
-    "leaves of a seal": ("UPDATE ledger.seal SET leaves = overlay(leaves PLACING '\\x00' FROM 1) WHERE seq = 2",
-                         "seals", "seal 2"),
-    "range of a seal": ("UPDATE ledger.seal SET to_xact = to_xact + 1000000 WHERE seq = (SELECT max(seq) FROM ledger.seal)",
-                        "seals", "seal "),
-    "rows of a seal": ("UPDATE ledger.seal SET row_count = 1 WHERE seq = 2", "seals", "seal 2"),
-    "time of a seal": ("UPDATE ledger.seal SET sealed_at = '2026-01-01' WHERE seq = 2", "seals", "seal 2"),
-    "records of a seal": ("UPDATE ledger.seal SET record_count = 0, records = '' WHERE seq = 1", "seals", "seal 1"),
-    "version of a seal": ("UPDATE ledger.seal SET version = 1 WHERE seq = 2", "seals", "seal 2"),
-    "hash of a seal": ("UPDATE ledger.seal SET hash = sha256('x') WHERE seq = 2", "seals", "seal 2"),
-    "seal deleted": ("DELETE FROM ledger.seal WHERE seq = 2", "seals", "seal "),
-    "memo entry": ("UPDATE ledger.memo_entry SET amount = amount + 1 WHERE seq = 2", "memos", "memo points of {owner}"),
-    "memo entry with its total": (
-        "WITH t AS (UPDATE ledger.memo_total SET total = total + 1) UPDATE ledger.memo_entry "
-        "SET amount = amount + 1, total_after = total_after + 1 WHERE seq = 3", "records", "memo_entry points {owner} 3"),
-    "memo total": ("UPDATE ledger.memo_total SET total = total + 1", "memos", "memo points of {owner}"),
-    "memo entry deleted": ("DELETE FROM ledger.memo_entry WHERE seq = 3", "memos", "memo points of {owner}"),
-    "archived row": ("UPDATE ledger_archive.{archived} SET amount = 5 WHERE id = '{old}'", "rows", "row {old}"),
-    "checksum of the archive": ("UPDATE ledger.partition SET checksum = sha256('x') WHERE archived_at IS NOT NULL",
-                                "archive", "partition {archived}"),
-    "archive without its rows": ("DELETE FROM ledger_archive.{archived}", "archive", "partition {archived}"),
-}  # fmt: skip
+
+def test_there_are_enough_kinds_of_tampering():
+    assert len(TAMPERINGS) == (Path(__file__).parent / "tamperings.sql").read_text().count(" | ") // 2 >= 76
 
 
 @pytest.mark.parametrize("kind", TAMPERINGS)
@@ -281,3 +183,171 @@ async def test_tampering_is_found_and_its_row_named(books, kind):
     named = [(problem.kind, problem.subject) for problem in verdict.problems]
     wanted = subject.format(**names)
     assert any(kind_ == check and name.startswith(wanted) for kind_, name in named), (kind, verdict.problems)
+
+
+async def test_a_chain_made_anew_does_not_contain_the_head_that_was_kept(books):
+    connection, history = books
+    await connection.execute("UPDATE ledger.memo_entry SET ref = 'order 9' WHERE seq = 3")
+    await connection.execute("DELETE FROM ledger.seal")
+    leaf = "ledger.leaf(ROW(t.*)::ledger.transfer)"
+    leaves = f"(SELECT string_agg({leaf}, ''::bytea ORDER BY t.timestamp) FROM ledger.journal t)"
+    records = "(SELECT string_agg(r.leaf, ''::bytea ORDER BY r.kind, r.key) FROM ledger.record r)"
+    made = dict(
+        await connection.fetchrow(
+            f"SELECT 1::bigint AS seq, 2 AS version, 0::bigint AS from_xact, (SELECT max(xact) + 1 FROM ("
+            "SELECT xact FROM ledger.journal UNION ALL SELECT xact FROM ledger.record) x) AS to_xact, "
+            f"{leaves} AS leaves, {records} AS records, (SELECT count(*) FROM ledger.journal) AS row_count, "
+            "(SELECT count(*) FROM ledger.record) AS record_count, $1::timestamptz AS sealed_at",
+            datetime(2026, 3, 5, tzinfo=UTC),
+        )
+    )
+    await connection.execute(
+        "INSERT INTO ledger.seal (seq, version, from_xact, to_xact, leaves, records, row_count, record_count, "
+        "sealed_at, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", *made.values(), link(GENESIS, made),
+    )  # fmt: skip
+    assert (await ledger.verify(connection)).problems == []  # the forgery is perfect
+    verdict = await ledger.verify(connection, kept=[history.head])
+    assert [problem.subject for problem in verdict.problems] == [f"head {history.head}"]
+    verdict = await ledger.verify(connection, since=history.head)
+    assert (verdict.problems[0].subject, verdict.rows) == (f"head {history.head}", history.rows)
+
+
+async def test_since_a_head_only_what_came_after_is_read_and_everything_in_it_is_found(books):
+    connection, history = books
+    await connection.execute("SET LOCAL session_replication_role = origin")
+    first = await connection.fetchrow("SELECT hash, row_count FROM ledger.seal WHERE seq = 1")
+    verdict = await ledger.verify(connection, since=first["hash"].hex())
+    assert verdict.problems == []
+    assert verdict.rows == history.rows - first["row_count"] > 0
+    last = await ledger.verify(connection, since=history.head)
+    assert (last.problems, last.rows, last.seals) == ([], 0, 0)
+    for wrong in ("", "abc", "zz" * 32, history.head[:-2]):
+        with pytest.raises(InvalidParameter, match="64 hexadecimal digits"):
+            await ledger.verify(connection, since=wrong)
+
+
+LATER = (
+    "amount", "reference", "debited account", "balance after", "row forged in a seal", "account balance",
+    "limit taken off", "hold posted to voided", "reversal forgotten", "leaves of a seal", "day of a subject",
+    "day balance that adds up", "memo entry with its total", "row deleted",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", LATER)
+async def test_since_a_head_tampering_with_what_came_after_is_found(books, kind):
+    connection, history = books
+    first = await connection.fetchval("SELECT hash FROM ledger.seal WHERE seq = 1")
+    statement, check, subject = TAMPERINGS[kind]
+    await connection.execute(statement.format(**history.ids))
+    verdict = await ledger.verify(connection, since=first.hex())
+    named = [(problem.kind, problem.subject) for problem in verdict.problems]
+    assert any(kind_ == check and name.startswith(subject.format(**history.ids)) for kind_, name in named), named
+
+
+async def test_every_wrong_row_is_named_up_to_a_hundred_of_a_kind(books):
+    connection, _ = books
+    changed = [row["id"] for row in await connection.fetch("UPDATE ledger.transfer SET code = code + 1 RETURNING id")]
+    verdict = await ledger.verify(connection)
+    named = {problem.subject for problem in verdict.problems if problem.kind == "rows"}
+    assert {f"row {number}" for number in changed} <= named
+    await connection.execute(
+        "INSERT INTO ledger.pending SELECT md5(n::text)::uuid, ledger.nil(), ledger.nil(), 0, 1 "
+        "FROM generate_series(1, 500) n"
+    )
+    verdict = await ledger.verify(connection)
+    assert len([problem for problem in verdict.problems if "it has no row" in problem.detail]) == PROBLEMS_MAX
+
+
+async def test_seals_of_the_first_version_stay_verifiable(books):
+    connection, _ = books
+    seals = await connection.fetch("SELECT * FROM ledger.seal ORDER BY seq")
+    previous = GENESIS
+    for number, row in enumerate(seals):
+        old = dict(row)
+        if number < 2:  # as they were made before there were records; the records go under a later seal
+            old |= {"version": 1, "records": b"", "record_count": 0}
+            await connection.execute("UPDATE ledger.account_change SET xact = $1 WHERE xact < $2",
+                                     seals[2]["from_xact"], row["to_xact"])  # fmt: skip
+        elif number == 2:
+            records = await connection.fetchrow(
+                "SELECT count(*) AS record_count, coalesce(string_agg(leaf, ''::bytea ORDER BY kind, key), '') "
+                "AS records FROM ledger.record WHERE xact >= $1 AND xact < $2", row["from_xact"], row["to_xact"],
+            )  # fmt: skip
+            old |= dict(records)
+        previous = link(previous, old)
+        await connection.execute(
+            "UPDATE ledger.seal SET version = $2, records = $3, record_count = $4, hash = $5 WHERE seq = $1",
+            old["seq"], old["version"], old["records"], old["record_count"], previous,
+        )  # fmt: skip
+    assert (await ledger.verify(connection)).problems == []
+    await connection.execute("UPDATE ledger.seal SET leaves = leaves || leaves WHERE seq = 1 AND version = 1")
+    assert {problem.subject for problem in (await ledger.verify(connection)).problems} >= {"seal 1"}
+
+
+async def test_books_of_a_long_random_history_hold(fresh_database_url):
+    """Imports on accounts whose holds ran out, closings, chains, failures, reversals, memos, days, archives."""
+    rnd = random.Random(SEED)
+    async with Database.open(fresh_database_url, size=6) as database:
+        history = History(database)
+        clock, lg, run = history.clock, history.lg, database.run
+        partitions = await run(lambda tx: ledger.make_partitions(tx, now=clock.now(), first_span=timedelta(hours=20)))
+        await lg.create_accounts(
+            [Account(n, ledger=156, code=1101 if n % 2 else 2001, flags=LIMITED if n > 6 else 8) for n in range(1, 11)]
+        )
+        booked, holds, heads = [], [], []
+        for step in range(160):
+            batch = []
+            for _ in range(rnd.randint(1, 6)):
+                number, (debit, credit) = history.made.new().int, rnd.sample(range(1, 12), 2)
+                kind = rnd.random()
+                if kind < 0.15 and holds:
+                    flags = rnd.choice([POST, VOID])
+                    amount = 2**128 - 1 if flags is POST else 0
+                    batch.append(Transfer(number, pending_id=rnd.choice(holds), amount=amount, flags=flags))
+                    continue
+                pending = kind > 0.75
+                flags = (PENDING if pending else TransferFlags(0)) | (TransferFlags.LINKED if kind < 0.2 else 0)
+                batch.append(Transfer(number, debit, credit, rnd.randint(0, 50), ledger=156, code=10, flags=flags,
+                                      timeout=rnd.choice([0, 1, 30, 4000]) if pending else 0))  # fmt: skip
+                (holds if pending else booked).append(number)
+            await lg.create_transfers(batch)
+            clock.advance(timedelta(seconds=rnd.choice([0, 1, 60, 3600])))
+            if step % 4 == 0:
+                await lg.expire_pending_transfers()
+            if step % 9 == 0:
+                # Its timestamp lies before the expiries that the last pulse has written.
+                past = clock.now_ns() - 1_500_000_000
+                sides = rnd.sample(range(1, 7), 2)
+                late = Transfer(history.made.new().int, *sides, 3, ledger=156, code=10, timestamp=past,
+                                flags=TransferFlags.IMPORTED)  # fmt: skip
+                await lg.create_transfers([late])
+            if step % 7 == 0:
+                some = rnd.sample(booked, min(3, len(booked)))
+                await run(lambda tx, s=some: ledger.reverse(tx, s, reason="x", by="y", new_id=history.made.new,
+                                                            now=clock.now()))  # fmt: skip
+                memo = ledger.Memo("points", UUID(int=rnd.randint(1, 3)), f"{step}", rnd.randint(-9, 9))
+                await run(lambda tx, m=memo: ledger.enter_memos(tx, [m], now=clock.now()))
+                limit = rnd.randint(0, 90)
+                await run(lambda tx, x=limit: set_overdraft_limit(tx, 7, x, by="y", reason="z", now=clock.now()))
+            if step % 11 == 0:
+                await history.cut()
+                await history.seal()
+                heads.append((await run(ledger.verify)).head)
+                assert (await run(lambda tx: ledger.verify(tx, since=rnd.choice(heads)))).problems == []
+        imported = await run(lambda tx: tx.fetchval("SELECT count(*) FROM ledger.transfer WHERE flags & 256 <> 0"))
+        assert imported > 3
+        clock.advance(timedelta(days=3))
+        while await lg.expire_pending_transfers():
+            pass
+        for number in await run(lambda tx: tx.fetch("SELECT id FROM ledger.pending WHERE state = 1")):
+            await lg.create_transfers([Transfer(history.made.new().int, pending_id=number["id"].int, flags=VOID)])
+        await history.cut()
+        await history.seal()
+        verdict = await run(ledger.verify)
+        assert (verdict.problems, verdict.unsealed) == ([], 0)
+        async with Database.open(fresh_database_url, size=1, role=None) as own:
+            archive = "SELECT length(ledger.archive_partition($1, $2))"
+            assert await own.run(lambda tx: tx.fetchval(archive, partitions[0], clock.now())) == 32
+        again = await run(lambda tx: ledger.verify(tx, kept=heads))
+        assert (again.problems, again.rows, again.head) == ([], verdict.rows, verdict.head)
+        assert (await run(lambda tx: ledger.check_invariants(tx, now=clock.now()))).problems == []

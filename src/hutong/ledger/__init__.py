@@ -35,7 +35,7 @@ from hutong.ledger.model import (
 )
 from hutong.ledger.overdraft import agree_overdraft
 from hutong.ledger.partitions import make_partitions
-from hutong.ledger.verification import ChainVerdict, verify
+from hutong.ledger.verification import ChainVerdict, Head, chain_head, seal_and_verify, verify
 
 __all__ = [
     "CHART",
@@ -47,6 +47,7 @@ __all__ = [
     "CreateTransferStatus",
     "DayCut",
     "EventCode",
+    "Head",
     "Ledger",
     "Memo",
     "Opening",
@@ -60,6 +61,7 @@ __all__ = [
     "add_standing_order",
     "agree_overdraft",
     "book",
+    "chain_head",
     "check_invariants",
     "derive_id",
     "enter_memos",
@@ -71,6 +73,7 @@ __all__ = [
     "roll_up",
     "run_day_cut",
     "seal",
+    "seal_and_verify",
     "set_cut_time",
     "statement",
     "trial_balance",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 from hutong import db
 from hutong.errors import InvalidParameter
 from hutong.ledger.accounting.postings import EventCode
-from hutong.ledger.hash_chain import GENESIS, LEAF_BYTES, link
+from hutong.ledger.hash_chain import GENESIS, LEAF_BYTES, link, seal
 from hutong.ledger.model import BALANCE_MAX
 from hutong.ledger.statements import sql as _sql
 
@@ -71,7 +74,33 @@ class ChainVerdict:
         return not self.problems
 
 
-async def verify(tx: db.Tx, *, since: str | None = None) -> ChainVerdict:
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The newest seal: who knows its hash can tell whether anything before it was changed."""
+
+    seq: int
+    hash: str
+    sealed_at: datetime
+
+
+async def chain_head(tx: db.Tx) -> Head | None:
+    """Return the head of the chain; None before the first seal."""
+    record = await _sql.newest_seal.fetchrow(tx)
+    return Head(record["seq"], record["hash"].hex(), record["sealed_at"]) if record else None
+
+
+async def seal_and_verify(
+    database: db.Database, *, now: datetime, since: str | None = None, kept: Sequence[str] = ()
+) -> ChainVerdict:
+    """Seal all committed rows, then verify the books in one snapshot. Arguments and errors as `verify`."""
+    while await database.run(partial(seal, now=now)):
+        pass
+    async with database.transaction() as tx:
+        await _sql.steady_snapshot.execute(tx)
+        return await verify(tx, since=since, kept=kept)
+
+
+async def verify(tx: db.Tx, *, since: str | None = None, kept: Sequence[str] = ()) -> ChainVerdict:
     """Verify the books: the chain, each row under it, and what rows, accounts, holds and days say of each other.
 
     Changes nothing. Reads everything, or with `since` what came after: the seals after that head, their rows, the
@@ -79,10 +108,12 @@ async def verify(tx: db.Tx, *, since: str | None = None) -> ChainVerdict:
 
     Args:
         since: The head that an earlier verification printed: 64 hexadecimal digits.
+        kept: Heads that the chain must contain.
 
     Errors:
-        InvalidParameter: `since` is not a head.
+        InvalidParameter: `since` or one of `kept` is not a head.
     """
+    known_heads = [_read_head(head) for head in kept]
     start, start_hash, from_xact = 0, GENESIS, 0
     problems: list[Problem] = []
     if since is not None:
@@ -92,6 +123,9 @@ async def verify(tx: db.Tx, *, since: str | None = None) -> ChainVerdict:
             problems.append(Problem("seals", f"head {since}", "the chain does not contain it; all of it was read"))
         else:
             start, start_hash, from_xact = known["seq"], head, known["to_xact"]
+    for record in await _sql.heads_not_in_chain.fetch(tx, known_heads):
+        if _room(problems, "seals"):
+            problems.append(Problem("seals", f"head {record['hash'].hex()}", "the chain does not contain it"))
     end = await _sql.chain_end.fetchrow(tx)
     assert end is not None
     rows, seals = await _verify_seals(tx, start, start_hash, from_xact, problems)

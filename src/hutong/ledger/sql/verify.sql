@@ -24,6 +24,18 @@ FROM ledger.record r WHERE r.xact >= $1 AND r.xact < $2 ORDER BY r.kind, r.key;
 -- The place of a head in the chain.
 SELECT seq, to_xact FROM ledger.seal WHERE hash = $1;
 
+-- name: heads_not_in_chain
+-- Those of these heads that no seal has.
+SELECT h.hash FROM unnest($1::bytea[]) h (hash) WHERE NOT EXISTS (SELECT 1 FROM ledger.seal s WHERE s.hash = h.hash);
+
+-- name: newest_seal
+-- The head of the chain, to be kept elsewhere.
+SELECT seq, hash, sealed_at FROM ledger.seal ORDER BY seq DESC LIMIT 1;
+
+-- name: steady_snapshot
+-- Whatever is written meanwhile, this transaction sees one state of the books, and writes nothing.
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
+
 -- name: chain_end
 -- The head of the chain, the rows after it, and the first day that was ever closed.
 SELECT s.seq, s.hash, s.to_xact,
@@ -190,7 +202,7 @@ WITH finished AS (
 ), subject AS (
     SELECT s.day, s.ledger, s.code, s.opening_debits, s.opening_credits, s.debits, s.credits, s.closing_debits,
         s.closing_credits, coalesce(lag(s.closing_debits) OVER w, 0) AS debits0,
-        coalesce(lag(s.closing_credits) OVER w, 0) AS credits0
+        coalesce(lag(s.closing_credits) OVER w, 0) AS credits0, lead(s.day) OVER w AS day1
     FROM ledger.day_subject s WINDOW w AS (PARTITION BY s.ledger, s.code ORDER BY s.day)
 ), day_uneven (subject, detail) AS MATERIALIZED (
     SELECT 'account ' || c.account_id, 'its balance of the day ' || c.day || ' does not add up'
@@ -209,6 +221,7 @@ WITH finished AS (
         OR (s.debits, s.credits) <> (coalesce(m.debits, 0), coalesce(m.credits, 0))
         OR (s.opening_debits, s.opening_credits) <> (s.debits0, s.credits0)
         OR (s.closing_debits, s.closing_credits) <> (s.opening_debits + s.debits, s.opening_credits + s.credits)
+        OR (s.day < (SELECT max(f.day) FROM finished f) AND s.day1 IS DISTINCT FROM s.day + 1)
     )
 ), day_missing (subject, detail) AS MATERIALIZED (
     SELECT 'day ' || f.day, 'the day before it was not closed' FROM finished f WHERE f.day <> f.day0 + 1

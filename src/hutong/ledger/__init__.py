@@ -4,8 +4,9 @@ Promises: debits equal credits in every ledger after every commit; a balance tha
 included; an id has one effect and one answer, permanently; rows of the journal never change, and `verify` proves it.
 """
 
+from hutong.ledger.accounting import days
 from hutong.ledger.accounting.chart import CHART, AccountOwner
-from hutong.ledger.accounting.day_cut import DayCut, run_day_cut, set_cut_time
+from hutong.ledger.accounting.day_cut import DayCut, run_day_cut
 from hutong.ledger.accounting.memo import Memo, enter_memos
 from hutong.ledger.accounting.postings import (
     EVENTS,
@@ -18,7 +19,16 @@ from hutong.ledger.accounting.postings import (
 )
 from hutong.ledger.accounting.reversal import reverse
 from hutong.ledger.accounting.standing_orders import add_standing_order
-from hutong.ledger.accounting.statements import StatementLine, SubjectBalance, general_ledger, roll_up, statement
+from hutong.ledger.accounting.statements import (
+    AccountStatement,
+    StatementLine,
+    SubjectBalance,
+    differences,
+    general_ledger,
+    roll_up,
+    statement,
+    statement_of_days,
+)
 from hutong.ledger.accounts import trial_balance
 from hutong.ledger.hash_chain import seal
 from hutong.ledger.ids import id  # noqa: A004 - the name the TigerBeetle client gives it
@@ -42,6 +52,7 @@ __all__ = [
     "EVENTS",
     "Account",
     "AccountOwner",
+    "AccountStatement",
     "Chain",
     "ChainVerdict",
     "CreateTransferStatus",
@@ -63,7 +74,9 @@ __all__ = [
     "book",
     "chain_head",
     "check_invariants",
+    "days",
     "derive_id",
+    "differences",
     "enter_memos",
     "general_ledger",
     "id",
@@ -74,8 +87,8 @@ __all__ = [
     "run_day_cut",
     "seal",
     "seal_and_verify",
-    "set_cut_time",
     "statement",
+    "statement_of_days",
     "trial_balance",
     "verify",
 ]

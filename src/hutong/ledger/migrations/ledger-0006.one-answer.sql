@@ -1,4 +1,4 @@
--- depends: ledger-0004.cluster
+-- depends: ledger-0005.days
 
 -- An id whose transfer failed for a reason that may pass stays failed permanently. It is a row of the journal of its own,
 -- so that the one index on ids decides between the connections that use it at the same time, and the seals cover it. It
@@ -32,6 +32,12 @@ CREATE OR REPLACE FUNCTION ledger.acquire(
 DECLARE
     wanted uuid[] := account_ids;
 BEGIN
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        RAISE EXCEPTION 'transfers are booked in READ COMMITTED transactions only: this one is %',
+            upper(current_setting('transaction_isolation'))
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                HINT = 'In a snapshot that does not move, a row could get the date of a day that is closed.';
+    END IF;
     IF cardinality(pending_ids) > 0 THEN
         SELECT array_agg(x) INTO wanted FROM (
             SELECT unnest(account_ids)
@@ -41,7 +47,7 @@ BEGIN
     END IF;
     RETURN QUERY
         SELECT 0::smallint, NULL::uuid, NULL::uuid, NULL::uuid, NULL::uuid, NULL::uuid,
-            NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint,
+            (max(l.last_date) - DATE '1970-01-01')::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint,
             NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint,
             string_agg(record_send(ROW(
                 l.id, l.debits_pending, l.debits_posted, l.credits_pending, l.credits_posted, l.version,
@@ -49,7 +55,7 @@ BEGIN
             )), ''::bytea)
         FROM (
             SELECT t.id, t.debits_pending, t.debits_posted, t.credits_pending, t.credits_posted, t.version,
-                t.next_expiry, t.overdraft_limit, t.timestamp, t.ledger, t.flags::bigint AS flags
+                t.next_expiry, t.overdraft_limit, t.timestamp, t.ledger, t.flags::bigint AS flags, t.last_date
             FROM ledger.account t WHERE t.id = ANY (wanted) ORDER BY t.id FOR NO KEY UPDATE
         ) l;
     RETURN QUERY
@@ -79,7 +85,8 @@ BEGIN
         SELECT 3::smallint, NULL::uuid, NULL::uuid, NULL::uuid, NULL::uuid, NULL::uuid,
             ledger.tick(tick_count, now_ns), (y.online_date - DATE '1970-01-01')::bigint,
             db.xact_offset() + pg_current_xact_id()::text::bigint,
-            NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bytea
+            NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint,
+            convert_to(concat_ws(' ', y.cut_belongs_to, y.cut_time, y.zone), 'UTF8')
         FROM ledger.accounting_day y;
 END
 $$;

@@ -73,9 +73,11 @@ CREATE FUNCTION ledger.this_xact() RETURNS bigint LANGUAGE sql VOLATILE
 ALTER TABLE ledger.memo_entry ADD COLUMN xact bigint NOT NULL DEFAULT ledger.this_xact();
 ALTER TABLE ledger.reversal ADD COLUMN xact bigint NOT NULL DEFAULT ledger.this_xact();
 ALTER TABLE ledger.overdraft_change ADD COLUMN xact bigint NOT NULL DEFAULT ledger.this_xact();
+ALTER TABLE ledger.late_import ADD COLUMN xact bigint NOT NULL DEFAULT ledger.this_xact();
 CREATE INDEX memo_entry_xact ON ledger.memo_entry USING brin (xact) WITH (pages_per_range = 32);
 CREATE INDEX reversal_xact ON ledger.reversal USING brin (xact) WITH (pages_per_range = 32);
 CREATE INDEX overdraft_change_xact ON ledger.overdraft_change USING brin (xact) WITH (pages_per_range = 32);
+CREATE INDEX late_import_xact ON ledger.late_import USING brin (xact) WITH (pages_per_range = 32);
 CREATE TRIGGER reversal_never_changes BEFORE UPDATE OR DELETE ON ledger.reversal
     FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change();
 CREATE TRIGGER overdraft_change_never_changes BEFORE UPDATE OR DELETE ON ledger.overdraft_change
@@ -102,7 +104,12 @@ UNION ALL
 SELECT m.xact, 'memo_entry', m.ledger || ' ' || m.owner || ' ' || m.seq, substring(sha256(record_send(ROW(
     'memo_entry'::text, m.ledger, m.owner, m.seq, m.ref, m.amount, m.total_after, m.entered_at, m.xact
 ))) FROM 1 FOR 16)
-FROM ledger.memo_entry m;
+FROM ledger.memo_entry m
+UNION ALL
+SELECT i.xact, 'late_import', i.transfer_id::text, substring(sha256(record_send(ROW(
+    'late_import'::text, i.transfer_id, i.day, i.reason, i.imported_at, i.xact
+))) FROM 1 FOR 16)
+FROM ledger.late_import i;
 GRANT SELECT ON ledger.record TO hutong_app;
 
 -- Records count among the numbers that the books keep.

@@ -56,8 +56,8 @@ WHERE a.code = ANY ($1::integer[]) AND a.debits_posted <> a.credits_posted
 ORDER BY 5, a.id;
 
 -- name: known_reversals
--- Those of these transfers that have been reversed already.
-SELECT transfer_id FROM ledger.reversal WHERE transfer_id = ANY ($1::uuid[]);
+-- Those of these transfers that have been reversed already, and those that are reversals.
+SELECT transfer_id, reversal_id FROM ledger.reversal WHERE transfer_id = ANY ($1::uuid[]) OR reversal_id = ANY ($1::uuid[]);
 
 -- name: insert_reversals
 -- Each transfer is reversed once; a concurrent second reversal violates the primary key.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from hutong.errors import ConfigurationError
@@ -95,6 +96,14 @@ class Settings(BaseSettings):
         pattern=r"^[a-z][a-z0-9_-]{0,31}$",
         description="First part of the names of event streams; keep it once a listener depends on it.",
     )
+    ledger_head_secret: SecretStr | None = Field(
+        default=None,
+        description="Secret that signs requests to HUTONG_LEDGER_HEAD_URL, as Standard Webhooks: whsec_ and base64.",
+    )
+    ledger_head_url: str | None = Field(
+        default=None,
+        description="Address that the worker sends each new head of the books' chain to; unset, a file alone has them.",
+    )
     log_level: str = Field(
         default="info", pattern="^(debug|info|warning|error)$", description="The lowest logged level."
     )
@@ -117,6 +126,22 @@ class Settings(BaseSettings):
     def _is_broker(cls, url: SecretStr | None) -> SecretStr | None:
         if url is not None and not url.get_secret_value().startswith(("amqp://", "amqps://", "kafka://")):
             raise ValueError("must begin with amqp://, amqps:// or kafka://")
+        return url
+
+    @field_validator("ledger_head_secret")
+    @classmethod
+    def _is_secret(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and not re.fullmatch(r"whsec_[A-Za-z0-9+/]{32,}={0,2}", secret.get_secret_value()):
+            raise ValueError("must be whsec_ and at least 24 bytes in base64")
+        return secret
+
+    @field_validator("ledger_head_url")
+    @classmethod
+    def _is_signed(cls, url: str | None, info: ValidationInfo) -> str | None:
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise ValueError("must begin with https:// or http://")
+        if url is not None and "ledger_head_secret" in info.data and info.data["ledger_head_secret"] is None:
+            raise ValueError("needs HUTONG_LEDGER_HEAD_SECRET, which signs the requests")
         return url
 
     @field_validator("public_url")

@@ -11,6 +11,7 @@ from functools import partial
 from prometheus_client import Gauge
 
 from hutong import backup, db, events, ledger, routing, search
+from hutong.app.heads import keep_head
 from hutong.app.platform import Platform, broker, query_database_url
 from hutong.telemetry import get_logger
 
@@ -128,6 +129,7 @@ JOBS: tuple[Job, ...] = (
     Job("experiment", 1.0, guard_experiment, "End a routing experiment that performs worse than its guardrail."),
     Job("tidy", 60.0, lambda w: w.platform.lifecycle.tidy(), "Delete old idempotency keys and notifications."),
     Job("books", 5.0, lambda w: keep_books(w.platform), "Maintain the ledger: partitions, holds, orders, day cut."),
+    Job("heads", 600.0, lambda w: keep_head(w.platform), "Keep the head of the books' chain outside of the database."),
     Job("events", 60.0, keep_events, "Make event partitions ahead, and archive old ones."),
     Job("archiving", 60.0, lambda w: check_archiving(w.platform), "Check that the embedded database archives."),
     Job("invariants", 300.0, lambda w: check_books(w.platform), "Check the invariants of the books."),

@@ -1,4 +1,4 @@
--- depends: ledger-0005.days
+-- depends: ledger-0007.proof
 
 -- Subjects that finance added to the chart. The class of a subject follows from the first digit of its code.
 CREATE TABLE ledger.subject (

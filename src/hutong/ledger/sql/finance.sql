@@ -154,9 +154,7 @@ ORDER BY b.account_id LIMIT :limit;
 
 -- name: lines_of_day
 -- The bookings of a closed day on some accounts, in the order of their versions.
-SELECT e.id, e.timestamp, e.accounting_date, e.code, e.account_id, e.other, e.reference, e.debit, e.credit, e.debits,
-    e.credits
-FROM (
+SELECT e.account_id, {e.booking_line} FROM (
     SELECT t.debit_account_id AS account_id, t.id, t.timestamp, t.accounting_date, t.code, t.credit_account_id AS other,
         t.user_data_128 AS reference, t.amount AS debit, 0::bigint AS credit, t.debit_debits_posted AS debits,
         t.debit_credits_posted AS credits, t.debit_version AS version

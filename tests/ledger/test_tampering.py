@@ -160,7 +160,9 @@ def _tamperings() -> dict[str, tuple[str, str, str]]:
     """Return the statement of each kind, the check that must find it, and what the proof must name."""
     text = (Path(__file__).parent / "tamperings.sql").read_text()
     found = re.findall(r"^-- (.+?) \| (\w+) \| (.+)\n((?:[^-\n].*\n)+)", text, re.MULTILINE)
-    return {name: (" ".join(statement.split()).rstrip(";"), check, subject) for name, check, subject, statement in found}
+    return {
+        name: (" ".join(statement.split()).rstrip(";"), check, subject) for name, check, subject, statement in found
+    }
 
 
 TAMPERINGS = _tamperings()

@@ -37,11 +37,13 @@ SELECT seq, hash, sealed_at FROM ledger.seal ORDER BY seq DESC LIMIT 1;
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
 
 -- name: chain_end
--- The head of the chain, the rows after it, and the first day that was ever closed.
-SELECT s.seq, s.hash, s.to_xact,
-    (SELECT count(*) FROM ledger.transfer t WHERE t.xact >= coalesce(s.to_xact, 0)) AS unsealed,
-    (SELECT min(c.day) FROM ledger.day_cut c WHERE c.step = 'finished') AS first_day
+-- The head of the chain, and the number of rows after it.
+SELECT s.seq, s.hash, (SELECT count(*) FROM ledger.transfer t WHERE t.xact >= coalesce(s.to_xact, 0)) AS unsealed
 FROM (SELECT 1) one LEFT JOIN (SELECT seq, hash, to_xact FROM ledger.seal ORDER BY seq DESC LIMIT 1) s ON true;
+
+-- name: first_closed_day
+-- The first day that was ever closed; it has the rows of all days before.
+SELECT min(c.day) FROM ledger.day_cut c WHERE c.step = 'finished';
 
 -- name: rows_outside_of_seals
 -- Rows and records with numbers that no transaction has had: no seal ever covers them.

@@ -6,6 +6,7 @@ import difflib
 import os
 import re
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -31,6 +32,11 @@ class Settings(BaseSettings):
     secret_key: SecretStr | None = Field(
         default=None,
         description="Key that encrypts credentials at rest: 32 bytes in base64. Unset, a key file in the data folder.",
+    )
+    backup_folder: Literal["off"] | Path | None = Field(
+        default=None,
+        description="Folder to which the embedded database archives its changes, for `hutong backup`. It takes effect "
+        "when the database starts, and is remembered in the data folder until it is another one, or `off`.",
     )
     zone: int = Field(default=0, ge=0, le=255, description="The zone of this installation; every id carries it.")
     host: str = Field(default="127.0.0.1", description="Address the API listens on.")
@@ -103,10 +109,10 @@ class Settings(BaseSettings):
     )
     log_format: str = Field(default="json", pattern="^(json|console)$", description="The form of log lines.")
 
-    @field_validator("home", "events_archive")
+    @field_validator("home", "events_archive", "backup_folder")
     @classmethod
-    def _absolute(cls, folder: Path | None) -> Path | None:
-        return None if folder is None else folder.expanduser().absolute()
+    def _absolute(cls, folder: Path | str | None) -> Path | str | None:
+        return folder.expanduser().absolute() if isinstance(folder, Path) else folder
 
     @field_validator("database_url", "query_database_url")
     @classmethod

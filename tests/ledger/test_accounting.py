@@ -23,7 +23,7 @@ from hutong.ledger.accounting.chart import NormalSide, account_id, subject
 from hutong.ledger.accounting.day_cut import DayCutStep, advance_day_cut
 from hutong.ledger.accounting.memo import wrong_totals
 from hutong.ledger.accounting.postings import transfers_of
-from hutong.ledger.accounting.standing_orders import run_standing_orders
+from hutong.ledger.accounting.standing_orders import add_standing_order, run_standing_orders
 from hutong.ledger.accounts import open_accounts
 from hutong.ledger.maintenance import Maintenance
 from hutong.ledger.model import AccountFlags
@@ -316,7 +316,7 @@ async def test_a_standing_order_moves_the_free_balance_and_no_more(shop, clock):
     await shop.book(refund_hold=30)
     order = {"from_account_id": shop.account(2001), "to_account_id": shop.account(2003), "every": timedelta(hours=1)}
     await shop.run(
-        lambda tx: ledger.add_standing_order(tx, shop.ids.new(), most_minor=50, first_at=clock.now(), by="ops", **order)
+        lambda tx: add_standing_order(tx, shop.ids.new(), most_minor=50, first_at=clock.now(), by="ops", **order)
     )
 
     async def run():

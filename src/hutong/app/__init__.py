@@ -8,6 +8,7 @@ from hutong.app.heads import heads_file, read_heads
 from hutong.app.platform import (
     Platform,
     broker,
+    existing_vault,
     open_platform,
     open_vault,
     public_url,
@@ -31,6 +32,7 @@ __all__ = [
     "await_release",
     "broker",
     "environment",
+    "existing_vault",
     "heads_file",
     "hold_sandbox",
     "home_folder",

@@ -18,7 +18,6 @@ from hutong.ledger.accounting.postings import (
     derive_id,
 )
 from hutong.ledger.accounting.reversal import reverse
-from hutong.ledger.accounting.standing_orders import add_standing_order
 from hutong.ledger.accounting.statements import (
     AccountStatement,
     StatementLine,
@@ -38,8 +37,6 @@ from hutong.ledger.maintenance import maintain
 from hutong.ledger.model import (
     Account,
     CreateTransferStatus,
-    QueryFilter,
-    QueryFilterFlags,
     Transfer,
     TransferFlags,
 )
@@ -63,13 +60,10 @@ __all__ = [
     "Memo",
     "Opening",
     "Posting",
-    "QueryFilter",
-    "QueryFilterFlags",
     "StatementLine",
     "SubjectBalance",
     "Transfer",
     "TransferFlags",
-    "add_standing_order",
     "agree_overdraft",
     "book",
     "chain_head",

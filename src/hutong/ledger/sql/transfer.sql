@@ -91,7 +91,7 @@ WITH journal AS (
         debits_pending = coalesce(u.debits_pending, a.debits_pending),
         credits_pending = coalesce(u.credits_pending, a.credits_pending),
         next_expiry = coalesce(u.next_expiry, a.next_expiry), flags = coalesce(u.flags, a.flags),
-        last_date = :accounting_date
+        last_date = CASE WHEN u.version > a.version THEN :accounting_date ELSE a.last_date END
     FROM unnest(
         :account_id::text::uuid[], :account_debits_posted::text::bigint[], :account_credits_posted::text::bigint[],
         :account_version::text::bigint[], :account_debits_pending::text::bigint[],

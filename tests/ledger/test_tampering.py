@@ -187,7 +187,7 @@ async def test_tampering_is_found_and_its_row_named(books, kind):
     assert any(kind_ == check and name.startswith(wanted) for kind_, name in named), (kind, verdict.problems)
 
 
-async def test_a_chain_made_anew_does_not_contain_the_head_that_was_kept(books):
+async def test_a_rebuilt_chain_lacks_the_head_that_was_kept(books):
     connection, history = books
     await connection.execute("UPDATE ledger.memo_entry SET ref = 'order 9' WHERE seq = 3")
     await connection.execute("DELETE FROM ledger.seal")

@@ -1,7 +1,7 @@
-"""Sixty days of business in a zone, from a seed: cuts killed, workers away, imports, reversals, holds, a restore.
+"""Sixty days of business in a zone, from a seed: cuts killed, workers away, imports, reversals, a restore.
 
-Every answer, day, statement and trial balance is compared with those of `support.models.days`, which shares no code with
-the ledger.
+Every answer, day, statement and trial balance is compared with those of `support.models.days`, which shares no code
+with the ledger.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ class Simulation:
         gap = int((now - self.last_at) / SECOND)
         if gap < 4 or any(hold.due and hold.due <= now for hold in self.model.holds.values()):
             return  # the release of a hold would come before what is imported, and be newer
-        at = self.last_at + self.rng.randrange(1, gap - 1, 2) * SECOND
+        at = self.last_at + self.rng.choice([1, self.rng.randrange(1, gap - 1, 2)]) * SECOND
         debit, credit = (1101, 0), (2001, self.rng.randrange(OWNERS))
         reason = self.rng.choice(["", "found in the channel's file"])
         nanoseconds = int((at - datetime(1970, 1, 1, tzinfo=UTC)) / SECOND) * 10**9
@@ -204,8 +204,9 @@ class Simulation:
         if self.rng.random() < 0.5:
             now = self.clock.now_ns
             await self._run(lambda tx: ledger.Ledger(tx, clock=now).expire_pending_transfers())
+            if any(hold.due and hold.due <= self.clock.now() for hold in self.model.holds.values()):
+                self.last_at = self.clock.now()
             self.model.expire(self.clock.now())
-            self.last_at = self.clock.now()
         if self.rng.random() < 0.3:
             self.counts["killed"] += 1
             for _ in range(self.rng.randint(1, 5)):

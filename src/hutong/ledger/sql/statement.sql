@@ -59,8 +59,8 @@ WHERE a.code = ANY ($1::integer[]) AND a.debits_posted <> a.credits_posted
 ORDER BY 5, a.id;
 
 -- name: known_reversals
--- Those of these transfers that have been reversed already.
-SELECT transfer_id FROM ledger.reversal WHERE transfer_id = ANY ($1::uuid[]);
+-- Those of these transfers that have been reversed already, and those that are reversals.
+SELECT transfer_id, reversal_id FROM ledger.reversal WHERE transfer_id = ANY ($1::uuid[]) OR reversal_id = ANY ($1::uuid[]);
 
 -- name: insert_reversals
 -- Each transfer is reversed once; a concurrent second reversal violates the primary key.
@@ -86,7 +86,7 @@ UPDATE ledger.sweep s SET next_at = u.next_at
 FROM unnest(:sweep_id::uuid[], :next_at::timestamptz[]) u (sweep_id, next_at)
 WHERE s.id = u.sweep_id;
 
--- name: lock_accounts
+-- name: lock_balances
 -- Accounts with their balances, locked in the order in which every batch locks them.
 SELECT {t.account} FROM ledger.account t WHERE t.id = ANY ($1::uuid[]) ORDER BY t.id FOR NO KEY UPDATE;
 

@@ -60,9 +60,11 @@ async def open_books(database):
 
 async def book(lg, platform):
     await lg.create_transfers([Transfer(ledger.id(), 1, 2, 5, ledger=156, code=10)])
-    # Transactions of other tests on this server hold the seal back.
-    while not await platform.database.run(lambda tx: ledger.seal(tx, now=SystemClock().now())):
+    for _ in range(100):  # transactions of other tests on this server may hold the seal back
+        if await platform.database.run(lambda tx: ledger.seal(tx, now=SystemClock().now())):
+            return
         await asyncio.sleep(0.05)
+    raise AssertionError("nothing was sealed")
 
 
 async def test_each_new_head_is_kept_in_the_file_once_the_address_has_taken_it(fresh_database_url, tmp_path, notary):
@@ -137,8 +139,11 @@ def test_the_command_reads_what_came_after_a_head_and_names_a_chain_without_it(i
     assert status == 1
     assert {f"head {head}: the chain does not contain it" for head in (first, last)} <= set(output.splitlines())
     status, output = verify("--json")
-    problem = json.loads(output)["problems"][0]
-    assert (status, problem["kind"], problem["subject"]) == (1, "seals", f"head {first}")
+    problems = json.loads(output)["problems"]
+    assert status == 1
+    assert {(problem["kind"], problem["subject"]) for problem in problems} == {
+        ("seals", f"head {first}"), ("seals", f"head {last}"),
+    }  # fmt: skip
 
 
 def test_a_head_that_is_none_is_refused(installation, tmp_path):

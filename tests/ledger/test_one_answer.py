@@ -17,7 +17,7 @@ from hutong.clock import ManualClock, SystemClock
 from hutong.db import Database
 from hutong.ids import Ids
 from hutong.ledger import Account, CreateTransferStatus, Transfer, TransferFlags, codec
-from hutong.ledger.model import TRANSIENT, AccountFlags
+from hutong.ledger.model import TRANSIENT, AccountFlags, QueryFilter, QueryFilterFlags
 from support import SEED
 from support.fixtures.ledger import LedgerClient
 
@@ -146,8 +146,8 @@ async def test_a_failed_id_is_under_the_seal_and_shown_to_nobody(alone):
     failed = move(3, 4, user_data_128=9)
     assert (await lg.create_transfers([failed]))[0].status is T.EXCEEDS_CREDITS
     assert await lg.lookup_transfers([failed.id]) == []
-    query = ledger.QueryFilter(user_data_128=0, user_data_64=0, user_data_32=0, ledger=0, code=0, timestamp_min=0,
-                               timestamp_max=0, limit=10, flags=ledger.QueryFilterFlags.NONE)  # fmt: skip
+    query = QueryFilter(user_data_128=0, user_data_64=0, user_data_32=0, ledger=0, code=0, timestamp_min=0,
+                               timestamp_max=0, limit=10, flags=QueryFilterFlags.NONE)  # fmt: skip
     assert await lg.query_transfers(query) == []
     assert await alone.run(lambda tx: ledger.seal(tx, now=SystemClock().now())) == 1
     await assert_books_hold(alone)

@@ -1,6 +1,6 @@
 """The heads of the books' chain outside of the database: in a file of the data folder, and at an address if one is set.
 
-Whoever can change the database can make the whole chain anew. A head that is kept elsewhere shows that.
+A person who can change the database can rebuild the whole chain. A head that is kept elsewhere shows that.
 """
 
 from __future__ import annotations
@@ -83,5 +83,5 @@ async def _send(platform: Platform, head: ledger.Head, body: str) -> None:
             status = reply.status
     except (aiohttp.ClientError, TimeoutError) as error:
         raise Unavailable(f"the head of the books could not be sent: {type(error).__name__}") from error
-    if not 200 <= status < 300:
+    if status // 100 != 2:
         raise Unavailable(f"the head of the books could not be sent: HTTP {status}")

@@ -7,6 +7,7 @@ from hutong.bench.ledger import run_bench_ledger
 from hutong.bench.payments import run_bench_payments
 from hutong.bench.routing import run_bench_routing
 from hutong.bench.sweep import run_bench_sweep
+from hutong.bench.verify import run_bench_verify
 
 __all__ = [
     "run_bench_channels",
@@ -16,4 +17,5 @@ __all__ = [
     "run_bench_payments",
     "run_bench_routing",
     "run_bench_sweep",
+    "run_bench_verify",
 ]

@@ -24,7 +24,9 @@ import psutil
 from rich.console import Console
 
 from hutong import app, db, ledger
+from hutong.clock import SystemClock
 from hutong.errors import InvariantBroken
+from hutong.ids import Ids
 
 _DATABASE = "hutong_bench"
 _FIRST_ACCOUNT = 1 << 64
@@ -51,6 +53,8 @@ class LedgerFigures:
     last_rate: float = 0.0
     least_rate: float = 0.0
     memory_mb: float = 0.0
+    without_upkeep_per_s: float = 0.0
+    upkeep_costs: float = 0.0
 
     def as_dict(self) -> dict[str, float | int | bool]:
         """Return the figures by name."""
@@ -70,7 +74,15 @@ class _Run:
 
 
 def run_bench_ledger(
-    *, accounts: int, hot: bool, batch: int, clients: int, seconds: float, transfers: int | None, as_json: bool
+    *,
+    accounts: int,
+    hot: bool,
+    batch: int,
+    clients: int,
+    seconds: float,
+    transfers: int | None,
+    compare_upkeep: bool,
+    as_json: bool,
 ) -> int:
     """Run the benchmark on the installation's server, in a database that is dropped afterwards.
 
@@ -84,7 +96,7 @@ def run_bench_ledger(
         figures = asyncio.run(
             measure(
                 url, pgbench, accounts=accounts, hot=hot, batch=batch, clients=clients, seconds=seconds,
-                transfers=transfers, report=console.print,
+                transfers=transfers, compare_upkeep=compare_upkeep, report=console.print,
             )
         )  # fmt: skip
     if as_json:
@@ -105,6 +117,7 @@ async def measure(
     clients: int = 2,
     seconds: float = 15,
     transfers: int | None = None,
+    compare_upkeep: bool = False,
     report: _Report = lambda _: None,
 ) -> LedgerFigures:
     """Measure in a database of its own on this server, which is dropped afterwards.
@@ -118,15 +131,21 @@ async def measure(
         clients: Connections that book at the same time.
         seconds: The length of each measurement.
         transfers: Book this many instead, however long it takes.
+        compare_upkeep: Measure four times, without the worker's upkeep of the books and with it in turn. What it costs
+            is the part of the rate that is lost.
         report: Receives lines about the progress.
     """
     figures = LedgerFigures()
-    async with _database(dsn) as url:
+    async with database_of_its_own(dsn) as url:
         figures.tpcb_tps, figures.hotrow_tps = await _baselines(url, pgbench, seconds, report)
         report(f"{batch} transfers a batch, {clients} connections, {'one hot account' if hot else 'random accounts'}")
         async with db.Database.open(url, size=clients + 2) as database:
             await _open_accounts(database, accounts)
-            await _measure(database, figures, _Plan(accounts, hot, batch, clients, seconds, transfers), report)
+            plan = _Plan(accounts, hot, batch, clients, seconds, transfers)
+            if compare_upkeep:
+                await _compare_upkeep(database, figures, plan, report)
+            else:
+                await _measure(database, figures, plan, report)
             report("verifying")
             async with database.transaction() as tx:
                 figures.invariants = (await ledger.verify(tx)).holds
@@ -146,18 +165,32 @@ class _Plan:
     transfers: int | None
 
 
-async def _measure(database: db.Database, figures: LedgerFigures, plan: _Plan, report: _Report) -> None:
-    keeper = asyncio.create_task(_keep_partitions(database))
+async def _compare_upkeep(database: db.Database, figures: LedgerFigures, plan: _Plan, report: _Report) -> None:
+    rates: dict[bool, list[float]] = {False: [], True: []}
+    for upkeep in (False, True, False, True):
+        while await database.run(lambda tx: ledger.seal(tx, now=datetime.now(UTC))):
+            pass  # what the measurement before has left
+        await _measure(database, figures, plan, report, upkeep=upkeep)
+        rates[upkeep].append(figures.transfers_per_s)
+        report(f"{'with' if upkeep else 'without'} upkeep: {figures.transfers_per_s:,.0f} transfers/s")
+    figures.without_upkeep_per_s, figures.transfers_per_s = (sum(rates[upkeep]) / 2 for upkeep in (False, True))
+    figures.upkeep_costs = 1 - figures.transfers_per_s / figures.without_upkeep_per_s
+
+
+async def _measure(
+    database: db.Database, figures: LedgerFigures, plan: _Plan, report: _Report, *, upkeep: bool = True
+) -> None:
+    keeper = asyncio.create_task(_keep_books(database, upkeep=upkeep))
     await asyncio.sleep(0.5)
     run = _Run(time.monotonic() + plan.seconds, plan.transfers)
-    server = await _server(database)
-    python_before, server_before, start = time.process_time(), _cpu(server), time.monotonic()
+    server = await server_process(database)
+    python_before, server_before, start = time.process_time(), server_cpu(server), time.monotonic()
     await asyncio.gather(*(_client(database, plan, run, seed, report) for seed in range(plan.clients)))
     took = time.monotonic() - start
     figures.transfers = run.booked
     figures.transfers_per_s = run.booked / took
     figures.cpu_us_python = (time.process_time() - python_before) / run.booked * 1e6
-    figures.cpu_us_postgres = (_cpu(server) - server_before) / run.booked * 1e6
+    figures.cpu_us_postgres = (server_cpu(server) - server_before) / run.booked * 1e6
     ordered = sorted(run.latencies)
     figures.p50_ms, figures.p99_ms = (ordered[int(len(ordered) * part)] * 1e3 for part in (0.5, 0.99))
     rates = _rates(run.finished, start, took / 12)
@@ -220,12 +253,15 @@ async def _create_accounts(batch: Sequence[ledger.Account], tx: db.Tx) -> None:
     await ledger.Ledger(tx, clock=time.time_ns).create_accounts(batch)
 
 
-async def _keep_partitions(database: db.Database) -> None:
-    """Make partitions ahead, as the worker of an installation does."""
+async def _keep_books(database: db.Database, *, upkeep: bool) -> None:
+    """Do what the worker of an installation does, as often: partitions, expiry, seals, days; or partitions alone."""
+    made = Ids(SystemClock())
     while True:
         with suppress(asyncpg.LockNotAvailableError, asyncpg.CheckViolationError):
             async with database.transaction() as tx:
                 await ledger.make_partitions(tx, now=datetime.now(UTC), first_span=timedelta(seconds=30))
+        if upkeep:
+            await ledger.maintain(database, now=datetime.now(UTC), new_id=made.new)
         await asyncio.sleep(5)
 
 
@@ -256,7 +292,7 @@ async def _pgbench(program: Path, *arguments: str) -> float:
 
 
 @asynccontextmanager
-async def _database(dsn: str) -> AsyncIterator[str]:
+async def database_of_its_own(dsn: str) -> AsyncIterator[str]:
     owner = await asyncpg.connect(dsn)
     try:
         await owner.execute(f"DROP DATABASE IF EXISTS {_DATABASE} WITH (FORCE)")
@@ -269,7 +305,7 @@ async def _database(dsn: str) -> AsyncIterator[str]:
         await owner.close()
 
 
-async def _server(database: db.Database) -> Any:
+async def server_process(database: db.Database) -> Any:
     """Return the server's first process, if the server runs on this machine."""
     async with database.pool.acquire() as connection:
         try:
@@ -278,7 +314,7 @@ async def _server(database: db.Database) -> Any:
             return None
 
 
-def _cpu(server: Any) -> float:
+def server_cpu(server: Any) -> float:
     """Return the seconds of processor time that the server's processes have used."""
     total = 0.0
     for process in [server, *server.children()] if server is not None else []:

@@ -92,6 +92,9 @@ def ledger(
     clients: Annotated[int, typer.Option(min=1, help="Connections that book at the same time.")] = 2,
     seconds: Annotated[float, typer.Option(min=1, help="How long each measurement takes.")] = 15,
     transfers: Annotated[int | None, typer.Option(min=1, help="Book this many, however long it takes.")] = None,
+    compare_upkeep: Annotated[
+        bool, typer.Option("--compare-upkeep", help="Also measure without the worker's upkeep: seals, expiry, days.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Measure the ledger beside TPC-B and one hot row on the same server; verify the books afterwards."""
@@ -100,6 +103,22 @@ def ledger(
     sys.exit(
         run_bench_ledger(
             accounts=accounts, hot=hot, batch=batch, clients=clients, seconds=seconds, transfers=transfers,
-            as_json=as_json,
+            compare_upkeep=compare_upkeep, as_json=as_json,
         )
     )  # fmt: skip
+
+
+@bench.command("verify")
+def verify(
+    rows: Annotated[int, typer.Option(min=2, help="How many rows the books have.")] = 10_000_000,
+    accounts: Annotated[int, typer.Option(min=2, help="Among how many accounts.")] = 100_000,
+    day_rows: Annotated[int, typer.Option(min=1, help="How many of the rows belong to the last day.")] = 1_000_000,
+    as_json: Json = False,
+) -> None:
+    """Measure the proof of the books: of all rows, and of the last day since the head before it."""
+    from hutong.bench import run_bench_verify
+    from hutong.errors import InvalidParameter
+
+    if day_rows >= rows:
+        raise InvalidParameter("the last day must have fewer rows than the books", param="--day-rows")
+    sys.exit(run_bench_verify(rows=rows, accounts=accounts, day_rows=day_rows, as_json=as_json))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from hutong import db
 from hutong.errors import InvalidParameter
@@ -14,6 +15,8 @@ from hutong.ledger.accounting.postings import EventCode
 from hutong.ledger.hash_chain import GENESIS, LEAF_BYTES, link, seal
 from hutong.ledger.model import BALANCE_MAX
 from hutong.ledger.statements import sql as _sql
+
+T = TypeVar("T")
 
 PROBLEMS_MAX = 100
 """How many problems of one kind are named."""
@@ -32,7 +35,7 @@ _WORK_MEMORY = "192MB"
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class LedgerProblem:
     """One thing in the books that is not as it must be.
 
     Attributes:
@@ -66,7 +69,7 @@ class ChainVerdict:
     seals: int
     head: str
     unsealed: int = 0
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[LedgerProblem] = field(default_factory=list)
 
     @property
     def holds(self) -> bool:
@@ -92,12 +95,27 @@ async def chain_head(tx: db.Tx) -> Head | None:
 async def seal_and_verify(
     database: db.Database, *, now: datetime, since: str | None = None, kept: Sequence[str] = ()
 ) -> ChainVerdict:
-    """Seal all committed rows, then verify the books in one snapshot. Arguments and errors as `verify`."""
+    """Seal all committed rows, then verify the chain and what is under it at the same time, on two connections.
+
+    Arguments and errors as `verify`.
+    """
     while await database.run(partial(seal, now=now)):
         pass
     async with database.transaction() as tx:
-        await _sql.steady_snapshot.execute(tx)
-        return await verify(tx, since=since, kept=kept)
+        start = await _find_start(tx, since)
+
+    async def read(check: Callable[[db.Tx], Awaitable[T]]) -> T:
+        async with database.transaction() as tx:
+            await _sql.steady_snapshot.execute(tx)
+            return await check(tx)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            chain = group.create_task(read(lambda tx: _verify_chain(tx, start, kept)))
+            books = group.create_task(read(lambda tx: _verify_books(tx, start)))
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from failed
+    return replace(chain.result(), problems=chain.result().problems + books.result())
 
 
 async def verify(tx: db.Tx, *, since: str | None = None, kept: Sequence[str] = ()) -> ChainVerdict:
@@ -113,41 +131,62 @@ async def verify(tx: db.Tx, *, since: str | None = None, kept: Sequence[str] = (
     Errors:
         InvalidParameter: `since` or one of `kept` is not a head.
     """
-    known_heads = [_read_head(head) for head in kept]
-    start, start_hash, from_xact = 0, GENESIS, 0
-    problems: list[Problem] = []
-    if since is not None:
-        head = _read_head(since)
-        known = await _sql.seal_of_hash.fetchrow(tx, head)
-        if known is None:
-            problems.append(Problem("seals", f"head {since}", "the chain does not contain it; all of it was read"))
-        else:
-            start, start_hash, from_xact = known["seq"], head, known["to_xact"]
-    for record in await _sql.heads_not_in_chain.fetch(tx, known_heads):
+    start = await _find_start(tx, since)
+    verdict = await _verify_chain(tx, start, kept)
+    return replace(verdict, problems=verdict.problems + await _verify_books(tx, start))
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """The seal after which the verification begins; `problems` has one if the chain does not contain it."""
+
+    seq: int = 0
+    hash: bytes = GENESIS
+    to_xact: int = 0
+    problems: tuple[LedgerProblem, ...] = ()
+
+
+async def _find_start(tx: db.Tx, since: str | None) -> _Start:
+    if since is None:
+        return _Start()
+    head = _read_head(since)
+    known = await _sql.seal_of_hash.fetchrow(tx, head)
+    if known is None:
+        problem = LedgerProblem("seals", f"head {since}", "the chain does not contain it; all of it was read")
+        return _Start(problems=(problem,))
+    return _Start(known["seq"], head, known["to_xact"])
+
+
+async def _verify_chain(tx: db.Tx, start: _Start, kept: Sequence[str]) -> ChainVerdict:
+    problems = list(start.problems)
+    for record in await _sql.heads_not_in_chain.fetch(tx, [_read_head(head) for head in kept]):
         if _room(problems, "seals"):
-            problems.append(Problem("seals", f"head {record['hash'].hex()}", "the chain does not contain it"))
-    end = await _sql.chain_end.fetchrow(tx)
-    assert end is not None
-    rows, seals = await _verify_seals(tx, start, start_hash, from_xact, problems)
-    if seals != (end["seq"] or 0) - start:
-        problems.append(Problem("seals", f"seal {end['seq']}", "the chain has gaps before it"))
+            problems.append(LedgerProblem("seals", f"head {record['hash'].hex()}", "the chain does not contain it"))
+    (end,) = await _sql.chain_end.fetch(tx)
+    rows, seals = await _verify_seals(tx, start.seq, start.hash, start.to_xact, problems)
+    if seals != (end["seq"] or 0) - start.seq:
+        problems.append(LedgerProblem("seals", f"seal {end['seq']}", "the chain has gaps before it"))
+    return ChainVerdict(rows, seals, (end["hash"] or GENESIS).hex(), end["unsealed"], problems)
+
+
+async def _verify_books(tx: db.Tx, start: _Start) -> list[LedgerProblem]:
     arguments = {
-        "from_xact": from_xact if start else -BALANCE_MAX, "is_whole": start == 0, "first_day": end["first_day"],
-        "most": PROBLEMS_MAX,
-        "since_day": await _sql.first_whole_day.fetchval(tx, start), "reversal_code": int(EventCode.REVERSAL),
-        "next_xact": await _sql.next_xact.fetchval(tx),
+        "from_xact": start.to_xact if start.seq else -BALANCE_MAX, "is_whole": start.seq == 0, "most": PROBLEMS_MAX,
+        "first_day": await _sql.first_closed_day.fetchval(tx), "reversal_code": int(EventCode.REVERSAL),
+        "since_day": await _sql.first_whole_day.fetchval(tx, start.seq), "next_xact": await _sql.next_xact.fetchval(tx),
     }  # fmt: skip
     await _sql.sort_in_memory.execute(tx, _WORK_MEMORY)
+    problems = []
     for kind, statement in _CHECKS:
         found = await statement.fetch(tx, **{name: arguments[name] for name in statement.parameters})
-        problems += [Problem(kind, record["subject"], record["detail"]) for record in found]
+        problems += [LedgerProblem(kind, record["subject"], record["detail"]) for record in found]
     for record in await _sql.trial_balance.fetch(tx):
         problems += [
-            Problem("sums", f"ledger {record['ledger']}", f"{kind} debits and credits differ")
+            LedgerProblem("sums", f"ledger {record['ledger']}", f"{kind} debits and credits differ")
             for kind in ("posted", "pending")
             if record[f"debits_{kind}"] != record[f"credits_{kind}"]
         ]
-    return ChainVerdict(rows, seals, (end["hash"] or GENESIS).hex(), end["unsealed"], problems)
+    return problems
 
 
 def _read_head(since: str) -> bytes:
@@ -161,7 +200,7 @@ def _read_head(since: str) -> bytes:
 
 
 async def _verify_seals(
-    tx: db.Tx, start: int, start_hash: bytes, from_xact: int, problems: list[Problem]
+    tx: db.Tx, start: int, start_hash: bytes, from_xact: int, problems: list[LedgerProblem]
 ) -> tuple[int, int]:
     rows = seals = 0
     seq, previous, first, version = start, start_hash, from_xact, 1
@@ -178,7 +217,7 @@ async def _verify_seals(
             and len(record["records"]) == record["record_count"] * LEAF_BYTES
         )
         if not whole and _room(problems, "seals"):
-            problems.append(Problem("seals", f"seal {record['seq']}", "the chain does not hold"))
+            problems.append(LedgerProblem("seals", f"seal {record['seq']}", "the chain does not hold"))
         if record["leaves"] != record["leaves_now"]:
             await _name_changed(tx, record, "rows", "leaves", problems)
         if record["records"] != record["records_now"]:
@@ -187,7 +226,7 @@ async def _verify_seals(
     return rows, seals
 
 
-async def _name_changed(tx: db.Tx, record: Any, kind: str, column: str, problems: list[Problem]) -> None:
+async def _name_changed(tx: db.Tx, record: Any, kind: str, column: str, problems: list[LedgerProblem]) -> None:
     """Name what is not as it was sealed: each row or record with another digest, and the number of those gone."""
     statement = _sql.leaves_of_seal if kind == "rows" else _sql.records_of_seal
     kept = record[column]
@@ -197,12 +236,12 @@ async def _name_changed(tx: db.Tx, record: Any, kind: str, column: str, problems
         if now["leaf"] in sealed:
             found.add(now["leaf"])
         elif _room(problems, kind):
-            problems.append(Problem(kind, now["subject"], f"not as it was sealed (seal {record['seq']})"))
+            problems.append(LedgerProblem(kind, now["subject"], f"not as it was sealed (seal {record['seq']})"))
     missing = len(sealed - found)
     if _room(problems, kind):
         detail = f"{missing} of its {kind} are changed or gone" if missing else f"its {kind} have another order"
-        problems.append(Problem(kind, f"seal {record['seq']}", detail))
+        problems.append(LedgerProblem(kind, f"seal {record['seq']}", detail))
 
 
-def _room(problems: list[Problem], kind: str) -> bool:
+def _room(problems: list[LedgerProblem], kind: str) -> bool:
     return sum(problem.kind == kind for problem in problems) < PROBLEMS_MAX

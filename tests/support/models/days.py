@@ -63,7 +63,7 @@ class Booking(NamedTuple):
     day: date
 
 
-@dataclass
+@dataclass(eq=False)
 class Hold:
     debit: Key
     credit: Key
@@ -79,6 +79,7 @@ class Books:
     bookings: list[Booking] = field(default_factory=list)
     holds: dict[int, Hold] = field(default_factory=dict)
     latest: dict[Key, date] = field(default_factory=dict)
+    first: date | None = None
     begun: date | None = None
     closed: list[date] = field(default_factory=list)
 
@@ -122,7 +123,8 @@ class Books:
     def expire(self, now: datetime) -> None:
         """Release every hold that is due, in one batch."""
         due = [hold for hold in self.holds.values() if hold.due and hold.due <= now]
-        self._release(due, {key for hold in due for key in (hold.debit, hold.credit)}, now)
+        if due:
+            self._release(due, {key for hold in due for key in (hold.debit, hold.credit)}, now)
 
     def _touch(self, accounts: set[Key], now: datetime) -> date:
         """Release the due holds on some accounts, and return the date of what is booked on them now."""
@@ -135,6 +137,7 @@ class Books:
     def _release(self, due: list[Hold], locked: set[Key], now: datetime) -> date:
         dates = [self.rule.day_of(now), *(self.latest[key] for key in locked if key in self.latest)]
         day = max(dates if self.begun is None else [*dates, self.begun + DAY])
+        self.first = min(day, self.first or day)
         self.holds = {number: hold for number, hold in self.holds.items() if hold not in due}
         self._date({key for hold in due for key in (hold.debit, hold.credit)}, day)
         return day
@@ -165,7 +168,7 @@ class Books:
         elif self.begun is not None:
             wanted = min(self.begun, last_due)
         else:
-            wanted = min([last_due, *(booking.day for booking in self.bookings)])
+            wanted = min(last_due, self.first or last_due)
         return wanted if wanted <= last_due else None
 
     def sums(self, key: Key, days: tuple[date, date] = (date.min, date.max)) -> tuple[int, int]:

@@ -1,4 +1,4 @@
--- depends: ledger-0006.one-answer
+-- depends: ledger-0006.answers
 
 -- Every state of the fields of an account that bookings do not change, for good. The first record of an account is how it was
 -- opened; of these fields only the overdraft limit and the flag that closes the account change later.

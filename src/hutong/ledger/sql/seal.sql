@@ -34,11 +34,12 @@ FROM (
     FROM ledger.record r WHERE r.xact >= $1 AND r.xact < $2
 ) r;
 
+-- columns: seal
+seq, version, from_xact, to_xact, row_count, record_count, leaves, records, hash, sealed_at
+
 -- name: insert_seal
 -- Append a seal to the chain.
-INSERT INTO ledger.seal (
-    seq, version, from_xact, to_xact, row_count, record_count, leaves, records, hash, sealed_at
-)
+INSERT INTO ledger.seal ({seal})
 VALUES (
     :seq, :version, :from_xact, :to_xact, :row_count, :record_count, :leaves, :records, :hash, :sealed_at
 );

@@ -1,7 +1,6 @@
 -- name: seals
 -- Seals from one on, each with the current digests of the rows and records that it covers.
-SELECT s.seq, s.version, s.from_xact, s.to_xact, s.row_count, s.record_count, s.leaves, s.records, s.hash,
-    s.sealed_at, (
+SELECT {s.seal}, (
     SELECT coalesce(string_agg(ledger.leaf(ROW(t.*)::ledger.transfer), ''::bytea ORDER BY t.timestamp), '')
     FROM ledger.journal t WHERE t.xact >= s.from_xact AND t.xact < s.to_xact
 ) AS leaves_now, (
@@ -37,11 +36,13 @@ SELECT seq, hash, sealed_at FROM ledger.seal ORDER BY seq DESC LIMIT 1;
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
 
 -- name: chain_end
--- The head of the chain, the rows after it, and the first day that was ever closed.
-SELECT s.seq, s.hash, s.to_xact,
-    (SELECT count(*) FROM ledger.transfer t WHERE t.xact >= coalesce(s.to_xact, 0)) AS unsealed,
-    (SELECT min(c.day) FROM ledger.day_cut c WHERE c.step = 'finished') AS first_day
+-- The head of the chain, and the number of rows after it.
+SELECT s.seq, s.hash, (SELECT count(*) FROM ledger.transfer t WHERE t.xact >= coalesce(s.to_xact, 0)) AS unsealed
 FROM (SELECT 1) one LEFT JOIN (SELECT seq, hash, to_xact FROM ledger.seal ORDER BY seq DESC LIMIT 1) s ON true;
+
+-- name: first_closed_day
+-- The first day that was ever closed; it has the rows of all days before.
+SELECT min(c.day) FROM ledger.day_cut c WHERE c.step = 'finished';
 
 -- name: rows_outside_of_seals
 -- Rows and records with numbers that no transaction has had: no seal ever covers them.
@@ -71,6 +72,10 @@ SELECT coalesce((
 -- What this transaction may use to sort and join.
 SELECT set_config('work_mem', $1, true);
 
+-- columns: entry
+-- What a row does to one of its accounts: debits and credits, pending and posted, after it, and how it changes them.
+id, account_id, version, is_debit, timestamp, flags, ledger, day, dp, dpo, cp, cpo, held, posted
+
 -- name: wrong_steps
 -- Every row from a transaction on against the row before it on the same account, in one sorted pass; then the last row of
 -- each account against the account, and the last of each closed day against the balance of that day. Rows before the
@@ -94,14 +99,12 @@ WITH entry AS (
         CASE WHEN t.flags & 32778 <> 0 THEN 0 ELSE t.amount END
     FROM ledger.journal t WHERE t.flags < 65536 AND t.xact >= :from_xact
 ), step AS (
-    SELECT e.id, e.account_id, e.version, e.is_debit, e.timestamp, e.flags, e.ledger, e.day, e.dp, e.dpo, e.cp, e.cpo,
-        e.held, e.posted, lag(e.version) OVER w AS version0, lag(e.timestamp) OVER w AS timestamp0,
+    SELECT {e.entry}, lag(e.version) OVER w AS version0, lag(e.timestamp) OVER w AS timestamp0,
         lag(e.flags) OVER w AS flags0, lag(e.dp) OVER w AS dp0, lag(e.dpo) OVER w AS dpo0, lag(e.cp) OVER w AS cp0,
         lag(e.cpo) OVER w AS cpo0, lead(e.day) OVER w AS day1
     FROM entry e WINDOW w AS (PARTITION BY e.account_id ORDER BY e.version)
 ), kept AS MATERIALIZED (
-    SELECT s.id, s.account_id, s.version, s.is_debit, s.timestamp, s.flags, s.ledger, s.day, s.dp, s.dpo, s.cp, s.cpo,
-        s.held, s.posted, s.version0, s.timestamp0, s.flags0, s.dp0, s.dpo0, s.cp0, s.cpo0, s.day1
+    SELECT {s.entry}, s.version0, s.timestamp0, s.flags0, s.dp0, s.dpo0, s.cp0, s.cpo0, s.day1
     FROM step s
     WHERE s.day1 IS NULL OR s.day1 <> s.day OR s.version0 IS NULL OR s.version <> s.version0 + 1
         OR s.timestamp <= s.timestamp0 OR s.held IS NULL
@@ -110,8 +113,7 @@ WITH entry AS (
         OR s.cp <> s.cp0 + CASE WHEN s.is_debit THEN 0 ELSE s.held END
         OR s.cpo <> s.cpo0 + CASE WHEN s.is_debit THEN 0 ELSE s.posted END
 ), compared AS (
-    SELECT k.id, k.account_id, k.version, k.is_debit, k.timestamp, k.flags, k.dp, k.dpo, k.cp, k.cpo, k.held, k.posted,
-        coalesce(k.version0, p.version, 0) AS version0, coalesce(k.timestamp0, p.timestamp) AS timestamp0,
+    SELECT {k.entry}, coalesce(k.version0, p.version, 0) AS version0, coalesce(k.timestamp0, p.timestamp) AS timestamp0,
         coalesce(k.flags0, p.flags, 0) AS flags0, coalesce(k.dp0, p.dp, 0) AS dp0, coalesce(k.dpo0, p.dpo, 0) AS dpo0,
         coalesce(k.cp0, p.cp, 0) AS cp0, coalesce(k.cpo0, p.cpo, 0) AS cpo0
     FROM kept k LEFT JOIN LATERAL (
@@ -192,16 +194,14 @@ UNION ALL
 WITH finished AS (
     SELECT c.day, lag(c.day) OVER (ORDER BY c.day) AS day0 FROM ledger.day_cut c WHERE c.step = 'finished'
 ), chained AS (
-    SELECT b.account_id, b.day, b.ledger, b.code, b.opening_debits, b.opening_credits, b.debits, b.credits,
-        b.closing_debits, b.closing_credits,
+    SELECT b.account_id, b.day, {b.day_sums},
         coalesce(lag(b.closing_debits) OVER w, 0) AS debits0, coalesce(lag(b.closing_credits) OVER w, 0) AS credits0
     FROM ledger.day_balance b WINDOW w AS (PARTITION BY b.account_id ORDER BY b.day)
 ), moved AS (
     SELECT b.day, b.ledger, b.code, sum(b.debits) AS debits, sum(b.credits) AS credits
     FROM ledger.day_balance b WHERE b.day >= :since_day GROUP BY b.day, b.ledger, b.code
 ), subject AS (
-    SELECT s.day, s.ledger, s.code, s.opening_debits, s.opening_credits, s.debits, s.credits, s.closing_debits,
-        s.closing_credits, coalesce(lag(s.closing_debits) OVER w, 0) AS debits0,
+    SELECT s.day, {s.day_sums}, coalesce(lag(s.closing_debits) OVER w, 0) AS debits0,
         coalesce(lag(s.closing_credits) OVER w, 0) AS credits0, lead(s.day) OVER w AS day1
     FROM ledger.day_subject s WINDOW w AS (PARTITION BY s.ledger, s.code ORDER BY s.day)
 ), day_uneven (subject, detail) AS MATERIALIZED (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 import pytest
@@ -174,6 +175,9 @@ async def test_an_entry_is_booked_by_its_approval_and_found_by_its_reference(fin
     day = found["accounting_date"]
     assert len((await finance.get(f"/transfers?reference={reference}&since={day}&until={day}"))["data"]) == 2
     assert (await finance.get("/transfers?since=2026-03-02&until=2026-03-01", 422))["param"] == "since"
+    for wrong in ("0", "2026-3-1", "1772323200", "2026-03-32", "２０２６-03-01"):
+        assert (await finance.get(f"/transfers?since={quote(wrong)}", 422))["param"] == "since"
+    assert (await finance.get(f"/holds?account_id={channel.replace('-', '')}", 422))["param"] == "account_id"
 
 
 async def test_closed_days_are_reported_and_others_are_refused(finance: Finance) -> None:

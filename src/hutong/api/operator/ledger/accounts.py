@@ -19,6 +19,7 @@ from hutong.api.operator.ledger.shared import (
     TAGS,
     Code,
     Currency,
+    Identifier,
     PlaceCursor,
     document,
     page,
@@ -214,7 +215,7 @@ async def close_account(
     request: Request,
     use: Use,
     operator: Acting,
-    account_id: UUID,
+    account_id: Identifier,
     body: Annotated[Reason, example_body(Reason)],
 ) -> Response:
     """Close an account that has neither balance nor holds: the ledger refuses further transfers on it."""
@@ -233,7 +234,7 @@ async def reopen_account(
     request: Request,
     use: Use,
     operator: Acting,
-    account_id: UUID,
+    account_id: Identifier,
     body: Annotated[Reason, example_body(Reason)],
 ) -> Response:
     """Reopen a closed account."""
@@ -255,7 +256,7 @@ async def set_overdraft(
     request: Request,
     use: Use,
     operator: Acting,
-    account_id: UUID,
+    account_id: Identifier,
     body: Annotated[OverdraftCreate, example_body(OverdraftCreate)],
 ) -> Response:
     """Set how far an account that must not be overdrawn may go below zero."""
@@ -273,7 +274,7 @@ async def set_overdraft(
     responses=responses(400, 401, 404, 422, 503),
     summary="List overdraft limits",
 )
-async def list_overdrafts(use: Use, _operator: Acting, account_id: UUID) -> Response:
+async def list_overdrafts(use: Use, _operator: Acting, account_id: Identifier) -> Response:
     """List every change of an account's overdraft limit, newest first."""
     async with use.database.transaction() as tx:
         changes = await finance.list_overdrafts(tx, account_id)

@@ -19,6 +19,8 @@ from hutong.api.operator.ledger.shared import (
     PUBLIC_ID,
     TAGS,
     Currency,
+    Date,
+    Identifier,
     PlaceCursor,
     UuidCursor,
     done_or_proposed,
@@ -202,8 +204,8 @@ async def list_transfers(
     code: Annotated[int | None, Query(ge=1, le=65_535, description="Only this accounting event.")] = None,
     currency: Currency = None,
     amount_minor: Annotated[int | None, Query(ge=0, le=AMOUNT_MINOR_MAX, description="Only this amount.")] = None,
-    since: Annotated[date, Query(description="From this accounting date on.")] = date.min,
-    until: Annotated[date, Query(description="Up to this accounting date, included.")] = date.max,
+    since: Annotated[Date, Query(description="From this accounting date on.")] = date.min,
+    until: Annotated[Date, Query(description="Up to this accounting date, included.")] = date.max,
 ) -> Response:
     """List transfers in the order of the journal, archived ones included."""
     if since > until:
@@ -230,7 +232,7 @@ async def list_holds(
     _operator: Acting,
     limit: Limit = 20,
     cursor: UuidCursor = None,
-    account_id: Annotated[UUID | None, Query(description="Only holds on this account.")] = None,
+    account_id: Annotated[Identifier | None, Query(description="Only holds on this account.")] = None,
 ) -> Response:
     """List the open holds with their ends."""
     async with use.database.transaction() as tx:
@@ -293,7 +295,7 @@ async def reverse(
     request: Request,
     use: Use,
     operator: Acting,
-    transfer_id: UUID,
+    transfer_id: Identifier,
     body: Annotated[Reason, example_body(Reason)],
 ) -> Response:
     """Book the opposite of a transfer, once. Above the limit of one person it becomes a proposal."""

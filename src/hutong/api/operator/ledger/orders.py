@@ -16,6 +16,7 @@ from hutong.api.operator.ledger.shared import (
     PREFIX,
     PUBLIC_ID,
     TAGS,
+    Identifier,
     UuidCursor,
     document,
     page,
@@ -139,7 +140,7 @@ async def stop_standing_order(
     request: Request,
     use: Use,
     operator: Acting,
-    order_id: UUID,
+    order_id: Identifier,
     body: Annotated[Reason, example_body(Reason)],
 ) -> Response:
     """Stop a standing order, permanently."""

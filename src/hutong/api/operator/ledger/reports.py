@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from hutong.api.dependencies import Acting, Use
-from hutong.api.operator.ledger.shared import PREFIX, TAGS, Code, Day, UuidCursor, document, page
+from hutong.api.operator.ledger.shared import PREFIX, TAGS, Code, Date, Day, UuidCursor, document, page
 from hutong.api.paging import Limit, cut, list_answer, page_answer
 from hutong.api.problems import responses
 from hutong.api.requests import StrictRoute
@@ -118,8 +118,8 @@ class DayStatementList(PageObject):
 
 
 _READ = responses(400, 401, 409, 422, 503)
-Since = Annotated[date, Query(description="The first day, which is closed.")]
-Until = Annotated[date, Query(description="The last day, included, which is closed.")]
+Since = Annotated[Date, Query(description="The first day, which is closed.")]
+Until = Annotated[Date, Query(description="The last day, included, which is closed.")]
 
 
 @router.get("/balances", response_model=BalanceList, responses=_READ, summary="List balances at the end of a day")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
 
 from fastapi import Query, Request
+from pydantic import BeforeValidator
 from starlette.responses import Response
 
 from hutong import bookkeeping, operators
@@ -29,7 +32,21 @@ CURRENCY = r"^[A-Z]{3}$"
 PUBLIC_ID = r"^([a-z]{3}_[0-7][0-9a-z]{25}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$"
 """An id in its public form or as a plain UUID."""
 
-Day = Annotated[date, Query(description="A closed day.")]
+
+def _matches(pattern: str, kind: str) -> BeforeValidator:
+    """Refuse the other forms that pydantic reads: timestamps as dates, and ids without hyphens."""
+
+    def check(value: object) -> object:
+        if isinstance(value, str) and not re.fullmatch(pattern, value, re.ASCII):
+            raise ValueError(f"is not {kind}")
+        return value
+
+    return BeforeValidator(check)
+
+
+Date = Annotated[date, _matches(r"\d{4}-\d{2}-\d{2}", "a date such as 2026-03-31")]
+Identifier = Annotated[UUID, _matches(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", "a UUID with hyphens")]
+Day = Annotated[Date, Query(description="A closed day.")]
 Code = Annotated[int | None, Query(ge=1, le=65_535, description="Only this subject of the chart.")]
 Currency = Annotated[str | None, Query(pattern=CURRENCY, description="Only this currency.")]
 PlaceCursor = Annotated[

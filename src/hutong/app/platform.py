@@ -111,7 +111,7 @@ async def open_platform(
     """
     configure_logging(level=settings.log_level, output=settings.log_format)
     clock = clock or SystemClock()
-    ids = ids or Ids(clock, zone=settings.zone)
+    ids = ids or Ids(clock, zone=settings.zone, key=open_vault(settings).derive_key("ids"))
     async with AsyncExitStack() as stack:
         url = stack.enter_context(using_database(settings))
         database = await stack.enter_async_context(db.Database.open(url, size=settings.pool_size))

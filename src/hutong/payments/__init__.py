@@ -31,6 +31,7 @@ from hutong.payments.model import (
 )
 from hutong.payments.operator_actions import BilledSuccess, OperatorAction, approval_handlers
 from hutong.payments.polling import sweep_plans
+from hutong.payments.postings import success_id
 from hutong.payments.route_selection import RouteRequest
 from hutong.payments.store import find, list_payments
 from hutong.payments.transactions import PaymentTransactions, PlaceOrder
@@ -74,6 +75,7 @@ __all__ = [
     "refunds",
     "stream_payments",
     "stream_refunds",
+    "success_id",
     "sweep_plans",
     "timeline",
 ]

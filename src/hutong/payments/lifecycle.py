@@ -19,7 +19,7 @@ from hutong.clock import Clock
 from hutong.errors import NotFound
 from hutong.payments import errors
 from hutong.payments.attempt_lifecycle import AttemptLifecycle
-from hutong.payments.attempts import StartAttempt, StartOutcome
+from hutong.payments.attempts import StartAttempt, StartOutcome, StartResult
 from hutong.payments.capture import CaptureOutcome, RequestCapture
 from hutong.payments.channel_calls import ChannelCalls
 from hutong.payments.channel_reports import ChannelReport, RecordOutcome
@@ -42,6 +42,8 @@ _SWEEP_ROUNDS = 20
 """The most batches of expired payments that one round closes, so that polling is never kept waiting."""
 _NOTIFICATIONS_KEPT = timedelta(minutes=30)
 _FORGOTTEN_AT_ONCE = 1000
+_RENUMBERINGS = 3
+"""How often an attempt is numbered again because others of the same payment came and went meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,22 +189,33 @@ class Payments:
             return_url=return_url or self._transactions.documents.checkout_url(payment),
             capture_method=payment.capture_method,
             merchant_id=payment.merchant_id,
+            merchant_order_no=payment.merchant_order_no,
             fee_ppm=payment.fee_ppm,
             payment_id=payment.payment_id,
         )
-        command = StartAttempt(payment.payment_id, await self.route_selector.choose(request))
-        result = await self._attempts.starts.submit(command)
+        result = await self._start(payment, request)
         if result.outcome is StartOutcome.OTHER_RUNNING and await self._close_running(result.payment):
-            result = await self._attempts.starts.submit(command)
+            result = await self._start(result.payment, request)
         if result.outcome is StartOutcome.NOT_PAYABLE:
             raise errors.PaymentNotPayable("the payment has succeeded, is closed, or is past its expiry")
-        if result.outcome is StartOutcome.OTHER_RUNNING:
+        if result.outcome in (StartOutcome.OTHER_RUNNING, StartOutcome.SUPERSEDED):
             raise errors.AttemptInProgress("an attempt by another method could still take the money")
         if result.outcome is StartOutcome.STARTED and result.attempt is not None:
             recorded = await self._attempts.submit(result.payment, result.attempt)
             assert recorded.payment is not None, "attempts are never deleted"
             return recorded.payment
         return result.payment
+
+    async def _start(self, payment: Payment, request: RouteRequest) -> StartResult:
+        """Write the intent of an attempt, with the number that comes after those of the payment's other attempts."""
+        for _ in range(_RENUMBERINGS):
+            numbered = replace(request, previous=[attempt.account_id for attempt in payment.attempts])
+            command = StartAttempt(payment.payment_id, await self.route_selector.choose(numbered))
+            result = await self._attempts.starts.submit(command)
+            if result.outcome is not StartOutcome.SUPERSEDED:
+                break
+            payment = result.payment
+        return result
 
     async def _close_running(self, payment: Payment) -> bool:
         """Close the open attempts of a payment at their channels; return whether that is possible for all of them."""

@@ -64,11 +64,14 @@ claimed AS (
     RETURNING d.event_id, d.endpoint_id, d.object_id, d.object_seq, d.attempts
 )
 SELECT c.event_id, c.endpoint_id, c.object_id, c.object_seq, c.attempts, o.type, o.version, o.data, o.created_at,
+    o.public_id,
     e.merchant_id, e.url, e.scheme, e.sealed_secret,
     CASE WHEN e.previous_until > :now THEN e.sealed_previous END AS sealed_previous,
     e.disabled_at IS NOT NULL AS disabled, e.failing_since IS NOT NULL AND e.disabled_at IS NULL AS failing
 FROM claimed c
-CROSS JOIN LATERAL (SELECT b.type, b.version, b.data, b.created_at FROM events.outbox b WHERE b.event_id = c.event_id LIMIT 1) o
+CROSS JOIN LATERAL (
+    SELECT b.type, b.version, b.data, b.created_at, b.public_id FROM events.outbox b WHERE b.event_id = c.event_id LIMIT 1
+) o
 JOIN events.endpoint e ON e.endpoint_id = c.endpoint_id;
 
 -- name: finish_deliveries

@@ -172,5 +172,6 @@ def _read_claim(row: asyncpg.Record, until: datetime) -> ClaimedDelivery:
         merchant_id=row["merchant_id"],
         scheme=Scheme(row["scheme"]),
         sealed_previous=row["sealed_previous"],
+        public_id=row["public_id"],
     )
     return ClaimedDelivery(webhook, row["object_id"], row["attempts"], row["disabled"], row["failing"], until)

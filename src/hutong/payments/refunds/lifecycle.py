@@ -113,9 +113,10 @@ class Refunds:
         if attempt is None:
             return RefundResult(RefundOutcome.REFUSED, refusal=RefundRefusal.NOT_REFUNDABLE)
         can = (await self._accounts.get(attempt.account_id)).capabilities
-        refund_id = self._ids.new()
+        refund_id = self._ids.derive("refund", payment.merchant_id, order.merchant_refund_no)
         new = NewRefund(
             refund_id=refund_id,
+            hold_id=self._ids.new(),
             payment_id=payment.payment_id,
             merchant_id=payment.merchant_id,
             merchant_refund_no=order.merchant_refund_no,

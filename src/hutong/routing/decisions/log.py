@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
-from hutong import db, ids
+from hutong import db
 from hutong.routing.decisions.record import CapabilitySnapshot, read_capabilities
 from hutong.routing.model import Candidate
 from hutong.routing.statements import sql
@@ -64,7 +64,7 @@ async def find_decisions(tx: db.Tx, attempt_ids: Collection[UUID]) -> list[Logge
 
 async def decisions_between(tx: db.Tx, start: datetime, end: datetime) -> AsyncIterator[LoggedDecision]:
     """Yield the decisions of a span of time, in order of time; rows are read as they are needed."""
-    async for row in sql.decisions_between.cursor(tx, ids.least(start), ids.least(end)):
+    async for row in sql.decisions_between.cursor(tx, start, end):
         yield _read_decision(row)
 
 

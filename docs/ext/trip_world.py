@@ -27,6 +27,7 @@ from trip_time import StillLoop
 
 from hutong import app, db, events
 from hutong.app.web import build
+from hutong.app.worker import make_worker
 from hutong.config import Settings
 
 CHANNEL, METHOD = "wechat", "wechat_native"
@@ -169,9 +170,7 @@ async def world(settings: Settings, listener: socket.socket, keys: dict[str, str
             await asyncio.sleep(0.01)
         connector = aiohttp.TCPConnector(force_close=True)  # a server may close a connection that is kept for later
         async with aiohttp.ClientSession(connector=connector) as session, app.open_platform(settings) as platform:
-            worker = events.WebhookWorker(
-                platform.database, platform.vault, platform.clock, new_id=platform.ids.new, allow_private=True
-            )
+            worker = make_worker(platform).webhooks
             here = World(
                 f"http://{settings.host}:{settings.port}",
                 f"http://{settings.sandbox_host}:{settings.sandbox_port}",

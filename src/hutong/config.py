@@ -54,6 +54,12 @@ class Settings(BaseSettings):
     payment_validity_days: int = Field(
         default=15, ge=1, le=365, description="How many days a payment can be paid at most, and by default."
     )
+    single_person_limits: str = Field(
+        default="CNY=100000",
+        pattern=r"^([A-Z]{3}=[0-9]{1,18}(,[A-Z]{3}=[0-9]{1,18})*)?$",
+        description="The most, in minor units, that one person may book or reverse by hand, by currency, as in "
+        "CNY=100000,USD=15000; beyond it, and in other currencies, it takes two persons.",
+    )
     query_cadence: str = Field(
         default="5,10,30,60,120,300,600,1800,3600",
         pattern=r"^[1-9][0-9]{0,5}(,[1-9][0-9]{0,5}){0,31}$",

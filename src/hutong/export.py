@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -15,6 +16,7 @@ from uuid import UUID
 import orjson
 
 _PARQUET_TYPES = {int: "BIGINT", str: "VARCHAR", UUID: "VARCHAR", date: "DATE"}
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _LONGEST_LINE = 64 * 1024 * 1024
 
 
@@ -41,11 +43,10 @@ def to_parquet(kind: type[Any], lines: Iterable[Any], path: Path) -> None:
     Effects:
         Replaces the file.
     """
-    columns = {name: _PARQUET_TYPES[hint] for name, hint in get_type_hints(kind).items()}
     with tempfile.NamedTemporaryFile("wb", suffix=".jsonl") as rows:
         rows.writelines(orjson.dumps(asdict(line), option=orjson.OPT_APPEND_NEWLINE) for line in lines)
         rows.flush()
-        write_parquet(Path(rows.name), columns, path)
+        write_parquet(Path(rows.name), _columns(kind), path)
 
 
 def parquet_has(path: Path, column: str, value: str) -> bool:
@@ -62,7 +63,8 @@ def parquet_has(path: Path, column: str, value: str) -> bool:
 
 
 def _harmless(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value
+    dangerous = isinstance(value, str) and value[:1] in "=+-@\t\r" and value and not _NUMBER.fullmatch(value)
+    return f"'{value}" if dangerous else value
 
 
 def write_parquet(lines: Path, columns: Mapping[str, str], target: Path) -> int:
@@ -84,3 +86,25 @@ def write_parquet(lines: Path, columns: Mapping[str, str], target: Path) -> int:
         rows.write_parquet(str(target), compression="zstd")
         [(count,)] = engine.read_parquet(str(target)).count("*").fetchall()
     return int(count)
+
+
+def write_lines(lines: Path, kind: type[Any], target: Path) -> None:
+    """Convert a file of JSON lines into CSV or Parquet, as the ending of the target says.
+
+    Args:
+        kind: The dataclass of the lines.
+        target: The file to write; it is replaced.
+    """
+    if target.suffix == ".parquet":
+        write_parquet(lines, _columns(kind), target)
+        return
+    with lines.open("rb") as rows, target.open("w", newline="") as output:
+        writer = csv.DictWriter(output, fieldnames=list(_columns(kind)))
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({name: _harmless(value) for name, value in orjson.loads(row).items()})
+
+
+def _columns(kind: type[Any]) -> dict[str, str]:
+    """Return DuckDB's types of the fields of a dataclass, by name."""
+    return {name: _PARQUET_TYPES[hint] for name, hint in get_type_hints(kind).items()}

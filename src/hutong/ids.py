@@ -27,7 +27,7 @@ from typeid import TypeID
 from typeid.core.errors import TypeIDException
 
 from hutong.clock import Clock, to_ns
-from hutong.errors import NotFound
+from hutong.errors import InvalidParameter, NotFound
 
 if TYPE_CHECKING:
     import uuid_utils
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 ZONE_MAX = 255
 _ZONE_BITS = ZONE_MAX << 68
 _FIXED_BITS = 0xF << 76 | _ZONE_BITS | 0b11 << 62
+_UUID_LENGTH = 36
 
 
 class Ids:
@@ -111,3 +112,15 @@ def decode(prefix: str, text: str) -> UUID:
     if parsed.prefix != prefix or str(parsed) != text:
         raise NotFound("no object has this id")
     return UUID(int=parsed.uuid.int)
+
+
+def read_any(text: str, *, param: str) -> UUID:
+    """Read an id of any type in its public form, or as a plain UUID.
+
+    Errors:
+        InvalidParameter: the text is neither.
+    """
+    try:
+        return UUID(text) if len(text) == _UUID_LENGTH else decode(text.partition("_")[0], text)
+    except (ValueError, NotFound) as error:
+        raise InvalidParameter(f"`{param}` is neither a public id nor a UUID", param=param) from error

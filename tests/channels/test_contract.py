@@ -302,10 +302,10 @@ async def test_a_notice_tells_the_amount_that_the_channel_says(rig: Rig, receive
 
 
 async def test_the_channel_stops_when_we_accept_and_repeats_when_we_refuse(rig: Rig) -> None:
-    assert rig.channel.accept_notification().status in (200, 204)
-    refusal = rig.channel.refuse_notification()
+    assert rig.channel.acceptance.status in (200, 204)
+    refusal = rig.channel.refusal
     assert refusal.status >= 400
-    assert refusal.body != rig.channel.accept_notification().body or not refusal.body
+    assert refusal.body != rig.channel.acceptance.body or not refusal.body
 
 
 REFUSALS = {
@@ -318,7 +318,7 @@ REFUSALS = {
 
 
 async def test_a_notification_is_refused_in_the_channels_own_form(rig: Rig, receiver, now) -> None:
-    refusal = rig.channel.refuse_notification()
+    refusal = rig.channel.refusal
     assert (refusal.status, refusal.body) == REFUSALS[rig.control.channel]
     request = rig.request(now, notify_url=receiver.url)
     await rig.channel.pay(request, now=now)

@@ -9,7 +9,7 @@ from uuid import UUID
 import psycopg
 
 from hutong import payments
-from hutong.clock import SystemClock
+from hutong.clock import ManualClock, SystemClock
 from hutong.db import Database
 from hutong.ids import Ids, encode
 from hutong.routing import RoutingRequest
@@ -19,6 +19,7 @@ from hutong.routing.decisions.record import write_record
 from hutong.routing.model import Candidate
 from hutong.routing.router import Router
 from support.command_line import Run
+from support.fixtures.payments import World
 
 
 def _record() -> str:
@@ -33,16 +34,10 @@ def _record() -> str:
 
 
 async def _payment(url: str) -> UUID:
-    clock = SystemClock()
-    ids = Ids(clock)
     async with Database.open(url, size=2) as database:
-        transactions = payments.PaymentTransactions(database, payments.Documents(lambda _: ""), clock=clock, ids=ids)
-        new = payments.NewPayment(
-            ids.new(), ids.new(), "o-1", 50, "CNY", "x", clock.now(), "t",
-            first_attempt=payments.NewAttempt(ids.new(), UUID(int=7), "wechat", "qr", decision=_record()),
-        )  # fmt: skip
-        await transactions.place([payments.PlaceOrder(new)])
-        return new.payment_id
+        world = World(database, ManualClock(SystemClock().now()))
+        attempt = payments.NewAttempt(world.ids.new(), UUID(int=7), "wechat", "qr", decision=_record())
+        return (await world.payment(first_attempt=attempt)).payment_id
 
 
 def test_a_payments_way_is_explained(command: Run, fresh_database_url: str) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hutong import app, channels, ids, payments
+from hutong import ids, payments
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.clock import ManualClock
 from hutong.db import Database
@@ -19,6 +18,8 @@ from hutong.demo.check import Report, check
 from hutong.demo.scenarios import FinishedPayment, Scenario, Shop
 from hutong.payments.close import RequestClose
 from hutong.payments.model import CloseReason
+from support.fakes.channel import HonestChannel, OneAccount
+from support.platform import wired
 
 AMOUNT = 1999
 
@@ -42,13 +43,10 @@ class Demonstration:
 
 
 @pytest.fixture
-async def seen(database: Database, clock: ManualClock, tmp_path: Path) -> Demonstration:
+async def seen(database: Database, clock: ManualClock) -> Demonstration:
     made = ids.Ids(clock)
     account, merchant = made.new(), made.new()
-    async with channels.Http.open() as http:
-        platform = app.wire(
-            app.Settings(home=tmp_path), database=database, records=database, http=http, clock=clock, ids=made
-        )
+    platform = wired(database, OneAccount(account, HonestChannel()), clock=clock, ids=made)
     transactions = platform.transactions
     orders = [
         payments.NewPayment(

@@ -22,6 +22,7 @@ from hutong.ledger import AccountOwner as O
 from hutong.ledger.accounting.chart import NormalSide, account_id, subject
 from hutong.ledger.accounting.day_cut import DayCutStep, advance_day_cut, last_due_day
 from hutong.ledger.accounting.memo import wrong_totals
+from hutong.ledger.accounting.postings import transfers_of
 from hutong.ledger.accounting.standing_orders import run_standing_orders
 from hutong.ledger.accounts import open_accounts
 from hutong.ledger.maintenance import Maintenance
@@ -75,13 +76,13 @@ class Shop:
         return await self.database.run(work)
 
     def chain(self, **amounts):
-        postings = [ledger.Posting(*LEGS[name], self.ids.new().int, amount) for name, amount in amounts.items()]
-        return ledger.make_chain(postings, owners=self.owners, currency="CNY", reference=self.ids.new())
+        postings = [ledger.Posting(*LEGS[name], amount, self.ids.new()) for name, amount in amounts.items()]
+        return ledger.Chain(postings, self.owners, "CNY", self.ids.new())
 
     async def book(self, **amounts):
         chain = self.chain(**amounts)
         assert await self.run(lambda tx: ledger.book(tx, [chain], now=self.clock.now())) == [T.CREATED]
-        return chain[0]
+        return transfers_of(chain)[0]
 
     async def cut(self, **arguments):
         return await ledger.run_day_cut(self.database, now=self.clock.now(), **arguments)
@@ -95,7 +96,7 @@ async def shop(alone, clock):
 
 
 async def test_a_chain_links_its_legs_and_opens_their_accounts(shop):
-    transfers, openings = shop.chain(payment=10_000, fee=60)
+    transfers, openings = transfers_of(shop.chain(payment=10_000, fee=60))
     assert [
         (t.debit_account_id, t.credit_account_id, t.amount, t.code, bool(t.flags & TransferFlags.LINKED))
         for t in transfers
@@ -105,8 +106,9 @@ async def test_a_chain_links_its_legs_and_opens_their_accounts(shop):
     ]
     assert {code for code, _, _ in openings} == {1101, 2001, 4001}
     with pytest.raises(InvalidParameter):
-        ledger.make_chain([ledger.Posting(EventCode.SURPLUS, "surplus", 1, 1)], owners={}, currency="CNY",
-                          reference=shop.ids.new())  # fmt: skip
+        transfers_of(
+            ledger.Chain([ledger.Posting(EventCode.SURPLUS, "surplus", 1, UUID(int=1))], {}, "CNY", UUID(int=2))
+        )
 
 
 async def test_a_chain_is_booked_once_and_a_refused_one_stops_the_transaction(shop):
@@ -114,7 +116,9 @@ async def test_a_chain_is_booked_once_and_a_refused_one_stops_the_transaction(sh
     for _ in range(2):
         assert await shop.run(lambda tx: ledger.book(tx, [chain], now=shop.clock.now())) == [T.CREATED]
     holds = [shop.chain(refund_hold=60), shop.chain(refund_hold=60)]
-    with pytest.raises(InvariantBroken, match=f"{UUID(int=holds[1][0][0].id)} was refused: EXCEEDS_CREDITS"):
+    with pytest.raises(
+        InvariantBroken, match=f"{UUID(int=transfers_of(holds[1])[0][0].id)} was refused: EXCEEDS_CREDITS"
+    ):
         await shop.run(lambda tx: ledger.book(tx, holds, now=shop.clock.now()))
     refusable = {T.EXCEEDS_CREDITS}
     statuses = await shop.run(lambda tx: ledger.book(tx, holds, now=shop.clock.now(), refusable=refusable))
@@ -126,8 +130,8 @@ async def test_an_account_whose_opening_was_rolled_back_is_opened_again(shop, cl
     owners = {O.MERCHANT: shop.ids.new(), O.CHANNEL_ACCOUNT: shop.ids.new()}
 
     def chain():
-        posting = ledger.Posting(EventCode.PAYMENT, "payment", shop.ids.new().int, 5)
-        return ledger.make_chain([posting], owners=owners, currency="CNY", reference=shop.ids.new())
+        posting = ledger.Posting(EventCode.PAYMENT, "payment", 5, shop.ids.new())
+        return ledger.Chain([posting], owners, "CNY", shop.ids.new())
 
     with pytest.raises(RuntimeError):
         async with shop.database.transaction() as tx:
@@ -139,7 +143,7 @@ async def test_an_account_whose_opening_was_rolled_back_is_opened_again(shop, cl
         assert await shop.run(lambda tx, c=booked: ledger.book(tx, [c], now=clock.now(), accounts=accounts)) == [
             T.CREATED
         ]
-        assert accounts == set(booked[1])
+        assert accounts == set(transfers_of(booked)[1])
 
 
 def test_codes_keep_their_meaning():
@@ -147,7 +151,7 @@ def test_codes_keep_their_meaning():
     assert {event.code: event.name for event in ledger.EVENTS.values()} == {
         1: "payment", 2: "fee", 3: "surplus", 4: "refund", 5: "fee_return", 6: "funding_return", 7: "surplus_refund",
         8: "late_refund", 9: "funding", 10: "channel_cost", 11: "channel_settlement", 12: "merchant_settlement",
-        13: "payout", 60: "standing_order", 99: "manual",
+        13: "payout", 60: "standing_order", 70: "month_closing", 71: "year_closing", 80: "manual_entry", 99: "manual",
     }  # fmt: skip
     assert set(ledger.EVENTS) == set(EventCode)
     pairs = {event.name: [(leg.debit, leg.credit) for leg in event.legs] for event in ledger.EVENTS.values()}
@@ -157,7 +161,8 @@ def test_codes_keep_their_meaning():
         "funding_return": [(2001, 5002), (2001, 1101)], "surplus_refund": [(2202, 1101), (2202, 1001)],
         "late_refund": [(2301, 1101)], "funding": [(5002, 2001), (1101, 2001)], "channel_cost": [(5001, 1101)],
         "channel_settlement": [(1001, 1101)], "merchant_settlement": [(2001, 2002)],
-        "payout": [(2002, 2203), (2203, 1001)], "standing_order": [], "manual": [],
+        "payout": [(2002, 2203), (2203, 1001)], "standing_order": [], "month_closing": [], "year_closing": [],
+        "manual_entry": [], "manual": [],
     }  # fmt: skip
     for event in ledger.EVENTS.values():
         assert event.name_en
@@ -209,7 +214,7 @@ async def test_the_cut_waits_for_transactions_begun_before_it_and_late_ones_go_t
     slow = await shop.database.pool.acquire()
     transaction = slow.transaction()
     await transaction.start()
-    await ledger.Ledger(slow, clock=clock.now_ns).create_transfers(shop.chain(surplus=7)[0])
+    await ledger.Ledger(slow, clock=clock.now_ns).create_transfers(transfers_of(shop.chain(surplus=7))[0])
     cut = await shop.cut()
     assert (cut.step, cut.waiting) == (DayCutStep.SWITCHED, True)
     other = Transfer(ledger.id(), shop.account(5001), shop.account(4001), 9, ledger=156, code=9)

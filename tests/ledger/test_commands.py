@@ -39,12 +39,22 @@ def command(fresh_database_url, monkeypatch):
 ONE, TWO = str(UUID(int=1)), str(UUID(int=2))
 
 
-def test_a_transfer_by_hand_is_booked_once_and_shown_everywhere(command):
+@pytest.fixture
+def by(command, tmp_path):
+    """The options that name the person and the reason of an act."""
+    added = CliRunner().invoke(app, ["operator", "add", "A. Li", "--role", "operator", "--json"])
+    file = tmp_path / "li.key"
+    file.write_text(json.loads(added.stdout)["key"])
+    file.chmod(0o600)
+    return ("--key", str(file), "--reason", "wrong account")
+
+
+def test_a_transfer_by_hand_is_booked_once_and_shown_everywhere(command, by):
     identifier = str(UUID(int=77))
     for expected in ("created", "exists"):
-        status, output = command("transfer", ONE, TWO, "1234", "--id", identifier, "--json")
+        status, output = command("transfer", ONE, TWO, "1234", "--id", identifier, "--json", *by)
         assert (status, json.loads(output)) == (0, {"id": identifier, "status": expected})
-    assert command("transfer", ONE, ONE, "5")[0] == 1
+    assert command("transfer", ONE, ONE, "5", *by)[0] == 2
     shown = json.loads(command("accounts", "--json")[1])
     assert [(row["account"], row["debits_posted"], row["credits_posted"]) for row in shown] == [
         (ONE, 1234, 0), (TWO, 0, 1234),
@@ -65,21 +75,25 @@ def test_a_transfer_by_hand_is_booked_once_and_shown_everywhere(command):
     assert (status, json.loads(output)["step"]) == (0, "finished")
 
 
-def test_a_transfer_is_reversed_once(command):
+def test_a_transfer_is_reversed_once(command, by):
     identifier = str(UUID(int=77))
-    command("transfer", ONE, TWO, "1234", "--id", identifier)
-    arguments = ("reverse", identifier, "--by", "A. Li", "--reason", "wrong account")
-    status, output = command(*arguments, "--json")
+    command("transfer", ONE, TWO, "1234", "--id", identifier, *by)
+    status, output = command("reverse", identifier, *by, "--json")
+    reversal = json.loads(output)["reversal"]
     assert (status, json.loads(output)["status"]) == (0, "reversed")
-    assert command(*arguments) == (0, "already_reversed\n")
-    assert command("reverse", str(UUID(int=78)), "--by", "A. Li", "--reason", "none")[0] == 1
+    assert command("reverse", identifier, *by) == (0, f"already_reversed {reversal}\n")
+    assert command("reverse", str(UUID(int=78)), *by)[0] == 2
+    assert command("reverse", reversal, *by)[0] == 2
+    (listed,) = json.loads(command("reversals", "--json")[1])
+    assert (listed["transfer_id"], listed["reversal_id"], listed["reason"]) == (identifier, reversal, "wrong account")
+    assert listed["reversed_by"].startswith("A. Li (opr_")
     shown = json.loads(command("accounts", "--json")[1])
     assert [row["debits_posted"] - row["credits_posted"] for row in shown] == [0, 0]
 
 
-def test_a_standing_order_is_added_and_run(command, fresh_database_url):
-    command("transfer", TWO, ONE, "70")
-    status, output = command("add-standing-order", ONE, TWO, "50", "--every-minutes", "60", "--by", "A. Li")
+def test_a_standing_order_is_added_and_run(command, by, fresh_database_url):
+    command("transfer", TWO, ONE, "70", *by)
+    status, output = command("add-standing-order", ONE, TWO, "50", "--every-minutes", "60", *by)
     assert (status, UUID(output.strip()).version) == (0, 7)
 
     async def run() -> int:
@@ -94,11 +108,16 @@ def test_a_standing_order_is_added_and_run(command, fresh_database_url):
     ]  # fmt: skip
 
 
-def test_a_memo_is_counted_once(command):
-    memo = ("enter-memo", "points", ONE, "order 1")
+def test_a_memo_is_counted_once(command, by):
+    memo = ("enter-memo", *by, "points", ONE, "order 1")
     assert command(*memo, "10") == (0, "entered\n")
     assert command(*memo, "10") == (0, "exists\n")
-    assert command(*memo, "11") == (1, "exists_with_different_amount\n")
+    assert command(*memo, "11") == (2, "")
+    assert command(*memo, str(2**63)) == (2, "")
+    assert json.loads(command("memos", "--json")[1]) == [{"ledger": "points", "owners": 1, "entries": 1, "total": 10}]
+    assert json.loads(command("memos", "points", "--json")[1]) == [{"owner": ONE, "total": 10, "entries": 1}]
+    (entry,) = json.loads(command("memo-entries", "points", ONE, "--json")[1])
+    assert (entry["seq"], entry["ref"], entry["amount"], entry["total_after"]) == (1, "order 1", 10, 10)
 
 
 def test_days_end_at_the_time_that_was_set(command, fresh_database_url):
@@ -118,8 +137,8 @@ def test_the_table_of_events_is_shown(command):
     )
 
 
-def test_verify_names_the_row_that_was_altered_by_hand(command, fresh_database_url):
-    command("transfer", ONE, TWO, "5", "--id", str(UUID(int=77)))
+def test_verify_names_the_row_that_was_altered_by_hand(command, by, fresh_database_url):
+    command("transfer", ONE, TWO, "5", "--id", str(UUID(int=77)), *by)
     status, output = command("verify", "--json")
     assert (status, json.loads(output)["rows"], json.loads(output)["holds"]) == (0, 1, True)
     with psycopg.connect(fresh_database_url, autocommit=True) as connection:

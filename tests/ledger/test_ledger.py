@@ -10,7 +10,6 @@ import pytest
 
 from hutong import ledger
 from hutong.ledger import (
-    AMOUNT_MAX,
     Account,
     CreateTransferStatus,
     QueryFilter,
@@ -21,7 +20,14 @@ from hutong.ledger import (
 from hutong.ledger.accounting.chart import account_id
 from hutong.ledger.accounts import open_accounts
 from hutong.ledger.codec import IntegerOverflowError
-from hutong.ledger.model import AccountBalance, AccountFilter, AccountFilterFlags, AccountFlags, CreateAccountStatus
+from hutong.ledger.model import (
+    AMOUNT_MAX,
+    AccountBalance,
+    AccountFilter,
+    AccountFilterFlags,
+    AccountFlags,
+    CreateAccountStatus,
+)
 from hutong.ledger.overdraft import set_overdraft_limit
 from support.fixtures.ledger import ledger_clock
 

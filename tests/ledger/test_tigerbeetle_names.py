@@ -35,7 +35,7 @@ def test_every_value_has_the_same_fields_in_the_same_order(name):
 
 
 def test_as_much_as_possible_and_ids():
-    assert ledger.AMOUNT_MAX == tigerbeetle.AMOUNT_MAX
+    assert model.AMOUNT_MAX == tigerbeetle.AMOUNT_MAX
     ids = [ledger.id() for _ in range(1000)]
     assert ids == sorted(set(ids))
     assert abs((ledger.id() >> 80) - (tigerbeetle.id() >> 80)) < 1000

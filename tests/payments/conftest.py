@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
 from hutong.clock import ManualClock
 from hutong.db import Database, migrate
-from hutong.payments import Payments, PaymentsConfig
-from hutong.vault import Vault
+from hutong.payments import Payments
 from support import create_database
 from support.event_forms import EventForms
-from support.fakes.channel import HonestChannel, OneAccount
+from support.fakes.channel import HonestChannel
 from support.fixtures.payments import World
 
 
@@ -33,25 +31,15 @@ def world(payments_database: Database, clock: ManualClock) -> World:
 
 
 @pytest.fixture
-def channel() -> HonestChannel:
-    return HonestChannel()
+def channel(world: World) -> HonestChannel:
+    return world.channel
 
 
 @pytest.fixture
-async def lifecycle(world: World, channel: HonestChannel) -> AsyncIterator[Payments]:
-    accounts: Any = OneAccount(world.account_id, channel)
+async def lifecycle(world: World) -> AsyncIterator[Payments]:
     # What other tests have left open is not swept: this channel does not know it.
     async with world.database.transaction() as tx:
         await tx.execute("UPDATE payments.attempt SET next_query_at = 'infinity' WHERE next_query_at IS NOT NULL")
         await tx.execute("UPDATE payments.attempt SET verify_at = NULL WHERE verify_at IS NOT NULL")
-    made = Payments(
-        world.database,
-        accounts,
-        world.transactions,
-        PaymentsConfig("https://pay.example/"),
-        clock=world.clock,
-        ids=world.ids,
-        vault=Vault([bytes(32)]),
-    )
-    yield made
-    await made.stop()
+    yield world.lifecycle
+    await world.lifecycle.stop()

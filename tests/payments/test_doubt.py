@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.clock import ManualClock
 from hutong.db import Database
-from hutong.payments import CaptureMethod, Payments, PaymentTransactions, PollingPolicy
+from hutong.payments import CaptureMethod, Payments
 from hutong.payments.in_doubt import AGES, list_in_doubt
 from support.fakes.channel import HonestChannel
 from support.fixtures.payments import World, number, placed, sweep
@@ -162,11 +162,7 @@ async def test_a_reserved_refund_that_nobody_sent_is_in_doubt_once_it_is_overdue
 async def test_refunds_are_queried_at_the_pace_of_the_policy(fresh_database_url: str, clock: ManualClock) -> None:
     async with Database.open(fresh_database_url, size=4) as database:
         shop = RefundWorld(database, clock)
-        policy = PollingPolicy(cadence=(timedelta(seconds=2), timedelta(seconds=7)))
-        shop.transactions = PaymentTransactions(
-            database, shop.transactions.documents, clock=clock, ids=shop.ids, policy=policy, answers=shop.answers
-        )
-        shop.lifecycle = shop.new_flow()
+        shop.restart(query_cadence="2,7")
         payment = await shop.paid()
         shop.channel.verdicts = [ChannelAnswer(ChannelState.PENDING)]
         await shop.refund(payment, 100)

@@ -14,9 +14,9 @@ from hutong.channels import NotificationRefused
 from hutong.errors import NotFound
 from hutong.idempotency.keys import claim as claim_keys
 from hutong.ids import encode
-from hutong.payments import Payments, PaymentsConfig, PlaceOrder
+from hutong.payments import Payments, PlaceOrder
 from hutong.payments.errors import NoRoute, NotificationReplayed, PaymentAlreadySucceeded, PaymentNotPayable
-from support.fakes.channel import CAPABILITIES, HonestChannel, OneAccount
+from support.fakes.channel import CAPABILITIES, HonestChannel
 from support.fixtures.payments import METHOD, World, number, placed, repeated, sweep
 
 
@@ -305,16 +305,8 @@ async def test_the_channel_is_told_the_end_as_far_as_it_takes_it(
     assert channel.orders[number(payment)].request.expires_at == payment.attempts[0].created_at + told
 
 
-async def test_a_simulated_channel_is_never_taken_for_a_real_one(world: World, channel: HonestChannel) -> None:
-    accounts: Any = OneAccount(world.account_id, channel)
-    playing = Payments(
-        world.database,
-        accounts,
-        world.transactions,
-        PaymentsConfig("https://pay.example", sandbox=True),
-        clock=world.clock,
-        ids=world.ids,
-    )
+async def test_a_simulated_channel_is_never_taken_for_a_real_one(world: World) -> None:
+    playing = world.new_process(sandbox=True).lifecycle
     with pytest.raises(NoRoute):
         wish = payments.RouteRequest(METHOD, 100, "CNY", merchant_id=world.merchant_id, merchant_order_no="1")
         await playing.route_selector.choose(wish)

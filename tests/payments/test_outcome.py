@@ -10,7 +10,7 @@ import pytest
 from hutong import ledger
 from hutong.channels import ActionKind, ChannelState, PayerAction
 from hutong.errors import InvariantBroken
-from hutong.payments import Documents, PaymentTransactions, PollingPolicy, Source, success_id
+from hutong.payments import Source, success_id
 from hutong.payments.channel_reports import RecordOutcome
 from support.fixtures.payments import AMOUNT, World
 
@@ -163,10 +163,7 @@ async def test_no_attempt_is_started_from_the_very_instant_of_the_end_on(world: 
 
 
 async def test_another_cadence_is_kept_from_the_first_question_on(world: World) -> None:
-    policy = PollingPolicy(cadence=(timedelta(seconds=2), timedelta(seconds=7)))
-    world.transactions = PaymentTransactions(
-        world.database, Documents(lambda _: ""), clock=world.clock, ids=world.ids, policy=policy
-    )
+    world.restart(query_cadence="2,7")
     payment = await world.payment()
     (attempt,) = payment.attempts
     waits = [attempt.next_query_at - world.clock.now()]

@@ -16,11 +16,11 @@ from hutong.channels import ChannelAnswer, ChannelState
 from hutong.clock import ManualClock
 from hutong.ids import Ids, encode
 from hutong.routing.configuration.configuration import read_configuration
-from hutong.routing.failures import TECHNICAL
-from hutong.vault import Vault
+from hutong.routing.health import TECHNICAL
 from support.fakes.channel import HonestChannel
 from support.fixtures.payments import AMOUNT, METHOD, World
 from support.fixtures.routed_payments import BUSY, NOT_SENT, Shop, tries
+from support.platform import VAULT, wired
 
 
 @pytest.fixture
@@ -147,19 +147,17 @@ class Counting(db.Database):
 
 async def test_choosing_an_account_asks_the_database_nothing(world: World, clock: ManualClock) -> None:
     """What is known is looked after beside the payments, sooner than it would have to be asked for."""
-    database, vault = Counting(world.database.pool), Vault([bytes(32)])
+    database = Counting(world.database.pool)
     async with world.database.transaction() as tx:
         await channels.accounts.ensure_account(
-            tx, vault, account_id=Ids(clock).new(), channel="stripe", name="routes", sandbox=False,
+            tx, VAULT, account_id=Ids(clock).new(), channel="stripe", name="routes", sandbox=False,
             credentials={"secret_key": "sk_test_" + 24 * "x", "webhook_secrets": ["whsec_" + 24 * "x"]},
             now=clock.now(),
         )  # fmt: skip
     async with channels.Http.open() as http:
-        accounts, state = channels.Accounts(database, vault, http, clock), routing.RoutingState(draw=lambda: 0.5)
-        lifecycle = payments.Payments(
-            database, accounts, world.transactions, payments.PaymentsConfig("https://pay.example"), clock=clock,
-            ids=world.ids, vault=vault, routing_state=state,
-        )  # fmt: skip
+        accounts = channels.Accounts(database, VAULT, http, clock)
+        lifecycle = wired(database, accounts, clock=clock, ids=world.ids).lifecycle
+        state = lifecycle.route_selector.routing_state
         state_sync = routing.StateSync(
             database, state, clock=clock, process_id=world.ids.new(), offers=lifecycle.route_selector.refresh_offers
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +12,8 @@ import pytest
 
 from hutong import ledger
 from hutong.ledger.accounting.chart import account_id
+from hutong.ledger.accounting.postings import transfers_of
+from hutong.ledger.model import AMOUNT_MAX
 from hutong.payments import postings
 from hutong.payments.refunds import postings as refund_postings
 from hutong.payments.refunds.model import RefundKind, RefundMethod
@@ -51,9 +53,8 @@ def refund(**fields: Any) -> Any:
     return SimpleNamespace(**{**defaults, **fields})
 
 
-Chain = tuple[Sequence[ledger.Transfer], Sequence[tuple[int, UUID, str]]]
 PAYOUT = {"route": RefundMethod.PAYOUT, "payout_account_id": PAYOUTS}
-CASES: dict[str, Callable[[], Chain]] = {
+CASES: dict[str, Callable[[], ledger.Chain]] = {
     "payment with a fee": lambda: postings.success(payment(), attempt()),
     "payment without a fee": lambda: postings.success(payment(0), attempt()),
     "surplus": lambda: postings.success(payment(), attempt(surplus=True)),
@@ -87,7 +88,7 @@ CASES: dict[str, Callable[[], Chain]] = {
 
 
 def shown(transfer: ledger.Transfer) -> str:
-    amount = "max" if transfer.amount == ledger.AMOUNT_MAX else transfer.amount
+    amount = "max" if transfer.amount == AMOUNT_MAX else transfer.amount
     assert (transfer.user_data_64, transfer.user_data_32, transfer.timeout, transfer.timestamp) == (0, 0, 0, 0)
     if transfer.pending_id:
         rest = (transfer.debit_account_id, transfer.credit_account_id, transfer.ledger, transfer.code)
@@ -104,7 +105,7 @@ def test_transfers_are_those_that_have_always_been_booked(case: str) -> None:
         title: lines for title, *lines in (part.splitlines() for part in GOLDEN.read_text().strip().split("\n\n"))
     }
     assert sorted(golden) == sorted(CASES)
-    transfers, openings = CASES[case]()
+    transfers, openings = transfers_of(CASES[case]())
     assert [shown(transfer) for transfer in transfers] == golden[case]
     booked = {side for t in transfers if not t.pending_id for side in (t.debit_account_id, t.credit_account_id)}
     assert booked <= {account_id(*opening) for opening in openings}

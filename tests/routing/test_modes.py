@@ -16,8 +16,7 @@ from hutong.errors import NotFound
 from hutong.ids import Ids
 from hutong.routing import Suggestion
 from hutong.routing.configuration.suggestions import SuggestionKind
-from hutong.routing.decisions.log import refusals_between
-from hutong.routing.decisions.record import configured_accounts, read_capabilities, read_record
+from hutong.routing.decisions.record import configured_accounts, read_capabilities, read_record, refusals_between
 from hutong.routing.decisions.replay import decide_again
 from hutong.routing.health import HealthState
 from hutong.routing.model import SelectionReason

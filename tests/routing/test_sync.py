@@ -20,8 +20,7 @@ from hutong.errors import Conflict, InvalidParameter, Unavailable
 from hutong.ids import Ids
 from hutong.routing import AttemptResult, Override, OverrideKind, RoutingRequest, RoutingState, StateSync
 from hutong.routing.configuration.versions import PUBLISH, current_version, load_configuration, publish_configuration
-from hutong.routing.decisions.log import find_capabilities
-from hutong.routing.decisions.record import configured_accounts, read_capabilities, read_record
+from hutong.routing.decisions.record import configured_accounts, find_capabilities, read_capabilities, read_record
 from hutong.routing.decisions.replay import decide_again
 from hutong.routing.errors import ConfigurationRefused, RulesRefused
 from hutong.routing.health import HealthState

@@ -375,6 +375,9 @@ class ChannelWorld:
 class ModelledChannel(Channel):
     """The adapter that a process of ours holds."""
 
+    acceptance = HttpAnswer(204)
+    refusal = HttpAnswer(401)
+
     def __init__(self, world: ChannelWorld) -> None:
         self.world = world
         self.capabilities = Capabilities(
@@ -430,12 +433,6 @@ class ModelledChannel(Channel):
         key = headers["x-key"]
         return Notification(said["number"], answer, About(said["about"]), replay_key=key.encode())
 
-    def accept_notification(self) -> HttpAnswer:
-        return HttpAnswer(204)
-
-    def refuse_notification(self) -> HttpAnswer:
-        return HttpAnswer(401)
-
 
 @dataclass(frozen=True)
 class ModelledAccounts:
@@ -448,6 +445,9 @@ class ModelledAccounts:
         if account_id != self.account_id:
             raise NotFound("no channel account has this id")
         return self.channel
+
+    def text(self, channel: str, code: str) -> None:
+        """Return no text for payers: this channel's codes have none."""
 
     async def offers(self) -> list[Offer]:
         return [Offer(self.account_id, self.channel.capabilities, sandbox=False)]

@@ -17,12 +17,13 @@ from simulated_database import Gate, Pool
 from simulated_loop import OWNER, SimulatedLoop
 
 from hutong import idempotency, payments
-from hutong.api.answers import JsonAnswers
+from hutong.api.responses import JsonAnswers
 from hutong.clock import to_ns
 from hutong.db import Database
 from hutong.errors import NotFound
 from hutong.ids import Ids
 from hutong.payments.refunds.lifecycle import RefundOrder
+from support.platform import wired
 
 START = datetime(2026, 3, 2, 8, tzinfo=UTC)
 
@@ -74,19 +75,9 @@ class Process:
         self.tasks: dict[asyncio.Task[Any], None] = {}
         self.sweeping = False
         self.database = Database(self.pool)  # type: ignore[arg-type]
-        documents = payments.Documents(lambda p: f"/pay/{p.checkout_token}")
-        self.answers = JsonAnswers(documents)
-        self.transactions = payments.PaymentTransactions(
-            self.database, documents, clock=clock, ids=self.ids, answers=self.answers
-        )
-        self.lifecycle = payments.Payments(
-            self.database,
-            accounts,  # type: ignore[arg-type]
-            self.transactions,
-            payments.PaymentsConfig("https://pay.example"),
-            clock=clock,
-            ids=self.ids,
-        )
+        platform = wired(self.database, accounts, clock=clock, ids=self.ids)
+        self.lifecycle = platform.lifecycle
+        self.answers = JsonAnswers(platform.documents)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Begin work that lives and dies with this process."""

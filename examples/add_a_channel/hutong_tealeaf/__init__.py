@@ -68,6 +68,8 @@ class TealeafPay(Channel):
         expiry_max=timedelta(hours=2),
         resubmits=True,
     )
+    acceptance = HttpAnswer(200, b"taken")
+    refusal = HttpAnswer(401)
     Credentials: ClassVar[type[BaseModel]] = TealeafCredentials
     code_map = files(__package__) / "tealeaf.csv"
     documented_codes = files(__package__) / "tealeaf.documented.csv"
@@ -117,12 +119,6 @@ class TealeafPay(Channel):
         # Tealeaf signs each repetition separately, so the very same signature is a replay.
         replay_key = hashlib.sha256(headers["tealeaf-signature"].encode()).digest()
         return Notification(number, answer, replay_key=replay_key)
-
-    def accept_notification(self) -> HttpAnswer:
-        return HttpAnswer(200, b"taken")
-
-    def refuse_notification(self) -> HttpAnswer:
-        return HttpAnswer(401)
 
     async def _call(self, interface: str, number: str, fields: Mapping[str, Any], now: datetime) -> ChannelAnswer:
         """Send one request. An answer that is not proven to be Tealeaf's is UNKNOWN, with the reason as its code."""

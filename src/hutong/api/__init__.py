@@ -4,9 +4,9 @@ Promises: a request that is not understood is refused before anything is written
 document with a stable `code`; no route shows a merchant the data of another.
 """
 
-from hutong.api.answers import JsonAnswers
 from hutong.api.application import create_app
 from hutong.api.dependencies import Services
+from hutong.api.responses import JsonAnswers
 from hutong.api.schemas.event import EVENT_TYPES, asyncapi, json_schemas
 
 __all__ = [

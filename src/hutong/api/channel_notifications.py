@@ -33,17 +33,18 @@ router = APIRouter(prefix="/channels", tags=["Channel notifications"])
 )
 async def notify(request: Request, use: Use, account_id: str) -> Response:
     """Receive a notification from a channel, proven by its signature; answer once its effect is committed."""
+    headers = _headers(request)
     body = await StrictRequest(request.scope, request.receive).body()
     account = ids.decode("acc", account_id)
-    channel = await use.accounts.get(account)
     try:
-        answer: channels.HttpAnswer = await use.lifecycle.notify(account, _headers(request), body)
+        answer = await use.lifecycle.notify(account, headers, body)
     except _REFUSALS as error:
         # A forger learns nothing from the answer; the reason stays in our log.
+        channel = await use.accounts.get(account)
         name = channel.capabilities.channel
         _REFUSED.labels(name, error.code).inc()
         _log.warning("notification_refused", channel=name, account=account_id, reason=error.code, detail=error.detail)
-        answer = channel.refuse_notification()
+        answer = channel.refusal
     return Response(answer.body, answer.status, headers=dict(answer.headers))
 
 

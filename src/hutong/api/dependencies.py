@@ -1,17 +1,20 @@
-"""Dependencies of the routes: the services, the caller, and the objects of the caller."""
+"""Dependencies of the routes: the services, the caller, the objects of the caller, and the claim on a key."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import Depends, Request
+import orjson
+from fastapi import Depends, Header, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel
 
-from hutong import channels, db, ids, merchants, operators, payments, vault
-from hutong.api.answers import JsonAnswers
+from hutong import channels, db, idempotency, ids, merchants, operators, payments, vault
+from hutong.api.responses import JsonAnswers
 from hutong.clock import Clock
 from hutong.errors import NotFound, Unauthorized
 
@@ -84,6 +87,15 @@ async def acting(
 Use = Annotated[Services, Depends(services)]
 Caller = Annotated[merchants.Merchant, Depends(caller)]
 Acting = Annotated[operators.Operator, Depends(acting)]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x21-\x7e]+$",
+        description="Any text of yours; the same key with the same body gets the first answer again.",
+    ),
+]
 
 
 def request_id(request: Request) -> str | None:
@@ -103,3 +115,19 @@ async def own_payment(use: Services, merchant: merchants.Merchant, payment_id: s
     if payment is None or payment.merchant_id != merchant.merchant_id:
         raise NotFound("no payment has this id")
     return payment
+
+
+def claim_of(
+    merchant: merchants.Merchant, key: str | None, operation: str, body: BaseModel
+) -> idempotency.Claim | None:
+    """Return the claim that a request makes on its key; None without a key.
+
+    Args:
+        operation: The method and the path, so that one key cannot stand for two operations.
+    """
+    if key is None:
+        return None
+    # Absent fields are left out, so that a later version's new field changes no fingerprint.
+    canonical = orjson.dumps(body.model_dump(mode="json", exclude_defaults=True), option=orjson.OPT_SORT_KEYS)
+    fingerprint = hashlib.sha256(f"{operation}\n".encode() + canonical).digest()
+    return idempotency.Claim(merchant.merchant_id, key, fingerprint)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hutong import channels, operators, payments, routing
+from hutong import bookkeeping, channels, operators, payments, routing
 
 
 def approval_handlers(transactions: payments.PaymentTransactions) -> Mapping[str, operators.ApprovalHandler]:
@@ -12,5 +12,6 @@ def approval_handlers(transactions: payments.PaymentTransactions) -> Mapping[str
     return {
         channels.codes.CHANGE: channels.codes.change_code,
         **routing.APPROVAL_HANDLERS,
+        **bookkeeping.APPROVAL_HANDLERS,
         **payments.approval_handlers(transactions),
     }

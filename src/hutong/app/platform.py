@@ -16,7 +16,7 @@ from hutong.app.approval_handlers import approval_handlers
 from hutong.clock import Clock, SystemClock
 from hutong.config import Settings, home_folder
 from hutong.errors import HutongError
-from hutong.ids import Ids, encode
+from hutong.ids import Ids
 from hutong.telemetry import configure_logging
 from hutong.vault import Vault, decode_keys, key_file
 
@@ -120,12 +120,26 @@ async def open_platform(
         records = await stack.enter_async_context(store)
         if http is None:
             http = await stack.enter_async_context(channels.Http.open())
-        platform = wire(settings, database=database, records=records, http=http, clock=clock, ids=ids, answers=answers)
+        vault = open_vault(settings)
+        platform = wire(
+            settings,
+            database=database,
+            records=records,
+            vault=vault,
+            accounts=channels.Accounts(database, vault, http, clock),
+            clock=clock,
+            ids=ids,
+            answers=answers,
+        )
         await stack.enter_async_context(_recording_unmapped_codes(platform.accounts.unmapped, database))
         stack.push_async_callback(platform.lifecycle.stop)
         selector = platform.lifecycle.route_selector
         state_sync = routing.StateSync(
-            database, selector.routing_state, clock=clock, process_id=ids.new(), offers=selector.refresh_offers
+            database,
+            selector.routing_state,
+            clock=clock,
+            process_id=ids.new(),
+            offers=partial(selector.offers, ahead=True),
         )
         await stack.enter_async_context(_running(state_sync.run))
         yield platform
@@ -136,7 +150,8 @@ def wire(
     *,
     database: db.Database,
     records: db.Database,
-    http: channels.Http,
+    vault: Vault,
+    accounts: channels.Accounts,
     clock: Clock,
     ids: Ids,
     draw: Callable[[], float] | None = None,
@@ -149,14 +164,8 @@ def wire(
         draw: Returns a number in [0, 1) for routing's random choices.
         answers: Makes the renderer of answers, which are stored under idempotency keys.
     """
-    vault = open_vault(settings)
     address = public_url(settings)
-
-    def checkout_url(payment: payments.Payment) -> str:
-        return f"{address}/pay/{encode('pay', payment.payment_id)}?token={payment.checkout_token}"
-
-    accounts = channels.Accounts(database, vault, http, clock)
-    documents = payments.Documents(checkout_url, accounts.text)
+    documents = payments.Documents(address, accounts.text)
     cadence = tuple(timedelta(seconds=int(part)) for part in settings.query_cadence.split(","))
     transactions = payments.PaymentTransactions(
         database,

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-import tempfile
 import time
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +17,7 @@ import uvloop
 from hutong import app, db, events
 from hutong.bench.cpu import CpuMeter
 from hutong.bench.event_data import record_payments
+from hutong.bench.installation import database_processes, temporary_settings
 from hutong.bench.rabbitmq import RabbitMQ
 from hutong.clock import SystemClock
 
@@ -44,12 +43,10 @@ def measure_broker(*, count: int, seconds: float) -> dict[str, Any]:
     result: dict[str, Any] = dict.fromkeys(("broker_events_per_s", "lag_p99_ms", "relay_rss_mb"))
     if not RabbitMQ.available():
         return result | {"broker_skipped": "RabbitMQ is not installed"}
-    with tempfile.TemporaryDirectory(prefix="hutong-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o711)  # as root, the servers run as users of their own, which must enter the folder
-        (folder / "broker").mkdir()
-        broker = RabbitMQ(folder / "broker")
-        settings = app.load_settings().model_copy(update={"log_level": "warning", "home": folder / "home"})
+    with temporary_settings() as settings:
+        folder = settings.home.parent / "broker"
+        folder.mkdir()
+        broker = RabbitMQ(folder)
         broker.start()
         try:
             with app.using_database(settings) as url:
@@ -137,9 +134,8 @@ async def _published(database: db.Database) -> int:
 
 
 def _groups(settings: app.Settings, worker: int, broker: RabbitMQ) -> dict[str, list[int]]:
-    postmaster = db.EmbeddedServer(settings.home).pid()
     return {
         "worker": [worker],
         "rabbitmq": [] if broker.pid is None else [broker.pid],
-        "postgresql": [] if postmaster is None else [postmaster],
+        "postgresql": database_processes(settings),
     }

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import uvloop
 
 from hutong import app, db, events, search
+from hutong.bench.installation import temporary_settings
 from hutong.bench.statements import sql
 from hutong.clock import SystemClock
 from hutong.errors import InvariantBroken
@@ -37,12 +36,9 @@ def measure_query(*, payments: int = 100_000, from_tables: bool = True) -> dict[
     Errors:
         InvariantBroken: the rebuilt records are not equal byte for byte to the live ones.
     """
-    with tempfile.TemporaryDirectory(prefix="hutong-bench-") as folder:
-        Path(folder).chmod(0o711)  # as root, the database runs as a user of its own, who must walk through
-        settings = app.load_settings().model_copy(update={"log_level": "warning", "home": Path(folder) / "home"})
-        with app.using_database(settings) as url:
-            db.migrate(url)
-            return uvloop.run(measure_query_at(url, payments, from_tables=from_tables))
+    with temporary_settings() as settings, app.using_database(settings) as url:
+        db.migrate(url)
+        return uvloop.run(measure_query_at(url, payments, from_tables=from_tables))
 
 
 async def measure_query_at(url: str, payments: int, *, from_tables: bool) -> dict[str, Any]:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -16,13 +13,12 @@ import uvloop
 from aiohttp import web
 from standardwebhooks import Webhook
 
-from hutong import app, db, merchants
+from hutong import app, db
 from hutong.bench.baseline import tpcb_tps
 from hutong.bench.cpu import CpuMeter
 from hutong.bench.event_data import record_payments
-from hutong.clock import SystemClock
-from hutong.demo import RunningPlatform
-from hutong.ids import Ids
+from hutong.bench.installation import database_processes, temporary_settings
+from hutong.demo import Client, RunningPlatform, register_merchant
 
 _SHOPS = 4
 _STALLED_S = 30.0
@@ -35,9 +31,7 @@ def measure_webhooks(*, count: int, yardstick_s: int) -> dict[str, Any]:
         `webhooks_per_s`, from the first arrival to the last; the processor time of each; and pgbench's TPC-B on the
         same server, unless `yardstick_s` is 0.
     """
-    with tempfile.TemporaryDirectory(prefix="hutong-bench-") as folder:
-        Path(folder).chmod(0o711)  # as root, the database runs as a user of its own, which must enter the folder
-        settings = app.load_settings().model_copy(update={"log_level": "warning", "home": Path(folder) / "home"})
+    with temporary_settings() as settings:
         platform = RunningPlatform(settings, own=True)
         try:
             with app.using_database(settings) as url:
@@ -54,13 +48,13 @@ async def _measure(platform: RunningPlatform, url: str, count: int) -> dict[str,
     async with db.Database.open(url, size=2) as database, aiohttp.ClientSession() as session:
         address = await server.start()
         try:
-            shops = [
-                await _shop(platform.address, database, session, server, f"{address}/{name}") for name in range(_SHOPS)
-            ]
+            client = Client(session, platform.address, platform.sandbox_address)
+            shops = [await _shop(client, database, server, f"{address}/{name}") for name in range(_SHOPS)]
             await record_payments(database, shops, _SHOPS)  # connections are opened, statements prepared
             await server.wait_for(_SHOPS)
             server.begin()
-            meter = CpuMeter(_groups(platform.settings, platform), families=["postgresql"])
+            groups = {"receiver": [os.getpid()], "postgresql": database_processes(platform.settings)}
+            meter = CpuMeter(platform.processes() | groups, families=["postgresql"])
             recording = asyncio.create_task(record_payments(database, shops, count))
             await server.wait_for(count)
             await recording
@@ -120,28 +114,8 @@ class _Server:
         return web.Response(status=204)
 
 
-async def _shop(
-    address: str, database: db.Database, session: aiohttp.ClientSession, server: _Server, target: str
-) -> UUID:
+async def _shop(client: Client, database: db.Database, server: _Server, target: str) -> UUID:
     """Create a merchant with an endpoint."""
-    clock = SystemClock()
-    ids = Ids(clock)
-    async with database.transaction() as tx:
-        new = merchants.NewMerchant(ids.new(), "Example Store", 6_000)
-        await merchants.create_merchant(tx, new, now=clock.now())
-        key = await merchants.create_api_key(
-            tx, new.merchant_id, key_id=ids.new(), random=secrets.token_urlsafe(32), now=clock.now()
-        )
-    headers = {"Authorization": f"Bearer {key.secret}"}
-    async with session.post(f"{address}/v1/webhook-endpoints", json={"url": target}, headers=headers) as response:
-        response.raise_for_status()
-        server.trust(target[target.rindex("/") :], (await response.json())["secret"])
-    return new.merchant_id
-
-
-def _groups(settings: app.Settings, platform: RunningPlatform) -> dict[str, list[int]]:
-    postmaster = db.EmbeddedServer(settings.home).pid()
-    return platform.processes() | {
-        "receiver": [os.getpid()],
-        "postgresql": [] if postmaster is None else [postmaster],
-    }
+    key = await register_merchant(database, "Example Store", 6_000)
+    server.trust(target[target.rindex("/") :], await client.add_endpoint(key.secret, target))
+    return key.merchant_id

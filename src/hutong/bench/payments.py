@@ -12,10 +12,8 @@ import os
 import re
 import secrets
 import statistics
-import tempfile
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -23,12 +21,11 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from hutong import app, db, merchants
+from hutong import app, db
 from hutong.bench.baseline import tpcb_tps
 from hutong.bench.cpu import CpuMeter
-from hutong.clock import SystemClock
-from hutong.demo import Receiver, RunningPlatform
-from hutong.ids import Ids
+from hutong.bench.installation import database_processes, temporary_settings
+from hutong.demo import Client, Receiver, RunningPlatform, register_merchant
 
 _WARM_UP_S = 3.0
 _DRAIN_S = 30.0
@@ -56,10 +53,7 @@ def run_bench_payments(*, seconds: int, callers: int, as_json: bool, rate: int |
         The exit status: 1 if a payment did not succeed.
     """
     console = Console(stderr=as_json)
-    with tempfile.TemporaryDirectory(prefix="hutong-bench-") as folder:
-        Path(folder).chmod(0o711)  # as root, the database runs as its own user, who must pass through
-        changes = {"log_level": "warning", "home": Path(folder) / "home"}
-        settings = app.load_settings().model_copy(update=changes)
+    with temporary_settings() as settings:
         console.print("starting the platform …")
         platform = RunningPlatform(settings, own=True)
         try:
@@ -83,12 +77,16 @@ async def _measure(platform: RunningPlatform, url: str, seconds: int, callers: i
         receiver.serve() as hooks,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
     ):
-        key = await _register_merchant(platform, url, session, receiver, hooks)
+        async with db.Database.open(url, size=2) as database:
+            key = (await register_merchant(database, "Example Store", 6_000)).secret
+        client = Client(session, platform.address, platform.sandbox_address)
+        receiver.trust("shop", await client.add_endpoint(key, f"{hooks}/hooks/shop"))
         await session.post(f"{platform.sandbox_address}/control/wechat/faults", json={"auto_pay_ms": 0})
         driver = _Driver(platform.address, key, session, receiver)
         await driver.run(_WARM_UP_S, callers, rate)
         before = await _count_batches(session, platform.address)
-        meter = CpuMeter(_groups(platform), families=["postgresql"])
+        groups = {"load generator": [os.getpid()], "postgresql": database_processes(platform.settings)}
+        meter = CpuMeter(platform.processes() | groups, families=["postgresql"])
         started = time.perf_counter()
         timed = await driver.run(seconds, callers, rate)
         elapsed = time.perf_counter() - started
@@ -166,37 +164,6 @@ class _Driver:
             return
         timed.whole_s.append(time.perf_counter() - started)
         timed.finished += 1
-
-
-async def _register_merchant(
-    platform: RunningPlatform, url: str, session: aiohttp.ClientSession, receiver: Receiver, hooks: str
-) -> str:
-    clock = SystemClock()
-    ids = Ids(clock)
-    async with (
-        db.Database.open(url, size=2) as database,
-        database.transaction() as tx,
-    ):
-        new = merchants.NewMerchant(ids.new(), "Example Store", 6_000)
-        await merchants.create_merchant(tx, new, now=clock.now())
-        key = await merchants.create_api_key(
-            tx, new.merchant_id, key_id=ids.new(), random=secrets.token_urlsafe(32), now=clock.now()
-        )
-    async with session.post(
-        f"{platform.address}/v1/webhook-endpoints",
-        json={"url": f"{hooks}/hooks/shop"},
-        headers={"Authorization": f"Bearer {key.secret}"},
-    ) as response:
-        receiver.trust("shop", (await response.json())["secret"])
-    return key.secret
-
-
-def _groups(platform: RunningPlatform) -> dict[str, list[int]]:
-    postmaster = db.EmbeddedServer(platform.settings.home).pid()
-    return platform.processes() | {
-        "load generator": [os.getpid()],
-        "postgresql": [] if postmaster is None else [postmaster],
-    }
 
 
 async def _count_batches(session: aiohttp.ClientSession, address: str) -> tuple[float, float]:

@@ -9,11 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 import statistics
-import tempfile
 import time
 from datetime import timedelta
 from itertools import count
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hutong import app, channels, db, payments
+from hutong.bench.installation import temporary_settings
 from hutong.bench.statements import sql
 
 _WORKERS = 2
@@ -42,12 +41,9 @@ def run_bench_sweep(*, open_payments: int, due: int, as_json: bool) -> int:
         The exit status: 1 if a due payment was not claimed, or if a claim reads a whole table.
     """
     console = Console(stderr=as_json)
-    with tempfile.TemporaryDirectory(prefix="hutong-bench-") as folder:
-        Path(folder).chmod(0o711)  # as root, the database runs as its own user, who must pass through
-        settings = app.load_settings().model_copy(update={"log_level": "warning", "home": Path(folder) / "home"})
-        with app.using_database(settings) as url:
-            db.migrate(url)
-            result = uvloop.run(_measure(settings, url, open_payments, due, console))
+    with temporary_settings() as settings, app.using_database(settings) as url:
+        db.migrate(url)
+        result = uvloop.run(_measure(settings, url, open_payments, due, console))
     if as_json:
         print(json.dumps(result))
     else:

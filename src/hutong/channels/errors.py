@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from hutong.channels.model import NOT_SENT, ChannelAnswer, ChannelState, text
 from hutong.errors import HutongError, Unauthorized
 
@@ -13,6 +10,13 @@ class NotificationRefused(Unauthorized):
     """The message is not proven to come from the channel for this account, is stale, or cannot be read."""
 
     code = "notification_refused"
+
+    @classmethod
+    def because(cls, error: NotAuthentic | NoAnswer) -> NotificationRefused:
+        """Return the refusal for a reason not to rely on a notification."""
+        return cls(
+            f"the notification is refused: {error.answer.channel_code if isinstance(error, NoAnswer) else error}"
+        )
 
 
 class ChannelUnreachable(HutongError):
@@ -72,14 +76,3 @@ class NoAnswer(Exception):
     def unreachable(cls, error: ChannelUnreachable) -> NoAnswer:
         """Return the error for a call without a reply; only one that was never sent carries the code NOT_SENT."""
         return cls("no_answer" if error.sent else NOT_SENT, error.detail)
-
-
-@contextmanager
-def refusing_notifications() -> Iterator[None]:
-    """Turn every reason not to rely on a notification into NotificationRefused."""
-    try:
-        yield
-    except NotAuthentic as error:
-        raise NotificationRefused(f"the notification is refused: {error}") from None
-    except NoAnswer as error:
-        raise NotificationRefused(f"the notification is refused: {error.answer.channel_code}") from None

@@ -1,8 +1,13 @@
-"""HTTP calls to channels, the only ones: bounded in time, bounded in size, following no redirects."""
+"""HTTP calls to channels, the only ones: bounded in time, bounded in size, following no redirects.
+
+Messages are decoded strictly: each has one reading, and each byte sequence one spelling.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,9 +15,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import aiohttp
+import orjson
 from yarl import URL
 
-from hutong.channels.errors import ChannelUnreachable
+from hutong.channels.errors import ChannelUnreachable, NotAuthentic
 
 BODY_LIMIT = 1 << 20
 """Longest body that is read, in bytes; a longer one counts as no answer."""
@@ -136,3 +142,33 @@ async def _copy(response: aiohttp.ClientResponse, file: BinaryIO, limit: int) ->
         if length > limit:
             raise ChannelUnreachable("the answer is longer than the limit", sent=True)
         await asyncio.to_thread(file.write, chunk)
+
+
+def decode_base64(value: str) -> bytes:
+    """Decode base64; of the several spellings of the same bytes only the canonical one is accepted.
+
+    Errors:
+        ValueError: not base64, or not its canonical spelling.
+    """
+    try:
+        decoded = base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("not base64") from None
+    if base64.b64encode(decoded).decode() != value:
+        raise ValueError("not canonical base64")
+    return decoded
+
+
+def decode_object(body: bytes) -> dict[str, Any]:
+    """Decode a JSON object.
+
+    Errors:
+        NotAuthentic: "unreadable".
+    """
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise NotAuthentic("unreadable") from None
+    if not isinstance(value, dict):
+        raise NotAuthentic("unreadable")
+    return value

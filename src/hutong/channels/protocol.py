@@ -43,12 +43,18 @@ class Channel(Protocol):
     No verb raises for what a channel may do: an unproven answer is ChannelState.UNKNOWN. Each verb may be repeated
     with the same number. Amounts are converted here and nowhere else: outside, money is in minor units.
 
+    Attributes:
+        acceptance: The answer to a notification that ends its repetitions; sent only after the effect is committed.
+        refusal: The channel's own form of refusing a notification, without a reason: a forger learns nothing from it.
+
     Errors:
         InvalidParameter: the channel could not take the request; nothing was sent.
         NotOffered: the channel has no such verb, which `capabilities` states beforehand.
     """
 
     capabilities: Capabilities
+    acceptance: HttpAnswer
+    refusal: HttpAnswer
 
     async def pay(self, request: PayRequest, *, now: datetime) -> ChannelAnswer:
         """Place the order.
@@ -102,14 +108,6 @@ class Channel(Protocol):
         Errors:
             NotificationRefused: not proven to come from this channel for this account, stale, or not readable.
         """
-        ...
-
-    def accept_notification(self) -> HttpAnswer:
-        """Return the answer that ends the channel's repetitions; sent only after the effect is committed."""
-        ...
-
-    def refuse_notification(self) -> HttpAnswer:
-        """Return the channel's own form of a refusal, without a reason: a forger learns nothing from it."""
         ...
 
     async def download_bill(self, kind: str, day: date, folder: Path, *, now: datetime) -> Bill:

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+from typer.core import TyperGroup
+
+from hutong.errors import HutongError
 
 if TYPE_CHECKING:
     from hutong import db
@@ -29,7 +33,28 @@ KeyFile = Annotated[
 INSTANTS = ["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"]
 """How an instant may be written; without a zone it is in UTC."""
 
+_OUR_FAULT = 500
 _FILE_BYTES_MAX = 1 << 20
+
+
+class RequestGroup(TyperGroup):
+    """A group whose commands exit 2 for a wrong request, as for a wrong option, and 1 for a problem that they found."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except HutongError as error:
+            if error.http_status >= _OUR_FAULT:
+                raise
+            print_error(error)
+            sys.exit(2)
+
+
+def print_error(error: HutongError) -> None:
+    """Print an error as one line on standard error."""
+    where = f" ({error.param})" if error.param else ""
+    print(f"hutong: {error.code}: {error.detail}{where}", file=sys.stderr)
 
 
 def load_settings() -> Settings:

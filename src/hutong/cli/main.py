@@ -8,12 +8,13 @@ import typer
 
 from hutong.cli.bench import bench
 from hutong.cli.channel import channel
+from hutong.cli.common import print_error
 from hutong.cli.database import database
 from hutong.cli.demo import demo
 from hutong.cli.doctor import doctor
 from hutong.cli.drill import drill
 from hutong.cli.events import events
-from hutong.cli.ledger import ledger
+from hutong.cli.ledger.ledger import ledger
 from hutong.cli.merchant import merchant
 from hutong.cli.operator import operator
 from hutong.cli.payment import payment
@@ -55,6 +56,5 @@ def main() -> None:
         with ended_by_sigterm():
             app()
     except HutongError as error:
-        where = f" ({error.param})" if error.param else ""
-        print(f"hutong: {error.code}: {error.detail}{where}", file=sys.stderr)
+        print_error(error)
         sys.exit(1)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hutong.cli.common import Json, in_transaction
+from hutong.cli.tables import print_table
 
 if TYPE_CHECKING:
     from hutong import db
@@ -33,14 +34,7 @@ def in_doubt(
     if as_json:
         print(json.dumps(listed))
     elif any(listed.values()):
-        from rich.console import Console
-        from rich.table import Table
-
         for rows in listed.values():
-            if rows:
-                table = Table(*rows[0])
-                for row in rows:
-                    table.add_row(*("" if value is None else str(value) for value in row.values()))
-                Console().print(table)
+            print_table(rows)
     else:
         print("nothing is in doubt")

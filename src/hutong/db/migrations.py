@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from hutong.db.pool import APP_ROLE, CONNECT_LIMIT_S, MINIMUM_VERSION
+from hutong.db.pool import ADOPT, APP_ROLE, CONNECT_LIMIT_S, MINIMUM_VERSION
 from hutong.errors import ConfigurationError, Unavailable
+from hutong.telemetry import get_logger
 
+_log = get_logger(__name__)
 _LOCK = 0x4875746F6E67  # "Hutong"
 _READING = threading.Lock()
 
@@ -41,6 +43,9 @@ def migrate(dsn: str, *, packages: Collection[str] | None = None) -> list[str]:
     Args:
         packages: The packages whose tables the database has; None means all.
 
+    Effects:
+        Adopts the cluster if the database was restored into another one, as `Database.open` does.
+
     Repeat:
         Nothing is applied twice; concurrent processes apply each migration once.
 
@@ -57,6 +62,7 @@ def migrate(dsn: str, *, packages: Collection[str] | None = None) -> list[str]:
         names = [migration.id for migration in todo]
         with redirect_stdout(io.StringIO()):  # yoyo prints what a migration selects
             backend.apply_migrations(todo)
+        _adopt_cluster(backend)
         return names
 
 
@@ -64,6 +70,13 @@ def pending_migrations(dsn: str, *, packages: Collection[str] | None = None) -> 
     """Return the names of the migrations that `migrate` would apply. Errors as `migrate`."""
     with _locked_backend(dsn) as backend:
         return [migration.id for migration in _to_apply(backend, packages)]
+
+
+def _adopt_cluster(backend: Any) -> None:
+    with backend.transaction():
+        ((epoch,),) = backend.execute(ADOPT).fetchall()
+    if epoch is not None:
+        _log.warning("cluster_adopted", epoch=epoch)
 
 
 def _to_apply(backend: Any, packages: Collection[str] | None) -> Any:

@@ -23,6 +23,9 @@ T = TypeVar("T")
 APP_ROLE = "hutong_app"
 """The role of the application's connections; it can neither change tables nor rewrite journals."""
 
+ADOPT = "SELECT db.adopt_cluster() AS epoch"
+"""Makes kept transaction numbers mean something in this cluster; the new epoch if the database was brought here."""
+
 MINIMUM_VERSION = 15
 CONNECT_LIMIT_S = 10
 _ROLLBACK_LIMIT_S = 5
@@ -72,6 +75,9 @@ class Database:
             role: The role to take on each connection; None keeps the login role.
             eager: Whether to connect at once; otherwise an absent server is noticed at the first use.
 
+        Effects:
+            Adopts the cluster if the database was restored into another one.
+
         Errors:
             ConfigurationError: the server is older than PostgreSQL 15, or fsync, full_page_writes or synchronous_commit
                 is off.
@@ -93,7 +99,7 @@ class Database:
                 max_size=size,
                 timeout=CONNECT_LIMIT_S,
                 server_settings=settings,
-                init=_refuse_unsafe,
+                init=_prepare,
             )
         except _REFUSED as error:
             reason = f"the database refuses the connection: {error}; `hutong migrate` creates the role {APP_ROLE}"
@@ -182,8 +188,18 @@ async def _roll_back(transaction: asyncpg.transaction.Transaction, connection: T
         _discard(connection)
 
 
-async def _refuse_unsafe(connection: Tx) -> None:
+async def _prepare(connection: Tx) -> None:
     """Check each new connection, since another server may answer at the same address by now."""
+    await _refuse_unsafe(connection)
+    try:
+        epoch = await connection.fetchval(ADOPT)
+    except (asyncpg.InvalidSchemaNameError, asyncpg.UndefinedFunctionError):
+        return  # not migrated yet, or not a database of the platform
+    if epoch is not None:
+        _log.warning("cluster_adopted", epoch=epoch)
+
+
+async def _refuse_unsafe(connection: Tx) -> None:
     if connection.get_server_version().major < MINIMUM_VERSION:
         detail = f"the database must be PostgreSQL {MINIMUM_VERSION} or later"
         raise ConfigurationError(detail, param="HUTONG_DATABASE_URL")

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from hutong import app, channels, db, ids, merchants, operators, sandbox
+from hutong import app, channels, db, ids, operators, sandbox
 from hutong.clock import SystemClock
-from hutong.demo.merchant import Client
+from hutong.demo.merchant import Client, register_merchant
 
 CHANNEL, METHOD = "wechat", "wechat_native"
 PRICES = {"one": 3_800, "two": 4_500, "three": 6_000}
@@ -82,11 +82,6 @@ async def set_up(
             enabled = entry.account_id in accounts
             if entry.enabled is not enabled:
                 await channels.accounts.set_enabled(tx, account_id=entry.account_id, enabled=enabled, now=now)
-        merchant = merchants.NewMerchant(new.new(), "Example Store", FEE_PPM)
-        await merchants.create_merchant(tx, merchant, now=now)
-        key = await merchants.create_api_key(
-            tx, merchant.merchant_id, key_id=new.new(), random=secrets.token_urlsafe(32), now=now
-        )
         maker, checker = [
             await operators.add_operator(
                 tx, operator_id=new.new(), name=f"drill {role} {secrets.token_hex(4)}", role=role,
@@ -94,6 +89,7 @@ async def set_up(
             )
             for role in (operators.Role.OPERATOR, operators.Role.APPROVER)
         ]  # fmt: skip
+    key = await register_merchant(database, "Example Store", FEE_PPM, zone=settings.zone)
     setup = DrillSetup(accounts, {name: url for name, (url, _) in simulated.items()}, key.secret, maker)
     await _await_accounts(client, setup)
     await _publish(client, setup, checker, configuration)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
 import orjson
+
+from hutong import db, merchants
+from hutong.clock import SystemClock
+from hutong.ids import Ids
 
 _PATIENCE_S = 60.0
 _BUSY = (429, 502, 503)
@@ -66,6 +71,11 @@ class Client:
         """Request a page of another server, as a browser would."""
         await self._request_until_answered(method, url, **request)
 
+    async def add_endpoint(self, key: str, url: str) -> str:
+        """Register a webhook endpoint; return the secret that verifies its webhooks."""
+        endpoint = await self.call("POST", f"{self.address}/v1/webhook-endpoints", key=key, json={"url": url})
+        return str(endpoint["secret"])
+
     async def create_payment(self, key: str, order: dict[str, Any]) -> dict[str, Any]:
         """Place an order; the order number makes repeating it safe."""
         return await self.call("POST", f"{self.address}/v1/payments", key=key, json=order)
@@ -106,3 +116,15 @@ class Client:
     async def control(self, channel: str, what: str, **arguments: Any) -> dict[str, Any]:
         """Control a simulated channel."""
         return await self.call("POST", f"{self.sandbox_address}/control/{channel}/{what}", json=arguments)
+
+
+async def register_merchant(database: db.Database, name: str, fee_ppm: int, *, zone: int = 0) -> merchants.ApiKey:
+    """Register a merchant, as an operator would; return its first API key."""
+    clock = SystemClock()
+    ids = Ids(clock, zone=zone)
+    new = merchants.NewMerchant(ids.new(), name, fee_ppm)
+    async with database.transaction() as tx:
+        await merchants.create_merchant(tx, new, now=clock.now())
+        return await merchants.create_api_key(
+            tx, new.merchant_id, key_id=ids.new(), random=secrets.token_urlsafe(32), now=clock.now()
+        )

@@ -15,15 +15,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from hutong import app, db, merchants
-from hutong.clock import SystemClock
+from hutong import app, db
 from hutong.demo.check import Report, check
-from hutong.demo.merchant import Client
+from hutong.demo.merchant import Client, register_merchant
 from hutong.demo.payers import find_methods, read_channel_log
 from hutong.demo.platform import RunningPlatform
 from hutong.demo.receiver import Receiver
 from hutong.demo.scenarios import FinishedPayment, Shop, method_of, play
-from hutong.ids import Ids
 
 SHOPS = {"Example Store": 6_000, "Example Books 示例书店": 3_800}
 """The demonstration's merchants and their fees in parts per million."""
@@ -102,21 +100,11 @@ async def _open_shops(
     database: db.Database, settings: app.Settings, client: Client, receiver: Receiver, hooks: str
 ) -> list[Shop]:
     """Register the merchants, as an operator would, and let each register its webhook endpoint over HTTP."""
-    clock = SystemClock()
-    ids = Ids(clock, zone=settings.zone)
     shops: list[Shop] = []
     for name, fee_ppm in SHOPS.items():
-        async with database.transaction() as tx:
-            new = merchants.NewMerchant(ids.new(), name, fee_ppm)
-            await merchants.create_merchant(tx, new, now=clock.now())
-            key = await merchants.create_api_key(
-                tx, new.merchant_id, key_id=ids.new(), random=secrets.token_urlsafe(32), now=clock.now()
-            )
+        key = await register_merchant(database, name, fee_ppm, zone=settings.zone)
         hook = f"shop-{len(shops)}"
-        endpoint = await client.call(
-            "POST", f"{client.address}/v1/webhook-endpoints", key=key.secret, json={"url": f"{hooks}/hooks/{hook}"}
-        )
-        receiver.trust(hook, endpoint["secret"])
+        receiver.trust(hook, await client.add_endpoint(key.secret, f"{hooks}/hooks/{hook}"))
         shops.append(Shop(name, key.secret))
     return shops
 

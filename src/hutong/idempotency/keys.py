@@ -42,8 +42,8 @@ class OnceResult(Generic[R]):
     result: R | None = None
     answer: StoredAnswer | None = None
 
-    def check(self) -> None:
-        """Raise the error that a command without a result or an answer ends in.
+    def stored(self) -> StoredAnswer | None:
+        """Return the answer of a command that was run before.
 
         Errors:
             KeyInFlight, KeyReused.
@@ -52,6 +52,7 @@ class OnceResult(Generic[R]):
             raise KeyInFlight("a request with this idempotency key is in progress", param="Idempotency-Key")
         if self.outcome is ClaimOutcome.KEY_REUSED:
             raise KeyReused("the idempotency key was used with a different request", param="Idempotency-Key")
+        return self.answer
 
 
 async def once(
@@ -91,7 +92,8 @@ async def once(
         if command.claim is not None and final is not None:
             answers.append((command.claim, final))
         results.append(OnceResult(state.outcome, result, final))
-    await store(tx, answers)
+    if answers:
+        await store(tx, answers)
     return results
 
 

@@ -15,8 +15,6 @@ from hutong.ledger.accounting.postings import (
     Posting,
     book,
     derive_id,
-    link,
-    make_chain,
 )
 from hutong.ledger.accounting.reversal import reverse
 from hutong.ledger.accounting.standing_orders import add_standing_order
@@ -28,7 +26,6 @@ from hutong.ledger.invariants import check_invariants
 from hutong.ledger.ledger import Ledger
 from hutong.ledger.maintenance import maintain
 from hutong.ledger.model import (
-    AMOUNT_MAX,
     Account,
     CreateTransferStatus,
     QueryFilter,
@@ -40,7 +37,6 @@ from hutong.ledger.overdraft import agree_overdraft
 from hutong.ledger.partitions import make_partitions
 
 __all__ = [
-    "AMOUNT_MAX",
     "CHART",
     "EVENTS",
     "Account",
@@ -68,9 +64,7 @@ __all__ = [
     "enter_memos",
     "general_ledger",
     "id",
-    "link",
     "maintain",
-    "make_chain",
     "make_partitions",
     "reverse",
     "roll_up",

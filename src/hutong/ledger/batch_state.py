@@ -57,15 +57,3 @@ class LockedAccount:
             self.flags,
         ) = values
         self.loaded = (self.version, self.next_expiry)
-
-    @property
-    def changed(self) -> bool:
-        """Whether the batch changed the account."""
-        return self.loaded != (self.version, self.next_expiry)
-
-    def image(self) -> tuple[LockedAccount, int, int, int, int, int, int, int]:
-        """Return the state that a rollback of the chain restores."""
-        return (
-            self, self.debits_pending, self.debits_posted, self.credits_pending, self.credits_posted,
-            self.version, self.next_expiry, self.flags,
-        )  # fmt: skip

@@ -1,17 +1,20 @@
-"""The conversion between the whole numbers of the ledger and the columns of the database."""
+"""The state of a batch in the database, read under locks and written back, and the conversion of its numbers."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import date
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from datetime import date, datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
 from asyncpg.pgproto import pgproto
 
 from hutong import db
-from hutong.ledger.batch_state import LockedAccount, Row
+from hutong.clock import BEIJING
+from hutong.errors import InvariantBroken
+from hutong.ledger.batch_state import CREDIT, DEBIT, ID, NS_PER_S, LockedAccount, Row
+from hutong.ledger.engine import Batch
 from hutong.ledger.model import Account, Transfer
 from hutong.ledger.statements import sql as _sql
 
@@ -25,6 +28,10 @@ _NO_UUID = bytes(16)
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
 _ROWS_AT_ONCE = 256
+_COPY_FROM = 128
+"""The number of rows from which COPY costs less than arrays."""
+
+_EPOCH = date(1970, 1, 1)
 _POSTGRES_EPOCH = date(2000, 1, 1).toordinal()
 # PostgreSQL's binary COPY: the number of columns, then length and value of each.
 _ROW = struct.Struct(">h" + "i16s" * 3 + "iq" + "i16s" * 2 + "iQ" + "iq" * 3 + "ii" * 2 + "iq" * 11 + "iiiq")
@@ -109,6 +116,112 @@ _ENCODERS: list[tuple[str, Callable[[Iterable[int]], str]]] = [
     for name in _sql["journal"]
 ]  # fmt: skip
 
+
+class Loaded:
+    """The rows of `acquire` by kind: locked accounts, existing transfers with the states of holds, failed ids, time."""
+
+    def __init__(self, records: Sequence[Any]) -> None:
+        self.accounts: dict[int, LockedAccount] = {}
+        self.stored: dict[int, Row] = {}
+        self.states: dict[int, int] = {}
+        self.failed: set[int] = set()
+        self.first_timestamp = self.xact = 0
+        self._days: int | None = None
+        for record in records:
+            kind = record[0]
+            if kind == 0:
+                self.accounts = unpack_accounts(record["packed"])
+            elif kind == 1:
+                number = record["a"].int
+                # The columns have general names, because each kind has other values: see `ledger.acquire`.
+                self.stored[number] = (
+                    number, record["b"].int, record["c"].int, record["n1"], record["d"].int, record["e"].int,
+                    unsigned(record["n2"]), *record[8:14],
+                )  # fmt: skip
+                if record["n9"] is not None:
+                    self.states[number] = record["n9"]
+            elif kind == 2:
+                self.failed.add(record["a"].int)
+            else:
+                self.first_timestamp, self._days, self.xact = record["n1"], record["n2"], record["n3"]
+
+    def accounting_date(self) -> date:
+        """Return the accounting date of new rows; before the first day cut, the calendar's."""
+        if self._days is not None:
+            return _EPOCH + timedelta(days=self._days)
+        return datetime.fromtimestamp(self.first_timestamp // NS_PER_S, BEIJING).date()
+
+
+async def acquire(
+    tx: db.Tx, event_ids: list[int], pending_ids: list[int], account_ids: set[int], ticks: int, now: int
+) -> Loaded:
+    """Lock accounts in id order, and read what a batch needs; take `ticks` timestamps."""
+    named = event_ids + pending_ids
+    records = await _sql.acquire.fetch(
+        tx,
+        event_ids=uuids(event_ids),
+        pending_ids=uuids(pending_ids),
+        account_ids=uuids(account_ids),
+        least_id=uuid_of(min(named)),
+        greatest_id=uuid_of(max(named)),
+        tick_count=ticks,
+        now_ns=now,
+    )
+    return Loaded(records)
+
+
+async def write(tx: db.Tx, batch: Batch, loaded: Loaded) -> None:
+    """Write what a batch changed: the journal, the balances, the holds, the failed ids."""
+    changed = [state for state in batch.accounts.values() if state.loaded != (state.version, state.next_expiry)]
+    if not (batch.rows or changed or batch.newly_failed):
+        return
+    opened = {row[ID] for row, _ in batch.opened}
+    resolved = [number for number in batch.resolved if number not in opened]
+    accounting_date = loaded.accounting_date()
+    changes: dict[str, str] = {}
+    if len(batch.rows) < _COPY_FROM:
+        changes = arrays_of(batch.rows) | _changes(batch, changed, resolved)
+    else:
+
+        async def source() -> AsyncIterator[bytes]:
+            """Pack rows, and at last the other changes, while the server takes the previous rows."""
+            for packed in pack_rows(batch.rows, batch.accounts, accounting_date, loaded.xact):
+                yield packed
+            changes.update(arrays_of([]) | _changes(batch, changed, resolved))
+
+        await tx.copy_to_table("transfer", schema_name="ledger", columns=COLUMNS, source=source(), format="binary")
+    (written,) = await _sql.write.fetch(tx, accounting_date=accounting_date, xact=loaded.xact, **changes)
+    if written["accounts"] != len(changed) or written["holds"] != len(resolved):
+        raise InvariantBroken("an account or a hold changed while it was locked")
+
+
+def _changes(batch: Batch, changed: Sequence[LockedAccount], resolved: Sequence[int]) -> dict[str, str]:
+    """Return the arrays of everything but the journal's rows; empty ones where no account of the batch changed."""
+    states, failed, opened = batch.states, batch.newly_failed, batch.opened
+    with_holds = bool(opened or batch.resolved) or any(state.next_expiry != state.loaded[1] for state in changed)
+    held = changed if with_holds else ()
+    return {
+        "account_id": uuids(state.id for state in changed),
+        "account_debits_posted": numbers(state.debits_posted for state in changed),
+        "account_credits_posted": numbers(state.credits_posted for state in changed),
+        "account_version": numbers(state.version for state in changed),
+        "account_debits_pending": numbers(state.debits_pending for state in held),
+        "account_credits_pending": numbers(state.credits_pending for state in held),
+        "account_next_expiry": numbers(state.next_expiry for state in held),
+        "account_flags": numbers(state.flags for state in held),
+        "opened_id": uuids(row[ID] for row, _ in opened),
+        "opened_debit_account_id": uuids(row[DEBIT] for row, _ in opened),
+        "opened_credit_account_id": uuids(row[CREDIT] for row, _ in opened),
+        "opened_expires_at": numbers(expires_at for _, expires_at in opened),
+        "opened_state": numbers(states[row[ID]] for row, _ in opened),
+        "resolved_id": uuids(resolved),
+        "resolved_state": numbers(states[number] for number in resolved),
+        "failed_id": uuids(number for number, _, _ in failed),
+        "failed_status": numbers(int(status) for _, status, _ in failed),
+        "failed_timestamp": numbers(timestamp for _, _, timestamp in failed),
+    }
+
+
 _number = attrgetter("int")
 read_account = db.reader(Account, _sql["account"], id=_number, user_data_128=_number, user_data_64=unsigned)
 """Reads a row as an account of the API."""
@@ -136,10 +249,10 @@ def check_numbers(wide: int, u64: int, u32: int, u16: int) -> None:
 
 def check_transfers(events: Iterable[Transfer]) -> None:
     """Refuse transfers whose numbers do not fit their fields."""
+    wide = u64 = u32 = u16 = 0
     for t in events:
-        check_numbers(
-            t.id | t.debit_account_id | t.credit_account_id | t.amount | t.pending_id | t.user_data_128,
-            t.user_data_64 | t.timestamp,
-            t.user_data_32 | t.timeout | t.ledger,
-            t.code | int(t.flags),
-        )
+        wide |= t.id | t.debit_account_id | t.credit_account_id | t.amount | t.pending_id | t.user_data_128
+        u64 |= t.user_data_64 | t.timestamp
+        u32 |= t.user_data_32 | t.timeout | t.ledger
+        u16 |= t.code | int(t.flags)
+    check_numbers(wide, u64, u32, u16)

@@ -6,6 +6,7 @@ The answers and their precedence are TigerBeetle's. Nothing here reads or writes
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from hutong.ledger.batch_state import (
     AMOUNT,
@@ -20,6 +21,7 @@ from hutong.ledger.batch_state import (
     NS_PER_S,
     PENDING,
     POSTED,
+    TIMEOUT,
     TIMESTAMP,
     USER_DATA_32,
     USER_DATA_64,
@@ -29,6 +31,7 @@ from hutong.ledger.batch_state import (
     Row,
 )
 from hutong.ledger.model import (
+    AMOUNT_MAX,
     BALANCE_MAX,
     ID_MAX,
     TIMESTAMP_MAX,
@@ -62,11 +65,15 @@ _DEBITS_LIMITED = int(AccountFlags.DEBITS_MUST_NOT_EXCEED_CREDITS)
 _CREDITS_LIMITED = int(AccountFlags.CREDITS_MUST_NOT_EXCEED_DEBITS)
 _LIMITED = _DEBITS_LIMITED | _CREDITS_LIMITED
 _CLOSED = int(AccountFlags.CLOSED)
+_RESOLVES_OTHERWISE = _PENDING | _BALANCING | _CLOSING
 
 _S = CreateTransferStatus
 _CREATED = CreateTransferStatus.CREATED
 _CHAIN_OPEN = CreateTransferStatus.LINKED_EVENT_CHAIN_OPEN
 _LINKED_FAILED = CreateTransferStatus.LINKED_EVENT_FAILED
+
+_Image: TypeAlias = tuple[LockedAccount, int, int, int, int, int, int, int]
+"""An account and the state that a rollback of the chain restores."""
 
 
 class Batch:
@@ -99,7 +106,7 @@ class Batch:
         self._imported = False
         self._newest = 0
         self._stamp = 0
-        self._undo: list[tuple[LockedAccount, int, int, int, int, int, int, int]] | None = None
+        self._undo: list[_Image] | None = None
         self._mark = (0, 0, 0, 0)
 
     def run(self, events: Sequence[Transfer], first_timestamp: int) -> list[CreateTransferResult]:
@@ -207,7 +214,7 @@ class Batch:
             return status
 
         if self._undo is not None:
-            self._undo += (debit.image(), credit.image())
+            self._undo += (_image(debit), _image(credit))
         if flags & _PENDING:
             debit.debits_pending += amount
             credit.credits_pending += amount
@@ -240,21 +247,28 @@ class Batch:
         """Post or void a hold."""
         hold = self.stored.get(event.pending_id)
         state = self.states.get(event.pending_id)
-        status, amount = resolution_answer(event, flags, hold, state, timestamp)
-        if status is not _CREATED or hold is None:
-            return status
+        posts = flags & _POST
+        if (
+            hold is None or state != PENDING or hold[TIMEOUT] or event.amount != (AMOUNT_MAX if posts else 0)
+            or flags & _RESOLVES_OTHERWISE or flags & _RESOLVES == _RESOLVES
+            or event.debit_account_id or event.credit_account_id or event.ledger or event.code or event.timeout
+        ):  # fmt: skip
+            status, amount = resolution_answer(event, flags, hold, state, timestamp)
+            if status is not _CREATED or hold is None:
+                return status
+        else:
+            amount = hold[AMOUNT]
         debit, credit = self.accounts[hold[DEBIT]], self.accounts[hold[CREDIT]]
         if flags & _IMPORTED:
             status = self._imported_answer(event, None, None)
             if status is not _CREATED:
                 return status
             timestamp = event.timestamp
-        posts = flags & _POST
         if posts and (debit.flags | credit.flags) & _CLOSED:
             return _S.DEBIT_ACCOUNT_ALREADY_CLOSED if debit.flags & _CLOSED else _S.CREDIT_ACCOUNT_ALREADY_CLOSED
 
         if self._undo is not None:
-            self._undo += (debit.image(), credit.image())
+            self._undo += (_image(debit), _image(credit))
         self._release(hold, debit, credit, reopen=not posts)
         if posts:
             debit.debits_posted += amount
@@ -339,6 +353,13 @@ class Batch:
             del self.states[row[ID]]
         del self.rows[rows:], self.opened[opened:], self.resolved[resolved:]
         self._undo = []
+
+
+def _image(account: LockedAccount) -> _Image:
+    return (
+        account, account.debits_pending, account.debits_posted, account.credits_pending, account.credits_posted,
+        account.version, account.next_expiry, account.flags,
+    )  # fmt: skip
 
 
 def _limit_answer(

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from datetime import date, datetime, timedelta
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import asyncpg
 
 from hutong import db
-from hutong.clock import BEIJING
 from hutong.errors import InvariantBroken
 from hutong.ledger import queries
 from hutong.ledger.accounts import create_accounts
-from hutong.ledger.batch_state import CREDIT, DEBIT, ID, NEVER, NS_PER_S, PENDING, LockedAccount, Row
+from hutong.ledger.batch_state import NEVER, PENDING
 from hutong.ledger.codec import (
-    COLUMNS,
-    arrays_of,
+    Loaded,
+    acquire,
     check_transfers,
-    numbers,
-    pack_rows,
     read_account,
     read_transfer,
-    unpack_accounts,
-    unsigned,
     uuid_of,
     uuids,
+    write,
 )
 from hutong.ledger.engine import Batch
 from hutong.ledger.model import (
@@ -44,11 +39,6 @@ T = TypeVar("T")
 
 BATCH_MAX = 8_192
 """The most events in one call."""
-
-_COPY_FROM = 128
-"""The number of rows from which COPY costs less than arrays."""
-
-_EPOCH = date(1970, 1, 1)
 
 
 class Ledger:
@@ -104,7 +94,6 @@ class Ledger:
             IntegerOverflowError: a number does not fit its field.
         """
         _check_size(transfers)
-        check_transfers(transfers)
         return await self._run(lambda: self._create_transfers(transfers)) if transfers else []
 
     async def lookup_accounts(self, ids: Sequence[int]) -> list[Account]:
@@ -154,42 +143,27 @@ class Ledger:
             raise asyncpg.SerializationError(str(error)) from error
 
     async def _create_transfers(self, events: Sequence[Transfer]) -> list[CreateTransferResult]:
+        check_transfers(events)
         event_ids = [event.id for event in events]
         pending_ids = [event.pending_id for event in events if event.pending_id]
         account_ids = {event.debit_account_id for event in events}
         account_ids.update(event.credit_account_id for event in events)
         now = self._clock()
-        loaded = await self._acquire(event_ids, pending_ids, account_ids, len(events), now)
+        loaded = await acquire(self._tx, event_ids, pending_ids, account_ids, len(events), now)
         batch = Batch(loaded.accounts, loaded.stored, loaded.states, loaded.failed)
         first = loaded.first_timestamp
         # A hold made while this batch waited for its locks names accounts that are not locked yet.
         unlocked = [number for number in loaded.states if not batch.has_accounts_of(number)]
         if unlocked:
-            more = await self._acquire([], unlocked, set(), len(events), now)
+            more = await acquire(self._tx, [], unlocked, set(), len(events), now)
             first = _join(batch, more)
         if int(events[0].flags) & TransferFlags.IMPORTED:
             await self._prepare_import(batch, events)
         if any(state.next_expiry <= first for state in loaded.accounts.values()):
             first = await self._release_due(batch, len(events), now, first)
         results = batch.run(events, first)
-        await self._write(batch, loaded)
+        await write(self._tx, batch, loaded)
         return results
-
-    async def _acquire(
-        self, event_ids: list[int], pending_ids: list[int], account_ids: set[int], ticks: int, now: int
-    ) -> _Loaded:
-        named = event_ids + pending_ids
-        records = await _sql.acquire.fetch(
-            self._tx,
-            event_ids=uuids(event_ids),
-            pending_ids=uuids(pending_ids),
-            account_ids=uuids(account_ids),
-            least_id=uuid_of(min(named)),
-            greatest_id=uuid_of(max(named)),
-            tick_count=ticks,
-            now_ns=now,
-        )
-        return _Loaded(records)
 
     async def _prepare_import(self, batch: Batch, events: Sequence[Transfer]) -> None:
         await _sql.one_importer.execute(self._tx)
@@ -213,11 +187,11 @@ class Ledger:
             batch.accounts[record["id"].int].next_expiry = record["next_expiry"] or NEVER
         return first
 
-    async def _release(self, batch: Batch, due: Sequence[Any], count: int, now: int) -> tuple[int, _Loaded]:
+    async def _release(self, batch: Batch, due: Sequence[Any], count: int, now: int) -> tuple[int, Loaded]:
         """Expire these holds, and return the next timestamp."""
         hold_ids = [record["id"].int for record in due]
         more = {side.int for record in due for side in (record["debit_account_id"], record["credit_account_id"])}
-        loaded = await self._acquire([], hold_ids, more - batch.accounts.keys(), len(due) + count, now)
+        loaded = await acquire(self._tx, [], hold_ids, more - batch.accounts.keys(), len(due) + count, now)
         timestamp = _join(batch, loaded)
         for number in hold_ids:
             if batch.states[number] == PENDING:
@@ -232,98 +206,11 @@ class Ledger:
             return 0
         batch = Batch({}, {}, {}, set())
         _, loaded = await self._release(batch, due, 0, now)
-        await self._write(batch, loaded)
+        await write(self._tx, batch, loaded)
         return len(batch.resolved)
 
-    async def _write(self, batch: Batch, loaded: _Loaded) -> None:
-        changed = [state for state in batch.accounts.values() if state.changed]
-        if not (batch.rows or changed or batch.newly_failed):
-            return
-        opened = {row[ID] for row, _ in batch.opened}
-        resolved = [number for number in batch.resolved if number not in opened]
-        accounting_date = loaded.accounting_date()
-        changes: dict[str, str] = {}
-        if len(batch.rows) < _COPY_FROM:
-            changes = arrays_of(batch.rows) | _changes(batch, changed, resolved)
-        else:
 
-            async def source() -> AsyncIterator[bytes]:
-                """Pack rows, and at last the other changes, while the server takes the previous rows."""
-                for packed in pack_rows(batch.rows, batch.accounts, accounting_date, loaded.xact):
-                    yield packed
-                changes.update(arrays_of([]) | _changes(batch, changed, resolved))
-
-            await self._tx.copy_to_table(
-                "transfer", schema_name="ledger", columns=COLUMNS, source=source(), format="binary"
-            )
-        (written,) = await _sql.write.fetch(self._tx, accounting_date=accounting_date, xact=loaded.xact, **changes)
-        if written["accounts"] != len(changed) or written["holds"] != len(resolved):
-            raise InvariantBroken("an account or a hold changed while it was locked")
-
-
-def _changes(batch: Batch, changed: Sequence[LockedAccount], resolved: Sequence[int]) -> dict[str, str]:
-    """Return the arrays of everything but the journal's rows; empty ones where no account of the batch changed."""
-    states, failed, opened = batch.states, batch.newly_failed, batch.opened
-    with_holds = bool(opened or batch.resolved) or any(state.next_expiry != state.loaded[1] for state in changed)
-    held = changed if with_holds else ()
-    return {
-        "account_id": uuids(state.id for state in changed),
-        "account_debits_posted": numbers(state.debits_posted for state in changed),
-        "account_credits_posted": numbers(state.credits_posted for state in changed),
-        "account_version": numbers(state.version for state in changed),
-        "account_debits_pending": numbers(state.debits_pending for state in held),
-        "account_credits_pending": numbers(state.credits_pending for state in held),
-        "account_next_expiry": numbers(state.next_expiry for state in held),
-        "account_flags": numbers(state.flags for state in held),
-        "opened_id": uuids(row[ID] for row, _ in opened),
-        "opened_debit_account_id": uuids(row[DEBIT] for row, _ in opened),
-        "opened_credit_account_id": uuids(row[CREDIT] for row, _ in opened),
-        "opened_expires_at": numbers(expires_at for _, expires_at in opened),
-        "opened_state": numbers(states[row[ID]] for row, _ in opened),
-        "resolved_id": uuids(resolved),
-        "resolved_state": numbers(states[number] for number in resolved),
-        "failed_id": uuids(number for number, _, _ in failed),
-        "failed_status": numbers(int(status) for _, status, _ in failed),
-        "failed_timestamp": numbers(timestamp for _, _, timestamp in failed),
-    }
-
-
-class _Loaded:
-    """The rows of `acquire` by kind: locked accounts, existing transfers with the states of holds, failed ids, time."""
-
-    def __init__(self, records: Sequence[Any]) -> None:
-        self.accounts: dict[int, LockedAccount] = {}
-        self.stored: dict[int, Row] = {}
-        self.states: dict[int, int] = {}
-        self.failed: set[int] = set()
-        self.first_timestamp = self.xact = 0
-        self._days: int | None = None
-        for record in records:
-            kind = record[0]
-            if kind == 0:
-                self.accounts = unpack_accounts(record["packed"])
-            elif kind == 1:
-                number = record["a"].int
-                # The columns have general names, because each kind has other values: see `ledger.acquire`.
-                self.stored[number] = (
-                    number, record["b"].int, record["c"].int, record["n1"], record["d"].int, record["e"].int,
-                    unsigned(record["n2"]), *record[8:14],
-                )  # fmt: skip
-                if record["n9"] is not None:
-                    self.states[number] = record["n9"]
-            elif kind == 2:
-                self.failed.add(record["a"].int)
-            else:
-                self.first_timestamp, self._days, self.xact = record["n1"], record["n2"], record["n3"]
-
-    def accounting_date(self) -> date:
-        """Return the accounting date of new rows; before the first day cut, the calendar's."""
-        if self._days is not None:
-            return _EPOCH + timedelta(days=self._days)
-        return datetime.fromtimestamp(self.first_timestamp // NS_PER_S, BEIJING).date()
-
-
-def _join(batch: Batch, more: _Loaded) -> int:
+def _join(batch: Batch, more: Loaded) -> int:
     """Add accounts and holds that were locked later, and return the next timestamp."""
     for number, state in more.accounts.items():
         batch.accounts.setdefault(number, state)

@@ -1,13 +1,13 @@
-"""API keys of merchants: creating, hashing and revoking them."""
+"""API keys of merchants: creating and revoking them."""
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime
 from uuid import UUID
 
 from hutong import db, ids
 from hutong.errors import NotFound
+from hutong.merchants.directory import hash_key
 from hutong.merchants.model import ApiKey
 from hutong.merchants.statements import sql
 
@@ -38,8 +38,3 @@ async def revoke_api_key(tx: db.Tx, key_id: UUID, *, now: datetime) -> None:
     """
     if await sql.revoke_api_key.execute(tx, key_id, now) == "UPDATE 0":
         raise NotFound("no API key has this id")
-
-
-def hash_key(secret: str) -> bytes:
-    """Return the hash under which a key is kept. A key has 256 random bits, so a plain hash cannot be searched."""
-    return hashlib.sha256(secret.encode()).digest()

@@ -41,14 +41,12 @@ async def create_merchant(tx: db.Tx, new: NewMerchant, *, now: datetime) -> Merc
     return merchant
 
 
-def check_return_url(merchant: Merchant, url: str | None) -> None:
+def check_return_url(merchant: Merchant, url: str) -> None:
     """Refuse to send payers to an address that the merchant has not registered.
 
     Errors:
         InvalidParameter: the address has an origin that is not among the merchant's return origins.
     """
-    if url is None:
-        return
     try:
         parts = urlsplit(url)
     except ValueError:

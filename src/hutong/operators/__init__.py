@@ -18,7 +18,14 @@ from hutong.operators.model import (
     Proposal,
     Role,
 )
-from hutong.operators.operators import add_operator, authenticate, disable_operator, list_operators, require
+from hutong.operators.operators import (
+    add_operator,
+    authenticate,
+    disable_operator,
+    find_operators,
+    list_operators,
+    require,
+)
 
 __all__ = [
     "OPERATOR_PREFIX",
@@ -38,6 +45,7 @@ __all__ = [
     "check_reason",
     "conclude",
     "disable_operator",
+    "find_operators",
     "find_proposal",
     "list_audit",
     "list_operators",

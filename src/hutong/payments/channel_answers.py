@@ -70,7 +70,8 @@ class AttemptReports:
         ]
         items = await items_of(tx, succeeded) if succeeded else {}
         for change in changes:
-            platform_minor, channel_minor = funding_of(items.get(change.payment.payment_id, ()))
+            bought = items.get(change.payment.payment_id)
+            platform_minor, channel_minor = funding_of(bought) if bought else (0, 0)
             change.chains += [
                 postings.success(change.payment, change.row, platform_minor=platform_minor, channel_minor=channel_minor)
                 for event in change.events

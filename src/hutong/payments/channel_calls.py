@@ -76,23 +76,21 @@ class ChannelCalls:
         channel = await self._accounts.get(attempt.account_id)
         return await channel.capture(_order(payment, attempt), payment.capture_minor, now=self._clock.now())
 
-    async def refund(self, payment: Payment, refund: Refund) -> ChannelAnswer:
+    async def refund(self, channel: channels.Channel, payment: Payment, refund: Refund) -> ChannelAnswer:
         """Refund or void, for the first time or again."""
         if refund.amount_minor == 0:
             # Nothing to send: the units' price for the payer has rounded to nothing so far.
             return ChannelAnswer(ChannelState.SUCCEEDED)
         request = self._refund_request(payment, refund)
         try:
-            channel = await self._accounts.get(refund.account_id)
             send = channel.void if refund.route is RefundMethod.VOID else channel.refund
             return await send(request, now=self._clock.now())
         except (channels.NotOffered, InvalidParameter) as error:
             # Nothing was sent, and nothing ever will be.
             return ChannelAnswer(ChannelState.FAILED, channel_code=error.code, channel_message=error.detail[:256])
 
-    async def query_refund(self, payment: Payment, refund: Refund) -> ChannelAnswer:
+    async def query_refund(self, channel: channels.Channel, payment: Payment, refund: Refund) -> ChannelAnswer:
         """Query the state of a refund or void."""
-        channel = await self._accounts.get(refund.account_id)
         return await channel.query_refund(self._refund_request(payment, refund), now=self._clock.now())
 
     async def payout(self, refund: Refund) -> ChannelAnswer:

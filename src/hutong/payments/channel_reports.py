@@ -146,6 +146,9 @@ class Recorder(Generic[Row]):
 
     Args:
         render: Renders the answer to the request that created the object; None in a process without requests.
+
+    Attributes:
+        open_accounts: The accounts that this process knows to be open.
     """
 
     def __init__(
@@ -164,7 +167,7 @@ class Recorder(Generic[Row]):
         self._clock = clock
         self._ids = ids
         self._render = render
-        self._open_accounts: set[ledger.Opening] = set()
+        self.open_accounts: set[ledger.Opening] = set()
 
     async def record(self, commands: Sequence[RecordReport]) -> list[Recorded[Row]]:
         """Record channels' reports, book what they mean and publish it.
@@ -228,7 +231,7 @@ class Recorder(Generic[Row]):
     async def _settle(self, tx: db.Tx, changes: Sequence[ReportChange[Row]], *, now: datetime) -> None:
         chains = [chain for change in changes for chain in change.chains]
         if chains:
-            await ledger.book(tx, chains, now=now, accounts=self._open_accounts)
+            await ledger.book(tx, chains, now=now, accounts=self.open_accounts)
         if any(change.follow_up for change in changes):
             await self._subject.follow_up(tx, changes, now=now)
         happened = [event for change in changes for event in change.events]

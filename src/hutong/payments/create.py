@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from uuid import UUID
 
 from hutong import db
@@ -22,41 +21,20 @@ from hutong.payments.model import (
 from hutong.payments.store import Basket, baskets_of, find_by_order_no, insert_attempts, insert_baskets, insert_payments
 
 
-class PlaceOutcome(StrEnum):
-    """Outcomes of placing an order."""
-
-    CREATED = "created"
-    """The payment is new."""
-    EXISTING = "existing"
-    """The order was placed before, with the same content; the result has its payment."""
-    ORDER_NO_REUSED = "order_no_reused"
-    """The order number belongs to a payment with other content. Nothing was written."""
-    ANSWERED = "answered"
-    """The idempotency key has an answer already. Nothing was done."""
-
-
 @dataclass(frozen=True, slots=True)
 class PlaceResult:
     """The outcome of placing an order.
 
     Attributes:
-        payment: The payment under the order number; None if the key was answered before.
+        payment: The payment under the order number; None if the key was answered before, and if the order number
+            belongs to a payment with other content. Nothing was written then.
+        is_new: Whether the payment is new; otherwise the order was placed before, with the same content.
         answer: The answer stored under the idempotency key, once there is one.
     """
 
-    outcome: PlaceOutcome
     payment: Payment | None = None
+    is_new: bool = False
     answer: StoredAnswer | None = None
-
-    @property
-    def is_new(self) -> bool:
-        """Whether the payment is new."""
-        return self.outcome is PlaceOutcome.CREATED
-
-    @property
-    def is_refused(self) -> bool:
-        """Whether the order was refused for its number."""
-        return self.outcome is PlaceOutcome.ORDER_NO_REUSED
 
 
 async def create(
@@ -65,8 +43,8 @@ async def create(
     """Write merchants' orders, each with its first attempt.
 
     Repeat:
-        One payment per merchant order number, permanently. The same content again yields EXISTING, other content
-        ORDER_NO_REUSED; neither writes anything.
+        One payment per merchant order number, permanently. The same content again yields that payment, other content
+        none; neither writes anything.
 
     Returns:
         One result per order, in order.
@@ -74,8 +52,8 @@ async def create(
     created = {order.payment_id: _new(order, now, policy) for order in orders}
     inserted = await insert_payments(tx, orders, now=now)
     attempts = [attempt for owner, payment in created.items() if owner in inserted for attempt in payment.attempts]
-    await insert_attempts(tx, attempts, now=now)
     await insert_baskets(tx, [(o.payment_id, (o.items, o.discounts)) for o in orders if o.payment_id in inserted])
+    await insert_attempts(tx, attempts, now=now)
     existing, baskets = dict[tuple[UUID, str], Payment](), dict[UUID, Basket]()
     if len(inserted) < len(orders):
         existing = await find_by_order_no(tx, [order for order in orders if order.payment_id not in inserted])
@@ -83,7 +61,7 @@ async def create(
     results: list[PlaceResult] = []
     for order in orders:
         if order.payment_id in inserted:
-            results.append(PlaceResult(PlaceOutcome.CREATED, created[order.payment_id]))
+            results.append(PlaceResult(created[order.payment_id], is_new=True))
         else:
             payment = existing[order.merchant_id, order.merchant_order_no]
             results.append(_compare(payment, baskets[payment.payment_id], order))
@@ -159,4 +137,4 @@ def _compare(payment: Payment, basket: Basket, order: NewPayment) -> PlaceResult
         and payment.customer == order.customer
         and basket == (order.items, order.discounts)
     )
-    return PlaceResult(PlaceOutcome.EXISTING if same else PlaceOutcome.ORDER_NO_REUSED, payment)
+    return PlaceResult(payment if same else None)

@@ -28,12 +28,16 @@ class Documents:
     """What the documents of an installation need besides the rows.
 
     Attributes:
-        checkout_url: Gives the address of a payment's cashier page.
+        public_url: The address under which payers reach this installation.
         texts: Gives the texts for payers.
     """
 
-    checkout_url: Callable[[Payment], str]
+    public_url: str
     texts: Texts = no_texts
+
+    def checkout_url(self, payment: Payment) -> str:
+        """Return the address of a payment's cashier page."""
+        return f"{self.public_url}/pay/{ids.encode('pay', payment.payment_id)}?token={payment.checkout_token}"
 
     def payment(self, payment: Payment) -> dict[str, Any]:
         """Return the public form of a payment."""

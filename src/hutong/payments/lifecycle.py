@@ -24,7 +24,7 @@ from hutong.payments.capture import CaptureOutcome, RequestCapture
 from hutong.payments.channel_calls import ChannelCalls
 from hutong.payments.channel_reports import ChannelReport, RecordOutcome
 from hutong.payments.close import CloseOutcome, RequestClose, end_attempts
-from hutong.payments.create import PlaceOutcome, PlaceResult
+from hutong.payments.create import PlaceResult
 from hutong.payments.in_doubt import report_in_doubt
 from hutong.payments.model import Attempt, AttemptState, CloseReason, OperatorActionType, Payment, Source
 from hutong.payments.operator_actions import OperatorAction, write_operator_action
@@ -73,6 +73,8 @@ class Payments:
     Attributes:
         route_selector: Chooses the account that an attempt goes through.
         refunds: The life cycle of refunds.
+        find: Returns one payment, as last committed. Read together with what other callers ask for, so that any number
+            of requests takes few connections.
     """
 
     def __init__(
@@ -117,16 +119,10 @@ class Payments:
         self._finds: db.Coalescer[UUID, Payment | None] = db.Coalescer(
             partial(find_each, database), name="find", queue_limit=limit
         )
+        self.find: Callable[[UUID], Awaitable[Payment | None]] = self._finds.submit
         poller = partial(Poller[Attempt], database, clock=clock, resolve=self._attempts.resolve, describe=_describe)
         self._due = poller(claim=claim_due)
         self._verifiable = poller(claim=claim_verifiable)
-
-    async def find(self, payment_id: UUID) -> Payment | None:
-        """Return one payment, as last committed.
-
-        Read together with what other callers ask for, so that any number of requests takes few connections.
-        """
-        return await self._finds.submit(payment_id)
 
     async def place(self, order: PlaceOrder) -> PlaceResult:
         """Place a merchant's order and, if it names a method, call a channel.
@@ -139,11 +135,10 @@ class Payments:
             KeyReused, KeyInFlight.
         """
         placed = await self._places.submit(order)
-        placed.check()
         result = placed.result
         if result is None:
-            return PlaceResult(PlaceOutcome.ANSWERED, answer=placed.answer)
-        if result.outcome is not PlaceOutcome.CREATED or result.payment is None or not result.payment.attempts:
+            return PlaceResult(answer=placed.stored())
+        if not result.is_new or result.payment is None or not result.payment.attempts:
             return replace(result, answer=placed.answer)
         recorded = await self._attempts.submit(result.payment, result.payment.attempts[0], claim=order.claim)
         return replace(result, payment=recorded.payment, answer=recorded.answer)
@@ -239,33 +234,26 @@ class Payments:
             where the channel signs each repetition separately.
 
         Errors:
-            NotificationRefused, and those of `record_notification`.
+            NotificationRefused, NotificationMismatch, NotificationReplayed; NotFound: no such account, order or refund.
         """
         channel = await self._accounts.get(account_id)
         notification = channel.parse_notification(headers, body, now=self._clock.now())
-        if notification.about is not channels.About.NOTHING:
-            await self.record_notification(channel.capabilities.channel, account_id, notification)
-        return channel.accept_notification()
-
-    async def record_notification(self, channel: str, account_id: UUID, notification: channels.Notification) -> None:
-        """Record a verified notification.
-
-        Errors:
-            NotificationMismatch, NotificationReplayed; NotFound: no such account, order or refund.
-        """
+        if notification.about is channels.About.NOTHING:
+            return channel.acceptance
+        name, key = channel.capabilities.channel, notification.replay_key
         if notification.about is channels.About.PAYMENT:
             attempt_id = ids.decode("att", notification.number)
-            key = notification.replay_key
             report = ChannelReport(attempt_id, account_id, notification.answer, Source.NOTIFICATION, key)
-            outcome = (await self._attempts.record(channel, report)).outcome
+            outcome = (await self._attempts.record(name, report)).outcome
         else:
-            outcome = (await self.refunds.record_notification(channel, account_id, notification)).outcome
+            outcome = (await self.refunds.record_notification(name, account_id, notification)).outcome
         if outcome is RecordOutcome.NOT_FOUND:
             raise NotFound("no order or refund of this account has this number")
         if outcome is RecordOutcome.REPLAYED:
             raise errors.NotificationReplayed("the same notification was taken before")
         if outcome is RecordOutcome.MISMATCH:
             raise errors.NotificationMismatch("the notification names another amount or currency", param="amount")
+        return channel.acceptance
 
     async def close(self, payment: Payment) -> Payment:
         """Request the close of a payment on behalf of its merchant; an authorization is given up.

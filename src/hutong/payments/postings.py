@@ -12,47 +12,40 @@ from hutong.payments.model import Attempt, Payment
 def success(payment: Payment, attempt: Attempt, *, platform_minor: int = 0, channel_minor: int = 0) -> ledger.Chain:
     """Return the chain that books a success: to the merchant with discount funding and our fee, or to surplus.
 
-    The first transfer's id follows from the attempt, so the ledger itself refuses to book a success twice.
+    The first transfer's id follows from the attempt, so the ledger itself refuses to book a success twice. All ids are
+    of the payment's time, since the journal is kept in order of its ids and those of attempts are in none.
 
     Args:
         platform_minor, channel_minor: What the platform and the channel pay of the order's discounts. It is owed to
             the merchant; surplus has none.
     """
+    taken, payment_id = taken_minor(attempt), attempt.payment_id
+    name = _success_name(attempt.attempt_id)
     if attempt.surplus:
-        postings = [
-            Posting(
-                EventCode.SURPLUS, "surplus", success_id(attempt.payment_id, attempt.attempt_id), taken_minor(attempt)
-            )
-        ]
+        postings = [Posting(EventCode.SURPLUS, "surplus", taken, payment_id, name)]
     else:
-        fee_minor = money.fee_minor(taken_minor(attempt), payment.fee_ppm)
         # The fee comes last, so that nothing is taken from the merchant before everything has been credited.
         extras = [
-            Posting(EventCode.FUNDING, "platform", _funding_id(attempt, "platform"), platform_minor),
-            Posting(EventCode.FUNDING, "channel", _funding_id(attempt, "channel"), channel_minor),
+            Posting(EventCode.FUNDING, "platform", platform_minor, payment_id, f"{name}:platform"),
+            Posting(EventCode.FUNDING, "channel", channel_minor, payment_id, f"{name}:channel"),
             # The payment's own id: time-ordered, and as unique as the one success that counts.
-            Posting(EventCode.FEE, "fee", attempt.payment_id.int, fee_minor),
+            Posting(EventCode.FEE, "fee", money.fee_minor(taken, payment.fee_ppm), payment_id),
         ]
         postings = [
-            Posting(
-                EventCode.PAYMENT, "payment", success_id(attempt.payment_id, attempt.attempt_id), taken_minor(attempt)
-            ),
+            Posting(EventCode.PAYMENT, "payment", taken, payment_id, name),
             *(posting for posting in extras if posting.amount_minor),
         ]
     owners = {AccountOwner.MERCHANT: payment.merchant_id, AccountOwner.CHANNEL_ACCOUNT: attempt.account_id}
-    return ledger.make_chain(postings, owners=owners, currency=payment.currency, reference=payment.payment_id)
+    return ledger.Chain(postings, owners, payment.currency, payment.payment_id)
 
 
 def success_id(payment_id: UUID, attempt_id: UUID) -> int:
-    """Return the id of the transfer that books an attempt's success.
-
-    It is of the time of the payment, since the journal is kept in order of its ids.
-    """
-    return ledger.derive_id(payment_id, f"attempt:{attempt_id}")
+    """Return the id of the transfer that books an attempt's success."""
+    return ledger.derive_id(payment_id, _success_name(attempt_id))
 
 
-def _funding_id(attempt: Attempt, funder: str) -> int:
-    return ledger.derive_id(attempt.payment_id, f"fund:{funder}:{attempt.attempt_id}")
+def _success_name(attempt_id: UUID) -> str:
+    return f"attempt:{attempt_id}"
 
 
 def taken_minor(attempt: Attempt) -> int:

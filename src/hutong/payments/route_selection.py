@@ -89,8 +89,9 @@ class RouteSelector:
             NoRoute: no account qualifies; the detail says why for each.
             PayerDetailMissing, ManualCaptureNotOffered: an account would qualify without this requirement.
         """
+        routing_request = self._routing_request(request)
         offers = {offer.account_id: offer for offer in await self.offers()}
-        chosen = self.routing_state.decide(self._routing_request(request))
+        chosen = self.routing_state.decide(routing_request)
         account_id = chosen.decision.chosen
         if account_id is None:
             raise self._refusal(request, chosen.decision, offers)
@@ -170,16 +171,13 @@ class RouteSelector:
             }
         )
 
-    async def offers(self) -> list[channels.Offer]:
-        """Return the accounts that may be used; routing selects among these from now on."""
-        return self._take(await self._accounts.offers())
+    async def offers(self, *, ahead: bool = False) -> list[channels.Offer]:
+        """Return the accounts that may be used; routing selects among these from now on.
 
-    async def refresh_offers(self) -> list[channels.Offer]:
-        """Return the same as `offers`, read ahead of time so that payments do not have to."""
-        return self._take(await self._accounts.offers(ahead=True))
-
-    def _take(self, offers: Sequence[channels.Offer]) -> list[channels.Offer]:
-        usable = [offer for offer in offers if offer.sandbox is self._sandbox]
+        Args:
+            ahead: Read them ahead of time, so that payments do not have to.
+        """
+        usable = [offer for offer in await self._accounts.offers(ahead=ahead) if offer.sandbox is self._sandbox]
         self.routing_state.offer(usable)
         return usable
 

@@ -14,11 +14,11 @@ from hutong.payments.capture import CaptureResult, RequestCapture, request_captu
 from hutong.payments.channel_answers import AttemptReports
 from hutong.payments.channel_reports import Recorder
 from hutong.payments.close import CloseResult, RequestClose, claim_expired, request_close
-from hutong.payments.create import PlaceOutcome, PlaceResult, create, find_placed
+from hutong.payments.create import PlaceResult, create, find_placed
 from hutong.payments.documents import Documents
 from hutong.payments.model import DEFAULT_POLICY, Attempt, CloseReason, NewPayment, Payment, PollingPolicy
 from hutong.payments.polling import LEASE, SWEEP_LIMIT, claim_due
-from hutong.payments.refunds.transactions import RefundTransactions
+from hutong.payments.refunds.lifecycle import RefundTransactions
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +85,11 @@ class PaymentTransactions:
 
     def _answer(self, command: PlaceOrder, result: PlaceResult) -> idempotency.StoredAnswer | None:
         """Render the answer if it is final already: that to a new payment with an attempt waits for its channel."""
-        waits_for_channel = result.outcome is PlaceOutcome.CREATED and command.new.first_attempt is not None
+        waits_for_channel = result.is_new and command.new.first_attempt is not None
         return None if waits_for_channel else self._render(result)
 
     def _created(self, payment: Payment, _attempt: Attempt) -> idempotency.StoredAnswer:
-        return self._render(PlaceResult(PlaceOutcome.CREATED, payment))
+        return self._render(PlaceResult(payment, is_new=True))
 
     def _render(self, result: PlaceResult) -> idempotency.StoredAnswer:
         assert self._answers is not None, "a process that takes keys renders answers"

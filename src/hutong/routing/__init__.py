@@ -4,12 +4,13 @@ Promises: a decision is a pure function of the payment, a snapshot and four draw
 again; an account that does not support a payment never gets it; a payer's own failures never harm a channel.
 """
 
+from hutong.routing.configuration.configuration import Configuration
 from hutong.routing.configuration.file import ConfigurationFile
 from hutong.routing.configuration.overrides import Override, OverrideKind, active_overrides, add_override, lift_override
 from hutong.routing.configuration.suggestions import Suggestion, decide_suggestion, list_suggestions, suggest
 from hutong.routing.configuration.versions import APPROVAL_HANDLERS, current_configuration, propose_configuration
 from hutong.routing.decisions.backtest import backtest
-from hutong.routing.decisions.log import (
+from hutong.routing.decisions.record import (
     AttemptOutcome,
     LoggedDecision,
     decisions_between,
@@ -31,8 +32,7 @@ from hutong.routing.experiments.experiment import (
     latest_experiment,
     propose_experiment,
 )
-from hutong.routing.failures import can_fail_over, is_technical_failure
-from hutong.routing.health import AttemptResult
+from hutong.routing.health import AttemptResult, can_fail_over, is_technical_failure
 from hutong.routing.model import RoutingDecision, RoutingRequest
 from hutong.routing.probes import probe_idle
 from hutong.routing.process_state import RoutingState
@@ -43,6 +43,7 @@ __all__ = [
     "SHARE_MAX",
     "AttemptOutcome",
     "AttemptResult",
+    "Configuration",
     "ConfigurationFile",
     "DecisionNotFound",
     "LoggedDecision",

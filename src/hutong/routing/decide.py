@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from hutong.clock import BEIJING
-from hutong.routing.configuration.rules import NO_RULES, RuleOutcome
+from hutong.routing.configuration.rules import NO_POINTS, RuleOutcome
 from hutong.routing.health import AccountHealth, HealthState
 from hutong.routing.model import (
     Candidate,
@@ -74,14 +74,15 @@ def decide(request: RoutingRequest, snapshot: Snapshot, draws: Draws) -> Routing
         evaluation says why.
     """
     policy = snapshot.policy
-    rules = RuleOutcome(policy.rules.evaluate(facts(request))) if policy.rules else NO_RULES
+    rules = RuleOutcome(policy.rules.evaluate(facts(request))) if policy.rules else None
     pin = snapshot.pin if snapshot.pin_until is None or request.at < snapshot.pin_until else ""
     evaluations: list[Evaluation] = []
     scored: list[_Scored] = []
     for candidate in snapshot.candidates:
         refused = hard_filter(request, candidate, rules, pin)
         if refused:
-            why = rules.reason(candidate.name, candidate.channel) if refused == _BY_RULE else _NO_EXPLANATION
+            by_rule = rules if refused == _BY_RULE else None
+            why = by_rule.reason(candidate.name, candidate.channel) if by_rule else _NO_EXPLANATION
             evaluations.append(Evaluation(candidate.account_id, candidate.name, refused, _NO_FACTORS, None, *why))
         else:
             scored.append(_score(request, candidate, policy, rules, pin=pin, draw=draws.share))
@@ -106,7 +107,7 @@ def facts(request: RoutingRequest) -> dict[str, object]:
     }
 
 
-def hard_filter(request: RoutingRequest, candidate: Candidate, rules: RuleOutcome, pin: str) -> str:  # noqa: C901, PLR0912
+def hard_filter(request: RoutingRequest, candidate: Candidate, rules: RuleOutcome | None, pin: str) -> str:  # noqa: C901, PLR0912
     """Return why an account cannot take this payment, whatever its score; empty if it can.
 
     All reasons stand in this one place, one after the other.
@@ -142,7 +143,7 @@ def hard_filter(request: RoutingRequest, candidate: Candidate, rules: RuleOutcom
     limit = candidate.limit_minor(request.currency)
     if limit is not None and candidate.taken_minor(request.currency) + request.amount_minor > limit:
         return "month_limit_reached"
-    if not rules.allows(candidate.name, candidate.channel):
+    if rules is not None and not rules.allows(candidate.name, candidate.channel):
         return _BY_RULE
     return ""
 
@@ -164,7 +165,13 @@ def health_of(candidate: Candidate, institution: str) -> AccountHealth:
 
 
 def _score(
-    request: RoutingRequest, candidate: Candidate, policy: RoutingPolicy, rules: RuleOutcome, *, pin: str, draw: float
+    request: RoutingRequest,
+    candidate: Candidate,
+    policy: RoutingPolicy,
+    rules: RuleOutcome | None,
+    *,
+    pin: str,
+    draw: float,
 ) -> _Scored:
     if policy.mode is Mode.AUTO:
         health, overall = health_of(candidate, request.institution), candidate.health.get("", _HEALTHY)
@@ -181,7 +188,7 @@ def _refused_for_health(
 ) -> str:
     if mode is not Mode.AUTO:
         return "left_by_operator" if mode is Mode.SUGGEST and request.method in candidate.left else ""
-    if health.is_open:
+    if health.state is HealthState.OPEN:
         return "health_open"
     if health.share < 1.0 and draw >= health.share:
         return "health_probing"
@@ -189,10 +196,14 @@ def _refused_for_health(
 
 
 def _evaluate(
-    request: RoutingRequest, candidate: Candidate, policy: RoutingPolicy, rules: RuleOutcome, health: AccountHealth
+    request: RoutingRequest,
+    candidate: Candidate,
+    policy: RoutingPolicy,
+    rules: RuleOutcome | None,
+    health: AccountHealth,
 ) -> Evaluation:
     weights = policy.weights
-    points, *explanations = rules.points(candidate.name, candidate.channel)
+    points, *explanations = rules.points(candidate.name, candidate.channel) if rules else NO_POINTS
     volume_minor = candidate.taken_minor(request.currency)
     cost = candidate.price.ten_thousandths(request.amount_minor, volume_minor) / 10_000
     factors = {

@@ -12,8 +12,7 @@ from hutong.clock import instant
 from hutong.operators import OPERATOR_PREFIX
 from hutong.routing.configuration.overrides import Override
 from hutong.routing.configuration.suggestions import Suggestion
-from hutong.routing.decisions.log import AttemptOutcome, LoggedDecision
-from hutong.routing.decisions.record import read_record
+from hutong.routing.decisions.record import AttemptOutcome, LoggedDecision, read_record
 from hutong.routing.experiments.assignment import Arm
 from hutong.routing.experiments.experiment import Experiment, ExperimentStatus
 from hutong.routing.health import AccountHealth, HealthState

@@ -8,8 +8,7 @@ from uuid import UUID
 
 from hutong import channels, ids
 from hutong.clock import Clock
-from hutong.routing.failures import is_technical_failure
-from hutong.routing.health import AttemptResult
+from hutong.routing.health import AttemptResult, is_technical_failure
 from hutong.routing.process_state import RoutingState
 
 

@@ -115,13 +115,15 @@ class Router:
         decision = decide(request, snapshot, draws)
         if decision.chosen is not None:
             tracks = self._tracks.get((decision.chosen, request.method))
-            if tracks is not None and tracks.overall.health(request.at).share < 1.0:
+            (chosen,) = (each for each in snapshot.candidates if each.account_id == decision.chosen)
+            if tracks is not None and chosen.health[""].share < 1.0:
                 tracks.probed_at = request.at
-                self._mark_stale(decision.chosen, request.method)
+                self._cache[request.method].stale.add(decision.chosen)
         return decision, snapshot
 
     def snapshot(self, now: datetime, product: str = "", interface: str = "") -> Snapshot:
         """Return everything that a decision made now would depend on."""
+        policy = self.policy(product)
         cached = self._cache.get(interface)
         if cached is None or now - cached.at > _REFRESH_ALL_EVERY:
             candidates = tuple(self._with_health(each, interface, now) for each in self._candidates.values())
@@ -138,7 +140,7 @@ class Router:
             )
             cached.stale.clear()
         pin, until = self._pins.get(product) or self._pins.get("") or ("", None)
-        return Snapshot(cached.candidates, self.policy(product), pin, until)
+        return Snapshot(cached.candidates, policy, pin, until)
 
     def learn(self, account_id: UUID, result: AttemptResult, *, shared: bool = False) -> bool:
         """Add the result of an attempt; return False if it changes nothing.
@@ -160,7 +162,9 @@ class Router:
             if bank is None:
                 bank = tracks.banks[result.institution] = Track(self._health_policy)
             bank.learn(replace(result, institution=""))
-        self._mark_stale(account_id, result.interface)
+        cached = self._cache.get(result.interface)
+        if cached is not None:
+            cached.stale.add(account_id)
         if not shared:
             self._on_new_result(account_id, result)
         return True
@@ -185,11 +189,6 @@ class Router:
             if tracks.overall.health(now).state is HealthState.PROBING
             and all(at is None or now - at > pause for at in (tracks.probed_at, tracks.result_at))
         ]
-
-    def _mark_stale(self, account_id: UUID, interface: str) -> None:
-        cached = self._cache.get(interface)
-        if cached is not None:
-            cached.stale.add(account_id)
 
     def _with_health(self, candidate: Candidate, interface: str, now: datetime) -> Candidate:
         tracks = self._tracks.get((candidate.account_id, interface))

@@ -15,8 +15,7 @@ from hutong.clock import Clock
 from hutong.routing.configuration.configuration import Configuration
 from hutong.routing.configuration.overrides import Override, active_overrides
 from hutong.routing.configuration.versions import current_version, load_configuration
-from hutong.routing.decisions.log import add_capability_snapshot
-from hutong.routing.decisions.record import CapabilitySnapshot
+from hutong.routing.decisions.record import CapabilitySnapshot, add_capability_snapshot
 from hutong.routing.experiments.assignment import RunningExperiment
 from hutong.routing.experiments.experiment import add_outcomes, running_experiment
 from hutong.routing.health import AttemptResult, HealthState

@@ -6,7 +6,10 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hutong.sandbox.store import SandboxOrder, SandboxRefund
 
 DIFFERENCES = {
     "missing": "the channel's bill leaves out a row",
@@ -48,6 +51,41 @@ class Entry:
     description: str
     method: str
     data: Mapping[str, Any]
+
+
+def payment_entry(order: SandboxOrder, *, fee_minor: int, state: str, **fields: Any) -> Entry:
+    """Make the row of a paid order; `fields` replace those that the order gives."""
+    values: dict[str, Any] = {
+        "number": order.order_no,
+        "channel_no": order.channel_order_no,
+        "amount_minor": order.captured_minor,
+        "at": order.paid_at,
+    }
+    return _entry(order, "payment", fee_minor=fee_minor, state=state, **values | fields)
+
+
+def refund_entry(refund: SandboxRefund, *, fee_minor: int, state: str, **fields: Any) -> Entry:
+    """Make the row of a refund; `fields` replace those that the refund and its order give."""
+    values: dict[str, Any] = {
+        "number": refund.refund_no,
+        "channel_no": refund.channel_refund_no,
+        "amount_minor": refund.amount_minor,
+        "at": refund.changed_at,
+    }
+    return _entry(refund.order, "refund", fee_minor=fee_minor, state=state, **values | fields)
+
+
+def _entry(order: SandboxOrder, kind: str, **fields: Any) -> Entry:
+    values: dict[str, Any] = {
+        "order_no": order.order_no,
+        "channel_order_no": order.channel_order_no,
+        "order_amount_minor": order.amount_minor,
+        "currency": order.currency,
+        "description": order.description,
+        "method": order.method,
+        "data": {},
+    }
+    return Entry(kind=kind, **values | fields)
 
 
 def plant(

@@ -231,8 +231,8 @@ def test_a_message_of_another_kind_is_taken_and_forgotten(alipay: Alipay, alipay
 
 
 def test_what_is_answered(alipay: Alipay) -> None:
-    assert alipay.accept_notification().body == b"success"
-    assert b"success" not in alipay.refuse_notification().body
+    assert alipay.acceptance.body == b"success"
+    assert b"success" not in alipay.refusal.body
 
 
 words = st.text(max_size=30) | st.sampled_from(["", "TRADE_SUCCESS", "88.00", "RSA2", "utf-8", ATTEMPT_NO, "\0"])

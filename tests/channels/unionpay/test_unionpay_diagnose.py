@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +57,7 @@ pytestmark = pytest.mark.parametrize("rig", ["unionpay"], indirect=True)
 async def test_an_account_that_works_has_no_fault(rig: Rig, now) -> None:
     findings = await rig.channel.diagnose(now=now)
     assert [finding.fault for finding in findings] == [None] * len(findings)
-    assert {"merchant_certificate", "gateway", "clock", "platform_certificate", "merchant_key"} <= {
+    assert {"merchant_certificate", "gateway", "platform_certificate", "merchant_key"} <= {
         finding.check for finding in findings
     }
 
@@ -103,19 +102,12 @@ async def test_a_certificate_out_of_its_time_is_named(rig: Rig, now, years: int,
     found = await faults(rig, now + timedelta(days=365 * years))
     assert found["merchant_certificate"] == fault
     assert found["root_certificate"] == fault
-    assert found["clock"] == "clock_skew"
 
 
 async def test_a_certificate_that_ends_soon_is_named(rig: Rig, own) -> None:
     end = own.merchant.certificate.not_valid_after_utc
     found = await faults(rig, end - timedelta(days=10))
     assert found["merchant_certificate"] == "certificate_expires_soon"
-
-
-async def test_a_wrong_clock_is_named(rig: Rig, now, somebody) -> None:
-    somebody["headers"] = {"Date": format_datetime(datetime(2020, 1, 1, tzinfo=UTC), usegmt=True)}
-    found = await faults(rig, now, base_url=somebody["url"])
-    assert found == {"clock": "clock_skew", "platform_certificate": "unreadable_answer"}
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,7 @@ async def test_a_good_account_has_no_fault(rig: Rig, now) -> None:
     findings = await rig.channel.diagnose(now=now)
     assert {finding.fault for finding in findings} == {None}
     checks = {finding.check for finding in findings}
-    assert {"host", "clock", "merchant_key", "platform_keys", "api_v3_key"} <= checks
+    assert {"host", "merchant_key", "platform_keys", "api_v3_key"} <= checks
 
 
 async def test_each_fault_of_an_account_is_named(rig: Rig, keys: WeChatSandboxKeys, other_keys, now) -> None:
@@ -200,12 +200,6 @@ async def test_each_fault_of_an_account_is_named(rig: Rig, keys: WeChatSandboxKe
         found = await faults(rig.make(**changed), now)
         assert found.get(check) == fault, (changed.keys(), found)
     assert await faults(rig.make(platform_keys=certificate), now) == {}
-
-
-@pytest.mark.parametrize("minutes", [-10, 10])
-async def test_a_clock_that_is_wrong_is_named(rig: Rig, minutes: int, now) -> None:
-    found = await faults(rig.channel, now + timedelta(minutes=minutes))
-    assert found["clock"] == "clock_skew"
 
 
 async def test_an_expired_certificate_is_named(rig: Rig, keys: WeChatSandboxKeys, now) -> None:

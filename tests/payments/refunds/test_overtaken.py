@@ -11,9 +11,9 @@ from hutong.channels import ChannelAnswer, PayRequest
 from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.idempotency.model import LEASE
-from hutong.payments import Payments, PaymentsConfig, PlaceOrder
+from hutong.payments import PlaceOrder
 from hutong.payments.refunds.lifecycle import RefundOrder
-from support.fakes.channel import HonestChannel, OneAccount
+from support.fakes.channel import HonestChannel
 from support.fixtures.payments import World, answered
 from support.fixtures.refunds import RefundingChannel, RefundWorld
 
@@ -46,26 +46,19 @@ class SlowRefunds(RefundingChannel):
 
 async def test_an_overtaken_order_is_answered_as_its_repetition_was(world: World) -> None:
     channel = SlowChannel()
-    accounts: Any = OneAccount(world.account_id, channel)
-    lifecycle = Payments(
-        world.database,
-        accounts,
-        world.transactions,
-        PaymentsConfig("https://pay.example"),
-        clock=world.clock,
-        ids=world.ids,
-    )
+    world.channel = channel
+    world.restart()
     order = PlaceOrder(world.order(), idempotency.Claim(world.merchant_id, "slow", b"f" * 32))
 
     async def again() -> tuple[int, bytes]:
         world.clock.advance(SLOW)
-        return await answered(lifecycle, order)
+        return await answered(world.lifecycle, order)
 
     channel.again = again
-    answer = await answered(lifecycle, order)
+    answer = await answered(world.lifecycle, order)
     assert channel.answers == [answer]
-    assert await answered(lifecycle, order) == answer
-    await lifecycle.stop()
+    assert await answered(world.lifecycle, order) == answer
+    await world.lifecycle.stop()
 
 
 async def test_an_overtaken_refund_is_answered_as_its_repetition_was(
@@ -75,7 +68,7 @@ async def test_an_overtaken_refund_is_answered_as_its_repetition_was(
     payment = await world.paid()
     channel = SlowRefunds(capabilities=world.channel.capabilities)
     world.channel = channel
-    world.lifecycle = world.new_flow()
+    world.restart()
     wish = RefundOrder("slow", 500, "damaged")
     claim = idempotency.Claim(world.merchant_id, "slow refund", b"f" * 32)
 

@@ -40,6 +40,7 @@ CAPABILITIES = Capabilities(
     partial_capture=True,
     authorization_kept=timedelta(days=7),
 )
+ACCEPTANCE, REFUSAL = HttpAnswer(204), HttpAnswer(401)
 NOTHING = ChannelAnswer(ChannelState.UNKNOWN, channel_code="no_answer")
 
 
@@ -55,6 +56,8 @@ class HonestChannel(Channel):
     """Orders by number. `reachable` and `replies` say what the network does; `before_pay` runs first."""
 
     capabilities: Capabilities = CAPABILITIES
+    acceptance: HttpAnswer = ACCEPTANCE
+    refusal: HttpAnswer = REFUSAL
     orders: dict[str, Order] = field(default_factory=dict)
     calls: list[tuple[str, str]] = field(default_factory=list)
     reachable: bool = True
@@ -113,12 +116,6 @@ class HonestChannel(Channel):
         answer = self._answer(order) if order else ChannelAnswer(ChannelState.SUCCEEDED, 1, "CNY")
         return Notification(attempt_no, answer, replay_key=headers.get("x-key", "").encode() or None)
 
-    def accept_notification(self) -> HttpAnswer:
-        return HttpAnswer(204)
-
-    def refuse_notification(self) -> HttpAnswer:
-        return HttpAnswer(401)
-
     def _answer(self, order: Order, answer: ChannelAnswer | None = None) -> ChannelAnswer:
         if not self.replies:
             return NOTHING
@@ -139,6 +136,9 @@ class OneAccount:
         if account_id != self.account_id:
             raise NotFound("no channel account has this id")
         return self.channel
+
+    def text(self, channel: str, code: str) -> None:
+        """Return no text for payers: this channel's codes have none."""
 
     async def offers(self) -> list[Offer]:
         return [Offer(self.account_id, self.channel.capabilities, sandbox=False)] if self.enabled else []

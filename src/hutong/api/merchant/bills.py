@@ -14,13 +14,13 @@ from hutong.api.dependencies import Caller, Services, Use
 from hutong.api.paging import Limit, page_answer
 from hutong.api.problems import responses
 from hutong.api.responses import json_answer
-from hutong.api.schemas import bill as bill_schema
+from hutong.api.schemas.bill import BillList, BillObject, filters
 from hutong.api.strict_json import StrictRoute
 from hutong.errors import NotFound
 
 router = APIRouter(prefix="/v1/bills", tags=["Bills"], route_class=StrictRoute)
 
-Filters = Annotated[search.RecordQuery, Depends(bill_schema.filters)]
+Filters = Annotated[search.RecordQuery, Depends(filters)]
 Cursor = Annotated[
     str | None,
     Query(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="The `next_cursor` of the previous page of the same search."),
@@ -30,7 +30,7 @@ CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema":
 
 @router.get(
     "",
-    response_model=bill_schema.BillList,
+    response_model=BillList,
     responses=responses(400, 401, 422, 503),
     summary="Search payment records",
 )
@@ -63,7 +63,7 @@ async def export_bills(use: Use, merchant: Caller, query: Filters) -> Response:
 
 @router.get(
     "/{payment_id}",
-    response_model=bill_schema.BillObject,
+    response_model=BillObject,
     responses=responses(400, 401, 404, 422, 503),
     summary="Get a payment record",
 )

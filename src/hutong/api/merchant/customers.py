@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Body
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
@@ -13,13 +13,14 @@ from hutong import customers, db
 from hutong.api.dependencies import Caller, Use
 from hutong.api.problems import responses
 from hutong.api.responses import json_answer
-from hutong.api.schemas import payment as schema
+from hutong.api.schemas.fields import example_body
+from hutong.api.schemas.payment import CustomerGiven
 from hutong.api.strict_json import StrictRoute
 
 router = APIRouter(prefix="/v1/customers", tags=["Bills"], route_class=StrictRoute)
 
 
-class CustomerPut(schema.CustomerGiven):
+class CustomerPut(CustomerGiven):
     """The new name and picture of a customer."""
 
     model_config = ConfigDict(
@@ -46,7 +47,7 @@ class CustomerProfileObject(BaseModel):
 async def put_customer(
     use: Use,
     merchant: Caller,
-    body: Annotated[CustomerPut, Body(openapi_examples={"one": {"value": schema.example(CustomerPut)}})],
+    body: Annotated[CustomerPut, example_body(CustomerPut)],
 ) -> Response:
     """Give one of your customers a new name or picture. All their payment records show it, old ones too.
 

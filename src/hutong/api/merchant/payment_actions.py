@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body
+from fastapi import APIRouter
 from starlette.responses import Response
 
 from hutong import merchants, payments
 from hutong.api.dependencies import Caller, Use, own_payment
 from hutong.api.problems import responses
 from hutong.api.responses import json_answer, rendered_answer
-from hutong.api.schemas import payment as schema
+from hutong.api.schemas.fields import example_body
+from hutong.api.schemas.payment import AttemptCreate, PaymentCapture, PaymentObject, Timeline
 from hutong.api.strict_json import StrictRoute
 
 router = APIRouter(prefix="/v1/payments/{payment_id}", tags=["Payments"], route_class=StrictRoute)
@@ -20,7 +21,7 @@ router = APIRouter(prefix="/v1/payments/{payment_id}", tags=["Payments"], route_
 @router.post(
     "/attempts",
     status_code=201,
-    response_model=schema.PaymentObject,
+    response_model=PaymentObject,
     responses=responses(400, 401, 404, 409, 413, 415, 422, 503),
     summary="Start an attempt",
 )
@@ -28,9 +29,7 @@ async def start_attempt(
     use: Use,
     merchant: Caller,
     payment_id: str,
-    body: Annotated[
-        schema.AttemptCreate, Body(openapi_examples={"wechat": {"value": schema.example(schema.AttemptCreate)}})
-    ],
+    body: Annotated[AttemptCreate, example_body(AttemptCreate)],
 ) -> Response:
     """Start an attempt to pay by a method, the first or a further one.
 
@@ -38,17 +37,18 @@ async def start_attempt(
     at its channel first; if it cannot be closed and could still take the money, the answer is `attempt_in_progress`.
     """
     payment = await own_payment(use, merchant, payment_id)
-    merchants.check_return_url(merchant, body.return_url)
+    if body.return_url is not None:
+        merchants.check_return_url(merchant, body.return_url)
     started = await use.lifecycle.start(payment, body.method, payer=body.payer, return_url=body.return_url)
     return rendered_answer(use.answers.payment(started), 201)
 
 
 @router.post(
     "/capture",
-    response_model=schema.PaymentObject,
+    response_model=PaymentObject,
     responses={
         202: {
-            "model": schema.PaymentObject,
+            "model": PaymentObject,
             "description": "The channel has not confirmed yet; it is queried until it does.",
         },
         **responses(400, 401, 404, 409, 413, 415, 422, 503),
@@ -59,9 +59,7 @@ async def capture_payment(
     use: Use,
     merchant: Caller,
     payment_id: str,
-    body: Annotated[
-        schema.PaymentCapture, Body(openapi_examples={"part": {"value": schema.example(schema.PaymentCapture)}})
-    ],
+    body: Annotated[PaymentCapture, example_body(PaymentCapture)],
 ) -> Response:
     """Capture the authorized amount, or once a part of it, and the rest is given up.
 
@@ -73,7 +71,7 @@ async def capture_payment(
 
 @router.get(
     "/timeline",
-    response_model=schema.Timeline,
+    response_model=Timeline,
     responses=responses(400, 401, 404, 422, 503),
     summary="Get a payment's timeline",
 )

@@ -7,16 +7,16 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from hutong import customers, ids, merchants, money, payments
-from hutong.api.dependencies import Caller, Services, Use, own_payment
-from hutong.api.idempotency import IdempotencyKey, claim_of
+from hutong.api.dependencies import Caller, IdempotencyKey, Services, Use, claim_of, own_payment
 from hutong.api.paging import Limit, cut, id_cursor, read_cursor, rendered_page_answer
 from hutong.api.problems import responses
 from hutong.api.responses import rendered_answer
-from hutong.api.schemas import payment as schema
+from hutong.api.schemas.fields import example_body
+from hutong.api.schemas.payment import ORDER_NO, PaymentCreate, PaymentList, PaymentObject
 from hutong.api.strict_json import StrictRoute
 from hutong.errors import InvalidParameter
 
@@ -26,9 +26,9 @@ router = APIRouter(prefix="/v1/payments", tags=["Payments"], route_class=StrictR
 @router.post(
     "",
     status_code=201,
-    response_model=schema.PaymentObject,
+    response_model=PaymentObject,
     responses={
-        200: {"model": schema.PaymentObject, "description": "The order was placed before; this is its payment."},
+        200: {"model": PaymentObject, "description": "The order was placed before; this is its payment."},
         **responses(400, 401, 409, 413, 415, 422, 503),
     },
     summary="Create a payment",
@@ -36,9 +36,7 @@ router = APIRouter(prefix="/v1/payments", tags=["Payments"], route_class=StrictR
 async def create_payment(
     use: Use,
     merchant: Caller,
-    body: Annotated[
-        schema.PaymentCreate, Body(openapi_examples={"wechat": {"value": schema.example(schema.PaymentCreate)}})
-    ],
+    body: Annotated[PaymentCreate, example_body(PaymentCreate)],
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Create a payment for one of your orders.
@@ -59,13 +57,12 @@ async def create_payment(
             raise
     else:
         result = await use.lifecycle.place(order)
-    answer = use.answers.to_order(result)
-    return rendered_answer(answer.body, answer.status)
+    return use.answers.to_order(result)
 
 
 @router.get(
     "",
-    response_model=schema.PaymentList,
+    response_model=PaymentList,
     responses=responses(400, 401, 422, 503),
     summary="List payments",
 )
@@ -76,7 +73,7 @@ async def list_payments(
     cursor: Annotated[str | None, id_cursor("pay")] = None,
     status: Annotated[payments.PaymentStatus | None, Query(description="Only payments in this state.")] = None,
     merchant_order_no: Annotated[
-        str | None, Query(pattern=schema.ORDER_NO, description="Only the payment of this order.")
+        str | None, Query(pattern=ORDER_NO, description="Only the payment of this order.")
     ] = None,
 ) -> Response:
     """Return your payments, newest first."""
@@ -91,7 +88,7 @@ async def list_payments(
 
 @router.get(
     "/{payment_id}",
-    response_model=schema.PaymentObject,
+    response_model=PaymentObject,
     responses=responses(400, 401, 404, 422, 503),
     summary="Get a payment",
 )
@@ -102,10 +99,10 @@ async def get_payment(use: Use, merchant: Caller, payment_id: str) -> Response:
 
 @router.post(
     "/{payment_id}/close",
-    response_model=schema.PaymentObject,
+    response_model=PaymentObject,
     responses={
         202: {
-            "model": schema.PaymentObject,
+            "model": PaymentObject,
             "description": "The channel has not confirmed yet; the payment closes later.",
         },
         **responses(400, 401, 404, 409, 422, 503),
@@ -124,13 +121,14 @@ async def close_payment(use: Use, merchant: Caller, payment_id: str) -> Response
 
 
 async def _check(
-    use: Services, merchant: merchants.Merchant, body: schema.PaymentCreate, order: payments.PlaceOrder, now: datetime
+    use: Services, merchant: merchants.Merchant, body: PaymentCreate, order: payments.PlaceOrder, now: datetime
 ) -> payments.PlaceOrder:
     """Check what may change between a request and its repetition, and choose a channel account."""
     if not now + payments.NewPayment.VALIDITY_MIN <= order.new.expires_at <= now + use.payment_validity:
         days = use.payment_validity.days
         raise InvalidParameter(f"`expires_at` must lie between 1 minute and {days} days from now", param="expires_at")
-    merchants.check_return_url(merchant, body.return_url)
+    if body.return_url is not None:
+        merchants.check_return_url(merchant, body.return_url)
     if body.method is None:
         return order
     request = payments.RouteRequest(
@@ -150,7 +148,7 @@ async def _check(
 
 
 def _new_payment(
-    use: Services, merchant: merchants.Merchant, body: schema.PaymentCreate, now: datetime
+    use: Services, merchant: merchants.Merchant, body: PaymentCreate, now: datetime
 ) -> payments.NewPayment:
     money.currency(body.currency)
     if body.payer and body.method is None:
@@ -179,7 +177,7 @@ def _new_payment(
     )
 
 
-def _items(body: schema.PaymentCreate) -> list[payments.NewLineItem]:
+def _items(body: PaymentCreate) -> list[payments.NewLineItem]:
     if body.capture_method != "automatic":
         # Each party's share is computed for the whole.
         raise InvalidParameter("`items` requires that the whole amount is captured automatically", param="items")

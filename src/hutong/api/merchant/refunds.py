@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body
+from fastapi import APIRouter
 from starlette.responses import Response
 
 from hutong import ids, payments
-from hutong.api.dependencies import Caller, Use, own_payment
-from hutong.api.idempotency import IdempotencyKey, claim_of
+from hutong.api.dependencies import Caller, IdempotencyKey, Use, claim_of, own_payment
 from hutong.api.paging import Limit, cut, id_cursor, list_answer, read_cursor, rendered_page_answer
 from hutong.api.problems import responses
 from hutong.api.responses import rendered_answer
-from hutong.api.schemas import payment as schema
-from hutong.api.schemas import refund as refund_schema
+from hutong.api.schemas.fields import example_body
+from hutong.api.schemas.payment import ItemList
+from hutong.api.schemas.refund import RefundCreate, RefundList, RefundObject
 from hutong.api.strict_json import StrictRoute
 from hutong.errors import NotFound
 from hutong.payments import refunds
@@ -25,9 +25,9 @@ router = APIRouter(prefix="/v1", tags=["Refunds"], route_class=StrictRoute)
 @router.post(
     "/payments/{payment_id}/refunds",
     status_code=201,
-    response_model=refund_schema.RefundObject,
+    response_model=RefundObject,
     responses={
-        200: {"model": refund_schema.RefundObject, "description": "This refund was requested before."},
+        200: {"model": RefundObject, "description": "This refund was requested before."},
         **responses(400, 401, 404, 409, 413, 415, 422, 503),
     },
     summary="Create a refund",
@@ -37,8 +37,8 @@ async def create_refund(
     merchant: Caller,
     payment_id: str,
     body: Annotated[
-        refund_schema.RefundCreate,
-        Body(openapi_examples={"partial": {"value": schema.example(refund_schema.RefundCreate)}}),
+        RefundCreate,
+        example_body(RefundCreate),
     ],
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
@@ -47,6 +47,7 @@ async def create_refund(
     `merchant_refund_no` is unique: repeating it with the same content returns the same refund, with other content it
     is refused. The money is reserved first, then the channel is called; the answer has the state that this led to.
     """
+    claim = claim_of(merchant, idempotency_key, f"POST /v1/payments/{payment_id}/refunds", body)
     payment = await own_payment(use, merchant, payment_id)
     order = refunds.RefundOrder(
         body.merchant_refund_no,
@@ -56,14 +57,12 @@ async def create_refund(
         payee=body.payee,
         items=tuple((item.id, item.quantity) for item in body.items),
     )
-    claim = claim_of(merchant, idempotency_key, f"POST /v1/payments/{payment_id}/refunds", body)
-    answer = use.answers.to_refund(await use.lifecycle.refunds.place(payment, order, claim=claim))
-    return rendered_answer(answer.body, answer.status)
+    return use.answers.to_refund(await use.lifecycle.refunds.place(payment, order, claim=claim))
 
 
 @router.get(
     "/payments/{payment_id}/refunds",
-    response_model=refund_schema.RefundList,
+    response_model=RefundList,
     responses=responses(400, 401, 404, 422, 503),
     summary="List a payment's refunds",
 )
@@ -85,7 +84,7 @@ async def list_refunds(
 
 @router.get(
     "/payments/{payment_id}/items",
-    response_model=schema.ItemList,
+    response_model=ItemList,
     responses=responses(400, 401, 404, 503),
     summary="List a payment's items",
 )
@@ -98,7 +97,7 @@ async def list_items(use: Use, merchant: Caller, payment_id: str) -> Response:
 
 @router.get(
     "/refunds/{refund_id}",
-    response_model=refund_schema.RefundObject,
+    response_model=RefundObject,
     responses=responses(400, 401, 404, 503),
     summary="Get a refund",
 )

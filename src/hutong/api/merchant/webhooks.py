@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from hutong import events, ids
@@ -14,8 +14,18 @@ from hutong.api.dependencies import Caller, Use
 from hutong.api.paging import Limit, cut, id_cursor, list_answer, page_answer, read_cursor
 from hutong.api.problems import responses
 from hutong.api.responses import json_answer
-from hutong.api.schemas import payment as schema
-from hutong.api.schemas import webhook as webhook_schema
+from hutong.api.schemas.fields import example_body
+from hutong.api.schemas.webhook import (
+    EVENT_ID,
+    NewWebhookEndpointObject,
+    WebhookDeliveryList,
+    WebhookEndpointCreate,
+    WebhookEndpointList,
+    WebhookEndpointObject,
+    WebhookEndpointRotate,
+    WebhookReplay,
+    WebhookReplayed,
+)
 from hutong.api.strict_json import StrictRoute
 from hutong.errors import InvalidParameter, NotFound
 
@@ -25,7 +35,7 @@ router = APIRouter(prefix="/v1/webhook-endpoints", tags=["Webhooks"], route_clas
 @router.post(
     "",
     status_code=201,
-    response_model=webhook_schema.NewWebhookEndpointObject,
+    response_model=NewWebhookEndpointObject,
     responses=responses(400, 401, 409, 413, 415, 422, 503),
     summary="Create a webhook endpoint",
 )
@@ -33,8 +43,8 @@ async def create_endpoint(
     use: Use,
     merchant: Caller,
     body: Annotated[
-        webhook_schema.WebhookEndpointCreate,
-        Body(openapi_examples={"all": {"value": schema.example(webhook_schema.WebhookEndpointCreate)}}),
+        WebhookEndpointCreate,
+        example_body(WebhookEndpointCreate),
     ],
 ) -> Response:
     """Have events sent to an address of yours, signed by the rules of Standard Webhooks.
@@ -58,7 +68,7 @@ async def create_endpoint(
 
 @router.get(
     "",
-    response_model=webhook_schema.WebhookEndpointList,
+    response_model=WebhookEndpointList,
     responses=responses(400, 401, 422, 503),
     summary="List webhook endpoints",
 )
@@ -71,7 +81,7 @@ async def list_endpoints(use: Use, merchant: Caller) -> Response:
 
 @router.delete(
     "/{endpoint_id}",
-    response_model=webhook_schema.WebhookEndpointObject,
+    response_model=WebhookEndpointObject,
     responses=responses(400, 401, 404, 422, 503),
     summary="Disable a webhook endpoint",
 )
@@ -86,7 +96,7 @@ async def disable_endpoint(use: Use, merchant: Caller, endpoint_id: str) -> Resp
 
 @router.post(
     "/{endpoint_id}/enable",
-    response_model=webhook_schema.WebhookEndpointObject,
+    response_model=WebhookEndpointObject,
     responses=responses(400, 401, 404, 409, 422, 503),
     summary="Enable a webhook endpoint",
 )
@@ -99,7 +109,7 @@ async def enable_endpoint(use: Use, merchant: Caller, endpoint_id: str) -> Respo
 
 @router.post(
     "/{endpoint_id}/rotate",
-    response_model=webhook_schema.NewWebhookEndpointObject,
+    response_model=NewWebhookEndpointObject,
     responses=responses(400, 401, 404, 413, 415, 422, 503),
     summary="Rotate a webhook endpoint's secret",
 )
@@ -108,8 +118,8 @@ async def rotate_endpoint(
     merchant: Caller,
     endpoint_id: str,
     body: Annotated[
-        webhook_schema.WebhookEndpointRotate,
-        Body(openapi_examples={"day": {"value": schema.example(webhook_schema.WebhookEndpointRotate)}}),
+        WebhookEndpointRotate,
+        example_body(WebhookEndpointRotate),
     ],
 ) -> Response:
     """Make a new secret. During the overlap requests carry a signature by each, so that you can switch at any time.
@@ -130,7 +140,7 @@ async def rotate_endpoint(
 
 @router.post(
     "/{endpoint_id}/replay",
-    response_model=webhook_schema.WebhookReplayed,
+    response_model=WebhookReplayed,
     responses=responses(400, 401, 404, 409, 413, 415, 422, 503),
     summary="Replay events",
 )
@@ -139,8 +149,8 @@ async def replay(
     merchant: Caller,
     endpoint_id: str,
     body: Annotated[
-        webhook_schema.WebhookReplay,
-        Body(openapi_examples={"failed": {"value": schema.example(webhook_schema.WebhookReplay)}}),
+        WebhookReplay,
+        example_body(WebhookReplay),
     ],
 ) -> Response:
     """Have events sent again, under their existing ids: one event, those of a period, or all undeliverable ones.
@@ -171,7 +181,7 @@ async def replay(
 
 @router.get(
     "/{endpoint_id}/deliveries",
-    response_model=webhook_schema.WebhookDeliveryList,
+    response_model=WebhookDeliveryList,
     responses=responses(400, 401, 404, 422, 503),
     summary="List deliveries",
 )
@@ -181,9 +191,7 @@ async def list_deliveries(
     endpoint_id: str,
     limit: Limit = 20,
     cursor: Annotated[str | None, id_cursor("whd")] = None,
-    event_id: Annotated[
-        str | None, Query(pattern=webhook_schema.EVENT_ID, description="Only attempts to deliver this event.")
-    ] = None,
+    event_id: Annotated[str | None, Query(pattern=EVENT_ID, description="Only attempts to deliver this event.")] = None,
     state: Annotated[
         Literal["delivered", "failed", "dead"] | None, Query(description="Only attempts with this result.")
     ] = None,

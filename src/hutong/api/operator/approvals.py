@@ -6,16 +6,16 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Query, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from hutong import db, ids, operators
-from hutong.api.dependencies import Acting, Use, request_id
+from hutong.api.dependencies import Acting, Services, Use, request_id
 from hutong.api.paging import CURSOR_DESCRIPTION, Limit, cut, id_cursor, page_answer, read_cursor
 from hutong.api.problems import responses
 from hutong.api.responses import json_answer
-from hutong.api.schemas import payment as schema
+from hutong.api.schemas.fields import ListObject, PageObject, Reason, example_body
 from hutong.api.strict_json import StrictRoute
 from hutong.clock import instant
 from hutong.errors import InvalidParameter
@@ -23,17 +23,11 @@ from hutong.errors import InvalidParameter
 router = APIRouter(prefix="/v1/operator", tags=["Operators"], route_class=StrictRoute)
 
 
-class DecisionCreate(BaseModel):
+class DecisionCreate(Reason):
     """The reason of an approver's decision."""
 
     model_config = ConfigDict(
-        strict=True,
-        extra="forbid",
-        json_schema_extra={"examples": [{"reason": "checked against the channel's announcement"}]},
-    )
-
-    reason: schema.Text = Field(
-        min_length=1, max_length=operators.REASON_LENGTH_MAX, description="The reason; kept permanently."
+        json_schema_extra={"examples": [{"reason": "checked against the channel's announcement"}]}
     )
 
 
@@ -56,13 +50,10 @@ class ProposalObject(BaseModel):
     decided_at: datetime | None
 
 
-class ProposalList(BaseModel):
+class ProposalList(PageObject):
     """A page of proposals, newest first."""
 
-    object: Literal["list"]
     data: list[ProposalObject]
-    has_more: bool
-    next_cursor: str | None
 
 
 class AuditObject(BaseModel):
@@ -80,10 +71,9 @@ class AuditObject(BaseModel):
     request_id: str | None
 
 
-class AuditList(BaseModel):
+class AuditList(ListObject):
     """A page of the audit journal, newest first."""
 
-    object: Literal["list"]
     data: list[AuditObject]
     has_more: bool
     next_cursor: int | None
@@ -137,7 +127,7 @@ async def approve_proposal(
     use: Use,
     operator: Acting,
     proposal_id: str,
-    body: Annotated[DecisionCreate, Body(openapi_examples={"one": {"value": schema.example(DecisionCreate)}})],
+    body: Annotated[DecisionCreate, example_body(DecisionCreate)],
 ) -> Response:
     """Approve and execute an action. Takes the role `approver`, and a person other than the proposal's maker.
 
@@ -157,7 +147,7 @@ async def reject_proposal(
     use: Use,
     operator: Acting,
     proposal_id: str,
-    body: Annotated[DecisionCreate, Body(openapi_examples={"one": {"value": schema.example(DecisionCreate)}})],
+    body: Annotated[DecisionCreate, example_body(DecisionCreate)],
 ) -> Response:
     """Reject an action. Takes the role `approver`, and a person other than the proposal's maker."""
     return await _decide(request, use, operator, proposal_id, body, approve=False)
@@ -209,6 +199,16 @@ async def _decide(
         return await operators.conclude(tx, decision, use.approval_handlers, now=use.clock.now())
 
     return json_answer(proposal_document(await use.database.run(work)))
+
+
+async def propose(use: Services, new: operators.NewProposal) -> Response:
+    """Write a proposal, and answer with it. Errors as `operators.propose`."""
+
+    async def work(tx: db.Tx) -> list[operators.Proposal]:
+        return await operators.propose(tx, [new], now=use.clock.now())
+
+    (proposal,) = await use.database.run(work)
+    return json_answer(proposal_document(proposal), 201)
 
 
 def proposal_document(proposal: operators.Proposal) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from hutong.api.merchant.bills import CSV, Cursor, Filters, csv_answer, records_
 from hutong.api.paging import Limit, list_answer
 from hutong.api.problems import responses
 from hutong.api.responses import json_answer
-from hutong.api.schemas import bill as bill_schema
+from hutong.api.schemas.bill import BillSourceList, OperatorBillList, OperatorBillObject
 from hutong.api.strict_json import StrictRoute
 from hutong.errors import InvalidParameter, NotFound
 
@@ -29,7 +29,7 @@ MerchantId = Annotated[
 
 @router.get(
     "/bills",
-    response_model=bill_schema.OperatorBillList,
+    response_model=OperatorBillList,
     responses=responses(400, 401, 422, 503),
     summary="Search all payment records",
 )
@@ -63,7 +63,7 @@ async def export_all_bills(use: Use, _operator: Acting, query: Filters, merchant
 
 @router.get(
     "/bills/{payment_id}",
-    response_model=bill_schema.OperatorBillObject,
+    response_model=OperatorBillObject,
     responses=responses(400, 401, 404, 422, 503),
     summary="See a payment record",
 )
@@ -80,7 +80,7 @@ async def see_bill(use: Use, _operator: Acting, payment_id: str) -> Response:
 
 @router.get(
     "/bill-sources",
-    response_model=bill_schema.BillSourceList,
+    response_model=BillSourceList,
     responses=responses(400, 401, 422, 503),
     summary="See how far payment records lag",
 )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Query, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -15,7 +16,7 @@ from hutong.api.operator.approvals import ProposalObject, proposal_document
 from hutong.api.paging import list_answer
 from hutong.api.problems import responses
 from hutong.api.responses import json_answer
-from hutong.api.schemas import payment as schema
+from hutong.api.schemas.fields import ListObject, OptionalText, Reason, Text, example_body
 from hutong.api.strict_json import StrictRoute
 from hutong.clock import instant
 
@@ -49,22 +50,18 @@ class _Code(BaseModel):
 
     channel: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
     interface: str = Field(pattern=r"^(\*|[a-z][a-z0-9_]{0,63})$", description="`*` stands for every interface.")
-    code: schema.Text = Field(min_length=1, max_length=128, description="The channel's own code.")
-    sub_code: schema.OptionalText = Field(max_length=128, description="Empty stands for every sub-code.")
+    code: Text = Field(min_length=1, max_length=128, description="The channel's own code.")
+    sub_code: OptionalText = Field(max_length=128, description="Empty stands for every sub-code.")
     unified_code: str = Field(pattern=r"^[a-z][a-z0-9_]{0,63}$", description="The unified code.")
     state: Literal["pending", "authorized", "succeeded", "failed", "closed", "unknown", "not_found"]
     retryable: bool
     action: str = Field(pattern=r"^[a-z][a-z0-9_]{0,63}$", description="The next step.")
-    text_en: schema.OptionalText = Field(max_length=500, description="The text for the payer, in English.")
-    text_zh: schema.OptionalText = Field(max_length=500, description="The same in Chinese.")
+    text_en: OptionalText = Field(max_length=500, description="The text for the payer, in English.")
+    text_zh: OptionalText = Field(max_length=500, description="The same in Chinese.")
 
 
-class ChannelCodeCreate(_Code):
+class ChannelCodeCreate(_Code, Reason):
     """A meaning of a code to propose."""
-
-    reason: schema.Text = Field(
-        min_length=1, max_length=operators.REASON_LENGTH_MAX, description="The reason; kept permanently."
-    )
 
 
 class ChannelCodeObject(_Code):
@@ -77,10 +74,9 @@ class ChannelCodeObject(_Code):
     )
 
 
-class ChannelCodeList(BaseModel):
+class ChannelCodeList(ListObject):
     """Entries of a channel's map."""
 
-    object: Literal["list"]
     data: list[ChannelCodeObject]
 
 
@@ -97,10 +93,9 @@ class UnmappedCodeObject(BaseModel):
     message: str = Field(description="The channel's latest message with this code.")
 
 
-class UnmappedCodeList(BaseModel):
+class UnmappedCodeList(ListObject):
     """Codes without a meaning, latest first."""
 
-    object: Literal["list"]
     data: list[UnmappedCodeObject]
 
 
@@ -125,8 +120,8 @@ async def list_versions(
     _operator: Acting,
     channel: Channel,
     interface: Annotated[str, Query(pattern=r"^(\*|[a-z][a-z0-9_]{0,63})$")],
-    code: Annotated[schema.Text, Query(min_length=1, max_length=128)],
-    sub_code: Annotated[schema.OptionalText, Query(max_length=128)] = "",
+    code: Annotated[Text, Query(min_length=1, max_length=128)],
+    sub_code: Annotated[OptionalText, Query(max_length=128)] = "",
 ) -> Response:
     """List every meaning that a code has had, newest first."""
     async with use.database.transaction() as tx:
@@ -147,19 +142,8 @@ async def list_unmapped(use: Use, _operator: Acting) -> Response:
     async with use.database.transaction() as tx:
         unmapped = await channels.codes.open_unmapped(tx)
     return list_answer(
-        [
-            {
-                "channel": code.channel,
-                "interface": code.interface,
-                "code": code.code,
-                "sub_code": code.sub_code,
-                "first_seen_at": instant(code.first_seen_at),
-                "last_seen_at": instant(code.last_seen_at),
-                "count": code.count,
-                "message": code.message,
-            }
-            for code in unmapped
-        ]
+        asdict(code) | {"first_seen_at": instant(code.first_seen_at), "last_seen_at": instant(code.last_seen_at)}
+        for code in unmapped
     )
 
 
@@ -174,7 +158,7 @@ async def propose_code(
     request: Request,
     use: Use,
     operator: Acting,
-    body: Annotated[ChannelCodeCreate, Body(openapi_examples={"one": {"value": schema.example(ChannelCodeCreate)}})],
+    body: Annotated[ChannelCodeCreate, example_body(ChannelCodeCreate)],
 ) -> Response:
     """Propose the meaning of a code; takes the role `operator`. It applies once a second person has approved it."""
     entry = channels.codes.CodeEntry.read(body.model_dump())
@@ -191,8 +175,7 @@ async def propose_code(
             request_id=request_id(request),
         )
 
-    document = proposal_document(await use.database.run(work))
-    return json_answer(document, 201)
+    return json_answer(proposal_document(await use.database.run(work)), 201)
 
 
 def _document(version: channels.codes.CodeVersion) -> dict[str, Any]:

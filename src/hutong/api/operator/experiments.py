@@ -5,17 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from hutong import db, operators, routing
 from hutong.api.dependencies import Acting, Use, request_id
 from hutong.api.operator.approvals import ProposalObject, proposal_document
-from hutong.api.operator.routing import Reason
 from hutong.api.problems import responses
 from hutong.api.responses import json_answer
-from hutong.api.schemas import payment as schema
+from hutong.api.schemas.fields import Reason, example_body
 from hutong.api.strict_json import StrictRoute
 
 router = APIRouter(prefix="/v1/operator/routing/trials", tags=["Routing"], route_class=StrictRoute)
@@ -114,7 +113,7 @@ async def propose_trial(
     request: Request,
     use: Use,
     operator: Acting,
-    body: Annotated[TrialCreate, Body(openapi_examples={"one": {"value": schema.example(TrialCreate)}})],
+    body: Annotated[TrialCreate, example_body(TrialCreate)],
 ) -> Response:
     """Propose to route a share of the payments by a draft; the trial starts once another person has approved it."""
     await use.lifecycle.route_selector.offers()
@@ -148,7 +147,7 @@ async def end_trial(
     request: Request,
     use: Use,
     operator: Acting,
-    body: Annotated[Reason, Body(openapi_examples={"one": {"value": schema.example(Reason)}})],
+    body: Annotated[Reason, example_body(Reason)],
 ) -> Response:
     """End the running trial: the configuration in force routes all payments, in every process within two seconds."""
     operators.require(operator, operators.Role.OPERATOR)

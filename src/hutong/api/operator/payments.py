@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Request
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Request
+from pydantic import ConfigDict, Field
 from starlette.responses import Response
 
-from hutong import db, ids, operators, payments
+from hutong import ids, operators, payments
 from hutong.api.dependencies import Acting, Services, Use, request_id
-from hutong.api.operator.approvals import ProposalObject, proposal_document
+from hutong.api.operator.approvals import ProposalObject, propose
 from hutong.api.problems import responses
 from hutong.api.responses import json_answer, rendered_answer
-from hutong.api.schemas import payment as schema
+from hutong.api.schemas.fields import Reason, Text, example_body
+from hutong.api.schemas.payment import AMOUNT_MINOR_MAX, PaymentObject, Timeline
 from hutong.api.strict_json import StrictRoute
 from hutong.errors import InvalidParameter, NotFound
 from hutong.operators import Role
@@ -21,14 +22,10 @@ from hutong.operators import Role
 router = APIRouter(prefix="/v1/operator/payments/{payment_id}", tags=["Operators"], route_class=StrictRoute)
 
 
-class ActCreate(BaseModel):
+class ActCreate(Reason):
     """The reason of an action."""
 
-    model_config = ConfigDict(
-        strict=True, extra="forbid", json_schema_extra={"examples": [{"reason": "the payer called: paid an hour ago"}]}
-    )
-
-    reason: schema.Text = Field(min_length=1, max_length=operators.REASON_LENGTH_MAX, description="Kept permanently.")
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "the payer called: paid an hour ago"}]})
 
 
 class BilledSuccessCreate(ActCreate):
@@ -50,19 +47,13 @@ class BilledSuccessCreate(ActCreate):
     )
 
     attempt_id: str
-    amount_minor: int = Field(ge=1, le=schema.AMOUNT_MINOR_MAX, description="As in the bill.")
+    amount_minor: int = Field(ge=1, le=AMOUNT_MINOR_MAX, description="As in the bill.")
     currency: str = Field(pattern=r"^[A-Z]{3}$", description="As in the bill.")
-    channel_order_no: schema.Text = Field(min_length=1, max_length=64, description="As in the bill.")
-    bill: schema.Text = Field(min_length=1, max_length=200, description="Which bill and which row.")
+    channel_order_no: Text = Field(min_length=1, max_length=64, description="As in the bill.")
+    bill: Text = Field(min_length=1, max_length=200, description="Which bill and which row.")
 
 
-_ACT = {"one": {"value": schema.example(ActCreate)}}
-_SUCCESS = {"one": {"value": schema.example(BilledSuccessCreate)}}
-
-
-@router.get(
-    "", response_model=schema.PaymentObject, responses=responses(400, 401, 404, 422, 503), summary="See a payment"
-)
+@router.get("", response_model=PaymentObject, responses=responses(400, 401, 404, 422, 503), summary="See a payment")
 async def see_payment(use: Use, _operator: Acting, payment_id: str) -> Response:
     """Return any merchant's payment, as last committed."""
     return rendered_answer(use.answers.payment(await _any_payment(use, payment_id)))
@@ -70,7 +61,7 @@ async def see_payment(use: Use, _operator: Acting, payment_id: str) -> Response:
 
 @router.get(
     "/timeline",
-    response_model=schema.Timeline,
+    response_model=Timeline,
     responses=responses(400, 401, 404, 422, 503),
     summary="See a payment's timeline",
 )
@@ -83,7 +74,7 @@ async def see_timeline(use: Use, _operator: Acting, payment_id: str) -> Response
 
 @router.post(
     "/query",
-    response_model=schema.PaymentObject,
+    response_model=PaymentObject,
     responses=responses(400, 401, 403, 404, 413, 415, 422, 503),
     summary="Query the channel about a payment now",
 )
@@ -92,7 +83,7 @@ async def query_now(
     use: Use,
     operator: Acting,
     payment_id: str,
-    body: Annotated[ActCreate, Body(openapi_examples=_ACT)],
+    body: Annotated[ActCreate, example_body(ActCreate)],
 ) -> Response:
     """Query the channel about every attempt that has not succeeded, open or ended. Takes the role `operator`."""
     return await _act(request, use, operator, payment_id, payments.OperatorActionType.QUERY, body.reason)
@@ -100,7 +91,7 @@ async def query_now(
 
 @router.post(
     "/close",
-    response_model=schema.PaymentObject,
+    response_model=PaymentObject,
     responses=responses(400, 401, 403, 404, 409, 413, 415, 422, 503),
     summary="Close a payment as an operator",
 )
@@ -109,7 +100,7 @@ async def close_payment(
     use: Use,
     operator: Acting,
     payment_id: str,
-    body: Annotated[ActCreate, Body(openapi_examples=_ACT)],
+    body: Annotated[ActCreate, example_body(ActCreate)],
 ) -> Response:
     """Close a payment that is not paid or not captured; the channel is queried first. Takes the role `operator`."""
     return await _act(request, use, operator, payment_id, payments.OperatorActionType.CLOSE, body.reason)
@@ -127,7 +118,7 @@ async def propose_success(
     use: Use,
     operator: Acting,
     payment_id: str,
-    body: Annotated[BilledSuccessCreate, Body(openapi_examples=_SUCCESS)],
+    body: Annotated[BilledSuccessCreate, example_body(BilledSuccessCreate)],
 ) -> Response:
     """Accept a channel's bill as evidence where the channel itself gives no answer.
 
@@ -143,14 +134,7 @@ async def propose_success(
         raise InvalidParameter("`attempt_id` is not an attempt of this payment", param="attempt_id")
     success = payments.BilledSuccess(attempt_id, body.amount_minor, body.currency, body.channel_order_no, body.bill)
     action = _action(request, operator, payment, payments.OperatorActionType.ATTACH_SUCCESS, body.reason)
-    new = action.proposal(use.ids.new(), success)
-
-    async def work(tx: db.Tx) -> operators.Proposal:
-        (proposal,) = await operators.propose(tx, [new], now=use.clock.now())
-        return proposal
-
-    document = proposal_document(await use.database.run(work))
-    return json_answer(document, 201)
+    return await propose(use, action.proposal(use.ids.new(), success))
 
 
 async def _act(

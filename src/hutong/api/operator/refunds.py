@@ -5,17 +5,17 @@ from __future__ import annotations
 import base64
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Request
 from pydantic import ConfigDict, Field
 from starlette.responses import Response
 
-from hutong import db, ids, operators, payments
+from hutong import ids, operators, payments
 from hutong.api.dependencies import Acting, Services, Use, request_id
-from hutong.api.operator.approvals import ProposalObject, proposal_document
+from hutong.api.operator.approvals import ProposalObject, propose
 from hutong.api.operator.payments import ActCreate
 from hutong.api.problems import responses
-from hutong.api.responses import json_answer
-from hutong.api.schemas import payment as schema
+from hutong.api.schemas.fields import example_body
+from hutong.api.schemas.payment import Payer
 from hutong.api.strict_json import StrictRoute
 from hutong.errors import InvalidParameter, NotFound
 from hutong.payments import refunds
@@ -32,7 +32,7 @@ class RefundRouteCreate(ActCreate):
 
     route: Literal["payout", "manual"] = Field(description="`payout` sends it out; `manual` waits for a person.")
     payout_account_id: str | None = Field(default=None, description="The channel account that pays out.")
-    payee: schema.Payer = Field(default={}, description="The payee of a payout; kept sealed.")
+    payee: Payer = Field(default={}, description="The payee of a payout; kept sealed.")
 
 
 class RefundSettleCreate(ActCreate):
@@ -50,10 +50,6 @@ class RefundSettleCreate(ActCreate):
     from_bank: bool = Field(default=False, description="Paid from our bank account, not at the channel's portal.")
 
 
-_ROUTE = {"one": {"value": schema.example(RefundRouteCreate)}}
-_SETTLE = {"one": {"value": schema.example(RefundSettleCreate)}}
-
-
 @router.post(
     "/route",
     status_code=201,
@@ -66,7 +62,7 @@ async def propose_route(
     use: Use,
     operator: Acting,
     refund_id: str,
-    body: Annotated[RefundRouteCreate, Body(openapi_examples=_ROUTE)],
+    body: Annotated[RefundRouteCreate, example_body(RefundRouteCreate)],
 ) -> Response:
     """Send a failed refund by payout, or have a person pay it.
 
@@ -102,7 +98,7 @@ async def propose_settlement(
     use: Use,
     operator: Acting,
     refund_id: str,
-    body: Annotated[RefundSettleCreate, Body(openapi_examples=_SETTLE)],
+    body: Annotated[RefundSettleCreate, example_body(RefundSettleCreate)],
 ) -> Response:
     """Record that a manual refund was paid, with a reference to the payment, or give the refund up."""
     refund = await _refund(use, refund_id)
@@ -122,12 +118,7 @@ async def _propose(
     reason: str,
 ) -> Response:
     new = refunds.proposal(use.ids.new(), operator.operator_id, refund, action, payload, reason, request_id(request))
-
-    async def work(tx: db.Tx) -> operators.Proposal:
-        (proposal,) = await operators.propose(tx, [new], now=use.clock.now())
-        return proposal
-
-    return json_answer(proposal_document(await use.database.run(work)), 201)
+    return await propose(use, new)
 
 
 async def _refund(use: Services, refund_id: str) -> refunds.Refund:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -14,7 +14,7 @@ from hutong.api.dependencies import Acting, Use, request_id
 from hutong.api.operator.approvals import ProposalObject, proposal_document
 from hutong.api.problems import responses
 from hutong.api.responses import json_answer
-from hutong.api.schemas import payment as schema
+from hutong.api.schemas.fields import Instant, Reason, example_body
 from hutong.api.strict_json import StrictRoute
 
 router = APIRouter(prefix="/v1", tags=["Routing"], route_class=StrictRoute)
@@ -114,14 +114,6 @@ class RoutingObject(BaseModel):
     trial: str | None = Field(description="The trial that is running.")
 
 
-class Reason(schema.RequestModel):
-    """The reason for an action."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "the channel has called"}]})
-
-    reason: schema.Text = Field(min_length=1, max_length=operators.REASON_LENGTH_MAX, description="Kept permanently.")
-
-
 class OverrideCreate(Reason):
     """A pin or a block to set."""
 
@@ -136,7 +128,7 @@ class OverrideCreate(Reason):
     product: str = Field(
         default="", pattern=r"^[a-z0-9_]{0,32}$", description="The product that is pinned; empty is every product."
     )
-    until: schema.Instant | None = Field(default=None, description="The end; a pin must end within seven days.")
+    until: Instant | None = Field(default=None, description="The end; a pin must end within seven days.")
 
 
 class ConfigurationCreate(Reason):
@@ -200,9 +192,7 @@ async def propose_configuration(
     request: Request,
     use: Use,
     operator: Acting,
-    body: Annotated[
-        ConfigurationCreate, Body(openapi_examples={"one": {"value": schema.example(ConfigurationCreate)}})
-    ],
+    body: Annotated[ConfigurationCreate, example_body(ConfigurationCreate)],
 ) -> Response:
     """Propose a routing configuration; it comes into force once another person has approved it.
 
@@ -238,7 +228,7 @@ async def add_override(
     request: Request,
     use: Use,
     operator: Acting,
-    body: Annotated[OverrideCreate, Body(openapi_examples={"one": {"value": schema.example(OverrideCreate)}})],
+    body: Annotated[OverrideCreate, example_body(OverrideCreate)],
 ) -> Response:
     """Send all payments through one account, or no new ones; applied by every process within two seconds."""
     operators.require(operator, operators.Role.OPERATOR)
@@ -278,7 +268,7 @@ async def lift_override(
     use: Use,
     operator: Acting,
     override_id: str,
-    body: Annotated[Reason, Body(openapi_examples={"one": {"value": schema.example(Reason)}})],
+    body: Annotated[Reason, example_body(Reason)],
 ) -> Response:
     """Lift a pin or a block before its end."""
     operators.require(operator, operators.Role.OPERATOR)

@@ -5,17 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from hutong import db, ids, operators, routing
 from hutong.api.dependencies import Acting, Use, request_id
-from hutong.api.operator.routing import Reason
 from hutong.api.paging import list_answer
 from hutong.api.problems import responses
 from hutong.api.responses import json_answer
-from hutong.api.schemas import payment as schema
+from hutong.api.schemas.fields import ListObject, Reason, example_body
 from hutong.api.strict_json import StrictRoute
 
 router = APIRouter(prefix="/v1/operator/routing/suggestions", tags=["Routing"], route_class=StrictRoute)
@@ -37,10 +36,9 @@ class SuggestionObject(BaseModel):
     )
 
 
-class SuggestionList(BaseModel):
+class SuggestionList(ListObject):
     """The suggestions, oldest first."""
 
-    object: Literal["list"]
     data: list[SuggestionObject]
 
 
@@ -66,7 +64,7 @@ async def confirm_suggestion(
     use: Use,
     operator: Acting,
     suggestion_id: str,
-    body: Annotated[Reason, Body(openapi_examples={"one": {"value": schema.example(Reason)}})],
+    body: Annotated[Reason, example_body(Reason)],
 ) -> Response:
     """Leave the account at this method, or return to it, in every process within two seconds. One person is enough."""
     return await _decide(request, use, operator, suggestion_id, body, confirm=True)
@@ -83,7 +81,7 @@ async def dismiss_suggestion(
     use: Use,
     operator: Acting,
     suggestion_id: str,
-    body: Annotated[Reason, Body(openapi_examples={"one": {"value": schema.example(Reason)}})],
+    body: Annotated[Reason, example_body(Reason)],
 ) -> Response:
     """Change nothing; the suggestion is not repeated while health stays the same."""
     return await _decide(request, use, operator, suggestion_id, body, confirm=False)

@@ -9,7 +9,8 @@ from fastapi import Query
 from pydantic import BaseModel, BeforeValidator, Field
 
 from hutong import search
-from hutong.api.schemas.payment import AMOUNT_MINOR_MAX, ORDER_NO, Instant, Text
+from hutong.api.schemas.fields import Instant, ListObject, PageObject, Text
+from hutong.api.schemas.payment import AMOUNT_MINOR_MAX, ORDER_NO
 from hutong.errors import InvalidParameter
 
 
@@ -57,13 +58,10 @@ class BillObject(BaseModel):
     refunds: list[BillRefund]
 
 
-class BillList(BaseModel):
+class BillList(PageObject):
     """A page of payment records, newest first."""
 
-    object: Literal["list"]
     data: list[BillObject]
-    has_more: bool
-    next_cursor: str | None
     as_of: datetime = Field(description="Everything up to this instant is included; usually less than a second ago.")
 
 
@@ -96,10 +94,9 @@ class BillSource(BaseModel):
     lag_s: float = Field(description="For how long the first event that is not shown has been waiting.")
 
 
-class BillSourceList(BaseModel):
+class BillSourceList(ListObject):
     """All streams that payment records are made of."""
 
-    object: Literal["list"]
     data: list[BillSource]
 
 

@@ -3,44 +3,18 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from hutong.api.schemas.fields import Instant, ListObject, OptionalText, PageObject, RequestModel, Text, clean
 
 ORDER_NO = r"^[\x21-\x7e]{1,64}$"
 """The form of a merchant's order numbers: visible ASCII."""
 
 AMOUNT_MINOR_MAX = 999_999_999_999_999
 """Small enough for every JSON parser to keep exactly, and far below the largest sum of the ledger."""
-
-
-_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-
-
-def _clean(text: str) -> str:
-    for character in text:
-        if unicodedata.category(character) in ("Cc", "Cs"):
-            raise ValueError("contains a control character or half of a surrogate pair")
-    if not text.strip():
-        raise ValueError("is blank")
-    return text
-
-
-def _instant(value: object) -> datetime:
-    if not isinstance(value, str) or not _RFC_3339.fullmatch(value):
-        raise ValueError("is not an RFC 3339 instant such as 2026-01-01T12:00:00Z")
-    return datetime.fromisoformat(value.upper())
-
-
-Text = Annotated[str, AfterValidator(_clean)]
-OptionalText = Annotated[str, AfterValidator(lambda text: text and _clean(text))]
-Instant = Annotated[datetime, BeforeValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})]
-
-
-class RequestModel(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
 
 
 def _check_institution(payer: dict[str, str]) -> dict[str, str]:
@@ -53,7 +27,7 @@ _INSTITUTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 Payer = Annotated[
     dict[
         Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")],
-        Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_clean)],
+        Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(clean)],
     ],
     Field(max_length=8),
     AfterValidator(_check_institution),
@@ -158,7 +132,7 @@ class PaymentCreate(RequestModel):
     )
     discounts: list[DiscountCreate] = Field(default=[], max_length=50)
     metadata: dict[
-        Annotated[str, Field(min_length=1, max_length=40), AfterValidator(_clean)],
+        Annotated[str, Field(min_length=1, max_length=40), AfterValidator(clean)],
         Annotated[OptionalText, Field(max_length=500)],
     ] = Field(default={}, max_length=20, description="Your own names and values, returned unchanged.")
 
@@ -287,13 +261,10 @@ class PaymentObject(BaseModel):
     attempts: list[AttemptObject]
 
 
-class PaymentList(BaseModel):
+class PaymentList(PageObject):
     """A page of payments, newest first."""
 
-    object: Literal["list"]
     data: list[PaymentObject]
-    has_more: bool
-    next_cursor: str | None
 
 
 class ItemObject(BaseModel):
@@ -310,13 +281,7 @@ class ItemObject(BaseModel):
     channel_minor: int
 
 
-class ItemList(BaseModel):
+class ItemList(ListObject):
     """The items of a payment."""
 
-    object: Literal["list"]
     data: list[ItemObject]
-
-
-def example(model: type[BaseModel]) -> Any:
-    """Return the first example of a model."""
-    return model.model_config["json_schema_extra"]["examples"][0]  # type: ignore[index]

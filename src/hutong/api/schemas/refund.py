@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hutong.api.schemas.payment import AMOUNT_MINOR_MAX, ITEM_ID, ORDER_NO, RequestModel, Text
+from hutong.api.schemas.fields import ListObject, RequestModel, Text
+from hutong.api.schemas.payment import AMOUNT_MINOR_MAX, ITEM_ID, ORDER_NO
 
 
 class RefundItemCreate(RequestModel):
@@ -83,10 +84,9 @@ class RefundObject(BaseModel):
     finished_at: datetime | None
 
 
-class RefundList(BaseModel):
+class RefundList(ListObject):
     """A page of the refunds of a payment, oldest first."""
 
-    object: Literal["list"]
     has_more: bool
     next_cursor: str | None = Field(description="The `cursor` of the next page.")
     data: list[RefundObject]

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from hutong.api.schemas.payment import Instant, RequestModel
+from hutong.api.schemas.fields import Instant, ListObject, PageObject, RequestModel
 
 EVENT_ID = r"^evt_[0-7][0-9a-z]{25}$"
 
@@ -99,13 +99,10 @@ class WebhookDelivery(BaseModel):
     request: WebhookRequest
 
 
-class WebhookDeliveryList(BaseModel):
+class WebhookDeliveryList(PageObject):
     """A page of attempts, newest first."""
 
-    object: Literal["list"]
     data: list[WebhookDelivery]
-    has_more: bool
-    next_cursor: str | None
 
 
 class WebhookEndpointObject(BaseModel):
@@ -137,8 +134,7 @@ class NewWebhookEndpointObject(WebhookEndpointObject):
     )
 
 
-class WebhookEndpointList(BaseModel):
+class WebhookEndpointList(ListObject):
     """All webhook endpoints of the merchant."""
 
-    object: Literal["list"]
     data: list[WebhookEndpointObject]

@@ -77,6 +77,8 @@ class Alipay(Channel):
             kept=timedelta(days=365),
         ),
     )
+    acceptance = HttpAnswer(200, b"success", {"content-type": "text/plain"})
+    refusal = HttpAnswer(401, b"failure", {"content-type": "text/plain"})
     Credentials: ClassVar[type[BaseModel]] = AlipayCredentials
     code_map = files("hutong.channels.codes") / "maps" / "alipay.csv"
     documented_codes = files("hutong.channels.codes") / "maps" / "alipay.documented.csv"
@@ -213,12 +215,6 @@ class Alipay(Channel):
     def parse_notification(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Notification:  # noqa: ARG002 - all is in the body
         """Verify and read a notification; it must be about this application and this seller."""
         return parse_notification(self._credentials, self._keys, self._client, self._responses, body, now=now)
-
-    def accept_notification(self) -> HttpAnswer:
-        return HttpAnswer(200, b"success", {"content-type": "text/plain"})
-
-    def refuse_notification(self) -> HttpAnswer:
-        return HttpAnswer(401, b"failure", {"content-type": "text/plain"})
 
     async def download_bill(self, kind: str, day: date, folder: Path, *, now: datetime) -> Bill:
         """Fetch the business bill of a day, a zip, and check that it is whole and adds up to its own totals."""

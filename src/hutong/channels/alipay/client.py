@@ -41,7 +41,6 @@ class AlipayClient:
         self._codes = codes
         self._requested_sn: str | None = None
         self._fetched_at: datetime | None = None
-        self.date: str | None = None
         """The time in the last answer's header, for diagnosis only."""
 
     @property
@@ -112,7 +111,6 @@ class AlipayClient:
             reply = await self._http.call("POST", f"{self.address}?{urlencode(parameters)}", headers=headers, body=body)
         except ChannelUnreachable as error:
             raise NoAnswer.unreachable(error) from None
-        self.date = reply.headers.get("date")
         return reply
 
     async def _fetch(self, certificate_sn: str, now: datetime) -> None:

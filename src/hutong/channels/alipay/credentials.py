@@ -35,8 +35,8 @@ from cryptography.x509.oid import NameOID
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from hutong.channels.address import base_url
-from hutong.channels.encoding import decode_base64
 from hutong.channels.errors import NotAuthentic
+from hutong.channels.http import decode_base64
 
 SIGN_TYPE = "RSA2"
 CHARSET = "utf-8"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 
 from hutong.channels.alipay.client import AlipayClient
 from hutong.channels.alipay.credentials import AlipayKeys
@@ -11,7 +10,6 @@ from hutong.channels.errors import NoAnswer
 from hutong.channels.protocol import AccountFinding
 
 _UNKNOWN_ORDER = "hutong_diagnose"
-_SKEW_MAX_S = 300
 
 _FAULTS = {
     "isv.invalid-signature": (
@@ -84,7 +82,7 @@ _UNKNOWN_KEY = {
 
 
 async def diagnose(client: AlipayClient, keys: AlipayKeys, *, now: datetime) -> list[AccountFinding]:
-    """Check the certificates, Alipay's clock, and the answer to a query for an order that does not exist."""
+    """Check the certificates, and the answer to a query for an order that does not exist."""
     findings = _certificates(keys, now)
     code = None
     try:
@@ -95,7 +93,6 @@ async def diagnose(client: AlipayClient, keys: AlipayKeys, *, now: datetime) -> 
         code = error.answer.channel_code or error.reason
         if code not in _FAULTS:
             code = error.reason
-    findings.append(_clock(client.date, now))
     if code is None:
         findings.append(AccountFinding("alipay_key", None, "Alipay accepts our signature, and its own verifies"))
         return findings
@@ -124,15 +121,3 @@ def _validity(check: str, start: datetime, end: datetime, now: datetime) -> Acco
     if now < start:
         return AccountFinding(check, "certificate_not_yet_valid", f"valid from {start:%Y-%m-%d}; is the clock right?")
     return AccountFinding(check, None, f"valid until {end:%Y-%m-%d}")
-
-
-def _clock(date: str | None, now: datetime) -> AccountFinding:
-    """Compare this machine's clock with Alipay's."""
-    try:
-        channel_time = parsedate_to_datetime(date or "").astimezone(UTC)
-    except ValueError:
-        return AccountFinding("clock", None, "Alipay's answer has no time")
-    skew_s = round((now - channel_time).total_seconds())
-    if abs(skew_s) > _SKEW_MAX_S:
-        return AccountFinding("clock", "clock_skew", f"this machine's clock is {skew_s} s ahead of Alipay's; set it")
-    return AccountFinding("clock", None, f"{skew_s} s ahead of Alipay's")

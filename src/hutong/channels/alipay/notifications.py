@@ -18,7 +18,7 @@ from urllib.parse import unquote_plus
 from hutong.channels.alipay.client import AlipayClient
 from hutong.channels.alipay.credentials import CHARSET, AlipayCredentials, AlipayKeys
 from hutong.channels.alipay.responses import AlipayResponses, to_instant
-from hutong.channels.errors import NotAuthentic, refusing_notifications
+from hutong.channels.errors import NoAnswer, NotAuthentic, NotificationRefused
 from hutong.channels.model import About, ChannelAnswer, ChannelState, Notification, text
 
 _NAME = r"[a-z][a-z0-9_]{0,63}"
@@ -43,7 +43,7 @@ def parse_notification(
     Errors:
         NotificationRefused: not proven to be Alipay's, not about this application and seller, or not readable.
     """
-    with refusing_notifications():
+    try:
         parameters = _parameters(body)
         try:
             keys.verify_parameters(parameters, now=now)
@@ -53,6 +53,8 @@ def parse_notification(
             raise
         _check_ours(parameters, credentials)
         return _read(parameters, responses)
+    except (NotAuthentic, NoAnswer) as error:
+        raise NotificationRefused.because(error) from None
 
 
 def _parameters(body: bytes) -> dict[str, str]:

@@ -9,10 +9,9 @@ from hutong.channels.codes.store import (
     code_history,
     current_codes,
     load_shipped,
-    open_unmapped,
     propose_code,
 )
-from hutong.channels.codes.unmapped import UnmappedCodes
+from hutong.channels.codes.unmapped import UnmappedCodes, open_unmapped
 
 __all__ = [
     "CHANGE",

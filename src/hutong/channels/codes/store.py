@@ -37,23 +37,6 @@ class CodeVersion:
     proposal_id: UUID | None
 
 
-@dataclass(frozen=True, slots=True)
-class UnmappedCode:
-    """An unmapped code with its number of occurrences."""
-
-    channel: str
-    interface: str
-    code: str
-    sub_code: str
-    first_seen_at: datetime
-    last_seen_at: datetime
-    count: int
-    message: str
-
-
-_read_unmapped = db.reader(UnmappedCode, sql["unmapped_code"])
-
-
 async def load_shipped(tx: db.Tx, *, now: datetime) -> list[str]:
     """Update the maps from the files that ship with the installed adapters.
 
@@ -113,11 +96,6 @@ async def current_codes(tx: db.Tx, channels: Sequence[str]) -> list[CodeVersion]
 async def code_history(tx: db.Tx, *, channel: str, interface: str, code: str, sub_code: str = "") -> list[CodeVersion]:
     """Return every version of one entry, newest first; empty if there never was one."""
     return [_version(row) for row in await sql.code_history.fetch(tx, channel, interface, code, sub_code)]
-
-
-async def open_unmapped(tx: db.Tx, *, limit: int = 1000) -> list[UnmappedCode]:
-    """Return the codes that still have no meaning, the latest first."""
-    return [_read_unmapped(row) for row in await sql.open_unmapped.fetch(tx, limit)]
 
 
 async def propose_code(

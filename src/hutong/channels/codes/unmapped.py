@@ -28,8 +28,8 @@ _Key = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """One code and its occurrences since the last write."""
+class UnmappedCode:
+    """An unmapped code with its number of occurrences: all of them, or those since the last write."""
 
     channel: str
     interface: str
@@ -41,12 +41,20 @@ class _Seen:
     message: str
 
 
+_read_unmapped = db.reader(UnmappedCode, sql["unmapped_code"])
+
+
+async def open_unmapped(tx: db.Tx, *, limit: int = 1000) -> list[UnmappedCode]:
+    """Return the codes that still have no meaning, the latest first."""
+    return [_read_unmapped(row) for row in await sql.open_unmapped.fetch(tx, limit)]
+
+
 class UnmappedCodes:
     """The unmapped codes that one process has seen since its last write. Noting one costs no I/O for a payment."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._seen: dict[_Key, _Seen] = {}
+        self._seen: dict[_Key, UnmappedCode] = {}
 
     def watch(self, channel: str) -> Callable[[str, str, str, str], None]:
         """Return the function to call for each unmapped code of a channel: interface, code, sub-code, message."""
@@ -71,7 +79,7 @@ class UnmappedCodes:
             channel_sub_code=sub_code, message=shown,
         )  # fmt: skip
         if len(self._seen) < NOTED_MAX:
-            self._seen[key] = _Seen(*key, now, now, 1, shown)
+            self._seen[key] = UnmappedCode(*key, now, now, 1, shown)
 
     async def flush(self, database: db.Database) -> None:
         """Write the noted codes; if that fails, they stay noted."""
@@ -88,7 +96,7 @@ class UnmappedCodes:
             self._restore(written)
             raise
 
-    def _restore(self, unwritten: Mapping[_Key, _Seen]) -> None:
+    def _restore(self, unwritten: Mapping[_Key, UnmappedCode]) -> None:
         for key, old in unwritten.items():
             new = self._seen.get(key)
             if new is not None:

@@ -91,6 +91,8 @@ class Stripe(Channel):
         amount_minor_min_of=AMOUNT_MINOR_MIN,
         bill=BillRule((KIND,), "stripe_balance_jsonl", 1, timedelta(0), timedelta(days=3650)),
     )
+    acceptance = HttpAnswer(200)
+    refusal = HttpAnswer(400)
     Credentials: ClassVar[type[BaseModel]] = StripeCredentials
     code_map = files("hutong.channels.codes") / "maps" / "stripe.csv"
     documented_codes = files("hutong.channels.codes") / "maps" / "stripe.documented.csv"
@@ -284,12 +286,6 @@ class Stripe(Channel):
         """Verify and read an event. An event that is about nothing of ours is accepted and dropped."""
         return parse_notification(self._keys, self._responses, headers, body, now=now)
 
-    def accept_notification(self) -> HttpAnswer:
-        return HttpAnswer(200)
-
-    def refuse_notification(self) -> HttpAnswer:
-        return HttpAnswer(400)
-
     async def download_bill(self, kind: str, day: date, folder: Path, *, now: datetime) -> Bill:
         """Fetch the day's balance transactions, page by page."""
         return await download_bill(self._client, self._responses, kind, day, folder, now=now)
@@ -299,4 +295,5 @@ class Stripe(Channel):
 
     async def diagnose(self, *, now: datetime) -> list[AccountFinding]:
         """Check the key, the mode, the clock, the account and its webhook endpoint."""
-        return await diagnose(self._client, livemode=self._keys.livemode, now=now)
+        del now
+        return await diagnose(self._client, livemode=self._keys.livemode)

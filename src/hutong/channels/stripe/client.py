@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from hutong.channels.encoding import decode_object
 from hutong.channels.errors import ChannelUnreachable, NoAnswer, NotAuthentic
-from hutong.channels.http import Http
+from hutong.channels.http import Http, decode_object
 from hutong.channels.stripe.credentials import StripeCredentials, StripeKeys
 
 API_VERSION = "2025-03-31.basil"

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-
 from hutong.channels.errors import NoAnswer
 from hutong.channels.protocol import AccountFinding
 from hutong.channels.stripe.client import StripeClient, StripeReply
 
-_SKEW_MAX_S = 60
 _REQUIRED_EVENTS = frozenset(
     {"payment_intent.succeeded", "payment_intent.payment_failed", "refund.updated", "refund.failed"}
 )
@@ -20,13 +16,13 @@ _KEY_FAULTS = {
 }
 
 
-async def diagnose(client: StripeClient, *, livemode: bool, now: datetime) -> list[AccountFinding]:
-    """Check host, clock, key, mode and webhook endpoint; stop at a fault that makes the other checks impossible."""
+async def diagnose(client: StripeClient, *, livemode: bool) -> list[AccountFinding]:
+    """Check host, key, mode and webhook endpoint; stop at a fault that makes the other checks impossible."""
     try:
         reply = await client.get("/v1/balance")
     except NoAnswer as error:
         return [_host(error)]
-    findings = [AccountFinding("host", None, "Stripe answers."), _clock(reply, now)]
+    findings = [AccountFinding("host", None, "Stripe answers.")]
     key = _key(reply)
     if key.fault is not None:
         return [*findings, key]
@@ -53,21 +49,6 @@ def _host(error: NoAnswer) -> AccountFinding:
     if code == "unreadable":
         return AccountFinding("host", "not_stripe", "The server at base_url does not speak Stripe's protocol.")
     return AccountFinding("host", "no_answer", "base_url accepts connections but did not answer in time.")
-
-
-def _clock(reply: StripeReply, now: datetime) -> AccountFinding:
-    try:
-        channel_time = parsedate_to_datetime(reply.headers.get("date", ""))
-    except ValueError:
-        return AccountFinding("clock", None, "Stripe's answer has no time.")
-    if channel_time.tzinfo is None:
-        channel_time = channel_time.replace(tzinfo=UTC)
-    skew = round((now - channel_time).total_seconds())
-    if abs(skew) > _SKEW_MAX_S:
-        return AccountFinding(
-            "clock", "clock_skew", f"The clock of this machine is off by {skew} s; messages are refused above 300 s."
-        )
-    return AccountFinding("clock", None, "The clock agrees with Stripe's.")
 
 
 def _key(reply: StripeReply) -> AccountFinding:

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from hutong.channels.encoding import decode_object
-from hutong.channels.errors import NotAuthentic, refusing_notifications
+from hutong.channels.errors import NoAnswer, NotAuthentic, NotificationRefused
+from hutong.channels.http import decode_object
 from hutong.channels.model import About, ChannelAnswer, ChannelState, Notification, text
 from hutong.channels.stripe.credentials import StripeKeys
 from hutong.channels.stripe.requests import NUMBER
@@ -33,9 +33,11 @@ def parse_notification(
     Errors:
         NotificationRefused: not proven to be Stripe's, stale, not an event, or its object cannot be read.
     """
-    with refusing_notifications():
+    try:
         keys.verify(headers.get(_SIGNATURE_HEADER, ""), body, now=now)
         return _read(responses, decode_object(body))
+    except (NotAuthentic, NoAnswer) as error:
+        raise NotificationRefused.because(error) from None
 
 
 def _read(responses: StripeResponses, event: Mapping[str, Any]) -> Notification:

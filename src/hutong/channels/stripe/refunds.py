@@ -50,15 +50,10 @@ class StripeRefunds:
     async def _refund(self, refund: RefundRequest, now: datetime) -> ChannelAnswer:
         if not 0 < refund.amount_minor <= refund.order.amount_minor:
             raise InvalidParameter("a refund is at most the order's amount", param="amount_minor")
-        intent_id = await self.find_intent(refund.order)
-        if intent_id is None:
-            return ChannelAnswer(ChannelState.NOT_FOUND)
-        refunds = await self._list(intent_id)
-        if isinstance(refunds, ChannelAnswer):
-            return refunds
-        for existing in refunds:
-            if metadata(existing, "refund_no") == refund.refund_no:
-                return self._responses.refund(existing, refund.refund_no, request=refund)
+        found = await self._search(refund)
+        if isinstance(found, ChannelAnswer):
+            return found
+        intent_id, refunds = found
         self._check_rest(refund, refunds, now)
         reply = await self._client.post("/v1/refunds", refund_fields(refund, intent_id), key=refund.refund_no)
         if reply.ok and reply.replayed:
@@ -98,6 +93,15 @@ class StripeRefunds:
             if not reply.ok:
                 return self._responses.refusal("query_refund", reply)
             return self._responses.refund(reply.content, refund.refund_no, request=refund)
+        found = await self._search(refund)
+        return found if isinstance(found, ChannelAnswer) else ChannelAnswer(ChannelState.NOT_FOUND)
+
+    async def _search(self, refund: RefundRequest) -> ChannelAnswer | tuple[str, list[Mapping[str, Any]]]:
+        """Look for our number among the refunds of the order's intent.
+
+        Returns:
+            Stripe's answer about it, or the intent with its refunds if none has this number.
+        """
         intent_id = await self.find_intent(refund.order)
         if intent_id is None:
             return ChannelAnswer(ChannelState.NOT_FOUND)
@@ -107,7 +111,7 @@ class StripeRefunds:
         for existing in refunds:
             if metadata(existing, "refund_no") == refund.refund_no:
                 return self._responses.refund(existing, refund.refund_no, request=refund)
-        return ChannelAnswer(ChannelState.NOT_FOUND)
+        return intent_id, refunds
 
     async def find_intent(self, order: OrderReference) -> str | None:
         """Return the id of an order's PaymentIntent; None where Stripe has none.

@@ -91,6 +91,8 @@ class UnionPay(Channel):
             kept=timedelta(days=30),
         ),
     )
+    acceptance = HttpAnswer(200, b"ok", {"content-type": "text/plain"})
+    refusal = HttpAnswer(400, b"refused", {"content-type": "text/plain"})
     Credentials: ClassVar[type[BaseModel]] = UnionPayCredentials
     code_map = files("hutong.channels.codes") / "maps" / "unionpay.csv"
     documented_codes = files("hutong.channels.codes") / "maps" / "unionpay.documented.csv"
@@ -162,12 +164,6 @@ class UnionPay(Channel):
     def parse_notification(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Notification:  # noqa: ARG002 - all is in the body
         """Verify and read a notification. It has no time of its own, and UnionPay repeats the same bytes."""
         return parse_notification(self._credentials, self._keys, self._responses, body, now=now)
-
-    def accept_notification(self) -> HttpAnswer:
-        return HttpAnswer(200, b"ok", {"content-type": "text/plain"})
-
-    def refuse_notification(self) -> HttpAnswer:
-        return HttpAnswer(400, b"refused", {"content-type": "text/plain"})
 
     async def download_bill(self, kind: str, day: date, folder: Path, *, now: datetime) -> Bill:
         """Fetch the file of a clearing day."""

@@ -25,8 +25,8 @@ from cryptography.x509.oid import NameOID
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from hutong.channels.address import after_scheme
-from hutong.channels.encoding import decode_base64
 from hutong.channels.errors import NotAuthentic
+from hutong.channels.http import decode_base64
 
 VERSION = "5.1.0"
 SIGN_METHOD = "01"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 
 from cryptography import x509
 
@@ -17,7 +16,6 @@ from hutong.channels.unionpay.requests import query_fields
 from hutong.channels.unionpay.responses import read_answer
 
 _EXPIRES_SOON = timedelta(days=30)
-_SKEW_MAX = timedelta(minutes=5)
 _UNKNOWN_ORDER = "att_00000"
 
 _REFUSALS = {
@@ -50,7 +48,7 @@ async def diagnose(
         fault = "unreachable" if error.answer.channel_code == NOT_SENT else "no_answer"
         advice = f"{credentials.base_url}: {error.answer.channel_message}"
         return [*findings, AccountFinding("gateway", fault, advice)]
-    return [*findings, AccountFinding("gateway", None, "it answers"), _clock(reply, now), *_answer(reply, keys, now)]
+    return [*findings, AccountFinding("gateway", None, "it answers"), *_answer(reply, keys, now)]
 
 
 def _period(check: str, certificate: x509.Certificate, now: datetime) -> AccountFinding:
@@ -81,17 +79,6 @@ def _authority(credentials: UnionPayCredentials, now: datetime) -> list[AccountF
             )
         )
     return findings
-
-
-def _clock(reply: HttpReply, now: datetime) -> AccountFinding:
-    try:
-        channel_time = parsedate_to_datetime(reply.headers.get("date", "")).astimezone(UTC)
-    except (ValueError, TypeError):
-        return AccountFinding("clock", None, "the gateway's answer has no time")
-    skew = now - channel_time
-    if abs(skew) > _SKEW_MAX:
-        return AccountFinding("clock", "clock_skew", f"this machine is off by {int(skew.total_seconds())} seconds")
-    return AccountFinding("clock", None, "agrees with the gateway's")
 
 
 def _answer(reply: HttpReply, keys: UnionPayKeys, now: datetime) -> list[AccountFinding]:

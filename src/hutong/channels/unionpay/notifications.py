@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from urllib.parse import unquote_to_bytes
 
-from hutong.channels.errors import NotAuthentic, refusing_notifications
+from hutong.channels.errors import NoAnswer, NotAuthentic, NotificationRefused
 from hutong.channels.model import About, ChannelAnswer, ChannelState, Notification
 from hutong.channels.unionpay.credentials import UnionPayCredentials, UnionPayKeys
 from hutong.channels.unionpay.requests import RETRIED
@@ -25,7 +25,7 @@ def parse_notification(
     Errors:
         NotificationRefused: not proven to be UnionPay's, not about this merchant, or not readable.
     """
-    with refusing_notifications():
+    try:
         if len(body) > _BODY_LIMIT:
             raise NotAuthentic("unreadable")
         fields = read_form(body)
@@ -38,6 +38,8 @@ def parse_notification(
             return Notification("", ChannelAnswer(ChannelState.UNKNOWN), About.NOTHING)
         interface = "trade_state" if about is About.PAYMENT else "refund_state"
         answer = responses.outcome(interface, fields, fields.get("respCode"), fields.get("respMsg"), now)
+    except (NotAuthentic, NoAnswer) as error:
+        raise NotificationRefused.because(error) from None
     if answer.state is ChannelState.FAILED and (fields["txnType"], fields.get("txnSubType")) in RETRIED:
         answer = replace(answer, state=ChannelState.PENDING)
     return Notification(number, answer, about)

@@ -69,6 +69,8 @@ class WeChatPay(Channel):
             kept=timedelta(days=90),
         ),
     )
+    acceptance = HttpAnswer(204)
+    refusal = HttpAnswer(401, b'{"code":"FAIL","message":"refused"}', {"content-type": "application/json"})
     Credentials: ClassVar[type[BaseModel]] = WeChatCredentials
     code_map = files("hutong.channels.codes") / "maps" / "wechat.csv"
     documented_codes = files("hutong.channels.codes") / "maps" / "wechat.documented.csv"
@@ -177,12 +179,6 @@ class WeChatPay(Channel):
     def parse_notification(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Notification:
         """Verify, decrypt and read a notification; it must be about this merchant."""
         return parse_notification(self._keys, self._responses, headers, body, now=now)
-
-    def accept_notification(self) -> HttpAnswer:
-        return HttpAnswer(204)
-
-    def refuse_notification(self) -> HttpAnswer:
-        return HttpAnswer(401, b'{"code":"FAIL","message":"refused"}', {"content-type": "application/json"})
 
     async def download_bill(self, kind: str, day: date, folder: Path, *, now: datetime) -> Bill:
         """Request the bill's one-time address and its hash, fetch the bill, unpack it, and check it."""

@@ -10,9 +10,8 @@ from typing import Any
 
 import orjson
 
-from hutong.channels.encoding import decode_object
 from hutong.channels.errors import ChannelUnreachable, NoAnswer, NotAuthentic
-from hutong.channels.http import Http, HttpReply
+from hutong.channels.http import Http, HttpReply, decode_object
 from hutong.channels.model import text
 from hutong.channels.wechat.credentials import PUBLIC_KEY_PREFIX, WeChatCredentials, WeChatKeys
 
@@ -52,21 +51,20 @@ class WeChatClient:
         """
         reply = await self.send(method, target, now, content)
         try:
-            await self._verify(reply, now)
+            try:
+                self._keys.verify(reply.headers, reply.body, now=now)
+            except NotAuthentic as error:
+                await self._verify_again(reply, error, now)
             return reply.status, decode_object(reply.body) if reply.body else {}
         except NotAuthentic as error:
             raise _unproven(reply.status, reply.body, str(error)) from None
 
-    async def _verify(self, reply: HttpReply, now: datetime) -> None:
-        """Verify an answer; if it names a certificate that we do not hold, fetch WeChat's certificates first."""
-        try:
-            self._keys.verify(reply.headers, reply.body, now=now)
-        except NotAuthentic as error:
-            serial = reply.headers.get("wechatpay-serial", "")
-            is_public_key = serial.startswith(PUBLIC_KEY_PREFIX)
-            if str(error) != "unknown_key" or is_public_key or not await self._fetch_certificates(now):
-                raise
-            self._keys.verify(reply.headers, reply.body, now=now)
+    async def _verify_again(self, reply: HttpReply, error: NotAuthentic, now: datetime) -> None:
+        """Verify an answer once more if it names a certificate that is new among those that WeChat lists now."""
+        is_public_key = reply.headers.get("wechatpay-serial", "").startswith(PUBLIC_KEY_PREFIX)
+        if str(error) != "unknown_key" or is_public_key or not await self._fetch_certificates(now):
+            raise error
+        self._keys.verify(reply.headers, reply.body, now=now)
 
     async def _fetch_certificates(self, now: datetime) -> bool:
         """Adopt the certificates that WeChat lists, at most every ten minutes; return whether one of them is new.

@@ -28,8 +28,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, l
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from hutong.channels.address import base_url
-from hutong.channels.encoding import decode_base64
 from hutong.channels.errors import NotAuthentic
+from hutong.channels.http import decode_base64
 
 SCHEME = "WECHATPAY2-SHA256-RSA2048"
 PUBLIC_KEY_PREFIX = "PUB_KEY_ID_"

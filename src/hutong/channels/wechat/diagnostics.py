@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
 
-from hutong.channels.encoding import decode_object
 from hutong.channels.errors import NoAnswer, NotAuthentic
-from hutong.channels.http import HttpReply
+from hutong.channels.http import HttpReply, decode_object
 from hutong.channels.protocol import AccountFinding
 from hutong.channels.wechat.client import WeChatClient
 from hutong.channels.wechat.credentials import PUBLIC_KEY_PREFIX, WeChatCredentials, WeChatKeys
 
-_SKEW_MAX = timedelta(seconds=240)
 _EXPIRES_SOON = timedelta(days=30)
 _UNKNOWN_ORDER = "hutong_diagnosis_0000"
 
@@ -21,7 +18,7 @@ _UNKNOWN_ORDER = "hutong_diagnosis_0000"
 async def diagnose(
     credentials: WeChatCredentials, keys: WeChatKeys, client: WeChatClient, *, now: datetime
 ) -> list[AccountFinding]:
-    """Check the account from the outside in: host, clock, the merchant's key, WeChat's keys, the API v3 key."""
+    """Check the account from the outside in: host, the merchant's key, WeChat's keys, the API v3 key."""
     findings = [*_certificates(keys, now)]
     target = f"/v3/pay/transactions/out-trade-no/{_UNKNOWN_ORDER}?mchid={credentials.mchid}"
     try:
@@ -31,7 +28,6 @@ async def diagnose(
         advice = f"WeChat Pay does not answer at {credentials.base_url}: {error.answer.channel_message}"
         return [AccountFinding("host", fault, advice), *findings]
     findings.insert(0, AccountFinding("host", None, "WeChat Pay answers."))
-    findings.append(_clock(reply, now))
     findings.append(_merchant(reply))
     findings.append(_platform(keys, reply, now))
     if findings[-2].fault is None:
@@ -56,19 +52,6 @@ def _certificates(keys: WeChatKeys, now: datetime) -> list[AccountFinding]:
         else:
             findings.append(AccountFinding(check, None, "Valid."))
     return findings
-
-
-def _clock(reply: HttpReply, now: datetime) -> AccountFinding:
-    try:
-        channel_time = parsedate_to_datetime(reply.headers.get("date", ""))
-    except ValueError:
-        return AccountFinding("clock", None, "WeChat's answer has no time.")
-    skew = now - channel_time
-    if abs(skew) > _SKEW_MAX:
-        direction = "ahead of" if skew > timedelta(0) else "behind"
-        advice = f"This machine's clock is {abs(skew.total_seconds()):.0f} s {direction} WeChat's. Set it by NTP."
-        return AccountFinding("clock", "clock_skew", advice)
-    return AccountFinding("clock", None, "Agrees with WeChat's.")
 
 
 def _merchant(reply: HttpReply) -> AccountFinding:

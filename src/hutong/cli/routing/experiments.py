@@ -9,6 +9,7 @@ import typer
 
 from hutong.cli.common import Json, KeyFile, Reason
 from hutong.cli.routing.options import Draft
+from hutong.cli.tables import console
 
 if TYPE_CHECKING:
     from hutong import db, operators, routing
@@ -36,21 +37,19 @@ def start(
     """Propose to route a share of the payments by a draft; it starts once another person has approved it."""
     from hutong import routing
     from hutong.cli.routing.publish import show_proposal
-    from hutong.cli.routing.state import acting_operator, active_configuration, new_id, read_text, with_routing
+    from hutong.cli.routing.state import acting_operator, new_id, read_draft, read_text, with_routing
     from hutong.clock import SystemClock
 
     source = read_text(draft)
 
     async def work(database: db.Database, state: routing.RoutingState) -> operators.Proposal:
-        version, active = await active_configuration(database)
-        file = routing.ConfigurationFile(source, active=active)
-        file.check(version=version, candidates=state.candidates)
+        checked = await read_draft(database, state, source)
 
         async def propose(tx: db.Tx) -> operators.Proposal:
             return await routing.propose_experiment(
                 tx,
-                file.document,
-                version=version,
+                checked.document,
+                version=checked.version,
                 share=share / 100,
                 guardrail=guardrail / 100,
                 candidates=state.candidates,
@@ -96,7 +95,6 @@ def stop(key: KeyFile, reason: Reason) -> None:
 
 
 def _print(document: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     state = "running" if document["ended_at"] is None else f"ended {document['ended_at']}: {document['end_reason']}"
@@ -109,7 +107,7 @@ def _print(document: dict[str, Any]) -> None:
             table.add_row(*(head if number == 0 else ("",) * len(head)), *shown)
         if not arm["currencies"]:
             table.add_row(*head)
-    Console().print(table)
+    console().print(table)
     comparison = document["comparison"]
     interval = f"{comparison['low']:+.2%} to {comparison['high']:+.2%}, 95 % over all looks"
     print(f"difference {comparison['difference']:+.2%} ({interval}), p-value {comparison['p_value']:.3g}")

@@ -10,16 +10,15 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from hutong import db, money, payments, routing
-from hutong.cli.routing.state import active_configuration, read_instant, read_text, with_routing
+from hutong.cli.routing.state import read_draft, read_instant, read_text, with_routing
+from hutong.cli.tables import console
 from hutong.clock import SystemClock
 from hutong.errors import InvalidParameter
 
 _BAR = 12
-_WIDE = 120
 _WAS, _WOULD = "#9aa5b1", "#2563eb"
 
 
@@ -33,9 +32,7 @@ def run_replay(start: str, end: str | None, draft: Path, picture: Path | None, *
     source = read_text(draft)
 
     async def work(database: db.Database, state: routing.RoutingState) -> Mapping[str, Any]:
-        version, active = await active_configuration(database)
-        file = routing.ConfigurationFile(source, active=active)
-        configuration = file.check(version=version + 1, candidates=state.candidates)
+        configuration = (await read_draft(database, state, source)).configuration
         async with database.transaction() as tx:
             result = await routing.backtest(tx, first, last, configuration, outcomes=payments.attempt_outcomes)
         return result.document()
@@ -61,9 +58,9 @@ def _print(document: Mapping[str, Any]) -> None:
     if document["gone"]:
         print(f"{document['gone']} were left out: what they were based on is not kept")
     print(f"the draft would send {document['moved']} to another account")
-    console = Console(width=None if sys.stdout.isatty() else _WIDE)
+    output = console()
     for currency, result in document["currencies"].items():
-        console.print(_table(currency, result))
+        output.print(_table(currency, result))
 
 
 def _table(currency: str, result: Mapping[str, Any]) -> Table:

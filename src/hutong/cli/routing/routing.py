@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hutong.cli.common import Json, KeyFile, Reason, in_transaction
+from hutong.cli.common import Json, in_transaction
 from hutong.cli.routing.experiments import trial
 from hutong.cli.routing.options import Draft
+from hutong.cli.routing.overrides import overriding
+from hutong.cli.routing.publish import publishing
+from hutong.cli.routing.status import watching
 from hutong.cli.routing.suggestions import suggestions
 
 if TYPE_CHECKING:
     from hutong import db
 
 routing = typer.Typer(help="Where payments go, why, and what a draft would change.", no_args_is_help=True)
+routing.add_typer(publishing)
+routing.add_typer(watching)
+routing.add_typer(overriding)
 routing.add_typer(suggestions, name="suggestions")
 routing.add_typer(trial, name="trial")
-
-File = Annotated[
-    Path, typer.Argument(metavar="FILE", help="A configuration, or a file of decision tables that becomes its rules.")
-]
-Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="Such as wechat/main.")]
-Proposal = Annotated[str, typer.Argument(metavar="PROPOSAL", help="Such as prp_…")]
 
 
 @routing.command("explain")
@@ -53,102 +53,6 @@ def explain(
         return
     for decision in decisions:
         _print(decision)
-
-
-@routing.command("check")
-def check(
-    file: File,
-    here: Annotated[
-        bool,
-        typer.Option("--accounts", help="Also check names against the accounts in the database, and that one is left."),
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Check whether a file may be published; if not, print the line and why. Needs a database only with --accounts."""
-    from hutong.cli.routing.publish import run_check
-
-    sys.exit(run_check(file, here=here, as_json=as_json))
-
-
-@routing.command("publish")
-def publish(
-    file: File,
-    key: KeyFile,
-    reason: Reason,
-    anyway: Annotated[
-        bool, typer.Option("--anyway", help="Publish although its trial does not support it; the reason says why.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Check a file against the accounts and propose it; it comes into force once another person has approved it."""
-    from hutong.cli.routing.publish import run_publish
-
-    run_publish(file, key, reason, anyway=anyway, as_json=as_json)
-
-
-@routing.command("approve")
-def approve(proposal: Proposal, key: KeyFile, reason: Reason) -> None:
-    """Approve another person's proposal; every process applies it within two seconds."""
-    from hutong.cli.routing.publish import run_decide
-
-    run_decide(proposal, key, reason, approve=True)
-
-
-@routing.command("reject")
-def reject(proposal: Proposal, key: KeyFile, reason: Reason) -> None:
-    """Reject another person's proposal."""
-    from hutong.cli.routing.publish import run_decide
-
-    run_decide(proposal, key, reason, approve=False)
-
-
-@routing.command("status")
-def status(as_json: Json = False) -> None:
-    """Show the health of the accounts at each method, the configuration in force, and the overrides."""
-    from hutong.cli.routing.status import run_status
-
-    run_status(as_json=as_json)
-
-
-@routing.command("pin")
-def pin(
-    product: Annotated[str, typer.Argument(metavar="PRODUCT", help="Such as payment; * is every product.")],
-    account: Account,
-    until: Annotated[str, typer.Option("--until", help="The end: an instant, or a duration such as 30m, 2h or 1d.")],
-    key: KeyFile,
-    reason: Reason,
-    as_json: Json = False,
-) -> None:
-    """Send all payments through one account, whatever its health, until an end within seven days."""
-    from hutong.cli.routing.overrides import run_pin
-
-    run_pin("" if product == "*" else product, account, until, key, reason, as_json=as_json)
-
-
-@routing.command("block")
-def block(
-    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="Such as wechat/main, or a channel.")],
-    key: KeyFile,
-    reason: Reason,
-    until: Annotated[
-        str | None, typer.Option("--until", help="The end; by default the block lasts until it is lifted.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Send no new payments through an account, or through a channel."""
-    from hutong.cli.routing.overrides import run_block
-
-    run_block(account, until, key, reason, as_json=as_json)
-
-
-@routing.command("lift")
-def lift(
-    override: Annotated[str, typer.Argument(metavar="OVERRIDE", help="Such as rto_…")], key: KeyFile, reason: Reason
-) -> None:
-    """Lift a pin or a block before its end."""
-    from hutong.cli.routing.overrides import run_lift
-
-    run_lift(override, key, reason)
 
 
 @routing.command("replay")

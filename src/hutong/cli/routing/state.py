@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from hutong import app, channels, db, operators, routing
@@ -52,11 +52,25 @@ async def acting_operator(tx: db.Tx, key: Path) -> UUID:
     return operator.operator_id
 
 
-async def active_configuration(database: db.Database) -> tuple[int, Mapping[str, object]]:
-    """Return the version and the document of the configuration in force; version 0 if there is none."""
+class Draft(NamedTuple):
+    """A checked draft, and the version in force that it would replace; version 0 if there is none."""
+
+    version: int
+    document: dict[str, Any]
+    configuration: routing.Configuration
+
+
+async def read_draft(database: db.Database, state: routing.RoutingState, source: str) -> Draft:
+    """Check the text of a file against the configuration in force and the accounts.
+
+    Errors:
+        ConfigurationRefused, RulesRefused: each begins with the line.
+    """
     async with database.transaction() as tx:
         active = await routing.current_configuration(tx)
-        return active.version, active.document
+    file = routing.ConfigurationFile(source, active=active.document)
+    configuration = file.check(version=active.version + 1, candidates=state.candidates)
+    return Draft(active.version, file.document, configuration)
 
 
 def read_text(file: Path) -> str:

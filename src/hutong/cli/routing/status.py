@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.table import Table
+import typer
 
-from hutong import db, routing
-from hutong.cli.routing.state import with_routing
-from hutong.clock import SystemClock
+from hutong.cli.common import Json
+
+if TYPE_CHECKING:
+    from hutong import db, routing
+
+watching = typer.Typer()
 
 
-def run_status(*, as_json: bool) -> None:
-    """Show the state of routing that the running processes share."""
+@watching.command("status")
+def status(as_json: Json = False) -> None:
+    """Show the health of the accounts at each method, the configuration in force, and the overrides."""
+    from hutong import routing
+    from hutong.cli.routing.state import with_routing
+    from hutong.clock import SystemClock
 
     async def work(database: db.Database, state: routing.RoutingState) -> dict[str, Any]:
         now = SystemClock().now()
@@ -31,8 +37,7 @@ def run_status(*, as_json: bool) -> None:
     print(f"configuration {document['configuration']}; modes: {modes}")
     if document["trial"]:
         print(f"{document['trial']}  a draft is being tried: hutong routing trial status")
-    console = Console()
-    console.print(_accounts(document["accounts"]))
+    _print_accounts(document["accounts"])
     for override in document["overrides"]:
         until = f" until {override['until']}" if override["until"] else ""
         of = f" of {override['product']}" if override["product"] else ""
@@ -42,7 +47,11 @@ def run_status(*, as_json: bool) -> None:
         print(f"{each['id']}  suggested: {each['what']} {each['account']} {each['interface']}: {each['why']}")
 
 
-def _accounts(accounts: list[dict[str, Any]]) -> Table:
+def _print_accounts(accounts: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    from hutong.cli.tables import console
+
     table = Table("account", "method", "state", "share", "success", "since", "why")
     for account in accounts:
         blocked = f"blocked: {account['blocked']}" if account["blocked"] else ""
@@ -52,4 +61,4 @@ def _accounts(accounts: list[dict[str, Any]]) -> Table:
             reasons = "; ".join(part for part in (blocked, each["why"]) if part)
             figures = f"{each['share']:.0%}", f"{each['success']:.1%} ({each['confidence']:.0f} attempts)"
             table.add_row(account["name"], each["interface"], each["state"], *figures, each["since"] or "", reasons)
-    return table
+    console().print(table)

@@ -24,6 +24,8 @@ REFUND_IN_TRANSIT = 2201
 SURPLUS_TO_REFUND = 2202
 PAYOUT_IN_TRANSIT = 2203
 SUSPENSE = 2301
+PROFIT_OF_THE_YEAR = 3101
+RETAINED_EARNINGS = 3102
 FEE_INCOME = 4001
 CHANNEL_COST = 5001
 MARKETING_COST = 5002
@@ -34,6 +36,7 @@ class SubjectClass(enum.Enum):
 
     ASSET = "asset"
     LIABILITY = "liability"
+    EQUITY = "equity"
     INCOME = "income"
     EXPENSE = "expense"
 
@@ -54,6 +57,7 @@ class AccountOwner(enum.Enum):
     USER = "user"
     PRODUCT = "product"
     CAMPAIGN = "campaign"
+    COMPANY = "company"
     SENDING_ACCOUNT = "channel account that sends the money"
     """In postings only: a refund may leave by another channel account than the one that took the payment."""
 
@@ -62,6 +66,7 @@ PLATFORM_OWNERS: Mapping[AccountOwner, UUID] = {
     AccountOwner.BANK_ACCOUNT: UUID(int=1),
     AccountOwner.PRODUCT: UUID(int=1),
     AccountOwner.CAMPAIGN: UUID(int=1),
+    AccountOwner.COMPANY: UUID(int=1),
 }
 """The owners of the platform's own accounts: one of each kind until there are more."""
 
@@ -85,8 +90,8 @@ class Subject:
 
     @property
     def normal_side(self) -> NormalSide:
-        """Assets and expenses stand on the debit side, liabilities and income on the credit side."""
-        return NormalSide.DEBIT if self.klass in (SubjectClass.ASSET, SubjectClass.EXPENSE) else NormalSide.CREDIT
+        """Assets and expenses stand on the debit side, liabilities, equity and income on the credit side."""
+        return normal_side(self.code)
 
     @property
     def parent(self) -> int:
@@ -111,12 +116,17 @@ CHART: dict[int, Subject] = {
         Subject(SURPLUS_TO_REFUND, "surplus to refund", "多收待退款", _C.LIABILITY, _O.CHANNEL_ACCOUNT, _COVERED),
         Subject(PAYOUT_IN_TRANSIT, "payout in transit", "在途付款", _C.LIABILITY, _O.CHANNEL_ACCOUNT, _COVERED),
         Subject(SUSPENSE, "suspense, long and short", "待查长短款", _C.LIABILITY, _O.CHANNEL_ACCOUNT),
+        Subject(PROFIT_OF_THE_YEAR, "profit of the year", "本年利润", _C.EQUITY, _O.COMPANY),
+        Subject(RETAINED_EARNINGS, "retained earnings", "未分配利润", _C.EQUITY, _O.COMPANY),
         Subject(FEE_INCOME, "fee income", "手续费收入", _C.INCOME, _O.PRODUCT),
         Subject(CHANNEL_COST, "channel cost", "渠道成本", _C.EXPENSE, _O.CHANNEL_ACCOUNT),
         Subject(MARKETING_COST, "marketing cost", "营销费用", _C.EXPENSE, _O.CAMPAIGN),
     )
 }
 """The subjects that have accounts, by code."""
+
+CLASSES = {1: _C.ASSET, 2: _C.LIABILITY, 3: _C.EQUITY, 4: _C.INCOME, 5: _C.EXPENSE}
+"""The class of every subject, by the first of the four digits of its code."""
 
 CLEARING = (CHANNEL_RECEIVABLE, REFUND_IN_TRANSIT, SURPLUS_TO_REFUND, PAYOUT_IN_TRANSIT, SUSPENSE)
 """Subjects whose accounts come back to zero when everything in transit has arrived."""
@@ -134,13 +144,27 @@ def subject(code: int) -> Subject:
     return entry
 
 
+def normal_side(code: int) -> NormalSide:
+    """Return the side of a subject, also of one that was added later; other codes have the debit side."""
+    klass = CLASSES.get(code // 1000)
+    return NormalSide.DEBIT if klass in (None, SubjectClass.ASSET, SubjectClass.EXPENSE) else NormalSide.CREDIT
+
+
 @lru_cache(maxsize=65_536)
 def account_id(code: int, owner: UUID, currency: str) -> int:
     """Return the id of the account of a subject, owner and currency: always the same, without a lookup.
 
     Its first four hexadecimal digits hold the code, the next four the currency's numeric code.
+
+    Errors:
+        InvalidParameter: the chart of this version has no such code, or there is no such currency.
     """
-    numeric = money.currency(currency).numeric
     subject(code)
+    return derive_account_id(code, owner, currency)
+
+
+def derive_account_id(code: int, owner: UUID, currency: str) -> int:
+    """Return the id as `account_id` does, also for a subject that was added to the chart later."""
+    numeric = money.currency(currency).numeric
     digest = hashlib.blake2b(f"{code}:{owner}:{currency}".encode(), digest_size=12, person=b"hutong-account").digest()
     return code << 112 | numeric << 96 | int.from_bytes(digest, "big")

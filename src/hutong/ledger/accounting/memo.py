@@ -11,7 +11,11 @@ from uuid import UUID
 import asyncpg
 
 from hutong import db
+from hutong.errors import InvalidParameter
 from hutong.ledger.statements import sql as _sql
+from hutong.money import AMOUNT_MINOR_MAX
+
+_TEXT_LENGTH_MAX = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,36 @@ class Memo:
     owner: UUID
     ref: str
     amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemoLedger:
+    """A memo ledger with the sums of its owners."""
+
+    ledger: str
+    owners: int
+    entries: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemoTotal:
+    """The total of one owner in a memo ledger."""
+
+    owner: UUID
+    total: int
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemoEntry:
+    """An entry, and the owner's total after it; `seq` counts the owner's entries."""
+
+    seq: int
+    ref: str
+    amount: int
+    total_after: int
+    entered_at: datetime
 
 
 class MemoStatus(enum.Enum):
@@ -40,7 +74,12 @@ async def enter_memos(tx: db.Tx, memos: Sequence[Memo], *, now: datetime) -> lis
 
     Returns:
         One status per entry, in order.
+
+    Errors:
+        InvalidParameter: an amount or the total after it is beyond 2^63-1, or a name is blank or too long.
     """
+    for memo in memos:
+        _check(memo)
     if not memos:
         return []
     ledgers, owners = [memo.ledger for memo in memos], [memo.owner for memo in memos]
@@ -63,11 +102,46 @@ async def enter_memos(tx: db.Tx, memos: Sequence[Memo], *, now: datetime) -> lis
         amounts[key] = memo.amount
         total, seq = totals[memo.ledger, memo.owner]
         totals[memo.ledger, memo.owner] = total, seq = total + memo.amount, seq + 1
+        if abs(total) > AMOUNT_MINOR_MAX:
+            raise InvalidParameter(f"the total of {memo.owner} would exceed 2^63-1", param="amount")
         rows.append((memo.ledger, memo.owner, seq, memo.ref, memo.amount, total))
         statuses.append(MemoStatus.ENTERED)
     if rows:
         await _sql.write_memos.execute(tx, *(list(column) for column in zip(*rows, strict=True)), now)
     return statuses
+
+
+async def list_memo_ledgers(tx: db.Tx) -> list[MemoLedger]:
+    """Return the memo ledgers by name."""
+    return [
+        MemoLedger(row["ledger"], row["owners"], row["entries"], int(row["total"]))
+        for row in await _sql.list_memo_ledgers.fetch(tx)
+    ]
+
+
+async def list_memo_totals(
+    tx: db.Tx, memo_ledger: str, *, after: UUID | None = None, limit: int = 100
+) -> list[MemoTotal]:
+    """Return a page of the totals of a memo ledger, in the order of the owners."""
+    return [
+        MemoTotal(UUID(int=row["owner"].int), row["total"], row["entries"])
+        for row in await _sql.list_memo_totals.fetch(tx, memo_ledger, after or UUID(int=0), limit)
+    ]
+
+
+async def list_memo_entries(
+    tx: db.Tx, memo_ledger: str, owner: UUID, *, after: int = 0, limit: int = 100
+) -> list[MemoEntry]:
+    """Return a page of the entries of an owner in a memo ledger, in their order."""
+    return [MemoEntry(**row) for row in await _sql.list_memo_entries.fetch(tx, memo_ledger, owner, after, limit)]
+
+
+def _check(memo: Memo) -> None:
+    for field, text in (("ledger", memo.ledger), ("ref", memo.ref)):
+        if not text.strip() or len(text) > _TEXT_LENGTH_MAX or not text.isprintable():
+            raise InvalidParameter(f"`{field}` must have 1 to {_TEXT_LENGTH_MAX} printable characters", param=field)
+    if abs(memo.amount) > AMOUNT_MINOR_MAX:
+        raise InvalidParameter("an amount is at most 2^63-1", param="amount")
 
 
 async def wrong_totals(tx: db.Tx) -> list[asyncpg.Record]:

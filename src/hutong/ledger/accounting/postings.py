@@ -22,13 +22,10 @@ from hutong.ledger.accounting import chart
 from hutong.ledger.accounting.chart import PLATFORM_OWNERS, AccountOwner, account_id, subject
 from hutong.ledger.accounts import open_accounts
 from hutong.ledger.ledger import Ledger
-from hutong.ledger.model import CreateTransferStatus, Transfer, TransferFlags
+from hutong.ledger.model import AMOUNT_MAX, CreateTransferStatus, Transfer, TransferFlags
 
 Opening = tuple[int, UUID, str]
 """Chart code, owner and currency: an account that must be open."""
-
-Chain = tuple[list[Transfer], list[Opening]]
-"""Linked transfers, booked together or not at all, and the accounts that must be open for them."""
 
 
 class EventCode(enum.IntEnum):
@@ -48,6 +45,9 @@ class EventCode(enum.IntEnum):
     MERCHANT_SETTLEMENT = 12
     PAYOUT = 13
     STANDING_ORDER = 60
+    MONTH_CLOSING = 70
+    YEAR_CLOSING = 71
+    MANUAL_ENTRY = 80
     MANUAL = 99
 
 
@@ -168,56 +168,87 @@ EVENTS: dict[int, AccountingEvent] = {
             booked=False,
         ),
         AccountingEvent(EventCode.STANDING_ORDER, "standing order", "自动归集"),
+        AccountingEvent(EventCode.MONTH_CLOSING, "closing of a month", "月结"),
+        AccountingEvent(EventCode.YEAR_CLOSING, "closing of a year", "年结"),
+        AccountingEvent(EventCode.MANUAL_ENTRY, "manual entry", "手工分录"),
         AccountingEvent(EventCode.MANUAL, "transfer by hand", "手工记账"),
     )
 }  # fmt: skip
 """Every accounting event by its code. A reversal carries the code of the transfer that it reverses, and the posting,
 voiding or expiry of a hold carries the code of the hold."""
 
-_LEGS = {(event.code, leg.name): leg for event in EVENTS.values() for leg in event.legs}
+_LEGS = {
+    (event.code, leg.name): (leg, subject(leg.debit).per, leg.credit_owner or subject(leg.credit).per)
+    for event in EVENTS.values()
+    for leg in event.legs
+}
+"""Each leg with the owners of its two accounts."""
 _DONE = frozenset({CreateTransferStatus.CREATED, CreateTransferStatus.EXISTS})
 _NOT_OPEN = frozenset({CreateTransferStatus.DEBIT_ACCOUNT_NOT_FOUND, CreateTransferStatus.CREDIT_ACCOUNT_NOT_FOUND})
 
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """One leg of an event with its figures: it becomes one transfer."""
+    """One leg of an event with its figures: it becomes one transfer.
+
+    Attributes:
+        base, name: The id of the transfer is `base` or, with a name, is derived from both. The same id each time makes
+            the ledger itself refuse to book the transfer twice.
+    """
 
     code: EventCode
     leg: str
-    transfer_id: int
     amount_minor: int
+    base: UUID
+    name: str = ""
+
+    @property
+    def transfer_id(self) -> int:
+        """The id of the transfer."""
+        return derive_id(self.base, self.name) if self.name else self.base.int
 
 
-def derive_id(base: UUID, name: str) -> int:
-    """Return the id of a transfer that has no object of its own: of the time of `base`, and always the same.
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Postings that are booked in order, together or not at all.
 
-    The same id each time makes the ledger itself refuse to book the transfer twice.
-    """
-    # `person` separates these ids from other digests. It is part of ids already booked, so it keeps its name.
-    digest = hashlib.blake2b(name.encode() + base.bytes, digest_size=8, person=b"hutong-refund").digest()
-    return base.int >> 64 << 64 | int.from_bytes(digest, "big")
-
-
-def make_chain(
-    postings: Sequence[Posting], *, owners: Mapping[AccountOwner, UUID], currency: str, reference: UUID
-) -> Chain:
-    """Make one linked chain of the postings' transfers, in order.
-
-    Args:
+    Attributes:
         owners: The owners of the accounts that the legs name; the platform's own are known.
         reference: The payment, refund or payout, kept in `user_data_128` of each transfer.
+        holds: Postings booked before as holds, which the chain posts or voids first.
+        resolution: POST_PENDING_TRANSFER or VOID_PENDING_TRANSFER, if there are holds.
+    """
+
+    postings: Sequence[Posting]
+    owners: Mapping[AccountOwner, UUID]
+    currency: str
+    reference: UUID
+    holds: Sequence[Posting] = ()
+    resolution: TransferFlags = TransferFlags.NONE
+
+
+def transfers_of(chain: Chain) -> tuple[list[Transfer], list[Opening]]:
+    """Return the linked transfers of a chain, and the accounts that must be open for them.
 
     Errors:
         InvalidParameter: an owner that a leg needs is missing; `param` is "owners".
     """
-    ledger = money.currency(currency).numeric
-    transfers: list[Transfer] = []
+    amount = AMOUNT_MAX if chain.resolution is TransferFlags.POST_PENDING_TRANSFER else 0
+    transfers = [
+        Transfer(
+            id=derive_id(hold.base, f"{chain.resolution.name}:{hold.name}"),
+            pending_id=hold.transfer_id,
+            amount=amount,
+            flags=chain.resolution,
+        )
+        for hold in chain.holds
+    ]
+    ledger = money.currency(chain.currency).numeric
     openings: list[Opening] = []
-    for posting in postings:
-        leg = _LEGS[posting.code, posting.leg]
-        debit = (leg.debit, _owner(owners, subject(leg.debit).per), currency)
-        credit = (leg.credit, _owner(owners, leg.credit_owner or subject(leg.credit).per), currency)
+    for posting in chain.postings:
+        leg, debit_owner, credit_owner = _LEGS[posting.code, posting.leg]
+        debit = (leg.debit, _owner(chain.owners, debit_owner), chain.currency)
+        credit = (leg.credit, _owner(chain.owners, credit_owner), chain.currency)
         openings += (debit, credit)
         transfers.append(
             Transfer(
@@ -225,20 +256,22 @@ def make_chain(
                 debit_account_id=account_id(*debit),
                 credit_account_id=account_id(*credit),
                 amount=posting.amount_minor,
-                user_data_128=reference.int,
+                user_data_128=chain.reference.int,
                 ledger=ledger,
                 code=posting.code,
                 flags=leg.flags,
             )
         )
-    return link(transfers), openings
-
-
-def link(transfers: list[Transfer]) -> list[Transfer]:
-    """Link transfers to one chain: all of them are booked or none."""
     for transfer in transfers[:-1]:
         transfer.flags |= TransferFlags.LINKED
-    return transfers
+    return transfers, openings
+
+
+def derive_id(base: UUID, name: str) -> int:
+    """Return an id of the time of `base`, and always the same."""
+    # `person` separates these ids from other digests. It is part of ids already booked, so it keeps its name.
+    digest = hashlib.blake2b(name.encode() + base.bytes, digest_size=8, person=b"hutong-refund").digest()
+    return base.int >> 64 << 64 | int.from_bytes(digest, "big")
 
 
 async def book(
@@ -265,36 +298,33 @@ async def book(
         One status per chain, in order: CREATED, or a refusal out of `refusable`.
 
     Errors:
+        InvalidParameter: an owner that a leg needs is missing; `param` is "owners".
         InvariantBroken: a transfer was refused for another reason.
         asyncpg.SerializationError: an account in `accounts` is not open, because the transaction that opened it was
             rolled back. `accounts` is empty then, so that running the transaction again opens it.
     """
-    needed = {opening for _, openings in chains for opening in openings}
+    made = [transfers_of(chain) for chain in chains]
+    needed = {opening for _, openings in made for opening in openings}
     missing = sorted(needed if accounts is None else needed - accounts)
     if missing:
         await open_accounts(tx, missing, now=now)
-    transfers = [transfer for chain, _ in chains for transfer in chain]
-    results = await Ledger(tx, clock=lambda: to_ns(now)).create_transfers(transfers)
-    remaining = iter(results)
+    transfers = [transfer for chain, _ in made for transfer in chain]
+    results = iter(await Ledger(tx, clock=lambda: to_ns(now)).create_transfers(transfers))
     statuses = []
-    for chain, _ in chains:
-        refused, status = _outcome([(transfer, next(remaining).status) for transfer in chain])
+    for chain, _ in made:
+        refused = [(each, status) for each in chain if (status := next(results).status) not in _DONE]
+        # The reason rather than what followed from it.
+        causes = [refusal for refusal in refused if refusal[1] is not CreateTransferStatus.LINKED_EVENT_FAILED]
+        transfer, status = next(iter(causes or refused), (None, CreateTransferStatus.CREATED))
         if accounts is not None and status in _NOT_OPEN:
             accounts.clear()
             raise asyncpg.SerializationError("an account was opened in a transaction that was rolled back")
-        if refused is not None and status not in refusable:
-            raise InvariantBroken(f"transfer {UUID(int=refused.id)} was refused: {status.name}")
+        if transfer is not None and status not in refusable:
+            raise InvariantBroken(f"transfer {UUID(int=transfer.id)} was refused: {status.name}")
         statuses.append(status)
     if accounts is not None:
         accounts.update(missing)
     return statuses
-
-
-def _outcome(results: Sequence[tuple[Transfer, CreateTransferStatus]]) -> tuple[Transfer | None, CreateTransferStatus]:
-    """Return the transfer of a chain that was refused, if any, and the reason rather than what followed from it."""
-    refused = [(transfer, status) for transfer, status in results if status not in _DONE]
-    causes = [entry for entry in refused if entry[1] is not CreateTransferStatus.LINKED_EVENT_FAILED]
-    return next(iter(causes or refused), (None, CreateTransferStatus.CREATED))
 
 
 def _owner(owners: Mapping[AccountOwner, UUID], role: AccountOwner) -> UUID:

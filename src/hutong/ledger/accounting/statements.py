@@ -11,7 +11,7 @@ from uuid import UUID
 from hutong import db
 from hutong.clock import to_ns
 from hutong.errors import NotFound
-from hutong.ledger.accounting.chart import CHART, NormalSide
+from hutong.ledger.accounting.chart import CHART, NormalSide, normal_side
 from hutong.ledger.accounting.postings import EVENTS
 from hutong.ledger.codec import uuid_of
 from hutong.ledger.statements import sql as _sql
@@ -155,5 +155,4 @@ def _subject_balance(record: Any) -> SubjectBalance:
 
 
 def _sign(code: int) -> int:
-    subject = CHART.get(code)
-    return -1 if subject is not None and subject.normal_side is NormalSide.CREDIT else 1
+    return -1 if normal_side(code) is NormalSide.CREDIT else 1

@@ -22,16 +22,17 @@ WITH day AS (
 INSERT INTO ledger.day_cut (day, step, from_xact, began_xact, started_at)
 VALUES ($1, 'switched', coalesce((SELECT c.began_xact FROM ledger.day_cut c ORDER BY c.day DESC LIMIT 1), 0),
     CASE WHEN (SELECT y.online_date IS NULL FROM ledger.accounting_day y) THEN 0
-        ELSE pg_snapshot_xmin(pg_current_snapshot())::text::bigint END, $3);
+        ELSE db.xact_offset() + pg_snapshot_xmin(pg_current_snapshot())::text::bigint END, $3);
 
 -- name: note_switch
 -- Run once the switch is committed: every transaction that may still have seen the old date has a lower number.
-UPDATE ledger.day_cut SET switched_xact = pg_snapshot_xmax(pg_current_snapshot())::text::bigint WHERE day = $1;
+UPDATE ledger.day_cut SET switched_xact = db.xact_offset() + pg_snapshot_xmax(pg_current_snapshot())::text::bigint WHERE day = $1;
 
 -- name: drain
 -- The day is drained when none of those transactions is still running.
 UPDATE ledger.day_cut SET
-    step = CASE WHEN pg_snapshot_xmin(pg_current_snapshot())::text::bigint >= switched_xact THEN 'drained' ELSE step END
+    step = CASE WHEN db.xact_offset() + pg_snapshot_xmin(pg_current_snapshot())::text::bigint >= switched_xact
+        THEN 'drained' ELSE step END
 WHERE day = $1
 RETURNING step;
 

@@ -4,7 +4,8 @@ SELECT pg_advisory_xact_lock(x'7365616c'::bigint);
 
 -- name: last_seal
 -- The head of the chain, and the number below which no transaction is still running.
-SELECT s.seq, s.to_xact, s.hash, pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS settled
+SELECT s.seq, s.to_xact, s.hash,
+    db.xact_offset() + pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS settled
 FROM (SELECT 1) one LEFT JOIN (
     SELECT seq, to_xact, hash FROM ledger.seal ORDER BY seq DESC LIMIT 1
 ) s ON true;

@@ -63,25 +63,75 @@ FROM unnest($1::uuid[], $2::uuid[]) u (transfer_id, reversal_id);
 
 -- name: add_sweep
 -- Add a standing order between two accounts.
-INSERT INTO ledger.sweep (id, from_account_id, to_account_id, most_minor, every, next_at, created_by)
-VALUES ($1, $2, $3, $4, $5, $6, $7);
+INSERT INTO ledger.sweep (id, from_account_id, to_account_id, most_minor, every, first_at, next_at, created_by)
+VALUES ($1, $2, $3, $4, $5, $6, $6, $7);
 
 -- name: due_sweeps
--- Claim the standing orders that are due, each for one worker, and set the time of their next runs.
-UPDATE ledger.sweep s SET next_at = $1 + s.every
-FROM (
-    SELECT id FROM ledger.sweep WHERE active AND next_at <= $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED
-) due
-JOIN ledger.sweep w ON w.id = due.id
-JOIN ledger.account a ON a.id = w.from_account_id
-WHERE s.id = due.id
-RETURNING s.id, s.from_account_id, s.to_account_id, s.most_minor, a.ledger;
+-- Claim the standing orders that are due, each for one worker, with the zone in which their days are counted.
+SELECT s.id, s.from_account_id, s.to_account_id, s.most_minor, s.every, s.first_at, y.zone
+FROM ledger.sweep s CROSS JOIN ledger.accounting_day y
+WHERE s.active AND s.next_at <= $1
+ORDER BY s.id LIMIT $2 FOR UPDATE OF s SKIP LOCKED;
+
+-- name: reschedule_sweeps
+-- The times of the next runs of orders that the caller has claimed.
+UPDATE ledger.sweep s SET next_at = u.next_at
+FROM unnest(:sweep_id::uuid[], :next_at::timestamptz[]) u (sweep_id, next_at)
+WHERE s.id = u.sweep_id;
+
+-- name: lock_accounts
+-- Accounts with their balances, locked in the order in which every batch locks them.
+SELECT {t.account} FROM ledger.account t WHERE t.id = ANY ($1::uuid[]) ORDER BY t.id FOR NO KEY UPDATE;
 
 -- name: insert_sweep_runs
 -- Record the amount that each run moved.
 INSERT INTO ledger.sweep_run (sweep_id, ran_at, transfer_id, status, amount_minor)
 SELECT u.sweep_id, $2, u.transfer_id, u.status, u.amount_minor
 FROM unnest($1::uuid[], $3::uuid[], $4::integer[], $5::bigint[]) u (sweep_id, transfer_id, status, amount_minor);
+
+-- name: same_sweep
+-- An active order between the same two accounts.
+SELECT id FROM ledger.sweep WHERE active AND from_account_id = $1 AND to_account_id = $2 LIMIT 1;
+
+-- name: stop_sweep
+-- Stop an order that is active; no row comes back for another.
+UPDATE ledger.sweep SET active = false, stopped_at = $2, stopped_by = $3, stop_reason = $4
+WHERE id = $1 AND active
+RETURNING id;
+
+-- name: list_sweeps
+-- Standing orders in the order of their ids, each with its last run, and with its failures since the last success.
+SELECT s.id, s.from_account_id, s.to_account_id, a.ledger, s.most_minor, s.every, s.next_at, s.active, s.created_by,
+    s.stopped_at, s.stopped_by, s.stop_reason, r.ran_at, r.status, r.amount_minor,
+    (
+        SELECT count(*) FROM ledger.sweep_run f
+        WHERE f.sweep_id = s.id AND f.status <> 0 AND f.ran_at > coalesce((
+            SELECT max(x.ran_at) FROM ledger.sweep_run x WHERE x.sweep_id = s.id AND x.status = 0
+        ), '-infinity')
+    ) AS failures
+FROM ledger.sweep s
+JOIN ledger.account a ON a.id = s.from_account_id
+LEFT JOIN LATERAL (
+    SELECT x.ran_at, x.status, x.amount_minor FROM ledger.sweep_run x
+    WHERE x.sweep_id = s.id ORDER BY x.ran_at DESC LIMIT 1
+) r ON true
+WHERE (:order_id::uuid IS NULL OR s.id = :order_id) AND s.id > :after AND (NOT :active_only::boolean OR s.active)
+ORDER BY s.id LIMIT :limit;
+
+-- name: list_memo_ledgers
+-- The memo ledgers, each with its number of owners and entries and its total.
+SELECT m.ledger, count(*) AS owners, sum(m.seq)::bigint AS entries, sum(m.total)::numeric AS total
+FROM ledger.memo_total m GROUP BY m.ledger ORDER BY m.ledger;
+
+-- name: list_memo_totals
+-- A page of the totals of a memo ledger.
+SELECT m.owner, m.total, m.seq AS entries FROM ledger.memo_total m
+WHERE m.ledger = $1 AND m.owner > $2 ORDER BY m.owner LIMIT $3;
+
+-- name: list_memo_entries
+-- A page of the entries of an owner in a memo ledger.
+SELECT e.seq, e.ref, e.amount, e.total_after, e.entered_at FROM ledger.memo_entry e
+WHERE e.ledger = $1 AND e.owner = $2 AND e.seq > $3 ORDER BY e.seq LIMIT $4;
 
 -- name: open_memo_totals
 -- Totals that do not exist yet start at zero.

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from hutong import db, money
+from hutong import db, ledger, money
 from hutong.channels import Capabilities
 from hutong.idempotency import StoredAnswer
 from hutong.ids import Ids
@@ -106,9 +106,17 @@ class RefundResult:
 
 
 async def create_refunds(
-    tx: db.Tx, requests: Sequence[NewRefund], *, now: datetime, policy: PollingPolicy = DEFAULT_POLICY
+    tx: db.Tx,
+    requests: Sequence[NewRefund],
+    *,
+    now: datetime,
+    policy: PollingPolicy = DEFAULT_POLICY,
+    accounts: set[ledger.Opening] | None = None,
 ) -> list[RefundResult]:
     """Create refunds; every payment must exist and be the merchant's.
+
+    Args:
+        accounts: The accounts that this process knows to be open, as for `ledger.book`.
 
     Effects:
         Reserves the money in the ledger; writes the refunds as `held`, and the amount on its way back of each payment.
@@ -145,7 +153,7 @@ async def create_refunds(
             refunds[payment.payment_id].append(answer)
             payment.amount_refunding_minor += answer.amount_minor
         short: set[UUID] = set()
-        holds = await postings.hold(tx, list(to_hold.values()), now=now)
+        holds = await postings.hold(tx, list(to_hold.values()), now=now, accounts=accounts)
         for (place, refund), outcome in zip(to_hold.items(), holds, strict=True):
             payment = payments[refund.payment_id]
             if outcome is postings.HoldOutcome.HELD:

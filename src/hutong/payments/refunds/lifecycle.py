@@ -7,7 +7,7 @@ due.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -17,16 +17,19 @@ from prometheus_client import Counter
 from hutong import channels, db, idempotency, ids
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.clock import Clock
+from hutong.payments.answers import Answers
 from hutong.payments.channel_calls import ChannelCalls
-from hutong.payments.channel_reports import ChannelReport, Recorded, RecordOutcome, ReportQueue
-from hutong.payments.model import Payment, Source
+from hutong.payments.channel_reports import ChannelReport, Recorded, Recorder, RecordOutcome, ReportQueue
+from hutong.payments.documents import Documents
+from hutong.payments.model import Payment, PollingPolicy, Source
 from hutong.payments.polling import Poller
-from hutong.payments.refunds.create import NewRefund, RefundOutcome, RefundRefusal, RefundResult
+from hutong.payments.refunds.channel_answers import RefundReports, SettleManually, settle
+from hutong.payments.refunds.create import NewRefund, RefundOutcome, RefundRefusal, RefundResult, create_refunds
+from hutong.payments.refunds.fallback import SwitchMethodOutcome, SwitchRefundMethod, switch_refund_methods
 from hutong.payments.refunds.model import Refund, RefundKind, RefundMethod, RefundState, read_number
 from hutong.payments.refunds.payee import payout_account, seal_payee
-from hutong.payments.refunds.transactions import PlaceRefund, RefundTransactions
 from hutong.payments.statements import sql
-from hutong.payments.store import find, find_refunds
+from hutong.payments.store import find, find_refunds, lock_refunds
 from hutong.telemetry import get_logger
 from hutong.vault import Vault
 
@@ -54,6 +57,96 @@ class RefundOrder:
     returns_fee: bool = False
     payee: Mapping[str, str] | None = None
     items: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceRefund:
+    """A merchant's refund request and, if it came with one, its idempotency key."""
+
+    new: NewRefund
+    claim: idempotency.Claim | None = None
+
+
+class RefundTransactions:
+    """The handlers of the queues: each takes a list and commits it in one transaction.
+
+    Attributes:
+        reports: Records channels' reports about refunds.
+    """
+
+    def __init__(
+        self,
+        database: db.Database,
+        documents: Documents,
+        *,
+        clock: Clock,
+        ids: ids.Ids,
+        policy: PollingPolicy,
+        answers: Answers | None,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._ids = ids
+        self._policy = policy
+        self._answers = answers
+        self.reports: Recorder[Refund] = Recorder(
+            database,
+            RefundReports(policy, new_id=ids.new),
+            documents,
+            clock=clock,
+            ids=ids,
+            render=None if answers is None else self._created,
+        )
+
+    async def place(self, commands: Sequence[PlaceRefund]) -> list[idempotency.OnceResult[RefundResult]]:
+        """Claim keys, reserve money and write refunds. An answer that needs no channel is stored at once."""
+        now = self._clock.now()
+
+        async def work(tx: db.Tx) -> list[idempotency.OnceResult[RefundResult]]:
+            return await idempotency.once(
+                tx,
+                commands,
+                now=now,
+                create=lambda free: create_refunds(
+                    tx, [c.new for c in free], now=now, policy=self._policy, accounts=self.reports.open_accounts
+                ),
+                answer=self._answer,
+            )
+
+        return await self._database.run(work)
+
+    def _answer(self, _command: PlaceRefund, result: RefundResult) -> idempotency.StoredAnswer | None:
+        """Render the answer if it is final already: that to a new refund waits for its channel."""
+        return None if result.outcome is RefundOutcome.CREATED else self._render(result)
+
+    def _created(self, payment: Payment, refund: Refund) -> idempotency.StoredAnswer:
+        return self._render(RefundResult(RefundOutcome.CREATED, refund, payment))
+
+    def _render(self, result: RefundResult) -> idempotency.StoredAnswer:
+        assert self._answers is not None, "a process that takes keys renders answers"
+        return self._answers.refund(result)
+
+    async def switch_method(self, tx: db.Tx, command: SwitchRefundMethod) -> SwitchMethodOutcome:
+        """Send a failed refund by its next method, in the transaction of the approval."""
+        (outcome,) = await switch_refund_methods(tx, [command], new_id=self._ids.new, now=self._clock.now())
+        return outcome
+
+    async def settle(self, tx: db.Tx, command: SettleManually) -> Refund | None:
+        """Record a person's settlement of a refund, in the transaction of the approval.
+
+        Repeat:
+            Only a refund in state `manual` can be settled; a final one stays.
+
+        Returns:
+            The refund; None if it does not wait for a person.
+        """
+        now = self._clock.now()
+        for payment, refund in (await lock_refunds(tx, [command.refund_id])).values():
+            change = settle(payment, refund, command, now=now)
+            if change is not None:
+                await self.reports.write(tx, [change], now=now)
+                return refund
+        return None
 
 
 class Refunds:
@@ -112,7 +205,8 @@ class Refunds:
         attempt = payment.counted_attempt
         if attempt is None:
             return RefundResult(RefundOutcome.REFUSED, refusal=RefundRefusal.NOT_REFUNDABLE)
-        can = (await self._accounts.get(attempt.account_id)).capabilities
+        channel = await self._accounts.get(attempt.account_id)
+        can = channel.capabilities
         refund_id = self._ids.derive("refund", payment.merchant_id, order.merchant_refund_no)
         new = NewRefund(
             refund_id=refund_id,
@@ -129,13 +223,14 @@ class Refunds:
             items=order.items,
         )
         placed = await self._places.submit(PlaceRefund(new, claim))
-        placed.check()
         result = placed.result
         if result is None:
-            return RefundResult(RefundOutcome.ANSWERED, answer=placed.answer)
+            return RefundResult(RefundOutcome.ANSWERED, answer=placed.stored())
         if result.outcome is not RefundOutcome.CREATED or result.refund is None or result.payment is None:
             return replace(result, answer=placed.answer)
-        recorded = await self._submit(result.payment, result.refund, claim=claim)
+        sent = await self._calls.refund(channel, result.payment, result.refund)
+        report = _report(result.refund, sent, Source.SUBMISSION)
+        recorded = await self._record(result.refund.channel, report, claim)
         return replace(result, refund=recorded.row, answer=recorded.answer)
 
     async def record_notification(
@@ -163,27 +258,21 @@ class Refunds:
             payment = (await find(tx, [refund.payment_id]))[refund.payment_id]
         if refund.next_query_at is None:
             return
-        if refund.state is RefundState.HELD:
-            await self._submit(payment, refund)
-        elif refund.state is RefundState.PAYOUT:
+        if refund.state is RefundState.PAYOUT:
             await self._pay_out(payment, refund)
-        else:
-            answer = await self._calls.query_refund(payment, refund)
+            return
+        channel = await self._accounts.get(refund.account_id)
+        is_sent = refund.state is not RefundState.HELD
+        answer = await self._calls.query_refund(channel, payment, refund) if is_sent else None
+        source = Source.QUERY
+        if answer is None or answer.state is ChannelState.NOT_FOUND:
             # Sending the same number again is safe, and the only way on for a refund that the channel does not know.
-            if answer.state is ChannelState.NOT_FOUND:
-                await self._submit(payment, refund)
-            else:
-                await self._record(refund.channel, _report(refund, answer, Source.QUERY))
+            answer, source = await self._calls.refund(channel, payment, refund), Source.SUBMISSION
+        await self._record(refund.channel, _report(refund, answer, source))
 
     async def stop(self) -> None:
         """Finish what has been taken on and take nothing more."""
         await asyncio.gather(self._places.close(), self._reports.close())
-
-    async def _submit(
-        self, payment: Payment, refund: Refund, *, claim: idempotency.Claim | None = None
-    ) -> Recorded[Refund]:
-        answer = await self._calls.refund(payment, refund)
-        return await self._record(refund.channel, _report(refund, answer, Source.SUBMISSION), claim)
 
     async def _pay_out(self, payment: Payment, refund: Refund) -> None:
         """Query a payout; send it where the channel has none, once the original method is proven to have failed."""
@@ -201,8 +290,9 @@ class Refunds:
     async def _query_original(self, payment: Payment, refund: Refund) -> ChannelState:
         """Return what the channel answers now about the method that had failed; a success is recorded as late."""
         original = replace(refund, route=RefundMethod.ORIGINAL, channel_refund_no=None)
+        channel = await self._accounts.get(refund.account_id)
         try:
-            answer = await self._calls.query_refund(payment, original)
+            answer = await self._calls.query_refund(channel, payment, original)
         except channels.NotOffered:
             return ChannelState.FAILED
         if answer.state is ChannelState.SUCCEEDED:

@@ -13,8 +13,8 @@ from hutong.errors import Conflict, NotFound
 from hutong.payments.model import OperatorActionType, TimelineEntry
 from hutong.payments.refunds.channel_answers import SettleManually
 from hutong.payments.refunds.fallback import SwitchMethodOutcome, SwitchRefundMethod
+from hutong.payments.refunds.lifecycle import RefundTransactions
 from hutong.payments.refunds.model import Refund, RefundMethod
-from hutong.payments.refunds.transactions import RefundTransactions
 from hutong.payments.store import lock_refunds, write_timeline
 
 

@@ -254,7 +254,7 @@ class RuleOutcome:
         self._preferred: dict[str, tuple[float, str, str]] = {}
         for row in rows:
             if row.action == "prefer":
-                points, text_en, text_zh = self._preferred.get(row.target, _NO_POINTS)
+                points, text_en, text_zh = self._preferred.get(row.target, NO_POINTS)
                 self._preferred[row.target] = points + row.points, row.text_en or text_en, row.text_zh or text_zh
 
     def allows(self, name: str, channel: str) -> bool:
@@ -270,15 +270,14 @@ class RuleOutcome:
 
     def points(self, name: str, channel: str) -> tuple[float, str, str]:
         """Return what the rules add to an account's score, and why, in English and in Chinese."""
-        points, text_en, text_zh = self._preferred.get(name, _NO_POINTS)
+        points, text_en, text_zh = self._preferred.get(name, NO_POINTS)
         if channel == name:
             return points, text_en, text_zh
-        channel_points, channel_text_en, channel_text_zh = self._preferred.get(channel, _NO_POINTS)
+        channel_points, channel_text_en, channel_text_zh = self._preferred.get(channel, NO_POINTS)
         return points + channel_points, text_en or channel_text_en, text_zh or channel_text_zh
 
 
-_NO_POINTS = (0.0, "", "")
-NO_RULES = RuleOutcome(())
+NO_POINTS = (0.0, "", "")
 
 
 def _first_line(error: Exception) -> str:

@@ -9,8 +9,14 @@ from typing import Any
 
 from hutong import db, ids
 from hutong.routing.configuration.configuration import Configuration
-from hutong.routing.decisions.log import LoggedDecision, Outcomes, decisions_between, refusals_between
-from hutong.routing.decisions.record import DecisionRecord, read_record
+from hutong.routing.decisions.record import (
+    DecisionRecord,
+    LoggedDecision,
+    Outcomes,
+    decisions_between,
+    read_record,
+    refusals_between,
+)
 from hutong.routing.decisions.replay import Expectation, Replayer
 from hutong.routing.errors import DecisionNotFound
 

@@ -10,8 +10,13 @@ from hutong import db
 from hutong.routing.configuration.configuration import Configuration
 from hutong.routing.configuration.versions import load_configuration
 from hutong.routing.decide import decide, health_of
-from hutong.routing.decisions.log import find_capabilities
-from hutong.routing.decisions.record import ConfiguredAccounts, DecisionRecord, configured_accounts, snapshot_of
+from hutong.routing.decisions.record import (
+    ConfiguredAccounts,
+    DecisionRecord,
+    configured_accounts,
+    find_capabilities,
+    snapshot_of,
+)
 from hutong.routing.errors import DecisionNotFound
 from hutong.routing.experiments.assignment import Arm
 from hutong.routing.experiments.experiment import draft_configuration, find_experiment

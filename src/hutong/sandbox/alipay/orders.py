@@ -13,7 +13,7 @@ from hutong.money import fee_minor, to_major
 from hutong.sandbox.alipay.bill import PAYMENT, REFUND
 from hutong.sandbox.alipay.keys import BUYER_ID
 from hutong.sandbox.alipay.validation import AlipayRefusal, check_order, invalid
-from hutong.sandbox.bill import Entry
+from hutong.sandbox.bill import Entry, payment_entry, refund_entry
 from hutong.sandbox.simulator import Simulator
 from hutong.sandbox.store import OrderState, OutgoingState, SandboxOrder, Store
 
@@ -103,9 +103,24 @@ class AlipayOrders:
         def on(at: datetime | None) -> bool:
             return at is not None and at.astimezone(BEIJING).date() == day
 
-        rows = [_entry(order) for order in self._store.orders.values() if on(order.paid_at)]
+        rows = [
+            payment_entry(
+                order,
+                fee_minor=fee_minor(order.captured_minor, _FEE_PPM),
+                state=PAYMENT,
+                data={"created_at": order.data["created_at"]},
+            )
+            for order in self._store.orders.values()
+            if on(order.paid_at)
+        ]
         rows += [
-            _entry(refund.order, refund.refund_no, refund.amount_minor, refund.changed_at)
+            refund_entry(
+                refund,
+                channel_no=refund.order.channel_order_no,  # an order and its refunds have one number
+                fee_minor=-fee_minor(refund.amount_minor, _FEE_PPM),  # returned with the refund
+                state=REFUND,
+                data={"created_at": refund.order.data["created_at"]},
+            )
             for refund in self._store.refunds.values()
             if refund.state is OutgoingState.SUCCEEDED and on(refund.changed_at)
         ]
@@ -193,29 +208,3 @@ def beijing(at: datetime) -> str:
 def _ok(**fields: Any) -> AnswerNode:
     node = {"code": "10000", "msg": "Success", **fields}
     return lambda _kind: node
-
-
-def _entry(
-    order: SandboxOrder, refund_no: str | None = None, amount_minor: int | None = None, at: datetime | None = None
-) -> Entry:
-    """Make a bill's row: a payment, or with a number and an amount a refund, which returns the fee."""
-    row_minor = order.captured_minor if amount_minor is None else amount_minor
-    fee = fee_minor(row_minor, _FEE_PPM)
-    at = at or order.paid_at
-    assert at is not None
-    return Entry(
-        kind="payment" if refund_no is None else "refund",
-        number=refund_no or order.order_no,
-        channel_no=order.channel_order_no,
-        order_no=order.order_no,
-        channel_order_no=order.channel_order_no,
-        amount_minor=row_minor,
-        order_amount_minor=order.amount_minor,
-        currency=order.currency,
-        fee_minor=fee if refund_no is None else -fee,
-        state=PAYMENT if refund_no is None else REFUND,
-        at=at,
-        description=order.description,
-        method=order.method,
-        data={"created_at": order.data["created_at"]},
-    )

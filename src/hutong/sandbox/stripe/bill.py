@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Any
 
-from hutong.sandbox.bill import Entry
+from hutong.sandbox.bill import Entry, payment_entry, refund_entry
 from hutong.sandbox.store import OutgoingState, SandboxOrder, SandboxRefund, Store
 from hutong.sandbox.stripe import objects
 from hutong.sandbox.stripe.validation import Form, expands, page
@@ -17,7 +17,7 @@ def bill_entries(store: Store, day: date) -> list[Entry]:
     """Return the changes of the balance on a day in UTC, oldest first."""
     payments = [_payment(order) for order in store.orders.values() if order.paid_at and _day(order.paid_at) == day]
     refunds = [
-        _refund(refund, refund.changed_at)
+        _refund(refund)
         for refund in store.refunds.values()
         if refund.state is OutgoingState.SUCCEEDED and refund.changed_at and _day(refund.changed_at) == day
     ]
@@ -49,38 +49,17 @@ def _day(at: datetime) -> date:
 
 
 def _payment(order: SandboxOrder) -> Entry:
-    assert order.paid_at is not None
-    return Entry(
-        kind="payment",
-        number=order.order_no,
-        channel_no=order.channel_order_no,
-        order_no=order.order_no,
-        channel_order_no=order.channel_order_no,
-        amount_minor=order.captured_minor,
-        order_amount_minor=order.amount_minor,
-        currency=order.currency,
-        fee_minor=order.captured_minor * 29 // 1000 + 30,
-        state="charge",
-        at=order.paid_at,
-        description=order.description,
-        method="card",
-        data={"charge": order.data["charge"]},
+    fee_minor = order.captured_minor * 29 // 1000 + 30
+    return payment_entry(
+        order, fee_minor=fee_minor, state="charge", method="card", data={"charge": order.data["charge"]}
     )
 
 
-def _refund(refund: SandboxRefund, at: datetime) -> Entry:
-    return Entry(
-        kind="refund",
-        number=refund.refund_no,
-        channel_no=refund.channel_refund_no,
-        order_no=refund.order.order_no,
-        channel_order_no=refund.order.channel_order_no,
-        amount_minor=refund.amount_minor,
-        order_amount_minor=refund.order.amount_minor,
-        currency=refund.currency,
+def _refund(refund: SandboxRefund) -> Entry:
+    return refund_entry(
+        refund,
         fee_minor=0,  # Stripe does not return its fee
         state="refund",
-        at=at,
         description="REFUND FOR CHARGE",
         method="card",
         data={"charge": refund.order.data["charge"]},

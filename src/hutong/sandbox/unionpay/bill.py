@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from hutong.clock import BEIJING
-from hutong.sandbox.bill import Entry
+from hutong.sandbox.bill import Entry, payment_entry, refund_entry
 from hutong.sandbox.store import SandboxOrder, SandboxRefund
 from hutong.sandbox.unionpay.keys import MER_ID, TERM_ID
 
@@ -26,48 +26,17 @@ def settle_date(at: datetime) -> date:
     return (at.astimezone(BEIJING) + _CUT).date()
 
 
-def payment_entry(order: SandboxOrder) -> Entry:
+def order_row(order: SandboxOrder) -> Entry:
     """Make a bill's row of a payment."""
-    assert order.paid_at is not None
-    return Entry(
-        kind="payment",
-        number=order.order_no,
-        channel_no=order.channel_order_no,
-        order_no=order.order_no,
-        channel_order_no=order.channel_order_no,
-        amount_minor=order.amount_minor,
-        order_amount_minor=order.amount_minor,
-        currency="CNY",
-        fee_minor=order.amount_minor * 6 // 1000,
-        state="S22",
-        at=order.paid_at,
-        description=order.description,
-        method=order.method,
-        data=_kind(order.content),
-    )
+    return payment_entry(order, fee_minor=order.amount_minor * 6 // 1000, state="S22", data=_kind(order.content))
 
 
-def refund_entry(refund: SandboxRefund) -> Entry:
+def refund_row(refund: SandboxRefund) -> Entry:
     """Make a bill's row of a refund or a void."""
-    order = refund.order
-    assert order.paid_at is not None
-    original_time = f"{order.paid_at.astimezone(BEIJING):%m%d%H%M%S}"
-    return Entry(
-        kind="refund",
-        number=refund.refund_no,
-        channel_no=refund.channel_refund_no,
-        order_no=order.order_no,
-        channel_order_no=order.channel_order_no,
-        amount_minor=refund.amount_minor,
-        order_amount_minor=order.amount_minor,
-        currency="CNY",
-        fee_minor=0,
-        state="S30",
-        at=refund.changed_at or refund.created_at,
-        description=order.description,
-        method=order.method,
-        data=_kind(refund.content) | {"original_time": original_time},
-    )
+    assert refund.order.paid_at is not None
+    original_time = f"{refund.order.paid_at.astimezone(BEIJING):%m%d%H%M%S}"
+    data = _kind(refund.content) | {"original_time": original_time}
+    return refund_entry(refund, fee_minor=0, state="S30", data=data)
 
 
 def _kind(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from hutong.sandbox.faults import NotifyFaults
 from hutong.sandbox.notifier import Notifier
 from hutong.sandbox.simulator import Simulator, answer_call
 from hutong.sandbox.store import OutgoingState, SandboxOrder, SandboxPayout, SandboxRefund, Store
-from hutong.sandbox.unionpay.bill import pack_bill, payment_entry, refund_entry, settle_date, write_bill
+from hutong.sandbox.unionpay.bill import order_row, pack_bill, refund_row, settle_date, write_bill
 from hutong.sandbox.unionpay.fields import MESSAGES, Fields, response
 from hutong.sandbox.unionpay.keys import Issued, UnionPaySandboxKeys
 from hutong.sandbox.unionpay.orders import UnionPayOrders
@@ -105,8 +105,8 @@ class UnionPaySimulator(Simulator):
         return False
 
     def entries(self, kind: str, day: date) -> list[Entry]:  # noqa: ARG002 - there is one kind
-        rows = [payment_entry(order) for order in self.store.orders.values() if order.paid_at is not None]
-        rows += [refund_entry(r) for r in self.store.refunds.values() if r.state is OutgoingState.SUCCEEDED]
+        rows = [order_row(order) for order in self.store.orders.values() if order.paid_at is not None]
+        rows += [refund_row(r) for r in self.store.refunds.values() if r.state is OutgoingState.SUCCEEDED]
         return sorted((row for row in rows if settle_date(row.at) == day), key=lambda row: row.at)
 
     def bill(self, kind: str, day: date) -> bytes:

@@ -19,8 +19,8 @@ from aiohttp import web
 
 from hutong.clock import BEIJING
 from hutong.money import to_major
-from hutong.sandbox.bill import Entry
-from hutong.sandbox.store import OutgoingState, SandboxOrder, Store
+from hutong.sandbox.bill import Entry, payment_entry, refund_entry
+from hutong.sandbox.store import OutgoingState, Store
 from hutong.sandbox.wechat.keys import APPID, MCHID
 from hutong.sandbox.wechat.protocol import Answer, WeChatRefusal
 
@@ -54,23 +54,14 @@ REFUND_STATES = {
 def bill_entries(store: Store, kind: str, day: date) -> list[Entry]:
     """Return the rows of a day in Beijing: payments by the time of payment, refunds by the time of acceptance."""
     start = datetime.combine(day, time(0), BEIJING)
-    rows = [_payment(order) for order in store.orders.values() if _within(order.paid_at, start)]
+    rows = [
+        payment_entry(order, fee_minor=_fee(order.captured_minor), state="SUCCESS")
+        for order in store.orders.values()
+        if _within(order.paid_at, start)
+    ]
     rows += [
-        Entry(
-            kind="refund",
-            number=refund.refund_no,
-            channel_no=refund.channel_refund_no,
-            order_no=refund.order.order_no,
-            channel_order_no=refund.order.channel_order_no,
-            amount_minor=refund.amount_minor,
-            order_amount_minor=refund.order.amount_minor,
-            currency=refund.currency,
-            fee_minor=-_fee(refund.amount_minor),
-            state=REFUND_STATES[refund.state],
-            at=refund.created_at,
-            description=refund.order.description,
-            method=refund.order.method,
-            data={},
+        refund_entry(
+            refund, fee_minor=-_fee(refund.amount_minor), state=REFUND_STATES[refund.state], at=refund.created_at
         )
         for refund in store.refunds.values()
         if _within(refund.created_at, start)
@@ -98,26 +89,6 @@ def bill_entries(store: Store, kind: str, day: date) -> list[Entry]:
             if payout.state is OutgoingState.SUCCEEDED and _within(payout.changed_at, start)
         ]
     return sorted(rows, key=lambda entry: (entry.at, entry.number))
-
-
-def _payment(order: SandboxOrder) -> Entry:
-    assert order.paid_at is not None
-    return Entry(
-        kind="payment",
-        number=order.order_no,
-        channel_no=order.channel_order_no,
-        order_no=order.order_no,
-        channel_order_no=order.channel_order_no,
-        amount_minor=order.captured_minor,
-        order_amount_minor=order.amount_minor,
-        currency=order.currency,
-        fee_minor=_fee(order.captured_minor),
-        state="SUCCESS",
-        at=order.paid_at,
-        description=order.description,
-        method=order.method,
-        data={},
-    )
 
 
 def _fee(amount_minor: int) -> int:

@@ -12,7 +12,7 @@ import pytest
 from hutong import payments
 from hutong.channels import ChannelAnswer, ChannelState, PayRequest, RefundRequest
 from hutong.clock import ManualClock
-from hutong.db import Database, migrate
+from hutong.db import Database
 from hutong.ids import Ids, encode
 from hutong.payments import Payment, PlaceOrder
 from hutong.payments.refunds.errors import InsufficientMerchantFunds
@@ -53,14 +53,12 @@ async def placed(world: RefundWorld, number: str) -> Payment:
 
 
 async def test_what_a_forgotten_request_asks_for_again_the_channel_does_once(
-    server_url: str, clock: ManualClock
+    server_url: str, template_url: str, clock: ManualClock
 ) -> None:
-    template = create_database(server_url)
-    migrate(template)
-    async with Database.open(create_database(server_url, template)) as first:
+    async with Database.open(create_database(server_url, template_url)) as first:
         world = RefundWorld(first, clock)
         world.channel = Remembering(capabilities=REFUNDS)
-        world.lifecycle = world.new_flow()
+        world.restart()
         payment = await placed(world, "order-7")
         (number,) = world.channel.orders
         assert number == encode("att", payment.attempts[0].attempt_id)
@@ -72,11 +70,11 @@ async def test_what_a_forgotten_request_asks_for_again_the_channel_does_once(
         before = await world.refund(paid, 500, merchant_refund_no="back-1")
         assert before["state"] == "succeeded"
     # The same merchant, channel and key; the database is that of the time before the order.
-    async with Database.open(create_database(server_url, template)) as second:
+    async with Database.open(create_database(server_url, template_url)) as second:
         restored = RefundWorld(second, clock)
         restored.merchant_id, restored.account_id = world.merchant_id, world.account_id
         restored.channel = world.channel
-        restored.lifecycle = restored.new_flow()
+        restored.restart()
         again = await placed(restored, "order-7")
         assert again.status == "succeeded", "the channel told what it has under this number"
         assert again.payment_id != payment.payment_id
@@ -105,10 +103,9 @@ async def test_numbers_differ_by_merchant_number_account_ordinal_key_and_zone(cl
 
 
 async def test_each_attempt_of_a_payment_at_one_account_has_a_number_of_its_own(
-    server_url: str, clock: ManualClock
+    server_url: str, template_url: str, clock: ManualClock
 ) -> None:
-    url = create_database(server_url)
-    migrate(url)
+    url = create_database(server_url, template_url)
     async with Database.open(url) as database:
         world = RefundWorld(database, clock)
         payment = await placed(world, "order-8")
@@ -123,9 +120,10 @@ async def test_each_attempt_of_a_payment_at_one_account_has_a_number_of_its_own(
         assert list(world.channel.orders) == expected
 
 
-async def test_starts_from_an_old_view_of_the_payment_get_the_next_number(server_url: str, clock: ManualClock) -> None:
-    url = create_database(server_url)
-    migrate(url)
+async def test_starts_from_an_old_view_of_the_payment_get_the_next_number(
+    server_url: str, template_url: str, clock: ManualClock
+) -> None:
+    url = create_database(server_url, template_url)
     async with Database.open(url) as database:
         world = RefundWorld(database, clock)
         seen = await placed(world, "order-9")
@@ -138,10 +136,9 @@ async def test_starts_from_an_old_view_of_the_payment_get_the_next_number(server
 
 
 async def test_a_refund_refused_for_want_of_money_may_be_asked_for_again_under_its_number(
-    server_url: str, clock: ManualClock
+    server_url: str, template_url: str, clock: ManualClock
 ) -> None:
-    url = create_database(server_url)
-    migrate(url)
+    url = create_database(server_url, template_url)
     async with Database.open(url) as database:
         world = RefundWorld(database, clock)
         first = await world.paid()

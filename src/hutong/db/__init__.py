@@ -4,6 +4,17 @@ Promises: every statement comes from a `sql/` folder; a transaction commits whol
 it has acknowledged (start-up refuses a server that is configured otherwise).
 """
 
+from hutong.db.catch_up import (
+    CatchUp,
+    CatchUpReason,
+    begin_catch_up,
+    finish_catch_up,
+    lock_high_water,
+    mark_prepared,
+    open_catch_up,
+    raise_high_water,
+    refresh_catch_up,
+)
 from hutong.db.coalescer import Coalescer
 from hutong.db.embedded import EmbeddedServer
 from hutong.db.jobs import every, wait_for
@@ -14,17 +25,26 @@ from hutong.db.reader import reader
 from hutong.db.statements import load_statements
 
 __all__ = [
+    "CatchUp",
+    "CatchUpReason",
     "Coalescer",
     "Database",
     "EmbeddedServer",
     "Partition",
     "Spans",
     "Tx",
+    "begin_catch_up",
     "every",
+    "finish_catch_up",
     "load_statements",
+    "lock_high_water",
+    "mark_prepared",
     "migrate",
+    "open_catch_up",
     "pending_migrations",
     "plan_partitions",
+    "raise_high_water",
     "reader",
+    "refresh_catch_up",
     "wait_for",
 ]

@@ -5,7 +5,7 @@ has not proven is never taken for a failure; at most one attempt of a payment co
 surplus.
 """
 
-from hutong.payments import refunds
+from hutong.payments import refunds, restored
 from hutong.payments.answers import Answers
 from hutong.payments.attempt_outcomes import attempt_outcomes
 from hutong.payments.channel_reports import ChannelReport, RecordReport
@@ -73,6 +73,7 @@ __all__ = [
     "list_items",
     "list_payments",
     "refunds",
+    "restored",
     "stream_payments",
     "stream_refunds",
     "success_id",

@@ -34,6 +34,7 @@ from hutong.payments.route_selection import RouteRequest, RouteSelector
 from hutong.payments.statements import sql
 from hutong.payments.store import find, find_each
 from hutong.payments.transactions import PaymentTransactions, PlaceOrder
+from hutong.payments.unknown_numbers import UnknownReport, keep_unknown_number
 from hutong.vault import Vault
 
 _VERIFY_EVERY = timedelta(seconds=30)
@@ -93,6 +94,7 @@ class Payments:
         self._accounts = accounts
         self._transactions = transactions
         self._clock = clock
+        self._vault = vault
         self._verify_from = clock.now()
         limit, checkout_url = config.queue_limit, transactions.documents.checkout_url
         self.route_selector = RouteSelector(
@@ -233,6 +235,8 @@ class Payments:
             A notification repeated by the channel changes nothing and is accepted; the same bytes again are refused
             where the channel signs each repetition separately.
 
+        While catching up after a restore, a report about an unknown number is kept and accepted.
+
         Errors:
             NotificationRefused, NotificationMismatch, NotificationReplayed; NotFound: no such account, order or refund.
         """
@@ -240,13 +244,11 @@ class Payments:
         notification = channel.parse_notification(headers, body, now=self._clock.now())
         if notification.about is channels.About.NOTHING:
             return channel.acceptance
-        name, key = channel.capabilities.channel, notification.replay_key
-        if notification.about is channels.About.PAYMENT:
-            attempt_id = ids.decode("att", notification.number)
-            report = ChannelReport(attempt_id, account_id, notification.answer, Source.NOTIFICATION, key)
-            outcome = (await self._attempts.record(name, report)).outcome
-        else:
-            outcome = (await self.refunds.record_notification(name, account_id, notification)).outcome
+        outcome = await self.record_notification(channel.capabilities.channel, account_id, notification)
+        if outcome is RecordOutcome.NOT_FOUND and self._database.catching_up_since is not None:
+            unknown = UnknownReport(account_id, notification, headers, body)
+            await keep_unknown_number(self._database, self._vault, unknown, now=self._clock.now())
+            return channel.acceptance
         if outcome is RecordOutcome.NOT_FOUND:
             raise NotFound("no order or refund of this account has this number")
         if outcome is RecordOutcome.REPLAYED:
@@ -254,6 +256,16 @@ class Payments:
         if outcome is RecordOutcome.MISMATCH:
             raise errors.NotificationMismatch("the notification names another amount or currency", param="amount")
         return channel.acceptance
+
+    async def record_notification(
+        self, channel: str, account_id: UUID, notification: channels.Notification
+    ) -> RecordOutcome:
+        """Record a verified notification. Errors: NotFound: no number of ours has this form."""
+        if notification.about is not channels.About.PAYMENT:
+            return (await self.refunds.record_notification(channel, account_id, notification)).outcome
+        attempt_id, key = ids.decode("att", notification.number), notification.replay_key
+        report = ChannelReport(attempt_id, account_id, notification.answer, Source.NOTIFICATION, key)
+        return (await self._attempts.record(channel, report)).outcome
 
     async def close(self, payment: Payment) -> Payment:
         """Request the close of a payment on behalf of its merchant; an authorization is given up.

@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 
 .PHONY: run test lint bench simulate drill-restore docs setup lock clean
+.PHONY: run test lint bench simulate simulate-books docs setup lock clean
 
 run: setup
 	$(BIN)/hutong demo --serve
@@ -29,6 +30,9 @@ simulate: setup
 # A database restored while channels, merchants and a consumer go on, with many orders.
 drill-restore: setup
 	@HUTONG_TEST_DRILL_ORDERS=$(or $(ORDERS),200) $(BIN)/python -m pytest tests/whole/test_restore_drill.py
+# Sixty days of business in each of four zones, against an independent model. SEEDS=20 FROM=100, as above.
+simulate-books: setup
+	@$(BIN)/python tests/simulation/simulate_books.py --seeds $(or $(SEEDS),10) --from $(or $(FROM),0)
 
 docs: setup
 	$(BIN)/sphinx-build -W -q -b html docs docs/_build/html

@@ -47,8 +47,9 @@ def default_logs() -> None:
 @pytest.fixture(scope="session")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     """One embedded PostgreSQL 18 for the whole run."""
-    let_through(tmp_path_factory.getbasetemp())
-    server = EmbeddedServer(tmp_path_factory.mktemp("home", numbered=False))
+    home = tmp_path_factory.mktemp("home", numbered=False)
+    let_through(home)  # otherwise root's server keeps its data outside of the temporary folder, and leaves it there
+    server = EmbeddedServer(home)
     server.start()
     yield server
     server.stop()

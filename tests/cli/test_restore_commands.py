@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,11 @@ async def test_a_restored_backup_is_noticed_by_the_file_that_it_leaves(fresh_dat
         found = await watch(fresh_database_url, tmp_path)
         assert found is not None
         assert (found.reason, found.epoch) == ("backup", 2)
-    assert not (tmp_path / "restored.json").exists()
+    (tmp_path / "restored.json").write_text("{}")
+    os.utime(tmp_path / "restored.json", ns=(1, 1))
+    again = await watch(fresh_database_url, tmp_path)
+    assert again is not None
+    assert again.epoch == 3, "another restore"
 
 
 async def test_a_database_in_another_cluster_is_noticed_by_itself(fresh_database_url: str, tmp_path: Path) -> None:

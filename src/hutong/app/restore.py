@@ -25,6 +25,7 @@ from hutong.errors import ConfigurationError
 from hutong.telemetry import get_logger
 
 _log = get_logger(__name__)
+_RESTORED = "restored.json"
 _JUMP = 1_000_000_000
 """Added to the mark by a catch-up, so that the files of other machines, which are higher too, begin no second one."""
 
@@ -43,7 +44,8 @@ async def watch_restore(database: db.Database, home: Path, *, now: datetime) -> 
         async with _locked(home):
             marks = await asyncio.to_thread(_read_marks, home)
             installation, mark = await database.run(lambda tx: _raise_mark(tx, marks, home, now))
-            await asyncio.to_thread(_write_marks, home, {**marks, str(installation): mark})
+            noticed = {} if (stamp := _backup_stamp(home)) is None else {_RESTORED: stamp}
+            await asyncio.to_thread(_write_marks, home, {**marks, **noticed, str(installation): mark})
     except asyncpg.UndefinedTableError:
         return None  # not migrated yet
     catch_up = await db.refresh_catch_up(database)
@@ -57,7 +59,7 @@ async def _raise_mark(tx: db.Tx, marks: dict[str, int], home: Path, now: datetim
     installation, mark = await db.lock_high_water(tx)
     outside = marks.get(str(installation), -1)
     reason = None
-    if await asyncio.to_thread((home / "restored.json").exists):
+    if _backup_stamp(home) not in (None, marks.get(_RESTORED)):
         reason = db.CatchUpReason.BACKUP
     elif outside > mark:
         reason = db.CatchUpReason.HIGH_WATER
@@ -71,6 +73,14 @@ async def _raise_mark(tx: db.Tx, marks: dict[str, int], home: Path, now: datetim
 async def _prepare(tx: db.Tx, catch_up: db.CatchUp, now: datetime) -> None:
     await payments.restored.query_everything_open(tx, now=now)
     await db.mark_prepared(tx, catch_up, now=now)
+
+
+def _backup_stamp(home: Path) -> int | None:
+    """Return when a backup was last restored here, to tell one restore from the next; None if none was."""
+    try:
+        return (home / _RESTORED).stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
 
 
 @asynccontextmanager
@@ -102,5 +112,3 @@ def _write_marks(home: Path, marks: dict[str, int]) -> None:
         file.flush()
         os.fsync(file.fileno())
     Path(temporary).rename(home / "high_water.json")
-    if (home / "restored.json").exists():
-        (home / "restored.json").rename(home / "restored.noticed.json")

@@ -17,6 +17,8 @@ from hutong.db.catch_up import (
 )
 from hutong.db.coalescer import Coalescer
 from hutong.db.embedded import EmbeddedServer
+from hutong.db.embedded_recovery import Recovered, Recovery, check_restorable, recover
+from hutong.db.embedded_system import binaries
 from hutong.db.jobs import every, wait_for
 from hutong.db.migrations import migrate, pending_migrations
 from hutong.db.partitions import Partition, Spans, plan_partitions
@@ -31,9 +33,13 @@ __all__ = [
     "Database",
     "EmbeddedServer",
     "Partition",
+    "Recovered",
+    "Recovery",
     "Spans",
     "Tx",
     "begin_catch_up",
+    "binaries",
+    "check_restorable",
     "every",
     "finish_catch_up",
     "load_statements",
@@ -45,6 +51,7 @@ __all__ = [
     "plan_partitions",
     "raise_high_water",
     "reader",
+    "recover",
     "refresh_catch_up",
     "wait_for",
 ]

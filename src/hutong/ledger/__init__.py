@@ -4,8 +4,9 @@ Promises: debits equal credits in every ledger after every commit; a balance tha
 included; an id has one effect and one answer, permanently; rows of the journal never change, and `verify` proves it.
 """
 
+from hutong.ledger.accounting import days
 from hutong.ledger.accounting.chart import CHART, AccountOwner
-from hutong.ledger.accounting.day_cut import DayCut, run_day_cut, set_cut_time
+from hutong.ledger.accounting.day_cut import DayCut, run_day_cut
 from hutong.ledger.accounting.memo import Memo, enter_memos
 from hutong.ledger.accounting.postings import (
     EVENTS,
@@ -17,10 +18,18 @@ from hutong.ledger.accounting.postings import (
     derive_id,
 )
 from hutong.ledger.accounting.reversal import reverse
-from hutong.ledger.accounting.standing_orders import add_standing_order
-from hutong.ledger.accounting.statements import StatementLine, SubjectBalance, general_ledger, roll_up, statement
+from hutong.ledger.accounting.statements import (
+    AccountStatement,
+    StatementLine,
+    SubjectBalance,
+    differences,
+    general_ledger,
+    roll_up,
+    statement,
+    statement_of_days,
+)
 from hutong.ledger.accounts import trial_balance
-from hutong.ledger.hash_chain import ChainVerdict, seal, verify
+from hutong.ledger.hash_chain import seal
 from hutong.ledger.ids import id  # noqa: A004 - the name the TigerBeetle client gives it
 from hutong.ledger.invariants import check_invariants
 from hutong.ledger.ledger import Ledger
@@ -28,39 +37,40 @@ from hutong.ledger.maintenance import maintain
 from hutong.ledger.model import (
     Account,
     CreateTransferStatus,
-    QueryFilter,
-    QueryFilterFlags,
     Transfer,
     TransferFlags,
 )
 from hutong.ledger.overdraft import agree_overdraft
 from hutong.ledger.partitions import make_partitions
+from hutong.ledger.verification import ChainVerdict, Head, chain_head, seal_and_verify, verify
 
 __all__ = [
     "CHART",
     "EVENTS",
     "Account",
     "AccountOwner",
+    "AccountStatement",
     "Chain",
     "ChainVerdict",
     "CreateTransferStatus",
     "DayCut",
     "EventCode",
+    "Head",
     "Ledger",
     "Memo",
     "Opening",
     "Posting",
-    "QueryFilter",
-    "QueryFilterFlags",
     "StatementLine",
     "SubjectBalance",
     "Transfer",
     "TransferFlags",
-    "add_standing_order",
     "agree_overdraft",
     "book",
+    "chain_head",
     "check_invariants",
+    "days",
     "derive_id",
+    "differences",
     "enter_memos",
     "general_ledger",
     "id",
@@ -70,8 +80,9 @@ __all__ = [
     "roll_up",
     "run_day_cut",
     "seal",
-    "set_cut_time",
+    "seal_and_verify",
     "statement",
+    "statement_of_days",
     "trial_balance",
     "verify",
 ]

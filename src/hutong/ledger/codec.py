@@ -11,9 +11,9 @@ from typing import Any
 from asyncpg.pgproto import pgproto
 
 from hutong import db
-from hutong.clock import BEIJING
 from hutong.errors import InvariantBroken
-from hutong.ledger.batch_state import CREDIT, DEBIT, ID, NS_PER_S, LockedAccount, Row
+from hutong.ledger.batch_state import CREDIT, DEBIT, ID, LockedAccount, Row
+from hutong.ledger.day_rule import day_of_timestamp, read_rule
 from hutong.ledger.engine import Batch
 from hutong.ledger.model import Account, Transfer
 from hutong.ledger.statements import sql as _sql
@@ -126,11 +126,13 @@ class Loaded:
         self.states: dict[int, int] = {}
         self.failed: set[int] = set()
         self.first_timestamp = self.xact = 0
-        self._days: int | None = None
+        self._online: int | None = None
+        self._latest: int | None = None
+        self._rule = b""
         for record in records:
             kind = record[0]
             if kind == 0:
-                self.accounts = unpack_accounts(record["packed"])
+                self.accounts, self._latest = unpack_accounts(record["packed"]), record["n1"]
             elif kind == 1:
                 number = record["a"].int
                 # The columns have general names, because each kind has other values: see `ledger.acquire`.
@@ -143,13 +145,28 @@ class Loaded:
             elif kind == 2:
                 self.failed.add(record["a"].int)
             else:
-                self.first_timestamp, self._days, self.xact = record["n1"], record["n2"], record["n3"]
+                self.first_timestamp, self._online, self.xact = record["n1"], record["n2"], record["n3"]
+                self._rule = record["packed"]
+
+    def take_date_from(self, more: Loaded) -> None:
+        """Date new rows by what was loaded later, when the last accounts were locked."""
+        self.first_timestamp, self._online, self._rule = more.first_timestamp, more._online, more._rule
+        self._latest = max((days for days in (self._latest, more._latest) if days is not None), default=None)
 
     def accounting_date(self) -> date:
-        """Return the accounting date of new rows; before the first day cut, the calendar's."""
-        if self._days is not None:
-            return _EPOCH + timedelta(days=self._days)
-        return datetime.fromtimestamp(self.first_timestamp // NS_PER_S, BEIJING).date()
+        """Return the date of new rows: that of their time, but none that is closed or has passed on their accounts."""
+        return max(
+            self.day_of(self.first_timestamp),
+            *(_EPOCH + timedelta(days=days or 0) for days in (self._online, self._latest)),
+        )
+
+    def end_of_day(self, day: date) -> datetime:
+        """Return the instant at which a day of the books ends."""
+        return read_rule(self._rule).end_of(day)
+
+    def day_of(self, timestamp: int) -> date:
+        """Return the day of the books that a timestamp belongs to."""
+        return day_of_timestamp(read_rule(self._rule), timestamp)
 
 
 async def acquire(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import date
 from typing import Any, TypeVar
 
 import asyncpg
 
 from hutong import db
-from hutong.errors import InvariantBroken
+from hutong.clock import to_ns
+from hutong.errors import Conflict, InvariantBroken
 from hutong.ledger import queries
 from hutong.ledger.accounts import create_accounts
-from hutong.ledger.batch_state import NEVER, PENDING
+from hutong.ledger.batch_state import FLAGS, ID, NEVER, PENDING, TIMESTAMP
 from hutong.ledger.codec import (
     Loaded,
     acquire,
@@ -53,11 +55,14 @@ class Ledger:
     Args:
         tx: The caller's transaction.
         clock: Returns nanoseconds since 1970.
+        late_import_reason: Allows imports with timestamps of closed days; kept with each such transfer. It belongs to
+            the present day, like every new row, so that no closed day changes.
     """
 
-    def __init__(self, tx: db.Tx, *, clock: Callable[[], int]) -> None:
+    def __init__(self, tx: db.Tx, *, clock: Callable[[], int], late_import_reason: str = "") -> None:
         self._tx = tx
         self._clock = clock
+        self._late_import_reason = late_import_reason
 
     async def create_accounts(self, accounts: Sequence[Account]) -> list[CreateAccountResult]:
         """Create accounts, each alone or in linked chains.
@@ -92,6 +97,8 @@ class Ledger:
 
         Errors:
             IntegerOverflowError: a number does not fit its field.
+            Conflict: an imported transfer has a timestamp of a closed day, and no reason was given.
+            asyncpg.ObjectNotInPrerequisiteStateError: the transaction is not READ COMMITTED.
         """
         _check_size(transfers)
         return await self._run(lambda: self._create_transfers(transfers)) if transfers else []
@@ -141,6 +148,9 @@ class Ledger:
         except asyncpg.UniqueViolationError as error:
             # The same id was written on another connection with other accounts: run again, the transaction finds it.
             raise asyncpg.SerializationError(str(error)) from error
+        except asyncpg.InternalClientError as error:
+            # What the driver says of a connection that breaks while it copies rows.
+            raise asyncpg.ConnectionDoesNotExistError("the connection was lost while it wrote the transfers") from error
 
     async def _create_transfers(self, events: Sequence[Transfer]) -> list[CreateTransferResult]:
         check_transfers(events)
@@ -157,21 +167,44 @@ class Ledger:
         if unlocked:
             more = await acquire(self._tx, [], unlocked, set(), len(events), now)
             first = _join(batch, more)
+            loaded.take_date_from(more)
+        late: date | None = None
         if int(events[0].flags) & TransferFlags.IMPORTED:
-            await self._prepare_import(batch, events)
+            late = await self._prepare_import(batch, loaded, events)
         if any(state.next_expiry <= first for state in loaded.accounts.values()):
-            first = await self._release_due(batch, len(events), now, first)
+            first = await self._release_due(batch, loaded, len(events), now, first)
         results = batch.run(events, first)
         await write(self._tx, batch, loaded)
+        if late is not None:
+            await self._record_late(batch, loaded, late, now)
         return results
 
-    async def _prepare_import(self, batch: Batch, events: Sequence[Transfer]) -> None:
+    async def _prepare_import(self, batch: Batch, loaded: Loaded, events: Sequence[Transfer]) -> date | None:
+        """Return the last closed day if any event has a timestamp up to its end."""
         await _sql.one_importer.execute(self._tx)
         stamps = [event.timestamp for event in events if event.timestamp < NEVER]
         (bounds,) = await _sql.imported_bounds.fetch(self._tx, stamps)
         batch.import_after(bounds["newest"], frozenset(bounds["taken"]))
+        closed: date | None = bounds["closed_day"]
+        if closed is None or min(filter(None, stamps), default=NEVER) >= to_ns(loaded.end_of_day(closed)):
+            return None
+        if not self._late_import_reason:
+            detail = f"the books are closed up to {closed}: give a reason to import transfers of that time"
+            raise Conflict(detail, param="late_import_reason")
+        return closed
 
-    async def _release_due(self, batch: Batch, count: int, now: int, first: int) -> int:
+    async def _record_late(self, batch: Batch, loaded: Loaded, closed: date, now: int) -> None:
+        end = to_ns(loaded.end_of_day(closed))
+        late = [row for row in batch.rows if row[FLAGS] & TransferFlags.IMPORTED and row[TIMESTAMP] < end]
+        await _sql.record_late_imports.execute(
+            self._tx,
+            [uuid_of(row[ID]) for row in late],
+            [loaded.day_of(row[TIMESTAMP]) for row in late],
+            self._late_import_reason,
+            now // 1_000,
+        )
+
+    async def _release_due(self, batch: Batch, loaded: Loaded, count: int, now: int, first: int) -> int:
         """Release the due holds of the locked accounts, and return the batch's new first timestamp."""
         touched = [*batch.accounts.values()]
         numbers_touched = uuids(state.id for state in touched)
@@ -180,7 +213,8 @@ class Ledger:
             due = [record for record in due if batch.states.get(record["id"].int, PENDING) == PENDING]
             if not due:
                 break
-            first, _ = await self._release(batch, due, count, now)
+            first, more = await self._release(batch, due, count, now)
+            loaded.take_date_from(more)
         # Only for these: the accounts on the other side of the holds may have due holds that are not released yet.
         states = [state for state in touched if state.next_expiry <= first]
         for record in await _sql.next_expiries.fetch(self._tx, uuids(state.id for state in states)):

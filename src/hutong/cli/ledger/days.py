@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,28 +13,70 @@ import typer
 from hutong import export
 from hutong.cli.common import Json, in_transaction, with_database
 from hutong.cli.ledger.options import Csv, Day, Parquet, show
+from hutong.errors import Conflict
 
 if TYPE_CHECKING:
     from hutong import db
+    from hutong import ledger as books
 
 days_commands = typer.Typer()
 
 
 @days_commands.command("trial-balance")
 def trial_balance(day: Day = None, as_json: Json = False, as_csv: Csv = False, parquet: Parquet = None) -> None:
-    """Show every subject of every ledger, and exit 1 if debits and credits differ anywhere."""
+    """Show every subject of every ledger on a closed day, or now.
+
+    Exits 1 if debits and credits differ anywhere, and 2 if the day is not closed.
+    """
     from hutong import ledger as books
 
     async def work(tx: db.Tx) -> tuple[list[books.SubjectBalance], bool]:
+        if day is not None:
+            lines = await books.general_ledger(tx, day=day.date())
+            return lines, not books.differences(lines)
         sums = await books.trial_balance(tx)
         even = all(row[f"debits_{kind}"] == row[f"credits_{kind}"] for row in sums for kind in ("posted", "pending"))
-        return await books.general_ledger(tx, day=day.date() if day else None), even
+        return await books.general_ledger(tx), even
 
-    lines, even = in_transaction(work)
+    try:
+        lines, even = in_transaction(work)
+    except Conflict as error:
+        print(f"hutong: {error.detail}; see `hutong ledger days`", file=sys.stderr)
+        sys.exit(2)
     if parquet is not None:
         export.to_parquet(books.SubjectBalance, books.roll_up(lines), parquet)
     show([asdict(line) for line in books.roll_up(lines)], as_json=as_json, as_csv=as_csv)
     sys.exit(0 if even else 1)
+
+
+@days_commands.command("days")
+def days(
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="The most days of each kind.")] = 31,
+    as_json: Json = False,
+    as_csv: Csv = False,
+) -> None:
+    """List the days of the books, newest first: when each ends, how far its closing is, and whether it is late."""
+    from hutong import ledger as books
+
+    async def work(tx: db.Tx) -> tuple[str, list[books.days.AccountingDay]]:
+        rule = await books.days.day_rule(tx)
+        return _words(rule), await books.days.list_days(tx, now=datetime.now(UTC), limit=limit)
+
+    words, listed = in_transaction(work)
+    rows = [
+        {
+            "day": str(day.day),
+            "state": day.state.value,
+            "step": day.step.value if day.step else "",
+            "ends": day.due_at.isoformat() if day.due_at else "",
+            "closed": day.closed_at.isoformat(timespec="seconds") if day.closed_at else "",
+            "late": str(timedelta(seconds=int(day.late.total_seconds()))) if day.late else "",
+        }
+        for day in listed
+    ]
+    if not (as_json or as_csv):
+        print(words)
+    show(rows, as_json=as_json, as_csv=as_csv)
 
 
 @days_commands.command("day-cut")
@@ -65,15 +107,30 @@ def set_cut_time(
         datetime, typer.Argument(metavar="TIME", formats=["%H:%M"], help="The local time at which a day ends.")
     ],
     zone: Annotated[str, typer.Option(help="The zone of that time.")] = "Asia/Shanghai",
+    belongs: Annotated[
+        str,
+        typer.Option(
+            metavar="same_day|next_day",
+            help="Whether a day ends on its own date or on the date after it; by default its own from noon on.",
+        ),
+    ] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Set the time at which days end, from the next day cut on."""
-    from zoneinfo import ZoneInfoNotFoundError
-
+    """Set the time at which days end, from now on, after showing what it means."""
     from hutong import ledger as books
     from hutong.errors import InvalidParameter
 
-    try:
-        in_transaction(lambda tx: books.set_cut_time(tx, cut_time.time(), zone))
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise InvalidParameter(f"there is no zone {zone}", param="--zone") from error
-    print(f"days end at {cut_time:%H:%M} in {zone}")
+    if belongs not in ("", "same_day", "next_day"):
+        raise InvalidParameter("a day ends on the same_day or the next_day", param="--belongs")
+    rule = books.days.make_rule(cut_time.time(), zone, books.days.CutBelongsTo(belongs) if belongs else None)
+    now = datetime.now(UTC)
+    today = rule.day_of(now)
+    print(f"{_words(rule)}; business of now belongs to {today}, which ends at {rule.end_of(today).isoformat()}")
+    if not yes and not typer.confirm("Set it?"):
+        sys.exit(1)
+    in_transaction(lambda tx: books.days.set_day_rule(tx, rule))
+
+
+def _words(rule: books.days.DayRule) -> str:
+    date = "their own date" if rule.cut_belongs_to.value == "same_day" else "the date after"
+    return f"days end at {rule.cut_time:%H:%M} on {date} in {rule.zone} ({rule.cut_belongs_to.value})"

@@ -128,6 +128,19 @@ CHART: dict[int, Subject] = {
 CLASSES = {1: _C.ASSET, 2: _C.LIABILITY, 3: _C.EQUITY, 4: _C.INCOME, 5: _C.EXPENSE}
 """The class of every subject, by the first of the four digits of its code."""
 
+GROUPS: dict[int, tuple[str, str]] = {
+    1000: ("assets", "资产"),
+    1100: ("receivables", "应收款项"),
+    2000: ("liabilities", "负债"),
+    2100: ("balances of users", "用户款项"),
+    2200: ("money in transit", "在途款项"),
+    2300: ("money to be explained", "待查款项"),
+    3000: ("equity", "所有者权益"),
+    4000: ("income", "收入"),
+    5000: ("expenses", "费用"),
+}
+"""The names of the groups that subjects belong to, by code."""
+
 CLEARING = (CHANNEL_RECEIVABLE, REFUND_IN_TRANSIT, SURPLUS_TO_REFUND, PAYOUT_IN_TRANSIT, SUSPENSE)
 """Subjects whose accounts come back to zero when everything in transit has arrived."""
 

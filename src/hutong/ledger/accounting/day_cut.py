@@ -1,21 +1,24 @@
-"""The day cut: two dates, a switch that blocks nobody, and balances proven before the day is closed.
+"""The day cut: a switch that blocks nobody, and balances proven before the day is closed.
 
-The online date is the date of new transfers, and it moves first. Transactions that began before the switch may still
-write into the old day, so the closing waits for them. Then the day's movements are added up from its rows and compared
-with the balances that the rows themselves carry. Only when all of them agree does the batch date follow.
+A transfer belongs to the day of its time. Closing a day first sees to it that no new transfer belongs to it.
+Transactions that began before the switch may still write into it, so the closing waits for them. Then the day's
+movements are added up from its rows and compared with the balances that the rows themselves carry, and all closed days
+with the accounts. Only when all of them agree does the batch date follow.
 """
 
 from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
-from zoneinfo import ZoneInfo
 
 from hutong import db
 from hutong.errors import Conflict
+from hutong.ledger.day_rule import rule_of_books
 from hutong.ledger.statements import sql as _sql
+
+_DAY = timedelta(days=1)
 
 
 class DayCutStep(enum.Enum):
@@ -42,28 +45,12 @@ class DayCut:
     problem: str | None = None
 
 
-def last_due_day(now: datetime, *, cut_time: time, zone: str) -> date:
-    """Return the last day whose cut has passed at this instant."""
-    local = now.astimezone(ZoneInfo(zone))
-    today = local.date() if local.timetz().replace(tzinfo=None) >= cut_time else local.date() - timedelta(days=1)
-    return today - timedelta(days=1)
-
-
-async def set_cut_time(tx: db.Tx, cut_time: time, zone: str) -> None:
-    """Let days end at this time in this zone, from the next cut on.
-
-    Errors:
-        zoneinfo.ZoneInfoNotFoundError: there is no such zone.
-    """
-    ZoneInfo(zone)
-    await _sql.set_cut_time.execute(tx, cut_time, zone)
-
-
 async def advance_day_cut(tx: db.Tx, *, day: date | None = None, now: datetime) -> DayCut | None:
     """Run the next step of closing a day; commit, and call again until the day is FINISHED.
 
     Args:
-        day: The day to close; by default, the next one whose cut has passed.
+        day: The day to close; by default, the next one that is over. The first is the first day with business, or
+            the last day that is over if there was none.
 
     Repeat:
         Each step can be interrupted and run again; a finished day stays finished.
@@ -72,24 +59,26 @@ async def advance_day_cut(tx: db.Tx, *, day: date | None = None, now: datetime) 
         The state of the closing, or None if no day is due.
 
     Errors:
-        Conflict: the previous day is not closed yet, or the day is not over.
+        Conflict: the previous day is not closed yet, the day is not over, or it is not the first.
     """
-    (books,) = await _sql.accounting_day.fetch(tx)
-    last_due = last_due_day(now, cut_time=books["cut_time"], zone=books["zone"])
+    (books,) = await _sql.lock_accounting_day.fetch(tx)
+    rule = rule_of_books(books)
+    last_due = rule.last_due_day(now)
     previous: date | None = books["batch_date"]
+    first = previous + _DAY if previous else await _first_day(tx, last_due)
     if day is None:
-        day = previous + timedelta(days=1) if previous else last_due
+        day = first
         if day > last_due:
             return None
     if day > last_due:
         raise Conflict(f"the day {day} is not over")
-    if previous is not None and day > previous + timedelta(days=1):
-        raise Conflict(f"{previous + timedelta(days=1)} must be closed first")
+    if day > first or (previous is None and day < first):
+        raise Conflict(f"{first} must be closed first")
     state = await _sql.day_cut.fetchrow(tx, day)
     if state is None:
         if previous is not None and day <= previous:
             raise Conflict(f"the books are past the day {day}")
-        await _sql.begin_day_cut.execute(tx, day, day + timedelta(days=1), now)
+        await _sql.begin_day_cut.execute(tx, day, day + _DAY, now, rule.end_of(day))
         return DayCut(day, DayCutStep.SWITCHED)
     step = DayCutStep(state["step"])
     if step is DayCutStep.SWITCHED and state["switched_xact"] is None:
@@ -110,20 +99,37 @@ async def _balance(tx: db.Tx, day: date, from_xact: int, previous: date | None) 
     await _sql.forget_day_balances.execute(tx, day)
     await _sql.balance_accounts.execute(tx, day, from_xact, previous)
     await _sql.balance_subjects.execute(tx, day)
-    problem = await _find_problem(tx, day)
+    await _sql.note_next_rows.execute(tx, day)
+    problem = await _find_problem(tx, day, from_xact)
     if problem is not None:
         return DayCut(day, DayCutStep.DRAINED, problem=problem)
     await _sql.advance_day_cut.execute(tx, day, DayCutStep.BALANCED.value, None)
     return DayCut(day, DayCutStep.BALANCED)
 
 
-async def _find_problem(tx: db.Tx, day: date) -> str | None:
+async def _first_day(tx: db.Tx, last_due: date) -> date:
+    """Return the first day to close: an earlier one would be empty, and a later one would hold several days."""
+    begun = await _sql.recent_day_cuts.fetchrow(tx, 1)
+    business = begun["day"] if begun else await _sql.first_business_day.fetchval(tx)
+    return min(business or last_due, last_due)
+
+
+async def _find_problem(tx: db.Tx, day: date, from_xact: int) -> str | None:
     ledger = await _sql.day_imbalance.fetchrow(tx, day)
     if ledger is not None:
         return f"ledger {ledger['ledger']}: debits {ledger['debits']} and credits {ledger['credits']} differ"
     account = await _sql.day_total_against_detail.fetchval(tx, day)
     if account is not None:
         return f"account {account}: the movements of the day do not add up to its balance"
+    account = await _sql.account_apart_from_days.fetchval(tx, day, from_xact)
+    if account is not None:
+        return f"account {account}: its closed days and what is not closed yet do not add up to its balance"
+    subject = await _sql.subject_apart_from_days.fetchrow(tx, day, from_xact)
+    if subject is not None:
+        return (
+            f"subject {subject['code']} of ledger {subject['ledger']}: its closed days and what is not closed yet "
+            "do not add up to its accounts"
+        )
     account = await _sql.day_negative_account.fetchval(tx, day)
     if account is not None:
         return f"account {account}: below zero at the end of the day"

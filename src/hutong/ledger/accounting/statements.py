@@ -10,10 +10,12 @@ from uuid import UUID
 
 from hutong import db
 from hutong.clock import to_ns
-from hutong.errors import NotFound
-from hutong.ledger.accounting.chart import CHART, NormalSide, normal_side
+from hutong.errors import InvalidParameter, NotFound
+from hutong.ledger.accounting.chart import CHART, GROUPS, NormalSide, normal_side
+from hutong.ledger.accounting.closed_days import require_closed
 from hutong.ledger.accounting.postings import EVENTS
 from hutong.ledger.codec import uuid_of
+from hutong.ledger.model import TIMESTAMP_MAX
 from hutong.ledger.statements import sql as _sql
 
 
@@ -41,7 +43,7 @@ class StatementLine:
 
 @dataclass(frozen=True, slots=True)
 class AccountStatement:
-    """An account between two instants: opening + bookings = closing."""
+    """An account between two instants, or on some days: opening + bookings = closing."""
 
     account_id: UUID
     code: int
@@ -49,6 +51,14 @@ class AccountStatement:
     opening: int
     lines: list[StatementLine]
     closing: int
+
+    def with_balances(self, opened_at: date, closed_at: date) -> list[StatementLine]:
+        """Return the lines between two that have the opening and the closing balance, for files."""
+        return [
+            _balance_line("opening balance", "期初余额", opened_at, self.opening),
+            *self.lines,
+            _balance_line("closing balance", "期末余额", closed_at, self.closing),
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +80,48 @@ async def statement(tx: db.Tx, account_id: int, *, since: datetime, until: datet
 
     Errors:
         NotFound: no account has this id.
+        InvalidParameter: `since` is after `until`; `param` is "since".
     """
+    if since > until:
+        raise InvalidParameter(f"a statement from {since} cannot end at {until}", param="since")
+    return await _statement(
+        tx, account_id, since=to_ns(since), until=to_ns(until), opening_day=date.max, first_day=date.min,
+        last_day=date.max,
+    )  # fmt: skip
+
+
+async def statement_of_days(tx: db.Tx, account_id: int, *, first: date, last: date) -> AccountStatement:
+    """Return the statement of an account over days of the books, both included: it closes on the last day's balance.
+
+    The statement of a closed day never changes.
+
+    Errors:
+        NotFound: no account has this id.
+        InvalidParameter: `first` is after `last`; `param` is "since".
+    """
+    if first > last:
+        raise InvalidParameter(f"a statement from {first} cannot end on {last}", param="since")
+    return await _statement(
+        tx, account_id, since=0, until=TIMESTAMP_MAX, opening_day=first, first_day=first, last_day=last
+    )
+
+
+async def _statement(
+    tx: db.Tx, account_id: int, *, since: int, until: int, opening_day: date, first_day: date, last_day: date
+) -> AccountStatement:
     uuid = uuid_of(account_id)
     account = await _sql.account_code.fetchrow(tx, uuid)
     if account is None:
         raise NotFound("no account has this id")
     sign = _sign(account["code"])
-    before = await _sql.balance_before.fetchrow(tx, uuid, to_ns(since))
+    before_ns = since or TIMESTAMP_MAX
+    before = await _sql.balance_before.fetchrow(tx, account_id=uuid, since=before_ns, first_day=opening_day)
     opening = sign * (before["debits"] - before["credits"]) if before is not None else 0
     lines = [
         _statement_line(record, sign)
-        for record in await _sql.statement_lines.fetch(tx, uuid, to_ns(since), to_ns(until))
+        for record in await _sql.statement_lines.fetch(
+            tx, account_id=uuid, since=since, until=until, first_day=first_day, last_day=last_day
+        )
     ]
     return AccountStatement(
         account_id=UUID(int=account_id),
@@ -92,15 +133,20 @@ async def statement(tx: db.Tx, account_id: int, *, since: datetime, until: datet
     )
 
 
+def _balance_line(name_en: str, name_zh: str, day: date, balance: int) -> StatementLine:
+    nobody = UUID(int=0)
+    return StatementLine(nobody, 0, day, 0, nobody, nobody, 0, 0, balance, name_en, name_zh)
+
+
 def _statement_line(record: Any, sign: int) -> StatementLine:
     event = EVENTS.get(record["code"])
     return StatementLine(
-        id=record["id"],
+        id=UUID(int=record["id"].int),
         timestamp=record["timestamp"],
         accounting_date=record["accounting_date"],
         event=record["code"],
-        other_account=record["other"],
-        reference=record["reference"],
+        other_account=UUID(int=record["other"].int),
+        reference=UUID(int=record["reference"].int),
         debit=record["debit"],
         credit=record["credit"],
         balance=sign * (record["debits"] - record["credits"]),
@@ -115,22 +161,37 @@ async def general_ledger(tx: db.Tx, *, day: date | None = None) -> list[SubjectB
     Returns:
         One line per ledger and subject that ever moved. Balances are on the subject's normal side; over the lines of
         one ledger, those on debit sides equal those on credit sides.
+
+    Errors:
+        Conflict: the day is not closed, so its balances are not known yet.
     """
+    if day is not None:
+        await require_closed(tx, day)
     records = await (_sql.subject_balances.fetch(tx, day) if day else _sql.subject_balances_now.fetch(tx))
     return [_subject_balance(record) for record in records]
 
 
+def differences(lines: Sequence[SubjectBalance]) -> list[int]:
+    """Return the ledgers in which debits and credits differ, over the movements or at the end."""
+    sums: dict[int, tuple[int, int]] = {}
+    for line in lines:
+        moved, closing = sums.get(line.ledger, (0, 0))
+        sums[line.ledger] = moved + line.debits - line.credits, closing + _sign(line.code) * line.closing
+    return sorted(number for number, both in sums.items() if any(both))
+
+
 def roll_up(lines: Sequence[SubjectBalance]) -> list[SubjectBalance]:
-    """Return the lines with their parents added: a parent is the sum of its children, on the debit side."""
+    """Return the lines with their parents added: a parent is the sum of all subjects below it, on its normal side."""
     sums: dict[tuple[int, int], list[int]] = {}
     for line in lines:
-        subject = CHART.get(line.code)
-        parent = subject.parent if subject else 0
-        sign = _sign(line.code)
-        total = sums.setdefault((line.ledger, parent), [0, 0, 0, 0])
-        for place, value in enumerate((sign * line.opening, line.debits, line.credits, sign * line.closing)):
-            total[place] += value
-    parents = [SubjectBalance(ledger, code, "", "", *total) for (ledger, code), total in sums.items()]
+        for parent in {line.code // 100 * 100, line.code // 1000 * 1000} - {0, line.code}:
+            sign = _sign(line.code) * _sign(parent)
+            total = sums.setdefault((line.ledger, parent), [0, 0, 0, 0])
+            for place, value in enumerate((sign * line.opening, line.debits, line.credits, sign * line.closing)):
+                total[place] += value
+    parents = [
+        SubjectBalance(ledger, code, *GROUPS.get(code, ("", "")), *total) for (ledger, code), total in sums.items()
+    ]
     return sorted([*lines, *parents], key=lambda line: (line.ledger, line.code))
 
 

@@ -1,28 +1,42 @@
 -- columns: day_sums
 ledger, code, opening_debits, opening_credits, debits, credits, closing_debits, closing_credits
 
--- name: accounting_day
+-- columns: accounting_day
+online_date, batch_date, zone, cut_time, cut_belongs_to
+
+-- name: lock_accounting_day
 -- The current accounting dates; locked, so that one day cut moves at a time.
-SELECT online_date, batch_date, cut_time, zone FROM ledger.accounting_day FOR UPDATE;
+SELECT {accounting_day} FROM ledger.accounting_day FOR UPDATE;
+
+-- name: accounting_day
+-- The current accounting dates.
+SELECT {accounting_day} FROM ledger.accounting_day;
 
 -- name: set_cut_time
--- A new cut time and zone, from the next day cut on.
-UPDATE ledger.accounting_day SET cut_time = $1, zone = $2;
+-- When days end from now on.
+UPDATE ledger.accounting_day SET cut_time = $1, zone = $2, cut_belongs_to = $3;
+
+-- name: first_business_day
+-- The first day that has rows, for the first cut; the journal has no index on days.
+SELECT min(t.accounting_date) AS day FROM ledger.journal t;
 
 -- name: day_cut
 -- The progress of the closing of one day.
 SELECT day, step, from_xact, switched_xact FROM ledger.day_cut WHERE day = $1;
 
+-- name: recent_day_cuts
+-- The days that are closed or being closed, newest first.
+SELECT day, step, due_at, finished_at FROM ledger.day_cut ORDER BY day DESC LIMIT $1;
+
 -- name: begin_day_cut
--- New transfers belong to the next day from the moment this commits. Before the first cut the calendar gave the dates, so
--- rows of any date may lie anywhere.
+-- No new transfer belongs to this day from the moment this commits. Its own rows are found from where the rows after the
+-- previous day begin.
 WITH day AS (
-    UPDATE ledger.accounting_day SET online_date = $2
+    UPDATE ledger.accounting_day SET online_date = greatest(online_date, $2)
 )
-INSERT INTO ledger.day_cut (day, step, from_xact, began_xact, started_at)
+INSERT INTO ledger.day_cut (day, step, from_xact, began_xact, started_at, due_at)
 VALUES ($1, 'switched', coalesce((SELECT c.began_xact FROM ledger.day_cut c ORDER BY c.day DESC LIMIT 1), 0),
-    CASE WHEN (SELECT y.online_date IS NULL FROM ledger.accounting_day y) THEN 0
-        ELSE db.xact_offset() + pg_snapshot_xmin(pg_current_snapshot())::text::bigint END, $3);
+    db.xact_offset() + pg_snapshot_xmin(pg_current_snapshot())::text::bigint, $3, $4);
 
 -- name: note_switch
 -- Run once the switch is committed: every transaction that may still have seen the old date has a lower number.
@@ -35,6 +49,15 @@ UPDATE ledger.day_cut SET
         THEN 'drained' ELSE step END
 WHERE day = $1
 RETURNING step;
+
+-- name: note_next_rows
+-- Where the rows of later days begin, which may have been written long before this day was closed: at the first that is
+-- there, or at the oldest transaction that may still write one.
+UPDATE ledger.day_cut c SET began_xact = least(
+    db.xact_offset() + pg_snapshot_xmin(pg_current_snapshot())::text::bigint,
+    (SELECT min(t.xact) FROM ledger.journal t WHERE t.xact >= c.from_xact AND t.accounting_date > c.day)
+)
+WHERE c.day = $1;
 
 -- name: forget_day_balances
 -- A day is balanced from scratch each time, so that an interrupted run leaves no trace.
@@ -94,6 +117,43 @@ CROSS JOIN LATERAL (
 ) last
 WHERE b.day = $1 AND (last.debits, last.credits) <> (b.closing_debits, b.closing_credits)
 ORDER BY b.account_id LIMIT 1;
+
+-- name: account_apart_from_days
+-- An account whose balances are not its closed days and what is not closed yet: a row that fell between two days, or a
+-- change by hand.
+SELECT a.id AS account_id FROM ledger.account a
+LEFT JOIN LATERAL (
+    SELECT b.closing_debits AS debits, b.closing_credits AS credits FROM ledger.day_balance b
+    WHERE b.account_id = a.id AND b.day <= $1 ORDER BY b.day DESC LIMIT 1
+) closed ON true
+LEFT JOIN (
+    SELECT e.account_id, sum(e.debits) AS debits, sum(e.credits) AS credits FROM (
+        SELECT t.debit_account_id AS account_id, t.amount AS debits, 0 AS credits FROM ledger.journal t
+        WHERE t.xact >= $2 AND t.accounting_date > $1 AND t.flags & 32778 = 0
+        UNION ALL
+        SELECT t.credit_account_id, 0, t.amount FROM ledger.journal t
+        WHERE t.xact >= $2 AND t.accounting_date > $1 AND t.flags & 32778 = 0
+    ) e GROUP BY e.account_id
+) opened ON opened.account_id = a.id
+WHERE a.debits_posted <> coalesce(closed.debits, 0) + coalesce(opened.debits, 0)
+    OR a.credits_posted <> coalesce(closed.credits, 0) + coalesce(opened.credits, 0)
+ORDER BY a.id LIMIT 1;
+
+-- name: subject_apart_from_days
+-- The same by subject.
+SELECT p.ledger, p.code FROM (
+    SELECT s.ledger, s.code, s.closing_debits AS debits, s.closing_credits AS credits
+    FROM ledger.day_subject s WHERE s.day = $1
+    UNION ALL
+    SELECT a.ledger, a.code, t.amount, 0 FROM ledger.journal t JOIN ledger.account a ON a.id = t.debit_account_id
+    WHERE t.xact >= $2 AND t.accounting_date > $1 AND t.flags & 32778 = 0
+    UNION ALL
+    SELECT a.ledger, a.code, 0, t.amount FROM ledger.journal t JOIN ledger.account a ON a.id = t.credit_account_id
+    WHERE t.xact >= $2 AND t.accounting_date > $1 AND t.flags & 32778 = 0
+    UNION ALL
+    SELECT a.ledger, a.code, -a.debits_posted, -a.credits_posted FROM ledger.account a
+) p GROUP BY p.ledger, p.code HAVING sum(p.debits) <> 0 OR sum(p.credits) <> 0
+ORDER BY p.ledger, p.code LIMIT 1;
 
 -- name: day_negative_account
 -- An account that must not be below zero at the end of the day, but is. Overdraft limits hold within a day only, except for

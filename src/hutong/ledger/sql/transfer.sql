@@ -9,9 +9,9 @@ debit_debits_pending, debit_debits_posted, debit_credits_pending, debit_credits_
 credit_debits_pending, credit_debits_posted, credit_credits_pending, credit_credits_posted
 
 -- name: lookup_transfers
--- Transfers by id; the bounds keep the search to the partitions that can hold them.
+-- Transfers by id, archived ones too; the bounds keep the search to the partitions that can hold them.
 SELECT {transfer}
-FROM ledger.transfer WHERE id = ANY ($1::uuid[]) AND id BETWEEN $2 AND $3 AND flags < 32768;
+FROM ledger.journal WHERE id = ANY ($1::uuid[]) AND id BETWEEN $2 AND $3 AND flags < 32768;
 
 -- name: acquire
 -- Lock the accounts of a batch and read all that the batch must know, in one round trip. Arrays travel as text, here and
@@ -51,10 +51,18 @@ WHERE p.state = 1 AND p.expires_at > 0 AND p.expires_at <= $1
 ORDER BY p.expires_at LIMIT $2;
 
 -- name: imported_bounds
--- The timestamp that imported transfers must come after, and those of their timestamps that an account has.
+-- The timestamp that imported transfers must come after, those of their timestamps that an account has, and the last day
+-- that is closed or being closed.
 SELECT
-    coalesce((SELECT max(t.timestamp) FROM ledger.transfer t WHERE t.flags < 32768), 0) AS newest,
-    (SELECT coalesce(array_agg(a.timestamp), '{}') FROM ledger.account a WHERE a.timestamp = ANY ($1::bigint[])) AS taken;
+    coalesce((SELECT max(t.timestamp) FROM ledger.journal t WHERE t.flags < 32768), 0) AS newest,
+    (SELECT coalesce(array_agg(a.timestamp), '{}') FROM ledger.account a WHERE a.timestamp = ANY ($1::bigint[])) AS taken,
+    (SELECT max(c.day) FROM ledger.day_cut c) AS closed_day;
+
+-- name: record_late_imports
+-- The reason for each transfer that was imported with a timestamp of a closed day; $4 is in microseconds since 1970.
+INSERT INTO ledger.late_import (transfer_id, day, reason, imported_at)
+SELECT u.transfer_id, u.day, $3, to_timestamp($4::bigint / 1000000.0)
+FROM unnest($1::uuid[], $2::date[]) u (transfer_id, day);
 
 -- name: one_importer
 -- Imported events must come after all others, so only one batch of them runs at a time.
@@ -62,7 +70,8 @@ SELECT pg_advisory_xact_lock(x'696d706f7274'::bigint);
 
 -- name: write
 -- Everything a batch changes, in one round trip: journal rows, balances, holds, failed ids. The journal rows of a large
--- batch went ahead by COPY, and their arrays are empty here; so are those of what no account of the batch changed.
+-- batch went ahead by COPY, and their arrays are empty here; so are those of what no account of the batch changed. An
+-- account whose newest row has a later date is not changed, and the caller misses it.
 WITH journal AS (
     INSERT INTO ledger.transfer (accounting_date, xact, {journal})
     SELECT :accounting_date::date, :xact::bigint, {j.journal}
@@ -81,13 +90,14 @@ WITH journal AS (
         debits_posted = u.debits_posted, credits_posted = u.credits_posted, version = u.version,
         debits_pending = coalesce(u.debits_pending, a.debits_pending),
         credits_pending = coalesce(u.credits_pending, a.credits_pending),
-        next_expiry = coalesce(u.next_expiry, a.next_expiry), flags = coalesce(u.flags, a.flags)
+        next_expiry = coalesce(u.next_expiry, a.next_expiry), flags = coalesce(u.flags, a.flags),
+        last_date = CASE WHEN u.version > a.version THEN :accounting_date ELSE a.last_date END
     FROM unnest(
         :account_id::text::uuid[], :account_debits_posted::text::bigint[], :account_credits_posted::text::bigint[],
         :account_version::text::bigint[], :account_debits_pending::text::bigint[],
         :account_credits_pending::text::bigint[], :account_next_expiry::text::bigint[], :account_flags::text::integer[]
     ) u (id, debits_posted, credits_posted, version, debits_pending, credits_pending, next_expiry, flags)
-    WHERE a.id = u.id
+    WHERE a.id = u.id AND coalesce(a.last_date, '-infinity') <= :accounting_date
     RETURNING 1
 ), opened AS (
     INSERT INTO ledger.pending (id, debit_account_id, credit_account_id, expires_at, state)
@@ -102,8 +112,9 @@ WITH journal AS (
     WHERE p.id = r.id AND p.state = 1
     RETURNING 1
 ), failed AS (
-    INSERT INTO ledger.failed_transfer (id, status, timestamp)
-    SELECT f.id, f.status, f.timestamp
+    INSERT INTO ledger.transfer (accounting_date, xact, {journal})
+    SELECT :accounting_date::date, :xact::bigint, f.id, ledger.nil(), ledger.nil(), 0, ledger.nil(), ledger.nil(), 0,
+        f.status, 0, 0, 0, 98304, f.timestamp, f.timestamp, f.timestamp, 0, 0, 0, 0, 0, 0, 0, 0
     FROM unnest(:failed_id::text::uuid[], :failed_status::text::integer[], :failed_timestamp::text::bigint[])
         f (id, status, timestamp)
 )

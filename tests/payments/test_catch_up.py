@@ -255,7 +255,7 @@ async def test_an_authorization_that_was_captured_in_the_lost_time_is_not_captur
 
     async def prepare(world: RestoredWorld) -> Any:
         payment = await world.payment(capture_method=CaptureMethod.MANUAL)
-        await world.hear(world.word(payment.attempts[0], ChannelState.AUTHORIZED))
+        await world.record(world.report(payment.attempts[0], ChannelState.AUTHORIZED))
         return payment
 
     world, copy, payment = await before_and_after(server_url, template_url, clock, prepare)
@@ -268,3 +268,26 @@ async def test_an_authorization_that_was_captured_in_the_lost_time_is_not_captur
         after = await world.lifecycle.capture(await world.again(payment))
         assert (after.status, after.amount_captured_minor) == ("succeeded", AMOUNT)
         assert world.sent() == []
+
+
+async def test_nothing_expires_while_its_lost_attempt_may_have_been_paid(
+    server_url: str, template_url: str, clock: ManualClock
+) -> None:
+    world, copy, payment = await before_and_after(
+        server_url, template_url, clock, lambda world: world.payment(attempt=False)
+    )
+    async with Database.open(create_database(server_url, copy)) as lost:
+        world.go_on_with(lost)
+        (number,) = [encode("att", a.attempt_id) for a in (await world.lifecycle.start(payment, METHOD)).attempts]
+        world.channel.payer_pays(number)
+    async with Database.open(copy) as database:
+        await world.restore(database)
+        clock.advance(timedelta(hours=2))
+        await world.lifecycle.sweep()
+        await world.told_by_channel(number)
+        order = LostOrder(world.merchant_id, payment.merchant_order_no, METHOD, 0)
+        adopted = await world.adoption().adopt_order(number, order)
+        assert (adopted.payment_id, adopted.status) == (payment.payment_id, "succeeded")
+        await world.finish()
+        await world.lifecycle.sweep()
+        assert (await world.again(payment)).amount_captured_minor == AMOUNT

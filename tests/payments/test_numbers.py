@@ -36,7 +36,7 @@ class Remembering(RefundingChannel):
         known = self.refunds.get(refund.refund_no)
         if known is not None:
             self.calls.append(("refund", refund.refund_no))
-            return self._said(refund.refund_no)
+            return self._outcome(refund.refund_no)
         return await super().refund(refund, now=now)
 
 
@@ -111,7 +111,7 @@ async def test_each_attempt_of_a_payment_at_one_account_has_a_number_of_its_own(
         payment = await placed(world, "order-8")
         for _ in range(2):
             clock.advance(timedelta(milliseconds=1))
-            await world.hear(world.word(payment.attempts[-1], ChannelState.FAILED))
+            await world.record(world.report(payment.attempts[-1], ChannelState.FAILED))
             payment = await world.lifecycle.start(await world.again(payment), METHOD)
         expected = [
             encode("att", world.ids.derive("attempt", world.merchant_id, "order-8", world.account_id, ordinal))
@@ -127,7 +127,7 @@ async def test_starts_from_an_old_view_of_the_payment_get_the_next_number(
     async with Database.open(url) as database:
         world = RefundWorld(database, clock)
         seen = await placed(world, "order-9")
-        await world.hear(world.word(seen.attempts[0], ChannelState.FAILED))
+        await world.record(world.report(seen.attempts[0], ChannelState.FAILED))
         old: Any = replace(seen, attempts=[])
         payment = await world.lifecycle.start(old, METHOD)
         assert len({attempt.attempt_id for attempt in payment.attempts}) == 2

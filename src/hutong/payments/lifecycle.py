@@ -361,7 +361,8 @@ class Payments:
     async def sweep(self) -> int:
         """Request the close of what has expired, and query what is due; return how much there was."""
         expired = 0
-        for _ in range(_SWEEP_ROUNDS):
+        # After a restore nothing expires: a payment whose attempt the database has lost may have been paid.
+        for _ in range(_SWEEP_ROUNDS if self._database.catching_up_since is None else 0):
             ended = await self._transactions.expire(limit=SWEEP_LIMIT)
             expired += ended
             if ended < SWEEP_LIMIT:

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 
-.PHONY: run test lint bench simulate simulate-books docs setup lock clean
+.PHONY: run test lint bench simulate simulate-books drill-restore docs setup lock clean
 
 run: setup
 	$(BIN)/hutong demo --serve
@@ -25,6 +25,10 @@ bench: setup
 # SEEDS=200 FROM=5000 for many, SEED=5017 for one with all its steps.
 simulate: setup
 	@$(BIN)/python tests/simulation/simulate.py $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200) --from $(or $(FROM),0))
+
+# A database restored while channels, merchants and a consumer go on, with many orders.
+drill-restore: setup
+	@HUTONG_TEST_DRILL_ORDERS=$(or $(ORDERS),200) $(BIN)/python -m pytest tests/whole/test_restore_drill.py
 
 # Sixty days of business in each of four zones, against an independent model. SEEDS=20 FROM=100, as above.
 simulate-books: setup

@@ -174,3 +174,16 @@ async def test_the_books_hold_and_go_on(upgraded: str) -> None:
         (result,) = await lg.create_transfers([transfer])
         assert result.status is ledger.CreateTransferStatus.CREATED
         assert (await ledger.check_invariants(tx, now=now)).problems == []
+
+
+async def test_rows_from_before_and_after_an_upgrade_are_all_under_the_chain(upgraded: str) -> None:
+    """The dump has numbers of transactions of its own server, which are higher than those of a new one."""
+    migrate(upgraded)
+    now = SystemClock().now()
+    async with Database.open(upgraded, size=1) as database:
+        kept = await database.pool.fetchval("SELECT max(to_xact) FROM ledger.seal")
+        while await database.run(lambda tx: ledger.seal(tx, now=now)):
+            pass
+        verdict = await database.run(ledger.verify)
+        assert (verdict.problems, verdict.unsealed) == ([], 0)
+        assert await database.pool.fetchval("SELECT min(xact) FROM ledger.account_change") >= kept

@@ -58,11 +58,11 @@ def migrate(dsn: str, *, packages: Collection[str] | None = None) -> list[str]:
     """
     with _locked_backend(dsn) as backend:
         _rename_applied(backend)
+        _adopt_cluster(backend)  # before the migrations, which may keep numbers of transactions
         todo = _to_apply(backend, packages)
         names = [migration.id for migration in todo]
         with redirect_stdout(io.StringIO()):  # yoyo prints what a migration selects
             backend.apply_migrations(todo)
-        _adopt_cluster(backend)
         return names
 
 
@@ -74,7 +74,8 @@ def pending_migrations(dsn: str, *, packages: Collection[str] | None = None) -> 
 
 def _adopt_cluster(backend: Any) -> None:
     with backend.transaction():
-        ((epoch,),) = backend.execute(ADOPT).fetchall()
+        ((known,),) = backend.execute("SELECT to_regprocedure('db.adopt_cluster()') IS NOT NULL").fetchall()
+        ((epoch,),) = backend.execute(ADOPT).fetchall() if known else ((None,),)
     if epoch is not None:
         _log.warning("cluster_adopted", epoch=epoch)
 

@@ -18,6 +18,9 @@ $$;
 REVOKE ALL ON FUNCTION ledger.highest_xact() FROM PUBLIC;
 INSERT INTO db.xact_keeper (function_name) VALUES ('ledger.highest_xact');
 
+-- A database that was restored into this cluster before has numbers that are higher than the counter.
+SELECT db.adopt_cluster();
+
 -- As before, but for the number of the transaction.
 CREATE OR REPLACE FUNCTION ledger.acquire(
     event_ids uuid[], pending_ids uuid[], account_ids uuid[], least_id uuid, greatest_id uuid,

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 
-.PHONY: run test lint bench simulate docs setup lock clean
+.PHONY: run test lint bench simulate simulate-books docs setup lock clean
 
 run: setup
 	$(BIN)/hutong demo --serve
@@ -25,6 +25,10 @@ bench: setup
 # SEEDS=200 FROM=5000 for many, SEED=5017 for one with all its steps.
 simulate: setup
 	@$(BIN)/python tests/simulation/simulate.py $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200) --from $(or $(FROM),0))
+
+# The same for weeks of books: SEEDS=20 FROM=100, or SEED=107.
+simulate-books: setup
+	@$(BIN)/python tests/ledger/simulate_books.py $(if $(BUSINESS),--business $(BUSINESS)) $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10) --from $(or $(FROM),0))
 
 docs: setup
 	$(BIN)/sphinx-build -W -q -b html docs docs/_build/html

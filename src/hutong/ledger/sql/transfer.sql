@@ -74,9 +74,9 @@ SELECT pg_advisory_xact_lock(x'696d706f7274'::bigint);
 -- account whose newest row has a later date is not changed, and the caller misses it.
 WITH journal AS (
     INSERT INTO ledger.transfer (accounting_date, xact, {journal})
-    SELECT :accounting_date::date, :xact::bigint, {j.journal}
+    SELECT j.accounting_date, :xact::bigint, {j.journal}
     FROM unnest(
-        :id::text::uuid[], :debit_account_id::text::uuid[], :credit_account_id::text::uuid[], :amount::text::bigint[],
+        :accounting_date::text::date[], :id::text::uuid[], :debit_account_id::text::uuid[], :credit_account_id::text::uuid[], :amount::text::bigint[],
         :pending_id::text::uuid[], :user_data_128::text::uuid[], :user_data_64::text::bigint[],
         :user_data_32::text::bigint[], :timeout::text::bigint[], :ledger::text::bigint[], :code::text::integer[],
         :flags::text::integer[], :timestamp::text::bigint[], :debit_version::text::bigint[],
@@ -84,20 +84,20 @@ WITH journal AS (
         :debit_credits_pending::text::bigint[], :debit_credits_posted::text::bigint[],
         :credit_debits_pending::text::bigint[], :credit_debits_posted::text::bigint[],
         :credit_credits_pending::text::bigint[], :credit_credits_posted::text::bigint[]
-    ) AS j ({journal})
+    ) AS j (accounting_date, {journal})
 ), balances AS (
     UPDATE ledger.account a SET
         debits_posted = u.debits_posted, credits_posted = u.credits_posted, version = u.version,
         debits_pending = coalesce(u.debits_pending, a.debits_pending),
         credits_pending = coalesce(u.credits_pending, a.credits_pending),
         next_expiry = coalesce(u.next_expiry, a.next_expiry), flags = coalesce(u.flags, a.flags),
-        last_date = :accounting_date
+        last_date = :last_date::date
     FROM unnest(
         :account_id::text::uuid[], :account_debits_posted::text::bigint[], :account_credits_posted::text::bigint[],
         :account_version::text::bigint[], :account_debits_pending::text::bigint[],
         :account_credits_pending::text::bigint[], :account_next_expiry::text::bigint[], :account_flags::text::integer[]
     ) u (id, debits_posted, credits_posted, version, debits_pending, credits_pending, next_expiry, flags)
-    WHERE a.id = u.id AND coalesce(a.last_date, '-infinity') <= :accounting_date
+    WHERE a.id = u.id AND coalesce(a.last_date, '-infinity') <= :last_date
     RETURNING 1
 ), opened AS (
     INSERT INTO ledger.pending (id, debit_account_id, credit_account_id, expires_at, state)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from hutong.errors import ConfigurationError
@@ -30,6 +32,11 @@ class Settings(BaseSettings):
     secret_key: SecretStr | None = Field(
         default=None,
         description="Key that encrypts credentials at rest: 32 bytes in base64. Unset, a key file in the data folder.",
+    )
+    backup_folder: Literal["off"] | Path | None = Field(
+        default=None,
+        description="Folder to which the embedded database archives its changes, for `hutong backup`. It takes effect "
+        "when the database starts, and is remembered in the data folder until it is another one, or `off`.",
     )
     zone: int = Field(default=0, ge=0, le=255, description="The zone of this installation; every id carries it.")
     host: str = Field(default="127.0.0.1", description="Address the API listens on.")
@@ -89,15 +96,23 @@ class Settings(BaseSettings):
         pattern=r"^[a-z][a-z0-9_-]{0,31}$",
         description="First part of the names of event streams; keep it once a listener depends on it.",
     )
+    ledger_head_secret: SecretStr | None = Field(
+        default=None,
+        description="Secret that signs requests to HUTONG_LEDGER_HEAD_URL, as Standard Webhooks: whsec_ and base64.",
+    )
+    ledger_head_url: str | None = Field(
+        default=None,
+        description="Address that the worker sends each new head of the books' chain to; unset, a file alone has them.",
+    )
     log_level: str = Field(
         default="info", pattern="^(debug|info|warning|error)$", description="The lowest logged level."
     )
     log_format: str = Field(default="json", pattern="^(json|console)$", description="The form of log lines.")
 
-    @field_validator("home", "events_archive")
+    @field_validator("home", "events_archive", "backup_folder")
     @classmethod
-    def _absolute(cls, folder: Path | None) -> Path | None:
-        return None if folder is None else folder.expanduser().absolute()
+    def _absolute(cls, folder: Path | str | None) -> Path | str | None:
+        return folder.expanduser().absolute() if isinstance(folder, Path) else folder
 
     @field_validator("database_url", "query_database_url")
     @classmethod
@@ -111,6 +126,22 @@ class Settings(BaseSettings):
     def _is_broker(cls, url: SecretStr | None) -> SecretStr | None:
         if url is not None and not url.get_secret_value().startswith(("amqp://", "amqps://", "kafka://")):
             raise ValueError("must begin with amqp://, amqps:// or kafka://")
+        return url
+
+    @field_validator("ledger_head_secret")
+    @classmethod
+    def _is_secret(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and not re.fullmatch(r"whsec_[A-Za-z0-9+/]{32,}={0,2}", secret.get_secret_value()):
+            raise ValueError("must be whsec_ and at least 24 bytes in base64")
+        return secret
+
+    @field_validator("ledger_head_url")
+    @classmethod
+    def _is_signed(cls, url: str | None, info: ValidationInfo) -> str | None:
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise ValueError("must begin with https:// or http://")
+        if url is not None and "ledger_head_secret" in info.data and info.data["ledger_head_secret"] is None:
+            raise ValueError("needs HUTONG_LEDGER_HEAD_SECRET, which signs the requests")
         return url
 
     @field_validator("public_url")

@@ -16,6 +16,7 @@ from uuid import UUID
 import orjson
 
 _PARQUET_TYPES = {int: "BIGINT", str: "VARCHAR", UUID: "VARCHAR", date: "DATE"}
+_BIGINT_MAX = 2**63 - 1
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _LONGEST_LINE = 64 * 1024 * 1024
 
@@ -37,16 +38,24 @@ def to_csv(lines: Iterable[Any]) -> str:
 def to_parquet(kind: type[Any], lines: Iterable[Any], path: Path) -> None:
     """Write lines of one kind as a Parquet file: integers as 64 bits, dates as dates, ids and names as text.
 
+    A column with an integer beyond 64 bits, such as the sum of a subject, is a decimal of 38 digits.
+
     Args:
         kind: The dataclass of the lines. It gives an empty file its columns.
 
     Effects:
         Replaces the file.
     """
+    columns, listed = dict(_columns(kind)), [asdict(line) for line in lines]
+    for name in [name for name, type_ in columns.items() if type_ == "BIGINT"]:
+        if any(abs(line[name] or 0) > _BIGINT_MAX for line in listed):
+            columns[name] = "DECIMAL(38, 0)"
+            for line in listed:
+                line[name] = str(line[name])  # as a number, neither orjson nor DuckDB would keep all its digits
     with tempfile.NamedTemporaryFile("wb", suffix=".jsonl") as rows:
-        rows.writelines(orjson.dumps(asdict(line), option=orjson.OPT_APPEND_NEWLINE) for line in lines)
+        rows.writelines(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in listed)
         rows.flush()
-        write_parquet(Path(rows.name), _columns(kind), path)
+        write_parquet(Path(rows.name), columns, path)
 
 
 def _harmless(value: object) -> object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import os
 import secrets
 import tempfile
@@ -34,12 +35,17 @@ class Vault:
             raise ConfigurationError("a secret key is 32 bytes, written in base64", param="HUTONG_SECRET_KEY")
         self._keys = {hashlib.sha256(key).digest()[:_KEY_ID_BYTES]: AESGCM(key) for key in keys}
         self._current = next(iter(self._keys))
+        self._secrets = tuple(keys)
 
     def seal(self, plaintext: bytes, *, context: str) -> bytes:
         """Encrypt for storage at `context`, such as "channel_account:acc_…"; the result decrypts nowhere else."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
         sealed = self._keys[self._current].encrypt(nonce, plaintext, context.encode())
         return _VERSION + self._current + nonce + sealed
+
+    def fingerprints(self, salt: bytes) -> list[str]:
+        """Return a mark of each key, the current one first: it recognizes a key and reveals nothing of it."""
+        return [hmac.new(key, b"hutong key fingerprint" + salt, hashlib.sha256).hexdigest() for key in self._secrets]
 
     def open(self, sealed: bytes, *, context: str) -> bytes:
         """Decrypt the result of `seal` for the same context.

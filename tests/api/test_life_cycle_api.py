@@ -26,8 +26,8 @@ async def reserved(platform_api: PlatformApi, shop: Shop) -> str:
     new = payments.NewAttempt(attempt_id, platform_api.account_id, "wechat", METHOD)
     now = platform_api.clock.now()
     await platform_api.database.run(lambda tx: start_attempts(tx, [StartAttempt(payment_id, new)], now=now))
-    word = ChannelReport(attempt_id, platform_api.account_id, ChannelAnswer(ChannelState.AUTHORIZED), Source.QUERY)
-    await platform_api.lifecycle._transactions.reports.record([RecordReport(word)])
+    report = ChannelReport(attempt_id, platform_api.account_id, ChannelAnswer(ChannelState.AUTHORIZED), Source.QUERY)
+    await platform_api.lifecycle._transactions.reports.record([RecordReport(report)])
     return str(answer.json["id"])
 
 

@@ -314,7 +314,7 @@ async def test_a_registered_origin_is_taken_with_any_path(platform_api: Platform
     assert (answer.status, answer.json["return_url"]) == (201, url)
 
 
-async def test_a_refused_try_says_why_in_the_channels_word_in_ours_and_for_the_payer(
+async def test_a_refused_attempt_has_the_channels_code_ours_and_a_text_for_the_payer(
     platform_api: PlatformApi, shop: Shop, faultless: None
 ) -> None:
     await platform_api.accounts.refresh()
@@ -328,7 +328,7 @@ async def test_a_refused_try_says_why_in_the_channels_word_in_ours_and_for_the_p
     assert attempt["retryable"] is False
 
 
-async def test_a_code_without_a_meaning_leaves_the_try_unknown(
+async def test_a_code_without_a_meaning_leaves_the_attempt_unknown(
     platform_api: PlatformApi, shop: Shop, faultless: None
 ) -> None:
     await platform_api.accounts.refresh()
@@ -341,7 +341,7 @@ async def test_a_code_without_a_meaning_leaves_the_try_unknown(
         assert "NEVER_SEEN" in [one.code for one in await channels.codes.open_unmapped(tx)]
 
 
-async def test_an_end_does_not_keep_the_word_of_the_doubt_before_it(
+async def test_an_end_does_not_keep_the_code_of_the_doubt_before_it(
     platform_api: PlatformApi, shop: Shop, faultless: None
 ) -> None:
     await platform_api.control("next", interface="place", kind="reply_lost")

@@ -56,7 +56,9 @@ async def test_payer_scans_and_the_page_turns_to_success_without_reload(
     assert [method for _, method, _ in checkout.attempts] == ["wechat_native"]
 
 
-async def test_declined_payment_offers_another_try(checkout: MemoryCheckout, cashier_url: str, open_page: Open) -> None:
+async def test_a_declined_payment_offers_another_attempt(
+    checkout: MemoryCheckout, cashier_url: str, open_page: Open
+) -> None:
     link = checkout.create()
     page = await open_page(cashier_url + link.page())
     await start_paying(page)

@@ -66,7 +66,7 @@ async def test_a_payer_scans_and_pays_and_the_page_turns_to_success_without_relo
     assert after["status"] == "succeeded"
 
 
-async def test_ten_clicks_make_one_try(platform: RunningPlatform, environment: dict[str, str]) -> None:
+async def test_ten_clicks_make_one_attempt(platform: RunningPlatform, environment: dict[str, str]) -> None:
     key = merchant_key(environment)
     order = {"merchant_order_no": "clicks-1", "amount_minor": 100, "currency": "CNY", "subject": "Ten clicks"}
     payment = post(f"{platform.address}/v1/payments", order, key)

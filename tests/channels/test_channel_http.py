@@ -100,7 +100,7 @@ async def test_what_is_no_answer_may_have_been_sent(http: Http, sent: bytes) -> 
     assert caught.value.sent
 
 
-async def test_silence_may_have_been_heard(hasty: Http) -> None:
+async def test_a_request_without_an_answer_may_have_arrived(hasty: Http) -> None:
     async def wait(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
@@ -160,7 +160,7 @@ async def test_a_download_that_breaks_off_leaves_no_file(http: Http, tmp_path: P
     assert files(tmp_path) == []
 
 
-async def test_a_refused_download_brings_the_words_of_the_refusal(http: Http, tmp_path: Path) -> None:
+async def test_a_refused_download_brings_the_text_of_the_refusal(http: Http, tmp_path: Path) -> None:
     async with served(answer(b"no", status=b"404 Not Found")) as (url, _):
         reply = await http.download("GET", url, headers={}, into=tmp_path / "bill", limit=1000)
     assert (reply.status, reply.body) == (404, b"no")

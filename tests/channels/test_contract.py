@@ -104,7 +104,7 @@ async def test_closing_a_paid_order_tells_what_was_paid(rig: Rig, now) -> None:
     assert (answer.state, answer.amount_minor) == (ChannelState.SUCCEEDED, rig.amount_minor)
 
 
-async def test_money_taken_after_the_close_is_told(rig: Rig, receiver, now) -> None:
+async def test_money_taken_after_the_close_is_reported(rig: Rig, receiver, now) -> None:
     request = rig.request(now, notify_url=receiver.url)
     await rig.channel.pay(request, now=now)
     await rig.channel.close(order_of(request), now=now)
@@ -275,7 +275,7 @@ async def test_a_duplicate_notice_reads_the_same(rig: Rig, receiver, now) -> Non
     await rig.pay(request, notify={"copies": 3})
     notices = [rig.channel.parse_notification(*(await receiver.taken.get()), now=now) for _ in range(3)]
     assert len({(notice.number, notice.about, notice.answer) for notice in notices}) == 1
-    if rig.signed_anew:
+    if rig.signed_each_time:
         assert len({notice.replay_key for notice in notices}) == 3  # so none of them is a replay
     else:
         assert {notice.replay_key for notice in notices} == {None}

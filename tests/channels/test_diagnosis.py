@@ -121,7 +121,7 @@ async def test_a_host_that_does_not_tell_its_time_is_no_fault(http: Http, date: 
         assert await faults(http, url) == {"host": None, "clock": None}
 
 
-async def test_hosts_out_of_reach_are_told_apart(http: Http, tmp_path: Path) -> None:
+async def test_hosts_out_of_reach_are_distinguished(http: Http, tmp_path: Path) -> None:
     assert await faults(http, "http://127.0.0.1:1/") == {"host": "connection_refused"}
     assert await faults(http, "http://no-such-host.invalid/") == {"host": "host_not_found"}
     async with host(tls=own_certificate(tmp_path)) as url:
@@ -142,7 +142,7 @@ async def test_an_account_out_of_reach_is_not_asked_further(
     ]
 
 
-async def test_what_the_adapter_finds_is_told_as_well(
+async def test_the_adapters_own_findings_are_reported_too(
     database: Database, http: Http, clock: ManualClock, account: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from hutong.channels import AccountFinding

@@ -46,17 +46,9 @@ async def rig(http: Http) -> AsyncIterator[Rig]:
             currency="CNY",
             refusal=(400, "BAD_REQUEST"),
             absent=(404, "NO_SUCH_ORDER"),
-            unproven={
-                "unsigned": "unsigned",
-                "bad_signature": "bad_signature",
-                "stale": "stale",
-                "malformed": "unreadable",
-                "too_long": "no_answer",
-            },
             stranger={"secret": "another secret, of thirty-two too"},
-            no_base_url={"base_url": "http://127.0.0.1:1"},
             notice_window=timedelta(seconds=301),
-            signed_anew=True,
+            signed_each_time=True,
         )
 
 

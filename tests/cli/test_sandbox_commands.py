@@ -48,7 +48,7 @@ async def test_a_day_is_closed_and_its_bill_made(command: Run, running: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "text"),
     [
         (("pay", "wechat", "att_nobody"), "no such order"),
         (("scan", "alipay", "att_nobody"), "no such order"),
@@ -60,11 +60,11 @@ async def test_a_day_is_closed_and_its_bill_made(command: Run, running: str) -> 
     ],
 )
 async def test_a_refusal_of_the_sandbox_is_printed_and_fails(
-    command: Run, running: str, arguments: tuple[str, ...], words: str
+    command: Run, running: str, arguments: tuple[str, ...], text: str
 ) -> None:
     done = await asyncio.to_thread(command, "sandbox", *arguments)
     assert done.returncode == 1
-    assert words in done.stderr
+    assert text in done.stderr
 
 
 def test_without_a_sandbox_the_address_is_named(command: Run, monkeypatch: pytest.MonkeyPatch) -> None:

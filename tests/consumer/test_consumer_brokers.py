@@ -167,7 +167,7 @@ async def counted(url: str) -> list[tuple[str, int]]:
         return [(str(merchant), int(payments)) for merchant, payments in await rows.fetchall()]
 
 
-async def test_a_broker_that_is_not_there_is_told_at_the_start(world: World) -> None:
+async def test_a_broker_that_is_not_there_is_reported_at_the_start(world: World) -> None:
     with pytest.raises(Unavailable):
         await consumer.rabbit(world.consumer(), "amqp://guest:guest@127.0.0.1:1/", queue="q")
 
@@ -195,14 +195,14 @@ async def test_a_database_that_is_away_is_waited_for(world: World, monkeypatch: 
 async def test_a_database_without_the_tables_is_not_waited_for(database_url: str) -> None:
     from hutong.consumer import transport
 
-    async def nothing(tx: db.Tx, told: Message) -> None: ...
+    async def nothing(tx: db.Tx, received: Message) -> None: ...
 
     async with Database.open(database_url, size=2) as database:
-        told = Consumer("x", nothing, database)
+        listener = Consumer("x", nothing, database)
         with pytest.raises(asyncpg.UndefinedTableError):
-            await transport.take_batch(told, [message(1)])
+            await transport.take_batch(listener, [message(1)])
         with pytest.raises(asyncpg.UndefinedTableError):
-            await told.attend(None)
+            await listener.attend(None)
 
 
 async def test_a_package_that_is_not_installed_is_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,12 +226,12 @@ async def test_over_kafka_offsets_are_committed_after_the_transaction(world: Wor
 
     calls = 0
 
-    async def dies_once(tx: db.Tx, told: Message) -> None:
+    async def dies_once(tx: db.Tx, received: Message) -> None:
         nonlocal calls
         calls += 1
         if calls == 2:
             raise Unavailable("not now")
-        await world.write_down(tx, told)
+        await world.write_down(tx, received)
 
     def committed() -> int:
         place = confluent_kafka.TopicPartition("hutong.payment", partition)
@@ -242,8 +242,8 @@ async def test_over_kafka_offsets_are_committed_after_the_transaction(world: Wor
             member.close()
 
     publish(*(message(no, f"o{no}") for no in range(1, 31) if no != 7), b"no message")
-    told = Consumer(world.name, dies_once, world.database, policy=POLICY)
-    task = asyncio.create_task(consumer.kafka(told, servers, topics=["hutong.payment"], batch=10))
+    listener = Consumer(world.name, dies_once, world.database, policy=POLICY)
+    task = asyncio.create_task(consumer.kafka(listener, servers, topics=["hutong.payment"], batch=10))
     async with running(task), asyncio.timeout(60):
         while len(await world.applied()) < 29:  # noqa: ASYNC110
             await asyncio.sleep(0.1)

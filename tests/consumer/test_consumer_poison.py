@@ -27,64 +27,66 @@ class Poison:
         self.world, self.numbers = world, set(numbers)
         self.tries: list[int] = []
 
-    async def __call__(self, tx: db.Tx, told: Message) -> None:
-        if told.no in self.numbers:
-            self.tries.append(told.attempt)
-            await self.world.write_down(tx, told)
+    async def __call__(self, tx: db.Tx, received: Message) -> None:
+        if received.no in self.numbers:
+            self.tries.append(received.attempt)
+            await self.world.write_down(tx, received)
             raise ValueError("no such product\x00, token=abc123")
-        await self.world.write_down(tx, told)
+        await self.world.write_down(tx, received)
 
 
-async def exhausted(world: World, told: Consumer) -> None:
+async def exhausted(world: World, listener: Consumer) -> None:
     """Let all tries pass."""
     for _ in range(POLICY.tries + 1):
         world.clock.advance(timedelta(minutes=10))
-        await told.handle()
+        await listener.handle()
 
 
 async def test_poison_is_tried_parked_and_holds_up_its_object_alone(world: World) -> None:
     poison = Poison(world, 2)
-    told = world.consumer(poison, policy=POLICY)
-    await told.take([message(1, "a", 1), message(2, "b", 1), message(3, "b", 2), message(4, "a", 2), message(5, "c")])
+    listener = world.consumer(poison, policy=POLICY)
+    await listener.take(
+        [message(1, "a", 1), message(2, "b", 1), message(3, "b", 2), message(4, "a", 2), message(5, "c")]
+    )
     assert sorted(await world.applied()) == [1, 4, 5]
-    assert await told.handle() == 0  # not before the wait is over
-    await exhausted(world, told)
+    assert await listener.handle() == 0  # not before the wait is over
+    await exhausted(world, listener)
     assert poison.tries == [1, 2, 3]
     (parked,) = await world.parked()
     assert (parked.reference, parked.object_id, parked.attempts, parked.behind) == (f"{STREAM}/2", "b", 3, 1)
     assert parked.reason == "ValueError: no such product, token=[masked]"
-    await told.take([message(6, "b", 3), message(7, "a", 3)])
+    await listener.take([message(6, "b", 3), message(7, "a", 3)])
     assert sorted(await world.applied()) == [1, 4, 5, 7]
     assert [one.behind for one in await world.parked()] == [2]
     assert (await world.progress()).done_no == 1
 
 
-async def test_parked_is_tried_again_when_told_and_then_its_object_goes_on(world: World) -> None:
+async def test_a_parked_message_is_handled_again_on_request_and_its_object_goes_on(world: World) -> None:
     poison = Poison(world, 1)
-    told = world.consumer(poison, policy=POLICY)
-    await told.take([message(1), message(2, "a", 2)])
-    await exhausted(world, told)
+    listener = world.consumer(poison, policy=POLICY)
+    await listener.take([message(1), message(2, "a", 2)])
+    await exhausted(world, listener)
     assert await world.retry(f"{STREAM}/1", f"{STREAM}/2") == [f"{STREAM}/1"]
-    await exhausted(world, told)
+    await exhausted(world, listener)
     assert poison.tries == [1, 2, 3, 1, 2, 3]
     poison.numbers.clear()
     await world.retry(f"{STREAM}/1")
-    assert await told.handle() == 2
+    assert await listener.handle() == 2
     assert await world.applied() == [1, 2]
     assert await world.parked() == []
 
 
 async def test_dropped_is_never_handled_and_lets_its_object_go_on(world: World) -> None:
-    told = world.consumer(Poison(world, 2), policy=POLICY)
-    await told.take([message(2), message(3, "a", 2)])
-    await exhausted(world, told)
+    listener = world.consumer(Poison(world, 2), policy=POLICY)
+    await listener.take([message(2), message(3, "a", 2)])
+    await exhausted(world, listener)
     assert await world.drop(f"{STREAM}/2") == [f"{STREAM}/2"]
     assert await world.drop(f"{STREAM}/2") == []
-    assert await told.take([message(2)]) == Taken(0, 1, 0, 0)
+    assert await listener.take([message(2)]) == Taken(0, 1, 0, 0)
     assert await world.applied() == [3]  # though number 1 is still missing
-    await told.take([message(1, "b")])
+    await listener.take([message(1, "b")])
     world.clock.advance(timedelta(days=30))
-    assert await told.tidy(keep=timedelta(days=1)) == 2
+    assert await listener.tidy(keep=timedelta(days=1)) == 2
     query = "SELECT no, reason FROM consumer.inbox WHERE consumer = $1 AND state = 'dropped'"
     rows = await world.database.pool.fetch(query, world.name)
     assert [tuple(row) for row in rows] == [(2, "not wanted; ValueError: no such product, token=[masked]")]
@@ -92,35 +94,35 @@ async def test_dropped_is_never_handled_and_lets_its_object_go_on(world: World) 
 
 async def test_many_poisoned_among_many_leave_the_others_done(world: World) -> None:
     bad = {3, 4, 40, 77, 100}
-    told = world.consumer(Poison(world, *bad), policy=POLICY)
-    await told.take([message(no, f"o{no}") for no in range(1, 101)])
+    listener = world.consumer(Poison(world, *bad), policy=POLICY)
+    await listener.take([message(no, f"o{no}") for no in range(1, 101)])
     assert sorted(await world.applied()) == sorted(set(range(1, 101)) - bad)
-    await exhausted(world, told)
+    await exhausted(world, listener)
     assert [one.reference for one in await world.parked()] == [f"{STREAM}/{no}" for no in sorted(bad)]
 
 
 async def test_a_handler_that_swallows_a_failed_statement_stands_alone_in_the_end(world: World) -> None:
-    async def swallows(tx: db.Tx, told: Message) -> None:
-        if told.no == 2:
+    async def swallows(tx: db.Tx, received: Message) -> None:
+        if received.no == 2:
             try:
                 await tx.execute("SELECT 1 / 0")
             except asyncpg.DivisionByZeroError:
                 return
-        await world.write_down(tx, told)
+        await world.write_down(tx, received)
 
-    told = world.consumer(swallows, policy=POLICY)
-    await told.take([message(no, f"o{no}") for no in range(1, 10)])
+    listener = world.consumer(swallows, policy=POLICY)
+    await listener.take([message(no, f"o{no}") for no in range(1, 10)])
     assert sorted(await world.applied()) == [1, *range(3, 10)]
-    await exhausted(world, told)
+    await exhausted(world, listener)
     assert [one.reference for one in await world.parked()] == [f"{STREAM}/2"]
 
 
 async def test_a_handler_that_hangs_is_cut_off(world: World) -> None:
-    async def hangs(tx: db.Tx, told: Message) -> None:
-        await (asyncio.sleep(3600) if told.no == 1 else world.write_down(tx, told))
+    async def hangs(tx: db.Tx, received: Message) -> None:
+        await (asyncio.sleep(3600) if received.no == 1 else world.write_down(tx, received))
 
-    told = world.consumer(hangs, policy=Policy(tries=1, limit=timedelta(seconds=1)))
-    await told.take([message(1), message(2, "b")])
+    listener = world.consumer(hangs, policy=Policy(tries=1, limit=timedelta(seconds=1)))
+    await listener.take([message(1), message(2, "b")])
     assert await world.applied() == [2]
     assert [one.reason for one in await world.parked()] == ["TimeoutError"]
 
@@ -129,32 +131,32 @@ async def test_a_handler_that_hangs_is_cut_off(world: World) -> None:
 async def test_what_is_no_fault_of_the_message_is_tried_until_it_works(world: World, error: Exception) -> None:
     down = True
 
-    async def needs_another(tx: db.Tx, told: Message) -> None:
-        if down and told.no == 1:
+    async def needs_another(tx: db.Tx, received: Message) -> None:
+        if down and received.no == 1:
             raise error
-        await world.write_down(tx, told)
+        await world.write_down(tx, received)
 
-    told = world.consumer(needs_another, policy=POLICY)
-    await told.take([message(1), message(2, "b")])
+    listener = world.consumer(needs_another, policy=POLICY)
+    await listener.take([message(1), message(2, "b")])
     for _ in range(10):
-        await exhausted(world, told)
+        await exhausted(world, listener)
     assert await world.applied() == [2]
     assert await world.parked() == []
     down = False
     world.clock.advance(timedelta(minutes=10))
-    assert await told.handle() == 1
+    assert await listener.handle() == 1
 
 
-async def test_a_message_that_kills_the_process_is_parked_before_it_does_so_for_ever(world: World) -> None:
+async def test_a_message_that_kills_the_process_is_parked_after_a_few_attempts(world: World) -> None:
     """A try is counted before it is made; whoever was in its company is tried apart from it."""
     deaths = 0
 
-    async def kills(tx: db.Tx, told: Message) -> None:
+    async def kills(tx: db.Tx, received: Message) -> None:
         nonlocal deaths
-        if told.no == 2:
+        if received.no == 2:
             deaths += 1
             raise SystemExit
-        await world.write_down(tx, told)
+        await world.write_down(tx, received)
 
     for round_number in range(8):
         process = world.consumer(kills, policy=POLICY)
@@ -211,10 +213,10 @@ UNREADABLE = [
 
 @pytest.mark.parametrize("number", range(len(UNREADABLE)))
 async def test_what_cannot_be_read_is_parked_and_never_stops_the_rest(world: World, number: int) -> None:
-    told = world.consumer()
+    listener = world.consumer()
     bad = UNREADABLE[number]
-    assert await told.take([message(1), bad, message(2, "b")]) == Taken(2, 0, 0, 1)
-    assert await told.take([bad]) == Taken(0, 0, 0, 1)
+    assert await listener.take([message(1), bad, message(2, "b")]) == Taken(2, 0, 0, 1)
+    assert await listener.take([bad]) == Taken(0, 0, 0, 1)
     assert await world.applied() == [1, 2]
     (parked,) = await world.parked()
     assert (parked.attempts, parked.event_id) == (2, None)
@@ -222,26 +224,26 @@ async def test_what_cannot_be_read_is_parked_and_never_stops_the_rest(world: Wor
     (again,) = await world.parked()
     assert again.reference == parked.reference
     assert await world.drop(parked.reference) == [parked.reference]
-    assert await told.take([bad]) == Taken(0, 0, 0, 1)
+    assert await listener.take([bad]) == Taken(0, 0, 0, 1)
     assert await world.parked() == []
 
 
 async def test_a_version_that_is_not_known_waits_for_a_consumer_that_knows_it(world: World) -> None:
-    told = world.consumer()
-    await told.take([message(1, version=2), message(2, "a", 2), message(3, "b")])
+    listener = world.consumer()
+    await listener.take([message(1, version=2), message(2, "a", 2), message(3, "b")])
     assert await world.applied() == [3]
     (parked,) = await world.parked()
     assert parked.reason == "version 2 of payment.succeeded is not supported"
     await world.retry(parked.reference)
-    assert await told.handle() == 0
+    assert await listener.handle() == 0
     await world.retry(parked.reference)
     assert await world.consumer(versions={"payment.succeeded": 2}).handle() == 2
     assert await world.applied() == [3, 1, 2]
 
 
 async def test_a_message_too_large_is_parked_unread(world: World) -> None:
-    told = world.consumer()
-    await told.take([message(1, data={"x": "y" * 1_000_000}), message(2, "a", 2), message(3, "b")])
+    listener = world.consumer()
+    await listener.take([message(1, data={"x": "y" * 1_000_000}), message(2, "a", 2), message(3, "b")])
     assert await world.applied() == [3]
     (parked,) = await world.parked()
     assert parked.reason.endswith("more than 262144")
@@ -250,12 +252,12 @@ async def test_a_message_too_large_is_parked_unread(world: World) -> None:
 
 
 async def test_what_an_earlier_version_took_in_and_this_one_cannot_read_is_parked(world: World) -> None:
-    told = world.consumer()
-    await told.receive([message(1), message(2, "b")])
+    listener = world.consumer()
+    await listener.receive([message(1), message(2, "b")])
     await world.database.pool.execute(
         "UPDATE consumer.inbox SET body = '{}' WHERE consumer = $1 AND no = 1", world.name
     )
-    assert await told.handle() == 1
+    assert await listener.handle() == 1
     assert [one.reference for one in await world.parked()] == [f"{STREAM}/1"]
 
 

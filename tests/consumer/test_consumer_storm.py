@@ -60,9 +60,9 @@ async def test_a_consumer_comes_to_what_the_source_sent_through_any_storm(world:
     sent = world.source.sent = made(rng)
     cured = False
 
-    async def handler(tx: db.Tx, told: Message) -> None:
-        await world.write_down(tx, told)
-        if b'"poison":true' in told.body and not cured:
+    async def handler(tx: db.Tx, received: Message) -> None:
+        await world.write_down(tx, received)
+        if b'"poison":true' in received.body and not cured:
             raise ValueError("poison")
         if rng.random() < 0.0003:
             raise Died

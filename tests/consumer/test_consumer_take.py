@@ -15,11 +15,11 @@ from support.fixtures.consumer import World, digest, message
 
 
 async def test_each_message_is_handled_once(world: World) -> None:
-    told = world.consumer()
+    listener = world.consumer()
     batch = [message(1), message(2, "b"), message(3, "a", 2)]
-    assert await told.take(batch) == Taken(3, 0, 0, 0)
-    assert await told.take([*batch, batch[0]]) == Taken(0, 4, 0, 0)
-    assert await told.take([message(4, "c"), message(4, "c")]) == Taken(1, 1, 0, 0)
+    assert await listener.take(batch) == Taken(3, 0, 0, 0)
+    assert await listener.take([*batch, batch[0]]) == Taken(0, 4, 0, 0)
+    assert await listener.take([message(4, "c"), message(4, "c")]) == Taken(1, 1, 0, 0)
     assert await world.applied() == [1, 2, 3, 4]
 
 
@@ -30,33 +30,33 @@ async def test_two_consumers_know_nothing_of_each_other(world: World) -> None:
 
 
 async def test_what_comes_early_waits_for_its_predecessor_and_nothing_else_does(world: World) -> None:
-    told = world.consumer()
-    await told.take([message(4, "a", 2), message(5, "a", 3), message(3, "b", 1)])
+    listener = world.consumer()
+    await listener.take([message(4, "a", 2), message(5, "a", 3), message(3, "b", 1)])
     assert await world.applied() == [3]
-    await told.take([message(2, "a", 1)])
+    await listener.take([message(2, "a", 1)])
     assert await world.applied() == [3, 2, 4, 5]
     assert (await world.progress()).missing == 1  # number 1 has not come, and holds nobody up
 
 
 async def test_a_message_without_predecessor_goes_when_no_number_below_it_is_missing(world: World) -> None:
-    told = world.consumer()
-    await told.take([message(2, "a", 7)])
+    listener = world.consumer()
+    await listener.take([message(2, "a", 7)])
     assert await world.applied() == []
-    await told.take([message(1, "b", 4)])
+    await listener.take([message(1, "b", 4)])
     assert await world.applied() == [1, 2]
 
 
 async def test_a_stream_joined_late_begins_with_what_comes_first(world: World) -> None:
-    told = world.consumer(policy=Policy(from_start=False))
-    await told.take([message(901, "a", 5), message(900, "b", 3), message(902, "a", 6)])
+    listener = world.consumer(policy=Policy(from_start=False))
+    await listener.take([message(901, "a", 5), message(900, "b", 3), message(902, "a", 6)])
     assert await world.applied() == [900, 901, 902]
-    assert await told.take([message(17, "c")]) == Taken(0, 1, 0, 0)
+    assert await listener.take([message(17, "c")]) == Taken(0, 1, 0, 0)
     assert (await world.progress()).missing == 0
 
 
 async def test_streams_are_counted_apart(world: World) -> None:
-    told = world.consumer()
-    await told.take([message(1), message(1, stream="hutong.refund.0"), message(2, "b", stream="hutong.refund.0")])
+    listener = world.consumer()
+    await listener.take([message(1), message(1, stream="hutong.refund.0"), message(2, "b", stream="hutong.refund.0")])
     assert sorted(await world.applied()) == [1, 1, 2]
     assert (await world.progress("hutong.refund.0")).done_no == 2
 
@@ -69,22 +69,22 @@ class Died(BaseException):
 async def test_what_a_handler_did_and_that_it_did_it_stand_or_fall_together(world: World, stopped: bool) -> None:
     calls = 0
 
-    async def dies_after(tx: db.Tx, told: Message) -> None:
+    async def dies_after(tx: db.Tx, received: Message) -> None:
         nonlocal calls
         calls += 1
-        await world.write_down(tx, told)
+        await world.write_down(tx, received)
         if calls == 2:
             raise asyncio.CancelledError if stopped else Died
 
     with pytest.raises(asyncio.CancelledError if stopped else Died):
         await world.consumer(dies_after).take([message(1), message(2, "b")])
     assert await world.applied() == []
-    told = world.consumer()
-    assert await told.take([message(1), message(2, "b")]) == Taken(0, 2, 0, 0)
+    listener = world.consumer()
+    assert await listener.take([message(1), message(2, "b")]) == Taken(0, 2, 0, 0)
     if not stopped:  # it may still be at work; one that is stopped in good order hands its messages back
         assert await world.applied() == []
         world.clock.advance(Policy().lease)
-        assert await told.handle() == 2
+        assert await listener.handle() == 2
     assert await world.applied() == [1, 2]
 
 
@@ -116,20 +116,20 @@ async def test_processes_side_by_side_handle_each_message_once_and_in_order(worl
 
 
 async def test_what_was_done_is_deleted_up_to_what_is_open(world: World) -> None:
-    told = world.consumer()
-    await told.take([message(1), message(2, "b"), message(4, "c", 2), message(5, "d")])
+    listener = world.consumer()
+    await listener.take([message(1), message(2, "b"), message(4, "c", 2), message(5, "d")])
     world.clock.advance(timedelta(days=8))
-    assert await told.tidy(keep=timedelta(days=7)) == 2  # number 3 is missing, and 4 waits for it
-    assert await told.take([message(1), message(2, "b")]) == Taken(0, 2, 0, 0)
-    await told.take([message(3, "e")])
-    assert await told.tidy(keep=timedelta(days=7)) == 0  # 3 and 4 were done just now
+    assert await listener.tidy(keep=timedelta(days=7)) == 2  # number 3 is missing, and 4 waits for it
+    assert await listener.take([message(1), message(2, "b")]) == Taken(0, 2, 0, 0)
+    await listener.take([message(3, "e")])
+    assert await listener.tidy(keep=timedelta(days=7)) == 0  # 3 and 4 were done just now
     world.clock.advance(timedelta(days=8))
-    assert await told.tidy(keep=timedelta(days=7)) == 3
-    assert await told.tidy(keep=timedelta(days=7)) == 0
+    assert await listener.tidy(keep=timedelta(days=7)) == 3
+    assert await listener.tidy(keep=timedelta(days=7)) == 0
     progress = await world.progress()
     assert (progress.tidied_no, progress.done_no, progress.last_no) == (5, 5, 5)
-    assert await told.take([message(6, "a", 2), digest([message(4, "c", 2)], 4)]) == Taken(1, 0, 1, 0)
-    assert await told.repair(world.source) == 0
+    assert await listener.take([message(6, "a", 2), digest([message(4, "c", 2)], 4)]) == Taken(1, 0, 1, 0)
+    assert await listener.repair(world.source) == 0
     assert await world.open() == 0  # what is gone cannot be compared
     assert await world.applied() == [1, 2, 5, 3, 4, 6]
 
@@ -143,9 +143,9 @@ async def test_tables_may_be_installed_again_and_by_many_at_once(world: World) -
 
 
 async def test_only_the_topics_wanted_are_taken(world: World) -> None:
-    told = world.consumer(topics=["refund"])
+    listener = world.consumer(topics=["refund"])
     other = [message(1), message(2, stream="x"), digest([message(1)], 1)]
-    assert await told.take([*other, message(1, stream="hutong.refund.0")]) == Taken(1, 0, 0, 0)
+    assert await listener.take([*other, message(1, stream="hutong.refund.0")]) == Taken(1, 0, 0, 0)
     assert [one.stream for one in await world.all_progress()] == ["hutong.refund.0"]
 
 

@@ -240,7 +240,7 @@ def test_an_immediate_stop_under_load_loses_nothing_acknowledged(server: Embedde
         thread.start()
     for _ in range(2):
         wait_until(lambda: len(acknowledged) > 100)
-    server._run_checked(server._place(), "pg_ctl", "stop", "-D", "data", "-m", "immediate", "-w")
+    server.run_checked(server._place(), "pg_ctl", "stop", "-D", "data", "-m", "immediate", "-w")
     for thread in threads:
         thread.join(10)
     with psycopg.connect(server.start()) as connection:

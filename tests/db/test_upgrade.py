@@ -21,6 +21,7 @@ from psycopg.sql import SQL, Identifier
 from hutong import ledger
 from hutong.clock import SystemClock
 from hutong.db import Database, embedded_system, migrate, pending_migrations
+from hutong.ledger.model import QueryFilter, QueryFilterFlags
 from support import create_database
 
 HERE = Path(__file__).parent
@@ -57,7 +58,7 @@ WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND n.nspname NOT LIKE 'p
     AND n.nspname <> 'information_schema' AND c.relname !~ '^_?yoyo'
 """
 CNY = 156
-RECEIVABLES = ledger.QueryFilter(0, 0, 0, 0, 1101, 0, 0, 100, ledger.QueryFilterFlags.NONE)
+RECEIVABLES = QueryFilter(0, 0, 0, 0, 1101, 0, 0, 100, QueryFilterFlags.NONE)
 Rows = dict[str, list[dict[str, Any]]]
 
 

@@ -130,8 +130,8 @@ async def test_old_events_go_into_files_and_are_read_back_to_the_byte(
     assert await rows(world, "SELECT event_id FROM events.outbox") == []
     read = duckdb.read_parquet(str(tmp_path / "outbox_first.parquet"))
     assert read.project("event_id, data, epoch_us(created_at)").order("event_id").fetchall() == before
-    tries = duckdb.read_parquet(str(tmp_path / "delivery_try_first.parquet"))
-    assert tries.project("state, status").fetchall() == [("delivered", 200)] * 2
+    attempts = duckdb.read_parquet(str(tmp_path / "delivery_try_first.parquet"))
+    assert attempts.project("state, status").fetchall() == [("delivered", 200)] * 2
     assert (await keep(world, tmp_path)).files == []
     assert await rows(world, "SELECT tablename FROM pg_tables WHERE schemaname = 'events_archive'") == []
     [(name, count)] = await rows(world, "SELECT name, row_count FROM events.partition WHERE file LIKE '%/outbox%'")
@@ -208,7 +208,7 @@ async def test_a_dead_delivery_of_an_archived_event_is_not_sent_again(world: Wor
     assert sorted((await keep(world)).detached) == ["delivery_first", "delivery_try_first", "stream_entry_first"]
 
 
-async def test_who_asks_for_an_archived_event_is_told_where_it_is(
+async def test_a_replay_of_an_archived_event_names_its_archive(
     world: World, receiver: Receiver, tmp_path: Path
 ) -> None:
     endpoint = await world.endpoint()

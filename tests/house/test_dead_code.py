@@ -20,12 +20,15 @@ DECORATED = re.compile(
 CALLED_BY_OTHERS = {
     "emit",  # logging
     "get_route_handler",  # FastAPI
+    "invoke",  # click
 }
 """Methods that a library calls by their names."""
 
 EXTENSIONS: dict[str, str] = {
     "get_account_balances": "TigerBeetle's client has it",
     "get_account_transfers": "TigerBeetle's client has it",
+    "lookup_accounts": "TigerBeetle's client has it",
+    "query_accounts": "TigerBeetle's client has it",
     "query_transfers": "TigerBeetle's client has it",
 }
 """Functions that the documentation offers and nothing in the house uses, by name, each with its purpose."""

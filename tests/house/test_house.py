@@ -91,7 +91,7 @@ def test_only_what_stops_the_embedded_server_starts_it() -> None:
     assert sorted(set(started) - {"bench/events_webhooks.py: server"}) == [
         "app/platform.py: server",
         "app/supervisor.py: embedded",
-        "cli/database.py: db.EmbeddedServer(settings.home)",
+        "cli/database.py: db.EmbeddedServer(settings.home, archive=settings.backup_folder)",
     ]
 
 

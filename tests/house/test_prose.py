@@ -1,4 +1,4 @@
-"""The house speaks the field's English: no private words, first lines that say what is done."""
+"""The house speaks the field's English: no private words, first lines that say what is done, tests' names included."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "hutong"
+TESTS = Path(__file__).parents[1]
 FILES = sorted(SOURCE.rglob("*.py"))
+TEST_FILES = [path for path in sorted(TESTS.rglob("*.py")) if path != Path(__file__)]
 SQL_FILES = [path for path in sorted(SOURCE.rglob("*.sql")) if path.parent.name != "migrations"]
 BANNED = {
     r"said|told|heard": "answered, reported, notified",
@@ -32,7 +34,10 @@ BANNED = {
 """What is not written, and what is written instead; see the glossary in the documentation."""
 
 PATTERN = re.compile(r"(?<![\w-])(?:" + "|".join(BANNED) + r")(?![\w-])", re.IGNORECASE)
-NAMES = frozenset({"told", "said", "heard", "wish", "wishes", "untold", "unadded", "learnt", "_told", "_said", "_wish"})
+NAMES = frozenset(
+    {"told", "said", "hear", "heard", "wish", "wishes", "word", "words", "untold", "unadded", "learnt"}
+    | {"_told", "_said", "_wish", "_word"}
+)
 OPENINGS = frozenset({"What", "Whether", "How", "Where", "Who", "Whose", "Which", "Why", "When"})
 """What the first line of a function or of a module does not begin with."""
 
@@ -41,7 +46,7 @@ TO_BE_REWRITTEN = {"payments"}
 
 
 def name(path: Path) -> str:
-    return str(path.relative_to(SOURCE))
+    return str(path.relative_to(SOURCE if path.is_relative_to(SOURCE) else TESTS))
 
 
 def package(path: Path) -> str:
@@ -73,12 +78,18 @@ def test_comments_of_statements_use_the_terms_of_the_glossary(path: Path) -> Non
     assert [match[0] for text in comments for match in PATTERN.finditer(text)] == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=name)
+@pytest.mark.parametrize("path", [*FILES, *TEST_FILES], ids=name)
 def test_names_are_nouns_and_verbs_of_the_field(path: Path) -> None:
-    if package(path) in TO_BE_REWRITTEN:
+    if path in FILES and package(path) in TO_BE_REWRITTEN:
         return
     tokens = tokenize.generate_tokens(io.StringIO(path.read_text()).readline)
     assert [f"line {t.start[0]}: {t.string}" for t in tokens if t.type == tokenize.NAME and t.string in NAMES] == []
+
+
+@pytest.mark.parametrize("path", TEST_FILES, ids=name)
+def test_names_of_tests_use_the_terms_of_the_glossary(path: Path) -> None:
+    nodes = [node for node in ast.walk(ast.parse(path.read_text())) if hasattr(node, "name") and hasattr(node, "body")]
+    assert [node.name for node in nodes if PATTERN.search(str(node.name).replace("_", " ").strip())] == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)

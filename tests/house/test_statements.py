@@ -90,8 +90,8 @@ def test_long_lists_of_parameters_have_names() -> None:
 
 def _column(item: str) -> str:
     """The name in an item of a list, without the keyword and the table before it and the type behind."""
-    words = [word for word in item.split() if not word.isupper()]
-    return words[0].rpartition(".")[2] if words else item
+    parts = [part for part in item.split() if not part.isupper()]
+    return parts[0].rpartition(".")[2] if parts else item
 
 
 def listed_twice(texts: Iterable[str]) -> set[str]:

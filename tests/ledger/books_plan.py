@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from support.models.books import DAY, Calendar
+from support.models.books import DAY, Calendar, at_ns
 
 SECOND = timedelta(seconds=1)
 MICROSECOND = timedelta(microseconds=1)
@@ -85,7 +85,10 @@ def make_plan(seed: int, *, days: int = 60, business: int = 12) -> Plan:
         for _ in range(rng.randint(business // 2, business * 3 // 2)):
             kind = rng.choices([*BUSINESS], [*BUSINESS.values()])[0]
             steps.append(Step(_moment(rng, since, until, edges), kind, _numbers(rng)))
-    steps += _worker(rng, calendar, first, days)
+    worker = list(_worker(rng, calendar, first, days))
+    quiet = _quiet(calendar, worker)
+    steps = [step for step in steps if not any(since <= step.at <= until for since, until in quiet)]
+    steps += worker
     steps += _accidents(rng, calendar, first, days)
     ordered = sorted((step for step in steps if step.at > start), key=lambda step: step.at)
     return Plan(seed, world.zone, cut_time, same_day, start, tuple(ordered))
@@ -140,6 +143,12 @@ def _worker(rng: random.Random, calendar: Calendar, first: date, days: int) -> I
         if rng.random() < 0.4:  # the bank's file of the day before comes after the closing
             yield Step(soon + MICROSECOND * rng.randint(1, 2_000_000), "import", _numbers(rng))
     yield Step(calendar.end(first + days * DAY) + timedelta(hours=1), "worker", _numbers(rng))
+
+
+def _quiet(calendar: Calendar, worker: Iterable[Step]) -> list[tuple[datetime, datetime]]:
+    """From the end of a day to an import that follows its closing nothing is booked, so that the import is late."""
+    days = ((calendar.day(at_ns(step.at)), step.at) for step in worker if step.kind == "import")
+    return [(calendar.end(day - DAY), at) for day, at in days]
 
 
 def _accidents(rng: random.Random, calendar: Calendar, first: date, days: int) -> Iterator[Step]:

@@ -251,6 +251,8 @@ class Business:
             done = (await ledger.maintain(world.database, now=world.clock.now(), new_id=world.new_id)).day
             await world.settle()
             await world.follow()
+            if done is not None and done.waiting:
+                done = await world.close()
         due = self.books.days_due(world.clock.now_ns())
         world.tell(f"the worker closed days up to {self.books.closed[-1] if self.books.closed else 'none'}")
         if done is not None and done.problem:

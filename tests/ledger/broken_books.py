@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -22,6 +22,10 @@ Patch = pytest.MonkeyPatch
 UTC_SHIFTED, SHANGHAI_AT_23, NEW_YORK_SPRING, NEW_YORK_AUTUMN, APIA = 9, 5, 1, 2, 3
 
 
+def day_since_1970(days: int | None) -> date:
+    return date(1970, 1, 1) + timedelta(days=days or 0)
+
+
 def _replace(patch: Patch, name: str, old: str, new: str) -> None:
     statement = getattr(sql, name)
     assert old in statement.text, statement.text
@@ -39,20 +43,16 @@ def dates_off_by_the_cut(patch: Patch) -> None:
 
 def dates_of_the_worker(patch: Patch) -> None:
     """Business is of the day that the worker has come to."""
-    dates_of = Loaded.dates_of
-
-    def dated(self: Loaded, rows: Sequence[Any]) -> list[date]:
-        return [self.earliest_date()] * len(rows) if self._online else dates_of(self, rows)
-
-    patch.setattr(Loaded, "dates_of", dated)
+    date_of = Loaded.date_of
+    patch.setattr(
+        Loaded, "date_of",
+        lambda self, at: day_since_1970(self._online) if self._online else date_of(self, at),
+    )  # fmt: skip
 
 
 def imports_of_today(patch: Patch) -> None:
     """What is imported is of the day in which it is imported."""
-    patch.setattr(
-        Loaded, "dates_of",
-        lambda self, rows: [max(self.earliest_date(), self.day_of(self.first_timestamp))] * len(rows),
-    )  # fmt: skip
+    patch.setattr(Loaded, "dates_of", lambda self, rows: [self.date_of(self.first_timestamp)] * len(rows))
 
 
 def no_summer_time(patch: Patch) -> None:
@@ -90,7 +90,7 @@ def close_without_waiting(patch: Patch) -> None:
 
 def take_late_rows(patch: Patch) -> None:
     """What comes after its day was closed still goes into it."""
-    patch.setattr(Loaded, "earliest_date", lambda self: date(1970, 1, 1))
+    patch.setattr(Loaded, "date_of", lambda self, at: max(self.day_of(at), day_since_1970(self._latest)))
 
 
 def import_late_without_a_reason(patch: Patch) -> None:

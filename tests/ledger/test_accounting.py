@@ -23,7 +23,7 @@ from hutong.ledger.accounting.chart import NormalSide, account_id, subject
 from hutong.ledger.accounting.day_cut import DayCutStep, advance_day_cut
 from hutong.ledger.accounting.memo import wrong_totals
 from hutong.ledger.accounting.postings import transfers_of
-from hutong.ledger.accounting.standing_orders import run_standing_orders
+from hutong.ledger.accounting.standing_orders import add_standing_order, run_standing_orders
 from hutong.ledger.accounts import open_accounts
 from hutong.ledger.maintenance import Maintenance
 from hutong.ledger.model import AccountFlags
@@ -151,7 +151,8 @@ def test_codes_keep_their_meaning():
     assert {event.code: event.name for event in ledger.EVENTS.values()} == {
         1: "payment", 2: "fee", 3: "surplus", 4: "refund", 5: "fee_return", 6: "funding_return", 7: "surplus_refund",
         8: "late_refund", 9: "funding", 10: "channel_cost", 11: "channel_settlement", 12: "merchant_settlement",
-        13: "payout", 60: "standing_order", 70: "month_closing", 71: "year_closing", 80: "manual_entry", 99: "manual",
+        13: "payout", 60: "standing_order", 61: "reversal", 70: "month_closing", 71: "year_closing", 80: "manual_entry",
+        99: "manual",
     }  # fmt: skip
     assert set(ledger.EVENTS) == set(EventCode)
     pairs = {event.name: [(leg.debit, leg.credit) for leg in event.legs] for event in ledger.EVENTS.values()}
@@ -161,8 +162,8 @@ def test_codes_keep_their_meaning():
         "funding_return": [(2001, 5002), (2001, 1101)], "surplus_refund": [(2202, 1101), (2202, 1001)],
         "late_refund": [(2301, 1101)], "funding": [(5002, 2001), (1101, 2001)], "channel_cost": [(5001, 1101)],
         "channel_settlement": [(1001, 1101)], "merchant_settlement": [(2001, 2002)],
-        "payout": [(2002, 2203), (2203, 1001)], "standing_order": [], "month_closing": [], "year_closing": [],
-        "manual_entry": [], "manual": [],
+        "payout": [(2002, 2203), (2203, 1001)], "standing_order": [], "reversal": [], "month_closing": [],
+        "year_closing": [], "manual_entry": [], "manual": [],
     }  # fmt: skip
     for event in ledger.EVENTS.values():
         assert event.name_en
@@ -315,7 +316,7 @@ async def test_a_standing_order_moves_the_free_balance_and_no_more(shop, clock):
     await shop.book(refund_hold=30)
     order = {"from_account_id": shop.account(2001), "to_account_id": shop.account(2003), "every": timedelta(hours=1)}
     await shop.run(
-        lambda tx: ledger.add_standing_order(tx, shop.ids.new(), most_minor=50, first_at=clock.now(), by="ops", **order)
+        lambda tx: add_standing_order(tx, shop.ids.new(), most_minor=50, first_at=clock.now(), by="ops", **order)
     )
 
     async def run():

@@ -12,8 +12,6 @@ from hutong import ledger
 from hutong.ledger import (
     Account,
     CreateTransferStatus,
-    QueryFilter,
-    QueryFilterFlags,
     Transfer,
     TransferFlags,
 )
@@ -27,6 +25,8 @@ from hutong.ledger.model import (
     AccountFilterFlags,
     AccountFlags,
     CreateAccountStatus,
+    QueryFilter,
+    QueryFilterFlags,
 )
 from hutong.ledger.overdraft import set_overdraft_limit
 from support.fixtures.ledger import ledger_clock

@@ -44,3 +44,12 @@ def test_an_empty_statement_has_its_columns(tmp_path: Path) -> None:
     rows = duckdb.read_parquet(str(file))
     assert rows.columns[:2] == ["id", "timestamp"]
     assert rows.fetchall() == []
+
+
+def test_sums_beyond_64_bits_are_decimals_without_loss(tmp_path: Path) -> None:
+    file = tmp_path / "large.parquet"
+    large = ledger.SubjectBalance(156, 1101, "", "", 0, 3 * 2**63 + 1, 5, -(2**64) - 1)
+    export.to_parquet(ledger.SubjectBalance, [large, balance(2001, "")], file)
+    rows = duckdb.read_parquet(str(file))
+    assert [str(kind) for kind in rows.types[4:]] == ["BIGINT", "DECIMAL(38,0)", "BIGINT", "DECIMAL(38,0)"]
+    assert [row[4:] for row in rows.fetchall()] == [(0, 3 * 2**63 + 1, 5, -(2**64) - 1), (-(2**62), 2**63 - 1, 0, 7)]

@@ -79,7 +79,7 @@ async def test_a_row_altered_by_hand_is_named(owner, column, value):
     async with owner.transaction():
         verdict = await ledger.verify(owner)
     assert not verdict.holds
-    assert verdict.problems[0].replace("-", "").startswith(f"row {altered}: not as it was sealed")
+    assert str(verdict.problems[0]).replace("-", "").startswith(f"row {altered}: not as it was sealed")
 
 
 async def test_a_row_deleted_by_hand_is_noticed_sealed_or_not(owner):
@@ -89,7 +89,7 @@ async def test_a_row_deleted_by_hand_is_noticed_sealed_or_not(owner):
     await owner.execute(f"DELETE FROM ledger.transfer WHERE id = '{ids[0]:032x}'")
     async with owner.transaction():
         verdict = await ledger.verify(owner)
-    assert "a version is missing or doubled" in verdict.problems[0]
+    assert "a version is missing or doubled" in str(verdict.problems[0])
 
 
 async def test_a_balance_altered_by_hand_is_named(owner):
@@ -98,7 +98,7 @@ async def test_a_balance_altered_by_hand_is_named(owner):
     await owner.execute("UPDATE ledger.account SET credits_posted = credits_posted + 1 WHERE version > 0 AND code = 1")
     async with owner.transaction():
         verdict = await ledger.verify(owner)
-    assert any("its balances differ from those in its last row" in problem for problem in verdict.problems)
+    assert any("its balances differ from those in its last row" in str(problem) for problem in verdict.problems)
 
 
 async def test_a_running_transaction_holds_the_seal_back_and_is_not_skipped(owner, fresh_database_url):
@@ -149,8 +149,8 @@ async def test_an_archived_partition_keeps_its_checksum_and_its_ids(owner):
     assert await owner.fetchval("SELECT count(*) FROM ledger.transfer") == 0
     async with owner.transaction():
         assert (await ledger.verify(owner)).problems == []
-    with pytest.raises(asyncpg.CheckViolationError):  # its id is taken for good, and the row is not at hand
-        await lg.create_transfers([Transfer(ids[0], 1, 2, 100, ledger=1, code=1)])
+    (result,) = await lg.create_transfers([Transfer(ids[0], 1, 2, 100, ledger=1, code=1)])
+    assert result.status.name == "EXISTS"  # its id is taken for good
 
 
 async def test_the_oldest_and_the_newest_server_keep_the_same_books(each_server_url):

@@ -13,6 +13,7 @@ from support import create_database
 from support.event_forms import EventForms
 from support.fakes.channel import HonestChannel
 from support.fixtures.payments import World
+from support.fixtures.refunds import RefundWorld
 
 
 @pytest.fixture(scope="session")
@@ -43,3 +44,12 @@ async def lifecycle(world: World) -> AsyncIterator[Payments]:
         await tx.execute("UPDATE payments.attempt SET verify_at = NULL WHERE verify_at IS NOT NULL")
     yield world.lifecycle
     await world.lifecycle.stop()
+
+
+@pytest.fixture
+async def shop(payments_database: Database, clock: ManualClock) -> AsyncIterator[RefundWorld]:
+    made = RefundWorld(payments_database, clock)
+    await made.quiet()
+    yield made
+    await made.lifecycle.stop()
+    await made.books_have_no_holds()

@@ -22,7 +22,7 @@ async def started(world: World, lifecycle: Payments, method: str, **given: Any) 
     return await lifecycle.start(payment, method, **given)
 
 
-async def told(world: World, payment: Payment) -> list[tuple[str, str | None]]:
+async def timeline_of(world: World, payment: Payment) -> list[tuple[str, str | None]]:
     async with world.database.transaction() as tx:
         return [(entry.what, entry.source) for _, entry in await read_timeline(tx, [payment.payment_id])]
 
@@ -49,7 +49,7 @@ async def test_what_the_payer_tells_is_sent_again_exactly_and_kept_sealed_until_
     request = channel.orders[number(payment)].request
     assert request.payer == {"token": "tok_secret"}
     assert request.return_url == "https://shop/back"
-    await world.hear(world.word(payment.attempts[0], ChannelState.FAILED))
+    await world.record(world.report(payment.attempts[0], ChannelState.FAILED))
     assert (await world.see(payment)).payment.attempts[0].payer_sealed is None
 
 
@@ -72,7 +72,7 @@ async def test_a_channel_that_decides_at_once_is_done_at_once(
     channel.pay = decided  # type: ignore[method-assign]
     payment = await started(world, lifecycle, "test_barcode", payer={"auth_code": "130000000000000001"})
     assert payment.status == "succeeded"
-    assert await told(world, payment) == [("attempt.succeeded", "submission")]
+    assert await timeline_of(world, payment) == [("attempt.succeeded", "submission")]
 
 
 def _order(request: Any) -> Any:
@@ -92,13 +92,13 @@ async def test_a_wallets_code_is_closed_at_its_channel_before_another_method_sta
     payment = await lifecycle.start(payment, "test_card", payer={"token": "t"})
     assert [(a.method, a.state.value) for a in payment.attempts] == [(METHOD, "closed"), ("test_card", "submitted")]
     assert channel.orders[first].state is ChannelState.CLOSED
-    assert await told(world, payment) == [
+    assert await timeline_of(world, payment) == [
         ("attempt.submitted", "submission"), ("attempt.close_requested", None), ("attempt.closed", "close"),
         ("attempt.submitted", "submission"),
     ]  # fmt: skip
 
 
-async def test_a_code_that_was_paid_meanwhile_is_not_followed_by_another_try(
+async def test_a_code_that_was_paid_meanwhile_is_not_followed_by_another_attempt(
     world: World, lifecycle: Payments, channel: HonestChannel
 ) -> None:
     payment = await started(world, lifecycle, METHOD)
@@ -108,7 +108,7 @@ async def test_a_code_that_was_paid_meanwhile_is_not_followed_by_another_try(
     assert (await world.see(payment)).payment.status == "succeeded"
 
 
-async def test_no_other_try_while_one_in_doubt_could_still_take_the_money(
+async def test_no_other_attempt_while_one_in_doubt_could_still_take_the_money(
     world: World, lifecycle: Payments, channel: HonestChannel
 ) -> None:
     card = await started(world, lifecycle, "test_card", payer={"token": "t"})
@@ -133,7 +133,7 @@ async def test_a_payer_who_authorizes_while_room_is_made_keeps_the_authorization
         await tx.execute(
             "UPDATE payments.attempt SET close_requested_at = $2 WHERE id = $1", attempt.attempt_id, world.clock.now()
         )
-    await world.hear(world.word(attempt, ChannelState.AUTHORIZED))
+    await world.record(world.report(attempt, ChannelState.AUTHORIZED))
     stored = (await world.see(payment)).payment
     assert not stored.wants_end(stored.attempts[0])
 
@@ -169,16 +169,16 @@ async def test_an_unpaid_end_is_verified_a_day_later_and_a_success_is_surplus(
 async def test_a_channel_that_denies_a_success_is_reported_and_not_believed(world: World) -> None:
     payment = await world.payment()
     (attempt,) = payment.attempts
-    await world.hear(world.word(attempt, ChannelState.SUCCEEDED, Source.NOTIFICATION))
-    (recorded,) = await world.hear(world.word(attempt, ChannelState.CLOSED))
+    await world.record(world.report(attempt, ChannelState.SUCCEEDED, Source.NOTIFICATION))
+    (recorded,) = await world.record(world.report(attempt, ChannelState.CLOSED))
     assert recorded.contradicts
     assert (await world.see(payment)).payment.status == "succeeded"
-    assert (await told(world, payment))[-1] == ("attempt.contradicted", "query")
-    (again,) = await world.hear(world.word(attempt, ChannelState.SUCCEEDED))
+    assert (await timeline_of(world, payment))[-1] == ("attempt.contradicted", "query")
+    (again,) = await world.record(world.report(attempt, ChannelState.SUCCEEDED))
     assert not again.contradicts
 
 
-async def test_the_story_of_a_payment_is_told_in_order_with_how_it_was_learnt(
+async def test_a_payments_timeline_is_in_order_with_the_source_of_each_entry(
     world: World, lifecycle: Payments, channel: HonestChannel
 ) -> None:
     channel.replies = False
@@ -186,7 +186,7 @@ async def test_the_story_of_a_payment_is_told_in_order_with_how_it_was_learnt(
     channel.replies = True
     channel.payer_pays(number(payment))
     await sweep(world, lifecycle)
-    assert await told(world, payment) == [("attempt.unknown", "submission"), ("attempt.succeeded", "query")]
+    assert await timeline_of(world, payment) == [("attempt.unknown", "submission"), ("attempt.succeeded", "query")]
     assert encode("att", payment.attempts[0].attempt_id) == number(payment)
     assert (await world.see(payment)).payment.attempts[0].amount_captured_minor == AMOUNT
 

@@ -30,17 +30,17 @@ async def live(world: RefundWorld, rng: random.Random, number: int) -> None:
     payment = await world.payment(**changed)
     way = rng.choice(["open", "paid", "refused", "again", "closed", "surplus", "refunded", "refunded"])
     if way in ("refused", "again"):
-        await world.hear(world.word(payment.attempts[0], S.FAILED))
+        await world.record(world.report(payment.attempts[0], S.FAILED))
     if way == "again":
         payment = await world.again(payment)
         await world.start(payment)
         payment = await world.again(payment)
-        await world.hear(world.word(payment.attempts[-1], S.SUCCEEDED))
+        await world.record(world.report(payment.attempts[-1], S.SUCCEEDED))
     if way in ("closed", "surplus"):
         await world.close(payment)
-        await world.hear(world.word(payment.attempts[0], S.CLOSED))
+        await world.record(world.report(payment.attempts[0], S.CLOSED))
     if way in ("paid", "surplus", "refunded"):
-        await world.hear(world.word(payment.attempts[0], S.SUCCEEDED))
+        await world.record(world.report(payment.attempts[0], S.SUCCEEDED))
     if way == "refunded":
         payment = await world.again(payment)
         for _ in range(rng.randint(1, 3)):
@@ -52,17 +52,17 @@ async def live(world: RefundWorld, rng: random.Random, number: int) -> None:
 async def reserve(world: RefundWorld, rng: random.Random, changed: dict[str, Any]) -> None:
     payment = await world.payment(capture_method=CaptureMethod.MANUAL, **changed)
     attempt = payment.attempts[0]
-    await world.hear(world.word(attempt, S.AUTHORIZED, amount_minor=payment.amount_minor, currency="CNY"))
+    await world.record(world.report(attempt, S.AUTHORIZED, amount_minor=payment.amount_minor, currency="CNY"))
     way = rng.choice(["kept", "captured", "partly", "given up", "lapsed"])
     if way in ("captured", "partly"):
         amount = 700 if way == "partly" else payment.amount_minor
         await world.transactions.capture([RequestCapture(payment.payment_id, amount, partial=True)])
-        await world.hear(world.word(attempt, S.SUCCEEDED, amount_minor=amount))
+        await world.record(world.report(attempt, S.SUCCEEDED, amount_minor=amount))
     if way == "given up":
         await world.close(payment)
-        await world.hear(world.word(attempt, S.CLOSED))
+        await world.record(world.report(attempt, S.CLOSED))
     if way == "lapsed":
-        await world.hear(world.word(attempt, S.FAILED))
+        await world.record(world.report(attempt, S.FAILED))
 
 
 async def test_live_rebuilt_from_events_and_rebuilt_from_tables_are_equal(
@@ -77,9 +77,9 @@ async def test_live_rebuilt_from_events_and_rebuilt_from_tables_are_equal(
             await live(world, rng, number)
             if rng.random() < 0.2:
                 for name in ("甲", None, f"乙{number}"):  # in one millisecond
-                    told = PutCustomer(world.merchant_id, Customer(f"u{number % 4}", name))
+                    command = PutCustomer(world.merchant_id, Customer(f"u{number % 4}", name))
                     async with database.transaction() as tx:
-                        await put_customers(tx, [told], new_id=world.ids.new, now=clock.now())
+                        await put_customers(tx, [command], new_id=world.ids.new, now=clock.now())
             if rng.random() < 0.2:
                 await events.sequence(database)
             if rng.random() < 0.2:

@@ -18,10 +18,10 @@ async def test_success_surplus_close_and_expiry(each_server_url: str, clock: Man
         paid, late, unpaid, forgotten = await world.place(
             world.order(), world.order(), world.order(attempt=False), world.order(attempt=False)
         )
-        await world.hear(world.word(paid.attempts[0], ChannelState.SUCCEEDED, key=b"one"))
-        await world.hear(world.word(late.attempts[0], ChannelState.FAILED))
+        await world.record(world.report(paid.attempts[0], ChannelState.SUCCEEDED, key=b"one"))
+        await world.record(world.report(late.attempts[0], ChannelState.FAILED))
         await world.close(late, unpaid)
-        await world.hear(world.word(late.attempts[0], ChannelState.SUCCEEDED, key=b"two"))
+        await world.record(world.report(late.attempts[0], ChannelState.SUCCEEDED, key=b"two"))
         clock.advance(forgotten.expires_at - clock.now())
         assert await world.transactions.expire(limit=10) == 1
         stored = await world.stored([paid, late, unpaid, forgotten])

@@ -200,26 +200,28 @@ async def test_an_authorization_is_given_up_at_its_end(
 
 async def test_a_channel_that_took_the_money_at_once_is_believed(world: World) -> None:
     payment = await world.payment(capture_method=CaptureMethod.MANUAL)
-    (recorded,) = await world.hear(world.word(payment.attempts[0], ChannelState.SUCCEEDED, amount_minor=AMOUNT - 1))
+    (recorded,) = await world.record(world.report(payment.attempts[0], ChannelState.SUCCEEDED, amount_minor=AMOUNT - 1))
     assert recorded.outcome is RecordOutcome.APPLIED
     stored = (await world.see(payment)).payment
     assert (stored.status, stored.amount_captured_minor) == ("succeeded", AMOUNT - 1)
 
 
-@pytest.mark.parametrize("said", [699, 701, AMOUNT])
-async def test_a_captured_amount_that_was_not_asked_for_is_not_booked(world: World, said: int) -> None:
+@pytest.mark.parametrize("captured", [699, 701, AMOUNT])
+async def test_a_captured_amount_that_was_not_asked_for_is_not_booked(world: World, captured: int) -> None:
     payment = await world.payment(capture_method=CaptureMethod.MANUAL)
     (attempt,) = payment.attempts
-    await world.hear(world.word(attempt, ChannelState.AUTHORIZED, amount_minor=AMOUNT))
+    await world.record(world.report(attempt, ChannelState.AUTHORIZED, amount_minor=AMOUNT))
     await world.transactions.capture([RequestCapture(payment.payment_id, 700)])
-    (recorded,) = await world.hear(world.word(attempt, ChannelState.SUCCEEDED, Source.CAPTURE, amount_minor=said))
+    (recorded,) = await world.record(
+        world.report(attempt, ChannelState.SUCCEEDED, Source.CAPTURE, amount_minor=captured)
+    )
     assert recorded.outcome is RecordOutcome.MISMATCH
     assert (await world.see(payment)).transfers == []
 
 
 async def test_an_ordinary_payment_that_is_only_reserved_is_not_paid(world: World) -> None:
     payment = await world.payment()
-    await world.hear(world.word(payment.attempts[0], ChannelState.AUTHORIZED, amount_minor=AMOUNT))
+    await world.record(world.report(payment.attempts[0], ChannelState.AUTHORIZED, amount_minor=AMOUNT))
     stored = (await world.see(payment)).payment
     assert (stored.status, stored.attempts[0].state) == ("processing", "submitted")
 

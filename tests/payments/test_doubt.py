@@ -37,7 +37,7 @@ def ages(lines: list[Any]) -> list[int]:
     return [line["age_s"] for line in lines if line["event"] == "attempt_in_doubt"]
 
 
-async def test_an_attempt_without_a_word_is_counted_by_age_and_reported_once_at_each_age(
+async def test_an_attempt_without_an_answer_is_counted_by_age_and_reported_once_at_each_age(
     world: World, lifecycle: Payments, channel: HonestChannel, logged: list[Any]
 ) -> None:
     channel.replies = False
@@ -78,7 +78,7 @@ async def test_a_capture_and_an_end_without_an_answer_are_in_doubt_since_they_we
 ) -> None:
     ending = await placed(world, lifecycle, validity=timedelta(days=1))
     capturing = await placed(world, lifecycle, capture_method=CaptureMethod.MANUAL, validity=timedelta(days=1))
-    await world.hear(world.word(capturing.attempts[0], ChannelState.AUTHORIZED))
+    await world.record(world.report(capturing.attempts[0], ChannelState.AUTHORIZED))
     channel.payer_pays(number(capturing))
     assert sum((await lifecycle.report_in_doubt()).values()) == 0
     world.clock.advance(timedelta(minutes=30))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -11,8 +10,6 @@ import pytest
 
 from hutong import api, customers, events, payments
 from hutong.channels import ChannelAnswer, ChannelState
-from hutong.clock import ManualClock
-from hutong.db import Database
 from hutong.payments import CaptureMethod, Payments
 from hutong.payments.documents import refund_document
 from support.event_forms import EventForms
@@ -21,14 +18,6 @@ from support.fixtures.payments import World, number, placed
 from support.fixtures.refunds import RefundWorld
 
 FAILED = ChannelAnswer(ChannelState.FAILED, channel_code="ACCOUNT_EMPTY")
-
-
-@pytest.fixture
-async def shop(payments_database: Database, clock: ManualClock) -> AsyncIterator[RefundWorld]:
-    made = RefundWorld(payments_database, clock)
-    await made.quiet()
-    yield made
-    await made.lifecycle.stop()
 
 
 async def written(shop: World) -> list[dict[str, Any]]:
@@ -47,11 +36,11 @@ async def all_that_can_happen(shop: RefundWorld, world: World, lifecycle: Paymen
     await shop.refund(paid, 500)
     await shop.refund(paid, 300)
     refused = await shop.payment()
-    await shop.hear(shop.word(refused.attempts[0], ChannelState.FAILED, channel_code="NOTENOUGH"))
+    await shop.record(shop.report(refused.attempts[0], ChannelState.FAILED, channel_code="NOTENOUGH"))
     late = await shop.payment()
     await shop.close(late)
-    await shop.hear(shop.word(late.attempts[0], ChannelState.CLOSED))
-    await shop.hear(shop.word(late.attempts[0], ChannelState.SUCCEEDED))
+    await shop.record(shop.report(late.attempts[0], ChannelState.CLOSED))
+    await shop.record(shop.report(late.attempts[0], ChannelState.SUCCEEDED))
     shop.channel.verdicts = [FAILED]
     for _ in range(3):
         await shop.sweep(timedelta(hours=2))
@@ -77,10 +66,10 @@ async def test_the_last_event_tells_the_row_that_was_committed_with_it(shop: Ref
     (*_, last) = [event for event in await written(shop) if event["object_id"] == payment.payment_id]
     payment = (await shop.see(payment)).payment
     (refund,) = await shop.refunds(payment)
-    told = [event for event in await written(shop) if event["object_id"] == refund.refund_id]
-    assert told[-1]["data"] == refund_document(refund)
+    sent_events = [event for event in await written(shop) if event["object_id"] == refund.refund_id]
+    assert sent_events[-1]["data"] == refund_document(refund)
     same = {"amount_refunded_minor": 0, "amount_refunding_minor": 0}  # what the refund changed afterwards
-    assert last["data"] == payments.Documents("").payment(payment) | same
+    assert last["data"] == payments.Documents("https://pay.example").payment(payment) | same
 
 
 @pytest.mark.parametrize(
@@ -104,5 +93,5 @@ async def test_another_form_is_noticed(shop: RefundWorld, changed: dict[str, Any
         "data": event["data"],
     }
     assert EventForms().faults(sent) == []
-    (told,) = EventForms().faults(sent | {"data": event["data"] | changed})
-    assert fault in told
+    (problem,) = EventForms().faults(sent | {"data": event["data"] | changed})
+    assert fault in problem

@@ -22,7 +22,7 @@ from hutong.routing.experiments.assignment import RunningExperiment
 from hutong.routing.health import HealthState
 from support.fakes.channel import NOTHING
 from support.fixtures.payments import METHOD, World, answered
-from support.fixtures.routed_payments import BUSY, NOT_SENT, POOR, Shop, tries
+from support.fixtures.routed_payments import BUSY, NOT_SENT, POOR, Shop, attempts_of
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ async def shop(world: World) -> AsyncIterator[Shop]:
 async def test_what_was_refused_before_taking_money_goes_on_elsewhere(shop: Shop, refusal: ChannelAnswer) -> None:
     shop.channel("a").mood = refusal
     payment = await shop.place()
-    assert tries(payment) == [("a", "failed"), ("b", "submitted")]
+    assert attempts_of(payment) == [("a", "failed"), ("b", "submitted")]
     assert payment.status is payments.PaymentStatus.PROCESSING
     assert len(shop.channel("a").calls) == 1
 
@@ -48,26 +48,26 @@ async def test_what_is_in_doubt_or_the_payers_fault_goes_nowhere_else(
     shop: Shop, answer: ChannelAnswer, state: str
 ) -> None:
     shop.channel("a").mood = answer
-    assert tries(await shop.place()) == [("a", state)]
+    assert attempts_of(await shop.place()) == [("a", state)]
 
 
-async def test_tries_are_bounded_by_count(world: World) -> None:
+async def test_attempts_are_bounded_by_count(world: World) -> None:
     shop = Shop(world, "abcde")
     for channel in shop.accounts.channels.values():
         channel.mood = BUSY
     payment = await shop.place()
-    assert [channel for channel, _ in tries(payment)] == ["a", "b", "c"]
+    assert [channel for channel, _ in attempts_of(payment)] == ["a", "b", "c"]
     assert payment.status is payments.PaymentStatus.REQUIRES_PAYMENT
     await shop.lifecycle.stop()
 
 
-async def test_tries_are_bounded_by_time(shop: Shop) -> None:
+async def test_attempts_are_bounded_by_time(shop: Shop) -> None:
     shop.channel("a").mood = BUSY
     shop.channel("a").slow = timedelta(seconds=11)
-    assert tries(await shop.place()) == [("a", "failed")]
+    assert attempts_of(await shop.place()) == [("a", "failed")]
 
 
-async def test_the_keys_answer_is_that_of_the_last_try(shop: Shop) -> None:
+async def test_the_keys_answer_is_that_of_the_last_attempt(shop: Shop) -> None:
     shop.channel("a").mood = BUSY
     payment = await shop.place(key="k1")
     claim = idempotency.Claim(shop.world.merchant_id, "k1", b"x" * 32)
@@ -79,7 +79,7 @@ async def test_the_keys_answer_is_that_of_the_last_try(shop: Shop) -> None:
     assert encode("att", payment.attempts[1].attempt_id) in answer["attempts"][1]["action"]["content"]
 
 
-async def test_a_second_word_that_nothing_was_sent_does_not_end_a_try(shop: Shop) -> None:
+async def test_a_second_report_that_nothing_was_sent_does_not_end_an_attempt(shop: Shop) -> None:
     """The first sending may have arrived: only its own word proves anything."""
     shop.channel("a").mood = NOTHING
     payment = await shop.place()
@@ -89,10 +89,10 @@ async def test_a_second_word_that_nothing_was_sent_does_not_end_a_try(shop: Shop
     async with shop.world.database.transaction() as tx:
         payment = (await find(tx, [payment.payment_id]))[payment.payment_id]
     assert shop.channel("a").calls[-1][0] == "pay", "it was sent again"
-    assert tries(payment) == [("a", "unknown")]
+    assert attempts_of(payment) == [("a", "unknown")]
 
 
-async def test_each_try_keeps_the_decision_that_led_to_it_and_it_can_be_made_again(
+async def test_each_attempt_keeps_the_decision_that_led_to_it_and_it_can_be_made_again(
     shop: Shop, payments_database: Database
 ) -> None:
     shop.channel("a").mood = BUSY
@@ -115,11 +115,11 @@ async def test_each_try_keeps_the_decision_that_led_to_it_and_it_can_be_made_aga
 async def test_an_account_that_keeps_failing_is_left_and_the_payers_own_faults_harm_none(shop: Shop) -> None:
     shop.channel("a").mood = POOR
     for _ in range(20):
-        assert tries(await shop.place())[0][0] == "a"
+        assert attempts_of(await shop.place())[0][0] == "a"
     shop.channel("a").mood = BUSY
     for _ in range(20):
         await shop.place()
-    assert tries(await shop.place())[0][0] == "b"
+    assert attempts_of(await shop.place())[0][0] == "b"
 
 
 async def test_without_a_way_the_refusal_says_why_for_each(shop: Shop) -> None:
@@ -152,11 +152,11 @@ async def test_in_a_trial_a_payment_counts_once_when_it_is_over_and_not_when_it_
     shop.state.adopt(UNCONFIGURED, [], {}, trial)
     shop.channel("a").mood = BUSY
     payment = await shop.place()
-    assert tries(payment) == [("a", "failed"), ("b", "submitted")]
+    assert attempts_of(payment) == [("a", "failed"), ("b", "submitted")]
     assert shop.state.take_pending(results_max=0, refusals_max=0).outcomes == {}, "the payment has no outcome yet"
     shop.channel("b").mood = POOR
     payment = await shop.place()
-    assert tries(payment) == [("b", "failed")]
+    assert attempts_of(payment) == [("b", "failed")]
     ((_, arm, currency), outcome) = next(iter(shop.state.take_pending(results_max=0, refusals_max=0).outcomes.items()))
     assert (arm, currency) == (trial.arm(payment.payment_id), "CNY")
     assert (outcome.ended, outcome.succeeded) == (1, 0)

@@ -290,7 +290,7 @@ async def test_tidying_forgets_every_key_that_has_had_its_time(world: World, lif
 
 
 @pytest.mark.parametrize(
-    ("validity", "told"),
+    ("validity", "sent"),
     [
         (timedelta(seconds=61), timedelta(seconds=61)),
         (timedelta(seconds=30), timedelta(minutes=1)),
@@ -298,11 +298,11 @@ async def test_tidying_forgets_every_key_that_has_had_its_time(world: World, lif
     ],
     ids=["in between", "less than the channel takes", "more than the channel takes"],
 )
-async def test_the_channel_is_told_the_end_as_far_as_it_takes_it(
-    world: World, lifecycle: Payments, channel: HonestChannel, validity: timedelta, told: timedelta
+async def test_the_channel_gets_the_expiry_within_its_own_limits(
+    world: World, lifecycle: Payments, channel: HonestChannel, validity: timedelta, sent: timedelta
 ) -> None:
     payment = await placed(world, lifecycle, validity=validity)
-    assert channel.orders[number(payment)].request.expires_at == payment.attempts[0].created_at + told
+    assert channel.orders[number(payment)].request.expires_at == payment.attempts[0].created_at + sent
 
 
 async def test_a_simulated_channel_is_never_taken_for_a_real_one(world: World) -> None:
@@ -313,7 +313,7 @@ async def test_a_simulated_channel_is_never_taken_for_a_real_one(world: World) -
     await playing.stop()
 
 
-async def test_a_key_without_an_answer_gets_one_for_ever_even_when_its_order_can_no_longer_be_placed(
+async def test_a_key_without_an_answer_gets_a_permanent_one_even_when_its_order_can_no_longer_be_placed(
     world: World, lifecycle: Payments
 ) -> None:
     claim = idempotency.Claim(world.merchant_id, "late", b"f" * 32)

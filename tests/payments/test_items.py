@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -12,8 +11,6 @@ from hypothesis import strategies as st
 
 from hutong import ledger, payments
 from hutong.channels import ChannelAnswer, ChannelState
-from hutong.clock import ManualClock
-from hutong.db import Database
 from hutong.errors import HutongError, InvalidParameter
 from hutong.ledger.accounting.chart import PLATFORM_OWNERS, AccountOwner, account_id
 from hutong.payments import Discount, Funder, NewLineItem, allocate_discounts
@@ -120,15 +117,6 @@ def test_an_item_stands_once() -> None:
 
 
 # In the books
-
-
-@pytest.fixture
-async def shop(payments_database: Database, clock: ManualClock) -> AsyncIterator[RefundWorld]:
-    made = RefundWorld(payments_database, clock)
-    await made.quiet()
-    yield made
-    await made.lifecycle.stop()
-    await made.books_have_no_holds()
 
 
 def basket(items: list[NewLineItem], discounts: list[Discount]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ SAID = {
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(steps=st.lists(STEPS, max_size=9), with_attempt=st.booleans())
-async def test_any_words_in_any_order_do_what_the_model_does(
+async def test_any_reports_in_any_order_do_what_the_model_does(
     payments_database: Database, clock: ManualClock, steps: list[list[tuple]], with_attempt: bool
 ) -> None:
     world = World(payments_database, clock)
@@ -73,12 +73,12 @@ async def _do(world: World, model: ModelPayment, payment: Payment, step: list[tu
         attempts = (await world.see(payment)).payment.attempts
         if not attempts:
             return
-        words, expected = [], []
+        reports, expected = [], []
         for _, number, state, source, amount, key in step:
             attempt = attempts[number % len(attempts)]
-            words.append(world.word(attempt, state, source, key=key, **SAID[amount]))
-            expected.append(model.word(number % len(attempts), state, wrong=amount.startswith("wrong"), key=key))
-        assert [recorded.outcome for recorded in await world.hear(*words)] == expected
+            reports.append(world.report(attempt, state, source, key=key, **SAID[amount]))
+            expected.append(model.report(number % len(attempts), state, wrong=amount.startswith("wrong"), key=key))
+        assert [recorded.outcome for recorded in await world.record(*reports)] == expected
 
 
 def check(world: World, model: ModelPayment, stored: Stored) -> None:
@@ -129,13 +129,13 @@ async def test_every_order_of_the_steps_of_a_life_ends_with_the_money_booked_onc
         assert len(found.transfers) == 1, life
         successes = [event for _, event in found.events if event in ("payment.succeeded", "payment.surplus_received")]
         assert len(successes) == 1, life
-        told = [life.index(name) for name in ("notification", "repeated notification", "query")]
-        assert (found.payment.status == "succeeded") == (min(told) < life.index("close")), life
+        reported = [life.index(name) for name in ("notification", "repeated notification", "query")]
+        assert (found.payment.status == "succeeded") == (min(reported) < life.index("close")), life
     await world.books_balance()
 
 
 async def _step(world: World, name: str, wanted: list[Payment], models: list[ModelPayment]) -> None:
-    said = {
+    answers = {
         "submission": (ChannelState.PENDING, Source.SUBMISSION, None),
         "notification": (ChannelState.SUCCEEDED, Source.NOTIFICATION, b"first"),
         "repeated notification": (ChannelState.SUCCEEDED, Source.NOTIFICATION, b"second"),
@@ -146,14 +146,14 @@ async def _step(world: World, name: str, wanted: list[Payment], models: list[Mod
         await world.close(*wanted, reason=CloseReason.MERCHANT if name == "close" else CloseReason.EXPIRED)
         for model in models:
             model.close()
-    if name in said:
-        state, source, key = said[name]
+    if name in answers:
+        state, source, key = answers[name]
         unique = [None if key is None else key + payment.payment_id.bytes for payment in wanted]
-        await world.hear(
+        await world.record(
             *(
-                world.word(payment.attempts[0], state, source, key=one)
+                world.report(payment.attempts[0], state, source, key=one)
                 for payment, one in zip(wanted, unique, strict=True)
             )
         )
         for model, one in zip(models, unique, strict=True):
-            model.word(0, state, key=one)
+            model.report(0, state, key=one)

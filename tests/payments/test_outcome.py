@@ -14,12 +14,12 @@ from hutong.payments.channel_reports import RecordOutcome
 from support.fixtures.payments import AMOUNT, World
 
 
-async def test_success_after_close_is_surplus_and_is_told(world: World) -> None:
+async def test_success_after_close_is_surplus_and_is_reported(world: World) -> None:
     payment = await world.payment(fee_ppm=6_000)
     (attempt,) = payment.attempts
     await world.close(payment)
-    await world.hear(world.word(attempt, ChannelState.CLOSED, Source.CLOSE))
-    (recorded,) = await world.hear(world.word(attempt, ChannelState.SUCCEEDED, Source.NOTIFICATION, key=b"late"))
+    await world.record(world.report(attempt, ChannelState.CLOSED, Source.CLOSE))
+    (recorded,) = await world.record(world.report(attempt, ChannelState.SUCCEEDED, Source.NOTIFICATION, key=b"late"))
     assert recorded.outcome is RecordOutcome.APPLIED
     stored = await world.see(payment)
     assert stored.payment.status == "closed"
@@ -32,13 +32,13 @@ async def test_success_after_close_is_surplus_and_is_told(world: World) -> None:
 async def test_success_of_an_attempt_that_had_failed_is_surplus_although_the_payment_is_open(world: World) -> None:
     payment = await world.payment()
     (attempt,) = payment.attempts
-    await world.hear(world.word(attempt, ChannelState.FAILED))
+    await world.record(world.report(attempt, ChannelState.FAILED))
     assert (await world.start(payment)).outcome == "started"
-    await world.hear(world.word(attempt, ChannelState.SUCCEEDED))
+    await world.record(world.report(attempt, ChannelState.SUCCEEDED))
     stored = await world.see(payment)
     assert stored.payment.status == "processing"
     assert [a.surplus for a in stored.payment.attempts] == [True, False]
-    await world.hear(world.word(stored.payment.attempts[1], ChannelState.SUCCEEDED))
+    await world.record(world.report(stored.payment.attempts[1], ChannelState.SUCCEEDED))
     stored = await world.see(payment)
     assert stored.payment.status == "succeeded"
     assert [event for _, event in stored.events] == [
@@ -49,14 +49,14 @@ async def test_success_of_an_attempt_that_had_failed_is_surplus_although_the_pay
 async def test_a_wrong_amount_writes_nothing_whatever_else_is_in_the_list(world: World) -> None:
     first, second = await world.place(world.order(), world.order())
     before = await world.see(first)
-    wrong = world.word(
+    wrong = world.report(
         first.attempts[0], ChannelState.SUCCEEDED, Source.NOTIFICATION, key=b"wrong amount", amount_minor=1998
     )
-    right = world.word(second.attempts[0], ChannelState.SUCCEEDED)
-    assert [r.outcome for r in await world.hear(wrong, right)] == [RecordOutcome.MISMATCH, RecordOutcome.APPLIED]
+    right = world.report(second.attempts[0], ChannelState.SUCCEEDED)
+    assert [r.outcome for r in await world.record(wrong, right)] == [RecordOutcome.MISMATCH, RecordOutcome.APPLIED]
     assert await world.see(first) == before
     # Nor is the message spent: it was never taken.
-    assert [r.outcome for r in await world.hear(wrong)] == [RecordOutcome.MISMATCH]
+    assert [r.outcome for r in await world.record(wrong)] == [RecordOutcome.MISMATCH]
     async with world.database.transaction() as tx:
         assert await tx.fetchval("SELECT count(*) FROM payments.notice WHERE account_id = $1", world.account_id) == 0
 
@@ -66,19 +66,19 @@ async def test_text_of_a_channel_that_the_database_cannot_hold_stops_nothing(wor
     payment = await world.payment()
     nasty = "a\x00b\ud800"
     action = PayerAction(ActionKind.QR_CODE, nasty) if state is ChannelState.PENDING else None
-    word = world.word(
+    report = world.report(
         payment.attempts[0], state, channel_order_no=nasty, channel_code=nasty, channel_message=nasty, action=action
     )
-    (recorded,) = await world.hear(word)
+    (recorded,) = await world.record(report)
     assert recorded.outcome is RecordOutcome.APPLIED
     attempt = (await world.see(payment)).payment.attempts[0]
     assert attempt.channel_message == "a\ufffdb?"
     assert attempt.channel_order_no == "a\ufffdb?"
 
 
-async def test_a_repeated_word_about_a_final_attempt_rewrites_no_row(world: World) -> None:
+async def test_a_repeated_report_about_a_final_attempt_rewrites_no_row(world: World) -> None:
     payment = await world.payment()
-    await world.hear(world.word(payment.attempts[0], ChannelState.SUCCEEDED, Source.NOTIFICATION))
+    await world.record(world.report(payment.attempts[0], ChannelState.SUCCEEDED, Source.NOTIFICATION))
 
     async def rows() -> list:
         async with world.database.transaction() as tx:
@@ -89,7 +89,7 @@ async def test_a_repeated_word_about_a_final_attempt_rewrites_no_row(world: Worl
 
     before = await rows()
     assert before[0]["source"] == "notification"
-    await world.hear(world.word(payment.attempts[0], ChannelState.SUCCEEDED, Source.QUERY))
+    await world.record(world.report(payment.attempts[0], ChannelState.SUCCEEDED, Source.QUERY))
     assert await rows() == before
 
 
@@ -102,7 +102,7 @@ async def test_the_longer_nothing_is_known_the_rarer_it_is_asked(world: World) -
         world.clock.advance(attempt.next_query_at - world.clock.now())
         async with world.database.transaction() as tx:
             await tx.execute("UPDATE payments.attempt SET queries = queries + 1 WHERE id = $1", attempt.attempt_id)
-        await world.hear(world.word(attempt, ChannelState.PENDING, action=PayerAction(ActionKind.QR_CODE, "qr")))
+        await world.record(world.report(attempt, ChannelState.PENDING, action=PayerAction(ActionKind.QR_CODE, "qr")))
     assert waits == [5, 10, 30, 60, 120, 300, 600, 1800, 3600, 3600, 3600]
 
 
@@ -110,7 +110,7 @@ async def test_a_payer_who_has_nothing_to_scan_yet_does_not_wait_long(world: Wor
     payment = await world.payment()
     async with world.database.transaction() as tx:
         await tx.execute("UPDATE payments.attempt SET queries = 9 WHERE payment_id = $1", payment.payment_id)
-    await world.hear(world.word(payment.attempts[0], ChannelState.UNKNOWN))
+    await world.record(world.report(payment.attempts[0], ChannelState.UNKNOWN))
     (attempt,) = (await world.see(payment)).payment.attempts
     assert attempt.next_query_at == world.clock.now() + timedelta(seconds=10)
 
@@ -122,7 +122,7 @@ async def test_only_open_payments_past_their_end_are_expired_and_only_once(world
         world.order(validity=timedelta(minutes=1)),
         world.order(validity=timedelta(minutes=1)),
     )
-    await world.hear(world.word(paid.attempts[0], ChannelState.SUCCEEDED))
+    await world.record(world.report(paid.attempts[0], ChannelState.SUCCEEDED))
     await world.close(closing)
     world.clock.advance(timedelta(minutes=2))
     await world.transactions.expire(limit=10_000)
@@ -135,7 +135,7 @@ async def test_only_open_payments_past_their_end_are_expired_and_only_once(world
 
 async def test_nothing_is_written_when_the_ledger_refuses_the_transfers(world: World) -> None:
     first, second = await world.place(world.order(), world.order())
-    await world.hear(world.word(first.attempts[0], ChannelState.SUCCEEDED))  # opens the accounts
+    await world.record(world.report(first.attempts[0], ChannelState.SUCCEEDED))  # opens the accounts
     other = ledger.Transfer(
         id=second.attempts[0].attempt_id.int,
         debit_account_id=world.ledger_account(1101).int,
@@ -147,7 +147,7 @@ async def test_nothing_is_written_when_the_ledger_refuses_the_transfers(world: W
     async with world.database.transaction() as tx:
         await ledger.Ledger(tx, clock=world.clock.now_ns).create_transfers([other])
     with pytest.raises(InvariantBroken, match="EXISTS_WITH_DIFFERENT"):
-        await world.hear(world.word(second.attempts[0], ChannelState.SUCCEEDED))
+        await world.record(world.report(second.attempts[0], ChannelState.SUCCEEDED))
     stored = await world.see(second)
     assert (stored.payment.status, stored.payment.attempts[0].state) == ("processing", "created")
     assert (stored.events, stored.transfers) == ([], [])
@@ -168,7 +168,7 @@ async def test_another_cadence_is_kept_from_the_first_question_on(world: World) 
     for _ in range(3):
         async with world.database.transaction() as tx:
             await tx.execute("UPDATE payments.attempt SET queries = queries + 1 WHERE id = $1", attempt.attempt_id)
-        await world.hear(world.word(attempt, ChannelState.PENDING, action=PayerAction(ActionKind.QR_CODE, "qr")))
+        await world.record(world.report(attempt, ChannelState.PENDING, action=PayerAction(ActionKind.QR_CODE, "qr")))
         (attempt,) = (await world.see(payment)).payment.attempts
         waits.append(attempt.next_query_at - world.clock.now())
     assert [wait.total_seconds() for wait in waits] == [2, 7, 7, 7]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from hutong.routing.configuration.configuration import read_configuration
 from hutong.routing.health import TECHNICAL
 from support.fakes.channel import HonestChannel
 from support.fixtures.payments import AMOUNT, METHOD, World
-from support.fixtures.routed_payments import BUSY, NOT_SENT, Shop, tries
+from support.fixtures.routed_payments import BUSY, NOT_SENT, Shop, attempts_of
 from support.platform import VAULT, wired
 
 
@@ -39,7 +40,7 @@ async def configure(shop: Shop, **account: Any) -> None:
 
 
 async def went_to(shop: Shop, **more: Any) -> str:
-    (one,) = tries(await shop.place(**more))
+    (one,) = attempts_of(await shop.place(**more))
     return one[0]
 
 
@@ -80,11 +81,11 @@ async def test_a_months_limit_is_used_up_by_what_succeeds(shop: Shop) -> None:
     went = []
     for _ in range(3):
         payment = await shop.place()
-        went.append(tries(payment)[0][0])
+        went.append(attempts_of(payment)[0][0])
         paid = ChannelAnswer(ChannelState.SUCCEEDED, amount_minor=AMOUNT, currency="CNY", channel_order_no="4200")
         attempt = payment.attempts[0]
-        learnt = payments.ChannelReport(attempt.attempt_id, attempt.account_id, paid, payments.Source.QUERY)
-        await shop.lifecycle._attempts.record(attempt.channel, learnt)
+        report = payments.ChannelReport(attempt.attempt_id, attempt.account_id, paid, payments.Source.QUERY)
+        await shop.lifecycle._attempts.record(attempt.channel, report)
     assert went == ["a", "a", "b"]
 
 
@@ -120,7 +121,7 @@ def test_only_what_proves_that_nothing_was_taken_goes_elsewhere(
 
 @pytest.mark.parametrize("code", [None, *sorted(TECHNICAL)])
 @pytest.mark.parametrize("state", [ChannelState.UNKNOWN, ChannelState.PENDING])
-async def test_a_try_in_doubt_stays_where_it_is_whatever_the_channel_says(
+async def test_an_attempt_in_doubt_stays_where_it_is_whatever_the_channel_answers(
     shop: Shop, state: ChannelState, code: str | None
 ) -> None:
     shop.channel("a").mood = ChannelAnswer(state, channel_code="X", code=code)
@@ -128,9 +129,9 @@ async def test_a_try_in_doubt_stays_where_it_is_whatever_the_channel_says(
     assert [name for name, _ in shop.channel("b").calls] == []
 
 
-async def test_failing_over_does_not_depend_on_the_word_for_a_connection_that_was_not_made(shop: Shop) -> None:
+async def test_failing_over_does_not_depend_on_the_code_of_a_failed_connection(shop: Shop) -> None:
     shop.channel("a").mood = NOT_SENT
-    assert [channel for channel, _ in tries(await shop.place())] == ["a", "b"]
+    assert [channel for channel, _ in attempts_of(await shop.place())] == ["a", "b"]
 
 
 class Counting(db.Database):
@@ -157,14 +158,16 @@ async def test_choosing_an_account_asks_the_database_nothing(world: World, clock
     async with channels.Http.open() as http:
         accounts = channels.Accounts(database, VAULT, http, clock)
         lifecycle = wired(database, accounts, clock=clock, ids=world.ids).lifecycle
-        state = lifecycle.route_selector.routing_state
+        selector = lifecycle.route_selector
+        offers = partial(selector.offers, ahead=True)
         state_sync = routing.StateSync(
-            database, state, clock=clock, process_id=world.ids.new(), offers=lifecycle.route_selector.refresh_offers
+            database, selector.routing_state, clock=clock, process_id=world.ids.new(), offers=offers
         )
         await state_sync.exchange()
         asked = database.transactions
         assert asked > 0
-        method = min(state.candidates[0].methods - state.candidates[0].requires.keys())
+        (account, *_) = selector.routing_state.candidates
+        method = min(account.methods - account.requires.keys())
         in_payments = 0
         for _ in range(20):
             clock.advance(timedelta(milliseconds=200))

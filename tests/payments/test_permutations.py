@@ -27,7 +27,7 @@ REFUND = 1200
 """Of 1,999: the first fits, the second does not."""
 AT_ONCE = 2000
 CAN = replace(CAPABILITIES, refund=RefundRule(timedelta(days=365)))
-TOLD = {
+REPORTED = {
     "pay": (ChannelState.PENDING, Source.SUBMISSION),
     "notify": (ChannelState.SUCCEEDED, Source.NOTIFICATION),
     "notify again": (ChannelState.SUCCEEDED, Source.NOTIFICATION),
@@ -53,12 +53,12 @@ class Life:
     def take(self, step: str) -> None:
         if step in ("close", "expire") and self.status == "processing":
             self.closing = True
-        if step in TOLD:
-            self._word(TOLD[step][0])
+        if step in REPORTED:
+            self._report(REPORTED[step][0])
         if step == "refund":
             self._refund()
 
-    def _word(self, state: ChannelState) -> None:
+    def _report(self, state: ChannelState) -> None:
         if state is ChannelState.PENDING and self.attempt == "created":
             self.attempt = "submitted"
         elif state is ChannelState.CLOSED and self.attempt in ("created", "submitted"):
@@ -114,20 +114,21 @@ async def _step(
     if step in ("close", "expire"):
         reason = CloseReason.MERCHANT if step == "close" else CloseReason.EXPIRED
         await world.close(*(life.payment for life in those), reason=reason)
-    if step in TOLD:
-        state, source = TOLD[step]
+    if step in REPORTED:
+        state, source = REPORTED[step]
         notice = source is Source.NOTIFICATION
         keys = [step.encode() + life.payment.payment_id.bytes if notice else None for life in those]
-        words = [
-            world.word(life.payment.attempts[0], state, source, key=key) for life, key in zip(those, keys, strict=True)
+        reports = [
+            world.report(life.payment.attempts[0], state, source, key=key)
+            for life, key in zip(those, keys, strict=True)
         ]
-        await world.hear(*words)
+        await world.record(*reports)
     if step == "refund":
         await _refund(world, those, position, refusals)
 
 
 async def _refund(world: World, those: Sequence[Life], position: int, refusals: dict[int, list[RefundRefusal]]) -> None:
-    wishes = [
+    commands = [
         PlaceRefund(
             NewRefund(
                 world.ids.new(), life.payment.payment_id, world.merchant_id, f"{life.payment.payment_id}-{position}",
@@ -136,17 +137,17 @@ async def _refund(world: World, those: Sequence[Life], position: int, refusals: 
         )
         for life in those
     ]  # fmt: skip
-    answers = await world.transactions.refunds.place(wishes)
+    answers = await world.transactions.refunds.place(commands)
     given = []
     for life, answer in zip(those, answers, strict=True):
         result = answer.result
         assert result is not None
         if result.refund is not None:
-            said = ChannelAnswer(ChannelState.SUCCEEDED, REFUND, "CNY")
+            reply = ChannelAnswer(ChannelState.SUCCEEDED, REFUND, "CNY")
             refund_id = result.refund.refund_id
             given.append(
                 RecordReport(
-                    ChannelReport(refund_id, world.account_id, said, Source.SUBMISSION, method=RefundMethod.ORIGINAL)
+                    ChannelReport(refund_id, world.account_id, reply, Source.SUBMISSION, method=RefundMethod.ORIGINAL)
                 )
             )
         else:

@@ -16,12 +16,12 @@ from support.fixtures.payments import METHOD, World
 async def test_fifty_notifications_queries_and_closes_at_once_have_one_effect(world: World) -> None:
     payment = await world.payment(fee_ppm=6_000)
     (attempt,) = payment.attempts
-    notices = [world.word(attempt, ChannelState.SUCCEEDED, Source.NOTIFICATION, key=b"%d" % n) for n in range(50)]
-    queries = [world.word(attempt, ChannelState.SUCCEEDED) for _ in range(25)]
+    notices = [world.report(attempt, ChannelState.SUCCEEDED, Source.NOTIFICATION, key=b"%d" % n) for n in range(50)]
+    queries = [world.report(attempt, ChannelState.SUCCEEDED) for _ in range(25)]
     closing = [world.close(payment) for _ in range(10)]
-    heard = [world.hear(word) for pair in zip(notices, queries * 2, strict=True) for word in pair]
+    recordings = [world.record(report) for pair in zip(notices, queries * 2, strict=True) for report in pair]
     results = await asyncio.gather(
-        *(work for pair in zip(closing, heard[:10], strict=True) for work in pair), *heard[10:]
+        *(work for pair in zip(closing, recordings[:10], strict=True) for work in pair), *recordings[10:]
     )
     recorded = [answer[0] for answer in results if hasattr(answer[0], "contradicts")]
     assert [one.outcome for one in recorded].count(RecordOutcome.APPLIED) == 1
@@ -35,12 +35,12 @@ async def test_fifty_notifications_queries_and_closes_at_once_have_one_effect(wo
 
 async def test_the_very_same_notification_is_taken_once(world: World) -> None:
     payment = await world.payment()
-    word = world.word(payment.attempts[0], ChannelState.PENDING, Source.NOTIFICATION, key=b"one message")
-    effects = [result[0].outcome for result in await asyncio.gather(*(world.hear(word) for _ in range(20)))]
+    report = world.report(payment.attempts[0], ChannelState.PENDING, Source.NOTIFICATION, key=b"one message")
+    effects = [result[0].outcome for result in await asyncio.gather(*(world.record(report) for _ in range(20)))]
     assert sorted(effects) == [RecordOutcome.APPLIED, *[RecordOutcome.REPLAYED] * 19]
     # Twice in one list as well.
-    other = world.word(payment.attempts[0], ChannelState.PENDING, Source.NOTIFICATION, key=b"another message")
-    assert [r.outcome for r in await world.hear(other, other)] == [RecordOutcome.UNCHANGED, RecordOutcome.REPLAYED]
+    other = world.report(payment.attempts[0], ChannelState.PENDING, Source.NOTIFICATION, key=b"another message")
+    assert [r.outcome for r in await world.record(other, other)] == [RecordOutcome.UNCHANGED, RecordOutcome.REPLAYED]
 
 
 async def test_starts_at_once_make_one_attempt(world: World) -> None:
@@ -105,11 +105,11 @@ async def test_another_merchants_order_number_is_another_payment(world: World) -
     await world.place(first, world.order(merchant_id=second.merchant_id, merchant_order_no=first.merchant_order_no))
 
 
-async def test_another_accounts_word_does_not_reach_an_attempt(world: World) -> None:
+async def test_another_accounts_report_does_not_reach_an_attempt(world: World) -> None:
     payment = await world.payment()
     attempt = payment.attempts[0]
     attempt.account_id = world.ids.new()
-    (recorded,) = await world.hear(world.word(attempt, ChannelState.SUCCEEDED))
+    (recorded,) = await world.record(world.report(attempt, ChannelState.SUCCEEDED))
     assert recorded.outcome is RecordOutcome.NOT_FOUND
     assert recorded.payment is None
     stored = await world.see(payment)
@@ -127,6 +127,6 @@ async def test_closing_waits_for_what_could_still_take_money(world: World) -> No
     payment = await world.payment()
     assert [r.outcome for r in await world.close(payment)] == [CloseOutcome.CLOSING]
     assert (await world.see(payment)).payment.attempts[0].next_query_at == world.clock.now()
-    await world.hear(world.word(payment.attempts[0], ChannelState.CLOSED))
+    await world.record(world.report(payment.attempts[0], ChannelState.CLOSED))
     assert [r.outcome for r in await world.close(payment, payment)] == [CloseOutcome.ALREADY_CLOSED] * 2
     assert (await world.see(payment)).events == [(1, "payment.closed")]

@@ -44,17 +44,17 @@ async def test_ten_thousand_refunds_of_a_hundred_payments_give_back_no_more_than
     shop = await platform_api.shop(fee_ppm=0)
     payments = await all_at_once([lambda: paid(platform_api, shop)] * 100, width=20)
 
-    def wish(payment_id: str, number: int) -> Callable[[], Awaitable[Answer]]:
+    def make_request(payment_id: str, number: int) -> Callable[[], Awaitable[Answer]]:
         amount = rng.randrange(1, 4_000)
         body = {"merchant_refund_no": f"{payment_id[-12:]}-{number}", "amount_minor": amount, "reason": "damaged"}
         return partial(ask, platform_api, shop, payment_id, "refunds", body)
 
-    wishes = [wish(payment_id, number) for payment_id in payments for number in range(100)]
-    rng.shuffle(wishes)
-    answers = await all_at_once(wishes)
-    told = Counter((answer.status, answer.json.get("code"), answer.json.get("detail")) for answer in answers)
-    assert {key[:2] for key in told} == {(201, None), (409, "refund_exceeds_available")}, told
-    assert told[201, None, None] >= len(payments)
+    requests = [make_request(payment_id, number) for payment_id in payments for number in range(100)]
+    rng.shuffle(requests)
+    answers = await all_at_once(requests)
+    counts = Counter((answer.status, answer.json.get("code"), answer.json.get("detail")) for answer in answers)
+    assert {key[:2] for key in counts} == {(201, None), (409, "refund_exceeds_available")}, counts
+    assert counts[201, None, None] >= len(payments)
     for _ in range(5):
         platform_api.clock.advance(timedelta(minutes=2))
         while await platform_api.lifecycle.refunds.sweep():
@@ -93,10 +93,12 @@ async def test_of_two_hundred_captures_and_cancellations_of_one_authorization_on
     ends = Counter[str]()
     for _ in range(5):
         payment_id = await authorized(platform_api, shop)
-        wishes: list[tuple[str, Any]] = [("capture", {"amount_minor": amount}) for amount in (1999, 500, 700) * 33]
-        wishes += [("cancel", None)] * (AT_ONCE - len(wishes))
-        rng.shuffle(wishes)
-        answers = await all_at_once([partial(ask, platform_api, shop, payment_id, verb, body) for verb, body in wishes])
+        requests: list[tuple[str, Any]] = [("capture", {"amount_minor": amount}) for amount in (1999, 500, 700) * 33]
+        requests += [("cancel", None)] * (AT_ONCE - len(requests))
+        rng.shuffle(requests)
+        answers = await all_at_once(
+            [partial(ask, platform_api, shop, payment_id, verb, body) for verb, body in requests]
+        )
         assert {answer.status for answer in answers} <= {200, 202, 409}, Counter(a.status for a in answers)
         for _ in range(3):
             platform_api.clock.advance(timedelta(seconds=30))
@@ -106,7 +108,7 @@ async def test_of_two_hundred_captures_and_cancellations_of_one_authorization_on
         assert (payment["status"], captured > 0) in (("succeeded", True), ("closed", False))
         booked = [t["amount"] for t in await platform_api.transfers_of(payment_id) if t["code"] == 1]
         assert booked == ([captured] if captured else [])
-        for (verb, body), answer in zip(wishes, answers, strict=True):
+        for (verb, body), answer in zip(requests, answers, strict=True):
             won = body["amount_minor"] == captured if verb == "capture" else payment["status"] == "closed"
             assert won or answer.status == 409, (verb, body, answer.status)
         ends[payment["status"]] += 1
@@ -122,8 +124,8 @@ async def test_one_key_sent_a_hundred_times_has_one_effect_and_one_answer(platfo
         return await platform_api.call("POST", "/v1/payments", shop=shop, json=order, headers=headers)
 
     answers = await all_at_once([place] * 100)
-    told = Counter((answer.status, answer.json.get("code")) for answer in answers)
-    assert set(told) <= {(201, None), (409, "idempotency_key_in_flight")}, told
+    counts = Counter((answer.status, answer.json.get("code")) for answer in answers)
+    assert set(counts) <= {(201, None), (409, "idempotency_key_in_flight")}, counts
     assert len({answer.body for answer in answers if answer.status == 201}) == 1
     assert (await place()).body == next(answer.body for answer in answers if answer.status == 201)
     query = f"/v1/payments?merchant_order_no={order['merchant_order_no']}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 
 from hutong import operators, routing
 from hutong.clock import ManualClock, SystemClock
-from hutong.db import Database, migrate
+from hutong.db import Database
 from hutong.errors import Conflict, InvalidParameter, NotFound, Unavailable
 from hutong.ids import Ids
 from hutong.routing.configuration.configuration import UNCONFIGURED
@@ -22,7 +21,6 @@ from hutong.routing.errors import ExperimentUndecided
 from hutong.routing.experiments.assignment import Arm, RunningExperiment
 from hutong.routing.experiments.experiment import ExperimentStatus
 from hutong.routing.process_state import candidate_from_offer
-from support import create_database
 from support.fixtures.routing_processes import OFFERS, ONE, TWO, Process, exchange, person, propose, publish
 
 BASE = {"policies": {"": {"priority": ["wechat/one"], "failovers": 1}}}
@@ -34,21 +32,13 @@ CANDIDATES = [candidate_from_offer(offer) for offer in OFFERS]
 NUMBERS = Ids(SystemClock())
 
 
-@pytest.fixture(scope="module")
-async def experiments_database(server_url: str) -> AsyncIterator[Database]:
-    url = create_database(server_url)
-    migrate(url)
-    async with Database.open(url, size=4) as opened:
-        yield opened
-
-
 @pytest.fixture
-async def processes(experiments_database: Database, clock: ManualClock) -> list[Process]:
-    async with experiments_database.transaction() as tx:
+async def processes(routing_database: Database, clock: ManualClock) -> list[Process]:
+    async with routing_database.transaction() as tx:
         await tx.execute("SET LOCAL ROLE NONE")
         await tx.execute("TRUNCATE routing.configuration, routing.override, routing.result, routing.trial CASCADE")
-    await publish(experiments_database, BASE, clock.now())
-    made = [Process(experiments_database, clock, number) for number in (1, 2)]
+    await publish(routing_database, BASE, clock.now())
+    made = [Process(routing_database, clock, number) for number in (1, 2)]
     await exchange(made)
     return made
 

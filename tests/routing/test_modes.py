@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 
 from hutong import operators, routing
 from hutong.clock import ManualClock, SystemClock
-from hutong.db import Database, migrate
+from hutong.db import Database
 from hutong.errors import NotFound
 from hutong.ids import Ids
 from hutong.routing import Suggestion
@@ -20,7 +19,6 @@ from hutong.routing.decisions.record import configured_accounts, read_capabiliti
 from hutong.routing.decisions.replay import decide_again
 from hutong.routing.health import HealthState
 from hutong.routing.model import SelectionReason
-from support import create_database
 from support.fixtures.routing_processes import ONE, TWO, Process, exchange, person, publish
 
 _PRODUCTS = {"careful": "suggest", "fixed": "manual", "": "auto"}
@@ -29,22 +27,14 @@ DOCUMENT = {
 }
 
 
-@pytest.fixture(scope="module")
-async def modes_database(server_url: str) -> AsyncIterator[Database]:
-    url = create_database(server_url)
-    migrate(url)
-    async with Database.open(url, size=4) as opened:
-        yield opened
-
-
 @pytest.fixture
-async def processes(modes_database: Database, clock: ManualClock) -> list[Process]:
+async def processes(routing_database: Database, clock: ManualClock) -> list[Process]:
     """Two processes under a configuration with a product of each mode; both are synchronized."""
-    async with modes_database.transaction() as tx:
+    async with routing_database.transaction() as tx:
         await tx.execute("SET LOCAL ROLE NONE")
         await tx.execute("TRUNCATE routing.configuration, routing.override, routing.result, routing.suggestion")
-    await publish(modes_database, DOCUMENT, clock.now())
-    pair = [Process(modes_database, clock, number) for number in (1, 2)]
+    await publish(routing_database, DOCUMENT, clock.now())
+    pair = [Process(routing_database, clock, number) for number in (1, 2)]
     await exchange(pair)
     return pair
 
@@ -87,11 +77,11 @@ async def test_only_where_health_decides_does_a_failing_account_lose_its_payment
 
 
 async def test_by_score_too_health_moves_nothing_where_people_switch(
-    modes_database: Database, processes: list[Process], clock: ManualClock
+    routing_database: Database, processes: list[Process], clock: ManualClock
 ) -> None:
     prices = {"wechat/one": {"price": {"tiers": [{"ppm": 1}]}}, "alipay/two": {"price": {"tiers": [{"ppm": 2}]}}}
     by_score = {name: {"mode": mode, "explore": 0} for name, mode in _PRODUCTS.items()}
-    await publish(modes_database, {"accounts": prices, "policies": by_score}, clock.now())
+    await publish(routing_database, {"accounts": prices, "policies": by_score}, clock.now())
     await exchange(processes)
     processes[0].learn(4, fault=True)
     health = processes[0].state.router.health(ONE, clock.now(), "qr")
@@ -179,24 +169,24 @@ async def test_a_dismissed_suggestion_is_repeated_only_after_health_has_changed(
 
 
 async def test_without_a_product_in_the_mode_nothing_is_suggested(
-    modes_database: Database, processes: list[Process], clock: ManualClock
+    routing_database: Database, processes: list[Process], clock: ManualClock
 ) -> None:
     first, _ = processes
     first.learn(20, fault=True)
     await suggest(first)
-    await publish(modes_database, {}, clock.now())
+    await publish(routing_database, {}, clock.now())
     await exchange(processes)
     assert await suggest(first) == []
     assert await listed(first) == []
 
 
 async def test_a_process_without_the_results_of_others_withdraws_nothing(
-    modes_database: Database, processes: list[Process], clock: ManualClock
+    routing_database: Database, processes: list[Process], clock: ManualClock
 ) -> None:
     processes[0].learn(20, fault=True)
     await exchange(processes)
     await suggest(processes[0])
-    await suggest(Process(modes_database, clock, 3))
+    await suggest(Process(routing_database, clock, 3))
     assert len(await listed(processes[0])) == 1
 
 
@@ -238,11 +228,11 @@ async def test_a_decision_under_a_confirmed_switch_is_made_again(processes: list
 
 
 async def test_a_confirmation_applies_in_every_running_process_within_two_seconds(
-    modes_database: Database, processes: list[Process]
+    routing_database: Database, processes: list[Process]
 ) -> None:
     del processes  # only the configuration that they set up is needed
     clock = SystemClock()
-    running = [Process(modes_database, clock, number) for number in (11, 12)]
+    running = [Process(routing_database, clock, number) for number in (11, 12)]
     for _ in range(20):
         result = routing.AttemptResult(clock.now(), Ids(clock).new(), fault=True, interface="qr")
         await running[0].state_sync.sync(clock.now())

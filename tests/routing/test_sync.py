@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +13,7 @@ import pytest
 from hutong import operators, routing
 from hutong.channels import Offer
 from hutong.clock import ManualClock, SystemClock
-from hutong.db import Database, migrate
+from hutong.db import Database
 from hutong.errors import Conflict, InvalidParameter, Unavailable
 from hutong.ids import Ids
 from hutong.routing import AttemptResult, Override, OverrideKind, RoutingRequest, RoutingState, StateSync
@@ -25,19 +23,10 @@ from hutong.routing.decisions.replay import decide_again
 from hutong.routing.errors import ConfigurationRefused, RulesRefused
 from hutong.routing.health import HealthState
 from hutong.routing.process_state import candidate_from_offer
-from support import create_database
 from support.fixtures.routing import table
-from support.fixtures.routing_processes import CAPABILITIES, OFFERS, ONE, TWO, offers
+from support.fixtures.routing_processes import CAPABILITIES, OFFERS, ONE, TWO, offers, person
 
 _PRICE = {"tiers": [{"ppm": 6000}]}
-
-
-@pytest.fixture(scope="module")
-async def routing_database(server_url: str) -> AsyncIterator[Database]:
-    url = create_database(server_url)
-    migrate(url)
-    async with Database.open(url, size=8) as opened:
-        yield opened
 
 
 @pytest.fixture(autouse=True)
@@ -144,21 +133,6 @@ async def test_volumes_of_all_processes_count_by_currency(routing_database: Data
         one, two = process.state.candidates
         assert (one.taken_minor("CNY"), two.taken_minor("USD"), two.taken_minor("CNY")) == (1400, 40, 10)
         assert two.taken_minor("EUR") == 0
-
-
-async def person(database: Database, role: operators.Role, now: datetime) -> UUID:
-    identifier = Ids(SystemClock()).new()
-    async with database.transaction() as tx:
-        await operators.add_operator(
-            tx,
-            operator_id=identifier,
-            name=f"{role} {identifier}",
-            role=role,
-            random=secrets.token_urlsafe(32),
-            reason="a test",
-            now=now,
-        )
-    return identifier
 
 
 async def propose(database: Database, document: dict[str, Any], maker: UUID, now: datetime) -> operators.Proposal:

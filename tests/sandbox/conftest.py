@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from hutong.sandbox import SandboxSettings, serve
 from hutong.sandbox.wechat.keys import WeChatSandboxKeys
@@ -25,3 +27,21 @@ def keys(folder: Path) -> WeChatSandboxKeys:
 async def url(keys: WeChatSandboxKeys, folder: Path) -> AsyncIterator[str]:
     async with serve(SandboxSettings(folder, speed=1000)) as opened:
         yield opened
+
+
+@pytest.fixture
+async def notices() -> AsyncIterator[tuple[str, asyncio.Queue[tuple[dict[str, str], bytes]]]]:
+    """An address that accepts notifications, and the headers and bodies of those that have arrived."""
+    taken: asyncio.Queue[tuple[dict[str, str], bytes]] = asyncio.Queue()
+
+    async def take(request: web.Request) -> web.Response:
+        taken.put_nowait((dict(request.headers), await request.read()))
+        return web.Response(text="success")
+
+    app = web.Application()
+    app.router.add_post("/notify", take)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}/notify", taken
+    await runner.cleanup()

@@ -7,14 +7,12 @@ import gzip
 import hashlib
 import json
 import logging
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import aiohttp
 import pytest
-from aiohttp import web
 from wechatpayv3 import WeChatPay, WeChatPayType
 from wechatpayv3.core import Core
 
@@ -39,23 +37,6 @@ async def client(request: pytest.FixtureRequest, keys: WeChatSandboxKeys, url: s
         timeout=(5, 5),
         **(public if request.param == "public key" else {}),
     )
-
-
-@pytest.fixture
-async def notices() -> AsyncIterator[tuple[str, asyncio.Queue[tuple[dict[str, str], bytes]]]]:
-    taken: asyncio.Queue[tuple[dict[str, str], bytes]] = asyncio.Queue()
-
-    async def take(request: web.Request) -> web.Response:
-        taken.put_nowait((dict(request.headers), await request.read()))
-        return web.Response(status=204)
-
-    app = web.Application()
-    app.router.add_post("/notify", take)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}/notify", taken
-    await runner.cleanup()
 
 
 async def place(client: WeChatPay, **fields: Any) -> tuple[str, int, dict[str, Any]]:

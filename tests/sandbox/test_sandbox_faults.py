@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 
 from hutong.clock import ManualClock
 from hutong.sandbox import accounts
@@ -28,37 +26,20 @@ class About:
     accepted: bool = False
 
 
-@pytest.fixture
-async def mailbox() -> AsyncIterator[tuple[str, asyncio.Queue[bytes]]]:
-    taken: asyncio.Queue[bytes] = asyncio.Queue()
-
-    async def take(request: web.Request) -> web.Response:
-        taken.put_nowait(await request.read())
-        return web.Response(text="success")
-
-    app = web.Application()
-    app.router.add_post("/", take)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}/", taken
-    await runner.cleanup()
-
-
-async def test_a_reordered_notification_comes_after_a_later_one(mailbox) -> None:
-    url, taken = mailbox
+async def test_a_reordered_notification_comes_after_a_later_one(notices) -> None:
+    url, taken = notices
     notifier = Notifier([], lambda status, body: (status, body) == (200, b"success"))
     first, second = About(url), About(url)
     notifier.start(first, NotifyFaults(reorder=True), lambda: ({}, b"first"))
     await asyncio.sleep(0)
     notifier.start(second, NotifyFaults(), lambda: ({}, b"second"))
-    assert [await taken.get(), await taken.get()] == [b"second", b"first"]
+    assert [(await taken.get())[1] for _ in range(2)] == [b"second", b"first"]
     await notifier.close()
 
 
 @pytest.mark.parametrize(("body", "accepted"), [(b"success", True), (b"fail", False)])
-async def test_a_channel_may_require_a_body_for_an_acceptance(mailbox, body: bytes, accepted: bool) -> None:
-    url, taken = mailbox
+async def test_a_channel_may_require_a_body_for_an_acceptance(notices, body: bytes, accepted: bool) -> None:
+    url, taken = notices
     notifier = Notifier([], lambda status, answer: answer == body)
     about = About(url)
     notifier.start(about, NotifyFaults(), lambda: ({}, b""))

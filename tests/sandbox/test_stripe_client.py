@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -11,7 +10,6 @@ from uuid import uuid4
 import aiohttp
 import pytest
 import stripe
-from aiohttp import web
 
 from hutong.sandbox.stripe.keys import StripeSandboxKeys
 
@@ -24,23 +22,6 @@ def stripe_keys(folder: Path) -> StripeSandboxKeys:
 @pytest.fixture
 def client(stripe_keys: StripeSandboxKeys, url: str) -> stripe.StripeClient:
     return stripe.StripeClient(stripe_keys.secret_key, base_addresses={"api": url}, max_network_retries=0)
-
-
-@pytest.fixture
-async def notices() -> AsyncIterator[tuple[str, asyncio.Queue[tuple[dict[str, str], bytes]]]]:
-    taken: asyncio.Queue[tuple[dict[str, str], bytes]] = asyncio.Queue()
-
-    async def take(request: web.Request) -> web.Response:
-        taken.put_nowait((dict(request.headers), await request.read()))
-        return web.Response()
-
-    app = web.Application()
-    app.router.add_post("/notify", take)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}/notify", taken
-    await runner.cleanup()
 
 
 async def do(verb: Any, *args: Any, **options: Any) -> Any:

@@ -120,10 +120,10 @@ async def platform() -> AsyncIterator[Any]:
     await runner.cleanup()
 
 
-async def until_accepted(merchant: Merchant, order: dict[str, Any], tries: int) -> dict[str, Any]:
+async def until_accepted(merchant: Merchant, order: dict[str, Any], notifications: int) -> dict[str, Any]:
     while True:
         shown = next(o for o in (await merchant.shown("orders"))["orders"] if o["order_no"] == order["out_trade_no"])
-        if shown["accepted"] or shown["notified"] >= tries:
+        if shown["accepted"] or shown["notified"] >= notifications:
             return shown
         await asyncio.sleep(0.005)
 
@@ -319,7 +319,7 @@ async def test_copies_are_sent_whatever_is_answered(merchant: Merchant, platform
     assert platform.taken.empty()
 
 
-async def test_an_eager_payer_pays_by_himself(merchant: Merchant, platform) -> None:
+async def test_an_eager_payer_pays_unasked(merchant: Merchant, platform) -> None:
     await merchant.control("faults", auto_pay_ms=1)
     order = await merchant.place(notify_url=platform.url)
     await platform.taken.get()

@@ -14,7 +14,7 @@ import pytest
 from hutong import search
 from hutong.clock import ManualClock
 from hutong.db import Database, Tx, migrate
-from hutong.errors import InvalidParameter
+from hutong.errors import InvalidParameter, NotFound
 from hutong.search import RecordQuery, RecordStatus
 from hutong.search.errors import SearchTooWide
 from hutong.search.search import SEARCH_LIMIT_MS, search_parameters
@@ -108,8 +108,9 @@ async def test_a_merchant_sees_its_own_alone_and_an_operator_all(tx: Tx, payment
         (record,) = await find_records(tx, merchant_id=payment_events.merchant_id, **wanted)
         assert (record.payment_id, record.customer_name) == (mine.object_id, "同一个人")
     assert await find_records(tx, merchant_id=payment_events.merchant_id, counterparty="别名") == []
-    assert await search.find_record(tx, theirs.object_id, merchant_id=payment_events.merchant_id) is None
-    assert await search.find_record(tx, theirs.object_id) is not None
+    with pytest.raises(NotFound):
+        await search.find_record(tx, theirs.object_id, merchant_id=payment_events.merchant_id)
+    assert (await search.find_record(tx, theirs.object_id)).payment_id == theirs.object_id
     assert len(await find_records(tx, customer_id=customer["id"])) == 2
 
 

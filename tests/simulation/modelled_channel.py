@@ -106,7 +106,7 @@ class Order:
     """Each time that money was taken, and how much."""
     given: dict[str, int] = field(default_factory=dict)
     """What is back with the payer or on its way, by number."""
-    must_tell: bool = False
+    must_notify: bool = False
     """Told until somebody takes the word, for nobody may ask any more."""
 
 
@@ -156,7 +156,7 @@ class ChannelWorld:
             back = None if self.chance(self.weather.lost) else self.rng.uniform(0.01, 0.5)
             # In a context of its own: what has been sent does not die with the process that has sent it.
             self.loop.call_later(way, self._arrive, verb, number, act, answer, back, context=Context())
-        self.loop.call_later(TIMEOUT_S, _say, answer, _NOTHING)
+        self.loop.call_later(TIMEOUT_S, _settle, answer, _NOTHING)
         return await answer
 
     def _arrive(
@@ -167,10 +167,10 @@ class ChannelWorld:
         answer: asyncio.Future[ChannelAnswer],
         back: float | None,
     ) -> None:
-        said = act()
-        self.note(f"channel {verb} {number} -> {said.state.value}{'' if back else ' (answer lost)'}")
+        result = act()
+        self.note(f"channel {verb} {number} -> {result.state.value}{'' if back else ' (answer lost)'}")
         if back is not None:
-            self.loop.call_later(back, _say, answer, said)
+            self.loop.call_later(back, _settle, answer, result)
 
     # Orders
 
@@ -180,7 +180,7 @@ class ChannelWorld:
             order = self._new_order(request)
         elif order.request != request:
             self.problems.append(f"{request.attempt_no} asks for something else than before")
-        return self.word(order, action=True)
+        return self.order_answer(order, action=True)
 
     def _new_order(self, request: PayRequest) -> Order:
         now = self.loop.time()
@@ -189,7 +189,7 @@ class ChannelWorld:
         self.orders[request.attempt_no] = order
         if self.chance(self.weather.garbled):
             wrong = ChannelAnswer(_S.SUCCEEDED, request.amount_minor + 1, request.currency)
-            self._tell(request.attempt_no, About.PAYMENT, wrong, self.rng.uniform(0.1, 5), tries=0)
+            self._notify(request.attempt_no, About.PAYMENT, wrong, self.rng.uniform(0.1, 5), sent_before=0)
         if self.chance(self.weather.refused):
             order.state = _S.FAILED
             self._perhaps_late(order)
@@ -230,7 +230,7 @@ class ChannelWorld:
     def _perhaps_late(self, order: Order) -> None:
         """The payer's bank was faster than the word of the end, so that the money moves all the same."""
         if order.request.capture and self.chance(self.weather.late):
-            order.must_tell = self.rng.random() < 0.7
+            order.must_notify = self.rng.random() < 0.7
             after = self.rng.choice((0.05, self.rng.uniform(0, 60)))
             self.loop.call_later(after, self._take, order, order.request.amount_minor)
 
@@ -238,7 +238,7 @@ class ChannelWorld:
         order = self.orders.get(number)
         if order is None or self.loop.time() < order.seen_from:
             return ChannelAnswer(_S.NOT_FOUND, channel_code="ORDER_NOT_EXIST")
-        return self.word(order)
+        return self.order_answer(order)
 
     def close(self, number: str) -> ChannelAnswer:
         order = self.orders.get(number)
@@ -247,7 +247,7 @@ class ChannelWorld:
         if order.state in (_S.PENDING, _S.AUTHORIZED):
             order.state = _S.CLOSED
             self._perhaps_late(order)
-        return self.word(order)
+        return self.order_answer(order)
 
     def capture(self, number: str, amount_minor: int) -> ChannelAnswer:
         order = self.orders.get(number)
@@ -260,9 +260,9 @@ class ChannelWorld:
                 order.state = _S.FAILED
             else:
                 self._take(order, amount_minor)
-        return self.word(order)
+        return self.order_answer(order)
 
-    def word(self, order: Order, *, action: bool = False) -> ChannelAnswer:
+    def order_answer(self, order: Order, *, action: bool = False) -> ChannelAnswer:
         """What the channel says of an order now."""
         amount = {_S.SUCCEEDED: sum(order.taken), _S.AUTHORIZED: order.request.amount_minor}.get(order.state)
         qr = PayerAction(ActionKind.QR_CODE, f"qr:{order.request.attempt_no}")
@@ -283,7 +283,7 @@ class ChannelWorld:
         if known is None or (known.state is _S.FAILED and known.retryable):
             known = self.refunds[refund.refund_no] = RefundOrder(asked, _S.PENDING)
             self._decide(known)
-        return self.refund_word(refund.refund_no)
+        return self.refund_answer(refund.refund_no)
 
     def _decide(self, known: RefundOrder) -> None:
         number, amount = known.refund.refund_no, known.refund.amount_minor
@@ -309,12 +309,12 @@ class ChannelWorld:
             order.given[number] = known.refund.amount_minor
             self.note(f"channel gives {known.refund.amount_minor} back by {number}")
         if not self.chance(self.weather.silent):
-            self._tell(number, About.REFUND, self.refund_word(number), self.rng.uniform(0.05, 3), tries=0)
+            self._notify(number, About.REFUND, self.refund_answer(number), self.rng.uniform(0.05, 3), sent_before=0)
 
     def query_refund(self, number: str) -> ChannelAnswer:
-        return self.refund_word(number)
+        return self.refund_answer(number)
 
-    def refund_word(self, number: str) -> ChannelAnswer:
+    def refund_answer(self, number: str) -> ChannelAnswer:
         """What the channel says of a refund now."""
         known = self.refunds.get(number)
         if known is None:
@@ -325,33 +325,33 @@ class ChannelWorld:
 
     def _announce(self, order: Order) -> None:
         copies = 1 + self.rng.randrange(3) if self.chance(self.weather.repeated) else 1
-        if order.must_tell or not self.chance(self.weather.silent):
+        if order.must_notify or not self.chance(self.weather.silent):
             for _ in range(copies):
                 delay = self.rng.uniform(0.05, 3)
-                self._tell(order.request.attempt_no, About.PAYMENT, self.word(order), delay, tries=0)
+                self._notify(order.request.attempt_no, About.PAYMENT, self.order_answer(order), delay, sent_before=0)
 
-    def _tell(self, number: str, about: About, word: ChannelAnswer, delay: float, *, tries: int) -> None:
-        self.loop.call_later(delay, self._send, number, about, word, tries)
+    def _notify(self, number: str, about: About, answer: ChannelAnswer, delay: float, *, sent_before: int) -> None:
+        self.loop.call_later(delay, self._send, number, about, answer, sent_before)
 
-    def _send(self, number: str, about: About, word: ChannelAnswer, tries: int) -> None:
+    def _send(self, number: str, about: About, answer: ChannelAnswer, sent_before: int) -> None:
         self._messages += 1
         message = {
-            "number": number, "about": about, "state": word.state, "amount": word.amount_minor,
-            "currency": word.currency, "retryable": word.retryable,
+            "number": number, "about": about, "state": answer.state, "amount": answer.amount_minor,
+            "currency": answer.currency, "retryable": answer.retryable,
         }  # fmt: skip
         order = self.orders.get(number)
 
         def done(accepted: bool) -> None:
-            true = order is not None and [word.amount_minor] == order.taken
-            if not accepted and (tries < 3 or (true and order.must_tell)):
-                delay = min(3600.0, self.rng.uniform(1, 15) * 4 ** min(tries, 5))
-                self._tell(number, about, word, delay, tries=tries + 1)
+            true = order is not None and [answer.amount_minor] == order.taken
+            if not accepted and (sent_before < 3 or (true and order.must_notify)):
+                delay = min(3600.0, self.rng.uniform(1, 15) * 4 ** min(sent_before, 5))
+                self._notify(number, about, answer, delay, sent_before=sent_before + 1)
 
         if self.chance(self.weather.lost):
             self.note(f"channel notification {number} lost")
             done(False)
         else:
-            self.note(f"channel notification {number} {word.state.value}")
+            self.note(f"channel notification {number} {answer.state.value}")
             self.deliver({"x-key": str(self._messages)}, json.dumps(message).encode(), done)
 
     # The truth
@@ -426,12 +426,12 @@ class ModelledChannel(Channel):
     def parse_notification(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Notification:
         if "x-key" not in headers:
             raise NotificationRefused("not proven")
-        said = json.loads(body)
+        result = json.loads(body)
         answer = ChannelAnswer(
-            ChannelState(said["state"]), said["amount"], said["currency"], retryable=said["retryable"]
+            ChannelState(result["state"]), result["amount"], result["currency"], retryable=result["retryable"]
         )
         key = headers["x-key"]
-        return Notification(said["number"], answer, About(said["about"]), replay_key=key.encode())
+        return Notification(result["number"], answer, About(result["about"]), replay_key=key.encode())
 
 
 @dataclass(frozen=True)
@@ -449,10 +449,10 @@ class ModelledAccounts:
     def text(self, channel: str, code: str) -> None:
         """Return no text for payers: this channel's codes have none."""
 
-    async def offers(self) -> list[Offer]:
+    async def offers(self, *, ahead: bool = False) -> list[Offer]:
         return [Offer(self.account_id, self.channel.capabilities, sandbox=False)]
 
 
-def _say(answer: asyncio.Future[ChannelAnswer], said: ChannelAnswer) -> None:
+def _settle(answer: asyncio.Future[ChannelAnswer], result: ChannelAnswer) -> None:
     if not answer.done():
-        answer.set_result(said)
+        answer.set_result(result)

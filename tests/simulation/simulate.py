@@ -52,7 +52,7 @@ def _one(url: str, seed: int) -> int:
     with open_backend(url) as backend:
         verdict = simulate(seed, backend)
     print("\n".join(verdict.trace))
-    return _tell(seed, verdict.problems) if verdict.problems else 0
+    return _print_failure(seed, verdict.problems) if verdict.problems else 0
 
 
 def _many(url: str, seeds: Sequence[int]) -> int:
@@ -61,7 +61,7 @@ def _many(url: str, seeds: Sequence[int]) -> int:
         begun = time.perf_counter()
         for part in workers.map(run_seeds, [seeds[start : start + PART] for start in range(0, len(seeds), PART)]):
             done += part.seeds
-            failed += sum(_tell(seed, problems) for seed, problems in part.failed.items())
+            failed += sum(_print_failure(seed, problems) for seed, problems in part.failed.items())
             books.update(part.books)
             if done < len(seeds) and done % 100 == 0:
                 print(f"{done} seeds, {failed} failed so far", file=sys.stderr)
@@ -72,7 +72,7 @@ def _many(url: str, seeds: Sequence[int]) -> int:
     return max(failed, len(books) and 1)
 
 
-def _tell(seed: int, problems: Sequence[str]) -> int:
+def _print_failure(seed: int, problems: Sequence[str]) -> int:
     print(f"seed {seed}: {'; '.join(problems)}")
     print(f"make simulate SEED={seed}")
     return 1

@@ -373,7 +373,7 @@ def _kind(query: str) -> dict[str, bool]:
     if query not in _KINDS:
         text = "\n".join(line for line in query.splitlines() if not line.lstrip().startswith("--")).strip().upper()
         loud = ("FOR UPDATE", "FOR NO KEY", "FOR SHARE", "LEDGER.ACQUIRE", "PG_ADVISORY", "SET_CONFIG")
-        reads = text.startswith("SELECT") and not any(word in text for word in loud)
+        reads = text.startswith("SELECT") and not any(part in text for part in loud)
         finds = text.startswith("UPDATE") or (text.startswith("SELECT") and "FOR UPDATE" in text)
         _KINDS[query] = {"reads": reads, "finds": finds}
     return _KINDS[query]

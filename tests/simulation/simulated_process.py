@@ -102,8 +102,8 @@ class Process:
         capture_method = payments.CaptureMethod.MANUAL if order.manual else payments.CaptureMethod.AUTOMATIC
         first = None
         if order.at_once and order.expires_at > self.clock.now():
-            wish = payments.RouteRequest(order.methods[0], order.amount_minor, "CNY", capture_method=capture_method)
-            first = await self.lifecycle.route_selector.choose(wish)
+            command = payments.RouteRequest(order.methods[0], order.amount_minor, "CNY", capture_method=capture_method)
+            first = await self.lifecycle.route_selector.choose(command)
         new = payments.NewPayment(
             payment_id=self.ids.new(),
             merchant_id=self.merchant_id,
@@ -117,11 +117,11 @@ class Process:
             first_attempt=first,
             capture_method=capture_method,
         )
-        wish = payments.PlaceOrder(new, self._claim(order.number))
+        command = payments.PlaceOrder(new, self._claim(order.number))
         if order.expires_at <= self.clock.now():
-            repeated = await self.lifecycle.repeated(wish)
+            repeated = await self.lifecycle.repeated(command)
             return (422, b"") if repeated is None else _answered(self.answers.to_order(repeated))
-        return _answered(self.answers.to_order(await self.lifecycle.place(wish)))
+        return _answered(self.answers.to_order(await self.lifecycle.place(command)))
 
     def _claim(self, key: str) -> idempotency.Claim:
         return idempotency.Claim(self.merchant_id, key, hashlib.sha256(key.encode()).digest())
@@ -143,8 +143,8 @@ class Process:
         await self.lifecycle.capture(await self._find(order), amount_minor)
 
     async def refund(self, order: Order, number: str, amount_minor: int | None, *, fee: bool) -> tuple[int, bytes]:
-        wish = RefundOrder(number, amount_minor, "damaged", returns_fee=fee)
-        result = await self.lifecycle.refunds.place(await self._find(order), wish, claim=self._claim(number))
+        command = RefundOrder(number, amount_minor, "damaged", returns_fee=fee)
+        result = await self.lifecycle.refunds.place(await self._find(order), command, claim=self._claim(number))
         return _answered(self.answers.to_refund(result))
 
     async def sweep(self, due: Collection[str]) -> None:
@@ -158,4 +158,4 @@ class Process:
 
 
 def _answered(answer: idempotency.StoredAnswer) -> tuple[int, bytes]:
-    return answer.status, answer.body
+    return answer.status_code, bytes(answer.body)

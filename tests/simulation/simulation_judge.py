@@ -114,9 +114,9 @@ class Judge:
             was, is_now = payment["status"], now.get(payment["id"])
             if was in FINAL_PAYMENTS and is_now != was:
                 self.wrong(f"a final payment went from {was} to {is_now}")
-        tries = {a["id"]: a for a in self.state["attempts"]}
+        attempts = {a["id"]: a for a in self.state["attempts"]}
         for attempt in before["attempts"]:
-            after = tries.get(attempt["id"])
+            after = attempts.get(attempt["id"])
             if after is None:
                 self.wrong("an attempt has vanished")
             elif attempt["state"] not in OPEN_ATTEMPTS:
@@ -127,36 +127,36 @@ class Judge:
 
     def _events(self, before: dict[str, list[Row]]) -> None:
         rows = {p["id"]: p for p in self.state["payments"]}
-        tries: dict[str, list[Row]] = {}
+        attempts: dict[str, list[Row]] = {}
         for attempt in self.state["attempts"]:
-            tries.setdefault(attempt["payment_id"], []).append(attempt)
+            attempts.setdefault(attempt["payment_id"], []).append(attempt)
         known = {(e["object_id"], e["object_seq"]) for e in before["events"]}
         numbers: dict[str, list[int]] = {}
         for event in self.state["events"]:
             numbers.setdefault(event["object_id"], []).append(event["object_seq"])
             if (event["object_id"], event["object_seq"]) in known:
                 continue
-            self._told(event, rows, tries)
+            self._check_event(event, rows, attempts)
         for found in numbers.values():
             if found != list(range(1, len(found) + 1)):
                 self.wrong(f"events are numbered {found}")
 
-    def _told(self, event: Row, payments: dict[str, Row], tries: dict[str, list[Row]]) -> None:
+    def _check_event(self, event: Row, payments: dict[str, Row], attempts: dict[str, list[Row]]) -> None:
         """An event tells what was committed with it, no more and nothing else."""
-        data, told, stored = event["data"], None, None
+        data, reported, stored = event["data"], None, None
         if data["object"] == "refund":
             refund = next((r for r in self.state["refunds"] if r["id"] == event["object_id"]), None)
-            told = (data["state"], data["route"], data["amount_minor"])
+            reported = (data["state"], data["route"], data["amount_minor"])
             stored = refund and (refund["state"], refund["route"], refund["amount_minor"])
         else:
             payment = payments.get(event["object_id"])
-            told = (data["status"], data["amount_captured_minor"], data["amount_refunded_minor"])
-            told += tuple((a["state"], a["surplus"]) for a in data["attempts"])
+            reported = (data["status"], data["amount_captured_minor"], data["amount_refunded_minor"])
+            reported += tuple((a["state"], a["surplus"]) for a in data["attempts"])
             if payment is not None:
                 stored = (payment["status"], payment["amount_captured_minor"], payment["amount_refunded_minor"])
-                stored += tuple((a["state"], a["surplus"]) for a in tries.get(payment["id"], []))
-        if told != stored:
-            self.wrong(f"{event['type']} tells {told}, committed is {stored}")
+                stored += tuple((a["state"], a["surplus"]) for a in attempts.get(payment["id"], []))
+        if reported != stored:
+            self.wrong(f"{event['type']} tells {reported}, committed is {stored}")
 
     def _refunds(self, before: dict[str, list[Row]]) -> None:
         """What goes back is never more than what was captured, and a refund that has ended stays as it is."""
@@ -219,7 +219,7 @@ class Judge:
         self._money_in(moves)
         self._money_out(moves)
         self._balances(balances)
-        self._successes_told()
+        self._successes_reported()
 
     def _money_in(self, moves: list[Any]) -> None:
         attempts = {encode("att", UUID(a["id"])): a for a in self.state["attempts"]}
@@ -266,10 +266,10 @@ class Judge:
     def _refused_for_good(self, refund: Row) -> bool:
         """Whether a person has to act, and has been told."""
         known = self.channel.refunds.get(self._number(refund))
-        told = any(
+        reported = any(
             e["type"] == "refund.needs_attention" and e["object_id"] == refund["id"] for e in self.state["events"]
         )
-        return known is not None and known.state == "failed" and not known.retryable and told
+        return known is not None and known.state == "failed" and not known.retryable and reported
 
     def _balances(self, balances: list[Any]) -> None:
         empty = {self.account(code, self.account_id) for code in (2201, 2202, 2203, 2301)}
@@ -290,8 +290,8 @@ class Judge:
         own = [self.account(code, self.account_id) for code in (1101, 2201, 2202, 2203, 2301)]
         return [*own, *(self.account(code, self.merchant_id) for code in (2001, 2002, 2003))]
 
-    def _successes_told(self) -> None:
-        told = Counter((e["object_id"], e["type"]) for e in self.state["events"])
+    def _successes_reported(self) -> None:
+        reported = Counter((e["object_id"], e["type"]) for e in self.state["events"])
         for payment in self.state["payments"]:
             surplus = sum(a["payment_id"] == payment["id"] and a["surplus"] for a in self.state["attempts"])
             for kind, expected in {
@@ -303,8 +303,8 @@ class Judge:
                     for r in self.state["refunds"]
                 ),
             }.items():
-                if told[payment["id"], kind] != expected:
-                    self.wrong(f"{kind} was told {told[payment['id'], kind]} times instead of {expected}")
+                if reported[payment["id"], kind] != expected:
+                    self.wrong(f"{kind} was told {reported[payment['id'], kind]} times instead of {expected}")
 
 
 def _earliest(times: list[str | None]) -> datetime | None:

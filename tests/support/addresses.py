@@ -6,11 +6,11 @@ import sys
 from contextvars import ContextVar
 
 
-def words(text: str) -> list[str]:
+def listed(text: str) -> list[str]:
     return text.split()
 
 
-NOT_PUBLIC = words("""
+NOT_PUBLIC = listed("""
     0.0.0.0 0.1.2.3 10.0.0.1 10.255.255.255 100.64.0.1 100.100.100.200 100.127.255.255 127.0.0.1 127.0.0.53
     127.1.2.3 127.255.255.254 168.63.129.16 169.254.0.1 169.254.169.254 169.254.170.2 172.16.0.1 172.31.255.255
     192.0.0.1 192.0.0.170 192.0.0.192 192.0.2.1 192.31.196.1 192.52.193.1 192.88.99.1 192.168.0.1 192.168.255.255
@@ -23,13 +23,13 @@ NOT_PUBLIC = words("""
     ff0e::1 2a00:1450::5efe:10.0.0.1 2a00:1450:4001:82a:200:5efe:7f00:1 2606:4700::1%eth0
 """)
 
-PUBLIC = words("""
+PUBLIC = listed("""
     1.1.1.1 8.8.8.8 9.255.255.255 11.0.0.1 100.63.255.255 100.128.0.1 126.255.255.255 128.0.0.1 169.253.255.255
     172.15.255.255 172.32.0.1 192.167.255.255 192.169.0.1 198.17.255.255 198.20.0.1 223.5.5.5 223.255.255.254
     2400:3200::1 2606:4700:4700::1111 2a00:1450:4001:82a::200e 2001:4860:4860::8888 2001:200::1
 """)
 
-URLS = words("""
+URLS = listed("""
     http://merchant.example/ ftp://merchant.example/ file:///etc/passwd gopher://merchant.example/
     //merchant.example/ merchant.example javascript:alert(1) https:// https:/// https:///path https://:443/
     https://?q https://#f https://user@merchant.example/ https://user:secret@merchant.example/

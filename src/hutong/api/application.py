@@ -12,8 +12,8 @@ from fastapi.routing import APIRoute
 import hutong
 from hutong.api import channel_notifications, docs_page, health, merchant, operator
 from hutong.api.dependencies import Services
-from hutong.api.middleware import RequestObserver
 from hutong.api.problems import Problem, install
+from hutong.api.requests import RequestObserver
 from hutong.ids import Ids
 
 _DESCRIPTION = """

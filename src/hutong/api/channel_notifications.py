@@ -9,7 +9,7 @@ from starlette.responses import Response
 from hutong import channels, errors, ids, payments
 from hutong.api.dependencies import Use
 from hutong.api.problems import responses
-from hutong.api.strict_json import StrictRequest
+from hutong.api.requests import StrictRequest
 from hutong.telemetry import get_logger
 
 _log = get_logger(__name__)

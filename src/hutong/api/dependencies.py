@@ -29,6 +29,7 @@ class Services:
         sandbox: Whether webhooks may go over plain http and to private addresses.
         records: The database in which payment records are searched; it may be another one than that of payments.
         avatar_base: The part of an avatar's address before the customer's id.
+        single_person_limits: The most, in minor units by currency, that one operator may book or reverse alone.
         payment_validity: The longest time that an order may stay payable.
     """
 
@@ -43,6 +44,7 @@ class Services:
     ids: ids.Ids
     sandbox: bool
     records: db.Database
+    single_person_limits: Mapping[str, int]
     avatar_base: str = ""
     payment_validity: timedelta = payments.NewPayment.VALIDITY_MAX
 

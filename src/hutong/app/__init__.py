@@ -4,9 +4,11 @@ Promises: there is one way to put the platform together, `open_platform`, and on
 The web application is in `hutong.app.web`, which only the process that serves it loads.
 """
 
+from hutong.app.heads import heads_file, read_heads
 from hutong.app.platform import (
     Platform,
     broker,
+    existing_vault,
     open_platform,
     open_vault,
     public_url,
@@ -30,6 +32,8 @@ __all__ = [
     "await_release",
     "broker",
     "environment",
+    "existing_vault",
+    "heads_file",
     "hold_sandbox",
     "home_folder",
     "listen",
@@ -41,6 +45,7 @@ __all__ = [
     "prepare_in_process",
     "public_url",
     "query_database_url",
+    "read_heads",
     "run",
     "run_api",
     "run_serve",

@@ -15,7 +15,7 @@ from hutong import channels, db, events, merchants, operators, payments, routing
 from hutong.app.approval_handlers import approval_handlers
 from hutong.clock import Clock, SystemClock
 from hutong.config import Settings, home_folder
-from hutong.errors import HutongError
+from hutong.errors import ConfigurationError, HutongError
 from hutong.ids import Ids
 from hutong.telemetry import configure_logging
 from hutong.vault import Vault, decode_keys, key_file
@@ -57,7 +57,7 @@ def using_database(settings: Settings) -> Iterator[str]:
     if settings.database_url is not None:
         yield settings.database_url.get_secret_value()
         return
-    server = db.EmbeddedServer(settings.home)
+    server = db.EmbeddedServer(settings.home, archive=settings.backup_folder)
     try:
         yield server.start()
     finally:
@@ -74,6 +74,20 @@ def open_vault(settings: Settings) -> Vault:
     if settings.secret_key is not None:
         return Vault(decode_keys(settings.secret_key.get_secret_value()))
     return Vault(key_file(home_folder(settings) / "secret.key"))
+
+
+def existing_vault(settings: Settings) -> Vault:
+    """Return the vault like `open_vault`, without making a key file.
+
+    Errors:
+        ConfigurationError: there is no key.
+    """
+    file = settings.home / "secret.key"
+    if settings.secret_key is None and not file.exists():
+        raise ConfigurationError(
+            f"there is no secret key: set HUTONG_SECRET_KEY, or put the key file at {file}", param="HUTONG_SECRET_KEY"
+        )
+    return open_vault(settings)
 
 
 def public_url(settings: Settings) -> str:

@@ -109,7 +109,9 @@ def run_serve(*, sandbox: bool) -> int:
     children = _children(listeners, environment)
     for child in children:
         child.start()
-    embedded = None if settings.database_url is not None else db.EmbeddedServer(settings.home)
+    embedded = (
+        None if settings.database_url is not None else db.EmbeddedServer(settings.home, archive=settings.backup_folder)
+    )
     try:
         if embedded is not None:
             embedded.start()

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from fastapi import APIRouter, FastAPI
 
-from hutong import api, cashier
+from hutong import api, bookkeeping, cashier
 from hutong.app.platform import Platform, open_platform
 from hutong.clock import SystemClock
 from hutong.config import Settings
@@ -21,6 +21,8 @@ def build(settings: Settings, *, opened: Platform | None = None) -> FastAPI:
     Args:
         opened: A platform that stays open; by default the application opens its own and closes it at its end.
     """
+
+    limits = bookkeeping.read_limits(settings.single_person_limits)
 
     @asynccontextmanager
     async def open_services() -> AsyncIterator[api.Services]:
@@ -37,6 +39,7 @@ def build(settings: Settings, *, opened: Platform | None = None) -> FastAPI:
                 ids=platform.ids,
                 sandbox=settings.sandbox,
                 records=platform.records,
+                single_person_limits=limits,
                 avatar_base=settings.avatar_base_url or "",
                 payment_validity=timedelta(days=settings.payment_validity_days),
             )

@@ -10,11 +10,14 @@ from functools import partial
 
 from prometheus_client import Gauge
 
-from hutong import db, events, ledger, routing, search
+from hutong import backup, db, events, ledger, routing, search
+from hutong.app.heads import keep_head
 from hutong.app.platform import Platform, broker, query_database_url
 from hutong.telemetry import get_logger
 
 _log = get_logger(__name__)
+_SEGMENTS_WAITING = Gauge("hutong_backup_segments_waiting", "Finished log segments of 16 MiB that are not archived.")
+_ARCHIVING_FAILS = Gauge("hutong_backup_archiving_fails", "1 while the last attempt to archive a segment failed.")
 _BOOKS_BROKEN = Gauge("hutong_books_broken", "Invariants of the books that did not hold at the last check.")
 
 
@@ -106,6 +109,15 @@ async def check_books(platform: Platform) -> None:
         _log.critical("books_broken", problem=problem)
 
 
+async def check_archiving(platform: Platform) -> None:
+    """Check that the embedded database archives its changes, if it is to do so."""
+    archiving = await platform.database.run(backup.read_archiving)
+    _SEGMENTS_WAITING.set(archiving.waiting)
+    _ARCHIVING_FAILS.set(archiving.is_failing)
+    if archiving.is_failing or archiving.is_late:
+        _log.error("archiving_failed", waiting=archiving.waiting, last=archiving.last_archived_at.isoformat())
+
+
 JOBS: tuple[Job, ...] = (
     Job("sequence", events.SEQUENCE_EVERY_S, number_events, "Number new events in their streams."),
     Job("records", search.PROJECT_EVERY_S, lambda w: w.records.run_once(), "Bring payment records up to date."),
@@ -117,7 +129,9 @@ JOBS: tuple[Job, ...] = (
     Job("experiment", 1.0, guard_experiment, "End a routing experiment that performs worse than its guardrail."),
     Job("tidy", 60.0, lambda w: w.platform.lifecycle.tidy(), "Delete old idempotency keys and notifications."),
     Job("books", 5.0, lambda w: keep_books(w.platform), "Maintain the ledger: partitions, holds, orders, day cut."),
+    Job("heads", 600.0, lambda w: keep_head(w.platform), "Keep the head of the books' chain outside of the database."),
     Job("events", 60.0, keep_events, "Make event partitions ahead, and archive old ones."),
+    Job("archiving", 60.0, lambda w: check_archiving(w.platform), "Check that the embedded database archives."),
     Job("invariants", 300.0, lambda w: check_books(w.platform), "Check the invariants of the books."),
 )
 """Every repeated job of the worker; the documentation prints this table."""

@@ -13,13 +13,14 @@ from hutong.ledger import finance
 async def add_subject(
     tx: db.Tx, person: Person, *, code: int, parent: int, name_en: str, name_zh: str, per: ledger.AccountOwner,
     covered: bool, now: datetime,
-) -> None:  # fmt: skip
+) -> finance.Subject:  # fmt: skip
     """Add a subject to the chart of accounts, permanently. Errors as `ledger.finance`'s."""
     person.check()
     subject = finance.make_subject(code, name_en, name_zh, per, covered=covered)
     await finance.add_subject(tx, subject, parent=parent, by=person.by, reason=person.reason, now=now)
     after = {"name_en": name_en, "name_zh": name_zh, "per": per.value, "covered": covered}
     await person.note(tx, "add_subject", "subject", code, now=now, after=after)
+    return subject
 
 
 async def open_account(

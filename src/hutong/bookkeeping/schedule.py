@@ -8,7 +8,7 @@ from uuid import UUID
 
 from hutong import db, ledger
 from hutong.bookkeeping.person import Person
-from hutong.errors import Conflict
+from hutong.errors import Conflict, InvalidParameter
 from hutong.ledger import finance, partitions
 
 
@@ -38,7 +38,7 @@ async def add_standing_order(
 ) -> finance.StandingOrder:  # fmt: skip
     """Add a standing order. Errors as `ledger`'s."""
     person.check()
-    await ledger.add_standing_order(
+    await finance.add_standing_order(
         tx, order_id, from_account_id=from_account_id.int, to_account_id=to_account_id.int, most_minor=most_minor,
         every=every, first_at=first_at, by=person.by,
     )  # fmt: skip
@@ -71,6 +71,8 @@ async def enter_memo(tx: db.Tx, person: Person, memo: ledger.Memo, *, now: datet
     (status,) = await ledger.enter_memos(tx, [memo], now=now)
     if status.value == "exists_with_different_amount":
         raise Conflict(f"{memo.ref} is counted already, with another amount", param="ref")
+    if status.value == "overflows_total":
+        raise InvalidParameter("the amount, and the total after it, must be at most 2^63-1", param="amount")
     if status.value == "exists":
         return False
     after = {"owner": str(memo.owner), "ref": memo.ref, "amount": memo.amount}

@@ -27,7 +27,7 @@ class AccountFinding:
     """The result of one check of an account.
 
     Attributes:
-        check: The subject of the check, such as "clock" or "merchant_key".
+        check: The subject of the check, such as "host" or "merchant_key".
         fault: The exact fault, such as "certificate_expired"; None if there is none.
         advice: The remedy, for people; holds no secret.
     """

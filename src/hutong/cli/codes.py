@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hutong.cli.common import Json, KeyFile, Reason, T, in_transaction, make_ids, read_key
+from hutong.cli.proposals import decide_proposal, show_proposal
 from hutong.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def propose(
     as_json: Json = False,
 ) -> None:
     """Propose the meaning of a code; it takes effect once another person has approved it."""
-    from hutong import channels, ids, operators
+    from hutong import channels, operators
     from hutong.errors import InvalidParameter
 
     if state not in set(channels.ChannelState):
@@ -93,36 +93,23 @@ def propose(
             tx, entry, proposal_id=proposal_id, maker_id=maker.operator_id, reason=reason, now=now
         )
 
-    proposal = _run(work)
-    document = {"proposal_id": ids.encode(operators.PROPOSAL_PREFIX, proposal.proposal_id), "state": proposal.state}
-    print(json.dumps(document) if as_json else f"{document['proposal_id']} waits for another person to approve it")
+    show_proposal(_run(work), as_json=as_json)
 
 
 @codes.command("approve")
 def approve(proposal_id: str, key: KeyFile, reason: Reason) -> None:
     """Approve another person's proposal; every process applies it within seconds."""
-    _conclude(proposal_id, key, reason, approve=True)
+    from hutong.channels import codes
+
+    decide_proposal(proposal_id, key, reason, {codes.CHANGE: codes.change_code}, approve=True)
     print("approved; every process applies it within seconds")
 
 
 @codes.command("reject")
 def reject(proposal_id: str, key: KeyFile, reason: Reason) -> None:
     """Reject another person's proposal."""
-    _conclude(proposal_id, key, reason, approve=False)
+    decide_proposal(proposal_id, key, reason, {}, approve=False)
     print("rejected")
-
-
-def _conclude(proposal_id: str, key: Path, reason: str, *, approve: bool) -> None:
-    from hutong import channels, ids, operators
-
-    identifier = ids.decode(operators.PROPOSAL_PREFIX, proposal_id)
-
-    async def work(tx: db.Tx, now: datetime) -> None:
-        checker = await operators.authenticate(tx, read_key(key))
-        decision = operators.ApprovalDecision(identifier, checker.operator_id, approve, reason)
-        await operators.conclude(tx, decision, {channels.codes.CHANGE: channels.codes.change_code}, now=now)
-
-    _run(work)
 
 
 def _run(work: Callable[[db.Tx, datetime], Awaitable[T]]) -> T:

@@ -30,4 +30,4 @@ def url() -> None:
     if settings.database_url is not None:
         print(settings.database_url.get_secret_value())
     else:
-        print(db.EmbeddedServer(settings.home).start(keep=True))
+        print(db.EmbeddedServer(settings.home, archive=settings.backup_folder).start(keep=True))

@@ -120,11 +120,35 @@ async def _check_platform(settings: app.Settings, checks: list[Check]) -> None:
             checks.append(Check("server", True, f"PostgreSQL {version.major}.{version.minor}, durable"))
             checks.append(Check("clock", skew_s < _CLOCK_LIMIT_S, f"{skew_s:.3f} s from the database's"))
             checks.append(Check("secret key", True, "read"))
+            checks += await _check_backup(platform)
             checks += await _check_records(platform)
             checks += await _check_broker(platform)
             checks += await _check_channel_accounts(platform)
     except (HutongError, OSError, asyncpg.PostgresError) as error:
         checks.append(Check("platform", False, str(error)))
+
+
+async def _check_backup(platform: app.Platform) -> list[Check]:
+    """Check that the embedded database archives its changes where it is to, and find the newest backup."""
+    from hutong import backup
+    from hutong.errors import HutongError
+
+    state = await platform.database.run(backup.read_archiving)
+    folder = platform.settings.backup_folder
+    if state.folder is None and (folder in (None, "off") or platform.settings.database_url is not None):
+        return []
+    if state.folder is None or folder not in (None, state.folder):
+        return [Check("backup", False, f"the database archives to {state.folder or 'no folder'} until it is restarted")]
+    if state.is_failing or state.is_late:
+        what = "archiving fails" if state.is_failing else "archiving is late"
+        seen = f"{what}; {state.waiting} segments wait since {state.last_archived_at.isoformat(timespec='seconds')}"
+        return [Check("backup", False, f"{seen}; see the database's log")]
+    try:
+        newest = backup.list_backups(state.folder)[-1]
+    except HutongError as error:
+        return [Check("backup", False, error.detail)]
+    hours = (state.now - newest.ended_at).total_seconds() / 3600
+    return [Check("backup", True, f"{newest.backup_id}, {hours:.1f} hours old; {state.waiting} segments wait")]
 
 
 async def _check_broker(platform: app.Platform) -> list[Check]:

@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from hutong.cli.backup import backup
 from hutong.cli.bench import bench
 from hutong.cli.channel import channel
 from hutong.cli.common import print_error
@@ -39,6 +40,7 @@ app.add_typer(payment, name="payment")
 app.add_typer(channel, name="channels")
 app.add_typer(channel, name="channel", hidden=True)  # the first name of the same group
 app.add_typer(database, name="db")
+app.add_typer(backup, name="backup")
 app.add_typer(doctor, name="doctor")
 app.add_typer(bench, name="bench")
 app.add_typer(drill, name="drill")

@@ -6,6 +6,8 @@ it has acknowledged (start-up refuses a server that is configured otherwise).
 
 from hutong.db.coalescer import Coalescer
 from hutong.db.embedded import EmbeddedServer
+from hutong.db.embedded_recovery import Recovered, Recovery, check_restorable, recover
+from hutong.db.embedded_system import binaries
 from hutong.db.jobs import every, wait_for
 from hutong.db.migrations import migrate, pending_migrations
 from hutong.db.partitions import Partition, Spans, plan_partitions
@@ -18,13 +20,18 @@ __all__ = [
     "Database",
     "EmbeddedServer",
     "Partition",
+    "Recovered",
+    "Recovery",
     "Spans",
     "Tx",
+    "binaries",
+    "check_restorable",
     "every",
     "load_statements",
     "migrate",
     "pending_migrations",
     "plan_partitions",
     "reader",
+    "recover",
     "wait_for",
 ]

@@ -9,6 +9,7 @@ Files below the home folder:
     postgres.lock       locked while the server is started or stopped
     postgres.users      locked, shared, by each process that uses the server; the last one to leave stops it
     postgres.kept       exists while the server is to keep running without a user
+    postgres.restoring  exists while a backup is restored; the server does not start
 
 Started as root, the server runs as the system user `hutong`. If that user cannot reach the home folder or the
 binaries (a home directory of mode 0700), they live under /var/lib/hutong instead; nobody's permissions are widened.
@@ -18,25 +19,32 @@ The home folder may be moved while the server is down.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import re
 import secrets
 import shlex
 import shutil
-import stat
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import IO
+from typing import Literal
 from urllib.parse import quote, urlencode
 
 from hutong.db import embedded_system as system
-from hutong.errors import ConfigurationError, Unavailable
+from hutong.db.embedded_archive import choose_archive, server_options
+from hutong.db.embedded_files import (
+    Place,
+    is_private,
+    open_private,
+    read_place,
+    store_place,
+    sync_folder,
+)
+from hutong.errors import ConfigurationError, Conflict, Unavailable
 
 START_LIMIT_S = 600
 _START_ATTEMPTS = 5
@@ -61,32 +69,18 @@ _SERVER_SETTINGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """The files of one embedded server."""
-
-    folder: Path
-    socket_folder: Path
-    password: str
-
-    @property
-    def data(self) -> Path:
-        return self.folder / "data"
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "log"
-
-
 class EmbeddedServer:
     """The server of one home folder. Any number of processes may use such an object at once.
 
     Args:
         home: The data folder; created with mode 0700 if absent (0711 as root, so that the server's user can pass).
+        archive: The backup folder to which a server that this object starts archives its write-ahead log; "off" for
+            none; by default the one that was last named for this home folder.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, archive: Path | Literal["off"] | None = None) -> None:
         self.home = home.expanduser().absolute()
+        self._archive = archive
         self._users: int | None = None  # a bare descriptor: a process that drops this object still uses the server
 
     def start(self, *, keep: bool = False) -> str:
@@ -102,7 +96,7 @@ class EmbeddedServer:
             ConfigurationError: the data folder cannot be used, or the system user cannot be created.
         """
         try:
-            self.home.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
+            self._make_home()
             with self._locked():
                 place = self._place()
                 if not self._answers(place):
@@ -153,7 +147,7 @@ class EmbeddedServer:
             return True
         if not system.postgres_processes(place.data).server and not self._answers(place):
             return True
-        with _open_private(self.home / "postgres.users") as users:
+        with open_private(self.home / "postgres.users") as users:
             try:
                 fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -161,8 +155,28 @@ class EmbeddedServer:
                     return False
             if unless_kept and self._kept.exists():
                 return False
-            self._run_checked(place, *_STOP)
+            self.run_checked(place, *_STOP)
         return True
+
+    @contextmanager
+    def offline(self) -> Iterator[Place]:
+        """Keep the server down for a block, and yield the place of its files, which is recorded by then.
+
+        Errors:
+            Conflict: the server runs, or a process uses it.
+        """
+        self._make_home()
+        with self._locked():
+            place = self._place()
+            with open_private(self.home / "postgres.users") as users:
+                try:
+                    fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    used = bool(system.postgres_processes(place.data).server)
+                except BlockingIOError:
+                    used = True
+            if used:
+                raise Conflict(f"the server of {self.home} runs; stop Hutong, then `hutong db stop`")
+            yield self._with_socket_folder(place)
 
     def running(self) -> bool:
         """Return whether the server of this home folder answers."""
@@ -180,6 +194,11 @@ class EmbeddedServer:
     # The place
 
     @property
+    def restoring(self) -> Path:
+        """The file that exists while a backup is restored."""
+        return self.home / "postgres.restoring"
+
+    @property
     def _kept(self) -> Path:
         return self.home / "postgres.kept"
 
@@ -189,40 +208,27 @@ class EmbeddedServer:
         else:
             self._kept.unlink(missing_ok=True)
 
+    def _make_home(self) -> None:
+        self.home.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
+
     def _known(self) -> bool:
         return (self.home / "postgres.json").exists()
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         # Python opens files close-on-exec, so no server ever holds this lock; it ends with this process.
-        with _open_private(self.home / "postgres.lock") as lock:
+        with open_private(self.home / "postgres.lock") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _place(self) -> _Place:
-        file = self.home / "postgres.json"
-        if file.exists():
-            try:
-                stored = json.loads(file.read_text())
-                return _Place(self.home / stored["folder"], self.home / stored["socket_folder"], stored["password"])
-            except (ValueError, KeyError, TypeError) as error:
-                raise ConfigurationError(f"{file} cannot be read; restore it from a backup") from error
+    def _place(self) -> Place:
+        if (place := read_place(self.home)) is not None:
+            return place
         folder = self._make_folder()
         if (folder / "data").exists():
+            file = self.home / "postgres.json"
             raise ConfigurationError(f"{file} is missing beside an existing database; restore it from a backup")
-        return self._store(_Place(folder, folder / "run", secrets.token_urlsafe(32)))
-
-    def _store(self, place: _Place) -> _Place:
-        def portable(path: Path) -> str:
-            return str(path.relative_to(self.home) if path.is_relative_to(self.home) else path)
-
-        document = {
-            "folder": portable(place.folder),
-            "socket_folder": portable(place.socket_folder),
-            "password": place.password,
-        }
-        _write_private(self.home / "postgres.json", json.dumps(document, indent=2))
-        return place
+        return store_place(self.home, Place(folder, folder / "run", secrets.token_urlsafe(32)))
 
     def _make_folder(self) -> Path:
         folder = self.home / "postgres"
@@ -239,7 +245,7 @@ class EmbeddedServer:
         os.chown(folder, user.pw_uid, user.pw_gid)
         return folder
 
-    def _with_socket_folder(self, place: _Place) -> _Place:
+    def _with_socket_folder(self, place: Place) -> Place:
         """Return the place with a socket folder that exists, is suitable, and belongs to the server alone."""
         user = system.server_user()
         owner = os.geteuid() if user is None else user.pw_uid
@@ -248,25 +254,31 @@ class EmbeddedServer:
             with suppress(OSError):  # the folder exists, or its parent is gone
                 folder.mkdir(mode=0o700)
                 os.chown(folder, owner, -1)
-            if _is_private(folder, owner):
+            if is_private(folder, owner):
                 return place
         short = "/tmp" if user is None else system.system_folder()  # noqa: S108 - mkdtemp creates a private folder
         folder = Path(tempfile.mkdtemp(prefix="hutong-", dir=short))
         os.chown(folder, owner, -1)
-        return self._store(replace(place, socket_folder=folder))
+        return store_place(self.home, replace(place, socket_folder=folder))
 
     @staticmethod
-    def _url(place: _Place) -> str:
+    def _url(place: Place) -> str:
         query = urlencode({"host": str(place.socket_folder)})
         return f"postgresql://postgres:{quote(place.password)}@/hutong?{query}"
 
     # The server
 
-    def _answers(self, place: _Place) -> bool:
-        ready = self._run(place, "pg_isready", "-q", "-h", str(place.socket_folder), "-t", _ISREADY_LIMIT_S)
+    def _answers(self, place: Place) -> bool:
+        ready = self.run(place, "pg_isready", "-q", "-h", str(place.socket_folder), "-t", _ISREADY_LIMIT_S)
         return ready.returncode == 0
 
-    def _bring_up(self, place: _Place) -> _Place:
+    def _bring_up(self, place: Place) -> Place:
+        if self.restoring.exists():
+            raise ConfigurationError(
+                f"a backup was being restored to {self.home}; run `hutong backup restore` again, or remove "
+                f"{self.restoring} to use the database as it is"
+            )
+        place = choose_archive(self.home, place, self._archive)
         if not place.data.exists():
             self._initialize(place)
         output = ""
@@ -278,16 +290,16 @@ class EmbeddedServer:
                 return place
             place = self._with_socket_folder(place)
             system.rotate(place.log)
-            started = self._run(
+            started = self.run(
                 place, "pg_ctl", "start", "-D", "data", "-l", "log", "-w", "-t", str(START_LIMIT_S),
-                "-o", f"-k {shlex.quote(str(place.socket_folder))}",
+                "-o", shlex.join(["-k", str(place.socket_folder), *server_options(place.archive)]),
             )  # fmt: skip
             if started.returncode == 0:
                 return place
             output = started.stdout
         raise Unavailable(f"the embedded PostgreSQL does not start:\n{output}\n{system.tail(place.log)}")
 
-    def _settle(self, place: _Place) -> None:
+    def _settle(self, place: Place) -> None:
         """Wait until a living server answers or ends; clean up after a dead one."""
         socket = place.socket_folder / ".s.PGSQL.5432"
         deadline = time.monotonic() + START_LIMIT_S
@@ -298,13 +310,13 @@ class EmbeddedServer:
                 raise Unavailable("the embedded PostgreSQL runs but does not answer")
             if system.says_ready(place.data / "postmaster.pid") and not socket.exists():
                 # A cleaner of temporary folders removed the socket; only a restart makes another.
-                self._run_checked(place, *_STOP)
+                self.run_checked(place, *_STOP)
             time.sleep(0.1)
         system.end(processes.children)
         for file in (place.data / "postmaster.pid", socket.with_name(".s.PGSQL.5432.lock")):
             system.remove_stale(file)
 
-    def _initialize(self, place: _Place) -> None:
+    def _initialize(self, place: Place) -> None:
         # Each attempt has a folder of its own, since the initdb of a killed process may still write to its folder.
         for leftover in place.folder.glob("data.*"):
             shutil.rmtree(leftover, ignore_errors=True)
@@ -317,25 +329,31 @@ class EmbeddedServer:
             password.flush()
             if (user := system.server_user()) is not None:
                 os.fchown(password.fileno(), user.pw_uid, user.pw_gid)
-            self._run_checked(
+            self.run_checked(
                 place, "initdb", "-D", fresh.name, "-A", "scram-sha-256", "-k", "-U", "postgres", "-E", "UTF8",
                 "--no-locale", f"--pwfile={Path(password.name).name}", *settings,
             )  # fmt: skip
         # The database is created before the cluster is moved into place, so that no crash leaves one without the other.
-        self._run_checked(
+        self.run_checked(
             place, "postgres", "--single", "-D", fresh.name, "-c", "exit_on_error=on", "postgres",
             typed="CREATE DATABASE hutong\n",
         )  # fmt: skip
         fresh.rename(place.data)
-        _sync_folder(place.folder)
+        sync_folder(place.folder)
 
-    def _run_checked(self, place: _Place, program: str, *arguments: str, typed: str = "") -> None:
-        done = self._run(place, program, *arguments, typed=typed)
+    def run_checked(self, place: Place, program: str, *arguments: str, typed: str = "") -> None:
+        """Run as `run`. Errors: Unavailable: the program fails."""
+        done = self.run(place, program, *arguments, typed=typed)
         if done.returncode != 0:
             raise Unavailable(f"{program} failed: {done.stdout.strip()[-2000:]}")
 
     @staticmethod
-    def _run(place: _Place, program: str, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+    def run(place: Place, program: str, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+        """Run one of PostgreSQL's programs as the server's user, in the server's folder.
+
+        Args:
+            typed: The program's standard input.
+        """
         # Paths are relative to the server's folder, since pg_ctl and initdb pass them to a shell unquoted.
         user = system.server_user()
         command = [str(system.reachable_binaries(user) / program), *arguments]
@@ -350,36 +368,3 @@ class EmbeddedServer:
             )  # fmt: skip
             output.seek(0)
             return subprocess.CompletedProcess(command, done.returncode, output.read().decode(errors="replace"))
-
-
-def _open_private(path: Path) -> IO[bytes]:
-    """Open a file to lock it, with mode 0600: a reader of the file could lock it as well."""
-    return open(path, "ab", opener=lambda name, flags: os.open(name, flags, 0o600))
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file of mode 0600 atomically, even across a power cut."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(temporary).rename(path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _is_private(folder: Path, owner: int) -> bool:
-    """Return whether this is a folder, not a link, that only `owner` can use."""
-    try:
-        status = folder.lstat()
-    except OSError:
-        return False
-    return stat.S_ISDIR(status.st_mode) and status.st_uid == owner and not status.st_mode & 0o077

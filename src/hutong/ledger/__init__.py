@@ -18,7 +18,6 @@ from hutong.ledger.accounting.postings import (
     derive_id,
 )
 from hutong.ledger.accounting.reversal import reverse
-from hutong.ledger.accounting.standing_orders import add_standing_order
 from hutong.ledger.accounting.statements import (
     AccountStatement,
     StatementLine,
@@ -30,7 +29,7 @@ from hutong.ledger.accounting.statements import (
     statement_of_days,
 )
 from hutong.ledger.accounts import trial_balance
-from hutong.ledger.hash_chain import ChainVerdict, seal, verify
+from hutong.ledger.hash_chain import seal
 from hutong.ledger.ids import id  # noqa: A004 - the name the TigerBeetle client gives it
 from hutong.ledger.invariants import check_invariants
 from hutong.ledger.ledger import Ledger
@@ -38,13 +37,12 @@ from hutong.ledger.maintenance import maintain
 from hutong.ledger.model import (
     Account,
     CreateTransferStatus,
-    QueryFilter,
-    QueryFilterFlags,
     Transfer,
     TransferFlags,
 )
 from hutong.ledger.overdraft import agree_overdraft
 from hutong.ledger.partitions import make_partitions
+from hutong.ledger.verification import ChainVerdict, Head, chain_head, seal_and_verify, verify
 
 __all__ = [
     "CHART",
@@ -57,19 +55,18 @@ __all__ = [
     "CreateTransferStatus",
     "DayCut",
     "EventCode",
+    "Head",
     "Ledger",
     "Memo",
     "Opening",
     "Posting",
-    "QueryFilter",
-    "QueryFilterFlags",
     "StatementLine",
     "SubjectBalance",
     "Transfer",
     "TransferFlags",
-    "add_standing_order",
     "agree_overdraft",
     "book",
+    "chain_head",
     "check_invariants",
     "days",
     "derive_id",
@@ -83,6 +80,7 @@ __all__ = [
     "roll_up",
     "run_day_cut",
     "seal",
+    "seal_and_verify",
     "statement",
     "statement_of_days",
     "trial_balance",

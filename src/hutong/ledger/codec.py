@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta
+from itertools import accumulate
 from operator import attrgetter
 from typing import Any
 
@@ -154,23 +155,18 @@ class Loaded:
         self.first_timestamp, self._online, self._rule = more.first_timestamp, more._online, more._rule
         self._latest = max((days for days in (self._latest, more._latest) if days is not None), default=None)
 
-    def earliest_date(self) -> date:
-        """Return the earliest date of new rows: none that is closed or has passed on their accounts."""
-        return max(_EPOCH + timedelta(days=days or 0) for days in (self._online, self._latest))
+    def date_of(self, timestamp: int) -> date:
+        """Return the date of a row: that of its time, but none that is closed or has passed on the accounts."""
+        return max(
+            self.day_of(timestamp), *(_EPOCH + timedelta(days=days or 0) for days in (self._online, self._latest))
+        )
 
     def dates_of(self, rows: Sequence[Row]) -> list[date]:
-        """Return the date of each new row of a batch: that of its time, if it is not too early.
-
-        Imported rows have times of their own. No row has an earlier date than the row before it.
-        """
-        earliest = self.earliest_date()
+        """Return the date of each row of a batch; no row has an earlier one than the row before it."""
         if not rows or not rows[-1][FLAGS] & _IMPORTED:
-            return [max(earliest, self.day_of(self.first_timestamp))] * len(rows)
-        dates = []
-        for row in rows:
-            earliest = max(earliest, self.day_of(row[TIMESTAMP]))
-            dates.append(earliest)
-        return dates
+            return [self.date_of(self.first_timestamp)] * len(rows)
+        # Imported rows have times of their own, and the ledger's own rows may come before them.
+        return list(accumulate((self.date_of(row[TIMESTAMP]) for row in rows), max))
 
     def end_of_day(self, day: date) -> datetime:
         """Return the instant at which a day of the books ends."""
@@ -219,7 +215,7 @@ async def write(tx: db.Tx, batch: Batch, loaded: Loaded) -> None:
             changes.update(arrays_of([]) | _changes(batch, changed, resolved) | {"accounting_date": _days([])})
 
         await tx.copy_to_table("transfer", schema_name="ledger", columns=COLUMNS, source=source(), format="binary")
-    last_date = max(dates, default=loaded.earliest_date())
+    last_date = dates[-1] if dates else loaded.date_of(loaded.first_timestamp)
     (written,) = await _sql.write.fetch(tx, last_date=last_date, xact=loaded.xact, **changes)
     if written["accounts"] != len(changed) or written["holds"] != len(resolved):
         raise InvariantBroken("an account or a hold changed while it was locked")

@@ -148,6 +148,9 @@ class Ledger:
         except asyncpg.UniqueViolationError as error:
             # The same id was written on another connection with other accounts: run again, the transaction finds it.
             raise asyncpg.SerializationError(str(error)) from error
+        except asyncpg.InternalClientError as error:
+            # What the driver says of a connection that breaks while it copies rows.
+            raise asyncpg.ConnectionDoesNotExistError("the connection was lost while it wrote the transfers") from error
 
     async def _create_transfers(self, events: Sequence[Transfer]) -> list[CreateTransferResult]:
         check_transfers(events)

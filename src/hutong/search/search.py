@@ -15,7 +15,7 @@ import orjson
 
 from hutong import db
 from hutong.clock import to_ns
-from hutong.errors import InvalidParameter
+from hutong.errors import InvalidParameter, NotFound
 from hutong.search.errors import SearchTooWide
 from hutong.search.model import PaymentRecord, RecordPage, RecordQuery
 from hutong.search.ngrams import fold, required_grams, terms_of
@@ -79,10 +79,16 @@ async def search_parameters(tx: db.Tx, query: RecordQuery, limit: int, cursor: s
     }
 
 
-async def find_record(tx: db.Tx, payment_id: UUID, *, merchant_id: UUID | None = None) -> PaymentRecord | None:
-    """Return the record of one payment; None if there is none, or if it is another merchant's."""
+async def find_record(tx: db.Tx, payment_id: UUID, *, merchant_id: UUID | None = None) -> PaymentRecord:
+    """Return the record of one payment.
+
+    Errors:
+        NotFound: there is none, or it is another merchant's.
+    """
     row = await sql.find_record.fetchrow(tx, payment_id, merchant_id)
-    return None if row is None else _read_record(row)
+    if row is None:
+        raise NotFound("no payment record has this id")
+    return _read_record(row)
 
 
 async def export_records(

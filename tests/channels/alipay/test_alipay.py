@@ -122,7 +122,7 @@ async def test_an_amount_that_alipay_does_not_take_is_not_sent(world: AlipayWorl
         await world.channel().pay(world.request(amount_minor=amount_minor), now=world.clock.now())
 
 
-async def test_an_order_whose_time_has_passed_is_closed_without_a_word(world: AlipayWorld) -> None:
+async def test_an_order_whose_time_has_passed_is_closed_without_a_call(world: AlipayWorld) -> None:
     channel, request = world.channel(), world.request()
     await channel.pay(request, now=world.clock.now())
     await world.control("scan", order_no=request.attempt_no)
@@ -354,7 +354,7 @@ async def test_a_transfer_that_alipay_cannot_take_is_not_sent(world: AlipayWorld
 # Certificates that change.
 
 
-async def test_a_certificate_that_alipay_changes_to_is_learnt_once(world: AlipayWorld) -> None:
+async def test_a_certificate_that_alipay_changes_to_is_fetched_once(world: AlipayWorld) -> None:
     channel, now = world.channel(certificate_mode=True), world.clock.now()
     world.simulator.signer = world.simulator.keys.successor
     assert (await channel.pay(world.request(), now=now)).state is PENDING
@@ -362,7 +362,9 @@ async def test_a_certificate_that_alipay_changes_to_is_learnt_once(world: Alipay
     assert (await channel.pay(world.request(), now=now)).state is PENDING
 
 
-async def test_a_notification_with_an_unknown_certificate_is_refused_and_then_learnt(world: AlipayWorld) -> None:
+async def test_a_notification_with_an_unknown_certificate_is_refused_and_the_certificate_then_fetched(
+    world: AlipayWorld,
+) -> None:
     channel, now = world.channel(certificate_mode=True), world.clock.now()
     request = world.request()
     await channel.pay(request, now=now)
@@ -390,7 +392,7 @@ async def test_learning_is_tried_once_a_minute(world: AlipayWorld) -> None:
     assert (await channel.pay(world.request(), now=now)).state is PENDING
 
 
-async def test_a_merchants_certificate_is_never_learnt_as_alipays(world: AlipayWorld) -> None:
+async def test_a_merchants_certificate_is_never_adopted_as_alipays(world: AlipayWorld) -> None:
     channel, now = world.channel(certificate_mode=True), world.clock.now()
     keys = world.simulator.keys
     world.simulator.signer = keys.other_merchant

@@ -201,7 +201,7 @@ def test_yuan_become_fen_exactly(alipay: Alipay, alipay_keys, written: str, mino
 
 
 @pytest.mark.parametrize(
-    ("word", "changed", "state"),
+    ("status", "changed", "state"),
     [
         ("WAIT_BUYER_PAY", {"gmt_payment": None}, ChannelState.PENDING),
         ("TRADE_FINISHED", {}, ChannelState.SUCCEEDED),
@@ -212,12 +212,12 @@ def test_yuan_become_fen_exactly(alipay: Alipay, alipay_keys, written: str, mino
         ("", {}, ChannelState.UNKNOWN),
     ],
 )
-def test_each_word_of_a_trade(alipay: Alipay, alipay_keys, word: str, changed: dict, state: ChannelState) -> None:
-    body = signed(alipay_keys.public.key, notice(trade_status=word, **changed))
+def test_each_status_of_a_trade(alipay: Alipay, alipay_keys, status: str, changed: dict, state: ChannelState) -> None:
+    body = signed(alipay_keys.public.key, notice(trade_status=status, **changed))
     assert alipay.parse_notification({}, body, now=NOW).answer.state is state
 
 
-def test_a_refund_is_told_by_its_own_number(alipay: Alipay, alipay_keys) -> None:
+def test_a_refund_is_recognized_by_its_own_number(alipay: Alipay, alipay_keys) -> None:
     fields = notice(gmt_refund="2026-01-01 09:00:00.123", refund_fee="8.00", out_biz_no="ref_1")
     results = alipay.parse_notification({}, signed(alipay_keys.public.key, fields), now=NOW)
     assert (results.about, results.number, results.answer.state) == (About.REFUND, "ref_1", ChannelState.SUCCEEDED)
@@ -235,18 +235,18 @@ def test_what_is_answered(alipay: Alipay) -> None:
     assert b"success" not in alipay.refusal.body
 
 
-words = st.text(max_size=30) | st.sampled_from(["", "TRADE_SUCCESS", "88.00", "RSA2", "utf-8", ATTEMPT_NO, "\0"])
+texts = st.text(max_size=30) | st.sampled_from(["", "TRADE_SUCCESS", "88.00", "RSA2", "utf-8", ATTEMPT_NO, "\0"])
 names = st.sampled_from(sorted(notice())) | st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=8)
 
 
 @settings(max_examples=300, deadline=None)
-@given(body=st.binary(max_size=300) | st.dictionaries(names, words, max_size=12).map(form))
+@given(body=st.binary(max_size=300) | st.dictionaries(names, texts, max_size=12).map(form))
 def test_what_is_not_signed_never_crashes_and_is_never_accepted(alipay: Alipay, body: bytes) -> None:
     assert parse(alipay, body) is None
 
 
 @settings(max_examples=200, deadline=None)
-@given(changed=st.dictionaries(st.sampled_from(sorted(notice())), words | st.none(), min_size=1))
+@given(changed=st.dictionaries(st.sampled_from(sorted(notice())), texts | st.none(), min_size=1))
 def test_a_genuine_signature_over_something_else_is_never_accepted(alipay: Alipay, genuine: bytes, changed) -> None:
     true = dict(parse_qsl(genuine.decode()))
     fields = {name: value for name, value in (true | changed).items() if value is not None}
@@ -255,7 +255,7 @@ def test_a_genuine_signature_over_something_else_is_never_accepted(alipay: Alipa
 
 
 @settings(max_examples=200, deadline=None)
-@given(changed=st.dictionaries(st.sampled_from(sorted(notice())), words | st.none(), min_size=1))
+@given(changed=st.dictionaries(st.sampled_from(sorted(notice())), texts | st.none(), min_size=1))
 def test_whatever_alipay_signs_only_a_whole_success_is_a_success(alipay: Alipay, alipay_keys, changed) -> None:
     fields = notice(**changed)
     results = parse(alipay, signed(alipay_keys.public.key, fields))

@@ -239,7 +239,7 @@ def test_a_bill_that_was_not_fetched_cannot_be_read(reader: Stripe, tmp_path: Pa
             list(reader.read_bill(replace(write(tmp_path, [GOOD]), state=state)))
 
 
-def test_what_was_settled_in_another_currency_is_told_as_the_payer_paid_it(tmp_path: Path, reader: Stripe) -> None:
+def test_a_row_settled_in_another_currency_has_the_amount_that_the_payer_paid(tmp_path: Path, reader: Stripe) -> None:
     source = {"id": "ch_1", "amount": 15000, "currency": "jpy", "payment_intent": "pi_1", "metadata": {}}
     (row,) = reader.read_bill(write(tmp_path, [GOOD | {"source": source}]))
     assert (row.amount_minor, row.currency, row.fee_minor, row.our_no) == (15000, "JPY", None, None)

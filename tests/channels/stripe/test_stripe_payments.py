@@ -146,7 +146,7 @@ async def test_a_server_error_at_the_confirmation_decides_nothing(world: World) 
     assert await world.truth(order) == ["placed"]
 
 
-async def test_3d_secure_sends_the_payer_to_his_bank_or_back_to_the_application(world: World) -> None:
+async def test_3d_secure_sends_payers_to_their_bank_or_back_to_the_application(world: World) -> None:
     _, answer = await world.pay("pm_card_threeDSecure2Required")
     assert (answer.state, answer.action.kind) == (ChannelState.PENDING, ActionKind.REDIRECT)
     _, answer = await world.pay("pm_card_threeDSecure2Required", return_url=None)

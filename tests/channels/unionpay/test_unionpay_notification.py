@@ -64,7 +64,7 @@ def test_a_genuine_notification_is_read(channel, genuine) -> None:
     assert answer.happened_at == NOW
 
 
-def test_no_byte_may_change_what_is_said(channel, genuine) -> None:
+def test_no_byte_of_a_notification_may_change(channel, genuine) -> None:
     """A byte may be written in another way, as %2b for %2B; every other change is refused."""
     meant = read_form(genuine)
     same = 0
@@ -174,7 +174,7 @@ def test_a_success_without_amount_or_number_is_refused(channel, keys, changed) -
 
 
 @pytest.mark.parametrize("txn_type", ["04", "31"])
-def test_a_refund_and_a_void_are_told_apart_from_payments(channel, keys, txn_type: str) -> None:
+def test_a_refund_and_a_void_are_distinguished_from_payments(channel, keys, txn_type: str) -> None:
     fields = payment(txnType=txn_type, txnSubType="00", orderId="ref01kas0000000000000000000zz", origQryId="1" * 21)
     notice = channel.parse_notification({}, form(sign(keys.signer, fields)), now=NOW)
     assert (notice.about, notice.number) == (About.REFUND, "ref_01kas0000000000000000000zz")

@@ -83,12 +83,12 @@ async def test_a_form_that_was_changed_is_not_taken(rig: Rig, now) -> None:
     ],
 )
 async def test_what_needs_no_page_is_accepted_and_decided_later(rig: Rig, now, receiver, method, payer) -> None:
-    for word, state in (("pay", ChannelState.SUCCEEDED), ("decline", ChannelState.FAILED)):
+    for verb, state in (("pay", ChannelState.SUCCEEDED), ("decline", ChannelState.FAILED)):
         request = rig.request(now, method=method, payer=payer, notify_url=receiver.url)
         placed = await rig.channel.pay(request, now=now)
         assert (placed.state, placed.action, placed.channel_code) == (ChannelState.PENDING, None, "00")
         receiver.answers.append(200)  # any other status makes UnionPay repeat the notification
-        await rig.control.post(word, order_no=rig.theirs(request.attempt_no))
+        await rig.control.post(verb, order_no=rig.theirs(request.attempt_no))
         notice = rig.channel.parse_notification(*(await receiver.taken.get()), now=now)
         assert (notice.number, notice.answer.state) == (request.attempt_no, state)
         assert (await rig.channel.query(order_of(request), now=now)).state is state

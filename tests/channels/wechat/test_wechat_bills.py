@@ -205,7 +205,7 @@ async def test_a_bill_that_is_not_what_the_hash_names_is_refused_and_leaves_noth
         ("NEVER_SEEN", BillState.UNKNOWN),
     ],
 )
-async def test_why_there_is_no_bill_is_told(rig: Rig, tmp_path: Path, code: str, state: BillState, now) -> None:
+async def test_a_missing_bill_has_a_reason(rig: Rig, tmp_path: Path, code: str, state: BillState, now) -> None:
     await rig.next("bill", "error", status=400, code=code)
     bill = await rig.channel.download_bill("trade", now.date() - timedelta(days=3), tmp_path, now=now)
     assert (bill.state, bill.channel_code) == (state, code)

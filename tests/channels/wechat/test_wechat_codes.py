@@ -111,7 +111,7 @@ async def test_that_an_order_is_paid_is_believed_once_the_query_tells(channel, w
 
 
 @pytest.mark.parametrize(
-    ("word", "state"),
+    ("trade_state", "state"),
     [
         ("SUCCESS", SUCCEEDED),
         ("REFUND", SUCCEEDED),
@@ -124,10 +124,10 @@ async def test_that_an_order_is_paid_is_believed_once_the_query_tells(channel, w
         ("SOMETHING_NEW", UNKNOWN),
     ],
 )
-async def test_each_documented_trade_state(channel, wire, clock, word: str, state: ChannelState) -> None:
-    wire.answers = [(200, transaction(trade_state=word))]
+async def test_each_documented_trade_state(channel, wire, clock, trade_state: str, state: ChannelState) -> None:
+    wire.answers = [(200, transaction(trade_state=trade_state))]
     answer = await channel.query(ORDER, now=clock.now())
-    assert (answer.state, answer.channel_code) == (state, word)
+    assert (answer.state, answer.channel_code) == (state, trade_state)
 
 
 @pytest.mark.parametrize("fields", [{}, {"code_url": ""}, {"code_url": None}, {"code_url": 7}, {"code_url": "x" * 513}])
@@ -136,7 +136,7 @@ async def test_an_order_placed_without_a_code_to_scan_is_unknown(channel, wire, 
     assert (await channel.pay(request(clock), now=clock.now())).state is UNKNOWN
 
 
-async def test_long_words_of_the_channel_are_cut(channel, wire, clock) -> None:
+async def test_long_texts_of_the_channel_are_cut(channel, wire, clock) -> None:
     wire.answers = [(500, {"code": "C" * 500, "message": "m" * 5000})]
     answer = await channel.query(ORDER, now=clock.now())
     assert (answer.channel_code, answer.channel_message) == ("C" * 64, "m" * 256)

@@ -65,7 +65,7 @@ def test_no_byte_of_the_body_or_of_a_signed_header_may_change(channel, keys, kin
 
 
 @pytest.mark.parametrize(
-    ("word", "state"),
+    ("status", "state"),
     [
         ("SUCCESS", ChannelState.SUCCEEDED),
         ("CLOSED", ChannelState.FAILED),
@@ -74,14 +74,14 @@ def test_no_byte_of_the_body_or_of_a_signed_header_may_change(channel, keys, kin
         ("GONE", ChannelState.UNKNOWN),
     ],
 )
-def test_a_refund_ends_as_its_word_says(channel, keys, word: str, state: ChannelState) -> None:
-    found = channel.parse_notification(*notice(keys, "refund", refund_status=word), now=NOW)
+def test_a_refund_ends_as_its_status_says(channel, keys, status: str, state: ChannelState) -> None:
+    found = channel.parse_notification(*notice(keys, "refund", refund_status=status), now=NOW)
     assert (found.about, found.number) == (About.REFUND, REFUND["out_refund_no"])
-    assert (found.answer.state, found.answer.channel_code, found.answer.amount_minor) == (state, word, 800)
+    assert (found.answer.state, found.answer.channel_code, found.answer.amount_minor) == (state, status, 800)
 
 
 @pytest.mark.parametrize(
-    ("word", "state"),
+    ("status", "state"),
     [
         ("SUCCESS", ChannelState.SUCCEEDED),
         ("FAIL", ChannelState.FAILED),
@@ -90,10 +90,10 @@ def test_a_refund_ends_as_its_word_says(channel, keys, word: str, state: Channel
         ("GONE", ChannelState.UNKNOWN),
     ],
 )
-def test_a_transfer_ends_as_its_word_says(channel, keys, word: str, state: ChannelState) -> None:
-    found = channel.parse_notification(*notice(keys, "mch_payment", state=word), now=NOW)
+def test_a_transfer_ends_as_its_status_says(channel, keys, status: str, state: ChannelState) -> None:
+    found = channel.parse_notification(*notice(keys, "mch_payment", state=status), now=NOW)
     assert (found.about, found.number) == (About.PAYOUT, "pyo_01h2xcejqtf2nbrexx3vqjhp41")
-    assert (found.answer.state, found.answer.channel_code, found.answer.amount_minor) == (state, word, 1234)
+    assert (found.answer.state, found.answer.channel_code, found.answer.amount_minor) == (state, status, 1234)
 
 
 @pytest.mark.parametrize(

@@ -185,9 +185,9 @@ def test_a_time_that_cannot_be_read_is_left_out(channel, keys, when: Any) -> Non
     assert answer.channel_message == ("ab" * 200)[:256]
 
 
-@pytest.mark.parametrize("word", ["PAID", "success", "", None, 1, ["SUCCESS"]])
-def test_a_state_that_we_do_not_know_is_unknown(channel, keys, word: Any) -> None:
-    headers, body = signed(keys, envelope(keys, transaction(trade_state=word)))
+@pytest.mark.parametrize("trade_state", ["PAID", "success", "", None, 1, ["SUCCESS"]])
+def test_a_state_that_we_do_not_know_is_unknown(channel, keys, trade_state: Any) -> None:
+    headers, body = signed(keys, envelope(keys, transaction(trade_state=trade_state)))
     assert channel.parse_notification(headers, body, now=NOW).answer.state is ChannelState.UNKNOWN
 
 

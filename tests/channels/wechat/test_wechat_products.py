@@ -58,7 +58,7 @@ async def test_a_telephones_browser_is_sent_to_an_address_and_back(rig: Rig, now
 
 
 @pytest.mark.parametrize("method", ["wechat_jsapi", "wechat_h5", "wechat_app"])
-async def test_each_product_is_paid_and_told(rig: Rig, receiver, method: str, now) -> None:
+async def test_each_product_is_paid_and_notified(rig: Rig, receiver, method: str, now) -> None:
     payer = ADDRESS | {"openid": "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"}
     request = rig.request(now, method=method, payer=payer, notify_url=receiver.url)
     await rig.channel.pay(request, now=now)
@@ -77,7 +77,7 @@ async def test_a_code_payment_is_decided_at_once(rig: Rig, now) -> None:
     assert (again.state, again.amount_minor) == (ChannelState.SUCCEEDED, 8800)
 
 
-async def test_a_code_payment_whose_payer_types_his_password_is_in_doubt_then_paid(rig: Rig, now) -> None:
+async def test_a_code_payment_whose_payer_enters_a_password_is_in_doubt_then_paid(rig: Rig, now) -> None:
     request = rig.request(now, method="wechat_code", payer={"auth_code": ASKING})
     asked = await rig.channel.pay(request, now=now)
     assert (asked.state, asked.channel_code) == (ChannelState.UNKNOWN, "USERPAYING")

@@ -58,9 +58,9 @@ async def test_events_and_digests_arrive_by_key(world: World, kafka: str) -> Non
     relay.stop()
     await running
     bodies = [(json.loads(m.value() or b""), m.value() or b"") for m in messages]
-    told = [(parsed, raw) for parsed, raw in bodies if parsed["type"] != DIGEST]
-    assert check(told, names(made)) == 0
-    numbered = {(parsed["stream"], parsed["no"]): raw for parsed, raw in told}
+    published = [(parsed, raw) for parsed, raw in bodies if parsed["type"] != DIGEST]
+    assert check(published, names(made)) == 0
+    numbered = {(parsed["stream"], parsed["no"]): raw for parsed, raw in published}
     check_digests([parsed for parsed, _ in bodies if parsed["type"] == DIGEST], numbered)
     for message, (parsed, _) in zip(messages, bodies, strict=True):
         headers = dict(message.headers() or [])
@@ -75,7 +75,7 @@ async def test_events_and_digests_arrive_by_key(world: World, kafka: str) -> Non
     assert all(len(found) == 1 for found in partitions.values())
 
 
-async def test_a_cluster_that_is_away_is_said_to_be(world: World) -> None:
+async def test_an_unreachable_cluster_is_named(world: World) -> None:
     connect = events.connector("kafka://127.0.0.1:1", confirm_limit_s=1)
     with pytest.raises(Unavailable):
         async with connect(None):

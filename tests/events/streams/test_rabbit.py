@@ -147,9 +147,9 @@ async def read(url: str, source: str) -> list[aio_pika.abc.AbstractIncomingMessa
 async def verify(stand: Stand, url: str) -> int:
     """Nothing lost, nothing out of order, repetitions the same, digests right; returns how many were repeated."""
     messages = await read(url, stand.source)
-    told = [(json.loads(m.body), m.body) for m in messages if m.type != DIGEST]
-    repeated = check(told, names(stand.made))
-    bodies = {(parsed["stream"], parsed["no"]): raw for parsed, raw in told}
+    published = [(json.loads(m.body), m.body) for m in messages if m.type != DIGEST]
+    repeated = check(published, names(stand.made))
+    bodies = {(parsed["stream"], parsed["no"]): raw for parsed, raw in published}
     check_digests([json.loads(m.body) for m in messages if m.type == DIGEST], bodies)
     return repeated
 

@@ -54,12 +54,12 @@ async def stream_of(world: World, stream: str = PAYMENTS) -> events.Stream:
         return next(one for one in await events.list_streams(tx) if one.stream == stream)
 
 
-def told(broker: MemoryBroker) -> list[tuple[dict[str, Any], bytes]]:
+def kept(broker: MemoryBroker) -> list[tuple[dict[str, Any], bytes]]:
     return [(json.loads(item.body), item.body) for item in broker.kept if item.type != DIGEST]
 
 
 def numbered(broker: MemoryBroker) -> dict[tuple[str, int], bytes]:
-    return {(parsed["stream"], parsed["no"]): raw for parsed, raw in told(broker)}
+    return {(parsed["stream"], parsed["no"]): raw for parsed, raw in kept(broker)}
 
 
 async def test_a_message_says_what_was_recorded(world: World, broker: MemoryBroker) -> None:
@@ -95,7 +95,7 @@ async def test_of_an_object_the_next_goes_when_the_one_before_is_confirmed(world
     assert len(waves) == 4
 
 
-async def test_what_is_not_confirmed_is_told_again_and_holds_back_its_object(
+async def test_an_unconfirmed_message_is_published_again_and_holds_back_its_object(
     world: World, broker: MemoryBroker
 ) -> None:
     made = await happen(world, 6, [uuid4(), uuid4()])
@@ -107,7 +107,7 @@ async def test_what_is_not_confirmed_is_told_again_and_holds_back_its_object(
     broker.keeps = lambda _: True
     await relay.run_once(broker)
     assert (await stream_of(world)).published_no == 6
-    check(told(broker), names(made))
+    check(kept(broker), names(made))
 
 
 async def test_what_was_kept_but_not_confirmed_is_repeated_under_the_same_id(
@@ -120,7 +120,7 @@ async def test_what_was_kept_but_not_confirmed_is_repeated_under_the_same_id(
         await relay.run_once(broker)
     broker.confirms = lambda _: True
     await relay.run_once(broker)
-    assert check(told(broker), names(made)) == 4
+    assert check(kept(broker), names(made)) == 4
 
 
 async def test_a_relay_that_dies_between_publishing_and_marking_is_followed_by_another(
@@ -137,7 +137,7 @@ async def test_a_relay_that_dies_between_publishing_and_marking_is_followed_by_a
     world.clock.advance(LEASE)
     await other.run_once(broker)
     assert (await stream_of(world)).published_no == 5
-    assert check(told(broker), names(made)) == 5
+    assert check(kept(broker), names(made)) == 5
 
 
 async def test_one_that_was_taken_for_dead_moves_nothing(world: World, broker: MemoryBroker) -> None:
@@ -156,14 +156,14 @@ async def test_one_that_was_taken_for_dead_moves_nothing(world: World, broker: M
     broker.publish = stall  # type: ignore[method-assign]
     await slow.run_once(broker)
     assert (await stream_of(world)).published_no == 5
-    assert check(told(broker), names(made)) == 3
+    assert check(kept(broker), names(made)) == 3
 
 
-async def test_each_stream_is_told_by_one_of_many_relays(world: World, broker: MemoryBroker) -> None:
+async def test_each_stream_is_published_by_one_of_many_relays(world: World, broker: MemoryBroker) -> None:
     made = await happen(world, 30)
     relays = [relay_of(world, broker) for _ in range(4)]
     await asyncio.gather(*(relay.run_once(broker) for relay in relays))
-    assert check(told(broker), names(made)) == 0
+    assert check(kept(broker), names(made)) == 0
 
 
 async def test_whatever_fails_all_arrive_in_order(world: World, broker: MemoryBroker, rng: random.Random) -> None:
@@ -187,7 +187,7 @@ async def test_whatever_fails_all_arrive_in_order(world: World, broker: MemoryBr
     while (await stream_of(world)).digested_no < len(made):
         world.clock.advance(LEASE)
         await relays[0].run_once(broker)
-    assert check(told(broker), names(made)) > 0
+    assert check(kept(broker), names(made)) > 0
     check_digests(broker.digests(), numbered(broker))
 
 
@@ -205,13 +205,13 @@ async def test_of_two_transactions_that_commit_in_reverse_order_both_are_publish
         assert [body["id"] for body in broker.bodies()] == [ids.encode("evt", late.event_id)]
     await events.sequence(world.database)
     await relay.run_once(broker)
-    assert check(told(broker), names([early, late])) == 0
+    assert check(kept(broker), names([early, late])) == 0
 
 
 # Digests
 
 
-async def test_a_digest_covers_what_was_told_since_the_last_one(world: World, broker: MemoryBroker) -> None:
+async def test_a_digest_covers_the_messages_since_the_last_one(world: World, broker: MemoryBroker) -> None:
     relay = relay_of(world, broker)
     await happen(world, 3)
     await relay.run_once(broker)
@@ -223,7 +223,7 @@ async def test_a_digest_covers_what_was_told_since_the_last_one(world: World, br
     assert [(d["from"], d["to"], d["count"]) for d in broker.digests()] == [(1, 3, 3), (4, 5, 2)]
     check_digests(broker.digests(), numbered(broker))
     last = broker.digests()[-1]
-    hashes = [hashlib.sha256(body).digest() for _, body in told(broker)][3:]
+    hashes = [hashlib.sha256(body).digest() for _, body in kept(broker)][3:]
     assert last["hash"] == hashlib.sha256(b"".join(hashes)).hexdigest()
     assert (last["type"], last["version"], last["stream"]) == ("stream.digest", 1, PAYMENTS)
     assert set(last) == {"id", "type", "version", "stream", "from", "to", "count", "hash", "created_at"}
@@ -297,7 +297,7 @@ async def test_what_is_sent_again_is_the_same_and_says_so(world: World, broker: 
 
 
 @pytest.mark.parametrize(("parts", "ranges"), [(1, [(1, 10)]), (3, [(1, 4), (5, 8), (9, 10)]), (16, None)])
-async def test_digests_of_parts_are_those_of_what_was_told(
+async def test_digests_of_parts_are_those_of_the_published_messages(
     world: World, broker: MemoryBroker, parts: int, ranges: list[tuple[int, int]] | None
 ) -> None:
     await published(world, broker, 10)

@@ -83,14 +83,14 @@ async def test_transactions_that_commit_in_reverse_order_are_both_numbered(world
 async def test_nobody_waits_for_a_long_transaction_and_it_is_not_lost(world: World) -> None:
     async with Open(world) as long:
         held = await long.record(world.event(uuid4()))
-        told: list[UUID] = []
+        recorded: list[UUID] = []
         for _ in range(5):
-            told += [event.event_id for event in await world.happens()]
+            recorded += [event.event_id for event in await world.happens()]
             assert await number(world) == 1
-            assert await entries(world) == told
+            assert await entries(world) == recorded
         await long.commit()
     assert await number(world) == 1
-    assert await entries(world) == told + held
+    assert await entries(world) == recorded + held
 
 
 async def test_a_rollback_leaves_no_gap(world: World) -> None:
@@ -139,9 +139,9 @@ async def test_an_objects_events_keep_their_order_even_if_their_ids_do_not(world
     ]
     await world.record(*made)
     await number(world)
-    told = await entries(world)
-    assert [e for e in told if e in {ids[5], ids[1], ids[3]}] == [ids[5], ids[1], ids[3]]
-    assert [e for e in told if e in {ids[4], ids[0], ids[2]}] == [ids[4], ids[0], ids[2]]
+    recorded = await entries(world)
+    assert [e for e in recorded if e in {ids[5], ids[1], ids[3]}] == [ids[5], ids[1], ids[3]]
+    assert [e for e in recorded if e in {ids[4], ids[0], ids[2]}] == [ids[4], ids[0], ids[2]]
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -49,7 +49,7 @@ async def test_a_delivery_is_signed_as_the_standard_library_verifies(world: Worl
         Webhook(endpoint.secret).verify(body.replace(b"1999", b"1998"), headers)
 
 
-async def test_the_log_says_what_came_of_each_try(world: World, receiver: Receiver) -> None:
+async def test_the_log_has_the_outcome_of_each_attempt(world: World, receiver: Receiver) -> None:
     await world.endpoint()
     [event] = await world.happens()
     receiver.fail(status=503)
@@ -70,7 +70,7 @@ async def test_the_log_says_what_came_of_each_try(world: World, receiver: Receiv
     assert len({(headers["webhook-id"], body) for _, headers, body in receiver.requests}) == 1
 
 
-async def test_after_sixteen_tries_a_delivery_is_dead(world: World, receiver: Receiver) -> None:
+async def test_after_sixteen_attempts_a_delivery_is_dead(world: World, receiver: Receiver) -> None:
     await world.endpoint()
     [event] = await world.happens()
     receiver.fail()
@@ -487,7 +487,7 @@ async def test_an_event_that_cannot_be_sent_at_all_fails_like_any_other(world: W
     assert (delivery.endpoint_id, delivery.last_error) == (new.endpoint.endpoint_id, "secret_unavailable")
 
 
-async def test_metrics_count_tries_and_tell_the_backlog(world: World, receiver: Receiver) -> None:
+async def test_metrics_count_attempts_and_the_backlog(world: World, receiver: Receiver) -> None:
     def value(name: str, **labels: str) -> float:
         return REGISTRY.get_sample_value(name, labels) or 0.0
 

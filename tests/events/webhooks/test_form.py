@@ -68,7 +68,7 @@ async def legacy(world: World, receiver: Receiver) -> NewEndpoint:
     return await world.endpoint(scheme=events.Scheme.RSA2)
 
 
-async def told(world: World, receiver: Receiver, name: str, data: dict[str, Any]) -> dict[str, str]:
+async def delivered(world: World, receiver: Receiver, name: str, data: dict[str, Any]) -> dict[str, str]:
     await world.record(world.event(world.ids.new(), name, **data))
     await world.deliverer().run_once()
     _, headers, body = receiver.requests[-1]
@@ -78,10 +78,10 @@ async def told(world: World, receiver: Receiver, name: str, data: dict[str, Any]
     return dict(pairs)
 
 
-async def test_a_payment_is_told_in_alipays_words_and_verifies(
+async def test_a_payment_is_notified_in_alipays_form_and_verifies(
     world: World, receiver: Receiver, legacy: NewEndpoint
 ) -> None:
-    form = await told(world, receiver, "payment.succeeded", PAYMENT)
+    form = await delivered(world, receiver, "payment.succeeded", PAYMENT)
     assert verifies(legacy.endpoint.public_key, form)
     assert not verifies(legacy.endpoint.public_key, form | {"total_amount": "0.01"})
     assert not verifies(legacy.endpoint.public_key, form | {"extra": "1"})
@@ -109,8 +109,8 @@ async def test_a_payment_is_told_in_alipays_words_and_verifies(
     }
 
 
-async def test_a_refund_is_told_too(world: World, receiver: Receiver, legacy: NewEndpoint) -> None:
-    form = await told(world, receiver, "refund.succeeded", REFUND)
+async def test_a_refund_is_notified_too(world: World, receiver: Receiver, legacy: NewEndpoint) -> None:
+    form = await delivered(world, receiver, "refund.succeeded", REFUND)
     assert verifies(legacy.endpoint.public_key, form)
     assert (form["notify_type"], form["refund_status"], form["refund_fee"]) == (
         "refund_status_sync", "REFUND_SUCCESS", "5.00",
@@ -118,7 +118,7 @@ async def test_a_refund_is_told_too(world: World, receiver: Receiver, legacy: Ne
     assert (form["trade_no"], form["out_request_no"]) == (REFUND["payment_id"], "R1")
     assert form["out_trade_no"] == "2026-000123"
     old = {name: value for name, value in REFUND.items() if name != "merchant_order_no"}
-    assert "out_trade_no" not in await told(world, receiver, "refund.succeeded", old)
+    assert "out_trade_no" not in await delivered(world, receiver, "refund.succeeded", old)
 
 
 @pytest.mark.parametrize(
@@ -133,16 +133,16 @@ async def test_a_refund_is_told_too(world: World, receiver: Receiver, legacy: Ne
 async def test_the_status_is_the_one_that_alipay_would_tell(
     world: World, receiver: Receiver, legacy: NewEndpoint, changed: dict[str, Any], status: str
 ) -> None:
-    form = await told(world, receiver, "payment.closed", PAYMENT | changed)
+    form = await delivered(world, receiver, "payment.closed", PAYMENT | changed)
     assert form["trade_status"] == status
 
 
-@pytest.mark.parametrize("said", ["", "fail", "Success!", "success success", "<html>success</html>", "{}"])
-async def test_only_the_word_success_acknowledges(
-    world: World, receiver: Receiver, legacy: NewEndpoint, said: str
+@pytest.mark.parametrize("body", ["", "fail", "Success!", "success success", "<html>success</html>", "{}"])
+async def test_only_the_text_success_acknowledges(
+    world: World, receiver: Receiver, legacy: NewEndpoint, body: str
 ) -> None:
     async def answer(_: web.Request) -> web.Response:
-        return web.Response(text=said)
+        return web.Response(text=body)
 
     receiver.answers["/hook"] = answer
     [event] = await world.happens()
@@ -151,7 +151,7 @@ async def test_only_the_word_success_acknowledges(
     assert (delivery.last_status, delivery.last_error) == (200, "not_acknowledged")
 
 
-async def test_the_word_with_another_status_does_not_acknowledge(
+async def test_success_with_another_status_does_not_acknowledge(
     world: World, receiver: Receiver, legacy: NewEndpoint
 ) -> None:
     async def answer(_: web.Request) -> web.Response:
@@ -173,8 +173,8 @@ async def test_the_old_key_signs_until_the_overlap_ends(world: World, receiver: 
             vault=world.vault,
         )
     keys = [legacy.endpoint.public_key, new.endpoint.public_key]
-    form = await told(world, receiver, "payment.succeeded", PAYMENT)
+    form = await delivered(world, receiver, "payment.succeeded", PAYMENT)
     assert [verifies(key, form) for key in keys] == [True, False]
     world.clock.advance(timedelta(hours=1))
-    form = await told(world, receiver, "payment.succeeded", PAYMENT)
+    form = await delivered(world, receiver, "payment.succeeded", PAYMENT)
     assert [verifies(key, form) for key in keys] == [False, True]

@@ -47,7 +47,7 @@ async def make_last(world: World) -> None:
         await tx.execute(f"UPDATE events.delivery SET attempts = {ATTEMPTS_MAX - 1} WHERE state = 'pending'")
 
 
-async def test_an_endpoint_that_fails_for_days_is_disabled_and_the_others_are_told(
+async def test_an_endpoint_that_fails_for_days_is_disabled_and_the_others_are_notified(
     world: World, receiver: Receiver
 ) -> None:
     new, watching = await world.endpoint(), await world.endpoint("/watching")
@@ -62,13 +62,13 @@ async def test_an_endpoint_that_fails_for_days_is_disabled_and_the_others_are_to
     assert REGISTRY.get_sample_value("hutong_webhook_endpoints_disabled_total") == before + 1
     assert (await look(world, watching)).disabled_at is None
     await world.deliverer().run_once()
-    told = [body for body in receiver.bodies("/watching") if body["type"] == events.ENDPOINT_DISABLED]
-    assert [(one["object_seq"], one["data"]) for one in told] == [(1, events.endpoint_document(endpoint))]
-    assert EventForms().faults(told[0]) == []
-    assert told[0]["data"]["id"] == ids.encode("whe", endpoint.endpoint_id)
+    disabled_events = [body for body in receiver.bodies("/watching") if body["type"] == events.ENDPOINT_DISABLED]
+    assert [(one["object_seq"], one["data"]) for one in disabled_events] == [(1, events.endpoint_document(endpoint))]
+    assert EventForms().faults(disabled_events[0]) == []
+    assert disabled_events[0]["data"]["id"] == ids.encode("whe", endpoint.endpoint_id)
 
 
-async def test_what_is_disabled_gets_nothing_and_is_told_of_once(world: World, receiver: Receiver) -> None:
+async def test_a_disabled_endpoint_gets_nothing_and_is_reported_once(world: World, receiver: Receiver) -> None:
     await world.endpoint()
     await world.endpoint("/watching")
     await fail_for(world, receiver, FAILING_MAX)

@@ -41,7 +41,7 @@ def names(*given: Event) -> list[str]:
     return [ids.encode("evt", event.event_id) for event in given]
 
 
-async def test_one_event_comes_again_under_its_id_with_all_its_tries(world: World, receiver: Receiver) -> None:
+async def test_one_event_comes_again_under_its_id_with_all_its_attempts(world: World, receiver: Receiver) -> None:
     new = await world.endpoint()
     first, second = await world.happens(), await world.happens()
     await deliver_all(world)
@@ -160,12 +160,12 @@ async def test_a_disabled_or_foreign_endpoint_gets_nothing(world: World) -> None
 # The log of tries
 
 
-async def tries(world: World, new: NewEndpoint, **wanted: object) -> list[DeliveryAttempt]:
+async def attempts_to(world: World, new: NewEndpoint, **wanted: object) -> list[DeliveryAttempt]:
     async with world.database.transaction() as tx:
         return await events.list_delivery_attempts(tx, new.endpoint.endpoint_id, **wanted)  # type: ignore[arg-type]
 
 
-async def test_every_try_is_in_the_log_newest_first(world: World, receiver: Receiver) -> None:
+async def test_every_attempt_is_in_the_log_newest_first(world: World, receiver: Receiver) -> None:
     new = await world.endpoint()
     [event] = await world.happens()
     begun = world.clock.now()
@@ -174,7 +174,7 @@ async def test_every_try_is_in_the_log_newest_first(world: World, receiver: Rece
     receiver.succeed()
     world.clock.advance(timedelta(seconds=6))
     await world.deliverer().run_once()
-    second, first = await tries(world, new)
+    second, first = await attempts_to(world, new)
     assert [(t.number, t.state, t.status, t.error) for t in (first, second)] == [
         (1, "failed", 503, "status"),
         (2, "delivered", 200, None),
@@ -182,20 +182,20 @@ async def test_every_try_is_in_the_log_newest_first(world: World, receiver: Rece
     assert (first.attempted_at, second.attempted_at) == (begun, begun + timedelta(seconds=6))
     assert first.event.event_id == second.event.event_id == event.event_id
     assert first.duration_ms >= 0
-    assert [t.number for t in await tries(world, new, after=second.attempt_id)] == [1]
-    assert [t.number for t in await tries(world, new, state="delivered")] == [2]
-    assert await tries(world, new, event_id=uuid4()) == []
-    assert await tries(world, await world.endpoint("/other")) == []
+    assert [t.number for t in await attempts_to(world, new, after=second.attempt_id)] == [1]
+    assert [t.number for t in await attempts_to(world, new, state="delivered")] == [2]
+    assert await attempts_to(world, new, event_id=uuid4()) == []
+    assert await attempts_to(world, await world.endpoint("/other")) == []
 
 
-async def test_the_last_try_is_logged_as_dead(world: World, receiver: Receiver) -> None:
+async def test_the_last_attempt_is_logged_as_dead(world: World, receiver: Receiver) -> None:
     new = await world.endpoint()
     await world.happens()
     receiver.fail()
     for _ in range(ATTEMPTS_MAX):
         await world.deliverer().run_once()
         world.clock.advance(timedelta(hours=7))
-    log = await tries(world, new)
+    log = await attempts_to(world, new)
     assert [one.number for one in log] == list(range(ATTEMPTS_MAX, 0, -1))
     assert [one.state for one in log] == ["dead", *["failed"] * (ATTEMPTS_MAX - 1)]
 
@@ -212,7 +212,7 @@ async def test_the_log_shows_the_request_but_no_secret_and_no_answer(world: Worl
         world.event(uuid4(), subject="茶", checkout_url="https://x.example/pay?token=hunter2", n="y" * 5000)
     )
     await world.deliverer().run_once()
-    [one] = await tries(world, new)
+    [one] = await attempts_to(world, new)
     _, headers, body = receiver.requests[-1]
     document = events.delivery_attempt_document(one, new.endpoint)
     assert document["id"].startswith("whd_")
@@ -236,4 +236,4 @@ async def test_a_success_keeps_nothing_of_the_answer(world: World, receiver: Rec
     new = await world.endpoint()
     await world.happens()
     await world.deliverer().run_once()
-    assert [one.answer for one in await tries(world, new)] == [None]
+    assert [one.answer for one in await attempts_to(world, new)] == [None]

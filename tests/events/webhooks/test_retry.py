@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hutong.events.webhooks.retry import ATTEMPTS_MAX, delay_after
 
 
-def test_sixteen_tries_take_a_day() -> None:
+def test_sixteen_attempts_take_a_day() -> None:
     delays = [delay_after(attempts, lambda: 0.5) for attempts in range(1, ATTEMPTS_MAX)]
     assert len(delays) == 15
     assert None not in delays
@@ -28,7 +28,7 @@ def test_jitter_stays_within_a_tenth(attempts: int, number: float) -> None:
     assert abs(delay / middle - 1) <= 0.1 + 1e-6
 
 
-def test_with_any_jitter_sixteen_tries_take_about_a_day() -> None:
+def test_with_any_jitter_sixteen_attempts_take_about_a_day() -> None:
     for number in (0.0, 0.999999):
         delays = [delay_after(attempts, lambda drawn=number: drawn) for attempts in range(1, ATTEMPTS_MAX)]  # type: ignore[misc]
         total = sum((delay for delay in delays if delay), timedelta())

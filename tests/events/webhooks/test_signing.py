@@ -93,7 +93,7 @@ async def test_both_secrets_sign_until_the_overlap_ends(world: World, receiver: 
     assert third.endpoint.previous_until is None
 
 
-async def test_the_secret_of_before_signs_no_longer_than_was_said(world: World, receiver: Receiver) -> None:
+async def test_the_previous_secret_signs_no_longer_than_the_overlap(world: World, receiver: Receiver) -> None:
     first = await world.endpoint(scheme=events.Scheme.ED25519)
     second = await rotate(world, first)
     assert second.endpoint.previous_until == world.clock.now() + DAY

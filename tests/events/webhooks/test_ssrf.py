@@ -87,7 +87,7 @@ async def test_no_request_leaves_for_a_name_that_leads_inside(
     assert {error for errors in (await errors_of(world)).values() for error in errors} == {"address_refused None"}
 
 
-async def test_a_name_that_moves_inside_between_two_tries_is_refused_at_the_second(
+async def test_a_name_that_moves_inside_between_two_attempts_is_refused_at_the_second(
     world: World, wire: Wire, names: dict[str, list[list[str]]]
 ) -> None:
     names["merchant.example"] = [["8.8.8.8"], ["10.0.0.1"]]
@@ -102,7 +102,7 @@ async def test_a_name_that_moves_inside_between_two_tries_is_refused_at_the_seco
     assert delivery.last_error == "address_refused"
 
 
-async def test_a_replay_is_guarded_like_a_first_try(
+async def test_a_replay_is_guarded_like_a_first_attempt(
     world: World, wire: Wire, names: dict[str, list[list[str]]]
 ) -> None:
     names["merchant.example"] = [["127.0.0.1"]]
@@ -129,8 +129,8 @@ async def test_no_answer_makes_us_ask_another_address(
     for index, location in enumerate(LOCATIONS):
 
         async def answer(_: web.Request, location: str = location) -> web.Response:
-            told = {"Location": location, "Refresh": f"0; url={location}", "Content-Location": location}
-            return web.Response(status=status, headers=told, text="success")
+            redirect = {"Location": location, "Refresh": f"0; url={location}", "Content-Location": location}
+            return web.Response(status=status, headers=redirect, text="success")
 
         receiver.answers[f"/hook/{index}"] = answer
     await store(world, [f"{receiver.url}/hook/{index}" for index in range(len(LOCATIONS))], scheme)

@@ -70,8 +70,8 @@ async def test_a_failed_refund_is_paid_by_hand_by_two_persons_and_the_story_tell
     (refund,) = await world.refunds(payment)
     assert refund.state == "succeeded"
     async with world.database.transaction() as tx:
-        told = [entry.what for _, entry in await read_timeline(tx, [payment.payment_id])]
-    assert told[-2:] == ["operator.convert_refund", "operator.settle_refund"]
+        entries = [entry.what for _, entry in await read_timeline(tx, [payment.payment_id])]
+    assert entries[-2:] == ["operator.convert_refund", "operator.settle_refund"]
     assert (await world.again(payment)).amount_refunded_minor == 300
 
 

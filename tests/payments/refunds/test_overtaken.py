@@ -69,16 +69,16 @@ async def test_an_overtaken_refund_is_answered_as_its_repetition_was(
     channel = SlowRefunds(capabilities=world.channel.capabilities)
     world.channel = channel
     world.restart()
-    wish = RefundOrder("slow", 500, "damaged")
+    request = RefundOrder("slow", 500, "damaged")
     claim = idempotency.Claim(world.merchant_id, "slow refund", b"f" * 32)
 
     async def again() -> tuple[int, bytes]:
         world.clock.advance(SLOW)
-        return await world.answered(payment, wish, claim=claim)
+        return await world.answered(payment, request, claim=claim)
 
     channel.again = again
-    answer = await world.answered(payment, wish, claim=claim)
+    answer = await world.answered(payment, request, claim=claim)
     assert channel.answers == [answer]
-    assert await world.answered(payment, wish, claim=claim) == answer
+    assert await world.answered(payment, request, claim=claim) == answer
     await world.lifecycle.stop()
     assert [refund.amount_minor for refund in await world.refunds(payment)] == [500]

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
 
 from hutong import ledger
 from hutong.channels import ChannelAnswer, ChannelState
-from hutong.clock import ManualClock
-from hutong.db import Database
 from hutong.ledger.accounting.chart import account_id
 from hutong.ledger.model import AccountFilter, AccountFilterFlags
 from hutong.money import fee_minor
@@ -21,15 +18,6 @@ from support.fixtures.refunds import RefundWorld
 
 FAILED = ChannelAnswer(ChannelState.FAILED)
 FEE_PPM = 6_000
-
-
-@pytest.fixture
-async def shop(payments_database: Database, clock: ManualClock) -> AsyncIterator[RefundWorld]:
-    made = RefundWorld(payments_database, clock)
-    await made.quiet()
-    yield made
-    await made.lifecycle.stop()
-    await made.books_have_no_holds()
 
 
 async def lowest(shop: RefundWorld) -> int:

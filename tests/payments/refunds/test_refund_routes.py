@@ -57,7 +57,7 @@ def sealed(refund: Refund) -> bytes:
 
 async def deducted(shop: RefundWorld) -> payments.Payment:
     payment = await shop.payment(first_attempt=replace(shop.new_attempt(), method="test_collection"))
-    await shop.hear(shop.word(payment.attempts[0], ChannelState.SUCCEEDED))
+    await shop.record(shop.report(payment.attempts[0], ChannelState.SUCCEEDED))
     return await shop.again(payment)
 
 
@@ -72,7 +72,7 @@ async def test_a_deduction_under_an_agreement_goes_back_by_payout_by_itself(shop
     assert [dict(p.payee) for p in shop.channel.payouts.values()] == [PAYEE]
     assert refund.payee_sealed is None  # not kept longer than it is needed
     assert (await shop.again(payment)).amount_refunded_minor == shop.channel.returned_minor == 500
-    assert [kind for _, kind in await shop.told(refund.refund_id)] == ["refund.succeeded"]
+    assert [kind for _, kind in await shop.events(refund.refund_id)] == ["refund.succeeded"]
 
 
 async def test_a_channel_without_refunds_gives_a_deduction_back_by_payout(shop: RefundWorld) -> None:
@@ -110,20 +110,20 @@ async def test_no_other_way_begins_while_one_may_still_succeed(shop: RefundWorld
     await shop.refund(payment, 100)
     for refund in await shop.refunds(payment):
         for route in ("payout", "manual"):
-            said = {"payout_account_id": shop.account_id, "payee_sealed": sealed(refund)}
-            assert await shop.convert(refund, route, **said) == "refund_not_failed"
+            payout_fields = {"payout_account_id": shop.account_id, "payee_sealed": sealed(refund)}
+            assert await shop.convert(refund, route, **payout_fields) == "refund_not_failed"
 
 
 async def test_a_failed_payout_goes_on_by_hand_and_never_back(shop: RefundWorld) -> None:
     payment, refund = await failed(shop)
-    said = {"payout_account_id": shop.account_id, "payee_sealed": sealed(refund)}
-    assert await shop.convert(refund, "payout", **said) == "switched"
+    payout_fields = {"payout_account_id": shop.account_id, "payee_sealed": sealed(refund)}
+    assert await shop.convert(refund, "payout", **payout_fields) == "switched"
     shop.channel.verdicts = [FAILED]
     await shop.sweep()
     (refund,) = await shop.refunds(payment)
     assert (refund.state, refund.route) == ("failed", "payout")
     assert (await shop.balances())[2001] == (AMOUNT, 0)
-    assert await shop.convert(refund, "payout", **said) == "refund_route_tried"
+    assert await shop.convert(refund, "payout", **payout_fields) == "refund_route_tried"
     assert await shop.convert(refund, "manual") == "switched"
     assert (await shop.balances())[2001] == (AMOUNT, -500)
     settled = await shop.settle(refund, "icbc-20260101-7", from_bank=True)
@@ -133,7 +133,7 @@ async def test_a_failed_payout_goes_on_by_hand_and_never_back(shop: RefundWorld)
     assert (refund.state, refund.route, refund.reference) == ("succeeded", "manual", "icbc-20260101-7")
     balances = await shop.balances()
     assert (balances[1101], balances[2001], balances[2201]) == ((-AMOUNT, 0), (AMOUNT - 500, 0), (0, 0))
-    assert [kind for _, kind in await shop.told(refund.refund_id)] == [
+    assert [kind for _, kind in await shop.events(refund.refund_id)] == [
         "refund.failed", "refund.failed", "refund.succeeded",
     ]  # fmt: skip
 
@@ -145,14 +145,14 @@ async def test_what_is_paid_by_hand_at_the_channels_portal_leaves_its_receivable
     assert (await shop.balances())[1101] == (500 - AMOUNT, 0)
 
 
-async def test_what_a_person_gives_up_can_be_refunded_anew(shop: RefundWorld) -> None:
+async def test_a_refund_that_a_person_gives_up_can_be_made_again(shop: RefundWorld) -> None:
     payment, refund = await failed(shop)
     assert await shop.convert(refund, "manual") == "switched"
     assert await shop.settle(refund, None) is not None
     assert (await shop.refund(payment, AMOUNT))["state"] == "succeeded"
 
 
-async def test_what_was_refunded_anew_since_cannot_go_another_way_as_well(shop: RefundWorld) -> None:
+async def test_a_share_refunded_again_since_cannot_go_another_way_as_well(shop: RefundWorld) -> None:
     payment, refund = await failed(shop)
     assert (await shop.refund(payment, AMOUNT))["state"] == "succeeded"
     assert await shop.convert(refund, "manual") == "refund_exceeds_available"
@@ -168,8 +168,8 @@ async def test_a_merchant_who_has_spent_the_money_gets_no_other_way(shop: Refund
 
 async def test_a_payout_is_not_sent_if_the_original_way_has_succeeded_meanwhile(shop: RefundWorld) -> None:
     payment, refund = await failed(shop)
-    said = {"payout_account_id": shop.account_id, "payee_sealed": sealed(refund)}
-    assert await shop.convert(refund, "payout", **said) == "switched"
+    payout_fields = {"payout_account_id": shop.account_id, "payee_sealed": sealed(refund)}
+    assert await shop.convert(refund, "payout", **payout_fields) == "switched"
     shop.channel.outcomes[refund.number] = SUCCEEDED
     await shop.sweep()
     assert shop.channel.payouts == {}
@@ -188,8 +188,8 @@ async def test_a_payout_is_not_sent_if_the_original_way_has_succeeded_meanwhile(
 
 async def test_a_payout_waits_while_the_original_way_is_in_doubt_again(shop: RefundWorld) -> None:
     payment, refund = await failed(shop)
-    said = {"payout_account_id": shop.account_id, "payee_sealed": sealed(refund)}
-    await shop.convert(refund, "payout", **said)
+    payout_fields = {"payout_account_id": shop.account_id, "payee_sealed": sealed(refund)}
+    await shop.convert(refund, "payout", **payout_fields)
     shop.channel.outcomes[refund.number] = PENDING
     await shop.sweep()
     assert shop.channel.payouts == {}
@@ -199,26 +199,26 @@ async def test_a_payout_waits_while_the_original_way_is_in_doubt_again(shop: Ref
     assert [(r.state, r.route) for r in await shop.refunds(payment)] == [("succeeded", "payout")]
 
 
-async def test_an_original_success_beside_a_payout_is_a_difference_that_people_are_told_of(shop: RefundWorld) -> None:
+async def test_an_original_success_beside_a_payout_is_a_reported_difference(shop: RefundWorld) -> None:
     payment, refund = await failed(shop)
-    said = {"payout_account_id": shop.account_id, "payee_sealed": sealed(refund)}
-    await shop.convert(refund, "payout", **said)
+    payout_fields = {"payout_account_id": shop.account_id, "payee_sealed": sealed(refund)}
+    await shop.convert(refund, "payout", **payout_fields)
     await shop.sweep()
     shop.channel.outcomes[refund.number] = SUCCEEDED
     await shop.notify(shop.channel.refund_notice(refund.number))
     balances = await shop.balances()
     assert (balances[1101], balances[2301]) == ((1000 - AMOUNT, 0), (-500, 0))
-    assert [kind for _, kind in await shop.told(refund.refund_id)] == [
+    assert [kind for _, kind in await shop.events(refund.refund_id)] == [
         "refund.failed", "refund.succeeded", "refund.needs_attention",
     ]  # fmt: skip
     assert (await shop.again(payment)).amount_refunded_minor == 500
 
 
-async def test_surplus_that_a_channel_refuses_for_ever_is_given_back_by_hand(shop: RefundWorld) -> None:
+async def test_surplus_that_a_channel_refuses_permanently_is_paid_back_by_hand(shop: RefundWorld) -> None:
     payment = await shop.payment()
     await shop.close(payment)
-    await shop.hear(shop.word(payment.attempts[0], ChannelState.CLOSED))
-    await shop.hear(shop.word(payment.attempts[0], ChannelState.SUCCEEDED))
+    await shop.record(shop.report(payment.attempts[0], ChannelState.CLOSED))
+    await shop.record(shop.report(payment.attempts[0], ChannelState.SUCCEEDED))
     shop.channel.verdicts = [FAILED] * 7
     for _ in range(8):
         await shop.sweep(timedelta(days=2))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -13,8 +12,6 @@ from structlog.testing import capture_logs
 
 from hutong import idempotency, payments
 from hutong.channels import ChannelAnswer, ChannelState, RefundRule
-from hutong.clock import ManualClock
-from hutong.db import Database
 from hutong.errors import HutongError
 from hutong.idempotency.errors import KeyReused
 from hutong.ids import decode, encode
@@ -30,15 +27,6 @@ PENDING = ChannelAnswer(ChannelState.PENDING)
 LATER = ChannelAnswer(ChannelState.FAILED, channel_code="NOT_ENOUGH", retryable=True)
 
 
-@pytest.fixture
-async def shop(payments_database: Database, clock: ManualClock) -> AsyncIterator[RefundWorld]:
-    made = RefundWorld(payments_database, clock)
-    await made.quiet()
-    yield made
-    await made.lifecycle.stop()
-    await made.books_have_no_holds()
-
-
 async def test_a_refund_gives_back_what_was_asked_and_books_it(shop: RefundWorld) -> None:
     payment = await shop.paid()
     refund = await shop.refund(payment, 500)
@@ -47,7 +35,7 @@ async def test_a_refund_gives_back_what_was_asked_and_books_it(shop: RefundWorld
     assert (after.status, after.amount_refunded_minor, after.amount_refunding_minor) == ("succeeded", 500, 0)
     balances = await shop.balances()
     assert (balances[1101], balances[2001], balances[2201]) == ((-1499, 0), (1499, 0), (0, 0))
-    assert await shop.told(decode("ref", refund["id"])) == [(1, "refund.succeeded")]
+    assert await shop.events(decode("ref", refund["id"])) == [(1, "refund.succeeded")]
 
 
 async def test_money_is_reserved_while_the_channel_has_not_decided(shop: RefundWorld) -> None:
@@ -70,7 +58,7 @@ async def test_a_refused_refund_releases_its_money(shop: RefundWorld) -> None:
     assert (refund["state"], refund["channel_code"]) == ("failed", "USER_ACCOUNT_ABNORMAL")
     assert (await shop.balances())[2001] == (AMOUNT, 0)
     assert (await shop.again(payment)).amount_refunding_minor == 0
-    assert await shop.told(decode("ref", refund["id"])) == [(1, "refund.failed")]
+    assert await shop.events(decode("ref", refund["id"])) == [(1, "refund.failed")]
     assert (await shop.refund(payment, AMOUNT))["state"] == "succeeded"
 
 
@@ -138,14 +126,14 @@ async def test_a_refusal_that_may_pass_is_tried_again_under_the_same_number_and_
     assert list(shop.channel.refunds) == [refund["id"]]
 
 
-async def test_what_is_refused_for_ever_fails_after_the_last_try(shop: RefundWorld) -> None:
+async def test_a_permanently_refused_refund_fails_after_the_last_attempt(shop: RefundWorld) -> None:
     payment = await shop.paid()
     shop.channel.verdicts = [LATER] * 7
     refund = await shop.refund(payment, 500)
     for _ in range(6):
         await shop.sweep(timedelta(days=2))
     assert (await shop.refunds(payment))[0].state == "failed"
-    assert await shop.told(decode("ref", refund["id"])) == [(1, "refund.failed")]
+    assert await shop.events(decode("ref", refund["id"])) == [(1, "refund.failed")]
 
 
 async def test_a_notification_decides_and_its_repetition_changes_nothing(shop: RefundWorld) -> None:
@@ -157,7 +145,7 @@ async def test_a_notification_decides_and_its_repetition_changes_nothing(shop: R
         await shop.notify(shop.channel.refund_notice(refund["id"]))
     (after,) = await shop.refunds(payment)
     assert (after.state, after.channel_refund_no) == ("succeeded", "5030")
-    assert await shop.told(after.refund_id) == [(1, "refund.succeeded")]
+    assert await shop.events(after.refund_id) == [(1, "refund.succeeded")]
     assert (await shop.balances())[1101] == (500 - AMOUNT, 0)
 
 
@@ -273,7 +261,7 @@ async def test_a_void_that_is_refused_for_now_is_tried_again_before_another_way_
 # Repetition
 
 
-async def test_a_refund_number_stands_for_one_refund_for_ever(shop: RefundWorld) -> None:
+async def test_a_refund_number_permanently_stands_for_one_refund(shop: RefundWorld) -> None:
     payment = await shop.paid()
     order = RefundOrder("one-1", 500, "damaged")
     status, first = await shop.answered(payment, order)
@@ -342,8 +330,8 @@ async def test_two_hundred_at_once_never_give_back_more_than_was_taken(
 async def surplus(shop: RefundWorld) -> tuple[payments.Payment, Refund]:
     payment = await shop.payment()
     await shop.close(payment)
-    await shop.hear(shop.word(payment.attempts[0], ChannelState.CLOSED))
-    await shop.hear(*[shop.word(payment.attempts[0], ChannelState.SUCCEEDED) for _ in range(3)])
+    await shop.record(shop.report(payment.attempts[0], ChannelState.CLOSED))
+    await shop.record(*[shop.report(payment.attempts[0], ChannelState.SUCCEEDED) for _ in range(3)])
     (refund,) = await shop.refunds(payment)
     return payment, refund
 
@@ -357,13 +345,13 @@ async def test_money_taken_after_the_end_is_given_back_once_and_by_itself(shop: 
     balances = await shop.balances()
     assert (balances[1101], balances[2202]) == ((0, 0), (0, 0))
     assert list(shop.channel.refunds) == [encode("ref", refund.refund_id)]
-    assert [kind for _, kind in await shop.told(payment.payment_id)] == [
+    assert [kind for _, kind in await shop.events(payment.payment_id)] == [
         "payment.closed", "payment.surplus_received", "payment.surplus_refunded",
     ]  # fmt: skip
     assert (await shop.again(payment)).amount_refunded_minor == 0
 
 
-async def test_a_refused_surplus_refund_is_tried_again_and_people_are_told(shop: RefundWorld) -> None:
+async def test_a_refused_surplus_refund_is_tried_again_and_reported(shop: RefundWorld) -> None:
     payment, refund = await surplus(shop)
     shop.channel.verdicts = [FAILED, FAILED]
     with capture_logs() as logs:
@@ -371,26 +359,28 @@ async def test_a_refused_surplus_refund_is_tried_again_and_people_are_told(shop:
             await shop.sweep(timedelta(hours=1))
     (after,) = await shop.refunds(payment)
     assert (after.state, after.tries) == ("succeeded", 2)
-    assert [kind for _, kind in await shop.told(refund.refund_id)] == ["refund.needs_attention"] * 2
+    assert [kind for _, kind in await shop.events(refund.refund_id)] == ["refund.needs_attention"] * 2
     assert list(shop.channel.refunds) == [encode("ref", refund.refund_id)]
     assert [(line["event"], line["log_level"]) for line in logs] == [("surplus_refund_refused", "error")] * 2
 
 
-async def test_surplus_that_no_try_brings_back_stays_owed_in_the_books(shop: RefundWorld) -> None:
+async def test_surplus_that_no_attempt_returns_stays_owed_in_the_books(shop: RefundWorld) -> None:
     payment, refund = await surplus(shop)
     shop.channel.verdicts = [FAILED] * 7
     for _ in range(9):
         await shop.sweep(timedelta(days=2))
     assert [r.state for r in await shop.refunds(payment)] == ["failed"]
     assert (await shop.balances())[2202] == (AMOUNT, 0)
-    assert [kind for _, kind in await shop.told(refund.refund_id)] == ["refund.needs_attention"] * 7
+    assert [kind for _, kind in await shop.events(refund.refund_id)] == ["refund.needs_attention"] * 7
 
 
 async def test_a_second_success_is_surplus_and_does_not_count_as_a_refund_of_the_first(shop: RefundWorld) -> None:
     payment = await shop.payment()
-    await shop.hear(shop.word(payment.attempts[0], ChannelState.FAILED))
+    await shop.record(shop.report(payment.attempts[0], ChannelState.FAILED))
     second = (await shop.start(payment)).attempt
-    await shop.hear(shop.word(second, ChannelState.SUCCEEDED), shop.word(payment.attempts[0], ChannelState.SUCCEEDED))
+    await shop.record(
+        shop.report(second, ChannelState.SUCCEEDED), shop.report(payment.attempts[0], ChannelState.SUCCEEDED)
+    )
     await shop.sweep()
     assert [(r.kind, r.state) for r in await shop.refunds(payment)] == [("surplus", "succeeded")]
     assert (await shop.refund(await shop.again(payment)))["amount_minor"] == AMOUNT
@@ -412,7 +402,7 @@ async def test_a_refund_that_succeeds_after_it_was_proven_failed_is_booked_as_un
     assert (balances[1101], balances[2001], balances[2301]) == ((500 - AMOUNT, 0), (AMOUNT, 0), (-500, 0))
     (after,) = await shop.refunds(payment)
     assert (after.state, after.late_success_at is None) == ("failed", False)
-    assert [kind for _, kind in await shop.told(after.refund_id)] == ["refund.failed", "refund.needs_attention"]
+    assert [kind for _, kind in await shop.events(after.refund_id)] == ["refund.failed", "refund.needs_attention"]
     assert [line["event"] for line in logs] == ["refund_succeeded_late"]
     # It is gone, so it cannot be given back a second time.
     assert (await shop.refund(await shop.again(payment)))["amount_minor"] == AMOUNT - 500

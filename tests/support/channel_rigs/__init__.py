@@ -16,10 +16,20 @@ from uuid import uuid4
 
 import aiohttp
 
-from hutong.channels import Channel, ChannelState, Http, OrderReference, PayRequest
+from hutong.channels import Channel, ChannelState, Codes, Http, OrderReference, PayRequest
+from hutong.channels.codes.codes import load_codes
 
 NAMES = ("wechat", "wechat-certificate", "alipay", "alipay-certificate", "stripe", "unionpay", "unionpay-pfx")
 INTERFACES = ("place", "query", "close")
+UNPROVEN = {
+    "unsigned": "unsigned",
+    "bad_signature": "bad_signature",
+    "stale": "stale",
+    "malformed": "unreadable",
+    "too_long": "no_answer",
+}
+"""The kinds of wrong answers that prove nothing, of a channel that signs its answers and their time."""
+NO_BASE_URL = {"base_url": "http://127.0.0.1:1"}
 
 
 @dataclass
@@ -76,7 +86,7 @@ class Rig:
         notice_window: The greatest age of a notification; None if it has no signed time.
         payee: The recipient of the payouts that the tests send.
         notifies_refunds, notifies_payouts: Whether the channel reports their outcome.
-        signed_anew: Whether each repetition of a notification has its own signature, so that the same one is a replay.
+        signed_each_time: Whether each repetition of a notification has its own signature, so that the same is a replay.
     """
 
     channel: Channel
@@ -86,9 +96,9 @@ class Rig:
     currency: str
     refusal: tuple[int, str]
     absent: tuple[int, str]
-    unproven: Mapping[str, str]
     stranger: Mapping[str, object] | None
-    no_base_url: Mapping[str, object]
+    unproven: Mapping[str, str] = field(default_factory=lambda: UNPROVEN)
+    no_base_url: Mapping[str, object] = field(default_factory=lambda: NO_BASE_URL)
     amount_minor: int = 8800
     payer: Mapping[str, str] = field(default_factory=dict)
     harmless: frozenset[tuple[str, str]] = frozenset()
@@ -96,7 +106,7 @@ class Rig:
     closed_unseen: ChannelState = ChannelState.NOT_FOUND
     declined: ChannelState = ChannelState.FAILED
     notice_window: timedelta | None = None
-    signed_anew: bool = False
+    signed_each_time: bool = False
     payee: Mapping[str, str] = field(default_factory=dict)
     notifies_refunds: bool = True
     notifies_payouts: bool = False
@@ -166,6 +176,23 @@ def order_of(request: PayRequest, channel_order_no: str | None = None) -> OrderR
 def number(prefix: str) -> str:
     """A number as the platform gives it, unlike any other."""
     return f"{prefix}_{uuid4().hex[:26]}"
+
+
+def maker(
+    adapter: Any, credentials: Mapping[str, object], bench: Bench, *, stored: bool = False
+) -> Callable[..., Channel]:
+    """The function that makes the adapter on the bench, with another `Http` or with changed credentials.
+
+    Args:
+        stored: The credentials count as checked before, which saves the slow proof of a key.
+    """
+
+    def make(*, http: Http | None = None, **changed: object) -> Channel:
+        context = {"sandbox": True, "stored": stored}
+        model = adapter.Credentials.model_validate({**credentials, **changed}, context=context)
+        return adapter(model, http or bench.http, Codes(load_codes(adapter.code_map)))
+
+    return make
 
 
 def make_rig(name: str, bench: Bench) -> Rig:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from hutong.channels import ChannelAnswer, ChannelState, Codes, Http, PayRequest
+from hutong.channels import ChannelAnswer, ChannelState, Http, PayRequest
 from hutong.channels.alipay.adapter import Alipay
-from hutong.channels.alipay.credentials import AlipayCredentials
-from hutong.channels.codes.codes import load_codes
 from hutong.sandbox.alipay.keys import AlipaySandboxKeys
-from support.channel_rigs import Bench, Control, Rig
+from support.channel_rigs import UNPROVEN, Bench, Control, Rig, maker
 
 
 class Scanned(Alipay):
@@ -37,10 +36,10 @@ def make_rig(name: str, bench: Bench) -> Rig:
     keys, other = _keys(bench.folder / "alipay"), _keys(bench.other_folder / "alipay")
     control = Control(bench.url, bench.session, "alipay")
 
-    def make(*, http: Http | None = None, **changed: object) -> Alipay:
-        raw = keys.credentials(bench.url, certificate_mode=certificate_mode) | changed
-        credentials = AlipayCredentials.model_validate(raw, context={"sandbox": True})
-        made = Scanned(credentials, http or bench.http, Codes(load_codes(Alipay.code_map)))
+    make_scanned: Any = maker(Scanned, keys.credentials(bench.url, certificate_mode=certificate_mode), bench)
+
+    def make(*, http: Http | None = None, **changed: object) -> Scanned:
+        made = make_scanned(http=http, **changed)
         made.control = control
         return made
 
@@ -56,14 +55,8 @@ def make_rig(name: str, bench: Bench) -> Rig:
         currency="CNY",
         refusal=(400, "ACQ.INVALID_PARAMETER"),
         absent=(404, "ACQ.TRADE_NOT_EXIST"),
-        unproven={
-            "unsigned": "unsigned",
-            "bad_signature": "bad_signature",
-            "malformed": "unreadable",
-            "too_long": "no_answer",
-        },
+        unproven={kind: code for kind, code in UNPROVEN.items() if kind != "stale"},
         stranger=stranger,
-        no_base_url={"base_url": "http://127.0.0.1:1"},
         declined=ChannelState.PENDING,
         notifies_refunds=False,
         payee={"identity": "2088101117955611", "identity_type": "ALIPAY_USER_ID", "name": "张三"},

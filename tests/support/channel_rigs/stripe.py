@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
 
-from hutong.channels import Codes, Http
-from hutong.channels.codes.codes import load_codes
 from hutong.channels.stripe.adapter import Stripe
-from hutong.channels.stripe.credentials import StripeCredentials
 from hutong.sandbox.stripe.keys import StripeSandboxKeys
-from support.channel_rigs import Bench, Control, Rig
+from support.channel_rigs import Bench, Control, Rig, maker
 
 
 class StripeRig(Rig):
@@ -22,11 +19,7 @@ class StripeRig(Rig):
 def make_rig(name: str, bench: Bench) -> Rig:
     keys = StripeSandboxKeys.load(bench.folder / "stripe")
 
-    def make(*, http: Http | None = None, **changed: object) -> Stripe:
-        raw = keys.credentials(bench.url) | changed
-        credentials = StripeCredentials.model_validate(raw, context={"sandbox": True})
-        return Stripe(credentials, http or bench.http, Codes(load_codes(Stripe.code_map)))
-
+    make = maker(Stripe, keys.credentials(bench.url), bench)
     return StripeRig(
         channel=make(),
         make=make,
@@ -42,6 +35,5 @@ def make_rig(name: str, bench: Bench) -> Rig:
             "too_long": "no_answer",
         },
         stranger=None,
-        no_base_url={"base_url": "http://127.0.0.1:1"},
         notice_window=timedelta(seconds=300),
     )

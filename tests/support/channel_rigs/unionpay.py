@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from hutong.channels import Codes, Http
-from hutong.channels.codes.codes import load_codes
 from hutong.channels.unionpay.adapter import UnionPay
-from hutong.channels.unionpay.credentials import UnionPayCredentials
 from hutong.channels.unionpay.requests import settle_date
 from hutong.sandbox.unionpay.keys import UnionPaySandboxKeys
-from support.channel_rigs import Bench, Control, Rig
+from support.channel_rigs import NO_BASE_URL, Bench, Control, Rig, maker
 
 
 class UnionPayRig(Rig):
@@ -32,11 +29,7 @@ def make_rig(name: str, bench: Bench) -> Rig:
     keys = UnionPaySandboxKeys.load(bench.folder / "unionpay")
     other = UnionPaySandboxKeys.load(bench.other_folder / "unionpay")
 
-    def make(*, http: Http | None = None, **changed: object) -> UnionPay:
-        raw = keys.credentials(bench.url, pfx=name == "unionpay-pfx") | changed
-        credentials = UnionPayCredentials.model_validate(raw, context={"sandbox": True})
-        return UnionPay(credentials, http or bench.http, Codes(load_codes(UnionPay.code_map)))
-
+    make = maker(UnionPay, keys.credentials(bench.url, pfx=name == "unionpay-pfx"), bench)
     return UnionPayRig(
         channel=make(),
         make=make,
@@ -45,16 +38,9 @@ def make_rig(name: str, bench: Bench) -> Rig:
         currency="CNY",
         refusal=(200, "30"),
         absent=(200, "34"),
-        unproven={
-            "unsigned": "unsigned",
-            "bad_signature": "bad_signature",
-            "stale": "stale",
-            "malformed": "unreadable",
-            "too_long": "no_answer",
-        },
         stranger={
             "root_certificates": other.root.certificate_pem,
             "middle_certificates": other.middle.certificate_pem,
         },
-        no_base_url={"base_url": "http://127.0.0.1:1", "file_url": "http://127.0.0.1:1/"},
+        no_base_url=NO_BASE_URL | {"file_url": "http://127.0.0.1:1/"},
     )

@@ -56,7 +56,7 @@ class MemoryBroker:
         return [orjson.loads(item.body) for item in self.kept if item.type == DIGEST]
 
 
-def check(told: Iterable[tuple[dict[str, Any], bytes]], expected: set[str]) -> int:
+def check(messages: Iterable[tuple[dict[str, Any], bytes]], expected: set[str]) -> int:
     """Nothing is lost or made up, repetitions are the same bytes, first arrivals of an object are in order.
 
     Args:
@@ -70,7 +70,7 @@ def check(told: Iterable[tuple[dict[str, Any], bytes]], expected: set[str]) -> i
     numbers: dict[tuple[str, int], str] = {}
     sequence: dict[str, int] = {}
     repeated = 0
-    for parsed, raw in told:
+    for parsed, raw in messages:
         name = parsed["id"]
         if name in bodies:
             assert bodies[name] == raw

@@ -140,5 +140,5 @@ class OneAccount:
     def text(self, channel: str, code: str) -> None:
         """Return no text for payers: this channel's codes have none."""
 
-    async def offers(self) -> list[Offer]:
+    async def offers(self, *, ahead: bool = False) -> list[Offer]:
         return [Offer(self.account_id, self.channel.capabilities, sandbox=False)] if self.enabled else []

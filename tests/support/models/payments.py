@@ -32,7 +32,7 @@ class ModelPayment:
     def is_open(self) -> bool:
         return self.status in ("requires_payment", "processing")
 
-    def word(self, number: int, state: ChannelState, *, wrong: bool = False, key: bytes | None = None) -> str:
+    def report(self, number: int, state: ChannelState, *, wrong: bool = False, key: bytes | None = None) -> str:
         attempt = self.attempts[number]
         if wrong:
             return "mismatch"

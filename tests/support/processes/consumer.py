@@ -14,20 +14,20 @@ from datetime import timedelta
 from hutong import consumer, db
 
 
-async def handler(tx: db.Tx, told: consumer.Message) -> None:
-    await tx.execute("INSERT INTO applied (consumer, no) VALUES ($1, $2)", sys.argv[2], told.no)
-    if told.object_id == "killer":
+async def handler(tx: db.Tx, received: consumer.Message) -> None:
+    await tx.execute("INSERT INTO applied (consumer, no) VALUES ($1, $2)", sys.argv[2], received.no)
+    if received.object_id == "killer":
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 async def main(url: str, name: str) -> None:
     policy = consumer.Policy(tries=2, lease=timedelta(milliseconds=300))
     async with db.Database.open(url, size=2, role=None) as database:
-        told = consumer.Consumer(name, handler, database, policy=policy)
-        await told.take([line.strip() for line in sys.stdin.buffer])
+        listener = consumer.Consumer(name, handler, database, policy=policy)
+        await listener.take([line.strip() for line in sys.stdin.buffer])
         while any(one.waiting for one in await database.run(lambda tx: consumer.progress(tx, name))):
             await asyncio.sleep(0.05)
-            await told.handle()
+            await listener.handle()
 
 
 if __name__ == "__main__":

@@ -12,10 +12,10 @@ from starlette.responses import Response
 from hutong import customers, db
 from hutong.api.dependencies import Caller, Use
 from hutong.api.problems import responses
+from hutong.api.requests import StrictRoute
 from hutong.api.responses import json_answer
 from hutong.api.schemas.fields import example_body
 from hutong.api.schemas.payment import CustomerGiven
-from hutong.api.strict_json import StrictRoute
 
 router = APIRouter(prefix="/v1/customers", tags=["Bills"], route_class=StrictRoute)
 

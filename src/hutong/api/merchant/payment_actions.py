@@ -10,10 +10,10 @@ from starlette.responses import Response
 from hutong import merchants, payments
 from hutong.api.dependencies import Caller, Use, own_payment
 from hutong.api.problems import responses
+from hutong.api.requests import StrictRoute
 from hutong.api.responses import json_answer, rendered_answer
 from hutong.api.schemas.fields import example_body
 from hutong.api.schemas.payment import AttemptCreate, PaymentCapture, PaymentObject, Timeline
-from hutong.api.strict_json import StrictRoute
 
 router = APIRouter(prefix="/v1/payments/{payment_id}", tags=["Payments"], route_class=StrictRoute)
 

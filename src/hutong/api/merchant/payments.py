@@ -14,10 +14,10 @@ from hutong import customers, ids, merchants, money, payments
 from hutong.api.dependencies import Caller, IdempotencyKey, Services, Use, claim_of, own_payment
 from hutong.api.paging import Limit, cut, id_cursor, read_cursor, rendered_page_answer
 from hutong.api.problems import responses
+from hutong.api.requests import StrictRoute
 from hutong.api.responses import rendered_answer
 from hutong.api.schemas.fields import example_body
 from hutong.api.schemas.payment import ORDER_NO, PaymentCreate, PaymentList, PaymentObject
-from hutong.api.strict_json import StrictRoute
 from hutong.errors import InvalidParameter
 
 router = APIRouter(prefix="/v1/payments", tags=["Payments"], route_class=StrictRoute)

@@ -11,11 +11,11 @@ from hutong import ids, payments
 from hutong.api.dependencies import Caller, IdempotencyKey, Use, claim_of, own_payment
 from hutong.api.paging import Limit, cut, id_cursor, list_answer, read_cursor, rendered_page_answer
 from hutong.api.problems import responses
+from hutong.api.requests import StrictRoute
 from hutong.api.responses import rendered_answer
 from hutong.api.schemas.fields import example_body
 from hutong.api.schemas.payment import ItemList
 from hutong.api.schemas.refund import RefundCreate, RefundList, RefundObject
-from hutong.api.strict_json import StrictRoute
 from hutong.errors import NotFound
 from hutong.payments import refunds
 

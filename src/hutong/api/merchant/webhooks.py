@@ -13,6 +13,7 @@ from hutong import events, ids
 from hutong.api.dependencies import Caller, Use
 from hutong.api.paging import Limit, cut, id_cursor, list_answer, page_answer, read_cursor
 from hutong.api.problems import responses
+from hutong.api.requests import StrictRoute
 from hutong.api.responses import json_answer
 from hutong.api.schemas.fields import example_body
 from hutong.api.schemas.webhook import (
@@ -26,7 +27,6 @@ from hutong.api.schemas.webhook import (
     WebhookReplay,
     WebhookReplayed,
 )
-from hutong.api.strict_json import StrictRoute
 from hutong.errors import InvalidParameter, NotFound
 
 router = APIRouter(prefix="/v1/webhook-endpoints", tags=["Webhooks"], route_class=StrictRoute)

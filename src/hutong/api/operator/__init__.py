@@ -5,6 +5,7 @@ from hutong.api.operator import (
     bills,
     channel_codes,
     experiments,
+    ledger,
     payments,
     refunds,
     routing,
@@ -20,4 +21,5 @@ ROUTERS = (
     routing.router,
     suggestions.router,
     experiments.router,
+    *ledger.ROUTERS,
 )

@@ -14,9 +14,9 @@ from hutong import db, ids, operators
 from hutong.api.dependencies import Acting, Services, Use, request_id
 from hutong.api.paging import CURSOR_DESCRIPTION, Limit, cut, id_cursor, page_answer, read_cursor
 from hutong.api.problems import responses
+from hutong.api.requests import StrictRoute
 from hutong.api.responses import json_answer
 from hutong.api.schemas.fields import ListObject, PageObject, Reason, example_body
-from hutong.api.strict_json import StrictRoute
 from hutong.clock import instant
 from hutong.errors import InvalidParameter
 

@@ -15,9 +15,9 @@ from hutong.api.dependencies import Acting, Services, Use
 from hutong.api.merchant.bills import CSV, Cursor, Filters, csv_answer, records_answer
 from hutong.api.paging import Limit, list_answer
 from hutong.api.problems import responses
+from hutong.api.requests import StrictRoute
 from hutong.api.responses import json_answer
 from hutong.api.schemas.bill import BillSourceList, OperatorBillList, OperatorBillObject
-from hutong.api.strict_json import StrictRoute
 from hutong.errors import InvalidParameter, NotFound
 
 router = APIRouter(prefix="/v1/operator", tags=["Operators"], route_class=StrictRoute)
@@ -72,8 +72,6 @@ async def see_bill(use: Use, _operator: Acting, payment_id: str) -> Response:
     identifier = ids.decode("pay", payment_id)
     async with use.records.transaction() as tx:
         record = await search.find_record(tx, identifier)
-    if record is None:
-        raise NotFound("no payment record has this id")
     (document,) = await _documents(use, [record])
     return json_answer(document)
 

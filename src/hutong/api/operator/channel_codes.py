@@ -15,9 +15,9 @@ from hutong.api.dependencies import Acting, Use, request_id
 from hutong.api.operator.approvals import ProposalObject, proposal_document
 from hutong.api.paging import list_answer
 from hutong.api.problems import responses
+from hutong.api.requests import OptionalText, StrictRoute, Text
 from hutong.api.responses import json_answer
-from hutong.api.schemas.fields import ListObject, OptionalText, Reason, Text, example_body
-from hutong.api.strict_json import StrictRoute
+from hutong.api.schemas.fields import ListObject, Reason, example_body
 from hutong.clock import instant
 
 router = APIRouter(prefix="/v1/operator/channel-codes", tags=["Operators"], route_class=StrictRoute)

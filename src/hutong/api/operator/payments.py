@@ -12,10 +12,10 @@ from hutong import ids, operators, payments
 from hutong.api.dependencies import Acting, Services, Use, request_id
 from hutong.api.operator.approvals import ProposalObject, propose
 from hutong.api.problems import responses
+from hutong.api.requests import StrictRoute, Text
 from hutong.api.responses import json_answer, rendered_answer
-from hutong.api.schemas.fields import Reason, Text, example_body
+from hutong.api.schemas.fields import Reason, example_body
 from hutong.api.schemas.payment import AMOUNT_MINOR_MAX, PaymentObject, Timeline
-from hutong.api.strict_json import StrictRoute
 from hutong.errors import InvalidParameter, NotFound
 from hutong.operators import Role
 

@@ -14,9 +14,9 @@ from hutong.api.dependencies import Acting, Services, Use, request_id
 from hutong.api.operator.approvals import ProposalObject, propose
 from hutong.api.operator.payments import ActCreate
 from hutong.api.problems import responses
+from hutong.api.requests import StrictRoute
 from hutong.api.schemas.fields import example_body
 from hutong.api.schemas.payment import Payer
-from hutong.api.strict_json import StrictRoute
 from hutong.errors import InvalidParameter, NotFound
 from hutong.payments import refunds
 

@@ -13,9 +13,9 @@ from hutong import db, ids, operators, routing
 from hutong.api.dependencies import Acting, Use, request_id
 from hutong.api.paging import list_answer
 from hutong.api.problems import responses
+from hutong.api.requests import StrictRoute
 from hutong.api.responses import json_answer
 from hutong.api.schemas.fields import ListObject, Reason, example_body
-from hutong.api.strict_json import StrictRoute
 
 router = APIRouter(prefix="/v1/operator/routing/suggestions", tags=["Routing"], route_class=StrictRoute)
 

@@ -9,7 +9,8 @@ from fastapi import Query
 from pydantic import BaseModel, BeforeValidator, Field
 
 from hutong import search
-from hutong.api.schemas.fields import Instant, ListObject, PageObject, Text
+from hutong.api.requests import Instant, Text
+from hutong.api.schemas.fields import ListObject, PageObject
 from hutong.api.schemas.payment import AMOUNT_MINOR_MAX, ORDER_NO
 from hutong.errors import InvalidParameter
 

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from hutong.api.schemas.fields import Instant, ListObject, OptionalText, PageObject, RequestModel, Text, clean
+from hutong.api.requests import Instant, OptionalText, RequestModel, Text, clean_text
+from hutong.api.schemas.fields import ListObject, PageObject
 
 ORDER_NO = r"^[\x21-\x7e]{1,64}$"
 """The form of a merchant's order numbers: visible ASCII."""
@@ -27,7 +28,7 @@ _INSTITUTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 Payer = Annotated[
     dict[
         Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")],
-        Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(clean)],
+        Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(clean_text)],
     ],
     Field(max_length=8),
     AfterValidator(_check_institution),
@@ -132,7 +133,7 @@ class PaymentCreate(RequestModel):
     )
     discounts: list[DiscountCreate] = Field(default=[], max_length=50)
     metadata: dict[
-        Annotated[str, Field(min_length=1, max_length=40), AfterValidator(clean)],
+        Annotated[str, Field(min_length=1, max_length=40), AfterValidator(clean_text)],
         Annotated[OptionalText, Field(max_length=500)],
     ] = Field(default={}, max_length=20, description="Your own names and values, returned unchanged.")
 

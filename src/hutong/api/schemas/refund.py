@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hutong.api.schemas.fields import ListObject, RequestModel, Text
+from hutong.api.requests import RequestModel, Text
+from hutong.api.schemas.fields import ListObject
 from hutong.api.schemas.payment import AMOUNT_MINOR_MAX, ITEM_ID, ORDER_NO
 
 

@@ -7,7 +7,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from hutong.api.schemas.fields import Instant, ListObject, PageObject, RequestModel
+from hutong.api.requests import Instant, RequestModel
+from hutong.api.schemas.fields import ListObject, PageObject
 
 EVENT_ID = r"^evt_[0-7][0-9a-z]{25}$"
 

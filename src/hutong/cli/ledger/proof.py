@@ -6,11 +6,12 @@ import json
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hutong.cli.common import Json, in_transaction
+from hutong.cli.common import Json, in_transaction, load_settings, with_database
 from hutong.cli.ledger.options import show
 
 if TYPE_CHECKING:
@@ -20,20 +21,38 @@ proof_commands = typer.Typer()
 
 
 @proof_commands.command("verify")
-def verify(as_json: Json = False) -> None:
-    """Seal all committed rows and verify the books; exit 1 and name the first wrong row if they do not hold."""
+def verify(
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="HEAD", help="Only what came after this head: its 64 digits, or a file of heads."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Seal all committed rows and verify the books; exit 1 and name what is wrong if they do not hold.
+
+    The chain must contain every head that the worker has kept in the data folder.
+    """
+    from hutong import app
     from hutong import ledger as books
+    from hutong.errors import InvalidParameter
 
-    async def work(tx: db.Tx) -> books.ChainVerdict:
-        while await books.seal(tx, now=datetime.now(UTC)):
-            pass
-        return await books.verify(tx)
+    settings = load_settings()
+    file = app.heads_file(settings)
+    kept = app.read_heads(file) if file.exists() else []
+    if since is not None and Path(since).is_file():
+        heads = app.read_heads(Path(since))
+        if not heads:
+            raise InvalidParameter("the file has no head", param="--since")
+        since, kept = heads[-1], [*kept, *heads]
 
-    verdict = in_transaction(work)
+    async def work(database: db.Database) -> books.ChainVerdict:
+        return await books.seal_and_verify(database, now=datetime.now(UTC), since=since, kept=kept)
+
+    verdict = with_database(work, settings)
     if as_json:
         print(json.dumps({**asdict(verdict), "holds": verdict.holds}))
     else:
-        print("\n".join(verdict.problems) or "the books hold")
+        print("\n".join(map(str, verdict.problems)) or "the books hold")
         print(f"{verdict.rows} rows under {verdict.seals} seals; head {verdict.head}")
     sys.exit(0 if verdict.holds else 1)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hutong.cli.common import Json, KeyFile, Reason
+from hutong.cli.proposals import show_proposal
 from hutong.cli.routing.options import Draft
 from hutong.cli.tables import console
 
@@ -36,7 +37,6 @@ def start(
 ) -> None:
     """Propose to route a share of the payments by a draft; it starts once another person has approved it."""
     from hutong import routing
-    from hutong.cli.routing.publish import show_proposal
     from hutong.cli.routing.state import acting_operator, new_id, read_draft, read_text, with_routing
     from hutong.clock import SystemClock
 

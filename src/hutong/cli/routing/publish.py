@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hutong.cli.common import Json, KeyFile, Reason, in_transaction, read_key
+from hutong.cli.common import Json, KeyFile, Reason
+from hutong.cli.proposals import decide_proposal, show_proposal
 
 if TYPE_CHECKING:
     from hutong import db, operators, routing
@@ -94,34 +95,14 @@ def publish(
 @publishing.command("approve")
 def approve(proposal: ProposalId, key: KeyFile, reason: Reason) -> None:
     """Approve another person's proposal; every process applies it within two seconds."""
-    _decide(proposal, key, reason, approve=True)
+    from hutong.routing import APPROVAL_HANDLERS
+
+    decide_proposal(proposal, key, reason, APPROVAL_HANDLERS, approve=True)
     print("approved; every process applies it within two seconds")
 
 
 @publishing.command("reject")
 def reject(proposal: ProposalId, key: KeyFile, reason: Reason) -> None:
     """Reject another person's proposal."""
-    _decide(proposal, key, reason, approve=False)
+    decide_proposal(proposal, key, reason, {}, approve=False)
     print("rejected")
-
-
-def _decide(proposal: str, key: Path, reason: str, *, approve: bool) -> None:
-    from hutong import ids, operators, routing
-    from hutong.clock import SystemClock
-
-    identifier = ids.decode(operators.PROPOSAL_PREFIX, proposal)
-
-    async def work(tx: db.Tx) -> None:
-        checker = await operators.authenticate(tx, read_key(key))
-        decision = operators.ApprovalDecision(identifier, checker.operator_id, approve, reason)
-        await operators.conclude(tx, decision, routing.APPROVAL_HANDLERS, now=SystemClock().now())
-
-    in_transaction(work)
-
-
-def show_proposal(proposal: operators.Proposal, *, as_json: bool) -> None:
-    """Print a proposal that waits for a second person."""
-    from hutong import ids, operators
-
-    shown = {"proposal_id": ids.encode(operators.PROPOSAL_PREFIX, proposal.proposal_id), "state": proposal.state}
-    print(json.dumps(shown) if as_json else f"{shown['proposal_id']} waits for another person to approve it")

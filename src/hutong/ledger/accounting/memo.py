@@ -12,8 +12,8 @@ import asyncpg
 
 from hutong import db
 from hutong.errors import InvalidParameter
+from hutong.ledger.model import BALANCE_MAX
 from hutong.ledger.statements import sql as _sql
-from hutong.money import AMOUNT_MINOR_MAX
 
 _TEXT_LENGTH_MAX = 255
 
@@ -64,19 +64,21 @@ class MemoStatus(enum.Enum):
     ENTERED = "entered"
     EXISTS = "exists"
     EXISTS_WITH_DIFFERENT_AMOUNT = "exists_with_different_amount"
+    OVERFLOWS_TOTAL = "overflows_total"
 
 
 async def enter_memos(tx: db.Tx, memos: Sequence[Memo], *, now: datetime) -> list[MemoStatus]:
     """Add entries and move their totals, in the caller's transaction.
 
     Repeat:
-        An entry whose `ref` exists is answered EXISTS, or EXISTS_WITH_DIFFERENT_AMOUNT.
+        An entry whose `ref` exists is answered EXISTS, or EXISTS_WITH_DIFFERENT_AMOUNT. One that would take the total
+        beyond 2^63-1 on either side is answered OVERFLOWS_TOTAL and not entered.
 
     Returns:
         One status per entry, in order.
 
     Errors:
-        InvalidParameter: an amount or the total after it is beyond 2^63-1, or a name is blank or too long.
+        InvalidParameter: the name of a ledger or of an object is blank or too long.
     """
     for memo in memos:
         _check(memo)
@@ -99,11 +101,12 @@ async def enter_memos(tx: db.Tx, memos: Sequence[Memo], *, now: datetime) -> lis
             same = amounts[key] == memo.amount
             statuses.append(MemoStatus.EXISTS if same else MemoStatus.EXISTS_WITH_DIFFERENT_AMOUNT)
             continue
-        amounts[key] = memo.amount
         total, seq = totals[memo.ledger, memo.owner]
+        if max(abs(memo.amount), abs(total + memo.amount)) > BALANCE_MAX:
+            statuses.append(MemoStatus.OVERFLOWS_TOTAL)
+            continue
+        amounts[key] = memo.amount
         totals[memo.ledger, memo.owner] = total, seq = total + memo.amount, seq + 1
-        if abs(total) > AMOUNT_MINOR_MAX:
-            raise InvalidParameter(f"the total of {memo.owner} would exceed 2^63-1", param="amount")
         rows.append((memo.ledger, memo.owner, seq, memo.ref, memo.amount, total))
         statuses.append(MemoStatus.ENTERED)
     if rows:
@@ -140,8 +143,6 @@ def _check(memo: Memo) -> None:
     for field, text in (("ledger", memo.ledger), ("ref", memo.ref)):
         if not text.strip() or len(text) > _TEXT_LENGTH_MAX or not text.isprintable():
             raise InvalidParameter(f"`{field}` must have 1 to {_TEXT_LENGTH_MAX} printable characters", param=field)
-    if abs(memo.amount) > AMOUNT_MINOR_MAX:
-        raise InvalidParameter("an amount is at most 2^63-1", param="amount")
 
 
 async def wrong_totals(tx: db.Tx) -> list[asyncpg.Record]:

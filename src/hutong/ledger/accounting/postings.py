@@ -45,6 +45,7 @@ class EventCode(enum.IntEnum):
     MERCHANT_SETTLEMENT = 12
     PAYOUT = 13
     STANDING_ORDER = 60
+    REVERSAL = 61
     MONTH_CLOSING = 70
     YEAR_CLOSING = 71
     MANUAL_ENTRY = 80
@@ -168,14 +169,15 @@ EVENTS: dict[int, AccountingEvent] = {
             booked=False,
         ),
         AccountingEvent(EventCode.STANDING_ORDER, "standing order", "自动归集"),
+        AccountingEvent(EventCode.REVERSAL, "reversal", "冲正"),
         AccountingEvent(EventCode.MONTH_CLOSING, "closing of a month", "月结"),
         AccountingEvent(EventCode.YEAR_CLOSING, "closing of a year", "年结"),
         AccountingEvent(EventCode.MANUAL_ENTRY, "manual entry", "手工分录"),
         AccountingEvent(EventCode.MANUAL, "transfer by hand", "手工记账"),
     )
 }  # fmt: skip
-"""Every accounting event by its code. A reversal carries the code of the transfer that it reverses, and the posting,
-voiding or expiry of a hold carries the code of the hold."""
+"""Every accounting event by its code. The posting, voiding or expiry of a hold carries the code of the hold. A reversal
+has a code of its own, and keeps that of the transfer that it reverses in `user_data_32`."""
 
 _LEGS = {
     (event.code, leg.name): (leg, subject(leg.debit).per, leg.credit_owner or subject(leg.credit).per)

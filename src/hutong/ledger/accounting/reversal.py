@@ -12,6 +12,7 @@ import asyncpg
 
 from hutong import db
 from hutong.clock import to_ns
+from hutong.ledger.accounting.postings import EventCode
 from hutong.ledger.codec import uuid_of
 from hutong.ledger.ledger import Ledger
 from hutong.ledger.model import CreateTransferStatus, Transfer, TransferFlags
@@ -27,12 +28,18 @@ class ReversalStatus(enum.Enum):
     ALREADY_REVERSED = "already_reversed"
     NOT_FOUND = "not_found"
     NOT_BOOKED = "not_booked"
+    IS_REVERSAL = "is_reversal"
     REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)
 class ReversalResult:
-    """The answer to one reversal; `refusal` names the limit that prevented it."""
+    """The answer to one reversal.
+
+    Attributes:
+        reversal_id: The transfer that reverses it, booked now or before.
+        refusal: The limit that prevented it.
+    """
 
     status: ReversalStatus
     reversal_id: UUID | None = None
@@ -45,11 +52,12 @@ async def reverse(
     """Book the opposite of each transfer.
 
     Args:
-        transfer_ids: Booked transfers: plain ones, or those that posted a hold. Each at most once.
+        transfer_ids: Booked transfers, archived ones too: plain ones, or those that posted a hold. A reversal is none
+            of them: book the original again instead.
 
     Effects:
-        Books one transfer each with both sides exchanged, `user_data_128` and `code` kept; records who reversed it and
-        why.
+        Locks their accounts. Books one transfer each with both sides exchanged and `user_data_128` kept; its code is
+        REVERSAL, and `user_data_32` has the code of the original. Records who reversed it and why.
 
     Repeat:
         ALREADY_REVERSED, also for concurrent callers.
@@ -59,14 +67,20 @@ async def reverse(
     """
     ledger = Ledger(tx, clock=lambda: to_ns(now))
     originals = {t.id: t for t in await ledger.lookup_transfers(transfer_ids)}
-    uuids = [uuid_of(number) for number in transfer_ids]
-    reversed_ids = {record["transfer_id"].int for record in await _sql.known_reversals.fetch(tx, uuids)}
+    sides = {side for t in originals.values() for side in (t.debit_account_id, t.credit_account_id)}
+    # A second caller waits here and then finds the reversal, rather than the limit that the first has used up.
+    await _sql.lock_accounts.execute(tx, [uuid_of(number) for number in sorted(sides)])
+    known = await _sql.known_reversals.fetch(tx, [uuid_of(number) for number in transfer_ids])
+    reversed_by = {record["transfer_id"].int: record["reversal_id"] for record in known}
+    reversals = {record["reversal_id"].int for record in known}
     results: dict[int, ReversalResult] = {}
     opposites: dict[int, Transfer] = {}
     for number in transfer_ids:
         original = originals.get(number)
-        if number in reversed_ids:
-            results[number] = ReversalResult(ReversalStatus.ALREADY_REVERSED)
+        if number in reversed_by:
+            results[number] = ReversalResult(ReversalStatus.ALREADY_REVERSED, UUID(int=reversed_by[number].int))
+        elif number in reversals:
+            results[number] = ReversalResult(ReversalStatus.IS_REVERSAL)
         elif original is None:
             results[number] = ReversalResult(ReversalStatus.NOT_FOUND)
         elif int(original.flags) & _NOT_BOOKED:
@@ -75,7 +89,8 @@ async def reverse(
             opposites[number] = Transfer(
                 id=new_id().int, debit_account_id=original.credit_account_id,
                 credit_account_id=original.debit_account_id, amount=original.amount,
-                user_data_128=original.user_data_128, ledger=original.ledger, code=original.code,
+                user_data_128=original.user_data_128, user_data_32=original.code, ledger=original.ledger,
+                code=EventCode.REVERSAL,
             )  # fmt: skip
     answers = await ledger.create_transfers([*opposites.values()])
     booked = []

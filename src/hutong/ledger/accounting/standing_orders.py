@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from hutong import db, telemetry
 from hutong.clock import to_ns
 from hutong.errors import Conflict, InvalidParameter, NotFound
+from hutong.ledger.accounting.amounts import currency_of
 from hutong.ledger.accounting.postings import EventCode
 from hutong.ledger.codec import read_account, uuid_of
 from hutong.ledger.ledger import Ledger
@@ -35,7 +36,6 @@ class StandingOrder:
     """A standing order with its last run.
 
     Attributes:
-        ledger: The number of the currency that it moves.
         last_failure: Why the last run moved nothing; None if it succeeded.
         failures: How many runs have failed since the last that succeeded.
     """
@@ -43,7 +43,7 @@ class StandingOrder:
     order_id: UUID
     from_account_id: UUID
     to_account_id: UUID
-    ledger: int
+    currency: str
     most_minor: int
     every: timedelta
     next_at: datetime
@@ -82,7 +82,7 @@ async def add_standing_order(
     ids = {"from_account_id": uuid_of(from_account_id), "to_account_id": uuid_of(to_account_id)}
     if from_account_id == to_account_id:
         raise InvalidParameter("a standing order needs two different accounts", param="to_account_id")
-    accounts = {row["id"].int: row for row in await _sql.lock_accounts.fetch(tx, list(ids.values()))}
+    accounts = {row["id"].int: row for row in await _sql.lock_balances.fetch(tx, list(ids.values()))}
     for param, identifier in ids.items():
         account = accounts.get(identifier.int)
         if account is None:
@@ -197,7 +197,7 @@ def next_run(first: datetime, every: timedelta, *, now: datetime, zone: str) -> 
 async def _lock_accounts(tx: db.Tx, orders: list[Any]) -> dict[int, Account]:
     """Lock the accounts of the orders, so that what is free now is free when the transfers are booked."""
     ids = {order[side] for order in orders for side in ("from_account_id", "to_account_id")}
-    return {row["id"].int: read_account(row) for row in await _sql.lock_accounts.fetch(tx, list(ids))}
+    return {row["id"].int: read_account(row) for row in await _sql.lock_balances.fetch(tx, list(ids))}
 
 
 def _may_move(order: Any, accounts: dict[int, Account]) -> bool:
@@ -217,7 +217,7 @@ def _read_order(row: Any) -> StandingOrder:
         order_id=UUID(int=row["id"].int),
         from_account_id=UUID(int=row["from_account_id"].int),
         to_account_id=UUID(int=row["to_account_id"].int),
-        ledger=row["ledger"],
+        currency=currency_of(row["ledger"]),
         most_minor=row["most_minor"],
         every=row["every"],
         next_at=row["next_at"],

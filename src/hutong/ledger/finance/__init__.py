@@ -3,6 +3,7 @@
 Promises: a period is closed once, and an account only without a balance; a refused request writes nothing.
 """
 
+from hutong.ledger.accounting.chart import Subject
 from hutong.ledger.accounting.memo import (
     MemoEntry,
     MemoLedger,
@@ -11,7 +12,12 @@ from hutong.ledger.accounting.memo import (
     list_memo_ledgers,
     list_memo_totals,
 )
-from hutong.ledger.accounting.standing_orders import StandingOrder, list_standing_orders, stop_standing_order
+from hutong.ledger.accounting.standing_orders import (
+    StandingOrder,
+    add_standing_order,
+    list_standing_orders,
+    stop_standing_order,
+)
 from hutong.ledger.finance.accounts import (
     AccountQuery,
     ListedAccount,
@@ -37,6 +43,8 @@ __all__ = [
     "Period",
     "Side",
     "StandingOrder",
+    "Subject",
+    "add_standing_order",
     "add_subject",
     "book_entry",
     "book_transfer",

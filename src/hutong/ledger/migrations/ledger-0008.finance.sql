@@ -1,4 +1,4 @@
--- depends: ledger-0003.accounting
+-- depends: ledger-0007.proof
 
 -- Subjects that finance added to the chart. The class of a subject follows from the first digit of its code.
 CREATE TABLE ledger.subject (

@@ -11,7 +11,7 @@ from hutong import db, money
 from hutong.errors import NotFound
 from hutong.ledger.accounting.amounts import currency_of, in_major_units
 from hutong.ledger.accounting.postings import EVENTS
-from hutong.ledger.model import ID_MAX, TransferFlags
+from hutong.ledger.model import TransferFlags
 from hutong.ledger.statements import sql as _sql
 
 _EXPIRY_FLAG = 32_768
@@ -151,9 +151,9 @@ async def list_reversals(tx: db.Tx, *, before: UUID | None = None, limit: int = 
     """Return a page of reversals, newest first.
 
     Args:
-        before: Only reversals with a lower `reversal_id`.
+        before: Only reversals before the one with this `reversal_id`.
     """
-    rows = await _sql.list_reversals.fetch(tx, before=before or UUID(int=ID_MAX), limit=limit)
+    rows = await _sql.list_reversals.fetch(tx, before=before, limit=limit)
     return [
         ListedReversal(
             transfer_id=_plain(row["transfer_id"]),

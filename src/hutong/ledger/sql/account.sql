@@ -16,7 +16,7 @@ SELECT {new_account} FROM ledger.account WHERE id = ANY ($1::uuid[]);
 -- The timestamp that imported accounts must come after, and those of their timestamps that a transfer has.
 SELECT
     coalesce((SELECT max(a.timestamp) FROM ledger.account a), 0) AS newest,
-    (SELECT coalesce(array_agg(t.timestamp), '{}') FROM ledger.transfer t WHERE t.timestamp = ANY ($1::bigint[])) AS taken;
+    (SELECT coalesce(array_agg(t.timestamp), '{}') FROM ledger.journal t WHERE t.timestamp = ANY ($1::bigint[])) AS taken;
 
 -- name: tick
 -- The first of some consecutive timestamps.

@@ -92,9 +92,11 @@ ORDER BY p.id LIMIT :limit;
 -- name: list_reversals
 -- A page of the reversals, newest first, each with the transfer that it reverses.
 SELECT v.transfer_id, v.reversal_id, v.reason, v.reversed_by, v.reversed_at, t.amount, t.code, t.ledger
-FROM ledger.reversal v LEFT JOIN ledger.journal t ON t.id = v.transfer_id
-WHERE v.reversal_id < :before
-ORDER BY v.reversal_id DESC LIMIT :limit;
+FROM ledger.reversal v JOIN ledger.journal t ON t.id = v.transfer_id
+WHERE :before::uuid IS NULL OR (v.reversed_at, v.reversal_id) < (
+    SELECT b.reversed_at, b.reversal_id FROM ledger.reversal b WHERE b.reversal_id = :before
+)
+ORDER BY v.reversed_at DESC, v.reversal_id DESC LIMIT :limit;
 
 -- name: is_reversal
 -- Whether a transfer is the reversal of another.
@@ -152,9 +154,7 @@ ORDER BY b.account_id LIMIT :limit;
 
 -- name: lines_of_day
 -- The bookings of a closed day on some accounts, in the order of their versions.
-SELECT e.account_id, e.id, e.timestamp, e.accounting_date, e.code, e.other, e.reference, e.debit, e.credit, e.debits,
-    e.credits
-FROM (
+SELECT e.account_id, {e.booking_line} FROM (
     SELECT t.debit_account_id AS account_id, t.id, t.timestamp, t.accounting_date, t.code, t.credit_account_id AS other,
         t.user_data_128 AS reference, t.amount AS debit, 0::bigint AS credit, t.debit_debits_posted AS debits,
         t.debit_credits_posted AS credits, t.debit_version AS version

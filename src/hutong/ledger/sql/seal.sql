@@ -11,72 +11,37 @@ FROM (SELECT 1) one LEFT JOIN (
 ) s ON true;
 
 -- name: seal_bound
--- The end of a seal of about that many rows: always between two transactions.
-SELECT max(x.xact) + 1 AS to_xact FROM (
+-- The end of a seal of about that many rows, always between two transactions. If fewer are left, the seal takes all
+-- that is settled, records included; nothing if there is neither row nor record.
+SELECT CASE
+    WHEN count(x.xact) >= $3 THEN max(x.xact) + 1
+    WHEN count(x.xact) > 0 OR EXISTS (SELECT 1 FROM ledger.record r WHERE r.xact >= $1 AND r.xact < $2) THEN $2
+END AS to_xact
+FROM (
     SELECT t.xact FROM ledger.transfer t WHERE t.xact >= $1 AND t.xact < $2 ORDER BY t.xact LIMIT $3
 ) x;
 
 -- name: leaves
--- The digests of the rows that some transactions wrote, by timestamp.
-SELECT count(*)::integer AS row_count, coalesce(string_agg(ledger.leaf(t), ''::bytea ORDER BY t.timestamp), '') AS leaves
-FROM ledger.transfer t WHERE t.xact >= $1 AND t.xact < $2;
+-- The digests of the rows that some transactions wrote, by timestamp, and of the records.
+SELECT t.row_count, t.leaves, r.record_count, r.records
+FROM (
+    SELECT count(*)::integer AS row_count,
+        coalesce(string_agg(ledger.leaf(t), ''::bytea ORDER BY t.timestamp), '') AS leaves
+    FROM ledger.transfer t WHERE t.xact >= $1 AND t.xact < $2
+) t, (
+    SELECT count(*)::integer AS record_count,
+        coalesce(string_agg(r.leaf, ''::bytea ORDER BY r.kind, r.key), '') AS records
+    FROM ledger.record r WHERE r.xact >= $1 AND r.xact < $2
+) r;
 
 -- name: insert_seal
 -- Append a seal to the chain.
-INSERT INTO ledger.seal (seq, from_xact, to_xact, row_count, leaves, hash, sealed_at) VALUES ($1, $2, $3, $4, $5, $6, $7);
-
--- name: seals
--- The whole chain from its beginning, each seal with the current digests of its rows.
-SELECT s.seq, s.from_xact, s.to_xact, s.row_count, s.leaves, s.hash, (
-    SELECT coalesce(string_agg(ledger.leaf(ROW(t.*)::ledger.transfer), ''::bytea ORDER BY t.timestamp), '')
-    FROM ledger.journal t WHERE t.xact >= s.from_xact AND t.xact < s.to_xact
-) AS leaves_now
-FROM ledger.seal s ORDER BY s.seq;
-
--- name: ids_of_seal
--- The ids of the rows under a seal that does not hold, in the order of its leaves.
-SELECT t.id FROM ledger.journal t WHERE t.xact >= $1 AND t.xact < $2 ORDER BY t.timestamp;
-
--- name: first_broken_step
--- The first row whose version or balances do not follow from the previous row of the same account. If that row is in the
--- archive, there is nothing to compare with.
-WITH entry AS (
-    SELECT t.id, t.timestamp, t.debit_account_id AS account_id, t.debit_version AS version,
-        t.debit_debits_pending AS debits_pending, t.debit_debits_posted AS debits_posted,
-        t.debit_credits_pending AS credits_pending, t.debit_credits_posted AS credits_posted,
-        CASE WHEN t.flags & 2 <> 0 THEN t.amount WHEN t.flags & 32780 <> 0 THEN -h.amount ELSE 0 END AS pending_change,
-        CASE WHEN t.flags & 32778 <> 0 THEN 0 ELSE t.amount END AS posted_change, true AS is_debit
-    FROM ledger.journal t LEFT JOIN ledger.journal h ON t.pending_id <> ledger.nil() AND h.id = t.pending_id
-    UNION ALL
-    SELECT t.id, t.timestamp, t.credit_account_id, t.credit_version,
-        t.credit_debits_pending, t.credit_debits_posted, t.credit_credits_pending, t.credit_credits_posted,
-        CASE WHEN t.flags & 2 <> 0 THEN t.amount WHEN t.flags & 32780 <> 0 THEN -h.amount ELSE 0 END,
-        CASE WHEN t.flags & 32778 <> 0 THEN 0 ELSE t.amount END, false
-    FROM ledger.journal t LEFT JOIN ledger.journal h ON t.pending_id <> ledger.nil() AND h.id = t.pending_id
-), step AS (
-    SELECT e.id, e.timestamp, e.account_id, e.version, e.debits_pending, e.debits_posted, e.credits_pending,
-        e.credits_posted, e.pending_change, e.posted_change, e.is_debit,
-        lag(e.version) OVER w AS old_version, lag(e.timestamp) OVER w AS old_timestamp,
-        coalesce(lag(e.debits_pending) OVER w, 0) AS old_debits_pending,
-        coalesce(lag(e.debits_posted) OVER w, 0) AS old_debits_posted,
-        coalesce(lag(e.credits_pending) OVER w, 0) AS old_credits_pending,
-        coalesce(lag(e.credits_posted) OVER w, 0) AS old_credits_posted
-    FROM entry e WINDOW w AS (PARTITION BY e.account_id ORDER BY e.version)
+INSERT INTO ledger.seal (
+    seq, version, from_xact, to_xact, row_count, record_count, leaves, records, hash, sealed_at
 )
-SELECT s.id, s.account_id, s.version, CASE
-    WHEN s.version <> coalesce(s.old_version, 0) + 1 THEN 'a version is missing or doubled'
-    WHEN s.timestamp <= s.old_timestamp THEN 'the timestamp does not rise'
-    ELSE 'the balance does not follow from the previous one' END AS problem
-FROM step s
-WHERE NOT (s.old_version IS NULL AND s.version > 1 AND $1::boolean) AND (
-    s.version <> coalesce(s.old_version, 0) + 1
-    OR s.timestamp <= s.old_timestamp
-    OR s.debits_pending <> s.old_debits_pending + CASE WHEN s.is_debit THEN s.pending_change ELSE 0 END
-    OR s.debits_posted <> s.old_debits_posted + CASE WHEN s.is_debit THEN s.posted_change ELSE 0 END
-    OR s.credits_pending <> s.old_credits_pending + CASE WHEN s.is_debit THEN 0 ELSE s.pending_change END
-    OR s.credits_posted <> s.old_credits_posted + CASE WHEN s.is_debit THEN 0 ELSE s.posted_change END
-)
-ORDER BY s.timestamp LIMIT 1;
+VALUES (
+    :seq, :version, :from_xact, :to_xact, :row_count, :record_count, :leaves, :records, :hash, :sealed_at
+);
 
 -- name: first_broken_account
 -- An account whose balances or version differ from those in its last row.

@@ -1,3 +1,6 @@
+-- columns: booking_line
+id, timestamp, accounting_date, code, other, reference, debit, credit, debits, credits
+
 -- name: balance_before
 -- The balance of an account just before an instant and a day: that of its newest earlier row, on either side.
 SELECT e.debits, e.credits FROM (
@@ -14,7 +17,7 @@ SELECT e.debits, e.credits FROM (
 
 -- name: statement_lines
 -- The bookings on an account between two instants or of some days, with the balance after each; holds are no bookings.
-SELECT e.id, e.timestamp, e.accounting_date, e.code, e.other, e.reference, e.debit, e.credit, e.debits, e.credits FROM (
+SELECT {e.booking_line} FROM (
     SELECT t.id, t.timestamp, t.accounting_date, t.code, t.credit_account_id AS other, t.user_data_128 AS reference,
         t.amount AS debit, 0::bigint AS credit, t.debit_debits_posted AS debits, t.debit_credits_posted AS credits,
         t.debit_version AS version
@@ -56,8 +59,8 @@ WHERE a.code = ANY ($1::integer[]) AND a.debits_posted <> a.credits_posted
 ORDER BY 5, a.id;
 
 -- name: known_reversals
--- Those of these transfers that have been reversed already.
-SELECT transfer_id FROM ledger.reversal WHERE transfer_id = ANY ($1::uuid[]);
+-- Those of these transfers that have been reversed already, and those that are reversals.
+SELECT transfer_id, reversal_id FROM ledger.reversal WHERE transfer_id = ANY ($1::uuid[]) OR reversal_id = ANY ($1::uuid[]);
 
 -- name: insert_reversals
 -- Each transfer is reversed once; a concurrent second reversal violates the primary key.
@@ -83,7 +86,7 @@ UPDATE ledger.sweep s SET next_at = u.next_at
 FROM unnest(:sweep_id::uuid[], :next_at::timestamptz[]) u (sweep_id, next_at)
 WHERE s.id = u.sweep_id;
 
--- name: lock_accounts
+-- name: lock_balances
 -- Accounts with their balances, locked in the order in which every batch locks them.
 SELECT {t.account} FROM ledger.account t WHERE t.id = ANY ($1::uuid[]) ORDER BY t.id FOR NO KEY UPDATE;
 

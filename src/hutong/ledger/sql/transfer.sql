@@ -9,9 +9,9 @@ debit_debits_pending, debit_debits_posted, debit_credits_pending, debit_credits_
 credit_debits_pending, credit_debits_posted, credit_credits_pending, credit_credits_posted
 
 -- name: lookup_transfers
--- Transfers by id; the bounds keep the search to the partitions that can hold them.
+-- Transfers by id, archived ones too; the bounds keep the search to the partitions that can hold them.
 SELECT {transfer}
-FROM ledger.transfer WHERE id = ANY ($1::uuid[]) AND id BETWEEN $2 AND $3 AND flags < 32768;
+FROM ledger.journal WHERE id = ANY ($1::uuid[]) AND id BETWEEN $2 AND $3 AND flags < 32768;
 
 -- name: acquire
 -- Lock the accounts of a batch and read all that the batch must know, in one round trip. Arrays travel as text, here and
@@ -54,7 +54,7 @@ ORDER BY p.expires_at LIMIT $2;
 -- The timestamp that imported transfers must come after, those of their timestamps that an account has, and the last day
 -- that is closed or being closed.
 SELECT
-    coalesce((SELECT max(t.timestamp) FROM ledger.transfer t WHERE t.flags < 32768), 0) AS newest,
+    coalesce((SELECT max(t.timestamp) FROM ledger.journal t WHERE t.flags < 32768), 0) AS newest,
     (SELECT coalesce(array_agg(a.timestamp), '{}') FROM ledger.account a WHERE a.timestamp = ANY ($1::bigint[])) AS taken,
     (SELECT max(c.day) FROM ledger.day_cut c) AS closed_day;
 
@@ -76,7 +76,8 @@ WITH journal AS (
     INSERT INTO ledger.transfer (accounting_date, xact, {journal})
     SELECT j.accounting_date, :xact::bigint, {j.journal}
     FROM unnest(
-        :accounting_date::text::date[], :id::text::uuid[], :debit_account_id::text::uuid[], :credit_account_id::text::uuid[], :amount::text::bigint[],
+        :accounting_date::text::date[], :id::text::uuid[], :debit_account_id::text::uuid[],
+        :credit_account_id::text::uuid[], :amount::text::bigint[],
         :pending_id::text::uuid[], :user_data_128::text::uuid[], :user_data_64::text::bigint[],
         :user_data_32::text::bigint[], :timeout::text::bigint[], :ledger::text::bigint[], :code::text::integer[],
         :flags::text::integer[], :timestamp::text::bigint[], :debit_version::text::bigint[],
@@ -91,7 +92,7 @@ WITH journal AS (
         debits_pending = coalesce(u.debits_pending, a.debits_pending),
         credits_pending = coalesce(u.credits_pending, a.credits_pending),
         next_expiry = coalesce(u.next_expiry, a.next_expiry), flags = coalesce(u.flags, a.flags),
-        last_date = :last_date::date
+        last_date = CASE WHEN u.version > a.version THEN :last_date::date ELSE a.last_date END
     FROM unnest(
         :account_id::text::uuid[], :account_debits_posted::text::bigint[], :account_credits_posted::text::bigint[],
         :account_version::text::bigint[], :account_debits_pending::text::bigint[],
@@ -112,8 +113,9 @@ WITH journal AS (
     WHERE p.id = r.id AND p.state = 1
     RETURNING 1
 ), failed AS (
-    INSERT INTO ledger.failed_transfer (id, status, timestamp)
-    SELECT f.id, f.status, f.timestamp
+    INSERT INTO ledger.transfer (accounting_date, xact, {journal})
+    SELECT :last_date, :xact, f.id, ledger.nil(), ledger.nil(), 0, ledger.nil(), ledger.nil(), 0,
+        f.status, 0, 0, 0, 98304, f.timestamp, f.timestamp, f.timestamp, 0, 0, 0, 0, 0, 0, 0, 0
     FROM unnest(:failed_id::text::uuid[], :failed_status::text::integer[], :failed_timestamp::text::bigint[])
         f (id, status, timestamp)
 )

@@ -1,18 +1,68 @@
-"""Strict reading of JSON: no duplicate names, no numbers that JSON does not have, no other media types."""
+"""What every request goes through: its id and its metrics, and the strict reading of its JSON.
+
+Strict is: no duplicate names, no numbers that JSON does not have, no other media types, no converted values.
+"""
 
 from __future__ import annotations
 
 import json
+import re
+import time
+import unicodedata
 from collections.abc import Callable, Coroutine
-from typing import Any, NoReturn
+from datetime import datetime
+from typing import Annotated, Any, NoReturn
 
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from prometheus_client import Histogram
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hutong import ids
 from hutong.api.problems import as_http
 from hutong.errors import InvalidParameter, InvalidRequest
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
+_SECONDS = Histogram(
+    "hutong_http_request_seconds",
+    "Time to answer an HTTP request, by method, route and status.",
+    ["method", "route", "status"],
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+)
+
+
+class RequestObserver:
+    """Gives each request an id (the caller's own if it is well formed), returns the id, and measures the request."""
+
+    def __init__(self, app: ASGIApp, *, identifiers: ids.Ids) -> None:
+        self._app = app
+        self._ids = identifiers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        sent_id = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        request_id = sent_id.decode() if _REQUEST_ID.fullmatch(sent_id) else ids.encode("req", self._ids.new())
+        scope["request_id"] = request_id
+        status = 500
+        started = time.perf_counter()
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            route = getattr(scope.get("route"), "path", "unmatched")
+            _SECONDS.labels(scope["method"], route, status).observe(time.perf_counter() - started)
 
 
 class UnsupportedMediaType(InvalidRequest):
@@ -150,3 +200,37 @@ class StrictRoute(APIRoute):
             return await handler(StrictRequest(request.scope, request.receive))
 
         return strict
+
+
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def clean_text(text: str) -> str:
+    """Return a text unchanged.
+
+    Errors:
+        ValueError: it is blank, or has a control character.
+    """
+    for character in text:
+        if unicodedata.category(character) in ("Cc", "Cs"):
+            raise ValueError("contains a control character or half of a surrogate pair")
+    if not text.strip():
+        raise ValueError("is blank")
+    return text
+
+
+def _instant(value: object) -> datetime:
+    if not isinstance(value, str) or not _RFC_3339.fullmatch(value):
+        raise ValueError("is not an RFC 3339 instant such as 2026-01-01T12:00:00Z")
+    return datetime.fromisoformat(value.upper())
+
+
+Text = Annotated[str, AfterValidator(clean_text)]
+OptionalText = Annotated[str, AfterValidator(lambda text: text and clean_text(text))]
+Instant = Annotated[datetime, BeforeValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})]
+
+
+class RequestModel(BaseModel):
+    """The body of a request: types are not converted, and unknown fields are refused."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")

@@ -69,7 +69,7 @@ async def reverse(
     originals = {t.id: t for t in await ledger.lookup_transfers(transfer_ids)}
     sides = {side for t in originals.values() for side in (t.debit_account_id, t.credit_account_id)}
     # A second caller waits here and then finds the reversal, rather than the limit that the first has used up.
-    await _sql.lock_accounts.execute(tx, [uuid_of(number) for number in sorted(sides)])
+    await _sql.lock_balances.execute(tx, [uuid_of(number) for number in sorted(sides)])
     known = await _sql.known_reversals.fetch(tx, [uuid_of(number) for number in transfer_ids])
     reversed_by = {record["transfer_id"].int: record["reversal_id"] for record in known}
     reversals = {record["reversal_id"].int for record in known}

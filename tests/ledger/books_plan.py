@@ -162,5 +162,7 @@ def _accidents(rng: random.Random, calendar: Calendar, first: date, days: int) -
     for part in (1, 2, 3):
         at = calendar.end(first + DAY * (days * part // 4)) + timedelta(seconds=rng.randrange(-600, 40_000))
         yield Step(at, "restore", _numbers(rng))
+    for part in (2, 5):
+        yield Step(calendar.end(first + DAY * (days * part // 6)) + timedelta(hours=7), "rule", _numbers(rng))
     for n in range(6, days, 5):
         yield Step(calendar.end(first + n * DAY) + timedelta(hours=5), "archive", _numbers(rng))

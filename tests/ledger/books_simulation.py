@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 from books_judge import Judge
-from books_plan import Plan, Step
+from books_plan import WORLDS, Plan, Step
+from books_verdict import Verdict
 from books_world import CNY, BooksWorld, Carrier, Killed
 
 from hutong import ledger
@@ -43,7 +41,7 @@ class Business:
         return {
             "pay": (channel, merchant), "fee": (merchant, numbers["fees"]), "cost": (numbers["costs"], channel),
             "hold": (merchant, numbers["transit"]), "import": (channel, merchant),
-            "quiet": (channel, numbers["suspense"]), "x": (numbers["channel x"], numbers["merchant x"]),
+            "x": (numbers["channel x"], numbers["merchant x"]),
         }[kind]  # fmt: skip
 
     def _event(self, sides: tuple[int, int], amount: int, **fields: Any) -> Transfer:
@@ -89,10 +87,9 @@ class Business:
         await self.world.settle()
 
     async def on_again(self, a: int, b: int, c: int, d: int) -> None:
-        sent = [event for event in self.world.sent if event.id >= self.world.archived_before]
-        if not sent:
+        if not self.world.sent:
             return
-        event = sent[a % len(sent)]
+        event = self.world.sent[a % len(self.world.sent)]
         result = await self.world.database.run(
             lambda tx: Ledger(tx, clock=self.world.clock.now_ns).create_transfers([event])
         )
@@ -158,9 +155,6 @@ class Business:
         if at is None:
             return
         sides = self._sides("import", a, b)
-        ended = (hold.ends for hold in books.holds.values() if hold.debit == sides[1] and hold.state == "open")
-        if at <= world.released.get(sides[1], 0) or any(0 < end <= world.clock.now_ns() for end in ended):
-            sides = self._sides("quiet", a, b)  # such a row would come before that of the hold that ran out
         event = self._event(sides, c % 50_000 + 1, timestamp=at, flags=TransferFlags.IMPORTED)
         late = books.calendar.day(at) < books.first_open
         reason = "the bank's file came late" if b % 2 else ""
@@ -184,7 +178,7 @@ class Business:
     async def on_reverse(self, a: int, b: int, c: int, d: int) -> None:
         world, books = self.world, self.books
         opposite = {line.reversed_by for line in books.lines}
-        lines = [line for line in books.lines if line.id >= world.archived_before and line.id not in opposite]
+        lines = [line for line in books.lines if line.id not in opposite]
         if not lines or world.open is not None:
             return
         line: Line = lines[a % len(lines)]
@@ -200,10 +194,12 @@ class Business:
         elif not books.covers(line.credit, line.amount, world.clock.now_ns()):
             right = ReversalStatus.REFUSED
         world.expect(result.status.value, right.value)
-        if result.reversal_id is not None:
+        if right is ReversalStatus.ALREADY_REVERSED:
+            world.expect(str(result.reversal_id), str(UUID(int=line.reversed_by)))
+        if right is ReversalStatus.REVERSED:
             line.reversed_by = result.reversal_id.int
-            at = next(row["timestamp"] for row in rows if row["id"].int == line.reversed_by)
-            books.book(line.reversed_by, line.credit, line.debit, line.amount, at)
+            stamps = {row["id"].int: row["timestamp"] for row in rows}
+            books.book(line.reversed_by, line.credit, line.debit, line.amount, stamps.get(line.reversed_by, 0))
         world.compare_rows(rows)
 
     async def on_entry(self, a: int, b: int, c: int, d: int) -> None:
@@ -261,7 +257,16 @@ class Business:
             raise Fault(f"due: {due[0]} is not closed")
         await self.judge.now()
 
-    # Accidents
+    # Changes and accidents
+
+    async def on_rule(self, a: int, b: int, c: int, d: int) -> None:
+        """Days end by another rule from now on."""
+        cuts = next(world.cuts for world in WORLDS if world.zone == self.world.plan.zone)
+        cut_time, same_day = cuts[a % len(cuts)]
+        await self.world.end_days_at(cut_time, same_day=same_day)
+        self.world.tell(
+            f"days end at {cut_time:%H:%M} {'of their own' if same_day else 'of the next'} date from now on"
+        )
 
     async def on_open(self, a: int, b: int, c: int, d: int) -> None:
         """A transaction books, and is not committed yet."""
@@ -337,26 +342,6 @@ class Business:
             world.archived_before = high
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What a seed found.
-
-    Attributes:
-        failed_at: The number of the step that found the problem.
-    """
-
-    problem: str | None
-    story: list[str]
-    failed_at: int = 0
-    days: int = 0
-    lines: int = 0
-
-    @property
-    def check(self) -> str | None:
-        """The check that failed."""
-        return self.problem.split(":", 1)[0] if self.problem else None
-
-
 async def simulate(plan: Plan, url: str, carrier: Carrier | None = None) -> Verdict:
     """Take empty books through a plan."""
     world = BooksWorld(plan, url, carrier or Carrier())
@@ -378,28 +363,3 @@ async def simulate(plan: Plan, url: str, carrier: Carrier | None = None) -> Verd
     finally:
         await world.disconnect()
     return Verdict(problem, world.story, number, len(world.books.closed), len(world.books.lines))
-
-
-async def shrink(
-    plan: Plan, verdict: Verdict, run: Callable[[Plan], Awaitable[Verdict]], *, seconds: float
-) -> tuple[Plan, Verdict]:
-    """Leave out steps, first many and then few, as long as the same check fails."""
-    steps: Sequence[Step] = plan.steps[: verdict.failed_at + 1]
-    until = time.monotonic() + seconds
-    size = max(len(steps) // 2, 1)
-    while size and time.monotonic() < until:
-        at = 0
-        while at < len(steps) and time.monotonic() < until:
-            fewer = (*steps[:at], *steps[at + size :])
-            found = await run(replace(plan, steps=fewer))
-            if found.check == verdict.check:
-                steps, verdict = fewer[: found.failed_at + 1], found
-            else:
-                at += size
-        size //= 2
-    return replace(plan, steps=tuple(steps)), verdict
-
-
-def describe(plan: Plan, verdict: Verdict) -> str:
-    """What failed, and the steps that lead there."""
-    return "\n".join((f"seed {plan.seed}: {plan}: {verdict.problem}", *(f"  {line}" for line in verdict.story)))

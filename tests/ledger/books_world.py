@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from datetime import date, timedelta
+from datetime import date, time, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -74,7 +74,6 @@ class BooksWorld:
         self.story: list[str] = []
         self.sent: list[Transfer] = []
         self.newest = 0
-        self.released: dict[int, int] = {}
         self.archived_before = 0
         self.open: tuple[Any, Any, Line] | None = None
         self.judge_day: Callable[[date], Awaitable[None]]
@@ -89,24 +88,26 @@ class BooksWorld:
         await self.connect()
         owners = {
             "channel a": (1101, 1), "channel b": (1101, 2), "merchant a": (2001, 3), "merchant b": (2001, 4),
-            "merchant c": (2001, 5), "transit": (2201, 1), "suspense": (2301, 1), "fees": (4001, 1), "costs": (5001, 1),
+            "merchant c": (2001, 5), "transit": (2201, 1), "fees": (4001, 1), "costs": (5001, 1),
             "channel x": (1101, 6), "merchant x": (2001, 7),
         }  # fmt: skip
         openings = {name: (code, UUID(int=owner), "CNY") for name, (code, owner) in owners.items()}
         for name, (code, owner, currency) in openings.items():
             number = self.numbers[name] = account_id(code, owner, currency)
             self.books.accounts[number] = Account(code, code in COVERED)
-        rule = ledger.days.make_rule(
-            self.plan.cut_time, self.plan.zone,
-            ledger.days.CutBelongsTo.SAME_DAY if self.plan.same_day else ledger.days.CutBelongsTo.NEXT_DAY,
-        )  # fmt: skip
 
         async def found(tx: Any) -> None:
             await open_accounts(tx, list(openings.values()), now=self.clock.now())
-            await ledger.days.set_day_rule(tx, rule)
             await make_partitions(tx, now=self.clock.now(), first_span=timedelta(days=9))
 
         await self.database.run(found)
+        await self.end_days_at(self.plan.cut_time, same_day=self.plan.same_day)
+
+    async def end_days_at(self, cut_time: time, *, same_day: bool) -> None:
+        belongs = ledger.days.CutBelongsTo.SAME_DAY if same_day else ledger.days.CutBelongsTo.NEXT_DAY
+        rule = ledger.days.make_rule(cut_time, self.plan.zone, belongs)
+        await self.database.run(lambda tx: ledger.days.set_day_rule(tx, rule))
+        self.calendar = self.books.calendar = Calendar(self.plan.zone, cut_time, same_day=same_day)
 
     async def connect(self) -> None:
         self.database = await self._exits.enter_async_context(Database.open(self.url, size=3))
@@ -158,10 +159,7 @@ class BooksWorld:
             self._from_xact = max(self._from_xact, *(row["xact"] for row in rows))
         for row in rows:
             if row["flags"] & EXPIRED:
-                at = row["timestamp"]
-                self.books.expired(row["pending_id"].int, row["id"].int, at)
-                for side in ("debit_account_id", "credit_account_id"):
-                    self.released[row[side].int] = at
+                self.books.expired(row["pending_id"].int, row["id"].int, row["timestamp"])
             else:
                 self.newest = max(self.newest, row["timestamp"])
         return rows

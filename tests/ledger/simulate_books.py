@@ -17,7 +17,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from books_plan import Plan, make_plan
-from books_simulation import Verdict, describe, shrink, simulate
+from books_simulation import simulate
+from books_verdict import Verdict, describe, shrink
 from books_world import Carrier
 
 from hutong.db import EmbeddedServer, migrate

@@ -32,7 +32,7 @@ drill-restore: setup
 
 # Sixty days of business in each of four zones, against an independent model. SEEDS=20 FROM=100, as above.
 simulate-books: setup
-	@$(BIN)/python tests/simulation/simulate_books.py --seeds $(or $(SEEDS),10) --from $(or $(FROM),0)
+	@$(BIN)/python tests/ledger/simulate_books.py $(if $(BUSINESS),--business $(BUSINESS)) $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10) --from $(or $(FROM),0))
 
 docs: setup
 	$(BIN)/sphinx-build -W -q -b html docs docs/_build/html

@@ -159,13 +159,11 @@ async def test_the_application_cannot_rewrite_the_journal(tx: Tx, statement: str
             await tx.execute(statement)
 
 
-async def test_what_happens_again_in_a_restored_database_is_told_under_the_same_id(
-    server_url: str, clock: SystemClock
-) -> None:
+async def test_an_event_repeated_in_a_restored_database_keeps_its_id(server_url: str, clock: SystemClock) -> None:
     template = create_database(server_url)
     migrate(template)
     merchant, payment, other = NEW(), NEW(), NEW()
-    told: list[list[str]] = []
+    published: list[list[str]] = []
     for _ in range(2):  # the second database knows nothing of the first
         async with Database.open(create_database(server_url, template)) as database:
             async with database.transaction() as tx:
@@ -174,10 +172,10 @@ async def test_what_happens_again_in_a_restored_database_is_told_under_the_same_
             async with database.transaction() as tx:
                 recorded = await recorded_events(tx, merchant)
                 names = {(e.object_id, e.object_seq): e.name for e in recorded}
-                told.append([names[payment, 1], names[payment, 2], names[other, 1]])
+                published.append([names[payment, 1], names[payment, 2], names[other, 1]])
                 assert {e.public_id.version for e in recorded if e.public_id} == {8}
-    assert told[0] == told[1]
-    assert len(set(told[0])) == 3
+    assert published[0] == published[1]
+    assert len(set(published[0])) == 3
 
 
 async def test_an_events_public_id_carries_its_zone_and_follows_from_object_number_and_type(tx: Tx) -> None:
@@ -198,7 +196,7 @@ async def test_an_events_public_id_carries_its_zone_and_follows_from_object_numb
     assert len({first, *others}) == 4
 
 
-async def test_an_event_from_before_derived_ids_keeps_the_id_it_was_told_under(tx: Tx, clock: SystemClock) -> None:
+async def test_an_event_from_before_derived_ids_keeps_the_id_it_was_published_under(tx: Tx, clock: SystemClock) -> None:
     event = make(NEW(), uuid4())
     await events.record(tx, [event], now=clock.now())
     await tx.execute("RESET ROLE")

@@ -82,7 +82,7 @@ async def before_and_after(
     return world, create_database(server_url, url), prepared
 
 
-async def test_a_refund_of_before_is_asked_about_and_only_sent_when_normal_work_begins(
+async def test_a_refund_from_before_the_restore_is_asked_about_and_only_sent_when_normal_work_begins(
     server_url: str, template_url: str, clock: ManualClock
 ) -> None:
     async def prepare(world: RestoredWorld) -> Any:
@@ -132,7 +132,7 @@ async def test_a_refund_asked_for_again_while_catching_up_is_the_one_that_the_ch
         assert world.channel.returned_minor == 500
 
 
-async def test_an_open_order_of_before_is_asked_about_and_nothing_else(
+async def test_an_open_order_from_before_the_restore_is_asked_about_and_nothing_else(
     server_url: str, template_url: str, clock: ManualClock
 ) -> None:
     async def prepare(world: RestoredWorld) -> Any:

@@ -42,8 +42,8 @@ class Remembering(RefundingChannel):
 
 async def order_of(world: RefundWorld, number: str) -> PlaceOrder:
     new = world.order(attempt=False, merchant_order_no=number)
-    wish = payments.RouteRequest(METHOD, AMOUNT, "CNY", merchant_id=world.merchant_id, merchant_order_no=number)
-    return PlaceOrder(replace(new, first_attempt=await world.lifecycle.route_selector.choose(wish)))
+    wanted_route = payments.RouteRequest(METHOD, AMOUNT, "CNY", merchant_id=world.merchant_id, merchant_order_no=number)
+    return PlaceOrder(replace(new, first_attempt=await world.lifecycle.route_selector.choose(wanted_route)))
 
 
 async def placed(world: RefundWorld, number: str) -> Payment:

@@ -102,7 +102,7 @@ class Process:
         capture_method = payments.CaptureMethod.MANUAL if order.manual else payments.CaptureMethod.AUTOMATIC
         first = None
         if order.at_once and order.expires_at > self.clock.now():
-            wish = payments.RouteRequest(
+            wanted_route = payments.RouteRequest(
                 order.methods[0],
                 order.amount_minor,
                 "CNY",
@@ -110,7 +110,7 @@ class Process:
                 merchant_id=self.merchant_id,
                 merchant_order_no=order.number,
             )
-            first = await self.lifecycle.route_selector.choose(wish)
+            first = await self.lifecycle.route_selector.choose(wanted_route)
         new = payments.NewPayment(
             payment_id=self.ids.new(),
             merchant_id=self.merchant_id,

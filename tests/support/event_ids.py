@@ -21,7 +21,7 @@ def note(events: Iterable[Event]) -> None:
         _numbers[event.event_id] = _last[event.object_id]
 
 
-def told_id(event: Event) -> str:
+def published_id(event: Event) -> str:
     """Return the public id of an event; of one that nobody noted, as the first of its object."""
     number = _numbers.get(event.event_id, 1)
     text = event.object_id.bytes + number.to_bytes(8, "big") + event.type.encode()

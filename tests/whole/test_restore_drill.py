@@ -53,7 +53,7 @@ class Drill:
         self.receiver = Receiver()
         self.key = ""
         self.merchant_id = UUID(int=0)
-        self.told: list[tuple[str, int, str]] = []
+        self.published: list[tuple[str, int, str]] = []
         self.handled: Counter[str] = Counter()
 
     @contextlib.asynccontextmanager
@@ -119,7 +119,7 @@ class Drill:
         async with platform.database.transaction() as tx:
             streams = await events.list_streams(tx)
             entries = [e for s in streams for e in await read_stream(tx, s.stream, 1, max(s.last_no, 1))]
-        self.told += [(e.stream, e.no, e.event.name) for e in entries]
+        self.published += [(e.stream, e.no, e.event.name) for e in entries]
         await self.consumer.take([event_item(entry).body for entry in entries])
 
     async def handle(self, _tx: db.Tx, message: Message) -> None:
@@ -243,12 +243,12 @@ async def _check(drill: Drill, platform: app.Platform, told_before: dict[str, An
         findings = await ledger.check_invariants(tx, now=CLOCK.now())
     assert receivable.debits_posted - receivable.credits_posted == AMOUNT * (ORDERS + 2) - returned
     assert findings.problems == []
-    # What receivers were told: one event, one id; no number of a stream for two events; nothing handled twice.
+    # What receivers got: one event, one id; no number of a stream for two events; nothing handled twice.
     objects = Counter((e["data"]["id"], e["object_seq"], e["type"]) for e in drill.receiver.events.values())
-    assert set(objects.values()) == {1}, "an event was told under two ids"
+    assert set(objects.values()) == {1}, "an event was published under two ids"
     assert told_before.keys() <= drill.receiver.events.keys()
     numbers: dict[tuple[str, int], set[str]] = {}
-    for stream, no, name in drill.told:
+    for stream, no, name in drill.published:
         numbers.setdefault((stream, no), set()).add(name)
     assert {len(names) for names in numbers.values()} == {1}, "a number of a stream was used twice"
     assert set(drill.handled.values()) == {1}, "the consumer has handled an event twice"

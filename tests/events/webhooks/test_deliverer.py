@@ -22,7 +22,7 @@ from hutong.events.model import DeliveryState
 from hutong.events.webhooks.queue import EndpointSlots
 from hutong.events.webhooks.retry import ATTEMPTS_MAX, delay_after
 from hutong.events.webhooks.worker import LEASE, DeliveryCounts
-from support.event_ids import told_id
+from support.event_ids import published_id
 from support.fixtures.webhooks import Receiver, World, until
 
 
@@ -35,7 +35,7 @@ async def test_a_delivery_is_signed_as_the_standard_library_verifies(world: Worl
     [(headers, body)] = [(headers, body) for path, headers, body in receiver.requests if path == "/hook"]
     verified = Webhook(endpoint.secret).verify(body, headers)
     assert verified == {
-        "id": told_id(event),
+        "id": published_id(event),
         "type": "payment.succeeded",
         "version": 1,
         "created_at": verified["created_at"],
@@ -524,7 +524,7 @@ async def test_the_oldest_supported_server_records_and_delivers(
 
 
 def names(*given: Event) -> list[str]:
-    return [told_id(event) for event in given]
+    return [published_id(event) for event in given]
 
 
 async def events_of(world: World, receiver: Receiver, payment: object) -> list[int]:

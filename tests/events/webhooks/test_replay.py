@@ -13,7 +13,7 @@ from hutong.events import Event, ReplayRequest
 from hutong.events.model import DeliveryAttempt, DeliveryState, NewEndpoint
 from hutong.events.webhooks.retry import ATTEMPTS_MAX
 from hutong.events.webhooks.worker import DeliveryCounts
-from support.event_ids import told_id
+from support.event_ids import published_id
 from support.fixtures.webhooks import Receiver, World
 
 
@@ -39,7 +39,7 @@ def arrived(receiver: Receiver) -> list[str]:
 
 
 def names(*given: Event) -> list[str]:
-    return [told_id(event) for event in given]
+    return [published_id(event) for event in given]
 
 
 async def test_one_event_comes_again_under_its_id_with_all_its_attempts(world: World, receiver: Receiver) -> None:

@@ -137,7 +137,7 @@ async def test_an_account_is_closed_when_it_is_empty_and_reopened(books: Books) 
     assert [record.entry.action for record in journal] == ["ledger.reopen_account", "ledger.close_account"]
 
 
-async def test_an_account_is_never_closed_with_a_balance_whoever_books_meanwhile(books: Books) -> None:
+async def test_an_account_is_never_closed_with_a_balance_while_others_book(books: Books) -> None:
     person, now = await books.person(), books.clock.now
     bank = await books.account(1001)
     for number in range(12):
@@ -465,6 +465,14 @@ async def test_transfers_are_found_by_reference_code_amount_currency_and_date(bo
     two = await books.book(channel, merchant, 6, user_data_128=reference.int, code=4, flags=TransferFlags.PENDING)
     await books.end_day()
     three = await books.book(channel, merchant, 5)
+    failed = ledger.Transfer(
+        id=books.ids.new().int, debit_account_id=merchant.int, credit_account_id=channel.int, amount=5_000, ledger=156,
+        code=99,
+    )  # fmt: skip
+    (answer,) = await books.run(lambda tx: ledger.Ledger(tx, clock=books.clock.now_ns).create_transfers([failed]))
+    assert answer.status is ledger.CreateTransferStatus.EXCEEDS_CREDITS
+    with pytest.raises(NotFound):
+        await books.run(lambda tx: reports.find_transfer(tx, UUID(int=failed.id)))
 
     async def found(**query) -> list[UUID]:
         rows = await books.run(lambda tx: reports.list_transfers(tx, reports.TransferQuery(**query)))

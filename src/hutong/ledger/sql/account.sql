@@ -64,7 +64,3 @@ WITH previous AS (
 )
 UPDATE ledger.account a SET overdraft_limit = $2 FROM previous p WHERE a.id = p.id
 RETURNING p.overdraft_limit AS old_limit;
-
--- name: lock_accounts
--- The accounts of bookings that are about to be reversed, so that one caller at a time finds out whether they are.
-SELECT id FROM ledger.account WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE;

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 
-.PHONY: run test lint bench simulate simulate-books docs setup lock clean
+.PHONY: run test lint bench simulate simulate-books drill-restore docs setup lock clean
 
 run: setup
 	$(BIN)/hutong demo --serve
@@ -26,9 +26,13 @@ bench: setup
 simulate: setup
 	@$(BIN)/python tests/simulation/simulate.py $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200) --from $(or $(FROM),0))
 
+# A database restored while channels, merchants and a consumer go on, with many orders.
+drill-restore: setup
+	@HUTONG_TEST_DRILL_ORDERS=$(or $(ORDERS),200) $(BIN)/python -m pytest tests/whole/test_restore_drill.py
+
 # Sixty days of business in each of four zones, against an independent model. SEEDS=20 FROM=100, as above.
 simulate-books: setup
-	@$(BIN)/python tests/simulation/simulate_books.py --seeds $(or $(SEEDS),10) --from $(or $(FROM),0)
+	@$(BIN)/python tests/ledger/simulate_books.py $(if $(BUSINESS),--business $(BUSINESS)) $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10) --from $(or $(FROM),0))
 
 docs: setup
 	$(BIN)/sphinx-build -W -q -b html docs docs/_build/html

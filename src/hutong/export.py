@@ -58,6 +58,19 @@ def to_parquet(kind: type[Any], lines: Iterable[Any], path: Path) -> None:
         write_parquet(Path(rows.name), columns, path)
 
 
+def parquet_has(path: Path, column: str, value: str) -> bool:
+    """Return whether a Parquet file has a row with this text in a column; a file that is gone or lacks it has none."""
+    import duckdb  # costs time and memory that a serving process does not need
+
+    with duckdb.connect(config={"threads": 1}) as engine:
+        try:
+            wanted = duckdb.ColumnExpression(column) == duckdb.ConstantExpression(value)
+            rows: Any = engine.read_parquet(str(path))
+            return rows.filter(wanted).limit(1).fetchone() is not None
+        except (duckdb.IOException, duckdb.BinderException):
+            return False
+
+
 def _harmless(value: object) -> object:
     dangerous = isinstance(value, str) and value[:1] in "=+-@\t\r" and value and not _NUMBER.fullmatch(value)
     return f"'{value}" if dangerous else value

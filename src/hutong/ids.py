@@ -1,6 +1,6 @@
-"""Identifiers: UUIDv7 inside, TypeIDs outside (`pay_01h…`).
+"""Identifiers: UUIDs inside, TypeIDs outside (`pay_01h…`).
 
-The random part of an id carries the zone that made it, so that any id routes to its home without a lookup:
+An id carries the zone that made it, so that any id routes to its home without a lookup. Most are UUIDv7:
 
     48 bits  milliseconds since 1970
      4 bits  version (7)
@@ -8,10 +8,15 @@ The random part of an id carries the zone that made it, so that any id routes to
      4 bits  random
      2 bits  variant
     62 bits  random
+
+An id that is also our number at a channel is derived from the merchant's own number instead, as a UUIDv8: the same
+layout, with bits of a keyed hash in place of the time and the random bits.
 """
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import secrets
 from collections.abc import Callable
 from datetime import datetime
@@ -28,6 +33,8 @@ if TYPE_CHECKING:
     import uuid_utils
 
 ZONE_MAX = 255
+_ZONE_BITS = ZONE_MAX << 68
+_FIXED_BITS = 0xF << 76 | _ZONE_BITS | 0b11 << 62
 _UUID_LENGTH = 36
 
 
@@ -38,14 +45,23 @@ class Ids:
         clock: The source of the leading milliseconds.
         random_bits: Returns this many random bits; in production they must not be guessable.
         zone: The zone of this process, 0 to 255.
+        key: The installation's key for derived ids. Without one, anybody who knows the names can compute them.
     """
 
-    def __init__(self, clock: Clock, *, random_bits: Callable[[int], int] = secrets.randbits, zone: int = 0) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        random_bits: Callable[[int], int] = secrets.randbits,
+        zone: int = 0,
+        key: bytes = b"",
+    ) -> None:
         if not 0 <= zone <= ZONE_MAX:
             raise ValueError("`zone` must be a number from 0 to 255")
         self._clock = clock
         self._random_bits = random_bits
         self._zone = zone
+        self._key = key
 
     def new(self) -> UUID:
         """Return a new UUIDv7. Ids of later milliseconds sort after earlier ones."""
@@ -59,6 +75,17 @@ class Ids:
             | 0b10 << 62
             | random & (1 << 62) - 1
         )
+
+    def derive(self, kind: str, *names: str | int | UUID) -> UUID:
+        """Return the UUIDv8 of these names: always the same under one key, and in no order.
+
+        Args:
+            kind: Separates the ids of different types of objects.
+        """
+        texts = [str(name).encode() for name in (kind, *names)]
+        message = b"".join(len(text).to_bytes(4, "big") + text for text in texts)
+        digest = int.from_bytes(hmac.digest(self._key, message, hashlib.sha256)[:16], "big")
+        return UUID(int=digest & ~_FIXED_BITS | 0x8 << 76 | self._zone << 68 | 0b10 << 62)
 
 
 def least(instant: datetime) -> UUID:

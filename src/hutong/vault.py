@@ -13,6 +13,8 @@ from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from hutong.errors import ConfigurationError
 
@@ -36,6 +38,14 @@ class Vault:
         self._keys = {hashlib.sha256(key).digest()[:_KEY_ID_BYTES]: AESGCM(key) for key in keys}
         self._current = next(iter(self._keys))
         self._secrets = tuple(keys)
+
+    def derive_key(self, purpose: str) -> bytes:
+        """Return a key of 32 bytes for another purpose than sealing.
+
+        It comes from the oldest key, which is the last one configured, so that it stays the same when a new key is put
+        in front.
+        """
+        return HKDF(SHA256(), _KEY_BYTES, salt=None, info=f"hutong:{purpose}".encode()).derive(self._secrets[-1])
 
     def seal(self, plaintext: bytes, *, context: str) -> bytes:
         """Encrypt for storage at `context`, such as "channel_account:acc_…"; the result decrypts nowhere else."""

@@ -92,7 +92,7 @@ async def test_a_path_that_does_not_exist_is_a_problem_and_no_redirect(platform_
 async def test_health_and_figures(platform_api: PlatformApi, shop: Shop) -> None:
     await platform_api.create(shop)
     assert (await platform_api.call("GET", "/healthz")).json == {"status": "ok"}
-    assert (await platform_api.call("GET", "/readyz")).json == {"status": "ready"}
+    assert (await platform_api.call("GET", "/readyz")).json == {"status": "ready", "mode": "normal"}
     figures = await platform_api.call("GET", "/metrics")
     assert figures.headers["content-type"].startswith("text/plain")
     text = figures.body.decode()

@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from hutong.bench.verify import measure_verify
 from hutong.cli.main import app
+from hutong.errors import InvalidParameter
 
 
 async def test_the_books_that_are_measured_hold(server_url):
@@ -19,4 +20,4 @@ async def test_the_books_that_are_measured_hold(server_url):
 @pytest.mark.parametrize("day_rows", ["10", "11"])
 def test_the_last_day_must_be_a_part_of_the_books(day_rows):
     result = CliRunner().invoke(app, ["bench", "verify", "--rows", "10", "--day-rows", day_rows])
-    assert result.exit_code == 2
+    assert isinstance(result.exception, InvalidParameter)

@@ -17,6 +17,7 @@ from hutong.db import Database
 from hutong.ids import Ids
 from hutong.vault import Vault
 from support.command_line import Run
+from support.event_ids import published_id
 
 
 @pytest.fixture
@@ -121,7 +122,7 @@ def old_event(fresh_database_url: str) -> str:
                 await events.record(tx, [event], now=clock.now())
 
     asyncio.run(happen())
-    return ids.encode("evt", event.event_id)
+    return published_id(event)
 
 
 def test_an_old_event_is_archived_and_its_file_named(command: Run, old_event: str, tmp_path: Path) -> None:

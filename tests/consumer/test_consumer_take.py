@@ -11,7 +11,7 @@ from hutong import consumer, db
 from hutong.consumer import Message, Policy, Taken
 from hutong.consumer.message import digest_hash, item_hash
 from hutong.events.streams import messages as source
-from support.fixtures.consumer import World, digest, message
+from support.fixtures.consumer import STREAM, World, digest, message
 
 
 async def test_each_message_is_handled_once(world: World) -> None:
@@ -153,3 +153,23 @@ def test_the_hashes_are_those_of_the_source() -> None:
     hashes = [item_hash(body) for body in (b"{}", b'{"no":2}')]
     assert hashes == [source.item_hash(body) for body in (b"{}", b'{"no":2}')]
     assert digest_hash(hashes).hex() == source.digest_hash(hashes)
+
+
+async def test_an_event_published_again_in_the_next_epoch_is_handled_once(world: World) -> None:
+    """A restored source gives the event a number of its new stream; its id is the same."""
+    consumer = world.consumer(policy=Policy(from_start=False))
+    next_epoch = f"{STREAM}-2"
+    await consumer.take([message(8, "a", 1), message(9, "a", 2)])
+    again = message(1, "a", 2, stream=next_epoch, id=f"evt_{STREAM}_9")
+    other = message(3, "a", 2, stream=next_epoch, id="evt_other")
+    await consumer.take([other, again])
+    assert (await world.progress(next_epoch)).missing == 1, "begins at 1: the consumer follows the one before"
+    await consumer.take([message(2, "b", 1, stream=next_epoch)])
+    assert await world.objects() == {"a": [1, 2, 2], "b": [1]}
+    assert await world.consumer().take([again]) == Taken(0, 1, 0, 0)
+
+
+async def test_a_stream_of_a_later_epoch_that_follows_none_begins_where_the_policy_says(world: World) -> None:
+    consumer = world.consumer(policy=Policy(from_start=False))
+    await consumer.take([message(5, stream=f"{STREAM}-3")])
+    assert (await world.progress(f"{STREAM}-3")).missing == 0

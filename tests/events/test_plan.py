@@ -33,6 +33,7 @@ def claim(now: datetime) -> dict[str, Any]:
         "now": now,
         "until": now + timedelta(seconds=20),
         "free": 512,
+        "first_id": UUID(int=0),
         "endpoint_slots": 32,
         "endpoint_ids": [],
         "in_flight": [],

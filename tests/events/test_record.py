@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import replace
-from uuid import UUID, uuid4
+from uuid import RFC_4122, UUID, uuid4
 
 import asyncpg
 import pytest
@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from hutong import events
 from hutong.clock import SystemClock
-from hutong.db import Database, Tx
+from hutong.db import Database, Tx, migrate
 from hutong.events import Event
-from hutong.ids import Ids
+from hutong.ids import Ids, encode
+from support import create_database
 from support.fixtures.webhooks import World, recorded_events
 
 NEW = Ids(SystemClock()).new
@@ -111,6 +112,7 @@ async def test_the_text_that_was_given_is_kept(tx: Tx, clock: SystemClock, paylo
         1,
         '{"amount":1,"subject":"茶"}',
         clock.now(),
+        recorded.public_id,
     )
 
 
@@ -155,3 +157,49 @@ async def test_the_application_cannot_rewrite_the_journal(tx: Tx, statement: str
     else:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await tx.execute(statement)
+
+
+async def test_an_event_repeated_in_a_restored_database_keeps_its_id(server_url: str, clock: SystemClock) -> None:
+    template = create_database(server_url)
+    migrate(template)
+    merchant, payment, other = NEW(), NEW(), NEW()
+    published: list[list[str]] = []
+    for _ in range(2):  # the second database knows nothing of the first
+        async with Database.open(create_database(server_url, template)) as database:
+            async with database.transaction() as tx:
+                await events.record(tx, [make(merchant, payment, "payment.authorized")], now=clock.now())
+                await events.record(tx, [make(merchant, payment), make(merchant, other)], now=clock.now())
+            async with database.transaction() as tx:
+                recorded = await recorded_events(tx, merchant)
+                names = {(e.object_id, e.object_seq): e.name for e in recorded}
+                published.append([names[payment, 1], names[payment, 2], names[other, 1]])
+                assert {e.public_id.version for e in recorded if e.public_id} == {8}
+    assert published[0] == published[1]
+    assert len(set(published[0])) == 3
+
+
+async def test_an_events_public_id_carries_its_zone_and_follows_from_object_number_and_type(tx: Tx) -> None:
+    async def public_id(*given: object) -> UUID:
+        found: UUID = await tx.fetchval("SELECT events.public_id($1, $2, $3, $4)", *given)
+        return found
+
+    payment, other = NEW(), NEW()
+    there = Ids(SystemClock(), zone=0xA7).new()
+    first = await public_id(payment, 1, "payment.succeeded", there)
+    assert first == await public_id(payment, 1, "payment.succeeded", Ids(SystemClock(), zone=0xA7).new())
+    assert (first.version, first.variant, first.int >> 68 & 0xFF) == (8, RFC_4122, 0xA7)
+    others = [
+        await public_id(other, 1, "payment.succeeded", there),
+        await public_id(payment, 2, "payment.succeeded", there),
+        await public_id(payment, 1, "payment.closed", there),
+    ]
+    assert len({first, *others}) == 4
+
+
+async def test_an_event_from_before_derived_ids_keeps_the_id_it_was_published_under(tx: Tx, clock: SystemClock) -> None:
+    event = make(NEW(), uuid4())
+    await events.record(tx, [event], now=clock.now())
+    await tx.execute("RESET ROLE")
+    await tx.execute("UPDATE events.outbox SET public_id = NULL WHERE event_id = $1", event.event_id)
+    found = await events.find_event(tx, event.event_id)
+    assert found.name == encode("evt", event.event_id)

@@ -105,7 +105,7 @@ async def test_a_partition_of_events_takes_every_index_of_the_journal(world: Wor
         "GROUP BY i.inhparent, i.inhrelid",
     )
     assert set(counted) == {
-        ("events.outbox", 3),
+        ("events.outbox", 4),
         ("events.delivery", 4),
         ("events.delivery_try", 1),
         ("events.stream_entry", 2),
@@ -216,14 +216,22 @@ async def test_a_replay_of_an_archived_event_names_its_archive(
     [event] = await world.happens()
     await world.deliverer().run_once()
     async with world.database.transaction() as tx:
-        assert (await events.find_event(tx, event.event_id)).type == "payment.succeeded"
+        public_id = (await events.find_event(tx, event.event_id)).public_id
+        assert public_id is not None
+        assert (await events.find_event(tx, public_id)).event_id == event.event_id
     world.clock.advance(KEEP + 5 * DAY)
     await keep(world)
-    with pytest.raises(EventArchived, match=r"in the archive: the table events_archive\.outbox_first"):
-        await find(world, event.event_id)
+    for event_id in (event.event_id, public_id):
+        with pytest.raises(EventArchived, match=r"in the archive: the table events_archive\.outbox_first"):
+            await find(world, event_id)
+    with pytest.raises(EventArchived):
+        await replayed(world, endpoint, ReplayRequest.one(public_id))
     await keep(world, tmp_path)
-    with pytest.raises(EventArchived, match=r"outbox_first\.parquet"):
-        await find(world, event.event_id)
+    for event_id in (event.event_id, public_id):
+        with pytest.raises(EventArchived, match=r"outbox_first\.parquet"):
+            await find(world, event_id)
+    with pytest.raises(NotFound, match="no event has this id"):
+        await find(world, world.ids.derive("event", "x"))
     with pytest.raises(NotFound, match="no event has this id"):
         await find(world, world.ids.new())
     with pytest.raises(EventArchived):

@@ -71,7 +71,10 @@ def test_the_day_of_a_timestamp_is_that_of_its_instant(rule: DayRule, instant: d
         ("Europe/Berlin", time(1, 30), None, datetime(2026, 7, 1, 23, 30, tzinfo=UTC), date(2026, 7, 2)),
         ("America/New_York", time(0, 0), None, datetime(2026, 3, 9, 3, 59, tzinfo=UTC), date(2026, 3, 8)),  # 23 h
         ("America/New_York", time(0, 0), None, datetime(2026, 11, 2, 4, 59, tzinfo=UTC), date(2026, 11, 1)),  # 25 h
-        ("America/New_York", time(2, 30), None, datetime(2026, 3, 8, 7, 29, tzinfo=UTC), date(2026, 3, 7)),  # skipped
+        ("America/New_York", time(2, 30), None, datetime(2026, 3, 8, 6, 59, tzinfo=UTC), date(2026, 3, 7)),  # 01:59
+        ("America/New_York", time(2, 30), None, datetime(2026, 3, 8, 7, 0, tzinfo=UTC), date(2026, 3, 8)),  # then 03:00
+        ("Pacific/Apia", time(23, 0), None, datetime(2011, 12, 30, 9, 59, tzinfo=UTC), date(2011, 12, 30)),  # the 29th
+        ("Pacific/Apia", time(23, 0), None, datetime(2011, 12, 30, 10, 0, tzinfo=UTC), date(2011, 12, 31)),  # the 31st
         ("America/New_York", time(1, 30), None, datetime(2026, 11, 1, 6, 0, tzinfo=UTC), date(2026, 11, 1)),  # repeated
     ],
 )  # fmt: skip

@@ -137,7 +137,7 @@ async def test_an_account_is_closed_when_it_is_empty_and_reopened(books: Books) 
     assert [record.entry.action for record in journal] == ["ledger.reopen_account", "ledger.close_account"]
 
 
-async def test_an_account_is_never_closed_with_a_balance_while_others_book(books: Books) -> None:
+async def test_an_account_is_never_closed_with_a_balance_by_concurrent_bookings(books: Books) -> None:
     person, now = await books.person(), books.clock.now
     bank = await books.account(1001)
     for number in range(12):

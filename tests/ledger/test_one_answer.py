@@ -278,3 +278,17 @@ async def test_a_backend_terminated_while_rows_are_copied_is_a_lost_connection(
     with pytest.raises((asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, OSError)):
         await ledger.Ledger(owner, clock=SystemClock().now_ns).create_transfers(events)
     assert await LedgerClient(alone.run).lookup_transfers([events[0].id]) == []
+
+
+async def test_what_the_driver_says_of_a_connection_that_broke_is_a_lost_connection(alone, monkeypatch):
+    async def broken(*_):
+        raise asyncpg.InternalClientError("cannot switch to state 15")
+
+    await books(alone)
+    monkeypatch.setattr("hutong.ledger.ledger.write", broken)
+    async with alone.pool.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        with pytest.raises(asyncpg.ConnectionDoesNotExistError, match="lost while it wrote the transfers"):
+            await ledger.Ledger(connection, clock=SystemClock().now_ns).create_transfers([move(1, 2)])
+        await transaction.rollback()

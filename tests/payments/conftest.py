@@ -26,6 +26,14 @@ async def payments_database(server_url: str) -> AsyncIterator[Database]:
         assert faults == [], "events in another form than the published one"
 
 
+@pytest.fixture(scope="session")
+def template_url(server_url: str) -> str:
+    """A migrated database that nobody uses: copies of it are made at once."""
+    url = create_database(server_url)
+    migrate(url)
+    return url
+
+
 @pytest.fixture
 def world(payments_database: Database, clock: ManualClock) -> World:
     return World(payments_database, clock)

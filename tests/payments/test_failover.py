@@ -124,7 +124,9 @@ async def test_an_account_that_keeps_failing_is_left_and_the_payers_own_faults_h
 
 async def test_without_a_way_the_refusal_says_why_for_each(shop: Shop) -> None:
     with pytest.raises(NoRoute) as refused:
-        await shop.lifecycle.route_selector.choose(payments.RouteRequest(METHOD, 5_000_000, "CNY"))
+        merchant_id = shop.world.merchant_id
+        wanted_route = payments.RouteRequest(METHOD, 5_000_000, "CNY", merchant_id=merchant_id, merchant_order_no="1")
+        await shop.lifecycle.route_selector.choose(wanted_route)
     assert "a: amount_above_limit; b: amount_above_limit; c: amount_above_limit" in refused.value.detail
 
 

@@ -308,7 +308,8 @@ async def test_the_channel_gets_the_expiry_within_its_own_limits(
 async def test_a_simulated_channel_is_never_taken_for_a_real_one(world: World) -> None:
     playing = world.new_process(sandbox=True).lifecycle
     with pytest.raises(NoRoute):
-        await playing.route_selector.choose(payments.RouteRequest(METHOD, 100, "CNY"))
+        wanted_route = payments.RouteRequest(METHOD, 100, "CNY", merchant_id=world.merchant_id, merchant_order_no="1")
+        await playing.route_selector.choose(wanted_route)
     assert await playing.route_selector.methods(100, "CNY") == []
     await playing.stop()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from datetime import timedelta
+from uuid import UUID
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from hutong.channels import ChannelState
 from hutong.clock import ManualClock
 from hutong.db import Database
-from hutong.payments import Payment, Source
+from hutong.payments import Payment, Source, success_id
 from hutong.payments.model import CloseReason
 from support.fixtures.payments import AMOUNT, Stored, World
 from support.models.payments import ModelPayment
@@ -97,7 +98,11 @@ def check(world: World, model: ModelPayment, stored: Stored) -> None:
     fee = booked.pop(payment.payment_id, None)
     assert (fee is not None) == (bool(counted) and payment.fee_ppm > 0)
     assert booked == {
-        a.attempt_id: (AMOUNT, receivable, world.ledger_account(2202 if a.surplus else 2001))
+        UUID(int=success_id(a.payment_id, a.attempt_id)): (
+            AMOUNT,
+            receivable,
+            world.ledger_account(2202 if a.surplus else 2001),
+        )
         for a in payment.attempts
         if a.state == "succeeded"
     }

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
 from hutong import ledger
 from hutong.channels import ActionKind, ChannelState, PayerAction
 from hutong.errors import InvariantBroken
-from hutong.payments import Source
+from hutong.payments import Source, success_id
 from hutong.payments.channel_reports import RecordOutcome
 from support.fixtures.payments import AMOUNT, World
 
@@ -26,7 +27,8 @@ async def test_success_after_close_is_surplus_and_is_reported(world: World) -> N
     assert (stored.payment.attempts[0].state, stored.payment.attempts[0].surplus) == ("succeeded", True)
     assert stored.events == [(1, "payment.closed"), (2, "payment.surplus_received")]
     # Nothing to the merchant and no fee: all of it waits to be given back.
-    assert stored.transfers == [(attempt.attempt_id, 1999, world.ledger_account(1101), world.ledger_account(2202))]
+    booked = UUID(int=success_id(payment.payment_id, attempt.attempt_id))
+    assert stored.transfers == [(booked, 1999, world.ledger_account(1101), world.ledger_account(2202))]
 
 
 async def test_success_of_an_attempt_that_had_failed_is_surplus_although_the_payment_is_open(world: World) -> None:
@@ -137,7 +139,7 @@ async def test_nothing_is_written_when_the_ledger_refuses_the_transfers(world: W
     first, second = await world.place(world.order(), world.order())
     await world.record(world.report(first.attempts[0], ChannelState.SUCCEEDED))  # opens the accounts
     other = ledger.Transfer(
-        id=second.attempts[0].attempt_id.int,
+        id=success_id(second.payment_id, second.attempts[0].attempt_id),
         debit_account_id=world.ledger_account(1101).int,
         credit_account_id=world.ledger_account(2001).int,
         amount=AMOUNT - 1,

@@ -172,7 +172,8 @@ async def test_choosing_an_account_asks_the_database_nothing(world: World, clock
         for _ in range(20):
             clock.advance(timedelta(milliseconds=200))
             before = database.transactions
-            new = await lifecycle.route_selector.choose(payments.RouteRequest(method, AMOUNT, "USD"))
+            route = payments.RouteRequest(method, AMOUNT, "USD", merchant_id=world.merchant_id, merchant_order_no="1")
+            new = await lifecycle.route_selector.choose(route)
             in_payments += database.transactions - before
             assert new.decision
             clock.advance(timedelta(milliseconds=600))

@@ -7,13 +7,14 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
 from hutong.channels import ChannelAnswer, ChannelState, RefundRule
 from hutong.clock import ManualClock
 from hutong.db import Database
-from hutong.payments import ChannelReport, Payment, RecordReport, Source
+from hutong.payments import ChannelReport, Payment, RecordReport, Source, success_id
 from hutong.payments.model import CloseReason
 from hutong.payments.refunds.create import NewRefund, RefundRefusal
 from hutong.payments.refunds.lifecycle import PlaceRefund
@@ -131,7 +132,8 @@ async def _refund(world: World, those: Sequence[Life], position: int, refusals: 
     commands = [
         PlaceRefund(
             NewRefund(
-                world.ids.new(), life.payment.payment_id, world.merchant_id, f"{life.payment.payment_id}-{position}",
+                world.ids.new(), world.ids.new(), life.payment.payment_id, world.merchant_id,
+                f"{life.payment.payment_id}-{position}",
                 REFUND, "x", CAN,
             )
         )
@@ -177,7 +179,7 @@ async def _compare(world: World, lives: Sequence[Life], refusals: dict[int, list
         assert payment.amount_captured_minor == (0 if life.surplus else AMOUNT), life.steps
         assert payment.amount_refunded_minor == life.refunded, life.steps
         assert events[payment.payment_id] == list(enumerate(life.events, 1)), life.steps
-        assert booked[attempt.attempt_id] == AMOUNT, life.steps
+        assert booked[UUID(int=success_id(payment.payment_id, attempt.attempt_id))] == AMOUNT, life.steps
         assert (attempt.attempt_id in surplus) == life.surplus, life.steps
         assert refusals[id(life)] == life.refusals, life.steps
 

@@ -102,8 +102,15 @@ class Process:
         capture_method = payments.CaptureMethod.MANUAL if order.manual else payments.CaptureMethod.AUTOMATIC
         first = None
         if order.at_once and order.expires_at > self.clock.now():
-            command = payments.RouteRequest(order.methods[0], order.amount_minor, "CNY", capture_method=capture_method)
-            first = await self.lifecycle.route_selector.choose(command)
+            wanted_route = payments.RouteRequest(
+                order.methods[0],
+                order.amount_minor,
+                "CNY",
+                capture_method=capture_method,
+                merchant_id=self.merchant_id,
+                merchant_order_no=order.number,
+            )
+            first = await self.lifecycle.route_selector.choose(wanted_route)
         new = payments.NewPayment(
             payment_id=self.ids.new(),
             merchant_id=self.merchant_id,

@@ -13,6 +13,7 @@ from modelled_channel import ChannelWorld
 
 from hutong.ids import encode
 from hutong.ledger.accounting.chart import account_id
+from hutong.payments import success_id
 
 OBSERVE = """
 WITH p AS (
@@ -230,7 +231,7 @@ class Judge:
             if attempt is None or attempt["state"] != "succeeded":
                 self.wrong(f"the channel took {taken} for an attempt that is {attempt and attempt['state']}")
                 continue
-            transfer = booked.get(UUID(attempt["id"]))
+            transfer = booked.get(UUID(int=success_id(UUID(attempt["payment_id"]), UUID(attempt["id"]))))
             to = self.account(2202, self.account_id) if attempt["surplus"] else self.account(2001, self.merchant_id)
             if transfer is None or (
                 [transfer["amount"]] != taken

@@ -41,7 +41,7 @@ class EventForms:
     async def recorded(self, database: db.Database) -> tuple[set[str], list[str]]:
         """Which types of ours a database holds, and what is wrong with their events."""
         async with database.transaction() as tx:
-            rows = await tx.fetch("SELECT event_id, type, version, object_seq, data, created_at FROM events.outbox")
+            rows = await tx.fetch("SELECT public_id, type, version, object_seq, data, created_at FROM events.outbox")
         known = {name for name, _ in self._validators}
         found: set[str] = set()
         faults: list[str] = []
@@ -50,7 +50,7 @@ class EventForms:
                 found.add(row["type"])
                 faults += self.faults(
                     {
-                        "id": ids.encode("evt", row["event_id"]),
+                        "id": ids.encode("evt", row["public_id"]),
                         "type": row["type"],
                         "version": row["version"],
                         "created_at": instant(row["created_at"]),

@@ -122,3 +122,9 @@ def test_a_key_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "key").chmod(0o640)
     with pytest.raises(ConfigurationError, match="chmod 600"):
         key_file(tmp_path / "key")
+
+
+def test_a_derived_key_stays_while_keys_rotate_and_is_another_for_each_purpose() -> None:
+    before, rotated = Vault([OLD]), Vault([NEW, OLD])
+    assert before.derive_key("ids") == rotated.derive_key("ids") != Vault([NEW]).derive_key("ids")
+    assert len({before.derive_key("ids"), before.derive_key("other"), OLD}) == 3

@@ -7,7 +7,7 @@ from typing import Literal
 
 import prometheus_client
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from hutong.api.dependencies import Use
@@ -20,7 +20,16 @@ router = APIRouter(tags=["Operation"])
 class HealthObject(BaseModel):
     """The state of the process."""
 
-    status: Literal["ok", "ready"]
+    status: Literal["ok"]
+
+
+class ReadinessObject(BaseModel):
+    """The state of the platform."""
+
+    status: Literal["ready"]
+    mode: Literal["normal", "catch_up"] = Field(
+        description="`catch_up` after a restore of the database, until normal work begins."
+    )
 
 
 @router.get("/healthz", summary="Check liveness")
@@ -30,14 +39,15 @@ async def healthz() -> HealthObject:
 
 
 @router.get("/readyz", summary="Check readiness", responses=responses(503))
-async def readyz(use: Use) -> HealthObject:
+async def readyz(use: Use) -> ReadinessObject:
     """Answer 200 while the database answers; otherwise send traffic elsewhere."""
     try:
         async with asyncio.timeout(2), use.database.transaction() as tx:
             await tx.fetchval("SELECT 1")
     except Exception as error:  # whatever the reason, traffic should go elsewhere
         raise Unavailable("the database does not answer") from error
-    return HealthObject(status="ready")
+    mode: Literal["normal", "catch_up"] = "normal" if use.database.catching_up_since is None else "catch_up"
+    return ReadinessObject(status="ready", mode=mode)
 
 
 @router.get(

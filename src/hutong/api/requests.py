@@ -1,4 +1,4 @@
-"""What every request goes through: its id and its metrics, and the strict reading of its JSON.
+"""The entrance of every request: its id and its metrics, and the strict reading of its JSON.
 
 Strict is: no duplicate names, no numbers that JSON does not have, no other media types, no converted values.
 """

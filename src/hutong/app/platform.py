@@ -11,8 +11,11 @@ from functools import partial
 from random import SystemRandom
 from typing import Any
 
+import asyncpg
+
 from hutong import channels, db, events, merchants, operators, payments, routing
 from hutong.app.approval_handlers import approval_handlers
+from hutong.app.restore import watch_restore
 from hutong.clock import Clock, SystemClock
 from hutong.config import Settings, home_folder
 from hutong.errors import ConfigurationError, HutongError
@@ -22,6 +25,7 @@ from hutong.vault import Vault, decode_keys, key_file
 
 _SEARCH_CONNECTIONS = 4
 _WRITE_CODES_EVERY_S = 2.0
+_CATCH_UP_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,7 @@ class Platform:
     ids: Ids
     public_url: str
     records: db.Database
+    adoption: payments.restored.Adoption
 
 
 @contextmanager
@@ -125,7 +130,7 @@ async def open_platform(
     """
     configure_logging(level=settings.log_level, output=settings.log_format)
     clock = clock or SystemClock()
-    ids = ids or Ids(clock, zone=settings.zone)
+    ids = ids or Ids(clock, zone=settings.zone, key=open_vault(settings).derive_key("ids"))
     async with AsyncExitStack() as stack:
         url = stack.enter_context(using_database(settings))
         database = await stack.enter_async_context(db.Database.open(url, size=settings.pool_size))
@@ -145,6 +150,9 @@ async def open_platform(
             ids=ids,
             answers=answers,
         )
+        # Before anything is sent: a database that was restored may only ask.
+        await watch_restore(database, home_folder(settings), now=clock.now())
+        await stack.enter_async_context(_running(partial(_following_catch_up, database)))
         await stack.enter_async_context(_recording_unmapped_codes(platform.accounts.unmapped, database))
         stack.push_async_callback(platform.lifecycle.stop)
         selector = platform.lifecycle.route_selector
@@ -213,7 +221,18 @@ def wire(
         ids=ids,
         public_url=address,
         records=records,
+        adoption=payments.restored.Adoption(database, accounts, lifecycle, transactions, clock=clock, ids=ids),
     )
+
+
+async def _following_catch_up(database: db.Database, stop: asyncio.Event) -> None:
+    """Keep up with what other processes and operators decide about a catch-up."""
+    await db.every(_CATCH_UP_EVERY_S, partial(_refresh_catch_up, database), stop, name="catch-up")
+
+
+async def _refresh_catch_up(database: db.Database) -> None:
+    with suppress(asyncpg.UndefinedTableError):  # not migrated yet
+        await db.refresh_catch_up(database)
 
 
 @asynccontextmanager

@@ -13,6 +13,8 @@ from prometheus_client import Gauge
 from hutong import backup, db, events, ledger, routing, search
 from hutong.app.heads import keep_head
 from hutong.app.platform import Platform, broker, query_database_url
+from hutong.app.restore import watch_restore
+from hutong.config import home_folder
 from hutong.telemetry import get_logger
 
 _log = get_logger(__name__)
@@ -109,6 +111,14 @@ async def check_books(platform: Platform) -> None:
         _log.critical("books_broken", problem=problem)
 
 
+async def watch(worker: Worker) -> None:
+    """Raise the mark by which a restore is noticed, and adopt what has become known while catching up."""
+    platform = worker.platform
+    home = home_folder(platform.settings)
+    if await watch_restore(platform.database, home, now=platform.clock.now()) is not None:
+        await platform.adoption.adopt_known()
+
+
 async def check_archiving(platform: Platform) -> None:
     """Check that the embedded database archives its changes, if it is to do so."""
     archiving = await platform.database.run(backup.read_archiving)
@@ -127,6 +137,7 @@ JOBS: tuple[Job, ...] = (
     Job("probe", 5.0, probe_accounts, "Probe failed channel accounts that get no payments."),
     Job("suggestions", 1.0, suggest_switches, "Suggest routing switches to operators."),
     Job("experiment", 1.0, guard_experiment, "End a routing experiment that performs worse than its guardrail."),
+    Job("restore", 5.0, watch, "Notice a restore of the database; while catching up, adopt what has become known."),
     Job("tidy", 60.0, lambda w: w.platform.lifecycle.tidy(), "Delete old idempotency keys and notifications."),
     Job("books", 5.0, lambda w: keep_books(w.platform), "Maintain the ledger: partitions, holds, orders, day cut."),
     Job("heads", 600.0, lambda w: keep_head(w.platform), "Keep the head of the books' chain outside of the database."),

@@ -120,12 +120,27 @@ async def _check_platform(settings: app.Settings, checks: list[Check]) -> None:
             checks.append(Check("server", True, f"PostgreSQL {version.major}.{version.minor}, durable"))
             checks.append(Check("clock", skew_s < _CLOCK_LIMIT_S, f"{skew_s:.3f} s from the database's"))
             checks.append(Check("secret key", True, "read"))
+            checks += await _check_catch_up(platform)
             checks += await _check_backup(platform)
             checks += await _check_records(platform)
             checks += await _check_broker(platform)
             checks += await _check_channel_accounts(platform)
     except (HutongError, OSError, asyncpg.PostgresError) as error:
         checks.append(Check("platform", False, str(error)))
+
+
+async def _check_catch_up(platform: app.Platform) -> list[Check]:
+    """Report a catch-up after a restore; nothing in normal work."""
+    from hutong import payments
+
+    async with platform.database.transaction() as tx:
+        shown = await payments.restored.catch_up_document(tx)
+    if shown["mode"] == "normal":
+        return []
+    count = len(shown["unknown_numbers"])
+    return [
+        Check("restore", False, f"catching up since {shown['since']}, {count} numbers wait: `hutong restore status`")
+    ]
 
 
 async def _check_backup(platform: app.Platform) -> list[Check]:

@@ -20,6 +20,7 @@ from hutong.cli.merchant import merchant
 from hutong.cli.operator import operator
 from hutong.cli.payment import payment
 from hutong.cli.query import query
+from hutong.cli.restore import restore
 from hutong.cli.routing.routing import routing
 from hutong.cli.sandbox import sandbox
 from hutong.cli.serve import serving
@@ -40,6 +41,7 @@ app.add_typer(payment, name="payment")
 app.add_typer(channel, name="channels")
 app.add_typer(channel, name="channel", hidden=True)  # the first name of the same group
 app.add_typer(database, name="db")
+app.add_typer(restore, name="restore")
 app.add_typer(backup, name="backup")
 app.add_typer(doctor, name="doctor")
 app.add_typer(bench, name="bench")

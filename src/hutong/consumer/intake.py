@@ -13,6 +13,7 @@ from hutong.consumer.model import Digest, Message, Policy, Reject, Taken
 from hutong.consumer.statements import sql
 
 _log = telemetry.get_logger(__name__)
+_EPOCHS_MAX = 100
 
 
 @dataclass(slots=True)
@@ -156,10 +157,21 @@ async def _lock(
             lowest[content.stream] = min(no, lowest.get(content.stream, no))
     streams = await lock_streams(tx, consumer, lowest)
     if missing := sorted(lowest.keys() - streams.keys()):
-        starts = [1 if policy.from_start else lowest[stream] for stream in missing]
+        starts = [
+            1 if policy.from_start or await _continues(tx, consumer, stream) else lowest[stream] for stream in missing
+        ]
         await sql.open_streams.execute(tx, consumer, missing, starts)
         streams = await lock_streams(tx, consumer, lowest)
     return streams
+
+
+async def _continues(tx: db.Tx, consumer: str, stream: str) -> bool:
+    """Tell whether a new stream is that of a later epoch of one that the consumer follows."""
+    base, _, epoch = stream.rpartition("-")
+    if not base or not epoch.isdecimal():
+        return False
+    earlier = [base, *(f"{base}-{number}" for number in range(max(2, int(epoch) - _EPOCHS_MAX), int(epoch)))]
+    return bool(await sql.follows_any.fetchval(tx, consumer, earlier))
 
 
 async def _insert(tx: db.Tx, consumer: str, messages: Sequence[Message], now: datetime) -> list[tuple[str, int]]:

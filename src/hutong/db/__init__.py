@@ -4,6 +4,17 @@ Promises: every statement comes from a `sql/` folder; a transaction commits whol
 it has acknowledged (start-up refuses a server that is configured otherwise).
 """
 
+from hutong.db.catch_up import (
+    CatchUp,
+    CatchUpReason,
+    begin_catch_up,
+    finish_catch_up,
+    lock_high_water,
+    mark_prepared,
+    open_catch_up,
+    raise_high_water,
+    refresh_catch_up,
+)
 from hutong.db.coalescer import Coalescer
 from hutong.db.embedded import EmbeddedServer
 from hutong.db.embedded_recovery import Recovered, Recovery, check_restorable, recover
@@ -16,6 +27,8 @@ from hutong.db.reader import reader
 from hutong.db.statements import load_statements
 
 __all__ = [
+    "CatchUp",
+    "CatchUpReason",
     "Coalescer",
     "Database",
     "EmbeddedServer",
@@ -24,14 +37,21 @@ __all__ = [
     "Recovery",
     "Spans",
     "Tx",
+    "begin_catch_up",
     "binaries",
     "check_restorable",
     "every",
+    "finish_catch_up",
     "load_statements",
+    "lock_high_water",
+    "mark_prepared",
     "migrate",
+    "open_catch_up",
     "pending_migrations",
     "plan_partitions",
+    "raise_high_water",
     "reader",
     "recover",
+    "refresh_catch_up",
     "wait_for",
 ]

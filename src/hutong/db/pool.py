@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import asyncpg
@@ -57,10 +58,19 @@ class Database:
     """A pool of connections to one PostgreSQL.
 
     Use `Database.open` as an async context manager, then `transaction` for one unit of work.
+
+    Attributes:
+        catching_up_since: When the catch-up after a restore began; None in normal work. The composition root keeps
+            it up to date.
     """
 
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
         self.pool = pool
+        self.catching_up_since: datetime | None = None
+
+    def predates_restore(self, at: datetime) -> bool:
+        """Return whether something of this time is from before a restore that has not been caught up with."""
+        return self.catching_up_since is not None and at < self.catching_up_since
 
     @classmethod
     @asynccontextmanager

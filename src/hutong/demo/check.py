@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hutong import db, ids, ledger, money
+from hutong import db, ids, ledger, money, payments
 from hutong.demo.payers import alphanumeric
 from hutong.demo.receiver import Receiver
 from hutong.demo.scenarios import FinishedPayment
@@ -74,15 +74,19 @@ async def check(
 
 
 async def _find_transfers(tx: db.Tx, finished: Sequence[FinishedPayment]) -> dict[int, ledger.Transfer]:
-    """Find the transfers of these payments: a transfer has the id of its attempt, a fee's that of its payment."""
+    """Find the transfers of these payments: a success has an id of its own, a fee has that of its payment."""
     transfer_ids = [ids.decode("pay", e.payment["id"]).int for e in finished]
-    transfer_ids += [ids.decode("att", a["id"]).int for e in finished for a in e.payment["attempts"]]
+    transfer_ids += [_success_id(e.payment, a) for e in finished for a in e.payment["attempts"]]
     transfers: dict[int, ledger.Transfer] = {}
     books = ledger.Ledger(tx, clock=lambda: 0)
     for start in range(0, len(transfer_ids), 1000):
         for transfer in await books.lookup_transfers(transfer_ids[start : start + 1000]):
             transfers[transfer.id] = transfer
     return transfers
+
+
+def _success_id(payment: Mapping[str, Any], attempt: Mapping[str, Any]) -> int:
+    return payments.success_id(ids.decode("pay", payment["id"]), ids.decode("att", attempt["id"]))
 
 
 async def _trial_balance(tx: db.Tx) -> dict[str, dict[str, int]]:
@@ -101,7 +105,7 @@ def _check_books(report: Report, succeeded: Sequence[FinishedPayment], transfers
             report.broken.append(f"the trial balance of {code} does not balance")
     for e in succeeded:
         counted = [a for a in e.payment["attempts"] if a["state"] == "succeeded" and not a["surplus"]]
-        booked = [transfers.get(ids.decode("att", a["id"]).int) for a in counted]
+        booked = [transfers.get(_success_id(e.payment, a)) for a in counted]
         if len(booked) != 1 or booked[0] is None or booked[0].amount != e.payment["amount_minor"]:
             report.broken.append(f"{e.payment['id']} is not booked once with its amount")
 

@@ -33,6 +33,10 @@ _COLUMN_TYPES = {
 """DuckDB's types; every other column is kept as text, byte for byte."""
 
 
+_DERIVED = 8
+"""The version of ids that follow from what they name."""
+
+
 class EventArchived(NotFound):
     """The event is so old that it is in the archive."""
 
@@ -83,14 +87,45 @@ async def find_event(tx: db.Tx, event_id: UUID) -> RecordedEvent:
         NotFound: no event has this id.
         EventArchived: the event is past its retention; the message names the file or table.
     """
-    row = await sql.find_event.fetchrow(tx, event_id)
+    row = await sql.find_event.fetchrow(tx, await outbox_key(tx, event_id))
     if row is not None:
         return read_event(row)
-    part = await sql.archive_of.fetchrow(tx, _ms_of(event_id))
-    if part is None:
+    where = await (_file_with if event_id.version == _DERIVED else _part_with)(tx, event_id)
+    if where is None:
         raise NotFound("no event has this id")
-    where = part["file"] or f"the table events_archive.{part['name']}"
     raise EventArchived(f"{ids.encode('evt', event_id)} is in the archive: {where}")
+
+
+async def outbox_key(tx: db.Tx, event_id: UUID) -> UUID:
+    """Return the key under which the outbox keeps the event that receivers know by this id.
+
+    Returns:
+        The id itself if no event in the outbox is known by it.
+
+    Errors:
+        EventArchived: the event is in a table of the archive.
+    """
+    if event_id.version != _DERIVED:
+        return event_id
+    key: UUID | None = await sql.find_by_public_id.fetchval(tx, event_id)
+    if key is None and (table := await sql.archived_event.fetchval(tx, event_id)) is not None:
+        name = ids.encode("evt", event_id)
+        raise EventArchived(f"{name} is in the archive: the table events_archive.{table}")
+    return key or event_id
+
+
+async def _file_with(tx: db.Tx, event_id: UUID) -> str | None:
+    """Return the file of the archive that has the event; derived ids do not say which, so each is searched."""
+    for row in await sql.archive_files.fetch(tx):
+        if await asyncio.to_thread(export.parquet_has, Path(row["file"]), "public_id", str(event_id)):
+            return str(row["file"])
+    return None
+
+
+async def _part_with(tx: db.Tx, key: UUID) -> str | None:
+    """Return the file or the table of the archive for events of this key's time."""
+    part = await sql.archive_of.fetchrow(tx, _ms_of(key))
+    return None if part is None else part["file"] or f"the table events_archive.{part['name']}"
 
 
 async def require_unarchived(tx: db.Tx, first: UUID) -> None:

@@ -9,13 +9,15 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from hutong import ids
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened to one object of one merchant.
 
     Attributes:
-        event_id: A new UUIDv7; receivers recognize repetitions by it.
+        event_id: A new UUIDv7, under which it is kept.
         type: Dotted, the object first, such as "payment.succeeded".
         object_id: The object of the event; the events of an object are numbered and kept in order.
         payload: The JSON object `data`, as a mapping or as JSON text.
@@ -32,7 +34,14 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class RecordedEvent:
-    """An event in the outbox. `object_seq` counts the object's events from 1 without a gap."""
+    """An event in the outbox.
+
+    Attributes:
+        event_id: Its key in the outbox, of its time.
+        object_seq: Counts the object's events from 1 without a gap.
+        public_id: The id by which receivers know it, which follows from object, number and type. None for an event from
+            before such ids, which is known by its key.
+    """
 
     event_id: UUID
     type: str
@@ -42,6 +51,17 @@ class RecordedEvent:
     object_seq: int
     data: str
     created_at: datetime
+    public_id: UUID | None = None
+
+    @property
+    def name(self) -> str:
+        """The id by which receivers know the event, in its public form."""
+        return event_name(self.event_id, self.public_id)
+
+
+def event_name(event_id: UUID, public_id: UUID | None) -> str:
+    """Return the public form of the id by which receivers know an event."""
+    return ids.encode("evt", public_id or event_id)
 
 
 class Scheme(StrEnum):

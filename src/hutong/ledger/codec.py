@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta
+from itertools import accumulate
 from operator import attrgetter
 from typing import Any
 
@@ -12,10 +13,10 @@ from asyncpg.pgproto import pgproto
 
 from hutong import db
 from hutong.errors import InvariantBroken
-from hutong.ledger.batch_state import CREDIT, DEBIT, ID, LockedAccount, Row
+from hutong.ledger.batch_state import CREDIT, DEBIT, FLAGS, ID, TIMESTAMP, LockedAccount, Row
 from hutong.ledger.day_rule import day_of_timestamp, read_rule
 from hutong.ledger.engine import Batch
-from hutong.ledger.model import Account, Transfer
+from hutong.ledger.model import Account, Transfer, TransferFlags
 from hutong.ledger.statements import sql as _sql
 
 UUID: Any = pgproto.UUID
@@ -31,6 +32,7 @@ _ROWS_AT_ONCE = 256
 _COPY_FROM = 128
 """The number of rows from which COPY costs less than arrays."""
 
+_IMPORTED = int(TransferFlags.IMPORTED)
 _EPOCH = date(1970, 1, 1)
 _POSTGRES_EPOCH = date(2000, 1, 1).toordinal()
 # PostgreSQL's binary COPY: the number of columns, then length and value of each.
@@ -61,10 +63,10 @@ def unsigned(number: int) -> int:
 
 
 def pack_rows(
-    rows: Sequence[Row], accounts: dict[int, LockedAccount], accounting_date: date, xact: int
+    rows: Sequence[Row], accounts: dict[int, LockedAccount], dates: Sequence[date], xact: int
 ) -> Iterator[bytes]:
     """Yield the rows in the format of a binary COPY, some at a time."""
-    day = accounting_date.toordinal() - _POSTGRES_EPOCH
+    days = [day.toordinal() - _POSTGRES_EPOCH for day in dates]
     pack = _ROW.pack
     size = len(COLUMNS)
     yield _HEADER
@@ -78,10 +80,10 @@ def pack_rows(
                     8, ledger, 4, code, 4, flags, 8, timestamp, 8, a, 8, b, 8, c, 8, d, 8, e, 8, f, 8, g, 8, h, 8, i,
                     8, j, 4, day, 8, xact,
                 )
-                for (
+                for day, (
                     id_, debit, credit, amount, pending_id, data_128, data_64, data_32, timeout, ledger, code, flags,
                     timestamp, a, b, c, d, e, f, g, h, i, j,
-                ) in rows[start : start + _ROWS_AT_ONCE]
+                ) in zip(days[start : start + _ROWS_AT_ONCE], rows[start : start + _ROWS_AT_ONCE], strict=True)
             ]
         )  # fmt: skip
     yield _TRAILER
@@ -153,12 +155,18 @@ class Loaded:
         self.first_timestamp, self._online, self._rule = more.first_timestamp, more._online, more._rule
         self._latest = max((days for days in (self._latest, more._latest) if days is not None), default=None)
 
-    def accounting_date(self) -> date:
-        """Return the date of new rows: that of their time, but none that is closed or has passed on their accounts."""
+    def date_of(self, timestamp: int) -> date:
+        """Return the date of a row: that of its time, but none that is closed or has passed on the accounts."""
         return max(
-            self.day_of(self.first_timestamp),
-            *(_EPOCH + timedelta(days=days or 0) for days in (self._online, self._latest)),
+            self.day_of(timestamp), *(_EPOCH + timedelta(days=days or 0) for days in (self._online, self._latest))
         )
+
+    def dates_of(self, rows: Sequence[Row]) -> list[date]:
+        """Return the date of each row of a batch; no row has an earlier one than the row before it."""
+        if not rows or not rows[-1][FLAGS] & _IMPORTED:
+            return [self.date_of(self.first_timestamp)] * len(rows)
+        # Imported rows have times of their own, and the ledger's own rows may come before them.
+        return list(accumulate((self.date_of(row[TIMESTAMP]) for row in rows), max))
 
     def end_of_day(self, day: date) -> datetime:
         """Return the instant at which a day of the books ends."""
@@ -194,22 +202,27 @@ async def write(tx: db.Tx, batch: Batch, loaded: Loaded) -> None:
         return
     opened = {row[ID] for row, _ in batch.opened}
     resolved = [number for number in batch.resolved if number not in opened]
-    accounting_date = loaded.accounting_date()
+    dates = loaded.dates_of(batch.rows)
     changes: dict[str, str] = {}
     if len(batch.rows) < _COPY_FROM:
-        changes = arrays_of(batch.rows) | _changes(batch, changed, resolved)
+        changes = arrays_of(batch.rows) | _changes(batch, changed, resolved) | {"accounting_date": _days(dates)}
     else:
 
         async def source() -> AsyncIterator[bytes]:
             """Pack rows, and at last the other changes, while the server takes the previous rows."""
-            for packed in pack_rows(batch.rows, batch.accounts, accounting_date, loaded.xact):
+            for packed in pack_rows(batch.rows, batch.accounts, dates, loaded.xact):
                 yield packed
-            changes.update(arrays_of([]) | _changes(batch, changed, resolved))
+            changes.update(arrays_of([]) | _changes(batch, changed, resolved) | {"accounting_date": _days([])})
 
         await tx.copy_to_table("transfer", schema_name="ledger", columns=COLUMNS, source=source(), format="binary")
-    (written,) = await _sql.write.fetch(tx, accounting_date=accounting_date, xact=loaded.xact, **changes)
+    last_date = dates[-1] if dates else loaded.date_of(loaded.first_timestamp)
+    (written,) = await _sql.write.fetch(tx, last_date=last_date, xact=loaded.xact, **changes)
     if written["accounts"] != len(changed) or written["holds"] != len(resolved):
         raise InvariantBroken("an account or a hold changed while it was locked")
+
+
+def _days(dates: Iterable[date]) -> str:
+    return "{" + ",".join(map(str, dates)) + "}"
 
 
 def _changes(batch: Batch, changed: Sequence[LockedAccount], resolved: Sequence[int]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 _MINUTE_NS = 60_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)
+_MINUTE = timedelta(minutes=1)
 _NOON = 12
 
 
@@ -39,10 +40,19 @@ class DayRule:
     def end_of(self, day: date) -> datetime:
         """Return the instant at which a day ends and the next one begins, in UTC.
 
-        A local time that occurs twice counts the first time, and one that is skipped counts as if it were not.
+        It is the first at which the clock on the wall shows the cut time of that date or a later one: a time that
+        occurs twice counts the first time, and one that is skipped counts when the clock is put forward past it.
         """
-        at = day if self.cut_belongs_to is CutBelongsTo.SAME_DAY else day + _DAY
-        return datetime.combine(at, self.cut_time, ZoneInfo(self.zone)).astimezone(UTC)
+        shown = datetime.combine(day if self.cut_belongs_to is CutBelongsTo.SAME_DAY else day + _DAY, self.cut_time)
+        zone = ZoneInfo(self.zone)
+        before, end = (shown.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (1, 0))
+        while end - before > _MINUTE:  # never, but for a time that is skipped: the clock is put forward in between
+            middle = before + (end - before) // _MINUTE // 2 * _MINUTE
+            if middle.astimezone(zone).replace(tzinfo=None) < shown:
+                before = middle
+            else:
+                end = middle
+        return end
 
     def day_of(self, instant: datetime) -> date:
         """Return the day that an instant belongs to."""

@@ -5,7 +5,7 @@ has not proven is never taken for a failure; at most one attempt of a payment co
 surplus.
 """
 
-from hutong.payments import refunds
+from hutong.payments import refunds, restored
 from hutong.payments.answers import Answers
 from hutong.payments.attempt_outcomes import attempt_outcomes
 from hutong.payments.channel_reports import ChannelReport, RecordReport
@@ -31,6 +31,7 @@ from hutong.payments.model import (
 )
 from hutong.payments.operator_actions import BilledSuccess, OperatorAction, approval_handlers
 from hutong.payments.polling import sweep_plans
+from hutong.payments.postings import success_id
 from hutong.payments.route_selection import RouteRequest
 from hutong.payments.store import find, list_payments
 from hutong.payments.transactions import PaymentTransactions, PlaceOrder
@@ -72,8 +73,10 @@ __all__ = [
     "list_items",
     "list_payments",
     "refunds",
+    "restored",
     "stream_payments",
     "stream_refunds",
+    "success_id",
     "sweep_plans",
     "timeline",
 ]

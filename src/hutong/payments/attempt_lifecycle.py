@@ -110,7 +110,14 @@ class AttemptLifecycle:
         return answer
 
     async def capture(self, payment: Payment, attempt: Attempt) -> Payment:
-        """Capture the amount of the intent, for the first time or again; return the payment afterwards."""
+        """Capture the amount of the intent, for the first time or again; return the payment afterwards.
+
+        While catching up after a restore the channel is asked first, since it may have captured already.
+        """
+        if self._database.catching_up_since is not None:
+            known = await self._calls.query(payment, attempt)
+            if known.state is not ChannelState.AUTHORIZED:
+                return await self._record_answer(attempt, known, Source.QUERY)
         answer = await self._calls.capture(payment, attempt)
         return await self._record_answer(attempt, answer, Source.CAPTURE)
 
@@ -124,8 +131,8 @@ class AttemptLifecycle:
         answer = await self._calls.query(payment, attempt)
         payment = await self._record_answer(attempt, answer, Source.QUERY)
         current = payment.attempt(attempt.attempt_id)
-        if not current.is_open:
-            return
+        if not current.is_open or self._database.predates_restore(current.created_at):
+            return  # what was open before a restore is asked about; nothing is sent until normal work begins
         can = (await self._accounts.get(current.account_id)).capabilities
         now = self._clock.now()
         step = next_step(payment, current, answer, can, self._policy, now=now)

@@ -31,6 +31,8 @@ class StartOutcome(StrEnum):
     """An attempt by the same method is open; the result has it."""
     OTHER_RUNNING = "other_running"
     """Another attempt is open, or this one is being closed, and could still take the money."""
+    SUPERSEDED = "superseded"
+    """Another attempt took this one's number and has ended meanwhile; the request must be made again."""
     NOT_PAYABLE = "not_payable"
     """The payment is final, is being closed, or is past its expiry."""
 
@@ -71,6 +73,8 @@ async def start_attempts(
             results.append(StartResult(StartOutcome.RUNNING, payment, running[-1]))
         elif running:
             results.append(StartResult(StartOutcome.OTHER_RUNNING, payment))
+        elif any(attempt.attempt_id == command.new.attempt_id for attempt in payment.attempts):
+            results.append(StartResult(StartOutcome.SUPERSEDED, payment))
         else:
             attempt = new_attempt(payment.payment_id, command.new, payment.expires_at, now=now, policy=policy)
             payment.attempts.append(attempt)

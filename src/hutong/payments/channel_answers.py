@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from uuid import UUID
 
 from hutong import db
 from hutong.channels import NOT_SENT, ChannelAnswer, ChannelState
+from hutong.ids import Ids
 from hutong.payments import postings
 from hutong.payments.channel_reports import ChannelReport, RecordOutcome, ReportChange
 from hutong.payments.items import funding_of
@@ -42,9 +42,9 @@ _Type = PaymentEventType
 class AttemptReports:
     """What attempts supply for recording reports about them."""
 
-    def __init__(self, policy: PollingPolicy, *, new_id: Callable[[], UUID]) -> None:
+    def __init__(self, policy: PollingPolicy, *, ids: Ids) -> None:
         self._policy = policy
-        self._new_id = new_id
+        self._ids = ids
 
     lock = staticmethod(lock_attempts)
 
@@ -81,7 +81,7 @@ class AttemptReports:
     async def follow_up(self, tx: db.Tx, changes: Sequence[ReportChange[Attempt]], *, now: datetime) -> None:
         """Write the refunds of surplus successes."""
         surplus = [(change.payment, change.row) for change in changes if change.follow_up]
-        await refund_surplus(tx, surplus, new_id=self._new_id, now=now)
+        await refund_surplus(tx, surplus, ids=self._ids, now=now)
 
 
 def _amount_to_capture(payment: Payment, attempt: Attempt) -> int | None:

@@ -19,7 +19,7 @@ from hutong.clock import Clock
 from hutong.errors import NotFound
 from hutong.payments import errors
 from hutong.payments.attempt_lifecycle import AttemptLifecycle
-from hutong.payments.attempts import StartAttempt, StartOutcome
+from hutong.payments.attempts import StartAttempt, StartOutcome, StartResult
 from hutong.payments.capture import CaptureOutcome, RequestCapture
 from hutong.payments.channel_calls import ChannelCalls
 from hutong.payments.channel_reports import ChannelReport, RecordOutcome
@@ -34,6 +34,7 @@ from hutong.payments.route_selection import RouteRequest, RouteSelector
 from hutong.payments.statements import sql
 from hutong.payments.store import find, find_each
 from hutong.payments.transactions import PaymentTransactions, PlaceOrder
+from hutong.payments.unknown_numbers import UnknownReport, keep_unknown_number
 from hutong.vault import Vault
 
 _VERIFY_EVERY = timedelta(seconds=30)
@@ -42,6 +43,8 @@ _SWEEP_ROUNDS = 20
 """The most batches of expired payments that one round closes, so that polling is never kept waiting."""
 _NOTIFICATIONS_KEPT = timedelta(minutes=30)
 _FORGOTTEN_AT_ONCE = 1000
+_RENUMBERINGS = 3
+"""How often an attempt is numbered again because others of the same payment came and went meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,7 @@ class Payments:
         self._accounts = accounts
         self._transactions = transactions
         self._clock = clock
+        self._vault = vault
         self._verify_from = clock.now()
         limit, checkout_url = config.queue_limit, transactions.documents.checkout_url
         self.route_selector = RouteSelector(
@@ -182,22 +186,33 @@ class Payments:
             return_url=return_url or self._transactions.documents.checkout_url(payment),
             capture_method=payment.capture_method,
             merchant_id=payment.merchant_id,
+            merchant_order_no=payment.merchant_order_no,
             fee_ppm=payment.fee_ppm,
             payment_id=payment.payment_id,
         )
-        command = StartAttempt(payment.payment_id, await self.route_selector.choose(request))
-        result = await self._attempts.starts.submit(command)
+        result = await self._start(payment, request)
         if result.outcome is StartOutcome.OTHER_RUNNING and await self._close_running(result.payment):
-            result = await self._attempts.starts.submit(command)
+            result = await self._start(result.payment, request)
         if result.outcome is StartOutcome.NOT_PAYABLE:
             raise errors.PaymentNotPayable("the payment has succeeded, is closed, or is past its expiry")
-        if result.outcome is StartOutcome.OTHER_RUNNING:
+        if result.outcome in (StartOutcome.OTHER_RUNNING, StartOutcome.SUPERSEDED):
             raise errors.AttemptInProgress("an attempt by another method could still take the money")
         if result.outcome is StartOutcome.STARTED and result.attempt is not None:
             recorded = await self._attempts.submit(result.payment, result.attempt)
             assert recorded.payment is not None, "attempts are never deleted"
             return recorded.payment
         return result.payment
+
+    async def _start(self, payment: Payment, request: RouteRequest) -> StartResult:
+        """Write the intent of an attempt, with the number that comes after those of the payment's other attempts."""
+        for _ in range(_RENUMBERINGS):
+            numbered = replace(request, previous=[attempt.account_id for attempt in payment.attempts])
+            command = StartAttempt(payment.payment_id, await self.route_selector.choose(numbered))
+            result = await self._attempts.starts.submit(command)
+            if result.outcome is not StartOutcome.SUPERSEDED:
+                break
+            payment = result.payment
+        return result
 
     async def _close_running(self, payment: Payment) -> bool:
         """Close the open attempts of a payment at their channels; return whether that is possible for all of them."""
@@ -220,6 +235,8 @@ class Payments:
             A notification repeated by the channel changes nothing and is accepted; the same bytes again are refused
             where the channel signs each repetition separately.
 
+        While catching up after a restore, a report about an unknown number is kept and accepted.
+
         Errors:
             NotificationRefused, NotificationMismatch, NotificationReplayed; NotFound: no such account, order or refund.
         """
@@ -227,13 +244,11 @@ class Payments:
         notification = channel.parse_notification(headers, body, now=self._clock.now())
         if notification.about is channels.About.NOTHING:
             return channel.acceptance
-        name, key = channel.capabilities.channel, notification.replay_key
-        if notification.about is channels.About.PAYMENT:
-            attempt_id = ids.decode("att", notification.number)
-            report = ChannelReport(attempt_id, account_id, notification.answer, Source.NOTIFICATION, key)
-            outcome = (await self._attempts.record(name, report)).outcome
-        else:
-            outcome = (await self.refunds.record_notification(name, account_id, notification)).outcome
+        outcome = await self.record_notification(channel.capabilities.channel, account_id, notification)
+        if outcome is RecordOutcome.NOT_FOUND and self._database.catching_up_since is not None:
+            unknown = UnknownReport(account_id, notification, headers, body)
+            await keep_unknown_number(self._database, self._vault, unknown, now=self._clock.now())
+            return channel.acceptance
         if outcome is RecordOutcome.NOT_FOUND:
             raise NotFound("no order or refund of this account has this number")
         if outcome is RecordOutcome.REPLAYED:
@@ -241,6 +256,16 @@ class Payments:
         if outcome is RecordOutcome.MISMATCH:
             raise errors.NotificationMismatch("the notification names another amount or currency", param="amount")
         return channel.acceptance
+
+    async def record_notification(
+        self, channel: str, account_id: UUID, notification: channels.Notification
+    ) -> RecordOutcome:
+        """Record a verified notification. Errors: NotFound: no number of ours has this form."""
+        if notification.about is not channels.About.PAYMENT:
+            return (await self.refunds.record_notification(channel, account_id, notification)).outcome
+        attempt_id, key = ids.decode("att", notification.number), notification.replay_key
+        report = ChannelReport(attempt_id, account_id, notification.answer, Source.NOTIFICATION, key)
+        return (await self._attempts.record(channel, report)).outcome
 
     async def close(self, payment: Payment) -> Payment:
         """Request the close of a payment on behalf of its merchant; an authorization is given up.
@@ -336,7 +361,8 @@ class Payments:
     async def sweep(self) -> int:
         """Request the close of what has expired, and query what is due; return how much there was."""
         expired = 0
-        for _ in range(_SWEEP_ROUNDS):
+        # After a restore nothing expires: a payment whose attempt the database has lost may have been paid.
+        for _ in range(_SWEEP_ROUNDS if self._database.catching_up_since is None else 0):
             ended = await self._transactions.expire(limit=SWEEP_LIMIT)
             expired += ended
             if ended < SWEEP_LIMIT:

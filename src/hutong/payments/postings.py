@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from hutong import ledger, money
 from hutong.ledger import AccountOwner, EventCode, Posting
 from hutong.payments.model import Attempt, Payment
@@ -10,29 +12,40 @@ from hutong.payments.model import Attempt, Payment
 def success(payment: Payment, attempt: Attempt, *, platform_minor: int = 0, channel_minor: int = 0) -> ledger.Chain:
     """Return the chain that books a success: to the merchant with discount funding and our fee, or to surplus.
 
-    The attempt's id is the first transfer's id, so the ledger itself refuses to book a success twice.
+    The first transfer's id follows from the attempt, so the ledger itself refuses to book a success twice. All ids are
+    of the payment's time, since the journal is kept in order of its ids and those of attempts are in none.
 
     Args:
         platform_minor, channel_minor: What the platform and the channel pay of the order's discounts. It is owed to
             the merchant; surplus has none.
     """
-    taken, attempt_id = taken_minor(attempt), attempt.attempt_id
+    taken, payment_id = taken_minor(attempt), attempt.payment_id
+    name = _success_name(attempt.attempt_id)
     if attempt.surplus:
-        postings = [Posting(EventCode.SURPLUS, "surplus", taken, attempt_id)]
+        postings = [Posting(EventCode.SURPLUS, "surplus", taken, payment_id, name)]
     else:
         # The fee comes last, so that nothing is taken from the merchant before everything has been credited.
         extras = [
-            Posting(EventCode.FUNDING, "platform", platform_minor, attempt_id, "fund:platform"),
-            Posting(EventCode.FUNDING, "channel", channel_minor, attempt_id, "fund:channel"),
+            Posting(EventCode.FUNDING, "platform", platform_minor, payment_id, f"{name}:platform"),
+            Posting(EventCode.FUNDING, "channel", channel_minor, payment_id, f"{name}:channel"),
             # The payment's own id: time-ordered, and as unique as the one success that counts.
-            Posting(EventCode.FEE, "fee", money.fee_minor(taken, payment.fee_ppm), attempt.payment_id),
+            Posting(EventCode.FEE, "fee", money.fee_minor(taken, payment.fee_ppm), payment_id),
         ]
         postings = [
-            Posting(EventCode.PAYMENT, "payment", taken, attempt_id),
+            Posting(EventCode.PAYMENT, "payment", taken, payment_id, name),
             *(posting for posting in extras if posting.amount_minor),
         ]
     owners = {AccountOwner.MERCHANT: payment.merchant_id, AccountOwner.CHANNEL_ACCOUNT: attempt.account_id}
     return ledger.Chain(postings, owners, payment.currency, payment.payment_id)
+
+
+def success_id(payment_id: UUID, attempt_id: UUID) -> int:
+    """Return the id of the transfer that books an attempt's success."""
+    return ledger.derive_id(payment_id, _success_name(attempt_id))
+
+
+def _success_name(attempt_id: UUID) -> str:
+    return f"attempt:{attempt_id}"
 
 
 def taken_minor(attempt: Attempt) -> int:

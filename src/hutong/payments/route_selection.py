@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import orjson
@@ -29,7 +29,9 @@ class RouteRequest:
     Attributes:
         payer: The payer details that the method requires; "institution" is the code of the payer's bank, if known.
         return_url: Where the payer's browser goes afterwards.
-        merchant_id, fee_ppm: The merchant, and the merchant's fee in millionths of the amount.
+        merchant_id, merchant_order_no: The order, from which the attempt's number at the channel is derived.
+        fee_ppm: The merchant's fee in millionths of the amount.
+        previous: The accounts of the payment's earlier attempts, one entry for each attempt.
         tried: Accounts that have refused the payment before taking money.
         payment_id: Keeps a payment in one arm of an experiment.
     """
@@ -41,7 +43,9 @@ class RouteRequest:
     payer: Mapping[str, str] | None = None
     return_url: str | None = None
     capture_method: CaptureMethod = CaptureMethod.AUTOMATIC
-    merchant_id: UUID | None = None
+    merchant_id: UUID = field(kw_only=True)
+    merchant_order_no: str = field(kw_only=True)
+    previous: Sequence[UUID] = ()
     fee_ppm: int = 0
     tried: frozenset[UUID] = frozenset()
     payment_id: UUID | None = None
@@ -92,7 +96,9 @@ class RouteSelector:
         if account_id is None:
             raise self._refusal(request, chosen.decision, offers)
         offer = offers[account_id]
-        attempt_id = self._ids.new()
+        # The number's only use: what the channel took under it, it does not take again, even if our database forgot it.
+        ordinal = 1 + request.previous.count(account_id)
+        attempt_id = self._ids.derive("attempt", request.merchant_id, request.merchant_order_no, account_id, ordinal)
         return NewAttempt(
             attempt_id,
             account_id,
@@ -134,6 +140,8 @@ class RouteSelector:
             return_url=attempt.return_url,
             capture_method=payment.capture_method,
             merchant_id=payment.merchant_id,
+            merchant_order_no=payment.merchant_order_no,
+            previous=[each.account_id for each in payment.attempts],
             fee_ppm=payment.fee_ppm,
             tried=frozenset(each.account_id for each in run),
             payment_id=payment.payment_id,
@@ -187,7 +195,7 @@ class RouteSelector:
             request.amount_minor,
             request.currency,
             self._clock.now(),
-            merchant="" if request.merchant_id is None else ids.encode("mer", request.merchant_id),
+            merchant=ids.encode("mer", request.merchant_id),
             institution=payer.get("institution", ""),
             fee_ppm=request.fee_ppm,
             tried=request.tried,

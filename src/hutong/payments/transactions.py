@@ -60,7 +60,7 @@ class PaymentTransactions:
         self.policy = policy
         self.reports: Recorder[Attempt] = Recorder(
             database,
-            AttemptReports(policy, new_id=ids.new),
+            AttemptReports(policy, ids=ids),
             documents,
             clock=clock,
             ids=ids,

@@ -21,6 +21,7 @@ from hutong.errors import InvalidParameter, InvalidRequest, NotFound, Unavailabl
 from hutong.events import DIGEST, Event, Relay
 from hutong.events.streams.relay import _BrokerFailed
 from hutong.events.streams.streams import answer_request
+from support.event_ids import published_id
 from support.fakes.broker import MemoryBroker, check, check_digests, names
 from support.fixtures.webhooks import World, until
 
@@ -68,11 +69,11 @@ async def test_a_message_says_what_was_recorded(world: World, broker: MemoryBrok
     await events.sequence(world.database)
     await relay_of(world, broker).run_once(broker)
     item = broker.kept[0]
-    assert (item.message_id, item.stream, item.no) == (ids.encode("evt", event.event_id), PAYMENTS, 1)
+    assert (item.message_id, item.stream, item.no) == (published_id(event), PAYMENTS, 1)
     assert (item.type, item.key) == ("payment.succeeded", str(event.object_id))
     assert b'"data":{"b": 1.0,  "a":"\xe8\x8c\xb6"}' in item.body
     assert json.loads(item.body) == {
-        "id": ids.encode("evt", event.event_id),
+        "id": published_id(event),
         "stream": PAYMENTS,
         "no": 1,
         "type": "payment.succeeded",
@@ -202,7 +203,7 @@ async def test_of_two_transactions_that_commit_in_reverse_order_both_are_publish
         await world.record(late)
         await events.sequence(world.database)
         await relay.run_once(broker)
-        assert [body["id"] for body in broker.bodies()] == [ids.encode("evt", late.event_id)]
+        assert [body["id"] for body in broker.bodies()] == [published_id(late)]
     await events.sequence(world.database)
     await relay.run_once(broker)
     assert check(kept(broker), names([early, late])) == 0

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from hutong import events
 from hutong.clock import SystemClock
-from hutong.db import Database, load_statements, migrate
+from hutong.db import CatchUpReason, Database, begin_catch_up, load_statements, migrate
 from hutong.events import Event
 from hutong.ids import Ids
 from support import create_database
@@ -309,3 +309,25 @@ def nodes(node: dict[str, object]) -> list[dict[str, object]]:
 async def test_the_application_cannot_give_a_number_again(world: World, statement: str) -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await world.database.pool.execute(statement)
+
+
+async def test_after_a_restore_numbers_are_those_of_a_new_epochs_stream(server_url: str, clock: SystemClock) -> None:
+    """No number is given to another event than before; what had its number keeps it."""
+    url = create_database(server_url)
+    migrate(url)
+    new = Ids(clock).new
+    async with Database.open(url, size=2) as database:
+        for epoch in (1, 2, 3):
+            made = [Event(new(), kind, new(), uuid4(), {}) for kind in ("payment.x", "payment.y", "refund.x")]
+            async with database.transaction() as tx:
+                await events.record(tx, made, now=clock.now())
+            assert await events.sequence(database, zone=7) == 3
+            async with database.transaction() as tx:
+                last = {stream.stream: stream.last_no for stream in await events.list_streams(tx)}
+            mark = "" if epoch == 1 else f"-{epoch}"
+            assert {name: last[name] for name in (f"hutong.payment.7{mark}", f"hutong.refund.7{mark}")} == {
+                f"hutong.payment.7{mark}": 2,
+                f"hutong.refund.7{mark}": 1,
+            }
+            assert len(last) == 2 * epoch
+            await database.run(lambda tx: begin_catch_up(tx, CatchUpReason.OPERATOR, now=clock.now()))

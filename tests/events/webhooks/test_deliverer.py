@@ -17,10 +17,12 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from hutong import ids as typeids
 from hutong.clock import SystemClock
 from hutong.db import Database, migrate
+from hutong.events import Event
 from hutong.events.model import DeliveryState
 from hutong.events.webhooks.queue import EndpointSlots
 from hutong.events.webhooks.retry import ATTEMPTS_MAX, delay_after
 from hutong.events.webhooks.worker import LEASE, DeliveryCounts
+from support.event_ids import published_id
 from support.fixtures.webhooks import Receiver, World, until
 
 
@@ -33,7 +35,7 @@ async def test_a_delivery_is_signed_as_the_standard_library_verifies(world: Worl
     [(headers, body)] = [(headers, body) for path, headers, body in receiver.requests if path == "/hook"]
     verified = Webhook(endpoint.secret).verify(body, headers)
     assert verified == {
-        "id": typeids.encode("evt", event.event_id),
+        "id": published_id(event),
         "type": "payment.succeeded",
         "version": 1,
         "created_at": verified["created_at"],
@@ -521,14 +523,14 @@ async def test_the_oldest_supported_server_records_and_delivers(
         assert [headers["webhook-id"] for _, headers, _ in receiver.requests] == names(first, second)
 
 
-def names(*given: object) -> list[str]:
-    return [typeids.encode("evt", event.event_id) for event in given]  # type: ignore[attr-defined]
+def names(*given: Event) -> list[str]:
+    return [published_id(event) for event in given]
 
 
 async def events_of(world: World, receiver: Receiver, payment: object) -> list[int]:
     async with world.database.transaction() as tx:
-        rows = await tx.fetch("SELECT event_id FROM events.outbox WHERE object_id = $1", payment)
-    mine = {typeids.encode("evt", row["event_id"]) for row in rows}
+        rows = await tx.fetch("SELECT public_id FROM events.outbox WHERE object_id = $1", payment)
+    mine = {typeids.encode("evt", row["public_id"]) for row in rows}
     return [
         body["object_seq"] for body in map(orjson.loads, (b for _, _, b in receiver.requests)) if body["id"] in mine
     ]

@@ -7,12 +7,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from hutong import events, ids
+from hutong import events
 from hutong.errors import Conflict, NotFound
 from hutong.events import Event, ReplayRequest
 from hutong.events.model import DeliveryAttempt, DeliveryState, NewEndpoint
 from hutong.events.webhooks.retry import ATTEMPTS_MAX
 from hutong.events.webhooks.worker import DeliveryCounts
+from support.event_ids import published_id
 from support.fixtures.webhooks import Receiver, World
 
 
@@ -38,7 +39,7 @@ def arrived(receiver: Receiver) -> list[str]:
 
 
 def names(*given: Event) -> list[str]:
-    return [ids.encode("evt", event.event_id) for event in given]
+    return [published_id(event) for event in given]
 
 
 async def test_one_event_comes_again_under_its_id_with_all_its_attempts(world: World, receiver: Receiver) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 
 import orjson
 
-from hutong import ids
 from hutong.errors import Unavailable
 from hutong.events import DIGEST, Event
 from hutong.events.streams.messages import StreamItem
+from support.event_ids import published_id
 
 
 class MemoryBroker:
@@ -101,4 +101,4 @@ def check_digests(digests: Iterable[dict[str, Any]], bodies: dict[tuple[str, int
 
 
 def names(made: Iterable[Event]) -> set[str]:
-    return {ids.encode("evt", event.event_id) for event in made}
+    return {published_id(event) for event in made}

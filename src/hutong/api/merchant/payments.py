@@ -139,6 +139,7 @@ async def _check(
         return_url=body.return_url,
         capture_method=order.new.capture_method,
         merchant_id=merchant.merchant_id,
+        merchant_order_no=order.new.merchant_order_no,
         fee_ppm=merchant.fee_ppm,
         payment_id=order.new.payment_id,
     )

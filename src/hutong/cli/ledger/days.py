@@ -60,9 +60,9 @@ def days(
 
     async def work(tx: db.Tx) -> tuple[str, list[books.days.AccountingDay]]:
         rule = await books.days.day_rule(tx)
-        return _words(rule), await books.days.list_days(tx, now=datetime.now(UTC), limit=limit)
+        return _rule_summary(rule), await books.days.list_days(tx, now=datetime.now(UTC), limit=limit)
 
-    words, listed = in_transaction(work)
+    summary, listed = in_transaction(work)
     rows = [
         {
             "day": str(day.day),
@@ -75,7 +75,7 @@ def days(
         for day in listed
     ]
     if not (as_json or as_csv):
-        print(words)
+        print(summary)
     show(rows, as_json=as_json, as_csv=as_csv)
 
 
@@ -125,12 +125,12 @@ def set_cut_time(
     rule = books.days.make_rule(cut_time.time(), zone, books.days.CutBelongsTo(belongs) if belongs else None)
     now = datetime.now(UTC)
     today = rule.day_of(now)
-    print(f"{_words(rule)}; business of now belongs to {today}, which ends at {rule.end_of(today).isoformat()}")
+    print(f"{_rule_summary(rule)}; business of now belongs to {today}, which ends at {rule.end_of(today).isoformat()}")
     if not yes and not typer.confirm("Set it?"):
         sys.exit(1)
     in_transaction(lambda tx: books.days.set_day_rule(tx, rule))
 
 
-def _words(rule: books.days.DayRule) -> str:
+def _rule_summary(rule: books.days.DayRule) -> str:
     date = "their own date" if rule.cut_belongs_to.value == "same_day" else "the date after"
     return f"days end at {rule.cut_time:%H:%M} on {date} in {rule.zone} ({rule.cut_belongs_to.value})"

@@ -23,12 +23,25 @@ FOR NO KEY UPDATE;
 stream text, no bigint, event_id text, type text, object_id text, object_seq bigint, hash bytea, body bytea
 
 -- name: insert_messages
--- A message that is already stored is not inserted, and so not returned.
-INSERT INTO consumer.inbox (consumer, received_at, {message})
-SELECT :consumer, :now, {m.message}
+-- A message that is already stored is not inserted, and so not returned. After a restore the source may tell an event of
+-- before again, in a stream of the next epoch: it is known by its id, and done.
+INSERT INTO consumer.inbox (consumer, received_at, state, ended_at, {message})
+SELECT :consumer, :now, CASE WHEN k.known THEN 'done' ELSE 'waiting' END,
+    CASE WHEN k.known THEN :now::timestamptz END, {m.message}
 FROM unnest({message[]}) AS m ({message})
+CROSS JOIN LATERAL (
+    SELECT m.stream ~ '-[0-9]+$' AND EXISTS (
+        SELECT FROM consumer.inbox AS i
+        WHERE i.object_id = m.object_id AND i.object_seq = m.object_seq AND i.consumer = :consumer
+            AND i.event_id = m.event_id AND i.stream <> m.stream
+    ) AS known
+) AS k
 ON CONFLICT DO NOTHING
 RETURNING stream, no;
+
+-- name: follows_any
+-- Whether a consumer follows one of these streams.
+SELECT EXISTS (SELECT FROM consumer.stream AS s WHERE s.consumer = $1 AND s.stream = ANY ($2::text[]));
 
 -- name: differing
 -- The repeated messages that differ from the stored ones, and whether the source has confirmed them by a digest of that

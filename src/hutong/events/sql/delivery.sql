@@ -7,7 +7,7 @@ SELECT set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', '
 -- Walk from endpoint to endpoint through the index of pending deliveries, so that one endpoint's backlog is never read on
 -- the way to another's. From each endpoint with due deliveries, take its share of the free slots: the oldest deliveries
 -- that are the first pending ones of their object. `endpoint_ids`, `in_flight` and `slots` list the endpoints that have
--- deliveries in flight or fewer slots than `endpoint_slots`; an unlisted endpoint that has been failing gets one attempt
+-- deliveries in flight or fewer slots than `endpoint_slots`; events before `first_id` wait for the end of a catch-up; an unlisted endpoint that has been failing gets one attempt
 -- at a time. The rows pass through arrays so that the plan looks them up by key, whatever the planner expects of the walk.
 WITH RECURSIVE walk AS (
     (
@@ -39,7 +39,7 @@ due AS (
     FROM ready r
     CROSS JOIN LATERAL (
         SELECT d.event_id, d.next_at FROM events.delivery d
-        WHERE d.endpoint_id = r.endpoint_id AND d.next_at <= :now
+        WHERE d.endpoint_id = r.endpoint_id AND d.next_at <= :now AND d.event_id >= :first_id
             AND (d.claimed_until IS NULL OR d.claimed_until <= :now)
             AND d.object_seq = (
                 SELECT min(b.object_seq) FROM events.delivery b
@@ -64,11 +64,14 @@ claimed AS (
     RETURNING d.event_id, d.endpoint_id, d.object_id, d.object_seq, d.attempts
 )
 SELECT c.event_id, c.endpoint_id, c.object_id, c.object_seq, c.attempts, o.type, o.version, o.data, o.created_at,
+    o.public_id,
     e.merchant_id, e.url, e.scheme, e.sealed_secret,
     CASE WHEN e.previous_until > :now THEN e.sealed_previous END AS sealed_previous,
     e.disabled_at IS NOT NULL AS disabled, e.failing_since IS NOT NULL AND e.disabled_at IS NULL AS failing
 FROM claimed c
-CROSS JOIN LATERAL (SELECT b.type, b.version, b.data, b.created_at FROM events.outbox b WHERE b.event_id = c.event_id LIMIT 1) o
+CROSS JOIN LATERAL (
+    SELECT b.type, b.version, b.data, b.created_at, b.public_id FROM events.outbox b WHERE b.event_id = c.event_id LIMIT 1
+) o
 JOIN events.endpoint e ON e.endpoint_id = c.endpoint_id;
 
 -- name: finish_deliveries

@@ -1,5 +1,5 @@
 -- columns: event
-event_id, type, version, merchant_id, object_id, object_seq, data, created_at
+event_id, type, version, merchant_id, object_id, object_seq, data, created_at, public_id
 
 -- name: record_events
 -- Numbers, events and deliveries in one statement, because it is part of every payment's transaction. The counters are
@@ -17,11 +17,14 @@ counter AS (
     RETURNING o.object_id, o.last_seq
 ),
 written AS (
-    INSERT INTO events.outbox (event_id, merchant_id, object_id, object_seq, type, version, data, created_at)
-    SELECT g.event_id, g.merchant_id, g.object_id,
-        c.last_seq + 1 - row_number() OVER (PARTITION BY g.object_id ORDER BY g.position DESC),
-        g.type, g.version, g.data::json, :now::timestamptz
-    FROM input g JOIN counter c ON c.object_id = g.object_id
+    INSERT INTO events.outbox (event_id, merchant_id, object_id, object_seq, type, version, data, created_at, public_id)
+    SELECT n.event_id, n.merchant_id, n.object_id, n.object_seq, n.type, n.version, n.data::json, :now::timestamptz,
+        events.public_id(n.object_id, n.object_seq, n.type, n.event_id)
+    FROM (
+        SELECT g.event_id, g.merchant_id, g.object_id, g.type, g.version, g.data,
+            c.last_seq + 1 - row_number() OVER (PARTITION BY g.object_id ORDER BY g.position DESC) AS object_seq
+        FROM input g JOIN counter c ON c.object_id = g.object_id
+    ) n
     RETURNING event_id, merchant_id, object_id, object_seq, type
 )
 INSERT INTO events.delivery (event_id, endpoint_id, object_id, object_seq, next_at)
@@ -39,6 +42,10 @@ LEFT JOIN LATERAL (
 -- One event of the outbox.
 SELECT {event}
 FROM events.outbox WHERE event_id = $1;
+
+-- name: find_by_public_id
+-- The key of an event that is known by this id.
+SELECT event_id FROM events.outbox WHERE public_id = $1;
 
 -- name: object_versions
 -- The number of each object's last event.

@@ -85,6 +85,14 @@ SELECT events.drop_archived($1, $2, $3, $4);
 SELECT p.name, p.file FROM events.partition p
 WHERE p.parent = 'outbox' AND p.detached_at IS NOT NULL AND p.low_ms <= $1 AND p.high_ms > $1;
 
+-- name: archived_event
+-- The detached table that has the event of this public id.
+SELECT events.archived_event($1);
+
+-- name: archive_files
+-- The files of the archive that hold events, newest first.
+SELECT p.file FROM events.partition p WHERE p.parent = 'outbox' AND p.file IS NOT NULL ORDER BY p.low_ms DESC;
+
 -- name: archived_until
 -- The first millisecond whose events are still in the database.
 SELECT max(p.high_ms) AS high_ms FROM events.partition p WHERE p.parent = 'outbox' AND p.detached_at IS NOT NULL;

@@ -53,7 +53,7 @@ candidate AS (
     WHERE (SELECT unknown FROM state)
 ),
 ordered AS (
-    SELECT c.event_id, concat($1::text, '.', split_part(c.type, '.', 1), '.', $2::integer) AS stream, c.object_seq,
+    SELECT c.event_id, events.stream_of($1::text, c.type, $2::integer) AS stream, c.object_seq,
         max(c.event_id::text COLLATE "C") OVER (PARTITION BY c.object_id ORDER BY c.object_seq) AS place
     FROM candidate c
     WHERE NOT EXISTS (SELECT FROM events.stream_entry e WHERE e.event_id = c.event_id)

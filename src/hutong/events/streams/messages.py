@@ -58,7 +58,7 @@ def message_body(stream: str, no: int, event: RecordedEvent) -> bytes:
     """Return the JSON text of an event in its stream: the same bytes each time, with `data` as it was recorded."""
     return orjson.dumps(
         {
-            "id": ids.encode("evt", event.event_id),
+            "id": event.name,
             "stream": stream,
             "no": no,
             "type": event.type,
@@ -87,7 +87,7 @@ def event_item(entry: StreamEntry, *, resent: bool = False) -> StreamItem:
     """Return the message of an event."""
     event = entry.event
     body = message_body(entry.stream, entry.no, event)
-    name, key = ids.encode("evt", event.event_id), str(event.object_id)
+    name, key = event.name, str(event.object_id)
     return StreamItem(name, entry.stream, event.type, key, body, entry.no, resent, recorded_at=event.created_at)
 
 

@@ -12,9 +12,9 @@ SEQUENCE_EVERY_S = 0.1
 async def sequence(database: db.Database, *, source: str = "hutong", zone: int = 0) -> int:
     """Number the events committed since the last round; any number of processes may do it.
 
-    A stream is `{source}.{topic}.{zone}`, where the topic is the part of the event's type before its first dot. Its
-    numbers run from 1 without a gap. An object's events keep their order; a transaction that commits late is neither
-    skipped nor awaited.
+    A stream is `{source}.{topic}.{zone}`, where the topic is the part of the event's type before its first dot; after a
+    restore of the database, `{source}.{topic}.{zone}-{epoch}`, from 2 on. Its numbers run from 1 without a gap. An
+    object's events keep their order; a transaction that commits late is neither skipped nor awaited.
 
     Args:
         database: Not a transaction: the round must see all that was committed before it began, and nothing else.

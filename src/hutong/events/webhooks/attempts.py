@@ -11,6 +11,7 @@ import orjson
 
 from hutong import db, ids
 from hutong.clock import instant
+from hutong.events.archive import outbox_key
 from hutong.events.model import DeliveryAttempt, DeliveryAttemptState, DeliveryState, Endpoint, Scheme
 from hutong.events.outbox import read_event
 from hutong.events.statements import sql
@@ -60,7 +61,8 @@ async def list_delivery_attempts(
         event_id, state: Only attempts to deliver this event, with this result.
         after: The last attempt of the previous page.
     """
-    rows = await sql.list_delivery_attempts.fetch(tx, endpoint_id, event_id, state, after, limit)
+    key = None if event_id is None else await outbox_key(tx, event_id)
+    rows = await sql.list_delivery_attempts.fetch(tx, endpoint_id, key, state, after, limit)
     return [
         DeliveryAttempt(
             attempt_id=row["attempt_id"],
@@ -80,7 +82,7 @@ async def list_delivery_attempts(
 
 def delivery_attempt_document(attempt: DeliveryAttempt, endpoint: Endpoint) -> dict[str, Any]:
     """Return the public form of an attempt: the request without signature and secrets, nothing of the answer."""
-    name = ids.encode("evt", attempt.event.event_id)
+    name = attempt.event.name
     body, headers = webhook_body(name, attempt.event), {"content-type": "application/json"}
     if endpoint.scheme is Scheme.RSA2:
         merchant = ids.encode("mer", endpoint.merchant_id)

@@ -16,7 +16,7 @@ from yarl import URL
 
 from hutong import ids
 from hutong.errors import ConfigurationError, InvalidParameter
-from hutong.events.model import RecordedEvent, Scheme
+from hutong.events.model import RecordedEvent, Scheme, event_name
 from hutong.events.webhooks import legacy_form
 from hutong.events.webhooks.address_guard import AddressRefused, GuardedResolver, check_url, guarded_socket
 from hutong.events.webhooks.endpoints import secret_context
@@ -52,6 +52,12 @@ class Webhook:
     merchant_id: UUID = _NOBODY
     scheme: Scheme = Scheme.HMAC
     sealed_previous: bytes | None = None
+    public_id: UUID | None = None
+
+    @property
+    def name(self) -> str:
+        """The id by which receivers know the event."""
+        return event_name(self.event_id, self.public_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +182,7 @@ def _prepare_standard(secrets: list[str]) -> Prepare:
     signers = [signer(secret) for secret in secrets]
 
     def prepare(webhook: Webhook, now: datetime) -> tuple[bytes, dict[str, str]]:
-        name = ids.encode("evt", webhook.event_id)
+        name = webhook.name
         body = webhook_body(name, webhook)
         text = body.decode()
         return body, {
@@ -197,7 +203,7 @@ def _prepare_form(secrets: list[str]) -> Prepare:
     key = legacy_form.load(secrets[-1])
 
     def prepare(webhook: Webhook, now: datetime) -> tuple[bytes, dict[str, str]]:
-        name = ids.encode("evt", webhook.event_id)
+        name = webhook.name
         event = orjson.loads(webhook_body(name, webhook))
         fields = legacy_form.fields_of(event, merchant=ids.encode("mer", webhook.merchant_id), now=now)
         return legacy_form.encode(fields, key), {"Content-Type": legacy_form.MEDIA_TYPE, "webhook-id": name}

@@ -12,10 +12,12 @@ from hutong import db
 from hutong.events.model import DeliveryState, Scheme
 from hutong.events.statements import sql
 from hutong.events.webhooks.client import Webhook, WebhookResponse
+from hutong.ids import least
 
 if TYPE_CHECKING:
     import asyncpg
 
+_FIRST = UUID(int=0)
 _RESTS = tuple(timedelta(milliseconds=ms) for ms in (100, 200, 400, 800, 1000))
 
 
@@ -97,6 +99,7 @@ async def claim_deliveries(
     free: int,
     endpoint_slots: int,
     by_endpoint: Mapping[UUID, EndpointSlots],
+    since: datetime | None = None,
 ) -> list[ClaimedDelivery]:
     """Claim due deliveries, none twice, and of one object and endpoint only the first that is pending.
 
@@ -104,6 +107,7 @@ async def claim_deliveries(
         free: The most to claim in all; endpoints with few deliveries in flight come first.
         endpoint_slots: The most in flight to an endpoint that `by_endpoint` does not list.
         by_endpoint: The endpoints that have deliveries in flight, or fewer slots.
+        since: Only deliveries of events recorded from this instant on; None claims all.
     """
     await sql.keep_to_indexes.execute(tx)
     rows = await sql.claim_deliveries.fetch(
@@ -111,6 +115,7 @@ async def claim_deliveries(
         now=now,
         until=until,
         free=free,
+        first_id=_FIRST if since is None else least(since),
         endpoint_slots=endpoint_slots,
         endpoint_ids=list(by_endpoint),
         in_flight=[slots.in_flight for slots in by_endpoint.values()],
@@ -172,5 +177,6 @@ def _read_claim(row: asyncpg.Record, until: datetime) -> ClaimedDelivery:
         merchant_id=row["merchant_id"],
         scheme=Scheme(row["scheme"]),
         sealed_previous=row["sealed_previous"],
+        public_id=row["public_id"],
     )
     return ClaimedDelivery(webhook, row["object_id"], row["attempts"], row["disabled"], row["failing"], until)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from hutong import db
 from hutong.errors import Conflict
-from hutong.events.archive import require_unarchived
+from hutong.events.archive import outbox_key, require_unarchived
 from hutong.events.statements import sql
 from hutong.events.webhooks.endpoints import find_endpoint
 from hutong.ids import least
@@ -93,6 +93,8 @@ async def replay(
     endpoint = await find_endpoint(tx, merchant_id, endpoint_id)
     if endpoint.disabled_at is not None:
         raise Conflict("the webhook endpoint is disabled; enable it first")
+    if request.first == request.last:
+        request = ReplayRequest.one(await outbox_key(tx, request.first))
     if request.first != _FIRST:
         await require_unarchived(tx, request.first)
     if request.failed:

@@ -212,7 +212,13 @@ class WebhookWorker:
             return []
         now = self._clock.now()
         return await claim_deliveries(
-            tx, now=now, until=now + LEASE, free=free, endpoint_slots=self._per_endpoint, by_endpoint=self._slots
+            tx,
+            now=now,
+            until=now + LEASE,
+            free=free,
+            endpoint_slots=self._per_endpoint,
+            by_endpoint=self._slots,
+            since=self._database.catching_up_since,  # nobody knows which of the earlier ones were delivered
         )
 
     async def _deliver(self, client: WebhookClient, claim: ClaimedDelivery, slots: EndpointSlots) -> None:

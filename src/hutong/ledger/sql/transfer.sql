@@ -74,9 +74,10 @@ SELECT pg_advisory_xact_lock(x'696d706f7274'::bigint);
 -- account whose newest row has a later date is not changed, and the caller misses it.
 WITH journal AS (
     INSERT INTO ledger.transfer (accounting_date, xact, {journal})
-    SELECT :accounting_date::date, :xact::bigint, {j.journal}
+    SELECT j.accounting_date, :xact::bigint, {j.journal}
     FROM unnest(
-        :id::text::uuid[], :debit_account_id::text::uuid[], :credit_account_id::text::uuid[], :amount::text::bigint[],
+        :accounting_date::text::date[], :id::text::uuid[], :debit_account_id::text::uuid[],
+        :credit_account_id::text::uuid[], :amount::text::bigint[],
         :pending_id::text::uuid[], :user_data_128::text::uuid[], :user_data_64::text::bigint[],
         :user_data_32::text::bigint[], :timeout::text::bigint[], :ledger::text::bigint[], :code::text::integer[],
         :flags::text::integer[], :timestamp::text::bigint[], :debit_version::text::bigint[],
@@ -84,20 +85,20 @@ WITH journal AS (
         :debit_credits_pending::text::bigint[], :debit_credits_posted::text::bigint[],
         :credit_debits_pending::text::bigint[], :credit_debits_posted::text::bigint[],
         :credit_credits_pending::text::bigint[], :credit_credits_posted::text::bigint[]
-    ) AS j ({journal})
+    ) AS j (accounting_date, {journal})
 ), balances AS (
     UPDATE ledger.account a SET
         debits_posted = u.debits_posted, credits_posted = u.credits_posted, version = u.version,
         debits_pending = coalesce(u.debits_pending, a.debits_pending),
         credits_pending = coalesce(u.credits_pending, a.credits_pending),
         next_expiry = coalesce(u.next_expiry, a.next_expiry), flags = coalesce(u.flags, a.flags),
-        last_date = CASE WHEN u.version > a.version THEN :accounting_date ELSE a.last_date END
+        last_date = CASE WHEN u.version > a.version THEN :last_date::date ELSE a.last_date END
     FROM unnest(
         :account_id::text::uuid[], :account_debits_posted::text::bigint[], :account_credits_posted::text::bigint[],
         :account_version::text::bigint[], :account_debits_pending::text::bigint[],
         :account_credits_pending::text::bigint[], :account_next_expiry::text::bigint[], :account_flags::text::integer[]
     ) u (id, debits_posted, credits_posted, version, debits_pending, credits_pending, next_expiry, flags)
-    WHERE a.id = u.id AND coalesce(a.last_date, '-infinity') <= :accounting_date
+    WHERE a.id = u.id AND coalesce(a.last_date, '-infinity') <= :last_date
     RETURNING 1
 ), opened AS (
     INSERT INTO ledger.pending (id, debit_account_id, credit_account_id, expires_at, state)
@@ -113,7 +114,7 @@ WITH journal AS (
     RETURNING 1
 ), failed AS (
     INSERT INTO ledger.transfer (accounting_date, xact, {journal})
-    SELECT :accounting_date::date, :xact::bigint, f.id, ledger.nil(), ledger.nil(), 0, ledger.nil(), ledger.nil(), 0,
+    SELECT :last_date, :xact, f.id, ledger.nil(), ledger.nil(), 0, ledger.nil(), ledger.nil(), 0,
         f.status, 0, 0, 0, 98304, f.timestamp, f.timestamp, f.timestamp, 0, 0, 0, 0, 0, 0, 0, 0
     FROM unnest(:failed_id::text::uuid[], :failed_status::text::integer[], :failed_timestamp::text::bigint[])
         f (id, status, timestamp)

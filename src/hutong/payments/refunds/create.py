@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -11,6 +11,7 @@ from uuid import UUID
 from hutong import db, ledger, money
 from hutong.channels import Capabilities
 from hutong.idempotency import StoredAnswer
+from hutong.ids import Ids
 from hutong.payments.items import LineItem, RefundLine, line_of, units_left
 from hutong.payments.model import DEFAULT_POLICY, Attempt, Payment, PollingPolicy, TimelineEntry
 from hutong.payments.postings import taken_minor
@@ -35,6 +36,8 @@ class NewRefund:
     """A merchant's request for a refund, validated at the edge.
 
     Attributes:
+        refund_id: Derived from the merchant and the number, since it is our number at the channel.
+        hold_id: The id of the hold of this request. A hold that was refused once is refused under its id permanently.
         amount_minor: The amount for the payer; None is the value of the items or, without items, all that is left.
         items: Ids and quantities, for a payment that has items.
         capabilities: Those of the channel that took the money.
@@ -44,6 +47,7 @@ class NewRefund:
     """
 
     refund_id: UUID
+    hold_id: UUID
     payment_id: UUID
     merchant_id: UUID
     merchant_refund_no: str
@@ -224,7 +228,7 @@ def _decide(
         amount_minor=amount,
         currency=payment.currency,
         reason=request.reason,
-        hold_id=request.refund_id,
+        hold_id=request.hold_id,
         created_at=now,
         next_query_at=next_query_at,
         route=method,
@@ -298,9 +302,7 @@ def fee_back_minor(payment: Payment, refunds: Iterable[Refund], amount: int) -> 
     return min(max(due - sum(refund.fee_minor for refund in counted), 0), amount)
 
 
-async def refund_surplus(
-    tx: db.Tx, successes: Sequence[tuple[Payment, Attempt]], *, new_id: Callable[[], UUID], now: datetime
-) -> None:
+async def refund_surplus(tx: db.Tx, successes: Sequence[tuple[Payment, Attempt]], *, ids: Ids, now: datetime) -> None:
     """Create the refund of each surplus success, in the transaction that books it.
 
     Effects:
@@ -309,7 +311,7 @@ async def refund_surplus(
     """
     refunds = [
         Refund(
-            refund_id=new_id(),
+            refund_id=ids.derive("surplus", attempt.attempt_id),
             payment_id=payment.payment_id,
             attempt_id=attempt.attempt_id,
             merchant_id=payment.merchant_id,
@@ -321,7 +323,7 @@ async def refund_surplus(
             amount_minor=taken_minor(attempt),
             currency=payment.currency,
             reason="surplus",
-            hold_id=attempt.attempt_id,
+            hold_id=ids.new(),
             created_at=now,
             next_query_at=now,
         )

@@ -207,9 +207,10 @@ class Refunds:
             return RefundResult(RefundOutcome.REFUSED, refusal=RefundRefusal.NOT_REFUNDABLE)
         channel = await self._accounts.get(attempt.account_id)
         can = channel.capabilities
-        refund_id = self._ids.new()
+        refund_id = self._ids.derive("refund", payment.merchant_id, order.merchant_refund_no)
         new = NewRefund(
             refund_id=refund_id,
+            hold_id=self._ids.new(),
             payment_id=payment.payment_id,
             merchant_id=payment.merchant_id,
             merchant_refund_no=order.merchant_refund_no,
@@ -227,7 +228,7 @@ class Refunds:
             return RefundResult(RefundOutcome.ANSWERED, answer=placed.stored())
         if result.outcome is not RefundOutcome.CREATED or result.refund is None or result.payment is None:
             return replace(result, answer=placed.answer)
-        sent = await self._calls.refund(channel, result.payment, result.refund)
+        sent = await self._send(channel, result.payment, result.refund)
         report = _report(result.refund, sent, Source.SUBMISSION)
         recorded = await self._record(result.refund.channel, report, claim)
         return replace(result, refund=recorded.row, answer=recorded.answer)
@@ -257,6 +258,9 @@ class Refunds:
             payment = (await find(tx, [refund.payment_id]))[refund.payment_id]
         if refund.next_query_at is None:
             return
+        if self._database.predates_restore(refund.created_at):
+            await self._ask(payment, refund)
+            return
         if refund.state is RefundState.PAYOUT:
             await self._pay_out(payment, refund)
             return
@@ -266,8 +270,32 @@ class Refunds:
         source = Source.QUERY
         if answer is None or answer.state is ChannelState.NOT_FOUND:
             # Sending the same number again is safe, and the only way on for a refund that the channel does not know.
-            answer, source = await self._calls.refund(channel, payment, refund), Source.SUBMISSION
+            answer, source = await self._send(channel, payment, refund), Source.SUBMISSION
         await self._record(refund.channel, _report(refund, answer, source))
+
+    async def _send(self, channel: channels.Channel, payment: Payment, refund: Refund) -> ChannelAnswer:
+        """Send a refund. While catching up after a restore the channel is asked first: it may have made it already."""
+        if self._database.catching_up_since is not None:
+            known = await self._known(channel, payment, refund)
+            if known.state is not ChannelState.NOT_FOUND:
+                return known
+        return await self._calls.refund(channel, payment, refund)
+
+    async def _ask(self, payment: Payment, refund: Refund) -> None:
+        """Ask about a refund from before a restore; only what the channel knows is recorded, and nothing is sent."""
+        if refund.state is RefundState.PAYOUT:
+            known = await self._calls.query_payout(refund)
+        else:
+            known = await self._known(await self._accounts.get(refund.account_id), payment, refund)
+        if known.state not in (ChannelState.NOT_FOUND, ChannelState.UNKNOWN):
+            await self._record(refund.channel, _report(refund, known, Source.QUERY))
+
+    async def _known(self, channel: channels.Channel, payment: Payment, refund: Refund) -> ChannelAnswer:
+        """Return what the channel knows of a refund; NOT_FOUND where it cannot be asked."""
+        try:
+            return await self._calls.query_refund(channel, payment, refund)
+        except channels.NotOffered:
+            return ChannelAnswer(ChannelState.NOT_FOUND)
 
     async def stop(self) -> None:
         """Finish what has been taken on and take nothing more."""

@@ -47,15 +47,16 @@ SELECT {refund},
     (SELECT p.merchant_order_no FROM payments.payment AS p WHERE p.id = refund.payment_id) AS merchant_order_no
 FROM payments.refund
 WHERE payment_id = ANY ($1::uuid [])
-ORDER BY payment_id, id;
+ORDER BY payment_id, created_at, id;
 
 -- name: page_of_refunds
 -- The refunds of one payment, first to last, from after the given one.
 SELECT {refund},
     (SELECT p.merchant_order_no FROM payments.payment AS p WHERE p.id = refund.payment_id) AS merchant_order_no
 FROM payments.refund
-WHERE payment_id = $1 AND ($2::uuid IS NULL OR id > $2)
-ORDER BY id
+WHERE payment_id = $1
+    AND ($2::uuid IS NULL OR (created_at, id) > (SELECT c.created_at, c.id FROM payments.refund AS c WHERE c.id = $2))
+ORDER BY created_at, id
 LIMIT $3;
 
 -- name: payments_of_refunds

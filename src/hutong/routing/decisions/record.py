@@ -16,7 +16,7 @@ from uuid import UUID
 import orjson
 from pydantic import Field, TypeAdapter
 
-from hutong import db, ids
+from hutong import db
 from hutong.routing.configuration.configuration import Configuration
 from hutong.routing.experiments.assignment import Arm
 from hutong.routing.health import AccountHealth
@@ -236,7 +236,7 @@ async def find_decisions(tx: db.Tx, attempt_ids: Collection[UUID]) -> list[Logge
 
 async def decisions_between(tx: db.Tx, start: datetime, end: datetime) -> AsyncIterator[LoggedDecision]:
     """Yield the decisions of a span of time, in order of time; rows are read as they are needed."""
-    async for row in sql.decisions_between.cursor(tx, ids.least(start), ids.least(end)):
+    async for row in sql.decisions_between.cursor(tx, start, end):
         yield _read_decision(row)
 
 

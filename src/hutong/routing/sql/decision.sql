@@ -15,11 +15,11 @@ WHERE attempt_id = ANY ($1::uuid [])
 ORDER BY decided_at, attempt_id;
 
 -- name: decisions_between
--- The decisions of a span of time. The ids of attempts rise with time, so the primary key finds them.
+-- The decisions of a span of time, in its order.
 SELECT {decision}
 FROM routing.decision
-WHERE attempt_id >= $1 AND attempt_id < $2
-ORDER BY attempt_id;
+WHERE decided_at >= $1 AND decided_at < $2
+ORDER BY decided_at, attempt_id;
 
 -- name: add_capability_snapshot
 -- Capabilities change seldom, and every process has the same.

@@ -1,0 +1,136 @@
+"""`hutong restore …`: what to do after the database was restored to an earlier time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from hutong.cli.common import Json, RequestGroup, load_settings, with_database
+from hutong.cli.tables import print_table
+from hutong.errors import InvalidParameter
+
+if TYPE_CHECKING:
+    from hutong import app, db
+
+restore = typer.Typer(cls=RequestGroup, help="Catching up after a restore of the database.", no_args_is_help=True)
+
+T = TypeVar("T")
+
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is kept.")]
+
+
+@restore.command("status")
+def status(as_json: Json = False) -> None:
+    """Show whether the platform is catching up after a restore, and the numbers that only the channels know."""
+    from hutong import payments
+
+    async def work(database: db.Database) -> dict[str, Any]:
+        async with database.transaction() as tx:
+            return await payments.restored.catch_up_document(tx)
+
+    shown = with_database(work)
+    if as_json:
+        print(json.dumps(shown))
+        return
+    if shown["mode"] == "normal":
+        print("normal work")
+    else:
+        print(f"catching up since {shown['since']} ({shown['reason']})")
+        print(f"not asked about yet: {shown['attempts_unasked']} attempts, {shown['refunds_unasked']} refunds")
+    print_table(shown["unknown_numbers"])
+
+
+@restore.command("begin")
+def begin(reason: Reason) -> None:
+    """Begin to catch up, after a restore that could not be noticed, such as of a whole machine."""
+    from hutong import db
+    from hutong.clock import SystemClock
+
+    _require_reason(reason)
+    now = SystemClock().now()
+    with_database(lambda database: database.run(lambda tx: db.begin_catch_up(tx, db.CatchUpReason.OPERATOR, now=now)))
+    print("catching up; restart Hutong, or wait a few seconds")
+
+
+@restore.command("adopt")
+def adopt(
+    number: Annotated[
+        str | None,
+        typer.Argument(metavar="[NUMBER]", help="A number of `status`; without one, all that are known by now."),
+    ] = None,
+    merchant: Annotated[str | None, typer.Option(metavar="MERCHANT", help="The merchant, mer_….")] = None,
+    order_no: Annotated[str | None, typer.Option(metavar="NO", help="The merchant's order number.")] = None,
+    method: Annotated[str | None, typer.Option(metavar="METHOD", help="How the order was paid.")] = None,
+    refund_no: Annotated[str | None, typer.Option(metavar="NO", help="The merchant's refund number.")] = None,
+) -> None:
+    """Bring an order or a refund that a channel has reported into the database.
+
+    The number proves whose it is: it follows from the merchant's own number, so a wrong one is refused.
+    """
+    from hutong import merchants
+    from hutong.errors import NotFound
+
+    if number is None:
+        count = _on_platform(lambda platform: platform.adoption.adopt_known())
+        print(f"{count} adopted")
+        return
+    if merchant is None or order_no is None:
+        raise InvalidParameter("`--merchant` and `--order-no` are required with a number", param="--merchant")
+    if (method is None) is (refund_no is None):
+        raise InvalidParameter("give `--method` for an order, or `--refund-no` for a refund", param="--method")
+
+    async def work(platform: app.Platform) -> str:
+        from hutong import ids, payments
+
+        async with platform.database.transaction() as tx:
+            merchant_id = ids.decode("mer", merchant)
+            found = (await merchants.find_merchants(tx, [merchant_id])).get(merchant_id)
+            if found is None:
+                raise NotFound("no merchant has this id", param="--merchant")
+            existing = await payments.list_payments(tx, found.merchant_id, merchant_order_no=order_no, limit=1)
+        if method is not None:
+            order = payments.restored.LostOrder(found.merchant_id, order_no, method, found.fee_ppm)
+            payment = await platform.adoption.adopt_order(number, order)
+            return f"{ids.encode('pay', payment.payment_id)} is {payment.status.value}"
+        if not existing or refund_no is None:
+            raise NotFound("the merchant has no payment of this order; adopt the order first", param="--order-no")
+        await platform.adoption.adopt_refund(number, existing[0], refund_no)
+        return f"{number} is recorded"
+
+    print(_on_platform(work))
+
+
+@restore.command("finish")
+def finish(
+    reason: Reason, by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides.")] = "operator"
+) -> None:
+    """End the catch-up: what was open before the restore is sent, and webhooks and streams go on."""
+    from hutong import db
+    from hutong.clock import SystemClock
+    from hutong.errors import Conflict
+
+    _require_reason(reason)
+    now = SystemClock().now()
+    ended = with_database(lambda d: d.run(lambda tx: db.finish_catch_up(tx, by=by, reason=reason, now=now)))
+    if ended is None:
+        raise Conflict("the platform is not catching up")
+    print("normal work begins")
+
+
+def _require_reason(reason: str) -> None:
+    if not reason.strip():
+        raise InvalidParameter("`--reason` must not be empty", param="--reason")
+
+
+def _on_platform(work: Callable[[app.Platform], Awaitable[T]]) -> T:
+    from hutong import app
+
+    async def run() -> T:
+        async with app.open_platform(load_settings()) as platform:
+            return await work(platform)
+
+    return asyncio.run(run())

@@ -1,0 +1,152 @@
+"""What channels know and a restored database does not: kept while catching up, and adopted once it is understood."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from uuid import UUID
+
+import orjson
+
+from hutong import db, ids
+from hutong.channels import About, ChannelAnswer, ChannelState, Notification
+from hutong.errors import ConfigurationError, Conflict, InvalidParameter, NotFound
+from hutong.payments.model import NewAttempt
+from hutong.payments.statements import sql
+from hutong.telemetry import get_logger
+from hutong.vault import Vault
+
+_log = get_logger(__name__)
+_ORDINALS_MAX = 50
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownNumber:
+    """An order, a refund or a payout that a channel has reported and that this database does not know.
+
+    Attributes:
+        state, amount_minor, currency, channel_order_no, happened_at: The channel's last report.
+    """
+
+    account_id: UUID
+    number: str
+    about: About
+    state: ChannelState
+    amount_minor: int | None
+    currency: str | None
+    channel_order_no: str | None
+    happened_at: datetime | None
+    first_at: datetime
+    last_at: datetime
+
+    @property
+    def notification(self) -> Notification:
+        """The report as it was received, without the mark against replays."""
+        answer = ChannelAnswer(
+            self.state,
+            self.amount_minor,
+            self.currency,
+            channel_order_no=self.channel_order_no,
+            happened_at=self.happened_at,
+        )
+        return Notification(self.number, answer, self.about)
+
+
+_read = db.reader(UnknownNumber, sql["unknown_number"])
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownReport:
+    """A verified report about a number that the database does not know, and the message that brought it."""
+
+    account_id: UUID
+    notification: Notification
+    headers: Mapping[str, str]
+    body: bytes
+
+
+async def keep_unknown_number(
+    database: db.Database, vault: Vault | None, report: UnknownReport, *, now: datetime
+) -> None:
+    """Keep a report about a number that this database does not know; its message is kept sealed.
+
+    Repeat:
+        The last report of a number counts.
+    """
+    if vault is None:
+        raise ConfigurationError("messages of channels can be stored only with HUTONG_SECRET_KEY")
+    account, notification = ids.encode("acc", report.account_id), report.notification
+    plain = orjson.dumps({"headers": dict(report.headers), "body": base64.b64encode(report.body).decode()})
+    sealed = vault.seal(plain, context=f"unknown_number:{account}:{notification.number}")
+    keep = partial(
+        sql.keep_unknown_number.execute,
+        at=now,
+        rows=[notification.answer],
+        account_id=[report.account_id],
+        number=[notification.number],
+        about=[notification.about],
+        message=[sealed],
+    )
+    await database.run(keep)
+    about, state = notification.about.value, notification.answer.state.value
+    _log.error("unknown_number_reported", account=account, number=notification.number, about=about, state=state)
+
+
+async def list_unknown_numbers(tx: db.Tx, number: str | None = None) -> list[UnknownNumber]:
+    """Return the numbers that wait to be adopted, oldest first; with a number, that one alone."""
+    return [_read(row) for row in await sql.list_unknown_numbers.fetch(tx, number)]
+
+
+async def find_unknown_number(tx: db.Tx, number: str, about: About) -> UnknownNumber:
+    """Return one of the numbers that wait to be adopted.
+
+    Errors:
+        NotFound: no such number waits.
+        InvalidParameter: it belongs to an object of another type.
+        Conflict: two accounts have reported the number.
+    """
+    found = await list_unknown_numbers(tx, number)
+    if not found:
+        raise NotFound("no such number waits to be adopted", param="NUMBER")
+    if len(found) > 1:
+        raise Conflict("more than one channel account has reported this number")
+    if found[0].about is not about:
+        raise InvalidParameter(f"the number is that of a {found[0].about}", param="NUMBER")
+    return found[0]
+
+
+async def mark_adopted(tx: db.Tx, unknown: UnknownNumber, *, now: datetime) -> None:
+    """Take a number off the list."""
+    await sql.mark_adopted.execute(tx, unknown.account_id, unknown.number, now)
+
+
+def lost_attempt(
+    unknown: UnknownNumber, source: ids.Ids, *, merchant_id: UUID, merchant_order_no: str, channel: str, method: str
+) -> NewAttempt:
+    """Return the attempt that a number stands for, once merchant and order are known.
+
+    Errors:
+        InvalidParameter: the number does not follow from this merchant's order, so that it is another's.
+    """
+    wanted = ids.decode("att", unknown.number)
+    account_id = unknown.account_id
+    ordinals = range(1, _ORDINALS_MAX + 1)
+    if all(source.derive("attempt", merchant_id, merchant_order_no, account_id, n) != wanted for n in ordinals):
+        raise InvalidParameter("the number does not belong to this order of this merchant", param="--order-no")
+    return NewAttempt(wanted, account_id, channel, method)
+
+
+async def query_everything_open(tx: db.Tx, *, now: datetime) -> None:
+    """Make every open attempt and refund due for a query now, as after a restore."""
+    await sql.query_all_attempts.execute(tx, now)
+    await sql.query_all_refunds.execute(tx, now)
+
+
+async def count_unasked(tx: db.Tx, since: datetime) -> tuple[int, int]:
+    """Count the open attempts and refunds from before a restore that no channel was asked about since."""
+    row = await sql.count_unasked.fetchrow(tx, since)
+    assert row is not None
+    return row["attempts"], row["refunds"]

@@ -1,0 +1,147 @@
+"""`hutong restore …`, and how a restore is noticed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from hutong import app, config
+from hutong.app.restore import watch_restore
+from hutong.clock import SystemClock
+from hutong.db import CatchUp, Database, refresh_catch_up
+from hutong.errors import ConfigurationError
+from support import create_database
+from support.command_line import Run
+
+CLOCK = SystemClock()
+
+
+def status(command: Run) -> dict[str, Any]:
+    shown: dict[str, Any] = json.loads(command("restore", "status", "--json").stdout)
+    return shown
+
+
+def test_an_operator_begins_and_ends_a_catch_up_with_a_reason(command: Run) -> None:
+    assert command("restore", "status").stdout == "normal work\n"
+    assert command("restore", "finish", "--reason", "x").returncode == 2
+    assert "--reason" in command("restore", "begin", "--reason", " ").stderr
+    assert command("restore", "begin", "--reason", "the machine was restored").returncode == 0
+    shown = status(command)
+    assert (shown["mode"], shown["reason"], shown["epoch"], shown["unknown_numbers"]) == ("catch_up", "operator", 2, [])
+    checked = command("doctor")
+    assert checked.returncode == 1
+    assert "catching up since" in checked.stdout
+    assert "catching up since" in command("restore", "status").stdout
+    assert command("restore", "finish", "--reason", "all is adopted", "--by", "ops").returncode == 0
+    assert status(command)["mode"] == "normal"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("ref_01h455vb4pex5vsknk084sn02q",), "--merchant"),
+        (("ref_x", "--merchant", "mer_x", "--order-no", "1"), "--method"),
+        (("ref_x", "--merchant", "mer_x", "--order-no", "1", "--method", "m", "--refund-no", "r"), "--method"),
+        (("att_x", "--merchant", "mer_01h455vb4pex5vsknk084sn02q", "--order-no", "1", "--method", "m"), "--merchant"),
+    ],
+)
+def test_an_adoption_that_cannot_be_names_what_is_wrong(command: Run, arguments: tuple[str, ...], named: str) -> None:
+    refused = command("restore", "adopt", *arguments)
+    assert refused.returncode == 2
+    assert named in refused.stderr
+
+
+def test_without_a_number_all_that_is_known_is_adopted(command: Run) -> None:
+    assert command("restore", "adopt").stdout == "0 adopted\n"
+
+
+async def watch(url: str, home: Path) -> CatchUp | None:
+    async with Database.open(url, size=2) as database:
+        return await watch_restore(database, home, now=CLOCK.now())
+
+
+async def test_a_database_that_went_back_is_noticed_by_the_mark_outside(
+    server_url: str, fresh_database_url: str, tmp_path: Path
+) -> None:
+    assert await watch(fresh_database_url, tmp_path) is None
+    earlier = create_database(server_url, fresh_database_url)
+    for _ in range(3):
+        assert await watch(fresh_database_url, tmp_path) is None
+    found = await watch(earlier, tmp_path)
+    assert found is not None
+    assert (found.reason, found.epoch) == ("high_water", 2)
+    again = await watch(earlier, tmp_path)
+    assert again is not None
+    assert (again.catch_up_id, again.prepared_at is not None) == (found.catch_up_id, True), "noticed once"
+
+
+async def test_another_machine_with_a_higher_mark_begins_no_second_catch_up(
+    server_url: str, fresh_database_url: str, tmp_path: Path
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    for home in (here, there):
+        home.mkdir()
+    await watch(fresh_database_url, here)
+    earlier = create_database(server_url, fresh_database_url)
+    for _ in range(5):
+        await watch(fresh_database_url, there)
+    await watch(fresh_database_url, here)
+    first, second = await watch(earlier, here), await watch(earlier, there)
+    assert first is not None
+    assert second is not None
+    assert first.catch_up_id == second.catch_up_id
+
+
+async def test_two_processes_on_one_machine_raise_no_alarm(fresh_database_url: str, tmp_path: Path) -> None:
+    async with Database.open(fresh_database_url, size=8) as database:
+        for _ in range(5):
+            found = await asyncio.gather(
+                *(watch_restore(database, tmp_path, now=CLOCK.now()) for _ in range(4)),
+            )
+            assert found == [None] * 4
+    assert max(json.loads((tmp_path / "high_water.json").read_text()).values()) == 20
+
+
+async def test_a_restored_backup_is_noticed_by_the_file_that_it_leaves(fresh_database_url: str, tmp_path: Path) -> None:
+    (tmp_path / "restored.json").write_text("{}")
+    for _ in range(2):
+        found = await watch(fresh_database_url, tmp_path)
+        assert found is not None
+        assert (found.reason, found.epoch) == ("backup", 2)
+    (tmp_path / "restored.json").write_text("{}")
+    os.utime(tmp_path / "restored.json", ns=(1, 1))
+    again = await watch(fresh_database_url, tmp_path)
+    assert again is not None
+    assert again.epoch == 3, "another restore"
+
+
+async def test_a_database_in_another_cluster_is_noticed_by_itself(fresh_database_url: str, tmp_path: Path) -> None:
+    with psycopg.connect(fresh_database_url, autocommit=True) as owner:
+        owner.execute("UPDATE db.cluster SET system_identifier = 1, epoch = epoch")
+    found = await watch(fresh_database_url, tmp_path)
+    assert found is not None
+    assert (found.reason, found.epoch) == ("cluster", 2)
+
+
+async def test_a_broken_mark_is_named_and_nothing_is_raised(fresh_database_url: str, tmp_path: Path) -> None:
+    (tmp_path / "high_water.json").write_text("{")
+    with pytest.raises(ConfigurationError, match=r"high_water\.json"):
+        await watch(fresh_database_url, tmp_path)
+
+
+async def test_a_platform_opens_in_catch_up_and_follows_its_end(command: Run) -> None:
+    begun = await asyncio.to_thread(command, "restore", "begin", "--reason", "test")
+    assert begun.returncode == 0
+    async with app.open_platform(config.load()) as platform:
+        assert platform.database.catching_up_since is not None
+        assert platform.database.predates_restore(platform.clock.now() - timedelta(days=1))
+        await asyncio.to_thread(command, "restore", "finish", "--reason", "test")
+        await refresh_catch_up(platform.database)
+        assert platform.database.catching_up_since is None

@@ -465,6 +465,14 @@ async def test_transfers_are_found_by_reference_code_amount_currency_and_date(bo
     two = await books.book(channel, merchant, 6, user_data_128=reference.int, code=4, flags=TransferFlags.PENDING)
     await books.end_day()
     three = await books.book(channel, merchant, 5)
+    failed = ledger.Transfer(
+        id=books.ids.new().int, debit_account_id=merchant.int, credit_account_id=channel.int, amount=5_000, ledger=156,
+        code=99,
+    )  # fmt: skip
+    (answer,) = await books.run(lambda tx: ledger.Ledger(tx, clock=books.clock.now_ns).create_transfers([failed]))
+    assert answer.status is ledger.CreateTransferStatus.EXCEEDS_CREDITS
+    with pytest.raises(NotFound):
+        await books.run(lambda tx: reports.find_transfer(tx, UUID(int=failed.id)))
 
     async def found(**query) -> list[UUID]:
         rows = await books.run(lambda tx: reports.list_transfers(tx, reports.TransferQuery(**query)))

@@ -64,10 +64,10 @@ WHERE t.user_data_128 = :reference AND t.user_data_128 <> '00000000-0000-0000-00
 ORDER BY t.timestamp LIMIT :limit;
 
 -- name: transfers_by_fields
--- The rows with these fields, by the index of timestamps.
+-- The rows with these fields, by the index of timestamps; ids that failed (65536) moved nothing.
 SELECT {t.transfer}, t.accounting_date, r.reversal_id
 FROM ledger.journal t LEFT JOIN ledger.reversal r ON r.transfer_id = t.id
-WHERE t.timestamp > :after
+WHERE t.timestamp > :after AND t.flags & 65536 = 0
     AND (:code::integer IS NULL OR t.code = :code)
     AND (:ledger::bigint IS NULL OR t.ledger = :ledger)
     AND (:amount::bigint IS NULL OR t.amount = :amount)
@@ -78,7 +78,7 @@ ORDER BY t.timestamp LIMIT :limit;
 -- One row of the journal, archived or not.
 SELECT {t.transfer}, t.accounting_date, r.reversal_id
 FROM ledger.journal t LEFT JOIN ledger.reversal r ON r.transfer_id = t.id
-WHERE t.id = $1;
+WHERE t.id = $1 AND t.flags & 65536 = 0;
 
 -- name: list_holds
 -- A page of the holds that are open.

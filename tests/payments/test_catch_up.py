@@ -12,7 +12,7 @@ from hutong import db, ledger
 from hutong.channels import ChannelState
 from hutong.clock import ManualClock
 from hutong.db import Database
-from hutong.errors import InvalidParameter, NotFound
+from hutong.errors import Conflict, InvalidParameter, NotFound
 from hutong.ids import encode
 from hutong.payments.refunds.model import RefundState
 from hutong.payments.restored import Adoption, LostOrder, catch_up_document, query_everything_open
@@ -291,3 +291,23 @@ async def test_nothing_expires_while_its_lost_attempt_may_have_been_paid(
         await world.finish()
         await world.lifecycle.sweep()
         assert (await world.again(payment)).amount_captured_minor == AMOUNT
+
+
+async def test_a_report_about_another_amount_stays_on_the_list(
+    server_url: str, template_url: str, clock: ManualClock
+) -> None:
+    world, copy, _ = await before_and_after(server_url, template_url, clock, lambda world: world.payment())
+    async with Database.open(create_database(server_url, copy)) as lost:
+        world.go_on_with(lost)
+        await placed(world, "order-again")
+    number = list(world.channel.orders)[-1]
+    world.channel.payer_pays(number)
+    async with Database.open(copy) as database:
+        await world.restore(database)
+        await world.told_by_channel(number)
+        await placed(world, "order-again", amount_minor=AMOUNT + 1)
+        adoption = world.adoption()
+        assert [await adoption.adopt_known() for _ in range(2)] == [0, 0]
+        assert await world.waiting() == [number]
+        with pytest.raises(Conflict, match="another amount"):
+            await adoption.adopt_order(number, LostOrder(world.merchant_id, "order-again", METHOD, 0))

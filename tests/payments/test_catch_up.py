@@ -12,7 +12,7 @@ from hutong import db, ledger
 from hutong.channels import ChannelState
 from hutong.clock import ManualClock
 from hutong.db import Database
-from hutong.errors import InvalidParameter, NotFound
+from hutong.errors import Conflict, InvalidParameter, NotFound
 from hutong.ids import encode
 from hutong.payments.refunds.model import RefundState
 from hutong.payments.restored import Adoption, LostOrder, catch_up_document, query_everything_open
@@ -57,7 +57,7 @@ class RestoredWorld(RefundWorld):
         assert await self.database.run(lambda tx: db.finish_catch_up(tx, by="ops", reason="done", now=now))
         await db.refresh_catch_up(self.database)
 
-    async def told_by_channel(self, number: str) -> None:
+    async def reported_by_channel(self, number: str) -> None:
         await self.lifecycle.notify(self.account_id, {"x-proof": "genuine"}, number.encode())
 
     async def status(self) -> dict[str, Any]:
@@ -174,8 +174,8 @@ async def test_a_lost_order_is_kept_listed_and_adopted_by_proof_of_its_number(
         world.channel.payer_pays(number)
     async with Database.open(copy) as database:
         await world.restore(database)
-        await world.told_by_channel(number)
-        await world.told_by_channel(number)
+        await world.reported_by_channel(number)
+        await world.reported_by_channel(number)
         assert await world.waiting() == [number]
         order = LostOrder(world.merchant_id, "order-lost", METHOD, 6_000)
         for wrong in (LostOrder(world.merchant_id, "order-other", METHOD, 0),
@@ -205,7 +205,7 @@ async def test_a_number_that_has_become_known_is_adopted_by_itself(
     world.channel.payer_pays(number)
     async with Database.open(copy) as database:
         await world.restore(database)
-        await world.told_by_channel(number)
+        await world.reported_by_channel(number)
         assert await world.adoption().adopt_known() == 0
         again = await placed(world, "order-again")
         assert again.status == "succeeded"
@@ -227,7 +227,7 @@ async def test_a_lost_refund_is_adopted_without_sending_anything(
     async with Database.open(copy) as database:
         await world.restore(database)
         world.channel.parse_notification = lambda *_args, **_named: notice  # type: ignore[method-assign]
-        await world.told_by_channel(number)
+        await world.reported_by_channel(number)
         assert await world.waiting() == [number]
         with pytest.raises(InvalidParameter, match="does not belong"):
             await world.adoption().adopt_refund(number, paid, "lost-2")
@@ -244,7 +244,7 @@ async def test_an_unknown_number_is_refused_in_normal_work(
         await world.restore(database)
         await world.finish()
         with pytest.raises(NotFound):
-            await world.told_by_channel(encode("att", world.ids.derive("attempt", 1)))
+            await world.reported_by_channel(encode("att", world.ids.derive("attempt", 1)))
         assert await world.waiting() == []
 
 
@@ -284,10 +284,30 @@ async def test_nothing_expires_while_its_lost_attempt_may_have_been_paid(
         await world.restore(database)
         clock.advance(timedelta(hours=2))
         await world.lifecycle.sweep()
-        await world.told_by_channel(number)
+        await world.reported_by_channel(number)
         order = LostOrder(world.merchant_id, payment.merchant_order_no, METHOD, 0)
         adopted = await world.adoption().adopt_order(number, order)
         assert (adopted.payment_id, adopted.status) == (payment.payment_id, "succeeded")
         await world.finish()
         await world.lifecycle.sweep()
         assert (await world.again(payment)).amount_captured_minor == AMOUNT
+
+
+async def test_a_report_about_another_amount_stays_on_the_list(
+    server_url: str, template_url: str, clock: ManualClock
+) -> None:
+    world, copy, _ = await before_and_after(server_url, template_url, clock, lambda world: world.payment())
+    async with Database.open(create_database(server_url, copy)) as lost:
+        world.go_on_with(lost)
+        await placed(world, "order-again")
+    number = list(world.channel.orders)[-1]
+    world.channel.payer_pays(number)
+    async with Database.open(copy) as database:
+        await world.restore(database)
+        await world.reported_by_channel(number)
+        await placed(world, "order-again", amount_minor=AMOUNT + 1)
+        adoption = world.adoption()
+        assert [await adoption.adopt_known() for _ in range(2)] == [0, 0]
+        assert await world.waiting() == [number]
+        with pytest.raises(Conflict, match="another amount"):
+            await adoption.adopt_order(number, LostOrder(world.merchant_id, "order-again", METHOD, 0))

@@ -40,14 +40,14 @@ class Remembering(RefundingChannel):
         return await super().refund(refund, now=now)
 
 
-async def order_of(world: RefundWorld, number: str) -> PlaceOrder:
-    new = world.order(attempt=False, merchant_order_no=number)
-    wanted_route = payments.RouteRequest(METHOD, AMOUNT, "CNY", merchant_id=world.merchant_id, merchant_order_no=number)
-    return PlaceOrder(replace(new, first_attempt=await world.lifecycle.route_selector.choose(wanted_route)))
+async def order_of(world: RefundWorld, number: str, **changed: Any) -> PlaceOrder:
+    new = world.order(attempt=False, merchant_order_no=number, **changed)
+    route = payments.RouteRequest(METHOD, AMOUNT, "CNY", merchant_id=world.merchant_id, merchant_order_no=number)
+    return PlaceOrder(replace(new, first_attempt=await world.lifecycle.route_selector.choose(route)))
 
 
-async def placed(world: RefundWorld, number: str) -> Payment:
-    payment = (await world.lifecycle.place(await order_of(world, number))).payment
+async def placed(world: RefundWorld, number: str, **changed: Any) -> Payment:
+    payment = (await world.lifecycle.place(await order_of(world, number, **changed))).payment
     assert payment is not None
     return payment
 

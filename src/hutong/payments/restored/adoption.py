@@ -63,6 +63,7 @@ class Adoption:
         self._transactions = transactions
         self._clock = clock
         self._ids = ids
+        self._mismatched: set[UnknownNumber] = set()
 
     async def adopt_known(self) -> int:
         """Record the reports about numbers that have become known, since merchants repeated their requests.
@@ -74,7 +75,13 @@ class Adoption:
             waiting = await list_unknown_numbers(tx)
         adopted = 0
         for unknown in waiting:
-            adopted += await self._record(unknown) is not RecordOutcome.NOT_FOUND
+            if unknown in self._mismatched:
+                continue  # reported once; a person must look
+            outcome = await self._record(unknown)
+            if outcome is RecordOutcome.MISMATCH:
+                self._mismatched.add(unknown)
+            elif outcome is not RecordOutcome.NOT_FOUND:
+                adopted += 1
         return adopted
 
     async def adopt_order(self, number: str, order: LostOrder) -> Payment:

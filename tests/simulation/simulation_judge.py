@@ -24,9 +24,9 @@ WITH p AS (
 SELECT json_build_object(
     'payments', (SELECT coalesce(json_agg(p ORDER BY p.id), '[]') FROM p),
     'attempts', (
-        SELECT coalesce(json_agg(a ORDER BY a.id), '[]') FROM (
+        SELECT coalesce(json_agg(a ORDER BY a.created_at, a.ordinal), '[]') FROM (
             SELECT a.id, a.payment_id, a.state, a.surplus, a.amount_captured_minor, a.next_query_at, a.verify_at,
-                a.queries, a.source
+                a.queries, a.source, a.created_at, a.ordinal
             FROM payments.attempt a JOIN p ON a.payment_id = p.id
         ) a
     ),

@@ -14,8 +14,9 @@ id AS attempt_id, {attempt_intent}, {attempt_state}, queries, created_at, close_
 
 -- name: insert_attempts
 -- The intent, written down before the channel is called.
-INSERT INTO payments.attempt (id, state, created_at, next_query_at, {attempt_intent})
-SELECT n.id, 'created', :created_at::timestamptz, n.next_query_at, {n.attempt_intent}
+INSERT INTO payments.attempt (id, ordinal, state, created_at, next_query_at, {attempt_intent})
+SELECT n.id, (SELECT count(*) + 1 FROM payments.attempt a WHERE a.payment_id = n.payment_id), 'created',
+    :created_at::timestamptz, n.next_query_at, {n.attempt_intent}
 FROM unnest(:attempt_id::uuid [], :next_query_at::timestamptz [], {attempt_intent[]})
     AS n (id, next_query_at, {attempt_intent});
 
@@ -24,7 +25,7 @@ FROM unnest(:attempt_id::uuid [], :next_query_at::timestamptz [], {attempt_inten
 SELECT {attempt}
 FROM payments.attempt
 WHERE payment_id = ANY ($1::uuid [])
-ORDER BY payment_id, created_at, id;
+ORDER BY payment_id, created_at, ordinal, id;
 
 -- name: find_attempt_outcomes
 -- The outcomes of attempts that routing has decided about.

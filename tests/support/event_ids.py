@@ -15,8 +15,10 @@ _numbers: dict[UUID, int] = {}
 
 
 def note(events: Iterable[Event]) -> None:
-    """Note the numbers that events get among those of their objects, in order of recording."""
+    """Note the numbers that events get among those of their objects, in order of recording; repetitions change none."""
     for event in events:
+        if event.event_id in _numbers:
+            continue
         _last[event.object_id] += 1
         _numbers[event.event_id] = _last[event.object_id]
 

@@ -13,7 +13,7 @@ import orjson
 from hutong.errors import Unavailable
 from hutong.events import DIGEST, Event
 from hutong.events.streams.messages import StreamItem
-from support.event_ids import published_id
+from support.event_ids import note, published_id
 
 
 class MemoryBroker:
@@ -100,5 +100,7 @@ def check_digests(digests: Iterable[dict[str, Any]], bodies: dict[tuple[str, int
     assert upto == {stream: max(no for at, no in bodies if at == stream) for stream, _ in bodies}
 
 
-def names(made: Iterable[Event]) -> set[str]:
+def names(made: Sequence[Event]) -> set[str]:
+    """Return the ids of all events of some objects, given in order of recording."""
+    note(made)
     return {published_id(event) for event in made}

@@ -122,6 +122,39 @@ def test_accounts_orders_and_holds_from_the_command_line(person: Person) -> None
     ]  # fmt: skip
 
 
+def test_an_overdraft_of_a_merchant_names_its_person_and_is_audited(person: Person) -> None:
+    made = person.command("merchant", "create", "Example Store", "--json")
+    merchant_id = json.loads(made.stdout)["merchant_id"]
+
+    def agree(merchant: str, limit: str, *options: str, role: str = "operator", reason: str = "contract 7") -> Done:
+        acting = ("--key", person.keys[role], "--reason", reason)
+        return person.command("merchant", "overdraft", merchant, limit, *acting, *options)
+
+    assert [agree(merchant_id, limit).stdout for limit in ("700", "900")] == ["0 -> 700 CNY\n", "700 -> 900 CNY\n"]
+    for done, says in (
+        (agree(merchant_id, str(2**63)), "amount from 0 to 2^63-1"),
+        (agree(merchant_id, "5", "--currency", "XYZ"), "currency"),
+        (agree(merchant_id, "5", reason=" "), "reason"),
+        (agree("mer_0000000000000000000000000z", "5"), "no merchant has this id"),
+        (person.command("merchant", "overdraft", merchant_id, "5", "--reason", "contract 7"), "--key"),
+    ):
+        assert (done.returncode > 0, done.stdout) == (True, ""), done.stdout + done.stderr
+        assert says in done.stderr
+    (account,) = person.rows("accounts", "--owner", merchant_id)
+    changes = person.rows("overdrafts", account["account"])
+    assert [(row["old_limit_minor"], row["new_limit_minor"], row["reason"]) for row in changes] == [
+        (700, 900, "contract 7"), (0, 700, "contract 7"),
+    ]  # fmt: skip
+    assert "opr_" in changes[0]["changed_by"]
+    audited = json.loads(person.command("operator", "audit", "list", "--json").stdout)["audit"]
+    agreed = [entry for entry in audited if entry["action"] == "ledger.agree_overdraft"]
+    assert [(entry["before"]["limit_minor"], entry["after"]["limit_minor"]) for entry in agreed] == [
+        (700, 900),
+        (0, 700),
+    ]
+    assert [entry["reason"] for entry in agreed] == ["contract 7"] * 2
+
+
 def test_proposals_are_listed_approved_by_another_person_or_rejected(person: Person) -> None:
     channel, fee = [
         json.loads(person.run("open-account", code, "CNY", "--owner", str(OWNER), "--json", role="operator").stdout)[0][

@@ -75,7 +75,7 @@ INSERT INTO ledger.transfer SELECT (t).* FROM (SELECT jsonb_populate_record(x, j
 '019c0000-0000-0000-0000-00000000f0e5', 'timestamp', x.timestamp + 7, 'debit_version', 9000, 'credit_version', 9000,
 'xact', 1000000000000)) AS t FROM ledger.transfer x WHERE id = '{plain}') y;
 
--- accounts of a row deleted | steps | row {fee}
+-- accounts of a row deleted | steps | row {carry}
 DELETE FROM ledger.account WHERE id = '{account 4}';
 
 -- account balance | steps | account {account 3}
@@ -241,3 +241,95 @@ UPDATE ledger.partition SET checksum = sha256('x') WHERE archived_at IS NOT NULL
 
 -- archive without its rows | archive | partition {archived}
 DELETE FROM ledger_archive.{archived};
+
+-- person of a closing | records | account_closing 
+UPDATE ledger.account_closing SET changed_by = 'B. Wang' WHERE id = (SELECT max(id) FROM ledger.account_closing);
+
+-- closings turned around | accounts | account {account 7}
+UPDATE ledger.account_closing SET closed = NOT closed WHERE account_id = '{account 7}';
+
+-- last closing deleted | accounts | account {account 7}
+DELETE FROM ledger.account_closing WHERE id = (SELECT max(id) FROM ledger.account_closing);
+
+-- closing forged | accounts | account {account 5}
+INSERT INTO ledger.account_closing (account_id, closed, changed_at, changed_by, reason)
+VALUES ('{account 5}', true, now(), 'A. Li', 'agreed');
+
+-- account closed without a person | accounts | account {account 5}
+WITH a AS (UPDATE ledger.account SET flags = flags + 32 WHERE id = '{account 5}') INSERT INTO ledger.account_change
+(account_id, ledger, code, flags, overdraft_limit, timestamp, user_data_128, user_data_64, user_data_32, made_by, xact)
+SELECT account_id, ledger, code, flags + 32, overdraft_limit, timestamp, user_data_128, user_data_64, user_data_32,
+made_by, ledger.this_xact() FROM ledger.account_change WHERE account_id = '{account 5}';
+
+-- reason of a closed month | records | period_closing 2026-03
+UPDATE ledger.period_closing SET reason = 'none';
+
+-- last day of a closed month | periods | period 2026-03
+UPDATE ledger.period_closing SET last_day = last_day - 1;
+
+-- closed month deleted | periods | period_carry 2026-03 {account 4}
+DELETE FROM ledger.period_closing;
+
+-- closed month left out | periods | period 2026-05
+INSERT INTO ledger.period_closing (period, last_day, closed_at, closed_by, reason)
+VALUES ('2026-05', '2026-05-31', now(), 'A. Li', 'agreed');
+
+-- closed year forged | periods | period 2025
+INSERT INTO ledger.period_closing (period, last_day, closed_at, closed_by, reason)
+VALUES ('2025', '2025-12-31', now(), 'A. Li', 'agreed');
+
+-- amount carried | periods | period_carry 2026-03 {account 4}
+UPDATE ledger.period_carry SET amount = amount + 1;
+
+-- carry as it was sealed | records | period_carry 2026-03 {account 4}
+UPDATE ledger.period_carry SET amount = amount + 1;
+
+-- account of a carry | periods | period_carry 2026-03 {account 6}
+UPDATE ledger.period_carry SET account_id = '{account 6}';
+
+-- row of a carry | periods | period_carry 2026-03 {account 4}
+UPDATE ledger.period_carry SET transfer_id = '{plain}';
+
+-- carry deleted | holds | row {carry}
+DELETE FROM ledger.period_carry;
+
+-- name of a subject | records | subject 5099
+UPDATE ledger.subject SET name_en = 'Other costs' WHERE code = 5099;
+
+-- cover of a subject | records | subject 5099
+UPDATE ledger.subject SET covered = true WHERE code = 5099;
+
+-- subject deleted | records | seal 
+DELETE FROM ledger.subject;
+
+-- subject forged outside of seals | outside | subject 5098
+INSERT INTO ledger.subject SELECT 5098, 'Forged', '伪造', owner, covered, added_at, added_by, reason, -1 FROM ledger.subject;
+
+-- target of a standing order | orders | standing order {order}
+UPDATE ledger.sweep SET to_account_id = '{account 5}';
+
+-- amount of a standing order | orders | standing order {order}
+UPDATE ledger.sweep SET most_minor = most_minor + 1;
+
+-- standing order stopped | orders | standing order {order}
+UPDATE ledger.sweep SET active = false;
+
+-- standing order deleted | orders | standing order {order}
+DELETE FROM ledger.sweep;
+
+-- standing order forged | orders | standing order {plain}
+INSERT INTO ledger.sweep (id, from_account_id, to_account_id, most_minor, every, next_at, first_at, created_by)
+VALUES ('{plain}', '{account 2}', '{account 5}', 5, '1 day', now(), now(), 'A. Li');
+
+-- standing order with its record | records | sweep_change 
+WITH s AS (UPDATE ledger.sweep SET to_account_id = '{account 5}') UPDATE ledger.sweep_change
+SET to_account_id = '{account 5}';
+
+-- run of a standing order | orders | sweep_run {order} {run}
+UPDATE ledger.sweep_run SET amount_minor = 5;
+
+-- failure of a standing order | records | sweep_run {order} {run}
+UPDATE ledger.sweep_run SET status = 54;
+
+-- run of a standing order deleted | records | seal 
+DELETE FROM ledger.sweep_run;

@@ -187,7 +187,8 @@ class World(RuleBasedStateMachine):
             stamp += rnd.choice([1, 1, 1, 2, 3, 0, -4])
             if rnd.random() < 0.95:
                 event.flags |= F.IMPORTED
-                event.timestamp = rnd.choice([stamp] * 12 + [0, 2**63 - 1, 2**62, 1])
+                own = sorted(self.oracle.own_stamps)[-2:]
+                event.timestamp = rnd.choice([stamp] * 12 + [0, 2**63 - 1, 2**62, 1] + own)
                 if rnd.random() < 0.9:
                     event.timeout = 0
         self.book(events)
@@ -207,7 +208,10 @@ class World(RuleBasedStateMachine):
 
     @rule()
     def pulse(self):
-        assert self.wait(self.lg.expire_pending_transfers()) == self.oracle.expire(self.clock.now_ns())
+        expired = self.oracle.expire(self.clock.now_ns())
+        assert self.wait(self.lg.expire_pending_transfers()) == expired
+        if expired:
+            self.oracle.own_stamps |= set(range(self.first(expired), self.last + 1))
         self.compare()
 
     @rule(account=account_ids, limit=st.sampled_from([0, 5, 50]))

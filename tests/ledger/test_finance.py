@@ -359,6 +359,16 @@ async def test_a_transfer_by_hand_is_in_the_audit_journal_and_takes_two_above_th
 # Manual entries
 
 
+@pytest.mark.parametrize("code", [61, 70, 71])
+async def test_a_transfer_by_hand_never_has_the_code_of_a_reversal_or_closing(books: Books, code: int) -> None:
+    maker = await books.person()
+    one, two = await books.account(1101), await books.account(2001)
+    booking = bookkeeping.Booking(books.ids.new(), one, two, 5, code)
+    await refused(books, InvalidParameter, f"the code {code} belongs to", lambda tx: bookkeeping.book_by_hand(
+        tx, maker, booking, limits=LIMITS, new_id=books.ids.new, now=books.clock.now()))  # fmt: skip
+    assert (await books.run(ledger.verify)).problems == []
+
+
 async def test_a_manual_entry_takes_two_persons_and_its_own_code(books: Books) -> None:
     maker, checker = await books.person(), await books.person(operators.Role.APPROVER)
     bank, channel, fee = await books.account(1001), await books.account(1101), await books.account(4001)

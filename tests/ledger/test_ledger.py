@@ -70,6 +70,41 @@ async def balances(lg, account):
     return a.debits_pending, a.debits_posted, a.credits_pending, a.credits_posted
 
 
+@pytest.mark.parametrize("own", ["expired hold", "failed id"])
+async def test_an_import_with_the_timestamp_of_a_row_of_the_ledgers_own_is_answered(tx, lg, clock, own):
+    a, b = await accounts(lg, AccountFlags.NONE, AccountFlags.DEBITS_MUST_NOT_EXCEED_CREDITS)
+    clock.advance(timedelta(seconds=1))
+    if own == "failed id":
+        (failed,) = await lg.create_transfers([transfer(b, a, 5)])
+        assert failed.status is T.EXCEEDS_CREDITS
+        taken = failed.timestamp
+    else:
+        hold = transfer(a, b, 5, flags=TransferFlags.PENDING, timeout=1)
+        assert await statuses(lg, hold) == [T.CREATED]
+        clock.advance(timedelta(seconds=5))
+        assert await lg.expire_pending_transfers() == 1
+        expired = "SELECT timestamp FROM ledger.transfer WHERE pending_id = $1 AND flags = 32768"
+        taken = await tx.fetchval(expired, UUID(int=hold.id))
+    clock.advance(timedelta(seconds=5))
+    imports = [transfer(a, b, 7, flags=TransferFlags.IMPORTED, timestamp=taken + n) for n in (-1, 0, 1)]
+    assert await statuses(lg, *imports) == [T.CREATED, T.IMPORTED_EVENT_TIMESTAMP_MUST_NOT_REGRESS, T.CREATED]
+    assert await balances(lg, a) == (0, 14, 0, 0)
+
+
+@pytest.mark.parametrize("own", ["expired hold", "failed id"])
+async def test_an_import_with_the_timestamp_of_a_row_of_its_own_batch_is_answered(lg, clock, own):
+    a, b = await accounts(lg, AccountFlags.NONE, AccountFlags.DEBITS_MUST_NOT_EXCEED_CREDITS)
+    if own == "expired hold":
+        assert await statuses(lg, transfer(a, b, 5, flags=TransferFlags.PENDING, timeout=1)) == [T.CREATED]
+    clock.advance(timedelta(seconds=5))
+    first = clock.now_ns()  # the batch takes its timestamps from here on, the expiry of the hold among them
+    before, *events = (transfer(a, b, 5, flags=TransferFlags.IMPORTED, timestamp=first + n) for n in range(-1, 12))
+    failing = transfer(b, a, 500, flags=TransferFlags.IMPORTED, timestamp=first - 1)
+    late = T.IMPORTED_EVENT_TIMESTAMP_MUST_NOT_ADVANCE
+    assert await statuses(lg, failing, before, *events) == [T.EXCEEDS_CREDITS, T.CREATED] + [late] * len(events)
+    assert await balances(lg, a) == (0, 5, 0, 0)
+
+
 async def test_a_transfer_moves_its_amount_and_is_kept_as_given(lg):
     a, b = await accounts(lg, AccountFlags.NONE, AccountFlags.NONE)
     t = transfer(a, b, 100, user_data_128=2**128 - 1, user_data_64=2**64 - 1, user_data_32=2**32 - 1)

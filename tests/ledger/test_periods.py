@@ -212,6 +212,7 @@ async def holds_against_the_bookings(books: Books, business: Business) -> None:
         for account, entries in await books.run(lambda tx: reports.list_day_statements(tx, until)):  # noqa: B023
             assert (account.debits_minor, account.credits_minor) == business.sums(account.account_id, until, until)
             assert {entry.accounting_date for entry in entries} == {until}
+    assert (await books.run(ledger.verify)).problems == []
 
 
 @pytest.fixture

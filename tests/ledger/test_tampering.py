@@ -17,7 +17,8 @@ from hutong.clock import ManualClock
 from hutong.db import Database, migrate
 from hutong.errors import InvalidParameter
 from hutong.ids import Ids
-from hutong.ledger import Account, CreateTransferStatus, Transfer, TransferFlags
+from hutong.ledger import Account, CreateTransferStatus, Transfer, TransferFlags, finance
+from hutong.ledger.accounting.standing_orders import run_standing_orders
 from hutong.ledger.hash_chain import GENESIS, link
 from hutong.ledger.model import AccountFlags
 from hutong.ledger.overdraft import set_overdraft_limit
@@ -28,7 +29,7 @@ from support.fixtures.ledger import LedgerClient
 T = CreateTransferStatus
 PENDING, POST, VOID = TransferFlags.PENDING, TransferFlags.POST_PENDING_TRANSFER, TransferFlags.VOID_PENDING_TRANSFER
 LIMITED = AccountFlags.DEBITS_MUST_NOT_EXCEED_CREDITS
-START = datetime(2026, 3, 1, 4, 0, tzinfo=UTC)
+START = datetime(2026, 3, 29, 4, 0, tzinfo=UTC)  # the third day ends the month
 
 
 def uuid(number: int) -> str:
@@ -71,11 +72,12 @@ class History:
         (self.archived, *_) = await run(
             lambda tx: ledger.make_partitions(tx, now=self.clock.now(), first_span=timedelta(hours=3))
         )
-        accounts = [(1, 1101, 0), (2, 2001, LIMITED), (3, 2202, 0), (4, 4001, 0), (5, 2002, LIMITED), (6, 4001, 0)]
+        accounts = [(1, 1101, 0), (2, 2001, LIMITED), (3, 2202, 0), (4, 4001, 0), (5, 2002, LIMITED), (6, 4001, 0),
+                    (7, 2202, 0)]  # fmt: skip
         await self.lg.create_accounts(
             [Account(n, ledger=156, code=code, flags=flags, user_data_128=70 + n) for n, code, flags in accounts]
         )
-        self.ids.update({f"account {n}": uuid(n) for n in range(1, 7)})
+        self.ids.update({f"account {n}": uuid(n) for n in range(1, 8)})
         await self.book("old", 1, 2, 500, user_data_128=9)
         await self.book("old too", 1, 3, 50)
         await self.seal()
@@ -99,6 +101,7 @@ class History:
         await self.lg.expire_pending_transfers()
         for limit in (40, 60):
             await run(lambda tx, x=limit: set_overdraft_limit(tx, 2, x, by="A. Li", reason="agreed", now=now()))
+        await self.finance()
         holder = UUID(int=self.new("owner"))
         memos = [ledger.Memo("points", holder, f"order {n}", 10 * n) for n in (1, 2, 3)]
         await run(lambda tx: ledger.enter_memos(tx, memos, now=now()))
@@ -111,7 +114,41 @@ class History:
         await self.cut()
         async with self.database.transaction() as tx:
             self.days = [row["day"] for row in await tx.fetch("SELECT day FROM ledger.day_cut ORDER BY day")]
+        await self.close_march()
         await self.seal()
+
+    async def close_march(self) -> list[finance.Carry]:
+        act = {"by": "A. Li", "reason": "all bills are reconciled", "new_id": lambda: UUID(int=self.new("carry"))}
+        return await self.database.run(lambda tx: finance.close_month(tx, "2026-03", now=self.clock.now(), **act))
+
+    async def finance_again(self) -> None:
+        """Run standing orders; close an account by a person or reopen it, and another by a transfer that is voided."""
+        run, now, act = self.database.run, self.clock.now, {"by": "y", "reason": "z"}
+        await run(lambda tx: run_standing_orders(tx, now=now(), new_id=self.made.new))
+        closed = (await run(lambda tx: finance.find_account(tx, UUID(int=12)))).closed
+        change = finance.reopen_account if closed else finance.close_account
+        await run(lambda tx: change(tx, UUID(int=12), now=now(), **act))
+        closing = PENDING | TransferFlags.CLOSING_DEBIT
+        assert await self.book("closing", 13, 1, 0, flags=closing) is T.CREATED
+        end = Transfer(self.made.new().int, pending_id=UUID(self.ids["closing"]).int, amount=0, flags=VOID)
+        (result,) = await self.lg.create_transfers([end])
+        assert result.status is T.CREATED
+        for change in (finance.close_account, finance.reopen_account):
+            await run(lambda tx, c=change: c(tx, UUID(int=13), now=now(), **act))
+
+    async def finance(self) -> None:
+        """Close, reopen and close an account, add a subject, and let a standing order run."""
+        run, now, act = self.database.run, self.clock.now, {"by": "A. Li", "reason": "agreed"}
+        for change in (finance.close_account, finance.reopen_account, finance.close_account):
+            await run(lambda tx, c=change: c(tx, UUID(int=7), now=now(), **act))
+        subject = finance.make_subject(5099, "Test costs", "测试费用", ledger.AccountOwner.COMPANY, covered=False)
+        await run(lambda tx: finance.add_subject(tx, subject, parent=5000, now=now(), **act))
+        await run(lambda tx: finance.add_standing_order(
+            tx, UUID(int=self.new("order")), from_account_id=2, to_account_id=3, most_minor=1, every=timedelta(days=9),
+            first_at=now(), by="A. Li"))  # fmt: skip
+        assert await run(
+            lambda tx: run_standing_orders(tx, now=now(), new_id=lambda: UUID(int=self.new("run")))
+        ) == 1  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +206,7 @@ TAMPERINGS = _tamperings()
 
 
 def test_there_are_enough_kinds_of_tampering():
-    assert len(TAMPERINGS) == (Path(__file__).parent / "tamperings.sql").read_text().count(" | ") // 2 >= 76
+    assert len(TAMPERINGS) == (Path(__file__).parent / "tamperings.sql").read_text().count(" | ") // 2 == 104
 
 
 @pytest.mark.parametrize("kind", TAMPERINGS)
@@ -294,8 +331,13 @@ async def test_books_of_a_long_random_history_hold(fresh_database_url):
         clock, lg, run = history.clock, history.lg, database.run
         partitions = await run(lambda tx: ledger.make_partitions(tx, now=clock.now(), first_span=timedelta(hours=20)))
         await lg.create_accounts(
-            [Account(n, ledger=156, code=1101 if n % 2 else 2001, flags=LIMITED if n > 6 else 8) for n in range(1, 11)]
-        )
+            [Account(n, ledger=156, code={3: 4001, 4: 5001}.get(n, 1101 if n % 2 else 2001),
+                     flags=LIMITED if n in range(7, 11) else 8) for n in (*range(1, 11), 12, 13, 14)]
+        )  # fmt: skip
+        for n in (1, 2):
+            await run(lambda tx, n=n: finance.add_standing_order(
+                tx, UUID(int=history.new("order")), from_account_id=n, to_account_id=14, most_minor=9,
+                every=timedelta(hours=1), first_at=clock.now(), by="y"))  # fmt: skip
         booked, holds, heads = [], [], []
         for step in range(160):
             batch = []
@@ -331,6 +373,7 @@ async def test_books_of_a_long_random_history_hold(fresh_database_url):
                 await run(lambda tx, m=memo: ledger.enter_memos(tx, [m], now=clock.now()))
                 limit = 40 + step  # what is owed at the end of a day must stay within it
                 await run(lambda tx, x=limit: set_overdraft_limit(tx, 8, x, by="y", reason="z", now=clock.now()))
+                await history.finance_again()
             if step % 11 == 0:
                 await history.cut()
                 await history.seal()
@@ -343,10 +386,16 @@ async def test_books_of_a_long_random_history_hold(fresh_database_url):
             pass
         for number in await run(lambda tx: tx.fetch("SELECT id FROM ledger.pending WHERE state = 1")):
             await lg.create_transfers([Transfer(history.made.new().int, pending_id=number["id"].int, flags=VOID)])
-        await history.cut()
+        for _ in range(4):
+            await history.cut()
+        assert len(await history.close_march()) == 2
         await history.seal()
         verdict = await run(ledger.verify)
         assert (verdict.problems, verdict.unsealed) == ([], 0)
+        kinds = await run(lambda tx: tx.fetch("SELECT DISTINCT kind FROM ledger.record"))
+        assert {"account_closing", "period_carry", "period_closing", "sweep_change", "sweep_run"} <= {
+            row["kind"] for row in kinds
+        }
         async with Database.open(fresh_database_url, size=1, role=None) as own:
             archive = "SELECT length(ledger.archive_partition($1, $2))"
             assert await own.run(lambda tx: tx.fetchval(archive, partitions[0], clock.now())) == 32

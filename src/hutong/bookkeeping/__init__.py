@@ -4,7 +4,14 @@ Promises: a manual entry takes two persons, and so does a booking or reversal ab
 entry in the journal are committed together.
 """
 
-from hutong.bookkeeping.accounts import add_subject, close_account, open_account, reopen_account, set_overdraft_limit
+from hutong.bookkeeping.accounts import (
+    add_subject,
+    agree_overdraft,
+    close_account,
+    open_account,
+    reopen_account,
+    set_overdraft_limit,
+)
 from hutong.bookkeeping.bookings import (
     APPROVAL_HANDLERS,
     Booked,
@@ -33,6 +40,7 @@ __all__ = [
     "Reversed",
     "add_standing_order",
     "add_subject",
+    "agree_overdraft",
     "archive",
     "book_by_hand",
     "close_account",

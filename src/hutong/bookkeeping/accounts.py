@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from hutong import db, ledger
+from hutong import db, ledger, money
 from hutong.bookkeeping.person import Person
+from hutong.errors import InvalidParameter
 from hutong.ledger import finance
 
 
@@ -67,3 +68,26 @@ async def set_overdraft_limit(
     before, after = {"limit_minor": previous}, {"limit_minor": limit_minor}
     await person.note(tx, "set_overdraft_limit", "account", account_id, now=now, before=before, after=after)
     return account
+
+
+async def agree_overdraft(
+    tx: db.Tx, person: Person, merchant_id: UUID, currency: str, limit_minor: int, *, now: datetime
+) -> int:
+    """Set how far refunds may take a merchant's balance below zero. Effects as `ledger.agree_overdraft`'s.
+
+    Returns:
+        The previous limit.
+
+    Errors:
+        NotPermitted: the role is not enough.
+        InvalidParameter: the limit is no amount, there is no such currency, or the reason is none.
+    """
+    person.check()
+    if not 0 <= limit_minor <= money.AMOUNT_MINOR_MAX:
+        raise InvalidParameter("an overdraft limit is an amount from 0 to 2^63-1", param="limit_minor")
+    previous = await ledger.agree_overdraft(
+        tx, merchant_id, currency, limit_minor, by=person.by, reason=person.reason, now=now
+    )
+    before, after = ({"currency": currency, "limit_minor": limit} for limit in (previous, limit_minor))
+    await person.note(tx, "agree_overdraft", "merchant", merchant_id, now=now, before=before, after=after)
+    return previous

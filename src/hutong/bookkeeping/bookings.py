@@ -18,6 +18,7 @@ REVERSE = "ledger.reverse"
 BOOK = "ledger.book"
 ENTER = "ledger.enter"
 _CLOSINGS = (ledger.EventCode.MONTH_CLOSING, ledger.EventCode.YEAR_CLOSING)
+_RECORDED = (ledger.EventCode.REVERSAL, *_CLOSINGS)  # what has these codes has a record that leads to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +166,9 @@ async def _reverse(
 
 async def _checked(tx: db.Tx, booking: Booking) -> dict[str, Any]:
     """Return the payload of a booking whose accounts exist, are open and keep one currency."""
+    if booking.code in _RECORDED:
+        detail = f"the code {int(booking.code)} belongs to reversals or closings of periods"
+        raise InvalidParameter(detail, param="code")
     debit = await finance.find_account(tx, booking.debit_account_id)
     credit = await finance.find_account(tx, booking.credit_account_id)
     if debit.account_id == credit.account_id:

@@ -10,7 +10,8 @@ from uuid import UUID
 
 import typer
 
-from hutong.cli.common import Json, in_transaction, load_settings, make_ids
+from hutong.cli.common import Json, KeyFile, Reason, in_transaction, load_settings, make_ids
+from hutong.cli.ledger.options import acting_person
 from hutong.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -56,22 +57,21 @@ def create(
 def overdraft(
     merchant_id: str,
     limit_minor: Annotated[int, typer.Argument(min=0, help="In minor units; 0 ends the agreement.")],
-    reason: Annotated[str, typer.Option(help="Kept permanently.")],
-    by: Annotated[str, typer.Option(help="The person who agreed to it.")],
+    key: KeyFile,
+    reason: Reason,
     currency: Annotated[str, typer.Option(help="ISO 4217 code.")] = "CNY",
 ) -> None:
     """Set how far refunds may take a merchant's balance below zero."""
-    from hutong import ids, ledger, merchants
+    from hutong import bookkeeping, ids, merchants
     from hutong.errors import NotFound
 
     owner = ids.decode("mer", merchant_id)
 
     async def work(tx: db.Tx) -> int:
+        person = await acting_person(tx, key, reason)
         if owner not in await merchants.find_merchants(tx, [owner]):
             raise NotFound("no merchant has this id")
-        return await ledger.agree_overdraft(
-            tx, owner, currency, limit_minor, by=by, reason=reason, now=SystemClock().now()
-        )
+        return await bookkeeping.agree_overdraft(tx, person, owner, currency, limit_minor, now=SystemClock().now())
 
     print(f"{in_transaction(work)} -> {limit_minor} {currency}")
 

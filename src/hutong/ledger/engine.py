@@ -101,10 +101,9 @@ class Batch:
         self.opened: list[tuple[Row, int]] = []  # holds made, and when they expire (0: never)
         self.resolved: list[int] = []
         self.newly_failed: list[tuple[int, CreateTransferStatus, int]] = []
-        self._imported_after = 0
+        self._imported_after = self._imported_before = 0
         self._taken: frozenset[int] = frozenset()
         self._imported = False
-        self._newest = 0
         self._stamp = 0
         self._undo: list[_Image] | None = None
         self._mark = (0, 0, 0, 0)
@@ -114,7 +113,6 @@ class Batch:
         results: list[CreateTransferResult] = []
         timestamp, last, chain, broken = first_timestamp, len(events) - 1, -1, False
         self._imported = bool(int(events[0].flags) & _IMPORTED)
-        self._newest = first_timestamp + last
         for index, event in enumerate(events):
             flags = int(event.flags)
             self._stamp = timestamp
@@ -143,9 +141,13 @@ class Batch:
             timestamp += 1
         return results
 
-    def import_after(self, newest: int, taken: frozenset[int]) -> None:
-        """Refuse imported transfers with timestamps up to `newest`, and those `taken` by accounts."""
-        self._imported_after, self._taken = newest, taken
+    def import_between(self, newest: int, first: int, taken: frozenset[int]) -> None:
+        """Import only after `newest` and before `first`, from which on this batch's own rows have theirs.
+
+        Args:
+            taken: The timestamps between them that accounts and the ledger's own rows have.
+        """
+        self._imported_after, self._imported_before, self._taken = newest, first, taken
 
     def has_accounts_of(self, hold_id: int) -> bool:
         """Return whether both accounts of a hold are locked."""
@@ -316,7 +318,7 @@ class Batch:
             return _S.IMPORTED_EVENT_NOT_EXPECTED
         if not 0 < event.timestamp < TIMESTAMP_MAX:
             return _S.IMPORTED_EVENT_TIMESTAMP_OUT_OF_RANGE
-        if event.timestamp >= self._newest:
+        if event.timestamp >= self._imported_before:
             return _S.IMPORTED_EVENT_TIMESTAMP_MUST_NOT_ADVANCE
         return _CREATED
 

@@ -49,8 +49,9 @@ class Ledger:
     Works in the caller's transaction, which the caller runs again after a deadlock or serialization failure, as
     `Database.run` does. Reading needs no transaction.
 
-    Two differences: sums are limited to 2^63-1 (`OVERFLOWS_…` beyond); timestamps are unique and rise along each
-    account, but across accounts they need not follow the order of commits when several connections write.
+    Three differences: sums are limited to 2^63-1 (`OVERFLOWS_…` beyond); timestamps are unique and rise along each
+    account, but across accounts they need not follow the order of commits when several connections write; an imported
+    transfer must not have the timestamp of an expired hold or of a failed id, nor one of its own batch.
 
     Args:
         tx: The caller's transaction.
@@ -184,7 +185,7 @@ class Ledger:
         await _sql.one_importer.execute(self._tx)
         stamps = [event.timestamp for event in events if event.timestamp < NEVER]
         (bounds,) = await _sql.imported_bounds.fetch(self._tx, stamps)
-        batch.import_after(bounds["newest"], frozenset(bounds["taken"]))
+        batch.import_between(bounds["newest"], loaded.first_timestamp, frozenset(bounds["taken"]))
         closed: date | None = bounds["closed_day"]
         if closed is None or min(filter(None, stamps), default=NEVER) >= to_ns(loaded.end_of_day(closed)):
             return None

@@ -27,6 +27,9 @@ _CHECKS = (
     ("holds", _sql.wrong_special_rows),
     ("reversals", _sql.wrong_reversals),
     ("accounts", _sql.wrong_accounts),
+    ("accounts", _sql.wrong_closings),
+    ("periods", _sql.wrong_periods),
+    ("orders", _sql.wrong_orders),
     ("days", _sql.wrong_days),
     ("memos", _sql.wrong_memos),
     ("archive", _sql.wrong_partitions),
@@ -39,8 +42,8 @@ class LedgerProblem:
     """One thing in the books that is not as it must be.
 
     Attributes:
-        kind: The check that found it: seals, rows, records, outside, steps, holds, reversals, accounts, days, memos,
-            archive, sums.
+        kind: The check that found it: seals, rows, records, outside, steps, holds, reversals, accounts, periods,
+            orders, days, memos, archive, sums.
         subject: What is wrong, by its id: `row 0196…`, `account …`, `seal 7`.
         detail: Why.
     """
@@ -173,6 +176,7 @@ async def _verify_books(tx: db.Tx, start: _Start) -> list[LedgerProblem]:
     arguments = {
         "from_xact": start.to_xact if start.seq else -BALANCE_MAX, "is_whole": start.seq == 0, "most": PROBLEMS_MAX,
         "first_day": await _sql.first_closed_day.fetchval(tx), "reversal_code": int(EventCode.REVERSAL),
+        "month_code": int(EventCode.MONTH_CLOSING), "year_code": int(EventCode.YEAR_CLOSING),
         "since_day": await _sql.first_whole_day.fetchval(tx, start.seq), "next_xact": await _sql.next_xact.fetchval(tx),
     }  # fmt: skip
     await _sql.sort_in_memory.execute(tx, _WORK_MEMORY)

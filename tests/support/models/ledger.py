@@ -24,12 +24,13 @@ class Oracle:
         self.transfers = {}  # id -> Transfer
         self.holds = {}  # id -> "pending" | "posted" | "voided" | "expired"
         self.failed = set()
+        self.own_stamps = set()  # of the rows that the ledger writes itself: expired holds and failed ids
         self.overdraft = {}
 
     # Batches
 
     def create_accounts(self, events, first):
-        return self._batch(events, first, self._account, A, A_LINKED)
+        return self._batch(events, first, self._account, A, A_LINKED, first + len(events) - 1)
 
     def create_transfers(self, events, first):
         touched = set()
@@ -38,10 +39,13 @@ class Oracle:
             hold = self.transfers.get(t.pending_id)
             if hold is not None and t.pending_id in self.holds:
                 touched |= {hold.debit_account_id, hold.credit_account_id}
-        self.expire(first, touched)
-        return self._batch(events, first, self._transfer, T, LINKED)
+        expired = self.expire(first, touched)
+        self.own_stamps |= set(range(first - expired, first))
+        # The expiries have timestamps after those that the batch took first, and the batch takes its own again.
+        earliest = first - expired - len(events) if expired else first
+        return self._batch(events, first, self._transfer, T, LINKED, earliest)
 
-    def _batch(self, events, first, create, status_type, linked_flag):
+    def _batch(self, events, first, create, status_type, linked_flag, end):
         results = []
         chain = None
         imported = bool(events[0].flags & (IMPORTED if status_type is T else A_IMPORTED))
@@ -55,7 +59,7 @@ class Oracle:
             elif chain is not None and not chain["ok"]:
                 answer = (status_type.LINKED_EVENT_FAILED, now)
             else:
-                answer = self._timely(event, imported, now, first + len(events) - 1, status_type)
+                answer = self._timely(event, imported, now, end, status_type)
                 if answer is None:
                     answer = create(event, now)
             if answer[0] != status_type.CREATED and chain is not None and chain["ok"]:
@@ -68,12 +72,13 @@ class Oracle:
                 "EXCEEDS_CREDITS", "EXCEEDS_DEBITS", "DEBIT_ACCOUNT_ALREADY_CLOSED", "CREDIT_ACCOUNT_ALREADY_CLOSED",
             ):  # fmt: skip
                 self.failed.add(event.id)
+                self.own_stamps.add(now)
             results.append(answer)
             if chain is not None and (not linked or answer[0] == status_type.LINKED_EVENT_CHAIN_OPEN):
                 chain = None
         return results
 
-    def _timely(self, event, imported, now, newest, S):  # noqa: N803
+    def _timely(self, event, imported, now, end, S):  # noqa: N803
         is_imported = bool(event.flags & (IMPORTED if S is T else A_IMPORTED))
         if imported and not is_imported:
             return S.IMPORTED_EVENT_EXPECTED, now
@@ -83,7 +88,7 @@ class Oracle:
             return (S.TIMESTAMP_MUST_BE_ZERO, now) if event.timestamp else None
         if event.timestamp == 0 or event.timestamp >= 2**63 - 1:
             return S.IMPORTED_EVENT_TIMESTAMP_OUT_OF_RANGE, now
-        return (S.IMPORTED_EVENT_TIMESTAMP_MUST_NOT_ADVANCE, now) if event.timestamp >= newest else None
+        return (S.IMPORTED_EVENT_TIMESTAMP_MUST_NOT_ADVANCE, now) if event.timestamp >= end else None
 
     # One account
 
@@ -111,7 +116,8 @@ class Oracle:
             return A.CODE_MUST_NOT_BE_ZERO, now
         if a.flags & A_IMPORTED:
             newest = max((x.timestamp for x in self.accounts.values()), default=0)
-            if a.timestamp <= newest or any(t.timestamp == a.timestamp for t in self.transfers.values()):
+            taken = self.own_stamps | {t.timestamp for t in self.transfers.values()}
+            if a.timestamp <= newest or a.timestamp in taken:
                 return A.IMPORTED_EVENT_TIMESTAMP_MUST_NOT_REGRESS, a.timestamp
             now = a.timestamp
         new = copy.copy(a)
@@ -308,7 +314,7 @@ class Oracle:
 
     def _regresses(self, t):
         newest = max((x.timestamp for x in self.transfers.values()), default=0)
-        return t.timestamp <= newest or any(a.timestamp == t.timestamp for a in self.accounts.values())
+        return t.timestamp <= newest or t.timestamp in self.own_stamps | {a.timestamp for a in self.accounts.values()}
 
     def _keep(self, t, **fields):
         new = copy.copy(t)

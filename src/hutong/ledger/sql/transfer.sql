@@ -51,11 +51,15 @@ WHERE p.state = 1 AND p.expires_at > 0 AND p.expires_at <= $1
 ORDER BY p.expires_at LIMIT $2;
 
 -- name: imported_bounds
--- The timestamp that imported transfers must come after, those of their timestamps that an account has, and the last day
--- that is closed or being closed.
+-- The timestamp that imported transfers must come after, those of their timestamps that an account or a row of the ledger's
+-- own has, and the last day that is closed or being closed.
 SELECT
     coalesce((SELECT max(t.timestamp) FROM ledger.journal t WHERE t.flags < 32768), 0) AS newest,
-    (SELECT coalesce(array_agg(a.timestamp), '{}') FROM ledger.account a WHERE a.timestamp = ANY ($1::bigint[])) AS taken,
+    (SELECT coalesce(array_agg(x.timestamp), '{}') FROM (
+        SELECT a.timestamp FROM ledger.account a WHERE a.timestamp = ANY ($1::bigint[])
+        UNION ALL
+        SELECT t.timestamp FROM ledger.journal t WHERE t.timestamp = ANY ($1::bigint[]) AND t.flags >= 32768
+    ) x) AS taken,
     (SELECT max(c.day) FROM ledger.day_cut c) AS closed_day;
 
 -- name: record_late_imports

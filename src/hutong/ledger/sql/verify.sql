@@ -236,12 +236,13 @@ SELECT 'day ' || coalesce(y.batch_date::text, 'none'), 'it is not the last close
 FROM ledger.accounting_day y WHERE y.batch_date IS DISTINCT FROM (SELECT max(f.day) FROM finished f);
 
 -- name: wrong_special_rows
--- Holds with their states and ends, reversals with their records, and failed ids: what the rows say of each other.
+-- Holds with their states and ends, reversals and closings with their records, and failed ids: what the rows say of each
+-- other.
 WITH special AS MATERIALIZED (
     SELECT t.id, t.pending_id, t.flags, t.code, t.amount, t.debit_account_id, t.credit_account_id, t.timestamp,
         t.timeout
     FROM ledger.journal t
-    WHERE t.xact >= :from_xact AND (t.flags & 98318 <> 0 OR t.code = :reversal_code)
+    WHERE t.xact >= :from_xact AND (t.flags & 98318 <> 0 OR t.code IN (:reversal_code, :month_code, :year_code))
 ), ended AS (
     SELECT s.pending_id AS id, count(*) AS times,
         min(CASE WHEN s.flags & 4 <> 0 THEN 2 WHEN s.flags & 8 <> 0 THEN 3 ELSE 4 END) AS state
@@ -272,11 +273,12 @@ WITH special AS MATERIALIZED (
         SELECT 1 FROM ledger.journal t WHERE t.id = p.id AND t.flags & 2 <> 0
     ))
 ), unrecorded (subject, detail) AS MATERIALIZED (
-    SELECT 'row ' || s.id, 'it is a reversal without a record'
+    SELECT 'row ' || s.id, CASE WHEN s.code = :reversal_code THEN 'it is a reversal without a record'
+        ELSE 'it closes a period without a record' END
     FROM special s
-    WHERE s.code = :reversal_code AND s.flags < 32768 AND NOT EXISTS (
-        SELECT 1 FROM ledger.reversal r WHERE r.reversal_id = s.id
-    )
+    WHERE s.code IN (:reversal_code, :month_code, :year_code) AND s.flags < 32768
+        AND NOT EXISTS (SELECT 1 FROM ledger.reversal r WHERE r.reversal_id = s.id AND s.code = :reversal_code)
+        AND NOT EXISTS (SELECT 1 FROM ledger.period_carry c WHERE c.transfer_id = s.id AND s.code <> :reversal_code)
 ), strange (subject, detail) AS MATERIALIZED (
     SELECT 'row ' || s.id, 'it is not a failed id, and not a transfer either'
     FROM special s

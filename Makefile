@@ -28,7 +28,7 @@ simulate: setup
 
 # A database restored while channels, merchants and a consumer go on, with many orders.
 drill-restore: setup
-	@HUTONG_TEST_DRILL_ORDERS=$(or $(ORDERS),200) $(BIN)/python -m pytest tests/whole/test_restore_drill.py
+	@HUTONG_TEST_DRILL_ORDERS=$(or $(ORDERS),200) $(BIN)/python -m pytest tests/whole/test_restore_by_commands.py
 
 # Sixty days of business in each of four zones, against an independent model. SEEDS=20 FROM=100, as above.
 simulate-books: setup

@@ -70,6 +70,20 @@ async def test_the_same_capture_again_is_the_same_and_another_is_refused(
     assert [call for call, _ in channel.calls].count("capture") == 1
 
 
+async def test_a_capture_whose_intent_was_lost_by_a_restore_is_the_same_when_it_is_repeated(
+    world: World, lifecycle: Payments, channel: HonestChannel
+) -> None:
+    payment = await authorized(world, lifecycle, channel)
+    order = channel.orders[number(payment)]
+    order.state, order.captured_minor = ChannelState.SUCCEEDED, 1000
+    await lifecycle.notify(world.account_id, {"x-proof": "genuine"}, number(payment).encode())
+    again = await lifecycle.capture(payment, 1000)
+    assert (again.status, again.amount_captured_minor) == ("succeeded", 1000)
+    with pytest.raises(PaymentNotCapturable):
+        await lifecycle.capture(payment, 999)
+    assert [call for call, _ in channel.calls].count("capture") == 0
+
+
 async def test_more_than_was_authorized_is_refused_and_nothing_written(
     world: World, lifecycle: Payments, channel: HonestChannel
 ) -> None:

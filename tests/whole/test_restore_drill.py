@@ -1,14 +1,10 @@
-"""The drill: a database is restored while channels, merchants and a consumer of its events go on.
-
-HUTONG_TEST_DRILL_ORDERS says how many orders are placed in the time that is lost; `make drill-restore` takes many.
-"""
+"""A copy of the database in the same server takes its place, while channels, merchants and a consumer go on."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import contextlib
-import os
 import secrets
 import socket
 from collections import Counter
@@ -39,7 +35,7 @@ from hutong.sandbox import accounts as sandbox_accounts
 from support import create_database
 from support.running_platform import _Server
 
-ORDERS = int(os.environ.get("HUTONG_TEST_DRILL_ORDERS", "6"))
+ORDERS = 6
 METHOD = "wechat_native"
 AMOUNT = 1999
 CLOCK = SystemClock()

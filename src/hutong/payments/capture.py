@@ -9,7 +9,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from hutong import db
-from hutong.payments.model import Payment, PaymentStatus, TimelineEntry
+from hutong.payments.model import CaptureMethod, Payment, PaymentStatus, TimelineEntry
 from hutong.payments.statements import sql
 from hutong.payments.store import lock, save, write_timeline
 
@@ -93,7 +93,7 @@ async def request_capture(tx: db.Tx, commands: Sequence[RequestCapture], *, now:
 
 
 def _outcome(payment: Payment, amount_minor: int, *, partial: bool) -> CaptureOutcome:
-    if payment.status is PaymentStatus.SUCCEEDED and payment.capture_minor == amount_minor:
+    if payment.status is PaymentStatus.SUCCEEDED and _captured_minor(payment) == amount_minor:
         return CaptureOutcome.ALREADY_CAPTURED
     if payment.status is not PaymentStatus.REQUIRES_CAPTURE or payment.close_requested_at is not None:
         return CaptureOutcome.NOT_CAPTURABLE
@@ -104,6 +104,13 @@ def _outcome(payment: Payment, amount_minor: int, *, partial: bool) -> CaptureOu
     if amount_minor < payment.amount_minor and not partial:
         return CaptureOutcome.NOT_IN_PART
     return CaptureOutcome.CAPTURING
+
+
+def _captured_minor(payment: Payment) -> int | None:
+    """Return what a capture took; the intent may be lost where the database was restored and the channel was asked."""
+    if payment.capture_method is CaptureMethod.MANUAL and payment.capture_minor is None:
+        return payment.amount_captured_minor
+    return payment.capture_minor
 
 
 def _timeline_entry(payment: Payment) -> TimelineEntry:

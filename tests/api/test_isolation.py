@@ -77,6 +77,8 @@ OPERATORS = {  # asked with an operator's key; see test_operator_routes
     ("get", "/v1/operator/ledger/general-ledger"),
     ("get", "/v1/operator/ledger/general-ledger/accounts"),
     ("get", "/v1/operator/ledger/day-statements"),
+    ("get", "/v1/operator/restore"),
+    ("post", "/v1/operator/restore/finish"),
     ("get", "/v1/operator/ledger/periods"),
     ("post", "/v1/operator/ledger/periods"),
     ("get", "/v1/operator/ledger/periods/{period}/carries"),

@@ -27,8 +27,6 @@ EXTENSIONS: dict[str, str] = {
     "consumer.kafka": "runs a consumer on Kafka, see docs/guides/consuming-events.md",
     "consumer.progress": "the progress of a consumer, see docs/guides/consuming-events.md",
     "channels.BillRefused": "adapters raise it, see docs/add-a-channel.md",
-    "channels.BillRowKind": "adapters set it, see docs/add-a-channel.md",
-    "channels.BillRule": "a capability of adapters, see docs/add-a-channel.md",
     "channels.RefundRule": "a capability of adapters, see docs/add-a-channel.md",
     "channels.after_sending": "adapters call it, see docs/add-a-channel.md",
 }

@@ -1,8 +1,9 @@
 """Noticing that the database was restored to an earlier time, and what a catch-up begins with.
 
 The data folder has `high_water.json`: for each installation the mark that its database had last. Where the database's
-own mark is lower, it has gone back. Each machine keeps a file of its own. A restore into another cluster is noticed by
-the database itself, and one by `hutong backup restore` by the file `restored.json` that it leaves.
+own mark is lower, it has gone back. Each machine keeps a file of its own, and its name in `machine_id`. A restore into
+another cluster is noticed by the database itself, and one by `hutong backup restore` by the file `restored.json` that
+it leaves.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 
@@ -57,6 +58,7 @@ async def watch_restore(database: db.Database, home: Path, *, now: datetime) -> 
 
 async def _raise_mark(tx: db.Tx, marks: dict[str, int], home: Path, now: datetime) -> tuple[UUID, int]:
     installation, mark = await db.lock_high_water(tx)
+    machine_id = await asyncio.to_thread(_machine_id, home)
     outside = marks.get(str(installation), -1)
     reason = None
     if _backup_stamp(home) not in (None, marks.get(_RESTORED)):
@@ -64,9 +66,9 @@ async def _raise_mark(tx: db.Tx, marks: dict[str, int], home: Path, now: datetim
     elif outside > mark:
         reason = db.CatchUpReason.HIGH_WATER
     if reason is not None:
-        await db.begin_catch_up(tx, reason, now=now)
+        await db.begin_catch_up(tx, reason, now=now, machine_id=machine_id)
     mark = max(mark, outside) + (1 if reason is None else _JUMP)
-    await db.raise_high_water(tx, mark)
+    await db.raise_high_water(tx, mark, machine_id=machine_id, now=now)
     return installation, mark
 
 
@@ -81,6 +83,17 @@ def _backup_stamp(home: Path) -> int | None:
         return (home / _RESTORED).stat().st_mtime_ns
     except FileNotFoundError:
         return None
+
+
+def _machine_id(home: Path) -> UUID:
+    """Return the name of this data folder, which gets one if it has none. The caller holds the lock."""
+    file = home / "machine_id"
+    try:
+        return UUID(file.read_text())
+    except (FileNotFoundError, ValueError):
+        machine_id = uuid4()
+        file.write_text(str(machine_id))
+        return machine_id
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from functools import partial
 
 from prometheus_client import Gauge
 
-from hutong import backup, db, events, ledger, routing, search
+from hutong import backup, db, events, ledger, payments, routing, search
 from hutong.app.heads import keep_head
 from hutong.app.platform import Platform, broker, query_database_url
 from hutong.app.restore import watch_restore
@@ -112,11 +112,12 @@ async def check_books(platform: Platform) -> None:
 
 
 async def watch(worker: Worker) -> None:
-    """Raise the mark by which a restore is noticed, and adopt what has become known while catching up."""
+    """Raise the mark by which a restore is noticed; while catching up, adopt what has become known, and end it."""
     platform = worker.platform
     home = home_folder(platform.settings)
     if await watch_restore(platform.database, home, now=platform.clock.now()) is not None:
         await platform.adoption.adopt_known()
+        await payments.restored.finish_when_complete(platform.database, now=platform.clock.now())
 
 
 async def check_archiving(platform: Platform) -> None:
@@ -137,7 +138,7 @@ JOBS: tuple[Job, ...] = (
     Job("probe", 5.0, probe_accounts, "Probe failed channel accounts that get no payments."),
     Job("suggestions", 1.0, suggest_switches, "Suggest routing switches to operators."),
     Job("experiment", 1.0, guard_experiment, "End a routing experiment that performs worse than its guardrail."),
-    Job("restore", 5.0, watch, "Notice a restore of the database; while catching up, adopt what has become known."),
+    Job("restore", 5.0, watch, "Notice a restore of the database; while catching up, adopt what is known and end it."),
     Job("tidy", 60.0, lambda w: w.platform.lifecycle.tidy(), "Delete old idempotency keys and notifications."),
     Job("books", 5.0, lambda w: keep_books(w.platform), "Maintain the ledger: partitions, holds, orders, day cut."),
     Job("heads", 600.0, lambda w: keep_head(w.platform), "Keep the head of the books' chain outside of the database."),

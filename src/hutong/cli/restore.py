@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Awaitable, Callable
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -40,19 +42,36 @@ def status(as_json: Json = False) -> None:
         print("normal work")
     else:
         print(f"catching up since {shown['since']} ({shown['reason']})")
-        print(f"not asked about yet: {shown['attempts_unasked']} attempts, {shown['refunds_unasked']} refunds")
+        print(f"without an answer yet: {shown['attempts_unasked']} attempts, {shown['refunds_unasked']} refunds")
+        if shown["lost_since"] is None:
+            print("the begin of the lost time is not known: normal work begins when you say so")
+        else:
+            print(f"lost time since {shown['lost_since']}, bills to read: {len(shown['bills_unread'])}")
+            print_table(shown["bills_unread"])
     print_table(shown["unknown_numbers"])
 
 
 @restore.command("begin")
-def begin(reason: Reason) -> None:
+def begin(
+    reason: Reason,
+    lost_since: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%dT%H:%M:%S%z"],
+            help="The time to which the database was restored, or earlier; with it, normal work begins by itself.",
+        ),
+    ] = None,
+) -> None:
     """Begin to catch up, after a restore that could not be noticed, such as of a whole machine."""
     from hutong import db
     from hutong.clock import SystemClock
 
     _require_reason(reason)
     now = SystemClock().now()
-    with_database(lambda database: database.run(lambda tx: db.begin_catch_up(tx, db.CatchUpReason.OPERATOR, now=now)))
+    if lost_since is not None and lost_since > now:
+        raise InvalidParameter("`--lost-since` is in the future", param="--lost-since")
+    noticed = db.CatchUpReason.OPERATOR
+    with_database(lambda d: d.run(lambda tx: db.begin_catch_up(tx, noticed, now=now, lost_since=lost_since)))
     print("catching up; restart Hutong, or wait a few seconds")
 
 
@@ -102,6 +121,70 @@ def adopt(
         return f"{number} is recorded"
 
     print(_on_platform(work))
+
+
+@restore.command("bills")
+def bills(
+    day: Annotated[
+        datetime | None,
+        typer.Option("--day", formats=["%Y-%m-%d"], help="The channel's day; every lost day if left out."),
+    ] = None,
+    account: Annotated[str | None, typer.Option("--account", metavar="ACCOUNT", help="The account, acc_….")] = None,
+) -> None:
+    """Read the channels' bills of the lost days, and list the numbers in them that the database does not know.
+
+    Nothing is credited: `adopt` asks the channel about each. Exits 1 if a bill could not be read.
+    """
+    from hutong import ids
+    from hutong.errors import HutongError
+
+    if day is not None and account is None:
+        raise InvalidParameter("`--day` takes `--account`", param="--account")
+
+    async def work(platform: app.Platform) -> bool:
+        from hutong import payments
+
+        async with platform.database.transaction() as tx:
+            shown = await payments.restored.catch_up_document(tx)
+        wanted = [(bill["account"], date.fromisoformat(bill["day"])) for bill in shown["bills_unread"] or []]
+        if day is not None and account is not None:
+            wanted = [(account, day.date())]
+        complete = True
+        for name, bill_day in wanted:
+            if account not in (None, name):
+                continue
+            try:
+                found = await payments.restored.read_bill(
+                    platform.database, platform.accounts, ids.decode("acc", name), bill_day, clock=platform.clock
+                )
+            except HutongError as error:
+                complete = False
+                print(f"{name} {bill_day}: {error}", file=sys.stderr)
+            else:
+                counts = f"{found.rows} payments and refunds, {len(found.unknown)} unknown, {found.foreign} not ours"
+                print(f"{name} {bill_day}: {counts}")
+        return complete
+
+    if not _on_platform(work):
+        sys.exit(1)
+
+
+@restore.command("dismiss")
+def dismiss(
+    number: Annotated[str, typer.Argument(metavar="NUMBER", help="A number of `status`.")],
+    reason: Reason,
+    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides.")] = "operator",
+) -> None:
+    """Take a number off the list that is not to be adopted, such as one that the channel does not confirm."""
+    from hutong import payments
+    from hutong.clock import SystemClock
+
+    _require_reason(reason)
+    now = SystemClock().now()
+    with_database(
+        lambda d: d.run(lambda tx: payments.restored.dismiss_number(tx, number, by=by, reason=reason, now=now))
+    )
+    print("dismissed")
 
 
 @restore.command("finish")

@@ -34,6 +34,7 @@ class CatchUp:
     Attributes:
         begun_at: What was written before is from before the restore.
         prepared_at: When everything that was open became due for a query; None until that is done.
+        lost_since: The lost time does not begin earlier; None where that is not known.
     """
 
     catch_up_id: int
@@ -41,6 +42,7 @@ class CatchUp:
     reason: CatchUpReason
     begun_at: datetime
     prepared_at: datetime | None
+    lost_since: datetime | None
 
 
 _read = reader(CatchUp, _sql["catch_up"])
@@ -60,9 +62,21 @@ async def refresh_catch_up(database: Database) -> CatchUp | None:
     return catch_up
 
 
-async def begin_catch_up(tx: Tx, reason: CatchUpReason, *, now: datetime) -> None:
-    """Begin a new epoch and its catch-up. One that is open ends: what it covered, the new one covers too."""
-    await _sql.begin_catch_up.execute(tx, reason, now)
+async def begin_catch_up(
+    tx: Tx,
+    reason: CatchUpReason,
+    *,
+    now: datetime,
+    lost_since: datetime | None = None,
+    machine_id: UUID | None = None,
+) -> None:
+    """Begin a new epoch and its catch-up. One that is open ends: what it covered, the new one covers too.
+
+    Args:
+        lost_since: The begin of the lost time, where a person knows it.
+        machine_id: The machine that has noticed the restore. Otherwise the begin is when it last raised the mark.
+    """
+    await _sql.begin_catch_up.execute(tx, reason, now, lost_since, machine_id)
 
 
 async def mark_prepared(tx: Tx, catch_up: CatchUp, *, now: datetime) -> None:
@@ -70,9 +84,15 @@ async def mark_prepared(tx: Tx, catch_up: CatchUp, *, now: datetime) -> None:
     await _sql.mark_prepared.execute(tx, catch_up.catch_up_id, now)
 
 
-async def finish_catch_up(tx: Tx, *, by: str, reason: str, now: datetime) -> CatchUp | None:
-    """End the open catch-up, so that normal work begins; return it, or None if none was open."""
-    row = await _sql.finish_catch_up.fetchrow(tx, now, by, reason)
+async def finish_catch_up(
+    tx: Tx, *, by: str, reason: str, now: datetime, catch_up_id: int | None = None
+) -> CatchUp | None:
+    """End the open catch-up, so that normal work begins; return it, or None if none was open.
+
+    Args:
+        catch_up_id: End this one alone, and none that has begun since.
+    """
+    row = await _sql.finish_catch_up.fetchrow(tx, now, by, reason, catch_up_id)
     return None if row is None else _read(row)
 
 
@@ -83,6 +103,7 @@ async def lock_high_water(tx: Tx) -> tuple[UUID, int]:
     return row["installation"], row["mark"]
 
 
-async def raise_high_water(tx: Tx, mark: int) -> None:
-    """Set the mark; the caller has locked it."""
+async def raise_high_water(tx: Tx, mark: int, *, machine_id: UUID, now: datetime) -> None:
+    """Set the mark, and remember that this machine did; the caller has locked it."""
     await _sql.raise_high_water.execute(tx, mark)
+    await _sql.raise_machine.execute(tx, machine_id, now)

@@ -131,8 +131,15 @@ class AttemptLifecycle:
         answer = await self._calls.query(payment, attempt)
         payment = await self._record_answer(attempt, answer, Source.QUERY)
         current = payment.attempt(attempt.attempt_id)
-        if not current.is_open or self._database.predates_restore(current.created_at):
-            return  # what was open before a restore is asked about; nothing is sent until normal work begins
+        if not current.is_open:
+            return
+        if self._database.predates_restore(current.created_at):
+            # What was open before a restore is asked about; nothing is sent until normal work begins.
+            if answer.state is not ChannelState.UNKNOWN:
+                await self._database.run(
+                    lambda tx: sql.mark_attempt_answered.execute(tx, attempt.attempt_id, self._clock.now())
+                )
+            return
         can = (await self._accounts.get(current.account_id)).capabilities
         now = self._clock.now()
         step = next_step(payment, current, answer, can, self._policy, now=now)

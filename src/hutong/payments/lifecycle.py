@@ -258,13 +258,13 @@ class Payments:
         return channel.acceptance
 
     async def record_notification(
-        self, channel: str, account_id: UUID, notification: channels.Notification
+        self, channel: str, account_id: UUID, notification: channels.Notification, source: Source = Source.NOTIFICATION
     ) -> RecordOutcome:
-        """Record a verified notification. Errors: NotFound: no number of ours has this form."""
+        """Record a verified notification, or an answer in its form. Errors: NotFound: not a number of ours."""
         if notification.about is not channels.About.PAYMENT:
-            return (await self.refunds.record_notification(channel, account_id, notification)).outcome
+            return (await self.refunds.record_notification(channel, account_id, notification, source=source)).outcome
         attempt_id, key = ids.decode("att", notification.number), notification.replay_key
-        report = ChannelReport(attempt_id, account_id, notification.answer, Source.NOTIFICATION, key)
+        report = ChannelReport(attempt_id, account_id, notification.answer, source, key)
         return (await self._attempts.record(channel, report)).outcome
 
     async def close(self, payment: Payment) -> Payment:

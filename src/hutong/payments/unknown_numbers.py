@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from functools import partial
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from hutong import db, ids
 from hutong.channels import About, ChannelAnswer, ChannelState, Notification
 from hutong.errors import ConfigurationError, Conflict, InvalidParameter, NotFound
 from hutong.payments.model import NewAttempt
+from hutong.payments.refunds.model import read_number
 from hutong.payments.statements import sql
 from hutong.telemetry import get_logger
 from hutong.vault import Vault
@@ -23,12 +25,21 @@ _log = get_logger(__name__)
 _ORDINALS_MAX = 50
 
 
+class NumberSource(StrEnum):
+    """How a number became known."""
+
+    NOTIFICATION = "notification"
+    BILL = "bill"
+    """It stands in a bill, which is no proof: only a query is."""
+
+
 @dataclass(frozen=True, slots=True)
 class UnknownNumber:
     """An order, a refund or a payout that a channel has reported and that this database does not know.
 
     Attributes:
-        state, amount_minor, currency, channel_order_no, happened_at: The channel's last report.
+        state: UNKNOWN for a row of a bill.
+        amount_minor, currency, channel_order_no, happened_at: As the channel reported them last.
     """
 
     account_id: UUID
@@ -41,6 +52,7 @@ class UnknownNumber:
     happened_at: datetime | None
     first_at: datetime
     last_at: datetime
+    source: NumberSource
 
     @property
     def notification(self) -> Notification:
@@ -118,6 +130,29 @@ async def find_unknown_number(tx: db.Tx, number: str, about: About) -> UnknownNu
     return found[0]
 
 
+async def adopt_proven(tx: db.Tx, waiting: Sequence[UnknownNumber], *, now: datetime) -> int:
+    """Take the numbers of bills off the list that are known by now and proven by their channels; return how many."""
+    billed = [unknown for unknown in waiting if unknown.source is NumberSource.BILL]
+    if not billed:
+        return 0
+    our_ids = [ids.decode("att", n.number) if n.about is About.PAYMENT else read_number(n.number)[1] for n in billed]
+    return len(await sql.adopt_proven.fetch(tx, rows=billed, our_id=our_ids, at=now))
+
+
+async def dismiss_number(tx: db.Tx, number: str, *, by: str, reason: str, now: datetime) -> None:
+    """Take a number off the list by a person's decision; a later notification about it puts it there again.
+
+    Errors:
+        NotFound: no such number waits.
+    """
+    found = await list_unknown_numbers(tx, number)
+    if not found:
+        raise NotFound("no such number waits to be adopted", param="NUMBER")
+    for unknown in found:
+        await sql.dismiss_number.execute(tx, unknown.account_id, unknown.number, now, by, reason)
+    _log.info("unknown_number_dismissed", number=number, by=by, reason=reason)
+
+
 async def mark_adopted(tx: db.Tx, unknown: UnknownNumber, *, now: datetime) -> None:
     """Take a number off the list."""
     await sql.mark_adopted.execute(tx, unknown.account_id, unknown.number, now)
@@ -146,7 +181,7 @@ async def query_everything_open(tx: db.Tx, *, now: datetime) -> None:
 
 
 async def count_unasked(tx: db.Tx, since: datetime) -> tuple[int, int]:
-    """Count the open attempts and refunds from before a restore that no channel was asked about since."""
+    """Count the open attempts and refunds from before a restore that have no definite answer since."""
     row = await sql.count_unasked.fetchrow(tx, since)
     assert row is not None
     return row["attempts"], row["refunds"]

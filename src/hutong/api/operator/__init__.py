@@ -8,6 +8,7 @@ from hutong.api.operator import (
     ledger,
     payments,
     refunds,
+    restore,
     routing,
     suggestions,
 )
@@ -16,6 +17,7 @@ ROUTERS = (
     approvals.router,
     payments.router,
     refunds.router,
+    restore.router,
     bills.router,
     channel_codes.router,
     routing.router,

@@ -1,5 +1,5 @@
 -- columns: catch_up
-id AS catch_up_id, epoch, reason, begun_at, prepared_at
+id AS catch_up_id, epoch, reason, begun_at, prepared_at, lost_since
 
 -- name: open_catch_up
 -- The catch-up that has not ended.
@@ -8,8 +8,12 @@ FROM db.catch_up
 WHERE finished_at IS NULL;
 
 -- name: begin_catch_up
--- Begin an epoch and its catch-up; an open one ends.
-SELECT db.begin_catch_up($1, $2);
+-- Begin an epoch and its catch-up; an open one ends. The lost time begins when this machine last raised the mark: its own
+-- row is older than the restore, since it notices at its first raise. Another's may not be, but that of a backup is.
+SELECT db.begin_catch_up(
+    $1, $2,
+    coalesce($3, (SELECT max(m.raised_at) FROM db.machine AS m WHERE m.machine_id = $4 OR $1 = 'backup'))
+);
 
 -- name: mark_prepared
 -- What a catch-up begins with is done.
@@ -21,7 +25,7 @@ WHERE id = $1;
 -- Normal work begins.
 UPDATE db.catch_up
 SET finished_at = $1, finished_by = $2, finish_reason = $3
-WHERE finished_at IS NULL
+WHERE finished_at IS NULL AND id = coalesce($4, id)
 RETURNING {catch_up};
 
 -- name: lock_high_water
@@ -34,3 +38,9 @@ FOR UPDATE;
 -- The mark rises.
 UPDATE db.high_water
 SET mark = $1;
+
+-- name: raise_machine
+-- When a machine last raised the mark.
+INSERT INTO db.machine (machine_id, raised_at)
+VALUES ($1, $2)
+ON CONFLICT (machine_id) DO UPDATE SET raised_at = EXCLUDED.raised_at;

@@ -173,6 +173,7 @@ class Refunds:
         self._database = database
         self._accounts = accounts
         self._calls = calls
+        self._clock = clock
         self._vault = vault
         self._ids = ids
         self._places: db.Coalescer[PlaceRefund, idempotency.OnceResult[RefundResult]] = db.Coalescer(
@@ -234,17 +235,20 @@ class Refunds:
         return replace(result, refund=recorded.row, answer=recorded.answer)
 
     async def record_notification(
-        self, channel: str, account_id: UUID, notification: channels.Notification
+        self,
+        channel: str,
+        account_id: UUID,
+        notification: channels.Notification,
+        *,
+        source: Source = Source.NOTIFICATION,
     ) -> Recorded[Refund]:
-        """Record a verified notification about a refund or its payout.
+        """Record a verified notification about a refund or its payout, or the answer to a query in its form.
 
         Errors:
             NotFound: the number is not one of ours.
         """
         method, refund_id = read_number(notification.number)
-        report = ChannelReport(
-            refund_id, account_id, notification.answer, Source.NOTIFICATION, notification.replay_key, method
-        )
+        report = ChannelReport(refund_id, account_id, notification.answer, source, notification.replay_key, method)
         return await self._record(channel, report)
 
     async def sweep(self) -> int:
@@ -286,9 +290,16 @@ class Refunds:
         if refund.state is RefundState.PAYOUT:
             known = await self._calls.query_payout(refund)
         else:
-            known = await self._known(await self._accounts.get(refund.account_id), payment, refund)
-        if known.state not in (ChannelState.NOT_FOUND, ChannelState.UNKNOWN):
+            try:
+                known = await self._calls.query_refund(await self._accounts.get(refund.account_id), payment, refund)
+            except channels.NotOffered:
+                return  # it stays without an answer, for a person to decide
+        if known.state is ChannelState.UNKNOWN:
+            return
+        if known.state is not ChannelState.NOT_FOUND:
             await self._record(refund.channel, _report(refund, known, Source.QUERY))
+        now = self._clock.now()
+        await self._database.run(lambda tx: sql.mark_refund_answered.execute(tx, refund.refund_id, now))
 
     async def _known(self, channel: channels.Channel, payment: Payment, refund: Refund) -> ChannelAnswer:
         """Return what the channel knows of a refund; NOT_FOUND where it cannot be asked."""

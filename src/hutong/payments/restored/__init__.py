@@ -1,10 +1,21 @@
 """What the channels know and a database restored to an earlier time does not: listed, and adopted.
 
-Promises: nothing is adopted under a number that does not prove whose it is; nothing is sent to a channel that knows it.
+Promises: nothing is adopted under a number that does not prove whose it is; nothing is sent to a channel that knows it;
+a bill credits nothing; normal work never begins by itself while anything is open.
 """
 
 from hutong.payments.restored.adoption import Adoption, LostOrder
+from hutong.payments.restored.bills import BillFindings, finish_when_complete, read_bill
 from hutong.payments.restored.documents import catch_up_document
-from hutong.payments.unknown_numbers import query_everything_open
+from hutong.payments.unknown_numbers import dismiss_number, query_everything_open
 
-__all__ = ["Adoption", "LostOrder", "catch_up_document", "query_everything_open"]
+__all__ = [
+    "Adoption",
+    "BillFindings",
+    "LostOrder",
+    "catch_up_document",
+    "dismiss_number",
+    "finish_when_complete",
+    "query_everything_open",
+    "read_bill",
+]

@@ -2,7 +2,7 @@
 state text, amount_minor bigint, currency text, channel_order_no text, happened_at timestamptz
 
 -- columns: unknown_number
-account_id, number, about, {unknown_report}, first_at, last_at
+account_id, number, about, {unknown_report}, first_at, last_at, source
 
 -- name: keep_unknown_number
 -- A later report of the same number replaces the earlier one, and asks for a decision again.
@@ -12,13 +12,14 @@ FROM unnest(:account_id::uuid [], :number::text [], :about::text [], :message::b
     AS n (account_id, number, about, message, {unknown_report})
 ON CONFLICT (account_id, number) DO UPDATE
     SET ({unknown_report}) = ROW ({EXCLUDED.unknown_report}),
-        message = EXCLUDED.message, last_at = EXCLUDED.last_at, adopted_at = NULL;
+        message = EXCLUDED.message, last_at = EXCLUDED.last_at, adopted_at = NULL,
+        source = 'notification', dismissed_at = NULL, dismissed_by = NULL, dismiss_reason = NULL;
 
 -- name: list_unknown_numbers
 -- The numbers that wait for a decision, oldest first.
 SELECT {unknown_number}
 FROM payments.unknown_number
-WHERE adopted_at IS NULL AND ($1::text IS NULL OR number = $1)
+WHERE adopted_at IS NULL AND dismissed_at IS NULL AND ($1::text IS NULL OR number = $1)
 ORDER BY first_at, number;
 
 -- name: mark_adopted
@@ -40,9 +41,78 @@ SET next_query_at = $1, queries = 0
 WHERE next_query_at IS NOT NULL;
 
 -- name: count_unasked
--- The open attempts and refunds from before a restore that no channel was asked about since.
+-- The open attempts and refunds from before a restore whose channels have given no definite answer since.
 SELECT
     (SELECT count(*) FROM payments.attempt AS a
-        WHERE a.next_query_at IS NOT NULL AND a.queries = 0 AND a.created_at < $1) AS attempts,
+        WHERE a.next_query_at IS NOT NULL AND a.created_at < $1
+            AND (a.answered_at IS NULL OR a.answered_at < $1)) AS attempts,
     (SELECT count(*) FROM payments.refund AS r
-        WHERE r.next_query_at IS NOT NULL AND r.queries = 0 AND r.created_at < $1) AS refunds;
+        WHERE r.next_query_at IS NOT NULL AND r.created_at < $1
+            AND (r.answered_at IS NULL OR r.answered_at < $1)) AS refunds;
+
+-- name: mark_attempt_answered
+-- The channel has given a definite answer.
+UPDATE payments.attempt
+SET answered_at = $2
+WHERE id = $1;
+
+-- name: mark_refund_answered
+-- The same for a refund.
+UPDATE payments.refund
+SET answered_at = $2
+WHERE id = $1;
+
+-- name: keep_bill_numbers
+-- The rows of a bill whose attempts or refunds this database does not know. What is known about a number stays.
+INSERT INTO payments.unknown_number
+    (account_id, number, about, source, state, amount_minor, currency, channel_order_no, happened_at, first_at, last_at)
+SELECT
+    :account_id::uuid, n.number, n.about, 'bill', 'unknown', n.amount_minor, n.currency, n.channel_no, n.happened_at,
+    :at::timestamptz, :at::timestamptz
+FROM unnest(:our_id::uuid [], :number::text [], :about::text [], :amount_minor::bigint [], :currency::text [],
+    :channel_no::text [], :happened_at::timestamptz [])
+    AS n (our_id, number, about, amount_minor, currency, channel_no, happened_at)
+WHERE NOT EXISTS (SELECT FROM payments.attempt AS a WHERE n.about = 'payment' AND a.id = n.our_id)
+    AND NOT EXISTS (SELECT FROM payments.refund AS r WHERE n.about = 'refund' AND r.id = n.our_id)
+ORDER BY n.number
+ON CONFLICT DO NOTHING
+RETURNING number;
+
+-- name: adopt_proven
+-- Numbers of bills that have become known, and whose success their channels have proven, with the amount of the bill.
+UPDATE payments.unknown_number AS u
+SET adopted_at = :at::timestamptz
+FROM unnest(:account_id::uuid [], :number::text [], :our_id::uuid []) AS n (account_id, number, our_id)
+WHERE u.account_id = n.account_id AND u.number = n.number AND u.source = 'bill' AND u.adopted_at IS NULL
+    AND (
+        EXISTS (
+            SELECT FROM payments.attempt AS a
+            JOIN payments.payment AS p ON p.id = a.payment_id
+            WHERE u.about = 'payment' AND a.id = n.our_id AND a.account_id = u.account_id AND a.state = 'succeeded'
+                AND coalesce(a.amount_captured_minor, p.amount_minor) = u.amount_minor AND p.currency = u.currency
+        )
+        OR EXISTS (
+            SELECT FROM payments.refund AS r
+            WHERE u.about = 'refund' AND r.id = n.our_id AND r.account_id = u.account_id AND r.state = 'succeeded'
+                AND r.amount_minor = u.amount_minor AND r.currency = u.currency
+        )
+    )
+RETURNING u.number;
+
+-- name: dismiss_number
+-- A person has decided that a number is not to be adopted.
+UPDATE payments.unknown_number
+SET dismissed_at = $3, dismissed_by = $4, dismiss_reason = $5
+WHERE account_id = $1 AND number = $2 AND adopted_at IS NULL;
+
+-- name: keep_lost_bill
+-- A bill was read whole.
+INSERT INTO payments.lost_bill (catch_up_id, account_id, day, read_at)
+VALUES ($1, $2, $3, $4)
+ON CONFLICT DO NOTHING;
+
+-- name: list_lost_bills
+-- The bills that were read in a catch-up.
+SELECT account_id, day
+FROM payments.lost_bill
+WHERE catch_up_id = $1;

@@ -1,0 +1,124 @@
+"""/v1/operator/restore: the catch-up after a restore of the database."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from hutong import db, ids, operators, payments
+from hutong.api.dependencies import Acting, Use, request_id
+from hutong.api.problems import responses
+from hutong.api.requests import StrictRoute
+from hutong.api.responses import json_answer
+from hutong.api.schemas.fields import Reason, example_body
+from hutong.errors import Conflict
+from hutong.operators import Role
+
+router = APIRouter(prefix="/v1/operator/restore", tags=["Operators"], route_class=StrictRoute)
+
+
+class LostBillObject(BaseModel):
+    """A bill that covers lost time and was not read yet."""
+
+    account: str
+    channel: str
+    day: date = Field(description="The channel's day.")
+
+
+class UnknownNumberObject(BaseModel):
+    """A number that only a channel knows."""
+
+    number: str
+    about: Literal["payment", "refund", "payout"]
+    account: str
+    source: Literal["notification", "bill"] = Field(description="A bill proves nothing: the channel is asked first.")
+    state: str = Field(description="As the channel reported it; `unknown` for the row of a bill.")
+    amount_minor: int | None
+    currency: str | None
+    channel_order_no: str | None
+    happened_at: datetime | None
+    first_at: datetime
+
+
+class RestoreObject(BaseModel):
+    """The state of a catch-up, or of normal work."""
+
+    object: Literal["restore"]
+    mode: Literal["normal", "catch_up"]
+    since: datetime | None
+    reason: Literal["cluster", "high_water", "backup", "operator"] | None = Field(
+        description="How the restore was noticed."
+    )
+    epoch: int | None
+    lost_since: datetime | None = Field(
+        description="The lost time does not begin earlier. Null where that is not known: only an operator can end it."
+    )
+    attempts_unasked: int = Field(description="Open attempts from before without a definite answer since.")
+    refunds_unasked: int = Field(description="The same of refunds.")
+    bills_unread: list[LostBillObject] | None
+    unknown_numbers: list[UnknownNumberObject]
+
+
+class RestoreFinish(Reason):
+    """Why the catch-up may end."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"reason": "all numbers are adopted; the account at Alipay is closed"}]}
+    )
+
+
+@router.get("", response_model=RestoreObject, responses=responses(400, 401, 422, 503), summary="See the catch-up")
+async def see_restore(use: Use, _operator: Acting) -> Response:
+    """Return the mode, what still has no answer, the bills to read, and the numbers that only channels know."""
+    async with use.database.transaction() as tx:
+        return json_answer(await _document(tx))
+
+
+@router.post(
+    "/finish",
+    response_model=RestoreObject,
+    responses=responses(400, 401, 403, 409, 413, 415, 422, 503),
+    summary="End the catch-up",
+)
+async def finish_restore(
+    request: Request, use: Use, operator: Acting, body: Annotated[RestoreFinish, example_body(RestoreFinish)]
+) -> Response:
+    """Begin normal work although something may be open; takes the role `operator`. What waited is sent.
+
+    Numbers that still wait stay on the list.
+    """
+    operators.require(operator, Role.OPERATOR)
+    actor, now = ids.encode(operators.OPERATOR_PREFIX, operator.operator_id), use.clock.now()
+
+    async def work(tx: db.Tx) -> dict[str, Any]:
+        before = await _document(tx)
+        finished = await db.finish_catch_up(tx, by=actor, reason=body.reason, now=now)
+        if finished is None:
+            raise Conflict("the platform is not catching up")
+        entry = operators.AuditEntry(
+            operator.operator_id,
+            "restore.finish",
+            "restore",
+            str(finished.epoch),
+            body.reason,
+            before={
+                "attempts_unasked": before["attempts_unasked"],
+                "refunds_unasked": before["refunds_unasked"],
+                "bills_unread": None if before["bills_unread"] is None else len(before["bills_unread"]),
+                "unknown_numbers": len(before["unknown_numbers"]),
+            },
+            request_id=request_id(request),
+        )
+        after = await _document(tx)
+        await operators.audit(tx, [entry], now=now)
+        return after
+
+    return json_answer(await use.database.run(work))
+
+
+async def _document(tx: db.Tx) -> dict[str, Any]:
+    return {"object": "restore"} | await payments.restored.catch_up_document(tx)

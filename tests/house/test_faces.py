@@ -32,9 +32,6 @@ EXTENSIONS: dict[str, str] = {
 }
 """Names without a user in the house, such as `channels.Adapter`, each with its purpose."""
 
-TO_BE_NARROWED = {"payments"}
-"""Packages whose face is still to be narrowed; the list becomes empty."""
-
 
 @cache
 def tree(path: Path) -> ast.Module:
@@ -79,13 +76,9 @@ def users(package: str) -> set[str]:
 def test_each_exported_name_is_used_outside_of_its_package(package: str) -> None:
     unused = sorted(set(exported(package)) - users(package))
     documented = {name.partition(".")[2] for name in EXTENSIONS if name.startswith(f"{package}.")}
-    if package in TO_BE_NARROWED:
-        return
     assert unused == sorted(documented)
 
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_face_has_at_most_forty_names(package: str) -> None:
-    if package in TO_BE_NARROWED:
-        return
     assert len(exported(package)) <= MOST

@@ -41,17 +41,9 @@ NAMES = frozenset(
 OPENINGS = frozenset({"What", "Whether", "How", "Where", "Who", "Whose", "Which", "Why", "When"})
 """What the first line of a function or of a module does not begin with."""
 
-TO_BE_REWRITTEN = {"payments"}
-"""Packages whose prose is still to be rewritten; `.` stands for the modules beside the packages."""
-
 
 def name(path: Path) -> str:
     return str(path.relative_to(SOURCE if path.is_relative_to(SOURCE) else TESTS))
-
-
-def package(path: Path) -> str:
-    parts = path.relative_to(SOURCE).parts
-    return parts[0] if len(parts) > 1 else "."
 
 
 def prose(path: Path) -> Iterator[tuple[int, str]]:
@@ -64,24 +56,18 @@ def prose(path: Path) -> Iterator[tuple[int, str]]:
 
 @pytest.mark.parametrize("path", FILES, ids=name)
 def test_prose_uses_the_terms_of_the_glossary(path: Path) -> None:
-    if package(path) in TO_BE_REWRITTEN:
-        return
     found = [f"line {line}: {match[0]}" for line, text in prose(path) for match in PATTERN.finditer(text)]
     assert found == []
 
 
 @pytest.mark.parametrize("path", SQL_FILES, ids=name)
 def test_comments_of_statements_use_the_terms_of_the_glossary(path: Path) -> None:
-    if package(path) in TO_BE_REWRITTEN:
-        return
     comments = re.findall(r"--(?! name:| columns:)[^\n]*", path.read_text())
     assert [match[0] for text in comments for match in PATTERN.finditer(text)] == []
 
 
 @pytest.mark.parametrize("path", [*FILES, *TEST_FILES], ids=name)
 def test_names_are_nouns_and_verbs_of_the_field(path: Path) -> None:
-    if path in FILES and package(path) in TO_BE_REWRITTEN:
-        return
     tokens = tokenize.generate_tokens(io.StringIO(path.read_text()).readline)
     assert [f"line {t.start[0]}: {t.string}" for t in tokens if t.type == tokenize.NAME and t.string in NAMES] == []
 
@@ -94,8 +80,6 @@ def test_names_of_tests_use_the_terms_of_the_glossary(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=name)
 def test_first_lines_say_what_is_done(path: Path) -> None:
-    if package(path) in TO_BE_REWRITTEN:
-        return
     tree = ast.parse(path.read_text())
     opening = (ast.get_docstring(tree) or "").split(" ")[0]
     assert opening not in OPENINGS, "the module's docstring is a noun phrase"

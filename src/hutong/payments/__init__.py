@@ -5,7 +5,7 @@ has not proven is never taken for a failure; at most one attempt of a payment co
 surplus.
 """
 
-from hutong.payments import refunds, restored
+from hutong.payments import items, refunds, restored
 from hutong.payments.answers import Answers
 from hutong.payments.attempt_outcomes import attempt_outcomes
 from hutong.payments.channel_reports import ChannelReport, RecordReport
@@ -14,7 +14,6 @@ from hutong.payments.documents import Documents, list_items, timeline
 from hutong.payments.errors import NOTIFICATION_REFUSALS, OrderNoReused
 from hutong.payments.export import stream_payments, stream_refunds
 from hutong.payments.in_doubt import in_doubt_documents
-from hutong.payments.items import Discount, Funder, NewLineItem, allocate_discounts
 from hutong.payments.lifecycle import Payments, PaymentsConfig
 from hutong.payments.model import (
     Attempt,
@@ -44,11 +43,8 @@ __all__ = [
     "BilledSuccess",
     "CaptureMethod",
     "ChannelReport",
-    "Discount",
     "Documents",
-    "Funder",
     "NewAttempt",
-    "NewLineItem",
     "NewPayment",
     "OperatorAction",
     "OperatorActionType",
@@ -65,11 +61,11 @@ __all__ = [
     "RecordReport",
     "RouteRequest",
     "Source",
-    "allocate_discounts",
     "approval_handlers",
     "attempt_outcomes",
     "find",
     "in_doubt_documents",
+    "items",
     "list_items",
     "list_payments",
     "refunds",

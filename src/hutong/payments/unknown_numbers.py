@@ -1,4 +1,4 @@
-"""What channels know and a restored database does not: kept while catching up, and adopted once it is understood."""
+"""The numbers that channels know and a restored database does not: kept while catching up, and adopted later."""
 
 from __future__ import annotations
 

@@ -155,7 +155,7 @@ def _new_payment(
         raise InvalidParameter("`payer` requires `method`", param="payer")
     validity = min(merchant.payment_validity or use.payment_validity, use.payment_validity)
     discounts = tuple(
-        payments.Discount(d.name, payments.Funder(d.funder), d.amount_minor, d.item) for d in body.discounts
+        payments.items.Discount(d.name, payments.items.Funder(d.funder), d.amount_minor, d.item) for d in body.discounts
     )
     has_items = bool(body.items or discounts)
     return payments.NewPayment(
@@ -171,14 +171,14 @@ def _new_payment(
         metadata=body.metadata,
         fee_ppm=merchant.fee_ppm,
         capture_method=payments.CaptureMethod(body.capture_method),
-        items=payments.allocate_discounts(body.amount_minor, _items(body), discounts) if has_items else (),
+        items=payments.items.allocate_discounts(body.amount_minor, _items(body), discounts) if has_items else (),
         discounts=discounts,
         customer=None if body.customer is None else customers.Customer(**body.customer.model_dump()),
     )
 
 
-def _items(body: PaymentCreate) -> list[payments.NewLineItem]:
+def _items(body: PaymentCreate) -> list[payments.items.NewLineItem]:
     if body.capture_method != "automatic":
         # Each party's share is computed for the whole.
         raise InvalidParameter("`items` requires that the whole amount is captured automatically", param="items")
-    return [payments.NewLineItem(item.id, item.name, item.quantity, item.amount_minor) for item in body.items]
+    return [payments.items.NewLineItem(item.id, item.name, item.quantity, item.amount_minor) for item in body.items]

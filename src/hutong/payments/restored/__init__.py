@@ -1,4 +1,4 @@
-"""What the channels know and a database restored to an earlier time does not: listed, and adopted.
+"""The orders and refunds that channels know and a restored database does not: listed, and adopted.
 
 Promises: nothing is adopted under a number that does not prove whose it is; nothing is sent to a channel that knows it;
 a bill credits nothing; normal work never begins by itself while anything is open.

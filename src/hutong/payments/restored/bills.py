@@ -37,7 +37,7 @@ class LostBill:
 
 @dataclass(frozen=True, slots=True)
 class BillFindings:
-    """What a bill has told.
+    """The results of reading a bill.
 
     Attributes:
         unknown: Our numbers that were put on the list.

@@ -66,7 +66,7 @@ def parquet_has(path: Path, column: str, value: str) -> bool:
         try:
             wanted = duckdb.ColumnExpression(column) == duckdb.ConstantExpression(value)
             rows: Any = engine.read_parquet(str(path))
-            return rows.filter(wanted).limit(1).fetchone() is not None
+            return bool(rows.filter(wanted).limit(1).fetchall())
         except (duckdb.IOException, duckdb.BinderException):
             return False
 

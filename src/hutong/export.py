@@ -66,7 +66,8 @@ def parquet_has(path: Path, column: str, value: str) -> bool:
         try:
             wanted = duckdb.ColumnExpression(column) == duckdb.ConstantExpression(value)
             rows: Any = engine.read_parquet(str(path))
-            return bool(rows.filter(wanted).limit(1).fetchall())
+            [(count,)] = rows.filter(wanted).count("*").fetchall()
+            return bool(count)
         except (duckdb.IOException, duckdb.BinderException):
             return False
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 from uuid import UUID
+
+import asyncpg
 
 from hutong import db, export, ids
 from hutong.clock import instant
@@ -19,9 +20,6 @@ from hutong.events.model import RecordedEvent
 from hutong.events.outbox import read_event
 from hutong.events.partitions import detach_partitions, make_partitions
 from hutong.events.statements import sql
-
-if TYPE_CHECKING:
-    import asyncpg
 
 _COLUMN_TYPES = {
     "smallint": "SMALLINT",
@@ -77,7 +75,8 @@ async def write_archive(database: db.Database, folder: Path, *, now: datetime) -
     the same file again.
     """
     waiting = await database.run(sql.detached_partitions.fetch)
-    return [await _write(database, row, folder, now) for row in waiting]
+    written = [await _write(database, row, folder, now) for row in waiting]
+    return [file for file in written if file is not None]
 
 
 async def find_event(tx: db.Tx, event_id: UUID) -> RecordedEvent:
@@ -140,13 +139,17 @@ async def require_unarchived(tx: db.Tx, first: UUID) -> None:
         raise EventArchived(f"events from before {since} are in the archive")
 
 
-async def _write(database: db.Database, part: asyncpg.Record, folder: Path, now: datetime) -> Path:
+async def _write(database: db.Database, part: asyncpg.Record, folder: Path, now: datetime) -> Path | None:
+    """Return the file of a detached table; None if another worker has written it and dropped the table meanwhile."""
     name = part["name"]
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     target = folder / f"{name}.parquet"
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder) as scratch:
         lines, parquet = Path(scratch) / "rows.jsonl", Path(scratch) / "rows.parquet"
-        columns = await database.run(partial(_copy, name, lines))
+        try:
+            columns = await database.run(partial(_copy, name, lines))
+        except asyncpg.UndefinedTableError:
+            return None
         count = await asyncio.to_thread(export.write_parquet, lines, columns, parquet)
         await asyncio.to_thread(_move_durably, parquet, target)
     await database.run(lambda tx: sql.drop_archived.execute(tx, name, count, str(target), now))

@@ -199,7 +199,7 @@ async def test_an_events_public_id_carries_its_zone_and_follows_from_object_numb
 async def test_an_event_from_before_derived_ids_keeps_the_id_it_was_published_under(tx: Tx, clock: SystemClock) -> None:
     event = make(NEW(), uuid4())
     await events.record(tx, [event], now=clock.now())
-    await tx.execute("RESET ROLE")
+    await tx.execute("SET LOCAL ROLE NONE")
     await tx.execute("UPDATE events.outbox SET public_id = NULL WHERE event_id = $1", event.event_id)
     found = await events.find_event(tx, event.event_id)
     assert found.name == encode("evt", event.event_id)

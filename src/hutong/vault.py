@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from hutong.durable_files import sync_folder
 from hutong.errors import ConfigurationError
 
 _VERSION = b"\x01"
@@ -106,11 +107,7 @@ def key_file(path: Path) -> list[bytes]:
             pass  # another process created the file first; its key counts
         finally:
             os.unlink(temporary)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # before a secret is sealed with the key
-        finally:
-            os.close(folder)
+        sync_folder(path.parent)  # before a secret is sealed with the key
     if path.stat().st_mode & 0o077:
         raise ConfigurationError(f"others may read the key file; run: chmod 600 {path}")
     try:

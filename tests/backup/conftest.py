@@ -6,20 +6,19 @@ import asyncio
 import json
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from hutong.cli import main
 from hutong.db import Database, EmbeddedServer, migrate
 from hutong.ledger import Account
-from support.command_line import Done, Run
+from support.command_line import Run, run_here
 from support.fixtures.backups import Bookings, Installation, book_some, database_time
 from support.fixtures.ledger import LedgerClient
 
@@ -88,13 +87,4 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     for setting, value in copy.environment().items():
         monkeypatch.setenv(setting, value)
 
-    def run_one(*arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["hutong", *arguments])
-        status: object = 0
-        try:
-            main()
-        except SystemExit as ended:
-            status = ended.code
-        return Done(int(str(status or 0)), *capsys.readouterr())
-
-    return run_one
+    return partial(run_here, monkeypatch, capsys)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from hutong.cli import main
-from support.command_line import Done, Run
+from support.command_line import Run, run_here
 
 
 @pytest.fixture
@@ -19,13 +18,4 @@ def command(
     monkeypatch.setenv("HUTONG_DATABASE_URL", fresh_database_url)
     monkeypatch.setenv("HUTONG_HOME", str(tmp_path / "home"))
 
-    def run_one(*arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["hutong", *arguments])
-        status: object = 0
-        try:
-            main()
-        except SystemExit as ended:
-            status = ended.code
-        return Done(int(str(status or 0)), *capsys.readouterr())
-
-    return run_one
+    return partial(run_here, monkeypatch, capsys)

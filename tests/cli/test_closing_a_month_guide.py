@@ -16,24 +16,12 @@ from hutong.db import Database
 from support.command_line import Run
 from support.fixtures.finance import Books
 from support.fixtures.routing_commands import keys
+from support.guides import ID, consoles, guide, steps
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "guides" / "closing-a-month.md").read_text()
-CONSOLES = re.findall(r"^```console\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
-ID = re.compile(r"\b[a-z]{3}_[0-7][0-9a-z]{25}\b")
+CONSOLE = "".join(consoles(guide("closing-a-month.md")))
 COMMANDS = 28
 """So that a change of the guide's form cannot make this test run nothing."""
 SMALL, LARGE = "019d0000-0000-7000-8000-000000000088", "019d0000-0000-7000-8000-000000000089"
-
-
-def steps() -> list[tuple[str, list[str]]]:
-    """Each command with the lines that are printed below it."""
-    found: list[tuple[str, list[str]]] = []
-    for line in "".join(CONSOLES).splitlines():
-        if line.startswith("$ "):
-            found.append((line[2:], []))
-        else:
-            found[-1][1].append(line)
-    return found
 
 
 async def business_of_march(url: str) -> None:
@@ -68,7 +56,7 @@ def test_a_month_is_closed_as_the_guide_says(
     monkeypatch.chdir(tmp_path)
     known: dict[str, str] = {}
     outputs: dict[str, str] = {}
-    for line, printed in steps():
+    for line, printed in steps(CONSOLE):
         text = line
         for one, other in known.items():
             text = text.replace(one, other)
@@ -81,7 +69,7 @@ def test_a_month_is_closed_as_the_guide_says(
             known["CHARGES"] = re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", output)[0]
         for each in printed:
             assert ID.sub("ID", each) in ID.sub("ID", output), line
-    assert len(steps()) == COMMANDS
+    assert len(steps(CONSOLE)) == COMMANDS
     carried = outputs["hutong ledger periods 2026-03 --csv"].splitlines()[1:]
     assert sorted((row.split(",")[1], row.split(",")[4], row.split(",")[5]) for row in carried) == [
         ("4001", "9000", "90.00"), ("5001", "-3000", "-30.00"),

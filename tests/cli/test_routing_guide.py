@@ -10,22 +10,11 @@ import pytest
 
 from support.command_line import Run
 from support.fixtures.routing_commands import RoutedPayments, keys
+from support.guides import ID, consoles, guide, steps
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "guides" / "routing.md").read_text()
+GUIDE = guide("routing.md")
+CONSOLE = "".join(consoles(GUIDE))
 FILES = re.findall(r"^\*\*`(\S+)`\*\*\n\n```json\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
-CONSOLES = re.findall(r"^```console\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
-ID = re.compile(r"\b[a-z]{3}_[0-7][0-9a-z]{25}\b")
-
-
-def steps() -> list[tuple[str, list[str]]]:
-    """Each command with the lines that are printed below it."""
-    found: list[tuple[str, list[str]]] = []
-    for line in "".join(CONSOLES).splitlines():
-        if line.startswith("$ "):
-            found.append((line[2:], []))
-        else:
-            found[-1][1].append(line)
-    return found
 
 
 def test_the_guide_does_what_it_says(
@@ -39,7 +28,7 @@ def test_the_guide_does_what_it_says(
     monkeypatch.chdir(tmp_path)
     known: dict[str, str] = {}
     routed.place([10_000] * 8, paid=8)
-    for line, printed in steps():
+    for line, printed in steps(CONSOLE):
         arguments = [known.get(part, part) for part in shlex.split(line)[1:]]
         done = command(*arguments)
         output = done.stdout + done.stderr
@@ -49,7 +38,7 @@ def test_the_guide_does_what_it_says(
         for each in printed:
             assert ID.sub("ID", each) in ID.sub("ID", output), line
     assert (tmp_path / "change.svg").read_text().startswith("<svg")
-    assert len(steps()) == COMMANDS
+    assert len(steps(CONSOLE)) == COMMANDS
 
 
 COMMANDS = 17

@@ -63,13 +63,20 @@ def folder(migrated: Path) -> Iterator[Path]:
     EmbeddedServer(migrated).stop(unless_used=False)
 
 
+AS_IN_A_TERMINAL = (
+    "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "runpy.run_module('hutong', run_name='__main__')"
+)
+"""A process of a shell in the background ignores SIGINT, and so would its children."""
+
+
 def command(home: Path, *arguments: str) -> Process:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HUTONG_")}
     environment |= {"HUTONG_HOME": str(home), "HUTONG_LOG_LEVEL": "warning", "COLUMNS": "200"}
     if "resend" in arguments:
         environment["HUTONG_BROKER_URL"] = "amqp://127.0.0.1:1"
     return subprocess.Popen(
-        [sys.executable, "-m", "hutong", *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        [sys.executable, "-c", AS_IN_A_TERMINAL, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, env=environment, cwd=home.parent, text=True,
     )  # fmt: skip
 

@@ -15,26 +15,15 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from hutong.cli import main
 from hutong.db import EmbeddedServer, binaries
 from support import create_database
+from support.command_line import run_here
+from support.guides import consoles, guide, steps
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "guides" / "backup.md").read_text()
-CONSOLES = re.findall(r"^```console\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
+GUIDE = guide("backup.md")
 VARYING = re.compile(r"\d{8}T\d{6}(\.\d{3})?Z(-[0-9a-f]{4})?|\d{4}-\d\d-\d\dT[\d:.]+(Z|\+\d\d:\d\d)?|[0-9.]+ (MB|s)\b"
                      r"|\b0/[0-9A-F]+|[0-9a-f]{64}|\d+ (rows|seals|segments)|timeline \d+|/\S+")  # fmt: skip
 TO = "2026-03-31T12:00:00+08:00"
-
-
-def steps(console: str) -> list[tuple[str, list[str]]]:
-    """Each command with the lines that are printed below it."""
-    found: list[tuple[str, list[str]]] = []
-    for line in console.splitlines():
-        if line.startswith("$ "):
-            found.append((line[2:], []))
-        else:
-            found[-1][1].append(line)
-    return found
 
 
 class Shell:
@@ -68,14 +57,11 @@ class Shell:
         return done.stdout.splitlines()
 
     def _run_ours(self, arguments: list[str]) -> list[str]:
-        self.monkeypatch.setattr(sys, "argv", ["hutong", *arguments])
-        with suppress(SystemExit):
-            main()
-        output = self.capsys.readouterr()
+        done = run_here(self.monkeypatch, self.capsys, *arguments)
         # The guide announces this line: a dump was restored into another server.
-        unexpected = [line for line in output.err.splitlines() if '"cluster_adopted"' not in line]
-        assert unexpected == [], f"{arguments}: {output}"
-        return output.out.splitlines()
+        unexpected = [line for line in done.stderr.splitlines() if '"cluster_adopted"' not in line]
+        assert unexpected == [], f"{arguments}: {done}"
+        return done.stdout.splitlines()
 
 
 @pytest.fixture
@@ -100,7 +86,7 @@ def shell(
 
 def test_the_guide_does_what_it_says(shell: Shell) -> None:
     count = 0
-    for console in CONSOLES:
+    for console in consoles(GUIDE):
         for line, printed in steps(console):
             output = shell.run(line)
             if printed:

@@ -12,7 +12,6 @@ import asyncio
 import fcntl
 import json
 import os
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -22,6 +21,7 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from hutong import db, payments
+from hutong.durable_files import write_private
 from hutong.errors import ConfigurationError
 from hutong.telemetry import get_logger
 
@@ -119,9 +119,4 @@ def _read_marks(home: Path) -> dict[str, int]:
 
 
 def _write_marks(home: Path, marks: dict[str, int]) -> None:
-    descriptor, temporary = tempfile.mkstemp(dir=home, prefix=".high_water-")
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(marks, file)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(temporary).rename(home / "high_water.json")
+    write_private(home / "high_water.json", json.dumps(marks))

@@ -23,6 +23,7 @@ from hutong.backup.manifest import read_summary
 from hutong.backup.model import Backup, list_backups, make_backup_id
 from hutong.backup.statements import sql
 from hutong.backup.wal import SEGMENT, SEGMENT_BYTES, segment_name, segment_number
+from hutong.durable_files import sync_folder, write_private
 from hutong.errors import ConfigurationError, Conflict, Unavailable
 from hutong.vault import Vault
 
@@ -73,7 +74,7 @@ async def create_backup(url: str, folder: Path, *, vault: Vault, keep: int | Non
                 shutil.rmtree(unfinished, ignore_errors=True)
                 raise
             unfinished.rename(folder / "backups" / backup_id)
-            _sync(folder / "backups")
+            sync_folder(folder / "backups")
             return Created(backup, _remove_old(folder, keep))
 
 
@@ -105,11 +106,7 @@ async def _copy(
         key_salt=salt.hex(),
         key_fingerprints=tuple(vault.fingerprints(salt)),
     )
-    with (unfinished / "backup.json").open("w") as file:
-        file.write(json.dumps(backup.document(), indent=2))
-        file.flush()
-        os.fsync(file.fileno())
-    _sync(unfinished)
+    write_private(unfinished / "backup.json", json.dumps(backup.document(), indent=2))
     return backup
 
 
@@ -191,11 +188,3 @@ def _locked(folder: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise Conflict(f"another backup is being made in {folder}") from error
         yield
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

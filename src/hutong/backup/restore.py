@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ from hutong import db
 from hutong.backup.model import Backup, check_keys, data_of, list_backups
 from hutong.backup.verify import contains, verify_backup
 from hutong.backup.wal import Log, header_fault, is_history, log_files
+from hutong.durable_files import write_private
 from hutong.errors import Conflict, InvalidParameter, NotFound
 from hutong.vault import Vault
 
@@ -83,11 +83,7 @@ def restore_backup(
 
     def announce(recovered: db.Recovered) -> None:
         document = _restored(plan, recovered).document() | {"restored_at": datetime.now(UTC).isoformat()}
-        descriptor = os.open(server.home / "restored.json", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(document, file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
+        write_private(server.home / "restored.json", json.dumps(document, indent=2))
 
     return _restored(plan, db.recover(server, recovery, announce=announce))
 

@@ -42,8 +42,8 @@ from hutong.db.embedded_files import (
     open_private,
     read_place,
     store_place,
-    sync_folder,
 )
+from hutong.durable_files import sync_folder
 from hutong.errors import ConfigurationError, Conflict, Unavailable
 
 START_LIMIT_S = 600

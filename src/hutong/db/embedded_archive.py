@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Literal
 
 from hutong.db import embedded_system as system
-from hutong.db.embedded_files import Place, store_place, write_private
+from hutong.db.embedded_files import Place, store_place
+from hutong.durable_files import write_private
 from hutong.errors import ConfigurationError
 
 ARCHIVE_TIMEOUT_S = 300

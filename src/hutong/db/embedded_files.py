@@ -1,15 +1,15 @@
-"""The files of an embedded server: where they are, and private files that survive a power cut."""
+"""The files of an embedded server."""
 
 from __future__ import annotations
 
 import json
 import os
 import stat
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from hutong.durable_files import write_private
 from hutong.errors import ConfigurationError
 
 
@@ -76,26 +76,6 @@ def store_place(home: Path, place: Place) -> Place:
 def open_private(path: Path) -> IO[bytes]:
     """Open a file to lock it, with mode 0600: a reader of the file could lock it as well."""
     return open(path, "ab", opener=lambda name, flags: os.open(name, flags, 0o600))
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file of mode 0600 atomically, even across a power cut."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(temporary).rename(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def is_private(folder: Path, owner: int) -> bool:

@@ -23,7 +23,8 @@ from pathlib import Path
 from hutong.db import embedded_system as system
 from hutong.db.embedded import EmbeddedServer
 from hutong.db.embedded_archive import check_readable, restore_command
-from hutong.db.embedded_files import Place, sync_folder, write_private
+from hutong.db.embedded_files import Place
+from hutong.durable_files import sync_folder, write_private
 from hutong.errors import Conflict, Unavailable
 
 _RECOVERY_LIMIT_S = 7 * 86_400

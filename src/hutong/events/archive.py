@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,6 +14,7 @@ import asyncpg
 
 from hutong import db, export, ids
 from hutong.clock import instant
+from hutong.durable_files import move_durably
 from hutong.errors import NotFound
 from hutong.events.model import RecordedEvent
 from hutong.events.outbox import read_event
@@ -151,7 +151,7 @@ async def _write(database: db.Database, part: asyncpg.Record, folder: Path, now:
         except asyncpg.UndefinedTableError:
             return None
         count = await asyncio.to_thread(export.write_parquet, lines, columns, parquet)
-        await asyncio.to_thread(_move_durably, parquet, target)
+        await asyncio.to_thread(move_durably, parquet, target)
     await database.run(lambda tx: sql.drop_archived.execute(tx, name, count, str(target), now))
     return target
 
@@ -165,18 +165,6 @@ async def _copy(name: str, lines: Path, tx: db.Tx) -> dict[str, str]:
         async for row in sql.archived_rows.cursor(tx, name, prefetch=1_000):
             output.write(row["line"].encode() + b"\n")
     return columns
-
-
-def _move_durably(file: Path, target: Path) -> None:
-    """Move a file to its place, so that it is there and whole even after a power failure."""
-    with file.open("rb") as opened:
-        os.fsync(opened.fileno())
-    file.replace(target)
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _ms_of(event_id: UUID) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -102,14 +102,7 @@ def close_month(
     """Close a month whose days are closed, permanently: income and expense are carried to the profit of the year."""
     from hutong import bookkeeping
 
-    async def work(tx: db.Tx) -> list[finance.Carry]:
-        person = await acting_person(tx, key, reason)
-        return await bookkeeping.close_month(tx, person, month, new_id=make_ids().new, now=SystemClock().now())
-
-    carries = in_transaction(work)
-    if not as_json:
-        print(f"{month} is closed; {len(carries)} accounts were carried")
-    show([asdict(carry) for carry in carries], as_json=as_json)
+    _close(bookkeeping.close_month, month, key, reason, as_json=as_json)
 
 
 @periods_commands.command("close-year")
@@ -122,13 +115,19 @@ def close_year(
     """Close a year whose months are closed, permanently: its profit is carried to retained earnings."""
     from hutong import bookkeeping
 
+    _close(bookkeeping.close_year, year, key, reason, as_json=as_json)
+
+
+def _close(
+    close_period: Callable[..., Awaitable[list[finance.Carry]]], period: str, key: Path, reason: str, *, as_json: bool
+) -> None:
     async def work(tx: db.Tx) -> list[finance.Carry]:
         person = await acting_person(tx, key, reason)
-        return await bookkeeping.close_year(tx, person, year, new_id=make_ids().new, now=SystemClock().now())
+        return await close_period(tx, person, period, new_id=make_ids().new, now=SystemClock().now())
 
     carries = in_transaction(work)
     if not as_json:
-        print(f"{year} is closed; {len(carries)} accounts were carried")
+        print(f"{period} is closed; {len(carries)} accounts were carried")
     show([asdict(carry) for carry in carries], as_json=as_json)
 
 

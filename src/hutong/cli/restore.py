@@ -117,7 +117,7 @@ def adopt(
             return f"{ids.encode('pay', payment.payment_id)} is {payment.status.value}"
         if not existing or refund_no is None:
             raise NotFound("the merchant has no payment of this order; adopt the order first", param="--order-no")
-        await platform.adoption.adopt_refund(number, existing[0], refund_no)
+        await platform.adoption.adopt_refund(number, existing[0], refund_no, returns_fee=found.returns_fee)
         return f"{number} is recorded"
 
     print(_on_platform(work))

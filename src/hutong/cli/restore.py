@@ -187,6 +187,27 @@ def dismiss(
     print("dismissed")
 
 
+@restore.command("dismiss-bill")
+def dismiss_bill(
+    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account, acc_….")],
+    day: Annotated[datetime, typer.Argument(metavar="DAY", formats=["%Y-%m-%d"], help="The channel's day.")],
+    reason: Reason,
+    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides.")] = "operator",
+) -> None:
+    """Do without a bill of `status`, such as that of an account that was closed."""
+    from hutong import ids, payments
+    from hutong.clock import SystemClock
+
+    _require_reason(reason)
+    account_id, now = ids.decode("acc", account), SystemClock().now()
+    with_database(
+        lambda d: d.run(
+            lambda tx: payments.restored.dismiss_bill(tx, account_id, day.date(), by=by, reason=reason, now=now)
+        )
+    )
+    print("dismissed")
+
+
 @restore.command("finish")
 def finish(
     reason: Reason, by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides.")] = "operator"

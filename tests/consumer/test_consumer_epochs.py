@@ -1,4 +1,4 @@
-"""What a restored source has forgotten is told again in the streams of its next epoch."""
+"""What a restored source has forgotten is published again in the streams of its next epoch."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ DAY = timedelta(days=1)
 
 
 def again(no: int, object_id: str, seq: int, old_no: int) -> bytes:
-    """The event of an old number, told again under a number of the next epoch: it has the id that it had."""
+    """The event of an old number, published again under a number of the next epoch: its id is the same."""
     return message(no, object_id, seq, stream=NEXT, id=f"evt_{STREAM}_{old_no}")
 
 
-async def test_a_message_behind_a_number_that_the_source_has_forgotten_is_handled_when_that_is_told_again(
+async def test_a_message_behind_a_forgotten_number_is_handled_when_its_event_is_published_again(
     world: World,
 ) -> None:
     listener = world.consumer()
@@ -44,7 +44,7 @@ async def test_a_message_behind_a_number_that_the_source_has_forgotten_is_handle
     assert (await world.progress()).lost == 1, "the number itself never arrives"
 
 
-async def test_what_is_never_told_again_is_given_up_after_a_day_and_then_the_rest_follows_in_order(
+async def test_a_number_whose_event_is_never_published_again_is_given_up_after_a_day(
     world: World,
 ) -> None:
     listener = world.consumer()
@@ -104,17 +104,17 @@ async def test_losses_and_a_restore_at_any_time_change_no_order_and_lose_and_rep
 ) -> None:
     rng = random.Random(f"{SEED}-{run}")
     objects, length = [f"o{n}" for n in range(8)], 6
-    told = [(name, seq) for seq in range(1, length + 1) for name in objects]
-    before, kept = len(told) * 2 // 3, len(told) // 3  # the source's last number, and the one it is restored to
-    old = dict(enumerate(told[:before], 1))
+    events = [(name, seq) for seq in range(1, length + 1) for name in objects]
+    before, kept = len(events) * 2 // 3, len(events) // 3  # the source's last number, and the one it is restored to
+    old = dict(enumerate(events[:before], 1))
     lost = set(rng.sample(range(kept + 1, before + 1), 6))
     first = [message(no, *event) for no, event in old.items() if no not in lost]
     rng.shuffle(first)
     listeners = [world.consumer() for _ in range(3)]
     await _deliver(listeners, first, rng)
-    # Told again under the numbers of the next epoch, with the ids of the first time where it was told before.
+    # Published again under the numbers of the next epoch, with the same ids.
     second = [
-        message(no, *event, stream=NEXT, id=f"evt_{STREAM}_{kept + no}") for no, event in enumerate(told[kept:], 1)
+        message(no, *event, stream=NEXT, id=f"evt_{STREAM}_{kept + no}") for no, event in enumerate(events[kept:], 1)
     ]
     rng.shuffle(second)
     await _deliver(listeners, second, rng)

@@ -26,8 +26,8 @@ FOR NO KEY UPDATE;
 stream text, no bigint, event_id text, type text, object_id text, object_seq bigint, hash bytea, body bytea
 
 -- name: insert_messages
--- A message that is already stored is not inserted, and so not returned. After a restore the source may tell an event of
--- before again, in a stream of the next epoch: it is known by its id, and done. So is one of before that arrives only then.
+-- A message that is already stored is not inserted, and so not returned. After a restore the source may publish an earlier
+-- event again, in a stream of the next epoch: it is known by its id, and done. So is an earlier message that arrives late.
 INSERT INTO consumer.inbox (consumer, received_at, state, ended_at, {message})
 SELECT :consumer, :now, CASE WHEN k.known THEN 'done' ELSE 'waiting' END,
     CASE WHEN k.known THEN :now::timestamptz END, {m.message}
@@ -120,7 +120,7 @@ WHERE i.consumer = $1 AND i.stream = m.stream AND i.no = m.no AND i.state = 'wai
 -- name: promote
 -- The first unhandled message of an object is ready as soon as nothing can come before it: its predecessor is handled, or
 -- there is none, or no number below it is missing. An object's messages are in order over all epochs of the source: after a
--- restore, what is missing in a stream may be told in the next one. `object_streams` and `object_ids` are the objects with changes;
+-- restore, what is missing in a stream may arrive in the next one. `object_streams` and `object_ids` are the objects with changes;
 -- `streams`, `befores` and `afters` are the streams in which nothing is missing up to a higher number than before. While
 -- the planner has no statistics of the table, it considers all indexes equal: an expression (|| '') keeps it off those that
 -- do not fit, and rows are updated by their place.

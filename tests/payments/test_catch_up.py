@@ -230,8 +230,8 @@ async def test_a_lost_refund_is_adopted_without_sending_anything(
         await world.reported_by_channel(number)
         assert await world.waiting() == [number]
         with pytest.raises(InvalidParameter, match="does not belong"):
-            await world.adoption().adopt_refund(number, paid, "lost-2")
-        await world.adoption().adopt_refund(number, paid, "lost-1")
+            await world.adoption().adopt_refund(number, paid, "lost-2", returns_fee=True)
+        await world.adoption().adopt_refund(number, paid, "lost-1", returns_fee=True)
         assert (await world.again(paid)).amount_refunded_minor == 700
         assert (await world.waiting(), world.sent()) == ([], [])
 

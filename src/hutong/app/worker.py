@@ -120,6 +120,14 @@ async def watch(worker: Worker) -> None:
         await payments.restored.finish_when_complete(platform.database, now=platform.clock.now())
 
 
+async def fetch_bills(worker: Worker) -> None:
+    """While catching up after a restore, fetch and read the bills of the lost time."""
+    platform = worker.platform
+    await payments.restored.fetch_lost_bills(
+        platform.database, platform.accounts, clock=platform.clock, policy=platform.transactions.policy
+    )
+
+
 async def check_archiving(platform: Platform) -> None:
     """Check that the embedded database archives its changes, if it is to do so."""
     archiving = await platform.database.run(backup.read_archiving)
@@ -139,6 +147,7 @@ JOBS: tuple[Job, ...] = (
     Job("suggestions", 1.0, suggest_switches, "Suggest routing switches to operators."),
     Job("experiment", 1.0, guard_experiment, "End a routing experiment that performs worse than its guardrail."),
     Job("restore", 5.0, watch, "Notice a restore of the database; while catching up, adopt what is known and end it."),
+    Job("bills", 5.0, fetch_bills, "While catching up, fetch the channels' bills of the lost time and read them."),
     Job("tidy", 60.0, lambda w: w.platform.lifecycle.tidy(), "Delete old idempotency keys and notifications."),
     Job("books", 5.0, lambda w: keep_books(w.platform), "Maintain the ledger: partitions, holds, orders, day cut."),
     Job("heads", 600.0, lambda w: keep_head(w.platform), "Keep the head of the books' chain outside of the database."),

@@ -178,6 +178,7 @@ class NewPayment:
         first_attempt: An attempt to make at once, if the merchant has chosen the method.
         items: The line items, with each party's share of the price; empty if the merchant sends none.
         discounts: The discounts from which those shares were computed.
+        adopted: As `Payment.adopted`.
     """
 
     VALIDITY_MIN: ClassVar = timedelta(minutes=1)
@@ -200,6 +201,7 @@ class NewPayment:
     items: tuple[LineItem, ...] = ()
     discounts: tuple[Discount, ...] = ()
     customer: Customer | None = None
+    adopted: bool = False
 
 
 @dataclass(slots=True)
@@ -276,6 +278,8 @@ class Payment:
     """The part of the authorized amount that the merchant captures, from the intent on."""
     capture_requested_at: datetime | None = None
     customer: Customer | None = None
+    adopted: bool = False
+    """Created after a restore from a channel's report; of the order, only the amount and the currency are known."""
 
     @property
     def is_capturing(self) -> bool:

@@ -49,6 +49,7 @@ class RefundOrder:
 
     Attributes:
         payee: The payee of a payout if the original method fails, by the names in `Capabilities.payee_requires`.
+        adopted: As `Refund.adopted`.
     """
 
     merchant_refund_no: str
@@ -57,6 +58,7 @@ class RefundOrder:
     returns_fee: bool = False
     payee: Mapping[str, str] | None = None
     items: tuple[tuple[str, int], ...] = ()
+    adopted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +224,7 @@ class Refunds:
             payout_account_id=None if order.payee is None else payout_account(attempt, can, order.payee),
             payee_sealed=None if order.payee is None else seal_payee(self._vault, refund_id, order.payee),
             items=order.items,
+            adopted=order.adopted,
         )
         placed = await self._places.submit(PlaceRefund(new, claim))
         result = placed.result

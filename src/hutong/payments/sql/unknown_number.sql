@@ -104,15 +104,3 @@ RETURNING u.number;
 UPDATE payments.unknown_number
 SET dismissed_at = $3, dismissed_by = $4, dismiss_reason = $5
 WHERE account_id = $1 AND number = $2 AND adopted_at IS NULL;
-
--- name: keep_lost_bill
--- A bill was read whole.
-INSERT INTO payments.lost_bill (catch_up_id, account_id, day, read_at)
-VALUES ($1, $2, $3, $4)
-ON CONFLICT DO NOTHING;
-
--- name: list_lost_bills
--- The bills that were read in a catch-up.
-SELECT account_id, day
-FROM payments.lost_bill
-WHERE catch_up_id = $1;

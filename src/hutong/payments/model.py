@@ -122,6 +122,8 @@ class OperatorActionType(StrEnum):
     """Takes two persons: to accept a bill's evidence that money was taken, where the channel itself gives no answer."""
     CONVERT_REFUND = "refund.convert"
     """Takes two persons: to send a refund by another method."""
+    DECIDE_EXCEPTION = "exception.decide"
+    """Takes two persons: to take, refund or ignore what a channel says that does not fit an order."""
     SETTLE_REFUND = "refund.settle"
     """Takes two persons: to record that a refund was paid by hand."""
 
@@ -335,6 +337,9 @@ class PaymentEventType(StrEnum):
     CLOSED = "payment.closed"
     ATTEMPT_FAILED = "payment.attempt_failed"
     SURPLUS = "payment.surplus_received"
+    EXCEPTION_OPENED = "payment.exception_opened"
+    """The channel says something about it that does not fit; the platform's operators decide."""
+    EXCEPTION_DECIDED = "payment.exception_decided"
 
 
 @dataclass(frozen=True, slots=True)

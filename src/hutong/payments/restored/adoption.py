@@ -201,7 +201,8 @@ class Adoption:
         """Record a kept report, and take its number off the list unless it is unknown or of another amount."""
         channel = (await self._accounts.get(unknown.account_id)).capabilities.channel
         source = Source.QUERY if unknown.source is NumberSource.BILL else Source.NOTIFICATION
-        outcome = await self._lifecycle.record_notification(channel, unknown.account_id, unknown.notification, source)
+        record = self._lifecycle.record_notification
+        outcome = await record(channel, unknown.account_id, unknown.notification, source=source)
         if outcome not in (RecordOutcome.NOT_FOUND, RecordOutcome.MISMATCH):
             now = self._clock.now()
             await self._database.run(lambda tx: mark_adopted(tx, unknown, now=now))

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 
-.PHONY: run test lint bench simulate simulate-books drill-restore docs setup lock clean
+.PHONY: run test lint bench simulate simulate-books drill-restore attack docs setup lock clean
 
 run: setup
 	$(BIN)/hutong demo --serve
@@ -33,6 +33,10 @@ drill-restore: setup
 # Sixty days of business in each of four zones, against an independent model. SEEDS=20 FROM=100, as above.
 simulate-books: setup
 	@$(BIN)/python tests/ledger/simulate_books.py $(if $(BUSINESS),--business $(BUSINESS)) $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10) --from $(or $(FROM),0))
+
+# The 99th percentile of a normal client while others hold thousands of connections. CONNECTIONS=10000, as needed.
+attack: setup
+	@ulimit -n 20000; PYTHONPATH=tests $(BIN)/python tests/front_door/attack.py --connections $(or $(CONNECTIONS),10000)
 
 docs: setup
 	$(BIN)/sphinx-build -W -q -b html docs docs/_build/html

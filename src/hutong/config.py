@@ -44,6 +44,18 @@ class Settings(BaseSettings):
     worker_port: int | None = Field(
         default=None, ge=1, le=65535, description="Port on which the worker serves its metrics; unset, it serves none."
     )
+    idle_timeout_s: int = Field(
+        default=75,
+        ge=1,
+        le=3600,
+        description="How long an idle connection stays open, in seconds; more than a proxy in front keeps one.",
+    )
+    connections_per_address: int = Field(
+        default=1024,
+        ge=1,
+        le=1_000_000,
+        description="Connections that one address may hold open to one process; a proxy in front is one address.",
+    )
     public_url: str | None = Field(
         default=None,
         description="Address under which payers and channels reach this installation; unset, the listening address.",

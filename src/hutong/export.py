@@ -73,7 +73,7 @@ def parquet_has(path: Path, column: str, value: str) -> bool:
 
 
 def _harmless(value: object) -> object:
-    dangerous = isinstance(value, str) and value[:1] in "=+-@\t\r" and value and not _NUMBER.fullmatch(value)
+    dangerous = isinstance(value, str) and value[:1] in "=+-@\t\r\n＝＋－＠" and value and not _NUMBER.fullmatch(value)
     return f"'{value}" if dangerous else value
 
 

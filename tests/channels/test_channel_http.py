@@ -90,8 +90,10 @@ async def test_an_answer_of_the_longest_length_is_read(http: Http) -> None:
         b"not http\r\n\r\n",
         b"HTTP/1.1 999999 OK\r\n\r\n",
         answer(b"", b"X: " + b"y" * 100_000),
+        answer(b"", *(b"X-%d: y" % number for number in range(1_000))),
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b"X: y\r\n" * 100_000,
     ],
-    ids=["too long", "cut off", "nothing", "half a head", "not HTTP", "bad status", "long header"],
+    ids=["too long", "cut off", "nothing", "half a head", "not HTTP", "bad status", "long header", "many", "trailers"],
 )
 async def test_what_is_no_answer_may_have_been_sent(http: Http, sent: bytes) -> None:
     async with served(sent) as (url, _):

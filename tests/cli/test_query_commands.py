@@ -11,8 +11,10 @@ from typing import Any
 import duckdb
 import psycopg
 import pytest
+from typer.testing import CliRunner
 
 from hutong import ids, search
+from hutong.cli.query import query
 from hutong.clock import ManualClock
 from support import create_database
 from support.command_line import Run
@@ -115,3 +117,9 @@ def test_an_unavailable_database_of_payment_records_stops_nothing_and_is_found_b
     findings = {one["name"]: one["ok"] for one in json.loads(done.stdout)["findings"]}
     assert (done.returncode, findings["payment records"], findings["server"]) == (1, False, True)
     assert "sesame" not in prepared.stderr + done.stdout
+
+
+def test_an_export_into_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    result = CliRunner().invoke(query, ["export", str(tmp_path / "absent" / "records.csv")])
+    assert result.exit_code == 2
+    assert "there is no folder" in result.stderr

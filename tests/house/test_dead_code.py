@@ -18,9 +18,14 @@ DECORATED = re.compile(
 """Decorators that hand a function to a framework, which calls it."""
 
 CALLED_BY_OTHERS = {
+    "connection_lost",  # asyncio
+    "connection_made",  # asyncio
+    "eof_received",  # asyncio
     "emit",  # logging
     "get_route_handler",  # FastAPI
     "invoke",  # click
+    "pause_writing",  # asyncio
+    "resume_writing",  # asyncio
 }
 """Methods that a library calls by their names."""
 

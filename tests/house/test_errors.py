@@ -10,7 +10,18 @@ from pathlib import Path
 SOURCE = Path(__file__).parents[2] / "src" / "hutong"
 FILES = sorted(SOURCE.rglob("*.py"))
 STATUSES = frozenset({200, 201, 202, 204, 400, 401, 402, 403, 404, 409, 410, 422, 429, 500, 502, 503, 504})
-SPEAK_HTTP = {"api", "cashier", "channels", "consumer", "sandbox", "bench", "demo", "cli", "errors.py"}
+SPEAK_HTTP = {
+    "api",
+    "cashier",
+    "channels",
+    "consumer",
+    "sandbox",
+    "bench",
+    "demo",
+    "cli",
+    "errors.py",
+    "http_requests.py",
+}
 SENDS_HTTP = "events/webhooks/"
 """Webhooks are HTTP requests, so their answers have statuses."""
 

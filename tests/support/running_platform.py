@@ -265,6 +265,7 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
         sandbox=True,
         avatar_base_url="https://cdn.example/{merchant_id}/",
         log_format="console",
+        idle_timeout_s=300,
     )
     async with contextlib.AsyncExitStack() as stack:
         sandbox_url = await stack.enter_async_context(serve(SandboxSettings(folder, speed=1000, clock=clock)))
@@ -290,9 +291,7 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
             }
         await platform.accounts.refresh()  # the platform may have read them before they were there
         web_app = web.build(settings, opened=platform)
-        config = uvicorn.Config(
-            web_app, http="httptools", access_log=False, log_config=None, ws="none", timeout_keep_alive=300
-        )
+        config = web.server_options(settings, web_app)
         server = _Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started:

@@ -12,8 +12,10 @@ from fastapi.routing import APIRoute
 import hutong
 from hutong.api import channel_notifications, docs_page, health, merchant, operator
 from hutong.api.dependencies import Services
+from hutong.api.guesses import Guesses
 from hutong.api.problems import Problem, install
 from hutong.api.requests import RequestObserver
+from hutong.clock import SystemClock
 from hutong.ids import Ids
 
 _DESCRIPTION = """
@@ -65,7 +67,7 @@ def create_app(
     install(app, [route for router in routers for route in router.routes if isinstance(route, APIRoute)])
     for router in routers:
         app.include_router(router)
-    app.add_middleware(RequestObserver, identifiers=identifiers)
+    app.add_middleware(RequestObserver, identifiers=identifiers, guesses=Guesses(SystemClock()))
     _complete_schema(app)
     return app
 

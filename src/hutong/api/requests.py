@@ -5,13 +5,11 @@ Strict is: no duplicate names, no numbers that JSON does not have, no other medi
 
 from __future__ import annotations
 
-import json
 import re
 import time
-import unicodedata
 from collections.abc import Callable, Coroutine
-from datetime import datetime
-from typing import Annotated, Any, NoReturn
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
@@ -22,8 +20,17 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hutong import ids
+from hutong.api.guesses import Guesses
 from hutong.api.problems import as_http
 from hutong.errors import InvalidParameter, InvalidRequest
+from hutong.foreign_text import clean_text
+from hutong.http_requests import (
+    InvalidJson,
+    check_media_type,
+    decode_json,
+    refuse_doubled,
+    refuse_foreign_origin,
+)
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 _SECONDS = Histogram(
@@ -35,11 +42,16 @@ _SECONDS = Histogram(
 
 
 class RequestObserver:
-    """Gives each request an id (the caller's own if it is well formed), returns the id, and measures the request."""
+    """Gives each request an id (the caller's own if it is well formed), returns the id, and measures the request.
 
-    def __init__(self, app: ASGIApp, *, identifiers: ids.Ids) -> None:
+    Routes are matched on the path as it was sent: an encoded slash or line end is no other spelling of an address.
+    Answers are not kept by caches unless they say so themselves. Guesses of keys and links are slowed.
+    """
+
+    def __init__(self, app: ASGIApp, *, identifiers: ids.Ids, guesses: Guesses) -> None:
         self._app = app
         self._ids = identifiers
+        self._guesses = guesses
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -48,6 +60,7 @@ class RequestObserver:
         sent_id = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
         request_id = sent_id.decode() if _REQUEST_ID.fullmatch(sent_id) else ids.encode("req", self._ids.new())
         scope["request_id"] = request_id
+        scope["path"] = scope["raw_path"].decode("ascii")
         status = 500
         started = time.perf_counter()
 
@@ -55,7 +68,12 @@ class RequestObserver:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                headers = [*message["headers"], (b"x-request-id", request_id.encode())]
+                if not any(name == b"cache-control" for name, _ in headers):
+                    headers.append((b"cache-control", b"no-store"))
+                message["headers"] = headers
+                if status == 401 or (status == 404 and scope["path"].startswith("/pay/")):
+                    await self._guesses.slow(scope["client"][0] if scope["client"] else "")
             await send(message)
 
         try:
@@ -65,13 +83,6 @@ class RequestObserver:
             _SECONDS.labels(scope["method"], route, status).observe(time.perf_counter() - started)
 
 
-class UnsupportedMediaType(InvalidRequest):
-    """A body that is not declared as JSON."""
-
-    code = "unsupported_media_type"
-    http_status = 415
-
-
 class BodyTooLarge(InvalidRequest):
     """A body that is larger than any request needs."""
 
@@ -79,27 +90,8 @@ class BodyTooLarge(InvalidRequest):
     http_status = 413
 
 
-class InvalidJson(InvalidRequest):
-    """A body that is not JSON, or that two parsers may read differently."""
-
-    code = "invalid_json"
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise InvalidJson(f"the body holds {name}, which is not a JSON number", param="body")
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise InvalidJson("an object in the body has a field twice", param="body")
-    return fields
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant)
-
-
 BODY_LIMIT = 256 * 1024
+_SAFE_METHODS = frozenset({"GET", "HEAD"})
 _UNIQUE_HEADERS = frozenset({b"authorization", b"content-type", b"idempotency-key"})
 
 
@@ -132,15 +124,9 @@ class StrictRequest(Request):
         """
         if not hasattr(self, "_json"):
             try:
-                self._json = _DECODER.decode((await self.body()).decode("utf-8"))
+                self._json = decode_json(await self.body())
             except InvalidJson as error:
                 raise as_http(error) from error
-            except RecursionError:
-                deep = InvalidJson("the body is nested too deeply", param="body")
-                raise as_http(deep) from deep
-            except ValueError:  # not UTF-8, not JSON, or an integer of thousands of digits
-                wrong = InvalidJson("the body is not valid JSON in UTF-8", param="body")
-                raise as_http(wrong) from wrong
         return self._json
 
 
@@ -156,9 +142,7 @@ def _check_query(request: Request, names: set[str]) -> None:
         if name not in names:
             shown = name.encode("utf-8", "replace").decode()[:64]
             raise UnknownParameter(f"`{shown}` is not a parameter of this request", param=shown)
-    if len(sent) != len(set(sent)):
-        twice = next(name for name in sent if sent.count(name) > 1)
-        raise InvalidParameter(f"the parameter `{twice}` is sent twice", param=twice)
+    refuse_doubled(sent)
 
 
 def _check_headers(request: Request) -> None:
@@ -169,12 +153,10 @@ def _check_headers(request: Request) -> None:
         raise InvalidRequest(f"the header {twice} is sent twice", param=twice)
 
 
-def _check_media_type(request: Request) -> None:
-    media_type, _, rest = request.headers.get("content-type", "").partition(";")
-    name, _, charset = rest.strip().partition("=")
-    declared = charset.strip('"').lower() if name.strip().lower() == "charset" else "utf-8"
-    if media_type.strip().lower() != "application/json" or declared not in ("utf-8", "utf8"):
-        raise UnsupportedMediaType("`Content-Type` is not application/json in UTF-8", param="Content-Type")
+def _refuse_body(request: Request) -> None:
+    """Refuse a body where none is read: what it says would have no effect."""
+    if request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers:
+        raise InvalidRequest("the request has a body, and this operation takes none", param="body")
 
 
 def _query_names(dependant: Dependant) -> set[str]:
@@ -195,8 +177,12 @@ class StrictRoute(APIRoute):
         async def strict(request: Request) -> Response:
             _check_query(request, names)
             _check_headers(request)
+            if request.method not in _SAFE_METHODS:
+                refuse_foreign_origin(request.headers)
             if takes_body:
-                _check_media_type(request)
+                check_media_type(request.headers.get("content-type", ""), "application/json")
+            else:
+                _refuse_body(request)
             return await handler(StrictRequest(request.scope, request.receive))
 
         return strict
@@ -205,24 +191,17 @@ class StrictRoute(APIRoute):
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
-def clean_text(text: str) -> str:
-    """Return a text unchanged.
-
-    Errors:
-        ValueError: it is blank, or has a control character.
-    """
-    for character in text:
-        if unicodedata.category(character) in ("Cc", "Cs"):
-            raise ValueError("contains a control character or half of a surrogate pair")
-    if not text.strip():
-        raise ValueError("is blank")
-    return text
+_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC)
+"""Beyond these an instant has no id, or another time zone could not show it."""
 
 
 def _instant(value: object) -> datetime:
     if not isinstance(value, str) or not _RFC_3339.fullmatch(value):
         raise ValueError("is not an RFC 3339 instant such as 2026-01-01T12:00:00Z")
-    return datetime.fromisoformat(value.upper())
+    instant = datetime.fromisoformat(value.upper())
+    if not _EARLIEST <= instant <= _LATEST:
+        raise ValueError("is not between 1970 and 9998")
+    return instant
 
 
 Text = Annotated[str, AfterValidator(clean_text)]

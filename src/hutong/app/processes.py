@@ -8,10 +8,11 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
 
-from hutong import config
+from hutong import config, front_door
 from hutong.app.platform import open_platform
 from hutong.app.worker import work
 
@@ -20,20 +21,11 @@ def run_api(fd: int) -> None:
     """Serve HTTP on an inherited socket."""
     import uvicorn
 
-    from hutong.app.web import build
+    from hutong.app.web import build, server_options
 
     await_release()
-    options = uvicorn.Config(
-        build(config.load()),
-        loop="uvloop",
-        http="httptools",
-        access_log=False,
-        log_config=None,
-        timeout_graceful_shutdown=10,
-        proxy_headers=False,
-        server_header=False,
-        date_header=False,
-    )
+    settings = config.load()
+    options = server_options(settings, build(settings))
     server = uvicorn.Server(options)
 
     async def serve() -> None:
@@ -49,20 +41,39 @@ def run_worker(*, supervised: bool) -> None:
     Args:
         supervised: Started by `serve`; standard input is its pipe.
     """
-    import prometheus_client
-
     settings = config.load()
     if supervised:
         await_release()
 
     async def serve() -> None:
         stop = stop_event(supervised=supervised)
-        if settings.worker_port is not None:
-            prometheus_client.start_http_server(settings.worker_port, addr=settings.host)
-        async with open_platform(settings) as platform:
+        async with _metrics(settings), open_platform(settings) as platform:
             await work(platform, stop)
 
     run(serve())
+
+
+@asynccontextmanager
+async def _metrics(settings: config.Settings) -> AsyncIterator[None]:
+    """Serve the metrics of this process, if it has a port for them."""
+    import prometheus_client
+    from aiohttp import web
+
+    from hutong.app.web import bounds
+
+    if settings.worker_port is None:
+        yield
+        return
+
+    async def metrics(_request: web.Request) -> web.Response:
+        headers = {"Content-Type": prometheus_client.CONTENT_TYPE_LATEST}
+        return web.Response(body=prometheus_client.generate_latest(), headers=headers)
+
+    application = web.Application()
+    application.add_routes([web.get("/metrics", metrics), web.get("/", metrics)])
+    listener = socket.create_server((settings.host, settings.worker_port))
+    async with front_door.serve(application, listener, bounds(settings)):
+        yield
 
 
 def stop_event(*, supervised: bool) -> asyncio.Event:

@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
 
+import uvicorn
 from fastapi import APIRouter, FastAPI
 
-from hutong import api, bookkeeping, cashier
+from hutong import api, bookkeeping, cashier, front_door
 from hutong.app.platform import Platform, open_platform
 from hutong.clock import SystemClock
 from hutong.config import Settings
@@ -58,3 +59,25 @@ def build(settings: Settings, *, opened: Platform | None = None) -> FastAPI:
 
     identifiers = opened.ids if opened else Ids(SystemClock(), zone=settings.zone)
     return api.create_app(open_services, identifiers=identifiers, extra=cashier_routes)
+
+
+def server_options(settings: Settings, app: FastAPI) -> uvicorn.Config:
+    """Return the options of the server of an application: behind the front door, and silent about itself."""
+    return uvicorn.Config(
+        app,
+        loop="uvloop",
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=10,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        **front_door.uvicorn_options(bounds(settings)),
+    )
+
+
+def bounds(settings: Settings) -> front_door.Bounds:
+    """Return the limits of this installation's servers."""
+    return front_door.Bounds(
+        connections_per_address=settings.connections_per_address, idle_timeout_s=settings.idle_timeout_s
+    )

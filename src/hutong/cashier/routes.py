@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from functools import partial
 from typing import Any
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
 
-import orjson
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -21,9 +20,11 @@ from hutong.cashier.rate_limit import RateLimit
 from hutong.cashier.responses import guarded
 from hutong.clock import Clock
 from hutong.errors import InvalidParameter, InvalidRequest, NotFound
+from hutong.http_requests import check_media_type, decode_json, refuse_doubled, refuse_foreign_origin
 
 BODY_BYTES_MAX = 4_096
 IMMUTABLE = "public, max-age=31536000, immutable"
+FORM = "application/x-www-form-urlencoded"
 TOKEN_HEADER = "x-checkout-token"  # noqa: S105 - the name of a header
 
 _TOKEN = re.compile(r"[\x21-\x7e]{1,256}")
@@ -53,6 +54,7 @@ def create_router(checkout: Checkout, clock: Clock) -> APIRouter:
 
 async def _page(checkout: Checkout, request: Request) -> Response:
     """Answer with the whole page, which is complete before its script runs and without it."""
+    refuse_doubled(name for name, _ in request.query_params.multi_items())
     token = _token(request.query_params.get("token"))
     view = await checkout.view(_payment_id(request), token)
     texts = translations.of_request(request)
@@ -75,6 +77,7 @@ async def _attempts(checkout: Checkout, limit: RateLimit, request: Request) -> R
     Repeat:
         A running attempt by the same method is continued, so ten clicks are one attempt.
     """
+    refuse_foreign_origin(request.headers)
     fields = await _fields(request)
     payment_id, token = _payment_id(request), _token(request.headers.get(TOKEN_HEADER) or fields.get("token"))
     method = fields.get("method")
@@ -121,7 +124,7 @@ def _token(value: Any) -> str:
 
 
 def _is_form(request: Request) -> bool:
-    return request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == FORM
 
 
 async def _fields(request: Request) -> dict[str, Any]:
@@ -131,12 +134,19 @@ async def _fields(request: Request) -> dict[str, Any]:
         body += chunk
         if len(body) > BODY_BYTES_MAX:
             raise InvalidRequest(f"the body is larger than {BODY_BYTES_MAX} bytes")
-    try:
-        if _is_form(request):
-            return {name: values[0] for name, values in parse_qs(body.decode("ascii"), max_num_fields=8).items()}
-        fields = orjson.loads(body)
-    except ValueError as error:
-        raise InvalidRequest("the body is neither JSON nor a form") from error
+    media_type = check_media_type(request.headers.get("content-type", ""), "application/json", FORM)
+    if media_type == FORM:
+        return _form(body)
+    fields = decode_json(body)
     if not isinstance(fields, dict):
-        raise InvalidRequest("the body is not a JSON object")
+        raise InvalidRequest("the body is not a JSON object", param="body")
     return fields
+
+
+def _form(body: bytes) -> dict[str, Any]:
+    try:
+        pairs = parse_qsl(body.decode("ascii"), max_num_fields=8)
+    except ValueError as error:
+        raise InvalidRequest("the body is not a form", param="body") from error
+    refuse_doubled(name for name, _ in pairs)
+    return dict(pairs)

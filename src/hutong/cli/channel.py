@@ -14,6 +14,7 @@ import typer
 
 from hutong.cli.codes import codes
 from hutong.cli.common import Json, in_transaction, load_settings, make_ids, read_private_file, with_database
+from hutong.cli.tables import print_line
 from hutong.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def list_accounts(as_json: Json = False) -> None:
     for entry in entries:
         state = "enabled" if entry["enabled"] else "disabled"
         kind = "sandbox" if entry["sandbox"] else "real"
-        print(f"{entry['account_id']}  {entry['channel']:<10} {entry['name']:<20} {kind:<8} {state}")
+        print_line(f"{entry['account_id']}  {entry['channel']:<10} {entry['name']:<20} {kind:<8} {state}")
     if not entries:
         print("There is no channel account. `hutong channels add` connects one.")
 

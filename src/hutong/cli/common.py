@@ -17,6 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from hutong.errors import HutongError
+from hutong.foreign_text import escape
 
 if TYPE_CHECKING:
     from hutong import db
@@ -54,7 +55,7 @@ class RequestGroup(TyperGroup):
 def print_error(error: HutongError) -> None:
     """Print an error as one line on standard error."""
     where = f" ({error.param})" if error.param else ""
-    print(f"hutong: {error.code}: {error.detail}{where}", file=sys.stderr)
+    print(escape(f"hutong: {error.code}: {error.detail}{where}"), file=sys.stderr)
 
 
 def load_settings() -> Settings:
@@ -125,3 +126,19 @@ def read_private_file(path: Path, option: str) -> bytes:
 def read_key(path: Path) -> str:
     """Read an operator's key. Errors as `read_private_file`."""
     return read_private_file(path, "--key").decode("ascii", "replace").strip()
+
+
+def check_target(path: Path | None, option: str) -> None:
+    """Refuse a file that cannot be written, before the work for it begins.
+
+    Errors:
+        InvalidParameter: its folder does not exist, or it is a folder itself.
+    """
+    from hutong.errors import InvalidParameter
+
+    if path is None:
+        return
+    if not path.parent.is_dir():
+        raise InvalidParameter(f"there is no folder {path.parent}", param=option)
+    if path.is_dir():
+        raise InvalidParameter(f"{path} is a folder", param=option)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hutong.cli.common import Json, T, load_settings
+from hutong.cli.tables import print_line
 
 if TYPE_CHECKING:
     from hutong import db
@@ -49,7 +50,7 @@ def list_(
         return
     for one in parked:
         print(f"{one.consumer}  {one.reference}  {one.type or '-'}  {one.object_id or '-'}")
-        print(f"    {one.attempts} attempts, {one.behind} behind: {one.reason}")
+        print_line(f"    {one.attempts} attempts, {one.behind} behind: {one.reason}")
 
 
 @park.command("retry")

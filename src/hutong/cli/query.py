@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hutong.cli.common import INSTANTS, Json, T, as_utc, load_settings
+from hutong.cli.common import INSTANTS, Json, RequestGroup, T, as_utc, check_target, load_settings
 
 if TYPE_CHECKING:
     from hutong import db
     from hutong.search import PaymentRecord, RebuildResult, SourceProgress
 
-query = typer.Typer(help="Payment records: progress, rebuild, export.", no_args_is_help=True)
+query = typer.Typer(cls=RequestGroup, help="Payment records: progress, rebuild, export.", no_args_is_help=True)
 
 
 class Origin(StrEnum):
@@ -125,6 +125,7 @@ def export(
     from hutong import export as files
     from hutong import ids, search
 
+    check_target(output, "FILE")
     selection = search.RecordQuery(
         merchant_id=None if merchant is None else ids.decode("mer", merchant),
         begin=as_utc(begin),

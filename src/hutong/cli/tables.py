@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from hutong.foreign_text import escape
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -22,6 +24,7 @@ def console() -> Console:
 def print_table(rows: Iterable[Mapping[str, Any]]) -> None:
     """Print rows as a table with the keys of the first as its heading; nothing for no rows."""
     from rich.table import Table
+    from rich.text import Text
 
     listed = list(rows)
     if not listed:
@@ -30,5 +33,10 @@ def print_table(rows: Iterable[Mapping[str, Any]]) -> None:
     for name in listed[0]:
         table.add_column(name, overflow="fold")
     for row in listed:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
+        table.add_row(*("" if value is None else Text(escape(str(value), lines=True)) for value in row.values()))
     console().print(table)
+
+
+def print_line(text: str) -> None:
+    """Print a line that holds text of others."""
+    print(escape(text))

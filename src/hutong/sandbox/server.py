@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from hutong import front_door
 from hutong.clock import Clock, SystemClock
 from hutong.sandbox import control, payer
 from hutong.sandbox.notifier import Notifier
@@ -67,12 +68,7 @@ async def serve(
     Returns:
         The address of the server, such as "http://127.0.0.1:8090".
     """
-    runner = web.AppRunner(create_app(settings), access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, host, port) if sock is None else web.SockSite(runner, sock)
-        await site.start()
-        host, bound = runner.addresses[0][:2]
+    listener = sock or socket.create_server((host, port), backlog=512)
+    host, bound = listener.getsockname()[:2]
+    async with front_door.serve(create_app(settings), listener, front_door.Bounds()):
         yield f"http://{host}:{bound}"
-    finally:
-        await runner.cleanup()

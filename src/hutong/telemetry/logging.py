@@ -9,13 +9,15 @@ from typing import Any
 
 import structlog
 
+from hutong.foreign_text import escape
 from hutong.telemetry.masking import masked_under
 
 
 def _mask_event(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for name, value in event.items():
         if name not in {"_record", "_from_structlog"}:  # the standard library's record; it is not written itself
-            event[name] = masked_under(name, value)
+            masked = masked_under(name, value)
+            event[name] = escape(masked, lines=True) if isinstance(masked, str) else masked
     return event
 
 

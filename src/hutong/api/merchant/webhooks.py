@@ -15,6 +15,7 @@ from hutong.api.paging import Limit, cut, id_cursor, list_answer, page_answer, r
 from hutong.api.problems import responses
 from hutong.api.requests import StrictRoute
 from hutong.api.responses import json_answer
+from hutong.api.schemas.event import EVENT_TYPES
 from hutong.api.schemas.fields import example_body
 from hutong.api.schemas.webhook import (
     EVENT_ID,
@@ -28,6 +29,8 @@ from hutong.api.schemas.webhook import (
     WebhookReplayed,
 )
 from hutong.errors import InvalidParameter, NotFound
+
+_TYPE_NAMES = frozenset(event.name for event in EVENT_TYPES)
 
 router = APIRouter(prefix="/v1/webhook-endpoints", tags=["Webhooks"], route_class=StrictRoute)
 
@@ -51,6 +54,9 @@ async def create_endpoint(
 
     The answer contains the secret that verifies the signatures, which is not shown again, or a public key.
     """
+    unknown = next((name for name in body.types if name not in _TYPE_NAMES), None)
+    if unknown is not None:
+        raise InvalidParameter(f"there is no event type `{unknown}`", param="types")
     async with use.database.transaction() as tx:
         new = await events.create_endpoint(
             tx,

@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from hutong.api.requests import Instant, OptionalText, RequestModel, Text, clean_text
+from hutong.api.requests import Instant, OptionalText, RequestModel, Text
 from hutong.api.schemas.fields import ListObject, PageObject
+from hutong.foreign_text import clean_text
 
 ORDER_NO = r"^[\x21-\x7e]{1,64}$"
 """The form of a merchant's order numbers: visible ASCII."""

@@ -41,7 +41,7 @@ class UnionPayResponses:
         code, message = text(code, 64), text(message, 256)
         if code is None:
             return ChannelAnswer(ChannelState.UNKNOWN, channel_code="unreadable", channel_message=message)
-        finer = re.search(r"\[([0-9]{7})\]$", message or "")
+        finer = re.search(r"\[([0-9]{7})\]\Z", message or "")
         meaning = self._codes.read(interface, code, finer[1] if finer else "", message=message or "")
         return ChannelAnswer(
             meaning.state,

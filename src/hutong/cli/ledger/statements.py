@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from hutong import export
-from hutong.cli.common import Json, as_utc, in_transaction
+from hutong.cli.common import Json, as_utc, check_target, in_transaction
 from hutong.cli.ledger.options import AccountId, Csv, Parquet, show
 from hutong.errors import InvalidParameter
 
@@ -58,6 +58,8 @@ def statement(
 ) -> None:
     """Show the bookings on an account with its opening and closing balance, by default over the last thirty days."""
     from hutong import ledger
+
+    check_target(parquet, "--parquet")
 
     async def work(tx: db.Tx) -> tuple[books.AccountStatement, date, date]:
         rule, now = await ledger.days.day_rule(tx), datetime.now(UTC)

@@ -16,6 +16,7 @@ from hutong.cli.routing.overrides import overriding
 from hutong.cli.routing.publish import publishing
 from hutong.cli.routing.status import watching
 from hutong.cli.routing.suggestions import suggestions
+from hutong.cli.tables import print_line
 
 if TYPE_CHECKING:
     from hutong import db
@@ -78,7 +79,7 @@ def _print(decision: dict[str, Any]) -> None:
     payment = f"{decision['amount_minor']} {decision['currency']} by {decision['method']}"
     print(f"{decision['attempt_id']}  {decision['decided_at']}  {payment}")
     print(f"  went to {decision['chosen']} by {decision['how']}, configuration {decision['configuration']}")
-    print(f"  outcome: {decision['outcome']}{'' if decision['code'] is None else ', ' + decision['code']}")
+    print_line(f"  outcome: {decision['outcome']}{'' if decision['code'] is None else ', ' + decision['code']}")
     if decision["formula"]:
         print(f"  score = {decision['formula']}")
     for candidate in sorted(decision["candidates"], key=lambda each: -(each["score"] or 0)):
@@ -89,4 +90,4 @@ def _print(decision: dict[str, Any]) -> None:
             print(f"    {factors}")
         for explanation in (candidate["explanation"], candidate["explanation_zh"]):
             if explanation:
-                print(f"    {explanation}")
+                print_line(f"    {explanation}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from hutong.cli.common import Json
+from hutong.cli.tables import print_line
 
 if TYPE_CHECKING:
     from hutong import db, routing
@@ -42,9 +43,9 @@ def status(as_json: Json = False) -> None:
         until = f" until {override['until']}" if override["until"] else ""
         of = f" of {override['product']}" if override["product"] else ""
         at = f" {override['interface']}" if override["interface"] else ""
-        print(f"{override['id']}  {override['kind']}{of} {override['account']}{at}{until}: {override['reason']}")
+        print_line(f"{override['id']}  {override['kind']}{of} {override['account']}{at}{until}: {override['reason']}")
     for each in document["suggestions"]:
-        print(f"{each['id']}  suggested: {each['what']} {each['account']} {each['interface']}: {each['why']}")
+        print_line(f"{each['id']}  suggested: {each['what']} {each['account']} {each['interface']}: {each['why']}")
 
 
 def _print_accounts(accounts: list[dict[str, Any]]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hutong.cli.common import Json, KeyFile, Reason
+from hutong.cli.tables import print_line
 
 if TYPE_CHECKING:
     from hutong import db, routing
@@ -31,7 +32,7 @@ def list_all(as_json: Json = False) -> None:
     for each in found:
         switch = f"{each['what']} {each['account']} {each['interface']}"
         dismissed = " (dismissed)" if each["dismissed_at"] else ""
-        print(f"{each['id']}  {switch}: {each['why']}, {each['since']}{dismissed}")
+        print_line(f"{each['id']}  {switch}: {each['why']}, {each['since']}{dismissed}")
     if not found:
         print("There are no suggestions.")
 

@@ -93,6 +93,10 @@ def check_url(text: str, *, allow_private: bool) -> URL:
     except ValueError as error:
         raise InvalidParameter("url must be a valid URL", param="url") from error
     host = url.host or ""
+    try:
+        host.encode("idna")  # as the client's look-up does
+    except UnicodeError as error:
+        raise InvalidParameter("url must name a host that can be looked up", param="url") from error
     if url.scheme not in ({"http", "https"} if allow_private else {"https"}) or not host:
         raise InvalidParameter("url must begin with https:// and name a host", param="url")
     if _USER.match(text) or url.raw_fragment:

@@ -68,7 +68,10 @@ class Shop:
     @contextlib.asynccontextmanager
     async def running(self, url: str) -> AsyncIterator[app.Platform]:
         settings = self.settings.model_copy(update={"database_url": SecretStr(url)})
-        async with app.open_platform(settings, clock=self.clock, answers=api.JsonAnswers) as platform:
+        async with (
+            channels.Http.open(connect_timeout_s=30, total_timeout_s=60) as http,  # however busy the machine is
+            app.open_platform(settings, clock=self.clock, http=http, answers=api.JsonAnswers) as platform,
+        ):
             yield platform
 
     async def prepare(self, platform: app.Platform) -> None:
@@ -160,8 +163,13 @@ async def test_what_the_database_has_lost_is_found_in_the_bills_of_all_channels_
         shown = await status(platform)
         assert ({bill["channel"] for bill in shown["bills_unread"]}, shown["unknown_numbers"]) == (set(LOST), [])
         shop.clock.advance(timedelta(days=3))
-        await fetch_bills(make_worker(platform))
-        shown = await status(platform)
+        worker = make_worker(platform)
+        for _ in range(5):  # what a busy machine has not done in time is fetched again after a pause
+            await fetch_bills(worker)
+            shown = await status(platform)
+            if not shown["bills_unread"]:
+                break
+            shop.clock.advance(timedelta(minutes=1))
         assert shown["bills_unread"] == []
         found = {(one["number"], one["about"], one["amount_minor"], one["source"]) for one in shown["unknown_numbers"]}
         assert found == {

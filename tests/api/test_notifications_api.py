@@ -19,6 +19,7 @@ from prometheus_client import REGISTRY
 from test_bad_input import check_problem
 
 from hutong.ids import encode
+from hutong.operators import Role
 from support.running_platform import Answer, PlatformApi, Shop
 
 
@@ -252,3 +253,43 @@ async def test_any_bit_flipped_anywhere_is_refused(platform_api: PlatformApi, no
 async def test_wechats_probes_with_wrong_signatures_are_refused(notice: Notice) -> None:
     headers, body = notice.make()
     check_refused(await notice.send(headers | {"Wechatpay-Signature": "WECHATPAY/SIGNTEST/" + "A" * 300}, body))
+
+
+async def test_an_exception_is_listed_and_decided_over_http_by_two_persons(
+    platform_api: PlatformApi, shop: Shop, payment: Any, notice: Notice
+) -> None:
+    _change(amount={"total": 1500, "currency": "CNY"})(notice)
+    await notice.send(*notice.make())
+    _, maker = await platform_api.person(Role.OPERATOR)
+    _, checker = await platform_api.person(Role.APPROVER)
+    path = "/v1/operator/exceptions"
+    listed = await platform_api.call("GET", f"{path}?status=open&kind=amount_mismatch&limit=100", headers=maker)
+    (item,) = [item for item in listed.json["data"] if item["payment_id"] == payment["id"]]
+    assert (item["amount_minor"], item["expected_minor"], item["seen"]) == (1500, 1999, 1)
+    assert (await platform_api.call("GET", f"{path}/{item['id']}", headers=maker)).json == item
+
+    decide = f"{path}/{item['id']}/decide"
+    wrong = await platform_api.call("POST", decide, headers=maker, json={"decision": "keep", "reason": "x"})
+    assert (wrong.status, check_problem(wrong)["param"]) == (422, "decision")
+    _, viewer = await platform_api.person(Role.VIEWER)
+    body = {"decision": "take", "reason": "the merchant agrees"}
+    assert (await platform_api.call("POST", decide, headers=viewer, json=body)).status == 403
+    made = await platform_api.call("POST", decide, headers=maker, json=body)
+    assert (made.status, made.json["action"]) == (201, "exception.decide")
+    assert (await platform_api.get(shop, payment["id"]))["status"] == "processing"
+    approve = f"/v1/operator/proposals/{made.json['id']}/approve"
+    assert (await platform_api.call("POST", approve, headers=checker, json={"reason": "seen"})).status == 200
+    paid = await platform_api.get(shop, payment["id"])
+    assert (paid["status"], paid["amount_captured_minor"]) == ("succeeded", 1500)
+    again = await platform_api.call("POST", decide, headers=maker, json=body)
+    assert (again.status, check_problem(again)["code"]) == (409, "exception_not_decidable")
+
+
+@pytest.mark.parametrize("exception_id", ["exc_01h455vb4pex5vsknk084sn02q", "x"])
+async def test_an_exception_that_there_is_not_is_not_found(platform_api: PlatformApi, exception_id: str) -> None:
+    _, headers = await platform_api.person(Role.OPERATOR)
+    for method, path, body in (("GET", "", None), ("POST", "/decide", {"decision": "ignore", "reason": "none"})):
+        answer = await platform_api.call(
+            method, f"/v1/operator/exceptions/{exception_id}{path}", headers=headers, json=body
+        )
+        assert (answer.status, check_problem(answer)["code"]) == (404, "not_found")

@@ -68,7 +68,7 @@ class DecisionPropose(Reason):
         }
     )
 
-    decision: exceptions.ExceptionDecision = Field(
+    decision: Literal["take", "refund", "ignore"] = Field(
         description="`take` credits what the channel has taken, `refund` gives it back, `ignore` books nothing and "
         "ends an open attempt unpaid."
     )
@@ -125,7 +125,7 @@ async def propose_decision(
     command = exceptions.ProposeDecision(
         ids.decode(exceptions.PREFIX, exception_id),
         operator.operator_id,
-        body.decision,
+        exceptions.ExceptionDecision(body.decision),
         body.reason,
         request_id(request),
     )

@@ -19,6 +19,7 @@ from hutong.telemetry import get_logger
 
 _JOB_LIMIT_S = 60.0
 _LONG_JOB_LIMIT_S = 3600.0
+_PATIENCE_S = 0.5
 _log = get_logger(__name__)
 _SEGMENTS_WAITING = Gauge("hutong_backup_segments_waiting", "Finished log segments of 16 MiB that are not archived.")
 _ARCHIVING_FAILS = Gauge("hutong_backup_archiving_fails", "1 while the last attempt to archive a segment failed.")
@@ -68,6 +69,16 @@ async def number_events(worker: Worker) -> None:
     count = await events.sequence(worker.platform.database, source=settings.event_source, zone=settings.zone)
     if count and worker.relay is not None:
         worker.relay.wake()
+
+
+async def poll_attempts(worker: Worker) -> None:
+    """Poll attempts; those whose channel does not answer soon hold up nobody."""
+    await worker.platform.lifecycle.sweep(patience_s=_PATIENCE_S)
+
+
+async def poll_refunds(worker: Worker) -> None:
+    """Send and poll refunds; those whose channel does not answer soon hold up nobody."""
+    await worker.platform.lifecycle.refunds.sweep(patience_s=_PATIENCE_S)
 
 
 async def probe_accounts(worker: Worker) -> None:
@@ -141,20 +152,9 @@ async def check_archiving(platform: Platform) -> None:
 JOBS: tuple[Job, ...] = (
     Job("sequence", events.SEQUENCE_EVERY_S, number_events, "Number new events in their streams."),
     Job("records", search.PROJECT_EVERY_S, lambda w: w.records.run_once(), "Bring payment records up to date."),
-    Job(
-        "sweep",
-        0.5,
-        lambda w: w.platform.lifecycle.sweep(),
-        "Poll attempts that are due, and expire payments.",
-        db.REQUEST_LIMIT_S,
-    ),
-    Job(
-        "refunds",
-        0.5,
-        lambda w: w.platform.lifecycle.refunds.sweep(),
-        "Send and poll the refunds that are due.",
-        db.REQUEST_LIMIT_S,
-    ),
+    Job("expiry", 0.5, lambda w: w.platform.lifecycle.expire(), "Request the close of payments that have expired."),
+    Job("sweep", 0.5, poll_attempts, "Poll attempts that are due.", db.REQUEST_LIMIT_S),
+    Job("refunds", 0.5, poll_refunds, "Send and poll the refunds that are due.", db.REQUEST_LIMIT_S),
     Job("doubts", 15.0, lambda w: w.platform.lifecycle.report_in_doubt(), "Report the attempts and refunds in doubt."),
     Job("probe", 5.0, probe_accounts, "Probe failed channel accounts that get no payments."),
     Job("suggestions", 1.0, suggest_switches, "Suggest routing switches to operators."),

@@ -179,6 +179,7 @@ async def test_a_close_at_an_unreachable_channel_is_accepted_and_done_later(
     assert (answer.status, answer.json["status"], answer.json["closing"]) == (202, "processing", True)
     await platform_api.control("reset")
     platform_api.clock.advance(timedelta(seconds=61))
+    await platform_api.lifecycle.expire()
     await platform_api.lifecycle.sweep()
     assert (await platform_api.get(shop, payment["id"]))["status"] == "closed"
 
@@ -349,6 +350,7 @@ async def test_an_end_does_not_keep_the_code_of_the_doubt_before_it(
     number = payment["attempts"][0]["id"]
     await platform_api.control("next", interface="query", kind="error", status=500, code="STRANGE", match=number)
     platform_api.clock.advance(timedelta(seconds=10))
+    await platform_api.lifecycle.expire()
     await platform_api.lifecycle.sweep()
     assert (await platform_api.get(shop, payment["id"]))["attempts"][0]["code"] == "unmapped"
     await platform_api.control("pay", order_no=number)

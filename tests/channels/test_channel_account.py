@@ -139,3 +139,24 @@ async def test_credentials_are_sealed_at_rest_for_their_row(tx, ids, clock, cred
 async def test_the_application_may_not_rewrite_an_account(tx, forbidden: str) -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await tx.execute(forbidden)
+
+
+async def test_each_account_calls_through_connections_of_its_own(database, http, ids, clock, credentials) -> None:
+    async with database.transaction() as tx:
+        first, second = [await make(tx, ids, clock, credentials) for _ in range(2)]
+    accounts = Accounts(database, VAULT, http, clock)
+    channels = [await accounts.get(account_id) for account_id in (first, second)]
+    assert [channel._client._http for channel in channels] == [http.for_account(first), http.for_account(second)]
+    assert http.for_account(first) is not http.for_account(second)
+
+
+async def test_accounts_are_reloaded_though_the_clock_was_ahead(database, accounts, ids, clock, credentials) -> None:
+    async with database.transaction() as tx:
+        account_id = await make(tx, ids, clock, credentials)
+    clock.advance(timedelta(minutes=10))
+    before = await accounts.get(account_id)
+    clock.advance(-timedelta(minutes=10))
+    async with database.transaction() as tx:
+        changed = credentials | {"appid": "wxother"}
+        await replace_credentials(tx, VAULT, account_id=account_id, credentials=changed, now=clock.now())
+    assert await accounts.get(account_id) is not before

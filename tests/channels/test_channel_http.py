@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -167,3 +168,28 @@ async def test_a_refused_download_brings_the_text_of_the_refusal(http: Http, tmp
         reply = await http.download("GET", url, headers={}, into=tmp_path / "bill", limit=1000)
     assert (reply.status, reply.body) == (404, b"no")
     assert files(tmp_path) == []
+
+
+async def test_calls_of_one_account_that_hang_cost_another_account_no_call() -> None:
+    released, arrived = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def hang(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        arrived.release()
+        await released.wait()
+
+    async with (
+        Http.open(connect_timeout_s=5, total_timeout_s=60, connections=8) as http,
+        served(b"", then=hang) as (silent, heads),
+        served(answer(b"{}")) as (lively, _),
+    ):
+        first, second = (http.for_account(UUID(int=n)) for n in (1, 2))
+        assert http.for_account(UUID(int=1)) is first
+        hanging = [asyncio.create_task(first.call("GET", silent, headers={})) for _ in range(30)]
+        for _ in range(8):
+            await arrived.acquire()
+        assert (await second.call("GET", lively, headers={})).status == 200
+        assert len(heads) == 8, "one account has so many connections and no more"
+        for task in hanging:
+            task.cancel()
+        await asyncio.gather(*hanging, return_exceptions=True)
+        released.set()

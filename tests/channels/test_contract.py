@@ -171,7 +171,7 @@ async def test_what_was_sent_is_never_called_not_sent(rig: Rig, calls: int, now)
     await rig.next("place", "error", match=rig.theirs(refused.attempt_no), status=rig.refusal[0], code=rig.refusal[1])
     for request in (refused, repeated):
         async with Http.open() as opened:
-            failing = _FailingHttp(opened._session)
+            failing = _FailingHttp(opened._session, opened._open_session)
             failing.calls_left = calls
             answer = await rig.make(http=failing).pay(request, now=now)
             assert answer.channel_code != NOT_SENT

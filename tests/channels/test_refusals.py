@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +95,10 @@ async def test_a_refused_payout_is_not_believed_while_an_earlier_submission_is_k
 class CountingHttp(Http):
     """Counts calls, and has no connection from a number of them on."""
 
-    def __init__(self, session: aiohttp.ClientSession, limit: int = 1000) -> None:
-        super().__init__(session)
+    def __init__(
+        self, session: aiohttp.ClientSession, open_session: Callable[[], aiohttp.ClientSession], limit: int = 1000
+    ) -> None:
+        super().__init__(session, open_session)
         self.limit = limit
         self.calls = 0
 
@@ -121,12 +124,12 @@ async def test_a_refused_refund_or_payout_is_not_believed_while_the_query_fails(
     status, code = rig.refusal
     for interface in ("refund", "payout") if rig.channel.capabilities.payout_methods else ("refund",):
         async with Http.open() as opened:
-            counting = CountingHttp(opened._session)
+            counting = CountingHttp(opened._session, opened._open_session)
             believed = await refused(counting, interface)
             if believed.state is not _S.FAILED:
                 assert interface == "payout"
                 continue  # this code of an order is none of a transfer's
-            cut_off = CountingHttp(opened._session, limit=counting.calls - 1)
+            cut_off = CountingHttp(opened._session, opened._open_session, limit=counting.calls - 1)
             answer = await refused(cut_off, interface)
         assert answer.state is _S.UNKNOWN, (interface, believed)
         assert answer.channel_code != NOT_SENT

@@ -169,6 +169,7 @@ async def test_a_capture_in_doubt_is_asked_about_and_never_decided_again(
     world.clock.advance(timedelta(days=8))  # nor does its lapse end it
     await world.transactions.expire(limit=10_000)
     assert await world.transactions.expire(limit=10_000) == 0
+    await lifecycle.expire()
     await lifecycle.sweep()
     assert (await world.see(payment)).payment.is_capturing
     channel.replies = True

@@ -146,12 +146,14 @@ async def test_an_open_order_from_before_the_restore_is_asked_about_and_nothing_
     world.channel.calls.clear()
     async with Database.open(copy) as database:
         await world.restore(database)
+        await world.lifecycle.expire()
         await world.lifecycle.sweep()
         assert (await world.again(paid)).status == "succeeded"
         assert (await world.again(absent)).status == "processing"
         assert world.sent() == []
         await world.finish()
         clock.advance(timedelta(seconds=61))
+        await world.lifecycle.expire()
         await world.lifecycle.sweep()
         assert world.sent() == ["pay"]
 
@@ -285,12 +287,14 @@ async def test_nothing_expires_while_its_lost_attempt_may_have_been_paid(
     async with Database.open(copy) as database:
         await world.restore(database)
         clock.advance(timedelta(hours=2))
+        await world.lifecycle.expire()
         await world.lifecycle.sweep()
         await world.reported_by_channel(number)
         order = LostOrder(world.merchant_id, payment.merchant_order_no, METHOD, 0)
         adopted = await world.adoption().adopt_order(number, order)
         assert (adopted.payment_id, adopted.status) == (payment.payment_id, "succeeded")
         await world.finish()
+        await world.lifecycle.expire()
         await world.lifecycle.sweep()
         assert (await world.again(payment)).amount_captured_minor == AMOUNT
 

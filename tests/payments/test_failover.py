@@ -85,6 +85,7 @@ async def test_a_second_report_that_nothing_was_sent_does_not_end_an_attempt(sho
     payment = await shop.place()
     shop.channel("a").mood = NOT_SENT
     shop.world.clock.advance(timedelta(seconds=6))
+    await shop.lifecycle.expire()
     await shop.lifecycle.sweep()
     async with shop.world.database.transaction() as tx:
         payment = (await find(tx, [payment.payment_id]))[payment.payment_id]

@@ -202,7 +202,9 @@ async def test_two_workers_do_not_ask_about_the_same_attempt_at_once(
 ) -> None:
     payment = await placed(world, lifecycle)
     world.clock.advance(timedelta(seconds=6))
+    await lifecycle.expire()
     await lifecycle.sweep()
+    await lifecycle.expire()
     await lifecycle.sweep()
     assert channel.calls.count(("query", number(payment))) == 1
 

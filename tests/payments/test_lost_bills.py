@@ -224,12 +224,14 @@ async def test_normal_work_begins_by_itself_only_when_nothing_at_all_is_open(
         world.channel.reachable = False
         for _ in range(3):
             await world.sweep()
+            await world.lifecycle.expire()
             await world.lifecycle.sweep()
             clock.advance(HOUR)
         shown = await world.status()
         assert (shown["attempts_unasked"], shown["refunds_unasked"]) == (1, 1), "asked, but not answered"
         assert not await world.finish_by_itself()
         world.channel.reachable = True
+        await world.lifecycle.expire()
         await world.lifecycle.sweep()
         assert not await world.finish_by_itself(), "the refund has no answer yet"
         await world.sweep()

@@ -63,8 +63,10 @@ async def test_what_a_forgotten_request_asks_for_again_the_channel_does_once(
         (number,) = world.channel.orders
         assert number == encode("att", payment.attempts[0].attempt_id)
         world.channel.payer_pays(number)
+        await world.lifecycle.expire()
         await world.lifecycle.sweep()
         clock.advance(payment.attempts[0].next_query_at - clock.now())  # type: ignore[operator]
+        await world.lifecycle.expire()
         await world.lifecycle.sweep()
         paid = await world.again(payment)
         before = await world.refund(paid, 500, merchant_refund_no="back-1")

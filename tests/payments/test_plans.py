@@ -82,8 +82,8 @@ def fresh_server_database(server_url: str) -> str:
 
 SOME = [UUID(int=n) for n in range(500, 564)]
 HOT = {
-    "claim_due_attempts": ((NOW + timedelta(seconds=500), LATER, 200), {"attempt_due_idx"}),
-    "claim_due_refunds": ((NOW + timedelta(seconds=500), LATER, 200), {"refund_due_idx"}),
+    "claim_due_attempts": ((NOW + timedelta(seconds=500), LATER, 200, []), {"attempt_due_idx"}),
+    "claim_due_refunds": ((NOW + timedelta(seconds=500), LATER, 200, []), {"refund_due_idx"}),
     "refunds_of_payments": ((SOME,), {"refund_payment_idx"}),
     "find_refunds": (([UUID(int=n.int + 200_000) for n in SOME], MERCHANT), {"refund_pkey"}),
     "find_refunds_by_no": (
@@ -92,7 +92,7 @@ HOT = {
     ),
     "claim_expired": ((NOW + timedelta(seconds=500), 200), {"payment_due_idx"}),
     "claim_lapsing": ((NOW, 200), {"payment_lapse_idx"}),
-    "claim_verifiable_attempts": ((NOW, LATER, 200, NOW), {"attempt_verify_idx"}),
+    "claim_verifiable_attempts": ((NOW, LATER, 200, NOW, []), {"attempt_verify_idx"}),
     "list_attempts_in_doubt": ((100,), {"attempt_doubt_idx"}),
     "claim_attempt_alarms": ((NOW, 1, 100), {"attempt_doubt_idx"}),
     "list_refunds_in_doubt": ((100,), {"refund_doubt_idx"}),

@@ -102,6 +102,7 @@ async def test_of_two_hundred_captures_and_cancellations_of_one_authorization_on
         assert {answer.status for answer in answers} <= {200, 202, 409}, Counter(a.status for a in answers)
         for _ in range(3):
             platform_api.clock.advance(timedelta(seconds=30))
+            await platform_api.lifecycle.expire()
             await platform_api.lifecycle.sweep()
         payment = await platform_api.get(shop, payment_id)
         captured = payment["amount_captured_minor"]

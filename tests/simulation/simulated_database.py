@@ -7,6 +7,7 @@ released; what the server will do next never depends on the speed of the machine
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -248,7 +249,7 @@ class Pool:
         self.gate.used.append(connection)
         return connection
 
-    async def release(self, connection: Connection) -> None:
+    async def release(self, connection: Connection, *, timeout: float | None = None) -> None:
         if connection in self.connections:
             self.connections.remove(connection)
             self.gate.end(connection)
@@ -268,6 +269,7 @@ class Connection:
         self.pool = pool
         self.raw = raw
         self.pid: int = raw.get_server_pid()
+        self.opened_at = math.inf
         self.closed = False
         self.active = False
         self.holds = False

@@ -158,10 +158,14 @@ class Process:
         """What the worker does again and again, done when it would find something."""
         self.sweeping = True
         try:
-            sweeps = {"payments": self.lifecycle.sweep, "refunds": self.lifecycle.refunds.sweep}
+            sweeps = {"payments": self._sweep_payments, "refunds": self.lifecycle.refunds.sweep}
             await asyncio.gather(*(sweeps[kind]() for kind in due))
         finally:
             self.sweeping = False
+
+    async def _sweep_payments(self) -> None:
+        await self.lifecycle.expire()
+        await self.lifecycle.sweep()
 
 
 def _answered(answer: idempotency.StoredAnswer) -> tuple[int, bytes]:

@@ -68,6 +68,14 @@ def test_a_killed_process_is_started_again_at_once(platform: RunningPlatform) ->
     assert platform.processes()["api"] != [api]
 
 
+@pytest.mark.parametrize("role", ["api", "worker"])
+def test_a_process_that_lives_and_answers_nothing_is_replaced(platform: RunningPlatform, role: str) -> None:
+    (frozen,) = platform.processes()[role]
+    os.kill(frozen, signal.SIGSTOP)
+    assert within(60, lambda: platform.processes().get(role, [frozen]) != [frozen])
+    assert within(20, lambda: ready(platform))
+
+
 def test_a_killed_database_is_started_again_without_a_human_step(platform: RunningPlatform) -> None:
     postmaster = EmbeddedServer(platform.settings.home).pid()
     assert postmaster is not None

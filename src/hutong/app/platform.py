@@ -119,6 +119,7 @@ async def open_platform(
     ids: Ids | None = None,
     http: channels.Http | None = None,
     answers: Callable[[payments.Documents], payments.Answers] | None = None,
+    limit_s: float = db.REQUEST_LIMIT_S,
 ) -> AsyncIterator[Platform]:
     """Open the platform's resources, wire them, and keep routing in step with other processes until the block ends.
 
@@ -127,15 +128,18 @@ async def open_platform(
         ids: By default, a source from this clock and the zone of the settings.
         http: The client for calls to channels; a new one by default.
         answers: Makes the renderer of answers to requests; None in a process that takes none.
+        limit_s: The longest transaction, in seconds; work that may take longer has a limit of its own.
     """
     configure_logging(level=settings.log_level, output=settings.log_format)
     clock = clock or SystemClock()
     ids = ids or Ids(clock, zone=settings.zone, key=open_vault(settings).derive_key("ids"))
     async with AsyncExitStack() as stack:
         url = stack.enter_context(using_database(settings))
-        database = await stack.enter_async_context(db.Database.open(url, size=settings.pool_size))
+        database = await stack.enter_async_context(db.Database.open(url, size=settings.pool_size, limit_s=limit_s))
         # A pool of its own: searches take no connection from payments, and payments go on while this database is away.
-        store = db.Database.open(query_database_url(settings) or url, size=_SEARCH_CONNECTIONS, eager=False)
+        store = db.Database.open(
+            query_database_url(settings) or url, size=_SEARCH_CONNECTIONS, eager=False, limit_s=limit_s
+        )
         records = await stack.enter_async_context(store)
         if http is None:
             http = await stack.enter_async_context(channels.Http.open())

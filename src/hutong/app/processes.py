@@ -6,15 +6,18 @@ import asyncio
 import os
 import signal
 import socket
+import stat
 import sys
 import threading
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from hutong import config, front_door
 from hutong.app.platform import open_platform
 from hutong.app.worker import work
+
+_SIGN_EVERY_S = 1.0
 
 
 def run_api(fd: int) -> None:
@@ -94,14 +97,24 @@ def await_release() -> None:
 
 
 def _stop_with_parent(loop: asyncio.AbstractEventLoop, stop: Any) -> None:
-    """Call `stop` when standard input, the pipe from `serve`, reaches its end."""
+    """Call `stop` when standard input, the line to `serve`, ends; until then give signs of life there."""
 
     def wait() -> None:
-        while os.read(0, 1):
-            pass
+        with suppress(ConnectionResetError):  # the supervisor was killed before it read the latest signs
+            while os.read(0, 1):
+                pass
         loop.call_soon_threadsafe(stop)
 
     threading.Thread(target=wait, daemon=True).start()
+    if stat.S_ISSOCK(os.fstat(0).st_mode):
+        _give_signs(loop, socket.socket(fileno=os.dup(0)))
+
+
+def _give_signs(loop: asyncio.AbstractEventLoop, line: socket.socket) -> None:
+    """Give the supervisor a sign of life each second."""
+    with suppress(OSError):  # the supervisor is gone, or does not read
+        line.send(b".", socket.MSG_DONTWAIT)
+    loop.call_later(_SIGN_EVERY_S, _give_signs, loop, line)
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:

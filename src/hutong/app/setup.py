@@ -32,7 +32,7 @@ async def prepare(settings: Settings, *, sandbox_accounts: Mapping[str, Mapping[
     Args:
         sandbox_accounts: Credentials of accounts at the sandbox, by channel.
     """
-    async with open_platform(settings) as platform:
+    async with open_platform(settings, limit_s=db.LONG_LIMIT_S) as platform:
         await keep_books(platform)  # partitions must exist before the first transfer
         await events.make_partitions(platform.database, now=platform.clock.now())
         await platform.accounts.refresh()  # loads the code maps that ship with this version

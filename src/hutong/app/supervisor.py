@@ -1,4 +1,4 @@
-"""The supervisor of `hutong serve`: it starts the other processes and restarts those that die."""
+"""The supervisor of `hutong serve`: it starts the other processes and restarts those that die or fall silent."""
 
 from __future__ import annotations
 
@@ -24,37 +24,44 @@ _WATCH_EVERY_S = 0.2
 _LOOK_AT_SERVER_EVERY_S = 2.0
 _STOP_LIMIT_S = 15.0
 _RESTART_PAUSE_MAX_S = 5.0
+_FIRST_SIGN_LIMIT_S = 120.0
+_SIGN_LIMIT_S = 15.0
 
 
 @dataclass(slots=True)
 class _Child:
-    """A child process. Its standard input is a pipe from the supervisor: the child waits there for its release, and
-    stops when the pipe ends because the supervisor died."""
+    """A child process. Its standard input is a line to the supervisor: the child waits there for its release, gives a
+    sign of life each second while its event loop turns, and stops when the line ends because the supervisor died."""
 
     name: str
     command: list[str]
     environment: dict[str, str]
     fds: tuple[int, ...] = ()
     process: subprocess.Popen[bytes] | None = None
+    line: socket.socket | None = None
     failures: int = 0
     not_before: float = 0.0
     started_at: float = field(default=0.0)
+    has_given_sign: bool = False
+    silent_looks: int = 0
 
     def start(self) -> None:
         self.started_at = time.monotonic()
-        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, pass_fds=self.fds, env=self.environment)
+        self.has_given_sign, self.silent_looks = False, 0
+        self.line, end = socket.socketpair()
+        self.line.setblocking(False)
+        with end:
+            self.process = subprocess.Popen(self.command, stdin=end.fileno(), pass_fds=self.fds, env=self.environment)
 
     def release(self) -> None:
         """Let the child begin; it has loaded its program while the database was prepared."""
-        assert self.process is not None
-        assert self.process.stdin is not None
-        with suppress(BrokenPipeError):
-            self.process.stdin.write(b"\n")
-            self.process.stdin.flush()
+        assert self.line is not None
+        with suppress(OSError):  # it is dead already
+            self.line.send(b"\n")
 
     def watch(self) -> None:
-        """Restart a dead child: at once the first time, later with growing pauses."""
-        if self.process is not None and self.process.poll() is None:
+        """Restart a dead child: at once the first time, later with growing pauses. One that is silent is killed."""
+        if self.process is not None and self.process.poll() is None and not self._is_silent():
             return
         now = time.monotonic()
         if self.process is not None:
@@ -62,6 +69,30 @@ class _Child:
         if now >= self.not_before:
             self.start()
             self.release()
+
+    def _is_silent(self) -> bool:
+        """Return whether the child has given no sign of life for too long, and end it then.
+
+        Looks are counted, not seconds: while this process is stopped, its children are as a rule stopped with it.
+        """
+        assert self.process is not None
+        self.silent_looks += 1
+        if self._read_signs():
+            self.has_given_sign, self.silent_looks = True, 0
+        limit_s = _SIGN_LIMIT_S if self.has_given_sign else _FIRST_SIGN_LIMIT_S
+        if self.silent_looks * _WATCH_EVERY_S < limit_s:
+            return False
+        print(f"hutong: {self.name} has given no sign of life for {limit_s:g} s; ending it", file=sys.stderr)
+        self.process.kill()
+        self.process.wait()
+        return True
+
+    def _read_signs(self) -> bool:
+        assert self.line is not None
+        try:
+            return bool(self.line.recv(65_536))
+        except OSError:  # there are none
+            return False
 
     def _note_death(self, now: float) -> None:
         assert self.process is not None
@@ -87,8 +118,8 @@ class _Child:
         self._close()
 
     def _close(self) -> None:
-        if self.process is not None and self.process.stdin is not None:
-            self.process.stdin.close()
+        if self.line is not None:
+            self.line.close()
 
 
 def run_serve(*, sandbox: bool) -> int:

@@ -17,6 +17,9 @@ from hutong.app.restore import watch_restore
 from hutong.config import home_folder
 from hutong.telemetry import get_logger
 
+_JOB_LIMIT_S = 60.0
+_LONG_JOB_LIMIT_S = 3600.0
+_PATIENCE_S = 0.5
 _log = get_logger(__name__)
 _SEGMENTS_WAITING = Gauge("hutong_backup_segments_waiting", "Finished log segments of 16 MiB that are not archived.")
 _ARCHIVING_FAILS = Gauge("hutong_backup_archiving_fails", "1 while the last attempt to archive a segment failed.")
@@ -45,12 +48,19 @@ class Job:
     Attributes:
         every_s: The pause between the end of one run and the start of the next.
         what: One line, for the documentation.
+        limit_s: The longest transaction.
     """
 
     name: str
     every_s: float
     run: Callable[[Worker], Awaitable[object]]
     what: str
+    limit_s: float = _JOB_LIMIT_S
+
+    async def run_limited(self, worker: Worker) -> None:
+        """Run the job once, with its limit."""
+        with db.time_limit(self.limit_s):
+            await self.run(worker)
 
 
 async def number_events(worker: Worker) -> None:
@@ -59,6 +69,16 @@ async def number_events(worker: Worker) -> None:
     count = await events.sequence(worker.platform.database, source=settings.event_source, zone=settings.zone)
     if count and worker.relay is not None:
         worker.relay.wake()
+
+
+async def poll_attempts(worker: Worker) -> None:
+    """Poll attempts; those whose channel does not answer soon hold up nobody."""
+    await worker.platform.lifecycle.sweep(patience_s=_PATIENCE_S)
+
+
+async def poll_refunds(worker: Worker) -> None:
+    """Send and poll refunds; those whose channel does not answer soon hold up nobody."""
+    await worker.platform.lifecycle.refunds.sweep(patience_s=_PATIENCE_S)
 
 
 async def probe_accounts(worker: Worker) -> None:
@@ -140,13 +160,14 @@ async def check_archiving(platform: Platform) -> None:
 JOBS: tuple[Job, ...] = (
     Job("sequence", events.SEQUENCE_EVERY_S, number_events, "Number new events in their streams."),
     Job("records", search.PROJECT_EVERY_S, lambda w: w.records.run_once(), "Bring payment records up to date."),
-    Job("sweep", 0.5, lambda w: w.platform.lifecycle.sweep(), "Poll attempts that are due, and expire payments."),
-    Job("refunds", 0.5, lambda w: w.platform.lifecycle.refunds.sweep(), "Send and poll the refunds that are due."),
+    Job("expiry", 0.5, lambda w: w.platform.lifecycle.expire(), "Request the close of payments that have expired."),
+    Job("sweep", 0.5, poll_attempts, "Poll attempts that are due.", db.REQUEST_LIMIT_S),
+    Job("refunds", 0.5, poll_refunds, "Send and poll the refunds that are due.", db.REQUEST_LIMIT_S),
     Job(
         "doubts",
         15.0,
         lambda w: w.platform.lifecycle.report_in_doubt(),
-        "Report what is in doubt, and open exceptions.",
+        "Report doubts and open exceptions.",
     ),
     Job("exceptions", 60.0, lambda w: w.platform.lifecycle.match_exceptions(), "Match kept messages with new numbers."),
     Job("probe", 5.0, probe_accounts, "Probe failed channel accounts that get no payments."),
@@ -155,11 +176,25 @@ JOBS: tuple[Job, ...] = (
     Job("restore", 5.0, watch, "Notice a restore of the database; while catching up, adopt what is known and end it."),
     Job("bills", 5.0, fetch_bills, "While catching up, fetch the channels' bills of the lost time and read them."),
     Job("tidy", 60.0, lambda w: w.platform.lifecycle.tidy(), "Delete old idempotency keys and notifications."),
-    Job("books", 5.0, lambda w: keep_books(w.platform), "Maintain the ledger: partitions, holds, orders, day cut."),
-    Job("heads", 600.0, lambda w: keep_head(w.platform), "Keep the head of the books' chain outside of the database."),
-    Job("events", 60.0, keep_events, "Make event partitions ahead, and archive old ones."),
+    Job(
+        "books",
+        5.0,
+        lambda w: keep_books(w.platform),
+        "Maintain the ledger: partitions, holds, orders, day cut.",
+        _LONG_JOB_LIMIT_S,
+    ),
+    Job(
+        "heads",
+        600.0,
+        lambda w: keep_head(w.platform),
+        "Keep the head of the books' chain outside of the database.",
+        _LONG_JOB_LIMIT_S,
+    ),
+    Job("events", 60.0, keep_events, "Make event partitions ahead, and archive old ones.", _LONG_JOB_LIMIT_S),
     Job("archiving", 60.0, lambda w: check_archiving(w.platform), "Check that the embedded database archives."),
-    Job("invariants", 300.0, lambda w: check_books(w.platform), "Check the invariants of the books."),
+    Job(
+        "invariants", 300.0, lambda w: check_books(w.platform), "Check the invariants of the books.", _LONG_JOB_LIMIT_S
+    ),
 )
 """Every repeated job of the worker; the documentation prints this table."""
 
@@ -190,7 +225,7 @@ async def work(platform: Platform, stop: asyncio.Event) -> None:
         if worker.relay is not None:
             endless.append(group.create_task(worker.relay.run()))
         for job in JOBS:
-            group.create_task(db.every(job.every_s, partial(job.run, worker), stop, name=job.name))
+            group.create_task(db.every(job.every_s, partial(job.run_limited, worker), stop, name=job.name))
         await stop.wait()
         worker.webhooks.stop()
         if worker.relay is not None:

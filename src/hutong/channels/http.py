@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
+from uuid import UUID
 
 import aiohttp
 import orjson
@@ -37,35 +38,53 @@ class HttpReply:
 
 
 class Http:
-    """A client for all channels over one pool of connections. One per process, made by `Http.open`."""
+    """A client for channels over a bounded pool of connections. `Http.open` makes the one of a process, and
+    `for_account` those of its accounts: no account waits for another one's connections.
+    """
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(self, session: aiohttp.ClientSession, open_session: Callable[[], aiohttp.ClientSession]) -> None:
         self._session = session
+        self._open_session = open_session
+        self._accounts: dict[UUID, Http] = {}
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, *, connect_timeout_s: float = 3.0, total_timeout_s: float = 10.0, connections: int = 256
+        cls, *, connect_timeout_s: float = 3.0, total_timeout_s: float = 10.0, connections: int = 128
     ) -> AsyncIterator[Http]:
-        """Open the pool; it closes with the block.
+        """Open the pools; they close with the block.
 
         Args:
             connect_timeout_s: Longest wait for a connection, from the pool or new.
             total_timeout_s: Longest wait from the start of a call to the last byte of its answer.
-            connections: Most connections open at once, to all channels together.
+            connections: Most connections of one pool, that is of one account, open at once.
         """
         timeout = aiohttp.ClientTimeout(total=total_timeout_s, connect=connect_timeout_s)
-        async with aiohttp.ClientSession(
-            # WeChat Pay drops idle connections after 8 s; one dropped under a call would leave a payment in doubt.
-            connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=5),
-            timeout=timeout,
-            # A cookie of one merchant's account must not travel with another's call.
-            cookie_jar=aiohttp.DummyCookieJar(),
-            # Signatures cover the bytes on the wire, and a compressed answer could expand to any size.
-            auto_decompress=False,
-            headers={"Accept-Encoding": "identity", "User-Agent": "hutong"},
-        ) as session:
-            yield cls(session)
+
+        def open_session() -> aiohttp.ClientSession:
+            return aiohttp.ClientSession(
+                # WeChat Pay drops idle connections after 8 s; one dropped under a call would leave a payment in doubt.
+                connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=5),
+                timeout=timeout,
+                # A cookie of one merchant's account must not travel with another's call.
+                cookie_jar=aiohttp.DummyCookieJar(),
+                # Signatures cover the bytes on the wire, and a compressed answer could expand to any size.
+                auto_decompress=False,
+                headers={"Accept-Encoding": "identity", "User-Agent": "hutong"},
+            )
+
+        http = cls(open_session(), open_session)
+        try:
+            yield http
+        finally:
+            for each in (http, *http._accounts.values()):
+                await each._session.close()
+
+    def for_account(self, account_id: UUID) -> Http:
+        """Return the client of one account, which has a pool of its own."""
+        if account_id not in self._accounts:
+            self._accounts[account_id] = Http(self._open_session(), self._open_session)
+        return self._accounts[account_id]
 
     async def call(self, method: str, url: str, *, headers: Mapping[str, str], body: bytes = b"") -> HttpReply:
         """Send one request and read its whole answer.

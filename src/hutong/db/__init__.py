@@ -22,11 +22,13 @@ from hutong.db.embedded_system import binaries
 from hutong.db.jobs import every, wait_for
 from hutong.db.migrations import migrate, pending_migrations
 from hutong.db.partitions import Partition, Spans, plan_partitions
-from hutong.db.pool import Database, Tx
+from hutong.db.pool import LONG_LIMIT_S, REQUEST_LIMIT_S, Database, Tx, time_limit
 from hutong.db.reader import reader
 from hutong.db.statements import Statement, load_statements
 
 __all__ = [
+    "LONG_LIMIT_S",
+    "REQUEST_LIMIT_S",
     "CatchUp",
     "CatchUpReason",
     "Coalescer",
@@ -54,5 +56,6 @@ __all__ = [
     "reader",
     "recover",
     "refresh_catch_up",
+    "time_limit",
     "wait_for",
 ]

@@ -14,8 +14,11 @@ from typing import Generic, TypeVar
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from hutong.db.pool import marking_commits
 from hutong.errors import HutongError, InvariantBroken, OutcomeUnknown, Overloaded, Unavailable
+from hutong.telemetry import get_logger
 
+_log = get_logger(__name__)
 C = TypeVar("C")
 R = TypeVar("R")
 
@@ -32,6 +35,7 @@ _WAIT = Histogram(
     buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
 )
 _SPLITS = Counter("hutong_batch_splits_total", "Batches halved to isolate a command that fails.", ["queue"])
+_REPLACED = Counter("hutong_batch_replaced_total", "Batches stopped because their handler was stuck.", ["queue"])
 _DEPTH = Gauge("hutong_batch_queue_depth", "Commands waiting for a batch.", ["queue"])
 
 
@@ -48,8 +52,9 @@ class Coalescer(Generic[C, R]):
     While batches are in flight the next commands gather. With few callers the commands are spread over the free
     places, so that joining never costs more than single transactions; with many callers the batches grow.
 
-    A batch that fails is halved until the faulty command stands alone. Three failures belong to the whole batch and
-    are not retried: Unavailable, OutcomeUnknown, and a wrong number of results from the handler.
+    A batch that fails is halved until the faulty command stands alone. Some failures belong to the whole batch and are
+    not retried: Unavailable, OutcomeUnknown, a wrong number of results from the handler, and whatever goes wrong after
+    a commit.
 
     Batches that are in flight at the same time have no order between them.
 
@@ -61,6 +66,8 @@ class Coalescer(Generic[C, R]):
         max_batch: The largest number of commands in one list.
         queue_limit: The largest number of waiting commands; beyond it `submit` raises Overloaded.
         in_flight: The largest number of batches handled at once.
+        limit_s: The longest that a handler may take. One that takes longer is stopped, its commands get OutcomeUnknown,
+            and its place is free, whether it stops or not.
     """
 
     def __init__(
@@ -71,19 +78,23 @@ class Coalescer(Generic[C, R]):
         max_batch: int = 512,
         queue_limit: int = 4096,
         in_flight: int = 2,
+        limit_s: float = 30.0,
     ) -> None:
         self._handler = handler
         self._name = name
         self._max_batch = max_batch
         self._queue_limit = queue_limit
         self._in_flight = in_flight
+        self._limit_s = limit_s
         self._waiting: OrderedDict[_Entry[C, R], None] = OrderedDict()
         self._running: set[asyncio.Task[None]] = set()
+        self._handling: set[asyncio.Future[Sequence[R]]] = set()
         self._scheduled = False
         self._closed = False
         self._size = _SIZE.labels(name)
         self._wait = _WAIT.labels(name)
         self._splits = _SPLITS.labels(name)
+        self._replaced = _REPLACED.labels(name)
         _DEPTH.labels(name).set_function(lambda: len(self._waiting))
 
     async def submit(self, command: C) -> R:
@@ -147,25 +158,49 @@ class Coalescer(Generic[C, R]):
         parts = [batch]
         while parts:
             part = parts.pop()
-            try:
-                await self._handle(part)
-            except (Unavailable, OutcomeUnknown, _WrongCount) as error:
-                _fail(part, error)
-            except Exception as error:  # noqa: BLE001 - each failure goes to its own caller
-                if len(part) == 1:
+            with marking_commits() as mark:
+                try:
+                    await self._handle(part)
+                except (Unavailable, OutcomeUnknown, _WrongCount) as error:
                     _fail(part, error)
-                else:
-                    self._splits.inc()
-                    half = len(part) // 2
-                    parts += [part[half:], part[:half]]
+                except Exception as error:  # noqa: BLE001 - each failure goes to its own caller
+                    if len(part) == 1:
+                        _fail(part, error)
+                    elif mark.committed:
+                        _log.error("batch_failed_after_commit", queue=self._name, reason=repr(error))
+                        _fail(part, OutcomeUnknown(f"{self._name} was committed, and its answers were lost"))
+                    else:
+                        self._splits.inc()
+                        half = len(part) // 2
+                        parts += [part[half:], part[:half]]
 
     async def _handle(self, part: list[_Entry[C, R]]) -> None:
-        results = await self._handler([entry.command for entry in part])
+        results = await self._within_limit([entry.command for entry in part])
         if len(results) != len(part):
             raise _WrongCount(f"{self._name} answered {len(results)} of {len(part)} commands")
         for entry, result in zip(part, results, strict=True):
             if not entry.answer.done():
                 entry.answer.set_result(result)
+
+    async def _within_limit(self, commands: list[C]) -> Sequence[R]:
+        """Return the handler's results, or leave a handler that is stuck to its end."""
+        task = asyncio.ensure_future(self._handler(commands))
+        self._handling.add(task)
+        task.add_done_callback(self._handled)
+        try:
+            await asyncio.wait({task}, timeout=self._limit_s)
+        finally:  # it is also stopped when this task is
+            task.cancel()
+        if task.done():
+            return task.result()
+        self._replaced.inc()
+        _log.error("batch_stuck", queue=self._name, commands=len(commands))
+        raise OutcomeUnknown(f"{self._name} was stuck and has been stopped")
+
+    def _handled(self, task: asyncio.Future[Sequence[R]]) -> None:
+        self._handling.discard(task)
+        if not task.cancelled():
+            task.exception()  # marked as read: nobody may wait for it any more
 
 
 class _WrongCount(InvariantBroken):

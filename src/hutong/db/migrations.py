@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from hutong.db.link import CLIENT_OPTIONS
 from hutong.db.pool import ADOPT, APP_ROLE, CONNECT_LIMIT_S, MINIMUM_VERSION
 from hutong.errors import ConfigurationError, Unavailable
 from hutong.telemetry import get_logger
@@ -132,7 +133,7 @@ def _locked_backend(dsn: str) -> Iterator[Any]:
     import yoyo
 
     try:
-        connection = psycopg.connect(dsn, autocommit=True, connect_timeout=CONNECT_LIMIT_S)
+        connection = psycopg.connect(dsn, autocommit=True, connect_timeout=CONNECT_LIMIT_S, **CLIENT_OPTIONS)
     except psycopg.OperationalError as error:
         raise Unavailable(f"the database cannot be reached: {error}") from error
     with connection:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from contextvars import ContextVar
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import asyncpg
 
+from hutong.db.link import SERVER_SETTINGS, Link
 from hutong.errors import ConfigurationError, OutcomeUnknown, Unavailable
 from hutong.telemetry import get_logger
 
@@ -28,8 +32,17 @@ ADOPT = "SELECT db.adopt_cluster() AS epoch"
 """Makes kept transaction numbers mean something in this cluster; the new epoch if the database was brought here."""
 
 MINIMUM_VERSION = 15
-CONNECT_LIMIT_S = 10
-_ROLLBACK_LIMIT_S = 5
+CONNECT_LIMIT_S = 5
+REQUEST_LIMIT_S = 8.0
+"""The longest transaction of a process that serves; one that is still longer has lost its server."""
+LONG_LIMIT_S = 6 * 3600.0
+"""The longest transaction of a command or of a job that reads or moves much."""
+
+_ACQUIRE_LIMIT_S = 10
+_COMMIT_LIMIT_S = 8.0
+_ROLLBACK_LIMIT_S = 2
+_RELEASE_LIMIT_S = 2
+_SET_LIMIT = "SELECT set_config('statement_timeout', $1, true)"
 _MUST_BE_ON = ("fsync", "full_page_writes", "synchronous_commit")
 _RETRIES = 8
 _RETRYABLE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
@@ -52,6 +65,44 @@ _REFUSED = (
     asyncpg.ClientConfigurationError,
 )
 _log = get_logger(__name__)
+_limit: ContextVar[float | None] = ContextVar("_limit", default=None)
+
+
+class CommitMark:
+    """What a piece of work has committed so far.
+
+    Attributes:
+        committed: Whether a transaction of the work has been committed.
+    """
+
+    __slots__ = ("committed",)
+
+    def __init__(self) -> None:
+        self.committed = False
+
+
+_commit_mark: ContextVar[CommitMark | None] = ContextVar("_commit_mark", default=None)
+
+
+@contextmanager
+def marking_commits() -> Iterator[CommitMark]:
+    """Yield a mark of what the work in this block commits, with the tasks that it starts."""
+    mark = CommitMark()
+    token = _commit_mark.set(mark)
+    try:
+        yield mark
+    finally:
+        _commit_mark.reset(token)
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Let each transaction in this block, and in the tasks that it starts, take this long in place of the usual."""
+    token = _limit.set(seconds)
+    try:
+        yield
+    finally:
+        _limit.reset(token)
 
 
 class Database:
@@ -64,9 +115,11 @@ class Database:
             it up to date.
     """
 
-    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], *, limit_s: float = LONG_LIMIT_S) -> None:
         self.pool = pool
         self.catching_up_since: datetime | None = None
+        self._limit_s = limit_s
+        self._distrusted_at = -math.inf
 
     def predates_restore(self, at: datetime) -> bool:
         """Return whether something of this time is from before a restore that has not been caught up with."""
@@ -75,7 +128,13 @@ class Database:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, dsn: str, *, size: int = 16, role: str | None = APP_ROLE, eager: bool = True
+        cls,
+        dsn: str,
+        *,
+        size: int = 16,
+        role: str | None = APP_ROLE,
+        eager: bool = True,
+        limit_s: float = LONG_LIMIT_S,
     ) -> AsyncIterator[Database]:
         """Connect, and refuse a server that may lose acknowledged data.
 
@@ -84,6 +143,7 @@ class Database:
             size: The largest number of connections held at once.
             role: The role to take on each connection; None keeps the login role.
             eager: Whether to connect at once; otherwise an absent server is noticed at the first use.
+            limit_s: The longest transaction, in seconds; `time_limit` gives a piece of work another limit.
 
         Effects:
             Adopts the cluster if the database was restored into another one.
@@ -99,6 +159,8 @@ class Database:
             "timezone": "UTC",
             # No transaction waits for a person; one that was left open must not keep its locks.
             "idle_in_transaction_session_timeout": "60s",
+            "statement_timeout": _statement_limit(limit_s),
+            **SERVER_SETTINGS,
         }
         if role is not None:
             settings["role"] = role
@@ -110,6 +172,7 @@ class Database:
                 timeout=CONNECT_LIMIT_S,
                 server_settings=settings,
                 init=_prepare,
+                connection_class=Link,
             )
         except _REFUSED as error:
             reason = f"the database refuses the connection: {error}; `hutong migrate` creates the role {APP_ROLE}"
@@ -117,7 +180,7 @@ class Database:
         except _LOST as error:
             raise Unavailable(f"the database does not answer: {type(error).__name__}") from error
         try:
-            yield cls(pool)
+            yield cls(pool, limit_s=limit_s)
         finally:
             await _close(pool)
 
@@ -126,31 +189,75 @@ class Database:
         """Open a transaction for a block: commit at its end, roll back if it raises.
 
         Errors:
-            Unavailable: there was no connection, or it was lost before the commit, so nothing was done.
-            OutcomeUnknown: the connection was lost during the commit.
+            Unavailable: there was no connection, or it was lost or silent too long before the commit, so nothing was
+                done.
+            OutcomeUnknown: the connection was lost or silent too long during the commit.
         """
-        try:
-            connection = await self.pool.acquire(timeout=CONNECT_LIMIT_S)
-        except (*_LOST, *_REFUSED) as error:
-            raise Unavailable("the database does not answer") from error
+        connection = await self._acquire()
         try:
             transaction = connection.transaction()
+            limit_s = _limit.get() or self._limit_s
+            limit = asyncio.timeout(limit_s)
             try:
-                await transaction.start()
-                yield connection
+                async with limit:
+                    await transaction.start()
+                    if limit_s != self._limit_s:
+                        await connection.execute(_SET_LIMIT, _statement_limit(limit_s))
+                    yield connection
             except BaseException as error:
-                if _is_lost(error, connection):
-                    _discard(connection)
-                    raise Unavailable("the connection to the database was lost") from error
-                await _roll_back(transaction, connection)
+                await self._give_up(transaction, connection, error, is_late=limit.expired())
                 raise
-            try:
-                await transaction.commit()
-            except _LOST as error:
-                _discard(connection)
-                raise OutcomeUnknown("the connection to the database was lost during the commit") from error
+            await self._commit(transaction, connection)
         finally:
-            await self.pool.release(connection)
+            await self._release(connection)
+
+    async def _acquire(self) -> Tx:
+        while True:
+            try:
+                connection: Any = await self.pool.acquire(timeout=_ACQUIRE_LIMIT_S)
+            except (*_LOST, *_REFUSED) as error:
+                raise Unavailable("the database does not answer") from error
+            if connection.opened_at > self._distrusted_at:
+                tx: Tx = connection
+                return tx
+            connection.terminate()  # the pool opens another one in its place
+
+    async def _give_up(
+        self, transaction: asyncpg.transaction.Transaction, connection: Tx, error: BaseException, *, is_late: bool
+    ) -> None:
+        """Undo a transaction whose work has failed. Errors: Unavailable: the work itself is not to blame."""
+        if is_late or _is_lost(error, connection):
+            self._discard(connection)
+            raise Unavailable("the connection to the database was lost") from error
+        if not await _roll_back(transaction):
+            self._discard(connection)
+        if isinstance(error, asyncpg.QueryCanceledError):
+            raise Unavailable("the database took too long") from error
+
+    async def _commit(self, transaction: asyncpg.transaction.Transaction, connection: Tx) -> None:
+        try:
+            async with asyncio.timeout(_COMMIT_LIMIT_S):
+                await transaction.commit()
+        except (*_LOST, TimeoutError) as error:
+            self._discard(connection)
+            raise OutcomeUnknown("the connection to the database was lost during the commit") from error
+        mark = _commit_mark.get()
+        if mark is not None:
+            mark.committed = True
+
+    async def _release(self, connection: Any) -> None:
+        """Give a connection back. The transaction has ended, so that an error here changes nothing for the caller."""
+        try:
+            await self.pool.release(connection, timeout=_RELEASE_LIMIT_S)
+        except Exception as error:  # noqa: BLE001 - the pool has terminated the connection
+            _log.info("connection_thrown_away", reason=type(error).__name__)
+            self._distrusted_at = time.monotonic()
+
+    def _discard(self, connection: Tx) -> None:
+        """End a connection at once. Those that were opened before are not used again, since they share its fate."""
+        self._distrusted_at = time.monotonic()
+        with suppress(asyncpg.InterfaceError):  # the pool has taken the dead connection back
+            connection.terminate()
 
     async def run(self, work: Callable[[Tx], Awaitable[T]]) -> T:
         """Run `work` in a transaction, again from the start after a deadlock or serialization failure.
@@ -182,20 +289,21 @@ def _is_lost(error: BaseException, connection: Tx) -> bool:
     return isinstance(error, _LOST)
 
 
-def _discard(connection: Tx) -> None:
-    with suppress(asyncpg.InterfaceError):  # the pool has taken the dead connection back
-        connection.terminate()
-
-
-async def _roll_back(transaction: asyncpg.transaction.Transaction, connection: Tx) -> None:
-    """Roll back. If that fails, discard the connection, so that the server rolls back by itself."""
+async def _roll_back(transaction: asyncpg.transaction.Transaction) -> bool:
+    """Roll back; return whether that is known to have worked. Otherwise the server does when the connection ends."""
     try:
         # A cancel request that overtakes its query is lost, and the rollback would wait for the end of the query.
         async with asyncio.timeout(_ROLLBACK_LIMIT_S):
             await transaction.rollback()
     except Exception as error:  # noqa: BLE001 - only the first error matters
         _log.info("rollback_failed", reason=type(error).__name__)
-        _discard(connection)
+        return False
+    return True
+
+
+def _statement_limit(limit_s: float) -> str:
+    """Return the server's own limit for a statement: a server that lives gives up first, so its connection is kept."""
+    return f"{max(limit_s - 1, limit_s / 2) * 1000:.0f}ms"
 
 
 async def _prepare(connection: Tx) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
+from operator import attrgetter
 from random import Random
 from uuid import UUID
 
@@ -40,8 +41,8 @@ from hutong.vault import Vault
 
 _VERIFY_EVERY = timedelta(seconds=30)
 """How often a process looks for ends to be verified; a day later, half a minute does not matter."""
-_SWEEP_ROUNDS = 20
-"""The most batches of expired payments that one round closes, so that polling is never kept waiting."""
+_EXPIRY_ROUNDS = 20
+"""The most batches of expired payments that one round closes."""
 _NOTIFICATIONS_KEPT = timedelta(minutes=30)
 _FORGOTTEN_AT_ONCE = 1000
 _RENUMBERINGS = 3
@@ -98,7 +99,7 @@ class Payments:
         self._transactions = transactions
         self._clock = clock
         self._vault = vault
-        self._verify_from = clock.now()
+        self._verified_at = clock.now() - _VERIFY_EVERY
         limit, checkout_url = config.queue_limit, transactions.documents.checkout_url
         self.route_selector = RouteSelector(
             accounts,
@@ -128,7 +129,14 @@ class Payments:
         taken = Notifications(database, accounts, self.record_notification, clock=clock, ids=ids, vault=vault)
         self.match_exceptions = taken.match_known
         self.notify: Callable[[UUID, Mapping[str, str], bytes], Awaitable[channels.HttpAnswer]] = taken.take
-        poller = partial(Poller[Attempt], database, clock=clock, resolve=self._attempts.resolve, describe=_describe)
+        poller = partial(
+            Poller[Attempt],
+            database,
+            clock=clock,
+            resolve=self._attempts.resolve,
+            account=attrgetter("account_id"),
+            describe=_describe,
+        )
         self._due = poller(claim=claim_due)
         self._verifiable = poller(claim=claim_verifiable)
 
@@ -341,20 +349,25 @@ class Payments:
             raise errors.PaymentNotCapturable("the channel has refused the capture")
         return after
 
-    async def sweep(self) -> int:
-        """Request the close of what has expired, and query what is due; return how much there was."""
+    async def expire(self) -> int:
+        """Request the close of what has expired; return how much there was."""
         expired = 0
         # After a restore nothing expires: a payment whose attempt the database has lost may have been paid.
-        for _ in range(_SWEEP_ROUNDS if self._database.catching_up_since is None else 0):
+        for _ in range(_EXPIRY_ROUNDS if self._database.catching_up_since is None else 0):
             ended = await self._transactions.expire(limit=SWEEP_LIMIT)
             expired += ended
             if ended < SWEEP_LIMIT:
                 break
-        polls = [self._due.poll()]
-        if self._clock.now() >= self._verify_from:
-            self._verify_from = self._clock.now() + _VERIFY_EVERY
-            polls.append(self._verifiable.poll())
-        return expired + sum(await asyncio.gather(*polls))
+        return expired
+
+    async def sweep(self, *, patience_s: float | None = None) -> int:
+        """Query what is due; return how much there was. `patience_s` as for `Poller.poll`."""
+        polls = [self._due.poll(patience_s=patience_s)]
+        now = self._clock.now()
+        if not now - _VERIFY_EVERY < self._verified_at <= now:  # a clock that was ahead has come back
+            self._verified_at = now
+            polls.append(self._verifiable.poll(patience_s=patience_s))
+        return sum(await asyncio.gather(*polls))
 
     async def tidy(self) -> None:
         """Delete notifications and idempotency keys past their time."""
@@ -369,16 +382,14 @@ class Payments:
             pass
 
     async def report_in_doubt(self) -> dict[str, int]:
-        """Count the attempts and refunds in doubt by age, and alarm about those that a person should look at.
-
-        Counts the exceptions that wait for a decision as well.
-        """
+        """Count doubts by age, and open exceptions; alarm about the doubts that a person should look at."""
         now, policy = self._clock.now(), self._transactions.policy
         await self._database.run(report_exceptions)
         return await self._database.run(lambda tx: report_in_doubt(tx, now=now, policy=policy))
 
     async def stop(self) -> None:
         """Finish what has been taken on and take nothing more."""
+        await asyncio.gather(self._due.stop(), self._verifiable.stop())
         queues = self._places, self._finds
         await asyncio.gather(*(queue.close() for queue in queues), self._attempts.stop(), self.refunds.stop())
 

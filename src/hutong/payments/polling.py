@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
+from uuid import UUID
 
 import orjson
 
@@ -28,18 +30,30 @@ LEASE = timedelta(seconds=15)
 
 _CLAIM_LIMIT = 200
 _WIDTH = 16
-"""How many calls to channels one round makes at once."""
+"""How many calls the queue of one channel account makes at once."""
 
 _VERIFY_AGAIN = timedelta(hours=1)
 _VERIFY_FOR = timedelta(days=3)
 
 
+@dataclass(slots=True)
+class _Lane:
+    """The calls to one channel account: those being made, and those that wait for them."""
+
+    width: asyncio.Semaphore
+    tasks: set[asyncio.Task[None]]
+
+
 class Poller(Generic[T]):
-    """Resolves what is due in one queue, a round at a time.
+    """Resolves what is due in one queue, each channel account in a lane of its own.
+
+    An account that does not answer fills its own lane and is left out of the claims until that empties.
 
     Args:
-        claim: Claims what is due: the transaction, the time, the end of the lease, the most rows.
+        claim: Claims what is due: the transaction, the time, the end of the lease, the most rows, the accounts that are
+            left out.
         resolve: Brings one of them on, by asking its channel.
+        account: Gives the channel account that is asked.
         describe: Gives the fields that name it in logs.
     """
 
@@ -48,28 +62,52 @@ class Poller(Generic[T]):
         database: db.Database,
         *,
         clock: Clock,
-        claim: Callable[[db.Tx, datetime, datetime, int], Awaitable[list[T]]],
+        claim: Callable[[db.Tx, datetime, datetime, int, Sequence[UUID]], Awaitable[list[T]]],
         resolve: Callable[[T], Awaitable[None]],
+        account: Callable[[T], UUID],
         describe: Callable[[T], dict[str, str]],
     ) -> None:
         self._database = database
         self._clock = clock
         self._claim = claim
         self._resolve = resolve
+        self._account = account
         self._describe = describe
+        self._lanes: dict[UUID, _Lane] = {}
+        self._stopped = False
 
-    async def poll(self) -> int:
-        """Resolve what is due, some of it at once; return how much there was."""
+    async def poll(self, *, patience_s: float | None = None) -> int:
+        """Resolve what is due, some of it at once; return how much there was.
+
+        Args:
+            patience_s: How long to wait for that; what takes longer goes on in its lane. None waits to its end.
+        """
         now = self._clock.now()
-        due = await self._database.run(lambda tx: self._claim(tx, now, now + LEASE, _CLAIM_LIMIT))
-        width = asyncio.Semaphore(_WIDTH)
+        until = now + LEASE
+        busy = [account_id for account_id, lane in self._lanes.items() if len(lane.tasks) >= _WIDTH]
+        due = await self._database.run(lambda tx: self._claim(tx, now, until, _CLAIM_LIMIT, busy))
+        started = [self._start(item, until) for item in due]
+        if started:
+            await asyncio.wait(started, timeout=patience_s)
+        return len(due)
 
-        async def resolve(item: T) -> None:
-            async with width:
+    def _start(self, item: T, until: datetime) -> asyncio.Task[None]:
+        lane = self._lanes.setdefault(self._account(item), _Lane(asyncio.Semaphore(_WIDTH), set()))
+        task = asyncio.create_task(self._resolve_in(lane, item, until))
+        lane.tasks.add(task)
+        task.add_done_callback(lane.tasks.discard)
+        return task
+
+    async def _resolve_in(self, lane: _Lane, item: T, until: datetime) -> None:
+        async with lane.width:
+            # Past its lease it is due again, and another process may have it.
+            if not self._stopped and self._clock.now() < until:
                 await self.resolve(item)
 
-        await asyncio.gather(*(resolve(item) for item in due))
-        return len(due)
+    async def stop(self) -> None:
+        """Finish the calls being made, and make no more."""
+        self._stopped = True
+        await asyncio.gather(*(task for lane in self._lanes.values() for task in lane.tasks))
 
     async def resolve(self, item: T) -> None:
         """Resolve one item, whatever goes wrong: it stays due."""
@@ -79,23 +117,31 @@ class Poller(Generic[T]):
             _log.warning("resolve_failed", **self._describe(item), reason=repr(error))
 
 
-async def claim_due(tx: db.Tx, now: datetime, until: datetime, limit: int) -> list[Attempt]:
-    """Claim the attempts that are due for a query, those longest due first; others skip them until `until`."""
-    return [read_attempt(row) for row in await sql.claim_due_attempts.fetch(tx, now, until, limit)]
+async def claim_due(
+    tx: db.Tx, now: datetime, until: datetime, limit: int, without: Sequence[UUID] = ()
+) -> list[Attempt]:
+    """Claim the attempts that are due for a query, those longest due first; others skip them until `until`.
+
+    Args:
+        without: Channel accounts whose attempts are left.
+    """
+    return [read_attempt(row) for row in await sql.claim_due_attempts.fetch(tx, now, until, limit, without)]
 
 
-async def claim_verifiable(tx: db.Tx, now: datetime, _until: datetime, limit: int) -> list[Attempt]:
+async def claim_verifiable(
+    tx: db.Tx, now: datetime, _until: datetime, limit: int, without: Sequence[UUID]
+) -> list[Attempt]:
     """Claim attempts that ended unpaid a day ago, to be queried once more; again every hour without an answer."""
-    rows = await sql.claim_verifiable_attempts.fetch(tx, now, now + _VERIFY_AGAIN, limit, now - _VERIFY_FOR)
+    rows = await sql.claim_verifiable_attempts.fetch(tx, now, now + _VERIFY_AGAIN, limit, now - _VERIFY_FOR, without)
     return [read_attempt(row) for row in rows]
 
 
 async def sweep_plans(tx: db.Tx, *, now: datetime) -> dict[str, Any]:
     """Return PostgreSQL's current plans of the claims, by the statement's name; for display."""
-    statements = {
+    statements: dict[str, tuple[str, tuple[Any, ...]]] = {
         "claim_expired": (sql.claim_expired.text, (now, SWEEP_LIMIT)),
         "claim_lapsing": (sql.claim_lapsing.text, (now, SWEEP_LIMIT)),
-        "claim_due_attempts": (sql.claim_due_attempts.text, (now, now + LEASE, SWEEP_LIMIT)),
+        "claim_due_attempts": (sql.claim_due_attempts.text, (now, now + LEASE, SWEEP_LIMIT, [])),
     }
     plans = {}
     for name, (text, arguments) in statements.items():

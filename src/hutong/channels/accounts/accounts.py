@@ -282,13 +282,14 @@ class Accounts:
         return self._codes[channel]
 
     def _is_fresh(self, age: timedelta) -> bool:
-        return self._refreshed_at is not None and self._clock.now() - self._refreshed_at < age
+        # Not at a later time than now: a clock that was ahead has come back.
+        return self._refreshed_at is not None and timedelta(0) <= self._clock.now() - self._refreshed_at < age
 
     def _make(self, account_id: UUID, row: Any) -> Channel | None:
         channel = row["channel"]
         try:
             credentials = open_credentials(self._vault, account_id, row)
-            return adapter(channel)(credentials, self._http, self._codes_of(channel))
+            return adapter(channel)(credentials, self._http.for_account(account_id), self._codes_of(channel))
         except HutongError as error:
             # One unusable account must not disable the others.
             _log.error("channel_account_unusable", account=ids.encode(ACCOUNT_PREFIX, account_id), reason=error.detail)

@@ -190,8 +190,13 @@ class Refunds:
             counter=_ANSWERS,
             queue_limit=queue_limit,
         )
-        self._poller: Poller[UUID] = Poller(
-            database, clock=clock, claim=_claim_due, resolve=self.resolve, describe=_describe
+        self._poller: Poller[_Due] = Poller(
+            database,
+            clock=clock,
+            claim=_claim_due,
+            resolve=lambda due: self.resolve(due.refund_id),
+            account=lambda due: due.account_id,
+            describe=_describe,
         )
 
     async def place(
@@ -256,9 +261,9 @@ class Refunds:
         report = ChannelReport(refund_id, account_id, answer, source, key, method, seal)
         return await self._record(channel, report)
 
-    async def sweep(self) -> int:
-        """Send or query the refunds that are due; return how many there were."""
-        return await self._poller.poll()
+    async def sweep(self, *, patience_s: float | None = None) -> int:
+        """Send or query the refunds that are due; return how many there were. `patience_s` as for `Poller.poll`."""
+        return await self._poller.poll(patience_s=patience_s)
 
     async def resolve(self, refund_id: UUID) -> None:
         """Bring on one refund that is open at its channel: send it, or query it."""
@@ -315,6 +320,7 @@ class Refunds:
 
     async def stop(self) -> None:
         """Finish what has been taken on and take nothing more."""
+        await self._poller.stop()
         await asyncio.gather(self._places.close(), self._reports.close())
 
     async def _pay_out(self, payment: Payment, refund: Refund) -> None:
@@ -365,9 +371,18 @@ def _report(refund: Refund, answer: ChannelAnswer, source: Source) -> ChannelRep
     return ChannelReport(refund.refund_id, account_id, answer, source, method=refund.route)
 
 
-async def _claim_due(tx: db.Tx, now: datetime, until: datetime, limit: int) -> list[UUID]:
-    return [row["id"] for row in await sql.claim_due_refunds.fetch(tx, now, until, limit)]
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """A refund that is due for a call to this account."""
+
+    refund_id: UUID
+    account_id: UUID
 
 
-def _describe(refund_id: UUID) -> dict[str, str]:
-    return {"refund": ids.encode("ref", refund_id)}
+async def _claim_due(tx: db.Tx, now: datetime, until: datetime, limit: int, without: Sequence[UUID]) -> list[_Due]:
+    rows = await sql.claim_due_refunds.fetch(tx, now, until, limit, without)
+    return [_Due(row["id"], row["account_id"]) for row in rows]
+
+
+def _describe(due: _Due) -> dict[str, str]:
+    return {"refund": ids.encode("ref", due.refund_id)}

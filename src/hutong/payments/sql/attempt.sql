@@ -59,7 +59,7 @@ WHERE id = ANY ($1::uuid []) AND state IN ('created', 'submitted', 'unknown');
 
 -- name: claim_due_attempts
 -- Attempts without a report in time. The claim is a later time, so that a process that dies loses nothing. One that has
--- no answer by now is in doubt.
+-- no answer by now is in doubt. Accounts that do not answer are left out.
 UPDATE payments.attempt AS a
 SET next_query_at = $2, queries = a.queries + 1,
     doubt_since = CASE
@@ -69,7 +69,7 @@ WHERE a.id = ANY (
     ARRAY(
         SELECT due.id
         FROM payments.attempt AS due
-        WHERE due.next_query_at <= $1
+        WHERE due.next_query_at <= $1 AND due.account_id <> ALL ($4::uuid [])
         ORDER BY due.next_query_at
         LIMIT $3
         FOR UPDATE SKIP LOCKED
@@ -85,7 +85,7 @@ WHERE a.id = ANY (
     ARRAY(
         SELECT due.id
         FROM payments.attempt AS due
-        WHERE due.verify_at <= $1
+        WHERE due.verify_at <= $1 AND due.account_id <> ALL ($5::uuid [])
         ORDER BY due.verify_at
         LIMIT $3
         FOR UPDATE SKIP LOCKED

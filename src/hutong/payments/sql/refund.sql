@@ -96,10 +96,10 @@ WHERE r.id = ANY (
     ARRAY(
         SELECT due.id
         FROM payments.refund AS due
-        WHERE due.next_query_at <= $1
+        WHERE due.next_query_at <= $1 AND coalesce(due.payout_account_id, due.account_id) <> ALL ($4::uuid [])
         ORDER BY due.next_query_at
         LIMIT $3
         FOR UPDATE SKIP LOCKED
     )
 )
-RETURNING r.id;
+RETURNING r.id, coalesce(r.payout_account_id, r.account_id) AS account_id;

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from hutong import db
 from hutong.api.dependencies import Acting, Use
 from hutong.api.operator.ledger.shared import PREFIX, TAGS, Code, Date, Day, UuidCursor, document, page
 from hutong.api.paging import Limit, cut, list_answer, page_answer
@@ -17,6 +18,9 @@ from hutong.api.problems import responses
 from hutong.api.requests import StrictRoute
 from hutong.api.schemas.fields import ListObject, PageObject
 from hutong.ledger import reports
+
+_LIMIT_S = 120.0
+"""A report may read a whole month of a large ledger."""
 
 router = APIRouter(prefix=PREFIX, tags=TAGS, route_class=StrictRoute)
 
@@ -127,10 +131,11 @@ async def list_balances(
     use: Use, _operator: Acting, day: Day, limit: Limit = 20, cursor: UuidCursor = None, code: Code = None
 ) -> Response:
     """List the balances of accounts at the end of a closed day."""
-    async with use.database.transaction() as tx:
-        balances = await reports.list_day_end_balances(
-            tx, day, code=code, after=UUID(cursor) if cursor else None, limit=limit + 1
-        )
+    with db.time_limit(_LIMIT_S):
+        async with use.database.transaction() as tx:
+            balances = await reports.list_day_end_balances(
+                tx, day, code=code, after=UUID(cursor) if cursor else None, limit=limit + 1
+            )
     shown, next_cursor = cut(balances, limit, lambda balance: str(balance.account_id))
     return page(shown, "day_end_balance", next_cursor)
 
@@ -138,8 +143,9 @@ async def list_balances(
 @router.get("/general-ledger", response_model=SubjectLineList, responses=_READ, summary="See the general ledger")
 async def see_general_ledger(use: Use, _operator: Acting, since: Since, until: Until) -> Response:
     """Return opening, movements and closing of every subject between two closed days, both included."""
-    async with use.database.transaction() as tx:
-        lines = await reports.list_subjects_between(tx, since, until)
+    with db.time_limit(_LIMIT_S):
+        async with use.database.transaction() as tx:
+            lines = await reports.list_subjects_between(tx, since, until)
     return list_answer(document(line, "general_ledger_line") for line in lines)
 
 
@@ -154,10 +160,11 @@ async def see_general_ledger_by_account(
     code: Code = None,
 ) -> Response:  # fmt: skip
     """Return opening, movements and closing of accounts between two closed days, both included."""
-    async with use.database.transaction() as tx:
-        lines = await reports.list_accounts_between(
-            tx, since, until, code=code, after=UUID(cursor) if cursor else None, limit=limit + 1
-        )
+    with db.time_limit(_LIMIT_S):
+        async with use.database.transaction() as tx:
+            lines = await reports.list_accounts_between(
+                tx, since, until, code=code, after=UUID(cursor) if cursor else None, limit=limit + 1
+            )
     shown, next_cursor = cut(lines, limit, lambda line: str(line.account_id))
     return page(shown, "general_ledger_line", next_cursor)
 
@@ -167,7 +174,10 @@ async def list_day_statements(
     use: Use, _operator: Acting, day: Day, limit: Limit = 20, cursor: UuidCursor = None
 ) -> Response:
     """List the statements of all accounts that moved on a closed day."""
-    async with use.database.transaction() as tx:
-        statements = await reports.list_day_statements(tx, day, after=UUID(cursor) if cursor else None, limit=limit + 1)
+    with db.time_limit(_LIMIT_S):
+        async with use.database.transaction() as tx:
+            statements = await reports.list_day_statements(
+                tx, day, after=UUID(cursor) if cursor else None, limit=limit + 1
+            )
     shown, next_cursor = cut(statements, limit, lambda statement: str(statement[0].account_id))
     return page_answer((document(account, "day_statement") | {"lines": lines} for account, lines in shown), next_cursor)

@@ -101,6 +101,8 @@ async def test_health_and_figures(platform_api: PlatformApi, shop: Shop) -> None
         'hutong_batch_size_count{queue="place"}',
         'hutong_channel_answers_total{channel="wechat",source="submission",state="pending"}',
         "hutong_notification_mismatches_total",
+        "hutong_exceptions_open",
+        "hutong_exceptions_total",
     ):
         assert name in text
     assert str(shop.merchant_id) not in text

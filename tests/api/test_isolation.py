@@ -79,6 +79,7 @@ OPERATORS = {  # asked with an operator's key; see test_operator_routes
     ("get", "/v1/operator/ledger/day-statements"),
     ("get", "/v1/operator/restore"),
     ("post", "/v1/operator/restore/finish"),
+    ("post", "/v1/operator/restore/bills/{account_id}/{day}/dismiss"),
     ("get", "/v1/operator/ledger/periods"),
     ("post", "/v1/operator/ledger/periods"),
     ("get", "/v1/operator/ledger/periods/{period}/carries"),

@@ -17,6 +17,7 @@ from hutong.app.restore import watch_restore
 from hutong.clock import SystemClock
 from hutong.db import CatchUp, Database, open_catch_up, refresh_catch_up
 from hutong.errors import ConfigurationError
+from hutong.ids import decode
 from support import create_database
 from support.command_line import Run
 
@@ -83,6 +84,32 @@ def test_a_bill_or_a_number_that_cannot_be_is_refused(command: Run) -> None:
     assert (missing.returncode, "2026-11-20" in missing.stderr) == (1, True)
     dismissed = command("restore", "dismiss", "att_x", "--reason", "not ours")
     assert (dismissed.returncode, "NUMBER" in dismissed.stderr) == (2, True)
+
+
+def test_a_bill_of_the_lost_time_is_dismissed_with_a_reason(command: Run, fresh_database_url: str) -> None:
+    account = "acc_01h455vb4pex5vsknk084sn02q"
+    dismiss = ("restore", "dismiss-bill", account, "2026-11-20", "--reason", "closed in May")
+    normal = command(*dismiss)
+    assert (normal.returncode, "not catching up" in normal.stderr) == (2, True)
+    with psycopg.connect(fresh_database_url, autocommit=True) as owner:
+        owner.execute(
+            "INSERT INTO channels.account (id, channel, name, sandbox, credentials_sealed, enabled, version, "
+            "created_at, updated_at) VALUES (%s, 'alipay', 'lost', false, '\\x00', false, 1, now(), now())",
+            [decode("acc", account)],
+        )
+        owner.execute("SELECT db.begin_catch_up('operator', '2026-11-20T06:00:00Z', '2026-11-20T04:00:00Z')")
+    (bill,) = status(command)["bills_unread"]
+    assert (bill["account"], bill["day"], bill["fetches"]) == (account, "2026-11-20", 0)
+    empty = command("restore", "dismiss-bill", account, "2026-11-20", "--reason", " ")
+    assert (empty.returncode, "--reason" in empty.stderr) == (2, True)
+    absent = command("restore", "dismiss-bill", account, "2026-11-21", "--reason", "x")
+    assert (absent.returncode, "no bill" in absent.stderr) == (2, True)
+    assert account in command("restore", "status").stdout
+    assert command(*dismiss, "--by", "the operator on duty").stdout == "dismissed\n"
+    assert status(command)["bills_unread"] == []
+    with psycopg.connect(fresh_database_url) as owner:
+        kept = owner.execute("SELECT dismissed_by, dismiss_reason FROM payments.lost_bill").fetchall()
+    assert kept == [("the operator on duty", "closed in May")]
 
 
 async def lost_since(url: str) -> tuple[datetime | None, datetime | None]:

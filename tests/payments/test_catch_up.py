@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from test_numbers import Remembering, placed
 
-from hutong import db, ledger
+from hutong import db, ledger, payments
 from hutong.channels import ChannelState
 from hutong.clock import ManualClock
 from hutong.db import Database
@@ -230,22 +230,24 @@ async def test_a_lost_refund_is_adopted_without_sending_anything(
         await world.reported_by_channel(number)
         assert await world.waiting() == [number]
         with pytest.raises(InvalidParameter, match="does not belong"):
-            await world.adoption().adopt_refund(number, paid, "lost-2")
-        await world.adoption().adopt_refund(number, paid, "lost-1")
+            await world.adoption().adopt_refund(number, paid, "lost-2", returns_fee=True)
+        await world.adoption().adopt_refund(number, paid, "lost-1", returns_fee=True)
         assert (await world.again(paid)).amount_refunded_minor == 700
         assert (await world.waiting(), world.sent()) == ([], [])
 
 
-async def test_an_unknown_number_is_refused_in_normal_work(
+async def test_an_unknown_number_waits_for_no_adoption_in_normal_work(
     server_url: str, template_url: str, clock: ManualClock
 ) -> None:
     world, copy, _ = await before_and_after(server_url, template_url, clock, lambda world: world.payment())
     async with Database.open(copy) as database:
         await world.restore(database)
         await world.finish()
-        with pytest.raises(NotFound):
-            await world.reported_by_channel(encode("att", world.ids.derive("attempt", 1)))
+        await world.reported_by_channel(encode("att", world.ids.derive("attempt", 1)))
         assert await world.waiting() == []
+        async with database.transaction() as tx:
+            (item,) = await payments.exceptions.list_exceptions(tx)
+        assert item.kind == "unknown_number"
 
 
 async def test_an_authorization_that_was_captured_in_the_lost_time_is_not_captured_again(

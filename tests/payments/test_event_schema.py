@@ -14,6 +14,7 @@ from hutong.payments import CaptureMethod, Payments
 from hutong.payments.documents import refund_document
 from support.event_forms import EventForms
 from support.fakes.channel import HonestChannel
+from support.fixtures.exceptions import approve, propose
 from support.fixtures.payments import World, number, placed
 from support.fixtures.refunds import RefundWorld
 
@@ -48,6 +49,13 @@ async def all_that_can_happen(shop: RefundWorld, world: World, lifecycle: Paymen
     channel.payer_pays(number(reserved))
     await lifecycle.notify(world.account_id, {"x-proof": "genuine"}, number(reserved).encode())
     await lifecycle.capture((await world.see(reserved)).payment)
+    misfit = await placed(world, lifecycle)
+    channel.orders[number(misfit)].captured_minor = 1
+    channel.payer_pays(number(misfit))
+    await lifecycle.notify(world.account_id, {"x-proof": "genuine"}, number(misfit).encode())
+    async with world.database.transaction() as tx:
+        (item,) = await payments.exceptions.list_exceptions(tx, payment_id=misfit.payment_id)
+    await approve(world, await propose(world, item, payments.exceptions.ExceptionDecision.IGNORE))
 
 
 async def test_every_type_is_written_in_its_published_form(

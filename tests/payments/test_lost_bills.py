@@ -189,13 +189,13 @@ async def test_a_refund_in_a_bill_is_adopted_without_sending_anything(
         world.rows[day] = [row(number, BillRowKind.REFUND, 700)]
         assert (await world.read(day)).unknown == [number]
         with pytest.raises(Conflict, match="does not confirm"):
-            await world.adoption().adopt_refund(number, paid, "lost-1")
+            await world.adoption().adopt_refund(number, paid, "lost-1", returns_fee=True)
         assert (await world.again(paid)).amount_refunded_minor == 0
         lost = type("Lost", (), {"number": number, "attempt_id": paid.attempts[0].attempt_id,
                                  "created_at": clock.now(), "amount_minor": 700, "reason": "damaged"})  # fmt: skip
         await world.channel.refund(_request(lost), now=clock.now())
         world.channel.calls.clear()
-        await world.adoption().adopt_refund(number, paid, "lost-1")
+        await world.adoption().adopt_refund(number, paid, "lost-1", returns_fee=True)
         assert (await world.again(paid)).amount_refunded_minor == 700
         assert (await world.waiting(), world.sent()) == ([], [])
 

@@ -48,7 +48,7 @@ async def test_success_of_an_attempt_that_had_failed_is_surplus_although_the_pay
     ]  # fmt: skip
 
 
-async def test_a_wrong_amount_writes_nothing_whatever_else_is_in_the_list(world: World) -> None:
+async def test_a_wrong_amount_books_nothing_whatever_else_is_in_the_list(world: World) -> None:
     first, second = await world.place(world.order(), world.order())
     before = await world.see(first)
     wrong = world.report(
@@ -56,7 +56,9 @@ async def test_a_wrong_amount_writes_nothing_whatever_else_is_in_the_list(world:
     )
     right = world.report(second.attempts[0], ChannelState.SUCCEEDED)
     assert [r.outcome for r in await world.record(wrong, right)] == [RecordOutcome.MISMATCH, RecordOutcome.APPLIED]
-    assert await world.see(first) == before
+    stored = await world.see(first)
+    assert (stored.payment.status, stored.transfers) == (before.payment.status, before.transfers)
+    assert stored.events == [*before.events, (1, "payment.exception_opened")]
     # Nor is the message spent: it was never taken.
     assert [r.outcome for r in await world.record(wrong)] == [RecordOutcome.MISMATCH]
     async with world.database.transaction() as tx:

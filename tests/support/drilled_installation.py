@@ -66,7 +66,7 @@ class World:
         self.receiver = Receiver()
         self.calls: list[Call] = []
         self.handled: Counter[str] = Counter()
-        self.sandbox_url = self.key = self.merchant_id = ""
+        self.sandbox_url = self.key = self.operator_key = self.merchant_id = ""
         self.home.mkdir(mode=0o711)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("HUTONG_")}
         self.environment = kept | {
@@ -75,7 +75,7 @@ class World:
             "HUTONG_PORT": str(self.port),
             "HUTONG_PUBLIC_URL": f"http://127.0.0.1:{self.port}",
             "HUTONG_SANDBOX": "true",
-            "HUTONG_QUERY_CADENCE": "1,2,5",
+            "HUTONG_QUERY_CADENCE": "1,1,2",
             "HUTONG_BROKER_URL": broker_url,
             "HUTONG_EVENT_SOURCE": self.source,
             "HUTONG_LOG_LEVEL": "warning",
@@ -126,6 +126,16 @@ class World:
         status, document = await self.call("GET" if body is None else "POST", path, body)
         assert status in (200, 201, 202), document
         return document
+
+    async def catch_up(self) -> Any:
+        """See the catch-up as an operator."""
+        url, headers = (
+            f"http://127.0.0.1:{self.port}/v1/operator/restore",
+            {"Authorization": f"Bearer {self.operator_key}"},
+        )
+        async with self.session.get(url, headers=headers) as response:
+            assert response.status == 200, await response.text()
+            return await response.json()
 
     async def control(self, channel: str, verb: str, **fields: Any) -> Any:
         """Act as a payer or a bank, or read a channel's log."""

@@ -120,6 +120,14 @@ async def watch(worker: Worker) -> None:
         await payments.restored.finish_when_complete(platform.database, now=platform.clock.now())
 
 
+async def fetch_bills(worker: Worker) -> None:
+    """While catching up after a restore, fetch and read the bills of the lost time."""
+    platform = worker.platform
+    await payments.restored.fetch_lost_bills(
+        platform.database, platform.accounts, clock=platform.clock, policy=platform.transactions.policy
+    )
+
+
 async def check_archiving(platform: Platform) -> None:
     """Check that the embedded database archives its changes, if it is to do so."""
     archiving = await platform.database.run(backup.read_archiving)
@@ -134,11 +142,18 @@ JOBS: tuple[Job, ...] = (
     Job("records", search.PROJECT_EVERY_S, lambda w: w.records.run_once(), "Bring payment records up to date."),
     Job("sweep", 0.5, lambda w: w.platform.lifecycle.sweep(), "Poll attempts that are due, and expire payments."),
     Job("refunds", 0.5, lambda w: w.platform.lifecycle.refunds.sweep(), "Send and poll the refunds that are due."),
-    Job("doubts", 15.0, lambda w: w.platform.lifecycle.report_in_doubt(), "Report the attempts and refunds in doubt."),
+    Job(
+        "doubts",
+        15.0,
+        lambda w: w.platform.lifecycle.report_in_doubt(),
+        "Report what is in doubt, and open exceptions.",
+    ),
+    Job("exceptions", 60.0, lambda w: w.platform.lifecycle.match_exceptions(), "Match kept messages with new numbers."),
     Job("probe", 5.0, probe_accounts, "Probe failed channel accounts that get no payments."),
     Job("suggestions", 1.0, suggest_switches, "Suggest routing switches to operators."),
     Job("experiment", 1.0, guard_experiment, "End a routing experiment that performs worse than its guardrail."),
     Job("restore", 5.0, watch, "Notice a restore of the database; while catching up, adopt what is known and end it."),
+    Job("bills", 5.0, fetch_bills, "While catching up, fetch the channels' bills of the lost time and read them."),
     Job("tidy", 60.0, lambda w: w.platform.lifecycle.tidy(), "Delete old idempotency keys and notifications."),
     Job("books", 5.0, lambda w: keep_books(w.platform), "Maintain the ledger: partitions, holds, orders, day cut."),
     Job("heads", 600.0, lambda w: keep_head(w.platform), "Keep the head of the books' chain outside of the database."),

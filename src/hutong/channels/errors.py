@@ -7,16 +7,29 @@ from hutong.errors import HutongError, Unauthorized
 
 
 class NotificationRefused(Unauthorized):
-    """The message is not proven to come from the channel for this account, is stale, or cannot be read."""
+    """The message is not proven to come from the channel for this account, is stale, or cannot be read.
+
+    Attributes:
+        reason: One term for the reason.
+        is_unreadable: The message is proven to come from the channel for this account, and cannot be read.
+    """
 
     code = "notification_refused"
 
+    def __init__(self, reason: str, *, is_unreadable: bool = False) -> None:
+        super().__init__(f"the notification is refused: {reason}")
+        self.reason = reason
+        self.is_unreadable = is_unreadable
+
     @classmethod
-    def because(cls, error: NotAuthentic | NoAnswer) -> NotificationRefused:
-        """Return the refusal for a reason not to rely on a notification."""
-        return cls(
-            f"the notification is refused: {error.answer.channel_code if isinstance(error, NoAnswer) else error}"
-        )
+    def because(cls, error: NotAuthentic | NoAnswer, *, proven: bool = False) -> NotificationRefused:
+        """Return the refusal for a reason not to rely on a notification.
+
+        Args:
+            proven: Whether the message's signature was verified. What is about somebody else is none of ours even so.
+        """
+        reason = (error.answer.channel_code if isinstance(error, NoAnswer) else str(error)) or "unreadable"
+        return cls(reason, is_unreadable=proven and reason != "not_ours")
 
 
 class ChannelUnreachable(HutongError):

@@ -117,7 +117,7 @@ def adopt(
             return f"{ids.encode('pay', payment.payment_id)} is {payment.status.value}"
         if not existing or refund_no is None:
             raise NotFound("the merchant has no payment of this order; adopt the order first", param="--order-no")
-        await platform.adoption.adopt_refund(number, existing[0], refund_no)
+        await platform.adoption.adopt_refund(number, existing[0], refund_no, returns_fee=found.returns_fee)
         return f"{number} is recorded"
 
     print(_on_platform(work))
@@ -183,6 +183,27 @@ def dismiss(
     now = SystemClock().now()
     with_database(
         lambda d: d.run(lambda tx: payments.restored.dismiss_number(tx, number, by=by, reason=reason, now=now))
+    )
+    print("dismissed")
+
+
+@restore.command("dismiss-bill")
+def dismiss_bill(
+    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account, acc_….")],
+    day: Annotated[datetime, typer.Argument(metavar="DAY", formats=["%Y-%m-%d"], help="The channel's day.")],
+    reason: Reason,
+    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides.")] = "operator",
+) -> None:
+    """Do without a bill of `status`, such as that of an account that was closed."""
+    from hutong import ids, payments
+    from hutong.clock import SystemClock
+
+    _require_reason(reason)
+    account_id, now = ids.decode("acc", account), SystemClock().now()
+    with_database(
+        lambda d: d.run(
+            lambda tx: payments.restored.dismiss_bill(tx, account_id, day.date(), by=by, reason=reason, now=now)
+        )
     )
     print("dismissed")
 

@@ -109,7 +109,7 @@ async def promote(
 
 
 async def lock_streams(tx: db.Tx, consumer: str, streams: Iterable[str]) -> dict[str, _LockedStream]:
-    """Lock the rows of these streams until the transaction ends."""
+    """Lock the rows of these streams, and of the same ones in other epochs, until the transaction ends; return all."""
     rows = await sql.lock_streams.fetch(tx, consumer, sorted(set(streams)))
     return {
         row["stream"]: _LockedStream(row["first_no"], row["last_no"], row["seen_no"], row["tidied_no"]) for row in rows

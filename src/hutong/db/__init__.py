@@ -24,7 +24,7 @@ from hutong.db.migrations import migrate, pending_migrations
 from hutong.db.partitions import Partition, Spans, plan_partitions
 from hutong.db.pool import Database, Tx
 from hutong.db.reader import reader
-from hutong.db.statements import load_statements
+from hutong.db.statements import Statement, load_statements
 
 __all__ = [
     "CatchUp",
@@ -36,6 +36,7 @@ __all__ = [
     "Recovered",
     "Recovery",
     "Spans",
+    "Statement",
     "Tx",
     "begin_catch_up",
     "binaries",

@@ -6,6 +6,10 @@ surplus.
 """
 
 from hutong.payments import items, refunds, restored
+
+# isort: split
+# Decisions stand on everything else here.
+from hutong.payments import exceptions
 from hutong.payments.answers import Answers
 from hutong.payments.attempt_outcomes import attempt_outcomes
 from hutong.payments.channel_reports import ChannelReport, RecordReport
@@ -63,6 +67,7 @@ __all__ = [
     "Source",
     "approval_handlers",
     "attempt_outcomes",
+    "exceptions",
     "find",
     "in_doubt_documents",
     "items",

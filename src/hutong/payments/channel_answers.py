@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from uuid import UUID
 
 from hutong import db
-from hutong.channels import NOT_SENT, ChannelAnswer, ChannelState
-from hutong.ids import Ids
+from hutong.channels import NOT_SENT, About, ChannelAnswer, ChannelState
+from hutong.ids import Ids, encode
 from hutong.payments import postings
 from hutong.payments.channel_reports import ChannelReport, RecordOutcome, ReportChange
+from hutong.payments.exception_items import NewException, misfit
 from hutong.payments.items import funding_of
 from hutong.payments.model import (
     ATTEMPT_TRANSITIONS,
@@ -53,6 +55,24 @@ class AttemptReports:
         if row.account_id != report.account_id:
             return RecordOutcome.NOT_FOUND
         return RecordOutcome.MISMATCH if _mismatch(payment, row, report.answer) else None
+
+    def misfit(self, payment: Payment, row: Attempt, report: ChannelReport, *, new_id: UUID) -> NewException:
+        """Return the exception that a report of another amount or currency is."""
+        return misfit(
+            report.account_id, encode("att", row.attempt_id), report.answer, report.source, new_id=new_id,
+            about=About.PAYMENT, expected=(payment.amount_minor, payment.currency),
+            message=report.seal and report.seal(), payment_id=payment.payment_id, attempt_id=row.attempt_id,
+        )  # fmt: skip
+
+    def postpone(
+        self, payment: Payment, row: Attempt, report: ChannelReport, *, now: datetime
+    ) -> ReportChange[Attempt]:
+        """Return what a report that does not fit changes: when the channel is asked again, as about any doubt."""
+        change = ReportChange(payment, row, report.source.value, row_changed=row.is_open)
+        if row.is_open:
+            row.next_query_at = _next_query_at(payment, row, now, self._policy)
+            row.doubt_since = row.doubt_since or now
+        return change
 
     def apply(self, payment: Payment, row: Attempt, report: ChannelReport, *, now: datetime) -> ReportChange[Attempt]:
         """Apply a report to an attempt and its payment; return what that changes."""
@@ -144,6 +164,39 @@ def _apply(
     return change
 
 
+def settle_exception(
+    payment: Payment,
+    attempt: Attempt,
+    target: AttemptState,
+    answer: ChannelAnswer,
+    entry: TimelineEntry,
+    *,
+    to_surplus: bool,
+    now: datetime,
+) -> ReportChange[Attempt]:
+    """Apply what two persons have decided about a report that does not fit; return what that changes.
+
+    Args:
+        target: SUCCEEDED to book what the channel has taken, as surplus if the attempt or the payment has ended
+            meanwhile; CLOSED to end an open attempt without any booking.
+        to_surplus: What is booked is given back.
+    """
+    change = ReportChange(payment, attempt, Source.OPERATOR.value)
+    was_open, state, status = attempt.is_open, attempt.state, payment.status
+    if target is not state and (was_open or target is AttemptState.SUCCEEDED):
+        attempt.channel_order_no = answer.channel_order_no or attempt.channel_order_no
+        change.events += _transition(payment, attempt, target, answer, now, to_surplus=to_surplus)
+    change.events += settle_status(payment, now)
+    if not attempt.is_open:
+        attempt.next_query_at = attempt.doubt_since = attempt.verify_at = None
+    change.moved = change.row_changed = attempt.state is not state
+    change.payment_changed = payment.status is not status
+    change.follow_up = change.moved and attempt.surplus
+    change.events.append(PaymentEvent(_Type.EXCEPTION_DECIDED, payment, attempt))
+    change.timeline.append(entry)
+    return change
+
+
 def _timeline_entry(payment: Payment, attempt: Attempt, report: ChannelReport, *, contradicts: bool) -> TimelineEntry:
     what = f"attempt.{'contradicted' if contradicts else attempt.state.value}"
     if attempt.surplus and not contradicts:
@@ -181,9 +234,19 @@ def _target(payment: Payment, attempt: Attempt, report: ChannelReport) -> Attemp
 
 
 def _transition(
-    payment: Payment, attempt: Attempt, target: AttemptState, answer: ChannelAnswer, now: datetime
+    payment: Payment,
+    attempt: Attempt,
+    target: AttemptState,
+    answer: ChannelAnswer,
+    now: datetime,
+    *,
+    to_surplus: bool = False,
 ) -> list[PaymentEvent]:
-    """Set an attempt's state, and its payment's where money has moved; return the events."""
+    """Set an attempt's state, and its payment's where money has moved; return the events.
+
+    Args:
+        to_surplus: A success does not count, whatever the state of the payment.
+    """
     was_open, was_authorized = attempt.is_open, attempt.state is AttemptState.AUTHORIZED
     to_capture = _amount_to_capture(payment, attempt)
     attempt.state = target
@@ -199,7 +262,7 @@ def _transition(
     if target is not AttemptState.SUCCEEDED:
         return []
     # A success after the end of the attempt or of the payment does not count: it is given back.
-    attempt.surplus = not was_open or not payment.is_open
+    attempt.surplus = to_surplus or not was_open or not payment.is_open
     attempt.amount_captured_minor = answer.amount_minor or to_capture or payment.amount_minor
     if attempt.surplus:
         return [PaymentEvent(_Type.SURPLUS, payment, attempt)]

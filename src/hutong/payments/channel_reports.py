@@ -22,7 +22,9 @@ from hutong.clock import Clock
 from hutong.idempotency import Claim, StoredAnswer, store
 from hutong.ids import Ids, encode
 from hutong.payments.documents import Documents
-from hutong.payments.model import Payment, PaymentEvent, Source, TimelineEntry
+from hutong.payments.exception_items import NewException, Seal
+from hutong.payments.exception_store import keep_exceptions
+from hutong.payments.model import Payment, PaymentEvent, PaymentEventType, Source, TimelineEntry
 from hutong.payments.refunds.model import RefundMethod
 from hutong.payments.store import claim_notifications
 from hutong.telemetry import get_logger
@@ -44,6 +46,7 @@ class ChannelReport:
         object_id: The attempt or refund.
         account_id: The account that the report came through; another account's objects are out of its reach.
         replay_key: Identifies the message, if it must be taken only once.
+        seal: Seals the message that brought it, if it does not fit; None for an answer to a call of ours.
         method: The method of the refund that the report is about; None for an attempt.
     """
 
@@ -53,6 +56,7 @@ class ChannelReport:
     source: Source
     replay_key: bytes | None = None
     method: RefundMethod | None = None
+    seal: Seal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ class RecordOutcome(StrEnum):
     APPLIED = "applied"
     UNCHANGED = "unchanged"
     MISMATCH = "mismatch"
-    """The report is genuine, but about another amount or currency than the order. Nothing is written."""
+    """The report is genuine, but about another amount or currency than the order. It is kept as an exception."""
     NOT_FOUND = "not_found"
     """The account has no such attempt or refund."""
     REPLAYED = "replayed"
@@ -132,6 +136,14 @@ class ReportSubject(Protocol[Row]):
         """Apply a report to an object; return what that changes."""
         ...
 
+    def postpone(self, payment: Payment, row: Row, report: ChannelReport, *, now: datetime) -> ReportChange[Row]:
+        """Return what a report of another amount or currency changes: when the channel is asked again."""
+        ...
+
+    def misfit(self, payment: Payment, row: Row, report: ChannelReport, *, new_id: UUID) -> NewException:
+        """Return the exception that a report of another amount or currency is."""
+        ...
+
     async def save(self, tx: db.Tx, changes: Sequence[ReportChange[Row]], *, now: datetime) -> None:
         """Write the changed rows and the timelines, and complete the changes' chains."""
         ...
@@ -176,7 +188,7 @@ class Recorder(Generic[Row]):
             Writes the objects, their payments and timelines, the transfers, the events and the answers.
 
         Repeat:
-            A report without news changes nothing; a refused one writes nothing at all.
+            A report without news changes nothing; one of another amount is one exception, however often it comes.
 
         Returns:
             One result per command, in order.
@@ -206,11 +218,19 @@ class Recorder(Generic[Row]):
         fresh = iter(await claim_notifications(tx, keys, now=now) if signed else [True] * len(keys))
         results: list[Recorded[Row]] = []
         changes: list[ReportChange[Row]] = []
+        misfits: list[tuple[NewException, ReportChange[Row]]] = []
         for report, refusal in zip(reports, refusals, strict=True):
             if refusal is RecordOutcome.NOT_FOUND:
                 results.append(Recorded(refusal))
                 continue
             payment, row = objects[report.object_id]
+            if refusal is RecordOutcome.MISMATCH:
+                misfit = self._subject.misfit(payment, row, report, new_id=self._ids.new())
+                change = self._subject.postpone(payment, row, report, now=now)
+                misfits.append((misfit, change))
+                changes.append(change)
+                results.append(Recorded(refusal, payment, row))
+                continue
             if refusal is not None or not next(fresh):
                 results.append(Recorded(refusal or RecordOutcome.REPLAYED, payment, row))
                 continue
@@ -218,10 +238,31 @@ class Recorder(Generic[Row]):
             changes.append(change)
             outcome = RecordOutcome.APPLIED if change.moved else RecordOutcome.UNCHANGED
             results.append(Recorded(outcome, payment, row, change.contradicts))
+        if misfits:
+            await self._keep(tx, misfits, now=now)
         await self._subject.save(tx, changes, now=now)
         if any(change.chains or change.events for change in changes):
             await self._settle(tx, changes, now=now)
         return results
+
+    async def _keep(
+        self, tx: db.Tx, misfits: Sequence[tuple[NewException, ReportChange[Row]]], *, now: datetime
+    ) -> None:
+        """Keep what does not fit, and publish it where it is new: on the timeline and by an event."""
+        fresh = await keep_exceptions(tx, [misfit for misfit, _ in misfits], now=now)
+        for misfit, change in misfits:
+            if misfit.digest in fresh:
+                fresh.remove(misfit.digest)
+                change.timeline.append(
+                    TimelineEntry(
+                        change.payment.payment_id,
+                        f"exception.{misfit.kind.value}",
+                        misfit.attempt_id,
+                        change.source,
+                        amount_minor=misfit.amount_minor,
+                    )
+                )
+                change.events.append(PaymentEvent(PaymentEventType.EXCEPTION_OPENED, change.payment))
 
     async def write(self, tx: db.Tx, changes: Sequence[ReportChange[Row]], *, now: datetime) -> None:
         """Write changes to objects that the caller has locked: save, book, follow up, publish."""
@@ -295,10 +336,6 @@ class ReportQueue(Generic[Row]):
         about = {self._kind: encode(self._prefix, report.object_id), "source": source}
         if recorded.outcome is RecordOutcome.MISMATCH:
             _MISMATCHES.inc()
-            if report.source is Source.NOTIFICATION:
-                _log.error("notification_mismatch", **about, channel_order_no=report.answer.channel_order_no)
-            else:
-                _log.error("channel_answer_mismatch", **about, channel_order_no=report.answer.channel_order_no)
         if recorded.contradicts:
             _CONTRADICTIONS.inc()
             _log.error("channel_contradiction", **about, answer=state, channel_code=report.answer.channel_code)

@@ -44,7 +44,8 @@ async def create(
 
     Repeat:
         One payment per merchant order number, permanently. The same content again yields that payment, other content
-        none; neither writes anything.
+        none; neither writes anything. A payment that was adopted after a restore has the same content if amount and
+        currency are the same.
 
     Returns:
         One result per order, in order.
@@ -122,19 +123,27 @@ def _new(order: NewPayment, now: datetime, policy: PollingPolicy) -> Payment:
         attempts=attempts,
         capture_method=order.capture_method,
         customer=order.customer,
+        adopted=order.adopted,
     )
 
 
 def _compare(payment: Payment, basket: Basket, order: NewPayment) -> PlaceResult:
-    """Compare a repeated order with the first one. The expiry is left out, since it may be derived from the time."""
-    same = (
-        payment.amount_minor == order.amount_minor
-        and payment.currency == order.currency
-        and payment.subject == order.subject
+    """Compare a repeated order with the first one. The expiry is left out, since it may be derived from the time.
+
+    Of an adopted payment nothing but the amount and the currency is known, so nothing else is compared.
+    """
+    same = (payment.amount_minor, payment.currency) == (order.amount_minor, order.currency) and (
+        payment.adopted or _same_details(payment, basket, order)
+    )
+    return PlaceResult(payment if same else None)
+
+
+def _same_details(payment: Payment, basket: Basket, order: NewPayment) -> bool:
+    return (
+        payment.subject == order.subject
         and payment.return_url == order.return_url
         and payment.metadata == order.metadata
         and payment.capture_method is order.capture_method
         and payment.customer == order.customer
         and basket == (order.items, order.discounts)
     )
-    return PlaceResult(payment if same else None)

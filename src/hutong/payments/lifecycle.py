@@ -16,7 +16,6 @@ from uuid import UUID
 
 from hutong import channels, db, idempotency, ids, routing
 from hutong.clock import Clock
-from hutong.errors import NotFound
 from hutong.payments import errors
 from hutong.payments.attempt_lifecycle import AttemptLifecycle
 from hutong.payments.attempts import StartAttempt, StartOutcome, StartResult
@@ -25,8 +24,11 @@ from hutong.payments.channel_calls import ChannelCalls
 from hutong.payments.channel_reports import ChannelReport, RecordOutcome
 from hutong.payments.close import CloseOutcome, RequestClose, end_attempts
 from hutong.payments.create import PlaceResult
+from hutong.payments.exception_items import Seal
+from hutong.payments.exception_store import report_exceptions
 from hutong.payments.in_doubt import report_in_doubt
 from hutong.payments.model import Attempt, AttemptState, CloseReason, OperatorActionType, Payment, Source
+from hutong.payments.notifications import Notifications
 from hutong.payments.operator_actions import OperatorAction, write_operator_action
 from hutong.payments.polling import SWEEP_LIMIT, Poller, claim_due, claim_verifiable
 from hutong.payments.refunds.lifecycle import Refunds
@@ -34,7 +36,6 @@ from hutong.payments.route_selection import RouteRequest, RouteSelector
 from hutong.payments.statements import sql
 from hutong.payments.store import find, find_each
 from hutong.payments.transactions import PaymentTransactions, PlaceOrder
-from hutong.payments.unknown_numbers import UnknownReport, keep_unknown_number
 from hutong.vault import Vault
 
 _VERIFY_EVERY = timedelta(seconds=30)
@@ -76,6 +77,8 @@ class Payments:
         refunds: The life cycle of refunds.
         find: Returns one payment, as last committed. Read together with what other callers ask for, so that any number
             of requests takes few connections.
+        match_exceptions: Records what was kept about numbers that have become known since.
+        notify: Takes a channel's notification, as `Notifications.take`.
     """
 
     def __init__(
@@ -122,6 +125,9 @@ class Payments:
             partial(find_each, database), name="find", queue_limit=limit
         )
         self.find: Callable[[UUID], Awaitable[Payment | None]] = self._finds.submit
+        taken = Notifications(database, accounts, self.record_notification, clock=clock, ids=ids, vault=vault)
+        self.match_exceptions = taken.match_known
+        self.notify: Callable[[UUID, Mapping[str, str], bytes], Awaitable[channels.HttpAnswer]] = taken.take
         poller = partial(Poller[Attempt], database, clock=clock, resolve=self._attempts.resolve, describe=_describe)
         self._due = poller(claim=claim_due)
         self._verifiable = poller(claim=claim_verifiable)
@@ -228,43 +234,20 @@ class Payments:
             await self._due.resolve(attempt)
         return True
 
-    async def notify(self, account_id: UUID, headers: Mapping[str, str], body: bytes) -> channels.HttpAnswer:
-        """Take a channel's notification: verify, record and commit it, and only then accept it.
-
-        Repeat:
-            A notification repeated by the channel changes nothing and is accepted; the same bytes again are refused
-            where the channel signs each repetition separately.
-
-        While catching up after a restore, a report about an unknown number is kept and accepted.
-
-        Errors:
-            NotificationRefused, NotificationMismatch, NotificationReplayed; NotFound: no such account, order or refund.
-        """
-        channel = await self._accounts.get(account_id)
-        notification = channel.parse_notification(headers, body, now=self._clock.now())
-        if notification.about is channels.About.NOTHING:
-            return channel.acceptance
-        outcome = await self.record_notification(channel.capabilities.channel, account_id, notification)
-        if outcome is RecordOutcome.NOT_FOUND and self._database.catching_up_since is not None:
-            unknown = UnknownReport(account_id, notification, headers, body)
-            await keep_unknown_number(self._database, self._vault, unknown, now=self._clock.now())
-            return channel.acceptance
-        if outcome is RecordOutcome.NOT_FOUND:
-            raise NotFound("no order or refund of this account has this number")
-        if outcome is RecordOutcome.REPLAYED:
-            raise errors.NotificationReplayed("the same notification was taken before")
-        if outcome is RecordOutcome.MISMATCH:
-            raise errors.NotificationMismatch("the notification names another amount or currency", param="amount")
-        return channel.acceptance
-
     async def record_notification(
-        self, channel: str, account_id: UUID, notification: channels.Notification, source: Source = Source.NOTIFICATION
+        self,
+        channel: str,
+        account_id: UUID,
+        notification: channels.Notification,
+        seal: Seal | None = None,
+        *,
+        source: Source = Source.NOTIFICATION,
     ) -> RecordOutcome:
         """Record a verified notification, or an answer in its form. Errors: NotFound: not a number of ours."""
         if notification.about is not channels.About.PAYMENT:
-            return (await self.refunds.record_notification(channel, account_id, notification, source=source)).outcome
+            return (await self.refunds.record_notification(channel, account_id, notification, seal, source)).outcome
         attempt_id, key = ids.decode("att", notification.number), notification.replay_key
-        report = ChannelReport(attempt_id, account_id, notification.answer, source, key)
+        report = ChannelReport(attempt_id, account_id, notification.answer, source, key, seal=seal)
         return (await self._attempts.record(channel, report)).outcome
 
     async def close(self, payment: Payment) -> Payment:
@@ -386,8 +369,12 @@ class Payments:
             pass
 
     async def report_in_doubt(self) -> dict[str, int]:
-        """Count the attempts and refunds in doubt by age, and alarm about those that a person should look at."""
+        """Count the attempts and refunds in doubt by age, and alarm about those that a person should look at.
+
+        Counts the exceptions that wait for a decision as well.
+        """
         now, policy = self._clock.now(), self._transactions.policy
+        await self._database.run(report_exceptions)
         return await self._database.run(lambda tx: report_in_doubt(tx, now=now, policy=policy))
 
     async def stop(self) -> None:

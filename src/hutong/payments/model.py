@@ -122,6 +122,8 @@ class OperatorActionType(StrEnum):
     """Takes two persons: to accept a bill's evidence that money was taken, where the channel itself gives no answer."""
     CONVERT_REFUND = "refund.convert"
     """Takes two persons: to send a refund by another method."""
+    DECIDE_EXCEPTION = "exception.decide"
+    """Takes two persons: to take, refund or ignore what a channel says that does not fit an order."""
     SETTLE_REFUND = "refund.settle"
     """Takes two persons: to record that a refund was paid by hand."""
 
@@ -178,6 +180,7 @@ class NewPayment:
         first_attempt: An attempt to make at once, if the merchant has chosen the method.
         items: The line items, with each party's share of the price; empty if the merchant sends none.
         discounts: The discounts from which those shares were computed.
+        adopted: As `Payment.adopted`.
     """
 
     VALIDITY_MIN: ClassVar = timedelta(minutes=1)
@@ -200,6 +203,7 @@ class NewPayment:
     items: tuple[LineItem, ...] = ()
     discounts: tuple[Discount, ...] = ()
     customer: Customer | None = None
+    adopted: bool = False
 
 
 @dataclass(slots=True)
@@ -276,6 +280,8 @@ class Payment:
     """The part of the authorized amount that the merchant captures, from the intent on."""
     capture_requested_at: datetime | None = None
     customer: Customer | None = None
+    adopted: bool = False
+    """Created after a restore from a channel's report; of the order, only the amount and the currency are known."""
 
     @property
     def is_capturing(self) -> bool:
@@ -331,6 +337,9 @@ class PaymentEventType(StrEnum):
     CLOSED = "payment.closed"
     ATTEMPT_FAILED = "payment.attempt_failed"
     SURPLUS = "payment.surplus_received"
+    EXCEPTION_OPENED = "payment.exception_opened"
+    """The channel says something about it that does not fit; the platform's operators decide."""
+    EXCEPTION_DECIDED = "payment.exception_decided"
 
 
 @dataclass(frozen=True, slots=True)

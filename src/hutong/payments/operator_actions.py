@@ -12,6 +12,7 @@ from hutong.channels import ChannelAnswer, ChannelState
 from hutong.errors import NotFound
 from hutong.payments import errors
 from hutong.payments.channel_reports import ChannelReport, RecordOutcome, RecordReport
+from hutong.payments.exceptions.decisions import decide_exception
 from hutong.payments.model import OperatorActionType, Source, TimelineEntry
 from hutong.payments.refunds.operator_actions import settle_refund, switch_refund_method
 from hutong.payments.store import lock, lock_attempts, write_timeline
@@ -90,6 +91,7 @@ def approval_handlers(transactions: PaymentTransactions) -> Mapping[str, operato
     return {
         OperatorActionType.ATTACH_SUCCESS: attach_success(transactions),
         OperatorActionType.CONVERT_REFUND: switch_refund_method(transactions.refunds),
+        OperatorActionType.DECIDE_EXCEPTION: decide_exception(transactions),
         OperatorActionType.SETTLE_REFUND: settle_refund(transactions.refunds),
     }
 

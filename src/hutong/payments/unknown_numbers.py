@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,11 +9,10 @@ from enum import StrEnum
 from functools import partial
 from uuid import UUID
 
-import orjson
-
 from hutong import db, ids
 from hutong.channels import About, ChannelAnswer, ChannelState, Notification
-from hutong.errors import ConfigurationError, Conflict, InvalidParameter, NotFound
+from hutong.errors import Conflict, InvalidParameter, NotFound
+from hutong.payments.exception_items import seal_message
 from hutong.payments.model import NewAttempt
 from hutong.payments.refunds.model import read_number
 from hutong.payments.statements import sql
@@ -88,11 +86,8 @@ async def keep_unknown_number(
     Repeat:
         The last report of a number counts.
     """
-    if vault is None:
-        raise ConfigurationError("messages of channels can be stored only with HUTONG_SECRET_KEY")
     account, notification = ids.encode("acc", report.account_id), report.notification
-    plain = orjson.dumps({"headers": dict(report.headers), "body": base64.b64encode(report.body).decode()})
-    sealed = vault.seal(plain, context=f"unknown_number:{account}:{notification.number}")
+    sealed = seal_message(vault, report.account_id, notification.number, report.headers, report.body)
     keep = partial(
         sql.keep_unknown_number.execute,
         at=now,
@@ -128,6 +123,24 @@ async def find_unknown_number(tx: db.Tx, number: str, about: About) -> UnknownNu
     if found[0].about is not about:
         raise InvalidParameter(f"the number is that of a {found[0].about}", param="NUMBER")
     return found[0]
+
+
+@dataclass(frozen=True, slots=True)
+class NumberOwner:
+    """The payment, and the attempt or refund, that has a number."""
+
+    payment_id: UUID
+    object_id: UUID
+
+
+async def owner_of(tx: db.Tx, number: str, about: About) -> NumberOwner | None:
+    """Return what has a number at whatever account; None if nothing has."""
+    try:
+        our_id = ids.decode("att", number) if about is About.PAYMENT else read_number(number)[1]
+    except NotFound:
+        return None
+    payment_id = await sql.owner_of_number.fetchval(tx, our_id, about.value)
+    return None if payment_id is None else NumberOwner(payment_id, our_id)
 
 
 async def adopt_proven(tx: db.Tx, waiting: Sequence[UnknownNumber], *, now: datetime) -> int:

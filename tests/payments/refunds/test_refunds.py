@@ -149,7 +149,7 @@ async def test_a_notification_decides_and_its_repetition_changes_nothing(shop: R
     assert (await shop.balances())[1101] == (500 - AMOUNT, 0)
 
 
-async def test_a_notification_about_another_amount_is_refused_and_writes_nothing(shop: RefundWorld) -> None:
+async def test_a_notification_about_another_amount_is_kept_and_books_nothing(shop: RefundWorld) -> None:
     payment = await shop.paid()
     shop.channel.verdicts = [PENDING]
     refund = await shop.refund(payment, 500)

@@ -49,6 +49,7 @@ class Order:
     request: PayRequest
     state: ChannelState = ChannelState.PENDING
     captured_minor: int | None = None
+    currency: str | None = None
 
 
 @dataclass
@@ -110,7 +111,7 @@ class HonestChannel(Channel):
 
     def parse_notification(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Notification:
         if headers.get("x-proof") != "genuine":
-            raise NotificationRefused("not proven")
+            raise NotificationRefused("not proven", is_unreadable=headers.get("x-proof") == "unreadable")
         attempt_no = body.decode()
         order = self.orders.get(attempt_no)
         answer = self._answer(order) if order else ChannelAnswer(ChannelState.SUCCEEDED, 1, "CNY")
@@ -121,7 +122,7 @@ class HonestChannel(Channel):
             return NOTHING
         answer = answer or ChannelAnswer(order.state)
         amount_minor = order.captured_minor or order.request.amount_minor
-        return replace(answer, amount_minor=amount_minor, currency=order.request.currency)
+        return replace(answer, amount_minor=amount_minor, currency=order.currency or order.request.currency)
 
 
 @dataclass

@@ -27,14 +27,18 @@ class ModelPayment:
     attempts: list[ModelAttempt] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
     keys: set[bytes] = field(default_factory=set)
+    misfits: set[tuple[int, ChannelState, str]] = field(default_factory=set)
 
     @property
     def is_open(self) -> bool:
         return self.status in ("requires_payment", "processing")
 
-    def report(self, number: int, state: ChannelState, *, wrong: bool = False, key: bytes | None = None) -> str:
+    def report(self, number: int, state: ChannelState, *, wrong: str = "", key: bytes | None = None) -> str:
         attempt = self.attempts[number]
         if wrong:
+            if (number, state, wrong) not in self.misfits:
+                self.misfits.add((number, state, wrong))
+                self.events.append("payment.exception_opened")
             return "mismatch"
         if key is not None and key in self.keys:
             return "replayed"

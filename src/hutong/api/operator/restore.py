@@ -22,11 +22,15 @@ router = APIRouter(prefix="/v1/operator/restore", tags=["Operators"], route_clas
 
 
 class LostBillObject(BaseModel):
-    """A bill that covers lost time and was not read yet."""
+    """A bill that covers lost time and was not read yet. The worker fetches it."""
 
     account: str
     channel: str
     day: date = Field(description="The channel's day.")
+    made_at: datetime = Field(description="From when on the channel gives it.")
+    fetches: int = Field(description="How often it was fetched.")
+    next_at: datetime = Field(description="When it is fetched next.")
+    error: str | None = Field(description="Why it could not be read the last time.")
 
 
 class UnknownNumberObject(BaseModel):
@@ -69,6 +73,12 @@ class RestoreFinish(Reason):
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"reason": "all numbers are adopted; the account at Alipay is closed"}]}
     )
+
+
+class BillDismissal(Reason):
+    """Why the catch-up may end without a bill."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "the account at UnionPay was closed in May"}]})
 
 
 @router.get("", response_model=RestoreObject, responses=responses(400, 401, 422, 503), summary="See the catch-up")
@@ -116,6 +126,42 @@ async def finish_restore(
         after = await _document(tx)
         await operators.audit(tx, [entry], now=now)
         return after
+
+    return json_answer(await use.database.run(work))
+
+
+@router.post(
+    "/bills/{account_id}/{day}/dismiss",
+    response_model=RestoreObject,
+    responses=responses(400, 401, 403, 404, 409, 413, 415, 422, 503),
+    summary="Do without a bill",
+)
+async def dismiss_lost_bill(
+    request: Request,
+    use: Use,
+    operator: Acting,
+    account_id: str,
+    day: date,
+    body: Annotated[BillDismissal, example_body(BillDismissal)],
+) -> Response:
+    """Let the catch-up end without the bill of an account's day; takes the role `operator`."""
+    operators.require(operator, Role.OPERATOR)
+    actor, now = ids.encode(operators.OPERATOR_PREFIX, operator.operator_id), use.clock.now()
+    account = ids.decode("acc", account_id)
+
+    async def work(tx: db.Tx) -> dict[str, Any]:
+        epoch = await payments.restored.dismiss_bill(tx, account, day, by=actor, reason=body.reason, now=now)
+        entry = operators.AuditEntry(
+            operator.operator_id,
+            "restore.dismiss_bill",
+            "restore",
+            str(epoch),
+            body.reason,
+            after={"account": account_id, "day": day.isoformat()},
+            request_id=request_id(request),
+        )
+        await operators.audit(tx, [entry], now=now)
+        return await _document(tx)
 
     return json_answer(await use.database.run(work))
 

@@ -98,6 +98,19 @@ EVENT_TYPES = (
         "A channel took money that no payment counts: after the end, or a second time",
         "The amount is booked as surplus",
     ),
+    EventType(
+        _P.EXCEPTION_OPENED,
+        1,
+        PaymentObject,
+        "A channel has reported what does not fit it, such as another amount; the platform decides",
+    ),
+    EventType(
+        _P.EXCEPTION_DECIDED,
+        1,
+        PaymentObject,
+        "Two persons of the platform have decided about what did not fit: the payment has the state that follows",
+        "What was taken is booked as a payment or as surplus; what was ignored is not",
+    ),
     EventType(_R.SURPLUS_REFUNDED, 1, PaymentObject, "Surplus has gone back to the payer", "The surplus is booked out"),
     EventType(
         _R.SUCCEEDED,

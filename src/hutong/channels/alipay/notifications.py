@@ -43,6 +43,7 @@ def parse_notification(
     Errors:
         NotificationRefused: not proven to be Alipay's, not about this application and seller, or not readable.
     """
+    proven = False
     try:
         parameters = _parameters(body)
         try:
@@ -52,9 +53,10 @@ def parse_notification(
                 client.request_certificate(certificate_sn)
             raise
         _check_ours(parameters, credentials)
+        proven = True
         return _read(parameters, responses)
     except (NotAuthentic, NoAnswer) as error:
-        raise NotificationRefused.because(error) from None
+        raise NotificationRefused.because(error, proven=proven) from None
 
 
 def _parameters(body: bytes) -> dict[str, str]:

@@ -33,11 +33,13 @@ def parse_notification(
     Errors:
         NotificationRefused: not proven to be Stripe's, stale, not an event, or its object cannot be read.
     """
+    proven = False
     try:
         keys.verify(headers.get(_SIGNATURE_HEADER, ""), body, now=now)
+        proven = True
         return _read(responses, decode_object(body))
     except (NotAuthentic, NoAnswer) as error:
-        raise NotificationRefused.because(error) from None
+        raise NotificationRefused.because(error, proven=proven) from None
 
 
 def _read(responses: StripeResponses, event: Mapping[str, Any]) -> Notification:

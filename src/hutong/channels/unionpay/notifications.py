@@ -25,6 +25,7 @@ def parse_notification(
     Errors:
         NotificationRefused: not proven to be UnionPay's, not about this merchant, or not readable.
     """
+    proven = False
     try:
         if len(body) > _BODY_LIMIT:
             raise NotAuthentic("unreadable")
@@ -32,6 +33,7 @@ def parse_notification(
         keys.verify(fields, now=now)
         if fields.get("merId") != credentials.mer_id:
             raise NotAuthentic("not_ours")
+        proven = True
         about = _SUBJECTS.get(fields.get("txnType", ""), About.NOTHING)
         number = to_our_number(fields.get("orderId", ""))
         if about is About.NOTHING or number is None:
@@ -39,7 +41,7 @@ def parse_notification(
         interface = "trade_state" if about is About.PAYMENT else "refund_state"
         answer = responses.outcome(interface, fields, fields.get("respCode"), fields.get("respMsg"), now)
     except (NotAuthentic, NoAnswer) as error:
-        raise NotificationRefused.because(error) from None
+        raise NotificationRefused.because(error, proven=proven) from None
     if answer.state is ChannelState.FAILED and (fields["txnType"], fields.get("txnSubType")) in RETRIED:
         answer = replace(answer, state=ChannelState.PENDING)
     return Notification(number, answer, about)

@@ -34,13 +34,16 @@ def parse_notification(
     Errors:
         NotificationRefused: not proven to be WeChat's, stale, not about this merchant, or not readable.
     """
+    proven = False
     try:
         keys.verify(headers, body, now=now)
         envelope = decode_object(body)
         resource = envelope.get("resource")
         if text(envelope.get("id"), 64) is None or not isinstance(resource, dict):
             raise NotAuthentic("unreadable")
-        content = decode_object(keys.decrypt(resource))
+        plain = keys.decrypt(resource)
+        proven = True  # WeChat's signature alone does not tell for which merchant
+        content = decode_object(plain)
         about, field = _SUBJECTS.get(str(resource.get("original_type")), (About.PAYMENT, "out_trade_no"))
         number = content.get(field)
         if not isinstance(number, str) or not _NUMBER.fullmatch(number):
@@ -53,4 +56,4 @@ def parse_notification(
             return Notification(to_payout_no(number), responses.payout(content, number), about, replay_key)
         return Notification(number, responses.order(content, number), about, replay_key)
     except (NotAuthentic, NoAnswer) as error:
-        raise NotificationRefused.because(error) from None
+        raise NotificationRefused.because(error, proven=proven) from None

@@ -3,7 +3,8 @@
 SELECT i.consumer, i.stream, i.no, i.event_id, i.type, i.object_id, i.object_seq, i.attempts, i.reason, i.received_at,
     (
         SELECT count(*) FROM consumer.inbox b
-        WHERE b.consumer = i.consumer AND b.stream = i.stream AND b.object_id = i.object_id
+        WHERE b.consumer = i.consumer AND b.object_id = i.object_id
+            AND regexp_replace(b.stream, '-[0-9]+$', '') = regexp_replace(i.stream, '-[0-9]+$', '')
             AND b.state IN ('waiting', 'ready', 'parked') AND b.object_seq > i.object_seq
     ) AS behind
 FROM consumer.inbox i

@@ -12,10 +12,13 @@ ORDER BY s.stream
 ON CONFLICT DO NOTHING;
 
 -- name: lock_streams
--- A transaction that changes a stream locks its row, in sorted order, so that two never wait for each other.
+-- A transaction that changes a stream locks its row, and those of the same stream in other epochs of the source, since they
+-- have messages of the same objects: in sorted order, so that two never wait for each other.
 SELECT s.stream, s.first_no, s.last_no, s.seen_no, s.tidied_no
 FROM consumer.stream s
-WHERE s.consumer = $1 AND s.stream = ANY ($2::text[])
+WHERE s.consumer = $1 AND regexp_replace(s.stream, '-[0-9]+$', '') IN (
+    SELECT regexp_replace(n.stream, '-[0-9]+$', '') FROM unnest($2::text[]) AS n (stream)
+)
 ORDER BY s.stream
 FOR NO KEY UPDATE;
 
@@ -23,14 +26,16 @@ FOR NO KEY UPDATE;
 stream text, no bigint, event_id text, type text, object_id text, object_seq bigint, hash bytea, body bytea
 
 -- name: insert_messages
--- A message that is already stored is not inserted, and so not returned. After a restore the source may tell an event of
--- before again, in a stream of the next epoch: it is known by its id, and done.
+-- A message that is already stored is not inserted, and so not returned. After a restore the source may publish an earlier
+-- event again, in a stream of the next epoch: it is known by its id, and done. So is an earlier message that arrives late.
 INSERT INTO consumer.inbox (consumer, received_at, state, ended_at, {message})
 SELECT :consumer, :now, CASE WHEN k.known THEN 'done' ELSE 'waiting' END,
     CASE WHEN k.known THEN :now::timestamptz END, {m.message}
 FROM unnest({message[]}) AS m ({message})
 CROSS JOIN LATERAL (
-    SELECT m.stream ~ '-[0-9]+$' AND EXISTS (
+    SELECT (m.stream ~ '-[0-9]+$' OR EXISTS (
+        SELECT FROM consumer.stream AS s WHERE s.consumer = :consumer AND s.stream ~ '-[0-9]+$'
+    )) AND EXISTS (
         SELECT FROM consumer.inbox AS i
         WHERE i.object_id = m.object_id AND i.object_seq = m.object_seq AND i.consumer = :consumer
             AND i.event_id = m.event_id AND i.stream <> m.stream
@@ -106,15 +111,16 @@ RETURNING s.stream, s.seen_no;
 -- A number that was given up and arrives nevertheless, after later messages of its object were handled, is parked.
 UPDATE consumer.inbox i SET state = 'parked', reason = 'arrived after later messages of its object'
 FROM unnest($2::text[], $3::bigint[]) AS m (stream, no)
-WHERE i.consumer = $1 AND i.stream = m.stream AND i.no = m.no AND EXISTS (
+WHERE i.consumer = $1 AND i.stream = m.stream AND i.no = m.no AND i.state = 'waiting' AND EXISTS (
     SELECT FROM consumer.inbox d
-    WHERE d.consumer = $1 AND d.stream = i.stream AND d.object_id = i.object_id AND d.object_seq > i.object_seq
-        AND d.state = 'done'
+    WHERE d.consumer = $1 AND d.object_id = i.object_id AND d.object_seq > i.object_seq AND d.state = 'done'
+        AND regexp_replace(d.stream, '-[0-9]+$', '') = regexp_replace(i.stream, '-[0-9]+$', '')
 );
 
 -- name: promote
 -- The first unhandled message of an object is ready as soon as nothing can come before it: its predecessor is handled, or
--- there is none, or no number below it is missing. `object_streams` and `object_ids` are the objects with changes;
+-- there is none, or no number below it is missing. An object's messages are in order over all epochs of the source: after a
+-- restore, what is missing in a stream may arrive in the next one. `object_streams` and `object_ids` are the objects with changes;
 -- `streams`, `befores` and `afters` are the streams in which nothing is missing up to a higher number than before. While
 -- the planner has no statistics of the table, it considers all indexes equal: an expression (|| '') keeps it off those that
 -- do not fit, and rows are updated by their place.
@@ -122,9 +128,10 @@ UPDATE consumer.inbox i SET state = 'ready', next_at = :now
 WHERE i.ctid = ANY (ARRAY(
     SELECT head.place
     FROM (
-        SELECT u.stream, u.object_id FROM unnest(:object_streams::text[], :object_ids::text[]) AS u (stream, object_id)
+        SELECT regexp_replace(u.stream, '-[0-9]+$', '') AS base, u.object_id
+        FROM unnest(:object_streams::text[], :object_ids::text[]) AS u (stream, object_id)
         UNION
-        SELECT a.stream, a.object_id
+        SELECT regexp_replace(a.stream, '-[0-9]+$', ''), a.object_id
         FROM unnest(:streams::text[], :befores::bigint[], :afters::bigint[]) AS s (stream, before, after)
         CROSS JOIN LATERAL (
             SELECT w.stream, w.object_id FROM consumer.inbox w
@@ -134,19 +141,19 @@ WHERE i.ctid = ANY (ARRAY(
         ) a
     ) t
     CROSS JOIN LATERAL (
-        SELECT o.ctid AS place, o.no, o.object_seq, o.state FROM consumer.inbox o
+        SELECT o.ctid AS place, o.stream, o.no, o.object_seq, o.state FROM consumer.inbox o
         WHERE o.object_id = t.object_id AND o.state IN ('waiting', 'ready', 'parked')
-            AND o.stream || '' = t.stream AND o.consumer || '' = :consumer
-        ORDER BY o.object_seq, o.no
+            AND regexp_replace(o.stream, '-[0-9]+$', '') = t.base AND o.consumer || '' = :consumer
+        ORDER BY o.object_seq, length(o.stream), o.stream, o.no
         LIMIT 1
     ) head
     WHERE head.state = 'waiting' AND (
         head.object_seq = 1
-        OR head.no <= (SELECT s.seen_no FROM consumer.stream s WHERE s.consumer = :consumer AND s.stream = t.stream)
+        OR head.no <= (SELECT s.seen_no FROM consumer.stream s WHERE s.consumer = :consumer AND s.stream = head.stream)
         OR EXISTS (
             SELECT FROM consumer.inbox p
             WHERE p.object_id = t.object_id AND p.object_seq = head.object_seq - 1 AND p.state IN ('done', 'dropped')
-                AND p.stream || '' = t.stream AND p.consumer || '' = :consumer
+                AND regexp_replace(p.stream, '-[0-9]+$', '') = t.base AND p.consumer || '' = :consumer
         )
     )
 ));

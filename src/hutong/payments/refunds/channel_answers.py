@@ -8,9 +8,10 @@ from datetime import datetime
 from uuid import UUID
 
 from hutong import db
-from hutong.channels import ChannelAnswer, ChannelState
+from hutong.channels import About, ChannelAnswer, ChannelState
 from hutong.errors import InvariantBroken
 from hutong.payments.channel_reports import ChannelReport, RecordOutcome, ReportChange
+from hutong.payments.exception_items import NewException, misfit
 from hutong.payments.model import Payment, PaymentEvent, PollingPolicy, Source, TimelineEntry
 from hutong.payments.refunds import postings
 from hutong.payments.refunds.fallback import SwitchMethodOutcome, SwitchRefundMethod, switch_locked
@@ -47,6 +48,23 @@ class RefundReports:
         other_amount = answer.amount_minor is not None and answer.amount_minor != row.amount_minor
         other_currency = answer.currency is not None and answer.currency != row.currency
         return RecordOutcome.MISMATCH if other_amount or other_currency else None
+
+    def misfit(self, payment: Payment, row: Refund, report: ChannelReport, *, new_id: UUID) -> NewException:
+        """Return the exception that a report of another amount or currency is."""
+        return misfit(
+            report.account_id, row.number, report.answer, report.source, new_id=new_id,
+            about=About.PAYOUT if report.method is _M.PAYOUT else About.REFUND,
+            expected=(row.amount_minor, row.currency), message=report.seal and report.seal(),
+            payment_id=payment.payment_id, refund_id=row.refund_id,
+        )  # fmt: skip
+
+    def postpone(self, payment: Payment, row: Refund, report: ChannelReport, *, now: datetime) -> ReportChange[Refund]:
+        """Return what a report that does not fit changes: when the channel is asked again, as about any doubt."""
+        is_asked = row.next_query_at is not None and report.method is row.route
+        change = ReportChange(payment, row, report.source.value, row_changed=is_asked)
+        if is_asked:
+            row.next_query_at, row.doubt_since = now + self._policy.pause(row.queries), row.doubt_since or now
+        return change
 
     def apply(self, payment: Payment, row: Refund, report: ChannelReport, *, now: datetime) -> ReportChange[Refund]:
         """Apply a report to a refund and its payment; return what that changes."""

@@ -40,6 +40,7 @@ class NewRefund:
         hold_id: The id of the hold of this request. A hold that was refused once is refused under its id permanently.
         amount_minor: The amount for the payer; None is the value of the items or, without items, all that is left.
         items: Ids and quantities, for a payment that has items.
+        adopted: As `Refund.adopted`.
         capabilities: Those of the channel that took the money.
         returns_fee: Whether our fee is returned in proportion, by the merchant's contract.
         payout_account_id: The account of an automatic payout if the original method fails.
@@ -58,6 +59,7 @@ class NewRefund:
     payout_account_id: UUID | None = None
     payee_sealed: bytes | None = None
     items: tuple[tuple[str, int], ...] = ()
+    adopted: bool = False
 
 
 class RefundRefusal(StrEnum):
@@ -123,7 +125,7 @@ async def create_refunds(
 
     Repeat:
         One refund per merchant refund number, permanently. The same content again yields EXISTING; other content is
-        refused with NUMBER_REUSED.
+        refused with NUMBER_REUSED. Of a refund that was adopted after a restore only the amount is compared.
 
     Returns:
         One result per request, in order.
@@ -181,9 +183,10 @@ def _refused(refusal: RefundRefusal) -> RefundResult:
 
 def _compare(payment: Payment, existing: Refund, request: NewRefund) -> RefundResult:
     """Compare a repeated request with the refund that exists under its number."""
-    same = existing.payment_id == request.payment_id and existing.reason == request.reason
-    items = sorted((line.item_id, line.quantity) for line in existing.lines)
-    same = same and (not request.items or sorted(request.items) == items)
+    same = existing.payment_id == request.payment_id
+    if not existing.adopted:
+        items = sorted((line.item_id, line.quantity) for line in existing.lines)
+        same = same and existing.reason == request.reason and (not request.items or sorted(request.items) == items)
     if same and request.amount_minor in (None, existing.amount_minor):
         return RefundResult(RefundOutcome.EXISTING, existing, payment)
     return _refused(RefundRefusal.NUMBER_REUSED)
@@ -238,6 +241,7 @@ def _decide(
         payout_account_id=request.payout_account_id,
         payee_sealed=request.payee_sealed,
         lines=tuple(lines),
+        adopted=request.adopted,
     )
 
 

@@ -21,6 +21,7 @@ from hutong.payments.answers import Answers
 from hutong.payments.channel_calls import ChannelCalls
 from hutong.payments.channel_reports import ChannelReport, Recorded, Recorder, RecordOutcome, ReportQueue
 from hutong.payments.documents import Documents
+from hutong.payments.exception_items import Seal
 from hutong.payments.model import Payment, PollingPolicy, Source
 from hutong.payments.polling import Poller
 from hutong.payments.refunds.channel_answers import RefundReports, SettleManually, settle
@@ -49,6 +50,7 @@ class RefundOrder:
 
     Attributes:
         payee: The payee of a payout if the original method fails, by the names in `Capabilities.payee_requires`.
+        adopted: As `Refund.adopted`.
     """
 
     merchant_refund_no: str
@@ -57,6 +59,7 @@ class RefundOrder:
     returns_fee: bool = False
     payee: Mapping[str, str] | None = None
     items: tuple[tuple[str, int], ...] = ()
+    adopted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +225,7 @@ class Refunds:
             payout_account_id=None if order.payee is None else payout_account(attempt, can, order.payee),
             payee_sealed=None if order.payee is None else seal_payee(self._vault, refund_id, order.payee),
             items=order.items,
+            adopted=order.adopted,
         )
         placed = await self._places.submit(PlaceRefund(new, claim))
         result = placed.result
@@ -239,8 +243,8 @@ class Refunds:
         channel: str,
         account_id: UUID,
         notification: channels.Notification,
-        *,
-        source: Source = Source.NOTIFICATION,
+        seal: Seal | None,
+        source: Source,
     ) -> Recorded[Refund]:
         """Record a verified notification about a refund or its payout, or the answer to a query in its form.
 
@@ -248,7 +252,8 @@ class Refunds:
             NotFound: the number is not one of ours.
         """
         method, refund_id = read_number(notification.number)
-        report = ChannelReport(refund_id, account_id, notification.answer, source, notification.replay_key, method)
+        answer, key = notification.answer, notification.replay_key
+        report = ChannelReport(refund_id, account_id, answer, source, key, method, seal)
         return await self._record(channel, report)
 
     async def sweep(self) -> int:

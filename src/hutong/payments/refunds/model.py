@@ -80,6 +80,7 @@ class Refund:
         lines: The returned quantity and amount of each item, where the payment has items.
         late_success_at: When the channel proved that a method succeeded after proving that it had failed.
         doubt_since: Since when the channel has owed an answer; None while nothing is in doubt.
+        adopted: Created after a restore from a channel's report, so that its reason and its items are not known.
     """
 
     refund_id: UUID
@@ -114,6 +115,7 @@ class Refund:
     late_success_at: datetime | None = None
     doubt_since: datetime | None = None
     lines: tuple[RefundLine, ...] = ()
+    adopted: bool = False
 
     @property
     def number(self) -> str:

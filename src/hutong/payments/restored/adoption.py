@@ -14,7 +14,15 @@ from hutong.errors import Conflict, InvalidParameter
 from hutong.payments.channel_reports import RecordOutcome
 from hutong.payments.create import new_attempt
 from hutong.payments.lifecycle import Payments
-from hutong.payments.model import DEFAULT_POLICY, NewAttempt, NewPayment, Payment, PaymentStatus, Source
+from hutong.payments.model import (
+    DEFAULT_POLICY,
+    CaptureMethod,
+    NewAttempt,
+    NewPayment,
+    Payment,
+    PaymentStatus,
+    Source,
+)
 from hutong.payments.refunds.create import RefundOutcome
 from hutong.payments.refunds.lifecycle import RefundOrder
 from hutong.payments.store import find_by_order_no, insert_attempts, lock, save
@@ -124,6 +132,7 @@ class Adoption:
                 unknown.channel_order_no,
             )
             unknown = _proven(unknown, await channel.query(asked, now=now))
+        is_reserved = unknown.state is ChannelState.AUTHORIZED
         lost = NewPayment(
             payment_id=self._ids.new(),
             merchant_id=order.merchant_id,
@@ -135,6 +144,8 @@ class Adoption:
             checkout_token=secrets.token_urlsafe(18),
             fee_ppm=order.fee_ppm,
             first_attempt=new,
+            capture_method=CaptureMethod.MANUAL if is_reserved else CaptureMethod.AUTOMATIC,
+            adopted=True,
         )
         payment = await self._database.run(lambda tx: _add_attempt(tx, lost, new, now))
         if payment is None:
@@ -145,8 +156,11 @@ class Adoption:
         async with self._database.transaction() as tx:
             return (await find_by_order_no(tx, [lost]))[order.merchant_id, order.merchant_order_no]
 
-    async def adopt_refund(self, number: str, payment: Payment, merchant_refund_no: str) -> None:
+    async def adopt_refund(self, number: str, payment: Payment, merchant_refund_no: str, *, returns_fee: bool) -> None:
         """Create a lost refund of a payment; the channel is asked about it, and nothing is sent if it knows the number.
+
+        Args:
+            returns_fee: Whether our fee is returned in proportion, by the merchant's contract.
 
         Errors:
             NotFound, InvalidParameter: as `find_unknown_number`, or the number is that of another refund.
@@ -158,7 +172,7 @@ class Adoption:
             raise InvalidParameter("the number does not belong to this refund of this merchant", param="--refund-no")
         if unknown.source is NumberSource.BILL:
             unknown = await self._prove_refund(unknown, payment)
-        order = RefundOrder(merchant_refund_no, unknown.amount_minor, "refund")
+        order = RefundOrder(merchant_refund_no, unknown.amount_minor, "refund", returns_fee=returns_fee, adopted=True)
         result = await self._lifecycle.refunds.place(payment, order)
         if result.outcome is RefundOutcome.REFUSED:
             raise Conflict(f"the refund cannot be recorded: {result.refusal}")
@@ -187,7 +201,8 @@ class Adoption:
         """Record a kept report, and take its number off the list unless it is unknown or of another amount."""
         channel = (await self._accounts.get(unknown.account_id)).capabilities.channel
         source = Source.QUERY if unknown.source is NumberSource.BILL else Source.NOTIFICATION
-        outcome = await self._lifecycle.record_notification(channel, unknown.account_id, unknown.notification, source)
+        record = self._lifecycle.record_notification
+        outcome = await record(channel, unknown.account_id, unknown.notification, source=source)
         if outcome not in (RecordOutcome.NOT_FOUND, RecordOutcome.MISMATCH):
             now = self._clock.now()
             await self._database.run(lambda tx: mark_adopted(tx, unknown, now=now))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta, timezone
 from pathlib import Path
 from uuid import UUID
@@ -28,11 +28,27 @@ _KINDS = {BillRowKind.PAYMENT: About.PAYMENT, BillRowKind.REFUND: About.REFUND}
 
 @dataclass(frozen=True, slots=True)
 class LostBill:
-    """A bill that covers lost time: of one account and one day of its channel."""
+    """A bill that covers lost time: of one account and one day of its channel.
+
+    Attributes:
+        made_at: From when on the channel gives it.
+        fetches: How often it was fetched.
+        next_at: When it is fetched again; None if it never was.
+        error: Why it could not be read the last time.
+    """
 
     account_id: UUID
     channel: str
     day: date
+    made_at: datetime
+    fetches: int = 0
+    next_at: datetime | None = None
+    error: str | None = None
+
+    @property
+    def due_at(self) -> datetime:
+        """When it is to be fetched."""
+        return self.made_at if self.next_at is None else max(self.made_at, self.next_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +67,26 @@ class BillFindings:
 
 
 async def unread_bills(tx: db.Tx, catch_up: db.CatchUp) -> list[LostBill] | None:
-    """Return the bills that cover the lost time and were not read yet; None if its begin is not known.
+    """Return the bills that cover the lost time and were neither read nor dismissed; None if its begin is not known.
 
     Accounts that are disabled count as well: they may have taken the payments that were lost.
     """
     if catch_up.lost_since is None:
         return None
-    read = {(row["account_id"], row["day"]) for row in await sql.list_lost_bills.fetch(tx, catch_up.catch_up_id)}
-    needed = []
+    known = {(row["account_id"], row["day"]): row for row in await sql.list_lost_bills.fetch(tx, catch_up.catch_up_id)}
+    unread = []
     for entry in await channels.accounts.list_accounts(tx):
         rule = _rule(entry.channel)
-        if rule is not None:
-            days = _days(rule, catch_up.lost_since - _MARGIN, catch_up.begun_at + _MARGIN)
-            needed += [LostBill(entry.account_id, entry.channel, day) for day in days]
-    return [bill for bill in needed if (bill.account_id, bill.day) not in read]
+        if rule is None:
+            continue
+        for day in _days(rule, catch_up.lost_since - _MARGIN, catch_up.begun_at + _MARGIN):
+            row = known.get((entry.account_id, day))
+            bill = LostBill(entry.account_id, entry.channel, day, _made_at(rule, day))
+            if row is None:
+                unread.append(bill)
+            elif row["is_wanted"]:
+                unread.append(replace(bill, fetches=row["fetches"], next_at=row["next_at"], error=row["error"]))
+    return unread
 
 
 async def read_bill(
@@ -87,8 +109,7 @@ async def read_bill(
     if rule is None:
         raise channels.NotOffered(f"{channel.capabilities.channel} has no bills")
     now = clock.now()
-    made_at = datetime.combine(day + timedelta(days=1), time(rule.ready_hour), timezone(rule.utc_offset))
-    if now < made_at:
+    if now < (made_at := _made_at(rule, day)):
         raise InvalidParameter(f"the bill of {day} is made at {made_at.isoformat()}", param="day")
     with tempfile.TemporaryDirectory(prefix="hutong-bill-") as folder:
         bill = await channel.download_bill(rule.kinds[0], day, Path(folder), now=now)
@@ -121,7 +142,7 @@ async def finish_when_complete(database: db.Database, *, now: datetime) -> bool:
     """End the catch-up, so that normal work begins, if nothing is open any more; return whether it did.
 
     Nothing is open once each intent from before has a definite answer, the list of numbers is empty, and every bill of
-    the lost time was read. While the begin of the lost time is unknown, only an operator can end the catch-up.
+    the lost time was read or dismissed. While the begin of the lost time is unknown, only an operator can end it.
     """
 
     async def work(tx: db.Tx) -> db.CatchUp | None:
@@ -171,6 +192,10 @@ def _our_rows(rows: list[BillRow]) -> Iterator[_OurRow]:
 def _rule(channel: str) -> BillRule | None:
     adapter = channels.adapters().get(channel)
     return None if adapter is None else adapter.capabilities.bill
+
+
+def _made_at(rule: BillRule, day: date) -> datetime:
+    return datetime.combine(day + timedelta(days=1), time(rule.ready_hour), timezone(rule.utc_offset))
 
 
 def _days(rule: BillRule, since: datetime, until: datetime) -> Iterator[date]:

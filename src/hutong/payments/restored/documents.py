@@ -33,7 +33,15 @@ async def catch_up_document(tx: db.Tx) -> dict[str, Any]:
 
 
 def _bill_document(bill: LostBill) -> dict[str, Any]:
-    return {"account": ids.encode("acc", bill.account_id), "channel": bill.channel, "day": bill.day.isoformat()}
+    return {
+        "account": ids.encode("acc", bill.account_id),
+        "channel": bill.channel,
+        "day": bill.day.isoformat(),
+        "made_at": instant(bill.made_at),
+        "fetches": bill.fetches,
+        "next_at": instant(bill.due_at),
+        "error": bill.error,
+    }
 
 
 def _number_document(unknown: UnknownNumber) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 -- What is refunded, to whom and why; it never changes.
 payment_id uuid, attempt_id uuid, merchant_id uuid, account_id uuid, channel text, kind text, merchant_refund_no text,
 amount_minor bigint, currency text, reason text, platform_minor bigint, channel_minor bigint, fee_minor bigint,
-lines text
+lines text, adopted boolean
 
 -- columns: refund_method
 -- The current method and state.

@@ -105,14 +105,9 @@ UPDATE payments.unknown_number
 SET dismissed_at = $3, dismissed_by = $4, dismiss_reason = $5
 WHERE account_id = $1 AND number = $2 AND adopted_at IS NULL;
 
--- name: keep_lost_bill
--- A bill was read whole.
-INSERT INTO payments.lost_bill (catch_up_id, account_id, day, read_at)
-VALUES ($1, $2, $3, $4)
-ON CONFLICT DO NOTHING;
-
--- name: list_lost_bills
--- The bills that were read in a catch-up.
-SELECT account_id, day
-FROM payments.lost_bill
-WHERE catch_up_id = $1;
+-- name: owner_of_number
+-- The payment whose attempt or refund has this id.
+SELECT coalesce(
+    (SELECT a.payment_id FROM payments.attempt AS a WHERE $2::text = 'payment' AND a.id = $1::uuid),
+    (SELECT r.payment_id FROM payments.refund AS r WHERE $2::text <> 'payment' AND r.id = $1::uuid)
+);

@@ -1,0 +1,183 @@
+"""Taking channels' notifications: verified, recorded and committed, and only then accepted."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from uuid import UUID
+
+from hutong import channels, db, ids
+from hutong.channels import About, ChannelState
+from hutong.clock import Clock
+from hutong.errors import NotFound
+from hutong.payments import errors
+from hutong.payments.channel_reports import RecordOutcome
+from hutong.payments.exception_items import (
+    NUMBER_MAX,
+    ExceptionKind,
+    ExceptionStatus,
+    NewException,
+    PaymentException,
+    Seal,
+    digest_of,
+    seal_message,
+)
+from hutong.payments.exception_store import keep_exceptions, list_exceptions, mark_decided
+from hutong.payments.model import Source
+from hutong.payments.unknown_numbers import UnknownReport, keep_unknown_number, owner_of
+from hutong.vault import Vault
+
+_PAGE = 100
+
+RecordNotification = Callable[..., Awaitable[RecordOutcome]]
+"""Records a notification of a channel for an account: `Payments.record_notification`."""
+
+
+class Notifications:
+    """Takes the notifications of all channels.
+
+    Whatever is proven to be the channel's own and does not fit is kept as an exception, and accepted then: the channel
+    has done its part, and persons decide.
+    """
+
+    def __init__(
+        self,
+        database: db.Database,
+        accounts: channels.Accounts,
+        record: RecordNotification,
+        *,
+        clock: Clock,
+        ids: ids.Ids,
+        vault: Vault | None,
+    ) -> None:
+        self._database = database
+        self._accounts = accounts
+        self._record = record
+        self._clock = clock
+        self._ids = ids
+        self._vault = vault
+
+    async def take(self, account_id: UUID, headers: Mapping[str, str], body: bytes) -> channels.HttpAnswer:
+        """Take a channel's notification: verify, record and commit it, and only then accept it.
+
+        Repeat:
+            A notification repeated by the channel changes nothing and is accepted; the same bytes again are refused
+            where the channel signs each repetition separately.
+
+        While catching up after a restore, a report about an unknown number of ours is kept for its adoption.
+
+        Errors:
+            NotificationRefused, NotificationReplayed; NotFound: no such account.
+        """
+        channel = await self._accounts.get(account_id)
+        try:
+            notification = channel.parse_notification(headers, body, now=self._clock.now())
+        except channels.NotificationRefused as refused:
+            if not refused.is_unreadable:
+                raise
+            seal = self._seal(account_id, "", headers, body)
+            await self._keep(self._unreadable(account_id, refused.reason, body), seal)
+            return channel.acceptance
+        if notification.about is About.NOTHING:
+            return channel.acceptance
+        number = notification.number[:NUMBER_MAX]
+        seal = self._seal(account_id, number, headers, body)
+        try:
+            outcome = await self._record(channel.capabilities.channel, account_id, notification, seal)
+        except NotFound:
+            outcome = None  # a number, but none of ours
+        if outcome is RecordOutcome.REPLAYED:
+            raise errors.NotificationReplayed("the same notification was taken before")
+        if outcome is RecordOutcome.NOT_FOUND and self._database.catching_up_since is not None:
+            unknown = UnknownReport(account_id, notification, headers, body)
+            await keep_unknown_number(self._database, self._vault, unknown, now=self._clock.now())
+        elif outcome in (None, RecordOutcome.NOT_FOUND):
+            await self._keep(await self._misplaced(account_id, notification), seal)
+        return channel.acceptance
+
+    async def match_known(self) -> int:
+        """Record what was kept about numbers that have become known since; return how many there were.
+
+        A server that took over without the last commits of another one receives them again, by merchants and channels.
+        """
+        matched, after = 0, None
+        while True:
+            async with self._database.transaction() as tx:
+                unknown = ExceptionKind.UNKNOWN_NUMBER
+                page = await list_exceptions(tx, before=after, status=ExceptionStatus.OPEN, kind=unknown, limit=_PAGE)
+            for item in page:
+                matched += await self._match(item)
+            if len(page) < _PAGE:
+                return matched
+            after = page[-1].exception_id
+
+    async def _match(self, item: PaymentException) -> bool:
+        async with self._database.transaction() as tx:
+            if await owner_of(tx, item.number, item.about) is None:
+                return False
+        channel = (await self._accounts.get(item.account_id)).capabilities.channel
+        answer = channels.ChannelAnswer(
+            item.state,
+            amount_minor=item.amount_minor,
+            currency=item.currency,
+            channel_order_no=item.channel_order_no,
+            happened_at=item.happened_at,
+        )
+        outcome = await self._record(channel, item.account_id, channels.Notification(item.number, answer, item.about))
+        if outcome is RecordOutcome.NOT_FOUND:
+            return False  # it is another account's, for persons to decide
+        now, status = self._clock.now(), ExceptionStatus.MATCHED
+        decide = partial(mark_decided, status=status, by="hutong", reason="the number is known by now", now=now)
+        await self._database.run(lambda tx: decide(tx, item.exception_id))
+        return True
+
+    def _unreadable(self, account_id: UUID, reason: str, body: bytes) -> NewException:
+        return NewException(
+            exception_id=self._ids.new(),
+            account_id=account_id,
+            kind=ExceptionKind.UNREADABLE,
+            about=About.NOTHING,
+            number="",
+            source=Source.NOTIFICATION,
+            state=ChannelState.UNKNOWN,
+            digest=hashlib.sha256(body).digest(),
+            reason=reason,
+        )
+
+    async def _misplaced(self, account_id: UUID, notification: channels.Notification) -> NewException:
+        """Return the exception of a number that is unknown, or of another account's order."""
+        answer, about = notification.answer, notification.about
+        async with self._database.transaction() as tx:
+            owner = await owner_of(tx, notification.number, about)
+        kind = ExceptionKind.UNKNOWN_NUMBER if owner is None else ExceptionKind.OTHER_ACCOUNT
+        figures = (answer.state.value, answer.amount_minor, answer.currency, answer.channel_order_no)
+        return NewException(
+            exception_id=self._ids.new(),
+            account_id=account_id,
+            kind=kind,
+            about=about,
+            number=notification.number[:NUMBER_MAX],
+            source=Source.NOTIFICATION,
+            state=answer.state,
+            digest=digest_of(kind.value, about.value, notification.number, *figures),
+            reason=kind.value,
+            amount_minor=answer.amount_minor,
+            currency=answer.currency,
+            channel_order_no=answer.channel_order_no,
+            happened_at=answer.happened_at,
+            payment_id=None if owner is None else owner.payment_id,
+            attempt_id=None if owner is None or about is not About.PAYMENT else owner.object_id,
+            refund_id=None if owner is None or about is About.PAYMENT else owner.object_id,
+        )
+
+    def _seal(self, account_id: UUID, number: str, headers: Mapping[str, str], body: bytes) -> Seal | None:
+        """Return what seals a message as evidence; None in a process without a key, which keeps figures alone."""
+        if self._vault is None:
+            return None
+        return partial(seal_message, self._vault, account_id, number, headers, body)
+
+    async def _keep(self, news: NewException, seal: Seal | None) -> None:
+        sealed, now = replace(news, message=seal and seal()), self._clock.now()
+        await self._database.run(lambda tx: keep_exceptions(tx, [sealed], now=now))

@@ -26,9 +26,8 @@ _SLOWED = Counter("hutong_guesses_slowed_total", "Answers to wrong keys and link
 class Guesses:
     """A token bucket per address, in a bounded amount of memory."""
 
-    def __init__(self, clock: Clock, *, delay_s: float = DELAY_S) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._delay_s = delay_s
         self._buckets: OrderedDict[str, tuple[int, int]] = OrderedDict()
 
     async def slow(self, address: str) -> None:
@@ -41,4 +40,4 @@ class Guesses:
             self._buckets.popitem(last=False)
         if level < _NS:
             _SLOWED.inc()
-            await asyncio.sleep(self._delay_s)
+            await asyncio.sleep(DELAY_S)

@@ -44,7 +44,7 @@ class Storm:
         return await self.client.call("GET", f"{self.client.address}{path}", key=self.key)
 
     async def post(self, path: str, **body: Any) -> dict[str, Any]:
-        return await self.client.call("POST", f"{self.client.address}{path}", key=self.key, json=body)
+        return await self.client.call("POST", f"{self.client.address}{path}", key=self.key, json=body or None)
 
     async def until(self, payment_id: str, *statuses: str) -> dict[str, Any]:
         async with asyncio.timeout(40):

@@ -158,8 +158,9 @@ async def test_operators_see_all_bills_also_by_payer(platform_api: PlatformApi, 
     own = await seen(f"bills?customer={payer['id']}&merchant={ids.encode('mer', shop.merchant_id)}")
     assert [bill["id"] for bill in own["data"]] == [first["id"]]
     assert (await seen(f"bills/{first['id']}"))["id"] == first["id"]
-    sources = {one["source"]: one for one in (await seen("bill-sources"))["data"]}
-    assert sources["hutong.payment.0"]["lag"] == 0
+    sources = (await seen("bill-sources"))["data"]
+    # Another test may have ended a catch-up, after which the streams are new ones: hutong.payment.0-2.
+    assert {one["source"].partition("-")[0] for one in sources if one["lag"] == 0} >= {"hutong.payment.0"}
     exported = await platform_api.call("GET", f"/v1/operator/bills/export?customer={payer['id']}", headers=headers)
     assert exported.body.decode().count(payer["id"]) == 2
 

@@ -72,6 +72,8 @@ async def detach_partitions(
                 continue
             try:
                 held_by = await database.run(partial(_detach, parent, partition["name"], published, now))
+            except asyncpg.NoDataFoundError:
+                continue  # another worker has detached it since the list was read
             except _IN_THE_WAY:
                 held_by = "in_use"
             if held_by is None:

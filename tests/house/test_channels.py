@@ -32,6 +32,7 @@ from hutong.channels import (
     RefundRule,
 )
 from hutong.channels.protocol import AccountFinding
+from support.sources import nodes
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "hutong"
@@ -63,13 +64,8 @@ NOT_YET_READ = {
 }
 
 
-@cache
-def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text())
-
-
 def attributes(paths: tuple[Path, ...]) -> set[str]:
-    return {node.attr for path in paths for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute)}
+    return {node.attr for path in paths for node in nodes(path) if isinstance(node, ast.Attribute)}
 
 
 @cache

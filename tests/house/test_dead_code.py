@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter, defaultdict
-from functools import cache
 from pathlib import Path
+
+from support.sources import nodes, tree
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "hutong"
@@ -44,16 +45,11 @@ SEVERAL: dict[str, str] = {
 """Class names of several packages, each with the reason."""
 
 
-@cache
-def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text())
-
-
 def definitions() -> dict[str, list[tuple[Path, ast.AST]]]:
     """Functions and methods that no framework calls, by name."""
     found: dict[str, list[tuple[Path, ast.AST]]] = defaultdict(list)
     for path in FILES:
-        for node in ast.walk(tree(path)):
+        for node in nodes(path):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 handed = any(DECORATED.search(ast.unparse(decorator) + "(") for decorator in node.decorator_list)
                 if not handed and not node.name.startswith("__"):
@@ -65,7 +61,7 @@ def mentions() -> Counter[str]:
     """How often each name is read in the source, apart from imports and from lists of exported names."""
     counts: Counter[str] = Counter()
     for path in [*FILES, *OTHERS]:
-        for node in ast.walk(tree(path)):
+        for node in nodes(path):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
                 counts[node.id] += 1
             elif isinstance(node, ast.Attribute):

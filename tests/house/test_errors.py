@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from support.sources import nodes
+
 SOURCE = Path(__file__).parents[2] / "src" / "hutong"
 FILES = sorted(SOURCE.rglob("*.py"))
 STATUSES = frozenset({200, 201, 202, 204, 400, 401, 402, 403, 404, 409, 410, 422, 429, 500, 502, 503, 504})
@@ -40,9 +42,9 @@ def package(path: Path) -> str:
     return path.relative_to(SOURCE).parts[0]
 
 
-def statuses(tree: ast.AST) -> Iterator[ast.AST]:
+def statuses(path: Path) -> Iterator[ast.AST]:
     """Numbers that stand where a status would: returned with a body, compared, named, or passed as one."""
-    for node in ast.walk(tree):
+    for node in nodes(path):
         places: list[ast.AST | None] = []
         if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple):
             places = [*node.value.elts]
@@ -67,14 +69,14 @@ def test_no_status_of_http_below_the_api() -> None:
         f"{name(path)}: line {node.lineno}: {ast.unparse(node)}"  # type: ignore[attr-defined]
         for path in FILES
         if package(path) not in SPEAK_HTTP and path.name != "errors.py" and not name(path).startswith(SENDS_HTTP)
-        for node in statuses(ast.parse(path.read_text()))
+        for node in statuses(path)
     ]
     assert found == []
 
 
-def details(tree: ast.AST) -> Iterator[tuple[int, str]]:
+def details(path: Path) -> Iterator[tuple[int, str]]:
     """The details of errors that name a parameter, each with its line."""
-    for node in ast.walk(tree):
+    for node in nodes(path):
         if not isinstance(node, ast.Call) or all(keyword.arg != "param" for keyword in node.keywords):
             continue
         if node.args and isinstance(node.args[0], ast.Constant | ast.JoinedStr):
@@ -85,7 +87,7 @@ def test_error_details_are_sentences_with_a_subject() -> None:
     found = [
         f"{name(path)}: line {line}: {detail}"
         for path in FILES
-        for line, detail in details(ast.parse(path.read_text()))
+        for line, detail in details(path)
         if HEADLESS.match(detail) or detail.rstrip("'\"").endswith(".")
     ]
     assert found == []

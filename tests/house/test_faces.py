@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from support.sources import nodes, tree
+
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "hutong"
 PACKAGES = sorted(folder.name for folder in SOURCE.iterdir() if (folder / "__init__.py").exists())
@@ -33,11 +35,6 @@ EXTENSIONS: dict[str, str] = {
 """Names without a user in the house, such as `channels.Adapter`, each with its purpose."""
 
 
-@cache
-def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text())
-
-
 def exported(package: str) -> list[str]:
     for node in tree(SOURCE / package / "__init__.py").body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "__all__":
@@ -50,7 +47,7 @@ def uses(path: Path) -> frozenset[tuple[str, str]]:
     """The names that a file takes from the faces of packages: `from hutong import ledger; ledger.X`, or imported."""
     aliases: dict[str, str] = {}
     found: set[tuple[str, str]] = set()
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.ImportFrom) and node.module == "hutong":
             aliases |= {alias.asname or alias.name: alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hutong."):
@@ -58,7 +55,7 @@ def uses(path: Path) -> frozenset[tuple[str, str]]:
             found |= {(package, alias.name) for alias in node.names}
         elif isinstance(node, ast.Import):
             aliases |= {alias.name: alias.name.split(".")[1] for alias in node.names if alias.name.count(".") == 1}
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Attribute):
             start = ast.unparse(node.value)
             if start in aliases:

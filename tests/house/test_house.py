@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from support.sources import nodes, tree
+
 SOURCE = Path(__file__).parents[2] / "src" / "hutong"
 FILES = sorted(SOURCE.rglob("*.py"))
 PACKAGES = {folder.name for folder in SOURCE.iterdir() if (folder / "__init__.py").exists()}
@@ -26,7 +28,7 @@ def test_files_stay_under_400_lines(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=name)
 def test_functions_stay_under_70_lines(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or 0) - node.lineno + 1
             assert length <= 70, f"{node.name} has {length} lines"
@@ -36,7 +38,7 @@ def test_functions_stay_under_70_lines(path: Path) -> None:
 def test_sql_lives_in_sql_files(path: Path) -> None:
     if name(path) in SQL_OUTSIDE:
         return
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             assert not SQL.search(node.value), f"line {node.lineno} holds SQL"
 
@@ -44,7 +46,7 @@ def test_sql_lives_in_sql_files(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=name)
 def test_others_are_imported_by_their_face(path: Path) -> None:
     own = path.relative_to(SOURCE).parts[0]
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("hutong."):
             parts = node.module.split(".")
             reaches_inside = len(parts) > 2 and parts[1] in PACKAGES and parts[1] != own
@@ -84,7 +86,7 @@ def test_only_what_stops_the_embedded_server_starts_it() -> None:
         f"{name(path)}: {ast.unparse(node.func.value)}"
         for path in FILES
         if path.relative_to(SOURCE).parts[0] != "db"
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in nodes(path)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "start"
         if re.search("server|embedded", ast.unparse(node.func.value), re.IGNORECASE)
     ]
@@ -122,9 +124,9 @@ def test_migrations_depend_on_others_that_are_there(path: Path) -> None:
 
 
 def test_renamed_migrations_lead_to_those_that_are_there() -> None:
-    tree = ast.parse((SOURCE / "db" / "migrations.py").read_text())
+    module = tree(SOURCE / "db" / "migrations.py")
     (found,) = [
-        node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "RENAMED"
+        node.value for node in module.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "RENAMED"
     ]
     renamed: dict[str, str] = ast.literal_eval(found)
     assert renamed.keys().isdisjoint(MIGRATIONS)

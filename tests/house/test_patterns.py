@@ -6,12 +6,14 @@ import ast
 import re
 from pathlib import Path
 
+from support.sources import nodes
+
 SOURCE = Path(__file__).parents[2] / "src"
 _UNESCAPED = re.compile(r"(?<!\\)(?:\\\\)*\$(?![^\[]*\])")
 
 
-def _patterns(tree: ast.Module) -> list[str]:
-    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args)
+def _patterns(path: Path) -> list[str]:
+    calls = (node for node in nodes(path) if isinstance(node, ast.Call) and node.args)
     return [
         ast.literal_eval(call.args[0])
         for call in calls
@@ -28,7 +30,7 @@ def test_no_pattern_ends_before_a_line_end() -> None:
     found = {
         f"{path.relative_to(SOURCE)}: {pattern}"
         for path in SOURCE.rglob("*.py")
-        for pattern in _patterns(ast.parse(path.read_text()))
+        for pattern in _patterns(path)
         if _UNESCAPED.search(pattern)
     }
     assert found == set()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
-import io
 import re
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from support.sources import nodes, tokens, tree
 
 SOURCE = Path(__file__).parents[2] / "src" / "hutong"
 TESTS = Path(__file__).parents[1]
@@ -48,7 +49,7 @@ def name(path: Path) -> str:
 
 def prose(path: Path) -> Iterator[tuple[int, str]]:
     """The comments and strings of a file, each with its line. Identifiers, keys and addresses are no prose."""
-    for token in tokenize.generate_tokens(io.StringIO(path.read_text()).readline):
+    for token in tokens(path):
         text = token.string
         if token.type == tokenize.COMMENT or (token.type == tokenize.STRING and " " in text):
             yield token.start[0], re.sub(r"`[^`]*`|\{[^}]*\}|https?://\S+", "", text)
@@ -68,22 +69,21 @@ def test_comments_of_statements_use_the_terms_of_the_glossary(path: Path) -> Non
 
 @pytest.mark.parametrize("path", [*FILES, *TEST_FILES], ids=name)
 def test_names_are_nouns_and_verbs_of_the_field(path: Path) -> None:
-    tokens = tokenize.generate_tokens(io.StringIO(path.read_text()).readline)
-    assert [f"line {t.start[0]}: {t.string}" for t in tokens if t.type == tokenize.NAME and t.string in NAMES] == []
+    names = [token for token in tokens(path) if token.type == tokenize.NAME]
+    assert [f"line {token.start[0]}: {token.string}" for token in names if token.string in NAMES] == []
 
 
 @pytest.mark.parametrize("path", TEST_FILES, ids=name)
 def test_names_of_tests_use_the_terms_of_the_glossary(path: Path) -> None:
-    nodes = [node for node in ast.walk(ast.parse(path.read_text())) if hasattr(node, "name") and hasattr(node, "body")]
-    assert [node.name for node in nodes if PATTERN.search(str(node.name).replace("_", " ").strip())] == []
+    named = [node for node in nodes(path) if hasattr(node, "name") and hasattr(node, "body")]
+    assert [node.name for node in named if PATTERN.search(str(node.name).replace("_", " ").strip())] == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)
 def test_first_lines_say_what_is_done(path: Path) -> None:
-    tree = ast.parse(path.read_text())
-    opening = (ast.get_docstring(tree) or "").split(" ")[0]
+    opening = (ast.get_docstring(tree(path)) or "").split(" ")[0]
     assert opening not in OPENINGS, "the module's docstring is a noun phrase"
-    for node in ast.walk(tree):
+    for node in nodes(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             read = any("property" in ast.unparse(decorator) for decorator in node.decorator_list)
             opening = (ast.get_docstring(node) or "").split(" ")[0]

@@ -13,6 +13,7 @@ import pytest
 
 from hutong.db import load_statements
 from hutong.db.statements import Statement
+from support.sources import nodes
 
 SOURCE = Path(__file__).parents[2] / "src" / "hutong"
 FOLDERS = sorted({file.parents[1] for file in SOURCE.rglob("sql/*.sql")})
@@ -39,7 +40,7 @@ def kept(folder: Path) -> dict[str, Statement]:
 def calls(folder: Path) -> Iterator[tuple[str, ast.Call, Statement]]:
     """The calls `sql.name.fetch(tx, …)` in a package, each with where it stands and the statement it means."""
     for file in sorted(folder.rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text())):
+        for node in nodes(file):
             match node:
                 case ast.Call(
                     func=ast.Attribute(

@@ -12,6 +12,7 @@ import pytest
 
 import hutong
 from hutong.errors import HutongError
+from support.sources import nodes
 
 SOURCE = Path(__file__).parents[2] / "src" / "hutong"
 SAME_CODE_MEANT = {"_WrongCount"}  # never leaves its module by this name
@@ -50,7 +51,7 @@ def test_codes_are_unique() -> None:
     "path", [path for path in sorted(SOURCE.rglob("*.py")) if path.name != "config.py"], ids=lambda path: path.name
 )
 def test_only_the_configuration_reads_the_environment(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         named = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
         names = [alias.name for alias in node.names] if isinstance(node, ast.ImportFrom) else [named]
         for name in names:

@@ -151,7 +151,22 @@ async def test_what_is_ignored_books_nothing_and_the_payment_ends(
     assert (stored.payment.status, stored.payment.attempts[0].state, stored.transfers) == ("closed", "closed", [])
     await lifecycle.notify(world.account_id, PROOF, number(payment).encode())
     (item,) = await listed(world)
-    assert (item.status, item.seen) == ("ignored", 2), "reported again, it stays decided"
+    # Seen by the query before the decision, by the one that verifies the end a day later, and by the notification.
+    assert (item.status, item.seen) == ("ignored", 3), "reported again, it stays decided"
+
+
+async def test_what_was_ignored_before_any_payment_is_verified_a_day_later(
+    world: World, lifecycle: Payments, channel: HonestChannel
+) -> None:
+    payment = await placed(world, lifecycle)
+    order = channel.orders[number(payment)]
+    order.captured_minor = AMOUNT - 1  # it does not fit, and nothing is paid
+    await sweep(world, lifecycle)
+    await decided(world, IGNORE)
+    order.state, order.captured_minor = ChannelState.SUCCEEDED, AMOUNT  # paid after all, and no notification comes
+    await sweep(world, lifecycle, timedelta(days=1, seconds=1))
+    stored = await world.see(payment)
+    assert [credit for _, _, _, credit in stored.transfers] == [world.ledger_account(2202)], "it goes back"
 
 
 @pytest.mark.parametrize("decision", [TAKE, REFUND])

@@ -11,7 +11,7 @@ from hutong.channels import NOT_SENT, About, ChannelAnswer, ChannelState
 from hutong.ids import Ids, encode
 from hutong.payments import postings
 from hutong.payments.channel_reports import ChannelReport, RecordOutcome, ReportChange
-from hutong.payments.exception_items import NewException, misfit
+from hutong.payments.exception_items import NewException, exception_of, mismatch_kind
 from hutong.payments.items import funding_of
 from hutong.payments.model import (
     ATTEMPT_TRANSITIONS,
@@ -58,11 +58,19 @@ class AttemptReports:
 
     def misfit(self, payment: Payment, row: Attempt, report: ChannelReport, *, new_id: UUID) -> NewException:
         """Return the exception that a report of another amount or currency is."""
-        return misfit(
-            report.account_id, encode("att", row.attempt_id), report.answer, report.source, new_id=new_id,
-            about=About.PAYMENT, expected=(payment.amount_minor, payment.currency),
-            message=report.seal and report.seal(), payment_id=payment.payment_id, attempt_id=row.attempt_id,
-        )  # fmt: skip
+        return exception_of(
+            report.answer,
+            mismatch_kind(report.answer, payment.currency),
+            exception_id=new_id,
+            account_id=report.account_id,
+            about=About.PAYMENT,
+            number=encode("att", row.attempt_id),
+            source=report.source,
+            expected=(payment.amount_minor, payment.currency),
+            message=report.seal and report.seal(),
+            payment_id=payment.payment_id,
+            attempt_id=row.attempt_id,
+        )
 
     def postpone(
         self, payment: Payment, row: Attempt, report: ChannelReport, *, now: datetime
@@ -149,11 +157,7 @@ def _apply(
     if answer.action is not None and attempt.is_open:
         attempt.action_kind, attempt.action_content = answer.action.kind.value, answer.action.content
     change.events += settle_status(payment, now)
-    attempt.next_query_at = _next_query_at(payment, attempt, now, policy) if attempt.is_open else None
-    attempt.doubt_since = _doubt_since(payment, attempt)
-    if transitioned:
-        unpaid = attempt.state in (AttemptState.FAILED, AttemptState.CLOSED)
-        attempt.verify_at = now + policy.verify_after if unpaid else None
+    _schedule(payment, attempt, now, policy, transitioned=transitioned)
     change.payment_changed = payment.status is not status
     change.moved = transitioned or change.payment_changed
     change.row_changed = was_open or change.moved
@@ -162,6 +166,15 @@ def _apply(
     if transitioned or change.contradicts:
         change.timeline.append(_timeline_entry(payment, attempt, report, contradicts=change.contradicts))
     return change
+
+
+def _schedule(payment: Payment, attempt: Attempt, now: datetime, policy: PollingPolicy, *, transitioned: bool) -> None:
+    """Set when the channel is asked again: about what is open, and once more about what has ended unpaid."""
+    attempt.next_query_at = _next_query_at(payment, attempt, now, policy) if attempt.is_open else None
+    attempt.doubt_since = _doubt_since(payment, attempt)
+    if transitioned:
+        unpaid = attempt.state in (AttemptState.FAILED, AttemptState.CLOSED)
+        attempt.verify_at = now + policy.verify_after if unpaid else None
 
 
 def settle_exception(
@@ -173,6 +186,7 @@ def settle_exception(
     *,
     to_surplus: bool,
     now: datetime,
+    policy: PollingPolicy,
 ) -> ReportChange[Attempt]:
     """Apply what two persons have decided about a report that does not fit; return what that changes.
 
@@ -187,9 +201,8 @@ def settle_exception(
         attempt.channel_order_no = answer.channel_order_no or attempt.channel_order_no
         change.events += _transition(payment, attempt, target, answer, now, to_surplus=to_surplus)
     change.events += settle_status(payment, now)
-    if not attempt.is_open:
-        attempt.next_query_at = attempt.doubt_since = attempt.verify_at = None
     change.moved = change.row_changed = attempt.state is not state
+    _schedule(payment, attempt, now, policy, transitioned=change.moved)
     change.payment_changed = payment.status is not status
     change.follow_up = change.moved and attempt.surplus
     change.events.append(PaymentEvent(_Type.EXCEPTION_DECIDED, payment, attempt))

@@ -138,24 +138,33 @@ Seal = Callable[[], bytes]
 """Seals the message that brought a report, once that is needed."""
 
 
-def misfit(
-    report_account: UUID, number: str, answer: ChannelAnswer, source: Source, *, new_id: UUID, about: About,
-    expected: tuple[int | None, str], message: bytes | None, payment_id: UUID, attempt_id: UUID | None = None,
+def exception_of(
+    answer: ChannelAnswer,
+    kind: ExceptionKind,
+    *,
+    exception_id: UUID,
+    account_id: UUID,
+    about: About,
+    number: str,
+    source: Source,
+    expected: tuple[int | None, str | None] = (None, None),
+    message: bytes | None = None,
+    payment_id: UUID | None = None,
+    attempt_id: UUID | None = None,
     refund_id: UUID | None = None,
-) -> NewException:  # fmt: skip
-    """Return the exception of a report with another amount or currency than ours."""
-    other_currency = answer.currency is not None and answer.currency != expected[1]
-    kind = ExceptionKind.CURRENCY_MISMATCH if other_currency else ExceptionKind.AMOUNT_MISMATCH
-    figures = (answer.state.value, answer.amount_minor, answer.currency, answer.channel_order_no)
+) -> NewException:
+    """Return the exception that a channel's answer is; the same figures about the same number are the same one."""
+    reported = (answer.state.value, answer.amount_minor, answer.currency, answer.channel_order_no)
+    digest = hashlib.sha256(orjson.dumps([str(part) for part in (kind.value, about.value, number, *reported)])).digest()
     return NewException(
-        exception_id=new_id,
-        account_id=report_account,
+        exception_id=exception_id,
+        account_id=account_id,
         kind=kind,
         about=about,
-        number=number,
+        number=number[:NUMBER_MAX],
         source=source,
         state=answer.state,
-        digest=digest_of(kind.value, about.value, number, *figures),
+        digest=digest,
         reason=kind.value,
         amount_minor=answer.amount_minor,
         currency=answer.currency,
@@ -170,9 +179,10 @@ def misfit(
     )
 
 
-def digest_of(*parts: object) -> bytes:
-    """Return the digest of what a message reports."""
-    return hashlib.sha256(orjson.dumps([str(part) for part in parts])).digest()
+def mismatch_kind(answer: ChannelAnswer, currency: str) -> ExceptionKind:
+    """Return what is wrong with an answer whose amount or currency is another than ours."""
+    other_currency = answer.currency is not None and answer.currency != currency
+    return ExceptionKind.CURRENCY_MISMATCH if other_currency else ExceptionKind.AMOUNT_MISMATCH
 
 
 def seal_message(vault: Vault | None, account_id: UUID, number: str, headers: Mapping[str, str], body: bytes) -> bytes:

@@ -21,12 +21,12 @@ from hutong.payments.exception_items import (
     NewException,
     PaymentException,
     Seal,
-    digest_of,
+    exception_of,
     seal_message,
 )
 from hutong.payments.exception_store import keep_exceptions, list_exceptions, mark_decided
 from hutong.payments.model import Source
-from hutong.payments.unknown_numbers import UnknownReport, keep_unknown_number, owner_of
+from hutong.payments.unknown_numbers import UnknownReport, keep_unknown_number, owners_of
 from hutong.vault import Vault
 
 _PAGE = 100
@@ -107,16 +107,14 @@ class Notifications:
             async with self._database.transaction() as tx:
                 unknown = ExceptionKind.UNKNOWN_NUMBER
                 page = await list_exceptions(tx, before=after, status=ExceptionStatus.OPEN, kind=unknown, limit=_PAGE)
+                known = await owners_of(tx, [(item.number, item.about) for item in page])
             for item in page:
-                matched += await self._match(item)
+                matched += item.number in known and await self._match(item)
             if len(page) < _PAGE:
                 return matched
             after = page[-1].exception_id
 
     async def _match(self, item: PaymentException) -> bool:
-        async with self._database.transaction() as tx:
-            if await owner_of(tx, item.number, item.about) is None:
-                return False
         channel = (await self._accounts.get(item.account_id)).capabilities.channel
         answer = channels.ChannelAnswer(
             item.state,
@@ -148,25 +146,18 @@ class Notifications:
 
     async def _misplaced(self, account_id: UUID, notification: channels.Notification) -> NewException:
         """Return the exception of a number that is unknown, or of another account's order."""
-        answer, about = notification.answer, notification.about
+        about = notification.about
         async with self._database.transaction() as tx:
-            owner = await owner_of(tx, notification.number, about)
+            owner = (await owners_of(tx, [(notification.number, about)])).get(notification.number)
         kind = ExceptionKind.UNKNOWN_NUMBER if owner is None else ExceptionKind.OTHER_ACCOUNT
-        figures = (answer.state.value, answer.amount_minor, answer.currency, answer.channel_order_no)
-        return NewException(
+        return exception_of(
+            notification.answer,
+            kind,
             exception_id=self._ids.new(),
             account_id=account_id,
-            kind=kind,
             about=about,
-            number=notification.number[:NUMBER_MAX],
+            number=notification.number,
             source=Source.NOTIFICATION,
-            state=answer.state,
-            digest=digest_of(kind.value, about.value, notification.number, *figures),
-            reason=kind.value,
-            amount_minor=answer.amount_minor,
-            currency=answer.currency,
-            channel_order_no=answer.channel_order_no,
-            happened_at=answer.happened_at,
             payment_id=None if owner is None else owner.payment_id,
             attempt_id=None if owner is None or about is not About.PAYMENT else owner.object_id,
             refund_id=None if owner is None or about is About.PAYMENT else owner.object_id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -133,14 +134,14 @@ class NumberOwner:
     object_id: UUID
 
 
-async def owner_of(tx: db.Tx, number: str, about: About) -> NumberOwner | None:
-    """Return what has a number at whatever account; None if nothing has."""
-    try:
-        our_id = ids.decode("att", number) if about is About.PAYMENT else read_number(number)[1]
-    except NotFound:
-        return None
-    payment_id = await sql.owner_of_number.fetchval(tx, our_id, about.value)
-    return None if payment_id is None else NumberOwner(payment_id, our_id)
+async def owners_of(tx: db.Tx, numbers: Sequence[tuple[str, About]]) -> dict[str, NumberOwner]:
+    """Return what has these numbers, at whatever account; a number that nothing has is left out."""
+    wanted: dict[UUID, str] = {}
+    for number, about in numbers:
+        with suppress(NotFound):  # it has not the form of ours
+            wanted[ids.decode("att", number) if about is About.PAYMENT else read_number(number)[1]] = number
+    rows = await sql.owners_of_numbers.fetch(tx, list(wanted)) if wanted else []
+    return {wanted[row["id"]]: NumberOwner(row["payment_id"], row["id"]) for row in rows}
 
 
 async def adopt_proven(tx: db.Tx, waiting: Sequence[UnknownNumber], *, now: datetime) -> int:

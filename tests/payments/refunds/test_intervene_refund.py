@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncIterator
 from typing import Any
-from uuid import UUID
 
 import pytest
 
@@ -14,11 +12,11 @@ from hutong.app.approval_handlers import approval_handlers
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.clock import ManualClock
 from hutong.db import Database
-from hutong.operators import Role
 from hutong.payments import OperatorActionType, Payment, refunds
 from hutong.payments.refunds.model import Refund
 from hutong.payments.refunds.operator_actions import RefundMethodRefused
 from hutong.payments.store import read_timeline
+from support.fixtures.exceptions import person
 from support.fixtures.refunds import RefundWorld
 
 
@@ -27,16 +25,6 @@ async def world(fresh_database_url: str, clock: ManualClock) -> AsyncIterator[Re
     """A world without neighbours, since what is left reserved here would stand in their books."""
     async with Database.open(fresh_database_url, size=4) as database:
         yield RefundWorld(database, clock)
-
-
-async def person(world: RefundWorld) -> UUID:
-    identifier = world.ids.new()
-    async with world.database.transaction() as tx:
-        await operators.add_operator(
-            tx, operator_id=identifier, name=secrets.token_hex(8), role=Role.APPROVER, random=secrets.token_hex(32),
-            reason="test", now=world.clock.now(),
-        )  # fmt: skip
-    return identifier
 
 
 async def decided(world: RefundWorld, refund: Refund, action: str, **payload: Any) -> operators.Proposal:

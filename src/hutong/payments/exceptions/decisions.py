@@ -111,7 +111,14 @@ def decide_exception(transactions: PaymentTransactions) -> operators.ApprovalHan
             )  # fmt: skip
             target = AttemptState.CLOSED if decision is ExceptionDecision.IGNORE else AttemptState.SUCCEEDED
             change = settle_exception(
-                payment, attempt, target, answer, entry, to_surplus=decision is ExceptionDecision.REFUND, now=now
+                payment,
+                attempt,
+                target,
+                answer,
+                entry,
+                to_surplus=decision is ExceptionDecision.REFUND,
+                now=now,
+                policy=transactions.policy,
             )
             await transactions.reports.write(tx, [change], now=now)
         await mark_decided(tx, exception_id, DECIDED[decision], by=proposal, reason=approved.reason, now=now)

@@ -11,7 +11,7 @@ from hutong import db
 from hutong.channels import About, ChannelAnswer, ChannelState
 from hutong.errors import InvariantBroken
 from hutong.payments.channel_reports import ChannelReport, RecordOutcome, ReportChange
-from hutong.payments.exception_items import NewException, misfit
+from hutong.payments.exception_items import NewException, exception_of, mismatch_kind
 from hutong.payments.model import Payment, PaymentEvent, PollingPolicy, Source, TimelineEntry
 from hutong.payments.refunds import postings
 from hutong.payments.refunds.fallback import SwitchMethodOutcome, SwitchRefundMethod, switch_locked
@@ -51,12 +51,19 @@ class RefundReports:
 
     def misfit(self, payment: Payment, row: Refund, report: ChannelReport, *, new_id: UUID) -> NewException:
         """Return the exception that a report of another amount or currency is."""
-        return misfit(
-            report.account_id, row.number, report.answer, report.source, new_id=new_id,
+        return exception_of(
+            report.answer,
+            mismatch_kind(report.answer, row.currency),
+            exception_id=new_id,
+            account_id=report.account_id,
             about=About.PAYOUT if report.method is _M.PAYOUT else About.REFUND,
-            expected=(row.amount_minor, row.currency), message=report.seal and report.seal(),
-            payment_id=payment.payment_id, refund_id=row.refund_id,
-        )  # fmt: skip
+            number=row.number,
+            source=report.source,
+            expected=(row.amount_minor, row.currency),
+            message=report.seal and report.seal(),
+            payment_id=payment.payment_id,
+            refund_id=row.refund_id,
+        )
 
     def postpone(self, payment: Payment, row: Refund, report: ChannelReport, *, now: datetime) -> ReportChange[Refund]:
         """Return what a report that does not fit changes: when the channel is asked again, as about any doubt."""

@@ -105,9 +105,8 @@ UPDATE payments.unknown_number
 SET dismissed_at = $3, dismissed_by = $4, dismiss_reason = $5
 WHERE account_id = $1 AND number = $2 AND adopted_at IS NULL;
 
--- name: owner_of_number
--- The payment whose attempt or refund has this id.
-SELECT coalesce(
-    (SELECT a.payment_id FROM payments.attempt AS a WHERE $2::text = 'payment' AND a.id = $1::uuid),
-    (SELECT r.payment_id FROM payments.refund AS r WHERE $2::text <> 'payment' AND r.id = $1::uuid)
-);
+-- name: owners_of_numbers
+-- The attempts and refunds with these ids, with their payments.
+SELECT a.id, a.payment_id FROM payments.attempt AS a WHERE a.id = ANY ($1::uuid [])
+UNION ALL
+SELECT r.id, r.payment_id FROM payments.refund AS r WHERE r.id = ANY ($1::uuid []);

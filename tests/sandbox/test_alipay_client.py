@@ -12,7 +12,7 @@ from uuid import uuid4
 import aiohttp
 import pytest
 from alipay import AliPay, DCAliPay
-from alipay.exceptions import AliPayException, AliPayValidationError
+from alipay.exceptions import AliPayValidationError
 
 from hutong.sandbox.alipay.keys import APP_ID, SELLER_ID, AlipaySandboxKeys
 

@@ -29,7 +29,7 @@ simulate: setup
 # Business goes on while something dies or lies, then every log is compared. NAME=kills|links|lies|…; without ROUNDS,
 # the counts of a release. ROUNDS=20 RATE=10 SEED=7 BREAK=believe_any_amount, as needed.
 campaign: setup
-	@PYTHONPATH=tests $(BIN)/python -m campaigns.campaign $(NAME) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+	@ulimit -n 20000; PYTHONPATH=tests $(BIN)/python -m campaigns.campaign $(NAME) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 		$(if $(RATE),--rate $(RATE)) $(if $(SEED),--seed $(SEED)) $(if $(BREAK),--break $(BREAK))
 
 # Each rule broken on purpose must be noticed by a short campaign.

@@ -14,7 +14,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ import aiohttp
 from campaigns import faults
 from campaigns.installation import Installation, Layout, answers, machine
 from campaigns.judge import Findings, judge, watching_the_books
+from campaigns.listening import Audience
 from campaigns.promises import Log
 from campaigns.report import Injected, Report, make_report
 from campaigns.shop import Shop
@@ -44,17 +45,23 @@ class Campaign:
         faults: Its faults, with the number of each in the long form.
         layout: The installation that it needs.
         pause_s: The time between one recovery and the next fault, at least and at most.
+        rest_s: How long everything may take to come to rest.
     """
 
     faults: Mapping[faults.Fault, int]
     layout: Layout = field(default_factory=Layout)
     pause_s: tuple[float, float] = (0.2, 3.0)
+    rest_s: float = 60.0
 
 
 CAMPAIGNS = {
     "kills": Campaign(faults.KILLS),
     "links": Campaign(faults.LINKS, Layout(database_link=True, channel_link=True)),
     "lies": Campaign(faults.LIES, Layout(channel_link=True)),
+    "floods": Campaign(faults.FLOODS),
+    "broker": Campaign(faults.BROKER, Layout(broker=True)),
+    "disk": Campaign(faults.DISK, Layout(disk_mb=1024)),
+    "clock": Campaign(faults.CLOCK, Layout(own_clock=True), rest_s=400.0),
     "mixed": Campaign(faults.MIXED, Layout(channel_link=True), pause_s=(0.2, 1.0)),
 }
 
@@ -77,6 +84,7 @@ class World:
     client: Client
     key: str
     view: TimedView
+    audience: Audience | None
 
 
 @asynccontextmanager
@@ -85,13 +93,18 @@ async def a_world(folder: Path, layout: Layout) -> AsyncIterator[World]:
     server, view = StormyServer(), TimedView()
     server.storm, server.view = False, view
     connector = aiohttp.TCPConnector(limit=0)
-    async with Installation(folder, layout).running() as installation, aiohttp.ClientSession(connector=connector) as s:
+    audience = Audience() if layout.broker else None
+    async with AsyncExitStack() as stack:
+        installation = await stack.enter_async_context(Installation(folder, layout).running())
+        s = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+        if audience is not None:
+            await stack.enter_async_context(audience.listening(installation))
         client = Client(s, installation.address, installation.sandbox_address)
         key = await installation.create_merchant()
         await server.up()
         try:
             server.trust(await client.add_endpoint(key, server.url))
-            yield World(installation, client, key, view)
+            yield World(installation, client, key, view, audience)
         finally:
             await server.down()
 
@@ -121,7 +134,9 @@ async def run(
                 await asyncio.sleep(rng.uniform(*campaign.pause_s))
             quiet_from = loop.time()
             await asyncio.sleep(calm_s)
-        await judge(world.installation, world.client, world.key, world.view, log, findings)
+        await judge(world.installation, world.client, world.key, world.view, log, findings, campaign.rest_s)
+        if world.audience is not None:
+            await world.audience.check(world.view, findings)
     return make_report(
         campaign=name,
         command=f"make campaign NAME={name} ROUNDS={rounds} RATE={rate:g} SEED={seed}",

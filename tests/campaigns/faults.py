@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import random
 import signal
 from collections.abc import Awaitable, Callable, Mapping
@@ -10,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from campaigns.installation import Installation
+from front_door.attack import ATTACKS, attack
 from hutong.demo.merchant import Client, Refused
 from support.fakes.faulty_link import FaultyLink
 
@@ -198,6 +200,103 @@ LIES: Mapping[Fault, int] = {
 }  # fmt: skip
 
 
+def _flood(name: str) -> Fault:
+    async def flood(rig: Rig) -> None:
+        ready = multiprocessing.Event()
+        number = FLOOD if name == "idle" else FLOOD // 10
+        arguments = (rig.installation.port, name, number, ready.set)
+        attacker = multiprocessing.Process(target=attack, args=arguments, daemon=True)
+        attacker.start()
+        try:
+            async with asyncio.timeout(60):
+                await asyncio.to_thread(ready.wait)
+            await _hold(rig, 5.0, 10.0)
+        finally:
+            attacker.kill()
+            await asyncio.to_thread(attacker.join)
+
+    flood.__name__ = f"flood_of_{name.replace(' ', '_')}"
+    flood.__doc__ = f"Let others hold very many connections to the API: {name}."
+    return flood
+
+
+FLOOD = 10_000
+FLOODS: Mapping[Fault, int] = {_flood(name): 5 for name in ATTACKS}
+
+
+async def stop_broker(rig: Rig) -> None:
+    """Stop the broker in order, and start it some seconds later."""
+    broker = rig.installation.rabbitmq
+    assert broker is not None
+    await asyncio.to_thread(broker.stop)
+    await _hold(rig, 5.0, 10.0)
+    await asyncio.to_thread(broker.start)
+
+
+async def kill_broker(rig: Rig) -> None:
+    """Kill the broker, and start it again."""
+    broker = rig.installation.rabbitmq
+    assert broker is not None
+    await asyncio.to_thread(broker.kill)
+    await asyncio.to_thread(broker.start)
+
+
+async def swallow_confirmations_of_broker(rig: Rig) -> None:
+    """Let the broker take everything and confirm nothing."""
+    link = rig.installation.links["broker"]
+    link.swallow(up=False)
+    await _hold(rig, 5.0, 10.0)
+    link.heal()
+    link.cut()
+
+
+BROKER: Mapping[Fault, int] = {stop_broker: 5, kill_broker: 20, swallow_confirmations_of_broker: 5}
+
+
+async def fill_disk(rig: Rig) -> None:
+    """Fill the disk that database, log and data folder share to the last byte, for some seconds."""
+    filler = rig.installation.home / "filler"
+
+    def fill() -> None:
+        with suppress(OSError), filler.open("wb", buffering=0) as file:
+            while file.write(bytes(1 << 16)):
+                pass
+
+    try:
+        for _ in range(rig.rng.randint(8, 20)):  # what was freed meanwhile is taken as well
+            await asyncio.to_thread(fill)
+            await asyncio.sleep(0.5)
+    finally:
+        filler.unlink()
+
+
+DISK: Mapping[Fault, int] = {fill_disk: 20}
+
+
+def _shift(seconds: int) -> Fault:
+    async def shift(rig: Rig) -> None:
+        rig.installation.set_clock(f"{seconds:+d}")
+        await _hold(rig, 4.0, 8.0)
+        rig.installation.set_clock("+0")
+        await asyncio.sleep(1.5)  # the processes look once a second
+
+    shift.__name__ = f"clock_{seconds:+d}_s"
+    shift.__doc__ = f"Show Hutong's processes a clock that is off by {seconds} seconds, for some seconds."
+    return shift
+
+
+async def clock_back_again_and_again(rig: Rig) -> None:
+    """Let the clock go back by a second every other second."""
+    for seconds in range(5):
+        rig.installation.set_clock(f"{-seconds:+d}")
+        await asyncio.sleep(2.0)
+    rig.installation.set_clock("+0")
+    await asyncio.sleep(1.5)
+
+
+CLOCK: Mapping[Fault, int] = dict.fromkeys(
+    (_shift(300), _shift(-300), _shift(86_400), _shift(-86_400), clock_back_again_and_again), 10
+)
 MIXED: Mapping[Fault, int] = {
     **dict.fromkeys((kill_everything, kill_api, kill_worker, kill_database_server), 10),
     **dict.fromkeys((swallow_answers_of_channels, answer_for_channels, cut_channels_after_bytes, silence_channels), 10),

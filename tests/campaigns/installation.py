@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
 import sys
 import urllib.request
 from collections.abc import AsyncIterator, Sequence
@@ -19,13 +20,15 @@ from typing import Any
 
 import psutil
 
+from hutong.bench.rabbitmq import RabbitMQ
 from hutong.db import EmbeddedServer
 from hutong.demo.platform import free_port
 from support.fakes.faulty_link import FaultyLink
 
 BROKEN = Path(__file__).parent / "broken"
 _READY_LIMIT_S = 240.0
-_ROLES = ("api", "worker")
+SOURCE = "campaign"
+FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +39,18 @@ class Layout:
         database_link: The processes reach the database by a link that can be made faulty. The campaign then runs the
             server; otherwise `hutong serve` does, and restarts it.
         channel_link: The processes reach the channels by such a link.
+        broker: All events are published to a RabbitMQ, which is reached by such a link.
+        disk_mb: The size of the disk that holds the data folder: database, log and all; None: as large as it is.
+        own_clock: The clock of Hutong's processes, but not those of the database and the channels, can be set.
         settings: Further settings of the installation, by the names of their variables.
         broken: The rule that is broken on purpose, a name of `broken/sitecustomize.py`.
     """
 
     database_link: bool = False
     channel_link: bool = False
+    broker: bool = False
+    disk_mb: int | None = None
+    own_clock: bool = False
     settings: dict[str, str] = field(default_factory=dict)
     broken: str = ""
 
@@ -58,6 +67,11 @@ class Installation:
         self.layout = layout
         self.home = folder / "home"
         self.home.mkdir(mode=0o711)
+        if layout.disk_mb is not None:
+            disk = ("mount", "-t", "tmpfs", "-o", f"size={layout.disk_mb}m,mode=711", "campaign", str(self.home))
+            subprocess.run(disk, check=True)
+        self._folder = folder
+        self.rabbitmq: RabbitMQ | None = None
         self.port, self.sandbox_port = free_port(), free_port()
         self.server = EmbeddedServer(self.home)
         self.links: dict[str, FaultyLink] = {}
@@ -73,6 +87,14 @@ class Installation:
             "HUTONG_LOG_LEVEL": "warning",
         }
         self.environment |= layout.settings
+        if layout.own_clock:
+            self.set_clock("+0")
+            self.environment |= {
+                "LD_PRELOAD": str(FAKETIME),
+                "FAKETIME_TIMESTAMP_FILE": str(self._clock_file),
+                "FAKETIME_CACHE_DURATION": "1",
+                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            }
         if layout.broken:
             self.environment |= {"HUTONG_TEST_BREAK": layout.broken, "PYTHONPATH": str(BROKEN)}
 
@@ -86,6 +108,16 @@ class Installation:
         return f"http://127.0.0.1:{self.sandbox_port}"
 
     @property
+    def _clock_file(self) -> Path:
+        return self._folder / "clock"
+
+    def set_clock(self, shown: str) -> None:
+        """Set the clock of Hutong's processes: "+300" is five minutes fast; an instant without "@" is a frozen one."""
+        fresh = self._clock_file.with_suffix(".new")
+        fresh.write_text(shown)
+        fresh.replace(self._clock_file)
+
+    @property
     def log(self) -> Path:
         return self.home / "serve.log"
 
@@ -95,6 +127,8 @@ class Installation:
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._end)
             await self._start_channels(stack)
+            if self.layout.broker:
+                await self._start_broker(stack)
             if self.layout.database_link:
                 url = await asyncio.to_thread(self.server.start, keep=True)
                 self.links["database"] = await stack.enter_async_context(FaultyLink(url))
@@ -193,6 +227,16 @@ class Installation:
         if self.layout.channel_link:
             self.links["channels"] = await stack.enter_async_context(FaultyLink(self.sandbox_address))
 
+    async def _start_broker(self, stack: contextlib.AsyncExitStack) -> None:
+        place = self._folder / "rabbitmq"
+        place.mkdir()
+        self.rabbitmq = RabbitMQ(place)
+        stack.callback(self.rabbitmq.close)
+        await asyncio.to_thread(self.rabbitmq.start)
+        self.links["broker"] = await stack.enter_async_context(FaultyLink(self.rabbitmq.url))
+        self.environment["HUTONG_BROKER_URL"] = self.links["broker"].url
+        self.environment["HUTONG_EVENT_SOURCE"] = SOURCE
+
     async def _start(self, command: str, log: Path, *arguments: str) -> asyncio.subprocess.Process:
         with log.open("ab") as output:
             return await asyncio.create_subprocess_exec(
@@ -214,11 +258,12 @@ class Installation:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     tree = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
                     self.kill([process.pid, *tree])
-        with contextlib.suppress(Exception):
+        try:
             self.server.stop(unless_used=False)
-            return
-        if (postmaster := self.server.pid()) is not None:
-            self.kill([postmaster])
+        except Exception:  # noqa: BLE001 - it is in no state to be stopped in order
+            self.kill([pid for pid in [self.server.pid()] if pid is not None])
+        if self.layout.disk_mb is not None:
+            subprocess.run(("umount", "--lazy", str(self.home)), check=True)
 
 
 def answers(url: str) -> bool:

@@ -96,7 +96,7 @@ async def watching_the_books(url: str, findings: Findings) -> AsyncIterator[None
         await asyncio.gather(watch_task, return_exceptions=True)
 
 
-async def come_to_rest(url: str, findings: Findings, *, within_s: float = 60.0) -> None:
+async def come_to_rest(url: str, findings: Findings, *, within_s: float) -> None:
     """Wait until nothing is unfinished; webhooks that wait for their next attempt after a failed one need not wait."""
     loop = asyncio.get_running_loop()
     began, left = loop.time(), None
@@ -113,10 +113,12 @@ async def come_to_rest(url: str, findings: Findings, *, within_s: float = 60.0) 
     findings.wrong("I10 everything comes to an end", f"webhooks, refunds, attempts, payments unfinished: {left}")
 
 
-async def judge(installation: Installation, client: Client, key: str, view: View, log: Log, findings: Findings) -> None:
+async def judge(
+    installation: Installation, client: Client, key: str, view: View, log: Log, findings: Findings, rest_s: float
+) -> None:
     """Compare everything with everything, once it has come to rest."""
     url = await installation.database_url()
-    await come_to_rest(url, findings)
+    await come_to_rest(url, findings, within_s=rest_s)
     payments = await _list_payments(client, key)
     facts = Facts(payments, await _list_refunds(client, key, payments), await read_channel_log(client), view, log)
     for problem, cases in log.problems.items():

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 
-.PHONY: run test lint bench simulate simulate-books campaign campaign-controls drill-restore attack docs setup lock clean
+.PHONY: run test lint bench simulate simulate-books campaign campaign-controls drill-restore attack docs audit advisories wheel setup lock clean
 
 run: setup
 	$(BIN)/hutong demo --serve
@@ -53,6 +53,19 @@ docs: setup
 	$(BIN)/sphinx-build -W -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
+# What is locked against the published advisories in dependencies/advisories.json, which the second command fetches anew
+# (FILE=all.zip: from a file at hand).
+audit: setup
+	@$(BIN)/python dependencies/advisories.py
+
+advisories: setup
+	@$(BIN)/python dependencies/advisories.py refresh $(FILE)
+
+# The wheel, with its bill of materials inside.
+wheel: setup
+	$(BIN)/python dependencies/sbom.py
+	$(BIN)/uv build -q --no-build-isolation --wheel -o dist
+
 setup: $(STAMP)
 
 $(STAMP): requirements.lock pyproject.toml
@@ -65,6 +78,8 @@ $(STAMP): requirements.lock pyproject.toml
 
 lock: setup
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q -o requirements.lock
+	@$(MAKE) --no-print-directory setup
+	$(BIN)/python dependencies/sbom.py
 
 clean:
-	rm -rf $(VENV) docs/_build docs/_generated
+	rm -rf $(VENV) dist docs/_build docs/_generated

@@ -44,6 +44,7 @@ class Notice:
         self.signing_key: rsa.RSAPrivateKey = self.keys.public.key
         self.serial = next(iter(credentials["platform_keys"]))  # type: ignore[call-overload]
         self.api_v3_key: str = self.keys.api_v3_key
+        self.about = "transaction"
         self.age_s = 0
         self.algorithm = "AEAD_AES_256_GCM"
         self.account_id = encode("acc", platform_api.account_id)
@@ -59,7 +60,7 @@ class Notice:
                 "event_type": "TRANSACTION.SUCCESS",
                 "resource_type": "encrypt-resource",
                 "resource": {
-                    "original_type": "transaction",
+                    "original_type": self.about,
                     "algorithm": self.algorithm,
                     "nonce": nonce,
                     "associated_data": "transaction",
@@ -283,6 +284,45 @@ async def test_an_exception_is_listed_and_decided_over_http_by_two_persons(
     assert (paid["status"], paid["amount_captured_minor"]) == ("succeeded", 1500)
     again = await platform_api.call("POST", decide, headers=maker, json=body)
     assert (again.status, check_problem(again)["code"]) == (409, "exception_not_decidable")
+
+
+async def test_a_refund_of_another_amount_is_decided_over_http_and_ends(
+    platform_api: PlatformApi, shop: Shop, payment: Any, notice: Notice
+) -> None:
+    await notice.send(*notice.make())
+    body = {"merchant_refund_no": f"{payment['merchant_order_no']}-R", "amount_minor": 1000}
+    await platform_api.control("next", interface="refund", kind="bad_signature")
+    made = await platform_api.call("POST", f"/v1/payments/{payment['id']}/refunds", shop=shop, json=body)
+    assert made.json["state"] == "unknown"
+    notice.about, number = "refund", made.json["id"]
+    notice.transaction = {
+        "mchid": notice.transaction["mchid"],
+        "transaction_id": notice.transaction["transaction_id"],
+        "out_trade_no": notice.transaction["out_trade_no"],
+        "refund_id": "50000000382026010100000000001",
+        "out_refund_no": number,
+        "refund_status": "SUCCESS",
+        "success_time": platform_api.clock.now().isoformat(timespec="seconds"),
+        "amount": {"total": 1999, "refund": 990, "payer_total": 1999, "payer_refund": 990},
+    }
+    answer = await notice.send(*notice.make())
+    assert (answer.status, answer.body) == (204, b"")
+    _, maker = await platform_api.person(Role.OPERATOR)
+    _, checker = await platform_api.person(Role.APPROVER)
+    path = "/v1/operator/exceptions"
+    listed = await platform_api.call("GET", f"{path}?status=open&limit=100", headers=maker)
+    (item,) = [item for item in listed.json["data"] if item["refund_id"] == number]
+    assert (item["about"], item["amount_minor"], item["expected_minor"]) == ("refund", 990, 1000)
+    decision = {"decision": "take", "reason": "seen in the channel's portal"}
+    proposal = await platform_api.call("POST", f"{path}/{item['id']}/decide", headers=maker, json=decision)
+    approve = f"/v1/operator/proposals/{proposal.json['id']}/approve"
+    assert (await platform_api.call("POST", approve, headers=checker, json={"reason": "seen"})).status == 200
+    refund = (await platform_api.call("GET", f"/v1/refunds/{number}", shop=shop)).json
+    assert (refund["state"], refund["amount_minor"]) == ("succeeded", 990)
+    after = await platform_api.get(shop, payment["id"])
+    assert (after["amount_refunded_minor"], after["amount_refunding_minor"]) == (990, 0)
+    again = await platform_api.call("POST", f"/v1/payments/{payment['id']}/refunds", shop=shop, json=body)
+    assert (again.status, again.json["id"]) == (200, number), "the same order, though another amount went back"
 
 
 @pytest.mark.parametrize("exception_id", ["exc_01h455vb4pex5vsknk084sn02q", "x"])

@@ -139,7 +139,7 @@ def test_the_first_command_of_all_prints_its_json_and_nothing_else(
 )
 def test_a_refused_command_prints_one_line(command: Run, arguments: tuple[str, ...]) -> None:
     done = command(*arguments)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.startswith("hutong: ")
     assert len(done.stderr.splitlines()) == 1
     assert done.stdout == ""

@@ -144,8 +144,9 @@ async def test_a_committed_batch_is_not_run_again_when_its_connection_breaks(
     assert await rows(database, table) == list(range(8))
 
 
+@pytest.mark.parametrize("callers", [1, 8])
 async def test_what_fails_after_the_commit_is_unknown_and_the_batch_is_not_run_again(
-    database: Database, table: str
+    database: Database, table: str, callers: int
 ) -> None:
     runs = 0
 
@@ -156,10 +157,47 @@ async def test_what_fails_after_the_commit_is_unknown_and_the_batch_is_not_run_a
         raise ValueError("the answers cannot be made")
 
     queue = Coalescer(insert_and_stumble, name="stumbles_after_commit", in_flight=1)
-    results = await asyncio.gather(*(queue.submit(n) for n in range(8)), return_exceptions=True)
-    assert [type(result) for result in results] == [OutcomeUnknown] * 8
+    results = await asyncio.gather(*(queue.submit(n) for n in range(callers)), return_exceptions=True)
+    assert [type(result) for result in results] == [OutcomeUnknown] * callers
     assert runs == 1
-    assert await rows(database, table) == list(range(8))
+    assert await rows(database, table) == list(range(callers))
+
+
+@pytest.mark.parametrize("callers", [1, 8])
+async def test_whatever_fails_once_the_commit_is_sent_is_unknown_to_one_caller_as_to_many(
+    database: Database, table: str, callers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = asyncpg.transaction.Transaction.commit
+    runs = 0
+
+    async def commit_and_lose_track(self: asyncpg.transaction.Transaction) -> None:
+        await commit(self)
+        raise AttributeError("the driver has lost its connection")
+
+    async def insert(commands: Sequence[int]) -> list[int]:
+        nonlocal runs
+        runs += 1
+        await database.run(lambda tx: tx.execute(f"INSERT INTO {table} SELECT unnest($1::int[])", commands))
+        return list(commands)
+
+    monkeypatch.setattr(asyncpg.transaction.Transaction, "commit", commit_and_lose_track)
+    queue = Coalescer(insert, name="lost_in_commit", in_flight=1)
+    results = await asyncio.gather(*(queue.submit(n) for n in range(callers)), return_exceptions=True)
+    monkeypatch.undo()
+    assert [type(result) for result in results] == [OutcomeUnknown] * callers
+    assert runs == 1
+    assert await rows(database, table) == list(range(callers))
+
+
+async def test_what_the_server_refuses_at_the_commit_is_no_unknown_outcome(
+    database: Database, database_url: str, table: str
+) -> None:
+    async with Database.open(database_url, role=None) as owner:
+        await owner.pool.execute(f"ALTER TABLE {table} ADD UNIQUE (n) DEFERRABLE INITIALLY DEFERRED")
+        await owner.pool.execute(f"ALTER TABLE {table} DROP CONSTRAINT {table.removeprefix('public.')}_pkey")
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await database.run(lambda tx: tx.execute(f"INSERT INTO {table} VALUES (1), (1)"))
+    assert await rows(database, table) == []
 
 
 async def test_a_delayed_link_is_not_taken_for_a_dead_one(far: Database, link: FaultyLink, table: str) -> None:

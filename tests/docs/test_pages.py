@@ -22,6 +22,7 @@ from hutong.channels.stripe.adapter import Stripe
 from hutong.channels.unionpay.adapter import UnionPay
 from hutong.channels.wechat.adapter import WeChatPay
 from hutong.errors import HutongError
+from hutong.idempotency import KEY_EFFECTS, KeyEffect
 from hutong.payments.model import ATTEMPT_TRANSITIONS, PAYMENT_TRANSITIONS
 from hutong.payments.refunds.model import REFUND_TRANSITIONS, RefundEventType
 
@@ -52,6 +53,17 @@ def codes() -> dict[str, int | None]:
             if isinstance(code, ast.Constant):
                 found.setdefault(code.value, None)
     return found
+
+
+def test_every_error_code_has_its_effect_on_a_key_and_the_page_names_those_that_have_any() -> None:
+    assert set(KEY_EFFECTS) == set(codes())
+    text = (DOCS / "concepts" / "idempotency.md").read_text()
+    for effect in (KeyEffect.KEPT, KeyEffect.FREED):
+        table = text[text.index(f"\n| {effect.value} |") :].split("\n\n")[0]
+        named = set(re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in table.strip().splitlines())))
+        # The API never answers with the first two, and the third stops the platform.
+        expected = {code for code, own in KEY_EFFECTS.items() if own is effect}
+        assert named == expected - {"channel_unreachable", "configuration_error", "invariant_broken"}
 
 
 def test_every_error_code_has_a_heading_and_every_heading_a_code() -> None:

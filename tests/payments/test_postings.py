@@ -83,7 +83,7 @@ CASES: dict[str, Callable[[], ledger.Chain]] = {
     ),
     "refund failed": lambda: refund_postings.failure(refund()),
     "surplus refund failed": lambda: refund_postings.failure(refund(kind=RefundKind.SURPLUS)),
-    "refund succeeded after it had failed": lambda: refund_postings.late_success(refund()),
+    "refund succeeded after it had failed": lambda: refund_postings.late_success(refund(), refund().amount_minor),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -20,6 +21,7 @@ def test_a_broken_rule_is_noticed(
     for seed in range(SEEDS):
         verdict = simulate(seed, broken_backend, names=broken.__name__)
         if verdict.problems:
+            assert not re.search(r"(Type|Attribute|Name|Key|Import)Error", verdict.problems[0]), verdict.problems[0]
             print(f"seed {seed}: {verdict.problems[0]}")
             return
     pytest.fail("nobody has noticed")

@@ -196,12 +196,13 @@ _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9998, 12, 31, tz
 
 
 def _instant(value: object) -> datetime:
+    """Read an instant. It is kept in UTC: the same instant in another offset makes the same request."""
     if not isinstance(value, str) or not _RFC_3339.fullmatch(value):
         raise ValueError("is not an RFC 3339 instant such as 2026-01-01T12:00:00Z")
     instant = datetime.fromisoformat(value.upper())
     if not _EARLIEST <= instant <= _LATEST:
         raise ValueError("is not between 1970 and 9998")
-    return instant
+    return instant.astimezone(UTC)
 
 
 Text = Annotated[str, AfterValidator(clean_text)]

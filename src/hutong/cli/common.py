@@ -38,18 +38,24 @@ _OUR_FAULT = 500
 _FILE_BYTES_MAX = 1 << 20
 
 
-class RequestGroup(TyperGroup):
-    """A group whose commands exit 2 for a wrong request, as for a wrong option, and 1 for a problem that they found."""
+class HutongGroup(TyperGroup):
+    """The group of all commands. An error meant for people ends a command with one line and the status of its class."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         try:
             return super().invoke(ctx)
         except HutongError as error:
-            if error.http_status >= _OUR_FAULT:
-                raise
             print_error(error)
-            sys.exit(2)
+            sys.exit(exit_status(error))
+
+
+def exit_status(error: HutongError) -> int:
+    """Return 2 for a request that was wrong or refused with nothing done, as for a wrong option; 1 for a failure.
+
+    A wrong setting and a service that does not answer are failures: the same command succeeds once they are mended.
+    """
+    return 1 if error.http_status >= _OUR_FAULT else 2
 
 
 def print_error(error: HutongError) -> None:

@@ -108,7 +108,9 @@ def show_exception(exception_id: ExceptionId, key: KeyFile, reason: Reason, as_j
 @payment.command("decide-exception")
 def decide_exception(
     exception_id: ExceptionId,
-    decision: Annotated[Decision, typer.Argument(help="Credit what was taken, give it back, or book nothing.")],
+    decision: Annotated[
+        Decision, typer.Argument(help="Take what the channel reports, refund as ordered, or book nothing.")
+    ],
     key: KeyFile,
     reason: Reason,
     as_json: Json = False,

@@ -164,11 +164,11 @@ class Coalescer(Generic[C, R]):
                 except (Unavailable, OutcomeUnknown, _WrongCount) as error:
                     _fail(part, error)
                 except Exception as error:  # noqa: BLE001 - each failure goes to its own caller
-                    if len(part) == 1:
-                        _fail(part, error)
-                    elif mark.committed:
+                    if mark.committed:
                         _log.error("batch_failed_after_commit", queue=self._name, reason=repr(error))
                         _fail(part, OutcomeUnknown(f"{self._name} was committed, and its answers were lost"))
+                    elif len(part) == 1:
+                        _fail(part, error)
                     else:
                         self._splits.inc()
                         half = len(part) // 2

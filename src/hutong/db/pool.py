@@ -235,10 +235,13 @@ class Database:
             raise Unavailable("the database took too long") from error
 
     async def _commit(self, transaction: asyncpg.transaction.Transaction, connection: Tx) -> None:
+        """Commit. Errors: OutcomeUnknown, whatever goes wrong once the commit may have been sent."""
         try:
             async with asyncio.timeout(_COMMIT_LIMIT_S):
                 await transaction.commit()
-        except (*_LOST, TimeoutError) as error:
+        except Exception as error:
+            if isinstance(error, asyncpg.PostgresError) and not isinstance(error, _LOST):
+                raise  # the server's own answer: it has rolled back
             self._discard(connection)
             raise OutcomeUnknown("the connection to the database was lost during the commit") from error
         mark = _commit_mark.get()

@@ -11,7 +11,7 @@ import asyncpg
 
 from hutong import db
 from hutong.idempotency.errors import KeyInFlight, KeyReused
-from hutong.idempotency.model import KEPT_FOR, LEASE, Claim, ClaimOutcome, ClaimResult, StoredAnswer
+from hutong.idempotency.model import KEPT_FOR, LEASE, Claim, ClaimOutcome, ClaimResult, StoredAnswer, Unstored
 from hutong.idempotency.statements import sql
 
 
@@ -61,18 +61,18 @@ async def once(
     *,
     now: datetime,
     create: Callable[[Sequence[C]], Awaitable[Sequence[R]]],
-    answer: Callable[[C, R], StoredAnswer | None],
+    answer: Callable[[C, R], StoredAnswer | Unstored],
 ) -> list[OnceResult[R]]:
     """Run each command unless its key shows that it was run before.
 
     Args:
         create: Runs the commands whose keys are free, in one list; returns one result per command, in order. Not called
             without any.
-        answer: Renders what is answered to a command with a key; None if the answer is not final yet. It is stored
-            later then, by `store`.
+        answer: Renders what is answered to a command with a key, or returns why it is not stored now.
 
     Effects:
-        Claims the keys and stores the final answers, in the transaction of the commands' own effect.
+        Claims the keys, stores the final answers and frees the keys whose answers must not stay, in the transaction of
+        the commands' own effect.
 
     Returns:
         One result per command, in order.
@@ -83,17 +83,22 @@ async def once(
     created = iter(await create(free) if free else ())
     results: list[OnceResult[R]] = []
     answers: list[tuple[Claim, StoredAnswer]] = []
+    freed: list[Claim] = []
     for command, state in zip(commands, states, strict=True):
         if state.outcome is not ClaimOutcome.CLAIMED:
             results.append(OnceResult(state.outcome, answer=state.answer))
             continue
         result = next(created)
-        final = None if command.claim is None else answer(command, result)
-        if command.claim is not None and final is not None:
+        final = Unstored.WAITS if command.claim is None else answer(command, result)
+        if command.claim is not None and isinstance(final, StoredAnswer):
             answers.append((command.claim, final))
-        results.append(OnceResult(state.outcome, result, final))
+        elif command.claim is not None and final is Unstored.FREED:
+            freed.append(command.claim)
+        results.append(OnceResult(state.outcome, result, final if isinstance(final, StoredAnswer) else None))
     if answers:
         await store(tx, answers)
+    if freed:
+        await sql.free_keys.fetch(tx, [claim.owner_id for claim in freed], [claim.key for claim in freed])
     return results
 
 

@@ -37,6 +37,15 @@ class StoredAnswer:
     body: bytes
 
 
+class Unstored(StrEnum):
+    """Why nothing is stored under a key with a command's effect."""
+
+    WAITS = "waits"
+    """The answer is not final yet; it is stored later, by `store`."""
+    FREED = "freed"
+    """The answer must not stay: the key is free again."""
+
+
 class ClaimOutcome(StrEnum):
     """Outcomes of a claim."""
 

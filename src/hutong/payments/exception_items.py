@@ -14,12 +14,18 @@ import orjson
 
 from hutong import ids
 from hutong.channels import About, ChannelAnswer, ChannelState
-from hutong.errors import ConfigurationError
+from hutong.errors import ConfigurationError, Conflict
 from hutong.payments.model import Source
 from hutong.vault import Vault
 
 PREFIX = "exc"
 NUMBER_MAX = 128
+
+
+class ExceptionNotDecidable(Conflict):
+    """The exception is decided already, or cannot be decided in this way; nothing was done."""
+
+    code = "exception_not_decidable"
 
 
 class ExceptionKind(StrEnum):
@@ -50,11 +56,11 @@ class ExceptionDecision(StrEnum):
     """What two persons may decide."""
 
     TAKE = "take"
-    """Credit what the channel has taken."""
+    """Credit what the channel has taken; of a refund, take what the channel reports, with its amount."""
     REFUND = "refund"
-    """Give back what the channel has taken."""
+    """Give back what the channel has taken; of a refund, take what was ordered as given back."""
     IGNORE = "ignore"
-    """Book nothing. An open attempt ends unpaid."""
+    """Book nothing. An open attempt ends unpaid; about an open refund the channel is asked again."""
 
 
 DECIDED = {
@@ -132,6 +138,11 @@ class PaymentException:
     decided_at: datetime | None
     decided_by: str | None
     decision_reason: str | None
+
+    @property
+    def is_about_own(self) -> bool:
+        """Whether the report is about the attempt or the refund itself, with figures that are not ours."""
+        return self.kind in (ExceptionKind.AMOUNT_MISMATCH, ExceptionKind.CURRENCY_MISMATCH)
 
 
 Seal = Callable[[], bytes]

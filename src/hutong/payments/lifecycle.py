@@ -150,14 +150,16 @@ class Payments:
         Errors:
             KeyReused, KeyInFlight.
         """
-        placed = await self._places.submit(order)
-        result = placed.result
-        if result is None:
-            return PlaceResult(answer=placed.stored())
-        if not result.is_new or result.payment is None or not result.payment.attempts:
-            return replace(result, answer=placed.answer)
-        recorded = await self._attempts.submit(result.payment, result.payment.attempts[0], claim=order.claim)
-        return replace(result, payment=recorded.payment, answer=recorded.answer)
+        async with idempotency.Release(self._database, order.claim, since=self._clock.now()) as key:
+            placed = await self._places.submit(order)
+            result = placed.result
+            if result is None:
+                return PlaceResult(answer=placed.stored())
+            key.is_claimed = True
+            if not result.is_new or result.payment is None or not result.payment.attempts:
+                return replace(result, answer=placed.answer)
+            recorded = await self._attempts.submit(result.payment, result.payment.attempts[0], claim=order.claim)
+            return replace(result, payment=recorded.payment, answer=recorded.answer)
 
     async def repeated(self, order: PlaceOrder) -> PlaceResult | None:
         """Return what `place` returns for an order that was placed before; None, and write nothing, if it was not.

@@ -83,10 +83,10 @@ class PaymentTransactions:
 
         return await self._database.run(work)
 
-    def _answer(self, command: PlaceOrder, result: PlaceResult) -> idempotency.StoredAnswer | None:
+    def _answer(self, command: PlaceOrder, result: PlaceResult) -> idempotency.StoredAnswer | idempotency.Unstored:
         """Render the answer if it is final already: that to a new payment with an attempt waits for its channel."""
         waits_for_channel = result.is_new and command.new.first_attempt is not None
-        return None if waits_for_channel else self._render(result)
+        return idempotency.Unstored.WAITS if waits_for_channel else self._render(result)
 
     def _created(self, payment: Payment, _attempt: Attempt) -> idempotency.StoredAnswer:
         return self._render(PlaceResult(payment, is_new=True))

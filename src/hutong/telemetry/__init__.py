@@ -1,10 +1,11 @@
 """Structured logs with masked secrets: configured once by the composition root, used everywhere by name."""
 
-from hutong.telemetry.logging import configure_logging, get_logger
+from hutong.telemetry.logging import configure_logging, get_logger, write_line
 from hutong.telemetry.masking import mask
 
 __all__ = [
     "configure_logging",
     "get_logger",
     "mask",
+    "write_line",
 ]

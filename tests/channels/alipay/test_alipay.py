@@ -362,9 +362,7 @@ async def test_a_certificate_that_alipay_changes_to_is_fetched_once(world: Alipa
     assert (await channel.pay(world.request(), now=now)).state is PENDING
 
 
-async def test_a_notification_with_an_unknown_certificate_is_refused_and_the_certificate_then_fetched(
-    world: AlipayWorld,
-) -> None:
+async def test_a_notification_by_a_new_certificate_is_believed_once_an_answer_has_named_it(world: AlipayWorld) -> None:
     channel, now = world.channel(certificate_mode=True), world.clock.now()
     request = world.request()
     await channel.pay(request, now=now)
@@ -372,6 +370,22 @@ async def test_a_notification_with_an_unknown_certificate_is_refused_and_the_cer
     order = world.simulator.store.orders[request.attempt_no]
     world.simulator.store.pay(order)
     headers, body = world.simulator._notification(order, 0)
+    assert b"alipay_cert_sn" not in body
+    with pytest.raises(Exception, match="bad_signature"):
+        channel.parse_notification(headers, body, now=now)
+    await channel.query(world.order(request), now=now)
+    assert channel.parse_notification(headers, body, now=now).answer.state is SUCCEEDED
+
+
+async def test_a_certificate_that_a_notification_names_is_fetched(world: AlipayWorld) -> None:
+    channel, now = world.channel(certificate_mode=True), world.clock.now()
+    request, successor = world.request(), world.simulator.keys.successor
+    await channel.pay(request, now=now)
+    world.simulator.signer = successor
+    order = world.simulator.store.orders[request.attempt_no]
+    world.simulator.store.pay(order)
+    headers, body = world.simulator._notification(order, 0)
+    body += b"&alipay_cert_sn=" + successor.serial.encode()
     with pytest.raises(Exception, match="unknown_key"):
         channel.parse_notification(headers, body, now=now)
     world.simulator.signer = world.simulator.keys.platform

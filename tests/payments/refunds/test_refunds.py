@@ -16,7 +16,7 @@ from hutong.errors import HutongError
 from hutong.idempotency.errors import KeyReused
 from hutong.ids import decode, encode
 from hutong.payments.channel_reports import RecordOutcome
-from hutong.payments.refunds.errors import RefundExceedsAvailable
+from hutong.payments.refunds.errors import RefundNoReused
 from hutong.payments.refunds.lifecycle import RefundOrder
 from hutong.payments.refunds.model import Refund
 from support.fixtures.payments import AMOUNT
@@ -281,8 +281,8 @@ async def test_a_key_gets_its_first_answer_again_also_a_refusal(shop: RefundWorl
     assert await shop.answered(payment, order, claim=claim) == first
     refusal = idempotency.Claim(shop.merchant_id, "key-2", b"2" * 32)
     for _ in range(2):
-        with pytest.raises(RefundExceedsAvailable):
-            await shop.answered(payment, RefundOrder("keyed-2", 5000, "damaged"), claim=refusal)
+        with pytest.raises(RefundNoReused):
+            await shop.answered(payment, RefundOrder("keyed-1", 501, "damaged"), claim=refusal)
     with pytest.raises(KeyReused):
         await shop.answered(payment, order, claim=replace(refusal, fingerprint=b"3" * 32))
 

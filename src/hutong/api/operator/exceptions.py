@@ -69,8 +69,9 @@ class DecisionPropose(Reason):
     )
 
     decision: Literal["take", "refund", "ignore"] = Field(
-        description="`take` credits what the channel has taken, `refund` gives it back, `ignore` books nothing and "
-        "ends an open attempt unpaid."
+        description="Of a payment: `take` credits what the channel has taken, `refund` gives it back, `ignore` books "
+        "nothing and ends an open attempt unpaid. Of a refund: `take` ends it as the channel reports, with its amount; "
+        "`refund` ends it as it was ordered; `ignore` books nothing, and the channel is asked again."
     )
 
 

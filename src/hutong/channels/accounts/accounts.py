@@ -100,23 +100,16 @@ async def ensure_account(
         Its id: `account_id` if it was created.
 
     Errors:
-        As `create_account`.
+        InvalidParameter: as `create_account`.
     """
+    read_credentials(channel, credentials, sandbox=sandbox)
+    sealed = _seal(vault, account_id, credentials)
+    if await sql.create_account.fetchval(tx, account_id, channel, name, sandbox, sealed, now) is not None:
+        return account_id
     existing = await find_account(tx, channel=channel, name=name)
-    if existing is not None:
-        await replace_credentials(tx, vault, account_id=existing, credentials=credentials, now=now)
-        return existing
-    await create_account(
-        tx,
-        vault,
-        account_id=account_id,
-        channel=channel,
-        name=name,
-        sandbox=sandbox,
-        credentials=credentials,
-        now=now,
-    )
-    return account_id
+    assert existing is not None  # accounts are never deleted
+    await replace_credentials(tx, vault, account_id=existing, credentials=credentials, now=now)
+    return existing
 
 
 async def find_account(tx: db.Tx, *, channel: str, name: str) -> UUID | None:

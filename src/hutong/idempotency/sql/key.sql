@@ -27,6 +27,22 @@ FROM unnest($1::uuid [], $2::text [], $3::integer [], $4::bytea []) AS a (owner_
 WHERE k.owner_id = a.owner_id AND k.key = a.key AND k.status IS NULL
 RETURNING k.owner_id, k.key;
 
+-- name: free_keys
+-- Deletes claims of the transaction that made them, since what they are answered with is not to stay.
+DELETE FROM idempotency.key AS k
+USING unnest($1::uuid [], $2::text []) AS f (owner_id, key)
+WHERE k.owner_id = f.owner_id AND k.key = f.key AND k.status IS NULL
+RETURNING k.key;
+
+-- name: release_key
+-- Lets a claim lapse. A row of its own is past its time from the start; writing it waits for a claim that may still be
+-- committed.
+INSERT INTO idempotency.key AS k (owner_id, key, fingerprint, claimed_at, forget_at)
+VALUES ($1, $2, $3, to_timestamp(0), to_timestamp(0))
+ON CONFLICT (owner_id, key) DO UPDATE
+SET claimed_at = to_timestamp(0)
+WHERE k.status IS NULL AND k.fingerprint = excluded.fingerprint AND k.claimed_at <= $4::timestamptz;
+
 -- name: forget_keys
 -- Deletes old keys, a few at a time, except those that another transaction uses.
 DELETE FROM idempotency.key AS k

@@ -7,20 +7,22 @@ from datetime import datetime
 from uuid import UUID
 
 from hutong import db, ids, operators
-from hutong.channels import About, ChannelAnswer, ChannelState
-from hutong.errors import Conflict, NotFound
+from hutong.channels import ChannelAnswer, ChannelState
+from hutong.errors import NotFound
 from hutong.payments.channel_answers import settle_exception
-from hutong.payments.exception_items import DECIDED, PREFIX, ExceptionDecision, ExceptionStatus, PaymentException
+from hutong.payments.exception_items import (
+    DECIDED,
+    PREFIX,
+    ExceptionDecision,
+    ExceptionNotDecidable,
+    ExceptionStatus,
+    PaymentException,
+)
 from hutong.payments.exception_store import find_exception, lock_exception, mark_decided
 from hutong.payments.model import Attempt, AttemptState, OperatorActionType, Payment, Source, TimelineEntry
-from hutong.payments.store import items_of, lock_attempts
+from hutong.payments.refunds.decisions import decide_refund
+from hutong.payments.store import items_of, lock_attempts, lock_refunds
 from hutong.payments.transactions import PaymentTransactions
-
-
-class ExceptionNotDecidable(Conflict):
-    """The exception is decided already, or cannot be decided in this way; nothing was done."""
-
-    code = "exception_not_decidable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,24 +68,32 @@ def check_decision(item: PaymentException, decision: ExceptionDecision) -> None:
     Errors:
         ExceptionNotDecidable: it is decided already, or cannot be decided in this way.
     """
-    if item.status is not ExceptionStatus.OPEN:
+    about_refund = item.is_about_own and item.refund_id is not None
+    # An ignored report leaves a refund open: if its channel reports nothing else, it can still be taken.
+    reopened = about_refund and item.status is ExceptionStatus.IGNORED and decision is not ExceptionDecision.IGNORE
+    if item.status is not ExceptionStatus.OPEN and not reopened:
         raise ExceptionNotDecidable(f"the exception is {item.status} already")
     if decision is ExceptionDecision.IGNORE:
         return
-    if item.attempt_id is None or item.about is not About.PAYMENT:
-        raise ExceptionNotDecidable("only what a channel has taken for an order can be taken or refunded here")
+    if not item.is_about_own:
+        raise ExceptionNotDecidable("only what a channel has moved for an order or a refund here can be decided so")
+    is_failure = item.state in (ChannelState.FAILED, ChannelState.CLOSED)
+    if about_refund and is_failure and decision is ExceptionDecision.TAKE:
+        return
     if item.state is not ChannelState.SUCCEEDED or not item.amount_minor:
-        raise ExceptionNotDecidable("the channel has not reported that it has taken an amount")
+        raise ExceptionNotDecidable("the channel has not reported that it has moved an amount")
+    if about_refund and decision is ExceptionDecision.REFUND:
+        return
     if item.currency not in (None, item.expected_currency):
-        raise ExceptionNotDecidable("the channel has taken another currency; give it back in the channel's portal")
+        raise ExceptionNotDecidable("the channel has moved another currency; settle it in the channel's portal")
 
 
 def decide_exception(transactions: PaymentTransactions) -> operators.ApprovalHandler:
     """Return the handler of the approval: it books, publishes and sends what was decided.
 
     Errors:
-        NotFound: no such exception. ExceptionNotDecidable: as `check_decision`; or the attempt has succeeded by now,
-            or what would be taken is more than the order, or the order has items.
+        NotFound: no such exception. ExceptionNotDecidable: as `check_decision`; or the attempt or the refund has ended
+            by now, or what would be taken is more than the order, or the order has items.
     """
 
     async def handle(tx: db.Tx, approved: operators.Proposal, now: datetime) -> None:
@@ -91,39 +101,68 @@ def decide_exception(transactions: PaymentTransactions) -> operators.ApprovalHan
         seen = await find_exception(tx, exception_id)
         if seen is None:
             raise NotFound("no exception has this id")
-        locked = {} if seen.attempt_id is None else await lock_attempts(tx, [seen.attempt_id])
+        # Another account's order is shown, and left as it is.
+        attempt_ids = [seen.attempt_id] if seen.is_about_own and seen.attempt_id is not None else []
+        refund_ids = [seen.refund_id] if seen.is_about_own and seen.refund_id is not None else []
+        attempts = await lock_attempts(tx, attempt_ids) if attempt_ids else {}
+        refunds = await lock_refunds(tx, refund_ids) if refund_ids else {}
         item = await lock_exception(tx, exception_id)
         assert item is not None, "exceptions are never deleted"
         check_decision(item, decision)
         proposal = ids.encode(operators.PROPOSAL_PREFIX, approved.proposal_id)
-        if item.attempt_id is not None and item.attempt_id in locked:
-            payment, attempt = locked[item.attempt_id]
-            await _check_attempt(tx, payment, attempt, item, decision)
-            answer = ChannelAnswer(
-                item.state,
-                amount_minor=item.amount_minor,
-                currency=payment.currency,
-                channel_order_no=item.channel_order_no,
+        note = f"{proposal}: {approved.reason}"
+        for payment, attempt in attempts.values():
+            entry = _entry(payment, decision, item.amount_minor, note, attempt.attempt_id)
+            await _decide_attempt(tx, transactions, payment, attempt, item, decision, entry, now=now)
+        for payment, refund in refunds.values():
+            amount = refund.amount_minor if decision is ExceptionDecision.REFUND else item.amount_minor
+            entry = _entry(payment, decision, amount, note, None)
+            await decide_refund(
+                tx, transactions.refunds, payment, refund, item, decision, entry, hold_id=approved.proposal_id, now=now
             )
-            entry = TimelineEntry(
-                payment.payment_id, f"operator.exception_{DECIDED[decision].value}", attempt.attempt_id,
-                Source.OPERATOR.value, amount_minor=item.amount_minor, note=f"{proposal}: {approved.reason}",
-            )  # fmt: skip
-            target = AttemptState.CLOSED if decision is ExceptionDecision.IGNORE else AttemptState.SUCCEEDED
-            change = settle_exception(
-                payment,
-                attempt,
-                target,
-                answer,
-                entry,
-                to_surplus=decision is ExceptionDecision.REFUND,
-                now=now,
-                policy=transactions.policy,
-            )
-            await transactions.reports.write(tx, [change], now=now)
         await mark_decided(tx, exception_id, DECIDED[decision], by=proposal, reason=approved.reason, now=now)
 
     return handle
+
+
+def _entry(
+    payment: Payment, decision: ExceptionDecision, amount_minor: int | None, note: str, attempt_id: UUID | None
+) -> TimelineEntry:
+    what = f"operator.exception_{DECIDED[decision].value}"
+    source = Source.OPERATOR.value
+    return TimelineEntry(payment.payment_id, what, attempt_id, source, amount_minor=amount_minor, note=note)
+
+
+async def _decide_attempt(
+    tx: db.Tx,
+    transactions: PaymentTransactions,
+    payment: Payment,
+    attempt: Attempt,
+    item: PaymentException,
+    decision: ExceptionDecision,
+    entry: TimelineEntry,
+    *,
+    now: datetime,
+) -> None:
+    """Carry out a decision about an attempt that is locked by its payment."""
+    await _check_attempt(tx, payment, attempt, item, decision)
+    answer = ChannelAnswer(
+        item.state,
+        amount_minor=item.amount_minor,
+        currency=payment.currency,
+        channel_order_no=item.channel_order_no,
+    )
+    change = settle_exception(
+        payment,
+        attempt,
+        AttemptState.CLOSED if decision is ExceptionDecision.IGNORE else AttemptState.SUCCEEDED,
+        answer,
+        entry,
+        to_surplus=decision is ExceptionDecision.REFUND,
+        now=now,
+        policy=transactions.policy,
+    )
+    await transactions.reports.write(tx, [change], now=now)
 
 
 async def _check_attempt(

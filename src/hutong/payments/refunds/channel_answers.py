@@ -23,6 +23,7 @@ from hutong.payments.refunds.model import (
     RefundKind,
     RefundMethod,
     RefundState,
+    number_of,
 )
 from hutong.payments.store import lock_refunds, save_refund_sums, save_refunds, write_timeline
 
@@ -57,7 +58,7 @@ class RefundReports:
             exception_id=new_id,
             account_id=report.account_id,
             about=About.PAYOUT if report.method is _M.PAYOUT else About.REFUND,
-            number=row.number,
+            number=row.number if report.method is None else number_of(row.refund_id, report.method),
             source=report.source,
             expected=(row.amount_minor, row.currency),
             message=report.seal and report.seal(),
@@ -123,6 +124,37 @@ def settle(payment: Payment, refund: Refund, command: SettleManually, *, now: da
     return change
 
 
+def is_current(refund: Refund, method: RefundMethod | None) -> bool:
+    """Tell whether a channel still owes the end of a refund by this method."""
+    return method is refund.route and refund.state is not _S.MANUAL and refund.finished_at is None
+
+
+def settle_report(
+    payment: Payment, refund: Refund, answer: ChannelAnswer, *, now: datetime, is_current: bool
+) -> ReportChange[Refund]:
+    """Apply a final report that did not fit as two persons have decided; return what that changes.
+
+    Args:
+        is_current: Whether the refund waits for this report; otherwise it is a late success of `answer.amount_minor`.
+    """
+    change = ReportChange(payment, refund, Source.OPERATOR.value, moved=True, row_changed=True)
+    if is_current:
+        refund.channel_refund_no = answer.channel_order_no or refund.channel_refund_no
+        _transition(change, answer, now)
+        refund.doubt_since = None
+    else:
+        _record_late_success(change, now, answer.amount_minor or refund.amount_minor)
+    return change
+
+
+def ask_again(payment: Payment, refund: Refund, *, now: datetime, is_current: bool) -> ReportChange[Refund]:
+    """Make a refund due for a query at once, since a report about it is ignored; return what that changes."""
+    change = ReportChange(payment, refund, Source.OPERATOR.value, row_changed=is_current)
+    if is_current:
+        refund.next_query_at, refund.doubt_since = now, refund.doubt_since or now
+    return change
+
+
 def _apply(
     payment: Payment, refund: Refund, report: ChannelReport, now: datetime, policy: PollingPolicy
 ) -> ReportChange[Refund]:
@@ -131,7 +163,7 @@ def _apply(
     before = (refund.state, refund.route, refund.tries, refund.late_success_at)
     answer, final = report.answer, refund.finished_at is not None
     current = report.method is refund.route and refund.state is not _S.MANUAL
-    if current and not final:
+    if is_current(refund, report.method):
         refund.channel_refund_no = answer.channel_order_no or refund.channel_refund_no
         refund.channel_code = answer.channel_code or refund.channel_code
         refund.channel_message = answer.channel_message or refund.channel_message
@@ -139,7 +171,7 @@ def _apply(
         _transition(change, answer, now)
         refund.doubt_since = _doubt_since(refund, answer, now)
     elif answer.state is ChannelState.SUCCEEDED and not (refund.state is _S.SUCCEEDED and current):
-        _record_late_success(change, now)
+        _record_late_success(change, now, refund.amount_minor)
     change.moved = before != (refund.state, refund.route, refund.tries, refund.late_success_at)
     change.row_changed = change.moved or (current and not final)
     refused = answer.state in (ChannelState.FAILED, ChannelState.CLOSED)
@@ -219,14 +251,14 @@ def _fail(change: ReportChange[Refund], now: datetime) -> None:
     payment.amount_refunding_minor -= refund.amount_minor
     change.payment_changed = True
     if refund.late_success_at is not None:
-        _reduce_refundable(payment, refund)
+        _reduce_refundable(payment, refund.amount_minor)
     elif refund.route is _M.ORIGINAL and refund.payout_account_id is not None and refund.payee_sealed is not None:
         change.follow_up = True
         return
     change.events.append(PaymentEvent(_Type.FAILED, payment, refund=refund))
 
 
-def _record_late_success(change: ReportChange[Refund], now: datetime) -> None:
+def _record_late_success(change: ReportChange[Refund], now: datetime, amount_minor: int) -> None:
     """Record money that left by a method that was proven to have failed.
 
     It is booked as unexplained, so that it is never lost; people must look.
@@ -235,13 +267,13 @@ def _record_late_success(change: ReportChange[Refund], now: datetime) -> None:
     if refund.late_success_at is not None:
         return
     refund.late_success_at = now
-    change.chains.append(postings.late_success(refund))
+    change.chains.append(postings.late_success(refund, amount_minor))
     if not refund.counts and refund.kind is RefundKind.REFUND:
-        _reduce_refundable(payment, refund)
+        _reduce_refundable(payment, amount_minor)
         change.payment_changed = True
     change.events.append(PaymentEvent(_Type.NEEDS_ATTENTION, payment, refund=refund))
 
 
-def _reduce_refundable(payment: Payment, refund: Refund) -> None:
+def _reduce_refundable(payment: Payment, amount_minor: int) -> None:
     """Count money that has gone back as refunded, as far as anything is left."""
-    payment.amount_refunded_minor += min(refund.amount_minor, payment.refundable_minor)
+    payment.amount_refunded_minor += min(amount_minor, payment.refundable_minor)

@@ -187,7 +187,7 @@ def _compare(payment: Payment, existing: Refund, request: NewRefund) -> RefundRe
     if not existing.adopted:
         items = sorted((line.item_id, line.quantity) for line in existing.lines)
         same = same and existing.reason == request.reason and (not request.items or sorted(request.items) == items)
-    if same and request.amount_minor in (None, existing.amount_minor):
+    if same and request.amount_minor in (None, existing.ordered_minor or existing.amount_minor):
         return RefundResult(RefundOutcome.EXISTING, existing, payment)
     return _refused(RefundRefusal.NUMBER_REUSED)
 

@@ -118,9 +118,14 @@ class RefundTransactions:
 
         return await self._database.run(work)
 
-    def _answer(self, _command: PlaceRefund, result: RefundResult) -> idempotency.StoredAnswer | None:
-        """Render the answer if it is final already: that to a new refund waits for its channel."""
-        return None if result.outcome is RefundOutcome.CREATED else self._render(result)
+    def _answer(self, _command: PlaceRefund, result: RefundResult) -> idempotency.StoredAnswer | idempotency.Unstored:
+        """Render the answer if it is to stay: that to a new refund waits for its channel, some refusals are cured."""
+        if result.outcome is RefundOutcome.CREATED:
+            return idempotency.Unstored.WAITS
+        refusal = result.refusal
+        if refusal is not None and idempotency.KEY_EFFECTS[refusal] is idempotency.KeyEffect.FREED:
+            return idempotency.Unstored.FREED
+        return self._render(result)
 
     def _created(self, payment: Payment, refund: Refund) -> idempotency.StoredAnswer:
         return self._render(RefundResult(RefundOutcome.CREATED, refund, payment))
@@ -232,16 +237,18 @@ class Refunds:
             items=order.items,
             adopted=order.adopted,
         )
-        placed = await self._places.submit(PlaceRefund(new, claim))
-        result = placed.result
-        if result is None:
-            return RefundResult(RefundOutcome.ANSWERED, answer=placed.stored())
-        if result.outcome is not RefundOutcome.CREATED or result.refund is None or result.payment is None:
-            return replace(result, answer=placed.answer)
-        sent = await self._send(channel, result.payment, result.refund)
-        report = _report(result.refund, sent, Source.SUBMISSION)
-        recorded = await self._record(result.refund.channel, report, claim)
-        return replace(result, refund=recorded.row, answer=recorded.answer)
+        async with idempotency.Release(self._database, claim, since=self._clock.now()) as key:
+            placed = await self._places.submit(PlaceRefund(new, claim))
+            result = placed.result
+            if result is None:
+                return RefundResult(RefundOutcome.ANSWERED, answer=placed.stored())
+            key.is_claimed = True
+            if result.outcome is not RefundOutcome.CREATED or result.refund is None or result.payment is None:
+                return replace(result, answer=placed.answer)
+            sent = await self._send(channel, result.payment, result.refund)
+            report = _report(result.refund, sent, Source.SUBMISSION)
+            recorded = await self._record(result.refund.channel, report, claim)
+            return replace(result, refund=recorded.row, answer=recorded.answer)
 
     async def record_notification(
         self,

@@ -80,6 +80,7 @@ class Refund:
         lines: The returned quantity and amount of each item, where the payment has items.
         late_success_at: When the channel proved that a method succeeded after proving that it had failed.
         doubt_since: Since when the channel has owed an answer; None while nothing is in doubt.
+        ordered_minor: The amount that was ordered, where two persons have taken another one as what went back.
         adopted: Created after a restore from a channel's report, so that its reason and its items are not known.
     """
 
@@ -115,17 +116,23 @@ class Refund:
     late_success_at: datetime | None = None
     doubt_since: datetime | None = None
     lines: tuple[RefundLine, ...] = ()
+    ordered_minor: int | None = None
     adopted: bool = False
 
     @property
     def number(self) -> str:
         """Our number at the channel: one for each method, and the same however often it is sent."""
-        return ids.encode(_PREFIXES[self.route], self.refund_id)
+        return number_of(self.refund_id, self.route)
 
     @property
     def counts(self) -> bool:
         """Whether it uses up some of the refundable amount."""
         return self.kind is RefundKind.REFUND and self.state is not RefundState.FAILED
+
+
+def number_of(refund_id: UUID, method: RefundMethod) -> str:
+    """Return the number by which a channel calls a refund by this method."""
+    return ids.encode(_PREFIXES[method], refund_id)
 
 
 def read_number(number: str) -> tuple[RefundMethod, UUID]:

@@ -59,9 +59,9 @@ def failure(refund: Refund) -> ledger.Chain:
     return _chain(refund, [], TransferFlags.VOID_PENDING_TRANSFER)
 
 
-def late_success(refund: Refund) -> ledger.Chain:
+def late_success(refund: Refund, amount_minor: int) -> ledger.Chain:
     """Return the chain for money that left by a method that had been proven failed: gone, and not yet explained."""
-    return _chain(refund, [Posting(EventCode.LATE_REFUND, "late", refund.amount_minor, refund.hold_id, "late")])
+    return _chain(refund, [Posting(EventCode.LATE_REFUND, "late", amount_minor, refund.hold_id, "late")])
 
 
 def _parts(refund: Refund) -> list[Posting]:

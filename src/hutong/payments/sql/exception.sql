@@ -42,10 +42,10 @@ SELECT {exception} FROM payments.exception WHERE id = $1 FOR UPDATE;
 SELECT message FROM payments.exception WHERE id = $1;
 
 -- name: decide_exception
--- The decision, once.
+-- The decision, once; what was ignored about a refund may still be decided.
 UPDATE payments.exception
 SET status = $2, decided_at = $3, decided_by = $4, decision_reason = $5
-WHERE id = $1 AND status = 'open';
+WHERE id = $1 AND status IN ('open', 'ignored');
 
 -- name: count_open_exceptions
 -- How many wait for a decision, by kind.

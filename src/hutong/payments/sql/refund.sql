@@ -1,5 +1,5 @@
 -- columns: refund_request
--- What is refunded, to whom and why; it never changes.
+-- What is refunded, to whom and why; of it only the amount ever changes, by two persons' decision.
 payment_id uuid, attempt_id uuid, merchant_id uuid, account_id uuid, channel text, kind text, merchant_refund_no text,
 amount_minor bigint, currency text, reason text, platform_minor bigint, channel_minor bigint, fee_minor bigint,
 lines text, adopted boolean
@@ -14,7 +14,7 @@ tries integer, channel_refund_no text, channel_code text, channel_message text, 
 finished_at timestamptz, late_success_at timestamptz, doubt_since timestamptz
 
 -- columns: refund
-id AS refund_id, {refund_request}, {refund_method}, {refund_answer}, queries, created_at
+id AS refund_id, {refund_request}, {refund_method}, {refund_answer}, queries, created_at, ordered_minor
 
 -- name: insert_refunds
 -- The intents, written before any channel is called. A number that another transaction has just taken is an error
@@ -74,6 +74,10 @@ SET ({refund_method}, {refund_answer}) = ROW ({u.refund_method}, {u.refund_answe
 FROM unnest(:refund_id::uuid [], :source::text [], {refund_method[]}, {refund_answer[]})
     AS u (id, source, {refund_method}, {refund_answer})
 WHERE r.id = u.id;
+
+-- name: change_refund_amount
+-- The amount that a channel has given back, in place of the ordered one.
+UPDATE payments.refund SET amount_minor = $2, fee_minor = $3, ordered_minor = $4 WHERE id = $1;
 
 -- name: update_refund_sums
 -- How much is refunded and on its way back, of payments that the caller has locked.

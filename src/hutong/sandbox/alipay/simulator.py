@@ -291,8 +291,7 @@ class AlipaySimulator(Simulator):
                 "refund_fee": to_major(refunded_minor, order.currency),
                 "gmt_refund": f"{beijing(refunded_at)}.{refunded_at.microsecond // 1000:03d}",
             }
-        if certified:
-            fields["alipay_cert_sn"] = sn(certificate_of(self.signer))
+        # In certificate mode, too, a notification does not say by which certificate it is signed.
         message = "&".join(f"{name}={value}" for name, value in sorted(fields.items())).encode()
         fields |= {"sign_type": "RSA2", "sign": self._sign(message, certified=certified)}
         body = "&".join(f"{name}={quote_plus(value, safe='*')}" for name, value in fields.items())

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 
-.PHONY: run test lint bench simulate simulate-books drill-restore attack docs audit advisories wheel setup lock clean
+.PHONY: run test lint bench simulate simulate-books campaign campaign-controls drill-restore attack docs audit advisories wheel setup lock clean
 
 run: setup
 	$(BIN)/hutong demo --serve
@@ -25,6 +25,17 @@ bench: setup
 # SEEDS=200 FROM=5000 for many, SEED=5017 for one with all its steps.
 simulate: setup
 	@$(BIN)/python tests/simulation/simulate.py $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200) --from $(or $(FROM),0))
+
+# Business goes on while something dies or lies, then every log is compared. NAME=kills|links|lies|…; without ROUNDS,
+# the counts of a release. ROUNDS=20 RATE=10 SEED=7 BREAK=believe_any_amount, as needed.
+campaign: setup
+	@ulimit -n 20000; PYTHONPATH=tests $(BIN)/python -m campaigns.campaign $(NAME) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(RATE),--rate $(RATE)) $(if $(SEED),--seed $(SEED)) $(if $(BREAK),--break $(BREAK))
+
+# Each rule broken on purpose must be noticed by a short campaign.
+campaign-controls: setup
+	@PYTHONPATH=tests $(BIN)/python -m campaigns.prove_controls $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(RATE),--rate $(RATE)) \
+		$(if $(SEED),--seed $(SEED)) $(BREAK)
 
 # A database restored while channels, merchants and a consumer go on, with many orders.
 drill-restore: setup

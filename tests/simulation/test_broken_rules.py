@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable
 
 import pytest
-from broken_rules import BROKEN
 from simulated_database import Backend
 from test_simulation import SEEDS
 
 from simulation import simulate
+from support.broken_rules import BROKEN
 
 
 @pytest.mark.parametrize("broken", BROKEN, ids=lambda rule: rule.__name__)

@@ -5,16 +5,23 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 import structlog
 
+from hutong.app import supervisor
+from hutong.db import EmbeddedServer
+from hutong.errors import Unavailable
 from hutong.ids import encode
 from hutong.telemetry import configure_logging, get_logger, mask
+from hutong.telemetry.logging import _LOST
 
 CARD = "4111111111111111"
 PEM = "-----BEGIN PRIVATE KEY-----\nMIIEvQ\nabc\n-----END PRIVATE KEY-----"
@@ -138,3 +145,30 @@ def test_the_level_and_the_form_are_chosen(log: Any, monkeypatch: pytest.MonkeyP
     assert "quiet" not in written
     assert "loud" in written
     assert "hunter22" not in written
+
+
+def test_a_log_on_a_full_disk_stops_nothing(log: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a process that logs, nor the supervisor that reports on its children and its server."""
+    logger, _ = log
+    full = os.fdopen(os.open("/dev/full", os.O_WRONLY), "w", buffering=1)
+    monkeypatch.setattr(sys, "stderr", full)
+    lost = _LOST._value.get()
+    for _ in range(3):
+        logger.warning("structured", text="x" * 20_000)
+        logging.getLogger("library").error("plain")
+    child = supervisor._Child("worker", ["false"], {})
+    child.start()
+    assert child.process is not None
+    child.process.wait()
+    child.watch()
+    child.stop()
+    child.wait(0)
+
+    class Server(EmbeddedServer):
+        def start(self, *, keep: bool = False) -> str:
+            raise Unavailable("no space is left on the device")
+
+    supervisor._start_again(Server(Path("/nowhere")))
+    assert _LOST._value.get() >= lost + 6
+    with suppress(OSError):
+        full.close()

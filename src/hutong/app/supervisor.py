@@ -17,7 +17,8 @@ from typing import Any
 
 from hutong import config, db
 from hutong.config import Settings
-from hutong.errors import ConfigurationError
+from hutong.errors import ConfigurationError, HutongError
+from hutong.telemetry import write_line
 
 _READY_LIMIT_S = 60.0
 _WATCH_EVERY_S = 0.2
@@ -82,7 +83,7 @@ class _Child:
         limit_s = _SIGN_LIMIT_S if self.has_given_sign else _FIRST_SIGN_LIMIT_S
         if self.silent_looks * _WATCH_EVERY_S < limit_s:
             return False
-        print(f"hutong: {self.name} has given no sign of life for {limit_s:g} s; ending it", file=sys.stderr)
+        write_line(f"hutong: {self.name} has given no sign of life for {limit_s:g} s; ending it")
         self.process.kill()
         self.process.wait()
         return True
@@ -96,7 +97,7 @@ class _Child:
 
     def _note_death(self, now: float) -> None:
         assert self.process is not None
-        print(f"hutong: {self.name} ended with status {self.process.returncode}; starting it again", file=sys.stderr)
+        write_line(f"hutong: {self.name} ended with status {self.process.returncode}; starting it again")
         self.failures = 0 if now - self.started_at > 10 else self.failures + 1
         pause = 0.0 if self.failures == 0 else min(0.1 * 2**self.failures, _RESTART_PAUSE_MAX_S)
         self.not_before = now + pause
@@ -169,9 +170,17 @@ def _watch(children: list[_Child], embedded: db.EmbeddedServer | None, stopping:
         if embedded is not None and time.monotonic() >= look_at:
             look_at = time.monotonic() + _LOOK_AT_SERVER_EVERY_S
             if embedded.pid() is None:
-                embedded.start()
+                _start_again(embedded)
         for child in children:
             child.watch()
+
+
+def _start_again(embedded: db.EmbeddedServer) -> None:
+    """Start the dead server; where it does not start, as on a full disk, the next look is the next attempt."""
+    try:
+        embedded.start()
+    except HutongError as error:
+        write_line(f"hutong: {error.detail}")
 
 
 def hold_sandbox(settings: Settings) -> None:

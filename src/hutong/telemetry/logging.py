@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO, cast
 
 import structlog
+from prometheus_client import Counter
 
 from hutong.foreign_text import escape
 from hutong.telemetry.masking import masked_under
@@ -21,11 +23,37 @@ def _mask_event(_logger: object, _method: str, event: MutableMapping[str, Any]) 
     return event
 
 
+_LOST = Counter("hutong_log_lines_lost_total", "Lines that could not be written to the log, as on a full disk.")
+
+
+class _Lines:
+    """The standard error of the moment, which tests replace. A line that cannot be written is counted, and no error:
+    where logs lie on a full disk, what is logged goes on."""
+
+    def write(self, text: str) -> None:
+        try:
+            sys.stderr.write(text)
+        except OSError:
+            _LOST.inc()
+
+    def flush(self) -> None:
+        with suppress(OSError):  # what is kept back is written with a later line
+            sys.stderr.flush()
+
+
+_LINES = cast("TextIO", _Lines())
+
+
 class _StandardError(logging.Handler):
-    """A handler that writes to the standard error of the moment, which tests replace."""
+    """A handler that writes lines of the standard library's loggers."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(self.format(record), file=sys.stderr, flush=True)  # noqa: T201
+        write_line(self.format(record))
+
+
+def write_line(text: str) -> None:
+    """Write a line to standard error; a full disk under it is no error."""
+    print(text, file=_LINES, flush=True)
 
 
 def configure_logging(*, level: str = "info", output: str = "json") -> None:
@@ -49,7 +77,7 @@ def configure_logging(*, level: str = "info", output: str = "json") -> None:
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(numeric),
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # the standard error of the moment
+        logger_factory=lambda *_: structlog.PrintLogger(_LINES),
         cache_logger_on_first_use=False,
     )
     handler = _StandardError()

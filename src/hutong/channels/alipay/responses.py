@@ -108,9 +108,13 @@ class AlipayResponses:
         check_same_order(node, refund.order.attempt_no)
         if node.get("out_request_no") != number:
             raise NoAnswer("not_ours", "the answer is about another refund")
-        if to_minor(node.get("refund_amount")) != refund.amount_minor:
+        amount_minor = to_minor(node.get("refund_amount"))
+        answer = self.refunded(self.status("refund_status", status), node, refund)
+        if amount_minor == refund.amount_minor:
+            return answer
+        if answer.state is not ChannelState.SUCCEEDED or not amount_minor:
             raise NoAnswer("not_ours", "the answer is about another amount")
-        return self.refunded(self.status("refund_status", status), node, refund)
+        return replace(answer, amount_minor=amount_minor)  # money has moved, and persons decide what it was
 
     def refunded(self, answer: ChannelAnswer, node: Mapping[str, Any], refund: RefundRequest) -> ChannelAnswer:
         """Return an answer with the amount, the number and the time of a refund."""

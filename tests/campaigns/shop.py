@@ -232,10 +232,10 @@ class Shop:
         one, other = dict(orjson.loads(first[1])), dict(orjson.loads(again[1]))
         one.pop("request_id", None)
         other.pop("request_id", None)
-        if keyed and (first[0], one) != (again[0], other):
-            self.log.problems[f"the same idempotency key had two answers: {first} {again}"] += 1
         if first[0] >= 400 and again[0] < 400:
             self.log.promise(Promise("refund", key, other))  # a refund that failed has left room for this one
+        elif keyed and (first[0], one) != (again[0], other):
+            self.log.problems[f"the same idempotency key had two answers: {first} {again}"] += 1
         elif any(one.get(name) != other.get(name) for name in _NEVER_CHANGES):
             self.log.problems["a repeated request had another effect"] += 1
 

@@ -268,7 +268,7 @@ class Payments:
 
         Errors:
             PaymentAlreadySucceeded: also if the channel reveals it only now.
-            CaptureInProgress: the authorized money is being captured, which was requested first.
+            CaptureInProgress: the authorized money is being captured, which was requested first. CredentialsUnreadable.
         """
         return await self._close(payment, CloseReason.MERCHANT)
 
@@ -281,6 +281,7 @@ class Payments:
         Errors:
             Those of `close`, if the action is to close.
         """
+        await self._attempts.require_channels(payment.attempts)
         now = self._clock.now()
 
         async def write(tx: db.Tx) -> None:
@@ -301,6 +302,7 @@ class Payments:
     async def _close(
         self, payment: Payment, reason: CloseReason, *, also: Callable[[db.Tx], Awaitable[None]] | None = None
     ) -> Payment:
+        await self._attempts.require_channels(payment.open_attempts)
         (result,) = await self._transactions.close([RequestClose(payment.payment_id, reason)], also=also)
         if result.outcome is CloseOutcome.CAPTURING:
             raise errors.CaptureInProgress("the authorized money is being captured")

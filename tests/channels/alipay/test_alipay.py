@@ -393,6 +393,19 @@ async def test_a_certificate_that_a_notification_names_is_fetched(world: AlipayW
     assert channel.parse_notification(headers, body, now=now).answer.state is SUCCEEDED
 
 
+@pytest.mark.parametrize("certificate_mode", [False, True])
+async def test_a_signed_answer_in_gbk_is_read(world: AlipayWorld, certificate_mode: bool) -> None:
+    channel, request, now = world.channel(certificate_mode=certificate_mode), world.request(), world.clock.now()
+    world.simulator.charset = "GBK"
+    placed = await channel.pay(request, now=now)
+    assert placed.state is PENDING
+    answer = await channel.refund(world.refund(request, 100), now=now)
+    assert answer.channel_code == "ACQ.TRADE_NOT_EXIST"
+    assert answer.channel_message == "交易不存在"
+    await world.control("next", interface="place", kind="bad_signature")
+    assert (await channel.pay(world.request(), now=now)).channel_code == "bad_signature"
+
+
 async def test_learning_is_tried_once_a_minute(world: AlipayWorld) -> None:
     channel, now = world.channel(certificate_mode=True), world.clock.now()
     world.simulator.signer = world.simulator.keys.successor

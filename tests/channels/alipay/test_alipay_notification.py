@@ -121,9 +121,19 @@ def test_another_algorithm_is_refused(alipay: Alipay, alipay_keys, algorithm: st
     assert refused(alipay, signed(alipay_keys.public.key, notice(), sign_type=algorithm)) == "unsigned"
 
 
-@pytest.mark.parametrize("charset", ["gbk", "GB18030", "utf-7", "", None])
+@pytest.mark.parametrize("charset", ["utf-7", "utf-16", "latin-1", "", None])
 def test_another_charset_is_refused(alipay: Alipay, alipay_keys, charset: str | None) -> None:
     assert refused(alipay, signed(alipay_keys.public.key, notice(charset=charset))) == "charset"
+
+
+@pytest.mark.parametrize("charset", ["GBK", "gbk", "GB18030", "gb2312", "UTF-8"])
+def test_a_notification_is_read_by_the_charset_that_it_names(alipay: Alipay, alipay_keys, charset: str) -> None:
+    codec = charset.lower()
+    body = signed(alipay_keys.public.key, notice(charset=charset), codec=codec)
+    assert alipay.parse_notification({}, body, now=NOW).number == ATTEMPT_NO
+    names_another = "utf-8" if codec != "utf-8" else "gbk"
+    refused(alipay, signed(alipay_keys.public.key, notice(charset=names_another), codec=codec))
+    assert refused(alipay, body.replace(b"charset=" + charset.encode(), b"charset=" + names_another.encode()))
 
 
 def test_the_keys_of_others_prove_nothing(alipay: Alipay, make_alipay: Make, alipay_keys) -> None:

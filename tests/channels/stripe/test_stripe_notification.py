@@ -135,15 +135,41 @@ def test_a_refund_is_read(kind: str, status: str, state: str) -> None:
     assert (notice.answer.amount_minor, notice.answer.currency) == (100, "JPY")
 
 
+FOREIGN_REFUND = {"id": "re_2", "object": "refund", "amount": 100, "currency": "usd", "status": "succeeded"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "thing", "about", "number"),
+    [
+        ("payment_intent.succeeded", intent(metadata={}), About.PAYMENT, "pi_3Q"),
+        ("payment_intent.succeeded", intent(metadata={"attempt_no": "../../x"}), About.PAYMENT, "pi_3Q"),
+        ("payment_intent.succeeded", intent(metadata=None), About.PAYMENT, "pi_3Q"),
+        ("refund.created", FOREIGN_REFUND, About.REFUND, "re_2"),
+        ("charge.refund.updated", FOREIGN_REFUND | {"metadata": {"refund_no": "x"}}, About.REFUND, "re_2"),
+    ],
+)
+def test_money_that_moved_without_our_number_has_stripes(kind: str, thing: Any, about: About, number: str) -> None:
+    notice = read(event(kind, thing))
+    assert (notice.about, notice.number, notice.answer.state) == (about, number, ChannelState.SUCCEEDED)
+    assert (notice.answer.amount_minor, notice.answer.currency) == (thing["amount"], "USD")
+
+
+@pytest.mark.parametrize(
+    "thing", [{"object": "refund"}, FOREIGN_REFUND | {"amount": None}, FOREIGN_REFUND | {"livemode": True}]
+)
+def test_a_refund_that_cannot_be_read_is_refused(thing: Any) -> None:
+    with pytest.raises(NotificationRefused):
+        read(event("refund.updated", thing))
+
+
 @pytest.mark.parametrize(
     ("kind", "thing"),
     [
         ("charge.dispute.created", {"object": "dispute", "id": "dp_1", "metadata": {}}),
         ("checkout.session.completed", {"object": "checkout.session", "metadata": {"attempt_no": NUMBER}}),
-        ("payment_intent.succeeded", intent(metadata={})),
-        ("payment_intent.succeeded", intent(metadata={"attempt_no": "../../x"})),
-        ("payment_intent.succeeded", intent(metadata=None)),
-        ("refund.updated", {"object": "refund"}),
+        ("payment_intent.created", intent(metadata={}, status="requires_payment_method")),
+        ("payment_intent.payment_failed", intent(metadata=None, status="requires_payment_method")),
+        ("refund.created", FOREIGN_REFUND | {"status": "pending"}),
     ],
 )
 def test_what_is_not_about_our_numbers_is_taken_and_forgotten(kind: str, thing: Any) -> None:
@@ -277,4 +303,5 @@ def test_whatever_stripe_may_say_is_read_or_refused(kind: str, changed: Any, top
         return
     if notice.about is About.PAYMENT and notice.answer.state is ChannelState.SUCCEEDED:
         assert notice.answer.amount_minor is not None
-        assert notice.number == NUMBER
+        ours = changed.get("metadata", {"attempt_no": NUMBER}) == {"attempt_no": NUMBER}
+        assert notice.number == (NUMBER if ours else changed.get("id", "pi_3Q"))

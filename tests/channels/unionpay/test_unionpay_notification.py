@@ -159,9 +159,22 @@ def test_a_notification_for_another_merchant_is_refused(channel, keys) -> None:
     assert refused(channel, form(sign(keys.signer, payment(merId="777290058110097")))) == "not_ours"
 
 
-@pytest.mark.parametrize("changed", [{"txnType": "79"}, {"orderId": "20260101000000"}, {"orderId": "x"}])
-def test_what_is_not_about_us_is_accepted_and_forgotten(channel, keys, changed) -> None:
-    notice = channel.parse_notification({}, form(sign(keys.signer, payment(**changed))), now=NOW)
+@pytest.mark.parametrize(("txn_type", "about"), [("01", About.PAYMENT), ("04", About.REFUND)])
+@pytest.mark.parametrize("number", ["20260101000000", "x"])
+def test_a_number_that_is_not_ours_is_read_as_it_is(channel, keys, number: str, txn_type: str, about: About) -> None:
+    fields = payment(orderId=number, txnType=txn_type, txnSubType="00")
+    notice = channel.parse_notification({}, form(sign(keys.signer, fields)), now=NOW)
+    assert (notice.about, notice.number, notice.answer.state) == (about, number, ChannelState.SUCCEEDED)
+    assert notice.answer.amount_minor == 8800
+
+
+@pytest.mark.parametrize("number", ["", "x" * 41, "a b"])
+def test_an_order_without_a_number_is_unreadable(channel, keys, number: str) -> None:
+    assert refused(channel, form(sign(keys.signer, payment(orderId=number)))) == "unreadable"
+
+
+def test_what_is_about_no_order_is_accepted_and_forgotten(channel, keys) -> None:
+    notice = channel.parse_notification({}, form(sign(keys.signer, payment(txnType="79"))), now=NOW)
     assert (notice.about, notice.number) == (About.NOTHING, "")
     assert notice.answer.state is ChannelState.UNKNOWN
 

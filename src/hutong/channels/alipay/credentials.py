@@ -41,6 +41,13 @@ from hutong.channels.http import decode_base64
 
 SIGN_TYPE = "RSA2"
 CHARSET = "utf-8"
+"""The charset of our requests, which Alipay answers in as a rule."""
+CODECS = {"utf-8": "utf-8", "utf8": "utf-8", "gbk": "gbk", "gb2312": "gbk", "gb18030": "gb18030"}
+"""Charsets that Alipay may name, and the codecs that read them.
+
+It answers in GBK where it does not know the application (chloerei/alipay#80), and at times when it is unwell
+(smartwalle/alipay#257); notifications come in GBK for applications that are set so (smartwalle/alipay#248).
+"""
 _KEY_BITS_MIN = 2048
 _ADOPTED_MAX = 8
 _RSA = "1.2.840.113549.1.1."
@@ -247,21 +254,23 @@ class AlipayKeys:
         """
         if parameters.get("sign_type") != SIGN_TYPE:
             raise NotAuthentic("unsigned")
-        signature = parameters.get("sign")
+        signature, codec = parameters.get("sign"), CODECS.get(parameters.get("charset", "").lower())
+        if codec is None:
+            raise NotAuthentic("charset")
         covered = {name: value for name, value in parameters.items() if name not in ("sign", "sign_type")}
         certificate_sn = covered.get("alipay_cert_sn")
         if certificate_sn is None:
             valid = [each.key for each in self._certificates.values() if each.is_valid(now)]
-            _verify(signature, _sorted(covered), [*self._public, *valid])
+            _verify(signature, _sorted(covered, codec), [*self._public, *valid])
             return
         keys = self._named(certificate_sn, now)
         try:
-            _verify(signature, _sorted(covered), keys)
+            _verify(signature, _sorted(covered, codec), keys)
         except NotAuthentic as error:
             if str(error) != "bad_signature":
                 raise
             del covered["alipay_cert_sn"]
-            _verify(signature, _sorted(covered), keys)
+            _verify(signature, _sorted(covered, codec), keys)
 
     def _named(self, certificate_sn: object, now: datetime) -> list[rsa.RSAPublicKey]:
         certificate = self._certificates.get(certificate_sn) if isinstance(certificate_sn, str) else None
@@ -286,9 +295,9 @@ def _verify(signature: object, message: bytes, keys: Sequence[rsa.RSAPublicKey])
     raise NotAuthentic("bad_signature")
 
 
-def _sorted(parameters: Mapping[str, str]) -> bytes:
-    """Return the signed text: the parameters in the order of their names, unescaped."""
-    return "&".join(f"{name}={value}" for name, value in sorted(parameters.items())).encode()
+def _sorted(parameters: Mapping[str, str], codec: str = CHARSET) -> bytes:
+    """Return the signed text: the parameters in the order of their names, unescaped, in the message's own charset."""
+    return "&".join(f"{name}={value}" for name, value in sorted(parameters.items())).encode(codec)
 
 
 def certificates(pem: str) -> list[x509.Certificate]:

@@ -28,7 +28,10 @@ _REFUND_EVENTS = frozenset({"refund.created", "refund.updated", "refund.failed",
 def parse_notification(
     keys: StripeKeys, responses: StripeResponses, headers: Mapping[str, str], body: bytes, *, now: datetime
 ) -> Notification:
-    """Verify and read. An event without a number of ours, such as a dispute's, is about nothing.
+    """Verify and read.
+
+    Money that has moved without a number of ours, for the dashboard or another system, has Stripe's number. Any other
+    event without one of ours, such as a dispute's, is about nothing.
 
     Errors:
         NotificationRefused: not proven to be Stripe's, stale, not an event, or its object cannot be read.
@@ -55,8 +58,15 @@ def _read(responses: StripeResponses, event: Mapping[str, Any]) -> Notification:
         if number is not None and NUMBER.fullmatch(number):
             read = responses.intent if kind.startswith(_INTENT_EVENTS) else responses.session
             return Notification(number, read(subject, number, at=at))
+        if kind == "payment_intent.succeeded":
+            answer = responses.foreign(subject, "payment_intent", "pi_", at=at)
+            if answer.state is ChannelState.SUCCEEDED:
+                return Notification(answer.channel_order_no or "", answer)
     elif kind in _REFUND_EVENTS:
         number = metadata(subject, "refund_no")
         if number is not None and NUMBER.fullmatch(number):
             return Notification(number, responses.refund(subject, number, at=at), About.REFUND)
+        answer = responses.foreign(subject, "refund", "re_", at=at)
+        if answer.state is ChannelState.SUCCEEDED:
+            return Notification(answer.channel_order_no or "", answer, About.REFUND)
     return Notification("", ChannelAnswer(ChannelState.UNKNOWN, channel_code=text(kind, 64)), About.NOTHING)

@@ -186,15 +186,35 @@ class StripeResponses:
             happened_at=(at or to_instant(refund.get("created"))) if state in FINAL_STATES else None,
         )
 
+    def foreign(self, thing: Mapping[str, Any], kind: str, prefix: str, *, at: datetime | None) -> ChannelAnswer:
+        """Read a PaymentIntent or a refund that carries no number of ours.
+
+        Errors:
+            NoAnswer: it is not such an object, about the other account mode, or without an amount or a currency.
+        """
+        object_id = self._id(thing, kind, prefix)
+        amount = to_amount(thing.get("amount_received", thing.get("amount")))
+        currency = to_currency(thing.get("currency"))
+        if amount is None or currency is None:
+            raise NoAnswer("unreadable", f"a {kind} without an amount or a currency")
+        status = text(thing.get("status"), 64)
+        state, code = self._status("refund_status" if kind == "refund" else "intent_status", status)
+        return ChannelAnswer(state, amount, currency, object_id, status, code=code, happened_at=at)
+
     def _ours(self, thing: Mapping[str, Any], kind: str, prefix: str, number: str, name: str) -> str:
         """Return the object's id, after checking its kind, its mode and its number of ours."""
+        object_id = self._id(thing, kind, prefix)
+        if metadata(thing, name) != number:
+            raise NoAnswer("not_ours", "the answer is about another number")
+        return object_id
+
+    def _id(self, thing: Mapping[str, Any], kind: str, prefix: str) -> str:
+        """Return the object's id, after checking its kind and its mode."""
         object_id = thing.get("id")
         if thing.get("object") != kind or not isinstance(object_id, str) or not is_id(object_id, prefix):
             raise NoAnswer("unreadable", f"the answer is not a {kind}")
         if thing.get("livemode", self._livemode) is not self._livemode:
             raise NoAnswer("not_ours", "the answer is about the other mode of the account")
-        if metadata(thing, name) != number:
-            raise NoAnswer("not_ours", "the answer is about another number")
         return object_id
 
 

@@ -14,6 +14,7 @@ from hutong.channels.unionpay.requests import RETRIED
 from hutong.channels.unionpay.responses import UnionPayResponses, put_field, to_our_number
 
 _BODY_LIMIT = 1 << 16
+_ORDER_ID = re.compile("[0-9A-Za-z]{1,40}")
 _SUBJECTS = {"01": About.PAYMENT, "11": About.PAYMENT, "04": About.REFUND, "31": About.REFUND}
 
 
@@ -35,9 +36,12 @@ def parse_notification(
             raise NotAuthentic("not_ours")
         proven = True
         about = _SUBJECTS.get(fields.get("txnType", ""), About.NOTHING)
-        number = to_our_number(fields.get("orderId", ""))
-        if about is About.NOTHING or number is None:
+        if about is About.NOTHING:
             return Notification("", ChannelAnswer(ChannelState.UNKNOWN), About.NOTHING)
+        order_id = fields.get("orderId", "")
+        if not _ORDER_ID.fullmatch(order_id):
+            raise NotAuthentic("unreadable")
+        number = to_our_number(order_id) or order_id  # not ours: made in the portal, or by another system
         interface = "trade_state" if about is About.PAYMENT else "refund_state"
         answer = responses.outcome(interface, fields, fields.get("respCode"), fields.get("respMsg"), now)
     except (NotAuthentic, NoAnswer) as error:

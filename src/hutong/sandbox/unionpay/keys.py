@@ -147,7 +147,7 @@ def _make(common_name: str, issuer: Issued | None, ends: timedelta) -> Issued:
 
 
 def signed_with_sha1(certificate: x509.Certificate, issuer_key: rsa.RSAPrivateKey) -> x509.Certificate:
-    """Return the certificate with its issuer's signature made anew as UnionPay's authorities make theirs.
+    """Return the certificate with its issuer's signature replaced by one as UnionPay's authorities make theirs.
 
     The library makes none with SHA-1. Both names of an algorithm have one length, and so have both signatures.
     """

@@ -171,7 +171,7 @@ def read_json(body: bytes) -> dict[str, Any]:
 
     Sources:
         https://pay.weixin.qq.com/docs/merchant/development/interface-rules/basic-rules.html (the characters);
-        cloudreve/cloudreve#2491 (the words of the refusal).
+        cloudreve/cloudreve#2491 (the text of the refusal).
     """
     try:
         content = orjson.loads(body)

@@ -194,9 +194,6 @@ def main() -> int:
     running = run_alone(chosen.name, folder, rounds=rounds, rate=chosen.rate, seed=seed, broken=chosen.broken)
     try:
         report = asyncio.run(running)
-    except Exception:
-        print((folder / "home" / "serve.log").read_text()[-4000:], file=sys.stderr)
-        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     REPORTS.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,7 @@ from support.fakes.faulty_link import FaultyLink
 BROKEN = Path(__file__).parent / "broken"
 _READY_LIMIT_S = 240.0
 SOURCE = "campaign"
-FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,9 +238,12 @@ class Installation:
         self.environment["HUTONG_EVENT_SOURCE"] = SOURCE
 
     async def _start(self, command: str, log: Path, *arguments: str) -> asyncio.subprocess.Process:
+        environment = dict(self.environment)
+        if command == "sandbox":
+            environment.pop("LD_PRELOAD", None)  # the channels have clocks of their own
         with log.open("ab") as output:
             return await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "hutong", command, *arguments, env=self.environment,
+                sys.executable, "-m", "hutong", command, *arguments, env=environment,
                 stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output,
             )  # fmt: skip
 
@@ -248,7 +251,8 @@ class Installation:
         async with asyncio.timeout(_READY_LIMIT_S):
             while not await asyncio.to_thread(answers, url):
                 if process.returncode is not None:
-                    raise RuntimeError(f"it did not start, see {log}")
+                    end = await asyncio.to_thread(log.read_text)
+                    raise RuntimeError(f"it did not start; the end of {log}:\n{end[-3000:]}")
                 await asyncio.sleep(0.1)
 
     def _end(self) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -40,20 +41,30 @@ SELECT (SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transact
 """
 HURRY = "UPDATE events.delivery SET next_at = now() WHERE state <> 'delivered' AND next_at > now()"
 _EXAMPLES = 3
+_PAYMENT_ID = re.compile(r"pay_[0-9a-z]{26}")
 _MOST_CONNECTIONS = 60
 
 
 @dataclass
 class Findings:
-    """What does not hold, counted, with examples; and the promises that were kept."""
+    """What does not hold, counted, with examples; and the promises that were kept.
+
+    Attributes:
+        rest_s: After how many seconds nothing was unfinished; None if that was not reached.
+        suspects: Payments about which something does not hold.
+        evidence: What API and channels have about some of them.
+    """
 
     broken: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     kept: Counter[str] = field(default_factory=Counter)
     successes: Counter[str] = field(default_factory=Counter)
     rest_s: float | None = None
+    suspects: set[str] = field(default_factory=set)
+    evidence: dict[str, Any] = field(default_factory=dict)
 
     def wrong(self, invariant: str, example: object) -> None:
         self.broken[invariant].append(str(example))
+        self.suspects |= set(_PAYMENT_ID.findall(str(example)))
 
     def shown(self) -> dict[str, Any]:
         """Return each broken invariant with its number of cases and the first examples."""
@@ -128,6 +139,14 @@ async def judge(
     _check_refunds(facts, findings)
     _check_webhooks(facts, findings)
     await _check_books(installation, url, facts, findings)
+    for payment_id in sorted(findings.suspects & payments.keys())[:_EXAMPLES]:
+        address = f"{client.address}/v1/payments/{payment_id}/timeline"
+        numbers = {alphanumeric(attempt["id"]) for attempt in payments[payment_id]["attempts"]}
+        findings.evidence[payment_id] = {
+            "timeline": (await client.call("GET", address, key=key))["data"],
+            "payment": payments[payment_id],
+            "channel": [row for row in facts.truth if alphanumeric(row["order_no"] or "") in numbers],
+        }
 
 
 async def _list_payments(client: Client, key: str) -> dict[str, dict[str, Any]]:
@@ -198,7 +217,10 @@ def _check_channels(facts: Facts, findings: Findings) -> None:
     for number, amounts in taken.items():
         payment, attempt = attempts.get(number, (None, None))
         if payment is None or attempt is None or attempt["state"] != "succeeded":
-            findings.wrong("I2 money that a channel took is known", (number, attempt and attempt["state"]))
+            findings.wrong(
+                "I2 money that a channel took is known",
+                (number, attempt and attempt["state"], payment and payment["id"]),
+            )
         elif len(amounts) > 1:
             findings.wrong("I2 a channel takes money once for an order", (number, amounts))
         elif attempt["surplus"]:

@@ -52,6 +52,7 @@ class Report:
     failures: int
     rate_below: float | None
     broken: dict[str, Any]
+    evidence: dict[str, Any]
     versions: dict[str, str]
     machine: dict[str, Any]
 
@@ -134,6 +135,7 @@ def make_report(
         failures=sum(map(len, findings.broken.values())),
         rate_below=RULE_OF_THREE / len(injected) if injected and not findings.broken else None,
         broken=findings.shown(),
+        evidence=findings.evidence,
         versions=versions,
         machine=machine,
     )

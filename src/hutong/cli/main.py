@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 
 import typer
@@ -25,7 +26,7 @@ from hutong.cli.routing.routing import routing
 from hutong.cli.sandbox import sandbox
 from hutong.cli.serve import serving
 from hutong.cli.termination import ended_by_sigterm
-from hutong.errors import HutongError
+from hutong.errors import HutongError, Unavailable
 
 app = typer.Typer(
     name="hutong",
@@ -61,4 +62,9 @@ def main() -> None:
             app()
     except HutongError as error:
         print_error(error)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print_error(Unavailable(f"there is no room to write: {error}"))
         sys.exit(1)

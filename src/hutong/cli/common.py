@@ -5,6 +5,7 @@ Imports that cost start-up time stand in the functions: `hutong --help` loads th
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from typer.core import TyperGroup
 
-from hutong.errors import HutongError
+from hutong.errors import HutongError, Unavailable
 from hutong.foreign_text import escape
 
 if TYPE_CHECKING:
@@ -48,6 +49,11 @@ class HutongGroup(TyperGroup):
         except HutongError as error:
             print_error(error)
             sys.exit(exit_status(error))
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            print_error(Unavailable(f"there is no room to write: {error}"))
+            sys.exit(1)
 
 
 def exit_status(error: HutongError) -> int:

@@ -27,7 +27,10 @@ from hutong.payments.exception_items import (
 from hutong.payments.exception_store import keep_exceptions, list_exceptions, mark_decided
 from hutong.payments.model import Source
 from hutong.payments.unknown_numbers import UnknownReport, keep_unknown_number, owners_of
+from hutong.telemetry import get_logger
 from hutong.vault import Vault
+
+_log = get_logger(__name__)
 
 _PAGE = 100
 
@@ -81,6 +84,8 @@ class Notifications:
             await self._keep(self._unreadable(account_id, refused.reason, body), seal)
             return channel.acceptance
         if notification.about is About.NOTHING:
+            # A complaint, a dispute, a coupon: genuine, and about nothing that is kept here.
+            _log.info("notification_set_aside", account_id=str(account_id), code=notification.answer.channel_code)
             return channel.acceptance
         number = notification.number[:NUMBER_MAX]
         seal = self._seal(account_id, number, headers, body)

@@ -206,7 +206,22 @@ def test_names_of_files_may_have_an_ending(tmp_path: Path) -> None:
         packed([("INN26010188ZM_777290058110048", b" " * (4 << 20))]),
         packed([(f"f{number}", b"") for number in range(17)]),
     ],
-    ids=lambda content: str(len(content)),
+    ids=[
+        "empty",
+        "no base64",
+        "another ending",
+        "both endings",
+        "not packed",
+        "not a zip",
+        "cut off",
+        "too large",
+        "no members",
+        "no ZM file",
+        "a path",
+        "two ZM files",
+        "a bomb",
+        "many members",
+    ],
 )
 def test_what_is_no_bills_archive_is_refused(tmp_path: Path, content: str) -> None:
     with pytest.raises(BillRefused):

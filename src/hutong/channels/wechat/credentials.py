@@ -260,7 +260,8 @@ class WeChatKeys:
             NotAuthentic: not AEAD_AES_256_GCM under our API v3 key.
         """
         nonce, sealed = resource.get("nonce"), resource.get("ciphertext")
-        associated = resource.get("associated_data", "")
+        associated = resource.get("associated_data")
+        associated = "" if associated is None else associated  # null stands for what is absent, as everywhere at WeChat
         if resource.get("algorithm") != "AEAD_AES_256_GCM" or not (
             isinstance(nonce, str) and isinstance(sealed, str) and isinstance(associated, str)
         ):

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 
-.PHONY: run test lint bench simulate simulate-books drill-restore attack docs setup lock clean
+.PHONY: run test lint bench simulate simulate-books campaign campaign-controls drill-restore attack docs audit advisories wheel setup lock clean
 
 run: setup
 	$(BIN)/hutong demo --serve
@@ -26,6 +26,17 @@ bench: setup
 simulate: setup
 	@$(BIN)/python tests/simulation/simulate.py $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200) --from $(or $(FROM),0))
 
+# Business goes on while something dies or lies, then every log is compared. NAME=kills|links|lies|…; without ROUNDS,
+# the counts of a release. ROUNDS=20 RATE=10 SEED=7 BREAK=believe_any_amount, as needed.
+campaign: setup
+	@ulimit -n 20000; PYTHONPATH=tests $(BIN)/python -m campaigns.campaign $(NAME) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(RATE),--rate $(RATE)) $(if $(SEED),--seed $(SEED)) $(if $(BREAK),--break $(BREAK))
+
+# Each rule broken on purpose must be noticed by a short campaign.
+campaign-controls: setup
+	@PYTHONPATH=tests $(BIN)/python -m campaigns.prove_controls $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(RATE),--rate $(RATE)) \
+		$(if $(SEED),--seed $(SEED)) $(BREAK)
+
 # A database restored while channels, merchants and a consumer go on, with many orders.
 drill-restore: setup
 	@HUTONG_TEST_DRILL_ORDERS=$(or $(ORDERS),200) $(BIN)/python -m pytest tests/whole/test_restore_by_commands.py
@@ -42,6 +53,19 @@ docs: setup
 	$(BIN)/sphinx-build -W -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
+# What is locked against the published advisories in dependencies/advisories.json, which the second command fetches anew
+# (FILE=all.zip: from a file at hand).
+audit: setup
+	@$(BIN)/python dependencies/advisories.py
+
+advisories: setup
+	@$(BIN)/python dependencies/advisories.py refresh $(FILE)
+
+# The wheel, with its bill of materials inside.
+wheel: setup
+	$(BIN)/python dependencies/sbom.py
+	$(BIN)/uv build -q --no-build-isolation --wheel -o dist
+
 setup: $(STAMP)
 
 $(STAMP): requirements.lock pyproject.toml
@@ -54,6 +78,8 @@ $(STAMP): requirements.lock pyproject.toml
 
 lock: setup
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q -o requirements.lock
+	@$(MAKE) --no-print-directory setup
+	$(BIN)/python dependencies/sbom.py
 
 clean:
-	rm -rf $(VENV) docs/_build docs/_generated
+	rm -rf $(VENV) dist docs/_build docs/_generated

@@ -87,15 +87,28 @@ class Overloaded(Unavailable):
     code = "overloaded"
 
 
+class CredentialsUnreadable(Unavailable):
+    """A stored secret was sealed with a key that this process does not have. It can be read under the right key."""
+
+    code = "credentials_unreadable"
+
+    def __init__(self, detail: str, *, retry_after_s: int = 60) -> None:
+        super().__init__(detail, retry_after_s=retry_after_s)
+
+
 class OutcomeUnknown(HutongError):
     """The connection to the database broke during a commit: the work is done whole or not at all.
 
     Sending the same request again under the same key or number is safe and returns the answer.
+
+    Attributes:
+        retry_after_s: How long to wait first, in whole seconds.
     """
 
     code = "outcome_unknown"
     http_status = 503
     retryable = True
+    retry_after_s: ClassVar[int] = 1
 
 
 class ConfigurationError(HutongError):

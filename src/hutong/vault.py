@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from hutong.durable_files import sync_folder
-from hutong.errors import ConfigurationError
+from hutong.errors import ConfigurationError, CredentialsUnreadable
 
 _VERSION = b"\x01"
 _KEY_BYTES = 32
@@ -62,14 +62,15 @@ class Vault:
         """Decrypt the result of `seal` for the same context.
 
         Errors:
-            ConfigurationError: the key is not configured, or the bytes were altered or moved to another place.
+            CredentialsUnreadable: the key is not configured.
+            ConfigurationError: the bytes were altered or moved to another place.
         """
         key_id, nonce, body = sealed[1:5], sealed[5:_HEADER_BYTES], sealed[_HEADER_BYTES:]
         if sealed[:1] != _VERSION or len(sealed) < _HEADER_BYTES:
             raise ConfigurationError("a stored secret was altered or moved")
         key = self._keys.get(key_id)
         if key is None:
-            raise ConfigurationError("a stored secret was sealed with a key that is not configured")
+            raise CredentialsUnreadable("a stored secret was sealed with a key that is not configured")
         try:
             return key.decrypt(nonce, body, context.encode())
         except InvalidTag as error:

@@ -157,7 +157,7 @@ def replace_file(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def refused(idle: Installation, command: Run, *arguments: str, settings: dict[str, str] | None = None) -> str:
+def refused(idle: Installation, command: Run, *arguments: str, status: int = 2) -> str:
     """The reason of a refusal, which changed nothing."""
 
     def state() -> list[tuple[str, int]]:
@@ -166,7 +166,7 @@ def refused(idle: Installation, command: Run, *arguments: str, settings: dict[st
 
     before = state()
     done = command("backup", "restore", str(idle.folder), *arguments)
-    assert done.returncode == 1
+    assert done.returncode == status
     assert state() == before
     assert not idle.server.restoring.exists()
     assert not (idle.home / "restored.json").exists()
@@ -218,11 +218,11 @@ def test_a_missing_or_wrong_secret_key_is_refused(idle: Installation, command: R
     file = idle.home / "secret.key"
     old = file.read_text()
     file.unlink()
-    assert "there is no secret key" in refused(idle, command, "--replace")
+    assert "there is no secret key" in refused(idle, command, "--replace", status=1)
     assert not file.exists()
     file.write_text("A" * 43 + "=\n")
     file.chmod(0o600)
-    assert "are not configured; put them into HUTONG_SECRET_KEY" in refused(idle, command, "--replace")
+    assert "are not configured; put them into HUTONG_SECRET_KEY" in refused(idle, command, "--replace", status=1)
     done = command("backup", "verify", str(idle.folder))
     assert (done.returncode, "1 of its 1 secret keys" in done.stdout) == (1, True)
     file.write_text("A" * 43 + "=\n" + old)  # rotated: the old key is still there
@@ -304,7 +304,7 @@ def test_a_damaged_segment_is_named(idle: Installation, command: Run) -> None:
 
 def test_a_folder_without_a_backup_is_refused(idle: Installation, command: Run, tmp_path: Path) -> None:
     done = command("backup", "verify", str(tmp_path))
-    assert (done.returncode, done.stderr) == (1, f"hutong: not_found: there is no backup in {tmp_path} (FOLDER)\n")
+    assert (done.returncode, done.stderr) == (2, f"hutong: not_found: there is no backup in {tmp_path} (FOLDER)\n")
     done = command("backup", "restore", str(tmp_path / "none"), "--replace")
     assert done.stderr == f"hutong: not_found: there is no folder {tmp_path / 'none'} (FOLDER)\n"
 

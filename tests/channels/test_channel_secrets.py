@@ -12,7 +12,7 @@ from hutong.channels import Accounts, ChannelUnreachable, NotificationRefused, O
 from hutong.channels.accounts import create_account, replace_credentials
 from hutong.channels.registry import read_credentials
 from hutong.channels.wechat.adapter import WeChatPay
-from hutong.errors import ConfigurationError, InvalidParameter
+from hutong.errors import CredentialsUnreadable, InvalidParameter
 from hutong.telemetry import configure_logging
 from hutong.vault import Vault
 
@@ -137,7 +137,7 @@ async def test_no_secret_reaches_logs_errors_or_representations(keys, world, cap
                 now=clock.now(),
             )
         shown.append(refused.value)
-    with pytest.raises(ConfigurationError) as unusable:
+    with pytest.raises(CredentialsUnreadable) as unusable:
         await Accounts(database, Vault([b"b" * 32]), http, clock).get(account_id)
     shown.append(unusable.value)
 
@@ -154,6 +154,6 @@ async def test_no_secret_reaches_logs_errors_or_representations(keys, world, cap
     shown.append(ChannelUnreachable("no answer", sent=True))
 
     captured = capfd.readouterr()
-    assert "channel_account_unusable" in captured.err
+    assert "credentials_unreadable" in captured.err
     everything = captured.out + captured.err + "".join(f"{thing!r}{thing}" for thing in shown)
     assert not [secret for secret in secrets if secret in everything]

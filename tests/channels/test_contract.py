@@ -338,6 +338,7 @@ async def test_what_the_channel_cannot_take_is_refused_before_it_is_sent(rig: Ri
     assert caught.value.param == field
 
 
-async def test_a_long_subject_is_cut(rig: Rig, now) -> None:
-    request = rig.request(now, subject="很" * 500)
+@pytest.mark.parametrize("subject", ["很" * 500, "礼物🎁", "🎁" * 200, "a`,b\n/=&{}[]\"'", "e\u0301 \u200d👨\u200d👩"])
+async def test_any_subject_is_sent_as_the_channel_takes_it(rig: Rig, now, subject: str) -> None:
+    request = rig.request(now, subject=subject)
     assert (await rig.channel.pay(request, now=now)).state is ChannelState.PENDING

@@ -74,7 +74,7 @@ def test_wrong_field_is_named_and_its_value_is_not_repeated(
 ) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
     refused = run("add", "wechat", "main", "--credentials", str(file))
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert message in refused.stderr
     assert next(iter(change.values())) not in refused.stderr
     assert "Traceback" not in refused.stderr
@@ -84,7 +84,7 @@ def test_wrong_field_is_named_and_its_value_is_not_repeated(
 def test_file_that_holds_no_json_object_is_refused(run: Run, file: Path, text: str) -> None:
     file.write_bytes(text.encode("latin-1"))
     refused = run("add", "wechat", "main", "--credentials", str(file))
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert "JSON" in refused.stderr
 
 

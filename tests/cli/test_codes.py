@@ -53,7 +53,7 @@ def test_a_rejected_change_holds_nothing(command: Run, keys: dict[str, str]) -> 
 def test_a_key_that_others_may_read_is_refused(command: Run, keys: dict[str, str]) -> None:
     Path(keys["operator"]).chmod(0o644)
     done = command("channels", "codes", "propose", "wechat", "pay", "X", *CHANGE, "--key", keys["operator"])
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "chmod 600" in done.stderr
     assert Path(keys["operator"]).read_text().strip() not in done.stderr
 

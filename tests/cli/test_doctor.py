@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,28 @@ def test_a_real_account_is_none_for_the_sandbox(command: Run, monkeypatch: pytes
     assert findings["channel account"][1].endswith("real ones are not used in the sandbox")
 
 
+@pytest.mark.usefixtures("connected")
+def test_another_secret_key_is_named_until_the_right_one_is_back(
+    command: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "home" / "secret.key"
+    monkeypatch.setenv("HUTONG_SECRET_KEY", base64.b64encode(b"o" * 32).decode())
+    status, findings = examined(command)
+    assert status == 1
+    ok, seen = findings["secret key"]
+    assert (ok, seen.startswith("another key sealed the credentials of acc_")) == (False, True)
+    assert seen.endswith("put that key into HUTONG_SECRET_KEY")
+    done = command("doctor", "channel", "main")
+    assert done.returncode == 1
+    assert "cannot_be_decrypted" in done.stdout
+    monkeypatch.delenv("HUTONG_SECRET_KEY")
+    right = file.read_text()
+    file.write_text(base64.b64encode(b"o" * 32).decode())
+    assert examined(command)[1]["secret key"][1].endswith(f"put that key into {file}")
+    file.write_text(right)
+    assert examined(command)[0] == 0
+
+
 def broker_finding(command: Run) -> list[dict[str, Any]]:
     findings = json.loads(command("doctor", "--json").stdout)["findings"]
     return [finding for finding in findings if finding["name"] == "broker"]
@@ -139,7 +162,7 @@ def test_the_first_command_of_all_prints_its_json_and_nothing_else(
 )
 def test_a_refused_command_prints_one_line(command: Run, arguments: tuple[str, ...]) -> None:
     done = command(*arguments)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.startswith("hutong: ")
     assert len(done.stderr.splitlines()) == 1
     assert done.stdout == ""

@@ -26,7 +26,7 @@ def test_somebody_is_added_listed_and_disabled(command: Run) -> None:
 
 def test_a_role_that_there_is_not_is_refused(command: Run) -> None:
     done = command("operator", "add", "Li Wei", "--role", "boss")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "--role" in done.stderr
 
 

@@ -103,5 +103,5 @@ def test_what_cannot_be_replayed_is_refused(
     command: Run, tmp_path: Path, arguments: tuple[str, ...], says: str
 ) -> None:
     refused = command("routing", "replay", "--draft", draft(tmp_path, {}), *arguments)
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert says in refused.stderr

@@ -63,7 +63,7 @@ async def test_a_refusal_of_the_sandbox_is_printed_and_fails(
     command: Run, running: str, arguments: tuple[str, ...], text: str
 ) -> None:
     done = await asyncio.to_thread(command, "sandbox", *arguments)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert text in done.stderr
 
 

@@ -91,5 +91,5 @@ def test_a_range_is_sent_again(
     assert (done.returncode, json.loads(done.stdout)) == (0, {"resent": 2})
     assert asyncio.run(result()) == [(1, False), (2, False), (3, False), (2, True), (3, True)]
     refused = command("events", "resend", "--stream", "cli.payment.0", "--from", "2", "--to", "4")
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert "to must not be greater than 3" in refused.stderr

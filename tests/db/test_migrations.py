@@ -82,11 +82,13 @@ def test_databases_of_one_server_may_be_migrated_at_once(server_url: str) -> Non
         assert all(pool.map(migrate, urls))
 
 
-def test_a_killed_migration_leaves_nothing_in_the_way(server_url: str) -> None:
+@pytest.mark.parametrize("stops_at", ["ACCESS EXCLUSIVE", "EXCLUSIVE"], ids=["the_first_look", "the_record"])
+def test_a_killed_migration_leaves_nothing_in_the_way(server_url: str, stops_at: str) -> None:
     url = create_database(server_url)
+    migrate(url, packages=["db"])
     names = pending_migrations(url)
     with psycopg.connect(url) as holder:
-        holder.execute("LOCK TABLE _yoyo_migration IN ACCESS EXCLUSIVE MODE")
+        holder.execute(f"LOCK TABLE _yoyo_migration IN {stops_at} MODE")  # type: ignore[call-overload]
         process = subprocess.Popen([sys.executable, "-c", MIGRATE, url], stdout=subprocess.PIPE)
         deadline = time.monotonic() + 20
         while not run(url, "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = '_yoyo_migration'::regclass"):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -28,10 +26,13 @@ TRIPS = {
 
 @pytest.fixture(scope="module")
 def trips() -> dict[str, Any]:
-    """The trips, traced in a process of their own."""
-    command = [sys.executable, str(ROOT / "docs" / "ext" / "trips.py"), "--json"]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
-    found: dict[str, Any] = json.loads(done.stdout)
+    """The trips, traced in a process of their own, or as the pages have them if the source is the same."""
+    sys.path.insert(0, str(ROOT / "docs" / "ext"))
+    import generate
+
+    folder = ROOT / "docs" / "_generated"
+    folder.mkdir(exist_ok=True)
+    found: dict[str, Any] = generate.traced(folder / "trips.json")
     return found
 
 

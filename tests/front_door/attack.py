@@ -41,7 +41,7 @@ async def _p99(port: int, count: int) -> float:
     return sorted(times)[count * 99 // 100] * 1000
 
 
-def _attack(port: int, attack: str, connections: int, ready: Callable[[], None]) -> None:
+def attack(port: int, name: str, connections: int, ready: Callable[[], None]) -> None:
     """Hold so many connections in another process; each sends its next bytes every ten seconds or less."""
     held = []
     for number in range(connections):
@@ -55,7 +55,7 @@ def _attack(port: int, attack: str, connections: int, ready: Callable[[], None])
     while True:
         for client in held:
             try:
-                client.send(ATTACKS[attack](turn))
+                client.send(ATTACKS[name](turn))
             except OSError:
                 continue  # it was ended, or it does not read what was answered
             time.sleep(10 / connections)
@@ -71,7 +71,7 @@ async def _measure(connections: int, count: int) -> bool:
             alone = await _p99(port, count)
             ready = multiprocessing.Event()
             number = connections if name == "idle" else connections // 10
-            attacker = multiprocessing.Process(target=_attack, args=(port, name, number, ready.set), daemon=True)
+            attacker = multiprocessing.Process(target=attack, args=(port, name, number, ready.set), daemon=True)
             attacker.start()
             while not ready.is_set():  # noqa: ASYNC110 - another process sets it
                 await asyncio.sleep(0.05)

@@ -47,6 +47,18 @@ def move(debit, credit, amount=1, **fields):
                     debit_account_id=debit, credit_account_id=credit, amount=amount)  # fmt: skip
 
 
+async def test_the_first_partitions_are_made_once_by_two_starts_at_once(alone):
+    now = SystemClock().now()
+    async with alone.transaction() as other, alone.transaction() as first:
+        made = await ledger.make_partitions(first, now=now + timedelta(milliseconds=1))
+        second = asyncio.create_task(ledger.make_partitions(other, now=now))
+        while not await first.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"):
+            assert not second.done()
+            await asyncio.sleep(0.01)
+        await first.execute("COMMIT; BEGIN")
+        assert (len(made), await second) == (3, [])
+
+
 async def test_8192_transfers_compete_for_a_balance_that_covers_half(alone):
     await run_on(alone, lambda lg: lg.create_accounts([Account(1, ledger=1, code=1, flags=LIMITED),
                                                        Account(2, ledger=1, code=1)]))  # fmt: skip

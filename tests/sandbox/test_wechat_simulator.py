@@ -195,6 +195,12 @@ async def test_a_wrong_parameter_is_refused(merchant: Merchant, field: str, valu
     assert answer["detail"]["field"].startswith(f"/body/{field}")
 
 
+async def test_characters_of_four_bytes_are_refused_wherever_they_stand(merchant: Merchant) -> None:
+    for field in ("description", "attach"):
+        status, answer = await merchant.send("POST", PLACE, merchant.order(**{field: "🎁"}))
+        assert (status, answer["code"]) == (400, "INVALID_REQUEST")
+
+
 @pytest.mark.parametrize(
     ("content", "headers", "code"),
     [

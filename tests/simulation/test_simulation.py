@@ -14,7 +14,7 @@ from simulation_workers import Part, open_workers, run_seeds
 
 from simulation import simulate
 
-SEEDS = 2_000
+SEEDS = 1_000
 PART = 50
 
 

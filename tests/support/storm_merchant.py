@@ -109,3 +109,13 @@ class StormyServer:
         if mishap.startswith("cut") and request.transport is not None:
             request.transport.abort()
         return web.Response(status=500 if mishap.startswith("fails") else 204)
+
+
+def differences(path: str, believed: Any, actual: Any) -> list[str]:
+    """List the places at which two documents differ."""
+    if isinstance(believed, dict) and isinstance(actual, dict) and believed.keys() == actual.keys():
+        return [place for name in actual for place in differences(f"{path}.{name}", believed[name], actual[name])]
+    if isinstance(believed, list) and isinstance(actual, list) and len(believed) == len(actual):
+        pairs = enumerate(zip(believed, actual, strict=True))
+        return [place for at, (one, other) in pairs for place in differences(f"{path}[{at}]", one, other)]
+    return [] if believed == actual else [f"{path}: {believed!r} is {actual!r}"]

@@ -5,8 +5,11 @@ from __future__ import annotations
 import io
 import json
 import logging
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +17,7 @@ import pytest
 import structlog
 
 from hutong.ids import encode
-from hutong.telemetry import configure_logging, get_logger, mask
+from hutong.telemetry import RareLine, configure_logging, get_logger, mask
 
 CARD = "4111111111111111"
 PEM = "-----BEGIN PRIVATE KEY-----\nMIIEvQ\nabc\n-----END PRIVATE KEY-----"
@@ -138,3 +141,26 @@ def test_the_level_and_the_form_are_chosen(log: Any, monkeypatch: pytest.MonkeyP
     assert "quiet" not in written
     assert "loud" in written
     assert "hunter22" not in written
+
+
+def test_a_log_that_is_full_stops_nothing() -> None:
+    program = (
+        "from hutong.telemetry import configure_logging, get_logger; import logging; configure_logging();"
+        "get_logger('x').error('one'); logging.getLogger('y').error('two'); print('done')"
+    )
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=full, text=True, check=False
+        )
+    assert done.stdout == "done\n"
+
+
+def test_a_rare_line_is_written_once_a_minute_with_the_number_of_those_left_out(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = RareLine(get_logger("x"), "error", "rare")
+    for seconds in (0.0, 1.0, 59.0, 60.0, 61.0):
+        monkeypatch.setattr(time, "monotonic", partial(float, seconds))
+        line.write(at=seconds)
+    shown = [json.loads(each) for each in capsys.readouterr().err.splitlines()]
+    assert [(each["event"], each["at"], each["left_out"]) for each in shown] == [("rare", 0.0, 0), ("rare", 60.0, 2)]

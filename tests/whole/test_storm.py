@@ -22,7 +22,7 @@ from hutong.db import EmbeddedServer
 from hutong.demo import RunningPlatform
 from hutong.demo.merchant import Client, Refused
 from support import SEED
-from support.storm_merchant import MOODS, StormyServer
+from support.storm_merchant import MOODS, StormyServer, differences
 
 PAYMENTS = 60
 KILLS = 4
@@ -128,16 +128,6 @@ async def havoc(storm: Storm, platform: RunningPlatform) -> None:
             await storm.server.up()
         with suppress(Refused):
             await storm.post(f"/v1/webhook-endpoints/{storm.endpoint}/replay", begin="2020-01-01T00:00:00Z")
-
-
-def differences(path: str, believed: Any, actual: Any) -> list[str]:
-    """List the places at which two documents differ."""
-    if isinstance(believed, dict) and isinstance(actual, dict) and believed.keys() == actual.keys():
-        return [place for name in actual for place in differences(f"{path}.{name}", believed[name], actual[name])]
-    if isinstance(believed, list) and isinstance(actual, list) and len(believed) == len(actual):
-        pairs = enumerate(zip(believed, actual, strict=True))
-        return [place for at, (one, other) in pairs for place in differences(f"{path}[{at}]", one, other)]
-    return [] if believed == actual else [f"{path}: {believed!r} is {actual!r}"]
 
 
 async def calm(storm: Storm, platform: RunningPlatform) -> None:

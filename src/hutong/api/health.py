@@ -10,9 +10,9 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from hutong.api.dependencies import Use
+from hutong.api.dependencies import Services, Use
 from hutong.api.problems import responses
-from hutong.errors import Unavailable
+from hutong.errors import CredentialsUnreadable, Unavailable
 
 router = APIRouter(tags=["Operation"])
 
@@ -40,14 +40,26 @@ async def healthz() -> HealthObject:
 
 @router.get("/readyz", summary="Check readiness", responses=responses(503))
 async def readyz(use: Use) -> ReadinessObject:
-    """Answer 200 while the database answers; otherwise send traffic elsewhere."""
+    """Answer 200 while the database answers and channel accounts can be read; otherwise send traffic elsewhere."""
     try:
         async with asyncio.timeout(2), use.database.transaction() as tx:
             await tx.fetchval("SELECT 1")
     except Exception as error:  # whatever the reason, traffic should go elsewhere
         raise Unavailable("the database does not answer") from error
+    await _check_credentials(use)
     mode: Literal["normal", "catch_up"] = "normal" if use.database.catching_up_since is None else "catch_up"
     return ReadinessObject(status="ready", mode=mode)
+
+
+async def _check_credentials(use: Services) -> None:
+    """Refuse traffic while no channel account can be used because this process has another secret key."""
+    offers = await use.accounts.offers()
+    unreadable = use.accounts.unreadable(sandbox=use.sandbox)
+    if unreadable and not any(offer.sandbox is use.sandbox for offer in offers):
+        count = len(unreadable)
+        raise CredentialsUnreadable(
+            f"the credentials of all {count} channel accounts are sealed with another secret key"
+        )
 
 
 @router.get(

@@ -17,7 +17,8 @@ from typing import Any
 
 from hutong import config, db
 from hutong.config import Settings
-from hutong.errors import ConfigurationError
+from hutong.errors import ConfigurationError, HutongError
+from hutong.telemetry import RareLine, configure_logging, get_logger
 
 _READY_LIMIT_S = 60.0
 _WATCH_EVERY_S = 0.2
@@ -82,7 +83,7 @@ class _Child:
         limit_s = _SIGN_LIMIT_S if self.has_given_sign else _FIRST_SIGN_LIMIT_S
         if self.silent_looks * _WATCH_EVERY_S < limit_s:
             return False
-        print(f"hutong: {self.name} has given no sign of life for {limit_s:g} s; ending it", file=sys.stderr)
+        _say(f"{self.name} has given no sign of life for {limit_s:g} s; ending it")
         self.process.kill()
         self.process.wait()
         return True
@@ -96,7 +97,7 @@ class _Child:
 
     def _note_death(self, now: float) -> None:
         assert self.process is not None
-        print(f"hutong: {self.name} ended with status {self.process.returncode}; starting it again", file=sys.stderr)
+        _say(f"{self.name} ended with status {self.process.returncode}; starting it again")
         self.failures = 0 if now - self.started_at > 10 else self.failures + 1
         pause = 0.0 if self.failures == 0 else min(0.1 * 2**self.failures, _RESTART_PAUSE_MAX_S)
         self.not_before = now + pause
@@ -122,9 +123,15 @@ class _Child:
             self.line.close()
 
 
+def _say(line: str) -> None:
+    with suppress(OSError):  # a log that is full stops nothing
+        print(f"hutong: {line}", file=sys.stderr, flush=True)
+
+
 def run_serve(*, sandbox: bool) -> int:
     """Run all processes until SIGINT or SIGTERM, and return the exit status."""
     settings = config.load()
+    configure_logging(level=settings.log_level, output=settings.log_format)
     if sandbox:
         hold_sandbox(settings)
     listeners = {"api": listen(settings.host, settings.port, "HUTONG_PORT")}
@@ -164,14 +171,23 @@ def run_serve(*, sandbox: bool) -> int:
 
 def _watch(children: list[_Child], embedded: db.EmbeddedServer | None, stopping: threading.Event) -> None:
     """Restart dead children, and the embedded database, until `stopping` is set."""
+    refused = RareLine(get_logger(__name__), "error", "database_does_not_start")
     look_at = time.monotonic() + _LOOK_AT_SERVER_EVERY_S
     while not stopping.wait(_WATCH_EVERY_S):
         if embedded is not None and time.monotonic() >= look_at:
+            _bring_back(embedded, refused)
             look_at = time.monotonic() + _LOOK_AT_SERVER_EVERY_S
-            if embedded.pid() is None:
-                embedded.start()
         for child in children:
             child.watch()
+
+
+def _bring_back(embedded: db.EmbeddedServer, refused: RareLine) -> None:
+    """Start the embedded database if it is gone; where it cannot start yet, as on a full disk, the next look does."""
+    try:
+        if embedded.pid() is None:
+            embedded.start()
+    except (HutongError, OSError) as error:
+        refused.write(reason=str(error))
 
 
 def hold_sandbox(settings: Settings) -> None:

@@ -74,17 +74,21 @@ class PaymentCheckout:
             currency=payment.currency,
             status=_status(payment),
             expires_at=payment.expires_at,
-            methods=tuple(
-                await self._lifecycle.route_selector.methods(
-                    payment.amount_minor, payment.currency, capture_method=payment.capture_method
-                )
-            ),
+            methods=await self._methods(payment),
             server_time=self._clock.now(),
             method=running.method if running else None,
             action=action,
             failure=failure,
             return_url=payment.return_url,
             sandbox_payer_url=self._payer_url(action),
+        )
+
+    async def _methods(self, payment: payments.Payment) -> tuple[str, ...]:
+        if not payment.is_open:
+            return ()
+        selector = self._lifecycle.route_selector
+        return tuple(
+            await selector.methods(payment.amount_minor, payment.currency, capture_method=payment.capture_method)
         )
 
     def _failure(self, attempt: payments.Attempt) -> dict[str, str]:

@@ -5,6 +5,7 @@ Imports that cost start-up time stand in the functions: `hutong --help` loads th
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from typer.core import TyperGroup
 
-from hutong.errors import HutongError
+from hutong.errors import HutongError, Unavailable
 from hutong.foreign_text import escape
 
 if TYPE_CHECKING:
@@ -38,18 +39,29 @@ _OUR_FAULT = 500
 _FILE_BYTES_MAX = 1 << 20
 
 
-class RequestGroup(TyperGroup):
-    """A group whose commands exit 2 for a wrong request, as for a wrong option, and 1 for a problem that they found."""
+class HutongGroup(TyperGroup):
+    """The group of all commands. An error meant for people ends a command with one line and the status of its class."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         try:
             return super().invoke(ctx)
         except HutongError as error:
-            if error.http_status >= _OUR_FAULT:
-                raise
             print_error(error)
-            sys.exit(2)
+            sys.exit(exit_status(error))
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            print_error(Unavailable(f"there is no room to write: {error}"))
+            sys.exit(1)
+
+
+def exit_status(error: HutongError) -> int:
+    """Return 2 for a request that was wrong or refused with nothing done, as for a wrong option; 1 for a failure.
+
+    A wrong setting and a service that does not answer are failures: the same command succeeds once they are mended.
+    """
+    return 1 if error.http_status >= _OUR_FAULT else 2
 
 
 def print_error(error: HutongError) -> None:

@@ -119,7 +119,7 @@ async def _check_platform(settings: app.Settings, checks: list[Check]) -> None:
                 skew_s = abs((await tx.fetchval("SELECT clock_timestamp()") - platform.clock.now()).total_seconds())
             checks.append(Check("server", True, f"PostgreSQL {version.major}.{version.minor}, durable"))
             checks.append(Check("clock", skew_s < _CLOCK_LIMIT_S, f"{skew_s:.3f} s from the database's"))
-            checks.append(Check("secret key", True, "read"))
+            checks.append(await _check_secret_key(platform))
             checks += await _check_catch_up(platform)
             checks += await _check_backup(platform)
             checks += await _check_records(platform)
@@ -127,6 +127,20 @@ async def _check_platform(settings: app.Settings, checks: list[Check]) -> None:
             checks += await _check_channel_accounts(platform)
     except (HutongError, OSError, asyncpg.PostgresError) as error:
         checks.append(Check("platform", False, str(error)))
+
+
+async def _check_secret_key(platform: app.Platform) -> Check:
+    """Check that the stored credentials of channel accounts are sealed with a key of this installation."""
+    await platform.accounts.offers()
+    unreadable = platform.accounts.unreadable(sandbox=platform.settings.sandbox)
+    if not unreadable:
+        return Check("secret key", True, "read")
+    source = "HUTONG_SECRET_KEY" if platform.settings.secret_key is not None else platform.settings.home / "secret.key"
+    return Check(
+        "secret key",
+        False,
+        f"another key sealed the credentials of {', '.join(unreadable)}; put that key into {source}",
+    )
 
 
 async def _check_catch_up(platform: app.Platform) -> list[Check]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-
 import typer
 
 from hutong.cli.backup import backup
 from hutong.cli.bench import bench
 from hutong.cli.channel import channel
-from hutong.cli.common import print_error
+from hutong.cli.common import HutongGroup
 from hutong.cli.database import database
 from hutong.cli.demo import demo
 from hutong.cli.doctor import doctor
@@ -25,10 +23,10 @@ from hutong.cli.routing.routing import routing
 from hutong.cli.sandbox import sandbox
 from hutong.cli.serve import serving
 from hutong.cli.termination import ended_by_sigterm
-from hutong.errors import HutongError
 
 app = typer.Typer(
     name="hutong",
+    cls=HutongGroup,
     help="Hutong: an open-source payment platform.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -55,10 +53,6 @@ app.add_typer(routing, name="routing")
 
 
 def main() -> None:
-    """Run a command. An error meant for people is printed as one line, with exit status 1."""
-    try:
-        with ended_by_sigterm():
-            app()
-    except HutongError as error:
-        print_error(error)
-        sys.exit(1)
+    """Run a command."""
+    with ended_by_sigterm():
+        app()

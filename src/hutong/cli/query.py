@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hutong.cli.common import INSTANTS, Json, RequestGroup, T, as_utc, check_target, load_settings
+from hutong.cli.common import INSTANTS, Json, T, as_utc, check_target, load_settings
 
 if TYPE_CHECKING:
     from hutong import db
     from hutong.search import PaymentRecord, RebuildResult, SourceProgress
 
-query = typer.Typer(cls=RequestGroup, help="Payment records: progress, rebuild, export.", no_args_is_help=True)
+query = typer.Typer(help="Payment records: progress, rebuild, export.", no_args_is_help=True)
 
 
 class Origin(StrEnum):

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from hutong.cli.common import Json, RequestGroup, load_settings, with_database
+from hutong.cli.common import Json, load_settings, with_database
 from hutong.cli.tables import print_table
 from hutong.errors import InvalidParameter
 
 if TYPE_CHECKING:
     from hutong import app, db
 
-restore = typer.Typer(cls=RequestGroup, help="Catching up after a restore of the database.", no_args_is_help=True)
+restore = typer.Typer(help="Catching up after a restore of the database.", no_args_is_help=True)
 
 T = TypeVar("T")
 

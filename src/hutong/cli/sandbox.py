@@ -8,6 +8,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Annotated, Any
 
 import typer
@@ -207,7 +208,7 @@ def _print(answer: Any) -> None:
 
 
 def _call(channel: str, verb: str, fields: Mapping[str, Any] | None) -> Any:
-    """Call the sandbox's control API; print a refusal to standard error and exit with status 1."""
+    """Call the sandbox's control API; print to standard error why it refuses (exit 2) or does not answer (exit 1)."""
     settings = load_settings()
     url = f"http://{settings.sandbox_host}:{settings.sandbox_port}/control/{channel}/{verb}"
     body = None if fields is None else json.dumps(fields).encode()
@@ -218,6 +219,7 @@ def _call(channel: str, verb: str, fields: Mapping[str, Any] | None) -> Any:
             return json.load(response)
     except urllib.error.HTTPError as refused:
         print(f"hutong: the sandbox refuses: {refused.read().decode(errors='replace')}", file=sys.stderr)
+        sys.exit(1 if refused.code >= HTTPStatus.INTERNAL_SERVER_ERROR else 2)
     except OSError as error:
         print(f"hutong: no sandbox answers at {url}: {error}", file=sys.stderr)
     sys.exit(1)

@@ -23,6 +23,7 @@ from hutong.telemetry import get_logger
 
 _log = get_logger(__name__)
 _LOCK = 0x4875746F6E67  # "Hutong"
+_WRITE_LOCK = _LOCK + 1
 _READING = threading.Lock()
 
 RENAMED = {
@@ -63,7 +64,8 @@ def migrate(dsn: str, *, packages: Collection[str] | None = None) -> list[str]:
         todo = _to_apply(backend, packages)
         names = [migration.id for migration in todo]
         with redirect_stdout(io.StringIO()):  # yoyo prints what a migration selects
-            backend.apply_migrations(todo)
+            for migration in todo:
+                _apply(backend, migration)
         return names
 
 
@@ -71,6 +73,17 @@ def pending_migrations(dsn: str, *, packages: Collection[str] | None = None) -> 
     """Return the names of the migrations that `migrate` would apply. Errors as `migrate`."""
     with _locked_backend(dsn) as backend:
         return [migration.id for migration in _to_apply(backend, packages)]
+
+
+def _apply(backend: Any, migration: Any) -> None:
+    """Apply a migration and record it in one transaction, which yoyo does in two, on two connections.
+
+    A process that is killed in between would leave a database that no start can migrate any more.
+    """
+    with backend.transaction():
+        migration.process_steps(backend, "apply")
+        backend.log_migration(migration, "apply")
+        backend.mark_one(migration, log=False)
 
 
 def _adopt_cluster(backend: Any) -> None:
@@ -143,6 +156,8 @@ def _locked_backend(dsn: str) -> Iterator[Any]:
         connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
         backend = yoyo.get_backend(urlunsplit(urlsplit(dsn)._replace(scheme="postgresql+psycopg")))
         try:
+            # On this connection too: the server may still finish the last command of one that was killed.
+            backend.execute("SELECT pg_advisory_lock(:key)", {"key": _WRITE_LOCK})
             backend.break_lock()
             yield backend
         except psycopg.errors.InsufficientPrivilege as error:

@@ -57,6 +57,8 @@ _LOST = (
     asyncpg.TooManyConnectionsError,
     asyncpg.IdleInTransactionSessionTimeoutError,
 )
+_FULL = (asyncpg.InsufficientResourcesError, asyncpg.PostgresIOError)
+"""The server lives and has no room, or cannot write: a statement that meets this has done nothing."""
 _REFUSED = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
@@ -189,8 +191,8 @@ class Database:
         """Open a transaction for a block: commit at its end, roll back if it raises.
 
         Errors:
-            Unavailable: there was no connection, or it was lost or silent too long before the commit, so nothing was
-                done.
+            Unavailable: there was no connection, it was lost or silent too long before the commit, or the server has no
+                room to write, so nothing was done.
             OutcomeUnknown: the connection was lost or silent too long during the commit.
         """
         connection = await self._acquire()
@@ -233,6 +235,8 @@ class Database:
             self._discard(connection)
         if isinstance(error, asyncpg.QueryCanceledError):
             raise Unavailable("the database took too long") from error
+        if isinstance(error, _FULL):
+            raise Unavailable("the database has no room to write") from error
 
     async def _commit(self, transaction: asyncpg.transaction.Transaction, connection: Tx) -> None:
         """Commit. Errors: OutcomeUnknown, whatever goes wrong once the commit may have been sent."""
@@ -244,6 +248,8 @@ class Database:
                 raise  # the server's own answer: it has rolled back
             self._discard(connection)
             raise OutcomeUnknown("the connection to the database was lost during the commit") from error
+        except _FULL as error:  # the server has rolled back
+            raise Unavailable("the database has no room to write") from error
         mark = _commit_mark.get()
         if mark is not None:
             mark.committed = True

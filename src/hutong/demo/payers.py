@@ -68,7 +68,7 @@ async def pay(client: Client, key: str, payment_id: str, token: str, method: Cha
     attempt = await _wait_for_attempt(client, key, payment_id)
     if attempt is None:
         return
-    await _open_page(client, attempt["action"])
+    await open_page(client, attempt["action"])
     for number in (attempt["id"], alphanumeric(attempt["id"])):
         try:
             await client.control(method.channel, "pay", order_no=number)
@@ -92,7 +92,7 @@ async def _wait_for_attempt(client: Client, key: str, payment_id: str) -> dict[s
         await asyncio.sleep(0.1)
 
 
-async def _open_page(client: Client, action: dict[str, str]) -> None:
+async def open_page(client: Client, action: dict[str, str]) -> None:
     """Open the channel's page as the payer's browser does; some channels know the order only from then on."""
     if action["kind"] == ActionKind.REDIRECT:
         await client.visit("GET", action["content"])

@@ -25,16 +25,22 @@ async def make_partitions(
         ahead: The number of partitions that must be ready after the current one.
 
     Repeat:
-        Makes only missing partitions.
+        Makes only missing partitions. Of processes that do so at once, one makes them and the others wait for it.
 
     Errors:
         asyncpg.LockNotAvailableError: writers were in the way for two seconds; try again later.
         asyncpg.CheckViolationError: ids of that time are there already, in the default partition.
     """
     spans = db.Spans(PARTITION_ROWS, first_span, shortest=timedelta(seconds=20), longest=timedelta(days=31))
+    if not await _plan(tx, spans, now, ahead):
+        return []
+    await _sql.lock_partitions.execute(tx)
+    return [await _sql.add_partition.fetchval(tx, low, high) for low, high in await _plan(tx, spans, now, ahead)]
+
+
+async def _plan(tx: db.Tx, spans: db.Spans, now: datetime, ahead: int) -> list[tuple[int, int]]:
     existing = [db.Partition(p["low_ms"], p["high_ms"], p["inserted"]) for p in await _sql.partitions.fetch(tx)]
-    planned = db.plan_partitions(existing, spans, now=now, ahead=ahead)
-    return [await _sql.add_partition.fetchval(tx, low, high) for low, high in planned]
+    return db.plan_partitions(existing, spans, now=now, ahead=ahead)
 
 
 @dataclass(frozen=True, slots=True)

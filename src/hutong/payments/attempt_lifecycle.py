@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -120,6 +121,15 @@ class AttemptLifecycle:
                 return await self._record_answer(attempt, known, Source.QUERY)
         answer = await self._calls.capture(payment, attempt)
         return await self._record_answer(attempt, answer, Source.CAPTURE)
+
+    async def require_channels(self, attempts: Sequence[Attempt]) -> None:
+        """Make sure that the accounts of some attempts can be called, before anything is written.
+
+        Errors:
+            CredentialsUnreadable, ConfigurationError: one cannot.
+        """
+        for attempt in attempts:
+            await self._accounts.get(attempt.account_id)
 
     async def resolve(self, attempt: Attempt) -> None:
         """Bring an open attempt on, or verify a final one."""

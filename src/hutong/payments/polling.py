@@ -13,10 +13,11 @@ import orjson
 
 from hutong import db
 from hutong.clock import Clock
+from hutong.errors import CredentialsUnreadable
 from hutong.payments.model import Attempt
 from hutong.payments.statements import sql
 from hutong.payments.store import read_attempt
-from hutong.telemetry import get_logger
+from hutong.telemetry import RareLine, get_logger
 
 _log = get_logger(__name__)
 
@@ -75,6 +76,8 @@ class Poller(Generic[T]):
         self._describe = describe
         self._lanes: dict[UUID, _Lane] = {}
         self._stopped = False
+        self._failed = RareLine(_log, "warning", "resolve_failed")
+        self._unreadable = RareLine(_log, "error", "resolve_waits_for_key")
 
     async def poll(self, *, patience_s: float | None = None) -> int:
         """Resolve what is due, some of it at once; return how much there was.
@@ -113,8 +116,10 @@ class Poller(Generic[T]):
         """Resolve one item, whatever goes wrong: it stays due."""
         try:
             await self._resolve(item)
+        except CredentialsUnreadable as error:
+            self._unreadable.write(**self._describe(item), reason=error.detail)
         except Exception as error:  # noqa: BLE001 - one item's trouble must not stop others; it is tried again
-            _log.warning("resolve_failed", **self._describe(item), reason=repr(error))
+            self._failed.write(**self._describe(item), reason=repr(error))
 
 
 async def claim_due(

@@ -11,7 +11,7 @@ import orjson
 
 from hutong import channels, ids, routing
 from hutong.clock import Clock
-from hutong.errors import ConfigurationError, HutongError
+from hutong.errors import ConfigurationError, CredentialsUnreadable, HutongError
 from hutong.payments import errors
 from hutong.payments.channel_calls import notify_url
 from hutong.payments.model import Attempt, CaptureMethod, NewAttempt, Payment
@@ -87,6 +87,7 @@ class RouteSelector:
 
         Errors:
             NoRoute: no account qualifies; the detail says why for each.
+            CredentialsUnreadable: no account qualifies, and some are out of use because this process has another key.
             PayerDetailMissing, ManualCaptureNotOffered: an account would qualify without this requirement.
         """
         routing_request = self._routing_request(request)
@@ -94,6 +95,7 @@ class RouteSelector:
         chosen = self.routing_state.decide(routing_request)
         account_id = chosen.decision.chosen
         if account_id is None:
+            self._require_readable()
             raise self._refusal(request, chosen.decision, offers)
         offer = offers[account_id]
         # The number's only use: what the channel took under it, it does not take again, even if our database forgot it.
@@ -158,18 +160,22 @@ class RouteSelector:
         """Return the methods by which a payer may pay such an amount in the cashier now.
 
         These are the methods with a code or with the channel's own page that require no payer details.
+
+        Errors:
+            CredentialsUnreadable: there is none, and accounts are out of use because this process has another key.
         """
         manual = capture_method is CaptureMethod.MANUAL
-        return sorted(
-            {
-                name
-                for offer in await self.offers()
-                if offer.capabilities.takes(amount_minor, currency)
-                for name, method in offer.capabilities.methods.items()
-                if method.action in _IN_THE_CASHIER and not method.requires
-                if method.manual_capture or not manual
-            }
-        )
+        names = {
+            name
+            for offer in await self.offers()
+            if offer.capabilities.takes(amount_minor, currency)
+            for name, method in offer.capabilities.methods.items()
+            if method.action in _IN_THE_CASHIER and not method.requires
+            if method.manual_capture or not manual
+        }
+        if not names:
+            self._require_readable()
+        return sorted(names)
 
     async def offers(self, *, ahead: bool = False) -> list[channels.Offer]:
         """Return the accounts that may be used; routing selects among these from now on.
@@ -180,6 +186,10 @@ class RouteSelector:
         usable = [offer for offer in await self._accounts.offers(ahead=ahead) if offer.sandbox is self._sandbox]
         self.routing_state.offer(usable)
         return usable
+
+    def _require_readable(self) -> None:
+        if self._accounts.unreadable(sandbox=self._sandbox):
+            raise CredentialsUnreadable("the credentials of channel accounts are sealed with another secret key")
 
     def open_payer(self, attempt_id: UUID, sealed: bytes | None) -> Mapping[str, str]:
         """Return the payer details that were sealed for an attempt."""

@@ -2,8 +2,10 @@
 
 from hutong.telemetry.logging import configure_logging, get_logger
 from hutong.telemetry.masking import mask
+from hutong.telemetry.rare_line import RareLine
 
 __all__ = [
+    "RareLine",
     "configure_logging",
     "get_logger",
     "mask",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -21,11 +22,23 @@ def _mask_event(_logger: object, _method: str, event: MutableMapping[str, Any]) 
     return event
 
 
-class _StandardError(logging.Handler):
-    """A handler that writes to the standard error of the moment, which tests replace."""
+class _Lines:
+    """Writes lines to the standard error of the moment, which tests replace.
 
+    A line that cannot be written, as on a disk that is full, is lost: the work that it is about goes on.
+    """
+
+    def msg(self, line: str) -> None:
+        """Write one line."""
+        with suppress(OSError):
+            print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+    debug = info = warning = error = critical = msg
+
+
+class _StandardError(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        print(self.format(record), file=sys.stderr, flush=True)  # noqa: T201
+        _Lines().msg(self.format(record))
 
 
 def configure_logging(*, level: str = "info", output: str = "json") -> None:
@@ -49,7 +62,7 @@ def configure_logging(*, level: str = "info", output: str = "json") -> None:
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(numeric),
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # the standard error of the moment
+        logger_factory=lambda *_: _Lines(),
         cache_logger_on_first_use=False,
     )
     handler = _StandardError()
@@ -60,6 +73,7 @@ def configure_logging(*, level: str = "info", output: str = "json") -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=max(numeric, logging.WARNING), force=True)
+    logging.getLogger("asyncpg").setLevel(logging.ERROR)  # it warns of each vain attempt to connect, as we do
 
 
 def get_logger(name: str) -> Any:

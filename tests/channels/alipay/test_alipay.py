@@ -364,9 +364,7 @@ async def test_a_certificate_that_alipay_changes_to_is_fetched_once(world: Alipa
     assert (await channel.pay(world.request(), now=now)).state is PENDING
 
 
-async def test_a_notification_with_an_unknown_certificate_is_refused_and_the_certificate_then_fetched(
-    world: AlipayWorld,
-) -> None:
+async def test_a_notification_by_a_new_certificate_is_believed_once_an_answer_has_named_it(world: AlipayWorld) -> None:
     channel, now = world.channel(certificate_mode=True), world.clock.now()
     request = world.request()
     await channel.pay(request, now=now)
@@ -374,11 +372,40 @@ async def test_a_notification_with_an_unknown_certificate_is_refused_and_the_cer
     order = world.simulator.store.orders[request.attempt_no]
     world.simulator.store.pay(order)
     headers, body = world.simulator._notification(order, 0)
+    assert b"alipay_cert_sn" not in body
+    with pytest.raises(Exception, match="bad_signature"):
+        channel.parse_notification(headers, body, now=now)
+    await channel.query(world.order(request), now=now)
+    assert channel.parse_notification(headers, body, now=now).answer.state is SUCCEEDED
+
+
+async def test_a_certificate_that_a_notification_names_is_fetched(world: AlipayWorld) -> None:
+    channel, now = world.channel(certificate_mode=True), world.clock.now()
+    request, successor = world.request(), world.simulator.keys.successor
+    await channel.pay(request, now=now)
+    world.simulator.signer = successor
+    order = world.simulator.store.orders[request.attempt_no]
+    world.simulator.store.pay(order)
+    headers, body = world.simulator._notification(order, 0)
+    body += b"&alipay_cert_sn=" + successor.serial.encode()
     with pytest.raises(Exception, match="unknown_key"):
         channel.parse_notification(headers, body, now=now)
     world.simulator.signer = world.simulator.keys.platform
     await channel.query(world.order(request), now=now)
     assert channel.parse_notification(headers, body, now=now).answer.state is SUCCEEDED
+
+
+@pytest.mark.parametrize("certificate_mode", [False, True])
+async def test_a_signed_answer_in_gbk_is_read(world: AlipayWorld, certificate_mode: bool) -> None:
+    channel, request, now = world.channel(certificate_mode=certificate_mode), world.request(), world.clock.now()
+    world.simulator.charset = "GBK"
+    placed = await channel.pay(request, now=now)
+    assert placed.state is PENDING
+    answer = await channel.refund(world.refund(request, 100), now=now)
+    assert answer.channel_code == "ACQ.TRADE_NOT_EXIST"
+    assert answer.channel_message == "交易不存在"
+    await world.control("next", interface="place", kind="bad_signature")
+    assert (await channel.pay(world.request(), now=now)).channel_code == "bad_signature"
 
 
 async def test_learning_is_tried_once_a_minute(world: AlipayWorld) -> None:

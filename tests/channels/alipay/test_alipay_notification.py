@@ -121,9 +121,19 @@ def test_another_algorithm_is_refused(alipay: Alipay, alipay_keys, algorithm: st
     assert refused(alipay, signed(alipay_keys.public.key, notice(), sign_type=algorithm)) == "unsigned"
 
 
-@pytest.mark.parametrize("charset", ["gbk", "GB18030", "utf-7", "", None])
+@pytest.mark.parametrize("charset", ["utf-7", "utf-16", "latin-1", "", None])
 def test_another_charset_is_refused(alipay: Alipay, alipay_keys, charset: str | None) -> None:
     assert refused(alipay, signed(alipay_keys.public.key, notice(charset=charset))) == "charset"
+
+
+@pytest.mark.parametrize("charset", ["GBK", "gbk", "GB18030", "gb2312", "UTF-8"])
+def test_a_notification_is_read_by_the_charset_that_it_names(alipay: Alipay, alipay_keys, charset: str) -> None:
+    codec = charset.lower()
+    body = signed(alipay_keys.public.key, notice(charset=charset), codec=codec)
+    assert alipay.parse_notification({}, body, now=NOW).number == ATTEMPT_NO
+    names_another = "utf-8" if codec != "utf-8" else "gbk"
+    refused(alipay, signed(alipay_keys.public.key, notice(charset=names_another), codec=codec))
+    assert refused(alipay, body.replace(b"charset=" + charset.encode(), b"charset=" + names_another.encode()))
 
 
 def test_the_keys_of_others_prove_nothing(alipay: Alipay, make_alipay: Make, alipay_keys) -> None:
@@ -134,16 +144,29 @@ def test_the_keys_of_others_prove_nothing(alipay: Alipay, make_alipay: Make, ali
         assert refused(certified, signed(pair.key, notice(alipay_cert_sn=pair.serial))) == "unknown_key"
     platform = alipay_keys.platform
     assert refused(certified, signed(alipay_keys.public.key, notice(alipay_cert_sn=platform.serial))) == "bad_signature"
-    assert refused(certified, signed(platform.key, notice())) == "unknown_key"
+    for pair in (alipay_keys.application, alipay_keys.other_merchant, alipay_keys.authority, alipay_keys.successor):
+        assert refused(certified, signed(pair.key, notice())) == "bad_signature"
     assert refused(alipay, signed(platform.key, notice(alipay_cert_sn=platform.serial))) == "unknown_key"
 
 
-def test_a_certificate_proves_only_while_it_is_valid(make_alipay: Make, alipay_keys) -> None:
+@pytest.mark.parametrize("names", [False, True])
+def test_a_certificate_proves_only_while_it_is_valid(make_alipay: Make, alipay_keys, names: bool) -> None:
     certified, platform = make_alipay(certificate_mode=True), alipay_keys.platform
-    body = signed(platform.key, notice(alipay_cert_sn=platform.serial))
+    body = signed(platform.key, notice(**({"alipay_cert_sn": platform.serial} if names else {})))
     assert certified.parse_notification({}, body, now=NOW).number == ATTEMPT_NO
     for then in (platform.not_after + timedelta(seconds=1), platform.not_before - timedelta(seconds=1)):
         assert refused(certified, body, now=then) == "unknown_key"
+
+
+def test_a_notification_may_name_its_certificate_beside_what_is_signed(make_alipay: Make, alipay_keys) -> None:
+    """Anybody may then add or change the name, and nothing but the choice of the key hangs on it."""
+    certified, platform = make_alipay(certificate_mode=True), alipay_keys.platform
+    body = signed(platform.key, notice())
+    assert certified.parse_notification({}, body, now=NOW).number == ATTEMPT_NO
+    named = body + b"&" + form({"alipay_cert_sn": platform.serial})
+    assert certified.parse_notification({}, named, now=NOW).number == ATTEMPT_NO
+    strange = body + b"&" + form({"alipay_cert_sn": alipay_keys.successor.serial})
+    assert refused(certified, strange) == "unknown_key"
 
 
 def test_two_public_keys_are_valid_during_a_change(make_alipay: Make, alipay_keys) -> None:

@@ -22,6 +22,7 @@ from hutong.events.model import DeliveryState
 from hutong.events.webhooks.queue import EndpointSlots
 from hutong.events.webhooks.retry import ATTEMPTS_MAX, delay_after
 from hutong.events.webhooks.worker import LEASE, DeliveryCounts
+from hutong.vault import Vault
 from support.event_ids import published_id
 from support.fixtures.webhooks import Receiver, World, until
 
@@ -487,6 +488,21 @@ async def test_an_event_that_cannot_be_sent_at_all_fails_like_any_other(world: W
     assert await world.deliverer().run_once() == DeliveryCounts(delivered=0, failed=1, dead=0)
     [delivery] = await world.deliveries(event)
     assert (delivery.endpoint_id, delivery.last_error) == (new.endpoint.endpoint_id, "secret_unavailable")
+
+
+async def test_with_another_secret_key_nothing_is_sent_and_nothing_counts_as_an_attempt(
+    world: World, receiver: Receiver
+) -> None:
+    await world.endpoint()
+    [event] = await world.happens()
+    own, world.vault = world.vault, Vault([b"o" * 32])
+    for _ in range(2):
+        assert await world.deliverer().run_once() == DeliveryCounts(delivered=0, failed=0, dead=0)
+        world.clock.advance(LEASE)
+    [delivery] = await world.deliveries(event)
+    assert (delivery.state, delivery.attempts, delivery.last_error) == (DeliveryState.PENDING, 0, None)
+    world.vault = own
+    assert await world.deliverer().run_once() == DeliveryCounts(delivered=1, failed=0, dead=0)
 
 
 async def test_metrics_count_attempts_and_the_backlog(world: World, receiver: Receiver) -> None:

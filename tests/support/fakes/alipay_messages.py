@@ -40,11 +40,11 @@ def notice(**changed: str | None) -> dict[str, str]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def signed(key: RSAPrivateKey, fields: dict[str, str], **unsigned: str) -> bytes:
-    message = "&".join(f"{name}={value}" for name, value in sorted(fields.items())).encode()
+def signed(key: RSAPrivateKey, fields: dict[str, str], *, codec: str = "utf-8", **unsigned: str) -> bytes:
+    message = "&".join(f"{name}={value}" for name, value in sorted(fields.items())).encode(codec)
     signature = base64.b64encode(key.sign(message, PKCS1v15(), SHA256())).decode()
-    return form(fields | {"sign_type": "RSA2", "sign": signature} | unsigned)
+    return form(fields | {"sign_type": "RSA2", "sign": signature} | unsigned, codec=codec)
 
 
-def form(fields: dict[str, str]) -> bytes:
-    return "&".join(f"{name}={quote_plus(value, safe='*')}" for name, value in fields.items()).encode()
+def form(fields: dict[str, str], *, codec: str = "utf-8") -> bytes:
+    return "&".join(f"{name}={quote_plus(value, '*', codec)}" for name, value in fields.items()).encode()

@@ -141,5 +141,8 @@ class OneAccount:
     def text(self, channel: str, code: str) -> None:
         """Return no text for payers: this channel's codes have none."""
 
+    def unreadable(self, *, sandbox: bool) -> list[str]:
+        return []
+
     async def offers(self, *, ahead: bool = False) -> list[Offer]:
         return [Offer(self.account_id, self.channel.capabilities, sandbox=False)] if self.enabled else []

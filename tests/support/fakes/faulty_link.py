@@ -1,4 +1,4 @@
-"""A TCP proxy before a database whose link can be delayed, cut, or made a black hole in each direction."""
+"""A TCP proxy before a server whose link can be delayed, cut, made a black hole in each direction, or answer itself."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ class FaultyLink:
 
     Attributes:
         delay_s: How long each piece waits before it is passed on.
+        cut_after: After how many bytes from the server a new connection breaks; None: it does not.
+        answer: What is answered to each piece of a new connection, in the server's place; None: the server answers.
     """
 
     def __init__(self, url: str) -> None:
@@ -22,6 +24,8 @@ class FaultyLink:
         self._connections: set[_Connection] = set()
         self.swallows_up = self.swallows_down = False
         self.delay_s = 0.0
+        self.cut_after: int | None = None
+        self.answer: bytes | None = None
 
     async def __aenter__(self) -> FaultyLink:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -35,9 +39,9 @@ class FaultyLink:
     def url(self) -> str:
         """The server's URL by way of this link."""
         port = self._server.sockets[0].getsockname()[1]
-        login = self._parts.netloc.rpartition("@")[0]
+        login, at, _ = self._parts.netloc.rpartition("@")
         query = urlencode({k: v[0] for k, v in parse_qs(self._parts.query).items() if k not in ("host", "port")})
-        return urlunsplit(self._parts._replace(netloc=f"{login}@127.0.0.1:{port}", query=query))
+        return urlunsplit(self._parts._replace(netloc=f"{login}{at}127.0.0.1:{port}", query=query))
 
     def swallow(self, *, up: bool = True, down: bool = True) -> None:
         """Make a black hole of the direction to the server, of that from it, or of both."""
@@ -49,6 +53,7 @@ class FaultyLink:
     def heal(self) -> None:
         """Let new connections work."""
         self.swallows_up = self.swallows_down = False
+        self.delay_s, self.cut_after, self.answer = 0.0, None, None
 
     def cut(self) -> None:
         """Break all connections at once."""
@@ -75,6 +80,7 @@ class _Connection:
     def __init__(self, link: FaultyLink, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
         self._link, self._client, self._server = link, client, server
         self.is_up_dead, self.is_down_dead = link.swallows_up, link.swallows_down
+        self._left, self._answer = link.cut_after, link.answer
 
     def cut(self) -> None:
         for writer in (self._client, self._server):
@@ -84,6 +90,10 @@ class _Connection:
         with suppress(OSError):
             while piece := await reader.read(65_536):
                 await asyncio.sleep(self._link.delay_s)
+                if self._answer is not None:
+                    self._client.write(self._answer)
+                    self._client.close()
+                    break
                 if not self.is_up_dead:
                     self._server.write(piece)
                     await self._server.drain()
@@ -93,7 +103,12 @@ class _Connection:
         with suppress(OSError):
             while piece := await reader.read(65_536):
                 await asyncio.sleep(self._link.delay_s)
+                if self._left is not None:
+                    piece, self._left = piece[: self._left], self._left - len(piece[: self._left])
                 if not self.is_down_dead:
                     self._client.write(piece)
                     await self._client.drain()
+                if self._left == 0:
+                    self.cut()
+                    break
         self._client.close()

@@ -23,8 +23,8 @@ from hutong.channels.protocol import Channel
 from hutong.channels.registry import adapter, read_credentials
 from hutong.channels.statements import sql
 from hutong.clock import Clock
-from hutong.errors import ConfigurationError, Conflict, HutongError, NotFound
-from hutong.telemetry import get_logger
+from hutong.errors import ConfigurationError, Conflict, CredentialsUnreadable, HutongError, NotFound
+from hutong.telemetry import RareLine, get_logger
 from hutong.vault import Vault
 
 _log = get_logger(__name__)
@@ -100,23 +100,16 @@ async def ensure_account(
         Its id: `account_id` if it was created.
 
     Errors:
-        As `create_account`.
+        InvalidParameter: as `create_account`.
     """
+    read_credentials(channel, credentials, sandbox=sandbox)
+    sealed = _seal(vault, account_id, credentials)
+    if await sql.create_account.fetchval(tx, account_id, channel, name, sandbox, sealed, now) is not None:
+        return account_id
     existing = await find_account(tx, channel=channel, name=name)
-    if existing is not None:
-        await replace_credentials(tx, vault, account_id=existing, credentials=credentials, now=now)
-        return existing
-    await create_account(
-        tx,
-        vault,
-        account_id=account_id,
-        channel=channel,
-        name=name,
-        sandbox=sandbox,
-        credentials=credentials,
-        now=now,
-    )
-    return account_id
+    assert existing is not None  # accounts are never deleted
+    await replace_credentials(tx, vault, account_id=existing, credentials=credentials, now=now)
+    return existing
 
 
 async def find_account(tx: db.Tx, *, channel: str, name: str) -> UUID | None:
@@ -178,6 +171,8 @@ class _LoadedAccount:
     sandbox: bool
     channel: Channel | None
     """None where the stored credentials cannot be used; the log has the reason."""
+    unreadable: bool = False
+    """Whether they are sealed with a key that this process does not have."""
 
 
 class Accounts:
@@ -200,13 +195,15 @@ class Accounts:
         self._loaded: dict[UUID, _LoadedAccount] = {}
         self._refreshed_at: datetime | None = None
         self._lock = asyncio.Lock()
+        self._unreadable_line = RareLine(_log, "error", "credentials_unreadable")
 
     async def get(self, account_id: UUID) -> Channel:
         """Return an account ready to be called, enabled or not.
 
         Errors:
             NotFound: no such account.
-            ConfigurationError: its stored credentials cannot be used.
+            CredentialsUnreadable: its stored credentials are sealed with another key.
+            ConfigurationError: they cannot be used.
         """
         await self._refresh(_REFRESH_AFTER)
         if account_id not in self._loaded:
@@ -214,6 +211,8 @@ class Accounts:
         account = self._loaded.get(account_id)
         if account is None:
             raise NotFound("no channel account has this id")
+        if account.unreadable:
+            raise CredentialsUnreadable("the credentials of this channel account are sealed with another secret key")
         if account.channel is None:
             raise ConfigurationError("the stored credentials of this channel account cannot be used")
         return account.channel
@@ -229,6 +228,14 @@ class Accounts:
             Offer(account_id, loaded.channel.capabilities, loaded.sandbox, loaded.name)
             for account_id, loaded in sorted(self._loaded.items())
             if loaded.enabled and loaded.channel is not None
+        ]
+
+    def unreadable(self, *, sandbox: bool) -> list[str]:
+        """Return the enabled accounts, as of the last reload, whose credentials are sealed with another key."""
+        return [
+            ids.encode(ACCOUNT_PREFIX, account_id)
+            for account_id, loaded in sorted(self._loaded.items())
+            if loaded.unreadable and loaded.enabled and loaded.sandbox is sandbox
         ]
 
     def text(self, channel: str, code: str) -> tuple[str, str] | None:
@@ -257,10 +264,11 @@ class Accounts:
                 ]
                 rows = await sql.load_accounts.fetch(tx, changed) if changed else []
             for row in rows:
-                self._loaded[row["id"]] = _LoadedAccount(
-                    row["version"], row["name"], row["enabled"], row["sandbox"], self._make(row["id"], row)
-                )
+                self._loaded[row["id"]] = self._load(row["id"], row)
             self._refreshed_at = started
+            if unreadable := [account_id for account_id, loaded in self._loaded.items() if loaded.unreadable]:
+                accounts = [ids.encode(ACCOUNT_PREFIX, account_id) for account_id in sorted(unreadable)]
+                self._unreadable_line.write(accounts=accounts)
 
     async def _refresh_codes(self, tx: db.Tx, now: datetime) -> None:
         """Reload the changed code maps; adapters use the new meanings at once."""
@@ -285,15 +293,19 @@ class Accounts:
         # Not at a later time than now: a clock that was ahead has come back.
         return self._refreshed_at is not None and timedelta(0) <= self._clock.now() - self._refreshed_at < age
 
-    def _make(self, account_id: UUID, row: Any) -> Channel | None:
-        channel = row["channel"]
+    def _load(self, account_id: UUID, row: Any) -> _LoadedAccount:
+        channel: Channel | None = None
+        unreadable = False
         try:
             credentials = open_credentials(self._vault, account_id, row)
-            return adapter(channel)(credentials, self._http.for_account(account_id), self._codes_of(channel))
+            http = self._http.for_account(account_id)
+            channel = adapter(row["channel"])(credentials, http, self._codes_of(row["channel"]))
+        except CredentialsUnreadable:
+            unreadable = True
         except HutongError as error:
             # One unusable account must not disable the others.
             _log.error("channel_account_unusable", account=ids.encode(ACCOUNT_PREFIX, account_id), reason=error.detail)
-            return None
+        return _LoadedAccount(row["version"], row["name"], row["enabled"], row["sandbox"], channel, unreadable)
 
 
 async def read_account(tx: db.Tx, account_id: UUID) -> asyncpg.Record:
@@ -312,6 +324,7 @@ def open_credentials(vault: Vault, account_id: UUID, row: asyncpg.Record) -> Bas
     """Decrypt and validate the credentials of an account's row.
 
     Errors:
+        CredentialsUnreadable: they are sealed with another key.
         ConfigurationError: they cannot be decrypted.
         InvalidParameter: no adapter is installed, or the adapter no longer accepts them.
     """

@@ -18,7 +18,7 @@ from hutong.channels.http import Http
 from hutong.channels.protocol import AccountFinding
 from hutong.channels.registry import adapter
 from hutong.clock import Clock
-from hutong.errors import ConfigurationError, HutongError, InvalidParameter
+from hutong.errors import ConfigurationError, CredentialsUnreadable, HutongError, InvalidParameter
 from hutong.vault import Vault
 
 CLOCK_LIMIT = timedelta(seconds=30)
@@ -59,7 +59,7 @@ async def diagnose_account(
 
 
 def _unusable(error: HutongError) -> AccountFinding:
-    if isinstance(error, ConfigurationError):
+    if isinstance(error, (ConfigurationError, CredentialsUnreadable)):
         advice = f"{error.detail}: set the HUTONG_SECRET_KEY that they were stored with, or rotate them"
         return AccountFinding("credentials", "cannot_be_decrypted", advice)
     if isinstance(error, InvalidParameter) and error.param == "channel":

@@ -12,12 +12,13 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote_plus, urlencode
 
-from hutong.channels.alipay.credentials import CHARSET, SIGN_TYPE, AlipayCredentials, AlipayKeys
+from hutong.channels.alipay.credentials import CHARSET, CODECS, SIGN_TYPE, AlipayCredentials, AlipayKeys
 from hutong.channels.codes.codes import Codes
 from hutong.channels.errors import ChannelUnreachable, NoAnswer, NotAuthentic
 from hutong.channels.http import Http, HttpReply
@@ -26,6 +27,7 @@ from hutong.clock import BEIJING
 
 SUCCESS = "10000"
 PATH = "/gateway.do"
+_NAMED = re.compile(r"(?i)\bcharset=\"?([0-9a-z-]+)")
 _FETCH_INTERVAL = timedelta(minutes=1)
 """Time between two attempts to fetch a certificate, so that a forger cannot make us call at will."""
 
@@ -153,7 +155,8 @@ class _Parts:
 
 def _open(reply: HttpReply, method: str) -> _Parts:
     try:
-        members = _members(reply.body.decode())
+        document, codec = _decoded(reply)
+        members = _members(document)
         name = method.replace(".", "_") + "_response"
         value, raw = members[name] if "error_response" not in members else _error(members)
         certificate_sn = members["alipay_cert_sn"][0] if "alipay_cert_sn" in members else None
@@ -161,7 +164,23 @@ def _open(reply: HttpReply, method: str) -> _Parts:
             raise ValueError
     except (ValueError, KeyError, RecursionError):
         raise NoAnswer("unreadable", f"an answer with status {reply.status} is not of Alipay's form") from None
-    return _Parts(value, raw.encode(), members["sign"][0] if "sign" in members else None, certificate_sn)
+    return _Parts(value, raw.encode(codec), members["sign"][0] if "sign" in members else None, certificate_sn)
+
+
+def _decoded(reply: HttpReply) -> tuple[str, str]:
+    """Return the text of an answer, with the codec that it was read by: that which it names, or else what fits.
+
+    Errors:
+        ValueError: none fits.
+    """
+    named = _NAMED.search(reply.headers.get("content-type", ""))
+    codecs = dict.fromkeys([CODECS.get(named[1].lower(), CHARSET) if named else CHARSET, CHARSET, "gbk"])
+    for codec in codecs:
+        try:
+            return reply.body.decode(codec), codec
+        except UnicodeDecodeError:
+            continue
+    raise ValueError("in no charset of Alipay's")
 
 
 def _error(members: Mapping[str, tuple[Any, str]]) -> tuple[Any, str]:

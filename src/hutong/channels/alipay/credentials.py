@@ -15,7 +15,7 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
@@ -35,11 +35,19 @@ from cryptography.x509.oid import NameOID
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from hutong.channels.address import base_url
+from hutong.channels.certificates import is_issued, may_issue
 from hutong.channels.errors import NotAuthentic
 from hutong.channels.http import decode_base64
 
 SIGN_TYPE = "RSA2"
 CHARSET = "utf-8"
+"""The charset of our requests, which Alipay answers in as a rule."""
+CODECS = {"utf-8": "utf-8", "utf8": "utf-8", "gbk": "gbk", "gb2312": "gbk", "gb18030": "gb18030"}
+"""Charsets that Alipay may name, and the codecs that read them.
+
+It answers in GBK where it does not know the application (chloerei/alipay#80), and at times when it is unwell
+(smartwalle/alipay#257); notifications come in GBK for applications that are set so (smartwalle/alipay#248).
+"""
 _KEY_BITS_MIN = 2048
 _ADOPTED_MAX = 8
 _RSA = "1.2.840.113549.1.1."
@@ -224,50 +232,72 @@ class AlipayKeys:
         self._adopted.append(certificate_sn)
 
     def verify(self, signature: object, message: bytes, certificate_sn: object, *, now: datetime) -> None:
-        """Verify that a message is Alipay's.
+        """Verify that an answer is Alipay's.
 
         Args:
-            certificate_sn: The certificate that the message names; None in public-key mode.
+            certificate_sn: The certificate that the answer names; None in public-key mode.
 
         Errors:
             NotAuthentic: unsigned, signed with a key that we do not hold or that is not valid now, or wrongly signed.
         """
-        if not isinstance(signature, str) or not signature:
-            raise NotAuthentic("unsigned")
-        if certificate_sn is None:
-            keys = self._public
-        else:
-            certificate = self._certificates.get(certificate_sn) if isinstance(certificate_sn, str) else None
-            keys = [certificate.key] if certificate is not None and certificate.is_valid(now) else []
-        if not keys:
-            raise NotAuthentic("unknown_key")
-        try:
-            raw = decode_base64(signature)
-        except ValueError:
-            raise NotAuthentic("bad_signature") from None
-        for key in keys:
-            try:
-                key.verify(raw, message, PKCS1v15(), SHA256())
-            except InvalidSignature:
-                continue
-            return
-        raise NotAuthentic("bad_signature")
+        _verify(signature, message, self._public if certificate_sn is None else self._named(certificate_sn, now))
 
     def verify_parameters(self, parameters: Mapping[str, str], *, now: datetime) -> None:
         """Verify that the parameters of a notification are Alipay's.
+
+        Alipay's notifications name no certificate: any one that we hold may have signed them, as in Alipay's own
+        EasySDK (`verifyNotify`). One that does name it (`alipay_cert_sn`, smartwalle/alipay#124) may have it in what is
+        signed or not; nothing else is read from that name.
 
         Errors:
             NotAuthentic: as `verify`; also any other algorithm, whatever the message calls it.
         """
         if parameters.get("sign_type") != SIGN_TYPE:
             raise NotAuthentic("unsigned")
+        signature, codec = parameters.get("sign"), CODECS.get(parameters.get("charset", "").lower())
+        if codec is None:
+            raise NotAuthentic("charset")
         covered = {name: value for name, value in parameters.items() if name not in ("sign", "sign_type")}
-        self.verify(parameters.get("sign"), _sorted(covered), parameters.get("alipay_cert_sn"), now=now)
+        certificate_sn = covered.get("alipay_cert_sn")
+        if certificate_sn is None:
+            valid = [each.key for each in self._certificates.values() if each.is_valid(now)]
+            _verify(signature, _sorted(covered, codec), [*self._public, *valid])
+            return
+        keys = self._named(certificate_sn, now)
+        try:
+            _verify(signature, _sorted(covered, codec), keys)
+        except NotAuthentic as error:
+            if str(error) != "bad_signature":
+                raise
+            del covered["alipay_cert_sn"]
+            _verify(signature, _sorted(covered, codec), keys)
+
+    def _named(self, certificate_sn: object, now: datetime) -> list[rsa.RSAPublicKey]:
+        certificate = self._certificates.get(certificate_sn) if isinstance(certificate_sn, str) else None
+        return [certificate.key] if certificate is not None and certificate.is_valid(now) else []
 
 
-def _sorted(parameters: Mapping[str, str]) -> bytes:
-    """Return the signed text: the parameters in the order of their names, unescaped."""
-    return "&".join(f"{name}={value}" for name, value in sorted(parameters.items())).encode()
+def _verify(signature: object, message: bytes, keys: Sequence[rsa.RSAPublicKey]) -> None:
+    if not isinstance(signature, str) or not signature:
+        raise NotAuthentic("unsigned")
+    if not keys:
+        raise NotAuthentic("unknown_key")
+    try:
+        raw = decode_base64(signature)
+    except ValueError:
+        raise NotAuthentic("bad_signature") from None
+    for key in keys:
+        try:
+            key.verify(raw, message, PKCS1v15(), SHA256())
+        except InvalidSignature:
+            continue
+        return
+    raise NotAuthentic("bad_signature")
+
+
+def _sorted(parameters: Mapping[str, str], codec: str = CHARSET) -> bytes:
+    """Return the signed text: the parameters in the order of their names, unescaped, in the message's own charset."""
+    return "&".join(f"{name}={value}" for name, value in sorted(parameters.items())).encode(codec)
 
 
 def certificates(pem: str) -> list[x509.Certificate]:
@@ -280,7 +310,7 @@ def certificates(pem: str) -> list[x509.Certificate]:
     for text in _PEM.findall(pem):
         try:
             certificate = x509.load_pem_x509_certificate(text.encode())
-        except ValueError:
+        except (ValueError, x509.InvalidVersion):
             continue  # it is on a curve of the Chinese standards, which the library may not know
         if certificate.signature_algorithm_oid.dotted_string.startswith(_RSA):
             parsed.append(certificate)
@@ -353,21 +383,12 @@ def _chain(
     """
     chain = [leaf]
     while len(chain) <= _CHAIN_MAX:
-        issuer = next((root for root in roots if _issued(chain[-1], root)), None)
+        issuer = next((root for root in roots if may_issue(root) and is_issued(chain[-1], root, is_pinned=True)), None)
         if issuer is not None:
             return [*chain, issuer]
-        issuer = next((link for link in issuers if link not in chain and _issued(chain[-1], link)), None)
+        unused = (link for link in issuers if link not in chain and may_issue(link))
+        issuer = next((link for link in unused if is_issued(chain[-1], link, is_pinned=False)), None)
         if issuer is None:
             break
         chain.append(issuer)
     raise ValueError("must chain to Alipay's root certificates")
-
-
-def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    try:
-        if not issuer.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
-            return False
-        certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
-        return False
-    return True

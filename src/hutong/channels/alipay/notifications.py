@@ -16,7 +16,7 @@ from datetime import datetime
 from urllib.parse import unquote_plus
 
 from hutong.channels.alipay.client import AlipayClient
-from hutong.channels.alipay.credentials import CHARSET, AlipayCredentials, AlipayKeys
+from hutong.channels.alipay.credentials import CODECS, AlipayCredentials, AlipayKeys
 from hutong.channels.alipay.responses import AlipayResponses, to_instant
 from hutong.channels.errors import NoAnswer, NotAuthentic, NotificationRefused
 from hutong.channels.model import About, ChannelAnswer, ChannelState, Notification, text
@@ -67,13 +67,15 @@ def _parameters(body: bytes) -> dict[str, str]:
         if not _FORM.fullmatch(form):
             raise NotAuthentic("unreadable")
         pairs = [pair.split("=") for pair in form.split("&")]
-        parameters = {name: unquote_plus(value, encoding=CHARSET, errors="strict") for name, value in pairs}
+        charset = next((unquote_plus(value, "ascii", "strict") for name, value in pairs if name == "charset"), "")
+        codec = CODECS.get(charset.lower())
+        if codec is None:
+            raise NotAuthentic("charset")
+        parameters = {name: unquote_plus(value, codec, "strict") for name, value in pairs}
     except ValueError:
         raise NotAuthentic("unreadable") from None
     if len(parameters) != len(pairs) or len(pairs) > _PARAMETERS_MAX:
         raise NotAuthentic("unreadable")
-    if parameters.get("charset", "").lower() != CHARSET:
-        raise NotAuthentic("charset")
     return parameters
 
 

@@ -9,25 +9,26 @@ from datetime import datetime
 from typing import Any
 
 from hutong.channels.capability import Capabilities, PaymentMethod, RefundRule
+from hutong.channels.free_text import FreeText
 from hutong.channels.model import ActionKind, PayoutRequest, PayRequest, RefundRequest
 from hutong.clock import BEIJING
 from hutong.errors import InvalidParameter
 from hutong.money import to_major
 
 CURRENCY = "CNY"
-SUBJECT_LENGTH_MAX = 128
 TRANSFER_PRODUCT = {"product_code": "TRANS_ACCOUNT_NO_PWD", "biz_scene": "DIRECT_TRANSFER"}
 
 _NUMBER = re.compile(r"[0-9A-Za-z_]{1,64}")
 _AUTH_CODE = re.compile(r"(?:2[5-9]|30)[0-9]{14,22}")
-_SUBJECT = str.maketrans({"/": "／", "=": "＝", "&": "＆", ",": "，", "\t": " ", "\r": " ", "\n": " ", "\0": ""})
-"""Alipay refuses the first three in a subject; the others would break the rows of its bill."""
-
-_REASON_LENGTH_MAX = 256
+_BILL = {",": "，"}
+"""What would end a value in the rows of Alipay's bill."""
+SUBJECT = FreeText(128, {**_BILL, "/": "／", "=": "＝", "&": "＆"})
+"""Alipay refuses these three in a subject."""
+_REASON = FreeText(256, _BILL)
+_REMARK = FreeText(200, _BILL)
 _IDENTITY_TYPES = ("ALIPAY_USER_ID", "ALIPAY_LOGON_ID", "ALIPAY_OPEN_ID")
 _TRANSFER_MINOR_MIN = 10
 _TRANSFER_TITLE = "转账"
-_REMARK_LENGTH_MAX = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def order_content(request: PayRequest) -> dict[str, Any]:
     content = {
         "out_trade_no": request.attempt_no,
         "total_amount": to_major(request.amount_minor, request.currency),
-        "subject": request.subject.translate(_SUBJECT)[:SUBJECT_LENGTH_MAX],
+        "subject": SUBJECT.fit(request.subject),
         "time_expire": request.expires_at.astimezone(BEIJING).strftime("%Y-%m-%d %H:%M:%S"),
         **PRODUCTS[request.method].content,
     }
@@ -146,7 +147,7 @@ def refund_content(refund: RefundRequest) -> dict[str, Any]:
         "refund_amount": to_major(refund.amount_minor, refund.order.currency),
     }
     if refund.reason:
-        content["refund_reason"] = refund.reason.replace("\0", "")[:_REASON_LENGTH_MAX]
+        content["refund_reason"] = _REASON.fit(refund.reason)
     return content
 
 
@@ -179,7 +180,7 @@ def transfer_content(payout: PayoutRequest) -> dict[str, Any]:
         **TRANSFER_PRODUCT,
     }
     if payout.remark:
-        content["remark"] = payout.remark.replace("\0", "")[:_REMARK_LENGTH_MAX]
+        content["remark"] = _REMARK.fit(payout.remark)
     return content
 
 

@@ -25,6 +25,7 @@ from cryptography.x509.oid import NameOID
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from hutong.channels.address import after_scheme
+from hutong.channels.certificates import is_issued, may_issue
 from hutong.channels.errors import NotAuthentic
 from hutong.channels.http import decode_base64
 
@@ -132,7 +133,7 @@ def read_certificates(pem: str) -> list[x509.Certificate]:
     """
     try:
         return x509.load_pem_x509_certificates(pem.encode())
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise ValueError("must be certificates in PEM") from None
 
 
@@ -191,9 +192,10 @@ class _Authority:
     def vouches(self, certificate: x509.Certificate, now: datetime) -> bool:
         """Return whether a valid middle certificate, itself issued by a valid root, has issued this one."""
         return any(
-            is_issued(certificate, middle) and any(is_issued(middle, root) and _valid(root, now) for root in self.roots)
+            is_issued(certificate, middle, is_pinned=True)
+            and any(is_issued(middle, root, is_pinned=True) and _valid(root, now) for root in self.roots)
             for middle in self.middles
-            if _valid(middle, now) and _may_issue(middle)
+            if _valid(middle, now) and may_issue(middle)
         )
 
 
@@ -264,22 +266,6 @@ class UnionPayKeys:
 
 def _valid(certificate: x509.Certificate, now: datetime) -> bool:
     return certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc
-
-
-def _may_issue(certificate: x509.Certificate) -> bool:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except (x509.ExtensionNotFound, ValueError):
-        return False
-
-
-def is_issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Return whether one certificate has issued another."""
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (InvalidSignature, ValueError, TypeError):
-        return False
-    return True
 
 
 def _digest(fields: Mapping[str, str]) -> bytes:

@@ -6,12 +6,13 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 
+from hutong.channels.certificates import is_issued
 from hutong.channels.errors import NoAnswer, NotAuthentic
 from hutong.channels.http import HttpReply
 from hutong.channels.model import NOT_SENT
 from hutong.channels.protocol import AccountFinding
 from hutong.channels.unionpay.client import UnionPayClient
-from hutong.channels.unionpay.credentials import UnionPayCredentials, UnionPayKeys, is_issued, read_certificates
+from hutong.channels.unionpay.credentials import UnionPayCredentials, UnionPayKeys, read_certificates
 from hutong.channels.unionpay.requests import query_fields
 from hutong.channels.unionpay.responses import read_answer
 
@@ -70,7 +71,7 @@ def _authority(credentials: UnionPayCredentials, now: datetime) -> list[AccountF
     middles = read_certificates(credentials.middle_certificates)
     findings = [_period("root_certificate", root, now) for root in roots]
     for middle in middles:
-        issued = any(is_issued(middle, root) for root in roots)
+        issued = any(is_issued(middle, root, is_pinned=True) for root in roots)
         findings.append(
             _period("middle_certificate", middle, now)
             if issued

@@ -14,16 +14,17 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from urllib.parse import urljoin
 
+from hutong.channels.free_text import FreeText
 from hutong.channels.model import OrderReference, PayRequest, RefundRequest
 from hutong.channels.unionpay.credentials import UnionPayCredentials
 from hutong.clock import BEIJING
 from hutong.errors import InvalidParameter
 
 AMOUNT_MINOR_MAX = 10**12 - 1
-SUBJECT_LENGTH_MAX = 32
 REFUND_WINDOW = timedelta(days=330)
 _OUR_NUMBER = re.compile(r"([a-z]{3})_([0-9a-z]{5,29})")
-_FULL_WIDTH = str.maketrans("&={}[]\"'", "＆＝｛｝［］＂＇")
+SUBJECT = FreeText(32, dict(zip("&={}[]\"'", "＆＝｛｝［］＂＇", strict=True)), basic_only=True)
+"""Without the characters that have a meaning in a message, and without those that its bill in GBK cannot hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def order_fields(request: PayRequest, credentials: UnionPayCredentials) -> dict[
         "currencyCode": "156",
         "backUrl": request.notify_url,
     }
-    description = _plain(request.subject, SUBJECT_LENGTH_MAX)
+    description = SUBJECT.fit(request.subject)
     if description:
         fields["orderDesc"] = description
     if product.payer_may_retry:
@@ -206,11 +207,6 @@ def to_time(instant: datetime) -> str:
 def settle_date(instant: datetime, cut_hour: int) -> date:
     """Return the clearing day of an instant, which begins at the cut of the evening before."""
     return (instant.astimezone(BEIJING) + timedelta(hours=24 - cut_hour)).date()
-
-
-def _plain(text: str, length: int) -> str:
-    """Return free text without the characters that have a meaning in a message, cut to a length."""
-    return "".join(character for character in text if character.isprintable()).translate(_FULL_WIDTH)[:length]
 
 
 def _number(our_no: str, param: str) -> str:

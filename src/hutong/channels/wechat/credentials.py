@@ -153,7 +153,7 @@ class PlatformKey:
                 start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
                 if f"{certificate.serial_number:X}" != serial.lstrip("0"):
                     raise ValueError(serial)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, x509.InvalidVersion):
             raise ValueError(
                 "each serial must name its certificate in PEM, each PUB_KEY_ID_… its public key in PEM"
             ) from None

@@ -14,12 +14,17 @@ from datetime import datetime
 from typing import Any
 
 from hutong.channels.capability import Capabilities, PaymentMethod
+from hutong.channels.free_text import FreeText
 from hutong.channels.model import ActionKind, PayoutRequest, PayRequest, RefundRequest
 from hutong.channels.wechat.credentials import TransferScene
 from hutong.clock import BEIJING
 from hutong.errors import InvalidParameter
 
-SUBJECT_LENGTH_MAX = 127
+_BILL = {"`": "'", ",": "，"}
+"""What would end a value in the rows of WeChat's bill."""
+SUBJECT = FreeText(127, _BILL, basic_only=True)
+_REASON = FreeText(80, _BILL, basic_only=True)
+_REMARK = FreeText(32, _BILL, basic_only=True)
 
 METHODS: Mapping[str, PaymentMethod] = {
     "wechat_native": PaymentMethod(ActionKind.QR_CODE),
@@ -77,7 +82,7 @@ def order_content(request: PayRequest, *, mchid: str, appid: str) -> dict[str, A
     order: dict[str, Any] = {
         "appid": appid,
         "mchid": mchid,
-        "description": request.subject[:SUBJECT_LENGTH_MAX],
+        "description": SUBJECT.fit(request.subject),
         "out_trade_no": request.attempt_no,
         "amount": {"total": request.amount_minor, "currency": request.currency},
     }
@@ -139,7 +144,7 @@ def refund_content(refund: RefundRequest) -> dict[str, Any]:
     return {
         "out_trade_no": refund.order.attempt_no,
         "out_refund_no": refund.refund_no,
-        "reason": refund.reason[:80] or "refund",
+        "reason": _REASON.fit(refund.reason) or "refund",
         "notify_url": refund.notify_url,
         "amount": {"refund": refund.amount_minor, "total": refund.order.amount_minor, "currency": "CNY"},
     }
@@ -165,7 +170,7 @@ def transfer_content(payout: PayoutRequest, *, appid: str, scene: TransferScene 
         "transfer_scene_id": scene.id,
         "openid": openid,
         "transfer_amount": payout.amount_minor,
-        "transfer_remark": payout.remark[:32] or "payout",
+        "transfer_remark": _REMARK.fit(payout.remark) or "payout",
         "notify_url": payout.notify_url,
         "transfer_scene_report_infos": [
             {"info_type": kind, "info_content": content} for kind, content in scene.report.items()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import typer
 
-from hutong.cli.common import RequestGroup
 from hutong.cli.ledger.accounts import accounts_commands
 from hutong.cli.ledger.archives import archives_commands
 from hutong.cli.ledger.bookings import bookings_commands
@@ -16,9 +15,7 @@ from hutong.cli.ledger.periods import periods_commands
 from hutong.cli.ledger.proof import proof_commands
 from hutong.cli.ledger.statements import statements_commands
 
-ledger = typer.Typer(
-    help="The books: accounts, statements, corrections, day cut, proof.", no_args_is_help=True, cls=RequestGroup
-)
+ledger = typer.Typer(help="The books: accounts, statements, corrections, day cut, proof.", no_args_is_help=True)
 for commands in (
     accounts_commands,
     statements_commands,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hutong.cli.common import Json, KeyFile, Reason
+from hutong.cli.common import Json, KeyFile, Reason, exit_status
 from hutong.cli.proposals import decide_proposal, show_proposal
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def check(
         if not as_json:
             raise
         print(json.dumps({"ok": False, "code": error.code, "param": error.param, "detail": error.detail}))
-        sys.exit(1)
+        sys.exit(exit_status(error))
     print(json.dumps({"ok": True}) if as_json else "it may be published")
 
 

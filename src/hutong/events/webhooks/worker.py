@@ -14,7 +14,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from hutong import db, ids
 from hutong.clock import Clock
-from hutong.errors import HutongError
+from hutong.errors import CredentialsUnreadable, HutongError
 from hutong.events.model import DeliveryState, Endpoint
 from hutong.events.webhooks.attempts import log_attempts
 from hutong.events.webhooks.client import TIMEOUT_S, WebhookClient, WebhookResponse
@@ -28,7 +28,7 @@ from hutong.events.webhooks.queue import (
     read_backlog,
 )
 from hutong.events.webhooks.retry import delay_after
-from hutong.telemetry import get_logger
+from hutong.telemetry import RareLine, get_logger
 from hutong.vault import Vault
 
 LEASE = timedelta(seconds=TIMEOUT_S + 10)
@@ -122,6 +122,8 @@ class WebhookWorker:
         self._wake = asyncio.Event()
         self._stopping = False
         self._measured_at: datetime | None = None
+        self._turn_failed = RareLine(_log, "warning", "webhook_turn_failed")
+        self._unreadable = RareLine(_log, "error", "webhook_waits_for_key")
 
     async def run(self) -> None:
         """Deliver until `stop` is called; then finish the running attempts, record them and return.
@@ -151,7 +153,8 @@ class WebhookWorker:
         """Claim the due deliveries, send all of them, and record the results."""
         async with WebhookClient(self._vault, allow_private=self._allow_private) as client:
             claims = await self._database.run(self._claim)
-            results = await asyncio.gather(*(self._attempt(client, claim) for claim in claims))
+            attempts = await asyncio.gather(*(self._attempt(client, claim) for claim in claims))
+            results = [result for result in attempts if result is not None]
             _alert(await self._database.run(lambda tx: self._record_results(tx, results)))
         states = [result.state for result in results]
         return DeliveryCounts(
@@ -170,7 +173,7 @@ class WebhookWorker:
         try:
             worked = await self._run_pass(client)
         except _DATABASE_DOWN as error:
-            _log.warning("webhook_turn_failed", reason=type(error).__name__)
+            self._turn_failed.write(reason=type(error).__name__)
             worked, pause_s = False, _DOWN_S
         if worked:
             # Results and new events gather meanwhile, so that a batch is worth its trip; a backlog need not gather.
@@ -226,6 +229,9 @@ class WebhookWorker:
             result = await self._attempt(client, claim)
         finally:
             slots.in_flight -= 1
+        if result is None:
+            slots.failed(self._clock.now())
+            return
         if result.state is DeliveryState.DELIVERED or claim.disabled:
             slots.succeeded(self._per_endpoint)
         else:
@@ -237,13 +243,18 @@ class WebhookWorker:
         self._results.append(result)
         self._wake.set()
 
-    async def _attempt(self, client: WebhookClient, claim: ClaimedDelivery) -> DeliveryResult:
+    async def _attempt(self, client: WebhookClient, claim: ClaimedDelivery) -> DeliveryResult | None:
+        """Send once, and return the result; None if this process cannot read the endpoint's secret."""
         now, attempt_id = self._clock.now(), self._new_id()
         if claim.disabled:
             response = WebhookResponse(None, "endpoint_disabled", 0)
             return DeliveryResult(attempt_id, claim, DeliveryState.DEAD, None, None, response)
         try:
             response = await client.send(claim.webhook, now=now)
+        except CredentialsUnreadable as error:
+            # No attempt: nothing was sent, and the merchant's server is not to blame. The claim ends by itself.
+            self._unreadable.write(endpoint=ids.encode("whe", claim.webhook.endpoint_id), reason=error.detail)
+            return None
         except Exception:  # noqa: BLE001 - an event that cannot be sent at all must become dead in time like the rest
             _log.exception("webhook_not_sent", event_id=str(claim.webhook.event_id))
             response = WebhookResponse(None, "internal_error", 0)

@@ -76,6 +76,10 @@ LEFT JOIN (
 WHERE a.debits_pending <> coalesce(d.held, 0) OR a.credits_pending <> coalesce(c.held, 0)
 ORDER BY a.id LIMIT 1;
 
+-- name: lock_partitions
+-- One process at a time makes partitions: two that start at once would plan overlapping ones.
+SELECT pg_advisory_xact_lock(x'6c65646765727061'::bigint);
+
 -- name: partitions
 -- The partitions made so far, newest first, each with the number of rows that it has taken.
 SELECT p.name, p.low_ms, p.high_ms, p.archived_at,

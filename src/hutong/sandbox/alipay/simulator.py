@@ -40,6 +40,7 @@ from hutong.sandbox.store import SandboxOrder, SandboxPayout, SandboxRefund, Sto
 SCHEDULE_S = (240, 600, 600, 3600, 7200, 21600, 54000)
 """The waits between Alipay's deliveries: 4m,10m,10m,1h,2h,6h,15h."""
 
+CHARSET = "utf-8"
 _CLOCK_SKEW_MAX_S = 86_400
 _BILL_LIFETIME_S = 30
 _REQUIRED = {
@@ -67,6 +68,8 @@ class AlipaySimulator(Simulator):
         self.keys = AlipaySandboxKeys.load(folder)
         self.signer = self.keys.platform
         """Signs in certificate mode. Set to `successor`, Alipay has changed its certificate."""
+        self.charset = CHARSET
+        """Of answers. Set to "GBK", Alipay answers in it though another one was asked for (smartwalle/alipay#257)."""
         self._notifier = notifier
         self._bills: dict[str, tuple[date, datetime]] = {}
         self._orders = AlipayOrders(self)
@@ -162,8 +165,10 @@ class AlipaySimulator(Simulator):
             if method not in self._interfaces:
                 raise AlipayRefusal("40002", "isv.invalid-method", "不存在的方法名")
         except AlipayRefusal as refusal:
-            # A refusal before the request is authenticated carries no signature.
-            return _json_response({_node_name(method): refusal.node})
+            # A refusal before the request is authenticated carries no signature, and one of an application that
+            # Alipay does not know comes in GBK (chloerei/alipay#80).
+            charset = "GBK" if refusal.node["sub_code"] == "isv.invalid-app-id" else CHARSET
+            return _json_response({_node_name(method): refusal.node}, charset)
         interface, work = self._interfaces[method]
         content["_origin"] = f"{request.scheme}://{request.host}"
 
@@ -195,11 +200,12 @@ class AlipaySimulator(Simulator):
             certified = "app_cert_sn" in parameters
             if certified:
                 answer["alipay_cert_sn"] = sn(certificate_of(self.signer))
-            answer["sign"] = self._sign(raw + (b" " if kind == "bad_signature" else b""), certified=certified)
-        body = orjson.dumps(answer)
+            signed = raw.decode().encode(self.charset) + (b" " if kind == "bad_signature" else b"")
+            answer["sign"] = self._sign(signed, certified=certified)
+        body = orjson.dumps(answer).decode().encode(self.charset)
         if kind == "malformed":
             body = body[: len(body) // 2]
-        return _json_response(body + b" " * (2 << 20) if kind == "too_long" else body)
+        return _json_response(body + b" " * (2 << 20) if kind == "too_long" else body, self.charset)
 
     def _authenticate(self, parameters: dict[str, str]) -> dict[str, Any]:
         for name, code in _REQUIRED.items():
@@ -291,8 +297,7 @@ class AlipaySimulator(Simulator):
                 "refund_fee": to_major(refunded_minor, order.currency),
                 "gmt_refund": f"{beijing(refunded_at)}.{refunded_at.microsecond // 1000:03d}",
             }
-        if certified:
-            fields["alipay_cert_sn"] = sn(certificate_of(self.signer))
+        # In certificate mode, too, a notification does not say by which certificate it is signed.
         message = "&".join(f"{name}={value}" for name, value in sorted(fields.items())).encode()
         fields |= {"sign_type": "RSA2", "sign": self._sign(message, certified=certified)}
         body = "&".join(f"{name}={quote_plus(value, safe='*')}" for name, value in fields.items())
@@ -352,6 +357,6 @@ def _node_name(method: str) -> str:
     return f"{method.replace('.', '_')}_response" if re.fullmatch(r"[a-z.]+", method) else "error_response"
 
 
-def _json_response(answer: bytes | dict[str, Any]) -> web.Response:
-    body = answer if isinstance(answer, bytes) else orjson.dumps(answer)
-    return web.Response(body=body, content_type="text/html", charset="utf-8")
+def _json_response(answer: bytes | dict[str, Any], charset: str = CHARSET) -> web.Response:
+    body = answer if isinstance(answer, bytes) else orjson.dumps(answer).decode().encode(charset)
+    return web.Response(body=body, content_type="text/html", charset=charset)

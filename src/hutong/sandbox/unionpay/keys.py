@@ -10,7 +10,8 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -29,6 +30,9 @@ SIGNER_NAME = "中国银联股份有限公司"
 PFX_PASSWORD = "000000"  # noqa: S105 - the password that UnionPay gives to all test merchants
 _START = datetime(2020, 1, 1, tzinfo=UTC)  # before any clock that a test may set
 _TWENTY_YEARS = timedelta(days=7300)
+_RSA_WITH_SHA256 = bytes.fromhex("06092a864886f70d01010b")
+_RSA_WITH_SHA1 = bytes.fromhex("06092a864886f70d010105")
+"""Algorithms by their object identifiers, as they stand in a certificate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,4 +143,15 @@ def _make(common_name: str, issuer: Issued | None, ends: timedelta) -> Issued:
         .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
         .sign(issuer.key if issuer else key, SHA256())
     )
-    return Issued(key, certificate)
+    return Issued(key, signed_with_sha1(certificate, issuer.key if issuer else key))
+
+
+def signed_with_sha1(certificate: x509.Certificate, issuer_key: rsa.RSAPrivateKey) -> x509.Certificate:
+    """Return the certificate with its issuer's signature replaced by one as UnionPay's authorities make theirs.
+
+    The library makes none with SHA-1. Both names of an algorithm have one length, and so have both signatures.
+    """
+    signed = certificate.tbs_certificate_bytes.replace(_RSA_WITH_SHA256, _RSA_WITH_SHA1)
+    signature = issuer_key.sign(signed, PKCS1v15(), SHA1())  # noqa: S303 - as the real authorities do
+    whole = certificate.public_bytes(Encoding.DER).replace(_RSA_WITH_SHA256, _RSA_WITH_SHA1)
+    return x509.load_der_x509_certificate(whole[: -len(signature)] + signature)

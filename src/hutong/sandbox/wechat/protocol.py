@@ -167,11 +167,18 @@ def fail(status: int | None, code: str | None) -> Answer:
 
 
 def read_json(body: bytes) -> dict[str, Any]:
-    """Read a request's body, which must be a JSON object."""
+    """Read a request's body, a JSON object with characters of one to three bytes in UTF-8.
+
+    Sources:
+        https://pay.weixin.qq.com/docs/merchant/development/interface-rules/basic-rules.html (the characters);
+        cloudreve/cloudreve#2491 (the text of the refusal).
+    """
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError:
         content = None
     if not isinstance(content, dict):
         raise WeChatRefusal(400, "PARAM_ERROR", "请求体不是JSON对象")
+    if max(orjson.dumps(content).decode()) > "\uffff":
+        raise WeChatRefusal(400, "INVALID_REQUEST", "请求内容传入了非UTF8参数")
     return content

@@ -72,11 +72,12 @@ def credit_again(patch: Patch) -> None:
         return change
 
     def booked(payment: Any, attempt: Any, **funding: Any) -> Any:
-        chain, openings = success(payment, attempt, **funding)
-        for transfer in chain if attempt.attempt_id in booked_before else []:
-            transfer.id ^= 1 + len(booked_before)
+        chain = success(payment, attempt, **funding)
+        if attempt.attempt_id in booked_before:
+            again = f":{len(booked_before)}"
+            chain = replace(chain, postings=[replace(each, name=each.name + again) for each in chain.postings])
         booked_before.add(attempt.attempt_id)
-        return chain, openings
+        return chain
 
     patch.setattr(channel_answers, "_apply", applied)
     patch.setattr(postings, "success", booked)

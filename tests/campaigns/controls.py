@@ -1,0 +1,60 @@
+"""Rules that a campaign breaks on purpose in every process of an installation, and the campaign that must notice.
+
+Most are those that the simulation breaks in its own process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from hutong.db import Database
+from hutong.payments.transactions import PaymentTransactions, PlaceOrder
+from support.broken_rules import believe_any_amount, credit_again, publish_before_the_commit, refund_without_a_lock
+
+_LATE_S = 1.0
+
+
+def answer_before_the_commit(patch: pytest.MonkeyPatch) -> None:
+    """An order that needs no channel yet is answered, and committed a second later."""
+    place, committing = PaymentTransactions.place, set[asyncio.Task[None]]()
+
+    class Late:
+        """A database whose transactions end later than their results are there."""
+
+        def __init__(self, database: Database) -> None:
+            self._database = database
+
+        async def run(self, work: Callable[[Any], Any]) -> Any:
+            results = asyncio.get_running_loop().create_future()
+
+            async def late(tx: Any) -> None:
+                results.set_result(await work(tx))
+                await asyncio.sleep(_LATE_S)
+
+            task = asyncio.create_task(self._database.run(late))
+            committing.add(task)
+            task.add_done_callback(committing.discard)
+            return await results
+
+    async def placed(self: Any, commands: Sequence[PlaceOrder]) -> Any:
+        if any(command.new.first_attempt is not None for command in commands):
+            return await place(self, commands)
+        hasty = copy.copy(self)
+        hasty._database = Late(self._database)
+        return await place(hasty, commands)
+
+    patch.setattr(PaymentTransactions, "place", placed)
+
+
+CONTROLS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
+    "answer_before_the_commit": answer_before_the_commit,
+    "believe_any_amount": believe_any_amount,
+    "credit_again": credit_again,
+    "publish_before_the_commit": publish_before_the_commit,
+    "refund_without_a_lock": refund_without_a_lock,
+}

@@ -1,0 +1,31 @@
+"""The short forms of the campaigns, and one rule broken on purpose that a campaign must notice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from campaigns.campaign import run_alone
+from campaigns.controls import CONTROLS
+from support import SEED
+
+RATE = 2.0
+
+
+@pytest.mark.timeout(600)
+async def test_every_promise_is_kept_whatever_dies_or_lies(short_folder: Path) -> None:
+    report = await run_alone("mixed", short_folder, rounds=5, rate=RATE, seed=SEED, calm_s=1.0)
+    assert report.broken == {}, report.markdown()
+    assert sum(report.faults.values()) == 5
+    assert report.promises["payment"] > 10
+    assert report.kept == report.kept | report.promises
+    assert report.successes["credited"] > 5
+    assert report.minor_units["at channels"] == report.minor_units["in the books"] > 0
+
+
+@pytest.mark.timeout(600)
+async def test_a_broken_rule_is_noticed_by_a_campaign(short_folder: Path) -> None:
+    broken = sorted(CONTROLS)[SEED % len(CONTROLS)]
+    report = await run_alone("kills", short_folder, rounds=4, rate=RATE, seed=SEED, broken=broken, calm_s=1.0)
+    assert report.broken, f"nobody has noticed {broken}: {report.markdown()}"

@@ -310,6 +310,28 @@ async def test_one_of_many_decisions_at_once_moves_money(shop: RefundWorld) -> N
     assert [name for _, name in await shop.events(refund.refund_id)] == ["refund.succeeded"]
 
 
+@pytest.mark.parametrize("decision", [TAKE, REFUND])
+async def test_a_decision_and_the_true_report_at_once_are_one_refund(
+    shop: RefundWorld, decision: exceptions.ExceptionDecision
+) -> None:
+    payment = await shop.paid()
+    refund = await misreported(shop, payment, ORDERED - 1)
+    (item,) = await listed(shop, payment)
+    del shop.channel.misreports[refund.number]
+    notice = shop.channel.refund_notice(refund.number)
+    chosen = await propose(shop, item, decision)
+    results = await asyncio.gather(
+        *(shop.notify(notice) for _ in range(10)), approve(shop, chosen), return_exceptions=True
+    )
+    faults = [result for result in results if isinstance(result, Exception)]
+    assert all(isinstance(fault, ExceptionNotDecidable) for fault in faults)
+    after, payment = await now_is(shop, refund), await shop.again(payment)
+    assert after.amount_minor in ({ORDERED - 1, ORDERED} if decision is TAKE else {ORDERED})
+    assert (payment.amount_refunded_minor, payment.amount_refunding_minor) == (after.amount_minor, 0)
+    assert (await shop.balances())[1101] == (after.amount_minor - AMOUNT, 0)
+    assert [name for _, name in await shop.events(refund.refund_id)] == ["refund.succeeded"]
+
+
 async def test_the_database_keeps_the_amount_of_a_refund_that_has_ended(shop: RefundWorld) -> None:
     payment = await shop.paid()
     refund = await misreported(shop, payment, ORDERED - 1)

@@ -20,10 +20,12 @@ from hutong.payments.exception_items import ExceptionNotDecidable
 from hutong.payments.refunds.errors import RefundNoReused
 from hutong.payments.refunds.lifecycle import RefundOrder
 from hutong.payments.refunds.model import Refund
+from hutong.payments.refunds.payee import seal_payee
 from hutong.payments.store import read_timeline
 from support.fixtures.exceptions import approve, propose
 from support.fixtures.payments import AMOUNT
 from support.fixtures.refunds import RefundWorld
+from support.platform import VAULT
 
 TAKE, REFUND, IGNORE = exceptions.ExceptionDecision
 PENDING, FAILED = ChannelAnswer(ChannelState.PENDING), ChannelAnswer(ChannelState.FAILED)
@@ -237,6 +239,32 @@ async def test_a_late_success_of_another_amount_is_booked_as_unexplained(shop: R
     assert (await shop.balances())[2301] == (1 - ORDERED, 0)
     assert (await shop.again(payment)).refundable_minor == AMOUNT - ORDERED + 1
     assert (await now_is(shop, refund)).state == "failed"
+
+
+async def test_a_payout_of_another_amount_is_taken_and_booked_out_of_the_account_that_sent_it(
+    shop: RefundWorld,
+) -> None:
+    payment = await shop.paid()
+    shop.channel.verdicts = [FAILED, PENDING]
+    await shop.refund(payment, ORDERED)
+    (refund,) = await shop.refunds(payment)
+    sealed = seal_payee(VAULT, refund.refund_id, {"account": "13800138000"})
+    assert await shop.convert(refund, "payout", payout_account_id=shop.account_id, payee_sealed=sealed) == "switched"
+    await shop.sweep()
+    (refund,) = await shop.refunds(payment)
+    wrong = ChannelAnswer(ChannelState.SUCCEEDED, ORDERED - 1, "CNY")
+    assert await shop.notify(Notification(refund.number, wrong, About.PAYOUT)) == "mismatch"
+    (item,) = await listed(shop, payment)
+    assert (item.about, item.number) == (About.PAYOUT, refund.number)
+    await decided(shop, payment, TAKE)
+    after = await now_is(shop, refund)
+    assert (after.state, after.route, after.amount_minor, after.payee_sealed) == (
+        "succeeded",
+        "payout",
+        ORDERED - 1,
+        None,
+    )
+    assert (await shop.balances())[1101] == (ORDERED - 1 - AMOUNT, 0)
 
 
 async def test_surplus_of_which_less_went_back_is_shown_to_operators_and_the_rest_stays_owed(shop: RefundWorld) -> None:

@@ -320,6 +320,9 @@ async def test_a_payout_is_sent_once_and_tells_its_end(rig: Rig, now) -> None:
         if answers[0].state is ChannelState.PENDING:
             await rig.control.post("payout", number=rig.theirs(sent.payout_no), outcome=outcome)
             found = await rig.channel.query_payout(sent, now=now)
+            if found.state is ChannelState.SUCCEEDED:
+                other = await rig.channel.query_payout(replace(sent, amount_minor=sent.amount_minor + 1), now=now)
+                assert (other.state, other.amount_minor) == (found.state, found.amount_minor), "what has moved is told"
             assert found.state is ChannelState(outcome)
             assert found.amount_minor in (1234, None)
         known = [

@@ -129,15 +129,17 @@ class AlipayResponses:
     def payout(self, node: Mapping[str, Any], payout: PayoutRequest) -> ChannelAnswer:
         if node.get("out_biz_no") != payout.payout_no:
             raise NoAnswer("not_ours", "the answer is about another transfer")
-        if "trans_amount" in node and to_minor(node["trans_amount"]) != payout.amount_minor:
-            raise NoAnswer("not_ours", "the answer is about another amount")
         status = text(node.get("status"), 64) or ""
         answer = self._answer("transfer_status", status, shown=status, reason=text(node.get("fail_reason"), 256))
+        amount_minor = to_minor(node["trans_amount"]) if "trans_amount" in node else payout.amount_minor
+        has_moved = answer.state is ChannelState.SUCCEEDED and amount_minor
+        if amount_minor != payout.amount_minor and not has_moved:
+            raise NoAnswer("not_ours", "the answer is about another amount")
         if answer.state is ChannelState.FAILED and (error := text(node.get("error_code"), 64)) is not None:
             answer = replace(answer, channel_code=error)
         return replace(
             answer,
-            amount_minor=payout.amount_minor,
+            amount_minor=amount_minor,
             currency=CURRENCY,
             channel_order_no=text(node.get("order_id"), 64),
             happened_at=to_instant(node.get("pay_date") or node.get("trans_date")),

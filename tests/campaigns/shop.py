@@ -200,6 +200,11 @@ class Shop:
         assert status == 200, body
         return dict(orjson.loads(body))
 
+    async def verify(self, reported: dict[str, Any]) -> None:
+        """Compare what a webhook has just told about a payment's end with what the API answers now."""
+        if (await self.find(reported["id"]))["status"] != reported["status"]:
+            self.log.problems["a webhook told an end that was not committed"] += 1
+
     async def _promised(
         self, what: str, key: str, path: str, rng: random.Random | None = None, **body: Any
     ) -> dict[str, Any] | None:

@@ -18,12 +18,12 @@ from hutong.payments.model import PaymentEventType
 from hutong.payments.transactions import PaymentTransactions, PlaceOrder
 from support import broken_rules
 
-_LATE_S = 1.0
+_LATE_S = 2.0
 _ENDS = (PaymentEventType.SUCCEEDED, PaymentEventType.CLOSED)
 
 
 def answer_before_the_commit(patch: pytest.MonkeyPatch) -> None:
-    """An order that needs no channel yet is answered, and committed a second later."""
+    """An order that needs no channel yet is answered, and committed two seconds later."""
     place, committing = PaymentTransactions.place, set[asyncio.Task[None]]()
 
     class Late:
@@ -55,7 +55,7 @@ def answer_before_the_commit(patch: pytest.MonkeyPatch) -> None:
 
 
 def publish_before_the_commit(patch: pytest.MonkeyPatch) -> None:
-    """Events are written on their own, and what they tell is committed a second later."""
+    """Events are written on their own, and what they tell is committed two seconds later."""
     broken_rules.publish_before_the_commit(patch)
     emit = Documents.emit
 

@@ -13,7 +13,7 @@ import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -67,13 +67,22 @@ CAMPAIGNS = {
 
 
 class TimedView(View):
-    """What a merchant knows from webhooks, and when the last one arrived."""
+    """What a merchant knows from webhooks, when the last one arrived, and whether the API agreed at once."""
 
     last_at = 0.0
+    verify: Callable[[dict[str, Any]], Coroutine[Any, Any, None]] | None = None
 
-    def take(self, event: dict[str, object]) -> None:
+    def __init__(self) -> None:
+        super().__init__()
+        self.verifying: set[asyncio.Task[None]] = set()
+
+    def take(self, event: dict[str, Any]) -> None:
         super().take(event)
         self.last_at = asyncio.get_running_loop().time()
+        if self.verify is not None and event["type"] in ("payment.succeeded", "payment.closed"):
+            task = asyncio.create_task(self.verify(event["data"]))
+            self.verifying.add(task)
+            task.add_done_callback(self.verifying.discard)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +131,7 @@ async def run(
     campaign, loop = CAMPAIGNS[name], asyncio.get_running_loop()
     log, findings, rng = Log(folder / f"{name}.promises.jsonl"), Findings(), random.Random(seed)
     shop = Shop(world.client, world.key, log, seed=seed, rate=rate)
+    world.view.verify = shop.verify
     began, injected = loop.time(), list[Injected]()
     async with watching_the_books(await world.installation.database_url(), findings):
         async with shop.open():
@@ -134,6 +144,7 @@ async def run(
                 await asyncio.sleep(rng.uniform(*campaign.pause_s))
             quiet_from = loop.time()
             await asyncio.sleep(calm_s)
+        await asyncio.gather(*world.view.verifying, return_exceptions=True)
         await judge(world.installation, world.client, world.key, world.view, log, findings, campaign.rest_s)
         if world.audience is not None:
             await world.audience.check(world.view, findings)

@@ -13,14 +13,17 @@ from typing import Any
 import pytest
 
 from hutong.db import Database
+from hutong.payments.documents import Documents
+from hutong.payments.model import PaymentEventType
 from hutong.payments.transactions import PaymentTransactions, PlaceOrder
-from support.broken_rules import believe_any_amount, credit_again, publish_before_the_commit, refund_without_a_lock
+from support import broken_rules
 
-_LATE_S = 1.0
+_LATE_S = 2.0
+_ENDS = (PaymentEventType.SUCCEEDED, PaymentEventType.CLOSED)
 
 
 def answer_before_the_commit(patch: pytest.MonkeyPatch) -> None:
-    """An order that needs no channel yet is answered, and committed a second later."""
+    """An order that needs no channel yet is answered, and committed two seconds later."""
     place, committing = PaymentTransactions.place, set[asyncio.Task[None]]()
 
     class Late:
@@ -51,10 +54,23 @@ def answer_before_the_commit(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(PaymentTransactions, "place", placed)
 
 
+def publish_before_the_commit(patch: pytest.MonkeyPatch) -> None:
+    """Events are written on their own, and what they tell is committed two seconds later."""
+    broken_rules.publish_before_the_commit(patch)
+    emit = Documents.emit
+
+    async def early(self: Any, tx: Any, happened: Sequence[Any], **fields: Any) -> None:
+        await emit(self, tx, happened, **fields)
+        if any(event.type in _ENDS for event in happened):
+            await asyncio.sleep(_LATE_S)
+
+    patch.setattr(Documents, "emit", early)
+
+
 CONTROLS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "answer_before_the_commit": answer_before_the_commit,
-    "believe_any_amount": believe_any_amount,
-    "credit_again": credit_again,
+    "believe_any_amount": broken_rules.believe_any_amount,
+    "credit_again": broken_rules.credit_again,
     "publish_before_the_commit": publish_before_the_commit,
-    "refund_without_a_lock": refund_without_a_lock,
+    "refund_without_a_lock": broken_rules.refund_without_a_lock,
 }

@@ -131,6 +131,9 @@ async def judge(
     url = await installation.database_url()
     await come_to_rest(url, findings, within_s=rest_s)
     payments = await _list_payments(client, key)
+    findings.suspects |= {
+        name for name, payment in payments.items() if payment["status"] not in ("succeeded", "closed")
+    }
     facts = Facts(payments, await _list_refunds(client, key, payments), await read_channel_log(client), view, log)
     for problem, cases in log.problems.items():
         findings.broken[f"client: {problem}"] += [problem] * cases

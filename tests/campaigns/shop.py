@@ -139,7 +139,7 @@ class Shop:
         Notifications come up to three times, late or, now and then, not at first, or with another amount.
         """
         notify = {"copies": rng.randint(1, 3), "delay_ms": rng.choice((0, 0, 200)), "lose": int(rng.random() < 0.1)}
-        if rng.random() < 0.05 and not force:  # what comes late and with another amount waits for a person
+        if rng.random() < 0.1 and not force:  # what comes late and with another amount waits for a person
             notify = {"amount_delta_minor": -1}
         await open_page(self._client, attempt["action"])
         for number in {attempt["id"], alphanumeric(attempt["id"])}:
@@ -199,6 +199,11 @@ class Shop:
         status, body = await self._send("GET", f"/v1/payments/{payment_id}")
         assert status == 200, body
         return dict(orjson.loads(body))
+
+    async def verify(self, reported: dict[str, Any]) -> None:
+        """Compare what a webhook has just told about a payment's end with what the API answers now."""
+        if (await self.find(reported["id"]))["status"] != reported["status"]:
+            self.log.problems["a webhook told an end that was not committed"] += 1
 
     async def _promised(
         self, what: str, key: str, path: str, rng: random.Random | None = None, **body: Any

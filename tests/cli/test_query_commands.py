@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hutong import ids, search
-from hutong.cli.query import query
+from hutong.cli.main import app
 from hutong.clock import ManualClock
 from support import create_database
 from support.command_line import Run
@@ -120,6 +120,6 @@ def test_an_unavailable_database_of_payment_records_stops_nothing_and_is_found_b
 
 
 def test_an_export_into_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    result = CliRunner().invoke(query, ["export", str(tmp_path / "absent" / "records.csv")])
+    result = CliRunner().invoke(app, ["query", "export", str(tmp_path / "absent" / "records.csv")])
     assert result.exit_code == 2
     assert "there is no folder" in result.stderr

@@ -15,7 +15,15 @@ from uuid import UUID
 import typer
 
 from hutong.cli.codes import codes
-from hutong.cli.common import Json, in_transaction, load_settings, make_ids, read_private_file, with_database
+from hutong.cli.common import (
+    Json,
+    check_folder,
+    in_transaction,
+    load_settings,
+    make_ids,
+    read_private_file,
+    with_database,
+)
 from hutong.cli.tables import print_line
 from hutong.clock import SystemClock
 from hutong.durable_files import move_durably
@@ -162,6 +170,7 @@ def bill(
     from hutong import app
 
     settings = load_settings()
+    check_folder(into, "--into")
     into.mkdir(parents=True, exist_ok=True)
 
     async def work(database: db.Database) -> tuple[channels.Bill, list[channels.BillRow]]:

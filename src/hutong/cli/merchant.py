@@ -10,7 +10,7 @@ from uuid import UUID
 
 import typer
 
-from hutong.cli.common import Json, KeyFile, Reason, in_transaction, load_settings, make_ids
+from hutong.cli.common import AMOUNT_MINOR_MAX, Json, KeyFile, Reason, in_transaction, load_settings, make_ids
 from hutong.cli.ledger.options import acting_person
 from hutong.clock import SystemClock
 
@@ -23,14 +23,18 @@ merchant = typer.Typer(help="Merchants and their API keys.", no_args_is_help=Tru
 @merchant.command("create")
 def create(
     name: Annotated[str, typer.Argument(help="Shown to payers.")],
-    fee_ppm: Annotated[int, typer.Option(help="Our fee, in parts per million of each payment.")] = 0,
+    fee_ppm: Annotated[
+        int, typer.Option(min=0, max=200_000, help="Our fee, in parts per million of each payment.")
+    ] = 0,
     return_origin: Annotated[
         list[str] | None, typer.Option(help="An origin to which payers may be sent back; may be repeated.")
     ] = None,
     validity_minutes: Annotated[
         int | None,
         typer.Option(
-            min=1, help="How long a payment can be paid if its order does not say; at most the platform's limit."
+            min=1,
+            max=5_270_400,
+            help="How long a payment can be paid if its order does not say; at most the platform's limit.",
         ),
     ] = None,
     keep_fee: Annotated[
@@ -56,7 +60,9 @@ def create(
 @merchant.command("overdraft")
 def overdraft(
     merchant_id: str,
-    limit_minor: Annotated[int, typer.Argument(min=0, help="In minor units; 0 ends the agreement.")],
+    limit_minor: Annotated[
+        int, typer.Argument(min=0, max=AMOUNT_MINOR_MAX, help="In minor units; 0 ends the agreement.")
+    ],
     key: KeyFile,
     reason: Reason,
     currency: Annotated[str, typer.Option(help="ISO 4217 code.")] = "CNY",

@@ -95,6 +95,12 @@ def test_an_export_is_csv_or_parquet(command: Run, store: str, recorded: Payment
     other = ids.encode("mer", recorded.ids.new())
     command("query", "export", str(tmp_path / "none.csv"), "--merchant", other, "--from", "2026-01-01")
     assert (tmp_path / "none.csv").read_text().splitlines() == [",".join(search.RecordLine.__dataclass_fields__)]
+    listed = json.loads(command("operator", "audit", "list", "--json").stdout)["audit"]
+    assert [(row["action"], row["object_id"]) for row in listed] == [
+        ("read.export", other),
+        ("read.export", merchant),
+        ("read.export", "all"),
+    ]
 
 
 def test_migrating_includes_the_database_of_payment_records(

@@ -104,6 +104,7 @@ async def _answer_unexpected_error(request: Request, error: Exception) -> Respon
     _log.error("unexpected_error", path=request.url.path, exc_info=error)
     answer = problem_response(request, 500, "internal_error", "an unexpected error occurred; it has been logged")
     answer.headers["X-Request-Id"] = request.scope.get("request_id", "")  # this answer passes no middleware
+    answer.headers["Cache-Control"] = "no-store"
     return answer
 
 

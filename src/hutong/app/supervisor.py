@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hutong import config, db
+from hutong.app.platform import configured_url
 from hutong.config import Settings
 from hutong.errors import ConfigurationError, HutongError
 from hutong.telemetry import RareLine, configure_logging, get_logger
@@ -27,6 +28,7 @@ _STOP_LIMIT_S = 15.0
 _RESTART_PAUSE_MAX_S = 5.0
 _FIRST_SIGN_LIMIT_S = 120.0
 _SIGN_LIMIT_S = 15.0
+_LOGINS = {f"HUTONG_{part}DATABASE_URL" for part in ("", "API_", "WORKER_", "CONSOLE_")}
 
 
 @dataclass(slots=True)
@@ -131,6 +133,7 @@ def _say(line: str) -> None:
 def run_serve(*, sandbox: bool) -> int:
     """Run all processes until SIGINT or SIGTERM, and return the exit status."""
     settings = config.load()
+    configured_url(settings, None)  # it migrates with the owner's
     configure_logging(level=settings.log_level, output=settings.log_format)
     if sandbox:
         hold_sandbox(settings)
@@ -144,7 +147,7 @@ def run_serve(*, sandbox: bool) -> int:
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
-    children = _children(listeners, environment)
+    children = _children(listeners, settings, environment)
     for child in children:
         child.start()
     embedded = (
@@ -218,12 +221,23 @@ def listen(host: str, port: int, variable: str) -> socket.socket:
     return listener
 
 
-def _children(listeners: dict[str, socket.socket], environment: dict[str, str]) -> list[_Child]:
-    children = [_Child("worker", [*_hutong(), "worker", "--supervised"], environment)]
+def _children(listeners: dict[str, socket.socket], settings: Settings, environment: dict[str, str]) -> list[_Child]:
+    worker = _without_other_logins("worker", settings, environment)
+    children = [_Child("worker", [*_hutong(), "worker", "--supervised"], worker)]
     for name, listener in listeners.items():
         fd = listener.fileno()
-        children.append(_Child(name, [*_hutong(), name, "--fd", str(fd)], environment, fds=(fd,)))
+        own = _without_other_logins(name, settings, environment)
+        children.append(_Child(name, [*_hutong(), name, "--fd", str(fd)], own, fds=(fd,)))
     return children
+
+
+def _without_other_logins(part: str, settings: Settings, environment: dict[str, str]) -> dict[str, str]:
+    """Return the environment of a part: one with a login of its own gets no other login to the database."""
+    own = {"api": settings.api_database_url, "worker": settings.worker_database_url}.get(part)
+    if own is None:
+        return environment
+    kept = f"HUTONG_{part.upper()}_DATABASE_URL"
+    return {name: value for name, value in environment.items() if name not in _LOGINS or name == kept}
 
 
 def _hutong() -> list[str]:

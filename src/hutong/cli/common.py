@@ -116,6 +116,8 @@ def in_transaction(work: Callable[[db.Tx], Awaitable[T]], settings: Settings | N
 def with_database(work: Callable[[db.Database], Awaitable[T]], settings: Settings | None = None) -> T:
     """Run `work` on the database, migrated to this version; an embedded server that this call starts ends with it.
 
+    A login for commands alone cannot migrate: then the schema must be that of this version.
+
     Args:
         settings: Those of the environment by default.
     """
@@ -127,8 +129,10 @@ def with_database(work: Callable[[db.Database], Awaitable[T]], settings: Setting
         async with db.Database.open(url, size=2) as database:
             return await work(database)
 
-    with app.using_database(settings or load_settings()) as url:
-        db.migrate(url)
+    settings = settings or load_settings()
+    with app.using_database(settings, db.CONSOLE_ROLE) as url:
+        if settings.console_database_url is None:
+            db.migrate(url)
         return asyncio.run(run(url))
 
 

@@ -26,7 +26,14 @@ else:
 T = TypeVar("T")
 
 APP_ROLE = "hutong_app"
-"""The role of the application's connections; it can neither change tables nor rewrite journals."""
+"""The role with the rights that all parts have; none of them can change tables or rewrite journals."""
+API_ROLE = "hutong_api"
+"""The role of the API and the cashier."""
+WORKER_ROLE = "hutong_worker"
+"""The role of the worker."""
+CONSOLE_ROLE = "hutong_console"
+"""The role of commands: the rights of API and worker, and those to make operators, keys and channel accounts."""
+PART_ROLES = (API_ROLE, WORKER_ROLE, CONSOLE_ROLE)
 
 ADOPT = "SELECT db.adopt_cluster() AS epoch"
 """Makes kept transaction numbers mean something in this cluster; the new epoch if the database was brought here."""
@@ -134,7 +141,7 @@ class Database:
         dsn: str,
         *,
         size: int = 16,
-        role: str | None = APP_ROLE,
+        role: str | None = CONSOLE_ROLE,
         eager: bool = True,
         limit_s: float = LONG_LIMIT_S,
     ) -> AsyncIterator[Database]:
@@ -143,7 +150,7 @@ class Database:
         Args:
             dsn: A PostgreSQL URL.
             size: The largest number of connections held at once.
-            role: The role to take on each connection; None keeps the login role.
+            role: The role to take on each connection, by default that of commands; None keeps the login role.
             eager: Whether to connect at once; otherwise an absent server is noticed at the first use.
             limit_s: The longest transaction, in seconds; `time_limit` gives a piece of work another limit.
 
@@ -177,7 +184,7 @@ class Database:
                 connection_class=Link,
             )
         except _REFUSED as error:
-            reason = f"the database refuses the connection: {error}; `hutong migrate` creates the role {APP_ROLE}"
+            reason = f"the database refuses the connection: {error}; `hutong migrate` prepares roles and logins"
             raise ConfigurationError(reason, param="HUTONG_DATABASE_URL") from error
         except _LOST as error:
             raise Unavailable(f"the database does not answer: {type(error).__name__}") from error

@@ -76,7 +76,7 @@ class Notifications:
         """
         channel = await self._accounts.get(account_id)
         try:
-            notification = channel.parse_notification(headers, body, now=self._clock.now())
+            notification = await self._parse(channel, headers, body)
         except channels.NotificationRefused as refused:
             if not refused.is_unreadable:
                 raise
@@ -101,6 +101,16 @@ class Notifications:
         elif outcome in (None, RecordOutcome.NOT_FOUND):
             await self._keep(await self._misplaced(account_id, notification), seal)
         return channel.acceptance
+
+    async def _parse(self, channel: channels.Channel, headers: Mapping[str, str], body: bytes) -> channels.Notification:
+        """Verify and read; again if a key that it names could be fetched. Errors as `Channel.parse_notification`."""
+        now = self._clock.now()
+        try:
+            return channel.parse_notification(headers, body, now=now)
+        except channels.NotificationRefused as refused:
+            if refused.reason != "unknown_key" or not await channel.fetch_named_key(headers, body, now=now):
+                raise
+        return channel.parse_notification(headers, body, now=now)
 
     async def match_known(self) -> int:
         """Record what was kept about numbers that have become known since; return how many there were.

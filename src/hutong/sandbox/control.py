@@ -105,17 +105,15 @@ def routes(simulators: Mapping[str, Simulator]) -> list[web.RouteDef]:
     """
     controls = {channel: _Control(simulator) for channel, simulator in simulators.items()}
 
-    async def index(_request: web.Request) -> web.Response:
-        return _answer({"channels": list(controls)})
+    async def index(request: web.Request) -> web.Response:
+        return _foreign(request) or _answer({"channels": list(controls)})
 
     async def dispatch(request: web.Request) -> web.StreamResponse:
+        if (refusal := _foreign(request)) is not None:
+            return refusal
         control = controls.get(request.match_info["channel"])
         if control is None:
             return _answer({"error": "there is no such channel", "channels": list(controls)}, status=404)
-        try:
-            refuse_foreign_origin({name.lower(): value for name, value in request.headers.items()})
-        except ForeignOrigin as error:
-            return _answer({"error": error.detail}, status=error.http_status)
         handler: Any = control.verbs.get((request.method, request.match_info["verb"]))
         if handler is None:
             return _answer(
@@ -126,6 +124,15 @@ def routes(simulators: Mapping[str, Simulator]) -> list[web.RouteDef]:
 
     path = "/control/{channel}/{verb}"
     return [web.get("/control", index), web.get(path, dispatch), web.post(path, dispatch)]
+
+
+def _foreign(request: web.Request) -> web.Response | None:
+    """Return the refusal of what a page of another site makes a browser send; None for all else."""
+    try:
+        refuse_foreign_origin({name.lower(): value for name, value in request.headers.items()})
+    except ForeignOrigin as error:
+        return _answer({"error": error.detail}, status=error.http_status)
+    return None
 
 
 class _Control:

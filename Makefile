@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 
-.PHONY: run test lint bench simulate simulate-books drill-restore attack docs setup lock clean
+.PHONY: run test lint bench simulate simulate-books drill-restore attack database-link docs setup lock clean
 
 run: setup
 	$(BIN)/hutong demo --serve
@@ -37,6 +37,10 @@ simulate-books: setup
 # The 99th percentile of a normal client while others hold thousands of connections. CONNECTIONS=10000, as needed.
 attack: setup
 	@ulimit -n 20000; PYTHONPATH=tests $(BIN)/python tests/front_door/attack.py --connections $(or $(CONNECTIONS),10000)
+
+# A running platform whose database freezes, falls silent, is killed, or fails over to a standby: when it serves again.
+database-link: setup
+	@PYTHONPATH=tests $(BIN)/python tests/whole/database_link.py
 
 docs: setup
 	$(BIN)/sphinx-build -W -q -b html docs docs/_build/html

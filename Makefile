@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 
-.PHONY: run test lint bench simulate simulate-books campaign campaign-controls drill-restore attack docs audit advisories wheel setup lock clean
+.PHONY: run test lint bench simulate simulate-books campaign campaign-controls drill-restore attack edges docs audit advisories wheel setup lock clean
 
 run: setup
 	$(BIN)/hutong demo --serve
@@ -48,6 +48,12 @@ simulate-books: setup
 # The 99th percentile of a normal client while others hold thousands of connections. CONNECTIONS=10000, as needed.
 attack: setup
 	@ulimit -n 20000; PYTHONPATH=tests $(BIN)/python tests/front_door/attack.py --connections $(or $(CONNECTIONS),10000)
+
+# All values at the edges for every parameter of the API and the command line, and generated requests at length;
+# `make test` takes some of them, by its seed.
+edges: setup
+	@HUTONG_TEST_EDGES=all $(BIN)/python -m pytest --timeout=0 tests/api/test_api_edge_values.py \
+		tests/cli/test_cli_edge_values.py tests/api/test_api_contract.py
 
 docs: setup
 	$(BIN)/sphinx-build -W -q -b html docs docs/_build/html

@@ -29,6 +29,18 @@ class Settings(BaseSettings):
         default=None,
         description="A PostgreSQL 15 or later to use; unset, Hutong starts its own in the data folder.",
     )
+    api_database_url: SecretStr | None = Field(
+        default=None,
+        description="The same database by a login for API and cashier alone; unset, HUTONG_DATABASE_URL.",
+    )
+    worker_database_url: SecretStr | None = Field(
+        default=None,
+        description="The same database by a login for the worker alone; unset, HUTONG_DATABASE_URL.",
+    )
+    console_database_url: SecretStr | None = Field(
+        default=None,
+        description="The same database by a login for commands, which migrate nothing; unset, HUTONG_DATABASE_URL.",
+    )
     secret_key: SecretStr | None = Field(
         default=None,
         description="Key that encrypts credentials at rest: 32 bytes in base64. Unset, a key file in the data folder.",
@@ -126,7 +138,9 @@ class Settings(BaseSettings):
     def _absolute(cls, folder: Path | str | None) -> Path | str | None:
         return folder.expanduser().absolute() if isinstance(folder, Path) else folder
 
-    @field_validator("database_url", "query_database_url")
+    @field_validator(
+        "database_url", "api_database_url", "worker_database_url", "console_database_url", "query_database_url"
+    )
     @classmethod
     def _is_postgresql(cls, url: SecretStr | None) -> SecretStr | None:
         if url is not None and not url.get_secret_value().startswith(("postgresql://", "postgres://")):

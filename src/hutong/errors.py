@@ -100,11 +100,15 @@ class OutcomeUnknown(HutongError):
     """The connection to the database broke during a commit: the work is done whole or not at all.
 
     Sending the same request again under the same key or number is safe and returns the answer.
+
+    Attributes:
+        retry_after_s: How long to wait first, in whole seconds.
     """
 
     code = "outcome_unknown"
     http_status = 503
     retryable = True
+    retry_after_s: ClassVar[int] = 1
 
 
 class ConfigurationError(HutongError):

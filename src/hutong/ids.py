@@ -89,8 +89,11 @@ class Ids:
 
 
 def least(instant: datetime) -> UUID:
-    """Return the lower bound of the ids made from this instant's millisecond on; earlier ids lie below it."""
-    return UUID(int=to_ns(instant) // 1_000_000 << 80)
+    """Return the lower bound of the ids made from this instant's millisecond on; earlier ids lie below it.
+
+    Before 1970 there are no ids: such an instant has the lowest of all as its bound.
+    """
+    return UUID(int=max(to_ns(instant) // 1_000_000, 0) << 80)
 
 
 def encode(prefix: str, identifier: UUID) -> str:

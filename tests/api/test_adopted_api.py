@@ -18,12 +18,12 @@ from support.running_platform import METHOD, PlatformApi, Shop
 async def catching_up(platform_api: PlatformApi) -> AsyncIterator[None]:
     now = platform_api.clock.now()
     await platform_api.database.run(lambda tx: db.begin_catch_up(tx, db.CatchUpReason.OPERATOR, now=now))
-    await db.refresh_catch_up(platform_api.database)
+    await db.refresh_catch_up(platform_api.platform.database)
     yield
     await platform_api.database.run(
         lambda tx: db.finish_catch_up(tx, by="ops", reason="done", now=platform_api.clock.now())
     )
-    await db.refresh_catch_up(platform_api.database)
+    await db.refresh_catch_up(platform_api.platform.database)
 
 
 async def adopted(api: PlatformApi, shop: Shop, order_no: str) -> payments.Payment:

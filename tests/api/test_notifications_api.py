@@ -115,6 +115,17 @@ async def test_a_genuine_notification_is_booked_before_it_is_answered(
     assert (await platform_api.get(shop, payment["id"]))["status"] == "succeeded"
 
 
+async def test_a_notification_with_a_certificate_that_is_new_is_accepted_at_once(
+    platform_api: PlatformApi, shop: Shop, payment: Any, notice: Notice
+) -> None:
+    notice.serial = notice.keys.platform_next.serial
+    notice.signing_key = notice.keys.public.key
+    check_refused(await notice.send(*notice.make()))  # whoever names the certificate must have its key
+    notice.signing_key = notice.keys.platform_next.key
+    assert (await notice.send(*notice.make())).status == 204
+    assert (await platform_api.get(shop, payment["id"]))["status"] == "succeeded"
+
+
 async def test_a_repetition_changes_nothing_and_is_accepted_a_replay_is_refused(
     platform_api: PlatformApi, payment: Any, notice: Notice
 ) -> None:

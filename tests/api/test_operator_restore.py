@@ -44,7 +44,7 @@ async def test_a_catch_up_is_seen_by_all_roles_and_ended_by_an_operator_with_a_r
         "bills compared",
     )
     assert by == encode("opr", operator_id)
-    await db.refresh_catch_up(platform_api.database)
+    await db.refresh_catch_up(platform_api.platform.database)
 
 
 async def test_a_lost_bill_is_dismissed_by_an_operator_with_a_reason_and_audited(platform_api: PlatformApi) -> None:
@@ -88,4 +88,4 @@ async def test_a_lost_bill_is_dismissed_by_an_operator_with_a_reason_and_audited
         "closed in May",
         {"account": account, "day": bill["day"]},
     )
-    await db.refresh_catch_up(platform_api.database)
+    await db.refresh_catch_up(platform_api.platform.database)

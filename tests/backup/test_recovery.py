@@ -97,7 +97,7 @@ def test_a_restored_database_archives_on_and_both_its_futures_can_be_restored(
     assert (done.returncode, verified["faults"], verified["latest_timeline"]) == (0, [], 2)
     gap = installation.between + (datetime.fromisoformat(verified["recoverable_to"]) - installation.between) / 2
     done = command("backup", "restore", str(installation.folder), "--replace", "--to", gap.isoformat())
-    assert (done.returncode, "name the timeline to follow with --timeline (--to)" in done.stderr) == (1, True)
+    assert (done.returncode, "name the timeline to follow with --timeline (--to)" in done.stderr) == (2, True)
     assert restored(installation, command, "--replace")["timeline"] == 3
     assert booked(installation, command) == {*installation.before, *later}
     restored(installation, command, "--replace", "--timeline", "1")
@@ -178,7 +178,7 @@ def test_a_running_server_refuses_a_restore(installation: Installation, command:
     server = installation.server
     server.start()
     done = command("backup", "restore", str(installation.folder), "--replace")
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert "runs; stop Hutong" in done.stderr
     assert server.pid() is not None
 

@@ -150,8 +150,8 @@ class OwnSandbox:
     def channel(self, **changed: Any) -> WeChatPay:
         return self.make(base_url=self.url, **changed)
 
-    async def post(self, verb: str) -> None:
-        async with self.session.post(f"{self.url}/control/wechat/{verb}") as response:
+    async def post(self, verb: str, **fields: Any) -> None:
+        async with self.session.post(f"{self.url}/control/wechat/{verb}", json=fields or None) as response:
             response.raise_for_status()
 
     @staticmethod

@@ -12,7 +12,7 @@ from hutong.channels import Accounts
 from hutong.channels.accounts import create_account, find_account, replace_credentials, set_enabled
 from hutong.clock import ManualClock
 from hutong.db import Database
-from hutong.errors import ConfigurationError, Conflict, InvalidParameter, NotFound
+from hutong.errors import ConfigurationError, Conflict, CredentialsUnreadable, InvalidParameter, NotFound
 from hutong.ids import Ids
 from hutong.vault import Vault
 
@@ -91,7 +91,7 @@ async def test_one_account_that_cannot_be_opened_leaves_the_others(database, htt
         await replace_credentials(tx, other, account_id=bad, credentials=credentials, now=clock.now())
     accounts = Accounts(database, VAULT, http, clock)
     assert await accounts.get(good)
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(CredentialsUnreadable):
         await accounts.get(bad)
     assert bad not in [offer.account_id for offer in await accounts.offers()]
 

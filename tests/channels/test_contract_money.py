@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,18 @@ async def test_a_refund_number_with_another_amount_is_no_second_refund(rig: Rig,
     assert answer.amount_minor in (None, 100)
     ours = [r for r in (await rig.control.get("refunds"))["refunds"] if r["order_no"] == rig.theirs(order.attempt_no)]
     assert [r["amount_minor"] for r in ours] == [100]
+
+
+async def test_a_query_tells_what_has_moved_also_if_it_is_not_what_was_asked_for(rig: Rig, now) -> None:
+    """The life cycle keeps it as an exception; an adapter that called it unknown would leave it in doubt forever."""
+    _, order = await paid(rig, now)
+    queried = await rig.channel.query(replace(order, amount_minor=order.amount_minor + 1), now=now)
+    assert (queried.state, queried.amount_minor) == (ChannelState.SUCCEEDED, order.amount_minor)
+    refund = refund_of(order, now, amount_minor=100)
+    await rig.channel.refund(refund, now=now)
+    await settled(rig, refund, now)
+    queried = await rig.channel.query_refund(replace(refund, amount_minor=101), now=now)
+    assert (queried.state, queried.amount_minor) == (ChannelState.SUCCEEDED, 100)
 
 
 @pytest.mark.parametrize("kind", ["dropped", "reply_lost"])
@@ -307,6 +320,9 @@ async def test_a_payout_is_sent_once_and_tells_its_end(rig: Rig, now) -> None:
         if answers[0].state is ChannelState.PENDING:
             await rig.control.post("payout", number=rig.theirs(sent.payout_no), outcome=outcome)
             found = await rig.channel.query_payout(sent, now=now)
+            if found.state is ChannelState.SUCCEEDED:
+                other = await rig.channel.query_payout(replace(sent, amount_minor=sent.amount_minor + 1), now=now)
+                assert (other.state, other.amount_minor) == (found.state, found.amount_minor), "what has moved is told"
             assert found.state is ChannelState(outcome)
             assert found.amount_minor in (1234, None)
         known = [

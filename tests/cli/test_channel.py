@@ -55,7 +55,7 @@ def test_account_is_added_listed_rotated_and_disabled(run: Run, file: Path, fres
 def test_file_that_others_may_read_or_write_is_refused(run: Run, file: Path, mode: int) -> None:
     file.chmod(mode)
     refused = run("add", "wechat", "main", "--credentials", str(file))
-    assert (refused.returncode, refused.stdout) == (1, "")
+    assert (refused.returncode, refused.stdout) == (2, "")
     assert f"chmod 600 {file}" in refused.stderr
     assert listed(run) == []
 

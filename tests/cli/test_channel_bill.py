@@ -20,6 +20,7 @@ from hutong.sandbox.wechat.keys import WeChatSandboxKeys
 from hutong.vault import Vault
 from support.channel_rigs import Bench, make_rig
 from support.command_line import Run
+from support.small_disk import fill, small_disk
 
 VAULT = Vault([b"k" * 32])
 
@@ -47,6 +48,11 @@ async def test_the_rows_of_a_day_are_those_that_the_channel_has_written(
             )  # fmt: skip
         bill, rows = await _fetch_bill(database, VAULT, "wechat", f"bills {day}", day, None, tmp_path)
         assert (bill.state, bill.kind, len(rows)) == (BillState.READY, "trade", 1)
+        with small_disk(tmp_path / "full", size_kb=64) as full:
+            fill(full)
+            missed, none = await _fetch_bill(database, VAULT, "wechat", f"bills {day}", day, None, full)
+            assert (missed.state, none) == (BillState.UNKNOWN, [])
+            assert [file.name for file in full.iterdir()] == ["ballast"]
         row = _row_document(rows[0])
         assert (row["our_no"], row["amount_minor"], row["kind"]) == (request.attempt_no, rig.amount_minor, "payment")
         # Without a day it is yesterday's, which has no rows.

@@ -92,7 +92,7 @@ def test_one_event_or_those_of_a_time_are_sent_again(command: Run, endpoint: str
 )
 def test_what_names_nothing_is_refused(command: Run, endpoint: str, options: tuple[str, ...]) -> None:
     done = command("events", "replay", endpoint, *options)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert "--event" in done.stderr
 
 
@@ -135,6 +135,6 @@ def test_an_old_event_is_archived_and_its_file_named(command: Run, old_event: st
     file = tmp_path / "outbox_first.parquet"
     assert str(file) in done.stdout.splitlines()
     gone = command("events", "show", old_event)
-    assert (gone.returncode, gone.stdout) == (1, "")
+    assert (gone.returncode, gone.stdout) == (2, "")
     assert gone.stderr.startswith("hutong: event_archived: ")
     assert str(file) in gone.stderr

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hutong import ids, search
-from hutong.cli.query import query
+from hutong.cli.main import app
 from hutong.clock import ManualClock
 from support import create_database
 from support.command_line import Run
@@ -95,6 +95,12 @@ def test_an_export_is_csv_or_parquet(command: Run, store: str, recorded: Payment
     other = ids.encode("mer", recorded.ids.new())
     command("query", "export", str(tmp_path / "none.csv"), "--merchant", other, "--from", "2026-01-01")
     assert (tmp_path / "none.csv").read_text().splitlines() == [",".join(search.RecordLine.__dataclass_fields__)]
+    listed = json.loads(command("operator", "audit", "list", "--json").stdout)["audit"]
+    assert [(row["action"], row["object_id"]) for row in listed] == [
+        ("read.export", other),
+        ("read.export", merchant),
+        ("read.export", "all"),
+    ]
 
 
 def test_migrating_includes_the_database_of_payment_records(
@@ -120,6 +126,6 @@ def test_an_unavailable_database_of_payment_records_stops_nothing_and_is_found_b
 
 
 def test_an_export_into_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    result = CliRunner().invoke(query, ["export", str(tmp_path / "absent" / "records.csv")])
+    result = CliRunner().invoke(app, ["query", "export", str(tmp_path / "absent" / "records.csv")])
     assert result.exit_code == 2
     assert "there is no folder" in result.stderr

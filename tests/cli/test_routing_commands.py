@@ -53,7 +53,7 @@ def test_a_payments_way_is_explained(command: Run, fresh_database_url: str) -> N
 def test_a_payment_that_is_not_there_cannot_be_explained(command: Run) -> None:
     assert command("migrate").returncode == 0
     refused = command("routing", "explain", encode("pay", Ids(SystemClock()).new()))
-    assert (refused.returncode, refused.stderr.split(":")[1].strip()) == (1, "not_found")
+    assert (refused.returncode, refused.stderr.split(":")[1].strip()) == (2, "not_found")
 
 
 def test_the_record_of_a_decision_is_not_compressed(command: Run, fresh_database_url: str) -> None:

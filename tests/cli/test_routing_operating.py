@@ -46,7 +46,7 @@ def test_a_file_is_checked_against_the_accounts_there_are(command: Run, routed: 
     wrong = written(tmp_path, json.dumps(GOOD, indent=1).replace("wechat/a", "wechat/c"))
     assert command("routing", "check", wrong).returncode == 0
     refused = command("routing", "check", wrong, "--accounts")
-    assert (refused.returncode, "line 3: accounts.wechat/c: there is no account" in refused.stderr) == (1, True)
+    assert (refused.returncode, "line 3: accounts.wechat/c: there is no account" in refused.stderr) == (2, True)
 
 
 def test_publishing_takes_two_persons_and_what_is_refused_leaves_the_old_version(
@@ -59,13 +59,13 @@ def test_publishing_takes_two_persons_and_what_is_refused_leaves_the_old_version
     proposal = json.loads(made.stdout)["proposal_id"]
     assert status(command)["configuration"] == 0, "one person alone changes nothing"
     alone = command("routing", "approve", proposal, "--key", files["operator"], *REASON)
-    assert (alone.returncode, "not_permitted" in alone.stderr) == (1, True)
+    assert (alone.returncode, "not_permitted" in alone.stderr) == (2, True)
     assert command("routing", "approve", proposal, "--key", files["approver"], *REASON).returncode == 0
     assert status(command)["configuration"] == 1
     excluded = json.dumps({"accounts": {f"wechat/{name}": {"month_limit_minor": 0} for name in "ab"}}, indent=1)
     for text, says in (("{\n", "line 2"), (excluded, "every channel is excluded")):
         refused = command("routing", "publish", written(tmp_path, text), "--key", files["operator"], *REASON)
-        assert (refused.returncode, says in refused.stderr) == (1, True), refused.stderr
+        assert (refused.returncode, says in refused.stderr) == (2, True), refused.stderr
     assert status(command)["configuration"] == 1
 
 
@@ -101,7 +101,7 @@ def test_a_pin_or_a_block_of_what_is_not_there_is_refused_with_the_field(
 ) -> None:
     key = keys(command, tmp_path)["operator"]
     refused = command("routing", *arguments, "--key", key, *REASON)
-    assert (refused.returncode, says in refused.stderr) == (1, True), refused.stderr
+    assert (refused.returncode, says in refused.stderr) == (2, True), refused.stderr
 
 
 def test_the_status_shows_how_each_account_is_doing_and_why(command: Run, routed: RoutedPayments) -> None:
@@ -131,7 +131,7 @@ def test_a_suggested_switch_is_listed_confirmed_and_dismissed(
     confirmed = command("routing", "suggestions", "confirm", first["id"], "--key", files["operator"], *REASON)
     assert "wechat/a is left" in confirmed.stdout, confirmed.stderr
     again = command("routing", "suggestions", "confirm", first["id"], "--key", files["operator"], *REASON)
-    assert (again.returncode, "not_found" in again.stderr) == (1, True)
+    assert (again.returncode, "not_found" in again.stderr) == (2, True)
     assert (
         command("routing", "suggestions", "dismiss", second["id"], "--key", files["operator"], *REASON).returncode == 0
     )

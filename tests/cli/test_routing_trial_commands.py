@@ -79,7 +79,7 @@ def test_a_draft_is_tried_watched_and_published_only_if_it_does_no_worse_or_anyw
     assert "difference -10.00%" in shown
     assert "0.50%" in shown, "the cost of what was taken"
     refused = command("routing", "publish", str(file), *maker, *REASON)
-    assert (refused.returncode, "routing_trial_undecided" in refused.stderr) == (1, True)
+    assert (refused.returncode, "routing_trial_undecided" in refused.stderr) == (2, True)
     assert command("routing", "publish", str(file), *maker, *REASON, "--anyway").returncode == 0
     assert command("routing", "trial", "stop", *maker, *REASON).returncode == 0
     assert "ended" in command("routing", "trial", "status").stdout

@@ -158,7 +158,7 @@ async def test_an_error_of_the_work_itself_is_not_tried_again(database: Database
 async def test_the_application_can_neither_change_tables_nor_leave_its_role_by_accident(database: Database) -> None:
     for _ in range(3):  # also on a connection that was used and reset
         async with database.transaction() as tx:
-            assert await tx.fetchval("SELECT current_user") == "hutong_app"
+            assert await tx.fetchval("SELECT current_user") == "hutong_console"
             assert await tx.fetchval("SHOW timezone") == "UTC"
             assert not await tx.fetchval("SELECT has_schema_privilege('public', 'CREATE')")
     async with database.transaction() as tx:

@@ -1,5 +1,5 @@
 async def test_tx_runs_as_the_application_role(tx):
-    assert await tx.fetchval("SELECT current_user") == "hutong_app"
+    assert await tx.fetchval("SELECT current_user") == "hutong_console"
 
 
 async def test_both_servers_take_the_migrations(each_server_url):

@@ -55,8 +55,10 @@ MERGED: dict[str, tuple[str, dict[str, str], int]] = {
 }
 """Tables whose rows stand in another table now, by the former name: that table, columns that have another name there,
 and the flags that those rows have."""
-REWRITTEN: dict[str, str] = {}
+REWRITTEN: dict[str, str] = {"operators.audit_head": "the journal goes on"}
 """Tables whose rows a migration changes on purpose, by their present names, and why; they still keep their number."""
+GROWN = {"operators.audit": "states operators and keys, and the proposals that are void"}
+"""Tables to which a migration adds rows, and why; none of their rows changes."""
 
 TABLES = r"""
 SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -132,14 +134,15 @@ def test_no_table_loses_or_changes_a_row(upgraded: str) -> None:
     for table, documents in before.items():
         now = present_name(table)
         assert now in after, f"{table} is gone"
-        assert len(after[now]) == len(documents), table
+        assert len(after[now]) == len(documents) or now in GROWN, table
         if not documents or now in REWRITTEN:
             continue
         renamed, moved = COLUMNS.get(now, {}), MOVED_COLUMNS.get(now, {})
         kept = [column for column in documents[0] if column not in moved]
         present = [renamed.get(column, column) for column in kept]
         assert set(present) <= set(after[now][0]), f"{table} has lost a column"
-        assert counted(after[now], present) == counted(documents, kept), table
+        is_kept = Counter.__ge__ if now in GROWN else Counter.__eq__
+        assert is_kept(counted(after[now], present), counted(documents, kept)), table
         for column, (home, owner, value) in moved.items():
             values = {document["id"]: document[column] for document in documents if document[column] is not None}
             assert values, f"the dump has nothing in {table}.{column}"

@@ -75,8 +75,10 @@ def shell(
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home.parent))
     shell = Shell(short_folder, monkeypatch, capsys)
-    with psycopg.connect(server_url, autocommit=True) as connection, suppress(psycopg.errors.DuplicateObject):
-        connection.execute("CREATE ROLE hutong_app NOLOGIN")  # the second way to prepare a server
+    with psycopg.connect(server_url, autocommit=True) as connection:  # the second way to prepare a server
+        for role in ("hutong_app", "hutong_api", "hutong_worker", "hutong_console"):
+            with suppress(psycopg.errors.DuplicateObject):
+                connection.execute(f"CREATE ROLE {role} NOLOGIN")  # type: ignore[call-overload]
     shell.replacements["postgresql://hutong:…@db.example/hutong"] = create_database(server_url)
     shell.run(".venv/bin/hutong merchant create 'Example Store'")  # makes the secret key
     yield shell

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
+import asyncpg
 import psycopg
 import pytest
 
 from hutong.db import Database, migrate, pending_migrations
 
 ROOT = Path(__file__).parents[2]
+ROLES = ["hutong_app", "hutong_api", "hutong_worker", "hutong_console"]
+LOGINS = ["hutong_api_login", "hutong_worker_login", "hutong_console_login"]
 PAGES = (ROOT / "docs" / "guides" / "postgresql.md", ROOT / "README.md")
 WAYS = {path.name: re.findall(r"^```sql\n(.*?)^```$", path.read_text(), re.MULTILINE | re.DOTALL) for path in PAGES}
 
@@ -26,17 +29,17 @@ def test_readme_and_guide_print_the_same() -> None:
 def server_without_our_role(each_server_url: str) -> Iterator[str]:
     """A server on which Hutong has never been: the role that other tests share stands aside meanwhile."""
     with psycopg.connect(each_server_url, autocommit=True) as connection:
-        shared = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = 'hutong_app'").fetchone()
-        if shared:
-            connection.execute("ALTER ROLE hutong_app RENAME TO hutong_app_aside")
+        shared = connection.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY (%s)", (ROLES,)).fetchall()
+        for (role,) in shared:
+            connection.execute(f"ALTER ROLE {role} RENAME TO {role}_aside")
         try:
             yield each_server_url
         finally:
             connection.execute("DROP DATABASE IF EXISTS hutong_guide WITH (FORCE)")
-            connection.execute("DROP ROLE IF EXISTS hutong_app")
-            connection.execute("DROP ROLE IF EXISTS hutong_guide")
-            if shared:
-                connection.execute("ALTER ROLE hutong_app_aside RENAME TO hutong_app")
+            for role in [*LOGINS, *ROLES, "hutong_guide"]:
+                connection.execute(f"DROP ROLE IF EXISTS {role}")
+            for (role,) in shared:
+                connection.execute(f"ALTER ROLE {role}_aside RENAME TO {role}")
 
 
 @pytest.mark.parametrize("way", [0, 1], ids=["may create roles", "was given the role"])
@@ -50,6 +53,22 @@ async def test_role_prepared_as_printed_can_migrate_and_serve(server_without_our
     migrate(url)
     assert pending_migrations(url) == []
     async with Database.open(url, size=2) as database, database.transaction() as tx:
-        assert await tx.fetchval("SELECT current_user") == "hutong_app"
+        assert await tx.fetchval("SELECT current_user") == "hutong_console"
         assert await tx.fetchval("SELECT session_user") == "hutong_guide"
         assert await tx.fetchval("SELECT count(*) FROM payments.payment") == 0
+    await logins_for_each_part_work_as_printed(server_without_our_role, query)
+
+
+async def logins_for_each_part_work_as_printed(server_url: str, query: str) -> None:
+    guide = (ROOT / "docs" / "guides" / "postgresql.md").read_text()
+    (block,) = re.findall(r"^```postgresql\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        for statement in filter(str.strip, block.split(";")):
+            connection.execute(statement)
+    for login, password in re.findall(r"ROLE (\w+) LOGIN PASSWORD '([^']+)'", block):
+        role = login.removesuffix("_login")
+        url = f"postgresql://{login}:{quote(password)}@/hutong_guide?{query}"
+        async with Database.open(url, size=1, role=role) as database, database.transaction() as tx:
+            assert await tx.fetchval("SELECT current_user || ' ' || session_user") == f"{role} {login}"
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await tx.execute("SET ROLE hutong_guide")

@@ -145,7 +145,7 @@ async def test_without_a_folder_old_events_stay_readable_beside_the_journal(worl
     assert sorted((await keep(world)).detached) == [f"{name}_first" for name in TABLES]
     assert await rows(world, "SELECT count(*) FROM events_archive.outbox_first") == [(2,)]
     with psycopg.connect(world.owner_url, autocommit=True) as owner:  # type: ignore[attr-defined]
-        owner.execute("SET ROLE hutong_app")
+        owner.execute("SET ROLE hutong_worker")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             owner.execute("DELETE FROM events_archive.outbox_first")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 from datetime import timedelta
 
 import asyncpg
@@ -15,6 +16,7 @@ from standardwebhooks import Webhook
 from typer.testing import CliRunner
 
 from hutong import app, config, ledger
+from hutong.app import heads
 from hutong.app.heads import keep_head
 from hutong.cli.main import app as command_line
 from hutong.clock import ManualClock, SystemClock
@@ -56,6 +58,19 @@ async def open_books(database):
     lg = LedgerClient(database.run)
     await lg.create_accounts([Account(n, ledger=156, code=1101) for n in (1, 2)])
     return lg
+
+
+async def test_a_head_without_room_is_written_whole_by_a_later_round(tmp_path, monkeypatch):
+    file = tmp_path / "heads.jsonl"
+    heads._append(file, json.dumps({"hash": "aa"}))
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:5]))  # as on a disk that is full
+    with pytest.raises(OSError, match="No space left"):
+        heads._append(file, json.dumps({"hash": "bb"}))
+    monkeypatch.undo()
+    assert heads.read_heads(file) == ["aa"]
+    heads._append(file, json.dumps({"hash": "bb"}))
+    assert heads.read_heads(file) == ["aa", "bb"]
 
 
 async def book(lg, platform):

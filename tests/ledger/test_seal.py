@@ -120,7 +120,7 @@ async def test_a_running_transaction_holds_the_seal_back_and_is_not_skipped(owne
 
 async def test_partitions_are_made_ahead_and_take_the_rows_of_their_time(owner):
     clock = SystemClock()
-    await owner.execute("SET ROLE hutong_app")
+    await owner.execute("SET ROLE hutong_worker")
     made = await ledger.make_partitions(owner, now=clock.now())
     assert len(made) == 3
     assert await ledger.make_partitions(owner, now=clock.now()) == []

@@ -47,7 +47,7 @@ class Backend:
 
     async def _open(self) -> None:
         self.eyes = await asyncpg.connect(self._url, server_settings={"jit": "off", "timezone": "UTC"})
-        settings = {**_CONNECTIONS, "role": "hutong_app"}
+        settings = {**_CONNECTIONS, "role": "hutong_console"}
         self._free = [
             await asyncpg.connect(self._url, server_settings=settings, statement_cache_size=1000)
             for _ in range(CONNECTIONS)

@@ -30,6 +30,7 @@ PUBLIC = listed("""
 """)
 
 URLS = listed("""
+    https://xn--/hook https://xn--a.example/hook https://xn--0.pt/hook
     http://merchant.example/ ftp://merchant.example/ file:///etc/passwd gopher://merchant.example/
     //merchant.example/ merchant.example javascript:alert(1) https:// https:/// https:///path https://:443/
     https://?q https://#f https://user@merchant.example/ https://user:secret@merchant.example/

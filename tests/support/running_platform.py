@@ -29,7 +29,7 @@ from hutong import api, app, channels, merchants, operators, payments
 from hutong.app import web
 from hutong.clock import SystemClock, to_ns
 from hutong.config import Settings
-from hutong.db import Database, migrate
+from hutong.db import API_ROLE, Database, migrate
 from hutong.ids import Ids, decode
 from hutong.sandbox import SandboxSettings, serve
 from hutong.sandbox import accounts as sandbox_accounts
@@ -39,7 +39,8 @@ from support import create_database
 
 METHOD = "wechat_native"
 _WRITTEN_IN_THE_BACKGROUND = {
-    "channels.unmapped_code", "routing.basis", "routing.refusal", "routing.result", "routing.volume",
+    "channels.adopted_key", "channels.unmapped_code", "routing.basis", "routing.refusal", "routing.result",
+    "routing.volume",
 }  # fmt: skip
 _numbers = itertools.count(1)
 _RUN = secrets.token_hex(3)
@@ -91,6 +92,7 @@ class PlatformApi:
     sandbox_url: str
     platform: app.Platform
     admin: Database
+    console: Database
     clock: ShiftedClock
     keys: WeChatSandboxKeys
     app: FastAPI
@@ -99,7 +101,8 @@ class PlatformApi:
 
     @property
     def database(self) -> Database:
-        return self.platform.database
+        """The database with the rights of commands, and so of the worker. The platform itself has those of the API."""
+        return self.console
 
     @property
     def lifecycle(self) -> payments.Payments:
@@ -269,15 +272,18 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
     )
     async with contextlib.AsyncExitStack() as stack:
         # Thousands of generated requests come without a key, all from one address.
-        stack.enter_context(pytest.MonkeyPatch.context()).setattr("hutong.api.guesses.DELAY_S", 0.0)
+        patched = stack.enter_context(pytest.MonkeyPatch.context())
+        patched.setattr("hutong.api.guesses.DELAY_S", 0.0)
+        patched.setattr("hutong.api.application.FLUSH_EVERY_S", 3600.0)  # tests write the traces of what is denied
         sandbox_url = await stack.enter_async_context(serve(SandboxSettings(folder, speed=1000, clock=clock)))
         admin = await stack.enter_async_context(Database.open(database_url, size=2, role=None))
         http = await stack.enter_async_context(channels.Http.open(connect_timeout_s=2, total_timeout_s=2))
         opened = await stack.enter_async_context(
-            app.open_platform(settings, clock=clock, http=http, answers=api.JsonAnswers)
+            app.open_platform(settings, clock=clock, http=http, answers=api.JsonAnswers, role=API_ROLE)
         )
+        console = await stack.enter_async_context(Database.open(database_url, size=16))
         platform = replace(opened, approval_handlers=dict(opened.approval_handlers))  # tests add theirs
-        async with platform.database.transaction() as tx:
+        async with console.transaction() as tx:
             account_ids = {
                 channel: await channels.accounts.ensure_account(
                     tx,
@@ -303,7 +309,7 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), auto_decompress=False)
         )
         try:
-            yield PlatformApi(url, sandbox_url, platform, admin, clock, keys, web_app, account_ids, session)
+            yield PlatformApi(url, sandbox_url, platform, admin, console, clock, keys, web_app, account_ids, session)
         finally:
             server.should_exit = True
             await serving

@@ -129,6 +129,11 @@ def test_the_systems_clock_tells_one_time_both_ways() -> None:
     assert before - 1000 <= now <= after
 
 
+@pytest.mark.parametrize("year", [1, 1969, 1970])
+def test_the_least_id_of_an_instant_before_all_ids_is_the_lowest(year: int) -> None:
+    assert least(datetime(year, 1, 1, tzinfo=UTC)) == UUID(int=0)
+
+
 def test_the_least_id_of_an_instant_parts_earlier_ids_from_later_ones() -> None:
     clock = ManualClock()
     for _ in range(1_000):

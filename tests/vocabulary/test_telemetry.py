@@ -5,23 +5,19 @@ from __future__ import annotations
 import io
 import json
 import logging
-import os
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import pytest
 import structlog
 
-from hutong.app import supervisor
-from hutong.db import EmbeddedServer
-from hutong.errors import Unavailable
 from hutong.ids import encode
-from hutong.telemetry import configure_logging, get_logger, mask
-from hutong.telemetry.logging import _LOST
+from hutong.telemetry import RareLine, configure_logging, get_logger, mask
 
 CARD = "4111111111111111"
 PEM = "-----BEGIN PRIVATE KEY-----\nMIIEvQ\nabc\n-----END PRIVATE KEY-----"
@@ -147,28 +143,24 @@ def test_the_level_and_the_form_are_chosen(log: Any, monkeypatch: pytest.MonkeyP
     assert "hunter22" not in written
 
 
-def test_a_log_on_a_full_disk_stops_nothing(log: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither a process that logs, nor the supervisor that reports on its children and its server."""
-    logger, _ = log
-    full = os.fdopen(os.open("/dev/full", os.O_WRONLY), "w", buffering=1)
-    monkeypatch.setattr(sys, "stderr", full)
-    lost = _LOST._value.get()
-    for _ in range(3):
-        logger.warning("structured", text="x" * 20_000)
-        logging.getLogger("library").error("plain")
-    child = supervisor._Child("worker", ["false"], {})
-    child.start()
-    assert child.process is not None
-    child.process.wait()
-    child.watch()
-    child.stop()
-    child.wait(0)
+def test_a_log_that_is_full_stops_nothing() -> None:
+    program = (
+        "from hutong.telemetry import configure_logging, get_logger; import logging; configure_logging();"
+        "get_logger('x').error('one'); logging.getLogger('y').error('two'); print('done')"
+    )
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=full, text=True, check=False
+        )
+    assert done.stdout == "done\n"
 
-    class Server(EmbeddedServer):
-        def start(self, *, keep: bool = False) -> str:
-            raise Unavailable("no space is left on the device")
 
-    supervisor._start_again(Server(Path("/nowhere")))
-    assert _LOST._value.get() >= lost + 6
-    with suppress(OSError):
-        full.close()
+def test_a_rare_line_is_written_once_a_minute_with_the_number_of_those_left_out(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = RareLine(get_logger("x"), "error", "rare")
+    for seconds in (0.0, 1.0, 59.0, 60.0, 61.0):
+        monkeypatch.setattr(time, "monotonic", partial(float, seconds))
+        line.write(at=seconds)
+    shown = [json.loads(each) for each in capsys.readouterr().err.splitlines()]
+    assert [(each["event"], each["at"], each["left_out"]) for each in shown] == [("rare", 0.0, 0), ("rare", 60.0, 2)]

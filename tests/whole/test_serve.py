@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Callable
 
 import psutil
+import psycopg
 import pytest
 
 from hutong.config import Settings
@@ -44,11 +45,21 @@ def ready(platform: RunningPlatform) -> bool:
         return False
 
 
+def logins(url: str) -> set[str]:
+    """Who is logged in to the database for the platform: nobody who serves is its owner."""
+    with psycopg.connect(url) as connection:
+        query = "SELECT usename FROM pg_stat_activity WHERE application_name = 'hutong'"
+        return {str(name) for (name,) in connection.execute(query).fetchall()}
+
+
 def test_it_stops_what_it_started_and_the_database_with_it(platform: RunningPlatform) -> None:
     pids = all_pids(platform)
     server = EmbeddedServer(platform.settings.home)
     assert sorted(platform.processes()) == ["api", "sandbox", "worker"]
     assert server.pid() is not None
+    url = server.start()
+    assert within(20, lambda: logins(url) == {"hutong_api", "hutong_worker"}), logins(url)
+    server.leave()
     platform.stop()
     assert gone(pids)
     assert server.pid() is None

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
 import hutong
+from hutong import db
 from hutong.api import channel_notifications, docs_page, health, merchant, operator
 from hutong.api.dependencies import Services
 from hutong.api.guesses import Guesses
 from hutong.api.problems import Problem, install
 from hutong.api.requests import RequestObserver
+from hutong.api.traces import FLUSH_EVERY_S, Traces
 from hutong.clock import SystemClock
+from hutong.errors import HutongError
 from hutong.ids import Ids
 
 _DESCRIPTION = """
@@ -43,13 +48,16 @@ def create_app(
         documented: Whether `/docs` and `/openapi.json` are served.
     """
 
+    traces = Traces(SystemClock())
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_services() as opened:
             app.state.services = opened
             for router in extra(opened):
                 app.include_router(router, include_in_schema=False)
-            yield
+            async with _writing(traces, opened):
+                yield
 
     app = FastAPI(
         title="Hutong",
@@ -67,9 +75,25 @@ def create_app(
     install(app, [route for router in routers for route in router.routes if isinstance(route, APIRoute)])
     for router in routers:
         app.include_router(router)
-    app.add_middleware(RequestObserver, identifiers=identifiers, guesses=Guesses(SystemClock()))
+    app.state.traces = traces
+    app.add_middleware(RequestObserver, identifiers=identifiers, guesses=Guesses(SystemClock()), traces=traces)
     _complete_schema(app)
     return app
+
+
+@asynccontextmanager
+async def _writing(traces: Traces, opened: Services) -> AsyncIterator[None]:
+    """Write traces into the audit journal, regularly and at the end of the block."""
+    stop = asyncio.Event()
+    write = partial(traces.flush, opened.database)
+    task = asyncio.create_task(db.every(FLUSH_EVERY_S, write, stop, name="traces"))
+    try:
+        yield
+    finally:
+        stop.set()
+        await task
+        with suppress(HutongError):  # the database is away; the log has it
+            await traces.flush(opened.database, at_end=True)
 
 
 def _complete_schema(app: FastAPI) -> None:

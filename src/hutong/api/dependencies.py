@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from hutong import channels, db, idempotency, ids, merchants, operators, payments, vault
 from hutong.api.responses import JsonAnswers
+from hutong.api.traces import Traces
 from hutong.clock import Clock
 from hutong.errors import NotFound, Unauthorized
 
@@ -59,6 +60,12 @@ async def services(request: Request) -> Services:
     return opened
 
 
+async def traces(request: Request) -> Traces:
+    """Return the traces of this application."""
+    kept: Traces = request.app.state.traces
+    return kept
+
+
 async def caller(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> merchants.Merchant:
@@ -83,10 +90,13 @@ async def acting(
     if credentials is None:
         raise Unauthorized("the operator key is missing: send `Authorization: Bearer sk_opr_…`", param="Authorization")
     async with (await services(request)).database.transaction() as tx:
-        return await operators.authenticate(tx, credentials.credentials)
+        operator = await operators.authenticate(tx, credentials.credentials)
+    request.scope["operator_id"] = operator.operator_id  # a trace of what is denied to them names them
+    return operator
 
 
 Use = Annotated[Services, Depends(services)]
+Trail = Annotated[Traces, Depends(traces)]
 Caller = Annotated[merchants.Merchant, Depends(caller)]
 Acting = Annotated[operators.Operator, Depends(acting)]
 IdempotencyKey = Annotated[

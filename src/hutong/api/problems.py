@@ -59,7 +59,7 @@ async def _answer_expected_error(request: Request, error: Exception) -> Response
     if isinstance(error, errors.InvariantBroken):
         _log.critical("invariant_broken", reason=error.detail)
         return problem_response(request, 500, error.code, "an accounting check failed; an operator has been alerted")
-    retry_after_s = error.retry_after_s if isinstance(error, errors.Unavailable) else None
+    retry_after_s = error.retry_after_s if isinstance(error, (errors.Unavailable, errors.OutcomeUnknown)) else None
     return problem_response(
         request, error.http_status, error.code, error.detail, param=error.param, retry_after_s=retry_after_s
     )
@@ -104,6 +104,7 @@ async def _answer_unexpected_error(request: Request, error: Exception) -> Respon
     _log.error("unexpected_error", path=request.url.path, exc_info=error)
     answer = problem_response(request, 500, "internal_error", "an unexpected error occurred; it has been logged")
     answer.headers["X-Request-Id"] = request.scope.get("request_id", "")  # this answer passes no middleware
+    answer.headers["Cache-Control"] = "no-store"
     return answer
 
 

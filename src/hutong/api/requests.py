@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hutong import ids
 from hutong.api.guesses import Guesses
 from hutong.api.problems import as_http
+from hutong.api.traces import Traces
 from hutong.errors import InvalidParameter, InvalidRequest
 from hutong.foreign_text import clean_text
 from hutong.http_requests import (
@@ -45,10 +46,12 @@ class RequestObserver:
     """Gives each request an id (the caller's own if it is well formed), returns the id, and measures the request.
 
     Routes are matched on the path as it was sent: an encoded slash or line end is no other spelling of an address.
-    Answers are not kept by caches unless they say so themselves. Guesses of keys and links are slowed.
+    Answers are not kept by caches unless they say so themselves. Guesses of keys and links are slowed, and what is
+    denied leaves a trace; a channel's notifications have a log and a metric of their own.
     """
 
-    def __init__(self, app: ASGIApp, *, identifiers: ids.Ids, guesses: Guesses) -> None:
+    def __init__(self, app: ASGIApp, *, identifiers: ids.Ids, guesses: Guesses, traces: Traces) -> None:
+        self._traces = traces
         self._app = app
         self._ids = identifiers
         self._guesses = guesses
@@ -72,7 +75,10 @@ class RequestObserver:
                 if not any(name == b"cache-control" for name, _ in headers):
                     headers.append((b"cache-control", b"no-store"))
                 message["headers"] = headers
-                if status == 401 or (status == 404 and scope["path"].startswith("/pay/")):
+                is_guess = status == 401 or (status == 404 and scope["path"].startswith("/pay/"))
+                if (is_guess or status == 403) and not scope["path"].startswith("/channels/"):
+                    self._traces.denied(scope, status)
+                if is_guess:
                     await self._guesses.slow(scope["client"][0] if scope["client"] else "")
             await send(message)
 

@@ -17,7 +17,7 @@ from hutong.app.platform import (
     wire,
 )
 from hutong.app.processes import await_release, run, run_api, run_worker, stop_event
-from hutong.app.setup import migrate, prepare
+from hutong.app.setup import migrate, prepare, provide_logins
 from hutong.app.supervisor import hold_sandbox, listen, prepare_in_process, run_serve
 from hutong.app.worker import JOBS, Job, Worker
 from hutong.config import Settings, environment, home_folder
@@ -43,6 +43,7 @@ __all__ = [
     "open_vault",
     "prepare",
     "prepare_in_process",
+    "provide_logins",
     "public_url",
     "query_database_url",
     "read_heads",

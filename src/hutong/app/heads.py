@@ -5,6 +5,7 @@ A person who can change the database can rebuild the whole chain. A head that is
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -58,10 +59,24 @@ async def keep_head(platform: Platform) -> None:
     line = json.dumps({"seq": head.seq, "hash": head.hash, "sealed_at": head.sealed_at.isoformat()})
     if platform.settings.ledger_head_url is not None:
         await _send(platform, head, line)
-    with file.open("a") as output:
-        output.write(line + "\n")
-        output.flush()
-        os.fsync(output.fileno())
+    _append(file, line)
+
+
+def _append(file: Path, line: str) -> None:
+    """Append a whole line, or nothing: half a head would be no head, and the file could not be read any more."""
+    descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    try:
+        before = os.fstat(descriptor).st_size
+        try:
+            whole = f"{line}\n".encode()
+            if os.write(descriptor, whole) < len(whole):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
+            os.fsync(descriptor)
+        except OSError:
+            os.ftruncate(descriptor, before)
+            raise
+    finally:
+        os.close(descriptor)
 
 
 async def _send(platform: Platform, head: ledger.Head, body: str) -> None:

@@ -25,6 +25,7 @@ from hutong.vault import Vault, decode_keys, key_file
 
 _SEARCH_CONNECTIONS = 4
 _WRITE_CODES_EVERY_S = 2.0
+_STORE_KEYS_EVERY_S = 1.0
 _CATCH_UP_EVERY_S = 1.0
 
 
@@ -53,20 +54,42 @@ class Platform:
 
 
 @contextmanager
-def using_database(settings: Settings) -> Iterator[str]:
+def using_database(settings: Settings, role: str | None = None) -> Iterator[str]:
     """Yield the URL of a database that runs for the length of the block.
 
     Without a configured one, the embedded server is found or started. It is stopped at the end of the block unless
     another process, or another block of this process, uses it by then.
+
+    Args:
+        role: The role of the part that connects, which may have a login of its own; None is the owner of the tables.
+
+    Errors:
+        ConfigurationError: there is a URL for another part alone.
     """
-    if settings.database_url is not None:
-        yield settings.database_url.get_secret_value()
+    if (configured := configured_url(settings, role)) is not None:
+        yield configured
         return
     server = db.EmbeddedServer(settings.home, archive=settings.backup_folder)
     try:
-        yield server.start()
+        url = server.start()
+        yield server.login_url(role) if role in (db.API_ROLE, db.WORKER_ROLE) else url
     finally:
         server.leave()
+
+
+def configured_url(settings: Settings, role: str | None) -> str | None:
+    """Return the URL that is configured for a part; None for the embedded server. Errors as `using_database`."""
+    parts = {
+        db.API_ROLE: settings.api_database_url,
+        db.WORKER_ROLE: settings.worker_database_url,
+        db.CONSOLE_ROLE: settings.console_database_url,
+    }
+    own = None if role is None else parts[role]
+    url = own or settings.database_url
+    if url is None and any(parts.values()):
+        reason = "HUTONG_DATABASE_URL is not set, and the database that is configured is for other parts"
+        raise ConfigurationError(f"{reason}; set it, or the one of this part", param="HUTONG_DATABASE_URL")
+    return None if url is None else url.get_secret_value()
 
 
 def query_database_url(settings: Settings) -> str | None:
@@ -120,6 +143,7 @@ async def open_platform(
     http: channels.Http | None = None,
     answers: Callable[[payments.Documents], payments.Answers] | None = None,
     limit_s: float = db.REQUEST_LIMIT_S,
+    role: str = db.CONSOLE_ROLE,
 ) -> AsyncIterator[Platform]:
     """Open the platform's resources, wire them, and keep routing in step with other processes until the block ends.
 
@@ -129,16 +153,19 @@ async def open_platform(
         http: The client for calls to channels; a new one by default.
         answers: Makes the renderer of answers to requests; None in a process that takes none.
         limit_s: The longest transaction, in seconds; work that may take longer has a limit of its own.
+        role: The database role of the part that this process is.
     """
     configure_logging(level=settings.log_level, output=settings.log_format)
     clock = clock or SystemClock()
     ids = ids or Ids(clock, zone=settings.zone, key=open_vault(settings).derive_key("ids"))
     async with AsyncExitStack() as stack:
-        url = stack.enter_context(using_database(settings))
-        database = await stack.enter_async_context(db.Database.open(url, size=settings.pool_size, limit_s=limit_s))
+        url = stack.enter_context(using_database(settings, role))
+        database = await stack.enter_async_context(
+            db.Database.open(url, size=settings.pool_size, role=role, limit_s=limit_s)
+        )
         # A pool of its own: searches take no connection from payments, and payments go on while this database is away.
         store = db.Database.open(
-            query_database_url(settings) or url, size=_SEARCH_CONNECTIONS, eager=False, limit_s=limit_s
+            query_database_url(settings) or url, size=_SEARCH_CONNECTIONS, role=role, eager=False, limit_s=limit_s
         )
         records = await stack.enter_async_context(store)
         if http is None:
@@ -158,6 +185,7 @@ async def open_platform(
         await watch_restore(database, home_folder(settings), now=clock.now())
         await stack.enter_async_context(_running(partial(_following_catch_up, database)))
         await stack.enter_async_context(_recording_unmapped_codes(platform.accounts.unmapped, database))
+        await stack.enter_async_context(_running(partial(_storing_keys, platform.accounts)))
         stack.push_async_callback(platform.lifecycle.stop)
         selector = platform.lifecycle.route_selector
         state_sync = routing.StateSync(
@@ -237,6 +265,10 @@ async def _following_catch_up(database: db.Database, stop: asyncio.Event) -> Non
 async def _refresh_catch_up(database: db.Database) -> None:
     with suppress(asyncpg.UndefinedTableError):  # not migrated yet
         await db.refresh_catch_up(database)
+
+
+async def _storing_keys(accounts: channels.Accounts, stop: asyncio.Event) -> None:
+    await db.every(_STORE_KEYS_EVERY_S, accounts.store_keys, stop, name="channel keys")
 
 
 @asynccontextmanager

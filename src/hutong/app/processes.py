@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from hutong import config, front_door
+from hutong import config, db, front_door
 from hutong.app.platform import open_platform
 from hutong.app.worker import work
 
@@ -50,7 +50,7 @@ def run_worker(*, supervised: bool) -> None:
 
     async def serve() -> None:
         stop = stop_event(supervised=supervised)
-        async with _metrics(settings), open_platform(settings) as platform:
+        async with _metrics(settings), open_platform(settings, role=db.WORKER_ROLE) as platform:
             await work(platform, stop)
 
     run(serve())

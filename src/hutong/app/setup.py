@@ -18,12 +18,22 @@ SANDBOX_ACCOUNT = "sandbox"
 def migrate(settings: Settings, url: str) -> None:
     """Bring the databases to the schema of this version. Payments do not wait for the payment records' database."""
     db.migrate(url)
+    provide_logins(settings)
     separate_url = query_database_url(settings)
     if separate_url is not None:
         try:
             db.migrate(separate_url, packages=search.SCHEMA_PACKAGES)
         except Unavailable as error:  # the worker migrates it later
             print(f"hutong: the database of payment records is unavailable: {error.detail}", file=sys.stderr)
+
+
+def provide_logins(settings: Settings) -> None:
+    """Let the parts that serve log in as their roles, if the database is the embedded one, which runs and is migrated.
+
+    Logins of another database are its administrator's to make.
+    """
+    if settings.database_url is None:
+        db.EmbeddedServer(settings.home).provide_logins()
 
 
 async def prepare(settings: Settings, *, sandbox_accounts: Mapping[str, Mapping[str, object]] | None = None) -> None:

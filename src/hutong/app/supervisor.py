@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hutong import config, db
+from hutong.app.platform import configured_url
 from hutong.config import Settings
 from hutong.errors import ConfigurationError, HutongError
-from hutong.telemetry import write_line
+from hutong.telemetry import RareLine, configure_logging, get_logger
 
 _READY_LIMIT_S = 60.0
 _WATCH_EVERY_S = 0.2
@@ -27,6 +28,7 @@ _STOP_LIMIT_S = 15.0
 _RESTART_PAUSE_MAX_S = 5.0
 _FIRST_SIGN_LIMIT_S = 120.0
 _SIGN_LIMIT_S = 15.0
+_LOGINS = {f"HUTONG_{part}DATABASE_URL" for part in ("", "API_", "WORKER_", "CONSOLE_")}
 
 
 @dataclass(slots=True)
@@ -83,7 +85,7 @@ class _Child:
         limit_s = _SIGN_LIMIT_S if self.has_given_sign else _FIRST_SIGN_LIMIT_S
         if self.silent_looks * _WATCH_EVERY_S < limit_s:
             return False
-        write_line(f"hutong: {self.name} has given no sign of life for {limit_s:g} s; ending it")
+        _say(f"{self.name} has given no sign of life for {limit_s:g} s; ending it")
         self.process.kill()
         self.process.wait()
         return True
@@ -97,7 +99,7 @@ class _Child:
 
     def _note_death(self, now: float) -> None:
         assert self.process is not None
-        write_line(f"hutong: {self.name} ended with status {self.process.returncode}; starting it again")
+        _say(f"{self.name} ended with status {self.process.returncode}; starting it again")
         self.failures = 0 if now - self.started_at > 10 else self.failures + 1
         pause = 0.0 if self.failures == 0 else min(0.1 * 2**self.failures, _RESTART_PAUSE_MAX_S)
         self.not_before = now + pause
@@ -123,9 +125,16 @@ class _Child:
             self.line.close()
 
 
+def _say(line: str) -> None:
+    with suppress(OSError):  # a log that is full stops nothing
+        print(f"hutong: {line}", file=sys.stderr, flush=True)
+
+
 def run_serve(*, sandbox: bool) -> int:
     """Run all processes until SIGINT or SIGTERM, and return the exit status."""
     settings = config.load()
+    configured_url(settings, None)  # it migrates with the owner's
+    configure_logging(level=settings.log_level, output=settings.log_format)
     if sandbox:
         hold_sandbox(settings)
     listeners = {"api": listen(settings.host, settings.port, "HUTONG_PORT")}
@@ -138,7 +147,7 @@ def run_serve(*, sandbox: bool) -> int:
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
-    children = _children(listeners, environment)
+    children = _children(listeners, settings, environment)
     for child in children:
         child.start()
     embedded = (
@@ -165,22 +174,23 @@ def run_serve(*, sandbox: bool) -> int:
 
 def _watch(children: list[_Child], embedded: db.EmbeddedServer | None, stopping: threading.Event) -> None:
     """Restart dead children, and the embedded database, until `stopping` is set."""
+    refused = RareLine(get_logger(__name__), "error", "database_does_not_start")
     look_at = time.monotonic() + _LOOK_AT_SERVER_EVERY_S
     while not stopping.wait(_WATCH_EVERY_S):
         if embedded is not None and time.monotonic() >= look_at:
+            _bring_back(embedded, refused)
             look_at = time.monotonic() + _LOOK_AT_SERVER_EVERY_S
-            if embedded.pid() is None:
-                _start_again(embedded)
         for child in children:
             child.watch()
 
 
-def _start_again(embedded: db.EmbeddedServer) -> None:
-    """Start the dead server; where it does not start, as on a full disk, the next look is the next attempt."""
+def _bring_back(embedded: db.EmbeddedServer, refused: RareLine) -> None:
+    """Start the embedded database if it is gone; where it cannot start yet, as on a full disk, the next look does."""
     try:
-        embedded.start()
-    except HutongError as error:
-        write_line(f"hutong: {error.detail}")
+        if embedded.pid() is None:
+            embedded.start()
+    except (HutongError, OSError) as error:
+        refused.write(reason=str(error))
 
 
 def hold_sandbox(settings: Settings) -> None:
@@ -211,12 +221,23 @@ def listen(host: str, port: int, variable: str) -> socket.socket:
     return listener
 
 
-def _children(listeners: dict[str, socket.socket], environment: dict[str, str]) -> list[_Child]:
-    children = [_Child("worker", [*_hutong(), "worker", "--supervised"], environment)]
+def _children(listeners: dict[str, socket.socket], settings: Settings, environment: dict[str, str]) -> list[_Child]:
+    worker = _without_other_logins("worker", settings, environment)
+    children = [_Child("worker", [*_hutong(), "worker", "--supervised"], worker)]
     for name, listener in listeners.items():
         fd = listener.fileno()
-        children.append(_Child(name, [*_hutong(), name, "--fd", str(fd)], environment, fds=(fd,)))
+        own = _without_other_logins(name, settings, environment)
+        children.append(_Child(name, [*_hutong(), name, "--fd", str(fd)], own, fds=(fd,)))
     return children
+
+
+def _without_other_logins(part: str, settings: Settings, environment: dict[str, str]) -> dict[str, str]:
+    """Return the environment of a part: one with a login of its own gets no other login to the database."""
+    own = {"api": settings.api_database_url, "worker": settings.worker_database_url}.get(part)
+    if own is None:
+        return environment
+    kept = f"HUTONG_{part.upper()}_DATABASE_URL"
+    return {name: value for name, value in environment.items() if name not in _LOGINS or name == kept}
 
 
 def _hutong() -> list[str]:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import timedelta
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
 
-from hutong import api, bookkeeping, cashier, front_door
+from hutong import api, bookkeeping, cashier, db, front_door
 from hutong.app.platform import Platform, open_platform
 from hutong.clock import SystemClock
 from hutong.config import Settings
 from hutong.ids import Ids
+
+
+def open_api(settings: Settings) -> AbstractAsyncContextManager[Platform]:
+    """Open the platform of a process that serves the API and the cashier, with their rights alone."""
+    return open_platform(settings, answers=api.JsonAnswers, role=db.API_ROLE)
 
 
 def build(settings: Settings, *, opened: Platform | None = None) -> FastAPI:
@@ -27,7 +32,7 @@ def build(settings: Settings, *, opened: Platform | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def open_services() -> AsyncIterator[api.Services]:
-        async with nullcontext(opened) if opened else open_platform(settings, answers=api.JsonAnswers) as platform:
+        async with nullcontext(opened) if opened else open_api(settings) as platform:
             yield api.Services(
                 database=platform.database,
                 directory=platform.directory,

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from hutong.cashier import page, translations
-from hutong.errors import HutongError, NotFound, Unavailable
+from hutong.errors import HutongError, NotFound, OutcomeUnknown, Unavailable
 from hutong.http_responses import problem_response, security_headers
 from hutong.telemetry import get_logger
 
@@ -50,7 +50,7 @@ def _error_response(request: Request, error: HutongError) -> Response:
     payment look the same.
     """
     status = error.http_status
-    retry_after_s = error.retry_after_s if isinstance(error, Unavailable) else None
+    retry_after_s = error.retry_after_s if isinstance(error, (Unavailable, OutcomeUnknown)) else None
     if not _wants_page(request):
         if isinstance(error, NotFound):
             return problem_response(request, status, NotFound.code, "there is no such payment")
@@ -62,7 +62,7 @@ def _error_response(request: Request, error: HutongError) -> Response:
     title, detail = texts.broken, texts.broken_detail
     if isinstance(error, NotFound):
         title, detail = texts.not_found, texts.not_found_detail
-    elif isinstance(error, Unavailable):
+    elif isinstance(error, (Unavailable, OutcomeUnknown)):
         title, detail = texts.busy, texts.busy_detail
     elif status < HTTPStatus.INTERNAL_SERVER_ERROR:
         title, detail = texts.refused, texts.refused_detail

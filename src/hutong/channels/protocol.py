@@ -38,7 +38,9 @@ class AccountFinding:
 
 
 class Channel(Protocol):
-    """One account at one channel, ready to be called. Adapters hold no state but their credentials.
+    """One account at one channel, ready to be called.
+
+    Adapters hold no state but their credentials and the channel's keys that they have fetched since.
 
     No verb raises for what a channel may do: an unproven answer is ChannelState.UNKNOWN. Each verb may be repeated
     with the same number. Amounts are converted here and nowhere else: outside, money is in minor units.
@@ -109,6 +111,21 @@ class Channel(Protocol):
             NotificationRefused: not proven to come from this channel for this account, stale, or not readable.
         """
         ...
+
+    async def fetch_named_key(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> bool:
+        """Fetch the key that a notification names and that is not held, at a bounded rate.
+
+        Returns:
+            Whether it is held by now, so that the notification is worth verifying again.
+        """
+        return False
+
+    def adopted_keys(self) -> Mapping[str, str]:
+        """Return the channel's keys that were fetched and verified, beyond the credentials: by their id, in PEM."""
+        return {}
+
+    def adopt_keys(self, keys: Mapping[str, str]) -> None:
+        """Take over keys that another process has fetched and verified, or this one before a restart."""
 
     async def download_bill(self, kind: str, day: date, folder: Path, *, now: datetime) -> Bill:
         """Fetch the bill of a day into a folder, streaming, and check it against the channel's hash and totals."""

@@ -35,7 +35,8 @@ _KEEP_KEY = (
 def create(
     folder: Folder = None,
     keep: Annotated[
-        int | None, typer.Option("--keep", min=1, help="Keep this many backups, and remove older ones and their log.")
+        int | None,
+        typer.Option("--keep", min=1, max=10_000, help="Keep this many backups, and remove older ones and their log."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -99,7 +100,8 @@ def restore(
         bool, typer.Option("--replace", help="Rename the existing database; it is never deleted.")
     ] = False,
     timeline: Annotated[
-        int | None, typer.Option("--timeline", min=1, help="Follow this timeline; the newest by default.")
+        int | None,
+        typer.Option("--timeline", min=1, max=2**32 - 1, help="Follow this timeline; the newest by default."),
     ] = None,
     as_json: Json = False,
 ) -> None:

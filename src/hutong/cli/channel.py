@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import sys
+import tempfile
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,9 +15,18 @@ from uuid import UUID
 import typer
 
 from hutong.cli.codes import codes
-from hutong.cli.common import Json, in_transaction, load_settings, make_ids, read_private_file, with_database
+from hutong.cli.common import (
+    Json,
+    check_folder,
+    in_transaction,
+    load_settings,
+    make_ids,
+    read_private_file,
+    with_database,
+)
 from hutong.cli.tables import print_line
 from hutong.clock import SystemClock
+from hutong.durable_files import move_durably
 
 if TYPE_CHECKING:
     from hutong import channels, db
@@ -159,6 +170,7 @@ def bill(
     from hutong import app
 
     settings = load_settings()
+    check_folder(into, "--into")
     into.mkdir(parents=True, exist_ok=True)
 
     async def work(database: db.Database) -> tuple[channels.Bill, list[channels.BillRow]]:
@@ -192,7 +204,13 @@ async def _fetch_bill(
         if rule is None:
             raise channels.NotOffered(f"{name} has no bills")
         yesterday = (clock.now().astimezone(UTC) + rule.utc_offset).date() - timedelta(days=1)
-        fetched = await adapter.download_bill(kind or rule.kinds[0], day or yesterday, into, now=clock.now())
+        with tempfile.TemporaryDirectory(prefix=".bill-", dir=into) as folder:  # the files appear whole or not at all
+            fetched = await adapter.download_bill(
+                kind or rule.kinds[0], day or yesterday, Path(folder), now=clock.now()
+            )
+            for file in fetched.files:
+                move_durably(file, into / file.name)
+        fetched = replace(fetched, files=tuple(into / file.name for file in fetched.files))
         complete = fetched.state in (channels.BillState.READY, channels.BillState.EMPTY)
         return fetched, list(adapter.read_bill(fetched)) if complete else []
 

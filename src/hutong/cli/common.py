@@ -5,6 +5,7 @@ Imports that cost start-up time stand in the functions: `hutong --help` loads th
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from typer.core import TyperGroup
 
-from hutong.errors import HutongError
+from hutong.errors import HutongError, InvalidParameter, Unavailable
 from hutong.foreign_text import escape
 
 if TYPE_CHECKING:
@@ -31,6 +32,12 @@ Reason = Annotated[str, typer.Option("--reason", help="Why; kept permanently.")]
 KeyFile = Annotated[
     Path, typer.Option("--key", metavar="FILE", help="Your operator key, in a file that only you may read (chmod 600).")
 ]
+AMOUNT_MINOR_MAX = 999_999_999_999_999
+"""The largest amount that commands take, as the API does."""
+INTEGER_MAX = 2**63 - 1
+"""The largest integer of the database."""
+CODE_MAX = 65_535
+"""The largest code of a subject or an accounting event."""
 INSTANTS = ["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"]
 """How an instant may be written; without a zone it is in UTC."""
 
@@ -41,6 +48,16 @@ _FILE_BYTES_MAX = 1 << 20
 class HutongGroup(TyperGroup):
     """The group of all commands. An error meant for people ends a command with one line and the status of its class."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments. One that is not text in UTF-8 is refused: no command could store or compare it."""
+        for number, argument in enumerate(args, 1):
+            if not _is_text(argument):
+                name, is_option, _ = argument.partition("=")
+                place = name if is_option and _is_text(name) else f"argument {number}"
+                print_error(InvalidParameter(f"`{place}` is not text in UTF-8", param=place))
+                sys.exit(2)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         try:
@@ -48,6 +65,22 @@ class HutongGroup(TyperGroup):
         except HutongError as error:
             print_error(error)
             sys.exit(exit_status(error))
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # the reader of a pipe has read enough
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                print_error(Unavailable(f"there is no room to write: {error}"))
+            else:
+                print(escape(f"hutong: system_error: {error}"), file=sys.stderr)
+            sys.exit(1)
+
+
+def _is_text(argument: str) -> bool:
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def exit_status(error: HutongError) -> int:
@@ -83,6 +116,8 @@ def in_transaction(work: Callable[[db.Tx], Awaitable[T]], settings: Settings | N
 def with_database(work: Callable[[db.Database], Awaitable[T]], settings: Settings | None = None) -> T:
     """Run `work` on the database, migrated to this version; an embedded server that this call starts ends with it.
 
+    A login for commands alone cannot migrate: then the schema must be that of this version.
+
     Args:
         settings: Those of the environment by default.
     """
@@ -94,8 +129,10 @@ def with_database(work: Callable[[db.Database], Awaitable[T]], settings: Setting
         async with db.Database.open(url, size=2) as database:
             return await work(database)
 
-    with app.using_database(settings or load_settings()) as url:
-        db.migrate(url)
+    settings = settings or load_settings()
+    with app.using_database(settings, db.CONSOLE_ROLE) as url:
+        if settings.console_database_url is None:
+            db.migrate(url)
         return asyncio.run(run(url))
 
 
@@ -118,8 +155,6 @@ def read_private_file(path: Path, option: str) -> bytes:
     Errors:
         InvalidParameter: the file does not exist or is not private. Its content is never repeated.
     """
-    from hutong.errors import InvalidParameter
-
     try:
         with path.open("rb") as file:
             if os.fstat(file.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
@@ -138,13 +173,34 @@ def check_target(path: Path | None, option: str) -> None:
     """Refuse a file that cannot be written, before the work for it begins.
 
     Errors:
-        InvalidParameter: its folder does not exist, or it is a folder itself.
+        InvalidParameter: its folder does not exist, it is a folder itself, or the system does not allow it.
     """
-    from hutong.errors import InvalidParameter
-
     if path is None:
         return
-    if not path.parent.is_dir():
-        raise InvalidParameter(f"there is no folder {path.parent}", param=option)
-    if path.is_dir():
-        raise InvalidParameter(f"{path} is a folder", param=option)
+    try:
+        if not path.parent.is_dir():
+            raise InvalidParameter(f"there is no folder {path.parent}", param=option)
+        if path.is_dir():
+            raise InvalidParameter(f"{path} is a folder", param=option)
+        is_new = not path.exists()
+        path.open("ab").close()
+        if is_new:
+            path.unlink()
+    except OSError as error:
+        raise InvalidParameter(f"{path} cannot be written: {error.strerror}", param=option) from error
+
+
+def check_folder(path: Path, option: str) -> None:
+    """Refuse a folder into which nothing can be written, before the work for it begins. One may be absent.
+
+    Errors:
+        InvalidParameter.
+    """
+    place = path.absolute()
+    try:
+        while not place.exists():
+            place = place.parent
+    except OSError as error:
+        raise InvalidParameter(f"{path} cannot be written: {error.strerror}", param=option) from error
+    if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
+        raise InvalidParameter(f"{place} is not a folder that can be written", param=option)

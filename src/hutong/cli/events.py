@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hutong.cli.common import INSTANTS, Json, as_utc, in_transaction, load_settings, with_database
+from hutong.cli.common import INSTANTS, Json, as_utc, check_folder, in_transaction, load_settings, with_database
 from hutong.cli.parked import park
 from hutong.cli.streams import streams
 
@@ -138,7 +138,9 @@ def archive(
     folder: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="The folder of the Parquet files.")],
     days: Annotated[
         int | None,
-        typer.Option("--keep-days", min=2, help="Keep events younger than this; HUTONG_EVENTS_KEEP_DAYS by default."),
+        typer.Option(
+            "--keep-days", min=2, max=36_500, help="Keep events younger than this; HUTONG_EVENTS_KEEP_DAYS by default."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -146,6 +148,7 @@ def archive(
     from hutong import events as webhooks
     from hutong.clock import SystemClock
 
+    check_folder(folder, "--to")
     settings = load_settings()
     keep = timedelta(days=days or settings.events_keep_days)
 

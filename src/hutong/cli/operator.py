@@ -85,7 +85,7 @@ def list_all(as_json: Json = False) -> None:
 
 @operator.command("disable")
 def disable(operator_id: str, reason: Reason = "from the command line") -> None:
-    """Disable an operator, at once and permanently."""
+    """Disable an operator, at once and permanently; their open proposals are void."""
     from hutong import ids, operators
 
     identifier = ids.decode(operators.OPERATOR_PREFIX, operator_id)
@@ -118,16 +118,23 @@ def audit_list(
 
 @audit.command("verify")
 def audit_verify(as_json: Json = False) -> None:
-    """Prove that no row was removed or altered; exits 1 if one was. Keep the head elsewhere to prove it later."""
-    from hutong import operators
+    """Prove that no row was removed or altered, and that no operator or key was made past the journal.
 
-    verdict = in_transaction(operators.verify_audit)
-    problems = verdict.problems
+    Exits 1 if there is a problem. Keep the head elsewhere to prove it later.
+    """
+    from hutong import merchants, operators
+
+    async def work(tx: db.Tx) -> tuple[operators.AuditVerdict, list[str]]:
+        await operators.hold_snapshot(tx)
+        verdict = await operators.verify_audit(tx)
+        return verdict, [*verdict.problems, *await operators.verify_operators(tx), *await merchants.verify_keys(tx)]
+
+    verdict, problems = in_transaction(work)
     if as_json:
         print(json.dumps({"ok": not problems, "rows": verdict.rows, "head": verdict.head, "problems": problems}))
     else:
         print(f"{verdict.rows} rows, head {verdict.head}")
-        print("\n".join(problems) or "the journal is unaltered")
+        print("\n".join(problems) or "the journal is unaltered, and operators and keys are as it states them")
     sys.exit(1 if problems else 0)
 
 

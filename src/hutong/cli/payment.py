@@ -50,7 +50,18 @@ class Decision(StrEnum):
     IGNORE = "ignore"
 
 
-_SHOWN = ("id", "status", "kind", "number", "amount_minor", "currency", "expected_minor", "seen", "first_seen_at")
+_SHOWN = (
+    "id",
+    "status",
+    "kind",
+    "about",
+    "number",
+    "amount_minor",
+    "currency",
+    "expected_minor",
+    "seen",
+    "first_seen_at",
+)
 
 ExceptionId = Annotated[str, typer.Argument(metavar="EXCEPTION", help="Its id, exc_….")]
 

@@ -123,7 +123,8 @@ def export(
 ) -> None:
     """Write payment records to a file, newest first."""
     from hutong import export as files
-    from hutong import ids, search
+    from hutong import ids, operators, search
+    from hutong.clock import SystemClock
 
     check_target(output, "FILE")
     selection = search.RecordQuery(
@@ -132,7 +133,15 @@ def export(
         end=as_utc(end),
     )
 
-    async def write_csv(_: db.Database, store: db.Database) -> int:
+    async def trace(source: db.Database) -> None:
+        conditions = {name: str(value) for name, value in (("from", begin), ("to", end)) if value is not None}
+        entry = operators.AuditEntry(
+            None, "read.export", "payment_records", merchant or "all", "from the command line", after=conditions
+        )
+        await source.run(lambda tx: operators.audit(tx, [entry], now=SystemClock().now()))
+
+    async def write_csv(source: db.Database, store: db.Database) -> int:
+        await trace(source)
         count = 0
         with output.open("w", encoding="utf-8", newline="") as file:
             async for page in search.export_records(store, selection):
@@ -140,7 +149,8 @@ def export(
                 count += len(page)
         return count
 
-    async def write_parquet(_: db.Database, store: db.Database) -> int:
+    async def write_parquet(source: db.Database, store: db.Database) -> int:
+        await trace(source)
         pages = search.export_records(store, selection)
         records: list[PaymentRecord] = [record async for page in pages for record in page]
         files.to_parquet(search.RecordLine, map(search.record_line, records), output)
@@ -150,7 +160,9 @@ def export(
     print(f"{count:,} payment records")
 
 
-def _with_databases(work: Callable[[db.Database, db.Database], Awaitable[T]], *, role: str | None = "hutong_app") -> T:
+def _with_databases(
+    work: Callable[[db.Database, db.Database], Awaitable[T]], *, role: str | None = "hutong_console"
+) -> T:
     """Run with the payments' database and with that of payment records, both brought to this version's schema.
 
     Args:

@@ -10,10 +10,13 @@ import urllib.request
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
 from hutong.cli.common import load_settings
+
+_DIGITS_MAX = 6
 
 sandbox = typer.Typer(invoke_without_command=True)
 
@@ -150,8 +153,8 @@ def bill(
     differences = {}
     for difference in plant or []:
         name, _, count = difference.partition("=")
-        if not count.isdecimal():
-            raise typer.BadParameter("a difference is planted as NAME=COUNT")
+        if not count.isdecimal() or len(count) > _DIGITS_MAX:
+            raise typer.BadParameter("a difference is planted as NAME=COUNT", param_hint="--plant")
         differences[name] = int(count)
     _post(channel, "bill", {"day": day, "kind": kind, "differences": differences, "seed": seed})
 
@@ -210,7 +213,8 @@ def _print(answer: Any) -> None:
 def _call(channel: str, verb: str, fields: Mapping[str, Any] | None) -> Any:
     """Call the sandbox's control API; print to standard error why it refuses (exit 2) or does not answer (exit 1)."""
     settings = load_settings()
-    url = f"http://{settings.sandbox_host}:{settings.sandbox_port}/control/{channel}/{verb}"
+    place = "/".join(quote(part, safe="", errors="replace") for part in (channel, verb))
+    url = f"http://{settings.sandbox_host}:{settings.sandbox_port}/control/{place}"
     body = None if fields is None else json.dumps(fields).encode()
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(url, body, headers)

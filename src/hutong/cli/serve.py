@@ -47,6 +47,7 @@ def migrate(as_json: Json = False) -> None:
     settings = load_settings()
     with app.using_database(settings) as url:
         applied = db.migrate(url)
+        app.provide_logins(settings)
     separate_url = app.query_database_url(settings)
     if separate_url is not None:
         applied += [f"{name} (payment records)" for name in db.migrate(separate_url, packages=search.SCHEMA_PACKAGES)]

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hutong.cli.common import Json, in_transaction, load_settings
+from hutong.cli.common import INTEGER_MAX, Json, in_transaction, load_settings
 
 streams = typer.Typer()
 
@@ -43,8 +43,10 @@ def list_all(as_json: Json = False) -> None:
 @streams.command("resend")
 def resend(
     stream: Annotated[str, typer.Option("--stream", help="The stream, such as hutong.payment.0.")],
-    first: Annotated[int, typer.Option("--from", help="The first number.")],
-    last: Annotated[int, typer.Option("--to", help="The last number; at most 10,000 numbers per call.")],
+    first: Annotated[int, typer.Option("--from", min=1, max=INTEGER_MAX, help="The first number.")],
+    last: Annotated[
+        int, typer.Option("--to", min=1, max=INTEGER_MAX, help="The last number; at most 10,000 numbers per call.")
+    ],
     as_json: Json = False,
 ) -> None:
     """Publish a range of a stream to the broker again, under the same ids."""

@@ -22,13 +22,25 @@ from hutong.db.embedded_system import binaries
 from hutong.db.jobs import every, wait_for
 from hutong.db.migrations import migrate, pending_migrations
 from hutong.db.partitions import Partition, Spans, plan_partitions
-from hutong.db.pool import LONG_LIMIT_S, REQUEST_LIMIT_S, Database, Tx, time_limit
+from hutong.db.pool import (
+    API_ROLE,
+    CONSOLE_ROLE,
+    LONG_LIMIT_S,
+    REQUEST_LIMIT_S,
+    WORKER_ROLE,
+    Database,
+    Tx,
+    time_limit,
+)
 from hutong.db.reader import reader
 from hutong.db.statements import Statement, load_statements
 
 __all__ = [
+    "API_ROLE",
+    "CONSOLE_ROLE",
     "LONG_LIMIT_S",
     "REQUEST_LIMIT_S",
+    "WORKER_ROLE",
     "CatchUp",
     "CatchUpReason",
     "Coalescer",

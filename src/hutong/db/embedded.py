@@ -19,6 +19,8 @@ The home folder may be moved while the server is down.
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import hmac
 import os
 import re
 import secrets
@@ -43,6 +45,8 @@ from hutong.db.embedded_files import (
     read_place,
     store_place,
 )
+from hutong.db.pool import API_ROLE, WORKER_ROLE
+from hutong.db.roles import provide_logins
 from hutong.durable_files import sync_folder
 from hutong.errors import ConfigurationError, Conflict, Unavailable
 
@@ -67,6 +71,14 @@ _SERVER_SETTINGS = {
     "timezone": "UTC",
     "password_encryption": "scram-sha-256",
 }
+
+
+LOGINS = (API_ROLE, WORKER_ROLE)
+"""The parts that log in to the embedded server as themselves."""
+
+
+def _password_of(place: Place, role: str) -> str:
+    return hmac.digest(place.password.encode(), role.encode(), hashlib.sha256).hex()
 
 
 class EmbeddedServer:
@@ -262,9 +274,22 @@ class EmbeddedServer:
         return store_place(self.home, replace(place, socket_folder=folder))
 
     @staticmethod
-    def _url(place: Place) -> str:
+    def _url(place: Place, role: str = "postgres", password: str | None = None) -> str:
         query = urlencode({"host": str(place.socket_folder)})
-        return f"postgresql://postgres:{quote(place.password)}@/hutong?{query}"
+        return f"postgresql://{role}:{quote(password or place.password)}@/hutong?{query}"
+
+    def login_url(self, role: str) -> str:
+        """Return the URL with which a part of the platform logs in as its role, once `provide_logins` has run."""
+        place = self._place()
+        return self._url(place, role, _password_of(place, role))
+
+    def provide_logins(self) -> None:
+        """Let the parts that serve log in as their roles on the running, migrated server.
+
+        Such a connection cannot take the owner's rights, whatever it is made to execute.
+        """
+        place = self._place()
+        provide_logins(self._url(place), {role: _password_of(place, role) for role in LOGINS})
 
     # The server
 

@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from hutong.telemetry import get_logger
+from hutong.telemetry import RareLine, get_logger
 
 _log = get_logger(__name__)
 
 
 async def every(seconds: float, job: Callable[[], Awaitable[object]], stop: asyncio.Event, *, name: str) -> None:
-    """Run a job repeatedly until `stop` is set. A failure is logged and does not end the repetition.
+    """Run a job repeatedly until `stop` is set. A failure is logged, once a minute, and does not end the repetition.
 
     Args:
         seconds: The pause between the end of one run and the start of the next.
     """
+    failed = RareLine(_log, "warning", "job_failed")
     while not stop.is_set():
         try:
             await job()
         except Exception as error:  # noqa: BLE001 - the database may be back in the next round
-            _log.warning("job_failed", job=name, reason=repr(error))
+            failed.write(job=name, reason=repr(error))
         await wait_for(stop, seconds)
 
 

@@ -17,7 +17,8 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from hutong.db.link import CLIENT_OPTIONS
-from hutong.db.pool import ADOPT, APP_ROLE, CONNECT_LIMIT_S, MINIMUM_VERSION
+from hutong.db.pool import ADOPT, CONNECT_LIMIT_S, MINIMUM_VERSION
+from hutong.db.roles import role_statements
 from hutong.errors import ConfigurationError, Unavailable
 from hutong.telemetry import get_logger
 
@@ -162,10 +163,10 @@ def _locked_backend(dsn: str) -> Iterator[Any]:
             yield backend
         except psycopg.errors.InsufficientPrivilege as error:
             user = connection.info.user
+            roles = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles").fetchall()}
             raise ConfigurationError(
                 f"the database user {user} lacks a right: {error}. Have an administrator run: "
-                f'CREATE ROLE {APP_ROLE} NOLOGIN; GRANT {APP_ROLE} TO "{user}"; '
-                f'ALTER DATABASE "{connection.info.dbname}" OWNER TO "{user}";',
+                f'{role_statements(user, roles)} ALTER DATABASE "{connection.info.dbname}" OWNER TO "{user}";',
                 param="HUTONG_DATABASE_URL",
             ) from error
         finally:

@@ -26,7 +26,14 @@ else:
 T = TypeVar("T")
 
 APP_ROLE = "hutong_app"
-"""The role of the application's connections; it can neither change tables nor rewrite journals."""
+"""The role with the rights that all parts have; none of them can change tables or rewrite journals."""
+API_ROLE = "hutong_api"
+"""The role of the API and the cashier."""
+WORKER_ROLE = "hutong_worker"
+"""The role of the worker."""
+CONSOLE_ROLE = "hutong_console"
+"""The role of commands: the rights of API and worker, and those to make operators, keys and channel accounts."""
+PART_ROLES = (API_ROLE, WORKER_ROLE, CONSOLE_ROLE)
 
 ADOPT = "SELECT db.adopt_cluster() AS epoch"
 """Makes kept transaction numbers mean something in this cluster; the new epoch if the database was brought here."""
@@ -57,6 +64,8 @@ _LOST = (
     asyncpg.TooManyConnectionsError,
     asyncpg.IdleInTransactionSessionTimeoutError,
 )
+_FULL = (asyncpg.InsufficientResourcesError, asyncpg.PostgresIOError)
+"""The server lives and has no room, or cannot write: a statement that meets this has done nothing."""
 _REFUSED = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
@@ -132,7 +141,7 @@ class Database:
         dsn: str,
         *,
         size: int = 16,
-        role: str | None = APP_ROLE,
+        role: str | None = CONSOLE_ROLE,
         eager: bool = True,
         limit_s: float = LONG_LIMIT_S,
     ) -> AsyncIterator[Database]:
@@ -141,7 +150,7 @@ class Database:
         Args:
             dsn: A PostgreSQL URL.
             size: The largest number of connections held at once.
-            role: The role to take on each connection; None keeps the login role.
+            role: The role to take on each connection, by default that of commands; None keeps the login role.
             eager: Whether to connect at once; otherwise an absent server is noticed at the first use.
             limit_s: The longest transaction, in seconds; `time_limit` gives a piece of work another limit.
 
@@ -175,7 +184,7 @@ class Database:
                 connection_class=Link,
             )
         except _REFUSED as error:
-            reason = f"the database refuses the connection: {error}; `hutong migrate` creates the role {APP_ROLE}"
+            reason = f"the database refuses the connection: {error}; `hutong migrate` prepares roles and logins"
             raise ConfigurationError(reason, param="HUTONG_DATABASE_URL") from error
         except _LOST as error:
             raise Unavailable(f"the database does not answer: {type(error).__name__}") from error
@@ -189,8 +198,8 @@ class Database:
         """Open a transaction for a block: commit at its end, roll back if it raises.
 
         Errors:
-            Unavailable: there was no connection, or it was lost or silent too long before the commit, so nothing was
-                done.
+            Unavailable: there was no connection, it was lost or silent too long before the commit, or the server has no
+                room to write, so nothing was done.
             OutcomeUnknown: the connection was lost or silent too long during the commit.
         """
         connection = await self._acquire()
@@ -233,6 +242,8 @@ class Database:
             self._discard(connection)
         if isinstance(error, asyncpg.QueryCanceledError):
             raise Unavailable("the database took too long") from error
+        if isinstance(error, _FULL):
+            raise Unavailable("the database has no room to write") from error
 
     async def _commit(self, transaction: asyncpg.transaction.Transaction, connection: Tx) -> None:
         """Commit. Errors: OutcomeUnknown, whatever goes wrong once the commit may have been sent."""
@@ -244,6 +255,8 @@ class Database:
                 raise  # the server's own answer: it has rolled back
             self._discard(connection)
             raise OutcomeUnknown("the connection to the database was lost during the commit") from error
+        except _FULL as error:  # the server has rolled back
+            raise Unavailable("the database has no room to write") from error
         mark = _commit_mark.get()
         if mark is not None:
             mark.committed = True

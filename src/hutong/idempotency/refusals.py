@@ -23,7 +23,8 @@ _CODES = {
         refund_window_closed unknown_refund_item
     """,
     KeyEffect.FREED: """
-        channel_unreachable configuration_error insufficient_merchant_funds internal_error invariant_broken no_route
+        channel_unreachable configuration_error credentials_unreadable insufficient_merchant_funds internal_error
+        invariant_broken no_route
         outcome_unknown overloaded payment_not_refundable refund_count_exceeded refund_exceeds_available
         refund_quantity_exceeded same_day_refund_not_offered unavailable
     """,

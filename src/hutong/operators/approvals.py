@@ -25,7 +25,7 @@ from hutong.operators.model import (
     ProposalState,
     Role,
 )
-from hutong.operators.operators import find_operators, require
+from hutong.operators.operators import find_operators, lock_operators, require
 from hutong.operators.statements import sql
 
 ApprovalHandler = Callable[[db.Tx, Proposal, datetime], Awaitable[None]]
@@ -84,6 +84,7 @@ async def propose(tx: db.Tx, new: Sequence[NewProposal], *, now: datetime) -> li
 
 
 async def _check_makers(tx: db.Tx, new: Sequence[NewProposal]) -> None:
+    await lock_operators(tx, [proposal.maker_id for proposal in new])
     makers = await find_operators(tx, [proposal.maker_id for proposal in new])
     for proposal in new:
         maker = makers.get(proposal.maker_id)
@@ -99,7 +100,8 @@ async def decide(tx: db.Tx, decisions: Sequence[ApprovalDecision], *, now: datet
         Writes one audit entry for each decision that takes effect.
 
     Repeat:
-        A proposal is decided once; a second decision is ALREADY_DECIDED, also within one list.
+        A proposal is decided once; a second decision is ALREADY_DECIDED, also within one list. One whose maker was
+        disabled is VOID.
 
     Returns:
         One result per decision, in order; an APPROVED one carries the payload.
@@ -110,6 +112,7 @@ async def decide(tx: db.Tx, decisions: Sequence[ApprovalDecision], *, now: datet
     """
     for decision in decisions:
         check_reason(decision.reason)
+    await lock_operators(tx, [decision.checker_id for decision in decisions])
     checkers = await find_operators(tx, [decision.checker_id for decision in decisions])
     rows = await sql.lock_proposals.fetch(tx, list({decision.proposal_id for decision in decisions}))
     by_id = {proposal.proposal_id: proposal for proposal in (_proposal(row, now) for row in rows)}
@@ -147,7 +150,7 @@ async def conclude(
         raise NotPermitted("this requires the role approver")
     if outcome is DecisionOutcome.OWN_PROPOSAL:
         raise OwnProposal("this is your own proposal; another person has to decide it")
-    if outcome in (DecisionOutcome.ALREADY_DECIDED, DecisionOutcome.EXPIRED):
+    if outcome in (DecisionOutcome.ALREADY_DECIDED, DecisionOutcome.EXPIRED, DecisionOutcome.VOID):
         raise ProposalClosed(f"the proposal is {proposal.state}")
     if outcome is DecisionOutcome.APPROVED:
         handler = approval_handlers.get(proposal.action)
@@ -166,6 +169,8 @@ def _outcome(decision: ApprovalDecision, proposal: Proposal | None, *, permitted
         return DecisionOutcome.OWN_PROPOSAL
     if proposal.state is ProposalState.EXPIRED:
         return DecisionOutcome.EXPIRED
+    if proposal.state is ProposalState.VOID:
+        return DecisionOutcome.VOID
     if proposal.state is not ProposalState.OPEN:
         return DecisionOutcome.ALREADY_DECIDED
     return DecisionOutcome.APPROVED if decision.approve else DecisionOutcome.REJECTED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -10,8 +11,15 @@ import orjson
 
 from hutong import db
 from hutong.errors import InvalidParameter
-from hutong.operators.model import REASON_LENGTH_MAX, AuditEntry, AuditRecord, AuditVerdict
+from hutong.operators.model import REASON_LENGTH_MAX, AuditEntry, AuditRecord, AuditVerdict, Registration
 from hutong.operators.statements import sql
+
+_DEPARTURES = {
+    "unrecorded": "is not as the journal states it: it was made or changed past the journal",
+    "removed": "is in the journal and was removed past it",
+    "revived": "is disabled or revoked by the journal and works all the same",
+    "ended": "was disabled or revoked past the journal",
+}
 
 
 async def audit(tx: db.Tx, entries: Sequence[AuditEntry], *, now: datetime) -> None:
@@ -62,6 +70,36 @@ async def verify_audit(tx: db.Tx) -> AuditVerdict:
     if not verified["ends_at_head"]:
         problems.append(f"the journal no longer ends with row {verified['head_seq']}")
     return AuditVerdict(verified["rows"], verified["head_hash"].hex(), problems)
+
+
+async def hold_snapshot(tx: db.Tx) -> None:
+    """Let this transaction see one state until its end, and write nothing; to be called first."""
+    await sql.steady_snapshot.execute(tx)
+
+
+async def compare_with_journal(
+    tx: db.Tx, object_kind: str, registered: Sequence[Registration], *, ended_by: str
+) -> list[str]:
+    """Return the objects that were made, changed, ended or removed past the journal, as one sentence each.
+
+    Args:
+        registered: All objects of the kind, read in this transaction, whose snapshot does not move.
+        ended_by: The action that disables or revokes one.
+    """
+    rows = await sql.compare_with_journal.fetch(
+        tx,
+        object_kind=object_kind,
+        ended_by=ended_by,
+        object_id=[each.object_id for each in registered],
+        properties=[_json(each.properties) for each in registered],
+        ended=[each.ended for each in registered],
+    )
+    return [f"{row['object_id']} {_DEPARTURES[row['departure']]}" for row in rows]
+
+
+def key_mark(key_hash: bytes) -> str:
+    """Return the mark by which the journal knows a key: nobody can find the key, or its kept hash, from it."""
+    return hashlib.sha256(key_hash).hexdigest()
 
 
 def check_reason(reason: str) -> None:

@@ -106,6 +106,8 @@ class ProposalState(StrEnum):
     REJECTED = "rejected"
     EXPIRED = "expired"
     """Nobody decided it in time."""
+    VOID = "void"
+    """Its maker was disabled before anybody decided it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,8 @@ class DecisionOutcome(StrEnum):
     OWN_PROPOSAL = "own_proposal"
     ALREADY_DECIDED = "already_decided"
     EXPIRED = "expired"
+    VOID = "void"
+    """The maker of the proposal is disabled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +161,21 @@ class DecidedProposal:
 
     outcome: DecisionOutcome
     proposal: Proposal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What a table says of something that only commands make, to be compared with the journal.
+
+    Attributes:
+        object_id: Its public id.
+        properties: What the journal must state of it, of those that it states in `after`.
+        ended: Whether it is disabled or revoked.
+    """
+
+    object_id: str
+    properties: Mapping[str, Any]
+    ended: bool
 
 
 @dataclass(frozen=True, slots=True)

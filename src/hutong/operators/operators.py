@@ -9,9 +9,9 @@ from uuid import UUID
 
 from hutong import db, ids
 from hutong.errors import Conflict, InvalidParameter, NotFound, Unauthorized
-from hutong.operators.audit import audit
+from hutong.operators.audit import audit, check_reason, compare_with_journal, key_mark
 from hutong.operators.errors import NotPermitted
-from hutong.operators.model import OPERATOR_PREFIX, AuditEntry, Operator, Role
+from hutong.operators.model import OPERATOR_PREFIX, PROPOSAL_PREFIX, AuditEntry, Operator, Registration, Role
 from hutong.operators.statements import sql
 
 NAME_LENGTH_MAX = 64
@@ -38,7 +38,7 @@ async def add_operator(
     secret = f"sk_{public_id}_{random}"
     if await sql.insert_operator.fetchval(tx, operator_id, name, role, _hash(secret), now) is None:
         raise Conflict("another enabled operator has this `name`", param="name")
-    after = {"name": name, "role": role}
+    after = {"name": name, "role": role, "key": key_mark(_hash(secret))}
     await audit(tx, [AuditEntry(None, "operator.add", "operator", public_id, reason, after=after)], now=now)
     return secret
 
@@ -46,18 +46,34 @@ async def add_operator(
 async def disable_operator(tx: db.Tx, operator_id: UUID, *, reason: str, now: datetime) -> Operator:
     """Revoke an operator's rights, at once and permanently.
 
+    Effects:
+        Waits for the proposals and decisions of the operator that are in progress; then voids their open proposals,
+        with one audit entry each.
+
     Repeat:
         The first time stays.
 
     Errors:
         NotFound: there is no such operator.
     """
+    check_reason(reason)
+    await sql.lock_operator.execute(tx, operator_id)
     row = await sql.disable_operator.fetchrow(tx, operator_id, now)
     if row is None:
         raise NotFound("no operator has this id")
     public_id = ids.encode(OPERATOR_PREFIX, operator_id)
-    await audit(tx, [AuditEntry(None, "operator.disable", "operator", public_id, reason)], now=now)
+    entries = [AuditEntry(None, "operator.disable", "operator", public_id, reason)]
+    for void in await sql.void_proposals.fetch(tx, maker_id=operator_id, now=now, reason=reason):
+        proposal_id = ids.encode(PROPOSAL_PREFIX, void["proposal_id"])
+        after = {"action": void["action"], "object_kind": void["object_kind"], "object_id": void["object_id"]}
+        entries.append(AuditEntry(None, "proposal.void", "proposal", proposal_id, reason, after=after))
+    await audit(tx, entries, now=now)
     return _read_operator(row)
+
+
+async def lock_operators(tx: db.Tx, operator_ids: Collection[UUID]) -> None:
+    """Let none of these operators be disabled until the transaction ends. To be called before other locks."""
+    await sql.lock_operators.execute(tx, list(operator_ids))
 
 
 async def authenticate(tx: db.Tx, secret: str) -> Operator:
@@ -81,6 +97,19 @@ async def find_operators(tx: db.Tx, operator_ids: Collection[UUID]) -> dict[UUID
 async def list_operators(tx: db.Tx) -> list[Operator]:
     """Return all operators in the order of their registration, disabled ones included."""
     return [_read_operator(row) for row in await sql.list_operators.fetch(tx)]
+
+
+async def verify_operators(tx: db.Tx) -> list[str]:
+    """Return the operators that are not as the journal states them, as one sentence each."""
+    registered = [
+        Registration(
+            ids.encode(OPERATOR_PREFIX, row["operator_id"]),
+            {"name": row["name"], "role": row["role"], "key": key_mark(row["key_hash"])},
+            row["disabled_at"] is not None,
+        )
+        for row in await sql.registered_operators.fetch(tx)
+    ]
+    return await compare_with_journal(tx, "operator", registered, ended_by="operator.disable")
 
 
 def require(operator: Operator, needed: Role) -> None:

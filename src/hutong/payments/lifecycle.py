@@ -306,12 +306,11 @@ class Payments:
         (result,) = await self._transactions.close([RequestClose(payment.payment_id, reason)], also=also)
         if result.outcome is CloseOutcome.CAPTURING:
             raise errors.CaptureInProgress("the authorized money is being captured")
+        after = result.payment
         if result.outcome is CloseOutcome.CLOSING:
-            for attempt in result.payment.open_attempts:
+            for attempt in after.open_attempts:
                 await self._due.resolve(attempt)
             after = await self._current(payment)
-        else:
-            after = result.payment
         if after.succeeded_at is not None:
             raise errors.PaymentAlreadySucceeded("the payment has succeeded; refund it instead")
         return after
@@ -394,8 +393,7 @@ class Payments:
     async def stop(self) -> None:
         """Finish what has been taken on and take nothing more."""
         await asyncio.gather(self._due.stop(), self._verifiable.stop())
-        queues = self._places, self._finds
-        await asyncio.gather(*(queue.close() for queue in queues), self._attempts.stop(), self.refunds.stop())
+        await asyncio.gather(self._places.close(), self._finds.close(), self._attempts.stop(), self.refunds.stop())
 
 
 def _describe(attempt: Attempt) -> dict[str, str]:

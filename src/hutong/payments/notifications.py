@@ -27,7 +27,10 @@ from hutong.payments.exception_items import (
 from hutong.payments.exception_store import keep_exceptions, list_exceptions, mark_decided
 from hutong.payments.model import Source
 from hutong.payments.unknown_numbers import UnknownReport, keep_unknown_number, owners_of
+from hutong.telemetry import get_logger
 from hutong.vault import Vault
+
+_log = get_logger(__name__)
 
 _PAGE = 100
 
@@ -73,7 +76,7 @@ class Notifications:
         """
         channel = await self._accounts.get(account_id)
         try:
-            notification = channel.parse_notification(headers, body, now=self._clock.now())
+            notification = await self._parse(channel, headers, body)
         except channels.NotificationRefused as refused:
             if not refused.is_unreadable:
                 raise
@@ -81,6 +84,8 @@ class Notifications:
             await self._keep(self._unreadable(account_id, refused.reason, body), seal)
             return channel.acceptance
         if notification.about is About.NOTHING:
+            # A complaint, a dispute, a coupon: genuine, and about nothing that is kept here.
+            _log.info("notification_set_aside", account_id=str(account_id), code=notification.answer.channel_code)
             return channel.acceptance
         number = notification.number[:NUMBER_MAX]
         seal = self._seal(account_id, number, headers, body)
@@ -96,6 +101,16 @@ class Notifications:
         elif outcome in (None, RecordOutcome.NOT_FOUND):
             await self._keep(await self._misplaced(account_id, notification), seal)
         return channel.acceptance
+
+    async def _parse(self, channel: channels.Channel, headers: Mapping[str, str], body: bytes) -> channels.Notification:
+        """Verify and read; again if a key that it names could be fetched. Errors as `Channel.parse_notification`."""
+        now = self._clock.now()
+        try:
+            return channel.parse_notification(headers, body, now=now)
+        except channels.NotificationRefused as refused:
+            if refused.reason != "unknown_key" or not await channel.fetch_named_key(headers, body, now=now):
+                raise
+        return channel.parse_notification(headers, body, now=now)
 
     async def match_known(self) -> int:
         """Record what was kept about numbers that have become known since; return how many there were.

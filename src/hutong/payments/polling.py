@@ -76,6 +76,7 @@ class Poller(Generic[T]):
         self._describe = describe
         self._lanes: dict[UUID, _Lane] = {}
         self._stopped = False
+        self._failed = RareLine(_log, "warning", "resolve_failed")
         self._unreadable = RareLine(_log, "error", "resolve_waits_for_key")
 
     async def poll(self, *, patience_s: float | None = None) -> int:
@@ -118,7 +119,7 @@ class Poller(Generic[T]):
         except CredentialsUnreadable as error:
             self._unreadable.write(**self._describe(item), reason=error.detail)
         except Exception as error:  # noqa: BLE001 - one item's trouble must not stop others; it is tried again
-            _log.warning("resolve_failed", **self._describe(item), reason=repr(error))
+            self._failed.write(**self._describe(item), reason=repr(error))
 
 
 async def claim_due(

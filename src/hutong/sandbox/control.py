@@ -18,7 +18,11 @@ from hutong.sandbox.simulator import Simulator
 from hutong.sandbox.store import SandboxOrder, Store, describe
 
 Model = TypeVar("Model", bound=BaseModel)
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=100_000)]
+Milliseconds = Annotated[int, Field(ge=0, le=30 * 86_400_000)]
+_DIGITS_MAX = 19
+_EARLIEST, _LATEST = date(1970, 1, 1), date(9998, 12, 31)
+"""Beyond these a day has no begin or no end in some zone."""
 
 
 class _Strict(BaseModel):
@@ -28,11 +32,11 @@ class _Strict(BaseModel):
 class Notify(_Strict):
     """Faults of notifications; see `NotifyFaults`."""
 
-    delay_ms: Count = 0
+    delay_ms: Milliseconds = 0
     copies: Annotated[int, Field(ge=1, le=100)] = 1
     lose: Count = 0
     reorder: bool = False
-    amount_delta_minor: int = 0
+    amount_delta_minor: Annotated[int, Field(ge=-(10**15), le=10**15)] = 0
 
 
 class Scan(_Strict):
@@ -63,21 +67,21 @@ class Call(_Strict):
     interface: str
     kind: str
     match: str = ""
-    times: Annotated[int, Field(ge=1)] = 1
+    times: Annotated[int, Field(ge=1, le=100_000)] = 1
     status: Annotated[int, Field(ge=200, le=599)] = 500
     code: str = "SYSTEM_ERROR"
-    ms: Count = 0
+    ms: Milliseconds = 0
 
 
 class Change(_Strict):
     """Changes of the lasting faults; omitted fields stay unchanged, see `Faults`. `calls` replace all faults of coming
     calls."""
 
-    latency_ms: Count = 0
+    latency_ms: Milliseconds = 0
     percent: Annotated[int, Field(ge=0, le=100)] = 0
-    maintenance_ms: Count | None = None
-    auto_pay_ms: Count | None = None
-    money_out_ms: Count | None = None
+    maintenance_ms: Milliseconds | None = None
+    auto_pay_ms: Milliseconds | None = None
+    money_out_ms: Milliseconds | None = None
     notify: Notify | None = None
     calls: list[Call] | None = None
 
@@ -85,9 +89,9 @@ class Change(_Strict):
 class Alter(_Strict):
     """Differences to plant in a day's bill: the number of each of `DIFFERENCES`."""
 
-    day: date
+    day: Annotated[date, Field(ge=_EARLIEST, le=_LATEST)]
     kind: str | None = None
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
     differences: dict[str, Count] = {}
 
 
@@ -101,17 +105,15 @@ def routes(simulators: Mapping[str, Simulator]) -> list[web.RouteDef]:
     """
     controls = {channel: _Control(simulator) for channel, simulator in simulators.items()}
 
-    async def index(_request: web.Request) -> web.Response:
-        return _answer({"channels": list(controls)})
+    async def index(request: web.Request) -> web.Response:
+        return _foreign(request) or _answer({"channels": list(controls)})
 
     async def dispatch(request: web.Request) -> web.StreamResponse:
+        if (refusal := _foreign(request)) is not None:
+            return refusal
         control = controls.get(request.match_info["channel"])
         if control is None:
             return _answer({"error": "there is no such channel", "channels": list(controls)}, status=404)
-        try:
-            refuse_foreign_origin({name.lower(): value for name, value in request.headers.items()})
-        except ForeignOrigin as error:
-            return _answer({"error": error.detail}, status=error.http_status)
         handler: Any = control.verbs.get((request.method, request.match_info["verb"]))
         if handler is None:
             return _answer(
@@ -122,6 +124,15 @@ def routes(simulators: Mapping[str, Simulator]) -> list[web.RouteDef]:
 
     path = "/control/{channel}/{verb}"
     return [web.get("/control", index), web.get(path, dispatch), web.post(path, dispatch)]
+
+
+def _foreign(request: web.Request) -> web.Response | None:
+    """Return the refusal of what a page of another site makes a browser send; None for all else."""
+    try:
+        refuse_foreign_origin({name.lower(): value for name, value in request.headers.items()})
+    except ForeignOrigin as error:
+        return _answer({"error": error.detail}, status=error.http_status)
+    return None
 
 
 class _Control:
@@ -217,7 +228,9 @@ class _Control:
 
     async def truth(self, request: web.Request) -> web.Response:
         after = request.query.get("after", "0")
-        return _answer({"truth": self._store.truth[int(after) if after.isdecimal() else 0 :]})
+        return _answer(
+            {"truth": self._store.truth[int(after) if after.isdecimal() and len(after) < _DIGITS_MAX else 0 :]}
+        )
 
     async def alter(self, request: web.Request) -> web.Response:
         body = await _read(request, Alter)
@@ -233,7 +246,9 @@ class _Control:
         try:
             day = date.fromisoformat(request.query.get("day", ""))
         except ValueError:
-            return _answer({"error": "`day` must be YYYY-MM-DD"}, status=422)
+            day = date.min
+        if not _EARLIEST <= day <= _LATEST:
+            return _answer({"error": "`day` must be YYYY-MM-DD, from 1970 to 9998"}, status=422)
         content = self._simulator.bill(self._kind(request.query.get("kind")), day)
         return web.Response(body=content, content_type="application/octet-stream")
 

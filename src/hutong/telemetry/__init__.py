@@ -1,6 +1,6 @@
 """Structured logs with masked secrets: configured once by the composition root, used everywhere by name."""
 
-from hutong.telemetry.logging import configure_logging, get_logger, write_line
+from hutong.telemetry.logging import configure_logging, get_logger
 from hutong.telemetry.masking import mask
 from hutong.telemetry.rare_line import RareLine
 
@@ -9,5 +9,4 @@ __all__ = [
     "configure_logging",
     "get_logger",
     "mask",
-    "write_line",
 ]

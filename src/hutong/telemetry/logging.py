@@ -6,10 +6,9 @@ import logging
 import sys
 from collections.abc import MutableMapping
 from contextlib import suppress
-from typing import Any, TextIO, cast
+from typing import Any
 
 import structlog
-from prometheus_client import Counter
 
 from hutong.foreign_text import escape
 from hutong.telemetry.masking import masked_under
@@ -23,37 +22,23 @@ def _mask_event(_logger: object, _method: str, event: MutableMapping[str, Any]) 
     return event
 
 
-_LOST = Counter("hutong_log_lines_lost_total", "Lines that could not be written to the log, as on a full disk.")
-
-
 class _Lines:
-    """The standard error of the moment, which tests replace. A line that cannot be written is counted, and no error:
-    where logs lie on a full disk, what is logged goes on."""
+    """Writes lines to the standard error of the moment, which tests replace.
 
-    def write(self, text: str) -> None:
-        try:
-            sys.stderr.write(text)
-        except OSError:
-            _LOST.inc()
+    A line that cannot be written, as on a disk that is full, is lost: the work that it is about goes on.
+    """
 
-    def flush(self) -> None:
-        with suppress(OSError):  # what is kept back is written with a later line
-            sys.stderr.flush()
+    def msg(self, line: str) -> None:
+        """Write one line."""
+        with suppress(OSError):
+            print(line, file=sys.stderr, flush=True)  # noqa: T201
 
-
-_LINES = cast("TextIO", _Lines())
+    debug = info = warning = error = critical = msg
 
 
 class _StandardError(logging.Handler):
-    """A handler that writes lines of the standard library's loggers."""
-
     def emit(self, record: logging.LogRecord) -> None:
-        write_line(self.format(record))
-
-
-def write_line(text: str) -> None:
-    """Write a line to standard error; a full disk under it is no error."""
-    print(text, file=_LINES, flush=True)
+        _Lines().msg(self.format(record))
 
 
 def configure_logging(*, level: str = "info", output: str = "json") -> None:
@@ -77,7 +62,7 @@ def configure_logging(*, level: str = "info", output: str = "json") -> None:
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(numeric),
-        logger_factory=lambda *_: structlog.PrintLogger(_LINES),
+        logger_factory=lambda *_: _Lines(),
         cache_logger_on_first_use=False,
     )
     handler = _StandardError()
@@ -88,6 +73,7 @@ def configure_logging(*, level: str = "info", output: str = "json") -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=max(numeric, logging.WARNING), force=True)
+    logging.getLogger("asyncpg").setLevel(logging.ERROR)  # it warns of each vain attempt to connect, as we do
 
 
 def get_logger(name: str) -> Any:

@@ -279,12 +279,12 @@ async def test_a_refund_sent_again_is_the_same_even_when_its_key_is_forgotten(wo
     assert (await world.truth(order)).count("refund_accepted") == 1
 
 
-async def test_a_refund_under_the_same_number_of_another_amount_is_unknown(world: World) -> None:
+async def test_a_refund_under_the_same_number_of_another_amount_tells_what_has_gone_back(world: World) -> None:
     order, _ = await world.pay()
     refund = world.refund(order, 100)
     await world.stripe.refund(refund, now=world.now)
     answer = await world.stripe.refund(replace(refund, amount_minor=200), now=world.now)
-    assert (answer.state, answer.channel_code) == (ChannelState.UNKNOWN, "not_ours")
+    assert (answer.state, answer.amount_minor) == (ChannelState.SUCCEEDED, 100)
 
 
 async def test_a_refund_that_fails_after_it_was_accepted_has_failed(world: World) -> None:

@@ -133,7 +133,7 @@ def test_the_turn_of_the_year_is_read(credentials, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda row: row[:-1],
+        lambda row: row[:-2],
         lambda row: row[:300],
         lambda row: row + row[:-2],
         lambda row: row[:-1] + b" \n",
@@ -159,6 +159,12 @@ def test_what_is_not_of_the_layout_refuses_the_whole(credentials, tmp_path: Path
         rows_of(altered + row if altered.endswith(b"\n") else altered, credentials, tmp_path)
 
 
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"\n\n", b"\n\r\n  \n"])
+def test_a_file_may_end_with_an_empty_line_or_without_a_line_end(credentials, tmp_path: Path, end: bytes) -> None:
+    rows = write_bill([entry(), entry()])
+    assert len(rows_of(rows.removesuffix(b"\n") + end, credentials, tmp_path)) == 2
+
+
 def test_how_rows_are_read_is_configuration(credentials, tmp_path: Path) -> None:
     row = write_bill([entry()]).replace(b"D000000000052", b"C000000000052").replace(b"\n", b"\r\n")
     assert rows_of(row, credentials, tmp_path)[0].fee_minor == -52
@@ -175,11 +181,20 @@ def test_an_archive_is_unpacked(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == sorted(files)
 
 
+def test_names_of_files_may_have_an_ending(tmp_path: Path) -> None:
+    """As in the archives that public clients describe: some name the files with it, some without."""
+    names = ["INN24031100ZM_777290058110048.txt", "INN24031100ZME_777290058110048.txt"]
+    files = unpack(packed([(name, b"") for name in names]), tmp_path)
+    assert [file.name for file in files] == names
+
+
 @pytest.mark.parametrize(
     "content",
     [
         "",
         "not base64!",
+        packed([("INN24031100ZM_777290058110048.exe", b"")]),
+        packed([("INN24031100ZM_1", b""), ("INN24031100ZM_1.txt", b"")]),
         base64.b64encode(b"not packed").decode(),
         base64.b64encode(zlib.compress(b"not a zip")).decode(),
         base64.b64encode(zlib.compress(b"x" * 100)[:-3]).decode(),
@@ -191,7 +206,22 @@ def test_an_archive_is_unpacked(tmp_path: Path) -> None:
         packed([("INN26010188ZM_777290058110048", b" " * (4 << 20))]),
         packed([(f"f{number}", b"") for number in range(17)]),
     ],
-    ids=lambda content: str(len(content)),
+    ids=[
+        "empty",
+        "no base64",
+        "another ending",
+        "both endings",
+        "not packed",
+        "not a zip",
+        "cut off",
+        "too large",
+        "no members",
+        "no ZM file",
+        "a path",
+        "two ZM files",
+        "a bomb",
+        "many members",
+    ],
 )
 def test_what_is_no_bills_archive_is_refused(tmp_path: Path, content: str) -> None:
     with pytest.raises(BillRefused):

@@ -26,24 +26,24 @@ DOCUMENTED = [
     (202, "USERPAYING", UNKNOWN, UNKNOWN, UNKNOWN),
     (202, "USER_PAYING", UNKNOWN, UNKNOWN, UNKNOWN),
     (400, "APPID_MCHID_NOT_MATCH", FAILED, UNKNOWN, UNKNOWN),
-    (400, "INVALID_REQUEST", UNKNOWN, UNKNOWN, UNKNOWN),
+    (400, "INVALID_REQUEST", FAILED, UNKNOWN, UNKNOWN),
     (400, "MCH_NOT_EXISTS", FAILED, UNKNOWN, UNKNOWN),
     (400, "ORDER_CLOSED", CLOSED, CLOSED, CLOSED),
     (400, "PARAM_ERROR", FAILED, UNKNOWN, UNKNOWN),
     (401, "SIGN_ERROR", UNKNOWN, UNKNOWN, UNKNOWN),
     (403, "ACCOUNT_ERROR", FAILED, UNKNOWN, UNKNOWN),
-    (403, "NOT_ENOUGH", UNKNOWN, UNKNOWN, UNKNOWN),
+    (403, "NOT_ENOUGH", FAILED, UNKNOWN, UNKNOWN),
     (403, "NO_AUTH", FAILED, UNKNOWN, UNKNOWN),
     (403, "OUT_TRADE_NO_USED", UNKNOWN, UNKNOWN, UNKNOWN),
     (403, "RULE_LIMIT", FAILED, UNKNOWN, UNKNOWN),
-    (403, "TRADE_ERROR", UNKNOWN, UNKNOWN, UNKNOWN),
+    (403, "TRADE_ERROR", FAILED, UNKNOWN, UNKNOWN),
     (404, "ORDER_NOT_EXIST", UNKNOWN, NOT_FOUND, NOT_FOUND),
     (404, "ORDERNOTEXIST", UNKNOWN, NOT_FOUND, NOT_FOUND),
     (404, "RESOURCE_NOT_EXISTS", UNKNOWN, NOT_FOUND, NOT_FOUND),
     (429, "FREQUENCY_LIMITED", UNKNOWN, UNKNOWN, UNKNOWN),
     (500, "BANK_ERROR", UNKNOWN, UNKNOWN, UNKNOWN),
     (500, "INVALID_TRANSACTIONID", UNKNOWN, UNKNOWN, UNKNOWN),
-    (500, "OPENID_MISMATCH", UNKNOWN, UNKNOWN, UNKNOWN),
+    (500, "OPENID_MISMATCH", FAILED, UNKNOWN, UNKNOWN),
     (500, "SYSTEM_ERROR", UNKNOWN, UNKNOWN, UNKNOWN),
 ]
 
@@ -89,6 +89,15 @@ async def test_each_documented_code(channel, wire, clock, status, code, at_pay, 
         wire.answers = [refusal, ABSENT]
         answer = await verb(ORDER, now=clock.now())
         assert (answer.state, answer.channel_code) == (expected, code)
+
+
+async def test_a_payer_who_still_enters_a_password_is_no_refusal(channel, wire, clock) -> None:
+    """WeChat says so with status 202, which is no refusal."""
+    wire.answers = [(202, {"code": "USERPAYING", "message": "需要用户输入支付密码"})]
+    answer = await channel.pay(request(clock), now=clock.now())
+    assert (answer.state, answer.code) == (UNKNOWN, "payer_action_required")
+    wire.answers = [(202, {"code": "PARAM_ERROR", "message": ""})]
+    assert (await channel.pay(request(clock), now=clock.now())).code is None
 
 
 @pytest.mark.parametrize("code", ["ORDERPAID", "ORDER_PAID"])

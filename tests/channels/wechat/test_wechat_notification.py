@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hutong.channels import ChannelState, Codes, Notification, NotificationRefused
+from hutong.channels import About, ChannelState, Codes, Notification, NotificationRefused
 from hutong.channels.codes.codes import load_codes
 from hutong.channels.wechat.adapter import WeChatPay
 from hutong.sandbox.wechat.keys import PUBLIC_KEY_ID, WeChatSandboxKeys
@@ -165,7 +165,7 @@ def test_a_certificate_that_is_not_valid_now_proves_nothing(channel, keys, genui
         {"amount": {"total": -1, "currency": "CNY"}},
         {"amount": {"total": 0, "currency": "CNY"}},
         {"amount": {"total": 2**63, "currency": "CNY"}},
-        {"amount": {"total": 8800}},
+        {"amount": {"total": 8800, "currency": ""}},
         {"amount": {"total": 8800, "currency": "RMB!"}},
         {"out_trade_no": "att_\0" + "0" * 10},
         {"out_trade_no": "a" * 33},
@@ -175,6 +175,33 @@ def test_a_certificate_that_is_not_valid_now_proves_nothing(channel, keys, genui
 )
 def test_a_success_that_is_not_whole_or_not_ours_is_refused(channel, keys, changed: dict[str, Any]) -> None:
     refused(channel, *signed(keys, envelope(keys, transaction(**changed))))
+
+
+@pytest.mark.parametrize("amount", [{"total": 8800}, {"total": 8800, "currency": None}])
+def test_an_amount_that_names_no_currency_is_in_yuan(channel, keys, amount: dict[str, Any]) -> None:
+    answer = channel.parse_notification(*signed(keys, envelope(keys, transaction(amount=amount))), now=NOW).answer
+    assert (answer.state, answer.amount_minor, answer.currency) == (ChannelState.SUCCEEDED, 8800, "CNY")
+
+
+@pytest.mark.parametrize("kind", ["complaint", "coupon", "violation", "", None])
+def test_a_message_of_another_kind_is_accepted_and_says_nothing(channel, keys, kind: str | None) -> None:
+    content = orjson.dumps({"complaint_id": "200000020250101000000000001", "out_trade_no": ATTEMPT_NO})
+    resource = seal(keys, content, original_type=kind)
+    notice = channel.parse_notification(*signed(keys, envelope(keys, {}, resource=resource)), now=NOW)
+    assert (notice.about, notice.number, notice.answer.state) == (About.NOTHING, "", ChannelState.UNKNOWN)
+
+
+def test_a_combined_order_is_none_of_ours(channel, keys) -> None:
+    fields = transaction() | {"combine_out_trade_no": "shop-0001"}
+    notice = channel.parse_notification(*signed(keys, envelope(keys, fields)), now=NOW)
+    assert notice.about is About.NOTHING
+
+
+@pytest.mark.parametrize("changed", [{}, {"associated_data": ""}])
+def test_null_stands_for_absent_associated_data(channel, keys, changed: dict[str, Any]) -> None:
+    resource = seal(keys, orjson.dumps(transaction()), associated=b"", **({"associated_data": None} | changed))
+    notice = channel.parse_notification(*signed(keys, envelope(keys, {}, resource=resource)), now=NOW)
+    assert notice.number == ATTEMPT_NO
 
 
 @pytest.mark.parametrize("when", [None, 1, "", "yesterday", "2026-01-01T08:00:00", "0001-01-01T00:00:00+14:00"])

@@ -145,6 +145,15 @@ async def test_a_certificate_that_comes_into_use_is_taken_over(rig: Rig, keys: W
     assert calls == 2  # the certificate that was configured, and the one that came
 
 
+async def test_a_new_certificate_is_taken_over_seconds_after_a_failure(rig: Rig, sandbox, now) -> None:
+    channel, request = sandbox.channel(public_key_mode=False), rig.request(now)
+    await sandbox.post("rotate")
+    await sandbox.post("next", interface="certificates", kind="dropped", times=2)
+    assert (await channel.pay(request, now=now)).channel_code == "unknown_key"
+    assert (await channel.pay(request, now=now + timedelta(seconds=1))).channel_code == "unknown_key"
+    assert (await channel.pay(request, now=now + timedelta(seconds=2))).state is ChannelState.PENDING
+
+
 async def test_a_certificate_under_another_api_v3_key_is_not_taken_over(rig: Rig, sandbox, now) -> None:
     channel = sandbox.channel(public_key_mode=False, api_v3_key="0" * 32)
     await sandbox.post("rotate")

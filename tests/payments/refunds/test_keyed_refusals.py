@@ -157,3 +157,27 @@ async def test_a_definite_refusal_stays_under_its_key_and_one_that_time_cures_do
     await cure()
     assert [await code(claim) for _ in range(2)] == ["201", "201"], "and then the first success is its answer"
     assert len([refund for refund in await shop.refunds(payment) if refund.merchant_refund_no == name]) == 1
+
+
+async def test_an_error_that_nobody_expected_frees_the_key_and_nothing_is_sent_twice(
+    shop: RefundWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payment = await shop.paid()
+    name = str(shop.ids.new())
+    claim = Claim(shop.merchant_id, name, b"1" * 32)
+    refund = shop.channel.refund
+
+    async def refund_and_stumble(*arguments: object, **options: object) -> ChannelAnswer:
+        await refund(*arguments, **options)  # type: ignore[arg-type]
+        raise RuntimeError("an error of the adapter")
+
+    monkeypatch.setattr(shop.channel, "refund", refund_and_stumble)
+    with pytest.raises(RuntimeError):
+        await shop.answered(payment, order(name), claim=claim)
+    monkeypatch.undo()
+    status, body = await shop.answered(payment, order(name), claim=claim)
+    assert status == 200
+    await shop.sweep()
+    assert [each.state for each in await shop.refunds(payment)] == ["succeeded"]
+    assert len(shop.channel.refunds) == 1
+    assert await shop.answered(payment, order(name), claim=claim) == (200, body)

@@ -20,10 +20,12 @@ from hutong.payments.exception_items import ExceptionNotDecidable
 from hutong.payments.refunds.errors import RefundNoReused
 from hutong.payments.refunds.lifecycle import RefundOrder
 from hutong.payments.refunds.model import Refund
+from hutong.payments.refunds.payee import seal_payee
 from hutong.payments.store import read_timeline
 from support.fixtures.exceptions import approve, propose
 from support.fixtures.payments import AMOUNT
 from support.fixtures.refunds import RefundWorld
+from support.platform import VAULT
 
 TAKE, REFUND, IGNORE = exceptions.ExceptionDecision
 PENDING, FAILED = ChannelAnswer(ChannelState.PENDING), ChannelAnswer(ChannelState.FAILED)
@@ -239,6 +241,32 @@ async def test_a_late_success_of_another_amount_is_booked_as_unexplained(shop: R
     assert (await now_is(shop, refund)).state == "failed"
 
 
+async def test_a_payout_of_another_amount_is_taken_and_booked_out_of_the_account_that_sent_it(
+    shop: RefundWorld,
+) -> None:
+    payment = await shop.paid()
+    shop.channel.verdicts = [FAILED, PENDING]
+    await shop.refund(payment, ORDERED)
+    (refund,) = await shop.refunds(payment)
+    sealed = seal_payee(VAULT, refund.refund_id, {"account": "13800138000"})
+    assert await shop.convert(refund, "payout", payout_account_id=shop.account_id, payee_sealed=sealed) == "switched"
+    await shop.sweep()
+    (refund,) = await shop.refunds(payment)
+    wrong = ChannelAnswer(ChannelState.SUCCEEDED, ORDERED - 1, "CNY")
+    assert await shop.notify(Notification(refund.number, wrong, About.PAYOUT)) == "mismatch"
+    (item,) = await listed(shop, payment)
+    assert (item.about, item.number) == (About.PAYOUT, refund.number)
+    await decided(shop, payment, TAKE)
+    after = await now_is(shop, refund)
+    assert (after.state, after.route, after.amount_minor, after.payee_sealed) == (
+        "succeeded",
+        "payout",
+        ORDERED - 1,
+        None,
+    )
+    assert (await shop.balances())[1101] == (ORDERED - 1 - AMOUNT, 0)
+
+
 async def test_surplus_of_which_less_went_back_is_shown_to_operators_and_the_rest_stays_owed(shop: RefundWorld) -> None:
     payment = await shop.payment()
     await shop.close(payment)
@@ -307,6 +335,28 @@ async def test_one_of_many_decisions_at_once_moves_money(shop: RefundWorld) -> N
     after = await now_is(shop, refund)
     assert after.state == "succeeded"
     assert (await shop.again(payment)).amount_refunded_minor == after.amount_minor
+    assert [name for _, name in await shop.events(refund.refund_id)] == ["refund.succeeded"]
+
+
+@pytest.mark.parametrize("decision", [TAKE, REFUND])
+async def test_a_decision_and_the_true_report_at_once_are_one_refund(
+    shop: RefundWorld, decision: exceptions.ExceptionDecision
+) -> None:
+    payment = await shop.paid()
+    refund = await misreported(shop, payment, ORDERED - 1)
+    (item,) = await listed(shop, payment)
+    del shop.channel.misreports[refund.number]
+    notice = shop.channel.refund_notice(refund.number)
+    chosen = await propose(shop, item, decision)
+    results = await asyncio.gather(
+        *(shop.notify(notice) for _ in range(10)), approve(shop, chosen), return_exceptions=True
+    )
+    faults = [result for result in results if isinstance(result, Exception)]
+    assert all(isinstance(fault, ExceptionNotDecidable) for fault in faults)
+    after, payment = await now_is(shop, refund), await shop.again(payment)
+    assert after.amount_minor in ({ORDERED - 1, ORDERED} if decision is TAKE else {ORDERED})
+    assert (payment.amount_refunded_minor, payment.amount_refunding_minor) == (after.amount_minor, 0)
+    assert (await shop.balances())[1101] == (after.amount_minor - AMOUNT, 0)
     assert [name for _, name in await shop.events(refund.refund_id)] == ["refund.succeeded"]
 
 

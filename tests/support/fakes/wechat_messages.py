@@ -31,8 +31,10 @@ def transaction(**changed: Any) -> dict[str, Any]:
     } | changed
 
 
-def seal(keys: WeChatSandboxKeys, plain: bytes, **changed: Any) -> dict[str, Any]:
-    sealed = AESGCM(keys.api_v3_key.encode()).encrypt(b"0123456789ab", plain, b"transaction")
+def seal(
+    keys: WeChatSandboxKeys, plain: bytes, *, associated: bytes = b"transaction", **changed: Any
+) -> dict[str, Any]:
+    sealed = AESGCM(keys.api_v3_key.encode()).encrypt(b"0123456789ab", plain, associated)
     return {
         "original_type": "transaction",
         "algorithm": "AEAD_AES_256_GCM",

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Annotated, Any
+from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from hutong import ids, search
-from hutong.api.dependencies import Caller, Services, Use
+from hutong.api.dependencies import Caller, Services, Trail, Use
 from hutong.api.paging import Limit, page_answer
 from hutong.api.problems import responses
 from hutong.api.requests import StrictRoute
 from hutong.api.responses import json_answer
 from hutong.api.schemas.bill import BillList, BillObject, filters
+from hutong.api.traces import Traces
 
 router = APIRouter(prefix="/v1/bills", tags=["Bills"], route_class=StrictRoute)
 
@@ -34,7 +36,13 @@ CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema":
     summary="Search payment records",
 )
 async def search_bills(
-    use: Use, merchant: Caller, query: Filters, limit: Limit = 20, cursor: Cursor = None
+    request: Request,
+    use: Use,
+    trail: Trail,
+    merchant: Caller,
+    query: Filters,
+    limit: Limit = 20,
+    cursor: Cursor = None,
 ) -> Response:
     """Return your payment records, newest first: payments that are reserved, succeeded or closed, each with its refunds
     and its customer.
@@ -43,6 +51,7 @@ async def search_bills(
     Before you act on a payment, get the payment itself.
     """
     query = replace(query, merchant_id=merchant.merchant_id)
+    await trace_search(request, use, trail, query)
     async with use.records.transaction() as tx:
         page = await search.search_records(tx, query, limit=limit, cursor=cursor)
     data = [search.record_document(record, use.avatar_base) for record in page.records]
@@ -55,9 +64,11 @@ async def search_bills(
     responses=CSV | responses(400, 401, 422, 503),
     summary="Export payment records",
 )
-async def export_bills(use: Use, merchant: Caller, query: Filters) -> Response:
+async def export_bills(request: Request, use: Use, trail: Trail, merchant: Caller, query: Filters) -> Response:
     """Return all records of a search as CSV, newest first. Text that a spreadsheet would run as a formula is quoted."""
-    return await csv_answer(use, replace(query, merchant_id=merchant.merchant_id))
+    query = replace(query, merchant_id=merchant.merchant_id)
+    await trace_export(request, use, trail, query)
+    return await csv_answer(use, query)
 
 
 @router.get(
@@ -72,6 +83,35 @@ async def get_bill(use: Use, merchant: Caller, payment_id: str) -> Response:
     async with use.records.transaction() as tx:
         record = await search.find_record(tx, identifier, merchant_id=merchant.merchant_id)
     return json_answer(search.record_document(record, use.avatar_base))
+
+
+async def trace_search(
+    request: Request, use: Services, trail: Traces, query: search.RecordQuery, actor_id: UUID | None = None
+) -> None:
+    """Leave a trace of a search by person, before its answer."""
+    person = query.customer_id or query.counterparty
+    if person is not None:
+        about = ("customer", person)
+        await trail.read(
+            use.database, request.scope, "read.person", actor_id=actor_id, about=about, conditions=_conditions(query)
+        )
+
+
+async def trace_export(
+    request: Request, use: Services, trail: Traces, query: search.RecordQuery, actor_id: UUID | None = None
+) -> None:
+    """Leave a trace of an export, before its answer."""
+    about = ("payment_records", "all" if query.merchant_id is None else ids.encode("mer", query.merchant_id))
+    await trail.read(
+        use.database, request.scope, "read.export", actor_id=actor_id, about=about, conditions=_conditions(query)
+    )
+
+
+def _conditions(query: search.RecordQuery) -> dict[str, str]:
+    given = {name: value for name, value in asdict(query).items() if value is not None}
+    if query.merchant_id is not None:
+        given["merchant_id"] = ids.encode("mer", query.merchant_id)
+    return {name: str(value) for name, value in given.items()}
 
 
 async def records_answer(use: Services, data: list[dict[str, Any]], next_cursor: str | None) -> Response:

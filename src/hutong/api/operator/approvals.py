@@ -41,7 +41,7 @@ class ProposalObject(BaseModel):
     object_id: str
     payload: dict[str, Any] = Field(description="The input of the action.")
     reason: str
-    state: Literal["open", "approved", "rejected", "expired"]
+    state: Literal["open", "approved", "rejected", "expired", "void"]
     maker_id: str
     checker_id: str | None
     decision_reason: str | None

@@ -7,12 +7,20 @@ from dataclasses import asdict, replace
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from hutong import ids, merchants, search
-from hutong.api.dependencies import Acting, Services, Use
-from hutong.api.merchant.bills import CSV, Cursor, Filters, csv_answer, records_answer
+from hutong.api.dependencies import Acting, Services, Trail, Use
+from hutong.api.merchant.bills import (
+    CSV,
+    Cursor,
+    Filters,
+    csv_answer,
+    records_answer,
+    trace_export,
+    trace_search,
+)
 from hutong.api.paging import Limit, list_answer
 from hutong.api.problems import responses
 from hutong.api.requests import StrictRoute
@@ -34,8 +42,10 @@ MerchantId = Annotated[
     summary="Search all payment records",
 )
 async def search_all_bills(
+    request: Request,
     use: Use,
-    _operator: Acting,
+    trail: Trail,
+    operator: Acting,
     query: Filters,
     merchant: MerchantId = None,
     limit: Limit = 20,
@@ -45,8 +55,10 @@ async def search_all_bills(
 
     `customer` selects those of one payer, across merchants that share their customers' ids.
     """
+    query = _restrict(query, merchant)
+    await trace_search(request, use, trail, query, operator.operator_id)
     async with use.records.transaction() as tx:
-        page = await search.search_records(tx, _restrict(query, merchant), limit=limit, cursor=cursor)
+        page = await search.search_records(tx, query, limit=limit, cursor=cursor)
     return await records_answer(use, await _documents(use, page.records), page.next_cursor)
 
 
@@ -56,9 +68,13 @@ async def search_all_bills(
     responses=CSV | responses(400, 401, 422, 503),
     summary="Export all payment records",
 )
-async def export_all_bills(use: Use, _operator: Acting, query: Filters, merchant: MerchantId = None) -> Response:
+async def export_all_bills(
+    request: Request, use: Use, trail: Trail, operator: Acting, query: Filters, merchant: MerchantId = None
+) -> Response:
     """Return all records of a search as CSV, newest first."""
-    return await csv_answer(use, _restrict(query, merchant))
+    query = _restrict(query, merchant)
+    await trace_export(request, use, trail, query, operator.operator_id)
+    return await csv_answer(use, query)
 
 
 @router.get(

@@ -63,6 +63,26 @@ class _Code(BaseModel):
 class ChannelCodeCreate(_Code, Reason):
     """A meaning of a code to propose."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "channel": "wechat",
+                    "interface": "refund",
+                    "code": "NOT_ENOUGH",
+                    "sub_code": "",
+                    "unified_code": "channel_balance_insufficient",
+                    "state": "failed",
+                    "retryable": True,
+                    "action": "alert",
+                    "text_en": "The refund is delayed.",
+                    "text_zh": "退款延迟。",
+                    "reason": "the channel has called",
+                }
+            ]
+        }
+    )
+
 
 class ChannelCodeObject(_Code):
     """The meaning of a code."""

@@ -14,7 +14,7 @@ from hutong.api.dependencies import Acting, Services, Use, request_id
 from hutong.api.operator.approvals import ProposalObject, propose
 from hutong.api.operator.payments import ActCreate
 from hutong.api.problems import responses
-from hutong.api.requests import StrictRoute
+from hutong.api.requests import StrictRoute, Text
 from hutong.api.schemas.fields import example_body
 from hutong.api.schemas.payment import Payer
 from hutong.errors import InvalidParameter, NotFound
@@ -44,7 +44,7 @@ class RefundSettleCreate(ActCreate):
         }
     )
 
-    reference: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
+    reference: Annotated[Text, Field(min_length=1, max_length=128)] | None = Field(
         description="Where the payment can be found; null gives the refund up."
     )
     from_bank: bool = Field(default=False, description="Paid from our bank account, not at the channel's portal.")

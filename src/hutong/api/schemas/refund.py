@@ -48,7 +48,7 @@ class RefundCreate(RequestModel):
     reason: Text = Field(
         default="refund", min_length=1, max_length=80, description="The reason; some channels show it to the payer."
     )
-    payee: dict[Annotated[str, Field(min_length=1, max_length=40)], Annotated[Text, Field(max_length=200)]] | None = (
+    payee: dict[Annotated[Text, Field(min_length=1, max_length=40)], Annotated[Text, Field(max_length=200)]] | None = (
         Field(
             default=None,
             max_length=20,

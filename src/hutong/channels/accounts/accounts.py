@@ -14,6 +14,7 @@ import orjson
 from pydantic import BaseModel
 
 from hutong import db, ids
+from hutong.channels.accounts.adopted_keys import AdoptedKeys, KeyPlace
 from hutong.channels.capability import Capabilities
 from hutong.channels.codes.codes import Codes
 from hutong.channels.codes.store import current_codes, load_shipped
@@ -190,6 +191,7 @@ class Accounts:
         self._http = http
         self._clock = clock
         self.unmapped = UnmappedCodes(clock)
+        self._keys = AdoptedKeys(vault)
         self._codes: dict[str, Codes] = {}
         self._code_versions: dict[str, int] | None = None
         self._loaded: dict[UUID, _LoadedAccount] = {}
@@ -263,12 +265,30 @@ class Accounts:
                     if account_id not in self._loaded or self._loaded[account_id].version != version
                 ]
                 rows = await sql.load_accounts.fetch(tx, changed) if changed else []
+                keys = await self._keys.load(tx)
             for row in rows:
                 self._loaded[row["id"]] = self._load(row["id"], row)
+            self._adopt(keys)
             self._refreshed_at = started
             if unreadable := [account_id for account_id, loaded in self._loaded.items() if loaded.unreadable]:
                 accounts = [ids.encode(ACCOUNT_PREFIX, account_id) for account_id in sorted(unreadable)]
                 self._unreadable_line.write(accounts=accounts)
+
+    def _adopt(self, keys: Mapping[KeyPlace, str]) -> None:
+        for place, pem in keys.items():
+            loaded = self._loaded.get(place.account_id)
+            if loaded is not None and loaded.version == place.version and loaded.channel is not None:
+                loaded.channel.adopt_keys({place.key_id: pem})
+
+    async def store_keys(self) -> None:
+        """Store the keys of channels that this process has fetched and verified, for the others and for later."""
+        keys = {
+            KeyPlace(account_id, loaded.version, key_id): pem
+            for account_id, loaded in self._loaded.items()
+            if loaded.channel is not None
+            for key_id, pem in loaded.channel.adopted_keys().items()
+        }
+        await self._keys.store(self._database, keys, now=self._clock.now())
 
     async def _refresh_codes(self, tx: db.Tx, now: datetime) -> None:
         """Reload the changed code maps; adapters use the new meanings at once."""

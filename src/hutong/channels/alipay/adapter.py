@@ -11,6 +11,7 @@ Source:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from importlib.resources import files
@@ -24,7 +25,7 @@ from hutong.channels.alipay.bill import download_bill, read_bill
 from hutong.channels.alipay.client import AlipayClient, order_string
 from hutong.channels.alipay.credentials import AlipayCredentials, AlipayKeys
 from hutong.channels.alipay.diagnostics import diagnose
-from hutong.channels.alipay.notifications import parse_notification
+from hutong.channels.alipay.notifications import named_certificate, parse_notification
 from hutong.channels.alipay.payouts import AlipayPayouts
 from hutong.channels.alipay.refunds import AlipayRefunds
 from hutong.channels.alipay.requests import METHODS, PRODUCTS, check_number, check_order, order_content
@@ -32,7 +33,7 @@ from hutong.channels.alipay.responses import AlipayResponses, check_same_order, 
 from hutong.channels.bill import Bill, BillRow
 from hutong.channels.capability import BillRule, Capabilities, RefundRule
 from hutong.channels.codes.codes import Codes
-from hutong.channels.errors import NoAnswer
+from hutong.channels.errors import NoAnswer, NotAuthentic
 from hutong.channels.http import Http
 from hutong.channels.model import (
     FINAL_STATES,
@@ -214,7 +215,19 @@ class Alipay(Channel):
 
     def parse_notification(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Notification:  # noqa: ARG002 - all is in the body
         """Verify and read a notification; it must be about this application and this seller."""
-        return parse_notification(self._credentials, self._keys, self._client, self._responses, body, now=now)
+        return parse_notification(self._credentials, self._keys, self._responses, body, now=now)
+
+    async def fetch_named_key(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> bool:  # noqa: ARG002 - all is in the body
+        certificate_sn = named_certificate(body)
+        return certificate_sn is not None and await self._client.obtain_certificate(certificate_sn, now)
+
+    def adopted_keys(self) -> Mapping[str, str]:
+        return self._keys.adopted
+
+    def adopt_keys(self, keys: Mapping[str, str]) -> None:
+        for certificate_sn, pem in keys.items():
+            with suppress(NotAuthentic):  # it is verified again
+                self._keys.adopt_certificate(certificate_sn, pem)
 
     async def download_bill(self, kind: str, day: date, folder: Path, *, now: datetime) -> Bill:
         """Fetch the business bill of a day, a zip, and check that it is whole and adds up to its own totals."""

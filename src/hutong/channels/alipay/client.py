@@ -14,7 +14,9 @@ import binascii
 import json
 import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import quote_plus, urlencode
 
@@ -22,14 +24,14 @@ from hutong.channels.alipay.credentials import CHARSET, CODECS, SIGN_TYPE, Alipa
 from hutong.channels.codes.codes import Codes
 from hutong.channels.errors import ChannelUnreachable, NoAnswer, NotAuthentic
 from hutong.channels.http import Http, HttpReply
+from hutong.channels.key_fetches import KeyFetches
 from hutong.channels.model import text
 from hutong.clock import BEIJING
 
 SUCCESS = "10000"
 PATH = "/gateway.do"
 _NAMED = re.compile(r"(?i)\bcharset=\"?([0-9a-z-]+)")
-_FETCH_INTERVAL = timedelta(minutes=1)
-"""Time between two attempts to fetch a certificate, so that a forger cannot make us call at will."""
+_SN = re.compile(r"[0-9a-f]{1,64}")
 
 
 class AlipayClient:
@@ -41,8 +43,9 @@ class AlipayClient:
         self._keys = keys
         self._http = http
         self._codes = codes
-        self._requested_sn: str | None = None
-        self._fetched_at: datetime | None = None
+        # Two, so that what strangers name in notifications delays no certificate that an answer names.
+        self._fetches = KeyFetches(keys.holds)
+        self._fetches_for_strangers = KeyFetches(keys.holds)
         """The time in the last answer's header, for diagnosis only."""
 
     @property
@@ -84,23 +87,26 @@ class AlipayClient:
         Errors:
             NoAnswer: there is no answer, or it is not proven.
         """
-        if self._requested_sn is not None:
-            await self._fetch(self._requested_sn, now)
         reply = await self._send(method, content, now=now, notify_url=notify_url)
         parts = _open(reply, method)
-        if parts.certificate_sn is not None and not self._keys.has_certificate(parts.certificate_sn):
-            await self._fetch(parts.certificate_sn, now)
+        if (certificate_sn := parts.certificate_sn) is not None and self._is_wanted(certificate_sn, now):
+            await self._fetches.obtain(certificate_sn, partial(self._fetch, certificate_sn, now), now=now)
         try:
             self._keys.verify(parts.signature, parts.raw, parts.certificate_sn, now=now)
         except NotAuthentic as error:
             raise self._unproven(parts.node, str(error)) from None
         return parts.node
 
-    def request_certificate(self, certificate_sn: str) -> None:
-        """Fetch this certificate before the next call, because a notification has named it."""
-        unknown = self._keys.certificate_mode and not self._keys.has_certificate(certificate_sn)
-        if unknown and len(certificate_sn) <= 64:
-            self._requested_sn = certificate_sn
+    async def obtain_certificate(self, certificate_sn: str, now: datetime) -> bool:
+        """Return whether a certificate that a notification names is held by now, after a fetch if one is due."""
+        if not self._is_wanted(certificate_sn, now):
+            return False
+        fetch = partial(self._fetch, certificate_sn, now)
+        return await self._fetches_for_strangers.obtain(certificate_sn, fetch, now=now, patient=False)
+
+    def _is_wanted(self, certificate_sn: str, now: datetime) -> bool:
+        known_form = self._keys.certificate_mode and _SN.fullmatch(certificate_sn) is not None
+        return known_form and not self._keys.holds(certificate_sn, now)
 
     async def _send(
         self, method: str, content: Mapping[str, Any], *, now: datetime, notify_url: str | None = None
@@ -115,21 +121,18 @@ class AlipayClient:
             raise NoAnswer.unreachable(error) from None
         return reply
 
-    async def _fetch(self, certificate_sn: str, now: datetime) -> None:
-        """Fetch a certificate from Alipay; a failure shows when the certificate is needed."""
-        if self._fetched_at is not None and abs(now - self._fetched_at) < _FETCH_INTERVAL:
-            return
-        self._fetched_at, self._requested_sn = now, None
-        if not self._keys.certificate_mode:
-            return
+    async def _fetch(self, certificate_sn: str, now: datetime) -> bool:
+        """Fetch a certificate from Alipay and adopt it; return whether Alipay has answered with one, or has none."""
         method = "alipay.open.app.alipaycert.download"
         try:
             parts = _open(await self._send(method, {"alipay_cert_sn": certificate_sn}, now=now), method)
-            content = parts.node.get("alipay_cert_content")
-            if isinstance(content, str):
+        except NoAnswer:
+            return False
+        content = parts.node.get("alipay_cert_content")
+        if isinstance(content, str):
+            with suppress(NotAuthentic, binascii.Error, ValueError):
                 self._keys.adopt_certificate(certificate_sn, base64.b64decode(content, validate=True).decode())
-        except (NoAnswer, NotAuthentic, binascii.Error, ValueError):
-            return
+        return True
 
     def _unproven(self, node: Mapping[str, Any], reason: str) -> NoAnswer:
         """Return the error for an answer without proof; a refusal's code is kept for people and decides nothing."""

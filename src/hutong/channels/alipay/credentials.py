@@ -184,7 +184,8 @@ class AlipayKeys:
         self._public = [public_key(text) for text in credentials.alipay_public_keys]
         self._roots: Roots | None = None
         self._certificates: dict[str, AlipayCertificate] = {}
-        self._adopted: list[str] = []
+        self.adopted: dict[str, str] = {}
+        """The certificates beyond the credentials, by their number, in PEM."""
         self.common: dict[str, str] = {}
         """The parameters that every request has in certificate mode: the certificates in force."""
         if credentials.app_certificate is not None and credentials.alipay_root_certificates is not None:
@@ -208,8 +209,9 @@ class AlipayKeys:
         """Return the signature of a request or of an application's order string; no parameter is empty."""
         return base64.b64encode(self._private.sign(_sorted(parameters), PKCS1v15(), SHA256())).decode()
 
-    def has_certificate(self, certificate_sn: str) -> bool:
-        return certificate_sn in self._certificates
+    def holds(self, certificate_sn: str, now: datetime) -> bool:
+        """Return whether a certificate of Alipay's is held and valid."""
+        return bool(self._named(certificate_sn, now))
 
     def adopt_certificate(self, certificate_sn: str, pem: str) -> None:
         """Adopt a certificate that Alipay has changed to.
@@ -226,10 +228,13 @@ class AlipayKeys:
         # The same authority issues the merchants' certificates; with one of these a merchant could sign as Alipay.
         if certificate.sn != certificate_sn or certificate.organization not in self._organizations:
             raise NotAuthentic("unknown_key")
-        if len(self._adopted) >= _ADOPTED_MAX:
-            del self._certificates[self._adopted.pop(0)]
+        if certificate_sn in self._certificates:
+            return
+        if len(self.adopted) >= _ADOPTED_MAX:
+            oldest = next(iter(self.adopted))
+            del self._certificates[oldest], self.adopted[oldest]
         self._certificates[certificate_sn] = certificate
-        self._adopted.append(certificate_sn)
+        self.adopted[certificate_sn] = pem
 
     def verify(self, signature: object, message: bytes, certificate_sn: object, *, now: datetime) -> None:
         """Verify that an answer is Alipay's.

@@ -15,7 +15,6 @@ from dataclasses import replace
 from datetime import datetime
 from urllib.parse import unquote_plus
 
-from hutong.channels.alipay.client import AlipayClient
 from hutong.channels.alipay.credentials import CODECS, AlipayCredentials, AlipayKeys
 from hutong.channels.alipay.responses import AlipayResponses, to_instant
 from hutong.channels.errors import NoAnswer, NotAuthentic, NotificationRefused
@@ -32,7 +31,6 @@ _PARAMETERS_MAX = 100
 def parse_notification(
     credentials: AlipayCredentials,
     keys: AlipayKeys,
-    client: AlipayClient,
     responses: AlipayResponses,
     body: bytes,
     *,
@@ -46,17 +44,20 @@ def parse_notification(
     proven = False
     try:
         parameters = _parameters(body)
-        try:
-            keys.verify_parameters(parameters, now=now)
-        except NotAuthentic as error:
-            if str(error) == "unknown_key" and (certificate_sn := parameters.get("alipay_cert_sn")) is not None:
-                client.request_certificate(certificate_sn)
-            raise
+        keys.verify_parameters(parameters, now=now)
         _check_ours(parameters, credentials)
         proven = True
         return _read(parameters, responses)
     except (NotAuthentic, NoAnswer) as error:
         raise NotificationRefused.because(error, proven=proven) from None
+
+
+def named_certificate(body: bytes) -> str | None:
+    """Return the certificate that an unverified notification names; None if it names none."""
+    try:
+        return _parameters(body).get("alipay_cert_sn")
+    except NotAuthentic:
+        return None
 
 
 def _parameters(body: bytes) -> dict[str, str]:

@@ -108,9 +108,13 @@ class AlipayResponses:
         check_same_order(node, refund.order.attempt_no)
         if node.get("out_request_no") != number:
             raise NoAnswer("not_ours", "the answer is about another refund")
-        if to_minor(node.get("refund_amount")) != refund.amount_minor:
+        amount_minor = to_minor(node.get("refund_amount"))
+        answer = self.refunded(self.status("refund_status", status), node, refund)
+        if amount_minor == refund.amount_minor:
+            return answer
+        if answer.state is not ChannelState.SUCCEEDED or not amount_minor:
             raise NoAnswer("not_ours", "the answer is about another amount")
-        return self.refunded(self.status("refund_status", status), node, refund)
+        return replace(answer, amount_minor=amount_minor)  # money has moved, and persons decide what it was
 
     def refunded(self, answer: ChannelAnswer, node: Mapping[str, Any], refund: RefundRequest) -> ChannelAnswer:
         """Return an answer with the amount, the number and the time of a refund."""
@@ -125,15 +129,17 @@ class AlipayResponses:
     def payout(self, node: Mapping[str, Any], payout: PayoutRequest) -> ChannelAnswer:
         if node.get("out_biz_no") != payout.payout_no:
             raise NoAnswer("not_ours", "the answer is about another transfer")
-        if "trans_amount" in node and to_minor(node["trans_amount"]) != payout.amount_minor:
-            raise NoAnswer("not_ours", "the answer is about another amount")
         status = text(node.get("status"), 64) or ""
         answer = self._answer("transfer_status", status, shown=status, reason=text(node.get("fail_reason"), 256))
+        amount_minor = to_minor(node["trans_amount"]) if "trans_amount" in node else payout.amount_minor
+        has_moved = answer.state is ChannelState.SUCCEEDED and amount_minor
+        if amount_minor != payout.amount_minor and not has_moved:
+            raise NoAnswer("not_ours", "the answer is about another amount")
         if answer.state is ChannelState.FAILED and (error := text(node.get("error_code"), 64)) is not None:
             answer = replace(answer, channel_code=error)
         return replace(
             answer,
-            amount_minor=payout.amount_minor,
+            amount_minor=amount_minor,
             currency=CURRENCY,
             channel_order_no=text(node.get("order_id"), 64),
             happened_at=to_instant(node.get("pay_date") or node.get("trans_date")),

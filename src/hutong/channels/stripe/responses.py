@@ -77,7 +77,7 @@ class StripeResponses:
 
         Args:
             number: Our number of the attempt, which it must carry.
-            order: The order, where it is known; amount and currency must be the same.
+            order: The order, where it is known; unless money has moved, amount and currency must be the same.
             at: When the intent reached this state, where a notification has that time.
 
         Errors:
@@ -87,10 +87,11 @@ class StripeResponses:
         ordered, currency = to_amount(intent.get("amount")), to_currency(intent.get("currency"))
         if ordered is None or currency is None:
             raise NoAnswer("unreadable", "a PaymentIntent without an amount or a currency")
-        if order is not None and (ordered, currency) != (order.amount_minor, order.currency):
-            raise NoAnswer("not_ours", "the answer is about another amount or currency")
         status = text(intent.get("status"), 64)
         state, code = self._status("intent_status", status)
+        is_other = order is not None and (ordered, currency) != (order.amount_minor, order.currency)
+        if is_other and state is not ChannelState.SUCCEEDED:
+            raise NoAnswer("not_ours", "the answer is about another amount or currency")
         answer = ChannelAnswer(state, ordered, currency, intent_id, status, code=code, action=_action(intent))
         error = intent.get("last_payment_error")
         if isinstance(error, dict) and status in ("requires_payment_method", "canceled"):
@@ -130,15 +131,15 @@ class StripeResponses:
             NoAnswer: as for `intent`.
         """
         session_id = self._ours(session, "checkout.session", "cs_", number, "attempt_no")
-        ordered, currency = to_amount(session.get("amount_total")), to_currency(session.get("currency"))
-        if order is not None and (ordered, currency) != (order.amount_minor, order.currency):
-            raise NoAnswer("not_ours", "the answer is about another amount or currency")
         status = text(session.get("status"), 64)
         if status == "complete":
             intent = session.get("payment_intent")
             if not isinstance(intent, dict):
                 raise NoAnswer("unreadable", "a complete session without its PaymentIntent")
             return self.intent(intent, number, order=order, at=at)
+        ordered, currency = to_amount(session.get("amount_total")), to_currency(session.get("currency"))
+        if order is not None and (ordered, currency) != (order.amount_minor, order.currency):
+            raise NoAnswer("not_ours", "the answer is about another amount or currency")
         state, code = self._status("session_status", status)
         address = str(session.get("url")) if state is ChannelState.PENDING else ""
         return ChannelAnswer(
@@ -163,16 +164,17 @@ class StripeResponses:
         """Read a refund.
 
         Errors:
-            NoAnswer: it is not a refund, not about this number, amount or currency.
+            NoAnswer: it is not a refund, not about this number, or, while no money has moved, about another amount.
         """
         refund_id = self._ours(refund, "refund", "re_", number, "refund_no")
         refunded, currency = to_amount(refund.get("amount")), to_currency(refund.get("currency"))
         if refunded is None or currency is None:
             raise NoAnswer("unreadable", "a refund without an amount or a currency")
-        if request is not None and (refunded, currency) != (request.amount_minor, request.order.currency):
-            raise NoAnswer("not_ours", "the answer is about another amount or currency")
         status = text(refund.get("status"), 64)
         state, code = self._status("refund_status", status)
+        is_other = request is not None and (refunded, currency) != (request.amount_minor, request.order.currency)
+        if is_other and state is not ChannelState.SUCCEEDED:
+            raise NoAnswer("not_ours", "the answer is about another amount or currency")
         reason = text(refund.get("failure_reason"), 64) if state is ChannelState.FAILED else None
         if reason is not None:
             code = self._codes.read("refund_failure", reason).unified_code

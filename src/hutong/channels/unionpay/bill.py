@@ -86,6 +86,7 @@ _ANSWER_LIMIT = 1 << 26
 _PACKED_LIMIT = 1 << 26
 _UNPACKED_LIMIT = 1 << 30
 _RATIO_MAX = 200
+_BLANK_MAX = 1 << 12
 _SMALL = 1 << 20
 """Size up to which the compression ratio of a file is not limited."""
 
@@ -164,7 +165,10 @@ def _extract(archive: zipfile.ZipFile, folder: Path) -> tuple[Path, ...]:
     if wrong or len(members) != len(archive.infolist()) or len(members) > 16:
         raise BillRefused("the bill's archive does not hold a bill's files")
     names = [
-        name for kind in ("ZM", "ZME") for name in members if re.fullmatch(rf"[A-Z]{{3}}[0-9]{{8}}{kind}_\w+", name)
+        name
+        for kind in ("ZM", "ZME")
+        for name in members
+        if re.fullmatch(rf"[A-Z]{{3}}[0-9]{{8}}{kind}_\w+(?:\.txt)?", name)
     ]
     if not names or "ZME_" in names[0] or (len(names) > 1 and "ZME_" not in names[1]):
         raise BillRefused("the bill's archive must hold one ZM file")
@@ -192,8 +196,8 @@ def read_bill(bill: Bill, credentials: UnionPayCredentials) -> Iterator[BillRow]
     with bill.files[0].open("rb") as file:
         for number in itertools.count(1):
             line = file.readline(ROW_LENGTH + 3)
-            if not line:
-                return
+            if not line.strip() and not file.read(_BLANK_MAX).strip():
+                return  # a file may end with an empty line, and its last row without a line's end
             try:
                 yield _row(line, bill.day, noon, credentials)
             except (ValueError, BillRefused) as error:
@@ -203,7 +207,7 @@ def read_bill(bill: Bill, credentials: UnionPayCredentials) -> Iterator[BillRow]
 def _row(line: bytes, day: date, noon: datetime, credentials: UnionPayCredentials) -> BillRow:
     settings = credentials.bill
     row = line.removesuffix(b"\n").removesuffix(b"\r")
-    if not line.endswith(b"\n") or len(row) != ROW_LENGTH or any(row[blank : blank + 1] != b" " for blank in _BLANKS):
+    if len(row) != ROW_LENGTH or any(row[blank : blank + 1] != b" " for blank in _BLANKS):
         raise BillRefused("it does not have the length of the layout")
     row.decode(settings.encoding)  # the text is not used, but a file in another encoding is not this bill
 

@@ -33,7 +33,8 @@ class UnionPayRefunds:
 
     async def query_refund(self, refund: RefundRequest, *, now: datetime) -> ChannelAnswer:
         answer = await self._client.query("refund_state", refund.refund_no, refund.created_at, now=now)
-        if answer.amount_minor not in (None, refund.amount_minor):
+        is_other = answer.amount_minor not in (None, refund.amount_minor)
+        if is_other and answer.state is not ChannelState.SUCCEEDED:
             return replace(answer, state=ChannelState.UNKNOWN)
         return answer
 

@@ -180,6 +180,15 @@ class WeChatPay(Channel):
         """Verify, decrypt and read a notification; it must be about this merchant."""
         return parse_notification(self._keys, self._responses, headers, body, now=now)
 
+    async def fetch_named_key(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> bool:  # noqa: ARG002 - the key is in a header
+        return await self._client.obtain_key(headers.get("wechatpay-serial", ""), now, patient=False)
+
+    def adopted_keys(self) -> Mapping[str, str]:
+        return self._keys.adopted
+
+    def adopt_keys(self, keys: Mapping[str, str]) -> None:
+        self._keys.adopt(keys)
+
     async def download_bill(self, kind: str, day: date, folder: Path, *, now: datetime) -> Bill:
         """Request the bill's one-time address and its hash, fetch the bill, unpack it, and check it."""
         return await download_bill(self._client, self._responses, kind, day, folder, now=now)

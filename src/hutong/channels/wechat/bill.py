@@ -116,7 +116,7 @@ def unpack(packed: Path, into: Path) -> str:
                     raise BillRefused("the bill unpacks to more than the limit")
                 digest.update(chunk)
                 out.write(chunk)
-        except (OSError, EOFError, zlib.error) as error:
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise BillRefused(f"the bill cannot be unpacked: {type(error).__name__}") from None
     return digest.hexdigest()
 

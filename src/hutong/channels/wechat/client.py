@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,11 @@ import orjson
 
 from hutong.channels.errors import ChannelUnreachable, NoAnswer, NotAuthentic
 from hutong.channels.http import Http, HttpReply, decode_object
+from hutong.channels.key_fetches import KeyFetches
 from hutong.channels.model import text
-from hutong.channels.wechat.credentials import PUBLIC_KEY_PREFIX, WeChatCredentials, WeChatKeys
+from hutong.channels.wechat.credentials import WeChatCredentials, WeChatKeys
 
-_CERTIFICATES_INTERVAL = timedelta(minutes=10)
+_SERIAL = re.compile(r"[0-9A-F]{1,40}")
 
 
 class WeChatClient:
@@ -35,7 +38,7 @@ class WeChatClient:
         self._base_url = credentials.base_url
         self._keys = keys
         self._http = http
-        self._certificates_requested_at: datetime | None = None
+        self._key_fetches = KeyFetches(keys.holds)
         self.nonce = nonce
 
     async def call(
@@ -61,26 +64,33 @@ class WeChatClient:
 
     async def _verify_again(self, reply: HttpReply, error: NotAuthentic, now: datetime) -> None:
         """Verify an answer once more if it names a certificate that is new among those that WeChat lists now."""
-        is_public_key = reply.headers.get("wechatpay-serial", "").startswith(PUBLIC_KEY_PREFIX)
-        if str(error) != "unknown_key" or is_public_key or not await self._fetch_certificates(now):
+        serial = reply.headers.get("wechatpay-serial", "")
+        if str(error) != "unknown_key" or not await self.obtain_key(serial, now):
             raise error
         self._keys.verify(reply.headers, reply.body, now=now)
 
+    async def obtain_key(self, serial: str, now: datetime, *, patient: bool = True) -> bool:
+        """Return whether this certificate of WeChat's is held by now, after a fetch of their list if one is due.
+
+        Args:
+            patient: Wait for a fetch that is in progress.
+        """
+        if not _SERIAL.fullmatch(serial):
+            return False
+        return await self._key_fetches.obtain(serial, partial(self._fetch_certificates, now), now=now, patient=patient)
+
     async def _fetch_certificates(self, now: datetime) -> bool:
-        """Adopt the certificates that WeChat lists, at most every ten minutes; return whether one of them is new.
+        """Adopt the certificates that WeChat lists; return whether the answer was WeChat's.
 
         They are encrypted with the API v3 key, which only WeChat and the merchant know, in an answer that one of them
         has signed.
         """
-        previous = self._certificates_requested_at
-        if previous is not None and now - previous < _CERTIFICATES_INTERVAL:
-            return False
-        self._certificates_requested_at = now
         try:
             reply = await self.send("GET", "/v3/certificates", now)
-            return self._keys.adopt_certificates(reply.headers, reply.body, now=now)
+            self._keys.adopt_list(reply.headers, reply.body, now=now)
         except (NoAnswer, NotAuthentic):
             return False
+        return True
 
     async def send(
         self, method: str, target: str, now: datetime, content: Mapping[str, Any] | None = None

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -172,6 +173,8 @@ class WeChatKeys:
         self._private = private_key(credentials.merchant_private_key.get_secret_value(), checked=True)
         self._aead = AESGCM(credentials.api_v3_key.get_secret_value().encode())
         self._platform = {serial: PlatformKey.read(serial, pem) for serial, pem in credentials.platform_keys.items()}
+        self.adopted: dict[str, str] = {}
+        """The certificates beyond the credentials, by serial, in PEM."""
         public_keys = [serial for serial in self._platform if serial.startswith(PUBLIC_KEY_PREFIX)]
         self.requested_serial = public_keys[0] if public_keys else None
         """The public key that we ask WeChat to sign its answers with; None leaves WeChat to its certificates."""
@@ -183,6 +186,11 @@ class WeChatKeys:
             for serial, key in self._platform.items()
             if not serial.startswith(PUBLIC_KEY_PREFIX)
         ]
+
+    def holds(self, serial: str, now: datetime) -> bool:
+        """Return whether a key of WeChat's is held and valid."""
+        platform = self._platform.get(serial)
+        return platform is not None and platform.not_before <= now <= platform.not_after
 
     def authorize(self, method: str, target: str, body: bytes, *, nonce: str, now: datetime) -> str:
         """Return the Authorization header of a request to `target` (path and query as sent)."""
@@ -222,17 +230,17 @@ class WeChatKeys:
             raise NotAuthentic("stale")
         if abs(int(timestamp) - now.timestamp()) > _WINDOW.total_seconds():
             raise NotAuthentic("stale")
-        platform = self._platform.get(serial)
-        if platform is None or not platform.not_before <= now <= platform.not_after:
+        if not self.holds(serial, now):
             raise NotAuthentic("unknown_key")
+        platform = self._platform[serial]
         message = b"%s\n%s\n%s\n" % (timestamp.encode(), nonce.encode(), body)
         try:
             platform.key.verify(decode_base64(signature), message, PKCS1v15(), SHA256())
         except (InvalidSignature, ValueError):
             raise NotAuthentic("bad_signature") from None
 
-    def adopt_certificates(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> bool:
-        """Adopt the platform certificates of WeChat's list; return whether one of them is new.
+    def adopt_list(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> None:
+        """Adopt the platform certificates of WeChat's list.
 
         Errors:
             NotAuthentic: one is not encrypted for us, not a certificate, or the list is not signed by one of them or
@@ -241,17 +249,25 @@ class WeChatKeys:
         listed = {}
         try:
             for entry in orjson.loads(body)["data"]:
-                pem = self.decrypt(entry["encrypt_certificate"]).decode()
-                listed[entry["serial_no"]] = PlatformKey.read(entry["serial_no"], pem)
+                serial, pem = entry["serial_no"], self.decrypt(entry["encrypt_certificate"]).decode()
+                listed[serial] = (PlatformKey.read(serial, pem), pem)
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
             raise NotAuthentic("unreadable") from None
-        previous, self._platform = self._platform, listed | self._platform
+        previous, self._platform = self._platform, {serial: key for serial, (key, _) in listed.items()} | self._platform
         try:
             self.verify(headers, body, now=now)
         except NotAuthentic:
             self._platform = previous
             raise
-        return len(self._platform) > len(previous)
+        self.adopted |= {serial: pem for serial, (_, pem) in listed.items() if serial not in previous}
+
+    def adopt(self, certificates: Mapping[str, str]) -> None:
+        """Take over certificates that were verified before; one that cannot be read is left out."""
+        for serial, pem in certificates.items():
+            if serial not in self._platform and not serial.startswith(PUBLIC_KEY_PREFIX):
+                with suppress(ValueError):
+                    self._platform[serial] = PlatformKey.read(serial, pem)
+                    self.adopted[serial] = pem
 
     def decrypt(self, resource: Mapping[str, object]) -> bytes:
         """Return the plain text of a notification's resource.
@@ -260,7 +276,8 @@ class WeChatKeys:
             NotAuthentic: not AEAD_AES_256_GCM under our API v3 key.
         """
         nonce, sealed = resource.get("nonce"), resource.get("ciphertext")
-        associated = resource.get("associated_data", "")
+        associated = resource.get("associated_data")
+        associated = "" if associated is None else associated  # null stands for what is absent, as everywhere at WeChat
         if resource.get("algorithm") != "AEAD_AES_256_GCM" or not (
             isinstance(nonce, str) and isinstance(sealed, str) and isinstance(associated, str)
         ):

@@ -13,12 +13,13 @@ from datetime import datetime
 
 from hutong.channels.errors import NoAnswer, NotAuthentic, NotificationRefused
 from hutong.channels.http import decode_object
-from hutong.channels.model import About, Notification, text
+from hutong.channels.model import About, ChannelAnswer, ChannelState, Notification, text
 from hutong.channels.wechat.credentials import WeChatKeys
 from hutong.channels.wechat.requests import to_payout_no
 from hutong.channels.wechat.responses import WeChatResponses
 
 _SUBJECTS: Mapping[str, tuple[About, str]] = {
+    "transaction": (About.PAYMENT, "out_trade_no"),
     "refund": (About.REFUND, "out_refund_no"),
     "mch_payment": (About.PAYOUT, "out_bill_no"),
 }
@@ -44,12 +45,15 @@ def parse_notification(
         plain = keys.decrypt(resource)
         proven = True  # WeChat's signature alone does not tell for which merchant
         content = decode_object(plain)
-        about, field = _SUBJECTS.get(str(resource.get("original_type")), (About.PAYMENT, "out_trade_no"))
+        # WeChat signs each repetition separately, so the very same signature is a replay.
+        replay_key = hashlib.sha256(headers["wechatpay-signature"].encode()).digest()
+        about, field = _SUBJECTS.get(str(resource.get("original_type")), (About.NOTHING, ""))
+        if about is About.NOTHING or "combine_out_trade_no" in content:
+            # A complaint, a coupon, a combined order: WeChat would repeat it for a day.
+            return Notification("", ChannelAnswer(ChannelState.UNKNOWN), About.NOTHING, replay_key)
         number = content.get(field)
         if not isinstance(number, str) or not _NUMBER.fullmatch(number):
             raise NotAuthentic("unreadable")
-        # WeChat signs each repetition separately, so the very same signature is a replay.
-        replay_key = hashlib.sha256(headers["wechatpay-signature"].encode()).digest()
         if about is About.REFUND:
             return Notification(number, responses.notified_refund(content, number), about, replay_key)
         if about is About.PAYOUT:

@@ -22,6 +22,7 @@ from hutong.channels.wechat.credentials import WeChatKeys
 from hutong.channels.wechat.requests import to_bill_no
 from hutong.money import AMOUNT_MINOR_MAX
 
+_PAYER_ACTS = (202, "USERPAYING")
 _PAID = frozenset({"ORDERPAID", "ORDER_PAID"})
 
 
@@ -42,9 +43,12 @@ class WeChatResponses:
         self._codes = codes
 
     def refusal(self, interface: str, status: int, content: Mapping[str, Any]) -> ChannelAnswer:
-        """Look up a refusal's code; without the status of a refusal the code decides nothing."""
+        """Look up a refusal's code; without the status of a refusal the code decides nothing.
+
+        WeChat says with status 202 that a payer has to enter a password (4012382150); that is no refusal, and known.
+        """
         code, message = text(content.get("code"), 64), text(content.get("message"), 256)
-        if code is None or status < 400:
+        if code is None or (status < 400 and (status, code) != _PAYER_ACTS):
             return ChannelAnswer(ChannelState.UNKNOWN, channel_code=code or f"http_{status}", channel_message=message)
         return self._answer(interface, code, message)
 
@@ -58,7 +62,7 @@ class WeChatResponses:
             text(content.get("trade_state"), 64),
             text(content.get("trade_state_desc"), 256),
             amount_minor=_amount(amount.get("total")),
-            currency=_currency(amount.get("currency")),
+            currency=_currency(amount),
             channel_order_no=text(content.get("transaction_id"), 64),
             happened_at=_instant(content.get("success_time")),
         )
@@ -71,7 +75,7 @@ class WeChatResponses:
             text(content.get("status", content.get("refund_status")), 64),
             None,
             amount_minor=_amount(amount.get("refund")),
-            currency=_currency(amount.get("currency", "CNY")),
+            currency=_currency(amount),
             channel_order_no=text(content.get("refund_id"), 64),
             happened_at=_instant(content.get("success_time")),
         )
@@ -195,7 +199,10 @@ def _amount(value: object) -> int | None:
     return value if type(value) is int and 0 < value <= AMOUNT_MINOR_MAX else None
 
 
-def _currency(value: object) -> str | None:
+def _currency(amount: Mapping[str, Any]) -> str | None:
+    """Return the currency of an amount, which is CNY where none is named: an account at WeChat Pay has no other."""
+    value = amount.get("currency")
+    value = "CNY" if value is None else value
     return value if isinstance(value, str) and re.fullmatch("[A-Z]{3}", value) else None
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hutong.cli.common import Json, KeyFile, Reason, in_transaction
+from hutong.cli.common import AMOUNT_MINOR_MAX, CODE_MAX, Json, KeyFile, Reason, in_transaction
 from hutong.cli.ledger.options import AccountId, Csv, Most, acting_person, collect, show
 from hutong.clock import SystemClock
 
@@ -24,7 +24,7 @@ Currency = Annotated[str, typer.Argument(metavar="CURRENCY", help="ISO 4217 code
 
 @accounts_commands.command("accounts")
 def accounts(
-    code: Annotated[int | None, typer.Option(help="Only this subject of the chart.")] = None,
+    code: Annotated[int | None, typer.Option(min=1, max=CODE_MAX, help="Only this subject of the chart.")] = None,
     owner: Owner = None,
     name: Annotated[str | None, typer.Option(help="Only subjects with this in their English or Chinese name.")] = None,
     currency: Annotated[str | None, typer.Option(help="Only this currency.")] = None,
@@ -57,7 +57,7 @@ def accounts(
 
 @accounts_commands.command("open-account")
 def open_account(
-    code: Annotated[int, typer.Argument(metavar="CODE", help="The subject of the chart.")],
+    code: Annotated[int, typer.Argument(metavar="CODE", min=1, max=CODE_MAX, help="The subject of the chart.")],
     currency: Currency,
     key: KeyFile,
     reason: Reason,
@@ -107,7 +107,9 @@ def reopen_account(account: AccountId, key: KeyFile, reason: Reason) -> None:
 @accounts_commands.command("set-overdraft")
 def set_overdraft(
     account: AccountId,
-    limit_minor: Annotated[int, typer.Argument(min=0, help="In minor units; 0 ends the agreement.")],
+    limit_minor: Annotated[
+        int, typer.Argument(min=0, max=AMOUNT_MINOR_MAX, help="In minor units; 0 ends the agreement.")
+    ],
     key: KeyFile,
     reason: Reason,
 ) -> None:

@@ -11,7 +11,17 @@ from uuid import UUID
 
 import typer
 
-from hutong.cli.common import Json, KeyFile, Reason, in_transaction, load_settings, make_ids, read_key
+from hutong.cli.common import (
+    AMOUNT_MINOR_MAX,
+    CODE_MAX,
+    Json,
+    KeyFile,
+    Reason,
+    in_transaction,
+    load_settings,
+    make_ids,
+    read_key,
+)
 from hutong.cli.ledger.options import Csv, Most, acting_person, collect, show, show_proposal
 from hutong.clock import SystemClock, instant
 
@@ -34,9 +44,9 @@ Proposal = Annotated[str, typer.Argument(metavar="PROPOSAL", help="Such as prp_â
 @bookings_commands.command("transfers")
 def transfers(
     reference: Reference = None,
-    code: Annotated[int | None, typer.Option(help="Only this accounting event.")] = None,
+    code: Annotated[int | None, typer.Option(min=1, max=CODE_MAX, help="Only this accounting event.")] = None,
     amount_minor: Annotated[
-        int | None, typer.Option("--amount", min=0, help="Only this amount, in minor units.")
+        int | None, typer.Option("--amount", min=0, max=AMOUNT_MINOR_MAX, help="Only this amount, in minor units.")
     ] = None,
     currency: Annotated[str | None, typer.Option(help="Only this currency.")] = None,
     since: Annotated[datetime | None, typer.Option(formats=_DAY, help="From this accounting date on.")] = None,
@@ -93,11 +103,11 @@ def holds(
 def transfer(
     debit: Annotated[UUID, typer.Argument(help="The account to debit.")],
     credit: Annotated[UUID, typer.Argument(help="The account to credit.")],
-    amount_minor: Annotated[int, typer.Argument(min=1, help="In minor units.")],
+    amount_minor: Annotated[int, typer.Argument(min=1, max=AMOUNT_MINOR_MAX, help="In minor units.")],
     key: KeyFile,
     reason: Reason,
     reference: Reference = None,
-    code: Annotated[int, typer.Option(min=1, max=65_535, help="The code of the accounting event.")] = 99,
+    code: Annotated[int, typer.Option(min=1, max=CODE_MAX, help="The code of the accounting event.")] = 99,
     identifier: Annotated[
         UUID | None, typer.Option("--id", help="The transfer's id; the same id books once, however often it is sent.")
     ] = None,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hutong.cli.common import Json, KeyFile, Reason, in_transaction
+from hutong.cli.common import CODE_MAX, Json, KeyFile, Reason, in_transaction
 from hutong.cli.ledger.options import Csv, acting_person, show
 from hutong.clock import SystemClock
 
@@ -46,8 +46,12 @@ def chart(as_json: Json = False, as_csv: Csv = False) -> None:
 
 @chart_commands.command("add-subject")
 def add_subject(
-    code: Annotated[int, typer.Argument(metavar="CODE", help="Four digits; the first is that of its class.")],
-    parent: Annotated[int, typer.Option(help="The group that it belongs to, such as 5000 or 5100.")],
+    code: Annotated[
+        int, typer.Argument(metavar="CODE", min=1, max=CODE_MAX, help="Four digits; the first is that of its class.")
+    ],
+    parent: Annotated[
+        int, typer.Option(min=1, max=CODE_MAX, help="The group that it belongs to, such as 5000 or 5100.")
+    ],
     name_en: Annotated[str, typer.Option(help="The English name.")],
     name_zh: Annotated[str, typer.Option(help="The Chinese name.")],
     key: KeyFile,

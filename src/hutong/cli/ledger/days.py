@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hutong import export
-from hutong.cli.common import Json, in_transaction, with_database
+from hutong.cli.common import Json, check_target, in_transaction, with_database
 from hutong.cli.ledger.options import Csv, Day, Parquet, show
 from hutong.errors import Conflict
 
@@ -29,6 +29,8 @@ def trial_balance(day: Day = None, as_json: Json = False, as_csv: Csv = False, p
     Exits 1 if debits and credits differ anywhere, and 2 if the day is not closed.
     """
     from hutong import ledger as books
+
+    check_target(parquet, "--parquet")
 
     async def work(tx: db.Tx) -> tuple[list[books.SubjectBalance], bool]:
         if day is not None:

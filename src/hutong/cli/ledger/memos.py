@@ -9,7 +9,7 @@ from uuid import UUID
 
 import typer
 
-from hutong.cli.common import Json, KeyFile, Reason, in_transaction
+from hutong.cli.common import AMOUNT_MINOR_MAX, Json, KeyFile, Reason, in_transaction
 from hutong.cli.ledger.options import Csv, Most, acting_person, collect, show
 from hutong.clock import SystemClock
 
@@ -28,7 +28,12 @@ def enter_memo(
     memo_ledger: MemoLedger,
     owner: Owner,
     ref: Annotated[str, typer.Argument(help="The object that the entry belongs to; each is counted once.")],
-    amount: Annotated[int, typer.Argument(help="The amount to add; negative to subtract, after `--`.")],
+    amount: Annotated[
+        int,
+        typer.Argument(
+            min=-AMOUNT_MINOR_MAX, max=AMOUNT_MINOR_MAX, help="The amount to add; negative to subtract, after `--`."
+        ),
+    ],
     key: KeyFile,
     reason: Reason,
 ) -> None:

@@ -12,7 +12,7 @@ from uuid import UUID
 import typer
 
 from hutong import export
-from hutong.cli.common import INSTANTS, read_key
+from hutong.cli.common import INSTANTS, INTEGER_MAX, read_key
 from hutong.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ AccountId = Annotated[
 Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="A closed day; by default, the present.")]
 ClosedDay = Annotated[datetime, typer.Argument(metavar="DAY", formats=["%Y-%m-%d"], help="A closed day.")]
 Instant = Annotated[datetime | None, typer.Option(formats=INSTANTS, help="In UTC unless it names a zone.")]
-Most = Annotated[int, typer.Option("--limit", min=0, help="The most rows to show; 0 shows all.")]
+Most = Annotated[int, typer.Option("--limit", min=0, max=INTEGER_MAX, help="The most rows to show; 0 shows all.")]
 
 _PAGE = 1_000
 

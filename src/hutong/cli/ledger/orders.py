@@ -10,7 +10,7 @@ from uuid import UUID
 
 import typer
 
-from hutong.cli.common import INSTANTS, Json, KeyFile, Reason, as_utc, in_transaction, make_ids
+from hutong.cli.common import AMOUNT_MINOR_MAX, INSTANTS, Json, KeyFile, Reason, as_utc, in_transaction, make_ids
 from hutong.cli.ledger.options import Csv, Most, acting_person, collect, show
 from hutong.clock import SystemClock
 
@@ -25,9 +25,11 @@ orders_commands = typer.Typer()
 def add_standing_order(
     debit: Annotated[UUID, typer.Argument(help="The account whose free balance is moved.")],
     credit: Annotated[UUID, typer.Argument(help="The account that it is moved to.")],
-    most_minor: Annotated[int, typer.Argument(min=1, help="The most that one run moves, in minor units.")],
+    most_minor: Annotated[
+        int, typer.Argument(min=1, max=AMOUNT_MINOR_MAX, help="The most that one run moves, in minor units.")
+    ],
     every_minutes: Annotated[
-        int, typer.Option(min=1, help="The interval of the runs; whole days keep the time of the day.")
+        int, typer.Option(min=1, max=5_270_400, help="The interval of the runs; whole days keep the time of the day.")
     ],
     key: KeyFile,
     reason: Reason,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hutong.cli.common import Json, KeyFile, Reason, in_transaction, make_ids
+from hutong.cli.common import CODE_MAX, Json, KeyFile, Reason, check_folder, in_transaction, make_ids
 from hutong.cli.ledger.options import ClosedDay, Csv, Most, acting_person, collect, show
 from hutong.clock import SystemClock
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 periods_commands = typer.Typer()
 
-Code = Annotated[int | None, typer.Option(help="Only this subject of the chart.")]
+Code = Annotated[int | None, typer.Option(min=1, max=CODE_MAX, help="Only this subject of the chart.")]
 
 
 class Form(StrEnum):
@@ -50,7 +50,9 @@ def general_ledger(
     since: ClosedDay,
     until: ClosedDay,
     by_account: Annotated[bool, typer.Option("--accounts", help="Show each account instead of sums.")] = False,
-    code: Annotated[int | None, typer.Option(help="Only this subject; requires --accounts.")] = None,
+    code: Annotated[
+        int | None, typer.Option(min=1, max=CODE_MAX, help="Only this subject; requires --accounts.")
+    ] = None,
     limit: Most = 0,
     as_json: Json = False,
     as_csv: Csv = False,
@@ -88,6 +90,7 @@ def day_statements(
     """Write the statements of all accounts that moved on a closed day: their balances, and their bookings."""
     from hutong.ledger import reports
 
+    check_folder(folder, "FOLDER")
     accounts, lines = in_transaction(lambda tx: reports.write_day_statements(tx, day.date(), folder, kind=form.value))
     print(f"{accounts} accounts and {lines} lines in {folder}")
 

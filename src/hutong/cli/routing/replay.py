@@ -13,6 +13,7 @@ from typing import Any
 from rich.table import Table
 
 from hutong import db, money, payments, routing
+from hutong.cli.common import check_target
 from hutong.cli.routing.state import read_draft, read_instant, read_text, with_routing
 from hutong.cli.tables import console
 from hutong.clock import SystemClock
@@ -24,6 +25,7 @@ _WAS, _WOULD = "#9aa5b1", "#2563eb"
 
 def run_replay(start: str, end: str | None, draft: Path, picture: Path | None, *, as_json: bool) -> int:
     """Backtest a draft; return the exit status, 1 if any decision was not made again as recorded."""
+    check_target(picture, "--picture")
     now = SystemClock().now()
     first = read_instant(start, "--from", now=now, back=True)
     last = now if end is None else read_instant(end, "--to", now=now, back=True)

@@ -92,8 +92,8 @@ def check_url(text: str, *, allow_private: bool) -> URL:
         port = url.port
     except ValueError as error:
         raise InvalidParameter("url must be a valid URL", param="url") from error
-    host = url.host or ""
     try:
+        host = url.host or ""  # decoded here: a label that begins with xn-- may be none
         host.encode("idna")  # as the client's look-up does
     except UnicodeError as error:
         raise InvalidParameter("url must name a host that can be looked up", param="url") from error

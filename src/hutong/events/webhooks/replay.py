@@ -41,13 +41,13 @@ class ReplayRequest:
         """Return the request for events recorded from `begin` on and before `end`, by the milliseconds in their ids."""
         return cls(
             _FIRST if begin is None else least(begin),
-            _LAST if end is None else UUID(int=least(end).int - 1),
+            _LAST if end is None else UUID(int=max(least(end).int - 1, 0)),
             failed,
         )
 
     def after(self, event_id: UUID) -> ReplayRequest:
         """Return the request for the events after this one."""
-        return ReplayRequest(max(self.first, UUID(int=event_id.int + 1)), self.last, self.failed)
+        return ReplayRequest(max(self.first, UUID(int=min(event_id.int + 1, _LAST.int))), self.last, self.failed)
 
 
 @dataclass(frozen=True, slots=True)

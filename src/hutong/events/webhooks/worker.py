@@ -122,6 +122,7 @@ class WebhookWorker:
         self._wake = asyncio.Event()
         self._stopping = False
         self._measured_at: datetime | None = None
+        self._turn_failed = RareLine(_log, "warning", "webhook_turn_failed")
         self._unreadable = RareLine(_log, "error", "webhook_waits_for_key")
 
     async def run(self) -> None:
@@ -172,7 +173,7 @@ class WebhookWorker:
         try:
             worked = await self._run_pass(client)
         except _DATABASE_DOWN as error:
-            _log.warning("webhook_turn_failed", reason=type(error).__name__)
+            self._turn_failed.write(reason=type(error).__name__)
             worked, pause_s = False, _DOWN_S
         if worked:
             # Results and new events gather meanwhile, so that a batch is worth its trip; a backlog need not gather.

@@ -21,6 +21,11 @@ UPDATE merchants.api_key
 SET revoked_at = coalesce(revoked_at, $2)
 WHERE id = $1;
 
+-- name: registered_keys
+-- All keys with their hashes, to be compared with the audit journal.
+SELECT id, merchant_id, hash, revoked_at
+FROM merchants.api_key;
+
 -- name: authenticate
 -- The enabled merchant of a key that is not revoked.
 SELECT {m.merchant}

@@ -17,6 +17,42 @@ WHERE (:before_seq::bigint IS NULL OR seq < :before_seq)
 ORDER BY seq DESC
 LIMIT :limit;
 
+-- name: steady_snapshot
+-- Whatever is written meanwhile, this transaction sees one state, and writes nothing.
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
+
+-- name: compare_with_journal
+-- Objects that differ from the journal. The journal states an object where it is added, or recorded later.
+WITH registered AS (
+    SELECT r.object_id, r.properties, r.ended
+    FROM unnest(:object_id::text [], :properties::jsonb [], :ended::boolean []) AS r (object_id, properties, ended)
+),
+journal AS (
+    SELECT a.object_id, a.action, a.after FROM operators.audit AS a WHERE a.object_kind = :object_kind
+)
+SELECT r.object_id, CASE
+    WHEN NOT EXISTS (
+        SELECT FROM journal AS j
+        WHERE j.object_id = r.object_id AND j.after @> r.properties
+            AND j.action IN (:object_kind::text || '.add', :object_kind::text || '.record')
+    ) THEN 'unrecorded'
+    WHEN r.ended THEN 'ended'
+    ELSE 'revived'
+END AS departure
+FROM registered AS r
+WHERE r.ended IS DISTINCT FROM EXISTS (SELECT FROM journal AS j WHERE j.object_id = r.object_id AND j.action = :ended_by)
+    OR NOT EXISTS (
+        SELECT FROM journal AS j
+        WHERE j.object_id = r.object_id AND j.after @> r.properties
+            AND j.action IN (:object_kind::text || '.add', :object_kind::text || '.record')
+    )
+UNION ALL
+SELECT j.object_id, 'removed'
+FROM journal AS j
+WHERE j.action = :object_kind::text || '.add'
+    AND NOT EXISTS (SELECT FROM registered AS r WHERE r.object_id = j.object_id)
+ORDER BY object_id, departure;
+
 -- name: verify_audit
 -- The first row that was altered, the number of rows, and whether the last row is the one that the head names.
 WITH linked AS (

@@ -8,6 +8,20 @@ VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (name) WHERE disabled_at IS NULL DO NOTHING
 RETURNING id;
 
+-- name: lock_operators
+-- Operators who act: none of them is disabled until this transaction ends. No row is locked, since those who act may not
+-- write any.
+SELECT pg_advisory_xact_lock_shared(hashtextextended('operator ' || o.id, 0))
+FROM (SELECT DISTINCT i.id FROM unnest($1::uuid []) AS i (id) ORDER BY i.id) AS o;
+
+-- name: lock_operator
+-- An operator to disable: whatever they are about to commit comes first, and the rest sees them disabled.
+SELECT pg_advisory_xact_lock(hashtextextended('operator ' || $1::uuid, 0));
+
+-- name: registered_operators
+-- All operators with the hashes of their keys, to be compared with the journal.
+SELECT {operator}, key_hash FROM operators.operator;
+
 -- name: disable_operator
 -- A repeated call keeps the first time.
 UPDATE operators.operator

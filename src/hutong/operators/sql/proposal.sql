@@ -28,6 +28,20 @@ SET ({proposal_decision}) = ROW ({d.proposal_decision}), decided_at = :decided_a
 FROM unnest(:proposal_id::uuid [], {proposal_decision[]}) AS d (id, {proposal_decision})
 WHERE p.id = d.id AND p.state = 'open';
 
+-- name: void_proposals
+-- The open proposals of somebody who is disabled, in the order of their ids.
+WITH held AS (
+    SELECT id FROM operators.proposal
+    WHERE maker_id = :maker_id AND state = 'open' AND expires_at > :now
+    ORDER BY id FOR UPDATE
+),
+void AS (
+    UPDATE operators.proposal AS p SET state = 'void', decision_reason = :reason, decided_at = :now
+    FROM held AS h WHERE p.id = h.id
+    RETURNING p.id AS proposal_id, p.action, p.object_kind, p.object_id
+)
+SELECT v.proposal_id, v.action, v.object_kind, v.object_id FROM void AS v ORDER BY v.proposal_id;
+
 -- name: find_proposal
 -- The current state of one proposal.
 SELECT {proposal}

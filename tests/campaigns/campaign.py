@@ -34,6 +34,7 @@ from support.storm_merchant import StormyServer, View
 
 REPORTS = Path(__file__).parents[2] / "docs" / "_build" / "campaigns"
 _CALM_S = 3.0
+_PATIENCE_S = 240.0
 _RECOVERY_LIMIT_S = 240.0
 
 
@@ -119,7 +120,15 @@ async def a_world(folder: Path, layout: Layout) -> AsyncIterator[World]:
 
 
 async def run(
-    name: str, world: World, folder: Path, *, rounds: int, rate: float, seed: int, calm_s: float = _CALM_S
+    name: str,
+    world: World,
+    folder: Path,
+    *,
+    rounds: int,
+    rate: float,
+    seed: int,
+    calm_s: float = _CALM_S,
+    patience_s: float = _PATIENCE_S,
 ) -> Report:
     """Run one campaign in a world, and report.
 
@@ -127,10 +136,11 @@ async def run(
         rounds: The number of faults.
         rate: How many payments begin each second.
         calm_s: The time before the first fault and after the last.
+        patience_s: How long the client waits for an answer, and for a payment to come to an end.
     """
     campaign, loop = CAMPAIGNS[name], asyncio.get_running_loop()
     log, findings, rng = Log(folder / f"{name}.promises.jsonl"), Findings(), random.Random(seed)
-    shop = Shop(world.client, world.key, log, seed=seed, rate=rate)
+    shop = Shop(world.client, world.key, log, seed=seed, rate=rate, patience_s=patience_s)
     world.view.verify = shop.verify
     began, injected = loop.time(), list[Injected]()
     async with watching_the_books(await world.installation.database_url(), findings):
@@ -145,7 +155,9 @@ async def run(
             quiet_from = loop.time()
             await asyncio.sleep(calm_s)
         await asyncio.gather(*world.view.verifying, return_exceptions=True)
-        await judge(world.installation, world.client, world.key, world.view, log, findings, campaign.rest_s)
+        await judge(
+            world.installation, world.client, world.key, world.view, log, findings, min(campaign.rest_s, patience_s)
+        )
         if world.audience is not None:
             await world.audience.check(world.view, findings)
     return make_report(

@@ -14,6 +14,7 @@ from campaigns.installation import Installation
 from front_door.attack import ATTACKS, attack
 from hutong.demo.merchant import Client, Refused
 from support.fakes.faulty_link import FaultyLink
+from support.small_disk import fill
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,19 +256,12 @@ BROKER: Mapping[Fault, int] = {stop_broker: 5, kill_broker: 20, swallow_confirma
 
 async def fill_disk(rig: Rig) -> None:
     """Fill the disk that database, log and data folder share to the last byte, for some seconds."""
-    filler = rig.installation.home / "filler"
-
-    def fill() -> None:
-        with suppress(OSError), filler.open("wb", buffering=0) as file:
-            while file.write(bytes(1 << 16)):
-                pass
-
+    home = rig.installation.home
+    ballast = await asyncio.to_thread(fill, home)
     try:
-        for _ in range(rig.rng.randint(8, 20)):  # what was freed meanwhile is taken as well
-            await asyncio.to_thread(fill)
-            await asyncio.sleep(0.5)
+        await _hold(rig, 4.0, 10.0)
     finally:
-        filler.unlink()
+        ballast.unlink()
 
 
 DISK: Mapping[Fault, int] = {fill_disk: 20}

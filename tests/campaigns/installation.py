@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
 import sys
 import urllib.request
 from collections.abc import AsyncIterator, Sequence
@@ -24,6 +23,7 @@ from hutong.bench.rabbitmq import RabbitMQ
 from hutong.db import EmbeddedServer
 from hutong.demo.platform import free_port
 from support.fakes.faulty_link import FaultyLink
+from support.small_disk import small_disk
 
 BROKEN = Path(__file__).parent / "broken"
 _READY_LIMIT_S = 240.0
@@ -66,10 +66,6 @@ class Installation:
     def __init__(self, folder: Path, layout: Layout) -> None:
         self.layout = layout
         self.home = folder / "home"
-        self.home.mkdir(mode=0o711)
-        if layout.disk_mb is not None:
-            disk = ("mount", "-t", "tmpfs", "-o", f"size={layout.disk_mb}m,mode=711", "campaign", str(self.home))
-            subprocess.run(disk, check=True)
         self._folder = folder
         self.rabbitmq: RabbitMQ | None = None
         self.port, self.sandbox_port = free_port(), free_port()
@@ -125,6 +121,10 @@ class Installation:
     async def running(self) -> AsyncIterator[Installation]:
         """Run the installation for the length of a block."""
         async with contextlib.AsyncExitStack() as stack:
+            if self.layout.disk_mb is None:
+                self.home.mkdir(mode=0o711)
+            else:
+                stack.enter_context(small_disk(self.home, size_kb=self.layout.disk_mb * 1024))
             stack.callback(self._end)
             await self._start_channels(stack)
             if self.layout.broker:
@@ -266,8 +266,6 @@ class Installation:
             self.server.stop(unless_used=False)
         except Exception:  # noqa: BLE001 - it is in no state to be stopped in order
             self.kill([pid for pid in [self.server.pid()] if pid is not None])
-        if self.layout.disk_mb is not None:
-            subprocess.run(("umount", "--lazy", str(self.home)), check=True)
 
 
 def answers(url: str) -> bool:

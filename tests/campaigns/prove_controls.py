@@ -15,7 +15,9 @@ from pathlib import Path
 from campaigns.campaign import run_alone
 from campaigns.controls import CONTROLS
 
-SHORT = {"rounds": 4, "rate": 4.0}
+SHORT = {"rounds": 2, "rate": 4.0}
+_PATIENCE_S = 40.0
+"""A broken rule shows also in what does not come to an end."""
 
 
 def main() -> int:
@@ -31,7 +33,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="ht-", ignore_cleanup_errors=True) as name:
             folder = Path(name)
             folder.chmod(0o755)
-            options = {"rounds": chosen.rounds, "rate": chosen.rate, "seed": chosen.seed}
+            options = {"rounds": chosen.rounds, "rate": chosen.rate, "seed": chosen.seed, "patience_s": _PATIENCE_S}
             report = asyncio.run(run_alone("kills", folder, broken=broken, **options))
         found = "; ".join(f"{name} ({what['cases']})" for name, what in report.broken.items())
         print(f"{broken}, seed {chosen.seed}: {found[:600] or 'NOT NOTICED'}", flush=True)

@@ -17,9 +17,10 @@ from hutong.demo.merchant import Client, Refused
 from hutong.demo.payers import ChannelMethod, alphanumeric, find_methods, open_page
 
 CARD = ChannelMethod("stripe", "card", "USD")
-_PATIENCE_S = 240.0
 _ANSWER_LIMIT_S = 15.0
 _PAUSES_S = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+_GREEDY = 0.1
+"""The share of paid orders on which more refunds than the amount are requested at once."""
 _UNFINISHED_S = 10
 _LOOK_BACK = 2_000
 _CHOICE_S = 1.5
@@ -35,15 +36,15 @@ class Shop:
     Args:
         rate: How many lives of payments begin each second, by the clock and not by the answers, as long as no more
             than those of ten seconds are unfinished.
-        greedy: The share of paid orders on which more refunds than the amount are requested at once.
+        patience_s: How long it waits for an answer, and for a payment to come to an end.
     """
 
-    def __init__(self, client: Client, key: str, log: Log, *, seed: int, rate: float, greedy: float = 0.1) -> None:
+    def __init__(self, client: Client, key: str, log: Log, *, seed: int, rate: float, patience_s: float) -> None:
         self._client = client
         self._key = key
         self._seed = seed
         self._rate = rate
-        self._greedy = greedy
+        self._patience_s = patience_s
         self._methods: list[ChannelMethod] = []
         self._stopping = asyncio.Event()
         self._numbers = itertools.count()
@@ -122,8 +123,9 @@ class Shop:
             await self._promised("attempt", payment["id"], path, method=method.method)
         attempt = await self._until_payable(payment["id"])
         late = method.channel == "wechat" and rng.random() < 0.15
-        if attempt is not None and not late:
-            await self._pay(attempt, method, rng)
+        if attempt is not None and not late and not await self._pay(attempt, method, rng):
+            # Nobody could pay what the channel offers, as after an answer about another order: the merchant gives up.
+            await self._promised("close", payment["id"], f"/v1/payments/{payment['id']}/close")
         if late:  # the order is closed, and the channel takes money nevertheless
             await self._promised("close", payment["id"], f"/v1/payments/{payment['id']}/close")
             await self._until(payment["id"], *_FINAL)
@@ -133,8 +135,8 @@ class Shop:
 
     async def _pay(
         self, attempt: dict[str, Any], method: ChannelMethod, rng: random.Random, *, force: bool = False
-    ) -> None:
-        """Pay as the payer does.
+    ) -> bool:
+        """Pay as the payer does; return whether the channel took the money.
 
         Notifications come up to three times, late or, now and then, not at first, or with another amount.
         """
@@ -142,13 +144,19 @@ class Shop:
         if rng.random() < 0.1 and not force:  # what comes late and with another amount waits for a person
             notify = {"amount_delta_minor": -1}
         await open_page(self._client, attempt["action"])
-        for number in {attempt["id"], alphanumeric(attempt["id"])}:
-            with suppress(Refused):  # the channel has one of the two forms of the number
+        paid = False
+        for number in sorted({attempt["id"], alphanumeric(attempt["id"])}):
+            try:
                 await self._client.control(method.channel, "pay", order_no=number, force=force, notify=notify)
+            except Refused as refused:  # 404: the channel has the other form of the number; 409: it is paid already
+                paid = paid or refused.status == 409
+            else:
+                paid = True
+        return paid
 
     async def _refund(self, payment: dict[str, Any], rng: random.Random) -> None:
         captured, chance = payment["amount_captured_minor"], rng.random()
-        if chance < self._greedy:  # three at once, of which the amount allows one
+        if chance < _GREEDY:  # three at once, of which the amount allows one
             amounts = [captured * 6 // 10] * 3
         elif chance < 0.4:
             amounts = [rng.randrange(1, captured // 2 + 1) for _ in range(rng.randint(1, 2))]
@@ -172,7 +180,7 @@ class Shop:
 
     async def _until(self, payment_id: str, *statuses: str) -> dict[str, Any]:
         pause_s = 0.2
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(self._patience_s):
             while (found := await self.find(payment_id))["status"] not in statuses:
                 await self._give_up(found)
                 await asyncio.sleep(pause_s)
@@ -180,7 +188,7 @@ class Shop:
         return found
 
     async def _until_payable(self, payment_id: str) -> dict[str, Any] | None:
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(self._patience_s):
             while (found := await self.find(payment_id))["status"] not in _FINAL:
                 if found["attempts"] and (attempt := found["attempts"][-1])["action"] is not None:
                     return dict(attempt)
@@ -263,7 +271,7 @@ class Shop:
                     raise RuntimeError(f"{method} {path} was answered with {status}")
                 return status, text
             call.failed_at = call.failed_at or loop.time()
-            if loop.time() > call.sent_at + _PATIENCE_S:
+            if loop.time() > call.sent_at + self._patience_s:
                 raise TimeoutError(f"{method} {path} was not answered: {call.statuses[-5:]}")
             await asyncio.sleep(_PAUSES_S[min(len(call.statuses), len(_PAUSES_S)) - 1])
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from campaigns.campaign import run_alone
-from campaigns.controls import CONTROLS
 from support import SEED
 
 RATE = 2.0
+IN_ROTATION = ("answer_before_the_commit", "believe_any_amount", "publish_before_the_commit")
+"""Those that a few seconds show. `make campaign-controls` takes all."""
 
 
 @pytest.mark.timeout(600)
@@ -26,6 +27,8 @@ async def test_every_promise_is_kept_whatever_dies_or_lies(short_folder: Path) -
 
 @pytest.mark.timeout(600)
 async def test_a_broken_rule_is_noticed_by_a_campaign(short_folder: Path) -> None:
-    broken = sorted(CONTROLS)[SEED % len(CONTROLS)]
-    report = await run_alone("kills", short_folder, rounds=4, rate=RATE, seed=SEED, broken=broken, calm_s=1.0)
+    broken = IN_ROTATION[SEED % len(IN_ROTATION)]
+    report = await run_alone(
+        "kills", short_folder, rounds=1, rate=4.0, seed=SEED, broken=broken, calm_s=4.0, patience_s=20.0
+    )
     assert report.broken, f"nobody has noticed {broken}: {report.markdown()}"

@@ -11,7 +11,8 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hutong.http_requests import ForeignOrigin, refuse_foreign_origin
+from hutong.errors import InvalidRequest
+from hutong.http_requests import refuse_doubled_headers, refuse_foreign_origin
 from hutong.sandbox.bill import DIFFERENCES, plant
 from hutong.sandbox.faults import KINDS, CallFault, Faults, NotifyFaults
 from hutong.sandbox.simulator import Simulator
@@ -113,8 +114,9 @@ def routes(simulators: Mapping[str, Simulator]) -> list[web.RouteDef]:
         if control is None:
             return _answer({"error": "there is no such channel", "channels": list(controls)}, status=404)
         try:
+            refuse_doubled_headers(name for name, _ in request.raw_headers)
             refuse_foreign_origin({name.lower(): value for name, value in request.headers.items()})
-        except ForeignOrigin as error:
+        except InvalidRequest as error:
             return _answer({"error": error.detail}, status=error.http_status)
         handler: Any = control.verbs.get((request.method, request.match_info["verb"]))
         if handler is None:

@@ -167,7 +167,7 @@ def test_no_value_at_an_edge_is_more_than_a_refusal(
 
     wanted = some(list(calls(tmp_path, key)), AT_ONCE, Random(SEED))
     assert len(wanted) >= AT_ONCE
-    wrong = [f"{' '.join(arguments)[:200]!r}: {said}" for arguments in wanted if (said := run(arguments))]
+    wrong = [f"{' '.join(arguments)[:200]!r}: {reason}" for arguments in wanted if (reason := run(arguments))]
     assert wrong == [], "\n".join(wrong)
 
 

@@ -1,7 +1,6 @@
 """The life of refunds: reserve the money, commit, call the channel, record the outcome.
 
-A refund whose process dies between two of these steps is found again by the poller, since the intent says when it is
-due.
+A refund whose process dies between two steps is found again by the poller, since the intent says when it is due.
 """
 
 from __future__ import annotations

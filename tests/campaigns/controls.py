@@ -8,10 +8,13 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hutong.clock import SystemClock, to_ns
 from hutong.db import Database
 from hutong.payments.documents import Documents
 from hutong.payments.model import PaymentEventType
@@ -65,6 +68,17 @@ def publish_before_the_commit(patch: pytest.MonkeyPatch) -> None:
             await asyncio.sleep(_LATE_S)
 
     patch.setattr(Documents, "emit", early)
+
+
+def take_clock_from(file: Path, patch: pytest.MonkeyPatch) -> None:
+    """Let the clock be off by the seconds in a file."""
+    now = SystemClock.now
+
+    def shifted(self: SystemClock) -> datetime:
+        return now(self) + timedelta(seconds=float(file.read_text()))
+
+    patch.setattr(SystemClock, "now", shifted)
+    patch.setattr(SystemClock, "now_ns", lambda self: to_ns(shifted(self)))
 
 
 CONTROLS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {

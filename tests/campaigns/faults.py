@@ -272,7 +272,6 @@ def _shift(seconds: int) -> Fault:
         rig.installation.set_clock(f"{seconds:+d}")
         await _hold(rig, 4.0, 8.0)
         rig.installation.set_clock("+0")
-        await asyncio.sleep(2.5)  # the processes look once a second
 
     shift.__name__ = f"clock_{seconds:+d}_s"
     shift.__doc__ = f"Show Hutong's processes a clock that is off by {seconds} seconds, for some seconds."
@@ -285,7 +284,6 @@ async def clock_back_again_and_again(rig: Rig) -> None:
         rig.installation.set_clock(f"{-seconds:+d}")
         await asyncio.sleep(2.0)
     rig.installation.set_clock("+0")
-    await asyncio.sleep(2.5)
 
 
 CLOCK: Mapping[Fault, int] = dict.fromkeys(

@@ -28,7 +28,6 @@ from support.small_disk import small_disk
 BROKEN = Path(__file__).parent / "broken"
 _READY_LIMIT_S = 240.0
 SOURCE = "campaign"
-FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +84,7 @@ class Installation:
         self.environment |= layout.settings
         if layout.own_clock:
             self.set_clock("+0")
-            self.environment |= {
-                "LD_PRELOAD": str(FAKETIME),
-                "FAKETIME_TIMESTAMP_FILE": str(self._clock_file),
-                "FAKETIME_CACHE_DURATION": "1",
-                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            }
+            self.environment |= {"HUTONG_TEST_CLOCK": str(self._clock_file), "PYTHONPATH": str(BROKEN)}
         if layout.broken:
             self.environment |= {"HUTONG_TEST_BREAK": layout.broken, "PYTHONPATH": str(BROKEN)}
 
@@ -108,7 +102,7 @@ class Installation:
         return self._folder / "clock"
 
     def set_clock(self, shown: str) -> None:
-        """Set the clock of Hutong's processes: "+300" is five minutes fast; an instant without "@" is a frozen one."""
+        """Set the clock of Hutong's processes: "+300" is five minutes fast."""
         fresh = self._clock_file.with_suffix(".new")
         fresh.write_text(shown)
         fresh.replace(self._clock_file)
@@ -240,7 +234,7 @@ class Installation:
     async def _start(self, command: str, log: Path, *arguments: str) -> asyncio.subprocess.Process:
         environment = dict(self.environment)
         if command == "sandbox":
-            environment.pop("LD_PRELOAD", None)  # the channels have clocks of their own
+            environment.pop("HUTONG_TEST_CLOCK", None)  # the channels have a clock of their own
         with log.open("ab") as output:
             return await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "hutong", command, *arguments, env=environment,

@@ -133,7 +133,7 @@ def make_report(
         },
         rest_s=findings.rest_s,
         failures=sum(map(len, findings.broken.values())),
-        rate_below=RULE_OF_THREE / len(injected) if injected and not findings.broken else None,
+        rate_below=min(1.0, RULE_OF_THREE / len(injected)) if injected and not findings.broken else None,
         broken=findings.shown(),
         evidence=findings.evidence,
         versions=versions,

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from typer.core import TyperGroup
 
+from hutong.cli.output import print_problem
 from hutong.errors import HutongError, InvalidParameter
-from hutong.foreign_text import escape
 
 if TYPE_CHECKING:
     from hutong import db
@@ -68,7 +68,7 @@ class HutongGroup(TyperGroup):
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise  # the reader of a pipe has read enough
-            print(escape(f"hutong: system_error: {error}"), file=sys.stderr)
+            print_problem(f"hutong: system_error: {error}")
             sys.exit(1)
 
 
@@ -91,7 +91,7 @@ def exit_status(error: HutongError) -> int:
 def print_error(error: HutongError) -> None:
     """Print an error as one line on standard error."""
     where = f" ({error.param})" if error.param else ""
-    print(escape(f"hutong: {error.code}: {error.detail}{where}"), file=sys.stderr)
+    print_problem(f"hutong: {error.code}: {error.detail}{where}")
 
 
 def load_settings() -> Settings:

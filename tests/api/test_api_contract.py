@@ -116,10 +116,10 @@ async def test_not_ready_while_the_pool_of_the_requests_is_stuck_though_new_conn
     released = asyncio.Event()
 
     async def hold() -> None:
-        async with platform_api.database.transaction():
+        async with platform_api.platform.database.transaction():
             await released.wait()
 
-    pool = platform_api.database.pool
+    pool = platform_api.platform.database.pool
     with time_limit(60):
         held = [asyncio.create_task(hold()) for _ in range(pool.get_max_size())]
     while pool.get_idle_size() or pool.get_size() < pool.get_max_size():  # noqa: ASYNC110 - no event tells

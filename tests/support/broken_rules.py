@@ -27,12 +27,13 @@ def close_without_asking(patch: Patch) -> None:
     """What shall end is ended here, whatever its channel knows."""
     resolve = AttemptLifecycle._resolve_open
 
-    async def ends(self: Any, attempt: Any) -> None:
+    async def ends(self: Any, attempt: Any) -> Any:
         payment = await self._find(attempt.payment_id)
-        if payment.wants_end(attempt):
-            await self._record_answer(attempt, channels.ChannelAnswer(channels.ChannelState.CLOSED), Source.CLOSE)
-        else:
-            await resolve(self, attempt)
+        if not payment.wants_end(attempt):
+            return await resolve(self, attempt)
+        closed = channels.ChannelAnswer(channels.ChannelState.CLOSED)
+        await self._record_answer(attempt, closed, Source.CLOSE)
+        return closed
 
     patch.setattr(AttemptLifecycle, "_resolve_open", ends)
 

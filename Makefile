@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 
-.PHONY: run test lint bench simulate simulate-books campaign campaign-controls drill-restore attack edges docs audit advisories wheel setup lock clean
+.PHONY: run test lint bench simulate simulate-books campaign campaign-controls drill-restore attack edges database-link docs audit advisories wheel setup lock clean
 
 run: setup
 	$(BIN)/hutong demo --serve
@@ -54,6 +54,10 @@ attack: setup
 edges: setup
 	@HUTONG_TEST_EDGES=all $(BIN)/python -m pytest --timeout=0 tests/api/test_api_edge_values.py \
 		tests/cli/test_cli_edge_values.py tests/api/test_api_contract.py
+
+# A running platform whose database freezes, falls silent, is killed, or fails over to a standby: when it serves again.
+database-link: setup
+	@PYTHONPATH=tests $(BIN)/python tests/whole/database_link.py
 
 docs: setup
 	$(BIN)/sphinx-build -W -q -b html docs docs/_build/html

@@ -15,6 +15,8 @@ from uuid import UUID
 
 import orjson
 
+from hutong.foreign_text import escape
+
 _PARQUET_TYPES = {int: "BIGINT", str: "VARCHAR", UUID: "VARCHAR", date: "DATE"}
 _BIGINT_MAX = 2**63 - 1
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
@@ -24,7 +26,7 @@ _LONGEST_LINE = 64 * 1024 * 1024
 def to_csv(lines: Iterable[Any]) -> str:
     """Return lines of one kind (dataclasses or dictionaries) as CSV with a heading.
 
-    Text that a spreadsheet would run as a formula is made harmless.
+    Text that a spreadsheet would run as a formula is made harmless; what is unseen or moves others is an escape.
     """
     rows = [line if isinstance(line, dict) else asdict(line) for line in lines]
     output = io.StringIO()
@@ -73,8 +75,11 @@ def parquet_has(path: Path, column: str, value: str) -> bool:
 
 
 def _harmless(value: object) -> object:
-    dangerous = isinstance(value, str) and value[:1] in "=+-@\t\r\n＝＋－＠" and value and not _NUMBER.fullmatch(value)
-    return f"'{value}" if dangerous else value
+    if not isinstance(value, str):
+        return value
+    is_formula = value[:1] in "=+-@\t\r\n＝＋－＠" and value and not _NUMBER.fullmatch(value)
+    shown = escape(value)
+    return f"'{shown}" if is_formula else shown
 
 
 def write_parquet(lines: Path, columns: Mapping[str, str], target: Path) -> int:

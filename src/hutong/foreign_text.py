@@ -6,6 +6,7 @@ is stored in; neither belongs to a name or a subject, and both are shown as esca
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 
@@ -46,6 +47,11 @@ def escape(text: str, *, lines: bool = False) -> str:
     """
     shown = _SHOWN_AS_ESCAPE.sub(_escaped, text)
     return shown if lines else shown.replace("\n", "\\n").replace("\t", "\\t")
+
+
+def escape_json(text: str) -> str:
+    """Return a JSON text of the same meaning, in which what is unseen or moves others is escaped as JSON has it."""
+    return _SHOWN_AS_ESCAPE.sub(lambda match: json.dumps(match[0])[1:-1] if match[0] != "\x7f" else "\\u007f", text)
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -30,6 +30,11 @@ class ForeignOrigin(InvalidRequest):
     http_status = 403
 
 
+_UNIQUE_HEADERS = frozenset(
+    {b"authorization", b"content-type", b"idempotency-key", b"origin", b"sec-fetch-site", b"x-checkout-token"}
+)
+
+
 def _refuse_constant(name: str) -> NoReturn:
     raise InvalidJson(f"the body holds {name}, which is not a JSON number", param="body")
 
@@ -68,6 +73,23 @@ def refuse_doubled(names: Iterable[str]) -> None:
     for name in names:
         if name in seen:
             raise InvalidParameter(f"the parameter `{name}` is sent twice", param=name)
+        seen.add(name)
+
+
+def refuse_doubled_headers(names: Iterable[bytes]) -> None:
+    """Refuse a request that repeats a header of which our servers read one: two readers would take different ones.
+
+    Args:
+        names: As they were sent.
+
+    Errors:
+        InvalidRequest: it names the header.
+    """
+    seen: set[bytes] = set()
+    for name in map(bytes.lower, names):
+        if name in seen and name in _UNIQUE_HEADERS:
+            header = name.decode().title()
+            raise InvalidRequest(f"the header {header} is sent twice", param=header)
         seen.add(name)
 
 

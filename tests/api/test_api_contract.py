@@ -12,6 +12,7 @@ import pytest
 from test_bad_input import check_problem
 
 from hutong import operators
+from hutong.db import time_limit
 from support import SEED
 from support.edge_values import ALL
 from support.running_platform import PlatformApi, Shop
@@ -107,6 +108,31 @@ async def test_health_and_figures(platform_api: PlatformApi, shop: Shop) -> None
     ):
         assert name in text
     assert str(shop.merchant_id) not in text
+
+
+async def test_not_ready_while_the_pool_of_the_requests_is_stuck_though_new_connections_work(
+    platform_api: PlatformApi,
+) -> None:
+    released = asyncio.Event()
+
+    async def hold() -> None:
+        async with platform_api.database.transaction():
+            await released.wait()
+
+    pool = platform_api.database.pool
+    with time_limit(60):
+        held = [asyncio.create_task(hold()) for _ in range(pool.get_max_size())]
+    while pool.get_idle_size() or pool.get_size() < pool.get_max_size():  # noqa: ASYNC110 - no event tells
+        await asyncio.sleep(0.01)
+    try:
+        async with platform_api.admin.transaction() as tx:
+            assert await tx.fetchval("SELECT 1") == 1
+        answer = await asyncio.wait_for(platform_api.call("GET", "/readyz"), 5)
+        assert (answer.status, check_problem(answer)["code"]) == (503, "unavailable")
+    finally:
+        released.set()
+        await asyncio.gather(*held)
+    assert (await platform_api.call("GET", "/readyz")).status == 200
 
 
 async def test_not_ready_while_the_database_does_not_answer(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
+import hmac
 import secrets
 from collections.abc import Callable
 from typing import Any
@@ -124,6 +126,36 @@ async def test_a_notification_with_a_certificate_that_is_new_is_accepted_at_once
     notice.signing_key = notice.keys.platform_next.key
     assert (await notice.send(*notice.make())).status == 204
     assert (await platform_api.get(shop, payment["id"]))["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("name", ["Wechatpay-Signature", "Wechatpay-Timestamp", "Wechatpay-Nonce", "Wechatpay-Serial"])
+async def test_a_header_of_the_signature_that_is_sent_twice_is_never_genuine(
+    platform_api: PlatformApi, notice: Notice, name: str
+) -> None:
+    headers, body = notice.make()
+    for value in (headers[name], "", "x"):
+        before = await platform_api.fingerprint()
+        for doubled in ([*headers.items(), (name, value)], [(name, value), *headers.items()]):
+            check_refused(await notice.send(doubled, body))
+        assert await platform_api.fingerprint() == before
+    proxied = [*headers.items(), ("X-Forwarded-For", "a"), ("X-Forwarded-For", "b")]
+    assert (await notice.send(proxied, body)).status == 204
+
+
+async def test_two_signatures_are_not_one_of_stripes(platform_api: PlatformApi) -> None:
+    """Joined, they would read as one header that has a right signature."""
+    secret = (platform_api.platform.settings.home / "stripe" / "webhook_secret").read_text().strip()
+    now = int(platform_api.clock.now().timestamp())
+    event = {"id": "evt_1", "object": "event", "type": "customer.created", "created": now, "data": {"object": {}}}
+    body = orjson.dumps(event)
+    right = hmac.new(secret.encode(), f"{now}.".encode() + body, hashlib.sha256).hexdigest()
+    path = f"/channels/{encode('acc', platform_api.account_ids['stripe'])}/notifications"
+    signed = ("Stripe-Signature", f"t={now},v1={right}")
+    assert (await platform_api.call("POST", path, headers=[signed], body=body)).status == 200
+    for other in (signed, ("Stripe-Signature", f"v1={'0' * 64}"), ("Stripe-Signature", "")):
+        for both in ([signed, other], [other, signed]):
+            answer = await platform_api.call("POST", path, headers=both, body=body)
+            assert answer.status in (400, 401), both
 
 
 async def test_a_repetition_changes_nothing_and_is_accepted_a_replay_is_refused(

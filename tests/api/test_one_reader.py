@@ -61,6 +61,23 @@ async def test_the_cashier_reads_as_strictly_as_the_api(
         assert answer.status == status
 
 
+DOUBLED = {"/v1/payments": "Authorization", "/pay/pay_01kas0000000000000000000aa/attempts": "X-Checkout-Token",
+           "control": "Origin"}  # fmt: skip
+
+
+@pytest.mark.parametrize("door", DOUBLED)
+async def test_a_header_that_is_sent_twice_is_refused_at_every_door(
+    platform_api: PlatformApi, shop: Shop, door: str
+) -> None:
+    address = f"{platform_api.sandbox_url}/control/wechat/reset" if door == "control" else platform_api.url + door
+    for name in {DOUBLED[door], "Content-Type"}:
+        sent = [("Authorization", f"Bearer {shop.key}"), ("Content-Type", "application/json"), (name, "x"), (name, "x")]
+        async with platform_api.session.post(address, headers=sent, data=b"{}") as answer:
+            assert answer.status == 400, (door, name)
+            text = await answer.text()
+            assert f"the header {name} is sent twice" in text or f"Duplicate '{name}' header" in text
+
+
 @pytest.mark.parametrize("instant", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "1969-12-31T23:59:59Z"])
 async def test_an_instant_at_the_edges_is_refused(platform_api: PlatformApi, shop: Shop, instant: str) -> None:
     headers = {"Authorization": f"Bearer {shop.key}"}

@@ -41,6 +41,10 @@ def test_shown_text_is_short_printable_and_settled(written: str) -> None:
     shown.encode()
 
 
+def test_what_would_mislead_is_shown_as_an_escape() -> None:
+    assert formatting.display("gpj.\u202eexe\x1b[2J", limit=60) == r"gpj.\u202eexe\x1b[2J"
+
+
 @pytest.mark.parametrize("kept", ["灯笼茶馆", "👨\u200d👩\u200d👧 Café ✈️", "مقهى", "a < b & c"])
 def test_honest_text_is_left_alone(kept: str) -> None:
     assert formatting.display(kept, limit=60) == kept

@@ -25,6 +25,7 @@ CALLED_BY_OTHERS = {
     "emit",  # logging
     "get_route_handler",  # FastAPI
     "invoke",  # click
+    "parse_args",  # click
     "pause_writing",  # asyncio
     "resume_writing",  # asyncio
 }

@@ -35,6 +35,29 @@ def test_functions_stay_under_70_lines(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)
+def test_clients_of_other_servers_are_made_in_one_place(path: Path) -> None:
+    """That of `outgoing.py`, which bounds what is answered. Only measurements and demonstrations call themselves."""
+    if name(path) == "outgoing.py" or path.relative_to(SOURCE).parts[0] in ("bench", "demo"):
+        return
+    for node in nodes(path):
+        if isinstance(node, ast.Call):
+            assert not ast.unparse(node.func).endswith("ClientSession"), f"line {node.lineno}"
+
+
+PRINTING = re.compile(r"print|(typer|click)\.(echo|secho)|(sys\.)?stdout\.(write|writelines)|csv\.writer")
+
+
+@pytest.mark.parametrize("path", sorted((SOURCE / "cli").rglob("*.py")), ids=name)
+def test_commands_print_in_one_way(path: Path) -> None:
+    """That of `cli/output.py`, which shows as escapes what others have written to move a terminal."""
+    if path.name == "output.py":
+        return
+    for node in nodes(path):
+        if isinstance(node, ast.Call):
+            assert not PRINTING.fullmatch(ast.unparse(node.func)), f"line {node.lineno}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
 def test_sql_lives_in_sql_files(path: Path) -> None:
     if name(path) in SQL_OUTSIDE:
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter as Tally
+
 from fastapi import APIRouter, Request
 from prometheus_client import Counter
 from starlette.responses import Response
@@ -49,9 +51,11 @@ async def notify(request: Request, use: Use, account_id: str) -> Response:
 
 
 def _headers(request: Request) -> dict[str, str]:
-    """Return the headers by name. A header sent twice has both values, so that no two readers see different ones."""
-    headers: dict[str, str] = {}
-    for raw_name, raw_value in request.scope["headers"]:
-        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value  # RFC 9110, 5.3
-    return headers
+    """Return the headers by name, without those that are sent twice.
+
+    No channel sends a header of its signature twice, and two readers would take different ones: without it, the
+    channel's own rule refuses the message. Proxies repeat headers that no channel reads.
+    """
+    sent = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.scope["headers"]]
+    counts = Tally(name for name, _ in sent)
+    return {name: value for name, value in sent if counts[name] == 1}

@@ -30,6 +30,7 @@ from hutong.http_requests import (
     check_media_type,
     decode_json,
     refuse_doubled,
+    refuse_doubled_headers,
     refuse_foreign_origin,
 )
 
@@ -98,7 +99,6 @@ class BodyTooLarge(InvalidRequest):
 
 BODY_LIMIT = 256 * 1024
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
-_UNIQUE_HEADERS = frozenset({b"authorization", b"content-type", b"idempotency-key"})
 
 
 class StrictRequest(Request):
@@ -151,14 +151,6 @@ def _check_query(request: Request, names: set[str]) -> None:
     refuse_doubled(sent)
 
 
-def _check_headers(request: Request) -> None:
-    """Refuse a request that repeats the header of its key, its media type or its idempotency key."""
-    sent = [name for name, _ in request.scope["headers"] if name in _UNIQUE_HEADERS]
-    if len(sent) != len(set(sent)):
-        twice = next(name for name in sent if sent.count(name) > 1).decode().title()
-        raise InvalidRequest(f"the header {twice} is sent twice", param=twice)
-
-
 def _refuse_body(request: Request) -> None:
     """Refuse a body where none is read: what it says would have no effect."""
     if request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers:
@@ -182,7 +174,7 @@ class StrictRoute(APIRoute):
 
         async def strict(request: Request) -> Response:
             _check_query(request, names)
-            _check_headers(request)
+            refuse_doubled_headers(name for name, _ in request.scope["headers"])
             if request.method not in _SAFE_METHODS:
                 refuse_foreign_origin(request.headers)
             if takes_body:

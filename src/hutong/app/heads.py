@@ -13,7 +13,7 @@ from pathlib import Path
 import aiohttp
 from standardwebhooks import Webhook
 
-from hutong import ledger
+from hutong import ledger, outgoing
 from hutong.app.platform import Platform
 from hutong.config import Settings, home_folder
 from hutong.errors import InvalidParameter, Unavailable
@@ -92,7 +92,7 @@ async def _send(platform: Platform, head: ledger.Head, body: str) -> None:
     }
     try:
         async with (
-            aiohttp.ClientSession(timeout=_TIMEOUT) as session,
+            outgoing.open_session(_TIMEOUT) as session,
             session.post(url, data=body, headers=headers, allow_redirects=False) as reply,
         ):
             status = reply.status

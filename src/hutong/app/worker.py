@@ -11,6 +11,7 @@ from functools import partial
 from prometheus_client import Gauge
 
 from hutong import backup, db, events, ledger, payments, routing, search
+from hutong.app.clock_jumps import ClockJumps
 from hutong.app.heads import keep_head
 from hutong.app.platform import Platform, broker, query_database_url
 from hutong.app.restore import watch_restore
@@ -33,12 +34,14 @@ class Worker:
     Attributes:
         relay: Publishes streams; None without a broker.
         records: Maintains the searchable payment records.
+        clock_jumps: Notices jumps of the machine's clock.
     """
 
     platform: Platform
     webhooks: events.WebhookWorker
     relay: events.Relay | None
     records: search.ProjectionWorker
+    clock_jumps: ClockJumps
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +143,17 @@ async def watch(worker: Worker) -> None:
         await payments.restored.finish_when_complete(platform.database, now=platform.clock.now())
 
 
+async def look_at_clock(worker: Worker) -> None:
+    """After a jump of the machine's clock make everything open due: its times are those of another clock."""
+    jump = worker.clock_jumps.jump()
+    if jump is None:
+        return
+    now = worker.platform.clock.now()
+    await worker.platform.database.run(lambda tx: payments.restored.query_everything_open(tx, now=now))
+    worker.clock_jumps.accept()
+    _log.error("clock_jumped", seconds=round(jump.total_seconds()))
+
+
 async def fetch_bills(worker: Worker) -> None:
     """While catching up after a restore, fetch and read the bills of the lost time."""
     platform = worker.platform
@@ -174,6 +188,7 @@ JOBS: tuple[Job, ...] = (
     Job("suggestions", 1.0, suggest_switches, "Suggest routing switches to operators."),
     Job("experiment", 1.0, guard_experiment, "End a routing experiment that performs worse than its guardrail."),
     Job("restore", 5.0, watch, "Notice a restore of the database; while catching up, adopt what is known and end it."),
+    Job("clock", 1.0, look_at_clock, "After a jump of the machine's clock, query everything open."),
     Job("bills", 5.0, fetch_bills, "While catching up, fetch the channels' bills of the lost time and read them."),
     Job("tidy", 60.0, lambda w: w.platform.lifecycle.tidy(), "Delete old idempotency keys and notifications."),
     Job(
@@ -214,7 +229,7 @@ def make_worker(platform: Platform) -> Worker:
         relay = events.Relay(platform.database, platform.clock, connect=connect, new_id=platform.ids.new)
     separate_url = query_database_url(platform.settings)
     records = search.ProjectionWorker(platform.database, platform.records, clock=platform.clock, own_url=separate_url)
-    return Worker(platform, webhooks, relay, records)
+    return Worker(platform, webhooks, relay, records, ClockJumps(platform.clock))
 
 
 async def work(platform: Platform, stop: asyncio.Event) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from hutong import money
+from hutong.foreign_text import escape
 
 _JOINERS = "\u200c\u200d"  # they join emoji and letters of several scripts and cannot reorder text
 _SYMBOLS = {
@@ -17,9 +18,9 @@ _SYMBOLS = {
 
 
 def display(text: str, *, limit: int) -> str:
-    """Remove from a text everything that could mislead the reader.
+    """Return a text without what could mislead the reader.
 
-    Control and invisible characters, including those that change the direction of text, are removed. Every kind of
+    Control characters and those that change the direction of text are shown as escapes, as everywhere. Every kind of
     white space becomes one space, and the text is cut at `limit` characters. HTML is left alone: escaping belongs to
     the template.
     """
@@ -32,6 +33,8 @@ def display(text: str, *, limit: int) -> str:
             kept.append("\ufffd")
         elif category not in {"Cc", "Cf"} or character in _JOINERS:
             kept.append(character)
+        elif (visible := escape(character)) != character:
+            kept.append(visible)
     shown = " ".join("".join(kept).split())
     return shown if len(shown) <= limit else shown[: limit - 1].rstrip() + "…"
 

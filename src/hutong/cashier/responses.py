@@ -10,6 +10,7 @@ from starlette.responses import HTMLResponse, Response
 
 from hutong.cashier import page, translations
 from hutong.errors import HutongError, NotFound, OutcomeUnknown, Unavailable
+from hutong.http_requests import refuse_doubled_headers
 from hutong.http_responses import problem_response, security_headers
 from hutong.telemetry import get_logger
 
@@ -30,6 +31,7 @@ def guarded(handler: Handler) -> Handler:
 
     async def answer(request: Request) -> Response:
         try:
+            refuse_doubled_headers(name for name, _ in request.headers.raw)
             response = await handler(request)
         except HutongError as error:
             response = _error_response(request, error)

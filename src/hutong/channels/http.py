@@ -19,6 +19,7 @@ import aiohttp
 import orjson
 from yarl import URL
 
+from hutong import outgoing
 from hutong.channels.errors import ChannelUnreachable, NotAuthentic
 
 BODY_LIMIT = 1 << 20
@@ -62,14 +63,12 @@ class Http:
         timeout = aiohttp.ClientTimeout(total=total_timeout_s, connect=connect_timeout_s)
 
         def open_session() -> aiohttp.ClientSession:
-            return aiohttp.ClientSession(
+            # No cookies: one of one merchant's account must not travel with another's call. Nothing is unpacked:
+            # signatures cover the bytes on the wire.
+            return outgoing.open_session(
+                timeout,
                 # WeChat Pay drops idle connections after 8 s; one dropped under a call would leave a payment in doubt.
                 connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=5),
-                timeout=timeout,
-                # A cookie of one merchant's account must not travel with another's call.
-                cookie_jar=aiohttp.DummyCookieJar(),
-                # Signatures cover the bytes on the wire, and a compressed answer could expand to any size.
-                auto_decompress=False,
                 headers={"Accept-Encoding": "identity", "User-Agent": "hutong"},
             )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hutong.cli.common import Json, load_settings
+from hutong.cli.output import print_json, print_line
 from hutong.errors import ConfigurationError, InvalidParameter
 
 if TYPE_CHECKING:
@@ -57,13 +57,13 @@ def create(
     duration_s = time.monotonic() - start
     if as_json:
         document = _document(made.backup) | {"duration_s": round(duration_s, 3), "removed": list(made.removed)}
-        print(json.dumps(document))
+        print_json(document)
         return
     size, lsn = made.backup.size_bytes / 1e6, backups.show_lsn(made.backup.end_lsn)
-    print(f"{made.backup.backup_id}: {size:.1f} MB in {duration_s:.1f} s, consistent from LSN {lsn} on")
+    print_line(f"{made.backup.backup_id}: {size:.1f} MB in {duration_s:.1f} s, consistent from LSN {lsn} on")
     for backup_id in made.removed:
-        print(f"{backup_id}: removed")
-    print(_KEEP_KEY)
+        print_line(f"{backup_id}: removed")
+    print_line(_KEEP_KEY)
 
 
 @backup.command("verify")
@@ -85,7 +85,7 @@ def verify(folder: Folder = None, as_json: Json = False) -> None:
                 _print_verified(verified)
     ok = not any(verified.faults for verified in found)
     if as_json:
-        print(json.dumps({"ok": ok, "backups": [_verified_document(verified) for verified in found]}))
+        print_json({"ok": ok, "backups": [_verified_document(verified) for verified in found]})
     sys.exit(0 if ok else 1)
 
 
@@ -121,13 +121,13 @@ def restore(
             server, target, to=instant, timeline=timeline, replace=replace, vault=app.existing_vault(settings)
         )
     if as_json:
-        print(json.dumps(restored.document()))
+        print_json(restored.document())
         return
     reached = "the end of the log" if restored.restored_to is None else restored.restored_to.isoformat()
-    print(f"restored backup {restored.backup_id} to {reached}; timeline {restored.timeline} begins")
+    print_line(f"restored backup {restored.backup_id} to {reached}; timeline {restored.timeline} begins")
     if restored.replaced is not None:
-        print(f"the previous database is in {restored.replaced}; remove it when you no longer need it")
-    print("start Hutong as usual")
+        print_line(f"the previous database is in {restored.replaced}; remove it when you no longer need it")
+    print_line("start Hutong as usual")
 
 
 def _embedded_settings() -> Settings:
@@ -191,6 +191,6 @@ def _print_verified(verified: backups.Verified) -> None:
     made, to = verified.backup, verified.recoverable_to
     until = "its end" if to is None else to.isoformat(timespec="seconds")
     span = f"{made.ended_at.isoformat(timespec='seconds')} to {until}"
-    print(f"{'FAIL' if verified.faults else 'ok  '}  {made.backup_id}  {span}, {verified.segments} segments")
+    print_line(f"{'FAIL' if verified.faults else 'ok  '}  {made.backup_id}  {span}, {verified.segments} segments")
     for fault in verified.faults:
-        print(f"      {fault}")
+        print_line(f"      {fault}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from uuid import UUID
 
 import typer
 
+from hutong import export
 from hutong.cli.codes import codes
 from hutong.cli.common import (
     Json,
@@ -24,7 +24,7 @@ from hutong.cli.common import (
     read_private_file,
     with_database,
 )
-from hutong.cli.tables import print_line
+from hutong.cli.output import print_json, print_line, print_problem, print_text
 from hutong.clock import SystemClock
 from hutong.durable_files import move_durably
 
@@ -66,13 +66,16 @@ def add(name: ChannelName, account: AccountName, credentials: Credentials, as_js
 
     in_transaction(work, settings)
     document = {"account_id": ids.encode("acc", account_id), "channel": name, "name": account}
-    print(json.dumps(document) if as_json else "\n".join(f"{key:<12} {value}" for key, value in document.items()))
+    if as_json:
+        print_json(document)
+    else:
+        for key, value in document.items():
+            print_line(f"{key:<12} {value}")
     address = app.public_url(settings)
     if not address.startswith("https://"):
-        print(
+        print_problem(
             f"Channels will send notifications to {address}, which they cannot reach: "
-            "set HUTONG_PUBLIC_URL to the https address of this installation before you serve.",
-            file=sys.stderr,
+            "set HUTONG_PUBLIC_URL to the https address of this installation before you serve."
         )
 
 
@@ -83,14 +86,14 @@ def list_accounts(as_json: Json = False) -> None:
 
     entries = [_document(entry) for entry in in_transaction(channels.accounts.list_accounts)]
     if as_json:
-        print(json.dumps({"accounts": entries}))
+        print_json({"accounts": entries})
         return
     for entry in entries:
         state = "enabled" if entry["enabled"] else "disabled"
         kind = "sandbox" if entry["sandbox"] else "real"
         print_line(f"{entry['account_id']}  {entry['channel']:<10} {entry['name']:<20} {kind:<8} {state}")
     if not entries:
-        print("There is no channel account. `hutong channels add` connects one.")
+        print_line("There is no channel account. `hutong channels add` connects one.")
 
 
 @channel.command("rotate")
@@ -108,21 +111,21 @@ def rotate(name: ChannelName, account: AccountName, credentials: Credentials) ->
         await channels.accounts.replace_credentials(tx, vault, account_id=account_id, credentials=secrets, now=now)
 
     in_transaction(work, settings)
-    print("replaced; every process uses the new credentials within five seconds")
+    print_line("replaced; every process uses the new credentials within five seconds")
 
 
 @channel.command("disable")
 def disable(name: ChannelName, account: AccountName) -> None:
     """Send an account no new payments; its existing ones are still polled, closed and notified."""
     _set_enabled(name, account, enabled=False)
-    print("disabled; existing payments of the account are still polled")
+    print_line("disabled; existing payments of the account are still polled")
 
 
 @channel.command("enable")
 def enable(name: ChannelName, account: AccountName) -> None:
     """Send an account payments again."""
     _set_enabled(name, account, enabled=True)
-    print("enabled")
+    print_line("enabled")
 
 
 @channel.command("coverage")
@@ -141,13 +144,13 @@ def coverage(as_json: Json = False) -> None:
             }
             for name, report in reports.items()
         }
-        print(json.dumps(document))
+        print_json(document)
         return
     for name, report in reports.items():
         share = "nothing listed" if report.ratio is None else f"{report.ratio:.1%}"
-        print(f"{name:<12} {report.mapped:>5} of {report.documented:>5} documented codes  {share}")
+        print_line(f"{name:<12} {report.mapped:>5} of {report.documented:>5} documented codes  {share}")
         for key in report.missing:
-            print(f"{'':<12} missing: {' '.join(key)}")
+            print_line(f"{'':<12} missing: {' '.join(key)}")
 
 
 @channel.command("bill")
@@ -179,13 +182,11 @@ def bill(
     fetched, rows = with_database(work, settings)
     if as_json:
         documents = [_row_document(row) for row in rows]
-        print(json.dumps(_bill_document(fetched) | {"rows": documents}, ensure_ascii=False))
+        print_json(_bill_document(fetched) | {"rows": documents})
     else:
-        writer = csv.writer(sys.stdout)
-        writer.writerow(_ROW_COLUMNS)
-        writer.writerows(_row_document(row).values() for row in rows)
+        print_text(export.to_csv([_row_document(row) for row in rows]) or ",".join(_ROW_COLUMNS))
         reason = f": {fetched.channel_code} {fetched.channel_message or ''}" if fetched.channel_code else ""
-        print(f"{fetched.kind} {fetched.day}: {fetched.state}, {len(rows)} rows{reason}", file=sys.stderr)
+        print_problem(f"{fetched.kind} {fetched.day}: {fetched.state}, {len(rows)} rows{reason}")
     if fetched.state not in ("ready", "empty"):
         sys.exit(1)
 

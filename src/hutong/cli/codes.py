@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hutong.cli.common import Json, KeyFile, Reason, T, in_transaction, make_ids, read_key
+from hutong.cli.output import print_json, print_line
 from hutong.cli.proposals import decide_proposal, show_proposal
 from hutong.clock import SystemClock
 
@@ -102,14 +102,14 @@ def approve(proposal_id: str, key: KeyFile, reason: Reason) -> None:
     from hutong.channels import codes
 
     decide_proposal(proposal_id, key, reason, {codes.CHANGE: codes.change_code}, approve=True)
-    print("approved; every process applies it within seconds")
+    print_line("approved; every process applies it within seconds")
 
 
 @codes.command("reject")
 def reject(proposal_id: str, key: KeyFile, reason: Reason) -> None:
     """Reject another person's proposal."""
     decide_proposal(proposal_id, key, reason, {}, approve=False)
-    print("rejected")
+    print_line("rejected")
 
 
 def _run(work: Callable[[db.Tx, datetime], Awaitable[T]]) -> T:
@@ -133,13 +133,13 @@ def _plain(value: Any) -> Any:
 
 def _show(name: str, rows: list[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({name: rows}))
+        print_json({name: rows})
         return
     for row in rows:
         place = "/".join(part for part in (row["interface"], row["code"], row["sub_code"]) if part)
         if "unified_code" in row:
-            print(f"{row['version']:>4}  {place:<40} {row['unified_code']:<28} {row['state']}")
+            print_line(f"{row['version']:>4}  {place:<40} {row['unified_code']:<28} {row['state']}")
         else:
-            print(f"{row['count']:>6} times, last {row['last_seen_at']}  {place}  {row['message']}")
+            print_line(f"{row['count']:>6} times, last {row['last_seen_at']}  {place}  {row['message']}")
     if not rows:
-        print("There is none.")
+        print_line("There is none.")

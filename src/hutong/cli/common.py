@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from typer.core import TyperGroup
 
+from hutong.cli.output import print_problem
 from hutong.errors import HutongError, InvalidParameter, Unavailable
-from hutong.foreign_text import escape
 
 if TYPE_CHECKING:
     from hutong import db
@@ -71,7 +71,7 @@ class HutongGroup(TyperGroup):
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 print_error(Unavailable(f"there is no room to write: {error}"))
             else:
-                print(escape(f"hutong: system_error: {error}"), file=sys.stderr)
+                print_problem(f"hutong: system_error: {error}")
             sys.exit(1)
 
 
@@ -94,7 +94,7 @@ def exit_status(error: HutongError) -> int:
 def print_error(error: HutongError) -> None:
     """Print an error as one line on standard error."""
     where = f" ({error.param})" if error.param else ""
-    print(escape(f"hutong: {error.code}: {error.detail}{where}"), file=sys.stderr)
+    print_problem(f"hutong: {error.code}: {error.detail}{where}")
 
 
 def load_settings() -> Settings:

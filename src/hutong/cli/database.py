@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from hutong.cli.common import load_settings
+from hutong.cli.output import print_line
 
 database = typer.Typer(help="The embedded database.", no_args_is_help=True)
 
@@ -15,7 +16,7 @@ def stop() -> None:
     from hutong import db
 
     stopped = db.EmbeddedServer(load_settings().home).stop()
-    print("stopped" if stopped else "another process uses it; it keeps running")
+    print_line("stopped" if stopped else "another process uses it; it keeps running")
 
 
 @database.command("url")
@@ -28,6 +29,6 @@ def url() -> None:
 
     settings = load_settings()
     if settings.database_url is not None:
-        print(settings.database_url.get_secret_value())
+        print_line(settings.database_url.get_secret_value())
     else:
-        print(db.EmbeddedServer(settings.home, archive=settings.backup_folder).start(keep=True))
+        print_line(db.EmbeddedServer(settings.home, archive=settings.backup_folder).start(keep=True))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hutong.cli.common import Json, T, load_settings
+from hutong.cli.output import print_json, print_line
 
 if TYPE_CHECKING:
     from hutong import app, channels
@@ -42,10 +42,10 @@ def installation(context: typer.Context, as_json: Json = False) -> None:
         checks = asyncio.run(_check_installation(load_settings(), stack))
     ok = all(check.ok for check in checks)
     if as_json:
-        print(json.dumps({"ok": ok, "findings": [asdict(check) for check in checks]}))
+        print_json({"ok": ok, "findings": [asdict(check) for check in checks]})
     else:
         for check in checks:
-            print(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<18} {check.seen}")
+            print_line(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<18} {check.seen}")
     sys.exit(0 if ok else 1)
 
 
@@ -62,11 +62,11 @@ def channel(
         findings = asyncio.run(_diagnose_account(settings, url, account))
     ok = all(finding.fault is None for finding in findings)
     if as_json:
-        print(json.dumps({"ok": ok, "findings": [asdict(finding) for finding in findings]}))
+        print_json({"ok": ok, "findings": [asdict(finding) for finding in findings]})
     else:
         for finding in findings:
             advice = finding.advice if finding.fault is None else f"{finding.fault}: {finding.advice}"
-            print(f"{'ok  ' if finding.fault is None else 'FAIL'}  {finding.check:<18} {advice}")
+            print_line(f"{'ok  ' if finding.fault is None else 'FAIL'}  {finding.check:<18} {advice}")
     sys.exit(0 if ok else 1)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hutong.cli.common import INSTANTS, Json, as_utc, check_folder, in_transaction, load_settings, with_database
+from hutong.cli.output import print_json, print_line, print_result, print_text
 from hutong.cli.parked import park
 from hutong.cli.streams import streams
+from hutong.foreign_text import escape_json
 
 if TYPE_CHECKING:
     from hutong import db
@@ -42,7 +43,7 @@ def schema(
         if not files:
             raise InvalidParameter("TYPE is not the type of an event", param="TYPE")
         document = api.json_schemas()[files[-1]]
-    print(json.dumps(document, indent=2, ensure_ascii=False))
+    print_json(document, indent=2)
 
 
 @events.command("replay")
@@ -80,7 +81,7 @@ def replay(
             request = request.after(result.last)
     if event is not None and not seen:
         raise InvalidParameter("--event is not the id of an event that this endpoint receives", param="--event")
-    print(json.dumps({"replayed": count}) if as_json else f"{count} will be sent again")
+    print_result({"replayed": count}, f"{count} will be sent again", as_json=as_json)
 
 
 @events.command("deliveries")
@@ -114,13 +115,13 @@ def deliveries(
 
     shown = in_transaction(work)
     if as_json:
-        print(json.dumps({"deliveries": shown}))
+        print_json({"deliveries": shown})
         return
     for one in shown:
         outcome = f"{one['state']:<9} {one['status'] or '-'} {one['error'] or ''}".rstrip()
-        print(f"{one['at']}  {one['event_id']}  {one['event_type']:<24} {one['number']:>2}  {outcome}")
+        print_line(f"{one['at']}  {one['event_id']}  {one['event_type']:<24} {one['number']:>2}  {outcome}")
         if one["answer"]:
-            print(f"    {one['answer'].splitlines()[0][:100]}")
+            print_line(f"    {one['answer'].splitlines()[0][:100]}")
 
 
 @events.command("show")
@@ -130,7 +131,7 @@ def show(event: Annotated[str, typer.Argument(metavar="EVENT", help="The event, 
     from hutong import ids
 
     recorded = in_transaction(lambda tx: webhooks.find_event(tx, ids.decode("evt", event)))
-    print(webhooks.webhook_body(event, recorded).decode())
+    print_line(escape_json(webhooks.webhook_body(event, recorded).decode()))
 
 
 @events.command("archive")
@@ -165,9 +166,9 @@ def archive(
     result = with_database(work, settings)
     if as_json:
         shown = {"detached": result.detached, "held": result.held, "files": [str(file) for file in result.files]}
-        print(json.dumps(shown))
+        print_json(shown)
     else:
-        print("\n".join([*map(str, result.files), *(f"{name} stays: {why}" for name, why in result.held.items())]))
+        print_text("\n".join([*map(str, result.files), *(f"{name} stays: {why}" for name, why in result.held.items())]))
     sys.exit(1 if result.held else 0)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hutong.cli.common import Json, in_transaction, load_settings, make_ids
+from hutong.cli.output import print_json, print_line, print_text
 from hutong.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -52,11 +52,11 @@ def add(
     key = in_transaction(work, settings)
     document = {"operator_id": ids.encode(operators.OPERATOR_PREFIX, operator_id), "role": role, "key": key}
     if as_json:
-        print(json.dumps(document))
+        print_json(document)
         return
     for label, value in document.items():
-        print(f"{label:<12} {value}")
-    print("The key is not shown again.")
+        print_line(f"{label:<12} {value}")
+    print_line("The key is not shown again.")
 
 
 @operator.command("list")
@@ -74,13 +74,13 @@ def list_all(as_json: Json = False) -> None:
         for entry in in_transaction(operators.list_operators)
     ]
     if as_json:
-        print(json.dumps({"operators": documents}))
+        print_json({"operators": documents})
         return
     for document in documents:
         state = "enabled" if document["disabled_at"] is None else "disabled"
-        print(f"{document['operator_id']}  {document['role']:<9} {state:<9} {document['name']}")
+        print_line(f"{document['operator_id']}  {document['role']:<9} {state:<9} {document['name']}")
     if not documents:
-        print("There is no operator. `hutong operator add` registers one.")
+        print_line("There is no operator. `hutong operator add` registers one.")
 
 
 @operator.command("disable")
@@ -94,7 +94,7 @@ def disable(operator_id: str, reason: Reason = "from the command line") -> None:
         await operators.disable_operator(tx, identifier, reason=reason, now=SystemClock().now())
 
     in_transaction(work)
-    print("disabled")
+    print_line("disabled")
 
 
 @audit.command("list")
@@ -109,11 +109,11 @@ def audit_list(
 
     entries = [_document(record) for record in in_transaction(work)]
     if as_json:
-        print(json.dumps({"audit": entries}))
+        print_json({"audit": entries})
         return
     for entry in entries:
         columns = (entry[name] for name in ("at", "actor_id", "action", "object_id", "reason"))
-        print("  ".join([f"{entry['seq']:>6}", *columns]))
+        print_line("  ".join([f"{entry['seq']:>6}", *columns]))
 
 
 @audit.command("verify")
@@ -131,10 +131,10 @@ def audit_verify(as_json: Json = False) -> None:
 
     verdict, problems = in_transaction(work)
     if as_json:
-        print(json.dumps({"ok": not problems, "rows": verdict.rows, "head": verdict.head, "problems": problems}))
+        print_json({"ok": not problems, "rows": verdict.rows, "head": verdict.head, "problems": problems})
     else:
-        print(f"{verdict.rows} rows, head {verdict.head}")
-        print("\n".join(problems) or "the journal is unaltered, and operators and keys are as it states them")
+        print_line(f"{verdict.rows} rows, head {verdict.head}")
+        print_text("\n".join(problems) or "the journal is unaltered, and operators and keys are as it states them")
     sys.exit(1 if problems else 0)
 
 

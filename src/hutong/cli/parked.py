@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hutong.cli.common import Json, T, load_settings
-from hutong.cli.tables import print_line
+from hutong.cli.output import print_json, print_line, print_result
 
 if TYPE_CHECKING:
     from hutong import db
@@ -46,10 +45,10 @@ def list_(
 
     parked = _run(database, lambda tx: consumer.list_parked(tx, name, limit=limit))
     if as_json:
-        print(json.dumps({"parked": [_document(one) for one in parked]}))
+        print_json({"parked": [_document(one) for one in parked]})
         return
     for one in parked:
-        print(f"{one.consumer}  {one.reference}  {one.type or '-'}  {one.object_id or '-'}")
+        print_line(f"{one.consumer}  {one.reference}  {one.type or '-'}  {one.object_id or '-'}")
         print_line(f"    {one.attempts} attempts, {one.behind} behind: {one.reason}")
 
 
@@ -61,7 +60,7 @@ def retry(name: Name, references: References, database: Database = None, as_json
 
     now = SystemClock().now()
     retried = _run(database, lambda tx: consumer.retry_parked(tx, name, references, now=now))
-    print(json.dumps({"retried": retried}) if as_json else f"{len(retried)} will be handled again")
+    print_result({"retried": retried}, f"{len(retried)} will be handled again", as_json=as_json)
 
 
 @park.command("drop")
@@ -78,7 +77,7 @@ def drop(
 
     now = SystemClock().now()
     dropped = _run(database, lambda tx: consumer.drop_parked(tx, name, references, reason=reason, now=now))
-    print(json.dumps({"dropped": dropped}) if as_json else f"{len(dropped)} will not be handled")
+    print_result({"dropped": dropped}, f"{len(dropped)} will not be handled", as_json=as_json)
 
 
 def _document(parked: Any) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hutong.cli.common import Json, KeyFile, Reason, in_transaction, load_settings, make_ids, read_key
+from hutong.cli.output import print_json, print_line
 from hutong.cli.proposals import show_proposal
 from hutong.cli.tables import print_table
 
@@ -34,12 +34,12 @@ def in_doubt(
 
     listed = in_transaction(work)
     if as_json:
-        print(json.dumps(listed))
+        print_json(listed)
     elif any(listed.values()):
         for rows in listed.values():
             print_table(rows)
     else:
-        print("nothing is in doubt")
+        print_line("nothing is in doubt")
 
 
 class Decision(StrEnum):
@@ -82,11 +82,11 @@ def list_exceptions(
 
     documents = [dict(exceptions.exception_document(item)) for item in in_transaction(work)]
     if as_json:
-        print(json.dumps({"exceptions": documents}))
+        print_json({"exceptions": documents})
     elif documents:
         print_table([{name: document[name] for name in _SHOWN} for document in documents])
     else:
-        print("no exception waits for a decision")
+        print_line("no exception waits for a decision")
 
 
 @payment.command("exception")
@@ -113,7 +113,7 @@ def show_exception(exception_id: ExceptionId, key: KeyFile, reason: Reason, as_j
     if sealed is not None:
         headers, body = exceptions.open_message(app.existing_vault(settings), item.account_id, item.number, sealed)
         document["message"] = {"headers": headers, "body": body.decode("utf-8", "backslashreplace")}
-    print(json.dumps(document, ensure_ascii=True, indent=None if as_json else 2))
+    print_json(document, indent=None if as_json else 2)
 
 
 @payment.command("decide-exception")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hutong.cli.common import in_transaction, read_key
+from hutong.cli.output import print_result
 from hutong.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def show_proposal(proposal: operators.Proposal, *, as_json: bool) -> None:
     from hutong import ids, operators
 
     shown = {"proposal_id": ids.encode(operators.PROPOSAL_PREFIX, proposal.proposal_id), "state": proposal.state}
-    print(json.dumps(shown) if as_json else f"{shown['proposal_id']} waits for another person to approve it")
+    print_result(shown, f"{shown['proposal_id']} waits for another person to approve it", as_json=as_json)
 
 
 def decide_proposal(

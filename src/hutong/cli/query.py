@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hutong.cli.common import INSTANTS, Json, T, as_utc, check_target, load_settings
+from hutong.cli.output import print_json, print_line
 
 if TYPE_CHECKING:
     from hutong import db
@@ -50,14 +50,14 @@ def status(as_json: Json = False) -> None:
         for one in _with_databases(work)
     ]
     if as_json:
-        print(json.dumps({"sources": sources}))
+        print_json({"sources": sources})
         return
     for source in sources:
-        print(
+        print_line(
             f"{source['source']:<32} {source['no']} of {source['last_no']}, {source['lag']} behind, {source['lag_s']} s"
         )
     if not sources:
-        print("there are no events yet")
+        print_line("there are no events yet")
 
 
 @query.command("rebuild")
@@ -103,11 +103,11 @@ def rebuild(
     }
     count = f"{result.rebuilt.records:,} payment records"
     if as_json:
-        print(json.dumps(document))
+        print_json(document)
     elif result.equal:
-        print(f"{count}, equal byte for byte to the current ones ({result.rebuilt.value[:16]}…)")
+        print_line(f"{count}, equal byte for byte to the current ones ({result.rebuilt.value[:16]}…)")
     else:
-        print(f"{count}, not equal to the {result.live.records:,} current ones" + ("; replaced" * result.swapped))
+        print_line(f"{count}, not equal to the {result.live.records:,} current ones" + ("; replaced" * result.swapped))
     sys.exit(1 if compare and not result.equal else 0)
 
 
@@ -157,7 +157,7 @@ def export(
         return len(records)
 
     count = _with_databases(write_csv if form is Format.CSV else write_parquet)
-    print(f"{count:,} payment records")
+    print_line(f"{count:,} payment records")
 
 
 def _with_databases(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import date, datetime
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from hutong.cli.common import Json, load_settings, with_database
+from hutong.cli.output import print_json, print_line, print_problem
 from hutong.cli.tables import print_table
 from hutong.errors import InvalidParameter
 
@@ -36,17 +36,17 @@ def status(as_json: Json = False) -> None:
 
     shown = with_database(work)
     if as_json:
-        print(json.dumps(shown))
+        print_json(shown)
         return
     if shown["mode"] == "normal":
-        print("normal work")
+        print_line("normal work")
     else:
-        print(f"catching up since {shown['since']} ({shown['reason']})")
-        print(f"without an answer yet: {shown['attempts_unasked']} attempts, {shown['refunds_unasked']} refunds")
+        print_line(f"catching up since {shown['since']} ({shown['reason']})")
+        print_line(f"without an answer yet: {shown['attempts_unasked']} attempts, {shown['refunds_unasked']} refunds")
         if shown["lost_since"] is None:
-            print("the begin of the lost time is not known: normal work begins when you say so")
+            print_line("the begin of the lost time is not known: normal work begins when you say so")
         else:
-            print(f"lost time since {shown['lost_since']}, bills to read: {len(shown['bills_unread'])}")
+            print_line(f"lost time since {shown['lost_since']}, bills to read: {len(shown['bills_unread'])}")
             print_table(shown["bills_unread"])
     print_table(shown["unknown_numbers"])
 
@@ -72,7 +72,7 @@ def begin(
         raise InvalidParameter("`--lost-since` is in the future", param="--lost-since")
     noticed = db.CatchUpReason.OPERATOR
     with_database(lambda d: d.run(lambda tx: db.begin_catch_up(tx, noticed, now=now, lost_since=lost_since)))
-    print("catching up; restart Hutong, or wait a few seconds")
+    print_line("catching up; restart Hutong, or wait a few seconds")
 
 
 @restore.command("adopt")
@@ -95,7 +95,7 @@ def adopt(
 
     if number is None:
         count = _on_platform(lambda platform: platform.adoption.adopt_known())
-        print(f"{count} adopted")
+        print_line(f"{count} adopted")
         return
     if merchant is None or order_no is None:
         raise InvalidParameter("`--merchant` and `--order-no` are required with a number", param="--merchant")
@@ -120,7 +120,7 @@ def adopt(
         await platform.adoption.adopt_refund(number, existing[0], refund_no, returns_fee=found.returns_fee)
         return f"{number} is recorded"
 
-    print(_on_platform(work))
+    print_line(_on_platform(work))
 
 
 @restore.command("bills")
@@ -159,10 +159,10 @@ def bills(
                 )
             except HutongError as error:
                 complete = False
-                print(f"{name} {bill_day}: {error}", file=sys.stderr)
+                print_problem(f"{name} {bill_day}: {error}")
             else:
                 counts = f"{found.rows} payments and refunds, {len(found.unknown)} unknown, {found.foreign} not ours"
-                print(f"{name} {bill_day}: {counts}")
+                print_line(f"{name} {bill_day}: {counts}")
         return complete
 
     if not _on_platform(work):
@@ -184,7 +184,7 @@ def dismiss(
     with_database(
         lambda d: d.run(lambda tx: payments.restored.dismiss_number(tx, number, by=by, reason=reason, now=now))
     )
-    print("dismissed")
+    print_line("dismissed")
 
 
 @restore.command("dismiss-bill")
@@ -205,7 +205,7 @@ def dismiss_bill(
             lambda tx: payments.restored.dismiss_bill(tx, account_id, day.date(), by=by, reason=reason, now=now)
         )
     )
-    print("dismissed")
+    print_line("dismissed")
 
 
 @restore.command("finish")
@@ -222,7 +222,7 @@ def finish(
     ended = with_database(lambda d: d.run(lambda tx: db.finish_catch_up(tx, by=by, reason=reason, now=now)))
     if ended is None:
         raise Conflict("the platform is not catching up")
-    print("normal work begins")
+    print_line("normal work begins")
 
 
 def _require_reason(reason: str) -> None:

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import typer
 
 from hutong.cli.common import load_settings
+from hutong.cli.output import print_json, print_line, print_problem
 
 _DIGITS_MAX = 6
 
@@ -183,7 +184,7 @@ def _serve(speed: float, fd: int | None) -> None:
         app.hold_sandbox(settings)
         listener = app.listen(settings.sandbox_host, settings.sandbox_port, "HUTONG_SANDBOX_PORT")
         app.prepare_in_process(settings, sandbox_port=listener.getsockname()[1])
-        print(f"The sandbox is at http://{settings.sandbox_host}:{listener.getsockname()[1]}", flush=True)
+        print_line(f"The sandbox is at http://{settings.sandbox_host}:{listener.getsockname()[1]}")
     else:
         listener = socket.socket(fileno=fd)
         app.await_release()
@@ -207,7 +208,7 @@ def _post(channel: str, verb: str, fields: Mapping[str, Any]) -> None:
 
 
 def _print(answer: Any) -> None:
-    print(json.dumps(answer, ensure_ascii=False, indent=2))
+    print_json(answer, indent=2)
 
 
 def _call(channel: str, verb: str, fields: Mapping[str, Any] | None) -> Any:
@@ -222,8 +223,8 @@ def _call(channel: str, verb: str, fields: Mapping[str, Any] | None) -> Any:
         with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
             return json.load(response)
     except urllib.error.HTTPError as refused:
-        print(f"hutong: the sandbox refuses: {refused.read().decode(errors='replace')}", file=sys.stderr)
+        print_problem(f"hutong: the sandbox refuses: {refused.read().decode(errors='replace')}")
         sys.exit(1 if refused.code >= HTTPStatus.INTERNAL_SERVER_ERROR else 2)
     except OSError as error:
-        print(f"hutong: no sandbox answers at {url}: {error}", file=sys.stderr)
+        print_problem(f"hutong: no sandbox answers at {url}: {error}")
     sys.exit(1)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Annotated
 
 import typer
 
 from hutong.cli.common import Json, load_settings
+from hutong.cli.output import print_json, print_text
 
 serving = typer.Typer()
 
@@ -52,9 +52,9 @@ def migrate(as_json: Json = False) -> None:
     if separate_url is not None:
         applied += [f"{name} (payment records)" for name in db.migrate(separate_url, packages=search.SCHEMA_PACKAGES)]
     if as_json:
-        print(json.dumps({"applied": applied}))
+        print_json({"applied": applied})
     else:
-        print("\n".join(applied) if applied else "nothing to do")
+        print_text("\n".join(applied) if applied else "nothing to do")
 
 
 @serving.command(hidden=True)

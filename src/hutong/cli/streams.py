@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Annotated
 
 import typer
 
 from hutong.cli.common import INTEGER_MAX, Json, in_transaction, load_settings
+from hutong.cli.output import print_json, print_line, print_result
 
 streams = typer.Typer()
 
@@ -33,11 +33,11 @@ def list_all(as_json: Json = False) -> None:
         for one in entries
     ]
     if as_json:
-        print(json.dumps({"streams": rows}))
+        print_json({"streams": rows})
         return
     for row in rows:
         waiting = f"{row['backlog']} waiting, the oldest for {row['lag_s']} s" if row["backlog"] else "none waiting"
-        print(f"{row['stream']:<32} {row['last_no']:>12} numbered {row['published_no']:>12} published  {waiting}")
+        print_line(f"{row['stream']:<32} {row['last_no']:>12} numbered {row['published_no']:>12} published  {waiting}")
 
 
 @streams.command("resend")
@@ -64,4 +64,4 @@ def resend(
 
     with app.using_database(settings) as url:
         count = asyncio.run(run(url))
-    print(json.dumps({"resent": count}) if as_json else f"{count} were sent again")
+    print_result({"resent": count}, f"{count} were sent again", as_json=as_json)

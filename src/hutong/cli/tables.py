@@ -35,8 +35,3 @@ def print_table(rows: Iterable[Mapping[str, Any]]) -> None:
     for row in listed:
         table.add_row(*("" if value is None else Text(escape(str(value), lines=True)) for value in row.values()))
     console().print(table)
-
-
-def print_line(text: str) -> None:
-    """Print a line that holds text of others."""
-    print(escape(text))

@@ -131,25 +131,26 @@ class AttemptLifecycle:
         for attempt in attempts:
             await self._accounts.get(attempt.account_id)
 
-    async def resolve(self, attempt: Attempt) -> None:
-        """Bring an open attempt on, or verify a final one."""
-        await (self._resolve_open(attempt) if attempt.is_open else self._verify(attempt))
+    async def resolve(self, attempt: Attempt) -> bool:
+        """Bring an open attempt on, or verify a final one. Return whether its channel answered."""
+        answer = await (self._resolve_open(attempt) if attempt.is_open else self._verify(attempt))
+        return answer.state is not ChannelState.UNKNOWN
 
-    async def _resolve_open(self, attempt: Attempt) -> None:
+    async def _resolve_open(self, attempt: Attempt) -> ChannelAnswer:
         """Query the channel about an open attempt, and do what the answer calls for."""
         payment = await self._find(attempt.payment_id)
         answer = await self._calls.query(payment, attempt)
         payment = await self._record_answer(attempt, answer, Source.QUERY)
         current = payment.attempt(attempt.attempt_id)
         if not current.is_open:
-            return
+            return answer
         if self._database.predates_restore(current.created_at):
             # What was open before a restore is asked about; nothing is sent until normal work begins.
             if answer.state is not ChannelState.UNKNOWN:
                 await self._database.run(
                     lambda tx: sql.mark_attempt_answered.execute(tx, attempt.attempt_id, self._clock.now())
                 )
-            return
+            return answer
         can = (await self._accounts.get(current.account_id)).capabilities
         now = self._clock.now()
         step = next_step(payment, current, answer, can, self._policy, now=now)
@@ -167,14 +168,16 @@ class AttemptLifecycle:
             case Step.GIVE_UP:
                 gone = ChannelAnswer(ChannelState.CLOSED, channel_code=answer.channel_code)
                 await self._record_answer(current, gone, Source.QUERY)
+        return answer
 
-    async def _verify(self, attempt: Attempt) -> None:
+    async def _verify(self, attempt: Attempt) -> ChannelAnswer:
         """Query once more about an attempt that ended unpaid; a success that was never notified is surplus."""
         payment = await self._find(attempt.payment_id)
         answer = await self._calls.query(payment, attempt)
         await self._record_answer(attempt, answer, Source.QUERY)
         if answer.state is not ChannelState.UNKNOWN:
             await self._database.run(lambda tx: sql.end_verification.execute(tx, attempt.attempt_id))
+        return answer
 
     async def record(
         self, channel: str, report: ChannelReport, *, claim: idempotency.Claim | None = None, is_last: bool = True

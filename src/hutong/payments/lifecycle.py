@@ -100,7 +100,7 @@ class Payments:
         self._clock = clock
         self._vault = vault
         self._verified_at = clock.now() - _VERIFY_EVERY
-        limit, checkout_url = config.queue_limit, transactions.documents.checkout_url
+        limit, checkout = config.queue_limit, transactions.documents.checkout_url
         self.route_selector = RouteSelector(
             accounts,
             routing_state or routing.RoutingState(draw=Random(0).random),  # noqa: S311 - decides on nothing secret
@@ -110,9 +110,7 @@ class Payments:
             sandbox=config.sandbox,
             vault=vault,
         )
-        calls = ChannelCalls(
-            accounts, clock=clock, public_url=config.public_url, checkout_url=checkout_url, vault=vault
-        )
+        calls = ChannelCalls(accounts, clock=clock, public_url=config.public_url, checkout_url=checkout, vault=vault)
         self._attempts = AttemptLifecycle(
             database, accounts, transactions, calls, self.route_selector, clock=clock, queue_limit=limit
         )
@@ -134,6 +132,7 @@ class Payments:
             database,
             clock=clock,
             resolve=self._attempts.resolve,
+            wake=sql.wake_attempts,
             account=attrgetter("account_id"),
             describe=_describe,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from hutong.payments.store import read_attempt
 from hutong.telemetry import RareLine, get_logger
 
 _log = get_logger(__name__)
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 T = TypeVar("T")
 
@@ -33,27 +34,47 @@ _CLAIM_LIMIT = 200
 _WIDTH = 16
 """How many calls the queue of one channel account makes at once."""
 
+_SILENT_AFTER = 2
+"""How many queries in a row without an answer make an account silent: one may be its order's own fault."""
+_SILENT_MIN = timedelta(seconds=30)
+_ASK_SILENT_EVERY = timedelta(seconds=15)
+_WOKEN_AT_ONCE = 10_000
+
 _VERIFY_AGAIN = timedelta(hours=1)
 _VERIFY_FOR = timedelta(days=3)
 
 
 @dataclass(slots=True)
 class _Lane:
-    """The calls to one channel account: those being made, and those that wait for them."""
+    """The calls to one channel account: those being made, and those that wait for them.
+
+    Attributes:
+        unanswered: How many queries in a row brought no answer that can be relied on, the first at `silent_since`.
+        asked_at: When a silent account was last asked about an order that was not due.
+    """
 
     width: asyncio.Semaphore
     tasks: set[asyncio.Task[None]]
+    unanswered: int = 0
+    silent_since: datetime = _NEVER
+    asked_at: datetime = _NEVER
+
+    def is_silent(self, now: datetime) -> bool:
+        return self.unanswered >= _SILENT_AFTER and abs(now - self.silent_since) >= _SILENT_MIN
 
 
 class Poller(Generic[T]):
     """Resolves what is due in one queue, each channel account in a lane of its own.
 
-    An account that does not answer fills its own lane and is left out of the claims until that empties.
+    An account that does not answer fills its own lane and is left out of the claims until that empties. One that
+    brings no answer to rely on, such as one whose clock is wrong, is asked about one order every quarter of a minute;
+    its first answer makes all of its orders due, however long they were to wait.
 
     Args:
         claim: Claims what is due: the transaction, the time, the end of the lease, the most rows, the accounts that are
             left out.
-        resolve: Brings one of them on, by asking its channel.
+        resolve: Brings one of them on, by asking its channel; returns whether that answered; None if unknown.
+        wake: Makes some of an account's waiting rows due.
         account: Gives the channel account that is asked.
         describe: Gives the fields that name it in logs.
     """
@@ -64,7 +85,8 @@ class Poller(Generic[T]):
         *,
         clock: Clock,
         claim: Callable[[db.Tx, datetime, datetime, int, Sequence[UUID]], Awaitable[list[T]]],
-        resolve: Callable[[T], Awaitable[None]],
+        resolve: Callable[[T], Awaitable[bool | None]],
+        wake: db.Statement,
         account: Callable[[T], UUID],
         describe: Callable[[T], dict[str, str]],
     ) -> None:
@@ -72,6 +94,7 @@ class Poller(Generic[T]):
         self._clock = clock
         self._claim = claim
         self._resolve = resolve
+        self._wake = wake
         self._account = account
         self._describe = describe
         self._lanes: dict[UUID, _Lane] = {}
@@ -85,14 +108,24 @@ class Poller(Generic[T]):
         Args:
             patience_s: How long to wait for that; what takes longer goes on in its lane. None waits to its end.
         """
+        await self._ask_silent()
+        started: list[asyncio.Task[None]] = []
+        while True:
+            due = await self._claim_due()
+            started += due
+            if len(due) < _CLAIM_LIMIT:
+                break  # otherwise one account may have filled the claim, and others are due behind it
+        if started:
+            await asyncio.wait(started, timeout=patience_s)
+        return len(started)
+
+    async def _claim_due(self) -> list[asyncio.Task[None]]:
+        """Claim what is due at the accounts that are not busy, and start to resolve it."""
         now = self._clock.now()
         until = now + LEASE
         busy = [account_id for account_id, lane in self._lanes.items() if len(lane.tasks) >= _WIDTH]
         due = await self._database.run(lambda tx: self._claim(tx, now, until, _CLAIM_LIMIT, busy))
-        started = [self._start(item, until) for item in due]
-        if started:
-            await asyncio.wait(started, timeout=patience_s)
-        return len(due)
+        return [self._start(item, until) for item in due]
 
     def _start(self, item: T, until: datetime) -> asyncio.Task[None]:
         lane = self._lanes.setdefault(self._account(item), _Lane(asyncio.Semaphore(_WIDTH), set()))
@@ -104,22 +137,49 @@ class Poller(Generic[T]):
     async def _resolve_in(self, lane: _Lane, item: T, until: datetime) -> None:
         async with lane.width:
             # Past its lease it is due again, and another process may have it.
-            if not self._stopped and self._clock.now() < until:
-                await self.resolve(item)
+            if self._stopped or self._clock.now() >= until:
+                return
+            answered = await self.resolve(item)
+        if answered is None:
+            return
+        was_silent = answered and lane.is_silent(self._clock.now())
+        if answered:
+            lane.unanswered = 0
+        else:
+            lane.silent_since = lane.silent_since if lane.unanswered else self._clock.now()
+            lane.unanswered += 1
+        if was_silent:
+            await self._wake_up(self._account(item), _WOKEN_AT_ONCE)
+
+    async def _ask_silent(self) -> None:
+        """Make one order of each silent account due, now and then."""
+        now = self._clock.now()
+        for account_id, lane in self._lanes.items():
+            if lane.is_silent(now) and not lane.tasks and abs(now - lane.asked_at) >= _ASK_SILENT_EVERY:
+                lane.asked_at = now
+                await self._wake_up(account_id, 1)
+
+    async def _wake_up(self, account_id: UUID, limit: int) -> None:
+        now = self._clock.now()
+        try:
+            await self._database.run(lambda tx: self._wake.execute(tx, account_id, now, limit))
+        except Exception as error:  # noqa: BLE001 - they are due later
+            self._failed.write(account=str(account_id), reason=repr(error))
 
     async def stop(self) -> None:
         """Finish the calls being made, and make no more."""
         self._stopped = True
         await asyncio.gather(*(task for lane in self._lanes.values() for task in lane.tasks))
 
-    async def resolve(self, item: T) -> None:
-        """Resolve one item, whatever goes wrong: it stays due."""
+    async def resolve(self, item: T) -> bool | None:
+        """Resolve one item, whatever goes wrong: it stays due. Return whether its channel answered; None if unknown."""
         try:
-            await self._resolve(item)
+            return await self._resolve(item)
         except CredentialsUnreadable as error:
             self._unreadable.write(**self._describe(item), reason=error.detail)
         except Exception as error:  # noqa: BLE001 - one item's trouble must not stop others; it is tried again
             self._failed.write(**self._describe(item), reason=repr(error))
+        return None
 
 
 async def claim_due(

@@ -11,7 +11,8 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hutong.http_requests import ForeignOrigin, refuse_foreign_origin
+from hutong.errors import InvalidRequest
+from hutong.http_requests import refuse_doubled_headers, refuse_foreign_origin
 from hutong.sandbox.bill import DIFFERENCES, plant
 from hutong.sandbox.faults import KINDS, CallFault, Faults, NotifyFaults
 from hutong.sandbox.simulator import Simulator
@@ -127,10 +128,11 @@ def routes(simulators: Mapping[str, Simulator]) -> list[web.RouteDef]:
 
 
 def _foreign(request: web.Request) -> web.Response | None:
-    """Return the refusal of what a page of another site makes a browser send; None for all else."""
+    """Return the refusal of a doubled header, or of what a page of another site has sent; None for all else."""
     try:
+        refuse_doubled_headers(name for name, _ in request.raw_headers)
         refuse_foreign_origin({name.lower(): value for name, value in request.headers.items()})
-    except ForeignOrigin as error:
+    except InvalidRequest as error:
         return _answer({"error": error.detail}, status=error.http_status)
     return None
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import aiohttp
 
+from hutong import outgoing
 from hutong.sandbox.faults import NotifyFaults
 
 Message = tuple[Mapping[str, str], bytes]
@@ -95,9 +96,7 @@ class Notifier:
 
     async def _send(self, url: str, headers: Mapping[str, str], body: bytes) -> bool:
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=_ANSWER_WITHIN_S), cookie_jar=aiohttp.DummyCookieJar()
-            )
+            self._session = outgoing.open_session(aiohttp.ClientTimeout(total=_ANSWER_WITHIN_S))
         try:
             async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as response:
                 return self._accepted(response.status, await response.content.read(4096))

@@ -74,6 +74,19 @@ async def test_a_lost_reply_is_asked_about_and_never_sent_under_another_number(s
     assert shop.channel.returned_minor == 500
 
 
+async def test_refunds_end_within_a_minute_of_the_return_of_a_channel_that_was_silent(shop: RefundWorld) -> None:
+    payment = await shop.paid()
+    shop.channel.replies = False
+    for _ in range(5):
+        await shop.refund(payment, 100)
+    for _ in range(60):  # ten minutes, in which the pauses between queries grow
+        await shop.sweep(timedelta(seconds=10))
+    shop.channel.replies = True
+    for _ in range(12):
+        await shop.sweep(timedelta(seconds=5))
+    assert [refund.state for refund in await shop.refunds(payment)] == ["succeeded"] * 5
+
+
 async def test_a_refund_that_stays_in_doubt_is_reported_twice_and_never_given_up(shop: RefundWorld) -> None:
     payment = await shop.paid()
     shop.channel.reachable = False

@@ -17,10 +17,8 @@ class FaultyLink:
     """
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self._folder = parse_qs(parts.query).get("host", [None])[0]
-        self._host, self._port = parts.hostname or "localhost", parts.port or 5432
-        self._parts = parts
+        self.move(url)
+        self._parts = urlsplit(url)
         self._connections: set[_Connection] = set()
         self.swallows_up = self.swallows_down = False
         self.delay_s = 0.0
@@ -54,6 +52,13 @@ class FaultyLink:
         """Let new connections work."""
         self.swallows_up = self.swallows_down = False
         self.delay_s, self.cut_after, self.answer = 0.0, None, None
+
+    def move(self, url: str) -> None:
+        """Lead new connections to another server."""
+        parts = urlsplit(url)
+        query = parse_qs(parts.query)
+        self._folder = query.get("host", [None])[0]
+        self._host, self._port = parts.hostname or "localhost", int(query.get("port", [parts.port or 5432])[0])
 
     def cut(self) -> None:
         """Break all connections at once."""

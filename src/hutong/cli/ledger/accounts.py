@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hutong.cli.common import AMOUNT_MINOR_MAX, CODE_MAX, Json, KeyFile, Reason, in_transaction
+from hutong.cli.common import CODE_MAX, Json, KeyFile, Reason, in_transaction
 from hutong.cli.ledger.options import AccountId, Csv, Most, acting_person, collect, show
+from hutong.cli.output import print_line
 from hutong.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def close_account(account: AccountId, key: KeyFile, reason: Reason) -> None:
         await bookkeeping.close_account(tx, person, account, now=SystemClock().now())
 
     in_transaction(work)
-    print("closed")
+    print_line("closed")
 
 
 @accounts_commands.command("reopen-account")
@@ -101,15 +102,13 @@ def reopen_account(account: AccountId, key: KeyFile, reason: Reason) -> None:
         await bookkeeping.reopen_account(tx, person, account, now=SystemClock().now())
 
     in_transaction(work)
-    print("open")
+    print_line("open")
 
 
 @accounts_commands.command("set-overdraft")
 def set_overdraft(
     account: AccountId,
-    limit_minor: Annotated[
-        int, typer.Argument(min=0, max=AMOUNT_MINOR_MAX, help="In minor units; 0 ends the agreement.")
-    ],
+    limit_minor: Annotated[int, typer.Argument(min=0, help="In minor units; 0 ends the agreement.")],
     key: KeyFile,
     reason: Reason,
 ) -> None:
@@ -121,7 +120,7 @@ def set_overdraft(
         await bookkeeping.set_overdraft_limit(tx, person, account, limit_minor, now=SystemClock().now())
 
     in_transaction(work)
-    print(f"the limit is {limit_minor}")
+    print_line(f"the limit is {limit_minor}")
 
 
 @accounts_commands.command("overdrafts")

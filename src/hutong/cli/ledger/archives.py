@@ -10,6 +10,7 @@ import typer
 
 from hutong.cli.common import Json, KeyFile, Reason, in_transaction, load_settings
 from hutong.cli.ledger.options import Csv, acting_person, show
+from hutong.cli.output import print_line
 from hutong.clock import SystemClock
 
 archives_commands = typer.Typer()
@@ -43,4 +44,4 @@ def archive(
 
     with app.using_database(load_settings()) as url:
         db.migrate(url)
-        print(asyncio.run(run(url)))
+        print_line(asyncio.run(run(url)))

@@ -23,6 +23,7 @@ from hutong.cli.common import (
     read_key,
 )
 from hutong.cli.ledger.options import Csv, Most, acting_person, collect, show, show_proposal
+from hutong.cli.output import print_line, print_result
 from hutong.clock import SystemClock, instant
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def transfer(
         show_proposal(done, as_json=as_json)
         return
     answer = {"id": str(done.transfer_id), "status": "exists" if done.already else "created"}
-    print(json.dumps(answer) if as_json else f"{answer['status']} {answer['id']}")
+    print_result(answer, f"{answer['status']} {answer['id']}", as_json=as_json)
 
 
 @bookings_commands.command("reverse")
@@ -160,7 +161,7 @@ def reverse(
         show_proposal(done, as_json=as_json)
         return
     answer = {"status": "already_reversed" if done.already else "reversed", "reversal": str(done.reversal_id)}
-    print(json.dumps(answer) if as_json else f"{answer['status']} {answer['reversal']}")
+    print_result(answer, f"{answer['status']} {answer['reversal']}", as_json=as_json)
 
 
 @bookings_commands.command("reversals")
@@ -223,14 +224,14 @@ def proposals(as_json: Json = False) -> None:
 def approve(proposal: Proposal, key: KeyFile, reason: Reason) -> None:
     """Approve another person's proposal about the books: what it proposes is booked now, or it stays open."""
     _decide(proposal, key, reason, approve=True)
-    print("approved and booked")
+    print_line("approved and booked")
 
 
 @bookings_commands.command("reject")
 def reject(proposal: Proposal, key: KeyFile, reason: Reason) -> None:
     """Reject another person's proposal about the books."""
     _decide(proposal, key, reason, approve=False)
-    print("rejected")
+    print_line("rejected")
 
 
 def _decide(proposal: str, key: Any, reason: str, *, approve: bool) -> None:

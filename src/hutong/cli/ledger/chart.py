@@ -8,6 +8,7 @@ import typer
 
 from hutong.cli.common import CODE_MAX, Json, KeyFile, Reason, in_transaction
 from hutong.cli.ledger.options import Csv, acting_person, show
+from hutong.cli.output import print_line
 from hutong.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -75,4 +76,4 @@ def add_subject(
         )  # fmt: skip
 
     in_transaction(work)
-    print(f"{code} {name_en} {name_zh}")
+    print_line(f"{code} {name_en} {name_zh}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -13,6 +12,7 @@ import typer
 from hutong import export
 from hutong.cli.common import Json, check_target, in_transaction, with_database
 from hutong.cli.ledger.options import Csv, Day, Parquet, show
+from hutong.cli.output import print_line, print_problem, print_result
 from hutong.errors import Conflict
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def trial_balance(day: Day = None, as_json: Json = False, as_csv: Csv = False, p
     try:
         lines, even = in_transaction(work)
     except Conflict as error:
-        print(f"hutong: {error.detail}; see `hutong ledger days`", file=sys.stderr)
+        print_problem(f"hutong: {error.detail}; see `hutong ledger days`")
         sys.exit(2)
     if parquet is not None:
         export.to_parquet(books.SubjectBalance, books.roll_up(lines), parquet)
@@ -77,7 +77,7 @@ def days(
         for day in listed
     ]
     if not (as_json or as_csv):
-        print(summary)
+        print_line(summary)
     show(rows, as_json=as_json, as_csv=as_csv)
 
 
@@ -96,10 +96,10 @@ def day_cut(
 
     cut = with_database(work)
     if cut is None:
-        print("null" if as_json else "no day is due")
+        print_line("null" if as_json else "no day is due")
         return
     shown = {"day": str(cut.day), "step": cut.step.value, "waiting": cut.waiting, "problem": cut.problem}
-    print(json.dumps(shown) if as_json else " ".join(f"{name}={value}" for name, value in shown.items()))
+    print_result(shown, " ".join(f"{name}={value}" for name, value in shown.items()), as_json=as_json)
     sys.exit(1 if cut.problem or cut.waiting else 0)
 
 
@@ -127,7 +127,9 @@ def set_cut_time(
     rule = books.days.make_rule(cut_time.time(), zone, books.days.CutBelongsTo(belongs) if belongs else None)
     now = datetime.now(UTC)
     today = rule.day_of(now)
-    print(f"{_rule_summary(rule)}; business of now belongs to {today}, which ends at {rule.end_of(today).isoformat()}")
+    print_line(
+        f"{_rule_summary(rule)}; business of now belongs to {today}, which ends at {rule.end_of(today).isoformat()}"
+    )
     if not yes and not typer.confirm("Set it?"):
         sys.exit(1)
     in_transaction(lambda tx: books.days.set_day_rule(tx, rule))

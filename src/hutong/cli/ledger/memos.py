@@ -11,6 +11,7 @@ import typer
 
 from hutong.cli.common import AMOUNT_MINOR_MAX, Json, KeyFile, Reason, in_transaction
 from hutong.cli.ledger.options import Csv, Most, acting_person, collect, show
+from hutong.cli.output import print_line
 from hutong.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def enter_memo(
     async def work(tx: db.Tx) -> bool:
         return await bookkeeping.enter_memo(tx, await acting_person(tx, key, reason), memo, now=SystemClock().now())
 
-    print("entered" if in_transaction(work) else "exists")
+    print_line("entered" if in_transaction(work) else "exists")
 
 
 @memos_commands.command("memos")

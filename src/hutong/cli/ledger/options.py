@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 
 from hutong import export
 from hutong.cli.common import INSTANTS, INTEGER_MAX, read_key
+from hutong.cli.output import print_json, print_result, print_text
 from hutong.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -60,9 +60,9 @@ def show(rows: Iterable[dict[str, Any]], *, as_json: bool = False, as_csv: bool 
     """Print rows as a table, one JSON list, or CSV."""
     listed = [{name: _plain(value) for name, value in row.items()} for row in rows]
     if as_json:
-        print(json.dumps(listed, default=str))
+        print_json(listed, default=str)
     elif as_csv:
-        print(export.to_csv(listed), end="")
+        print_text(export.to_csv(listed))
     else:
         print_table(listed)
 
@@ -73,7 +73,7 @@ def show_proposal(proposal: operators.Proposal, *, as_json: bool) -> None:
 
     shown = {"proposal_id": ids.encode(operators.PROPOSAL_PREFIX, proposal.proposal_id), "state": proposal.state}
     approve = f"hutong ledger approve {shown['proposal_id']}"
-    print(json.dumps(shown) if as_json else f"{shown['proposal_id']} waits for another person: {approve}")
+    print_result(shown, f"{shown['proposal_id']} waits for another person: {approve}", as_json=as_json)
 
 
 def _plain(value: Any) -> Any:

@@ -12,6 +12,7 @@ import typer
 
 from hutong.cli.common import AMOUNT_MINOR_MAX, INSTANTS, Json, KeyFile, Reason, as_utc, in_transaction, make_ids
 from hutong.cli.ledger.options import Csv, Most, acting_person, collect, show
+from hutong.cli.output import print_line
 from hutong.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def add_standing_order(
         )  # fmt: skip
 
     in_transaction(work)
-    print(order_id)
+    print_line(order_id)
 
 
 @orders_commands.command("standing-orders")
@@ -85,4 +86,4 @@ def stop_standing_order(
         await bookkeeping.stop_standing_order(tx, person, order, now=SystemClock().now())
 
     in_transaction(work)
-    print("stopped")
+    print_line("stopped")

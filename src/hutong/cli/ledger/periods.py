@@ -12,6 +12,7 @@ import typer
 
 from hutong.cli.common import CODE_MAX, Json, KeyFile, Reason, check_folder, in_transaction, make_ids
 from hutong.cli.ledger.options import ClosedDay, Csv, Most, acting_person, collect, show
+from hutong.cli.output import print_line
 from hutong.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def day_statements(
 
     check_folder(folder, "FOLDER")
     accounts, lines = in_transaction(lambda tx: reports.write_day_statements(tx, day.date(), folder, kind=form.value))
-    print(f"{accounts} accounts and {lines} lines in {folder}")
+    print_line(f"{accounts} accounts and {lines} lines in {folder}")
 
 
 @periods_commands.command("close-month")
@@ -130,7 +131,7 @@ def _close(
 
     carries = in_transaction(work)
     if not as_json:
-        print(f"{period} is closed; {len(carries)} accounts were carried")
+        print_line(f"{period} is closed; {len(carries)} accounts were carried")
     show([asdict(carry) for carry in carries], as_json=as_json)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ import typer
 
 from hutong.cli.common import Json, in_transaction, load_settings, with_database
 from hutong.cli.ledger.options import show
+from hutong.cli.output import print_json, print_line, print_text
 
 if TYPE_CHECKING:
     from hutong import db
@@ -50,10 +50,10 @@ def verify(
 
     verdict = with_database(work, settings)
     if as_json:
-        print(json.dumps({**asdict(verdict), "holds": verdict.holds}))
+        print_json({**asdict(verdict), "holds": verdict.holds})
     else:
-        print("\n".join(map(str, verdict.problems)) or "the books hold")
-        print(f"{verdict.rows} rows under {verdict.seals} seals; head {verdict.head}")
+        print_text("\n".join(map(str, verdict.problems)) or "the books hold")
+        print_line(f"{verdict.rows} rows under {verdict.seals} seals; head {verdict.head}")
     sys.exit(0 if verdict.holds else 1)
 
 
@@ -64,8 +64,8 @@ def check(as_json: Json = False) -> None:
 
     findings = in_transaction(lambda tx: books.check_invariants(tx, now=datetime.now(UTC)))
     if as_json:
-        print(json.dumps(asdict(findings), default=str))
+        print_json(asdict(findings), default=str)
     else:
-        print("\n".join(findings.problems) or "everything holds")
+        print_text("\n".join(findings.problems) or "everything holds")
         show([asdict(item) for item in findings.uncleared])
     sys.exit(1 if findings.problems else 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,6 +11,7 @@ import typer
 from hutong import export
 from hutong.cli.common import Json, as_utc, check_target, in_transaction
 from hutong.cli.ledger.options import AccountId, Csv, Parquet, show
+from hutong.cli.output import print_json, print_line
 from hutong.errors import InvalidParameter
 
 if TYPE_CHECKING:
@@ -76,13 +76,13 @@ def statement(
     if parquet is not None:
         export.to_parquet(ledger.StatementLine, report.with_balances(first, last), parquet)
     if as_json:
-        print(json.dumps(asdict(report), default=str))
+        print_json(asdict(report), default=str)
     elif as_csv:
         show([asdict(line) for line in report.with_balances(first, last)], as_csv=True)
     else:
-        print(f"opening {report.opening}")
+        print_line(f"opening {report.opening}")
         show([asdict(line) for line in report.lines])
-        print(f"closing {report.closing}")
+        print_line(f"closing {report.closing}")
 
 
 def _day(moment: datetime | None, option: str) -> date | None:

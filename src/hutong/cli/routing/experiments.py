@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hutong.cli.common import Json, KeyFile, Reason
+from hutong.cli.output import print_json, print_line
 from hutong.cli.proposals import show_proposal
 from hutong.cli.routing.options import Draft
 from hutong.cli.tables import console
@@ -75,7 +75,7 @@ def status(as_json: Json = False) -> None:
     if latest is None:
         raise NotFound("no draft was ever tried")
     document = routing.experiment_document(latest)
-    print(json.dumps(document)) if as_json else _print(document)
+    print_json(document) if as_json else _print(document)
 
 
 @trial.command("stop")
@@ -91,14 +91,14 @@ def stop(key: KeyFile, reason: Reason) -> None:
         await routing.end_experiment(tx, operator_id=operator_id, reason=reason, now=SystemClock().now())
 
     in_transaction(work)
-    print("ended; every process applies the configuration in force within two seconds")
+    print_line("ended; every process applies the configuration in force within two seconds")
 
 
 def _print(document: dict[str, Any]) -> None:
     from rich.table import Table
 
     state = "running" if document["ended_at"] is None else f"ended {document['ended_at']}: {document['end_reason']}"
-    print(f"{document['id']}  {document['share']:.1%} since {document['started_at']}; {state}")
+    print_line(f"{document['id']}  {document['share']:.1%} since {document['started_at']}; {state}")
     table = Table("arm", "ended", "succeeded", "success", "currency", "captured", "cost", "share of captured")
     for arm in document["arms"]:
         head = arm["arm"], str(arm["ended"]), str(arm["succeeded"]), _share(arm["success"])
@@ -110,8 +110,8 @@ def _print(document: dict[str, Any]) -> None:
     console().print(table)
     comparison = document["comparison"]
     interval = f"{comparison['low']:+.2%} to {comparison['high']:+.2%}, 95 % over all looks"
-    print(f"difference {comparison['difference']:+.2%} ({interval}), p-value {comparison['p_value']:.3g}")
-    print(f"the draft is {document['verdict']}; it may be {document['guardrail']:.2%} below")
+    print_line(f"difference {comparison['difference']:+.2%} ({interval}), p-value {comparison['p_value']:.3g}")
+    print_line(f"the draft is {document['verdict']}; it may be {document['guardrail']:.2%} below")
 
 
 def _share(share: float | None) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hutong.cli.common import Json, KeyFile, Reason, in_transaction
+from hutong.cli.output import print_json, print_line
 
 if TYPE_CHECKING:
     from hutong import db, routing
@@ -59,7 +59,7 @@ def lift(
         await routing.lift_override(tx, identifier, operator_id=operator_id, reason=reason, now=SystemClock().now())
 
     in_transaction(work)
-    print("lifted; every process applies it within two seconds")
+    print_line("lifted; every process applies it within two seconds")
 
 
 def _add(kind: str, product: str, account: str, until: str | None, key: Path, reason: str, *, as_json: bool) -> None:
@@ -83,8 +83,8 @@ def _add(kind: str, product: str, account: str, until: str | None, key: Path, re
 
     override = with_routing(work)
     if as_json:
-        print(json.dumps(routing.override_document(override)))
+        print_json(routing.override_document(override))
         return
     ending = "until it is lifted" if override.until is None else f"until {instant(override.until)}"
     override_id = ids.encode(routing.Override.PREFIX, override.override_id)
-    print(f"{override_id}  {kind} {account} {ending}; every process applies it within two seconds")
+    print_line(f"{override_id}  {kind} {account} {ending}; every process applies it within two seconds")

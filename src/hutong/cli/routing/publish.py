@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hutong.cli.common import Json, KeyFile, Reason, exit_status
+from hutong.cli.output import print_json, print_line, print_result
 from hutong.cli.proposals import decide_proposal, show_proposal
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ def check(
     except InvalidParameter as error:
         if not as_json:
             raise
-        print(json.dumps({"ok": False, "code": error.code, "param": error.param, "detail": error.detail}))
+        print_json({"ok": False, "code": error.code, "param": error.param, "detail": error.detail})
         sys.exit(exit_status(error))
-    print(json.dumps({"ok": True}) if as_json else "it may be published")
+    print_result({"ok": True}, "it may be published", as_json=as_json)
 
 
 @publishing.command("publish")
@@ -98,11 +98,11 @@ def approve(proposal: ProposalId, key: KeyFile, reason: Reason) -> None:
     from hutong.routing import APPROVAL_HANDLERS
 
     decide_proposal(proposal, key, reason, APPROVAL_HANDLERS, approve=True)
-    print("approved; every process applies it within two seconds")
+    print_line("approved; every process applies it within two seconds")
 
 
 @publishing.command("reject")
 def reject(proposal: ProposalId, key: KeyFile, reason: Reason) -> None:
     """Reject another person's proposal."""
     decide_proposal(proposal, key, reason, {}, approve=False)
-    print("rejected")
+    print_line("rejected")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections.abc import Mapping
 from html import escape
@@ -14,6 +12,7 @@ from rich.table import Table
 
 from hutong import db, money, payments, routing
 from hutong.cli.common import check_target
+from hutong.cli.output import print_json, print_line, print_problem
 from hutong.cli.routing.state import read_draft, read_instant, read_text, with_routing
 from hutong.cli.tables import console
 from hutong.clock import SystemClock
@@ -46,20 +45,20 @@ def run_replay(start: str, end: str | None, draft: Path, picture: Path | None, *
     if picture is not None:
         picture.write_text(draw(document), "utf-8")
     if as_json:
-        print(json.dumps(document))
+        print_json(document)
     else:
         _print(document)
     return 1 if document["differing"] else 0
 
 
 def _print(document: Mapping[str, Any]) -> None:
-    print(f"{document['replayed']} decisions made again in {document['seconds']:.1f} s")
-    print(f"under the configuration that was in force: {document['differing']} differing")
+    print_line(f"{document['replayed']} decisions made again in {document['seconds']:.1f} s")
+    print_line(f"under the configuration that was in force: {document['differing']} differing")
     if document["differing"]:
-        print(f"the rest cannot be trusted; the first of them: {', '.join(document['examples'])}", file=sys.stderr)
+        print_problem(f"the rest cannot be trusted; the first of them: {', '.join(document['examples'])}")
     if document["gone"]:
-        print(f"{document['gone']} were left out: what they were based on is not kept")
-    print(f"the draft would send {document['moved']} to another account")
+        print_line(f"{document['gone']} were left out: what they were based on is not kept")
+    print_line(f"the draft would send {document['moved']} to another account")
     output = console()
     for currency, result in document["currencies"].items():
         output.print(_table(currency, result))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hutong.cli.common import Json, in_transaction
+from hutong.cli.output import print_json, print_line
 from hutong.cli.routing.experiments import trial
 from hutong.cli.routing.options import Draft
 from hutong.cli.routing.overrides import overriding
 from hutong.cli.routing.publish import publishing
 from hutong.cli.routing.status import watching
 from hutong.cli.routing.suggestions import suggestions
-from hutong.cli.tables import print_line
 
 if TYPE_CHECKING:
     from hutong import db
@@ -50,7 +49,7 @@ def explain(
     if not decisions:
         raise NotFound("no decision is recorded for this payment")
     if as_json:
-        print(json.dumps({"decisions": decisions}, default=str))
+        print_json({"decisions": decisions}, default=str)
         return
     for decision in decisions:
         _print(decision)
@@ -77,17 +76,17 @@ def replay(
 
 def _print(decision: dict[str, Any]) -> None:
     payment = f"{decision['amount_minor']} {decision['currency']} by {decision['method']}"
-    print(f"{decision['attempt_id']}  {decision['decided_at']}  {payment}")
-    print(f"  went to {decision['chosen']} by {decision['how']}, configuration {decision['configuration']}")
+    print_line(f"{decision['attempt_id']}  {decision['decided_at']}  {payment}")
+    print_line(f"  went to {decision['chosen']} by {decision['how']}, configuration {decision['configuration']}")
     print_line(f"  outcome: {decision['outcome']}{'' if decision['code'] is None else ', ' + decision['code']}")
     if decision["formula"]:
-        print(f"  score = {decision['formula']}")
+        print_line(f"  score = {decision['formula']}")
     for candidate in sorted(decision["candidates"], key=lambda each: -(each["score"] or 0)):
         score = "" if candidate["score"] is None else f"{candidate['score']:.4f}"
-        print(f"  {candidate['account']:<32} {score:>8}  {candidate['refused'] or ''}")
+        print_line(f"  {candidate['account']:<32} {score:>8}  {candidate['refused'] or ''}")
         factors = "  ".join(f"{name} {value:.4g}" for name, value in candidate["factors"].items())
         if factors:
-            print(f"    {factors}")
+            print_line(f"    {factors}")
         for explanation in (candidate["explanation"], candidate["explanation_zh"]):
             if explanation:
                 print_line(f"    {explanation}")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from hutong.cli.common import Json
-from hutong.cli.tables import print_line
+from hutong.cli.output import print_json, print_line
 
 if TYPE_CHECKING:
     from hutong import db, routing
@@ -32,12 +31,12 @@ def status(as_json: Json = False) -> None:
 
     document = with_routing(work)
     if as_json:
-        print(json.dumps(document))
+        print_json(document)
         return
     modes = ", ".join(f"{product or 'everything else'}: {mode}" for product, mode in document["modes"].items())
-    print(f"configuration {document['configuration']}; modes: {modes}")
+    print_line(f"configuration {document['configuration']}; modes: {modes}")
     if document["trial"]:
-        print(f"{document['trial']}  a draft is being tried: hutong routing trial status")
+        print_line(f"{document['trial']}  a draft is being tried: hutong routing trial status")
     _print_accounts(document["accounts"])
     for override in document["overrides"]:
         until = f" until {override['until']}" if override["until"] else ""

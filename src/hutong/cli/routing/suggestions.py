@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hutong.cli.common import Json, KeyFile, Reason
-from hutong.cli.tables import print_line
+from hutong.cli.output import print_json, print_line
 
 if TYPE_CHECKING:
     from hutong import db, routing
@@ -27,14 +26,14 @@ def list_all(as_json: Json = False) -> None:
 
     found = [routing.suggestion_document(each) for each in in_transaction(routing.list_suggestions)]
     if as_json:
-        print(json.dumps({"suggestions": found}))
+        print_json({"suggestions": found})
         return
     for each in found:
         switch = f"{each['what']} {each['account']} {each['interface']}"
         dismissed = " (dismissed)" if each["dismissed_at"] else ""
         print_line(f"{each['id']}  {switch}: {each['why']}, {each['since']}{dismissed}")
     if not found:
-        print("There are no suggestions.")
+        print_line("There are no suggestions.")
 
 
 @suggestions.command("confirm")
@@ -42,14 +41,14 @@ def confirm(suggestion: Name, key: KeyFile, reason: Reason) -> None:
     """Confirm a suggestion; every process applies it within two seconds. One person is enough."""
     confirmed = _decide(suggestion, key, reason, confirm=True)
     verb = "left" if confirmed.what == "leave" else "used again"
-    print(f"{confirmed.account} is {verb} for {confirmed.interface} by every process within two seconds")
+    print_line(f"{confirmed.account} is {verb} for {confirmed.interface} by every process within two seconds")
 
 
 @suggestions.command("dismiss")
 def dismiss(suggestion: Name, key: KeyFile, reason: Reason) -> None:
     """Dismiss a suggestion; it is not repeated while health stays the same."""
     _decide(suggestion, key, reason, confirm=False)
-    print("dismissed")
+    print_line("dismissed")
 
 
 def _decide(suggestion: str, key: Path, reason: str, *, confirm: bool) -> routing.Suggestion:

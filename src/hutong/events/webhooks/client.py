@@ -14,7 +14,7 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from hutong import ids
+from hutong import ids, outgoing
 from hutong.errors import ConfigurationError, InvalidParameter
 from hutong.events.model import RecordedEvent, Scheme, event_name
 from hutong.events.webhooks import legacy_form
@@ -98,12 +98,8 @@ class WebhookClient:
             resolver=self._resolver,
             socket_factory=None if self._allow_private else guarded_socket,
         )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            headers=_HEADERS,
-            timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
+        self._session = outgoing.open_session(
+            aiohttp.ClientTimeout(total=TIMEOUT_S), connector=connector, headers=_HEADERS
         )
         return self
 

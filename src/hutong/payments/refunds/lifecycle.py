@@ -1,7 +1,6 @@
 """The life of refunds: reserve the money, commit, call the channel, record the outcome.
 
-A refund whose process dies between two of these steps is found again by the poller, since the intent says when it is
-due.
+A refund whose process dies between two steps is found again by the poller, since the intent says when it is due.
 """
 
 from __future__ import annotations
@@ -200,6 +199,7 @@ class Refunds:
             clock=clock,
             claim=_claim_due,
             resolve=lambda due: self.resolve(due.refund_id),
+            wake=sql.wake_refunds,
             account=lambda due: due.account_id,
             describe=_describe,
         )
@@ -272,19 +272,22 @@ class Refunds:
         """Send or query the refunds that are due; return how many there were. `patience_s` as for `Poller.poll`."""
         return await self._poller.poll(patience_s=patience_s)
 
-    async def resolve(self, refund_id: UUID) -> None:
-        """Bring on one refund that is open at its channel: send it, or query it."""
+    async def resolve(self, refund_id: UUID) -> bool | None:
+        """Bring on one refund that is open at its channel: send it, or query it.
+
+        Returns:
+            Whether its channel answered; None if it was not asked, or only while catching up.
+        """
         async with self._database.transaction() as tx:
             refund = (await find_refunds(tx, [refund_id]))[refund_id]
             payment = (await find(tx, [refund.payment_id]))[refund.payment_id]
         if refund.next_query_at is None:
-            return
+            return None
         if self._database.predates_restore(refund.created_at):
             await self._ask(payment, refund)
-            return
+            return None
         if refund.state is RefundState.PAYOUT:
-            await self._pay_out(payment, refund)
-            return
+            return await self._pay_out(payment, refund)
         channel = await self._accounts.get(refund.account_id)
         is_sent = refund.state is not RefundState.HELD
         answer = await self._calls.query_refund(channel, payment, refund) if is_sent else None
@@ -293,6 +296,7 @@ class Refunds:
             # Sending the same number again is safe, and the only way on for a refund that the channel does not know.
             answer, source = await self._send(channel, payment, refund), Source.SUBMISSION
         await self._record(refund.channel, _report(refund, answer, source))
+        return answer.state is not ChannelState.UNKNOWN
 
     async def _send(self, channel: channels.Channel, payment: Payment, refund: Refund) -> ChannelAnswer:
         """Send a refund. While catching up after a restore the channel is asked first: it may have made it already."""
@@ -330,7 +334,7 @@ class Refunds:
         await self._poller.stop()
         await asyncio.gather(self._places.close(), self._reports.close())
 
-    async def _pay_out(self, payment: Payment, refund: Refund) -> None:
+    async def _pay_out(self, payment: Payment, refund: Refund) -> bool:
         """Query a payout; send it where the channel has none, once the original method is proven to have failed."""
         answer = await self._calls.query_payout(refund)
         if answer.state is ChannelState.NOT_FOUND:
@@ -342,6 +346,7 @@ class Refunds:
             else:
                 answer = await self._calls.payout(refund)
         await self._record(refund.channel, _report(refund, answer, Source.QUERY))
+        return answer.state is not ChannelState.UNKNOWN
 
     async def _query_original(self, payment: Payment, refund: Refund) -> ChannelState:
         """Return what the channel answers now about the method that had failed; a success is recorded as late."""

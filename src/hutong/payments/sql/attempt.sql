@@ -57,6 +57,21 @@ SET close_requested_at = coalesce(close_requested_at, $2), next_query_at = $2, q
     doubt_since = coalesce(doubt_since, $2)
 WHERE id = ANY ($1::uuid []) AND state IN ('created', 'submitted', 'unknown');
 
+-- name: wake_attempts
+-- An account answers again, or is to be asked whether it does: those of its attempts that wait are due at once.
+UPDATE payments.attempt
+SET next_query_at = $2, queries = 0
+WHERE id = ANY (
+    ARRAY(
+        SELECT waiting.id
+        FROM payments.attempt AS waiting
+        WHERE waiting.account_id = $1 AND waiting.next_query_at > $2
+        ORDER BY waiting.next_query_at
+        LIMIT $3
+        FOR UPDATE SKIP LOCKED
+    )
+);
+
 -- name: claim_due_attempts
 -- Attempts without a report in time. The claim is a later time, so that a process that dies loses nothing. One that has
 -- no answer by now is in doubt. Accounts that do not answer are left out.

@@ -86,6 +86,22 @@ SET amount_refunded_minor = u.refunded, amount_refunding_minor = u.refunding
 FROM unnest($1::uuid [], $2::bigint [], $3::bigint []) AS u (id, refunded, refunding)
 WHERE p.id = u.id;
 
+-- name: wake_refunds
+-- An account answers again, or is to be asked whether it does: those of its refunds that wait are due at once.
+UPDATE payments.refund
+SET next_query_at = $2, queries = 0
+WHERE id = ANY (
+    ARRAY(
+        SELECT waiting.id
+        FROM payments.refund AS waiting
+        WHERE coalesce(waiting.payout_account_id, waiting.account_id) = $1 AND waiting.next_query_at > $2
+            AND waiting.state <> 'held'
+        ORDER BY waiting.next_query_at
+        LIMIT $3
+        FOR UPDATE SKIP LOCKED
+    )
+);
+
 -- name: claim_due_refunds
 -- Refunds that are due for a call or a query. The claim is a later time, so that a process that dies loses nothing. A
 -- refund that its channel has neither accepted nor refused by now is in doubt.

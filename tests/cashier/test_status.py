@@ -51,11 +51,11 @@ async def test_status_follows_the_payment(http: ClientSession, checkout: MemoryC
     assert scanning["qr"].startswith("data:image/svg+xml")
     checkout.decline(link, "Balance\u202e too low")
     declined = (await status(http, link))[2]
-    assert (declined["phase"], declined["failure"], declined["qr"]) == ("choose", "Balance too low", None)
+    assert (declined["phase"], declined["failure"], declined["qr"]) == ("choose", r"Balance\u202e too low", None)
     async with http.get(
         f"{link.path}/status", headers={TOKEN_HEADER: link.token, "accept-language": "zh-Hans"}
     ) as answer:
-        assert orjson.loads(await answer.read())["failure"] == "中文 Balance too low"
+        assert orjson.loads(await answer.read())["failure"] == r"中文 Balance\u202e too low"
     checkout.succeed(link)
     paid = (await status(http, link))[2]
     assert (paid["phase"], paid["final"], paid["failure"]) == ("succeeded", True, None)

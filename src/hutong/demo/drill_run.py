@@ -19,7 +19,7 @@ CALM_S = 5.0
 _OBSERVE_EVERY_S = 0.1
 _RETURN_LIMIT_S = 60.0
 _AFTERWARDS_S = 5.0
-_REFUSAL = {"interface": "place", "kind": "error", "status": 403, "code": "NO_AUTH", "times": 1_000_000}
+_REFUSAL = {"interface": "place", "kind": "error", "status": 403, "code": "NO_AUTH", "times": 100_000}
 """The channel takes no orders for the account any more, says so, and does nothing."""
 _FINAL = ("succeeded", "closed")
 _PATIENCE_S = 30.0

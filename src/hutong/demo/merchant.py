@@ -23,10 +23,12 @@ _BUSY = (429, 502, 503)
 class Refused(Exception):
     """An error answer that a repetition would not change."""
 
-    def __init__(self, status: int, body: dict[str, Any]) -> None:
-        super().__init__(f"{status} {body.get('code')}: {body.get('detail')}")
+    def __init__(self, status: int, body: dict[str, Any] | list[Any]) -> None:
+        """The sandbox's control answers a wrong request with a list of what is wrong."""
+        problem = body if isinstance(body, dict) else {"detail": body}
+        super().__init__(f"{status} {problem.get('code')}: {problem.get('detail')}")
         self.status = status
-        self.code = body.get("code")
+        self.code = problem.get("code")
 
 
 @dataclass(slots=True)

@@ -189,7 +189,7 @@ async def test_a_restore_executes_and_tells_nothing_twice_and_misses_nothing(
         # The restored database: noticed, and caught up with.
         async with drill.running(backup) as platform:
             assert platform.database.catching_up_since is not None
-            assert (await drill.call("GET", "/readyz"))[1]["mode"] == "catch_up"
+            assert await _mode(drill) == "catch_up"
             await drill.until(before[1]["id"], "succeeded")  # asked about
             for payment in unpaid:  # the payers have the codes of orders that the database has lost
                 await drill.pay(payment)
@@ -248,3 +248,11 @@ async def _check(drill: Drill, platform: app.Platform, told_before: dict[str, An
         numbers.setdefault((stream, no), set()).add(name)
     assert {len(names) for names in numbers.values()} == {1}, "a number of a stream was used twice"
     assert set(drill.handled.values()) == {1}, "the consumer has handled an event twice"
+
+
+async def _mode(drill: Drill) -> str:
+    """The mode in which the platform is ready, once it is."""
+    async with asyncio.timeout(60):
+        while (answer := await drill.call("GET", "/readyz"))[0] != 200:
+            await asyncio.sleep(0.2)
+    return str(answer[1]["mode"])

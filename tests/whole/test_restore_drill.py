@@ -253,6 +253,6 @@ async def _check(drill: Drill, platform: app.Platform, told_before: dict[str, An
 async def _mode(drill: Drill) -> str:
     """The mode in which the platform is ready, once it is."""
     async with asyncio.timeout(60):
-        while (answer := await drill.call("GET", "/readyz"))[0] != 200:
+        while (answer := await drill.call("GET", "/readyz"))[0] != 200:  # noqa: ASYNC110 - no event tells
             await asyncio.sleep(0.2)
     return str(answer[1]["mode"])

@@ -7,7 +7,6 @@ from typer.testing import CliRunner
 
 from hutong.bench.verify import measure_verify
 from hutong.cli.main import app
-from hutong.errors import InvalidParameter
 
 
 async def test_the_books_that_are_measured_hold(server_url):
@@ -20,4 +19,6 @@ async def test_the_books_that_are_measured_hold(server_url):
 @pytest.mark.parametrize("day_rows", ["10", "11"])
 def test_the_last_day_must_be_a_part_of_the_books(day_rows):
     result = CliRunner().invoke(app, ["bench", "verify", "--rows", "10", "--day-rows", day_rows])
-    assert isinstance(result.exception, InvalidParameter)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "invalid_parameter" in result.stderr
+    assert "--day-rows" in result.stderr

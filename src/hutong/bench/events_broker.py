@@ -50,7 +50,7 @@ def measure_broker(*, count: int, seconds: float) -> dict[str, Any]:
         broker.start()
         try:
             with app.using_database(settings) as url:
-                db.migrate(url)
+                app.migrate(settings, url)
                 return result | uvloop.run(_measure(settings, url, broker, count, seconds))
         finally:
             broker.close()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hutong.cli.common import Json, load_settings
+from hutong.cli.common import Json, as_utc, load_settings
 from hutong.cli.output import print_json, print_line
 from hutong.errors import ConfigurationError, InvalidParameter
 
@@ -165,7 +165,7 @@ def _instant(text: str | None) -> datetime | None:
         raise InvalidParameter("the time must be like 2026-03-31T12:00:00+08:00", param="--to") from None
     if instant.tzinfo is None:
         raise InvalidParameter("the time must have a zone, such as +08:00 or Z", param="--to")
-    return instant
+    return as_utc(instant, "--to")
 
 
 def _document(made: backups.Backup) -> dict[str, Any]:

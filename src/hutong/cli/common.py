@@ -144,9 +144,17 @@ def make_ids(settings: Settings | None = None) -> Ids:
     return Ids(SystemClock(), zone=(settings or load_settings()).zone)
 
 
-def as_utc(instant: datetime | None) -> datetime | None:
-    """Return the instant; one without a zone is in UTC."""
-    return instant.replace(tzinfo=UTC) if instant is not None and instant.tzinfo is None else instant
+def as_utc(instant: datetime | None, option: str) -> datetime | None:
+    """Return the instant in UTC; one without a zone is in it.
+
+    Errors:
+        InvalidParameter: it is not between 1970 and 9998, as at the API.
+    """
+    if instant is None:
+        return None
+    if not 1970 <= instant.year <= 9998:
+        raise InvalidParameter(f"{option} must be between 1970 and 9998", param=option)
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
 
 
 def read_private_file(path: Path, option: str) -> bytes:

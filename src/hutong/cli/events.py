@@ -68,7 +68,7 @@ def replay(
         raise InvalidParameter(
             "--event excludes --from, --to and --failed, and one of them is required", param="--event"
         )
-    request = ReplayRequest.between(as_utc(begin), as_utc(end), failed=failed)
+    request = ReplayRequest.between(as_utc(begin, "--from"), as_utc(end, "--to"), failed=failed)
     if event is not None:
         request = ReplayRequest.one(ids.decode("evt", event))
     count = seen = 0

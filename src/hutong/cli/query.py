@@ -129,8 +129,8 @@ def export(
     check_target(output, "FILE")
     selection = search.RecordQuery(
         merchant_id=None if merchant is None else ids.decode("mer", merchant),
-        begin=as_utc(begin),
-        end=as_utc(end),
+        begin=as_utc(begin, "--from"),
+        end=as_utc(end, "--to"),
     )
 
     async def trace(source: db.Database) -> None:

@@ -43,11 +43,12 @@ def add_standing_order(
     from hutong import bookkeeping
 
     order_id, now = make_ids().new(), SystemClock().now()
+    first_at = as_utc(first, "--first") or now
 
     async def work(tx: db.Tx) -> None:
         await bookkeeping.add_standing_order(
             tx, await acting_person(tx, key, reason), order_id, from_account_id=debit, to_account_id=credit,
-            most_minor=most_minor, every=timedelta(minutes=every_minutes), first_at=as_utc(first) or now, now=now,
+            most_minor=most_minor, every=timedelta(minutes=every_minutes), first_at=first_at, now=now,
         )  # fmt: skip
 
     in_transaction(work)

@@ -28,9 +28,11 @@ def read_moment(text: str) -> datetime:
     """Read a day of the books, 2026-03-31, as a naive midnight, or an instant, in UTC unless it names a zone."""
     if len(text) == len("2026-03-31"):
         return datetime.combine(date.fromisoformat(text), datetime.min.time())
-    found = as_utc(datetime.fromisoformat(text))
-    if found is None:
-        raise ValueError(text)
+    try:
+        found = as_utc(datetime.fromisoformat(text), "INSTANT")
+    except InvalidParameter as error:
+        raise ValueError(error.detail) from None
+    assert found is not None
     return found
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from hutong import app, channels, db, operators, routing
-from hutong.cli.common import load_settings, read_key, with_database
+from hutong.cli.common import as_utc, load_settings, read_key, with_database
 from hutong.clock import SystemClock
 from hutong.errors import InvalidParameter
 from hutong.ids import Ids
@@ -108,8 +108,9 @@ def read_instant(text: str, option: str, *, now: datetime, back: bool = False) -
         raise InvalidParameter(
             f"{option} must be an instant or a duration such as 30m, 2h or 1d", param=option
         ) from None
-    # Without a zone it is in UTC, as in the logs.
-    return instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
+    found = as_utc(instant, option)
+    assert found is not None
+    return found
 
 
 def new_id() -> UUID:

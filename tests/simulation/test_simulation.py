@@ -14,7 +14,7 @@ from simulation_workers import Part, open_workers, run_seeds
 
 from simulation import simulate
 
-SEEDS = 1_000
+SEEDS = 400
 PART = 50
 
 

@@ -169,6 +169,24 @@ async def test_what_was_ignored_before_any_payment_is_verified_a_day_later(
     assert [credit for _, _, _, credit in stored.transfers] == [world.ledger_account(2202)], "it goes back"
 
 
+async def test_money_taken_after_the_end_is_found_though_the_message_about_it_does_not_fit(
+    world: World, lifecycle: Payments, channel: HonestChannel
+) -> None:
+    """The channel is asked at once: it took the money after the close, and told another amount."""
+    payment = await placed(world, lifecycle)
+    assert (await lifecycle.close(payment)).status == "closed"
+    order = channel.orders[number(payment)]
+    order.state, order.captured_minor = ChannelState.SUCCEEDED, AMOUNT - 1
+    await lifecycle.notify(world.account_id, PROOF, number(payment).encode())
+    order.captured_minor = AMOUNT
+    assert (await world.see(payment)).transfers == []
+    await sweep(world, lifecycle, timedelta(minutes=1))
+    stored = await world.see(payment)
+    assert [credit for _, _, _, credit in stored.transfers] == [world.ledger_account(2202)], "it goes back"
+    (item,) = await listed(world)
+    assert (item.status, item.seen) == ("open", 1), "the message waits for people"
+
+
 @pytest.mark.parametrize("decision", [TAKE, REFUND])
 async def test_another_currency_can_only_be_ignored(
     world: World, lifecycle: Payments, channel: HonestChannel, decision: exceptions.ExceptionDecision

@@ -75,11 +75,17 @@ class AttemptReports:
     def postpone(
         self, payment: Payment, row: Attempt, report: ChannelReport, *, now: datetime
     ) -> ReportChange[Attempt]:
-        """Return what a report that does not fit changes: when the channel is asked again, as about any doubt."""
-        change = ReportChange(payment, row, report.source.value, row_changed=row.is_open)
+        """Return what a report that does not fit changes: when the channel is asked again, as about any doubt.
+
+        About an attempt that has ended unpaid it is asked at once: it may have taken money after the end.
+        """
+        change = ReportChange(payment, row, report.source.value)
         if row.is_open:
             row.next_query_at = _next_query_at(payment, row, now, self._policy)
             row.doubt_since = row.doubt_since or now
+        elif row.state is not AttemptState.SUCCEEDED:
+            row.verify_at = now
+        change.row_changed = row.state is not AttemptState.SUCCEEDED
         return change
 
     def apply(self, payment: Payment, row: Attempt, report: ChannelReport, *, now: datetime) -> ReportChange[Attempt]:

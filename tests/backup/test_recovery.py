@@ -10,6 +10,7 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
@@ -108,11 +109,12 @@ def test_what_a_crashed_server_had_not_archived_is_restored_too(installation: In
     server = EmbeddedServer(installation.home, archive=installation.folder)
     later = book_some(server.start(), 3)
     archived = {path.name for path in installation.segments()}
-    for processes in system.postgres_processes(cluster(installation)):
-        for process in processes:
-            process.kill()
+    killed = [process for processes in system.postgres_processes(cluster(installation)) for process in processes]
+    for process in killed:
+        process.kill()
     server.leave()
-    wait_until(lambda: not any(system.postgres_processes(cluster(installation))))
+    # Until nobody has taken note of its end, PostgreSQL takes a dead process for one that holds the socket.
+    wait_until(lambda: not any(psutil.pid_exists(process.pid) for process in killed))
     assert {path.name for path in installation.segments()} == archived
     restored(installation, command, "--replace")
     assert booked(installation, command) == {*installation.before, *installation.after, *later}

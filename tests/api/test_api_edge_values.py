@@ -19,8 +19,7 @@ from test_api_contract import document
 from test_bad_input import check_problem
 
 from hutong import ids, operators
-from support import SEED
-from support.edge_values import DAYS, INSTANTS, INTEGERS, TEXTS, URLS, some
+from support.edge_values import DAYS, EDGES_SEED, INSTANTS, INTEGERS, TEXTS, URLS, some
 from support.running_platform import Answer, PlatformApi, Shop
 
 __all__ = ["document"]
@@ -135,7 +134,7 @@ class Walk:
         self.document = document
         self.objects = objects
         self.bodies = bodies(objects)
-        self.random = Random(SEED)
+        self.random = Random(EDGES_SEED)
 
     def resolved(self, schema: Any) -> Any:
         while "$ref" in schema:

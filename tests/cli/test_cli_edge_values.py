@@ -20,9 +20,8 @@ from yarl import URL
 from hutong import db
 from hutong.cli.main import app
 from hutong.sandbox import SandboxSettings, serve
-from support import SEED
 from support.command_line import Done, Run
-from support.edge_values import DAYS, INSTANTS, INTEGERS, TEXTS, some
+from support.edge_values import DAYS, EDGES_SEED, INSTANTS, INTEGERS, TEXTS, some
 from support.fixtures.routing_commands import keys
 
 SERVING = {"serve", "api", "worker", "demo", "bench", "drill", "prepare"}
@@ -84,7 +83,7 @@ def edges(parameter: Any, random: Random, folder: Path) -> list[str]:
 
 def calls(folder: Path, key: str) -> Iterator[list[str]]:
     """A call of every command for each value of each of its parameters, all others being right."""
-    random = Random(SEED)
+    random = Random(EDGES_SEED)
     for path, command in leaves(get_command(app)):
         if path[0] == "channel" or path == ("sandbox", "serve"):
             continue
@@ -165,7 +164,7 @@ def test_no_value_at_an_edge_is_more_than_a_refusal(
             return f"{type(error).__name__}: {error}"
         return complaint(Done(int(str(status or 0)), *capsys.readouterr()))
 
-    wanted = some(list(calls(tmp_path, key)), AT_ONCE, Random(SEED))
+    wanted = some(list(calls(tmp_path, key)), AT_ONCE, Random(EDGES_SEED))
     assert len(wanted) >= AT_ONCE
     wrong = [f"{' '.join(arguments)[:200]!r}: {reason}" for arguments in wanted if (reason := run(arguments))]
     assert wrong == [], "\n".join(wrong)

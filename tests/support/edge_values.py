@@ -1,6 +1,7 @@
 """Values at the edges: they pass one check and have failed at a later one. Shared by the walks of API and command line.
 
-A run takes some of them for each parameter, chosen by the seed; HUTONG_TEST_EDGES=all takes all (`make edges`).
+A run takes some of them for each parameter, the same ones each time; another HUTONG_TEST_EDGES_SEED takes others, and
+HUTONG_TEST_EDGES=all takes all (`make edges`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 ALL = os.environ.get("HUTONG_TEST_EDGES") == "all"
+EDGES_SEED = int(os.environ.get("HUTONG_TEST_EDGES_SEED", "0"))
 
 INTEGERS = [
     0, -1, 1, 2**15 - 1, 2**15, 2**16 - 1, 2**16, 2**31 - 1, 2**31, -(2**31), -(2**31) - 1, 10**15 - 1, 10**15,

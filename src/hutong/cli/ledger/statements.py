@@ -26,14 +26,10 @@ _DEFAULT_SPAN = timedelta(days=30)
 
 def read_moment(text: str) -> datetime:
     """Read a day of the books, 2026-03-31, as a naive midnight, or an instant, in UTC unless it names a zone."""
-    if len(text) == len("2026-03-31"):
-        return datetime.combine(date.fromisoformat(text), datetime.min.time())
-    try:
-        found = as_utc(datetime.fromisoformat(text), "INSTANT")
-    except InvalidParameter as error:
-        raise ValueError(error.detail) from None
-    assert found is not None
-    return found
+    found = datetime.fromisoformat(text)
+    if not 1970 <= found.year <= 9998:
+        raise ValueError(text)
+    return found if len(text) == len("2026-03-31") else as_utc(found, "INSTANT") or found
 
 
 Moment = Annotated[

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import random
 import signal
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from campaigns.installation import Installation
-from front_door.attack import ATTACKS, attack
+from front_door.attack import ATTACKS, SPAWN, attack
 from hutong.demo.merchant import Client, Refused
 from support.fakes.faulty_link import FaultyLink
 from support.small_disk import fill
@@ -203,10 +202,10 @@ LIES: Mapping[Fault, int] = {
 
 def _flood(name: str) -> Fault:
     async def flood(rig: Rig) -> None:
-        ready = multiprocessing.Event()
+        ready = SPAWN.Event()
         number = FLOOD if name == "idle" else FLOOD // 10
         arguments = (rig.installation.port, name, number, ready.set)
-        attacker = multiprocessing.Process(target=attack, args=arguments, daemon=True)
+        attacker = SPAWN.Process(target=attack, args=arguments, daemon=True)
         attacker.start()
         try:
             async with asyncio.timeout(60):

@@ -104,7 +104,7 @@ async def _measure(folder: Path, connections: int, count: int) -> list[dict[str,
 
 
 def _is_fair(figures: dict[str, Any]) -> bool:
-    """Whether the percentile is at most twice that of a quiet server. Pipelined requests are work, which counts apart."""
+    """Whether the percentile is at most twice that of a quiet server. Pipelined requests are work: they count apart."""
     return figures["attack"] == "pipelined" or bool(figures["under_ms"] <= 2 * figures["alone_ms"])
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import importlib.metadata
-import re
 import tomllib
 from pathlib import Path
 
 import pytest
+from locked import LOCK, pinned
 from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[2]
-PINNED = re.findall(r"^([a-z0-9.-]+)(?:\[.*\])?==([^ ;]+) \\$", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+PINNED = [(each.name, each.version) for each in pinned(LOCK.read_text()) if " ;" not in each.lines.splitlines()[0]]
 
 
 @pytest.mark.parametrize(("package", "version"), PINNED, ids=lambda value: value)

@@ -256,6 +256,22 @@ def test_a_server_that_is_recovering_is_waited_for(server: EmbeddedServer) -> No
     assert postmaster(server.home).pid == process.pid
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_server_that_is_slow_to_answer_stays_kept_or_not_as_it_was(
+    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch, kept: bool
+) -> None:
+    server.stop()
+    server.start(keep=kept)
+    answers, first = EmbeddedServer._answers, [True]
+    monkeypatch.setattr(EmbeddedServer, "_answers", lambda *of: not (first and first.pop()) and answers(*of))
+    other = EmbeddedServer(server.home)
+    other.start(keep=not kept)
+    assert not first
+    other.leave()
+    server.leave()
+    assert server.running() == kept
+
+
 def test_a_server_that_cannot_start_says_why(server: EmbeddedServer) -> None:
     server.stop()
     with (data_folder(server.home) / "postgresql.conf").open("a") as file:

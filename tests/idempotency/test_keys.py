@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -67,6 +69,34 @@ async def test_a_claim_whose_process_died_is_taken_over_after_the_lease_and_not_
     assert await find(tx, request(), now=later) == CLAIMED
     assert await claim(tx, [request()], now=later) == [CLAIMED]
     assert await claim(tx, [request()], now=later) == [IN_FLIGHT]
+
+
+async def test_the_claim_of_a_connection_that_is_gone_is_taken_over_at_once(
+    database_url: str, database: Database, clock: ManualClock
+) -> None:
+    wanted, now = request(owner=uuid4()), clock.advance(KEPT_FOR * 2)
+
+    async def on(function: Callable[..., Awaitable[Any]], asked: Any = wanted) -> Any:
+        argument = [asked] if function is claim else asked
+        return await database.run(lambda tx: function(tx, argument, now=now))
+
+    async with Database.open(database_url, size=1) as dying:
+        assert await dying.run(lambda tx: claim(tx, [wanted], now=now)) == [CLAIMED]
+        assert (await on(claim), await on(find)) == ([IN_FLIGHT], IN_FLIGHT)
+    async with asyncio.timeout(10):
+        while await on(find) == IN_FLIGHT:  # the server's process ends a moment after its connection
+            await asyncio.sleep(0.01)
+    other = request(body=b"other", owner=wanted.owner_id)
+    assert await on(claim, other) == [KEY_REUSED]
+    assert await on(claim) == [CLAIMED]
+    assert (await on(claim), await on(find)) == ([IN_FLIGHT], IN_FLIGHT), "it belongs to whoever took it over"
+
+
+async def test_a_claim_of_a_release_that_noted_no_connection_is_held_for_its_time(tx: Tx, clock: ManualClock) -> None:
+    await claim(tx, [request()], now=clock.now())
+    await tx.execute("UPDATE idempotency.key SET claimed_through = NULL WHERE owner_id = $1", OWNER)
+    assert await find(tx, request(), now=clock.now()) == IN_FLIGHT
+    assert await claim(tx, [request()], now=clock.advance(LEASE)) == [IN_FLIGHT]
 
 
 async def test_an_answer_once_given_is_never_replaced(tx: Tx, clock: ManualClock) -> None:

@@ -113,12 +113,11 @@ class EmbeddedServer:
                 place = self._place()
                 if not self._answers(place):
                     try:
-                        place = self._bring_up(place)
+                        place = self._bring_up(place, keep=keep)
                     except (KeyboardInterrupt, SystemExit):
                         # The signal does not reach the server, and this process, not yet a user, will not leave it.
                         self._stop(unless_used=True, unless_kept=False)
                         raise
-                    self._mark_kept(keep)
                 if self._users is None:
                     self._users = os.open(self.home / "postgres.users", os.O_RDWR | os.O_CREAT, 0o600)
                     fcntl.flock(self._users, fcntl.LOCK_SH)
@@ -297,7 +296,7 @@ class EmbeddedServer:
         ready = self.run(place, "pg_isready", "-q", "-h", str(place.socket_folder), "-t", _ISREADY_LIMIT_S)
         return ready.returncode == 0
 
-    def _bring_up(self, place: Place) -> Place:
+    def _bring_up(self, place: Place, *, keep: bool) -> Place:
         if self.restoring.exists():
             raise ConfigurationError(
                 f"a backup was being restored to {self.home}; run `hutong backup restore` again, or remove "
@@ -315,6 +314,7 @@ class EmbeddedServer:
                 return place
             place = self._with_socket_folder(place)
             system.rotate(place.log)
+            self._mark_kept(keep)  # only here: a server that was merely slow to answer stays as it was
             started = self.run(
                 place, "pg_ctl", "start", "-D", "data", "-l", "log", "-w", "-t", str(START_LIMIT_S),
                 "-o", shlex.join(["-k", str(place.socket_folder), *server_options(place.archive)]),

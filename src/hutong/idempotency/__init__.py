@@ -2,7 +2,8 @@
 
 Promises: the key is claimed and its answer stored in the transactions that have the effect, so there is no moment at
 which the effect exists without the key. A refusal that time cures frees its key, and so does a request that ends
-without an answer; a claim whose process died is taken over after a minute.
+without an answer; the claim of a process that died is taken over as soon as the server has noticed the end of its
+connection, and after a minute at the latest.
 """
 
 from hutong.idempotency.keys import OnceResult, find, forget, once, store

@@ -137,7 +137,7 @@ async def find(tx: db.Tx, claim: Claim, *, now: datetime) -> ClaimResult:
     if row is None or row["forget_at"] < now:
         return _CLAIMED
     result = _existing(row, claim)
-    lapsed = result.outcome is ClaimOutcome.IN_FLIGHT and row["claimed_at"] < now - LEASE
+    lapsed = result.outcome is ClaimOutcome.IN_FLIGHT and (row["left_behind"] or row["claimed_at"] < now - LEASE)
     return _CLAIMED if lapsed else result
 
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from uuid import UUID
 
 LEASE = timedelta(seconds=60)
-"""How long a claim without an answer keeps others out."""
+"""How long a claim without an answer keeps others out, unless the connection that made it is gone before."""
 
 KEPT_FOR = timedelta(days=7)
 """How long an answer is kept. The merchant's order number still prevents a second charge afterwards."""

@@ -1,20 +1,25 @@
 -- name: claim_keys
--- Claims keys that are free, past their time, or left behind by a process that died. In key order, so that two
--- batches never deadlock.
+-- Claims keys that are free, past their time, or left behind by a process that died: then the server process of its
+-- connection is gone. In key order, so that two batches never deadlock.
 INSERT INTO idempotency.key AS k (owner_id, key, fingerprint, claimed_at, forget_at)
 SELECT DISTINCT ON (c.owner_id, c.key) c.owner_id, c.key, c.fingerprint, $4::timestamptz, $6::timestamptz
 FROM unnest($1::uuid [], $2::text [], $3::bytea []) WITH ORDINALITY AS c (owner_id, key, fingerprint, place)
 ORDER BY c.owner_id, c.key, c.place
 ON CONFLICT (owner_id, key) DO UPDATE
 SET fingerprint = excluded.fingerprint, claimed_at = excluded.claimed_at, forget_at = excluded.forget_at,
-    status = NULL, body = NULL
+    claimed_through = excluded.claimed_through, status = NULL, body = NULL
 WHERE k.forget_at < $4
-    OR (k.status IS NULL AND k.claimed_at < $5 AND k.fingerprint = excluded.fingerprint)
+    OR (
+        k.status IS NULL AND k.fingerprint = excluded.fingerprint
+        AND (k.claimed_at < $5 OR NOT EXISTS (SELECT FROM pg_stat_get_activity(k.claimed_through)))
+    )
 RETURNING k.owner_id, k.key, k.fingerprint;
 
 -- name: read_keys
 -- The answers and claims under keys that could not be claimed.
-SELECT k.owner_id, k.key, k.fingerprint, k.status, k.body, k.claimed_at, k.forget_at
+SELECT
+    k.owner_id, k.key, k.fingerprint, k.status, k.body, k.claimed_at, k.forget_at,
+    k.status IS NULL AND NOT EXISTS (SELECT FROM pg_stat_get_activity(k.claimed_through)) AS left_behind
 FROM idempotency.key AS k
 JOIN (SELECT DISTINCT owner_id, key FROM unnest($1::uuid [], $2::text []) AS c (owner_id, key)) AS c
     USING (owner_id, key);

@@ -58,7 +58,7 @@ class Campaign:
 CAMPAIGNS = {
     "kills": Campaign(faults.KILLS),
     "links": Campaign(faults.LINKS, Layout(database_link=True, channel_link=True)),
-    "lies": Campaign(faults.LIES, Layout(channel_link=True)),
+    "lies": Campaign(faults.LIES, Layout(channel_link=True), pause_s=(0.1, 0.5)),
     "floods": Campaign(faults.FLOODS),
     "broker": Campaign(faults.BROKER, Layout(broker=True)),
     "disk": Campaign(faults.DISK, Layout(disk_mb=1024)),

@@ -68,7 +68,7 @@ KILLS: Mapping[Fault, int] = {
     kill_database_backend: 200,
     kill_database_server: 60,
     stop_database_immediately: 20,
-    kill_everything: 20,
+    kill_everything: 200,
 }
 """The number of each in the long form."""
 
@@ -296,10 +296,9 @@ MIXED: Mapping[Fault, int] = {
 
 def schedule(counts: Mapping[Fault, int], rounds: int, rng: random.Random) -> list[Fault]:
     """Return so many faults in random order: each at least once if there is room, the rest in proportion."""
-    kinds = list(counts)
-    chosen = kinds[:rounds]
-    chosen += rng.choices(kinds, weights=list(counts.values()), k=rounds - len(chosen))
-    if rounds == sum(counts.values()):
-        chosen = [kind for kind, count in counts.items() for _ in range(count)]
+    kinds, whole = list(counts), sum(counts.values())
+    wanted = {kind: max(count * rounds // whole, 1) for kind, count in counts.items()}
+    chosen = kinds + [kind for kind in kinds for _ in range(wanted[kind] - 1)]
+    chosen = chosen[:rounds] + rng.choices(kinds, weights=list(counts.values()), k=max(rounds - len(chosen), 0))
     rng.shuffle(chosen)
     return chosen

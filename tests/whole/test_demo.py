@@ -1,24 +1,19 @@
-"""The demonstration, undisturbed and with processes killed under it."""
+"""The demonstration, undisturbed, interrupted, and on books that do not balance."""
 
 from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
-import time
-import urllib.request
 
 import psycopg
 
+from hutong.config import Settings
 from hutong.db import EmbeddedServer
 from hutong.demo import RunningPlatform
 from hutong.sandbox.registry import SIMULATORS
-from support import SEED
-
-KILLS = 10
 
 
 def demo(environment: dict[str, str], payments: int) -> subprocess.Popen[str]:
@@ -31,15 +26,6 @@ def demo(environment: dict[str, str], payments: int) -> subprocess.Popen[str]:
 def at(platform: RunningPlatform, environment: dict[str, str]) -> dict[str, str]:
     settings = platform.settings
     return environment | {"HUTONG_PORT": str(settings.port), "HUTONG_SANDBOX_PORT": str(settings.sandbox_port)}
-
-
-def await_first_order(platform: RunningPlatform, running: subprocess.Popen[str]) -> None:
-    """Wait until the demonstration is in full swing."""
-    while running.poll() is None:
-        with urllib.request.urlopen(f"{platform.sandbox_address}/control/wechat/truth", timeout=10) as answer:
-            if json.load(answer)["truth"]:
-                return
-        time.sleep(0.05)
 
 
 def test_demo_alone_ends_with_every_payment_final_and_the_books_in_balance(environment: dict[str, str]) -> None:
@@ -61,28 +47,17 @@ def test_demo_alone_ends_with_every_payment_final_and_the_books_in_balance(envir
     assert balance["debits"] == balance["credits"] > 0
 
 
-def test_killing_api_and_worker_at_random_loses_and_doubles_nothing(
-    platform: RunningPlatform, environment: dict[str, str]
-) -> None:
-    rng = random.Random(SEED)
-    running = demo(at(platform, environment), 200)
-    await_first_order(platform, running)
-    kills: list[str] = []
-    while len(kills) < KILLS and running.poll() is None:
-        time.sleep(rng.uniform(0.2, 1.2))
-        for name in ("api", "worker"):
-            for pid in platform.processes().get(name, []):
-                if rng.random() < 0.7:
-                    os.kill(pid, signal.SIGKILL)
-                    kills.append(name)
-    output, errors = running.communicate(timeout=280)
-    assert len(kills) >= KILLS, "the demonstration was over before the killing was"
-    assert output, errors
-    report = json.loads(output)
-    assert report["broken"] == []
-    assert report["unknown"] == 0
-    assert report["succeeded"] + report["closed"] == 200
-    assert running.returncode == 0
+def test_a_demo_that_serves_leaves_no_database_behind_when_it_is_interrupted(environment: dict[str, str]) -> None:
+    ports = {"HUTONG_PORT": "0", "HUTONG_SANDBOX_PORT": "0"}
+    running = subprocess.Popen(
+        [sys.executable, "-m", "hutong", "demo", "--serve", "--payments", "10"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment | ports, text=True, start_new_session=True,
+    )  # fmt: skip
+    assert running.stdout is not None
+    assert any(line.startswith("Serving") for line in running.stdout)
+    os.killpg(running.pid, signal.SIGINT)  # as a terminal does on Ctrl-C: to the whole group
+    assert running.wait(30) == 0
+    assert EmbeddedServer(Settings().home).pid() is None
 
 
 def test_books_that_do_not_balance_fail_the_demo(platform: RunningPlatform, environment: dict[str, str]) -> None:

@@ -57,6 +57,40 @@ class ManualClock:
         return self._now
 
 
+JUMP = timedelta(seconds=30)
+"""The least difference that counts as a jump; smaller ones delay nothing by much."""
+_ECHO_S = 10.0
+"""After a jump, transactions that began before it may still be committed for so long."""
+
+
+class ClockJumps:
+    """Compares a clock with the seconds that have really passed, for those who keep instants and must drop them."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._echo_s: float | None = None
+        self._start()
+
+    def jump(self) -> timedelta | None:
+        """Return how far the clock has jumped since it was accepted; None if it has not.
+
+        Ten seconds after a jump was accepted, a jump of 0 is returned: what others were writing then is committed by now.
+        """
+        passed = time.monotonic() - self._counted_s
+        jump = self._clock.now() - self._at - timedelta(seconds=passed)
+        if abs(jump) >= JUMP:
+            return jump
+        return timedelta(0) if self._echo_s is not None and passed >= self._echo_s else None
+
+    def accept(self) -> None:
+        """Take the clock as it is from now on."""
+        self._echo_s = _ECHO_S if self.jump() else None
+        self._start()
+
+    def _start(self) -> None:
+        self._at, self._counted_s = self._clock.now(), time.monotonic()
+
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

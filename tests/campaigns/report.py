@@ -14,6 +14,7 @@ from campaigns.promises import Call, Log
 
 RULE_OF_THREE = 3
 """No failure in n trials: with 95 % confidence the rate is below 3/n."""
+_SLOWEST = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class Report:
     recovery_s: dict[str, dict[str, float]]
     work_resumed_s: dict[str, dict[str, float]]
     keys_in_flight: dict[str, float]
+    slowest: list[dict[str, Any]]
     rest_s: float | None
     failures: int
     rate_below: float | None
@@ -131,6 +133,7 @@ def make_report(
             "requests": sum(call.held_by_key for call in log.calls),
             "longest_s": round(max((call.seconds for call in log.calls if call.held_by_key), default=0.0), 1),
         },
+        slowest=_slowest(injected, log.calls),
         rest_s=findings.rest_s,
         failures=sum(map(len, findings.broken.values())),
         rate_below=min(1.0, RULE_OF_THREE / len(injected)) if injected and not findings.broken else None,
@@ -151,6 +154,21 @@ def _recoveries(injected: Sequence[Injected], calls: Sequence[Call]) -> dict[str
             if index >= 0:
                 last[index] = max(last[index], call.answered_at - starts[index])
     return _by_kind([(fault.kind, seconds) for fault, seconds in zip(injected, last, strict=True)])
+
+
+def _slowest(injected: Sequence[Injected], calls: Sequence[Call]) -> list[dict[str, Any]]:
+    """Tell of the requests that waited longest: what came of each attempt, and the fault before the first one."""
+    starts = [fault.at for fault in injected]
+    found = []
+    for call in sorted(calls, key=lambda call: -call.seconds)[:_SLOWEST]:
+        index = bisect_right(starts, call.sent_at) - 1
+        fault = (
+            {"fault": injected[index].kind, "sent_after_s": round(call.sent_at - starts[index], 2)}
+            if index >= 0
+            else {}
+        )
+        found.append({"request": call.what, "seconds": round(call.seconds, 2), "statuses": call.statuses, **fault})
+    return found
 
 
 def _by_kind(measured: Sequence[tuple[str, float]]) -> dict[str, dict[str, float]]:

@@ -70,6 +70,32 @@ async def test_two_processes_agree_within_two_seconds(routing_database: Database
     print(f"the other process knew after {took:.2f} s")
 
 
+async def test_after_a_jump_of_the_clock_nothing_is_known_of_the_accounts(
+    routing_database: Database, clock: ManualClock
+) -> None:
+    """A channel that failed by a clock that was a day fast does not stay without payments for a day."""
+    clock.advance(timedelta(days=1))
+    first, second = Process(routing_database, clock, 1), Process(routing_database, clock, 2)
+    for process in (first, second):
+        await process.state_sync.exchange()
+    stop = asyncio.Event()
+    running = [asyncio.create_task(process.state_sync.run(stop)) for process in (first, second)]
+    first.fail(20)
+
+    async def until_health_is(state: HealthState) -> None:
+        async with asyncio.timeout(10):
+            while {p.state.router.health(ONE, clock.now(), "qr").state for p in (first, second)} != {state}:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
+    await until_health_is(HealthState.OPEN)
+    clock.advance(-timedelta(days=1))
+    await until_health_is(HealthState.HEALTHY)
+    await asyncio.sleep(1.2)
+    await until_health_is(HealthState.HEALTHY)
+    stop.set()
+    await asyncio.gather(*running)
+
+
 async def test_what_commits_late_is_not_lost(routing_database: Database, clock: ManualClock) -> None:
     """A slow process begins to write before others and commits after them."""
     slow, other, reader = (Process(routing_database, clock, number) for number in (1, 2, 3))

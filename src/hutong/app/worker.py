@@ -11,10 +11,10 @@ from functools import partial
 from prometheus_client import Gauge
 
 from hutong import backup, db, events, ledger, payments, routing, search
-from hutong.app.clock_jumps import ClockJumps
 from hutong.app.heads import keep_head
 from hutong.app.platform import Platform, broker, query_database_url
 from hutong.app.restore import watch_restore
+from hutong.clock import ClockJumps
 from hutong.config import home_folder
 from hutong.telemetry import get_logger
 
@@ -149,9 +149,15 @@ async def look_at_clock(worker: Worker) -> None:
     if jump is None:
         return
     now = worker.platform.clock.now()
-    await worker.platform.database.run(lambda tx: payments.restored.query_everything_open(tx, now=now))
+
+    async def make_due(tx: db.Tx) -> None:
+        await payments.restored.query_everything_open(tx, now=now)
+        await events.make_all_due(tx, now=now)
+
+    await worker.platform.database.run(make_due)
     worker.clock_jumps.accept()
-    _log.error("clock_jumped", seconds=round(jump.total_seconds()))
+    if jump:
+        _log.error("clock_jumped", seconds=round(jump.total_seconds()))
 
 
 async def fetch_bills(worker: Worker) -> None:
@@ -188,7 +194,7 @@ JOBS: tuple[Job, ...] = (
     Job("suggestions", 1.0, suggest_switches, "Suggest routing switches to operators."),
     Job("experiment", 1.0, guard_experiment, "End a routing experiment that performs worse than its guardrail."),
     Job("restore", 5.0, watch, "Notice a restore of the database; while catching up, adopt what is known and end it."),
-    Job("clock", 1.0, look_at_clock, "After a jump of the machine's clock, query everything open."),
+    Job("clock", 1.0, look_at_clock, "After a jump of the machine's clock, query and deliver everything open."),
     Job("bills", 5.0, fetch_bills, "While catching up, fetch the channels' bills of the lost time and read them."),
     Job("tidy", 60.0, lambda w: w.platform.lifecycle.tidy(), "Delete old idempotency keys and notifications."),
     Job(

@@ -17,6 +17,7 @@ from hutong.events.streams.sequencer import SEQUENCE_EVERY_S, sequence
 from hutong.events.streams.streams import RESEND_MAX, Stream, list_streams, read_stream, resend
 from hutong.events.webhooks.attempts import delivery_attempt_document, list_delivery_attempts
 from hutong.events.webhooks.client import webhook_body
+from hutong.events.webhooks.due import make_all_due
 from hutong.events.webhooks.endpoint_health import ENDPOINT_DISABLED
 from hutong.events.webhooks.endpoints import (
     create_endpoint,
@@ -58,6 +59,7 @@ __all__ = [
     "list_delivery_attempts",
     "list_endpoints",
     "list_streams",
+    "make_all_due",
     "make_partitions",
     "object_versions",
     "read_stream",

@@ -96,6 +96,11 @@ class Router:
         self._pins = pins or {}
         self._cache.clear()
 
+    def forget_results(self) -> None:
+        """Know nothing of the health of any account, as at the start."""
+        self._tracks.clear()
+        self._cache.clear()
+
     def policy(self, product: str) -> RoutingPolicy:
         """Return the policy of a product."""
         return self._policies.get(product) or self._policies[""]

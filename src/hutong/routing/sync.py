@@ -11,7 +11,7 @@ from uuid import UUID
 from prometheus_client import Counter, Gauge
 
 from hutong import channels, db
-from hutong.clock import Clock
+from hutong.clock import JUMP, Clock, ClockJumps
 from hutong.routing.configuration.configuration import Configuration
 from hutong.routing.configuration.overrides import Override, active_overrides
 from hutong.routing.configuration.versions import current_version, load_configuration
@@ -83,8 +83,20 @@ class StateSync:
         self._is_failing = False
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Exchange state until `stop` is set. While the database is away, decisions go by what is known."""
-        await db.every(_EVERY_S, self._exchange_or_count, stop, name="routing sync")
+        """Exchange state until `stop` is set. While the database is away, decisions go by what is known.
+
+        After a jump of the clock nothing is known of the accounts' health: all results are those of another clock.
+        """
+        jumps = ClockJumps(self._clock)
+
+        async def turn() -> None:
+            if jumps.jump() is not None:
+                self._state.router.forget_results()
+                self._delete_at = self._clock.now()
+                jumps.accept()
+            await self._exchange_or_count()
+
+        await db.every(_EVERY_S, turn, stop, name="routing sync")
 
     async def _exchange_or_count(self) -> None:
         try:
@@ -127,7 +139,7 @@ class StateSync:
             await add_capability_snapshot(tx, snapshot, now=now)
         # Before the results: what commits after this statement is read by the next exchange.
         read_from: str = await sql.visible_before.fetchval(tx)
-        rows = await sql.results_since.fetch(tx, self._read_from, self._process_id, now - _RESULTS_KEPT)
+        rows = await sql.results_since.fetch(tx, self._read_from, self._process_id, now - _RESULTS_KEPT, now + JUMP)
         configuration = await self._current_configuration(tx)
         overrides = await active_overrides(tx, now=now)
         await self._write(tx, pending)
@@ -188,7 +200,7 @@ async def _read_volumes(tx: db.Tx, month: date) -> dict[tuple[UUID, str], Volume
 
 
 async def _delete_old(tx: db.Tx, now: datetime) -> None:
-    await sql.delete_results.execute(tx, now - _RESULTS_KEPT)
+    await sql.delete_results.execute(tx, now - _RESULTS_KEPT, now + JUMP)
     await sql.delete_refusals.execute(tx, now - _REFUSALS_KEPT)
 
 

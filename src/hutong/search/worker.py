@@ -42,7 +42,7 @@ class ProjectionWorker:
 
     async def run_once(self) -> int:
         """Apply new events and return their number. Does nothing for a while after a failure."""
-        if self._not_before is not None and self._clock.now() < self._not_before:
+        if self._not_before is not None and timedelta(0) < self._not_before - self._clock.now() <= _PAUSE:
             return 0
         self._not_before = None
         try:

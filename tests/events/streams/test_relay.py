@@ -18,7 +18,7 @@ import pytest
 
 from hutong import events, ids
 from hutong.errors import InvalidParameter, InvalidRequest, NotFound, Unavailable
-from hutong.events import DIGEST, Event, Relay
+from hutong.events import DIGEST, Event, Relay, make_all_due
 from hutong.events.streams.relay import _BrokerFailed
 from hutong.events.streams.streams import answer_request
 from support.event_ids import published_id
@@ -139,6 +139,28 @@ async def test_a_relay_that_dies_between_publishing_and_marking_is_followed_by_a
     await other.run_once(broker)
     assert (await stream_of(world)).published_no == 5
     assert check(kept(broker), names(made)) == 5
+
+
+async def test_after_a_jump_of_the_clock_no_lease_and_no_digest_is_of_the_future(
+    world: World, broker: MemoryBroker
+) -> None:
+    made = await happen(world, 2)
+    world.clock.advance(timedelta(days=1))
+    await relay_of(world, broker).run_once(broker)
+    world.clock.advance(LEASE)
+    made.extend(await happen(world, 2))
+    broker.dies = True
+    with pytest.raises(asyncio.CancelledError):
+        await relay_of(world, broker).run_once(broker)
+    broker.dies = False
+    world.clock.advance(-timedelta(days=1))
+    other = relay_of(world, broker)
+    assert await other.run_once(broker) is False, "the lease holds for a day"
+    await world.database.run(lambda tx: make_all_due(tx, now=world.clock.now()))
+    await other.run_once(broker)
+    stream = await stream_of(world)
+    assert (stream.published_no, stream.digested_at) == (4, world.clock.now())
+    assert check(kept(broker), names(made)) == 2
 
 
 async def test_one_that_was_taken_for_dead_moves_nothing(world: World, broker: MemoryBroker) -> None:

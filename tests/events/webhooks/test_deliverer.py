@@ -17,7 +17,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from hutong import ids as typeids
 from hutong.clock import SystemClock
 from hutong.db import Database, migrate
-from hutong.events import Event
+from hutong.events import Event, find_endpoint, make_all_due
 from hutong.events.model import DeliveryState
 from hutong.events.webhooks.queue import EndpointSlots
 from hutong.events.webhooks.retry import ATTEMPTS_MAX, delay_after
@@ -183,6 +183,38 @@ async def test_a_worker_killed_between_claim_and_send_loses_nothing(world: World
     assert await world.deliverer().run_once() == DeliveryCounts(0, 0, 0)
     world.clock.advance(LEASE)
     assert await world.deliverer().run_once() == DeliveryCounts(delivered=1, failed=0, dead=0)
+
+
+@pytest.mark.parametrize("away", [timedelta(days=1), timedelta(minutes=-5)])
+async def test_after_a_jump_of_the_clock_nothing_waits_for_an_instant_of_the_other_clock(
+    world: World, receiver: Receiver, away: timedelta
+) -> None:
+    endpoint = await world.endpoint()
+    world.clock.advance(away)
+    [claimed] = await world.happens()
+    await world.database.run(world.deliverer()._claim)  # by a worker that dies
+    [failed] = await world.happens()
+    receiver.fail()
+    await world.deliverer().run_once()
+    assert [d.last_status for d in [*await world.deliveries(claimed), *await world.deliveries(failed)]] == [None, 500]
+    receiver.succeed()
+    world.clock.advance(-away)
+    await world.database.run(lambda tx: make_all_due(tx, now=world.clock.now()))
+    at_once = await world.deliverer().run_once()
+    world.clock.advance(LEASE)
+    later = await world.deliverer().run_once()
+    assert at_once.delivered + later.delivered == 2
+    assert (await world.deliveries(failed))[0].state is DeliveryState.DELIVERED
+    async with world.database.transaction() as tx:
+        assert (await find_endpoint(tx, world.merchant, endpoint.endpoint.endpoint_id)).failing_since is None
+
+
+@pytest.mark.parametrize("away", [timedelta(days=1), timedelta(days=-1)])
+def test_a_rest_is_short_whatever_the_clock_does(world: World, away: timedelta) -> None:
+    slots = EndpointSlots(in_flight=0, slots=1)
+    slots.failed(world.clock.now() + away)
+    assert slots.slots_at(world.clock.now()) == 1
+    assert slots.slots_at(world.clock.now() + away) == 0
 
 
 async def test_a_failure_after_its_claim_has_passed_on_does_not_count(world: World, receiver: Receiver) -> None:

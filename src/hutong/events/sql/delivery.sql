@@ -88,6 +88,17 @@ FROM unnest(
 WHERE d.event_id = r.event_id AND d.endpoint_id = r.endpoint_id AND d.state NOT IN ('delivered', 'dead')
     AND (r.state = 'delivered' OR d.claimed_until = r.claimed_until);
 
+-- name: make_deliveries_due
+-- Every delivery is due now, and no claim lasts longer than one made now: earlier instants are those of another clock.
+UPDATE events.delivery
+SET next_at = least(next_at, :now::timestamptz),
+    claimed_until = CASE WHEN claimed_until <= :claims_end::timestamptz THEN claimed_until END
+WHERE state = 'pending' AND (next_at > :now OR claimed_until > :claims_end);
+
+-- name: restart_failing
+-- Endpoints that fail count their days from now on.
+UPDATE events.endpoint SET failing_since = :now WHERE failing_since IS NOT NULL AND disabled_at IS NULL;
+
 -- name: postpone_successors
 -- Successors of a failed delivery wait as long as it does, so that claims do not read them again and again in vain.
 UPDATE events.delivery d SET next_at = r.next_at

@@ -34,6 +34,14 @@ RETURNING stream;
 -- Release the leases of a relay that cannot use them, so that another relay need not wait for their end.
 UPDATE events.stream SET lease_owner = NULL, lease_until = NULL WHERE lease_owner = $1;
 
+-- name: make_streams_due
+-- No lease lasts longer than one taken now, and no digest was published in the future.
+UPDATE events.stream
+SET lease_owner = CASE WHEN lease_until <= :leases_end THEN lease_owner END,
+    lease_until = CASE WHEN lease_until <= :leases_end THEN lease_until END,
+    digested_at = least(digested_at, :now::timestamptz)
+WHERE lease_until > :leases_end::timestamptz OR digested_at > :now;
+
 -- name: list_streams
 -- The progress of each stream, and the instant since when its first unpublished event has been waiting.
 SELECT s.stream, s.last_no, s.published_no, s.digested_no, s.digested_at, waiting.created_at AS waiting_since

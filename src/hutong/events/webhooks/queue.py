@@ -40,8 +40,9 @@ class EndpointSlots:
     rests_until: datetime | None = None
 
     def slots_at(self, now: datetime) -> int:
-        """Return how many deliveries may be in flight at this moment."""
-        return 0 if self.rests_until is not None and now < self.rests_until else self.slots
+        """Return how many deliveries may be in flight at this moment. A rest is short, whatever the clock does."""
+        rests = self.rests_until is not None and timedelta(0) < self.rests_until - now <= _RESTS[-1]
+        return 0 if rests else self.slots
 
     def succeeded(self, most: int) -> None:
         """Add a slot, up to `most`."""

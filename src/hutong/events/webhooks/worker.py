@@ -273,7 +273,7 @@ class WebhookWorker:
 
     async def _measure(self, tx: db.Tx) -> None:
         now = self._clock.now()
-        if self._measured_at is not None and now < self._measured_at + _BACKLOG_EVERY:
+        if self._measured_at is not None and abs(now - self._measured_at) < _BACKLOG_EVERY:
             return
         self._measured_at = now
         pending, oldest_at = await read_backlog(tx)

@@ -19,7 +19,7 @@ SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS xmin;
 -- The results of other processes. One that is read twice is recognized by its attempt.
 SELECT account_id, {result}
 FROM routing.result
-WHERE written_in >= $1::text::xid8 AND told_by <> $2 AND at > $3
+WHERE written_in >= $1::text::xid8 AND told_by <> $2 AND at > $3 AND at <= $4
 ORDER BY written_in;
 
 -- name: add_volumes
@@ -40,6 +40,6 @@ WHERE month = $1
 ORDER BY account_id, currency;
 
 -- name: delete_results
--- Results that are too old to be evidence about the present.
+-- Results that are too old to be evidence about the present, and those of a clock that was fast.
 DELETE FROM routing.result
-WHERE at < $1;
+WHERE at < $1 OR at > $2;

@@ -74,7 +74,7 @@ class ClockJumps:
     def jump(self) -> timedelta | None:
         """Return how far the clock has jumped since it was accepted; None if it has not.
 
-        Ten seconds after a jump was accepted, a jump of 0 is returned: what others were writing then is committed by now.
+        Ten seconds after a jump was accepted, a jump of 0 is returned: what was being written then is committed by now.
         """
         passed = time.monotonic() - self._counted_s
         jump = self._clock.now() - self._at - timedelta(seconds=passed)

@@ -30,6 +30,7 @@ simulate: setup
 # the counts of a release. ROUNDS=20 RATE=10 SEED=7 BREAK=believe_any_amount, as needed.
 campaign: setup
 	@ulimit -n 20000; PYTHONPATH=tests $(BIN)/python -m campaigns.campaign $(NAME) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(SECONDS),--seconds $(SECONDS)) \
 		$(if $(RATE),--rate $(RATE)) $(if $(SEED),--seed $(SEED)) $(if $(BREAK),--break $(BREAK))
 
 # Each rule broken on purpose must be noticed by a short campaign.
@@ -37,9 +38,10 @@ campaign-controls: setup
 	@PYTHONPATH=tests $(BIN)/python -m campaigns.prove_controls $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(RATE),--rate $(RATE)) \
 		$(if $(SEED),--seed $(SEED)) $(BREAK)
 
-# A database restored while channels, merchants and a consumer go on, with many orders.
+# A database restored while channels, merchants and a consumer go on, again and again: ten instants, many orders.
 drill-restore: setup
-	@HUTONG_TEST_DRILL_ORDERS=$(or $(ORDERS),200) $(BIN)/python -m pytest tests/whole/test_restore_by_commands.py
+	@HUTONG_TEST_DRILL_ORDERS=$(or $(ORDERS),60) HUTONG_TEST_DRILLS=$(or $(ROUNDS),10) \
+		$(BIN)/python -m pytest --timeout=0 tests/whole/test_restore_by_commands.py
 
 # Sixty days of business in each of four zones, against an independent model. SEEDS=20 FROM=100, as above.
 simulate-books: setup

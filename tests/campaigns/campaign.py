@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import random
 import secrets
 import shutil
@@ -129,6 +130,7 @@ async def run(
     seed: int,
     calm_s: float = _CALM_S,
     patience_s: float = _PATIENCE_S,
+    limit_s: float = math.inf,
 ) -> Report:
     """Run one campaign in a world, and report.
 
@@ -137,6 +139,7 @@ async def run(
         rate: How many payments begin each second.
         calm_s: The time before the first fault and after the last.
         patience_s: How long the client waits for an answer, and for a payment to come to an end.
+        limit_s: After this time no further fault is injected.
     """
     campaign, loop = CAMPAIGNS[name], asyncio.get_running_loop()
     log, findings, rng = Log(folder / f"{name}.promises.jsonl"), Findings(), random.Random(seed)
@@ -148,6 +151,8 @@ async def run(
             await asyncio.sleep(calm_s)
             quiet_until = loop.time()
             for fault in faults.schedule(campaign.faults, rounds, rng):
+                if loop.time() > quiet_until + limit_s:
+                    break
                 injected.append(
                     await _inject(fault, faults.Rig(world.installation, world.client, rng), world, findings)
                 )
@@ -205,6 +210,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("name", choices=sorted(CAMPAIGNS))
     parser.add_argument("--rounds", type=int)
+    parser.add_argument("--seconds", type=float, default=math.inf)
     parser.add_argument("--rate", type=float, default=10)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--break", dest="broken", default="")
@@ -214,7 +220,8 @@ def main() -> int:
     print(f"campaign {chosen.name}: {rounds} faults, seed {seed}", file=sys.stderr)
     folder = Path(tempfile.mkdtemp(prefix="ht-"))
     folder.chmod(0o755)
-    running = run_alone(chosen.name, folder, rounds=rounds, rate=chosen.rate, seed=seed, broken=chosen.broken)
+    options = {"rounds": rounds, "rate": chosen.rate, "seed": seed, "limit_s": chosen.seconds}
+    running = run_alone(chosen.name, folder, broken=chosen.broken, **options)
     try:
         report = asyncio.run(running)
     finally:

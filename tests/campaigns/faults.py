@@ -68,7 +68,7 @@ KILLS: Mapping[Fault, int] = {
     kill_database_backend: 200,
     kill_database_server: 60,
     stop_database_immediately: 20,
-    kill_everything: 200,
+    kill_everything: 20,
 }
 """The number of each in the long form."""
 

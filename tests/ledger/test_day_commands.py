@@ -81,6 +81,13 @@ def test_days_are_listed_closed_and_shown(business, tmp_path):
     assert command("statement", account, "--by", "day", "--since", str(third), "--parquet", str(file)).exit_code == 0
     parquet = duckdb.read_parquet(str(file)).project("event_en, balance").fetchall()
     assert parquet == [("opening balance", 3), ("payment", 7), ("closing balance", 7)]
+    folder = tmp_path / "statements"
+    assert command("day-statements", str(third), str(folder)).exit_code == 0
+    with psycopg.connect(url) as connection:
+        exports = connection.execute(
+            "SELECT object_kind, object_id FROM operators.audit WHERE action = 'read.export' ORDER BY at"
+        ).fetchall()
+    assert exports == [("ledger_statement", account)] * 3 + [("ledger_statement", "all")]
 
 
 def test_a_statement_by_day_wants_days(business):

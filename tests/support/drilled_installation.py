@@ -11,6 +11,7 @@ import os
 import secrets
 import signal
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -56,6 +57,8 @@ class World:
 
     Attributes:
         calls: What the channels were asked to do, in order; queries are not among them.
+        promises: The documents that the merchant was answered with 2xx to what changes something, in order.
+        seconds: How long each of these answers took.
         handled: How often the consumer handled each event.
     """
 
@@ -65,6 +68,8 @@ class World:
         self.source = f"d{secrets.token_hex(4)}"
         self.receiver = Receiver()
         self.calls: list[Call] = []
+        self.promises: list[dict[str, Any]] = []
+        self.seconds: list[float] = []
         self.handled: Counter[str] = Counter()
         self.sandbox_url = self.key = self.operator_key = self.merchant_id = ""
         self.home.mkdir(mode=0o711)
@@ -123,8 +128,12 @@ class World:
 
     async def ask(self, path: str, body: Any = None) -> Any:
         """Call the API as the merchant, and have it done."""
+        began = time.monotonic()
         status, document = await self.call("GET" if body is None else "POST", path, body)
         assert status in (200, 201, 202), document
+        if body is not None:
+            self.seconds.append(time.monotonic() - began)
+            self.promises.append(document)
         return document
 
     async def catch_up(self) -> Any:

@@ -1,6 +1,7 @@
 """The drill by the commands of the guides: back up, go on, restore to a time, catch up, and compare every log.
 
-HUTONG_TEST_DRILL_ORDERS says how many orders are placed in the time that is lost; `make drill-restore` takes many.
+HUTONG_TEST_DRILL_ORDERS says how many orders are placed in the time that is lost, and HUTONG_TEST_DRILLS how often;
+`make drill-restore` takes many and writes a report of each.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import os
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from datetime import UTC, datetime
@@ -26,6 +28,8 @@ from support import create_database
 from support.drilled_installation import Listener, World, until
 
 ORDERS = int(os.environ.get("HUTONG_TEST_DRILL_ORDERS", "6"))
+DRILLS = int(os.environ.get("HUTONG_TEST_DRILLS", "1"))
+REPORTS = Path(__file__).parents[2] / "docs" / "_build" / "campaigns"
 AMOUNT, PART = 1999, 1200
 _AT_ONCE = 8
 
@@ -70,7 +74,7 @@ def wechat_order(number: str) -> dict[str, Any]:
 class Lost:
     """The business of the time that will be lost, and its repetition."""
 
-    def __init__(self, merchant: Merchant) -> None:
+    def __init__(self, merchant: Merchant, turn: int) -> None:
         self.merchant = merchant
         self.attempts: dict[str, str] = {}
         self.refunds: dict[str, str] = {}
@@ -79,6 +83,11 @@ class Lost:
         self.paid = [f"lost-{n}" for n in numbers if n % 3]
         self.returned = self.paid[::2]
         self.cards = [f"card-{n}" for n in numbers if n % 3 == 0]
+        self.kept = [f"kept-{n}" for n in range(1 + turn * ORDERS // DRILLS)]
+
+    async def happen_before(self) -> None:
+        """What is archived before the time that is lost: the more, the later the restored instant."""
+        await each(self.kept, self._order_and_pay)
 
     async def happen(self) -> None:
         await each(self.unpaid, self._order)
@@ -193,11 +202,12 @@ async def all_events_arrive(merchant: Merchant, listener: Listener, numbers: lis
     await until(reached)
 
 
+@pytest.mark.parametrize("turn", range(DRILLS))
 async def test_the_documented_restore_executes_and_tells_nothing_twice_and_misses_nothing(
-    world: World, server_url: str
+    world: World, server_url: str, turn: int
 ) -> None:
     merchant = Merchant(world)
-    lost = Lost(merchant)
+    lost = Lost(merchant, turn)
     await world.command("prepare", "--sandbox-url", world.sandbox_url)
     async with contextlib.AsyncExitStack() as stack:
         hooks = await stack.enter_async_context(world.receiver.serve())
@@ -207,16 +217,18 @@ async def test_the_documented_restore_executes_and_tells_nothing_twice_and_misse
             await prepare(world, hooks)
             await do_business_before(merchant)
             await world.command("backup", "create")
+            await lost.happen_before()
             to = datetime.now(UTC)
             await asyncio.sleep(0.1)
             await lose_time(merchant, lost, listener)
-        received = set(world.receiver.events)
+        received, promised, died_at = set(world.receiver.events), list(world.promises), time.monotonic()
         await world.command("db", "stop")
         await world.command("backup", "restore", str(world.backup), "--replace", "--to", to.isoformat())
         await world.control("stripe", "faults", calls=[])
         done_before = len(world.calls)
         async with world.serving() as mode:
             assert mode == "catch_up"
+            served_at = time.monotonic()
             await catch_up(world, merchant, lost, done_before)
             await world.command("restore", "finish", "--reason", "all numbers adopted", "--by", "the drill")
             everything = ["paid", "open", "held", "captured-later", "captured-never"]
@@ -225,14 +237,28 @@ async def test_the_documented_restore_executes_and_tells_nothing_twice_and_misse
                 await merchant.until(number, "succeeded")
             await all_events_arrive(merchant, listener, everything)
             await until(partial(works_normally, world))
+            finished_at = time.monotonic()
             assert received <= world.receiver.events.keys()
             verified, _, url = await asyncio.gather(
                 world.command("ledger", "verify"), world.command("ledger", "check"), world.command("db", "url")
             )
             assert verified.startswith("the books hold")
+            await check_promises(world, promised)
             await check_channels(world, lost)
-            await check_books(world, url.strip())
+            owed = await check_books(world, url.strip())
         check_events(world, listener)
+    if "HUTONG_TEST_DRILL_ORDERS" in os.environ:
+        waits = sorted(world.seconds)
+        report = {
+            "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M"), "orders_lost": ORDERS,
+            "orders_since_backup": len(lost.kept), "promises": len(promised), "minor_units": owed,
+            "p99_ms": round(waits[len(waits) * 99 // 100] * 1000),
+            "serves_after_s": round(served_at - died_at, 1), "normal_after_s": round(finished_at - died_at, 1),
+            "load": os.getloadavg()[0],
+        }  # fmt: skip
+        REPORTS.mkdir(parents=True, exist_ok=True)
+        with (REPORTS / "restore.jsonl").open("a") as file:
+            file.write(json.dumps(report) + "\n")
 
 
 async def works_normally(world: World) -> bool:
@@ -288,7 +314,7 @@ async def check_channels(world: World, lost: Lost) -> None:
     """The channels' own logs: every order, capture and refund once."""
     wechat, stripe = await world.truth("wechat"), await world.truth("stripe")
     paid = Counter(row["order_no"] for row in wechat if row["event"] == "paid")
-    assert (len(paid), set(paid.values())) == (ORDERS + 2, {1}), "an order was taken twice"
+    assert (len(paid), set(paid.values())) == (ORDERS + len(lost.kept) + 2, {1}), "an order was taken twice"
     refunds = Counter((row["number"], row["amount_minor"]) for row in wechat if row["event"] == "refund_accepted")
     assert sorted(amount for _, amount in refunds.elements()) == [500] * len(lost.returned) + [700]
     authorized = Counter(row["description"] for row in (await world.control("stripe", "orders"))["orders"])
@@ -299,8 +325,21 @@ async def check_channels(world: World, lost: Lost) -> None:
     assert set(captured.values()) == {1}, "a capture was made twice"
 
 
-async def check_books(world: World, url: str) -> None:
-    """What the channels owe by the books is what they took less what they gave back."""
+async def check_promises(world: World, promised: list[dict[str, Any]]) -> None:
+    """What was answered before the end is there, with its content; also what the database had lost."""
+    for document in promised:
+        if document["id"].startswith("pay_"):
+            payment = await world.ask(f"/v1/payments/{document['id']}")
+            for name in ("id", "merchant_order_no", "amount_minor", "currency"):
+                assert payment[name] == document[name]
+        elif document["id"].startswith("ref_"):
+            found = (await world.ask(f"/v1/payments/{document['payment_id']}/refunds"))["data"]
+            same = [refund for refund in found if refund["id"] == document["id"]]
+            assert [r["amount_minor"] for r in same] == [document["amount_minor"]]
+
+
+async def check_books(world: World, url: str) -> int:
+    """What the channels owe by the books is what they took less what they gave back; return it."""
     owed = 0
     for channel in ("wechat", "stripe"):
         for row in await world.truth(channel):
@@ -311,6 +350,7 @@ async def check_books(world: World, url: str) -> None:
             "SELECT sum(debits_posted - credits_posted) FROM ledger.account WHERE code = 1101"
         ).fetchone()
     assert booked == (owed,)
+    return owed
 
 
 def check_events(world: World, listener: Listener) -> None:

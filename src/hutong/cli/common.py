@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -18,6 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from hutong.cli.output import print_problem
+from hutong.clock import SystemClock
 from hutong.errors import HutongError, InvalidParameter, Unavailable
 
 if TYPE_CHECKING:
@@ -111,6 +112,20 @@ def load_settings() -> Settings:
 def in_transaction(work: Callable[[db.Tx], Awaitable[T]], settings: Settings | None = None) -> T:
     """Run `work` in one transaction. The database and the settings are those of `with_database`."""
     return with_database(lambda database: database.run(work), settings)
+
+
+async def trace_export(tx: db.Tx, kind: str, about: str, conditions: Mapping[str, object]) -> None:
+    """Leave a trace of an export in the audit journal, in the transaction that reads what is exported.
+
+    Args:
+        kind, about: What is exported, such as "payment_records" of a merchant.
+        conditions: By name, those that are not None narrow it down.
+    """
+    from hutong import operators
+
+    after = {name: str(value) for name, value in conditions.items() if value is not None}
+    entry = operators.AuditEntry(None, "read.export", kind, about, "from the command line", after=after)
+    await operators.audit(tx, [entry], now=SystemClock().now())
 
 
 def with_database(work: Callable[[db.Database], Awaitable[T]], settings: Settings | None = None) -> T:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hutong.cli.common import INSTANTS, Json, T, as_utc, check_target, load_settings
+from hutong.cli.common import INSTANTS, Json, T, as_utc, check_target, load_settings, trace_export
 from hutong.cli.output import print_json, print_line
 
 if TYPE_CHECKING:
@@ -123,8 +123,7 @@ def export(
 ) -> None:
     """Write payment records to a file, newest first."""
     from hutong import export as files
-    from hutong import ids, operators, search
-    from hutong.clock import SystemClock
+    from hutong import ids, search
 
     check_target(output, "FILE")
     selection = search.RecordQuery(
@@ -134,11 +133,8 @@ def export(
     )
 
     async def trace(source: db.Database) -> None:
-        conditions = {name: str(value) for name, value in (("from", begin), ("to", end)) if value is not None}
-        entry = operators.AuditEntry(
-            None, "read.export", "payment_records", merchant or "all", "from the command line", after=conditions
-        )
-        await source.run(lambda tx: operators.audit(tx, [entry], now=SystemClock().now()))
+        conditions = {"from": begin, "to": end}
+        await source.run(lambda tx: trace_export(tx, "payment_records", merchant or "all", conditions))
 
     async def write_csv(source: db.Database, store: db.Database) -> int:
         await trace(source)

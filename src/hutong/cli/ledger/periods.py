@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hutong.cli.common import CODE_MAX, Json, KeyFile, Reason, check_folder, in_transaction, make_ids
+from hutong.cli.common import CODE_MAX, Json, KeyFile, Reason, check_folder, in_transaction, make_ids, trace_export
 from hutong.cli.ledger.options import ClosedDay, Csv, Most, acting_person, collect, show
 from hutong.cli.output import print_line
 from hutong.clock import SystemClock
@@ -92,7 +92,12 @@ def day_statements(
     from hutong.ledger import reports
 
     check_folder(folder, "FOLDER")
-    accounts, lines = in_transaction(lambda tx: reports.write_day_statements(tx, day.date(), folder, kind=form.value))
+
+    async def work(tx: db.Tx) -> tuple[int, int]:
+        await trace_export(tx, "ledger_statement", "all", {"day": day.date()})
+        return await reports.write_day_statements(tx, day.date(), folder, kind=form.value)
+
+    accounts, lines = in_transaction(work)
     print_line(f"{accounts} accounts and {lines} lines in {folder}")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from hutong import export
-from hutong.cli.common import Json, as_utc, check_target, in_transaction
+from hutong.cli.common import Json, as_utc, check_target, in_transaction, trace_export
 from hutong.cli.ledger.options import AccountId, Csv, Parquet, show
 from hutong.cli.output import print_json, print_line
 from hutong.errors import InvalidParameter
@@ -60,6 +60,8 @@ def statement(
     check_target(parquet, "--parquet")
 
     async def work(tx: db.Tx) -> tuple[books.AccountStatement, date, date]:
+        if as_csv or parquet is not None:
+            await trace_export(tx, "ledger_statement", str(account), {"since": since, "until": until, "by": by})
         rule, now = await ledger.days.day_rule(tx), datetime.now(UTC)
         if by == "day":
             last = _day(until, "--until") or rule.day_of(now)

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from campaigns.campaign import run_alone
-from campaigns.controls import CONTROLS
+from campaigns.controls import CAMPAIGN_OF, CONTROLS
 
 SHORT = {"rounds": 2, "rate": 4.0}
 _PATIENCE_S = 40.0
@@ -34,7 +34,7 @@ def main() -> int:
             folder = Path(name)
             folder.chmod(0o755)
             options = {"rounds": chosen.rounds, "rate": chosen.rate, "seed": chosen.seed, "patience_s": _PATIENCE_S}
-            report = asyncio.run(run_alone("kills", folder, broken=broken, **options))
+            report = asyncio.run(run_alone(CAMPAIGN_OF.get(broken, "kills"), folder, broken=broken, **options))
         found = "; ".join(f"{name} ({what['cases']})" for name, what in report.broken.items())
         print(f"{broken}, seed {chosen.seed}: {found[:600] or 'NOT NOTICED'}", flush=True)
         missed += [] if report.broken else [broken]

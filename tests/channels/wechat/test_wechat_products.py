@@ -224,3 +224,43 @@ async def test_a_diagnosis_tells_no_secret(rig: Rig, keys: WeChatSandboxKeys, no
     results = repr(await rig.make(merchant_serial="1F" * 20).diagnose(now=now)) + repr(rig.channel)
     assert keys.api_v3_key not in results
     assert "PRIVATE" not in results
+
+
+async def test_what_cannot_be_sent_to_the_first_host_goes_to_the_second(
+    rig: Rig, now, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = "http://127.0.0.1:1"  # nobody listens there
+    url = rig.control.url
+    channel, seconds = rig.make(base_url=first, backup_url=url), 1_000.0
+    monkeypatch.setattr("hutong.channels.wechat.client.time.monotonic", lambda: seconds)
+    request = rig.request(now)
+    assert (await channel.pay(request, now=now)).action is not None
+    assert await channel.query(order_of(request), now=now) == await rig.channel.query(order_of(request), now=now)
+    called: list[str] = []
+    call = channel._client._http.call
+
+    async def noted(method: str, address: str, **options: Any) -> Any:
+        called.append(address.removesuffix(address.split("/v3")[1]).removesuffix("/v3"))
+        return await call(method, address, **options)
+
+    monkeypatch.setattr(channel._client._http, "call", noted)
+    for later, hosts in ((0.0, [url]), (61.0, [first, url]), (0.0, [url])):
+        seconds += later
+        await channel.query(order_of(request), now=now)
+        assert called == hosts
+        called.clear()
+
+
+async def test_what_may_have_been_sent_is_not_sent_to_the_second_host(rig: Rig, now) -> None:
+    channel, request = rig.make(backup_url="http://127.0.0.1:1"), rig.request(now)
+    await rig.control.post("next", interface="place", kind="dropped", times=1)
+    assert (await channel.pay(request, now=now)).channel_code == "no_answer"
+
+
+def test_only_wechats_own_host_has_a_second_one_by_default(rig: Rig) -> None:
+    credentials = rig.channel._client._addresses
+    assert len(credentials) == 1
+    live = rig.make(base_url="https://api.mch.weixin.qq.com")
+    assert live._client._addresses == ("https://api.mch.weixin.qq.com", "https://api2.wechatpay.cn")
+    assert live._client.target_of("https://api2.wechatpay.cn/v3/billdownload/file?token=x") is not None
+    assert live._client.target_of("https://api3.wechatpay.cn/v3/billdownload/file?token=x") is None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from hutong.channels.key_fetches import KeyFetches
 from hutong.channels.model import text
 from hutong.channels.wechat.credentials import WeChatCredentials, WeChatKeys
 
+_BACKUP_S = 60.0
 _SERIAL = re.compile(r"[0-9A-F]{1,40}")
 
 
@@ -35,7 +37,8 @@ class WeChatClient:
         http: Http,
         nonce: Callable[[], str] = lambda: secrets.token_hex(16),
     ) -> None:
-        self._base_url = credentials.base_url
+        self._addresses = credentials.addresses
+        self._backup_until = 0.0
         self._keys = keys
         self._http = http
         self._key_fetches = KeyFetches(keys.holds)
@@ -101,25 +104,50 @@ class WeChatClient:
             NoAnswer: there is none.
         """
         body = b"" if content is None else orjson.dumps(content)
-        headers = self._headers(method, target, body, now)
-        try:
-            return await self._http.call(method, self._base_url + target, headers=headers, body=body)
-        except ChannelUnreachable as error:
-            raise NoAnswer.unreachable(error) from None
+
+        async def send_to(address: str) -> HttpReply:
+            headers = self._headers(method, target, body, now)
+            return await self._http.call(method, address + target, headers=headers, body=body)
+
+        return await self._reach(send_to)
 
     async def download(self, target: str, now: datetime, *, into: Path, limit: int) -> HttpReply:
         """Write the answer's body to a file. WeChat does not sign it: the caller checks it against a signed hash."""
-        headers = self._headers("GET", target, b"", now)
+
+        async def load_from(address: str) -> HttpReply:
+            headers = self._headers("GET", target, b"", now)
+            return await self._http.download("GET", address + target, headers=headers, into=into, limit=limit)
+
+        return await self._reach(load_from)
+
+    async def _reach(self, send: Callable[[str], Awaitable[HttpReply]]) -> HttpReply:
+        """Send to the second address what could not be sent to the first, and for a minute everything.
+
+        What may have been sent is never sent elsewhere: the caller asks about it.
+
+        Errors:
+            NoAnswer: there is no answer.
+        """
+        prefers_first = time.monotonic() >= self._backup_until
+        addresses = self._addresses if prefers_first else self._addresses[::-1]
         try:
-            return await self._http.download("GET", self._base_url + target, headers=headers, into=into, limit=limit)
+            try:
+                return await send(addresses[0])
+            except ChannelUnreachable as error:
+                if error.sent or len(addresses) == 1:
+                    raise
+                reply = await send(addresses[1])
+                self._backup_until = time.monotonic() + _BACKUP_S if prefers_first else 0.0
+                return reply
         except ChannelUnreachable as error:
             raise NoAnswer.unreachable(error) from None
 
     def target_of(self, url: object) -> str | None:
-        """Return path and query of an address that WeChat names; None if it is not at the host that we call."""
-        if not isinstance(url, str) or not url.startswith(f"{self._base_url}/") or not url.isascii():
+        """Return path and query of an address that WeChat names; None if it is not at a host that we call."""
+        if not isinstance(url, str) or not url.isascii() or not url.isprintable() or len(url) > 2048:
             return None
-        return url[len(self._base_url) :] if url.isprintable() and len(url) <= 2048 else None
+        host = next((address for address in self._addresses if url.startswith(f"{address}/")), None)
+        return None if host is None else url[len(host) :]
 
     def _headers(self, method: str, target: str, body: bytes, now: datetime) -> dict[str, str]:
         headers = {

@@ -32,6 +32,9 @@ from hutong.channels.address import base_url
 from hutong.channels.errors import NotAuthentic
 from hutong.channels.http import decode_base64
 
+_FIRST_HOST, _SECOND_HOST = "https://api.mch.weixin.qq.com", "https://api2.wechatpay.cn"
+"""Source: https://github.com/wechatpay-apiv3/wechatpay-java (README, 双域名容灾: the second host is for the case that the
+first cannot be reached, such as a failure of its site or of its name's resolution)."""
 SCHEME = "WECHATPAY2-SHA256-RSA2048"
 PUBLIC_KEY_PREFIX = "PUB_KEY_ID_"
 _WINDOW = timedelta(seconds=300)
@@ -64,6 +67,8 @@ class WeChatCredentials(BaseModel):
             during a rotation; the first public key, if there is one, is requested for WeChat's signatures.
         transfer_scene: The purpose of transfers; without it there are none.
         base_url: The address of WeChat Pay.
+        backup_url: Where requests go that could not be sent there; by default WeChat Pay's second host, if `base_url` is
+            the default.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -75,7 +80,8 @@ class WeChatCredentials(BaseModel):
     api_v3_key: SecretStr
     platform_keys: Annotated[dict[str, str], Field(min_length=1, max_length=8)]
     transfer_scene: TransferScene | None = None
-    base_url: str = "https://api.mch.weixin.qq.com"
+    base_url: str = _FIRST_HOST
+    backup_url: str | None = None
 
     @field_validator("merchant_private_key")
     @classmethod
@@ -97,10 +103,16 @@ class WeChatCredentials(BaseModel):
             PlatformKey.read(serial, pem)
         return value
 
-    @field_validator("base_url")
+    @field_validator("base_url", "backup_url")
     @classmethod
-    def _is_base_url(cls, value: str, info: ValidationInfo) -> str:
-        return base_url(value, info)
+    def _is_base_url(cls, value: str | None, info: ValidationInfo) -> str | None:
+        return None if value is None else base_url(value, info)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Return the addresses of WeChat Pay, the one to prefer first."""
+        backup = self.backup_url or (_SECOND_HOST if self.base_url == _FIRST_HOST else None)
+        return (self.base_url,) if backup is None else (self.base_url, backup)
 
     @model_validator(mode="after")
     def _keys_differ(self) -> WeChatCredentials:

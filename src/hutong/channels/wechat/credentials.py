@@ -67,8 +67,8 @@ class WeChatCredentials(BaseModel):
             during a rotation; the first public key, if there is one, is requested for WeChat's signatures.
         transfer_scene: The purpose of transfers; without it there are none.
         base_url: The address of WeChat Pay.
-        backup_url: Where requests go that could not be sent there; by default WeChat Pay's second host, if `base_url` is
-            the default.
+        backup_url: Where requests go that could not be sent there; by default WeChat Pay's second host, if `base_url`
+            is the default.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)

@@ -33,8 +33,10 @@ from hutong.channels.errors import NotAuthentic
 from hutong.channels.http import decode_base64
 
 _FIRST_HOST, _SECOND_HOST = "https://api.mch.weixin.qq.com", "https://api2.wechatpay.cn"
-"""Source: https://github.com/wechatpay-apiv3/wechatpay-java (README, 双域名容灾: the second host is for the case that the
-first cannot be reached, such as a failure of its site or of its name's resolution)."""
+"""The second one is for the case that the first cannot be reached, such as a failure of its site or of its name.
+
+Source: https://github.com/wechatpay-apiv3/wechatpay-java (README, 双域名容灾).
+"""
 SCHEME = "WECHATPAY2-SHA256-RSA2048"
 PUBLIC_KEY_PREFIX = "PUB_KEY_ID_"
 _WINDOW = timedelta(seconds=300)

@@ -280,7 +280,8 @@ async def test_a_payment_is_voided_whole_on_its_own_day(world: AlipayWorld) -> N
     with pytest.raises(InvalidParameter):
         await channel.void(world.refund(request, 8799), now=now)
     with pytest.raises(InvalidParameter):
-        await channel.void(refund, now=now + timedelta(hours=14))  # midnight in Beijing has passed
+        late = now + timedelta(hours=14)  # midnight in Beijing has passed
+        await channel.void(replace(refund, created_at=late), now=late)
 
 
 async def test_the_notification_of_a_cancellation_tells_of_a_payment_that_was_made(world: AlipayWorld) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from hutong.channels.capability import Capabilities, PaymentMethod, RefundRule
@@ -126,15 +125,15 @@ def check_refund(refund: RefundRequest, rule: RefundRule) -> None:
         raise InvalidParameter("Alipay refunds within a year only", param="payment")
 
 
-def check_void(refund: RefundRequest, *, now: datetime) -> None:
-    """Check that Alipay could cancel a payment: the whole, on its own day in Beijing.
+def check_void(refund: RefundRequest) -> None:
+    """Check that Alipay could cancel a payment: the whole, as asked for on its own day in Beijing.
 
     Errors:
         InvalidParameter: it could not; `param` names the field.
     """
     if refund.amount_minor != refund.order.amount_minor:
         raise InvalidParameter("Alipay cancels whole payments only", param="amount_minor")
-    if refund.order.placed_at.astimezone(BEIJING).date() != now.astimezone(BEIJING).date():
+    if refund.order.placed_at.astimezone(BEIJING).date() != refund.created_at.astimezone(BEIJING).date():
         raise InvalidParameter("Alipay cancels a payment on its own day only", param="payment")
     check_number(refund.order.attempt_no)
 

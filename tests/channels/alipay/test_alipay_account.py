@@ -170,6 +170,17 @@ async def test_a_sound_account_has_no_fault(world: AlipayWorld, certificate_mode
     assert world.simulator.store.orders == {}
 
 
+async def test_another_accounts_seller_id_is_named_once_there_is_a_bill(world: AlipayWorld) -> None:
+    other = world.channel(seller_id="2088000000000000")
+    found = {one.check: one for one in await other.diagnose(now=world.clock.now())}
+    assert found["seller_id"].fault is None
+    assert "not tested" in found["seller_id"].advice
+    await world.paid()
+    world.clock.advance(timedelta(days=1))
+    assert await faults(other, world) == {("seller_id", "seller_id_wrong")}
+    assert await faults(world.channel(), world) == set()
+
+
 async def test_the_exact_fault_is_named(world: AlipayWorld) -> None:
     keys, other = world.simulator.keys, pem(rsa.generate_private_key(65537, 2048))
     assert await faults(world.channel(app_private_key=other), world) == {("merchant_key", "merchant_key_mismatch")}

@@ -244,4 +244,4 @@ class Alipay(Channel):
 
     async def diagnose(self, *, now: datetime) -> list[AccountFinding]:
         """Check the certificates, then query an order that does not exist."""
-        return await diagnose(self._client, self._keys, now=now)
+        return await diagnose(self._client, self._keys, self._credentials.seller_id, now=now)

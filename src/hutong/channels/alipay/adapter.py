@@ -99,7 +99,8 @@ class Alipay(Channel):
         For a page or an application nothing is sent: the order exists once the payer opens it.
         """
         check_order(request, self.capabilities)
-        interface, content = PRODUCTS[request.method].interface, order_content(request)
+        interface = PRODUCTS[request.method].interface
+        content = order_content(request, qr_product=self._credentials.qr_product)
         if request.method == "alipay_qr":
             return await self._precreate(interface, content, request, now)
         if request.method == "alipay_code":

@@ -140,7 +140,12 @@ def _certificates(keys: AlipayKeys, now: datetime) -> list[AccountFinding]:
     application = keys.app_certificate
     findings = [_validity("app_certificate", application.not_valid_before_utc, application.not_valid_after_utc, now)]
     findings += [
-        _validity("alipay_certificate", certificate.not_before, certificate.not_after, now)
+        _validity(
+            "alipay_test_certificate" if certificate.is_test else "alipay_certificate",
+            certificate.not_before,
+            certificate.not_after,
+            now,
+        )
         for certificate in keys.alipay_certificates
     ]
     return findings

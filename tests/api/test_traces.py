@@ -11,15 +11,19 @@ import pytest
 from prometheus_client import REGISTRY
 
 from hutong import operators
+from hutong.api.requests import BODY_LIMIT
 from hutong.api.traces import ADDRESSES_MAX, LISTED_MAX, Traces
 from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.errors import Unavailable
+from hutong.ids import encode
 from hutong.operators import AuditRecord, Role
 from support.running_platform import PlatformApi, Shop
 
 ADDRESS = "127.0.0.1"
-KINDS = ("denied.key", "denied.link", "denied.origin", "denied.role", "read.export", "read.person")
+KINDS = (
+    "denied.key", "denied.link", "denied.notification", "denied.origin", "denied.role", "read.export", "read.person",
+)  # fmt: skip
 
 
 def counted(kind: str) -> float:
@@ -93,8 +97,30 @@ async def test_wrong_keys_refused_roles_foreign_pages_and_wrong_links_leave_a_tr
     for hidden in (secret, shop.key.rpartition("_")[2], as_gone["Authorization"].rpartition("_")[2]):
         assert hidden not in text, "no secret is kept"
     assert {kind: counted(kind) - before[kind] for kind in KINDS} == {
-        "denied.key": 2, "denied.link": 2, "denied.origin": 1, "denied.role": 1, "read.export": 0, "read.person": 0,
+        "denied.key": 2, "denied.link": 2, "denied.notification": 0, "denied.origin": 1, "denied.role": 1,
+        "read.export": 0, "read.person": 0,
     }  # fmt: skip
+
+
+async def test_a_refused_notification_leaves_its_reason_and_is_answered_without_one(
+    platform_api: PlatformApi, begun: int
+) -> None:
+    accounts = {name: encode("acc", account_id) for name, account_id in platform_api.account_ids.items()}
+    bodies = {"wechat": b"{}", "alipay": b"sign=x", "unionpay": b"signature=x", "stripe": b"x" * (BODY_LIMIT + 1)}
+    before = counted("denied.notification")
+    for name, account in accounts.items():
+        path = f"/channels/{account}/notifications"
+        answer = await platform_api.call("POST", path, body=bodies[name], headers={"Content-Type": "text/plain"})
+        own = (await platform_api.accounts.get(platform_api.account_ids[name])).refusal
+        assert (name, answer.status, answer.body) == (name, own.status, own.body)
+    records = await traces(platform_api, begun)
+    assert [(r.entry.action, r.entry.object_kind, r.entry.object_id) for r in records] == [
+        ("denied.notification", "channel_account", account) for account in accounts.values()
+    ]
+    noted = {(r.entry.after or {})["channel"]: (r.entry.after or {})["reason"] for r in records}
+    assert noted == dict.fromkeys(accounts, "notification_refused") | {"stripe": "body_too_large"}
+    assert {(r.entry.after or {})["address"] for r in records} == {ADDRESS}
+    assert counted("denied.notification") - before == 4
 
 
 async def test_searches_by_person_and_exports_are_in_the_journal_before_their_answer(

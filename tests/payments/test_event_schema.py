@@ -11,7 +11,6 @@ import pytest
 from hutong import api, customers, events, payments
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.payments import CaptureMethod, Payments
-from hutong.payments.documents import refund_document
 from support.event_forms import EventForms
 from support.fakes.channel import HonestChannel
 from support.fixtures.exceptions import approve, propose
@@ -75,7 +74,7 @@ async def test_the_last_event_tells_the_row_that_was_committed_with_it(shop: Ref
     payment = (await shop.see(payment)).payment
     (refund,) = await shop.refunds(payment)
     sent_events = [event for event in await written(shop) if event["object_id"] == refund.refund_id]
-    assert sent_events[-1]["data"] == refund_document(refund)
+    assert sent_events[-1]["data"] == payments.Documents("https://pay.example").refund(refund)
     same = {"amount_refunded_minor": 0, "amount_refunding_minor": 0}  # what the refund changed afterwards
     assert last["data"] == payments.Documents("https://pay.example").payment(payment) | same
 

@@ -15,6 +15,8 @@ from test_numbers import placed
 
 from hutong import db
 from hutong.channels import Bill, BillRow, BillRowKind, BillRule, BillState, ChannelState
+from hutong.channels import accounts as channel_accounts
+from hutong.channels.bill import exception_row
 from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.errors import Conflict, InvalidParameter, NotFound
@@ -119,8 +121,12 @@ async def test_an_order_in_a_bill_is_listed_and_adopted_by_the_query_that_proves
         days = await world.unread()
         clock.advance(timedelta(days=2))
         world.rows[days[0]] = [row(number), row("of-another-system"), row(None), row("fee", BillRowKind.FEE)]
-        assert await world.read(days[0]) == BillFindings(3, [number], 2)
-        assert await world.read(days[0]) == BillFindings(3, [], 2)
+        world.rows[days[0]].append(exception_row(7, "it has 28 values and 27 columns", "`2026-11-28 …"))
+        assert await world.read(days[0]) == BillFindings(3, [number], 2, 1)
+        assert await world.read(days[0]) == BillFindings(3, [], 2, 1)
+        async with world.database.transaction() as tx:
+            (kept,) = await channel_accounts.list_bill_exceptions(tx, account_id=world.account_id, day=days[0])
+        assert (kept.line_no, kept.reason, kept.text) == (7, "it has 28 values and 27 columns", "`2026-11-28 …")
         (listed,) = (await world.status())["unknown_numbers"]
         assert (listed["source"], listed["state"], listed["amount_minor"]) == ("bill", "unknown", AMOUNT)
         assert await world.adoption().adopt_known() == 0

@@ -25,6 +25,7 @@ class Services:
     """The services of the routes, wired by the composition root and kept on the application.
 
     Attributes:
+        documents: The public form of payments and refunds.
         answers: Renders payments and refunds.
         approval_handlers: By the action of a proposal, the function that its approval runs.
         sandbox: Whether webhooks may go over plain http and to private addresses.
@@ -38,6 +39,7 @@ class Services:
     directory: merchants.Directory
     accounts: channels.Accounts
     lifecycle: payments.Payments
+    documents: payments.Documents
     answers: JsonAnswers
     approval_handlers: Mapping[str, operators.ApprovalHandler]
     vault: vault.Vault

@@ -41,7 +41,7 @@ class JsonAnswers:
 
     def refund_object(self, refund: refunds.Refund) -> bytes:
         """Render a refund."""
-        return orjson.dumps(refunds.refund_document(refund))
+        return orjson.dumps(self._documents.refund(refund))
 
     def order(self, result: payments.PlaceResult) -> StoredAnswer:
         """Render the answer to an order that has this result."""

@@ -35,6 +35,7 @@ _TRACED = Counter("hutong_traced_requests_total", "Denied requests, searches by 
 _KINDS = {
     "denied.key": "the key is missing, wrong or revoked",
     "denied.link": "the link opens no payment",
+    "denied.notification": "the notification is not proven to be the channel's own, or was taken before",
     "denied.origin": "a page of another site sent the request",
     "denied.role": "the operator may not do this",
     "read.export": "payment records were exported",
@@ -67,6 +68,17 @@ class Traces:
             kind = "denied.origin" if operator is None else "denied.role"
         if self._is_listed(kind, _address(scope)):
             self._waiting.append(_entry(kind, scope, operator, ("address", _address(scope)), _presented_key(scope)))
+
+    def refused(self, scope: Scope, account: str, *, channel: str, reason: str, detail: str) -> None:
+        """Note a notification to an account at a channel that was refused, with the reason that its sender never sees.
+
+        Args:
+            account: The public id of the account.
+        """
+        kind, address = "denied.notification", _address(scope)
+        if self._is_listed(kind, address):
+            details = {"channel": channel, "reason": reason, "detail": detail[:256]}
+            self._waiting.append(_entry(kind, scope, None, ("channel_account", account), details))
 
     async def read(
         self,

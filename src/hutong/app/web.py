@@ -45,6 +45,7 @@ def build(settings: Settings, *, opened: Platform | None = None) -> FastAPI:
                 ids=platform.ids,
                 sandbox=settings.sandbox,
                 records=platform.records,
+                documents=platform.documents,
                 single_person_limits=limits,
                 avatar_base=settings.avatar_base_url or "",
                 payment_validity=timedelta(days=settings.payment_validity_days),
@@ -57,7 +58,7 @@ def build(settings: Settings, *, opened: Platform | None = None) -> FastAPI:
             services.lifecycle,
             services.directory,
             services.clock,
-            texts=services.accounts.text,
+            payer_text=services.documents.payer_text,
             sandbox_url=sandbox_url,
         )
         return [cashier.create_router(checkout, services.clock)]

@@ -18,7 +18,7 @@ class PaymentCheckout:
     """Shows payments to the holders of their links, and starts attempts for them.
 
     Args:
-        texts: Looks up the text for payers of a unified code.
+        payer_text: Gives the text for the payer of an attempt, by language.
         sandbox_url: Where a developer plays the payer; None outside the sandbox.
     """
 
@@ -29,14 +29,14 @@ class PaymentCheckout:
         directory: merchants.Directory,
         clock: Clock,
         *,
-        texts: Callable[[str, str], tuple[str, str] | None],
+        payer_text: Callable[[payments.Attempt], dict[str, str] | None],
         sandbox_url: str | None = None,
     ) -> None:
         self._database = database
         self._lifecycle = lifecycle
         self._directory = directory
         self._clock = clock
-        self._texts = texts
+        self._payer_text = payer_text
         self._sandbox_url = sandbox_url
 
     async def view(self, payment_id: UUID, token: str) -> CheckoutView:
@@ -65,7 +65,7 @@ class PaymentCheckout:
             action = PayerAction(ActionKind(running.action_kind), running.action_content)
         failure = None
         if last is not None and last.state is payments.AttemptState.FAILED:
-            failure = self._failure(last)
+            failure = self._payer_text(last) or {}
         return CheckoutView(
             payment_id=payment.payment_id,
             merchant_name=merchant.name,
@@ -90,10 +90,6 @@ class PaymentCheckout:
         return tuple(
             await selector.methods(payment.amount_minor, payment.currency, capture_method=payment.capture_method)
         )
-
-    def _failure(self, attempt: payments.Attempt) -> dict[str, str]:
-        texts = None if attempt.code is None else self._texts(attempt.channel, attempt.code)
-        return {} if texts is None else {"en": texts[0], "zh": texts[1]}
 
     def _payer_url(self, action: PayerAction | None) -> str | None:
         if self._sandbox_url is None or action is None or action.kind is not ActionKind.QR_CODE:

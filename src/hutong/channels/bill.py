@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -48,7 +51,27 @@ class BillRowKind(StrEnum):
     REFUND = "refund"
     PAYOUT = "payout"
     FEE = "fee"
+    REFUND_FAILURE = "refund_failure"
+    """The money of a refund that had succeeded came back to the merchant."""
+    DISPUTE = "dispute"
+    """Money that the payer's bank has taken back, or returned after that."""
     OTHER = "other"
+    EXCEPTION = "exception"
+    """A row that cannot be read, kept for people: `fault` tells why. It has neither numbers nor an amount."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowFault:
+    """Why a row cannot be read.
+
+    Attributes:
+        line_no: The line of the file on which the row begins, from 1.
+        text: The row as the channel wrote it, decoded as far as possible.
+    """
+
+    line_no: int
+    reason: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +87,9 @@ class BillRow:
         state: The channel's own term for the state.
         happened_at: None where the bill has no time.
         settle_date: When the channel settles the row, where the bill has that date.
+        original_channel_no: The channel's own number of the payment that a refund, its failure or a dispute is about,
+            where the bill has that number.
+        fault: For an exception alone.
     """
 
     kind: BillRowKind
@@ -76,3 +102,32 @@ class BillRow:
     state: str
     happened_at: datetime | None
     settle_date: date | None = None
+    original_channel_no: str | None = None
+    fault: RowFault | None = None
+
+
+EXCEPTIONS_MAX = 1_000
+"""A file with more rows that cannot be read is not a bill of this layout."""
+_TEXT_MAX = 8_192
+_SURPLUS_MAX = 12
+
+
+def exception_row(line_no: int, reason: str, text: str) -> BillRow:
+    """Return a row that cannot be read; its text loses what a database cannot hold, and is cut."""
+    shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").replace("\0", "\ufffd")[:_TEXT_MAX]
+    fault = RowFault(line_no, reason, shown)
+    return BillRow(BillRowKind.EXCEPTION, None, None, None, 0, "", None, "", None, fault=fault)
+
+
+def regrouped(values: Sequence[str], columns: int, free: Sequence[int], separator: str) -> Iterator[list[str]]:
+    """Yield the ways to read a row whose free texts hold separators, so that it has more values than columns.
+
+    Args:
+        free: The columns that may hold any text.
+    """
+    surplus = len(values) - columns
+    if not 0 <= surplus <= _SURPLUS_MAX:
+        return
+    for shares in map(Counter, itertools.combinations_with_replacement(free, surplus)):
+        rest = iter(values)
+        yield [separator.join(itertools.islice(rest, 1 + shares[column])) for column in range(columns)]

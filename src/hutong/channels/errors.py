@@ -77,12 +77,22 @@ class NoAnswer(Exception):
     """
 
     def __init__(
-        self, code: str, message: str | None = None, *, unified_code: str | None = None, reason: str | None = None
+        self,
+        code: str,
+        message: str | None = None,
+        *,
+        unified_code: str | None = None,
+        code_entry: str | None = None,
+        reason: str | None = None,
     ) -> None:
         super().__init__(code)
         self.reason = reason or code
         self.answer = ChannelAnswer(
-            ChannelState.UNKNOWN, channel_code=text(code, 64), channel_message=text(message, 256), code=unified_code
+            ChannelState.UNKNOWN,
+            channel_code=text(code, 64),
+            channel_message=text(message, 256),
+            code=unified_code,
+            code_entry=code_entry,
         )
 
     @classmethod

@@ -145,6 +145,8 @@ class ChannelAnswer:
         channel_code, channel_message: The channel's own texts, cut to 64 and 256 characters.
         code: Our unified code for them, from the code map; None where the channel gave no code, "unmapped" where the
             map has none.
+        code_entry: The entry of the code map that `code` is from, as "interface/code/sub_code", whose text the payer
+            reads; None where `code` is from none.
         retryable: Whether another attempt, later or elsewhere, may bring another answer.
         happened_at: When it happened, by the channel's clock.
         action: The payer's next step, after a successful submission.
@@ -159,6 +161,7 @@ class ChannelAnswer:
     happened_at: datetime | None = None
     action: PayerAction | None = None
     code: str | None = None
+    code_entry: str | None = None
     retryable: bool = False
 
 

@@ -168,6 +168,7 @@ def bill(
 ) -> None:
     """Fetch an account's bill of one day, check it against its own totals, and print its rows as CSV.
 
+    A row that cannot be read is an `exception` with its line and its text; `bill-exceptions` lists it from then on.
     Exits 1 if there is none.
     """
     from hutong import app
@@ -186,7 +187,9 @@ def bill(
     else:
         print_text(export.to_csv([_row_document(row) for row in rows]) or ",".join(_ROW_COLUMNS))
         reason = f": {fetched.channel_code} {fetched.channel_message or ''}" if fetched.channel_code else ""
-        print_problem(f"{fetched.kind} {fetched.day}: {fetched.state}, {len(rows)} rows{reason}")
+        unread = sum(row.fault is not None for row in rows)
+        exceptions = f", {unread} of them not readable" if unread else ""
+        print_problem(f"{fetched.kind} {fetched.day}: {fetched.state}, {len(rows)} rows{exceptions}{reason}")
     if fetched.state not in ("ready", "empty"):
         sys.exit(1)
 
@@ -213,19 +216,60 @@ async def _fetch_bill(
                 move_durably(file, into / file.name)
         fetched = replace(fetched, files=tuple(into / file.name for file in fetched.files))
         complete = fetched.state in (channels.BillState.READY, channels.BillState.EMPTY)
-        return fetched, list(adapter.read_bill(fetched)) if complete else []
+        rows = list(adapter.read_bill(fetched)) if complete else []
+        async with database.transaction() as tx:
+            await channels.accounts.keep_bill_exceptions(tx, account_id, fetched, rows, now=clock.now())
+        return fetched, rows
+
+
+@channel.command("bill-exceptions")
+def bill_exceptions(
+    name: Annotated[str | None, typer.Argument(metavar="CHANNEL", help="The channel; all if left out.")] = None,
+    account: Annotated[str | None, typer.Argument(metavar="NAME", help="Your name of the account.")] = None,
+    day: Annotated[datetime | None, typer.Option("--day", formats=["%Y-%m-%d"], help="The channel's day.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the rows of bills that could not be read, as the channel wrote them, the latest 1,000."""
+    from hutong import channels, ids
+    from hutong.errors import InvalidParameter
+
+    if name is not None and account is None:
+        raise InvalidParameter("`CHANNEL` takes `NAME`", param="NAME")
+
+    async def work(tx: db.Tx) -> list[dict[str, Any]]:
+        account_id = None if name is None or account is None else await _find(tx, name, account)
+        found = await channels.accounts.list_bill_exceptions(tx, account_id=account_id, day=day and day.date())
+        return [
+            {"account_id": ids.encode("acc", one.account_id), "channel": one.channel, "account": one.account,
+             "kind": one.kind, "day": one.day.isoformat(), "line_no": one.line_no, "reason": one.reason,
+             "text": one.text, "found_at": one.found_at.isoformat()}
+            for one in found
+        ]  # fmt: skip
+
+    found = in_transaction(work)
+    if as_json:
+        print_json({"exceptions": found})
+        return
+    for one in found:
+        place = f"{one['channel']} {one['account']} {one['kind']} {one['day']} line {one['line_no']}"
+        print_line(f"{place}: {one['reason']}")
+        print_line(f"    {one['text']}")
+    if not found:
+        print_line("Every row of the bills that were read could be read.")
 
 
 _ROW_COLUMNS = (
     "kind", "our_no", "channel_no", "original_no", "amount_minor", "currency", "fee_minor", "state", "happened_at",
-    "settle_date",
+    "settle_date", "original_channel_no", "line_no", "reason", "text",
 )  # fmt: skip
 
 
 def _row_document(row: channels.BillRow) -> dict[str, Any]:
+    fault = row.fault
     values = (
         row.kind.value, row.our_no, row.channel_no, row.original_no, row.amount_minor, row.currency, row.fee_minor,
         row.state, row.happened_at and row.happened_at.isoformat(), row.settle_date and row.settle_date.isoformat(),
+        row.original_channel_no, fault and fault.line_no, fault and fault.reason, fault and fault.text,
     )  # fmt: skip
     return dict(zip(_ROW_COLUMNS, values, strict=True))
 

@@ -162,6 +162,7 @@ def bills(
                 print_problem(f"{name} {bill_day}: {error}")
             else:
                 counts = f"{found.rows} payments and refunds, {len(found.unknown)} unknown, {found.foreign} not ours"
+                counts += f", {found.exceptions} rows not readable" if found.exceptions else ""
                 print_line(f"{name} {bill_day}: {counts}")
         return complete
 

@@ -159,7 +159,8 @@ def _apply(
         attempt.channel_code = answer.channel_code or attempt.channel_code
         attempt.channel_message = answer.channel_message or attempt.channel_message
         if answer.code is not None or transitioned:  # a final state without a code does not keep an earlier code
-            attempt.code, attempt.retryable = answer.code, None if answer.code is None else answer.retryable
+            attempt.code, attempt.code_entry = answer.code, answer.code_entry
+            attempt.retryable = None if answer.code is None else answer.retryable
     if answer.action is not None and attempt.is_open:
         attempt.action_kind, attempt.action_content = answer.action.kind.value, answer.action.content
     change.events += settle_status(payment, now)

@@ -16,10 +16,10 @@ from hutong.payments.refunds.model import Refund, RefundEventType
 from hutong.payments.store import items_of, read_timeline, refunds_of
 
 Texts = Callable[[str, str], tuple[str, str] | None]
-"""Gives the text for the payer, in English and in Chinese, for the name of a channel and one of our codes."""
+"""Gives the text for the payer, in English and in Chinese, of an entry of the code map of the channel of this name."""
 
 
-def no_texts(_channel: str, _code: str) -> None:
+def no_texts(_channel: str, _entry: str) -> None:
     """Return no text, for documents that nobody reads."""
 
 
@@ -38,6 +38,21 @@ class Documents:
     def checkout_url(self, payment: Payment) -> str:
         """Return the address of a payment's cashier page."""
         return f"{self.public_url}/pay/{ids.encode('pay', payment.payment_id)}?token={payment.checkout_token}"
+
+    def refund(self, refund: Refund) -> dict[str, Any]:
+        """Return the public form of a refund."""
+        return _refund_document(refund, self.payer_text(refund))
+
+    def payer_text(self, row: Attempt | Refund) -> dict[str, str] | None:
+        """Return the text for the payer of the entry that the channel's latest code was found under, by language.
+
+        Entries for every interface, and the text of unmapped codes, speak of payments, so a refund has none of these.
+        """
+        entry = row.code_entry
+        if entry is None or (isinstance(row, Refund) and (entry.startswith("*/") or "/" not in entry)):
+            return None
+        text = self.texts(row.channel, entry)
+        return None if text is None else {"en": text[0], "zh": text[1]}
 
     def payment(self, payment: Payment) -> dict[str, Any]:
         """Return the public form of a payment."""
@@ -66,7 +81,7 @@ class Documents:
             "closed_at": _optional(payment.closed_at),
             "close_reason": payment.close_reason if payment.closed_at else None,
             "closing": payment.is_open and payment.close_requested_at is not None,
-            "attempts": [_attempt_document(attempt, self.texts) for attempt in payment.attempts],
+            "attempts": [_attempt_document(attempt, self.payer_text(attempt)) for attempt in payment.attempts],
         }
 
     async def emit(
@@ -84,15 +99,14 @@ class Documents:
             type=event.type.value,
             merchant_id=payment.merchant_id,
             object_id=refund.refund_id if refund is not None and about_refund else payment.payment_id,
-            payload=refund_document(refund) if refund is not None and about_refund else self.payment(payment),
+            payload=self.refund(refund) if refund is not None and about_refund else self.payment(payment),
         )
 
 
-def _attempt_document(attempt: Attempt, texts: Texts) -> dict[str, Any]:
+def _attempt_document(attempt: Attempt, text: dict[str, str] | None) -> dict[str, Any]:
     action = None
     if attempt.is_open and attempt.action_kind:
         action = {"kind": attempt.action_kind, "content": attempt.action_content}
-    text = None if attempt.code is None else texts(attempt.channel, attempt.code)
     return {
         "id": ids.encode("att", attempt.attempt_id),
         "method": attempt.method,
@@ -105,14 +119,13 @@ def _attempt_document(attempt: Attempt, texts: Texts) -> dict[str, Any]:
         "channel_message": attempt.channel_message,
         "code": attempt.code,
         "retryable": attempt.retryable,
-        "text": None if text is None else {"en": text[0], "zh": text[1]},
+        "text": text,
         "created_at": instant(attempt.created_at),
         "finished_at": _optional(attempt.finished_at),
     }
 
 
-def refund_document(refund: Refund) -> dict[str, Any]:
-    """Return the public form of a refund."""
+def _refund_document(refund: Refund, text: dict[str, str] | None) -> dict[str, Any]:
     return {
         "id": ids.encode("ref", refund.refund_id),
         "object": "refund",
@@ -133,6 +146,7 @@ def refund_document(refund: Refund) -> dict[str, Any]:
         "channel_refund_no": refund.channel_refund_no,
         "channel_code": refund.channel_code,
         "channel_message": refund.channel_message,
+        "text": text,
         "created_at": instant(refund.created_at),
         "finished_at": None if refund.finished_at is None else instant(refund.finished_at),
     }

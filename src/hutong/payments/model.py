@@ -238,7 +238,9 @@ class Attempt:
     doubt_since: datetime | None = None
     verify_at: datetime | None = None
     code: str | None = None
-    """Our code for the channel's latest answer; `retryable` goes with it."""
+    """Our code for the channel's latest answer; `code_entry` and `retryable` go with it."""
+    code_entry: str | None = None
+    """The entry of the code map that `code` is from; None for an answer from before this was recorded."""
     retryable: bool | None = None
     decision: str | None = field(default=None, repr=False, compare=False)
     """The routing decision; known only to the process that started the attempt."""

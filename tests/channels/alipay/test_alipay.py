@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -12,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from hutong.channels import About, ActionKind, ChannelState, Http, NotificationRefused
+from hutong.channels.alipay.requests import order_content
 from hutong.errors import InvalidParameter
 from support.fixtures.alipay import AlipayWorld, alipay_world
 
@@ -50,6 +52,8 @@ async def test_a_page_is_signed_without_a_call_and_opens_the_order(world: Alipay
     assert world.simulator.store.orders == {}
     sent = parse_qs(urlsplit(answer.action.content).query)
     assert sent["return_url"] == ["https://shop.example/thanks?x=1&y=2"]
+    content = json.loads(sent["biz_content"][0])
+    assert content.get("quit_url") == (sent["return_url"][0] if method == "alipay_wap" else None)
     assert (await channel.query(world.order(request), now=now)).state is NOT_FOUND
 
     async with world.session.get(answer.action.content, allow_redirects=False) as page:
@@ -58,6 +62,19 @@ async def test_a_page_is_signed_without_a_call_and_opens_the_order(world: Alipay
     tampered = answer.action.content.replace("88.00", "88.01")
     async with world.session.get(tampered, allow_redirects=False) as page:
         assert "isv.invalid-signature" in await page.text()
+
+
+@pytest.mark.parametrize("product", ["QR_CODE_OFFLINE", "FACE_TO_FACE_PAYMENT"])
+async def test_the_product_of_a_code_is_that_of_the_contract(world: AlipayWorld, product: str) -> None:
+    channel, request = world.channel(qr_product=product), world.request("alipay_qr")
+    assert order_content(request, qr_product=product)["product_code"] == product
+    assert (await channel.pay(request, now=world.clock.now())).state is PENDING
+    assert world.channel()._credentials.qr_product == "QR_CODE_OFFLINE"
+
+
+def test_a_way_back_that_alipay_does_not_take_is_left_out(world: AlipayWorld) -> None:
+    request = world.request("alipay_wap", return_url="https://shop.example/" + "x" * 400)
+    assert "quit_url" not in order_content(request, qr_product="QR_CODE_OFFLINE")
 
 
 async def test_an_application_gets_a_string_for_its_kit(world: AlipayWorld) -> None:
@@ -280,7 +297,8 @@ async def test_a_payment_is_voided_whole_on_its_own_day(world: AlipayWorld) -> N
     with pytest.raises(InvalidParameter):
         await channel.void(world.refund(request, 8799), now=now)
     with pytest.raises(InvalidParameter):
-        await channel.void(refund, now=now + timedelta(hours=14))  # midnight in Beijing has passed
+        late = now + timedelta(hours=14)  # midnight in Beijing has passed
+        await channel.void(replace(refund, created_at=late), now=late)
 
 
 async def test_the_notification_of_a_cancellation_tells_of_a_payment_that_was_made(world: AlipayWorld) -> None:

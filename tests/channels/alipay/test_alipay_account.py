@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -17,11 +19,15 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
+from cryptography.x509 import CertificateBuilder, Name, NameAttribute, random_serial_number
+from cryptography.x509.oid import NameOID
 
 from hutong.channels import Http, NotificationRefused
 from hutong.channels.alipay.adapter import Alipay
 from hutong.channels.alipay.client import _members
+from hutong.channels.alipay.credentials import AlipayKeys, certificates, sn
 from hutong.channels.codes.coverage import coverage
+from hutong.channels.errors import NotAuthentic
 from hutong.channels.registry import read_credentials
 from hutong.errors import InvalidParameter
 from hutong.sandbox.alipay.keys import AlipaySandboxKeys
@@ -133,6 +139,50 @@ def test_keys_and_certificates_must_fit_together(alipay_keys) -> None:
             check(wrong)
 
 
+TEST_AUTHORITY = "Ant Financial Certification Authority Class 2 R1 test"
+TEST_HOST = "https://openapi-sandbox.dl.alipaydev.com"
+
+
+def issued_by(common_name: str, organization: str) -> tuple[str, rsa.RSAPrivateKey]:
+    """A certificate of the form that Alipay's sandbox gives out: its issuer is nowhere, it has no constraints."""
+    key, authority = (rsa.generate_private_key(65537, 2048) for _ in range(2))
+    names = [NameAttribute(NameOID.ORGANIZATION_NAME, organization), NameAttribute(NameOID.COMMON_NAME, "2088")]
+    made = (
+        CertificateBuilder()
+        .subject_name(Name(names))
+        .issuer_name(Name([NameAttribute(NameOID.COMMON_NAME, common_name)]))
+        .public_key(key.public_key())
+        .serial_number(random_serial_number())
+        .not_valid_before(datetime(2026, 1, 1, tzinfo=UTC))
+        .not_valid_after(datetime(2029, 1, 1, tzinfo=UTC))
+        .sign(authority, SHA256())
+    )
+    return made.public_bytes(Encoding.PEM).decode(), key
+
+
+def test_certificates_of_alipays_own_sandbox_are_taken_there_alone(alipay_keys) -> None:
+    certificate, key = issued_by(TEST_AUTHORITY, "Example Store")
+    real = alipay_keys.authority.certificate_pem  # the sandbox's file has an authority that did not issue it
+    certified = alipay_keys.credentials(TEST_HOST, certificate_mode=True)
+    for pem_file in (certificate, certificate + real):
+        credentials = check(certified | {"alipay_certificates": [pem_file]}, sandbox=False)
+        keys = AlipayKeys(credentials)
+        (held,) = keys.alipay_certificates
+        assert held.is_test
+        signature = base64.b64encode(key.sign(b"{}", PKCS1v15(), SHA256())).decode()
+        keys.verify(signature, b"{}", held.sn, now=datetime(2026, 6, 1, tzinfo=UTC))
+        with pytest.raises(NotAuthentic):
+            keys.verify(signature, b"[]", held.sn, now=datetime(2026, 6, 1, tzinfo=UTC))
+        with pytest.raises(NotAuthentic):  # another one of this authority is not adopted, whoever names it
+            another = issued_by(TEST_AUTHORITY, "Example Store")[0]
+            keys.adopt_certificate(sn(certificates(another)[0]), another)
+    with pytest.raises(InvalidParameter, match="sandbox"):
+        check(certified | {"alipay_certificates": [certificate], "base_url": "https://openapi.alipay.com"})
+    other = issued_by("Ant Financial Certification Authority Class 2 R1", "Example Store")[0]
+    with pytest.raises(InvalidParameter, match="chain"):
+        check(certified | {"alipay_certificates": [other]})
+
+
 def test_a_certificate_that_no_authority_issued_chains_to_nothing(alipay_keys) -> None:
     certified = alipay_keys.credentials("http://127.0.0.1:1", certificate_mode=True)
     forged = alipay_keys.platform.certificate_pem + alipay_keys.other_merchant.certificate_pem
@@ -168,6 +218,17 @@ async def test_a_sound_account_has_no_fault(world: AlipayWorld, certificate_mode
     channel = world.channel(certificate_mode=certificate_mode)
     assert await faults(channel, world) == set()
     assert world.simulator.store.orders == {}
+
+
+async def test_another_accounts_seller_id_is_named_once_there_is_a_bill(world: AlipayWorld) -> None:
+    other = world.channel(seller_id="2088000000000000")
+    found = {one.check: one for one in await other.diagnose(now=world.clock.now())}
+    assert found["seller_id"].fault is None
+    assert "not tested" in found["seller_id"].advice
+    await world.paid()
+    world.clock.advance(timedelta(days=1))
+    assert await faults(other, world) == {("seller_id", "seller_id_wrong")}
+    assert await faults(world.channel(), world) == set()
 
 
 async def test_the_exact_fault_is_named(world: AlipayWorld) -> None:

@@ -66,6 +66,7 @@ def row(made: Entry) -> BillRow:
         made.fee_minor,
         made.state,
         made.at,
+        original_channel_no=made.channel_order_no if refund else None,
     )
 
 
@@ -154,8 +155,10 @@ def test_a_changed_byte_never_adds_or_drops_a_row_unnoticed(tmp_path_factory, po
     except BillRefused:
         return
     payments = [one.amount_minor for one in rows if one.kind is BillRowKind.PAYMENT]
-    assert len(payments) == 2
-    assert [one.kind for one in rows] == [BillRowKind(made.kind) for made in ENTRIES]
+    exceptions = [one for one in rows if one.fault is not None]
+    assert len(payments) + len(exceptions) <= len(rows) == len(ENTRIES)
+    for one, made in zip(rows, ENTRIES, strict=True):
+        assert one.kind in (BillRowKind(made.kind), BillRowKind.EXCEPTION)
 
 
 def edit(old: str, new: str) -> bytes:
@@ -177,15 +180,48 @@ def edit(old: str, new: str) -> bytes:
         ("2026年03月10日", "2026年03月09日", "day"),
         ("商户订单号", "订单号", "columns"),
         ("商品名称", "商户订单号", "columns"),
-        ("糖醋排骨", "糖醋,排骨", "columns"),
-        ("88.00,88.00", "8800e-2,88.00", "amount"),
-        ("88.00,88.00", "-88.00,88.00", "sign"),
+        ("交易,糖醋排骨", "交易", "columns"),
+        (",88.00,88.00", ",88.00", "columns"),
+        ("88.00,88.00", "88.00,8800e-2", "amount"),
         ("#导出时间", "导出时间", "cut off"),
         ("#支付宝业务明细查询", "#支付宝账务明细查询", "missing"),
     ],
 )
 def test_what_does_not_add_up_is_refused_whole(tmp_path: Path, old: str, new: str, why: str) -> None:
     assert why in refused(tmp_path, edit(old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("糖醋排骨", "糖醋,排骨", "26 values and 25 columns"),
+        ("0.00,糖醋排骨", "0.00,糖醋,排,骨", "27 values and 25 columns"),
+        ("0.00,,0.00", "0.00,满减,券,0.00", "26 values and 25 columns"),
+        ("糖醋排骨", "糖醋,\n排\r\n骨", "26 values and 25 columns"),
+        ("88.00,88.00", "8800e-2,88.00", "an amount of the bill cannot be read"),
+        ("88.00,88.00", "-88.00,88.00", "an amount of the bill has the wrong sign"),
+    ],
+)
+def test_a_row_that_cannot_be_read_is_one_exception(tmp_path: Path, old: str, new: str, reason: str) -> None:
+    changed = edit(old, new)
+    broken, *whole = read_bill(keep(tmp_path, changed), SELLER_ID)
+    assert broken.fault is not None
+    assert (broken.kind, broken.fault.line_no) == (BillRowKind.EXCEPTION, 6)
+    assert reason in broken.fault.reason
+    assert new in broken.fault.text
+    assert whole == [row(made) for made in ENTRIES[1:]]
+    for total in ("#交易合计：2笔", "商家实收共88.01元"):
+        other = total.replace("2", "1").replace("88.01", "88.02")
+        again = repack(changed, lambda c, t=total, o=other: c.replace(t.encode("gbk"), o.encode("gbk")))
+        assert "add up" in refused(tmp_path, again)
+
+
+def test_a_text_that_is_not_in_gbk_is_one_exception(tmp_path: Path) -> None:
+    changed = repack(PACKED, lambda c: c.replace("糖醋排骨".encode("gbk"), b"\x80\xff!", 1))
+    broken, *whole = read_bill(keep(tmp_path, changed), SELLER_ID)
+    assert broken.fault is not None
+    assert broken.fault.reason == "it is not in GBK"
+    assert whole == [row(made) for made in ENTRIES[1:]]
 
 
 def test_a_row_more_or_less_is_refused(tmp_path: Path) -> None:

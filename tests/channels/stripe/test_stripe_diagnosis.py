@@ -36,7 +36,7 @@ def good(sandbox_url: str, sandbox_folder: Path, http: Http) -> Stripe:
 
 async def test_an_account_in_order_has_no_fault(good: Stripe, now: datetime) -> None:
     found = await faults(good, now)
-    assert found == dict.fromkeys(["host", "secret_key", "mode", "webhook_endpoint"])
+    assert found == dict.fromkeys(["host", "secret_key", "mode", "webhook_endpoint", "webhook_secrets"])
 
 
 async def test_a_wrong_key_is_named(sandbox_url: str, http: Http, now: datetime) -> None:

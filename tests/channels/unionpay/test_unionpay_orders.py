@@ -236,11 +236,12 @@ async def test_more_than_the_order_is_not_sent(rig: Rig, now, amount_minor: int,
 )
 async def test_a_refund_after_the_window_is_not_sent(rig: Rig, now, method: str, days: int) -> None:
     order = replace(order_of(rig.request(now, method=method)), channel_order_no="1" * 21)
-    assert (
-        await rig.channel.refund(refund_of(order, now), now=now + timedelta(days=days))
-    ).state is ChannelState.FAILED
+    edge = refund_of(order, now, created_at=now + timedelta(days=days))
+    # Begun in time, it is sent however late.
+    assert (await rig.channel.refund(edge, now=now + timedelta(days=days, hours=1))).state is ChannelState.FAILED
     with pytest.raises(InvalidParameter):
-        await rig.channel.refund(refund_of(order, now), now=now + timedelta(days=days, seconds=1))
+        late = now + timedelta(days=days, seconds=1)
+        await rig.channel.refund(refund_of(order, now, created_at=late), now=late)
 
 
 async def test_a_payment_is_voided_whole_and_on_its_clearing_day(rig: Rig, now) -> None:
@@ -248,9 +249,9 @@ async def test_a_payment_is_voided_whole_and_on_its_clearing_day(rig: Rig, now) 
     refund = refund_of(order, now)
     assert (await rig.channel.void(refund, now=now)).state is ChannelState.PENDING
     assert (await rig.channel.query_refund(refund, now=now)).state in (ChannelState.PENDING, ChannelState.SUCCEEDED)
-    for changed, later in (({"amount_minor": 1}, timedelta(0)), ({}, timedelta(days=1))):
+    for changed in ({"amount_minor": 1}, {"created_at": now + timedelta(days=1)}):
         with pytest.raises(InvalidParameter):
-            await rig.channel.void(refund_of(order, now, **changed), now=now + later)
+            await rig.channel.void(refund_of(order, now, **changed), now=now)
     assert (await rig.channel.refund(refund_of(order, now), now=now)).state is ChannelState.FAILED
 
 

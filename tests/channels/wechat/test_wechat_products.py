@@ -186,7 +186,7 @@ async def test_a_good_account_has_no_fault(rig: Rig, now) -> None:
     findings = await rig.channel.diagnose(now=now)
     assert {finding.fault for finding in findings} == {None}
     checks = {finding.check for finding in findings}
-    assert {"host", "merchant_key", "platform_keys", "api_v3_key"} <= checks
+    assert {"host", "merchant_key", "platform_keys", "api_v3_key", "appid"} <= checks
 
 
 async def test_each_fault_of_an_account_is_named(rig: Rig, keys: WeChatSandboxKeys, other_keys, now) -> None:
@@ -204,10 +204,11 @@ async def test_each_fault_of_an_account_is_named(rig: Rig, keys: WeChatSandboxKe
             "platform_keys",
             "platform_key_unknown",
         ),
+        ({"appid": "wx00000000000000ff"}, "appid", "appid_not_bound"),
         ({"base_url": "http://127.0.0.1:1"}, "host", "unreachable"),
     ):
         found = await faults(rig.make(**changed), now)
-        assert found.get(check) == fault, (changed.keys(), found)
+        assert found == {check: fault}, (changed.keys(), found)
     assert await faults(rig.make(platform_keys=certificate), now) == {}
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hutong.api.requests import RequestModel, Text
 from hutong.api.schemas.fields import ListObject
-from hutong.api.schemas.payment import AMOUNT_MINOR_MAX, ITEM_ID, ORDER_NO
+from hutong.api.schemas.payment import AMOUNT_MINOR_MAX, ITEM_ID, ORDER_NO, PayerText
 
 
 class RefundItemCreate(RequestModel):
@@ -81,6 +81,7 @@ class RefundObject(BaseModel):
     channel_refund_no: str | None
     channel_code: str | None = Field(description="The channel's own code, unchanged.")
     channel_message: str | None
+    text: PayerText | None = Field(description="The text to show to the payer.")
     created_at: datetime
     finished_at: datetime | None
 

@@ -78,6 +78,7 @@ SELECT overlay(r.id::text PLACING '7004' FROM 15 FOR 4)::uuid, r.merchant_id, r.
         'state', r.state, 'route', r.route, 'merchant_refund_no', r.merchant_refund_no, 'amount_minor', r.amount_minor,
         'currency', r.currency, 'fee_returned_minor', 0, 'items', json_build_array(), 'reason', r.reason,
         'channel', r.channel, 'channel_refund_no', NULL, 'channel_code', NULL, 'channel_message', NULL,
+        'text', NULL,
         'created_at', to_char(r.created_at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
         'finished_at', to_char(r.finished_at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
     ),

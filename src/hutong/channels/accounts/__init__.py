@@ -1,4 +1,4 @@
-"""Channel accounts: creation, rotation of credentials, diagnosis."""
+"""Channel accounts: creation, rotation of credentials, diagnosis, rows of bills that cannot be read."""
 
 from hutong.channels.accounts.accounts import (
     AccountEntry,
@@ -9,6 +9,7 @@ from hutong.channels.accounts.accounts import (
     replace_credentials,
     set_enabled,
 )
+from hutong.channels.accounts.bill_exceptions import keep_bill_exceptions, list_bill_exceptions
 from hutong.channels.accounts.diagnostics import diagnose_account
 
 __all__ = [
@@ -17,7 +18,9 @@ __all__ = [
     "diagnose_account",
     "ensure_account",
     "find_account",
+    "keep_bill_exceptions",
     "list_accounts",
+    "list_bill_exceptions",
     "replace_credentials",
     "set_enabled",
 ]

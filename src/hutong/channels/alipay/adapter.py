@@ -99,7 +99,8 @@ class Alipay(Channel):
         For a page or an application nothing is sent: the order exists once the payer opens it.
         """
         check_order(request, self.capabilities)
-        interface, content = PRODUCTS[request.method].interface, order_content(request)
+        interface = PRODUCTS[request.method].interface
+        content = order_content(request, qr_product=self._credentials.qr_product)
         if request.method == "alipay_qr":
             return await self._precreate(interface, content, request, now)
         if request.method == "alipay_code":
@@ -244,4 +245,4 @@ class Alipay(Channel):
 
     async def diagnose(self, *, now: datetime) -> list[AccountFinding]:
         """Check the certificates, then query an order that does not exist."""
-        return await diagnose(self._client, self._keys, now=now)
+        return await diagnose(self._client, self._keys, self._credentials.seller_id, now=now)

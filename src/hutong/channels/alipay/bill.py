@@ -1,6 +1,8 @@
 """Alipay's business bill: a zip of two CSVs in GBK, the rows and a summary.
 
-No part of a bill is used unless all of it adds up: its frame, its own totals, and the summary's counts.
+No part of a bill is used unless all of it adds up: its frame, its own totals, and the summary's counts. A row that
+cannot be read, such as one whose texts hold commas, is one exception. What it adds to the totals must be certain;
+otherwise the bill is refused.
 
 Source:
     https://opendocs.alipay.com/open/02e7gt (download address), https://opendocs.alipay.com/open/309/104962 (columns).
@@ -14,6 +16,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta, timezone
 from pathlib import Path
@@ -24,7 +27,7 @@ from hutong.channels.alipay.client import AlipayClient
 from hutong.channels.alipay.credentials import AlipayCredentials
 from hutong.channels.alipay.requests import CURRENCY
 from hutong.channels.alipay.responses import AlipayResponses, succeeded, to_instant
-from hutong.channels.bill import Bill, BillRow, BillRowKind, BillState
+from hutong.channels.bill import EXCEPTIONS_MAX, Bill, BillRow, BillRowKind, BillState, exception_row, regrouped
 from hutong.channels.capability import BillRule
 from hutong.channels.errors import BillRefused, ChannelUnreachable, NoAnswer
 from hutong.channels.http import Http
@@ -51,6 +54,11 @@ _NO, _OUR_NO, _TYPE, _DONE = "支付宝交易号", "商户订单号", "业务类
 _AMOUNT, _RECEIVED, _DISCOUNT, _FEE = "订单金额（元）", "商家实收（元）", "商家优惠（元）", "服务费（元）"
 _REFUND_NO = "退款批次号/请求号"
 _COLUMNS = (_NO, _OUR_NO, _TYPE, _DONE, _AMOUNT, _RECEIVED, _DISCOUNT, _FEE, _REFUND_NO)
+_FREE = ("商品名称", "门店名称", "操作员", "券名称", "备注")
+_TYPED = re.compile(r"创建时间|完成时间|.*（元）")
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
+_ROW = re.compile(r"[0-9]{16,64}\t?,")
+"""The beginning of a row: Alipay's number of the trade."""
 _KINDS = {"交易": BillRowKind.PAYMENT, "退款": BillRowKind.REFUND}
 
 
@@ -139,21 +147,26 @@ def _title(packed: zipfile.ZipFile, member: zipfile.ZipInfo) -> str:
 
 
 class _GbkLines:
-    """The decoded lines of a file, each with the line end that Alipay writes."""
+    """The decoded lines of a file, counted, each with the line end that Alipay writes.
+
+    What is not GBK becomes U+FFFD, which GBK does not have.
+    """
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
+        self.number = 0
 
     def next(self) -> str | None:
         line = self._file.readline(_LINE_MAX)
         if not line:
             return None
-        if not line.endswith(b"\r\n"):
-            raise BillRefused("a line of the bill is cut off or too long")
-        try:
-            return line[:-2].decode("gbk")
-        except UnicodeDecodeError:
-            raise BillRefused("the bill is not in GBK") from None
+        while not line.endswith(b"\r\n"):  # a text may hold a line feed alone
+            more = self._file.readline(_LINE_MAX)
+            line += more
+            if not more or len(line) > _LINE_MAX:
+                raise BillRefused("a line of the bill is cut off or too long")
+        self.number += 1
+        return line[:-2].decode("gbk", "replace")
 
     def need(self) -> str:
         line = self.next()
@@ -186,13 +199,19 @@ def _rows(lines: _GbkLines, day: date, seller_id: str, totals: _RowTotals) -> It
     header = _head(lines, DETAIL_TITLE, _DETAIL_BEGIN, day, seller_id)
     if len(set(header)) != len(header) or not set(_COLUMNS) <= set(header):
         raise BillRefused("the bill lacks columns of its kind, or names one twice")
-    line = lines.need()
+    line, exceptions = lines.need(), 0
     while not _DETAIL_END.fullmatch(line):
-        values = line.split(",")
-        if len(values) != len(header):
-            raise BillRefused("a row of the bill has more or fewer columns than its header")
-        yield _row({name: value.strip() for name, value in zip(header, values, strict=True)}, totals)
-        line = lines.need()
+        number, text = lines.number, line
+        # What follows and does not begin like a row belongs to a row whose text holds a line's end.
+        while not _ROW.match(line := lines.need()) and not _DETAIL_END.fullmatch(line):
+            text += f"\r\n{line}"
+            if len(text) > _LINE_MAX:
+                raise BillRefused("the bill is cut off")
+        row = _read(text, number, header, totals)
+        exceptions += row.fault is not None
+        if exceptions > EXCEPTIONS_MAX:
+            raise BillRefused("too many rows of the bill cannot be read")
+        yield row
     stated = (_PAYMENTS.fullmatch(lines.need()), _REFUNDS.fullmatch(lines.need()))
     expected = (
         (totals.payments, totals.received_minor, totals.discount_minor),
@@ -205,9 +224,47 @@ def _rows(lines: _GbkLines, day: date, seller_id: str, totals: _RowTotals) -> It
         raise BillRefused("the bill is cut off")
 
 
-def _row(values: dict[str, str], totals: _RowTotals) -> BillRow:
-    kind = _KINDS.get(values[_TYPE], BillRowKind.OTHER)
-    amount_minor, received, discount = _minor(values[_AMOUNT]), _minor(values[_RECEIVED]), _minor(values[_DISCOUNT])
+def _read(text: str, number: int, header: list[str], totals: _RowTotals) -> BillRow:
+    """Return a row, or the exception in its place; in both cases it is counted.
+
+    Errors:
+        BillRefused: the row cannot be read, and what it adds to the totals is not certain.
+    """
+    values = [value.strip() for value in text.split(",")]
+    if len(values) == len(header):
+        row = dict(zip(header, values, strict=True))
+        _add(totals, _part(row))
+        try:
+            return _row(row) if "\ufffd" not in text else exception_row(number, "it is not in GBK", text)
+        except BillRefused as error:
+            return exception_row(number, error.detail, text)
+    reason = f"it has {len(values)} values and {len(header)} columns"
+    readings = []
+    for candidate in regrouped(values, len(header), [header.index(name) for name in _FREE if name in header], ","):
+        row = dict(zip(header, candidate, strict=True))
+        with suppress(BillRefused):
+            if all(_is_typed(name, value) for name, value in row.items() if _TYPED.fullmatch(name)):
+                _row(row)
+                readings += [] if _part(row) in readings else [_part(row)]
+    if len(readings) != 1:
+        raise BillRefused(f"line {number} cannot be read, {reason}, and so the totals prove nothing")
+    _add(totals, readings[0])
+    return exception_row(number, reason, text)
+
+
+def _is_typed(name: str, value: str) -> bool:
+    if name.endswith("（元）"):
+        return re.fullmatch(r"-?[0-9]+\.[0-9]{2}", value) is not None
+    return _TIME.fullmatch(value) is not None
+
+
+def _part(values: dict[str, str]) -> tuple[BillRowKind, int, int]:
+    """Return what a row adds to the totals: its kind, what the merchant receives, and the merchant's discount."""
+    return _KINDS.get(values[_TYPE], BillRowKind.OTHER), _minor(values[_RECEIVED]), _minor(values[_DISCOUNT])
+
+
+def _add(totals: _RowTotals, part: tuple[BillRowKind, int, int]) -> None:
+    kind, received, discount = part
     if kind is BillRowKind.REFUND:
         totals.refunds += 1
         totals.returned_minor += received
@@ -216,6 +273,10 @@ def _row(values: dict[str, str], totals: _RowTotals) -> BillRow:
         totals.payments += 1
         totals.received_minor += received
         totals.discount_minor += discount
+
+
+def _row(values: dict[str, str]) -> BillRow:
+    kind, amount_minor = _KINDS.get(values[_TYPE], BillRowKind.OTHER), _minor(values[_AMOUNT])
     if (kind is BillRowKind.PAYMENT and amount_minor < 0) or (kind is BillRowKind.REFUND and amount_minor > 0):
         raise BillRefused("an amount of the bill has the wrong sign")
     refunded = kind is BillRowKind.REFUND
@@ -229,6 +290,7 @@ def _row(values: dict[str, str], totals: _RowTotals) -> BillRow:
         fee_minor=-_minor(values[_FEE]),  # the bill counts Alipay's fee as negative
         state=values[_TYPE],
         happened_at=to_instant(values[_DONE]),
+        original_channel_no=values[_NO] or None if refunded else None,
     )
 
 

@@ -139,8 +139,9 @@ class AlipayClient:
         code, sub_code = text(node.get("code"), 64), text(node.get("sub_code"), 64)
         if code is not None and code != SUCCESS and sub_code is not None:
             meaning = self._codes.find("*", code, sub_code)
-            unified_code = meaning.unified_code if meaning is not None else None
-            return NoAnswer(sub_code, text(node.get("sub_msg"), 256), unified_code=unified_code, reason=reason)
+            unified_code, entry = (None, None) if meaning is None else (meaning.unified_code, meaning.entry)
+            message = text(node.get("sub_msg"), 256)
+            return NoAnswer(sub_code, message, unified_code=unified_code, code_entry=entry, reason=reason)
         return NoAnswer(reason, "the answer is not proven to come from Alipay")
 
 

@@ -12,25 +12,19 @@ Source:
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import (
-    load_der_private_key,
-    load_der_public_key,
-    load_pem_private_key,
-    load_pem_public_key,
-)
 from cryptography.x509.oid import NameOID
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
@@ -38,6 +32,7 @@ from hutong.channels.address import base_url
 from hutong.channels.certificates import is_issued, may_issue
 from hutong.channels.errors import NotAuthentic
 from hutong.channels.http import decode_base64
+from hutong.channels.rsa_keys import KEY_BITS_MIN, private_key, public_key
 
 SIGN_TYPE = "RSA2"
 CHARSET = "utf-8"
@@ -48,10 +43,11 @@ CODECS = {"utf-8": "utf-8", "utf8": "utf-8", "gbk": "gbk", "gb2312": "gbk", "gb1
 It answers in GBK where it does not know the application (chloerei/alipay#80), and at times when it is unwell
 (smartwalle/alipay#257); notifications come in GBK for applications that are set so (smartwalle/alipay#248).
 """
-_KEY_BITS_MIN = 2048
 _ADOPTED_MAX = 8
 _RSA = "1.2.840.113549.1.1."
 _CHAIN_MAX = 4
+_TEST_HOSTS = ("openapi-sandbox.dl.alipaydev.com", "openapi.alipaydev.com")
+_TEST_AUTHORITY = "Ant Financial Certification Authority Class 2 R1 test"
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----")
 
 
@@ -67,6 +63,7 @@ class AlipayCredentials(BaseModel):
         alipay_certificates: Alipay's certificates in certificate mode, each PEM followed by its issuers; several
             during a change.
         alipay_root_certificates: The file of Alipay's root certificates, PEM.
+        qr_product: What the contract for `alipay_qr` is for: 订单码 (QR_CODE_OFFLINE) or 当面付 (FACE_TO_FACE_PAYMENT).
         base_url: The address of Alipay.
     """
 
@@ -79,7 +76,13 @@ class AlipayCredentials(BaseModel):
     app_certificate: str | None = None
     alipay_certificates: Annotated[list[str], Field(max_length=4)] = []
     alipay_root_certificates: str | None = None
+    qr_product: Literal["QR_CODE_OFFLINE", "FACE_TO_FACE_PAYMENT"] = "QR_CODE_OFFLINE"
     base_url: str = "https://openapi.alipay.com"
+
+    @property
+    def is_test(self) -> bool:
+        """Whether the account is one of Alipay's own sandbox, whose certificates lead to no root."""
+        return urlsplit(self.base_url).hostname in _TEST_HOSTS
 
     @field_validator("app_private_key")
     @classmethod
@@ -123,57 +126,9 @@ class AlipayCredentials(BaseModel):
             raise ValueError("app_certificate is not the certificate of app_private_key")
         roots = Roots(self.alipay_root_certificates)
         for pem in self.alipay_certificates:
-            if AlipayCertificate.read(pem, roots).key.public_numbers() == application:
+            if AlipayCertificate.read(pem, roots, tests=self.is_test).key.public_numbers() == application:
                 raise ValueError("alipay_certificates holds the application's own certificate in place of Alipay's")
         return self
-
-
-def _bare(text: str) -> bytes | None:
-    """Return the bytes of a key in base64 without PEM's frame; None where it has one."""
-    if "-----BEGIN" in text:
-        return None
-    try:
-        return base64.b64decode("".join(text.split()), validate=True)
-    except binascii.Error:
-        raise ValueError("must be PEM or base64") from None
-
-
-def private_key(text: str, *, checked: bool = False) -> rsa.RSAPrivateKey:
-    """Read the application's key.
-
-    Args:
-        checked: The key was read before, so the slow proof that its numbers fit is skipped.
-
-    Errors:
-        ValueError: not an unencrypted RSA key of at least 2,048 bits.
-    """
-    try:
-        bare = _bare(text)
-        if bare is None:
-            key = load_pem_private_key(text.encode(), password=None, unsafe_skip_rsa_key_validation=checked)
-        else:
-            key = load_der_private_key(bare, password=None, unsafe_skip_rsa_key_validation=checked)
-    except (ValueError, TypeError):
-        raise ValueError("must be an unencrypted private key in PEM or base64") from None
-    if not isinstance(key, rsa.RSAPrivateKey) or key.key_size < _KEY_BITS_MIN:
-        raise ValueError("must be an RSA key of at least 2048 bits")
-    return key
-
-
-def public_key(text: str) -> rsa.RSAPublicKey:
-    """Read one of Alipay's public keys.
-
-    Errors:
-        ValueError: not an RSA key of at least 2,048 bits.
-    """
-    try:
-        bare = _bare(text)
-        key = load_pem_public_key(text.encode()) if bare is None else load_der_public_key(bare)
-    except (ValueError, TypeError):
-        raise ValueError("must be public keys in PEM or base64") from None
-    if not isinstance(key, rsa.RSAPublicKey) or key.key_size < _KEY_BITS_MIN:
-        raise ValueError("must be RSA keys of at least 2048 bits")
-    return key
 
 
 class AlipayKeys:
@@ -192,7 +147,7 @@ class AlipayKeys:
             self.app_certificate = certificates(credentials.app_certificate)[0]
             self._roots = Roots(credentials.alipay_root_certificates)
             for pem in credentials.alipay_certificates:
-                certificate = AlipayCertificate.read(pem, self._roots)
+                certificate = AlipayCertificate.read(pem, self._roots, tests=credentials.is_test)
                 self._certificates[certificate.sn] = certificate
             self.common = {"app_cert_sn": sn(self.app_certificate), "alipay_root_cert_sn": self._roots.sn}
         self._organizations = {certificate.organization for certificate in self._certificates.values()}
@@ -345,6 +300,7 @@ class AlipayCertificate:
     Attributes:
         not_before, not_after: The period in which the whole chain is valid.
         organization: The holder of the certificate.
+        is_test: One of Alipay's sandbox, which is trusted because it was configured.
     """
 
     sn: str
@@ -352,30 +308,42 @@ class AlipayCertificate:
     organization: str
     not_before: datetime
     not_after: datetime
+    is_test: bool = False
 
     def is_valid(self, now: datetime) -> bool:
         return self.not_before <= now <= self.not_after
 
     @classmethod
-    def read(cls, pem: str, roots: Roots) -> AlipayCertificate:
+    def read(cls, pem: str, roots: Roots, *, tests: bool = False) -> AlipayCertificate:
         """Read a certificate that is followed by its issuers.
+
+        Args:
+            tests: Whether one that the authority of Alipay's sandbox has issued is taken. Alipay publishes no
+                certificate of this authority, and offers its real roots with it.
 
         Errors:
             ValueError: not a strong RSA key, or it does not chain to one of the roots.
         """
         leaf, *issuers = certificates(pem)
-        chain = _chain(leaf, issuers, roots.certificates)
+        is_test = _names(leaf.issuer, NameOID.COMMON_NAME) == [_TEST_AUTHORITY]
+        if is_test and not tests:
+            raise ValueError("are certificates of Alipay's sandbox, and base_url is not its address")
+        chain = [leaf] if is_test else _chain(leaf, issuers, roots.certificates)
         key = leaf.public_key()
-        if not isinstance(key, rsa.RSAPublicKey) or key.key_size < _KEY_BITS_MIN:
+        if not isinstance(key, rsa.RSAPublicKey) or key.key_size < KEY_BITS_MIN:
             raise ValueError("must be RSA keys of at least 2048 bits")
-        names = leaf.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
         return cls(
             sn(leaf),
             key,
-            str(names[0].value) if names else "",
+            next(iter(_names(leaf.subject, NameOID.ORGANIZATION_NAME)), ""),
             max(link.not_valid_before_utc for link in chain),
             min(link.not_valid_after_utc for link in chain),
+            is_test,
         )
+
+
+def _names(of: x509.Name, kind: x509.ObjectIdentifier) -> list[str]:
+    return [str(name.value) for name in of.get_attributes_for_oid(kind)]
 
 
 def _chain(

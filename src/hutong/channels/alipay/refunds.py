@@ -81,7 +81,7 @@ class AlipayRefunds:
 
     async def void(self, refund: RefundRequest, *, now: datetime) -> ChannelAnswer:
         """Cancel a payment, answered like a refund."""
-        check_void(refund, now=now)
+        check_void(refund)
         try:
             node = await self.cancel(refund.order.attempt_no, now=now)
         except NoAnswer as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from hutong.channels.capability import Capabilities, PaymentMethod, RefundRule
@@ -28,6 +27,7 @@ _REASON = FreeText(256, _BILL)
 _REMARK = FreeText(200, _BILL)
 _IDENTITY_TYPES = ("ALIPAY_USER_ID", "ALIPAY_LOGON_ID", "ALIPAY_OPEN_ID")
 _TRANSFER_MINOR_MIN = 10
+_QUIT_URL_MAX = 400
 _TRANSFER_TITLE = "转账"
 
 
@@ -41,9 +41,7 @@ class AlipayProduct:
 
 
 PRODUCTS: Mapping[str, AlipayProduct] = {
-    "alipay_qr": AlipayProduct(
-        "alipay.trade.precreate", {"product_code": "QR_CODE_OFFLINE"}, PaymentMethod(ActionKind.QR_CODE)
-    ),
+    "alipay_qr": AlipayProduct("alipay.trade.precreate", {}, PaymentMethod(ActionKind.QR_CODE)),
     "alipay_code": AlipayProduct(
         "alipay.trade.pay",
         {"product_code": "FACE_TO_FACE_PAYMENT", "scene": "bar_code"},
@@ -89,8 +87,11 @@ def check_order(request: PayRequest, capabilities: Capabilities) -> None:
         raise InvalidParameter("Alipay does not take this amount", param="amount_minor")
 
 
-def order_content(request: PayRequest) -> dict[str, Any]:
+def order_content(request: PayRequest, *, qr_product: str) -> dict[str, Any]:
     """Return the order as Alipay takes it. The same request gives the same content, however often it is sent.
+
+    Args:
+        qr_product: The product of `alipay_qr`, as in the credentials.
 
     Errors:
         InvalidParameter: the payer's code is missing or malformed.
@@ -107,6 +108,10 @@ def order_content(request: PayRequest) -> dict[str, Any]:
         if not _AUTH_CODE.fullmatch(auth_code):
             raise InvalidParameter("this is not one of Alipay's payment codes", param="payer.auth_code")
         content["auth_code"] = auth_code
+    elif request.method == "alipay_qr":
+        content["product_code"] = qr_product
+    elif request.method == "alipay_wap" and request.return_url and len(request.return_url) <= _QUIT_URL_MAX:
+        content["quit_url"] = request.return_url  # the way back for a payer who does not pay
     return content
 
 
@@ -126,15 +131,15 @@ def check_refund(refund: RefundRequest, rule: RefundRule) -> None:
         raise InvalidParameter("Alipay refunds within a year only", param="payment")
 
 
-def check_void(refund: RefundRequest, *, now: datetime) -> None:
-    """Check that Alipay could cancel a payment: the whole, on its own day in Beijing.
+def check_void(refund: RefundRequest) -> None:
+    """Check that Alipay could cancel a payment: the whole, as asked for on its own day in Beijing.
 
     Errors:
         InvalidParameter: it could not; `param` names the field.
     """
     if refund.amount_minor != refund.order.amount_minor:
         raise InvalidParameter("Alipay cancels whole payments only", param="amount_minor")
-    if refund.order.placed_at.astimezone(BEIJING).date() != now.astimezone(BEIJING).date():
+    if refund.order.placed_at.astimezone(BEIJING).date() != refund.created_at.astimezone(BEIJING).date():
         raise InvalidParameter("Alipay cancels a payment on its own day only", param="payment")
     check_number(refund.order.attempt_no)
 

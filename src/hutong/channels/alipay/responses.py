@@ -161,6 +161,7 @@ class AlipayResponses:
             channel_code=text(shown, 64),
             channel_message=text(message or reason, 256),
             code=meaning.unified_code,
+            code_entry=meaning.entry,
             retryable=meaning.retryable,
         )
 

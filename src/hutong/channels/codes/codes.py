@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, replace
 from importlib.resources.abc import Traversable
 from typing import Any
 
@@ -35,6 +35,7 @@ class Meaning:
         retryable: Whether another attempt, later or elsewhere, may bring another answer.
         action: The next step, such as "query", "change_method", "fix_configuration", "none".
         text_en, text_zh: For the payer, without anything that only the merchant should know.
+        entry: The entry of the map that has this meaning, as "interface/code/sub_code"; empty outside a map.
     """
 
     unified_code: str
@@ -43,6 +44,7 @@ class Meaning:
     action: str
     text_en: str
     text_zh: str
+    entry: str = field(default="", compare=False)
 
 
 _TERM = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -70,11 +72,12 @@ class CodeEntry:
     @property
     def name(self) -> str:
         """The key as one text: channel/interface/code, and /sub-code if there is one."""
-        return "/".join(self.key).removesuffix("/")
+        return "/".join((self.channel, _entry_name(self.key[1:])))
 
     def document(self) -> dict[str, Any]:
         """Return the fields by the names of the data files' columns."""
-        return dict(zip(("channel", "interface", "code", "sub_code"), self.key, strict=True)) | asdict(self.meaning)
+        columns = dict(zip(("channel", "interface", "code", "sub_code"), self.key, strict=True))
+        return columns | {name: getattr(self.meaning, name) for name in COLUMNS[3:]}
 
     @classmethod
     def read(cls, fields: Mapping[str, Any]) -> CodeEntry:
@@ -88,6 +91,10 @@ class CodeEntry:
             fields["text_zh"],
         )
         return cls(fields["channel"], fields["interface"], fields["code"], fields["sub_code"], meaning)
+
+
+def _entry_name(key: Key) -> str:
+    return "/".join(key).removesuffix("/")
 
 
 def check_entry(entry: CodeEntry) -> None:
@@ -112,6 +119,7 @@ _NO_MEANING = Meaning(
     "query",
     "The payment is being confirmed.",
     "正在确认支付结果。",
+    UNMAPPED,
 )
 
 
@@ -132,15 +140,17 @@ class Codes:
 
     def replace(self, meanings: Mapping[Key, Meaning]) -> None:
         """Replace the map; every holder of this object uses the new one at once."""
-        self._meanings = meanings
-        self._texts = {UNMAPPED: (_NO_MEANING.text_en, _NO_MEANING.text_zh)}
-        for meaning in meanings.values():
-            if meaning.text_en and meaning.text_zh:
-                self._texts.setdefault(meaning.unified_code, (meaning.text_en, meaning.text_zh))
+        self._meanings = {key: replace(meaning, entry=_entry_name(key)) for key, meaning in meanings.items()}
+        entries = (_NO_MEANING, *self._meanings.values())
+        self._texts = {m.entry: (m.text_en, m.text_zh) for m in entries if m.text_en and m.text_zh}
 
-    def text(self, unified_code: str) -> tuple[str, str] | None:
-        """Return the text for payers, in English and in Chinese, of the first entry with this unified code."""
-        return self._texts.get(unified_code)
+    def text(self, entry: str) -> tuple[str, str] | None:
+        """Return the text for payers of one entry, in English and in Chinese; None where it has none.
+
+        Args:
+            entry: As `Meaning.entry` of what `read` has returned.
+        """
+        return self._texts.get(entry)
 
     def find(self, interface: str, code: str, sub_code: str = "") -> Meaning | None:
         """Return the most specific entry: exact, without the sub-code, for every interface; None if there is none."""

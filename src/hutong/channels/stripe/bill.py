@@ -1,7 +1,8 @@
 """Stripe's balance transactions of a day, as a bill.
 
 Stripe has no file of them; it lists them, newest first. They are written unchanged, one JSON object per line, and a
-last line of ours holds their number and their sums, so that a file that was cut or changed is refused.
+last line of ours holds their number and their sums, so that a file that was cut or changed is refused. One that lacks
+its amounts, or does not add up, is one exception.
 
 Source:
     https://docs.stripe.com/api/balance_transactions/list, https://docs.stripe.com/reports/balance-transaction-types.
@@ -17,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from hutong.channels.bill import Bill, BillRow, BillRowKind, BillState
+from hutong.channels.bill import EXCEPTIONS_MAX, Bill, BillRow, BillRowKind, BillState, exception_row
 from hutong.channels.errors import BillRefused, NoAnswer
 from hutong.channels.model import ChannelState, text
 from hutong.channels.stripe.client import StripeClient
@@ -28,12 +29,14 @@ KIND = "balance"
 _PAGE = 50
 _LINE_MAX = 1 << 18
 _FILE_MAX = 4 << 30
+_ABOUT_REFUND = frozenset({BillRowKind.REFUND, BillRowKind.REFUND_FAILURE})
 _KINDS = {
     "charge": BillRowKind.PAYMENT,
     "payment": BillRowKind.PAYMENT,
     "refund": BillRowKind.REFUND,
     "payment_refund": BillRowKind.REFUND,
     "payout": BillRowKind.PAYOUT,
+    "refund_failure": BillRowKind.REFUND_FAILURE,
     "stripe_fee": BillRowKind.FEE,
     "stripe_fx_fee": BillRowKind.FEE,
     "tax_fee": BillRowKind.FEE,
@@ -49,7 +52,9 @@ class BalanceTotals:
 
     def add(self, entry: Mapping[str, Any]) -> None:
         self.count += 1
-        self.net[entry["currency"]] = self.net.get(entry["currency"], 0) + entry["net"]
+        net, currency = entry.get("net"), entry.get("currency")
+        if type(net) is int and isinstance(currency, str):
+            self.net[currency] = self.net.get(currency, 0) + net
 
     def line(self) -> bytes:
         totals = {"object": "totals", "count": self.count, "net": dict(sorted(self.net.items()))}
@@ -71,7 +76,8 @@ async def download_bill(
     try:
         with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             async for entry in _entries(client, responses, start):
-                totals.add(_checked(entry, start))
+                _check_day(entry, start)
+                totals.add(entry)
                 file.write(orjson.dumps(entry) + b"\n")
                 if file.tell() > _FILE_MAX:
                     raise BillRefused("the bill is longer than the limit")
@@ -126,30 +132,37 @@ async def _entries(client: StripeClient, responses: StripeResponses, start: date
         last = data[-1]["id"]
 
 
-def _checked(entry: Any, start: datetime) -> Mapping[str, Any]:
-    """Return a balance transaction of this day that adds up.
+def _check_day(entry: Any, start: datetime) -> None:
+    """Check that an object is a balance transaction of this day.
 
     Errors:
-        BillRefused: it is none, or does not add up.
+        BillRefused: it is not.
     """
     if not isinstance(entry, dict) or entry.get("object") != "balance_transaction":
         raise BillRefused("a line is not a balance transaction")
+    created = to_instant(entry.get("created"))
+    if created is None or not start <= created < start + timedelta(days=1):
+        raise BillRefused("a balance transaction is of another day")
+
+
+def _check_amounts(entry: Mapping[str, Any]) -> None:
+    """Check that a balance transaction adds up.
+
+    Errors:
+        BillRefused: it does not, or lacks an amount.
+    """
     numbers = [entry.get(name) for name in ("amount", "fee", "net")]
     if not all(type(number) is int for number in numbers) or to_currency(entry.get("currency")) is None:
         raise BillRefused("a balance transaction lacks its amount, fee, net or currency")
     if entry["amount"] - entry["fee"] != entry["net"]:
         raise BillRefused("a balance transaction does not add up")
-    created = to_instant(entry.get("created"))
-    if created is None or not start <= created < start + timedelta(days=1):
-        raise BillRefused("a balance transaction is of another day")
-    return entry
 
 
 def read_bill(bill: Bill) -> Iterator[BillRow]:
     """Yield the rows, one line at a time."""
     if bill.state not in (BillState.READY, BillState.EMPTY) or not bill.files:
         raise BillRefused("there is no bill to read")
-    start, totals, end = datetime.combine(bill.day, time(), UTC), BalanceTotals(), b""
+    start, totals, end, exceptions = datetime.combine(bill.day, time(), UTC), BalanceTotals(), b"", 0
     if bill.files[0].stat().st_size > _FILE_MAX:
         raise BillRefused("the bill is longer than the limit")
     with bill.files[0].open("rb") as file:
@@ -165,8 +178,16 @@ def read_bill(bill: Bill) -> Iterator[BillRow]:
             if isinstance(entry, dict) and entry.get("object") == "totals":
                 end = line
                 continue
-            totals.add(_checked(entry, start))
-            yield _row(entry)
+            _check_day(entry, start)
+            totals.add(entry)
+            try:
+                _check_amounts(entry)
+                yield _row(entry)
+            except BillRefused as error:
+                exceptions += 1
+                if exceptions > EXCEPTIONS_MAX:
+                    raise BillRefused("too many rows of the bill cannot be read") from None
+                yield exception_row(totals.count, error.detail, line.decode())
     if end != totals.line():
         raise BillRefused("the rows do not add up to the totals")
 
@@ -175,24 +196,33 @@ def _row(entry: Mapping[str, Any]) -> BillRow:
     """Return a row. Amounts are the payer's, from the charge or refund; the fee is set if it is in that currency."""
     source_value = entry.get("source")
     source: Mapping[str, Any] = source_value if isinstance(source_value, dict) else {}
-    kind = _KINDS.get(str(entry.get("type")), BillRowKind.OTHER)
+    kind = _kind(entry, source)
     amount_minor, currency = abs(entry["amount"]), entry["currency"]
-    if kind in (BillRowKind.PAYMENT, BillRowKind.REFUND) and source:
+    if kind in (BillRowKind.PAYMENT, *_ABOUT_REFUND) and source:
         amount_minor, currency = _payer_amount(source, kind)
-    number = metadata(source, "refund_no" if kind is BillRowKind.REFUND else "attempt_no")
+    number = metadata(source, "refund_no" if kind in _ABOUT_REFUND else "attempt_no")
     source_id = source.get("payment_intent") if kind is BillRowKind.PAYMENT else source.get("id")
+    original = source.get("payment_intent") if kind in (*_ABOUT_REFUND, BillRowKind.DISPUTE) else None
     return BillRow(
         kind=kind,
-        our_no=number if kind in (BillRowKind.PAYMENT, BillRowKind.REFUND) else None,
+        our_no=number if kind in (BillRowKind.PAYMENT, *_ABOUT_REFUND) else None,
         channel_no=text(source_id, 255) or text(source_value, 255) or text(entry.get("id"), 255),
-        original_no=metadata(source, "attempt_no") if kind is BillRowKind.REFUND else None,
+        original_no=metadata(source, "attempt_no") if kind in (*_ABOUT_REFUND, BillRowKind.DISPUTE) else None,
         amount_minor=amount_minor,
         currency=currency.upper(),
         fee_minor=entry["fee"] if currency == entry["currency"] else None,
         state=text(entry.get("type"), 64) or "",
         happened_at=to_instant(entry.get("created")),
         settle_date=_date(entry.get("available_on")),
+        original_channel_no=text(original, 255),
     )
+
+
+def _kind(entry: Mapping[str, Any], source: Mapping[str, Any]) -> BillRowKind:
+    """Return the kind of a row. A dispute's money moves by adjustments, which also exist without a dispute."""
+    if source.get("object") == "dispute" or str(entry.get("reporting_category")).startswith("dispute"):
+        return BillRowKind.DISPUTE
+    return _KINDS.get(str(entry.get("type")), BillRowKind.OTHER)
 
 
 def _payer_amount(source: Mapping[str, Any], kind: BillRowKind) -> tuple[int, str]:

@@ -9,6 +9,10 @@ from hutong.channels.stripe.client import StripeClient, StripeReply
 _REQUIRED_EVENTS = frozenset(
     {"payment_intent.succeeded", "payment_intent.payment_failed", "refund.updated", "refund.failed"}
 )
+_SECRETS = (
+    "Not tested: Stripe shows an endpoint's secret in the Dashboard only. If it is wrong, every event is refused: "
+    "resend one there, and look for notification_refused in the log or denied.notification in the audit journal."
+)
 _KEY_FAULTS = {
     "api_key_expired": ("secret_key_expired", "The secret key has expired or was rolled; take the new one."),
     "platform_api_key_expired": ("secret_key_expired", "The platform's key has expired; take the new one."),
@@ -37,7 +41,7 @@ async def diagnose(client: StripeClient, *, livemode: bool) -> list[AccountFindi
         findings.append(_endpoints(await client.get("/v1/webhook_endpoints", {"limit": "100"})))
     except NoAnswer as error:
         findings.append(_host(error))
-    return findings
+    return [*findings, AccountFinding("webhook_secrets", None, _SECRETS)]
 
 
 def _host(error: NoAnswer) -> AccountFinding:

@@ -40,21 +40,22 @@ class StripeRefunds:
         Errors:
             InvalidParameter: above the amount left, or too late; nothing was sent.
         """
+        del now
         check_number(refund.refund_no, "refund_no")
         check_number(refund.order.attempt_no, "attempt_no")
         try:
-            return await self._refund(refund, now)
+            return await self._refund(refund)
         except NoAnswer as error:
             return error.answer
 
-    async def _refund(self, refund: RefundRequest, now: datetime) -> ChannelAnswer:
+    async def _refund(self, refund: RefundRequest) -> ChannelAnswer:
         if not 0 < refund.amount_minor <= refund.order.amount_minor:
             raise InvalidParameter("a refund is at most the order's amount", param="amount_minor")
         found = await self._search(refund)
         if isinstance(found, ChannelAnswer):
             return found
         intent_id, refunds = found
-        self._check_rest(refund, refunds, now)
+        self._check_rest(refund, refunds)
         reply = await self._client.post("/v1/refunds", refund_fields(refund, intent_id), key=refund.refund_no)
         if reply.ok and reply.replayed:
             return await self._query(refund)
@@ -64,7 +65,7 @@ class StripeRefunds:
         # Only the list can show that Stripe accepted no earlier submission.
         return await confirm_refusal(refusal, lambda: self._query(refund), pending=True)
 
-    def _check_rest(self, refund: RefundRequest, refunds: list[Mapping[str, Any]], now: datetime) -> None:
+    def _check_rest(self, refund: RefundRequest, refunds: list[Mapping[str, Any]]) -> None:
         rule = self._capabilities.refund
         assert rule is not None
         refunded = sum(
@@ -74,7 +75,7 @@ class StripeRefunds:
         )
         if refunded + refund.amount_minor > refund.order.amount_minor:
             raise InvalidParameter("a refund is at most the amount that is left of the order", param="amount_minor")
-        if now - refund.order.placed_at > rule.window:
+        if refund.created_at - refund.order.placed_at > rule.window:
             raise InvalidParameter("Stripe no longer refunds this order", param="refund")
 
     async def query_refund(self, refund: RefundRequest, *, now: datetime) -> ChannelAnswer:

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from hutong.channels.codes.codes import Codes
+from hutong.channels.codes.codes import Codes, Meaning
 from hutong.channels.errors import NoAnswer
 from hutong.channels.model import (
     FINAL_STATES,
@@ -50,7 +50,7 @@ class StripeResponses:
             )
         answer = self._code(interface, code, text(error.get("decline_code"), 64) or "", message)
         if answer.state is not ChannelState.UNKNOWN and reply.status not in _PROVEN_REFUSALS:
-            return replace(answer, state=ChannelState.UNKNOWN, code="in_doubt", retryable=True)
+            return replace(answer, state=ChannelState.UNKNOWN, code="in_doubt", code_entry=None, retryable=True)
         return answer
 
     def _code(self, interface: str, code: str, decline_code: str, message: str | None) -> ChannelAnswer:
@@ -62,13 +62,13 @@ class StripeResponses:
             channel_code=shown[:64],
             channel_message=message,
             code=meaning.unified_code,
+            code_entry=meaning.entry,
             retryable=meaning.retryable,
         )
 
-    def _status(self, interface: str, status: object) -> tuple[ChannelState, str]:
-        """Look up a status and its unified code. An unmapped one is UNKNOWN."""
-        meaning = self._codes.read(interface, text(status, 64) or "missing")
-        return meaning.state, meaning.unified_code
+    def _status(self, interface: str, status: object) -> Meaning:
+        """Look up a status. An unmapped one is UNKNOWN."""
+        return self._codes.read(interface, text(status, 64) or "missing")
 
     def intent(
         self, intent: Mapping[str, Any], number: str, *, order: OrderReference | None = None, at: datetime | None = None
@@ -88,11 +88,21 @@ class StripeResponses:
         if ordered is None or currency is None:
             raise NoAnswer("unreadable", "a PaymentIntent without an amount or a currency")
         status = text(intent.get("status"), 64)
-        state, code = self._status("intent_status", status)
+        meaning = self._status("intent_status", status)
+        state = meaning.state
         is_other = order is not None and (ordered, currency) != (order.amount_minor, order.currency)
         if is_other and state is not ChannelState.SUCCEEDED:
             raise NoAnswer("not_ours", "the answer is about another amount or currency")
-        answer = ChannelAnswer(state, ordered, currency, intent_id, status, code=code, action=_action(intent))
+        answer = ChannelAnswer(
+            state,
+            ordered,
+            currency,
+            intent_id,
+            status,
+            code=meaning.unified_code,
+            code_entry=meaning.entry,
+            action=_action(intent),
+        )
         error = intent.get("last_payment_error")
         if isinstance(error, dict) and status in ("requires_payment_method", "canceled"):
             # A canceled intent whose card was declined has failed; one that nobody paid is closed.
@@ -114,6 +124,7 @@ class StripeResponses:
             channel_code=decline.channel_code,
             channel_message=decline.channel_message,
             code=decline.code,
+            code_entry=decline.code_entry,
             retryable=decline.retryable,
         )
 
@@ -140,17 +151,18 @@ class StripeResponses:
         ordered, currency = to_amount(session.get("amount_total")), to_currency(session.get("currency"))
         if order is not None and (ordered, currency) != (order.amount_minor, order.currency):
             raise NoAnswer("not_ours", "the answer is about another amount or currency")
-        state, code = self._status("session_status", status)
-        address = str(session.get("url")) if state is ChannelState.PENDING else ""
+        meaning = self._status("session_status", status)
+        address = str(session.get("url")) if meaning.state is ChannelState.PENDING else ""
         return ChannelAnswer(
-            state,
+            meaning.state,
             ordered,
             currency,
             session_id,
             status,
-            code=code,
+            code=meaning.unified_code,
+            code_entry=meaning.entry,
             action=PayerAction(ActionKind.REDIRECT, address) if _is_address(address) else None,
-            happened_at=at if state is ChannelState.CLOSED else None,
+            happened_at=at if meaning.state is ChannelState.CLOSED else None,
         )
 
     def refund(
@@ -171,20 +183,22 @@ class StripeResponses:
         if refunded is None or currency is None:
             raise NoAnswer("unreadable", "a refund without an amount or a currency")
         status = text(refund.get("status"), 64)
-        state, code = self._status("refund_status", status)
+        meaning = self._status("refund_status", status)
+        state = meaning.state
         is_other = request is not None and (refunded, currency) != (request.amount_minor, request.order.currency)
         if is_other and state is not ChannelState.SUCCEEDED:
             raise NoAnswer("not_ours", "the answer is about another amount or currency")
         reason = text(refund.get("failure_reason"), 64) if state is ChannelState.FAILED else None
         if reason is not None:
-            code = self._codes.read("refund_failure", reason).unified_code
+            meaning = self._codes.read("refund_failure", reason)
         return ChannelAnswer(
             state,
             refunded,
             currency,
             refund_id,
             reason or status,
-            code=code,
+            code=meaning.unified_code,
+            code_entry=meaning.entry,
             happened_at=(at or to_instant(refund.get("created"))) if state in FINAL_STATES else None,
         )
 
@@ -200,8 +214,17 @@ class StripeResponses:
         if amount is None or currency is None:
             raise NoAnswer("unreadable", f"a {kind} without an amount or a currency")
         status = text(thing.get("status"), 64)
-        state, code = self._status("refund_status" if kind == "refund" else "intent_status", status)
-        return ChannelAnswer(state, amount, currency, object_id, status, code=code, happened_at=at)
+        meaning = self._status("refund_status" if kind == "refund" else "intent_status", status)
+        return ChannelAnswer(
+            meaning.state,
+            amount,
+            currency,
+            object_id,
+            status,
+            code=meaning.unified_code,
+            code_entry=meaning.entry,
+            happened_at=at,
+        )
 
     def _ours(self, thing: Mapping[str, Any], kind: str, prefix: str, number: str, name: str) -> str:
         """Return the object's id, after checking its kind, its mode and its number of ours."""

@@ -1,7 +1,8 @@
 """UnionPay's daily file: a signed answer holds a zip, compressed again, with one ZM file of fixed width.
 
 A row is cut by bytes before it is decoded, since one Chinese character takes two. The file has no totals, so a bill is
-complete if every row has its full length and every field its form. A ZME file holds corrections made by people.
+complete if every row has its full length. A row with a field of another form is one exception. A ZME file holds
+corrections made by people.
 
 Source:
     UnionPay's file interface specification as its public clients read it: widths, names of the columns, compression.
@@ -21,7 +22,7 @@ from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
-from hutong.channels.bill import Bill, BillRow, BillRowKind, BillState
+from hutong.channels.bill import EXCEPTIONS_MAX, Bill, BillRow, BillRowKind, BillState, exception_row
 from hutong.channels.capability import BillRule
 from hutong.channels.codes.codes import Codes
 from hutong.channels.errors import BillRefused, NoAnswer
@@ -193,29 +194,43 @@ def read_bill(bill: Bill, credentials: UnionPayCredentials) -> Iterator[BillRow]
     if not bill.files:
         return
     noon = datetime(bill.day.year, bill.day.month, bill.day.day, 12, tzinfo=BEIJING)
+    exceptions = 0
     with bill.files[0].open("rb") as file:
         for number in itertools.count(1):
             line = file.readline(ROW_LENGTH + 3)
             if not line.strip() and not file.read(_BLANK_MAX).strip():
                 return  # a file may end with an empty line, and its last row without a line's end
+            row = _whole(line, number, credentials)
             try:
-                yield _row(line, bill.day, noon, credentials)
+                yield _row(row, bill.day, noon, credentials)
             except (ValueError, BillRefused) as error:
-                raise BillRefused(f"row {number} of the bill: {error}") from None
+                exceptions += 1
+                if exceptions > EXCEPTIONS_MAX:
+                    raise BillRefused("too many rows of the bill cannot be read") from None
+                yield exception_row(number, str(error), row.decode(credentials.bill.encoding, "replace"))
 
 
-def _row(line: bytes, day: date, noon: datetime, credentials: UnionPayCredentials) -> BillRow:
-    settings = credentials.bill
+def _whole(line: bytes, number: int, credentials: UnionPayCredentials) -> bytes:
+    """Return a row of the layout that is about this merchant.
+
+    Errors:
+        BillRefused: it is not.
+    """
     row = line.removesuffix(b"\n").removesuffix(b"\r")
     if len(row) != ROW_LENGTH or any(row[blank : blank + 1] != b" " for blank in _BLANKS):
-        raise BillRefused("it does not have the length of the layout")
-    row.decode(settings.encoding)  # the text is not used, but a file in another encoding is not this bill
+        raise BillRefused(f"row {number} of the bill does not have the length of the layout")
+    if row[_COLUMNS["merchant"]].strip() != credentials.mer_id.encode():
+        raise BillRefused(f"row {number} of the bill belongs to another merchant")
+    return row
+
+
+def _row(row: bytes, day: date, noon: datetime, credentials: UnionPayCredentials) -> BillRow:
+    settings = credentials.bill
+    row.decode(settings.encoding)  # the text is not used, but may tell that bytes have changed
 
     def column(name: str) -> str:
         return row[_COLUMNS[name]].decode("ascii").strip()
 
-    if column("merchant") != credentials.mer_id:
-        raise BillRefused("it belongs to another merchant")
     happened_at = from_short_time(column("time"), noon)
     if happened_at is None or not timedelta(days=-40) < happened_at - noon < timedelta(days=2):
         raise BillRefused("its time is not near the day of the bill")
@@ -233,6 +248,7 @@ def _row(line: bytes, day: date, noon: datetime, credentials: UnionPayCredential
         state=column("trade_code"),
         happened_at=happened_at,
         settle_date=day,
+        original_channel_no=column("original_query_id") if column("original_query_id").strip("0") else None,
     )
 
 

@@ -28,7 +28,7 @@ class UnionPayRefunds:
         return await self._submit(_REFUND, refund, now)
 
     async def void(self, refund: RefundRequest, *, now: datetime) -> ChannelAnswer:
-        check_void(refund, now, self._credentials.bill.cut_hour)
+        check_void(refund, self._credentials.bill.cut_hour)
         return await self._submit(_VOID, refund, now)
 
     async def query_refund(self, refund: RefundRequest, *, now: datetime) -> ChannelAnswer:
@@ -39,7 +39,7 @@ class UnionPayRefunds:
         return answer
 
     async def _submit(self, txn_type: str, refund: RefundRequest, now: datetime) -> ChannelAnswer:
-        check_refund(refund, now)
+        check_refund(refund)
         original_no = refund.order.channel_order_no or await self._find_original(refund, now)
         if original_no is None:
             return ChannelAnswer(ChannelState.UNKNOWN, channel_code=NOT_SENT)

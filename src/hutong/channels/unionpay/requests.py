@@ -97,7 +97,7 @@ def order_fields(request: PayRequest, credentials: UnionPayCredentials) -> dict[
     return fields
 
 
-def check_refund(refund: RefundRequest, now: datetime) -> None:
+def check_refund(refund: RefundRequest) -> None:
     """Check that UnionPay could take a refund.
 
     Errors:
@@ -110,19 +110,20 @@ def check_refund(refund: RefundRequest, now: datetime) -> None:
     _number(refund.refund_no, "refund_no")
     if not 0 < refund.amount_minor <= order.amount_minor:
         raise InvalidParameter("a refund is at most the order's amount", param="amount_minor")
-    if now > order.placed_at + product.refund_window:
+    # A refund that was begun in time is still repeated afterwards, since only that reveals its outcome.
+    if refund.created_at > order.placed_at + product.refund_window:
         raise InvalidParameter("UnionPay no longer refunds this order", param="order")
 
 
-def check_void(refund: RefundRequest, now: datetime, cut_hour: int) -> None:
-    """Check that UnionPay could cancel a payment: the whole, on its own clearing day.
+def check_void(refund: RefundRequest, cut_hour: int) -> None:
+    """Check that UnionPay could cancel a payment: the whole, as asked for on its own clearing day.
 
     Errors:
         InvalidParameter: it could not; `param` names the field.
     """
     if refund.amount_minor != refund.order.amount_minor:
         raise InvalidParameter("UnionPay cancels whole payments only", param="amount_minor")
-    if settle_date(refund.order.placed_at, cut_hour) != settle_date(now, cut_hour):
+    if settle_date(refund.order.placed_at, cut_hour) != settle_date(refund.created_at, cut_hour):
         raise InvalidParameter("UnionPay cancels a payment on its own clearing day only", param="order")
 
 

@@ -48,6 +48,7 @@ class UnionPayResponses:
             channel_code=code,
             channel_message=message,
             code=meaning.unified_code,
+            code_entry=meaning.entry,
             retryable=meaning.retryable,
         )
 

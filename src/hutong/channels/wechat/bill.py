@@ -3,6 +3,9 @@
 The format: UTF-8 with a byte order mark, CRLF line ends, a backtick before each value, a header, rows, a second header
 and one row of totals. Amounts are in yuan. The hash covers the unpacked file; the download itself is not signed.
 
+A row that cannot be read, such as one whose texts hold what separates values, is one exception. Its amounts must be
+certain, so that the totals prove all rows; otherwise the bill is refused.
+
 Source:
     https://pay.weixin.qq.com/doc/v3/merchant/4012791866 (trade bill), 4012791867 (fund-flow bill),
     4013071227 (download).
@@ -15,13 +18,14 @@ import gzip
 import hashlib
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import TextIO
 
-from hutong.channels.bill import Bill, BillRow, BillRowKind, BillState
+from hutong.channels.bill import EXCEPTIONS_MAX, Bill, BillRow, BillRowKind, BillState, exception_row, regrouped
 from hutong.channels.errors import BillRefused, NoAnswer
 from hutong.channels.model import text
 from hutong.channels.wechat.client import WeChatClient
@@ -131,11 +135,26 @@ def read_bill(bill: Bill) -> Iterator[BillRow]:
     with bill.files[0].open("rb") as start:
         if start.read(3) != _BOM:
             raise BillRefused("the bill does not begin with a byte order mark")
-    with bill.files[0].open(encoding="utf-8-sig", errors="strict", newline="\r\n") as lines:
-        try:
-            yield from _rows(lines, layout)
-        except UnicodeDecodeError:
-            raise BillRefused("the bill is not UTF-8") from None
+    with bill.files[0].open(encoding="utf-8-sig", errors="surrogateescape", newline="\r\n") as lines:
+        yield from _rows(_Lines(lines), layout)
+
+
+class _Lines:
+    """The lines of a file, counted, each with the line end that WeChat writes."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self.number = 0
+
+    def next(self) -> str:
+        line = self._file.readline(_LINE_MAX)
+        if not line.endswith("\r\n"):
+            raise BillRefused("a line is cut off, or too long")
+        self.number += 1
+        return line[:-2]
+
+    def at_end(self) -> bool:
+        return not self._file.read(1)
 
 
 @dataclass(frozen=True)
@@ -145,30 +164,39 @@ class _Layout:
     Attributes:
         header: Their names; WeChat may add columns, so they are found by name.
         row: Reads one row.
+        free: The columns of free text, which may hold what separates values.
         totals: The totals of the last line, and the part that each row adds.
         counts: The totals that are counts, not amounts.
     """
 
     header: tuple[str, ...]
     row: Callable[[Mapping[str, str]], BillRow]
+    free: frozenset[str]
     totals: Mapping[str, Callable[[Mapping[str, str]], int]]
     counts: frozenset[str]
 
 
-def _rows(lines: TextIO, layout: _Layout) -> Iterator[BillRow]:
-    names = _line(lines).split(",")
+def _rows(lines: _Lines, layout: _Layout) -> Iterator[BillRow]:
+    names = lines.next().split(",")
     if len(set(names)) != len(names) or not set(layout.header) <= set(names):
         raise BillRefused("the bill lacks columns of its kind, or names one twice")
-    sums = dict.fromkeys(layout.totals, 0)
-    while (line := _line(lines)).startswith("`"):
-        values = line[1:].split(",`")
-        if len(values) != len(names):
-            raise BillRefused("a row has another number of values than the header has columns")
-        row = dict(zip(names, values, strict=True))
-        for name, add in layout.totals.items():
-            sums[name] += add(row)
-        yield layout.row(row)
-    headings, last = line.split(","), _line(lines)
+    sums, exceptions = dict.fromkeys(layout.totals, 0), 0
+    line = lines.next()
+    while line.startswith("`"):
+        number, text = lines.number, line
+        # What follows without a backtick and is no header belongs to a row whose text holds a line's end.
+        while not (line := lines.next()).startswith("`") and not set(layout.totals) <= set(line.split(",")):
+            text += f"\r\n{line}"
+            if len(text) > _LINE_MAX:
+                raise BillRefused("the bill has no totals")
+        row, parts = _read(text, number, names, layout)
+        for name, part in parts.items():
+            sums[name] += part
+        exceptions += row.fault is not None
+        if exceptions > EXCEPTIONS_MAX:
+            raise BillRefused("too many rows of the bill cannot be read")
+        yield row
+    headings, last = line.split(","), lines.next()
     values = last[1:].split(",`")
     if not last.startswith("`") or len(values) != len(headings) or not set(layout.totals) <= set(headings):
         raise BillRefused("the bill has no totals")
@@ -176,15 +204,39 @@ def _rows(lines: TextIO, layout: _Layout) -> Iterator[BillRow]:
     for name, added in sums.items():
         if added != (_count(totals[name]) if name in layout.counts else _units(totals[name])):
             raise BillRefused(f"the rows do not add up to the bill's total: {name}")
-    if lines.read(1):
+    if not lines.at_end():
         raise BillRefused("data follows the totals")
 
 
-def _line(lines: TextIO) -> str:
-    line = lines.readline(_LINE_MAX)
-    if not line.endswith("\r\n"):
-        raise BillRefused("a line is cut off, or too long")
-    return line[:-2]
+def _read(text: str, number: int, names: Sequence[str], layout: _Layout) -> tuple[BillRow, dict[str, int]]:
+    """Return a row, or the exception in its place, and what it adds to the totals.
+
+    Errors:
+        BillRefused: the row cannot be read, and what it adds to the totals is not certain.
+    """
+    values = text[1:].split(",`")
+    if len(values) == len(names):
+        row = dict(zip(names, values, strict=True))
+        parts = {name: add(row) for name, add in layout.totals.items()}
+        try:
+            text.encode()
+            return layout.row(row), parts
+        except UnicodeEncodeError:
+            return exception_row(number, "it is not UTF-8", text), parts
+        except BillRefused as error:
+            return exception_row(number, error.detail, text), parts
+    reason = f"it has {len(values)} values and {len(names)} columns"
+    free = [names.index(name) for name in names if name in layout.free]
+    readings = []
+    for candidate in regrouped(values, len(names), free, ",`"):
+        row = dict(zip(names, candidate, strict=True))
+        with suppress(BillRefused):
+            parts = {name: add(row) for name, add in layout.totals.items()}
+            layout.row(row)
+            readings += [] if parts in readings else [parts]
+    if len(readings) != 1:
+        raise BillRefused(f"line {number} cannot be read, {reason}, and so the totals prove nothing")
+    return exception_row(number, reason, text), readings[0]
 
 
 def _units(value: str) -> int:
@@ -244,6 +296,7 @@ def _trade_row(row: Mapping[str, str]) -> BillRow:
         fee_minor=_fee(row["手续费"]),
         state=row["退款状态"] if is_refund else row["交易状态"],
         happened_at=_instant(row["交易时间"]),
+        original_channel_no=_number(row["微信订单号"]) if is_refund else None,
     )
 
 
@@ -282,38 +335,21 @@ def _flow_sum(direction: str) -> Callable[[Mapping[str, str]], int]:
     return lambda row: _units(row["收支金额(元)"]) if row["收支类型"] == direction else 0
 
 
+_TRADE_COLUMNS = (
+    "交易时间", "公众账号ID", "商户号", "特约商户号", "设备号", "微信订单号", "商户订单号", "用户标识", "交易类型",
+    "交易状态", "付款银行", "货币种类", "应结订单金额", "代金券金额", "微信退款单号", "商户退款单号", "退款金额",
+    "充值券退款金额", "退款类型", "退款状态", "商品名称", "商户数据包", "手续费", "费率", "订单金额",
+    "申请退款金额", "费率备注",
+)  # fmt: skip
+_FLOW_COLUMNS = (
+    "记账时间", "微信支付业务单号", "资金流水单号", "业务名称", "业务类型", "收支类型", "收支金额(元)",
+    "账户结余(元)", "资金变更提交申请人", "备注", "业务凭证号",
+)  # fmt: skip
 _LAYOUTS = {
     "trade": _Layout(
-        header=(
-            "交易时间",
-            "公众账号ID",
-            "商户号",
-            "特约商户号",
-            "设备号",
-            "微信订单号",
-            "商户订单号",
-            "用户标识",
-            "交易类型",
-            "交易状态",
-            "付款银行",
-            "货币种类",
-            "应结订单金额",
-            "代金券金额",
-            "微信退款单号",
-            "商户退款单号",
-            "退款金额",
-            "充值券退款金额",
-            "退款类型",
-            "退款状态",
-            "商品名称",
-            "商户数据包",
-            "手续费",
-            "费率",
-            "订单金额",
-            "申请退款金额",
-            "费率备注",
-        ),
+        header=_TRADE_COLUMNS,
         row=_trade_row,
+        free=frozenset({"设备号", "商品名称", "商户数据包", "费率备注"}),
         totals={
             "总交易单数": lambda _: 1,
             "应结订单总金额": _sum("应结订单金额"),
@@ -326,20 +362,9 @@ _LAYOUTS = {
         counts=frozenset({"总交易单数"}),
     ),
     "fund_flow": _Layout(
-        header=(
-            "记账时间",
-            "微信支付业务单号",
-            "资金流水单号",
-            "业务名称",
-            "业务类型",
-            "收支类型",
-            "收支金额(元)",
-            "账户结余(元)",
-            "资金变更提交申请人",
-            "备注",
-            "业务凭证号",
-        ),
+        header=_FLOW_COLUMNS,
         row=_flow_row,
+        free=frozenset({"业务名称", "资金变更提交申请人", "备注"}),
         totals={
             "资金流水总笔数": lambda _: 1,
             "收入笔数": lambda row: int(row["收支类型"] == "收入"),

@@ -1,4 +1,11 @@
-"""Diagnosis of a WeChat Pay account, by calls that move no money."""
+"""Diagnosis of a WeChat Pay account, by calls that move no money.
+
+Only placing an order shows whether the appid belongs to the mchid. So an order of 0.01 is placed whose code nobody is
+shown, and is closed at once.
+
+Source:
+    https://pay.weixin.qq.com/doc/v3/merchant/4012791877 (Native: APPID_MCHID_NOT_MATCH), 4012556398 (close).
+"""
 
 from __future__ import annotations
 
@@ -10,15 +17,19 @@ from hutong.channels.http import HttpReply, decode_object
 from hutong.channels.protocol import AccountFinding
 from hutong.channels.wechat.client import WeChatClient
 from hutong.channels.wechat.credentials import PUBLIC_KEY_PREFIX, WeChatCredentials, WeChatKeys
+from hutong.channels.wechat.requests import PATHS
+from hutong.clock import BEIJING
 
 _EXPIRES_SOON = timedelta(days=30)
 _UNKNOWN_ORDER = "hutong_diagnosis_0000"
+_NOT_BOUND = frozenset({"APPID_MCHID_NOT_MATCH", "APPID_NOT_EXIST"})
+_NOT_VALID = frozenset({"PARAM_ERROR", "INVALID_REQUEST"})
 
 
 async def diagnose(
     credentials: WeChatCredentials, keys: WeChatKeys, client: WeChatClient, *, now: datetime
 ) -> list[AccountFinding]:
-    """Check the account from the outside in: host, the merchant's key, WeChat's keys, the API v3 key."""
+    """Check the account from the outside in: host, the merchant's key, WeChat's keys, the API v3 key, the appid."""
     findings = [*_certificates(keys, now)]
     target = f"/v3/pay/transactions/out-trade-no/{_UNKNOWN_ORDER}?mchid={credentials.mchid}"
     try:
@@ -28,11 +39,42 @@ async def diagnose(
         advice = f"WeChat Pay does not answer at {credentials.base_url}: {error.answer.channel_message}"
         return [AccountFinding("host", fault, advice), *findings]
     findings.insert(0, AccountFinding("host", None, "WeChat Pay answers."))
-    findings.append(_merchant(reply))
-    findings.append(_platform(keys, reply, now))
-    if findings[-2].fault is None:
+    merchant, platform = _merchant(reply), _platform(keys, reply, now)
+    if merchant.fault is not None and platform.fault == "unsigned":
+        advice = "Not tested: WeChat does not sign its answers to a merchant whom it does not recognize."
+        platform = AccountFinding("platform_keys", None, advice)
+    findings += [merchant, platform]
+    if merchant.fault is None:
         findings.append(await _api_v3_key(keys, client, now))
+        findings.append(await _appid(credentials, client, now))
     return findings
+
+
+async def _appid(credentials: WeChatCredentials, client: WeChatClient, now: datetime) -> AccountFinding:
+    number = f"hutong_{client.nonce()}"[:32]
+    order = {
+        "appid": credentials.appid,
+        "mchid": credentials.mchid,
+        "description": "hutong doctor",
+        "out_trade_no": number,
+        "amount": {"total": 1, "currency": "CNY"},
+        "time_expire": (now + timedelta(minutes=5)).astimezone(BEIJING).isoformat(timespec="seconds"),
+        "notify_url": "https://localhost/none",  # nobody can pay, so there is nothing to notify of
+    }
+    try:
+        reply = await client.send("POST", PATHS["wechat_native"], now, order)
+        answer = decode_object(reply.body)
+        if reply.status == 200:
+            target = f"/v3/pay/transactions/out-trade-no/{number}/close"
+            await client.send("POST", target, now, {"mchid": credentials.mchid})
+            return AccountFinding("appid", None, "It belongs to this mchid.")
+    except (NoAnswer, NotAuthentic):
+        return AccountFinding("appid", None, "Not tested: WeChat did not answer an order.")
+    code, message = str(answer.get("code", "")), str(answer.get("message", ""))[:256]
+    if code in _NOT_BOUND or (code in _NOT_VALID and "appid" in message.lower()):
+        advice = f"appid is not bound to mchid; bind it in WeChat's merchant platform, product center: {message}"
+        return AccountFinding("appid", "appid_not_bound", advice)
+    return AccountFinding("appid", None, f"Not tested: WeChat refuses a Native order with {code}: {message}")
 
 
 def _certificates(keys: WeChatKeys, now: datetime) -> list[AccountFinding]:

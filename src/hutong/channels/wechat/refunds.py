@@ -24,7 +24,7 @@ class WeChatRefunds:
         self._capabilities = capabilities
 
     async def refund(self, refund: RefundRequest, *, now: datetime) -> ChannelAnswer:
-        check_refund(refund, self._capabilities, now=now)
+        check_refund(refund, self._capabilities)
         try:
             status, content = await self._client.call("POST", _PATH, now, refund_content(refund))
             if status == 200:

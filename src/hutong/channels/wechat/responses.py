@@ -115,6 +115,7 @@ class WeChatResponses:
             channel_order_no=text(content.get("transfer_bill_no"), 64),
             channel_code=state,
             code=meaning.unified_code,
+            code_entry=meaning.entry,
             action=action if pending else None,
         )
 
@@ -128,6 +129,7 @@ class WeChatResponses:
             channel_code=code,
             channel_message=message,
             code=meaning.unified_code,
+            code_entry=meaning.entry,
             retryable=meaning.retryable,
             **fields,
         )

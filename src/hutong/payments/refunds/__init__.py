@@ -4,7 +4,6 @@ Promises: a refund's money is reserved in the ledger before its channel is calle
 never taken for a failure; a payment is never refunded above what was captured.
 """
 
-from hutong.payments.documents import refund_document
 from hutong.payments.refunds.create import RefundOutcome, RefundRefusal, RefundResult
 from hutong.payments.refunds.errors import refusal_error
 from hutong.payments.refunds.lifecycle import RefundOrder
@@ -24,7 +23,6 @@ __all__ = [
     "find_refunds",
     "list_refunds",
     "proposal",
-    "refund_document",
     "refusal_error",
     "seal_payee",
 ]

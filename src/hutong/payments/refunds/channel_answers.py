@@ -167,6 +167,8 @@ def _apply(
         refund.channel_refund_no = answer.channel_order_no or refund.channel_refund_no
         refund.channel_code = answer.channel_code or refund.channel_code
         refund.channel_message = answer.channel_message or refund.channel_message
+        if answer.channel_code is not None:
+            refund.code_entry = answer.code_entry
         refund.next_query_at = now + policy.pause(refund.queries)
         _transition(change, answer, now)
         refund.doubt_since = _doubt_since(refund, answer, now)

@@ -81,6 +81,7 @@ class Refund:
         late_success_at: When the channel proved that a method succeeded after proving that it had failed.
         doubt_since: Since when the channel has owed an answer; None while nothing is in doubt.
         ordered_minor: The amount that was ordered, where two persons have taken another one as what went back.
+        code_entry: The entry of the code map that the channel's latest code was found under.
         adopted: Created after a restore from a channel's report, so that its reason and its items are not known.
     """
 
@@ -109,6 +110,7 @@ class Refund:
     channel_refund_no: str | None = None
     channel_code: str | None = None
     channel_message: str | None = None
+    code_entry: str | None = None
     payout_account_id: UUID | None = None
     payee_sealed: bytes | None = None
     reference: str | None = None

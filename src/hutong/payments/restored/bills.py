@@ -59,11 +59,13 @@ class BillFindings:
         unknown: Our numbers that were put on the list.
         rows: How many payments and refunds it holds.
         foreign: How many of them have a number that is not one of ours, or none.
+        exceptions: How many further rows could not be read; they are kept for people.
     """
 
     rows: int
     unknown: list[str]
     foreign: int
+    exceptions: int = 0
 
 
 async def unread_bills(tx: db.Tx, catch_up: db.CatchUp) -> list[LostBill] | None:
@@ -116,7 +118,10 @@ async def read_bill(
         if bill.state not in (BillState.READY, BillState.EMPTY):
             why = f": {bill.channel_code} {bill.channel_message or ''}" if bill.channel_code else ""
             raise Conflict(f"the channel has not given the bill of {day} ({bill.state.value}{why})")
-        rows = await asyncio.to_thread(lambda: [row for row in channel.read_bill(bill) if row.kind in _KINDS])
+        read = await asyncio.to_thread(
+            lambda: [row for row in channel.read_bill(bill) if row.kind in (*_KINDS, BillRowKind.EXCEPTION)]
+        )
+    rows = [row for row in read if row.fault is None]
     ours = list(_our_rows(rows))
 
     async def keep(tx: db.Tx) -> list[str]:
@@ -128,6 +133,7 @@ async def read_bill(
             some = ours[start : start + _ROWS_AT_ONCE]
             found = await sql.keep_bill_numbers.fetch(tx, rows=some, account_id=account_id, at=now)
             unknown += [row["number"] for row in found]
+        await channels.accounts.keep_bill_exceptions(tx, account_id, bill, read, now=now)
         await sql.keep_lost_bill.execute(tx, catch_up.catch_up_id, account_id, day, now)
         return unknown
 
@@ -135,7 +141,10 @@ async def read_bill(
     if unknown:
         account = ids.encode("acc", account_id)
         _log.error("unknown_numbers_in_bill", account=account, day=day.isoformat(), count=len(unknown))
-    return BillFindings(len(rows), unknown, len(rows) - len(ours))
+    if unreadable := len(read) - len(rows):
+        account = ids.encode("acc", account_id)
+        _log.error("bill_rows_unreadable", account=account, day=day.isoformat(), count=unreadable)
+    return BillFindings(len(rows), unknown, len(rows) - len(ours), unreadable)
 
 
 async def finish_when_complete(database: db.Database, *, now: datetime) -> bool:

@@ -10,7 +10,7 @@ route text, state text, hold_id uuid, payout_account_id uuid, next_query_at time
 
 -- columns: refund_answer
 -- What changes with each report.
-tries integer, channel_refund_no text, channel_code text, channel_message text, reference text,
+tries integer, channel_refund_no text, channel_code text, channel_message text, code_entry text, reference text,
 finished_at timestamptz, late_success_at timestamptz, doubt_since timestamptz
 
 -- columns: refund

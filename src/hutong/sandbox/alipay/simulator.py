@@ -322,7 +322,8 @@ class AlipaySimulator(Simulator):
             raise AlipayRefusal("40004", "isp.bill_not_exist", "账单不存在")
         token = secrets.token_hex(16)
         self._bills[token] = (day, now)
-        return _node(bill_download_url=f"{content['_origin']}/alipay/bill/{token}")
+        about = f"bizType=trade&userId={SELLER_ID}0156&fileType=csv.zip&bizDates={day:%Y%m%d}"
+        return _node(bill_download_url=f"{content['_origin']}/alipay/bill/{token}?{about}")
 
     async def _deliver_bill(self, request: web.Request) -> web.Response:
         day, prepared_at = self._bills.pop(request.match_info["token"], (None, datetime.min.replace(tzinfo=UTC)))

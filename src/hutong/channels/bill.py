@@ -7,6 +7,9 @@ from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
 
+from hutong.channels.errors import BillRefused
+from hutong.channels.sums import ChannelDiscount, Sums, SumsContradict
+
 
 class BillState(StrEnum):
     """The result of fetching a bill."""
@@ -59,11 +62,12 @@ class BillRow:
         our_no: Our number of the attempt, the refund or the payout; None where the row has none.
         channel_no: The channel's own number.
         original_no: For a refund: our number of the attempt.
-        amount_minor: The amount paid, refunded or sent, never negative.
+        amount_minor: The amount ordered, refunded or sent, never negative.
         fee_minor: The channel's fee; negative where the channel gives a fee back. None where the bill has no fee.
         state: The channel's own term for the state.
         happened_at: None where the bill has no time.
         settle_date: When the channel settles the row, where the bill has that date.
+        sums: The three sums of a payment, or of a refund's parts; None where all are equal, or the bill lacks them.
     """
 
     kind: BillRowKind
@@ -76,3 +80,35 @@ class BillRow:
     state: str
     happened_at: datetime | None
     settle_date: date | None = None
+    sums: Sums | None = None
+
+    @property
+    def paid_minor(self) -> int:
+        """What the payer paid, or got back."""
+        return self.amount_minor if self.sums is None else self.sums.paid_minor
+
+    @property
+    def settled_minor(self) -> int:
+        """What the channel settles, or takes back from the settlement, before its fee."""
+        return self.amount_minor if self.sums is None else self.sums.settled_minor
+
+
+def row_sums(
+    ordered_minor: int, paid_minor: int, settled_minor: int, discounts: tuple[ChannelDiscount, ...] | None = None
+) -> Sums | None:
+    """Return the sums of a row; None where all are equal.
+
+    Args:
+        discounts: None where the bill has the figures alone.
+
+    Errors:
+        BillRefused: they contradict each other.
+    """
+    try:
+        if discounts is None:
+            sums = Sums.unnamed(ordered_minor, paid_minor, settled_minor)
+        else:
+            sums = Sums(ordered_minor, paid_minor, settled_minor, discounts)
+    except SumsContradict as error:
+        raise BillRefused(f"the sums of a row contradict each other: {error}") from None
+    return None if sums.ordered_minor == sums.paid_minor == sums.settled_minor else sums

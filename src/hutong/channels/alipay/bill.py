@@ -24,11 +24,12 @@ from hutong.channels.alipay.client import AlipayClient
 from hutong.channels.alipay.credentials import AlipayCredentials
 from hutong.channels.alipay.requests import CURRENCY
 from hutong.channels.alipay.responses import AlipayResponses, succeeded, to_instant
-from hutong.channels.bill import Bill, BillRow, BillRowKind, BillState
+from hutong.channels.bill import Bill, BillRow, BillRowKind, BillState, row_sums
 from hutong.channels.capability import BillRule
 from hutong.channels.errors import BillRefused, ChannelUnreachable, NoAnswer
 from hutong.channels.http import Http
 from hutong.channels.model import text
+from hutong.channels.sums import ChannelDiscount, DiscountFunder, Sums
 from hutong.errors import InvalidParameter
 from hutong.money import from_major
 
@@ -51,6 +52,13 @@ _NO, _OUR_NO, _TYPE, _DONE = "支付宝交易号", "商户订单号", "业务类
 _AMOUNT, _RECEIVED, _DISCOUNT, _FEE = "订单金额（元）", "商家实收（元）", "商家优惠（元）", "服务费（元）"
 _REFUND_NO = "退款批次号/请求号"
 _COLUMNS = (_NO, _OUR_NO, _TYPE, _DONE, _AMOUNT, _RECEIVED, _DISCOUNT, _FEE, _REFUND_NO)
+_FUNDED = (
+    (_DISCOUNT, DiscountFunder.MERCHANT, False),
+    ("支付宝红包（元）", DiscountFunder.CHANNEL, True),
+    ("支付宝优惠（元）", DiscountFunder.CHANNEL, True),
+    ("商家红包消费金额（元）", DiscountFunder.MERCHANT, True),
+)
+"""The columns of discounts: who bears them, and whether they are settled. The merchant has paid for its red packets."""
 _KINDS = {"交易": BillRowKind.PAYMENT, "退款": BillRowKind.REFUND}
 
 
@@ -229,7 +237,20 @@ def _row(values: dict[str, str], totals: _RowTotals) -> BillRow:
         fee_minor=-_minor(values[_FEE]),  # the bill counts Alipay's fee as negative
         state=values[_TYPE],
         happened_at=to_instant(values[_DONE]),
+        sums=None if kind is BillRowKind.OTHER else _sums(values),
     )
+
+
+def _sums(values: dict[str, str]) -> Sums | None:
+    """Return the sums of a payment or of a refund's parts; a refund's are written as negative."""
+    discounts = tuple(
+        ChannelDiscount(column.removesuffix("（元）"), funder, part, settles)
+        for column, funder, settles in _FUNDED
+        if (part := abs(_minor(values.get(column) or "0")))
+    )
+    ordered = abs(_minor(values[_AMOUNT]))
+    paid = ordered - sum(discount.amount_minor for discount in discounts)
+    return row_sums(ordered, paid, abs(_minor(values[_RECEIVED])), discounts)
 
 
 def _check_summary(lines: _GbkLines, day: date, seller_id: str, totals: _RowTotals) -> None:

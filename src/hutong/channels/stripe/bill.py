@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from hutong.channels.bill import Bill, BillRow, BillRowKind, BillState
+from hutong.channels.bill import Bill, BillRow, BillRowKind, BillState, row_sums
 from hutong.channels.errors import BillRefused, NoAnswer
 from hutong.channels.model import ChannelState, text
 from hutong.channels.stripe.client import StripeClient
@@ -172,7 +172,10 @@ def read_bill(bill: Bill) -> Iterator[BillRow]:
 
 
 def _row(entry: Mapping[str, Any]) -> BillRow:
-    """Return a row. Amounts are the payer's, from the charge or refund; the fee is set if it is in that currency."""
+    """Return a row. Amounts are the payer's, from the charge or refund; the fee is set if it is in that currency.
+
+    A platform's application fee is no fee of Stripe's: it is not settled.
+    """
     source_value = entry.get("source")
     source: Mapping[str, Any] = source_value if isinstance(source_value, dict) else {}
     kind = _KINDS.get(str(entry.get("type")), BillRowKind.OTHER)
@@ -180,6 +183,8 @@ def _row(entry: Mapping[str, Any]) -> BillRow:
     if kind in (BillRowKind.PAYMENT, BillRowKind.REFUND) and source:
         amount_minor, currency = _payer_amount(source, kind)
     number = metadata(source, "refund_no" if kind is BillRowKind.REFUND else "attempt_no")
+    in_currency = currency == entry["currency"]
+    withheld = _application_fee(entry) if kind is BillRowKind.PAYMENT and in_currency else 0
     source_id = source.get("payment_intent") if kind is BillRowKind.PAYMENT else source.get("id")
     return BillRow(
         kind=kind,
@@ -188,11 +193,19 @@ def _row(entry: Mapping[str, Any]) -> BillRow:
         original_no=metadata(source, "attempt_no") if kind is BillRowKind.REFUND else None,
         amount_minor=amount_minor,
         currency=currency.upper(),
-        fee_minor=entry["fee"] if currency == entry["currency"] else None,
+        fee_minor=entry["fee"] - withheld if in_currency else None,
         state=text(entry.get("type"), 64) or "",
         happened_at=to_instant(entry.get("created")),
         settle_date=_date(entry.get("available_on")),
+        sums=row_sums(amount_minor, amount_minor, amount_minor - withheld) if withheld else None,
     )
+
+
+def _application_fee(entry: Mapping[str, Any]) -> int:
+    details = entry.get("fee_details")
+    fees = [fee for fee in details if isinstance(fee, dict)] if isinstance(details, list) else []
+    amounts = [fee.get("amount") for fee in fees if fee.get("type") == "application_fee"]
+    return sum(amount for amount in amounts if type(amount) is int)
 
 
 def _payer_amount(source: Mapping[str, Any], kind: BillRowKind) -> tuple[int, str]:

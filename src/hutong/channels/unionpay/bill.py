@@ -21,7 +21,7 @@ from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
-from hutong.channels.bill import Bill, BillRow, BillRowKind, BillState
+from hutong.channels.bill import Bill, BillRow, BillRowKind, BillState, row_sums
 from hutong.channels.capability import BillRule
 from hutong.channels.codes.codes import Codes
 from hutong.channels.errors import BillRefused, NoAnswer
@@ -221,18 +221,22 @@ def _row(line: bytes, day: date, noon: datetime, credentials: UnionPayCredential
         raise BillRefused("its time is not near the day of the bill")
     order_no = column("order_no")
     kind = settings.kinds.get(column("transaction_type"), "other")
-    fee = _signed(column("fee"), settings)
+    fee, paid = _signed(column("fee"), settings), _digits(column("amount"))
+    # The settled sum is written less the fee. What the payer was spared has a column of its own.
+    settled = abs(_signed(column("settled"), settings) - fee)
+    ordered = paid + abs(_signed(column("discount"), settings))
     return BillRow(
         kind=BillRowKind(kind),
         our_no=to_our_number(order_no) or order_no or None,
         channel_no=column("query_id") or None,
         original_no=None,
-        amount_minor=_digits(column("amount")),
+        amount_minor=ordered,
         currency="CNY",
         fee_minor=fee,
         state=column("trade_code"),
         happened_at=happened_at,
         settle_date=day,
+        sums=row_sums(ordered, paid, settled) if kind in ("payment", "refund") else None,
     )
 
 

@@ -6,6 +6,7 @@ Unchanged for each adapter; what a channel offers is read from its capabilities.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -353,6 +354,99 @@ async def test_a_payouts_end_is_notified(rig: Rig, receiver, now) -> None:
     notice = rig.channel.parse_notification(headers, body, now=now)
     assert (notice.about, notice.number) == (About.PAYOUT, sent.payout_no)
     assert (notice.answer.state, notice.answer.amount_minor) == (ChannelState.SUCCEEDED, 1234)
+
+
+# What was ordered, what the payer paid, and what will settle.
+
+
+CHANNELS_COUPON = {"funder": "channel", "amount_minor": 700, "name": "spring"}
+BANKS_COUPON = {"funder": "platform", "amount_minor": 300, "name": "autumn"}
+MERCHANTS_COUPON = {"funder": "merchant", "amount_minor": 1000, "name": "winter"}
+COUPONS: dict[str, tuple[list[dict[str, Any]], int, int]] = {
+    "the channel's": ([CHANNELS_COUPON], 8100, 8800),
+    "another party's": ([BANKS_COUPON], 8500, 8800),
+    "the merchant's": ([MERCHANTS_COUPON], 7800, 7800),
+    "all three parties'": ([CHANNELS_COUPON, BANKS_COUPON, MERCHANTS_COUPON], 6800, 7800),
+    "the channel's, of the whole": ([CHANNELS_COUPON | {"amount_minor": 8800}], 0, 8800),
+    "the merchant's, of the whole": ([MERCHANTS_COUPON | {"amount_minor": 8800}], 0, 0),
+}
+
+
+async def paid_with(rig: Rig, now: datetime, coupons: list[dict[str, Any]], notify_url: str) -> OrderReference:
+    request = rig.request(now, notify_url=notify_url)
+    placed = await rig.channel.pay(request, now=now)
+    await rig.pay(request, coupons=coupons)
+    found = await rig.channel.query(order_of(request, placed.channel_order_no), now=now)
+    assert (found.state, found.amount_minor) == (ChannelState.SUCCEEDED, rig.amount_minor), found
+    return order_of(request, found.channel_order_no or placed.channel_order_no)
+
+
+@pytest.mark.parametrize("case", COUPONS)
+async def test_a_query_and_a_notification_tell_the_three_sums_and_who_bears_what(
+    rig: Rig, receiver, case: str, now
+) -> None:
+    coupons, paid_minor, settled_minor = COUPONS[case]
+    if not rig.has_coupons:
+        _, order = await paid(rig, now)
+        assert (await rig.channel.query(order, now=now)).sums is None
+        return
+    order = await paid_with(rig, now, coupons, receiver.url)
+    headers, body = await asyncio.wait_for(receiver.taken.get(), 10)
+    notified = rig.channel.parse_notification(headers, body, now=now).answer
+    expected: Counter[str] = Counter()
+    for coupon in coupons:
+        expected[rig.funders.get(coupon["funder"], coupon["funder"])] += coupon["amount_minor"]
+    for answer in (notified, await rig.channel.query(order, now=now)):
+        sums = answer.sums
+        assert sums is not None
+        assert (answer.amount_minor, sums.ordered_minor) == (8800, 8800)
+        assert (sums.paid_minor, sums.settled_minor, sums.withheld_minor) == (paid_minor, settled_minor, 0)
+        borne: Counter[str] = Counter()
+        for discount in sums.discounts:
+            assert discount.settles == (discount.funder != "merchant")
+            borne[str(discount.funder)] += discount.amount_minor
+        assert borne == expected
+
+
+async def test_refunds_tell_their_parts_and_return_all_of_them_in_the_end(rig: Rig, receiver, now) -> None:
+    if not rig.has_coupons:
+        return
+    order = await paid_with(rig, now, [CHANNELS_COUPON, MERCHANTS_COUPON], receiver.url)
+    parts = []
+    for amount_minor in (1, 3333, 5466):
+        refund = refund_of(order, now, amount_minor=amount_minor)
+        assert (await rig.channel.refund(refund, now=now)).state in UNDER_WAY
+        done = await settled(rig, refund, now)
+        assert (done.state, done.amount_minor) == (ChannelState.SUCCEEDED, amount_minor)
+        assert done.returned is not None
+        assert done.returned.refunded_minor == amount_minor
+        parts.append((done.returned.paid_minor or 0, done.returned.settled_minor or 0))
+    assert [sum(each) for each in zip(*parts, strict=True)] == [7100, 7800]
+
+
+async def test_a_bill_has_the_three_sums_of_payments_and_refunds(rig: Rig, tmp_path: Path, receiver, now) -> None:
+    if not rig.has_coupons:
+        return
+    rule = rig.channel.capabilities.bill
+    assert rule is not None
+    order = await paid_with(rig, now, [CHANNELS_COUPON, MERCHANTS_COUPON], receiver.url)
+    refund = refund_of(order, now, amount_minor=4400)
+    await rig.channel.refund(refund, now=now)
+    await settled(rig, refund, now)
+    plain, _ = await paid(rig, now)
+    day = rig.bill_day(now)
+    await rig.control.post("bill", day=day.isoformat())
+    bill = await rig.channel.download_bill(rule.kinds[0], day, tmp_path, now=rig.bill_now(now, day))
+    rows = {row.our_no: row for row in rig.channel.read_bill(bill)}
+    seen = [
+        (rows[no].amount_minor, rows[no].paid_minor, rows[no].settled_minor)
+        for no in (order.attempt_no, refund.refund_no, plain.attempt_no)
+    ]
+    assert seen == [(8800, 7100, 7800), (4400, 3550, 3900), (8800, 8800, 8800)]
+    sums = rows[order.attempt_no].sums
+    assert sums is not None
+    assert sums.borne_minor == 1000
+    assert rows[plain.attempt_no].sums is None
 
 
 # The channel's trouble.

@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 
 from hutong import ledger
+from hutong.channels.sums import Sums
 from hutong.ledger.accounting.chart import account_id
 from hutong.ledger.accounting.postings import transfers_of
 from hutong.ledger.model import AMOUNT_MAX
@@ -37,10 +38,11 @@ def payment(fee_ppm: int = 6_000) -> Any:
     return SimpleNamespace(payment_id=PAYMENT, merchant_id=MERCHANT, currency="CNY", fee_ppm=fee_ppm)
 
 
-def attempt(*, surplus: bool = False) -> Any:
+def attempt(*, surplus: bool = False, sums: Sums | None = None) -> Any:
     return SimpleNamespace(
-        attempt_id=ATTEMPT, payment_id=PAYMENT, account_id=CHANNEL, surplus=surplus, amount_captured_minor=10_000
-    )
+        attempt_id=ATTEMPT, payment_id=PAYMENT, account_id=CHANNEL, surplus=surplus, amount_captured_minor=10_000,
+        sums=sums,
+    )  # fmt: skip
 
 
 def refund(**fields: Any) -> Any:
@@ -50,7 +52,12 @@ def refund(**fields: Any) -> Any:
         "route": RefundMethod.ORIGINAL, "amount_minor": 1_000, "fee_minor": 6, "platform_minor": 150,
         "channel_minor": 70,
     }  # fmt: skip
-    return SimpleNamespace(**{**defaults, **fields})
+    made = {**defaults, **fields}
+    parts = {"held_minor": made["amount_minor"], "payer_minor": made["amount_minor"]} | {
+        name: made[name] for name in ("held_minor", "payer_minor") if name in made
+    }
+    by_payout = made["route"] is RefundMethod.PAYOUT
+    return SimpleNamespace(**made | parts, cost_minor=parts["payer_minor" if by_payout else "held_minor"])
 
 
 PAYOUT = {"route": RefundMethod.PAYOUT, "payout_account_id": PAYOUTS}
@@ -83,6 +90,36 @@ CASES: dict[str, Callable[[], ledger.Chain]] = {
     ),
     "refund failed": lambda: refund_postings.failure(refund()),
     "surplus refund failed": lambda: refund_postings.failure(refund(kind=RefundKind.SURPLUS)),
+    "payment with a discount of the merchant's and a fee": lambda: postings.success(
+        payment(), attempt(sums=Sums.unnamed(10_000, 7_000, 8_500))
+    ),
+    "payment with an application fee": lambda: postings.success(
+        payment(0), attempt(sums=Sums(10_000, 10_000, 9_000, withheld_minor=1_000))
+    ),
+    "surplus with a discount of the merchant's": lambda: postings.success(
+        payment(), attempt(surplus=True, sums=Sums.unnamed(10_000, 7_000, 8_500))
+    ),
+    "refund requested, of which a part settles": lambda: refund_postings.reservation(
+        refund(held_minor=850, platform_minor=0, channel_minor=0)
+    ),
+    "refund succeeded, of which a part settles": lambda: refund_postings.success(
+        refund(held_minor=850, platform_minor=0, channel_minor=0)
+    ),
+    "refund succeeded, for less than was held": lambda: refund_postings.success(
+        refund(held_minor=850, platform_minor=0, channel_minor=0), cost_minor=849
+    ),
+    "refund succeeded, for more than was held": lambda: refund_postings.success(
+        refund(held_minor=850, platform_minor=0, channel_minor=0), cost_minor=851
+    ),
+    "refund succeeded, for nothing": lambda: refund_postings.success(
+        refund(held_minor=850, platform_minor=0, channel_minor=0), cost_minor=0
+    ),
+    "refund succeeded, by payout of what the payer had paid": lambda: refund_postings.success(
+        refund(held_minor=850, payer_minor=700, platform_minor=0, channel_minor=0, **PAYOUT)
+    ),
+    "surplus refunded, for more than was owed": lambda: refund_postings.success(
+        refund(kind=RefundKind.SURPLUS, held_minor=850), cost_minor=851
+    ),
     "refund succeeded after it had failed": lambda: refund_postings.late_success(refund(), refund().amount_minor),
 }
 

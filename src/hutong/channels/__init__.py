@@ -3,10 +3,11 @@
 Promises: an unproven answer is UNKNOWN; an unmapped code is neither a success nor a failure; a notification that is
 not authentic is refused; credentials are sealed at rest, never shown, and replaced without a restart.
 
-An adapter needs the names of this package alone. Accounts and code maps are the faces `accounts` and `codes`.
+An adapter needs the names of this package alone. Accounts, code maps and the sums of a payment are the faces
+`accounts`, `codes` and `sums`.
 """
 
-from hutong.channels import accounts, codes
+from hutong.channels import accounts, codes, sums
 from hutong.channels.accounts.accounts import Accounts, Offer
 from hutong.channels.bill import Bill, BillRow, BillRowKind, BillState
 from hutong.channels.capability import BillRule, Capabilities, PaymentMethod, RefundRule
@@ -70,4 +71,5 @@ __all__ = [
     "codes",
     "confirm_refusal",
     "make_channel",
+    "sums",
 ]

@@ -10,6 +10,9 @@ from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
 
+from hutong.channels.errors import BillRefused
+from hutong.channels.sums import ChannelDiscount, Sums, SumsContradict
+
 
 class BillState(StrEnum):
     """The result of fetching a bill."""
@@ -82,13 +85,14 @@ class BillRow:
         our_no: Our number of the attempt, the refund or the payout; None where the row has none.
         channel_no: The channel's own number.
         original_no: For a refund: our number of the attempt.
-        amount_minor: The amount paid, refunded or sent, never negative.
+        amount_minor: The amount ordered, refunded or sent, never negative.
         fee_minor: The channel's fee; negative where the channel gives a fee back. None where the bill has no fee.
         state: The channel's own term for the state.
         happened_at: None where the bill has no time.
         settle_date: When the channel settles the row, where the bill has that date.
         original_channel_no: The channel's own number of the payment that a refund, its failure or a dispute is about,
             where the bill has that number.
+        sums: The three sums of a payment, or of a refund's parts; None where all are equal, or the bill lacks them.
         fault: For an exception alone.
     """
 
@@ -104,6 +108,17 @@ class BillRow:
     settle_date: date | None = None
     original_channel_no: str | None = None
     fault: RowFault | None = None
+    sums: Sums | None = None
+
+    @property
+    def paid_minor(self) -> int:
+        """What the payer paid, or got back."""
+        return self.amount_minor if self.sums is None else self.sums.paid_minor
+
+    @property
+    def settled_minor(self) -> int:
+        """What the channel settles, or takes back from the settlement, before its fee."""
+        return self.amount_minor if self.sums is None else self.sums.settled_minor
 
 
 EXCEPTIONS_MAX = 1_000
@@ -131,3 +146,24 @@ def regrouped(values: Sequence[str], columns: int, free: Sequence[int], separato
     for shares in map(Counter, itertools.combinations_with_replacement(free, surplus)):
         rest = iter(values)
         yield [separator.join(itertools.islice(rest, 1 + shares[column])) for column in range(columns)]
+
+
+def row_sums(
+    ordered_minor: int, paid_minor: int, settled_minor: int, discounts: tuple[ChannelDiscount, ...] | None = None
+) -> Sums | None:
+    """Return the sums of a row; None where all are equal.
+
+    Args:
+        discounts: None where the bill has the figures alone.
+
+    Errors:
+        BillRefused: they contradict each other.
+    """
+    try:
+        if discounts is None:
+            sums = Sums.unnamed(ordered_minor, paid_minor, settled_minor)
+        else:
+            sums = Sums(ordered_minor, paid_minor, settled_minor, discounts)
+    except SumsContradict as error:
+        raise BillRefused(f"the sums of a row contradict each other: {error}") from None
+    return None if sums.ordered_minor == sums.paid_minor == sums.settled_minor else sums

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
+from hutong.channels.sums import ReturnedSums, Sums
+
 
 class ChannelState(StrEnum):
     """The meaning of a channel's answer about a payment, a refund or a payout.
@@ -140,7 +142,7 @@ class ChannelAnswer:
     Attributes:
         state: The meaning of the answer.
         amount_minor, currency: The amount of the order, the capture, the refund or the payout as the channel states
-            it; None where it does not.
+            it; None where it does not. With coupons, the ordered sum or a refund's part of it.
         channel_order_no: The channel's own number, if it has assigned one.
         channel_code, channel_message: The channel's own texts, cut to 64 and 256 characters.
         code: Our unified code for them, from the code map; None where the channel gave no code, "unmapped" where the
@@ -150,6 +152,8 @@ class ChannelAnswer:
         retryable: Whether another attempt, later or elsewhere, may bring another answer.
         happened_at: When it happened, by the channel's clock.
         action: The payer's next step, after a successful submission.
+        sums: The three sums of a success; None where all are equal, or the channel does not state them.
+        returned: The parts of a refund; None where all are equal, or the channel does not state them.
     """
 
     state: ChannelState
@@ -163,6 +167,18 @@ class ChannelAnswer:
     code: str | None = None
     code_entry: str | None = None
     retryable: bool = False
+    sums: Sums | None = None
+    returned: ReturnedSums | None = None
+
+    @property
+    def paid_minor(self) -> int | None:
+        """What the payer paid, where it is not the whole amount."""
+        return None if self.sums is None else self.sums.paid_minor
+
+    @property
+    def settled_minor(self) -> int | None:
+        """What will settle, where the channel states it."""
+        return None if self.sums is None else self.sums.settled_minor
 
 
 class About(StrEnum):

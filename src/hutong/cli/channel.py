@@ -261,6 +261,7 @@ def bill_exceptions(
 _ROW_COLUMNS = (
     "kind", "our_no", "channel_no", "original_no", "amount_minor", "currency", "fee_minor", "state", "happened_at",
     "settle_date", "original_channel_no", "line_no", "reason", "text",
+    "paid_minor", "settled_minor", "discounts",
 )  # fmt: skip
 
 
@@ -270,8 +271,15 @@ def _row_document(row: channels.BillRow) -> dict[str, Any]:
         row.kind.value, row.our_no, row.channel_no, row.original_no, row.amount_minor, row.currency, row.fee_minor,
         row.state, row.happened_at and row.happened_at.isoformat(), row.settle_date and row.settle_date.isoformat(),
         row.original_channel_no, fault and fault.line_no, fault and fault.reason, fault and fault.text,
+        row.paid_minor, row.settled_minor, _discounts_text(row),
     )  # fmt: skip
     return dict(zip(_ROW_COLUMNS, values, strict=True))
+
+
+def _discounts_text(row: channels.BillRow) -> str:
+    """Return the discounts of a row as text: who bears each of them, and how much."""
+    discounts = () if row.sums is None else row.sums.discounts
+    return " ".join(f"{discount.funder or 'unknown'}:{discount.amount_minor}" for discount in discounts)
 
 
 def _bill_document(fetched: channels.Bill) -> dict[str, Any]:

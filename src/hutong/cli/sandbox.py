@@ -54,8 +54,17 @@ def pay(
     delay_ms: Annotated[int, typer.Option(help="Wait before the first notification.")] = 0,
     reorder: Annotated[bool, typer.Option("--reorder", help="Notify after a later notification.")] = False,
     amount_delta_minor: Annotated[int, typer.Option(help="Falsify the amount in the notification by this much.")] = 0,
+    coupon: Annotated[
+        list[str] | None, typer.Option(help="A coupon by who bears it: channel=700, platform=300 or merchant=1000.")
+    ] = None,
 ) -> None:
     """Pay, as the payer does."""
+    coupons = []
+    for each in coupon or []:
+        funder, _, amount = each.partition("=")
+        if not amount.isdecimal() or len(amount) > _DIGITS_MAX:
+            raise typer.BadParameter("a coupon is given as FUNDER=MINOR_UNITS", param_hint="--coupon")
+        coupons.append({"funder": funder, "amount_minor": int(amount)})
     notify = {
         "copies": copies,
         "lose": lose,
@@ -63,7 +72,7 @@ def pay(
         "reorder": reorder,
         "amount_delta_minor": amount_delta_minor,
     }
-    _post(channel, "pay", _named(number) | {"force": force, "notify": notify})
+    _post(channel, "pay", _named(number) | {"force": force, "notify": notify, "coupons": coupons})
 
 
 @sandbox.command()

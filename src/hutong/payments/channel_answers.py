@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+import orjson
+
 from hutong import db
 from hutong.channels import NOT_SENT, About, ChannelAnswer, ChannelState
 from hutong.ids import Ids, encode
@@ -284,6 +286,9 @@ def _transition(
     # A success after the end of the attempt or of the payment does not count: it is given back.
     attempt.surplus = to_surplus or not was_open or not payment.is_open
     attempt.amount_captured_minor = answer.amount_minor or to_capture or payment.amount_minor
+    if (sums := answer.sums) is not None:
+        attempt.amount_paid_minor, attempt.amount_settled_minor = sums.paid_minor, sums.settled_minor
+        attempt.channel_discounts = orjson.dumps(sums.discounts).decode()
     if attempt.surplus:
         return [PaymentEvent(_Type.SURPLUS, payment, attempt)]
     payment.status = PaymentStatus.SUCCEEDED

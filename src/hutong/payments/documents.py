@@ -56,6 +56,7 @@ class Documents:
 
     def payment(self, payment: Payment) -> dict[str, Any]:
         """Return the public form of a payment."""
+        sums = payment.sums
         return {
             "id": ids.encode("pay", payment.payment_id),
             "object": "payment",
@@ -64,6 +65,9 @@ class Documents:
             "amount_minor": payment.amount_minor,
             "capture_method": payment.capture_method.value,
             "amount_captured_minor": payment.amount_captured_minor,
+            "amount_paid_minor": sums.paid_minor,
+            "amount_settled_minor": sums.settled_minor,
+            "channel_discounts": [asdict(discount) for discount in sums.discounts],
             "amount_refunded_minor": payment.amount_refunded_minor,
             "amount_refunding_minor": payment.amount_refunding_minor,
             "currency": payment.currency,
@@ -136,6 +140,8 @@ def _refund_document(refund: Refund, text: dict[str, str] | None) -> dict[str, A
         "route": refund.route.value,
         "merchant_refund_no": refund.merchant_refund_no,
         "amount_minor": refund.amount_minor,
+        "amount_paid_minor": refund.payer_minor,
+        "amount_settled_minor": refund.cost_minor,
         "currency": refund.currency,
         "fee_returned_minor": refund.fee_minor,
         "items": [

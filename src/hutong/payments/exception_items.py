@@ -12,7 +12,7 @@ from uuid import UUID
 
 import orjson
 
-from hutong import ids
+from hutong import channels, ids
 from hutong.channels import About, ChannelAnswer, ChannelState
 from hutong.errors import ConfigurationError, Conflict
 from hutong.payments.model import Source
@@ -78,6 +78,7 @@ class NewException:
         number: Our number as the channel has it; empty where it could not be read.
         amount_minor, currency, channel_order_no, happened_at: The channel's figures.
         expected_minor, expected_currency: Ours.
+        paid_minor, settled_minor: The other two of the channel's sums, where they are not the amount.
         reason: One term for what is wrong.
         message: The message, sealed; None for an answer to a query.
         digest: Two messages with the same digest report the same.
@@ -102,6 +103,8 @@ class NewException:
     attempt_id: UUID | None = None
     refund_id: UUID | None = None
     message: bytes | None = None
+    paid_minor: int | None = None
+    settled_minor: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,15 @@ class PaymentException:
     decided_at: datetime | None
     decided_by: str | None
     decision_reason: str | None
+    paid_minor: int | None = None
+    settled_minor: int | None = None
+
+    @property
+    def sums(self) -> channels.sums.Sums | None:
+        """The channel's sums, without the names of the discounts; None where all are the amount."""
+        if self.amount_minor is None or self.paid_minor is None or self.settled_minor is None:
+            return None
+        return channels.sums.Sums.unnamed(self.amount_minor, self.paid_minor, self.settled_minor)
 
     @property
     def is_about_own(self) -> bool:
@@ -187,6 +199,8 @@ def exception_of(
         attempt_id=attempt_id,
         refund_id=refund_id,
         message=message,
+        paid_minor=answer.paid_minor,
+        settled_minor=answer.settled_minor,
     )
 
 

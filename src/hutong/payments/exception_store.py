@@ -125,6 +125,8 @@ def exception_document(item: PaymentException) -> Mapping[str, Any]:
         "state": item.state.value,
         "amount_minor": item.amount_minor,
         "currency": item.currency,
+        "amount_paid_minor": item.amount_minor if item.paid_minor is None else item.paid_minor,
+        "amount_settled_minor": item.amount_minor if item.settled_minor is None else item.settled_minor,
         "expected_minor": item.expected_minor,
         "expected_currency": item.expected_currency,
         "channel_order_no": item.channel_order_no,

@@ -9,6 +9,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
+import orjson
+
+from hutong import channels
 from hutong.customers import Customer
 from hutong.payments.items import Discount, LineItem
 
@@ -106,7 +109,7 @@ class CaptureMethod(StrEnum):
 
 
 class CloseReason(StrEnum):
-    """Why a payment is to be closed."""
+    """Why a payment is closed."""
 
     MERCHANT = "merchant"
     EXPIRED = "expired"
@@ -242,12 +245,29 @@ class Attempt:
     code_entry: str | None = None
     """The entry of the code map that `code` is from; None for an answer from before this was recorded."""
     retryable: bool | None = None
+    amount_paid_minor: int | None = None
+    """What the payer paid; None if it is what was captured. `amount_settled_minor` and the discounts go with it."""
+    amount_settled_minor: int | None = None
+    channel_discounts: str | None = None
     decision: str | None = field(default=None, repr=False, compare=False)
     """The routing decision; known only to the process that started the attempt."""
 
     @property
     def is_open(self) -> bool:
         return self.state in OPEN_ATTEMPTS
+
+    @property
+    def sums(self) -> channels.sums.Sums | None:
+        """The three sums of a success; None where all are what was captured."""
+        figures = self.amount_captured_minor or 0, self.amount_paid_minor or 0, self.amount_settled_minor or 0
+        return (
+            channels.sums.Sums.read(*figures, orjson.loads(self.channel_discounts)) if self.channel_discounts else None
+        )
+
+    @property
+    def returnable_minor(self) -> int:
+        """What refunds of the whole take back from the settlement: all but the discounts that the merchant bore."""
+        return (self.amount_captured_minor or 0) - (self.sums.borne_minor if self.sums else 0)
 
 
 @dataclass(slots=True)
@@ -305,6 +325,12 @@ class Payment:
     def counted_attempt(self) -> Attempt | None:
         """The one successful attempt whose money the payment counts; every other success is surplus."""
         return next((a for a in self.attempts if a.state is AttemptState.SUCCEEDED and not a.surplus), None)
+
+    @property
+    def sums(self) -> channels.sums.Sums:
+        """What was ordered, paid and will settle of the captured amount; all are 0 until it is captured."""
+        counted, captured_minor = self.counted_attempt, self.amount_captured_minor
+        return (counted and counted.sums) or channels.sums.Sums(captured_minor, captured_minor, captured_minor)
 
     @property
     def refundable_minor(self) -> int:

@@ -137,6 +137,7 @@ class Notifications:
             currency=item.currency,
             channel_order_no=item.channel_order_no,
             happened_at=item.happened_at,
+            sums=item.sums,
         )
         outcome = await self._record(channel, item.account_id, channels.Notification(item.number, answer, item.about))
         if outcome is RecordOutcome.NOT_FOUND:

@@ -12,6 +12,8 @@ from hutong.payments.model import Attempt, Payment
 def success(payment: Payment, attempt: Attempt, *, platform_minor: int = 0, channel_minor: int = 0) -> ledger.Chain:
     """Return the chain that books a success: to the merchant with discount funding and our fee, or to surplus.
 
+    Credited is what was ordered, less what the channel does not settle. Our fee is on what settles.
+
     The first transfer's id follows from the attempt, so the ledger itself refuses to book a success twice. All ids are
     of the payment's time, since the journal is kept in order of its ids and those of attempts are in none.
 
@@ -20,16 +22,27 @@ def success(payment: Payment, attempt: Attempt, *, platform_minor: int = 0, chan
             the merchant; surplus has none.
     """
     taken, payment_id = taken_minor(attempt), attempt.payment_id
-    name = _success_name(attempt.attempt_id)
+    name, sums = _success_name(attempt.attempt_id), attempt.sums
+    owed_to = "surplus" if attempt.surplus else "payment"
+    # What the channel does not settle is taken off at once: the channel does not owe it, and we do not either.
+    borne, withheld = (0, 0) if sums is None else (sums.borne_minor, sums.withheld_minor)
+    unsettled = [
+        Posting(EventCode.MERCHANT_DISCOUNT, owed_to, borne, payment_id, f"{name}:discount"),
+        Posting(EventCode.APPLICATION_FEE, owed_to, withheld, payment_id, f"{name}:application_fee"),
+    ]
     if attempt.surplus:
-        postings = [Posting(EventCode.SURPLUS, "surplus", taken, payment_id, name)]
+        postings = [
+            Posting(EventCode.SURPLUS, "surplus", taken, payment_id, name),
+            *(posting for posting in unsettled if posting.amount_minor),
+        ]
     else:
         # The fee comes last, so that nothing is taken from the merchant before everything has been credited.
         extras = [
+            *unsettled,
             Posting(EventCode.FUNDING, "platform", platform_minor, payment_id, f"{name}:platform"),
             Posting(EventCode.FUNDING, "channel", channel_minor, payment_id, f"{name}:channel"),
             # The payment's own id: time-ordered, and as unique as the one success that counts.
-            Posting(EventCode.FEE, "fee", money.fee_minor(taken, payment.fee_ppm), payment_id),
+            Posting(EventCode.FEE, "fee", money.fee_minor(taken - borne - withheld, payment.fee_ppm), payment_id),
         ]
         postings = [
             Posting(EventCode.PAYMENT, "payment", taken, payment_id, name),

@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import partial
 from uuid import UUID
 
-from hutong import db, ids
+from hutong import channels, db, ids
 from hutong.channels import About, ChannelAnswer, ChannelState, Notification
 from hutong.errors import Conflict, InvalidParameter, NotFound
 from hutong.payments.exception_items import seal_message
@@ -39,6 +39,7 @@ class UnknownNumber:
     Attributes:
         state: UNKNOWN for a row of a bill.
         amount_minor, currency, channel_order_no, happened_at: As the channel reported them last.
+        paid_minor, settled_minor: The other two of the channel's sums, where they are not the amount.
     """
 
     account_id: UUID
@@ -52,6 +53,15 @@ class UnknownNumber:
     first_at: datetime
     last_at: datetime
     source: NumberSource
+    paid_minor: int | None = None
+    settled_minor: int | None = None
+
+    @property
+    def sums(self) -> channels.sums.Sums | None:
+        """The channel's sums, without the names of the discounts; None where all are the amount."""
+        if self.amount_minor is None or self.paid_minor is None or self.settled_minor is None:
+            return None
+        return channels.sums.Sums.unnamed(self.amount_minor, self.paid_minor, self.settled_minor)
 
     @property
     def notification(self) -> Notification:
@@ -62,6 +72,7 @@ class UnknownNumber:
             self.currency,
             channel_order_no=self.channel_order_no,
             happened_at=self.happened_at,
+            sums=self.sums,
         )
         return Notification(self.number, answer, self.about)
 

@@ -35,6 +35,7 @@ class Entry:
         fee_minor: The channel's fee; negative where it returns one.
         state: The channel's own name of the state.
         data: Further fields of the channel's layout.
+        prepaid_minor, borne_minor: The coupons that are settled, and those that are not; of a refund, their parts.
     """
 
     kind: str
@@ -51,6 +52,13 @@ class Entry:
     description: str
     method: str
     data: Mapping[str, Any]
+    prepaid_minor: int = 0
+    borne_minor: int = 0
+
+    @property
+    def settled_minor(self) -> int:
+        """What is settled, or taken back, before the fee."""
+        return self.amount_minor - self.borne_minor
 
 
 def payment_entry(order: SandboxOrder, *, fee_minor: int, state: str, **fields: Any) -> Entry:
@@ -60,6 +68,8 @@ def payment_entry(order: SandboxOrder, *, fee_minor: int, state: str, **fields: 
         "channel_no": order.channel_order_no,
         "amount_minor": order.captured_minor,
         "at": order.paid_at,
+        "prepaid_minor": order.settled_minor - order.payer_minor,
+        "borne_minor": order.borne_minor,
     }
     return _entry(order, "payment", fee_minor=fee_minor, state=state, **values | fields)
 
@@ -71,6 +81,8 @@ def refund_entry(refund: SandboxRefund, *, fee_minor: int, state: str, **fields:
         "channel_no": refund.channel_refund_no,
         "amount_minor": refund.amount_minor,
         "at": refund.changed_at,
+        "prepaid_minor": refund.settled_minor - refund.payer_minor,
+        "borne_minor": refund.borne_minor,
     }
     return _entry(refund.order, "refund", fee_minor=fee_minor, state=state, **values | fields)
 

@@ -16,7 +16,7 @@ from hutong.http_requests import refuse_doubled_headers, refuse_foreign_origin
 from hutong.sandbox.bill import DIFFERENCES, plant
 from hutong.sandbox.faults import KINDS, CallFault, Faults, NotifyFaults
 from hutong.sandbox.simulator import Simulator
-from hutong.sandbox.store import SandboxOrder, Store, describe
+from hutong.sandbox.store import Coupon, SandboxOrder, Store, describe
 
 Model = TypeVar("Model", bound=BaseModel)
 Count = Annotated[int, Field(ge=0, le=100_000)]
@@ -48,10 +48,20 @@ class Scan(_Strict):
     notify: Notify | None = None
 
 
+class CouponUsed(_Strict):
+    """A coupon that the payer uses, see `Coupon`."""
+
+    name: Annotated[str, Field(min_length=1, max_length=32)] = "coupon"
+    funder: Literal["channel", "platform", "merchant"]
+    amount_minor: Annotated[int, Field(ge=1, le=10**15)]
+    prepaid: bool = False
+
+
 class Pay(Scan):
     """A payment by the payer; `force` takes money for a closed or declined order, as no channel should."""
 
     force: bool = False
+    coupons: Annotated[list[CouponUsed], Field(max_length=10)] = []
 
 
 class Finish(_Strict):
@@ -168,6 +178,12 @@ class _Control:
     async def pay(self, request: web.Request) -> web.Response:
         body = await _read(request, Pay)
         order = self._find(body)
+        coupons = tuple(Coupon(**each.model_dump()) for each in body.coupons)
+        unusable = self._simulator.unusable(order, coupons)
+        if unusable is not None:
+            return _answer({"error": unusable}, status=422)
+        if self._store.is_payable(order, force=body.force):
+            order.coupons = coupons
         return _outcome(order, self._simulator.pay(order, self._notify(body.notify), force=body.force))
 
     async def decline(self, request: web.Request) -> web.Response:

@@ -13,7 +13,7 @@ from aiohttp import web
 from hutong.sandbox.bill import Entry
 from hutong.sandbox.faults import NotifyFaults
 from hutong.sandbox.notifier import Notifier
-from hutong.sandbox.store import OrderState, OutgoingState, SandboxOrder, SandboxPayout, SandboxRefund, Store
+from hutong.sandbox.store import Coupon, OrderState, OutgoingState, SandboxOrder, SandboxPayout, SandboxRefund, Store
 
 Answer = TypeVar("Answer")
 
@@ -57,6 +57,12 @@ class Simulator(Protocol):
 
     def opened(self, order: SandboxOrder) -> None:
         """Note that the payer scanned the code or opened the page; at some channels the order exists from then on."""
+
+    def unusable(self, order: SandboxOrder, coupons: Sequence[Coupon]) -> str | None:
+        """Return why the payer cannot use these coupons for an order; None if they can."""
+        if sum(coupon.amount_minor for coupon in coupons) > order.amount_minor:
+            return "the coupons are worth more than the order"
+        return "an order whose money is only reserved takes no coupons" if coupons and not order.capture else None
 
     def pay(self, order: SandboxOrder, faults: NotifyFaults, *, force: bool = False) -> bool:
         """Pay an order as its payer and notify the platform; return whether it was paid, see `Store.pay`."""

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from hutong.clock import Clock, to_ns
+from hutong.money import allocate
 from hutong.sandbox.bill import Entry
 from hutong.sandbox.faults import Faults
 
@@ -31,6 +32,26 @@ class OutgoingState(StrEnum):
     FAILED = "failed"
 
 
+@dataclass(frozen=True, slots=True)
+class Coupon:
+    """A coupon that the payer uses.
+
+    Attributes:
+        funder: "channel", "platform" (neither the channel nor the merchant) or "merchant".
+        prepaid: Whether a merchant has paid for it in advance, so that it is settled like the others'.
+    """
+
+    name: str
+    funder: str
+    amount_minor: int
+    prepaid: bool = False
+
+    @property
+    def settles(self) -> bool:
+        """Whether the channel settles the amount to the merchant."""
+        return self.funder != "merchant" or self.prepaid
+
+
 @dataclass(slots=True)
 class SandboxOrder:
     """One order at the channel, under the platform's number.
@@ -46,6 +67,7 @@ class SandboxOrder:
         paid_at: The time of the capture.
         notified: The number of notifications sent.
         accepted: Whether the platform has accepted a notification.
+        coupons: Those that the payer has used.
     """
 
     order_no: str
@@ -66,11 +88,31 @@ class SandboxOrder:
     paid_at: datetime | None = None
     notified: int = 0
     accepted: bool = False
+    coupons: tuple[Coupon, ...] = ()
+
+    @property
+    def payer_minor(self) -> int:
+        """What the payer has paid."""
+        return self.captured_minor - sum(coupon.amount_minor for coupon in self.coupons) if self.captured_minor else 0
+
+    @property
+    def borne_minor(self) -> int:
+        """The coupons that are not settled."""
+        return sum(coupon.amount_minor for coupon in self.coupons if not coupon.settles)
+
+    @property
+    def settled_minor(self) -> int:
+        """What is settled to the merchant, before the fee."""
+        return self.captured_minor - self.borne_minor if self.captured_minor else 0
 
 
 @dataclass(slots=True)
 class SandboxRefund:
-    """A refund, under the platform's number; the other attributes are those of `SandboxOrder`."""
+    """A refund, under the platform's number; the other attributes are those of `SandboxOrder`.
+
+    Attributes:
+        returned: The part of each of the order's coupons.
+    """
 
     refund_no: str
     channel_refund_no: str
@@ -85,6 +127,23 @@ class SandboxRefund:
     changed_at: datetime | None = None
     notified: int = 0
     accepted: bool = False
+    returned: tuple[int, ...] = ()
+
+    @property
+    def payer_minor(self) -> int:
+        """What the payer gets back."""
+        return self.amount_minor - sum(self.returned)
+
+    @property
+    def borne_minor(self) -> int:
+        """The part of the coupons that were not settled."""
+        parts = zip(self.order.coupons, self.returned, strict=True)
+        return sum(part for coupon, part in parts if not coupon.settles)
+
+    @property
+    def settled_minor(self) -> int:
+        """What is taken back from the settlement."""
+        return self.amount_minor - self.borne_minor
 
 
 @dataclass(slots=True)
@@ -135,6 +194,11 @@ class Store:
         """Return whether a payer can still pay an order. An expired order stays unpaid until it is closed."""
         return order.state is OrderState.OPEN and (order.expires_at is None or self.clock.now() < order.expires_at)
 
+    def is_payable(self, order: SandboxOrder, *, force: bool) -> bool:
+        """Return whether `pay` would pay an order."""
+        already_paid = order.state in (OrderState.PAID, OrderState.AUTHORIZED)
+        return not already_paid and (force or self.payable(order))
+
     def pay(self, order: SandboxOrder, *, force: bool = False) -> bool:
         """Pay an order, or reserve the money if the order is not captured automatically.
 
@@ -144,8 +208,7 @@ class Store:
         Returns:
             Whether the order was paid now.
         """
-        already_paid = order.state in (OrderState.PAID, OrderState.AUTHORIZED)
-        if already_paid or not (force or self.payable(order)):
+        if not self.is_payable(order, force=force):
             return False
         if order.capture:
             self._take(order, order.amount_minor, "paid")
@@ -179,6 +242,15 @@ class Store:
         return order.captured_minor - sum(refunded)
 
     def start_refund(self, refund: SandboxRefund) -> None:
+        """Accept a refund. The payer's part and each coupon's are in proportion to what is left of them."""
+        order = refund.order
+        before = [r for r in self.refunds.values() if r.order is order and r.state is not OutgoingState.FAILED]
+        left = [
+            coupon.amount_minor - sum(other.returned[place] for other in before)
+            for place, coupon in enumerate(order.coupons)
+        ]
+        payer_left = order.payer_minor - sum(other.payer_minor for other in before)
+        refund.returned = tuple(allocate(refund.amount_minor, [payer_left, *left])[1:]) if left else ()
         self.refunds[refund.refund_no] = refund
         self._record(refund, "refund_accepted")
 

@@ -28,6 +28,8 @@ def record_document(record: PaymentRecord, avatar_base: str = "") -> dict[str, A
         "amount_minor": record.amount_minor,
         "currency": record.currency,
         "amount_captured_minor": record.amount_captured_minor,
+        "amount_paid_minor": record.amount_paid_minor,
+        "amount_settled_minor": record.amount_settled_minor,
         "amount_refunded_minor": record.amount_refunded_minor,
         "method": record.method,
         "channel": record.channel,
@@ -64,6 +66,8 @@ class RecordLine:
     amount: str
     amount_minor: int
     amount_captured_minor: int
+    amount_paid_minor: int
+    amount_settled_minor: int
     amount_refunded_minor: int
     method: str
     channel: str
@@ -87,6 +91,8 @@ def record_line(record: PaymentRecord) -> RecordLine:
         amount=money.to_major(record.amount_minor, record.currency),
         amount_minor=record.amount_minor,
         amount_captured_minor=record.amount_captured_minor,
+        amount_paid_minor=record.amount_paid_minor,
+        amount_settled_minor=record.amount_settled_minor,
         amount_refunded_minor=record.amount_refunded_minor,
         method=record.method or "",
         channel=record.channel or "",

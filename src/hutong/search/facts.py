@@ -79,6 +79,9 @@ def _payment(event: RecordedEvent, data: dict[str, Any]) -> PaymentFact:
         amount_minor=data["amount_minor"],
         currency=data["currency"],
         amount_captured_minor=data["amount_captured_minor"],
+        # The oldest events have one sum.
+        amount_paid_minor=data.get("amount_paid_minor", data["amount_captured_minor"]),
+        amount_settled_minor=data.get("amount_settled_minor", data["amount_captured_minor"]),
         method=paid.get("method"),
         channel=paid.get("channel"),
         customer_id=customer.get("id"),

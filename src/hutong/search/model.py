@@ -33,6 +33,8 @@ class PaymentFact(NamedTuple):
     amount_minor: int
     currency: str
     amount_captured_minor: int
+    amount_paid_minor: int
+    amount_settled_minor: int
     method: str | None
     channel: str | None
     customer_id: str | None
@@ -94,6 +96,8 @@ class PaymentRecord:
     amount_minor: int
     currency: str
     amount_captured_minor: int
+    amount_paid_minor: int
+    amount_settled_minor: int
     amount_refunded_minor: int
     method: str | None
     channel: str | None

@@ -160,6 +160,8 @@ def _payment(row: asyncpg.Record, version: int) -> PaymentFact:
         amount_minor=row["amount_minor"],
         currency=row["currency"],
         amount_captured_minor=row["amount_captured_minor"],
+        amount_paid_minor=row["amount_paid_minor"],
+        amount_settled_minor=row["amount_settled_minor"],
         method=row["method"],
         channel=row["channel"],
         customer_id=customer.get("id"),

@@ -219,7 +219,9 @@ def test_a_success_that_is_not_whole_or_not_ours_is_refused(alipay: Alipay, alip
     ("written", "minor"), [("0.01", 1), ("88.88", 8888), ("1", 100), ("1.5", 150), ("100000000", 10**10)]
 )
 def test_yuan_become_fen_exactly(alipay: Alipay, alipay_keys, written: str, minor: int) -> None:
-    results = alipay.parse_notification({}, signed(alipay_keys.public.key, notice(total_amount=written)), now=NOW)
+    results = alipay.parse_notification(
+        {}, signed(alipay_keys.public.key, notice(total_amount=written, receipt_amount=written)), now=NOW
+    )
     assert results.answer.amount_minor == minor
 
 

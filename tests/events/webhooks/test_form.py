@@ -25,6 +25,8 @@ PAYMENT = {
     "merchant_order_no": "2026-000123",
     "amount_minor": 1999,
     "amount_captured_minor": 1999,
+    "amount_paid_minor": 1299,
+    "amount_settled_minor": 1799,
     "amount_refunded_minor": 0,
     "currency": "CNY",
     "subject": "糖醋排骨 & 茶=1+1",
@@ -90,6 +92,7 @@ async def test_a_payment_is_notified_in_alipays_form_and_verifies(
     assert form.pop("notify_id").startswith("evt_")
     assert form == {
         "app_id": ids.encode("mer", world.merchant),
+        "buyer_pay_amount": "12.99",
         "charset": "utf-8",
         "event_seq": "1",
         "event_type": "payment.succeeded",
@@ -98,7 +101,7 @@ async def test_a_payment_is_notified_in_alipays_form_and_verifies(
         "notify_time": "2026-01-01 08:00:00",
         "notify_type": "trade_status_sync",
         "out_trade_no": "2026-000123",
-        "receipt_amount": "19.99",
+        "receipt_amount": "17.99",
         "sign_type": "RSA2",
         "subject": "糖醋排骨 & 茶=1+1",
         "total_amount": "19.99",

@@ -86,6 +86,8 @@ class Rig:
         notice_window: The greatest age of a notification; None if it has no signed time.
         payee: The recipient of the payouts that the tests send.
         notifies_refunds, notifies_payouts: Whether the channel reports their outcome.
+        has_coupons: Whether payers can use coupons, so that the sums of a payment differ.
+        funders: Whom the channel names as the funder of a coupon, where it cannot name the party itself.
         signed_each_time: Whether each repetition of a notification has its own signature, so that the same is a replay.
     """
 
@@ -110,6 +112,8 @@ class Rig:
     payee: Mapping[str, str] = field(default_factory=dict)
     notifies_refunds: bool = True
     notifies_payouts: bool = False
+    has_coupons: bool = True
+    funders: Mapping[str, str] = field(default_factory=dict)
 
     def request(self, now: datetime, **changed: Any) -> PayRequest:
         fields: dict[str, Any] = {

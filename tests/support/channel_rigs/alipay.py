@@ -53,6 +53,7 @@ def make_rig(name: str, bench: Bench) -> Rig:
         control=control,
         method="alipay_qr",
         currency="CNY",
+        funders={"platform": "channel"},
         refusal=(400, "ACQ.INVALID_PARAMETER"),
         absent=(404, "ACQ.TRADE_NOT_EXIST"),
         unproven={kind: code for kind, code in UNPROVEN.items() if kind != "stale"},

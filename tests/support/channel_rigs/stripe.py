@@ -26,6 +26,7 @@ def make_rig(name: str, bench: Bench) -> Rig:
         control=Control(bench.url, bench.session, "stripe"),
         method="card",
         currency="USD",
+        has_coupons=False,
         payer={"token": "pm_card_threeDSecure2Required"},
         refusal=(400, "parameter_missing"),
         absent=(404, "resource_missing"),

@@ -48,6 +48,8 @@ class BillObject(BaseModel):
     amount_minor: int
     currency: str
     amount_captured_minor: int
+    amount_paid_minor: int = Field(description="What the payer paid of it.")
+    amount_settled_minor: int = Field(description="What the channel settles of it, before its fee.")
     amount_refunded_minor: int = Field(description="The sum of `refunds`.")
     method: str | None = Field(description="The method of the attempt that took the money.")
     channel: str | None

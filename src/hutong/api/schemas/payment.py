@@ -233,6 +233,19 @@ class CustomerObject(BaseModel):
     avatar: str | None
 
 
+class ChannelDiscountObject(BaseModel):
+    """One party's part of a discount that the channel has given the payer, such as a coupon."""
+
+    name: str = Field(description="The channel's own name of it; empty if it has none.")
+    funder: Literal["channel", "platform", "merchant"] | None = Field(
+        description="The party that bears it, `platform` if it is neither the channel nor you; null if unknown."
+    )
+    amount_minor: int
+    settles: bool = Field(
+        description="Whether it is settled to you all the same. A coupon that you have paid for in advance is."
+    )
+
+
 class PaymentObject(BaseModel):
     """A payment."""
 
@@ -243,6 +256,13 @@ class PaymentObject(BaseModel):
     amount_minor: int
     capture_method: Literal["automatic", "manual"]
     amount_captured_minor: int = Field(description="The captured amount; 0 until the payment has succeeded.")
+    amount_paid_minor: int = Field(
+        description="The part of it that the payer paid; a channel's discount makes it less."
+    )
+    amount_settled_minor: int = Field(
+        description="The part of it that the channel settles, before its fee; a discount that you bear makes it less."
+    )
+    channel_discounts: list[ChannelDiscountObject] = Field(description="The channel's discounts, such as coupons.")
     amount_refunded_minor: int = Field(description="The amount that has been refunded.")
     amount_refunding_minor: int = Field(description="The amount of refunds that are not finished.")
     currency: str

@@ -72,7 +72,13 @@ class RefundObject(BaseModel):
         description="The way that the money takes, or took last."
     )
     merchant_refund_no: str | None = Field(description="Null for surplus.")
-    amount_minor: int = Field(description="The amount that the payer gets.")
+    amount_minor: int = Field(description="The refunded part of the captured amount.")
+    amount_paid_minor: int = Field(
+        description="The part of it that the payer gets; a channel's discount makes it less."
+    )
+    amount_settled_minor: int = Field(
+        description="The part of it that is taken back from you; a discount that you bear makes it less."
+    )
     currency: str
     fee_returned_minor: int = Field(description="The part of our fee that you get back.")
     items: list[RefundItemObject]

@@ -48,7 +48,9 @@ SELECT overlay(p.id::text PLACING '7003' FROM 15 FOR 4)::uuid, p.merchant_id, p.
     json_build_object(
         'id', 'pay_01h455vb4pex5vsknk084sn02q', 'object', 'payment', 'status', p.status,
         'merchant_order_no', p.merchant_order_no, 'amount_minor', p.amount_minor, 'capture_method', 'automatic',
-        'amount_captured_minor', p.amount_captured_minor, 'amount_refunded_minor', 0, 'amount_refunding_minor', 0,
+        'amount_captured_minor', p.amount_captured_minor, 'amount_paid_minor', p.amount_captured_minor,
+        'amount_settled_minor', p.amount_captured_minor, 'channel_discounts', json_build_array(),
+        'amount_refunded_minor', 0, 'amount_refunding_minor', 0,
         'currency', p.currency, 'subject', p.subject, 'return_url', NULL, 'metadata', json_build_object(),
         'customer', p.customer::json,
         'checkout_url', 'https://pay.example/pay/pay_01h455vb4pex5vsknk084sn02q?token=unguessable-unguessable',
@@ -76,6 +78,7 @@ SELECT overlay(r.id::text PLACING '7004' FROM 15 FOR 4)::uuid, r.merchant_id, r.
     json_build_object(
         'id', 'ref_' || own.text, 'object', 'refund', 'payment_id', 'pay_' || whole.text, 'kind', r.kind,
         'state', r.state, 'route', r.route, 'merchant_refund_no', r.merchant_refund_no, 'amount_minor', r.amount_minor,
+        'amount_paid_minor', r.amount_minor, 'amount_settled_minor', r.amount_minor,
         'currency', r.currency, 'fee_returned_minor', 0, 'items', json_build_array(), 'reason', r.reason,
         'channel', r.channel, 'channel_refund_no', NULL, 'channel_code', NULL, 'channel_message', NULL,
         'text', NULL,

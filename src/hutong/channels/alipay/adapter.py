@@ -28,7 +28,7 @@ from hutong.channels.alipay.diagnostics import diagnose
 from hutong.channels.alipay.notifications import named_certificate, parse_notification
 from hutong.channels.alipay.payouts import AlipayPayouts
 from hutong.channels.alipay.refunds import AlipayRefunds
-from hutong.channels.alipay.requests import METHODS, PRODUCTS, check_number, check_order, order_content
+from hutong.channels.alipay.requests import METHODS, PRODUCTS, SUMS_OPTIONS, check_number, check_order, order_content
 from hutong.channels.alipay.responses import AlipayResponses, check_same_order, has_ended, succeeded
 from hutong.channels.bill import Bill, BillRow
 from hutong.channels.capability import BillRule, Capabilities, RefundRule
@@ -151,7 +151,8 @@ class Alipay(Channel):
     async def _query(self, attempt_no: str, now: datetime) -> ChannelAnswer:
         check_number(attempt_no)
         try:
-            node = await self._client.call("alipay.trade.query", {"out_trade_no": attempt_no}, now=now)
+            content = {"out_trade_no": attempt_no, "query_options": SUMS_OPTIONS}
+            node = await self._client.call("alipay.trade.query", content, now=now)
             if succeeded(node):
                 return self._responses.trade(node, attempt_no, paid_at=node.get("send_pay_date"))
         except NoAnswer as error:

@@ -27,11 +27,21 @@ from hutong.channels.alipay.client import AlipayClient
 from hutong.channels.alipay.credentials import AlipayCredentials
 from hutong.channels.alipay.requests import CURRENCY
 from hutong.channels.alipay.responses import AlipayResponses, succeeded, to_instant
-from hutong.channels.bill import EXCEPTIONS_MAX, Bill, BillRow, BillRowKind, BillState, exception_row, regrouped
+from hutong.channels.bill import (
+    EXCEPTIONS_MAX,
+    Bill,
+    BillRow,
+    BillRowKind,
+    BillState,
+    exception_row,
+    regrouped,
+    row_sums,
+)
 from hutong.channels.capability import BillRule
 from hutong.channels.errors import BillRefused, ChannelUnreachable, NoAnswer
 from hutong.channels.http import Http
 from hutong.channels.model import text
+from hutong.channels.sums import ChannelDiscount, DiscountFunder, Sums
 from hutong.errors import InvalidParameter
 from hutong.money import from_major
 
@@ -59,6 +69,13 @@ _TYPED = re.compile(r"创建时间|完成时间|.*（元）")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
 _ROW = re.compile(r"[0-9]{16,64}\t?,")
 """The beginning of a row: Alipay's number of the trade."""
+_FUNDED = (
+    (_DISCOUNT, DiscountFunder.MERCHANT, False),
+    ("支付宝红包（元）", DiscountFunder.CHANNEL, True),
+    ("支付宝优惠（元）", DiscountFunder.CHANNEL, True),
+    ("商家红包消费金额（元）", DiscountFunder.MERCHANT, True),
+)
+"""The columns of discounts: who bears them, and whether they are settled. The merchant has paid for its red packets."""
 _KINDS = {"交易": BillRowKind.PAYMENT, "退款": BillRowKind.REFUND}
 
 
@@ -291,7 +308,20 @@ def _row(values: dict[str, str]) -> BillRow:
         state=values[_TYPE],
         happened_at=to_instant(values[_DONE]),
         original_channel_no=values[_NO] or None if refunded else None,
+        sums=None if kind is BillRowKind.OTHER else _sums(values),
     )
+
+
+def _sums(values: dict[str, str]) -> Sums | None:
+    """Return the sums of a payment or of a refund's parts; a refund's are written as negative."""
+    discounts = tuple(
+        ChannelDiscount(column.removesuffix("（元）"), funder, part, settles)
+        for column, funder, settles in _FUNDED
+        if (part := abs(_minor(values.get(column) or "0")))
+    )
+    ordered = abs(_minor(values[_AMOUNT]))
+    paid = ordered - sum(discount.amount_minor for discount in discounts)
+    return row_sums(ordered, paid, abs(_minor(values[_RECEIVED])), discounts)
 
 
 def _check_summary(lines: _GbkLines, day: date, seller_id: str, totals: _RowTotals) -> None:

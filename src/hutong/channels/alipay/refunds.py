@@ -69,7 +69,7 @@ class AlipayRefunds:
         content = {
             "out_trade_no": refund.order.attempt_no,
             "out_request_no": number,
-            "query_options": ["gmt_refund_pay"],
+            "query_options": ["gmt_refund_pay", "refund_detail_item_list"],
         }
         try:
             node = await self._client.call("alipay.trade.fastpay.refund.query", content, now=now)

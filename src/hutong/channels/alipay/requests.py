@@ -17,6 +17,9 @@ from hutong.money import to_major
 CURRENCY = "CNY"
 TRANSFER_PRODUCT = {"product_code": "TRANS_ACCOUNT_NO_PWD", "biz_scene": "DIRECT_TRANSFER"}
 
+SUMS_OPTIONS = ["fund_bill_list", "mdiscount_amount"]
+"""What a query must ask for, so that it tells whose coupons were used."""
+
 _NUMBER = re.compile(r"[0-9A-Za-z_]{1,64}")
 _AUTH_CODE = re.compile(r"(?:2[5-9]|30)[0-9]{14,22}")
 _BILL = {",": "，"}
@@ -150,6 +153,7 @@ def refund_content(refund: RefundRequest) -> dict[str, Any]:
         "out_trade_no": refund.order.attempt_no,
         "out_request_no": refund.refund_no,
         "refund_amount": to_major(refund.amount_minor, refund.order.currency),
+        "query_options": ["refund_detail_item_list"],
     }
     if refund.reason:
         content["refund_reason"] = _REASON.fit(refund.reason)

@@ -1,4 +1,9 @@
-"""Alipay's answers about trades, refunds and transfers, read into the terms of all channels."""
+"""Alipay's answers about trades, refunds and transfers, read into the terms of all channels.
+
+Source:
+    https://opendocs.alipay.com/open/02ekfh (query: `receipt_amount`, `fund_bill_list`, `mdiscount_amount`), open/05osv8
+    (notification: the lists are JSON, with other names), open/02ekft (refund query: `send_back_fee`).
+"""
 
 from __future__ import annotations
 
@@ -8,11 +13,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
+
 from hutong.channels.alipay.client import SUCCESS
 from hutong.channels.alipay.requests import CURRENCY
 from hutong.channels.codes.codes import Codes
 from hutong.channels.errors import NoAnswer
 from hutong.channels.model import ChannelAnswer, ChannelState, PayoutRequest, RefundRequest, text
+from hutong.channels.sums import ChannelDiscount, DiscountFunder, ReturnedSums, Sums, SumsContradict
 from hutong.clock import BEIJING
 from hutong.money import from_major
 
@@ -87,6 +95,7 @@ class AlipayResponses:
             currency=None if amount_minor is None else CURRENCY,
             channel_order_no=channel_order_no,
             happened_at=to_instant(paid_at),
+            sums=_sums(fields, amount_minor or 0) if answer.state is ChannelState.SUCCEEDED else None,
         )
 
     def cancellation(self, node: Mapping[str, Any]) -> ChannelAnswer:
@@ -109,18 +118,25 @@ class AlipayResponses:
         if node.get("out_request_no") != number:
             raise NoAnswer("not_ours", "the answer is about another refund")
         amount_minor = to_minor(node.get("refund_amount"))
-        answer = self.refunded(self.status("refund_status", status), node, refund)
-        if amount_minor == refund.amount_minor:
-            return answer
-        if answer.state is not ChannelState.SUCCEEDED or not amount_minor:
+        answer = self.status("refund_status", status)
+        if amount_minor != refund.amount_minor and (answer.state is not ChannelState.SUCCEEDED or not amount_minor):
             raise NoAnswer("not_ours", "the answer is about another amount")
-        return replace(answer, amount_minor=amount_minor)  # money has moved, and persons decide what it was
+        # Of another amount money has moved as well, and persons decide what it was.
+        return self.refunded(answer, node, refund, amount_minor)
 
-    def refunded(self, answer: ChannelAnswer, node: Mapping[str, Any], refund: RefundRequest) -> ChannelAnswer:
-        """Return an answer with the amount, the number and the time of a refund."""
+    def refunded(
+        self, answer: ChannelAnswer, node: Mapping[str, Any], refund: RefundRequest, amount_minor: int | None = None
+    ) -> ChannelAnswer:
+        """Return an answer with the amount, the parts, the number and the time of a refund.
+
+        Args:
+            amount_minor: The amount that has moved, if it is not the one that was asked for.
+        """
+        amount_minor = refund.amount_minor if amount_minor is None else amount_minor
         return replace(
             answer,
-            amount_minor=refund.amount_minor,
+            amount_minor=amount_minor,
+            returned=_returned(node, amount_minor) if answer.state is ChannelState.SUCCEEDED else None,
             currency=CURRENCY,
             channel_order_no=text(node.get("trade_no"), 64),
             happened_at=to_instant(node.get("gmt_refund_pay")),
@@ -164,6 +180,86 @@ class AlipayResponses:
             code_entry=meaning.entry,
             retryable=meaning.retryable,
         )
+
+
+_BORNE = frozenset({"MDISCOUNT"})
+"""Means of payment that the merchant bears now: discounts of its own. They are not settled."""
+_DISCOUNTS: Mapping[str, DiscountFunder] = {
+    "MDISCOUNT": DiscountFunder.MERCHANT,
+    "MCOUPON": DiscountFunder.MERCHANT,
+    "DISCOUNT": DiscountFunder.CHANNEL,
+    "COUPON": DiscountFunder.CHANNEL,
+}
+"""Means of payment that are not the payer's money. The merchant has paid for MCOUPON, its red packets, in advance."""
+
+
+def _sums(fields: Mapping[str, Any], total: int) -> Sums | None:
+    """Return the sums of a paid trade; None if all are equal.
+
+    Of what a page or an application has brought, a query states 0.00 for both sums, which is nothing stated: then the
+    means of payment tell. Discounts that Alipay does not list are its own, such as points of the payer's.
+
+    Errors:
+        NoAnswer: they contradict each other, or one of them cannot be read.
+    """
+    try:
+        settled, paid = _stated(fields, "receipt_amount"), _stated(fields, "buyer_pay_amount")
+        if not settled and not paid:
+            settled = paid = None
+        listed = [(channel, part) for channel, part in _fund_bills(fields) if channel in _DISCOUNTS and part]
+        known, merchants = (
+            sum(part for channel, part in listed if channel in _BORNE),
+            _stated(fields, "mdiscount_amount"),
+        )
+        borne = max(known, merchants or 0) if settled is None else total - settled
+        if known > borne or merchants not in (None, borne):
+            raise SumsContradict("the merchant's discounts are not what will not settle")
+        listed += [("MDISCOUNT", borne - known)] if borne > known else []
+        rest = 0 if paid is None else total - paid - sum(part for _, part in listed)
+        listed += [("", rest)] if rest else []
+        discounts = tuple(
+            ChannelDiscount(channel, _DISCOUNTS.get(channel, DiscountFunder.CHANNEL), part, channel not in _BORNE)
+            for channel, part in listed
+        )
+        sums = Sums(total, total - sum(part for _, part in listed), total - borne, discounts)
+    except SumsContradict as error:
+        raise NoAnswer("sums_contradict", str(error)) from None
+    return sums if discounts else None
+
+
+def _stated(fields: Mapping[str, Any], name: str) -> int | None:
+    """Return an amount in fen; None where Alipay does not state it. SumsContradict: it cannot be read."""
+    value = fields.get(name)
+    if value in (None, ""):
+        return None
+    amount_minor = to_minor(value)
+    if amount_minor is None:
+        raise SumsContradict(f"{name} is not an amount")
+    return amount_minor
+
+
+def _fund_bills(fields: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Return the means of payment and their amounts: a list in an answer, JSON with other names in a notification."""
+    bills = fields.get("fund_bill_list") or []
+    try:
+        bills = orjson.loads(bills) if isinstance(bills, str) else bills
+        parts = [(str(bill.get("fund_channel", bill.get("fundChannel"))), _stated(bill, "amount")) for bill in bills]
+    except (orjson.JSONDecodeError, AttributeError, TypeError):
+        raise SumsContradict("fund_bill_list cannot be read") from None
+    return [(channel, part or 0) for channel, part in parts]
+
+
+def _returned(node: Mapping[str, Any], amount_minor: int) -> ReturnedSums | None:
+    """Return the parts of a refund, as far as Alipay states them.
+
+    Errors:
+        NoAnswer: they contradict each other, or one of them cannot be read.
+    """
+    try:
+        paid, settled = (_stated(node, name) for name in ("present_refund_buyer_amount", "send_back_fee"))
+        return None if paid is settled is None else ReturnedSums(amount_minor, paid, settled)
+    except SumsContradict as error:
+        raise NoAnswer("sums_contradict", str(error)) from None
 
 
 def to_minor(value: object) -> int | None:

@@ -18,7 +18,15 @@ from typing import Any
 
 import orjson
 
-from hutong.channels.bill import EXCEPTIONS_MAX, Bill, BillRow, BillRowKind, BillState, exception_row
+from hutong.channels.bill import (
+    EXCEPTIONS_MAX,
+    Bill,
+    BillRow,
+    BillRowKind,
+    BillState,
+    exception_row,
+    row_sums,
+)
 from hutong.channels.errors import BillRefused, NoAnswer
 from hutong.channels.model import ChannelState, text
 from hutong.channels.stripe.client import StripeClient
@@ -193,7 +201,10 @@ def read_bill(bill: Bill) -> Iterator[BillRow]:
 
 
 def _row(entry: Mapping[str, Any]) -> BillRow:
-    """Return a row. Amounts are the payer's, from the charge or refund; the fee is set if it is in that currency."""
+    """Return a row. Amounts are the payer's, from the charge or refund; the fee is set if it is in that currency.
+
+    A platform's application fee is no fee of Stripe's: it is not settled.
+    """
     source_value = entry.get("source")
     source: Mapping[str, Any] = source_value if isinstance(source_value, dict) else {}
     kind = _kind(entry, source)
@@ -201,6 +212,8 @@ def _row(entry: Mapping[str, Any]) -> BillRow:
     if kind in (BillRowKind.PAYMENT, *_ABOUT_REFUND) and source:
         amount_minor, currency = _payer_amount(source, kind)
     number = metadata(source, "refund_no" if kind in _ABOUT_REFUND else "attempt_no")
+    in_currency = currency == entry["currency"]
+    withheld = _application_fee(entry) if kind is BillRowKind.PAYMENT and in_currency else 0
     source_id = source.get("payment_intent") if kind is BillRowKind.PAYMENT else source.get("id")
     original = source.get("payment_intent") if kind in (*_ABOUT_REFUND, BillRowKind.DISPUTE) else None
     return BillRow(
@@ -210,11 +223,12 @@ def _row(entry: Mapping[str, Any]) -> BillRow:
         original_no=metadata(source, "attempt_no") if kind in (*_ABOUT_REFUND, BillRowKind.DISPUTE) else None,
         amount_minor=amount_minor,
         currency=currency.upper(),
-        fee_minor=entry["fee"] if currency == entry["currency"] else None,
+        fee_minor=entry["fee"] - withheld if in_currency else None,
         state=text(entry.get("type"), 64) or "",
         happened_at=to_instant(entry.get("created")),
         settle_date=_date(entry.get("available_on")),
         original_channel_no=text(original, 255),
+        sums=row_sums(amount_minor, amount_minor, amount_minor - withheld) if withheld else None,
     )
 
 
@@ -223,6 +237,13 @@ def _kind(entry: Mapping[str, Any], source: Mapping[str, Any]) -> BillRowKind:
     if source.get("object") == "dispute" or str(entry.get("reporting_category")).startswith("dispute"):
         return BillRowKind.DISPUTE
     return _KINDS.get(str(entry.get("type")), BillRowKind.OTHER)
+
+
+def _application_fee(entry: Mapping[str, Any]) -> int:
+    details = entry.get("fee_details")
+    fees = [fee for fee in details if isinstance(fee, dict)] if isinstance(details, list) else []
+    amounts = [fee.get("amount") for fee in fees if fee.get("type") == "application_fee"]
+    return sum(amount for amount in amounts if type(amount) is int)
 
 
 def _payer_amount(source: Mapping[str, Any], kind: BillRowKind) -> tuple[int, str]:

@@ -1,6 +1,9 @@
 """Stripe's objects and errors, read into the terms of all channels.
 
 An object counts only if it is about our number.
+
+Source:
+    https://docs.stripe.com/api/payment_intents/object (`application_fee_amount` goes to the platform of the charge).
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from hutong.channels.model import (
     text,
 )
 from hutong.channels.stripe.client import StripeReply
+from hutong.channels.sums import Sums
 from hutong.money import AMOUNT_MINOR_MAX
 
 _PROVEN_REFUSALS = frozenset({400, 401, 402, 403, 404})
@@ -108,7 +112,8 @@ class StripeResponses:
             # A canceled intent whose card was declined has failed; one that nobody paid is closed.
             answer = self._declined(answer, error)
         if state is ChannelState.SUCCEEDED:
-            answer = replace(answer, amount_minor=_received(intent, ordered))
+            received = _received(intent, ordered)
+            answer = replace(answer, amount_minor=received, sums=_sums(intent, received))
         charge = intent.get("latest_charge")
         charged_at = to_instant(charge.get("created")) if isinstance(charge, dict) else None
         when = at or to_instant(intent.get("canceled_at")) or charged_at or to_instant(intent.get("created"))
@@ -262,6 +267,20 @@ def _received(intent: Mapping[str, Any], ordered: int) -> int:
     if received is None:
         raise NoAnswer("unreadable", "a success without an amount")
     return received
+
+
+def _sums(intent: Mapping[str, Any], received: int) -> Sums | None:
+    """Return the sums of a paid intent; None if all are equal. A platform's application fee is not settled.
+
+    Errors:
+        NoAnswer: the fee is above the amount, or is none.
+    """
+    fee = intent.get("application_fee_amount")
+    if fee in (None, 0):
+        return None
+    if type(fee) is not int or not 0 < fee <= received:
+        raise NoAnswer("sums_contradict", "the application fee is not a part of the amount")
+    return Sums(received, received, received - fee, withheld_minor=fee)
 
 
 def _action(intent: Mapping[str, Any]) -> PayerAction | None:

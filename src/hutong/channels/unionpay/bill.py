@@ -22,7 +22,15 @@ from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
-from hutong.channels.bill import EXCEPTIONS_MAX, Bill, BillRow, BillRowKind, BillState, exception_row
+from hutong.channels.bill import (
+    EXCEPTIONS_MAX,
+    Bill,
+    BillRow,
+    BillRowKind,
+    BillState,
+    exception_row,
+    row_sums,
+)
 from hutong.channels.capability import BillRule
 from hutong.channels.codes.codes import Codes
 from hutong.channels.errors import BillRefused, NoAnswer
@@ -236,19 +244,23 @@ def _row(row: bytes, day: date, noon: datetime, credentials: UnionPayCredentials
         raise BillRefused("its time is not near the day of the bill")
     order_no = column("order_no")
     kind = settings.kinds.get(column("transaction_type"), "other")
-    fee = _signed(column("fee"), settings)
+    fee, paid = _signed(column("fee"), settings), _digits(column("amount"))
+    # The settled sum is written less the fee. What the payer was spared has a column of its own.
+    settled = abs(_signed(column("settled"), settings) - fee)
+    ordered = paid + abs(_signed(column("discount"), settings))
     return BillRow(
         kind=BillRowKind(kind),
         our_no=to_our_number(order_no) or order_no or None,
         channel_no=column("query_id") or None,
         original_no=None,
-        amount_minor=_digits(column("amount")),
+        amount_minor=ordered,
         currency="CNY",
         fee_minor=fee,
         state=column("trade_code"),
         happened_at=happened_at,
         settle_date=day,
         original_channel_no=column("original_query_id") if column("original_query_id").strip("0") else None,
+        sums=row_sums(ordered, paid, settled) if kind in ("payment", "refund") else None,
     )
 
 

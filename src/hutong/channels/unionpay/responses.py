@@ -4,7 +4,8 @@ A signature covers the decoded values, joined in the order of their names, so tw
 possible: each name occurs once.
 
 Source:
-    The public clients of UnionPay, which show how an answer is parsed.
+    The public clients of UnionPay, which show how an answer is parsed. Acquirers publish the rules of `couponInfo`:
+    each part names its sponsor, a merchant by 15 digits; what UnionPay or the payer's bank bears is settled as well.
 """
 
 from __future__ import annotations
@@ -14,14 +15,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import orjson
+
 from hutong.channels.codes.codes import Codes
 from hutong.channels.errors import NoAnswer, NotAuthentic
 from hutong.channels.model import ChannelAnswer, ChannelState, text
+from hutong.channels.sums import ChannelDiscount, DiscountFunder, ReturnedSums, Sums, SumsContradict
 from hutong.clock import BEIJING
 
 _NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
 _THEIR_NUMBER = re.compile(r"([a-z]{3})([0-9a-z]{5,29})")
 _FIELDS_MAX = 200
+_UNIONPAY, _MERCHANT_LENGTH = "00010000", 15
+"""The sponsor of a coupon: UnionPay itself, a bank by eight digits, or a merchant by its number."""
 _CLOSING = {"{": "}", "[": "]"}
 
 
@@ -61,21 +67,78 @@ class UnionPayResponses:
             near: A time close to the transaction's, from which its year is derived.
 
         Errors:
-            NoAnswer: a success without an amount or a number.
+            NoAnswer: a success without an amount or a number, or whose sums contradict each other.
         """
         answer = self.code(interface, code, message)
-        amount, number = fields.get("txnAmt", ""), text(fields.get("queryId"), 64)
-        readable = re.fullmatch("[0-9]{1,12}", amount) is not None and fields.get("currencyCode", "156") == "156"
-        amount_minor = int(amount) if readable and int(amount) > 0 else None
-        if answer.state is ChannelState.SUCCEEDED and (amount_minor is None or number is None):
-            raise NoAnswer("unreadable", "a success without an amount or without a number")
+        number = text(fields.get("queryId"), 64)
+        paid = _fen(fields.get("txnAmt")) if fields.get("currencyCode", "156") == "156" else None
+        amount_minor, sums = paid or None, None
+        if answer.state is ChannelState.SUCCEEDED:
+            sums = None if paid is None else _sums(fields, paid)
+            amount_minor = amount_minor if sums is None else sums.ordered_minor
+            if not amount_minor or number is None:
+                raise NoAnswer("unreadable", "a success without an amount or without a number")
+        if interface == "refund_state" and amount_minor is not None and (sums is not None or "settleAmt" in fields):
+            sums = sums or Sums(amount_minor, amount_minor, amount_minor)
+            returned = ReturnedSums(sums.ordered_minor, sums.paid_minor, sums.settled_minor)
+            answer, sums = replace(answer, returned=returned), None
         return replace(
             answer,
+            sums=sums,
             amount_minor=amount_minor,
             currency="CNY" if amount_minor is not None else None,
             channel_order_no=number,
             happened_at=from_short_time(fields.get("traceTime"), near),
         )
+
+
+def _fen(value: str | None) -> int | None:
+    """Return a number of fen; None for anything else."""
+    return int(value) if value is not None and re.fullmatch("[0-9]{1,12}", value) else None
+
+
+def _sums(fields: Mapping[str, str], paid: int) -> Sums | None:
+    """Return the sums of a transaction; None if all are equal. `txnAmt` is what the payer paid.
+
+    Errors:
+        NoAnswer: they contradict each other.
+    """
+    try:
+        discounts = _discounts(fields.get("couponInfo", ""))
+        ordered = _fen(fields.get("origTxnAmt")) or paid + sum(discount.amount_minor for discount in discounts)
+        borne = sum(discount.amount_minor for discount in discounts if not discount.settles)
+        in_yuan = fields.get("settleCurrencyCode", "156") == "156"
+        stated = (_fen(fields.get("settleAmt")) or None) if in_yuan else None  # all zeros state nothing
+        settled = ordered - borne if stated is None else stated
+        if settled == paid == ordered:
+            return None
+        if not discounts:
+            return Sums.unnamed(ordered, paid, settled)
+        return Sums(ordered, paid, settled, discounts)
+    except SumsContradict as error:
+        raise NoAnswer("sums_contradict", str(error)) from None
+
+
+def _discounts(coupons: str) -> tuple[ChannelDiscount, ...]:
+    """Return each sponsor's part of the coupons. SumsContradict: they cannot be read."""
+    if not coupons:
+        return ()
+    try:
+        return tuple(_discount(coupon) for coupon in orjson.loads(coupons))
+    except (orjson.JSONDecodeError, AttributeError, TypeError):
+        raise SumsContradict("couponInfo cannot be read") from None
+
+
+def _discount(coupon: Mapping[str, object]) -> ChannelDiscount:
+    sponsor, amount_minor = str(coupon.get("spnsrId")), _fen(str(coupon.get("offstAmt")))
+    if not amount_minor:
+        raise SumsContradict("a coupon has no amount")
+    if sponsor == _UNIONPAY:
+        funder = DiscountFunder.CHANNEL
+    else:
+        funder = DiscountFunder.MERCHANT if len(sponsor) == _MERCHANT_LENGTH else DiscountFunder.PLATFORM
+    name = text(coupon.get("desc"), 64) or ""
+    return ChannelDiscount(name, funder, amount_minor, settles=funder is not DiscountFunder.MERCHANT)
 
 
 def to_our_number(number: str) -> str | None:

@@ -25,7 +25,16 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import TextIO
 
-from hutong.channels.bill import EXCEPTIONS_MAX, Bill, BillRow, BillRowKind, BillState, exception_row, regrouped
+from hutong.channels.bill import (
+    EXCEPTIONS_MAX,
+    Bill,
+    BillRow,
+    BillRowKind,
+    BillState,
+    exception_row,
+    regrouped,
+    row_sums,
+)
 from hutong.channels.errors import BillRefused, NoAnswer
 from hutong.channels.model import text
 from hutong.channels.wechat.client import WeChatClient
@@ -284,19 +293,23 @@ def _trade_row(row: Mapping[str, str]) -> BillRow:
     refund_no = _number(row["商户退款单号"])
     is_refund = refund_no is not None or _number(row["微信退款单号"]) is not None
     order_no = _number(row["商户订单号"])
+    # The ordered sum, what is settled of it, and the coupons that the merchant has paid for in advance.
+    columns = (
+        ("申请退款金额", "退款金额", "充值券退款金额") if is_refund else ("订单金额", "应结订单金额", "代金券金额")
+    )
+    ordered, settled, prepaid = (_minor(row[column]) for column in columns)
     return BillRow(
         kind=BillRowKind.REFUND if is_refund else BillRowKind.PAYMENT,
         our_no=refund_no if is_refund else order_no,
         channel_no=_number(row["微信退款单号"]) if is_refund else _number(row["微信订单号"]),
         original_no=order_no if is_refund else None,
-        # With coupons, these two columns hold the requested amounts and others the amounts moved; our records hold the
-        # requested ones.
-        amount_minor=_minor(row["申请退款金额"]) if is_refund else _minor(row["订单金额"]),
+        amount_minor=ordered,
         currency=row["货币种类"],
         fee_minor=_fee(row["手续费"]),
         state=row["退款状态"] if is_refund else row["交易状态"],
         happened_at=_instant(row["交易时间"]),
         original_channel_no=_number(row["微信订单号"]) if is_refund else None,
+        sums=row_sums(ordered, settled - prepaid, settled),
     )
 
 

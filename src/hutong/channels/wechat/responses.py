@@ -2,13 +2,14 @@
 
 Source:
     https://pay.weixin.qq.com/doc/v3/merchant/4013071041 (query a refund), 4012716437 (query a transfer);
-    4012365341 and 4013070351 (the parameters that pages and apps sign).
+    4012365341 and 4013070351 (the parameters that pages and apps sign); 4012525110 (`promotion_detail`).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -18,6 +19,7 @@ import orjson
 from hutong.channels.codes.codes import Codes
 from hutong.channels.errors import NoAnswer
 from hutong.channels.model import ActionKind, ChannelAnswer, ChannelState, PayerAction, PayoutRequest, PayRequest, text
+from hutong.channels.sums import ChannelDiscount, DiscountFunder, ReturnedSums, Sums, SumsContradict
 from hutong.channels.wechat.credentials import WeChatKeys
 from hutong.channels.wechat.requests import to_bill_no
 from hutong.money import AMOUNT_MINOR_MAX
@@ -57,7 +59,7 @@ class WeChatResponses:
             raise NoAnswer("not_ours", "the answer is about another merchant or application")
         _check_same(content.get("out_trade_no"), attempt_no, "order")
         amount = _amount_object(content)
-        return self._answer(
+        answer = self._answer(
             "trade_state",
             text(content.get("trade_state"), 64),
             text(content.get("trade_state_desc"), 256),
@@ -66,11 +68,12 @@ class WeChatResponses:
             channel_order_no=text(content.get("transaction_id"), 64),
             happened_at=_instant(content.get("success_time")),
         )
+        return replace(answer, sums=_sums(content)) if answer.state is ChannelState.SUCCEEDED else answer
 
     def refund(self, content: Mapping[str, Any], refund_no: str) -> ChannelAnswer:
         _check_same(content.get("out_refund_no"), refund_no, "refund")
         amount = _amount_object(content)
-        return self._answer(
+        answer = self._answer(
             "refund_status",
             text(content.get("status", content.get("refund_status")), 64),
             None,
@@ -79,6 +82,7 @@ class WeChatResponses:
             channel_order_no=text(content.get("refund_id"), 64),
             happened_at=_instant(content.get("success_time")),
         )
+        return replace(answer, returned=_returned(amount)) if answer.state is ChannelState.SUCCEEDED else answer
 
     def notified_refund(self, content: Mapping[str, Any], refund_no: str) -> ChannelAnswer:
         """Read a refund's notification, which unlike an answer names the merchant."""
@@ -199,6 +203,70 @@ def _amount_object(content: Mapping[str, Any]) -> Mapping[str, Any]:
 def _amount(value: object) -> int | None:
     """Return a positive number of fen; None for anything else."""
     return value if type(value) is int and 0 < value <= AMOUNT_MINOR_MAX else None
+
+
+_CONTRIBUTIONS = {
+    "wechatpay_contribute": DiscountFunder.CHANNEL,
+    "merchant_contribute": DiscountFunder.MERCHANT,
+    "other_contribute": DiscountFunder.PLATFORM,
+}
+
+
+def _sums(content: Mapping[str, Any]) -> Sums | None:
+    """Return the sums of a paid order; None if it has no coupons.
+
+    A coupon of type NOCASH is not settled, independent of who bears it. The merchant has paid for one of type CASH in
+    advance.
+
+    Errors:
+        NoAnswer: the sums contradict each other.
+    """
+    amount, coupons = _amount_object(content), content.get("promotion_detail") or []
+    total, paid = amount.get("total"), amount.get("payer_total", amount.get("total"))
+    if not coupons and paid == total:
+        return None
+    try:
+        discounts = [discount for coupon in coupons for discount in _discounts(coupon)]
+        borne = sum(discount.amount_minor for discount in discounts if not discount.settles)
+        return Sums(_fen(total), _fen(paid), _fen(total) - borne, tuple(discounts))
+    except (SumsContradict, TypeError, AttributeError) as error:
+        raise NoAnswer("sums_contradict", str(error)) from None
+
+
+def _discounts(coupon: Mapping[str, Any]) -> list[ChannelDiscount]:
+    """Return each contributor's part of a coupon."""
+    settles = {"CASH": True, "NOCASH": False}.get(str(coupon.get("type")))
+    if settles is None:
+        raise SumsContradict("a coupon is neither CASH nor NOCASH")
+    name, whole = text(coupon.get("name"), 64) or "", _fen(coupon.get("amount"))
+    parts = {funder: _fen(coupon.get(field) or 0) for field, funder in _CONTRIBUTIONS.items()}
+    if not any(parts.values()):
+        return [ChannelDiscount(name, None if settles else DiscountFunder.MERCHANT, whole, settles)]
+    if sum(parts.values()) != whole:
+        raise SumsContradict("the contributions do not add up to the coupon")
+    return [ChannelDiscount(name, funder, part, settles) for funder, part in parts.items() if part]
+
+
+def _returned(amount: Mapping[str, Any]) -> ReturnedSums | None:
+    """Return the parts of a refund, as far as they are stated; a notification has only the payer's.
+
+    Errors:
+        NoAnswer: they contradict each other.
+    """
+    parts = [amount.get("payer_refund"), amount.get("settlement_refund")]
+    if parts == [None, None]:
+        return None
+    try:
+        return ReturnedSums(_fen(amount.get("refund")), *(None if part is None else _fen(part) for part in parts))
+    except SumsContradict as error:
+        raise NoAnswer("sums_contradict", str(error)) from None
+
+
+def _fen(value: object) -> int:
+    """Return a number of fen, or zero. SumsContradict: it is anything else."""
+    if type(value) is not int or not 0 <= value <= AMOUNT_MINOR_MAX:
+        raise SumsContradict("a sum is not a number of fen")
+    return value
 
 
 def _currency(amount: Mapping[str, Any]) -> str | None:

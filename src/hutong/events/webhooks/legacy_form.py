@@ -68,7 +68,9 @@ def _payment(data: Mapping[str, Any]) -> dict[str, str | None]:
         "out_trade_no": data["merchant_order_no"],
         "trade_status": "TRADE_CLOSED" if all_refunded else _TRADE.get(data["status"], "WAIT_BUYER_PAY"),
         "total_amount": to_major(data["amount_minor"], currency),
-        "receipt_amount": to_major(data["amount_captured_minor"], currency),
+        # The oldest events have one sum.
+        "receipt_amount": to_major(data.get("amount_settled_minor", data["amount_captured_minor"]), currency),
+        "buyer_pay_amount": to_major(data.get("amount_paid_minor", data["amount_captured_minor"]), currency),
         "refund_fee": to_major(refunded, currency) if refunded else None,
         "trans_currency": currency,
         "subject": data["subject"],

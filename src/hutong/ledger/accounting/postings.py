@@ -44,6 +44,9 @@ class EventCode(enum.IntEnum):
     CHANNEL_SETTLEMENT = 11
     MERCHANT_SETTLEMENT = 12
     PAYOUT = 13
+    MERCHANT_DISCOUNT = 14
+    APPLICATION_FEE = 15
+    REFUND_DIFFERENCE = 16
     STANDING_ORDER = 60
     REVERSAL = 61
     MONTH_CLOSING = 70
@@ -167,6 +170,28 @@ EVENTS: dict[int, AccountingEvent] = {
                 Leg("out", chart.PAYOUT_IN_TRANSIT, chart.BANK_DEPOSITS, "payout"),
             ),
             booked=False,
+        ),
+        AccountingEvent(
+            EventCode.MERCHANT_DISCOUNT, "channel's discount borne by the merchant", "商户承担的渠道优惠",
+            (
+                Leg("payment", chart.MERCHANT_PENDING, chart.CHANNEL_RECEIVABLE, "discount"),
+                Leg("surplus", chart.SURPLUS_TO_REFUND, chart.CHANNEL_RECEIVABLE, "discount on a surplus"),
+            ),
+        ),
+        AccountingEvent(
+            EventCode.APPLICATION_FEE, "application fee withheld by the channel", "渠道代扣的平台费",
+            (
+                Leg("payment", chart.MERCHANT_PENDING, chart.CHANNEL_RECEIVABLE, "application fee"),
+                Leg("surplus", chart.SURPLUS_TO_REFUND, chart.CHANNEL_RECEIVABLE, "application fee on a surplus"),
+            ),
+        ),
+        AccountingEvent(
+            EventCode.REFUND_DIFFERENCE, "refund of another settled part than was held", "退款结算差额",
+            (
+                Leg("less", chart.REFUND_IN_TRANSIT, chart.MERCHANT_PENDING, "held less what the refund has cost"),
+                Leg("more", chart.SUSPENSE, chart.REFUND_IN_TRANSIT, "what the refund has cost less held"),
+                Leg("surplus_more", chart.SUSPENSE, chart.SURPLUS_TO_REFUND, "cost of a surplus refund less owed"),
+            ),
         ),
         AccountingEvent(EventCode.STANDING_ORDER, "standing order", "自动归集"),
         AccountingEvent(EventCode.REVERSAL, "reversal", "冲正"),

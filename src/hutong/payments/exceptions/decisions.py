@@ -151,6 +151,7 @@ async def _decide_attempt(
         amount_minor=item.amount_minor,
         currency=payment.currency,
         channel_order_no=item.channel_order_no,
+        sums=item.sums,
     )
     change = settle_exception(
         payment,

@@ -1,4 +1,4 @@
--- depends: payments-0018.refund_amount
+-- depends: payments-0019.sums
 
 -- The entry of the channel's code map that its latest code was found under, as "interface/code/sub_code": what the
 -- payer reads is the text of this entry. Rows from before have none, and no text.

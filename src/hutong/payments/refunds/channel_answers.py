@@ -40,15 +40,18 @@ class RefundReports:
 
     lock = staticmethod(lock_refunds)
 
-    def refuse(self, payment: Payment, row: Refund, report: ChannelReport) -> RecordOutcome | None:  # noqa: ARG002
+    def refuse(self, payment: Payment, row: Refund, report: ChannelReport) -> RecordOutcome | None:
         """Return why a report must not be applied to a refund; None if it may be."""
         account_id = row.payout_account_id if report.method is _M.PAYOUT else row.account_id
         if account_id != report.account_id:
             return RecordOutcome.NOT_FOUND
         answer = report.answer
-        other_amount = answer.amount_minor is not None and answer.amount_minor != row.amount_minor
+        ordered = row.payer_minor if report.method is _M.PAYOUT else row.amount_minor
+        other_amount = answer.amount_minor is not None and answer.amount_minor != ordered
         other_currency = answer.currency is not None and answer.currency != row.currency
-        return RecordOutcome.MISMATCH if other_amount or other_currency else None
+        cost = None if answer.returned is None else answer.returned.settled_minor
+        too_much = cost is not None and cost > payment.attempt(row.attempt_id).returnable_minor
+        return RecordOutcome.MISMATCH if other_amount or other_currency or too_much else None
 
     def misfit(self, payment: Payment, row: Refund, report: ChannelReport, *, new_id: UUID) -> NewException:
         """Return the exception that a report of another amount or currency is."""
@@ -189,7 +192,7 @@ def _apply(
 
 def _transition(change: ReportChange[Refund], answer: ChannelAnswer, now: datetime) -> None:
     if answer.state is ChannelState.SUCCEEDED:
-        _succeed(change, now)
+        _succeed(change, now, answer=answer)
     elif answer.state in (ChannelState.FAILED, ChannelState.CLOSED):
         _refuse(change, answer, now)
     elif answer.state is ChannelState.PENDING:
@@ -209,12 +212,23 @@ def _doubt_since(refund: Refund, answer: ChannelAnswer, now: datetime) -> dateti
     return refund.doubt_since or now if unanswered or refund.state is _S.UNKNOWN else None
 
 
-def _succeed(change: ReportChange[Refund], now: datetime, *, from_bank: bool = False) -> None:
-    """Record that the money is back."""
+def _succeed(
+    change: ReportChange[Refund], now: datetime, *, answer: ChannelAnswer | None = None, from_bank: bool = False
+) -> None:
+    """Record that the money is back, with its parts as the channel reports them."""
     payment, refund = change.payment, change.row
+    returned = None if answer is None else answer.returned
+    paid_minor, cost_minor = (None, None) if returned is None else (returned.paid_minor, returned.settled_minor)
     refund.state, refund.finished_at, refund.next_query_at = _S.SUCCEEDED, now, None
     refund.payee_sealed = None  # the payee is not kept longer than needed
-    change.chains.append(postings.success(refund, from_bank=from_bank))
+    change.chains.append(postings.success(refund, from_bank=from_bank, cost_minor=cost_minor))
+    costs_more = cost_minor is not None and cost_minor > refund.held_minor
+    if paid_minor not in (None, refund.payer_minor):
+        refund.paid_minor = paid_minor
+    if cost_minor not in (None, refund.held_minor):
+        refund.settled_minor = cost_minor
+    if costs_more:
+        change.events.append(PaymentEvent(_Type.NEEDS_ATTENTION, payment, refund=refund))
     if refund.kind is RefundKind.SURPLUS:
         change.events.append(PaymentEvent(_Type.SURPLUS_REFUNDED, payment, refund=refund))
         return

@@ -17,6 +17,7 @@ from hutong.payments.model import DEFAULT_POLICY, Attempt, Payment, PollingPolic
 from hutong.payments.postings import taken_minor
 from hutong.payments.refunds import postings
 from hutong.payments.refunds.model import Refund, RefundKind, RefundMethod
+from hutong.payments.refunds.parts import parts_of
 from hutong.payments.store import (
     find_refunds_by_no,
     insert_refunds,
@@ -213,6 +214,7 @@ def _decide(
         amount = payment.refundable_minor if request.amount_minor is None else request.amount_minor
     if not (amount > 0 or lines) or amount > payment.refundable_minor:
         return RefundRefusal.EXCEEDS_AVAILABLE
+    paid, settled = parts_of(payment, attempt, refunds, amount)
     method = _first_method(payment, refunds, amount, request.capabilities, now)
     if isinstance(method, RefundRefusal):
         if request.payout_account_id is None or request.payee_sealed is None:
@@ -237,11 +239,13 @@ def _decide(
         route=method,
         platform_minor=sum(line.platform_minor for line in lines),
         channel_minor=sum(line.channel_minor for line in lines),
-        fee_minor=fee_back_minor(payment, refunds, amount) if request.returns_fee else 0,
+        fee_minor=fee_back_minor(payment, refunds, amount, settled) if request.returns_fee else 0,
         payout_account_id=request.payout_account_id,
         payee_sealed=request.payee_sealed,
         lines=tuple(lines),
         adopted=request.adopted,
+        paid_minor=paid,
+        settled_minor=settled,
     )
 
 
@@ -294,16 +298,25 @@ def _first_method(
     return RefundMethod.ORIGINAL
 
 
-def fee_back_minor(payment: Payment, refunds: Iterable[Refund], amount: int) -> int:
+def fee_back_minor(
+    payment: Payment, refunds: Iterable[Refund], amount_minor: int, settled_minor: int | None = None
+) -> int:
     """Return the part of our fee that this refund returns; all refunds together, in any order, return exactly the fee.
 
-    Never more than the refund itself, which it helps to pay.
+    Never more than the refund takes back from the settlement, which it helps to pay.
+
+    Args:
+        settled_minor: What it takes back, if that is not the whole amount: our fee is on what settles.
     """
-    fee = money.fee_minor(payment.amount_captured_minor, payment.fee_ppm)
+    attempt = payment.counted_attempt
+    sums = None if attempt is None else attempt.sums
+    fee = money.fee_minor(payment.amount_captured_minor if sums is None else sums.settled_minor, payment.fee_ppm)
     counted = [refund for refund in refunds if refund.counts]
-    total = sum(refund.amount_minor for refund in counted) + amount
-    due = money.fee_minor(total, payment.fee_ppm) if total < payment.amount_captured_minor else fee
-    return min(max(due - sum(refund.fee_minor for refund in counted), 0), amount)
+    total = sum(refund.amount_minor for refund in counted) + amount_minor
+    part = amount_minor if settled_minor is None else settled_minor
+    earlier = sum(refund.held_minor for refund in counted)
+    due = money.fee_minor(earlier + part, payment.fee_ppm) if total < payment.amount_captured_minor else fee
+    return min(max(min(due, fee) - sum(refund.fee_minor for refund in counted), 0), part)
 
 
 async def refund_surplus(tx: db.Tx, successes: Sequence[tuple[Payment, Attempt]], *, ids: Ids, now: datetime) -> None:
@@ -330,6 +343,8 @@ async def refund_surplus(tx: db.Tx, successes: Sequence[tuple[Payment, Attempt]]
             hold_id=ids.new(),
             created_at=now,
             next_query_at=now,
+            paid_minor=attempt.amount_paid_minor,
+            settled_minor=attempt.amount_settled_minor,
         )
         for payment, attempt in successes
     ]

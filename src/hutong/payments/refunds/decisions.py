@@ -14,6 +14,7 @@ from hutong.payments.refunds.channel_answers import ask_again, is_current, settl
 from hutong.payments.refunds.create import fee_back_minor
 from hutong.payments.refunds.lifecycle import RefundTransactions
 from hutong.payments.refunds.model import Refund, RefundEventType, RefundKind, RefundMethod, RefundState, read_number
+from hutong.payments.refunds.parts import parts_of, share_minor
 from hutong.payments.statements import sql
 from hutong.payments.store import refunds_of
 
@@ -85,9 +86,16 @@ async def _take_amount(
         await ledger.book(tx, [postings.failure(refund)], now=now)
         every = (await refunds_of(tx, [payment.payment_id]))[payment.payment_id]
         others = [each for each in every if each.refund_id != refund.refund_id]
-        refund.fee_minor = fee_back_minor(payment, others, amount_minor) if refund.fee_minor else 0
-        payment.amount_refunding_minor += amount_minor - ordered
+        payment.amount_refunding_minor -= ordered
+        attempt = payment.attempt(refund.attempt_id)
+        refund.paid_minor, refund.settled_minor = parts_of(payment, attempt, others, amount_minor)
+        settled = refund.settled_minor
+        refund.fee_minor = fee_back_minor(payment, others, amount_minor, settled) if refund.fee_minor else 0
+        payment.amount_refunding_minor += amount_minor
         refund.hold_id = hold_id
+    elif refund.paid_minor is not None and refund.settled_minor is not None:
+        refund.paid_minor = share_minor(refund.paid_minor, amount_minor, ordered)
+        refund.settled_minor = share_minor(refund.settled_minor, amount_minor, ordered)
     refund.amount_minor, refund.ordered_minor = amount_minor, ordered
     if not is_surplus:
         (outcome,) = await postings.hold(tx, [refund], now=now)
@@ -95,4 +103,6 @@ async def _take_amount(
             raise ExceptionNotDecidable(
                 "the merchant's balance does not cover what went back; agree an overdraft first"
             )
-    await sql.change_refund_amount.execute(tx, refund.refund_id, amount_minor, refund.fee_minor, ordered)
+    await sql.change_refund_amount.execute(
+        tx, refund.refund_id, amount_minor, refund.fee_minor, ordered, refund.paid_minor, refund.settled_minor
+    )

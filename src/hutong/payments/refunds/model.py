@@ -71,7 +71,9 @@ class Refund:
     """One row of payments.refund.
 
     Attributes:
-        amount_minor: The amount that the payer gets back.
+        amount_minor: The refunded part of the ordered sum.
+        paid_minor, settled_minor: What the payer gets back of it, and what is taken back from the merchant's
+            settlement; None where a discount has made no difference.
         platform_minor, channel_minor: The amounts that the funders of discounts on the same goods get back.
         fee_minor: The part of our fee that we return; it pays for a part of the refund.
         hold_id: The hold in the ledger; a new one each time that money is reserved again.
@@ -120,6 +122,23 @@ class Refund:
     lines: tuple[RefundLine, ...] = ()
     ordered_minor: int | None = None
     adopted: bool = False
+    paid_minor: int | None = None
+    settled_minor: int | None = None
+
+    @property
+    def payer_minor(self) -> int:
+        """What the payer gets back."""
+        return self.amount_minor if self.paid_minor is None else self.paid_minor
+
+    @property
+    def held_minor(self) -> int:
+        """What is reserved of the merchant's settlement and our fee."""
+        return self.amount_minor if self.settled_minor is None else self.settled_minor
+
+    @property
+    def cost_minor(self) -> int:
+        """What the refund takes: of the settlement, or what a payout sends."""
+        return self.payer_minor if self.route is RefundMethod.PAYOUT else self.held_minor
 
     @property
     def number(self) -> str:

@@ -55,7 +55,7 @@ def payout_request(vault: Vault | None, refund: Refund, *, notify_url: str) -> c
     payee = orjson.loads(vault.open(refund.payee_sealed, context=_context(refund.refund_id)))
     return channels.PayoutRequest(
         payout_no=refund.number,
-        amount_minor=refund.amount_minor,
+        amount_minor=refund.payer_minor,
         currency=refund.currency,
         payee=payee,
         remark=refund.reason,

@@ -42,16 +42,28 @@ def reservation(refund: Refund) -> ledger.Chain:
     return _chain(refund, _parts(refund))
 
 
-def success(refund: Refund, *, from_bank: bool = False) -> ledger.Chain:
+def success(refund: Refund, *, from_bank: bool = False, cost_minor: int | None = None) -> ledger.Chain:
     """Return the chain that posts a refund's hold and books the money out.
 
     Args:
         from_bank: A person has paid a manual refund from the bank account, not through the channel.
+        cost_minor: What has gone out, if that is not what is held. What was held above it goes back to the merchant;
+            what has cost more waits in suspense.
     """
-    leg = "out_of_bank" if from_bank and refund.route is RefundMethod.MANUAL else "out"
-    code = EventCode.SURPLUS_REFUND if refund.kind is RefundKind.SURPLUS else EventCode.REFUND
-    posting = Posting(code, leg, refund.amount_minor, refund.hold_id, "out")
-    return _chain(refund, [posting] if refund.amount_minor else [], TransferFlags.POST_PENDING_TRANSFER)
+    by_bank = from_bank and refund.route is RefundMethod.MANUAL
+    is_surplus = refund.kind is RefundKind.SURPLUS
+    code = EventCode.SURPLUS_REFUND if is_surplus else EventCode.REFUND
+    if cost_minor is None:
+        cost_minor = refund.payer_minor if by_bank else refund.cost_minor
+    more = cost_minor - refund.held_minor
+    leg = "surplus_more" if is_surplus else "more" if more > 0 else "less"
+    postings = [
+        # The rest of a surplus stays owed.
+        Posting(EventCode.REFUND_DIFFERENCE, leg, more if is_surplus else abs(more), refund.hold_id, "difference"),
+        Posting(code, "out_of_bank" if by_bank else "out", cost_minor, refund.hold_id, "out"),
+    ]
+    to_book = [posting for posting in postings if posting.amount_minor > 0]
+    return _chain(refund, to_book, TransferFlags.POST_PENDING_TRANSFER)
 
 
 def failure(refund: Refund) -> ledger.Chain:
@@ -61,13 +73,15 @@ def failure(refund: Refund) -> ledger.Chain:
 
 def late_success(refund: Refund, amount_minor: int) -> ledger.Chain:
     """Return the chain for money that left by a method that had been proven failed: gone, and not yet explained."""
-    return _chain(refund, [Posting(EventCode.LATE_REFUND, "late", amount_minor, refund.hold_id, "late")])
+    cost_minor = refund.held_minor if amount_minor == refund.amount_minor else amount_minor
+    posting = Posting(EventCode.LATE_REFUND, "late", cost_minor, refund.hold_id, "late")
+    return _chain(refund, [posting] if cost_minor else [])
 
 
 def _parts(refund: Refund) -> list[Posting]:
     """Return the postings of a refund's hold; those of zero are left out."""
     parts = (
-        (EventCode.REFUND, "merchant", refund.amount_minor - refund.fee_minor),
+        (EventCode.REFUND, "merchant", refund.held_minor - refund.fee_minor),
         (EventCode.FEE_RETURN, "fee", refund.fee_minor),
         (EventCode.FUNDING_RETURN, "platform", refund.platform_minor),
         (EventCode.FUNDING_RETURN, "channel", refund.channel_minor),

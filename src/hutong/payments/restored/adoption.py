@@ -224,6 +224,8 @@ def _proven(unknown: UnknownNumber, answer: ChannelAnswer) -> UnknownNumber:
     return replace(
         unknown,
         state=answer.state,
+        paid_minor=answer.paid_minor,
+        settled_minor=answer.settled_minor,
         channel_order_no=answer.channel_order_no or unknown.channel_order_no,
         happened_at=answer.happened_at or unknown.happened_at,
     )

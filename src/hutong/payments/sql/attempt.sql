@@ -7,7 +7,8 @@ payer_sealed bytea, expires_at timestamptz, authorization_kept interval
 -- What changes with each report.
 state text, surplus boolean, action_kind text, action_content text, channel_order_no text, channel_code text,
 channel_message text, finished_at timestamptz, next_query_at timestamptz, amount_captured_minor bigint,
-doubt_since timestamptz, verify_at timestamptz, code text, code_entry text, retryable boolean
+doubt_since timestamptz, verify_at timestamptz, code text, code_entry text, retryable boolean, amount_paid_minor bigint,
+amount_settled_minor bigint, channel_discounts text
 
 -- columns: attempt
 id AS attempt_id, {attempt_intent}, {attempt_state}, queries, created_at, close_requested_at

@@ -2,7 +2,7 @@
 -- What is known when it is first seen.
 account_id uuid, digest bytea, kind text, about text, number text, payment_id uuid, attempt_id uuid, refund_id uuid,
 source text, state text, amount_minor bigint, currency text, expected_minor bigint, expected_currency text,
-channel_order_no text, happened_at timestamptz, reason text
+channel_order_no text, happened_at timestamptz, reason text, paid_minor bigint, settled_minor bigint
 
 -- columns: exception
 id AS exception_id, {exception_news}, first_seen_at, last_seen_at, seen, status, decided_at, decided_by,

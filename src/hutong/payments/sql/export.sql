@@ -2,7 +2,8 @@
 -- Every payment with the attempt that took its money, for views that others build. Instants are cut to milliseconds, as
 -- in events.
 SELECT p.id, p.merchant_id, p.status, p.merchant_order_no, p.subject, p.amount_minor, p.currency,
-    p.amount_captured_minor, a.method, a.channel, p.customer, date_trunc('milliseconds', p.created_at) AS created_at,
+    p.amount_captured_minor, coalesce(a.amount_paid_minor, p.amount_captured_minor) AS amount_paid_minor,
+    coalesce(a.amount_settled_minor, p.amount_captured_minor) AS amount_settled_minor, a.method, a.channel, p.customer, date_trunc('milliseconds', p.created_at) AS created_at,
     date_trunc('milliseconds', p.authorized_at) AS authorized_at,
     date_trunc('milliseconds', p.succeeded_at) AS succeeded_at, date_trunc('milliseconds', p.closed_at) AS closed_at
 FROM payments.payment AS p

@@ -6,7 +6,8 @@ lines text, adopted boolean
 
 -- columns: refund_method
 -- The current method and state.
-route text, state text, hold_id uuid, payout_account_id uuid, next_query_at timestamptz, payee_sealed bytea
+route text, state text, hold_id uuid, payout_account_id uuid, next_query_at timestamptz, payee_sealed bytea,
+paid_minor bigint, settled_minor bigint
 
 -- columns: refund_answer
 -- What changes with each report.
@@ -77,7 +78,9 @@ WHERE r.id = u.id;
 
 -- name: change_refund_amount
 -- The amount that a channel has given back, in place of the ordered one.
-UPDATE payments.refund SET amount_minor = $2, fee_minor = $3, ordered_minor = $4 WHERE id = $1;
+UPDATE payments.refund
+SET amount_minor = $2, fee_minor = $3, ordered_minor = $4, paid_minor = $5, settled_minor = $6
+WHERE id = $1;
 
 -- name: update_refund_sums
 -- How much is refunded and on its way back, of payments that the caller has locked.

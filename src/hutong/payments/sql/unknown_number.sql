@@ -1,5 +1,6 @@
 -- columns: unknown_report
-state text, amount_minor bigint, currency text, channel_order_no text, happened_at timestamptz
+state text, amount_minor bigint, currency text, channel_order_no text, happened_at timestamptz, paid_minor bigint,
+settled_minor bigint
 
 -- columns: unknown_number
 account_id, number, about, {unknown_report}, first_at, last_at, source

@@ -39,8 +39,8 @@ def bill_rows(entries: Sequence[Entry], day: date, exported_at: datetime) -> byt
         _COLUMNS,
         *(_row(entry) for entry in entries),
         "#-----------------------------------------业务明细列表结束------------------------------------",
-        f"#交易合计：{len(payments)}笔，商家实收共{_sum(payments)}元，商家优惠共0.00元",
-        f"#退款合计：{len(refunds)}笔，商家实收退款共{_sum(refunds)}元，商家优惠退款共0.00元",
+        f"#交易合计：{len(payments)}笔，商家实收共{_received(payments)}元，商家优惠共{_borne(payments)}元",
+        f"#退款合计：{len(refunds)}笔，商家实收退款共{_received(refunds)}元，商家优惠退款共{_borne(refunds)}元",
         _exported(exported_at),
     ]
     return _encode(lines)
@@ -51,7 +51,10 @@ def bill_summary(entries: Sequence[Entry], day: date, exported_at: datetime) -> 
     counts = [sum(entry.state == state for entry in entries) for state in (PAYMENT, REFUND)]
     total_minor = sum(_signed(entry) for entry in entries)
     fee_minor = -sum(entry.fee_minor for entry in entries)
-    amounts = [total_minor, total_minor, 0, 0, 0, fee_minor, 0, total_minor + fee_minor]
+    borne_minor = sum(_sign(entry) * entry.borne_minor for entry in entries)
+    prepaid_minor = sum(_sign(entry) * entry.prepaid_minor for entry in entries)
+    received_minor = total_minor - borne_minor
+    amounts = [total_minor, received_minor, prepaid_minor, borne_minor, 0, fee_minor, 0, received_minor + fee_minor]
     values = [*map(str, counts), *(_yuan(amount) for amount in amounts)]
     lines = [
         *_head("#支付宝业务汇总查询", day),
@@ -112,8 +115,12 @@ def _row(entry: Entry) -> str:
         "\t",
         "*某(159****5620)\t",
         amount,
-        amount,
-        *["0.00"] * 5,
+        _yuan(_sign(entry) * entry.settled_minor),
+        "0.00",
+        "0.00",
+        _yuan(_sign(entry) * entry.prepaid_minor),
+        _yuan(_sign(entry) * entry.borne_minor),
+        "0.00",
         "",
         "0.00\t",
         "0.00",
@@ -125,12 +132,20 @@ def _row(entry: Entry) -> str:
     return ",".join(values)
 
 
+def _sign(entry: Entry) -> int:
+    return -1 if entry.state == REFUND else 1
+
+
 def _signed(entry: Entry) -> int:
-    return -entry.amount_minor if entry.state == REFUND else entry.amount_minor
+    return _sign(entry) * entry.amount_minor
 
 
-def _sum(entries: Sequence[Entry]) -> str:
-    return _yuan(sum(_signed(entry) for entry in entries))
+def _received(entries: Sequence[Entry]) -> str:
+    return _yuan(sum(_sign(entry) * entry.settled_minor for entry in entries))
+
+
+def _borne(entries: Sequence[Entry]) -> str:
+    return _yuan(sum(_sign(entry) * entry.borne_minor for entry in entries))
 
 
 def _yuan(amount_minor: int) -> str:

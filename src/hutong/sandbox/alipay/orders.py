@@ -26,6 +26,15 @@ _PRODUCTS = {
     "alipay.trade.app.pay": ("QUICK_MSECURITY_PAY",),
 }
 _FEE_PPM = 6_000
+_ON_REQUEST = frozenset({"fund_bill_list", "mdiscount_amount"})
+"""What a query tells if it is asked for it."""
+_COUPONS = {
+    ("channel", True): "COUPON",
+    ("platform", True): "DISCOUNT",
+    ("merchant", True): "MCOUPON",
+    ("merchant", False): "MDISCOUNT",
+}
+"""Alipay's names of coupons, by who bears them and whether they are settled."""
 _AUTH_CODES = {
     "1": ("ACQ.BUYER_BALANCE_NOT_ENOUGH", "买家余额不足"),
     "2": ("ACQ.PAYMENT_AUTH_CODE_INVALID", "支付失败，获取顾客账户信息失败"),
@@ -76,7 +85,8 @@ class AlipayOrders:
         return order
 
     def query(self, content: dict[str, Any], _parameters: dict[str, str]) -> AnswerNode:
-        node = self._trade(self.find(content))
+        asked, node = content.get("query_options", []), self._trade(self.find(content))
+        node = {name: value for name, value in node.items() if name not in _ON_REQUEST or name in asked}
         return lambda _kind: node
 
     def close(self, content: dict[str, Any], _parameters: dict[str, str]) -> AnswerNode:
@@ -106,7 +116,7 @@ class AlipayOrders:
         rows = [
             payment_entry(
                 order,
-                fee_minor=fee_minor(order.captured_minor, _FEE_PPM),
+                fee_minor=fee_minor(order.settled_minor, _FEE_PPM),
                 state=PAYMENT,
                 data={"created_at": order.data["created_at"]},
             )
@@ -117,7 +127,7 @@ class AlipayOrders:
             refund_entry(
                 refund,
                 channel_no=refund.order.channel_order_no,  # an order and its refunds have one number
-                fee_minor=-fee_minor(refund.amount_minor, _FEE_PPM),  # returned with the refund
+                fee_minor=-fee_minor(refund.settled_minor, _FEE_PPM),  # returned with the refund
                 state=REFUND,
                 data={"created_at": refund.order.data["created_at"]},
             )
@@ -166,6 +176,10 @@ class AlipayOrders:
 
     def _trade(self, order: SandboxOrder) -> dict[str, Any]:
         amount = to_major(order.captured_minor or order.amount_minor, order.currency)
+        # Of what a page or an application has brought, a query states no sums but the total.
+        stated = order.paid_at is not None and order.method not in PAGES
+        parts = (order.settled_minor, order.payer_minor) if stated else (0, 0)
+        received, paid = (to_major(part, order.currency) for part in parts)
         node: dict[str, Any] = {
             "code": "10000",
             "msg": "Success",
@@ -176,16 +190,24 @@ class AlipayOrders:
             "buyer_logon_id": "159****5620",
             "buyer_user_id": BUYER_ID,
             "point_amount": "0.00",
-            "receipt_amount": amount if order.paid_at else "0.00",
-            "buyer_pay_amount": amount if order.paid_at else "0.00",
-            "invoice_amount": amount if order.paid_at else "0.00",
+            "receipt_amount": received,
+            "buyer_pay_amount": paid,
+            "invoice_amount": paid,
         }
         if order.paid_at is not None:
             node |= {
                 "send_pay_date": beijing(order.paid_at),
-                "fund_bill_list": [{"amount": amount, "fund_channel": "ALIPAYACCOUNT"}],
+                "fund_bill_list": [{"amount": part, "fund_channel": name} for name, part in fund_bills(order)],
+                "mdiscount_amount": to_major(order.borne_minor, order.currency),
             }
         return node
+
+
+def fund_bills(order: SandboxOrder) -> list[tuple[str, str]]:
+    """Return the means by which an order was paid: the payer's money, and the coupons."""
+    parts = [("ALIPAYACCOUNT", order.payer_minor)] if order.payer_minor else []
+    parts += [(_COUPONS[coupon.funder, coupon.settles], coupon.amount_minor) for coupon in order.coupons]
+    return [(name, to_major(part, order.currency)) for name, part in parts]
 
 
 _HAS_CLOSED = AlipayRefusal("40004", "ACQ.TRADE_HAS_CLOSE", "交易已经关闭")

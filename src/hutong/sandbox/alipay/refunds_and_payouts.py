@@ -138,6 +138,12 @@ class AlipayRefundsAndPayouts:
                 "refund_amount": to_major(refund.amount_minor, order.currency),
                 "refund_status": "REFUND_SUCCESS",
             }
+            if "refund_detail_item_list" in content.get("query_options", []):
+                node |= {
+                    "send_back_fee": to_major(refund.settled_minor, order.currency),
+                    "present_refund_buyer_amount": to_major(refund.payer_minor, order.currency),
+                    "present_refund_mdiscount_amount": to_major(refund.borne_minor, order.currency),
+                }
             if "gmt_refund_pay" in content.get("query_options", []) and refund.changed_at is not None:
                 node["gmt_refund_pay"] = beijing(refund.changed_at)
         elif refund is not None and refund.order is order:

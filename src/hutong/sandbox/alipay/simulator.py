@@ -28,7 +28,7 @@ from hutong.clock import BEIJING
 from hutong.money import to_major
 from hutong.sandbox.alipay.bill import bill_rows, pack_bill
 from hutong.sandbox.alipay.keys import APP_ID, BUYER_ID, SELLER_ID, AlipaySandboxKeys, certificate_of, sn
-from hutong.sandbox.alipay.orders import PAGES, AlipayOrders, AnswerNode, beijing, trade_status
+from hutong.sandbox.alipay.orders import PAGES, AlipayOrders, AnswerNode, beijing, fund_bills, trade_status
 from hutong.sandbox.alipay.refunds_and_payouts import AlipayRefundsAndPayouts
 from hutong.sandbox.alipay.validation import AlipayRefusal
 from hutong.sandbox.bill import Entry
@@ -267,7 +267,11 @@ class AlipaySimulator(Simulator):
     ) -> Message:
         """Make the notification of an order's new state, the same in every delivery."""
         certified, paid_at = bool(order.data.get("certified")), order.paid_at or self.store.clock.now()
-        amount = to_major(order.captured_minor + amount_delta_minor, order.currency)
+        total, received, paid = (
+            to_major(part + amount_delta_minor, order.currency)
+            for part in (order.captured_minor, order.settled_minor, order.payer_minor)
+        )
+        bills = [{"amount": part, "fundChannel": name} for name, part in fund_bills(order)]
         fields = {
             "notify_type": "trade_status_sync",
             "notify_id": f"{self.store.clock.now():%Y%m%d}002222{secrets.randbelow(10**18):018d}",
@@ -282,9 +286,11 @@ class AlipaySimulator(Simulator):
             "trade_no": order.channel_order_no,
             "trade_status": trade_status(self.store, order),
             "subject": order.description,
-            **dict.fromkeys(("total_amount", "receipt_amount", "invoice_amount", "buyer_pay_amount"), amount),
+            "total_amount": total,
+            "receipt_amount": received,
+            **dict.fromkeys(("invoice_amount", "buyer_pay_amount"), paid),
             "point_amount": "0.00",
-            "fund_bill_list": f'[{{"amount":"{amount}","fundChannel":"ALIPAYACCOUNT"}}]',
+            "fund_bill_list": orjson.dumps(bills).decode(),
             "gmt_create": beijing(order.data["created_at"]),
             "gmt_payment": beijing(paid_at),
         }

@@ -13,7 +13,7 @@ import base64
 import binascii
 import hmac
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -27,7 +27,7 @@ from hutong.sandbox.bill import Entry
 from hutong.sandbox.faults import NotifyFaults
 from hutong.sandbox.notifier import Notifier
 from hutong.sandbox.simulator import Simulator, answer_call
-from hutong.sandbox.store import SandboxOrder, SandboxPayout, SandboxRefund, Store
+from hutong.sandbox.store import Coupon, SandboxOrder, SandboxPayout, SandboxRefund, Store
 from hutong.sandbox.stripe import objects, pages
 from hutong.sandbox.stripe.bill import KIND, balance_transactions, bill_entries
 from hutong.sandbox.stripe.keys import StripeSandboxKeys
@@ -123,6 +123,9 @@ class StripeSimulator(Simulator):
         ]
 
     # Actions of payers and banks, requested by the control API or the payer's page.
+
+    def unusable(self, order: SandboxOrder, coupons: Sequence[Coupon]) -> str | None:  # noqa: ARG002
+        return "Stripe takes no coupons for an amount that is fixed" if coupons else None
 
     def pay(self, order: SandboxOrder, faults: NotifyFaults, *, force: bool = False) -> bool:
         return self._with_faults(faults, lambda: self._orders.pay(order, force=force))

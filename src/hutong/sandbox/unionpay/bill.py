@@ -28,7 +28,7 @@ def settle_date(at: datetime) -> date:
 
 def order_row(order: SandboxOrder) -> Entry:
     """Make a bill's row of a payment."""
-    return payment_entry(order, fee_minor=order.amount_minor * 6 // 1000, state="S22", data=_kind(order.content))
+    return payment_entry(order, fee_minor=order.settled_minor * 6 // 1000, state="S22", data=_kind(order.content))
 
 
 def refund_row(refund: SandboxRefund) -> Entry:
@@ -59,7 +59,8 @@ def pack_bill(rows: bytes, day: date) -> tuple[str, str]:
 
 def _row(entry: Entry) -> bytes:
     at, payment = entry.at.astimezone(BEIJING), entry.kind == "payment"
-    settled = entry.amount_minor - entry.fee_minor
+    net = (entry.settled_minor if payment else -entry.settled_minor) - entry.fee_minor
+    discount = entry.prepaid_minor + entry.borne_minor
     columns = (
         (entry.state, 3),
         (_ACQUIRER, 11),
@@ -67,7 +68,7 @@ def _row(entry: Entry) -> bytes:
         (entry.channel_no[-6:], 6),
         (f"{at:%m%d%H%M%S}", 10),
         ("622848*********0010", 19),
-        (f"{entry.amount_minor:012d}", 12),
+        (f"{entry.amount_minor - discount:012d}", 12),
         ("5411", 4),
         ("07", 2),
         (entry.channel_no, 21),
@@ -77,7 +78,7 @@ def _row(entry: Entry) -> bytes:
         ("" if payment else entry.channel_order_no[-6:], 6),
         ("" if payment else entry.data["original_time"], 10),
         (_signed(-entry.fee_minor), 13),
-        (_signed(settled if payment else -settled), 13),
+        (_signed(net), 13),
         ("0001", 4),
         ("", 15),
         (entry.data["txn_type"], 2),
@@ -93,10 +94,10 @@ def _row(entry: Entry) -> bytes:
         ("", 15),
         (_SHORT_NAME, 32),
         (_signed(0), 13),
-        (_signed(settled if payment else -settled), 13),
+        (_signed(net), 13),
         (TERM_ID, 8),
         ("", 32),
-        (_signed(0), 13),
+        (_signed(discount if payment else -discount), 13),
         (_signed(0), 13),
         (f"{0:012d}", 12),
         ("00", 2),

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+import orjson
+
 from hutong.clock import BEIJING, to_ns
-from hutong.sandbox.store import Store
+from hutong.sandbox.store import SandboxOrder, Store
 from hutong.sandbox.unionpay.bill import settle_date
+from hutong.sandbox.unionpay.keys import MER_ID
 
 Fields = dict[str, str]
+
+_SPONSORS = {"channel": "00010000", "platform": "03080000", "merchant": MER_ID}
+"""The sponsor of a coupon: UnionPay, the payer's bank, or the merchant."""
 
 MESSAGES = {
     "00": "成功[0000000]",
@@ -37,6 +43,22 @@ def traces(at: datetime | None, channel_no: str) -> Fields:
         return {}
     local = at.astimezone(BEIJING)
     return {"traceNo": channel_no[-6:], "traceTime": f"{local:%m%d%H%M%S}", "settleDate": f"{settle_date(at):%m%d}"}
+
+
+def settlement(settled_minor: int) -> Fields:
+    """Return the fields of what is settled, before the fee."""
+    return {"settleAmt": str(settled_minor), "settleCurrencyCode": "156"}
+
+
+def discounts(order: SandboxOrder, parts: Sequence[int], ordered_minor: int) -> Fields:
+    """Return the fields of a transaction with coupons: what was ordered, and who bears which part."""
+    kind = {"type": "DD01", "id": "cupcp01000023"}
+    coupons = [
+        kind | {"spnsrId": _SPONSORS[coupon.funder], "offstAmt": str(part), "desc": coupon.name}
+        for coupon, part in zip(order.coupons, parts, strict=True)
+        if part
+    ]
+    return {"origTxnAmt": str(ordered_minor)} | ({"couponInfo": orjson.dumps(coupons).decode()} if coupons else {})
 
 
 def new_query_id(store: Store) -> str:

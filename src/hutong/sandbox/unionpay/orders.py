@@ -5,7 +5,15 @@ from __future__ import annotations
 import secrets
 
 from hutong.sandbox.store import OrderState, SandboxOrder, Store
-from hutong.sandbox.unionpay.fields import Fields, new_query_id, response, traces, transaction_fields
+from hutong.sandbox.unionpay.fields import (
+    Fields,
+    discounts,
+    new_query_id,
+    response,
+    settlement,
+    traces,
+    transaction_fields,
+)
 from hutong.sandbox.unionpay.keys import MER_ID
 from hutong.sandbox.unionpay.validation import UnionPayRefusal, read_time
 
@@ -53,8 +61,13 @@ class UnionPayOrders:
             "merId": MER_ID,
             "orderId": order.order_no,
             "queryId": order.channel_order_no,
-            "txnAmt": str(order.amount_minor + amount_delta_minor),
+            "txnAmt": str((order.payer_minor if order.captured_minor else order.amount_minor) + amount_delta_minor),
             "currencyCode": "156",
             "accNo": "622848*********0010",
         }
+        if order.captured_minor:
+            document |= settlement(order.settled_minor + amount_delta_minor)
+        if order.coupons:
+            parts = [coupon.amount_minor for coupon in order.coupons]
+            document |= discounts(order, parts, order.captured_minor + amount_delta_minor)
         return document | traces(order.paid_at or order.changed_at, order.channel_order_no)

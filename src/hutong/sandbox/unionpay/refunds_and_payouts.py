@@ -6,7 +6,15 @@ from datetime import timedelta
 
 from hutong.sandbox.store import OrderState, OutgoingState, SandboxRefund, Store
 from hutong.sandbox.unionpay.bill import settle_date
-from hutong.sandbox.unionpay.fields import Fields, new_query_id, response, traces, transaction_fields
+from hutong.sandbox.unionpay.fields import (
+    Fields,
+    discounts,
+    new_query_id,
+    response,
+    settlement,
+    traces,
+    transaction_fields,
+)
 from hutong.sandbox.unionpay.keys import MER_ID
 from hutong.sandbox.unionpay.validation import UnionPayRefusal
 
@@ -58,12 +66,18 @@ class UnionPayRefundSimulator:
 
     def document(self, refund: SandboxRefund, amount_delta_minor: int = 0) -> Fields:
         """Return the fields of a refund in an answer to a query, or in a notification."""
-        document = transaction_fields(refund.content) | {
-            "merId": MER_ID,
-            "orderId": refund.refund_no,
-            "queryId": refund.channel_refund_no,
-            "origQryId": refund.order.channel_order_no,
-            "txnAmt": str(refund.amount_minor + amount_delta_minor),
-            "currencyCode": "156",
-        }
+        document = (
+            transaction_fields(refund.content)
+            | {
+                "merId": MER_ID,
+                "orderId": refund.refund_no,
+                "queryId": refund.channel_refund_no,
+                "origQryId": refund.order.channel_order_no,
+                "txnAmt": str(refund.payer_minor + amount_delta_minor),
+                "currencyCode": "156",
+            }
+            | settlement(refund.settled_minor + amount_delta_minor)
+        )
+        if refund.returned:
+            document |= discounts(refund.order, refund.returned, refund.amount_minor + amount_delta_minor)
         return document | traces(refund.changed_at or refund.created_at, refund.channel_refund_no)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from hutong.sandbox.bill import Entry
 from hutong.sandbox.faults import NotifyFaults
 from hutong.sandbox.notifier import Notifier
 from hutong.sandbox.simulator import Simulator, answer_call
-from hutong.sandbox.store import OutgoingState, SandboxOrder, SandboxPayout, SandboxRefund, Store
+from hutong.sandbox.store import Coupon, OutgoingState, SandboxOrder, SandboxPayout, SandboxRefund, Store
 from hutong.sandbox.unionpay.bill import order_row, pack_bill, refund_row, settle_date, write_bill
 from hutong.sandbox.unionpay.fields import MESSAGES, Fields, response
 from hutong.sandbox.unionpay.keys import Issued, UnionPaySandboxKeys
@@ -80,6 +80,11 @@ class UnionPaySimulator(Simulator):
         ]
 
     # Actions of payers and banks, requested by the control API or the payer's page.
+
+    def unusable(self, order: SandboxOrder, coupons: Sequence[Coupon]) -> str | None:
+        if any(coupon.prepaid for coupon in coupons):
+            return "UnionPay has no coupons that a merchant has paid for in advance"
+        return super().unusable(order, coupons)
 
     def pay(self, order: SandboxOrder, faults: NotifyFaults, *, force: bool = False) -> bool:
         if not self.store.pay(order, force=force):

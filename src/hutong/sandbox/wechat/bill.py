@@ -55,13 +55,13 @@ def bill_entries(store: Store, kind: str, day: date) -> list[Entry]:
     """Return the rows of a day in Beijing: payments by the time of payment, refunds by the time of acceptance."""
     start = datetime.combine(day, time(0), BEIJING)
     rows = [
-        payment_entry(order, fee_minor=_fee(order.captured_minor), state="SUCCESS")
+        payment_entry(order, fee_minor=_fee(order.settled_minor), state="SUCCESS")
         for order in store.orders.values()
         if _within(order.paid_at, start)
     ]
     rows += [
         refund_entry(
-            refund, fee_minor=-_fee(refund.amount_minor), state=REFUND_STATES[refund.state], at=refund.created_at
+            refund, fee_minor=-_fee(refund.settled_minor), state=REFUND_STATES[refund.state], at=refund.created_at
         )
         for refund in store.refunds.values()
         if _within(refund.created_at, start)
@@ -110,9 +110,9 @@ def _trade(rows: Sequence[Entry]) -> list[str]:
     refunded = [row for row in rows if row.kind == "refund"]
     totals = (
         str(len(rows)),
-        _yuan(sum(row.amount_minor for row in paid)),
-        _yuan(sum(row.amount_minor for row in refunded)),
-        "0.00",
+        _yuan(sum(row.settled_minor for row in paid)),
+        _yuan(sum(row.settled_minor for row in refunded)),
+        _yuan(sum(row.prepaid_minor for row in refunded)),
         f"{_yuan(sum(row.fee_minor for row in rows))}000",
         _yuan(sum(row.amount_minor for row in paid)),
         _yuan(sum(row.amount_minor for row in refunded)),
@@ -122,13 +122,14 @@ def _trade(rows: Sequence[Entry]) -> list[str]:
 
 def _trade_row(row: Entry) -> tuple[str, ...]:
     is_refund = row.kind == "refund"
-    amount, nothing = _yuan(row.amount_minor), "0.00"
+    amount, settled, prepaid = map(_yuan, (row.amount_minor, row.settled_minor, row.prepaid_minor))
+    nothing = "0.00"
     return (
         _time(row.at), APPID, MCHID, "0", "", row.channel_order_no, row.order_no, OPENID,
         row.method, "REFUND" if is_refund else row.state, "OTHERS", row.currency,
-        nothing if is_refund else amount, nothing,
+        nothing if is_refund else settled, nothing if is_refund else prepaid,
         row.channel_no if is_refund else "0", row.number if is_refund else "0",
-        amount if is_refund else nothing, nothing,
+        settled if is_refund else nothing, prepaid if is_refund else nothing,
         "ORIGINAL" if is_refund else "", row.state if is_refund else "",
         _goods(row.description), "", f"{_yuan(row.fee_minor)}000", "0.60%",
         nothing if is_refund else amount, amount if is_refund else nothing, "",
@@ -139,7 +140,7 @@ def _flow(rows: Sequence[Entry]) -> list[str]:
     balance, lines = 100_000_000, []
     income: list[int] = []
     expense: list[int] = []
-    moves = [(row, *_FLOW_TYPES[row.kind], row.amount_minor) for row in rows]
+    moves = [(row, *_FLOW_TYPES[row.kind], row.settled_minor) for row in rows]
     moves += [
         (row, "扣除交易手续费", "支出" if row.fee_minor > 0 else "收入", abs(row.fee_minor))
         for row in rows

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from hutong.sandbox.store import OrderState, OutgoingState, SandboxOrder, Store
+from hutong.sandbox.store import Coupon, OrderState, OutgoingState, SandboxOrder, Store
 from hutong.sandbox.wechat.bill import OPENID
 from hutong.sandbox.wechat.keys import APPID, MCHID
 from hutong.sandbox.wechat.protocol import Answer, WeChatRefusal, format_time, read_json
@@ -137,7 +137,10 @@ class WeChatOrders:
             "amount": {"total": total, "currency": order.currency},
         }
         if order.state is OrderState.PAID and order.paid_at is not None:
-            document["amount"] |= {"payer_total": total, "payer_currency": order.currency}
+            payer_total = total - order.captured_minor + order.payer_minor
+            document["amount"] |= {"payer_total": payer_total, "payer_currency": order.currency}
+            if order.coupons:
+                document["promotion_detail"] = [_coupon(number, coupon) for number, coupon in enumerate(order.coupons)]
             document |= {
                 "transaction_id": order.channel_order_no,
                 "trade_type": order.method,
@@ -146,6 +149,22 @@ class WeChatOrders:
                 "payer": {"openid": OPENID},
             }
         return document
+
+
+def _coupon(number: int, coupon: Coupon) -> dict[str, Any]:
+    """Return a coupon as a paid order shows it. One of type NOCASH is not settled."""
+    contributed = {"channel": "wechatpay_contribute", "platform": "other_contribute", "merchant": "merchant_contribute"}
+    return {
+        "coupon_id": f"{109519 + number}",
+        "name": coupon.name,
+        "scope": "GLOBAL",
+        "type": "CASH" if coupon.settles else "NOCASH",
+        "amount": coupon.amount_minor,
+        "stock_id": f"{931386 + number}",
+        **dict.fromkeys(contributed.values(), 0),
+        contributed[coupon.funder]: coupon.amount_minor,
+        "currency": "CNY",
+    }
 
 
 def _code(product: str) -> str:

@@ -98,11 +98,11 @@ class WeChatRefundsAndPayouts:
             "amount": {
                 "total": order.amount_minor,
                 "refund": refund.amount_minor,
-                "payer_total": order.amount_minor,
-                "payer_refund": refund.amount_minor,
-                "settlement_refund": refund.amount_minor,
-                "settlement_total": order.amount_minor,
-                "discount_refund": 0,
+                "payer_total": order.payer_minor,
+                "payer_refund": refund.payer_minor,
+                "settlement_refund": refund.settled_minor,
+                "settlement_total": order.settled_minor,
+                "discount_refund": sum(refund.returned),
                 "currency": refund.currency,
             },
         }
@@ -124,8 +124,8 @@ class WeChatRefundsAndPayouts:
             "amount": {
                 "total": order.amount_minor,
                 "refund": amount_minor,
-                "payer_total": order.amount_minor,
-                "payer_refund": amount_minor,
+                "payer_total": order.payer_minor,
+                "payer_refund": refund.payer_minor + amount_delta_minor,
             },
         }
         if refund.state is OutgoingState.SUCCEEDED and refund.changed_at is not None:

@@ -1,7 +1,7 @@
 -- columns: shown
 -- What a payment's event says, as records show it; null while the payment is open.
 merchant_id uuid, status text, merchant_order_no text, subject text, amount_minor bigint, currency text,
-amount_captured_minor bigint, method text, channel text, customer_id text, created_at timestamptz,
+amount_captured_minor bigint, amount_paid_minor bigint, amount_settled_minor bigint, method text, channel text, customer_id text, created_at timestamptz,
 authorized_at timestamptz, succeeded_at timestamptz, closed_at timestamptz
 
 -- columns: record

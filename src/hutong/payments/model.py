@@ -348,8 +348,7 @@ class Payment:
     def wants_end(self, attempt: Attempt) -> bool:
         """Tell whether an open attempt has to be closed at its channel.
 
-        It has if its payment is to be closed, or if it must make way for another attempt and the payer has not
-        authorized it meanwhile.
+        Its payment is to be closed, or it must make way for another one and the payer has not authorized it meanwhile.
         """
         if self.close_requested_at is not None:
             return True

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 
+import aiohttp
 import pytest
+from prometheus_client import REGISTRY
 from yarl import URL
 
 from hutong.api.guesses import BURST, Guesses
@@ -108,3 +110,20 @@ async def test_wrong_keys_wait_and_right_ones_do_not(monkeypatch: pytest.MonkeyP
     started = time.monotonic()
     await guesses.slow("192.0.2.2")
     assert time.monotonic() - started < 0.15
+
+
+async def test_wrong_keys_and_links_are_slowed_by_address(
+    platform_api: PlatformApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hutong.api.guesses.DELAY_S", 0.01)
+
+    def slowed() -> float:
+        return REGISTRY.get_sample_value("hutong_guesses_slowed_total") or 0.0
+
+    for address, path in (("127.0.0.8", "/v1/payments"), ("127.0.0.9", "/pay/pay_01m8knh2nde07byjmt7v5221pp")):
+        connector, before = aiohttp.TCPConnector(local_addr=(address, 0)), slowed()
+        async with aiohttp.ClientSession(connector=connector, headers={"Authorization": "Bearer sk_x"}) as guesser:
+            for _ in range(BURST + 20):
+                async with guesser.get(f"{platform_api.url}{path}") as answer:
+                    assert answer.status in (401, 404)
+        assert slowed() > before

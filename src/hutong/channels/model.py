@@ -161,6 +161,11 @@ class ChannelAnswer:
     code: str | None = None
     retryable: bool = False
 
+    @property
+    def is_given_back(self) -> bool:
+        """Whether a refund is refused because that much of the order's money has been given back already."""
+        return self.state is ChannelState.FAILED and self.code in ("already_refunded", "refund_exceeds")
+
 
 class About(StrEnum):
     """The subject of a notification."""

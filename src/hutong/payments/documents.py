@@ -119,6 +119,7 @@ def refund_document(refund: Refund) -> dict[str, Any]:
         "payment_id": ids.encode("pay", refund.payment_id),
         "merchant_order_no": refund.merchant_order_no,
         "kind": refund.kind.value,
+        "source": refund.source.value,
         "state": refund.state.value,
         "route": refund.route.value,
         "merchant_refund_no": refund.merchant_refund_no,
@@ -134,7 +135,8 @@ def refund_document(refund: Refund) -> dict[str, Any]:
         "channel_code": refund.channel_code,
         "channel_message": refund.channel_message,
         "created_at": instant(refund.created_at),
-        "finished_at": None if refund.finished_at is None else instant(refund.finished_at),
+        "finished_at": _optional(refund.finished_at),
+        "failed_after_success_at": _optional(refund.late_failure_at),
     }
 
 

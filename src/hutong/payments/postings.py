@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from uuid import UUID
 
-from hutong import ledger, money
+from hutong import db, ledger, money
+from hutong.errors import InvariantBroken
 from hutong.ledger import AccountOwner, EventCode, Posting
 from hutong.payments.model import Attempt, Payment
 
@@ -37,6 +40,24 @@ def success(payment: Payment, attempt: Attempt, *, platform_minor: int = 0, chan
         ]
     owners = {AccountOwner.MERCHANT: payment.merchant_id, AccountOwner.CHANNEL_ACCOUNT: attempt.account_id}
     return ledger.Chain(postings, owners, payment.currency, payment.payment_id)
+
+
+async def book_back(
+    tx: db.Tx, chains: Sequence[ledger.Chain], *, reason: str, new_id: Callable[[], UUID], now: datetime
+) -> None:
+    """Book the exact opposite of chains that were booked before: of the last transfer first.
+
+    Repeat:
+        A transfer is booked back once, even if a person has reversed it before.
+
+    Errors:
+        InvariantBroken: a transfer was not booked, or its opposite is refused.
+    """
+    transfer_ids = [transfer_id for chain in chains for transfer_id in reversed(chain.transfer_ids)]
+    results = await ledger.reverse(tx, transfer_ids, reason=reason, by="hutong", new_id=new_id, now=now)
+    for transfer_id, result in zip(transfer_ids, results, strict=True):
+        if result.reversal_id is None:
+            raise InvariantBroken(f"transfer {UUID(int=transfer_id)} cannot be booked back: {result.status.name}")
 
 
 def success_id(payment_id: UUID, attempt_id: UUID) -> int:

@@ -24,6 +24,18 @@ from hutong.errors import InvalidParameter
 
 _PAGES_MAX = 10
 _NOT_REFUNDED = frozenset({"failed", "canceled"})
+_EXCEEDS = ChannelAnswer(
+    ChannelState.FAILED,
+    channel_code="refund_exceeds",
+    channel_message="the refund is greater than the amount of the charge that is not refunded yet",
+    code="refund_exceeds",
+)
+"""Refused before it is sent: a dashboard or another system has given that much back already."""
+
+
+def _given_back(refunds: list[Mapping[str, Any]]) -> int:
+    """Return the sum of the refunds that have moved money, or will."""
+    return sum(to_amount(one.get("amount")) or 0 for one in refunds if one.get("status") not in _NOT_REFUNDED)
 
 
 class StripeRefunds:
@@ -38,7 +50,7 @@ class StripeRefunds:
         """Create a refund, or return the state of the one that exists under this number.
 
         Errors:
-            InvalidParameter: above the amount left, or too late; nothing was sent.
+            InvalidParameter: above the order's amount, or too late; nothing was sent.
         """
         check_number(refund.refund_no, "refund_no")
         check_number(refund.order.attempt_no, "attempt_no")
@@ -54,7 +66,12 @@ class StripeRefunds:
         if isinstance(found, ChannelAnswer):
             return found
         intent_id, refunds = found
-        self._check_rest(refund, refunds, now)
+        if _given_back(refunds) + refund.amount_minor > refund.order.amount_minor:
+            return _EXCEEDS
+        rule = self._capabilities.refund
+        assert rule is not None
+        if now - refund.order.placed_at > rule.window:
+            raise InvalidParameter("Stripe no longer refunds this order", param="refund")
         reply = await self._client.post("/v1/refunds", refund_fields(refund, intent_id), key=refund.refund_no)
         if reply.ok and reply.replayed:
             return await self._query(refund)
@@ -63,19 +80,6 @@ class StripeRefunds:
         refusal = self._responses.refusal("refund", reply)
         # Only the list can show that Stripe accepted no earlier submission.
         return await confirm_refusal(refusal, lambda: self._query(refund), pending=True)
-
-    def _check_rest(self, refund: RefundRequest, refunds: list[Mapping[str, Any]], now: datetime) -> None:
-        rule = self._capabilities.refund
-        assert rule is not None
-        refunded = sum(
-            to_amount(existing.get("amount")) or 0
-            for existing in refunds
-            if existing.get("status") not in _NOT_REFUNDED
-        )
-        if refunded + refund.amount_minor > refund.order.amount_minor:
-            raise InvalidParameter("a refund is at most the amount that is left of the order", param="amount_minor")
-        if now - refund.order.placed_at > rule.window:
-            raise InvalidParameter("Stripe no longer refunds this order", param="refund")
 
     async def query_refund(self, refund: RefundRequest, *, now: datetime) -> ChannelAnswer:
         """Query by Stripe's id where it is known, else look through the intent's refunds for our number."""

@@ -49,6 +49,8 @@ class StripeResponses:
                 ChannelState.UNKNOWN, channel_code=code or f"http_{reply.status}", channel_message=message
             )
         answer = self._code(interface, code, text(error.get("decline_code"), 64) or "", message)
+        if interface == "refund" and error.get("param") == "amount" and "unrefunded amount" in (message or ""):
+            answer = replace(answer, code="refund_exceeds")  # this refusal has no code of its own
         if answer.state is not ChannelState.UNKNOWN and reply.status not in _PROVEN_REFUSALS:
             return replace(answer, state=ChannelState.UNKNOWN, code="in_doubt", retryable=True)
         return answer

@@ -12,8 +12,8 @@ from hutong.payments.model import Payment, PaymentEvent, PaymentEventType, Timel
 from hutong.payments.refunds import postings
 from hutong.payments.refunds.channel_answers import ask_again, is_current, settle_report
 from hutong.payments.refunds.create import fee_back_minor
-from hutong.payments.refunds.lifecycle import RefundTransactions
 from hutong.payments.refunds.model import Refund, RefundEventType, RefundKind, RefundMethod, RefundState, read_number
+from hutong.payments.refunds.transactions import RefundTransactions
 from hutong.payments.statements import sql
 from hutong.payments.store import refunds_of
 

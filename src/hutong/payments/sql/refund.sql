@@ -2,7 +2,7 @@
 -- What is refunded, to whom and why; of it only the amount ever changes, by two persons' decision.
 payment_id uuid, attempt_id uuid, merchant_id uuid, account_id uuid, channel text, kind text, merchant_refund_no text,
 amount_minor bigint, currency text, reason text, platform_minor bigint, channel_minor bigint, fee_minor bigint,
-lines text, adopted boolean
+lines text, adopted boolean, portal_no text
 
 -- columns: refund_method
 -- The current method and state.
@@ -11,7 +11,7 @@ route text, state text, hold_id uuid, payout_account_id uuid, next_query_at time
 -- columns: refund_answer
 -- What changes with each report.
 tries integer, channel_refund_no text, channel_code text, channel_message text, reference text,
-finished_at timestamptz, late_success_at timestamptz, doubt_since timestamptz
+finished_at timestamptz, late_success_at timestamptz, doubt_since timestamptz, late_failure_at timestamptz
 
 -- columns: refund
 id AS refund_id, {refund_request}, {refund_method}, {refund_answer}, queries, created_at, ordered_minor

@@ -75,6 +75,8 @@ class WeChatRefundsAndPayouts:
         assert order.paid_at is not None
         if amount["total"] != order.amount_minor:
             raise WeChatRefusal(400, "INVALID_REQUEST", "订单金额或退款金额与之前请求不一致")
+        if not self._store.refundable_minor(order):
+            raise WeChatRefusal(400, "INVALID_REQUEST", "订单已全额退款")
         if amount["refund"] > self._store.refundable_minor(order):
             raise WeChatRefusal(400, "INVALID_REQUEST", "申请退款金额大于订单可退金额")
         if self._store.clock.now() - order.paid_at > _WINDOW:

@@ -46,6 +46,8 @@ class BillRowKind(StrEnum):
 
     PAYMENT = "payment"
     REFUND = "refund"
+    REFUND_FAILURE = "refund_failure"
+    """A refund that had succeeded has failed: its amount is the channel account's again."""
     PAYOUT = "payout"
     FEE = "fee"
     OTHER = "other"

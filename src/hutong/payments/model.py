@@ -282,6 +282,8 @@ class Payment:
     customer: Customer | None = None
     adopted: bool = False
     """Created after a restore from a channel's report; of the order, only the amount and the currency are known."""
+    portal_minor: int = 0
+    """Reported as given back in the channel's portal, and not booked; known where refunds are locked."""
 
     @property
     def is_capturing(self) -> bool:

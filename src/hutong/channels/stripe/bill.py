@@ -33,6 +33,7 @@ _KINDS = {
     "payment": BillRowKind.PAYMENT,
     "refund": BillRowKind.REFUND,
     "payment_refund": BillRowKind.REFUND,
+    "refund_failure": BillRowKind.REFUND_FAILURE,
     "payout": BillRowKind.PAYOUT,
     "stripe_fee": BillRowKind.FEE,
     "stripe_fx_fee": BillRowKind.FEE,
@@ -177,15 +178,16 @@ def _row(entry: Mapping[str, Any]) -> BillRow:
     source: Mapping[str, Any] = source_value if isinstance(source_value, dict) else {}
     kind = _KINDS.get(str(entry.get("type")), BillRowKind.OTHER)
     amount_minor, currency = abs(entry["amount"]), entry["currency"]
-    if kind in (BillRowKind.PAYMENT, BillRowKind.REFUND) and source:
+    is_refund = kind in (BillRowKind.REFUND, BillRowKind.REFUND_FAILURE)
+    if (kind is BillRowKind.PAYMENT or is_refund) and source:
         amount_minor, currency = _payer_amount(source, kind)
-    number = metadata(source, "refund_no" if kind is BillRowKind.REFUND else "attempt_no")
+    number = metadata(source, "refund_no" if is_refund else "attempt_no")
     source_id = source.get("payment_intent") if kind is BillRowKind.PAYMENT else source.get("id")
     return BillRow(
         kind=kind,
-        our_no=number if kind in (BillRowKind.PAYMENT, BillRowKind.REFUND) else None,
+        our_no=number if kind is BillRowKind.PAYMENT or is_refund else None,
         channel_no=text(source_id, 255) or text(source_value, 255) or text(entry.get("id"), 255),
-        original_no=metadata(source, "attempt_no") if kind is BillRowKind.REFUND else None,
+        original_no=metadata(source, "attempt_no") if is_refund else None,
         amount_minor=amount_minor,
         currency=currency.upper(),
         fee_minor=entry["fee"] if currency == entry["currency"] else None,

@@ -7,7 +7,7 @@ from hutong.channels.protocol import AccountFinding
 from hutong.channels.stripe.client import StripeClient, StripeReply
 
 _REQUIRED_EVENTS = frozenset(
-    {"payment_intent.succeeded", "payment_intent.payment_failed", "refund.updated", "refund.failed"}
+    {"payment_intent.succeeded", "payment_intent.payment_failed", "refund.created", "refund.updated", "refund.failed"}
 )
 _KEY_FAULTS = {
     "api_key_expired": ("secret_key_expired", "The secret key has expired or was rolled; take the new one."),

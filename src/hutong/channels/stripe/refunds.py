@@ -19,7 +19,7 @@ from hutong.channels.model import ChannelAnswer, ChannelState, OrderReference, R
 from hutong.channels.refusals import confirm_refusal
 from hutong.channels.stripe.client import StripeClient
 from hutong.channels.stripe.requests import check_number, refund_fields
-from hutong.channels.stripe.responses import StripeResponses, is_id, metadata, to_amount
+from hutong.channels.stripe.responses import REFUND_IDS, StripeResponses, is_id, metadata, to_amount
 from hutong.errors import InvalidParameter
 
 _PAGES_MAX = 10
@@ -91,11 +91,14 @@ class StripeRefunds:
             return error.answer
 
     async def _query(self, refund: RefundRequest) -> ChannelAnswer:
-        refund_id = refund.channel_refund_no
-        if refund_id is not None and is_id(refund_id, "re_"):
+        in_dashboard = is_id(refund.refund_no, *REFUND_IDS)
+        refund_id = refund.refund_no if in_dashboard else refund.channel_refund_no
+        if refund_id is not None and is_id(refund_id, *REFUND_IDS):
             reply = await self._client.get(f"/v1/refunds/{refund_id}")
             if not reply.ok:
                 return self._responses.refusal("query_refund", reply)
+            if in_dashboard:
+                return self._responses.foreign(reply.content, "refund", *REFUND_IDS, at=None)
             return self._responses.refund(reply.content, refund.refund_no, request=refund)
         found = await self._search(refund)
         return found if isinstance(found, ChannelAnswer) else ChannelAnswer(ChannelState.NOT_FOUND)
@@ -158,7 +161,7 @@ class StripeRefunds:
             last = data[-1].get("id") if data else None
             if reply.content.get("has_more") is not True:
                 return refunds
-            if not is_id(last, "re_"):
+            if not is_id(last, *REFUND_IDS):
                 raise NoAnswer("unreadable", "not a list of refunds")
             filters = filters | {"starting_after": str(last)}
         raise NoAnswer("unreadable", "more refunds than one payment has")

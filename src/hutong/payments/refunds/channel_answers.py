@@ -256,7 +256,7 @@ def _refuse(change: ReportChange[Refund], answer: ChannelAnswer, now: datetime) 
     if following is not None and not answer.retryable:
         refund.route, refund.state, refund.next_query_at = following, _S.HELD, now
         return
-    if _is_given_back(refund, answer):
+    if _is_given_back(change.payment, refund, answer):
         refund.payee_sealed = None  # nothing is paid out either
         _end_without_money(change, _S.SUPERSEDED, now)
         change.events.append(PaymentEvent(_Type.SUPERSEDED, change.payment, refund=refund))
@@ -271,13 +271,16 @@ def _refuse(change: ReportChange[Refund], answer: ChannelAnswer, now: datetime) 
     _fail(change, now)
 
 
-def _is_given_back(refund: Refund, answer: ChannelAnswer) -> bool:
+def _is_given_back(payment: Payment, refund: Refund, answer: ChannelAnswer) -> bool:
     """Tell whether a channel refuses a refund because it has given the money back already.
+
+    It says so, or the refund was refused while the portal had given back what it needs.
 
     Surplus is left to persons: what went back of it in the portal is settled by hand.
     """
     by_channel = refund.route in (_M.VOID, _M.ORIGINAL)
-    return answer.is_given_back and not answer.retryable and by_channel and refund.kind is RefundKind.REFUND
+    given_back = answer.is_given_back or payment.portal_minor > payment.refundable_minor
+    return given_back and not answer.retryable and by_channel and refund.kind is RefundKind.REFUND
 
 
 def _end_without_money(change: ReportChange[Refund], state: RefundState, now: datetime) -> None:

@@ -122,7 +122,8 @@ def _refusal(payment: Payment, refund: Refund, command: SwitchRefundMethod) -> S
         (command.payout_account_id or refund.payout_account_id) and (command.payee_sealed or refund.payee_sealed)
     ):
         return SwitchMethodOutcome.PAYEE_MISSING
-    if refund.kind is RefundKind.REFUND and refund.amount_minor > payment.refundable_minor:
+    # What the portal has given back and nothing has booked yet must not go out again.
+    if refund.kind is RefundKind.REFUND and refund.amount_minor > payment.refundable_minor - payment.portal_minor:
         return SwitchMethodOutcome.EXCEEDS_AVAILABLE
     return None
 

@@ -6,7 +6,7 @@ A refund whose process dies between two steps is found again by the poller, sinc
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -16,19 +16,20 @@ from prometheus_client import Counter
 from hutong import channels, db, idempotency, ids
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.clock import Clock
-from hutong.errors import Unavailable
+from hutong.errors import InvalidParameter, NotFound, Unavailable
 from hutong.payments.channel_calls import ChannelCalls
 from hutong.payments.channel_reports import ChannelReport, Recorded, RecordOutcome, ReportQueue
 from hutong.payments.exception_items import Seal
-from hutong.payments.model import Payment, Source
+from hutong.payments.model import Attempt, Payment, Source
 from hutong.payments.polling import Poller
 from hutong.payments.refunds.channel_answers import overturns
 from hutong.payments.refunds.create import NewRefund, RefundOutcome, RefundRefusal, RefundResult
 from hutong.payments.refunds.model import Refund, RefundKind, RefundMethod, RefundState, read_number
 from hutong.payments.refunds.payee import payout_account, seal_payee
+from hutong.payments.refunds.portal import PortalRefunds
 from hutong.payments.refunds.transactions import PlaceRefund, RefundTransactions
 from hutong.payments.statements import sql
-from hutong.payments.store import find, find_refunds
+from hutong.payments.store import find, find_portal_refund, find_refunds
 from hutong.telemetry import get_logger
 from hutong.vault import Vault
 
@@ -70,6 +71,10 @@ class Refunds:
         accounts: Gives ready channel adapters.
         queue_limit: The most commands that may wait for a batch.
         vault: Seals payees; without one there are no payouts.
+        resolve_attempt: Asks the channel about an attempt.
+
+    Attributes:
+        portal: Takes reports about refunds that were made in channels' portals.
     """
 
     def __init__(
@@ -83,6 +88,7 @@ class Refunds:
         ids: ids.Ids,
         queue_limit: int,
         vault: Vault | None,
+        resolve_attempt: Callable[[Attempt], Awaitable[object]],
     ) -> None:
         self._database = database
         self._accounts = accounts
@@ -90,6 +96,10 @@ class Refunds:
         self._clock = clock
         self._vault = vault
         self._ids = ids
+        self.portal = PortalRefunds(
+            database, accounts, transactions, calls, clock=clock, ids=ids, resolve_attempt=resolve_attempt,
+            resolve_refund=self.resolve,
+        )  # fmt: skip
         self._places: db.Coalescer[PlaceRefund, idempotency.OnceResult[RefundResult]] = db.Coalescer(
             transactions.place, name="place_refund", queue_limit=queue_limit
         )
@@ -168,9 +178,17 @@ class Refunds:
         """Record a verified notification about a refund or its payout, or the answer to a query in its form.
 
         Errors:
-            NotFound: the number is not one of ours. Unavailable: as `_confirmed`.
+            NotFound: the number is not one of ours, nor of a refund that was made in the portal and adopted.
+            Unavailable: as `_confirmed`.
         """
-        method, refund_id = read_number(notification.number)
+        try:
+            method, refund_id = read_number(notification.number)
+        except NotFound:
+            async with self._database.transaction() as tx:
+                adopted = await find_portal_refund(tx, account_id, notification.number)
+            if adopted is None:
+                raise
+            method, refund_id = RefundMethod.ORIGINAL, adopted
         answer, key = notification.answer, notification.replay_key
         report = ChannelReport(refund_id, account_id, answer, source, key, method, seal)
         return await self._record(channel, await self._confirmed(report))
@@ -191,8 +209,8 @@ class Refunds:
         asked_at = self._clock.now()
         try:
             answer = await self._query(payment, refund, report.method)
-        except channels.NotOffered:
-            return replace(report, asked_at=asked_at)
+        except (channels.NotOffered, InvalidParameter):
+            return replace(report, asked_at=asked_at)  # it cannot be asked about this number
         about = {"refund": ids.encode("ref", refund.refund_id), "reported": report.answer.state.value}
         if answer.state is ChannelState.UNKNOWN:
             _log.warning("refund_report_in_doubt", **about)

@@ -68,8 +68,8 @@ REFUND_TRANSITIONS: Mapping[RefundState, frozenset[RefundState]] = {
     _S.UNKNOWN: frozenset({_S.HELD, _S.SUBMITTED, _S.SUCCEEDED, _S.FAILED, _S.SUPERSEDED}),
     # A bank may return a refund days after its success.
     _S.SUCCEEDED: frozenset({_S.FAILED}),
-    _S.SUPERSEDED: frozenset(),
     _S.FAILED: frozenset({_S.PAYOUT, _S.MANUAL}),
+    _S.SUPERSEDED: frozenset(),
     _S.PAYOUT: frozenset({_S.SUCCEEDED, _S.FAILED}),
     _S.MANUAL: frozenset({_S.SUCCEEDED, _S.FAILED}),
 }

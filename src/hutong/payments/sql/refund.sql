@@ -59,6 +59,18 @@ WHERE payment_id = $1
 ORDER BY created_at, id
 LIMIT $3;
 
+-- name: find_portal_refund
+-- The refund that was made in the portal under this number of the channel's.
+SELECT id FROM payments.refund WHERE account_id = $1 AND portal_no = $2;
+
+-- name: unbooked_portal_minor
+-- How much channels have reported as given back in their portals of these payments, and nothing has booked yet.
+SELECT payment_id, sum(amount_minor)::bigint AS amount_minor
+FROM payments.exception
+WHERE payment_id = ANY ($1::uuid []) AND status = 'open' AND kind = 'unknown_number' AND about = 'refund'
+    AND state = 'succeeded' AND reason <> 'order_not_counted'
+GROUP BY payment_id;
+
 -- name: payments_of_refunds
 -- The payments to lock before these refunds are touched.
 SELECT DISTINCT payment_id

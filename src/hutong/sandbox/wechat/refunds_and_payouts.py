@@ -54,6 +54,20 @@ class WeChatRefundsAndPayouts:
         self._store.start_refund(refund)
         return 200, self.refund_document(refund)
 
+    def portal_refund(self, order: SandboxOrder, amount_minor: int) -> SandboxRefund:
+        """Make a refund as the merchant platform does: under a number of its own."""
+        channel_no = self._store.new_channel_no("5030")
+        return SandboxRefund(
+            refund_no=f"p{channel_no}",
+            channel_refund_no=channel_no,
+            order=order,
+            amount_minor=amount_minor,
+            currency=order.currency,
+            notify_url=order.notify_url,
+            content={},
+            created_at=self._store.clock.now(),
+        )
+
     def query_refund(self, request: web.Request, _body: bytes) -> Answer:
         refund = self._store.refunds.get(request.match_info["number"])
         if refund is None:

@@ -60,7 +60,7 @@ class BillRow:
     Attributes:
         our_no: Our number of the attempt, the refund or the payout; None where the row has none.
         channel_no: The channel's own number.
-        original_no: For a refund: our number of the attempt.
+        original_no, original_channel_no: For a refund: our number of the attempt, and the channel's of its order.
         amount_minor: The amount paid, refunded or sent, never negative.
         fee_minor: The channel's fee; negative where the channel gives a fee back. None where the bill has no fee.
         state: The channel's own term for the state.
@@ -78,3 +78,4 @@ class BillRow:
     state: str
     happened_at: datetime | None
     settle_date: date | None = None
+    original_channel_no: str | None = None

@@ -5,6 +5,7 @@ Imports that cost start-up time stand in the functions: `hutong --help` loads th
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import stat
@@ -21,7 +22,7 @@ from hutong.cli.output import print_problem
 from hutong.errors import HutongError, InvalidParameter, Unavailable
 
 if TYPE_CHECKING:
-    from hutong import db
+    from hutong import app, db
     from hutong.config import Settings
     from hutong.ids import Ids
 
@@ -113,6 +114,17 @@ def in_transaction(work: Callable[[db.Tx], Awaitable[T]], settings: Settings | N
     return with_database(lambda database: database.run(work), settings)
 
 
+def on_platform(work: Callable[[app.Platform], Awaitable[T]]) -> T:
+    """Do one piece of work on a platform that is opened for it."""
+    from hutong import app
+
+    async def run() -> T:
+        async with app.open_platform(load_settings()) as platform:
+            return await work(platform)
+
+    return asyncio.run(run())
+
+
 def with_database(work: Callable[[db.Database], Awaitable[T]], settings: Settings | None = None) -> T:
     """Run `work` on the database, migrated to this version; an embedded server that this call starts ends with it.
 
@@ -121,7 +133,6 @@ def with_database(work: Callable[[db.Database], Awaitable[T]], settings: Setting
     Args:
         settings: Those of the environment by default.
     """
-    import asyncio
 
     from hutong import app, db
 

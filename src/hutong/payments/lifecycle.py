@@ -78,8 +78,7 @@ class Payments:
         refunds: The life cycle of refunds.
         find: Returns one payment, as last committed. Read together with what other callers ask for, so that any number
             of requests takes few connections.
-        match_exceptions: Records what was kept about numbers that have become known since.
-        notify: Takes a channel's notification, as `Notifications.take`.
+        notifications: Takes channels' notifications; `notify` and `match_exceptions` are its `take` and `match_known`.
     """
 
     def __init__(
@@ -126,7 +125,7 @@ class Payments:
         self.find: Callable[[UUID], Awaitable[Payment | None]] = self._finds.submit
         record, portal = self.record_notification, self.refunds.portal
         taken = Notifications(database, accounts, record, portal, clock=clock, ids=ids, vault=vault)
-        self.match_exceptions = taken.match_known
+        self.notifications, self.match_exceptions = taken, taken.match_known
         self.notify: Callable[[UUID, Mapping[str, str], bytes], Awaitable[channels.HttpAnswer]] = taken.take
         poller = partial(
             Poller[Attempt],

@@ -26,7 +26,7 @@ from hutong.payments.exception_items import (
 )
 from hutong.payments.exception_store import keep_exceptions, list_exceptions, mark_decided
 from hutong.payments.model import Source
-from hutong.payments.refunds.portal import SETTLED, PortalRefunds
+from hutong.payments.refunds.portal import SETTLED, SUM_OF_REFUNDS, PortalOutcome, PortalRefunds
 from hutong.payments.unknown_numbers import UnknownReport, keep_unknown_number, owners_of
 from hutong.telemetry import get_logger
 from hutong.vault import Vault
@@ -34,8 +34,6 @@ from hutong.vault import Vault
 _log = get_logger(__name__)
 
 _PAGE = 100
-_SUM = ":refunds"
-"""Ends the number that stands for the sum of all refunds of an order, where a message names none of them."""
 
 RecordNotification = Callable[..., Awaitable[RecordOutcome]]
 """Records a notification of a channel for an account: `Payments.record_notification`."""
@@ -104,23 +102,33 @@ class Notifications:
             unknown = UnknownReport(account_id, notification, headers, body)
             await keep_unknown_number(self._database, self._vault, unknown, now=self._clock.now())
         elif outcome is None and notification.about is About.REFUND:
-            await self._take_portal(account_id, notification, seal)
+            await self.take_portal(account_id, notification, seal)
         elif outcome in (None, RecordOutcome.NOT_FOUND):
             await self._keep(await self._misplaced(account_id, notification), seal)
         elif notification.refunded_minor is not None and notification.about is About.PAYMENT:
-            await self._take_portal(account_id, _sum_of_refunds(notification), seal)
+            await self.take_portal(account_id, _sum_of_refunds(notification), seal)
         return channel.acceptance
 
-    async def _take_portal(self, account_id: UUID, notification: channels.Notification, seal: Seal | None) -> None:
-        """Adopt a refund with a number that is not ours; what cannot be adopted now is kept, and tried again."""
+    async def take_portal(
+        self,
+        account_id: UUID,
+        notification: channels.Notification,
+        seal: Seal | None = None,
+        source: Source = Source.NOTIFICATION,
+    ) -> PortalOutcome:
+        """Adopt a refund with a number that is not ours; what cannot be adopted now is kept, and tried again.
+
+        Errors:
+            Unavailable: as `PortalRefunds.take`.
+        """
         state = notification.answer.state
         if state is not ChannelState.SUCCEEDED:
             # No money has gone back; a failure of a refund that is known here was recorded before.
             _log.info("notification_set_aside", account_id=ids.encode("acc", account_id), code=state.value)
-            return
-        result = await self._portal.take(account_id, notification, Source.NOTIFICATION)
+            return PortalOutcome.NOTHING_MOVED
+        result = await self._portal.take(account_id, notification, source)
         if result.outcome in SETTLED:
-            return
+            return result.outcome
         kept = await self._misplaced(account_id, notification)
         if result.attempt is not None:
             kept = replace(
@@ -129,8 +137,10 @@ class Notifications:
                 payment_id=result.attempt.payment_id,
                 attempt_id=result.attempt.attempt_id,
                 reason=result.outcome.value,
+                source=source,
             )
         await self._keep(kept, seal)
+        return result.outcome
 
     async def _parse(self, channel: channels.Channel, headers: Mapping[str, str], body: bytes) -> channels.Notification:
         """Verify and read; again if a key that it names could be fetched. Errors as `Channel.parse_notification`."""
@@ -183,7 +193,7 @@ class Notifications:
             item.state, currency=item.currency, channel_order_no=item.channel_order_no, happened_at=item.happened_at
         )
         assert item.attempt_id is not None
-        order_no, is_sum = ids.encode("att", item.attempt_id), item.number.endswith(_SUM)
+        order_no, is_sum = ids.encode("att", item.attempt_id), item.number.endswith(SUM_OF_REFUNDS)
         notification = channels.Notification(
             item.number,
             answer if is_sum else replace(answer, amount_minor=item.amount_minor),
@@ -254,5 +264,5 @@ def _sum_of_refunds(notification: channels.Notification) -> channels.Notificatio
     answer = channels.ChannelAnswer(
         ChannelState.SUCCEEDED, currency=reported.currency, channel_order_no=reported.channel_order_no
     )
-    number = f"{notification.number}:{notification.refunded_minor}{_SUM}"
+    number = f"{notification.number}:{notification.refunded_minor}{SUM_OF_REFUNDS}"
     return replace(notification, number=number, answer=answer, about=About.REFUND, order_no=notification.number)

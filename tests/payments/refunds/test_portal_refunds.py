@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from hutong import ledger
-from hutong.channels import ChannelAnswer, ChannelState
+from hutong.channels import BillRow, BillRowKind, ChannelAnswer, ChannelState
 from hutong.errors import Unavailable
+from hutong.ids import encode
 from hutong.ledger import CreateTransferStatus, Transfer
 from hutong.ledger.accounting.chart import account_id
 from hutong.payments import Payment, exceptions
+from hutong.payments.refunds import take_billed_refunds
 from hutong.payments.refunds.errors import RefundExceedsAvailable
 from hutong.payments.refunds.model import Refund
 from support.fixtures.payments import AMOUNT
@@ -213,3 +215,31 @@ async def test_with_a_refund_of_ours_at_the_same_time_each_counts_once(shop: Ref
     assert await sums(shop, payment) == (1900, 0, 1900)
     await shop.sweep(timedelta(hours=1))
     assert sorted(refund.amount_minor for refund in await shop.refunds(payment)) == [700, 1200]
+
+
+async def test_a_bill_repairs_what_lost_messages_would_have_reported(shop: RefundWorld) -> None:
+    payment = await shop.paid()
+    order_no = encode("att", payment.attempts[0].attempt_id)
+    await shop.refund(payment, 300)
+    (ours,) = await shop.refunds(payment)
+    shop.channel.give_back_in_portal(payment, 500)
+    (number,) = shop.channel.portal
+    shop.channel.outcomes[ours.number] = FAILED
+
+    def row(kind: BillRowKind, our_no: str | None, amount: int, **fields: Any) -> BillRow:
+        return BillRow(kind, our_no, "5030", order_no, amount, "CNY", 0, "", shop.clock.now(), **fields)
+
+    rows = [
+        row(BillRowKind.PAYMENT, order_no, AMOUNT),
+        row(BillRowKind.REFUND, ours.number, 300),
+        row(BillRowKind.REFUND, number, 500),
+        row(BillRowKind.REFUND, None, 400),  # it names neither number: a person has to look
+        row(BillRowKind.REFUND_FAILURE, ours.number, 300),
+    ]
+    first = await take_billed_refunds(shop.lifecycle, "test", shop.account_id, rows)
+    assert first == {"known": 1, "adopted": 1, "failed_after_success": 1}
+    assert await sums(shop, payment) == (500, 0, 500)
+    again = await take_billed_refunds(shop.lifecycle, "test", shop.account_id, rows)
+    assert again == {"known": 3}
+    assert await sums(shop, payment) == (500, 0, 500)
+    assert await listed(shop) == []

@@ -194,6 +194,7 @@ def _row(entry: Mapping[str, Any]) -> BillRow:
         state=text(entry.get("type"), 64) or "",
         happened_at=to_instant(entry.get("created")),
         settle_date=_date(entry.get("available_on")),
+        original_channel_no=text(source.get("payment_intent"), 255) if is_refund else None,
     )
 
 

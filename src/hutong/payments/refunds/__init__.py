@@ -5,6 +5,7 @@ never taken for a failure; a payment is never refunded above what was captured.
 """
 
 from hutong.payments.documents import refund_document
+from hutong.payments.refunds.billed import take_billed_refunds
 from hutong.payments.refunds.create import RefundOutcome, RefundRefusal, RefundResult
 from hutong.payments.refunds.errors import refusal_error
 from hutong.payments.refunds.lifecycle import RefundOrder
@@ -27,4 +28,5 @@ __all__ = [
     "refund_document",
     "refusal_error",
     "seal_payee",
+    "take_billed_refunds",
 ]

@@ -38,6 +38,8 @@ _log = get_logger(__name__)
 _OPEN = frozenset({RefundState.HELD, RefundState.SUBMITTED, RefundState.UNKNOWN})
 _BY_CHANNEL = frozenset({RefundMethod.VOID, RefundMethod.ORIGINAL})
 _REASON = "channel_portal"
+SUM_OF_REFUNDS = ":refunds"
+"""Ends the number that stands for the sum of all refunds of an order, where a message names none of them."""
 
 
 class PortalOutcome(StrEnum):
@@ -140,13 +142,14 @@ class PortalRefunds:
         answer = await self._confirmed(payment, refund, notification.answer)
         if answer.state is not ChannelState.SUCCEEDED:
             return PortalResult(PortalOutcome.NOTHING_MOVED, attempt)
-        total = notification.refunded_minor if answer.amount_minor is None else None
-        for each in ours if total is not None else ():
-            if _may_be_ours(each, attempt):
+        total = notification.refunded_minor
+        for each in ours if answer.amount_minor is None else ():
+            if total is not None and _may_be_ours(each, attempt):
                 await self._resolve_refund(each.refund_id)
         refund.amount_minor = answer.amount_minor or 0
+        by_sum = answer.amount_minor is None and total is not None
         refund.currency = answer.currency or payment.currency
-        outcome = await self._database.run(lambda tx: self._adopt(tx, replace(refund), answer, total, source))
+        outcome = await self._database.run(lambda tx: self._adopt(tx, replace(refund), answer, total, by_sum, source))
         if outcome is PortalOutcome.ADOPTED:
             _log.warning(
                 "portal_refund_adopted",
@@ -191,9 +194,14 @@ class PortalRefunds:
         return reported if answer.state is ChannelState.NOT_FOUND else answer
 
     async def _adopt(
-        self, tx: db.Tx, refund: Refund, answer: ChannelAnswer, total: int | None, source: Source
+        self, tx: db.Tx, refund: Refund, answer: ChannelAnswer, total: int | None, by_sum: bool, source: Source
     ) -> PortalOutcome:
-        """Book and write a refund under its payment's lock, unless it is known by now or does not fit."""
+        """Book and write a refund under its payment's lock, unless it is known by now or does not fit.
+
+        Args:
+            total: The sum of all refunds of the order, if it is stated.
+            by_sum: Whether it is what the sum has more than is known; otherwise it has an amount of its own.
+        """
         now = self._clock.now()
         payment, attempt = (await lock_attempts(tx, [refund.attempt_id]))[refund.attempt_id]
         assert refund.portal_no is not None
@@ -204,10 +212,15 @@ class PortalRefunds:
         if refund.currency != payment.currency:
             return PortalOutcome.MISMATCH
         others = (await refunds_of(tx, [payment.payment_id]))[payment.payment_id]
-        if total is not None:
+        if by_sum and total is not None:
             refund.amount_minor = total - _known_minor(others, attempt)
+        # Others of this order may have been adopted without their numbers, and it may be among them: the sum decides.
+        elif any((each.portal_no or "").endswith(SUM_OF_REFUNDS) for each in others) and (
+            total is None or _known_minor(others, attempt) >= total
+        ):
+            return PortalOutcome.KNOWN
         if refund.amount_minor <= 0:
-            return PortalOutcome.KNOWN if total is not None else PortalOutcome.MISMATCH
+            return PortalOutcome.KNOWN if by_sum else PortalOutcome.MISMATCH
         if refund.amount_minor > payment.refundable_minor:
             return PortalOutcome.EXCEEDS_AVAILABLE
         merchant = (await merchants.find_merchants(tx, [payment.merchant_id])).get(payment.merchant_id)

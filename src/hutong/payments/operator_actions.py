@@ -14,9 +14,10 @@ from hutong.errors import InvalidParameter, NotFound
 from hutong.payments import errors
 from hutong.payments.channel_reports import ChannelReport, RecordOutcome, RecordReport
 from hutong.payments.exceptions.decisions import decide_exception
-from hutong.payments.model import OperatorActionType, Source, TimelineEntry
+from hutong.payments.model import OperatorActionType, Source
 from hutong.payments.refunds.operator_actions import settle_refund, switch_refund_method
 from hutong.payments.store import lock, lock_attempts, write_timeline
+from hutong.payments.timeline import TimelineEntry
 from hutong.payments.transactions import PaymentTransactions
 
 

@@ -253,6 +253,12 @@ class Chain:
     holds: Sequence[Posting] = ()
     resolution: TransferFlags = TransferFlags.NONE
 
+    @property
+    def transfer_ids(self) -> list[int]:
+        """The ids of its transfers, in order."""
+        resolved = [derive_id(hold.base, f"{self.resolution.name}:{hold.name}") for hold in self.holds]
+        return [*resolved, *(posting.transfer_id for posting in self.postings)]
+
 
 def transfers_of(chain: Chain) -> tuple[list[Transfer], list[Opening]]:
     """Return the linked transfers of a chain, and the accounts that must be open for them.
@@ -263,12 +269,12 @@ def transfers_of(chain: Chain) -> tuple[list[Transfer], list[Opening]]:
     amount = AMOUNT_MAX if chain.resolution is TransferFlags.POST_PENDING_TRANSFER else 0
     transfers = [
         Transfer(
-            id=derive_id(hold.base, f"{chain.resolution.name}:{hold.name}"),
+            id=transfer_id,
             pending_id=hold.transfer_id,
             amount=amount,
             flags=chain.resolution,
         )
-        for hold in chain.holds
+        for hold, transfer_id in zip(chain.holds, chain.transfer_ids, strict=False)
     ]
     ledger = money.currency(chain.currency).numeric
     openings: list[Opening] = []

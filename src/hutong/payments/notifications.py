@@ -75,7 +75,8 @@ class Notifications:
         While catching up after a restore, a report about an unknown number of ours is kept for its adoption.
 
         Errors:
-            NotificationRefused, NotificationReplayed; NotFound: no such account.
+            NotificationRefused, NotificationReplayed; NotFound: no such account. Unavailable: it contradicts the end of
+                a refund, or is about a refund in the portal, and the channel does not confirm it now.
         """
         channel = await self._accounts.get(account_id)
         try:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import random
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from hutong import ledger
 from hutong.channels import BillRow, BillRowKind, ChannelAnswer, ChannelState
 from hutong.errors import Unavailable
-from hutong.ids import encode
+from hutong.ids import decode, encode
 from hutong.ledger import CreateTransferStatus, Transfer
 from hutong.ledger.accounting.chart import account_id
 from hutong.payments import Payment, exceptions
 from hutong.payments.refunds import take_billed_refunds
 from hutong.payments.refunds.errors import RefundExceedsAvailable
-from hutong.payments.refunds.model import Refund
+from hutong.payments.refunds.model import Refund, RefundMethod, number_of
 from support.fixtures.payments import AMOUNT
 from support.fixtures.refunds import RefundWorld
 
@@ -127,7 +133,7 @@ async def test_more_than_is_left_is_kept_and_adopted_once_our_own_refund_is_supe
     )  # fmt: skip
     assert await sums(shop, payment) == (0, 1500, 0)
     # The channel refuses ours, without a code that says why: what its portal has given back is reason enough.
-    ours = next(refund for refund in await shop.refunds(payment) if refund.portal_no is None)
+    (ours,) = await shop.refunds(payment)
     shop.channel.outcomes[ours.number] = FAILED
     await shop.sweep()
     assert [refund.state for refund in await shop.refunds(payment)] == ["superseded"]
@@ -192,7 +198,7 @@ async def test_the_sum_of_an_orders_refunds_tells_what_the_portal_has_given_back
     await shop.refund(payment, 100)
     with pytest.raises(Unavailable):
         await shop.deliver(shop.channel.sum_message(payment, 900))  # it may be ours
-    ours = (await shop.refunds(payment))[-1]
+    (ours,) = [refund for refund in await shop.refunds(payment) if refund.state == "submitted"]
     shop.channel.outcomes[ours.number] = SUCCEEDED
     await shop.deliver(shop.channel.sum_message(payment, 900))
     assert await sums(shop, payment) == (900, 0, 900)
@@ -243,3 +249,55 @@ async def test_a_bill_repairs_what_lost_messages_would_have_reported(shop: Refun
     assert again == {"known": 3}
     assert await sums(shop, payment) == (500, 0, 500)
     assert await listed(shop) == []
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["ours", "portal", "return", "repeat"]), st.integers(1, AMOUNT), st.integers(0, 9)),
+    min_size=2,
+    max_size=9,
+)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS, order=st.randoms(use_true_random=False))
+async def test_in_any_order_of_messages_the_books_end_as_the_channels_log(
+    shop: RefundWorld, steps: Sequence[tuple[str, int, int]], order: random.Random
+) -> None:
+    before, earlier = (await shop.balances())[1101][0], shop.channel.returned_minor
+    payment = await shop.paid(fee_ppm=6_000)
+    await shop.paid()  # the merchant can pay for all
+    numbers: list[str] = []
+    messages: list[bytes] = []
+    for step, amount, place in steps:
+        left = AMOUNT - (shop.channel.returned_minor - earlier)
+        if step == "ours":
+            shop.channel.verdicts = [SUCCEEDED if amount <= left else GIVEN_BACK]
+            with contextlib.suppress(RefundExceedsAvailable):
+                document = await shop.refund(payment, amount)
+                numbers += [number_of(decode("ref", document["id"]), RefundMethod.ORIGINAL)]
+        elif step == "portal" and left:
+            messages.append(shop.channel.give_back_in_portal(payment, min(amount, left)))
+            numbers.append(list(shop.channel.portal)[-1])
+        elif step == "return" and numbers:
+            returned(shop, numbers[place % len(numbers)])
+        elif step == "repeat" and messages:
+            await shop.deliver(messages[place % len(messages)])
+        messages += [shop.channel.any_message(payment, number) for number in numbers[-1:]]
+    last = [shop.channel.any_message(payment, number) for number in numbers]
+    messages += last
+    order.shuffle(messages)
+    for body in messages + last:
+        shop.clock.advance(timedelta(seconds=1))
+        await shop.deliver(body)
+    await shop.lifecycle.match_exceptions()
+    after, gone = await shop.again(payment), shop.channel.returned_minor - earlier
+    assert (after.amount_refunded_minor, after.amount_refunding_minor) == (gone, 0)
+    assert (await shop.balances())[1101][0] == before - 2 * AMOUNT + gone
+    assert (await shop.balances())[2301] == (0, 0)
+
+
+def returned(shop: RefundWorld, number: str) -> None:
+    """The payer's bank returns a refund that has succeeded."""
+    outcomes = shop.channel.portal if number in shop.channel.portal else shop.channel.outcomes
+    if outcomes[number].state is ChannelState.SUCCEEDED:
+        outcomes[number] = replace(outcomes[number], state=ChannelState.FAILED)

@@ -256,8 +256,12 @@ class Chain:
     @property
     def transfer_ids(self) -> list[int]:
         """The ids of its transfers, in order."""
-        resolved = [derive_id(hold.base, f"{self.resolution.name}:{hold.name}") for hold in self.holds]
+        resolved = [self.resolution_id(hold) for hold in self.holds]
         return [*resolved, *(posting.transfer_id for posting in self.postings)]
+
+    def resolution_id(self, hold: Posting) -> int:
+        """Return the id of the transfer that posts or voids one of its holds."""
+        return derive_id(hold.base, f"{self.resolution.name}:{hold.name}")
 
 
 def transfers_of(chain: Chain) -> tuple[list[Transfer], list[Opening]]:
@@ -269,12 +273,12 @@ def transfers_of(chain: Chain) -> tuple[list[Transfer], list[Opening]]:
     amount = AMOUNT_MAX if chain.resolution is TransferFlags.POST_PENDING_TRANSFER else 0
     transfers = [
         Transfer(
-            id=transfer_id,
+            id=chain.resolution_id(hold),
             pending_id=hold.transfer_id,
             amount=amount,
             flags=chain.resolution,
         )
-        for hold, transfer_id in zip(chain.holds, chain.transfer_ids, strict=False)
+        for hold in chain.holds
     ]
     ledger = money.currency(chain.currency).numeric
     openings: list[Opening] = []

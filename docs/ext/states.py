@@ -33,6 +33,7 @@ PLACES: dict[str, dict[str, tuple[int, int]]] = {
         "unknown": (320, 410),
         "succeeded": (560, 90),
         "failed": (560, 330),
+        "superseded": (560, 470),
         "payout": (800, 200),
         "manual": (800, 440),
     },

@@ -81,6 +81,22 @@ async def test_a_success_found_in_a_bill_takes_two_persons_and_is_booked_once(
     assert (sources["attempt.succeeded"], sources["operator.attach_success"]) == ("bill", "operator")
 
 
+async def test_a_success_found_in_a_bill_settles_as_the_bill_has_it(platform_api: PlatformApi, shop: Shop) -> None:
+    payment = await platform_api.create(shop)
+    _, maker = await platform_api.person(Role.OPERATOR)
+    _, checker = await platform_api.person(Role.APPROVER)
+    path, sums = f"payments/{payment['id']}/attach-success", {"amount_paid_minor": 1299, "amount_settled_minor": 1799}
+    wrong = await post(platform_api, maker, path, **billed(payment, amount_settled_minor=2000))
+    assert (wrong.status, wrong.json["param"]) == (422, "amount_settled_minor")
+    made = await post(platform_api, maker, path, **billed(payment, **sums))
+    assert (await post(platform_api, checker, f"proposals/{made.json['id']}/approve", reason="x")).status == 200
+    paid = await platform_api.get(shop, payment["id"])
+    assert (paid["amount_paid_minor"], paid["amount_settled_minor"]) == (1299, 1799)
+    discounts = [(each["funder"], each["amount_minor"], each["settles"]) for each in paid["channel_discounts"]]
+    assert discounts == [("merchant", 200, False), (None, 500, True)]
+    assert [t["amount"] for t in await platform_api.transfers_of(payment["id"])] == [1999, 200, 11]
+
+
 @pytest.mark.parametrize(
     ("changed", "code"),
     [({"amount_minor": 2000}, "notification_mismatch"), ({"currency": "JPY"}, "notification_mismatch")],

@@ -23,6 +23,7 @@ _GREEDY = 0.1
 """The share of paid orders on which more refunds than the amount are requested at once."""
 _UNFINISHED_S = 10
 _LOOK_BACK = 2_000
+_PAGE_TRIES = 5
 _CHOICE_S = 1.5
 """How long a payer thinks about how to pay."""
 _REPEATABLE = (429, 502, 503)
@@ -143,16 +144,20 @@ class Shop:
         notify = {"copies": rng.randint(1, 3), "delay_ms": rng.choice((0, 0, 200)), "lose": int(rng.random() < 0.1)}
         if rng.random() < 0.1 and not force:  # what comes late and with another amount waits for a person
             notify = {"amount_delta_minor": -1}
-        await open_page(self._client, attempt["action"])
-        paid = False
-        for number in sorted({attempt["id"], alphanumeric(attempt["id"])}):
-            try:
-                await self._client.control(method.channel, "pay", order_no=number, force=force, notify=notify)
-            except Refused as refused:  # 404: the channel has the other form of the number; 409: it is paid already
-                paid = paid or refused.status == 409
-            else:
-                paid = True
-        return paid
+        for turn in range(_PAGE_TRIES):  # who is shown an error by the channel's page loads it again
+            await asyncio.sleep(turn * 0.5)
+            await open_page(self._client, attempt["action"])
+            paid = False
+            for number in sorted({attempt["id"], alphanumeric(attempt["id"])}):
+                try:
+                    await self._client.control(method.channel, "pay", order_no=number, force=force, notify=notify)
+                except Refused as refused:  # 404: the channel has the other form of the number; 409: it is paid already
+                    paid = paid or refused.status == 409
+                else:
+                    paid = True
+            if paid:
+                return True
+        return False
 
     async def _refund(self, payment: dict[str, Any], rng: random.Random) -> None:
         captured, chance = payment["amount_captured_minor"], rng.random()

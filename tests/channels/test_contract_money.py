@@ -238,6 +238,67 @@ async def test_a_refunds_outcome_is_notified_where_the_channel_does_that(rig: Ri
     assert (await rig.channel.query_refund(refund, now=now)).state is notice.answer.state
 
 
+async def test_a_refund_that_fails_after_its_success_is_reported_as_failed(rig: Rig, receiver, now) -> None:
+    _, order = await paid(rig, now)
+    refund = refund_of(order, now, notify_url=receiver.url, amount_minor=order.amount_minor // 2)
+    sent = await rig.channel.refund(refund, now=now)
+    assert (await settled(rig, refund, now)).state is ChannelState.SUCCEEDED
+    if not rig.notifies_refunds:
+        return
+    await asyncio.wait_for(receiver.taken.get(), 10)  # of its success
+    await rig.control.post("return", number=rig.theirs(refund.refund_no))
+    headers, body = await asyncio.wait_for(receiver.taken.get(), 10)
+    notice = rig.channel.parse_notification(headers, body, now=now)
+    assert (notice.about, notice.number, notice.answer.state) == (About.REFUND, refund.refund_no, ChannelState.FAILED)
+    known = replace(refund, channel_refund_no=sent.channel_order_no)
+    assert (await rig.channel.query_refund(known, now=now)).state is ChannelState.FAILED
+    truth = [e for e in (await rig.control.get("truth"))["truth"] if e["number"] == rig.theirs(refund.refund_no)]
+    assert [e["event"] for e in truth] == ["refund_accepted", "refunded", "refund_returned"]
+
+
+async def test_a_refund_in_the_channels_portal_names_its_order_and_its_own_number(rig: Rig, receiver, now) -> None:
+    request, order = await paid(rig, now, notify_url=receiver.url)
+    await asyncio.wait_for(receiver.taken.get(), 10)  # of the payment
+    given = order.amount_minor // 2
+    await rig.control.post("portal", order_no=rig.theirs(request.attempt_no), amount_minor=given)
+    headers, body = await asyncio.wait_for(receiver.taken.get(), 10)
+    notice = rig.channel.parse_notification(headers, body, now=now)
+    assert (notice.about, notice.answer.state) == (About.REFUND, ChannelState.SUCCEEDED)
+    assert notice.number
+    assert not notice.number.startswith(("ref_", "rvo_"))
+    assert request.attempt_no == notice.order_no or order.channel_order_no == notice.channel_order_no
+    foreign = refund_of(order, now, refund_no=notice.number, amount_minor=given)
+    try:
+        queried = await rig.channel.query_refund(foreign, now=now)
+    except InvalidParameter:
+        queried = notice.answer  # UnionPay is asked by our numbers and times alone
+    assert queried.state is ChannelState.SUCCEEDED
+    amounts = {queried.amount_minor, notice.answer.amount_minor} - {None}
+    assert amounts == {given}
+    # What is back already cannot go back by a refund of ours.
+    try:
+        refused = await rig.channel.refund(refund_of(order, now, amount_minor=order.amount_minor), now=now)
+    except InvalidParameter:
+        pytest.fail("that it is back already is an answer")
+    assert refused.state in (ChannelState.FAILED, ChannelState.UNKNOWN)
+    if refused.state is ChannelState.FAILED and not rig.channel.capabilities.channel.startswith("unionpay"):
+        assert refused.is_given_back
+
+
+async def test_a_portals_refund_without_a_number_is_reported_by_the_sum_of_refunds(rig: Rig, receiver, now) -> None:
+    if rig.channel.capabilities.channel != "alipay":
+        return  # all others name a number of their own
+    request, order = await paid(rig, now, notify_url=receiver.url)
+    paid_by, body = await asyncio.wait_for(receiver.taken.get(), 10)
+    assert rig.channel.parse_notification(paid_by, body, now=now).refunded_minor is None
+    for amount, total in ((300, 300), (500, 800)):
+        await rig.control.post("portal", order_no=rig.theirs(request.attempt_no), amount_minor=amount, numbered=False)
+        headers, body = await asyncio.wait_for(receiver.taken.get(), 10)
+        notice = rig.channel.parse_notification(headers, body, now=now)
+        assert (notice.about, notice.number, notice.refunded_minor) == (About.PAYMENT, request.attempt_no, total)
+        assert (notice.answer.state, notice.answer.amount_minor) == (ChannelState.SUCCEEDED, order.amount_minor)
+
+
 # Reserved money, and payments cancelled on their own day.
 
 

@@ -35,6 +35,11 @@ async def all_that_can_happen(shop: RefundWorld, world: World, lifecycle: Paymen
     shop.channel.verdicts = [ChannelAnswer(ChannelState.SUCCEEDED), FAILED]
     await shop.refund(paid, 500)
     await shop.refund(paid, 300)
+    shop.channel.verdicts = [ChannelAnswer(ChannelState.FAILED, code="already_refunded")]
+    await shop.refund(paid, 200)
+    (returned, *_) = await shop.refunds(paid)
+    shop.channel.outcomes[returned.number] = FAILED
+    await shop.notify(shop.channel.refund_notice(returned.number))
     refused = await shop.payment()
     await shop.record(shop.report(refused.attempts[0], ChannelState.FAILED, channel_code="NOTENOUGH"))
     late = await shop.payment()

@@ -17,8 +17,8 @@ from hutong.db import Database
 from hutong.payments import ChannelReport, Payment, RecordReport, Source, success_id
 from hutong.payments.model import CloseReason
 from hutong.payments.refunds.create import NewRefund, RefundRefusal
-from hutong.payments.refunds.lifecycle import PlaceRefund
 from hutong.payments.refunds.model import RefundMethod
+from hutong.payments.refunds.transactions import PlaceRefund
 from hutong.payments.store import find
 from support.fakes.channel import CAPABILITIES
 from support.fixtures.payments import AMOUNT, World

@@ -84,6 +84,17 @@ async def test_a_refund_whose_money_is_not_back_does_not_count(
     assert (record.amount_refunded_minor, len(record.refunds)) == (7, 1)
 
 
+async def test_a_refund_that_fails_after_its_success_counts_no_more(tx: Tx, payment_events: PaymentEvents) -> None:
+    paid = payment_events.payment()
+    succeeded = payment_events.refund(paid)
+    name, refund_id = "refund.failed_after_success", succeeded.object_id
+    returned = payment_events.refund(paid, refund_id=refund_id, event_type=name, state="failed")
+    await apply(tx, paid, succeeded)
+    await apply(tx, returned, succeeded)
+    (record,) = await find_records(tx, merchant_id=payment_events.merchant_id)
+    assert (record.amount_refunded_minor, record.refunds) == (0, [])
+
+
 async def test_a_returned_surplus_is_not_a_refund_of_the_record(tx: Tx, payment_events: PaymentEvents) -> None:
     paid = payment_events.payment()
     await apply(tx, paid, payment_events.refund(paid, event_type="refund.needs_attention", kind="surplus"))

@@ -53,6 +53,8 @@ class Weather:
         garbled: That a genuine message is about another amount than the order's.
         doubtful, denied: That a refund takes its time, or is refused, at once or after it was accepted.
         paid: That the payer pays at all.
+        returned: That a refund fails after its success.
+        portal: That a person gives a part of a payment back in the channel's portal.
     """
 
     lost: float = 0.0
@@ -67,6 +69,8 @@ class Weather:
     doubtful: float = 0.0
     denied: float = 0.0
     paid: float = 0.8
+    returned: float = 0.0
+    portal: float = 0.0
 
     @classmethod
     def draw(cls, rng: Random) -> Weather:
@@ -89,6 +93,10 @@ class Weather:
             denied=some(0.2, 0.6),
             paid=rng.choice((0.6, 0.9, 1.0)),
         )
+
+    def with_people(self, rng: Random) -> Weather:
+        """The same weather, with banks that return refunds and people who use the channel's portal."""
+        return replace(self, returned=rng.choice((0.0, 0.0, 0.5)), portal=rng.choice((0.0, 0.0, 0.0, 0.7)))
 
     @classmethod
     def fine(cls) -> Weather:
@@ -117,6 +125,9 @@ class RefundOrder:
     refund: RefundRequest
     state: ChannelState
     retryable: bool = False
+    by_portal: bool = False
+    must_notify: bool = False
+    """Told until somebody takes the word, for nobody asks."""
 
 
 @dataclass
@@ -125,6 +136,8 @@ class ChannelWorld:
 
     Args:
         deliver: Posts a notification to the platform; gives back whether it was accepted.
+        people: What banks and people in the portal do.
+        counts: Whether a payment counts the order with this number.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -133,11 +146,15 @@ class ChannelWorld:
     weather: Weather
     deliver: Callable[[Mapping[str, str], bytes, Callable[[bool], None]], None]
     note: Callable[[str], None]
+    people: Random
+    counts: Callable[[str], bool]
     resubmits: bool = True
     voids: bool = False
     authorization_kept_s: float = 120.0
     orders: dict[str, Order] = field(default_factory=dict)
     refunds: dict[str, RefundOrder] = field(default_factory=dict)
+    returned: dict[str, int] = field(default_factory=dict)
+    """What came back after it had been given back, by the refund's number."""
     problems: list[str] = field(default_factory=list)
     _messages: int = 0
 
@@ -225,6 +242,8 @@ class ChannelWorld:
         order.state = _S.SUCCEEDED
         order.taken.append(amount_minor)
         self.note(f"channel takes {amount_minor} of {order.request.attempt_no}")
+        if self.people.random() < self.weather.portal:
+            self.loop.call_later(self.people.uniform(5, 90), self._give_back_in_portal, order)
         self._announce(order)
 
     def _perhaps_late(self, order: Order) -> None:
@@ -288,7 +307,11 @@ class ChannelWorld:
     def _decide(self, known: RefundOrder) -> None:
         number, amount = known.refund.refund_no, known.refund.amount_minor
         order = self.orders.get(known.refund.order.attempt_no)
-        if order is None or sum(order.given.values()) + amount > sum(order.taken):
+        exceeds = order is None or sum(order.given.values()) + amount > sum(order.taken)
+        if order is not None and exceeds and any(self.refunds[given].by_portal for given in order.given):
+            known.state = _S.FAILED  # as it should: a person has given that much back already
+            return
+        if order is None or exceeds:
             self.problems.append(f"{number} asks for more back than was taken")
             known.state = _S.FAILED
             return
@@ -308,8 +331,35 @@ class ChannelWorld:
             known.state = _S.SUCCEEDED
             order.given[number] = known.refund.amount_minor
             self.note(f"channel gives {known.refund.amount_minor} back by {number}")
+            if self.people.random() < self.weather.returned:
+                self.loop.call_later(self.people.uniform(1, 60), self._return, known, order)
         if not self.chance(self.weather.silent):
             self._notify(number, About.REFUND, self.refund_answer(number), self.rng.uniform(0.05, 3), sent_before=0)
+
+    def _return(self, known: RefundOrder, order: Order) -> None:
+        """The payer's bank returns a refund, and nobody asks: the word of it is repeated until it is taken."""
+        number = known.refund.refund_no
+        known.state, known.must_notify = _S.FAILED, True
+        self.returned[number] = order.given.pop(number)
+        self.note(f"channel has {number} back")
+        self._notify(number, About.REFUND, self.refund_answer(number), self.people.uniform(0.05, 3), sent_before=0)
+
+    def _give_back_in_portal(self, order: Order) -> None:
+        """A person gives money back in the portal, if a payment counts it."""
+        left, attempt_no = sum(order.taken) - sum(order.given.values()), order.request.attempt_no
+        if left <= 1 or not self.counts(attempt_no):
+            return
+        number, amount = f"portal-{len(self.refunds)}", self.people.choice((left // 2, 1))
+        reference = ChannelOrder(attempt_no, "", sum(order.taken), "CNY", self.clock())
+        asked = RefundRequest(number, reference, amount, "", "", self.clock())
+        self.refunds[number] = RefundOrder(asked, _S.SUCCEEDED, by_portal=True, must_notify=True)
+        order.given[number] = amount
+        self.note(f"a person gives {amount} of {attempt_no} back in the portal")
+        for _ in range(self.people.choice((1, 1, 3))):
+            delay = self.people.uniform(0.05, 3)
+            self._notify(number, About.REFUND, self.refund_answer(number), delay, sent_before=0)
+        if self.people.random() < self.weather.returned:
+            self.loop.call_later(self.people.uniform(1, 60), self._return, self.refunds[number], order)
 
     def query_refund(self, number: str) -> ChannelAnswer:
         return self.refund_answer(number)
@@ -339,11 +389,13 @@ class ChannelWorld:
             "number": number, "about": about, "state": answer.state, "amount": answer.amount_minor,
             "currency": answer.currency, "retryable": answer.retryable,
         }  # fmt: skip
-        order = self.orders.get(number)
+        order, refund = self.orders.get(number), self.refunds.get(number)
+        message["order_no"] = refund.refund.order.attempt_no if refund is not None and refund.by_portal else None
 
         def done(accepted: bool) -> None:
             true = order is not None and [answer.amount_minor] == order.taken
-            if not accepted and (sent_before < 3 or (true and order.must_notify)):
+            true_refund = refund is not None and refund.must_notify and answer.state is refund.state
+            if not accepted and (sent_before < 3 or (true and order.must_notify) or true_refund):
                 delay = min(3600.0, self.rng.uniform(1, 15) * 4 ** min(sent_before, 5))
                 self._notify(number, about, answer, delay, sent_before=sent_before + 1)
 
@@ -431,7 +483,8 @@ class ModelledChannel(Channel):
             ChannelState(result["state"]), result["amount"], result["currency"], retryable=result["retryable"]
         )
         key = headers["x-key"]
-        return Notification(result["number"], answer, About(result["about"]), replay_key=key.encode())
+        about, order_no = About(result["about"]), result["order_no"]
+        return Notification(result["number"], answer, about, replay_key=key.encode(), order_no=order_no)
 
 
 @dataclass(frozen=True)

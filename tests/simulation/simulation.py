@@ -17,12 +17,13 @@ from modelled_channel import ChannelWorld, ModelledAccounts, ModelledChannel, We
 from simulated_database import Backend, Gate, Step, name_statements
 from simulated_loop import SimulatedLoop
 from simulated_process import START, Order, Process, SimulatedClock
-from simulation_judge import BALANCES, OBSERVE, PUT_ASIDE, TRANSFERS, Judge
+from simulation_judge import BALANCES, OBSERVE, PUT_ASIDE, SET_ASIDE, TRANSFERS, Judge
 
 from hutong.errors import Conflict, InvalidRequest, NotFound, OutcomeUnknown, Unavailable
 from hutong.idempotency.errors import KeyInFlight
 
 STEPS_MAX = 6_000
+MATCHES_MAX = 60
 TROUBLE_S = 150.0
 """For how long things go wrong; what is broken then must heal by itself."""
 
@@ -75,19 +76,25 @@ class Simulation:
         self.gate = Gate(backend, random.Random(f"rows {seed}"))
         self.plan = Plan.draw(self.script)
         self.merchant_id, self.account_id = self._id(), self._id()
-        weather = random.Random(f"channel {seed}")
+        weather, people = random.Random(f"channel {seed}"), random.Random(f"people {seed}")
         self.channel = ChannelWorld(
-            self.loop, self.clock.now, weather, Weather.draw(weather), self.deliver, self.note,
-            resubmits=self.script.random() < 0.8, voids=self.script.random() < 0.3,
+            self.loop, self.clock.now, weather, Weather.draw(weather).with_people(people), self.deliver, self.note,
+            people, self.counts, resubmits=self.script.random() < 0.8, voids=self.script.random() < 0.3,
             authorization_kept_s=self.script.choice((30.0, 70.0, 400.0)),
         )  # fmt: skip
         self.accounts = ModelledAccounts(self.account_id, ModelledChannel(self.channel))
         self.judge = Judge(self.channel, self.merchant_id, self.account_id)
         self.processes: list[Process | None] = [self._process(0), self._process(1)]
         self.sweep_timer: asyncio.TimerHandle | None = None
+        self.match_timer: asyncio.TimerHandle | None = None
+        self.matches = 0
 
     def _id(self) -> UUID:
         return UUID(int=self.random_ids.getrandbits(128))
+
+    def counts(self, number: str) -> bool:
+        """Whether a payment counts the channel's order with this number."""
+        return self.judge.counts(number)
 
     def _process(self, place: int) -> Process:
         return Process(f"p{place}", self.loop, self.gate, self.accounts, self.clock, self.random_ids, self.merchant_id)
@@ -110,6 +117,7 @@ class Simulation:
                 if process is not None:
                     process.die()
             await self.gate.tidy()
+        await self.backend.eyes.execute(SET_ASIDE, self.judge.account_id)
         problems = self.judge.problems + self.channel.problems
         if problems:
             await self.backend.eyes.execute(PUT_ASIDE)
@@ -190,6 +198,8 @@ class Simulation:
     # The worker
 
     def plan_sweep(self) -> None:
+        if self.judge.waits() and self.match_timer is None and self.matches < MATCHES_MAX:
+            self.match_timer = self.loop.call_later(60, self._match)
         due = [when for kind in ("payments", "refunds") if (when := self.judge.due_at(kind))]
         if not due:
             return
@@ -206,6 +216,16 @@ class Simulation:
         for process in free[: self.rng.choice((1, 1, 1, 2)) if due else 0]:
             self.note(f"{process.name} sweeps {' and '.join(due)}")
             self._watch(process.spawn(process.sweep(due)), "sweep")
+        self.plan_sweep()
+
+    def _match(self) -> None:
+        """What did not fit when it was reported is tried again every minute."""
+        self.match_timer, self.matches = None, self.matches + 1
+        free = [p for p in self.processes if p is not None]
+        if free:
+            process = self.rng.choice(free)
+            self.note(f"{process.name} matches exceptions")
+            self._watch(process.spawn(process.lifecycle.match_exceptions()), "matching")
         self.plan_sweep()
 
     # Requests from outside

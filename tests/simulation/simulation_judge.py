@@ -32,9 +32,16 @@ SELECT json_build_object(
     ),
     'refunds', (
         SELECT coalesce(json_agg(r ORDER BY r.id), '[]') FROM (
-            SELECT id, payment_id, attempt_id, kind, amount_minor, route, state, next_query_at, late_success_at
+            SELECT id, payment_id, attempt_id, kind, amount_minor, route, state, next_query_at, late_success_at,
+                late_failure_at, portal_no
             FROM payments.refund WHERE merchant_id = $1
         ) r
+    ),
+    'waiting', (
+        SELECT coalesce(json_agg(e ORDER BY e.number), '[]') FROM (
+            SELECT e.number, e.reason FROM payments.exception AS e JOIN p ON e.payment_id = p.id
+            WHERE e.status = 'open' AND e.kind = 'unknown_number' AND e.about = 'refund'
+        ) e
     ),
     'events', (
         SELECT coalesce(json_agg(e ORDER BY e.object_id, e.object_seq), '[]') FROM (
@@ -42,6 +49,10 @@ SELECT json_build_object(
         ) e
     )
 )::text
+"""
+# What did not fit at the end is not matched by the next simulation.
+SET_ASIDE = """
+UPDATE payments.exception SET status = 'ignored', decided_at = last_seen_at WHERE account_id = $1 AND status = 'open'
 """
 TRANSFERS = """
 SELECT id, debit_account_id, credit_account_id, amount, pending_id, flags FROM ledger.transfer
@@ -62,9 +73,11 @@ WHERE status NOT IN ('succeeded', 'closed');
 """
 OPEN_ATTEMPTS = ("created", "submitted", "unknown", "authorized")
 OPEN_REFUNDS = ("created", "held", "submitted", "unknown", "payout")
+POOR = "insufficient_merchant_funds"
 FINAL_PAYMENTS = ("succeeded", "closed")
 PENDING, VOID = 2, 8
 """Flags of transfers in which no money moves."""
+NO_MONEY = ("failed", "superseded")
 REFUND_NUMBERS = {"void": "rvo", "original": "ref"}
 
 Row = dict[str, Any]
@@ -79,7 +92,7 @@ class Judge:
     account_id: UUID
     problems: list[str] = field(default_factory=list)
     state: dict[str, list[Row]] = field(
-        default_factory=lambda: {"payments": [], "attempts": [], "refunds": [], "events": []}
+        default_factory=lambda: {"payments": [], "attempts": [], "refunds": [], "events": [], "waiting": []}
     )
 
     def wrong(self, problem: str) -> None:
@@ -95,6 +108,17 @@ class Judge:
         self._events(before)
         self._attempts()
         self._refunds(before)
+
+    def counts(self, number: str) -> bool:
+        """Whether a payment counts the attempt with this number."""
+        return any(
+            encode("att", UUID(a["id"])) == number and a["state"] == "succeeded" and not a["surplus"]
+            for a in self.state["attempts"]
+        )
+
+    def waits(self) -> bool:
+        """Whether a refund in the channel's portal is to be tried again."""
+        return any(item["reason"] != POOR for item in self.state["waiting"])
 
     def due_at(self, kind: str) -> datetime | None:
         """When the worker's sweep of payments or of refunds has something to do next."""
@@ -165,16 +189,18 @@ class Judge:
             going = [
                 r["amount_minor"]
                 for r in self.state["refunds"]
-                if r["payment_id"] == payment["id"] and r["kind"] == "refund" and r["state"] != "failed"
+                if r["payment_id"] == payment["id"] and r["kind"] == "refund" and r["state"] not in NO_MONEY
             ]
             noted = payment["amount_refunded_minor"] + payment["amount_refunding_minor"]
             if sum(going) > payment["amount_captured_minor"] or noted != sum(going):
                 self.wrong(f"refunds of {going} of a captured {payment['amount_captured_minor']}, noted as {noted}")
         now = {r["id"]: r for r in self.state["refunds"]}
         for refund in before["refunds"]:
-            if refund["state"] in ("succeeded", "failed") and now[refund["id"]]["state"] != refund["state"]:
-                self.wrong(f"a refund went from {refund['state']} to {now[refund['id']]['state']}")
-        gave = self.channel.gave()
+            after = now[refund["id"]]
+            came_back = refund["state"] == "succeeded" and self._number(refund) in self.channel.returned
+            if refund["state"] in ("succeeded", *NO_MONEY) and after["state"] != refund["state"] and not came_back:
+                self.wrong(f"a refund went from {refund['state']} to {after['state']}")
+        gave = self.channel.gave().keys() | self.channel.returned.keys()
         for refund in self.state["refunds"]:
             if refund["state"] == "succeeded" and self._number(refund) not in gave:
                 self.wrong("a refund has succeeded, and the channel has given nothing back")
@@ -182,7 +208,7 @@ class Judge:
                 self.wrong(f"a refund is {refund['state']} with next_query_at {refund['next_query_at']}")
 
     def _number(self, refund: Row) -> str:
-        return encode(REFUND_NUMBERS.get(refund["route"], "rpo"), UUID(refund["id"]))
+        return refund["portal_no"] or encode(REFUND_NUMBERS.get(refund["route"], "rpo"), UUID(refund["id"]))
 
     def _attempts(self) -> None:
         took = self.channel.took()
@@ -240,8 +266,9 @@ class Judge:
                 self.wrong(f"the channel took {taken}, booked is {transfer}")
         taken = sum(sum(amounts) for amounts in self.channel.took().values())
         debited = sum(t["amount"] for t in moves if t["debit_account_id"] == receivable)
-        if debited != taken:
-            self.wrong(f"the channel took {taken}, the books hold {debited}")
+        returned = self._returned()
+        if debited != taken + returned:
+            self.wrong(f"the channel took {taken} and has {returned} back, the books hold {debited}")
         for payment in self.state["payments"]:
             counted = [
                 a for a in self.state["attempts"]
@@ -251,18 +278,25 @@ class Judge:
                 self.wrong(f"a payment says that {payment['amount_captured_minor']} was captured")
 
     def _money_out(self, moves: list[Any]) -> None:
-        gave = self.channel.gave()
+        unbooked = {item["number"] for item in self.state["waiting"] if item["reason"] == POOR}
+        gave = {number: amount for number, amount in self.channel.gave().items() if number not in unbooked}
         succeeded = {self._number(r): r["amount_minor"] for r in self.state["refunds"] if r["state"] == "succeeded"}
         if gave != succeeded:
             self.wrong(f"the channel gave {gave} back, we know of {succeeded}")
         receivable = self.account(1101, self.account_id)
         credited = sum(t["amount"] for t in moves if t["credit_account_id"] == receivable)
-        if credited != sum(gave.values()):
-            self.wrong(f"the channel gave {sum(gave.values())} back, the books hold {credited}")
+        returned = self._returned()
+        if credited != sum(gave.values()) + returned:
+            self.wrong(f"the channel gave {sum(gave.values())} and {returned} back, the books hold {credited}")
         surplus = {a["id"] for a in self.state["attempts"] if a["surplus"]}
         refunded = [r["attempt_id"] for r in self.state["refunds"] if r["kind"] == "surplus"]
         if sorted(refunded) != sorted(surplus):
             self.wrong(f"{len(surplus)} surplus successes have {len(refunded)} refunds")
+
+    def _returned(self) -> int:
+        """What came back after its success was booked here; a refund may have come back before that."""
+        booked = {self._number(refund) for refund in self.state["refunds"] if refund["late_failure_at"]}
+        return sum(amount for number, amount in self.channel.returned.items() if number in booked)
 
     def _refused_for_good(self, refund: Row) -> bool:
         """Whether a person has to act, and has been told."""
@@ -300,7 +334,9 @@ class Judge:
                 "payment.closed": int(payment["status"] == "closed"),
                 "payment.surplus_received": surplus,
                 "payment.surplus_refunded": sum(
-                    r["payment_id"] == payment["id"] and r["kind"] == "surplus" and r["state"] == "succeeded"
+                    r["payment_id"] == payment["id"]
+                    and r["kind"] == "surplus"
+                    and (r["state"] == "succeeded" or r["late_failure_at"] is not None)
                     for r in self.state["refunds"]
                 ),
             }.items():

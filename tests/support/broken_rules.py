@@ -17,7 +17,10 @@ from hutong.payments.attempt_lifecycle import AttemptLifecycle
 from hutong.payments.channel_reports import Recorder
 from hutong.payments.documents import Documents
 from hutong.payments.model import AttemptState, PaymentEvent, PaymentEventType, Source
+from hutong.payments.refunds import channel_answers as refund_answers
 from hutong.payments.refunds import create as refund_create
+from hutong.payments.refunds import lifecycle as refund_lifecycle
+from hutong.payments.refunds.portal import PortalOutcome, PortalRefunds, PortalResult
 from hutong.payments.store import find
 
 Patch = pytest.MonkeyPatch
@@ -129,6 +132,21 @@ def keep_the_surplus(patch: Patch) -> None:
     patch.setattr(channel_answers, "refund_surplus", nothing)
 
 
+def keep_what_has_come_back(patch: Patch) -> None:
+    """A refund that has succeeded stays so, whatever its channel reports."""
+    patch.setattr(refund_answers, "overturns", lambda *_: False)
+    patch.setattr(refund_lifecycle, "overturns", lambda *_: False)
+
+
+def ignore_the_portal(patch: Patch) -> None:
+    """What people give back in the channel's portal is heard, and counts for nothing."""
+
+    async def nothing(*_: Any) -> PortalResult:
+        return PortalResult(PortalOutcome.NOTHING_MOVED)
+
+    patch.setattr(PortalRefunds, "take", nothing)
+
+
 BROKEN: list[Callable[[Patch], None]] = [
     close_without_asking,
     refund_without_a_lock,
@@ -139,4 +157,6 @@ BROKEN: list[Callable[[Patch], None]] = [
     take_silence_for_failure,
     take_not_found_for_absent,
     keep_the_surplus,
+    keep_what_has_come_back,
+    ignore_the_portal,
 ]

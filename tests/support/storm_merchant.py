@@ -42,7 +42,7 @@ class View:
 
     def payment(self, payment_id: str) -> dict[str, Any]:
         """A payment with what its refunds have changed since its last own event."""
-        own = [r for r in self.of("refund").values() if r["payment_id"] == payment_id]
+        own = [r for r in self.of("refund").values() if r["payment_id"] == payment_id and r["kind"] != "surplus"]
         done = sum(one["amount_minor"] for one in own if one["state"] == "succeeded")
         left = sum(one["amount_minor"] for one in own if one["state"] not in ("succeeded", "failed"))
         return self.objects[payment_id] | {"amount_refunded_minor": done, "amount_refunding_minor": left}

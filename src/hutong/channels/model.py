@@ -180,6 +180,11 @@ class ChannelAnswer:
         """What will settle, where the channel states it."""
         return None if self.sums is None else self.sums.settled_minor
 
+    @property
+    def is_given_back(self) -> bool:
+        """Whether a refund is refused because that much of the order's money has been given back already."""
+        return self.state is ChannelState.FAILED and self.code in ("already_refunded", "refund_exceeds")
+
 
 class About(StrEnum):
     """The subject of a notification."""
@@ -199,12 +204,18 @@ class Notification:
         number: Our number of its subject: attempt, refund or payout; empty where it is about nothing.
         replay_key: Identifies this very message, where the channel signs each repetition separately: a second message
             with the same key is refused. None where a channel repeats the same bytes.
+        order_no, channel_order_no: Our number and the channel's of the order whose money a refund gives back, where the
+            message names them. They tell the order of a refund that a person made in the channel's portal.
+        refunded_minor: How much of the order has gone back by all refunds, where the message states that.
     """
 
     number: str
     answer: ChannelAnswer
     about: About = About.PAYMENT
     replay_key: bytes | None = None
+    order_no: str | None = None
+    channel_order_no: str | None = None
+    refunded_minor: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -21,6 +22,7 @@ from hutong.cli.common import (
     in_transaction,
     load_settings,
     make_ids,
+    on_platform,
     read_private_file,
     with_database,
 )
@@ -29,7 +31,7 @@ from hutong.clock import SystemClock
 from hutong.durable_files import move_durably
 
 if TYPE_CHECKING:
-    from hutong import channels, db
+    from hutong import app, channels, db
     from hutong.vault import Vault
 
 channel = typer.Typer(help="Payment channels: your accounts there, and what their codes mean.", no_args_is_help=True)
@@ -251,6 +253,42 @@ def bill_exceptions(
         print_line(f"    {one['text']}")
     if not found:
         print_line("Every row of the bills that were read could be read.")
+
+
+@channel.command("adopt-refunds")
+def adopt_refunds(
+    name: ChannelName,
+    account: AccountName,
+    day: Annotated[
+        datetime | None, typer.Option("--day", formats=["%Y-%m-%d"], help="The channel's day; yesterday if left out.")
+    ] = None,
+) -> None:
+    """Adopt the refunds of an account's bill that its portal has made, and record those that failed after a success.
+
+    The channel is asked about each first. Prints how many rows had each outcome; exits 1 if there is no bill.
+    """
+    from hutong import app
+
+    settings = load_settings()
+
+    async def work(platform: app.Platform) -> tuple[channels.Bill, Mapping[str, int]]:
+        from hutong import payments
+
+        vault = app.open_vault(settings)
+        with tempfile.TemporaryDirectory(prefix="hutong-bill-") as folder:
+            fetched, rows = await _fetch_bill(
+                platform.database, vault, name, account, day and day.date(), None, Path(folder)
+            )
+        async with platform.database.transaction() as tx:
+            account_id = await _find(tx, name, account)
+        return fetched, await payments.refunds.take_billed_refunds(platform.lifecycle, name, account_id, rows)
+
+    fetched, outcomes = on_platform(work)
+    for outcome, count in sorted(outcomes.items()):
+        print_line(f"{outcome:<28} {count}")
+    if fetched.state not in ("ready", "empty"):
+        print_problem(f"{fetched.kind} {fetched.day}: {fetched.state}")
+        sys.exit(1)
 
 
 _ROW_COLUMNS = (

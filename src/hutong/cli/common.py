@@ -5,6 +5,7 @@ Imports that cost start-up time stand in the functions: `hutong --help` loads th
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import stat
@@ -22,7 +23,7 @@ from hutong.clock import SystemClock
 from hutong.errors import HutongError, InvalidParameter, Unavailable
 
 if TYPE_CHECKING:
-    from hutong import db
+    from hutong import app, db
     from hutong.config import Settings
     from hutong.ids import Ids
 
@@ -128,6 +129,17 @@ async def trace_export(tx: db.Tx, kind: str, about: str, conditions: Mapping[str
     await operators.audit(tx, [entry], now=SystemClock().now())
 
 
+def on_platform(work: Callable[[app.Platform], Awaitable[T]]) -> T:
+    """Do one piece of work on a platform that is opened for it."""
+    from hutong import app
+
+    async def run() -> T:
+        async with app.open_platform(load_settings()) as platform:
+            return await work(platform)
+
+    return asyncio.run(run())
+
+
 def with_database(work: Callable[[db.Database], Awaitable[T]], settings: Settings | None = None) -> T:
     """Run `work` on the database, migrated to this version; an embedded server that this call starts ends with it.
 
@@ -136,7 +148,6 @@ def with_database(work: Callable[[db.Database], Awaitable[T]], settings: Setting
     Args:
         settings: Those of the environment by default.
     """
-    import asyncio
 
     from hutong import app, db
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from collections.abc import Awaitable, Callable
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hutong.cli.common import Json, load_settings, with_database
+from hutong.cli.common import Json, on_platform, with_database
 from hutong.cli.output import print_json, print_line, print_problem
 from hutong.cli.tables import print_table
 from hutong.errors import InvalidParameter
@@ -19,8 +17,6 @@ if TYPE_CHECKING:
     from hutong import app, db
 
 restore = typer.Typer(help="Catching up after a restore of the database.", no_args_is_help=True)
-
-T = TypeVar("T")
 
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is kept.")]
 
@@ -94,7 +90,7 @@ def adopt(
     from hutong.errors import NotFound
 
     if number is None:
-        count = _on_platform(lambda platform: platform.adoption.adopt_known())
+        count = on_platform(lambda platform: platform.adoption.adopt_known())
         print_line(f"{count} adopted")
         return
     if merchant is None or order_no is None:
@@ -120,7 +116,7 @@ def adopt(
         await platform.adoption.adopt_refund(number, existing[0], refund_no, returns_fee=found.returns_fee)
         return f"{number} is recorded"
 
-    print_line(_on_platform(work))
+    print_line(on_platform(work))
 
 
 @restore.command("bills")
@@ -166,7 +162,7 @@ def bills(
                 print_line(f"{name} {bill_day}: {counts}")
         return complete
 
-    if not _on_platform(work):
+    if not on_platform(work):
         sys.exit(1)
 
 
@@ -229,13 +225,3 @@ def finish(
 def _require_reason(reason: str) -> None:
     if not reason.strip():
         raise InvalidParameter("`--reason` must not be empty", param="--reason")
-
-
-def _on_platform(work: Callable[[app.Platform], Awaitable[T]]) -> T:
-    from hutong import app
-
-    async def run() -> T:
-        async with app.open_platform(load_settings()) as platform:
-            return await work(platform)
-
-    return asyncio.run(run())

@@ -91,6 +91,25 @@ def refund(
     _post(channel, "refund", {"number": number, "outcome": "failed" if failed else "succeeded"})
 
 
+@sandbox.command("portal-refund")
+def portal_refund(
+    channel: Channel,
+    number: Number,
+    amount_minor: Annotated[int | None, typer.Option(help="By default all that is left.")] = None,
+    unnumbered: Annotated[
+        bool, typer.Option("--unnumbered", help="Its notification names no number, as Alipay's may.")
+    ] = False,
+) -> None:
+    """Refund an order as a person in the channel's own portal does."""
+    _post(channel, "portal", {"order_no": number, "amount_minor": amount_minor, "numbered": not unnumbered})
+
+
+@sandbox.command("return-refund")
+def return_refund(channel: Channel, number: Number) -> None:
+    """Let a refund fail that has succeeded, as when the payer's bank returns it."""
+    _post(channel, "return", {"number": number})
+
+
 @sandbox.command()
 def payout(
     channel: Channel,

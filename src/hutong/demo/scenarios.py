@@ -22,14 +22,22 @@ class Scenario(StrEnum):
     DECLINED_THEN_PAID = "declined, then paid"
     REPLY_LOST = "paid, the channel's reply lost"
     NOTIFIED_THRICE = "paid, notified three times"
+    COUPON = "paid with a coupon of the merchant's"
     UNPAID_CLOSED = "not paid, closed"
 
 
-_RARE = {3: Scenario.DECLINED_THEN_PAID, 5: Scenario.REPLY_LOST, 7: Scenario.NOTIFIED_THRICE, 9: Scenario.UNPAID_CLOSED}
+_RARE = {
+    3: Scenario.DECLINED_THEN_PAID,
+    5: Scenario.REPLY_LOST,
+    7: Scenario.NOTIFIED_THRICE,
+    9: Scenario.UNPAID_CLOSED,
+    11: Scenario.COUPON,
+}
+_COUPON_MINOR = 10
 
 
 def scenario_of(number: int) -> Scenario:
-    """Return the scenario of a payment by its number; four of twenty are not simply paid."""
+    """Return the scenario of a payment by its number; five of twenty are not simply paid."""
     return _RARE.get(number % 20, Scenario.PAID)
 
 
@@ -84,7 +92,9 @@ async def play(client: Client, shop: Shop, number: int, run: str, method: Channe
         await client.call("POST", f"{client.address}/v1/payments/{payment['id']}/close", key=shop.key)
     elif code_url and scenario is not Scenario.REPLY_LOST:
         copies = 3 if scenario is Scenario.NOTIFIED_THRICE else 1
-        await _control(client, "pay", code_url=code_url, notify={"copies": copies})
+        coupon = {"name": shop.name, "funder": "merchant", "amount_minor": _COUPON_MINOR}
+        coupons = [coupon] if scenario is Scenario.COUPON else []
+        await _control(client, "pay", code_url=code_url, notify={"copies": copies}, coupons=coupons)
     return FinishedPayment(scenario, shop, await _wait_for(client, shop, payment["id"], _FINAL))
 
 

@@ -9,9 +9,10 @@ from enum import StrEnum
 from uuid import UUID
 
 from hutong import db
-from hutong.payments.model import CaptureMethod, Payment, PaymentStatus, TimelineEntry
+from hutong.payments.model import CaptureMethod, Payment, PaymentStatus
 from hutong.payments.statements import sql
 from hutong.payments.store import lock, save, write_timeline
+from hutong.payments.timeline import TimelineEntry
 
 _CALL_LIMIT = timedelta(seconds=15)
 """How long the caller has for its call before the poller queries the outcome."""

@@ -29,10 +29,10 @@ from hutong.payments.model import (
     PaymentStatus,
     PollingPolicy,
     Source,
-    TimelineEntry,
 )
 from hutong.payments.refunds.create import refund_surplus
 from hutong.payments.store import items_of, lock_attempts, save, save_attempts, write_timeline
+from hutong.payments.timeline import TimelineEntry
 
 _FINAL = {
     ChannelState.SUCCEEDED: AttemptState.SUCCEEDED,

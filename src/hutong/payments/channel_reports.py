@@ -24,9 +24,11 @@ from hutong.ids import Ids, encode
 from hutong.payments.documents import Documents
 from hutong.payments.exception_items import NewException, Seal
 from hutong.payments.exception_store import keep_exceptions
-from hutong.payments.model import Payment, PaymentEvent, PaymentEventType, Source, TimelineEntry
+from hutong.payments.model import Payment, PaymentEvent, PaymentEventType, Source
+from hutong.payments.postings import book_back
 from hutong.payments.refunds.model import RefundMethod
 from hutong.payments.store import claim_notifications
+from hutong.payments.timeline import TimelineEntry
 from hutong.telemetry import get_logger
 
 _log = get_logger(__name__)
@@ -48,6 +50,8 @@ class ChannelReport:
         replay_key: Identifies the message, if it must be taken only once.
         seal: Seals the message that brought it, if it does not fit; None for an answer to a call of ours.
         method: The method of the refund that the report is about; None for an attempt.
+        asked_at: When the channel was asked, for the answer to a query that may overturn a final state: one that became
+            final before then.
     """
 
     object_id: UUID
@@ -57,6 +61,7 @@ class ChannelReport:
     replay_key: bytes | None = None
     method: RefundMethod | None = None
     seal: Seal | None = None
+    asked_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +111,7 @@ class ReportChange(Generic[Row]):
         moved: Whether its state changed, or its payment's.
         row_changed, payment_changed: Whether the row has to be written.
         follow_up: Whether an intent follows once the change is booked.
+        undone: Chains that were booked before and are booked back.
     """
 
     payment: Payment
@@ -118,6 +124,7 @@ class ReportChange(Generic[Row]):
     follow_up: bool = False
     events: list[PaymentEvent] = field(default_factory=list)
     chains: list[ledger.Chain] = field(default_factory=list)
+    undone: list[ledger.Chain] = field(default_factory=list)
     timeline: list[TimelineEntry] = field(default_factory=list)
 
 
@@ -273,6 +280,10 @@ class Recorder(Generic[Row]):
         chains = [chain for change in changes for chain in change.chains]
         if chains:
             await ledger.book(tx, chains, now=now, accounts=self.open_accounts)
+        undone = [chain for change in changes for chain in change.undone]
+        if undone:
+            reason = "the channel reports that it has failed after its success"
+            await book_back(tx, undone, reason=reason, new_id=self._ids.new, now=now)
         if any(change.follow_up for change in changes):
             await self._subject.follow_up(tx, changes, now=now)
         happened = [event for change in changes for event in change.events]

@@ -10,9 +10,10 @@ from uuid import UUID
 
 from hutong import db
 from hutong.payments.channel_answers import settle_status
-from hutong.payments.model import Attempt, CloseReason, Payment, PaymentEvent, PaymentStatus, TimelineEntry
+from hutong.payments.model import Attempt, CloseReason, Payment, PaymentEvent, PaymentStatus
 from hutong.payments.statements import sql
 from hutong.payments.store import lock, save, write_timeline
+from hutong.payments.timeline import TimelineEntry
 
 
 @dataclass(frozen=True, slots=True)

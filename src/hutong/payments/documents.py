@@ -11,9 +11,10 @@ from uuid import UUID
 from hutong import db, events, ids
 from hutong.clock import instant
 from hutong.payments.items import LineItem, units_left
-from hutong.payments.model import Attempt, Payment, PaymentEvent, TimelineEntry
+from hutong.payments.model import Attempt, Payment, PaymentEvent
 from hutong.payments.refunds.model import Refund, RefundEventType
 from hutong.payments.store import items_of, read_timeline, refunds_of
+from hutong.payments.timeline import TimelineEntry
 
 Texts = Callable[[str, str], tuple[str, str] | None]
 """Gives the text for the payer, in English and in Chinese, of an entry of the code map of the channel of this name."""
@@ -136,6 +137,7 @@ def _refund_document(refund: Refund, text: dict[str, str] | None) -> dict[str, A
         "payment_id": ids.encode("pay", refund.payment_id),
         "merchant_order_no": refund.merchant_order_no,
         "kind": refund.kind.value,
+        "source": refund.source.value,
         "state": refund.state.value,
         "route": refund.route.value,
         "merchant_refund_no": refund.merchant_refund_no,
@@ -154,7 +156,8 @@ def _refund_document(refund: Refund, text: dict[str, str] | None) -> dict[str, A
         "channel_message": refund.channel_message,
         "text": text,
         "created_at": instant(refund.created_at),
-        "finished_at": None if refund.finished_at is None else instant(refund.finished_at),
+        "finished_at": _optional(refund.finished_at),
+        "failed_after_success_at": _optional(refund.late_failure_at),
     }
 
 

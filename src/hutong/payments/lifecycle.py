@@ -78,8 +78,7 @@ class Payments:
         refunds: The life cycle of refunds.
         find: Returns one payment, as last committed. Read together with what other callers ask for, so that any number
             of requests takes few connections.
-        match_exceptions: Records what was kept about numbers that have become known since.
-        notify: Takes a channel's notification, as `Notifications.take`.
+        notifications: Takes channels' notifications; `notify` and `match_exceptions` are its `take` and `match_known`.
     """
 
     def __init__(
@@ -98,7 +97,6 @@ class Payments:
         self._accounts = accounts
         self._transactions = transactions
         self._clock = clock
-        self._vault = vault
         self._verified_at = clock.now() - _VERIFY_EVERY
         limit, checkout = config.queue_limit, transactions.documents.checkout_url
         self.route_selector = RouteSelector(
@@ -115,8 +113,9 @@ class Payments:
             database, accounts, transactions, calls, self.route_selector, clock=clock, queue_limit=limit
         )
         self.refunds = Refunds(
-            database, accounts, transactions.refunds, calls, clock=clock, ids=ids, queue_limit=limit, vault=vault
-        )
+            database, accounts, transactions.refunds, calls, clock=clock, ids=ids, queue_limit=limit, vault=vault,
+            resolve_attempt=self._attempts.resolve,
+        )  # fmt: skip
         self._places: db.Coalescer[PlaceOrder, idempotency.OnceResult[PlaceResult]] = db.Coalescer(
             transactions.place, name="place", queue_limit=limit
         )
@@ -124,8 +123,9 @@ class Payments:
             partial(find_each, database), name="find", queue_limit=limit
         )
         self.find: Callable[[UUID], Awaitable[Payment | None]] = self._finds.submit
-        taken = Notifications(database, accounts, self.record_notification, clock=clock, ids=ids, vault=vault)
-        self.match_exceptions = taken.match_known
+        record, portal = self.record_notification, self.refunds.portal
+        taken = Notifications(database, accounts, record, portal, clock=clock, ids=ids, vault=vault)
+        self.notifications, self.match_exceptions = taken, taken.match_known
         self.notify: Callable[[UUID, Mapping[str, str], bytes], Awaitable[channels.HttpAnswer]] = taken.take
         poller = partial(
             Poller[Attempt],

@@ -304,6 +304,8 @@ class Payment:
     customer: Customer | None = None
     adopted: bool = False
     """Created after a restore from a channel's report; of the order, only the amount and the currency are known."""
+    portal_minor: int = 0
+    """Reported as given back in the channel's portal, and not booked; known where refunds are locked."""
 
     @property
     def is_capturing(self) -> bool:
@@ -377,24 +379,3 @@ class PaymentEvent:
     payment: Payment
     attempt: Attempt | None = None
     refund: Refund | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TimelineEntry:
-    """One entry of a payment's timeline.
-
-    Attributes:
-        what: Such as "attempt.submitted" or "payment.close_requested".
-        source: Where it was taken from, if it was reported.
-        channel_code: The channel's own code.
-        amount_minor: The amount, where it can be less than the whole.
-        note: Who did it and why, for what people do.
-    """
-
-    payment_id: UUID
-    what: str
-    attempt_id: UUID | None = None
-    source: str | None = None
-    channel_code: str | None = None
-    amount_minor: int | None = None
-    note: str | None = None

@@ -11,7 +11,7 @@ from uuid import UUID
 from hutong import channels, db, ids
 from hutong.channels import About, ChannelState
 from hutong.clock import Clock
-from hutong.errors import NotFound
+from hutong.errors import HutongError, NotFound
 from hutong.payments import errors
 from hutong.payments.channel_reports import RecordOutcome
 from hutong.payments.exception_items import (
@@ -26,6 +26,7 @@ from hutong.payments.exception_items import (
 )
 from hutong.payments.exception_store import keep_exceptions, list_exceptions, mark_decided
 from hutong.payments.model import Source
+from hutong.payments.refunds.portal import SETTLED, SUM_OF_REFUNDS, PortalOutcome, PortalRefunds
 from hutong.payments.unknown_numbers import UnknownReport, keep_unknown_number, owners_of
 from hutong.telemetry import get_logger
 from hutong.vault import Vault
@@ -50,6 +51,7 @@ class Notifications:
         database: db.Database,
         accounts: channels.Accounts,
         record: RecordNotification,
+        portal: PortalRefunds,
         *,
         clock: Clock,
         ids: ids.Ids,
@@ -58,6 +60,7 @@ class Notifications:
         self._database = database
         self._accounts = accounts
         self._record = record
+        self._portal = portal
         self._clock = clock
         self._ids = ids
         self._vault = vault
@@ -72,7 +75,8 @@ class Notifications:
         While catching up after a restore, a report about an unknown number of ours is kept for its adoption.
 
         Errors:
-            NotificationRefused, NotificationReplayed; NotFound: no such account.
+            NotificationRefused, NotificationReplayed; NotFound: no such account. Unavailable: it contradicts the end of
+                a refund, or is about a refund in the portal, and the channel does not confirm it now.
         """
         channel = await self._accounts.get(account_id)
         try:
@@ -98,9 +102,46 @@ class Notifications:
         if outcome is RecordOutcome.NOT_FOUND and self._database.catching_up_since is not None:
             unknown = UnknownReport(account_id, notification, headers, body)
             await keep_unknown_number(self._database, self._vault, unknown, now=self._clock.now())
+        elif outcome is None and notification.about is About.REFUND:
+            await self.take_portal(account_id, notification, seal)
         elif outcome in (None, RecordOutcome.NOT_FOUND):
             await self._keep(await self._misplaced(account_id, notification), seal)
+        elif notification.refunded_minor is not None and notification.about is About.PAYMENT:
+            await self.take_portal(account_id, _sum_of_refunds(notification), seal)
         return channel.acceptance
+
+    async def take_portal(
+        self,
+        account_id: UUID,
+        notification: channels.Notification,
+        seal: Seal | None = None,
+        source: Source = Source.NOTIFICATION,
+    ) -> PortalOutcome:
+        """Adopt a refund with a number that is not ours; what cannot be adopted now is kept, and tried again.
+
+        Errors:
+            Unavailable: as `PortalRefunds.take`.
+        """
+        state = notification.answer.state
+        if state is not ChannelState.SUCCEEDED:
+            # No money has gone back; a failure of a refund that is known here was recorded before.
+            _log.info("notification_set_aside", account_id=ids.encode("acc", account_id), code=state.value)
+            return PortalOutcome.NOTHING_MOVED
+        result = await self._portal.take(account_id, notification, source)
+        if result.outcome in SETTLED:
+            return result.outcome
+        kept = await self._misplaced(account_id, notification)
+        if result.attempt is not None:
+            kept = replace(
+                kept,
+                amount_minor=notification.answer.amount_minor or notification.refunded_minor,
+                payment_id=result.attempt.payment_id,
+                attempt_id=result.attempt.attempt_id,
+                reason=result.outcome.value,
+                source=source,
+            )
+        await self._keep(kept, seal)
+        return result.outcome
 
     async def _parse(self, channel: channels.Channel, headers: Mapping[str, str], body: bytes) -> channels.Notification:
         """Verify and read; again if a key that it names could be fetched. Errors as `Channel.parse_notification`."""
@@ -124,7 +165,10 @@ class Notifications:
                 page = await list_exceptions(tx, before=after, status=ExceptionStatus.OPEN, kind=unknown, limit=_PAGE)
                 known = await owners_of(tx, [(item.number, item.about) for item in page])
             for item in page:
-                matched += item.number in known and await self._match(item)
+                if item.about is About.REFUND and item.attempt_id is not None:
+                    matched += await self._match_portal(item)
+                else:
+                    matched += item.number in known and await self._match(item)
             if len(page) < _PAGE:
                 return matched
             after = page[-1].exception_id
@@ -142,10 +186,36 @@ class Notifications:
         outcome = await self._record(channel, item.account_id, channels.Notification(item.number, answer, item.about))
         if outcome is RecordOutcome.NOT_FOUND:
             return False  # it is another account's, for persons to decide
-        now, status = self._clock.now(), ExceptionStatus.MATCHED
-        decide = partial(mark_decided, status=status, by="hutong", reason="the number is known by now", now=now)
-        await self._database.run(lambda tx: decide(tx, item.exception_id))
+        await self._mark_matched(item, "the number is known by now")
         return True
+
+    async def _match_portal(self, item: PaymentException) -> bool:
+        """Adopt a refund that was made in the portal and that did not fit when it was reported."""
+        answer = channels.ChannelAnswer(
+            item.state, currency=item.currency, channel_order_no=item.channel_order_no, happened_at=item.happened_at
+        )
+        assert item.attempt_id is not None
+        order_no, is_sum = ids.encode("att", item.attempt_id), item.number.endswith(SUM_OF_REFUNDS)
+        notification = channels.Notification(
+            item.number,
+            answer if is_sum else replace(answer, amount_minor=item.amount_minor),
+            About.REFUND,
+            order_no=order_no,
+            refunded_minor=item.amount_minor if is_sum else None,
+        )
+        try:
+            result = await self._portal.take(item.account_id, notification, Source.NOTIFICATION)
+        except HutongError as error:
+            _log.warning("portal_refund_waits", number=item.number, reason=error.code)
+            return False
+        if result.outcome in SETTLED:
+            await self._mark_matched(item, "the refund is known by now")
+        return result.outcome in SETTLED
+
+    async def _mark_matched(self, item: PaymentException, reason: str) -> None:
+        now, status = self._clock.now(), ExceptionStatus.MATCHED
+        decide = partial(mark_decided, status=status, by="hutong", reason=reason, now=now)
+        await self._database.run(lambda tx: decide(tx, item.exception_id))
 
     def _unreadable(self, account_id: UUID, reason: str, body: bytes) -> NewException:
         return NewException(
@@ -188,3 +258,13 @@ class Notifications:
     async def _keep(self, news: NewException, seal: Seal | None) -> None:
         sealed, now = replace(news, message=seal and seal()), self._clock.now()
         await self._database.run(lambda tx: keep_exceptions(tx, [sealed], now=now))
+
+
+def _sum_of_refunds(notification: channels.Notification) -> channels.Notification:
+    """Return a payment's notification as one about its refunds, of which it states only the sum."""
+    reported = notification.answer
+    answer = channels.ChannelAnswer(
+        ChannelState.SUCCEEDED, currency=reported.currency, channel_order_no=reported.channel_order_no
+    )
+    number = f"{notification.number}:{notification.refunded_minor}{SUM_OF_REFUNDS}"
+    return replace(notification, number=number, answer=answer, about=About.REFUND, order_no=notification.number)

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from hutong import db, ids, operators
-from hutong.channels import ChannelAnswer, ChannelState
-from hutong.errors import NotFound
+from hutong.channels import ChannelAnswer, ChannelState, sums
+from hutong.errors import InvalidParameter, NotFound
 from hutong.payments import errors
 from hutong.payments.channel_reports import ChannelReport, RecordOutcome, RecordReport
 from hutong.payments.exceptions.decisions import decide_exception
-from hutong.payments.model import OperatorActionType, Source, TimelineEntry
+from hutong.payments.model import OperatorActionType, Source
 from hutong.payments.refunds.operator_actions import settle_refund, switch_refund_method
 from hutong.payments.store import lock, lock_attempts, write_timeline
+from hutong.payments.timeline import TimelineEntry
 from hutong.payments.transactions import PaymentTransactions
 
 
@@ -47,6 +49,8 @@ class OperatorAction:
                 "currency": success.currency,
                 "channel_order_no": success.channel_order_no,
                 "bill": success.bill,
+                "amount_paid_minor": success.paid_minor,
+                "amount_settled_minor": success.settled_minor,
             },
             reason=self.reason,
             request_id=self.request_id,
@@ -77,6 +81,10 @@ class BilledSuccess:
 
     Attributes:
         bill: The bill and the row, for people.
+        paid_minor, settled_minor: The other two sums of the row, where a discount makes them differ from the amount.
+
+    Errors:
+        InvalidParameter: at construction: a sum is negative or above the amount.
     """
 
     attempt_id: UUID
@@ -84,6 +92,13 @@ class BilledSuccess:
     currency: str
     channel_order_no: str
     bill: str
+    paid_minor: int | None = None
+    settled_minor: int | None = None
+
+    def __post_init__(self) -> None:
+        for param, part in (("amount_paid_minor", self.paid_minor), ("amount_settled_minor", self.settled_minor)):
+            if part is not None and not 0 <= part <= self.amount_minor:
+                raise InvalidParameter(f"`{param}` is negative or above `amount_minor`", param=param)
 
 
 def approval_handlers(transactions: PaymentTransactions) -> Mapping[str, operators.ApprovalHandler]:
@@ -94,6 +109,16 @@ def approval_handlers(transactions: PaymentTransactions) -> Mapping[str, operato
         OperatorActionType.DECIDE_EXCEPTION: decide_exception(transactions),
         OperatorActionType.SETTLE_REFUND: settle_refund(transactions.refunds),
     }
+
+
+def _billed_sums(payload: Mapping[str, Any]) -> sums.Sums | None:
+    """Return the sums of a bill's row; None where all are the amount. The oldest proposals have the amount alone."""
+    amount_minor = payload["amount_minor"]
+    parts = [payload.get("amount_paid_minor"), payload.get("amount_settled_minor")]
+    paid_minor, settled_minor = (amount_minor if part is None else part for part in parts)
+    if paid_minor == settled_minor == amount_minor:
+        return None
+    return sums.Sums.unnamed(amount_minor, paid_minor, settled_minor)
 
 
 def attach_success(transactions: PaymentTransactions) -> operators.ApprovalHandler:
@@ -119,6 +144,7 @@ def attach_success(transactions: PaymentTransactions) -> operators.ApprovalHandl
             amount_minor=payload["amount_minor"],
             currency=payload["currency"],
             channel_order_no=payload["channel_order_no"],
+            sums=_billed_sums(payload),
         )
         report = RecordReport(ChannelReport(attempt_id, attempt.account_id, answer, Source.BILL))
         (recorded,) = await transactions.reports.record_within(tx, [report], now=now)

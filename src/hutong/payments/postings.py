@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from uuid import UUID
 
-from hutong import ledger, money
+from hutong import db, ledger, money
+from hutong.clock import to_ns
+from hutong.errors import InvariantBroken
 from hutong.ledger import AccountOwner, EventCode, Posting
 from hutong.payments.model import Attempt, Payment
 
@@ -50,6 +54,32 @@ def success(payment: Payment, attempt: Attempt, *, platform_minor: int = 0, chan
         ]
     owners = {AccountOwner.MERCHANT: payment.merchant_id, AccountOwner.CHANNEL_ACCOUNT: attempt.account_id}
     return ledger.Chain(postings, owners, payment.currency, payment.payment_id)
+
+
+async def book_back(
+    tx: db.Tx, chains: Sequence[ledger.Chain], *, reason: str, new_id: Callable[[], UUID], now: datetime
+) -> None:
+    """Book the exact opposite of chains that were booked before: of the last transfer first.
+
+    Args:
+        chains: Transfers that they name and the books do not have were of zero.
+
+    Repeat:
+        A transfer is booked back once, even if a person has reversed it before.
+
+    Errors:
+        InvariantBroken: nothing of a chain was booked, or an opposite is refused.
+    """
+    possible = [transfer_id for chain in chains for transfer_id in reversed(chain.transfer_ids)]
+    books = ledger.Ledger(tx, clock=lambda: to_ns(now))
+    booked = {transfer.id for transfer in await books.lookup_transfers(possible)}
+    if not all(booked & set(chain.transfer_ids) for chain in chains):
+        raise InvariantBroken("nothing was booked of what is to be booked back")
+    transfer_ids = [transfer_id for transfer_id in possible if transfer_id in booked]
+    results = await ledger.reverse(tx, transfer_ids, reason=reason, by="hutong", new_id=new_id, now=now)
+    for transfer_id, result in zip(transfer_ids, results, strict=True):
+        if result.reversal_id is None:
+            raise InvariantBroken(f"transfer {UUID(int=transfer_id)} cannot be booked back: {result.status.name}")
 
 
 def success_id(payment_id: UUID, attempt_id: UUID) -> int:

@@ -14,9 +14,10 @@ import orjson
 from hutong import db, routing
 from hutong.customers import Customer
 from hutong.payments.items import Discount, LineItem, RefundLine
-from hutong.payments.model import Attempt, NewPayment, Payment, PaymentStatus, Source, TimelineEntry
+from hutong.payments.model import Attempt, NewPayment, Payment, PaymentStatus, Source
 from hutong.payments.refunds.model import Refund
 from hutong.payments.statements import sql
+from hutong.payments.timeline import TimelineEntry
 
 Basket = tuple[tuple[LineItem, ...], tuple[Discount, ...]]
 """The items and discounts of an order."""
@@ -57,6 +58,8 @@ async def lock_attempts(tx: db.Tx, attempt_ids: Collection[UUID]) -> dict[UUID, 
 async def lock_refunds(tx: db.Tx, refund_ids: Collection[UUID]) -> dict[UUID, tuple[Payment, Refund]]:
     """Return refunds by id, each with its payment; the payments are locked in id order, and the refunds read then."""
     payments = await lock(tx, [row["payment_id"] for row in await sql.payments_of_refunds.fetch(tx, refund_ids)])
+    for row in await sql.unbooked_portal_minor.fetch(tx, list(payments)) if payments else ():
+        payments[row["payment_id"]].portal_minor = row["amount_minor"] or 0
     refunds = await find_refunds(tx, refund_ids)
     return {refund_id: (payments[refund.payment_id], refund) for refund_id, refund in refunds.items()}
 
@@ -198,6 +201,22 @@ async def insert_refunds(tx: db.Tx, refunds: Sequence[Refund], *, now: datetime)
         raise asyncpg.SerializationError(str(error)) from error
 
 
+async def find_portal_refund(tx: db.Tx, account_id: UUID, portal_no: str) -> UUID | None:
+    """Return the refund that was made in a channel's portal under this number of the channel's; None if unknown."""
+    refund_id: UUID | None = await sql.find_portal_refund.fetchval(tx, account_id, portal_no)
+    return refund_id
+
+
+async def find_order(
+    tx: db.Tx, account_id: UUID, *, attempt_id: UUID | None, channel_order_no: str | None
+) -> Attempt | None:
+    """Return the attempt of an order at a channel account, by our id or, without one, by the channel's number."""
+    rows = await sql.find_order.fetch(
+        tx, account_id=account_id, attempt_id=attempt_id, channel_order_no=channel_order_no
+    )
+    return read_attempt(rows[0]) if len(rows) == 1 else None
+
+
 async def save_refunds(tx: db.Tx, refunds: Sequence[tuple[Refund, str | None]]) -> None:
     """Write the states of refunds whose payments the caller has locked; a source of None keeps the recorded one."""
     if refunds:
@@ -274,7 +293,9 @@ def _read_lines(text: str) -> tuple[RefundLine, ...]:
     return tuple(RefundLine(*line) for line in orjson.loads(text))
 
 
-_read_payment = db.reader(Payment, sql["payment"], without=("attempts",), metadata=json.loads, customer=_read_customer)
+_read_payment = db.reader(
+    Payment, sql["payment"], without=("attempts", "portal_minor"), metadata=json.loads, customer=_read_customer
+)
 _read_refund = db.reader(Refund, (*sql["refund"], "merchant_order_no"), lines=_read_lines)
 _read_item = db.reader(LineItem, sql["item"])
 _read_discount = db.reader(Discount, sql["discount"])

@@ -18,7 +18,7 @@ from hutong.payments.create import PlaceResult, create, find_placed
 from hutong.payments.documents import Documents
 from hutong.payments.model import DEFAULT_POLICY, Attempt, CloseReason, NewPayment, Payment, PollingPolicy
 from hutong.payments.polling import LEASE, SWEEP_LIMIT, claim_due
-from hutong.payments.refunds.lifecycle import RefundTransactions
+from hutong.payments.refunds.transactions import RefundTransactions
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,22 @@ class Finish(_Strict):
     notify: Notify | None = None
 
 
+class Portal(_Strict):
+    """A refund by a person in the channel's portal; without an amount, of all that is left."""
+
+    order_no: str
+    amount_minor: Annotated[int, Field(ge=1, le=10**15)] | None = None
+    numbered: bool = True
+    notify: Notify | None = None
+
+
+class Return(_Strict):
+    """The failure of a refund that has succeeded, by the number under which the channel knows it."""
+
+    number: str
+    notify: Notify | None = None
+
+
 class Call(_Strict):
     """A fault of the next `times` calls of an interface that contain `match`."""
 
@@ -110,7 +126,8 @@ def routes(simulators: Mapping[str, Simulator]) -> list[web.RouteDef]:
     """Return the routes under /control.
 
     GET /control names the channels. Under /control/{channel}: POST scan, pay, decline act as the payer; POST refund,
-    payout end a pending one; POST next: a fault of coming calls; POST faults: lasting faults; POST reset: no faults;
+    payout end a pending one; POST portal: a refund by a person in the channel's portal; POST return: a refund that had
+    succeeded fails; POST next: a fault of coming calls; POST faults: lasting faults; POST reset: no faults;
     POST rotate: sign with the next key; POST bill: plant differences, answered with their key. GET faults,
     orders, refunds, payouts, truth (with `?after=SEQ`), bill (with `?day=YYYY-MM-DD&kind=`).
     """
@@ -157,6 +174,8 @@ class _Control:
             ("POST", "decline"): self.decline,
             ("POST", "refund"): self.refund,
             ("POST", "payout"): self.payout,
+            ("POST", "portal"): self.portal,
+            ("POST", "return"): self.return_refund,
             ("POST", "next"): self.next_calls,
             ("POST", "faults"): self.change,
             ("POST", "reset"): self.reset,
@@ -196,6 +215,19 @@ class _Control:
         refund = self._store.refunds.get(body.number) or _absent("refund")
         succeeded = body.outcome == "succeeded"
         return _outcome(refund, self._simulator.finish_refund(refund, self._notify(body.notify), succeeded=succeeded))
+
+    async def portal(self, request: web.Request) -> web.Response:
+        body = await _read(request, Portal)
+        order = self._store.orders.get(body.order_no) or _absent("order")
+        amount = self._store.refundable_minor(order) if body.amount_minor is None else body.amount_minor
+        notify = self._notify(body.notify)
+        refund = self._simulator.give_back_in_portal(order, amount, notify, numbered=body.numbered)
+        return _outcome(refund or order, refund is not None)
+
+    async def return_refund(self, request: web.Request) -> web.Response:
+        body = await _read(request, Return)
+        refund = self._store.refunds.get(body.number) or _absent("refund")
+        return _outcome(refund, self._simulator.return_refund(refund, self._notify(body.notify)))
 
     async def payout(self, request: web.Request) -> web.Response:
         body = await _read(request, Finish)

@@ -76,6 +76,23 @@ class Simulator(Protocol):
         """End a pending refund, and notify the platform if the channel does; return whether it was still pending."""
         ...
 
+    def give_back_in_portal(
+        self, order: SandboxOrder, amount_minor: int, faults: NotifyFaults, *, numbered: bool = True
+    ) -> SandboxRefund | None:
+        """Give money of an order back as a person in the channel's portal does, and notify the platform.
+
+        Args:
+            numbered: Whether the notification names the number that the channel has given it, where it may not.
+
+        Returns:
+            The refund; None if that much is not left.
+        """
+        ...
+
+    def return_refund(self, refund: SandboxRefund, faults: NotifyFaults) -> bool:
+        """Let a refund fail that has succeeded, and notify the platform if the channel does; return whether it had."""
+        ...
+
     def finish_payout(self, payout: SandboxPayout, faults: NotifyFaults, *, succeeded: bool) -> bool:
         """End a pending payout, like `finish_refund`."""
         ...

@@ -108,10 +108,13 @@ class SandboxOrder:
 
 @dataclass(slots=True)
 class SandboxRefund:
-    """A refund, under the platform's number; the other attributes are those of `SandboxOrder`.
+    """A refund, under the platform's number or, if it was made in the portal, under one of the channel's.
+
+    The other attributes are those of `SandboxOrder`.
 
     Attributes:
         returned: The part of each of the order's coupons.
+        returned_at: When it failed after its success; `changed_at` stays the time of the success.
     """
 
     refund_no: str
@@ -125,6 +128,7 @@ class SandboxRefund:
     data: dict[str, Any] = field(default_factory=dict)
     state: OutgoingState = OutgoingState.PENDING
     changed_at: datetime | None = None
+    returned_at: datetime | None = None
     notified: int = 0
     accepted: bool = False
     returned: tuple[int, ...] = ()
@@ -144,6 +148,12 @@ class SandboxRefund:
     def settled_minor(self) -> int:
         """What is taken back from the settlement."""
         return self.amount_minor - self.borne_minor
+
+    @property
+    def succeeded_at(self) -> datetime | None:
+        """When it succeeded, also if it has failed since."""
+        has_succeeded = self.state is OutgoingState.SUCCEEDED or self.returned_at is not None
+        return self.changed_at if has_succeeded else None
 
 
 @dataclass(slots=True)
@@ -257,6 +267,25 @@ class Store:
     def finish_refund(self, refund: SandboxRefund, *, succeeded: bool) -> bool:
         """End a refund; return whether it was still pending."""
         return self._finish(refund, "refunded" if succeeded else "refund_failed", succeeded=succeeded)
+
+    def give_back_in_portal(self, refund: SandboxRefund) -> bool:
+        """Give money back as a person in the portal does, at once; return whether that much is left of a paid order."""
+        if refund.order.state is not OrderState.PAID or not 0 < refund.amount_minor <= self.refundable_minor(
+            refund.order
+        ):
+            return False
+        self.refunds[refund.refund_no] = refund
+        refund.state, refund.changed_at = OutgoingState.SUCCEEDED, self.clock.now()
+        self._record(refund, "refunded_in_portal")
+        return True
+
+    def return_refund(self, refund: SandboxRefund) -> bool:
+        """Let a refund fail that has succeeded; return whether it had."""
+        if refund.state is not OutgoingState.SUCCEEDED:
+            return False
+        refund.state, refund.returned_at = OutgoingState.FAILED, self.clock.now()
+        self._record(refund, "refund_returned")
+        return True
 
     def start_payout(self, payout: SandboxPayout) -> None:
         self.payouts[payout.payout_no] = payout

@@ -130,12 +130,21 @@ def test_a_refund_is_read(kind: str, status: str, state: str) -> None:
         "metadata": {"refund_no": REFUND_NO},
         "status": status,
     }
-    notice = read(event(kind, thing))
-    assert (notice.about, notice.number, notice.answer.state) == (About.REFUND, REFUND_NO, state)
-    assert (notice.answer.amount_minor, notice.answer.currency) == (100, "JPY")
+    for refund_id in ("re_1", "pyr_1"):
+        notice = read(event(kind, thing | {"id": refund_id}))
+        assert (notice.about, notice.number, notice.answer.state) == (About.REFUND, REFUND_NO, state)
+        assert (notice.answer.amount_minor, notice.answer.currency) == (100, "JPY")
+        assert notice.answer.channel_order_no == refund_id
 
 
-FOREIGN_REFUND = {"id": "re_2", "object": "refund", "amount": 100, "currency": "usd", "status": "succeeded"}
+FOREIGN_REFUND = {
+    "id": "re_2",
+    "object": "refund",
+    "amount": 100,
+    "currency": "usd",
+    "payment_intent": "pi_3Q",
+    "status": "succeeded",
+}
 
 
 @pytest.mark.parametrize(
@@ -155,6 +164,22 @@ def test_money_that_moved_without_our_number_has_stripes(kind: str, thing: Any, 
 
 
 @pytest.mark.parametrize(
+    ("kind", "thing", "number", "state"),
+    [
+        ("refund.created", FOREIGN_REFUND, "re_2", "succeeded"),
+        ("refund.failed", FOREIGN_REFUND | {"id": "pyr_2", "status": "failed"}, "pyr_2", "failed"),
+        ("charge.refunded", {"id": "ch_1", "refunds": {"data": [FOREIGN_REFUND]}}, "re_2", "succeeded"),
+    ],
+)
+def test_a_refund_in_the_dashboard_names_the_intent_that_it_refunds(
+    kind: str, thing: Any, number: str, state: str
+) -> None:
+    notice = read(event(kind, thing))
+    assert (notice.about, notice.number, notice.answer.state) == (About.REFUND, number, state)
+    assert (notice.channel_order_no, notice.order_no) == ("pi_3Q", None)
+
+
+@pytest.mark.parametrize(
     "thing", [{"object": "refund"}, FOREIGN_REFUND | {"amount": None}, FOREIGN_REFUND | {"livemode": True}]
 )
 def test_a_refund_that_cannot_be_read_is_refused(thing: Any) -> None:
@@ -170,6 +195,8 @@ def test_a_refund_that_cannot_be_read_is_refused(thing: Any) -> None:
         ("payment_intent.created", intent(metadata={}, status="requires_payment_method")),
         ("payment_intent.payment_failed", intent(metadata=None, status="requires_payment_method")),
         ("refund.created", FOREIGN_REFUND | {"status": "pending"}),
+        ("charge.refunded", {"id": "ch_1"}),
+        ("charge.refunded", {"id": "ch_1", "refunds": {"data": [FOREIGN_REFUND | {"metadata": {"refund_no": "x"}}]}}),
     ],
 )
 def test_what_is_not_about_our_numbers_is_taken_and_forgotten(kind: str, thing: Any) -> None:

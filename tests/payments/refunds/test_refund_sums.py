@@ -15,7 +15,7 @@ from hutong.channels.sums import ChannelDiscount, DiscountFunder, ReturnedSums, 
 from hutong.money import fee_minor
 from hutong.payments import Payment, exceptions
 from hutong.payments.channel_reports import RecordOutcome
-from hutong.payments.documents import refund_document
+from hutong.payments.documents import _refund_document
 from hutong.payments.exception_store import list_exceptions
 from hutong.payments.refunds.create import fee_back_minor
 from hutong.payments.refunds.model import RefundKind
@@ -140,7 +140,7 @@ async def test_a_late_second_success_owes_what_settles_of_it(shop: RefundWorld) 
     assert (refund.kind, refund.state, refund.amount_minor, refund.settled_minor) == (
         RefundKind.SURPLUS, "succeeded", ORDERED, SETTLED,
     )  # fmt: skip
-    assert refund_document(refund)["amount_paid_minor"] == PAID
+    assert _refund_document(refund, None)["amount_paid_minor"] == PAID
     assert set((await shop.balances()).values()) <= {(0, 0)}
 
 

@@ -49,6 +49,12 @@ class BilledSuccessCreate(ActCreate):
     attempt_id: str
     amount_minor: int = Field(ge=1, le=AMOUNT_MINOR_MAX, description="As in the bill.")
     currency: str = Field(pattern=r"^[A-Z]{3}$", description="As in the bill.")
+    amount_paid_minor: int | None = Field(
+        default=None, ge=0, le=AMOUNT_MINOR_MAX, description="What the payer paid, if the bill has a discount."
+    )
+    amount_settled_minor: int | None = Field(
+        default=None, ge=0, le=AMOUNT_MINOR_MAX, description="What the channel settles, if the bill has a discount."
+    )
     channel_order_no: Text = Field(min_length=1, max_length=64, description="As in the bill.")
     bill: Text = Field(min_length=1, max_length=200, description="Which bill and which row.")
 
@@ -132,7 +138,15 @@ async def propose_success(
         attempt_id = None
     if attempt_id not in {attempt.attempt_id for attempt in payment.attempts} or attempt_id is None:
         raise InvalidParameter("`attempt_id` is not an attempt of this payment", param="attempt_id")
-    success = payments.BilledSuccess(attempt_id, body.amount_minor, body.currency, body.channel_order_no, body.bill)
+    success = payments.BilledSuccess(
+        attempt_id,
+        body.amount_minor,
+        body.currency,
+        body.channel_order_no,
+        body.bill,
+        paid_minor=body.amount_paid_minor,
+        settled_minor=body.amount_settled_minor,
+    )
     action = _action(request, operator, payment, payments.OperatorActionType.ATTACH_SUCCESS, body.reason)
     return await propose(use, action.proposal(use.ids.new(), success))
 

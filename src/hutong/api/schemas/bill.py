@@ -19,7 +19,7 @@ class BillRefund(BaseModel):
     """A refund whose money is back with the payer."""
 
     id: str
-    merchant_refund_no: str
+    merchant_refund_no: str | None = Field(description="Null for a refund made in a channel's portal.")
     amount_minor: int
     reason: str
     route: str

@@ -121,10 +121,26 @@ EVENT_TYPES = (
     ),
     EventType(_R.FAILED, 1, RefundObject, "A channel has proven that no money went back", "The reserve is released"),
     EventType(
+        _R.FAILED_AFTER_SUCCESS,
+        1,
+        RefundObject,
+        "A refund that had succeeded has failed, such as one that the payer's bank has returned; the amount can be "
+        "refunded again",
+        "What was booked of the refund is booked back",
+    ),
+    EventType(
+        _R.SUPERSEDED,
+        1,
+        RefundObject,
+        "The channel refuses a refund since it has given the money back already, in its portal",
+        "The reserve is released",
+    ),
+    EventType(
         _R.NEEDS_ATTENTION,
         1,
         RefundObject,
-        "Surplus could not be returned yet, or money went out through a method that had failed",
+        "Surplus could not be returned yet, money went out through a method that had failed, or a refund has failed "
+        "after its success",
         "The unexplained part is booked as suspense",
     ),
     EventType(

@@ -67,11 +67,14 @@ class RefundObject(BaseModel):
     kind: Literal["refund", "surplus"] = Field(
         description="`surplus`: money that no payment counts, refunded automatically."
     )
-    state: Literal["created", "held", "submitted", "unknown", "succeeded", "failed", "payout", "manual"]
+    source: Literal["merchant", "platform", "channel_portal"] = Field(
+        description="Who has ordered it: you, the platform (surplus), or a person in the channel's own portal."
+    )
+    state: Literal["created", "held", "submitted", "unknown", "succeeded", "failed", "superseded", "payout", "manual"]
     route: Literal["void", "original", "payout", "manual"] = Field(
         description="The way that the money takes, or took last."
     )
-    merchant_refund_no: str | None = Field(description="Null for surplus.")
+    merchant_refund_no: str | None = Field(description="Null for surplus, and for a refund made in a channel's portal.")
     amount_minor: int = Field(description="The refunded part of the captured amount.")
     amount_paid_minor: int = Field(
         description="The part of it that the payer gets; a channel's discount makes it less."
@@ -90,6 +93,9 @@ class RefundObject(BaseModel):
     text: PayerText | None = Field(description="The text to show to the payer.")
     created_at: datetime
     finished_at: datetime | None
+    failed_after_success_at: datetime | None = Field(
+        description="When the channel reported last that the refund had failed after its success."
+    )
 
 
 class RefundList(ListObject):

@@ -77,13 +77,14 @@ INSERT INTO events.outbox (event_id, merchant_id, object_id, object_seq, type, d
 SELECT overlay(r.id::text PLACING '7004' FROM 15 FOR 4)::uuid, r.merchant_id, r.id, 1, 'refund.succeeded',
     json_build_object(
         'id', 'ref_' || own.text, 'object', 'refund', 'payment_id', 'pay_' || whole.text, 'kind', r.kind,
+        'source', CASE r.kind WHEN 'surplus' THEN 'platform' ELSE 'merchant' END,
         'state', r.state, 'route', r.route, 'merchant_refund_no', r.merchant_refund_no, 'amount_minor', r.amount_minor,
         'amount_paid_minor', r.amount_minor, 'amount_settled_minor', r.amount_minor,
         'currency', r.currency, 'fee_returned_minor', 0, 'items', json_build_array(), 'reason', r.reason,
         'channel', r.channel, 'channel_refund_no', NULL, 'channel_code', NULL, 'channel_message', NULL,
         'text', NULL,
         'created_at', to_char(r.created_at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
-        'finished_at', to_char(r.finished_at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+        'finished_at', to_char(r.finished_at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'failed_after_success_at', NULL
     ),
     r.finished_at
 FROM payments.refund AS r

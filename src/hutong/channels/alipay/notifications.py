@@ -16,7 +16,7 @@ from datetime import datetime
 from urllib.parse import unquote_plus
 
 from hutong.channels.alipay.credentials import CODECS, AlipayCredentials, AlipayKeys
-from hutong.channels.alipay.responses import AlipayResponses, to_instant
+from hutong.channels.alipay.responses import AlipayResponses, to_instant, to_minor
 from hutong.channels.errors import NoAnswer, NotAuthentic, NotificationRefused
 from hutong.channels.model import About, ChannelAnswer, ChannelState, Notification, text
 
@@ -97,6 +97,9 @@ def _read(parameters: Mapping[str, str], responses: AlipayResponses) -> Notifica
     if not _NUMBER.fullmatch(attempt_no):
         raise NotAuthentic("unreadable")
     answer = responses.trade(parameters, attempt_no, paid_at=parameters.get("gmt_payment"))
+    # Of a refund that was made in the merchant's portal the notification may name no number, and looks like the
+    # repetition of the payment's but for the time and the sum of refunds.
+    refunded_minor = to_minor(parameters.get("refund_fee")) if parameters.get("gmt_refund") else None
     if parameters.get("gmt_refund") and _NUMBER.fullmatch(refund_no) and refund_no != attempt_no:
         # The notification holds the sum of all refunds of the order, but not the amount of this one.
         refund = replace(
@@ -104,5 +107,5 @@ def _read(parameters: Mapping[str, str], responses: AlipayResponses) -> Notifica
             channel_order_no=answer.channel_order_no,
             happened_at=to_instant(parameters["gmt_refund"][:19]),
         )
-        return Notification(refund_no, refund, About.REFUND)
-    return Notification(attempt_no, answer)
+        return Notification(refund_no, refund, About.REFUND, order_no=attempt_no, refunded_minor=refunded_minor)
+    return Notification(attempt_no, answer, refunded_minor=refunded_minor or None)

@@ -7,7 +7,7 @@ from hutong.channels.protocol import AccountFinding
 from hutong.channels.stripe.client import StripeClient, StripeReply
 
 _REQUIRED_EVENTS = frozenset(
-    {"payment_intent.succeeded", "payment_intent.payment_failed", "refund.updated", "refund.failed"}
+    {"payment_intent.succeeded", "payment_intent.payment_failed", "refund.created", "refund.updated", "refund.failed"}
 )
 _SECRETS = (
     "Not tested: Stripe shows an endpoint's secret in the Dashboard only. If it is wrong, every event is refused: "

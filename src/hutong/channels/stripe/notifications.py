@@ -4,7 +4,7 @@ An event holds its object as of the time of the event, and events arrive in any 
 the life cycle never takes a state back.
 
 Source:
-    https://docs.stripe.com/api/events/types.
+    https://docs.stripe.com/api/events/types, docs.stripe.com/refunds (failed refunds, refunds by the dashboard).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 
 from hutong.channels.errors import NoAnswer, NotAuthentic, NotificationRefused
 from hutong.channels.http import decode_object
-from hutong.channels.model import About, ChannelAnswer, ChannelState, Notification, text
+from hutong.channels.model import FINAL_STATES, About, ChannelAnswer, ChannelState, Notification, text
 from hutong.channels.stripe.credentials import StripeKeys
 from hutong.channels.stripe.requests import NUMBER
-from hutong.channels.stripe.responses import StripeResponses, is_id, metadata, to_instant
+from hutong.channels.stripe.responses import REFUND_IDS, StripeResponses, is_id, metadata, to_instant
 
 _SIGNATURE_HEADER = "stripe-signature"
 _INTENT_EVENTS = "payment_intent."
@@ -66,7 +66,27 @@ def _read(responses: StripeResponses, event: Mapping[str, Any]) -> Notification:
         number = metadata(subject, "refund_no")
         if number is not None and NUMBER.fullmatch(number):
             return Notification(number, responses.refund(subject, number, at=at), About.REFUND)
-        answer = responses.foreign(subject, "refund", "re_", at=at)
-        if answer.state is ChannelState.SUCCEEDED:
-            return Notification(answer.channel_order_no or "", answer, About.REFUND)
+        return _in_dashboard(responses, kind, subject, at)
+    elif kind == "charge.refunded":
+        # The versions of the API before 2022-11-15 include the refunds, newest first; others have events of their own.
+        listed = subject.get("refunds")
+        entries = listed.get("data") if isinstance(listed, dict) else None
+        newest = entries[0] if isinstance(entries, list) and entries else None
+        if isinstance(newest, dict) and metadata(newest, "refund_no") is None:
+            return _in_dashboard(responses, kind, newest, at)
+    return _nothing(kind)
+
+
+def _in_dashboard(
+    responses: StripeResponses, kind: str, refund: Mapping[str, Any], at: datetime | None
+) -> Notification:
+    """Read a refund without a number of ours: made in the dashboard, or by another system."""
+    answer = responses.foreign(refund, "refund", *REFUND_IDS, at=at)
+    if answer.state not in FINAL_STATES:
+        return _nothing(kind)
+    number, order = answer.channel_order_no or "", text(refund.get("payment_intent"), 255)
+    return Notification(number, answer, About.REFUND, channel_order_no=order)
+
+
+def _nothing(kind: str) -> Notification:
     return Notification("", ChannelAnswer(ChannelState.UNKNOWN, channel_code=text(kind, 64)), About.NOTHING)

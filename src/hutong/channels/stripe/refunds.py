@@ -19,11 +19,23 @@ from hutong.channels.model import ChannelAnswer, ChannelState, OrderReference, R
 from hutong.channels.refusals import confirm_refusal
 from hutong.channels.stripe.client import StripeClient
 from hutong.channels.stripe.requests import check_number, refund_fields
-from hutong.channels.stripe.responses import StripeResponses, is_id, metadata, to_amount
+from hutong.channels.stripe.responses import REFUND_IDS, StripeResponses, is_id, metadata, to_amount
 from hutong.errors import InvalidParameter
 
 _PAGES_MAX = 10
 _NOT_REFUNDED = frozenset({"failed", "canceled"})
+_EXCEEDS = ChannelAnswer(
+    ChannelState.FAILED,
+    channel_code="refund_exceeds",
+    channel_message="the refund is greater than the amount of the charge that is not refunded yet",
+    code="refund_exceeds",
+)
+"""Refused before it is sent: a dashboard or another system has given that much back already."""
+
+
+def _given_back(refunds: list[Mapping[str, Any]]) -> int:
+    """Return the sum of the refunds that have moved money, or will."""
+    return sum(to_amount(one.get("amount")) or 0 for one in refunds if one.get("status") not in _NOT_REFUNDED)
 
 
 class StripeRefunds:
@@ -38,7 +50,7 @@ class StripeRefunds:
         """Create a refund, or return the state of the one that exists under this number.
 
         Errors:
-            InvalidParameter: above the amount left, or too late; nothing was sent.
+            InvalidParameter: above the order's amount, or too late; nothing was sent.
         """
         del now
         check_number(refund.refund_no, "refund_no")
@@ -55,7 +67,12 @@ class StripeRefunds:
         if isinstance(found, ChannelAnswer):
             return found
         intent_id, refunds = found
-        self._check_rest(refund, refunds)
+        if _given_back(refunds) + refund.amount_minor > refund.order.amount_minor:
+            return _EXCEEDS
+        rule = self._capabilities.refund
+        assert rule is not None
+        if refund.created_at - refund.order.placed_at > rule.window:
+            raise InvalidParameter("Stripe no longer refunds this order", param="refund")
         reply = await self._client.post("/v1/refunds", refund_fields(refund, intent_id), key=refund.refund_no)
         if reply.ok and reply.replayed:
             return await self._query(refund)
@@ -64,19 +81,6 @@ class StripeRefunds:
         refusal = self._responses.refusal("refund", reply)
         # Only the list can show that Stripe accepted no earlier submission.
         return await confirm_refusal(refusal, lambda: self._query(refund), pending=True)
-
-    def _check_rest(self, refund: RefundRequest, refunds: list[Mapping[str, Any]]) -> None:
-        rule = self._capabilities.refund
-        assert rule is not None
-        refunded = sum(
-            to_amount(existing.get("amount")) or 0
-            for existing in refunds
-            if existing.get("status") not in _NOT_REFUNDED
-        )
-        if refunded + refund.amount_minor > refund.order.amount_minor:
-            raise InvalidParameter("a refund is at most the amount that is left of the order", param="amount_minor")
-        if refund.created_at - refund.order.placed_at > rule.window:
-            raise InvalidParameter("Stripe no longer refunds this order", param="refund")
 
     async def query_refund(self, refund: RefundRequest, *, now: datetime) -> ChannelAnswer:
         """Query by Stripe's id where it is known, else look through the intent's refunds for our number."""
@@ -88,11 +92,14 @@ class StripeRefunds:
             return error.answer
 
     async def _query(self, refund: RefundRequest) -> ChannelAnswer:
-        refund_id = refund.channel_refund_no
-        if refund_id is not None and is_id(refund_id, "re_"):
+        in_dashboard = is_id(refund.refund_no, *REFUND_IDS)
+        refund_id = refund.refund_no if in_dashboard else refund.channel_refund_no
+        if refund_id is not None and is_id(refund_id, *REFUND_IDS):
             reply = await self._client.get(f"/v1/refunds/{refund_id}")
             if not reply.ok:
                 return self._responses.refusal("query_refund", reply)
+            if in_dashboard:
+                return self._responses.foreign(reply.content, "refund", *REFUND_IDS, at=None)
             return self._responses.refund(reply.content, refund.refund_no, request=refund)
         found = await self._search(refund)
         return found if isinstance(found, ChannelAnswer) else ChannelAnswer(ChannelState.NOT_FOUND)
@@ -155,7 +162,7 @@ class StripeRefunds:
             last = data[-1].get("id") if data else None
             if reply.content.get("has_more") is not True:
                 return refunds
-            if not is_id(last, "re_"):
+            if not is_id(last, *REFUND_IDS):
                 raise NoAnswer("unreadable", "not a list of refunds")
             filters = filters | {"starting_after": str(last)}
         raise NoAnswer("unreadable", "more refunds than one payment has")

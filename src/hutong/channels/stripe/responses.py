@@ -32,6 +32,8 @@ from hutong.channels.stripe.client import StripeReply
 from hutong.channels.sums import Sums
 from hutong.money import AMOUNT_MINOR_MAX
 
+REFUND_IDS = ("re_", "pyr_")
+"""How the ids of refunds begin; those of payments that are not by card with the second."""
 _PROVEN_REFUSALS = frozenset({400, 401, 402, 403, 404})
 """Statuses with which Stripe states that it did nothing. After 409, 429 and from 500 on it may still act."""
 
@@ -53,6 +55,8 @@ class StripeResponses:
                 ChannelState.UNKNOWN, channel_code=code or f"http_{reply.status}", channel_message=message
             )
         answer = self._code(interface, code, text(error.get("decline_code"), 64) or "", message)
+        if interface == "refund" and error.get("param") == "amount" and "unrefunded amount" in (message or ""):
+            answer = replace(answer, code="refund_exceeds")  # this refusal has no code of its own
         if answer.state is not ChannelState.UNKNOWN and reply.status not in _PROVEN_REFUSALS:
             return replace(answer, state=ChannelState.UNKNOWN, code="in_doubt", code_entry=None, retryable=True)
         return answer
@@ -87,7 +91,7 @@ class StripeResponses:
         Errors:
             NoAnswer: it is not a PaymentIntent, not about this number, account mode, amount or currency.
         """
-        intent_id = self._ours(intent, "payment_intent", "pi_", number, "attempt_no")
+        intent_id = self._ours(intent, "payment_intent", ("pi_",), number, "attempt_no")
         ordered, currency = to_amount(intent.get("amount")), to_currency(intent.get("currency"))
         if ordered is None or currency is None:
             raise NoAnswer("unreadable", "a PaymentIntent without an amount or a currency")
@@ -146,7 +150,7 @@ class StripeResponses:
         Errors:
             NoAnswer: as for `intent`.
         """
-        session_id = self._ours(session, "checkout.session", "cs_", number, "attempt_no")
+        session_id = self._ours(session, "checkout.session", ("cs_",), number, "attempt_no")
         status = text(session.get("status"), 64)
         if status == "complete":
             intent = session.get("payment_intent")
@@ -183,7 +187,7 @@ class StripeResponses:
         Errors:
             NoAnswer: it is not a refund, not about this number, or, while no money has moved, about another amount.
         """
-        refund_id = self._ours(refund, "refund", "re_", number, "refund_no")
+        refund_id = self._ours(refund, "refund", REFUND_IDS, number, "refund_no")
         refunded, currency = to_amount(refund.get("amount")), to_currency(refund.get("currency"))
         if refunded is None or currency is None:
             raise NoAnswer("unreadable", "a refund without an amount or a currency")
@@ -207,13 +211,13 @@ class StripeResponses:
             happened_at=(at or to_instant(refund.get("created"))) if state in FINAL_STATES else None,
         )
 
-    def foreign(self, thing: Mapping[str, Any], kind: str, prefix: str, *, at: datetime | None) -> ChannelAnswer:
+    def foreign(self, thing: Mapping[str, Any], kind: str, *prefixes: str, at: datetime | None) -> ChannelAnswer:
         """Read a PaymentIntent or a refund that carries no number of ours.
 
         Errors:
             NoAnswer: it is not such an object, about the other account mode, or without an amount or a currency.
         """
-        object_id = self._id(thing, kind, prefix)
+        object_id = self._id(thing, kind, prefixes)
         amount = to_amount(thing.get("amount_received", thing.get("amount")))
         currency = to_currency(thing.get("currency"))
         if amount is None or currency is None:
@@ -231,28 +235,28 @@ class StripeResponses:
             happened_at=at,
         )
 
-    def _ours(self, thing: Mapping[str, Any], kind: str, prefix: str, number: str, name: str) -> str:
+    def _ours(self, thing: Mapping[str, Any], kind: str, prefixes: tuple[str, ...], number: str, name: str) -> str:
         """Return the object's id, after checking its kind, its mode and its number of ours."""
-        object_id = self._id(thing, kind, prefix)
+        object_id = self._id(thing, kind, prefixes)
         if metadata(thing, name) != number:
             raise NoAnswer("not_ours", "the answer is about another number")
         return object_id
 
-    def _id(self, thing: Mapping[str, Any], kind: str, prefix: str) -> str:
+    def _id(self, thing: Mapping[str, Any], kind: str, prefixes: tuple[str, ...]) -> str:
         """Return the object's id, after checking its kind and its mode."""
         object_id = thing.get("id")
-        if thing.get("object") != kind or not isinstance(object_id, str) or not is_id(object_id, prefix):
+        if thing.get("object") != kind or not isinstance(object_id, str) or not is_id(object_id, *prefixes):
             raise NoAnswer("unreadable", f"the answer is not a {kind}")
         if thing.get("livemode", self._livemode) is not self._livemode:
             raise NoAnswer("not_ours", "the answer is about the other mode of the account")
         return object_id
 
 
-def is_id(value: object, prefix: str) -> bool:
-    """Return whether this may be one of Stripe's ids of this kind; it goes into an address."""
+def is_id(value: object, *prefixes: str) -> bool:
+    """Return whether this may be one of Stripe's ids of these kinds; it goes into an address."""
     return (
         isinstance(value, str)
-        and value.startswith(prefix)
+        and value.startswith(prefixes)
         and len(value) <= 255
         and value.isascii()
         and value.replace("_", "").isalnum()

@@ -48,7 +48,10 @@ def parse_notification(
         raise NotificationRefused.because(error, proven=proven) from None
     if answer.state is ChannelState.FAILED and (fields["txnType"], fields.get("txnSubType")) in RETRIED:
         answer = replace(answer, state=ChannelState.PENDING)
-    return Notification(number, answer, about)
+    if about is About.PAYMENT:
+        return Notification(number, answer, about)
+    order_no = to_our_number(fields.get("origOrderId", ""))
+    return Notification(number, answer, about, order_no=order_no, channel_order_no=fields.get("origQryId"))
 
 
 def read_form(body: bytes) -> dict[str, str]:

@@ -25,6 +25,8 @@ _SUBJECTS: Mapping[str, tuple[About, str]] = {
 }
 """By the type of the encrypted object: the subject, and the field with our number."""
 _NUMBER = re.compile(r"[0-9A-Za-z_-]{4,32}")
+_REFUND_NUMBER = re.compile(r"[0-9A-Za-z_|*@-]{1,64}")
+"""Of a refund that may have been made in the merchant platform, by a number of WeChat's (out_refund_no, 4012791865)."""
 
 
 def parse_notification(
@@ -51,11 +53,13 @@ def parse_notification(
         if about is About.NOTHING or "combine_out_trade_no" in content:
             # A complaint, a coupon, a combined order: WeChat would repeat it for a day.
             return Notification("", ChannelAnswer(ChannelState.UNKNOWN), About.NOTHING, replay_key)
-        number = content.get(field)
-        if not isinstance(number, str) or not _NUMBER.fullmatch(number):
+        number, form = content.get(field), _REFUND_NUMBER if about is About.REFUND else _NUMBER
+        if not isinstance(number, str) or not form.fullmatch(number):
             raise NotAuthentic("unreadable")
         if about is About.REFUND:
-            return Notification(number, responses.notified_refund(content, number), about, replay_key)
+            answer = responses.notified_refund(content, number)
+            order_no, order = text(content.get("out_trade_no"), 64), text(content.get("transaction_id"), 64)
+            return Notification(number, answer, about, replay_key, order_no=order_no, channel_order_no=order)
         if about is About.PAYOUT:
             return Notification(to_payout_no(number), responses.payout(content, number), about, replay_key)
         return Notification(number, responses.order(content, number), about, replay_key)

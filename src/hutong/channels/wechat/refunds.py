@@ -10,7 +10,7 @@ from hutong.channels.model import ChannelAnswer, RefundRequest
 from hutong.channels.refusals import confirm_refusal
 from hutong.channels.wechat.client import WeChatClient
 from hutong.channels.wechat.requests import check_number, check_refund, refund_content
-from hutong.channels.wechat.responses import WeChatResponses, is_paid
+from hutong.channels.wechat.responses import WeChatResponses, given_back, is_paid
 
 _PATH = "/v3/refund/domestic/refunds"
 
@@ -33,7 +33,7 @@ class WeChatRefunds:
             return error.answer
         refusal = self._responses.refusal("refund", status, content)
         return await confirm_refusal(
-            refusal, lambda: self.query_refund(refund, now=now), inconclusive=is_paid(refusal), pending=True
+            given_back(refusal), lambda: self.query_refund(refund, now=now), inconclusive=is_paid(refusal), pending=True
         )
 
     async def query_refund(self, refund: RefundRequest, *, now: datetime) -> ChannelAnswer:

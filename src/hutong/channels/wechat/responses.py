@@ -26,11 +26,23 @@ from hutong.money import AMOUNT_MINOR_MAX
 
 _PAYER_ACTS = (202, "USERPAYING")
 _PAID = frozenset({"ORDERPAID", "ORDER_PAID"})
+_UNFIT = frozenset({"INVALID_REQUEST", "PARAM_ERROR"})
+_GIVEN_BACK = ("全额退款", "可退金额", "可退款金额")
 
 
 def is_paid(refusal: ChannelAnswer) -> bool:
     """Return whether WeChat refuses because the order is paid."""
     return refusal.channel_code in _PAID
+
+
+def given_back(refusal: ChannelAnswer) -> ChannelAnswer:
+    """Return a refusal; with a code of its own if the order's money was given back already, as its text alone says.
+
+    Source:
+        Public clients that read the text 订单已全额退款; 4012791862 has one code for whatever a refund does not fit.
+    """
+    says_so = any(phrase in (refusal.channel_message or "") for phrase in _GIVEN_BACK)
+    return replace(refusal, code="refund_exceeds") if refusal.channel_code in _UNFIT and says_so else refusal
 
 
 class WeChatResponses:

@@ -21,7 +21,7 @@ from hutong.money import to_major
 ACKNOWLEDGED = b"success"
 MEDIA_TYPE = "application/x-www-form-urlencoded; charset=utf-8"
 _TRADE = {"succeeded": "TRADE_SUCCESS", "closed": "TRADE_CLOSED"}
-_REFUND = {"succeeded": "REFUND_SUCCESS", "failed": "REFUND_FAIL"}
+_REFUND = {"succeeded": "REFUND_SUCCESS", "failed": "REFUND_FAIL", "superseded": "REFUND_CLOSED"}
 
 
 def load(secret: str) -> RSAPrivateKey:

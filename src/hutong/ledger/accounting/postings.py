@@ -253,6 +253,16 @@ class Chain:
     holds: Sequence[Posting] = ()
     resolution: TransferFlags = TransferFlags.NONE
 
+    @property
+    def transfer_ids(self) -> list[int]:
+        """The ids of its transfers, in order."""
+        resolved = [self.resolution_id(hold) for hold in self.holds]
+        return [*resolved, *(posting.transfer_id for posting in self.postings)]
+
+    def resolution_id(self, hold: Posting) -> int:
+        """Return the id of the transfer that posts or voids one of its holds."""
+        return derive_id(hold.base, f"{self.resolution.name}:{hold.name}")
+
 
 def transfers_of(chain: Chain) -> tuple[list[Transfer], list[Opening]]:
     """Return the linked transfers of a chain, and the accounts that must be open for them.
@@ -263,7 +273,7 @@ def transfers_of(chain: Chain) -> tuple[list[Transfer], list[Opening]]:
     amount = AMOUNT_MAX if chain.resolution is TransferFlags.POST_PENDING_TRANSFER else 0
     transfers = [
         Transfer(
-            id=derive_id(hold.base, f"{chain.resolution.name}:{hold.name}"),
+            id=chain.resolution_id(hold),
             pending_id=hold.transfer_id,
             amount=amount,
             flags=chain.resolution,

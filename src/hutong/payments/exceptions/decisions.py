@@ -19,9 +19,10 @@ from hutong.payments.exception_items import (
     PaymentException,
 )
 from hutong.payments.exception_store import find_exception, lock_exception, mark_decided
-from hutong.payments.model import Attempt, AttemptState, OperatorActionType, Payment, Source, TimelineEntry
+from hutong.payments.model import Attempt, AttemptState, OperatorActionType, Payment, Source
 from hutong.payments.refunds.decisions import decide_refund
 from hutong.payments.store import items_of, lock_attempts, lock_refunds
+from hutong.payments.timeline import TimelineEntry
 from hutong.payments.transactions import PaymentTransactions
 
 

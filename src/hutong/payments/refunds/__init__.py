@@ -4,6 +4,7 @@ Promises: a refund's money is reserved in the ledger before its channel is calle
 never taken for a failure; a payment is never refunded above what was captured.
 """
 
+from hutong.payments.refunds.billed import take_billed_refunds
 from hutong.payments.refunds.create import RefundOutcome, RefundRefusal, RefundResult
 from hutong.payments.refunds.errors import refusal_error
 from hutong.payments.refunds.lifecycle import RefundOrder
@@ -25,4 +26,5 @@ __all__ = [
     "proposal",
     "refusal_error",
     "seal_payee",
+    "take_billed_refunds",
 ]

@@ -12,7 +12,7 @@ from hutong.channels import About, ChannelAnswer, ChannelState
 from hutong.errors import InvariantBroken
 from hutong.payments.channel_reports import ChannelReport, RecordOutcome, ReportChange
 from hutong.payments.exception_items import NewException, exception_of, mismatch_kind
-from hutong.payments.model import Payment, PaymentEvent, PollingPolicy, Source, TimelineEntry
+from hutong.payments.model import Payment, PaymentEvent, PollingPolicy, Source
 from hutong.payments.refunds import postings
 from hutong.payments.refunds.fallback import SwitchMethodOutcome, SwitchRefundMethod, switch_locked
 from hutong.payments.refunds.model import (
@@ -26,9 +26,12 @@ from hutong.payments.refunds.model import (
     number_of,
 )
 from hutong.payments.store import lock_refunds, save_refund_sums, save_refunds, write_timeline
+from hutong.payments.timeline import TimelineEntry
 
 _S, _M, _Type = RefundState, RefundMethod, RefundEventType
+_ATTENTION = RefundEventType.NEEDS_ATTENTION
 _NEEDS_NO_NEW_HOLD = {_M.VOID: _M.ORIGINAL}
+_REFUSED = frozenset({ChannelState.FAILED, ChannelState.CLOSED})
 
 
 class RefundReports:
@@ -158,6 +161,28 @@ def ask_again(payment: Payment, refund: Refund, *, now: datetime, is_current: bo
     return change
 
 
+def overturns(refund: Refund, report: ChannelReport) -> bool:
+    """Tell whether a report contradicts the end of a refund, so that the channel is asked before it is believed.
+
+    It does if it reports the failure of a success, or the success of what has failed after its success.
+    """
+    answer = report.answer
+    own = refund.payout_account_id if report.method is _M.PAYOUT else refund.account_id
+    ordered_minor = refund.payer_minor if report.method is _M.PAYOUT else refund.amount_minor
+    if report.account_id != own or answer.amount_minor not in (None, ordered_minor):
+        return False
+    has_succeeded = refund.state is _S.SUCCEEDED and report.method is refund.route
+    if answer.state in _REFUSED:
+        return has_succeeded
+    returned = refund.late_failure_at is not None and refund.late_success_at is None
+    return answer.state is ChannelState.SUCCEEDED and returned and not has_succeeded
+
+
+def _is_newer(report: ChannelReport, end: datetime | None) -> bool:
+    """Tell whether the channel was asked after an end was recorded."""
+    return end is None or (report.asked_at is not None and report.asked_at >= end)
+
+
 def _apply(
     payment: Payment, refund: Refund, report: ChannelReport, now: datetime, policy: PollingPolicy
 ) -> ReportChange[Refund]:
@@ -175,14 +200,17 @@ def _apply(
         refund.next_query_at = now + policy.pause(refund.queries)
         _transition(change, answer, now)
         refund.doubt_since = _doubt_since(refund, answer, now)
-    elif answer.state is ChannelState.SUCCEEDED and not (refund.state is _S.SUCCEEDED and current):
+    elif refund.state is _S.SUCCEEDED and current:
+        if answer.state in _REFUSED and _is_newer(report, refund.finished_at):
+            _fail_late(change, answer, now)
+    elif answer.state is ChannelState.SUCCEEDED and _is_newer(report, refund.late_failure_at):
         _record_late_success(change, now, refund.amount_minor)
     change.moved = before != (refund.state, refund.route, refund.tries, refund.late_success_at)
     change.row_changed = change.moved or (current and not final)
-    refused = answer.state in (ChannelState.FAILED, ChannelState.CLOSED)
-    change.contradicts = refused and not change.moved and refund.state is _S.SUCCEEDED
+    change.contradicts = answer.state in _REFUSED and not change.moved and refund.state is _S.SUCCEEDED
     if change.moved:
         what = "refund.succeeded_late" if refund.late_success_at == now else f"refund.{refund.state.value}"
+        what = _Type.FAILED_AFTER_SUCCESS.value if refund.late_failure_at == refund.finished_at == now else what
         entry = TimelineEntry(
             payment.payment_id, what, None, report.source.value, answer.channel_code, refund.amount_minor
         )
@@ -193,7 +221,7 @@ def _apply(
 def _transition(change: ReportChange[Refund], answer: ChannelAnswer, now: datetime) -> None:
     if answer.state is ChannelState.SUCCEEDED:
         _succeed(change, now, answer=answer)
-    elif answer.state in (ChannelState.FAILED, ChannelState.CLOSED):
+    elif answer.state in _REFUSED:
         _refuse(change, answer, now)
     elif answer.state is ChannelState.PENDING:
         _set_state(change.row, _S.SUBMITTED)
@@ -246,32 +274,73 @@ def _refuse(change: ReportChange[Refund], answer: ChannelAnswer, now: datetime) 
     if following is not None and not answer.retryable:
         refund.route, refund.state, refund.next_query_at = following, _S.HELD, now
         return
+    if _is_given_back(change.payment, refund, answer):
+        refund.payee_sealed = None  # nothing is paid out either
+        _end_without_money(change, _S.SUPERSEDED, now)
+        change.events.append(PaymentEvent(_Type.SUPERSEDED, change.payment, refund=refund))
+        return
     again = refund.kind is RefundKind.SURPLUS or answer.retryable
     if refund.state is not _S.PAYOUT and again and refund.tries < len(RETRY_DELAYS):
         refund.state, refund.next_query_at = _S.HELD, now + RETRY_DELAYS[refund.tries]
         refund.tries += 1
         if refund.kind is RefundKind.SURPLUS:
-            change.events.append(PaymentEvent(_Type.NEEDS_ATTENTION, change.payment, refund=refund))
+            change.events.append(PaymentEvent(_ATTENTION, change.payment, refund=refund))
         return
     _fail(change, now)
+
+
+def _is_given_back(payment: Payment, refund: Refund, answer: ChannelAnswer) -> bool:
+    """Tell whether a channel refuses a refund because it has given the money back already.
+
+    It says so, or the refund was refused while the portal had given back what it needs.
+
+    Surplus is left to persons: what went back of it in the portal is settled by hand.
+    """
+    by_channel = refund.route in (_M.VOID, _M.ORIGINAL)
+    given_back = answer.is_given_back or payment.portal_minor > payment.refundable_minor
+    return given_back and not answer.retryable and by_channel and refund.kind is RefundKind.REFUND
+
+
+def _end_without_money(change: ReportChange[Refund], state: RefundState, now: datetime) -> None:
+    """Record that no money went back: the hold is released."""
+    payment, refund = change.payment, change.row
+    refund.state, refund.finished_at, refund.next_query_at = state, now, None
+    change.chains.append(postings.failure(refund))
+    if refund.kind is RefundKind.REFUND:
+        payment.amount_refunding_minor -= refund.amount_minor
+        change.payment_changed = True
+        if refund.late_success_at is not None:
+            _reduce_refundable(payment, refund.amount_minor)
 
 
 def _fail(change: ReportChange[Refund], now: datetime) -> None:
     """Record that no money went back: the hold is released, and an agreed payout follows."""
     payment, refund = change.payment, change.row
-    refund.state, refund.finished_at, refund.next_query_at = _S.FAILED, now, None
-    change.chains.append(postings.failure(refund))
+    _end_without_money(change, _S.FAILED, now)
     if refund.kind is RefundKind.SURPLUS:
-        change.events.append(PaymentEvent(_Type.NEEDS_ATTENTION, payment, refund=refund))
+        change.events.append(PaymentEvent(_ATTENTION, payment, refund=refund))
         return
-    payment.amount_refunding_minor -= refund.amount_minor
-    change.payment_changed = True
-    if refund.late_success_at is not None:
-        _reduce_refundable(payment, refund.amount_minor)
-    elif refund.route is _M.ORIGINAL and refund.payout_account_id is not None and refund.payee_sealed is not None:
+    if (
+        refund.late_success_at is None
+        and refund.route is _M.ORIGINAL
+        and refund.payout_account_id
+        and refund.payee_sealed is not None
+    ):
         change.follow_up = True
         return
     change.events.append(PaymentEvent(_Type.FAILED, payment, refund=refund))
+
+
+def _fail_late(change: ReportChange[Refund], answer: ChannelAnswer, now: datetime) -> None:
+    """Record that the money of a success has come back: what was booked is booked back, and a person is asked."""
+    payment, refund = change.payment, change.row
+    change.undone.append(postings.booked_success(refund))
+    refund.state, refund.finished_at, refund.late_failure_at = _S.FAILED, now, now
+    refund.channel_code, refund.channel_message = answer.channel_code, answer.channel_message
+    if refund.kind is RefundKind.REFUND:
+        payment.amount_refunded_minor -= refund.amount_minor
+        change.payment_changed = True
+    change.events += [PaymentEvent(kind, payment, refund=refund) for kind in (_Type.FAILED_AFTER_SUCCESS, _ATTENTION)]
 
 
 def _record_late_success(change: ReportChange[Refund], now: datetime, amount_minor: int) -> None:
@@ -287,7 +356,7 @@ def _record_late_success(change: ReportChange[Refund], now: datetime, amount_min
     if not refund.counts and refund.kind is RefundKind.REFUND:
         _reduce_refundable(payment, amount_minor)
         change.payment_changed = True
-    change.events.append(PaymentEvent(_Type.NEEDS_ATTENTION, payment, refund=refund))
+    change.events.append(PaymentEvent(_ATTENTION, payment, refund=refund))
 
 
 def _reduce_refundable(payment: Payment, amount_minor: int) -> None:

@@ -13,7 +13,7 @@ from hutong.channels import Capabilities
 from hutong.idempotency import StoredAnswer
 from hutong.ids import Ids
 from hutong.payments.items import LineItem, RefundLine, line_of, units_left
-from hutong.payments.model import DEFAULT_POLICY, Attempt, Payment, PollingPolicy, TimelineEntry
+from hutong.payments.model import DEFAULT_POLICY, Attempt, Payment, PollingPolicy
 from hutong.payments.postings import taken_minor
 from hutong.payments.refunds import postings
 from hutong.payments.refunds.model import Refund, RefundKind, RefundMethod
@@ -27,6 +27,7 @@ from hutong.payments.store import (
     save_refund_sums,
     write_timeline,
 )
+from hutong.payments.timeline import TimelineEntry
 
 _DEFAULT_OFFSET = timedelta(hours=8)
 """The zone of the channel's days if its capabilities name none: most channels settle in Beijing time."""

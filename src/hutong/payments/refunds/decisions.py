@@ -8,15 +8,16 @@ from uuid import UUID
 from hutong import db, ledger
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.payments.exception_items import ExceptionDecision, ExceptionNotDecidable, PaymentException
-from hutong.payments.model import Payment, PaymentEvent, PaymentEventType, TimelineEntry
+from hutong.payments.model import Payment, PaymentEvent, PaymentEventType
 from hutong.payments.refunds import postings
 from hutong.payments.refunds.channel_answers import ask_again, is_current, settle_report
 from hutong.payments.refunds.create import fee_back_minor
-from hutong.payments.refunds.lifecycle import RefundTransactions
 from hutong.payments.refunds.model import Refund, RefundEventType, RefundKind, RefundMethod, RefundState, read_number
 from hutong.payments.refunds.parts import parts_of, share_minor
+from hutong.payments.refunds.transactions import RefundTransactions
 from hutong.payments.statements import sql
 from hutong.payments.store import refunds_of
+from hutong.payments.timeline import TimelineEntry
 
 
 async def decide_refund(

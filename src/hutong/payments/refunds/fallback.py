@@ -43,6 +43,8 @@ class SwitchMethodOutcome(StrEnum):
     """The previous method is not proven to have failed, so money could go out twice."""
     WENT_OUT = "refund_went_out"
     """The money went out after all by a method that had failed."""
+    SUPERSEDED = "refund_superseded"
+    """The channel has given the money back already, in its portal."""
     METHOD_USED = "refund_route_tried"
     """Each method is used once, in their order."""
     PAYEE_MISSING = "refund_payee_missing"
@@ -110,6 +112,8 @@ async def switch_locked(
 def _refusal(payment: Payment, refund: Refund, command: SwitchRefundMethod) -> SwitchMethodOutcome | None:
     if refund.late_success_at is not None:
         return SwitchMethodOutcome.WENT_OUT
+    if refund.state is RefundState.SUPERSEDED:
+        return SwitchMethodOutcome.SUPERSEDED
     if refund.state is not RefundState.FAILED:
         return SwitchMethodOutcome.NOT_FAILED
     if command.method not in _STATES or _ORDER.index(command.method) <= _ORDER.index(refund.route):
@@ -118,7 +122,8 @@ def _refusal(payment: Payment, refund: Refund, command: SwitchRefundMethod) -> S
         (command.payout_account_id or refund.payout_account_id) and (command.payee_sealed or refund.payee_sealed)
     ):
         return SwitchMethodOutcome.PAYEE_MISSING
-    if refund.kind is RefundKind.REFUND and refund.amount_minor > payment.refundable_minor:
+    # What the portal has given back and nothing has booked yet must not go out again.
+    if refund.kind is RefundKind.REFUND and refund.amount_minor > payment.refundable_minor - payment.portal_minor:
         return SwitchMethodOutcome.EXCEEDS_AVAILABLE
     return None
 

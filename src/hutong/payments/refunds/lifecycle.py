@@ -6,7 +6,7 @@ A refund whose process dies between two steps is found again by the poller, sinc
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -16,20 +16,20 @@ from prometheus_client import Counter
 from hutong import channels, db, idempotency, ids
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.clock import Clock
-from hutong.payments.answers import Answers
+from hutong.errors import InvalidParameter, NotFound, Unavailable
 from hutong.payments.channel_calls import ChannelCalls
-from hutong.payments.channel_reports import ChannelReport, Recorded, Recorder, RecordOutcome, ReportQueue
-from hutong.payments.documents import Documents
+from hutong.payments.channel_reports import ChannelReport, Recorded, RecordOutcome, ReportQueue
 from hutong.payments.exception_items import Seal
-from hutong.payments.model import Payment, PollingPolicy, Source
+from hutong.payments.model import Attempt, Payment, Source
 from hutong.payments.polling import Poller
-from hutong.payments.refunds.channel_answers import RefundReports, SettleManually, settle
-from hutong.payments.refunds.create import NewRefund, RefundOutcome, RefundRefusal, RefundResult, create_refunds
-from hutong.payments.refunds.fallback import SwitchMethodOutcome, SwitchRefundMethod, switch_refund_methods
+from hutong.payments.refunds.channel_answers import overturns
+from hutong.payments.refunds.create import NewRefund, RefundOutcome, RefundRefusal, RefundResult
 from hutong.payments.refunds.model import Refund, RefundKind, RefundMethod, RefundState, read_number
 from hutong.payments.refunds.payee import payout_account, seal_payee
+from hutong.payments.refunds.portal import PortalRefunds
+from hutong.payments.refunds.transactions import PlaceRefund, RefundTransactions
 from hutong.payments.statements import sql
-from hutong.payments.store import find, find_refunds, lock_refunds
+from hutong.payments.store import find, find_portal_refund, find_refunds
 from hutong.telemetry import get_logger
 from hutong.vault import Vault
 
@@ -40,6 +40,9 @@ _REFUSED = Counter(
 )
 _LATE = Counter(
     "hutong_late_refunds_total", "Refunds that succeeded by a method that was proven to have failed.", ["channel"]
+)
+_RETURNED = Counter(
+    "hutong_refunds_failed_after_success_total", "Refunds that failed after they had succeeded.", ["channel"]
 )
 
 
@@ -61,101 +64,6 @@ class RefundOrder:
     adopted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PlaceRefund:
-    """A merchant's refund request and, if it came with one, its idempotency key."""
-
-    new: NewRefund
-    claim: idempotency.Claim | None = None
-
-
-class RefundTransactions:
-    """The handlers of the queues: each takes a list and commits it in one transaction.
-
-    Attributes:
-        reports: Records channels' reports about refunds.
-    """
-
-    def __init__(
-        self,
-        database: db.Database,
-        documents: Documents,
-        *,
-        clock: Clock,
-        ids: ids.Ids,
-        policy: PollingPolicy,
-        answers: Answers | None,
-    ) -> None:
-        self._database = database
-        self._clock = clock
-        self._ids = ids
-        self._policy = policy
-        self._answers = answers
-        self.reports: Recorder[Refund] = Recorder(
-            database,
-            RefundReports(policy, new_id=ids.new),
-            documents,
-            clock=clock,
-            ids=ids,
-            render=None if answers is None else self._created,
-        )
-
-    async def place(self, commands: Sequence[PlaceRefund]) -> list[idempotency.OnceResult[RefundResult]]:
-        """Claim keys, reserve money and write refunds. An answer that needs no channel is stored at once."""
-        now = self._clock.now()
-
-        async def work(tx: db.Tx) -> list[idempotency.OnceResult[RefundResult]]:
-            return await idempotency.once(
-                tx,
-                commands,
-                now=now,
-                create=lambda free: create_refunds(
-                    tx, [c.new for c in free], now=now, policy=self._policy, accounts=self.reports.open_accounts
-                ),
-                answer=self._answer,
-            )
-
-        return await self._database.run(work)
-
-    def _answer(self, _command: PlaceRefund, result: RefundResult) -> idempotency.StoredAnswer | idempotency.Unstored:
-        """Render the answer if it is to stay: that to a new refund waits for its channel, some refusals are cured."""
-        if result.outcome is RefundOutcome.CREATED:
-            return idempotency.Unstored.WAITS
-        refusal = result.refusal
-        if refusal is not None and idempotency.KEY_EFFECTS[refusal] is idempotency.KeyEffect.FREED:
-            return idempotency.Unstored.FREED
-        return self._render(result)
-
-    def _created(self, payment: Payment, refund: Refund) -> idempotency.StoredAnswer:
-        return self._render(RefundResult(RefundOutcome.CREATED, refund, payment))
-
-    def _render(self, result: RefundResult) -> idempotency.StoredAnswer:
-        assert self._answers is not None, "a process that takes keys renders answers"
-        return self._answers.refund(result)
-
-    async def switch_method(self, tx: db.Tx, command: SwitchRefundMethod) -> SwitchMethodOutcome:
-        """Send a failed refund by its next method, in the transaction of the approval."""
-        (outcome,) = await switch_refund_methods(tx, [command], new_id=self._ids.new, now=self._clock.now())
-        return outcome
-
-    async def settle(self, tx: db.Tx, command: SettleManually) -> Refund | None:
-        """Record a person's settlement of a refund, in the transaction of the approval.
-
-        Repeat:
-            Only a refund in state `manual` can be settled; a final one stays.
-
-        Returns:
-            The refund; None if it does not wait for a person.
-        """
-        now = self._clock.now()
-        for payment, refund in (await lock_refunds(tx, [command.refund_id])).values():
-            change = settle(payment, refund, command, now=now)
-            if change is not None:
-                await self.reports.write(tx, [change], now=now)
-                return refund
-        return None
-
-
 class Refunds:
     """The life cycle of refunds for the API and the worker.
 
@@ -163,6 +71,10 @@ class Refunds:
         accounts: Gives ready channel adapters.
         queue_limit: The most commands that may wait for a batch.
         vault: Seals payees; without one there are no payouts.
+        resolve_attempt: Asks the channel about an attempt.
+
+    Attributes:
+        portal: Takes reports about refunds that were made in channels' portals.
     """
 
     def __init__(
@@ -176,6 +88,7 @@ class Refunds:
         ids: ids.Ids,
         queue_limit: int,
         vault: Vault | None,
+        resolve_attempt: Callable[[Attempt], Awaitable[object]],
     ) -> None:
         self._database = database
         self._accounts = accounts
@@ -183,6 +96,10 @@ class Refunds:
         self._clock = clock
         self._vault = vault
         self._ids = ids
+        self.portal = PortalRefunds(
+            database, accounts, transactions, calls, clock=clock, ids=ids, resolve_attempt=resolve_attempt,
+            resolve_refund=self.resolve,
+        )  # fmt: skip
         self._places: db.Coalescer[PlaceRefund, idempotency.OnceResult[RefundResult]] = db.Coalescer(
             transactions.place, name="place_refund", queue_limit=queue_limit
         )
@@ -261,12 +178,53 @@ class Refunds:
         """Record a verified notification about a refund or its payout, or the answer to a query in its form.
 
         Errors:
-            NotFound: the number is not one of ours.
+            NotFound: the number is not one of ours, nor of a refund that was made in the portal and adopted.
+            Unavailable: as `_confirmed`.
         """
-        method, refund_id = read_number(notification.number)
+        try:
+            method, refund_id = read_number(notification.number)
+        except NotFound:
+            async with self._database.transaction() as tx:
+                adopted = await find_portal_refund(tx, account_id, notification.number)
+            if adopted is None:
+                raise
+            method, refund_id = RefundMethod.ORIGINAL, adopted
         answer, key = notification.answer, notification.replay_key
         report = ChannelReport(refund_id, account_id, answer, source, key, method, seal)
-        return await self._record(channel, report)
+        return await self._record(channel, await self._confirmed(report))
+
+    async def _confirmed(self, report: ChannelReport) -> ChannelReport:
+        """Return a report; in place of one that contradicts the end of its refund, the channel's answer to a query.
+
+        Messages arrive in any order and many times, so that only what the channel answers now can overturn an end.
+
+        Errors:
+            Unavailable: the channel gives no answer; it repeats its message.
+        """
+        async with self._database.transaction() as tx:
+            refund = (await find_refunds(tx, [report.object_id])).get(report.object_id)
+            if refund is None or not overturns(refund, report):
+                return report
+            payment = (await find(tx, [refund.payment_id]))[refund.payment_id]
+        asked_at = self._clock.now()
+        try:
+            answer = await self._query(payment, refund, report.method)
+        except (channels.NotOffered, InvalidParameter):
+            return replace(report, asked_at=asked_at)  # it cannot be asked about this number
+        about = {"refund": ids.encode("ref", refund.refund_id), "reported": report.answer.state.value}
+        if answer.state is ChannelState.UNKNOWN:
+            _log.warning("refund_report_in_doubt", **about)
+            raise Unavailable("the channel does not confirm now how the refund has ended")
+        if answer.state is not report.answer.state:
+            _log.warning("refund_report_outdated", **about, answered=answer.state.value)
+        return replace(report, answer=answer, source=Source.QUERY, asked_at=asked_at)
+
+    async def _query(self, payment: Payment, refund: Refund, method: RefundMethod | None) -> ChannelAnswer:
+        """Return what the channel answers now about a refund by one of its methods."""
+        if method is RefundMethod.PAYOUT:
+            return await self._calls.query_payout(replace(refund, route=method))
+        asked = refund if method in (None, refund.route) else replace(refund, route=method, channel_refund_no=None)
+        return await self._calls.query_refund(await self._accounts.get(refund.account_id), payment, asked)
 
     async def sweep(self, *, patience_s: float | None = None) -> int:
         """Send or query the refunds that are due; return how many there were. `patience_s` as for `Poller.poll`."""
@@ -350,14 +308,14 @@ class Refunds:
 
     async def _query_original(self, payment: Payment, refund: Refund) -> ChannelState:
         """Return what the channel answers now about the method that had failed; a success is recorded as late."""
-        original = replace(refund, route=RefundMethod.ORIGINAL, channel_refund_no=None)
-        channel = await self._accounts.get(refund.account_id)
+        original, asked_at = replace(refund, route=RefundMethod.ORIGINAL), self._clock.now()
         try:
-            answer = await self._calls.query_refund(channel, payment, original)
+            answer = await self._query(payment, refund, RefundMethod.ORIGINAL)
         except channels.NotOffered:
             return ChannelState.FAILED
         if answer.state is ChannelState.SUCCEEDED:
-            await self._record(refund.channel, _report(original, answer, Source.QUERY))
+            report = _report(original, answer, Source.QUERY)
+            await self._record(refund.channel, replace(report, asked_at=asked_at))
         return answer.state
 
     async def _record(
@@ -374,6 +332,9 @@ class Refunds:
         elif state is ChannelState.SUCCEEDED and refund.late_success_at:
             _LATE.labels(refund.channel).inc()
             _log.error("refund_succeeded_late", **about, route=str(report.method))
+        elif refund.state is RefundState.FAILED and refund.late_failure_at == refund.finished_at:
+            _RETURNED.labels(refund.channel).inc()
+            _log.error("refund_failed_after_success", **about, route=refund.route.value)
         return recorded
 
 

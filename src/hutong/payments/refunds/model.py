@@ -22,7 +22,9 @@ class RefundState(StrEnum):
     UNKNOWN = "unknown"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
-    """It is proven that no money went back; the hold is released."""
+    """It is proven that no money went back; the hold is released, or what was booked of a success is booked back."""
+    SUPERSEDED = "superseded"
+    """The channel has given this money back already, in its portal: nothing goes back by this refund, ever."""
     PAYOUT = "payout"
     """The original method has failed; the money is sent to the payer as a payout."""
     MANUAL = "manual"
@@ -38,6 +40,16 @@ class RefundKind(StrEnum):
     """The channel took money that no payment counts."""
 
 
+class RefundSource(StrEnum):
+    """Who has ordered a refund."""
+
+    MERCHANT = "merchant"
+    PLATFORM = "platform"
+    """The platform itself, to return surplus."""
+    CHANNEL_PORTAL = "channel_portal"
+    """A person, in the channel's own portal."""
+
+
 class RefundMethod(StrEnum):
     """Methods of refunding, in the order in which they may be used."""
 
@@ -50,18 +62,23 @@ class RefundMethod(StrEnum):
 _S = RefundState
 
 REFUND_TRANSITIONS: Mapping[RefundState, frozenset[RefundState]] = {
-    _S.HELD: frozenset({_S.SUBMITTED, _S.UNKNOWN, _S.SUCCEEDED, _S.FAILED}),
+    _S.HELD: frozenset({_S.SUBMITTED, _S.UNKNOWN, _S.SUCCEEDED, _S.FAILED, _S.SUPERSEDED}),
     # Back to held: refused for a reason that may pass, or due by the next method, which needs no new hold.
-    _S.SUBMITTED: frozenset({_S.HELD, _S.SUCCEEDED, _S.FAILED}),
-    _S.UNKNOWN: frozenset({_S.HELD, _S.SUBMITTED, _S.SUCCEEDED, _S.FAILED}),
-    _S.SUCCEEDED: frozenset(),
+    _S.SUBMITTED: frozenset({_S.HELD, _S.SUCCEEDED, _S.FAILED, _S.SUPERSEDED}),
+    _S.UNKNOWN: frozenset({_S.HELD, _S.SUBMITTED, _S.SUCCEEDED, _S.FAILED, _S.SUPERSEDED}),
+    # A bank may return a refund days after its success.
+    _S.SUCCEEDED: frozenset({_S.FAILED}),
     _S.FAILED: frozenset({_S.PAYOUT, _S.MANUAL}),
+    _S.SUPERSEDED: frozenset(),
     _S.PAYOUT: frozenset({_S.SUCCEEDED, _S.FAILED}),
     _S.MANUAL: frozenset({_S.SUCCEEDED, _S.FAILED}),
 }
 
 RETRY_DELAYS = tuple(timedelta(minutes=m) for m in (1, 5, 30, 120, 360, 1440))
 """The pauses before a refund is sent again, under the same number, after refusals that may pass."""
+
+NO_MONEY = frozenset({RefundState.FAILED, RefundState.SUPERSEDED})
+"""The states in which a refund has given nothing back."""
 
 _PREFIXES = {RefundMethod.VOID: "rvo", RefundMethod.ORIGINAL: "ref", RefundMethod.PAYOUT: "rpo"}
 
@@ -81,6 +98,8 @@ class Refund:
         merchant_order_no: The payment's.
         lines: The returned quantity and amount of each item, where the payment has items.
         late_success_at: When the channel proved that a method succeeded after proving that it had failed.
+        late_failure_at: When the channel proved that it failed after proving that it had succeeded.
+        portal_no: The channel's number of a refund that a person made in the channel's portal; None for all others.
         doubt_since: Since when the channel has owed an answer; None while nothing is in doubt.
         ordered_minor: The amount that was ordered, where two persons have taken another one as what went back.
         code_entry: The entry of the code map that the channel's latest code was found under.
@@ -124,6 +143,8 @@ class Refund:
     adopted: bool = False
     paid_minor: int | None = None
     settled_minor: int | None = None
+    late_failure_at: datetime | None = None
+    portal_no: str | None = None
 
     @property
     def payer_minor(self) -> int:
@@ -142,13 +163,20 @@ class Refund:
 
     @property
     def number(self) -> str:
-        """Our number at the channel: one for each method, and the same however often it is sent."""
-        return number_of(self.refund_id, self.route)
+        """Its number at the channel: ours, one for each method, or the channel's, if it was made in the portal."""
+        return self.portal_no or number_of(self.refund_id, self.route)
+
+    @property
+    def source(self) -> RefundSource:
+        """Who has ordered it."""
+        if self.portal_no is not None:
+            return RefundSource.CHANNEL_PORTAL
+        return RefundSource.PLATFORM if self.kind is RefundKind.SURPLUS else RefundSource.MERCHANT
 
     @property
     def counts(self) -> bool:
         """Whether it uses up some of the refundable amount."""
-        return self.kind is RefundKind.REFUND and self.state is not RefundState.FAILED
+        return self.kind is RefundKind.REFUND and self.state not in NO_MONEY
 
 
 def number_of(refund_id: UUID, method: RefundMethod) -> str:
@@ -173,5 +201,7 @@ class RefundEventType(StrEnum):
 
     SUCCEEDED = "refund.succeeded"
     FAILED = "refund.failed"
+    FAILED_AFTER_SUCCESS = "refund.failed_after_success"
+    SUPERSEDED = "refund.superseded"
     NEEDS_ATTENTION = "refund.needs_attention"
     SURPLUS_REFUNDED = "payment.surplus_refunded"

@@ -10,12 +10,13 @@ from uuid import UUID
 
 from hutong import db, ids, operators
 from hutong.errors import Conflict, NotFound
-from hutong.payments.model import OperatorActionType, TimelineEntry
+from hutong.payments.model import OperatorActionType
 from hutong.payments.refunds.channel_answers import SettleManually
 from hutong.payments.refunds.fallback import SwitchMethodOutcome, SwitchRefundMethod
-from hutong.payments.refunds.lifecycle import RefundTransactions
 from hutong.payments.refunds.model import Refund, RefundMethod
+from hutong.payments.refunds.transactions import RefundTransactions
 from hutong.payments.store import lock_refunds, write_timeline
+from hutong.payments.timeline import TimelineEntry
 
 
 class RefundMethodRefused(Conflict):
@@ -27,6 +28,7 @@ class RefundMethodRefused(Conflict):
 _REASONS = {
     SwitchMethodOutcome.NOT_FAILED: "the previous method is not proven to have failed, so money could go out twice",
     SwitchMethodOutcome.WENT_OUT: "the money went out after all by the previous method",
+    SwitchMethodOutcome.SUPERSEDED: "the channel has given the money back already, in its portal",
     SwitchMethodOutcome.METHOD_USED: "this method was used already, or precedes the one that was",
     SwitchMethodOutcome.PAYEE_MISSING: "a payout needs `payout_account_id` and `payee`",
     SwitchMethodOutcome.EXCEEDS_AVAILABLE: "the amount has been refunded otherwise since",

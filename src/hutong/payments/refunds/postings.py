@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from enum import Enum
 
@@ -66,6 +67,17 @@ def success(refund: Refund, *, from_bank: bool = False, cost_minor: int | None =
     return _chain(refund, to_book, TransferFlags.POST_PENDING_TRANSFER)
 
 
+def booked_success(refund: Refund) -> ledger.Chain:
+    """Return every transfer that a success may have booked, whatever its amounts; those of zero do not exist."""
+    code = EventCode.SURPLUS_REFUND if refund.kind is RefundKind.SURPLUS else EventCode.REFUND
+    possible = [
+        Posting(EventCode.REFUND_DIFFERENCE, "more", 0, refund.hold_id, "difference"),
+        Posting(code, "out", 0, refund.hold_id, "out"),
+    ]
+    chain = _chain(refund, possible, TransferFlags.POST_PENDING_TRANSFER)
+    return replace(chain, holds=_possible_parts(refund) if refund.kind is RefundKind.REFUND else ())
+
+
 def failure(refund: Refund) -> ledger.Chain:
     """Return the chain that releases a refund's hold."""
     return _chain(refund, [], TransferFlags.VOID_PENDING_TRANSFER)
@@ -80,13 +92,17 @@ def late_success(refund: Refund, amount_minor: int) -> ledger.Chain:
 
 def _parts(refund: Refund) -> list[Posting]:
     """Return the postings of a refund's hold; those of zero are left out."""
+    return [part for part in _possible_parts(refund) if part.amount_minor]
+
+
+def _possible_parts(refund: Refund) -> list[Posting]:
     parts = (
         (EventCode.REFUND, "merchant", refund.held_minor - refund.fee_minor),
         (EventCode.FEE_RETURN, "fee", refund.fee_minor),
         (EventCode.FUNDING_RETURN, "platform", refund.platform_minor),
         (EventCode.FUNDING_RETURN, "channel", refund.channel_minor),
     )
-    return [Posting(code, leg, amount, refund.hold_id, leg) for code, leg, amount in parts if amount]
+    return [Posting(code, leg, amount, refund.hold_id, leg) for code, leg, amount in parts]
 
 
 def _chain(refund: Refund, postings: Sequence[Posting], resolution: TransferFlags = TransferFlags.NONE) -> ledger.Chain:

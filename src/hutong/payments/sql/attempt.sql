@@ -21,6 +21,13 @@ SELECT n.id, (SELECT count(*) + 1 FROM payments.attempt a WHERE a.payment_id = n
 FROM unnest(:attempt_id::uuid [], :next_query_at::timestamptz [], {attempt_intent[]})
     AS n (id, next_query_at, {attempt_intent});
 
+-- name: find_order
+-- The attempt that has this id or, without one, this number of its channel's, at this account.
+SELECT {attempt} FROM payments.attempt WHERE id = :attempt_id AND account_id = :account_id
+UNION ALL
+SELECT {attempt} FROM payments.attempt
+WHERE :attempt_id::uuid IS NULL AND channel_order_no = :channel_order_no AND account_id = :account_id;
+
 -- name: find_attempts
 -- All attempts of some payments, first to last.
 SELECT {attempt}

@@ -2,7 +2,7 @@
 -- What is refunded, to whom and why; of it only the amount ever changes, by two persons' decision.
 payment_id uuid, attempt_id uuid, merchant_id uuid, account_id uuid, channel text, kind text, merchant_refund_no text,
 amount_minor bigint, currency text, reason text, platform_minor bigint, channel_minor bigint, fee_minor bigint,
-lines text, adopted boolean
+lines text, adopted boolean, portal_no text
 
 -- columns: refund_method
 -- The current method and state.
@@ -12,7 +12,7 @@ paid_minor bigint, settled_minor bigint
 -- columns: refund_answer
 -- What changes with each report.
 tries integer, channel_refund_no text, channel_code text, channel_message text, code_entry text, reference text,
-finished_at timestamptz, late_success_at timestamptz, doubt_since timestamptz
+finished_at timestamptz, late_success_at timestamptz, doubt_since timestamptz, late_failure_at timestamptz
 
 -- columns: refund
 id AS refund_id, {refund_request}, {refund_method}, {refund_answer}, queries, created_at, ordered_minor
@@ -59,6 +59,18 @@ WHERE payment_id = $1
     AND ($2::uuid IS NULL OR (created_at, id) > (SELECT c.created_at, c.id FROM payments.refund AS c WHERE c.id = $2))
 ORDER BY created_at, id
 LIMIT $3;
+
+-- name: find_portal_refund
+-- The refund that was made in the portal under this number of the channel's.
+SELECT id FROM payments.refund WHERE account_id = $1 AND portal_no = $2;
+
+-- name: unbooked_portal_minor
+-- How much channels have reported as given back in their portals of these payments, and nothing has booked yet.
+SELECT payment_id, sum(amount_minor)::bigint AS amount_minor
+FROM payments.exception
+WHERE payment_id = ANY ($1::uuid []) AND status = 'open' AND kind = 'unknown_number' AND about = 'refund'
+    AND state = 'succeeded' AND reason <> 'order_not_counted'
+GROUP BY payment_id;
 
 -- name: payments_of_refunds
 -- The payments to lock before these refunds are touched.

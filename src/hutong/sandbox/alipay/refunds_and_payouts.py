@@ -97,7 +97,18 @@ class AlipayRefundsAndPayouts:
     def _start_refund(
         self, order: SandboxOrder, number: str, amount_minor: int, content: dict[str, Any]
     ) -> SandboxRefund:
-        refund = SandboxRefund(
+        refund = self._new_refund(order, number, amount_minor, content)
+        self._store.start_refund(refund)
+        return refund
+
+    def portal_refund(self, order: SandboxOrder, amount_minor: int) -> SandboxRefund:
+        """Make a refund as the merchant's portal does: under a number of its own."""
+        return self._new_refund(order, self._store.new_channel_no("2088"), amount_minor, {})
+
+    def _new_refund(
+        self, order: SandboxOrder, number: str, amount_minor: int, content: dict[str, Any]
+    ) -> SandboxRefund:
+        return SandboxRefund(
             refund_no=number,
             channel_refund_no=order.channel_order_no,
             order=order,
@@ -107,11 +118,13 @@ class AlipayRefundsAndPayouts:
             content=content,
             created_at=self._store.clock.now(),
         )
-        self._store.start_refund(refund)
-        return refund
+
+    def refunded_minor(self, order: SandboxOrder) -> int:
+        """Return how much of an order has gone back by all refunds."""
+        refunds = (r for r in self._store.refunds.values() if r.order is order and r.state is OutgoingState.SUCCEEDED)
+        return sum(refund.amount_minor for refund in refunds)
 
     def _refund_node(self, order: SandboxOrder, *, changed: bool) -> dict[str, Any]:
-        refunds = [r for r in self._store.refunds.values() if r.order is order and r.state is OutgoingState.SUCCEEDED]
         return {
             "code": "10000",
             "msg": "Success",
@@ -119,7 +132,7 @@ class AlipayRefundsAndPayouts:
             "trade_no": order.channel_order_no,
             "buyer_logon_id": "159****5620",
             "fund_change": "Y" if changed else "N",
-            "refund_fee": to_major(sum(refund.amount_minor for refund in refunds), order.currency),
+            "refund_fee": to_major(self.refunded_minor(order), order.currency),
         }
 
     def query_refund(self, content: dict[str, Any], _parameters: dict[str, str]) -> AnswerNode:

@@ -73,7 +73,7 @@ class AlipaySimulator(Simulator):
         self._notifier = notifier
         self._bills: dict[str, tuple[date, datetime]] = {}
         self._orders = AlipayOrders(self)
-        outgoing = AlipayRefundsAndPayouts(self, self._orders)
+        self._outgoing = outgoing = AlipayRefundsAndPayouts(self, self._orders)
         self._interfaces: dict[str, tuple[str, Callable[[dict[str, Any], dict[str, str]], AnswerNode]]] = {
             "alipay.trade.precreate": ("place", self._orders.precreate),
             "alipay.trade.pay": ("place", self._orders.charge),
@@ -130,6 +130,19 @@ class AlipaySimulator(Simulator):
         if succeeded:
             self._notifier.start(refund, faults, self._repeat(self._notification(refund.order, 0, refund)))
         return True
+
+    def give_back_in_portal(
+        self, order: SandboxOrder, amount_minor: int, faults: NotifyFaults, *, numbered: bool = True
+    ) -> SandboxRefund | None:
+        refund = self._outgoing.portal_refund(order, amount_minor)
+        if not self.store.give_back_in_portal(refund):
+            return None
+        self._notifier.start(refund, faults, self._repeat(self._notification(order, 0, refund, numbered=numbered)))
+        return refund
+
+    def return_refund(self, refund: SandboxRefund, faults: NotifyFaults) -> bool:  # noqa: ARG002
+        """Return False: what a payer's bank returns, Alipay credits to the payer's balance."""
+        return False
 
     def finish_payout(self, payout: SandboxPayout, faults: NotifyFaults, *, succeeded: bool) -> bool:  # noqa: ARG002
         return self.store.finish_payout(payout, succeeded=succeeded)
@@ -263,9 +276,18 @@ class AlipaySimulator(Simulator):
     # Notifications.
 
     def _notification(
-        self, order: SandboxOrder, amount_delta_minor: int, refund: SandboxRefund | None = None
+        self,
+        order: SandboxOrder,
+        amount_delta_minor: int,
+        refund: SandboxRefund | None = None,
+        *,
+        numbered: bool = True,
     ) -> Message:
-        """Make the notification of an order's new state, the same in every delivery."""
+        """Make the notification of an order's new state, the same in every delivery.
+
+        Args:
+            numbered: Whether it names the number of the refund.
+        """
         certified, paid_at = bool(order.data.get("certified")), order.paid_at or self.store.clock.now()
         total, received, paid = (
             to_major(part + amount_delta_minor, order.currency)
@@ -295,9 +317,9 @@ class AlipaySimulator(Simulator):
             "gmt_payment": beijing(paid_at),
         }
         if refund is not None:
-            refunded_minor = order.captured_minor - self.store.refundable_minor(order)
+            refunded_minor = self._outgoing.refunded_minor(order)
             refunded_at = refund.changed_at or paid_at
-            if order.data.get("cancelled") != refund.refund_no:
+            if numbered and order.data.get("cancelled") != refund.refund_no:
                 fields["out_biz_no"] = refund.refund_no
             fields |= {
                 "refund_fee": to_major(refunded_minor, order.currency),

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from hutong.sandbox.bill import Entry, payment_entry, refund_entry
-from hutong.sandbox.store import OutgoingState, SandboxOrder, SandboxRefund, Store
+from hutong.sandbox.store import SandboxOrder, SandboxRefund, Store
 from hutong.sandbox.stripe import objects
 from hutong.sandbox.stripe.validation import Form, expands, page
 
@@ -17,11 +17,14 @@ def bill_entries(store: Store, day: date) -> list[Entry]:
     """Return the changes of the balance on a day in UTC, oldest first."""
     payments = [_payment(order) for order in store.orders.values() if order.paid_at and _day(order.paid_at) == day]
     refunds = [
-        _refund(refund)
-        for refund in store.refunds.values()
-        if refund.state is OutgoingState.SUCCEEDED and refund.changed_at and _day(refund.changed_at) == day
+        _refund(refund) for refund in store.refunds.values() if refund.succeeded_at and _day(refund.succeeded_at) == day
     ]
-    return sorted([*payments, *refunds], key=lambda entry: entry.at)
+    returned = [
+        _returned(refund, refund.returned_at)
+        for refund in store.refunds.values()
+        if refund.returned_at and _day(refund.returned_at) == day
+    ]
+    return sorted([*payments, *refunds, *returned], key=lambda entry: entry.at)
 
 
 def balance_transactions(store: Store, query: Form) -> dict[str, Any]:
@@ -38,7 +41,8 @@ def balance_transactions(store: Store, query: Form) -> dict[str, Any]:
 
 
 def _all(store: Store) -> list[Entry]:
-    instants = [order.paid_at for order in store.orders.values()] + [r.changed_at for r in store.refunds.values()]
+    instants = [order.paid_at for order in store.orders.values()]
+    instants += [at for refund in store.refunds.values() for at in (refund.changed_at, refund.returned_at)]
     days = sorted({_day(at) for at in instants if at is not None})
     rows = [entry for day in days for entry in store.planted.get((KIND, day.isoformat()), bill_entries(store, day))]
     return sorted(rows, key=lambda entry: entry.at)
@@ -62,5 +66,13 @@ def _refund(refund: SandboxRefund) -> Entry:
         state="refund",
         description="REFUND FOR CHARGE",
         method="card",
-        data={"charge": refund.order.data["charge"]},
+        data={"charge": refund.order.data["charge"], "metadata": refund.data["metadata"]},
+    )
+
+
+def _returned(refund: SandboxRefund, at: datetime) -> Entry:
+    """Make the row of a refund that has failed: its `failure_balance_transaction`, which reverses the first one."""
+    data = {"charge": refund.order.data["charge"], "metadata": refund.data["metadata"]}
+    return refund_entry(
+        refund, fee_minor=0, state="refund_failure", at=at, description="REFUND FAILURE", method="card", data=data
     )

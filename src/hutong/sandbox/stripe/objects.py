@@ -150,15 +150,17 @@ def event(event_id: str, kind: str, subject: dict[str, Any], at: datetime) -> di
 
 def transaction_id(entry: Entry) -> str:
     """Return the id of a row's balance transaction."""
-    return "txn_" + hashlib.sha256(f"{entry.kind} {entry.channel_no}".encode()).hexdigest()[:24]
+    kind = "refund_failure" if entry.state == "refund_failure" else entry.kind
+    return "txn_" + hashlib.sha256(f"{kind} {entry.channel_no}".encode()).hexdigest()[:24]
 
 
 def transaction(entry: Entry, *, expand: bool) -> dict[str, Any]:
     """Return a balance transaction, made from the row alone, so that planted differences are consistent."""
     paid = entry.kind == "payment"
-    amount = entry.amount_minor if paid else -entry.amount_minor
+    is_credit = paid or entry.state == "refund_failure"
+    amount = entry.amount_minor if is_credit else -entry.amount_minor
     source_id = entry.data["charge"] if paid else entry.channel_no
-    numbers = {"attempt_no": entry.order_no} | ({} if paid else {"refund_no": entry.number})
+    numbers = {"attempt_no": entry.order_no} if paid else _refund_numbers(entry)
     source = {
         "id": source_id,
         "object": "charge" if paid else "refund",
@@ -166,7 +168,7 @@ def transaction(entry: Entry, *, expand: bool) -> dict[str, Any]:
         "currency": entry.currency.lower(),
         "metadata": numbers,
         "payment_intent": entry.channel_order_no,
-        "status": "succeeded",
+        "status": "failed" if entry.state == "refund_failure" else "succeeded",
     } | ({"amount_captured": entry.amount_minor} if paid else {"charge": entry.data["charge"]})
     return {
         "id": transaction_id(entry),
@@ -184,3 +186,9 @@ def transaction(entry: Entry, *, expand: bool) -> dict[str, Any]:
         "status": "available",
         "type": entry.state,
     }
+
+
+def _refund_numbers(entry: Entry) -> dict[str, str]:
+    """Return the metadata of a refund; one that was made in the dashboard has none."""
+    made_by_us = "refund_no" in entry.data.get("metadata", {"refund_no": ""})
+    return {"attempt_no": entry.order_no, "refund_no": entry.number} if made_by_us else {}

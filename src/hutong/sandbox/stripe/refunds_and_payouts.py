@@ -48,13 +48,17 @@ class StripeRefundSimulator:
             raise StripeRefusal(
                 400, None, f"Refund amount ({amount}) is greater than what is left ({left}).", param="amount"
             )
-        metadata = metadata_of(form)
+        refund = self._new(order, amount, metadata_of(form), form)
+        self._store.start_refund(refund)
+        return objects.refund(refund)
+
+    def _new(self, order: SandboxOrder, amount_minor: int, metadata: dict[str, str], form: Form) -> SandboxRefund:
         refund_id = f"re_{secrets.token_hex(12)}"
         refund = SandboxRefund(
             refund_no=metadata.get("refund_no", refund_id),
             channel_refund_no=refund_id,
             order=order,
-            amount_minor=amount,
+            amount_minor=amount_minor,
             currency=order.currency,
             notify_url=metadata.get("notify_url", order.notify_url),
             content=form,
@@ -62,8 +66,23 @@ class StripeRefundSimulator:
             data={"metadata": metadata},
         )
         self._refunds[refund_id] = refund
-        self._store.start_refund(refund)
-        return objects.refund(refund)
+        return refund
+
+    def give_back_in_dashboard(self, order: SandboxOrder, amount_minor: int) -> SandboxRefund | None:
+        """Refund as a person in the dashboard does: without metadata."""
+        refund = self._new(order, amount_minor, {}, {})
+        if not self._store.give_back_in_portal(refund):
+            del self._refunds[refund.channel_refund_no]
+            return None
+        self._notify("refund.created", refund)
+        return refund
+
+    def fail(self, refund: SandboxRefund) -> bool:
+        """Let a refund fail that has succeeded."""
+        if not self._store.return_refund(refund):
+            return False
+        self._notify("refund.failed", refund)
+        return True
 
     def _order_of(self, form: Form) -> SandboxOrder:
         if "charge" in form:

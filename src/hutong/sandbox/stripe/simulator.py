@@ -137,6 +137,26 @@ class StripeSimulator(Simulator):
     def finish_refund(self, refund: SandboxRefund, faults: NotifyFaults, *, succeeded: bool) -> bool:
         return self._with_faults(faults, lambda: self._refunds.finish(refund, succeeded=succeeded))
 
+    def give_back_in_portal(
+        self,
+        order: SandboxOrder,
+        amount_minor: int,
+        faults: NotifyFaults,
+        *,
+        numbered: bool = True,  # noqa: ARG002
+    ) -> SandboxRefund | None:
+        given: list[SandboxRefund | None] = []
+
+        def work() -> bool:
+            given.append(self._refunds.give_back_in_dashboard(order, amount_minor))
+            return given[0] is not None
+
+        self._with_faults(faults, work)
+        return given[0]
+
+    def return_refund(self, refund: SandboxRefund, faults: NotifyFaults) -> bool:
+        return self._with_faults(faults, lambda: self._refunds.fail(refund))
+
     def finish_payout(self, payout: SandboxPayout, faults: NotifyFaults, *, succeeded: bool) -> bool:  # noqa: ARG002
         return False
 
@@ -164,7 +184,7 @@ class StripeSimulator(Simulator):
         faults, event_id, at = (
             self._notify_faults,
             f"evt_{secrets.token_hex(12)}",
-            subject.changed_at or self.store.clock.now(),
+            getattr(subject, "returned_at", None) or subject.changed_at or self.store.clock.now(),
         )
         if isinstance(subject, SandboxOrder):
             document = objects.intent(subject, delta_minor=faults.amount_delta_minor)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from hutong.sandbox.store import OrderState, OutgoingState, SandboxRefund, Store
+from hutong.clock import BEIJING
+from hutong.sandbox.store import OrderState, OutgoingState, SandboxOrder, SandboxRefund, Store
 from hutong.sandbox.unionpay.bill import settle_date
 from hutong.sandbox.unionpay.fields import (
     Fields,
@@ -59,6 +60,22 @@ class UnionPayRefundSimulator:
         )
         self._store.start_refund(refund)
         return response("00") | {"queryId": refund.channel_refund_no, "origQryId": fields["origQryId"]}
+
+    def portal_refund(self, order: SandboxOrder, amount_minor: int) -> SandboxRefund:
+        """Make a refund as the merchant's portal does: under a number of its own."""
+        now, query_id = self._store.clock.now(), new_query_id(self._store)
+        content = {name: order.content[name] for name in ("bizType", "accessType")}
+        return SandboxRefund(
+            refund_no=f"P{query_id}",
+            channel_refund_no=query_id,
+            order=order,
+            amount_minor=amount_minor,
+            currency="CNY",
+            notify_url=order.notify_url,
+            content=content
+            | {"txnType": "04", "txnSubType": "00", "txnTime": f"{now.astimezone(BEIJING):%Y%m%d%H%M%S}"},
+            created_at=now,
+        )
 
     def code(self, refund: SandboxRefund) -> str:
         """Return the response code of a refund's current state."""

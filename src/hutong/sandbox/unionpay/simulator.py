@@ -27,7 +27,7 @@ from hutong.sandbox.bill import Entry
 from hutong.sandbox.faults import NotifyFaults
 from hutong.sandbox.notifier import Notifier
 from hutong.sandbox.simulator import Simulator, answer_call
-from hutong.sandbox.store import Coupon, OutgoingState, SandboxOrder, SandboxPayout, SandboxRefund, Store
+from hutong.sandbox.store import Coupon, SandboxOrder, SandboxPayout, SandboxRefund, Store
 from hutong.sandbox.unionpay.bill import order_row, pack_bill, refund_row, settle_date, write_bill
 from hutong.sandbox.unionpay.fields import MESSAGES, Fields, response
 from hutong.sandbox.unionpay.keys import Issued, UnionPaySandboxKeys
@@ -106,12 +106,32 @@ class UnionPaySimulator(Simulator):
         self._notify(refund, fields | response("00" if succeeded else "60"), faults)
         return True
 
+    def give_back_in_portal(
+        self,
+        order: SandboxOrder,
+        amount_minor: int,
+        faults: NotifyFaults,
+        *,
+        numbered: bool = True,  # noqa: ARG002
+    ) -> SandboxRefund | None:
+        refund = self._refunds.portal_refund(order, amount_minor)
+        if not self.store.give_back_in_portal(refund):
+            return None
+        self._notify(refund, self._refunds.document(refund, faults.amount_delta_minor) | response("00"), faults)
+        return refund
+
+    def return_refund(self, refund: SandboxRefund, faults: NotifyFaults) -> bool:
+        if not self.store.return_refund(refund):
+            return False
+        self._notify(refund, self._refunds.document(refund, faults.amount_delta_minor) | response("60"), faults)
+        return True
+
     def finish_payout(self, payout: SandboxPayout, faults: NotifyFaults, *, succeeded: bool) -> bool:  # noqa: ARG002
         return False
 
     def entries(self, kind: str, day: date) -> list[Entry]:  # noqa: ARG002 - there is one kind
         rows = [order_row(order) for order in self.store.orders.values() if order.paid_at is not None]
-        rows += [refund_row(r) for r in self.store.refunds.values() if r.state is OutgoingState.SUCCEEDED]
+        rows += [refund_row(r) for r in self.store.refunds.values() if r.succeeded_at is not None]
         return sorted((row for row in rows if settle_date(row.at) == day), key=lambda row: row.at)
 
     def bill(self, kind: str, day: date) -> bytes:

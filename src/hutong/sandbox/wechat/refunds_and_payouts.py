@@ -54,6 +54,20 @@ class WeChatRefundsAndPayouts:
         self._store.start_refund(refund)
         return 200, self.refund_document(refund)
 
+    def portal_refund(self, order: SandboxOrder, amount_minor: int) -> SandboxRefund:
+        """Make a refund as the merchant platform does: under a number of its own."""
+        channel_no = self._store.new_channel_no("5030")
+        return SandboxRefund(
+            refund_no=f"p{channel_no}",
+            channel_refund_no=channel_no,
+            order=order,
+            amount_minor=amount_minor,
+            currency=order.currency,
+            notify_url=order.notify_url,
+            content={},
+            created_at=self._store.clock.now(),
+        )
+
     def query_refund(self, request: web.Request, _body: bytes) -> Answer:
         refund = self._store.refunds.get(request.match_info["number"])
         if refund is None:
@@ -75,6 +89,8 @@ class WeChatRefundsAndPayouts:
         assert order.paid_at is not None
         if amount["total"] != order.amount_minor:
             raise WeChatRefusal(400, "INVALID_REQUEST", "订单金额或退款金额与之前请求不一致")
+        if not self._store.refundable_minor(order):
+            raise WeChatRefusal(400, "INVALID_REQUEST", "订单已全额退款")
         if amount["refund"] > self._store.refundable_minor(order):
             raise WeChatRefusal(400, "INVALID_REQUEST", "申请退款金额大于订单可退金额")
         if self._store.clock.now() - order.paid_at > _WINDOW:

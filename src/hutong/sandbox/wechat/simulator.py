@@ -106,6 +106,28 @@ class WeChatSimulator(Simulator):
         self._notify(refund, faults, event, "refund", summary, refund.channel_refund_no, content)
         return True
 
+    def give_back_in_portal(
+        self,
+        order: SandboxOrder,
+        amount_minor: int,
+        faults: NotifyFaults,
+        *,
+        numbered: bool = True,  # noqa: ARG002
+    ) -> SandboxRefund | None:
+        refund = self._outgoing.portal_refund(order, amount_minor)
+        if not self.store.give_back_in_portal(refund):
+            return None
+        content = self._outgoing.refund_notification(refund, faults.amount_delta_minor)
+        self._notify(refund, faults, "REFUND.SUCCESS", "refund", "退款成功", refund.channel_refund_no, content)
+        return refund
+
+    def return_refund(self, refund: SandboxRefund, faults: NotifyFaults) -> bool:
+        if not self.store.return_refund(refund):
+            return False
+        content = self._outgoing.refund_notification(refund, faults.amount_delta_minor)
+        self._notify(refund, faults, "REFUND.ABNORMAL", "refund", "退款异常", refund.channel_refund_no, content)
+        return True
+
     def finish_payout(self, payout: SandboxPayout, faults: NotifyFaults, *, succeeded: bool) -> bool:
         if not self.store.finish_payout(payout, succeeded=succeeded):
             return False

@@ -54,9 +54,14 @@ WHERE r.version < EXCLUDED.version;
 -- Bring the refunds of records up to date, whether the payment or the refund came last.
 UPDATE payment_record AS b SET refunds = s.refunds, amount_refunded_minor = s.amount_minor
 FROM (
-    SELECT r.payment_id, jsonb_agg(r.document ORDER BY r.document ->> 'created_at', r.refund_id) AS refunds, sum(r.amount_minor) AS amount_minor
+    SELECT r.payment_id,
+        coalesce(
+            jsonb_agg(r.document ORDER BY r.document ->> 'created_at', r.refund_id) FILTER (WHERE r.document IS NOT NULL),
+            '[]'
+        ) AS refunds,
+        coalesce(sum(r.amount_minor) FILTER (WHERE r.document IS NOT NULL), 0) AS amount_minor
     FROM refund AS r
-    WHERE r.payment_id = ANY ($1::uuid []) AND r.document IS NOT NULL
+    WHERE r.payment_id = ANY ($1::uuid [])
     GROUP BY r.payment_id
 ) AS s
 WHERE b.payment_id = s.payment_id AND b.status IS NOT NULL AND b.refunds IS DISTINCT FROM s.refunds;

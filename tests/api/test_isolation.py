@@ -105,6 +105,7 @@ OPERATORS = {  # asked with an operator's key; see test_operator_routes
     ("get", "/v1/operator/routing/suggestions"),
     ("post", "/v1/operator/routing/suggestions/{suggestion_id}/confirm"),
     ("post", "/v1/operator/routing/suggestions/{suggestion_id}/dismiss"),
+    ("get", "/v1/operator/bill-exceptions"),
     ("get", "/v1/operator/channel-codes"),
     ("post", "/v1/operator/channel-codes"),
     ("get", "/v1/operator/channel-codes/history"),

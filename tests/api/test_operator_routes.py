@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from hutong import operators
+from hutong.channels import Bill, BillState
+from hutong.channels.accounts import keep_bill_exceptions
+from hutong.channels.bill import exception_row
 from hutong.db import Tx
 from hutong.ids import encode
 from hutong.operators import NewProposal, Role
@@ -175,3 +178,17 @@ async def test_a_meaning_that_could_not_hold_is_refused(platform_api: PlatformAp
     answer = await platform_api.call("POST", "/v1/operator/channel-codes", json=body, headers=maker)
     assert (answer.status, answer.json["param"]) == (422, field)
     assert await platform_api.fingerprint() == before
+
+
+async def test_rows_of_bills_that_could_not_be_read_are_listed(platform_api: PlatformApi) -> None:
+    _, viewer = await platform_api.person(Role.VIEWER)
+    bill = Bill(BillState.READY, "trade", date(2026, 3, 10))
+    rows = [exception_row(line, "a time of the bill cannot be read", f"`row {line}") for line in (7, 9)]
+    async with platform_api.database.transaction() as tx:
+        await keep_bill_exceptions(tx, platform_api.account_id, bill, rows, now=platform_api.clock.now())
+    answer = await platform_api.call("GET", "/v1/operator/bill-exceptions", headers=viewer)
+    shown = [(row["account_id"], row["day"], row["line_no"], row["text"]) for row in answer.json["data"]]
+    account = encode("acc", platform_api.account_id)
+    assert shown == [(account, "2026-03-10", 7, "`row 7"), (account, "2026-03-10", 9, "`row 9")]
+    first = await platform_api.call("GET", "/v1/operator/bill-exceptions?limit=1", headers=viewer)
+    assert first.json["data"] == answer.json["data"][:1]

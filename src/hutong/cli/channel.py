@@ -232,7 +232,7 @@ def bill_exceptions(
     as_json: Json = False,
 ) -> None:
     """List the rows of bills that could not be read, as the channel wrote them, the latest 1,000."""
-    from hutong import channels, ids
+    from hutong import channels
     from hutong.errors import InvalidParameter
 
     if name is not None and account is None:
@@ -241,12 +241,7 @@ def bill_exceptions(
     async def work(tx: db.Tx) -> list[dict[str, Any]]:
         account_id = None if name is None or account is None else await _find(tx, name, account)
         found = await channels.accounts.list_bill_exceptions(tx, account_id=account_id, day=day and day.date())
-        return [
-            {"account_id": ids.encode("acc", one.account_id), "channel": one.channel, "account": one.account,
-             "kind": one.kind, "day": one.day.isoformat(), "line_no": one.line_no, "reason": one.reason,
-             "text": one.text, "found_at": one.found_at.isoformat()}
-            for one in found
-        ]  # fmt: skip
+        return [one.document() for one in found]
 
     found = in_transaction(work)
     if as_json:

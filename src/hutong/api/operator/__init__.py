@@ -2,6 +2,7 @@
 
 from hutong.api.operator import (
     approvals,
+    bill_exceptions,
     bills,
     channel_codes,
     exceptions,
@@ -21,6 +22,7 @@ ROUTERS = (
     exceptions.router,
     restore.router,
     bills.router,
+    bill_exceptions.router,
     channel_codes.router,
     routing.router,
     suggestions.router,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
-from hutong import db
+from hutong import db, ids
+from hutong.channels.accounts.accounts import ACCOUNT_PREFIX
 from hutong.channels.bill import Bill, BillRow
 from hutong.channels.statements import sql
+from hutong.clock import instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,14 @@ class BillException:
     reason: str
     text: str
     found_at: datetime
+
+    def document(self) -> dict[str, Any]:
+        """Return the form for operators."""
+        return asdict(self) | {
+            "account_id": ids.encode(ACCOUNT_PREFIX, self.account_id),
+            "day": self.day.isoformat(),
+            "found_at": instant(self.found_at),
+        }
 
 
 async def keep_bill_exceptions(

@@ -22,14 +22,14 @@ PART = 50
 def parts(server_url: str, request: pytest.FixtureRequest) -> Iterator[dict[int, Future[Part]]]:
     """What the seeds of all selected tests find: those of the later ones are run while the first waits."""
     names = [item for item in request.session.items if isinstance(item, pytest.Function) and hasattr(item, "callspec")]
-    wanted = [item.callspec.params["first"] for item in names if "first" in item.callspec.params]
+    wanted = [item.callspec.params["first_seed"] for item in names if "first_seed" in item.callspec.params]
     with open_workers(server_url) as workers:
         yield {first: workers.submit(run_seeds, range(first, first + PART)) for first in wanted}
 
 
-@pytest.mark.parametrize("first", range(0, SEEDS, PART))
-def test_the_money_is_right_whatever_happens(parts: dict[int, Future[Part]], first: int) -> None:
-    part = parts[first].result()
+@pytest.mark.parametrize("first_seed", range(0, SEEDS, PART))
+def test_the_money_is_right_whatever_happens(parts: dict[int, Future[Part]], first_seed: int) -> None:
+    part = parts[first_seed].result()
     for seed, problems in part.failed.items():
         print(f"make simulate SEED={seed}\n  " + "\n  ".join(problems))
     assert (part.seeds, part.failed, part.books) == (PART, {}, [])

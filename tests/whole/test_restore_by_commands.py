@@ -326,14 +326,16 @@ async def check_channels(world: World, lost: Lost) -> None:
 
 
 async def check_promises(world: World, promised: list[dict[str, Any]]) -> None:
-    """What was answered before the end is there, with its content; also what the database had lost."""
+    """What was answered before the end is there under its number; also what the database had lost."""
+    orders = {d["id"]: d for d in promised if d["object"] == "payment"}
     for document in promised:
-        if document["id"].startswith("pay_"):
-            payment = await world.ask(f"/v1/payments/{document['id']}")
-            for name in ("id", "merchant_order_no", "amount_minor", "currency"):
-                assert payment[name] == document[name]
-        elif document["id"].startswith("ref_"):
-            found = (await world.ask(f"/v1/payments/{document['payment_id']}/refunds"))["data"]
+        if document["object"] not in ("payment", "refund"):
+            continue
+        order = orders[document.get("payment_id", document["id"])]
+        (payment,) = (await world.ask(f"/v1/payments?merchant_order_no={order['merchant_order_no']}"))["data"]
+        assert (payment["amount_minor"], payment["currency"]) == (order["amount_minor"], order["currency"])
+        if document["object"] == "refund":
+            found = (await world.ask(f"/v1/payments/{payment['id']}/refunds"))["data"]
             same = [refund for refund in found if refund["id"] == document["id"]]
             assert [r["amount_minor"] for r in same] == [document["amount_minor"]]
 

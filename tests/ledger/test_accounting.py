@@ -164,7 +164,8 @@ def test_codes_keep_their_meaning():
         "channel_settlement": [(1001, 1101)], "merchant_settlement": [(2001, 2002)],
         "payout": [(2002, 2203), (2203, 1001)], "merchant_discount": [(2001, 1101), (2202, 1101)],
         "application_fee": [(2001, 1101), (2202, 1101)],
-        "refund_difference": [(2201, 2001), (2301, 2201), (2301, 2202)], "standing_order": [], "reversal": [], "month_closing": [],
+        "refund_difference": [(2201, 2001), (2301, 2201), (2301, 2202)], "standing_order": [],
+        "reversal": [], "month_closing": [],
         "year_closing": [], "manual_entry": [], "manual": [],
     }  # fmt: skip
     for event in ledger.EVENTS.values():

@@ -113,6 +113,38 @@ async def test_what_a_refund_costs_above_its_part_waits_in_suspense_and_needs_at
     assert (balances[1101], balances[2001], balances[2301]) == ((0, 0), (30, 0), (-30, 0))
 
 
+@pytest.mark.parametrize("settled_minor", [None, 3880, 3900, 3930])
+async def test_a_refund_that_fails_after_its_success_is_booked_back_with_all_its_parts(
+    shop: RefundWorld, settled_minor: int | None
+) -> None:
+    payment = await paid(shop, fee_ppm=10_000)
+    before = await shop.balances()
+    shop.channel.verdicts = [reported(4400, None, settled_minor)] if settled_minor else []
+    await shop.refund(payment, 4400, returns_fee=True)
+    (refund,) = await shop.refunds(payment)
+    assert (refund.state, await shop.balances() != before) == ("succeeded", True)
+    shop.channel.outcomes[refund.number] = ChannelAnswer(ChannelState.FAILED, channel_code="returned")
+    await shop.notify(shop.channel.refund_notice(refund.number))
+    (refund,) = await shop.refunds(payment)
+    assert refund.state == "failed"
+    assert {code: sums for code, sums in (await shop.balances()).items() if sums != (0, 0)} == {
+        code: sums for code, sums in before.items() if sums != (0, 0)
+    }
+    whole = await shop.refund(payment, returns_fee=True)
+    assert (whole["amount_paid_minor"], whole["amount_settled_minor"]) == (PAID, SETTLED)
+
+
+async def test_a_refund_made_in_the_portal_takes_its_part_of_each_sum(shop: RefundWorld) -> None:
+    payment = await paid(shop, fee_ppm=10_000)
+    await shop.deliver(shop.channel.give_back_in_portal(payment, 4400))
+    (refund,) = await shop.refunds(payment)
+    assert (refund.state, refund.payer_minor, refund.held_minor, refund.fee_minor) == ("succeeded", 3550, 3900, 39)
+    assert (await shop.balances())[1101] == (-3900, 0)
+    rest = await shop.refund(payment, returns_fee=True)
+    assert (rest["amount_paid_minor"], rest["amount_settled_minor"], rest["fee_returned_minor"]) == (3550, 3900, 39)
+    assert set((await shop.balances()).values()) <= {(0, 0)}
+
+
 async def test_more_than_settled_in_all_does_not_fit(shop: RefundWorld) -> None:
     payment = await paid(shop)
     shop.channel.verdicts = [ChannelAnswer(ChannelState.PENDING)]

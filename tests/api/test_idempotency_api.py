@@ -30,7 +30,7 @@ def lose_one_commit(patch: pytest.MonkeyPatch, shop: Shop, found: str, *, is_don
 
     async def commit(self: asyncpg.transaction.Transaction) -> None:
         connection: Any = self._connection
-        if not lost and await connection.fetchval(found, shop.merchant_id):
+        if not lost and await connection.fetchval(found, shop.merchant_id) and not lost:  # another one meanwhile
             lost.append(found)
             await (_COMMIT(self) if is_done else self.rollback())
             raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")

@@ -133,7 +133,9 @@ async def havoc(storm: Storm, platform: RunningPlatform) -> None:
 async def calm(storm: Storm, platform: RunningPlatform) -> None:
     """Until every refund has ended and nothing is pending; what waits for its next try need not wait any longer."""
     storm.server.storm = False
-    url = EmbeddedServer(platform.settings.home).start()
+    server = EmbeddedServer(platform.settings.home)
+    url = server.start()
+    server.leave()  # the platform keeps it running
     left: tuple[Any, ...] | None = None
     async with asyncio.timeout(50), await psycopg.AsyncConnection.connect(url, autocommit=True) as owner:
         while left != (0, 0):

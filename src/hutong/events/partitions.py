@@ -92,8 +92,7 @@ async def _partitions(parent: str, tx: db.Tx) -> list[asyncpg.Record]:
 
 
 async def _make(parent: str, now: datetime, tx: db.Tx) -> list[str]:
-    if not await sql.try_lock_partitions.fetchval(tx):
-        return []
+    await sql.lock_partitions.execute(tx)
     rows = await _partitions(parent, tx)
     if not rows:
         await sql.begin_partitions.fetchval(tx, parent, to_ns(now) // 1_000_000)

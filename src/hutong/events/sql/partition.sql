@@ -1,5 +1,9 @@
+-- name: lock_partitions
+-- One process at a time makes partitions; who waits finds them made, or goes on where a process was killed.
+SELECT pg_advisory_xact_lock(x'6576656e7473'::bigint);
+
 -- name: try_lock_partitions
--- One process at a time changes partitions; the others need not wait.
+-- One process at a time detaches partitions; the others need not wait.
 SELECT pg_try_advisory_xact_lock(x'6576656e7473'::bigint) AS ours;
 
 -- name: partitioned_tables

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import asyncpg
@@ -53,10 +54,20 @@ async def seal_all(connection, clock, rows=3):
     return total
 
 
+async def seal_until(connection, clock, rows):
+    """Seal so many rows: a transaction of the server itself, as of its autovacuum, may hold some back for a moment."""
+    async with asyncio.timeout(10):
+        total = await seal_all(connection, clock)
+        while total < rows:
+            await asyncio.sleep(0.05)
+            total += await seal_all(connection, clock)
+    return total
+
+
 async def test_sound_books_hold_and_the_chain_grows(owner):
     clock = ManualClock()
     await some_history(owner, clock)
-    assert await seal_all(owner, clock) == 10  # nine transfers and one expiry
+    assert await seal_until(owner, clock, 10) == 10  # nine transfers and one expiry
     async with owner.transaction():
         verdict = await ledger.verify(owner)
     assert (verdict.problems, verdict.rows) == ([], 10)
@@ -113,7 +124,7 @@ async def test_a_running_transaction_holds_the_seal_back_and_is_not_skipped(owne
     assert await seal_all(owner, clock) == 0
     await transaction.commit()
     await slow.close()
-    assert await seal_all(owner, clock) == 2
+    assert await seal_until(owner, clock, 2) == 2
     async with owner.transaction():
         assert (await ledger.verify(owner)).problems == []
 

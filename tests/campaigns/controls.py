@@ -84,13 +84,11 @@ def take_clock_from(file: Path, patch: pytest.MonkeyPatch) -> None:
 CONTROLS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "answer_before_the_commit": answer_before_the_commit,
     "believe_any_amount": broken_rules.believe_any_amount,
-    "close_without_asking": broken_rules.close_without_asking,
     "credit_again": broken_rules.credit_again,
     "publish_before_the_commit": publish_before_the_commit,
     "refund_without_a_lock": broken_rules.refund_without_a_lock,
     "keep_the_surplus": broken_rules.keep_the_surplus,
-    "send_again_under_a_new_number": broken_rules.send_again_under_a_new_number,
     "take_silence_for_failure": broken_rules.take_silence_for_failure,
 }
-CAMPAIGN_OF = {"send_again_under_a_new_number": "links", "take_silence_for_failure": "links"}
+CAMPAIGN_OF = {"take_silence_for_failure": "links"}
 """Where it is noticed, if not by `kills`: channels must be silent now and then."""

@@ -15,9 +15,8 @@ test: setup
 lint: setup
 	$(BIN)/ruff format --check -q .
 	$(BIN)/ruff check -q .
-	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python -m pytest tests/house
+	@$(BIN)/mypy & types=$$!; $(BIN)/python -m pytest tests/house; house=$$?; wait $$types && exit $$house
 
 bench: setup
 	$(BIN)/hutong bench payments

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from prometheus_client import REGISTRY
 
 from hutong import operators, routing
 from hutong.channels import Offer
@@ -92,6 +93,8 @@ async def test_after_a_jump_of_the_clock_nothing_is_known_of_the_accounts(
     await until_health_is(HealthState.HEALTHY)
     await asyncio.sleep(1.2)
     await until_health_is(HealthState.HEALTHY)
+    share = {"account": "wechat/one", "interface": "qr"}
+    assert REGISTRY.get_sample_value("hutong_routing_share", share) == 1.0
     stop.set()
     await asyncio.gather(*running)
 

@@ -149,12 +149,8 @@ async def look_at_clock(worker: Worker) -> None:
     if jump is None:
         return
     now = worker.platform.clock.now()
-
-    async def make_due(tx: db.Tx) -> None:
-        await payments.restored.query_everything_open(tx, now=now)
-        await events.make_all_due(tx, now=now)
-
-    await worker.platform.database.run(make_due)
+    await worker.platform.database.run(lambda tx: payments.restored.query_everything_open(tx, now=now))
+    await events.make_all_due(worker.platform.database, now=now)
     worker.clock_jumps.accept()
     if jump:
         _log.error("clock_jumped", seconds=round(jump.total_seconds()))

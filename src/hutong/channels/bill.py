@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -125,6 +125,20 @@ EXCEPTIONS_MAX = 1_000
 """A file with more rows that cannot be read is not a bill of this layout."""
 _TEXT_MAX = 8_192
 _SURPLUS_MAX = 12
+
+
+def bounded(rows: Iterable[BillRow]) -> Iterator[BillRow]:
+    """Yield the rows of a file.
+
+    Errors:
+        BillRefused: more than EXCEPTIONS_MAX of them cannot be read.
+    """
+    exceptions = 0
+    for row in rows:
+        exceptions += row.fault is not None
+        if exceptions > EXCEPTIONS_MAX:
+            raise BillRefused("too many rows of the bill cannot be read")
+        yield row
 
 
 def exception_row(line_no: int, reason: str, text: str) -> BillRow:

@@ -26,30 +26,31 @@ def _bare(text: str) -> bytes | None:
         raise ValueError("must be PEM or base64") from None
 
 
-def private_key(text: str, *, checked: bool = False) -> rsa.RSAPrivateKey:
-    """Read the application's key.
+def private_key(text: str, *, checked: bool = False, bare: bool = False) -> rsa.RSAPrivateKey:
+    """Read the key of an account.
 
     Args:
         checked: The key was read before, so the slow proof that its numbers fit is skipped.
+        bare: It may also be in base64 without PEM's frame.
 
     Errors:
         ValueError: not an unencrypted RSA key of at least 2,048 bits.
     """
     try:
-        bare = _bare(text)
-        if bare is None:
+        raw = _bare(text) if bare else None
+        if raw is None:
             key = load_pem_private_key(text.encode(), password=None, unsafe_skip_rsa_key_validation=checked)
         else:
-            key = load_der_private_key(bare, password=None, unsafe_skip_rsa_key_validation=checked)
+            key = load_der_private_key(raw, password=None, unsafe_skip_rsa_key_validation=checked)
     except (ValueError, TypeError):
-        raise ValueError("must be an unencrypted private key in PEM or base64") from None
+        raise ValueError(f"must be an unencrypted private key in PEM{' or base64' if bare else ''}") from None
     if not isinstance(key, rsa.RSAPrivateKey) or key.key_size < KEY_BITS_MIN:
         raise ValueError("must be an RSA key of at least 2048 bits")
     return key
 
 
 def public_key(text: str) -> rsa.RSAPublicKey:
-    """Read one of Alipay's public keys.
+    """Read one of a channel's public keys, in PEM or in base64 without its frame.
 
     Errors:
         ValueError: not an RSA key of at least 2,048 bits.

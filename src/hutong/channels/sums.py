@@ -113,6 +113,13 @@ class Sums:
         discounts = tuple(ChannelDiscount("", funder, part, settles) for funder, part, settles in parts if part)
         return cls(ordered_minor, paid_minor, settled_minor, discounts, most - settled_minor)
 
+    @classmethod
+    def kept(cls, ordered_minor: int | None, paid_minor: int | None, settled_minor: int | None) -> Sums | None:
+        """Return the sums of figures that were kept without the discounts; None where not all of them were stated."""
+        if ordered_minor is None or paid_minor is None or settled_minor is None:
+            return None
+        return cls.unnamed(ordered_minor, paid_minor, settled_minor)
+
 
 @dataclass(frozen=True, slots=True)
 class ReturnedSums:

@@ -59,9 +59,7 @@ class UnknownNumber:
     @property
     def sums(self) -> channels.sums.Sums | None:
         """The channel's sums, without the names of the discounts; None where all are the amount."""
-        if self.amount_minor is None or self.paid_minor is None or self.settled_minor is None:
-            return None
-        return channels.sums.Sums.unnamed(self.amount_minor, self.paid_minor, self.settled_minor)
+        return channels.sums.Sums.kept(self.amount_minor, self.paid_minor, self.settled_minor)
 
     @property
     def notification(self) -> Notification:

@@ -182,7 +182,10 @@ class StateSync:
 
     def _report_health(self, now: datetime) -> None:
         names = {candidate.account_id: candidate.name for candidate in self._state.candidates}
-        for account_id, interface in self._state.router.tracked():
+        # What was reported is reported again although its results were forgotten meanwhile: it counts as healthy.
+        for account_id, interface in sorted({*self._state.router.tracked(), *self._health_states}):
+            if account_id not in names:
+                continue
             health = self._state.router.health(account_id, now, interface)
             _SHARES.labels(names[account_id], interface).set(health.share)
             previous = self._health_states.get((account_id, interface), HealthState.HEALTHY)

@@ -156,7 +156,7 @@ async def test_after_a_jump_of_the_clock_no_lease_and_no_digest_is_of_the_future
     world.clock.advance(-timedelta(days=1))
     other = relay_of(world, broker)
     assert await other.run_once(broker) is False, "the lease holds for a day"
-    await world.database.run(lambda tx: make_all_due(tx, now=world.clock.now()))
+    await make_all_due(world.database, now=world.clock.now())
     await other.run_once(broker)
     stream = await stream_of(world)
     assert (stream.published_no, stream.digested_at) == (4, world.clock.now())

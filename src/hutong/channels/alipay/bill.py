@@ -28,11 +28,11 @@ from hutong.channels.alipay.credentials import AlipayCredentials
 from hutong.channels.alipay.requests import CURRENCY
 from hutong.channels.alipay.responses import AlipayResponses, succeeded, to_instant
 from hutong.channels.bill import (
-    EXCEPTIONS_MAX,
     Bill,
     BillRow,
     BillRowKind,
     BillState,
+    bounded,
     exception_row,
     regrouped,
     row_sums,
@@ -141,7 +141,7 @@ def read_bill(bill: Bill, seller_id: str) -> Iterator[BillRow]:
                 raise BillRefused("the bill's rows or its summary are missing")
             totals = _RowTotals()
             with packed.open(titles[DETAIL_TITLE]) as file:
-                yield from _rows(_GbkLines(file), bill.day, seller_id, totals)
+                yield from bounded(_rows(_GbkLines(file), bill.day, seller_id, totals))
             with packed.open(titles[SUMMARY_TITLE]) as file:
                 _check_summary(_GbkLines(file), bill.day, seller_id, totals)
     except _BROKEN as error:
@@ -216,7 +216,7 @@ def _rows(lines: _GbkLines, day: date, seller_id: str, totals: _RowTotals) -> It
     header = _head(lines, DETAIL_TITLE, _DETAIL_BEGIN, day, seller_id)
     if len(set(header)) != len(header) or not set(_COLUMNS) <= set(header):
         raise BillRefused("the bill lacks columns of its kind, or names one twice")
-    line, exceptions = lines.need(), 0
+    line = lines.need()
     while not _DETAIL_END.fullmatch(line):
         number, text = lines.number, line
         # What follows and does not begin like a row belongs to a row whose text holds a line's end.
@@ -224,11 +224,7 @@ def _rows(lines: _GbkLines, day: date, seller_id: str, totals: _RowTotals) -> It
             text += f"\r\n{line}"
             if len(text) > _LINE_MAX:
                 raise BillRefused("the bill is cut off")
-        row = _read(text, number, header, totals)
-        exceptions += row.fault is not None
-        if exceptions > EXCEPTIONS_MAX:
-            raise BillRefused("too many rows of the bill cannot be read")
-        yield row
+        yield _read(text, number, header, totals)
     stated = (_PAYMENTS.fullmatch(lines.need()), _REFUNDS.fullmatch(lines.need()))
     expected = (
         (totals.payments, totals.received_minor, totals.discount_minor),

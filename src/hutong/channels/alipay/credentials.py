@@ -87,7 +87,7 @@ class AlipayCredentials(BaseModel):
     @field_validator("app_private_key")
     @classmethod
     def _is_private_key(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
-        private_key(value.get_secret_value(), checked=bool((info.context or {}).get("stored")))
+        private_key(value.get_secret_value(), checked=bool((info.context or {}).get("stored")), bare=True)
         return value
 
     @field_validator("alipay_public_keys")
@@ -111,7 +111,8 @@ class AlipayCredentials(BaseModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> AlipayCredentials:
-        application = private_key(self.app_private_key.get_secret_value(), checked=True).public_key().public_numbers()
+        own = private_key(self.app_private_key.get_secret_value(), checked=True, bare=True)
+        application = own.public_key().public_numbers()
         parts = (self.app_certificate, self.alipay_root_certificates, self.alipay_certificates)
         if any(parts) and not all(parts):
             raise ValueError("certificate mode needs app_certificate, alipay_certificates and alipay_root_certificates")
@@ -135,7 +136,7 @@ class AlipayKeys:
     """An account's keys, parsed once, and the certificates that Alipay has changed to since."""
 
     def __init__(self, credentials: AlipayCredentials) -> None:
-        self._private = private_key(credentials.app_private_key.get_secret_value(), checked=True)
+        self._private = private_key(credentials.app_private_key.get_secret_value(), checked=True, bare=True)
         self._public = [public_key(text) for text in credentials.alipay_public_keys]
         self._roots: Roots | None = None
         self._certificates: dict[str, AlipayCertificate] = {}

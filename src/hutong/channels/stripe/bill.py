@@ -19,11 +19,11 @@ from typing import Any
 import orjson
 
 from hutong.channels.bill import (
-    EXCEPTIONS_MAX,
     Bill,
     BillRow,
     BillRowKind,
     BillState,
+    bounded,
     exception_row,
     row_sums,
 )
@@ -168,9 +168,13 @@ def _check_amounts(entry: Mapping[str, Any]) -> None:
 
 def read_bill(bill: Bill) -> Iterator[BillRow]:
     """Yield the rows, one line at a time."""
+    return bounded(_rows(bill))
+
+
+def _rows(bill: Bill) -> Iterator[BillRow]:
     if bill.state not in (BillState.READY, BillState.EMPTY) or not bill.files:
         raise BillRefused("there is no bill to read")
-    start, totals, end, exceptions = datetime.combine(bill.day, time(), UTC), BalanceTotals(), b"", 0
+    start, totals, end = datetime.combine(bill.day, time(), UTC), BalanceTotals(), b""
     if bill.files[0].stat().st_size > _FILE_MAX:
         raise BillRefused("the bill is longer than the limit")
     with bill.files[0].open("rb") as file:
@@ -192,9 +196,6 @@ def read_bill(bill: Bill) -> Iterator[BillRow]:
                 _check_amounts(entry)
                 yield _row(entry)
             except BillRefused as error:
-                exceptions += 1
-                if exceptions > EXCEPTIONS_MAX:
-                    raise BillRefused("too many rows of the bill cannot be read") from None
                 yield exception_row(totals.count, error.detail, line.decode())
     if end != totals.line():
         raise BillRefused("the rows do not add up to the totals")

@@ -23,11 +23,11 @@ from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
 from hutong.channels.bill import (
-    EXCEPTIONS_MAX,
     Bill,
     BillRow,
     BillRowKind,
     BillState,
+    bounded,
     exception_row,
     row_sums,
 )
@@ -199,10 +199,13 @@ def _extract(archive: zipfile.ZipFile, folder: Path) -> tuple[Path, ...]:
 
 def read_bill(bill: Bill, credentials: UnionPayCredentials) -> Iterator[BillRow]:
     """Yield the rows of a ZM file."""
+    return bounded(_rows(bill, credentials))
+
+
+def _rows(bill: Bill, credentials: UnionPayCredentials) -> Iterator[BillRow]:
     if not bill.files:
         return
     noon = datetime(bill.day.year, bill.day.month, bill.day.day, 12, tzinfo=BEIJING)
-    exceptions = 0
     with bill.files[0].open("rb") as file:
         for number in itertools.count(1):
             line = file.readline(ROW_LENGTH + 3)
@@ -212,9 +215,6 @@ def read_bill(bill: Bill, credentials: UnionPayCredentials) -> Iterator[BillRow]
             try:
                 yield _row(row, bill.day, noon, credentials)
             except (ValueError, BillRefused) as error:
-                exceptions += 1
-                if exceptions > EXCEPTIONS_MAX:
-                    raise BillRefused("too many rows of the bill cannot be read") from None
                 yield exception_row(number, str(error), row.decode(credentials.bill.encoding, "replace"))
 
 

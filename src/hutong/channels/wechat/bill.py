@@ -26,11 +26,11 @@ from pathlib import Path
 from typing import TextIO
 
 from hutong.channels.bill import (
-    EXCEPTIONS_MAX,
     Bill,
     BillRow,
     BillRowKind,
     BillState,
+    bounded,
     exception_row,
     regrouped,
     row_sums,
@@ -145,7 +145,7 @@ def read_bill(bill: Bill) -> Iterator[BillRow]:
         if start.read(3) != _BOM:
             raise BillRefused("the bill does not begin with a byte order mark")
     with bill.files[0].open(encoding="utf-8-sig", errors="surrogateescape", newline="\r\n") as lines:
-        yield from _rows(_Lines(lines), layout)
+        yield from bounded(_rows(_Lines(lines), layout))
 
 
 class _Lines:
@@ -189,7 +189,7 @@ def _rows(lines: _Lines, layout: _Layout) -> Iterator[BillRow]:
     names = lines.next().split(",")
     if len(set(names)) != len(names) or not set(layout.header) <= set(names):
         raise BillRefused("the bill lacks columns of its kind, or names one twice")
-    sums, exceptions = dict.fromkeys(layout.totals, 0), 0
+    sums = dict.fromkeys(layout.totals, 0)
     line = lines.next()
     while line.startswith("`"):
         number, text = lines.number, line
@@ -201,9 +201,6 @@ def _rows(lines: _Lines, layout: _Layout) -> Iterator[BillRow]:
         row, parts = _read(text, number, names, layout)
         for name, part in parts.items():
             sums[name] += part
-        exceptions += row.fault is not None
-        if exceptions > EXCEPTIONS_MAX:
-            raise BillRefused("too many rows of the bill cannot be read")
         yield row
     headings, last = line.split(","), lines.next()
     values = last[1:].split(",`")

@@ -25,12 +25,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from hutong.channels.address import base_url
 from hutong.channels.errors import NotAuthentic
 from hutong.channels.http import decode_base64
+from hutong.channels.rsa_keys import KEY_BITS_MIN, private_key
 
 _FIRST_HOST, _SECOND_HOST = "https://api.mch.weixin.qq.com", "https://api2.wechatpay.cn"
 """The second one is for the case that the first cannot be reached, such as a failure of its site or of its name.
@@ -40,7 +41,6 @@ Source: https://github.com/wechatpay-apiv3/wechatpay-java (README, 双域名容�
 SCHEME = "WECHATPAY2-SHA256-RSA2048"
 PUBLIC_KEY_PREFIX = "PUB_KEY_ID_"
 _WINDOW = timedelta(seconds=300)
-_KEY_BITS_MIN = 2048
 
 
 class TransferScene(BaseModel):
@@ -125,24 +125,6 @@ class WeChatCredentials(BaseModel):
         return self
 
 
-def private_key(pem: str, *, checked: bool = False) -> rsa.RSAPrivateKey:
-    """Read the merchant's key.
-
-    Args:
-        checked: The key was read before, so the slow proof that its numbers fit is skipped.
-
-    Errors:
-        ValueError: not an unencrypted RSA key of at least 2,048 bits.
-    """
-    try:
-        key = load_pem_private_key(pem.encode(), password=None, unsafe_skip_rsa_key_validation=checked)
-    except (ValueError, TypeError):
-        raise ValueError("must be an unencrypted private key in PEM") from None
-    if not isinstance(key, rsa.RSAPrivateKey) or key.key_size < _KEY_BITS_MIN:
-        raise ValueError("must be an RSA key of at least 2048 bits")
-    return key
-
-
 @dataclass(frozen=True, slots=True)
 class PlatformKey:
     """A key that WeChat signs with, and its period of validity."""
@@ -172,7 +154,7 @@ class PlatformKey:
             raise ValueError(
                 "each serial must name its certificate in PEM, each PUB_KEY_ID_… its public key in PEM"
             ) from None
-        if not isinstance(key, rsa.RSAPublicKey) or key.key_size < _KEY_BITS_MIN:
+        if not isinstance(key, rsa.RSAPublicKey) or key.key_size < KEY_BITS_MIN:
             raise ValueError("must be RSA keys of at least 2048 bits")
         return cls(key, start, end)
 

@@ -89,11 +89,19 @@ WHERE d.event_id = r.event_id AND d.endpoint_id = r.endpoint_id AND d.state NOT 
     AND (r.state = 'delivered' OR d.claimed_until = r.claimed_until);
 
 -- name: make_deliveries_due
--- Every delivery is due now, and no claim lasts longer than one made now: earlier instants are those of another clock.
-UPDATE events.delivery
-SET next_at = least(next_at, :now::timestamptz),
-    claimed_until = CASE WHEN claimed_until <= :claims_end::timestamptz THEN claimed_until END
-WHERE state = 'pending' AND (next_at > :now OR claimed_until > :claims_end);
+-- Some deliveries are due now, and no claim lasts longer than one made now: earlier instants are those of another clock.
+-- One whose result is being recorded gets its next instant by that.
+UPDATE events.delivery d
+SET next_at = least(d.next_at, :now::timestamptz),
+    claimed_until = CASE WHEN d.claimed_until <= :claims_end::timestamptz THEN d.claimed_until END
+FROM (
+    SELECT p.event_id, p.endpoint_id FROM events.delivery p
+    WHERE p.state = 'pending' AND (p.next_at > :now OR p.claimed_until > :claims_end)
+    LIMIT :most
+    FOR UPDATE SKIP LOCKED
+) AS p
+WHERE d.event_id = p.event_id AND d.endpoint_id = p.endpoint_id
+RETURNING d.event_id;
 
 -- name: restart_failing
 -- Endpoints that fail count their days from now on.

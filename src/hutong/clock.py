@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime, timedelta, timezone
+from time import monotonic, time_ns
 from typing import Protocol
 
 BEIJING = timezone(timedelta(hours=8))
@@ -34,7 +34,7 @@ class SystemClock:
         return datetime.now(UTC)
 
     def now_ns(self) -> int:
-        return time.time_ns()
+        return time_ns()
 
 
 class ManualClock:
@@ -76,7 +76,7 @@ class ClockJumps:
 
         Ten seconds after a jump was accepted, a jump of 0 is returned: what was being written then is committed by now.
         """
-        passed = time.monotonic() - self._counted_s
+        passed = monotonic() - self._counted_s
         jump = self._clock.now() - self._at - timedelta(seconds=passed)
         if abs(jump) >= JUMP:
             return jump
@@ -88,7 +88,7 @@ class ClockJumps:
         self._start()
 
     def _start(self) -> None:
-        self._at, self._counted_s = self._clock.now(), time.monotonic()
+        self._at, self._counted_s = self._clock.now(), monotonic()
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

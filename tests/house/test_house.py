@@ -167,3 +167,12 @@ def test_no_file_has_the_marks_of_a_merge() -> None:
         path for path in [*texts, *root.glob("*.*")] if path.suffix in suffixes and marked.search(path.read_text())
     ]
     assert [str(path.relative_to(root)) for path in found if "_build" not in path.parts] == []
+
+
+def test_no_test_replaces_a_function_that_the_event_loop_uses() -> None:
+    """The name in the module under test is replaced: with `time.monotonic` itself all timers would stand still."""
+    shared = re.compile(r"setattr\(\s*(?:[\"'](?:[\w.]+\.)?(?:asyncio|random|time)\.\w+[\"']|(?:asyncio|random|time),)")
+    for planted in ('setattr("hutong.clock.time.monotonic"', "setattr(time, "):
+        assert shared.search(planted)
+    tests = [path for path in SOURCE.parents[1].joinpath("tests").rglob("*.py") if path != Path(__file__)]
+    assert not [str(path) for path in tests if shared.search(path.read_text())]

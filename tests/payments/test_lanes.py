@@ -234,7 +234,7 @@ async def test_all_open_orders_end_within_a_minute_of_the_return_of_our_own_cloc
     platform = world.new_process()
     world.lifecycle = platform.lifecycle
     seconds = 0.0
-    monkeypatch.setattr("hutong.clock.time.monotonic", lambda: seconds)
+    monkeypatch.setattr("hutong.clock.monotonic", lambda: seconds)
     worker = make_worker(platform)
 
     async def sweep() -> None:

@@ -14,7 +14,7 @@ def test_a_jump_is_noticed_until_it_is_accepted_and_once_more_some_seconds_later
     clock: ManualClock, monkeypatch: pytest.MonkeyPatch, by: timedelta
 ) -> None:
     counted = 0.0
-    monkeypatch.setattr("hutong.clock.time.monotonic", lambda: counted)
+    monkeypatch.setattr("hutong.clock.monotonic", lambda: counted)
     jumps = ClockJumps(clock)
 
     def passes(seconds: float, jump: timedelta = timedelta(0)) -> timedelta | None:

@@ -7,7 +7,6 @@ import json
 import logging
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -160,7 +159,7 @@ def test_a_rare_line_is_written_once_a_minute_with_the_number_of_those_left_out(
 ) -> None:
     line = RareLine(get_logger("x"), "error", "rare")
     for seconds in (0.0, 1.0, 59.0, 60.0, 61.0):
-        monkeypatch.setattr(time, "monotonic", partial(float, seconds))
+        monkeypatch.setattr("hutong.telemetry.rare_line.monotonic", partial(float, seconds))
         line.write(at=seconds)
     shown = [json.loads(each) for each in capsys.readouterr().err.splitlines()]
     assert [(each["event"], each["at"], each["left_out"]) for each in shown] == [("rare", 0.0, 0), ("rare", 60.0, 2)]

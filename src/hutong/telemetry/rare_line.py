@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from time import monotonic
 from typing import Any
 
 _EVERY_S = 60.0
@@ -24,7 +24,7 @@ class RareLine:
 
     def write(self, **fields: object) -> None:
         """Write the line, unless it was written within the last minute."""
-        now = time.monotonic()
+        now = monotonic()
         if self._written_at is not None and now - self._written_at < _EVERY_S:
             self._left_out += 1
             return

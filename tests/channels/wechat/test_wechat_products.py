@@ -233,7 +233,7 @@ async def test_what_cannot_be_sent_to_the_first_host_goes_to_the_second(
     first = "http://127.0.0.1:1"  # nobody listens there
     url = rig.control.url
     channel, seconds = rig.make(base_url=first, backup_url=url), 1_000.0
-    monkeypatch.setattr("hutong.channels.wechat.client.time.monotonic", lambda: seconds)
+    monkeypatch.setattr("hutong.channels.wechat.client.monotonic", lambda: seconds)
     request = rig.request(now)
     assert (await channel.pay(request, now=now)).action is not None
     assert await channel.query(order_of(request), now=now) == await rig.channel.query(order_of(request), now=now)

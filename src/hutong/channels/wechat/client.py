@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import secrets
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import orjson
@@ -128,7 +128,7 @@ class WeChatClient:
         Errors:
             NoAnswer: there is no answer.
         """
-        prefers_first = time.monotonic() >= self._backup_until
+        prefers_first = monotonic() >= self._backup_until
         addresses = self._addresses if prefers_first else self._addresses[::-1]
         try:
             try:
@@ -137,7 +137,7 @@ class WeChatClient:
                 if error.sent or len(addresses) == 1:
                     raise
                 reply = await send(addresses[1])
-                self._backup_until = time.monotonic() + _BACKUP_S if prefers_first else 0.0
+                self._backup_until = monotonic() + _BACKUP_S if prefers_first else 0.0
                 return reply
         except ChannelUnreachable as error:
             raise NoAnswer.unreachable(error) from None

@@ -109,8 +109,8 @@ def await_release(name: str) -> None:
 def is_working(process: psutil.Process, name: str) -> bool:
     """Return whether a process is a part of the platform that has been released. Errors of psutil as they are."""
     if Path("/proc/self/comm").exists():
-        return process.name() == f"hutong-{name}"
-    return name in process.cmdline()  # where processes have no names of their own, a spare looks the same
+        return bool(process.name() == f"hutong-{name}")
+    return bool(name in process.cmdline())  # where processes have no names of their own, a spare looks the same
 
 
 def _name_process(name: str) -> None:

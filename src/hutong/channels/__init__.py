@@ -3,11 +3,11 @@
 Promises: an unproven answer is UNKNOWN; an unmapped code is neither a success nor a failure; a notification that is
 not authentic is refused; credentials are sealed at rest, never shown, and replaced without a restart.
 
-An adapter needs the names of this package alone. Accounts, code maps and the sums of a payment are the faces
-`accounts`, `codes` and `sums`.
+An adapter needs the names of this package alone. Accounts, code maps, disputes and the sums of a payment are the
+faces `accounts`, `codes`, `disputes` and `sums`.
 """
 
-from hutong.channels import accounts, codes, sums
+from hutong.channels import accounts, codes, disputes, sums
 from hutong.channels.accounts.accounts import Accounts, Offer
 from hutong.channels.bill import Bill, BillRow, BillRowKind, BillState
 from hutong.channels.capability import BillRule, Capabilities, PaymentMethod, RefundRule
@@ -70,6 +70,7 @@ __all__ = [
     "after_sending",
     "codes",
     "confirm_refusal",
+    "disputes",
     "make_channel",
     "sums",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from hutong.channels.disputes import DisputeRule
 from hutong.channels.model import ActionKind
 
 
@@ -84,6 +85,7 @@ class Capabilities:
         payout_methods: Ways to send money out; empty where there is none.
         payee_requires: The values that `PayoutRequest.payee` must hold.
         bill: The daily bill; None where there is none.
+        disputes: How disputes are answered by interface; None where the channel has none, and operators enter them.
     """
 
     channel: str
@@ -103,6 +105,7 @@ class Capabilities:
     payee_requires: frozenset[str] = frozenset()
     bill: BillRule | None = None
     amount_minor_min_of: Mapping[str, int] = field(default_factory=dict)
+    disputes: DisputeRule | None = None
 
     def takes(self, amount_minor: int, currency: str) -> bool:
         """Return whether one payment may be of this amount."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
+from hutong.channels.disputes import DisputeReport
 from hutong.channels.sums import ReturnedSums, Sums
 
 
@@ -192,6 +193,7 @@ class About(StrEnum):
     PAYMENT = "payment"
     REFUND = "refund"
     PAYOUT = "payout"
+    DISPUTE = "dispute"
     NOTHING = "nothing"
     """Genuine, but about nothing of ours: accepted and dropped."""
 
@@ -207,6 +209,8 @@ class Notification:
         order_no, channel_order_no: Our number and the channel's of the order whose money a refund gives back, where the
             message names them. They tell the order of a refund that a person made in the channel's portal.
         refunded_minor: How much of the order has gone back by all refunds, where the message states that.
+        dispute: The dispute that the message states; None where it only names one by `number`, which is the channel's,
+            to be queried.
     """
 
     number: str
@@ -216,6 +220,7 @@ class Notification:
     order_no: str | None = None
     channel_order_no: str | None = None
     refunded_minor: int | None = None
+    dispute: DisputeReport | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from hutong.channels.bill import Bill, BillRow
 from hutong.channels.capability import Capabilities
+from hutong.channels.disputes import DisputeReport, DisputeResponse, ResponseAnswer
 from hutong.channels.errors import NotOffered
 from hutong.channels.model import (
     ChannelAnswer,
@@ -103,6 +104,25 @@ class Channel(Protocol):
     async def query_payout(self, payout: PayoutRequest, *, now: datetime) -> ChannelAnswer:
         """Query the state of a payout."""
         raise NotOffered(f"{self.capabilities.channel} has no payouts")
+
+    async def query_dispute(self, dispute_no: str, *, now: datetime) -> DisputeReport | None:
+        """Query the state of a dispute; None without a proven answer."""
+        raise NotOffered(f"{self.capabilities.channel} has no disputes")
+
+    async def list_disputes(self, day: date, *, now: datetime) -> list[DisputeReport] | None:
+        """List the disputes that were opened on a day, those whose notification was lost among them.
+
+        Args:
+            day: In the zone in which the channel counts days.
+
+        Returns:
+            Reports, or None without a proven answer.
+        """
+        raise NotOffered(f"{self.capabilities.channel} has no disputes")
+
+    async def respond_to_dispute(self, response: DisputeResponse, *, now: datetime) -> ResponseAnswer:
+        """Send the merchant's answer to a dispute, or that the merchant gives in."""
+        raise NotOffered(f"{self.capabilities.channel} has no disputes")
 
     def parse_notification(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Notification:
         """Verify and read a message. Header names are lower case.

@@ -42,7 +42,9 @@ class UnionPayRefundSimulator:
             raise UnionPayRefusal("35", "原交易不存在或状态不正确[2011000]")
         now, left = self._store.clock.now(), self._store.refundable_minor(order)
         if fields["txnType"] in ("31", "33") and (
-            amount_minor != order.amount_minor or left != amount_minor or settle_date(order.paid_at) != settle_date(now)
+            amount_minor != order.captured_minor
+            or left != amount_minor
+            or settle_date(order.paid_at) != settle_date(now)
         ):
             raise UnionPayRefusal("36", "与原交易信息不符[2012000]")
         if amount_minor > left:

@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from hutong.clock import ManualClock
 from hutong.sandbox import SandboxSettings, serve
-from hutong.sandbox.store import OrderState, SandboxOrder, Store
+from hutong.sandbox.records import OrderState, SandboxOrder
+from hutong.sandbox.store import Store
 from hutong.sandbox.unionpay.keys import MER_ID, Issued, UnionPaySandboxKeys
 from hutong.sandbox.unionpay.orders import UnionPayOrders
 from hutong.sandbox.unionpay.preauthorizations import UnionPayPreauthorizationSimulator

@@ -26,8 +26,9 @@ from aiohttp import web
 from hutong.sandbox.bill import Entry
 from hutong.sandbox.faults import NotifyFaults
 from hutong.sandbox.notifier import Notifier
+from hutong.sandbox.records import Coupon, SandboxOrder, SandboxPayout, SandboxRefund
 from hutong.sandbox.simulator import Simulator, answer_call
-from hutong.sandbox.store import Coupon, SandboxOrder, SandboxPayout, SandboxRefund, Store
+from hutong.sandbox.store import Store
 from hutong.sandbox.stripe import objects, pages
 from hutong.sandbox.stripe.bill import KIND, balance_transactions, bill_entries
 from hutong.sandbox.stripe.keys import StripeSandboxKeys

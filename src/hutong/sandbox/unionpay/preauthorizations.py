@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from hutong.sandbox.store import OrderState, SandboxOrder, Store
+from hutong.sandbox.records import OrderState, SandboxOrder
+from hutong.sandbox.store import Store
 from hutong.sandbox.unionpay.bill import settle_date
 from hutong.sandbox.unionpay.fields import (
     Fields,

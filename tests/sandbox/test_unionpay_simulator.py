@@ -22,9 +22,9 @@ from hutong.clock import ManualClock
 from hutong.sandbox import SandboxSettings, serve
 from hutong.sandbox.records import OrderState, SandboxOrder
 from hutong.sandbox.store import Store
+from hutong.sandbox.unionpay.authorizations import UnionPayAuthorizationSimulator
 from hutong.sandbox.unionpay.keys import MER_ID, Issued, UnionPaySandboxKeys
 from hutong.sandbox.unionpay.orders import UnionPayOrders
-from hutong.sandbox.unionpay.preauthorizations import UnionPayPreauthorizationSimulator
 from hutong.sandbox.unionpay.simulator import UnionPaySimulator
 from hutong.sandbox.unionpay.validation import UnionPayRefusal
 
@@ -183,7 +183,7 @@ async def test_a_notification_is_proven_by_openssl_and_repeated_until_it_is_take
     _openssl_believes(own, fields, tmp_path)
 
 
-def reserved(clock: ManualClock) -> tuple[UnionPayPreauthorizationSimulator, dict[str, str], SandboxOrder]:
+def reserved(clock: ManualClock) -> tuple[UnionPayAuthorizationSimulator, dict[str, str], SandboxOrder]:
     """Money that is reserved, with the fields of what may follow."""
     store = Store("unionpay", clock)
     orders = UnionPayOrders(store)
@@ -199,7 +199,7 @@ def reserved(clock: ManualClock) -> tuple[UnionPayPreauthorizationSimulator, dic
         "orderId": "follow00001",
         "origQryId": order.channel_order_no,
     }
-    return UnionPayPreauthorizationSimulator(store, lambda _: None), following, order
+    return UnionPayAuthorizationSimulator(store, lambda _: None), following, order
 
 
 @pytest.mark.parametrize(

@@ -40,12 +40,12 @@ from hutong.channels.model import (
 )
 from hutong.channels.protocol import AccountFinding, Channel
 from hutong.channels.refusals import confirm_refusal
+from hutong.channels.unionpay.authorizations import KEPT, UnionPayAuthorizations
 from hutong.channels.unionpay.bill import download_bill, read_bill
 from hutong.channels.unionpay.client import UnionPayClient
 from hutong.channels.unionpay.credentials import UnionPayCredentials, UnionPayKeys
 from hutong.channels.unionpay.diagnostics import diagnose
 from hutong.channels.unionpay.notifications import parse_notification
-from hutong.channels.unionpay.preauthorizations import KEPT, UnionPayPreauthorizations
 from hutong.channels.unionpay.refunds import UnionPayRefunds
 from hutong.channels.unionpay.requests import (
     AMOUNT_MINOR_MAX,
@@ -114,8 +114,8 @@ class UnionPay(Channel):
         self._keys = UnionPayKeys(credentials)
         self._responses = UnionPayResponses(codes)
         self._client = UnionPayClient(credentials, self._keys, http, self._responses)
-        self._preauthorizations = UnionPayPreauthorizations(self._client, self._responses, credentials)
-        self._refunds = UnionPayRefunds(self._client, self._responses, credentials, self._preauthorizations)
+        self._authorizations = UnionPayAuthorizations(self._client, self._responses, credentials)
+        self._refunds = UnionPayRefunds(self._client, self._responses, credentials, self._authorizations)
 
     async def pay(self, request: PayRequest, *, now: datetime) -> ChannelAnswer:
         """Place the order. A gateway payment is a form that the payer's browser posts, so no call is made for it."""
@@ -161,7 +161,7 @@ class UnionPay(Channel):
         if order.capture:
             answer = await self._client.query("trade_state", order.attempt_no, order.placed_at, now=now)
         else:
-            answer = await self._preauthorizations.query(order, now=now)
+            answer = await self._authorizations.query(order, now=now)
         payable = order.expires_at is not None and now < order.expires_at + _EXPIRY_DELAY
         declined = answer.state is ChannelState.FAILED and order.capture_requested_at is None
         if declined and payable and product is not None and product.payer_may_retry:
@@ -173,11 +173,11 @@ class UnionPay(Channel):
         answer = await self.query(order, now=now)
         if answer.state is not ChannelState.AUTHORIZED:
             return answer
-        return await self._preauthorizations.release(order, answer, now=now)
+        return await self._authorizations.release(order, answer, now=now)
 
     async def capture(self, order: OrderReference, amount_minor: int, *, now: datetime) -> ChannelAnswer:
         """Take reserved money, once; the rest is released."""
-        return await self._preauthorizations.capture(order, amount_minor, now=now)
+        return await self._authorizations.capture(order, amount_minor, now=now)
 
     async def refund(self, refund: RefundRequest, *, now: datetime) -> ChannelAnswer:
         """Request a refund; PENDING once UnionPay has accepted it."""

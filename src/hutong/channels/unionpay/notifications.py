@@ -9,8 +9,8 @@ from urllib.parse import unquote_to_bytes
 
 from hutong.channels.errors import NoAnswer, NotAuthentic, NotificationRefused
 from hutong.channels.model import About, ChannelAnswer, ChannelState, Notification
+from hutong.channels.unionpay.authorizations import released, without_amount
 from hutong.channels.unionpay.credentials import UnionPayCredentials, UnionPayKeys
-from hutong.channels.unionpay.preauthorizations import released, without_amount
 from hutong.channels.unionpay.requests import (
     COMPLETION_TYPE,
     COMPLETION_VOID_TYPE,

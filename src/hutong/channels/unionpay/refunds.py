@@ -8,9 +8,9 @@ from datetime import datetime
 from hutong.channels.errors import NoAnswer
 from hutong.channels.model import NOT_SENT, ChannelAnswer, ChannelState, RefundRequest
 from hutong.channels.refusals import confirm_refusal
+from hutong.channels.unionpay.authorizations import UnionPayAuthorizations
 from hutong.channels.unionpay.client import UnionPayClient
 from hutong.channels.unionpay.credentials import UnionPayCredentials
-from hutong.channels.unionpay.preauthorizations import UnionPayPreauthorizations
 from hutong.channels.unionpay.requests import (
     COMPLETION_VOID_TYPE,
     REFUND_TYPE,
@@ -30,12 +30,12 @@ class UnionPayRefunds:
         client: UnionPayClient,
         responses: UnionPayResponses,
         credentials: UnionPayCredentials,
-        preauthorizations: UnionPayPreauthorizations,
+        authorizations: UnionPayAuthorizations,
     ) -> None:
         self._client = client
         self._responses = responses
         self._credentials = credentials
-        self._preauthorizations = preauthorizations
+        self._authorizations = authorizations
 
     async def refund(self, refund: RefundRequest, *, now: datetime) -> ChannelAnswer:
         return await self._submit(REFUND_TYPE, refund, now)
@@ -69,5 +69,5 @@ class UnionPayRefunds:
     async def _find_original(self, refund: RefundRequest, now: datetime) -> str | None:
         order = refund.order
         if not order.capture:
-            return await self._preauthorizations.find_completion(order, now=now)
+            return await self._authorizations.find_completion(order, now=now)
         return (await self._client.query("trade_state", order.attempt_no, order.placed_at, now=now)).channel_order_no

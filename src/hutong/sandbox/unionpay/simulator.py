@@ -29,11 +29,11 @@ from hutong.sandbox.notifier import Notifier
 from hutong.sandbox.records import Coupon, SandboxOrder, SandboxPayout, SandboxRefund
 from hutong.sandbox.simulator import Simulator, answer_call
 from hutong.sandbox.store import Store
+from hutong.sandbox.unionpay.authorizations import FollowUp, UnionPayAuthorizationSimulator
 from hutong.sandbox.unionpay.bill import order_row, pack_bill, refund_row, settle_date, write_bill
 from hutong.sandbox.unionpay.fields import MESSAGES, Fields, response
 from hutong.sandbox.unionpay.keys import Issued, UnionPaySandboxKeys
 from hutong.sandbox.unionpay.orders import APP_CHANNEL, UnionPayOrders
-from hutong.sandbox.unionpay.preauthorizations import FollowUp, UnionPayPreauthorizationSimulator
 from hutong.sandbox.unionpay.refunds_and_payouts import UnionPayRefundSimulator
 from hutong.sandbox.unionpay.validation import UnionPayRefusal, check_fields
 
@@ -58,14 +58,14 @@ class UnionPaySimulator(Simulator):
         self._orders = UnionPayOrders(store)
         self._refunds = UnionPayRefundSimulator(store)
         self._merchant_key = self._keys.merchant.key.public_key()
-        self._preauthorizations = UnionPayPreauthorizationSimulator(store, self._notify_of)
+        self._authorizations = UnionPayAuthorizationSimulator(store, self._notify_of)
         place, refund = self._orders.place, self._refunds.refund
         self._back: _Works = {
             ("01", "06"): ("place", place),
             ("01", "07"): ("place", place),
             ("11", "00"): ("place", place),
-            ("03", "00"): ("capture", self._preauthorizations.complete),
-            ("32", "00"): ("close", self._preauthorizations.release),
+            ("03", "00"): ("capture", self._authorizations.complete),
+            ("32", "00"): ("close", self._authorizations.release),
             ("04", "00"): ("refund", refund),
             ("31", "00"): ("void", refund),
             ("33", "00"): ("void", refund),
@@ -243,14 +243,14 @@ class UnionPaySimulator(Simulator):
 
     def _query(self, fields: Fields) -> Fields:
         number = fields["orderId"]
-        follow_up = self._preauthorizations.find(number, fields["txnTime"])
+        follow_up = self._authorizations.find(number, fields["txnTime"])
         order, refund = self.store.orders.get(number), self.store.refunds.get(number)
         if order is not None and order.content["txnTime"] == fields["txnTime"]:
             document, code = self._orders.document(order), self._orders.code(order)
         elif refund is not None and refund.content["txnTime"] == fields["txnTime"]:
             document, code = self._refunds.document(refund), self._refunds.code(refund)
         elif follow_up is not None:
-            document, code = self._preauthorizations.document(follow_up), "00"
+            document, code = self._authorizations.document(follow_up), "00"
         else:
             raise UnionPayRefusal("34", "查无此交易[2600000]")
         return document | response("00") | {"origRespCode": code, "origRespMsg": MESSAGES[code]}
@@ -271,7 +271,7 @@ class UnionPaySimulator(Simulator):
 
     def _notify_of(self, follow_up: FollowUp) -> None:
         faults = self.store.faults.notify
-        document = self._preauthorizations.document(follow_up, faults.amount_delta_minor)
+        document = self._authorizations.document(follow_up, faults.amount_delta_minor)
         self._notify(follow_up, document | response("00"), faults)
 
     def _notify(self, subject: SandboxOrder | SandboxRefund | FollowUp, fields: Fields, faults: NotifyFaults) -> None:

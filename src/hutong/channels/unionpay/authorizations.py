@@ -38,7 +38,7 @@ _LAPSE_DELAY = timedelta(days=1)
 _WITHOUT_RELEASE = (ChannelState.FAILED, ChannelState.NOT_FOUND)
 
 
-class UnionPayPreauthorizations:
+class UnionPayAuthorizations:
     """The orders of one account that reserve money."""
 
     def __init__(self, client: UnionPayClient, responses: UnionPayResponses, credentials: UnionPayCredentials) -> None:

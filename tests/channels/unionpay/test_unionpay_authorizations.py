@@ -71,7 +71,7 @@ async def test_an_application_gets_the_number_that_unionpays_sdk_takes(rig: Rig,
     assert (paid.state, paid.amount_minor) == (ChannelState.SUCCEEDED, rig.amount_minor)
 
 
-async def test_the_sdk_is_told_the_live_environment_at_the_live_gateway_alone(rig: Rig) -> None:
+async def test_the_sdk_gets_the_live_environment_at_the_live_gateway_alone(rig: Rig) -> None:
     live, test = rig.make(base_url="https://gateway.95516.com"), rig.make(base_url="https://gateway.test.95516.com")
     modes = [orjson.loads(c._action("unionpay_app", "1" * 21).content)["mode"] for c in (live, test, rig.channel)]
     assert modes == ["00", "01", "01"]
@@ -119,8 +119,8 @@ async def test_each_step_of_reserved_money_is_notified(rig: Rig, now, receiver) 
     captured = await rig.channel.capture(order, 3000, now=now)
     assert (captured.state, captured.amount_minor, captured.code) == (ChannelState.SUCCEEDED, 3000, "paid")
     assert captured.channel_order_no != authorized.answer.channel_order_no
-    told = await notice()
-    assert (told.about, told.number, told.answer) == (About.PAYMENT, order.attempt_no, captured)
+    notified = await notice()
+    assert (notified.about, notified.number, notified.answer) == (About.PAYMENT, order.attempt_no, captured)
     void = refund_of(order, now, 3000, notify_url=receiver.url)
     assert (await rig.channel.void(void, now=now)).state is ChannelState.PENDING
     voided = await notice()
@@ -136,8 +136,8 @@ async def test_a_release_is_notified_as_the_end_of_the_order(rig: Rig, now, rece
     closed = await rig.channel.close(order, now=now)
     assert (closed.state, closed.channel_order_no) == (ChannelState.CLOSED, None)
     await asyncio.wait_for(receiver.taken.get(), 10)
-    told = rig.channel.parse_notification(*(await asyncio.wait_for(receiver.taken.get(), 10)), now=now)
-    assert (told.about, told.number, told.answer) == (About.PAYMENT, order.attempt_no, closed)
+    notified = rig.channel.parse_notification(*(await asyncio.wait_for(receiver.taken.get(), 10)), now=now)
+    assert (notified.about, notified.number, notified.answer) == (About.PAYMENT, order.attempt_no, closed)
     late = replace(order, channel_order_no=reservation.channel_order_no, capture_requested_at=now)
     assert (await rig.channel.capture(late, 1, now=now)).state is ChannelState.UNKNOWN
     assert await taken(rig, order) == [("released", 8800)]
@@ -154,7 +154,7 @@ async def test_a_refused_or_doubtful_capture_is_unknown_and_is_made_once(rig: Ri
     assert await taken(rig, order) == [("captured", 3000)]
 
 
-async def test_a_capture_of_which_nothing_is_heard_is_not_taken_for_reserved_money(rig: Rig, now) -> None:
+async def test_a_capture_without_an_answer_is_not_taken_for_reserved_money(rig: Rig, now) -> None:
     order = await reserved(rig, now)
     await rig.next_release("capture", "reply_lost")
     assert (await rig.channel.capture(order, 3000, now=now)).state is ChannelState.UNKNOWN

@@ -1,7 +1,7 @@
 """Completions and releases of reserved money at the UnionPay simulator: transactions with numbers of their own.
 
 Source:
-    UnionPay's own samples, see `hutong.channels.unionpay.preauthorizations`. Assumed and not documented: both are
+    UnionPay's own samples, see `hutong.channels.unionpay.authorizations`. Assumed and not documented: both are
     processed at once, and one that is refused leaves no transaction to query.
 """
 
@@ -44,7 +44,7 @@ class FollowUp:
     accepted: bool = False
 
 
-class UnionPayPreauthorizationSimulator:
+class UnionPayAuthorizationSimulator:
     """The completions and releases of the merchant.
 
     Args:

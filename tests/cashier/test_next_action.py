@@ -29,6 +29,7 @@ METHODS = [
     "alipay_app",
     "alipay_code",
     "unionpay_front",
+    "unionpay_app",
     "unionpay_qr",
     "unionpay_collection",
     "card",

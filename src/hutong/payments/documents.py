@@ -182,7 +182,7 @@ def dispute_document(dispute: Dispute) -> dict[str, Any]:
         "amount_held_minor": dispute.held_minor,
         "currency": dispute.currency,
         "reason": dispute.reason,
-        "words": dispute.words,
+        "payer_statement": dispute.payer_statement,
         "due_at": _optional(dispute.due_at),
         "channel": dispute.channel,
         "channel_dispute_no": dispute.dispute_no,

@@ -43,7 +43,7 @@ class DisputeObject(BaseModel):
     )
     currency: str
     reason: str | None = Field(description="The channel's own code of the reason.")
-    words: str | None = Field(description="The payer's own words, unchanged.")
+    payer_statement: str | None = Field(description="What the payer has written, unchanged.")
     due_at: datetime | None = Field(description="Until when you may answer.")
     channel: str
     channel_dispute_no: str = Field(description="The channel's own number of it.")

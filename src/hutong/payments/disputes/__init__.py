@@ -5,9 +5,11 @@ merchant until the dispute has ended, and counts against what can be refunded; t
 clock holds.
 """
 
+from hutong.payments.disputes.billed import take_billed_disputes
 from hutong.payments.disputes.model import DISPUTE_TRANSITIONS, DisputeEventType
 
 __all__ = [
     "DISPUTE_TRANSITIONS",
     "DisputeEventType",
+    "take_billed_disputes",
 ]

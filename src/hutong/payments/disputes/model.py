@@ -70,7 +70,7 @@ class Dispute:
         amount_minor: What the payer disputes.
         taken_minor, fee_minor: What the channel has taken and charged for it by now, less what it has given back.
         held_minor: How much of both the merchant has given: held while it is open, and for good once it has ended.
-        words: The payer's own words; foreign text.
+        payer_statement: What the payer has written; foreign text.
         due_at: Until when the merchant may answer.
         opened_at, changed_at: By the channel's clock.
         reminders: How many of `REMINDERS` have been sent.
@@ -93,7 +93,7 @@ class Dispute:
     fee_minor: int
     held_minor: int
     reason: str | None
-    words: str | None
+    payer_statement: str | None
     due_at: datetime | None
     opened_at: datetime
     changed_at: datetime

@@ -30,7 +30,7 @@ from hutong.payments.store import claim_notifications, lock_attempts, write_time
 from hutong.payments.timeline import TimelineEntry
 
 _ORDER = tuple(DisputeState)
-_NUMBER_MAX, _REASON_MAX, _WORDS_MAX = 128, 64, 1000
+_NUMBER_MAX, _REASON_MAX, _STATEMENT_MAX = 128, 64, 1000
 
 
 class DisputeOutcome(StrEnum):
@@ -126,10 +126,10 @@ async def record_statement(
             _change(dispute, report, statement, now=now)
         if dispute == recorded:
             return DisputeOutcome.UNCHANGED, dispute
-        is_told = _told(dispute) != _told(recorded)
-        outcome = DisputeOutcome.CHANGED if is_told else DisputeOutcome.UNCHANGED
+        is_news = _published(dispute) != _published(recorded)
+        outcome = DisputeOutcome.CHANGED if is_news else DisputeOutcome.UNCHANGED
         is_end = dispute.is_final and dispute.state is not recorded.state
-        events = [END_EVENTS[dispute.state] if is_end else DisputeEventType.UPDATED] if is_told else []
+        events = [END_EVENTS[dispute.state] if is_end else DisputeEventType.UPDATED] if is_news else []
     count_taken(payment, attempt, before.taken_minor, dispute.taken_minor)
     await book_difference(tx, dispute, before, base=use.new_id(), now=now)
     await (insert_dispute(tx, dispute, now=now) if known is None else save_dispute(tx, dispute))
@@ -144,10 +144,10 @@ async def record_statement(
     return outcome, dispute
 
 
-def _told(dispute: Dispute) -> tuple[object, ...]:
-    """Return what a merchant is told of a dispute; a statement that changes nothing else is no event."""
+def _published(dispute: Dispute) -> tuple[object, ...]:
+    """Return what events of a dispute are about; a statement that changes nothing of it is none."""
     figures = dispute.amount_minor, dispute.taken_minor, dispute.fee_minor
-    return dispute.state, *figures, dispute.reason, dispute.words, dispute.due_at
+    return dispute.state, *figures, dispute.reason, dispute.payer_statement, dispute.due_at
 
 
 def count_taken(payment: Payment, attempt: Attempt, before_minor: int, after_minor: int) -> None:
@@ -197,7 +197,7 @@ def _open(
         fee_minor=0,
         held_minor=0,
         reason=report.reason,
-        words=report.words,
+        payer_statement=report.words,
         due_at=report.due_at,
         opened_at=report.opened_at or statement.stated_at,
         changed_at=statement.stated_at,
@@ -214,7 +214,7 @@ def _change(dispute: Dispute, report: DisputeReport, statement: DisputeStatement
     was_final = dispute.is_final
     dispute.state, dispute.amount_minor = report.state, report.amount_minor
     dispute.taken_minor, dispute.fee_minor = report.taken_minor, report.fee_minor
-    dispute.reason, dispute.words = report.reason or dispute.reason, report.words or dispute.words
+    dispute.reason, dispute.payer_statement = report.reason or dispute.reason, report.words or dispute.payer_statement
     if report.due_at is not None and report.due_at != dispute.due_at:
         dispute.due_at, dispute.reminders = report.due_at, 0
     dispute.changed_at, dispute.source = statement.stated_at, statement.source
@@ -226,7 +226,7 @@ def _change(dispute: Dispute, report: DisputeReport, statement: DisputeStatement
 
 def _fill_in(dispute: Dispute, report: DisputeReport) -> None:
     """Take from an earlier statement what no later one has stated."""
-    dispute.reason, dispute.words = dispute.reason or report.reason, dispute.words or report.words
+    dispute.reason, dispute.payer_statement = dispute.reason or report.reason, dispute.payer_statement or report.words
     dispute.due_at = dispute.due_at or report.due_at
     if report.opened_at is not None:
         dispute.opened_at = min(dispute.opened_at, report.opened_at)
@@ -241,7 +241,7 @@ def _bounded(report: DisputeReport) -> DisputeReport:
         taken_minor=max(report.taken_minor, 0),
         fee_minor=max(report.fee_minor, 0),
         reason=_text(report.reason, _REASON_MAX),
-        words=_text(report.words, _WORDS_MAX),
+        words=_text(report.words, _STATEMENT_MAX),
     )
 
 

@@ -25,7 +25,7 @@ CREATE TABLE payments.dispute (
     fee_minor bigint NOT NULL CHECK (fee_minor >= 0),
     held_minor bigint NOT NULL CHECK (held_minor BETWEEN 0 AND taken_minor + fee_minor),
     reason text CHECK (length(reason) <= 64),
-    words text CHECK (length(words) <= 1000),
+    payer_statement text CHECK (length(payer_statement) <= 1000),
     due_at timestamptz,
     opened_at timestamptz NOT NULL,
     changed_at timestamptz NOT NULL,
@@ -45,7 +45,7 @@ CREATE INDEX dispute_due_idx ON payments.dispute (due_at) WHERE state = 'needs_r
 CREATE INDEX dispute_uncovered_idx ON payments.dispute (id) WHERE held_minor < taken_minor + fee_minor;
 GRANT SELECT, INSERT ON payments.dispute TO hutong_app;
 GRANT UPDATE (
-    state, amount_minor, taken_minor, fee_minor, held_minor, reason, words, due_at, opened_at, changed_at, finished_at,
+    state, amount_minor, taken_minor, fee_minor, held_minor, reason, payer_statement, due_at, opened_at, changed_at, finished_at,
     source, next_query_at, reminders
 ) ON payments.dispute TO hutong_app;
 

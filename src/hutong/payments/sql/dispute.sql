@@ -4,7 +4,7 @@ payment_id uuid, attempt_id uuid, merchant_id uuid, account_id uuid, channel tex
 
 -- columns: dispute_state
 -- What changes with each statement.
-state text, amount_minor bigint, taken_minor bigint, fee_minor bigint, held_minor bigint, reason text, words text,
+state text, amount_minor bigint, taken_minor bigint, fee_minor bigint, held_minor bigint, reason text, payer_statement text,
 due_at timestamptz, opened_at timestamptz, changed_at timestamptz, finished_at timestamptz, source text,
 next_query_at timestamptz, reminders smallint
 

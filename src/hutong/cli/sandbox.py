@@ -111,6 +111,28 @@ def return_refund(channel: Channel, number: Number) -> None:
 
 
 @sandbox.command()
+def dispute(
+    channel: Channel,
+    number: Number,
+    amount_minor: Annotated[int | None, typer.Option(help="By default the whole payment.")] = None,
+    reason: Annotated[str | None, typer.Option(help="The channel's own code of the reason.")] = None,
+    form: Annotated[str | None, typer.Option(help="The channel's own kind of dispute, such as inquiry.")] = None,
+) -> None:
+    """Dispute a payment, as the payer does."""
+    _post(channel, "dispute", {"order_no": number, "amount_minor": amount_minor, "reason": reason, "form": form})
+
+
+@sandbox.command("move-dispute")
+def move_dispute(
+    channel: Channel,
+    number: Annotated[str, typer.Argument(metavar="NUMBER", help="The channel's number of the dispute.")],
+    status: Annotated[str, typer.Argument(metavar="STATUS", help="The channel's own status, such as won.")],
+) -> None:
+    """Bring a dispute to another status, as the payer, the bank or the channel does."""
+    _post(channel, "move", {"number": number, "status": status})
+
+
+@sandbox.command()
 def payout(
     channel: Channel,
     number: Number,
@@ -191,7 +213,9 @@ def bill(
 @sandbox.command()
 def show(
     channel: Channel,
-    what: Annotated[str, typer.Argument(metavar="WHAT", help="orders, refunds, payouts, truth or faults.")] = "truth",
+    what: Annotated[
+        str, typer.Argument(metavar="WHAT", help="orders, refunds, payouts, disputes, truth or faults.")
+    ] = "truth",
 ) -> None:
     """Show the channel's records, or its log in order."""
     _print(_call(channel, what, None))

@@ -88,6 +88,24 @@ class Return(_Strict):
     notify: Notify | None = None
 
 
+class Dispute(_Strict):
+    """A dispute by the payer of a paid order; without an amount, of the whole. See `Simulator.open_dispute`."""
+
+    order_no: str
+    amount_minor: Annotated[int, Field(ge=1, le=10**15)] | None = None
+    reason: str | None = None
+    form: str | None = None
+    notify: Notify | None = None
+
+
+class Move(_Strict):
+    """A change of a dispute by the payer or the bank, by the channel's number, to one of the channel's statuses."""
+
+    number: str
+    status: str
+    notify: Notify | None = None
+
+
 class Call(_Strict):
     """A fault of the next `times` calls of an interface that contain `match`."""
 
@@ -127,9 +145,10 @@ def routes(simulators: Mapping[str, Simulator]) -> list[web.RouteDef]:
 
     GET /control names the channels. Under /control/{channel}: POST scan, pay, decline act as the payer; POST refund,
     payout end a pending one; POST portal: a refund by a person in the channel's portal; POST return: a refund that had
-    succeeded fails; POST next: a fault of coming calls; POST faults: lasting faults; POST reset: no faults;
-    POST rotate: sign with the next key; POST bill: plant differences, answered with their key. GET faults,
-    orders, refunds, payouts, truth (with `?after=SEQ`), bill (with `?day=YYYY-MM-DD&kind=`).
+    succeeded fails; POST dispute: the payer disputes an order; POST move: a dispute changes; POST next: a fault of
+    coming calls; POST faults: lasting faults; POST reset: no faults; POST rotate: sign with the next key; POST bill:
+    plant differences, answered with their key. GET faults, orders, refunds, payouts, disputes, truth (with
+    `?after=SEQ`), bill (with `?day=YYYY-MM-DD&kind=`).
     """
     controls = {channel: _Control(simulator) for channel, simulator in simulators.items()}
 
@@ -176,6 +195,8 @@ class _Control:
             ("POST", "payout"): self.payout,
             ("POST", "portal"): self.portal,
             ("POST", "return"): self.return_refund,
+            ("POST", "dispute"): self.dispute,
+            ("POST", "move"): self.move_dispute,
             ("POST", "next"): self.next_calls,
             ("POST", "faults"): self.change,
             ("POST", "reset"): self.reset,
@@ -186,6 +207,7 @@ class _Control:
             ("GET", "orders"): self._lister("orders", self._store.orders.values),
             ("GET", "refunds"): self._lister("refunds", self._store.refunds.values),
             ("GET", "payouts"): self._lister("payouts", self._store.payouts.values),
+            ("GET", "disputes"): self._lister("disputes", self._store.disputes.values),
             ("GET", "truth"): self.truth,
         }
 
@@ -228,6 +250,18 @@ class _Control:
         body = await _read(request, Return)
         refund = self._store.refunds.get(body.number) or _absent("refund")
         return _outcome(refund, self._simulator.return_refund(refund, self._notify(body.notify)))
+
+    async def dispute(self, request: web.Request) -> web.Response:
+        body = await _read(request, Dispute)
+        order = self._store.orders.get(body.order_no) or _absent("order")
+        amount, notify = body.amount_minor or order.captured_minor, self._notify(body.notify)
+        opened = self._simulator.open_dispute(order, notify, amount_minor=amount, reason=body.reason, form=body.form)
+        return _outcome(opened or order, opened is not None)
+
+    async def move_dispute(self, request: web.Request) -> web.Response:
+        body = await _read(request, Move)
+        dispute = self._store.disputes.get(body.number) or _absent("dispute")
+        return _outcome(dispute, self._simulator.move_dispute(dispute, self._notify(body.notify), status=body.status))
 
     async def payout(self, request: web.Request) -> web.Response:
         body = await _read(request, Finish)

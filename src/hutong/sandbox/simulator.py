@@ -13,7 +13,16 @@ from aiohttp import web
 from hutong.sandbox.bill import Entry
 from hutong.sandbox.faults import NotifyFaults
 from hutong.sandbox.notifier import Notifier
-from hutong.sandbox.store import Coupon, OrderState, OutgoingState, SandboxOrder, SandboxPayout, SandboxRefund, Store
+from hutong.sandbox.store import (
+    Coupon,
+    OrderState,
+    OutgoingState,
+    SandboxDispute,
+    SandboxOrder,
+    SandboxPayout,
+    SandboxRefund,
+    Store,
+)
 
 Answer = TypeVar("Answer")
 
@@ -96,6 +105,26 @@ class Simulator(Protocol):
     def finish_payout(self, payout: SandboxPayout, faults: NotifyFaults, *, succeeded: bool) -> bool:
         """End a pending payout, like `finish_refund`."""
         ...
+
+    def open_dispute(
+        self, order: SandboxOrder, faults: NotifyFaults, *, amount_minor: int, reason: str | None, form: str | None
+    ) -> SandboxDispute | None:
+        """Let the payer dispute a paid order, and notify the platform.
+
+        Args:
+            reason: The channel's own code; None for its most frequent one.
+            form: The channel's own name of a kind of dispute; None for the ordinary kind.
+
+        Returns:
+            The dispute; None where the channel has none of this reason or form, or the order is not paid.
+        """
+        del order, faults, amount_minor, reason, form
+        return None
+
+    def move_dispute(self, dispute: SandboxDispute, faults: NotifyFaults, *, status: str) -> bool:
+        """Bring a dispute to a status of the channel, as the payer or the bank; return whether that was possible."""
+        del dispute, faults, status
+        return False
 
     def entries(self, kind: str, day: date) -> list[Entry]:
         """Return the rows of a day's bill, without planted differences."""

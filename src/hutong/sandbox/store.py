@@ -175,6 +175,35 @@ class SandboxPayout:
     accepted: bool = False
 
 
+@dataclass(slots=True)
+class SandboxDispute:
+    """A payer's dispute, under the channel's number; the other attributes are those of `SandboxOrder`.
+
+    Attributes:
+        status: The channel's own name of its state.
+        reason: The channel's own code of the reason.
+    """
+
+    dispute_no: str
+    order: SandboxOrder
+    amount_minor: int
+    reason: str
+    status: str
+    opened_at: datetime
+    data: dict[str, Any] = field(default_factory=dict)
+    changed_at: datetime | None = None
+    notify_url: str = ""
+    notified: int = 0
+    accepted: bool = False
+
+    @property
+    def currency(self) -> str:
+        return self.order.currency
+
+
+SandboxRecord = SandboxOrder | SandboxRefund | SandboxPayout | SandboxDispute
+
+
 class Store:
     """The data of one simulated channel. Kept in memory: a restarted sandbox starts empty."""
 
@@ -185,6 +214,7 @@ class Store:
         self.by_code: dict[str, SandboxOrder] = {}
         self.refunds: dict[str, SandboxRefund] = {}
         self.payouts: dict[str, SandboxPayout] = {}
+        self.disputes: dict[str, SandboxDispute] = {}
         self.planted: dict[tuple[str, str], list[Entry]] = {}
         """Bills with planted differences, by kind and day."""
         self.faults = Faults()
@@ -295,6 +325,14 @@ class Store:
         """End a payout; return whether it was still pending."""
         return self._finish(payout, "paid_out" if succeeded else "payout_failed", succeeded=succeeded)
 
+    def open_dispute(self, dispute: SandboxDispute) -> None:
+        self.disputes[dispute.dispute_no] = dispute
+        self._record(dispute, "disputed")
+
+    def change_dispute(self, dispute: SandboxDispute, status: str) -> None:
+        dispute.status, dispute.changed_at = status, self.clock.now()
+        self._record(dispute, f"dispute_{status}")
+
     def _take(self, order: SandboxOrder, amount_minor: int, event: str) -> None:
         order.captured_minor = amount_minor
         order.paid_at = self.clock.now()
@@ -308,14 +346,12 @@ class Store:
         self._record(record, event)
         return True
 
-    def _record(self, record: SandboxOrder | SandboxRefund | SandboxPayout, event: str) -> None:
+    def _record(self, record: SandboxRecord, event: str) -> None:
         number, channel_no = numbers(record)
         amount_minor = record.amount_minor
         if event == "captured" and isinstance(record, SandboxOrder):
             amount_minor = record.captured_minor
-        order = (
-            record if isinstance(record, SandboxOrder) else record.order if isinstance(record, SandboxRefund) else None
-        )
+        order = record if isinstance(record, SandboxOrder) else getattr(record, "order", None)
         self.truth.append(
             {
                 "seq": len(self.truth) + 1,
@@ -331,8 +367,10 @@ class Store:
         )
 
 
-def numbers(record: SandboxOrder | SandboxRefund | SandboxPayout) -> tuple[str, str]:
-    """Return the platform's number of a record and the channel's."""
+def numbers(record: SandboxRecord) -> tuple[str, str]:
+    """Return the platform's number of a record and the channel's; a dispute has the channel's alone."""
+    if isinstance(record, SandboxDispute):
+        return record.dispute_no, record.dispute_no
     if isinstance(record, SandboxOrder):
         return record.order_no, record.channel_order_no
     if isinstance(record, SandboxRefund):
@@ -340,9 +378,9 @@ def numbers(record: SandboxOrder | SandboxRefund | SandboxPayout) -> tuple[str, 
     return record.payout_no, record.channel_payout_no
 
 
-def describe(record: SandboxOrder | SandboxRefund | SandboxPayout) -> dict[str, Any]:
+def describe(record: SandboxRecord) -> dict[str, Any]:
     """Return a record as the control API shows it."""
     document = {f.name: getattr(record, f.name) for f in fields(record) if f.name not in ("content", "data", "order")}
-    if isinstance(record, SandboxRefund):
+    if isinstance(record, SandboxRefund | SandboxDispute):
         document["order_no"] = record.order.order_no
     return document

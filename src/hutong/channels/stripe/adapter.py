@@ -29,6 +29,7 @@ from pydantic import BaseModel
 from hutong.channels.bill import Bill, BillRow
 from hutong.channels.capability import BillRule, Capabilities, PaymentMethod, RefundRule
 from hutong.channels.codes.codes import Codes
+from hutong.channels.disputes import DisputeReport, DisputeResponse, ResponseAnswer
 from hutong.channels.errors import NoAnswer
 from hutong.channels.http import Http
 from hutong.channels.model import (
@@ -49,6 +50,7 @@ from hutong.channels.stripe.bill import KIND, download_bill, read_bill
 from hutong.channels.stripe.client import StripeClient, StripeReply
 from hutong.channels.stripe.credentials import StripeCredentials, StripeKeys
 from hutong.channels.stripe.diagnostics import diagnose
+from hutong.channels.stripe.disputes import RULE, StripeDisputes
 from hutong.channels.stripe.notifications import parse_notification
 from hutong.channels.stripe.refunds import StripeRefunds
 from hutong.channels.stripe.requests import (
@@ -90,6 +92,7 @@ class Stripe(Channel):
         authorization_kept=timedelta(days=7),
         amount_minor_min_of=AMOUNT_MINOR_MIN,
         bill=BillRule((KIND,), "stripe_balance_jsonl", 1, timedelta(0), timedelta(days=3650)),
+        disputes=RULE,
     )
     acceptance = HttpAnswer(200)
     refusal = HttpAnswer(400)
@@ -102,6 +105,7 @@ class Stripe(Channel):
         self._client = StripeClient(credentials, http, self._keys)
         self._responses = StripeResponses(codes, livemode=self._keys.livemode)
         self._refunds = StripeRefunds(self._client, self._responses, self.capabilities)
+        self._disputes = StripeDisputes(self._client, self._responses)
 
     async def pay(self, request: PayRequest, *, now: datetime) -> ChannelAnswer:
         """Take the money with a token, or create the page on which the payer enters a card at Stripe."""
@@ -281,6 +285,21 @@ class Stripe(Channel):
     async def query_refund(self, refund: RefundRequest, *, now: datetime) -> ChannelAnswer:
         """Query the state of a refund."""
         return await self._refunds.query_refund(refund, now=now)
+
+    async def query_dispute(self, dispute_no: str, *, now: datetime) -> DisputeReport | None:
+        """Query a dispute."""
+        del now
+        return await self._disputes.query(dispute_no)
+
+    async def list_disputes(self, day: date, *, now: datetime) -> list[DisputeReport] | None:
+        """List the disputes that were opened on a day in UTC."""
+        del now
+        return await self._disputes.list_day(day)
+
+    async def respond_to_dispute(self, response: DisputeResponse, *, now: datetime) -> ResponseAnswer:
+        """Submit evidence once, or close a dispute, which gives the money up."""
+        del now
+        return await self._disputes.respond(response)
 
     def parse_notification(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Notification:
         """Verify and read an event. An event that is about nothing of ours is accepted and dropped."""

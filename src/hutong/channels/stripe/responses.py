@@ -217,7 +217,7 @@ class StripeResponses:
         Errors:
             NoAnswer: it is not such an object, about the other account mode, or without an amount or a currency.
         """
-        object_id = self._id(thing, kind, prefixes)
+        object_id = self.identify(thing, kind, prefixes)
         amount = to_amount(thing.get("amount_received", thing.get("amount")))
         currency = to_currency(thing.get("currency"))
         if amount is None or currency is None:
@@ -237,13 +237,17 @@ class StripeResponses:
 
     def _ours(self, thing: Mapping[str, Any], kind: str, prefixes: tuple[str, ...], number: str, name: str) -> str:
         """Return the object's id, after checking its kind, its mode and its number of ours."""
-        object_id = self._id(thing, kind, prefixes)
+        object_id = self.identify(thing, kind, prefixes)
         if metadata(thing, name) != number:
             raise NoAnswer("not_ours", "the answer is about another number")
         return object_id
 
-    def _id(self, thing: Mapping[str, Any], kind: str, prefixes: tuple[str, ...]) -> str:
-        """Return the object's id, after checking its kind and its mode."""
+    def identify(self, thing: Mapping[str, Any], kind: str, prefixes: tuple[str, ...]) -> str:
+        """Return the object's id, after checking its kind and its mode.
+
+        Errors:
+            NoAnswer: it is of another kind, or of the other account mode.
+        """
         object_id = thing.get("id")
         if thing.get("object") != kind or not isinstance(object_id, str) or not is_id(object_id, *prefixes):
             raise NoAnswer("unreadable", f"the answer is not a {kind}")

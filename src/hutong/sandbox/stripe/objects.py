@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from hutong.sandbox.bill import Entry
-from hutong.sandbox.store import OrderState, OutgoingState, SandboxOrder, SandboxRefund
+from hutong.sandbox.store import OrderState, OutgoingState, SandboxDispute, SandboxOrder, SandboxRefund
 
 API_VERSION = "2025-03-31.basil"
 _INTENT_STATES = {
@@ -133,6 +134,50 @@ def refund(refund: SandboxRefund, *, delta_minor: int = 0) -> dict[str, Any]:
     return document
 
 
+def is_refundable(dispute: SandboxDispute) -> bool:
+    """Return whether a disputed charge can be refunded: while no money is taken, or after that came back."""
+    return dispute.status.startswith("warning_") or dispute.status == "won"
+
+
+def dispute(dispute: SandboxDispute, movements: Sequence[Entry], *, expand: bool = False) -> dict[str, Any]:
+    """Return a dispute.
+
+    Args:
+        movements: The rows of the balance that it has caused.
+        expand: Include its charge as an object.
+    """
+    submissions = dispute.data["submissions"]
+    return dispute_source(dispute) | {
+        "balance_transactions": [transaction(entry, expand=False) for entry in movements],
+        "charge": charge(dispute.order) if expand else dispute.order.data["charge"],
+        "evidence": dispute.data["evidence"],
+        "evidence_details": {
+            "due_by": seconds(dispute.data["due_at"]),
+            "has_evidence": bool(dispute.data["evidence"]),
+            "past_due": False,
+            "submission_count": submissions,
+        },
+        "is_charge_refundable": is_refundable(dispute),
+    }
+
+
+def dispute_source(dispute: SandboxDispute) -> dict[str, Any]:
+    """Return the part of a dispute that does not hold other objects."""
+    return {
+        "id": dispute.dispute_no,
+        "object": "dispute",
+        "amount": dispute.amount_minor,
+        "charge": dispute.order.data["charge"],
+        "created": seconds(dispute.opened_at),
+        "currency": dispute.currency.lower(),
+        "livemode": False,
+        "metadata": dispute.data["metadata"],
+        "payment_intent": dispute.order.channel_order_no,
+        "reason": dispute.reason,
+        "status": dispute.status,
+    }
+
+
 def event(event_id: str, kind: str, subject: dict[str, Any], at: datetime) -> dict[str, Any]:
     """Return an event about an object."""
     return {
@@ -150,26 +195,15 @@ def event(event_id: str, kind: str, subject: dict[str, Any], at: datetime) -> di
 
 def transaction_id(entry: Entry) -> str:
     """Return the id of a row's balance transaction."""
-    kind = "refund_failure" if entry.state == "refund_failure" else entry.kind
+    kind = entry.state if entry.state in ("refund_failure", "dispute_reversal") else entry.kind
     return "txn_" + hashlib.sha256(f"{kind} {entry.channel_no}".encode()).hexdigest()[:24]
 
 
 def transaction(entry: Entry, *, expand: bool) -> dict[str, Any]:
     """Return a balance transaction, made from the row alone, so that planted differences are consistent."""
-    paid = entry.kind == "payment"
-    is_credit = paid or entry.state == "refund_failure"
+    is_credit = entry.kind == "payment" or entry.state in ("refund_failure", "dispute_reversal")
     amount = entry.amount_minor if is_credit else -entry.amount_minor
-    source_id = entry.data["charge"] if paid else entry.channel_no
-    numbers = {"attempt_no": entry.order_no} if paid else _refund_numbers(entry)
-    source = {
-        "id": source_id,
-        "object": "charge" if paid else "refund",
-        "amount": entry.order_amount_minor if paid else entry.amount_minor,
-        "currency": entry.currency.lower(),
-        "metadata": numbers,
-        "payment_intent": entry.channel_order_no,
-        "status": "failed" if entry.state == "refund_failure" else "succeeded",
-    } | ({"amount_captured": entry.amount_minor} if paid else {"charge": entry.data["charge"]})
+    source = _source(entry)
     return {
         "id": transaction_id(entry),
         "object": "balance_transaction",
@@ -182,10 +216,26 @@ def transaction(entry: Entry, *, expand: bool) -> dict[str, Any]:
         "fee": entry.fee_minor,
         "net": amount - entry.fee_minor,
         "reporting_category": entry.state,
-        "source": source if expand else source_id,
+        "source": source if expand else source["id"],
         "status": "available",
-        "type": entry.state,
+        "type": "adjustment" if entry.kind == "dispute" else entry.state,
     }
+
+
+def _source(entry: Entry) -> dict[str, Any]:
+    """Return the object that a row is about, as far as the row holds it."""
+    if entry.kind == "dispute":
+        return dispute_source(entry.data["dispute"])
+    paid = entry.kind == "payment"
+    return {
+        "id": entry.data["charge"] if paid else entry.channel_no,
+        "object": "charge" if paid else "refund",
+        "amount": entry.order_amount_minor if paid else entry.amount_minor,
+        "currency": entry.currency.lower(),
+        "metadata": {"attempt_no": entry.order_no} if paid else _refund_numbers(entry),
+        "payment_intent": entry.channel_order_no,
+        "status": "failed" if entry.state == "refund_failure" else "succeeded",
+    } | ({"amount_captured": entry.amount_minor} if paid else {"charge": entry.data["charge"]})
 
 
 def _refund_numbers(entry: Entry) -> dict[str, str]:

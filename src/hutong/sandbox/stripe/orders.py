@@ -35,6 +35,15 @@ _METHODS: Mapping[str, str | None] = {
     "pm_card_visa_chargeDeclinedLostCard": "lost_card",
     "pm_card_visa_chargeDeclinedStolenCard": "stolen_card",
     "pm_card_chargeDeclinedFraudulent": "fraudulent",
+    "pm_card_createDispute": None,
+    "pm_card_createDisputeProductNotReceived": None,
+    "pm_card_createDisputeInquiry": None,
+}
+_DISPUTED: Mapping[str, tuple[str, str | None]] = {
+    # Payments that are disputed at once: the reason, and the form.
+    "pm_card_createDispute": ("fraudulent", None),
+    "pm_card_createDisputeProductNotReceived": ("product_not_received", None),
+    "pm_card_createDisputeInquiry": ("fraudulent", "inquiry"),
 }
 _CANCELABLE = (OrderState.OPEN, OrderState.DECLINED, OrderState.AUTHORIZED)
 _INTENT = (
@@ -48,6 +57,7 @@ _SESSION = (
 _QUERY = re.compile(r"metadata\['(\w{1,40})'\]:'([^']{1,500})'")
 
 Notify = Callable[[str, SandboxOrder], None]
+Dispute = Callable[[SandboxOrder, str, str | None], None]
 
 
 class StripeOrders:
@@ -55,10 +65,12 @@ class StripeOrders:
 
     Args:
         notify: Notifies about an order, as an event of this type.
+        dispute: Disputes a paid order, with a reason and a form.
     """
 
-    def __init__(self, store: Store, notify: Notify) -> None:
+    def __init__(self, store: Store, notify: Notify, dispute: Dispute) -> None:
         self._store = store
+        self._dispute = dispute
         self._notify = notify
         self._intents: dict[str, SandboxOrder] = {}
         self._sessions: dict[str, SandboxOrder] = {}
@@ -203,6 +215,8 @@ class StripeOrders:
             return False
         order.data |= {"born": True, "delta": delta_minor}
         captured = order.state is OrderState.PAID
+        if captured and order.data.get("payment_method") in _DISPUTED:
+            self._dispute(order, *_DISPUTED[order.data["payment_method"]])
         self._notify("payment_intent.succeeded" if captured else "payment_intent.amount_capturable_updated", order)
         return True
 

@@ -43,6 +43,9 @@ class StripeRefundSimulator:
             raise StripeRefusal(
                 400, "charge_already_refunded", f"Charge {order.data['charge']} has already been refunded."
             )
+        if any(one.order is order and not objects.is_refundable(one) for one in self._store.disputes.values()):
+            message = f"Charge {order.data['charge']} has been charged back; cannot issue a refund."
+            raise StripeRefusal(400, "charge_disputed", message)
         amount = integer(form, "amount") if "amount" in form else left
         if amount > left:
             raise StripeRefusal(

@@ -15,7 +15,8 @@ import hmac
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -27,9 +28,10 @@ from hutong.sandbox.bill import Entry
 from hutong.sandbox.faults import NotifyFaults
 from hutong.sandbox.notifier import Notifier
 from hutong.sandbox.simulator import Simulator, answer_call
-from hutong.sandbox.store import Coupon, SandboxOrder, SandboxPayout, SandboxRefund, Store
+from hutong.sandbox.store import Coupon, SandboxDispute, SandboxOrder, SandboxPayout, SandboxRefund, Store
 from hutong.sandbox.stripe import objects, pages
-from hutong.sandbox.stripe.bill import KIND, balance_transactions, bill_entries
+from hutong.sandbox.stripe.bill import KIND, balance_transactions, bill_entries, movements
+from hutong.sandbox.stripe.disputes import StripeDisputeSimulator
 from hutong.sandbox.stripe.keys import StripeSandboxKeys
 from hutong.sandbox.stripe.orders import StripeOrders
 from hutong.sandbox.stripe.refunds_and_payouts import StripeRefundSimulator
@@ -64,6 +66,7 @@ class StripeSimulator(Simulator):
     channel = "stripe"
     interfaces = frozenset(
         {"place", "confirm", "query", "close", "capture", "refund", "query_refund", "bill", "account"}
+        | {"query_dispute", "list_disputes", "respond", "close_dispute"}
     )
     schedule_s = SCHEDULE_S
     bill_kinds = (KIND,)
@@ -73,7 +76,8 @@ class StripeSimulator(Simulator):
         self.store = store
         self._keys = StripeSandboxKeys.load(folder)
         self._notifier = notifier
-        self._orders = StripeOrders(store, self._notify)
+        self._disputes = StripeDisputeSimulator(store, self._notify)
+        self._orders = StripeOrders(store, self._notify, self._dispute_whole)
         self._refunds = StripeRefundSimulator(store, self._orders, self._notify)
         self._kept: dict[str, _KeptAnswer] = {}
         self._notify_faults = NotifyFaults()
@@ -119,7 +123,24 @@ class StripeSimulator(Simulator):
             ),
             self._route("GET", "/v1/balance", "account", lambda *_: _BALANCE),
             self._route("GET", "/v1/webhook_endpoints", "account", lambda *_: _ENDPOINTS),
+            *self._dispute_routes(),
             *pages.routes(orders),
+        ]
+
+    def _dispute_routes(self) -> list[web.RouteDef]:
+        disputes, path = self._disputes, "/v1/disputes"
+        return [
+            self._route("GET", path, "list_disputes", lambda form, _: disputes.list_disputes(form)),
+            self._route(
+                "GET", f"{path}/{{id}}", "query_dispute", lambda form, request: disputes.retrieve(_id(request), form)
+            ),
+            self._route("POST", f"{path}/{{id}}", "respond", lambda form, request: disputes.update(_id(request), form)),
+            self._route(
+                "POST",
+                f"{path}/{{id}}/close",
+                "close_dispute",
+                lambda form, request: disputes.close(_id(request), form),
+            ),
         ]
 
     # Actions of payers and banks, requested by the control API or the payer's page.
@@ -157,6 +178,24 @@ class StripeSimulator(Simulator):
     def return_refund(self, refund: SandboxRefund, faults: NotifyFaults) -> bool:
         return self._with_faults(faults, lambda: self._refunds.fail(refund))
 
+    def open_dispute(
+        self, order: SandboxOrder, faults: NotifyFaults, *, amount_minor: int, reason: str | None, form: str | None
+    ) -> SandboxDispute | None:
+        opened: list[SandboxDispute | None] = []
+
+        def work() -> bool:
+            opened.append(self._disputes.open(order, amount_minor, reason or "fraudulent", form))
+            return opened[0] is not None
+
+        self._with_faults(faults, work)
+        return opened[0]
+
+    def move_dispute(self, dispute: SandboxDispute, faults: NotifyFaults, *, status: str) -> bool:
+        return self._with_faults(faults, lambda: self._disputes.move(dispute, status))
+
+    def _dispute_whole(self, order: SandboxOrder, reason: str, form: str | None) -> None:
+        self._disputes.open(order, order.captured_minor, reason, form)
+
     def finish_payout(self, payout: SandboxPayout, faults: NotifyFaults, *, succeeded: bool) -> bool:  # noqa: ARG002
         return False
 
@@ -180,7 +219,7 @@ class StripeSimulator(Simulator):
         finally:
             self._notify_faults = self.store.faults.notify
 
-    def _notify(self, kind: str, subject: SandboxOrder | SandboxRefund) -> None:
+    def _notify(self, kind: str, subject: SandboxOrder | SandboxRefund | SandboxDispute) -> None:
         faults, event_id, at = (
             self._notify_faults,
             f"evt_{secrets.token_hex(12)}",
@@ -188,6 +227,8 @@ class StripeSimulator(Simulator):
         )
         if isinstance(subject, SandboxOrder):
             document = objects.intent(subject, delta_minor=faults.amount_delta_minor)
+        elif isinstance(subject, SandboxDispute):
+            document = objects.dispute(subject, movements(subject))
         else:
             document = objects.refund(subject, delta_minor=faults.amount_delta_minor)
         body = orjson.dumps(objects.event(event_id, kind, document, at))
@@ -218,7 +259,7 @@ class StripeSimulator(Simulator):
                 text=text,
                 work=lambda: self._once(request, body, lambda: work(form, request)),
                 fail=_fail,
-                reply=lambda answer, kind: _reply(request, answer, kind),
+                reply=lambda answer, kind: _reply(request, answer, kind, self.store.clock.now()),
             )
 
         return web.route(method, path, answer)
@@ -262,7 +303,7 @@ class StripeSimulator(Simulator):
         """Return the platform's number of a call's subject and further text, for matching faults."""
         object_id = request.match_info.get("id") or str(form.get("payment_intent", ""))
         metadata = form.get("metadata")
-        if isinstance(metadata, dict):
+        if isinstance(metadata, dict) and object_id not in self.store.disputes:
             number = metadata.get("refund_no") or metadata.get("attempt_no")
             return str(number or ""), str(form.get("description", ""))
         order = self._orders.find(object_id)
@@ -270,6 +311,8 @@ class StripeSimulator(Simulator):
             refunds = [refund.refund_no for refund in self.store.refunds.values() if refund.order is order]
             lists_refunds = request.path == "/v1/refunds"
             return order.order_no, " ".join(refunds) if lists_refunds else order.description
+        if object_id in self.store.disputes:
+            return self.store.disputes[object_id].order.order_no, object_id
         refunds = [r.refund_no for r in self.store.refunds.values() if r.channel_refund_no == object_id]
         return (refunds[0] if refunds else ""), unquote(request.query_string)
 
@@ -298,7 +341,7 @@ def _fail(status: int | None, code: str | None) -> StripeAnswer:
     )
 
 
-def _reply(request: web.Request, answer: StripeAnswer, kind: str) -> web.StreamResponse:
+def _reply(request: web.Request, answer: StripeAnswer, kind: str, now: datetime) -> web.StreamResponse:
     document: Any = answer.body
     if kind in ("unsigned", "bad_signature", "stale"):
         # Stripe signs no answers; a page of a server in between stands for an answer that is not Stripe's.
@@ -313,6 +356,7 @@ def _reply(request: web.Request, answer: StripeAnswer, kind: str) -> web.StreamR
     elif kind == "too_long":
         body += b" " * (2 << 20)
     headers = {"Content-Type": "application/json", "Request-Id": f"req_{secrets.token_hex(7)}"}
+    headers["Date"] = format_datetime(now.astimezone(UTC), usegmt=True)
     headers["Stripe-Version"] = request.headers.get("Stripe-Version", objects.API_VERSION)
     if answer.original is not None:
         headers |= {"Idempotent-Replayed": "true", "Original-Request": answer.original}

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hutong.sandbox.store import SandboxOrder, SandboxRefund
+    from hutong.sandbox.records import SandboxOrder, SandboxRefund
 
 DIFFERENCES = {
     "missing": "the channel's bill leaves out a row",

@@ -15,8 +15,9 @@ from hutong.errors import InvalidRequest
 from hutong.http_requests import refuse_doubled_headers, refuse_foreign_origin
 from hutong.sandbox.bill import DIFFERENCES, plant
 from hutong.sandbox.faults import KINDS, CallFault, Faults, NotifyFaults
+from hutong.sandbox.records import Coupon, SandboxOrder, describe
 from hutong.sandbox.simulator import Simulator
-from hutong.sandbox.store import Coupon, SandboxOrder, Store, describe
+from hutong.sandbox.store import Store
 
 Model = TypeVar("Model", bound=BaseModel)
 Count = Annotated[int, Field(ge=0, le=100_000)]
@@ -93,8 +94,9 @@ class Dispute(_Strict):
 
     order_no: str
     amount_minor: Annotated[int, Field(ge=1, le=10**15)] | None = None
-    reason: str | None = None
+    reason: Annotated[str, Field(max_length=64)] | None = None
     form: str | None = None
+    words: Annotated[str, Field(max_length=1000)] = "It has not arrived."
     notify: Notify | None = None
 
 
@@ -255,7 +257,9 @@ class _Control:
         body = await _read(request, Dispute)
         order = self._store.orders.get(body.order_no) or _absent("order")
         amount, notify = body.amount_minor or order.captured_minor, self._notify(body.notify)
-        opened = self._simulator.open_dispute(order, notify, amount_minor=amount, reason=body.reason, form=body.form)
+        opened = self._simulator.open_dispute(
+            order, notify, amount_minor=amount, reason=body.reason, form=body.form, words=body.words
+        )
         return _outcome(opened or order, opened is not None)
 
     async def move_dispute(self, request: web.Request) -> web.Response:

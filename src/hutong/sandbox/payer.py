@@ -9,8 +9,8 @@ from string import Template
 from aiohttp import web
 
 from hutong.money import to_major
+from hutong.sandbox.records import OrderState, SandboxOrder
 from hutong.sandbox.simulator import Simulator
-from hutong.sandbox.store import OrderState, SandboxOrder
 
 _TEXTS = {
     "en": {

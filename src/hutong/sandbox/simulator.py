@@ -13,7 +13,7 @@ from aiohttp import web
 from hutong.sandbox.bill import Entry
 from hutong.sandbox.faults import NotifyFaults
 from hutong.sandbox.notifier import Notifier
-from hutong.sandbox.store import (
+from hutong.sandbox.records import (
     Coupon,
     OrderState,
     OutgoingState,
@@ -21,8 +21,8 @@ from hutong.sandbox.store import (
     SandboxOrder,
     SandboxPayout,
     SandboxRefund,
-    Store,
 )
+from hutong.sandbox.store import Store
 
 Answer = TypeVar("Answer")
 
@@ -107,18 +107,26 @@ class Simulator(Protocol):
         ...
 
     def open_dispute(
-        self, order: SandboxOrder, faults: NotifyFaults, *, amount_minor: int, reason: str | None, form: str | None
+        self,
+        order: SandboxOrder,
+        faults: NotifyFaults,
+        *,
+        amount_minor: int,
+        reason: str | None,
+        form: str | None,
+        words: str,
     ) -> SandboxDispute | None:
         """Let the payer dispute a paid order, and notify the platform.
 
         Args:
             reason: The channel's own code; None for its most frequent one.
             form: The channel's own name of a kind of dispute; None for the ordinary kind.
+            words: What the payer says.
 
         Returns:
             The dispute; None where the channel has none of this reason or form, or the order is not paid.
         """
-        del order, faults, amount_minor, reason, form
+        del order, faults, amount_minor, reason, form, words
         return None
 
     def move_dispute(self, dispute: SandboxDispute, faults: NotifyFaults, *, status: str) -> bool:

@@ -19,8 +19,9 @@ from hutong.clock import SystemClock
 from hutong.sandbox import control
 from hutong.sandbox.faults import NotifyFaults
 from hutong.sandbox.notifier import Notifier
+from hutong.sandbox.records import OrderState, SandboxOrder
 from hutong.sandbox.simulator import Simulator, answer_call
-from hutong.sandbox.store import OrderState, SandboxOrder, Store
+from hutong.sandbox.store import Store
 
 SHOP, SECRET = "1001", "a secret of thirty-two characters"
 WORDS = {

@@ -14,8 +14,9 @@ from hutong.sandbox.alipay.bill import PAYMENT, REFUND
 from hutong.sandbox.alipay.keys import BUYER_ID
 from hutong.sandbox.alipay.validation import AlipayRefusal, check_order, invalid
 from hutong.sandbox.bill import Entry, payment_entry, refund_entry
+from hutong.sandbox.records import OrderState, OutgoingState, SandboxOrder
 from hutong.sandbox.simulator import Simulator
-from hutong.sandbox.store import OrderState, OutgoingState, SandboxOrder, Store
+from hutong.sandbox.store import Store
 
 PAGES = frozenset({"alipay.trade.page.pay", "alipay.trade.wap.pay", "alipay.trade.app.pay"})
 """The methods that the payer's browser or application sends."""

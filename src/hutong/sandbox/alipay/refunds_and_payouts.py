@@ -8,8 +8,8 @@ from typing import Any
 from hutong.money import to_major
 from hutong.sandbox.alipay.orders import AlipayOrders, AnswerNode, beijing
 from hutong.sandbox.alipay.validation import AlipayRefusal, invalid, yuan
+from hutong.sandbox.records import OrderState, OutgoingState, SandboxOrder, SandboxPayout, SandboxRefund
 from hutong.sandbox.simulator import Simulator
-from hutong.sandbox.store import OrderState, OutgoingState, SandboxOrder, SandboxPayout, SandboxRefund
 
 _WINDOW = timedelta(days=365)
 _TRANSFER_STATES = {

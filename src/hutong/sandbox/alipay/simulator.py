@@ -34,8 +34,9 @@ from hutong.sandbox.alipay.validation import AlipayRefusal
 from hutong.sandbox.bill import Entry
 from hutong.sandbox.faults import NotifyFaults
 from hutong.sandbox.notifier import Message, Notifier
+from hutong.sandbox.records import SandboxOrder, SandboxPayout, SandboxRefund
 from hutong.sandbox.simulator import Simulator, answer_call
-from hutong.sandbox.store import SandboxOrder, SandboxPayout, SandboxRefund, Store
+from hutong.sandbox.store import Store
 
 SCHEDULE_S = (240, 600, 600, 3600, 7200, 21600, 54000)
 """The waits between Alipay's deliveries: 4m,10m,10m,1h,2h,6h,15h."""

@@ -6,7 +6,8 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from hutong.sandbox.bill import Entry, dispute_entry, payment_entry, refund_entry
-from hutong.sandbox.store import SandboxDispute, SandboxOrder, SandboxRefund, Store
+from hutong.sandbox.records import SandboxDispute, SandboxOrder, SandboxRefund
+from hutong.sandbox.store import Store
 from hutong.sandbox.stripe import objects
 from hutong.sandbox.stripe.validation import Form, expands, page
 

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from hutong.sandbox.store import OrderState, SandboxDispute, SandboxOrder, Store
+from hutong.sandbox.records import OrderState, SandboxDispute, SandboxOrder
+from hutong.sandbox.store import Store
 from hutong.sandbox.stripe import objects
 from hutong.sandbox.stripe.bill import movements
 from hutong.sandbox.stripe.validation import Form, StripeRefusal, check_names, expands, metadata_of, one_of, page
@@ -70,12 +71,14 @@ class StripeDisputeSimulator:
             opened_at=now,
             changed_at=now,
             notify_url=order.notify_url,
+            taken_minor=0 if form == "inquiry" else amount_minor,
+            fee_minor=0 if form else FEE_MINOR,
             data={"evidence": {}, "metadata": {}, "movements": [], "submissions": 0, "due_at": _due(now)},
         )
         self._store.open_dispute(dispute)
         self._notify("charge.dispute.created", dispute)
         if form != "inquiry":
-            self._withdraw(dispute, fee_minor=0 if form == "prevented" else FEE_MINOR)
+            self._withdraw(dispute)
         return dispute
 
     def move(self, dispute: SandboxDispute, status: str) -> bool:
@@ -83,18 +86,19 @@ class StripeDisputeSimulator:
         if status not in _MOVES.get(dispute.status, ()):
             return False
         is_escalated = dispute.status.startswith("warning_") and status == "needs_response"
-        self._store.change_dispute(dispute, status)
+        taken, fee = (dispute.amount_minor, FEE_MINOR) if is_escalated else (0 if status == "won" else None, None)
+        self._store.change_dispute(dispute, status, taken_minor=taken, fee_minor=fee)
         if is_escalated:
             dispute.data["due_at"] = _due(self._store.clock.now())
-            self._withdraw(dispute, fee_minor=FEE_MINOR)
+            self._withdraw(dispute)
         elif status == "won":
             self._add(dispute, 0, "dispute_reversal", f"Chargeback reversal for {dispute.order.data['charge']}")
             self._notify("charge.dispute.funds_reinstated", dispute)
         self._notify("charge.dispute.closed" if status in _ENDED else "charge.dispute.updated", dispute)
         return True
 
-    def _withdraw(self, dispute: SandboxDispute, *, fee_minor: int) -> None:
-        self._add(dispute, fee_minor, "dispute", f"Chargeback withdrawal for {dispute.order.data['charge']}")
+    def _withdraw(self, dispute: SandboxDispute) -> None:
+        self._add(dispute, dispute.fee_minor, "dispute", f"Chargeback withdrawal for {dispute.order.data['charge']}")
         self._notify("charge.dispute.funds_withdrawn", dispute)
 
     def _add(self, dispute: SandboxDispute, fee_minor: int, state: str, description: str) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from hutong.sandbox.bill import Entry
-from hutong.sandbox.store import OrderState, OutgoingState, SandboxDispute, SandboxOrder, SandboxRefund
+from hutong.sandbox.records import OrderState, OutgoingState, SandboxDispute, SandboxOrder, SandboxRefund
 
 API_VERSION = "2025-03-31.basil"
 _INTENT_STATES = {

@@ -7,7 +7,8 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hutong.sandbox.store import OrderState, SandboxOrder, Store
+from hutong.sandbox.records import OrderState, SandboxOrder
+from hutong.sandbox.store import Store
 from hutong.sandbox.stripe import objects
 from hutong.sandbox.stripe.validation import (
     Form,

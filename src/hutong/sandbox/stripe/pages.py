@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from hutong.money import to_major
-from hutong.sandbox.store import OrderState, SandboxOrder
+from hutong.sandbox.records import OrderState, SandboxOrder
 from hutong.sandbox.stripe import objects
 from hutong.sandbox.stripe.orders import StripeOrders
 

@@ -6,7 +6,8 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-from hutong.sandbox.store import OrderState, SandboxOrder, SandboxRefund, Store
+from hutong.sandbox.records import OrderState, SandboxOrder, SandboxRefund
+from hutong.sandbox.store import Store
 from hutong.sandbox.stripe import objects
 from hutong.sandbox.stripe.orders import StripeOrders
 from hutong.sandbox.stripe.validation import (

@@ -27,8 +27,9 @@ from aiohttp import web
 from hutong.sandbox.bill import Entry
 from hutong.sandbox.faults import NotifyFaults
 from hutong.sandbox.notifier import Notifier
+from hutong.sandbox.records import Coupon, SandboxDispute, SandboxOrder, SandboxPayout, SandboxRefund
 from hutong.sandbox.simulator import Simulator, answer_call
-from hutong.sandbox.store import Coupon, SandboxDispute, SandboxOrder, SandboxPayout, SandboxRefund, Store
+from hutong.sandbox.store import Store
 from hutong.sandbox.stripe import objects, pages
 from hutong.sandbox.stripe.bill import KIND, balance_transactions, bill_entries, movements
 from hutong.sandbox.stripe.disputes import StripeDisputeSimulator
@@ -179,7 +180,14 @@ class StripeSimulator(Simulator):
         return self._with_faults(faults, lambda: self._refunds.fail(refund))
 
     def open_dispute(
-        self, order: SandboxOrder, faults: NotifyFaults, *, amount_minor: int, reason: str | None, form: str | None
+        self,
+        order: SandboxOrder,
+        faults: NotifyFaults,
+        *,
+        amount_minor: int,
+        reason: str | None,
+        form: str | None,
+        words: str,  # noqa: ARG002 - Stripe does not pass on what the payer says
     ) -> SandboxDispute | None:
         opened: list[SandboxDispute | None] = []
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from hutong.clock import BEIJING
 from hutong.sandbox.bill import Entry, payment_entry, refund_entry
-from hutong.sandbox.store import SandboxOrder, SandboxRefund
+from hutong.sandbox.records import SandboxOrder, SandboxRefund
 from hutong.sandbox.unionpay.keys import MER_ID, TERM_ID
 
 _CUT = timedelta(hours=1)

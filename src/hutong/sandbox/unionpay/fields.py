@@ -8,7 +8,8 @@ from datetime import datetime
 import orjson
 
 from hutong.clock import BEIJING, to_ns
-from hutong.sandbox.store import SandboxOrder, Store
+from hutong.sandbox.records import SandboxOrder
+from hutong.sandbox.store import Store
 from hutong.sandbox.unionpay.bill import settle_date
 from hutong.sandbox.unionpay.keys import MER_ID
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 
-from hutong.sandbox.store import OrderState, SandboxOrder, Store
+from hutong.sandbox.records import OrderState, SandboxOrder
+from hutong.sandbox.store import Store
 from hutong.sandbox.unionpay.fields import (
     Fields,
     discounts,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from hutong.clock import BEIJING
-from hutong.sandbox.store import OrderState, OutgoingState, SandboxOrder, SandboxRefund, Store
+from hutong.sandbox.records import OrderState, OutgoingState, SandboxOrder, SandboxRefund
+from hutong.sandbox.store import Store
 from hutong.sandbox.unionpay.bill import settle_date
 from hutong.sandbox.unionpay.fields import (
     Fields,

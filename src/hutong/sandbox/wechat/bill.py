@@ -20,7 +20,8 @@ from aiohttp import web
 from hutong.clock import BEIJING
 from hutong.money import to_major
 from hutong.sandbox.bill import Entry, payment_entry, refund_entry
-from hutong.sandbox.store import OutgoingState, Store
+from hutong.sandbox.records import OutgoingState
+from hutong.sandbox.store import Store
 from hutong.sandbox.wechat.keys import APPID, MCHID
 from hutong.sandbox.wechat.protocol import Answer, WeChatRefusal
 

@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from hutong.sandbox.store import Coupon, OrderState, OutgoingState, SandboxOrder, Store
+from hutong.sandbox.records import Coupon, OrderState, OutgoingState, SandboxOrder
+from hutong.sandbox.store import Store
 from hutong.sandbox.wechat.bill import OPENID
 from hutong.sandbox.wechat.keys import APPID, MCHID
 from hutong.sandbox.wechat.protocol import Answer, WeChatRefusal, format_time, read_json

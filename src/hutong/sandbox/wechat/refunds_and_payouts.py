@@ -8,7 +8,8 @@ from typing import Any
 
 from aiohttp import web
 
-from hutong.sandbox.store import OrderState, OutgoingState, SandboxOrder, SandboxPayout, SandboxRefund, Store
+from hutong.sandbox.records import OrderState, OutgoingState, SandboxOrder, SandboxPayout, SandboxRefund
+from hutong.sandbox.store import Store
 from hutong.sandbox.wechat.bill import REFUND_STATES
 from hutong.sandbox.wechat.keys import APPID, MCHID
 from hutong.sandbox.wechat.protocol import Answer, WeChatRefusal, format_time, read_json

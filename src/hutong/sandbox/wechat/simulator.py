@@ -19,8 +19,9 @@ from aiohttp import web
 from hutong.sandbox.bill import Entry
 from hutong.sandbox.faults import NotifyFaults
 from hutong.sandbox.notifier import Notifier
+from hutong.sandbox.records import SandboxOrder, SandboxPayout, SandboxRefund
 from hutong.sandbox.simulator import Simulator, answer_call
-from hutong.sandbox.store import SandboxOrder, SandboxPayout, SandboxRefund, Store
+from hutong.sandbox.store import Store
 from hutong.sandbox.wechat.bill import BillDownloads, bill_entries, write_bill
 from hutong.sandbox.wechat.keys import WeChatSandboxKeys
 from hutong.sandbox.wechat.orders import PRODUCTS, WeChatOrders

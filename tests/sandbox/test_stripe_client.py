@@ -189,3 +189,29 @@ async def test_another_key_is_refused(url: str) -> None:
         await intent(stranger)
     async with aiohttp.ClientSession() as session, session.get(f"{url}/v1/balance") as response:
         assert response.status == 401
+
+
+async def test_the_client_reads_answers_and_closes_disputes(client: stripe.StripeClient) -> None:
+    for token, first, last, movements in (
+        ("pm_card_createDispute", "needs_response", "won", [-8800, 8800]),
+        ("pm_card_createDisputeInquiry", "warning_needs_response", "warning_closed", []),
+    ):
+        paid = await intent(client, payment_method=token, confirm=True)
+        (dispute,) = (await do(client.v1.disputes.list, params={"payment_intent": paid.id})).data
+        assert (dispute.status, dispute.amount, dispute.charge) == (first, 8800, paid.latest_charge)
+        staged = {"evidence": {"uncategorized_text": "winning_evidence"}, "submit": False}
+        shown = await do(client.v1.disputes.update, dispute.id, params=staged)
+        assert (shown.status, shown.evidence_details.submission_count) == (first, 0)
+        sent = await do(client.v1.disputes.update, dispute.id, params={"submit": True})
+        assert (sent.status.removeprefix("warning_"), sent.evidence_details.submission_count) == ("under_review", 1)
+        await asyncio.sleep(0.1)
+        over = await do(client.v1.disputes.retrieve, dispute.id)
+        assert (over.status, [row.amount for row in over.balance_transactions]) == (last, movements)
+    paid = await intent(client, payment_method="pm_card_createDispute", confirm=True)
+    (dispute,) = (await do(client.v1.disputes.list, params={"payment_intent": paid.id})).data
+    assert (await do(client.v1.disputes.close, dispute.id)).status == "lost"
+    with pytest.raises(stripe.InvalidRequestError, match="already closed"):
+        await do(client.v1.disputes.close, dispute.id)
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        await do(client.v1.refunds.create, params={"payment_intent": paid.id})
+    assert refused.value.code == "charge_disputed"

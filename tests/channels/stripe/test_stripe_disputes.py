@@ -143,16 +143,16 @@ STORY = [
 def test_statements_of_one_second_have_an_order_of_their_own(order: list[int]) -> None:
     """However they arrive, the last statement by `changed_at` is what Stripe stated last."""
     seen = [movement(), movement(8800, 0)]
-    told = [
+    stated = [
         read_dispute(RESPONSES, dispute(status=s, balance_transactions=seen[:n]), at=AT + timedelta(seconds=after))
         for after, s, n in STORY
     ]
-    assert len({report.changed_at for report in told}) == len(told)
+    assert len({report.changed_at for report in stated}) == len(stated)
     held: DisputeReport | None = None
     for place in order:
-        if held is None or told[place].changed_at > held.changed_at:  # type: ignore[operator]
-            held = told[place]
-    assert held == told[-1]
+        if held is None or stated[place].changed_at > held.changed_at:  # type: ignore[operator]
+            held = stated[place]
+    assert held == stated[-1]
 
 
 @settings(max_examples=200, deadline=None)

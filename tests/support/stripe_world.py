@@ -26,6 +26,7 @@ class World:
     stripe: Stripe
     control: Control
     now: datetime
+    keys: StripeSandboxKeys
 
     async def pay(self, token: str = "pm_card_visa", **changed: Any) -> tuple[OrderReference, Any]:
         fields: dict[str, Any] = {
@@ -69,9 +70,10 @@ async def open_world(
     sandbox_url: str, sandbox_folder: Path, http: Http, now: datetime, **changed: object
 ) -> AsyncIterator[World]:
     """Open the account; `changed` replaces credentials."""
-    raw = StripeSandboxKeys.load(sandbox_folder / "stripe").credentials(sandbox_url) | changed
+    keys = StripeSandboxKeys.load(sandbox_folder / "stripe")
+    raw = keys.credentials(sandbox_url) | changed
     credentials = StripeCredentials.model_validate(raw, context={"sandbox": True})
     async with aiohttp.ClientSession() as session:
         control = Control(sandbox_url, session, "stripe")
-        yield World(Stripe(credentials, http, Codes(load_codes(Stripe.code_map))), control, now)
+        yield World(Stripe(credentials, http, Codes(load_codes(Stripe.code_map))), control, now, keys)
         await control.post("reset")

@@ -34,6 +34,7 @@ from hutong.money import AMOUNT_MINOR_MAX
 
 REFUND_IDS = ("re_", "pyr_")
 """How the ids of refunds begin; those of payments that are not by card with the second."""
+_CODE_LENGTH_MAX = 1024
 _PROVEN_REFUSALS = frozenset({400, 401, 402, 403, 404})
 """Statuses with which Stripe states that it did nothing. After 409, 429 and from 500 on it may still act."""
 
@@ -291,14 +292,34 @@ def _sums(intent: Mapping[str, Any], received: int) -> Sums | None:
     return Sums(received, received, received - fee, withheld_minor=fee)
 
 
+def element_action(intent: Mapping[str, Any], publishable_key: str | None) -> PayerAction | None:
+    """Return what Stripe's form in the merchant's page needs, while the intent waits for the payer."""
+    secret = intent.get("client_secret")
+    if intent.get("status") not in ("requires_payment_method", "requires_confirmation", "requires_action"):
+        return None
+    if not isinstance(secret, str) or publishable_key is None:
+        raise NoAnswer("unreadable", "a PaymentIntent without its client secret")
+    content = {"client_secret": secret, "publishable_key": publishable_key}
+    return PayerAction(ActionKind.SDK, orjson.dumps(content).decode())
+
+
 def _action(intent: Mapping[str, Any]) -> PayerAction | None:
-    """Return the payer's action: 3-D Secure on a page of the payer's bank, or in the application by Stripe's SDK."""
+    """Return the payer's action: a page of the payer's bank or wallet, a code to scan, or a step by Stripe's SDK.
+
+    Stripe's form does the steps of its own intents.
+    """
     action = intent.get("next_action")
     if intent.get("status") != "requires_action" or not isinstance(action, dict):
         return None
-    redirect = action.get("redirect_to_url")
-    if isinstance(redirect, dict) and _is_address(redirect.get("url")):
-        return PayerAction(ActionKind.REDIRECT, str(redirect["url"]))
+    if intent.get("automatic_payment_methods"):
+        return None
+    for name in ("redirect_to_url", "alipay_handle_redirect"):
+        redirect = action.get(name)
+        if isinstance(redirect, dict) and _is_address(redirect.get("url")):
+            return PayerAction(ActionKind.REDIRECT, str(redirect["url"]))
+    code = action.get("wechat_pay_display_qr_code")
+    if isinstance(code, dict) and isinstance(code.get("data"), str) and 0 < len(code["data"]) <= _CODE_LENGTH_MAX:
+        return PayerAction(ActionKind.QR_CODE, code["data"])
     secret = intent.get("client_secret")
     if action.get("type") == "use_stripe_sdk" and isinstance(secret, str):
         return PayerAction(ActionKind.SDK, orjson.dumps({"client_secret": secret}).decode())

@@ -51,7 +51,8 @@ def intent(order: SandboxOrder, *, expand: bool = False, delta_minor: int = 0) -
         "amount_received": order.captured_minor + delta_minor if order.state is OrderState.PAID else 0,
         "canceled_at": seconds(order.changed_at) if order.state is OrderState.CLOSED else None,
         "capture_method": "automatic" if order.capture else "manual",
-        "client_secret": f"{order.channel_order_no}_secret_{order.data['secret']}",
+        "automatic_payment_methods": None if order.data["types"] else {"allow_redirects": "always", "enabled": True},
+        "client_secret": client_secret(order),
         "created": order.data["created"],
         "currency": order.currency.lower(),
         "description": order.description or None,
@@ -61,13 +62,29 @@ def intent(order: SandboxOrder, *, expand: bool = False, delta_minor: int = 0) -
         "metadata": order.data["metadata"],
         "next_action": _next_action(order) if state == "requires_action" else None,
         "payment_method": order.data.get("payment_method"),
-        "payment_method_types": ["card"],
+        "payment_method_types": list(order.data["types"]) or ["card", "alipay", "wechat_pay", "us_bank_account"],
         "status": state,
     }
 
 
+def client_secret(order: SandboxOrder) -> str:
+    """Return the secret with which the payer's browser confirms an intent."""
+    return f"{order.channel_order_no}_secret_{order.data['secret']}"
+
+
 def _next_action(order: SandboxOrder) -> dict[str, Any]:
-    return_url = order.data.get("return_url")
+    return_url, method = order.data.get("return_url"), order.data.get("payment_method")
+    if method == "wechat_pay":
+        code = {
+            "data": order.code_url,
+            "image_data_url": "data:image/png;base64,",
+            "image_url_png": "",
+            "image_url_svg": "",
+        }
+        return {"type": "wechat_pay_display_qr_code", "wechat_pay_display_qr_code": code}
+    if method == "alipay":
+        page = {"native_data": None, "native_url": None, "return_url": return_url, "url": order.code_url}
+        return {"type": "alipay_handle_redirect", "alipay_handle_redirect": page}
     if return_url is None:
         return {"type": "use_stripe_sdk", "use_stripe_sdk": {"type": "three_d_secure_redirect", "stripe_js": ""}}
     return {"type": "redirect_to_url", "redirect_to_url": {"return_url": return_url, "url": order.code_url}}
@@ -218,8 +235,16 @@ def transaction(entry: Entry, *, expand: bool) -> dict[str, Any]:
         "reporting_category": entry.state,
         "source": source if expand else source["id"],
         "status": "available",
-        "type": "adjustment" if entry.kind == "dispute" else entry.state,
+        "type": _type(entry),
     }
+
+
+def _type(entry: Entry) -> str:
+    """Return the type of a row: an adjustment for a dispute; cards have charges, all other methods payments."""
+    if entry.kind == "dispute":
+        return "adjustment"
+    of_others = {"charge": "payment", "refund": "payment_refund"}
+    return entry.state if entry.data["charge"].startswith("ch_") else of_others.get(entry.state, entry.state)
 
 
 def _source(entry: Entry) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class StripeRefundSimulator:
         return objects.refund(refund)
 
     def _new(self, order: SandboxOrder, amount_minor: int, metadata: dict[str, str], form: Form) -> SandboxRefund:
-        refund_id = f"re_{secrets.token_hex(12)}"
+        refund_id = f"{'re' if order.data['charge'].startswith('ch_') else 'pyr'}_{secrets.token_hex(12)}"
         refund = SandboxRefund(
             refund_no=metadata.get("refund_no", refund_id),
             channel_refund_no=refund_id,

@@ -9,14 +9,12 @@ Source:
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hmac
+import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from email.utils import format_datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -35,22 +33,16 @@ from hutong.sandbox.stripe.bill import KIND, balance_transactions, bill_entries,
 from hutong.sandbox.stripe.disputes import StripeDisputeSimulator
 from hutong.sandbox.stripe.keys import StripeSandboxKeys
 from hutong.sandbox.stripe.orders import StripeOrders
+from hutong.sandbox.stripe.protocol import StripeAnswer, api_key, fail, reply
 from hutong.sandbox.stripe.refunds_and_payouts import StripeRefundSimulator
 from hutong.sandbox.stripe.validation import Form, StripeRefusal, parse
 
 SCHEDULE_S = (300, 1800, 7200, 18000, 36000, 43200, 43200, 43200, 43200)
 _KEYS_KEPT = timedelta(hours=24)
+_PUBLIC = re.compile("/v1/payment_intents/pi_[0-9a-f]+(/confirm)?")
+"""What a payer's browser may call."""
 
 Work = Callable[[Form, web.Request], dict[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class StripeAnswer:
-    """A status and a body; `original` is the request that first got a replayed answer."""
-
-    status: int
-    body: Mapping[str, Any]
-    original: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +91,18 @@ class StripeSimulator(Simulator):
             self._route("POST", intent, "place", lambda form, request: orders.create_intent(form, _base(request))),
             self._route("POST", session, "place", lambda form, request: orders.create_session(form, _base(request))),
             self._route("GET", f"{intent}/search", "query", lambda form, _: orders.search(form)),
-            self._route("GET", f"{intent}/{{id}}", "query", lambda form, request: orders.intent(_id(request), form)),
+            self._route(
+                "GET",
+                f"{intent}/{{id}}",
+                "query",
+                lambda form, request: orders.intent(_id(request), form, is_public=self._is_public(request)),
+            ),
             self._route("GET", f"{session}/{{id}}", "query", lambda form, request: orders.session(_id(request), form)),
             self._route(
-                "POST", f"{intent}/{{id}}/confirm", "confirm", lambda form, request: orders.confirm(_id(request), form)
+                "POST",
+                f"{intent}/{{id}}/confirm",
+                "confirm",
+                lambda form, request: orders.confirm(_id(request), form, is_public=self._is_public(request)),
             ),
             self._route(
                 "POST", f"{intent}/{{id}}/capture", "capture", lambda form, request: orders.capture(_id(request), form)
@@ -266,23 +266,23 @@ class StripeSimulator(Simulator):
                 number=number,
                 text=text,
                 work=lambda: self._once(request, body, lambda: work(form, request)),
-                fail=_fail,
-                reply=lambda answer, kind: _reply(request, answer, kind, self.store.clock.now()),
+                fail=fail,
+                reply=lambda answer, kind: reply(request, answer, kind, self.store.clock.now()),
             )
 
         return web.route(method, path, answer)
 
     def _authenticate(self, request: web.Request) -> None:
-        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-        if scheme == "Basic":
-            try:
-                key = base64.b64decode(key, validate=True).decode().partition(":")[0]
-            except (binascii.Error, UnicodeDecodeError):
-                key = ""
-        if scheme not in ("Bearer", "Basic") or not key:
-            raise StripeRefusal(401, None, "You did not provide an API key.")
-        if not hmac.compare_digest(key.encode(), self._keys.secret_key.encode()):
+        key = api_key(request)
+        if self._is_public(request):
+            if not _PUBLIC.fullmatch(request.path):
+                raise StripeRefusal(403, "secret_key_required", "This API call cannot be made with a publishable key.")
+        elif not hmac.compare_digest(key.encode(), self._keys.secret_key.encode()):
             raise StripeRefusal(401, None, f"Invalid API Key provided: {key[:8]}****")
+
+    def _is_public(self, request: web.Request) -> bool:
+        """Return whether the caller is a payer's browser, which also has to know the intent's client secret."""
+        return hmac.compare_digest(api_key(request).encode(), self._keys.publishable_key.encode())
 
     def _once(self, request: web.Request, body: str, work: Callable[[], dict[str, Any]]) -> StripeAnswer:
         """Do the work, or repeat the answer to the first call with this key."""
@@ -340,32 +340,3 @@ def _id(request: web.Request) -> str:
 
 def _base(request: web.Request) -> str:
     return f"{request.scheme}://{request.host}"
-
-
-def _fail(status: int | None, code: str | None) -> StripeAnswer:
-    kind = "invalid_request_error" if status is not None and status < 500 else "api_error"
-    return StripeAnswer(
-        status or 500, StripeRefusal(0, code, code or "An error occurred with Stripe's servers.", kind=kind).body
-    )
-
-
-def _reply(request: web.Request, answer: StripeAnswer, kind: str, now: datetime) -> web.StreamResponse:
-    document: Any = answer.body
-    if kind in ("unsigned", "bad_signature", "stale"):
-        # Stripe signs no answers; a page of a server in between stands for an answer that is not Stripe's.
-        return web.Response(status=answer.status, text="<html>Welcome to the hotel</html>", content_type="text/html")
-    if kind == "other_order":
-        entries = document["data"] if isinstance(document.get("data"), list) else [document]
-        other = [dict(entry) | {"metadata": {"attempt_no": "another_order_no"}} for entry in entries]
-        document = dict(document) | {"data": other} if isinstance(document.get("data"), list) else other[0]
-    body = orjson.dumps(document)
-    if kind == "malformed":
-        body = b'{"id": "pi_'
-    elif kind == "too_long":
-        body += b" " * (2 << 20)
-    headers = {"Content-Type": "application/json", "Request-Id": f"req_{secrets.token_hex(7)}"}
-    headers["Date"] = format_datetime(now.astimezone(UTC), usegmt=True)
-    headers["Stripe-Version"] = request.headers.get("Stripe-Version", objects.API_VERSION)
-    if answer.original is not None:
-        headers |= {"Idempotent-Replayed": "true", "Original-Request": answer.original}
-    return web.Response(status=answer.status, body=body, headers=headers)

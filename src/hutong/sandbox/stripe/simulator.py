@@ -187,7 +187,7 @@ class StripeSimulator(Simulator):
         amount_minor: int,
         reason: str | None,
         form: str | None,
-        words: str,  # noqa: ARG002 - Stripe does not pass on what the payer says
+        statement: str,  # noqa: ARG002 - Stripe does not pass on what the payer says
     ) -> SandboxDispute | None:
         opened: list[SandboxDispute | None] = []
 

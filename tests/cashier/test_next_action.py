@@ -34,6 +34,9 @@ METHODS = [
     "unionpay_collection",
     "card",
     "card_page",
+    "stripe_element",
+    "stripe_alipay",
+    "stripe_wechat",
 ]
 
 

@@ -36,7 +36,7 @@ async def complained(world: AlipayWorld, method: str, **fields: Any) -> tuple[Pa
     request = await world.paid(method=method) if method == TRADE else world.request(method)
     if method != TRADE:
         await world.channel().pay(request, now=world.clock.now())
-    opened = await world.control("dispute", order_no=request.attempt_no, words=CLAIM, **fields)
+    opened = await world.control("dispute", order_no=request.attempt_no, statement=CLAIM, **fields)
     return request, opened["dispute_no"]
 
 
@@ -68,7 +68,7 @@ async def test_a_complaint_takes_no_money_and_is_read_whole(
         order_no=request.attempt_no,
         channel_order_no=order.channel_order_no,
         reason="未收到货" if method == TRADE else None,
-        words=CLAIM,
+        statement=CLAIM,
         due_at=None if method == TRADE else START + timedelta(days=3),
         opened_at=START,
         changed_at=START if method == TRADE else None,
@@ -197,7 +197,7 @@ async def test_a_trades_complaint_is_answered_then_spoken_about_then_ended(world
     assert done.report is not None
     assert (done.outcome, done.report.state) == (TAKEN, UNDER_REVIEW)
     dispute = world.simulator.store.disputes[number]
-    assert await channel.respond_to_dispute(answer(number), now=now) == done  # the same words are not sent again
+    assert await channel.respond_to_dispute(answer(number), now=now) == done  # the same text is not sent again
     assert (await channel.respond_to_dispute(answer(number, "快递已签收"), now=now)).outcome is TAKEN
     assert [reply["content"] for reply in dispute.data["replies"]] == ["已补发，单号 SF123", "快递已签收"]
     await world.control("move", number=number, status="FINISHED")

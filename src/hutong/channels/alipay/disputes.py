@@ -266,7 +266,7 @@ class _TradeComplaints:
             order_no=_order_no(node.get("merchant_order_no")),
             channel_order_no=text(node.get("trade_no"), 64),
             reason=text(node.get("complain_reason"), 64) or text(node.get("leaf_category_name"), 64),
-            words=text(node.get("content"), 1000),
+            statement=text(node.get("content"), 1000),
             opened_at=to_instant(node.get("gmt_create")),
             changed_at=to_instant(node.get("gmt_modified")),
         )
@@ -325,7 +325,7 @@ class _RiskComplaints:
             CURRENCY,
             order_no=_order_no(trade.get("out_no")),
             channel_order_no=trade_no,
-            words=text(node.get("complain_content"), 1000),
+            statement=text(node.get("complain_content"), 1000),
             due_at=to_instant(node.get("gmt_overdue")),
             opened_at=to_instant(node.get("gmt_complain")),
         )

@@ -56,7 +56,9 @@ class AlipayComplaints:
             f"{_RISK}.process.finish": ("respond_to_dispute", self._finish),
         }
 
-    def open(self, order: SandboxOrder, amount_minor: int, *, reason: str | None, words: str) -> SandboxDispute | None:
+    def open(
+        self, order: SandboxOrder, amount_minor: int, *, reason: str | None, statement: str
+    ) -> SandboxDispute | None:
         """Open a complaint: about a trade in a mini program by one interface, about any other by the other one."""
         if order.paid_at is None or amount_minor > order.captured_minor:
             return None
@@ -70,7 +72,7 @@ class AlipayComplaints:
             reason=reason or ("未收到货" if is_trade else ""),
             status="MERCHANT_PROCESSING" if is_trade else "WAIT_PROCESS",
             opened_at=now,
-            words=words,
+            statement=statement,
             data={"trade": is_trade, "replies": []},
             notify_url=order.notify_url if is_trade else "",
         )
@@ -152,7 +154,7 @@ class AlipayComplaints:
             "gmt_modified": beijing(dispute.changed_at or dispute.opened_at),
             "leaf_category_name": "退款",
             "complain_reason": dispute.reason,
-            "content": dispute.words,
+            "content": dispute.statement,
             "target_id": order.content.get("op_app_id", APP_ID),
             "target_type": "APPID",
         }
@@ -202,7 +204,7 @@ class AlipayComplaints:
             "complain_amount": trade["amount"],
             "gmt_complain": beijing(dispute.opened_at),
             "gmt_overdue": beijing(dispute.opened_at + _RISK_DUE),
-            "complain_content": dispute.words,
+            "complain_content": dispute.statement,
             "trade_no": order.channel_order_no,
             "status": trade["status"],
             "complaint_trade_info_list": [trade],

@@ -158,10 +158,10 @@ class AlipaySimulator(Simulator):
         amount_minor: int,
         reason: str | None,
         form: str | None,
-        words: str,
+        statement: str,
     ) -> SandboxDispute | None:
         """Complain as the payer; Alipay takes no money for it."""
-        dispute = None if form else self._complaints.open(order, amount_minor, reason=reason, words=words)
+        dispute = None if form else self._complaints.open(order, amount_minor, reason=reason, statement=statement)
         return None if dispute is None else self._notify(dispute, faults)
 
     def move_dispute(self, dispute: SandboxDispute, faults: NotifyFaults, *, status: str) -> bool:

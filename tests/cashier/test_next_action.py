@@ -27,6 +27,7 @@ METHODS = [
     "alipay_page",
     "alipay_wap",
     "alipay_app",
+    "alipay_jsapi",
     "alipay_code",
     "unionpay_front",
     "unionpay_app",

@@ -51,7 +51,7 @@ class WeChatSimulator(Simulator):
         self._notifier = notifier
         self._protocol = WeChatProtocol(WeChatSandboxKeys.load(folder), store.clock)
         self._orders = WeChatOrders(store)
-        self._outgoing = WeChatRefundsAndPayouts(store)
+        self._outgoing = WeChatRefundsAndPayouts(store, self._protocol.decrypt)
         self._bills = BillDownloads(store, self.bill)
         self._complaints = WeChatComplaints(store, lambda dispute, act: self._tell(dispute, store.faults.notify, act))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -27,10 +28,15 @@ _ACCOUNT = "支付用户零钱"
 
 
 class WeChatRefundsAndPayouts:
-    """Refunds and transfers: accepted, queried, and shown in notifications."""
+    """Refunds and transfers: accepted, queried, and shown in notifications.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        decrypt: Returns a text that the caller of a request has encrypted.
+    """
+
+    def __init__(self, store: Store, decrypt: Callable[[web.Request, object], str]) -> None:
         self._store = store
+        self._decrypt = decrypt
 
     def refund(self, request: web.Request, body: bytes) -> Answer:
         content = read_json(body)
@@ -154,7 +160,9 @@ class WeChatRefundsAndPayouts:
 
     def transfer(self, request: web.Request, body: bytes) -> Answer:
         content = read_json(body)
-        check_transfer(content)
+        if "user_name" in content:
+            content["user_name"] = self._decrypt(request, content["user_name"])
+        check_transfer(content, content.get("user_name"))
         payout = self._store.payouts.get(content["out_bill_no"])
         if payout is None:
             payout = SandboxPayout(
@@ -162,7 +170,8 @@ class WeChatRefundsAndPayouts:
                 channel_payout_no=self._store.new_channel_no("1330"),
                 amount_minor=content["transfer_amount"],
                 currency="CNY",
-                payee={"openid": content["openid"]},
+                payee={"openid": content["openid"]}
+                | ({"name": content["user_name"]} if "user_name" in content else {}),
                 notify_url=content.get("notify_url", ""),
                 content=content,
                 created_at=self._store.clock.now(),

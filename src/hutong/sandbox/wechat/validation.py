@@ -76,13 +76,19 @@ def check_refund(content: Mapping[str, Any]) -> None:
         _check_notify_url(content)
 
 
-def check_transfer(content: Mapping[str, Any]) -> None:
-    """Check the form of a transfer."""
+def check_transfer(content: Mapping[str, Any], name: str | None) -> None:
+    """Check the form of a transfer.
+
+    Args:
+        name: The payee's name, decrypted.
+    """
     _check_texts(content, ("appid", 32), ("transfer_scene_id", 36), ("openid", 64), ("transfer_remark", 32))
     _check_number(content, "out_bill_no", _BILL_NO, "商户单号格式错误")
     _check_amount(content, "transfer_amount", "/body/transfer_amount")
-    if content["transfer_amount"] >= 200_000 and not content.get("user_name"):
+    if content["transfer_amount"] >= 200_000 and not name:
         raise WeChatRefusal(400, "PARAM_ERROR", "转账金额大于等于2000元时，收款用户姓名必填", field="/body/user_name")
+    if content["transfer_amount"] < 30 and name is not None:
+        raise WeChatRefusal(400, "PARAM_ERROR", "转账金额小于0.3元时，不允许填写收款用户姓名", field="/body/user_name")
     if content["appid"] not in MERCHANT.apps:
         raise WeChatRefusal(400, "INVALID_REQUEST", "商户号与appid不匹配")
     infos = content.get("transfer_scene_report_infos")

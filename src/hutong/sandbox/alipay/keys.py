@@ -17,6 +17,9 @@ from cryptography.x509.oid import NameOID
 from hutong.sandbox.keys import Pair, load_or_create
 
 APP_ID = "2021000118641234"
+ISV_APP_ID = "2021000118649999"
+"""A third-party application, which acts for the merchant of `APP_ID` by this token. It has the same key."""
+AUTHORIZATION = "202601BB1ab1e7a0f6b14cffab6a7cef6c472X84"
 SELLER_ID = "2088102146225135"
 BUYER_ID = "2088101117955611"
 _ALIPAY = "支付宝（中国）网络技术有限公司"

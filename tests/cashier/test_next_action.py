@@ -30,10 +30,14 @@ METHODS = [
     "alipay_jsapi",
     "alipay_code",
     "unionpay_front",
+    "unionpay_app",
     "unionpay_qr",
     "unionpay_collection",
     "card",
     "card_page",
+    "stripe_element",
+    "stripe_alipay",
+    "stripe_wechat",
 ]
 
 

@@ -132,8 +132,12 @@ ENGLISH = Translations(
         "alipay_jsapi": "Alipay in a mini program",
         "alipay_code": "Alipay, by payment code",
         "unionpay_front": "UnionPay online",
+        "unionpay_app": "UnionPay from an app",
         "unionpay_wallet": "UnionPay, by payment code",
         "unionpay_collection": "UnionPay collection",
+        "stripe_element": "Card or wallet in the shop's page",
+        "stripe_alipay": "Alipay in another currency",
+        "stripe_wechat": "WeChat Pay in another currency",
     },
     hints={
         "wechat_native": "Open WeChat, tap +, then Scan",
@@ -144,6 +148,8 @@ ENGLISH = Translations(
         "unionpay_qr": "Open the UnionPay app, then tap Scan",
         "unionpay_front": "You enter your card on UnionPay's own page",
         "card_page": "You enter your card on the card processor's own page",
+        "stripe_alipay": "You sign in on Alipay's own page",
+        "stripe_wechat": "Open WeChat, tap +, then Scan",
     },
     any_hint="The next step tells you what to do",
 )
@@ -210,8 +216,12 @@ CHINESE = Translations(
         "alipay_jsapi": "支付宝（小程序）",
         "alipay_code": "支付宝付款码",
         "unionpay_front": "银联在线支付",
+        "unionpay_app": "云闪付（应用内）",
         "unionpay_wallet": "银联付款码",
         "unionpay_collection": "银联代收",
+        "stripe_element": "商户页面内的银行卡或钱包",
+        "stripe_alipay": "支付宝跨境支付",
+        "stripe_wechat": "微信跨境支付",
     },
     hints={
         "wechat_native": "打开微信，点“+”，选“扫一扫”",
@@ -222,6 +232,8 @@ CHINESE = Translations(
         "unionpay_qr": "打开云闪付，点“扫一扫”",
         "unionpay_front": "在银联的页面输入卡号并付款",
         "card_page": "在支付机构的页面输入卡号",
+        "stripe_alipay": "在支付宝的页面登录并付款",
+        "stripe_wechat": "打开微信，点“+”，选“扫一扫”",
     },
     any_hint="按下一步的提示完成支付",
 )

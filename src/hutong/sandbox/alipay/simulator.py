@@ -150,7 +150,7 @@ class AlipaySimulator(Simulator):
         return refund
 
     def return_refund(self, refund: SandboxRefund, faults: NotifyFaults) -> bool:  # noqa: ARG002
-        """Return False: what a payer's bank returns, Alipay credits to the payer's balance."""
+        """Return False: what a payer's bank returns, Alipay credits to the payer's balance (open/02ekfv)."""
         return False
 
     def open_dispute(

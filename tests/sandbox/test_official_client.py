@@ -251,7 +251,7 @@ async def test_the_client_answers_a_complaint(client: WeChatPay, url: str, notic
     assert (status, json.loads(text)["url"]) == (200, notify_url)
     async with aiohttp.ClientSession() as session:
         await session.post(f"{url}/control/wechat/pay", json={"order_no": number})
-        await session.post(f"{url}/control/wechat/dispute", json={"order_no": number, "words": "没有收到"})
+        await session.post(f"{url}/control/wechat/dispute", json={"order_no": number, "statement": "没有收到"})
     notice = await asyncio.to_thread(client.callback, *await taken.get())
     assert (notice["event_type"], notice["resource"]["action_type"]) == ("COMPLAINT.CREATE", "CREATE_COMPLAINT")
     complaint = notice["resource"]["complaint_id"]

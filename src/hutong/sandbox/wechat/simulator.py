@@ -59,6 +59,10 @@ class WeChatSimulator(Simulator):
     def credentials(cls, folder: Path, url: str) -> dict[str, object]:
         return WeChatSandboxKeys.load(folder).credentials(url)
 
+    @classmethod
+    def provider_credentials(cls, folder: Path, url: str) -> dict[str, object]:
+        return WeChatSandboxKeys.load(folder).provider_credentials(url)
+
     @staticmethod
     def accepted(status: int, body: bytes) -> bool:  # noqa: ARG004 - only the status counts
         return status in (200, 204)
@@ -171,9 +175,9 @@ class WeChatSimulator(Simulator):
         amount_minor: int,
         reason: str | None,
         form: str | None,
-        words: str,
+        statement: str,
     ) -> SandboxDispute | None:
-        dispute = None if form else self._complaints.open(order, amount_minor, reason, words)
+        dispute = None if form else self._complaints.open(order, amount_minor, reason, statement)
         if dispute is not None:
             self._tell(dispute, faults, "CREATE_COMPLAINT")
         return dispute

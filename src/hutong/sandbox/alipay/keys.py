@@ -95,6 +95,11 @@ class AlipaySandboxKeys:
             "alipay_root_certificates": self.root.certificate_pem,
         }
 
+    def provider_credentials(self, base_url: str, *, certificate_mode: bool = False) -> dict[str, object]:
+        """Return those of a third-party application that acts for the merchant."""
+        acting = {"app_id": ISV_APP_ID, "auth_app_id": APP_ID, "app_auth_token": AUTHORIZATION}
+        return self.credentials(base_url, certificate_mode=certificate_mode) | acting
+
 
 def certificate_of(pair: Pair) -> x509.Certificate:
     return x509.load_pem_x509_certificate(pair.certificate_pem.encode())

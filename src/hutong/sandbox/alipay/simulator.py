@@ -105,6 +105,10 @@ class AlipaySimulator(Simulator):
     def credentials(cls, folder: Path, url: str) -> dict[str, object]:
         return AlipaySandboxKeys.load(folder).credentials(url)
 
+    @classmethod
+    def provider_credentials(cls, folder: Path, url: str) -> dict[str, object] | None:
+        return AlipaySandboxKeys.load(folder).provider_credentials(url)
+
     @staticmethod
     def accepted(status: int, body: bytes) -> bool:
         return status == 200 and body.strip() == b"success"

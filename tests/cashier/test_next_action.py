@@ -27,6 +27,7 @@ METHODS = [
     "alipay_page",
     "alipay_wap",
     "alipay_app",
+    "alipay_jsapi",
     "alipay_code",
     "unionpay_front",
     "unionpay_app",
@@ -34,6 +35,9 @@ METHODS = [
     "unionpay_collection",
     "card",
     "card_page",
+    "stripe_element",
+    "stripe_alipay",
+    "stripe_wechat",
 ]
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from hutong.sandbox.wechat.keys import APPID, MCHID
+from hutong.sandbox.wechat.parties import MERCHANT, Party
 from hutong.sandbox.wechat.protocol import WeChatRefusal
 
 _LIFE_MIN = timedelta(minutes=1)
@@ -22,17 +22,18 @@ _BILL_NO = re.compile(r"[0-9A-Za-z]{1,32}")
 _NOTIFY_URL = re.compile(r"https?://[^?#]+")
 
 
-def check_order(content: Mapping[str, Any], product: str, now: datetime) -> datetime | None:
+def check_order(content: Mapping[str, Any], product: str, now: datetime, party: Party) -> datetime | None:
     """Check an order; return its expiry, postponed like WeChat's if it is less than a minute away."""
-    _check_texts(content, ("appid", 32), ("mchid", 32), ("description", 127))
+    _check_texts(content, *((name, 32) for name in (*party.names, *party.required_apps)), ("description", 127))
     _check_number(content, "out_trade_no", _ORDER_NO, "商户订单号格式错误")
     _check_amount(content.get("amount"), "total", "/body/amount/total")
     _check_currency(content["amount"])
     if product != "codepay":
         _check_texts(content, ("notify_url", 255))
         _check_notify_url(content)
-    if (content["mchid"], content["appid"]) != (MCHID, APPID):
-        raise WeChatRefusal(400, "APPID_MCHID_NOT_MATCH", "appid和mch_id不匹配")
+    party.check_order(content)
+    if product == "jsapi":
+        party.check_payer(content)
     _check_product(content, product)
     if "time_expire" not in content:
         return None
@@ -47,8 +48,6 @@ def check_order(content: Mapping[str, Any], product: str, now: datetime) -> date
 
 def _check_product(content: Mapping[str, Any], product: str) -> None:
     payer, scene = content.get("payer"), content.get("scene_info")
-    if product == "jsapi" and not (isinstance(payer, dict) and _is_text(payer.get("openid"), 128)):
-        raise WeChatRefusal(400, "PARAM_ERROR", "无效的openid", field="/body/payer/openid")
     if product == "codepay":
         code = payer.get("auth_code") if isinstance(payer, dict) else None
         if not isinstance(code, str) or not re.fullmatch(r"1[0-5][0-9]{16}", code):
@@ -84,7 +83,7 @@ def check_transfer(content: Mapping[str, Any]) -> None:
     _check_amount(content, "transfer_amount", "/body/transfer_amount")
     if content["transfer_amount"] >= 200_000 and not content.get("user_name"):
         raise WeChatRefusal(400, "PARAM_ERROR", "转账金额大于等于2000元时，收款用户姓名必填", field="/body/user_name")
-    if content["appid"] != APPID:
+    if content["appid"] not in MERCHANT.apps:
         raise WeChatRefusal(400, "INVALID_REQUEST", "商户号与appid不匹配")
     infos = content.get("transfer_scene_report_infos")
     if not isinstance(infos, list) or not all(

@@ -39,7 +39,7 @@ class WeChatOrders:
         if request.content_type != "application/json":
             raise WeChatRefusal(415, "PARAM_ERROR", "请求头Content-Type须为application/json")
         content = read_json(body)
-        expires_at = check_order(content, product, self._store.clock.now())
+        expires_at = check_order(content, self._store.clock.now())
         order = self._store.orders.get(content["out_trade_no"])
         if order is None:
             order = SandboxOrder(
@@ -79,12 +79,12 @@ class WeChatOrders:
 
     def query(self, request: web.Request, _body: bytes) -> Answer:
         if request.query.get("mchid") != MCHID:
-            raise WeChatRefusal(400, "PARAM_ERROR", "商户号错误", field="mchid")
+            raise WeChatRefusal(400, "PARAM_ERROR", "商户号错误")
         return 200, self.transaction(self._order(request))
 
     def close(self, request: web.Request, body: bytes) -> Answer:
         if read_json(body).get("mchid") != MCHID:
-            raise WeChatRefusal(400, "PARAM_ERROR", "商户号错误", field="mchid")
+            raise WeChatRefusal(400, "PARAM_ERROR", "商户号错误")
         order = self._order(request)
         if order.state is OrderState.PAID:
             raise WeChatRefusal(400, "ORDERPAID", "该订单已支付")
@@ -96,7 +96,7 @@ class WeChatOrders:
         """End a code payment: close it if it is unpaid, return the money if it is paid."""
         content = read_json(body)
         if (content.get("mchid"), content.get("appid")) != (MCHID, APPID):
-            raise WeChatRefusal(400, "PARAM_ERROR", "商户号或appid错误", field="mchid")
+            raise WeChatRefusal(400, "PARAM_ERROR", "商户号或appid错误")
         order = self._order(request)
         if order.method != "MICROPAY":
             raise WeChatRefusal(400, "INVALID_REQUEST", "仅付款码支付的订单可以撤销")

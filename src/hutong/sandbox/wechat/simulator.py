@@ -27,6 +27,7 @@ from hutong.sandbox.wechat.keys import WeChatSandboxKeys
 from hutong.sandbox.wechat.orders import PRODUCTS, WeChatOrders
 from hutong.sandbox.wechat.protocol import Answer, WeChatProtocol, WeChatRefusal, Work, fail, read_json
 from hutong.sandbox.wechat.refunds_and_payouts import WeChatRefundsAndPayouts
+from hutong.sandbox.wechat.validation import check
 
 SCHEDULE_S = (15, 15, 30, 180, 600, 1200, 1800, 1800, 1800, 3600, 10800, 10800, 10800, 21600, 21600)
 """The waits between WeChat's deliveries: 15s/15s/30s/3m/10m/20m/30m/30m/30m/60m/3h/3h/3h/6h/6h."""
@@ -82,10 +83,10 @@ class WeChatSimulator(Simulator):
         ]
 
     def _get(self, interface: str, path: str, work: Work) -> web.RouteDef:
-        return web.get(path, partial(self._answer, interface, work))
+        return web.get(path, partial(self._answer, interface, f"GET {path}", work))
 
     def _post(self, interface: str, path: str, work: Work) -> web.RouteDef:
-        return web.post(path, partial(self._answer, interface, work))
+        return web.post(path, partial(self._answer, interface, f"POST {path}", work))
 
     # Actions of payers and banks, requested by the control API or the payer's page.
 
@@ -165,7 +166,7 @@ class WeChatSimulator(Simulator):
 
     # The channel's interfaces.
 
-    async def _answer(self, interface: str, work: Work, request: web.Request) -> web.StreamResponse:
+    async def _answer(self, interface: str, rules: str, work: Work, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         try:
             self._protocol.authenticate(request, body)
@@ -175,6 +176,7 @@ class WeChatSimulator(Simulator):
 
         def answer() -> Answer:
             try:
+                check(rules, request, body, strict=self.store.faults.strict)
                 return work(request, body)
             except WeChatRefusal as refusal:
                 return refusal.status, refusal.body

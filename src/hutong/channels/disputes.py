@@ -1,4 +1,4 @@
-"""Disputes at channels: a payer's claim against a payment, as the channel states it, and the merchant's words about it.
+"""Disputes at channels: a payer's claim against a payment, as the channel states it, and the merchant's answer to it.
 
 A card scheme takes the money first and gives it back if the merchant wins. A wallet's complaint takes no money: the
 merchant replies, and refunds or not.
@@ -42,7 +42,7 @@ class DisputeReport:
             a complaint, and after a won dispute.
         fee_minor: What it has charged for the dispute by now, less what it has given back.
         reason: The channel's code of the reason, cut to 64 characters.
-        words: The payer's own words, cut to 1,000 characters; foreign text.
+        statement: The payer's own words, cut to 1,000 characters; foreign text.
         due_at: Until when the merchant may answer.
         changed_at: When the channel stated this, by its own clock: an earlier statement changes nothing.
     """
@@ -56,7 +56,7 @@ class DisputeReport:
     taken_minor: int = 0
     fee_minor: int = 0
     reason: str | None = None
-    words: str | None = None
+    statement: str | None = None
     due_at: datetime | None = None
     opened_at: datetime | None = None
     changed_at: datetime | None = None
@@ -64,7 +64,7 @@ class DisputeReport:
 
 @dataclass(frozen=True, slots=True)
 class DisputeResponse:
-    """The merchant's words about a dispute, to be sent to its channel.
+    """The merchant's answer to a dispute, to be sent to its channel.
 
     Attributes:
         response_no: Ours; the same however often it is sent.

@@ -96,7 +96,7 @@ class Dispute(_Strict):
     amount_minor: Annotated[int, Field(ge=1, le=10**15)] | None = None
     reason: Annotated[str, Field(max_length=64)] | None = None
     form: str | None = None
-    words: Annotated[str, Field(max_length=1000)] = "It has not arrived."
+    statement: Annotated[str, Field(max_length=1000)] = "It has not arrived."
     notify: Notify | None = None
 
 
@@ -259,7 +259,7 @@ class _Control:
         order = self._store.orders.get(body.order_no) or _absent("order")
         amount, notify = body.amount_minor or order.captured_minor, self._notify(body.notify)
         opened = self._simulator.open_dispute(
-            order, notify, amount_minor=amount, reason=body.reason, form=body.form, words=body.words
+            order, notify, amount_minor=amount, reason=body.reason, form=body.form, statement=body.statement
         )
         return _outcome(opened or order, opened is not None)
 

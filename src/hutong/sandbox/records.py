@@ -177,7 +177,7 @@ class SandboxDispute:
     Attributes:
         status: The channel's own name of its state.
         reason: The channel's own code of the reason.
-        words: What the payer says.
+        statement: What the payer says.
         taken_minor: What the channel has taken from the merchant for it, less what it has given back.
         fee_minor: Its fee, in the same way.
     """
@@ -188,7 +188,7 @@ class SandboxDispute:
     reason: str
     status: str
     opened_at: datetime
-    words: str = ""
+    statement: str = ""
     taken_minor: int = 0
     fee_minor: int = 0
     data: dict[str, Any] = field(default_factory=dict)

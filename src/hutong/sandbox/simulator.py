@@ -114,19 +114,19 @@ class Simulator(Protocol):
         amount_minor: int,
         reason: str | None,
         form: str | None,
-        words: str,
+        statement: str,
     ) -> SandboxDispute | None:
         """Let the payer dispute a paid order, and notify the platform.
 
         Args:
             reason: The channel's own code; None for its most frequent one.
             form: The channel's own name of a kind of dispute; None for the ordinary kind.
-            words: What the payer says.
+            statement: What the payer says.
 
         Returns:
             The dispute; None where the channel has none of this reason or form, or the order is not paid.
         """
-        del order, faults, amount_minor, reason, form, words
+        del order, faults, amount_minor, reason, form, statement
         return None
 
     def move_dispute(self, dispute: SandboxDispute, faults: NotifyFaults, *, status: str) -> bool:

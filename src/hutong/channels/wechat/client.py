@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -55,15 +55,30 @@ class WeChatClient:
         Errors:
             NoAnswer: there is no answer, or it is not proven.
         """
+        status, answer, _ = await self._call(method, target, now, content)
+        return status, answer
+
+    async def ask(self, target: str, now: datetime) -> tuple[dict[str, Any], datetime] | None:
+        """Return what WeChat states under an address, and when it has signed that; None without a proven statement."""
+        try:
+            status, answer, stated_at = await self._call("GET", target, now, None)
+        except NoAnswer:
+            return None
+        return (answer, stated_at) if status == 200 else None
+
+    async def _call(
+        self, method: str, target: str, now: datetime, content: Mapping[str, Any] | None
+    ) -> tuple[int, dict[str, Any], datetime]:
         reply = await self.send(method, target, now, content)
         try:
             try:
                 self._keys.verify(reply.headers, reply.body, now=now)
             except NotAuthentic as error:
                 await self._verify_again(reply, error, now)
-            return reply.status, decode_object(reply.body) if reply.body else {}
+            answer = decode_object(reply.body) if reply.body else {}
         except NotAuthentic as error:
             raise _unproven(reply.status, reply.body, str(error)) from None
+        return reply.status, answer, datetime.fromtimestamp(int(reply.headers["wechatpay-timestamp"]), UTC)
 
     async def _verify_again(self, reply: HttpReply, error: NotAuthentic, now: datetime) -> None:
         """Verify an answer once more if it names a certificate that is new among those that WeChat lists now."""

@@ -8,7 +8,8 @@ from hutong.channels.errors import NoAnswer
 from hutong.channels.model import ChannelAnswer, PayoutRequest
 from hutong.channels.refusals import confirm_refusal
 from hutong.channels.wechat.client import WeChatClient
-from hutong.channels.wechat.credentials import WeChatCredentials
+from hutong.channels.wechat.credentials import TransferScene
+from hutong.channels.wechat.merchant import WeChatMerchant
 from hutong.channels.wechat.requests import to_bill_no, transfer_content
 from hutong.channels.wechat.responses import WeChatResponses, is_paid
 
@@ -18,13 +19,15 @@ _PATH = "/v3/fund-app/mch-transfer/transfer-bills"
 class WeChatPayouts:
     """The transfers of one account."""
 
-    def __init__(self, client: WeChatClient, responses: WeChatResponses, credentials: WeChatCredentials) -> None:
+    def __init__(
+        self, client: WeChatClient, responses: WeChatResponses, merchant: WeChatMerchant, scene: TransferScene | None
+    ) -> None:
         self._client = client
         self._responses = responses
-        self._appid, self._scene = credentials.appid, credentials.transfer_scene
+        self._merchant, self._scene = merchant, scene
 
     async def payout(self, payout: PayoutRequest, *, now: datetime) -> ChannelAnswer:
-        transfer = transfer_content(payout, appid=self._appid, scene=self._scene)
+        transfer = transfer_content(payout, self._merchant, scene=self._scene)
         try:
             status, content = await self._client.call("POST", _PATH, now, transfer)
             if status == 200:

@@ -16,6 +16,7 @@ from hutong.channels.capability import Capabilities, PaymentMethod
 from hutong.channels.free_text import FreeText
 from hutong.channels.model import ActionKind, PayoutRequest, PayRequest, RefundRequest
 from hutong.channels.wechat.credentials import TransferScene
+from hutong.channels.wechat.merchant import TRANSFER, WeChatMerchant
 from hutong.clock import BEIJING
 from hutong.errors import InvalidParameter
 
@@ -33,13 +34,14 @@ METHODS: Mapping[str, PaymentMethod] = {
     "wechat_code": PaymentMethod(None, requires=frozenset({"auth_code"})),
 }
 
-PATHS: Mapping[str, str] = {
-    "wechat_native": "/v3/pay/transactions/native",
-    "wechat_jsapi": "/v3/pay/transactions/jsapi",
-    "wechat_h5": "/v3/pay/transactions/h5",
-    "wechat_app": "/v3/pay/transactions/app",
-    "wechat_code": "/v3/pay/transactions/codepay",
+PRODUCTS: Mapping[str, str] = {
+    "wechat_native": "native",
+    "wechat_jsapi": "jsapi",
+    "wechat_h5": "h5",
+    "wechat_app": "app",
+    "wechat_code": "codepay",
 }
+"""The last part of each product's address."""
 
 _NUMBER = re.compile(r"[0-9A-Za-z_-]{6,32}")
 _PAYOUT_NO = re.compile(r"([a-z]{3})_([0-9a-z]{1,29})")
@@ -75,15 +77,15 @@ def check_order(request: PayRequest) -> None:
     check_number(request.attempt_no)
 
 
-def order_content(request: PayRequest, *, mchid: str, appid: str) -> dict[str, Any]:
+def order_content(request: PayRequest, merchant: WeChatMerchant) -> dict[str, Any]:
     """Return the order as WeChat takes it. Placing again must repeat it, so nothing in it depends on when it is sent.
 
     Errors:
         InvalidParameter: the payer's part is missing or malformed, or WeChat cannot notify this address.
     """
+    app = merchant.app_of(request.method, request.payer)
     order: dict[str, Any] = {
-        "appid": appid,
-        "mchid": mchid,
+        **merchant.order_fields(app),
         "description": SUBJECT.fit(request.subject) or request.attempt_no,
         "out_trade_no": request.attempt_no,
         "amount": {"total": request.amount_minor, "currency": request.currency},
@@ -96,7 +98,7 @@ def order_content(request: PayRequest, *, mchid: str, appid: str) -> dict[str, A
     order["time_expire"] = request.expires_at.astimezone(BEIJING).isoformat(timespec="seconds")
     order["notify_url"] = _notify_url(request.notify_url, _NOTIFY_URL_MAX)
     if request.method == "wechat_jsapi":
-        order["payer"] = {"openid": _payer(request, "openid")}
+        order["payer"] = merchant.payer_fields(app, _payer(request, "openid"))
     elif request.method == "wechat_h5":
         # The address stored with the attempt, which placing again repeats even if the payer has moved.
         order["scene_info"] = {"payer_client_ip": _payer(request, "client_ip"), "h5_info": {"type": "Wap"}}
@@ -150,13 +152,13 @@ def check_refund(refund: RefundRequest, capabilities: Capabilities) -> None:
         raise InvalidParameter("WeChat Pay refunds an order within a year only", param="order")
 
 
-def refund_content(refund: RefundRequest) -> dict[str, Any]:
+def refund_content(refund: RefundRequest, merchant: WeChatMerchant) -> dict[str, Any]:
     """Return a refund as WeChat takes it.
 
     Errors:
         InvalidParameter: WeChat cannot notify this address.
     """
-    return {
+    return merchant.sub_fields | {
         "out_trade_no": refund.order.attempt_no,
         "out_refund_no": refund.refund_no,
         "reason": _REASON.fit(refund.reason) or "refund",
@@ -165,7 +167,7 @@ def refund_content(refund: RefundRequest) -> dict[str, Any]:
     }
 
 
-def transfer_content(payout: PayoutRequest, *, appid: str, scene: TransferScene | None) -> dict[str, Any]:
+def transfer_content(payout: PayoutRequest, merchant: WeChatMerchant, *, scene: TransferScene | None) -> dict[str, Any]:
     """Return a transfer as WeChat takes it.
 
     Errors:
@@ -180,7 +182,7 @@ def transfer_content(payout: PayoutRequest, *, appid: str, scene: TransferScene 
     if not (openid.isascii() and openid.isprintable() and 0 < len(openid) <= 64):
         raise InvalidParameter("a transfer needs the payee's openid", param="payee.openid")
     return {
-        "appid": appid,
+        "appid": merchant.app_of(TRANSFER, payout.payee),
         "out_bill_no": to_bill_no(payout.payout_no),
         "transfer_scene_id": scene.id,
         "openid": openid,

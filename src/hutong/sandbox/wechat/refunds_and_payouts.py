@@ -11,7 +11,8 @@ from aiohttp import web
 from hutong.sandbox.records import OrderState, OutgoingState, SandboxOrder, SandboxPayout, SandboxRefund
 from hutong.sandbox.store import Store
 from hutong.sandbox.wechat.bill import REFUND_STATES
-from hutong.sandbox.wechat.keys import APPID, MCHID
+from hutong.sandbox.wechat.keys import MCHID
+from hutong.sandbox.wechat.parties import MERCHANT, PARTY, Party
 from hutong.sandbox.wechat.protocol import Answer, WeChatRefusal, format_time, read_json
 
 _WINDOW = timedelta(days=365)
@@ -32,7 +33,8 @@ class WeChatRefundsAndPayouts:
 
     def refund(self, request: web.Request, body: bytes) -> Answer:
         content = read_json(body)
-        order = self._paid_order(content)
+        request[PARTY].check_sub(content)
+        order = self._paid_order(content, request[PARTY])
         existing = self._store.refunds.get(content["out_refund_no"])
         if existing is not None:
             if existing.order is not order or existing.amount_minor != content["amount"]["refund"]:
@@ -68,17 +70,18 @@ class WeChatRefundsAndPayouts:
         )
 
     def query_refund(self, request: web.Request, _body: bytes) -> Answer:
+        request[PARTY].check_sub(request.query)
         refund = self._store.refunds.get(request.match_info["number"])
-        if refund is None:
+        if refund is None or refund.order.data["party"] is not request[PARTY]:
             raise WeChatRefusal(404, "RESOURCE_NOT_EXISTS", "退款单不存在")
         return 200, self.refund_document(refund)
 
-    def _paid_order(self, content: dict[str, Any]) -> SandboxOrder:
+    def _paid_order(self, content: dict[str, Any], party: Party) -> SandboxOrder:
         order = self._store.orders.get(content.get("out_trade_no", ""))
         if order is None and "transaction_id" in content:
             channel_no = content["transaction_id"]
             order = next((o for o in self._store.orders.values() if o.channel_order_no == channel_no), None)
-        if order is None:
+        if order is None or order.data["party"] is not party:
             raise WeChatRefusal(404, "RESOURCE_NOT_EXISTS", "订单不存在")
         if order.state is not OrderState.PAID or order.paid_at is None:
             raise WeChatRefusal(400, "INVALID_REQUEST", "订单未支付成功，不能退款")
@@ -129,7 +132,7 @@ class WeChatRefundsAndPayouts:
         """Return a refund as its notification shows it: with other names, and without a currency."""
         order, amount_minor = refund.order, refund.amount_minor + amount_delta_minor
         document: dict[str, Any] = {
-            "mchid": MCHID,
+            **order.data["party"].names,
             "transaction_id": order.channel_order_no,
             "out_trade_no": order.order_no,
             "refund_id": refund.channel_refund_no,
@@ -149,7 +152,7 @@ class WeChatRefundsAndPayouts:
 
     def transfer(self, request: web.Request, body: bytes) -> Answer:
         content = read_json(body)
-        if content["appid"] != APPID:
+        if content["appid"] not in MERCHANT.apps:
             raise WeChatRefusal(400, "INVALID_REQUEST", "商户号与appid不匹配")
         payout = self._store.payouts.get(content["out_bill_no"])
         if payout is None:
@@ -181,7 +184,7 @@ class WeChatRefundsAndPayouts:
         payout = self._store.payouts.get(request.match_info["number"])
         if payout is None:
             raise WeChatRefusal(404, "NOT_FOUND", "转账单不存在")
-        return 200, self.transfer_document(payout) | {"appid": APPID}
+        return 200, self.transfer_document(payout) | {"appid": payout.content["appid"]}
 
     def transfer_document(self, payout: SandboxPayout, amount_delta_minor: int = 0) -> dict[str, Any]:
         """Return a transfer as its notification shows it; the query adds the application's id."""

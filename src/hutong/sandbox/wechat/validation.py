@@ -16,12 +16,19 @@ from typing import Any
 from aiohttp import web
 
 from hutong.sandbox.rules import Fault, PublishedRules, Violation
-from hutong.sandbox.wechat.keys import APPID, MCHID
+from hutong.sandbox.wechat.parties import Party
 from hutong.sandbox.wechat.protocol import WeChatRefusal, read_json
 
 RULES = PublishedRules.load("wechat")
 _LIFE_MIN = timedelta(minutes=1)
-_TYPES = {"integer": "64 位有符号整数", "string": "字符串", "object": "对象", "list": "数组", "time": "时间"}
+_TYPES = {
+    "integer": "64 位有符号整数",
+    "digits": "64 位有符号整数",
+    "string": "字符串",
+    "object": "对象",
+    "list": "数组",
+    "time": "时间",
+}
 _UNITS = {"bytes": "字节数", "chars": "字符数"}
 
 
@@ -31,11 +38,11 @@ def check(interface: str, request: web.Request, body: bytes, *, strict: bool) ->
     Errors:
         WeChatRefusal: it breaks one.
     """
-    content = {**request.match_info, **request.query, **(read_json(body) if request.method == "POST" else {})}
+    content = {**request.match_info, **request.query, **({} if request.method == "GET" else read_json(body))}
     found = RULES.violation(interface, content, strict=strict)
     if found is None:
         return
-    location = "body" if request.method == "POST" else "query"
+    location = "query" if request.method == "GET" else "body"
     raise _refusal(found, "uri_template" if found.path[0] in request.match_info else location)
 
 
@@ -70,13 +77,14 @@ def _refusal(found: Violation, location: str) -> WeChatRefusal:
 
 
 def _of_type(name: str) -> str:
-    return f" {_TYPES[name]}" if name == "integer" else _TYPES[name]
+    return f" {_TYPES[name]}" if name in ("integer", "digits") else _TYPES[name]
 
 
-def check_order(content: Mapping[str, Any], now: datetime) -> datetime | None:
+def check_order(content: Mapping[str, Any], product: str, now: datetime, party: Party) -> datetime | None:
     """Check whose order it is; return its expiry, postponed like WeChat's if it is less than a minute away."""
-    if (content["mchid"], content["appid"]) != (MCHID, APPID):
-        raise WeChatRefusal(400, "APPID_MCHID_NOT_MATCH", "appid和mch_id不匹配")
+    party.check_order(content)
+    if product == "jsapi":
+        party.check_payer(content)
     if "time_expire" not in content:
         return None
     return max(datetime.fromisoformat(content["time_expire"]), now + _LIFE_MIN)

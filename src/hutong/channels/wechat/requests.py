@@ -49,8 +49,11 @@ _NOTIFY_URL = re.compile(r"https?://[^\s?#\[\]@]+")
 _NOTIFY_URL_MAX, _LATER_NOTIFY_URL_MAX = 255, 256
 _ADDRESS_MAX = 45
 _BILL_NO = re.compile(r"([a-z]{3})([0-9a-z]{1,29})")
-_UNNAMED_MINOR_MAX = 199_999
-"""From 2,000 yuan on WeChat requires the payee's name."""
+_NAMED_MINOR_MIN, _UNNAMED_MINOR_MAX = 30, 199_999
+"""From 2,000 yuan on WeChat requires the payee's name, and below 0.3 yuan it takes none."""
+_NAME_BYTES_MAX = 214
+"""What RSAES-OAEP encrypts under a key of 2048 bits."""
+_AMOUNT_MINOR_MAX = 2**31 - 1
 
 
 def check_number(number: str, param: str = "attempt_no") -> None:
@@ -177,8 +180,8 @@ def transfer_content(payout: PayoutRequest, merchant: WeChatMerchant, *, scene: 
     if scene is None:
         raise InvalidParameter("this account has no transfer scene", param="transfer_scene")
     _check_currency(payout.currency)
-    if not 0 < payout.amount_minor <= _UNNAMED_MINOR_MAX:
-        raise InvalidParameter("a transfer is of less than 2,000 yuan", param="amount_minor")
+    if not 0 < payout.amount_minor <= _AMOUNT_MINOR_MAX:
+        raise InvalidParameter("`amount_minor` is not what one transfer can be of", param="amount_minor")
     if not (openid.isascii() and openid.isprintable() and 0 < len(openid) <= 64):
         raise InvalidParameter("a transfer needs the payee's openid", param="payee.openid")
     return {
@@ -193,6 +196,22 @@ def transfer_content(payout: PayoutRequest, merchant: WeChatMerchant, *, scene: 
             {"info_type": kind, "info_content": content} for kind, content in scene.report.items()
         ],
     }
+
+
+def payee_name(payout: PayoutRequest) -> str | None:
+    """Return the name against which WeChat checks the payee; None if it is not to be sent.
+
+    Errors:
+        InvalidParameter: WeChat requires a name, or could not take this one.
+    """
+    name = payout.payee.get("name", "").strip()
+    if not name and payout.amount_minor > _UNNAMED_MINOR_MAX:
+        raise InvalidParameter("`payee.name` is required for a transfer of 2,000 yuan or more", param="payee.name")
+    if not name or payout.amount_minor < _NAMED_MINOR_MIN:
+        return None
+    if not name.isprintable() or len(name.encode()) > _NAME_BYTES_MAX:
+        raise InvalidParameter("`payee.name` is no name that WeChat Pay takes", param="payee.name")
+    return name
 
 
 def to_bill_no(payout_no: str) -> str:

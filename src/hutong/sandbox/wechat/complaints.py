@@ -47,7 +47,7 @@ class WeChatComplaints:
 
     # Acts of the payer, and of a person in the merchant platform.
 
-    def open(self, order: SandboxOrder, amount_minor: int, reason: str | None, words: str) -> SandboxDispute | None:
+    def open(self, order: SandboxOrder, amount_minor: int, reason: str | None, statement: str) -> SandboxDispute | None:
         """Complain about a paid order; None if it is not paid, or WeChat has no such reason."""
         reason = reason or REASONS[0]
         if order.state is not OrderState.PAID or reason not in REASONS or amount_minor > order.amount_minor:
@@ -59,23 +59,23 @@ class WeChatComplaints:
             reason=reason,
             status="PENDING",
             opened_at=self._store.clock.now(),
-            words=words or "商品没有收到。",
+            statement=statement or "商品没有收到。",
             data={"times": 1, "unanswered": False, "history": []},
         )
         while dispute.dispute_no in self._store.disputes:
             dispute.dispute_no = str(int(dispute.dispute_no) + 1)
         self._store.open_dispute(dispute)
-        self._log(dispute, "USER_CREATE_COMPLAINT", dispute.words, operator="投诉人")
+        self._log(dispute, "USER_CREATE_COMPLAINT", dispute.statement, operator="投诉人")
         return dispute
 
     def move(self, dispute: SandboxDispute, action: str) -> bool:
         """Let the payer write or continue, or a person settle the complaint; return whether that was possible."""
         if action not in _MOVES or (dispute.status == "PROCESSED") != (action == "CONTINUE_COMPLAINT"):
             return False
-        status, entry, words = _MOVES[action]
+        status, entry, text = _MOVES[action]
         dispute.data["unanswered"] = action == "USER_RESPONSE"
         dispute.data["times"] += action == "CONTINUE_COMPLAINT"
-        self._log(dispute, entry, words, operator="商户" if action == "PROCESSED" else "投诉人")
+        self._log(dispute, entry, text, operator="商户" if action == "PROCESSED" else "投诉人")
         self._store.change_dispute(dispute, status or dispute.status)
         return True
 
@@ -151,7 +151,7 @@ class WeChatComplaints:
             raise WeChatRefusal(404, "RESOURCE_NOT_EXISTS", "投诉单不存在")
         return dispute
 
-    def _log(self, dispute: SandboxDispute, kind: str, words: str, *, operator: str) -> None:
+    def _log(self, dispute: SandboxDispute, kind: str, text: str, *, operator: str) -> None:
         history = dispute.data["history"]
         history.append(
             {
@@ -159,7 +159,7 @@ class WeChatComplaints:
                 "operator": operator,
                 "operate_time": format_time(self._store.clock.now()),
                 "operate_type": kind,
-                "operate_details": words,
+                "operate_details": text,
                 "image_list": [],
             }
         )
@@ -175,7 +175,7 @@ class WeChatComplaints:
         document = {
             "complaint_id": dispute.dispute_no,
             "complaint_time": format_time(dispute.opened_at),
-            "complaint_detail": dispute.words,
+            "complaint_detail": dispute.statement,
             "complaint_state": dispute.status,
             "complainted_mchid": order.data["party"].number,
             "payer_phone": "c2FuZGJveCBwaG9uZQ==",

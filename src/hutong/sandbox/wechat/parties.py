@@ -1,4 +1,4 @@
-"""Who calls the simulator: a merchant on its own, or a service provider for a merchant under it."""
+"""The callers of the simulator: a merchant on its own, and a service provider for the merchant under it."""
 
 from __future__ import annotations
 
@@ -111,5 +111,5 @@ class Party:
 MERCHANT = Party(MCHID, (APPID, MINI_PROGRAM_APPID))
 PROVIDER = Party(SP_MCHID, (SP_APPID,), SUB_MCHID, (SUB_APPID,))
 PARTY = web.RequestKey("party", Party)
-"""Who has signed a request."""
+"""The caller who has signed a request."""
 PARTIES = {party.mchid: party for party in (MERCHANT, PROVIDER)}

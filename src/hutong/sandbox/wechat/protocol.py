@@ -12,9 +12,9 @@ from typing import Any
 import orjson
 from aiohttp import web
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP, PKCS1v15
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 
 from hutong.clock import BEIJING, Clock
 from hutong.sandbox.wechat.keys import MCHID, PUBLIC_KEY_ID, SP_MCHID, WeChatSandboxKeys
@@ -134,6 +134,18 @@ class WeChatProtocol:
             "associated_data": associated,
             "ciphertext": base64.b64encode(sealed).decode(),
         }
+
+    def decrypt(self, request: web.Request, sealed: object) -> str:
+        """Return a text that the caller has encrypted with the key that their header names."""
+        pairs = {pair.serial: pair for pair in (self._keys.platform, self._keys.platform_next)}
+        pair = {**pairs, PUBLIC_KEY_ID: self._keys.public}.get(request.headers.get("Wechatpay-Serial", ""))
+        try:
+            if pair is None or not isinstance(sealed, str):
+                raise ValueError(sealed)
+            padding = OAEP(mgf=MGF1(SHA1()), algorithm=SHA1(), label=None)  # noqa: S303 - as WeChat documents
+            return pair.key.decrypt(base64.b64decode(sealed, validate=True), padding).decode()
+        except ValueError:
+            raise WeChatRefusal(400, "PARAM_ERROR", "敏感信息解密失败", field="/body/user_name") from None
 
     def envelope(
         self, event: str, kind: str, summary: str, channel_no: str, content: Mapping[str, Any], mchid: str

@@ -52,13 +52,17 @@ class WeChatSimulator(Simulator):
         self._notifier = notifier
         self._protocol = WeChatProtocol(WeChatSandboxKeys.load(folder), store.clock)
         self._orders = WeChatOrders(store)
-        self._outgoing = WeChatRefundsAndPayouts(store)
+        self._outgoing = WeChatRefundsAndPayouts(store, self._protocol.decrypt)
         self._bills = BillDownloads(store, self.bill)
         self._complaints = WeChatComplaints(store, lambda dispute, act: self._tell(dispute, store.faults.notify, act))
 
     @classmethod
     def credentials(cls, folder: Path, url: str) -> dict[str, object]:
         return WeChatSandboxKeys.load(folder).credentials(url)
+
+    @classmethod
+    def provider_credentials(cls, folder: Path, url: str) -> dict[str, object]:
+        return WeChatSandboxKeys.load(folder).provider_credentials(url)
 
     @staticmethod
     def accepted(status: int, body: bytes) -> bool:  # noqa: ARG004 - only the status counts
@@ -175,9 +179,9 @@ class WeChatSimulator(Simulator):
         amount_minor: int,
         reason: str | None,
         form: str | None,
-        words: str,
+        statement: str,
     ) -> SandboxDispute | None:
-        dispute = None if form else self._complaints.open(order, amount_minor, reason, words)
+        dispute = None if form else self._complaints.open(order, amount_minor, reason, statement)
         if dispute is not None:
             self._tell(dispute, faults, "CREATE_COMPLAINT")
         return dispute

@@ -225,7 +225,7 @@ def show(
 def credentials(
     channel: Channel,
     provider: Annotated[
-        bool, typer.Option("--provider", help="Of a merchant under a service provider, which wechat plays.")
+        bool, typer.Option("--provider", help="Of a merchant under a service provider, which wechat and alipay play.")
     ] = False,
 ) -> None:
     """Print the credentials of the account at the sandbox, such as for `hutong channels rotate`."""

@@ -90,7 +90,7 @@ class AlipayComplaints:
             "msg_method": f"{_TRADE}.changed",
             "notify_id": secrets.token_hex(16),
             "utc_timestamp": str(to_ns(self._store.clock.now()) // 1_000_000),
-            "app_id": APP_ID,
+            "app_id": dispute.order.data["app_id"],
             "version": "1.1",
             "charset": "GBK",
             "biz_content": orjson.dumps({"complain_event_id": dispute.dispute_no}).decode(),

@@ -155,7 +155,8 @@ class AlipayOrders:
                 code_url=f"https://qr.alipay.com/{secrets.token_hex(9)}",
                 expires_at=expires_at,
                 method=method,
-                data={"opened": False, "created_at": now, "certified": "app_cert_sn" in parameters},
+                data={"opened": False, "created_at": now, "certified": "app_cert_sn" in parameters}
+                | {"app_id": parameters["app_id"]},
             )
             self._store.place(order)
             return order

@@ -25,9 +25,10 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from hutong.clock import BEIJING
+from hutong.sandbox.alipay.authorization import AlipayAuthorization
 from hutong.sandbox.alipay.bill import bill_rows, pack_bill
 from hutong.sandbox.alipay.complaints import AlipayComplaints
-from hutong.sandbox.alipay.keys import APP_ID, SELLER_ID, AlipaySandboxKeys, certificate_of, sn
+from hutong.sandbox.alipay.keys import APP_ID, ISV_APP_ID, SELLER_ID, AlipaySandboxKeys, certificate_of, sn
 from hutong.sandbox.alipay.notifications import trade_fields
 from hutong.sandbox.alipay.orders import JSAPI, PAGES, AlipayOrders, AnswerNode
 from hutong.sandbox.alipay.refunds_and_payouts import AlipayRefundsAndPayouts
@@ -66,8 +67,9 @@ class AlipaySimulator(Simulator):
         self._notifier = notifier
         self._bills: dict[str, tuple[date, datetime]] = {}
         self._orders = AlipayOrders(self)
-        self._outgoing = outgoing = AlipayRefundsAndPayouts(self, self._orders)
+        self.outgoing = outgoing = AlipayRefundsAndPayouts(self, self._orders)
         self._complaints = AlipayComplaints(store)
+        self.authorization = AlipayAuthorization(store)
         self._interfaces: dict[str, tuple[str, Callable[[dict[str, Any], dict[str, str]], AnswerNode]]] = {
             "alipay.trade.precreate": ("place", self._orders.precreate),
             "alipay.trade.pay": ("place", self._orders.charge),
@@ -82,16 +84,21 @@ class AlipaySimulator(Simulator):
             "alipay.data.dataservice.bill.downloadurl.query": ("bill", self._bill_address),
             "alipay.open.app.alipaycert.download": ("certificates", self._certificate),
             **self._complaints.interfaces,
+            **self.authorization.interfaces,
         }
 
     interfaces = frozenset(
         {"place", "query", "close", "void", "refund", "query_refund", "payout", "query_payout", "bill", "certificates"}
-        | {"query_dispute", "list_disputes", "respond_to_dispute"}
+        | {"query_dispute", "list_disputes", "respond_to_dispute", "authorization"}
     )
 
     @classmethod
     def credentials(cls, folder: Path, url: str) -> dict[str, object]:
         return AlipaySandboxKeys.load(folder).credentials(url)
+
+    @classmethod
+    def provider_credentials(cls, folder: Path, url: str) -> dict[str, object] | None:
+        return AlipaySandboxKeys.load(folder).provider_credentials(url)
 
     @staticmethod
     def accepted(status: int, body: bytes) -> bool:
@@ -131,14 +138,14 @@ class AlipaySimulator(Simulator):
     def give_back_in_portal(
         self, order: SandboxOrder, amount_minor: int, faults: NotifyFaults, *, numbered: bool = True
     ) -> SandboxRefund | None:
-        refund = self._outgoing.portal_refund(order, amount_minor)
+        refund = self.outgoing.portal_refund(order, amount_minor)
         if not self.store.give_back_in_portal(refund):
             return None
         self._notifier.start(refund, faults, self._repeat(self._notification(order, 0, refund, numbered=numbered)))
         return refund
 
     def return_refund(self, refund: SandboxRefund, faults: NotifyFaults) -> bool:  # noqa: ARG002
-        """Return False: what a payer's bank returns, Alipay credits to the payer's balance."""
+        """Return False: what a payer's bank returns, Alipay credits to the payer's balance (open/02ekfv)."""
         return False
 
     def open_dispute(
@@ -197,6 +204,7 @@ class AlipaySimulator(Simulator):
                 raise AlipayRefusal("40002", "isv.invalid-parameter", "参数重复")
             content = self._authenticate(parameters)
             if method in PAGES:
+                self.authorization.check(parameters)
                 check(method, content, strict=self.store.faults.strict)
                 order = self._orders.open_page(content, parameters)
                 raise web.HTTPFound(f"/payer?code_url={quote(order.code_url, safe='')}")
@@ -212,6 +220,7 @@ class AlipaySimulator(Simulator):
 
         def answer() -> AnswerNode:
             try:
+                self.authorization.check(parameters)
                 check(method, parameters | content, strict=self.store.faults.strict)
                 return work(content, parameters)
             except AlipayRefusal as refusal:
@@ -248,7 +257,7 @@ class AlipaySimulator(Simulator):
 
     def _authenticate(self, parameters: dict[str, str]) -> dict[str, Any]:
         check("gateway.do", parameters, strict=self.store.faults.strict)
-        if parameters["app_id"] != APP_ID:
+        if parameters["app_id"] not in (APP_ID, ISV_APP_ID):
             raise AlipayRefusal("40002", "isv.invalid-app-id", "无效的AppID参数")
         self._check_certificates(parameters)
         message = "&".join(f"{name}={value}" for name, value in sorted(parameters.items()) if name != "sign" and value)
@@ -294,7 +303,7 @@ class AlipaySimulator(Simulator):
         numbered: bool = True,
     ) -> Message:
         """Make the notification of an order's new state, the same in every delivery; see `trade_fields`."""
-        refunded_minor = self._outgoing.refunded_minor(order)
+        refunded_minor = self.outgoing.refunded_minor(order)
         fields = trade_fields(self.store, order, amount_delta_minor, refund, refunded_minor, numbered=numbered)
         return self._message(fields, certified=bool(order.data.get("certified")))
 

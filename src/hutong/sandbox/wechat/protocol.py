@@ -145,7 +145,7 @@ class WeChatProtocol:
             padding = OAEP(mgf=MGF1(SHA1()), algorithm=SHA1(), label=None)  # noqa: S303 - as WeChat documents
             return pair.key.decrypt(base64.b64decode(sealed, validate=True), padding).decode()
         except ValueError:
-            raise WeChatRefusal(400, "PARAM_ERROR", "敏感信息解密失败", field="/body/user_name") from None
+            raise WeChatRefusal(400, "PARAM_ERROR", "敏感信息解密失败") from None
 
     def envelope(
         self, event: str, kind: str, summary: str, channel_no: str, content: Mapping[str, Any], mchid: str

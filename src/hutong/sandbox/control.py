@@ -39,6 +39,8 @@ class Notify(_Strict):
     lose: Count = 0
     reorder: bool = False
     amount_delta_minor: Annotated[int, Field(ge=-(10**15), le=10**15)] = 0
+    named_only: bool = False
+    other_account: bool = False
 
 
 class Scan(_Strict):

@@ -17,6 +17,8 @@ class NotifyFaults:
         lose: The number of first deliveries that are lost on the way.
         reorder: Hold the first delivery until the channel has sent a later notification.
         amount_delta_minor: Added to the amount in the notification.
+        named_only: Name the subject without stating it, where the channel has such messages.
+        other_account: Send it as about another account, where the channel's messages say that.
     """
 
     delay_ms: int = 0
@@ -24,6 +26,8 @@ class NotifyFaults:
     lose: int = 0
     reorder: bool = False
     amount_delta_minor: int = 0
+    named_only: bool = False
+    other_account: bool = False
 
 
 KINDS = {

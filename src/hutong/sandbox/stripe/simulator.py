@@ -239,7 +239,11 @@ class StripeSimulator(Simulator):
             document = objects.dispute(subject, movements(subject))
         else:
             document = objects.refund(subject, delta_minor=faults.amount_delta_minor)
-        body = orjson.dumps(objects.event(event_id, kind, document, at))
+        form = objects.thin_event if faults.named_only else objects.event
+        event = form(event_id, kind, document, at)
+        if faults.other_account:
+            event["context" if faults.named_only else "account"] = "acct_1SandboxConnected"
+        body = orjson.dumps(event)
 
         def message() -> tuple[Mapping[str, str], bytes]:
             signature = self._keys.sign(body, int(self.store.clock.now().timestamp()), rolled=self._rolled)

@@ -91,7 +91,7 @@ class Return(_Strict):
     notify: Notify | None = None
 
 
-class Dispute(_Strict):
+class OpenDispute(_Strict):
     """A dispute by the payer of a paid order; without an amount, of the whole. See `Simulator.open_dispute`."""
 
     order_no: str
@@ -257,7 +257,7 @@ class _Control:
         return _outcome(refund, self._simulator.return_refund(refund, self._notify(body.notify)))
 
     async def dispute(self, request: web.Request) -> web.Response:
-        body = await _read(request, Dispute)
+        body = await _read(request, OpenDispute)
         order = self._store.orders.get(body.order_no) or _absent("order")
         amount, notify = body.amount_minor or order.captured_minor, self._notify(body.notify)
         opened = self._simulator.open_dispute(

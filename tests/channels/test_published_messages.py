@@ -21,6 +21,7 @@ from hutong.channels.alipay.adapter import Alipay
 from hutong.channels.alipay.responses import AlipayResponses
 from hutong.channels.codes.codes import load_codes
 from hutong.channels.wechat.credentials import WeChatCredentials, WeChatKeys
+from hutong.channels.wechat.merchant import WeChatMerchant
 from hutong.channels.wechat.responses import WeChatResponses
 from hutong.sandbox.alipay.keys import AlipaySandboxKeys
 from hutong.sandbox.stripe.keys import StripeSandboxKeys
@@ -69,7 +70,9 @@ def test_wechats_payment_is_read_from_a_notification(keys: WeChatSandboxKeys, ht
 
 
 def test_wechats_refund_is_read_from_an_answer() -> None:
-    responses = WeChatResponses(MCHID, APPID, Codes(load_codes(Alipay.code_map.parent / "wechat.csv")))
+    responses = WeChatResponses(
+        WeChatMerchant(MCHID, APPID, None, None, {}), Codes(load_codes(Alipay.code_map.parent / "wechat.csv"))
+    )
     fields = VECTORS["wechat_refund"]["fields"] | {"out_refund_no": REFUND_NO, "out_trade_no": ATTEMPT_NO}
     check("wechat_refund", responses.refund(fields, REFUND_NO))
 

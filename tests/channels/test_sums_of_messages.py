@@ -21,6 +21,7 @@ from hutong.channels.sums import Sums
 from hutong.channels.unionpay.adapter import UnionPay
 from hutong.channels.unionpay.responses import UnionPayResponses
 from hutong.channels.wechat.adapter import WeChatPay
+from hutong.channels.wechat.merchant import WeChatMerchant
 from hutong.channels.wechat.responses import WeChatResponses
 
 NOW = datetime(2026, 3, 10, 4, tzinfo=UTC)
@@ -41,7 +42,7 @@ def wechat(payer_total: Any = 7800, total: int = 8800, **coupon: Any) -> Channel
         "amount": {"total": total, "payer_total": payer_total, "currency": "CNY"},
         "promotion_detail": [COUPON | coupon] if coupon else [],
     }  # fmt: skip
-    return WeChatResponses("1", "wx1", codes(WeChatPay)).order(content, NO)
+    return WeChatResponses(WeChatMerchant("1", "wx1", None, None, {}), codes(WeChatPay)).order(content, NO)
 
 
 def alipay(**fields: Any) -> ChannelAnswer:
@@ -183,7 +184,7 @@ def test_sums_that_contradict_each_other_are_no_answer_and_an_unreadable_notific
 def test_a_refunds_parts_are_within_the_refund() -> None:
     def refund(**amount: Any) -> ChannelAnswer:
         content = {"out_refund_no": "ref_1", "status": "SUCCESS", "refund_id": "5", "amount": {"refund": 4400} | amount}
-        return WeChatResponses("1", "wx1", codes(WeChatPay)).refund(content, "ref_1")
+        return WeChatResponses(WeChatMerchant("1", "wx1", None, None, {}), codes(WeChatPay)).refund(content, "ref_1")
 
     parts = refund(payer_refund=3500, settlement_refund=3900, discount_refund=900).returned
     assert parts is not None

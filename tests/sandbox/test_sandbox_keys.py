@@ -24,7 +24,7 @@ def test_only_the_owner_reads_them(tmp_path: Path) -> None:
     folder = tmp_path / "keys"
     WeChatSandboxKeys.load(folder)
     assert {path.stat().st_mode & 0o077 for path in [folder, *folder.iterdir()]} == {0}
-    assert len(list(folder.iterdir())) == 6
+    assert len(list(folder.iterdir())) == 8
 
 
 def test_both_modes_know_the_certificate(keys: WeChatSandboxKeys) -> None:

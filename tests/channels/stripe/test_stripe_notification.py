@@ -190,7 +190,6 @@ def test_a_refund_that_cannot_be_read_is_refused(thing: Any) -> None:
 @pytest.mark.parametrize(
     ("kind", "thing"),
     [
-        ("charge.dispute.created", {"object": "dispute", "id": "dp_1", "metadata": {}}),
         ("checkout.session.completed", {"object": "checkout.session", "metadata": {"attempt_no": NUMBER}}),
         ("payment_intent.created", intent(metadata={}, status="requires_payment_method")),
         ("payment_intent.payment_failed", intent(metadata=None, status="requires_payment_method")),
@@ -202,6 +201,99 @@ def test_a_refund_that_cannot_be_read_is_refused(thing: Any) -> None:
 def test_what_is_not_about_our_numbers_is_taken_and_forgotten(kind: str, thing: Any) -> None:
     notice = read(event(kind, thing))
     assert (notice.about, notice.number, notice.answer.state) == (About.NOTHING, "", ChannelState.UNKNOWN)
+
+
+DISPUTE = {
+    "id": "du_1",
+    "object": "dispute",
+    "amount": 8800,
+    "balance_transactions": [{"amount": -8800, "fee": 1500, "currency": "usd"}],
+    "currency": "usd",
+    "payment_intent": "pi_3Q",
+    "status": "needs_response",
+}
+
+
+@pytest.mark.parametrize("kind", ["created", "updated", "closed", "funds_withdrawn", "funds_reinstated"])
+def test_a_dispute_has_stripes_number_and_names_its_intent(kind: str) -> None:
+    notice = read(event(f"charge.dispute.{kind}", DISPUTE))
+    assert (notice.about, notice.number, notice.channel_order_no) == (About.DISPUTE, "du_1", "pi_3Q")
+    assert (notice.dispute.taken_minor, notice.dispute.fee_minor) == (8800, 1500)
+    assert notice.dispute.changed_at.replace(microsecond=0) == datetime.fromtimestamp(1795262390, UTC)
+
+
+@pytest.mark.parametrize("broken", [{"status": "never_seen"}, {"balance_transactions": None}, {"amount": None}])
+def test_a_dispute_that_cannot_be_read_is_named_and_queried(broken: Any) -> None:
+    notice = read(event("charge.dispute.updated", DISPUTE | broken))
+    assert (notice.about, notice.number, notice.dispute) == (About.DISPUTE, "du_1", None)
+
+
+def thin(kind: str = "v1.payment_intent.succeeded", object_id: object = "pi_3Q", **changed: Any) -> bytes:
+    fields = {
+        "id": "evt_test_65",
+        "object": "v2.core.event",
+        "context": None,
+        "created": "2026-11-21T12:00:00.000Z",
+        "livemode": False,
+        "related_object": {"id": object_id, "type": "payment_intent", "url": f"/v1/payment_intents/{object_id}"},
+        "type": kind,
+    }
+    return orjson.dumps(fields | changed)
+
+
+@pytest.mark.parametrize(
+    ("kind", "object_id"),
+    [
+        ("v1.payment_intent.succeeded", "pi_3Q"),
+        ("v1.checkout.session.expired", "cs_test_1"),
+        ("v1.refund.updated", "re_1"),
+        ("v1.refund.failed", "pyr_1"),
+    ],
+)
+def test_a_thin_event_names_its_object_without_stating_it(kind: str, object_id: str) -> None:
+    notice = read(thin(kind, object_id))
+    assert (notice.number, notice.is_named_only, notice.answer.state) == (object_id, True, ChannelState.UNKNOWN)
+
+
+def test_a_thin_event_of_a_dispute_names_it_to_be_queried() -> None:
+    notice = read(thin("v1.charge.dispute.closed", "du_1"))
+    assert (notice.about, notice.number, notice.dispute, notice.is_named_only) == (About.DISPUTE, "du_1", None, False)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        thin("v1.billing.meter.error_report_triggered", "mtr_1"),
+        thin("v1.customer.created", "cus_1"),
+        thin("v2.core.account.updated", "acct_1"),
+        thin("v1.payment_intent.succeeded", "ch_1"),
+        thin("v1.payment_intent.succeeded", "pi_/../x"),
+        thin("v1.payment_intent.succeeded", 7),
+        thin(related_object=None),
+        thin(context="acct_1Other"),
+        thin("v1.charge.dispute.closed", "du_1", context="acct_1Other"),
+        event(account="acct_1Other"),
+        event(context="acct_1Other"),
+        event("charge.dispute.created", DISPUTE, account="acct_1Other"),
+        event("refund.created", FOREIGN_REFUND, account="acct_1Other"),
+        event(thing=intent(livemode=True), account="acct_1Other"),
+    ],
+)
+def test_events_about_nothing_of_ours_or_of_other_accounts_are_set_aside(body: bytes) -> None:
+    notice = read(body)
+    assert (notice.about, notice.number, notice.is_named_only) == (About.NOTHING, "", False)
+
+
+@pytest.mark.parametrize("body", [thin(livemode=True), thin(livemode=None), thin(id="v2_1"), thin(type=None)])
+def test_a_thin_event_of_the_other_mode_is_refused(body: bytes) -> None:
+    with pytest.raises(NotificationRefused):
+        read(body)
+
+
+@pytest.mark.parametrize("broken", [{"id": "ch_1"}, {"object": "charge"}, {"livemode": True}])
+def test_what_is_not_a_dispute_of_this_account_is_refused(broken: Any) -> None:
+    with pytest.raises(NotificationRefused):
+        read(event("charge.dispute.updated", DISPUTE | broken))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from hutong.channels import Bill, BillRefused, BillRowKind, BillState
 from hutong.channels.wechat.bill import RATIO_MAX, read_bill, unpack
 from hutong.sandbox.bill import Entry
 from hutong.sandbox.wechat.bill import write_bill
+from hutong.sandbox.wechat.keys import SP_APPID, SP_MCHID, SUB_MCHID
+from hutong.sandbox.wechat.parties import PROVIDER
 from support.channel_rigs import Rig
 
 DAY = date(2026, 1, 1)
@@ -255,3 +258,15 @@ async def test_that_there_is_no_bill_means_nothing_before_it_would_have_been_mad
     await rig.next("bill", "error", status=400, code="NO_STATEMENT_EXIST")
     bill = await rig.channel.download_bill("trade", (now + timedelta(hours=8)).date(), tmp_path, now=now)
     assert bill.state is BillState.NOT_READY
+
+
+def test_a_row_of_another_merchant_is_an_exception(tmp_path: Path) -> None:
+    rows = [replace(row, data={"party": PROVIDER}) for row in (PAID, REFUNDED)]
+    body = write_bill("partner_trade", rows)
+    assert f"`{SP_APPID},`{SP_MCHID},`{SUB_MCHID},".encode() in body
+    (path := tmp_path / "bill.csv").write_bytes(body)
+    bill = Bill(BillState.READY, "trade", date(2026, 1, 1), (path,))
+    assert [row.kind for row in read_bill(bill, SUB_MCHID)] == [BillRowKind.PAYMENT, BillRowKind.REFUND]
+    foreign = list(read_bill(bill, "1900000999"))
+    assert [row.kind for row in foreign] == [BillRowKind.EXCEPTION] * 2
+    assert {row.fault and row.fault.reason for row in foreign} == {"a row is another merchant's"}

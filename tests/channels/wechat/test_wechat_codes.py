@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
-import orjson
 import pytest
 
-from hutong.channels import ChannelState, Codes, HttpReply, OrderReference, PayRequest
+from hutong.channels import ChannelState, Codes, OrderReference, PayRequest
 from hutong.channels.codes.codes import load_codes
 from hutong.channels.wechat.adapter import WeChatPay
 from hutong.channels.wechat.credentials import WeChatCredentials
 from hutong.clock import ManualClock
-from hutong.sandbox.wechat.keys import PUBLIC_KEY_ID, WeChatSandboxKeys
-from support.fakes.wechat_messages import ATTEMPT_NO, sign, transaction
+from hutong.sandbox.wechat.keys import WeChatSandboxKeys
+from support.fakes.wechat_messages import ATTEMPT_NO, Wire, transaction
 
 FAILED, CLOSED, UNKNOWN = ChannelState.FAILED, ChannelState.CLOSED, ChannelState.UNKNOWN
 PENDING, SUCCEEDED, NOT_FOUND = ChannelState.PENDING, ChannelState.SUCCEEDED, ChannelState.NOT_FOUND
@@ -46,21 +44,6 @@ DOCUMENTED = [
     (500, "OPENID_MISMATCH", FAILED, UNKNOWN, UNKNOWN),
     (500, "SYSTEM_ERROR", UNKNOWN, UNKNOWN, UNKNOWN),
 ]
-
-
-class Wire:
-    """Answers as told, signed as WeChat signs; counts the calls."""
-
-    def __init__(self, keys: WeChatSandboxKeys, clock: ManualClock) -> None:
-        self.keys, self.clock = keys, clock
-        self.answers: list[tuple[int, Any]] = []
-        self.calls: list[str] = []
-
-    async def call(self, method: str, url: str, *, headers: Any, body: bytes = b"") -> HttpReply:
-        self.calls.append(f"{method} {url}")
-        status, fields = self.answers.pop(0)
-        raw = b"" if fields is None else orjson.dumps(fields)
-        return HttpReply(status, sign(self.keys.public.key, PUBLIC_KEY_ID, raw, now=self.clock.now()), raw)
 
 
 @pytest.fixture

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.hashes import SHA256
 
 from hutong.channels import ActionKind, ChannelState
 from hutong.channels.wechat.requests import to_bill_no, to_payout_no
 from hutong.errors import InvalidParameter
 from hutong.sandbox.wechat.keys import APPID, MCHID, WeChatSandboxKeys
 from support.channel_rigs import Rig, order_of
+from support.fakes.wechat_messages import proves
 
 pytestmark = pytest.mark.parametrize("rig", ["wechat"], indirect=True)
 CODE = "130000000000000001"
 ADDRESS = {"client_ip": "203.0.113.7"}
 ASKING = "130000000000000000"
-
-
-def proves(keys: WeChatSandboxKeys, signature: str, *lines: str) -> None:
-    message = "".join(f"{line}\n" for line in lines).encode()
-    keys.merchant.key.public_key().verify(base64.b64decode(signature), message, PKCS1v15(), SHA256())
 
 
 async def test_a_page_gets_the_parameters_that_wechat_documents(rig: Rig, keys: WeChatSandboxKeys, now) -> None:
@@ -37,7 +30,7 @@ async def test_a_page_gets_the_parameters_that_wechat_documents(rig: Rig, keys: 
     assert set(fields) == {"appId", "timeStamp", "nonceStr", "package", "signType", "paySign"}
     assert (fields["appId"], fields["signType"], fields["timeStamp"]) == (APPID, "RSA", str(int(now.timestamp())))
     assert fields["package"].startswith("prepay_id=wx")
-    proves(keys, fields["paySign"], APPID, fields["timeStamp"], fields["nonceStr"], fields["package"])
+    proves(keys.merchant, fields["paySign"], APPID, fields["timeStamp"], fields["nonceStr"], fields["package"])
 
 
 async def test_an_app_gets_the_parameters_that_wechat_documents(rig: Rig, keys: WeChatSandboxKeys, now) -> None:
@@ -46,7 +39,7 @@ async def test_an_app_gets_the_parameters_that_wechat_documents(rig: Rig, keys: 
     fields: dict[str, str] = json.loads(placed.action.content)
     assert set(fields) == {"appid", "partnerid", "prepayid", "package", "noncestr", "timestamp", "sign"}
     assert (fields["appid"], fields["partnerid"], fields["package"]) == (APPID, MCHID, "Sign=WXPay")
-    proves(keys, fields["sign"], APPID, fields["timestamp"], fields["noncestr"], fields["prepayid"])
+    proves(keys.merchant, fields["sign"], APPID, fields["timestamp"], fields["noncestr"], fields["prepayid"])
 
 
 async def test_a_telephones_browser_is_sent_to_an_address_and_back(rig: Rig, now) -> None:

@@ -1,8 +1,9 @@
-"""WeChat Pay under the contract: in public-key mode and in certificate mode."""
+"""WeChat Pay under the contract: in public-key mode, and in certificate mode under a service provider."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from hutong.channels.wechat.adapter import WeChatPay
 from hutong.sandbox.wechat.keys import WeChatSandboxKeys
@@ -14,15 +15,26 @@ class WeChatRig(Rig):
         return our_no.replace("_", "") if our_no.startswith("pyo_") else our_no
 
 
+class ProviderControl(Control):
+    """Control of the simulator, whose bill is the one for a service provider."""
+
+    async def post(self, path: str, **fields: object) -> Any:
+        return await super().post(path, **({"kind": "partner_trade"} if path == "bill" else {}) | fields)
+
+
 def make_rig(name: str, bench: Bench) -> Rig:
     keys = WeChatSandboxKeys.load(bench.folder / "wechat")
     other = WeChatSandboxKeys.load(bench.other_folder / "wechat")
 
-    make = maker(WeChatPay, keys.credentials(bench.url, public_key_mode=name == "wechat"), bench, stored=True)
+    credentials = keys.credentials(bench.url)
+    if name == "wechat-partner":
+        credentials = keys.provider_credentials(bench.url, public_key_mode=False)
+    make = maker(WeChatPay, credentials, bench, stored=True)
+    control = ProviderControl if name == "wechat-partner" else Control
     return WeChatRig(
         channel=make(),
         make=make,
-        control=Control(bench.url, bench.session, "wechat"),
+        control=control(bench.url, bench.session, "wechat"),
         method="wechat_native",
         currency="CNY",
         refusal=(400, "PARAM_ERROR"),

@@ -12,7 +12,10 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from hutong.sandbox.wechat.keys import APPID, MCHID, WeChatSandboxKeys
+from hutong.channels import HttpReply
+from hutong.clock import ManualClock
+from hutong.sandbox.keys import Pair
+from hutong.sandbox.wechat.keys import APPID, MCHID, PUBLIC_KEY_ID, WeChatSandboxKeys
 
 ATTEMPT_NO = "att_01h2xcejqtf2nbrexx3vqjhp41"
 
@@ -68,3 +71,24 @@ def sign(key: RSAPrivateKey, serial: str, body: bytes, *, now: datetime, nonce: 
         "wechatpay-signature": base64.b64encode(signature).decode(),
         "wechatpay-signature-type": "WECHATPAY2-SHA256-RSA2048",
     }
+
+
+class Wire:
+    """Answers as told, signed as WeChat signs; counts the calls."""
+
+    def __init__(self, keys: WeChatSandboxKeys, clock: ManualClock) -> None:
+        self.keys, self.clock = keys, clock
+        self.answers: list[tuple[int, Any]] = []
+        self.calls: list[str] = []
+
+    async def call(self, method: str, url: str, *, headers: Any, body: bytes = b"") -> HttpReply:
+        self.calls.append(f"{method} {url}")
+        status, fields = self.answers.pop(0)
+        raw = b"" if fields is None else orjson.dumps(fields)
+        return HttpReply(status, sign(self.keys.public.key, PUBLIC_KEY_ID, raw, now=self.clock.now()), raw)
+
+
+def proves(pair: Pair, signature: str, *lines: str) -> None:
+    """Check a signature over lines, as WeChat's applications do."""
+    message = "".join(f"{line}\n" for line in lines).encode()
+    pair.key.public_key().verify(base64.b64decode(signature), message, PKCS1v15(), SHA256())

@@ -3,7 +3,8 @@
 The signature covers the bytes of the node exactly as received, so the node is cut out of the answer, never rebuilt.
 
 Source:
-    https://opendocs.alipay.com/common/02kf5p (parameters and answers), https://opendocs.alipay.com/common/02mse7
+    https://w3cschool.cn/aliminiapp/aliminiapp-dcmn2d18.html (`app_auth_token`: a third-party application acts for a
+    merchant), https://opendocs.alipay.com/common/02kf5p (parameters and answers), https://opendocs.alipay.com/common/02mse7
     (verifying), https://opendocs.alipay.com/common/056zub (alipay.open.app.alipaycert.download).
 """
 
@@ -30,6 +31,10 @@ from hutong.clock import BEIJING
 
 SUCCESS = "10000"
 PATH = "/gateway.do"
+CERTIFICATE = "alipay.open.app.alipaycert.download"
+AUTHORIZATION_QUERY = "alipay.open.auth.token.app.query"
+_OWN = frozenset({CERTIFICATE, AUTHORIZATION_QUERY})
+"""What an application asks for itself, not for the merchant that it acts for."""
 _NAMED = re.compile(r"(?i)\bcharset=\"?([0-9a-z-]+)")
 _SN = re.compile(r"[0-9a-f]{1,64}")
 
@@ -39,6 +44,8 @@ class AlipayClient:
 
     def __init__(self, credentials: AlipayCredentials, keys: AlipayKeys, http: Http, codes: Codes) -> None:
         self._app_id = credentials.app_id
+        token = credentials.app_auth_token
+        self._authorization = {} if token is None else {"app_auth_token": token.get_secret_value()}
         self._base_url = credentials.base_url
         self._keys = keys
         self._http = http
@@ -60,8 +67,13 @@ class AlipayClient:
         now: datetime,
         notify_url: str | None = None,
         return_url: str | None = None,
+        flat: bool = False,
     ) -> dict[str, str]:
-        """Return all parameters of a request, signed."""
+        """Return all parameters of a request, signed.
+
+        Args:
+            flat: Whether the content's fields are parameters of their own, as a few interfaces take them.
+        """
         parameters = {
             "app_id": self._app_id,
             "method": method,
@@ -70,8 +82,9 @@ class AlipayClient:
             "sign_type": SIGN_TYPE,
             "timestamp": now.astimezone(BEIJING).strftime("%Y-%m-%d %H:%M:%S"),
             "version": "1.0",
-            "biz_content": json.dumps(content, ensure_ascii=False, separators=(",", ":")),
+            **_application(content, flat=flat),
             **self._keys.common,
+            **({} if method in _OWN else self._authorization),
         }
         if notify_url:
             parameters["notify_url"] = notify_url
@@ -80,14 +93,20 @@ class AlipayClient:
         return parameters | {"sign": self._keys.sign(parameters)}
 
     async def call(
-        self, method: str, content: Mapping[str, Any], *, now: datetime, notify_url: str | None = None
+        self,
+        method: str,
+        content: Mapping[str, Any],
+        *,
+        now: datetime,
+        notify_url: str | None = None,
+        flat: bool = False,
     ) -> dict[str, Any]:
         """Send one request and return the node of its answer, proven to be Alipay's.
 
         Errors:
             NoAnswer: there is no answer, or it is not proven.
         """
-        reply = await self._send(method, content, now=now, notify_url=notify_url)
+        reply = await self._send(method, content, now=now, notify_url=notify_url, flat=flat)
         parts = _open(reply, method)
         if (certificate_sn := parts.certificate_sn) is not None and self._is_wanted(certificate_sn, now):
             await self._fetches.obtain(certificate_sn, partial(self._fetch, certificate_sn, now), now=now)
@@ -109,11 +128,17 @@ class AlipayClient:
         return known_form and not self._keys.holds(certificate_sn, now)
 
     async def _send(
-        self, method: str, content: Mapping[str, Any], *, now: datetime, notify_url: str | None = None
+        self,
+        method: str,
+        content: Mapping[str, Any],
+        *,
+        now: datetime,
+        notify_url: str | None = None,
+        flat: bool = False,
     ) -> HttpReply:
-        parameters = self.signed(method, content, now=now, notify_url=notify_url)
+        parameters = self.signed(method, content, now=now, notify_url=notify_url, flat=flat)
         # All but the business content is in the address, as in Alipay's own SDKs.
-        body = urlencode({"biz_content": parameters.pop("biz_content")}).encode()
+        body = urlencode({name: parameters.pop(name) for name in _application(content, flat=flat)}).encode()
         headers = {"Content-Type": f"application/x-www-form-urlencoded;charset={CHARSET}"}
         try:
             reply = await self._http.call("POST", f"{self.address}?{urlencode(parameters)}", headers=headers, body=body)
@@ -123,9 +148,8 @@ class AlipayClient:
 
     async def _fetch(self, certificate_sn: str, now: datetime) -> bool:
         """Fetch a certificate from Alipay and adopt it; return whether Alipay has answered with one, or has none."""
-        method = "alipay.open.app.alipaycert.download"
         try:
-            parts = _open(await self._send(method, {"alipay_cert_sn": certificate_sn}, now=now), method)
+            parts = _open(await self._send(CERTIFICATE, {"alipay_cert_sn": certificate_sn}, now=now), CERTIFICATE)
         except NoAnswer:
             return False
         content = parts.node.get("alipay_cert_content")
@@ -143,6 +167,13 @@ class AlipayClient:
             message = text(node.get("sub_msg"), 256)
             return NoAnswer(sub_code, message, unified_code=unified_code, code_entry=entry, reason=reason)
         return NoAnswer(reason, "the answer is not proven to come from Alipay")
+
+
+def _application(content: Mapping[str, Any], *, flat: bool) -> dict[str, str]:
+    """Return the parameters that hold the business content."""
+    if flat:
+        return dict(content)
+    return {"biz_content": json.dumps(content, ensure_ascii=False, separators=(",", ":"))}
 
 
 class _Parts:

@@ -2,7 +2,8 @@
 
 Source:
     https://opendocs.alipay.com/open/02ekfh (query: `receipt_amount`, `fund_bill_list`, `mdiscount_amount`), open/05osv8
-    (notification: the lists are JSON, with other names), open/02ekft (refund query: `send_back_fee`).
+    (notification: the lists are JSON, with other names), open/02ekft (refund query: `send_back_fee`);
+    https://docs.taro.zone/docs/apis/alipay/tradePay (`tradeNO`).
 """
 
 from __future__ import annotations
@@ -19,13 +20,22 @@ from hutong.channels.alipay.client import SUCCESS
 from hutong.channels.alipay.requests import CURRENCY
 from hutong.channels.codes.codes import Codes
 from hutong.channels.errors import NoAnswer
-from hutong.channels.model import ChannelAnswer, ChannelState, PayoutRequest, RefundRequest, text
+from hutong.channels.model import (
+    ActionKind,
+    ChannelAnswer,
+    ChannelState,
+    PayerAction,
+    PayoutRequest,
+    RefundRequest,
+    text,
+)
 from hutong.channels.sums import ChannelDiscount, DiscountFunder, ReturnedSums, Sums, SumsContradict
 from hutong.clock import BEIJING
 from hutong.money import from_major
 
 _YUAN = re.compile(r"(?:0|[1-9][0-9]{0,12})(?:\.[0-9]{1,2})?")
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
+_CODE_LENGTH_MAX = 1024
 _ENDED = frozenset({"already_paid", "order_closed"})
 
 
@@ -47,6 +57,23 @@ def check_same_order(node: Mapping[str, Any], attempt_no: str) -> None:
     """
     if node.get("out_trade_no") != attempt_no:
         raise NoAnswer("not_ours", "the answer is about another order")
+
+
+def payer_action(node: Mapping[str, Any], method: str) -> PayerAction:
+    """Return what the payer needs for a placed order: its code to scan, or what a mini program's `my.tradePay` takes.
+
+    Errors:
+        NoAnswer: the answer has none.
+    """
+    if method == "alipay_qr":
+        code = node.get("qr_code")
+        if not isinstance(code, str) or not 0 < len(code) <= _CODE_LENGTH_MAX:
+            raise NoAnswer("unreadable", "an order without its code")
+        return PayerAction(ActionKind.QR_CODE, code)
+    trade_no = text(node.get("trade_no"), 64)
+    if trade_no is None:
+        raise NoAnswer("unreadable", "an order without its number")
+    return PayerAction(ActionKind.SDK, orjson.dumps({"tradeNO": trade_no}).decode())
 
 
 class AlipayResponses:
@@ -107,13 +134,21 @@ class AlipayResponses:
     def refund(self, node: Mapping[str, Any], refund: RefundRequest, number: str) -> ChannelAnswer:
         """Read a refund's query.
 
+        Without a status, a number and an amount Alipay has not accepted the refund, or it has failed. What has the
+        refund's number or amount and no status is in doubt: Alipay's documents once called it a success, and now call
+        it a failure.
+
         Args:
             number: The number that was asked for: the refund's, or that of a cancelled order.
+
+        Source:
+            https://github.com/alipay/alipay-sdk-java-all (v2, `AlipayTradeFastpayRefundQueryResponse`: now),
+            https://docs.open.alipay.com/api_1/alipay.trade.fastpay.refund.query (once).
         """
         status = text(node.get("refund_status"), 64)
         if status is None:
-            # Alipay omits a refund that it has not accepted, and one that has failed; it does not tell them apart.
-            return self.status("refund_status", "none", shown="refund_status=none")
+            is_stated = not {"out_request_no", "refund_amount"}.isdisjoint(node)
+            return self._answer("refund_status", "none", "stated" if is_stated else "", shown="refund_status=none")
         check_same_order(node, refund.order.attempt_no)
         if node.get("out_request_no") != number:
             raise NoAnswer("not_ours", "the answer is about another refund")

@@ -1,4 +1,4 @@
-"""WeChat Pay API v3: Native, JSAPI, H5, App and code payment; refunds; transfers; bills.
+"""WeChat Pay API v3: Native, JSAPI, H5, App and code payment; refunds; transfers; complaints; bills.
 
 Nothing final is accepted without WeChat's signature over the raw bytes: an answer that is unsigned, wrongly signed,
 stale, unreadable, about another order or with an unmapped code is UNKNOWN, and its code and message are kept.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
@@ -21,7 +22,8 @@ from pydantic import BaseModel
 from hutong.channels.bill import Bill, BillRow
 from hutong.channels.capability import BillRule, Capabilities, RefundRule
 from hutong.channels.codes.codes import Codes
-from hutong.channels.errors import NoAnswer
+from hutong.channels.disputes import DisputeReport, DisputeResponse, ResponseAnswer
+from hutong.channels.errors import NoAnswer, NotOffered
 from hutong.channels.http import Http
 from hutong.channels.model import (
     ChannelAnswer,
@@ -39,15 +41,28 @@ from hutong.channels.wechat.bill import download_bill, read_bill
 from hutong.channels.wechat.client import WeChatClient
 from hutong.channels.wechat.credentials import WeChatCredentials, WeChatKeys
 from hutong.channels.wechat.diagnostics import diagnose
+from hutong.channels.wechat.disputes import RULE, WeChatDisputes
+from hutong.channels.wechat.merchant import WeChatMerchant
 from hutong.channels.wechat.notifications import parse_notification
 from hutong.channels.wechat.payouts import WeChatPayouts
 from hutong.channels.wechat.refunds import WeChatRefunds
-from hutong.channels.wechat.requests import METHODS, PATHS, check_number, check_order, order_content
+from hutong.channels.wechat.requests import METHODS, PRODUCTS, check_number, check_order, order_content
 from hutong.channels.wechat.responses import WeChatResponses, is_paid, payer_action
+
+_BILL = BillRule(
+    kinds=("trade", "fund_flow"),
+    format="wechat_csv",
+    ready_hour=10,
+    utc_offset=timedelta(hours=8),
+    kept=timedelta(days=90),
+)
 
 
 class WeChatPay(Channel):
-    """One merchant account, in public-key mode, certificate mode, or on the way from one to the other."""
+    """One merchant account, in public-key mode, certificate mode, or on the way from one to the other.
+
+    The merchant calls on its own, or a service provider calls for it.
+    """
 
     capabilities = Capabilities(
         channel="wechat",
@@ -61,13 +76,8 @@ class WeChatPay(Channel):
         refund=RefundRule(window=timedelta(days=365), count_max=50, returns_fee=True),
         payout_methods=frozenset({"wechat_balance"}),
         payee_requires=frozenset({"openid"}),
-        bill=BillRule(
-            kinds=("trade", "fund_flow"),
-            format="wechat_csv",
-            ready_hour=10,
-            utc_offset=timedelta(hours=8),
-            kept=timedelta(days=90),
-        ),
+        bill=_BILL,
+        disputes=RULE,
     )
     acceptance = HttpAnswer(204)
     refusal = HttpAnswer(401, b'{"code":"FAIL","message":"refused"}', {"content-type": "application/json"})
@@ -84,12 +94,15 @@ class WeChatPay(Channel):
         nonce: Callable[[], str] = lambda: secrets.token_hex(16),
     ) -> None:
         self._credentials = credentials
-        self._mchid, self._appid = credentials.mchid, credentials.appid
+        self._merchant = merchant = WeChatMerchant.of(credentials)
+        if merchant.sub_mchid is not None:
+            self.capabilities = _UNDER_A_PROVIDER
         self._keys = WeChatKeys(credentials)
         self._client = WeChatClient(credentials, self._keys, http, nonce)
-        self._responses = WeChatResponses(credentials.mchid, credentials.appid, codes)
-        self._refunds = WeChatRefunds(self._client, self._responses, self.capabilities)
-        self._payouts = WeChatPayouts(self._client, self._responses, credentials)
+        self._responses = WeChatResponses(merchant, codes)
+        self._refunds = WeChatRefunds(self._client, self._responses, merchant, self.capabilities)
+        self._payouts = WeChatPayouts(self._client, self._keys, self._responses, merchant, credentials.transfer_scene)
+        self._disputes = WeChatDisputes(self._client, self._responses, merchant)
 
     async def pay(self, request: PayRequest, *, now: datetime) -> ChannelAnswer:
         """Place the order.
@@ -99,15 +112,16 @@ class WeChatPay(Channel):
             for the password.
         """
         check_order(request)
-        content = order_content(request, mchid=self._mchid, appid=self._appid)
+        content = order_content(request, self._merchant)
+        target = f"{self._merchant.orders_path}/{PRODUCTS[request.method]}"
         try:
-            status, answer = await self._client.call("POST", PATHS[request.method], now, content)
+            status, answer = await self._client.call("POST", target, now, content)
             if status == 200 and request.method == "wechat_code":
                 return self._responses.order(answer, request.attempt_no)
         except NoAnswer as error:
             return error.answer
         if status == 200:
-            action = payer_action(request, answer, self._keys, now=now, nonce=self._client.nonce)
+            action = payer_action(request, answer, self._merchant, self._keys, now=now, nonce=self._client.nonce)
             if action is not None:
                 return ChannelAnswer(ChannelState.PENDING, action=action)
         refusal = self._responses.refusal("pay", status, answer)
@@ -119,9 +133,8 @@ class WeChatPay(Channel):
         return await self._query(order.attempt_no, now)
 
     async def _query(self, attempt_no: str, now: datetime) -> ChannelAnswer:
-        target = f"/v3/pay/transactions/out-trade-no/{attempt_no}?mchid={self._mchid}"
         try:
-            status, answer = await self._client.call("GET", target, now)
+            status, answer = await self._client.call("GET", self._merchant.order_target(attempt_no), now)
             if status == 200:
                 return self._responses.order(answer, attempt_no)
         except NoAnswer as error:
@@ -140,8 +153,10 @@ class WeChatPay(Channel):
             if current.state is not ChannelState.PENDING:
                 return current
         verb = "reverse" if order.method == "wechat_code" else "close"
-        target = f"/v3/pay/transactions/out-trade-no/{order.attempt_no}/{verb}"
-        content = {"mchid": self._mchid} | ({"appid": self._appid} if verb == "reverse" else {})
+        merchant, target = self._merchant, f"{self._merchant.orders_path}/out-trade-no/{order.attempt_no}/{verb}"
+        content = merchant.party_fields
+        if verb == "reverse":
+            content = merchant.order_fields(merchant.app_of(order.method, {}))
         try:
             status, answer = await self._client.call("POST", target, now, content)
         except NoAnswer as error:
@@ -170,11 +185,29 @@ class WeChatPay(Channel):
         Returns:
             PENDING until the payee confirms the transfer; the action is what their page needs for that.
         """
+        self._check_payouts()
         return await self._payouts.payout(payout, now=now)
 
     async def query_payout(self, payout: PayoutRequest, *, now: datetime) -> ChannelAnswer:
         """Query the transfer by our number."""
+        self._check_payouts()
         return await self._payouts.query_payout(payout, now=now)
+
+    def _check_payouts(self) -> None:
+        if not self.capabilities.payout_methods:
+            raise NotOffered("a service provider sends no transfers")
+
+    async def query_dispute(self, dispute_no: str, *, now: datetime) -> DisputeReport | None:
+        """Query a complaint; None also for one against another merchant of the same service provider."""
+        return await self._disputes.query(dispute_no, now=now)
+
+    async def list_disputes(self, day: date, *, now: datetime) -> list[DisputeReport] | None:
+        """List the complaints of a day in Beijing."""
+        return await self._disputes.list_day(day, now=now)
+
+    async def respond_to_dispute(self, response: DisputeResponse, *, now: datetime) -> ResponseAnswer:
+        """Reply to a complaint, or report it as settled, or both."""
+        return await self._disputes.respond(response, now=now)
 
     def parse_notification(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Notification:
         """Verify, decrypt and read a notification; it must be about this merchant."""
@@ -191,10 +224,19 @@ class WeChatPay(Channel):
 
     async def download_bill(self, kind: str, day: date, folder: Path, *, now: datetime) -> Bill:
         """Request the bill's one-time address and its hash, fetch the bill, unpack it, and check it."""
-        return await download_bill(self._client, self._responses, kind, day, folder, now=now)
+        return await download_bill(self._client, self._responses, self._merchant, kind, day, folder, now=now)
 
     def read_bill(self, bill: Bill) -> Iterator[BillRow]:
-        return read_bill(bill)
+        return read_bill(bill, self._merchant.sub_mchid)
 
     async def diagnose(self, *, now: datetime) -> list[AccountFinding]:
-        return await diagnose(self._credentials, self._keys, self._client, now=now)
+        return await diagnose(self._credentials, self._merchant, self._keys, self._client, now=now)
+
+
+_UNDER_A_PROVIDER = replace(
+    WeChatPay.capabilities,
+    payout_methods=frozenset(),
+    payee_requires=frozenset(),
+    bill=replace(_BILL, kinds=("trade",)),
+)
+"""A merchant under a service provider: transfers and the plain fund-flow bill are for merchants on their own."""

@@ -8,7 +8,8 @@ certain, so that the totals prove all rows; otherwise the bill is refused.
 
 Source:
     https://pay.weixin.qq.com/doc/v3/merchant/4012791866 (trade bill), 4012791867 (fund-flow bill),
-    4013071227 (download).
+    4013071227 (download); https://pay.weixin.qq.com/docs/partner/apis/partner-jsapi-payment/get-trade-bill.html
+    (`sub_mchid`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import TextIO
@@ -38,6 +39,7 @@ from hutong.channels.bill import (
 from hutong.channels.errors import BillRefused, NoAnswer
 from hutong.channels.model import text
 from hutong.channels.wechat.client import WeChatClient
+from hutong.channels.wechat.merchant import WeChatMerchant
 from hutong.channels.wechat.requests import to_payout_no
 from hutong.channels.wechat.responses import WeChatResponses
 from hutong.clock import BEIJING
@@ -60,25 +62,28 @@ _TARGETS = {
 
 
 async def download_bill(
-    client: WeChatClient, responses: WeChatResponses, kind: str, day: date, folder: Path, *, now: datetime
-) -> Bill:
+    client: WeChatClient, responses: WeChatResponses, merchant: WeChatMerchant,
+    kind: str, day: date, folder: Path, *, now: datetime,
+) -> Bill:  # fmt: skip
     """Fetch a bill into a folder, unpacked, and check it against the hash that WeChat has signed.
 
     Errors:
         InvalidParameter: WeChat has no bill of this kind.
         BillRefused: the file does not have this hash, is cut off, or unpacks to more than the limit.
     """
-    if kind not in _TARGETS:
+    if kind not in _TARGETS or (kind != "trade" and merchant.sub_mchid is not None):
         raise InvalidParameter("WeChat Pay has no bill of this kind", param="kind")
+    target = _TARGETS[kind].format(day=day.isoformat())
+    target += "" if merchant.sub_mchid is None else f"&sub_mchid={merchant.sub_mchid}"
     try:
-        status, content = await client.call("GET", _TARGETS[kind].format(day=day.isoformat()), now)
+        status, content = await client.call("GET", target, now)
         if status != 200:
             return _missing(kind, day, responses.refusal("bill", status, content).code, content, now)
-        expected, target = content.get("hash_value"), client.target_of(content.get("download_url"))
-        if content.get("hash_type") != "SHA1" or not isinstance(expected, str) or target is None:
+        expected, address = content.get("hash_value"), client.target_of(content.get("download_url"))
+        if content.get("hash_type") != "SHA1" or not isinstance(expected, str) or address is None:
             return Bill(BillState.UNKNOWN, kind, day, channel_code="unreadable")
         packed = folder / f"wechat-{kind}-{day}.csv.gz"
-        reply = await client.download(target, now, into=packed, limit=PACKED_MAX)
+        reply = await client.download(address, now, into=packed, limit=PACKED_MAX)
     except NoAnswer as error:
         unknown = error.answer
         return Bill(BillState.UNKNOWN, kind, day, (), unknown.channel_code, unknown.channel_message)
@@ -134,13 +139,15 @@ def unpack(packed: Path, into: Path) -> str:
     return digest.hexdigest()
 
 
-def read_bill(bill: Bill) -> Iterator[BillRow]:
-    """Yield the rows of a bill, then check that they add up."""
+def read_bill(bill: Bill, sub_mchid: str | None = None) -> Iterator[BillRow]:
+    """Yield the rows of a bill, all of this merchant under a service provider, then check that they add up."""
     if bill.state is BillState.EMPTY:
         return
     if bill.state is not BillState.READY or bill.kind not in _LAYOUTS:
         raise BillRefused("there is no bill to read")
     layout = _LAYOUTS[bill.kind]
+    if sub_mchid is not None:
+        layout = replace(layout, row=lambda row: _row_of(sub_mchid, row))
     with bill.files[0].open("rb") as start:
         if start.read(3) != _BOM:
             raise BillRefused("the bill does not begin with a byte order mark")
@@ -308,6 +315,12 @@ def _trade_row(row: Mapping[str, str]) -> BillRow:
         original_channel_no=_number(row["微信订单号"]) if is_refund else None,
         sums=row_sums(ordered, settled - prepaid, settled),
     )
+
+
+def _row_of(sub_mchid: str, row: Mapping[str, str]) -> BillRow:
+    if row["特约商户号"] != sub_mchid:
+        raise BillRefused("a row is another merchant's")
+    return _trade_row(row)
 
 
 _FLOW_KINDS = {

@@ -1,12 +1,13 @@
-"""WeChat Pay API v3: the credentials of an account, and its three cryptographic duties.
+"""WeChat Pay API v3: the credentials of an account, and its four cryptographic duties.
 
 Requests are signed with the merchant's key; answers and notifications are verified with the platform key that their
-serial names; what notifications carry is decrypted with the API v3 key. Algorithms are fixed here and never taken from
-a message.
+serial names; what notifications carry is decrypted with the API v3 key; a payee's name is encrypted with a platform
+key. Algorithms are fixed here and never taken from a message.
 
 Source:
     https://pay.weixin.qq.com/wiki/doc/api_external/en/wechatpay/wechatpay4_1.shtml (verifying),
-    https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter3_2_5.shtml (decrypting).
+    https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter3_2_5.shtml (decrypting),
+    https://pay.weixin.qq.com/docs/partner/development/interface-rules/sensitive-data-encryption.html (encrypting).
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 import orjson
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP, PKCS1v15
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
@@ -41,6 +42,10 @@ Source: https://github.com/wechatpay-apiv3/wechatpay-java (README, 双域名容�
 SCHEME = "WECHATPAY2-SHA256-RSA2048"
 PUBLIC_KEY_PREFIX = "PUB_KEY_ID_"
 _WINDOW = timedelta(seconds=300)
+_APPID = r"^[A-Za-z0-9_-]{1,32}$"
+_Mchid = Annotated[str, Field(pattern=r"^[0-9]{0,32}$", validate_default=True)]
+_Appid = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{0,32}$", validate_default=True)]
+_AppMethod = Literal["wechat_native", "wechat_jsapi", "wechat_h5", "wechat_app", "wechat_code", "wechat_balance"]
 
 
 class TransferScene(BaseModel):
@@ -54,15 +59,28 @@ class TransferScene(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     id: Annotated[str, Field(pattern=r"^[0-9]{1,16}$")]
-    report: Annotated[dict[str, Annotated[str, Field(max_length=32)]], Field(max_length=10)]
+    report: Annotated[
+        dict[
+            Annotated[str, Field(min_length=1, max_length=15)],
+            Annotated[str, Field(min_length=1, max_length=32)],
+        ],
+        Field(max_length=10),
+    ]
 
 
 class WeChatCredentials(BaseModel):
     """One merchant account at WeChat Pay.
 
+    Either `mchid` and `appid`, or for a merchant under a service provider `sp_mchid`, `sp_appid` and `sub_mchid`.
+
     Attributes:
-        mchid, appid: The merchant and the application that the payments belong to.
-        merchant_serial: Serial number of the merchant's certificate, in hexadecimal.
+        mchid, appid: The merchant and the app that the payments belong to.
+        sp_mchid, sp_appid: The service provider (服务商) that calls for the merchant, and its app.
+        sub_mchid: The merchant under the service provider.
+        sub_appid: The merchant's own app; without it payers pay in the service provider's.
+        appids: Further apps of the merchant: by method those that it is paid in, the first unless a payment names
+            another.
+        merchant_serial: Serial number of the caller's certificate, in hexadecimal.
         merchant_private_key: The key of that certificate, PEM.
         api_v3_key: 32 characters, set by the merchant at WeChat.
         platform_keys: The keys that WeChat signs with: a certificate's serial, or `PUB_KEY_ID_…`, to PEM. Several
@@ -75,8 +93,15 @@ class WeChatCredentials(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    mchid: Annotated[str, Field(pattern=r"^[0-9]{1,32}$")]
-    appid: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
+    sp_mchid: _Mchid = ""
+    sp_appid: _Appid = ""
+    sub_mchid: _Mchid = ""
+    sub_appid: _Appid = ""
+    mchid: _Mchid = ""
+    appid: _Appid = ""
+    appids: dict[
+        _AppMethod, Annotated[list[Annotated[str, Field(pattern=_APPID)]], Field(min_length=1, max_length=8)]
+    ] = {}
     merchant_serial: Annotated[str, Field(pattern=r"^[0-9A-F]{1,40}$")]
     merchant_private_key: SecretStr
     api_v3_key: SecretStr
@@ -84,6 +109,20 @@ class WeChatCredentials(BaseModel):
     transfer_scene: TransferScene | None = None
     base_url: str = _FIRST_HOST
     backup_url: str | None = None
+
+    @field_validator("sp_appid", "sub_mchid", "sub_appid", "mchid", "appid")
+    @classmethod
+    def _names_one_merchant(cls, value: str, info: ValidationInfo) -> str:
+        """Require the names of a merchant on its own, or those of a service provider and of the merchant under it."""
+        provided = bool(info.data.get("sp_mchid"))
+        required = provided == (info.field_name in ("sp_appid", "sub_mchid"))
+        if info.field_name == "sub_appid":
+            required = provided and bool(value)
+        if required and not value:
+            raise ValueError("is required")
+        if value and not required:
+            raise ValueError("is of a merchant on its own" if provided else "needs sp_mchid")
+        return value
 
     @field_validator("merchant_private_key")
     @classmethod
@@ -115,6 +154,16 @@ class WeChatCredentials(BaseModel):
         """Return the addresses of WeChat Pay, the one to prefer first."""
         backup = self.backup_url or (_SECOND_HOST if self.base_url == _FIRST_HOST else None)
         return (self.base_url,) if backup is None else (self.base_url, backup)
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> WeChatCredentials:
+        if self.sub_mchid and (self.transfer_scene is not None or "wechat_balance" in self.appids):
+            raise ValueError(
+                "a service provider sends no transfers, so transfer_scene and appids.wechat_balance are out"
+            )
+        if len(self.appids.get("wechat_code", ())) > 1:
+            raise ValueError("appids.wechat_code takes one app, since an order is reversed without naming its payer")
+        return self
 
     @model_validator(mode="after")
     def _keys_differ(self) -> WeChatCredentials:
@@ -163,8 +212,7 @@ class WeChatKeys:
     """An account's keys, parsed once."""
 
     def __init__(self, credentials: WeChatCredentials) -> None:
-        self.mchid = credentials.mchid
-        self.appid = credentials.appid
+        self._mchid = credentials.mchid or credentials.sp_mchid
         self._serial = credentials.merchant_serial
         self._private = private_key(credentials.merchant_private_key.get_secret_value(), checked=True)
         self._aead = AESGCM(credentials.api_v3_key.get_secret_value().encode())
@@ -194,9 +242,22 @@ class WeChatKeys:
         message = b"%s\n%s\n%d\n%s\n%s\n" % (method.encode(), target.encode(), timestamp, nonce.encode(), body)
         signature = self._sign(message)
         return (
-            f'{SCHEME} mchid="{self.mchid}",nonce_str="{nonce}",signature="{signature}",'
+            f'{SCHEME} mchid="{self._mchid}",nonce_str="{nonce}",signature="{signature}",'
             f'timestamp="{timestamp}",serial_no="{self._serial}"'
         )
+
+    def encrypt(self, text: str, *, now: datetime) -> tuple[str, str] | None:
+        """Return a text encrypted for WeChat alone, and the serial of the key; None while no key of theirs is valid.
+
+        The ciphertext differs each time. It holds at most 214 bytes under a key of 2048 bits.
+        """
+        valid = [serial for serial in self._platform if self.holds(serial, now)]
+        serial = self.requested_serial or max(valid, key=lambda one: self._platform[one].not_before, default=None)
+        if serial is None:
+            return None
+        padding = OAEP(mgf=MGF1(SHA1()), algorithm=SHA1(), label=None)  # noqa: S303 - what WeChat decrypts
+        sealed = self._platform[serial].key.encrypt(text.encode(), padding)
+        return base64.b64encode(sealed).decode(), serial
 
     def sign_lines(self, *lines: str) -> str:
         """Return the signature over these lines, each ended by a line feed, for the payer's page or application."""

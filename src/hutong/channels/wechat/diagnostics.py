@@ -4,7 +4,9 @@ Only placing an order shows whether the appid belongs to the mchid. So an order 
 shown, and is closed at once.
 
 Source:
-    https://pay.weixin.qq.com/doc/v3/merchant/4012791877 (Native: APPID_MCHID_NOT_MATCH), 4012556398 (close).
+    https://pay.weixin.qq.com/doc/v3/merchant/4012791877 (Native: APPID_MCHID_NOT_MATCH), 4012556398 (close);
+    https://pay.weixin.qq.com/docs/partner/apis/consumer-complaint/complaint-notifications/
+    create-complaint-notifications.html (the address of complaints).
 """
 
 from __future__ import annotations
@@ -14,47 +16,54 @@ from datetime import datetime, timedelta
 
 from hutong.channels.errors import NoAnswer, NotAuthentic
 from hutong.channels.http import HttpReply, decode_object
+from hutong.channels.model import text
 from hutong.channels.protocol import AccountFinding
 from hutong.channels.wechat.client import WeChatClient
 from hutong.channels.wechat.credentials import PUBLIC_KEY_PREFIX, WeChatCredentials, WeChatKeys
-from hutong.channels.wechat.requests import PATHS
+from hutong.channels.wechat.merchant import WeChatMerchant
+from hutong.channels.wechat.requests import PRODUCTS
 from hutong.clock import BEIJING
 
 _EXPIRES_SOON = timedelta(days=30)
 _UNKNOWN_ORDER = "hutong_diagnosis_0000"
 _NOT_BOUND = frozenset({"APPID_MCHID_NOT_MATCH", "APPID_NOT_EXIST"})
 _NOT_VALID = frozenset({"PARAM_ERROR", "INVALID_REQUEST"})
+_NOT_AUTHORIZED = frozenset({"NO_AUTH", "NOAUTH"})
 
 
 async def diagnose(
-    credentials: WeChatCredentials, keys: WeChatKeys, client: WeChatClient, *, now: datetime
+    credentials: WeChatCredentials, merchant: WeChatMerchant, keys: WeChatKeys, client: WeChatClient, *, now: datetime
 ) -> list[AccountFinding]:
-    """Check the account from the outside in: host, the merchant's key, WeChat's keys, the API v3 key, the appid."""
+    """Check the account from the outside in: host, the caller's key, WeChat's keys, the API v3 key, the apps.
+
+    At last it tells where WeChat notifies of complaints.
+    """
     findings = [*_certificates(keys, now)]
-    target = f"/v3/pay/transactions/out-trade-no/{_UNKNOWN_ORDER}?mchid={credentials.mchid}"
     try:
-        reply = await client.send("GET", target, now)
+        reply = await client.send("GET", merchant.order_target(_UNKNOWN_ORDER), now)
     except NoAnswer as error:
         fault = "unreachable" if error.answer.channel_code == "not_sent" else "no_answer"
         advice = f"WeChat Pay does not answer at {credentials.base_url}: {error.answer.channel_message}"
         return [AccountFinding("host", fault, advice), *findings]
     findings.insert(0, AccountFinding("host", None, "WeChat Pay answers."))
-    merchant, platform = _merchant(reply), _platform(keys, reply, now)
-    if merchant.fault is not None and platform.fault == "unsigned":
+    caller, platform = _caller(reply), _platform(keys, reply, now)
+    if caller.fault is not None and platform.fault == "unsigned":
         advice = "Not tested: WeChat does not sign its answers to a merchant whom it does not recognize."
         platform = AccountFinding("platform_keys", None, advice)
-    findings += [merchant, platform]
-    if merchant.fault is None:
+    findings += [caller, platform]
+    if caller.fault is None:
         findings.append(await _api_v3_key(keys, client, now))
-        findings.append(await _appid(credentials, client, now))
+        findings += [await _app(merchant, app, client, now) for app in merchant.known_apps or (None,)]
+        findings.append(await _complaints(client, now))
     return findings
 
 
-async def _appid(credentials: WeChatCredentials, client: WeChatClient, now: datetime) -> AccountFinding:
+async def _app(merchant: WeChatMerchant, app: str | None, client: WeChatClient, now: datetime) -> AccountFinding:
+    """Place an order in one of the merchant's apps, or for None in its service provider's."""
+    default = merchant.appid if merchant.sub_mchid is None else merchant.sub_appid
+    check = "appid" if app == default else f"appids.{app}"
     number = f"hutong_{client.nonce()}"[:32]
-    order = {
-        "appid": credentials.appid,
-        "mchid": credentials.mchid,
+    order = merchant.order_fields(app) | {
         "description": "hutong doctor",
         "out_trade_no": number,
         "amount": {"total": 1, "currency": "CNY"},
@@ -62,19 +71,38 @@ async def _appid(credentials: WeChatCredentials, client: WeChatClient, now: date
         "notify_url": "https://localhost/none",  # nobody can pay, so there is nothing to notify of
     }
     try:
-        reply = await client.send("POST", PATHS["wechat_native"], now, order)
+        reply = await client.send("POST", f"{merchant.orders_path}/{PRODUCTS['wechat_native']}", now, order)
         answer = decode_object(reply.body)
         if reply.status == 200:
-            target = f"/v3/pay/transactions/out-trade-no/{number}/close"
-            await client.send("POST", target, now, {"mchid": credentials.mchid})
-            return AccountFinding("appid", None, "It belongs to this mchid.")
+            target = f"{merchant.orders_path}/out-trade-no/{number}/close"
+            await client.send("POST", target, now, merchant.party_fields)
+            return AccountFinding(check, None, f"It belongs to {merchant.number}.")
     except (NoAnswer, NotAuthentic):
-        return AccountFinding("appid", None, "Not tested: WeChat did not answer an order.")
-    code, message = str(answer.get("code", "")), str(answer.get("message", ""))[:256]
+        return AccountFinding(check, None, "Not tested: WeChat did not answer an order.")
+    return AccountFinding(
+        check, *_app_fault(merchant, str(answer.get("code", "")), str(answer.get("message", ""))[:256])
+    )
+
+
+def _app_fault(merchant: WeChatMerchant, code: str, message: str) -> tuple[str | None, str]:
     if code in _NOT_BOUND or (code in _NOT_VALID and "appid" in message.lower()):
-        advice = f"appid is not bound to mchid; bind it in WeChat's merchant platform, product center: {message}"
-        return AccountFinding("appid", "appid_not_bound", advice)
-    return AccountFinding("appid", None, f"Not tested: WeChat refuses a Native order with {code}: {message}")
+        name, place = ("appid is not bound to mchid", "merchant platform, product center")
+        if merchant.sub_mchid is not None:
+            name, place = "sp_appid or sub_appid is not bound to sub_mchid", "service provider platform"
+        return "appid_not_bound", f"{name}; bind it in WeChat's {place}: {message}"
+    if merchant.sub_mchid is not None and (code in _NOT_AUTHORIZED or "sub_mch" in message.lower()):
+        advice = f"sub_mchid has not authorized this service provider, or is none of its merchants: {message}"
+        return "sub_mchid_not_authorized", advice
+    return None, f"Not tested: WeChat refuses a Native order with {code}: {message}"
+
+
+async def _complaints(client: WeChatClient, now: datetime) -> AccountFinding:
+    found = await client.ask("/v3/merchant-service/complaint-notifications", now)
+    address = text(found[0].get("url"), 255) if found else None
+    if address is None:
+        advice = "WeChat has no address to notify of complaints, so they are found by the daily list alone."
+        return AccountFinding("complaints", None, advice)
+    return AccountFinding("complaints", None, f"WeChat notifies {address} of complaints.")
 
 
 def _certificates(keys: WeChatKeys, now: datetime) -> list[AccountFinding]:
@@ -96,7 +124,7 @@ def _certificates(keys: WeChatKeys, now: datetime) -> list[AccountFinding]:
     return findings
 
 
-def _merchant(reply: HttpReply) -> AccountFinding:
+def _caller(reply: HttpReply) -> AccountFinding:
     """Report WeChat's opinion of our signature. Its refusal is not reliably signed, so it is only shown."""
     try:
         answer = decode_object(reply.body) if reply.body else {}

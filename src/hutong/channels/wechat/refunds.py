@@ -9,6 +9,7 @@ from hutong.channels.errors import NoAnswer
 from hutong.channels.model import ChannelAnswer, RefundRequest
 from hutong.channels.refusals import confirm_refusal
 from hutong.channels.wechat.client import WeChatClient
+from hutong.channels.wechat.merchant import WeChatMerchant
 from hutong.channels.wechat.requests import check_number, check_refund, refund_content
 from hutong.channels.wechat.responses import WeChatResponses, given_back, is_paid
 
@@ -18,15 +19,18 @@ _PATH = "/v3/refund/domestic/refunds"
 class WeChatRefunds:
     """The refunds of one account."""
 
-    def __init__(self, client: WeChatClient, responses: WeChatResponses, capabilities: Capabilities) -> None:
+    def __init__(
+        self, client: WeChatClient, responses: WeChatResponses, merchant: WeChatMerchant, capabilities: Capabilities
+    ) -> None:
         self._client = client
         self._responses = responses
+        self._merchant = merchant
         self._capabilities = capabilities
 
     async def refund(self, refund: RefundRequest, *, now: datetime) -> ChannelAnswer:
         check_refund(refund, self._capabilities)
         try:
-            status, content = await self._client.call("POST", _PATH, now, refund_content(refund))
+            status, content = await self._client.call("POST", _PATH, now, refund_content(refund, self._merchant))
             if status == 200:
                 return self._responses.refund(content, refund.refund_no)
         except NoAnswer as error:
@@ -38,8 +42,10 @@ class WeChatRefunds:
 
     async def query_refund(self, refund: RefundRequest, *, now: datetime) -> ChannelAnswer:
         check_number(refund.refund_no, "refund_no")
+        sub_mchid = self._merchant.sub_mchid
+        target = f"{_PATH}/{refund.refund_no}" + ("" if sub_mchid is None else f"?sub_mchid={sub_mchid}")
         try:
-            status, content = await self._client.call("GET", f"{_PATH}/{refund.refund_no}", now)
+            status, content = await self._client.call("GET", target, now)
             if status == 200:
                 return self._responses.refund(content, refund.refund_no)
         except NoAnswer as error:

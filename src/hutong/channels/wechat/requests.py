@@ -16,13 +16,14 @@ from hutong.channels.capability import Capabilities, PaymentMethod
 from hutong.channels.free_text import FreeText
 from hutong.channels.model import ActionKind, PayoutRequest, PayRequest, RefundRequest
 from hutong.channels.wechat.credentials import TransferScene
+from hutong.channels.wechat.merchant import TRANSFER, WeChatMerchant
 from hutong.clock import BEIJING
 from hutong.errors import InvalidParameter
 
 _BILL = {"`": "'", ",": "，"}
 """What would end a value in the rows of WeChat's bill."""
-SUBJECT = FreeText(127, _BILL, basic_only=True)
-_REASON = FreeText(80, _BILL, basic_only=True)
+SUBJECT = FreeText(127, _BILL, basic_only=True, unit="bytes")
+_REASON = FreeText(80, _BILL, basic_only=True, unit="bytes")
 _REMARK = FreeText(32, _BILL, basic_only=True)
 
 METHODS: Mapping[str, PaymentMethod] = {
@@ -33,19 +34,26 @@ METHODS: Mapping[str, PaymentMethod] = {
     "wechat_code": PaymentMethod(None, requires=frozenset({"auth_code"})),
 }
 
-PATHS: Mapping[str, str] = {
-    "wechat_native": "/v3/pay/transactions/native",
-    "wechat_jsapi": "/v3/pay/transactions/jsapi",
-    "wechat_h5": "/v3/pay/transactions/h5",
-    "wechat_app": "/v3/pay/transactions/app",
-    "wechat_code": "/v3/pay/transactions/codepay",
+PRODUCTS: Mapping[str, str] = {
+    "wechat_native": "native",
+    "wechat_jsapi": "jsapi",
+    "wechat_h5": "h5",
+    "wechat_app": "app",
+    "wechat_code": "codepay",
 }
+"""The last part of each product's address."""
 
 _NUMBER = re.compile(r"[0-9A-Za-z_-]{6,32}")
 _PAYOUT_NO = re.compile(r"([a-z]{3})_([0-9a-z]{1,29})")
+_NOTIFY_URL = re.compile(r"https?://[^\s?#\[\]@]+")
+_NOTIFY_URL_MAX, _LATER_NOTIFY_URL_MAX = 255, 256
+_ADDRESS_MAX = 45
 _BILL_NO = re.compile(r"([a-z]{3})([0-9a-z]{1,29})")
-_UNNAMED_MINOR_MAX = 199_999
-"""From 2,000 yuan on WeChat requires the payee's name."""
+_NAMED_MINOR_MIN, _UNNAMED_MINOR_MAX = 30, 199_999
+"""From 2,000 yuan on WeChat requires the payee's name, and below 0.3 yuan it takes none."""
+_NAME_BYTES_MAX = 214
+"""What RSAES-OAEP encrypts under a key of 2048 bits."""
+_AMOUNT_MINOR_MAX = 2**31 - 1
 
 
 def check_number(number: str, param: str = "attempt_no") -> None:
@@ -72,16 +80,16 @@ def check_order(request: PayRequest) -> None:
     check_number(request.attempt_no)
 
 
-def order_content(request: PayRequest, *, mchid: str, appid: str) -> dict[str, Any]:
+def order_content(request: PayRequest, merchant: WeChatMerchant) -> dict[str, Any]:
     """Return the order as WeChat takes it. Placing again must repeat it, so nothing in it depends on when it is sent.
 
     Errors:
-        InvalidParameter: the payer's part is missing or malformed.
+        InvalidParameter: the payer's part is missing or malformed, or WeChat cannot notify this address.
     """
+    app = merchant.app_of(request.method, request.payer)
     order: dict[str, Any] = {
-        "appid": appid,
-        "mchid": mchid,
-        "description": SUBJECT.fit(request.subject),
+        **merchant.order_fields(app),
+        "description": SUBJECT.fit(request.subject) or request.attempt_no,
         "out_trade_no": request.attempt_no,
         "amount": {"total": request.amount_minor, "currency": request.currency},
     }
@@ -91,9 +99,9 @@ def order_content(request: PayRequest, *, mchid: str, appid: str) -> dict[str, A
         order["scene_info"] = {"store_info": {"out_id": "online"}}
         return order
     order["time_expire"] = request.expires_at.astimezone(BEIJING).isoformat(timespec="seconds")
-    order["notify_url"] = request.notify_url
+    order["notify_url"] = _notify_url(request.notify_url, _NOTIFY_URL_MAX)
     if request.method == "wechat_jsapi":
-        order["payer"] = {"openid": _payer(request, "openid")}
+        order["payer"] = merchant.payer_fields(app, _payer(request, "openid"))
     elif request.method == "wechat_h5":
         # The address stored with the attempt, which placing again repeats even if the payer has moved.
         order["scene_info"] = {"payer_client_ip": _payer(request, "client_ip"), "h5_info": {"type": "Wap"}}
@@ -118,7 +126,15 @@ def _is_address(value: str) -> bool:
         ipaddress.ip_address(value)
     except ValueError:
         return False
-    return True
+    return len(value) <= _ADDRESS_MAX
+
+
+def _notify_url(value: str, length_max: int) -> str:
+    if len(value) > length_max or not _NOTIFY_URL.fullmatch(value):
+        raise InvalidParameter(
+            f"WeChat Pay notifies an address of at most {length_max} characters without a query", param="notify_url"
+        )
+    return value
 
 
 def check_refund(refund: RefundRequest, capabilities: Capabilities) -> None:
@@ -139,18 +155,22 @@ def check_refund(refund: RefundRequest, capabilities: Capabilities) -> None:
         raise InvalidParameter("WeChat Pay refunds an order within a year only", param="order")
 
 
-def refund_content(refund: RefundRequest) -> dict[str, Any]:
-    """Return a refund as WeChat takes it."""
-    return {
+def refund_content(refund: RefundRequest, merchant: WeChatMerchant) -> dict[str, Any]:
+    """Return a refund as WeChat takes it.
+
+    Errors:
+        InvalidParameter: WeChat cannot notify this address.
+    """
+    return merchant.sub_fields | {
         "out_trade_no": refund.order.attempt_no,
         "out_refund_no": refund.refund_no,
         "reason": _REASON.fit(refund.reason) or "refund",
-        "notify_url": refund.notify_url,
+        "notify_url": _notify_url(refund.notify_url, _LATER_NOTIFY_URL_MAX),
         "amount": {"refund": refund.amount_minor, "total": refund.order.amount_minor, "currency": "CNY"},
     }
 
 
-def transfer_content(payout: PayoutRequest, *, appid: str, scene: TransferScene | None) -> dict[str, Any]:
+def transfer_content(payout: PayoutRequest, merchant: WeChatMerchant, *, scene: TransferScene | None) -> dict[str, Any]:
     """Return a transfer as WeChat takes it.
 
     Errors:
@@ -160,22 +180,38 @@ def transfer_content(payout: PayoutRequest, *, appid: str, scene: TransferScene 
     if scene is None:
         raise InvalidParameter("this account has no transfer scene", param="transfer_scene")
     _check_currency(payout.currency)
-    if not 0 < payout.amount_minor <= _UNNAMED_MINOR_MAX:
-        raise InvalidParameter("a transfer is of less than 2,000 yuan", param="amount_minor")
+    if not 0 < payout.amount_minor <= _AMOUNT_MINOR_MAX:
+        raise InvalidParameter("`amount_minor` is not what one transfer can be of", param="amount_minor")
     if not (openid.isascii() and openid.isprintable() and 0 < len(openid) <= 64):
         raise InvalidParameter("a transfer needs the payee's openid", param="payee.openid")
     return {
-        "appid": appid,
+        "appid": merchant.app_of(TRANSFER, payout.payee),
         "out_bill_no": to_bill_no(payout.payout_no),
         "transfer_scene_id": scene.id,
         "openid": openid,
         "transfer_amount": payout.amount_minor,
         "transfer_remark": _REMARK.fit(payout.remark) or "payout",
-        "notify_url": payout.notify_url,
+        "notify_url": _notify_url(payout.notify_url, _LATER_NOTIFY_URL_MAX),
         "transfer_scene_report_infos": [
             {"info_type": kind, "info_content": content} for kind, content in scene.report.items()
         ],
     }
+
+
+def payee_name(payout: PayoutRequest) -> str | None:
+    """Return the name against which WeChat checks the payee; None if it is not to be sent.
+
+    Errors:
+        InvalidParameter: WeChat requires a name, or could not take this one.
+    """
+    name = payout.payee.get("name", "").strip()
+    if not name and payout.amount_minor > _UNNAMED_MINOR_MAX:
+        raise InvalidParameter("`payee.name` is required for a transfer of 2,000 yuan or more", param="payee.name")
+    if not name or payout.amount_minor < _NAMED_MINOR_MIN:
+        return None
+    if not name.isprintable() or len(name.encode()) > _NAME_BYTES_MAX:
+        raise InvalidParameter("`payee.name` is no name that WeChat Pay takes", param="payee.name")
+    return name
 
 
 def to_bill_no(payout_no: str) -> str:

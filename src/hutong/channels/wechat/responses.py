@@ -21,6 +21,7 @@ from hutong.channels.errors import NoAnswer
 from hutong.channels.model import ActionKind, ChannelAnswer, ChannelState, PayerAction, PayoutRequest, PayRequest, text
 from hutong.channels.sums import ChannelDiscount, DiscountFunder, ReturnedSums, Sums, SumsContradict
 from hutong.channels.wechat.credentials import WeChatKeys
+from hutong.channels.wechat.merchant import TRANSFER, WeChatMerchant
 from hutong.channels.wechat.requests import to_bill_no
 from hutong.money import AMOUNT_MINOR_MAX
 
@@ -52,8 +53,8 @@ class WeChatResponses:
         NoAnswer: the message is not about this account or not about this number, or a success is not complete.
     """
 
-    def __init__(self, mchid: str, appid: str, codes: Codes) -> None:
-        self._mchid, self._appid = mchid, appid
+    def __init__(self, merchant: WeChatMerchant, codes: Codes) -> None:
+        self._merchant = merchant
         self._codes = codes
 
     def refusal(self, interface: str, status: int, content: Mapping[str, Any]) -> ChannelAnswer:
@@ -67,7 +68,7 @@ class WeChatResponses:
         return self._answer(interface, code, message)
 
     def order(self, content: Mapping[str, Any], attempt_no: str) -> ChannelAnswer:
-        if (content.get("mchid"), content.get("appid")) != (self._mchid, self._appid):
+        if not self._merchant.owns_order(content):
             raise NoAnswer("not_ours", "the answer is about another merchant or application")
         _check_same(content.get("out_trade_no"), attempt_no, "order")
         amount = _amount_object(content)
@@ -75,10 +76,10 @@ class WeChatResponses:
             "trade_state",
             text(content.get("trade_state"), 64),
             text(content.get("trade_state_desc"), 256),
-            amount_minor=_amount(amount.get("total")),
+            amount_minor=amount_of(amount.get("total")),
             currency=_currency(amount),
             channel_order_no=text(content.get("transaction_id"), 64),
-            happened_at=_instant(content.get("success_time")),
+            happened_at=instant(content.get("success_time")),
         )
         return replace(answer, sums=_sums(content)) if answer.state is ChannelState.SUCCEEDED else answer
 
@@ -89,31 +90,32 @@ class WeChatResponses:
             "refund_status",
             text(content.get("status", content.get("refund_status")), 64),
             None,
-            amount_minor=_amount(amount.get("refund")),
+            amount_minor=amount_of(amount.get("refund")),
             currency=_currency(amount),
             channel_order_no=text(content.get("refund_id"), 64),
-            happened_at=_instant(content.get("success_time")),
+            happened_at=instant(content.get("success_time")),
         )
         return replace(answer, returned=_returned(amount)) if answer.state is ChannelState.SUCCEEDED else answer
 
     def notified_refund(self, content: Mapping[str, Any], refund_no: str) -> ChannelAnswer:
         """Read a refund's notification, which unlike an answer names the merchant."""
-        if content.get("mchid") != self._mchid:
+        if not self._merchant.owns(content):
             raise NoAnswer("not_ours", "the message is about another merchant")
         return self.refund(content, refund_no)
 
     def payout(self, content: Mapping[str, Any], bill_no: str) -> ChannelAnswer:
         _check_same(content.get("out_bill_no"), bill_no, "transfer")
-        if content.get("mch_id") != self._mchid or content.get("appid", self._appid) != self._appid:
+        apps = self._merchant.known_apps
+        if content.get("mch_id") != self._merchant.mchid or content.get("appid", apps[0]) not in apps:
             raise NoAnswer("not_ours", "the answer is about another merchant or application")
         return self._answer(
             "transfer_state",
             text(content.get("state"), 64),
             text(content.get("fail_reason"), 256),
-            amount_minor=_amount(content.get("transfer_amount")),
+            amount_minor=amount_of(content.get("transfer_amount")),
             currency="CNY",
             channel_order_no=text(content.get("transfer_bill_no"), 64),
-            happened_at=_instant(content.get("update_time")),
+            happened_at=instant(content.get("update_time")),
         )
 
     def payout_accepted(self, content: Mapping[str, Any], payout: PayoutRequest) -> ChannelAnswer:
@@ -122,7 +124,8 @@ class WeChatResponses:
         package, state = text(content.get("package_info"), 512), text(content.get("state"), 64)
         action = None
         if package is not None:
-            parameters = {"mchId": self._mchid, "appId": self._appid, "package": package}
+            app = self._merchant.app_of(TRANSFER, payout.payee)
+            parameters = {"mchId": self._merchant.mchid, "appId": app, "package": package}
             action = PayerAction(ActionKind.SDK, orjson.dumps(parameters).decode())
         meaning = self._codes.read("transfer_state", state or "")
         pending = meaning.state is ChannelState.PENDING
@@ -152,7 +155,13 @@ class WeChatResponses:
 
 
 def payer_action(
-    request: PayRequest, content: Mapping[str, Any], keys: WeChatKeys, *, now: datetime, nonce: Callable[[], str]
+    request: PayRequest,
+    content: Mapping[str, Any],
+    merchant: WeChatMerchant,
+    keys: WeChatKeys,
+    *,
+    now: datetime,
+    nonce: Callable[[], str],
 ) -> PayerAction | None:
     """Return the payer's action for a placed order; None if the answer does not hold it."""
     if request.method == "wechat_native":
@@ -168,32 +177,38 @@ def payer_action(
     prepay_id = _short_text(content, "prepay_id", 64)
     if not prepay_id or not prepay_id.isascii() or not prepay_id.isprintable():
         return None
-    make = _page_parameters if request.method == "wechat_jsapi" else _app_parameters
-    parameters = make(keys, prepay_id, str(int(now.timestamp())), nonce())
+    app = merchant.signing_app(merchant.app_of(request.method, request.payer))
+    timestamp = str(int(now.timestamp()))
+    if request.method == "wechat_jsapi":
+        parameters = _page_parameters(keys, app, prepay_id, timestamp, nonce())
+    else:
+        parameters = _app_parameters(keys, app, merchant.mchid, prepay_id, timestamp, nonce())
     return PayerAction(ActionKind.SDK, orjson.dumps(parameters).decode())
 
 
-def _page_parameters(keys: WeChatKeys, prepay_id: str, timestamp: str, nonce: str) -> dict[str, str]:
+def _page_parameters(keys: WeChatKeys, app: str, prepay_id: str, timestamp: str, nonce: str) -> dict[str, str]:
     package = f"prepay_id={prepay_id}"
     return {
-        "appId": keys.appid,
+        "appId": app,
         "timeStamp": timestamp,
         "nonceStr": nonce,
         "package": package,
         "signType": "RSA",
-        "paySign": keys.sign_lines(keys.appid, timestamp, nonce, package),
+        "paySign": keys.sign_lines(app, timestamp, nonce, package),
     }
 
 
-def _app_parameters(keys: WeChatKeys, prepay_id: str, timestamp: str, nonce: str) -> dict[str, str]:
+def _app_parameters(
+    keys: WeChatKeys, app: str, mchid: str, prepay_id: str, timestamp: str, nonce: str
+) -> dict[str, str]:
     return {
-        "appid": keys.appid,
-        "partnerid": keys.mchid,
+        "appid": app,
+        "partnerid": mchid,
         "prepayid": prepay_id,
         "package": "Sign=WXPay",
         "noncestr": nonce,
         "timestamp": timestamp,
-        "sign": keys.sign_lines(keys.appid, timestamp, nonce, prepay_id),
+        "sign": keys.sign_lines(app, timestamp, nonce, prepay_id),
     }
 
 
@@ -212,7 +227,7 @@ def _amount_object(content: Mapping[str, Any]) -> Mapping[str, Any]:
     return amount if isinstance(amount, dict) else {}
 
 
-def _amount(value: object) -> int | None:
+def amount_of(value: object) -> int | None:
     """Return a positive number of fen; None for anything else."""
     return value if type(value) is int and 0 < value <= AMOUNT_MINOR_MAX else None
 
@@ -288,7 +303,8 @@ def _currency(amount: Mapping[str, Any]) -> str | None:
     return value if isinstance(value, str) and re.fullmatch("[A-Z]{3}", value) else None
 
 
-def _instant(value: object) -> datetime | None:
+def instant(value: object) -> datetime | None:
+    """Return a time that WeChat states; None for anything else."""
     if not isinstance(value, str):
         return None
     try:

@@ -4,51 +4,19 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from hutong.sandbox.records import OrderState, SandboxOrder
 from hutong.sandbox.store import Store
-from hutong.sandbox.stripe import objects
-from hutong.sandbox.stripe.validation import (
-    Form,
-    StripeRefusal,
-    address,
-    check_names,
-    expands,
-    integer,
-    metadata_of,
-    money,
-    one_of,
-    required,
-)
+from hutong.sandbox.stripe import methods, objects
+from hutong.sandbox.stripe.validation import Form, StripeRefusal, expands
 
-_METHODS: Mapping[str, str | None] = {
-    # Stripe's own test methods, with the answer of the card's bank to a charge.
-    "pm_card_visa": None,
-    "pm_card_mastercard": None,
-    "pm_card_unionpay": None,
-    "pm_card_threeDSecure2Required": "3ds",
-    "pm_card_authenticationRequired": "3ds",
-    "pm_card_chargeDeclined": "generic_decline",
-    "pm_card_chargeDeclinedInsufficientFunds": "insufficient_funds",
-    "pm_card_visa_chargeDeclinedInsufficientFunds": "insufficient_funds",
-    "pm_card_visa_chargeDeclinedLostCard": "lost_card",
-    "pm_card_visa_chargeDeclinedStolenCard": "stolen_card",
-    "pm_card_chargeDeclinedFraudulent": "fraudulent",
-}
 _CANCELABLE = (OrderState.OPEN, OrderState.DECLINED, OrderState.AUTHORIZED)
-_INTENT = (
-    "amount", "currency", "payment_method", "payment_method_types", "capture_method", "confirm", "return_url",
-    "description", "metadata", "expand",
-)  # fmt: skip
-_SESSION = (
-    "mode", "payment_method_types", "client_reference_id", "line_items", "payment_intent_data", "success_url",
-    "cancel_url", "metadata", "expand",
-)  # fmt: skip
 _QUERY = re.compile(r"metadata\['(\w{1,40})'\]:'([^']{1,500})'")
 
 Notify = Callable[[str, SandboxOrder], None]
+Dispute = Callable[[SandboxOrder, str, str | None], None]
 
 
 class StripeOrders:
@@ -56,10 +24,12 @@ class StripeOrders:
 
     Args:
         notify: Notifies about an order, as an event of this type.
+        dispute: Disputes a paid order, with a reason and a form.
     """
 
-    def __init__(self, store: Store, notify: Notify) -> None:
+    def __init__(self, store: Store, notify: Notify, dispute: Dispute) -> None:
         self._store = store
+        self._dispute = dispute
         self._notify = notify
         self._intents: dict[str, SandboxOrder] = {}
         self._sessions: dict[str, SandboxOrder] = {}
@@ -79,21 +49,24 @@ class StripeOrders:
     # PaymentIntents.
 
     def create_intent(self, form: Form, base: str) -> dict[str, Any]:
-        check_names(form, _INTENT)
-        amount, currency = money(form, "amount", required(form, "currency"))
-        method = form.get("payment_method")
-        if method is not None and method not in _METHODS:
-            raise StripeRefusal(400, "resource_missing", f"No such PaymentMethod: '{method}'", param="payment_method")
-        capture = one_of(form, "capture_method", ("automatic", "automatic_async", "manual"), "automatic") != "manual"
-        order = self._place(form, amount, currency, capture=capture, code_url=f"{base}/stripe/authenticate/")
+        amount, currency = int(form["amount"]), form["currency"].lower()
+        types = methods.method_types(form, currency)
+        method = methods.method_of(form, types)
+        capture = form.get("capture_method") != "manual"
+        address = f"{base}/stripe/authenticate/"
+        code_url = "weixin://wxpay/bizpayurl?pr=" if types == ("wechat_pay",) else address
+        order = self._place(form, amount, currency, capture=capture, code_url=code_url, types=types)
         order.data |= {"payment_method": method, "return_url": form.get("return_url")}
+        order.data |= {"options": form.get("payment_method_options", {})}
         order.data["status"] = "requires_confirmation" if method else "requires_payment_method"
         if form.get("confirm") == "true":
             self._confirm(order)
         return objects.intent(order, expand=expands(form, "latest_charge"))
 
-    def _place(self, form: Form, amount: int, currency: str, *, capture: bool, code_url: str) -> SandboxOrder:
-        metadata = metadata_of(form)
+    def _place(
+        self, form: Form, amount: int, currency: str, *, capture: bool, code_url: str, types: tuple[str, ...]
+    ) -> SandboxOrder:
+        metadata = dict(form.get("metadata", {}))
         intent_id = f"pi_{secrets.token_hex(12)}"
         order = SandboxOrder(
             order_no=metadata.get("attempt_no", intent_id),
@@ -105,7 +78,7 @@ class StripeOrders:
             content=form,
             code_url=code_url + intent_id,
             expires_at=None,
-            method="card",
+            method=types[0] if types else "card",
             capture=capture,
             data={
                 "born": True,
@@ -113,24 +86,30 @@ class StripeOrders:
                 "secret": secrets.token_hex(12),
                 "created": objects.seconds(self._store.clock.now()),
                 "metadata": metadata,
-                "charge": f"ch_{secrets.token_hex(12)}",
+                "charge": f"{'ch' if types[:1] in ((), methods.CARD) else 'py'}_{secrets.token_hex(12)}",
+                "types": types,
             },
         )
         self._store.place(order)
         self._intents[intent_id] = order
         return order
 
-    def confirm(self, intent_id: str, form: Form) -> dict[str, Any]:
-        check_names(form, ("return_url", "payment_method", "expand"))
+    def confirm(self, intent_id: str, form: Form, *, is_public: bool) -> dict[str, Any]:
+        """Confirm an intent.
+
+        Args:
+            is_public: The caller is the payer's browser, with the publishable key and the intent's client secret.
+        """
         order = self._intent(intent_id)
+        methods.check_client_secret(form, objects.client_secret(order), is_public=is_public)
         if objects.status(order) not in ("requires_confirmation", "requires_payment_method"):
             raise self._unexpected(order, "confirm")
         if "return_url" in form:
-            order.data["return_url"] = address(form, "return_url")
-        if "payment_method" in form:
-            if form["payment_method"] not in _METHODS:
-                raise StripeRefusal(400, "resource_missing", "No such PaymentMethod", param="payment_method")
-            order.data["payment_method"] = form["payment_method"]
+            order.data["return_url"] = form["return_url"]
+        order.data["options"] = form.get("payment_method_options", order.data["options"])
+        method = methods.method_of(form, order.data["types"])
+        if method is not None:
+            order.data["payment_method"] = method
             order.state = OrderState.OPEN
         self._confirm(order)
         return objects.intent(order, expand=expands(form, "latest_charge"))
@@ -139,9 +118,16 @@ class StripeOrders:
         method = order.data["payment_method"]
         if method is None:
             raise self._unexpected(order, "confirm")
-        decline_code = _METHODS[method]
-        if decline_code == "3ds":
+        if method in methods.WALLETS:
+            methods.check_wallet(method, order.data["options"], order.data["return_url"])
             order.data["status"] = "requires_action"
+            return
+        decline_code = methods.TOKENS[method]
+        if decline_code == methods.AUTHENTICATE:
+            order.data["status"] = "requires_action"
+        elif decline_code == methods.DELAYED:
+            order.data["status"] = "processing"
+            self._notify("payment_intent.processing", order)
         elif decline_code is not None:
             self.decline(order, decline_code)
             error = {name: value for name, value in order.data["error"].items() if name != "type"}
@@ -149,8 +135,10 @@ class StripeOrders:
         else:
             self.pay(order)
 
-    def intent(self, intent_id: str, query: Form) -> dict[str, Any]:
-        return objects.intent(self._intent(intent_id), expand=expands(query, "latest_charge"))
+    def intent(self, intent_id: str, query: Form, *, is_public: bool) -> dict[str, Any]:
+        order = self._intent(intent_id)
+        methods.check_client_secret(query, objects.client_secret(order), is_public=is_public)
+        return objects.intent(order, expand=expands(query, "latest_charge"))
 
     def search(self, query: Form) -> dict[str, Any]:
         matched = _QUERY.fullmatch(str(query.get("query", "")))
@@ -162,11 +150,10 @@ class StripeOrders:
         return {"object": "search_result", "data": intents, "has_more": False, "next_page": None, "url": "…/search"}
 
     def capture(self, intent_id: str, form: Form) -> dict[str, Any]:
-        check_names(form, ("amount_to_capture", "expand"))
         order = self._intent(intent_id)
         if order.state is not OrderState.AUTHORIZED:
             raise self._unexpected(order, "capture")
-        amount = integer(form, "amount_to_capture") if "amount_to_capture" in form else order.amount_minor
+        amount = int(form.get("amount_to_capture", order.amount_minor))
         if amount > order.amount_minor:
             raise StripeRefusal(400, "amount_too_large", "More than is capturable.", param="amount_to_capture")
         self._store.capture(order, amount)
@@ -174,9 +161,11 @@ class StripeOrders:
         return objects.intent(order, expand=expands(form, "latest_charge"))
 
     def cancel(self, intent_id: str, form: Form) -> dict[str, Any]:
-        check_names(form, ("cancellation_reason", "expand"))
         order = self._intent(intent_id)
-        if order.state not in _CANCELABLE or (order.data.get("session") and order.state is OrderState.OPEN):
+        waits = order.state is OrderState.OPEN
+        if order.state not in _CANCELABLE or (
+            waits and (order.data.get("session") or objects.status(order) == "processing")
+        ):
             raise self._unexpected(order, "cancel")
         self._store.change(order, OrderState.CLOSED, "closed")
         return objects.intent(order, expand=expands(form, "latest_charge"))
@@ -204,24 +193,28 @@ class StripeOrders:
             return False
         order.data |= {"born": True, "delta": delta_minor}
         captured = order.state is OrderState.PAID
+        if captured and order.data.get("payment_method") in methods.DISPUTED:
+            self._dispute(order, *methods.DISPUTED[order.data["payment_method"]])
         self._notify("payment_intent.succeeded" if captured else "payment_intent.amount_capturable_updated", order)
         return True
 
     def decline(self, order: SandboxOrder, decline_code: str | None = None) -> bool:
         """Decline an order as the bank; without a code, the payer's authentication has failed.
 
-        That uses a token up; on Stripe's page the payer may take another card.
+        That uses a token up; on Stripe's page, and in its form, the payer may take another card.
         """
         if not self._store.payable(order):
             return False
         code, message = "card_declined", "Your card was declined."
         if decline_code is None:
-            code, message = "payment_intent_authentication_failure", "The card has failed authentication."
+            code, message = "payment_intent_authentication_failure", "The payer has failed authentication."
+        if objects.status(order) == "processing":
+            decline_code, code, message = None, "payment_intent_payment_attempt_failed", "The payment attempt failed."
         order.data |= {"born": True, "error": {"type": "card_error", "code": code, "message": message}}
         if decline_code is not None:
             order.data["error"]["decline_code"] = decline_code
         order.data["status"] = "requires_payment_method"
-        if not order.data.get("session"):
+        if not order.data.get("session") and order.data["types"]:
             self._store.decline(order)
         self._notify("payment_intent.payment_failed", order)
         return True
@@ -229,24 +222,29 @@ class StripeOrders:
     # Checkout Sessions.
 
     def create_session(self, form: Form, base: str) -> dict[str, Any]:
-        check_names(form, _SESSION)
-        one_of(form, "mode", ("payment",), "")
+        if form["mode"] != "payment":
+            raise StripeRefusal(400, None, "The sandbox plays the mode `payment` only", param="mode")
         amount, currency, name = _line(form)
         inner = form.get("payment_intent_data", {})
-        check_names(inner, ("capture_method", "description", "metadata"), "payment_intent_data")
-        capture = one_of(inner, "capture_method", ("automatic", "automatic_async", "manual"), "automatic") != "manual"
-        success_url, cancel_url = address(form, "success_url"), address(form, "cancel_url")
+        capture = inner.get("capture_method") != "manual"
         session_id = f"cs_test_{secrets.token_hex(24)}"
         intent_form = {"metadata": inner.get("metadata", {}), "description": inner.get("description", name)}
-        order = self._place(intent_form, amount, currency, capture=capture, code_url=f"{base}/stripe/pay/{session_id}?")
+        order = self._place(
+            intent_form,
+            amount,
+            currency,
+            capture=capture,
+            code_url=f"{base}/stripe/pay/{session_id}?",
+            types=methods.CARD,
+        )
         order.data |= {
             "session": session_id,
             "born": False,
             "status": "requires_payment_method",
-            "metadata": metadata_of(form),
+            "metadata": dict(form.get("metadata", {})),
             "reference": form.get("client_reference_id"),
-            "return_url": success_url,
-            "cancel_url": cancel_url,
+            "return_url": form["success_url"],
+            "cancel_url": form.get("cancel_url"),
         }
         self._sessions[session_id] = order
         return objects.session(order)
@@ -255,7 +253,6 @@ class StripeOrders:
         return objects.session(self._session(session_id), expand=expands(query, "payment_intent"))
 
     def expire(self, session_id: str, form: Form) -> dict[str, Any]:
-        check_names(form, ("expand",))
         order = self._session(session_id)
         if order.state is not OrderState.OPEN:
             raise StripeRefusal(400, None, "Only Checkout Sessions with a status in [open] can be expired.", kept=True)
@@ -271,15 +268,8 @@ class StripeOrders:
 
 def _line(form: Form) -> tuple[int, str, str]:
     """Return the amount, currency and name of the one line item."""
-    items = required(form, "line_items")
-    item = items.get("0") if isinstance(items, dict) and len(items) == 1 else None
-    if not isinstance(item, dict) or item.get("quantity") != "1" or not isinstance(item.get("price_data"), dict):
-        raise StripeRefusal(400, "parameter_missing", "Missing required param: line_items[0].", param="line_items")
+    item = form["line_items"].get("0") if len(form["line_items"]) == 1 else None
+    if item is None or item["quantity"] != "1":
+        raise StripeRefusal(400, None, "The sandbox plays one line item of quantity 1 only", param="line_items")
     price = item["price_data"]
-    check_names(price, ("currency", "unit_amount", "product_data"), "line_items[0][price_data]")
-    amount, currency = money(price, "unit_amount", required(price, "currency"))
-    product = price.get("product_data")
-    name = product.get("name") if isinstance(product, dict) else None
-    if not isinstance(name, str) or not 0 < len(name) <= 250:
-        raise StripeRefusal(400, "parameter_missing", "Missing required param: name.", param="product_data[name]")
-    return amount, currency, name
+    return int(price["unit_amount"]), price["currency"].lower(), price["product_data"]["name"]

@@ -14,21 +14,24 @@ import secrets
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
 
 from aiohttp import web
 
 from hutong.clock import BEIJING
 from hutong.money import to_major
 from hutong.sandbox.bill import Entry, payment_entry, refund_entry
-from hutong.sandbox.records import OutgoingState
+from hutong.sandbox.records import OutgoingState, SandboxOrder
 from hutong.sandbox.store import Store
-from hutong.sandbox.wechat.keys import APPID, MCHID
+from hutong.sandbox.wechat.keys import OPENIDS
+from hutong.sandbox.wechat.parties import MERCHANT, PARTY, PROVIDER, Party
 from hutong.sandbox.wechat.protocol import Answer, WeChatRefusal
 
+TRADE, FUND_FLOW, PARTNER_TRADE = "trade", "fund_flow", "partner_trade"
+"""The kinds of bills; the last one is what a service provider gets for the merchant under it."""
 _MADE_AT = time(9)
 _KEPT = timedelta(days=92)
 FEE_RATE = Decimal("0.006")
-OPENID = "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"
 _TRADE = (
     "交易时间,公众账号ID,商户号,特约商户号,设备号,微信订单号,商户订单号,用户标识,交易类型,交易状态,付款银行,货币种类,应结订单金额,"
     "代金券金额,微信退款单号,商户退款单号,退款金额,充值券退款金额,退款类型,退款状态,商品名称,商户数据包,手续费,费率,订单金额,"
@@ -53,21 +56,30 @@ REFUND_STATES = {
 
 
 def bill_entries(store: Store, kind: str, day: date) -> list[Entry]:
-    """Return the rows of a day in Beijing: payments by the time of payment, refunds by the time of acceptance."""
-    start = datetime.combine(day, time(0), BEIJING)
+    """Return the rows of a day in Beijing: payments by the time of payment, refunds by the time of acceptance.
+
+    A service provider's bill of its own funds has no rows: payers pay the merchant under it.
+    """
+    start, party = datetime.combine(day, time(0), BEIJING), PROVIDER if kind == PARTNER_TRADE else MERCHANT
+    if kind == f"partner_{FUND_FLOW}":
+        return []
     rows = [
-        payment_entry(order, fee_minor=_fee(order.settled_minor), state="SUCCESS")
+        payment_entry(order, fee_minor=_fee(order.settled_minor), state="SUCCESS", data=_data(order))
         for order in store.orders.values()
-        if _within(order.paid_at, start)
+        if _within(order.paid_at, start) and order.data["party"] is party
     ]
     rows += [
         refund_entry(
-            refund, fee_minor=-_fee(refund.settled_minor), state=REFUND_STATES[refund.state], at=refund.created_at
+            refund,
+            fee_minor=-_fee(refund.settled_minor),
+            state=REFUND_STATES[refund.state],
+            at=refund.created_at,
+            data=_data(refund.order),
         )
         for refund in store.refunds.values()
-        if _within(refund.created_at, start)
+        if _within(refund.created_at, start) and refund.order.data["party"] is party
     ]
-    if kind == "fund_flow":
+    if kind == FUND_FLOW:
         rows = [entry for entry in rows if entry.state == "SUCCESS"]
         rows += [
             Entry(
@@ -92,6 +104,10 @@ def bill_entries(store: Store, kind: str, day: date) -> list[Entry]:
     return sorted(rows, key=lambda entry: (entry.at, entry.number))
 
 
+def _data(order: SandboxOrder) -> dict[str, Any]:
+    return {"party": order.data["party"], "order": order.content}
+
+
 def _fee(amount_minor: int) -> int:
     return int((amount_minor * FEE_RATE).quantize(Decimal(1), rounding=ROUND_HALF_UP))
 
@@ -102,7 +118,7 @@ def _within(instant: datetime | None, start: datetime) -> bool:
 
 def write_bill(kind: str, rows: Sequence[Entry]) -> bytes:
     """Write a bill, unpacked."""
-    lines = _trade(rows) if kind == "trade" else _flow(rows)
+    lines = _trade(rows) if kind in (TRADE, PARTNER_TRADE) else _flow(rows)
     return b"\xef\xbb\xbf" + "".join(f"{line}\r\n" for line in lines).encode()
 
 
@@ -124,9 +140,11 @@ def _trade(rows: Sequence[Entry]) -> list[str]:
 def _trade_row(row: Entry) -> tuple[str, ...]:
     is_refund = row.kind == "refund"
     amount, settled, prepaid = map(_yuan, (row.amount_minor, row.settled_minor, row.prepaid_minor))
+    party: Party = row.data.get("party", MERCHANT)
+    app = row.data.get("order", {}).get("appid", party.apps[0])
     nothing = "0.00"
     return (
-        _time(row.at), APPID, MCHID, "0", "", row.channel_order_no, row.order_no, OPENID,
+        _time(row.at), app, party.mchid, party.sub_mchid or "0", "", row.channel_order_no, row.order_no, OPENIDS[app],
         row.method, "REFUND" if is_refund else row.state, "OTHERS", row.currency,
         nothing if is_refund else settled, nothing if is_refund else prepaid,
         row.channel_no if is_refund else "0", row.number if is_refund else "0",
@@ -186,17 +204,16 @@ class BillDownloads:
 
     def prepare(self, kind: str, request: web.Request, _body: bytes) -> Answer:
         """Make a bill ready, and answer with its hash and the address of its download."""
-        try:
-            day = date.fromisoformat(request.query.get("bill_date", ""))
-        except ValueError:
-            raise WeChatRefusal(400, "PARAM_ERROR", "账单日期格式错误", field="bill_date") from None
-        packing = request.query.get("tar_type")
-        if packing not in (None, "GZIP"):
-            raise WeChatRefusal(400, "PARAM_ERROR", "压缩类型错误", field="tar_type")
+        party = request[PARTY]
+        if "sub_mchid" in request.query:
+            party.check_sub(request.query)
+        if party is not MERCHANT:
+            kind = f"partner_{kind}"
+        day, packing = date.fromisoformat(request.query["bill_date"]), request.query.get("tar_type")
         now = self._store.clock.now().astimezone(BEIJING)
         if (kind, day.isoformat()) not in self._store.planted:
             if day >= now.date() or now.date() - day > _KEPT:
-                raise WeChatRefusal(400, "PARAM_ERROR", "账单日期不在可查询范围内", field="bill_date")
+                raise WeChatRefusal(400, "PARAM_ERROR", "账单日期不在可查询范围内")
             if now < datetime.combine(day + timedelta(days=1), _MADE_AT, BEIJING):
                 raise WeChatRefusal(
                     400, "STATEMENT_CREATING", "账单生成中，请先检查当前商户号在指定日期内是否有成功的交易"

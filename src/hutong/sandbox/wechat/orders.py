@@ -10,8 +10,7 @@ from aiohttp import web
 
 from hutong.sandbox.records import Coupon, OrderState, OutgoingState, SandboxOrder
 from hutong.sandbox.store import Store
-from hutong.sandbox.wechat.bill import OPENID
-from hutong.sandbox.wechat.keys import APPID, MCHID
+from hutong.sandbox.wechat.parties import PARTY, Party
 from hutong.sandbox.wechat.protocol import Answer, WeChatRefusal, format_time, read_json
 from hutong.sandbox.wechat.validation import check_order
 
@@ -30,7 +29,7 @@ _STATES = {
 
 
 class WeChatOrders:
-    """The orders of the merchant."""
+    """The orders of all merchants."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -39,7 +38,8 @@ class WeChatOrders:
         if request.content_type != "application/json":
             raise WeChatRefusal(415, "PARAM_ERROR", "请求头Content-Type须为application/json")
         content = read_json(body)
-        expires_at = check_order(content, product, self._store.clock.now())
+        party = request[PARTY]
+        expires_at = check_order(content, product, self._store.clock.now(), party)
         order = self._store.orders.get(content["out_trade_no"])
         if order is None:
             order = SandboxOrder(
@@ -53,7 +53,7 @@ class WeChatOrders:
                 code_url=_code(product),
                 expires_at=expires_at,
                 method=PRODUCTS[product],
-                data={"notify_serial": request.headers.get("Wechatpay-Serial")},
+                data={"notify_serial": request.headers.get("Wechatpay-Serial"), "party": party},
             )
             self._store.place(order)
             if product == "codepay" and not content["payer"]["auth_code"].endswith(ASKING_CODE):
@@ -78,13 +78,11 @@ class WeChatOrders:
         return 200, {"prepay_id": order.code_url.removeprefix("prepay_id=")}
 
     def query(self, request: web.Request, _body: bytes) -> Answer:
-        if request.query.get("mchid") != MCHID:
-            raise WeChatRefusal(400, "PARAM_ERROR", "商户号错误", field="mchid")
+        request[PARTY].check_query(request.query)
         return 200, self.transaction(self._order(request))
 
     def close(self, request: web.Request, body: bytes) -> Answer:
-        if read_json(body).get("mchid") != MCHID:
-            raise WeChatRefusal(400, "PARAM_ERROR", "商户号错误", field="mchid")
+        request[PARTY].check_query(read_json(body))
         order = self._order(request)
         if order.state is OrderState.PAID:
             raise WeChatRefusal(400, "ORDERPAID", "该订单已支付")
@@ -95,8 +93,8 @@ class WeChatOrders:
     def reverse(self, request: web.Request, body: bytes) -> Answer:
         """End a code payment: close it if it is unpaid, return the money if it is paid."""
         content = read_json(body)
-        if (content.get("mchid"), content.get("appid")) != (MCHID, APPID):
-            raise WeChatRefusal(400, "PARAM_ERROR", "商户号或appid错误", field="mchid")
+        party = request[PARTY]
+        party.check_order(content)
         order = self._order(request)
         if order.method != "MICROPAY":
             raise WeChatRefusal(400, "INVALID_REQUEST", "仅付款码支付的订单可以撤销")
@@ -104,7 +102,7 @@ class WeChatOrders:
             order.captured_minor, order.paid_at = 0, None
         if order.state is not OrderState.CLOSED:
             self._store.change(order, OrderState.CLOSED, "reversed")
-        return 200, {"appid": APPID, "mchid": MCHID, "out_trade_no": order.order_no}
+        return 200, party.order_names(order.content) | {"out_trade_no": order.order_no}
 
     def _order(self, request: web.Request) -> SandboxOrder:
         channel_no = request.match_info.get("channel_no")
@@ -114,7 +112,7 @@ class WeChatOrders:
             order = next(
                 (o for o in self._store.orders.values() if o.channel_order_no == channel_no and o.paid_at), None
             )
-        if order is None:
+        if order is None or order.data["party"] is not request[PARTY]:
             raise WeChatRefusal(404, "ORDER_NOT_EXIST", "订单不存在")
         return order
 
@@ -128,9 +126,9 @@ class WeChatOrders:
         if any(r.order is order and r.state is not OutgoingState.FAILED for r in self._store.refunds.values()):
             state, text = "REFUND", "订单发生过退款"
         total = order.amount_minor + amount_delta_minor
+        party: Party = order.data["party"]
         document: dict[str, Any] = {
-            "appid": APPID,
-            "mchid": MCHID,
+            **party.order_names(order.content),
             "out_trade_no": order.order_no,
             "trade_state": state,
             "trade_state_desc": text,
@@ -147,7 +145,7 @@ class WeChatOrders:
                 "trade_type": order.method,
                 "bank_type": "OTHERS",
                 "success_time": format_time(order.paid_at),
-                "payer": {"openid": OPENID},
+                "payer": party.payer(order.content),
             }
         return document
 

@@ -12,12 +12,12 @@ from typing import Any
 import orjson
 from aiohttp import web
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP, PKCS1v15
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 
 from hutong.clock import BEIJING, Clock
-from hutong.sandbox.wechat.keys import MCHID, PUBLIC_KEY_ID, WeChatSandboxKeys
+from hutong.sandbox.wechat.keys import MCHID, PUBLIC_KEY_ID, SP_MCHID, WeChatSandboxKeys
 
 SCHEME = "WECHATPAY2-SHA256-RSA2048"
 _WINDOW_S = 300
@@ -32,29 +32,35 @@ Work = Callable[[web.Request, bytes], Answer]
 class WeChatRefusal(Exception):
     """A refusal by WeChat: its answer to a request that it does not fulfill."""
 
-    def __init__(self, status: int, code: str, message: str, *, field: str | None = None) -> None:
+    def __init__(
+        self, status: int, code: str, message: str, *, location: str | None = None, value: object = None
+    ) -> None:
         super().__init__(code)
         self.status = status
         self.body: dict[str, Any] = {"code": code, "message": message}
-        if field is not None:
-            self.body["detail"] = {"location": "body", "field": field, "issue": message}
+        if location is not None:
+            self.body["detail"] = {"location": location, "value": value}
 
 
 class WeChatProtocol:
-    """The proofs between the simulator and its merchant: signatures and encryption."""
+    """The proofs between the simulator and who calls it: signatures and encryption."""
 
     def __init__(self, keys: WeChatSandboxKeys, clock: Clock) -> None:
         self._keys = keys
         self._clock = clock
-        self._aead = AESGCM(keys.api_v3_key.encode())
+        self._aeads = {
+            MCHID: AESGCM(keys.api_v3_key.encode()),
+            SP_MCHID: AESGCM(keys.provider_api_v3_key.encode()),
+        }
+        self._callers = {MCHID: (keys.merchant, keys.merchant_next), SP_MCHID: (keys.provider,)}
         self._platform = keys.platform
 
     def rotate(self) -> None:
         """Sign with the next certificate from now on."""
         self._platform = self._keys.platform_next
 
-    def authenticate(self, request: web.Request, body: bytes) -> None:
-        """Refuse a request that the merchant has not signed by WeChat's rules."""
+    def authenticate(self, request: web.Request, body: bytes) -> str:
+        """Return the number of the caller; refuse a request that they have not signed by WeChat's rules."""
         if request.headers.get("Accept") is None or request.headers.get("User-Agent") is None:
             raise WeChatRefusal(400, "PARAM_ERROR", "Http头缺少Accept或User-Agent")
         scheme, _, rest = request.headers.get("Authorization", "").partition(" ")
@@ -63,9 +69,9 @@ class WeChatProtocol:
             raise WeChatRefusal(
                 401, "SIGN_ERROR", "Http头Authorization值格式错误，请参考《微信支付商户REST API签名规则》"
             )
-        merchant = {pair.serial: pair for pair in (self._keys.merchant, self._keys.merchant_next)}
-        pair = merchant.get(authorization["serial_no"])
-        if authorization["mchid"] != MCHID or pair is None:
+        pairs = {pair.serial: pair for pair in self._callers.get(authorization["mchid"], ())}
+        pair = pairs.get(authorization["serial_no"])
+        if pair is None:
             raise WeChatRefusal(401, "SIGN_ERROR", "商户证书序列号有误")
         timestamp, now = authorization["timestamp"], self._clock.now().timestamp()
         if not timestamp.isdigit() or abs(int(timestamp) - now) > _WINDOW_S:
@@ -77,6 +83,7 @@ class WeChatProtocol:
             pair.key.public_key().verify(signature, message, PKCS1v15(), SHA256())
         except (InvalidSignature, ValueError):
             raise WeChatRefusal(401, "SIGN_ERROR", "错误的签名，验签失败") from None
+        return str(authorization["mchid"])
 
     def reply(self, request: web.Request, answer: Answer, kind: str) -> web.Response:
         """Make the response, with the effect of a fault of this kind."""
@@ -117,10 +124,10 @@ class WeChatProtocol:
             "Wechatpay-Signature-Type": SCHEME,
         }
 
-    def seal(self, plain: bytes, associated: str) -> dict[str, str]:
-        """Encrypt a text for the merchant alone."""
+    def seal(self, plain: bytes, associated: str, mchid: str) -> dict[str, str]:
+        """Encrypt a text for one caller alone."""
         nonce = secrets.token_hex(6)
-        sealed = self._aead.encrypt(nonce.encode(), plain, associated.encode())
+        sealed = self._aeads[mchid].encrypt(nonce.encode(), plain, associated.encode())
         return {
             "algorithm": "AEAD_AES_256_GCM",
             "nonce": nonce,
@@ -128,8 +135,22 @@ class WeChatProtocol:
             "ciphertext": base64.b64encode(sealed).decode(),
         }
 
-    def envelope(self, event: str, kind: str, summary: str, channel_no: str, content: Mapping[str, Any]) -> bytes:
-        """Return the body of a notification, the same in every delivery."""
+    def decrypt(self, request: web.Request, sealed: object) -> str:
+        """Return a text that the caller has encrypted with the key that their header names."""
+        pairs = {pair.serial: pair for pair in (self._keys.platform, self._keys.platform_next)}
+        pair = {**pairs, PUBLIC_KEY_ID: self._keys.public}.get(request.headers.get("Wechatpay-Serial", ""))
+        try:
+            if pair is None or not isinstance(sealed, str):
+                raise ValueError(sealed)
+            padding = OAEP(mgf=MGF1(SHA1()), algorithm=SHA1(), label=None)  # noqa: S303 - as WeChat documents
+            return pair.key.decrypt(base64.b64decode(sealed, validate=True), padding).decode()
+        except ValueError:
+            raise WeChatRefusal(400, "PARAM_ERROR", "敏感信息解密失败") from None
+
+    def envelope(
+        self, event: str, kind: str, summary: str, channel_no: str, content: Mapping[str, Any], mchid: str
+    ) -> bytes:
+        """Return the body of a notification for one caller, the same in every delivery."""
         return orjson.dumps(
             {
                 "id": f"{secrets.token_hex(4)}-{channel_no}",
@@ -137,19 +158,19 @@ class WeChatProtocol:
                 "resource_type": "encrypt-resource",
                 "event_type": event,
                 "summary": summary,
-                "resource": {"original_type": kind} | self.seal(orjson.dumps(content), kind),
+                "resource": {"original_type": kind} | self.seal(orjson.dumps(content), kind, mchid),
             }
         )
 
-    def certificates(self) -> Answer:
-        """Return the certificates for the merchant: the current one and the next one."""
+    def certificates(self, mchid: str) -> Answer:
+        """Return the certificates for a caller: the current one and the next one."""
         return 200, {
             "data": [
                 {
                     "serial_no": pair.serial,
                     "effective_time": format_time(pair.not_before),
                     "expire_time": format_time(pair.not_after),
-                    "encrypt_certificate": self.seal(pair.certificate_pem.encode(), "certificate"),
+                    "encrypt_certificate": self.seal(pair.certificate_pem.encode(), "certificate", mchid),
                 }
                 for pair in (self._keys.platform, self._keys.platform_next)
             ]
@@ -167,18 +188,11 @@ def fail(status: int | None, code: str | None) -> Answer:
 
 
 def read_json(body: bytes) -> dict[str, Any]:
-    """Read a request's body, a JSON object with characters of one to three bytes in UTF-8.
-
-    Sources:
-        https://pay.weixin.qq.com/docs/merchant/development/interface-rules/basic-rules.html (the characters);
-        cloudreve/cloudreve#2491 (the text of the refusal).
-    """
+    """Read a request's body, a JSON object."""
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError:
         content = None
     if not isinstance(content, dict):
         raise WeChatRefusal(400, "PARAM_ERROR", "请求体不是JSON对象")
-    if max(orjson.dumps(content).decode()) > "\uffff":
-        raise WeChatRefusal(400, "INVALID_REQUEST", "请求内容传入了非UTF8参数")
     return content

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -11,12 +12,14 @@ from aiohttp import web
 from hutong.sandbox.records import OrderState, OutgoingState, SandboxOrder, SandboxPayout, SandboxRefund
 from hutong.sandbox.store import Store
 from hutong.sandbox.wechat.bill import REFUND_STATES
-from hutong.sandbox.wechat.keys import APPID, MCHID
+from hutong.sandbox.wechat.keys import MCHID
+from hutong.sandbox.wechat.parties import MERCHANT, PARTY, Party
 from hutong.sandbox.wechat.protocol import Answer, WeChatRefusal, format_time, read_json
-from hutong.sandbox.wechat.validation import check_refund, check_transfer
 
 _WINDOW = timedelta(days=365)
 _COUNT_MAX = 50
+_NAMED_MIN = 30
+"""The least amount of a transfer that may name its payee."""
 _TRANSFER_STATES = {
     OutgoingState.PENDING: "WAIT_USER_CONFIRM",
     OutgoingState.SUCCEEDED: "SUCCESS",
@@ -26,15 +29,20 @@ _ACCOUNT = "支付用户零钱"
 
 
 class WeChatRefundsAndPayouts:
-    """Refunds and transfers: accepted, queried, and shown in notifications."""
+    """Refunds and transfers: accepted, queried, and shown in notifications.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        decrypt: Returns a text that the caller of a request has encrypted.
+    """
+
+    def __init__(self, store: Store, decrypt: Callable[[web.Request, object], str]) -> None:
         self._store = store
+        self._decrypt = decrypt
 
     def refund(self, request: web.Request, body: bytes) -> Answer:
         content = read_json(body)
-        check_refund(content)
-        order = self._paid_order(content)
+        request[PARTY].check_sub(content)
+        order = self._paid_order(content, request[PARTY])
         existing = self._store.refunds.get(content["out_refund_no"])
         if existing is not None:
             if existing.order is not order or existing.amount_minor != content["amount"]["refund"]:
@@ -70,17 +78,18 @@ class WeChatRefundsAndPayouts:
         )
 
     def query_refund(self, request: web.Request, _body: bytes) -> Answer:
+        request[PARTY].check_sub(request.query)
         refund = self._store.refunds.get(request.match_info["number"])
-        if refund is None:
+        if refund is None or refund.order.data["party"] is not request[PARTY]:
             raise WeChatRefusal(404, "RESOURCE_NOT_EXISTS", "退款单不存在")
         return 200, self.refund_document(refund)
 
-    def _paid_order(self, content: dict[str, Any]) -> SandboxOrder:
+    def _paid_order(self, content: dict[str, Any], party: Party) -> SandboxOrder:
         order = self._store.orders.get(content.get("out_trade_no", ""))
         if order is None and "transaction_id" in content:
             channel_no = content["transaction_id"]
             order = next((o for o in self._store.orders.values() if o.channel_order_no == channel_no), None)
-        if order is None:
+        if order is None or order.data["party"] is not party:
             raise WeChatRefusal(404, "RESOURCE_NOT_EXISTS", "订单不存在")
         if order.state is not OrderState.PAID or order.paid_at is None:
             raise WeChatRefusal(400, "INVALID_REQUEST", "订单未支付成功，不能退款")
@@ -131,7 +140,7 @@ class WeChatRefundsAndPayouts:
         """Return a refund as its notification shows it: with other names, and without a currency."""
         order, amount_minor = refund.order, refund.amount_minor + amount_delta_minor
         document: dict[str, Any] = {
-            "mchid": MCHID,
+            **order.data["party"].names,
             "transaction_id": order.channel_order_no,
             "out_trade_no": order.order_no,
             "refund_id": refund.channel_refund_no,
@@ -151,7 +160,12 @@ class WeChatRefundsAndPayouts:
 
     def transfer(self, request: web.Request, body: bytes) -> Answer:
         content = read_json(body)
-        check_transfer(content)
+        if content["appid"] not in MERCHANT.apps:
+            raise WeChatRefusal(400, "INVALID_REQUEST", "商户号与appid不匹配")
+        if "user_name" in content:
+            content["user_name"] = self._decrypt(request, content["user_name"])
+            if content["transfer_amount"] < _NAMED_MIN:
+                raise WeChatRefusal(400, "PARAM_ERROR", "转账金额小于0.3元时，不允许填写收款用户姓名")
         payout = self._store.payouts.get(content["out_bill_no"])
         if payout is None:
             payout = SandboxPayout(
@@ -159,7 +173,8 @@ class WeChatRefundsAndPayouts:
                 channel_payout_no=self._store.new_channel_no("1330"),
                 amount_minor=content["transfer_amount"],
                 currency="CNY",
-                payee={"openid": content["openid"]},
+                payee={"openid": content["openid"]}
+                | ({"name": content["user_name"]} if "user_name" in content else {}),
                 notify_url=content.get("notify_url", ""),
                 content=content,
                 created_at=self._store.clock.now(),
@@ -182,7 +197,7 @@ class WeChatRefundsAndPayouts:
         payout = self._store.payouts.get(request.match_info["number"])
         if payout is None:
             raise WeChatRefusal(404, "NOT_FOUND", "转账单不存在")
-        return 200, self.transfer_document(payout) | {"appid": APPID}
+        return 200, self.transfer_document(payout) | {"appid": payout.content["appid"]}
 
     def transfer_document(self, payout: SandboxPayout, amount_delta_minor: int = 0) -> dict[str, Any]:
         """Return a transfer as its notification shows it; the query adds the application's id."""

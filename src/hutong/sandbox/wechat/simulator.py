@@ -19,29 +19,32 @@ from aiohttp import web
 from hutong.sandbox.bill import Entry
 from hutong.sandbox.faults import NotifyFaults
 from hutong.sandbox.notifier import Notifier
-from hutong.sandbox.records import SandboxOrder, SandboxPayout, SandboxRefund
+from hutong.sandbox.records import SandboxDispute, SandboxOrder, SandboxPayout, SandboxRecord, SandboxRefund
 from hutong.sandbox.simulator import Simulator, answer_call
 from hutong.sandbox.store import Store
-from hutong.sandbox.wechat.bill import BillDownloads, bill_entries, write_bill
+from hutong.sandbox.wechat.bill import FUND_FLOW, PARTNER_TRADE, TRADE, BillDownloads, bill_entries, write_bill
+from hutong.sandbox.wechat.complaints import ADDRESS_PATH, PATH, WeChatComplaints
 from hutong.sandbox.wechat.keys import WeChatSandboxKeys
 from hutong.sandbox.wechat.orders import PRODUCTS, WeChatOrders
+from hutong.sandbox.wechat.parties import MERCHANT, PARTIES, PARTY, Party
 from hutong.sandbox.wechat.protocol import Answer, WeChatProtocol, WeChatRefusal, Work, fail, read_json
 from hutong.sandbox.wechat.refunds_and_payouts import WeChatRefundsAndPayouts
+from hutong.sandbox.wechat.validation import check
 
 SCHEDULE_S = (15, 15, 30, 180, 600, 1200, 1800, 1800, 1800, 3600, 10800, 10800, 10800, 21600, 21600)
 """The waits between WeChat's deliveries: 15s/15s/30s/3m/10m/20m/30m/30m/30m/60m/3h/3h/3h/6h/6h."""
 
 
 class WeChatSimulator(Simulator):
-    """One merchant's view of WeChat Pay."""
+    """A merchant's view of WeChat Pay, and a service provider's of the merchant under it."""
 
     channel = "wechat"
     interfaces = frozenset(
         {"place", "query", "close", "refund", "query_refund", "payout", "query_payout", "bill", "download"}
-        | {"certificates"}
+        | {"certificates", "query_dispute", "list_disputes", "history", "reply", "complete", "complaint_address"}
     )
     schedule_s = SCHEDULE_S
-    bill_kinds = ("trade", "fund_flow")
+    bill_kinds = (TRADE, FUND_FLOW, PARTNER_TRADE)
     odd_state = "REVOKED"
 
     def __init__(self, folder: Path, store: Store, notifier: Notifier) -> None:
@@ -49,28 +52,29 @@ class WeChatSimulator(Simulator):
         self._notifier = notifier
         self._protocol = WeChatProtocol(WeChatSandboxKeys.load(folder), store.clock)
         self._orders = WeChatOrders(store)
-        self._outgoing = WeChatRefundsAndPayouts(store)
+        self._outgoing = WeChatRefundsAndPayouts(store, self._protocol.decrypt)
         self._bills = BillDownloads(store, self.bill)
+        self._complaints = WeChatComplaints(store, lambda dispute, act: self._tell(dispute, store.faults.notify, act))
 
     @classmethod
     def credentials(cls, folder: Path, url: str) -> dict[str, object]:
         return WeChatSandboxKeys.load(folder).credentials(url)
+
+    @classmethod
+    def provider_credentials(cls, folder: Path, url: str) -> dict[str, object]:
+        return WeChatSandboxKeys.load(folder).provider_credentials(url)
 
     @staticmethod
     def accepted(status: int, body: bytes) -> bool:  # noqa: ARG004 - only the status counts
         return status in (200, 204)
 
     def routes(self) -> list[web.RouteDef]:
-        order_path = "/v3/pay/transactions/out-trade-no/{number}"
         refund_path = "/v3/refund/domestic/refunds"
         transfer_path = "/v3/fund-app/mch-transfer/transfer-bills"
-        orders, outgoing, bills = self._orders, self._outgoing, self._bills
+        outgoing, bills = self._outgoing, self._bills
         return [
-            *(self._post("place", f"/v3/pay/transactions/{name}", partial(orders.place, name)) for name in PRODUCTS),
-            self._get("query", order_path, orders.query),
-            self._get("query", "/v3/pay/transactions/id/{channel_no}", orders.query),
-            self._post("close", f"{order_path}/close", orders.close),
-            self._post("close", f"{order_path}/reverse", orders.reverse),
+            *self._order_routes("/v3/pay/transactions"),
+            *self._order_routes("/v3/pay/partner/transactions"),
             self._post("refund", refund_path, outgoing.refund),
             self._get("query_refund", f"{refund_path}/{{number}}", outgoing.query_refund),
             self._post("payout", transfer_path, outgoing.transfer),
@@ -78,14 +82,44 @@ class WeChatSimulator(Simulator):
             self._get("bill", "/v3/bill/tradebill", partial(bills.prepare, "trade")),
             self._get("bill", "/v3/bill/fundflowbill", partial(bills.prepare, "fund_flow")),
             self._get("download", "/v3/billdownload/file", bills.fetch),
-            self._get("certificates", "/v3/certificates", lambda _request, _body: self._protocol.certificates()),
+            self._get("certificates", "/v3/certificates", self._certificates),
+            *self._complaint_routes(),
         ]
 
+    def _order_routes(self, root: str) -> list[web.RouteDef]:
+        orders, path = self._orders, f"{root}/out-trade-no/{{number}}"
+        return [
+            *(self._post("place", f"{root}/{name}", partial(orders.place, name)) for name in PRODUCTS),
+            self._get("query", path, orders.query),
+            self._get("query", f"{root}/id/{{channel_no}}", orders.query),
+            self._post("close", f"{path}/close", orders.close),
+            self._post("close", f"{path}/reverse", orders.reverse),
+        ]
+
+    def _complaint_routes(self) -> list[web.RouteDef]:
+        complaints, path = self._complaints, f"{PATH}/{{number}}"
+        return [
+            self._get("list_disputes", PATH, complaints.list_days),
+            self._get("query_dispute", path, complaints.query),
+            self._get("history", f"{path}/negotiation-historys", complaints.history),
+            self._post("reply", f"{path}/response", complaints.reply),
+            self._post("complete", f"{path}/complete", complaints.complete),
+            self._get("complaint_address", ADDRESS_PATH, complaints.registered),
+            self._post("complaint_address", ADDRESS_PATH, complaints.register),
+            web.put(
+                ADDRESS_PATH,
+                partial(self._answer, "complaint_address", f"PUT {ADDRESS_PATH}", complaints.register),
+            ),
+        ]
+
+    def _certificates(self, request: web.Request, _body: bytes) -> Answer:
+        return self._protocol.certificates(request[PARTY].mchid)
+
     def _get(self, interface: str, path: str, work: Work) -> web.RouteDef:
-        return web.get(path, partial(self._answer, interface, work))
+        return web.get(path, partial(self._answer, interface, f"GET {path}", work))
 
     def _post(self, interface: str, path: str, work: Work) -> web.RouteDef:
-        return web.post(path, partial(self._answer, interface, work))
+        return web.post(path, partial(self._answer, interface, f"POST {path}", work))
 
     # Actions of payers and banks, requested by the control API or the payer's page.
 
@@ -137,6 +171,35 @@ class WeChatSimulator(Simulator):
         self._notify(payout, faults, event, "mch_payment", "商家转账单据终态通知", payout.channel_payout_no, content)
         return True
 
+    def open_dispute(
+        self,
+        order: SandboxOrder,
+        faults: NotifyFaults,
+        *,
+        amount_minor: int,
+        reason: str | None,
+        form: str | None,
+        statement: str,
+    ) -> SandboxDispute | None:
+        dispute = None if form else self._complaints.open(order, amount_minor, reason, statement)
+        if dispute is not None:
+            self._tell(dispute, faults, "CREATE_COMPLAINT")
+        return dispute
+
+    def move_dispute(self, dispute: SandboxDispute, faults: NotifyFaults, *, status: str) -> bool:
+        """Do what the payer can, USER_RESPONSE or CONTINUE_COMPLAINT, or settle in the merchant platform, PROCESSED."""
+        if not self._complaints.move(dispute, status):
+            return False
+        self._tell(dispute, faults, "MERCHANT_CONFIRM_COMPLETE" if status == "PROCESSED" else status)
+        return True
+
+    def _tell(self, dispute: SandboxDispute, faults: NotifyFaults, action: str) -> None:
+        dispute.notify_url = self._complaints.address(dispute)
+        event = "COMPLAINT.CREATE" if action == "CREATE_COMPLAINT" else "COMPLAINT.STATE_CHANGE"
+        summary = "产生新投诉" if action == "CREATE_COMPLAINT" else "投诉状态变化"
+        content = {"complaint_id": dispute.dispute_no, "action_type": action}
+        self._notify(dispute, faults, event, "complaint", summary, dispute.dispute_no, content)
+
     def entries(self, kind: str, day: date) -> list[Entry]:
         return bill_entries(self.store, kind, day)
 
@@ -150,7 +213,7 @@ class WeChatSimulator(Simulator):
 
     def _notify(
         self,
-        subject: SandboxOrder | SandboxRefund | SandboxPayout,
+        subject: SandboxRecord,
         faults: NotifyFaults,
         event: str,
         kind: str,
@@ -158,23 +221,27 @@ class WeChatSimulator(Simulator):
         channel_no: str,
         content: Mapping[str, Any],
     ) -> None:
-        envelope = self._protocol.envelope(event, kind, summary, channel_no, content)
-        serial = subject.data.get("notify_serial")
+        order = subject if isinstance(subject, SandboxOrder) else getattr(subject, "order", None)
+        party: Party = MERCHANT if order is None else order.data["party"]
+        envelope = self._protocol.envelope(event, kind, summary, channel_no, content, party.mchid)
+        serial = ((order.data if order is not None else {}) | subject.data).get("notify_serial")
         headers = {"Content-Type": "application/json"}
         self._notifier.start(subject, faults, lambda: (self._protocol.sign(envelope, serial) | headers, envelope))
 
     # The channel's interfaces.
 
-    async def _answer(self, interface: str, work: Work, request: web.Request) -> web.StreamResponse:
+    async def _answer(self, interface: str, rules: str, work: Work, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         try:
-            self._protocol.authenticate(request, body)
+            request[PARTY] = PARTIES[self._protocol.authenticate(request, body)]
         except WeChatRefusal as refusal:
             return web.json_response(refusal.body, status=refusal.status)
         number, text = _subject(request, body)
 
         def answer() -> Answer:
             try:
+                request[PARTY].check_path(request.path)
+                check(rules, request, body, strict=self.store.faults.strict)
                 return work(request, body)
             except WeChatRefusal as refusal:
                 return refusal.status, refusal.body

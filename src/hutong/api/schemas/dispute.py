@@ -86,7 +86,7 @@ class DisputeAnswer(RequestModel):
 
 
 class DisputeEnter(Reason):
-    """A dispute that a channel has told of by other ways than an interface."""
+    """A dispute that a channel has reported by other ways than an interface."""
 
     model_config = ConfigDict(
         json_schema_extra={

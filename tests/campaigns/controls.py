@@ -16,6 +16,7 @@ import pytest
 
 from hutong.clock import SystemClock, to_ns
 from hutong.db import Database
+from hutong.payments.channel_reports import Recorder
 from hutong.payments.documents import Documents
 from hutong.payments.model import PaymentEventType
 from hutong.payments.transactions import PaymentTransactions, PlaceOrder
@@ -70,6 +71,15 @@ def publish_before_the_commit(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Documents, "emit", early)
 
 
+def forget_what_does_not_fit(patch: pytest.MonkeyPatch) -> None:
+    """A message with another amount is accepted and leaves nothing."""
+
+    async def forgotten(self: Any, tx: Any, misfits: Any, *, now: datetime) -> None:
+        """Keep nothing."""
+
+    patch.setattr(Recorder, "_keep", forgotten)
+
+
 def take_clock_from(file: Path, patch: pytest.MonkeyPatch) -> None:
     """Let the clock be off by the seconds in a file."""
     now = SystemClock.now
@@ -85,6 +95,7 @@ CONTROLS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "answer_before_the_commit": answer_before_the_commit,
     "believe_any_amount": broken_rules.believe_any_amount,
     "credit_again": broken_rules.credit_again,
+    "forget_what_does_not_fit": forget_what_does_not_fit,
     "publish_before_the_commit": publish_before_the_commit,
     "refund_without_a_lock": broken_rules.refund_without_a_lock,
     "keep_the_surplus": broken_rules.keep_the_surplus,

@@ -19,6 +19,7 @@ from typing import Any
 
 import psutil
 
+from hutong.app import is_working
 from hutong.bench.rabbitmq import RabbitMQ
 from hutong.db import EmbeddedServer
 from hutong.demo.platform import free_port
@@ -175,7 +176,7 @@ class Installation:
         with contextlib.suppress(psutil.NoSuchProcess):
             for child in psutil.Process(self._processes["serve"].pid).children():
                 with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-                    if role in child.cmdline():
+                    if is_working(child, role):
                         found.append(child.pid)
         return found
 

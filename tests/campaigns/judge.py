@@ -152,6 +152,7 @@ async def judge(
     _check_channels(facts, findings)
     _check_refunds(facts, findings)
     _check_webhooks(facts, findings)
+    await _check_exceptions(installation, client, facts, findings)
     await _check_books(installation, url, facts, findings)
     for payment_id in sorted(findings.suspects & payments.keys())[:_EXAMPLES]:
         address = f"{client.address}/v1/payments/{payment_id}/timeline"
@@ -161,6 +162,14 @@ async def judge(
             "payment": payments[payment_id],
             "channel": [row for row in facts.truth if alphanumeric(row["order_no"] or "") in numbers],
         }
+
+
+async def _read_channel_orders(client: Client) -> list[dict[str, Any]]:
+    simulated = await client.call("GET", f"{client.sandbox_address}/control")
+    orders: list[dict[str, Any]] = []
+    for name in simulated["channels"]:
+        orders += (await client.call("GET", f"{client.sandbox_address}/control/{name}/orders"))["orders"]
+    return orders
 
 
 async def _list_payments(client: Client, key: str) -> dict[str, dict[str, Any]]:
@@ -312,6 +321,21 @@ def _check_webhooks(facts: Facts, findings: Findings) -> None:
         if shown.get(name, refund if refund["kind"] == "surplus" else None) != refund:
             findings.wrong("I11 webhooks tell what the API shows", name)
     findings.kept["webhooks"] = len(view.taken)
+
+
+async def _check_exceptions(installation: Installation, client: Client, facts: Facts, findings: Findings) -> None:
+    """I17: a message with another amount that was accepted from its channel is there for a person to see."""
+    if not facts.log.misstated:
+        return
+    attempts = {alphanumeric(number): number for number in facts.log.misstated}
+    listed = json.loads(await installation.command("payment", "exceptions", "--all", "--limit", "10000", "--json"))
+    kept = {item["attempt_id"] for item in listed["exceptions"] if item["kind"] == "amount_mismatch"}
+    for order in await _read_channel_orders(client):
+        attempt = attempts.get(alphanumeric(order["order_no"]))
+        if attempt is not None and order["accepted"]:
+            findings.kept["misstated amounts"] += 1
+            if attempt not in kept:
+                findings.wrong("I17 what does not fit is kept for a person", attempt)
 
 
 async def _check_books(installation: Installation, url: str, facts: Facts, findings: Findings) -> None:

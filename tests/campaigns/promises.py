@@ -61,6 +61,7 @@ class Log:
         refusals: By key, the refusals (4xx), which are answers too: code by code.
         calls: All requests with their times.
         problems: What an answer itself shows to be wrong.
+        misstated: Attempts whose channel was made to report another amount.
     """
 
     def __init__(self, file: Path) -> None:
@@ -69,6 +70,7 @@ class Log:
         self.refusals: dict[str, str] = {}
         self.calls: list[Call] = []
         self.problems: Counter[str] = Counter()
+        self.misstated: set[str] = set()
 
     def promise(self, promise: Promise) -> None:
         """Write a promise down."""

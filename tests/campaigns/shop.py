@@ -144,6 +144,7 @@ class Shop:
         notify = {"copies": rng.randint(1, 3), "delay_ms": rng.choice((0, 0, 200)), "lose": int(rng.random() < 0.1)}
         if rng.random() < 0.1 and not force:  # what comes late and with another amount waits for a person
             notify = {"amount_delta_minor": -1}
+            self.log.misstated.add(attempt["id"])
         for turn in range(_PAGE_TRIES):  # who is shown an error by the channel's page loads it again
             await asyncio.sleep(turn * 0.5)
             await open_page(self._client, attempt["action"])

@@ -27,12 +27,17 @@ METHODS = [
     "alipay_page",
     "alipay_wap",
     "alipay_app",
+    "alipay_jsapi",
     "alipay_code",
     "unionpay_front",
+    "unionpay_app",
     "unionpay_qr",
     "unionpay_collection",
     "card",
     "card_page",
+    "stripe_element",
+    "stripe_alipay",
+    "stripe_wechat",
 ]
 
 

@@ -307,6 +307,18 @@ def reserving(rig: Rig) -> str | None:
     return next((name for name, m in rig.channel.capabilities.methods.items() if m.manual_capture), None)
 
 
+async def reserved(rig: Rig, method: str, now: datetime) -> tuple[PayRequest, OrderReference]:
+    """An order whose payer has agreed that the money is reserved, as later calls name it."""
+    request = rig.request(now, method=method, capture=False)
+    placed = await rig.channel.pay(request, now=now)
+    if placed.state is ChannelState.PENDING:
+        await rig.open(placed)
+        await rig.pay(request)
+    order = order_of(request, placed.channel_order_no)
+    assert (await rig.channel.query(order, now=now)).state is ChannelState.AUTHORIZED
+    return request, order
+
+
 async def test_reserved_money_is_captured_once(rig: Rig, now) -> None:
     method = reserving(rig)
     if method is None:
@@ -315,17 +327,14 @@ async def test_reserved_money_is_captured_once(rig: Rig, now) -> None:
         with pytest.raises(NotOffered):
             await rig.channel.capture(order_of(rig.request(now)), 1, now=now)
         return
-    request = rig.request(now, method=method, capture=False)
-    placed = await rig.channel.pay(request, now=now)
-    if placed.state is ChannelState.PENDING:
-        await rig.pay(request)
-    order = order_of(request, placed.channel_order_no)
-    found = await rig.channel.query(order, now=now)
-    assert found.state is ChannelState.AUTHORIZED
+    request, order = await reserved(rig, method, now)
+    order = replace(order, capture_requested_at=now)
+    assert (await rig.channel.query(order, now=now)).state is ChannelState.AUTHORIZED
     part = rig.amount_minor // 2 if rig.channel.capabilities.partial_capture else rig.amount_minor
     for _ in range(2):
         captured = await rig.channel.capture(order, part, now=now)
         assert (captured.state, captured.amount_minor) == (ChannelState.SUCCEEDED, part)
+    assert (await rig.channel.query(order, now=now)) == captured
     taken = [e for e in (await rig.control.get("truth"))["truth"] if e["order_no"] == rig.theirs(request.attempt_no)]
     assert [e["amount_minor"] for e in taken if e["event"] == "captured"] == [part]
 
@@ -334,13 +343,41 @@ async def test_reserved_money_is_released_by_a_close(rig: Rig, now) -> None:
     method = reserving(rig)
     if method is None:
         return
-    request = rig.request(now, method=method, capture=False)
-    placed = await rig.channel.pay(request, now=now)
-    if placed.state is ChannelState.PENDING:
-        await rig.pay(request)
-    order = order_of(request, placed.channel_order_no)
-    assert (await rig.channel.close(order, now=now)).state is ChannelState.CLOSED
+    _, order = await reserved(rig, method, now)
+    order = replace(order, close_requested_at=now)
+    for _ in range(2):
+        assert (await rig.channel.close(order, now=now)).state is ChannelState.CLOSED
     assert (await rig.channel.query(order, now=now)).state is ChannelState.CLOSED
+
+
+async def test_a_capture_or_a_release_whose_answer_is_lost_is_found_by_a_query(rig: Rig, now) -> None:
+    method = reserving(rig)
+    if method is None:
+        return
+    for interface, state in (("capture", ChannelState.SUCCEEDED), ("close", ChannelState.CLOSED)):
+        request, order = await reserved(rig, method, now)
+        order = replace(order, **{f"{interface}_requested_at": now})
+        await rig.next_release(interface, "reply_lost")
+        if interface == "capture":
+            lost = await rig.channel.capture(order, request.amount_minor, now=now)
+        else:
+            lost = await rig.channel.close(order, now=now)
+        assert lost.state is ChannelState.UNKNOWN
+        assert (await rig.channel.query(order, now=now)).state is state
+
+
+async def test_captured_money_goes_back(rig: Rig, now) -> None:
+    method = reserving(rig)
+    if method is None:
+        return
+    _, order = await reserved(rig, method, now)
+    order = replace(order, capture_requested_at=now)
+    captured = await rig.channel.capture(order, order.amount_minor, now=now)
+    for known in (captured.channel_order_no, None):
+        refund = refund_of(replace(order, channel_order_no=known), now, amount_minor=order.amount_minor // 2)
+        assert (await rig.channel.refund(refund, now=now)).state in UNDER_WAY
+        done = await settled(rig, refund, now)
+        assert (done.state, done.amount_minor) == (ChannelState.SUCCEEDED, refund.amount_minor)
 
 
 async def test_a_payment_is_voided_on_its_own_day(rig: Rig, now) -> None:

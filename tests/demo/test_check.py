@@ -79,7 +79,7 @@ async def seen(database: Database, clock: ManualClock) -> Demonstration:
     return Demonstration(
         [FinishedPayment(Scenario.PAID, Shop("tea", "key"), document) for document in documents],
         receiver,
-        [{"event": "paid", "order_no": ids.encode("att", paid)}],
+        [{"event": "paid", "order_no": ids.encode("att", paid), "amount_minor": AMOUNT}],
     )
 
 
@@ -97,8 +97,11 @@ async def test_what_agrees_is_not_broken(database: Database, seen: Demonstration
 
 DISAGREEMENTS: dict[str, Callable[[Demonstration], None]] = {
     "payments are neither succeeded nor closed": lambda seen: seen.claim(1, status="processing"),
-    "is not booked once with its amount": lambda seen: seen.claim(0, amount_minor=AMOUNT + 1),
+    "is not booked once with its amount": lambda seen: seen.claim(0, amount_minor=AMOUNT + 1, amount_refunded_minor=1),
     "successes differ between the channel and the books": lambda seen: seen.channel_log.clear(),
+    "left at its channel": lambda seen: seen.channel_log.append(
+        seen.channel_log[0] | {"event": "refunded_in_portal", "amount_minor": 1}
+    ),
     "the channel took money twice": lambda seen: seen.channel_log.append(seen.channel_log[0]),
     "webhooks payment.succeeded have not arrived": lambda seen: seen.forget(0),
     "webhooks payment.closed have not arrived": lambda seen: seen.forget(1),

@@ -12,6 +12,7 @@ from hutong.payments import Payments
 from support import create_database
 from support.event_forms import EventForms
 from support.fakes.channel import HonestChannel
+from support.fixtures.disputes import DisputeWorld
 from support.fixtures.payments import World
 from support.fixtures.refunds import RefundWorld
 
@@ -61,3 +62,12 @@ async def shop(payments_database: Database, clock: ManualClock) -> AsyncIterator
     yield made
     await made.lifecycle.stop()
     await made.books_have_no_holds()
+
+
+@pytest.fixture
+async def court(payments_database: Database, clock: ManualClock) -> AsyncIterator[DisputeWorld]:
+    """A merchant whose payments are disputed."""
+    made = DisputeWorld(payments_database, clock)
+    await made.quiet()
+    yield made
+    await made.lifecycle.stop()

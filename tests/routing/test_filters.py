@@ -55,6 +55,7 @@ def oracle(account: Candidate, payment: RoutingRequest, rows: list[dict[str, str
     return not (
         {payment.method} - account.methods
         or {payment.currency} - account.currencies
+        or [of for name, of in account.currencies_of.items() if name == payment.method and payment.currency not in of]
         or payment.amount_minor not in range(max(limits_of), account.amount_minor_max + 1)
         or (payment.institution and account.institutions and {payment.institution} - account.institutions)
         or (account.merchants is not None and {payment.merchant} - account.merchants)
@@ -111,6 +112,7 @@ ACCOUNTS = st.builds(
     st.integers(1, 5),
     methods=mostly(frozenset({"card", "qr"}), subset("card", "qr")),
     currencies=mostly(frozenset({"CNY", "USD"}), subset("CNY", "USD")),
+    currencies_of=mostly({}, st.fixed_dictionaries({"qr": subset("CNY", "USD", "EUR")})),
     amount_minor_min=mostly(1, SMALL),
     amount_minor_max=mostly(1_000_000, SMALL),
     amount_minor_min_of=mostly({}, st.fixed_dictionaries({"USD": SMALL})),

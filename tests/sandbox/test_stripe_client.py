@@ -30,6 +30,7 @@ async def do(verb: Any, *args: Any, **options: Any) -> Any:
 
 async def intent(client: stripe.StripeClient, **fields: Any) -> Any:
     asked = {"amount": 8800, "currency": "usd", "payment_method_types": ["card"]} | fields
+    asked = {name: value for name, value in asked.items() if value is not None}
     return await do(client.v1.payment_intents.create, params=asked)
 
 
@@ -189,3 +190,59 @@ async def test_another_key_is_refused(url: str) -> None:
         await intent(stranger)
     async with aiohttp.ClientSession() as session, session.get(f"{url}/v1/balance") as response:
         assert response.status == 401
+
+
+async def test_the_client_reads_answers_and_closes_disputes(client: stripe.StripeClient) -> None:
+    for token, first, last, movements in (
+        ("pm_card_createDispute", "needs_response", "won", [-8800, 8800]),
+        ("pm_card_createDisputeInquiry", "warning_needs_response", "warning_closed", []),
+    ):
+        paid = await intent(client, payment_method=token, confirm=True)
+        (dispute,) = (await do(client.v1.disputes.list, params={"payment_intent": paid.id})).data
+        assert (dispute.status, dispute.amount, dispute.charge) == (first, 8800, paid.latest_charge)
+        staged = {"evidence": {"uncategorized_text": "winning_evidence"}, "submit": False}
+        shown = await do(client.v1.disputes.update, dispute.id, params=staged)
+        assert (shown.status, shown.evidence_details.submission_count) == (first, 0)
+        sent = await do(client.v1.disputes.update, dispute.id, params={"submit": True})
+        assert (sent.status.removeprefix("warning_"), sent.evidence_details.submission_count) == ("under_review", 1)
+        await asyncio.sleep(0.1)
+        over = await do(client.v1.disputes.retrieve, dispute.id)
+        assert (over.status, [row.amount for row in over.balance_transactions]) == (last, movements)
+    paid = await intent(client, payment_method="pm_card_createDispute", confirm=True)
+    (dispute,) = (await do(client.v1.disputes.list, params={"payment_intent": paid.id})).data
+    assert (await do(client.v1.disputes.close, dispute.id)).status == "lost"
+    with pytest.raises(stripe.InvalidRequestError, match="already closed"):
+        await do(client.v1.disputes.close, dispute.id)
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        await do(client.v1.refunds.create, params={"payment_intent": paid.id})
+    assert refused.value.code == "charge_disputed"
+
+
+async def test_the_client_confirms_with_the_publishable_key_and_the_secret_alone(
+    client: stripe.StripeClient, stripe_keys: StripeSandboxKeys, url: str
+) -> None:
+    made = await intent(client, payment_method_types=None, automatic_payment_methods={"enabled": True})
+    assert (made.status, made.automatic_payment_methods.enabled) == ("requires_payment_method", True)
+    browser = stripe.StripeClient(stripe_keys.publishable_key, base_addresses={"api": url}, max_network_retries=0)
+    with pytest.raises(stripe.InvalidRequestError):
+        await do(browser.v1.payment_intents.confirm, made.id, params={"payment_method": "pm_card_visa"})
+    known = {"payment_method": "pm_card_visa", "client_secret": made.client_secret}
+    assert (await do(browser.v1.payment_intents.confirm, made.id, params=known)).status == "succeeded"
+    with pytest.raises(stripe.PermissionError):
+        await do(browser.v1.refunds.create, params={"payment_intent": made.id})
+
+
+async def test_the_client_gets_alipays_page_and_wechats_code(client: stripe.StripeClient) -> None:
+    fields: dict[str, Any] = {"currency": "cny", "confirm": True, "return_url": "https://shop.example/back"}
+    alipay = await intent(client, payment_method_types=["alipay"], payment_method_data={"type": "alipay"}, **fields)
+    assert (alipay.status, alipay.next_action.type) == ("requires_action", "alipay_handle_redirect")
+    assert alipay.next_action.alipay_handle_redirect.url.startswith("http")
+    wallet: dict[str, Any] = {"payment_method_types": ["wechat_pay"], "payment_method_data": {"type": "wechat_pay"}}
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        await intent(client, **wallet, **fields)
+    assert refused.value.param == "payment_method_options[wechat_pay][client]"
+    shown = await intent(client, **wallet, **fields, payment_method_options={"wechat_pay": {"client": "web"}})
+    assert shown.next_action.wechat_pay_display_qr_code.data.startswith("weixin://")
+    for changed in ({"currency": "brl"}, {"capture_method": "manual"}):
+        with pytest.raises(stripe.InvalidRequestError):
+            await intent(client, **wallet, **fields | changed)

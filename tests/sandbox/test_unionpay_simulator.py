@@ -7,6 +7,7 @@ import base64
 import hashlib
 import subprocess
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -17,9 +18,15 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from hutong.clock import ManualClock
 from hutong.sandbox import SandboxSettings, serve
+from hutong.sandbox.records import OrderState, SandboxOrder
+from hutong.sandbox.store import Store
+from hutong.sandbox.unionpay.authorizations import UnionPayAuthorizationSimulator
 from hutong.sandbox.unionpay.keys import MER_ID, Issued, UnionPaySandboxKeys
+from hutong.sandbox.unionpay.orders import UnionPayOrders
 from hutong.sandbox.unionpay.simulator import UnionPaySimulator
+from hutong.sandbox.unionpay.validation import UnionPayRefusal
 
 ORDER_NO = "att01kas0000000000000000000zz"
 
@@ -174,6 +181,64 @@ async def test_a_notification_is_proven_by_openssl_and_repeated_until_it_is_take
     fields = dict(parse_qsl(seen[0].decode(), strict_parsing=True))
     assert (fields["respCode"], fields["txnAmt"], fields["orderId"]) == ("00", "8800", ORDER_NO)
     _openssl_believes(own, fields, tmp_path)
+
+
+def reserved(clock: ManualClock) -> tuple[UnionPayAuthorizationSimulator, dict[str, str], SandboxOrder]:
+    """Money that is reserved, with the fields of what may follow."""
+    store = Store("unionpay", clock)
+    orders = UnionPayOrders(store)
+    fields = {"orderId": ORDER_NO, "txnTime": "20260101080000", "txnAmt": "8800", "backUrl": "", "channelType": "08"}
+    fields |= {"txnType": "02", "txnSubType": "01", "bizType": "000201", "accessType": "0"}
+    orders.place(fields)
+    order = store.orders[ORDER_NO]
+    store.pay(order)
+    order.data["authorized_at"] = order.changed_at
+    following = fields | {
+        "txnType": "03",
+        "txnSubType": "00",
+        "orderId": "follow00001",
+        "origQryId": order.channel_order_no,
+    }
+    return UnionPayAuthorizationSimulator(store, lambda _: None), following, order
+
+
+@pytest.mark.parametrize(
+    ("after", "changed", "code"),
+    [
+        (timedelta(days=30), {"txnAmt": "10120"}, None),  # 115 percent
+        (timedelta(days=30), {"txnAmt": "10121"}, "36"),
+        (timedelta(days=30, seconds=1), {}, "35"),
+        (timedelta(0), {"origQryId": "1" * 21}, "35"),
+        (timedelta(0), {"orderId": ORDER_NO}, "12"),
+        (timedelta(hours=6, minutes=59), {"txnType": "32"}, None),
+        (timedelta(hours=7), {"txnType": "32"}, "36"),  # 23:00 in Beijing
+        (timedelta(0), {"txnType": "32", "txnAmt": "8799"}, "36"),
+    ],
+)
+def test_reserved_money_is_completed_and_released_by_unionpays_rules(after, changed, code) -> None:
+    clock = ManualClock(datetime(2026, 1, 1, 8, tzinfo=UTC))
+    simulator, fields, order = reserved(clock)
+    clock.advance(after)
+    fields |= changed
+    follow = simulator.release if fields["txnType"] == "32" else simulator.complete
+    if code is None:
+        assert follow(dict(fields))["respCode"] == "00"
+        assert order.state is (OrderState.CLOSED if fields["txnType"] == "32" else OrderState.PAID)
+        with pytest.raises(UnionPayRefusal) as again:
+            follow(fields | {"orderId": "follow00002"})
+        assert again.value.code == "35"  # once
+        return
+    with pytest.raises(UnionPayRefusal) as caught:
+        follow(dict(fields))
+    assert (caught.value.code, order.state) == (code, OrderState.AUTHORIZED)
+
+
+@pytest.mark.parametrize(("path", "changed"), [("appTransReq", {"channelType": "07"}), ("backTransReq", {})])
+async def test_an_order_for_an_application_is_taken_at_its_own_address(url, session, own, path, changed) -> None:
+    fields = request(own, txnSubType="01", bizType="000201", orderId=f"{ORDER_NO[:-1]}a", **changed)
+    assert (await post(session, url, sign(own.merchant, fields), path))["respCode"] == "10"
+    good = sign(own.merchant, fields | {"channelType": "08"})
+    assert len((await post(session, url, good, "appTransReq"))["tn"]) == 21
 
 
 def test_the_waits_between_notifications_are_unionpays() -> None:

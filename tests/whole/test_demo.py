@@ -13,6 +13,7 @@ import psycopg
 from hutong.config import Settings
 from hutong.db import EmbeddedServer
 from hutong.demo import RunningPlatform
+from hutong.demo.scenarios import Scenario
 from hutong.sandbox.registry import SIMULATORS
 
 
@@ -39,6 +40,7 @@ def test_demo_alone_ends_with_every_payment_final_and_the_books_in_balance(envir
     assert report["succeeded"] == 38
     assert report["closed"] == 2
     assert report["unknown"] == 0
+    assert set(report["stories"]) == {scenario.value for scenario in Scenario}
     assert set(report["channels"]) == {kind.channel for kind in SIMULATORS}
     assert report["ledger_transfers"] == 2 * 38
     assert report["webhooks_verified"] >= 40

@@ -107,6 +107,18 @@ def test_a_process_that_lives_and_answers_nothing_is_replaced(serving: RunningPl
     assert within(20, lambda: ready(serving))
 
 
+def test_a_killed_api_is_replaced_by_its_spare(serving: RunningPlatform) -> None:
+    def spares() -> list[int]:
+        assert serving.pid is not None
+        return [child.pid for child in psutil.Process(serving.pid).children() if child.name() == "hutong-spare"]
+
+    assert within(60, lambda: len(spares()) == 1)
+    (spare,) = spares()
+    (api,) = serving.processes()["api"]
+    os.kill(api, signal.SIGKILL)
+    assert within(20, lambda: serving.processes().get("api") == [spare] and ready(serving))
+
+
 def test_a_killed_database_is_started_again_without_a_human_step(serving: RunningPlatform) -> None:
     postmaster = EmbeddedServer(serving.settings.home).pid()
     assert postmaster is not None

@@ -16,7 +16,7 @@ from hutong.app.platform import (
     using_database,
     wire,
 )
-from hutong.app.processes import await_release, run, run_api, run_worker, stop_event
+from hutong.app.processes import await_release, is_working, run, run_api, run_worker, stop_event
 from hutong.app.setup import migrate, prepare, provide_logins
 from hutong.app.supervisor import hold_sandbox, listen, prepare_in_process, run_serve
 from hutong.app.worker import JOBS, Job, Worker
@@ -36,6 +36,7 @@ __all__ = [
     "heads_file",
     "hold_sandbox",
     "home_folder",
+    "is_working",
     "listen",
     "load_settings",
     "migrate",

@@ -11,11 +11,15 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from hutong import config, db, front_door
 from hutong.app.platform import open_platform
 from hutong.app.worker import work
+
+if TYPE_CHECKING:
+    import psutil
 
 _SIGN_EVERY_S = 1.0
 
@@ -26,7 +30,7 @@ def run_api(fd: int) -> None:
 
     from hutong.app.web import build, server_options
 
-    await_release()
+    await_release("api")
     settings = config.load()
     options = server_options(settings, build(settings))
     server = uvicorn.Server(options)
@@ -46,7 +50,7 @@ def run_worker(*, supervised: bool) -> None:
     """
     settings = config.load()
     if supervised:
-        await_release()
+        await_release("worker")
 
     async def serve() -> None:
         stop = stop_event(supervised=supervised)
@@ -90,10 +94,28 @@ def stop_event(*, supervised: bool) -> asyncio.Event:
     return stop
 
 
-def await_release() -> None:
-    """Wait until the supervisor releases this process; exit if the supervisor ends first."""
+def await_release(name: str) -> None:
+    """Wait until the supervisor releases this process; exit if the supervisor ends first.
+
+    Effects:
+        Until then the process is called "hutong-spare" in the lists of the operating system, where it has such names.
+    """
+    _name_process("hutong-spare")
     if not os.read(0, 1):
         sys.exit(0)
+    _name_process(f"hutong-{name}")
+
+
+def is_working(process: psutil.Process, name: str) -> bool:
+    """Return whether a process is a part of the platform that has been released. Errors of psutil as they are."""
+    if Path("/proc/self/comm").exists():
+        return bool(process.name() == f"hutong-{name}")
+    return bool(name in process.cmdline())  # where processes have no names of their own, a spare looks the same
+
+
+def _name_process(name: str) -> None:
+    with suppress(OSError):  # Linux alone
+        Path("/proc/self/comm").write_text(name)
 
 
 def _stop_with_parent(loop: asyncio.AbstractEventLoop, stop: Any) -> None:

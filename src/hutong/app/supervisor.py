@@ -11,123 +11,19 @@ import sys
 import threading
 import time
 import urllib.request
-from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 from hutong import config, db
+from hutong.app.children import WATCH_EVERY_S, Child
 from hutong.app.platform import configured_url
 from hutong.config import Settings
 from hutong.errors import ConfigurationError, HutongError
 from hutong.telemetry import RareLine, configure_logging, get_logger
 
 _READY_LIMIT_S = 60.0
-_WATCH_EVERY_S = 0.2
 _LOOK_AT_SERVER_EVERY_S = 2.0
 _STOP_LIMIT_S = 15.0
-_RESTART_PAUSE_MAX_S = 5.0
-_FIRST_SIGN_LIMIT_S = 120.0
-_SIGN_LIMIT_S = 15.0
 _LOGINS = {f"HUTONG_{part}DATABASE_URL" for part in ("", "API_", "WORKER_", "CONSOLE_")}
-
-
-@dataclass(slots=True)
-class _Child:
-    """A child process. Its standard input is a line to the supervisor: the child waits there for its release, gives a
-    sign of life each second while its event loop turns, and stops when the line ends because the supervisor died."""
-
-    name: str
-    command: list[str]
-    environment: dict[str, str]
-    fds: tuple[int, ...] = ()
-    process: subprocess.Popen[bytes] | None = None
-    line: socket.socket | None = None
-    failures: int = 0
-    not_before: float = 0.0
-    started_at: float = field(default=0.0)
-    has_given_sign: bool = False
-    silent_looks: int = 0
-
-    def start(self) -> None:
-        self.started_at = time.monotonic()
-        self.has_given_sign, self.silent_looks = False, 0
-        self.line, end = socket.socketpair()
-        self.line.setblocking(False)
-        with end:
-            self.process = subprocess.Popen(self.command, stdin=end.fileno(), pass_fds=self.fds, env=self.environment)
-
-    def release(self) -> None:
-        """Let the child begin; it has loaded its program while the database was prepared."""
-        assert self.line is not None
-        with suppress(OSError):  # it is dead already
-            self.line.send(b"\n")
-
-    def watch(self) -> None:
-        """Restart a dead child: at once the first time, later with growing pauses. One that is silent is killed."""
-        if self.process is not None and self.process.poll() is None and not self._is_silent():
-            return
-        now = time.monotonic()
-        if self.process is not None:
-            self._note_death(now)
-        if now >= self.not_before:
-            self.start()
-            self.release()
-
-    def _is_silent(self) -> bool:
-        """Return whether the child has given no sign of life for too long, and end it then.
-
-        Looks are counted, not seconds: while this process is stopped, its children are as a rule stopped with it.
-        """
-        assert self.process is not None
-        self.silent_looks += 1
-        if self._read_signs():
-            self.has_given_sign, self.silent_looks = True, 0
-        limit_s = _SIGN_LIMIT_S if self.has_given_sign else _FIRST_SIGN_LIMIT_S
-        if self.silent_looks * _WATCH_EVERY_S < limit_s:
-            return False
-        _say(f"{self.name} has given no sign of life for {limit_s:g} s; ending it")
-        self.process.kill()
-        self.process.wait()
-        return True
-
-    def _read_signs(self) -> bool:
-        assert self.line is not None
-        try:
-            return bool(self.line.recv(65_536))
-        except OSError:  # there are none
-            return False
-
-    def _note_death(self, now: float) -> None:
-        assert self.process is not None
-        _say(f"{self.name} ended with status {self.process.returncode}; starting it again")
-        self.failures = 0 if now - self.started_at > 10 else self.failures + 1
-        pause = 0.0 if self.failures == 0 else min(0.1 * 2**self.failures, _RESTART_PAUSE_MAX_S)
-        self.not_before = now + pause
-        self._close()
-        self.process = None
-
-    def stop(self) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.process.terminate()
-
-    def wait(self, deadline: float) -> None:
-        if self.process is None:
-            return
-        try:
-            self.process.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self._close()
-
-    def _close(self) -> None:
-        if self.line is not None:
-            self.line.close()
-
-
-def _say(line: str) -> None:
-    with suppress(OSError):  # a log that is full stops nothing
-        print(f"hutong: {line}", file=sys.stderr, flush=True)
 
 
 def run_serve(*, sandbox: bool) -> int:
@@ -172,11 +68,11 @@ def run_serve(*, sandbox: bool) -> int:
     return 0
 
 
-def _watch(children: list[_Child], embedded: db.EmbeddedServer | None, stopping: threading.Event) -> None:
+def _watch(children: list[Child], embedded: db.EmbeddedServer | None, stopping: threading.Event) -> None:
     """Restart dead children, and the embedded database, until `stopping` is set."""
     refused = RareLine(get_logger(__name__), "error", "database_does_not_start")
     look_at = time.monotonic() + _LOOK_AT_SERVER_EVERY_S
-    while not stopping.wait(_WATCH_EVERY_S):
+    while not stopping.wait(WATCH_EVERY_S):
         if embedded is not None and time.monotonic() >= look_at:
             _bring_back(embedded, refused)
             look_at = time.monotonic() + _LOOK_AT_SERVER_EVERY_S
@@ -221,13 +117,13 @@ def listen(host: str, port: int, variable: str) -> socket.socket:
     return listener
 
 
-def _children(listeners: dict[str, socket.socket], settings: Settings, environment: dict[str, str]) -> list[_Child]:
+def _children(listeners: dict[str, socket.socket], settings: Settings, environment: dict[str, str]) -> list[Child]:
     worker = _without_other_logins("worker", settings, environment)
-    children = [_Child("worker", [*_hutong(), "worker", "--supervised"], worker)]
+    children = [Child("worker", [*_hutong(), "worker", "--supervised"], worker)]
     for name, listener in listeners.items():
         fd = listener.fileno()
         own = _without_other_logins(name, settings, environment)
-        children.append(_Child(name, [*_hutong(), name, "--fd", str(fd)], own, fds=(fd,)))
+        children.append(Child(name, [*_hutong(), name, "--fd", str(fd)], own, fds=(fd,), has_spare=name == "api"))
     return children
 
 

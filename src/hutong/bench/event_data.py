@@ -44,6 +44,7 @@ def payment_data(payment_id: UUID, attempt_id: UUID, number: int, now: datetime)
         "channel_discounts": [],
         "amount_refunded_minor": 0,
         "amount_refunding_minor": 0,
+        "amount_disputed_minor": 0,
         "currency": "CNY",
         "subject": "Example Store, order 123",
         "return_url": None,

@@ -20,12 +20,14 @@ class PaymentMethod:
         requires: The values that `PayRequest.payer` must hold.
         closable: Whether an unpaid order can be closed at the channel, so that another method may be offered.
         manual_capture: Whether `PayRequest.capture=False` is possible.
+        currencies: Where it takes fewer than the channel; empty where it takes all of them.
     """
 
     action: ActionKind | None
     requires: frozenset[str] = frozenset()
     closable: bool = True
     manual_capture: bool = False
+    currencies: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,10 @@ class OrderReference:
         placed_at: When the intent was written, which is never after the channel received it; the same in every call.
         channel_order_no: The channel's own number, if it is known.
         expires_at: Until when the payer may pay, as in `PayRequest.expires_at`.
+        notify_url: Where the channel sends notifications about a capture or a release of reserved money.
+        capture: As in `PayRequest.capture`: False where the order has only reserved the money.
+        capture_requested_at, close_requested_at: When the intent to capture the reserved money, or to end the payment,
+            was written; the same in every call, since some channels identify such a call by its time.
     """
 
     attempt_no: str
@@ -99,6 +103,10 @@ class OrderReference:
     placed_at: datetime
     channel_order_no: str | None = None
     expires_at: datetime | None = None
+    notify_url: str | None = None
+    capture: bool = True
+    capture_requested_at: datetime | None = None
+    close_requested_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

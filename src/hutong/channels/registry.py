@@ -27,7 +27,8 @@ class Adapter(Protocol):
     """The class of a channel adapter.
 
     Attributes:
-        capabilities: The same for all accounts of the channel.
+        capabilities: Those of an account that may do all that the channel can; an account's settings may narrow its
+            methods.
         Credentials: The model of an account's credentials. It forbids unknown fields, hides its input in errors, and
             reads `sandbox` and `stored` (bool) from the validation context where a rule depends on them.
         code_map: The data file with the meanings of the channel's codes; see `read_codes`.

@@ -263,7 +263,8 @@ def adopt_refunds(
         datetime | None, typer.Option("--day", formats=["%Y-%m-%d"], help="The channel's day; yesterday if left out.")
     ] = None,
 ) -> None:
-    """Adopt the refunds of an account's bill that its portal has made, and record those that failed after a success.
+    """Adopt the refunds of an account's bill that its portal has made, record those that failed after a success, and
+    the disputes whose messages were lost.
 
     The channel is asked about each first. Prints how many rows had each outcome; exits 1 if there is no bill.
     """
@@ -281,7 +282,9 @@ def adopt_refunds(
             )
         async with platform.database.transaction() as tx:
             account_id = await _find(tx, name, account)
-        return fetched, await payments.refunds.take_billed_refunds(platform.lifecycle, name, account_id, rows)
+        refunds = await payments.refunds.take_billed_refunds(platform.lifecycle, name, account_id, rows)
+        disputes = await payments.disputes.take_billed_disputes(platform.lifecycle, account_id, rows)
+        return fetched, refunds | {f"dispute_{outcome}": count for outcome, count in disputes.items()}
 
     fetched, outcomes = on_platform(work)
     for outcome, count in sorted(outcomes.items()):

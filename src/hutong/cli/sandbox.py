@@ -259,7 +259,7 @@ def _serve(speed: float, fd: int | None) -> None:
         print_line(f"The sandbox is at http://{settings.sandbox_host}:{listener.getsockname()[1]}")
     else:
         listener = socket.socket(fileno=fd)
-        app.await_release()
+        app.await_release("sandbox")
 
     async def serve() -> None:
         stop = app.stop_event(supervised=fd is not None)

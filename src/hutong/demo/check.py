@@ -113,7 +113,8 @@ def _check_books(report: Report, succeeded: Sequence[FinishedPayment], transfers
 def _check_channel_log(
     report: Report, finished: Sequence[FinishedPayment], channel_log: Sequence[dict[str, Any]]
 ) -> None:
-    """Check that every success at a channel is credited once, and that nothing else is credited."""
+    """Check that every success at a channel is credited once, and nothing else, and that what is left there of each
+    payment after its refunds is what is left of it here."""
     ours = {alphanumeric(a["id"]) for e in finished for a in e.payment["attempts"]}
     paid = [alphanumeric(row["order_no"]) for row in channel_log if row["event"] == "paid"]
     taken = Counter(number for number in paid if number in ours)
@@ -122,6 +123,24 @@ def _check_channel_log(
         report.broken.append(f"{len(set(taken) ^ credited)} successes differ between the channel and the books")
     if any(times > 1 for times in taken.values()):
         report.broken.append("the channel took money twice for one order")
+    kept = _kept_at_channels(channel_log)
+    for e in finished:
+        numbers = [alphanumeric(a["id"]) for a in e.payment["attempts"] if a["state"] == "succeeded"]
+        left = e.payment["amount_minor"] - e.payment["amount_refunded_minor"]
+        if [taken[number] for number in numbers] == [1] and kept[numbers[0]] != left:
+            report.broken.append(f"{e.payment['id']} has {kept[numbers[0]]} left at its channel, and {left} in Hutong")
+
+
+_SIGNS = {"paid": 1, "refunded": -1, "refunded_in_portal": -1, "refund_returned": 1}
+
+
+def _kept_at_channels(channel_log: Sequence[dict[str, Any]]) -> Counter[str]:
+    """Return what is left of each order's money by the channels' logs."""
+    kept: Counter[str] = Counter()
+    for row in channel_log:
+        if row["event"] in _SIGNS and row["order_no"]:
+            kept[alphanumeric(row["order_no"])] += _SIGNS[row["event"]] * row["amount_minor"]
+    return kept
 
 
 def _check_webhooks(

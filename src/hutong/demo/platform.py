@@ -49,13 +49,15 @@ class RunningPlatform:
         return None if self._process is None else self._process.pid
 
     def processes(self) -> dict[str, list[int]]:
-        """Return the living processes below the supervisor, if this object started it, by role."""
+        """Return the living processes below the supervisor, if this object started it, by role.
+
+        Those that only wait to replace one are left out.
+        """
         pids: dict[str, list[int]] = {}
         for child in [] if self._process is None else psutil.Process(self._process.pid).children():
             with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-                arguments = child.cmdline()
                 for name in ("api", "worker", "sandbox"):
-                    if name in arguments:
+                    if app.is_working(child, name):
                         pids.setdefault(name, []).append(child.pid)
         return pids
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -23,6 +23,8 @@ class Scenario(StrEnum):
     REPLY_LOST = "paid, the channel's reply lost"
     NOTIFIED_THRICE = "paid, notified three times"
     COUPON = "paid with a coupon of the merchant's"
+    PORTAL_REFUND = "paid, refunded in the channel's portal"
+    LATE_FAILURE = "paid, a refund failed after its success"
     UNPAID_CLOSED = "not paid, closed"
 
 
@@ -32,12 +34,14 @@ _RARE = {
     7: Scenario.NOTIFIED_THRICE,
     9: Scenario.UNPAID_CLOSED,
     11: Scenario.COUPON,
+    13: Scenario.PORTAL_REFUND,
+    15: Scenario.LATE_FAILURE,
 }
 _COUPON_MINOR = 10
 
 
 def scenario_of(number: int) -> Scenario:
-    """Return the scenario of a payment by its number; five of twenty are not simply paid."""
+    """Return the scenario of a payment by its number; seven of twenty are not simply paid."""
     return _RARE.get(number % 20, Scenario.PAID)
 
 
@@ -95,7 +99,42 @@ async def play(client: Client, shop: Shop, number: int, run: str, method: Channe
         coupon = {"name": shop.name, "funder": "merchant", "amount_minor": _COUPON_MINOR}
         coupons = [coupon] if scenario is Scenario.COUPON else []
         await _control(client, "pay", code_url=code_url, notify={"copies": copies}, coupons=coupons)
-    return FinishedPayment(scenario, shop, await _wait_for(client, shop, payment["id"], _FINAL))
+    payment = await _wait_for(client, shop, payment["id"], _FINAL)
+    if payment["status"] == "succeeded":
+        if scenario is Scenario.PORTAL_REFUND:
+            await _refund_in_portal(client, shop, payment)
+        elif scenario is Scenario.LATE_FAILURE:
+            await _return_refund(client, shop, payment)
+        payment = await client.payment(shop.key, payment["id"])
+    return FinishedPayment(scenario, shop, payment)
+
+
+async def _refund_in_portal(client: Client, shop: Shop, payment: dict[str, Any]) -> None:
+    """Give half of a payment back as a person in the channel's portal does, and wait until that is known."""
+    half = payment["amount_minor"] // 2
+    (paid,) = (attempt for attempt in payment["attempts"] if attempt["state"] == "succeeded")
+    await _control(client, "portal", order_no=paid["id"], amount_minor=half)
+
+    async def known() -> bool:
+        return bool((await client.payment(shop.key, payment["id"]))["amount_refunded_minor"] == half)
+
+    await _until(known)
+
+
+async def _return_refund(client: Client, shop: Shop, payment: dict[str, Any]) -> None:
+    """Refund half of a payment, and let the payer's bank send the money back."""
+    order = {"merchant_refund_no": f"{payment['merchant_order_no']}-r", "amount_minor": payment["amount_minor"] // 2}
+    refund = await client.call(
+        "POST", f"{client.address}/v1/payments/{payment['id']}/refunds", key=shop.key, json=order
+    )
+    address = f"{client.address}/v1/refunds/{refund['id']}"
+
+    async def reaches(state: str) -> bool:
+        return bool((await client.call("GET", address, key=shop.key))["state"] == state)
+
+    if await _until(lambda: reaches("succeeded")):
+        await _control(client, "return", number=refund["id"])
+        await _until(lambda: reaches("failed"))
 
 
 async def _control(client: Client, what: str, **arguments: Any) -> None:
@@ -108,11 +147,24 @@ async def _control(client: Client, what: str, **arguments: Any) -> None:
 
 async def _wait_for(client: Client, shop: Shop, payment_id: str, statuses: tuple[str, ...]) -> dict[str, Any]:
     """Poll until the payment has one of these statuses, or until the time limit; return the payment."""
+    payment: dict[str, Any] = {}
+
+    async def reached() -> bool:
+        nonlocal payment
+        payment = await client.payment(shop.key, payment_id)
+        return payment["status"] in statuses
+
+    await _until(reached)
+    return payment
+
+
+async def _until(reached: Callable[[], Awaitable[bool]]) -> bool:
+    """Look until something is reached, or until the time limit; return whether it is."""
     deadline = asyncio.get_running_loop().time() + _PATIENCE_S
     pause_s = 0.02
-    while True:
-        payment = await client.payment(shop.key, payment_id)
-        if payment["status"] in statuses or asyncio.get_running_loop().time() > deadline:
-            return payment
+    while not await reached():
+        if asyncio.get_running_loop().time() > deadline:
+            return False
         await asyncio.sleep(pause_s)
         pause_s = min(pause_s * 1.5, 0.5)
+    return True

@@ -5,7 +5,7 @@ has not proven is never taken for a failure; at most one attempt of a payment co
 surplus.
 """
 
-from hutong.payments import items, refunds, restored
+from hutong.payments import disputes, items, refunds, restored
 
 # isort: split
 # Decisions stand on everything else here.
@@ -67,6 +67,7 @@ __all__ = [
     "Source",
     "approval_handlers",
     "attempt_outcomes",
+    "disputes",
     "exceptions",
     "find",
     "in_doubt_documents",

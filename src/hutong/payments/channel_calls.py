@@ -63,18 +63,18 @@ class ChannelCalls:
     async def query(self, payment: Payment, attempt: Attempt) -> ChannelAnswer:
         """Query the state of an attempt's order."""
         channel = await self._accounts.get(attempt.account_id)
-        return await channel.query(_order(payment, attempt), now=self._clock.now())
+        return await channel.query(self._order(payment, attempt), now=self._clock.now())
 
     async def close(self, payment: Payment, attempt: Attempt) -> ChannelAnswer:
         """Close an attempt's order, or give its authorization up."""
         channel = await self._accounts.get(attempt.account_id)
-        return await channel.close(_order(payment, attempt), now=self._clock.now())
+        return await channel.close(self._order(payment, attempt), now=self._clock.now())
 
     async def capture(self, payment: Payment, attempt: Attempt) -> ChannelAnswer:
         """Capture the amount of the intent, for the first time or again."""
         assert payment.capture_minor is not None, "the intent is written first"
         channel = await self._accounts.get(attempt.account_id)
-        return await channel.capture(_order(payment, attempt), payment.capture_minor, now=self._clock.now())
+        return await channel.capture(self._order(payment, attempt), payment.capture_minor, now=self._clock.now())
 
     async def refund(self, channel: channels.Channel, payment: Payment, refund: Refund) -> ChannelAnswer:
         """Refund or void, for the first time or again."""
@@ -103,12 +103,28 @@ class ChannelCalls:
         channel = await self._accounts.get(_payout_account(refund))
         return await channel.query_payout(self._payout_request(refund), now=self._clock.now())
 
+    def _order(self, payment: Payment, attempt: Attempt) -> channels.OrderReference:
+        """Return an attempt's order as every later call identifies it."""
+        return channels.OrderReference(
+            attempt_no=ids.encode("att", attempt.attempt_id),
+            method=attempt.method,
+            amount_minor=payment.amount_minor,
+            currency=payment.currency,
+            placed_at=attempt.created_at,
+            channel_order_no=attempt.channel_order_no,
+            expires_at=attempt.expires_at,
+            notify_url=attempt.notify_url or notify_url(self._public_url, attempt.account_id),
+            capture=payment.capture_method is CaptureMethod.AUTOMATIC,
+            capture_requested_at=payment.capture_requested_at,
+            close_requested_at=payment.close_requested_at,
+        )
+
     def _refund_request(self, payment: Payment, refund: Refund) -> channels.RefundRequest:
         attempt = payment.attempt(refund.attempt_id)
         captured_minor = attempt.amount_captured_minor or payment.amount_minor
         return channels.RefundRequest(
             refund_no=refund.number,
-            order=replace(_order(payment, attempt), amount_minor=captured_minor),
+            order=replace(self._order(payment, attempt), amount_minor=captured_minor),
             amount_minor=refund.amount_minor,
             reason=refund.reason,
             notify_url=notify_url(self._public_url, refund.account_id),
@@ -124,19 +140,6 @@ class ChannelCalls:
 def notify_url(public_url: str, account_id: UUID) -> str:
     """Return the address to which a channel sends notifications about one of our accounts."""
     return f"{public_url}/channels/{ids.encode('acc', account_id)}/notifications"
-
-
-def _order(payment: Payment, attempt: Attempt) -> channels.OrderReference:
-    """Return an attempt's order as every later call identifies it."""
-    return channels.OrderReference(
-        attempt_no=ids.encode("att", attempt.attempt_id),
-        method=attempt.method,
-        amount_minor=payment.amount_minor,
-        currency=payment.currency,
-        placed_at=attempt.created_at,
-        channel_order_no=attempt.channel_order_no,
-        expires_at=attempt.expires_at,
-    )
 
 
 def _payout_account(refund: Refund) -> UUID:

@@ -25,6 +25,7 @@ from hutong.payments.channel_calls import ChannelCalls
 from hutong.payments.channel_reports import ChannelReport, RecordOutcome
 from hutong.payments.close import CloseOutcome, RequestClose, end_attempts
 from hutong.payments.create import PlaceResult
+from hutong.payments.disputes.lifecycle import Disputes
 from hutong.payments.exception_items import Seal
 from hutong.payments.exception_store import report_exceptions
 from hutong.payments.in_doubt import report_in_doubt
@@ -55,8 +56,7 @@ class PaymentsConfig:
 
     Attributes:
         public_url: The address under which channels reach this installation.
-        sandbox: Whether sandbox accounts are used, and no others. Otherwise they are never used, so that a simulated
-            channel cannot be taken for a real one.
+        sandbox: Whether sandbox accounts alone are used; otherwise they are never taken for a real channel.
         queue_limit: The most commands that may wait for a batch.
     """
 
@@ -76,8 +76,8 @@ class Payments:
     Attributes:
         route_selector: Chooses the account that an attempt goes through.
         refunds: The life cycle of refunds.
-        find: Returns one payment, as last committed. Read together with what other callers ask for, so that any number
-            of requests takes few connections.
+        disputes: The life cycle of disputes.
+        find: Returns one payment, as last committed; read together with what other callers ask for.
         notifications: Takes channels' notifications; `notify` and `match_exceptions` are its `take` and `match_known`.
     """
 
@@ -116,15 +116,18 @@ class Payments:
             database, accounts, transactions.refunds, calls, clock=clock, ids=ids, queue_limit=limit, vault=vault,
             resolve_attempt=self._attempts.resolve,
         )  # fmt: skip
-        self._places: db.Coalescer[PlaceOrder, idempotency.OnceResult[PlaceResult]] = db.Coalescer(
-            transactions.place, name="place", queue_limit=limit
-        )
-        self._finds: db.Coalescer[UUID, Payment | None] = db.Coalescer(
-            partial(find_each, database), name="find", queue_limit=limit
-        )
+        self._places: db.Coalescer[PlaceOrder, idempotency.OnceResult[PlaceResult]]
+        self._places = db.Coalescer(transactions.place, name="place", queue_limit=limit)
+        self._finds: db.Coalescer[UUID, Payment | None]
+        self._finds = db.Coalescer(partial(find_each, database), name="find", queue_limit=limit)
         self.find: Callable[[UUID], Awaitable[Payment | None]] = self._finds.submit
-        record, portal = self.record_notification, self.refunds.portal
-        taken = Notifications(database, accounts, record, portal, clock=clock, ids=ids, vault=vault)
+        self.disputes = Disputes(
+            database, accounts, transactions.documents, clock=clock, ids=ids, resolve_attempt=self._attempts.resolve
+        )
+        taken = Notifications(
+            database, accounts, self.record_notification, self.refunds.portal, self.disputes, clock=clock, ids=ids,
+            vault=vault,
+        )  # fmt: skip
         self.notifications, self.match_exceptions = taken, taken.match_known
         self.notify: Callable[[UUID, Mapping[str, str], bytes], Awaitable[channels.HttpAnswer]] = taken.take
         poller = partial(

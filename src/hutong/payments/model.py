@@ -16,6 +16,7 @@ from hutong.customers import Customer
 from hutong.payments.items import Discount, LineItem
 
 if TYPE_CHECKING:
+    from hutong.payments.disputes.model import Dispute, DisputeEventType
     from hutong.payments.refunds.model import Refund, RefundEventType
 
 
@@ -129,6 +130,10 @@ class OperatorActionType(StrEnum):
     """Takes two persons: to take, refund or ignore what a channel says that does not fit an order."""
     SETTLE_REFUND = "refund.settle"
     """Takes two persons: to record that a refund was paid by hand."""
+    ENTER_DISPUTE = "dispute.enter"
+    """Takes two persons: to enter a dispute that the channel has no interface for."""
+    MOVE_DISPUTE = "dispute.move"
+    """Takes two persons: to record how such a dispute goes on."""
 
 
 class Source(StrEnum):
@@ -304,6 +309,10 @@ class Payment:
     customer: Customer | None = None
     adopted: bool = False
     """Created after a restore from a channel's report; of the order, only the amount and the currency are known."""
+    amount_disputed_minor: int = 0
+    """What the channel has taken for disputes and not given back; of the captured sum. The next two go with it."""
+    disputed_paid_minor: int = 0
+    disputed_settled_minor: int = 0
     portal_minor: int = 0
     """Reported as given back in the channel's portal, and not booked; known where refunds are locked."""
 
@@ -335,9 +344,14 @@ class Payment:
         return (counted and counted.sums) or channels.sums.Sums(captured_minor, captured_minor, captured_minor)
 
     @property
-    def refundable_minor(self) -> int:
+    def unrefunded_minor(self) -> int:
         """The captured amount that is neither refunded nor on its way back."""
         return self.amount_captured_minor - self.amount_refunded_minor - self.amount_refunding_minor
+
+    @property
+    def refundable_minor(self) -> int:
+        """What of that no dispute has taken, so that nothing is given back twice."""
+        return max(self.unrefunded_minor - self.amount_disputed_minor, 0)
 
     def attempt(self, attempt_id: UUID) -> Attempt:
         """Return one of the payment's attempts."""
@@ -373,9 +387,10 @@ class PaymentEventType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PaymentEvent:
-    """An event of a payment or of one of its refunds, with the attempt or refund that it is about."""
+    """An event of a payment, or of one of its refunds or disputes, with what it is about."""
 
-    type: PaymentEventType | RefundEventType
+    type: PaymentEventType | RefundEventType | DisputeEventType
     payment: Payment
     attempt: Attempt | None = None
     refund: Refund | None = None
+    dispute: Dispute | None = None

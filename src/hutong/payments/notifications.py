@@ -14,6 +14,8 @@ from hutong.clock import Clock
 from hutong.errors import HutongError, NotFound
 from hutong.payments import errors
 from hutong.payments.channel_reports import RecordOutcome
+from hutong.payments.disputes.lifecycle import KEPT, DisputeResult, Disputes
+from hutong.payments.disputes.record import DisputeOutcome
 from hutong.payments.exception_items import (
     NUMBER_MAX,
     ExceptionKind,
@@ -52,6 +54,7 @@ class Notifications:
         accounts: channels.Accounts,
         record: RecordNotification,
         portal: PortalRefunds,
+        disputes: Disputes,
         *,
         clock: Clock,
         ids: ids.Ids,
@@ -61,6 +64,7 @@ class Notifications:
         self._accounts = accounts
         self._record = record
         self._portal = portal
+        self._disputes = disputes
         self._clock = clock
         self._ids = ids
         self._vault = vault
@@ -88,11 +92,14 @@ class Notifications:
             await self._keep(self._unreadable(account_id, refused.reason, body), seal)
             return channel.acceptance
         if notification.about is About.NOTHING:
-            # A complaint, a dispute, a coupon: genuine, and about nothing that is kept here.
+            # Such as a coupon: genuine, and about nothing that is kept here.
             _log.info("notification_set_aside", account_id=str(account_id), code=notification.answer.channel_code)
             return channel.acceptance
         number = notification.number[:NUMBER_MAX]
         seal = self._seal(account_id, number, headers, body)
+        if notification.about is About.DISPUTE:
+            await self.take_dispute(account_id, notification, seal)
+            return channel.acceptance
         try:
             outcome = await self._record(channel.capabilities.channel, account_id, notification, seal)
         except NotFound:
@@ -109,6 +116,25 @@ class Notifications:
         elif notification.refunded_minor is not None and notification.about is About.PAYMENT:
             await self.take_portal(account_id, _sum_of_refunds(notification), seal)
         return channel.acceptance
+
+    async def take_dispute(
+        self,
+        account_id: UUID,
+        notification: channels.Notification,
+        seal: Seal | None = None,
+        source: Source = Source.NOTIFICATION,
+    ) -> DisputeOutcome:
+        """Record what is stated of a dispute; what does not fit an order is kept, and tried again.
+
+        Errors:
+            NotificationReplayed. Unavailable: as `Disputes.take`.
+        """
+        result = await self._disputes.take(account_id, notification, source)
+        if result.outcome is DisputeOutcome.REPLAYED:
+            raise errors.NotificationReplayed("the same notification was taken before")
+        if result.outcome in KEPT:
+            await self._keep(self._unfitting_dispute(account_id, notification, result, source), seal)
+        return result.outcome
 
     async def take_portal(
         self,
@@ -163,9 +189,12 @@ class Notifications:
             async with self._database.transaction() as tx:
                 unknown = ExceptionKind.UNKNOWN_NUMBER
                 page = await list_exceptions(tx, before=after, status=ExceptionStatus.OPEN, kind=unknown, limit=_PAGE)
-                known = await owners_of(tx, [(item.number, item.about) for item in page])
+                ours = [(item.number, item.about) for item in page if item.about is not About.DISPUTE]
+                known = await owners_of(tx, ours)
             for item in page:
-                if item.about is About.REFUND and item.attempt_id is not None:
+                if item.about is About.DISPUTE:
+                    matched += await self._match_dispute(item)
+                elif item.about is About.REFUND and item.attempt_id is not None:
                     matched += await self._match_portal(item)
                 else:
                     matched += item.number in known and await self._match(item)
@@ -212,6 +241,20 @@ class Notifications:
             await self._mark_matched(item, "the refund is known by now")
         return result.outcome in SETTLED
 
+    async def _match_dispute(self, item: PaymentException) -> bool:
+        """Record a dispute whose order has become known since; the channel is asked about it."""
+        if not await self._disputes.is_known(item.account_id, item.number, item.attempt_id, item.channel_order_no):
+            return False
+        notification = channels.Notification(item.number, channels.ChannelAnswer(item.state), About.DISPUTE)
+        try:
+            result = await self._disputes.take(item.account_id, notification, Source.QUERY)
+        except HutongError as error:
+            _log.warning("dispute_waits", number=item.number, reason=error.code)
+            return False
+        if result.outcome not in KEPT:
+            await self._mark_matched(item, "the dispute is known by now")
+        return result.outcome not in KEPT
+
     async def _mark_matched(self, item: PaymentException, reason: str) -> None:
         now, status = self._clock.now(), ExceptionStatus.MATCHED
         decide = partial(mark_decided, status=status, by="hutong", reason=reason, now=now)
@@ -229,6 +272,33 @@ class Notifications:
             digest=hashlib.sha256(body).digest(),
             reason=reason,
         )
+
+    def _unfitting_dispute(
+        self, account_id: UUID, notification: channels.Notification, result: DisputeResult, source: Source
+    ) -> NewException:
+        """Return the exception of a dispute whose order is none of ours, or does not fit it."""
+        report, attempt = result.report, result.attempt
+        answer = channels.ChannelAnswer(ChannelState.UNKNOWN)
+        if report is not None:
+            answer = replace(
+                answer,
+                amount_minor=report.amount_minor,
+                currency=report.currency,
+                channel_order_no=report.channel_order_no,
+                happened_at=report.changed_at,
+            )
+        new = exception_of(
+            answer,
+            ExceptionKind.UNKNOWN_NUMBER,
+            exception_id=self._ids.new(),
+            account_id=account_id,
+            about=About.DISPUTE,
+            number=notification.number if report is None else report.dispute_no,
+            source=source,
+            payment_id=None if attempt is None else attempt.payment_id,
+            attempt_id=None if attempt is None else attempt.attempt_id,
+        )
+        return replace(new, reason=result.outcome.value)
 
     async def _misplaced(self, account_id: UUID, notification: channels.Notification) -> NewException:
         """Return the exception of a number that is unknown, or of another account's order."""

@@ -172,6 +172,7 @@ class RouteSelector:
             for name, method in offer.capabilities.methods.items()
             if method.action in _IN_THE_CASHIER and not method.requires
             if method.manual_capture or not manual
+            if currency in (method.currencies or offer.capabilities.currencies)
         }
         if not names:
             self._require_readable()

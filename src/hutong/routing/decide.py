@@ -114,7 +114,7 @@ def hard_filter(request: RoutingRequest, candidate: Candidate, rules: RuleOutcom
     """
     if request.method not in candidate.methods:
         return "method_not_offered"
-    if request.currency not in candidate.currencies:
+    if request.currency not in candidate.currencies & candidate.currencies_of.get(request.method, candidate.currencies):
         return "currency_not_offered"
     if request.manual and request.method not in candidate.manual:
         return "manual_capture_not_offered"

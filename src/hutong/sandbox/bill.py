@@ -27,7 +27,7 @@ class Entry:
     """One row of a bill.
 
     Attributes:
-        kind: "payment", "refund" or "payout".
+        kind: "payment", "refund", "payout" or "dispute".
         number, channel_no: The numbers of the row's own payment, refund or payout.
         order_no, channel_order_no: The numbers of the order; for a payment the same as `number`, `channel_no`.
         amount_minor: Never negative.
@@ -85,6 +85,11 @@ def refund_entry(refund: SandboxRefund, *, fee_minor: int, state: str, **fields:
         "borne_minor": refund.borne_minor,
     }
     return _entry(refund.order, "refund", fee_minor=fee_minor, state=state, **values | fields)
+
+
+def dispute_entry(order: SandboxOrder, *, number: str, **fields: Any) -> Entry:
+    """Make the row of money that a dispute has moved, under the channel's number of it."""
+    return _entry(order, "dispute", number=number, channel_no=number, **fields)
 
 
 def _entry(order: SandboxOrder, kind: str, **fields: Any) -> Entry:

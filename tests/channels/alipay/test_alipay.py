@@ -1,4 +1,4 @@
-"""Alipay beyond the contract: its five ways to pay, refunds, cancellation, transfers, and certificates that change."""
+"""Alipay beyond the contract: its six ways to pay, refunds, cancellation, transfers, and certificates that change."""
 
 from __future__ import annotations
 
@@ -67,14 +67,14 @@ async def test_a_page_is_signed_without_a_call_and_opens_the_order(world: Alipay
 @pytest.mark.parametrize("product", ["QR_CODE_OFFLINE", "FACE_TO_FACE_PAYMENT"])
 async def test_the_product_of_a_code_is_that_of_the_contract(world: AlipayWorld, product: str) -> None:
     channel, request = world.channel(qr_product=product), world.request("alipay_qr")
-    assert order_content(request, qr_product=product)["product_code"] == product
+    assert order_content(request, qr_product=product, mini_app_id="1")["product_code"] == product
     assert (await channel.pay(request, now=world.clock.now())).state is PENDING
     assert world.channel()._credentials.qr_product == "QR_CODE_OFFLINE"
 
 
 def test_a_way_back_that_alipay_does_not_take_is_left_out(world: AlipayWorld) -> None:
     request = world.request("alipay_wap", return_url="https://shop.example/" + "x" * 400)
-    assert "quit_url" not in order_content(request, qr_product="QR_CODE_OFFLINE")
+    assert "quit_url" not in order_content(request, qr_product="QR_CODE_OFFLINE", mini_app_id="1")
 
 
 async def test_an_application_gets_a_string_for_its_kit(world: AlipayWorld) -> None:
@@ -86,6 +86,69 @@ async def test_an_application_gets_a_string_for_its_kit(world: AlipayWorld) -> N
     async with world.session.get(f"{world.url}/gateway.do?{answer.action.content}", allow_redirects=False) as reply:
         assert reply.status == 302
     assert (await channel.query(world.order(request), now=now)).state is PENDING
+
+
+@pytest.mark.parametrize("certificate_mode", [False, True])
+async def test_a_mini_program_gets_the_number_of_a_trade_that_exists_at_once(
+    world: AlipayWorld, certificate_mode: bool
+) -> None:
+    channel, request = world.channel(certificate_mode=certificate_mode), world.request("alipay_jsapi")
+    now = world.clock.now()
+    answer = await channel.pay(request, now=now)
+    order = world.simulator.store.orders[request.attempt_no]
+    assert answer.action is not None
+    assert (answer.state, answer.action.kind) == (PENDING, ActionKind.SDK)
+    assert json.loads(answer.action.content) == {"tradeNO": order.channel_order_no}
+    assert (await channel.query(world.order(request), now=now)).state is PENDING
+    assert await channel.pay(request, now=now) == answer
+    await world.control("pay", order_no=request.attempt_no)
+    found = await channel.query(world.order(request), now=now)
+    assert (found.state, found.channel_order_no) == (SUCCEEDED, order.channel_order_no)
+    assert (await channel.pay(request, now=now)).state is SUCCEEDED
+
+
+async def test_an_unpaid_trade_of_a_mini_program_is_closed(world: AlipayWorld) -> None:
+    channel, request, now = world.channel(), world.request("alipay_jsapi"), world.clock.now()
+    await channel.pay(request, now=now)
+    assert (await channel.close(world.order(request), now=now)).state is CLOSED
+
+
+@pytest.mark.parametrize(
+    ("number", "sent"),
+    [
+        ("2088101117955611", {"buyer_id": "2088101117955611"}),
+        ("074a1CcTG1LelxKe4xQC0zgNdId0nx", {"buyer_open_id": "074a1CcTG1LelxKe4xQC0zgNdId0nx"}),
+    ],
+)  # fmt: skip
+async def test_the_payer_of_a_mini_program_is_named_by_either_number(world: AlipayWorld, number: str, sent) -> None:
+    channel = world.channel(mini_app_id="2021009999999999")
+    request = world.request("alipay_jsapi", payer={"buyer_id": number})
+    assert (await channel.pay(request, now=world.clock.now())).state is PENDING
+    content = world.simulator.store.orders[request.attempt_no].content
+    assert {name: content[name] for name in content if name.startswith("buyer")} == sent
+    assert (content["op_app_id"], content["product_code"]) == ("2021009999999999", "JSAPI_PAY")
+
+
+@pytest.mark.parametrize("number", ["", "a b", "x" * 129, "买家"])
+async def test_what_names_no_payer_of_a_mini_program_is_not_sent(world: AlipayWorld, number: str) -> None:
+    request = world.request("alipay_jsapi", payer={"buyer_id": number})
+    with pytest.raises(InvalidParameter) as caught:
+        await world.channel().pay(request, now=world.clock.now())
+    assert caught.value.param == "payer.buyer_id"
+    assert world.simulator.store.orders == {}
+
+
+async def test_a_seller_cannot_pay_itself_in_a_mini_program(world: AlipayWorld) -> None:
+    request = world.request("alipay_jsapi", payer={"buyer_id": "2088102146225135"})
+    answer = await world.channel().pay(request, now=world.clock.now())
+    assert (answer.state, answer.code) == (FAILED, "payer_not_permitted")
+
+
+async def test_a_trade_of_a_mini_program_stays_its_first_payers(world: AlipayWorld) -> None:
+    channel, request, now = world.channel(), world.request("alipay_jsapi"), world.clock.now()
+    await channel.pay(request, now=now)
+    answer = await channel.pay(replace(request, payer={"buyer_id": "2088101117955612"}), now=now)
+    assert (answer.state, answer.channel_code) == (UNKNOWN, "ACQ.TRADE_BUYER_NOT_MATCH")
 
 
 async def test_a_payment_code_takes_the_money_at_once_and_is_asked_for(world: AlipayWorld) -> None:

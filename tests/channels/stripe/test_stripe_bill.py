@@ -272,3 +272,18 @@ def test_failed_refunds_and_disputes_keep_their_numbers(tmp_path: Path, reader: 
         ("dispute", None, "dp_1", None, None),
     ]
     assert [(row.amount_minor, row.fee_minor) for row in rows] == [(100, 0), (100, 1500), (100, 3)]
+    # What is taken, and what was given back, differ by their state alone.
+    assert [row.state for row in rows] == ["refund_failure", "dispute", "dispute_reversal"]
+
+
+def test_a_dispute_in_another_currency_has_the_payers_amount_and_no_fee_in_it(tmp_path: Path, reader: Stripe) -> None:
+    dispute = {"id": "du_1", "object": "dispute", "amount": 90, "currency": "eur", "payment_intent": "pi_1"}
+    taken = GOOD | {"type": "adjustment", "amount": -100, "fee": 1500, "net": -1600, "source": dispute}
+    (row,) = reader.read_bill(write(tmp_path, [taken]))
+    assert (row.kind, row.amount_minor, row.currency, row.fee_minor, row.state) == (
+        "dispute",
+        90,
+        "EUR",
+        None,
+        "dispute",
+    )

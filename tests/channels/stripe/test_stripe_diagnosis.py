@@ -36,7 +36,7 @@ def good(sandbox_url: str, sandbox_folder: Path, http: Http) -> Stripe:
 
 async def test_an_account_in_order_has_no_fault(good: Stripe, now: datetime) -> None:
     found = await faults(good, now)
-    assert found == dict.fromkeys(["host", "secret_key", "mode", "webhook_endpoint", "webhook_secrets"])
+    assert found == dict.fromkeys(["host", "secret_key", "mode", "disputes", "webhook_endpoint", "webhook_secrets"])
 
 
 async def test_a_wrong_key_is_named(sandbox_url: str, http: Http, now: datetime) -> None:
@@ -48,6 +48,7 @@ async def test_an_unreachable_host_is_named(http: Http, now: datetime) -> None:
 
 
 BALANCE: Any = (200, {"object": "balance", "livemode": False})
+NO_DISPUTES: Any = (403, {"error": {"type": "invalid_request_error"}})
 ENDPOINT: Any = {"status": "enabled", "enabled_events": ["*"]}
 
 
@@ -67,6 +68,13 @@ ENDPOINT: Any = {"status": "enabled", "enabled_events": ["*"]}
             "webhook_endpoint",
             "events_not_enabled",
         ),
+        (
+            BALANCE,
+            (200, {"data": [ENDPOINT | {"enabled_events": ["payment_intent.*", "refund.*"]}]}),
+            "webhook_endpoint",
+            "events_not_enabled",
+        ),
+        (BALANCE, (200, {"data": [ENDPOINT]}), "disputes", "not_permitted"),
         (BALANCE, (500, {}), "webhook_endpoint", "no_answer"),
         (BALANCE, (403, {}), "webhook_endpoint", None),
     ],
@@ -75,7 +83,10 @@ async def test_each_fault_is_named(
     http: Http, now: datetime, balance: Any, endpoints: Any, check: str, fault: str | None
 ) -> None:
     async def answer(request: web.Request) -> web.Response:
-        status, fields = balance if request.path == "/v1/balance" else endpoints
+        if request.path == "/v1/disputes":
+            status, fields = NO_DISPUTES if check == "disputes" else (200, {"data": []})
+        else:
+            status, fields = balance if request.path == "/v1/balance" else endpoints
         return web.json_response(fields, status=status)
 
     async def page(request: web.Request) -> web.Response:
@@ -83,6 +94,7 @@ async def test_each_fault_is_named(
 
     app = web.Application()
     app.router.add_get("/v1/balance", answer)
+    app.router.add_get("/v1/disputes", answer)
     app.router.add_get("/v1/webhook_endpoints", answer)
     runner = web.AppRunner(app)
     await runner.setup()

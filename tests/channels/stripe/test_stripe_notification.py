@@ -190,7 +190,6 @@ def test_a_refund_that_cannot_be_read_is_refused(thing: Any) -> None:
 @pytest.mark.parametrize(
     ("kind", "thing"),
     [
-        ("charge.dispute.created", {"object": "dispute", "id": "dp_1", "metadata": {}}),
         ("checkout.session.completed", {"object": "checkout.session", "metadata": {"attempt_no": NUMBER}}),
         ("payment_intent.created", intent(metadata={}, status="requires_payment_method")),
         ("payment_intent.payment_failed", intent(metadata=None, status="requires_payment_method")),
@@ -202,6 +201,37 @@ def test_a_refund_that_cannot_be_read_is_refused(thing: Any) -> None:
 def test_what_is_not_about_our_numbers_is_taken_and_forgotten(kind: str, thing: Any) -> None:
     notice = read(event(kind, thing))
     assert (notice.about, notice.number, notice.answer.state) == (About.NOTHING, "", ChannelState.UNKNOWN)
+
+
+DISPUTE = {
+    "id": "du_1",
+    "object": "dispute",
+    "amount": 8800,
+    "balance_transactions": [{"amount": -8800, "fee": 1500, "currency": "usd"}],
+    "currency": "usd",
+    "payment_intent": "pi_3Q",
+    "status": "needs_response",
+}
+
+
+@pytest.mark.parametrize("kind", ["created", "updated", "closed", "funds_withdrawn", "funds_reinstated"])
+def test_a_dispute_has_stripes_number_and_names_its_intent(kind: str) -> None:
+    notice = read(event(f"charge.dispute.{kind}", DISPUTE))
+    assert (notice.about, notice.number, notice.channel_order_no) == (About.DISPUTE, "du_1", "pi_3Q")
+    assert (notice.dispute.taken_minor, notice.dispute.fee_minor) == (8800, 1500)
+    assert notice.dispute.changed_at.replace(microsecond=0) == datetime.fromtimestamp(1795262390, UTC)
+
+
+@pytest.mark.parametrize("broken", [{"status": "never_seen"}, {"balance_transactions": None}, {"amount": None}])
+def test_a_dispute_that_cannot_be_read_is_named_and_queried(broken: Any) -> None:
+    notice = read(event("charge.dispute.updated", DISPUTE | broken))
+    assert (notice.about, notice.number, notice.dispute) == (About.DISPUTE, "du_1", None)
+
+
+@pytest.mark.parametrize("broken", [{"id": "ch_1"}, {"object": "charge"}, {"livemode": True}])
+def test_what_is_not_a_dispute_of_this_account_is_refused(broken: Any) -> None:
+    with pytest.raises(NotificationRefused):
+        read(event("charge.dispute.updated", DISPUTE | broken))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hutong.channels import ChannelState, Codes
 from hutong.channels.codes.codes import load_codes
 from hutong.channels.unionpay.adapter import UnionPay
 
-INTERFACES = ("pay", "trade_state", "query", "refund", "refund_state", "bill")
+INTERFACES = ("pay", "trade_state", "authorized_state", "capture", "query", "refund", "refund_state", "bill")
 PAID = {"00", "A6"}
 DOUBT = {"03", "04", "06", "42", "74", "75", "99"}
 
@@ -47,7 +47,7 @@ def test_a_refused_query_fails_nothing(codes, documented) -> None:
     assert states == {ChannelState.UNKNOWN, ChannelState.PENDING, ChannelState.NOT_FOUND}
 
 
-@pytest.mark.parametrize("interface", ["pay", "trade_state", "refund", "refund_state"])
+@pytest.mark.parametrize("interface", ["pay", "trade_state", "authorized_state", "capture", "refund", "refund_state"])
 def test_doubt_and_a_used_number_fail_nothing(codes, interface: str) -> None:
     assert {codes.read(interface, code).state for code in DOUBT | {"12"}} == {ChannelState.UNKNOWN}
     assert codes.read(interface, "05").state is ChannelState.PENDING

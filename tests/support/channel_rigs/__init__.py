@@ -15,8 +15,9 @@ from typing import Any
 from uuid import uuid4
 
 import aiohttp
+import orjson
 
-from hutong.channels import Channel, ChannelState, Codes, Http, OrderReference, PayRequest
+from hutong.channels import ActionKind, Channel, ChannelAnswer, ChannelState, Codes, Http, OrderReference, PayRequest
 from hutong.channels.codes.codes import load_codes
 
 NAMES = ("wechat", "wechat-partner", "alipay", "alipay-certificate", "stripe", "unionpay", "unionpay-pfx")
@@ -133,6 +134,16 @@ class Rig:
     async def next(self, interface: str, kind: str, **fields: object) -> None:
         await self.control.post("next", interface=interface, kind=kind, **fields)
 
+    async def next_release(self, interface: str, kind: str, **fields: object) -> None:
+        """Fault the next capture, or the next close of reserved money."""
+        await self.control.post("next", interface=interface, kind=kind, **fields)
+
+    async def open(self, placed: ChannelAnswer) -> None:
+        """The payer's browser posts the form, where an order is made by that."""
+        if placed.action is not None and placed.action.kind is ActionKind.FORM:
+            form = orjson.loads(placed.action.content)
+            await self.control.session.post(form["url"], data=form["fields"], allow_redirects=False)
+
     async def pay(self, request: PayRequest, **fields: object) -> None:
         """The payer pays."""
         await self.control.post("pay", order_no=self.theirs(request.attempt_no), **fields)
@@ -173,7 +184,14 @@ class Rig:
 def order_of(request: PayRequest, channel_order_no: str | None = None) -> OrderReference:
     placed_at = request.placed_at or datetime.now(UTC)
     return OrderReference(
-        request.attempt_no, request.method, request.amount_minor, request.currency, placed_at, channel_order_no
+        request.attempt_no,
+        request.method,
+        request.amount_minor,
+        request.currency,
+        placed_at,
+        channel_order_no,
+        notify_url=request.notify_url,
+        capture=request.capture,
     )
 
 

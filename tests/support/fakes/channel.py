@@ -50,6 +50,8 @@ class Order:
     state: ChannelState = ChannelState.PENDING
     captured_minor: int | None = None
     currency: str | None = None
+    intents: set[datetime | None] = field(default_factory=set)
+    """When the capture or the release was requested, by the calls about it."""
 
 
 @dataclass
@@ -92,6 +94,9 @@ class HonestChannel(Channel):
         if not self.reachable:
             return NOTHING
         known = self.orders[attempt_no]
+        if known.state is ChannelState.AUTHORIZED:
+            known.intents.add(order.close_requested_at)
+            assert len(known.intents - {None}) == 1, "a release has one time, and excludes a capture"
         if known.state in (ChannelState.PENDING, ChannelState.AUTHORIZED):
             known.state = ChannelState.CLOSED
         return self._answer(known)
@@ -101,6 +106,9 @@ class HonestChannel(Channel):
         if not self.reachable:
             return NOTHING
         known = self.orders[order.attempt_no]
+        known.intents.add(order.capture_requested_at)
+        assert len(known.intents - {None}) == 1, "a capture has one time, and excludes a release"
+        assert (order.capture, order.notify_url) == (False, known.request.notify_url)
         if known.state is ChannelState.AUTHORIZED:
             known.state, known.captured_minor = ChannelState.SUCCEEDED, amount_minor
         return self._answer(known)

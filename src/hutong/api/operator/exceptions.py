@@ -32,7 +32,7 @@ class ExceptionObject(BaseModel):
     kind: exceptions.ExceptionKind
     reason: str = Field(description="One term for what is wrong.")
     account_id: str
-    about: Literal["payment", "refund", "payout", "nothing"]
+    about: Literal["payment", "refund", "payout", "dispute", "nothing"]
     number: str = Field(description="Our number, as the channel has it; empty where it cannot be read.")
     payment_id: str | None
     attempt_id: str | None

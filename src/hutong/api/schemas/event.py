@@ -12,12 +12,13 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 import hutong
 from hutong import events
 from hutong.api.merchant.customers import CustomerProfileObject
+from hutong.api.schemas.dispute import DisputeObject
 from hutong.api.schemas.payment import PaymentObject
 from hutong.api.schemas.refund import RefundObject
 from hutong.api.schemas.stream import add_streams
 from hutong.api.schemas.webhook import WebhookEndpointObject
 from hutong.customers import CUSTOMER_UPDATED
-from hutong.payments import PaymentEventType, refunds
+from hutong.payments import PaymentEventType, disputes, refunds
 
 _REFERENCES = "#/components/schemas/{model}"
 
@@ -66,7 +67,7 @@ class EventType:
         return create_model(name, __base__=EventObject, __doc__=self.when + ".", **fields)
 
 
-_P, _R = PaymentEventType, refunds.RefundEventType
+_P, _R, _D = PaymentEventType, refunds.RefundEventType, disputes.DisputeEventType
 EVENT_TYPES = (
     EventType(
         _P.SUCCEEDED,
@@ -143,6 +144,43 @@ EVENT_TYPES = (
         "after its success",
         "The unexplained part is booked as suspense",
     ),
+    EventType(
+        _D.OPENED,
+        1,
+        DisputeObject,
+        "A payer disputes a payment; with `needs_response`, answer before `due_at`",
+        "What the channel has taken and charged is held from you",
+    ),
+    EventType(
+        _D.UPDATED,
+        1,
+        DisputeObject,
+        "A dispute has changed: its state, its figures or its time, and also one that had ended and is open again",
+        "The difference of what the channel has taken and charged is held or released",
+    ),
+    EventType(
+        _D.WON,
+        1,
+        DisputeObject,
+        "A dispute has ended for you, or was withdrawn",
+        "What the channel gives back is released; the rest is booked for good",
+    ),
+    EventType(
+        _D.LOST,
+        1,
+        DisputeObject,
+        "A dispute has ended for the payer",
+        "What the channel has taken and charged is booked for good",
+    ),
+    EventType(
+        _D.ACCEPTED,
+        1,
+        DisputeObject,
+        "A dispute has ended since you have accepted it, or have settled with the payer",
+        "As for `dispute.lost`",
+    ),
+    EventType(_D.DUE_SOON, 1, DisputeObject, "A dispute still needs your answer, 72 or 24 hours before `due_at`"),
+    EventType(_D.OVERDUE, 1, DisputeObject, "`due_at` of a dispute has passed without an answer"),
     EventType(
         CUSTOMER_UPDATED,
         1,

@@ -265,6 +265,9 @@ class PaymentObject(BaseModel):
     channel_discounts: list[ChannelDiscountObject] = Field(description="The channel's discounts, such as coupons.")
     amount_refunded_minor: int = Field(description="The amount that has been refunded.")
     amount_refunding_minor: int = Field(description="The amount of refunds that are not finished.")
+    amount_disputed_minor: int = Field(
+        description="What the channel has taken of it for disputes and not given back; it cannot be refunded."
+    )
     currency: str
     subject: str
     return_url: str | None

@@ -50,7 +50,7 @@ SELECT overlay(p.id::text PLACING '7003' FROM 15 FOR 4)::uuid, p.merchant_id, p.
         'merchant_order_no', p.merchant_order_no, 'amount_minor', p.amount_minor, 'capture_method', 'automatic',
         'amount_captured_minor', p.amount_captured_minor, 'amount_paid_minor', p.amount_captured_minor,
         'amount_settled_minor', p.amount_captured_minor, 'channel_discounts', json_build_array(),
-        'amount_refunded_minor', 0, 'amount_refunding_minor', 0,
+        'amount_refunded_minor', 0, 'amount_refunding_minor', 0, 'amount_disputed_minor', 0,
         'currency', p.currency, 'subject', p.subject, 'return_url', NULL, 'metadata', json_build_object(),
         'customer', p.customer::json,
         'checkout_url', 'https://pay.example/pay/pay_01h455vb4pex5vsknk084sn02q?token=unguessable-unguessable',

@@ -1,11 +1,13 @@
-"""Alipay open platform: order code, payment code, computer page, mobile page, application; refunds and transfers.
+"""Alipay open platform: order code, payment code, pages, application, mini program; refunds, transfers, complaints.
 
 Nothing final is accepted without Alipay's signature: an answer that is unsigned, wrongly signed, unreadable, about
 another order or with an unmapped code is UNKNOWN, and its code and message are kept.
 
 Source:
     https://opendocs.alipay.com/open/05osv9 (precreate), open/02ekfp (pay), open/028r8t (page), open/02ivbs (wap),
-    open/02e7gq (app), open/02ekfq (query), open/02o6e8 (close), open/02ekfr (cancel).
+    open/02e7gq (app), open/02ekfq (query), open/02o6e8 (close), open/02ekfr (cancel);
+    https://docs.open.alipay.com/api_1/alipay.trade.create and https://help.aliyun.com/document_detail/2978207.html
+    (mini program).
 """
 
 from __future__ import annotations
@@ -25,14 +27,16 @@ from hutong.channels.alipay.bill import download_bill, read_bill
 from hutong.channels.alipay.client import AlipayClient, order_string
 from hutong.channels.alipay.credentials import AlipayCredentials, AlipayKeys
 from hutong.channels.alipay.diagnostics import diagnose
+from hutong.channels.alipay.disputes import RULE, AlipayDisputes
 from hutong.channels.alipay.notifications import named_certificate, parse_notification
 from hutong.channels.alipay.payouts import AlipayPayouts
 from hutong.channels.alipay.refunds import AlipayRefunds
 from hutong.channels.alipay.requests import METHODS, PRODUCTS, SUMS_OPTIONS, check_number, check_order, order_content
-from hutong.channels.alipay.responses import AlipayResponses, check_same_order, has_ended, succeeded
+from hutong.channels.alipay.responses import AlipayResponses, check_same_order, has_ended, payer_action, succeeded
 from hutong.channels.bill import Bill, BillRow
 from hutong.channels.capability import BillRule, Capabilities, RefundRule
 from hutong.channels.codes.codes import Codes
+from hutong.channels.disputes import DisputeReport, DisputeResponse, ResponseAnswer
 from hutong.channels.errors import NoAnswer, NotAuthentic
 from hutong.channels.http import Http
 from hutong.channels.model import (
@@ -77,6 +81,7 @@ class Alipay(Channel):
             utc_offset=timedelta(hours=8),
             kept=timedelta(days=365),
         ),
+        disputes=RULE,
     )
     acceptance = HttpAnswer(200, b"success", {"content-type": "text/plain"})
     refusal = HttpAnswer(401, b"failure", {"content-type": "text/plain"})
@@ -92,6 +97,7 @@ class Alipay(Channel):
         self._responses = AlipayResponses(codes)
         self._refunds = AlipayRefunds(self._client, self._responses, self.capabilities)
         self._payouts = AlipayPayouts(self._client, self._responses)
+        self._disputes = AlipayDisputes(self._client, self._responses, credentials.seller_id)
 
     async def pay(self, request: PayRequest, *, now: datetime) -> ChannelAnswer:
         """Place the order.
@@ -100,9 +106,10 @@ class Alipay(Channel):
         """
         check_order(request, self.capabilities)
         interface = PRODUCTS[request.method].interface
-        content = order_content(request, qr_product=self._credentials.qr_product)
-        if request.method == "alipay_qr":
-            return await self._precreate(interface, content, request, now)
+        mini_app_id = self._credentials.mini_app_id or self._credentials.app_id
+        content = order_content(request, qr_product=self._credentials.qr_product, mini_app_id=mini_app_id)
+        if request.method in ("alipay_qr", "alipay_jsapi"):
+            return await self._place(interface, content, request, now)
         if request.method == "alipay_code":
             return await self._charge(interface, content, request, now)
         application = request.method == "alipay_app"
@@ -114,20 +121,18 @@ class Alipay(Channel):
             action = PayerAction(ActionKind.REDIRECT, f"{self._client.address}?{urlencode(signed)}")
         return ChannelAnswer(ChannelState.PENDING, action=action)
 
-    async def _precreate(
+    async def _place(
         self, interface: str, content: Mapping[str, Any], request: PayRequest, now: datetime
     ) -> ChannelAnswer:
+        """Place an order of which Alipay answers what the payer needs: a code, or the trade's number."""
         try:
             node = await self._client.call(interface, content, now=now, notify_url=request.notify_url)
             if succeeded(node):
-                code = node.get("qr_code")
                 check_same_order(node, request.attempt_no)
-                if not isinstance(code, str) or not 0 < len(code) <= 1024:
-                    raise NoAnswer("unreadable", "an order without its code")
-                return ChannelAnswer(ChannelState.PENDING, action=PayerAction(ActionKind.QR_CODE, code))
+                return ChannelAnswer(ChannelState.PENDING, action=payer_action(node, request.method))
         except NoAnswer as error:
             return error.answer
-        return await self._confirm("precreate", node, request.attempt_no, now)
+        return await self._confirm(interface.rpartition(".")[2], node, request.attempt_no, now)
 
     async def _charge(
         self, interface: str, content: Mapping[str, Any], request: PayRequest, now: datetime
@@ -214,6 +219,18 @@ class Alipay(Channel):
     async def query_payout(self, payout: PayoutRequest, *, now: datetime) -> ChannelAnswer:
         """Query a transfer by our number."""
         return await self._payouts.query_payout(payout, now=now)
+
+    async def query_dispute(self, dispute_no: str, *, now: datetime) -> DisputeReport | None:
+        """Query a complaint by either interface, which its number tells."""
+        return await self._disputes.query(dispute_no, now=now)
+
+    async def list_disputes(self, day: date, *, now: datetime) -> list[DisputeReport] | None:
+        """List the complaints of a day in Beijing."""
+        return await self._disputes.list_day(day, now=now)
+
+    async def respond_to_dispute(self, response: DisputeResponse, *, now: datetime) -> ResponseAnswer:
+        """Answer a complaint, or state that it is settled with the payer."""
+        return await self._disputes.respond(response, now=now)
 
     def parse_notification(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Notification:  # noqa: ARG002 - all is in the body
         """Verify and read a notification; it must be about this application and this seller."""

@@ -60,8 +60,13 @@ class AlipayClient:
         now: datetime,
         notify_url: str | None = None,
         return_url: str | None = None,
+        flat: bool = False,
     ) -> dict[str, str]:
-        """Return all parameters of a request, signed."""
+        """Return all parameters of a request, signed.
+
+        Args:
+            flat: Whether the content's fields are parameters of their own, as a few interfaces take them.
+        """
         parameters = {
             "app_id": self._app_id,
             "method": method,
@@ -70,7 +75,7 @@ class AlipayClient:
             "sign_type": SIGN_TYPE,
             "timestamp": now.astimezone(BEIJING).strftime("%Y-%m-%d %H:%M:%S"),
             "version": "1.0",
-            "biz_content": json.dumps(content, ensure_ascii=False, separators=(",", ":")),
+            **_application(content, flat=flat),
             **self._keys.common,
         }
         if notify_url:
@@ -80,14 +85,20 @@ class AlipayClient:
         return parameters | {"sign": self._keys.sign(parameters)}
 
     async def call(
-        self, method: str, content: Mapping[str, Any], *, now: datetime, notify_url: str | None = None
+        self,
+        method: str,
+        content: Mapping[str, Any],
+        *,
+        now: datetime,
+        notify_url: str | None = None,
+        flat: bool = False,
     ) -> dict[str, Any]:
         """Send one request and return the node of its answer, proven to be Alipay's.
 
         Errors:
             NoAnswer: there is no answer, or it is not proven.
         """
-        reply = await self._send(method, content, now=now, notify_url=notify_url)
+        reply = await self._send(method, content, now=now, notify_url=notify_url, flat=flat)
         parts = _open(reply, method)
         if (certificate_sn := parts.certificate_sn) is not None and self._is_wanted(certificate_sn, now):
             await self._fetches.obtain(certificate_sn, partial(self._fetch, certificate_sn, now), now=now)
@@ -109,11 +120,17 @@ class AlipayClient:
         return known_form and not self._keys.holds(certificate_sn, now)
 
     async def _send(
-        self, method: str, content: Mapping[str, Any], *, now: datetime, notify_url: str | None = None
+        self,
+        method: str,
+        content: Mapping[str, Any],
+        *,
+        now: datetime,
+        notify_url: str | None = None,
+        flat: bool = False,
     ) -> HttpReply:
-        parameters = self.signed(method, content, now=now, notify_url=notify_url)
+        parameters = self.signed(method, content, now=now, notify_url=notify_url, flat=flat)
         # All but the business content is in the address, as in Alipay's own SDKs.
-        body = urlencode({"biz_content": parameters.pop("biz_content")}).encode()
+        body = urlencode({name: parameters.pop(name) for name in _application(content, flat=flat)}).encode()
         headers = {"Content-Type": f"application/x-www-form-urlencoded;charset={CHARSET}"}
         try:
             reply = await self._http.call("POST", f"{self.address}?{urlencode(parameters)}", headers=headers, body=body)
@@ -143,6 +160,13 @@ class AlipayClient:
             message = text(node.get("sub_msg"), 256)
             return NoAnswer(sub_code, message, unified_code=unified_code, code_entry=entry, reason=reason)
         return NoAnswer(reason, "the answer is not proven to come from Alipay")
+
+
+def _application(content: Mapping[str, Any], *, flat: bool) -> dict[str, str]:
+    """Return the parameters that hold the business content."""
+    if flat:
+        return dict(content)
+    return {"biz_content": json.dumps(content, ensure_ascii=False, separators=(",", ":"))}
 
 
 class _Parts:

@@ -64,6 +64,7 @@ class AlipayCredentials(BaseModel):
             during a change.
         alipay_root_certificates: The file of Alipay's root certificates, PEM.
         qr_product: What the contract for `alipay_qr` is for: 订单码 (QR_CODE_OFFLINE) or 当面付 (FACE_TO_FACE_PAYMENT).
+        mini_app_id: The mini program in which payers pay by `alipay_jsapi`, where it is not the application itself.
         base_url: The address of Alipay.
     """
 
@@ -77,6 +78,7 @@ class AlipayCredentials(BaseModel):
     alipay_certificates: Annotated[list[str], Field(max_length=4)] = []
     alipay_root_certificates: str | None = None
     qr_product: Literal["QR_CODE_OFFLINE", "FACE_TO_FACE_PAYMENT"] = "QR_CODE_OFFLINE"
+    mini_app_id: Annotated[str, Field(pattern=r"^[0-9]{1,32}$")] | None = None
     base_url: str = "https://openapi.alipay.com"
 
     @property

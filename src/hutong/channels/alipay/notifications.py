@@ -1,10 +1,11 @@
-"""Alipay's notifications: a form, signed over its own parameters.
+"""Alipay's notifications: a form, signed over its own parameters; of a trade, or a message to the application.
 
 Only one spelling of a body is accepted, so that no byte of it can be changed unnoticed: each name once, `+` for a
 space, capitals in escapes, nothing unescaped but what Alipay leaves unescaped.
 
 Source:
-    https://opendocs.alipay.com/common/02mse7 (verifying), https://opendocs.alipay.com/open/05osv8 (parameters).
+    https://opendocs.alipay.com/common/02mse7 (verifying), https://opendocs.alipay.com/open/05osv8 (parameters),
+    https://www.apifox.cn/apidoc/docs-site/3618910/doc-3307376 (the message of a complaint, in GBK).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from dataclasses import replace
 from datetime import datetime
 from urllib.parse import unquote_plus
 
+import orjson
+
 from hutong.channels.alipay.credentials import CODECS, AlipayCredentials, AlipayKeys
 from hutong.channels.alipay.responses import AlipayResponses, to_instant, to_minor
 from hutong.channels.errors import NoAnswer, NotAuthentic, NotificationRefused
@@ -24,6 +27,9 @@ _NAME = r"[a-z][a-z0-9_]{0,63}"
 _VALUE = r"(?:[0-9A-Za-z*._~+-]|%[0-9A-F]{2})*"
 _FORM = re.compile(rf"{_NAME}={_VALUE}(?:&{_NAME}={_VALUE})*")
 _NUMBER = re.compile(r"[0-9A-Za-z_]{1,64}")
+_COMPLAINT = "alipay.merchant.tradecomplain.changed"
+_COMPLAINT_NO = re.compile(r"[0-9]{20,64}")
+_NOTHING = ChannelAnswer(ChannelState.UNKNOWN)
 _BODY_LIMIT = 64 << 10
 _PARAMETERS_MAX = 100
 
@@ -91,8 +97,10 @@ def _check_ours(parameters: Mapping[str, str], credentials: AlipayCredentials) -
 def _read(parameters: Mapping[str, str], responses: AlipayResponses) -> Notification:
     if text(parameters.get("notify_id"), 128) is None:
         raise NotAuthentic("unreadable")
+    if parameters.get("msg_method") == _COMPLAINT:
+        return Notification(_complaint_no(parameters), _NOTHING, About.DISPUTE)
     if parameters.get("notify_type") != "trade_status_sync":
-        return Notification("", ChannelAnswer(ChannelState.UNKNOWN), About.NOTHING)
+        return Notification("", _NOTHING, About.NOTHING)
     attempt_no, refund_no = parameters.get("out_trade_no", ""), parameters.get("out_biz_no", "")
     if not _NUMBER.fullmatch(attempt_no):
         raise NotAuthentic("unreadable")
@@ -109,3 +117,15 @@ def _read(parameters: Mapping[str, str], responses: AlipayResponses) -> Notifica
         )
         return Notification(refund_no, refund, About.REFUND, order_no=attempt_no, refunded_minor=refunded_minor)
     return Notification(attempt_no, answer, refunded_minor=refunded_minor or None)
+
+
+def _complaint_no(parameters: Mapping[str, str]) -> str:
+    """Return the complaint that a message names; what has become of it must be queried."""
+    try:
+        content = orjson.loads(parameters.get("biz_content", ""))
+    except orjson.JSONDecodeError:
+        raise NotAuthentic("unreadable") from None
+    number = content.get("complain_event_id") if isinstance(content, dict) else None
+    if not isinstance(number, str) or not _COMPLAINT_NO.fullmatch(number):
+        raise NotAuthentic("unreadable")
+    return number

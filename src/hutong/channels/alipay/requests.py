@@ -28,6 +28,8 @@ SUBJECT = FreeText(128, {**_BILL, "/": "／", "=": "＝", "&": "＆"})
 """Alipay refuses these three in a subject."""
 _REASON = FreeText(256, _BILL)
 _REMARK = FreeText(200, _BILL)
+_USER_ID = re.compile(r"2088[0-9]{12}")
+_OPEN_ID = re.compile(r"[0-9A-Za-z_-]{1,128}")
 _IDENTITY_TYPES = ("ALIPAY_USER_ID", "ALIPAY_LOGON_ID", "ALIPAY_OPEN_ID")
 _TRANSFER_MINOR_MIN = 10
 _QUIT_URL_MAX = 400
@@ -58,6 +60,11 @@ PRODUCTS: Mapping[str, AlipayProduct] = {
     ),
     "alipay_app": AlipayProduct(
         "alipay.trade.app.pay", {"product_code": "QUICK_MSECURITY_PAY"}, PaymentMethod(ActionKind.SDK)
+    ),
+    "alipay_jsapi": AlipayProduct(
+        "alipay.trade.create",
+        {"product_code": "JSAPI_PAY"},
+        PaymentMethod(ActionKind.SDK, requires=frozenset({"buyer_id"})),
     ),
 }
 
@@ -90,14 +97,15 @@ def check_order(request: PayRequest, capabilities: Capabilities) -> None:
         raise InvalidParameter("Alipay does not take this amount", param="amount_minor")
 
 
-def order_content(request: PayRequest, *, qr_product: str) -> dict[str, Any]:
+def order_content(request: PayRequest, *, qr_product: str, mini_app_id: str) -> dict[str, Any]:
     """Return the order as Alipay takes it. The same request gives the same content, however often it is sent.
 
     Args:
         qr_product: The product of `alipay_qr`, as in the credentials.
+        mini_app_id: The mini program that opens Alipay's page for an order of `alipay_jsapi`.
 
     Errors:
-        InvalidParameter: the payer's code is missing or malformed.
+        InvalidParameter: the payer's code or number is missing or malformed.
     """
     content = {
         "out_trade_no": request.attempt_no,
@@ -113,9 +121,20 @@ def order_content(request: PayRequest, *, qr_product: str) -> dict[str, Any]:
         content["auth_code"] = auth_code
     elif request.method == "alipay_qr":
         content["product_code"] = qr_product
+    elif request.method == "alipay_jsapi":
+        content |= {"op_app_id": mini_app_id, **_buyer(request.payer.get("buyer_id", ""))}
     elif request.method == "alipay_wap" and request.return_url and len(request.return_url) <= _QUIT_URL_MAX:
         content["quit_url"] = request.return_url  # the way back for a payer who does not pay
     return content
+
+
+def _buyer(number: str) -> dict[str, str]:
+    """Return the payer by the name that Alipay has for a number of this form: a user id, or an open id."""
+    if _USER_ID.fullmatch(number):
+        return {"buyer_id": number}
+    if _OPEN_ID.fullmatch(number):
+        return {"buyer_open_id": number}
+    raise InvalidParameter("this is neither a user id nor an open id of Alipay's", param="payer.buyer_id")
 
 
 def check_refund(refund: RefundRequest, rule: RefundRule) -> None:

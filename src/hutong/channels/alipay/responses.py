@@ -2,7 +2,8 @@
 
 Source:
     https://opendocs.alipay.com/open/02ekfh (query: `receipt_amount`, `fund_bill_list`, `mdiscount_amount`), open/05osv8
-    (notification: the lists are JSON, with other names), open/02ekft (refund query: `send_back_fee`).
+    (notification: the lists are JSON, with other names), open/02ekft (refund query: `send_back_fee`);
+    https://docs.taro.zone/docs/apis/alipay/tradePay (`tradeNO`).
 """
 
 from __future__ import annotations
@@ -19,13 +20,22 @@ from hutong.channels.alipay.client import SUCCESS
 from hutong.channels.alipay.requests import CURRENCY
 from hutong.channels.codes.codes import Codes
 from hutong.channels.errors import NoAnswer
-from hutong.channels.model import ChannelAnswer, ChannelState, PayoutRequest, RefundRequest, text
+from hutong.channels.model import (
+    ActionKind,
+    ChannelAnswer,
+    ChannelState,
+    PayerAction,
+    PayoutRequest,
+    RefundRequest,
+    text,
+)
 from hutong.channels.sums import ChannelDiscount, DiscountFunder, ReturnedSums, Sums, SumsContradict
 from hutong.clock import BEIJING
 from hutong.money import from_major
 
 _YUAN = re.compile(r"(?:0|[1-9][0-9]{0,12})(?:\.[0-9]{1,2})?")
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
+_CODE_LENGTH_MAX = 1024
 _ENDED = frozenset({"already_paid", "order_closed"})
 
 
@@ -47,6 +57,23 @@ def check_same_order(node: Mapping[str, Any], attempt_no: str) -> None:
     """
     if node.get("out_trade_no") != attempt_no:
         raise NoAnswer("not_ours", "the answer is about another order")
+
+
+def payer_action(node: Mapping[str, Any], method: str) -> PayerAction:
+    """Return what the payer needs for a placed order: its code to scan, or what a mini program's `my.tradePay` takes.
+
+    Errors:
+        NoAnswer: the answer has none.
+    """
+    if method == "alipay_qr":
+        code = node.get("qr_code")
+        if not isinstance(code, str) or not 0 < len(code) <= _CODE_LENGTH_MAX:
+            raise NoAnswer("unreadable", "an order without its code")
+        return PayerAction(ActionKind.QR_CODE, code)
+    trade_no = text(node.get("trade_no"), 64)
+    if trade_no is None:
+        raise NoAnswer("unreadable", "an order without its number")
+    return PayerAction(ActionKind.SDK, orjson.dumps({"tradeNO": trade_no}).decode())
 
 
 class AlipayResponses:

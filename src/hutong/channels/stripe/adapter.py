@@ -1,8 +1,9 @@
-"""Stripe: cards, by a token that the merchant's application got from Stripe, or on Stripe's own page.
+"""Stripe: cards, by a token or on Stripe's own page; wallets, by Stripe's form or by themselves.
 
-`card` creates a PaymentIntent and confirms it in a second call. Money moves only in the second, and by then its id is
-known, so an attempt whose number a search does not find yet has taken nothing. `card_page` creates a Checkout Session,
-whose address only we receive. No card number ever reaches us.
+`card`, `stripe_alipay` and `stripe_wechat` create a PaymentIntent and confirm it in a second call. Money moves only
+after the second, and by then its id is known, so an attempt whose number a search does not find yet has taken nothing.
+`card_page` creates a Checkout Session, whose address only we receive; `stripe_element` an intent, whose client secret
+only we receive and hand to the merchant's page. No card number ever reaches us.
 
 Stripe's answers are not signed. They are trusted because TLS proves the one host that is configured. Its notifications
 are signed and are trusted for that alone.
@@ -27,13 +28,13 @@ from typing import ClassVar
 from pydantic import BaseModel
 
 from hutong.channels.bill import Bill, BillRow
-from hutong.channels.capability import BillRule, Capabilities, PaymentMethod, RefundRule
+from hutong.channels.capability import BillRule, Capabilities, RefundRule
 from hutong.channels.codes.codes import Codes
+from hutong.channels.disputes import DisputeReport, DisputeResponse, ResponseAnswer
 from hutong.channels.errors import NoAnswer
 from hutong.channels.http import Http
 from hutong.channels.model import (
     FINAL_STATES,
-    ActionKind,
     ChannelAnswer,
     ChannelState,
     HttpAnswer,
@@ -49,15 +50,19 @@ from hutong.channels.stripe.bill import KIND, download_bill, read_bill
 from hutong.channels.stripe.client import StripeClient, StripeReply
 from hutong.channels.stripe.credentials import StripeCredentials, StripeKeys
 from hutong.channels.stripe.diagnostics import diagnose
+from hutong.channels.stripe.disputes import RULE, StripeDisputes
 from hutong.channels.stripe.notifications import parse_notification
 from hutong.channels.stripe.refunds import StripeRefunds
 from hutong.channels.stripe.requests import (
     AMOUNT_MINOR_MAX,
     AMOUNT_MINOR_MIN,
-    CARD,
+    ELEMENT,
     EXPAND,
     EXPAND_SESSION,
+    METHODS,
+    ONCE,
     PAGE,
+    REFUND_WINDOW,
     charge_fields,
     check_capture,
     check_number,
@@ -65,7 +70,7 @@ from hutong.channels.stripe.requests import (
     close_key,
     page_fields,
 )
-from hutong.channels.stripe.responses import StripeResponses, is_id
+from hutong.channels.stripe.responses import StripeResponses, element_action, is_id
 
 _UNDER_WAY = frozenset({"requires_confirmation", "requires_action", "processing"})
 
@@ -75,21 +80,19 @@ class Stripe(Channel):
 
     capabilities = Capabilities(
         channel="stripe",
-        methods={
-            CARD: PaymentMethod(ActionKind.REDIRECT, requires=frozenset({"token"}), manual_capture=True),
-            PAGE: PaymentMethod(ActionKind.REDIRECT, manual_capture=True),
-        },
+        methods=METHODS,
         currencies=frozenset(AMOUNT_MINOR_MIN),
         amount_minor_min=min(AMOUNT_MINOR_MIN.values()),
         amount_minor_max=AMOUNT_MINOR_MAX,
         expiry_min=timedelta(minutes=1),
         expiry_max=timedelta(hours=23),  # Stripe keeps a key for a day, and no attempt may outlive its own
         resubmits=True,
-        refund=RefundRule(window=timedelta(days=180), count_max=100),
+        refund=RefundRule(window=REFUND_WINDOW, count_max=100),
         partial_capture=True,
         authorization_kept=timedelta(days=7),
         amount_minor_min_of=AMOUNT_MINOR_MIN,
         bill=BillRule((KIND,), "stripe_balance_jsonl", 1, timedelta(0), timedelta(days=3650)),
+        disputes=RULE,
     )
     acceptance = HttpAnswer(200)
     refusal = HttpAnswer(400)
@@ -98,10 +101,15 @@ class Stripe(Channel):
     documented_codes = files("hutong.channels.codes") / "maps" / "stripe.documented.csv"
 
     def __init__(self, credentials: StripeCredentials, http: Http, codes: Codes) -> None:
+        self.capabilities = replace(
+            type(self).capabilities, methods={name: METHODS[name] for name in METHODS if name in credentials.methods}
+        )
+        self._publishable_key = credentials.publishable_key
         self._keys = StripeKeys(credentials)
         self._client = StripeClient(credentials, http, self._keys)
         self._responses = StripeResponses(codes, livemode=self._keys.livemode)
-        self._refunds = StripeRefunds(self._client, self._responses, self.capabilities)
+        self._refunds = StripeRefunds(self._client, self._responses)
+        self._disputes = StripeDisputes(self._client, self._responses)
 
     async def pay(self, request: PayRequest, *, now: datetime) -> ChannelAnswer:
         """Take the money with a token, or create the page on which the payer enters a card at Stripe."""
@@ -112,6 +120,8 @@ class Stripe(Channel):
         try:
             if request.method == PAGE:
                 return await self._open_page(request, order, now)
+            if request.method == ELEMENT:
+                return await self._open_element(request, order, now)
             return await self._charge(request, order, now)
         except NoAnswer as error:
             return error.answer
@@ -161,6 +171,19 @@ class Stripe(Channel):
                 return after_sending(error.answer)
         return self._responses.session(reply.content, request.attempt_no, order=order)
 
+    async def _open_element(self, request: PayRequest, order: OrderReference, now: datetime) -> ChannelAnswer:
+        """Create an intent that Stripe's form in the merchant's page confirms, with what that form needs."""
+        reply = await self._client.post("/v1/payment_intents", charge_fields(request), key=request.attempt_no)
+        if not reply.ok:
+            return await self._confirm_order_refusal(reply, order, now)
+        try:
+            if reply.replayed and is_id(reply.content.get("id"), "pi_"):
+                reply = await self._client.get(f"/v1/payment_intents/{reply.content['id']}", EXPAND)
+            answer = self._responses.intent(reply.content, request.attempt_no, order=order)
+            return replace(answer, action=element_action(reply.content, self._publishable_key))
+        except NoAnswer as error:
+            return after_sending(error.answer)
+
     async def _confirm_order_refusal(self, reply: StripeReply, order: OrderReference, now: datetime) -> ChannelAnswer:
         # Stripe would replay an earlier submission to us, but only for a day and only for the same content.
         return await confirm_refusal(self._responses.refusal("pay", reply), lambda: self._query(order, now))
@@ -203,12 +226,13 @@ class Stripe(Channel):
         return self._responses.refusal("query", reply)
 
     async def _cancel_declined(self, answer: ChannelAnswer, order: OrderReference, now: datetime) -> ChannelAnswer:
-        """Return the answer; after a token's card was declined, cancel the intent, which proves the failure.
+        """Return the answer; after the one way to pay was declined, cancel the intent, which proves the failure.
 
-        The one token is used up, but an intent that waits for another payment method could still be paid.
+        A token is used up, and so is a wallet's address or code, but an intent that waits for another payment method
+        could still be paid. On Stripe's page, and in its form, the payer takes another one.
         """
         declined = answer.state is ChannelState.PENDING and answer.channel_code not in _UNDER_WAY
-        if order.method != CARD or not declined:
+        if order.method not in ONCE or not declined:
             return answer
         cancelled = await self._cancel(order, str(answer.channel_order_no), now)
         return cancelled if cancelled.state in FINAL_STATES else replace(answer, state=ChannelState.UNKNOWN)
@@ -281,6 +305,21 @@ class Stripe(Channel):
     async def query_refund(self, refund: RefundRequest, *, now: datetime) -> ChannelAnswer:
         """Query the state of a refund."""
         return await self._refunds.query_refund(refund, now=now)
+
+    async def query_dispute(self, dispute_no: str, *, now: datetime) -> DisputeReport | None:
+        """Query a dispute."""
+        del now
+        return await self._disputes.query(dispute_no)
+
+    async def list_disputes(self, day: date, *, now: datetime) -> list[DisputeReport] | None:
+        """List the disputes that were opened on a day in UTC."""
+        del now
+        return await self._disputes.list_day(day)
+
+    async def respond_to_dispute(self, response: DisputeResponse, *, now: datetime) -> ResponseAnswer:
+        """Submit evidence once, or close a dispute, which gives the money up."""
+        del now
+        return await self._disputes.respond(response)
 
     def parse_notification(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Notification:
         """Verify and read an event. An event that is about nothing of ours is accepted and dropped."""

@@ -210,7 +210,8 @@ def _row(entry: Mapping[str, Any]) -> BillRow:
     source: Mapping[str, Any] = source_value if isinstance(source_value, dict) else {}
     kind = _kind(entry, source)
     amount_minor, currency = abs(entry["amount"]), entry["currency"]
-    if kind in (BillRowKind.PAYMENT, *_ABOUT_REFUND) and source:
+    is_converted = kind is BillRowKind.DISPUTE and source.get("currency", currency) != currency
+    if (kind in (BillRowKind.PAYMENT, *_ABOUT_REFUND) and source) or is_converted:
         amount_minor, currency = _payer_amount(source, kind)
     number = metadata(source, "refund_no" if kind in _ABOUT_REFUND else "attempt_no")
     in_currency = currency == entry["currency"]
@@ -225,7 +226,7 @@ def _row(entry: Mapping[str, Any]) -> BillRow:
         amount_minor=amount_minor,
         currency=currency.upper(),
         fee_minor=entry["fee"] - withheld if in_currency else None,
-        state=text(entry.get("type"), 64) or "",
+        state=_state(entry, kind),
         happened_at=to_instant(entry.get("created")),
         settle_date=_date(entry.get("available_on")),
         original_channel_no=text(original, 255),
@@ -238,6 +239,13 @@ def _kind(entry: Mapping[str, Any], source: Mapping[str, Any]) -> BillRowKind:
     if source.get("object") == "dispute" or str(entry.get("reporting_category")).startswith("dispute"):
         return BillRowKind.DISPUTE
     return _KINDS.get(str(entry.get("type")), BillRowKind.OTHER)
+
+
+def _state(entry: Mapping[str, Any], kind: BillRowKind) -> str:
+    """Return Stripe's type; of a dispute's adjustment its category, `dispute` for what is taken."""
+    if kind is not BillRowKind.DISPUTE:
+        return text(entry.get("type"), 64) or ""
+    return text(entry.get("reporting_category"), 64) or ("dispute" if entry["amount"] < 0 else "dispute_reversal")
 
 
 def _application_fee(entry: Mapping[str, Any]) -> int:

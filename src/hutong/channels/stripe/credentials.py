@@ -21,10 +21,12 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, fi
 
 from hutong.channels.address import base_url
 from hutong.channels.errors import NotAuthentic
+from hutong.channels.stripe.requests import CARD, ELEMENT, METHODS, PAGE
 
 HOST = "https://api.stripe.com"
 _WINDOW_S = 300
 _SECRET_KEY = re.compile(r"(?:sk|rk)_(?:test|live)_[A-Za-z0-9]{8,240}")
+_PUBLISHABLE_KEY = re.compile(r"pk_(?:test|live)_[A-Za-z0-9]{8,240}")
 _WEBHOOK_SECRET = re.compile(r"whsec_[A-Za-z0-9+/=]{16,240}")
 
 
@@ -34,6 +36,9 @@ class StripeCredentials(BaseModel):
     Attributes:
         secret_key: `sk_…`, or a restricted key `rk_…` that may write PaymentIntents, Checkout Sessions and refunds and
             read balance transactions. A live key moves money, a test key does not.
+        publishable_key: `pk_…`, which the payer's browser passes to Stripe's own form; not secret.
+        methods: Those that the account offers. `stripe_element` needs the publishable key; the others are to be
+            enabled in Stripe's dashboard.
         webhook_secrets: The signing secret of the webhook endpoint, `whsec_…`; two during a rotation.
         base_url: The address of Stripe.
     """
@@ -42,6 +47,8 @@ class StripeCredentials(BaseModel):
 
     secret_key: SecretStr
     webhook_secrets: Annotated[tuple[SecretStr, ...], Field(min_length=1, max_length=4)]
+    publishable_key: str | None = None
+    methods: Annotated[tuple[str, ...], Field(min_length=1, max_length=len(METHODS))] = (CARD, PAGE)
     base_url: str = HOST
 
     @field_validator("secret_key")
@@ -58,10 +65,33 @@ class StripeCredentials(BaseModel):
             raise ValueError("must be signing secrets of webhook endpoints (whsec_…)")
         return value
 
+    @field_validator("publishable_key")
+    @classmethod
+    def _is_publishable_key(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and not _PUBLISHABLE_KEY.fullmatch(value):
+            raise ValueError("must be a publishable key (pk_test_…, pk_live_…)")
+        secret_key = info.data.get("secret_key")
+        if value is not None and secret_key is not None and _mode(value) != _mode(secret_key.get_secret_value()):
+            raise ValueError("must be of the secret key's mode, test or live")
+        return value
+
+    @field_validator("methods")
+    @classmethod
+    def _are_methods(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if not METHODS.keys() >= set(value) or len(set(value)) != len(value):
+            raise ValueError(f"must be of {', '.join(METHODS)}, each once")
+        if ELEMENT in value and info.data.get("publishable_key") is None:
+            raise ValueError(f"{ELEMENT} needs a publishable_key")
+        return value
+
     @field_validator("base_url")
     @classmethod
     def _is_base_url(cls, value: str, info: ValidationInfo) -> str:
         return base_url(value, info)
+
+
+def _mode(key: str) -> str:
+    return key.split("_")[1]
 
 
 class StripeKeys:
@@ -71,7 +101,7 @@ class StripeKeys:
         key = credentials.secret_key.get_secret_value()
         self._authorization = SecretStr(f"Bearer {key}")
         self._webhook_secrets: Sequence[SecretStr] = credentials.webhook_secrets
-        self.livemode = "_live_" in key[:8]
+        self.livemode = _mode(key) == "live"
         """Whether money moves. An object of the other mode is not about this account."""
 
     def authorize(self) -> str:

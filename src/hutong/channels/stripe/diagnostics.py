@@ -8,6 +8,7 @@ from hutong.channels.stripe.client import StripeClient, StripeReply
 
 _REQUIRED_EVENTS = frozenset(
     {"payment_intent.succeeded", "payment_intent.payment_failed", "refund.created", "refund.updated", "refund.failed"}
+    | {f"charge.dispute.{verb}" for verb in ("created", "updated", "closed", "funds_withdrawn", "funds_reinstated")}
 )
 _SECRETS = (
     "Not tested: Stripe shows an endpoint's secret in the Dashboard only. If it is wrong, every event is refused: "
@@ -38,6 +39,7 @@ async def diagnose(client: StripeClient, *, livemode: bool) -> list[AccountFindi
         AccountFinding("mode", None if fits else "mode_mismatch", advice if fits else advice + " Stripe differs."),
     ]
     try:
+        findings.append(_disputes(await client.get("/v1/disputes", {"limit": "1"})))
         findings.append(_endpoints(await client.get("/v1/webhook_endpoints", {"limit": "100"})))
     except NoAnswer as error:
         findings.append(_host(error))
@@ -66,6 +68,14 @@ def _key(reply: StripeReply) -> AccountFinding:
     if reply.status == 403:
         return AccountFinding("secret_key", "not_permitted", "The restricted key may not read the balance; grant it.")
     return AccountFinding("secret_key", "no_answer", f"Stripe answered with status {reply.status}; try again.")
+
+
+def _disputes(reply: StripeReply) -> AccountFinding:
+    if reply.ok:
+        return AccountFinding("disputes", None, "The key may read disputes; whether it may answer them is not tested.")
+    if reply.status == 403:
+        return AccountFinding("disputes", "not_permitted", "The restricted key may not read disputes; grant write.")
+    return AccountFinding("disputes", "no_answer", f"Stripe answered with status {reply.status}; try again.")
 
 
 def _endpoints(reply: StripeReply) -> AccountFinding:

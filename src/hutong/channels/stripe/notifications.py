@@ -17,11 +17,13 @@ from hutong.channels.errors import NoAnswer, NotAuthentic, NotificationRefused
 from hutong.channels.http import decode_object
 from hutong.channels.model import FINAL_STATES, About, ChannelAnswer, ChannelState, Notification, text
 from hutong.channels.stripe.credentials import StripeKeys
+from hutong.channels.stripe.disputes import DISPUTE_IDS, read_dispute
 from hutong.channels.stripe.requests import NUMBER
 from hutong.channels.stripe.responses import REFUND_IDS, StripeResponses, is_id, metadata, to_instant
 
 _SIGNATURE_HEADER = "stripe-signature"
 _INTENT_EVENTS = "payment_intent."
+_DISPUTE_EVENTS = "charge.dispute."
 _REFUND_EVENTS = frozenset({"refund.created", "refund.updated", "refund.failed", "charge.refund.updated"})
 
 
@@ -30,8 +32,8 @@ def parse_notification(
 ) -> Notification:
     """Verify and read.
 
-    Money that has moved without a number of ours, for the dashboard or another system, has Stripe's number. Any other
-    event without one of ours, such as a dispute's, is about nothing.
+    Money that has moved without a number of ours, for the dashboard or another system, has Stripe's number, as a
+    dispute has. Any other event without one of ours is about nothing.
 
     Errors:
         NotificationRefused: not proven to be Stripe's, stale, not an event, or its object cannot be read.
@@ -67,6 +69,8 @@ def _read(responses: StripeResponses, event: Mapping[str, Any]) -> Notification:
         if number is not None and NUMBER.fullmatch(number):
             return Notification(number, responses.refund(subject, number, at=at), About.REFUND)
         return _in_dashboard(responses, kind, subject, at)
+    elif kind.startswith(_DISPUTE_EVENTS):
+        return _dispute(responses, kind, subject, at)
     elif kind == "charge.refunded":
         # The versions of the API before 2022-11-15 include the refunds, newest first; others have events of their own.
         listed = subject.get("refunds")
@@ -75,6 +79,17 @@ def _read(responses: StripeResponses, event: Mapping[str, Any]) -> Notification:
         if isinstance(newest, dict) and metadata(newest, "refund_no") is None:
             return _in_dashboard(responses, kind, newest, at)
     return _nothing(kind)
+
+
+def _dispute(responses: StripeResponses, kind: str, subject: Mapping[str, Any], at: datetime | None) -> Notification:
+    """Read a dispute. One whose amounts or status cannot be read is named, to be queried."""
+    number = responses.identify(subject, "dispute", DISPUTE_IDS)
+    answer = ChannelAnswer(ChannelState.UNKNOWN, channel_code=text(kind, 64))
+    try:
+        report = read_dispute(responses, subject, at=at)
+    except NoAnswer:
+        return Notification(number, answer, About.DISPUTE)
+    return Notification(number, answer, About.DISPUTE, channel_order_no=report.channel_order_no, dispute=report)
 
 
 def _in_dashboard(

@@ -13,12 +13,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from hutong.channels.capability import Capabilities
 from hutong.channels.errors import NoAnswer
 from hutong.channels.model import ChannelAnswer, ChannelState, OrderReference, RefundRequest
 from hutong.channels.refusals import confirm_refusal
 from hutong.channels.stripe.client import StripeClient
-from hutong.channels.stripe.requests import check_number, refund_fields
+from hutong.channels.stripe.requests import REFUND_WINDOW, REFUND_WINDOWS, check_number, refund_fields
 from hutong.channels.stripe.responses import REFUND_IDS, StripeResponses, is_id, metadata, to_amount
 from hutong.errors import InvalidParameter
 
@@ -41,10 +40,9 @@ def _given_back(refunds: list[Mapping[str, Any]]) -> int:
 class StripeRefunds:
     """The refunds of one account."""
 
-    def __init__(self, client: StripeClient, responses: StripeResponses, capabilities: Capabilities) -> None:
+    def __init__(self, client: StripeClient, responses: StripeResponses) -> None:
         self._client = client
         self._responses = responses
-        self._capabilities = capabilities
 
     async def refund(self, refund: RefundRequest, *, now: datetime) -> ChannelAnswer:
         """Create a refund, or return the state of the one that exists under this number.
@@ -69,9 +67,7 @@ class StripeRefunds:
         intent_id, refunds = found
         if _given_back(refunds) + refund.amount_minor > refund.order.amount_minor:
             return _EXCEEDS
-        rule = self._capabilities.refund
-        assert rule is not None
-        if refund.created_at - refund.order.placed_at > rule.window:
+        if refund.created_at - refund.order.placed_at > REFUND_WINDOWS.get(refund.order.method, REFUND_WINDOW):
             raise InvalidParameter("Stripe no longer refunds this order", param="refund")
         reply = await self._client.post("/v1/refunds", refund_fields(refund, intent_id), key=refund.refund_no)
         if reply.ok and reply.replayed:

@@ -10,15 +10,56 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from hutong.channels.capability import Capabilities
-from hutong.channels.model import OrderReference, PayRequest, RefundRequest
+from hutong.channels.capability import Capabilities, PaymentMethod
+from hutong.channels.model import ActionKind, OrderReference, PayRequest, RefundRequest
 from hutong.errors import InvalidParameter
 
 CARD = "card"
 PAGE = "card_page"
-"""The methods: a token that the merchant's application got from Stripe, and Stripe's own page."""
+ELEMENT = "stripe_element"
+ALIPAY = "stripe_alipay"
+WECHAT = "stripe_wechat"
+
+METHODS: Mapping[str, PaymentMethod] = {
+    CARD: PaymentMethod(ActionKind.REDIRECT, requires=frozenset({"token"}), manual_capture=True),
+    PAGE: PaymentMethod(ActionKind.REDIRECT, manual_capture=True),
+    ELEMENT: PaymentMethod(ActionKind.SDK, manual_capture=True),
+    ALIPAY: PaymentMethod(
+        ActionKind.REDIRECT,
+        currencies=frozenset({"AUD", "CAD", "CNY", "EUR", "GBP", "HKD", "JPY", "MYR", "NZD", "SGD", "USD"}),
+    ),
+    WECHAT: PaymentMethod(
+        ActionKind.QR_CODE,
+        currencies=frozenset(
+            {"AUD", "CAD", "CHF", "CNY", "DKK", "EUR", "GBP", "HKD", "JPY", "NOK", "SEK", "SGD", "USD"}
+        ),
+    ),
+}
+"""A token that the merchant's application got from Stripe, Stripe's own page, Stripe's form in the merchant's page with
+the wallets and methods that the account has enabled, and two wallets by themselves.
+
+Source:
+    https://docs.stripe.com/payments/alipay, https://docs.stripe.com/payments/wechat-pay (currencies, no manual
+    capture), https://docs.stripe.com/payments/payment-element.
+"""
+
+ONCE = frozenset({CARD, ALIPAY, WECHAT})
+"""Methods that we confirm ourselves: after a failure nobody can pay the intent but us."""
+
+REFUND_WINDOW = timedelta(days=180)
+REFUND_WINDOWS: Mapping[str, timedelta] = {ALIPAY: timedelta(days=90)}
+"""How long Alipay's payments can be refunded; WeChat Pay's for 180 days, as all others by our own choice."""
+
+_WALLETS: Mapping[str, Mapping[str, str]] = {
+    ALIPAY: {"payment_method_types[]": "alipay", "payment_method_data[type]": "alipay"},
+    WECHAT: {
+        "payment_method_types[]": "wechat_pay",
+        "payment_method_data[type]": "wechat_pay",
+        "payment_method_options[wechat_pay][client]": "web",
+    },
+}
 
 AMOUNT_MINOR_MAX = 99_999_999
 """Eight digits, whatever the currency."""
@@ -60,15 +101,15 @@ def check_order(request: PayRequest, capabilities: Capabilities) -> None:
     """
     if request.method not in capabilities.methods:
         raise InvalidParameter("Stripe does not offer this method", param="method")
-    if request.currency not in capabilities.currencies:
+    if request.currency not in (capabilities.methods[request.method].currencies or capabilities.currencies):
         raise InvalidParameter("Stripe does not take this currency", param="currency")
     if not capabilities.takes(request.amount_minor, request.currency):
         raise InvalidParameter("Stripe does not take this amount", param="amount_minor")
     check_number(request.attempt_no, "attempt_no")
     if request.method == CARD and not _TOKEN.fullmatch(request.payer.get("token", "")):
         raise InvalidParameter("this method needs one of Stripe's payment methods (pm_…)", param="token")
-    if request.method == PAGE and not request.return_url:
-        raise InvalidParameter("Stripe's page needs an address to return to", param="return_url")
+    if request.method in (PAGE, ALIPAY) and not request.return_url:
+        raise InvalidParameter("this method's page needs an address to return to", param="return_url")
 
 
 def charge_fields(request: PayRequest) -> dict[str, str]:
@@ -76,11 +117,15 @@ def charge_fields(request: PayRequest) -> dict[str, str]:
     fields = {
         "amount": str(request.amount_minor),
         "currency": request.currency.lower(),
-        "payment_method": request.payer["token"],
-        "payment_method_types[]": "card",
         "capture_method": "automatic" if request.capture else "manual",
         **_metadata("metadata", request),
     }
+    if request.method == ELEMENT:
+        fields["automatic_payment_methods[enabled]"] = "true"
+    elif request.method == CARD:
+        fields |= {"payment_method": request.payer["token"], "payment_method_types[]": "card"}
+    else:
+        fields |= _WALLETS[request.method]
     if request.subject:
         fields["description"] = request.subject[:_SUBJECT_LENGTH_MAX]
     return fields

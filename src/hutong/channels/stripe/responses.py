@@ -34,6 +34,7 @@ from hutong.money import AMOUNT_MINOR_MAX
 
 REFUND_IDS = ("re_", "pyr_")
 """How the ids of refunds begin; those of payments that are not by card with the second."""
+_CODE_LENGTH_MAX = 1024
 _PROVEN_REFUSALS = frozenset({400, 401, 402, 403, 404})
 """Statuses with which Stripe states that it did nothing. After 409, 429 and from 500 on it may still act."""
 
@@ -217,7 +218,7 @@ class StripeResponses:
         Errors:
             NoAnswer: it is not such an object, about the other account mode, or without an amount or a currency.
         """
-        object_id = self._id(thing, kind, prefixes)
+        object_id = self.identify(thing, kind, prefixes)
         amount = to_amount(thing.get("amount_received", thing.get("amount")))
         currency = to_currency(thing.get("currency"))
         if amount is None or currency is None:
@@ -237,13 +238,17 @@ class StripeResponses:
 
     def _ours(self, thing: Mapping[str, Any], kind: str, prefixes: tuple[str, ...], number: str, name: str) -> str:
         """Return the object's id, after checking its kind, its mode and its number of ours."""
-        object_id = self._id(thing, kind, prefixes)
+        object_id = self.identify(thing, kind, prefixes)
         if metadata(thing, name) != number:
             raise NoAnswer("not_ours", "the answer is about another number")
         return object_id
 
-    def _id(self, thing: Mapping[str, Any], kind: str, prefixes: tuple[str, ...]) -> str:
-        """Return the object's id, after checking its kind and its mode."""
+    def identify(self, thing: Mapping[str, Any], kind: str, prefixes: tuple[str, ...]) -> str:
+        """Return the object's id, after checking its kind and its mode.
+
+        Errors:
+            NoAnswer: it is of another kind, or of the other account mode.
+        """
         object_id = thing.get("id")
         if thing.get("object") != kind or not isinstance(object_id, str) or not is_id(object_id, *prefixes):
             raise NoAnswer("unreadable", f"the answer is not a {kind}")
@@ -287,14 +292,34 @@ def _sums(intent: Mapping[str, Any], received: int) -> Sums | None:
     return Sums(received, received, received - fee, withheld_minor=fee)
 
 
+def element_action(intent: Mapping[str, Any], publishable_key: str | None) -> PayerAction | None:
+    """Return what Stripe's form in the merchant's page needs, while the intent waits for the payer."""
+    secret = intent.get("client_secret")
+    if intent.get("status") not in ("requires_payment_method", "requires_confirmation", "requires_action"):
+        return None
+    if not isinstance(secret, str) or publishable_key is None:
+        raise NoAnswer("unreadable", "a PaymentIntent without its client secret")
+    content = {"client_secret": secret, "publishable_key": publishable_key}
+    return PayerAction(ActionKind.SDK, orjson.dumps(content).decode())
+
+
 def _action(intent: Mapping[str, Any]) -> PayerAction | None:
-    """Return the payer's action: 3-D Secure on a page of the payer's bank, or in the application by Stripe's SDK."""
+    """Return the payer's action: a page of the payer's bank or wallet, a code to scan, or a step by Stripe's SDK.
+
+    Stripe's form does the steps of its own intents.
+    """
     action = intent.get("next_action")
     if intent.get("status") != "requires_action" or not isinstance(action, dict):
         return None
-    redirect = action.get("redirect_to_url")
-    if isinstance(redirect, dict) and _is_address(redirect.get("url")):
-        return PayerAction(ActionKind.REDIRECT, str(redirect["url"]))
+    if intent.get("automatic_payment_methods"):
+        return None
+    for name in ("redirect_to_url", "alipay_handle_redirect"):
+        redirect = action.get(name)
+        if isinstance(redirect, dict) and _is_address(redirect.get("url")):
+            return PayerAction(ActionKind.REDIRECT, str(redirect["url"]))
+    code = action.get("wechat_pay_display_qr_code")
+    if isinstance(code, dict) and isinstance(code.get("data"), str) and 0 < len(code["data"]) <= _CODE_LENGTH_MAX:
+        return PayerAction(ActionKind.QR_CODE, code["data"])
     secret = intent.get("client_secret")
     if action.get("type") == "use_stripe_sdk" and isinstance(secret, str):
         return PayerAction(ActionKind.SDK, orjson.dumps({"client_secret": secret}).decode())

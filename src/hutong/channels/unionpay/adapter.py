@@ -1,4 +1,4 @@
-"""UnionPay online gateway 5.1.0: gateway payment, QR codes shown by either side, agreement collection.
+"""UnionPay online gateway 5.1.0: gateway and app payment, QR codes shown by either side, agreement collection.
 
 Nothing final is accepted without UnionPay's signature: an answer that is unsigned, wrongly signed, unreadable, about
 another order or with an unmapped code is UNKNOWN, and its code and message are kept. UnionPay identifies an order by
@@ -17,6 +17,7 @@ from datetime import date, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
 from typing import ClassVar
+from urllib.parse import urlsplit
 
 import orjson
 from pydantic import BaseModel
@@ -39,6 +40,7 @@ from hutong.channels.model import (
 )
 from hutong.channels.protocol import AccountFinding, Channel
 from hutong.channels.refusals import confirm_refusal
+from hutong.channels.unionpay.authorizations import KEPT, UnionPayAuthorizations
 from hutong.channels.unionpay.bill import download_bill, read_bill
 from hutong.channels.unionpay.client import UnionPayClient
 from hutong.channels.unionpay.credentials import UnionPayCredentials, UnionPayKeys
@@ -47,6 +49,7 @@ from hutong.channels.unionpay.notifications import parse_notification
 from hutong.channels.unionpay.refunds import UnionPayRefunds
 from hutong.channels.unionpay.requests import (
     AMOUNT_MINOR_MAX,
+    APP,
     COLLECTION,
     FRONT,
     PRODUCTS,
@@ -60,6 +63,11 @@ from hutong.channels.unionpay.responses import UnionPayResponses, is_duplicate
 from hutong.errors import InvalidParameter
 
 _CODE_LENGTH_MAX = 512
+_CODES = {QR: "qrCode", APP: "tn"}
+"""The field of the answer that the payer needs, by method."""
+_LIVE_HOST = "gateway.95516.com"
+_LIVE_MODE, _TEST_MODE = "00", "01"
+"""What UnionPay's SDK calls its two environments."""
 _EXPIRY_DELAY = timedelta(minutes=1)
 """How long after an order's expiry its final state may still be on the way."""
 
@@ -70,7 +78,8 @@ class UnionPay(Channel):
     capabilities = Capabilities(
         channel="unionpay",
         methods={
-            FRONT: PaymentMethod(ActionKind.FORM, closable=False),
+            FRONT: PaymentMethod(ActionKind.FORM, closable=False, manual_capture=True),
+            APP: PaymentMethod(ActionKind.SDK, closable=False, manual_capture=True),
             QR: PaymentMethod(ActionKind.QR_CODE, closable=False),
             WALLET: PaymentMethod(None, requires=frozenset({"auth_code"}), closable=False),
             COLLECTION: PaymentMethod(None, requires=frozenset({"agreement"}), closable=False),
@@ -83,6 +92,8 @@ class UnionPay(Channel):
         resubmits=True,
         refund=RefundRule(window=REFUND_WINDOW),
         same_day_void=True,
+        partial_capture=True,
+        authorization_kept=KEPT,
         bill=BillRule(
             kinds=("trade",),
             format="unionpay_zm",
@@ -103,28 +114,36 @@ class UnionPay(Channel):
         self._keys = UnionPayKeys(credentials)
         self._responses = UnionPayResponses(codes)
         self._client = UnionPayClient(credentials, self._keys, http, self._responses)
-        self._refunds = UnionPayRefunds(self._client, self._responses, credentials)
+        self._authorizations = UnionPayAuthorizations(self._client, self._responses, credentials)
+        self._refunds = UnionPayRefunds(self._client, self._responses, credentials, self._authorizations)
 
     async def pay(self, request: PayRequest, *, now: datetime) -> ChannelAnswer:
         """Place the order. A gateway payment is a form that the payer's browser posts, so no call is made for it."""
         fields = order_fields(request, self._credentials)
+        interface = PRODUCTS[request.method].interface
         if request.method == FRONT:
-            form = {"url": self._client.url("frontTransReq"), "fields": self._keys.sign(fields), "charset": "UTF-8"}
+            form = {"url": self._client.url(interface), "fields": self._keys.sign(fields), "charset": "UTF-8"}
             return ChannelAnswer(ChannelState.PENDING, action=PayerAction(ActionKind.FORM, orjson.dumps(form).decode()))
         try:
-            response = await self._client.call("backTransReq", fields, now)
+            response = await self._client.call(interface, fields, now)
         except NoAnswer as error:
             return error.answer
         answer = self._responses.code("pay", response.get("respCode"), response.get("respMsg"))
-        if answer.state is ChannelState.PENDING and request.method == QR:
-            code = response.get("qrCode", "")
+        if answer.state is ChannelState.PENDING and request.method in _CODES:
+            code = response.get(_CODES[request.method], "")
             if not 0 < len(code) <= _CODE_LENGTH_MAX:
                 return replace(answer, state=ChannelState.UNKNOWN)
-            return replace(answer, action=PayerAction(ActionKind.QR_CODE, code))
+            return replace(answer, action=self._action(request.method, code))
         duplicate = is_duplicate(answer)
         return await confirm_refusal(
             answer, lambda: self._query_repeated(request, now), inconclusive=duplicate, pending=duplicate
         )
+
+    def _action(self, method: str, code: str) -> PayerAction:
+        if method == QR:
+            return PayerAction(ActionKind.QR_CODE, code)
+        mode = _LIVE_MODE if urlsplit(self._credentials.base_url).hostname == _LIVE_HOST else _TEST_MODE
+        return PayerAction(ActionKind.SDK, orjson.dumps({"tn": code, "mode": mode}).decode())
 
     async def _query_repeated(self, request: PayRequest, now: datetime) -> ChannelAnswer:
         """Query an order whose number was used before: it is the same order only if it has the same amount."""
@@ -139,15 +158,26 @@ class UnionPay(Channel):
         A payer whose card was declined may use another card, so a decline is not a failure before the order expires.
         """
         product = PRODUCTS.get(order.method)
-        answer = await self._client.query("trade_state", order.attempt_no, order.placed_at, now=now)
+        if order.capture:
+            answer = await self._client.query("trade_state", order.attempt_no, order.placed_at, now=now)
+        else:
+            answer = await self._authorizations.query(order, now=now)
         payable = order.expires_at is not None and now < order.expires_at + _EXPIRY_DELAY
-        if answer.state is ChannelState.FAILED and payable and product is not None and product.payer_may_retry:
+        declined = answer.state is ChannelState.FAILED and order.capture_requested_at is None
+        if declined and payable and product is not None and product.payer_may_retry:
             return replace(answer, state=ChannelState.PENDING)
         return answer
 
     async def close(self, order: OrderReference, *, now: datetime) -> ChannelAnswer:
-        """Query the order instead: UnionPay cannot close an order before it expires."""
-        return await self.query(order, now=now)
+        """Release reserved money; query any other order instead: UnionPay cannot close it before it expires."""
+        answer = await self.query(order, now=now)
+        if answer.state is not ChannelState.AUTHORIZED:
+            return answer
+        return await self._authorizations.release(order, answer, now=now)
+
+    async def capture(self, order: OrderReference, amount_minor: int, *, now: datetime) -> ChannelAnswer:
+        """Take reserved money, once; the rest is released."""
+        return await self._authorizations.capture(order, amount_minor, now=now)
 
     async def refund(self, refund: RefundRequest, *, now: datetime) -> ChannelAnswer:
         """Request a refund; PENDING once UnionPay has accepted it."""

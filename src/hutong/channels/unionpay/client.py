@@ -12,7 +12,7 @@ from hutong.channels.errors import ChannelUnreachable, NoAnswer, NotAuthentic
 from hutong.channels.http import Http, HttpReply
 from hutong.channels.model import ChannelAnswer
 from hutong.channels.unionpay.credentials import UnionPayCredentials, UnionPayKeys
-from hutong.channels.unionpay.requests import query_fields
+from hutong.channels.unionpay.requests import RESERVE_TYPE, query_fields
 from hutong.channels.unionpay.responses import UnionPayResponses, read_answer
 
 _HEADERS = {"Content-Type": "application/x-www-form-urlencoded; charset=UTF-8"}
@@ -53,12 +53,14 @@ class UnionPayClient:
         """Query a payment, a refund or a void by our number and its time.
 
         Args:
-            interface: The code map's name for the state: "trade_state" or "refund_state".
+            interface: The code map's name for the state: "trade_state", "authorized_state" or "refund_state".
         """
         try:
             answer = await self.call("queryTrans", query_fields(our_no, placed_at, self._credentials), now)
             if answer.get("respCode") == "00":
                 code, message = answer.get("origRespCode"), answer.get("origRespMsg")
+                if answer.get("txnType") == RESERVE_TYPE:
+                    interface = "authorized_state"  # whatever it is taken for: the money is not taken
                 return self._responses.outcome(interface, answer, code, message, placed_at)
         except NoAnswer as error:
             return error.answer

@@ -56,8 +56,10 @@ class BillSettings(BaseModel):
     kinds: dict[str, Literal["payment", "refund", "other"]] = {
         "01": "payment",
         "11": "payment",
+        "03": "payment",
         "04": "refund",
         "31": "refund",
+        "33": "refund",
     }
 
 

@@ -9,13 +9,32 @@ from urllib.parse import unquote_to_bytes
 
 from hutong.channels.errors import NoAnswer, NotAuthentic, NotificationRefused
 from hutong.channels.model import About, ChannelAnswer, ChannelState, Notification
+from hutong.channels.unionpay.authorizations import released, without_amount
 from hutong.channels.unionpay.credentials import UnionPayCredentials, UnionPayKeys
-from hutong.channels.unionpay.requests import RETRIED
+from hutong.channels.unionpay.requests import (
+    COMPLETION_TYPE,
+    COMPLETION_VOID_TYPE,
+    REFUND_TYPE,
+    RELEASE_TYPE,
+    RESERVE_TYPE,
+    RETRIED,
+    VOID_TYPE,
+)
 from hutong.channels.unionpay.responses import UnionPayResponses, put_field, to_our_number
 
 _BODY_LIMIT = 1 << 16
 _ORDER_ID = re.compile("[0-9A-Za-z]{1,40}")
-_SUBJECTS = {"01": About.PAYMENT, "11": About.PAYMENT, "04": About.REFUND, "31": About.REFUND}
+_SUBJECTS = {
+    "01": (About.PAYMENT, "trade_state"),
+    "11": (About.PAYMENT, "trade_state"),
+    RESERVE_TYPE: (About.PAYMENT, "authorized_state"),
+    COMPLETION_TYPE: (About.PAYMENT, "trade_state"),
+    RELEASE_TYPE: (About.PAYMENT, "trade_state"),
+    REFUND_TYPE: (About.REFUND, "refund_state"),
+    VOID_TYPE: (About.REFUND, "refund_state"),
+    COMPLETION_VOID_TYPE: (About.REFUND, "refund_state"),
+}
+_NOTHING = Notification("", ChannelAnswer(ChannelState.UNKNOWN), About.NOTHING)
 
 
 def parse_notification(
@@ -35,19 +54,25 @@ def parse_notification(
         if fields.get("merId") != credentials.mer_id:
             raise NotAuthentic("not_ours")
         proven = True
-        about = _SUBJECTS.get(fields.get("txnType", ""), About.NOTHING)
-        if about is About.NOTHING:
-            return Notification("", ChannelAnswer(ChannelState.UNKNOWN), About.NOTHING)
+        txn_type = fields.get("txnType", "")
+        if txn_type not in _SUBJECTS:
+            return _NOTHING
+        about, interface = _SUBJECTS[txn_type]
         order_id = fields.get("orderId", "")
         if not _ORDER_ID.fullmatch(order_id):
             raise NotAuthentic("unreadable")
         number = to_our_number(order_id) or order_id  # not ours: made in the portal, or by another system
-        interface = "trade_state" if about is About.PAYMENT else "refund_state"
         answer = responses.outcome(interface, fields, fields.get("respCode"), fields.get("respMsg"), now)
     except (NotAuthentic, NoAnswer) as error:
         raise NotificationRefused.because(error, proven=proven) from None
-    if answer.state is ChannelState.FAILED and (fields["txnType"], fields.get("txnSubType")) in RETRIED:
+    if answer.state is ChannelState.FAILED and (txn_type, fields.get("txnSubType")) in RETRIED:
         answer = replace(answer, state=ChannelState.PENDING)
+    if txn_type == RELEASE_TYPE:
+        answer = released(answer)
+        if answer.state is not ChannelState.CLOSED:
+            return _NOTHING  # the money stays reserved, which is known
+    if txn_type == COMPLETION_TYPE and answer.state is not ChannelState.SUCCEEDED:
+        answer = without_amount(answer)
     if about is About.PAYMENT:
         return Notification(number, answer, about)
     order_no = to_our_number(fields.get("origOrderId", ""))

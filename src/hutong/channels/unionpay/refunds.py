@@ -8,28 +8,41 @@ from datetime import datetime
 from hutong.channels.errors import NoAnswer
 from hutong.channels.model import NOT_SENT, ChannelAnswer, ChannelState, RefundRequest
 from hutong.channels.refusals import confirm_refusal
+from hutong.channels.unionpay.authorizations import UnionPayAuthorizations
 from hutong.channels.unionpay.client import UnionPayClient
 from hutong.channels.unionpay.credentials import UnionPayCredentials
-from hutong.channels.unionpay.requests import check_refund, check_void, refund_fields
+from hutong.channels.unionpay.requests import (
+    COMPLETION_VOID_TYPE,
+    REFUND_TYPE,
+    VOID_TYPE,
+    check_refund,
+    check_void,
+    refund_fields,
+)
 from hutong.channels.unionpay.responses import UnionPayResponses, is_duplicate
-
-_REFUND, _VOID = "04", "31"
 
 
 class UnionPayRefunds:
     """The refunds and cancellations of one account."""
 
-    def __init__(self, client: UnionPayClient, responses: UnionPayResponses, credentials: UnionPayCredentials) -> None:
+    def __init__(
+        self,
+        client: UnionPayClient,
+        responses: UnionPayResponses,
+        credentials: UnionPayCredentials,
+        authorizations: UnionPayAuthorizations,
+    ) -> None:
         self._client = client
         self._responses = responses
         self._credentials = credentials
+        self._authorizations = authorizations
 
     async def refund(self, refund: RefundRequest, *, now: datetime) -> ChannelAnswer:
-        return await self._submit(_REFUND, refund, now)
+        return await self._submit(REFUND_TYPE, refund, now)
 
     async def void(self, refund: RefundRequest, *, now: datetime) -> ChannelAnswer:
         check_void(refund, self._credentials.bill.cut_hour)
-        return await self._submit(_VOID, refund, now)
+        return await self._submit(VOID_TYPE if refund.order.capture else COMPLETION_VOID_TYPE, refund, now)
 
     async def query_refund(self, refund: RefundRequest, *, now: datetime) -> ChannelAnswer:
         answer = await self._client.query("refund_state", refund.refund_no, refund.created_at, now=now)
@@ -55,4 +68,6 @@ class UnionPayRefunds:
 
     async def _find_original(self, refund: RefundRequest, now: datetime) -> str | None:
         order = refund.order
+        if not order.capture:
+            return await self._authorizations.find_completion(order, now=now)
         return (await self._client.query("trade_state", order.attempt_no, order.placed_at, now=now)).channel_order_no

@@ -32,8 +32,10 @@ class UnionPayProduct:
     """A way to pay, by UnionPay's own codes.
 
     Attributes:
+        interface: Where the order is sent, by the payer's browser or by us.
         refund_window: How long after the payment UnionPay still refunds.
         payer_may_retry: Whether a payer whose card was declined may use another one, until the order expires.
+        reserves: Whether an order may only reserve the money.
     """
 
     txn_type: str
@@ -42,17 +44,28 @@ class UnionPayProduct:
     channel_type: str
     refund_window: timedelta
     payer_may_retry: bool
+    interface: str = "backTransReq"
+    reserves: bool = False
 
 
 FRONT, QR, WALLET, COLLECTION = "unionpay_front", "unionpay_qr", "unionpay_wallet", "unionpay_collection"
+APP = "unionpay_app"
+RESERVE_TYPE, COMPLETION_TYPE, RELEASE_TYPE = "02", "03", "32"
+REFUND_TYPE, VOID_TYPE, COMPLETION_VOID_TYPE = "04", "31", "33"
+COMPLETION, RELEASE = "cap", "rel"
+"""The prefixes, in place of the attempt's, of the numbers of a completion and of a release."""
 PRODUCTS = {
-    FRONT: UnionPayProduct("01", "01", "000201", "07", REFUND_WINDOW, payer_may_retry=True),
+    FRONT: UnionPayProduct("01", "01", "000201", "07", REFUND_WINDOW, True, "frontTransReq", reserves=True),
+    APP: UnionPayProduct("01", "01", "000201", "08", REFUND_WINDOW, True, "appTransReq", reserves=True),
     QR: UnionPayProduct("01", "07", "000000", "08", timedelta(days=30), payer_may_retry=True),
     WALLET: UnionPayProduct("01", "06", "000000", "08", timedelta(days=30), payer_may_retry=False),
     COLLECTION: UnionPayProduct("11", "00", "000501", "07", REFUND_WINDOW, payer_may_retry=False),
 }
 RETRIED = frozenset(
-    (product.txn_type, product.txn_sub_type) for product in PRODUCTS.values() if product.payer_may_retry
+    (txn_type, product.txn_sub_type)
+    for product in PRODUCTS.values()
+    for txn_type in (product.txn_type, *([RESERVE_TYPE] if product.reserves else []))
+    if product.payer_may_retry
 )
 
 
@@ -67,13 +80,14 @@ def order_fields(request: PayRequest, credentials: UnionPayCredentials) -> dict[
         raise InvalidParameter("UnionPay does not offer this method", param="method")
     if request.currency != "CNY":
         raise InvalidParameter("UnionPay takes CNY only", param="currency")
-    if not request.capture:
+    if not request.capture and not product.reserves:
         raise InvalidParameter("UnionPay cannot reserve money by this method", param="capture")
     if not 0 < request.amount_minor <= AMOUNT_MINOR_MAX:
         raise InvalidParameter("UnionPay does not take this amount", param="amount_minor")
     if request.placed_at is None:
         raise InvalidParameter("UnionPay needs the time at which the order was placed", param="placed_at")
-    fields = _transaction(product, product.txn_type, product.txn_sub_type, credentials) | {
+    txn_type = product.txn_type if request.capture else RESERVE_TYPE
+    fields = _transaction(product, txn_type, product.txn_sub_type, credentials) | {
         "orderId": _number(request.attempt_no, "attempt_no"),
         "txnTime": to_time(request.placed_at),
         "txnAmt": str(request.amount_minor),
@@ -111,7 +125,7 @@ def check_refund(refund: RefundRequest) -> None:
     if not 0 < refund.amount_minor <= order.amount_minor:
         raise InvalidParameter("a refund is at most the order's amount", param="amount_minor")
     # A refund that was begun in time is still repeated afterwards, since only that reveals its outcome.
-    if refund.created_at > order.placed_at + product.refund_window:
+    if refund.created_at > _taken_at(order) + product.refund_window:
         raise InvalidParameter("UnionPay no longer refunds this order", param="order")
 
 
@@ -123,14 +137,14 @@ def check_void(refund: RefundRequest, cut_hour: int) -> None:
     """
     if refund.amount_minor != refund.order.amount_minor:
         raise InvalidParameter("UnionPay cancels whole payments only", param="amount_minor")
-    if settle_date(refund.order.placed_at, cut_hour) != settle_date(refund.created_at, cut_hour):
+    if settle_date(_taken_at(refund.order), cut_hour) != settle_date(refund.created_at, cut_hour):
         raise InvalidParameter("UnionPay cancels a payment on its own clearing day only", param="order")
 
 
 def refund_fields(
     refund: RefundRequest, txn_type: str, original_query_id: str, credentials: UnionPayCredentials
 ) -> dict[str, str]:
-    """Return the fields of a checked refund ("04") or void ("31")."""
+    """Return the fields of a checked refund ("04"), or of the void of a payment ("31") or a completion ("33")."""
     return _transaction(PRODUCTS[refund.order.method], txn_type, "00", credentials) | {
         "orderId": _number(refund.refund_no, "refund_no"),
         "origQryId": original_query_id,
@@ -139,6 +153,54 @@ def refund_fields(
         "currencyCode": "156",
         "backUrl": refund.notify_url,
     }
+
+
+def completion_fields(
+    order: OrderReference, txn_type: str, amount_minor: int, credentials: UnionPayCredentials
+) -> dict[str, str]:
+    """Return the fields of a completion ("03") or a release ("32"), but for `origQryId`.
+
+    Errors:
+        InvalidParameter: UnionPay could not take it; `param` names the field.
+    """
+    product = PRODUCTS.get(order.method)
+    if product is None or not product.reserves or order.capture:
+        raise InvalidParameter("the order does not only reserve money", param="order")
+    if not 0 < amount_minor <= order.amount_minor:
+        raise InvalidParameter("a capture is at most the reserved amount", param="amount_minor")
+    if order.notify_url is None:
+        raise InvalidParameter("UnionPay needs the address of notifications", param="notify_url")
+    prefix = COMPLETION if txn_type == COMPLETION_TYPE else RELEASE
+    return _transaction(product, txn_type, "00", credentials) | {
+        "orderId": _number(related_no(order.attempt_no, prefix), "attempt_no"),
+        "txnTime": to_time(intent_time(order, txn_type)),
+        "txnAmt": str(amount_minor),
+        "currencyCode": "156",
+        "backUrl": order.notify_url,
+    }
+
+
+def intent_time(order: OrderReference, txn_type: str) -> datetime:
+    """Return the time that identifies an order's completion or release, beside its number.
+
+    Errors:
+        InvalidParameter: the intent has none.
+    """
+    name = "capture_requested_at" if txn_type == COMPLETION_TYPE else "close_requested_at"
+    at: datetime | None = getattr(order, name)
+    if at is None:
+        raise InvalidParameter("UnionPay needs the time at which this was requested", param=name)
+    return at
+
+
+def related_no(attempt_no: str, prefix: str) -> str:
+    """Return the number of an attempt's completion or release."""
+    return f"{prefix}_{attempt_no.partition('_')[2]}"
+
+
+def _taken_at(order: OrderReference) -> datetime:
+    """Return when the money was taken, as far as it is known: no earlier than that."""
+    return order.placed_at if order.capture_requested_at is None else order.capture_requested_at
 
 
 def query_fields(our_no: str, placed_at: datetime, credentials: UnionPayCredentials) -> dict[str, str]:
@@ -178,6 +240,7 @@ def order_reference(request: PayRequest) -> OrderReference:
         request.currency,
         request.placed_at,
         expires_at=request.expires_at,
+        capture=request.capture,
     )
 
 

@@ -21,6 +21,7 @@ from hutong.channels.codes.codes import Codes
 from hutong.channels.errors import NoAnswer, NotAuthentic
 from hutong.channels.model import ChannelAnswer, ChannelState, text
 from hutong.channels.sums import ChannelDiscount, DiscountFunder, ReturnedSums, Sums, SumsContradict
+from hutong.channels.unionpay.requests import COMPLETION, RELEASE
 from hutong.clock import BEIJING
 
 _NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
@@ -29,6 +30,7 @@ _FIELDS_MAX = 200
 _UNIONPAY, _MERCHANT_LENGTH = "00010000", 15
 """The sponsor of a coupon: UnionPay itself, a bank by eight digits, or a merchant by its number."""
 _CLOSING = {"{": "}", "[": "]"}
+_MONEY = (ChannelState.SUCCEEDED, ChannelState.AUTHORIZED)
 
 
 def is_duplicate(refusal: ChannelAnswer) -> bool:
@@ -67,7 +69,7 @@ class UnionPayResponses:
             near: A time close to the transaction's, from which its year is derived.
 
         Errors:
-            NoAnswer: a success without an amount or a number, or whose sums contradict each other.
+            NoAnswer: a success or an authorization without an amount or a number, or whose sums contradict each other.
         """
         answer = self.code(interface, code, message)
         number = text(fields.get("queryId"), 64)
@@ -76,8 +78,8 @@ class UnionPayResponses:
         if answer.state is ChannelState.SUCCEEDED:
             sums = None if paid is None else _sums(fields, paid)
             amount_minor = amount_minor if sums is None else sums.ordered_minor
-            if not amount_minor or number is None:
-                raise NoAnswer("unreadable", "a success without an amount or without a number")
+        if answer.state in _MONEY and (not amount_minor or number is None):
+            raise NoAnswer("unreadable", "a success without an amount or without a number")
         if interface == "refund_state" and amount_minor is not None and (sums is not None or "settleAmt" in fields):
             sums = sums or Sums(amount_minor, amount_minor, amount_minor)
             returned = ReturnedSums(sums.ordered_minor, sums.paid_minor, sums.settled_minor)
@@ -142,9 +144,15 @@ def _discount(coupon: Mapping[str, object]) -> ChannelDiscount:
 
 
 def to_our_number(number: str) -> str | None:
-    """Reverse `to_their_number`; None for a number that we cannot have made."""
+    """Reverse `to_their_number`; None for a number that we cannot have made.
+
+    The number of a completion or a release becomes that of its attempt.
+    """
     match = _THEIR_NUMBER.fullmatch(number)
-    return "_".join(match.groups()) if match else None
+    if match is None:
+        return None
+    prefix, rest = match.groups()
+    return f"{'att' if prefix in (COMPLETION, RELEASE) else prefix}_{rest}"
 
 
 def from_short_time(value: str | None, near: datetime) -> datetime | None:

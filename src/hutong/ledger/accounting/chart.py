@@ -16,6 +16,7 @@ from hutong.ledger.model import AccountFlags
 BANK_DEPOSITS = 1001
 OWN_FUNDS = 1002
 CHANNEL_RECEIVABLE = 1101
+DISPUTED_AT_CHANNEL = 1102
 MERCHANT_PENDING = 2001
 MERCHANT_AVAILABLE = 2002
 MERCHANT_PAYOUT_FUNDS = 2003
@@ -23,6 +24,7 @@ USER_BALANCE = 2101
 REFUND_IN_TRANSIT = 2201
 SURPLUS_TO_REFUND = 2202
 PAYOUT_IN_TRANSIT = 2203
+DISPUTE_HELD = 2204
 SUSPENSE = 2301
 PROFIT_OF_THE_YEAR = 3101
 RETAINED_EARNINGS = 3102
@@ -108,6 +110,7 @@ CHART: dict[int, Subject] = {
         Subject(BANK_DEPOSITS, "bank deposits (client reserve)", "备付金银行存款", _C.ASSET, _O.BANK_ACCOUNT),
         Subject(OWN_FUNDS, "own funds", "自有资金", _C.ASSET, _O.BANK_ACCOUNT),
         Subject(CHANNEL_RECEIVABLE, "channel receivable", "应收渠道款", _C.ASSET, _O.CHANNEL_ACCOUNT),
+        Subject(DISPUTED_AT_CHANNEL, "taken by the channel for disputes", "渠道争议扣款", _C.ASSET, _O.CHANNEL_ACCOUNT),
         Subject(MERCHANT_PENDING, "merchant pending settlement", "商户待结算款", _C.LIABILITY, _O.MERCHANT, _COVERED),
         Subject(MERCHANT_AVAILABLE, "merchant available", "商户可用余额", _C.LIABILITY, _O.MERCHANT, _COVERED),
         Subject(MERCHANT_PAYOUT_FUNDS, "merchant payout funds", "商户付款账户", _C.LIABILITY, _O.MERCHANT, _COVERED),
@@ -115,6 +118,7 @@ CHART: dict[int, Subject] = {
         Subject(REFUND_IN_TRANSIT, "refund in transit", "在途退款", _C.LIABILITY, _O.CHANNEL_ACCOUNT, _COVERED),
         Subject(SURPLUS_TO_REFUND, "surplus to refund", "多收待退款", _C.LIABILITY, _O.CHANNEL_ACCOUNT, _COVERED),
         Subject(PAYOUT_IN_TRANSIT, "payout in transit", "在途付款", _C.LIABILITY, _O.CHANNEL_ACCOUNT, _COVERED),
+        Subject(DISPUTE_HELD, "held for disputes", "争议冻结款", _C.LIABILITY, _O.MERCHANT, _COVERED),
         Subject(SUSPENSE, "suspense, long and short", "待查长短款", _C.LIABILITY, _O.CHANNEL_ACCOUNT),
         Subject(PROFIT_OF_THE_YEAR, "profit of the year", "本年利润", _C.EQUITY, _O.COMPANY),
         Subject(RETAINED_EARNINGS, "retained earnings", "未分配利润", _C.EQUITY, _O.COMPANY),
@@ -141,7 +145,15 @@ GROUPS: dict[int, tuple[str, str]] = {
 }
 """The names of the groups that subjects belong to, by code."""
 
-CLEARING = (CHANNEL_RECEIVABLE, REFUND_IN_TRANSIT, SURPLUS_TO_REFUND, PAYOUT_IN_TRANSIT, SUSPENSE)
+CLEARING = (
+    CHANNEL_RECEIVABLE,
+    DISPUTED_AT_CHANNEL,
+    REFUND_IN_TRANSIT,
+    SURPLUS_TO_REFUND,
+    PAYOUT_IN_TRANSIT,
+    DISPUTE_HELD,
+    SUSPENSE,
+)
 """Subjects whose accounts come back to zero when everything in transit has arrived."""
 
 

@@ -47,6 +47,10 @@ class EventCode(enum.IntEnum):
     MERCHANT_DISCOUNT = 14
     APPLICATION_FEE = 15
     REFUND_DIFFERENCE = 16
+    DISPUTE = 17
+    DISPUTE_RETURN = 18
+    DISPUTE_LOSS = 19
+    DISPUTE_FEE = 20
     STANDING_ORDER = 60
     REVERSAL = 61
     MONTH_CLOSING = 70
@@ -191,6 +195,34 @@ EVENTS: dict[int, AccountingEvent] = {
                 Leg("less", chart.REFUND_IN_TRANSIT, chart.MERCHANT_PENDING, "held less what the refund has cost"),
                 Leg("more", chart.SUSPENSE, chart.REFUND_IN_TRANSIT, "what the refund has cost less held"),
                 Leg("surplus_more", chart.SUSPENSE, chart.SURPLUS_TO_REFUND, "cost of a surplus refund less owed"),
+            ),
+        ),
+        AccountingEvent(
+            EventCode.DISPUTE, "dispute", "争议扣款",
+            (
+                Leg("taken", chart.DISPUTED_AT_CHANNEL, chart.CHANNEL_RECEIVABLE, "taken by the channel"),
+                Leg("held", chart.MERCHANT_PENDING, chart.DISPUTE_HELD, "taken and charged, held from the merchant"),
+            ),
+        ),
+        AccountingEvent(
+            EventCode.DISPUTE_RETURN, "dispute money returned", "争议款退回",
+            (
+                Leg("returned", chart.CHANNEL_RECEIVABLE, chart.DISPUTED_AT_CHANNEL, "given back by the channel"),
+                Leg("released", chart.DISPUTE_HELD, chart.MERCHANT_PENDING, "given back to the merchant"),
+            ),
+        ),
+        AccountingEvent(
+            EventCode.DISPUTE_LOSS, "end of a dispute", "争议结案",
+            (
+                Leg("lost", chart.DISPUTE_HELD, chart.DISPUTED_AT_CHANNEL, "held and not given back"),
+                Leg("reopened", chart.DISPUTED_AT_CHANNEL, chart.DISPUTE_HELD, "booked for good before"),
+            ),
+        ),
+        AccountingEvent(
+            EventCode.DISPUTE_FEE, "channel's fee for a dispute", "争议手续费",
+            (
+                Leg("charged", chart.DISPUTED_AT_CHANNEL, chart.CHANNEL_RECEIVABLE, "fee"),
+                Leg("returned", chart.CHANNEL_RECEIVABLE, chart.DISPUTED_AT_CHANNEL, "fee given back"),
             ),
         ),
         AccountingEvent(EventCode.STANDING_ORDER, "standing order", "自动归集"),

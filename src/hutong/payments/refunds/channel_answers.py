@@ -361,4 +361,4 @@ def _record_late_success(change: ReportChange[Refund], now: datetime, amount_min
 
 def _reduce_refundable(payment: Payment, amount_minor: int) -> None:
     """Count money that has gone back as refunded, as far as anything is left."""
-    payment.amount_refunded_minor += min(amount_minor, payment.refundable_minor)
+    payment.amount_refunded_minor += min(amount_minor, payment.unrefunded_minor)

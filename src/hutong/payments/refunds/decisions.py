@@ -79,7 +79,7 @@ async def _take_amount(
 ) -> None:
     """Give an open refund the amount that the channel has given back, and reserve that in place of the ordered one."""
     is_surplus = refund.kind is RefundKind.SURPLUS
-    left = refund.amount_minor + (0 if is_surplus else payment.refundable_minor)
+    left = refund.amount_minor + (0 if is_surplus else payment.unrefunded_minor)
     if amount_minor > left:
         raise ExceptionNotDecidable("the channel has given back more than is left; claim it back, and decide `refund`")
     ordered = refund.amount_minor

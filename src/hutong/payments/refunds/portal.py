@@ -223,7 +223,8 @@ class PortalRefunds:
             return PortalOutcome.KNOWN
         if refund.amount_minor <= 0:
             return PortalOutcome.KNOWN if by_sum else PortalOutcome.MISMATCH
-        if refund.amount_minor > payment.refundable_minor:
+        # What a dispute has taken is no reason against it: this has gone as well.
+        if refund.amount_minor > payment.unrefunded_minor:
             return PortalOutcome.EXCEEDS_AVAILABLE
         refund.paid_minor, refund.settled_minor = parts_of(payment, attempt, others, refund.amount_minor)
         merchant = (await merchants.find_merchants(tx, [payment.merchant_id])).get(payment.merchant_id)

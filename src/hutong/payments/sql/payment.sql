@@ -11,7 +11,8 @@ amount_captured_minor bigint, authorized_at timestamptz, capture_before timestam
 capture_requested_at timestamptz
 
 -- columns: payment
-id AS payment_id, {payment_order}, {payment_state}, created_at, amount_refunded_minor, amount_refunding_minor
+id AS payment_id, {payment_order}, {payment_state}, created_at, amount_refunded_minor, amount_refunding_minor,
+amount_disputed_minor, disputed_paid_minor, disputed_settled_minor
 
 -- name: insert_payments
 -- One row per merchant order number; an order that exists is left alone and not returned.

@@ -11,13 +11,14 @@ from typing import Any
 from hutong.clock import BEIJING
 from hutong.money import fee_minor, to_major
 from hutong.sandbox.alipay.bill import PAYMENT, REFUND
-from hutong.sandbox.alipay.keys import BUYER_ID
+from hutong.sandbox.alipay.keys import BUYER_ID, SELLER_ID
 from hutong.sandbox.alipay.validation import AlipayRefusal, check_order, invalid
 from hutong.sandbox.bill import Entry, payment_entry, refund_entry
 from hutong.sandbox.records import OrderState, OutgoingState, SandboxOrder
 from hutong.sandbox.simulator import Simulator
 from hutong.sandbox.store import Store
 
+JSAPI = "alipay.trade.create"
 PAGES = frozenset({"alipay.trade.page.pay", "alipay.trade.wap.pay", "alipay.trade.app.pay"})
 """The methods that the payer's browser or application sends."""
 
@@ -26,6 +27,7 @@ _PRODUCTS = {
     "alipay.trade.wap.pay": ("QUICK_WAP_WAY", "QUICK_WAP_PAY"),
     "alipay.trade.app.pay": ("QUICK_MSECURITY_PAY",),
 }
+_USER_ID = re.compile(r"2088[0-9]{12}")
 _FEE_PPM = 6_000
 _ON_REQUEST = frozenset({"fund_bill_list", "mdiscount_amount"})
 """What a query tells if it is asked for it."""
@@ -57,6 +59,23 @@ class AlipayOrders:
     def precreate(self, content: dict[str, Any], parameters: dict[str, str]) -> AnswerNode:
         order = self._place(content, parameters, "alipay.trade.precreate")
         return _ok(out_trade_no=order.order_no, qr_code=order.code_url)
+
+    def create(self, content: dict[str, Any], parameters: dict[str, str]) -> AnswerNode:
+        """Create the trade for a mini program; unlike a code's it exists at once, for this payer alone."""
+        if content.get("product_code") != "JSAPI_PAY" or not str(content.get("op_app_id", "")).isdecimal():
+            raise invalid("op_app_id" if content.get("product_code") == "JSAPI_PAY" else "product_code")
+        buyer = content.get("buyer_id") or content.get("buyer_open_id")
+        if not isinstance(buyer, str) or not (_USER_ID.fullmatch(buyer) or "buyer_open_id" in content):
+            raise invalid("buyer_id")
+        if buyer == SELLER_ID:
+            raise AlipayRefusal("40004", "ACQ.BUYER_SELLER_EQUAL", "买卖家不能相同")
+        known = self._store.orders.get(str(content.get("out_trade_no")))
+        if known is not None and known.data.get("buyer", buyer) != buyer:
+            raise AlipayRefusal("40004", "ACQ.TRADE_BUYER_NOT_MATCH", "交易买家不匹配")
+        order = self._place(content, parameters, JSAPI)
+        order.data["buyer"] = buyer
+        self._simulator.opened(order)
+        return _ok(out_trade_no=order.order_no, trade_no=order.channel_order_no)
 
     def charge(self, content: dict[str, Any], parameters: dict[str, str]) -> AnswerNode:
         auth_code = content.get("auth_code")
@@ -189,7 +208,7 @@ class AlipayOrders:
             "trade_status": trade_status(self._store, order),
             "total_amount": amount,
             "buyer_logon_id": "159****5620",
-            "buyer_user_id": BUYER_ID,
+            "buyer_user_id": order.data.get("buyer", BUYER_ID),
             "point_amount": "0.00",
             "receipt_amount": received,
             "buyer_pay_amount": paid,

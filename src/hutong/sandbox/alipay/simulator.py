@@ -25,16 +25,17 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from hutong.clock import BEIJING
-from hutong.money import to_major
 from hutong.sandbox.alipay.bill import bill_rows, pack_bill
-from hutong.sandbox.alipay.keys import APP_ID, BUYER_ID, SELLER_ID, AlipaySandboxKeys, certificate_of, sn
-from hutong.sandbox.alipay.orders import PAGES, AlipayOrders, AnswerNode, beijing, fund_bills, trade_status
+from hutong.sandbox.alipay.complaints import AlipayComplaints
+from hutong.sandbox.alipay.keys import APP_ID, SELLER_ID, AlipaySandboxKeys, certificate_of, sn
+from hutong.sandbox.alipay.notifications import trade_fields
+from hutong.sandbox.alipay.orders import JSAPI, PAGES, AlipayOrders, AnswerNode
 from hutong.sandbox.alipay.refunds_and_payouts import AlipayRefundsAndPayouts
 from hutong.sandbox.alipay.validation import AlipayRefusal
 from hutong.sandbox.bill import Entry
 from hutong.sandbox.faults import NotifyFaults
 from hutong.sandbox.notifier import Message, Notifier
-from hutong.sandbox.records import SandboxOrder, SandboxPayout, SandboxRefund
+from hutong.sandbox.records import SandboxDispute, SandboxOrder, SandboxPayout, SandboxRefund
 from hutong.sandbox.simulator import Simulator, answer_call
 from hutong.sandbox.store import Store
 
@@ -75,9 +76,11 @@ class AlipaySimulator(Simulator):
         self._bills: dict[str, tuple[date, datetime]] = {}
         self._orders = AlipayOrders(self)
         self._outgoing = outgoing = AlipayRefundsAndPayouts(self, self._orders)
+        self._complaints = AlipayComplaints(store)
         self._interfaces: dict[str, tuple[str, Callable[[dict[str, Any], dict[str, str]], AnswerNode]]] = {
             "alipay.trade.precreate": ("place", self._orders.precreate),
             "alipay.trade.pay": ("place", self._orders.charge),
+            JSAPI: ("place", self._orders.create),
             "alipay.trade.query": ("query", self._orders.query),
             "alipay.trade.close": ("close", self._orders.close),
             "alipay.trade.cancel": ("void", outgoing.cancel),
@@ -87,10 +90,12 @@ class AlipaySimulator(Simulator):
             "alipay.fund.trans.common.query": ("query_payout", outgoing.query_transfer),
             "alipay.data.dataservice.bill.downloadurl.query": ("bill", self._bill_address),
             "alipay.open.app.alipaycert.download": ("certificates", self._certificate),
+            **self._complaints.interfaces,
         }
 
     interfaces = frozenset(
         {"place", "query", "close", "void", "refund", "query_refund", "payout", "query_payout", "bill", "certificates"}
+        | {"query_dispute", "list_disputes", "respond_to_dispute"}
     )
 
     @classmethod
@@ -144,6 +149,33 @@ class AlipaySimulator(Simulator):
     def return_refund(self, refund: SandboxRefund, faults: NotifyFaults) -> bool:  # noqa: ARG002
         """Return False: what a payer's bank returns, Alipay credits to the payer's balance."""
         return False
+
+    def open_dispute(
+        self,
+        order: SandboxOrder,
+        faults: NotifyFaults,
+        *,
+        amount_minor: int,
+        reason: str | None,
+        form: str | None,
+        statement: str,
+    ) -> SandboxDispute | None:
+        """Complain as the payer; Alipay takes no money for it."""
+        dispute = None if form else self._complaints.open(order, amount_minor, reason=reason, statement=statement)
+        return None if dispute is None else self._notify(dispute, faults)
+
+    def move_dispute(self, dispute: SandboxDispute, faults: NotifyFaults, *, status: str) -> bool:
+        if not self._complaints.move(dispute, status):
+            return False
+        self._notify(dispute, faults)
+        return True
+
+    def _notify(self, dispute: SandboxDispute, faults: NotifyFaults) -> SandboxDispute:
+        """Send the message of a complaint about a trade in a mini program; of any other Alipay sends none."""
+        certified = bool(dispute.order.data.get("certified"))
+        message = self._message(self._complaints.message(dispute), certified=certified)
+        self._notifier.start(dispute, faults, self._repeat(message))
+        return dispute
 
     def finish_payout(self, payout: SandboxPayout, faults: NotifyFaults, *, succeeded: bool) -> bool:  # noqa: ARG002
         return self.store.finish_payout(payout, succeeded=succeeded)
@@ -284,53 +316,18 @@ class AlipaySimulator(Simulator):
         *,
         numbered: bool = True,
     ) -> Message:
-        """Make the notification of an order's new state, the same in every delivery.
+        """Make the notification of an order's new state, the same in every delivery; see `trade_fields`."""
+        refunded_minor = self._outgoing.refunded_minor(order)
+        fields = trade_fields(self.store, order, amount_delta_minor, refund, refunded_minor, numbered=numbered)
+        return self._message(fields, certified=bool(order.data.get("certified")))
 
-        Args:
-            numbered: Whether it names the number of the refund.
-        """
-        certified, paid_at = bool(order.data.get("certified")), order.paid_at or self.store.clock.now()
-        total, received, paid = (
-            to_major(part + amount_delta_minor, order.currency)
-            for part in (order.captured_minor, order.settled_minor, order.payer_minor)
-        )
-        bills = [{"amount": part, "fundChannel": name} for name, part in fund_bills(order)]
-        fields = {
-            "notify_type": "trade_status_sync",
-            "notify_id": f"{self.store.clock.now():%Y%m%d}002222{secrets.randbelow(10**18):018d}",
-            "notify_time": beijing(self.store.clock.now()),
-            "charset": "utf-8",
-            "version": "1.0",
-            "app_id": APP_ID,
-            "auth_app_id": APP_ID,
-            "seller_id": SELLER_ID,
-            "buyer_id": BUYER_ID,
-            "out_trade_no": order.order_no,
-            "trade_no": order.channel_order_no,
-            "trade_status": trade_status(self.store, order),
-            "subject": order.description,
-            "total_amount": total,
-            "receipt_amount": received,
-            **dict.fromkeys(("invoice_amount", "buyer_pay_amount"), paid),
-            "point_amount": "0.00",
-            "fund_bill_list": orjson.dumps(bills).decode(),
-            "gmt_create": beijing(order.data["created_at"]),
-            "gmt_payment": beijing(paid_at),
-        }
-        if refund is not None:
-            refunded_minor = self._outgoing.refunded_minor(order)
-            refunded_at = refund.changed_at or paid_at
-            if numbered and order.data.get("cancelled") != refund.refund_no:
-                fields["out_biz_no"] = refund.refund_no
-            fields |= {
-                "refund_fee": to_major(refunded_minor, order.currency),
-                "gmt_refund": f"{beijing(refunded_at)}.{refunded_at.microsecond // 1000:03d}",
-            }
-        # In certificate mode, too, a notification does not say by which certificate it is signed.
-        message = "&".join(f"{name}={value}" for name, value in sorted(fields.items())).encode()
-        fields |= {"sign_type": "RSA2", "sign": self._sign(message, certified=certified)}
-        body = "&".join(f"{name}={quote_plus(value, safe='*')}" for name, value in fields.items())
-        return {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}, body.encode()
+    def _message(self, fields: dict[str, str], *, certified: bool) -> Message:
+        """Sign a form. In certificate mode, too, it does not say by which certificate it is signed."""
+        charset = fields["charset"]
+        message = "&".join(f"{name}={value}" for name, value in sorted(fields.items())).encode(charset)
+        signed = fields | {"sign_type": "RSA2", "sign": self._sign(message, certified=certified)}
+        body = "&".join(f"{name}={quote_plus(value, safe='*', encoding=charset)}" for name, value in signed.items())
+        return {"Content-Type": f"application/x-www-form-urlencoded; charset={charset}"}, body.encode()
 
     @staticmethod
     def _repeat(message: Message) -> Callable[[], Message]:

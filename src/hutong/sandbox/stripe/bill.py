@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Any
 
-from hutong.sandbox.bill import Entry, payment_entry, refund_entry
-from hutong.sandbox.records import SandboxOrder, SandboxRefund
+from hutong.sandbox.bill import Entry, dispute_entry, payment_entry, refund_entry
+from hutong.sandbox.records import SandboxDispute, SandboxOrder, SandboxRefund
 from hutong.sandbox.store import Store
 from hutong.sandbox.stripe import objects
 from hutong.sandbox.stripe.validation import Form, expands, page
@@ -25,7 +25,8 @@ def bill_entries(store: Store, day: date) -> list[Entry]:
         for refund in store.refunds.values()
         if refund.returned_at and _day(refund.returned_at) == day
     ]
-    return sorted([*payments, *refunds, *returned], key=lambda entry: entry.at)
+    disputed = [entry for dispute in store.disputes.values() for entry in movements(dispute) if _day(entry.at) == day]
+    return sorted([*payments, *refunds, *returned, *disputed], key=lambda entry: entry.at)
 
 
 def balance_transactions(store: Store, query: Form) -> dict[str, Any]:
@@ -44,6 +45,7 @@ def balance_transactions(store: Store, query: Form) -> dict[str, Any]:
 def _all(store: Store) -> list[Entry]:
     instants = [order.paid_at for order in store.orders.values()]
     instants += [at for refund in store.refunds.values() for at in (refund.changed_at, refund.returned_at)]
+    instants += [entry.at for dispute in store.disputes.values() for entry in movements(dispute)]
     days = sorted({_day(at) for at in instants if at is not None})
     rows = [entry for day in days for entry in store.planted.get((KIND, day.isoformat()), bill_entries(store, day))]
     return sorted(rows, key=lambda entry: entry.at)
@@ -69,6 +71,14 @@ def _refund(refund: SandboxRefund) -> Entry:
         method="card",
         data={"charge": refund.order.data["charge"], "metadata": refund.data["metadata"]},
     )
+
+
+def movements(dispute: SandboxDispute) -> list[Entry]:
+    """Make the rows of a dispute: its withdrawal with Stripe's fee, and what was given back, without that."""
+    return [
+        dispute_entry(dispute.order, number=dispute.dispute_no, data={"dispute": dispute}, method="card", **movement)
+        for movement in dispute.data["movements"]
+    ]
 
 
 def _returned(refund: SandboxRefund, at: datetime) -> Entry:

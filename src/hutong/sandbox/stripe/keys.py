@@ -18,10 +18,12 @@ class StripeSandboxKeys:
     Attributes:
         secret_key: The account's API key.
         webhook_secret: Signs the events for its endpoint.
+        publishable_key: The account's public key, with which the payer's browser confirms an intent.
         next_webhook_secret: Replaces `webhook_secret` when the endpoint's secret is rolled.
     """
 
     secret_key: str
+    publishable_key: str
     webhook_secret: str
     next_webhook_secret: str
 
@@ -30,6 +32,7 @@ class StripeSandboxKeys:
         """Load the secrets from a folder; create missing ones."""
         return cls(
             secret_key=load_or_create(folder / "secret_key", lambda: f"sk_test_{secrets.token_hex(24)}"),
+            publishable_key=load_or_create(folder / "publishable_key", lambda: f"pk_test_{secrets.token_hex(24)}"),
             webhook_secret=load_or_create(folder / "webhook_secret", lambda: f"whsec_{secrets.token_hex(24)}"),
             next_webhook_secret=load_or_create(
                 folder / "next_webhook_secret", lambda: f"whsec_{secrets.token_hex(24)}"
@@ -40,6 +43,7 @@ class StripeSandboxKeys:
         """Return the credentials of a channel account that points at this simulator."""
         return {
             "secret_key": self.secret_key,
+            "publishable_key": self.publishable_key,
             "webhook_secrets": [self.webhook_secret, self.next_webhook_secret],
             "base_url": base_url,
         }

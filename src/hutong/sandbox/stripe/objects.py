@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from hutong.sandbox.bill import Entry
-from hutong.sandbox.records import OrderState, OutgoingState, SandboxOrder, SandboxRefund
+from hutong.sandbox.records import OrderState, OutgoingState, SandboxDispute, SandboxOrder, SandboxRefund
 
 API_VERSION = "2025-03-31.basil"
 _INTENT_STATES = {
@@ -50,7 +51,8 @@ def intent(order: SandboxOrder, *, expand: bool = False, delta_minor: int = 0) -
         "amount_received": order.captured_minor + delta_minor if order.state is OrderState.PAID else 0,
         "canceled_at": seconds(order.changed_at) if order.state is OrderState.CLOSED else None,
         "capture_method": "automatic" if order.capture else "manual",
-        "client_secret": f"{order.channel_order_no}_secret_{order.data['secret']}",
+        "automatic_payment_methods": None if order.data["types"] else {"allow_redirects": "always", "enabled": True},
+        "client_secret": client_secret(order),
         "created": order.data["created"],
         "currency": order.currency.lower(),
         "description": order.description or None,
@@ -60,13 +62,29 @@ def intent(order: SandboxOrder, *, expand: bool = False, delta_minor: int = 0) -
         "metadata": order.data["metadata"],
         "next_action": _next_action(order) if state == "requires_action" else None,
         "payment_method": order.data.get("payment_method"),
-        "payment_method_types": ["card"],
+        "payment_method_types": list(order.data["types"]) or ["card", "alipay", "wechat_pay", "us_bank_account"],
         "status": state,
     }
 
 
+def client_secret(order: SandboxOrder) -> str:
+    """Return the secret with which the payer's browser confirms an intent."""
+    return f"{order.channel_order_no}_secret_{order.data['secret']}"
+
+
 def _next_action(order: SandboxOrder) -> dict[str, Any]:
-    return_url = order.data.get("return_url")
+    return_url, method = order.data.get("return_url"), order.data.get("payment_method")
+    if method == "wechat_pay":
+        code = {
+            "data": order.code_url,
+            "image_data_url": "data:image/png;base64,",
+            "image_url_png": "",
+            "image_url_svg": "",
+        }
+        return {"type": "wechat_pay_display_qr_code", "wechat_pay_display_qr_code": code}
+    if method == "alipay":
+        page = {"native_data": None, "native_url": None, "return_url": return_url, "url": order.code_url}
+        return {"type": "alipay_handle_redirect", "alipay_handle_redirect": page}
     if return_url is None:
         return {"type": "use_stripe_sdk", "use_stripe_sdk": {"type": "three_d_secure_redirect", "stripe_js": ""}}
     return {"type": "redirect_to_url", "redirect_to_url": {"return_url": return_url, "url": order.code_url}}
@@ -133,6 +151,50 @@ def refund(refund: SandboxRefund, *, delta_minor: int = 0) -> dict[str, Any]:
     return document
 
 
+def is_refundable(dispute: SandboxDispute) -> bool:
+    """Return whether a disputed charge can be refunded: while no money is taken, or after that came back."""
+    return dispute.status.startswith("warning_") or dispute.status == "won"
+
+
+def dispute(dispute: SandboxDispute, movements: Sequence[Entry], *, expand: bool = False) -> dict[str, Any]:
+    """Return a dispute.
+
+    Args:
+        movements: The rows of the balance that it has caused.
+        expand: Include its charge as an object.
+    """
+    submissions = dispute.data["submissions"]
+    return dispute_source(dispute) | {
+        "balance_transactions": [transaction(entry, expand=False) for entry in movements],
+        "charge": charge(dispute.order) if expand else dispute.order.data["charge"],
+        "evidence": dispute.data["evidence"],
+        "evidence_details": {
+            "due_by": seconds(dispute.data["due_at"]),
+            "has_evidence": bool(dispute.data["evidence"]),
+            "past_due": False,
+            "submission_count": submissions,
+        },
+        "is_charge_refundable": is_refundable(dispute),
+    }
+
+
+def dispute_source(dispute: SandboxDispute) -> dict[str, Any]:
+    """Return the part of a dispute that does not hold other objects."""
+    return {
+        "id": dispute.dispute_no,
+        "object": "dispute",
+        "amount": dispute.amount_minor,
+        "charge": dispute.order.data["charge"],
+        "created": seconds(dispute.opened_at),
+        "currency": dispute.currency.lower(),
+        "livemode": False,
+        "metadata": dispute.data["metadata"],
+        "payment_intent": dispute.order.channel_order_no,
+        "reason": dispute.reason,
+        "status": dispute.status,
+    }
+
+
 def event(event_id: str, kind: str, subject: dict[str, Any], at: datetime) -> dict[str, Any]:
     """Return an event about an object."""
     return {
@@ -150,26 +212,15 @@ def event(event_id: str, kind: str, subject: dict[str, Any], at: datetime) -> di
 
 def transaction_id(entry: Entry) -> str:
     """Return the id of a row's balance transaction."""
-    kind = "refund_failure" if entry.state == "refund_failure" else entry.kind
+    kind = entry.state if entry.state in ("refund_failure", "dispute_reversal") else entry.kind
     return "txn_" + hashlib.sha256(f"{kind} {entry.channel_no}".encode()).hexdigest()[:24]
 
 
 def transaction(entry: Entry, *, expand: bool) -> dict[str, Any]:
     """Return a balance transaction, made from the row alone, so that planted differences are consistent."""
-    paid = entry.kind == "payment"
-    is_credit = paid or entry.state == "refund_failure"
+    is_credit = entry.kind == "payment" or entry.state in ("refund_failure", "dispute_reversal")
     amount = entry.amount_minor if is_credit else -entry.amount_minor
-    source_id = entry.data["charge"] if paid else entry.channel_no
-    numbers = {"attempt_no": entry.order_no} if paid else _refund_numbers(entry)
-    source = {
-        "id": source_id,
-        "object": "charge" if paid else "refund",
-        "amount": entry.order_amount_minor if paid else entry.amount_minor,
-        "currency": entry.currency.lower(),
-        "metadata": numbers,
-        "payment_intent": entry.channel_order_no,
-        "status": "failed" if entry.state == "refund_failure" else "succeeded",
-    } | ({"amount_captured": entry.amount_minor} if paid else {"charge": entry.data["charge"]})
+    source = _source(entry)
     return {
         "id": transaction_id(entry),
         "object": "balance_transaction",
@@ -182,10 +233,34 @@ def transaction(entry: Entry, *, expand: bool) -> dict[str, Any]:
         "fee": entry.fee_minor,
         "net": amount - entry.fee_minor,
         "reporting_category": entry.state,
-        "source": source if expand else source_id,
+        "source": source if expand else source["id"],
         "status": "available",
-        "type": entry.state,
+        "type": _type(entry),
     }
+
+
+def _type(entry: Entry) -> str:
+    """Return the type of a row: an adjustment for a dispute; cards have charges, all other methods payments."""
+    if entry.kind == "dispute":
+        return "adjustment"
+    of_others = {"charge": "payment", "refund": "payment_refund"}
+    return entry.state if entry.data["charge"].startswith("ch_") else of_others.get(entry.state, entry.state)
+
+
+def _source(entry: Entry) -> dict[str, Any]:
+    """Return the object that a row is about, as far as the row holds it."""
+    if entry.kind == "dispute":
+        return dispute_source(entry.data["dispute"])
+    paid = entry.kind == "payment"
+    return {
+        "id": entry.data["charge"] if paid else entry.channel_no,
+        "object": "charge" if paid else "refund",
+        "amount": entry.order_amount_minor if paid else entry.amount_minor,
+        "currency": entry.currency.lower(),
+        "metadata": {"attempt_no": entry.order_no} if paid else _refund_numbers(entry),
+        "payment_intent": entry.channel_order_no,
+        "status": "failed" if entry.state == "refund_failure" else "succeeded",
+    } | ({"amount_captured": entry.amount_minor} if paid else {"charge": entry.data["charge"]})
 
 
 def _refund_numbers(entry: Entry) -> dict[str, str]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from hutong.sandbox.records import OrderState, SandboxOrder
 from hutong.sandbox.store import Store
-from hutong.sandbox.stripe import objects
+from hutong.sandbox.stripe import methods, objects
 from hutong.sandbox.stripe.validation import (
     Form,
     StripeRefusal,
@@ -23,24 +23,13 @@ from hutong.sandbox.stripe.validation import (
     required,
 )
 
-_METHODS: Mapping[str, str | None] = {
-    # Stripe's own test methods, with the answer of the card's bank to a charge.
-    "pm_card_visa": None,
-    "pm_card_mastercard": None,
-    "pm_card_unionpay": None,
-    "pm_card_threeDSecure2Required": "3ds",
-    "pm_card_authenticationRequired": "3ds",
-    "pm_card_chargeDeclined": "generic_decline",
-    "pm_card_chargeDeclinedInsufficientFunds": "insufficient_funds",
-    "pm_card_visa_chargeDeclinedInsufficientFunds": "insufficient_funds",
-    "pm_card_visa_chargeDeclinedLostCard": "lost_card",
-    "pm_card_visa_chargeDeclinedStolenCard": "stolen_card",
-    "pm_card_chargeDeclinedFraudulent": "fraudulent",
-}
 _CANCELABLE = (OrderState.OPEN, OrderState.DECLINED, OrderState.AUTHORIZED)
 _INTENT = (
-    "amount", "currency", "payment_method", "payment_method_types", "capture_method", "confirm", "return_url",
-    "description", "metadata", "expand",
+    "amount", "currency", "payment_method", "payment_method_data", "payment_method_options", "payment_method_types",
+    "automatic_payment_methods", "capture_method", "confirm", "return_url", "description", "metadata", "expand",
+)  # fmt: skip
+_CONFIRM = (
+    "return_url", "payment_method", "payment_method_data", "payment_method_options", "client_secret", "expand",
 )  # fmt: skip
 _SESSION = (
     "mode", "payment_method_types", "client_reference_id", "line_items", "payment_intent_data", "success_url",
@@ -49,6 +38,7 @@ _SESSION = (
 _QUERY = re.compile(r"metadata\['(\w{1,40})'\]:'([^']{1,500})'")
 
 Notify = Callable[[str, SandboxOrder], None]
+Dispute = Callable[[SandboxOrder, str, str | None], None]
 
 
 class StripeOrders:
@@ -56,10 +46,12 @@ class StripeOrders:
 
     Args:
         notify: Notifies about an order, as an event of this type.
+        dispute: Disputes a paid order, with a reason and a form.
     """
 
-    def __init__(self, store: Store, notify: Notify) -> None:
+    def __init__(self, store: Store, notify: Notify, dispute: Dispute) -> None:
         self._store = store
+        self._dispute = dispute
         self._notify = notify
         self._intents: dict[str, SandboxOrder] = {}
         self._sessions: dict[str, SandboxOrder] = {}
@@ -81,18 +73,22 @@ class StripeOrders:
     def create_intent(self, form: Form, base: str) -> dict[str, Any]:
         check_names(form, _INTENT)
         amount, currency = money(form, "amount", required(form, "currency"))
-        method = form.get("payment_method")
-        if method is not None and method not in _METHODS:
-            raise StripeRefusal(400, "resource_missing", f"No such PaymentMethod: '{method}'", param="payment_method")
+        types = methods.method_types(form, currency)
+        method = methods.method_of(form, types)
         capture = one_of(form, "capture_method", ("automatic", "automatic_async", "manual"), "automatic") != "manual"
-        order = self._place(form, amount, currency, capture=capture, code_url=f"{base}/stripe/authenticate/")
+        address = f"{base}/stripe/authenticate/"
+        code_url = "weixin://wxpay/bizpayurl?pr=" if types == ("wechat_pay",) else address
+        order = self._place(form, amount, currency, capture=capture, code_url=code_url, types=types)
         order.data |= {"payment_method": method, "return_url": form.get("return_url")}
+        order.data |= {"options": form.get("payment_method_options", {})}
         order.data["status"] = "requires_confirmation" if method else "requires_payment_method"
         if form.get("confirm") == "true":
             self._confirm(order)
         return objects.intent(order, expand=expands(form, "latest_charge"))
 
-    def _place(self, form: Form, amount: int, currency: str, *, capture: bool, code_url: str) -> SandboxOrder:
+    def _place(
+        self, form: Form, amount: int, currency: str, *, capture: bool, code_url: str, types: tuple[str, ...]
+    ) -> SandboxOrder:
         metadata = metadata_of(form)
         intent_id = f"pi_{secrets.token_hex(12)}"
         order = SandboxOrder(
@@ -105,7 +101,7 @@ class StripeOrders:
             content=form,
             code_url=code_url + intent_id,
             expires_at=None,
-            method="card",
+            method=types[0] if types else "card",
             capture=capture,
             data={
                 "born": True,
@@ -113,24 +109,31 @@ class StripeOrders:
                 "secret": secrets.token_hex(12),
                 "created": objects.seconds(self._store.clock.now()),
                 "metadata": metadata,
-                "charge": f"ch_{secrets.token_hex(12)}",
+                "charge": f"{'ch' if types[:1] in ((), methods.CARD) else 'py'}_{secrets.token_hex(12)}",
+                "types": types,
             },
         )
         self._store.place(order)
         self._intents[intent_id] = order
         return order
 
-    def confirm(self, intent_id: str, form: Form) -> dict[str, Any]:
-        check_names(form, ("return_url", "payment_method", "expand"))
+    def confirm(self, intent_id: str, form: Form, *, is_public: bool) -> dict[str, Any]:
+        """Confirm an intent.
+
+        Args:
+            is_public: The caller is the payer's browser, with the publishable key and the intent's client secret.
+        """
+        check_names(form, _CONFIRM)
         order = self._intent(intent_id)
+        methods.check_client_secret(form, objects.client_secret(order), is_public=is_public)
         if objects.status(order) not in ("requires_confirmation", "requires_payment_method"):
             raise self._unexpected(order, "confirm")
         if "return_url" in form:
             order.data["return_url"] = address(form, "return_url")
-        if "payment_method" in form:
-            if form["payment_method"] not in _METHODS:
-                raise StripeRefusal(400, "resource_missing", "No such PaymentMethod", param="payment_method")
-            order.data["payment_method"] = form["payment_method"]
+        order.data["options"] = form.get("payment_method_options", order.data["options"])
+        method = methods.method_of(form, order.data["types"])
+        if method is not None:
+            order.data["payment_method"] = method
             order.state = OrderState.OPEN
         self._confirm(order)
         return objects.intent(order, expand=expands(form, "latest_charge"))
@@ -139,9 +142,16 @@ class StripeOrders:
         method = order.data["payment_method"]
         if method is None:
             raise self._unexpected(order, "confirm")
-        decline_code = _METHODS[method]
-        if decline_code == "3ds":
+        if method in methods.WALLETS:
+            methods.check_wallet(method, order.data["options"], order.data["return_url"])
             order.data["status"] = "requires_action"
+            return
+        decline_code = methods.TOKENS[method]
+        if decline_code == methods.AUTHENTICATE:
+            order.data["status"] = "requires_action"
+        elif decline_code == methods.DELAYED:
+            order.data["status"] = "processing"
+            self._notify("payment_intent.processing", order)
         elif decline_code is not None:
             self.decline(order, decline_code)
             error = {name: value for name, value in order.data["error"].items() if name != "type"}
@@ -149,8 +159,10 @@ class StripeOrders:
         else:
             self.pay(order)
 
-    def intent(self, intent_id: str, query: Form) -> dict[str, Any]:
-        return objects.intent(self._intent(intent_id), expand=expands(query, "latest_charge"))
+    def intent(self, intent_id: str, query: Form, *, is_public: bool) -> dict[str, Any]:
+        order = self._intent(intent_id)
+        methods.check_client_secret(query, objects.client_secret(order), is_public=is_public)
+        return objects.intent(order, expand=expands(query, "latest_charge"))
 
     def search(self, query: Form) -> dict[str, Any]:
         matched = _QUERY.fullmatch(str(query.get("query", "")))
@@ -176,7 +188,10 @@ class StripeOrders:
     def cancel(self, intent_id: str, form: Form) -> dict[str, Any]:
         check_names(form, ("cancellation_reason", "expand"))
         order = self._intent(intent_id)
-        if order.state not in _CANCELABLE or (order.data.get("session") and order.state is OrderState.OPEN):
+        waits = order.state is OrderState.OPEN
+        if order.state not in _CANCELABLE or (
+            waits and (order.data.get("session") or objects.status(order) == "processing")
+        ):
             raise self._unexpected(order, "cancel")
         self._store.change(order, OrderState.CLOSED, "closed")
         return objects.intent(order, expand=expands(form, "latest_charge"))
@@ -204,24 +219,28 @@ class StripeOrders:
             return False
         order.data |= {"born": True, "delta": delta_minor}
         captured = order.state is OrderState.PAID
+        if captured and order.data.get("payment_method") in methods.DISPUTED:
+            self._dispute(order, *methods.DISPUTED[order.data["payment_method"]])
         self._notify("payment_intent.succeeded" if captured else "payment_intent.amount_capturable_updated", order)
         return True
 
     def decline(self, order: SandboxOrder, decline_code: str | None = None) -> bool:
         """Decline an order as the bank; without a code, the payer's authentication has failed.
 
-        That uses a token up; on Stripe's page the payer may take another card.
+        That uses a token up; on Stripe's page, and in its form, the payer may take another card.
         """
         if not self._store.payable(order):
             return False
         code, message = "card_declined", "Your card was declined."
         if decline_code is None:
-            code, message = "payment_intent_authentication_failure", "The card has failed authentication."
+            code, message = "payment_intent_authentication_failure", "The payer has failed authentication."
+        if objects.status(order) == "processing":
+            decline_code, code, message = None, "payment_intent_payment_attempt_failed", "The payment attempt failed."
         order.data |= {"born": True, "error": {"type": "card_error", "code": code, "message": message}}
         if decline_code is not None:
             order.data["error"]["decline_code"] = decline_code
         order.data["status"] = "requires_payment_method"
-        if not order.data.get("session"):
+        if not order.data.get("session") and order.data["types"]:
             self._store.decline(order)
         self._notify("payment_intent.payment_failed", order)
         return True
@@ -238,7 +257,14 @@ class StripeOrders:
         success_url, cancel_url = address(form, "success_url"), address(form, "cancel_url")
         session_id = f"cs_test_{secrets.token_hex(24)}"
         intent_form = {"metadata": inner.get("metadata", {}), "description": inner.get("description", name)}
-        order = self._place(intent_form, amount, currency, capture=capture, code_url=f"{base}/stripe/pay/{session_id}?")
+        order = self._place(
+            intent_form,
+            amount,
+            currency,
+            capture=capture,
+            code_url=f"{base}/stripe/pay/{session_id}?",
+            types=methods.CARD,
+        )
         order.data |= {
             "session": session_id,
             "born": False,

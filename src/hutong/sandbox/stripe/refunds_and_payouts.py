@@ -44,6 +44,9 @@ class StripeRefundSimulator:
             raise StripeRefusal(
                 400, "charge_already_refunded", f"Charge {order.data['charge']} has already been refunded."
             )
+        if any(one.order is order and not objects.is_refundable(one) for one in self._store.disputes.values()):
+            message = f"Charge {order.data['charge']} has been charged back; cannot issue a refund."
+            raise StripeRefusal(400, "charge_disputed", message)
         amount = integer(form, "amount") if "amount" in form else left
         if amount > left:
             raise StripeRefusal(
@@ -54,7 +57,7 @@ class StripeRefundSimulator:
         return objects.refund(refund)
 
     def _new(self, order: SandboxOrder, amount_minor: int, metadata: dict[str, str], form: Form) -> SandboxRefund:
-        refund_id = f"re_{secrets.token_hex(12)}"
+        refund_id = f"{'re' if order.data['charge'].startswith('ch_') else 'pyr'}_{secrets.token_hex(12)}"
         refund = SandboxRefund(
             refund_no=metadata.get("refund_no", refund_id),
             channel_refund_no=refund_id,

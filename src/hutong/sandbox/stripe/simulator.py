@@ -9,9 +9,8 @@ Source:
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hmac
+import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,29 +25,24 @@ from aiohttp import web
 from hutong.sandbox.bill import Entry
 from hutong.sandbox.faults import NotifyFaults
 from hutong.sandbox.notifier import Notifier
-from hutong.sandbox.records import Coupon, SandboxOrder, SandboxPayout, SandboxRefund
+from hutong.sandbox.records import Coupon, SandboxDispute, SandboxOrder, SandboxPayout, SandboxRefund
 from hutong.sandbox.simulator import Simulator, answer_call
 from hutong.sandbox.store import Store
 from hutong.sandbox.stripe import objects, pages
-from hutong.sandbox.stripe.bill import KIND, balance_transactions, bill_entries
+from hutong.sandbox.stripe.bill import KIND, balance_transactions, bill_entries, movements
+from hutong.sandbox.stripe.disputes import StripeDisputeSimulator
 from hutong.sandbox.stripe.keys import StripeSandboxKeys
 from hutong.sandbox.stripe.orders import StripeOrders
+from hutong.sandbox.stripe.protocol import StripeAnswer, api_key, fail, reply
 from hutong.sandbox.stripe.refunds_and_payouts import StripeRefundSimulator
 from hutong.sandbox.stripe.validation import Form, StripeRefusal, parse
 
 SCHEDULE_S = (300, 1800, 7200, 18000, 36000, 43200, 43200, 43200, 43200)
 _KEYS_KEPT = timedelta(hours=24)
+_PUBLIC = re.compile("/v1/payment_intents/pi_[0-9a-f]+(/confirm)?")
+"""What a payer's browser may call."""
 
 Work = Callable[[Form, web.Request], dict[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class StripeAnswer:
-    """A status and a body; `original` is the request that first got a replayed answer."""
-
-    status: int
-    body: Mapping[str, Any]
-    original: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +59,7 @@ class StripeSimulator(Simulator):
     channel = "stripe"
     interfaces = frozenset(
         {"place", "confirm", "query", "close", "capture", "refund", "query_refund", "bill", "account"}
+        | {"query_dispute", "list_disputes", "respond", "close_dispute"}
     )
     schedule_s = SCHEDULE_S
     bill_kinds = (KIND,)
@@ -74,7 +69,8 @@ class StripeSimulator(Simulator):
         self.store = store
         self._keys = StripeSandboxKeys.load(folder)
         self._notifier = notifier
-        self._orders = StripeOrders(store, self._notify)
+        self._disputes = StripeDisputeSimulator(store, self._notify)
+        self._orders = StripeOrders(store, self._notify, self._dispute_whole)
         self._refunds = StripeRefundSimulator(store, self._orders, self._notify)
         self._kept: dict[str, _KeptAnswer] = {}
         self._notify_faults = NotifyFaults()
@@ -95,10 +91,18 @@ class StripeSimulator(Simulator):
             self._route("POST", intent, "place", lambda form, request: orders.create_intent(form, _base(request))),
             self._route("POST", session, "place", lambda form, request: orders.create_session(form, _base(request))),
             self._route("GET", f"{intent}/search", "query", lambda form, _: orders.search(form)),
-            self._route("GET", f"{intent}/{{id}}", "query", lambda form, request: orders.intent(_id(request), form)),
+            self._route(
+                "GET",
+                f"{intent}/{{id}}",
+                "query",
+                lambda form, request: orders.intent(_id(request), form, is_public=self._is_public(request)),
+            ),
             self._route("GET", f"{session}/{{id}}", "query", lambda form, request: orders.session(_id(request), form)),
             self._route(
-                "POST", f"{intent}/{{id}}/confirm", "confirm", lambda form, request: orders.confirm(_id(request), form)
+                "POST",
+                f"{intent}/{{id}}/confirm",
+                "confirm",
+                lambda form, request: orders.confirm(_id(request), form, is_public=self._is_public(request)),
             ),
             self._route(
                 "POST", f"{intent}/{{id}}/capture", "capture", lambda form, request: orders.capture(_id(request), form)
@@ -120,7 +124,24 @@ class StripeSimulator(Simulator):
             ),
             self._route("GET", "/v1/balance", "account", lambda *_: _BALANCE),
             self._route("GET", "/v1/webhook_endpoints", "account", lambda *_: _ENDPOINTS),
+            *self._dispute_routes(),
             *pages.routes(orders),
+        ]
+
+    def _dispute_routes(self) -> list[web.RouteDef]:
+        disputes, path = self._disputes, "/v1/disputes"
+        return [
+            self._route("GET", path, "list_disputes", lambda form, _: disputes.list_disputes(form)),
+            self._route(
+                "GET", f"{path}/{{id}}", "query_dispute", lambda form, request: disputes.retrieve(_id(request), form)
+            ),
+            self._route("POST", f"{path}/{{id}}", "respond", lambda form, request: disputes.update(_id(request), form)),
+            self._route(
+                "POST",
+                f"{path}/{{id}}/close",
+                "close_dispute",
+                lambda form, request: disputes.close(_id(request), form),
+            ),
         ]
 
     # Actions of payers and banks, requested by the control API or the payer's page.
@@ -158,6 +179,31 @@ class StripeSimulator(Simulator):
     def return_refund(self, refund: SandboxRefund, faults: NotifyFaults) -> bool:
         return self._with_faults(faults, lambda: self._refunds.fail(refund))
 
+    def open_dispute(
+        self,
+        order: SandboxOrder,
+        faults: NotifyFaults,
+        *,
+        amount_minor: int,
+        reason: str | None,
+        form: str | None,
+        statement: str,  # noqa: ARG002 - Stripe does not pass on what the payer says
+    ) -> SandboxDispute | None:
+        opened: list[SandboxDispute | None] = []
+
+        def work() -> bool:
+            opened.append(self._disputes.open(order, amount_minor, reason or "fraudulent", form))
+            return opened[0] is not None
+
+        self._with_faults(faults, work)
+        return opened[0]
+
+    def move_dispute(self, dispute: SandboxDispute, faults: NotifyFaults, *, status: str) -> bool:
+        return self._with_faults(faults, lambda: self._disputes.move(dispute, status))
+
+    def _dispute_whole(self, order: SandboxOrder, reason: str, form: str | None) -> None:
+        self._disputes.open(order, order.captured_minor, reason, form)
+
     def finish_payout(self, payout: SandboxPayout, faults: NotifyFaults, *, succeeded: bool) -> bool:  # noqa: ARG002
         return False
 
@@ -181,7 +227,7 @@ class StripeSimulator(Simulator):
         finally:
             self._notify_faults = self.store.faults.notify
 
-    def _notify(self, kind: str, subject: SandboxOrder | SandboxRefund) -> None:
+    def _notify(self, kind: str, subject: SandboxOrder | SandboxRefund | SandboxDispute) -> None:
         faults, event_id, at = (
             self._notify_faults,
             f"evt_{secrets.token_hex(12)}",
@@ -189,6 +235,8 @@ class StripeSimulator(Simulator):
         )
         if isinstance(subject, SandboxOrder):
             document = objects.intent(subject, delta_minor=faults.amount_delta_minor)
+        elif isinstance(subject, SandboxDispute):
+            document = objects.dispute(subject, movements(subject))
         else:
             document = objects.refund(subject, delta_minor=faults.amount_delta_minor)
         body = orjson.dumps(objects.event(event_id, kind, document, at))
@@ -218,23 +266,23 @@ class StripeSimulator(Simulator):
                 number=number,
                 text=text,
                 work=lambda: self._once(request, body, lambda: work(form, request)),
-                fail=_fail,
-                reply=lambda answer, kind: _reply(request, answer, kind),
+                fail=fail,
+                reply=lambda answer, kind: reply(request, answer, kind, self.store.clock.now()),
             )
 
         return web.route(method, path, answer)
 
     def _authenticate(self, request: web.Request) -> None:
-        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-        if scheme == "Basic":
-            try:
-                key = base64.b64decode(key, validate=True).decode().partition(":")[0]
-            except (binascii.Error, UnicodeDecodeError):
-                key = ""
-        if scheme not in ("Bearer", "Basic") or not key:
-            raise StripeRefusal(401, None, "You did not provide an API key.")
-        if not hmac.compare_digest(key.encode(), self._keys.secret_key.encode()):
+        key = api_key(request)
+        if self._is_public(request):
+            if not _PUBLIC.fullmatch(request.path):
+                raise StripeRefusal(403, "secret_key_required", "This API call cannot be made with a publishable key.")
+        elif not hmac.compare_digest(key.encode(), self._keys.secret_key.encode()):
             raise StripeRefusal(401, None, f"Invalid API Key provided: {key[:8]}****")
+
+    def _is_public(self, request: web.Request) -> bool:
+        """Return whether the caller is a payer's browser, which also has to know the intent's client secret."""
+        return hmac.compare_digest(api_key(request).encode(), self._keys.publishable_key.encode())
 
     def _once(self, request: web.Request, body: str, work: Callable[[], dict[str, Any]]) -> StripeAnswer:
         """Do the work, or repeat the answer to the first call with this key."""
@@ -263,7 +311,7 @@ class StripeSimulator(Simulator):
         """Return the platform's number of a call's subject and further text, for matching faults."""
         object_id = request.match_info.get("id") or str(form.get("payment_intent", ""))
         metadata = form.get("metadata")
-        if isinstance(metadata, dict):
+        if isinstance(metadata, dict) and object_id not in self.store.disputes:
             number = metadata.get("refund_no") or metadata.get("attempt_no")
             return str(number or ""), str(form.get("description", ""))
         order = self._orders.find(object_id)
@@ -271,6 +319,8 @@ class StripeSimulator(Simulator):
             refunds = [refund.refund_no for refund in self.store.refunds.values() if refund.order is order]
             lists_refunds = request.path == "/v1/refunds"
             return order.order_no, " ".join(refunds) if lists_refunds else order.description
+        if object_id in self.store.disputes:
+            return self.store.disputes[object_id].order.order_no, object_id
         refunds = [r.refund_no for r in self.store.refunds.values() if r.channel_refund_no == object_id]
         return (refunds[0] if refunds else ""), unquote(request.query_string)
 
@@ -290,31 +340,3 @@ def _id(request: web.Request) -> str:
 
 def _base(request: web.Request) -> str:
     return f"{request.scheme}://{request.host}"
-
-
-def _fail(status: int | None, code: str | None) -> StripeAnswer:
-    kind = "invalid_request_error" if status is not None and status < 500 else "api_error"
-    return StripeAnswer(
-        status or 500, StripeRefusal(0, code, code or "An error occurred with Stripe's servers.", kind=kind).body
-    )
-
-
-def _reply(request: web.Request, answer: StripeAnswer, kind: str) -> web.StreamResponse:
-    document: Any = answer.body
-    if kind in ("unsigned", "bad_signature", "stale"):
-        # Stripe signs no answers; a page of a server in between stands for an answer that is not Stripe's.
-        return web.Response(status=answer.status, text="<html>Welcome to the hotel</html>", content_type="text/html")
-    if kind == "other_order":
-        entries = document["data"] if isinstance(document.get("data"), list) else [document]
-        other = [dict(entry) | {"metadata": {"attempt_no": "another_order_no"}} for entry in entries]
-        document = dict(document) | {"data": other} if isinstance(document.get("data"), list) else other[0]
-    body = orjson.dumps(document)
-    if kind == "malformed":
-        body = b'{"id": "pi_'
-    elif kind == "too_long":
-        body += b" " * (2 << 20)
-    headers = {"Content-Type": "application/json", "Request-Id": f"req_{secrets.token_hex(7)}"}
-    headers["Stripe-Version"] = request.headers.get("Stripe-Version", objects.API_VERSION)
-    if answer.original is not None:
-        headers |= {"Idempotent-Replayed": "true", "Original-Request": answer.original}
-    return web.Response(status=answer.status, body=body, headers=headers)

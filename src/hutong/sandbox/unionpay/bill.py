@@ -7,6 +7,7 @@ import io
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -27,8 +28,24 @@ def settle_date(at: datetime) -> date:
 
 
 def order_row(order: SandboxOrder) -> Entry:
-    """Make a bill's row of a payment."""
-    return payment_entry(order, fee_minor=order.settled_minor * 6 // 1000, state="S22", data=_kind(order.content))
+    """Make a bill's row of a payment; where the money was reserved before, of its completion."""
+    fee_minor, completion = order.settled_minor * 6 // 1000, order.data.get("completion")
+    if completion is None:
+        return payment_entry(order, fee_minor=fee_minor, state="S22", data=_kind(order.content))
+    entry = payment_entry(order, fee_minor=fee_minor, state="S22", data=_kind(completion.content))
+    return replace(
+        entry,
+        number=completion.number,
+        channel_no=completion.query_id,
+        order_no=completion.number,
+        channel_order_no=completion.query_id,
+    )
+
+
+def taken_no(order: SandboxOrder) -> str:
+    """Return the number of the transaction that took an order's money: its own, or that of its completion."""
+    completion = order.data.get("completion")
+    return order.channel_order_no if completion is None else str(completion.query_id)
 
 
 def refund_row(refund: SandboxRefund) -> Entry:
@@ -36,7 +53,8 @@ def refund_row(refund: SandboxRefund) -> Entry:
     assert refund.order.paid_at is not None
     original_time = f"{refund.order.paid_at.astimezone(BEIJING):%m%d%H%M%S}"
     data = _kind(refund.content) | {"original_time": original_time}
-    return refund_entry(refund, fee_minor=0, state="S30", data=data)
+    entry = refund_entry(refund, fee_minor=0, state="S30", data=data)
+    return replace(entry, channel_order_no=taken_no(refund.order))
 
 
 def _kind(content: Mapping[str, Any]) -> dict[str, Any]:

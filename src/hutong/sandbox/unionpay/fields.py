@@ -62,7 +62,11 @@ def discounts(order: SandboxOrder, parts: Sequence[int], ordered_minor: int) -> 
     return {"origTxnAmt": str(ordered_minor)} | ({"couponInfo": orjson.dumps(coupons).decode()} if coupons else {})
 
 
-def new_query_id(store: Store) -> str:
-    """Return 21 digits that no other run of the sandbox produces."""
-    count = len(store.orders) + len(store.refunds)
+def new_query_id(store: Store, others: int = 0) -> str:
+    """Return 21 digits that no other run of the sandbox produces.
+
+    Args:
+        others: How many transactions there are beside orders and refunds.
+    """
+    count = len(store.orders) + len(store.refunds) + others
     return f"{to_ns(store.clock.now()) // 1000:016d}{count % 100_000:05d}"

@@ -18,6 +18,9 @@ from hutong.sandbox.unionpay.fields import (
 from hutong.sandbox.unionpay.keys import MER_ID
 from hutong.sandbox.unionpay.validation import UnionPayRefusal, read_time
 
+APP_CHANNEL = "08"
+"""The `channelType` of an order for a payer's application."""
+
 
 class UnionPayOrders:
     """The orders of the merchant."""
@@ -38,9 +41,10 @@ class UnionPayOrders:
                 description=fields.get("orderDesc", ""),
                 notify_url=fields["backUrl"],
                 content=content,
-                code_url=f"https://qr.95516.com/00010000/{secrets.randbits(124):038d}",
+                code_url=_code(fields),
                 expires_at=read_time(fields["payTimeout"]) if "payTimeout" in fields else None,
                 method=fields["txnSubType"],
+                capture=fields["txnType"] != "02",
             )
             self._store.place(order)
         elif order is None or order.content != content or order.state is not OrderState.OPEN:
@@ -48,27 +52,39 @@ class UnionPayOrders:
         answer = response("00")
         if fields["txnSubType"] == "07":
             answer["qrCode"] = order.code_url
+        if fields["txnSubType"] == "01" and fields["channelType"] == APP_CHANNEL:
+            answer["tn"] = order.code_url
         return answer
 
     def code(self, order: SandboxOrder) -> str:
         """Return the response code of an order's current state."""
         if order.state is OrderState.OPEN:
             return "05" if self._store.payable(order) else "69"
-        return "00" if order.state is OrderState.PAID else "64"
+        # An authorization has succeeded, whatever becomes of the money.
+        return "64" if order.state is OrderState.DECLINED else "00"
 
     def document(self, order: SandboxOrder, amount_delta_minor: int = 0) -> Fields:
         """Return the fields of an order in an answer to a query, or in a notification."""
+        taken = order.capture and order.captured_minor > 0
         document = transaction_fields(order.content) | {
             "merId": MER_ID,
             "orderId": order.order_no,
             "queryId": order.channel_order_no,
-            "txnAmt": str((order.payer_minor if order.captured_minor else order.amount_minor) + amount_delta_minor),
+            "txnAmt": str((order.payer_minor if taken else order.amount_minor) + amount_delta_minor),
             "currencyCode": "156",
             "accNo": "622848*********0010",
         }
-        if order.captured_minor:
+        if taken:
             document |= settlement(order.settled_minor + amount_delta_minor)
         if order.coupons:
             parts = [coupon.amount_minor for coupon in order.coupons]
             document |= discounts(order, parts, order.captured_minor + amount_delta_minor)
-        return document | traces(order.paid_at or order.changed_at, order.channel_order_no)
+        at = order.data.get("authorized_at") or order.paid_at or order.changed_at
+        return document | traces(at, order.channel_order_no)
+
+
+def _code(fields: Fields) -> str:
+    """Return what the payer's wallet takes: the number that UnionPay's SDK is started with, or the text of a code."""
+    if fields["channelType"] == APP_CHANNEL and fields["txnSubType"] == "01":
+        return f"{secrets.randbelow(10**21):021d}"
+    return f"https://qr.95516.com/00010000/{secrets.randbits(124):038d}"

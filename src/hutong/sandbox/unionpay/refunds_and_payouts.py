@@ -7,7 +7,7 @@ from datetime import timedelta
 from hutong.clock import BEIJING
 from hutong.sandbox.records import OrderState, OutgoingState, SandboxOrder, SandboxRefund
 from hutong.sandbox.store import Store
-from hutong.sandbox.unionpay.bill import settle_date
+from hutong.sandbox.unionpay.bill import settle_date, taken_no
 from hutong.sandbox.unionpay.fields import (
     Fields,
     discounts,
@@ -37,12 +37,15 @@ class UnionPayRefundSimulator:
         content = {name: value for name, value in fields.items() if name not in ("signature", "certId")}
         if number in self._store.refunds or number in self._store.orders:
             raise UnionPayRefusal("12", "重复交易")
-        order = next((o for o in self._store.orders.values() if o.channel_order_no == fields["origQryId"]), None)
-        if order is None or order.state is not OrderState.PAID or order.paid_at is None:
+        order = next((o for o in self._store.orders.values() if taken_no(o) == fields["origQryId"]), None)
+        voids_other = order is not None and fields["txnType"] == ("33" if order.capture else "31")
+        if order is None or voids_other or order.state is not OrderState.PAID or order.paid_at is None:
             raise UnionPayRefusal("35", "原交易不存在或状态不正确[2011000]")
         now, left = self._store.clock.now(), self._store.refundable_minor(order)
-        if fields["txnType"] == "31" and (
-            amount_minor != order.amount_minor or left != amount_minor or settle_date(order.paid_at) != settle_date(now)
+        if fields["txnType"] in ("31", "33") and (
+            amount_minor != order.captured_minor
+            or left != amount_minor
+            or settle_date(order.paid_at) != settle_date(now)
         ):
             raise UnionPayRefusal("36", "与原交易信息不符[2012000]")
         if amount_minor > left:
@@ -90,7 +93,7 @@ class UnionPayRefundSimulator:
                 "merId": MER_ID,
                 "orderId": refund.refund_no,
                 "queryId": refund.channel_refund_no,
-                "origQryId": refund.order.channel_order_no,
+                "origQryId": taken_no(refund.order),
                 "txnAmt": str(refund.payer_minor + amount_delta_minor),
                 "currencyCode": "156",
             }

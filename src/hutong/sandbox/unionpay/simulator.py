@@ -29,19 +29,24 @@ from hutong.sandbox.notifier import Notifier
 from hutong.sandbox.records import Coupon, SandboxOrder, SandboxPayout, SandboxRefund
 from hutong.sandbox.simulator import Simulator, answer_call
 from hutong.sandbox.store import Store
+from hutong.sandbox.unionpay.authorizations import FollowUp, UnionPayAuthorizationSimulator
 from hutong.sandbox.unionpay.bill import order_row, pack_bill, refund_row, settle_date, write_bill
 from hutong.sandbox.unionpay.fields import MESSAGES, Fields, response
 from hutong.sandbox.unionpay.keys import Issued, UnionPaySandboxKeys
-from hutong.sandbox.unionpay.orders import UnionPayOrders
+from hutong.sandbox.unionpay.orders import APP_CHANNEL, UnionPayOrders
 from hutong.sandbox.unionpay.refunds_and_payouts import UnionPayRefundSimulator
 from hutong.sandbox.unionpay.validation import UnionPayRefusal, check_fields
+
+_Works = Mapping[tuple[str, str], tuple[str, Callable[[Fields], Fields]]]
+_PAGES = (("01", "01"), ("02", "01"))
+"""The kinds of orders that are paid, or whose money is reserved, on UnionPay's page or in its SDK."""
 
 
 class UnionPaySimulator(Simulator):
     """One merchant's view of UnionPay."""
 
     channel = "unionpay"
-    interfaces = frozenset({"place", "query", "refund", "void", "query_refund", "bill"})
+    interfaces = frozenset({"place", "query", "close", "capture", "refund", "void", "query_refund", "bill"})
     schedule_s = (60, 120, 240, 300)
     bill_kinds = ("trade",)
     odd_state = "S56"
@@ -53,14 +58,17 @@ class UnionPaySimulator(Simulator):
         self._orders = UnionPayOrders(store)
         self._refunds = UnionPayRefundSimulator(store)
         self._merchant_key = self._keys.merchant.key.public_key()
-        self._works: Mapping[tuple[str, str], tuple[str, Callable[[Fields], Fields]]] = {
-            ("01", "06"): ("place", self._orders.place),
-            ("01", "07"): ("place", self._orders.place),
-            ("11", "00"): ("place", self._orders.place),
-            ("04", "00"): ("refund", self._refunds.refund),
-            ("31", "00"): ("void", self._refunds.refund),
-            ("00", "00"): ("query", self._query),
-            ("76", "01"): ("bill", self._file),
+        self._authorizations = UnionPayAuthorizationSimulator(store, self._notify_of)
+        place, refund = self._orders.place, self._refunds.refund
+        self._back: _Works = {
+            ("01", "06"): ("place", place),
+            ("01", "07"): ("place", place),
+            ("11", "00"): ("place", place),
+            ("03", "00"): ("capture", self._authorizations.complete),
+            ("32", "00"): ("close", self._authorizations.release),
+            ("04", "00"): ("refund", refund),
+            ("31", "00"): ("void", refund),
+            ("33", "00"): ("void", refund),
         }
 
     @classmethod
@@ -75,9 +83,10 @@ class UnionPaySimulator(Simulator):
         api = "/gateway/api"
         return [
             web.post(f"{api}/frontTransReq.do", self._front),
-            web.post(f"{api}/backTransReq.do", partial(self._answer, frozenset({"01", "11", "04", "31"}))),
-            web.post(f"{api}/queryTrans.do", partial(self._answer, frozenset({"00"}))),
-            web.post("/unionpay/file/", partial(self._answer, frozenset({"76"}))),
+            web.post(f"{api}/appTransReq.do", partial(self._answer, dict.fromkeys(_PAGES, ("place", self._place_app)))),
+            web.post(f"{api}/backTransReq.do", partial(self._answer, self._back)),
+            web.post(f"{api}/queryTrans.do", partial(self._answer, {("00", "00"): ("query", self._query)})),
+            web.post("/unionpay/file/", partial(self._answer, {("76", "01"): ("bill", self._file)})),
         ]
 
     # Actions of payers and banks, requested by the control API or the payer's page.
@@ -90,6 +99,8 @@ class UnionPaySimulator(Simulator):
     def pay(self, order: SandboxOrder, faults: NotifyFaults, *, force: bool = False) -> bool:
         if not self.store.pay(order, force=force):
             return False
+        if not order.capture:
+            order.data["authorized_at"] = order.changed_at
         self._notify(order, self._orders.document(order, faults.amount_delta_minor) | response("00"), faults)
         return True
 
@@ -144,8 +155,10 @@ class UnionPaySimulator(Simulator):
     async def _front(self, request: web.Request) -> web.StreamResponse:
         """Take the form from the payer's browser, and send the payer to UnionPay's own page."""
         fields, refusal = self._read(await request.read())
-        if refusal is None and fields.get("txnSubType") != "01":
+        if refusal is None and (fields["txnType"], fields["txnSubType"]) not in _PAGES:
             refusal = UnionPayRefusal("10", "交易子类不正确")
+        if refusal is None and "frontUrl" not in fields:
+            refusal = UnionPayRefusal("13", "报文交易要素缺失，缺少frontUrl")
         if refusal is None:
             try:
                 self._orders.place(fields)
@@ -156,11 +169,10 @@ class UnionPaySimulator(Simulator):
         order = self.store.orders[fields["orderId"]]
         raise web.HTTPFound(f"/payer?code_url={quote(order.code_url, safe='')}")
 
-    async def _answer(self, types: frozenset[str], request: web.Request) -> web.StreamResponse:
+    async def _answer(self, works: _Works, request: web.Request) -> web.StreamResponse:
         fields, refusal = self._read(await request.read())
-        kind = (fields.get("txnType", ""), fields.get("txnSubType", ""))
-        interface, work = self._works.get(kind, ("", self._query))
-        if refusal is None and (kind[0] not in types or not interface):
+        interface, work = works.get((fields.get("txnType", ""), fields.get("txnSubType", "")), ("", self._query))
+        if refusal is None and not interface:
             refusal = UnionPayRefusal("10", "交易类型不正确")
         if refusal is not None:
             return self._reply(_echo(fields) | _refusal_fields(refusal), "")
@@ -223,13 +235,22 @@ class UnionPaySimulator(Simulator):
             return fields, refusal
         return fields, None
 
+    def _place_app(self, fields: Fields) -> Fields:
+        """Place an order for UnionPay's SDK in an application."""
+        if fields["channelType"] != APP_CHANNEL:
+            raise UnionPayRefusal("10", "报文格式错误，channelType格式不正确")
+        return self._orders.place(fields)
+
     def _query(self, fields: Fields) -> Fields:
         number = fields["orderId"]
+        follow_up = self._authorizations.find(number, fields["txnTime"])
         order, refund = self.store.orders.get(number), self.store.refunds.get(number)
         if order is not None and order.content["txnTime"] == fields["txnTime"]:
             document, code = self._orders.document(order), self._orders.code(order)
         elif refund is not None and refund.content["txnTime"] == fields["txnTime"]:
             document, code = self._refunds.document(refund), self._refunds.code(refund)
+        elif follow_up is not None:
+            document, code = self._authorizations.document(follow_up), "00"
         else:
             raise UnionPayRefusal("34", "查无此交易[2600000]")
         return document | response("00") | {"origRespCode": code, "origRespMsg": MESSAGES[code]}
@@ -248,7 +269,12 @@ class UnionPaySimulator(Simulator):
         content, name = pack_bill(rows, day)
         return response("00") | {"fileContent": content, "fileName": name, "settleDate": fields["settleDate"]}
 
-    def _notify(self, subject: SandboxOrder | SandboxRefund, fields: Fields, faults: NotifyFaults) -> None:
+    def _notify_of(self, follow_up: FollowUp) -> None:
+        faults = self.store.faults.notify
+        document = self._authorizations.document(follow_up, faults.amount_delta_minor)
+        self._notify(follow_up, document | response("00"), faults)
+
+    def _notify(self, subject: SandboxOrder | SandboxRefund | FollowUp, fields: Fields, faults: NotifyFaults) -> None:
         """Notify by a form, the same in every delivery."""
         body = urlencode(self._sign(fields, self._keys.signer)).encode()
         headers = {"Content-Type": "application/x-www-form-urlencoded; charset=UTF-8"}

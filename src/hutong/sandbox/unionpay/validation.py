@@ -44,17 +44,24 @@ _ALWAYS = frozenset(
 )
 _PAYMENT = frozenset({"channelType", "orderId", "txnAmt", "currencyCode", "backUrl"})
 _REQUIRED = {
-    ("01", "01"): _PAYMENT | {"frontUrl"},
+    ("01", "01"): _PAYMENT,
+    ("02", "01"): _PAYMENT,
     ("01", "06"): _PAYMENT | {"qrNo", "termId"},
     ("01", "07"): _PAYMENT,
     ("11", "00"): _PAYMENT | {"bindId"},
-    ("04", "00"): frozenset({"channelType", "orderId", "txnAmt", "backUrl", "origQryId"}),
-    ("31", "00"): frozenset({"channelType", "orderId", "txnAmt", "backUrl", "origQryId"}),
+    **{
+        (txn_type, "00"): frozenset({"channelType", "orderId", "txnAmt", "backUrl", "origQryId"})
+        for txn_type in ("03", "04", "31", "32", "33")
+    },
     ("00", "00"): frozenset({"orderId"}),
     ("76", "01"): frozenset({"fileType", "settleDate"}),
 }
 _BIZ_TYPES = {
     ("01", "01"): {"000201"},
+    ("02", "01"): {"000201"},
+    ("03", "00"): {"000201"},
+    ("32", "00"): {"000201"},
+    ("33", "00"): {"000201"},
     ("01", "06"): {"000000"},
     ("01", "07"): {"000000"},
     ("11", "00"): {"000501"},

@@ -198,7 +198,7 @@ class WeChatPay(Channel):
             raise NotOffered("a service provider sends no transfers")
 
     async def query_dispute(self, dispute_no: str, *, now: datetime) -> DisputeReport | None:
-        """Query a complaint; None also for one against another merchant of the same service provider."""
+        """Query a complaint, also one against another merchant under the same service provider."""
         return await self._disputes.query(dispute_no, now=now)
 
     async def list_disputes(self, day: date, *, now: datetime) -> list[DisputeReport] | None:

@@ -418,9 +418,13 @@ async def test_complaints_are_notified_at_the_registered_address(rig: Rig, sandb
     rig.channel = rig.make(base_url=sandbox.url)
     findings = {finding.check: finding.advice for finding in await rig.channel.diagnose(now=now)}
     assert "no address" in findings["complaints"]
-    path = "/v3/merchant-service/complaint-notifications"
-    registered = await rig.channel._client.call("POST", path, now, {"url": receiver.url})
-    assert registered[0] == 200
+    for url in ("http://127.0.0.1:1/notify", receiver.url, receiver.url):
+        taken = await rig.channel.register_address(url, now=now)
+        assert (taken.fault, url in taken.advice) == (None, True)
+    await rig.next("complaint_address", "dropped", times=4)
+    assert (await rig.channel.register_address("http://127.0.0.1:1/notify", now=now)).fault == "no_answer"
+    await rig.control.post("reset")
+    assert (await rig.channel.register_address("ftp://127.0.0.1:1", now=now)).fault == "refused"
     findings = {finding.check: finding.advice for finding in await rig.channel.diagnose(now=now)}
     assert receiver.url in findings["complaints"]
     _, dispute_no = await complain(rig, now)

@@ -59,7 +59,13 @@ class TransferScene(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     id: Annotated[str, Field(pattern=r"^[0-9]{1,16}$")]
-    report: Annotated[dict[str, Annotated[str, Field(max_length=32)]], Field(max_length=10)]
+    report: Annotated[
+        dict[
+            Annotated[str, Field(min_length=1, max_length=15)],
+            Annotated[str, Field(min_length=1, max_length=32)],
+        ],
+        Field(max_length=10),
+    ]
 
 
 class WeChatCredentials(BaseModel):

@@ -22,8 +22,8 @@ from hutong.errors import InvalidParameter
 
 _BILL = {"`": "'", ",": "，"}
 """What would end a value in the rows of WeChat's bill."""
-SUBJECT = FreeText(127, _BILL, basic_only=True)
-_REASON = FreeText(80, _BILL, basic_only=True)
+SUBJECT = FreeText(127, _BILL, basic_only=True, unit="bytes")
+_REASON = FreeText(80, _BILL, basic_only=True, unit="bytes")
 _REMARK = FreeText(32, _BILL, basic_only=True)
 
 METHODS: Mapping[str, PaymentMethod] = {
@@ -45,6 +45,9 @@ PRODUCTS: Mapping[str, str] = {
 
 _NUMBER = re.compile(r"[0-9A-Za-z_-]{6,32}")
 _PAYOUT_NO = re.compile(r"([a-z]{3})_([0-9a-z]{1,29})")
+_NOTIFY_URL = re.compile(r"https?://[^\s?#\[\]@]+")
+_NOTIFY_URL_MAX, _LATER_NOTIFY_URL_MAX = 255, 256
+_ADDRESS_MAX = 45
 _BILL_NO = re.compile(r"([a-z]{3})([0-9a-z]{1,29})")
 _NAMED_MINOR_MIN, _UNNAMED_MINOR_MAX = 30, 199_999
 """From 2,000 yuan on WeChat requires the payee's name, and below 0.3 yuan it takes none."""
@@ -81,12 +84,12 @@ def order_content(request: PayRequest, merchant: WeChatMerchant) -> dict[str, An
     """Return the order as WeChat takes it. Placing again must repeat it, so nothing in it depends on when it is sent.
 
     Errors:
-        InvalidParameter: the payer's part is missing or malformed.
+        InvalidParameter: the payer's part is missing or malformed, or WeChat cannot notify this address.
     """
     app = merchant.app_of(request.method, request.payer)
     order: dict[str, Any] = {
         **merchant.order_fields(app),
-        "description": SUBJECT.fit(request.subject),
+        "description": SUBJECT.fit(request.subject) or request.attempt_no,
         "out_trade_no": request.attempt_no,
         "amount": {"total": request.amount_minor, "currency": request.currency},
     }
@@ -96,7 +99,7 @@ def order_content(request: PayRequest, merchant: WeChatMerchant) -> dict[str, An
         order["scene_info"] = {"store_info": {"out_id": "online"}}
         return order
     order["time_expire"] = request.expires_at.astimezone(BEIJING).isoformat(timespec="seconds")
-    order["notify_url"] = request.notify_url
+    order["notify_url"] = _notify_url(request.notify_url, _NOTIFY_URL_MAX)
     if request.method == "wechat_jsapi":
         order["payer"] = merchant.payer_fields(app, _payer(request, "openid"))
     elif request.method == "wechat_h5":
@@ -123,7 +126,15 @@ def _is_address(value: str) -> bool:
         ipaddress.ip_address(value)
     except ValueError:
         return False
-    return True
+    return len(value) <= _ADDRESS_MAX
+
+
+def _notify_url(value: str, length_max: int) -> str:
+    if len(value) > length_max or not _NOTIFY_URL.fullmatch(value):
+        raise InvalidParameter(
+            f"WeChat Pay notifies an address of at most {length_max} characters without a query", param="notify_url"
+        )
+    return value
 
 
 def check_refund(refund: RefundRequest, capabilities: Capabilities) -> None:
@@ -145,12 +156,16 @@ def check_refund(refund: RefundRequest, capabilities: Capabilities) -> None:
 
 
 def refund_content(refund: RefundRequest, merchant: WeChatMerchant) -> dict[str, Any]:
-    """Return a refund as WeChat takes it."""
+    """Return a refund as WeChat takes it.
+
+    Errors:
+        InvalidParameter: WeChat cannot notify this address.
+    """
     return merchant.sub_fields | {
         "out_trade_no": refund.order.attempt_no,
         "out_refund_no": refund.refund_no,
         "reason": _REASON.fit(refund.reason) or "refund",
-        "notify_url": refund.notify_url,
+        "notify_url": _notify_url(refund.notify_url, _LATER_NOTIFY_URL_MAX),
         "amount": {"refund": refund.amount_minor, "total": refund.order.amount_minor, "currency": "CNY"},
     }
 
@@ -176,7 +191,7 @@ def transfer_content(payout: PayoutRequest, merchant: WeChatMerchant, *, scene: 
         "openid": openid,
         "transfer_amount": payout.amount_minor,
         "transfer_remark": _REMARK.fit(payout.remark) or "payout",
-        "notify_url": payout.notify_url,
+        "notify_url": _notify_url(payout.notify_url, _LATER_NOTIFY_URL_MAX),
         "transfer_scene_report_infos": [
             {"info_type": kind, "info_content": content} for kind, content in scene.report.items()
         ],

@@ -54,6 +54,12 @@ def pay(
     delay_ms: Annotated[int, typer.Option(help="Wait before the first notification.")] = 0,
     reorder: Annotated[bool, typer.Option("--reorder", help="Notify after a later notification.")] = False,
     amount_delta_minor: Annotated[int, typer.Option(help="Falsify the amount in the notification by this much.")] = 0,
+    named_only: Annotated[
+        bool, typer.Option("--named-only", help="Name the payment without stating it, as Stripe's thin events do.")
+    ] = False,
+    other_account: Annotated[
+        bool, typer.Option("--other-account", help="Notify as about another account; at Stripe alone.")
+    ] = False,
     coupon: Annotated[
         list[str] | None, typer.Option(help="A coupon by who bears it: channel=700, platform=300 or merchant=1000.")
     ] = None,
@@ -71,6 +77,8 @@ def pay(
         "delay_ms": delay_ms,
         "reorder": reorder,
         "amount_delta_minor": amount_delta_minor,
+        "named_only": named_only,
+        "other_account": other_account,
     }
     _post(channel, "pay", _named(number) | {"force": force, "notify": notify, "coupons": coupons})
 

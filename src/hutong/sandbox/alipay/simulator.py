@@ -32,7 +32,7 @@ from hutong.sandbox.alipay.keys import APP_ID, ISV_APP_ID, SELLER_ID, AlipaySand
 from hutong.sandbox.alipay.notifications import trade_fields
 from hutong.sandbox.alipay.orders import JSAPI, PAGES, AlipayOrders, AnswerNode
 from hutong.sandbox.alipay.refunds_and_payouts import AlipayRefundsAndPayouts
-from hutong.sandbox.alipay.validation import AlipayRefusal
+from hutong.sandbox.alipay.validation import AlipayRefusal, check
 from hutong.sandbox.bill import Entry
 from hutong.sandbox.faults import NotifyFaults
 from hutong.sandbox.notifier import Message, Notifier
@@ -46,15 +46,6 @@ SCHEDULE_S = (240, 600, 600, 3600, 7200, 21600, 54000)
 CHARSET = "utf-8"
 _CLOCK_SKEW_MAX_S = 86_400
 _BILL_LIFETIME_S = 30
-_REQUIRED = {
-    "method": "isv.missing-method",
-    "app_id": "isv.missing-app-id",
-    "sign_type": "isv.missing-signature-type",
-    "sign": "isv.missing-signature",
-    "timestamp": "isv.missing-timestamp",
-    "version": "isv.missing-version",
-}
-_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 _NUMBERS = ("out_request_no", "out_biz_no", "out_trade_no", "trade_no", "order_id")
 
 
@@ -214,6 +205,7 @@ class AlipaySimulator(Simulator):
             content = self._authenticate(parameters)
             if method in PAGES:
                 self.authorization.check(parameters)
+                check(method, content, strict=self.store.faults.strict)
                 order = self._orders.open_page(content, parameters)
                 raise web.HTTPFound(f"/payer?code_url={quote(order.code_url, safe='')}")
             if method not in self._interfaces:
@@ -229,6 +221,7 @@ class AlipaySimulator(Simulator):
         def answer() -> AnswerNode:
             try:
                 self.authorization.check(parameters)
+                check(method, parameters | content, strict=self.store.faults.strict)
                 return work(content, parameters)
             except AlipayRefusal as refusal:
                 node = refusal.node
@@ -263,22 +256,9 @@ class AlipaySimulator(Simulator):
         return _json_response(body + b" " * (2 << 20) if kind == "too_long" else body, self.charset)
 
     def _authenticate(self, parameters: dict[str, str]) -> dict[str, Any]:
-        for name, code in _REQUIRED.items():
-            if not parameters.get(name):
-                raise AlipayRefusal("40001", code, f"缺少{name}参数")
+        check("gateway.do", parameters, strict=self.store.faults.strict)
         if parameters["app_id"] not in (APP_ID, ISV_APP_ID):
             raise AlipayRefusal("40002", "isv.invalid-app-id", "无效的AppID参数")
-        if parameters["sign_type"] != "RSA2":
-            raise AlipayRefusal("40002", "isv.invalid-signature-type", "无效的签名类型")
-        if (
-            parameters.get("charset", "").lower() not in ("utf-8", "gbk")
-            or parameters.get("format", "JSON").upper() != "JSON"
-        ):
-            raise AlipayRefusal("40002", "isv.invalid-charset", "字符集错误")
-        if parameters["version"] != "1.0" or not re.fullmatch(
-            r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", parameters["timestamp"]
-        ):
-            raise AlipayRefusal("40002", "isv.invalid-timestamp", "非法的时间戳参数")
         self._check_certificates(parameters)
         message = "&".join(f"{name}={value}" for name, value in sorted(parameters.items()) if name != "sign" and value)
         try:
@@ -304,10 +284,7 @@ class AlipaySimulator(Simulator):
             raise AlipayRefusal("40002", "isv.invalid-alipay-root-cert-sn", "支付宝根证书序列号错误")
 
     def _check_time(self, timestamp: str) -> None:
-        try:
-            sent_at = datetime.fromisoformat(timestamp).replace(tzinfo=BEIJING)
-        except ValueError:
-            raise AlipayRefusal("40002", "isv.invalid-timestamp", "非法的时间戳参数") from None
+        sent_at = datetime.fromisoformat(timestamp).replace(tzinfo=BEIJING)
         if abs((sent_at - self.store.clock.now()).total_seconds()) > _CLOCK_SKEW_MAX_S:
             raise AlipayRefusal("40002", "isv.invalid-timestamp", "非法的时间戳参数")
 

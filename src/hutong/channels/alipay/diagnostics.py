@@ -119,8 +119,8 @@ async def diagnose(
 ) -> list[AccountFinding]:
     """Check the certificates, the answer to a query for an order that does not exist, and whose bills Alipay gives.
 
-    What of complaints is not signed is named, but is no fault. Of an application that acts for a merchant also the token
-    is checked: whose it is, and until when it is valid.
+    What of complaints is not signed is named, but is no fault. Of an application that acts for a merchant also the
+    token is checked: whose it is, and until when it is valid.
     """
     findings = _certificates(keys, now)
     code = None

@@ -10,8 +10,8 @@ import orjson
 import pytest
 
 from hutong import idempotency, payments
-from hutong.channels import NotificationRefused
-from hutong.errors import NotFound
+from hutong.channels import ChannelState, NotificationRefused
+from hutong.errors import NotFound, Unavailable
 from hutong.idempotency.keys import claim as claim_keys
 from hutong.ids import encode
 from hutong.payments import Payments, PlaceOrder
@@ -313,6 +313,36 @@ async def test_a_simulated_channel_is_never_taken_for_a_real_one(world: World) -
         await playing.route_selector.choose(wanted_route)
     assert await playing.route_selector.methods(100, "CNY") == []
     await playing.stop()
+
+
+async def test_a_method_is_offered_in_its_own_currencies_only(
+    world: World, lifecycle: Payments, channel: HonestChannel
+) -> None:
+    selector, can = lifecycle.route_selector, channel.capabilities
+    for currencies, offered in ((frozenset(), [METHOD]), (frozenset({"CNY"}), [METHOD]), (frozenset({"USD"}), [])):
+        methods = {METHOD: replace(can.methods[METHOD], currencies=currencies)}
+        channel.capabilities = replace(can, currencies=frozenset({"CNY", "USD"}), methods=methods)
+        assert await selector.methods(100, "CNY") == offered
+    wanted_route = payments.RouteRequest(METHOD, 100, "CNY", merchant_id=world.merchant_id, merchant_order_no="1")
+    with pytest.raises(NoRoute, match="currency_not_offered"):
+        await selector.choose(wanted_route)
+
+
+async def test_a_message_that_only_names_its_payment_is_recorded_once_it_is_fetched(
+    world: World, lifecycle: Payments, channel: HonestChannel
+) -> None:
+    payment = await placed(world, lifecycle)
+    channel.orders[number(payment)].state = ChannelState.SUCCEEDED
+    named, body = {"x-proof": "genuine", "x-named": "1"}, number(payment).encode()
+    channel.reachable = False
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            await lifecycle.notify(world.account_id, named, body)
+    assert (await world.see(payment)).payment.status == "processing"
+    channel.reachable = True
+    for _ in range(2):
+        assert (await lifecycle.notify(world.account_id, named, body)).status == channel.acceptance.status
+    assert (await world.see(payment)).payment.status == "succeeded"
 
 
 async def test_a_key_without_an_answer_gets_a_permanent_one_even_when_its_order_can_no_longer_be_placed(

@@ -122,6 +122,23 @@ async def test_the_client_believes_the_message(
         stripe.Webhook.construct_event(body + b" ", headers["Stripe-Signature"], stripe_keys.webhook_secret)
 
 
+async def test_the_client_believes_a_thin_event_and_fetches_what_it_names(
+    client: stripe.StripeClient, stripe_keys: StripeSandboxKeys, url: str, notices
+) -> None:
+    notify_url, taken = notices
+    async with aiohttp.ClientSession() as session:
+        await session.post(f"{url}/control/stripe/faults", json={"notify": {"named_only": True}})
+        paid = await intent(client, payment_method="pm_card_visa", confirm=True, metadata={"notify_url": notify_url})
+        await session.post(f"{url}/control/stripe/reset")
+    headers, body = await taken.get()
+    event: Any = client.parse_event_notification(body, headers["Stripe-Signature"], stripe_keys.webhook_secret)
+    assert (event.type, event.livemode, event.context) == ("v1.payment_intent.succeeded", False, None)
+    related = event.related_object
+    assert (related.id, related.type, related.url) == (paid.id, "payment_intent", f"/v1/payment_intents/{paid.id}")
+    with pytest.raises(stripe.SignatureVerificationError):
+        client.parse_event_notification(body + b" ", headers["Stripe-Signature"], stripe_keys.webhook_secret)
+
+
 async def test_the_client_believes_the_message_while_the_secret_is_rolled(
     client: stripe.StripeClient, stripe_keys: StripeSandboxKeys, url: str, notices
 ) -> None:

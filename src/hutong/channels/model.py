@@ -219,6 +219,8 @@ class Notification:
         refunded_minor: How much of the order has gone back by all refunds, where the message states that.
         dispute: The dispute that the message states; None where it only names one by `number`, which is the channel's,
             to be queried.
+        is_named_only: Whether the message names its subject, by the channel's `number`, without stating it: nothing is
+            recorded before `complete_notification` has fetched it.
     """
 
     number: str
@@ -229,6 +231,7 @@ class Notification:
     channel_order_no: str | None = None
     refunded_minor: int | None = None
     dispute: DisputeReport | None = None
+    is_named_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

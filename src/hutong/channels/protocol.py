@@ -132,6 +132,17 @@ class Channel(Protocol):
         """
         ...
 
+    async def complete_notification(self, notification: Notification, *, now: datetime) -> Notification | None:
+        """Fetch the subject of a verified message that only names it, and read it as if the message had stated it.
+
+        Returns:
+            The whole notification; None without a proven answer, so that the channel is to repeat the message.
+
+        Errors:
+            NotificationRefused: what the channel answers cannot be read.
+        """
+        return notification
+
     async def fetch_named_key(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> bool:
         """Fetch the key that a notification names and that is not held, at a bounded rate.
 

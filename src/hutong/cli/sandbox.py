@@ -54,6 +54,12 @@ def pay(
     delay_ms: Annotated[int, typer.Option(help="Wait before the first notification.")] = 0,
     reorder: Annotated[bool, typer.Option("--reorder", help="Notify after a later notification.")] = False,
     amount_delta_minor: Annotated[int, typer.Option(help="Falsify the amount in the notification by this much.")] = 0,
+    named_only: Annotated[
+        bool, typer.Option("--named-only", help="Name the payment without stating it, as Stripe's thin events do.")
+    ] = False,
+    other_account: Annotated[
+        bool, typer.Option("--other-account", help="Notify as about another account; at Stripe alone.")
+    ] = False,
     coupon: Annotated[
         list[str] | None, typer.Option(help="A coupon by who bears it: channel=700, platform=300 or merchant=1000.")
     ] = None,
@@ -71,6 +77,8 @@ def pay(
         "delay_ms": delay_ms,
         "reorder": reorder,
         "amount_delta_minor": amount_delta_minor,
+        "named_only": named_only,
+        "other_account": other_account,
     }
     _post(channel, "pay", _named(number) | {"force": force, "notify": notify, "coupons": coupons})
 
@@ -219,6 +227,26 @@ def show(
 ) -> None:
     """Show the channel's records, or its log in order."""
     _print(_call(channel, what, None))
+
+
+@sandbox.command()
+def credentials(
+    channel: Channel,
+    provider: Annotated[
+        bool, typer.Option("--provider", help="Of a merchant under a service provider, which wechat and alipay play.")
+    ] = False,
+) -> None:
+    """Print the credentials of the account at the sandbox, such as for `hutong channels rotate`."""
+    from hutong import sandbox as simulators
+
+    settings = load_settings()
+    url = f"http://{settings.sandbox_host}:{settings.sandbox_port}"
+    make = simulators.provider_accounts if provider else simulators.accounts
+    found = make(settings.home / "sandbox", url).get(channel)
+    if found is None:
+        print_problem(f"hutong: the sandbox has no such account at {channel}")
+        sys.exit(2)
+    print_json(found)
 
 
 def _serve(speed: float, fd: int | None) -> None:

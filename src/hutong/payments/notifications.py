@@ -11,7 +11,7 @@ from uuid import UUID
 from hutong import channels, db, ids
 from hutong.channels import About, ChannelState
 from hutong.clock import Clock
-from hutong.errors import HutongError, NotFound
+from hutong.errors import HutongError, NotFound, Unavailable
 from hutong.payments import errors
 from hutong.payments.channel_reports import RecordOutcome
 from hutong.payments.disputes.lifecycle import KEPT, DisputeResult, Disputes
@@ -80,7 +80,8 @@ class Notifications:
 
         Errors:
             NotificationRefused, NotificationReplayed; NotFound: no such account. Unavailable: it contradicts the end of
-                a refund, or is about a refund in the portal, and the channel does not confirm it now.
+                a refund, or is about a refund in the portal, and the channel does not confirm it now; or it only
+                names its subject, which cannot be fetched now.
         """
         channel = await self._accounts.get(account_id)
         try:
@@ -170,14 +171,24 @@ class Notifications:
         return result.outcome
 
     async def _parse(self, channel: channels.Channel, headers: Mapping[str, str], body: bytes) -> channels.Notification:
-        """Verify and read; again if a key that it names could be fetched. Errors as `Channel.parse_notification`."""
+        """Verify and read; again if a key that it names could be fetched, and whole if it only names its subject.
+
+        Errors:
+            NotificationRefused: as `Channel.parse_notification`. Unavailable: the subject cannot be fetched now.
+        """
         now = self._clock.now()
         try:
-            return channel.parse_notification(headers, body, now=now)
+            notification = channel.parse_notification(headers, body, now=now)
         except channels.NotificationRefused as refused:
             if refused.reason != "unknown_key" or not await channel.fetch_named_key(headers, body, now=now):
                 raise
-        return channel.parse_notification(headers, body, now=now)
+            notification = channel.parse_notification(headers, body, now=now)
+        if not notification.is_named_only:
+            return notification
+        completed = await channel.complete_notification(notification, now=now)
+        if completed is None:
+            raise Unavailable("the channel does not answer now about what its message names")
+        return completed
 
     async def match_known(self) -> int:
         """Record what was kept about numbers that have become known since; return how many there were.

@@ -39,6 +39,8 @@ class Notify(_Strict):
     lose: Count = 0
     reorder: bool = False
     amount_delta_minor: Annotated[int, Field(ge=-(10**15), le=10**15)] = 0
+    named_only: bool = False
+    other_account: bool = False
 
 
 class Scan(_Strict):
@@ -129,6 +131,7 @@ class Change(_Strict):
     maintenance_ms: Milliseconds | None = None
     auto_pay_ms: Milliseconds | None = None
     money_out_ms: Milliseconds | None = None
+    strict: bool = True
     notify: Notify | None = None
     calls: list[Call] | None = None
 
@@ -294,7 +297,7 @@ class _Control:
         for unknown in map(self._unknown, body.calls or ()):
             if unknown is not None:
                 return unknown
-        for name in body.model_fields_set & {"latency_ms", "percent", "auto_pay_ms", "money_out_ms"}:
+        for name in body.model_fields_set & {"latency_ms", "percent", "auto_pay_ms", "money_out_ms", "strict"}:
             setattr(faults, name, getattr(body, name))
         if body.maintenance_ms is not None:
             faults.maintenance_until = self._store.clock.now() + timedelta(milliseconds=body.maintenance_ms)

@@ -228,6 +228,68 @@ def test_a_dispute_that_cannot_be_read_is_named_and_queried(broken: Any) -> None
     assert (notice.about, notice.number, notice.dispute) == (About.DISPUTE, "du_1", None)
 
 
+def thin(kind: str = "v1.payment_intent.succeeded", object_id: object = "pi_3Q", **changed: Any) -> bytes:
+    fields = {
+        "id": "evt_test_65",
+        "object": "v2.core.event",
+        "context": None,
+        "created": "2026-11-21T12:00:00.000Z",
+        "livemode": False,
+        "related_object": {"id": object_id, "type": "payment_intent", "url": f"/v1/payment_intents/{object_id}"},
+        "type": kind,
+    }
+    return orjson.dumps(fields | changed)
+
+
+@pytest.mark.parametrize(
+    ("kind", "object_id"),
+    [
+        ("v1.payment_intent.succeeded", "pi_3Q"),
+        ("v1.checkout.session.expired", "cs_test_1"),
+        ("v1.refund.updated", "re_1"),
+        ("v1.refund.failed", "pyr_1"),
+    ],
+)
+def test_a_thin_event_names_its_object_without_stating_it(kind: str, object_id: str) -> None:
+    notice = read(thin(kind, object_id))
+    assert (notice.number, notice.is_named_only, notice.answer.state) == (object_id, True, ChannelState.UNKNOWN)
+
+
+def test_a_thin_event_of_a_dispute_names_it_to_be_queried() -> None:
+    notice = read(thin("v1.charge.dispute.closed", "du_1"))
+    assert (notice.about, notice.number, notice.dispute, notice.is_named_only) == (About.DISPUTE, "du_1", None, False)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        thin("v1.billing.meter.error_report_triggered", "mtr_1"),
+        thin("v1.customer.created", "cus_1"),
+        thin("v2.core.account.updated", "acct_1"),
+        thin("v1.payment_intent.succeeded", "ch_1"),
+        thin("v1.payment_intent.succeeded", "pi_/../x"),
+        thin("v1.payment_intent.succeeded", 7),
+        thin(related_object=None),
+        thin(context="acct_1Other"),
+        thin("v1.charge.dispute.closed", "du_1", context="acct_1Other"),
+        event(account="acct_1Other"),
+        event(context="acct_1Other"),
+        event("charge.dispute.created", DISPUTE, account="acct_1Other"),
+        event("refund.created", FOREIGN_REFUND, account="acct_1Other"),
+        event(thing=intent(livemode=True), account="acct_1Other"),
+    ],
+)
+def test_events_about_nothing_of_ours_or_of_other_accounts_are_set_aside(body: bytes) -> None:
+    notice = read(body)
+    assert (notice.about, notice.number, notice.is_named_only) == (About.NOTHING, "", False)
+
+
+@pytest.mark.parametrize("body", [thin(livemode=True), thin(livemode=None), thin(id="v2_1"), thin(type=None)])
+def test_a_thin_event_of_the_other_mode_is_refused(body: bytes) -> None:
+    with pytest.raises(NotificationRefused):
+        read(body)
+
+
 @pytest.mark.parametrize("broken", [{"id": "ch_1"}, {"object": "charge"}, {"livemode": True}])
 def test_what_is_not_a_dispute_of_this_account_is_refused(broken: Any) -> None:
     with pytest.raises(NotificationRefused):

@@ -124,7 +124,14 @@ class HonestChannel(Channel):
         attempt_no = body.decode()
         order = self.orders.get(attempt_no)
         answer = self._answer(order) if order else ChannelAnswer(ChannelState.SUCCEEDED, 1, "CNY")
+        if "x-named" in headers:
+            return Notification(f"named {attempt_no}", ChannelAnswer(ChannelState.UNKNOWN), is_named_only=True)
         return Notification(attempt_no, answer, replay_key=headers.get("x-key", "").encode() or None)
+
+    async def complete_notification(self, notification: Notification, *, now: datetime) -> Notification | None:
+        attempt_no = notification.number.removeprefix("named ")
+        answer = self._answer(self.orders[attempt_no])
+        return Notification(attempt_no, answer) if self.reachable else None
 
     def _answer(self, order: Order, answer: ChannelAnswer | None = None) -> ChannelAnswer:
         if not self.replies:

@@ -51,7 +51,7 @@ from hutong.channels.stripe.client import StripeClient, StripeReply
 from hutong.channels.stripe.credentials import StripeCredentials, StripeKeys
 from hutong.channels.stripe.diagnostics import diagnose
 from hutong.channels.stripe.disputes import RULE, StripeDisputes
-from hutong.channels.stripe.notifications import parse_notification
+from hutong.channels.stripe.notifications import complete_notification, parse_notification
 from hutong.channels.stripe.refunds import StripeRefunds
 from hutong.channels.stripe.requests import (
     AMOUNT_MINOR_MAX,
@@ -324,6 +324,11 @@ class Stripe(Channel):
     def parse_notification(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Notification:
         """Verify and read an event. An event that is about nothing of ours is accepted and dropped."""
         return parse_notification(self._keys, self._responses, headers, body, now=now)
+
+    async def complete_notification(self, notification: Notification, *, now: datetime) -> Notification | None:
+        """Fetch the object that a thin event names."""
+        del now
+        return await complete_notification(self._client, self._responses, notification)
 
     async def download_bill(self, kind: str, day: date, folder: Path, *, now: datetime) -> Bill:
         """Fetch the day's balance transactions, page by page."""

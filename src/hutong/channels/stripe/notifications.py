@@ -1,10 +1,12 @@
 """Stripe's notifications: signed events.
 
-An event holds its object as of the time of the event, and events arrive in any order. So an event reports a state, and
-the life cycle never takes a state back.
+A snapshot event holds its object as of the time of the event, and events arrive in any order. So an event reports a
+state, and the life cycle never takes a state back. A thin event names its object, which is fetched; it is signed in the
+same way.
 
 Source:
-    https://docs.stripe.com/api/events/types, docs.stripe.com/refunds (failed refunds, refunds by the dashboard).
+    https://docs.stripe.com/api/events/types, docs.stripe.com/refunds (failed refunds, refunds by the dashboard),
+    https://docs.stripe.com/event-destinations (thin events), https://docs.stripe.com/connect/webhooks (`account`).
 """
 
 from __future__ import annotations
@@ -16,15 +18,25 @@ from typing import Any
 from hutong.channels.errors import NoAnswer, NotAuthentic, NotificationRefused
 from hutong.channels.http import decode_object
 from hutong.channels.model import FINAL_STATES, About, ChannelAnswer, ChannelState, Notification, text
+from hutong.channels.stripe.client import StripeClient
 from hutong.channels.stripe.credentials import StripeKeys
 from hutong.channels.stripe.disputes import DISPUTE_IDS, read_dispute
-from hutong.channels.stripe.requests import NUMBER
+from hutong.channels.stripe.requests import EXPAND, EXPAND_SESSION, NUMBER
 from hutong.channels.stripe.responses import REFUND_IDS, StripeResponses, is_id, metadata, to_instant
 
 _SIGNATURE_HEADER = "stripe-signature"
+_THIN = "v2.core.event"
+_ABSENT = 404
 _INTENT_EVENTS = "payment_intent."
+_SESSION_EXPIRED = "checkout.session.expired"
 _DISPUTE_EVENTS = "charge.dispute."
 _REFUND_EVENTS = frozenset({"refund.created", "refund.updated", "refund.failed", "charge.refund.updated"})
+_NAMED: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "pi_": ("/v1/payment_intents", EXPAND),
+    "cs_": ("/v1/checkout/sessions", EXPAND_SESSION),
+    **{prefix: ("/v1/refunds", {}) for prefix in REFUND_IDS},
+}
+"""Where the objects of thin events are, by how their ids begin."""
 
 
 def parse_notification(
@@ -47,15 +59,70 @@ def parse_notification(
         raise NotificationRefused.because(error, proven=proven) from None
 
 
+async def complete_notification(
+    client: StripeClient, responses: StripeResponses, notification: Notification
+) -> Notification | None:
+    """Fetch the object that a thin event names. One that Stripe does not know is about nothing.
+
+    Errors:
+        NotificationRefused: the object cannot be read.
+    """
+    kind, number = notification.answer.channel_code or "", notification.number
+    path, expand = next(target for prefix, target in _NAMED.items() if number.startswith(prefix))
+    try:
+        reply = await client.get(f"{path}/{number}", expand)
+    except NoAnswer:
+        return None
+    if reply.status == _ABSENT:
+        return _nothing(kind)
+    if not reply.ok or reply.content.get("id") != number:
+        return None
+    try:
+        return _subject(responses, kind, reply.content, None)
+    except NoAnswer as error:
+        raise NotificationRefused.because(error, proven=True) from None
+
+
 def _read(responses: StripeResponses, event: Mapping[str, Any]) -> Notification:
+    """Read an event: a snapshot, which holds its object, or a thin one, which names it.
+
+    One with an account, or with a context, is about another account, which is connected to this one or belongs to the
+    same organization; numbers of ours in its object prove nothing.
+    """
     kind, data = event.get("type"), event.get("data")
+    if not is_id(event.get("id"), "evt_") or event.get("object") not in ("event", _THIN) or not isinstance(kind, str):
+        raise NotAuthentic("unreadable")
+    if event.get("account") is not None or event.get("context") is not None:
+        return _nothing(kind)
+    if event["object"] == _THIN:
+        return _thin(responses, kind.removeprefix("v1."), event)
     subject = data.get("object") if isinstance(data, dict) else None
-    if not is_id(event.get("id"), "evt_") or event.get("object") != "event":
+    if not isinstance(subject, dict):
         raise NotAuthentic("unreadable")
-    if not isinstance(kind, str) or not isinstance(subject, dict):
-        raise NotAuthentic("unreadable")
-    at = to_instant(event.get("created"))
-    if kind.startswith(_INTENT_EVENTS) or kind == "checkout.session.expired":
+    return _subject(responses, kind, subject, to_instant(event.get("created")))
+
+
+def _thin(responses: StripeResponses, kind: str, event: Mapping[str, Any]) -> Notification:
+    """Read a thin event, whose object is yet to be fetched. Others than of payments and disputes are about nothing."""
+    if event.get("livemode") is not responses.livemode:
+        raise NoAnswer("not_ours", "the event is about the other mode of the account")
+    related = event.get("related_object")
+    object_id = related.get("id") if isinstance(related, dict) else None
+    answer = ChannelAnswer(ChannelState.UNKNOWN, channel_code=text(kind, 64))
+    if kind.startswith(_DISPUTE_EVENTS) and is_id(object_id, *DISPUTE_IDS):
+        return Notification(str(object_id), answer, About.DISPUTE)
+    if _is_taken(kind) and is_id(object_id, *_NAMED):
+        return Notification(str(object_id), answer, is_named_only=True)
+    return _nothing(kind)
+
+
+def _is_taken(kind: str) -> bool:
+    return kind.startswith(_INTENT_EVENTS) or kind in _REFUND_EVENTS or kind == _SESSION_EXPIRED
+
+
+def _subject(responses: StripeResponses, kind: str, subject: Mapping[str, Any], at: datetime | None) -> Notification:
+    """Read an event's object; `at` is the time of the event, where the object is as of then."""
+    if kind.startswith(_INTENT_EVENTS) or kind == _SESSION_EXPIRED:
         number = metadata(subject, "attempt_no")
         if number is not None and NUMBER.fullmatch(number):
             read = responses.intent if kind.startswith(_INTENT_EVENTS) else responses.session

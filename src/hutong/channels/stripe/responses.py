@@ -40,11 +40,15 @@ _PROVEN_REFUSALS = frozenset({400, 401, 402, 403, 404})
 
 
 class StripeResponses:
-    """A reader of the answers and objects of one account."""
+    """A reader of the answers and objects of one account.
+
+    Attributes:
+        livemode: Whether its objects move money; those of the other mode are not about this account.
+    """
 
     def __init__(self, codes: Codes, *, livemode: bool) -> None:
         self._codes = codes
-        self._livemode = livemode
+        self.livemode = livemode
 
     def refusal(self, interface: str, reply: StripeReply) -> ChannelAnswer:
         """Look up the error of an answer that is not the requested success."""
@@ -252,7 +256,7 @@ class StripeResponses:
         object_id = thing.get("id")
         if thing.get("object") != kind or not isinstance(object_id, str) or not is_id(object_id, *prefixes):
             raise NoAnswer("unreadable", f"the answer is not a {kind}")
-        if thing.get("livemode", self._livemode) is not self._livemode:
+        if thing.get("livemode", self.livemode) is not self.livemode:
             raise NoAnswer("not_ours", "the answer is about the other mode of the account")
         return object_id
 

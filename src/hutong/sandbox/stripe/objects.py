@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from hutong.sandbox.bill import Entry
@@ -207,6 +207,22 @@ def event(event_id: str, kind: str, subject: dict[str, Any], at: datetime) -> di
         "pending_webhooks": 1,
         "request": {"id": None, "idempotency_key": None},
         "type": kind,
+    }
+
+
+def thin_event(event_id: str, kind: str, subject: dict[str, Any], at: datetime) -> dict[str, Any]:
+    """Return a thin event, which names an object."""
+    path = {"payment_intent": "payment_intents", "refund": "refunds", "dispute": "disputes"}[subject["object"]]
+    return {
+        "id": event_id,
+        "object": "v2.core.event",
+        "context": None,
+        "created": at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "livemode": False,
+        "reason": None,
+        "related_object": {"id": subject["id"], "type": subject["object"], "url": f"/v1/{path}/{subject['id']}"},
+        "snapshot_event": event_id,
+        "type": f"v1.{kind}",
     }
 
 

@@ -35,7 +35,7 @@ from hutong.sandbox.stripe.keys import StripeSandboxKeys
 from hutong.sandbox.stripe.orders import StripeOrders
 from hutong.sandbox.stripe.protocol import StripeAnswer, api_key, fail, reply
 from hutong.sandbox.stripe.refunds_and_payouts import StripeRefundSimulator
-from hutong.sandbox.stripe.validation import Form, StripeRefusal, parse
+from hutong.sandbox.stripe.validation import Form, StripeRefusal, check, parse
 
 SCHEDULE_S = (300, 1800, 7200, 18000, 36000, 43200, 43200, 43200, 43200)
 _KEYS_KEPT = timedelta(hours=24)
@@ -239,7 +239,11 @@ class StripeSimulator(Simulator):
             document = objects.dispute(subject, movements(subject))
         else:
             document = objects.refund(subject, delta_minor=faults.amount_delta_minor)
-        body = orjson.dumps(objects.event(event_id, kind, document, at))
+        form = objects.thin_event if faults.named_only else objects.event
+        event = form(event_id, kind, document, at)
+        if faults.other_account:
+            event["context" if faults.named_only else "account"] = "acct_1SandboxConnected"
+        body = orjson.dumps(event)
 
         def message() -> tuple[Mapping[str, str], bytes]:
             signature = self._keys.sign(body, int(self.store.clock.now().timestamp()), rolled=self._rolled)
@@ -250,6 +254,10 @@ class StripeSimulator(Simulator):
     # The channel's interfaces.
 
     def _route(self, method: str, path: str, interface: str, work: Work) -> web.RouteDef:
+        def checked(form: Form, request: web.Request) -> dict[str, Any]:
+            check(f"{method} {path}", form, strict=self.store.faults.strict)
+            return work(form, request)
+
         async def answer(request: web.Request) -> web.StreamResponse:
             body = (await request.read()).decode("utf-8", "replace")
             try:
@@ -265,7 +273,7 @@ class StripeSimulator(Simulator):
                 interface,
                 number=number,
                 text=text,
-                work=lambda: self._once(request, body, lambda: work(form, request)),
+                work=lambda: self._once(request, body, lambda: checked(form, request)),
                 fail=fail,
                 reply=lambda answer, kind: reply(request, answer, kind, self.store.clock.now()),
             )

@@ -9,11 +9,13 @@ from typing import Any
 from hutong.sandbox.records import OrderState, SandboxOrder, SandboxRefund
 from hutong.sandbox.store import Store
 from hutong.sandbox.stripe import objects
+from hutong.sandbox.stripe.currencies import to_minor
 from hutong.sandbox.stripe.orders import StripeOrders
 from hutong.sandbox.stripe.validation import (
     Form,
     StripeRefusal,
     check_names,
+    check_step,
     integer,
     metadata_of,
     page,
@@ -47,7 +49,8 @@ class StripeRefundSimulator:
         if any(one.order is order and not objects.is_refundable(one) for one in self._store.disputes.values()):
             message = f"Charge {order.data['charge']} has been charged back; cannot issue a refund."
             raise StripeRefusal(400, "charge_disputed", message)
-        amount = integer(form, "amount") if "amount" in form else left
+        amount = to_minor(integer(form, "amount"), order.currency) if "amount" in form else left
+        check_step(int(form.get("amount", 0)), order.currency.lower(), "amount")
         if amount > left:
             raise StripeRefusal(
                 400, None, f"Refund amount ({amount}) is greater than what is left ({left}).", param="amount"

@@ -8,13 +8,9 @@ from itertools import pairwise
 from typing import Any
 from urllib.parse import parse_qsl
 
+from hutong.sandbox.stripe.currencies import MAXIMUM, MAXIMUMS, MINIMUMS, STEPS
+
 _KEY = re.compile(r"([A-Za-z0-9_]+)((?:\[[A-Za-z0-9_]*\])*)")
-MINIMUMS = {
-    "aed": 200, "aud": 50, "brl": 50, "cad": 50, "chf": 50, "cny": 400, "czk": 1500, "dkk": 250, "eur": 50, "gbp": 30,
-    "hkd": 400, "inr": 50, "jpy": 50, "mxn": 1000, "myr": 200, "nok": 300, "nzd": 50, "pln": 200, "ron": 200,
-    "sek": 300, "sgd": 50, "thb": 1000, "usd": 50,
-}  # fmt: skip
-_AMOUNT_MAX = 99_999_999
 
 Form = dict[str, Any]
 
@@ -97,11 +93,26 @@ def money(form: Form, name: str, currency: object) -> tuple[int, str]:
     amount = integer(form, name)
     if not isinstance(currency, str) or currency.lower() not in MINIMUMS:
         raise StripeRefusal(400, None, f"Invalid currency: {currency}.", param="currency")
-    if amount > _AMOUNT_MAX:
-        raise StripeRefusal(400, "amount_too_large", "Amount must be no more than 99999999.", param=name)
-    if amount < MINIMUMS[currency.lower()]:
-        raise StripeRefusal(400, "amount_too_small", "Amount is below the minimum of this currency.", param=name)
+    check_limits(amount, currency.lower(), name)
     return amount, currency.lower()
+
+
+def check_limits(amount: int, currency: str, name: str) -> None:
+    """Refuse an amount out of the limits of its currency, or with a part that the currency does not have."""
+    most = MAXIMUMS.get(currency, MAXIMUM)
+    if amount > most:
+        raise StripeRefusal(400, "amount_too_large", f"Amount must be no more than {most}.", param=name)
+    if amount < MINIMUMS[currency]:
+        raise StripeRefusal(400, "amount_too_small", "Amount is below the minimum of this currency.", param=name)
+    check_step(amount, currency, name)
+
+
+def check_step(amount: int, currency: str, name: str) -> None:
+    """Refuse an amount with a part that its currency does not have at Stripe."""
+    step = STEPS.get(currency, 1)
+    if amount % step:
+        message = f"Invalid amount: {currency} amounts must be evenly divisible by {step}."
+        raise StripeRefusal(400, "parameter_invalid_integer", message, param=name)
 
 
 def one_of(form: Form, name: str, values: Iterable[str], default: str) -> str:

@@ -118,7 +118,7 @@ def test_a_row_of_the_bill_is_in_minor_units(tmp_path: Path) -> None:
 @pytest.fixture
 async def india(world: World) -> World:
     """An account for which Stripe refuses every search."""
-    await world.control.post("next", interface="search", kind="error", status=400, code="not_available", times=1000)
+    await world.control.post("next", interface="search", kind="error", status=400, code="", times=1000)
     return world
 
 
@@ -157,9 +157,10 @@ async def test_without_search_and_list_nothing_is_known(india: World, kind: str)
     assert found.state is ChannelState.UNKNOWN
 
 
-async def test_a_search_that_stripe_answers_with_an_error_of_its_own_proves_nothing(world: World) -> None:
+@pytest.mark.parametrize(("status", "code"), [(500, ""), (400, "never_seen"), (429, "")])
+async def test_another_refusal_of_a_search_proves_nothing(world: World, status: int, code: str) -> None:
     order, _ = await world.pay()
-    await world.control.post("next", interface="search", kind="error", status=500, times=2)
+    await world.control.post("next", interface="search", kind="error", status=status, code=code, times=2)
     found = await world.stripe.query(replace(order, channel_order_no=None), now=world.now)
     assert found.state is ChannelState.UNKNOWN
 

@@ -79,8 +79,9 @@ class StripeClient:
     async def find_intents(self, order: OrderReference) -> StripeReply | list[Mapping[str, Any]]:
         """Find the PaymentIntents with our number in their metadata.
 
-        Stripe's search lags behind by a minute or more, and is not offered in India. Where it is refused, the lists of
-        what was created near the time of the order, and then while it could be placed, are looked through.
+        Stripe's search lags behind by a minute or more, and is not offered in India. Where it is refused without a
+        code, which no public source names, the lists of what was created near the time of the order, and then while it
+        could be placed, are looked through.
 
         Returns:
             The intents, with their charges; or Stripe's answer where it neither searches nor lists.
@@ -90,7 +91,7 @@ class StripeClient:
         """
         query = {"query": f"metadata['attempt_no']:'{order.attempt_no}'", **_EXPAND_LIST}
         reply = await self.get("/v1/payment_intents/search", query)
-        if reply.status not in _NOT_OFFERED:
+        if reply.status not in _NOT_OFFERED or reply.error.get("code"):
             return _entries(reply) if reply.ok else reply
         placed_at = order.placed_at
         for end in (placed_at, placed_at + timedelta(days=1)):

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from hutong.sandbox import SandboxSettings, serve
+from hutong.sandbox.alipay.keys import APP_ID, ISV_APP_ID
 from support.command_line import Run
 
 
@@ -72,3 +73,13 @@ def test_without_a_sandbox_the_address_is_named(command: Run, monkeypatch: pytes
     done = command("sandbox", "reset", "wechat")
     assert done.returncode == 1
     assert "http://127.0.0.1:1/control/wechat/reset" in done.stderr
+
+
+async def test_the_credentials_of_a_merchant_under_a_service_provider_are_printed(command: Run, running: str) -> None:
+    printed = await result(command, "credentials", "wechat", "--provider")
+    assert (printed["sub_mchid"], printed["base_url"]) == ("1900000118", running)
+    printed = await result(command, "credentials", "alipay", "--provider")
+    assert (printed["app_id"], printed["auth_app_id"]) == (ISV_APP_ID, APP_ID)
+    assert (await result(command, "credentials", "stripe"))["base_url"] == running
+    refused = await asyncio.to_thread(command, "sandbox", "credentials", "stripe", "--provider")
+    assert (refused.returncode, refused.stdout) == (2, "")

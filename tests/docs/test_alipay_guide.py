@@ -27,4 +27,6 @@ def test_every_credential_and_method_is_documented() -> None:
 
 def test_every_fault_is_documented() -> None:
     named = {fault for _, fault, _ in [*alipay_doctor._FAULTS.values(), *alipay_doctor._UNKNOWN_KEY.values()]}
-    assert sorted(documented("| fault | meaning |")) == sorted(named | {"certificate_not_yet_valid", "seller_id_wrong"})
+    assert sorted(documented("| fault | meaning |")) == sorted(
+        named | {"certificate_not_yet_valid", "seller_id_wrong", "auth_app_id_wrong"}
+    )

@@ -15,10 +15,12 @@ import aiohttp
 import pytest
 from wechatpayv3 import WeChatPay, WeChatPayType
 from wechatpayv3.core import Core
+from wechatpayv3.type import RequestType
 
 from hutong.sandbox.wechat.keys import (
     APPID,
     MCHID,
+    OPENIDS,
     PUBLIC_KEY_ID,
     SP_APPID,
     SP_MCHID,
@@ -175,6 +177,44 @@ async def test_the_client_sends_a_transfer_and_asks(client: WeChatPay, url: str)
     assert (status, json.loads(text)["transfer_amount"]) == (200, 100)
 
 
+@pytest.mark.parametrize(("amount", "taken"), [(29, None), (30, "张三"), (200_000, "张三")])
+async def test_the_client_names_the_payee_for_wechat_alone(client: WeChatPay, url: str, amount: int, taken) -> None:
+    number = f"t{uuid4().hex[:30]}"
+    infos = [{"info_type": "活动名称", "info_content": "新会员有礼"}]
+    status, text = await asyncio.to_thread(
+        client.mch_transfer_bills, number, "1000", OPENIDS[APPID], amount, "prize", user_name="张三",
+        transfer_scene_report_infos=infos,
+    )  # fmt: skip
+    assert status == 200, text
+    async with aiohttp.ClientSession() as session, session.get(f"{url}/control/wechat/payouts") as response:
+        (payout,) = (await response.json())["payouts"]
+    assert payout["payee"].get("name") == taken
+
+
+async def test_a_transfer_with_a_name_that_does_not_fit_its_amount_is_refused(client: WeChatPay) -> None:
+    for amount, name in ((29, "张三"), (200_000, None), (100, 7)):
+        transfer = {
+            "appid": APPID,
+            "out_bill_no": f"t{uuid4().hex[:30]}",
+            "transfer_scene_id": "1000",
+            "openid": OPENIDS[APPID],
+            "transfer_amount": amount,
+            "transfer_remark": "prize",
+            "transfer_scene_report_infos": [{"info_type": "活动名称", "info_content": "新会员有礼"}],
+        }
+        if name is not None:
+            transfer["user_name"] = client._core.encrypt(name) if isinstance(name, str) else name
+        status, text = await asyncio.to_thread(
+            client._core.request,
+            "/v3/fund-app/mch-transfer/transfer-bills",
+            RequestType.POST,
+            transfer,
+            cipher_data=True,
+        )
+        assert (status, json.loads(text)["code"]) == (400, "PARAM_ERROR")
+        assert json.loads(text)["detail"]["field"] == "/body/user_name"
+
+
 async def test_the_client_of_a_service_provider_is_paid_refunds_and_fetches_the_bill(
     provider: WeChatPay, url: str, notices
 ) -> None:
@@ -251,7 +291,7 @@ async def test_the_client_answers_a_complaint(client: WeChatPay, url: str, notic
     assert (status, json.loads(text)["url"]) == (200, notify_url)
     async with aiohttp.ClientSession() as session:
         await session.post(f"{url}/control/wechat/pay", json={"order_no": number})
-        await session.post(f"{url}/control/wechat/dispute", json={"order_no": number, "words": "没有收到"})
+        await session.post(f"{url}/control/wechat/dispute", json={"order_no": number, "statement": "没有收到"})
     notice = await asyncio.to_thread(client.callback, *await taken.get())
     assert (notice["event_type"], notice["resource"]["action_type"]) == ("COMPLAINT.CREATE", "CREATE_COMPLAINT")
     complaint = notice["resource"]["complaint_id"]

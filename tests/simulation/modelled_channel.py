@@ -7,7 +7,7 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from contextvars import Context
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
 from uuid import UUID
@@ -30,6 +30,7 @@ from hutong.channels import (
     RefundRule,
 )
 from hutong.channels import OrderReference as ChannelOrder
+from hutong.channels.sums import ChannelDiscount, DiscountFunder, ReturnedSums, Sums
 from hutong.errors import NotFound
 
 TIMEOUT_S = 10.0
@@ -55,6 +56,7 @@ class Weather:
         paid: That the payer pays at all.
         returned: That a refund fails after its success.
         portal: That a person gives a part of a payment back in the channel's portal.
+        coupons: That the payer uses coupons, so that the sums of a payment differ.
     """
 
     lost: float = 0.0
@@ -71,6 +73,7 @@ class Weather:
     paid: float = 0.8
     returned: float = 0.0
     portal: float = 0.0
+    coupons: float = 0.0
 
     @classmethod
     def draw(cls, rng: Random) -> Weather:
@@ -98,6 +101,10 @@ class Weather:
         """The same weather, with banks that return refunds and people who use the channel's portal."""
         return replace(self, returned=rng.choice((0.0, 0.0, 0.5)), portal=rng.choice((0.0, 0.0, 0.0, 0.7)))
 
+    def with_coupons(self, wallet: Random) -> Weather:
+        """The same weather, with payers who have coupons."""
+        return replace(self, coupons=wallet.choice((0.0, 0.0, 0.7, 1.0)))
+
     @classmethod
     def fine(cls) -> Weather:
         return cls()
@@ -116,6 +123,20 @@ class Order:
     """What is back with the payer or on its way, by number."""
     must_notify: bool = False
     """Told until somebody takes the word, for nobody may ask any more."""
+    sums: Sums | None = None
+    parts: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """What the payer gets of each refund in `given`, and what it takes back from the settlement."""
+    capture_times: set[datetime | None] = field(default_factory=set)
+    release_times: set[datetime | None] = field(default_factory=set)
+    """When a capture or a release was requested, by the calls about it."""
+
+    @property
+    def settled_minor(self) -> int:
+        return sum(self.taken) if self.sums is None else self.sums.settled_minor
+
+    @property
+    def paid_minor(self) -> int:
+        return sum(self.taken) if self.sums is None else self.sums.paid_minor
 
 
 @dataclass
@@ -137,6 +158,7 @@ class ChannelWorld:
     Args:
         deliver: Posts a notification to the platform; gives back whether it was accepted.
         people: What banks and people in the portal do.
+        wallet: The coupons that payers have, and what the channel says about the parts of refunds.
         counts: Whether a payment counts the order with this number.
     """
 
@@ -147,6 +169,7 @@ class ChannelWorld:
     deliver: Callable[[Mapping[str, str], bytes, Callable[[bool], None]], None]
     note: Callable[[str], None]
     people: Random
+    wallet: Random
     counts: Callable[[str], bool]
     resubmits: bool = True
     voids: bool = False
@@ -154,9 +177,16 @@ class ChannelWorld:
     orders: dict[str, Order] = field(default_factory=dict)
     refunds: dict[str, RefundOrder] = field(default_factory=dict)
     returned: dict[str, int] = field(default_factory=dict)
-    """What came back after it had been given back, by the refund's number."""
+    """What came back to the settlement after it had been given back, by the refund's number."""
     problems: list[str] = field(default_factory=list)
+    states_parts: bool = field(init=False)
+    """Whether the channel states a refund's part of each sum; some state only its amount."""
+    _round_up: int = field(init=False)
     _messages: int = 0
+
+    def __post_init__(self) -> None:
+        self.states_parts = self.wallet.random() < 0.7
+        self._round_up = self.wallet.choice((0, 1, 2))
 
     def chance(self, probability: float) -> bool:
         return probability > 0 and self.rng.random() < probability
@@ -241,10 +271,27 @@ class ChannelWorld:
             return
         order.state = _S.SUCCEEDED
         order.taken.append(amount_minor)
+        if order.request.capture and self.wallet.random() < self.weather.coupons:
+            order.sums = self._use_coupons(amount_minor)
         self.note(f"channel takes {amount_minor} of {order.request.attempt_no}")
         if self.people.random() < self.weather.portal:
             self.loop.call_later(self.people.uniform(5, 90), self._give_back_in_portal, order)
         self._announce(order)
+
+    def _use_coupons(self, amount_minor: int) -> Sums:
+        """The channel bears one coupon and the merchant another, or only one of them does."""
+        settles, borne = (self.wallet.choice((0, 1, self.wallet.randrange(1 + amount_minor // 3))) for _ in range(2))
+        coupons = (("channel", DiscountFunder.CHANNEL, settles), ("shop", DiscountFunder.MERCHANT, borne))
+        return Sums(
+            amount_minor,
+            amount_minor - settles - borne,
+            amount_minor - borne,
+            tuple(
+                ChannelDiscount(name, funder, part, settles=funder is DiscountFunder.CHANNEL)
+                for name, funder, part in coupons
+                if part
+            ),
+        )
 
     def _perhaps_late(self, order: Order) -> None:
         """The payer's bank was faster than the word of the end, so that the money moves all the same."""
@@ -259,19 +306,30 @@ class ChannelWorld:
             return ChannelAnswer(_S.NOT_FOUND, channel_code="ORDER_NOT_EXIST")
         return self.order_answer(order)
 
-    def close(self, number: str) -> ChannelAnswer:
+    def close(self, number: str, requested_at: datetime | None) -> ChannelAnswer:
         order = self.orders.get(number)
         if order is None:
             return ChannelAnswer(_S.NOT_FOUND, channel_code="ORDER_NOT_EXIST")
         if order.state in (_S.PENDING, _S.AUTHORIZED):
+            if order.state is _S.AUTHORIZED:
+                order.release_times.add(requested_at)
+                self._check_times(order)
             order.state = _S.CLOSED
             self._perhaps_late(order)
         return self.order_answer(order)
 
-    def capture(self, number: str, amount_minor: int) -> ChannelAnswer:
+    def _check_times(self, order: Order) -> None:
+        """Some channels know a capture or a release by the time of its request: there is one, of one of the two."""
+        if len(order.capture_times) + len(order.release_times) > 1 or None in order.capture_times | order.release_times:
+            times = f"{order.capture_times} and {order.release_times}"
+            self.problems.append(f"{order.request.attempt_no} is captured and released as of {times}")
+
+    def capture(self, number: str, amount_minor: int, requested_at: datetime | None) -> ChannelAnswer:
         order = self.orders.get(number)
         if order is None:
             return ChannelAnswer(_S.NOT_FOUND, channel_code="ORDER_NOT_EXIST")
+        order.capture_times.add(requested_at)
+        self._check_times(order)
         if order.taken and order.taken != [amount_minor]:
             self.problems.append(f"{number} was captured with {order.taken} and shall be with {amount_minor}")
         if order.state is _S.AUTHORIZED:
@@ -290,6 +348,7 @@ class ChannelWorld:
             amount,
             order.request.currency if amount else None,
             action=qr if action and order.state is _S.PENDING else None,
+            sums=order.sums if order.state is _S.SUCCEEDED else None,
         )
 
     # Refunds
@@ -316,7 +375,7 @@ class ChannelWorld:
             known.state = _S.FAILED
             return
         if self.chance(self.weather.doubtful):
-            order.given[number] = amount
+            self._give(order, number, amount)
             self.loop.call_later(self.rng.choice((self.rng.uniform(0.1, 5), 60.0)), self._end_refund, known, order)
         else:
             self._end_refund(known, order)
@@ -327,20 +386,40 @@ class ChannelWorld:
             # A void that is refused once is refused for ever, since the money goes back by another way then.
             known.state, known.retryable = _S.FAILED, self.rng.random() < 0.5 and not number.startswith("rvo_")
             order.given.pop(number, None)
+            order.parts.pop(number, None)
         else:
             known.state = _S.SUCCEEDED
-            order.given[number] = known.refund.amount_minor
+            self._give(order, number, known.refund.amount_minor)
             self.note(f"channel gives {known.refund.amount_minor} back by {number}")
             if self.people.random() < self.weather.returned:
                 self.loop.call_later(self.people.uniform(1, 60), self._return, known, order)
         if not self.chance(self.weather.silent):
             self._notify(number, About.REFUND, self.refund_answer(number), self.rng.uniform(0.05, 3), sent_before=0)
 
+    def _give(self, order: Order, number: str, amount_minor: int) -> None:
+        """Give back a part of what is left of each sum, in proportion, rounded in this channel's own way."""
+        if number in order.given:
+            return
+        left_minor = sum(order.taken) - sum(order.given.values())
+        parts = tuple(order.parts.values())
+        paid_left = order.paid_minor - sum(paid for paid, _ in parts)
+        settled_left = order.settled_minor - sum(settled for _, settled in parts)
+        order.given[number] = amount_minor
+        order.parts[number] = (
+            self._share(paid_left, amount_minor, left_minor),
+            self._share(settled_left, amount_minor, left_minor),
+        )
+
+    def _share(self, part_left: int, amount_minor: int, left_minor: int) -> int:
+        rounding = (left_minor - 1) * self._round_up // 2
+        return min(amount_minor, (part_left * amount_minor + rounding) // left_minor)
+
     def _return(self, known: RefundOrder, order: Order) -> None:
         """The payer's bank returns a refund, and nobody asks: the word of it is repeated until it is taken."""
         number = known.refund.refund_no
         known.state, known.must_notify = _S.FAILED, True
-        self.returned[number] = order.given.pop(number)
+        del order.given[number]
+        self.returned[number] = order.parts.pop(number)[1]
         self.note(f"channel has {number} back")
         self._notify(number, About.REFUND, self.refund_answer(number), self.people.uniform(0.05, 3), sent_before=0)
 
@@ -353,7 +432,7 @@ class ChannelWorld:
         reference = ChannelOrder(attempt_no, "", sum(order.taken), "CNY", self.clock())
         asked = RefundRequest(number, reference, amount, "", "", self.clock())
         self.refunds[number] = RefundOrder(asked, _S.SUCCEEDED, by_portal=True, must_notify=True)
-        order.given[number] = amount
+        self._give(order, number, amount)
         self.note(f"a person gives {amount} of {attempt_no} back in the portal")
         for _ in range(self.people.choice((1, 1, 3))):
             delay = self.people.uniform(0.05, 3)
@@ -369,7 +448,11 @@ class ChannelWorld:
         known = self.refunds.get(number)
         if known is None:
             return ChannelAnswer(_S.NOT_FOUND, channel_code="REFUND_NOT_EXIST")
-        return ChannelAnswer(known.state, known.refund.amount_minor, "CNY", retryable=known.retryable)
+        amount_minor, order = known.refund.amount_minor, self.orders[known.refund.order.attempt_no]
+        returned = None
+        if order.sums is not None and self.states_parts and known.state is _S.SUCCEEDED:
+            returned = ReturnedSums(amount_minor, *order.parts[number])
+        return ChannelAnswer(known.state, amount_minor, "CNY", retryable=known.retryable, returned=returned)
 
     # Notifications
 
@@ -388,6 +471,7 @@ class ChannelWorld:
         message = {
             "number": number, "about": about, "state": answer.state, "amount": answer.amount_minor,
             "currency": answer.currency, "retryable": answer.retryable,
+            "sums": answer.sums and asdict(answer.sums), "returned": answer.returned and asdict(answer.returned),
         }  # fmt: skip
         order, refund = self.orders.get(number), self.refunds.get(number)
         message["order_no"] = refund.refund.order.attempt_no if refund is not None and refund.by_portal else None
@@ -418,10 +502,14 @@ class ChannelWorld:
         return {number: order.taken for number, order in self.orders.items() if order.taken}
 
     def gave(self) -> dict[str, int]:
-        """What is back with payers, by the refund's number."""
+        """What is back of orders, by the refund's number."""
         return {
             number: known.refund.amount_minor for number, known in self.refunds.items() if known.state is _S.SUCCEEDED
         }
+
+    def gave_parts(self, number: str) -> tuple[int, int]:
+        """What the payer got of a refund that has succeeded, and what it took back from the settlement."""
+        return self.orders[self.refunds[number].refund.order.attempt_no].parts[number]
 
 
 class ModelledChannel(Channel):
@@ -459,11 +547,12 @@ class ModelledChannel(Channel):
         return await self.world.call("query", order.attempt_no, lambda: self.world.query(order.attempt_no))
 
     async def close(self, order: ChannelOrder, *, now: datetime) -> ChannelAnswer:
-        return await self.world.call("close", order.attempt_no, lambda: self.world.close(order.attempt_no))
+        number = order.attempt_no
+        return await self.world.call("close", number, lambda: self.world.close(number, order.close_requested_at))
 
     async def capture(self, order: ChannelOrder, amount_minor: int, *, now: datetime) -> ChannelAnswer:
-        number = order.attempt_no
-        return await self.world.call("capture", number, lambda: self.world.capture(number, amount_minor))
+        number, at = order.attempt_no, order.capture_requested_at
+        return await self.world.call("capture", number, lambda: self.world.capture(number, amount_minor, at))
 
     async def refund(self, refund: RefundRequest, *, now: datetime) -> ChannelAnswer:
         return await self.world.call("refund", refund.refund_no, lambda: self.world.refund(refund))
@@ -479,8 +568,15 @@ class ModelledChannel(Channel):
         if "x-key" not in headers:
             raise NotificationRefused("not proven")
         result = json.loads(body)
+        sums, returned = result["sums"], result["returned"]
         answer = ChannelAnswer(
-            ChannelState(result["state"]), result["amount"], result["currency"], retryable=result["retryable"]
+            ChannelState(result["state"]),
+            result["amount"],
+            result["currency"],
+            retryable=result["retryable"],
+            sums=sums
+            and Sums.read(sums["ordered_minor"], sums["paid_minor"], sums["settled_minor"], sums["discounts"]),
+            returned=returned and ReturnedSums(**returned),
         )
         key = headers["x-key"]
         about, order_no = About(result["about"]), result["order_no"]

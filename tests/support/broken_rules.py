@@ -20,6 +20,7 @@ from hutong.payments.model import AttemptState, PaymentEvent, PaymentEventType, 
 from hutong.payments.refunds import channel_answers as refund_answers
 from hutong.payments.refunds import create as refund_create
 from hutong.payments.refunds import lifecycle as refund_lifecycle
+from hutong.payments.refunds import portal
 from hutong.payments.refunds.portal import PortalOutcome, PortalRefunds, PortalResult
 from hutong.payments.store import find
 
@@ -147,6 +148,26 @@ def ignore_the_portal(patch: Patch) -> None:
     patch.setattr(PortalRefunds, "take", nothing)
 
 
+def credit_what_was_ordered(patch: Patch) -> None:
+    """The merchant is credited with what was ordered, though the channel does not settle the merchant's own coupon."""
+    success = postings.success
+
+    def booked(payment: Any, attempt: Any, **funding: Any) -> Any:
+        return success(payment, replace(attempt, channel_discounts=None), **funding)
+
+    patch.setattr(postings, "success", booked)
+
+
+def refund_out_of_proportion(patch: Patch) -> None:
+    """A refund of a part takes the same part of the settlement, whatever coupons have made of it."""
+
+    def parts(_payment: Any, attempt: Any, _refunds: Any, amount_minor: int) -> tuple[int | None, int | None]:
+        return (None, None) if attempt.sums is None else (amount_minor, amount_minor)
+
+    patch.setattr(refund_create, "parts_of", parts)
+    patch.setattr(portal, "parts_of", parts)
+
+
 BROKEN: list[Callable[[Patch], None]] = [
     close_without_asking,
     refund_without_a_lock,
@@ -159,4 +180,6 @@ BROKEN: list[Callable[[Patch], None]] = [
     keep_the_surplus,
     keep_what_has_come_back,
     ignore_the_portal,
+    credit_what_was_ordered,
+    refund_out_of_proportion,
 ]

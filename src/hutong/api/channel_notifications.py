@@ -16,7 +16,7 @@ from hutong.telemetry import get_logger
 
 _log = get_logger(__name__)
 _REFUSED = Counter("hutong_notifications_refused_total", "Notifications that were refused.", ["channel", "reason"])
-_REFUSALS = (channels.NotificationRefused, *payments.NOTIFICATION_REFUSALS, errors.NotFound, BodyTooLarge)
+_REFUSALS = (channels.NotificationRefused, *payments.errors.NOTIFICATION_REFUSALS, errors.NotFound, BodyTooLarge)
 """Reasons not to accept a message: not authentic, of another amount, replayed, about no number of the account, longer
 than any channel's."""
 

@@ -65,7 +65,7 @@ class JsonAnswers:
         """
         answer = result.answer or self.order(result)
         if answer.status == _REFUSED:
-            raise payments.OrderNoReused(
+            raise payments.errors.OrderNoReused(
                 "`merchant_order_no` was used for a payment with other content", param="merchant_order_no"
             )
         return Response(answer.body, answer.status, media_type=MEDIA_TYPE)

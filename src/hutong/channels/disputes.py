@@ -42,7 +42,7 @@ class DisputeReport:
             a complaint, and after a won dispute.
         fee_minor: What it has charged for the dispute by now, less what it has given back.
         reason: The channel's code of the reason, cut to 64 characters.
-        statement: The payer's own words, cut to 1,000 characters; foreign text.
+        statement: What the payer has written, cut to 1,000 characters; foreign text.
         due_at: Until when the merchant may answer.
         changed_at: When the channel stated this, by its own clock: an earlier statement changes nothing.
     """

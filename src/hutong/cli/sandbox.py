@@ -229,6 +229,26 @@ def show(
     _print(_call(channel, what, None))
 
 
+@sandbox.command()
+def credentials(
+    channel: Channel,
+    provider: Annotated[
+        bool, typer.Option("--provider", help="Of a merchant under a service provider, which wechat and alipay play.")
+    ] = False,
+) -> None:
+    """Print the credentials of the account at the sandbox, such as for `hutong channels rotate`."""
+    from hutong import sandbox as simulators
+
+    settings = load_settings()
+    url = f"http://{settings.sandbox_host}:{settings.sandbox_port}"
+    make = simulators.provider_accounts if provider else simulators.accounts
+    found = make(settings.home / "sandbox", url).get(channel)
+    if found is None:
+        print_problem(f"hutong: the sandbox has no such account at {channel}")
+        sys.exit(2)
+    print_json(found)
+
+
 def _serve(speed: float, fd: int | None) -> None:
     """Simulate channels until interrupted.
 

@@ -7,16 +7,9 @@ included; an id has one effect and one answer, permanently; rows of the journal 
 from hutong.ledger.accounting import days
 from hutong.ledger.accounting.chart import CHART, AccountOwner
 from hutong.ledger.accounting.day_cut import DayCut, run_day_cut
+from hutong.ledger.accounting.events import EVENTS, EventCode
 from hutong.ledger.accounting.memo import Memo, enter_memos
-from hutong.ledger.accounting.postings import (
-    EVENTS,
-    Chain,
-    EventCode,
-    Opening,
-    Posting,
-    book,
-    derive_id,
-)
+from hutong.ledger.accounting.postings import Chain, Opening, Posting, book, derive_id
 from hutong.ledger.accounting.reversal import reverse
 from hutong.ledger.accounting.statements import (
     AccountStatement,

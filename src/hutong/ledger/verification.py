@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from hutong import db
 from hutong.errors import InvalidParameter
-from hutong.ledger.accounting.postings import EventCode
+from hutong.ledger.accounting.events import EventCode
 from hutong.ledger.hash_chain import GENESIS, LEAF_BYTES, link, seal
 from hutong.ledger.model import BALANCE_MAX
 from hutong.ledger.statements import sql as _sql

@@ -5,7 +5,7 @@ has not proven is never taken for a failure; at most one attempt of a payment co
 surplus.
 """
 
-from hutong.payments import disputes, items, refunds, restored
+from hutong.payments import disputes, errors, items, refunds, restored
 
 # isort: split
 # Decisions stand on everything else here.
@@ -15,7 +15,6 @@ from hutong.payments.attempt_outcomes import attempt_outcomes
 from hutong.payments.channel_reports import ChannelReport, RecordReport
 from hutong.payments.create import PlaceResult
 from hutong.payments.documents import Documents, list_items, timeline
-from hutong.payments.errors import NOTIFICATION_REFUSALS, OrderNoReused
 from hutong.payments.export import stream_payments, stream_refunds
 from hutong.payments.in_doubt import in_doubt_documents
 from hutong.payments.lifecycle import Payments, PaymentsConfig
@@ -40,7 +39,6 @@ from hutong.payments.store import find, list_payments
 from hutong.payments.transactions import PaymentTransactions, PlaceOrder
 
 __all__ = [
-    "NOTIFICATION_REFUSALS",
     "Answers",
     "Attempt",
     "AttemptState",
@@ -52,7 +50,6 @@ __all__ = [
     "NewPayment",
     "OperatorAction",
     "OperatorActionType",
-    "OrderNoReused",
     "Payment",
     "PaymentEventType",
     "PaymentStatus",
@@ -68,6 +65,7 @@ __all__ = [
     "approval_handlers",
     "attempt_outcomes",
     "disputes",
+    "errors",
     "exceptions",
     "find",
     "in_doubt_documents",

@@ -122,9 +122,17 @@ class ChannelCalls:
     def _refund_request(self, payment: Payment, refund: Refund) -> channels.RefundRequest:
         attempt = payment.attempt(refund.attempt_id)
         captured_minor = attempt.amount_captured_minor or payment.amount_minor
+        # A repetition is the same request, whatever is requested of the payment meanwhile.
+        captured_at = payment.capture_requested_at if attempt is payment.counted_attempt else None
+        order = replace(
+            self._order(payment, attempt),
+            amount_minor=captured_minor,
+            capture_requested_at=captured_at,
+            close_requested_at=None,
+        )
         return channels.RefundRequest(
             refund_no=refund.number,
-            order=replace(self._order(payment, attempt), amount_minor=captured_minor),
+            order=order,
             amount_minor=refund.amount_minor,
             reason=refund.reason,
             notify_url=notify_url(self._public_url, refund.account_id),

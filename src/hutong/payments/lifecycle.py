@@ -131,14 +131,9 @@ class Payments:
         self.notifications, self.match_exceptions = taken, taken.match_known
         self.notify: Callable[[UUID, Mapping[str, str], bytes], Awaitable[channels.HttpAnswer]] = taken.take
         poller = partial(
-            Poller[Attempt],
-            database,
-            clock=clock,
-            resolve=self._attempts.resolve,
-            wake=sql.wake_attempts,
-            account=attrgetter("account_id"),
-            describe=_describe,
-        )
+            Poller[Attempt], database, clock=clock, resolve=self._attempts.resolve, wake=sql.wake_attempts,
+            account=attrgetter("account_id"), describe=_describe,
+        )  # fmt: skip
         self._due = poller(claim=claim_due)
         self._verifiable = poller(claim=claim_verifiable)
 

@@ -91,7 +91,7 @@ class Return(_Strict):
     notify: Notify | None = None
 
 
-class Dispute(_Strict):
+class OpenDispute(_Strict):
     """A dispute by the payer of a paid order; without an amount, of the whole. See `Simulator.open_dispute`."""
 
     order_no: str
@@ -131,6 +131,7 @@ class Change(_Strict):
     maintenance_ms: Milliseconds | None = None
     auto_pay_ms: Milliseconds | None = None
     money_out_ms: Milliseconds | None = None
+    strict: bool = True
     notify: Notify | None = None
     calls: list[Call] | None = None
 
@@ -256,7 +257,7 @@ class _Control:
         return _outcome(refund, self._simulator.return_refund(refund, self._notify(body.notify)))
 
     async def dispute(self, request: web.Request) -> web.Response:
-        body = await _read(request, Dispute)
+        body = await _read(request, OpenDispute)
         order = self._store.orders.get(body.order_no) or _absent("order")
         amount, notify = body.amount_minor or order.captured_minor, self._notify(body.notify)
         opened = self._simulator.open_dispute(
@@ -296,7 +297,7 @@ class _Control:
         for unknown in map(self._unknown, body.calls or ()):
             if unknown is not None:
                 return unknown
-        for name in body.model_fields_set & {"latency_ms", "percent", "auto_pay_ms", "money_out_ms"}:
+        for name in body.model_fields_set & {"latency_ms", "percent", "auto_pay_ms", "money_out_ms", "strict"}:
             setattr(faults, name, getattr(body, name))
         if body.maintenance_ms is not None:
             faults.maintenance_until = self._store.clock.now() + timedelta(milliseconds=body.maintenance_ms)

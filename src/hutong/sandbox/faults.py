@@ -78,6 +78,8 @@ class Faults:
         maintenance_until: Until then every call fails with the channel's own system error and has no effect.
         auto_pay_ms: The time after which the payer of a placed order pays automatically; None: only on request.
         money_out_ms: The time after which an accepted refund or payout succeeds automatically; None: only on request.
+        strict: Whether requests are refused that break the channel's published rules. False refuses only requests
+            that cannot be fulfilled, for experiments.
     """
 
     latency_ms: int = 0
@@ -85,6 +87,7 @@ class Faults:
     maintenance_until: datetime | None = None
     auto_pay_ms: int | None = None
     money_out_ms: int | None = 0
+    strict: bool = True
     notify: NotifyFaults = field(default_factory=NotifyFaults)
     calls: list[CallFault] = field(default_factory=list)
     _dice: random.Random = field(default_factory=lambda: random.Random(0), repr=False)  # noqa: S311 - a fault, no secret

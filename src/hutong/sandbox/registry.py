@@ -22,3 +22,9 @@ def accounts(folder: Path, url: str) -> dict[str, dict[str, object]]:
         url: The address of the sandbox, such as "http://127.0.0.1:8090".
     """
     return {kind.channel: kind.credentials(folder / kind.channel, url) for kind in SIMULATORS}
+
+
+def provider_accounts(folder: Path, url: str) -> dict[str, dict[str, object]]:
+    """Return the credentials of a merchant under a service provider, by the channels that play one."""
+    made = {kind.channel: kind.provider_credentials(folder / kind.channel, url) for kind in SIMULATORS}
+    return {channel: credentials for channel, credentials in made.items() if credentials is not None}

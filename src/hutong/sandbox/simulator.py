@@ -55,6 +55,12 @@ class Simulator(Protocol):
         """Return the credentials of a channel account that points at this simulator at `url`."""
         ...
 
+    @classmethod
+    def provider_credentials(cls, folder: Path, url: str) -> dict[str, object] | None:
+        """Return those of a merchant under a service provider; None where the channel plays none."""
+        del folder, url
+        return None
+
     @staticmethod
     def accepted(status: int, body: bytes) -> bool:
         """Return whether the platform's answer to a notification ends its repetition."""

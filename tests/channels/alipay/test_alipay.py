@@ -290,6 +290,20 @@ async def test_a_refund_after_a_year_is_not_sent(world: AlipayWorld) -> None:
     assert (await channel.refund(begun, now=late)).code == "refund_window_passed"  # begun in time, so it is asked
 
 
+async def test_a_refund_that_is_stated_without_a_status_is_in_doubt(world: AlipayWorld) -> None:
+    channel, now, request = world.channel(), world.clock.now(), await world.paid()
+    unknown = world.refund(request, 8800)
+    world.simulator.outgoing.omits_status = True
+    assert (await channel.query_refund(unknown, now=now)).state is NOT_FOUND  # nothing is stated of it at all
+    refund = world.refund(request, 800)
+    assert (await channel.refund(refund, now=now)).state is SUCCEEDED
+    for answer in (await channel.query_refund(refund, now=now), await channel.refund(refund, now=now)):
+        assert (answer.state, answer.channel_code) == (UNKNOWN, "refund_status=none")
+    assert [entry["event"] for entry in world.simulator.store.truth][-2:] == ["refund_accepted", "refunded"]
+    world.simulator.outgoing.omits_status = False
+    assert (await channel.query_refund(refund, now=now)).state is SUCCEEDED
+
+
 async def test_a_refund_may_fail_after_it_was_taken_on(world: AlipayWorld) -> None:
     channel, request, now = world.channel(), await world.paid(), world.clock.now()
     refund = world.refund(request, 100)

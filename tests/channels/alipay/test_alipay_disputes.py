@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hutong.channels import About, Http, NotificationRefused, PayRequest
 from hutong.channels.alipay.adapter import Alipay
+from hutong.channels.alipay.disputes import _RISK_STATES, _TRADE_STATES, _RiskComplaints, _TradeComplaints
 from hutong.channels.disputes import DisputeReport, DisputeResponse, DisputeState, ResponseOutcome
 from hutong.errors import InvalidParameter
 from support.fixtures.alipay import START, AlipayWorld, alipay_world
@@ -291,3 +294,58 @@ async def test_a_complaint_about_another_seller_is_none_of_ours(world: AlipayWor
     assert (await other.respond_to_dispute(answer(number), now=now)).outcome is UNKNOWN
     assert await world.channel().query_dispute("1" * 28, now=now) is None
     assert await world.channel().query_dispute("no_number", now=now) is None
+
+
+NODES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20) | st.sampled_from(["8.00", "2088102146225135"]),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["trade_no", "out_no", "amount"]), inner)
+    ),
+    max_leaves=5,
+)
+FIELDS = [
+    "complain_event_id",
+    "target_type",
+    "target_id",
+    "trade_amount",
+    "merchant_order_no",
+    "trade_no",
+    "complain_reason",
+    "content",
+    "gmt_create",
+    "gmt_modified",
+    "reply_detail_infos",
+    "id",
+    "opposite_pid",
+    "complain_amount",
+    "process_code",
+    "process_remark",
+    "complaint_trade_info_list",
+    "complain_content",
+    "gmt_overdue",
+    "gmt_complain",
+    "leaf_category_name",
+]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    node=st.dictionaries(st.sampled_from(FIELDS), NODES),
+    status=st.sampled_from([*_TRADE_STATES, *_RISK_STATES, "", "X"]) | NODES,
+    ours=st.booleans(),
+)
+def test_whatever_a_complaint_states_it_takes_no_money_and_ends_only_by_a_known_status(
+    node, status, ours: bool
+) -> None:
+    seller = "2088102146225135"
+    node = node | {"status": status} | ({"opposite_pid": seller} if ours else {})
+    for complaints, states in ((_TradeComplaints(seller), _TRADE_STATES), (_RiskComplaints(seller), _RISK_STATES)):
+        report = complaints.report(node)
+        if report is None:
+            continue
+        assert (report.taken_minor, report.fee_minor, report.currency) == (0, 0, "CNY")
+        assert report.amount_minor >= 0
+        assert report.state is NEEDS_RESPONSE or status in states
+        if states is _RISK_STATES:
+            assert node["opposite_pid"] == seller
+        complaints.answer(node, answer("1"))

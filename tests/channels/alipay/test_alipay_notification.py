@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -248,6 +249,30 @@ def test_a_refund_is_recognized_by_its_own_number(alipay: Alipay, alipay_keys) -
     assert (results.about, results.number, results.answer.state) == (About.REFUND, "ref_1", ChannelState.SUCCEEDED)
     assert results.answer.amount_minor is None  # it tells the sum of all refunds only
     assert results.answer.happened_at == datetime(2026, 1, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '"x"', "{}", '{"complain_event_id": 7}', '{"complain_event_id": "7"}']
+)
+def test_a_message_that_names_no_complaint_is_unreadable(alipay: Alipay, alipay_keys, content: str) -> None:
+    fields = {
+        "msg_method": "alipay.merchant.tradecomplain.changed", "notify_id": "1", "app_id": notice()["app_id"],
+        "version": "1.1", "charset": "GBK", "biz_content": content,
+    }  # fmt: skip
+    with pytest.raises(NotificationRefused) as caught:
+        alipay.parse_notification({}, signed(alipay_keys.public.key, fields, codec="gbk"), now=NOW)
+    assert (caught.value.reason, caught.value.is_unreadable) == ("unreadable", True)
+
+
+def test_a_card_that_takes_no_refund_back_makes_no_refund_fail(alipay: Alipay, alipay_keys) -> None:
+    content = {"trade_no": "1", "out_trade_no": ATTEMPT_NO, "out_request_no": "ref_1", "dback_status": "F"}
+    fields = {
+        "msg_method": "alipay.trade.refund.depositback.completed", "notify_id": "1", "utc_timestamp": "1767225600000",
+        "app_id": notice()["app_id"], "version": "1.1", "charset": "utf-8", "biz_content": json.dumps(content),
+    }  # fmt: skip
+    body = signed(alipay_keys.public.key, fields)
+    # The money goes to the payer's balance at Alipay then, so the refund stays a success.
+    assert alipay.parse_notification({}, body, now=NOW).about is About.NOTHING
 
 
 def test_a_message_of_another_kind_is_taken_and_forgotten(alipay: Alipay, alipay_keys) -> None:

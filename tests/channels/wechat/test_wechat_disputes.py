@@ -39,8 +39,8 @@ def make_provider(keys, url: str, http: Any) -> WeChatPay:
     return WeChatPay(credentials, http, Codes(load_codes(WeChatPay.code_map)))  # type: ignore[arg-type]
 
 
-def reply(dispute_no: str, words: str | None = "我们马上退款", *, accepts: bool = False) -> DisputeResponse:
-    return DisputeResponse(number("rsp"), dispute_no, {} if words is None else {"response": words}, accepts)
+def reply(dispute_no: str, text: str | None = "我们马上退款", *, accepts: bool = False) -> DisputeResponse:
+    return DisputeResponse(number("rsp"), dispute_no, {} if text is None else {"response": text}, accepts)
 
 
 async def state(rig: Rig, dispute_no: str, now: datetime) -> DisputeState:
@@ -61,7 +61,7 @@ async def replies(rig: Rig, dispute_no: str, now: datetime) -> list[str]:
 @both
 async def test_a_complaint_is_notified_by_its_number_and_queried(rig: Rig, receiver, now) -> None:
     request, dispute_no = await complain(
-        rig, now, order={"notify_url": receiver.url}, amount_minor=3000, words="鞋子没有收到"
+        rig, now, order={"notify_url": receiver.url}, amount_minor=3000, statement="鞋子没有收到"
     )
     while True:
         notice = rig.channel.parse_notification(*(await asyncio.wait_for(receiver.taken.get(), 10)), now=now)
@@ -80,14 +80,14 @@ async def test_a_complaint_is_notified_by_its_number_and_queried(rig: Rig, recei
     day = report.opened_at.astimezone(BEIJING).date()
     assert report == DisputeReport(
         dispute_no, NEEDS, 3000, "CNY", order_no=request.attempt_no, channel_order_no=paid.channel_order_no,
-        taken_minor=0, fee_minor=0, reason="REFUND", words="鞋子没有收到", opened_at=report.opened_at,
+        taken_minor=0, fee_minor=0, reason="REFUND", statement="鞋子没有收到", opened_at=report.opened_at,
         changed_at=report.changed_at,
         due_at=datetime(day.year, day.month, day.day, tzinfo=BEIJING) + timedelta(days=2),
     )  # fmt: skip
 
 
 @both
-async def test_a_complaint_goes_from_reply_over_further_words_to_settled_and_is_continued(rig: Rig, now) -> None:
+async def test_a_complaint_goes_from_reply_over_further_text_to_settled_and_is_continued(rig: Rig, now) -> None:
     _, dispute_no = await complain(rig, now, reason="SERVICE_NOT_WORK")
     answered = await rig.channel.respond_to_dispute(reply(dispute_no), now=now)
     assert answered.outcome is ResponseOutcome.TAKEN
@@ -123,7 +123,7 @@ async def test_a_response_whose_answer_was_lost_is_sent_again_and_the_payer_read
 
 @alone
 @pytest.mark.parametrize("kind", ["unsigned", "bad_signature", "stale", "malformed", "dropped"])
-async def test_nothing_is_said_to_the_payer_while_the_history_is_not_proven(rig: Rig, kind: str, now) -> None:
+async def test_nothing_is_written_to_the_payer_while_the_history_is_not_proven(rig: Rig, kind: str, now) -> None:
     _, dispute_no = await complain(rig, now)
     await rig.next("history", kind, match=dispute_no, times=2)
     answer = await rig.channel.respond_to_dispute(reply(dispute_no), now=now)
@@ -133,7 +133,7 @@ async def test_nothing_is_said_to_the_payer_while_the_history_is_not_proven(rig:
 
 
 @alone
-async def test_a_refusal_is_told_with_its_code_and_an_unknown_one_decides_nothing(rig: Rig, now) -> None:
+async def test_a_refusal_is_returned_with_its_code_and_an_unknown_one_decides_nothing(rig: Rig, now) -> None:
     _, dispute_no = await complain(rig, now)
     for status, code, outcome in (
         (400, "INVALID_REQUEST", ResponseOutcome.REFUSED),
@@ -346,9 +346,9 @@ async def test_a_list_leaves_out_what_is_not_ours_and_ends_with_its_pages(wired,
     ]
 
 
-def entry(kind: str, words: str, second: int) -> dict[str, Any]:
+def entry(kind: str, text: str, second: int) -> dict[str, Any]:
     at = f"2026-03-20T13:29:{second:02d}+08:00"
-    return {"log_id": str(second), "operate_type": kind, "operate_details": words, "operate_time": at}
+    return {"log_id": str(second), "operate_type": kind, "operate_details": text, "operate_time": at}
 
 
 @pytest.mark.parametrize(
@@ -365,7 +365,7 @@ def entry(kind: str, words: str, second: int) -> dict[str, Any]:
         ([entry("MERCHANT_RESPONSE", "好的", 5), entry("PLATFORM_RESPONSE", "请处理", 9)], False),
     ],
 )
-async def test_a_reply_is_sent_unless_it_is_the_merchants_since_the_payers_last_words(
+async def test_a_reply_is_sent_unless_it_is_the_merchants_since_the_payer_wrote(
     wired, wire, clock, history, sent: bool
 ) -> None:
     wire.answers = [(200, {"data": history, "total_count": len(history)}), *([(204, None)] if sent else [])]

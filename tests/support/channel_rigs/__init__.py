@@ -20,7 +20,7 @@ import orjson
 from hutong.channels import ActionKind, Channel, ChannelAnswer, ChannelState, Codes, Http, OrderReference, PayRequest
 from hutong.channels.codes.codes import load_codes
 
-NAMES = ("wechat", "wechat-partner", "alipay", "alipay-certificate", "stripe", "unionpay", "unionpay-pfx")
+NAMES = ("wechat", "wechat-partner", "alipay", "alipay-partner", "stripe", "unionpay", "unionpay-pfx")
 INTERFACES = ("place", "query", "close")
 UNPROVEN = {
     "unsigned": "unsigned",

@@ -1,4 +1,7 @@
-"""Alipay under the contract, in public-key mode and in certificate mode; payers scan every code at once."""
+"""Alipay under the contract, in public-key mode, and in certificate mode by an application that acts for the merchant.
+
+Payers scan every code at once.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +35,14 @@ def _keys(folder: Path) -> AlipaySandboxKeys:
 
 
 def make_rig(name: str, bench: Bench) -> Rig:
-    certificate_mode = name == "alipay-certificate"
+    certificate_mode = name == "alipay-partner"
     keys, other = _keys(bench.folder / "alipay"), _keys(bench.other_folder / "alipay")
     control = Control(bench.url, bench.session, "alipay")
 
-    make_scanned: Any = maker(Scanned, keys.credentials(bench.url, certificate_mode=certificate_mode), bench)
+    credentials = keys.credentials(bench.url)
+    if certificate_mode:
+        credentials = keys.provider_credentials(bench.url, certificate_mode=True)
+    make_scanned: Any = maker(Scanned, credentials, bench)
 
     def make(*, http: Http | None = None, **changed: object) -> Scanned:
         made = make_scanned(http=http, **changed)

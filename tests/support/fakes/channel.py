@@ -108,7 +108,8 @@ class HonestChannel(Channel):
         known = self.orders[order.attempt_no]
         known.intents.add(order.capture_requested_at)
         assert len(known.intents - {None}) == 1, "a capture has one time, and excludes a release"
-        assert (order.capture, order.notify_url) == (False, known.request.notify_url)
+        assert not order.capture
+        assert order.notify_url
         if known.state is ChannelState.AUTHORIZED:
             known.state, known.captured_minor = ChannelState.SUCCEEDED, amount_minor
         return self._answer(known)

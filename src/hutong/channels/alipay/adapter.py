@@ -106,7 +106,7 @@ class Alipay(Channel):
         """
         check_order(request, self.capabilities)
         interface = PRODUCTS[request.method].interface
-        mini_app_id = self._credentials.mini_app_id or self._credentials.app_id
+        mini_app_id = self._credentials.mini_app_id or self._credentials.merchant_app_id
         content = order_content(request, qr_product=self._credentials.qr_product, mini_app_id=mini_app_id)
         if request.method in ("alipay_qr", "alipay_jsapi"):
             return await self._place(interface, content, request, now)
@@ -233,7 +233,7 @@ class Alipay(Channel):
         return await self._disputes.respond(response, now=now)
 
     def parse_notification(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Notification:  # noqa: ARG002 - all is in the body
-        """Verify and read a notification; it must be about this application and this seller."""
+        """Verify and read a notification; it must be about these applications and this seller."""
         return parse_notification(self._credentials, self._keys, self._responses, body, now=now)
 
     async def fetch_named_key(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> bool:  # noqa: ARG002 - all is in the body
@@ -262,5 +262,5 @@ class Alipay(Channel):
         return read_bill(bill, self._credentials.seller_id)
 
     async def diagnose(self, *, now: datetime) -> list[AccountFinding]:
-        """Check the certificates, then query an order that does not exist."""
-        return await diagnose(self._client, self._keys, self._credentials.seller_id, now=now)
+        """Check the certificates, then query an order that does not exist, and whose the token and the bills are."""
+        return await diagnose(self._client, self._keys, self._credentials, now=now)

@@ -3,7 +3,8 @@
 The signature covers the bytes of the node exactly as received, so the node is cut out of the answer, never rebuilt.
 
 Source:
-    https://opendocs.alipay.com/common/02kf5p (parameters and answers), https://opendocs.alipay.com/common/02mse7
+    https://w3cschool.cn/aliminiapp/aliminiapp-dcmn2d18.html (`app_auth_token`: a third-party application acts for a
+    merchant), https://opendocs.alipay.com/common/02kf5p (parameters and answers), https://opendocs.alipay.com/common/02mse7
     (verifying), https://opendocs.alipay.com/common/056zub (alipay.open.app.alipaycert.download).
 """
 
@@ -30,6 +31,10 @@ from hutong.clock import BEIJING
 
 SUCCESS = "10000"
 PATH = "/gateway.do"
+CERTIFICATE = "alipay.open.app.alipaycert.download"
+AUTHORIZATION_QUERY = "alipay.open.auth.token.app.query"
+_OWN = frozenset({CERTIFICATE, AUTHORIZATION_QUERY})
+"""What an application asks for itself, not for the merchant that it acts for."""
 _NAMED = re.compile(r"(?i)\bcharset=\"?([0-9a-z-]+)")
 _SN = re.compile(r"[0-9a-f]{1,64}")
 
@@ -39,6 +44,8 @@ class AlipayClient:
 
     def __init__(self, credentials: AlipayCredentials, keys: AlipayKeys, http: Http, codes: Codes) -> None:
         self._app_id = credentials.app_id
+        token = credentials.app_auth_token
+        self._authorization = {} if token is None else {"app_auth_token": token.get_secret_value()}
         self._base_url = credentials.base_url
         self._keys = keys
         self._http = http
@@ -77,6 +84,7 @@ class AlipayClient:
             "version": "1.0",
             **_application(content, flat=flat),
             **self._keys.common,
+            **({} if method in _OWN else self._authorization),
         }
         if notify_url:
             parameters["notify_url"] = notify_url
@@ -140,9 +148,8 @@ class AlipayClient:
 
     async def _fetch(self, certificate_sn: str, now: datetime) -> bool:
         """Fetch a certificate from Alipay and adopt it; return whether Alipay has answered with one, or has none."""
-        method = "alipay.open.app.alipaycert.download"
         try:
-            parts = _open(await self._send(method, {"alipay_cert_sn": certificate_sn}, now=now), method)
+            parts = _open(await self._send(CERTIFICATE, {"alipay_cert_sn": certificate_sn}, now=now), CERTIFICATE)
         except NoAnswer:
             return False
         content = parts.node.get("alipay_cert_content")

@@ -48,6 +48,7 @@ _RSA = "1.2.840.113549.1.1."
 _CHAIN_MAX = 4
 _TEST_HOSTS = ("openapi-sandbox.dl.alipaydev.com", "openapi.alipaydev.com")
 _TEST_AUTHORITY = "Ant Financial Certification Authority Class 2 R1 test"
+_TOKEN = re.compile(r"[0-9A-Za-z_-]+")
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----")
 
 
@@ -64,6 +65,8 @@ class AlipayCredentials(BaseModel):
             during a change.
         alipay_root_certificates: The file of Alipay's root certificates, PEM.
         qr_product: What the contract for `alipay_qr` is for: 订单码 (QR_CODE_OFFLINE) or 当面付 (FACE_TO_FACE_PAYMENT).
+        app_auth_token, auth_app_id: For a third-party application that acts for the merchant: the token by which the
+            merchant has authorized it, and the merchant's own application that it was authorized for.
         mini_app_id: The mini program in which payers pay by `alipay_jsapi`, where it is not the application itself.
         base_url: The address of Alipay.
     """
@@ -78,6 +81,8 @@ class AlipayCredentials(BaseModel):
     alipay_certificates: Annotated[list[str], Field(max_length=4)] = []
     alipay_root_certificates: str | None = None
     qr_product: Literal["QR_CODE_OFFLINE", "FACE_TO_FACE_PAYMENT"] = "QR_CODE_OFFLINE"
+    app_auth_token: Annotated[SecretStr, Field(max_length=128)] | None = None
+    auth_app_id: Annotated[str, Field(pattern=r"^[0-9]{1,32}$")] | None = None
     mini_app_id: Annotated[str, Field(pattern=r"^[0-9]{1,32}$")] | None = None
     base_url: str = "https://openapi.alipay.com"
 
@@ -85,6 +90,18 @@ class AlipayCredentials(BaseModel):
     def is_test(self) -> bool:
         """Whether the account is one of Alipay's own sandbox, whose certificates lead to no root."""
         return urlsplit(self.base_url).hostname in _TEST_HOSTS
+
+    @property
+    def merchant_app_id(self) -> str:
+        """The merchant's application, for which requests are made: the one that signs them, unless it acts for it."""
+        return self.auth_app_id or self.app_id
+
+    @field_validator("app_auth_token")
+    @classmethod
+    def _is_token(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _TOKEN.fullmatch(value.get_secret_value()):
+            raise ValueError("must be a token that Alipay has given, of letters, digits, _ and -")
+        return value
 
     @field_validator("app_private_key")
     @classmethod
@@ -113,6 +130,8 @@ class AlipayCredentials(BaseModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> AlipayCredentials:
+        if (self.app_auth_token is None) != (self.auth_app_id is None):
+            raise ValueError("an application that acts for a merchant needs both app_auth_token and auth_app_id")
         own = private_key(self.app_private_key.get_secret_value(), checked=True, bare=True)
         application = own.public_key().public_numbers()
         parts = (self.app_certificate, self.alipay_root_certificates, self.alipay_certificates)

@@ -12,15 +12,20 @@ import re
 from datetime import datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
-from hutong.channels.alipay.client import AlipayClient
-from hutong.channels.alipay.credentials import AlipayKeys
+from hutong.channels.alipay.client import AUTHORIZATION_QUERY, AlipayClient
+from hutong.channels.alipay.credentials import AlipayCredentials, AlipayKeys
+from hutong.channels.alipay.responses import succeeded
 from hutong.channels.errors import NoAnswer
+from hutong.channels.model import text
 from hutong.channels.protocol import AccountFinding
 from hutong.clock import BEIJING
 
 _UNKNOWN_ORDER = "hutong_diagnose"
 _USER_ID = re.compile(r"2088[0-9]{12}(?:0156)?")
 
+_AUTHORIZE = (
+    "the merchant has ended the authorization, or it has expired; refresh the token or have it authorized again"
+)
 _FAULTS = {
     "isv.invalid-signature": (
         "merchant_key",
@@ -67,6 +72,23 @@ _FAULTS = {
         "product_not_signed",
         "the product is not signed, or the application is not bound to the merchant",
     ),
+    "aop.invalid-app-auth-token": ("app_auth_token", "app_auth_token_invalid", _AUTHORIZE),
+    "aop.app-auth-token-time-out": ("app_auth_token", "app_auth_token_expired", _AUTHORIZE),
+    "aop.invalid-app-auth-token-no-api": (
+        "app_auth_token",
+        "app_auth_token_without_api",
+        "the merchant has not authorized the application for this interface; it must be authorized again, with it",
+    ),
+    "isv.self-invoke-forbidden": (
+        "app_auth_token",
+        "app_auth_token_missing",
+        "this is a third-party application, which acts for merchants only; configure app_auth_token and auth_app_id",
+    ),
+    "isv.not-support-app-auth": (
+        "app_auth_token",
+        "app_auth_token_not_supported",
+        "this is no third-party application, so that it can act for no merchant; leave app_auth_token out",
+    ),
     "unsigned": ("alipay_key", "unsigned", "the answer carries no signature; is base_url Alipay's?"),
     "unreadable": ("host", "not_alipay", "the server at base_url is not Alipay's"),
     "no_answer": ("host", "no_answer", "Alipay was reached but did not answer"),
@@ -91,8 +113,13 @@ _UNKNOWN_KEY = {
 }
 
 
-async def diagnose(client: AlipayClient, keys: AlipayKeys, seller_id: str, *, now: datetime) -> list[AccountFinding]:
-    """Check the certificates, the answer to a query for an order that does not exist, and whose bills Alipay gives."""
+async def diagnose(
+    client: AlipayClient, keys: AlipayKeys, credentials: AlipayCredentials, *, now: datetime
+) -> list[AccountFinding]:
+    """Check the certificates, the answer to a query for an order that does not exist, and whose bills Alipay gives.
+
+    Of an application that acts for a merchant also the token is checked: whose it is, and until when it is valid.
+    """
     findings = _certificates(keys, now)
     code = None
     try:
@@ -105,12 +132,38 @@ async def diagnose(client: AlipayClient, keys: AlipayKeys, seller_id: str, *, no
             code = error.reason
     if code is None:
         findings.append(AccountFinding("alipay_key", None, "Alipay accepts our signature, and its own verifies"))
-        return [*findings, await _seller(client, seller_id, now=now)]
+        findings += await _authorization(client, credentials, now=now)
+        return [*findings, await _seller(client, credentials.seller_id, now=now)]
     if code == "unknown_key":
         findings.append(AccountFinding(*_UNKNOWN_KEY[keys.certificate_mode]))
     else:
         findings.append(AccountFinding(*_FAULTS.get(code, ("answer", "refused", f"Alipay refused a query: {code}"))))
     return findings
+
+
+async def _authorization(
+    client: AlipayClient, credentials: AlipayCredentials, *, now: datetime
+) -> list[AccountFinding]:
+    """Compare the token with the merchant that it is configured for."""
+    token, check = credentials.app_auth_token, "app_auth_token"
+    if token is None:
+        return []
+    try:
+        node = await client.call(AUTHORIZATION_QUERY, {"app_auth_token": token.get_secret_value()}, now=now)
+    except NoAnswer:
+        node = {}
+    if not succeeded(node):
+        return [AccountFinding(check, None, "accepted; Alipay does not tell now whose it is")]
+    for name, expected, found in (
+        ("auth_app_id", credentials.auth_app_id, node.get("auth_app_id")),
+        ("seller_id", credentials.seller_id, node.get("user_id")),
+    ):
+        if found != expected:
+            fault = f"{name}_wrong"
+            return [AccountFinding(check, fault, f"the token is of {found}; notifications would be refused")]
+    if node.get("status") != "valid":
+        return [AccountFinding(check, "app_auth_token_invalid", _AUTHORIZE)]
+    return [AccountFinding(check, None, f"valid until {text(node.get('auth_end'), 32)}")]
 
 
 async def _seller(client: AlipayClient, seller_id: str, *, now: datetime) -> AccountFinding:

@@ -87,10 +87,15 @@ def _parameters(body: bytes) -> dict[str, str]:
 
 
 def _check_ours(parameters: Mapping[str, str], credentials: AlipayCredentials) -> None:
-    app_id = credentials.app_id
-    if parameters.get("app_id") != app_id or parameters.get("auth_app_id", app_id) != app_id:
+    """Check that a notification is for this application and about this merchant.
+
+    A message goes to the application alone, and may not name the merchant whom a third-party application acts for.
+    """
+    merchant_app_id, is_trade = credentials.merchant_app_id, "out_trade_no" in parameters
+    unnamed = credentials.app_id if is_trade else merchant_app_id
+    if parameters.get("app_id") != credentials.app_id or parameters.get("auth_app_id", unnamed) != merchant_app_id:
         raise NotAuthentic("not_ours")
-    if "out_trade_no" in parameters and parameters.get("seller_id") != credentials.seller_id:
+    if is_trade and parameters.get("seller_id") != credentials.seller_id:
         raise NotAuthentic("not_ours")
 
 

@@ -24,15 +24,18 @@ _NUMBER = re.compile(r"[0-9A-Za-z_]{1,64}")
 _AUTH_CODE = re.compile(r"(?:2[5-9]|30)[0-9]{14,22}")
 _BILL = {",": "，"}
 """What would end a value in the rows of Alipay's bill."""
-SUBJECT = FreeText(128, {**_BILL, "/": "／", "=": "＝", "&": "＆"})
+SUBJECT = FreeText(256, {**_BILL, "/": "／", "=": "＝", "&": "＆"}, unit="columns")
 """Alipay refuses these three in a subject."""
-_REASON = FreeText(256, _BILL)
-_REMARK = FreeText(200, _BILL)
+_REASON = FreeText(256, _BILL, unit="columns")
+_REMARK = FreeText(200, _BILL, unit="columns")
+_NAME = FreeText(128, unit="columns")
+_IDENTITY_MAX = 64
 _USER_ID = re.compile(r"2088[0-9]{12}")
 _OPEN_ID = re.compile(r"[0-9A-Za-z_-]{1,128}")
 _IDENTITY_TYPES = ("ALIPAY_USER_ID", "ALIPAY_LOGON_ID", "ALIPAY_OPEN_ID")
-_TRANSFER_MINOR_MIN = 10
+_TRANSFER_MINOR_MIN, _TRANSFER_MINOR_MAX = 10, 10_000_000_000
 _QUIT_URL_MAX = 400
+_URL_MAX = 256
 _TRANSFER_TITLE = "转账"
 
 
@@ -68,6 +71,9 @@ PRODUCTS: Mapping[str, AlipayProduct] = {
     ),
 }
 
+_PAGES = frozenset({"alipay_page", "alipay_wap"})
+"""The methods whose payer returns to an address."""
+
 METHODS: Mapping[str, PaymentMethod] = {name: product.method for name, product in PRODUCTS.items()}
 
 
@@ -95,6 +101,9 @@ def check_order(request: PayRequest, capabilities: Capabilities) -> None:
     check_number(request.attempt_no)
     if not capabilities.amount_minor_min <= request.amount_minor <= capabilities.amount_minor_max:
         raise InvalidParameter("Alipay does not take this amount", param="amount_minor")
+    _check_address(request.notify_url, "notify_url")
+    if request.method in _PAGES:
+        _check_address(request.return_url or "", "return_url")
 
 
 def order_content(request: PayRequest, *, qr_product: str, mini_app_id: str) -> dict[str, Any]:
@@ -110,7 +119,7 @@ def order_content(request: PayRequest, *, qr_product: str, mini_app_id: str) -> 
     content = {
         "out_trade_no": request.attempt_no,
         "total_amount": to_major(request.amount_minor, request.currency),
-        "subject": SUBJECT.fit(request.subject),
+        "subject": SUBJECT.fit(request.subject) or request.attempt_no,
         "time_expire": request.expires_at.astimezone(BEIJING).strftime("%Y-%m-%d %H:%M:%S"),
         **PRODUCTS[request.method].content,
     }
@@ -174,8 +183,9 @@ def refund_content(refund: RefundRequest) -> dict[str, Any]:
         "refund_amount": to_major(refund.amount_minor, refund.order.currency),
         "query_options": ["refund_detail_item_list"],
     }
-    if refund.reason:
-        content["refund_reason"] = _REASON.fit(refund.reason)
+    reason = _REASON.fit(refund.reason)
+    if reason:
+        content["refund_reason"] = reason
     return content
 
 
@@ -189,6 +199,8 @@ def check_payout(payout: PayoutRequest) -> None:
     _check_currency(payout.currency)
     if payout.amount_minor < _TRANSFER_MINOR_MIN:
         raise InvalidParameter("Alipay sends at least 0.10 yuan", param="amount_minor")
+    if payout.amount_minor > _TRANSFER_MINOR_MAX:
+        raise InvalidParameter("Alipay sends at most 100,000,000 yuan", param="amount_minor")
     if payout.payee.get("identity_type") not in _IDENTITY_TYPES:
         raise InvalidParameter(
             f"identity_type must be one of {', '.join(_IDENTITY_TYPES)}", param="payee.identity_type"
@@ -196,6 +208,10 @@ def check_payout(payout: PayoutRequest) -> None:
     for name in ("identity", "name"):
         if not payout.payee.get(name):
             raise InvalidParameter(f"Alipay requires the payee's {name}", param=f"payee.{name}")
+    if len(payout.payee["identity"]) > _IDENTITY_MAX:
+        raise InvalidParameter(f"Alipay takes at most {_IDENTITY_MAX} characters", param="payee.identity")
+    if _NAME.size(payout.payee["name"]) > _NAME.length_max:
+        raise InvalidParameter("Alipay takes at most 128 characters, 64 Chinese ones", param="payee.name")
 
 
 def transfer_content(payout: PayoutRequest) -> dict[str, Any]:
@@ -207,9 +223,15 @@ def transfer_content(payout: PayoutRequest) -> dict[str, Any]:
         "payee_info": {name: payout.payee[name] for name in ("identity", "identity_type", "name")},
         **TRANSFER_PRODUCT,
     }
-    if payout.remark:
-        content["remark"] = _REMARK.fit(payout.remark)
+    remark = _REMARK.fit(payout.remark)
+    if remark:
+        content["remark"] = remark
     return content
+
+
+def _check_address(value: str, param: str) -> None:
+    if len(value) > _URL_MAX:
+        raise InvalidParameter(f"Alipay takes an address of at most {_URL_MAX} characters", param=param)
 
 
 def _check_currency(currency: str) -> None:

@@ -134,13 +134,21 @@ class AlipayResponses:
     def refund(self, node: Mapping[str, Any], refund: RefundRequest, number: str) -> ChannelAnswer:
         """Read a refund's query.
 
+        Without a status, a number and an amount Alipay has not accepted the refund, or it has failed. What has the
+        refund's number or amount and no status is in doubt: Alipay's documents once called it a success, and now call
+        it a failure.
+
         Args:
             number: The number that was asked for: the refund's, or that of a cancelled order.
+
+        Source:
+            https://github.com/alipay/alipay-sdk-java-all (v2, `AlipayTradeFastpayRefundQueryResponse`: now),
+            https://docs.open.alipay.com/api_1/alipay.trade.fastpay.refund.query (once).
         """
         status = text(node.get("refund_status"), 64)
         if status is None:
-            # Alipay omits a refund that it has not accepted, and one that has failed; it does not tell them apart.
-            return self.status("refund_status", "none", shown="refund_status=none")
+            is_stated = not {"out_request_no", "refund_amount"}.isdisjoint(node)
+            return self._answer("refund_status", "none", "stated" if is_stated else "", shown="refund_status=none")
         check_same_order(node, refund.order.attempt_no)
         if node.get("out_request_no") != number:
             raise NoAnswer("not_ours", "the answer is about another refund")

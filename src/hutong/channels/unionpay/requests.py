@@ -23,7 +23,9 @@ from hutong.errors import InvalidParameter
 AMOUNT_MINOR_MAX = 10**12 - 1
 REFUND_WINDOW = timedelta(days=330)
 _OUR_NUMBER = re.compile(r"([a-z]{3})_([0-9a-z]{5,29})")
-SUBJECT = FreeText(32, dict(zip("&={}[]\"'", "＆＝｛｝［］＂＇", strict=True)), basic_only=True)
+_URL = re.compile(r"https?://[\x21-\x7d]+")
+_URL_MAX = 256
+SUBJECT = FreeText(32, dict(zip("&={}[]\"'", "＆＝｛｝［］＂＇", strict=True)), basic_only=True, unit="bytes")
 """Without the characters that have a meaning in a message, and without those that its bill in GBK cannot hold."""
 
 
@@ -92,7 +94,7 @@ def order_fields(request: PayRequest, credentials: UnionPayCredentials) -> dict[
         "txnTime": to_time(request.placed_at),
         "txnAmt": str(request.amount_minor),
         "currencyCode": "156",
-        "backUrl": request.notify_url,
+        "backUrl": _address(request.notify_url, "notify_url"),
     }
     description = SUBJECT.fit(request.subject)
     if description:
@@ -101,7 +103,7 @@ def order_fields(request: PayRequest, credentials: UnionPayCredentials) -> dict[
         fields["payTimeout"] = to_time(request.expires_at)
     if request.method == FRONT:
         # UnionPay requires a page to return to; without one the payer comes to the platform's root page.
-        fields["frontUrl"] = request.return_url or urljoin(request.notify_url, "/")
+        fields["frontUrl"] = _address(request.return_url or urljoin(request.notify_url, "/"), "return_url")
     if request.method == WALLET:
         if credentials.term_id is None:
             raise InvalidParameter("the account has no terminal number for this method", param="method")
@@ -151,7 +153,7 @@ def refund_fields(
         "txnTime": to_time(refund.created_at),
         "txnAmt": str(refund.amount_minor),
         "currencyCode": "156",
-        "backUrl": refund.notify_url,
+        "backUrl": _address(refund.notify_url, "notify_url"),
     }
 
 
@@ -278,6 +280,12 @@ def _number(our_no: str, param: str) -> str:
     if number is None:
         raise InvalidParameter("UnionPay does not take this number", param=param)
     return number
+
+
+def _address(value: str, param: str) -> str:
+    if not _URL.fullmatch(value) or len(value) > _URL_MAX:
+        raise InvalidParameter(f"UnionPay takes an address of at most {_URL_MAX} characters without ~", param=param)
+    return value
 
 
 def _payer(request: PayRequest, name: str, pattern: str) -> str:

@@ -23,10 +23,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
-from functools import partial
 from pathlib import Path
 from typing import TextIO
-from urllib.parse import urlencode
 
 from hutong.channels.bill import (
     Bill,
@@ -64,18 +62,10 @@ _TARGETS = {
 
 
 async def download_bill(
-    client: WeChatClient,
-    responses: WeChatResponses,
-    merchant: WeChatMerchant,
-    kind: str,
-    day: date,
-    folder: Path,
-    *,
-    now: datetime,
-) -> Bill:
+    client: WeChatClient, responses: WeChatResponses, merchant: WeChatMerchant,
+    kind: str, day: date, folder: Path, *, now: datetime,
+) -> Bill:  # fmt: skip
     """Fetch a bill into a folder, unpacked, and check it against the hash that WeChat has signed.
-
-    Of a merchant under a service provider there is the trade bill alone: WeChat encrypts the other.
 
     Errors:
         InvalidParameter: WeChat has no bill of this kind.
@@ -84,7 +74,7 @@ async def download_bill(
     if kind not in _TARGETS or (kind != "trade" and merchant.sub_mchid is not None):
         raise InvalidParameter("WeChat Pay has no bill of this kind", param="kind")
     target = _TARGETS[kind].format(day=day.isoformat())
-    target += f"&{urlencode(merchant.sub_fields)}" if merchant.sub_fields else ""
+    target += "" if merchant.sub_mchid is None else f"&sub_mchid={merchant.sub_mchid}"
     try:
         status, content = await client.call("GET", target, now)
         if status != 200:
@@ -150,18 +140,14 @@ def unpack(packed: Path, into: Path) -> str:
 
 
 def read_bill(bill: Bill, sub_mchid: str | None = None) -> Iterator[BillRow]:
-    """Yield the rows of a bill, then check that they add up.
-
-    Args:
-        sub_mchid: The merchant under a service provider whose rows these are; another's row is an exception.
-    """
+    """Yield the rows of a bill, all of this merchant under a service provider, then check that they add up."""
     if bill.state is BillState.EMPTY:
         return
     if bill.state is not BillState.READY or bill.kind not in _LAYOUTS:
         raise BillRefused("there is no bill to read")
     layout = _LAYOUTS[bill.kind]
     if sub_mchid is not None:
-        layout = replace(layout, row=partial(_row_of, sub_mchid, layout.row))
+        layout = replace(layout, row=lambda row: _row_of(sub_mchid, row))
     with bill.files[0].open("rb") as start:
         if start.read(3) != _BOM:
             raise BillRefused("the bill does not begin with a byte order mark")
@@ -331,10 +317,10 @@ def _trade_row(row: Mapping[str, str]) -> BillRow:
     )
 
 
-def _row_of(sub_mchid: str, read: Callable[[Mapping[str, str]], BillRow], row: Mapping[str, str]) -> BillRow:
+def _row_of(sub_mchid: str, row: Mapping[str, str]) -> BillRow:
     if row["特约商户号"] != sub_mchid:
         raise BillRefused("a row is another merchant's")
-    return read(row)
+    return _trade_row(row)
 
 
 _FLOW_KINDS = {

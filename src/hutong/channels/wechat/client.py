@@ -45,31 +45,43 @@ class WeChatClient:
         self.nonce = nonce
 
     async def call(
-        self, method: str, target: str, now: datetime, content: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        target: str,
+        now: datetime,
+        content: Mapping[str, Any] | None = None,
+        *,
+        serial: str | None = None,
     ) -> tuple[int, dict[str, Any]]:
         """Send one request and return the status and the object of its answer, proven to be WeChat's.
 
         Args:
             content: The object to send; with None there is no body.
+            serial: The key of WeChat's with which parts of the content are encrypted.
 
         Errors:
             NoAnswer: there is no answer, or it is not proven.
         """
-        status, answer, _ = await self._call(method, target, now, content)
+        status, answer, _ = await self._call(method, target, now, content, serial)
         return status, answer
 
     async def ask(self, target: str, now: datetime) -> tuple[dict[str, Any], datetime] | None:
         """Return what WeChat states under an address, and when it has signed that; None without a proven statement."""
         try:
-            status, answer, stated_at = await self._call("GET", target, now, None)
+            status, answer, stated_at = await self._call("GET", target, now)
         except NoAnswer:
             return None
         return (answer, stated_at) if status == 200 else None
 
     async def _call(
-        self, method: str, target: str, now: datetime, content: Mapping[str, Any] | None
+        self,
+        method: str,
+        target: str,
+        now: datetime,
+        content: Mapping[str, Any] | None = None,
+        serial: str | None = None,
     ) -> tuple[int, dict[str, Any], datetime]:
-        reply = await self.send(method, target, now, content)
+        reply = await self.send(method, target, now, content, serial)
         try:
             try:
                 self._keys.verify(reply.headers, reply.body, now=now)
@@ -111,7 +123,12 @@ class WeChatClient:
         return True
 
     async def send(
-        self, method: str, target: str, now: datetime, content: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        target: str,
+        now: datetime,
+        content: Mapping[str, Any] | None = None,
+        serial: str | None = None,
     ) -> HttpReply:
         """Send one request and return its unverified answer.
 
@@ -121,7 +138,7 @@ class WeChatClient:
         body = b"" if content is None else orjson.dumps(content)
 
         async def send_to(address: str) -> HttpReply:
-            headers = self._headers(method, target, body, now)
+            headers = self._headers(method, target, body, now, serial)
             return await self._http.call(method, address + target, headers=headers, body=body)
 
         return await self._reach(send_to)
@@ -164,15 +181,18 @@ class WeChatClient:
         host = next((address for address in self._addresses if url.startswith(f"{address}/")), None)
         return None if host is None else url[len(host) :]
 
-    def _headers(self, method: str, target: str, body: bytes, now: datetime) -> dict[str, str]:
+    def _headers(
+        self, method: str, target: str, body: bytes, now: datetime, serial: str | None = None
+    ) -> dict[str, str]:
         headers = {
             "Accept": "application/json",
             "Authorization": self._keys.authorize(method, target, body, nonce=self.nonce(), now=now),
         }
         if body:
             headers["Content-Type"] = "application/json"
-        if self._keys.requested_serial is not None:
-            headers["Wechatpay-Serial"] = self._keys.requested_serial
+        named = serial or self._keys.requested_serial
+        if named is not None:
+            headers["Wechatpay-Serial"] = named
         return headers
 
 

@@ -1,12 +1,13 @@
-"""WeChat Pay API v3: the credentials of an account, and its three cryptographic duties.
+"""WeChat Pay API v3: the credentials of an account, and its four cryptographic duties.
 
 Requests are signed with the merchant's key; answers and notifications are verified with the platform key that their
-serial names; what notifications carry is decrypted with the API v3 key. Algorithms are fixed here and never taken from
-a message.
+serial names; what notifications carry is decrypted with the API v3 key; a payee's name is encrypted with a platform
+key. Algorithms are fixed here and never taken from a message.
 
 Source:
     https://pay.weixin.qq.com/wiki/doc/api_external/en/wechatpay/wechatpay4_1.shtml (verifying),
-    https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter3_2_5.shtml (decrypting).
+    https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter3_2_5.shtml (decrypting),
+    https://pay.weixin.qq.com/docs/partner/development/interface-rules/sensitive-data-encryption.html (encrypting).
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ import orjson
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP, PKCS1v15
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
@@ -58,7 +59,13 @@ class TransferScene(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     id: Annotated[str, Field(pattern=r"^[0-9]{1,16}$")]
-    report: Annotated[dict[str, Annotated[str, Field(max_length=32)]], Field(max_length=10)]
+    report: Annotated[
+        dict[
+            Annotated[str, Field(min_length=1, max_length=15)],
+            Annotated[str, Field(min_length=1, max_length=32)],
+        ],
+        Field(max_length=10),
+    ]
 
 
 class WeChatCredentials(BaseModel):
@@ -238,6 +245,19 @@ class WeChatKeys:
             f'{SCHEME} mchid="{self._mchid}",nonce_str="{nonce}",signature="{signature}",'
             f'timestamp="{timestamp}",serial_no="{self._serial}"'
         )
+
+    def encrypt(self, text: str, *, now: datetime) -> tuple[str, str] | None:
+        """Return a text encrypted for WeChat alone, and the serial of the key; None while no key of theirs is valid.
+
+        The ciphertext differs each time. It holds at most 214 bytes under a key of 2048 bits.
+        """
+        valid = [serial for serial in self._platform if self.holds(serial, now)]
+        serial = self.requested_serial or max(valid, key=lambda one: self._platform[one].not_before, default=None)
+        if serial is None:
+            return None
+        padding = OAEP(mgf=MGF1(SHA1()), algorithm=SHA1(), label=None)  # noqa: S303 - what WeChat decrypts
+        sealed = self._platform[serial].key.encrypt(text.encode(), padding)
+        return base64.b64encode(sealed).decode(), serial
 
     def sign_lines(self, *lines: str) -> str:
         """Return the signature over these lines, each ended by a line feed, for the payer's page or application."""

@@ -1,8 +1,8 @@
 """WeChat Pay's complaints (消费者投诉 2.0): queried, listed, replied to, and reported as settled.
 
 A complaint takes no money. A reply moves it from PENDING to PROCESSING, the merchant's report that it is settled to
-PROCESSED. A payer who is not content continues it, which makes it PENDING again. WeChat takes each reply anew, so the
-history of a complaint is read before one is sent.
+PROCESSED. A payer who is not content continues it, which makes it PENDING again. WeChat shows the payer each reply that
+it gets, so the history of a complaint is read before one is sent.
 
 Source:
     https://pay.weixin.qq.com/doc/v3/merchant/4012533431 (list), 4012467254 (reply);
@@ -43,7 +43,7 @@ _REPLY_MAX = 500
 RULE = DisputeRule(evidence={_REPLY: _REPLY_MAX}, required=frozenset({_REPLY}))
 
 _NUMBER = re.compile(r"[0-9A-Za-z_-]{1,64}")
-_WORDS_MAX = 1000
+_STATEMENT_MAX = 1000
 _TEXT = FreeText(_REPLY_MAX, basic_only=True)
 _PAGE, _HISTORY_PAGE, _PAGES_MAX = 50, 300, 200
 _PAYER_ACTS = frozenset({"USER_RESPONSE", "USER_CONTINUE_COMPLAINT"})
@@ -113,7 +113,7 @@ class WeChatDisputes:
             order_no=text(order.get("out_trade_no"), 64),
             channel_order_no=text(order.get("transaction_id"), 64),
             reason=text(content.get("problem_type"), 64),
-            words=text(content.get("complaint_detail"), _WORDS_MAX),
+            statement=text(content.get("complaint_detail"), _STATEMENT_MAX),
             due_at=_due(content, opened_at),
             opened_at=opened_at,
             changed_at=stated_at,
@@ -136,7 +136,7 @@ class WeChatDisputes:
         return ResponseAnswer(ResponseOutcome.TAKEN, report=await self.query(response.dispute_no, now=now))
 
     async def _has(self, dispute_no: str, reply: str, now: datetime) -> bool:
-        """Return whether this reply is the merchant's since the payer last said something.
+        """Return whether this reply is the merchant's since the payer last wrote.
 
         Errors:
             NoAnswer: the history is not proven.
@@ -146,8 +146,8 @@ class WeChatDisputes:
             raise NoAnswer("no_answer", "the history of the complaint could not be read")
         entries = [entry for entry, _ in history]
         sent = [at for entry in entries if (at := _replied_at(entry, reply)) is not None]
-        said = [at for entry in entries if (at := _payer_acted_at(entry)) is not None]
-        return bool(sent) and (not said or max(sent) >= max(said))
+        written = [at for entry in entries if (at := _payer_acted_at(entry)) is not None]
+        return bool(sent) and (not written or max(sent) >= max(written))
 
     async def _settle(self, dispute_no: str, now: datetime) -> ResponseAnswer:
         """Report a complaint as settled. WeChat refuses what is settled already, which a query tells."""

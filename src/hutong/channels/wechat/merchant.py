@@ -111,7 +111,7 @@ class WeChatMerchant:
 
     @property
     def sub_fields(self) -> dict[str, str]:
-        """The field by which a refund or a bill names a merchant under a service provider."""
+        """The field by which a refund names a merchant under a service provider."""
         return {} if self.sub_mchid is None else {"sub_mchid": self.sub_mchid}
 
     def order_target(self, attempt_no: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from urllib.parse import urlencode
 
 from hutong.channels.capability import Capabilities
 from hutong.channels.errors import NoAnswer
@@ -43,8 +42,8 @@ class WeChatRefunds:
 
     async def query_refund(self, refund: RefundRequest, *, now: datetime) -> ChannelAnswer:
         check_number(refund.refund_no, "refund_no")
-        query = urlencode(self._merchant.sub_fields)
-        target = f"{_PATH}/{refund.refund_no}" + (f"?{query}" if query else "")
+        sub_mchid = self._merchant.sub_mchid
+        target = f"{_PATH}/{refund.refund_no}" + ("" if sub_mchid is None else f"?sub_mchid={sub_mchid}")
         try:
             status, content = await self._client.call("GET", target, now)
             if status == 200:

@@ -22,8 +22,8 @@ from hutong.errors import InvalidParameter
 
 _BILL = {"`": "'", ",": "，"}
 """What would end a value in the rows of WeChat's bill."""
-SUBJECT = FreeText(127, _BILL, basic_only=True)
-_REASON = FreeText(80, _BILL, basic_only=True)
+SUBJECT = FreeText(127, _BILL, basic_only=True, unit="bytes")
+_REASON = FreeText(80, _BILL, basic_only=True, unit="bytes")
 _REMARK = FreeText(32, _BILL, basic_only=True)
 
 METHODS: Mapping[str, PaymentMethod] = {
@@ -45,9 +45,15 @@ PRODUCTS: Mapping[str, str] = {
 
 _NUMBER = re.compile(r"[0-9A-Za-z_-]{6,32}")
 _PAYOUT_NO = re.compile(r"([a-z]{3})_([0-9a-z]{1,29})")
+_NOTIFY_URL = re.compile(r"https?://[^\s?#\[\]@]+")
+_NOTIFY_URL_MAX, _LATER_NOTIFY_URL_MAX = 255, 256
+_ADDRESS_MAX = 45
 _BILL_NO = re.compile(r"([a-z]{3})([0-9a-z]{1,29})")
-_UNNAMED_MINOR_MAX = 199_999
-"""From 2,000 yuan on WeChat requires the payee's name."""
+_NAMED_MINOR_MIN, _UNNAMED_MINOR_MAX = 30, 199_999
+"""From 2,000 yuan on WeChat requires the payee's name, and below 0.3 yuan it takes none."""
+_NAME_BYTES_MAX = 214
+"""What RSAES-OAEP encrypts under a key of 2048 bits."""
+_AMOUNT_MINOR_MAX = 2**31 - 1
 
 
 def check_number(number: str, param: str = "attempt_no") -> None:
@@ -78,12 +84,12 @@ def order_content(request: PayRequest, merchant: WeChatMerchant) -> dict[str, An
     """Return the order as WeChat takes it. Placing again must repeat it, so nothing in it depends on when it is sent.
 
     Errors:
-        InvalidParameter: the payer's part is missing or malformed.
+        InvalidParameter: the payer's part is missing or malformed, or WeChat cannot notify this address.
     """
     app = merchant.app_of(request.method, request.payer)
     order: dict[str, Any] = {
         **merchant.order_fields(app),
-        "description": SUBJECT.fit(request.subject),
+        "description": SUBJECT.fit(request.subject) or request.attempt_no,
         "out_trade_no": request.attempt_no,
         "amount": {"total": request.amount_minor, "currency": request.currency},
     }
@@ -93,7 +99,7 @@ def order_content(request: PayRequest, merchant: WeChatMerchant) -> dict[str, An
         order["scene_info"] = {"store_info": {"out_id": "online"}}
         return order
     order["time_expire"] = request.expires_at.astimezone(BEIJING).isoformat(timespec="seconds")
-    order["notify_url"] = request.notify_url
+    order["notify_url"] = _notify_url(request.notify_url, _NOTIFY_URL_MAX)
     if request.method == "wechat_jsapi":
         order["payer"] = merchant.payer_fields(app, _payer(request, "openid"))
     elif request.method == "wechat_h5":
@@ -120,7 +126,15 @@ def _is_address(value: str) -> bool:
         ipaddress.ip_address(value)
     except ValueError:
         return False
-    return True
+    return len(value) <= _ADDRESS_MAX
+
+
+def _notify_url(value: str, length_max: int) -> str:
+    if len(value) > length_max or not _NOTIFY_URL.fullmatch(value):
+        raise InvalidParameter(
+            f"WeChat Pay notifies an address of at most {length_max} characters without a query", param="notify_url"
+        )
+    return value
 
 
 def check_refund(refund: RefundRequest, capabilities: Capabilities) -> None:
@@ -142,12 +156,16 @@ def check_refund(refund: RefundRequest, capabilities: Capabilities) -> None:
 
 
 def refund_content(refund: RefundRequest, merchant: WeChatMerchant) -> dict[str, Any]:
-    """Return a refund as WeChat takes it."""
+    """Return a refund as WeChat takes it.
+
+    Errors:
+        InvalidParameter: WeChat cannot notify this address.
+    """
     return merchant.sub_fields | {
         "out_trade_no": refund.order.attempt_no,
         "out_refund_no": refund.refund_no,
         "reason": _REASON.fit(refund.reason) or "refund",
-        "notify_url": refund.notify_url,
+        "notify_url": _notify_url(refund.notify_url, _LATER_NOTIFY_URL_MAX),
         "amount": {"refund": refund.amount_minor, "total": refund.order.amount_minor, "currency": "CNY"},
     }
 
@@ -162,8 +180,8 @@ def transfer_content(payout: PayoutRequest, merchant: WeChatMerchant, *, scene: 
     if scene is None:
         raise InvalidParameter("this account has no transfer scene", param="transfer_scene")
     _check_currency(payout.currency)
-    if not 0 < payout.amount_minor <= _UNNAMED_MINOR_MAX:
-        raise InvalidParameter("a transfer is of less than 2,000 yuan", param="amount_minor")
+    if not 0 < payout.amount_minor <= _AMOUNT_MINOR_MAX:
+        raise InvalidParameter("`amount_minor` is not what one transfer can be of", param="amount_minor")
     if not (openid.isascii() and openid.isprintable() and 0 < len(openid) <= 64):
         raise InvalidParameter("a transfer needs the payee's openid", param="payee.openid")
     return {
@@ -173,11 +191,27 @@ def transfer_content(payout: PayoutRequest, merchant: WeChatMerchant, *, scene: 
         "openid": openid,
         "transfer_amount": payout.amount_minor,
         "transfer_remark": _REMARK.fit(payout.remark) or "payout",
-        "notify_url": payout.notify_url,
+        "notify_url": _notify_url(payout.notify_url, _LATER_NOTIFY_URL_MAX),
         "transfer_scene_report_infos": [
             {"info_type": kind, "info_content": content} for kind, content in scene.report.items()
         ],
     }
+
+
+def payee_name(payout: PayoutRequest) -> str | None:
+    """Return the name against which WeChat checks the payee; None if it is not to be sent.
+
+    Errors:
+        InvalidParameter: WeChat requires a name, or could not take this one.
+    """
+    name = payout.payee.get("name", "").strip()
+    if not name and payout.amount_minor > _UNNAMED_MINOR_MAX:
+        raise InvalidParameter("`payee.name` is required for a transfer of 2,000 yuan or more", param="payee.name")
+    if not name or payout.amount_minor < _NAMED_MINOR_MIN:
+        return None
+    if not name.isprintable() or len(name.encode()) > _NAME_BYTES_MAX:
+        raise InvalidParameter("`payee.name` is no name that WeChat Pay takes", param="payee.name")
+    return name
 
 
 def to_bill_no(payout_no: str) -> str:

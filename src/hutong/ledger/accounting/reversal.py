@@ -12,7 +12,7 @@ import asyncpg
 
 from hutong import db
 from hutong.clock import to_ns
-from hutong.ledger.accounting.postings import EventCode
+from hutong.ledger.accounting.events import EventCode
 from hutong.ledger.codec import uuid_of
 from hutong.ledger.ledger import Ledger
 from hutong.ledger.model import CreateTransferStatus, Transfer, TransferFlags

@@ -13,7 +13,7 @@ from hutong import db, telemetry
 from hutong.clock import to_ns
 from hutong.errors import Conflict, InvalidParameter, NotFound
 from hutong.ledger.accounting.amounts import currency_of
-from hutong.ledger.accounting.postings import EventCode
+from hutong.ledger.accounting.events import EventCode
 from hutong.ledger.codec import read_account, uuid_of
 from hutong.ledger.ledger import Ledger
 from hutong.ledger.model import (

@@ -13,7 +13,7 @@ from hutong.clock import to_ns
 from hutong.errors import InvalidParameter, NotFound
 from hutong.ledger.accounting.chart import GROUPS, NormalSide, Subject, normal_side
 from hutong.ledger.accounting.closed_days import require_closed
-from hutong.ledger.accounting.postings import EVENTS
+from hutong.ledger.accounting.events import EVENTS
 from hutong.ledger.accounting.subjects import list_subjects
 from hutong.ledger.codec import uuid_of
 from hutong.ledger.model import TIMESTAMP_MAX

@@ -13,7 +13,8 @@ from uuid import UUID
 from hutong import db, money
 from hutong.clock import to_ns
 from hutong.errors import Conflict, InvalidParameter
-from hutong.ledger.accounting.postings import EventCode, derive_id
+from hutong.ledger.accounting.events import EventCode
+from hutong.ledger.accounting.postings import derive_id
 from hutong.ledger.codec import uuid_of
 from hutong.ledger.ledger import Ledger
 from hutong.ledger.model import AccountFlags, CreateTransferStatus, Transfer, TransferFlags

@@ -26,7 +26,7 @@ from hutong.ledger.accounting.chart import (
     account_id,
 )
 from hutong.ledger.accounting.closed_days import require_closed
-from hutong.ledger.accounting.postings import EventCode
+from hutong.ledger.accounting.events import EventCode
 from hutong.ledger.accounting.subjects import list_subjects
 from hutong.ledger.accounts import open_accounts
 from hutong.ledger.codec import uuid_of

@@ -16,7 +16,7 @@ from hutong import db, export
 from hutong.errors import Conflict, InvariantBroken
 from hutong.ledger.accounting.amounts import currency_of, in_major_units, on_normal_side
 from hutong.ledger.accounting.closed_days import require_closed
-from hutong.ledger.accounting.postings import EVENTS
+from hutong.ledger.accounting.events import EVENTS
 from hutong.ledger.accounting.subjects import list_subjects
 from hutong.ledger.statements import sql as _sql
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from hutong import db, money
 from hutong.errors import NotFound
 from hutong.ledger.accounting.amounts import currency_of, in_major_units
-from hutong.ledger.accounting.postings import EVENTS
+from hutong.ledger.accounting.events import EVENTS
 from hutong.ledger.model import TransferFlags
 from hutong.ledger.statements import sql as _sql
 

@@ -12,7 +12,6 @@ from prometheus_client import Counter, Gauge
 
 from hutong import channels, db, ids
 from hutong.channels import Notification
-from hutong.channels.disputes import FINAL_DISPUTE_STATES, DisputeReport
 from hutong.clock import Clock
 from hutong.errors import NotFound, Unavailable
 from hutong.payments.disputes.model import DISPUTE_TRANSITIONS, PREFIX, Dispute
@@ -49,7 +48,7 @@ class DisputeResult:
     """The outcome of a statement, with the statement itself and the attempt of its order, as far as they are known."""
 
     outcome: DisputeOutcome
-    report: DisputeReport | None = None
+    report: channels.disputes.DisputeReport | None = None
     attempt: Attempt | None = None
     dispute: Dispute | None = None
 
@@ -144,7 +143,7 @@ class Disputes:
             )
         return DisputeResult(outcome, statement.report, attempt, dispute)
 
-    async def _ask(self, channel: channels.Channel, dispute_no: str) -> DisputeReport | None:
+    async def _ask(self, channel: channels.Channel, dispute_no: str) -> channels.disputes.DisputeReport | None:
         """Return what the channel answers now about a dispute; None if it has no interface for that.
 
         Errors:
@@ -158,7 +157,7 @@ class Disputes:
             raise Unavailable("the channel gives no proven answer now about the dispute")
         return report
 
-    async def _order(self, account_id: UUID, report: DisputeReport) -> Attempt | None:
+    async def _order(self, account_id: UUID, report: channels.disputes.DisputeReport) -> Attempt | None:
         """Return the attempt of a disputed order; asked about first, if it has not succeeded here yet."""
         async with self._database.transaction() as tx:
             known = await find_by_number(tx, account_id, report.dispute_no)
@@ -171,13 +170,13 @@ class Disputes:
             await self._resolve_attempt(attempt)
         return attempt
 
-    async def _overturns(self, account_id: UUID, report: DisputeReport, stated_at: datetime) -> bool:
+    async def _overturns(self, account_id: UUID, report: channels.disputes.DisputeReport, stated_at: datetime) -> bool:
         """Tell whether a statement contradicts a recorded end."""
         async with self._database.transaction() as tx:
             known = await find_by_number(tx, account_id, report.dispute_no)
             found = {} if known is None else await find_disputes(tx, [known[0]])
         return any(
-            dispute.state in FINAL_DISPUTE_STATES
+            dispute.state in channels.disputes.FINAL_DISPUTE_STATES
             and report.state is not dispute.state
             and report.state not in DISPUTE_TRANSITIONS[dispute.state]
             and is_newer(dispute, report, stated_at)

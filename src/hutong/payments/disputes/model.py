@@ -8,12 +8,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from hutong.channels.disputes import FINAL_DISPUTE_STATES, DisputeState
+from hutong import channels
 from hutong.payments.model import Source
 
 PREFIX = "dsp"
 RESPONSE_PREFIX = "dsr"
 
+DisputeState = channels.disputes.DisputeState
 _S = DisputeState
 
 DISPUTE_TRANSITIONS: Mapping[DisputeState, frozenset[DisputeState]] = {
@@ -106,7 +107,7 @@ class Dispute:
     @property
     def is_final(self) -> bool:
         """Whether it has ended."""
-        return self.state in FINAL_DISPUTE_STATES
+        return self.state in channels.disputes.FINAL_DISPUTE_STATES
 
     @property
     def cost_minor(self) -> int:

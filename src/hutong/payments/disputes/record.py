@@ -12,8 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from hutong import db
-from hutong.channels.disputes import DisputeReport, DisputeState
+from hutong import channels, db
 from hutong.payments.disputes.model import END_EVENTS, Dispute, DisputeEventType
 from hutong.payments.disputes.postings import Position, book_difference, position_of
 from hutong.payments.disputes.store import (
@@ -29,7 +28,7 @@ from hutong.payments.refunds.parts import disputed_parts
 from hutong.payments.store import claim_notifications, lock_attempts, write_timeline
 from hutong.payments.timeline import TimelineEntry
 
-_ORDER = tuple(DisputeState)
+_ORDER = tuple(channels.disputes.DisputeState)
 _NUMBER_MAX, _REASON_MAX, _STATEMENT_MAX = 128, 64, 1000
 
 
@@ -63,7 +62,7 @@ class DisputeStatement:
     """
 
     attempt_id: UUID
-    report: DisputeReport
+    report: channels.disputes.DisputeReport
     stated_at: datetime
     source: Source
     is_asked: bool = True
@@ -80,15 +79,15 @@ class Recording:
     derive: Callable[..., UUID]
 
 
-def is_newer(dispute: Dispute, report: DisputeReport, stated_at: datetime) -> bool:
+def is_newer(dispute: Dispute, report: channels.disputes.DisputeReport, stated_at: datetime) -> bool:
     """Tell whether a statement comes after the recorded one."""
     recorded = (dispute.changed_at, *_progress(dispute.state, dispute.taken_minor, dispute.fee_minor))
     return (stated_at, *_progress(report.state, report.taken_minor, report.fee_minor)) > recorded
 
 
-def _progress(state: DisputeState, taken_minor: int, fee_minor: int) -> tuple[int, int, int]:
+def _progress(state: channels.disputes.DisputeState, taken_minor: int, fee_minor: int) -> tuple[int, int, int]:
     """Return what puts two statements of one instant in order: money is given back by a won dispute alone."""
-    sign = -1 if state is DisputeState.WON else 1
+    sign = -1 if state is channels.disputes.DisputeState.WON else 1
     return _ORDER.index(state), sign * taken_minor, sign * fee_minor
 
 
@@ -123,7 +122,7 @@ async def record_statement(
         recorded, before = replace(dispute), position_of(dispute)
         _fill_in(dispute, report)
         if is_newer(dispute, report, statement.stated_at):
-            _change(dispute, report, statement, now=now)
+            _change(dispute, statement, now=now)
         if dispute == recorded:
             return DisputeOutcome.UNCHANGED, dispute
         is_news = _published(dispute) != _published(recorded)
@@ -174,7 +173,7 @@ def _entry(dispute: Dispute, what: str, statement: DisputeStatement) -> Timeline
 def _open(
     payment: Payment,
     attempt: Attempt,
-    report: DisputeReport,
+    report: channels.disputes.DisputeReport,
     statement: DisputeStatement,
     use: Recording,
     *,
@@ -197,7 +196,7 @@ def _open(
         fee_minor=0,
         held_minor=0,
         reason=report.reason,
-        payer_statement=report.words,
+        payer_statement=report.statement,
         due_at=report.due_at,
         opened_at=report.opened_at or statement.stated_at,
         changed_at=statement.stated_at,
@@ -205,16 +204,19 @@ def _open(
         source=statement.source,
         next_query_at=None,
     )
-    _change(dispute, report, statement, now=now)
+    _change(dispute, statement, now=now)
     return dispute
 
 
-def _change(dispute: Dispute, report: DisputeReport, statement: DisputeStatement, *, now: datetime) -> None:
+def _change(dispute: Dispute, statement: DisputeStatement, *, now: datetime) -> None:
     """Take a newer statement; texts and times that it leaves out stay."""
-    was_final = dispute.is_final
+    report, was_final = _bounded(statement.report), dispute.is_final
     dispute.state, dispute.amount_minor = report.state, report.amount_minor
     dispute.taken_minor, dispute.fee_minor = report.taken_minor, report.fee_minor
-    dispute.reason, dispute.payer_statement = report.reason or dispute.reason, report.words or dispute.payer_statement
+    dispute.reason, dispute.payer_statement = (
+        report.reason or dispute.reason,
+        report.statement or dispute.payer_statement,
+    )
     if report.due_at is not None and report.due_at != dispute.due_at:
         dispute.due_at, dispute.reminders = report.due_at, 0
     dispute.changed_at, dispute.source = statement.stated_at, statement.source
@@ -224,15 +226,18 @@ def _change(dispute: Dispute, report: DisputeReport, statement: DisputeStatement
     dispute.next_query_at = dispute.next_query(now) if statement.is_asked else None
 
 
-def _fill_in(dispute: Dispute, report: DisputeReport) -> None:
+def _fill_in(dispute: Dispute, report: channels.disputes.DisputeReport) -> None:
     """Take from an earlier statement what no later one has stated."""
-    dispute.reason, dispute.payer_statement = dispute.reason or report.reason, dispute.payer_statement or report.words
+    dispute.reason, dispute.payer_statement = (
+        dispute.reason or report.reason,
+        dispute.payer_statement or report.statement,
+    )
     dispute.due_at = dispute.due_at or report.due_at
     if report.opened_at is not None:
         dispute.opened_at = min(dispute.opened_at, report.opened_at)
 
 
-def _bounded(report: DisputeReport) -> DisputeReport:
+def _bounded(report: channels.disputes.DisputeReport) -> channels.disputes.DisputeReport:
     """Return a statement whose texts and figures the database can hold."""
     return replace(
         report,
@@ -241,7 +246,7 @@ def _bounded(report: DisputeReport) -> DisputeReport:
         taken_minor=max(report.taken_minor, 0),
         fee_minor=max(report.fee_minor, 0),
         reason=_text(report.reason, _REASON_MAX),
-        words=_text(report.words, _STATEMENT_MAX),
+        statement=_text(report.statement, _STATEMENT_MAX),
     )
 
 

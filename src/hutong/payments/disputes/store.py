@@ -8,8 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
-from hutong import db
-from hutong.channels.disputes import DisputeState
+from hutong import channels, db
 from hutong.payments.disputes.model import Dispute, Response
 from hutong.payments.model import Payment
 from hutong.payments.statements import sql
@@ -44,7 +43,7 @@ async def list_disputes(
     tx: db.Tx,
     *,
     merchant_id: UUID | None = None,
-    state: DisputeState | None = None,
+    state: channels.disputes.DisputeState | None = None,
     payment_id: UUID | None = None,
     after: UUID | None = None,
     limit: int = 20,

@@ -43,12 +43,6 @@ WHERE id = ANY ($1::uuid []) AND ($2::uuid IS NULL OR merchant_id = $2);
 -- The dispute under a channel's number of it.
 SELECT id AS dispute_id, attempt_id FROM payments.dispute WHERE account_id = $1 AND dispute_no = $2;
 
--- name: known_dispute_numbers
--- Which of these numbers of channels have a dispute.
-SELECT d.account_id, d.dispute_no
-FROM payments.dispute AS d
-JOIN unnest($1::uuid [], $2::text []) AS n (account_id, number) ON d.account_id = n.account_id AND d.dispute_no = n.number;
-
 -- name: payments_of_disputes
 -- The payments to lock before these disputes are touched.
 SELECT DISTINCT payment_id FROM payments.dispute WHERE id = ANY ($1::uuid []);

@@ -17,6 +17,9 @@ from cryptography.x509.oid import NameOID
 from hutong.sandbox.keys import Pair, load_or_create
 
 APP_ID = "2021000118641234"
+ISV_APP_ID = "2021000118649999"
+"""A third-party application, which acts for the merchant of `APP_ID` by this token. It has the same key."""
+AUTHORIZATION = "202601BB1ab1e7a0f6b14cffab6a7cef6c472X84"
 SELLER_ID = "2088102146225135"
 BUYER_ID = "2088101117955611"
 _ALIPAY = "支付宝（中国）网络技术有限公司"
@@ -91,6 +94,11 @@ class AlipaySandboxKeys:
             "alipay_certificates": [self.chain(self.platform)],
             "alipay_root_certificates": self.root.certificate_pem,
         }
+
+    def provider_credentials(self, base_url: str, *, certificate_mode: bool = False) -> dict[str, object]:
+        """Return those of a third-party application that acts for the merchant."""
+        acting = {"app_id": ISV_APP_ID, "auth_app_id": APP_ID, "app_auth_token": AUTHORIZATION}
+        return self.credentials(base_url, certificate_mode=certificate_mode) | acting
 
 
 def certificate_of(pair: Pair) -> x509.Certificate:

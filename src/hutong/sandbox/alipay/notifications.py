@@ -45,7 +45,7 @@ def trade_fields(
         "notify_time": beijing(store.clock.now()),
         "charset": "utf-8",
         "version": "1.0",
-        "app_id": APP_ID,
+        "app_id": order.data["app_id"],
         "auth_app_id": APP_ID,
         "seller_id": SELLER_ID,
         "buyer_id": order.data.get("buyer", BUYER_ID),

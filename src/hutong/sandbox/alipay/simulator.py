@@ -25,13 +25,14 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from hutong.clock import BEIJING
+from hutong.sandbox.alipay.authorization import AlipayAuthorization
 from hutong.sandbox.alipay.bill import bill_rows, pack_bill
 from hutong.sandbox.alipay.complaints import AlipayComplaints
-from hutong.sandbox.alipay.keys import APP_ID, SELLER_ID, AlipaySandboxKeys, certificate_of, sn
+from hutong.sandbox.alipay.keys import APP_ID, ISV_APP_ID, SELLER_ID, AlipaySandboxKeys, certificate_of, sn
 from hutong.sandbox.alipay.notifications import trade_fields
 from hutong.sandbox.alipay.orders import JSAPI, PAGES, AlipayOrders, AnswerNode
 from hutong.sandbox.alipay.refunds_and_payouts import AlipayRefundsAndPayouts
-from hutong.sandbox.alipay.validation import AlipayRefusal
+from hutong.sandbox.alipay.validation import AlipayRefusal, check
 from hutong.sandbox.bill import Entry
 from hutong.sandbox.faults import NotifyFaults
 from hutong.sandbox.notifier import Message, Notifier
@@ -45,15 +46,6 @@ SCHEDULE_S = (240, 600, 600, 3600, 7200, 21600, 54000)
 CHARSET = "utf-8"
 _CLOCK_SKEW_MAX_S = 86_400
 _BILL_LIFETIME_S = 30
-_REQUIRED = {
-    "method": "isv.missing-method",
-    "app_id": "isv.missing-app-id",
-    "sign_type": "isv.missing-signature-type",
-    "sign": "isv.missing-signature",
-    "timestamp": "isv.missing-timestamp",
-    "version": "isv.missing-version",
-}
-_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 _NUMBERS = ("out_request_no", "out_biz_no", "out_trade_no", "trade_no", "order_id")
 
 
@@ -75,8 +67,9 @@ class AlipaySimulator(Simulator):
         self._notifier = notifier
         self._bills: dict[str, tuple[date, datetime]] = {}
         self._orders = AlipayOrders(self)
-        self._outgoing = outgoing = AlipayRefundsAndPayouts(self, self._orders)
+        self.outgoing = outgoing = AlipayRefundsAndPayouts(self, self._orders)
         self._complaints = AlipayComplaints(store)
+        self.authorization = AlipayAuthorization(store)
         self._interfaces: dict[str, tuple[str, Callable[[dict[str, Any], dict[str, str]], AnswerNode]]] = {
             "alipay.trade.precreate": ("place", self._orders.precreate),
             "alipay.trade.pay": ("place", self._orders.charge),
@@ -91,16 +84,21 @@ class AlipaySimulator(Simulator):
             "alipay.data.dataservice.bill.downloadurl.query": ("bill", self._bill_address),
             "alipay.open.app.alipaycert.download": ("certificates", self._certificate),
             **self._complaints.interfaces,
+            **self.authorization.interfaces,
         }
 
     interfaces = frozenset(
         {"place", "query", "close", "void", "refund", "query_refund", "payout", "query_payout", "bill", "certificates"}
-        | {"query_dispute", "list_disputes", "respond_to_dispute"}
+        | {"query_dispute", "list_disputes", "respond_to_dispute", "authorization"}
     )
 
     @classmethod
     def credentials(cls, folder: Path, url: str) -> dict[str, object]:
         return AlipaySandboxKeys.load(folder).credentials(url)
+
+    @classmethod
+    def provider_credentials(cls, folder: Path, url: str) -> dict[str, object] | None:
+        return AlipaySandboxKeys.load(folder).provider_credentials(url)
 
     @staticmethod
     def accepted(status: int, body: bytes) -> bool:
@@ -140,14 +138,14 @@ class AlipaySimulator(Simulator):
     def give_back_in_portal(
         self, order: SandboxOrder, amount_minor: int, faults: NotifyFaults, *, numbered: bool = True
     ) -> SandboxRefund | None:
-        refund = self._outgoing.portal_refund(order, amount_minor)
+        refund = self.outgoing.portal_refund(order, amount_minor)
         if not self.store.give_back_in_portal(refund):
             return None
         self._notifier.start(refund, faults, self._repeat(self._notification(order, 0, refund, numbered=numbered)))
         return refund
 
     def return_refund(self, refund: SandboxRefund, faults: NotifyFaults) -> bool:  # noqa: ARG002
-        """Return False: what a payer's bank returns, Alipay credits to the payer's balance."""
+        """Return False: what a payer's bank returns, Alipay credits to the payer's balance (open/02ekfv)."""
         return False
 
     def open_dispute(
@@ -206,6 +204,8 @@ class AlipaySimulator(Simulator):
                 raise AlipayRefusal("40002", "isv.invalid-parameter", "参数重复")
             content = self._authenticate(parameters)
             if method in PAGES:
+                self.authorization.check(parameters)
+                check(method, content, strict=self.store.faults.strict)
                 order = self._orders.open_page(content, parameters)
                 raise web.HTTPFound(f"/payer?code_url={quote(order.code_url, safe='')}")
             if method not in self._interfaces:
@@ -220,6 +220,8 @@ class AlipaySimulator(Simulator):
 
         def answer() -> AnswerNode:
             try:
+                self.authorization.check(parameters)
+                check(method, parameters | content, strict=self.store.faults.strict)
                 return work(content, parameters)
             except AlipayRefusal as refusal:
                 node = refusal.node
@@ -254,22 +256,9 @@ class AlipaySimulator(Simulator):
         return _json_response(body + b" " * (2 << 20) if kind == "too_long" else body, self.charset)
 
     def _authenticate(self, parameters: dict[str, str]) -> dict[str, Any]:
-        for name, code in _REQUIRED.items():
-            if not parameters.get(name):
-                raise AlipayRefusal("40001", code, f"缺少{name}参数")
-        if parameters["app_id"] != APP_ID:
+        check("gateway.do", parameters, strict=self.store.faults.strict)
+        if parameters["app_id"] not in (APP_ID, ISV_APP_ID):
             raise AlipayRefusal("40002", "isv.invalid-app-id", "无效的AppID参数")
-        if parameters["sign_type"] != "RSA2":
-            raise AlipayRefusal("40002", "isv.invalid-signature-type", "无效的签名类型")
-        if (
-            parameters.get("charset", "").lower() not in ("utf-8", "gbk")
-            or parameters.get("format", "JSON").upper() != "JSON"
-        ):
-            raise AlipayRefusal("40002", "isv.invalid-charset", "字符集错误")
-        if parameters["version"] != "1.0" or not re.fullmatch(
-            r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", parameters["timestamp"]
-        ):
-            raise AlipayRefusal("40002", "isv.invalid-timestamp", "非法的时间戳参数")
         self._check_certificates(parameters)
         message = "&".join(f"{name}={value}" for name, value in sorted(parameters.items()) if name != "sign" and value)
         try:
@@ -295,10 +284,7 @@ class AlipaySimulator(Simulator):
             raise AlipayRefusal("40002", "isv.invalid-alipay-root-cert-sn", "支付宝根证书序列号错误")
 
     def _check_time(self, timestamp: str) -> None:
-        try:
-            sent_at = datetime.fromisoformat(timestamp).replace(tzinfo=BEIJING)
-        except ValueError:
-            raise AlipayRefusal("40002", "isv.invalid-timestamp", "非法的时间戳参数") from None
+        sent_at = datetime.fromisoformat(timestamp).replace(tzinfo=BEIJING)
         if abs((sent_at - self.store.clock.now()).total_seconds()) > _CLOCK_SKEW_MAX_S:
             raise AlipayRefusal("40002", "isv.invalid-timestamp", "非法的时间戳参数")
 
@@ -317,7 +303,7 @@ class AlipaySimulator(Simulator):
         numbered: bool = True,
     ) -> Message:
         """Make the notification of an order's new state, the same in every delivery; see `trade_fields`."""
-        refunded_minor = self._outgoing.refunded_minor(order)
+        refunded_minor = self.outgoing.refunded_minor(order)
         fields = trade_fields(self.store, order, amount_delta_minor, refund, refunded_minor, numbered=numbered)
         return self._message(fields, certified=bool(order.data.get("certified")))
 

@@ -1,18 +1,16 @@
-"""The validation of requests by Alipay's rules."""
+"""The validation of requests by Alipay's rules, which are in `rules.toml`, and its refusals."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from hutong.clock import BEIJING
 from hutong.money import from_major
+from hutong.sandbox.rules import Fault, PublishedRules
 
-_NUMBER = re.compile(r"[0-9A-Za-z_]{1,64}")
-_YUAN = re.compile(r"(?:0|[1-9][0-9]{0,8})(?:\.[0-9]{1,2})?")
-_AMOUNT_MINOR_MAX = 10_000_000_000
+RULES = PublishedRules.load("alipay")
 _MESSAGES = {"40004": "Business Failed", "40001": "Missing Required Arguments"}
 
 
@@ -21,43 +19,32 @@ class AlipayRefusal(Exception):
 
     def __init__(self, code: str, sub_code: str, sub_msg: str, *, msg: str | None = None) -> None:
         super().__init__(sub_code)
-        message = msg or {"40004": "Business Failed", "40001": "Missing Required Arguments"}.get(
-            code, "Invalid Arguments"
-        )
+        message = msg or _MESSAGES.get(code, "Invalid Arguments")
         self.node: dict[str, Any] = {"code": code, "msg": message, "sub_code": sub_code, "sub_msg": sub_msg}
 
 
-def check_order(content: Mapping[str, Any]) -> tuple[int, datetime | None]:
-    """Check an order; return its amount and its expiry.
+def check(interface: str, content: Mapping[str, Any], *, strict: bool) -> None:
+    """Check the public parameters ("gateway.do") or the content of a method by their rules. An empty text is none.
 
     Errors:
-        AlipayRefusal: a field is missing, or has a value that Alipay does not accept.
+        AlipayRefusal: they break one.
     """
-    number, subject = content.get("out_trade_no"), content.get("subject")
-    if not isinstance(number, str) or not _NUMBER.fullmatch(number):
-        raise invalid("out_trade_no")
-    if not isinstance(subject, str) or not 0 < len(subject) <= 256 or set(subject) & set("/=&"):
-        raise invalid("subject")
+    given = {name: value for name, value in content.items() if value != ""}
+    found = RULES.violation(interface, given, strict=strict)
+    if found is None:
+        return
+    sub_code, name = found.code or "ACQ.INVALID_PARAMETER", ".".join(found.path)
+    missing = found.fault is Fault.MISSING
+    code = ("40001" if missing else "40002") if sub_code.startswith("isv.") else "40004"
+    raise AlipayRefusal(code, sub_code, f"缺少{name}参数" if missing else f"参数无效：{name}")
+
+
+def expiry(content: Mapping[str, Any]) -> datetime | None:
+    """Return the expiry of a checked order, or None."""
     end = content.get("time_expire")
-    try:
-        expires_at = datetime.fromisoformat(end).replace(tzinfo=BEIJING).astimezone(UTC) if end else None
-    except (ValueError, TypeError):
-        raise invalid("time_expire") from None
-    return yuan(content.get("total_amount"), "total_amount"), expires_at
+    return datetime.fromisoformat(end).replace(tzinfo=BEIJING).astimezone(UTC) if end else None
 
 
-def invalid(name: str) -> AlipayRefusal:
-    """Make the refusal of an invalid parameter."""
-    return AlipayRefusal("40004", "ACQ.INVALID_PARAMETER", f"参数无效：{name}")
-
-
-def yuan(value: object, name: str) -> int:
-    """Read a positive amount in yuan with at most two decimals; refuse any other value."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        value = str(value)  # some SDKs send a number
-    if not isinstance(value, str) or not _YUAN.fullmatch(value):
-        raise invalid(name)
-    amount_minor = from_major(value, "CNY")
-    if not 0 < amount_minor <= _AMOUNT_MINOR_MAX:
-        raise AlipayRefusal("40004", "ACQ.TOTAL_FEE_EXCEED", "订单总金额不在允许范围内")
-    return amount_minor
+def yuan(value: object) -> int:
+    """Read a checked amount in yuan; some clients send a number."""
+    return from_major(str(value), "CNY")

@@ -32,9 +32,7 @@ def bill_entries(store: Store, day: date) -> list[Entry]:
 def balance_transactions(store: Store, query: Form) -> dict[str, Any]:
     """List the balance transactions, newest first, with differences planted in a day's bill."""
     created = query.get("created", {})
-    start, end = 0, 1 << 35
-    if isinstance(created, dict):
-        start, end = int(created.get("gte", start)), int(created.get("lt", end))
+    start, end = int(created.get("gte", 0)), int(created.get("lt", 1 << 35))
     rows = [entry for entry in _all(store) if start <= entry.at.timestamp() < end]
     listed = page(rows[::-1], query, objects.transaction_id, "/v1/balance_transactions")
     return listed | {

@@ -9,18 +9,9 @@ from typing import Any
 from hutong.sandbox.records import OrderState, SandboxOrder, SandboxRefund
 from hutong.sandbox.store import Store
 from hutong.sandbox.stripe import objects
-from hutong.sandbox.stripe.currencies import to_minor
+from hutong.sandbox.stripe.currencies import to_minor, to_units
 from hutong.sandbox.stripe.orders import StripeOrders
-from hutong.sandbox.stripe.validation import (
-    Form,
-    StripeRefusal,
-    check_names,
-    check_step,
-    integer,
-    metadata_of,
-    page,
-    required,
-)
+from hutong.sandbox.stripe.validation import Form, StripeRefusal, check_step, page
 
 
 class StripeRefundSimulator:
@@ -37,7 +28,6 @@ class StripeRefundSimulator:
         self._refunds: dict[str, SandboxRefund] = {}
 
     def create(self, form: Form) -> dict[str, Any]:
-        check_names(form, ("payment_intent", "charge", "amount", "metadata", "reason", "expand"))
         order = self._order_of(form)
         left = self._store.refundable_minor(order)
         if order.state is not OrderState.PAID:
@@ -49,13 +39,14 @@ class StripeRefundSimulator:
         if any(one.order is order and not objects.is_refundable(one) for one in self._store.disputes.values()):
             message = f"Charge {order.data['charge']} has been charged back; cannot issue a refund."
             raise StripeRefusal(400, "charge_disputed", message)
-        amount = to_minor(integer(form, "amount"), order.currency) if "amount" in form else left
-        check_step(int(form.get("amount", 0)), order.currency.lower(), "amount")
+        units = int(form.get("amount", to_units(left, order.currency)))
+        check_step(units, order.currency, "amount")
+        amount = to_minor(units, order.currency)
         if amount > left:
             raise StripeRefusal(
                 400, None, f"Refund amount ({amount}) is greater than what is left ({left}).", param="amount"
             )
-        refund = self._new(order, amount, metadata_of(form), form)
+        refund = self._new(order, amount, dict(form.get("metadata", {})), form)
         self._store.start_refund(refund)
         return objects.refund(refund)
 
@@ -97,7 +88,7 @@ class StripeRefundSimulator:
             if order is None:
                 raise StripeRefusal(400, "resource_missing", f"No such charge: '{form['charge']}'", param="charge")
             return order
-        order = self._orders.of_intent(required(form, "payment_intent"))
+        order = self._orders.of_intent(form["payment_intent"])
         if order is None:
             raise StripeRefusal(400, "resource_missing", "No such payment_intent", param="payment_intent")
         return order

@@ -35,7 +35,7 @@ from hutong.sandbox.stripe.keys import StripeSandboxKeys
 from hutong.sandbox.stripe.orders import StripeOrders
 from hutong.sandbox.stripe.protocol import StripeAnswer, api_key, fail, reply
 from hutong.sandbox.stripe.refunds_and_payouts import StripeRefundSimulator
-from hutong.sandbox.stripe.validation import Form, StripeRefusal, parse
+from hutong.sandbox.stripe.validation import Form, StripeRefusal, check, parse
 
 SCHEDULE_S = (300, 1800, 7200, 18000, 36000, 43200, 43200, 43200, 43200)
 _KEYS_KEPT = timedelta(hours=24)
@@ -255,6 +255,10 @@ class StripeSimulator(Simulator):
     # The channel's interfaces.
 
     def _route(self, method: str, path: str, interface: str, work: Work) -> web.RouteDef:
+        def checked(form: Form, request: web.Request) -> dict[str, Any]:
+            check(f"{method} {path}", form, strict=self.store.faults.strict)
+            return work(form, request)
+
         async def answer(request: web.Request) -> web.StreamResponse:
             body = (await request.read()).decode("utf-8", "replace")
             try:
@@ -270,7 +274,7 @@ class StripeSimulator(Simulator):
                 self._faulted(interface),
                 number=number,
                 text=text,
-                work=lambda: self._once(request, body, lambda: work(form, request)),
+                work=lambda: self._once(request, body, lambda: checked(form, request)),
                 fail=fail,
                 reply=lambda answer, kind: reply(request, answer, kind, self.store.clock.now()),
             )

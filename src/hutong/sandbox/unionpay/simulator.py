@@ -35,7 +35,7 @@ from hutong.sandbox.unionpay.fields import MESSAGES, Fields, response
 from hutong.sandbox.unionpay.keys import Issued, UnionPaySandboxKeys
 from hutong.sandbox.unionpay.orders import APP_CHANNEL, UnionPayOrders
 from hutong.sandbox.unionpay.refunds_and_payouts import UnionPayRefundSimulator
-from hutong.sandbox.unionpay.validation import UnionPayRefusal, check_fields
+from hutong.sandbox.unionpay.validation import UnionPayRefusal, check
 
 _Works = Mapping[tuple[str, str], tuple[str, Callable[[Fields], Fields]]]
 _PAGES = (("01", "01"), ("02", "01"))
@@ -230,7 +230,7 @@ class UnionPaySimulator(Simulator):
         except (InvalidSignature, ValueError):
             return fields, UnionPayRefusal("11", "验证签名失败")
         try:
-            check_fields(fields)
+            check(fields, strict=self.store.faults.strict)
         except UnionPayRefusal as refusal:
             return fields, refusal
         return fields, None

@@ -1,75 +1,15 @@
-"""The validation of signed requests by UnionPay's rules."""
+"""The validation of signed requests by UnionPay's rules, which are in `rules.toml`."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 
 from hutong.clock import BEIJING
+from hutong.sandbox.rules import Fault, PublishedRules
 from hutong.sandbox.unionpay.keys import MER_ID, TERM_ID
 
-_TIME = r"20[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])([01][0-9]|2[0-3])[0-5][0-9][0-5][0-9]"
-_URL = r"https?://[^\s]{1,247}"
-_FORMS = {
-    "version": r"5\.1\.0",
-    "encoding": "UTF-8",
-    "signMethod": "01",
-    "certId": "[0-9]{1,20}",
-    "signature": "[0-9A-Za-z+/=]{1,1024}",
-    "txnType": "[0-9]{2}",
-    "txnSubType": "[0-9]{2}",
-    "bizType": "[0-9]{6}",
-    "channelType": "0[78]",
-    "accessType": "0",
-    "merId": MER_ID,
-    "orderId": "[0-9A-Za-z]{8,40}",
-    "txnTime": _TIME,
-    "txnAmt": "[1-9][0-9]{0,11}",
-    "currencyCode": "156",
-    "backUrl": _URL,
-    "frontUrl": _URL,
-    "payTimeout": _TIME,
-    "orderDesc": r"[^&={}\[\]\"']{1,32}",
-    "origQryId": "[0-9]{21}",
-    "qrNo": "[0-9]{16,24}",
-    "termId": TERM_ID,
-    "bindId": "[0-9A-Za-z]{1,128}",
-    "fileType": "00",
-    "settleDate": "(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])",
-}
-_ALWAYS = frozenset(
-    {"version", "encoding", "signMethod", "certId", "signature", "txnType", "txnSubType", "bizType", "accessType"}
-    | {"merId", "txnTime"}
-)
-_PAYMENT = frozenset({"channelType", "orderId", "txnAmt", "currencyCode", "backUrl"})
-_REQUIRED = {
-    ("01", "01"): _PAYMENT,
-    ("02", "01"): _PAYMENT,
-    ("01", "06"): _PAYMENT | {"qrNo", "termId"},
-    ("01", "07"): _PAYMENT,
-    ("11", "00"): _PAYMENT | {"bindId"},
-    **{
-        (txn_type, "00"): frozenset({"channelType", "orderId", "txnAmt", "backUrl", "origQryId"})
-        for txn_type in ("03", "04", "31", "32", "33")
-    },
-    ("00", "00"): frozenset({"orderId"}),
-    ("76", "01"): frozenset({"fileType", "settleDate"}),
-}
-_BIZ_TYPES = {
-    ("01", "01"): {"000201"},
-    ("02", "01"): {"000201"},
-    ("03", "00"): {"000201"},
-    ("32", "00"): {"000201"},
-    ("33", "00"): {"000201"},
-    ("01", "06"): {"000000"},
-    ("01", "07"): {"000000"},
-    ("11", "00"): {"000501"},
-    ("04", "00"): {"000201", "000000", "000501"},
-    ("31", "00"): {"000201", "000000", "000501"},
-    ("00", "00"): {"000000"},
-    ("76", "01"): {"000000"},
-}
+RULES = PublishedRules.load("unionpay")
 
 
 class UnionPayRefusal(Exception):
@@ -80,27 +20,24 @@ class UnionPayRefusal(Exception):
         self.code = code
 
 
-def check_fields(fields: Mapping[str, str]) -> None:
-    """Check the fields of a request.
+def check(fields: Mapping[str, str], *, strict: bool) -> None:
+    """Check the fields of a request by the rules of its transaction type.
 
     Errors:
-        Refusal: a field is missing, unknown, or not of its form.
+        UnionPayRefusal: a field is missing, unknown, not of its form, or another merchant's.
     """
-    kind = (fields.get("txnType", ""), fields.get("txnSubType", ""))
-    required = _REQUIRED.get(kind)
-    if required is None:
+    interface = f"{fields.get('txnType', '')}-{fields.get('txnSubType', '')}"
+    if interface not in RULES.interfaces:
         raise UnionPayRefusal("10", "报文格式错误，交易类型不正确")
-    missing = (_ALWAYS | required) - fields.keys()
-    if missing:
-        raise UnionPayRefusal("13", f"报文交易要素缺失，缺少{min(missing)}")
-    for name, value in fields.items():
-        form = _FORMS.get(name)
-        if form is None or not re.fullmatch(form, value):
-            raise UnionPayRefusal("10", f"报文格式错误，{name}格式不正确")
-    if fields["bizType"] not in _BIZ_TYPES[kind]:
-        raise UnionPayRefusal("10", "报文格式错误，bizType格式不正确")
-    if "payTimeout" in fields and fields["payTimeout"] <= fields["txnTime"]:
-        raise UnionPayRefusal("10", "报文格式错误，payTimeout格式不正确")
+    found = RULES.violation(interface, fields, strict=strict)
+    if found is not None and found.fault is Fault.MISSING:
+        raise UnionPayRefusal("13", f"报文交易要素缺失，缺少{found.path[0]}")
+    wrong = [] if found is None else [found.path[0]]
+    wrong += [name for name, own in (("merId", MER_ID), ("termId", TERM_ID)) if fields.get(name, own) != own]
+    if fields.get("payTimeout", "9") <= fields["txnTime"]:
+        wrong.append("payTimeout")
+    if wrong:
+        raise UnionPayRefusal("10", f"报文格式错误，{wrong[0]}格式不正确")
 
 
 def read_time(text: str) -> datetime:

@@ -209,17 +209,11 @@ class BillDownloads:
             party.check_sub(request.query)
         if party is not MERCHANT:
             kind = f"partner_{kind}"
-        try:
-            day = date.fromisoformat(request.query.get("bill_date", ""))
-        except ValueError:
-            raise WeChatRefusal(400, "PARAM_ERROR", "账单日期格式错误", field="bill_date") from None
-        packing = request.query.get("tar_type")
-        if packing not in (None, "GZIP"):
-            raise WeChatRefusal(400, "PARAM_ERROR", "压缩类型错误", field="tar_type")
+        day, packing = date.fromisoformat(request.query["bill_date"]), request.query.get("tar_type")
         now = self._store.clock.now().astimezone(BEIJING)
         if (kind, day.isoformat()) not in self._store.planted:
             if day >= now.date() or now.date() - day > _KEPT:
-                raise WeChatRefusal(400, "PARAM_ERROR", "账单日期不在可查询范围内", field="bill_date")
+                raise WeChatRefusal(400, "PARAM_ERROR", "账单日期不在可查询范围内")
             if now < datetime.combine(day + timedelta(days=1), _MADE_AT, BEIJING):
                 raise WeChatRefusal(
                     400, "STATEMENT_CREATING", "账单生成中，请先检查当前商户号在指定日期内是否有成功的交易"

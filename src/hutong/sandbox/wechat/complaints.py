@@ -24,8 +24,6 @@ from hutong.sandbox.wechat.protocol import Answer, WeChatRefusal, format_time, r
 PATH = "/v3/merchant-service/complaints-v2"
 ADDRESS_PATH = "/v3/merchant-service/complaint-notifications"
 REASONS = ("REFUND", "SERVICE_NOT_WORK", "OTHERS")
-_REPLY_MAX = 500
-_PAGE_MAX, _HISTORY_PAGE_MAX = 50, 300
 _DAYS_MAX = 30
 _MOVES: Mapping[str, tuple[str, str, str]] = {
     "USER_RESPONSE": ("", "USER_RESPONSE", "请尽快处理。"),
@@ -49,7 +47,7 @@ class WeChatComplaints:
 
     # Acts of the payer, and of a person in the merchant platform.
 
-    def open(self, order: SandboxOrder, amount_minor: int, reason: str | None, words: str) -> SandboxDispute | None:
+    def open(self, order: SandboxOrder, amount_minor: int, reason: str | None, statement: str) -> SandboxDispute | None:
         """Complain about a paid order; None if it is not paid, or WeChat has no such reason."""
         reason = reason or REASONS[0]
         if order.state is not OrderState.PAID or reason not in REASONS or amount_minor > order.amount_minor:
@@ -61,23 +59,23 @@ class WeChatComplaints:
             reason=reason,
             status="PENDING",
             opened_at=self._store.clock.now(),
-            words=words or "商品没有收到。",
+            statement=statement or "商品没有收到。",
             data={"times": 1, "unanswered": False, "history": []},
         )
         while dispute.dispute_no in self._store.disputes:
             dispute.dispute_no = str(int(dispute.dispute_no) + 1)
         self._store.open_dispute(dispute)
-        self._log(dispute, "USER_CREATE_COMPLAINT", dispute.words, operator="投诉人")
+        self._log(dispute, "USER_CREATE_COMPLAINT", dispute.statement, operator="投诉人")
         return dispute
 
     def move(self, dispute: SandboxDispute, action: str) -> bool:
         """Let the payer write or continue, or a person settle the complaint; return whether that was possible."""
         if action not in _MOVES or (dispute.status == "PROCESSED") != (action == "CONTINUE_COMPLAINT"):
             return False
-        status, entry, words = _MOVES[action]
+        status, entry, text = _MOVES[action]
         dispute.data["unanswered"] = action == "USER_RESPONSE"
         dispute.data["times"] += action == "CONTINUE_COMPLAINT"
-        self._log(dispute, entry, words, operator="商户" if action == "PROCESSED" else "投诉人")
+        self._log(dispute, entry, text, operator="商户" if action == "PROCESSED" else "投诉人")
         self._store.change_dispute(dispute, status or dispute.status)
         return True
 
@@ -90,12 +88,9 @@ class WeChatComplaints:
 
     def list_days(self, request: web.Request, _body: bytes) -> Answer:
         party = request[PARTY]
-        try:
-            begin, end = (date.fromisoformat(request.query.get(name, "")) for name in ("begin_date", "end_date"))
-        except ValueError:
-            raise WeChatRefusal(400, "PARAM_ERROR", "日期格式错误", field="begin_date") from None
+        begin, end = (date.fromisoformat(request.query[name]) for name in ("begin_date", "end_date"))
         if not 0 <= (end - begin).days <= _DAYS_MAX:
-            raise WeChatRefusal(400, "PARAM_ERROR", "查询日期跨度不超过30天", field="end_date")
+            raise WeChatRefusal(400, "PARAM_ERROR", "查询日期跨度不超过30天")
         if request.query.get("complainted_mchid", party.number) != party.number:
             raise WeChatRefusal(403, "NO_AUTH", "无权限查询该商户的投诉")
         found = [
@@ -103,20 +98,18 @@ class WeChatComplaints:
             for dispute in self._store.disputes.values()
             if dispute.order.data["party"] is party and begin <= dispute.opened_at.astimezone(BEIJING).date() <= end
         ]
-        return _page(request, found, _PAGE_MAX, 10)
+        return _page(request, found, 10)
 
     def query(self, request: web.Request, _body: bytes) -> Answer:
         return 200, self._document(self._find(request))
 
     def history(self, request: web.Request, _body: bytes) -> Answer:
-        return _page(request, self._find(request).data["history"], _HISTORY_PAGE_MAX, 100)
+        return _page(request, self._find(request).data["history"], 100)
 
     def reply(self, request: web.Request, body: bytes) -> Answer:
         """Take a reply, each time it is sent; the first one moves the complaint on."""
         dispute, content = self._addressed(request, body)
-        reply = content.get("response_content")
-        if not isinstance(reply, str) or not 0 < len(reply) <= _REPLY_MAX:
-            raise WeChatRefusal(400, "PARAM_ERROR", "回复内容长度错误", field="/body/response_content")
+        reply = content["response_content"]
         self._log(dispute, "MERCHANT_RESPONSE", reply, operator="商户")
         dispute.data["unanswered"] = False
         self._store.change_dispute(dispute, "PROCESSING" if dispute.status == "PENDING" else dispute.status)
@@ -134,9 +127,7 @@ class WeChatComplaints:
 
     def register(self, request: web.Request, body: bytes) -> Answer:
         """Keep the address to notify, as with POST the first one and with PUT another."""
-        party, url = request[PARTY], read_json(body).get("url")
-        if not isinstance(url, str) or not url.startswith(("https://", "http://")) or len(url) > 255:
-            raise WeChatRefusal(400, "PARAM_ERROR", "通知地址错误", field="/body/url")
+        party, url = request[PARTY], read_json(body)["url"]
         if (request.method == "POST") == (party.mchid in self._addresses):
             raise WeChatRefusal(400, "INVALID_REQUEST", "回调地址已存在或不存在")
         self._addresses[party.mchid] = url
@@ -151,7 +142,7 @@ class WeChatComplaints:
     def _addressed(self, request: web.Request, body: bytes) -> tuple[SandboxDispute, dict[str, Any]]:
         dispute, content = self._find(request), read_json(body)
         if content.get("complainted_mchid") != request[PARTY].number:
-            raise WeChatRefusal(400, "PARAM_ERROR", "被诉商户号错误", field="/body/complainted_mchid")
+            raise WeChatRefusal(400, "PARAM_ERROR", "被诉商户号错误")
         return dispute, content
 
     def _find(self, request: web.Request) -> SandboxDispute:
@@ -160,7 +151,7 @@ class WeChatComplaints:
             raise WeChatRefusal(404, "RESOURCE_NOT_EXISTS", "投诉单不存在")
         return dispute
 
-    def _log(self, dispute: SandboxDispute, kind: str, words: str, *, operator: str) -> None:
+    def _log(self, dispute: SandboxDispute, kind: str, text: str, *, operator: str) -> None:
         history = dispute.data["history"]
         history.append(
             {
@@ -168,7 +159,7 @@ class WeChatComplaints:
                 "operator": operator,
                 "operate_time": format_time(self._store.clock.now()),
                 "operate_type": kind,
-                "operate_details": words,
+                "operate_details": text,
                 "image_list": [],
             }
         )
@@ -184,7 +175,7 @@ class WeChatComplaints:
         document = {
             "complaint_id": dispute.dispute_no,
             "complaint_time": format_time(dispute.opened_at),
-            "complaint_detail": dispute.words,
+            "complaint_detail": dispute.statement,
             "complaint_state": dispute.status,
             "complainted_mchid": order.data["party"].number,
             "payer_phone": "c2FuZGJveCBwaG9uZQ==",
@@ -206,13 +197,7 @@ class WeChatComplaints:
         return document | ({"apply_refund_amount": dispute.amount_minor} if dispute.reason == "REFUND" else {})
 
 
-def _page(request: web.Request, items: list[dict[str, Any]], limit_max: int, default: int) -> Answer:
-    given = {"limit": request.query.get("limit", str(default)), "offset": request.query.get("offset", "0")}
-    for name, value in given.items():
-        if not value.isdecimal() or len(value) > 9:
-            raise WeChatRefusal(400, "PARAM_ERROR", "分页参数错误", field=name)
-    limit, offset = int(given["limit"]), int(given["offset"])
-    if not 1 <= limit <= limit_max:
-        raise WeChatRefusal(400, "PARAM_ERROR", "分页大小错误", field="limit")
+def _page(request: web.Request, items: list[dict[str, Any]], default: int) -> Answer:
+    limit, offset = int(request.query.get("limit", default)), int(request.query.get("offset", 0))
     data = items[offset : offset + limit]
     return 200, {"data": data, "limit": limit, "offset": offset, "total_count": len(items)}

@@ -12,9 +12,9 @@ from typing import Any
 import orjson
 from aiohttp import web
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP, PKCS1v15
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 
 from hutong.clock import BEIJING, Clock
 from hutong.sandbox.wechat.keys import MCHID, PUBLIC_KEY_ID, SP_MCHID, WeChatSandboxKeys
@@ -32,12 +32,14 @@ Work = Callable[[web.Request, bytes], Answer]
 class WeChatRefusal(Exception):
     """A refusal by WeChat: its answer to a request that it does not fulfill."""
 
-    def __init__(self, status: int, code: str, message: str, *, field: str | None = None) -> None:
+    def __init__(
+        self, status: int, code: str, message: str, *, location: str | None = None, value: object = None
+    ) -> None:
         super().__init__(code)
         self.status = status
         self.body: dict[str, Any] = {"code": code, "message": message}
-        if field is not None:
-            self.body["detail"] = {"location": "body", "field": field, "issue": message}
+        if location is not None:
+            self.body["detail"] = {"location": location, "value": value}
 
 
 class WeChatProtocol:
@@ -133,6 +135,18 @@ class WeChatProtocol:
             "ciphertext": base64.b64encode(sealed).decode(),
         }
 
+    def decrypt(self, request: web.Request, sealed: object) -> str:
+        """Return a text that the caller has encrypted with the key that their header names."""
+        pairs = {pair.serial: pair for pair in (self._keys.platform, self._keys.platform_next)}
+        pair = {**pairs, PUBLIC_KEY_ID: self._keys.public}.get(request.headers.get("Wechatpay-Serial", ""))
+        try:
+            if pair is None or not isinstance(sealed, str):
+                raise ValueError(sealed)
+            padding = OAEP(mgf=MGF1(SHA1()), algorithm=SHA1(), label=None)  # noqa: S303 - as WeChat documents
+            return pair.key.decrypt(base64.b64decode(sealed, validate=True), padding).decode()
+        except ValueError:
+            raise WeChatRefusal(400, "PARAM_ERROR", "敏感信息解密失败") from None
+
     def envelope(
         self, event: str, kind: str, summary: str, channel_no: str, content: Mapping[str, Any], mchid: str
     ) -> bytes:
@@ -174,18 +188,11 @@ def fail(status: int | None, code: str | None) -> Answer:
 
 
 def read_json(body: bytes) -> dict[str, Any]:
-    """Read a request's body, a JSON object with characters of one to three bytes in UTF-8.
-
-    Sources:
-        https://pay.weixin.qq.com/docs/merchant/development/interface-rules/basic-rules.html (the characters);
-        cloudreve/cloudreve#2491 (the text of the refusal).
-    """
+    """Read a request's body, a JSON object."""
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError:
         content = None
     if not isinstance(content, dict):
         raise WeChatRefusal(400, "PARAM_ERROR", "请求体不是JSON对象")
-    if max(orjson.dumps(content).decode()) > "\uffff":
-        raise WeChatRefusal(400, "INVALID_REQUEST", "请求内容传入了非UTF8参数")
     return content

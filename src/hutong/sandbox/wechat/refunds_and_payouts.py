@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -12,12 +13,13 @@ from hutong.sandbox.records import OrderState, OutgoingState, SandboxOrder, Sand
 from hutong.sandbox.store import Store
 from hutong.sandbox.wechat.bill import REFUND_STATES
 from hutong.sandbox.wechat.keys import MCHID
-from hutong.sandbox.wechat.parties import PARTY, Party
+from hutong.sandbox.wechat.parties import MERCHANT, PARTY, Party
 from hutong.sandbox.wechat.protocol import Answer, WeChatRefusal, format_time, read_json
-from hutong.sandbox.wechat.validation import check_refund, check_transfer
 
 _WINDOW = timedelta(days=365)
 _COUNT_MAX = 50
+_NAMED_MIN = 30
+"""The least amount of a transfer that may name its payee."""
 _TRANSFER_STATES = {
     OutgoingState.PENDING: "WAIT_USER_CONFIRM",
     OutgoingState.SUCCEEDED: "SUCCESS",
@@ -27,14 +29,18 @@ _ACCOUNT = "支付用户零钱"
 
 
 class WeChatRefundsAndPayouts:
-    """Refunds and transfers: accepted, queried, and shown in notifications."""
+    """Refunds and transfers: accepted, queried, and shown in notifications.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        decrypt: Returns a text that the caller of a request has encrypted.
+    """
+
+    def __init__(self, store: Store, decrypt: Callable[[web.Request, object], str]) -> None:
         self._store = store
+        self._decrypt = decrypt
 
     def refund(self, request: web.Request, body: bytes) -> Answer:
         content = read_json(body)
-        check_refund(content)
         request[PARTY].check_sub(content)
         order = self._paid_order(content, request[PARTY])
         existing = self._store.refunds.get(content["out_refund_no"])
@@ -154,7 +160,12 @@ class WeChatRefundsAndPayouts:
 
     def transfer(self, request: web.Request, body: bytes) -> Answer:
         content = read_json(body)
-        check_transfer(content)
+        if content["appid"] not in MERCHANT.apps:
+            raise WeChatRefusal(400, "INVALID_REQUEST", "商户号与appid不匹配")
+        if "user_name" in content:
+            content["user_name"] = self._decrypt(request, content["user_name"])
+            if content["transfer_amount"] < _NAMED_MIN:
+                raise WeChatRefusal(400, "PARAM_ERROR", "转账金额小于0.3元时，不允许填写收款用户姓名")
         payout = self._store.payouts.get(content["out_bill_no"])
         if payout is None:
             payout = SandboxPayout(
@@ -162,7 +173,8 @@ class WeChatRefundsAndPayouts:
                 channel_payout_no=self._store.new_channel_no("1330"),
                 amount_minor=content["transfer_amount"],
                 currency="CNY",
-                payee={"openid": content["openid"]},
+                payee={"openid": content["openid"]}
+                | ({"name": content["user_name"]} if "user_name" in content else {}),
                 notify_url=content.get("notify_url", ""),
                 content=content,
                 created_at=self._store.clock.now(),

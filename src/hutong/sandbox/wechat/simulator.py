@@ -29,6 +29,7 @@ from hutong.sandbox.wechat.orders import PRODUCTS, WeChatOrders
 from hutong.sandbox.wechat.parties import MERCHANT, PARTIES, PARTY, Party
 from hutong.sandbox.wechat.protocol import Answer, WeChatProtocol, WeChatRefusal, Work, fail, read_json
 from hutong.sandbox.wechat.refunds_and_payouts import WeChatRefundsAndPayouts
+from hutong.sandbox.wechat.validation import check
 
 SCHEDULE_S = (15, 15, 30, 180, 600, 1200, 1800, 1800, 1800, 3600, 10800, 10800, 10800, 21600, 21600)
 """The waits between WeChat's deliveries: 15s/15s/30s/3m/10m/20m/30m/30m/30m/60m/3h/3h/3h/6h/6h."""
@@ -51,13 +52,17 @@ class WeChatSimulator(Simulator):
         self._notifier = notifier
         self._protocol = WeChatProtocol(WeChatSandboxKeys.load(folder), store.clock)
         self._orders = WeChatOrders(store)
-        self._outgoing = WeChatRefundsAndPayouts(store)
+        self._outgoing = WeChatRefundsAndPayouts(store, self._protocol.decrypt)
         self._bills = BillDownloads(store, self.bill)
         self._complaints = WeChatComplaints(store, lambda dispute, act: self._tell(dispute, store.faults.notify, act))
 
     @classmethod
     def credentials(cls, folder: Path, url: str) -> dict[str, object]:
         return WeChatSandboxKeys.load(folder).credentials(url)
+
+    @classmethod
+    def provider_credentials(cls, folder: Path, url: str) -> dict[str, object]:
+        return WeChatSandboxKeys.load(folder).provider_credentials(url)
 
     @staticmethod
     def accepted(status: int, body: bytes) -> bool:  # noqa: ARG004 - only the status counts
@@ -101,17 +106,20 @@ class WeChatSimulator(Simulator):
             self._post("complete", f"{path}/complete", complaints.complete),
             self._get("complaint_address", ADDRESS_PATH, complaints.registered),
             self._post("complaint_address", ADDRESS_PATH, complaints.register),
-            web.put(ADDRESS_PATH, partial(self._answer, "complaint_address", complaints.register)),
+            web.put(
+                ADDRESS_PATH,
+                partial(self._answer, "complaint_address", f"PUT {ADDRESS_PATH}", complaints.register),
+            ),
         ]
 
     def _certificates(self, request: web.Request, _body: bytes) -> Answer:
         return self._protocol.certificates(request[PARTY].mchid)
 
     def _get(self, interface: str, path: str, work: Work) -> web.RouteDef:
-        return web.get(path, partial(self._answer, interface, work))
+        return web.get(path, partial(self._answer, interface, f"GET {path}", work))
 
     def _post(self, interface: str, path: str, work: Work) -> web.RouteDef:
-        return web.post(path, partial(self._answer, interface, work))
+        return web.post(path, partial(self._answer, interface, f"POST {path}", work))
 
     # Actions of payers and banks, requested by the control API or the payer's page.
 
@@ -171,9 +179,9 @@ class WeChatSimulator(Simulator):
         amount_minor: int,
         reason: str | None,
         form: str | None,
-        words: str,
+        statement: str,
     ) -> SandboxDispute | None:
-        dispute = None if form else self._complaints.open(order, amount_minor, reason, words)
+        dispute = None if form else self._complaints.open(order, amount_minor, reason, statement)
         if dispute is not None:
             self._tell(dispute, faults, "CREATE_COMPLAINT")
         return dispute
@@ -222,7 +230,7 @@ class WeChatSimulator(Simulator):
 
     # The channel's interfaces.
 
-    async def _answer(self, interface: str, work: Work, request: web.Request) -> web.StreamResponse:
+    async def _answer(self, interface: str, rules: str, work: Work, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         try:
             request[PARTY] = PARTIES[self._protocol.authenticate(request, body)]
@@ -233,6 +241,7 @@ class WeChatSimulator(Simulator):
         def answer() -> Answer:
             try:
                 request[PARTY].check_path(request.path)
+                check(rules, request, body, strict=self.store.faults.strict)
                 return work(request, body)
             except WeChatRefusal as refusal:
                 return refusal.status, refusal.body

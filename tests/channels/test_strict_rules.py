@@ -32,6 +32,7 @@ from support.channel_rigs import Bench, Rig, make_rig
 from support.edge_requests import go_through
 
 CHANNELS = ("wechat", "alipay", "stripe", "unionpay")
+RIGS = ("wechat-partner", "wechat", "alipay", "stripe", "unionpay")
 RULES: Mapping[str, PublishedRules] = {
     name: importlib.import_module(f"hutong.sandbox.{name}.validation").RULES for name in CHANNELS
 }
@@ -54,8 +55,7 @@ class Seen:
 async def rigs(sandbox_url: str, sandbox_folder: Path, other_folder: Path, http: Http) -> AsyncIterator[dict[str, Rig]]:
     async with aiohttp.ClientSession() as session:
         bench = Bench(sandbox_url, sandbox_folder, other_folder, http, session)
-        names = {name: "alipay-certificate" if name == "alipay" else name for name in CHANNELS}
-        made = {name: make_rig(rig, bench) for name, rig in names.items()}
+        made = {name: make_rig(name, bench) for name in RIGS}
         yield made
         for rig in made.values():
             await rig.control.post("reset")

@@ -15,8 +15,6 @@ from hutong.channels import ActionKind, ChannelAnswer, ChannelState, OrderRefere
 from hutong.channels.disputes import DisputeResponse
 from support.channel_rigs import Rig
 
-MAIN = frozenset({"CNY", "USD"})
-"""The currencies whose orders are followed; the others are only placed, with their least amount."""
 TEXT = "糖醋排骨🍖`,/=&{}[]\"'\t\u200d" * 40
 """A text with characters of one to four bytes, and with all that some channel does not take."""
 
@@ -95,16 +93,19 @@ def address(length: int) -> str:
 
 
 def orders(rig: Rig, method: str, now: datetime) -> Iterator[Any]:
-    """Yield requests for orders: each amount, life, payer and kind of capture at both its ends."""
+    """Yield requests for orders: each amount, life, payer and kind of capture at both its ends.
+
+    Of a further currency there is one, with its least amount.
+    """
     limits, can = LIMITS[rig.control.channel], rig.channel.capabilities
     payers = (limits.payers or {}).get(method, ({},))
     for currency in sorted(can.methods[method].currencies or can.currencies):
-        for payer in payers if currency in MAIN else payers[:1]:
+        for payer in payers if currency == rig.currency else payers[:1]:
             least = max(can.amount_minor_min, can.amount_minor_min_of.get(currency, 0))
             for amount_minor, life, subject in (
                 (least, can.expiry_min, "x"),
                 (can.amount_minor_max, can.expiry_max, TEXT),
-            )[: 2 if currency in MAIN else 1]:
+            )[: 2 if currency == rig.currency else 1]:
                 yield rig.request(
                     now,
                     method=method,
@@ -138,7 +139,7 @@ async def go_through(rig: Rig, now: datetime, folder: Path) -> None:
                 notify_url=request.notify_url,
                 capture=request.capture,
             )
-            if request.currency in MAIN:
+            if request.currency == rig.currency:
                 await _follow(rig, request, placed, now)
     await _close(rig, now)
     await _answer_disputes(rig, now)
@@ -233,6 +234,7 @@ async def _answer_disputes(rig: Rig, now: datetime) -> None:
             evidence = {name: letter * length for name, length in rule.evidence.items()}
             evidence |= {"result": "03" if len(dispute_no) > 19 else "REFUND"} if "result" in evidence else {}
             evidence = {name: text[: 150_000 // len(evidence)] for name, text in evidence.items()}
+            evidence = evidence if rule.required or not accepts else {}
             response = DisputeResponse(number("dsp", 30), dispute_no, evidence, accepts=accepts and rule.accepts)
             await rig.channel.respond_to_dispute(response, now=now)
         await rig.channel.query_dispute(dispute_no, now=now)

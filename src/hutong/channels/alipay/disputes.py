@@ -34,6 +34,7 @@ from hutong.channels.disputes import (
 )
 from hutong.channels.errors import NoAnswer
 from hutong.channels.model import ChannelState, text
+from hutong.clock import BEIJING
 from hutong.errors import InvalidParameter
 
 _REMARK_MAX = 200
@@ -151,6 +152,21 @@ class AlipayDisputes:
             except NoAnswer:
                 return None
         return list(found.values()) if signed else None
+
+    async def unsigned(self, *, now: datetime) -> tuple[str, ...] | None:
+        """Return the interfaces that the merchant has not signed for; None without a proven answer."""
+        names = []
+        for name, family in ((_TRADE, self._trade), (_RISK, self._risk)):
+            interface, content = family.page(now.astimezone(BEIJING).date(), 1)
+            try:
+                node = await self._client.call(interface, content, now=now)
+            except NoAnswer:
+                return None
+            if node.get("code") == _NOT_SIGNED:
+                names.append(name)
+            elif not succeeded(node):
+                return None
+        return tuple(names)
 
     async def respond(self, response: DisputeResponse, *, now: datetime) -> ResponseAnswer:
         """Send the merchant's answer; one that the complaint holds already is not sent again.

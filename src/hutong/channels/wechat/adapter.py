@@ -100,7 +100,9 @@ class WeChatPay(Channel):
         self._keys = WeChatKeys(credentials)
         self._client = WeChatClient(credentials, self._keys, http, nonce)
         self._responses = WeChatResponses(merchant, codes)
-        self._refunds = WeChatRefunds(self._client, self._responses, merchant, self.capabilities)
+        self._refunds = WeChatRefunds(
+            self._client, self._responses, merchant, self.capabilities, credentials.funds_account
+        )
         self._payouts = WeChatPayouts(self._client, self._keys, self._responses, merchant, credentials.transfer_scene)
         self._disputes = WeChatDisputes(self._client, self._responses, merchant)
 

@@ -59,7 +59,7 @@ _TRADE_STATES: Mapping[str, DisputeState] = {
     "CLOSED": DisputeState.WON,
 }
 _TRADE_RESULTS = ("02", "03", "04", "05", "06", "194")
-"""Refunded, delivered, other, after-sales service done, not the merchant's matter; of what is paid later: the result."""
+"""Refunded, delivered, other, after-sales service done, not the merchant's matter; what is paid later: the result."""
 
 _RISK = "alipay.security.risk.complaint"
 _RISK_PAGE = 10

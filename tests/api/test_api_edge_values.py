@@ -74,6 +74,7 @@ async def objects(platform_api: PlatformApi, shop: Shop, document: Any) -> dict[
         "decision_id": payment["attempts"][0]["id"],
         "proposal_id": f"prp_{ABSENT}",
         "exception_id": f"exc_{ABSENT}",
+        "dispute_id": f"dsp_{ABSENT}",
         "override_id": f"ovr_{ABSENT}",
         "suggestion_id": f"sug_{ABSENT}",
         "memo_ledger": "points",

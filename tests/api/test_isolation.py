@@ -182,8 +182,8 @@ async def _write_dispute(platform_api: PlatformApi, payment_id: UUID) -> UUID:
                 id, payment_id, attempt_id, merchant_id, account_id, channel, dispute_no, currency, created_at, state,
                 amount_minor, taken_minor, fee_minor, held_minor, opened_at, changed_at, source
             )
-            SELECT $1, p.id, a.id, p.merchant_id, a.account_id, a.channel, 'd-' || p.merchant_order_no, 'CNY', p.created_at,
-                'under_review', 1, 0, 0, 0, p.created_at, p.created_at, 'operator'
+            SELECT $1, p.id, a.id, p.merchant_id, a.account_id, a.channel, 'd-' || p.merchant_order_no, 'CNY',
+                p.created_at, 'under_review', 1, 0, 0, 0, p.created_at, p.created_at, 'operator'
             FROM payments.payment AS p JOIN payments.attempt AS a ON a.payment_id = p.id WHERE p.id = $2
             """,
             dispute_id,

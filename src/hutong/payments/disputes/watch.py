@@ -190,13 +190,15 @@ class DisputeWatch:
         await write_timeline(tx, [TimelineEntry(payment.payment_id, event.value, dispute.attempt_id)], now=now)
         happened = [PaymentEvent(event, payment, dispute=dispute)]
         await self._recording.documents.emit(tx, happened, new_id=self._recording.new_id, now=now)
-        log = _log.error if is_over else _log.warning
-        log(
-            "dispute_overdue" if is_over else "dispute_due_soon",
-            dispute=ids.encode(PREFIX, dispute.dispute_id),
-            payment=ids.encode("pay", payment.payment_id),
-            due_at=None if dispute.due_at is None else dispute.due_at.isoformat(),
-        )
+        about = {
+            "dispute": ids.encode(PREFIX, dispute.dispute_id),
+            "payment": ids.encode("pay", payment.payment_id),
+            "due_at": None if dispute.due_at is None else dispute.due_at.isoformat(),
+        }
+        if is_over:
+            _log.error("dispute_overdue", **about)
+        else:
+            _log.warning("dispute_due_soon", **about)
         return True
 
 

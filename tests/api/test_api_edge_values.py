@@ -74,6 +74,7 @@ async def objects(platform_api: PlatformApi, shop: Shop, document: Any) -> dict[
         "decision_id": payment["attempts"][0]["id"],
         "proposal_id": f"prp_{ABSENT}",
         "exception_id": f"exc_{ABSENT}",
+        "dispute_id": f"dsp_{ABSENT}",
         "override_id": f"ovr_{ABSENT}",
         "suggestion_id": f"sug_{ABSENT}",
         "memo_ledger": "points",
@@ -101,6 +102,10 @@ def bodies(objects: dict[str, str]) -> dict[str, dict[str, Any]]:
         "/v1/operator/payments/{payment_id}/attach-success": {
             "attempt_id": objects["attempt_id"], "amount_minor": 1999, "currency": "CNY", "channel_order_no": "x",
             "bill": "x", "reason": "x",
+        },
+        "/v1/operator/payments/{payment_id}/disputes": {
+            "amount_minor": 1, "amount_taken_minor": 1, "fee_minor": 1, "channel_dispute_no": "x",
+            "dispute_reason": "x", "payer_statement": "x", "due_at": "2099-01-01T00:00:00Z", "reason": "x",
         },
         "/v1/operator/refunds/{refund_id}/route": {
             "route": "payout", "payout_account_id": objects["channel account_id"], "payee": {"openid": "x"},

@@ -22,6 +22,9 @@ FOREIGN = {
     ("get", "/v1/payments/{payment_id}/items"): "payment",
     ("post", "/v1/payments/{payment_id}/refunds"): "payment",
     ("get", "/v1/refunds/{refund_id}"): "refund",
+    ("get", "/v1/disputes/{dispute_id}"): "dispute",
+    ("post", "/v1/disputes/{dispute_id}/respond"): "dispute",
+    ("post", "/v1/disputes/{dispute_id}/accept"): "dispute",
     ("get", "/v1/bills/{payment_id}"): "payment",
     ("delete", "/v1/webhook-endpoints/{endpoint_id}"): "endpoint",
     ("post", "/v1/webhook-endpoints/{endpoint_id}/enable"): "endpoint",
@@ -33,10 +36,11 @@ BODIES = {
     ("post", "/v1/payments/{payment_id}/attempts"): {"method": METHOD},
     ("post", "/v1/payments/{payment_id}/capture"): {"amount_minor": 1},
     ("post", "/v1/payments/{payment_id}/refunds"): {"merchant_refund_no": "theirs-1", "amount_minor": 1},
+    ("post", "/v1/disputes/{dispute_id}/respond"): {"evidence": {"text": "x"}},
     ("post", "/v1/webhook-endpoints/{endpoint_id}/rotate"): {"overlap_hours": 1},
     ("post", "/v1/webhook-endpoints/{endpoint_id}/replay"): {"failed": True},
 }
-LISTS = {("get", "/v1/payments"), ("get", "/v1/webhook-endpoints"), ("get", "/v1/bills")}
+LISTS = {("get", "/v1/payments"), ("get", "/v1/webhook-endpoints"), ("get", "/v1/bills"), ("get", "/v1/disputes")}
 CREATES = {("post", "/v1/payments"), ("post", "/v1/customers"), ("post", "/v1/webhook-endpoints")}
 OTHERS = {
     ("post", "/channels/{account_id}/notifications"),  # proven by the channel's signature, not by a key
@@ -57,6 +61,10 @@ OPERATORS = {  # asked with an operator's key; see test_operator_routes
     ("post", "/v1/operator/payments/{payment_id}/attach-success"),
     ("post", "/v1/operator/refunds/{refund_id}/route"),
     ("post", "/v1/operator/refunds/{refund_id}/settle"),
+    ("get", "/v1/operator/disputes"),
+    ("get", "/v1/operator/disputes/{dispute_id}"),
+    ("post", "/v1/operator/disputes/{dispute_id}/move"),
+    ("post", "/v1/operator/payments/{payment_id}/disputes"),
     ("get", "/v1/operator/exceptions"),
     ("get", "/v1/operator/exceptions/{exception_id}"),
     ("post", "/v1/operator/exceptions/{exception_id}/decide"),
@@ -135,7 +143,13 @@ async def objects(platform_api: PlatformApi, shop: Shop) -> dict[str, str]:
         "POST", "/v1/webhook-endpoints", shop=shop, json={"url": "http://127.0.0.1:1/hook"}
     )
     refund_id = await _write_refund(platform_api, ids.decode("pay", payment["id"]))
-    return {"payment": payment["id"], "endpoint": answer.json["id"], "refund": ids.encode("ref", refund_id)}
+    dispute_id = await _write_dispute(platform_api, ids.decode("pay", payment["id"]))
+    return {
+        "payment": payment["id"],
+        "endpoint": answer.json["id"],
+        "refund": ids.encode("ref", refund_id),
+        "dispute": ids.encode("dsp", dispute_id),
+    }
 
 
 async def _write_refund(platform_api: PlatformApi, payment_id: UUID) -> UUID:
@@ -156,6 +170,26 @@ async def _write_refund(platform_api: PlatformApi, payment_id: UUID) -> UUID:
             payment_id,
         )
     return refund_id
+
+
+async def _write_dispute(platform_api: PlatformApi, payment_id: UUID) -> UUID:
+    """A dispute likewise."""
+    dispute_id = uuid4()
+    async with platform_api.database.transaction() as tx:
+        await tx.execute(
+            """
+            INSERT INTO payments.dispute (
+                id, payment_id, attempt_id, merchant_id, account_id, channel, dispute_no, currency, created_at, state,
+                amount_minor, taken_minor, fee_minor, held_minor, opened_at, changed_at, source
+            )
+            SELECT $1, p.id, a.id, p.merchant_id, a.account_id, a.channel, 'd-' || p.merchant_order_no, 'CNY',
+                p.created_at, 'under_review', 1, 0, 0, 0, p.created_at, p.created_at, 'operator'
+            FROM payments.payment AS p JOIN payments.attempt AS a ON a.payment_id = p.id WHERE p.id = $2
+            """,
+            dispute_id,
+            payment_id,
+        )
+    return dispute_id
 
 
 def _at(path: str, identifier: str) -> str:

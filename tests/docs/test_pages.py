@@ -23,7 +23,7 @@ from hutong.channels.unionpay.adapter import UnionPay
 from hutong.channels.wechat.adapter import WeChatPay
 from hutong.errors import HutongError
 from hutong.idempotency import KEY_EFFECTS, KeyEffect
-from hutong.payments.disputes import DISPUTE_TRANSITIONS
+from hutong.payments.disputes import DISPUTE_TRANSITIONS, DisputeEventType
 from hutong.payments.model import ATTEMPT_TRANSITIONS, PAYMENT_TRANSITIONS
 from hutong.payments.refunds.model import REFUND_TRANSITIONS, RefundEventType
 
@@ -104,7 +104,13 @@ def test_every_alert_in_the_log_says_what_to_do() -> None:
 def test_every_event_type_is_documented(parts: dict[str, str]) -> None:
     documented = re.findall(r"^\| `(\w+\.\w+)`", parts["events.md"], re.MULTILINE)
     assert sorted(documented) == sorted(
-        [*payments.PaymentEventType, *RefundEventType, customers.CUSTOMER_UPDATED, events.ENDPOINT_DISABLED]
+        [
+            *payments.PaymentEventType,
+            *RefundEventType,
+            *DisputeEventType,
+            customers.CUSTOMER_UPDATED,
+            events.ENDPOINT_DISABLED,
+        ]
     )
 
 

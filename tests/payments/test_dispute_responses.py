@@ -15,22 +15,15 @@ from hutong import idempotency, operators
 from hutong.app.approval_handlers import approval_handlers
 from hutong.channels.disputes import DisputeState, ResponseAnswer, ResponseOutcome
 from hutong.errors import Conflict, HutongError, InvalidParameter
-from hutong.payments.disputes import DisputeWatch, EnterDispute, MoveDispute, Respond, errors
+from hutong.payments.disputes import EnterDispute, MoveDispute, Respond, errors
 from hutong.payments.disputes.model import Dispute
-from support.fixtures.disputes import DISPUTES, RULE, DisputeWorld
+from support.fixtures.disputes import DISPUTES, RULE, DisputeWorld, watch
 from support.fixtures.exceptions import approve, person
 from support.fixtures.payments import AMOUNT
 
 UNKNOWN = ResponseAnswer(ResponseOutcome.UNKNOWN)
 REFUSED = ResponseAnswer(ResponseOutcome.REFUSED, "TOO_LATE", "the time has passed")
 EVIDENCE = {"reply": "It was delivered on 3 March."}
-
-
-def watch(court: DisputeWorld) -> DisputeWatch:
-    return DisputeWatch(
-        court.database, court.lifecycle._accounts, court.lifecycle, court.transactions.disputes, clock=court.clock,
-        sandbox=False,
-    )  # fmt: skip
 
 
 async def respond(

@@ -10,9 +10,11 @@ import pytest
 
 from hutong import api, customers, events, payments
 from hutong.channels import ChannelAnswer, ChannelState
+from hutong.channels.disputes import DisputeState
 from hutong.payments import CaptureMethod, Payments
 from support.event_forms import EventForms
 from support.fakes.channel import HonestChannel
+from support.fixtures.disputes import DisputeWorld, watch
 from support.fixtures.exceptions import approve, propose
 from support.fixtures.payments import World, number, placed
 from support.fixtures.refunds import RefundWorld
@@ -62,11 +64,22 @@ async def all_that_can_happen(shop: RefundWorld, world: World, lifecycle: Paymen
     await approve(world, await propose(world, item, payments.exceptions.ExceptionDecision.IGNORE))
 
 
+async def all_disputes(court: DisputeWorld) -> None:
+    for end in (DisputeState.WON, DisputeState.LOST, DisputeState.ACCEPTED):
+        dispute = await court.disputed(await court.paid(), due_at=court.clock.now() + timedelta(days=1))
+        await watch(court).remind()
+        court.clock.advance(timedelta(days=1))
+        await watch(court).remind()
+        await court.changes(dispute, state=DisputeState.UNDER_REVIEW)
+        await court.changes(dispute, state=end)
+
+
 async def test_every_type_is_written_in_its_published_form(
-    shop: RefundWorld, world: World, lifecycle: Payments, channel: HonestChannel
+    shop: RefundWorld, court: DisputeWorld, world: World, lifecycle: Payments, channel: HonestChannel
 ) -> None:
     await all_that_can_happen(shop, world, lifecycle, channel)
-    seen = {event["type"] for event in [*await written(shop), *await written(world)]}
+    await all_disputes(court)
+    seen = {event["type"] for event in [*await written(shop), *await written(world), *await written(court)]}
     assert seen == {one.name for one in api.EVENT_TYPES} - {events.ENDPOINT_DISABLED, customers.CUSTOMER_UPDATED}
     _, faults = await EventForms().recorded(shop.database)
     assert faults == []

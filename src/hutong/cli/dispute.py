@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 
 dispute = typer.Typer(help="Disputes of payers.", no_args_is_help=True)
 
+_MOST = 999_999_999_999_999
 DisputeId = Annotated[str, typer.Argument(metavar="DISPUTE", help="Its id, dsp_….")]
-Minor = Annotated[int, typer.Argument(min=1, metavar="AMOUNT", help="What the payer disputes, in minor units.")]
+Minor = Annotated[
+    int, typer.Argument(min=1, max=_MOST, metavar="AMOUNT", help="What the payer disputes, in minor units.")
+]
 
 _SHOWN = (
     "id",
@@ -88,8 +91,8 @@ def enter_dispute(
     amount_minor: Minor,
     key: KeyFile,
     reason: Reason,
-    taken: Annotated[int, typer.Option(min=0, help="What the channel has taken for it by now.")] = 0,
-    fee: Annotated[int, typer.Option(min=0, help="What the channel has charged for it.")] = 0,
+    taken: Annotated[int, typer.Option(min=0, max=_MOST, help="What the channel has taken for it by now.")] = 0,
+    fee: Annotated[int, typer.Option(min=0, max=_MOST, help="What the channel has charged for it.")] = 0,
     number: Annotated[str | None, typer.Option(help="The channel's own number, if it has one.")] = None,
     dispute_reason: Annotated[str | None, typer.Option(help="The channel's code of the reason.")] = None,
     due: Annotated[
@@ -137,9 +140,9 @@ def move_dispute(
     key: KeyFile,
     reason: Reason,
     taken: Annotated[
-        int | None, typer.Option(min=0, help="What the channel has taken by then; nothing where it is won.")
+        int | None, typer.Option(min=0, max=_MOST, help="What the channel has taken by then; nothing where it is won.")
     ] = None,
-    fee: Annotated[int | None, typer.Option(min=0, help="What the channel has charged by then.")] = None,
+    fee: Annotated[int | None, typer.Option(min=0, max=_MOST, help="What the channel has charged by then.")] = None,
     as_json: Json = False,
 ) -> None:
     """Propose how a dispute has gone on; another person approves it at /v1/operator/proposals."""

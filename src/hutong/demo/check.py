@@ -148,7 +148,7 @@ def _kept_at_channels(channel_log: Sequence[dict[str, Any]]) -> Counter[str]:
     return kept
 
 
-_TOLD = {
+_NOTIFIED = {
     Scenario.PORTAL_REFUND: "refund.succeeded",
     Scenario.LATE_FAILURE: "refund.failed_after_success",
     Scenario.DISPUTED: "dispute.won",
@@ -162,12 +162,12 @@ def missing_webhooks(finished: Sequence[FinishedPayment], receiver: Receiver) ->
     data = ((event["type"], event["data"]) for event in receiver.events.values())
     arrived = {(kind, about.get("payment_id", about["id"])) for kind, about in data}
     ends = {(f"payment.{e.payment['status']}", e.payment["id"]) for e in finished if e.payment["status"] in _ENDS}
-    told = {
-        (_TOLD[e.scenario], e.payment["id"])
+    notified = {
+        (_NOTIFIED[e.scenario], e.payment["id"])
         for e in finished
-        if e.scenario in _TOLD and e.payment["status"] == "succeeded" and _is_played(e)
+        if e.scenario in _NOTIFIED and e.payment["status"] == "succeeded" and _is_played(e)
     }
-    return Counter(kind for kind, _ in (ends | told) - arrived)
+    return Counter(kind for kind, _ in (ends | notified) - arrived)
 
 
 def _is_played(e: FinishedPayment) -> bool:

@@ -17,7 +17,7 @@ from hutong.api.requests import StrictRoute
 from hutong.api.responses import rendered_answer
 from hutong.api.schemas.dispute import DisputeAcceptance, DisputeAnswer, DisputeList, DisputeObject
 from hutong.api.schemas.fields import example_body
-from hutong.errors import NotFound
+from hutong.errors import InvalidParameter, NotFound
 from hutong.idempotency import StoredAnswer
 from hutong.payments import disputes
 
@@ -41,7 +41,11 @@ async def list_disputes(
     payment_id: Annotated[str | None, Query(description="Only disputes of this payment.")] = None,
 ) -> Response:
     """Return the disputes of your payments, newest first."""
-    after, payment = read_cursor("dsp", cursor), None if payment_id is None else ids.decode("pay", payment_id)
+    after = read_cursor("dsp", cursor)
+    try:
+        payment = None if payment_id is None else ids.decode("pay", payment_id)
+    except NotFound as error:
+        raise InvalidParameter("`payment_id` is not the id of a payment", param="payment_id") from error
     async with use.database.transaction() as tx:
         entries = await disputes.list_disputes(
             tx, merchant_id=merchant.merchant_id, state=state, payment_id=payment, after=after, limit=limit + 1

@@ -82,11 +82,13 @@ class DisputeWatch:
         )
 
     async def sweep(self, *, patience_s: float | None = None) -> int:
-        """Ask about the disputes that are due, and send what waits; return how many.
+        """Ask about the disputes that are due, and send what waits; return how many. While catching up nothing is sent.
 
         Args:
             patience_s: As for `Poller.poll`.
         """
+        if self._database.catching_up_since is not None:
+            return 0  # a response that the database has lost may have been sent
         return await self._poller.poll(patience_s=patience_s)
 
     async def _resolve(self, due: _Due) -> bool | None:
@@ -114,10 +116,13 @@ class DisputeWatch:
         return True
 
     async def find_lost(self) -> int:
-        """List each account's disputes of yesterday and today; return how many were not known.
+        """List each account's disputes of yesterday and today; return how many were not known. Not while catching up:
+        the orders may not be known yet.
 
         An account that does not answer, or hangs, keeps none of the others waiting beyond its own limit.
         """
+        if self._database.catching_up_since is not None:
+            return 0
         offers = [offer for offer in await self._accounts.offers() if offer.capabilities.disputes is not None]
         own = [offer for offer in offers if offer.sandbox is self._sandbox]
         return sum(await asyncio.gather(*(self._find_lost_of(offer) for offer in own)))
@@ -185,13 +190,15 @@ class DisputeWatch:
         await write_timeline(tx, [TimelineEntry(payment.payment_id, event.value, dispute.attempt_id)], now=now)
         happened = [PaymentEvent(event, payment, dispute=dispute)]
         await self._recording.documents.emit(tx, happened, new_id=self._recording.new_id, now=now)
-        log = _log.error if is_over else _log.warning
-        log(
-            "dispute_overdue" if is_over else "dispute_due_soon",
-            dispute=ids.encode(PREFIX, dispute.dispute_id),
-            payment=ids.encode("pay", payment.payment_id),
-            due_at=None if dispute.due_at is None else dispute.due_at.isoformat(),
-        )
+        about = {
+            "dispute": ids.encode(PREFIX, dispute.dispute_id),
+            "payment": ids.encode("pay", payment.payment_id),
+            "due_at": None if dispute.due_at is None else dispute.due_at.isoformat(),
+        }
+        if is_over:
+            _log.error("dispute_overdue", **about)
+        else:
+            _log.warning("dispute_due_soon", **about)
         return True
 
 

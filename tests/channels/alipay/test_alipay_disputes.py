@@ -216,12 +216,15 @@ async def test_a_trades_complaint_is_answered_then_spoken_about_then_ended(world
     dispute = world.simulator.store.disputes[number]
     assert await channel.respond_to_dispute(answer(number), now=now) == done  # the same text is not sent again
     assert (await channel.respond_to_dispute(answer(number, "快递已签收"), now=now)).outcome is TAKEN
-    assert [reply["content"] for reply in dispute.data["replies"]] == ["已补发，单号 SF123", "快递已签收"]
+    await world.control("move", number=number, status="PLATFORM_PROCESSING")
+    assert (await channel.respond_to_dispute(answer(number, "签收凭证见附言"), now=now)).outcome is TAKEN
+    expected = ["已补发，单号 SF123", "快递已签收", "签收凭证见附言"]
+    assert [reply["content"] for reply in dispute.data["replies"]] == expected
     await world.control("move", number=number, status="FINISHED")
     assert (await found(world, number)).state is ACCEPTED
     late = await channel.respond_to_dispute(answer(number, "还有问题吗"), now=now)
     assert (late.outcome, late.channel_code) == (REFUSED, "FINISHED")
-    assert len(dispute.data["replies"]) == 2
+    assert len(dispute.data["replies"]) == 3
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from datetime import date, datetime
 
 from hutong.channels.unionpay.adapter import UnionPay
 from hutong.channels.unionpay.requests import settle_date
+from hutong.channels.unionpay.responses import to_our_number
 from hutong.sandbox.unionpay.keys import UnionPaySandboxKeys
 from support.channel_rigs import NO_BASE_URL, Bench, Control, Rig, maker
 
@@ -15,7 +16,7 @@ class UnionPayRig(Rig):
         return our_no.replace("_", "")
 
     def ours(self, their_no: str) -> str:
-        return f"{their_no[:3]}_{their_no[3:]}"
+        return to_our_number(their_no) or their_no
 
     def bill_day(self, now: datetime) -> date:
         return settle_date(now, 23)

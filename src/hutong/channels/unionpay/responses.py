@@ -25,7 +25,7 @@ from hutong.channels.unionpay.requests import COMPLETION, RELEASE
 from hutong.clock import BEIJING
 
 _NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
-_THEIR_NUMBER = re.compile(r"([a-z]{3})([0-9a-z]{5,29})")
+_THEIR_NUMBER = re.compile(rf"(att|ref|{COMPLETION}|{RELEASE})([0-9a-z]{{5,29}})")
 _FIELDS_MAX = 200
 _UNIONPAY, _MERCHANT_LENGTH = "00010000", 15
 """The sponsor of a coupon: UnionPay itself, a bank by eight digits, or a merchant by its number."""

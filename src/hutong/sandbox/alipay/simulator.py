@@ -221,7 +221,8 @@ class AlipaySimulator(Simulator):
         def answer() -> AnswerNode:
             try:
                 self.authorization.check(parameters)
-                check(method, parameters | content, strict=self.store.faults.strict)
+                fields = content if "biz_content" in parameters else parameters
+                check(method, fields, strict=self.store.faults.strict)
                 return work(content, parameters)
             except AlipayRefusal as refusal:
                 node = refusal.node

@@ -44,8 +44,8 @@ async def test_a_dispute_is_entered_seen_answered_and_moved(platform_api: Platfo
     )  # fmt: skip
     assert (await platform_api.get(shop, payment["id"]))["amount_disputed_minor"] == 700
     other = await platform_api.shop()
-    for method, address in (("GET", path), ("POST", f"{path}/accept")):
-        assert (await platform_api.call(method, address, shop=other)).status == 404
+    assert (await platform_api.call("GET", path, shop=other)).status == 404
+    assert (await platform_api.call("POST", f"{path}/accept", shop=other, json={})).status == 404
     assert (await platform_api.call("GET", "/v1/disputes", shop=other)).json["data"] == []
     answer = await platform_api.call(
         "POST", f"{path}/respond", shop=shop, json={"evidence": {"no_such_text": "x"}}, headers={"Idempotency-Key": "1"}
@@ -55,6 +55,9 @@ async def test_a_dispute_is_entered_seen_answered_and_moved(platform_api: Platfo
         else (422, "dispute_evidence_refused")
     )  # fmt: skip
     assert (answer.status, check_problem(answer)["code"]) == expected
+    given = {"evidence": {"no_such_text": "x"}}
+    accepted = await platform_api.call("POST", f"{path}/accept", shop=shop, json=given)
+    assert (accepted.status, check_problem(accepted)["code"]) == expected
     await decided(f"/v1/operator/disputes/{dispute['id']}/move", {"state": "lost"})
     seen = await platform_api.call("GET", f"/v1/operator/disputes/{dispute['id']}", headers=maker)
     assert (seen.json["state"], seen.json["amount_taken_minor"]) == ("lost", 700)

@@ -156,7 +156,8 @@ async def test_who_gives_in_ends_the_dispute_and_again_changes_nothing(rig: Rig,
         return
     _, dispute_no = await disputed(rig, now)
     taken = (await found(rig, dispute_no, now)).taken_minor
-    response = DisputeResponse(number("rsp"), dispute_no, accepts=True)
+    required = [name for name, must in rule_of(rig).accepting.items() if must]
+    response = DisputeResponse(number("rsp"), dispute_no, dict.fromkeys(required, TEXT), accepts=True)
     assert (await rig.channel.respond_to_dispute(response, now=now)).outcome is TAKEN
     report = await reaches(rig, dispute_no, now, set(FINAL_DISPUTE_STATES))
     assert (report.state, report.taken_minor) == (DisputeState.ACCEPTED, taken)

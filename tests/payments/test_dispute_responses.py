@@ -17,7 +17,7 @@ from hutong.channels.disputes import DisputeState, ResponseAnswer, ResponseOutco
 from hutong.errors import Conflict, HutongError, InvalidParameter
 from hutong.payments.disputes import DisputeWatch, EnterDispute, MoveDispute, Respond, errors
 from hutong.payments.disputes.model import Dispute
-from support.fixtures.disputes import DISPUTES, DisputeWorld
+from support.fixtures.disputes import DISPUTES, RULE, DisputeWorld
 from support.fixtures.exceptions import approve, person
 from support.fixtures.payments import AMOUNT
 
@@ -120,6 +120,18 @@ async def test_nothing_is_answered_after_the_end_or_without_an_interface(court: 
     for accepts in (False, True):
         with pytest.raises(errors.DisputeResponseNotOffered):
             await respond(court, other, accepts=accepts)
+
+
+async def test_what_a_channel_wants_with_an_acceptance_is_checked_and_sent(court: DisputeWorld) -> None:
+    dispute = await court.disputed(await court.paid())
+    with pytest.raises(errors.DisputeEvidenceRefused, match="takes none with that"):
+        await respond(court, dispute, {"reply": "settled"}, accepts=True)
+    accepting = {"reply": True, "tracking_no": False}
+    court.channel.capabilities = replace(DISPUTES, disputes=replace(RULE, accepting=accepting))
+    with pytest.raises(errors.DisputeEvidenceRefused, match=r"`evidence\.reply` is required"):
+        await respond(court, dispute, {}, accepts=True)
+    await respond(court, dispute, {"reply": "settled"}, accepts=True)
+    assert [(sent.accepts, dict(sent.evidence)) for sent in court.channel.responses] == [(True, {"reply": "settled"})]
 
 
 async def test_an_end_overtakes_what_is_being_sent(court: DisputeWorld) -> None:

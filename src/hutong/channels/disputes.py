@@ -112,9 +112,11 @@ class DisputeRule:
         required: Those without which an answer is refused.
         answers: How many answers the channel takes for one dispute; None for any number.
         accepts: Whether the merchant can give in, or settle the matter, by interface.
+        accepting: Those of `evidence` that may go with that, and whether each must.
     """
 
     evidence: Mapping[str, int]
     required: frozenset[str] = frozenset()
     answers: int | None = None
     accepts: bool = True
+    accepting: Mapping[str, bool] = field(default_factory=dict)

@@ -13,9 +13,9 @@ from hutong import ids, merchants
 from hutong.api.dependencies import Caller, IdempotencyKey, Services, Use, claim_of
 from hutong.api.paging import Limit, cut, id_cursor, read_cursor, rendered_page_answer
 from hutong.api.problems import responses
-from hutong.api.requests import RequestModel, StrictRoute
+from hutong.api.requests import StrictRoute
 from hutong.api.responses import rendered_answer
-from hutong.api.schemas.dispute import DisputeAnswer, DisputeList, DisputeObject
+from hutong.api.schemas.dispute import DisputeAcceptance, DisputeAnswer, DisputeList, DisputeObject
 from hutong.api.schemas.fields import example_body
 from hutong.errors import NotFound
 from hutong.idempotency import StoredAnswer
@@ -85,9 +85,15 @@ async def respond(
     responses=_UNDECIDED | responses(400, 401, 404, 409, 413, 415, 422, 503),
     summary="Accept a dispute",
 )
-async def accept(use: Use, merchant: Caller, dispute_id: str, idempotency_key: IdempotencyKey = None) -> Response:
+async def accept(
+    use: Use,
+    merchant: Caller,
+    dispute_id: str,
+    body: Annotated[DisputeAcceptance, example_body(DisputeAcceptance)],
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
     """Give in to the payer or, for a complaint, state that the matter is settled. It cannot be taken back."""
-    return await _respond(use, merchant, dispute_id, "accept", idempotency_key, RequestModel(), {}, accepts=True)
+    return await _respond(use, merchant, dispute_id, "accept", idempotency_key, body, body.evidence, accepts=True)
 
 
 async def _respond(

@@ -85,6 +85,20 @@ class DisputeAnswer(RequestModel):
     )
 
 
+class DisputeAcceptance(RequestModel):
+    """The acceptance of a dispute, with what its channel takes or requires for it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"evidence": {"remark": "We have sent you a new pair."}}]}
+    )
+
+    evidence: dict[Annotated[Text, Field(min_length=1, max_length=64)], Evidence] = Field(
+        default={},
+        max_length=40,
+        description="Most channels take none. Alipay requires a `remark` for the payer.",
+    )
+
+
 class DisputeEnter(Reason):
     """A dispute that a channel has reported by other ways than an interface."""
 

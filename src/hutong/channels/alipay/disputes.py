@@ -39,7 +39,11 @@ from hutong.clock import BEIJING
 from hutong.errors import InvalidParameter
 
 _REMARK_MAX = 200
-RULE = DisputeRule(evidence={"remark": _REMARK_MAX, "result": 32}, required=frozenset({"remark"}))
+RULE = DisputeRule(
+    evidence={"remark": _REMARK_MAX, "result": 32},
+    required=frozenset({"remark"}),
+    accepting={"remark": True, "result": False},
+)
 
 _NUMBER = re.compile(r"[0-9]{1,64}")
 _LONG_DIGITS_MAX = 19

@@ -40,7 +40,7 @@ from hutong.errors import InvalidParameter
 _PATH = "/v3/merchant-service/complaints-v2"
 _REPLY = "response"
 _REPLY_MAX = 500
-RULE = DisputeRule(evidence={_REPLY: _REPLY_MAX}, required=frozenset({_REPLY}))
+RULE = DisputeRule(evidence={_REPLY: _REPLY_MAX}, required=frozenset({_REPLY}), accepting={_REPLY: False})
 
 _NUMBER = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _STATEMENT_MAX = 1000

@@ -41,7 +41,7 @@ class Respond:
     """A merchant's response and, if it came with one, its idempotency key.
 
     Attributes:
-        evidence: Texts by the names in `DisputeRule.evidence`; empty where the merchant accepts.
+        evidence: Texts by the names in `DisputeRule.evidence`, or in `accepting` where the merchant accepts.
     """
 
     dispute_id: UUID
@@ -250,21 +250,21 @@ def check_response(rule: channels.disputes.DisputeRule | None, command: Respond)
     if rule is None or (command.accepts and not rule.accepts):
         verb = "be accepted" if command.accepts else "be answered"
         raise errors.DisputeResponseNotOffered(f"disputes of this channel cannot {verb} by interface")
-    if command.accepts:
-        return
+    taken = {name: rule.evidence[name] for name in rule.accepting} if command.accepts else rule.evidence
+    required = {name for name, must in rule.accepting.items() if must} if command.accepts else rule.required
     for name, text in command.evidence.items():
         param = f"evidence.{name}"
-        longest = rule.evidence.get(name)
+        longest = taken.get(name)
         if longest is None:
-            known = ", ".join(f"`{each}`" for each in sorted(rule.evidence))
+            known = ", ".join(f"`{each}`" for each in sorted(taken)) or "none with that"
             raise errors.DisputeEvidenceRefused(
                 f"`{param}` is not taken by this channel, which takes {known}", param=param
             )
         if len(text) > longest:
             raise errors.DisputeEvidenceRefused(f"`{param}` has more than {longest} characters", param=param)
-    for name in sorted(rule.required - command.evidence.keys()):
+    for name in sorted(required - command.evidence.keys()):
         raise errors.DisputeEvidenceRefused(f"`evidence.{name}` is required by this channel", param=f"evidence.{name}")
-    if not command.evidence:
+    if not command.evidence and not command.accepts:
         raise errors.DisputeEvidenceRefused("`evidence` has no text", param="evidence")
 
 

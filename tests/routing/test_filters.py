@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hutong.routing import RoutingRequest
 from hutong.routing.configuration.calendar import Window
+from hutong.routing.configuration.configuration import read_configuration
 from hutong.routing.configuration.price import Price, Tier
 from hutong.routing.configuration.rules import read_rules
 from hutong.routing.decide import decide
@@ -206,3 +207,27 @@ def test_a_window_goes_by_its_own_zone() -> None:
     noon_in_utc: datetime = NOW
     assert decide(routing_request(at=noon_in_utc), snapshot_with(utc), MIDDLE).chosen == utc.account_id
     assert decide(routing_request(at=noon_in_utc + timedelta(hours=1)), snapshot_with(utc), MIDDLE).chosen is None
+
+
+def test_a_method_takes_its_own_currencies_and_a_currency_its_own_largest_amount() -> None:
+    one = account(
+        1,
+        methods=frozenset({"card", "qr"}),
+        currencies=frozenset({"CNY", "ISK", "IDR"}),
+        currencies_of={"qr": frozenset({"CNY"})},
+        amount_minor_max=20_000,
+        amount_minor_max_of={"ISK": 10_000, "IDR": 10**12},
+    )
+
+    def refused(**changed: Any) -> str:
+        return decide(routing_request(**changed), snapshot_with(one), MIDDLE).evaluations[0].refused
+
+    assert refused(method="card", currency="ISK") == refused(method="qr", currency="CNY") == ""
+    assert refused(method="qr", currency="ISK") == "currency_not_offered"
+    for code, most in (("CNY", 20_000), ("ISK", 10_000), ("IDR", 10**12)):
+        assert refused(currency=code, amount_minor=most) == ""
+        assert refused(currency=code, amount_minor=most + 1) == "amount_above_limit"
+    # What an operator sets holds for every currency; it narrows and never widens.
+    document = {"accounts": {"a1": {"amount_minor_max": 15_000}}}
+    narrowed = read_configuration(document, version=1).apply(one)
+    assert (narrowed.amount_minor_max, narrowed.amount_minor_max_of) == (15_000, {"ISK": 10_000, "IDR": 15_000})

@@ -24,7 +24,7 @@ import hutong.ledger
 from hutong.api import EVENT_TYPES, asyncapi, json_schemas
 from hutong.cli.main import app as command_line
 from hutong.config import Settings
-from hutong.payments import refunds
+from hutong.payments import disputes, refunds
 from hutong.payments.model import ATTEMPT_TRANSITIONS, PAYMENT_TRANSITIONS
 
 
@@ -94,6 +94,7 @@ def parts() -> dict[str, str]:
         "payment-states.md": states.table(PAYMENT_TRANSITIONS) + "\n",
         "attempt-states.md": states.table(ATTEMPT_TRANSITIONS) + "\n",
         "refund-states.md": states.table(refunds.REFUND_TRANSITIONS) + "\n",
+        "dispute-states.md": states.table(disputes.DISPUTE_TRANSITIONS) + "\n",
         "events.md": events_table(),
         "http.md": http_page.page(http_page.document()),
         "settings.md": settings_table(),

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from enum import StrEnum
 
-from hutong.payments import refunds
+from hutong.payments import disputes, refunds
 from hutong.payments.model import ATTEMPT_TRANSITIONS, PAYMENT_TRANSITIONS
 
 WIDTH, HEIGHT = 150, 42
@@ -37,6 +37,13 @@ PLACES: dict[str, dict[str, tuple[int, int]]] = {
         "payout": (800, 200),
         "manual": (800, 440),
     },
+    "dispute": {
+        "needs_response": (90, 60),
+        "under_review": (90, 300),
+        "won": (480, 40),
+        "lost": (480, 180),
+        "accepted": (480, 320),
+    },
 }
 """The center of each state. A state without one fails the build."""
 
@@ -50,6 +57,7 @@ def diagrams() -> dict[str, str]:
         "payment": draw("payment", PAYMENT_TRANSITIONS),
         "attempt": draw("attempt", ATTEMPT_TRANSITIONS),
         "refund": draw("refund", refunds.REFUND_TRANSITIONS),
+        "dispute": draw("dispute", disputes.DISPUTE_TRANSITIONS),
     }
 
 

@@ -48,7 +48,7 @@ FOR_CLIENTS = {
     }
 }
 """Interfaces that no adapter calls, but clients of the sandbox do."""
-FLAT = (".feedback.submit", ".reply.submit")
+FLAT = (".feedback.submit",)
 """Methods of Alipay whose fields are parameters, and so texts."""
 SIGNATURES = ("sign", "signature")
 PARTS = ("number", "channel_no")

@@ -105,6 +105,9 @@ DISAGREEMENTS: dict[str, Callable[[Demonstration], None]] = {
     "the channel took money twice": lambda seen: seen.channel_log.append(seen.channel_log[0]),
     "webhooks payment.succeeded have not arrived": lambda seen: seen.forget(0),
     "webhooks payment.closed have not arrived": lambda seen: seen.forget(1),
+    "webhooks refund.succeeded have not arrived": lambda seen: seen.finished.__setitem__(
+        0, replace(seen.finished[0], scenario=Scenario.PORTAL_REFUND)
+    ),
     "webhooks did not verify": lambda seen: setattr(seen.receiver, "refused", 1),
 }
 

@@ -23,6 +23,7 @@ from hutong.channels.unionpay.adapter import UnionPay
 from hutong.channels.wechat.adapter import WeChatPay
 from hutong.errors import HutongError
 from hutong.idempotency import KEY_EFFECTS, KeyEffect
+from hutong.payments.disputes import DISPUTE_TRANSITIONS
 from hutong.payments.model import ATTEMPT_TRANSITIONS, PAYMENT_TRANSITIONS
 from hutong.payments.refunds.model import REFUND_TRANSITIONS, RefundEventType
 
@@ -127,12 +128,13 @@ def test_every_operation_is_on_the_page_and_every_link_to_an_object_has_its_end(
     assert wanted <= set(re.findall(r"^\((object-\w+)\)=$", page, re.MULTILINE))
 
 
-@pytest.mark.parametrize("name", ["payment", "attempt", "refund"])
+@pytest.mark.parametrize("name", ["payment", "attempt", "refund", "dispute"])
 def test_diagrams_show_every_state_and_transition(name: str, parts: dict[str, str]) -> None:
     transitions = {
         "payment": PAYMENT_TRANSITIONS,
         "attempt": ATTEMPT_TRANSITIONS,
         "refund": REFUND_TRANSITIONS,
+        "dispute": DISPUTE_TRANSITIONS,
     }[name]
     drawn = parts[f"{name}-states.svg"]
     assert drawn.count("<path d=") - 1 == sum(len(ends) for ends in transitions.values())  # one is the arrow's tip

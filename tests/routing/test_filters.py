@@ -51,12 +51,13 @@ def oracle(account: Candidate, payment: RoutingRequest, rows: list[dict[str, str
     matching = [row for row in rows if row and holds(row, payment, beijing.hour)]
     named = {f'"{account.name}"', f'"{account.channel}"'}
     allowed = {row["target"] for row in matching if row["action"] == '"only"'}
+    most, most_of = account.amount_minor_max, dict(account.amount_minor_max_of)
     limits_of = {account.amount_minor_min, account.amount_minor_min_of.get(payment.currency, 1)}
     return not (
         {payment.method} - account.methods
         or {payment.currency} - account.currencies
         or [of for name, of in account.currencies_of.items() if name == payment.method and payment.currency not in of]
-        or payment.amount_minor not in range(max(limits_of), account.amount_minor_max + 1)
+        or payment.amount_minor not in range(max(limits_of), most_of.get(payment.currency, most) + 1)
         or (payment.institution and account.institutions and {payment.institution} - account.institutions)
         or (account.merchants is not None and {payment.merchant} - account.merchants)
         or account.blocked
@@ -116,6 +117,7 @@ ACCOUNTS = st.builds(
     amount_minor_min=mostly(1, SMALL),
     amount_minor_max=mostly(1_000_000, SMALL),
     amount_minor_min_of=mostly({}, st.fixed_dictionaries({"USD": SMALL})),
+    amount_minor_max_of=mostly({}, st.fixed_dictionaries({"USD": SMALL})),
     institutions=mostly(frozenset(), subset("cmb", "icbc")),
     merchants=mostly(None, st.frozensets(st.sampled_from(SHOPS))),
     month_limit_minor=mostly(None, SMALL),

@@ -323,16 +323,17 @@ async def test_the_client_answers_a_complaint(client: WeChatPay, url: str, notic
 
 
 @pytest.mark.parametrize(
-    ("query", "named"),
+    ("query", "reason"),
     [
-        ("begin_date=2026-01-01&end_date=2026-02-02", "查询日期跨度"),
-        ("begin_date=2026-01-02&end_date=2026-01-01", "查询日期跨度"),
-        ("begin_date=x&end_date=2026-01-01", "/query/begin_date”"),
-        ("begin_date=2026-01-01&end_date=2026-01-01&limit=51", "/query/limit”"),
-        ("begin_date=2026-01-01&end_date=2026-01-01&limit=0", "/query/limit”"),
-        ("begin_date=2026-01-01&end_date=2026-01-01&offset=-1", "/query/offset”"),
+        ("begin_date=2026-01-01&end_date=2026-02-02", "30天"),
+        ("begin_date=2026-01-02&end_date=2026-01-01", "30天"),
+        ("begin_date=x&end_date=2026-01-01", "begin_date"),
+        ("begin_date=2026-01-01&end_date=2026-01-01&limit=51", "limit"),
+        ("begin_date=2026-01-01&end_date=2026-01-01&limit=0", "limit"),
+        ("begin_date=2026-01-01&end_date=2026-01-01&offset=-1", "offset"),
     ],
 )
-async def test_a_list_of_complaints_is_refused_by_its_field(provider: WeChatPay, query: str, named: str) -> None:
+async def test_a_list_of_complaints_is_refused_by_its_field(provider: WeChatPay, query: str, reason: str) -> None:
     status, text = await asyncio.to_thread(provider._core.request, f"/v3/merchant-service/complaints-v2?{query}")
-    assert status == 400 and named in json.loads(text)["message"]
+    assert (status, json.loads(text)["code"]) == (400, "PARAM_ERROR")
+    assert reason in text

@@ -263,3 +263,14 @@ async def test_the_client_gets_alipays_page_and_wechats_code(client: stripe.Stri
     for changed in ({"currency": "brl"}, {"capture_method": "manual"}):
         with pytest.raises(stripe.InvalidRequestError):
             await intent(client, **wallet, **fields | changed)
+
+
+async def test_the_client_is_refused_parts_that_a_currency_does_not_have(client: stripe.StripeClient) -> None:
+    for currency, good, bad in (("isk", 50_000, 50_050), ("ugx", 500_000, 500_001), ("kwd", 5_120, 5_124)):
+        assert (await intent(client, currency=currency, amount=good)).amount == good
+        with pytest.raises(stripe.InvalidRequestError) as refused:
+            await intent(client, currency=currency, amount=bad)
+        assert refused.value.param == "amount"
+    assert (await intent(client, currency="idr", amount=999_999_999_999)).amount == 999_999_999_999
+    with pytest.raises(stripe.InvalidRequestError):
+        await intent(client, currency="usd", amount=100_000_000)

@@ -30,6 +30,7 @@ from hutong.channels import (
     RefundRule,
 )
 from hutong.channels import OrderReference as ChannelOrder
+from hutong.channels.disputes import DisputeReport, DisputeState
 from hutong.channels.sums import ChannelDiscount, DiscountFunder, ReturnedSums, Sums
 from hutong.errors import NotFound
 
@@ -57,6 +58,7 @@ class Weather:
         returned: That a refund fails after its success.
         portal: That a person gives a part of a payment back in the channel's portal.
         coupons: That the payer uses coupons, so that the sums of a payment differ.
+        disputes: That the payer disputes a payment at the bank.
     """
 
     lost: float = 0.0
@@ -74,6 +76,7 @@ class Weather:
     returned: float = 0.0
     portal: float = 0.0
     coupons: float = 0.0
+    disputes: float = 0.0
 
     @classmethod
     def draw(cls, rng: Random) -> Weather:
@@ -104,6 +107,10 @@ class Weather:
     def with_coupons(self, wallet: Random) -> Weather:
         """The same weather, with payers who have coupons."""
         return replace(self, coupons=wallet.choice((0.0, 0.0, 0.7, 1.0)))
+
+    def with_disputes(self, court: Random) -> Weather:
+        """The same weather, with payers who dispute payments."""
+        return replace(self, disputes=court.choice((0.0, 0.0, 0.0, 0.8)))
 
     @classmethod
     def fine(cls) -> Weather:
@@ -152,6 +159,17 @@ class RefundOrder:
 
 
 @dataclass
+class Disputed:
+    """What the channel knows of one dispute: all that it has stated, first to last."""
+
+    statements: list[DisputeReport]
+
+    @property
+    def last(self) -> DisputeReport:
+        return self.statements[-1]
+
+
+@dataclass
 class ChannelWorld:
     """The channel's own side, which outlives every process of ours.
 
@@ -159,6 +177,7 @@ class ChannelWorld:
         deliver: Posts a notification to the platform; gives back whether it was accepted.
         people: What banks and people in the portal do.
         wallet: The coupons that payers have, and what the channel says about the parts of refunds.
+        court: The disputes, and how they end.
         counts: Whether a payment counts the order with this number.
     """
 
@@ -170,6 +189,7 @@ class ChannelWorld:
     note: Callable[[str], None]
     people: Random
     wallet: Random
+    court: Random
     counts: Callable[[str], bool]
     resubmits: bool = True
     voids: bool = False
@@ -178,6 +198,7 @@ class ChannelWorld:
     refunds: dict[str, RefundOrder] = field(default_factory=dict)
     returned: dict[str, int] = field(default_factory=dict)
     """What came back to the settlement after it had been given back, by the refund's number."""
+    disputes: dict[str, Disputed] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     states_parts: bool = field(init=False)
     """Whether the channel states a refund's part of each sum; some state only its amount."""
@@ -276,6 +297,8 @@ class ChannelWorld:
         self.note(f"channel takes {amount_minor} of {order.request.attempt_no}")
         if self.people.random() < self.weather.portal:
             self.loop.call_later(self.people.uniform(5, 90), self._give_back_in_portal, order)
+        if self.court.random() < self.weather.disputes:
+            self.loop.call_later(self.court.uniform(3, 70), self._dispute, order)
         self._announce(order)
 
     def _use_coupons(self, amount_minor: int) -> Sums:
@@ -454,6 +477,65 @@ class ChannelWorld:
             returned = ReturnedSums(amount_minor, *order.parts[number])
         return ChannelAnswer(known.state, amount_minor, "CNY", retryable=known.retryable, returned=returned)
 
+    # Disputes
+
+    def _dispute(self, order: Order) -> None:
+        """A payer disputes a payment that counts: the channel takes the money first, or only asks."""
+        number, settled = order.request.attempt_no, order.settled_minor
+        if not self.counts(number) or not settled:
+            return
+        taken = self.court.choice((settled, settled, self.court.randrange(1, settled + 1), 0))
+        opened = DisputeReport(
+            f"dispute-{len(self.disputes)}-{number}",
+            DisputeState.NEEDS_RESPONSE,
+            amount_minor=taken or settled,
+            currency="CNY",
+            order_no=number,
+            taken_minor=taken,
+            fee_minor=self.court.choice((0, 0, 150)),
+            opened_at=self.clock(),
+            changed_at=self.clock(),
+        )
+        self.disputes[opened.dispute_no] = Disputed([opened])
+        self._state_dispute(opened)
+
+    def _state_dispute(self, report: DisputeReport) -> None:
+        """State a dispute as it is now, and go on with it a little later."""
+        self.note(f"channel states that {report.dispute_no} is {report.state}, {report.taken_minor} taken")
+        for _ in range(self.court.choice((1, 1, 2))):
+            self.loop.call_later(self.court.uniform(0.05, 20), self._send_dispute, report, 0)
+        following = {
+            DisputeState.NEEDS_RESPONSE: (DisputeState.UNDER_REVIEW, DisputeState.WON, DisputeState.LOST),
+            DisputeState.UNDER_REVIEW: (DisputeState.WON, DisputeState.LOST, DisputeState.ACCEPTED),
+        }.get(report.state)
+        if following is not None:
+            state = self.court.choice(following)
+            self.loop.call_later(self.court.uniform(1, 60), self._change_dispute, report.dispute_no, state)
+
+    def _change_dispute(self, dispute_no: str, state: DisputeState) -> None:
+        disputed = self.disputes[dispute_no]
+        won = {"taken_minor": 0, "fee_minor": self.court.choice((0, disputed.last.fee_minor))}
+        changed = won if state is DisputeState.WON else {}
+        disputed.statements.append(replace(disputed.last, state=state, changed_at=self.clock(), **changed))
+        self._state_dispute(disputed.last)
+
+    def _send_dispute(self, report: DisputeReport, sent_before: int) -> None:
+        """Send one statement until it is taken, however many others have been made since."""
+        self._messages += 1
+        message = {"number": report.dispute_no, "statement": self.disputes[report.dispute_no].statements.index(report)}
+
+        def done(accepted: bool) -> None:
+            if not accepted:
+                delay = min(3600.0, self.court.uniform(1, 15) * 4 ** min(sent_before, 5))
+                self.loop.call_later(delay, self._send_dispute, report, sent_before + 1)
+
+        if self.chance(self.weather.lost):
+            self.note(f"channel notification {report.dispute_no} lost")
+            done(False)
+        else:
+            self.note(f"channel notification {report.dispute_no} {report.state}")
+            self.deliver({"x-key": str(self._messages)}, json.dumps(message).encode(), done)
+
     # Notifications
 
     def _announce(self, order: Order) -> None:
@@ -568,6 +650,12 @@ class ModelledChannel(Channel):
         if "x-key" not in headers:
             raise NotificationRefused("not proven")
         result = json.loads(body)
+        if "statement" in result:
+            report = self.world.disputes[result["number"]].statements[result["statement"]]
+            key = headers["x-key"].encode()
+            return Notification(
+                report.dispute_no, ChannelAnswer(_S.UNKNOWN), About.DISPUTE, replay_key=key, dispute=report
+            )
         sums, returned = result["sums"], result["returned"]
         answer = ChannelAnswer(
             ChannelState(result["state"]),

@@ -77,11 +77,11 @@ class Simulation:
         self.plan = Plan.draw(self.script)
         self.merchant_id, self.account_id = self._id(), self._id()
         weather, people = random.Random(f"channel {seed}"), random.Random(f"people {seed}")
-        wallet = random.Random(f"wallet {seed}")
-        troubles = Weather.draw(weather).with_people(people).with_coupons(wallet)
+        wallet, court = random.Random(f"wallet {seed}"), random.Random(f"court {seed}")
+        troubles = Weather.draw(weather).with_people(people).with_coupons(wallet).with_disputes(court)
         self.channel = ChannelWorld(
             self.loop, self.clock.now, weather, troubles, self.deliver, self.note,
-            people, wallet, self.counts, resubmits=self.script.random() < 0.8, voids=self.script.random() < 0.3,
+            people, wallet, court, self.counts, resubmits=self.script.random() < 0.8, voids=self.script.random() < 0.3,
             authorization_kept_s=self.script.choice((30.0, 70.0, 400.0)),
         )  # fmt: skip
         self.accounts = ModelledAccounts(self.account_id, ModelledChannel(self.channel))

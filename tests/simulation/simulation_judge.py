@@ -18,7 +18,7 @@ from hutong.payments import success_id
 OBSERVE = """
 WITH p AS (
     SELECT id, status, amount_minor, amount_captured_minor, amount_refunded_minor, amount_refunding_minor, expires_at,
-        close_requested_at, capture_before, capture_requested_at
+        amount_disputed_minor, close_requested_at, capture_before, capture_requested_at
     FROM payments.payment WHERE merchant_id = $1
 )
 SELECT json_build_object(
@@ -36,6 +36,12 @@ SELECT json_build_object(
                 late_failure_at, portal_no, paid_minor, settled_minor
             FROM payments.refund WHERE merchant_id = $1
         ) r
+    ),
+    'disputes', (
+        SELECT coalesce(json_agg(d ORDER BY d.id), '[]') FROM (
+            SELECT d.id, d.payment_id, d.dispute_no, d.state, d.taken_minor, d.fee_minor, d.held_minor
+            FROM payments.dispute AS d JOIN p ON d.payment_id = p.id
+        ) d
     ),
     'waiting', (
         SELECT coalesce(json_agg(e ORDER BY e.number), '[]') FROM (
@@ -55,7 +61,7 @@ SET_ASIDE = """
 UPDATE payments.exception SET status = 'ignored', decided_at = last_seen_at WHERE account_id = $1 AND status = 'open'
 """
 TRANSFERS = """
-SELECT id, debit_account_id, credit_account_id, amount, pending_id, flags FROM ledger.transfer
+SELECT id, debit_account_id, credit_account_id, amount, pending_id, flags, code FROM ledger.transfer
 WHERE debit_account_id = ANY ($1) OR credit_account_id = ANY ($1) ORDER BY id
 """
 BALANCES = """
@@ -78,6 +84,8 @@ FINAL_PAYMENTS = ("succeeded", "closed")
 PENDING, VOID = 2, 8
 """Flags of transfers in which no money moves."""
 NO_MONEY = ("failed", "superseded")
+OPEN_DISPUTES = ("needs_response", "under_review")
+DISPUTE_CODES = (17, 18, 19, 20)
 ROUNDING_MAX = 2
 """How far a refund's part may be from its proportion: each part is of what others, rounded as well, have left."""
 REFUND_NUMBERS = {"void": "rvo", "original": "ref"}
@@ -94,7 +102,14 @@ class Judge:
     account_id: UUID
     problems: list[str] = field(default_factory=list)
     state: dict[str, list[Row]] = field(
-        default_factory=lambda: {"payments": [], "attempts": [], "refunds": [], "events": [], "waiting": []}
+        default_factory=lambda: {
+            "payments": [],
+            "attempts": [],
+            "refunds": [],
+            "events": [],
+            "waiting": [],
+            "disputes": [],
+        }
     )
 
     def wrong(self, problem: str) -> None:
@@ -110,6 +125,7 @@ class Judge:
         self._events(before)
         self._attempts()
         self._refunds(before)
+        self._disputes(before)
 
     def counts(self, number: str) -> bool:
         """Whether a payment counts the attempt with this number."""
@@ -171,7 +187,11 @@ class Judge:
     def _check_event(self, event: Row, payments: dict[str, Row], attempts: dict[str, list[Row]]) -> None:
         """An event tells what was committed with it, no more and nothing else."""
         data, reported, stored = event["data"], None, None
-        if data["object"] == "refund":
+        if data["object"] == "dispute":
+            dispute = next((d for d in self.state["disputes"] if d["id"] == event["object_id"]), None)
+            reported = (data["state"], data["amount_taken_minor"], data["fee_minor"])
+            stored = dispute and (dispute["state"], dispute["taken_minor"], dispute["fee_minor"])
+        elif data["object"] == "refund":
             refund = next((r for r in self.state["refunds"] if r["id"] == event["object_id"]), None)
             reported = (data["state"], data["route"], data["amount_minor"])
             stored = refund and (refund["state"], refund["route"], refund["amount_minor"])
@@ -209,6 +229,29 @@ class Judge:
             if (refund["state"] in OPEN_REFUNDS) != (refund["next_query_at"] is not None):
                 self.wrong(f"a refund is {refund['state']} with next_query_at {refund['next_query_at']}")
 
+    def _disputes(self, before: dict[str, list[Row]]) -> None:
+        """A dispute is as the channel has once stated it, and what it takes is not given back as well."""
+        for dispute in self.state["disputes"]:
+            stated = [
+                (report.state.value, report.taken_minor, report.fee_minor)
+                for report in self.channel.disputes[dispute["dispute_no"]].statements
+            ]
+            if (dispute["state"], dispute["taken_minor"], dispute["fee_minor"]) not in stated:
+                self.wrong(
+                    f"a dispute is {dispute['state']} with {dispute['taken_minor']}, the channel stated {stated}"
+                )
+        ordered = {r["id"] for r in before["refunds"]}
+        disputed = {p["id"]: p["amount_disputed_minor"] for p in before["payments"]}
+        for payment in self.state["payments"]:
+            new = [
+                r for r in self.state["refunds"]
+                if r["payment_id"] == payment["id"] and r["kind"] == "refund" and r["id"] not in ordered
+            ]  # fmt: skip
+            going = payment["amount_refunded_minor"] + payment["amount_refunding_minor"]
+            taken = disputed.get(payment["id"], 0)
+            if new and not any(r["portal_no"] for r in new) and going + taken > payment["amount_captured_minor"]:
+                self.wrong(f"refunds of {going} beside a dispute of {taken} of {payment['amount_captured_minor']}")
+
     def _number(self, refund: Row) -> str:
         return refund["portal_no"] or encode(REFUND_NUMBERS.get(refund["route"], "rpo"), UUID(refund["id"]))
 
@@ -245,6 +288,8 @@ class Judge:
             elif refund["kind"] == "surplus" and refund["state"] == "failed" and not self._refused_for_good(refund):
                 self.wrong("a surplus is kept, and the channel would take it back")
         moves = [t for t in transfers if not t["flags"] & (PENDING | VOID)]
+        self._disputed_money([t for t in moves if t["code"] in DISPUTE_CODES])
+        moves = [t for t in moves if t["code"] not in DISPUTE_CODES]
         self._money_in(moves)
         self._money_out(moves)
         self._balances(balances)
@@ -332,6 +377,30 @@ class Judge:
         if sorted(refunded) != sorted(surplus):
             self.wrong(f"{len(surplus)} surplus successes have {len(refunded)} refunds")
 
+    def _disputed_money(self, moves: list[Any]) -> None:
+        """Each dispute ends here as at the channel; what it has taken is booked, and held as far as there is money."""
+        rows = {dispute["dispute_no"]: dispute for dispute in self.state["disputes"]}
+        for number, disputed in self.channel.disputes.items():
+            last, row = disputed.last, rows.get(number)
+            stored = row and (row["state"], row["taken_minor"], row["fee_minor"])
+            if stored != (last.state.value, last.taken_minor, last.fee_minor):
+                self.wrong(f"a dispute ended {last.state} with {last.taken_minor} taken, stored is {stored}")
+        cost = sum(d.last.taken_minor + d.last.fee_minor for d in self.channel.disputes.values())
+        held = sum(row["held_minor"] for row in rows.values())
+        ended = sum(row["held_minor"] for row in rows.values() if row["state"] not in OPEN_DISPUTES)
+        for code, owner, expected in (
+            (1101, self.account_id, -cost),
+            (1102, self.account_id, cost - ended),
+            (2001, self.merchant_id, held),
+            (2204, self.merchant_id, ended - held),
+        ):
+            account = self.account(code, owner)
+            booked = sum(
+                t["amount"] * ((t["debit_account_id"] == account) - (t["credit_account_id"] == account)) for t in moves
+            )
+            if booked != expected:
+                self.wrong(f"disputes have cost {cost}, {held} held, {ended} for good; {code} has {booked}")
+
     def _returned(self) -> int:
         """What came back after its success was booked here; a refund may have come back before that."""
         booked = {self._number(refund): refund for refund in self.state["refunds"] if refund["late_failure_at"]}
@@ -364,8 +433,8 @@ class Judge:
         return UUID(int=account_id(code, owner, "CNY"))
 
     def accounts(self) -> list[UUID]:
-        own = [self.account(code, self.account_id) for code in (1101, 2201, 2202, 2203, 2301)]
-        return [*own, *(self.account(code, self.merchant_id) for code in (2001, 2002, 2003))]
+        own = [self.account(code, self.account_id) for code in (1101, 1102, 2201, 2202, 2203, 2301)]
+        return [*own, *(self.account(code, self.merchant_id) for code in (2001, 2002, 2003, 2204))]
 
     def _successes_reported(self) -> None:
         reported = Counter((e["object_id"], e["type"]) for e in self.state["events"])

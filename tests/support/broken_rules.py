@@ -15,8 +15,9 @@ from hutong.ids import encode
 from hutong.payments import channel_answers, channel_calls, postings, resolution
 from hutong.payments.attempt_lifecycle import AttemptLifecycle
 from hutong.payments.channel_reports import Recorder
+from hutong.payments.disputes import record as dispute_record
 from hutong.payments.documents import Documents
-from hutong.payments.model import AttemptState, PaymentEvent, PaymentEventType, Source
+from hutong.payments.model import AttemptState, Payment, PaymentEvent, PaymentEventType, Source
 from hutong.payments.refunds import channel_answers as refund_answers
 from hutong.payments.refunds import create as refund_create
 from hutong.payments.refunds import lifecycle as refund_lifecycle
@@ -168,6 +169,16 @@ def refund_out_of_proportion(patch: Patch) -> None:
     patch.setattr(portal, "parts_of", parts)
 
 
+def believe_the_latest_message_of_a_dispute(patch: Patch) -> None:
+    """Of two statements the one that comes last holds, whenever it was made."""
+    patch.setattr(dispute_record, "is_newer", lambda *_: True)
+
+
+def refund_what_is_disputed(patch: Patch) -> None:
+    """What a channel has taken for a dispute can be refunded as well."""
+    patch.setattr(Payment, "refundable_minor", Payment.unrefunded_minor)
+
+
 BROKEN: list[Callable[[Patch], None]] = [
     close_without_asking,
     refund_without_a_lock,
@@ -182,4 +193,6 @@ BROKEN: list[Callable[[Patch], None]] = [
     ignore_the_portal,
     credit_what_was_ordered,
     refund_out_of_proportion,
+    believe_the_latest_message_of_a_dispute,
+    refund_what_is_disputed,
 ]

@@ -230,7 +230,12 @@ async def _answer_disputes(rig: Rig, now: datetime) -> None:
         if disputed.status != 200:
             continue
         dispute_no = (await disputed.json())["dispute_no"]
-        for accepts, letter in ((False, "x"), (True, "茶")):
+        # Alipay's service has an interface of its own for what is stated once it considers a complaint.
+        by_service = ((False, "服"),) if rig.control.channel == "alipay" else ()
+        for accepts, letter in ((False, "x"), (True, "茶"), *by_service):
+            if letter == "服":
+                move = {"number": dispute_no, "status": "PLATFORM_PROCESSING"}
+                await rig.control.session.post(f"{rig.control.url}/control/alipay/move", json=move)
             evidence = {name: letter * length for name, length in rule.evidence.items()}
             evidence |= {"result": "03" if len(dispute_no) > 19 else "REFUND"} if "result" in evidence else {}
             evidence = {name: text[: 150_000 // len(evidence)] for name, text in evidence.items()}

@@ -196,8 +196,11 @@ async def all_events_arrive(merchant: Merchant, listener: Listener, numbers: lis
     wanted = {(await merchant.find(number))["id"] for number in numbers}
 
     async def reached() -> bool:
-        arrived = {m["data"]["id"] for m in listener.arrived if m["type"] == "payment.succeeded"}
-        return wanted <= arrived & merchant.world.receiver.seen("payment.succeeded")
+        streamed, hooked = (
+            {event["data"]["id"] for event in events if event["type"] == "payment.succeeded"}
+            for events in (listener.arrived, merchant.world.receiver.events.values())
+        )
+        return wanted <= streamed & hooked
 
     await until(reached)
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from hutong import payments
 from hutong.idempotency import StoredAnswer
-from hutong.payments import refunds
+from hutong.payments import disputes, refunds
 
 MEDIA_TYPE = "application/json"
 _REFUSED = 409
@@ -42,6 +42,15 @@ class JsonAnswers:
     def refund_object(self, refund: refunds.Refund) -> bytes:
         """Render a refund."""
         return orjson.dumps(self._documents.refund(refund))
+
+    def dispute(self, dispute: disputes.Dispute) -> bytes:
+        """Render a dispute."""
+        return orjson.dumps(dispute.document())
+
+    def responded(self, dispute: disputes.Dispute) -> StoredAnswer:
+        """Render the answer to a response to a dispute: 202 while the channel has not decided about it."""
+        is_sending = any(response.finished_at is None for response in dispute.responses)
+        return StoredAnswer(202 if is_sending else 200, self.dispute(dispute))
 
     def order(self, result: payments.PlaceResult) -> StoredAnswer:
         """Render the answer to an order that has this result."""

@@ -34,6 +34,7 @@ class Worker:
     Attributes:
         relay: Publishes streams; None without a broker.
         records: Maintains the searchable payment records.
+        disputes: Watches disputes.
         clock_jumps: Notices jumps of the machine's clock.
     """
 
@@ -41,6 +42,7 @@ class Worker:
     webhooks: events.WebhookWorker
     relay: events.Relay | None
     records: search.ProjectionWorker
+    disputes: payments.disputes.DisputeWatch
     clock_jumps: ClockJumps
 
 
@@ -82,6 +84,11 @@ async def poll_attempts(worker: Worker) -> None:
 async def poll_refunds(worker: Worker) -> None:
     """Send and poll refunds; those whose channel does not answer soon hold up nobody."""
     await worker.platform.lifecycle.refunds.sweep(patience_s=_PATIENCE_S)
+
+
+async def poll_disputes(worker: Worker) -> None:
+    """Poll open disputes and send responses; those whose channel does not answer soon hold up nobody."""
+    await worker.disputes.sweep(patience_s=_PATIENCE_S)
 
 
 async def probe_accounts(worker: Worker) -> None:
@@ -179,6 +186,15 @@ JOBS: tuple[Job, ...] = (
     Job("expiry", 0.5, lambda w: w.platform.lifecycle.expire(), "Request the close of payments that have expired."),
     Job("sweep", 0.5, poll_attempts, "Poll attempts that are due.", db.REQUEST_LIMIT_S),
     Job("refunds", 0.5, poll_refunds, "Send and poll the refunds that are due.", db.REQUEST_LIMIT_S),
+    Job("disputes", 5.0, poll_disputes, "Poll disputes that are due, and send responses.", db.REQUEST_LIMIT_S),
+    Job("lost_disputes", 3600.0, lambda w: w.disputes.find_lost(), "List disputes, to find those without a message."),
+    Job("dispute_reminders", 60.0, lambda w: w.disputes.remind(), "Remind of disputes that need an answer soon."),
+    Job(
+        "dispute_cover",
+        600.0,
+        lambda w: w.platform.lifecycle.disputes.cover(),
+        "Hold for disputes what a merchant's balance did not cover.",
+    ),
     Job(
         "doubts",
         15.0,
@@ -231,7 +247,15 @@ def make_worker(platform: Platform) -> Worker:
         relay = events.Relay(platform.database, platform.clock, connect=connect, new_id=platform.ids.new)
     separate_url = query_database_url(platform.settings)
     records = search.ProjectionWorker(platform.database, platform.records, clock=platform.clock, own_url=separate_url)
-    return Worker(platform, webhooks, relay, records, ClockJumps(platform.clock))
+    disputes = payments.disputes.DisputeWatch(
+        platform.database,
+        platform.accounts,
+        platform.lifecycle,
+        platform.transactions.disputes,
+        clock=platform.clock,
+        sandbox=platform.settings.sandbox,
+    )
+    return Worker(platform, webhooks, relay, records, disputes, ClockJumps(platform.clock))
 
 
 async def work(platform: Platform, stop: asyncio.Event) -> None:

@@ -77,6 +77,7 @@ class Capabilities:
         currencies: ISO 4217 codes.
         amount_minor_min, amount_minor_max: Limits of one payment, both inclusive, in minor units of each currency.
         amount_minor_min_of: The least amount by currency, where it is above `amount_minor_min`.
+        amount_minor_max_of: The largest amount by currency, where it is not `amount_minor_max`.
         expiry_min, expiry_max: The range in which an order's expiry may lie after its start.
         resubmits: Whether sending the same number again is safe and returns the same order.
         refund: Limits of refunds; None where there are none.
@@ -107,9 +108,11 @@ class Capabilities:
     payee_requires: frozenset[str] = frozenset()
     bill: BillRule | None = None
     amount_minor_min_of: Mapping[str, int] = field(default_factory=dict)
+    amount_minor_max_of: Mapping[str, int] = field(default_factory=dict)
     disputes: DisputeRule | None = None
 
     def takes(self, amount_minor: int, currency: str) -> bool:
         """Return whether one payment may be of this amount."""
         least = max(self.amount_minor_min, self.amount_minor_min_of.get(currency, 0))
-        return currency in self.currencies and least <= amount_minor <= self.amount_minor_max
+        most = self.amount_minor_max_of.get(currency, self.amount_minor_max)
+        return currency in self.currencies and least <= amount_minor <= most

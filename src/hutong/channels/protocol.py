@@ -124,6 +124,14 @@ class Channel(Protocol):
         """Send the merchant's answer to a dispute, or that the merchant gives in."""
         raise NotOffered(f"{self.capabilities.channel} has no disputes")
 
+    async def register_address(self, url: str, *, now: datetime) -> AccountFinding:
+        """Register the address at which the channel is to notify of disputes, in place of another.
+
+        Returns:
+            The address that the channel keeps now; a fault if it has not taken this one.
+        """
+        raise NotOffered(f"{self.capabilities.channel} takes no address of notifications by interface")
+
     def parse_notification(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Notification:
         """Verify and read a message. Header names are lower case.
 

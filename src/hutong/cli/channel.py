@@ -15,6 +15,7 @@ from uuid import UUID
 import typer
 
 from hutong import export
+from hutong.cli.channel_address import register_address
 from hutong.cli.codes import codes
 from hutong.cli.common import (
     Json,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 channel = typer.Typer(help="Payment channels: your accounts there, and what their codes mean.", no_args_is_help=True)
 channel.add_typer(codes, name="codes")
+channel.command("register-address")(register_address)
 
 ChannelName = Annotated[str, typer.Argument(metavar="CHANNEL", help="The channel, such as wechat.")]
 AccountName = Annotated[str, typer.Argument(metavar="NAME", help="Your name of the account.")]

@@ -10,6 +10,7 @@ from hutong.cli.channel import channel
 from hutong.cli.common import HutongGroup
 from hutong.cli.database import database
 from hutong.cli.demo import demo
+from hutong.cli.dispute import dispute
 from hutong.cli.doctor import doctor
 from hutong.cli.drill import drill
 from hutong.cli.events import events
@@ -36,6 +37,7 @@ app.add_typer(serving)
 app.add_typer(demo)
 app.add_typer(merchant, name="merchant")
 app.add_typer(payment, name="payment")
+app.add_typer(dispute, name="dispute")
 app.add_typer(channel, name="channels")
 app.add_typer(channel, name="channel", hidden=True)  # the first name of the same group
 app.add_typer(database, name="db")

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hutong import db, ids, ledger, money, payments
-from hutong.demo.payers import alphanumeric
+from hutong.demo.payers import WECHAT, alphanumeric
 from hutong.demo.receiver import Receiver
-from hutong.demo.scenarios import FinishedPayment
+from hutong.demo.scenarios import FinishedPayment, Scenario
 
 
 @dataclass(slots=True)
@@ -69,7 +69,7 @@ async def check(
         report.broken.append("payments are neither succeeded nor closed")
     _check_books(report, succeeded, transfers)
     _check_channel_log(report, finished, channel_log)
-    _check_webhooks(report, succeeded, closed, receiver)
+    _check_webhooks(report, finished, receiver)
     return report
 
 
@@ -126,7 +126,7 @@ def _check_channel_log(
     kept = _kept_at_channels(channel_log)
     for e in finished:
         numbers = [alphanumeric(a["id"]) for a in e.payment["attempts"] if a["state"] == "succeeded"]
-        left = e.payment["amount_minor"] - e.payment["amount_refunded_minor"]
+        left = e.payment["amount_minor"] - e.payment["amount_refunded_minor"] - e.payment["amount_disputed_minor"]
         if [taken[number] for number in numbers] == [1] and kept[numbers[0]] != left:
             report.broken.append(f"{e.payment['id']} has {kept[numbers[0]]} left at its channel, and {left} in Hutong")
 
@@ -137,18 +137,45 @@ _SIGNS = {"paid": 1, "refunded": -1, "refunded_in_portal": -1, "refund_returned"
 def _kept_at_channels(channel_log: Sequence[dict[str, Any]]) -> Counter[str]:
     """Return what is left of each order's money by the channels' logs."""
     kept: Counter[str] = Counter()
+    taken: Counter[str] = Counter()
     for row in channel_log:
-        if row["event"] in _SIGNS and row["order_no"]:
-            kept[alphanumeric(row["order_no"])] += _SIGNS[row["event"]] * row["amount_minor"]
+        number = alphanumeric(row["order_no"] or "")
+        if row["event"] in _SIGNS:
+            kept[number] += _SIGNS[row["event"]] * row["amount_minor"]
+        elif "taken_minor" in row:  # of a dispute: what is taken by now
+            kept[number] += taken[row["number"]] - row["taken_minor"]
+            taken[row["number"]] = row["taken_minor"]
     return kept
 
 
-def _check_webhooks(
-    report: Report, succeeded: Sequence[FinishedPayment], closed: Sequence[FinishedPayment], receiver: Receiver
-) -> None:
-    for kind, expected in (("payment.succeeded", succeeded), ("payment.closed", closed)):
-        missing = {e.payment["id"] for e in expected} - receiver.seen(kind)
-        if missing:
-            report.broken.append(f"{len(missing)} webhooks {kind} have not arrived")
+_TOLD = {
+    Scenario.PORTAL_REFUND: "refund.succeeded",
+    Scenario.LATE_FAILURE: "refund.failed_after_success",
+    Scenario.DISPUTED: "dispute.won",
+}
+"""What a merchant must be notified of besides the end of the payment."""
+_ENDS = ("succeeded", "closed")
+
+
+def missing_webhooks(finished: Sequence[FinishedPayment], receiver: Receiver) -> Counter[str]:
+    """Count the webhooks that have not arrived, by type."""
+    data = ((event["type"], event["data"]) for event in receiver.events.values())
+    arrived = {(kind, about.get("payment_id", about["id"])) for kind, about in data}
+    ends = {(f"payment.{e.payment['status']}", e.payment["id"]) for e in finished if e.payment["status"] in _ENDS}
+    told = {
+        (_TOLD[e.scenario], e.payment["id"])
+        for e in finished
+        if e.scenario in _TOLD and e.payment["status"] == "succeeded" and _is_played(e)
+    }
+    return Counter(kind for kind, _ in (ends | told) - arrived)
+
+
+def _is_played(e: FinishedPayment) -> bool:
+    return e.scenario is not Scenario.DISPUTED or e.channel != WECHAT.channel  # whose complaints end without a winner
+
+
+def _check_webhooks(report: Report, finished: Sequence[FinishedPayment], receiver: Receiver) -> None:
+    for kind, missing in missing_webhooks(finished, receiver).items():
+        report.broken.append(f"{missing} webhooks {kind} have not arrived")
     if receiver.refused:
         report.broken.append(f"{receiver.refused} webhooks did not verify")

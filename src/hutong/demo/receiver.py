@@ -46,10 +46,6 @@ class Receiver:
         finally:
             await runner.cleanup()
 
-    def seen(self, kind: str) -> set[str]:
-        """Return the ids of the objects of the received events of a type."""
-        return {event["data"]["id"] for event in self.events.values() if event["type"] == kind}
-
     async def arrival(self, object_id: str, kind: str, *, within_s: float) -> None:
         """Wait for an event of this type about this object; raise TimeoutError if it does not arrive."""
         waiting = self._arrivals.setdefault((object_id, kind), asyncio.get_running_loop().create_future())

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from hutong import app, db
-from hutong.demo.check import Report, check
+from hutong.demo.check import Report, check, missing_webhooks
 from hutong.demo.merchant import Client, register_merchant
 from hutong.demo.payers import find_methods, read_channel_log
 from hutong.demo.platform import RunningPlatform
@@ -110,11 +110,10 @@ async def _open_shops(
 
 
 async def _wait_for_webhooks(receiver: Receiver, finished: Sequence[FinishedPayment]) -> None:
-    """Wait until every final payment has had its webhook, or until the time limit."""
-    expected = {e.payment["id"] for e in finished if e.payment["status"] in ("succeeded", "closed")}
+    """Wait until every final payment has had its webhooks, or until the time limit."""
     deadline = time.monotonic() + _WEBHOOK_LIMIT_S
     while time.monotonic() < deadline:
-        if expected <= receiver.seen("payment.succeeded") | receiver.seen("payment.closed"):
+        if not missing_webhooks(finished, receiver):
             return
         await asyncio.sleep(0.1)
 

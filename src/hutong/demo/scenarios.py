@@ -25,6 +25,7 @@ class Scenario(StrEnum):
     COUPON = "paid with a coupon of the merchant's"
     PORTAL_REFUND = "paid, refunded in the channel's portal"
     LATE_FAILURE = "paid, a refund failed after its success"
+    DISPUTED = "paid by card, disputed, and won"
     UNPAID_CLOSED = "not paid, closed"
 
 
@@ -36,12 +37,13 @@ _RARE = {
     11: Scenario.COUPON,
     13: Scenario.PORTAL_REFUND,
     15: Scenario.LATE_FAILURE,
+    17: Scenario.DISPUTED,
 }
 _COUPON_MINOR = 10
 
 
 def scenario_of(number: int) -> Scenario:
-    """Return the scenario of a payment by its number; seven of twenty are not simply paid."""
+    """Return the scenario of a payment by its number; eight of twenty are not simply paid."""
     return _RARE.get(number % 20, Scenario.PAID)
 
 
@@ -64,7 +66,9 @@ class FinishedPayment:
 
 
 def method_of(number: int, methods: Sequence[ChannelMethod]) -> ChannelMethod:
-    """Return the method of a payment by its number: every second one takes the channels in turn."""
+    """Return the method of a payment by its number: every second one takes the channels in turn, a dispute a card."""
+    if scenario_of(number) is Scenario.DISPUTED:
+        return next((method for method in methods if method.channel == "stripe"), WECHAT)
     if number % 2 or not methods:
         return WECHAT
     return methods[number // 2 % len(methods)]
@@ -84,7 +88,11 @@ async def play(client: Client, shop: Shop, number: int, run: str, method: Channe
     token = await client.open_cashier(payment["checkout_url"])
     if method.channel != WECHAT.channel:
         await pay(client, shop.key, payment["id"], token, method)
-        return FinishedPayment(scenario, shop, await _wait_for(client, shop, payment["id"], _FINAL), method.channel)
+        payment = await _wait_for(client, shop, payment["id"], _FINAL)
+        if scenario is Scenario.DISPUTED and payment["status"] == "succeeded":
+            await _dispute(client, shop, payment, method)
+            payment = await client.payment(shop.key, payment["id"])
+        return FinishedPayment(scenario, shop, payment, method.channel)
     if scenario is Scenario.REPLY_LOST:
         await client.control(WECHAT.channel, "next", interface="place", kind="paid_reply_lost", match=order_no)
     code_url = await client.choose_method(payment["id"], token, WECHAT.method)
@@ -137,9 +145,27 @@ async def _return_refund(client: Client, shop: Shop, payment: dict[str, Any]) ->
         await _until(lambda: reaches("failed"))
 
 
-async def _control(client: Client, what: str, **arguments: Any) -> None:
+async def _dispute(client: Client, shop: Shop, payment: dict[str, Any], method: ChannelMethod) -> None:
+    """Dispute a payment as its payer does: the channel takes the money, the merchant answers and gets it back."""
+    (paid,) = (attempt for attempt in payment["attempts"] if attempt["state"] == "succeeded")
+    await _control(client, "dispute", method, order_no=paid["id"])
+    disputes, found = f"{client.address}/v1/disputes", list[str]()
+
+    async def reaches(*states: str) -> bool:
+        nonlocal found
+        listed = await client.call("GET", f"{disputes}?payment_id={payment['id']}", key=shop.key)
+        found = [dispute["id"] for dispute in listed["data"] if dispute["state"] in states]
+        return bool(found)
+
+    if await _until(lambda: reaches("needs_response")):
+        answer = {"evidence": {"uncategorized_text": "winning_evidence"}}
+        await client.call("POST", f"{disputes}/{found[0]}/respond", key=shop.key, json=answer)
+        await _until(lambda: reaches("won"))
+
+
+async def _control(client: Client, what: str, method: ChannelMethod = WECHAT, **arguments: Any) -> None:
     try:
-        await client.control(WECHAT.channel, what, **arguments)
+        await client.control(method.channel, what, **arguments)
     except Refused as refused:
         if refused.status != 409:  # an earlier call, whose answer was lost, has done it
             raise

@@ -5,11 +5,11 @@ has not proven is never taken for a failure; at most one attempt of a payment co
 surplus.
 """
 
-from hutong.payments import disputes, errors, items, refunds, restored
+from hutong.payments import errors, items, refunds, restored
 
 # isort: split
 # Decisions stand on everything else here.
-from hutong.payments import exceptions
+from hutong.payments import disputes, exceptions
 from hutong.payments.answers import Answers
 from hutong.payments.attempt_outcomes import attempt_outcomes
 from hutong.payments.channel_reports import ChannelReport, RecordReport

@@ -10,8 +10,6 @@ from uuid import UUID
 
 from hutong import db, events, ids
 from hutong.clock import instant
-from hutong.payments.disputes import model as disputes
-from hutong.payments.disputes.model import Dispute
 from hutong.payments.items import LineItem, units_left
 from hutong.payments.model import Attempt, Payment, PaymentEvent
 from hutong.payments.refunds.model import Refund, RefundEventType
@@ -103,7 +101,7 @@ class Documents:
         payment, refund, dispute = event.payment, event.refund, event.dispute
         object_id, document = payment.payment_id, None
         if dispute is not None:
-            object_id, document = dispute.dispute_id, dispute_document(dispute)
+            object_id, document = dispute.dispute_id, dispute.document()
         elif refund is not None and event.type is not RefundEventType.SURPLUS_REFUNDED:
             object_id, document = refund.refund_id, self.refund(refund)
         return events.Event(
@@ -165,44 +163,6 @@ def _refund_document(refund: Refund, text: dict[str, str] | None) -> dict[str, A
         "created_at": instant(refund.created_at),
         "finished_at": _optional(refund.finished_at),
         "failed_after_success_at": _optional(refund.late_failure_at),
-    }
-
-
-def dispute_document(dispute: Dispute) -> dict[str, Any]:
-    """Return the public form of a dispute."""
-    return {
-        "id": ids.encode(disputes.PREFIX, dispute.dispute_id),
-        "object": "dispute",
-        "payment_id": ids.encode("pay", dispute.payment_id),
-        "merchant_order_no": dispute.merchant_order_no,
-        "state": dispute.state.value,
-        "amount_minor": dispute.amount_minor,
-        "amount_taken_minor": dispute.taken_minor,
-        "fee_minor": dispute.fee_minor,
-        "amount_held_minor": dispute.held_minor,
-        "currency": dispute.currency,
-        "reason": dispute.reason,
-        "payer_statement": dispute.payer_statement,
-        "due_at": _optional(dispute.due_at),
-        "channel": dispute.channel,
-        "channel_dispute_no": dispute.dispute_no,
-        "source": dispute.source.value,
-        "opened_at": instant(dispute.opened_at),
-        "changed_at": instant(dispute.changed_at),
-        "created_at": instant(dispute.created_at),
-        "finished_at": _optional(dispute.finished_at),
-        "responses": [
-            {
-                "id": ids.encode(disputes.RESPONSE_PREFIX, response.response_id),
-                "accepts": response.accepts,
-                "state": response.state.value,
-                "channel_code": response.channel_code,
-                "channel_message": response.channel_message,
-                "created_at": instant(response.created_at),
-                "finished_at": _optional(response.finished_at),
-            }
-            for response in dispute.responses
-        ],
     }
 
 

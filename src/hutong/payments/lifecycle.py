@@ -26,6 +26,7 @@ from hutong.payments.channel_reports import ChannelReport, RecordOutcome
 from hutong.payments.close import CloseOutcome, RequestClose, end_attempts
 from hutong.payments.create import PlaceResult
 from hutong.payments.disputes.lifecycle import Disputes
+from hutong.payments.disputes.responses import DisputeResponses
 from hutong.payments.exception_items import Seal
 from hutong.payments.exception_store import report_exceptions
 from hutong.payments.in_doubt import report_in_doubt
@@ -76,7 +77,7 @@ class Payments:
     Attributes:
         route_selector: Chooses the account that an attempt goes through.
         refunds: The life cycle of refunds.
-        disputes: The life cycle of disputes.
+        disputes, responses: The life cycle of disputes, and what merchants answer.
         find: Returns one payment, as last committed; read together with what other callers ask for.
         notifications: Takes channels' notifications; `notify` and `match_exceptions` are its `take` and `match_known`.
     """
@@ -121,9 +122,9 @@ class Payments:
         self._finds: db.Coalescer[UUID, Payment | None]
         self._finds = db.Coalescer(partial(find_each, database), name="find", queue_limit=limit)
         self.find: Callable[[UUID], Awaitable[Payment | None]] = self._finds.submit
-        self.disputes = Disputes(
-            database, accounts, transactions.documents, clock=clock, ids=ids, resolve_attempt=self._attempts.resolve
-        )
+        resolve, recording = self._attempts.resolve, transactions.disputes
+        self.disputes = Disputes(database, accounts, recording, clock=clock, resolve_attempt=resolve)
+        self.responses = DisputeResponses(database, accounts, self.disputes, recording, clock=clock, vault=vault)
         taken = Notifications(
             database, accounts, self.record_notification, self.refunds.portal, self.disputes, clock=clock, ids=ids,
             vault=vault,

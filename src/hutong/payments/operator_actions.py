@@ -13,6 +13,7 @@ from hutong.channels import ChannelAnswer, ChannelState, sums
 from hutong.errors import InvalidParameter, NotFound
 from hutong.payments import errors
 from hutong.payments.channel_reports import ChannelReport, RecordOutcome, RecordReport
+from hutong.payments.disputes.operator_actions import enter_dispute, move_dispute
 from hutong.payments.exceptions.decisions import decide_exception
 from hutong.payments.model import OperatorActionType, Source
 from hutong.payments.refunds.operator_actions import settle_refund, switch_refund_method
@@ -108,6 +109,8 @@ def approval_handlers(transactions: PaymentTransactions) -> Mapping[str, operato
         OperatorActionType.CONVERT_REFUND: switch_refund_method(transactions.refunds),
         OperatorActionType.DECIDE_EXCEPTION: decide_exception(transactions),
         OperatorActionType.SETTLE_REFUND: settle_refund(transactions.refunds),
+        OperatorActionType.ENTER_DISPUTE: enter_dispute(transactions.disputes),
+        OperatorActionType.MOVE_DISPUTE: move_dispute(transactions.disputes),
     }
 
 

@@ -15,6 +15,7 @@ from hutong.payments.channel_answers import AttemptReports
 from hutong.payments.channel_reports import Recorder
 from hutong.payments.close import CloseResult, RequestClose, claim_expired, request_close
 from hutong.payments.create import PlaceResult, create, find_placed
+from hutong.payments.disputes.record import Recording
 from hutong.payments.documents import Documents
 from hutong.payments.model import DEFAULT_POLICY, Attempt, CloseReason, NewPayment, Payment, PollingPolicy
 from hutong.payments.polling import LEASE, SWEEP_LIMIT, claim_due
@@ -40,6 +41,7 @@ class PaymentTransactions:
     Attributes:
         reports: Records channels' reports about attempts.
         refunds: The same handlers for refunds.
+        disputes: What recording a statement about a dispute needs.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class PaymentTransactions:
             ids=ids,
             render=None if answers is None else self._created,
         )
+        self.disputes = Recording(documents, ids.new, ids.derive)
         self.refunds = RefundTransactions(database, documents, clock=clock, ids=ids, policy=policy, answers=answers)
 
     async def place(self, commands: Sequence[PlaceOrder]) -> list[idempotency.OnceResult[PlaceResult]]:

@@ -124,7 +124,7 @@ def hard_filter(request: RoutingRequest, candidate: Candidate, rules: RuleOutcom
         request.currency, 0
     ):
         return "amount_below_limit"
-    if request.amount_minor > candidate.amount_minor_max:
+    if request.amount_minor > candidate.amount_minor_max_of.get(request.currency, candidate.amount_minor_max):
         return "amount_above_limit"
     if candidate.institutions and request.institution and request.institution not in candidate.institutions:
         return "institution_not_reached"

@@ -129,6 +129,7 @@ class Candidate:
         requires: The payer details that each method requires.
         currencies_of: The currencies of the methods that take fewer than the account.
         manual: Methods that can reserve the money for a later capture.
+        amount_minor_max_of: The largest amount by currency, if it is not `amount_minor_max`.
         amount_minor_min_of: The smallest amount by currency, if it is above `amount_minor_min`.
         merchants: The merchants with a contract for this account; None if every merchant may use it.
         preferred_by: Merchant classes that prefer this account.
@@ -171,6 +172,7 @@ class Candidate:
     month_limit_minor_of: Mapping[str, int] = field(default_factory=dict)
     month_minor_of: Mapping[str, int] = field(default_factory=dict)
     currencies_of: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    amount_minor_max_of: Mapping[str, int] = field(default_factory=dict)
 
     def taken_minor(self, currency: str) -> int:
         """Return this month's volume in a currency."""

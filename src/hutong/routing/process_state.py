@@ -314,6 +314,7 @@ def candidate_from_offer(offer: channels.Offer) -> Candidate:
         requires={name: method.requires for name, method in can.methods.items() if method.requires},
         manual=frozenset(name for name, method in can.methods.items() if method.manual_capture),
         amount_minor_min_of=can.amount_minor_min_of,
+        amount_minor_max_of=can.amount_minor_max_of,
         currencies_of={name: method.currencies for name, method in can.methods.items() if method.currencies},
     )
 

@@ -108,7 +108,7 @@ def _entry(order: SandboxOrder, kind: str, **fields: Any) -> Entry:
 def plant(
     entries: Sequence[Entry], differences: Mapping[str, int], *, seed: int, odd_state: str
 ) -> tuple[list[Entry], list[dict[str, Any]]]:
-    """Alter the rows of a bill.
+    """Alter the rows of a bill, but for those of disputes, of which several have one number.
 
     Args:
         differences: The number of each of `DIFFERENCES`; each takes a row of its own, as long as there are enough.
@@ -119,7 +119,8 @@ def plant(
     """
     dice = random.Random(seed)  # noqa: S311 - the same bill again for the same seed
     rows = list(entries)
-    free = list(range(len(rows)))
+    free = [at for at, row in enumerate(rows) if row.kind != "dispute"]
+    models = [rows[at] for at in free]
     dice.shuffle(free)
     key: list[dict[str, Any]] = []
     removed: set[int] = set()
@@ -127,8 +128,8 @@ def plant(
     for name, count in sorted(differences.items()):
         for number in range(count):
             if name == "extra":
-                if entries:
-                    added.append(_extra(entries[dice.randrange(len(entries))], number))
+                if models:
+                    added.append(_extra(models[dice.randrange(len(models))], number))
                     key.append(_key_entry(name, None, added[-1]))
                 continue
             if not free:

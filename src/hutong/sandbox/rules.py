@@ -76,7 +76,8 @@ class Rule(BaseModel):
         pattern: A regular expression of the whole text.
         choices: The only values.
         range: The least and the greatest number; of "yuan" in minor units.
-        least_by: The field beside this one by whose value `minimums` of the file states the least number.
+        least_by: The field beside this one, a currency, by whose value `minimums`, `maximums` and `steps` of the file
+            state the least and the greatest number, and what it must be a multiple of.
         name: The channel's own name of the field, for its messages; `published` its own name where ours is a part of
             a path.
         code: The channel's own code for a wrong or missing value, where it is not the usual one; `codes` by the fault.
@@ -135,7 +136,8 @@ class RulesFile(BaseModel):
 
     Attributes:
         characters: The alphabet of every text of every request.
-        minimums: The least amounts by currency, in minor units.
+        minimums, maximums: The least and the greatest amounts by currency, in the channel's units; "*" for all others.
+        steps: By currency, what amounts must be a multiple of.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -145,6 +147,8 @@ class RulesFile(BaseModel):
     sets: Mapping[str, Mapping[str, Rule]] = {}
     interfaces: Mapping[str, Interface]
     minimums: Mapping[str, int] = {}
+    maximums: Mapping[str, int] = {}
+    steps: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,12 +178,18 @@ class Violation:
 
 
 class PublishedRules:
-    """The rules of one channel."""
+    """The rules of one channel.
+
+    Attributes:
+        steps: By currency, what amounts must be a multiple of.
+    """
 
     def __init__(self, content: RulesFile) -> None:
         self.interfaces = content.interfaces
         self._characters = content.characters
         self._minimums = content.minimums
+        self._maximums = content.maximums
+        self.steps = content.steps
         self._fields = {
             name: {path: rule for part in (*interface.sets, "") for path, rule in _part(content, interface, part)}
             for name, interface in content.interfaces.items()
@@ -256,10 +266,15 @@ class PublishedRules:
                 return Fault.ABOVE, {"limit": most}
         if rule.least_by:
             beside = next(value for _, value in _places(content, (*path[:-1], rule.least_by)))
-            least = self._minimums.get(str(beside).lower(), 0)
-            if number < least:
-                return Fault.BELOW, {"limit": least}
+            return self._check_amount(number, str(beside).lower())
         return None
+
+    def _check_amount(self, number: int, currency: str) -> tuple[Fault, dict[str, Any]] | None:
+        least, step = self._minimums.get(currency, 0), self.steps.get(currency, 1)
+        most = self._maximums.get(currency, self._maximums.get("*", number))
+        if not least <= number <= most:
+            return (Fault.BELOW, {"limit": least}) if number < least else (Fault.ABOVE, {"limit": most})
+        return (Fault.FORM, {"limit": step}) if number % step else None
 
 
 def _part(content: RulesFile, interface: Interface, name: str) -> Iterator[tuple[str, Rule]]:

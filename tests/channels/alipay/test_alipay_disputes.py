@@ -49,6 +49,12 @@ def answer(number: str, remark: str = "已补发，单号 SF123", **changed: Any
     return DisputeResponse("rsp_1", number, evidence, **changed)
 
 
+async def advice(world: AlipayWorld) -> str:
+    findings = {one.check: one for one in await world.channel().diagnose(now=world.clock.now())}
+    assert findings["complaints"].fault is None
+    return findings["complaints"].advice
+
+
 async def found(world: AlipayWorld, number: str, channel: Alipay | None = None) -> DisputeReport:
     report = await (channel or world.channel()).query_dispute(number, now=world.clock.now())
     assert report is not None
@@ -155,9 +161,17 @@ async def test_an_interface_that_is_not_signed_for_hides_nothing_of_the_other(wo
     interfaces[batch] = (interfaces[batch][0], not_signed)
     listed = await world.channel().list_disputes(DAY, now=world.clock.now())
     assert [report.dispute_no for report in listed or []] == [number]
+    assert "not listed by alipay.merchant.tradecomplain, which" in await advice(world)
     batch = "alipay.security.risk.complaint.info.batchquery"
     interfaces[batch] = (interfaces[batch][0], not_signed)
     assert await world.channel().list_disputes(DAY, now=world.clock.now()) is None
+    assert "tradecomplain and alipay.security.risk.complaint, which" in await advice(world)
+
+
+async def test_the_doctor_tells_which_complaints_are_listed(world: AlipayWorld) -> None:
+    assert "both interfaces" in await advice(world)
+    await world.control("next", interface="list_disputes", kind="error", code="SYSTEM_ERROR", status=400)
+    assert "not tested" in await advice(world)
 
 
 @pytest.mark.parametrize(
@@ -202,12 +216,15 @@ async def test_a_trades_complaint_is_answered_then_spoken_about_then_ended(world
     dispute = world.simulator.store.disputes[number]
     assert await channel.respond_to_dispute(answer(number), now=now) == done  # the same text is not sent again
     assert (await channel.respond_to_dispute(answer(number, "快递已签收"), now=now)).outcome is TAKEN
-    assert [reply["content"] for reply in dispute.data["replies"]] == ["已补发，单号 SF123", "快递已签收"]
+    await world.control("move", number=number, status="PLATFORM_PROCESSING")
+    assert (await channel.respond_to_dispute(answer(number, "签收凭证见附言"), now=now)).outcome is TAKEN
+    expected = ["已补发，单号 SF123", "快递已签收", "签收凭证见附言"]
+    assert [reply["content"] for reply in dispute.data["replies"]] == expected
     await world.control("move", number=number, status="FINISHED")
     assert (await found(world, number)).state is ACCEPTED
     late = await channel.respond_to_dispute(answer(number, "还有问题吗"), now=now)
     assert (late.outcome, late.channel_code) == (REFUSED, "FINISHED")
-    assert len(dispute.data["replies"]) == 2
+    assert len(dispute.data["replies"]) == 3
 
 
 @pytest.mark.parametrize(

@@ -322,9 +322,9 @@ async def test_disputes_of_a_day_are_listed_by_pages_with_our_numbers(world: Wor
 async def test_the_days_bill_holds_what_a_dispute_took_and_gave_back(world: World, receiver: Any) -> None:
     order, dispute_no = await disputed(world, receiver)
     await world.control.post("move", number=dispute_no, status="won")
-    async with world.control.session.get(
-        f"{world.control.url}/control/stripe/bill?day={world.now.astimezone(UTC).date()}"
-    ) as answer:
+    day = world.now.astimezone(UTC).date().isoformat()
+    await world.control.post("bill", day=day)  # as it is now, without differences
+    async with world.control.session.get(f"{world.control.url}/control/stripe/bill?day={day}") as answer:
         rows = [orjson.loads(line) for line in (await answer.read()).splitlines()]
     ours = [row for row in rows if row["source"]["id"] == dispute_no]
     assert [(row["reporting_category"], row["amount"], row["fee"]) for row in ours] == [

@@ -306,15 +306,27 @@ async def test_a_payer_disputes_the_order_or_what_they_want_back(wired, wire, cl
     "answer",
     [
         (200, complaint(complaint_id="200201820200101080076610001")),
-        (200, complaint(complainted_mchid="1900000110")),
         (404, complaint()),
         (200, None),
     ],
-    ids=["another", "of another merchant", "not found", "empty"],
+    ids=["another", "not found", "empty"],
 )
 async def test_another_complaint_is_no_answer(wired, wire, clock, answer) -> None:
     wire.answers = [answer]
     assert await wired.query_dispute("200201820200101080076610000", now=clock.now()) is None
+
+
+async def test_a_complaint_against_another_merchant_of_the_provider_is_stated_and_answered_by_nobody_else(
+    wired, wire, clock
+) -> None:
+    """WeChat notifies one address of all of a service provider's complaints."""
+    wire.answers = [(200, complaint(complainted_mchid="1900000110"))]
+    report = await wired.query_dispute("200201820200101080076610000", now=clock.now())
+    assert report is not None
+    assert report.order_no == "20190906154617947762231"
+    wire.answers = [(200, {"data": [], "total_count": 0}), (400, {"code": "PARAM_ERROR", "message": "被诉商户号错误"})]
+    response = DisputeResponse("rsp_1", "200201820200101080076610000", {"response": "好的"})
+    assert (await wired.respond_to_dispute(response, now=clock.now())).outcome is ResponseOutcome.REFUSED
 
 
 @pytest.mark.parametrize(
@@ -406,9 +418,13 @@ async def test_complaints_are_notified_at_the_registered_address(rig: Rig, sandb
     rig.channel = rig.make(base_url=sandbox.url)
     findings = {finding.check: finding.advice for finding in await rig.channel.diagnose(now=now)}
     assert "no address" in findings["complaints"]
-    path = "/v3/merchant-service/complaint-notifications"
-    registered = await rig.channel._client.call("POST", path, now, {"url": receiver.url})
-    assert registered[0] == 200
+    for url in ("http://127.0.0.1:1/notify", receiver.url, receiver.url):
+        taken = await rig.channel.register_address(url, now=now)
+        assert (taken.fault, url in taken.advice) == (None, True)
+    await rig.next("complaint_address", "dropped", times=4)
+    assert (await rig.channel.register_address("http://127.0.0.1:1/notify", now=now)).fault == "no_answer"
+    await rig.control.post("reset")
+    assert (await rig.channel.register_address("ftp://127.0.0.1:1", now=now)).fault == "refused"
     findings = {finding.check: finding.advice for finding in await rig.channel.diagnose(now=now)}
     assert receiver.url in findings["complaints"]
     _, dispute_no = await complain(rig, now)

@@ -16,6 +16,7 @@ from hutong.channels import (
     NotificationRefused,
     NotOffered,
     PayoutRequest,
+    RefundRequest,
 )
 from hutong.channels.accounts.accounts import read_credentials
 from hutong.errors import InvalidParameter
@@ -262,3 +263,22 @@ async def test_each_app_is_diagnosed(rig: Rig, now) -> None:
         f"appids.{MINI_PROGRAM_APPID}": None,
         "appids.wx00000000000000ff": "appid_not_bound",
     }
+
+
+# The funds of refunds.
+
+
+@pytest.mark.parametrize("rig", ["wechat", "wechat-partner"], indirect=True)
+@pytest.mark.parametrize("funds", [None, "AVAILABLE"])
+async def test_refunds_come_from_the_funds_that_the_account_names(rig: Rig, funds: str | None, now) -> None:
+    rig.channel = rig.make(funds_account=funds)
+    request = rig.request(now)
+    await rig.channel.pay(request, now=now)
+    await rig.pay(request)
+    refund = RefundRequest(number("ref"), order_of(request), 100, "sent back", "https://pay.example/n", now)
+    assert (await rig.channel.refund(refund, now=now)).state in (ChannelState.PENDING, ChannelState.SUCCEEDED)
+    sub = "" if rig.channel._merchant.sub_mchid is None else f"?sub_mchid={SUB_MCHID}"
+    shown = await rig.channel._client.ask(f"/v3/refund/domestic/refunds/{refund.refund_no}{sub}", now)
+    assert shown[0]["funds_account"] == (funds or "UNSETTLED")
+    with pytest.raises(ValueError, match="AVAILABLE"):
+        rig.make(funds_account="BASIC")

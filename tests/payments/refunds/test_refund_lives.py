@@ -85,6 +85,24 @@ async def test_a_message_that_is_older_than_the_end_changes_nothing(shop: Refund
     assert await types(shop, refund) == ["refund.succeeded"]
 
 
+async def test_a_message_about_a_success_that_comes_after_its_failure_moves_no_money(shop: RefundWorld) -> None:
+    """A bank returns a refund before the message about its success has arrived, and both messages arrive at once."""
+    payment = await shop.paid()
+    shop.channel.verdicts = [ChannelAnswer(ChannelState.PENDING)]
+    document = await shop.refund(payment, 1000)
+    (refund,) = await shop.refunds(payment)
+    shop.channel.outcomes[refund.number] = SUCCEEDED
+    success = shop.channel.refund_notice(refund.number)
+    shop.channel.outcomes[refund.number] = FAILED
+    failure = shop.channel.refund_notice(refund.number)
+    await asyncio.gather(*(shop.notify(each) for each in [failure, success] * 50))
+    await shop.notify(success)
+    after, payment = await again(shop, payment, refund), await shop.again(payment)
+    assert (document["state"], after.state, after.late_success_at) == ("submitted", "failed", None)
+    assert (payment.amount_refunded_minor, payment.amount_refunding_minor) == (0, 0)
+    assert (await shop.balances())[2301] == (0, 0)
+
+
 async def test_a_failure_that_the_channel_does_not_confirm_is_not_accepted_so_that_it_comes_again(
     shop: RefundWorld,
 ) -> None:

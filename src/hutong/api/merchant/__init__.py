@@ -1,11 +1,12 @@
 """Routes for merchants."""
 
-from hutong.api.merchant import bills, customers, payment_actions, payments, refunds, webhooks
+from hutong.api.merchant import bills, customers, disputes, payment_actions, payments, refunds, webhooks
 
 ROUTERS = (
     payments.router,
     payment_actions.router,
     refunds.router,
+    disputes.router,
     bills.router,
     customers.router,
     webhooks.router,

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from hutong.api.schemas.fields import PageObject
+from hutong.api.requests import Instant, RequestModel, Text
+from hutong.api.schemas.fields import PageObject, Reason
+from hutong.api.schemas.payment import AMOUNT_MINOR_MAX
+
+Evidence = Annotated[str, Field(min_length=1, max_length=20_000)]
+"""One text; a channel's own limit is lower."""
 
 
 class DisputeResponseObject(BaseModel):
@@ -61,3 +66,72 @@ class DisputeList(PageObject):
     """A page of disputes, newest first."""
 
     data: list[DisputeObject]
+
+
+class DisputeAnswer(RequestModel):
+    """An answer to a dispute."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"evidence": {"uncategorized_text": "Delivered on 3 March; the payer has signed for it."}}]
+        }
+    )
+
+    evidence: dict[Annotated[Text, Field(min_length=1, max_length=64)], Evidence] = Field(
+        min_length=1,
+        max_length=40,
+        description="Texts by the names that the channel takes; `dispute_evidence_refused` names what does not fit. "
+        "Encrypted until the channel has decided about the answer, then deleted.",
+    )
+
+
+class DisputeEnter(Reason):
+    """A dispute that a channel has reported by other ways than an interface."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "amount_minor": 1999,
+                    "amount_taken_minor": 1999,
+                    "fee_minor": 0,
+                    "dispute_reason": "not_received",
+                    "due_at": "2026-12-20T12:00:00Z",
+                    "reason": "retrieval request by the bank's letter of 3 December",
+                }
+            ]
+        }
+    )
+
+    channel_dispute_no: Text | None = Field(
+        default=None, min_length=1, max_length=128, description="The channel's own number, if it has one."
+    )
+    amount_minor: int = Field(ge=1, le=AMOUNT_MINOR_MAX, description="What the payer disputes.")
+    amount_taken_minor: int = Field(
+        default=0, ge=0, le=AMOUNT_MINOR_MAX, description="What the channel has taken for it by now."
+    )
+    fee_minor: int = Field(default=0, ge=0, le=AMOUNT_MINOR_MAX, description="What the channel has charged for it.")
+    dispute_reason: Text | None = Field(default=None, min_length=1, max_length=64, description="The channel's code.")
+    payer_statement: Text | None = Field(
+        default=None, min_length=1, max_length=1000, description="What the payer has written."
+    )
+    due_at: Instant | None = Field(default=None, description="Until when the merchant may answer.")
+
+
+class DisputeMove(Reason):
+    """How a dispute has gone on."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"state": "won", "reason": "the bank's letter of 9 January"}]}
+    )
+
+    state: Literal["needs_response", "under_review", "won", "lost", "accepted"]
+    amount_taken_minor: int | None = Field(
+        default=None,
+        ge=0,
+        le=AMOUNT_MINOR_MAX,
+        description="What the channel has taken by then; if left out, as before, and nothing where the dispute is won.",
+    )
+    fee_minor: int | None = Field(
+        default=None, ge=0, le=AMOUNT_MINOR_MAX, description="What it has charged by then; if left out, as before."
+    )

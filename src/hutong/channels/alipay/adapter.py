@@ -263,4 +263,4 @@ class Alipay(Channel):
 
     async def diagnose(self, *, now: datetime) -> list[AccountFinding]:
         """Check the certificates, then query an order that does not exist, and whose the token and the bills are."""
-        return await diagnose(self._client, self._keys, self._credentials, now=now)
+        return await diagnose(self._client, self._keys, self._credentials, self._disputes, now=now)

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from hutong.channels.alipay.client import AUTHORIZATION_QUERY, AlipayClient
 from hutong.channels.alipay.credentials import AlipayCredentials, AlipayKeys
+from hutong.channels.alipay.disputes import AlipayDisputes
 from hutong.channels.alipay.responses import succeeded
 from hutong.channels.errors import NoAnswer
 from hutong.channels.model import text
@@ -114,11 +115,12 @@ _UNKNOWN_KEY = {
 
 
 async def diagnose(
-    client: AlipayClient, keys: AlipayKeys, credentials: AlipayCredentials, *, now: datetime
+    client: AlipayClient, keys: AlipayKeys, credentials: AlipayCredentials, disputes: AlipayDisputes, *, now: datetime
 ) -> list[AccountFinding]:
     """Check the certificates, the answer to a query for an order that does not exist, and whose bills Alipay gives.
 
-    Of an application that acts for a merchant also the token is checked: whose it is, and until when it is valid.
+    What of complaints is not signed is named, but is no fault. Of an application that acts for a merchant also the
+    token is checked: whose it is, and until when it is valid.
     """
     findings = _certificates(keys, now)
     code = None
@@ -133,7 +135,8 @@ async def diagnose(
     if code is None:
         findings.append(AccountFinding("alipay_key", None, "Alipay accepts our signature, and its own verifies"))
         findings += await _authorization(client, credentials, now=now)
-        return [*findings, await _seller(client, credentials.seller_id, now=now)]
+        findings.append(await _seller(client, credentials.seller_id, now=now))
+        return [*findings, await _complaints(disputes, now=now)]
     if code == "unknown_key":
         findings.append(AccountFinding(*_UNKNOWN_KEY[keys.certificate_mode]))
     else:
@@ -185,6 +188,16 @@ async def _seller(client: AlipayClient, seller_id: str, *, now: datetime) -> Acc
             advice = f"the bills of this application are those of {owner}; notifications and bills would be refused"
             return AccountFinding("seller_id", "seller_id_wrong", advice)
     return AccountFinding("seller_id", None, "not tested: Alipay names the account with a bill only, and has none yet")
+
+
+async def _complaints(disputes: AlipayDisputes, *, now: datetime) -> AccountFinding:
+    unsigned = await disputes.unsigned(now=now)
+    advice = "both interfaces for payers' complaints are signed"
+    if unsigned is None:
+        advice = "not tested: Alipay gives no answer now about complaints"
+    elif unsigned:
+        advice = f"complaints are not listed by {' and '.join(unsigned)}, which the merchant has not signed for"
+    return AccountFinding("complaints", None, advice)
 
 
 def _certificates(keys: AlipayKeys, now: datetime) -> list[AccountFinding]:

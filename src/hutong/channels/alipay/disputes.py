@@ -8,7 +8,8 @@ Source:
     https://www.apifox.cn/apidoc/docs-site/3618910/doc-3307376 (course of a trade's complaint, notification).
     https://github.com/alipay/alipay-sdk-java-all (v2, `AlipayMerchantTradecomplain…`, `TradeComplainQueryResponse`,
     `ReplyRecordResponse`, `AlipaySecurityRiskComplaint…`, `ComplaintInfoQueryResponse`: fields, states, pages).
-    https://github.com/alipay/alipay-sdk-net-all (v3, `AlipayMerchantTradecomplainApi`: mini programs; a number).
+    https://github.com/alipay/alipay-sdk-net-all (v3/docs/AlipayMerchantTradecomplain*Api.md: mini programs; a number;
+    the states in which a reply and a supplement are taken).
     https://github.com/easy-swoole/pay (`QueryComplaint`, `ComplaintInfoQueryResponse`: states and results of
     a RiskGO complaint).
 """
@@ -34,6 +35,7 @@ from hutong.channels.disputes import (
 )
 from hutong.channels.errors import NoAnswer
 from hutong.channels.model import ChannelState, text
+from hutong.clock import BEIJING
 from hutong.errors import InvalidParameter
 
 _REMARK_MAX = 200
@@ -56,8 +58,8 @@ _TRADE_STATES: Mapping[str, DisputeState] = {
     "CANCELLED": DisputeState.WON,
     "CLOSED": DisputeState.WON,
 }
-_TRADE_RESULTS = ("00", "02", "03", "04", "05", "06")
-"""Refunded from a fund, refunded otherwise, delivered, other, after-sales service done, not the merchant's matter."""
+_TRADE_RESULTS = ("02", "03", "04", "05", "06", "194")
+"""Refunded, delivered, other, after-sales service done, not the merchant's matter; what is paid later: the result."""
 
 _RISK = "alipay.security.risk.complaint"
 _RISK_PAGE = 10
@@ -151,6 +153,21 @@ class AlipayDisputes:
             except NoAnswer:
                 return None
         return list(found.values()) if signed else None
+
+    async def unsigned(self, *, now: datetime) -> tuple[str, ...] | None:
+        """Return the interfaces that the merchant has not signed for; None without a proven answer."""
+        names = []
+        for name, family in ((_TRADE, self._trade), (_RISK, self._risk)):
+            interface, content = family.page(now.astimezone(BEIJING).date(), 1)
+            try:
+                node = await self._client.call(interface, content, now=now)
+            except NoAnswer:
+                return None
+            if node.get("code") == _NOT_SIGNED:
+                names.append(name)
+            elif not succeeded(node):
+                return None
+        return tuple(names)
 
     async def respond(self, response: DisputeResponse, *, now: datetime) -> ResponseAnswer:
         """Send the merchant's answer; one that the complaint holds already is not sent again.
@@ -272,9 +289,9 @@ class _TradeComplaints:
         )
 
     def answer(self, node: Mapping[str, Any], response: DisputeResponse) -> tuple[str, dict[str, Any], bool] | None:
-        """The first answer is the merchant's handling; each later one is a message to the payer.
+        """The first answer is the merchant's handling, which goes without `biz_content`, as in Alipay's own SDK.
 
-        Alipay's own SDK sends both as parameters of their own, without `biz_content`.
+        Each later one is a message to the payer, or a supplement for Alipay's service once that considers the matter.
         """
         result, remark = _result(response, _TRADE_RESULTS, "05", "04"), response.evidence["remark"]
         replies = [reply for reply in _list(node.get("reply_detail_infos")) if isinstance(reply, Mapping)]
@@ -283,7 +300,9 @@ class _TradeComplaints:
         event = {"complain_event_id": response.dispute_no}
         if node.get("status") == "MERCHANT_PROCESSING":
             return f"{_TRADE}.feedback.submit", event | {"feedback_code": result, "feedback_content": remark}, True
-        return f"{_TRADE}.reply.submit", event | {"reply_content": remark}, True
+        if node.get("status") == "PLATFORM_PROCESSING":
+            return f"{_TRADE}.supplement.submit", event | {"supplement_content": remark}, False
+        return f"{_TRADE}.reply.submit", event | {"reply_content": remark}, False
 
 
 class _RiskComplaints:

@@ -55,6 +55,7 @@ from hutong.channels.stripe.notifications import complete_notification, parse_no
 from hutong.channels.stripe.refunds import StripeRefunds
 from hutong.channels.stripe.requests import (
     AMOUNT_MINOR_MAX,
+    AMOUNT_MINOR_MAX_OF,
     AMOUNT_MINOR_MIN,
     ELEMENT,
     EXPAND,
@@ -69,6 +70,7 @@ from hutong.channels.stripe.requests import (
     check_order,
     close_key,
     page_fields,
+    to_units,
 )
 from hutong.channels.stripe.responses import StripeResponses, element_action, is_id
 
@@ -91,6 +93,7 @@ class Stripe(Channel):
         partial_capture=True,
         authorization_kept=timedelta(days=7),
         amount_minor_min_of=AMOUNT_MINOR_MIN,
+        amount_minor_max_of=AMOUNT_MINOR_MAX_OF,
         bill=BillRule((KIND,), "stripe_balance_jsonl", 1, timedelta(0), timedelta(days=3650)),
         disputes=RULE,
     )
@@ -115,7 +118,12 @@ class Stripe(Channel):
         """Take the money with a token, or create the page on which the payer enters a card at Stripe."""
         check_order(request, self.capabilities)
         order = OrderReference(
-            request.attempt_no, request.method, request.amount_minor, request.currency, request.expires_at
+            request.attempt_no,
+            request.method,
+            request.amount_minor,
+            request.currency,
+            request.placed_at or now,
+            expires_at=request.expires_at,
         )
         try:
             if request.method == PAGE:
@@ -189,9 +197,10 @@ class Stripe(Channel):
         return await confirm_refusal(self._responses.refusal("pay", reply), lambda: self._query(order, now))
 
     async def query(self, order: OrderReference, *, now: datetime) -> ChannelAnswer:
-        """Query by Stripe's id where it is known, else search for our number.
+        """Query by Stripe's id where it is known, else look for our number.
 
-        The search lags behind by a minute, or more during an outage, so that it may find nothing yet. An attempt that
+        The search lags behind by a minute, or more during an outage, so that it may find nothing yet; for accounts in
+        India it is refused, and lists are looked through. An attempt that
         it does not find has not been confirmed, or nobody has opened its page; see the top of this file.
         """
         check_number(order.attempt_no, "attempt_no")
@@ -214,15 +223,14 @@ class Stripe(Channel):
             if reply.ok:
                 return self._responses.intent(reply.content, attempt_no, order=order)
         else:
-            search = {"query": f"metadata['attempt_no']:'{attempt_no}'", "expand[]": "data.latest_charge"}
-            reply = await self._client.get("/v1/payment_intents/search", search)
-            matches = reply.content.get("data")
-            if reply.ok and isinstance(matches, list):
-                if len(matches) == 1 and isinstance(matches[0], dict):
-                    return self._responses.intent(matches[0], attempt_no, order=order)
-                if not matches:
+            found = await self._client.find_intents(order)
+            if isinstance(found, list):
+                if not found:
                     return ChannelAnswer(ChannelState.NOT_FOUND)
-                raise NoAnswer("unreadable", "the search returned several PaymentIntents")
+                if len(found) == 1:
+                    return self._responses.intent(found[0], attempt_no, order=order)
+                raise NoAnswer("unreadable", "several PaymentIntents have this number")
+            reply = found
         return self._responses.refusal("query", reply)
 
     async def _cancel_declined(self, answer: ChannelAnswer, order: OrderReference, now: datetime) -> ChannelAnswer:
@@ -286,7 +294,7 @@ class Stripe(Channel):
             intent_id = await self._refunds.find_intent(order)
             if intent_id is None:
                 return ChannelAnswer(ChannelState.NOT_FOUND)
-            fields = {"amount_to_capture": str(amount_minor), **EXPAND}
+            fields = {"amount_to_capture": to_units(amount_minor, order.currency), **EXPAND}
             path, key = f"/v1/payment_intents/{intent_id}/capture", f"{order.attempt_no}-capture"
             reply = await self._client.post(path, fields, key=key)
             if reply.ok and not reply.replayed:

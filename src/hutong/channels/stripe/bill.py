@@ -30,7 +30,7 @@ from hutong.channels.bill import (
 from hutong.channels.errors import BillRefused, NoAnswer
 from hutong.channels.model import ChannelState, text
 from hutong.channels.stripe.client import StripeClient
-from hutong.channels.stripe.responses import StripeResponses, is_id, metadata, to_currency, to_instant
+from hutong.channels.stripe.responses import StripeResponses, is_id, metadata, to_currency, to_instant, to_minor
 from hutong.errors import InvalidParameter
 
 KIND = "balance"
@@ -213,9 +213,10 @@ def _row(entry: Mapping[str, Any]) -> BillRow:
     is_converted = kind is BillRowKind.DISPUTE and source.get("currency", currency) != currency
     if (kind in (BillRowKind.PAYMENT, *_ABOUT_REFUND) and source) or is_converted:
         amount_minor, currency = _payer_amount(source, kind)
+    amount_minor = _minor(amount_minor, currency)
     number = metadata(source, "refund_no" if kind in _ABOUT_REFUND else "attempt_no")
     in_currency = currency == entry["currency"]
-    withheld = _application_fee(entry) if kind is BillRowKind.PAYMENT and in_currency else 0
+    withheld = _minor(_application_fee(entry), currency) if kind is BillRowKind.PAYMENT and in_currency else 0
     source_id = source.get("payment_intent") if kind is BillRowKind.PAYMENT else source.get("id")
     original = source.get("payment_intent") if kind in (*_ABOUT_REFUND, BillRowKind.DISPUTE) else None
     return BillRow(
@@ -225,7 +226,7 @@ def _row(entry: Mapping[str, Any]) -> BillRow:
         original_no=metadata(source, "attempt_no") if kind in (*_ABOUT_REFUND, BillRowKind.DISPUTE) else None,
         amount_minor=amount_minor,
         currency=currency.upper(),
-        fee_minor=entry["fee"] - withheld if in_currency else None,
+        fee_minor=_minor(entry["fee"], currency) - withheld if in_currency else None,
         state=_state(entry, kind),
         happened_at=to_instant(entry.get("created")),
         settle_date=_date(entry.get("available_on")),
@@ -261,6 +262,18 @@ def _payer_amount(source: Mapping[str, Any], kind: BillRowKind) -> tuple[int, st
     if type(amount_minor) is not int or amount_minor < 0 or to_currency(source.get("currency")) is None:
         raise BillRefused("the source of a balance transaction has no amount")
     return amount_minor, source["currency"]
+
+
+def _minor(value: int, currency: str) -> int:
+    """Convert an amount from Stripe's units.
+
+    Errors:
+        BillRefused: it has a part of a minor unit.
+    """
+    minor = to_minor(value, currency)
+    if minor is None:
+        raise BillRefused("an amount is not a whole number of minor units")
+    return minor
 
 
 def _date(value: object) -> date | None:

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 from hutong.channels.errors import ChannelUnreachable, NoAnswer, NotAuthentic
 from hutong.channels.http import Http, decode_object
+from hutong.channels.model import OrderReference
 from hutong.channels.stripe.credentials import StripeCredentials, StripeKeys
 
 API_VERSION = "2025-03-31.basil"
 """Pinned: Stripe's objects change their shape with the requested version."""
+
+_NOT_OFFERED = frozenset({400, 403, 404})
+_SLACK = timedelta(minutes=10)
+"""Between our clock and Stripe's, and from an intent to its call."""
+_EXPAND_LIST = {"expand[]": "data.latest_charge"}
+_PAGE, _PAGES_MAX = 100, 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +76,47 @@ class StripeClient:
         """
         return await self._call("GET", f"{path}?{urlencode(fields)}" if fields else path, {}, b"")
 
+    async def find_intents(self, order: OrderReference) -> StripeReply | list[Mapping[str, Any]]:
+        """Find the PaymentIntents with our number in their metadata.
+
+        Stripe's search lags behind by a minute or more, and is not offered in India. Where it is refused without a
+        code, which no public source names, the lists of what was created near the time of the order, and then while it
+        could be placed, are looked through.
+
+        Returns:
+            The intents, with their charges; or Stripe's answer where it neither searches nor lists.
+
+        Errors:
+            NoAnswer: as for `get`, or there are too many to look through.
+        """
+        query = {"query": f"metadata['attempt_no']:'{order.attempt_no}'", **_EXPAND_LIST}
+        reply = await self.get("/v1/payment_intents/search", query)
+        if reply.status not in _NOT_OFFERED or reply.error.get("code"):
+            return _entries(reply) if reply.ok else reply
+        placed_at = order.placed_at
+        for end in (placed_at, placed_at + timedelta(days=1)):
+            listed = await self._list_intents(order.attempt_no, placed_at - _SLACK, end + _SLACK)
+            if listed != []:
+                return listed
+        return []
+
+    async def _list_intents(
+        self, attempt_no: str, start: datetime, end: datetime
+    ) -> StripeReply | list[Mapping[str, Any]]:
+        """List what was created in a time, page by page, up to the page with our number."""
+        filters = {"created[gte]": str(int(start.timestamp())), "created[lte]": str(int(end.timestamp()))}
+        filters |= {"limit": str(_PAGE), **_EXPAND_LIST}
+        for _ in range(_PAGES_MAX):
+            reply = await self.get("/v1/payment_intents", filters)
+            if not reply.ok:
+                return reply
+            entries = _entries(reply)
+            found = [entry for entry in entries if (entry.get("metadata") or {}).get("attempt_no") == attempt_no]
+            if found or reply.content.get("has_more") is not True:
+                return found
+            filters |= {"starting_after": str(entries[-1].get("id") if entries else "")}
+        raise NoAnswer("unreadable", "too many PaymentIntents to look through")
+
     async def _call(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> StripeReply:
         headers = {"Authorization": self._keys.authorize(), "Stripe-Version": API_VERSION, **headers}
         try:
@@ -79,3 +128,17 @@ class StripeClient:
             raise NoAnswer("unreadable", f"an answer with status {reply.status} is not a JSON object") from None
         replayed = reply.headers.get("idempotent-replayed") == "true"
         return StripeReply(reply.status, content, replayed, reply.headers)
+
+
+def _entries(reply: StripeReply) -> list[Mapping[str, Any]]:
+    """Return the objects of a list.
+
+    Errors:
+        NoAnswer: it is not a list of objects with metadata.
+    """
+    entries = reply.content.get("data")
+    if not isinstance(entries, list) or not all(
+        isinstance(entry, dict) and isinstance(entry.get("metadata") or {}, dict) for entry in entries
+    ):
+        raise NoAnswer("unreadable", "not a list of PaymentIntents")
+    return entries

@@ -32,7 +32,15 @@ from hutong.channels.errors import NoAnswer
 from hutong.channels.model import text
 from hutong.channels.stripe.client import StripeClient, StripeReply
 from hutong.channels.stripe.requests import check_number
-from hutong.channels.stripe.responses import StripeResponses, is_id, metadata, to_amount, to_currency, to_instant
+from hutong.channels.stripe.responses import (
+    StripeResponses,
+    is_id,
+    metadata,
+    to_amount,
+    to_currency,
+    to_instant,
+    to_minor,
+)
 from hutong.errors import InvalidParameter
 
 DISPUTE_IDS = ("du_", "dp_")
@@ -95,7 +103,7 @@ def read_dispute(responses: StripeResponses, dispute: Mapping[str, Any], *, at: 
         NoAnswer: it is not a Dispute, of the other account mode, or its status or amounts cannot be read.
     """
     dispute_no = responses.identify(dispute, "dispute", DISPUTE_IDS)
-    amount, currency = to_amount(dispute.get("amount")), to_currency(dispute.get("currency"))
+    amount, currency = to_amount(dispute.get("amount"), dispute.get("currency")), to_currency(dispute.get("currency"))
     status = text(dispute.get("status"), 64) or ""
     if amount is None or currency is None or status not in _STATES:
         raise NoAnswer("unreadable", "a dispute without an amount, a currency or a known status")
@@ -146,12 +154,15 @@ def _sums(movements: list[Mapping[str, Any]], amount_minor: int, currency: str) 
     Errors:
         NoAnswer: more was given back than taken.
     """
+    taken: int | None
+    fee: int | None
     if all(to_currency(entry.get("currency")) == currency for entry in movements):
-        taken, fee = -sum(entry["amount"] for entry in movements), sum(entry["fee"] for entry in movements)
+        taken = to_minor(-sum(entry["amount"] for entry in movements), currency.lower())
+        fee = to_minor(sum(entry["fee"] for entry in movements), currency.lower())
     else:
         withdrawn = sum((entry["amount"] < 0) - (entry["amount"] > 0) for entry in movements)
         taken, fee = withdrawn * amount_minor, 0
-    if taken < 0 or fee < 0:
+    if taken is None or fee is None or taken < 0 or fee < 0:
         raise NoAnswer("unreadable", "a dispute that has given back more than it has taken")
     return taken, fee
 

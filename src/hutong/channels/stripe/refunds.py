@@ -17,7 +17,7 @@ from hutong.channels.errors import NoAnswer
 from hutong.channels.model import ChannelAnswer, ChannelState, OrderReference, RefundRequest
 from hutong.channels.refusals import confirm_refusal
 from hutong.channels.stripe.client import StripeClient
-from hutong.channels.stripe.requests import REFUND_WINDOW, REFUND_WINDOWS, check_number, refund_fields
+from hutong.channels.stripe.requests import REFUND_WINDOW, REFUND_WINDOWS, check_number, check_step, refund_fields
 from hutong.channels.stripe.responses import REFUND_IDS, StripeResponses, is_id, metadata, to_amount
 from hutong.errors import InvalidParameter
 
@@ -34,7 +34,16 @@ _EXCEEDS = ChannelAnswer(
 
 def _given_back(refunds: list[Mapping[str, Any]]) -> int:
     """Return the sum of the refunds that have moved money, or will."""
-    return sum(to_amount(one.get("amount")) or 0 for one in refunds if one.get("status") not in _NOT_REFUNDED)
+    return sum(
+        to_amount(one.get("amount"), one.get("currency")) or 0
+        for one in refunds
+        if one.get("status") not in _NOT_REFUNDED
+    )
+
+
+def _only_id(candidates: list[object]) -> str | None:
+    intent_ids = [str(intent_id) for intent_id in candidates if is_id(intent_id, "pi_")]
+    return intent_ids[0] if len(intent_ids) == 1 else None
 
 
 class StripeRefunds:
@@ -61,6 +70,7 @@ class StripeRefunds:
     async def _refund(self, refund: RefundRequest) -> ChannelAnswer:
         if not 0 < refund.amount_minor <= refund.order.amount_minor:
             raise InvalidParameter("a refund is at most the order's amount", param="amount_minor")
+        check_step(refund.amount_minor, refund.order.currency)
         found = await self._search(refund)
         if isinstance(found, ChannelAnswer):
             return found
@@ -130,18 +140,16 @@ class StripeRefunds:
             reply = await self._client.get(f"/v1/checkout/sessions/{order_no}")
             candidates = [reply.content.get("payment_intent")]
         else:
-            search = {"query": f"metadata['attempt_no']:'{order.attempt_no}'"}
-            reply = await self._client.get("/v1/payment_intents/search", search)
-            data = reply.content.get("data")
-            intents = data if isinstance(data, list) else []
-            candidates = [intent.get("id") for intent in intents if isinstance(intent, dict)]
+            found = await self._client.find_intents(order)
+            if isinstance(found, list):
+                return _only_id([intent.get("id") for intent in found])
+            reply, candidates = found, []
         if not reply.ok:
             refusal = self._responses.refusal("query", reply)
             if refusal.state is ChannelState.NOT_FOUND:
                 return None
             raise NoAnswer(refusal.channel_code or "unreadable", refusal.channel_message)
-        intent_ids = [intent_id for intent_id in candidates if is_id(intent_id, "pi_")]
-        return intent_ids[0] if len(intent_ids) == 1 else None
+        return _only_id(candidates)
 
     async def _list(self, intent_id: str) -> list[Mapping[str, Any]] | ChannelAnswer:
         """Return all refunds of an intent, or Stripe's refusal to list them."""

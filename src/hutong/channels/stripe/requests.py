@@ -1,9 +1,7 @@
 """Requests to Stripe: the fields of payments and refunds, their limits, and the checks before they are sent.
 
-Stripe sets the least amount of each currency for its settlement.
-
 Source:
-    https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts.
+    https://docs.stripe.com/currencies (minor units, special cases, least and largest amounts).
 """
 
 from __future__ import annotations
@@ -64,15 +62,31 @@ _WALLETS: Mapping[str, Mapping[str, str]] = {
 AMOUNT_MINOR_MAX = 99_999_999
 """Eight digits, whatever the currency."""
 
+AMOUNT_MINOR_MAX_OF: Mapping[str, int] = {
+    "COP": 9_999_999_999, "IDR": 999_999_999_999, "INR": 999_999_999, "ISK": 999_999, "UGX": 999_999,
+}  # fmt: skip
+"""More digits for some currencies; of two there are fewer, since Stripe counts them in hundredths, see UNITS."""
+
 AMOUNT_MINOR_MIN: Mapping[str, int] = {
     "AED": 200, "AUD": 50, "BRL": 50, "CAD": 50, "CHF": 50, "CNY": 400, "CZK": 1500, "DKK": 250, "EUR": 50, "GBP": 30,
     "HKD": 400, "INR": 50, "JPY": 50, "MXN": 1000, "MYR": 200, "NOK": 300, "NZD": 50, "PLN": 200, "RON": 200,
     "SEK": 300, "SGD": 50, "THB": 1000, "USD": 50,
+    "COP": 50, "HUF": 17_500, "IDR": 50, "ILS": 50, "KRW": 50, "PHP": 50, "ZAR": 50,
+    "BHD": 200, "CLP": 500, "ISK": 70, "JOD": 400, "KWD": 200, "OMR": 200, "PEN": 200, "QAR": 200, "SAR": 200,
+    "TND": 1_600, "TRY": 2_500, "TWD": 1_600, "UGX": 2_000, "VND": 13_500, "XAF": 300, "XOF": 300,
 }  # fmt: skip
-"""The least amount by currency, in minor units, which Stripe counts in as ISO 4217 does: JPY has none below the yen.
+"""The least amount by currency, in minor units of ISO 4217.
 
-For CNY Stripe names no amount of its own; four yuan is about half a dollar.
+For CNY and those of the last two lines Stripe names no amount of its own: each is about half a dollar. Stripe also
+demands the least amount of the currency that it settles in, which it alone can tell.
 """
+
+UNITS: Mapping[str, int] = {"ISK": 100, "UGX": 100}
+"""How many of Stripe's units a minor unit is: both currencies have none below the króna and the shilling, but Stripe
+counts them in hundredths. All others it counts as ISO 4217 does, as far as they are offered here."""
+
+STEPS: Mapping[str, int] = {"BHD": 10, "JOD": 10, "KWD": 10, "OMR": 10, "TND": 10}
+"""Currencies of three decimals, of which the last must be 0."""
 
 NUMBER = re.compile(r"[0-9A-Za-z_-]{6,64}")
 EXPAND = {"expand[]": "latest_charge"}
@@ -105,6 +119,7 @@ def check_order(request: PayRequest, capabilities: Capabilities) -> None:
         raise InvalidParameter("Stripe does not take this currency", param="currency")
     if not capabilities.takes(request.amount_minor, request.currency):
         raise InvalidParameter("Stripe does not take this amount", param="amount_minor")
+    check_step(request.amount_minor, request.currency)
     check_number(request.attempt_no, "attempt_no")
     if request.method == CARD and not _TOKEN.fullmatch(request.payer.get("token", "")):
         raise InvalidParameter("this method needs one of Stripe's payment methods (pm_…)", param="token")
@@ -112,10 +127,27 @@ def check_order(request: PayRequest, capabilities: Capabilities) -> None:
         raise InvalidParameter("this method's page needs an address to return to", param="return_url")
 
 
+def check_step(amount_minor: int, currency: str) -> None:
+    """Check that Stripe takes an amount of this currency, as far as its last digit goes.
+
+    Errors:
+        InvalidParameter: it does not.
+    """
+    if amount_minor % STEPS.get(currency, 1):
+        raise InvalidParameter(
+            f"Stripe takes {currency} in steps of {STEPS[currency]} minor units", param="amount_minor"
+        )
+
+
+def to_units(amount_minor: int, currency: str) -> str:
+    """Return an amount as Stripe counts it."""
+    return str(amount_minor * UNITS.get(currency, 1))
+
+
 def charge_fields(request: PayRequest) -> dict[str, str]:
     """Return the fields of a PaymentIntent."""
     fields = {
-        "amount": str(request.amount_minor),
+        "amount": to_units(request.amount_minor, request.currency),
         "currency": request.currency.lower(),
         "capture_method": "automatic" if request.capture else "manual",
         **_metadata("metadata", request),
@@ -141,7 +173,7 @@ def page_fields(request: PayRequest) -> dict[str, str]:
         "client_reference_id": request.attempt_no,
         "line_items[0][quantity]": "1",
         "line_items[0][price_data][currency]": request.currency.lower(),
-        "line_items[0][price_data][unit_amount]": str(request.amount_minor),
+        "line_items[0][price_data][unit_amount]": to_units(request.amount_minor, request.currency),
         "line_items[0][price_data][product_data][name]": subject,
         "payment_intent_data[capture_method]": "automatic" if request.capture else "manual",
         "payment_intent_data[description]": subject,
@@ -178,13 +210,14 @@ def check_capture(order: OrderReference, amount_minor: int) -> None:
     check_number(order.attempt_no, "attempt_no")
     if not 0 < amount_minor <= order.amount_minor:
         raise InvalidParameter("a capture is at most the authorized amount", param="amount_minor")
+    check_step(amount_minor, order.currency)
 
 
 def refund_fields(refund: RefundRequest, intent_id: str) -> dict[str, str]:
     """Return the fields of a refund."""
     fields = {
         "payment_intent": intent_id,
-        "amount": str(refund.amount_minor),
+        "amount": to_units(refund.amount_minor, refund.order.currency),
         "metadata[refund_no]": refund.refund_no,
         "metadata[attempt_no]": refund.order.attempt_no,
         "metadata[notify_url]": refund.notify_url[:_METADATA_LENGTH_MAX],

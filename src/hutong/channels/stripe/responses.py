@@ -29,6 +29,7 @@ from hutong.channels.model import (
     text,
 )
 from hutong.channels.stripe.client import StripeReply
+from hutong.channels.stripe.requests import UNITS
 from hutong.channels.sums import Sums
 from hutong.money import AMOUNT_MINOR_MAX
 
@@ -97,7 +98,7 @@ class StripeResponses:
             NoAnswer: it is not a PaymentIntent, not about this number, account mode, amount or currency.
         """
         intent_id = self._ours(intent, "payment_intent", ("pi_",), number, "attempt_no")
-        ordered, currency = to_amount(intent.get("amount")), to_currency(intent.get("currency"))
+        ordered, currency = to_amount(intent.get("amount"), intent.get("currency")), to_currency(intent.get("currency"))
         if ordered is None or currency is None:
             raise NoAnswer("unreadable", "a PaymentIntent without an amount or a currency")
         status = text(intent.get("status"), 64)
@@ -162,7 +163,8 @@ class StripeResponses:
             if not isinstance(intent, dict):
                 raise NoAnswer("unreadable", "a complete session without its PaymentIntent")
             return self.intent(intent, number, order=order, at=at)
-        ordered, currency = to_amount(session.get("amount_total")), to_currency(session.get("currency"))
+        currency = to_currency(session.get("currency"))
+        ordered = to_amount(session.get("amount_total"), session.get("currency"))
         if order is not None and (ordered, currency) != (order.amount_minor, order.currency):
             raise NoAnswer("not_ours", "the answer is about another amount or currency")
         meaning = self._status("session_status", status)
@@ -193,7 +195,10 @@ class StripeResponses:
             NoAnswer: it is not a refund, not about this number, or, while no money has moved, about another amount.
         """
         refund_id = self._ours(refund, "refund", REFUND_IDS, number, "refund_no")
-        refunded, currency = to_amount(refund.get("amount")), to_currency(refund.get("currency"))
+        refunded, currency = (
+            to_amount(refund.get("amount"), refund.get("currency")),
+            to_currency(refund.get("currency")),
+        )
         if refunded is None or currency is None:
             raise NoAnswer("unreadable", "a refund without an amount or a currency")
         status = text(refund.get("status"), 64)
@@ -223,7 +228,7 @@ class StripeResponses:
             NoAnswer: it is not such an object, about the other account mode, or without an amount or a currency.
         """
         object_id = self.identify(thing, kind, prefixes)
-        amount = to_amount(thing.get("amount_received", thing.get("amount")))
+        amount = to_amount(thing.get("amount_received", thing.get("amount")), thing.get("currency"))
         currency = to_currency(thing.get("currency"))
         if amount is None or currency is None:
             raise NoAnswer("unreadable", f"a {kind} without an amount or a currency")
@@ -276,7 +281,7 @@ def _received(intent: Mapping[str, Any], ordered: int) -> int:
     """Return the amount taken. Stripe always states it; where it is missing, only the whole is on record."""
     if "amount_received" not in intent:
         return ordered
-    received = to_amount(intent["amount_received"])
+    received = to_amount(intent["amount_received"], intent.get("currency"))
     if received is None:
         raise NoAnswer("unreadable", "a success without an amount")
     return received
@@ -291,7 +296,8 @@ def _sums(intent: Mapping[str, Any], received: int) -> Sums | None:
     fee = intent.get("application_fee_amount")
     if fee in (None, 0):
         return None
-    if type(fee) is not int or not 0 < fee <= received:
+    fee = to_amount(fee, intent.get("currency"))
+    if fee is None or fee > received:
         raise NoAnswer("sums_contradict", "the application fee is not a part of the amount")
     return Sums(received, received, received - fee, withheld_minor=fee)
 
@@ -334,9 +340,15 @@ def _is_address(value: object) -> bool:
     return isinstance(value, str) and value.startswith(("https://", "http://")) and len(value) <= 4096
 
 
-def to_amount(value: object) -> int | None:
-    """Return an amount in minor units, which is how Stripe counts too; None for anything else."""
-    return value if type(value) is int and 0 < value <= AMOUNT_MINOR_MAX else None
+def to_amount(value: object, currency: object) -> int | None:
+    """Convert a positive amount from Stripe's units of a currency to minor units; None for anything else."""
+    return to_minor(value, currency) if type(value) is int and 0 < value <= AMOUNT_MINOR_MAX else None
+
+
+def to_minor(value: int, currency: object) -> int | None:
+    """Convert an amount from Stripe's units; None for a part of a minor unit."""
+    minor, rest = divmod(value, UNITS.get(to_currency(currency) or "", 1))
+    return None if rest else minor
 
 
 def to_currency(value: object) -> str | None:

@@ -40,7 +40,7 @@ from hutong.channels.refusals import confirm_refusal
 from hutong.channels.wechat.bill import download_bill, read_bill
 from hutong.channels.wechat.client import WeChatClient
 from hutong.channels.wechat.credentials import WeChatCredentials, WeChatKeys
-from hutong.channels.wechat.diagnostics import diagnose
+from hutong.channels.wechat.diagnostics import diagnose, register_address
 from hutong.channels.wechat.disputes import RULE, WeChatDisputes
 from hutong.channels.wechat.merchant import WeChatMerchant
 from hutong.channels.wechat.notifications import parse_notification
@@ -100,7 +100,9 @@ class WeChatPay(Channel):
         self._keys = WeChatKeys(credentials)
         self._client = WeChatClient(credentials, self._keys, http, nonce)
         self._responses = WeChatResponses(merchant, codes)
-        self._refunds = WeChatRefunds(self._client, self._responses, merchant, self.capabilities)
+        self._refunds = WeChatRefunds(
+            self._client, self._responses, merchant, self.capabilities, credentials.funds_account
+        )
         self._payouts = WeChatPayouts(self._client, self._keys, self._responses, merchant, credentials.transfer_scene)
         self._disputes = WeChatDisputes(self._client, self._responses, merchant)
 
@@ -198,7 +200,7 @@ class WeChatPay(Channel):
             raise NotOffered("a service provider sends no transfers")
 
     async def query_dispute(self, dispute_no: str, *, now: datetime) -> DisputeReport | None:
-        """Query a complaint; None also for one against another merchant of the same service provider."""
+        """Query a complaint, also one against another merchant under the same service provider."""
         return await self._disputes.query(dispute_no, now=now)
 
     async def list_disputes(self, day: date, *, now: datetime) -> list[DisputeReport] | None:
@@ -208,6 +210,10 @@ class WeChatPay(Channel):
     async def respond_to_dispute(self, response: DisputeResponse, *, now: datetime) -> ResponseAnswer:
         """Reply to a complaint, or report it as settled, or both."""
         return await self._disputes.respond(response, now=now)
+
+    async def register_address(self, url: str, *, now: datetime) -> AccountFinding:
+        """Register where WeChat notifies of complaints, one address for all merchants under a service provider."""
+        return await register_address(self._client, url, now=now)
 
     def parse_notification(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Notification:
         """Verify, decrypt and read a notification; it must be about this merchant."""

@@ -86,6 +86,7 @@ class WeChatCredentials(BaseModel):
         platform_keys: The keys that WeChat signs with: a certificate's serial, or `PUB_KEY_ID_…`, to PEM. Several
             during a rotation; the first public key, if there is one, is requested for WeChat's signatures.
         transfer_scene: The purpose of transfers; without it there are none.
+        funds_account: AVAILABLE takes refunds from the available balance; WeChat's default is what is not settled yet.
         base_url: The address of WeChat Pay.
         backup_url: Where requests go that could not be sent there; by default WeChat Pay's second host, if `base_url`
             is the default.
@@ -107,6 +108,7 @@ class WeChatCredentials(BaseModel):
     api_v3_key: SecretStr
     platform_keys: Annotated[dict[str, str], Field(min_length=1, max_length=8)]
     transfer_scene: TransferScene | None = None
+    funds_account: Literal["AVAILABLE"] | None = None
     base_url: str = _FIRST_HOST
     backup_url: str | None = None
 

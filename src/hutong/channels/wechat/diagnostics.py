@@ -1,4 +1,4 @@
-"""Diagnosis of a WeChat Pay account, by calls that move no money.
+"""Diagnosis of a WeChat Pay account, by calls that move no money, and the address of complaints' notifications.
 
 Only placing an order shows whether the appid belongs to the mchid. So an order of 0.01 is placed whose code nobody is
 shown, and is closed at once.
@@ -28,6 +28,7 @@ _EXPIRES_SOON = timedelta(days=30)
 _UNKNOWN_ORDER = "hutong_diagnosis_0000"
 _NOT_BOUND = frozenset({"APPID_MCHID_NOT_MATCH", "APPID_NOT_EXIST"})
 _NOT_VALID = frozenset({"PARAM_ERROR", "INVALID_REQUEST"})
+_ADDRESS = "/v3/merchant-service/complaint-notifications"
 _NOT_AUTHORIZED = frozenset({"NO_AUTH", "NOAUTH"})
 
 
@@ -96,8 +97,22 @@ def _app_fault(merchant: WeChatMerchant, code: str, message: str) -> tuple[str |
     return None, f"Not tested: WeChat refuses a Native order with {code}: {message}"
 
 
+async def register_address(client: WeChatClient, url: str, *, now: datetime) -> AccountFinding:
+    """Register where WeChat notifies of complaints, unless that is the address already."""
+    found = await client.ask(_ADDRESS, now)
+    if found is None or found[0].get("url") != url:
+        try:
+            status, answer = await client.call("POST" if found is None else "PUT", _ADDRESS, now, {"url": url})
+        except NoAnswer as error:
+            return AccountFinding("complaints", "no_answer", f"WeChat did not answer: {error.answer.channel_code}")
+        if status not in (200, 204):
+            code, message = text(answer.get("code"), 64), text(answer.get("message"), 256)
+            return AccountFinding("complaints", "refused", f"WeChat does not take {url}: {code} {message}")
+    return await _complaints(client, now)
+
+
 async def _complaints(client: WeChatClient, now: datetime) -> AccountFinding:
-    found = await client.ask("/v3/merchant-service/complaint-notifications", now)
+    found = await client.ask(_ADDRESS, now)
     address = text(found[0].get("url"), 255) if found else None
     if address is None:
         advice = "WeChat has no address to notify of complaints, so they are found by the daily list alone."

@@ -62,11 +62,15 @@ class WeChatDisputes:
         self._merchant = merchant
 
     async def query(self, dispute_no: str, *, now: datetime) -> DisputeReport | None:
+        """Query a complaint, also one against another merchant under the same service provider.
+
+        WeChat notifies one address of a service provider's complaints; the order of another's is none of the account's.
+        """
         _check_number(dispute_no)
         found = await self._client.ask(f"{_PATH}/{dispute_no}", now)
         if found is None or found[0].get("complaint_id") != dispute_no:
             return None
-        return self._report(*found)
+        return _report(*found)
 
     async def list_day(self, day: date, *, now: datetime) -> list[DisputeReport] | None:
         """List the complaints of a day in Beijing, each once."""
@@ -74,7 +78,8 @@ class WeChatDisputes:
         pages = await self._pages(target, _PAGE, now)
         if pages is None:
             return None
-        reports = [self._report(content, stated_at) for content, stated_at in pages]
+        ours = self._merchant.number
+        reports = [_report(*page) for page in pages if page[0].get("complainted_mchid", ours) == ours]
         return list({report.dispute_no: report for report in reports if report is not None}.values())
 
     async def _pages(self, target: str, size: int, now: datetime) -> list[tuple[_Item, datetime]] | None:
@@ -94,30 +99,6 @@ class WeChatDisputes:
             if not page or len(items) >= total:
                 return items
         return None
-
-    def _report(self, content: _Item, stated_at: datetime) -> DisputeReport | None:
-        """Return what a complaint states; None if it is unreadable, or against another merchant."""
-        number, opened_at = text(content.get("complaint_id"), 64), instant(content.get("complaint_time"))
-        if content.get("complainted_mchid", self._merchant.number) != self._merchant.number:
-            return None
-        if number is None or not _NUMBER.fullmatch(number):
-            return None
-        orders = content.get("complaint_order_info")
-        order = orders[0] if isinstance(orders, list) and orders and isinstance(orders[0], dict) else {}
-        ordered, applied = amount_of(order.get("amount")) or 0, amount_of(content.get("apply_refund_amount"))
-        return DisputeReport(
-            number,
-            _state(content),
-            min(applied or ordered, ordered),
-            "CNY",
-            order_no=text(order.get("out_trade_no"), 64),
-            channel_order_no=text(order.get("transaction_id"), 64),
-            reason=text(content.get("problem_type"), 64),
-            statement=text(content.get("complaint_detail"), _STATEMENT_MAX),
-            due_at=_due(content, opened_at),
-            opened_at=opened_at,
-            changed_at=stated_at,
-        )
 
     async def respond(self, response: DisputeResponse, *, now: datetime) -> ResponseAnswer:
         """Send the reply, unless the history has it, and then report the matter as settled if the response says so."""
@@ -185,6 +166,29 @@ def _reply(response: DisputeResponse) -> str:
     if not reply and not response.accepts:
         raise InvalidParameter(f"`{_REPLY}` is what the payer is answered, and is required", param=f"evidence.{_REPLY}")
     return reply
+
+
+def _report(content: _Item, stated_at: datetime) -> DisputeReport | None:
+    """Return what a complaint states; None if it is unreadable."""
+    number, opened_at = text(content.get("complaint_id"), 64), instant(content.get("complaint_time"))
+    if number is None or not _NUMBER.fullmatch(number):
+        return None
+    orders = content.get("complaint_order_info")
+    order = orders[0] if isinstance(orders, list) and orders and isinstance(orders[0], dict) else {}
+    ordered, applied = amount_of(order.get("amount")) or 0, amount_of(content.get("apply_refund_amount"))
+    return DisputeReport(
+        number,
+        _state(content),
+        min(applied or ordered, ordered),
+        "CNY",
+        order_no=text(order.get("out_trade_no"), 64),
+        channel_order_no=text(order.get("transaction_id"), 64),
+        reason=text(content.get("problem_type"), 64),
+        statement=text(content.get("complaint_detail"), _STATEMENT_MAX),
+        due_at=_due(content, opened_at),
+        opened_at=opened_at,
+        changed_at=stated_at,
+    )
 
 
 def _state(content: _Item) -> DisputeState:

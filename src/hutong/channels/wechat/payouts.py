@@ -1,6 +1,6 @@
 """WeChat Pay's transfers to the balance of a person.
 
-The payee's name is encrypted, differently each time it is sent, for a repetition is told by the number.
+The payee's name is encrypted, differently each time that it is sent: the number identifies a repetition.
 
 Source:
     https://pay.weixin.qq.com/doc/v3/merchant/4012716434 (transfer, `user_name`);

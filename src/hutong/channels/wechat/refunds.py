@@ -20,17 +20,25 @@ class WeChatRefunds:
     """The refunds of one account."""
 
     def __init__(
-        self, client: WeChatClient, responses: WeChatResponses, merchant: WeChatMerchant, capabilities: Capabilities
+        self,
+        client: WeChatClient,
+        responses: WeChatResponses,
+        merchant: WeChatMerchant,
+        capabilities: Capabilities,
+        funds_account: str | None,
     ) -> None:
         self._client = client
         self._responses = responses
         self._merchant = merchant
+        self._source = {} if funds_account is None else {"funds_account": funds_account}
         self._capabilities = capabilities
 
     async def refund(self, refund: RefundRequest, *, now: datetime) -> ChannelAnswer:
         check_refund(refund, self._capabilities)
         try:
-            status, content = await self._client.call("POST", _PATH, now, refund_content(refund, self._merchant))
+            status, content = await self._client.call(
+                "POST", _PATH, now, refund_content(refund, self._merchant) | self._source
+            )
             if status == 200:
                 return self._responses.refund(content, refund.refund_no)
         except NoAnswer as error:

@@ -6,10 +6,29 @@ clock holds.
 """
 
 from hutong.payments.disputes.billed import take_billed_disputes
-from hutong.payments.disputes.model import DISPUTE_TRANSITIONS, DisputeEventType
+from hutong.payments.disputes.model import (
+    DISPUTE_TRANSITIONS,
+    PREFIX,
+    Dispute,
+    DisputeEventType,
+    DisputeState,
+)
+from hutong.payments.disputes.operator_actions import EnterDispute, MoveDispute
+from hutong.payments.disputes.responses import Respond
+from hutong.payments.disputes.store import find_disputes, list_disputes
+from hutong.payments.disputes.watch import DisputeWatch
 
 __all__ = [
     "DISPUTE_TRANSITIONS",
+    "PREFIX",
+    "Dispute",
     "DisputeEventType",
+    "DisputeState",
+    "DisputeWatch",
+    "EnterDispute",
+    "MoveDispute",
+    "Respond",
+    "find_disputes",
+    "list_disputes",
     "take_billed_disputes",
 ]

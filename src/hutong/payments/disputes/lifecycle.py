@@ -24,14 +24,13 @@ from hutong.payments.disputes.record import (
     record_statement,
 )
 from hutong.payments.disputes.store import find_by_number, find_disputes, lock_disputes, save_dispute
-from hutong.payments.documents import Documents
 from hutong.payments.model import Attempt, AttemptState, Source
 from hutong.payments.statements import sql
 from hutong.payments.store import find_order
 from hutong.telemetry import get_logger
 
 _log = get_logger(__name__)
-_COVERED_AT_ONCE = 500
+_COVERED_AT_ONCE = 1000
 _UNCOVERED = Gauge("hutong_disputes_uncovered", "Disputes whose money the merchant's balance does not cover.")
 _STATEMENTS = Counter(
     "hutong_dispute_statements_total", "Statements about disputes, by source and outcome.", ["source", "outcome"]
@@ -65,17 +64,16 @@ class Disputes:
         self,
         database: db.Database,
         accounts: channels.Accounts,
-        documents: Documents,
+        recording: Recording,
         *,
         clock: Clock,
-        ids: ids.Ids,
         resolve_attempt: Callable[[Attempt], Awaitable[object]],
     ) -> None:
         self._database = database
         self._accounts = accounts
         self._clock = clock
         self._resolve_attempt = resolve_attempt
-        self._recording = Recording(documents, ids.new, ids.derive)
+        self._recording = recording
 
     async def take(
         self, account_id: UUID, notification: Notification, source: Source = Source.NOTIFICATION
@@ -184,8 +182,7 @@ class Disputes:
         )
 
     async def cover(self) -> int:
-        """Hold from merchants what their balance did not cover when the channel took it; return how many disputes
-        are covered by now."""
+        """Hold from merchants what their balance did not cover before; return for how many disputes."""
         async with self._database.transaction() as tx:
             uncovered = [row["id"] for row in await sql.uncovered_disputes.fetch(tx, _COVERED_AT_ONCE)]
         now, covered = self._clock.now(), 0

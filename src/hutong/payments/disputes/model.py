@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
-from hutong import channels
+from hutong import channels, ids
+from hutong.clock import instant
 from hutong.payments.model import Source
 
 PREFIX = "dsp"
@@ -121,6 +123,43 @@ class Dispute:
         is_urgent = self.due_at is not None and self.state is _S.NEEDS_RESPONSE and self.due_at - now <= _DUE_SOON
         return now + (QUERY_WHEN_DUE if is_urgent else QUERY_EVERY)
 
+    def document(self) -> dict[str, Any]:
+        """Return the public form."""
+        return {
+            "id": ids.encode(PREFIX, self.dispute_id),
+            "object": "dispute",
+            "payment_id": ids.encode("pay", self.payment_id),
+            "merchant_order_no": self.merchant_order_no,
+            "state": self.state.value,
+            "amount_minor": self.amount_minor,
+            "amount_taken_minor": self.taken_minor,
+            "fee_minor": self.fee_minor,
+            "amount_held_minor": self.held_minor,
+            "currency": self.currency,
+            "reason": self.reason,
+            "payer_statement": self.payer_statement,
+            "due_at": _optional(self.due_at),
+            "channel": self.channel,
+            "channel_dispute_no": self.dispute_no,
+            "source": self.source.value,
+            "opened_at": instant(self.opened_at),
+            "changed_at": instant(self.changed_at),
+            "created_at": instant(self.created_at),
+            "finished_at": _optional(self.finished_at),
+            "responses": [
+                {
+                    "id": ids.encode(RESPONSE_PREFIX, response.response_id),
+                    "accepts": response.accepts,
+                    "state": response.state.value,
+                    "channel_code": response.channel_code,
+                    "channel_message": response.channel_message,
+                    "created_at": instant(response.created_at),
+                    "finished_at": _optional(response.finished_at),
+                }
+                for response in self.responses
+            ],
+        }
+
 
 class DisputeEventType(StrEnum):
     """Events of a dispute that are published."""
@@ -139,3 +178,7 @@ END_EVENTS = {
     DisputeState.LOST: DisputeEventType.LOST,
     DisputeState.ACCEPTED: DisputeEventType.ACCEPTED,
 }
+
+
+def _optional(value: datetime | None) -> str | None:
+    return None if value is None else instant(value)

@@ -25,8 +25,12 @@ from hutong.payments.disputes.store import (
 from hutong.payments.documents import Documents
 from hutong.payments.model import Attempt, Payment, PaymentEvent, Source
 from hutong.payments.refunds.parts import disputed_parts
+from hutong.payments.statements import sql
 from hutong.payments.store import claim_notifications, lock_attempts, write_timeline
 from hutong.payments.timeline import TimelineEntry
+
+DISPUTE_ENDED = "dispute_ended"
+"""Our code for a response that the end of its dispute has overtaken."""
 
 _ORDER = tuple(channels.disputes.DisputeState)
 _NUMBER_MAX, _REASON_MAX, _STATEMENT_MAX = 128, 64, 1000
@@ -133,6 +137,8 @@ async def record_statement(
     await book_difference(tx, dispute, before, base=use.new_id(), now=now)
     await (insert_dispute(tx, dispute, now=now) if known is None else save_dispute(tx, dispute))
     await save_disputed_sums(tx, payment)
+    if dispute.is_final:
+        await sql.end_dispute_responses.execute(tx, dispute.dispute_id, DISPUTE_ENDED, now)
     if events:
         what = "dispute.opened" if known is None else f"dispute.{dispute.state.value}"
         entry = _entry(dispute, what, statement)

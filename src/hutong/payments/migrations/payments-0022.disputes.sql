@@ -41,7 +41,8 @@ CREATE TABLE payments.dispute (
 CREATE INDEX dispute_payment_idx ON payments.dispute (payment_id);
 CREATE INDEX dispute_merchant_idx ON payments.dispute (merchant_id, created_at, id);
 CREATE INDEX dispute_query_idx ON payments.dispute (next_query_at) WHERE next_query_at IS NOT NULL;
-CREATE INDEX dispute_due_idx ON payments.dispute (due_at) WHERE state = 'needs_response';
+CREATE INDEX dispute_open_idx ON payments.dispute (due_at) WHERE state IN ('needs_response', 'under_review');
+CREATE INDEX dispute_due_idx ON payments.dispute (due_at) WHERE state = 'needs_response' AND reminders < 3;
 CREATE INDEX dispute_uncovered_idx ON payments.dispute (id) WHERE held_minor < taken_minor + fee_minor;
 GRANT SELECT, INSERT ON payments.dispute TO hutong_app;
 GRANT UPDATE (

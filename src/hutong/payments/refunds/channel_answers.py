@@ -16,6 +16,7 @@ from hutong.payments.model import Payment, PaymentEvent, PollingPolicy, Source
 from hutong.payments.refunds import postings
 from hutong.payments.refunds.fallback import SwitchMethodOutcome, SwitchRefundMethod, switch_locked
 from hutong.payments.refunds.model import (
+    NO_MONEY,
     REFUND_TRANSITIONS,
     RETRY_DELAYS,
     Refund,
@@ -164,7 +165,8 @@ def ask_again(payment: Payment, refund: Refund, *, now: datetime, is_current: bo
 def overturns(refund: Refund, report: ChannelReport) -> bool:
     """Tell whether a report contradicts the end of a refund, so that the channel is asked before it is believed.
 
-    It does if it reports the failure of a success, or the success of what has failed after its success.
+    It does if it reports the failure of a success, or the success of what has failed: a message about a success may be
+    older than the failure that has followed it.
     """
     answer = report.answer
     own = refund.payout_account_id if report.method is _M.PAYOUT else refund.account_id
@@ -174,13 +176,22 @@ def overturns(refund: Refund, report: ChannelReport) -> bool:
     has_succeeded = refund.state is _S.SUCCEEDED and report.method is refund.route
     if answer.state in _REFUSED:
         return has_succeeded
-    returned = refund.late_failure_at is not None and refund.late_success_at is None
-    return answer.state is ChannelState.SUCCEEDED and returned and not has_succeeded
+    has_failed = refund.late_success_at is None and (refund.late_failure_at is not None or refund.state in NO_MONEY)
+    return answer.state is ChannelState.SUCCEEDED and has_failed and not has_succeeded
 
 
 def _is_newer(report: ChannelReport, end: datetime | None) -> bool:
     """Tell whether the channel was asked after an end was recorded."""
     return end is None or (report.asked_at is not None and report.asked_at >= end)
+
+
+def _end_of_failure(refund: Refund, report: ChannelReport) -> datetime | None:
+    """Return after when the channel must have been asked for its success to count; None where its report is enough.
+
+    Answers to our own calls come in the order of the calls; messages come in any order.
+    """
+    has_failed = report.source is Source.NOTIFICATION and refund.state in NO_MONEY
+    return refund.late_failure_at or (refund.finished_at if has_failed else None)
 
 
 def _apply(
@@ -203,7 +214,7 @@ def _apply(
     elif refund.state is _S.SUCCEEDED and current:
         if answer.state in _REFUSED and _is_newer(report, refund.finished_at):
             _fail_late(change, answer, now)
-    elif answer.state is ChannelState.SUCCEEDED and _is_newer(report, refund.late_failure_at):
+    elif answer.state is ChannelState.SUCCEEDED and _is_newer(report, _end_of_failure(refund, report)):
         _record_late_success(change, now, refund.amount_minor)
     change.moved = before != (refund.state, refund.route, refund.tries, refund.late_success_at)
     change.row_changed = change.moved or (current and not final)

@@ -191,7 +191,12 @@ class Refunds:
             method, refund_id = RefundMethod.ORIGINAL, adopted
         answer, key = notification.answer, notification.replay_key
         report = ChannelReport(refund_id, account_id, answer, source, key, method, seal)
-        return await self._record(channel, await self._confirmed(report))
+        confirmed = await self._confirmed(report)
+        recorded = await self._record(channel, confirmed)
+        if confirmed.asked_at is None and recorded.row is not None and overturns(recorded.row, report):
+            # The refund has ended otherwise while this was recorded.
+            recorded = await self._record(channel, await self._confirmed(replace(report, replay_key=None)))
+        return recorded
 
     async def _confirmed(self, report: ChannelReport) -> ChannelReport:
         """Return a report; in place of one that contradicts the end of its refund, the channel's answer to a query.

@@ -74,3 +74,85 @@ SELECT {dispute_response}
 FROM payments.dispute_response
 WHERE dispute_id = ANY ($1::uuid [])
 ORDER BY dispute_id, created_at, id;
+
+-- name: insert_dispute_response
+-- The intent of a response, written before it is sent.
+INSERT INTO payments.dispute_response (id, dispute_id, accepts, digest, evidence_sealed, state, created_at)
+VALUES (:id, :dispute_id, :accepts, :digest, :evidence, 'sending', :now);
+
+-- name: response_digest
+-- What tells a repeated response from another one.
+SELECT digest FROM payments.dispute_response WHERE id = $1;
+
+-- name: response_to_send
+-- The response of a dispute that its channel has not decided about; there is one at most.
+SELECT r.id, r.accepts, r.evidence_sealed, d.account_id, d.dispute_no
+FROM payments.dispute_response AS r
+JOIN payments.dispute AS d ON d.id = r.dispute_id
+WHERE r.dispute_id = $1 AND r.state = 'sending';
+
+-- name: finish_dispute_response
+-- The channel has decided; the evidence is not kept longer.
+UPDATE payments.dispute_response AS r
+SET state = u.state, channel_code = u.channel_code, channel_message = u.channel_message, finished_at = u.finished_at,
+    evidence_sealed = NULL
+FROM unnest(:response_id::uuid [], :state::text [], :channel_code::text [], :channel_message::text [],
+    :finished_at::timestamptz []) AS u (id, state, channel_code, channel_message, finished_at)
+WHERE r.id = u.id;
+
+-- name: claim_due_disputes
+-- Disputes that are due for a question to their channel. The claim is a later time, so that a process that dies loses
+-- nothing.
+UPDATE payments.dispute AS d
+SET next_query_at = $2
+WHERE d.id = ANY (
+    ARRAY(
+        SELECT due.id
+        FROM payments.dispute AS due
+        WHERE due.next_query_at <= $1 AND due.account_id <> ALL ($4::uuid [])
+        ORDER BY due.next_query_at
+        LIMIT $3
+        FOR UPDATE SKIP LOCKED
+    )
+)
+RETURNING d.id, d.account_id;
+
+-- name: postpone_dispute
+-- When its channel is asked again.
+UPDATE payments.dispute SET next_query_at = $2 WHERE id = $1 AND next_query_at IS NOT NULL;
+
+-- name: wake_disputes
+-- An account answers again, or is to be asked whether it does: those of its disputes that wait are due at once.
+UPDATE payments.dispute
+SET next_query_at = $2
+WHERE id = ANY (
+    ARRAY(
+        SELECT waiting.id
+        FROM payments.dispute AS waiting
+        WHERE waiting.account_id = $1 AND waiting.next_query_at > $2
+        ORDER BY waiting.next_query_at
+        LIMIT $3
+        FOR UPDATE SKIP LOCKED
+    )
+);
+
+-- name: disputes_to_remind
+-- Disputes that need an answer soon, or needed it, with reminders that were not sent: $1 holds the instants up to which
+-- each reminder is due, in their order.
+SELECT id FROM payments.dispute
+WHERE state = 'needs_response' AND reminders < 3 AND due_at <= ($1::timestamptz [])[reminders + 1]
+ORDER BY due_at
+LIMIT $2;
+
+-- name: count_open_disputes
+-- How many disputes are open, by state, and how many of them have not been answered in time.
+SELECT state, count(*) AS count, count(*) FILTER (WHERE state = 'needs_response' AND due_at <= $1) AS overdue
+FROM payments.dispute
+WHERE state IN ('needs_response', 'under_review')
+GROUP BY state;
+
+-- name: end_dispute_responses
+-- The dispute has ended: what was being sent is not sent any more.
+UPDATE payments.dispute_response
+SET state = 'refused', channel_code = $2, finished_at = $3, evidence_sealed = NULL
+WHERE dispute_id = $1 AND state = 'sending';

@@ -127,13 +127,16 @@ class Configuration:
         configured = self.accounts.get(candidate.name)
         if configured is None:
             return candidate
+        most = configured.amount_minor_max
         return replace(
             candidate,
             price=candidate.price if configured.price is None else _price(configured.price),
             amount_minor_min=max(candidate.amount_minor_min, configured.amount_minor_min or 0),
-            amount_minor_max=candidate.amount_minor_max
-            if configured.amount_minor_max is None
-            else min(candidate.amount_minor_max, configured.amount_minor_max),
+            amount_minor_max=candidate.amount_minor_max if most is None else min(candidate.amount_minor_max, most),
+            amount_minor_max_of={
+                currency: limit if most is None else min(limit, most)
+                for currency, limit in candidate.amount_minor_max_of.items()
+            },
             institutions=configured.institutions or candidate.institutions,
             merchants=configured.merchants,
             preferred_by=configured.preferred_by,

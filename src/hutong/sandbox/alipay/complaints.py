@@ -43,6 +43,7 @@ class AlipayComplaints:
             f"{_TRADE}.batchquery": ("list_disputes", self._list_trade),
             f"{_TRADE}.feedback.submit": ("respond_to_dispute", self._feedback),
             f"{_TRADE}.reply.submit": ("respond_to_dispute", self._reply),
+            f"{_TRADE}.supplement.submit": ("respond_to_dispute", self._supplement),
             f"{_RISK}.info.query": ("query_dispute", self._query_risk),
             f"{_RISK}.info.batchquery": ("list_disputes", self._list_risk),
             f"{_RISK}.process.finish": ("respond_to_dispute", self._finish),
@@ -117,11 +118,18 @@ class AlipayComplaints:
         self._store.change_dispute(dispute, "MERCHANT_FEEDBACKED")
         return _ok()
 
-    def _reply(self, _content: dict[str, Any], parameters: dict[str, str]) -> AnswerNode:
-        dispute = self._find(parameters.get("complain_event_id"), is_trade=True)
-        if dispute.status not in _OPEN:
+    def _reply(self, content: dict[str, Any], _parameters: dict[str, str]) -> AnswerNode:
+        return self._add(content, "reply_content", {"MERCHANT_PROCESSING", "MERCHANT_FEEDBACKED"})
+
+    def _supplement(self, content: dict[str, Any], _parameters: dict[str, str]) -> AnswerNode:
+        return self._add(content, "supplement_content", {"PLATFORM_PROCESSING"})
+
+    def _add(self, content: dict[str, Any], name: str, statuses: set[str]) -> AnswerNode:
+        """Take a message of the merchant's, which is in `biz_content`, in one of these statuses."""
+        dispute = self._find(content.get("complain_event_id"), is_trade=True)
+        if dispute.status not in statuses:
             raise AlipayRefusal("40004", "COMPLAIN_STATUS_ERROR", "投诉单状态不合法")
-        self._add_reply(dispute, parameters["reply_content"])
+        self._add_reply(dispute, content[name])
         self._store.change_dispute(dispute, dispute.status)
         return _ok()
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from hutong.sandbox.bill import Entry
 from hutong.sandbox.records import OrderState, OutgoingState, SandboxDispute, SandboxOrder, SandboxRefund
+from hutong.sandbox.stripe.currencies import to_units
 
 API_VERSION = "2025-03-31.basil"
 _INTENT_STATES = {
@@ -42,13 +44,14 @@ def intent(order: SandboxOrder, *, expand: bool = False, delta_minor: int = 0) -
         delta_minor: Added to its amounts.
     """
     state, charged = status(order), order.state in (OrderState.PAID, OrderState.AUTHORIZED)
+    units = partial(to_units, currency=order.currency)
     latest_charge = charge(order) if expand else order.data["charge"]
     return {
         "id": order.channel_order_no,
         "object": "payment_intent",
-        "amount": order.amount_minor + delta_minor,
-        "amount_capturable": order.amount_minor if order.state is OrderState.AUTHORIZED else 0,
-        "amount_received": order.captured_minor + delta_minor if order.state is OrderState.PAID else 0,
+        "amount": units(order.amount_minor) + delta_minor,
+        "amount_capturable": units(order.amount_minor) if order.state is OrderState.AUTHORIZED else 0,
+        "amount_received": units(order.captured_minor) + delta_minor if order.state is OrderState.PAID else 0,
         "canceled_at": seconds(order.changed_at) if order.state is OrderState.CLOSED else None,
         "capture_method": "automatic" if order.capture else "manual",
         "automatic_payment_methods": None if order.data["types"] else {"allow_redirects": "always", "enabled": True},
@@ -95,8 +98,8 @@ def charge(order: SandboxOrder) -> dict[str, Any]:
     return {
         "id": order.data["charge"],
         "object": "charge",
-        "amount": order.amount_minor,
-        "amount_captured": order.captured_minor,
+        "amount": to_units(order.amount_minor, order.currency),
+        "amount_captured": to_units(order.captured_minor, order.currency),
         "captured": order.state is OrderState.PAID,
         "created": seconds(order.paid_at or order.changed_at),
         "currency": order.currency.lower(),
@@ -115,7 +118,7 @@ def session(order: SandboxOrder, *, expand: bool = False) -> dict[str, Any]:
     return {
         "id": order.data["session"],
         "object": "checkout.session",
-        "amount_total": order.amount_minor,
+        "amount_total": to_units(order.amount_minor, order.currency),
         "cancel_url": order.data["cancel_url"],
         "client_reference_id": order.data["reference"],
         "created": order.data["created"],
@@ -137,7 +140,7 @@ def refund(refund: SandboxRefund, *, delta_minor: int = 0) -> dict[str, Any]:
     document: dict[str, Any] = {
         "id": refund.channel_refund_no,
         "object": "refund",
-        "amount": refund.amount_minor + delta_minor,
+        "amount": to_units(refund.amount_minor, refund.currency) + delta_minor,
         "charge": refund.order.data["charge"],
         "created": seconds(refund.created_at),
         "currency": refund.currency.lower(),
@@ -183,7 +186,7 @@ def dispute_source(dispute: SandboxDispute) -> dict[str, Any]:
     return {
         "id": dispute.dispute_no,
         "object": "dispute",
-        "amount": dispute.amount_minor,
+        "amount": to_units(dispute.amount_minor, dispute.currency),
         "charge": dispute.order.data["charge"],
         "created": seconds(dispute.opened_at),
         "currency": dispute.currency.lower(),
@@ -235,7 +238,8 @@ def transaction_id(entry: Entry) -> str:
 def transaction(entry: Entry, *, expand: bool) -> dict[str, Any]:
     """Return a balance transaction, made from the row alone, so that planted differences are consistent."""
     is_credit = entry.kind == "payment" or entry.state in ("refund_failure", "dispute_reversal")
-    amount = entry.amount_minor if is_credit else -entry.amount_minor
+    units, fee = (to_units(amount, entry.currency) for amount in (entry.amount_minor, entry.fee_minor))
+    amount = units if is_credit else -units
     source = _source(entry)
     return {
         "id": transaction_id(entry),
@@ -246,8 +250,8 @@ def transaction(entry: Entry, *, expand: bool) -> dict[str, Any]:
         "currency": entry.currency.lower(),
         "description": entry.description or None,
         "exchange_rate": None,
-        "fee": entry.fee_minor,
-        "net": amount - entry.fee_minor,
+        "fee": fee,
+        "net": amount - fee,
         "reporting_category": entry.state,
         "source": source if expand else source["id"],
         "status": "available",
@@ -271,12 +275,14 @@ def _source(entry: Entry) -> dict[str, Any]:
     return {
         "id": entry.data["charge"] if paid else entry.channel_no,
         "object": "charge" if paid else "refund",
-        "amount": entry.order_amount_minor if paid else entry.amount_minor,
+        "amount": to_units(entry.order_amount_minor if paid else entry.amount_minor, entry.currency),
         "currency": entry.currency.lower(),
         "metadata": {"attempt_no": entry.order_no} if paid else _refund_numbers(entry),
         "payment_intent": entry.channel_order_no,
         "status": "failed" if entry.state == "refund_failure" else "succeeded",
-    } | ({"amount_captured": entry.amount_minor} if paid else {"charge": entry.data["charge"]})
+    } | (
+        {"amount_captured": to_units(entry.amount_minor, entry.currency)} if paid else {"charge": entry.data["charge"]}
+    )
 
 
 def _refund_numbers(entry: Entry) -> dict[str, str]:

@@ -10,7 +10,8 @@ from typing import Any
 from hutong.sandbox.records import OrderState, SandboxOrder
 from hutong.sandbox.store import Store
 from hutong.sandbox.stripe import methods, objects
-from hutong.sandbox.stripe.validation import Form, StripeRefusal, expands
+from hutong.sandbox.stripe.currencies import to_minor, to_units
+from hutong.sandbox.stripe.validation import Form, StripeRefusal, check_step, expands, page
 
 _CANCELABLE = (OrderState.OPEN, OrderState.DECLINED, OrderState.AUTHORIZED)
 _QUERY = re.compile(r"metadata\['(\w{1,40})'\]:'([^']{1,500})'")
@@ -71,7 +72,7 @@ class StripeOrders:
         order = SandboxOrder(
             order_no=metadata.get("attempt_no", intent_id),
             channel_order_no=intent_id,
-            amount_minor=amount,
+            amount_minor=to_minor(amount, currency),
             currency=currency.upper(),
             description=str(form.get("description", "")),
             notify_url=metadata.get("notify_url", ""),
@@ -140,6 +141,15 @@ class StripeOrders:
         methods.check_client_secret(query, objects.client_secret(order), is_public=is_public)
         return objects.intent(order, expand=expands(query, "latest_charge"))
 
+    def list_intents(self, query: Form) -> dict[str, Any]:
+        """List the intents, newest first."""
+        created = query.get("created", {})
+        start, end = int(created.get("gte", 0)), int(created.get("lte", 1 << 35))
+        orders = [o for o in self._intents.values() if o.data["born"] and start <= o.data["created"] <= end]
+        listed = page(orders[::-1], query, lambda order: str(order.channel_order_no), "/v1/payment_intents")
+        expand = expands(query, "data.latest_charge")
+        return listed | {"data": [objects.intent(order, expand=expand) for order in listed["data"]]}
+
     def search(self, query: Form) -> dict[str, Any]:
         matched = _QUERY.fullmatch(str(query.get("query", "")))
         if matched is None:
@@ -153,10 +163,12 @@ class StripeOrders:
         order = self._intent(intent_id)
         if order.state is not OrderState.AUTHORIZED:
             raise self._unexpected(order, "capture")
-        amount = int(form.get("amount_to_capture", order.amount_minor))
-        if amount > order.amount_minor:
+        whole = to_units(order.amount_minor, order.currency)
+        amount = int(form.get("amount_to_capture", whole))
+        check_step(amount, order.currency, "amount_to_capture")
+        if amount > whole:
             raise StripeRefusal(400, "amount_too_large", "More than is capturable.", param="amount_to_capture")
-        self._store.capture(order, amount)
+        self._store.capture(order, to_minor(amount, order.currency))
         self._notify("payment_intent.succeeded", order)
         return objects.intent(order, expand=expands(form, "latest_charge"))
 

@@ -43,7 +43,8 @@ def api_key(request: web.Request) -> str:
 def fail(status: int | None, code: str | None) -> StripeAnswer:
     kind = "invalid_request_error" if status is not None and status < 500 else "api_error"
     return StripeAnswer(
-        status or 500, StripeRefusal(0, code, code or "An error occurred with Stripe's servers.", kind=kind).body
+        status or 500,
+        StripeRefusal(0, code or None, code or "An error occurred with Stripe's servers.", kind=kind).body,
     )
 
 

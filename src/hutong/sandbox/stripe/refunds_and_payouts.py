@@ -9,8 +9,9 @@ from typing import Any
 from hutong.sandbox.records import OrderState, SandboxOrder, SandboxRefund
 from hutong.sandbox.store import Store
 from hutong.sandbox.stripe import objects
+from hutong.sandbox.stripe.currencies import to_minor, to_units
 from hutong.sandbox.stripe.orders import StripeOrders
-from hutong.sandbox.stripe.validation import Form, StripeRefusal, page
+from hutong.sandbox.stripe.validation import Form, StripeRefusal, check_step, page
 
 
 class StripeRefundSimulator:
@@ -38,7 +39,9 @@ class StripeRefundSimulator:
         if any(one.order is order and not objects.is_refundable(one) for one in self._store.disputes.values()):
             message = f"Charge {order.data['charge']} has been charged back; cannot issue a refund."
             raise StripeRefusal(400, "charge_disputed", message)
-        amount = int(form.get("amount", left))
+        units = int(form.get("amount", to_units(left, order.currency)))
+        check_step(units, order.currency, "amount")
+        amount = to_minor(units, order.currency)
         if amount > left:
             raise StripeRefusal(
                 400, None, f"Refund amount ({amount}) is greater than what is left ({left}).", param="amount"

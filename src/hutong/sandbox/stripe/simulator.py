@@ -59,7 +59,7 @@ class StripeSimulator(Simulator):
     channel = "stripe"
     interfaces = frozenset(
         {"place", "confirm", "query", "close", "capture", "refund", "query_refund", "bill", "account"}
-        | {"query_dispute", "list_disputes", "respond", "close_dispute"}
+        | {"search", "query_dispute", "list_disputes", "respond", "close_dispute"}
     )
     schedule_s = SCHEDULE_S
     bill_kinds = (KIND,)
@@ -90,7 +90,8 @@ class StripeSimulator(Simulator):
         return [
             self._route("POST", intent, "place", lambda form, request: orders.create_intent(form, _base(request))),
             self._route("POST", session, "place", lambda form, request: orders.create_session(form, _base(request))),
-            self._route("GET", f"{intent}/search", "query", lambda form, _: orders.search(form)),
+            self._route("GET", f"{intent}/search", "search", lambda form, _: orders.search(form)),
+            self._route("GET", intent, "query", lambda form, _: orders.list_intents(form)),
             self._route(
                 "GET",
                 f"{intent}/{{id}}",
@@ -270,7 +271,7 @@ class StripeSimulator(Simulator):
             return await answer_call(
                 self,
                 request,
-                interface,
+                self._faulted(interface),
                 number=number,
                 text=text,
                 work=lambda: self._once(request, body, lambda: checked(form, request)),
@@ -279,6 +280,11 @@ class StripeSimulator(Simulator):
             )
 
         return web.route(method, path, answer)
+
+    def _faulted(self, interface: str) -> str:
+        """Return the interface whose faults apply: a search is a query, unless faults of searches are waiting."""
+        is_search = any(call.interface == "search" for call in self.store.faults.calls)
+        return "query" if interface == "search" and not is_search else interface
 
     def _authenticate(self, request: web.Request) -> None:
         key = api_key(request)

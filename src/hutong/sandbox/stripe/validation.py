@@ -16,8 +16,8 @@ from urllib.parse import parse_qsl
 from hutong.sandbox.rules import Fault, PublishedRules, Violation
 
 RULES = PublishedRules.load("stripe")
-AMOUNTS = (1, 99_999_999)
-"""The range of an amount."""
+AMOUNTS = (1, 999_999_999_999)
+"""The range of an amount in any currency."""
 _KEY = re.compile(r"([A-Za-z0-9_]+)((?:\[[A-Za-z0-9_]*\])*)")
 Form = dict[str, Any]
 
@@ -37,6 +37,7 @@ _MESSAGES: Mapping[Fault, tuple[str | None, str]] = {
 _NOT_A_NUMBER = (_INTEGER, "Invalid integer: {value}")
 _TOO_SMALL = ("amount_too_small", "Amount must be at least {limit}.")
 _TOO_LARGE = ("amount_too_large", "Amount must be no more than {limit}.")
+_STEP = (_INTEGER, "Invalid amount: must be evenly divisible by {limit}.")
 _CURRENCY = (None, "Invalid currency: {value}. Stripe currently supports these currencies: {limit}")
 
 
@@ -106,6 +107,13 @@ def check(interface: str, form: Form, *, strict: bool) -> None:
     raise StripeRefusal(400, code, message.format(param=param, value=found.value, limit=limit), param=param)
 
 
+def check_step(amount: int, currency: str, name: str) -> None:
+    """Refuse an amount with a part that the currency of its intent does not have at Stripe."""
+    step = RULES.steps.get(currency.lower(), 1)
+    if amount % step:
+        raise StripeRefusal(400, _INTEGER, _STEP[1].format(limit=step), param=name)
+
+
 def _message(found: Violation) -> tuple[str | None, str]:
     if found.fault is Fault.TYPE:
         is_empty, is_number = found.value == "", found.rule.type == "digits"
@@ -116,6 +124,8 @@ def _message(found: Violation) -> tuple[str | None, str]:
         return _TOO_SMALL
     if found.fault is Fault.ABOVE and found.rule.range == AMOUNTS:
         return _TOO_LARGE
+    if found.fault is Fault.FORM and found.rule.type == "digits":
+        return _STEP
     return _CURRENCY if found.fault is Fault.CHOICE and found.path[-1] == "currency" else _MESSAGES[found.fault]
 
 

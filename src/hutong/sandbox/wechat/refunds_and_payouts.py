@@ -120,7 +120,7 @@ class WeChatRefundsAndPayouts:
             "user_received_account": _ACCOUNT,
             "create_time": format_time(refund.created_at),
             "status": REFUND_STATES[refund.state],
-            "funds_account": "AVAILABLE",
+            "funds_account": refund.content.get("funds_account", "UNSETTLED"),
             "amount": {
                 "total": order.amount_minor,
                 "refund": refund.amount_minor,

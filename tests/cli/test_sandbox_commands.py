@@ -32,6 +32,8 @@ async def result(command: Run, *arguments: str) -> Any:
 async def test_faults_are_set_shown_and_taken_back(command: Run, running: str) -> None:
     faults = await result(command, "faults", "wechat", "--percent", "7", "--latency-ms", "3", "--hold")
     assert (faults["percent"], faults["latency_ms"], faults["money_out_ms"]) == (7, 3, None)
+    assert faults["strict"] is True
+    assert (await result(command, "faults", "wechat", "--no-strict"))["strict"] is False
     faults = await result(command, "fault", "wechat", "place", "reply_lost", "--match", "tea", "--times", "2")
     assert [(f["interface"], f["kind"], f["match"], f["times"]) for f in faults["calls"]] == [
         ("place", "reply_lost", "tea", 2)
@@ -39,6 +41,7 @@ async def test_faults_are_set_shown_and_taken_back(command: Run, running: str) -
     assert await result(command, "show", "wechat", "faults") == faults
     faults = await result(command, "reset", "wechat")
     assert (faults["percent"], faults["money_out_ms"], faults["calls"]) == (0, 0, [])
+    assert faults["strict"] is True
 
 
 async def test_a_day_is_closed_and_its_bill_made(command: Run, running: str) -> None:

@@ -95,11 +95,14 @@ def address(length: int) -> str:
 def orders(rig: Rig, method: str, now: datetime) -> Iterator[Any]:
     """Yield requests for orders: each amount, life, payer and kind of capture at both its ends.
 
-    Of a further currency there is one, with its least amount.
+    Of a further currency there is one by one of the methods, with its least amount.
     """
     limits, can = LIMITS[rig.control.channel], rig.channel.capabilities
     payers = (limits.payers or {}).get(method, ({},))
-    for currency in sorted(can.methods[method].currencies or can.currencies):
+    turn = list(can.methods).index(method)
+    for place, currency in enumerate(sorted(can.methods[method].currencies or can.currencies)):
+        if currency != rig.currency and (place + turn) % len(can.methods):
+            continue
         for payer in payers if currency == rig.currency else payers[:1]:
             least = max(can.amount_minor_min, can.amount_minor_min_of.get(currency, 0))
             for amount_minor, life, subject in (

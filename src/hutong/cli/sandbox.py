@@ -175,6 +175,9 @@ def faults(
     auto_pay_ms: Annotated[int | None, typer.Option(help="After how long payers pay by themselves.")] = None,
     money_out_ms: Annotated[int | None, typer.Option(help="After how long refunds and payouts end.")] = None,
     hold: Annotated[bool, typer.Option("--hold", help="Refunds and payouts end only by a command.")] = False,
+    strict: Annotated[
+        bool | None, typer.Option("--strict/--no-strict", help="Whether the channel's published rules are checked.")
+    ] = None,
 ) -> None:
     """Show the faults in force, or change those that last."""
     options = {
@@ -183,6 +186,7 @@ def faults(
         "maintenance_ms": maintenance_ms,
         "auto_pay_ms": auto_pay_ms,
         "money_out_ms": money_out_ms,
+        "strict": strict,
     }
     changes: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     _post(channel, "faults", changes | ({"money_out_ms": None} if hold else {}))

@@ -37,6 +37,7 @@ BODIES = {
     ("post", "/v1/payments/{payment_id}/capture"): {"amount_minor": 1},
     ("post", "/v1/payments/{payment_id}/refunds"): {"merchant_refund_no": "theirs-1", "amount_minor": 1},
     ("post", "/v1/disputes/{dispute_id}/respond"): {"evidence": {"text": "x"}},
+    ("post", "/v1/disputes/{dispute_id}/accept"): {},
     ("post", "/v1/webhook-endpoints/{endpoint_id}/rotate"): {"overlap_hours": 1},
     ("post", "/v1/webhook-endpoints/{endpoint_id}/replay"): {"failed": True},
 }

@@ -16,6 +16,7 @@ from hutong import api, customers, events, ids, payments
 from hutong.clock import SystemClock
 from hutong.events.streams.messages import digest_hash, digest_item, item_hash, message_body
 from hutong.ids import Ids
+from hutong.payments.disputes import DisputeEventType
 from hutong.payments.refunds.model import RefundEventType
 from support import unavailable
 
@@ -73,6 +74,7 @@ def test_every_type_has_one_current_version_with_a_schema_of_its_own() -> None:
     types = [
         *payments.PaymentEventType,
         *RefundEventType,
+        *DisputeEventType,
         customers.CUSTOMER_UPDATED,
         events.ENDPOINT_DISABLED,
     ]

@@ -21,7 +21,8 @@ PAGES = [
 ]
 ROLES = {
     "adapter.py", "bill.py", "channel_answers.py", "channel_calls.py", "client.py", "credentials.py",
-    "diagnostics.py", "documents.py", "errors.py", "lifecycle.py", "model.py", "notifications.py",
+    "diagnostics.py", "disputes.py", "documents.py", "errors.py", "lifecycle.py", "merchant.py", "model.py",
+    "notifications.py",
     "operator_actions.py", "payouts.py", "polling.py", "postings.py", "refunds.py", "requests.py", "responses.py",
     "statements.py", "transactions.py",
 }  # fmt: skip
